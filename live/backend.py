@@ -214,17 +214,17 @@ class LiveBackend(ABC):
 
     # ---- the reconcile loop ----
 
-    async def _converge(self) -> None:
+    async def _reconcile_loop(self) -> None:
         while True:
             self._wake.clear()
-            wait_s = await self._look()
+            wait_s = await self._reconcile()
             # Not wait_for, which in Python 3.11 may lose a cancellation that comes with the event.
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
 
     @abstractmethod
-    async def _look(self) -> float:
+    async def _reconcile(self) -> float:
         """Look at everything and act on it; return after how many seconds at most to look again."""
 
     # ---- processes and tasks ----

@@ -108,7 +108,7 @@ class LoopbackBackend(LiveBackend):
         await self.client.configure(initial)
         await self._until_initial_ready()
         await self.client.list_replicas(self._listed())
-        self.spawn(self._converge())
+        self.spawn(self._reconcile_loop())
 
     async def close(self) -> None:
         await super().close()
@@ -135,7 +135,7 @@ class LoopbackBackend(LiveBackend):
 
     # ---- the reconcile loop ----
 
-    async def _look(self) -> float:
+    async def _reconcile(self) -> float:
         try:
             await self._list_replicas()
             if any(stage.is_laned for stage in self.stages.values()):

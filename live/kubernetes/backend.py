@@ -1,24 +1,38 @@
-"""The backend whose replicas are pods: how it is opened, started and closed, what it observes, what it is told.
+"""The backend whose replicas are pods: opened, observed, told what is decided, and left as it stands.
 
-`apply` says what is wanted: the gateway's queues take batch sizes and timeouts over at once. The reconcile loop brings
-the cluster there (`converging`).
+`apply` says what is wanted: the gateway's queues take batch sizes and timeouts over at once. One task, the reconcile
+loop, brings the cluster there pass by pass (`reconcile`); a watch of the pods wakes it and keeps the replicas'
+timeline. The cluster carries out rule 5. Nothing is kept here that could not be read again, so a controller that is
+restarted carries on.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import inf
+from pathlib import Path
 
+from ipa.live.backend import LiveBackend, OnRollback
 from ipa.live.errors import RunError
-from ipa.live.kubernetes import permissions, reader, standing, troubles
-from ipa.live.kubernetes.api import ApiError
-from ipa.live.kubernetes.converging import ConvergingBackend
+from ipa.live.kubernetes import permissions
+from ipa.live.kubernetes.api import Api, ApiError, Threads
+from ipa.live.kubernetes.cluster_gateway import ClusterGateway, GatewayKeeper, way_to
+from ipa.live.kubernetes.guards import FailedVariants, Pace, Room, moves_pods, rollback
 from ipa.live.kubernetes.lanes import Parts, in_force
-from ipa.live.kubernetes.pace import moves_pods
-from ipa.live.kubernetes.reach import until_reached
-from ipa.live.kubernetes.readiness import Readiness, longest_s
-from ipa.live.kubernetes.timeline import PodReplicas
+from ipa.live.kubernetes.lease import Lease, LeaseKeeper
+from ipa.live.kubernetes.pods import Pod
+from ipa.live.kubernetes.readiness import Readiness, longest_s, until_reached
+from ipa.live.kubernetes.reconcile import Reconciler, following, log_news
+from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.stage_state import Look, StageState, read_stages, read_wanted, said
+from ipa.live.kubernetes.timeline import PodReplicas, Timeline
+from ipa.live.kubernetes.watch import PodWatch
+from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import LOAD
 from ipa.policies import Applied, Configuration, Observation, StageConfiguration
 
@@ -26,10 +40,87 @@ REMEMBERED_FOR_S = 600.0
 """How long a controller without an end remembers replicas that are gone."""
 READ_WITHIN_S = 60.0
 """How long the first list of pods may take to come."""
+LOOK_EVERY_S = 2.0
+"""The reconcile loop looks at everything this often even if nothing has happened."""
+BETWEEN_LOOKS_S = 0.2
+"""The least time between two looks, however much happens."""
+LOOK_EVERY_WHILE_STOPPED_S = 5.0
+LOOK_EVERY_WHILE_CLOSING_S = 0.5
+"""While somebody may still wait in a lane that gets no more requests: its replicas go when nobody does."""
+
+log = logging.getLogger("ipa.live.kubernetes.backend")
 
 
-class KubernetesBackend(ConvergingBackend):
-    """A pipeline that has been deployed: opened, observed, told what is decided, and left as it stands."""
+@dataclass(frozen=True)
+class Options:
+    """How a controller works on a deployed pipeline.
+
+    With `adopts` it takes over what is running, as is: it starts from the configuration that the cluster says is
+    wanted, rolled out or not, and uses the gateway's clock. Without, it first brings the initial configuration up and
+    sets t = 0. `lease` None: nobody else writes. `control_token_file` is for one inside the cluster (see `way_to`).
+    """
+
+    pace: Pace | None = None
+    lease: Lease | None = None
+    adopts: bool = False
+    control_token_file: Path | None = None
+
+
+class KubernetesBackend(LiveBackend):
+    """A pipeline that has been deployed, and what brings it to what is wanted.
+
+    `url` is where its clients reach it; empty where no load comes from here. With a read-only `api` it sees everything
+    and changes nothing.
+    """
+
+    client: ClusterGateway
+
+    def __init__(
+        self,
+        deployed: Deployed,
+        api: Api,
+        folder: Path,
+        history_rps: tuple[float, ...],
+        url: str,
+        options: Options | None = None,
+        source: SourceMaker = from_gateway,
+        on_rollback: OnRollback = lambda *_: None,
+    ) -> None:
+        options = options or Options()
+        self.stages: dict[str, PodReplicas] = {}
+        self._timeline = Timeline(self.stages)
+        token_file = options.control_token_file
+        super().__init__(
+            deployed.plane,
+            folder,
+            history_rps,
+            lambda session: ClusterGateway(
+                way_to(api, deployed, session, token_file), deployed, self._timeline, lambda: self.now_s
+            ),
+            source,
+            on_rollback,
+        )
+        self.deployed = deployed
+        self.url = url
+        self.look = Look()
+        """What the latest pass of the reconcile loop found and did; empty before the first."""
+        self._api = api
+        self._is_inside = token_file is not None
+        self._adopts = options.adopts or api.read_only
+        self._pace = options.pace or Pace()
+        self._threads = Threads()
+        self._lease = LeaseKeeper(options.lease, self._threads, self._report)
+        self._reconciler = Reconciler(api, deployed, has_stood=self._adopts)
+        self._gateway = GatewayKeeper(
+            self.client, deployed.plane.pipeline, self.stages, self._states, self._follow_lanes, self._note_batch
+        )
+        self._room = Room(len(deployed.stages), deployed.layout.nodes_within_s)
+        self._failures = FailedVariants(self.stages)
+        self._pods: dict[str, Pod] = {}
+        self._is_listed = asyncio.Event()
+        self._watch = PodWatch(api, deployed.namespace, deployed.instance, self._watched)
+        self._has_started = self._is_closing = False
+        self._changing = asyncio.Lock()  # held while what is wanted, or the gateway's configuration, changes
 
     # ---- the run ----
 
@@ -57,8 +148,8 @@ class KubernetesBackend(ConvergingBackend):
                 await self._is_listed.wait()
         except TimeoutError:
             raise RunError(f"the pods could not be listed within {READ_WITHIN_S:g} s: {self._watch.error}") from None
-        self.spawn(self._converge())
-        readiness = Readiness(self.client, self._tell, lambda: self._look_now, lambda: self._pods.values(), self.failed)
+        self.spawn(self._reconcile_loop())
+        readiness = Readiness(self.client, self._tell, lambda: self.look, lambda: self._pods.values(), self.failed)
         within_s = longest_s(self.plane.pipeline, initial)
         if self._adopts:
             await readiness.until_gateway(within_s)
@@ -96,14 +187,14 @@ class KubernetesBackend(ConvergingBackend):
 
     async def _standing(self, initial: Configuration) -> Configuration:
         try:
-            return await self._threads.call(standing.standing, self._api, self.deployed, initial)
+            return await self._threads.call(read_wanted, self._api, self.deployed, initial)
         except ApiError as error:
             raise RunError(str(error)) from None
 
     async def _find_lanes(self, wanted: Configuration) -> None:
         """Take over, until the gateway is asked, what the Deployments say is in force in the lanes."""
         try:
-            states = await self._threads.call(reader.stages, self._api, self.deployed)
+            states = await self._threads.call(read_stages, self._api, self.deployed)
         except ApiError:
             states = {}  # the first look reports it
         for name, configuration in wanted.items():
@@ -134,9 +225,9 @@ class KubernetesBackend(ConvergingBackend):
     def _refusal(self, configuration: Configuration) -> str:
         if not self._may_write():
             return f"the Lease is {self._lease.trouble}"
-        if self._look_now.is_held:
-            return f"held: {troubles.held(self.deployed)}"
-        stopped = self._look_now.refusal(self.wanted, configuration)
+        if self.look.is_held:
+            return f"held: {self._held_by}"
+        stopped = self.look.refusal(self.wanted, configuration)
         if stopped:
             return f"stopped: {stopped}"
         return self._failures.refusal(configuration) or self._pace.refusal(self._moves(configuration))
@@ -153,6 +244,132 @@ class KubernetesBackend(ConvergingBackend):
             self._timeline.forget(now_s - REMEMBERED_FOR_S)
         observation = await super()._observe()
         return replace(observation, limit_cores=self._room.within(observation.limit_cores))
+
+    # ---- the reconcile loop ----
+
+    def _may_write(self) -> bool:
+        """Whether writing is still allowed: the Lease may have run out, or the run ended. Called from any thread."""
+        return self._lease.is_held and not (self._api.read_only or self._is_closing)
+
+    async def _reconcile(self) -> float:
+        if not self._lease.is_held:
+            return LOOK_EVERY_S
+        wanted = self.wanted
+        look = self.look = await self._pass(wanted)
+        if look.done and not (look.error or look.stopped):
+            self._failures.has_written()
+        if look.is_down:
+            self.fail(f"{self.deployed.instance} no longer exists; run ipa live up")
+        if look.is_changed:
+            self.fail(f"{self.deployed.instance} has been redeployed with another layout or pipeline file: start again")
+        self._failures.take_over(look.stages, self.now_s, self._api.time_s())
+        if self._api.read_only:
+            self._follow(look.stages)
+        self.look_failures += bool(look.error)
+        self._room.note(look, self.now_s)
+        if self._may_write() and not look.is_held:
+            async with self._changing:
+                for name, why in look.failed.items():
+                    if self.stages[name].configuration == wanted[name]:  # what has been decided since may do
+                        self._roll_back(name, why, look.stages[name])
+                if (self._has_started or self._gateway.is_laned) and await self._gateway.keep(
+                    self.wanted, self.now_s, self._has_started
+                ):
+                    self._wake.set()
+        await asyncio.sleep(BETWEEN_LOOKS_S)
+        return self._pause_s(look)
+
+    async def _pass(self, wanted: Configuration) -> Look:
+        """Take another look at the cluster, and bring it closer to what is wanted."""
+        pods, failed = list(self._pods.values()), self._failures.to_write(self.look.stages, self._api.time_s())
+        reconcile, lanes = self._reconciler.reconcile, self._gateway.lanes
+        look = following(self.look, await self._threads.call(reconcile, wanted, pods, failed, self._may_write, lanes))
+        log_news(self.look, look)
+        return look
+
+    def _pause_s(self, look: Look) -> float:
+        """How long the next look may wait if nothing happens."""
+        as_usual_s = LOOK_EVERY_WHILE_STOPPED_S if look.stopped else LOOK_EVERY_S
+        is_closing = any(stage.is_closing for stage in self.stages.values())
+        pause_s = self._reconciler.pause_s or (BETWEEN_LOOKS_S if look.done else as_usual_s)
+        return min(pause_s, LOOK_EVERY_WHILE_CLOSING_S if is_closing else inf)
+
+    def _follow(self, states: Mapping[str, StageState]) -> None:
+        """Take over what others want, where this controller only reads."""
+        for name, state in states.items():
+            if state.wanted is not None:
+                self.stages[name].configuration = state.wanted
+
+    def _roll_back(self, name: str, why: str, state: StageState) -> None:
+        """Go back to the configuration that stood before, and leave the variant out for a while."""
+        stage = self.stages[name]
+        found = rollback(state, stage.configuration)
+        if found is None or not self._pods:
+            return  # nothing to go back to; the look says what is wrong
+        self._failures.add(name, found.variant, self.now_s, self._api.time_s())
+        self.rollbacks[name, found.variant] += 1
+        for step in self._failures.steps_undone(name, self._step):
+            self._on_rollback(step, f"{name}: rolled back to {found.back_to.variants}: {why}")
+        log.error("rolled back", extra={"stage": name, "variant": found.variant, "problem": why})
+        stage.configuration = found.back_to
+        self._wake.set()
+
+    async def _tell(self, wanted: Configuration) -> None:
+        await self._gateway.tell(wanted, self.now_s)
+
+    async def _states(self) -> dict[str, StageState]:
+        """The stages as the server has them now, with their pods. Raises ApiError."""
+        return await self._threads.call(read_stages, self._api, self.deployed, list(self._pods.values()))
+
+    # ---- the watch ----
+
+    def _watched(self, pods: Mapping[str, Pod], is_fresh: bool) -> None:
+        """Called in the watch's thread."""
+        self._loop.call_soon_threadsafe(self._note_pods, dict(pods), is_fresh, time.monotonic())
+
+    def _note_pods(self, pods: dict[str, Pod], is_fresh: bool, seen_s: float) -> None:
+        late_s = time.monotonic() - seen_s
+        self._timeline.note(pods, is_fresh, self.now_s - late_s, self._api.time_s() - late_s)
+        self._pods = pods
+        self._is_listed.set()
+        self._wake.set()
+
+    # ---- what a person should know ----
+
+    @property
+    def _held_by(self) -> str:
+        return f"the annotation ipa/hold of ConfigMap {self.deployed.instance} is true"
+
+    def troubles(self) -> dict[str, str]:
+        """What keeps the controller from its work now: kind, of `TROUBLES` -> a sentence."""
+        look = self.look
+        why = look.gateway_problem or look.gateway_delay
+        no_gateway = f"no pod of {self.deployed.gateway_name} is ready" + (f": {why}" if why else "")
+        found = {
+            **super().troubles(),
+            "no_gateway": no_gateway if look.lacks_gateway else "",
+            "held": self._held_by if look.is_held else "",
+            "stopped": said({name: why for name, why in look.stopped.items() if name not in look.foreign}),
+            "foreign_scaler": said(look.foreign),
+            "no_lease": "" if self._lease.is_held else self._lease.trouble,
+            "no_api": look.error or self._watch.error,
+            "no_replica": said(self._unserved()) if self._is_listed.is_set() else "",
+            "no_room": self._room.trouble(look),
+            "failed_variant": self._failures.trouble(look.failed),
+        }
+        return {kind: text for kind, text in found.items() if text}
+
+    def _unserved(self) -> dict[str, str]:
+        """The stages without a replica that is ready."""
+        there = {name: [pod for pod in self._pods.values() if pod.stage == name] for name in self.stages}
+        return {
+            name: f"none of its {sum(not pod.is_over for pod in members)} replicas is ready"
+            for name, members in there.items()
+            if not any(pod.is_serving for pod in members)
+        }
+
+    def _report(self) -> str:
+        return json.dumps({"step": self._step, "troubles": self.troubles()})
 
 
 def _variants(wanted: StageConfiguration) -> set[str]:

@@ -1,15 +1,142 @@
-"""The control API of a gateway on a cluster: its clock, and its records, are made those of the run."""
+"""The gateway of a deployed pipeline: the ways to its control port, its clock, and keeping it configured as wanted.
+
+A gateway may have another configuration than the wanted one if it has restarted, if a variant has been rolled back, or
+if an answer was lost. One that was started anew does not know either what stood before: the Deployments say so.
+
+The API server's proxy needs nothing of the cluster's network: whoever may talk to the API server, and may use this one
+Service and read this one Secret, reaches the gateway. Inside the cluster the Service is called as it is, so that the
+control of a gateway depends neither on that proxy nor on the permission to use it.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from base64 import b64decode
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
-from ipa.live.control_way import ControlWay
-from ipa.live.gateway_client import GatewayClient
+from ipa.live.control_way import ANSWERS_WITHIN_S, ControlWay, DirectWay, RefusedError
+from ipa.live.errors import LiveError, RunError
+from ipa.live.gateway_client import GatewayClient, lanes_of
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.api import Api, ApiError, ReadOnlyError
+from ipa.live.kubernetes.lanes import Parts, standing
+from ipa.live.kubernetes.names import TOKEN_KEY
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.kubernetes.timeline import Timeline
+from ipa.live.kubernetes.stage_state import StageState
+from ipa.live.kubernetes.timeline import PodReplicas, Timeline
+from ipa.live.tokens import CONTROL_HEADER, TokenFile, tokens_in
+from ipa.policies import Configuration, from_plain
+from ipa.profiles import Pipeline
+
+if TYPE_CHECKING:
+    import aiohttp
+
+
+def way_to(api: Api, deployed: Deployed, session: aiohttp.ClientSession, token_file: Path | None) -> ControlWay:
+    """To the Service with the token in a file, as a pod of the cluster can; without one, by the API server's proxy."""
+    return (
+        ProxiedWay(api, deployed) if token_file is None else ServiceWay(api, deployed, session, TokenFile(token_file))
+    )
+
+
+class ServiceWay:
+    """To the Service of the control port, at the address that it has now: a cluster need not have a DNS."""
+
+    def __init__(self, api: Api, deployed: Deployed, session: aiohttp.ClientSession, tokens: TokenFile) -> None:
+        self._api = api
+        self._deployed = deployed
+        self._session = session
+        self._tokens = tokens
+        self._direct: DirectWay | None = None
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        within_s: float = ANSWERS_WITHIN_S,
+    ) -> Any:
+        """See `ControlWay`."""
+        if self._api.read_only and method != "GET":
+            raise RefusedError(f"{method} {path}: this client only reads")
+        if self._direct is None:
+            self._direct = DirectWay(self._session, await asyncio.to_thread(self._url, within_s), self._tokens)
+        try:
+            return await self._direct.call(method, path, body, query, within_s)
+        except RunError as error:
+            self._direct = None  # the Service may have been made anew, at another address
+            raise RunError(f"Service {self._deployed.control_name}: {error}") from None
+
+    def _url(self, within_s: float) -> str:
+        name = self._deployed.control_name
+        try:
+            service = self._api.get("Service", self._deployed.namespace, name, within_s)
+        except ApiError as error:
+            raise RunError(f"the address of Service {name} cannot be read: {error.text}") from None
+        if service is None:
+            raise RunError(f"Service {name} does not exist; run ipa live up")
+        spec = service["spec"]
+        return names.url(spec["clusterIP"], spec["ports"][0]["port"])
+
+
+class ProxiedWay:
+    """By the API server's proxy, with the token that the Secret holds.
+
+    The proxy keeps the header `Authorization` to itself, so that the token goes in a header of its own.
+    """
+
+    def __init__(self, api: Api, deployed: Deployed) -> None:
+        self._api = api
+        self._deployed = deployed
+        self._token: str | None = None
+        service = f"services/http:{deployed.control_name}:control"
+        self._proxy = f"/api/v1/namespaces/{deployed.namespace}/{service}/proxy"
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        query: Mapping[str, str] | None = None,
+        within_s: float = ANSWERS_WITHIN_S,
+    ) -> Any:
+        """See `ControlWay`."""
+        return await asyncio.to_thread(self._call, method, path, body, query, within_s)
+
+    def _call(self, method: str, path: str, body: object, query: Mapping[str, str] | None, within_s: float) -> Any:
+        url = f"{self._proxy}{path}" + (f"?{urlencode(query)}" if query else "")
+        failure = f"the gateway does not answer {method} {path} by the API server's proxy"
+        try:
+            self._token = self._token or read_token(self._api, self._deployed, within_s)
+            headers = {CONTROL_HEADER: self._token}
+            return self._api.request(method, url, body, within_s=within_s, headers=headers)
+        except ReadOnlyError as error:
+            raise RefusedError(str(error)) from None
+        except LiveError as error:
+            raise RunError(f"{failure}: {error}") from None
+        except ApiError as error:
+            if error.status in (400, 409, 413) and not error.is_transient:
+                raise RefusedError(error.text) from None
+            if error.status == 401:
+                self._token = None  # it may have been replaced: the next call reads it again
+            raise RunError(f"{failure}: {error.text}") from None
+
+
+def read_token(api: Api, deployed: Deployed, within_s: float = ANSWERS_WITHIN_S) -> str:
+    """The token that the Secret of the control port holds. Raises ApiError; LiveError where there is none."""
+    name = deployed.control_name
+    secret = api.get("Secret", deployed.namespace, name, within_s)
+    if secret is None:
+        raise LiveError(f"Secret {name} does not exist; run ipa live up")
+    text = b64decode((secret.get("data") or {}).get(TOKEN_KEY, "")).decode(errors="replace")
+    return tokens_in(text, f"Secret {name}, key {TOKEN_KEY}")[0]
+
 
 ASKED = 9
 """How many times the gateway's clock is read; the quickest answer counts."""
@@ -109,3 +236,98 @@ async def _compared(ours_s: Callable[[], float], theirs_s: Callable[[], Awaitabl
         between_s = (ours_s() - asked_s) / 2
         readings.append(ClockReading(said_s - asked_s - between_s, between_s))
     return min(readings, key=lambda reading: reading.error_s)
+
+
+log = logging.getLogger("ipa.live.kubernetes.cluster_gateway")
+
+
+class GatewayKeeper:
+    """The gateway behind a `client`; `stages` are those of the run.
+
+    `states` reads how the stages stand on the cluster, and may raise ApiError. `follow` takes over what is in force in
+    the lanes; `note_batch` learns of a stage that it has a batch size, since some moment between the given one and now.
+    """
+
+    def __init__(
+        self,
+        client: GatewayClient,
+        pipeline: Pipeline,
+        stages: Mapping[str, PodReplicas],
+        states: Callable[[], Awaitable[Mapping[str, StageState]]],
+        follow: Callable[[Mapping[str, Parts]], object],
+        note_batch: Callable[[str, int, float], object],
+    ) -> None:
+        self._client = client
+        self._pipeline = pipeline
+        self._stages = stages
+        self._states = states
+        self._follow = follow
+        self._note_batch = note_batch
+
+    @property
+    def is_laned(self) -> bool:
+        """Whether a stage mixes variants, or has done so."""
+        return any(stage.is_laned for stage in self._stages.values())
+
+    @property
+    def lanes(self) -> dict[str, Parts]:
+        """Stage -> what is in force in its lanes, as far as that is known: of a mix the gateway says so."""
+        return {
+            name: dict(stage.in_force)
+            for name, stage in self._stages.items()
+            if stage.lanes is not None or not stage.configuration.is_mix
+        }
+
+    async def keep(self, wanted: Configuration, now_s: float, has_started: bool) -> bool:
+        """Learn what is in force, and once the run has started configure a gateway that is not as wanted; whether the
+        replicas are to be looked at again at once. One that does not answer, or refuses, is asked again next time."""
+        is_laned, has_changed = self.is_laned, False
+        try:
+            said = await self._client.observation(now_s, 0)
+            is_told = _configuration(said["configuration"]) == wanted
+            if is_told and is_laned and said["configured"]:
+                before = self.lanes
+                self._follow(lanes_of(said["lanes"]))
+                has_changed = self.lanes != before
+            if not has_started or (is_told and (said["configured"] or not is_laned)):
+                return has_changed
+            log.warning("the gateway is being reconfigured")
+            await self.tell(wanted, now_s)
+        except (RunError, RefusedError) as error:
+            log.warning("the gateway keeps its configuration", extra={"problem": str(error)})
+            return False
+        for name, each in wanted.items():
+            if not self._stages[name].is_laned:
+                self._note_batch(name, each.batch, now_s)
+        return is_laned  # to learn what is in force now
+
+    async def tell(self, wanted: Configuration, now_s: float) -> None:
+        """Tell the gateway what is wanted; where variants are or were mixed, one that was started anew is first told
+        what stood. Raises RunError, RefusedError."""
+        if not (self.is_laned or any(each.is_mix for each in wanted.values())):
+            await self._client.configure(wanted)
+            return
+        there = await self._client.observation(now_s, 0)
+        if not there["configured"]:
+            await self._tell_what_stood(wanted, there["epoch"])
+        await self._client.configure(wanted, there["epoch"])
+
+    async def _tell_what_stood(self, wanted: Configuration, epoch: str) -> None:
+        try:
+            states = await self._states()
+        except ApiError as error:
+            raise RunError(f"what stands on the cluster cannot be read: {error}") from None
+        stages = self._pipeline.by_name
+        stood = {name: standing(stages[name], each, states.get(name)) for name, each in wanted.items()}
+        try:
+            await self._client.stand(stood, epoch)
+        except RefusedError as error:  # such as batches that a new pipeline file no longer has
+            log.warning("the gateway is not told what stood", extra={"problem": str(error)})
+
+
+def _configuration(said: Mapping[str, Mapping[str, Any]]) -> Configuration | None:
+    """A configuration as a gateway says it; None if that cannot be read."""
+    try:
+        return {name: from_plain(each) for name, each in said.items()}
+    except TypeError:
+        return None

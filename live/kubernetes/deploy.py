@@ -1,22 +1,25 @@
-"""Deploying a pipeline to a cluster, or changing it there."""
+"""Deploying a pipeline to a cluster or changing it there, what that would change, and taking it down again."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.api import Api, ApiError
-from ipa.live.kubernetes.belongings import LOOKED_EVERY_S, leftovers, refused
+from ipa.live.kubernetes.api import CORE, OLDER, VERSIONS, Api, ApiError
+from ipa.live.kubernetes.difference import drift, template_cores
 from ipa.live.kubernetes.gateway_manifests import control_secret
+from ipa.live.kubernetes.lanes import targets
 from ipa.live.kubernetes.lease import Lease
-from ipa.live.kubernetes.look import Look
-from ipa.live.kubernetes.manifests import owner_of, root, surroundings
-from ipa.live.kubernetes.names import GATEWAY
-from ipa.live.kubernetes.reconciler import Reconciler
+from ipa.live.kubernetes.manifests import everything, owner_of, root, surroundings
+from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
+from ipa.live.kubernetes.parts import Manifest
+from ipa.live.kubernetes.reconcile import Reconciler
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.kubernetes.standing import pods, standing
+from ipa.live.kubernetes.stage_state import Look, read_pods, read_stages, read_wanted, wanted_of
 from ipa.policies import Configuration
 
 
@@ -65,13 +68,13 @@ def _until_stands(
     while True:
         lease.acquire()
         try:
-            wanted, there = standing(api, deployed, first), pods(api, deployed)
+            wanted, there = read_wanted(api, deployed, first), read_pods(api, deployed)
         except ApiError as error:
             if not error.is_transient or time.monotonic() > until_s:
                 raise LiveError(refused(error, deployed)) from None
             time.sleep(LOOKED_EVERY_S)
             continue
-        look = reconciler.look(wanted, there, may_write=lambda: lease.is_held)
+        look = reconciler.reconcile(wanted, there, may_write=lambda: lease.is_held)
         on_look(look)
         if look.is_complete(wanted, alone=False):  # a controller ends lanes, once nobody waits there
             return
@@ -96,3 +99,216 @@ def _delete_leftovers(api: Api, deployed: Deployed, within_s: float) -> None:
         time.sleep(LOOKED_EVERY_S)
     for kind, name in left:
         api.delete(kind, deployed.namespace, name)
+
+
+CREATE, CHANGE, KEEP, DELETE = "create", "change", "keep", "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What `up` will do to one object; `fields` are those it changes."""
+
+    action: str
+    kind: str
+    name: str
+    fields: tuple[str, ...] = ()
+
+
+def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
+    """What `up` would do, by the server's own answers to a dry run of everything, and what it would delete.
+
+    Raises LiveError for what the server would refuse, and for objects that have our names but are not ours.
+    """
+    steps = []
+    try:
+        found = api.get("ConfigMap", deployed.namespace, deployed.instance)
+        owner = None if found is None else owner_of(found)
+        states = read_stages(api, deployed)
+        configuration = wanted_of(deployed, first, states)
+        # Further lanes that are free stay as they are.
+        lanes = {
+            stage: {lane: part for lane, part in parts.items() if part.replicas or not lane}
+            for stage, parts in targets(deployed.plane.pipeline, configuration, states, None).items()
+        }
+        cores = {
+            (stage, lane): template_cores(deployed, stage, lanes[stage][lane], each)
+            for stage, state in states.items()
+            for lane, each in state.lanes.items()
+            if lane in lanes[stage]
+        }
+        for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups(), lanes, cores)):
+            given = api.get(manifest["kind"], deployed.namespace, manifest["metadata"]["name"])
+            check_ours(None if given is None else {"kind": manifest["kind"], **given}, deployed)
+            api.apply(manifest, dry_run=True)
+            steps.append(_step(manifest, given))
+        steps.insert(1, _step_of_secret(api, deployed))
+        steps += [Step(DELETE, kind, name) for kind, name in leftovers(api, deployed)]
+    except ApiError as error:
+        raise LiveError(refused(error, deployed)) from None
+    return steps
+
+
+def _step_of_secret(api: Api, deployed: Deployed) -> Step:
+    """The token of the control port is made once and then stays: `up` never reads or writes it again."""
+    given = api.get("Secret", deployed.namespace, deployed.control_name)
+    check_ours(None if given is None else {"kind": "Secret", **given}, deployed)
+    return Step(CREATE if given is None else KEEP, "Secret", deployed.control_name)
+
+
+def _step(manifest: Manifest, given: dict[str, Any] | None) -> Step:
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
+    if given is None:
+        return Step(CREATE, kind, name)
+    changed = drift(manifest, {"apiVersion": manifest["apiVersion"], "kind": kind, **given})
+    return Step(CHANGE if changed else KEEP, kind, name, tuple(changed))
+
+
+LATE_S = 5.0
+"""How much longer than it may a gateway's pod is waited for."""
+
+
+def down(
+    api: Api, deployed: Deployed, on_wait: Callable[[str], object] = lambda _: None, within_s: float = 120.0
+) -> int:
+    """Delete everything with this pipeline's labels and wait until it is gone; returns how many objects there were.
+
+    The gateway goes first, and answers the requests inside while the models still serve. `on_wait` is told what is
+    waited for, whenever that changes. Raises LiveError for objects that may not be deleted, RunError for objects that
+    remain `within_s` after the gateway has ended.
+    """
+    said = _once(on_wait)
+    try:
+        there = list(belongings(api, deployed))
+        _drain(api, deployed, set(there), said)
+        until_s = time.monotonic() + within_s
+        while left := list(belongings(api, deployed)):
+            if time.monotonic() > until_s:
+                raise RunError(f"{len(left)} objects remain: {', '.join(f'{kind} {name}' for kind, name in left[:5])}")
+            # What a controller still creates, such as its Lease, until it sees that the root is gone, is deleted too.
+            for kind, name in left:
+                if kind != "Pod":
+                    api.delete(kind, deployed.namespace, name)
+            time.sleep(LOOKED_EVERY_S)
+            if pods_left := [name for kind, name in left if kind == "Pod"]:
+                said(f"waiting for {len(pods_left)} pods to end: {', '.join(pods_left)}")
+    except ApiError as error:
+        raise LiveError(refused(error, deployed)) from None
+    return len(there)
+
+
+def _drain(api: Api, deployed: Deployed, belonging: Container[tuple[str, str]], said: Callable[[str], object]) -> None:
+    """End the gateway while all else is there, and wait for as long as its pods may take to answer what is inside.
+
+    The root goes before it, alone: controllers see that the pipeline is down and make nothing anew.
+    """
+    namespace = deployed.namespace
+    if ("ConfigMap", deployed.instance) in belonging:
+        api.delete("ConfigMap", namespace, deployed.instance, alone=True)
+    for name in (names.name(deployed.instance, "controller"), deployed.gateway_name):
+        if ("Deployment", name) in belonging:
+            api.delete("Deployment", namespace, name)
+    selector = names.as_query(names.selector(deployed.instance, GATEWAY))
+    asked_s = time.monotonic()
+    while there := api.list("Pod", namespace, selector)["items"]:
+        longest_s = max(each["spec"].get("terminationGracePeriodSeconds", 30) for each in there)
+        if time.monotonic() > asked_s + longest_s + LATE_S:
+            return  # its node does not answer; the rest need not wait for it
+        pods_there = ", ".join(each["metadata"]["name"] for each in there)
+        said(f"waiting for the gateway to answer the requests inside, at most {longest_s:g} s: {pods_there}")
+        time.sleep(LOOKED_EVERY_S)
+
+
+def _once(say: Callable[[str], object]) -> Callable[[str], None]:
+    """Say a text unless it was the latest."""
+    latest = [""]
+
+    def said(text: str) -> None:
+        if text != latest[0]:
+            latest[0] = text
+            say(text)
+
+    return said
+
+
+LOOKED_EVERY_S = 0.5
+"""How often somebody who waits looks whether objects stand, or are gone."""
+
+KINDS = (
+    "Deployment",
+    "PodDisruptionBudget",
+    "NetworkPolicy",
+    "Service",
+    "RoleBinding",
+    "Role",
+    "ServiceAccount",
+    "Lease",
+    "Secret",
+    "ConfigMap",
+    "ServiceMonitor",
+    "PodMonitor",
+    "Pod",
+)
+"""Everything that a deployed pipeline may consist of."""
+
+
+def belongings(api: Api, deployed: Deployed) -> Iterator[tuple[str, str]]:
+    """Kind and name of everything with this pipeline's labels."""
+    for kind in kinds(api):
+        if kind == "Secret":  # asked for by its name: to list them one has to be allowed to read all
+            yield from _our_secret(api, deployed)
+            continue
+        found = api.list(kind, deployed.namespace, names.of_instance(deployed.instance))
+        yield from ((kind, each["metadata"]["name"]) for each in found["items"])
+
+
+def kinds(api: Api) -> list[str]:
+    """The kinds that the server has, of those that a deployed pipeline may consist of."""
+    groups = api.groups() | {CORE}
+    return [kind for kind in KINDS if {VERSIONS.get(kind, CORE), OLDER.get(kind)} & groups]
+
+
+def _our_secret(api: Api, deployed: Deployed) -> Iterator[tuple[str, str]]:
+    found = api.get("Secret", deployed.namespace, deployed.control_name)
+    if found is not None and (found["metadata"].get("labels") or {}).get(names.INSTANCE) == deployed.instance:
+        yield "Secret", deployed.control_name
+
+
+def leftovers(api: Api, deployed: Deployed) -> list[tuple[str, str]]:
+    """Kind and name of what is left of stages that the pipeline had under an earlier file. Raises ApiError."""
+    stages = {
+        deployed.stage_name(stage, lane) for stage in deployed.stages for lane in (0, *deployed.further_lanes(stage))
+    }
+    selector = f"{names.of_instance(deployed.instance)},{names.COMPONENT}={MODEL_SERVER},{names.STAGE}"
+    return [
+        (kind, name)
+        for kind in kinds(api)
+        if kind in ("Deployment", "PodDisruptionBudget")
+        for each in api.list(kind, deployed.namespace, selector)["items"]
+        if (name := each["metadata"]["name"]) not in stages
+    ]
+
+
+def check_ours(given: Mapping[str, object] | None, deployed: Deployed) -> None:
+    """Raise LiveError for an object that exists and is not this pipeline's."""
+    meta = (given or {}).get("metadata")
+    if not isinstance(meta, dict):
+        return
+    labels = meta.get("labels") or {}
+    wanted = {names.INSTANCE: deployed.instance, "app.kubernetes.io/part-of": names.PART_OF}
+    if any(labels.get(key) != value for key, value in wanted.items()):
+        kind = (given or {}).get("kind", "object")
+        raise LiveError(
+            f"{kind} {meta.get('name')} in namespace {meta.get('namespace')} is not ours (it lacks "
+            f"{names.as_query(wanted)}); choose another --name"
+        )
+
+
+def refused(error: ApiError, deployed: Deployed) -> str:
+    """What a refusal of the API server means to a person."""
+    if error.status == 404 and "namespaces" in error.text:
+        return f"namespace {deployed.namespace} does not exist: kubectl create namespace {deployed.namespace}"
+    if error.status == 403:
+        return f"not allowed: {error.text}"
+    if error.status == 409 and error.causes:
+        return f"another field manager owns what has to change: {error.text}"
+    return f"the API server: {error}"

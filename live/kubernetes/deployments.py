@@ -1,4 +1,4 @@
-"""What a Deployment and its ReplicaSets say of themselves, as the server has them.
+"""What a Deployment and its ReplicaSets say of themselves, and what keeps the pods of its present template from coming.
 
 A Deployment's own conditions are of all its ReplicaSets together, and Kubernetes (1.20 to 1.34) leaves the words of a
 condition as they are while its reason is the same. So they may tell why a pod of an earlier template was refused, and
@@ -8,12 +8,13 @@ read from its own ReplicaSet, and a deadline counts if it names that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.pods import controller_of, seconds
+from ipa.live.kubernetes.pods import FAILING, Pod, controller_of, seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,3 +113,145 @@ def _revision(replica_set: Mapping[str, Any]) -> int:
 
 def _words(refused: Mapping[str, Any]) -> str:
     return str(refused.get("message", refused.get("reason", ""))) if refused.get("status") == "True" else ""
+
+
+CRASHES_ALLOWED = 2
+"""If a container has crashed more often while its variant never became ready, another start will not help."""
+NO_SUCH_IMAGE = ("ErrImageNeverPull", "InvalidImageName")
+"""Waiting will not bring these images; a registry that is away may come back before the deadline."""
+
+_OVER_QUOTA = "exceeded quota"
+_PASSES = "exceeded quota|status unknown for quota|error looking up service account"
+_REFUSED = re.compile(rf"is forbidden: (?!{_PASSES})|is invalid: ")
+"""What the API server says of pods that it will refuse again: limits that a quota asks for or a LimitRange sets, Pod
+Security, a priority class that is not there. A quota has room again some day; a new one is counted, and a new account
+known, in a moment."""
+_WANT_OF_ROOM = re.compile(r"Insufficient|Too many pods|\btaint|unschedulable|no nodes available")
+"""What a scheduler says if other, or emptier, nodes would help; with volumes and affinities they would not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """`problem` is why a rollout cannot go on, empty if it can; with `is_out_of_room` that is a lack of quota or nodes
+    (`wants_node`), and no fault of the variant. `delay` is what keeps a pod from starting now, and may pass."""
+
+    problem: str = ""
+    is_out_of_room: bool = False
+    wants_node: bool = False
+    delay: str = ""
+
+
+NOTHING = Obstacle()
+
+
+def obstacle(
+    given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None, now_s: float | None = None
+) -> Obstacle:
+    """What keeps the pods of a Deployment from coming; nothing once all are there.
+
+    `pods` are those of all its templates. `made` is the ReplicaSet of the present one; None: that may not be read. Then
+    a refusal, of whichever template, delays: only a quota and the deadline are believed. `now_s`: the server's Unix
+    time; without it, no pod is late by itself.
+    """
+    here = _present([pod for pod in pods if pod.removed_s is None and not pod.is_over], given, made)
+    if is_rolled_out(given):
+        return Obstacle(delay=_unresized(here))
+    homeless = [pod for pod in here if _WANT_OF_ROOM.search(pod.unschedulable)]
+    if homeless:
+        text = f"{len(homeless)} of {len(here)} pods find no node with room: {homeless[0].unschedulable}"
+        return Obstacle(text, is_out_of_room=True, wants_node=True)
+    refused = refusal(given) if made is None else made.refusal
+    has_served = any(pod.ready_s is not None for pod in here)
+    stuck = next((pod for pod in here if _will_not_start(pod, has_served)), None)
+    if stuck is not None:
+        why = f"{stuck.waiting} after {stuck.restarts} restarts{_last_words(here)}"
+    elif _OVER_QUOTA in refused:
+        return Obstacle(refused, is_out_of_room=True)
+    elif _REFUSED.search(refused) and made is not None and not has_served:
+        why = refused
+    else:
+        why = _too_late(given, here, made, refused, has_served)
+    if why:
+        return Obstacle(_of_variant(given, why))
+    return Obstacle(delay=uncreated(given) or _delay(given, here, refused) or _hangs(given, here, now_s))
+
+
+def _present(pods: Sequence[Pod], given: Mapping[str, Any], made: ReplicaSet | None) -> list[Pod]:
+    """Those of the present template."""
+    if made is None:
+        return [pod for pod in pods if pod.template == digest_of_template(given)]
+    return [pod for pod in pods if pod.replica_set == made.name]
+
+
+def _too_late(
+    given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None, refused: str, has_served: bool
+) -> str:
+    """What has not come within its time; empty if it may still come.
+
+    Kubernetes sets no deadline for a template that has had pods before and gets none now.
+    """
+    progress = conditions(given).get("Progressing", {})
+    text = progress.get("message", "not ready in time")
+    is_over = progress.get("reason") == "ProgressDeadlineExceeded"
+    if is_over and (made is None or f'"{made.name}"' in text):
+        return f"{text}{_last_words(pods) or (f': {refused}' if refused else _waits(pods))}"
+    deadline_s = _deadline_s(given)
+    if made is not None and refused and not has_served and made.refused_for_s > deadline_s:
+        return f"refused for {deadline_s} s: {refused}"
+    return ""
+
+
+def _delay(given: Mapping[str, Any], pods: Sequence[Pod], refused: str) -> str:
+    """What keeps one of the pods from starting, or the next from being made, and may pass."""
+    late = next((pod for pod in pods if pod.ready_s is None and (pod.waiting in FAILING or pod.unschedulable)), None)
+    if late is not None:
+        return _of_variant(given, f"{late.waiting or 'no node takes it'}{_last_words([late])}")
+    return _unresized(pods) or refused
+
+
+def _hangs(given: Mapping[str, Any], pods: Sequence[Pod], now_s: float | None) -> str:
+    """A pod that is not ready for longer than a rollout may take: Kubernetes sets no deadline for one beside others."""
+    deadline_s = _deadline_s(given)
+    if now_s is None:
+        return ""
+    late = next((pod for pod in pods if pod.unready_s is not None and now_s - pod.unready_s > deadline_s), None)
+    if late is None:
+        return ""
+    how = f" ({late.crash})" if late.crash else _waits([late])
+    return _of_variant(given, f"{late.name} has not been ready for {deadline_s} s{how}")
+
+
+def _deadline_s(given: Mapping[str, Any]) -> int:
+    return int(given["spec"].get("progressDeadlineSeconds", 600))
+
+
+def _unresized(pods: Sequence[Pod]) -> str:
+    late = next((pod for pod in pods if pod.unresized), None)
+    return "" if late is None else f"{late.name} keeps {late.cores} cores: {late.unresized}"
+
+
+def _of_variant(given: Mapping[str, Any], text: str) -> str:
+    """A sentence about pods with their variant, where they have one."""
+    variant = variant_of_template(given)
+    return f"variant {variant}: {text}" if variant else text
+
+
+def _last_words(pods: Sequence[Pod]) -> str:
+    """What one of them, or the scheduler, says about the failure; else how one ended."""
+    said = next((text for pod in pods if (text := pod.said or pod.unschedulable)), "")
+    crash = next((pod.crash for pod in pods if pod.crash), "")
+    return f": {said}" if said else f" ({crash})" if crash else ""
+
+
+def _waits(pods: Sequence[Pod]) -> str:
+    """What a pod that says nothing has come to, and where its node tells why."""
+    late = next((pod for pod in pods if pod.ready_s is None), None)
+    if late is None:
+        return ""
+    return f" ({late.waiting or 'its container runs, but is not ready'}; see: kubectl describe pod {late.name})"
+
+
+def _will_not_start(pod: Pod, has_served: bool) -> bool:
+    """Whether a pod will never start: it crashes, or its image cannot come, and no other replica has served."""
+    is_hopeless = pod.restarts > CRASHES_ALLOWED or pod.waiting in NO_SUCH_IMAGE
+    return pod.waiting in FAILING and is_hopeless and not has_served

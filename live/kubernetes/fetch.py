@@ -14,8 +14,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipa.live.kubernetes.checksums import SUMS, parsed, sha256_of
-from ipa.live.kubernetes.store import ATTEMPTS, AWS, KEYS_AT, PART_BYTES, S3, StoreError, explained, opened
+from ipa.live.kubernetes.store import (
+    ATTEMPTS,
+    AWS,
+    KEYS_AT,
+    PART_BYTES,
+    S3,
+    SUMS,
+    StoreError,
+    explained,
+    opened,
+    parse_sums,
+    sha256_of,
+)
 
 if TYPE_CHECKING:
     from s3fs import S3FileSystem
@@ -33,7 +44,7 @@ def fetch(url: str, target: Path, endpoint: str, environment: Mapping[str, str],
     with explained(url, endpoint):
         store = opened(endpoint, environment, attempts)
         files = _files(store, url, endpoint)
-        sums = parsed(store.cat_file(files[SUMS]).decode()) if SUMS in files else {}
+        sums = parse_sums(store.cat_file(files[SUMS]).decode()) if SUMS in files else {}
         for name in sorted(sums.keys() ^ files.keys() - {SUMS}) if SUMS in files else ():
             raise StoreError(f"{url}/{name}: is {f'missing, which {SUMS} has' if name in sums else f'not in {SUMS}'}")
         for path in [path for path in incoming.rglob("*") if path.is_file()]:

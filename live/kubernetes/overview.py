@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ipa.live.errors import LiveError
-from ipa.live.kubernetes import names, reader
+from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError
-from ipa.live.kubernetes.belongings import leftovers, refused
+from ipa.live.kubernetes.deploy import leftovers, refused
 from ipa.live.kubernetes.deployments import has_available
 from ipa.live.kubernetes.lease import DURATION_S
 from ipa.live.kubernetes.pods import Pod, seconds
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.kubernetes.standing import pods
+from ipa.live.kubernetes.stage_state import read_gateway, read_pods, read_stages
 from ipa.live.kubernetes.timeline import left_out
 from ipa.policies import to_plain
 
@@ -27,8 +27,8 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
             raise LiveError(f"{deployed.instance} is not deployed in namespace {deployed.namespace}; run ipa live up")
         lease = api.get("Lease", deployed.namespace, deployed.instance)
         gateway = api.get("Deployment", deployed.namespace, deployed.gateway_name)
-        there = pods(api, deployed)
-        stages, at_gateway = reader.stages(api, deployed, there), reader.gateway(api, deployed, gateway)
+        there = read_pods(api, deployed)
+        stages, at_gateway = read_stages(api, deployed, there), read_gateway(api, deployed, gateway)
         left = leftovers(api, deployed)
     except ApiError as error:
         raise LiveError(refused(error, deployed)) from None

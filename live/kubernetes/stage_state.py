@@ -1,4 +1,4 @@
-"""How a stage of a deployed pipeline, or its gateway, stands: its Deployment as the server has it, and its pods."""
+"""How the stages of a deployed pipeline and its gateway stand: read from the server, and what one look at all found."""
 
 from __future__ import annotations
 
@@ -8,11 +8,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.deployments import ReplicaSet, is_rolled_out, is_seen, variant_of_template
+from ipa.live.kubernetes.api import Api, ApiError
+from ipa.live.kubernetes.deployments import (
+    NOTHING,
+    Obstacle,
+    ReplicaSet,
+    has_available,
+    is_rolled_out,
+    is_seen,
+    obstacle,
+    present,
+    variant_of_template,
+)
 from ipa.live.kubernetes.manifests import from_text
-from ipa.live.kubernetes.obstacles import NOTHING, Obstacle, obstacle
-from ipa.live.kubernetes.pods import Pod
-from ipa.policies import StageConfiguration
+from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
+from ipa.live.kubernetes.pods import Pod, ours
+from ipa.live.kubernetes.settings import Deployed
+from ipa.policies import Configuration, PolicyError, StageConfiguration, check_configuration
+from ipa.profiles import Pipeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,3 +178,150 @@ def _failed(text: str | None) -> dict[str, float]:
         return {str(variant): float(at_s) for variant, at_s in json.loads(text or "{}").items()}
     except (ValueError, TypeError, AttributeError):
         return {}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look found and did.
+
+    `is_gateway_there`: a gateway serves; `is_gateway_ready`: all of it is as it should be. `failed`: stage -> why its
+    wanted variant will not become ready; `out_of_room`: stage -> why it cannot have all its replicas; `delays`: stage
+    -> what keeps a pod from starting and may pass. `gateway_problem` and `gateway_delay` say the same of the gateway,
+    where lack of room is a delay. `is_held`: the kill switch is on; `is_down`: the pipeline has been taken down;
+    `is_changed`: it has been redeployed with another file or layout. `stopped`: stage, or another object's name -> why
+    nothing is done there until somebody else acts; `foreign`: stage -> who else has lately set its replicas. `error`:
+    why this look broke off; another follows. `has_read`: it broke off only when it had read what there is; `judged`:
+    the stages and other objects to which it came.
+    """
+
+    stages: Mapping[str, StageState] = field(default_factory=dict)
+    is_gateway_there: bool = False
+    is_gateway_ready: bool = False
+    done: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+    out_of_room: Mapping[str, str] = field(default_factory=dict)
+    delays: Mapping[str, str] = field(default_factory=dict)
+    gateway_problem: str = ""
+    gateway_delay: str = ""
+    is_held: bool = False
+    is_down: bool = False
+    is_changed: bool = False
+    stopped: Mapping[str, str] = field(default_factory=dict)
+    foreign: Mapping[str, str] = field(default_factory=dict)
+    error: str = ""
+    has_read: bool = True
+    judged: frozenset[str] = frozenset()
+
+    @property
+    def lacks_gateway(self) -> bool:
+        """Whether no gateway was found ready."""
+        return bool(self.stages) and not (self.is_gateway_there or self.error)
+
+    @property
+    def hopeless(self) -> str:
+        """Why it will not become ready by waiting; empty if it may."""
+        return said({**self.stopped, **self.failed, "the gateway": self.gateway_problem})
+
+    @property
+    def waits_for(self) -> str:
+        """What keeps it from being ready and may pass; empty if nothing is known."""
+        return self.error or said({**self.out_of_room, **self.delays, "the gateway": self.gateway_delay})
+
+    def refusal(self, before: Configuration, wanted: Configuration) -> str:
+        """Why `wanted` may not be asked for after `before`: a stage that it changes, or the whole, is stopped."""
+        return said({name: why for name, why in self.stopped.items() if before.get(name, 0) != wanted.get(name, 1)})
+
+    def is_complete(self, configuration: Configuration, *, alone: bool = True) -> bool:
+        """Whether every stage is as it should be, if `alone` with no lane left that is not wanted."""
+        has_ended = self.is_down or self.is_changed
+        is_quiet = self.is_gateway_ready and not (self.error or self.stopped or has_ended or self.done)
+        return is_quiet and all(
+            (state := self.stages.get(stage)) is not None and state.stands(wanted, alone=alone)
+            for stage, wanted in configuration.items()
+        )
+
+
+def said(reasons: Mapping[str, str]) -> str:
+    """Reasons by stage as one text; empty if there are none."""
+    return "; ".join(f"{name}: {why}" for name, why in reasons.items() if why)
+
+
+def read_stages(api: Api, deployed: Deployed, pods: Sequence[Pod] | None = None) -> dict[str, StageState]:
+    """The stages as the server has them; without `pods`, as their Deployments alone say. Raises ApiError."""
+    found = api.list("Deployment", deployed.namespace, _selector(deployed, MODEL_SERVER))["items"]
+    by_name = {each["metadata"]["name"]: each for each in found}
+    is_quiet = pods is None or all(map(is_rolled_out, found))
+    made = {} if is_quiet else _made(api, deployed, MODEL_SERVER, found)
+    now_s = None if is_quiet else api.time_s()
+
+    def read_lane(stage: str, lane: int, further: Mapping[int, StageState]) -> StageState | None:
+        given = by_name.get(deployed.stage_name(stage, lane))
+        if given is None:
+            return None
+        here = [pod for pod in pods or () if (pod.stage, pod.lane) == (stage, lane)]
+        return read_stage(given, here, further, made.get(given["metadata"]["name"]), now_s)
+
+    found_stages = {}
+    for stage in deployed.stages:
+        lanes = {lane: read_lane(stage, lane, {}) for lane in deployed.further_lanes(stage)}
+        state = read_lane(stage, 0, {lane: each for lane, each in lanes.items() if each is not None})
+        if state is not None:
+            found_stages[stage] = state
+    return found_stages
+
+
+def read_gateway(api: Api, deployed: Deployed, given: Mapping[str, Any] | None) -> StageState | None:
+    """The gateway as the server has it, with its pods unless all is well; None: there is none. Raises ApiError.
+
+    `given` is its Deployment.
+    """
+    if given is None:
+        return None
+    if is_rolled_out(given) and has_available(given):
+        return read_stage(given, ())
+    made = _made(api, deployed, GATEWAY, [given])
+    pods = ours(api.list("Pod", deployed.namespace, _selector(deployed, GATEWAY))["items"])
+    return read_stage(given, pods, made=made.get(deployed.gateway_name), now_s=api.time_s())
+
+
+def _made(api: Api, deployed: Deployed, component: str, given: Sequence[Mapping[str, Any]]) -> dict[str, ReplicaSet]:
+    """Deployment -> the ReplicaSet of its present template; none where this account may not read them."""
+    try:
+        found = api.list("ReplicaSet", deployed.namespace, _selector(deployed, component))["items"]
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return {}
+    return {each["metadata"]["name"]: present(each, found, api.time_s()) for each in given}
+
+
+def _selector(deployed: Deployed, component: str) -> str:
+    return names.as_query(names.selector(deployed.instance, component))
+
+
+def read_wanted(api: Api, deployed: Deployed, first: Configuration) -> Configuration:
+    """The configuration that the cluster says is wanted; `first` for stages where it names none that the pipeline has.
+
+    Raises ApiError.
+    """
+    return wanted_of(deployed, first, read_stages(api, deployed))
+
+
+def wanted_of(deployed: Deployed, first: Configuration, states: Mapping[str, StageState]) -> Configuration:
+    found = {stage: state.wanted for stage, state in states.items() if state.wanted is not None}
+    pipeline = deployed.plane.pipeline
+    return {**first, **{name: each for name, each in found.items() if _can_be(pipeline, {**first, name: each})}}
+
+
+def _can_be(pipeline: Pipeline, configuration: Configuration) -> bool:
+    try:
+        check_configuration(pipeline, configuration)
+    except PolicyError:
+        return False
+    return True
+
+
+def read_pods(api: Api, deployed: Deployed) -> list[Pod]:
+    """The pods of the model servers. Raises ApiError."""
+    selector = names.as_query(names.selector(deployed.instance, MODEL_SERVER))
+    return ours(api.list("Pod", deployed.namespace, selector)["items"])

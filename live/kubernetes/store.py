@@ -1,8 +1,10 @@
-"""An S3-compatible object store, and what is said where it does not do what it should.
+"""An S3-compatible object store, what is said where it does not do what it should, and the checksums of files.
 
-It is used through fsspec's s3fs, which retries, after a pause with jitter, what fails for a moment (no connection, 5xx,
-throttling, a body that breaks off). Credentials are the usual variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
-AWS_SESSION_TOKEN and AWS_REGION; without the first, access is anonymous.
+The store is used through fsspec's s3fs, which retries, after a pause with jitter, what fails for a moment (no
+connection, 5xx, throttling, a body that breaks off). Credentials are the usual variables AWS_ACCESS_KEY_ID,
+AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION; without the first, access is anonymous.
+
+The SHA-256 of every file of a variant's folder stands in a file of their own that `sha256sum --check` reads too.
 """
 
 from __future__ import annotations
@@ -10,12 +12,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import file_digest, sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipa.live.errors import LiveError
 
 if TYPE_CHECKING:
     from s3fs import S3FileSystem
+
 
 S3 = "s3://"
 AWS = "https://s3.amazonaws.com"
@@ -98,3 +103,45 @@ def _code(error: Exception) -> str:
     """The store's own code for what is wrong; empty if it gave none."""
     answer: Any = getattr(error.__cause__, "response", None)
     return str(answer["Error"].get("Code", "")) if answer else ""
+
+
+SUMS = "SHA256SUMS"
+TAG = "# etag "
+
+
+def sums_of(folder: Path) -> dict[str, str]:
+    """File -> its checksum, for all files below a folder but `SUMS` itself, by name."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    named = {path.relative_to(folder).as_posix(): path for path in files}
+    return {name: sha256_of(path) for name, path in sorted(named.items()) if name != SUMS}
+
+
+def check_links(folder: Path) -> None:
+    """Raise LiveError for what is below a folder and really elsewhere: it would be sent or packed unseen."""
+    root = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            raise LiveError(f"{path}: is a link to {path.resolve()}, outside of {folder}; put the file itself there")
+
+
+def sha256_of(path: Path) -> str:
+    """A file's checksum."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def sums_text(sums: Mapping[str, str], tags: Mapping[str, str] | None = None) -> str:
+    """The text of `SUMS`; `tags` are what a store calls the content that files have, as comments."""
+    lines = [f"{digest}  {name}\n" for name, digest in sums.items()]
+    return "".join(lines + [f"{TAG}{tag}  {name}\n" for name, tag in (tags or {}).items()])
+
+
+def parse_sums(text: str, *, tags: bool = False) -> dict[str, str]:
+    """File -> checksum, or its tag, as `sums_text` writes them; other lines are left out."""
+    lines = (line for line in text.splitlines() if line.startswith(TAG) == tags and "  " in line)
+    return {name: found for found, name in (line.removeprefix(TAG).split("  ", 1) for line in lines)}
+
+
+def digest_of(sums: Mapping[str, str]) -> str:
+    """One short checksum of them all: the same for the same files, wherever they are."""
+    return sha256(sums_text(sums).encode()).hexdigest()[:12] if sums else ""

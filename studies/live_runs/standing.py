@@ -100,7 +100,7 @@ def backend_maker(
 
     One that sends no load adopts what is deployed as it stands.
     """
-    from ipa.live.kubernetes import KubernetesBackend, Lease, Pace, client_url
+    from ipa.live.kubernetes import KubernetesBackend, Lease, Options, Pace, client_url
 
     api = connect(cluster, read_only)
     there = standing(api, deployed(scenario, prepared, cluster), is_adopted=not sends_load)
@@ -113,10 +113,12 @@ def backend_maker(
             folder,
             history_rps,
             url,
-            pace=Pace(cluster.changes_per_minute),
-            lease=None if read_only else Lease(api, there),
-            adopts=not sends_load,
-            control_token_file=cluster.control_token_file,
+            Options(
+                pace=Pace(cluster.changes_per_minute),
+                lease=None if read_only else Lease(api, there),
+                adopts=not sends_load,
+                control_token_file=cluster.control_token_file,
+            ),
             source=source,
             on_rollback=on_rollback,
         )

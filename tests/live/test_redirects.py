@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ipa.errors import Error
-from ipa.live.kubernetes import reach
+from ipa.live.kubernetes import readiness
 from ipa.live.kubernetes.api import Api
 from ipa.live.load_generator import DEFAULT_BODY, Job, generate, metadata_of
 from ipa.live.monitoring.prometheus_api import PrometheusApi
@@ -75,7 +75,14 @@ async def api_server(url: str) -> None:
 
 @pytest.mark.parametrize(
     "client",
-    [replica, load, prometheus, api_server, lambda url: metadata_of(url, "m"), lambda url: reach.until_reached(url, 0)],
+    [
+        replica,
+        load,
+        prometheus,
+        api_server,
+        lambda url: metadata_of(url, "m"),
+        lambda url: readiness.until_reached(url, 0),
+    ],
 )
 @pytest.mark.parametrize("status", [302, 307])
 def test_a_client_that_is_sent_elsewhere_does_not_go_there(

@@ -29,7 +29,7 @@ def down(what: str, backend: str, yes: bool, as_json: bool, **options: Any) -> N
     api = live_runs.connect(where, on_warning=cluster.warn)
     if not yes and not click.confirm(f"Delete {there.instance} in namespace {there.namespace}?", err=True):
         raise click.Abort
-    count = kubernetes.take_down.down(api, there, lambda text: printing.note(f"  {text}"))
+    count = kubernetes.deploy.down(api, there, lambda text: printing.note(f"  {text}"))
     if as_json:
         printing.print_json({"name": there.instance, "namespace": there.namespace, "deleted": count})
     else:

@@ -71,7 +71,7 @@ def manifests(
 
     They are for the namespace of the kubeconfig's context, or `default` without a kubeconfig.
     """
-    in_cluster = kubernetes.in_cluster
+    of_controller = kubernetes.controller_manifests
     if state_claim and not (controller or advise):
         raise click.UsageError(f"--state-claim {state_claim}: needs --controller or --advise")
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
@@ -85,15 +85,17 @@ def manifests(
     first = live_runs.first_configuration(prepared)
     objects = [kubernetes.manifests.root(there), *kubernetes.manifests.everything(there, first, apis=APIS)]
     if controller or advise:
-        objects += in_cluster.controller(there, in_cluster.scenario_files(scenario.as_dict()), advise, state_claim)
+        objects += of_controller.controller(
+            there, of_controller.scenario_files(scenario.as_dict()), advise, state_claim
+        )
     if monitor:
-        objects += [in_cluster.service_monitor(there)]
+        objects += [of_controller.service_monitor(there)]
     if monitor and (controller or advise):
-        objects += [in_cluster.pod_monitor(there)]
+        objects += [of_controller.pod_monitor(there)]
     if out is None:
         _print(objects, as_json)
         return
-    files = in_cluster.kustomize_base(objects)
+    files = of_controller.kustomize_base(objects)
     with results.whole_folder(out) as fresh:
         for name, text in files.items():
             (fresh / name).write_text(text, encoding="utf-8")
@@ -106,4 +108,4 @@ def _print(objects: Sequence[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         printing.print_json({"apiVersion": "v1", "kind": "List", "items": objects})
     else:
-        click.echo(kubernetes.in_cluster.as_yaml(objects), nl=False)
+        click.echo(kubernetes.controller_manifests.as_yaml(objects), nl=False)

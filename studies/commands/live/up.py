@@ -51,7 +51,7 @@ def up(
     prepared, there = cluster.prepared(scenario, where, layout)
     api = live_runs.connect(where, on_warning=cluster.warn)
     first = live_runs.first_configuration(prepared)
-    steps = kubernetes.dry_run.plan(api, there, first)
+    steps = kubernetes.deploy.plan(api, there, first)
     tell = printing.note if yes else printing.log  # whoever is asked has to see what about
     tell(f"{there.instance} in namespace {there.namespace}:")
     for step in steps:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ipa.live.kubernetes import shelf
+from ipa.live.kubernetes import model_store
 from ipa.studies.commands import printing
 from ipa.studies.commands.models.list import print_models
 from ipa.studies.commands.options import FOLDER, output_options, store_option
@@ -27,10 +27,10 @@ def fetch(url: str, folder: Path, endpoint: str, as_json: bool) -> None:
     `ipa models push`.
     """
 
-    def say(variant: shelf.Shelved, is_new: bool) -> None:
+    def say(variant: model_store.Shelved, is_new: bool) -> None:
         printing.note(f"{variant.name}: {'fetched' if is_new else 'already there'}")
 
-    fetched = shelf.fetch_all(url, folder, endpoint, os.environ, say)
+    fetched = model_store.fetch_all(url, folder, endpoint, os.environ, say)
     if as_json:
         printing.print_json([asdict(each) for each in fetched])
     else:

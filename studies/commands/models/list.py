@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ipa.live.kubernetes import shelf
+from ipa.live.kubernetes import model_store
 from ipa.studies.commands import printing
 from ipa.studies.commands.options import output_options, store_option
 
@@ -25,14 +25,14 @@ def list_(where: str, endpoint: str, as_json: bool) -> None:
     are named in its place.
     """
     is_url = "://" in where
-    found = shelf.in_store(where, endpoint, os.environ) if is_url else shelf.in_folder(Path(where))
+    found = model_store.in_store(where, endpoint, os.environ) if is_url else model_store.in_folder(Path(where))
     if as_json:
         printing.print_json([asdict(each) for each in found])
     else:
         print_models(found)
 
 
-def print_models(found: list[shelf.Shelved]) -> None:
+def print_models(found: list[model_store.Shelved]) -> None:
     """Print a table of models."""
     table = printing.new_table("", "model", "files", "MB", "checksum")
     for each in found:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from ipa.live.kubernetes import shelf
+from ipa.live.kubernetes import model_store
 from ipa.studies.commands import printing
 from ipa.studies.commands.models.list import print_models
 from ipa.studies.commands.options import FOLDER, output_options, store_option
@@ -28,10 +28,10 @@ def push(folder: Path, url: str, endpoint: str, as_json: bool) -> None:
     AWS_SESSION_TOKEN and AWS_REGION.
     """
 
-    def say(variant: shelf.Shelved, is_new: bool) -> None:
+    def say(variant: model_store.Shelved, is_new: bool) -> None:
         printing.note(f"{variant.name}: {'sent' if is_new else 'already there'}")
 
-    pushed = shelf.push(folder, url, endpoint, os.environ, say)
+    pushed = model_store.push(folder, url, endpoint, os.environ, say)
     if as_json:
         printing.print_json([asdict(each) for each in pushed])
     else:

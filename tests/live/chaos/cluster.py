@@ -20,7 +20,7 @@ from ipa import profiles
 from ipa.live.kubernetes import deploy, overview
 from ipa.live.kubernetes.api import ApiError, connect
 from ipa.live.kubernetes.gateway_manifests import DRAIN_S, LINGER_S
-from ipa.live.kubernetes.reach import client_url, until_reached
+from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.plane import Plane
 from tests.live.chaos.books import Books

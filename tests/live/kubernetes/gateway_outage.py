@@ -24,9 +24,9 @@ from statistics import median
 from typing import Any
 from uuid import uuid4
 
-from ipa.live.kubernetes import deploy, names, take_down
+from ipa.live.kubernetes import deploy, names
 from ipa.live.kubernetes.api import Api, connect
-from ipa.live.kubernetes.reach import client_url, until_reached
+from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.load_generator import DEFAULT_BODY
 from tests.live.kubernetes.world import tiny
@@ -157,7 +157,7 @@ def main(times: int) -> None:
                     deploy.up(api, deployed, sort("small", 2), within_s=WITHIN_S)
                 print(f"{how}: median {median(all_s):.2f} s, longest {max(all_s):.2f} s", flush=True)
         finally:
-            take_down.down(api, deployed)
+            deploy.down(api, deployed)
             api.request("DELETE", f"/api/v1/namespaces/{namespace}")
 
 

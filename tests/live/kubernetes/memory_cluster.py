@@ -16,14 +16,15 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
-from ipa.live.kubernetes import looks, names, readiness
+from ipa.live.kubernetes import backend as backend_module
+from ipa.live.kubernetes import names, readiness
 from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.manifests import owner_of, root, stage_deployment
 from ipa.live.kubernetes.settings import Deployed
 from ipa.policies import Applied, Configuration, StageConfiguration, from_plain, to_plain
 from ipa.sim import Lanes
-from tests.live.kubernetes.world import made_of, refused, secret, tiny
+from tests.live.kubernetes.world import made_of, refused, secret, tiny, with_options
 from tests.live.world import HISTORY, sort
 
 CREATED = "2026-01-01T00:00:{:02d}Z"
@@ -294,14 +295,14 @@ async def running(
     deployed: Deployed | None = None,
     **how: Any,
 ) -> AsyncIterator[tuple[Any, Cluster]]:
-    monkeypatch.setattr(looks, "LOOK_EVERY_S", 0.1)
-    monkeypatch.setattr(looks, "BETWEEN_LOOKS_S", 0.01)
-    monkeypatch.setattr(looks, "LOOK_EVERY_WHILE_STOPPED_S", 0.1)
+    monkeypatch.setattr(backend_module, "LOOK_EVERY_S", 0.1)
+    monkeypatch.setattr(backend_module, "BETWEEN_LOOKS_S", 0.01)
+    monkeypatch.setattr(backend_module, "LOOK_EVERY_WHILE_STOPPED_S", 0.1)
     monkeypatch.setattr(readiness, "ASK_EVERY_S", 0.01)
     deployed = deployed or tiny(folder)
     cluster = Cluster(deployed)
     prepare(cluster)
-    backend = KubernetesBackend(deployed, cluster, folder, HISTORY, url="", **how)  # type: ignore[arg-type]
+    backend = KubernetesBackend(deployed, cluster, folder, HISTORY, url="", **with_options(how))  # type: ignore[arg-type]
     try:
         await backend.open(initial or sort())
         await backend.start(time.monotonic())

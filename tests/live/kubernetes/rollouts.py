@@ -244,7 +244,7 @@ async def on_cluster(deployed: Deployed, change: Change, folder: Path) -> Course
             assert applied.accepted, applied.reason
         last = {STAGE: change.last}
         async with asyncio.timeout(WITHIN_S):
-            while not (backend._look_now.is_complete(last) and is_alone(backend._pods.values(), last)):
+            while not (backend.look.is_complete(last) and is_alone(backend._pods.values(), last)):
                 await asyncio.sleep(0.1)
         return Course(change, backend.stages[STAGE].records(), tuple(decided_s))
     finally:

@@ -18,18 +18,16 @@ pytest.importorskip("aiohttp")
 from ipa.live.errors import RunError
 from ipa.live.kubernetes import backend as backend_module
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.api import ApiError
+from ipa.live.kubernetes.api import ApiError, Threads
 from ipa.live.kubernetes.backend import KubernetesBackend
-from ipa.live.kubernetes.lease_keeper import LeaseKeeper
-from ipa.live.kubernetes.look import Look
-from ipa.live.kubernetes.looks import Looks
+from ipa.live.kubernetes.guards import Pace
+from ipa.live.kubernetes.lease import LeaseKeeper
 from ipa.live.kubernetes.manifests import as_text
-from ipa.live.kubernetes.pace import Pace
 from ipa.live.kubernetes.permissions import needed
-from ipa.live.kubernetes.threads import Threads
+from ipa.live.kubernetes.stage_state import Look
 from ipa.live.log_lines import Lines
 from ipa.live.monitoring import Reading
-from ipa.policies import Applied, ReplicaCounts
+from ipa.policies import Applied, Configuration, ReplicaCounts
 from tests.live.kubernetes.memory_cluster import Cluster, HeldLease, apply, running, standing, story
 from tests.live.kubernetes.rolling import three_variants
 from tests.live.kubernetes.world import tiny
@@ -43,7 +41,7 @@ def test_a_decision_is_in_force_in_the_queues_and_then_rolled_out(
         wanted = sort("large", 3, batch=4)
         assert await apply(backend, wanted) == Applied(True)
         assert cluster.configured[-1]["sort"]["batch"] == 4
-        await until(lambda: backend._look_now.is_complete(wanted), "it is rolled out")
+        await until(lambda: backend.look.is_complete(wanted), "it is rolled out")
         await until(lambda: len(backend.stages["sort"].ready) == 3, "the watch has seen it")
         seen = await asyncio.to_thread(backend.observe)
         assert seen.stages["sort"].replicas == {"large": ReplicaCounts(ready=3)}
@@ -66,7 +64,7 @@ def test_a_variant_that_will_not_start_is_rolled_back_and_its_decisions_have_fai
         backend.begin_step(8)
         assert (await apply(backend, sort("large"))).accepted
         await until(lambda: backend.stages["sort"].failed_variants == ("large",), "it is given up")
-        await until(lambda: backend._look_now.is_complete(sort()), "the old one stands")
+        await until(lambda: backend.look.is_complete(sort()), "the old one stands")
         assert cluster.configured[-1]["sort"]["variant"] == "small"
         again = await apply(backend, sort("large"))
         assert again == Applied(False, "sort: variant large has failed to start and is left out for now")
@@ -85,21 +83,21 @@ def test_a_decision_that_comes_while_a_look_finds_the_one_before_failing_is_not_
 ) -> None:
     """A look takes its time: what it says is of what was wanted when it began."""
     failed: list[tuple[int, str]] = []
-    takes, middle = Looks.take, {"sort": replace(sort()["sort"], variant="middle")}
+    passes, middle = KubernetesBackend._pass, {"sort": replace(sort()["sort"], variant="middle")}
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
-        async def meanwhile(*given: Any) -> Look:
-            look = await takes(*given)
+        async def meanwhile(itself: KubernetesBackend, wanted: Configuration) -> Look:
+            look = await passes(itself, wanted)
             if look.failed and backend.wanted == sort("large"):
                 backend.begin_step(8)
                 assert (await backend._apply(middle)).accepted
             return look
 
-        monkeypatch.setattr(Looks, "take", meanwhile)
+        monkeypatch.setattr(KubernetesBackend, "_pass", meanwhile)
         cluster.crashing = {"large"}
         backend.begin_step(7)
         assert (await apply(backend, sort("large"))).accepted
-        await until(lambda: backend._look_now.is_complete(middle), "the later decision is carried out")
+        await until(lambda: backend.look.is_complete(middle), "the later decision is carried out")
         assert (failed, backend.stages["sort"].failed_variants) == ([], ())
 
     how: dict[str, Any] = {"on_rollback": lambda *what: failed.append(what), "deployed": three_variants(tmp_path)}
@@ -185,7 +183,7 @@ def test_a_controller_that_has_waited_goes_on_with_what_stands_when_its_turn_com
 
         async with running(tmp_path, monkeypatch, prepare, lease=lease, adopts=True) as (backend, cluster):
             assert backend.wanted == sort("large", 3, batch=4)
-            await until(lambda: backend._look_now.is_complete(backend.wanted), "a look finds it whole")
+            await until(lambda: backend.look.is_complete(backend.wanted), "a look finds it whole")
             assert cluster.created == 4  # the small one before, and three large ones
 
     asyncio.run(run())
@@ -234,7 +232,7 @@ def test_a_controller_that_begins_in_a_rollout_that_fails_rolls_it_back(
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         await until(lambda: backend.wanted == sort(), "it is rolled back")
-        await until(lambda: backend._look_now.is_complete(sort()), "the old one stands")
+        await until(lambda: backend.look.is_complete(sort()), "the old one stands")
         await until(lambda: cluster.configured[-1]["sort"]["variant"] == "small", "the gateway knows")
 
     story(tmp_path, monkeypatch, told, prepare=prepare, adopts=True)
@@ -272,7 +270,7 @@ def test_one_who_only_reads_sees_what_others_want_and_rolls_nothing_back(
         cluster.crashing = {"large"}
         standing(cluster, tmp_path, sort("large"), {names.SOUND: as_text(sort()["sort"])})
         cluster.refusal = AssertionError("nothing may be written")
-        await until(lambda: backend._look_now.failed, "it fails")
+        await until(lambda: backend.look.failed, "it fails")
         seen = await asyncio.to_thread(backend.observe)
         assert seen.configuration == sort("large")
         assert (backend.rollbacks, cluster.configured) == ({}, [])
@@ -354,9 +352,9 @@ def test_what_stops_it_and_that_it_goes_on_stand_in_the_log(
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         cluster.refusal = ApiError("PATCH", 409, 'conflict with "someone"', ("image: conflict",))
         await apply(backend, sort("large", 1))
-        await until(lambda: backend._look_now.stopped, "it is stopped")
+        await until(lambda: backend.look.stopped, "it is stopped")
         cluster.refusal = None
-        await until(lambda: backend._look_now.is_complete(sort("large", 1)), "it has gone on")
+        await until(lambda: backend.look.is_complete(sort("large", 1)), "it has gone on")
 
     story(tmp_path, monkeypatch, told)
     lines = [Lines().format(record).partition(" ")[2] for record in caplog.records]
@@ -411,11 +409,11 @@ def test_a_lease_that_runs_out_in_the_middle_of_a_look_ends_its_writing(
     lease = HeldLease()
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
-        await until(lambda: backend._look_now.is_complete(sort()), "all is quiet")
+        await until(lambda: backend.look.is_complete(sort()), "all is quiet")
         cluster.writes.clear()
         cluster.before_write = lambda: setattr(lease, "is_held", False)  # type: ignore[method-assign]
         assert (await apply(backend, sort("large", 2))).accepted
-        await until(lambda: backend._look_now.error or backend._look_now.done, "it has looked")
+        await until(lambda: backend.look.error or backend.look.done, "it has looked")
         await asyncio.sleep(0.3)
         assert cluster.writes == ["ipa-tiny-stage-sort"]
         assert backend.troubles()["no_lease"] == "not renewed in time"
@@ -494,9 +492,9 @@ def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatc
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         assert cluster.root is not None
         cluster.root["metadata"]["annotations"] = {names.HOLD: "true"}
-        await until(lambda: backend._look_now.is_held, "the switch is seen")
+        await until(lambda: backend.look.is_held, "the switch is seen")
         cluster.unread = ApiError("GET", 503, "away")
-        await until(lambda: backend._look_now.error, "a look fails")
+        await until(lambda: backend.look.error, "a look fails")
         assert (await apply(backend, sort("small", 2))).reason.startswith("held: the annotation ipa/hold")
         cluster.unread = None
         cluster.configured.append({})
@@ -504,13 +502,13 @@ def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatc
         assert cluster.configured[-1] == {}  # the gateway's configuration is left as it is, too
         assert (await apply(backend, sort("small", 2))).reason.startswith("held: the annotation ipa/hold")
         cluster.root["metadata"]["annotations"] = {}
-        await until(lambda: not backend._look_now.is_held, "it is off")
+        await until(lambda: not backend.look.is_held, "it is off")
         cluster.refusal = ApiError("PATCH", 409, 'conflict with "someone"', ("image: conflict",))
         assert (await apply(backend, sort("large"))).accepted
-        await until(lambda: backend._look_now.stopped, "the conflict is seen")
+        await until(lambda: backend.look.stopped, "the conflict is seen")
         assert "someone" in (await apply(backend, sort())).reason
         cluster.refusal = None
-        await until(lambda: backend._look_now.is_complete(sort("large")), "it goes on by itself")
+        await until(lambda: backend.look.is_complete(sort("large")), "it goes on by itself")
         assert (await apply(backend, sort())).reason == "too fast: 1 changes within a minute; at most 1"
 
     story(tmp_path, monkeypatch, told, pace=Pace(1))

@@ -18,15 +18,15 @@ pytest.importorskip("aiohttp")
 
 from ipa.live.controller_metrics import ControllerMetrics
 from ipa.live.gateway_client import GatewayClient
-from ipa.live.kubernetes import belongings, deploy, dry_run, manifests, names, overview, take_down
+from ipa.live.kubernetes import deploy, manifests, names, overview
 from ipa.live.kubernetes.api import Api, ApiError, connect
 from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.lease import Lease
-from ipa.live.kubernetes.reach import client_url, until_reached
+from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.load_generator import DEFAULT_BODY
 from ipa.policies import Applied, Configuration, Observation
-from tests.live.kubernetes.world import IMAGE, own_namespace, tiny, two_stages
+from tests.live.kubernetes.world import IMAGE, own_namespace, tiny, two_stages, with_options
 from tests.live.world import HISTORY, metric_values, sort
 
 pytestmark = pytest.mark.cluster
@@ -48,8 +48,8 @@ def deployed(namespace: str, tmp_path: Path) -> Iterator[Deployed]:
     deploy.up(connect(), made, sort(), within_s=WITHIN_S)
     asyncio.run(until_reached(client_url(connect(), made)))
     yield made
-    assert take_down.down(connect(), made, within_s=WITHIN_S) > 5
-    assert not list(belongings.belongings(connect(), made))
+    assert deploy.down(connect(), made, within_s=WITHIN_S) > 5
+    assert not list(deploy.belongings(connect(), made))
 
 
 @asynccontextmanager
@@ -59,7 +59,7 @@ async def running(
     """A backend on what is deployed, its clock started."""
     api = api or connect()
     how.setdefault("lease", None if api.read_only else Lease(api, deployed))
-    backend = KubernetesBackend(deployed, api, folder, HISTORY, client_url(connect(), deployed), **how)
+    backend = KubernetesBackend(deployed, api, folder, HISTORY, client_url(connect(), deployed), **with_options(how))
     try:
         await backend.open(initial or sort())
         await backend.start(time.monotonic())
@@ -150,8 +150,8 @@ async def observe(backend: KubernetesBackend) -> Observation:
 
 async def until_stands(backend: KubernetesBackend, configuration: Configuration) -> None:
     until_s = time.monotonic() + WITHIN_S
-    while not (backend._look_now.is_complete(configuration) and backend.wanted == configuration):
-        assert time.monotonic() < until_s, f"{backend._look_now}"
+    while not (backend.look.is_complete(configuration) and backend.wanted == configuration):
+        assert time.monotonic() < until_s, f"{backend.look}"
         await asyncio.sleep(0.1)
 
 
@@ -188,7 +188,7 @@ def test_what_is_deployed_again_is_left_alone(deployed: Deployed) -> None:
     api = connect()
     standing = deploy.standing(api, deployed, sort("large"))
     assert standing == sort()
-    assert {step.action for step in dry_run.plan(api, deployed, sort())} == {"keep"}
+    assert {step.action for step in deploy.plan(api, deployed, sort())} == {"keep"}
 
 
 def test_what_a_controller_remembers_outlives_another_up_and_one_delete_removes_all(
@@ -216,7 +216,7 @@ def test_what_a_controller_remembers_outlives_another_up_and_one_delete_removes_
     asyncio.run(story())
     api.delete("ConfigMap", deployed.namespace, deployed.instance)
     until_s = time.monotonic() + WITHIN_S
-    while left := list(belongings.belongings(api, deployed)):
+    while left := list(deploy.belongings(api, deployed)):
         assert time.monotonic() < until_s, left
         time.sleep(0.5)
     deploy.up(api, deployed, sort(), within_s=WITHIN_S)  # for the fixture to take down
@@ -261,7 +261,7 @@ def test_a_pipeline_that_is_taken_down_under_load_answers_what_it_has_taken(
         clients = [asyncio.create_task(client(statuses)) for _ in range(20)]
         await until(lambda: len(statuses) > 100, "they are served")
         began_s = time.monotonic()
-        down = asyncio.create_task(asyncio.to_thread(take_down.down, api, made, told.append))
+        down = asyncio.create_task(asyncio.to_thread(deploy.down, api, made, told.append))
         try:
             await asyncio.gather(*clients)
         finally:
@@ -272,7 +272,7 @@ def test_a_pipeline_that_is_taken_down_under_load_answers_what_it_has_taken(
 
     assert set(asyncio.run(story())) <= {200, 503}  # 503: a new connection came while the old ones were closed
     assert told[0].startswith("waiting for the gateway to answer the requests inside, at most ")
-    assert not list(belongings.belongings(connect(), made))
+    assert not list(deploy.belongings(connect(), made))
 
 
 def test_objects_of_others_are_neither_taken_over_nor_deleted(namespace: str, tmp_path: Path) -> None:
@@ -282,8 +282,8 @@ def test_objects_of_others_are_neither_taken_over_nor_deleted(namespace: str, tm
     theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "other", "namespace": namespace}}
     api.request("POST", f"/api/v1/namespaces/{namespace}/configmaps", theirs)
     with pytest.raises(LiveError, match=r"ConfigMap other in namespace .* is not ours"):
-        dry_run.plan(api, made, sort())
-    assert take_down.down(api, made) == 0
+        deploy.plan(api, made, sort())
+    assert deploy.down(api, made) == 0
     assert api.get("ConfigMap", namespace, "other") is not None
 
 
@@ -380,12 +380,12 @@ def test_the_kill_switch_keeps_everything_as_it_is_until_it_is_off(deployed: Dep
     async def story() -> None:
         async with running(deployed, tmp_path) as backend:
             hold("true")
-            await until(lambda: backend._look_now.is_held, "the annotation is seen")
+            await until(lambda: backend.look.is_held, "the annotation is seen")
             refused = await apply(backend, sort("small", 2))
             assert (refused.accepted, refused.reason[:5]) == (False, "held:")
             await until_said(backend, "held", "the annotation ipa/hold")
             hold(None)
-            await until(lambda: not backend._look_now.is_held, "the annotation is gone")
+            await until(lambda: not backend.look.is_held, "the annotation is gone")
             assert (await apply(backend, sort("small", 2))).accepted
             await until_stands(backend, sort("small", 2))
 
@@ -455,9 +455,9 @@ def test_what_others_set_again_and_again_is_left_to_them_without_a_fight(deploye
     async def story() -> None:
         async with running(deployed, tmp_path) as backend, traffic(backend):
             for _ in range(4):
-                await until(lambda: not backend._look_now.foreign or _replicas(api, deployed) == 1, "it is set back")
+                await until(lambda: not backend.look.foreign or _replicas(api, deployed) == 1, "it is set back")
                 kubectl_scale(api, deployed, 2)
-                await until(lambda: backend._look_now.stopped or _replicas(api, deployed) == 1, "a look has seen it")
+                await until(lambda: backend.look.stopped or _replicas(api, deployed) == 1, "a look has seen it")
             await until_said(backend, "foreign_scaler", "keeps setting its replicas, now 2 (wanted: 1)")
             await asyncio.sleep(6.0)
             assert _replicas(api, deployed) == 2
@@ -501,7 +501,7 @@ def test_a_stage_that_is_paused_stops_no_repair_of_another(namespace: str, tmp_p
     try:
         asyncio.run(story())
     finally:
-        take_down.down(api, made, within_s=WITHIN_S)
+        deploy.down(api, made, within_s=WITHIN_S)
 
 
 def test_stages_that_a_pipeline_no_longer_has_are_in_the_plan_and_deleted(namespace: str, tmp_path: Path) -> None:
@@ -510,16 +510,16 @@ def test_stages_that_a_pipeline_no_longer_has_are_in_the_plan_and_deleted(namesp
     deploy.up(api, before, dict.fromkeys(("sort", "rank"), sort()["sort"]), within_s=WITHIN_S)
     try:
         configuration = dict.fromkeys(("sort", "label"), sort()["sort"])
-        steps = dry_run.plan(api, after, configuration)
+        steps = deploy.plan(api, after, configuration)
         gone = {(step.kind, step.name) for step in steps if step.action == "delete"}
         assert gone == {(kind, "former-stage-rank") for kind in ("Deployment", "PodDisruptionBudget")}
         assert overview.status(api, after)["leftovers"] == ["former-stage-rank"]
         deploy.up(api, after, configuration, within_s=WITHIN_S)
         assert api.get("Deployment", namespace, "former-stage-rank") is None
         assert api.get("Deployment", namespace, "former-stage-label") is not None
-        assert {step.action for step in dry_run.plan(api, after, configuration)} == {"keep"}
+        assert {step.action for step in deploy.plan(api, after, configuration)} == {"keep"}
     finally:
-        take_down.down(api, after, within_s=WITHIN_S)
+        deploy.down(api, after, within_s=WITHIN_S)
 
 
 def test_an_only_replica_and_the_gateway_are_not_evicted(deployed: Deployed, tmp_path: Path) -> None:
@@ -604,11 +604,11 @@ def test_want_of_quota_becomes_a_core_limit_and_no_failed_variant(namespace: str
         asyncio.run(story())
     finally:
         api.request("DELETE", f"{path}/few")
-        take_down.down(api, made, within_s=WITHIN_S)
+        deploy.down(api, made, within_s=WITHIN_S)
 
 
 def test_at_most_so_many_changes_a_minute(deployed: Deployed, tmp_path: Path) -> None:
-    from ipa.live.kubernetes.pace import Pace
+    from ipa.live.kubernetes.guards import Pace
 
     async def story() -> None:
         async with running(deployed, tmp_path, pace=Pace(changes_per_minute=2)) as backend:

@@ -15,11 +15,12 @@ import pytest
 import yaml
 
 from ipa.live.errors import LiveError, RunError
-from ipa.live.kubernetes import belongings, deploy, dry_run, names, pack, take_down
-from ipa.live.kubernetes.look import Look
+from ipa.live.kubernetes import deploy, names
 from ipa.live.kubernetes.settings import Layout, cpu_cores, memory_bytes
+from ipa.live.kubernetes.stage_state import Look
 from ipa.studies import live_runs
 from tests.command import ipa, refusal
+from tests.live.kubernetes import pack
 from tests.live.kubernetes.world import tiny
 from tests.live.world import sort
 
@@ -57,14 +58,14 @@ def test_manifests_as_json_are_one_list_of_the_same_objects(tmp_path: Path) -> N
 def answering(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster on which one object is missing, and five are there to delete."""
     monkeypatch.setattr(live_runs, "connect", lambda *_, **__: None)
-    monkeypatch.setattr(dry_run, "plan", lambda *_: [dry_run.Step("create", "Service", "ipa-video")])
+    monkeypatch.setattr(deploy, "plan", lambda *_: [deploy.Step("create", "Service", "ipa-video")])
     monkeypatch.setattr(deploy, "up", lambda *given: given[-1](Look(done=("created Service ipa-video",))))
 
     def down(_api: object, _there: object, tell: Any) -> int:
         tell("deleted Service ipa-video")
         return 5
 
-    monkeypatch.setattr(take_down, "down", down)
+    monkeypatch.setattr(deploy, "down", down)
 
 
 @pytest.mark.usefixtures("answering")
@@ -248,10 +249,10 @@ class Shelf:
 
 
 def test_down_takes_what_a_controller_has_still_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(take_down, "LOOKED_EVERY_S", 0.0)
+    monkeypatch.setattr(deploy, "LOOKED_EVERY_S", 0.0)
     shelf = Shelf("apps/v1", "coordination.k8s.io/v1")
     shelf.there |= {("Secret", "ipa-tiny-control"), ("Secret", "of-another")}
-    assert take_down.down(shelf, tiny(tmp_path)) == 4  # type: ignore[arg-type]
+    assert deploy.down(shelf, tiny(tmp_path)) == 4  # type: ignore[arg-type]
     assert shelf.there == {("Secret", "of-another")}
     assert "Secret" not in shelf.asked  # its one Secret is asked for by name
     assert "ServiceMonitor" not in shelf.asked  # a kind that this server does not have
@@ -261,7 +262,7 @@ def test_what_is_left_of_stages_that_a_pipeline_no_longer_has_is_found_and_nothi
     shelf = Shelf("apps/v1", "policy/v1beta1")
     kinds = ("Deployment", "PodDisruptionBudget", "Service")
     shelf.there = {(kind, f"ipa-tiny-stage-{stage}") for kind in kinds for stage in ("sort", "rank")}
-    found = belongings.leftovers(shelf, tiny(tmp_path))  # type: ignore[arg-type]
+    found = deploy.leftovers(shelf, tiny(tmp_path))  # type: ignore[arg-type]
     assert found == [(kind, "ipa-tiny-stage-rank") for kind in ("Deployment", "PodDisruptionBudget")]
     assert shelf.selectors == {
         (
@@ -275,12 +276,12 @@ def test_down_lets_the_gateway_answer_before_it_takes_the_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """First the root, so that nobody makes anything anew, then who decides and who takes requests; models last."""
-    monkeypatch.setattr(take_down, "LOOKED_EVERY_S", 0.0)
+    monkeypatch.setattr(deploy, "LOOKED_EVERY_S", 0.0)
     shelf = Shelf("apps/v1")
     shelf.there |= {("Deployment", "ipa-tiny-gateway"), ("Deployment", "ipa-tiny-stage-sort")}
     shelf.draining = 3
     told: list[str] = []
-    assert take_down.down(shelf, tiny(tmp_path), told.append) == 4  # type: ignore[arg-type]
+    assert deploy.down(shelf, tiny(tmp_path), told.append) == 4  # type: ignore[arg-type]
     assert shelf.deleted == [
         "ConfigMap ipa-tiny alone",
         "Deployment ipa-tiny-controller",
@@ -293,11 +294,11 @@ def test_down_lets_the_gateway_answer_before_it_takes_the_models(
 def test_down_does_not_wait_for_ever_for_a_gateway_whose_node_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(take_down, "LOOKED_EVERY_S", 0.0)
-    monkeypatch.setattr(take_down, "LATE_S", -25.0)
+    monkeypatch.setattr(deploy, "LOOKED_EVERY_S", 0.0)
+    monkeypatch.setattr(deploy, "LATE_S", -25.0)
     shelf = Shelf("apps/v1")
     shelf.draining = 10**9
-    assert take_down.down(shelf, tiny(tmp_path)) == 2  # type: ignore[arg-type]
+    assert deploy.down(shelf, tiny(tmp_path)) == 2  # type: ignore[arg-type]
 
 
 class Clock:
@@ -320,8 +321,8 @@ def test_up_ends_with_the_cause_at_once_where_waiting_is_no_use(
     looks = iter([Look(error="HTTP 500"), Look(delays={"sort": "not yet"}), Look(gateway_problem="forbidden")])
     reconciler = SimpleNamespace(pause_s=0.0, look=lambda *_, **__: next(looks))
     monkeypatch.setattr(deploy, "time", clock)
-    monkeypatch.setattr(deploy, "standing", lambda *_: first)
-    monkeypatch.setattr(deploy, "pods", lambda *_: [])
+    monkeypatch.setattr(deploy, "read_wanted", lambda *_: first)
+    monkeypatch.setattr(deploy, "read_pods", lambda *_: [])
     monkeypatch.setattr(deploy, "Reconciler", lambda *_: reconciler)
     lease = SimpleNamespace(acquire=lambda: None, is_held=True)
     with pytest.raises(RunError, match="the gateway: forbidden"):
@@ -332,7 +333,7 @@ def test_up_ends_with_the_cause_at_once_where_waiting_is_no_use(
 def test_down_takes_monitors_where_there_is_an_operator_of_prometheus(tmp_path: Path) -> None:
     shelf = Shelf("apps/v1", "monitoring.coreos.com/v1")
     shelf.there = {("ServiceMonitor", "ipa-tiny"), ("PodMonitor", "ipa-tiny-controller")}
-    assert take_down.down(shelf, tiny(tmp_path)) == 2  # type: ignore[arg-type]
+    assert deploy.down(shelf, tiny(tmp_path)) == 2  # type: ignore[arg-type]
     assert shelf.there == set()
 
 

@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestServer
 from ipa.live.control_way import ControlWay, RefusedError
 from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes.api import Api, ApiError
-from ipa.live.kubernetes.control_ways import ProxiedWay, read_token, way_to
+from ipa.live.kubernetes.cluster_gateway import ProxiedWay, read_token, way_to
 from ipa.live.tokens import CONTROL_HEADER
 from tests.live.kubernetes.world import secret, tiny
 

@@ -12,11 +12,11 @@ import pytest
 
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import ApiError
-from ipa.live.kubernetes.belongings import check_ours
+from ipa.live.kubernetes.deploy import check_ours
 from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Kept, Scale, difference, drift, foreign_owner
 from ipa.live.kubernetes.manifests import root, stage_deployment
 from ipa.live.kubernetes.pods import listing, read
-from ipa.live.kubernetes.reconciler import LONGEST_PAUSE_S, Reconciler
+from ipa.live.kubernetes.reconcile import LONGEST_PAUSE_S, Reconciler
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import read_stage
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
@@ -163,13 +163,13 @@ def looker(tmp_path: Path, wanted: StageConfiguration = SMALL, **status: Any) ->
 
 def test_a_look_at_what_stands_writes_nothing(tmp_path: Path) -> None:
     server, reconciler = looker(tmp_path)
-    look = reconciler.look({"sort": SMALL}, [])
+    look = reconciler.reconcile({"sort": SMALL}, [])
     assert (server.written, look.done, look.is_complete({"sort": SMALL})) == ([], (), True)
 
 
 def test_a_look_acts_on_the_difference_alone(tmp_path: Path) -> None:
     server, reconciler = looker(tmp_path, replicas=3, available=3)
-    look = reconciler.look({"sort": SMALL}, [])
+    look = reconciler.reconcile({"sort": SMALL}, [])
     assert server.written == [("ipa-tiny-stage-sort", 2, "7")]
     assert not look.is_complete({"sort": SMALL})  # what has just been asked for is not there yet
 
@@ -180,7 +180,7 @@ def test_replica_sets_that_share_a_rollout_forget_how_many_there_were_to_be(tmp_
     desired = {names.DESIRED: "2"}
     for name, replicas, noted in (("old", 2, desired), ("new", 1, desired), ("gone", 0, desired), ("told", 1, {})):
         server.sets.append({"metadata": {"name": name, "annotations": noted}, "spec": {"replicas": replicas}})
-    reconciler.look({"sort": wanted}, [])
+    reconciler.reconcile({"sort": wanted}, [])
     assert server.written == [
         ("ReplicaSet", "old", names.DESIRED),
         ("ReplicaSet", "new", names.DESIRED),
@@ -192,10 +192,10 @@ def test_replica_sets_that_share_a_rollout_forget_how_many_there_were_to_be(tmp_
 def test_a_write_that_does_not_get_through_is_found_anew_by_the_next_look(tmp_path: Path, status: int) -> None:
     server, reconciler = looker(tmp_path, replicas=3, available=3)
     server.failing = [ApiError("PUT scale", status, "not now")]
-    look = reconciler.look({"sort": SMALL}, [])
+    look = reconciler.reconcile({"sort": SMALL}, [])
     assert (server.written, look.stopped, bool(look.error), reconciler.pause_s > 0.0) == ([], {}, True, True)
     server.stages[0]["metadata"]["resourceVersion"] = "8"  # it has changed meanwhile
-    assert reconciler.look({"sort": SMALL}, []).error == ""
+    assert reconciler.reconcile({"sort": SMALL}, []).error == ""
     assert (server.written, reconciler.pause_s) == ([("ipa-tiny-stage-sort", 2, "8")], 0.0)
 
 
@@ -206,7 +206,7 @@ def test_what_changed_between_reading_and_writing_is_read_again_at_once(
     """The cluster's own controllers write too: a conflict is no trouble to be told, unless it stays."""
     server, reconciler = looker(tmp_path, replicas=3, available=3)
     server.failing = [ApiError("PUT scale", 409, "the object has been modified") for _ in range(conflicts)]
-    look = reconciler.look({"sort": SMALL}, [])
+    look = reconciler.reconcile({"sort": SMALL}, [])
     assert (bool(look.error), reconciler.pause_s > 0.0, bool(look.done)) == (has_failed, has_failed, not has_failed)
     assert len(server.written) == (0 if has_failed else 1)
 
@@ -216,7 +216,7 @@ def test_pauses_grow_and_stay_bounded(tmp_path: Path) -> None:
     pauses = []
     for _ in range(20):
         server.failing = [ApiError("PUT scale", 429, "too many requests")]
-        reconciler.look({"sort": SMALL}, [])
+        reconciler.reconcile({"sort": SMALL}, [])
         pauses.append(reconciler.pause_s)
     assert pauses[0] <= 0.5
     assert max(pauses) <= LONGEST_PAUSE_S
@@ -229,9 +229,9 @@ def test_a_field_of_another_manager_stops_the_controller_until_a_person_has_acte
     conflict = ApiError("PATCH", 409, 'conflict with "kubectl-edit"', (".spec.template: conflict",))
     server.failing = [conflict, conflict]
     for _ in range(2):
-        look = reconciler.look({"sort": SMALL}, [])
+        look = reconciler.reconcile({"sort": SMALL}, [])
         assert "kubectl-edit" in look.stopped["sort"]
-    assert reconciler.look({"sort": SMALL}, []).stopped == {}  # by itself, once it may
+    assert reconciler.reconcile({"sort": SMALL}, []).stopped == {}  # by itself, once it may
 
 
 def test_what_a_webhook_makes_of_a_manifest_is_asked_for_once(tmp_path: Path) -> None:
@@ -251,18 +251,18 @@ def test_what_a_webhook_makes_of_a_manifest_is_asked_for_once(tmp_path: Path) ->
 
 def test_nothing_is_written_once_it_may_not_be(tmp_path: Path) -> None:
     server, reconciler = looker(tmp_path)
-    look = reconciler.look({"sort": LARGE}, [], may_write=lambda: False)
+    look = reconciler.reconcile({"sort": LARGE}, [], may_write=lambda: False)
     assert (look.done, look.error, server.written) == ((), "the Lease is not held", [])
 
 
 def test_a_gateway_of_before_serves_until_the_new_one_does_and_none_is_missed(tmp_path: Path) -> None:
     server, reconciler = looker(tmp_path)
     server.gateway["status"] = {"replicas": 2, "updatedReplicas": 1, "availableReplicas": 1, "observedGeneration": 1}
-    look = reconciler.look({"sort": SMALL}, [])
+    look = reconciler.reconcile({"sort": SMALL}, [])
     assert (look.is_gateway_ready, look.lacks_gateway) == (False, False)
     server.gateway["spec"]["replicas"] = 0
     server.gateway["status"] = {"observedGeneration": 1}
-    look = reconciler.look({"sort": SMALL}, [])
+    look = reconciler.reconcile({"sort": SMALL}, [])
     assert (look.is_gateway_ready, look.lacks_gateway) == (False, True)
 
 
@@ -271,12 +271,12 @@ def test_what_keeps_a_gateway_from_coming_is_said(tmp_path: Path) -> None:
     said = 'pods "x" is forbidden: failed quota: cores: must specify limits.cpu'
     server.gateway["status"] = {"observedGeneration": 1, "conditions": [refused(said)]}
     server.sets = [made_of(server.gateway, refusal=said)]
-    look = reconciler.look({"sort": SMALL}, [])
+    look = reconciler.reconcile({"sort": SMALL}, [])
     assert (look.failed, look.gateway_problem, look.hopeless) == ({}, said, f"the gateway: {said}")
     said = 'pods "x" is forbidden: exceeded quota: cores'
     server.gateway["status"] = {"observedGeneration": 1, "conditions": [refused(said)]}
     server.sets = [made_of(server.gateway, refusal=said)]
-    look = reconciler.look({"sort": SMALL}, [])
+    look = reconciler.reconcile({"sort": SMALL}, [])
     assert (look.hopeless, look.out_of_room, look.waits_for) == ("", {}, f"the gateway: {said}")
 
 
@@ -290,10 +290,10 @@ def test_why_the_pod_of_a_gateway_does_not_start_is_said(tmp_path: Path) -> None
     owner = {"kind": "ReplicaSet", "name": server.sets[0]["metadata"]["name"], "controller": True}
     meta |= {"annotations": annotations, "ownerReferences": [owner]}
     server.gateway_pods = [{"metadata": meta, "status": {"containerStatuses": [waiting]}}]
-    look = reconciler.look({"sort": SMALL}, [])
+    look = reconciler.reconcile({"sort": SMALL}, [])
     assert (look.hopeless, look.waits_for) == ("", "the gateway: ErrImagePull: no such host")
     server.gateway_pods[0]["status"]["containerStatuses"][0]["state"]["waiting"]["reason"] = "InvalidImageName"
-    look = reconciler.look({"sort": SMALL}, [])
+    look = reconciler.reconcile({"sort": SMALL}, [])
     assert look.hopeless == "the gateway: InvalidImageName after 0 restarts: no such host"
 
 
@@ -301,21 +301,21 @@ def test_the_kill_switch_keeps_everything_as_it_is(tmp_path: Path) -> None:
     server, reconciler = looker(tmp_path, replicas=3)
     assert server.root is not None
     server.root["metadata"]["annotations"] = {names.HOLD: "true"}
-    look = reconciler.look({"sort": SMALL}, [])
+    look = reconciler.reconcile({"sort": SMALL}, [])
     assert (look.is_held, server.written) == (True, [])
 
 
 def test_a_read_only_client_is_never_asked_to_write(tmp_path: Path) -> None:
     server, reconciler = looker(tmp_path, replicas=3)
     server.read_only = True
-    assert reconciler.look({"sort": SMALL}, []).error == ""
+    assert reconciler.reconcile({"sort": SMALL}, []).error == ""
     assert server.written == []
 
 
 def test_a_pipeline_that_has_been_taken_down_is_said_so(tmp_path: Path) -> None:
     server, reconciler = looker(tmp_path)
     server.root = None
-    assert reconciler.look({"sort": SMALL}, []).is_down
+    assert reconciler.reconcile({"sort": SMALL}, []).is_down
 
 
 def test_a_variant_that_will_not_start_is_named_and_one_without_room_is_not(tmp_path: Path) -> None:
@@ -323,10 +323,10 @@ def test_a_variant_that_will_not_start_is_named_and_one_without_room_is_not(tmp_
     server.sets = [made_of(server.stages[0])]
     own = {"replica_set": server.sets[0]["metadata"]["name"], "ready_s": None}
     crashing = pod(1, "large", waiting="CrashLoopBackOff", restarts=3, **own)
-    look = reconciler.look({"sort": LARGE}, [crashing])
+    look = reconciler.reconcile({"sort": LARGE}, [crashing])
     assert list(look.failed) == ["sort"]
     homeless = replace(crashing, waiting="", unschedulable="0/1 nodes are available: 1 Insufficient cpu.")
-    look = reconciler.look({"sort": LARGE}, [homeless])
+    look = reconciler.reconcile({"sort": LARGE}, [homeless])
     assert (look.failed, list(look.out_of_room)) == ({}, ["sort"])
 
 

@@ -8,7 +8,8 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 
-from ipa.live.kubernetes import pack, parts
+from ipa.live.kubernetes import parts
+from tests.live.kubernetes import pack
 
 ROOT = Path(__file__).parents[3]
 FILE = ROOT / "live/kubernetes/Dockerfile"

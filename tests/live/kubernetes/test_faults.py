@@ -24,10 +24,10 @@ import pytest
 pytest.importorskip("kubernetes")
 pytest.importorskip("aiohttp")
 
-from ipa.live.kubernetes import in_cluster, manifests, names, overview
+from ipa.live.kubernetes import controller_manifests, manifests, names, overview, permissions
 from ipa.live.kubernetes.api import Api, connect
 from ipa.live.kubernetes.lease import Lease
-from ipa.live.kubernetes.reach import client_url
+from ipa.live.kubernetes.readiness import client_url
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.load_generator import DEFAULT_BODY
 from ipa.live.monitoring import from_prometheus
@@ -117,7 +117,7 @@ def test_while_the_api_server_is_away_traffic_goes_on_and_steps_hold(
         async with running(deployed, tmp_path, api=through(proxy, tmp_path)) as backend, traffic(backend):
             proxy.is_away = True
             proxy.drop_watches()
-            await until(lambda: backend._look_now.error, "a look fails")
+            await until(lambda: backend.look.error, "a look fails")
             assert controllers(backend)["ipa_trouble", "no_api"] == 1.0
             seen = await observe(backend)
             assert backend.troubles()["no_sample"].startswith("the gateway does not answer")
@@ -128,7 +128,7 @@ def test_while_the_api_server_is_away_traffic_goes_on_and_steps_hold(
             await until(lambda: "no_lease" in backend.troubles(), "it is not sure any more that it alone writes")
             await until(lambda: "has not renewed" in said_by_status(backend).get("no_controller", ""), "status says so")
             proxy.is_away = False
-            await until(lambda: not backend._look_now.error, "a look gets through")
+            await until(lambda: not backend.look.error, "a look gets through")
             await observe(backend)
             await until_well(backend)
             assert (await apply(backend, sort("small", 2))).accepted
@@ -146,10 +146,10 @@ def test_an_api_server_that_is_restarted_is_waited_for(deployed: Deployed, tmp_p
         async with running(deployed, tmp_path) as backend, traffic(backend):
             failures = controllers(backend)["ipa_look_failures_total",]
             restart = await asyncio.create_subprocess_shell(os.environ["IPA_RESTART_API_SERVER"])
-            await until(lambda: backend._look_now.error, "a look fails")
+            await until(lambda: backend.look.error, "a look fails")
             assert controllers(backend)["ipa_trouble", "no_api"] == 1.0
             assert await restart.wait() == 0
-            await until(lambda: not backend._look_now.error, "a look gets through")
+            await until(lambda: not backend.look.error, "a look gets through")
             assert controllers(backend)["ipa_look_failures_total",] > failures
             await until_well(backend)
             assert (await apply(backend, sort("large", 2))).accepted
@@ -418,7 +418,7 @@ def test_without_samples_of_prometheus_the_configuration_is_held(
 
 def token_of(api: Api, deployed: Deployed, rules: Any) -> str:
     """The token of a ServiceAccount that may do what the rules say and nothing else."""
-    for each in in_cluster.access(deployed, "tested", rules):
+    for each in controller_manifests.access(deployed, "tested", rules):
         api.apply(each)
     path = f"/api/v1/namespaces/{deployed.namespace}/serviceaccounts/tested/token"
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
@@ -451,7 +451,7 @@ def allowed(rules: Any) -> set[tuple[str, str]]:
 
 
 def test_the_role_suffices_and_nothing_in_it_is_unused(deployed: Deployed, tmp_path: Path, proxy: Proxy) -> None:
-    rules = in_cluster.from_outside(in_cluster.RULES)
+    rules = permissions.from_outside(permissions.RULES)
     token = token_of(connect(), deployed, rules)
     api = through(proxy, tmp_path, token)
     connect().delete("Lease", deployed.namespace, deployed.instance)  # as where `kubectl apply` has deployed it
@@ -463,12 +463,12 @@ def test_the_role_suffices_and_nothing_in_it_is_unused(deployed: Deployed, tmp_p
                 await until_stands(backend, wanted)
             await observe(backend)
             kubectl_scale(connect(), deployed, 2)
-            await until(lambda: backend._look_now.foreign, "another's replicas are set back")
+            await until(lambda: backend.look.foreign, "another's replicas are set back")
             await until_stands(backend, sort("large", 1))
             # A Deployment that is gone is made anew, and a ConfigMap that was changed is set right.
             stage = deployed.stage_name("sort")
             connect().delete("Deployment", deployed.namespace, stage)
-            await until(lambda: backend._look_now.done, "it is made anew")
+            await until(lambda: backend.look.done, "it is made anew")
             await until_stands(backend, sort("large", 1))
             path = f"/api/v1/namespaces/{deployed.namespace}/configmaps/{deployed.instance}"
             labels = {"metadata": {"labels": {names.PIPELINE: None}}}
@@ -484,7 +484,7 @@ def test_the_role_suffices_and_nothing_in_it_is_unused(deployed: Deployed, tmp_p
 def test_an_adviser_s_role_suffices_and_cannot_write(deployed: Deployed, tmp_path: Path, proxy: Proxy) -> None:
     from ipa.live.kubernetes.api import ApiError
 
-    rules = in_cluster.from_outside(in_cluster.READ_ONLY_RULES)
+    rules = permissions.from_outside(permissions.READ_ONLY_RULES)
     token = token_of(connect(), deployed, rules)
     api = through(proxy, tmp_path, token)
     api.read_only = True
@@ -524,7 +524,7 @@ def test_an_adviser_s_role_suffices_and_cannot_write(deployed: Deployed, tmp_pat
 def test_a_controller_whose_role_lacks_something_names_it_and_ends(
     deployed: Deployed, tmp_path: Path, proxy: Proxy, resource: str, verbs: tuple[str, ...], said: str
 ) -> None:
-    rules = [each for each in in_cluster.RULES if resource not in each[1]["resources"]]
+    rules = [each for each in permissions.RULES if resource not in each[1]["resources"]]
     kubeconfig = proxy.kubeconfig(tmp_path, token_of(connect(), deployed, rules))
     process = controller(tmp_path / "tiny.yaml", deployed, tmp_path / "journal.jsonl", kubeconfig=kubeconfig)
     _, told = process.communicate(timeout=150.0)

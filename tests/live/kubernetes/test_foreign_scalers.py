@@ -9,9 +9,9 @@ from typing import Any
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.difference import foreign_owner
-from ipa.live.kubernetes.foreign_scalers import Dispute, judged
+from ipa.live.kubernetes.guards import Dispute, judged
 from ipa.live.kubernetes.manifests import owner_of, stage_deployment
-from ipa.live.kubernetes.reconciler import Reconciler
+from ipa.live.kubernetes.reconcile import Reconciler
 from tests.live.kubernetes.server import Server, owned
 from tests.live.kubernetes.world import sound, tiny, two_stages
 from tests.live.world import sort
@@ -88,7 +88,7 @@ class World:
     def look(self, at_s: float) -> Any:
         self.now_s = at_s
         self.server.written.clear()
-        look = self.reconciler.look(WANTED, [])
+        look = self.reconciler.reconcile(WANTED, [])
         if ("ipa-tiny-stage-sort", 2, "7") in self.server.written:
             self.others_set(2)  # the server does what it is told
         return look
@@ -157,7 +157,7 @@ def test_replicas_that_another_sets_between_an_apply_and_the_scale_after_it_are_
     world.server.stages[0]["metadata"]["labels"] = {}
     four = {"sort": replace(SMALL, replicas=4)}
     world.server.apply = lambda manifest: {**manifest, "spec": {**manifest["spec"], "replicas": 9}}  # type: ignore[method-assign]
-    world.reconciler.look(four, [])
+    world.reconciler.reconcile(four, [])
     assert world.server.written == []
 
 
@@ -190,7 +190,7 @@ def test_a_stage_that_is_paused_stops_no_other(tmp_path: Path) -> None:
     first["spec"]["paused"] = True
     second["spec"]["replicas"] = 1
     wanted = {"sort": SMALL, "rank": SMALL}
-    look = reconciler.look(wanted, [])
+    look = reconciler.reconcile(wanted, [])
     assert [each[0] for each in server.written if isinstance(each, tuple)] == [second["metadata"]["name"]]
     assert look.stopped == {"sort": f"{first['metadata']['name']} is paused: kubectl rollout resume deployment/"
                             f"{first['metadata']['name']}"}  # fmt: skip
@@ -204,7 +204,7 @@ def test_a_stage_that_another_owns_stops_no_other(tmp_path: Path) -> None:
     server.stages[0]["spec"]["template"]["spec"]["containers"][0]["image"] = "other:1"
     server.stages[1]["spec"]["replicas"] = 1
     server.failing = [ApiError("PATCH", 409, 'conflict with "kubectl-edit"', (".spec.template: conflict",))]
-    look = reconciler.look({"sort": SMALL, "rank": SMALL}, [])
+    look = reconciler.reconcile({"sort": SMALL, "rank": SMALL}, [])
     assert list(look.stopped) == ["sort"]
     assert "kubectl-edit" in look.stopped["sort"]
     assert [each[0] for each in server.written if isinstance(each, tuple)] == ["ipa-tiny-stage-rank"]

@@ -19,11 +19,11 @@ import yaml
 pytest.importorskip("kubernetes")
 pytest.importorskip("aiohttp")
 
-from ipa.live.kubernetes import belongings, names, take_down
+from ipa.live.kubernetes import deploy, names
 from ipa.live.kubernetes.api import ApiError, connect, path_of
+from ipa.live.kubernetes.controller_manifests import METRICS_PORT
 from ipa.live.kubernetes.gateway_manifests import control_secret
-from ipa.live.kubernetes.in_cluster import METRICS_PORT
-from ipa.live.kubernetes.reach import client_url, until_reached
+from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed
 from tests.command import answer, ipa, start
 from tests.live.kubernetes.test_cluster import namespace
@@ -197,7 +197,7 @@ def world(namespace: str, tmp_path: Path) -> Iterator[World]:
     (tmp_path / "load.csv").write_text(LOAD, encoding="utf-8")
     made = World(tiny(tmp_path, namespace), scenario)
     yield made
-    take_down.down(made.api, made.deployed, within_s=WITHIN_S)
+    deploy.down(made.api, made.deployed, within_s=WITHIN_S)
 
 
 def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(world: World) -> None:
@@ -239,7 +239,7 @@ def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(
     assert world.memory_of_replicas() == ["200Mi"]
 
     assert "objects deleted" in ipa("live", "down", *world.where, "--yes").stdout
-    assert list(belongings.belongings(world.api, world.deployed)) == []
+    assert list(deploy.belongings(world.api, world.deployed)) == []
     assert world.pods(names.CONTROLLER) == []
 
 
@@ -279,7 +279,7 @@ def test_a_journal_on_a_claim_is_continued_by_the_next_pod(world: World, tmp_pat
         steps = [json.loads(line)["observation"]["step"] for line in journal.read_text().splitlines()]
         assert steps == sorted(steps)
         assert steps[0] == 1
-        take_down.down(world.api, world.deployed, within_s=WITHIN_S)
+        deploy.down(world.api, world.deployed, within_s=WITHIN_S)
 
 
 def test_an_adviser_inside_decides_by_a_file_of_one_s_own_and_changes_nothing(world: World, tmp_path: Path) -> None:

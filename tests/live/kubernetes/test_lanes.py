@@ -16,13 +16,13 @@ from ipa.live.kubernetes import names, overview
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Scale, difference
-from ipa.live.kubernetes.in_cluster import RULES, role
 from ipa.live.kubernetes.lanes import in_force, standing, targets
 from ipa.live.kubernetes.manifests import as_text, disruption_budgets, everything, owner_of, stage_deployment
+from ipa.live.kubernetes.permissions import RULES, role
 from ipa.live.kubernetes.pods import listing
 from ipa.live.kubernetes.pods import read as read_pod
 from ipa.live.kubernetes.readiness import is_alone
-from ipa.live.kubernetes.reconciler import Reconciler
+from ipa.live.kubernetes.reconcile import Reconciler
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState, read_stage
 from ipa.policies import Configuration, StageConfiguration, from_plain, mix_of, to_plain
@@ -237,14 +237,14 @@ def looker(folder: Path, decided: StageConfiguration, *lanes: StageConfiguration
 
 def test_a_look_makes_what_is_in_force_and_takes_nothing_away_that_is(tmp_path: Path) -> None:
     server, reconciler = looker(tmp_path, SMALL, SMALL)
-    look = reconciler.look({"sort": BOTH}, [], lanes={"sort": {0: SMALL, 1: BOTH.parts[1]}})
+    look = reconciler.reconcile({"sort": BOTH}, [], lanes={"sort": {0: SMALL, 1: BOTH.parts[1]}})
     assert (server.written, look.done[1]) == ([FIRST, SECOND], "sort, lane 1 does not exist")
     assert not look.is_complete({"sort": BOTH})
 
 
 def test_a_look_ends_a_lane_that_is_not_in_force(tmp_path: Path) -> None:
     server, reconciler = looker(tmp_path, LARGE, SMALL, LARGE)
-    reconciler.look({"sort": LARGE}, [], lanes={"sort": {1: LARGE}})
+    reconciler.reconcile({"sort": LARGE}, [], lanes={"sort": {1: LARGE}})
     assert server.written == [(FIRST, 0, "7")]
 
 
@@ -252,7 +252,7 @@ def test_replicas_of_a_lane_that_another_sets_are_set_back_and_the_lane_is_named
     server, reconciler = looker(tmp_path, BOTH, *BOTH.parts)
     for times in range(4):
         server.stages[1]["spec"]["replicas"] = 3
-        look = reconciler.look({"sort": BOTH}, [])
+        look = reconciler.reconcile({"sort": BOTH}, [])
         assert look.foreign["sort"].startswith("lane 1: somebody ")
         assert bool(look.stopped) == (times == 3)
     assert server.written.count((SECOND, 1, "7")) == 3
@@ -268,7 +268,7 @@ def test_a_variant_that_fails_beside_one_that_stands_is_the_stage_s_problem(tmp_
         ("exceeded quota", {}, {"sort": "exceeded quota"}),
     ):
         server.sets = [made_of(server.stages[0]), made_of(server.stages[1], refusal=said)]
-        look = reconciler.look({"sort": BOTH}, [])
+        look = reconciler.reconcile({"sort": BOTH}, [])
         assert (look.failed, look.out_of_room) == (failed, out_of_room)
 
 
@@ -315,7 +315,7 @@ def test_a_mix_is_rolled_out_before_anything_shrinks_and_goes_back_when_nobody_w
         assert cluster.plan.table == ((0, float("inf")),)
         cluster.started()
         await until(lambda: cluster.of_lanes() == {0: ("small", 1), 1: ("large", 1)}, "the shares are in force")
-        await until(lambda: backend._look_now.is_complete(wanted(both)), "it stands")
+        await until(lambda: backend.look.is_complete(wanted(both)), "it stands")
         await until(lambda: is_alone(backend._pods.values(), wanted(both)), "the watch has seen it")
         seen = (await asyncio.to_thread(backend.observe)).stages["sort"]
         assert {name: each.ready for name, each in seen.replicas.items()} == {"small": 1, "large": 1}
@@ -327,7 +327,7 @@ def test_a_mix_is_rolled_out_before_anything_shrinks_and_goes_back_when_nobody_w
         assert cluster.of_lanes() == {0: ("small", 1), 1: ("large", 1)}  # three requests are still there
         cluster.present = [0, 0]
         await until(lambda: cluster.of_lanes() == {0: ("small", 0), 1: ("large", 1)}, "nobody waits any more")
-        await until(lambda: backend._look_now.is_complete(wanted(LARGE)), "large stands alone")
+        await until(lambda: backend.look.is_complete(wanted(LARGE)), "large stands alone")
         assert (await apply(backend, wanted(SMALL))).accepted
         await until(lambda: cluster.of_lanes() == {0: ("small", 0), 1: ("small", 2)}, "one follows one in its lane")
         await until(lambda: len(backend.stages["sort"].ready) == 2, "the watch has seen that too")
@@ -363,7 +363,7 @@ def test_a_gateway_that_is_started_anew_in_a_change_is_told_what_stood_and_what_
         assert cluster.of_lanes() == {0: ("small", 2), 1: ("large", 1)}
         cluster.started()
         await until(lambda: len(cluster.plan.table) == 2, "the shares are in force")
-        await until(lambda: backend._look_now.is_complete(wanted(BOTH)), "the change has come to its end")
+        await until(lambda: backend.look.is_complete(wanted(BOTH)), "the change has come to its end")
         assert cluster.created == 3  # no pod was made twice
 
     story(tmp_path, monkeypatch, told, initial=wanted(SMALL))
@@ -378,7 +378,7 @@ def test_a_gateway_that_refuses_what_stood_is_told_what_is_wanted_all_the_same(
         cluster.restart_gateway()
         await until(lambda: is_told(cluster, BOTH), "it is told what is wanted")
         assert cluster.stood == []
-        await until(lambda: backend._look_now.is_complete(wanted(BOTH)), "it stands")
+        await until(lambda: backend.look.is_complete(wanted(BOTH)), "it stands")
 
     story(tmp_path, monkeypatch, told, initial=wanted(BOTH))
 
@@ -388,7 +388,7 @@ def test_a_gateway_that_is_started_anew_is_told_of_a_variant_that_is_alone_in_a_
 ) -> None:
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         await apply(backend, wanted(LARGE))
-        await until(lambda: backend._look_now.is_complete(wanted(LARGE)), "large stands alone")
+        await until(lambda: backend.look.is_complete(wanted(LARGE)), "large stands alone")
         assert cluster.of_lanes() == {0: ("small", 0), 1: ("large", 1)}
         count = cluster.created
         cluster.restart_gateway()
@@ -409,7 +409,7 @@ def test_a_controller_that_is_killed_in_a_change_is_succeeded_by_one_that_ends_i
 
     async def first(backend: KubernetesBackend, cluster: Cluster) -> Cluster:
         cluster.slow = {"large"}
-        await until(lambda: backend._look_now.is_complete(wanted(SMALL)), "small stands")
+        await until(lambda: backend.look.is_complete(wanted(SMALL)), "small stands")
         await until(lambda: names.SOUND in cluster.stages[FIRST]["metadata"]["annotations"], "it is known as sound")
         await apply(backend, wanted(both))
         await until(lambda: cluster.of_lanes().get(1) == ("large", 1), "large starts")
@@ -431,7 +431,7 @@ def test_a_controller_that_is_killed_in_a_change_is_succeeded_by_one_that_ends_i
             assert cluster.plan.table == ((0, float("inf")),)
             cluster.started()
             await until(lambda: cluster.of_lanes() == {0: ("small", 1), 1: ("large", 1)}, "it is ended")
-            await until(lambda: backend._look_now.is_complete(wanted(both)), "it stands")
+            await until(lambda: backend.look.is_complete(wanted(both)), "it stands")
             assert cluster.created == 3
 
     asyncio.run(run())
@@ -445,7 +445,7 @@ def test_a_variant_of_a_mix_that_will_not_start_is_rolled_back_and_the_other_ser
         assert (await apply(backend, wanted(BOTH))).accepted
         await until(lambda: backend.stages["sort"].failed_variants == ("large",), "it is given up")
         await until(lambda: cluster.of_lanes() == {0: ("small", 2), 1: ("large", 0)}, "its lane is free")
-        await until(lambda: backend._look_now.is_complete(wanted(SMALL)), "small stands")
+        await until(lambda: backend.look.is_complete(wanted(SMALL)), "small stands")
         assert backend.rollbacks["sort", "large"] == 1
         again = await apply(backend, wanted(BOTH))
         assert again.reason == "sort: variant large has failed to start and is left out for now"

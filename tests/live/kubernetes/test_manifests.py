@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipa import profiles
-from ipa.live.kubernetes import dry_run, in_cluster, names
+from ipa.live.kubernetes import controller_manifests, deploy, names, permissions
 from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.manifests import everything, from_text, owner_of, root, stage_deployment
 from ipa.live.kubernetes.settings import Deployed, Layout
@@ -38,7 +38,7 @@ def objects(deployed: Deployed, **layout: Any) -> list[dict[str, Any]]:
 def pod_specs(deployed: Deployed) -> Iterator[dict[str, Any]]:
     yield from (
         each["spec"]["template"]["spec"]
-        for each in (*objects(deployed), *in_cluster.controller(deployed, {}))
+        for each in (*objects(deployed), *controller_manifests.controller(deployed, {}))
         if each["kind"] == "Deployment"
     )
 
@@ -174,7 +174,9 @@ def test_no_manifest_but_the_secret_holds_a_token(tmp_path: Path) -> None:
     made, again = control_secret(deployed, OWNER), control_secret(deployed, OWNER)
     assert len(made["stringData"]["token"]) == 43  # 256 bits
     assert made["stringData"] != again["stringData"]
-    kinds = {each["kind"] for each in (root(deployed), *objects(deployed), *in_cluster.controller(deployed, {}))}
+    kinds = {
+        each["kind"] for each in (root(deployed), *objects(deployed), *controller_manifests.controller(deployed, {}))
+    }
     assert "Secret" not in kinds
 
 
@@ -228,7 +230,7 @@ def test_a_policy_of_the_controller_is_made_with_that_of_the_gateway(tmp_path: P
     """It is reached at its metrics by whom the layout names, and calls gateway, API server and DNS alone."""
 
     def policies(**settings: Any) -> list[dict[str, Any]]:
-        made = in_cluster.controller(tiny(tmp_path, layout=Layout(**settings)), {})
+        made = controller_manifests.controller(tiny(tmp_path, layout=Layout(**settings)), {})
         return [each["spec"] for each in made if each["kind"] == "NetworkPolicy"]
 
     assert policies() == []
@@ -245,7 +247,7 @@ def test_a_policy_of_the_controller_is_made_with_that_of_the_gateway(tmp_path: P
 
 
 def test_every_pod_is_spread_over_nodes_and_no_volume_on_a_disk_is_without_a_limit(tmp_path: Path) -> None:
-    for made in (*objects(tiny(tmp_path, layout=STORE)), *in_cluster.controller(tiny(tmp_path), {})):
+    for made in (*objects(tiny(tmp_path, layout=STORE)), *controller_manifests.controller(tiny(tmp_path), {})):
         if made["kind"] == "Deployment":
             spec = made["spec"]["template"]["spec"]
             (spread,) = spec["topologySpreadConstraints"]
@@ -257,7 +259,7 @@ def test_every_pod_is_spread_over_nodes_and_no_volume_on_a_disk_is_without_a_lim
 
 def test_what_hangs_is_started_anew(tmp_path: Path) -> None:
     """The controller by its metrics; the watch of replicas, which has no port, by the moment that it writes down."""
-    controller = in_cluster.controller(tiny(tmp_path), {})[-1]["spec"]["template"]["spec"]["containers"][0]
+    controller = controller_manifests.controller(tiny(tmp_path), {})[-1]["spec"]["template"]["spec"]["containers"][0]
     assert controller["livenessProbe"]["httpGet"] == {"path": "/metrics", "port": 9100}
     _, watch = gateway_of(tiny(tmp_path))["containers"]
     command = [sys.executable, *watch["livenessProbe"]["exec"]["command"][1:]]
@@ -517,7 +519,7 @@ def test_budgets_keep_the_gateway_and_an_only_replica_from_eviction(tmp_path: Pa
 
 
 def test_pods_leave_a_node_that_is_lost_after_half_a_minute(tmp_path: Path) -> None:
-    made = [*everything(tiny(tmp_path), sort()), *in_cluster.controller(tiny(tmp_path), {})]
+    made = [*everything(tiny(tmp_path), sort()), *controller_manifests.controller(tiny(tmp_path), {})]
     pods = [each["spec"]["template"]["spec"] for each in made if each["kind"] == "Deployment"]
     assert len(pods) == 3
     for each in pods:
@@ -532,7 +534,7 @@ def test_a_controller_s_journal_is_in_its_pod_or_on_a_claim(tmp_path: Path) -> N
     deployed = tiny(tmp_path)
 
     def of(files: dict[str, str], deployed: Deployed = deployed, **how: str) -> tuple[str, dict[str, Any], Any]:
-        spec = in_cluster.controller(deployed, files, **how)[-1]["spec"]  # type: ignore[arg-type]
+        spec = controller_manifests.controller(deployed, files, **how)[-1]["spec"]  # type: ignore[arg-type]
         pod = spec["template"]["spec"]
         (container,) = pod["containers"]
         (mount,) = [each for each in container["volumeMounts"] if each["mountPath"] == "/var/lib/ipa"]
@@ -577,7 +579,7 @@ def test_any_parts_become_an_object_s_name(parts: list[str]) -> None:
 
 def test_a_controller_s_role_names_the_pipeline_s_own_objects_and_never_deletes(tmp_path: Path) -> None:
     deployed = tiny(tmp_path)
-    rules = in_cluster.role(deployed, "c")["rules"]
+    rules = permissions.role(deployed, "c")["rules"]
     assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch", "create", "patch", "update"}
     assert names_by_verb(rules) == {
         ("configmaps", "get"): ["ipa-tiny"],
@@ -595,10 +597,10 @@ def test_a_controller_s_role_names_the_pipeline_s_own_objects_and_never_deletes(
 
 def test_a_controller_outside_reads_the_one_secret_and_uses_the_one_proxy(tmp_path: Path) -> None:
     deployed = tiny(tmp_path)
-    for of_inside, verbs in ((in_cluster.RULES, ("get", "update")), (in_cluster.READ_ONLY_RULES, ("get",))):
+    for of_inside, verbs in ((permissions.RULES, ("get", "update")), (permissions.READ_ONLY_RULES, ("get",))):
         inside, outside = (
-            names_by_verb(in_cluster.role(deployed, "c", each)["rules"])
-            for each in (of_inside, in_cluster.from_outside(of_inside))
+            names_by_verb(permissions.role(deployed, "c", each)["rules"])
+            for each in (of_inside, permissions.from_outside(of_inside))
         )
         assert {key: outside[key] for key in outside.keys() - inside.keys()} == {
             ("secrets", "get"): ["ipa-tiny-control"],
@@ -613,7 +615,7 @@ def names_by_verb(rules: list[dict[str, Any]]) -> dict[tuple[str, str], list[str
 
 
 def test_an_adviser_s_role_only_reads_and_only_the_pipeline_s_own_where_it_names_an_object(tmp_path: Path) -> None:
-    rules = in_cluster.role(tiny(tmp_path), "c", in_cluster.READ_ONLY_RULES)["rules"]
+    rules = permissions.role(tiny(tmp_path), "c", permissions.READ_ONLY_RULES)["rules"]
     found = names_by_verb(rules)
     assert {verb for _, verb in found} == {"get", "list", "watch"}
     assert all((found[resource, verb] is None) == (verb != "get") for resource, verb in found)
@@ -622,9 +624,9 @@ def test_an_adviser_s_role_only_reads_and_only_the_pipeline_s_own_where_it_names
 def test_manifests_as_yaml_say_what_each_rule_is_for(tmp_path: Path) -> None:
     import yaml
 
-    text = in_cluster.as_yaml(in_cluster.controller(tiny(tmp_path), {}))
+    text = controller_manifests.as_yaml(controller_manifests.controller(tiny(tmp_path), {}))
     assert "# reads the stages' Deployments, and makes those that are not there any more\n- apiGroups: [apps]" in text
-    assert list(yaml.safe_load_all(text)) == in_cluster.controller(tiny(tmp_path), {})
+    assert list(yaml.safe_load_all(text)) == controller_manifests.controller(tiny(tmp_path), {})
 
 
 @pytest.mark.cluster
@@ -635,7 +637,7 @@ def test_a_real_server_takes_the_manifests_of_every_shipped_pipeline(name: str) 
 
     pipeline = profiles.load(name)
     deployed = Deployed(Plane(pipeline, name), profiles.text(name), layout=Layout(image=IMAGE))
-    steps = dry_run.plan(api.connect(), deployed, lightest_configuration(pipeline))
+    steps = deploy.plan(api.connect(), deployed, lightest_configuration(pipeline))
     kinds = [step.kind for step in steps]
     assert kinds.count("Deployment") == len(pipeline.stages) + 1
     assert {step.action for step in steps} <= {"create", "change", "keep"}
@@ -657,5 +659,5 @@ def test_a_real_server_takes_the_controller(tmp_path: Path) -> None:
     from ipa.live.kubernetes import api
 
     client = api.connect()
-    for each in in_cluster.controller(tiny(tmp_path), {}):
+    for each in controller_manifests.controller(tiny(tmp_path), {}):
         assert client.apply(each, dry_run=True)["kind"] == each["kind"]

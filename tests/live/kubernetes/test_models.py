@@ -18,9 +18,9 @@ pytest.importorskip("kubernetes")
 pytest.importorskip("aiohttp")
 
 from ipa.live.errors import RunError
-from ipa.live.kubernetes import belongings, deploy, take_down
+from ipa.live.kubernetes import deploy
 from ipa.live.kubernetes.api import connect
-from ipa.live.kubernetes.reach import client_url, until_reached
+from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
 from tests.live.kubernetes.test_cluster import WITHIN_S, Traffic, apply, namespace, running, until, until_stands
 from tests.live.kubernetes.world import IMAGE, tiny, volume
@@ -78,8 +78,8 @@ def up(namespace: str, folder: Path, models: str, **layout: Any) -> Iterator[Dep
         asyncio.run(until_reached(client_url(connect(), made)))
         yield made
     finally:
-        take_down.down(connect(), made, within_s=WITHIN_S)
-        assert not list(belongings.belongings(connect(), made))
+        deploy.down(connect(), made, within_s=WITHIN_S)
+        assert not list(deploy.belongings(connect(), made))
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from ipa.live.kubernetes.deployments import digest_of_template, present
-from ipa.live.kubernetes.obstacles import Obstacle, obstacle
+from ipa.live.kubernetes.deployments import Obstacle, digest_of_template, obstacle, present
 from ipa.live.kubernetes.pods import Pod
 from tests.live.kubernetes.world import BEGAN, BEGAN_S, made_of, on_server, pod, refused, template, tiny
 from tests.live.world import sort

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ipa.live.kubernetes import in_cluster, names
+from ipa.live.kubernetes import controller_manifests, names
 from ipa.live.kubernetes.difference import drift
 from ipa.live.kubernetes.gateway_manifests import gateway_access, gateway_deployment
 from ipa.live.kubernetes.manifests import stage_deployment
@@ -30,7 +30,7 @@ def template(folder: Path, part: str = "sort", **sections: Any) -> dict[str, Any
     if part == "gateway":
         made = gateway_deployment(deployed)
     elif part == "controller":
-        made = in_cluster.controller(deployed, {})[-1]
+        made = controller_manifests.controller(deployed, {})[-1]
     else:
         made = stage_deployment(deployed, "sort", SMALL)
     found: dict[str, Any] = made["spec"]["template"]
@@ -94,10 +94,10 @@ def test_pods_are_spread_among_their_own_kind_unless_said_otherwise(tmp_path: Pa
 def test_an_account_of_one_s_own_is_bound_and_not_made(tmp_path: Path) -> None:
     sections = {part: {"serviceAccountName": "mine"} for part in ("gateway", "controller")}
     deployed = tiny(tmp_path, layout=Layout(pods=sections))
-    for objects in (gateway_access(deployed), in_cluster.access(deployed, "ipa-tiny-controller")):
+    for objects in (gateway_access(deployed), controller_manifests.access(deployed, "ipa-tiny-controller")):
         assert [each["kind"] for each in objects] == ["Role", "RoleBinding"]
         assert objects[1]["subjects"][0]["name"] == "mine"
-    for made in (gateway_deployment(deployed), in_cluster.controller(deployed, {})[-1]):
+    for made in (gateway_deployment(deployed), controller_manifests.controller(deployed, {})[-1]):
         assert made["spec"]["template"]["spec"]["serviceAccountName"] == "mine"
 
 

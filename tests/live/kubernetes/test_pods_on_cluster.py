@@ -14,9 +14,9 @@ import pytest
 pytest.importorskip("kubernetes")
 
 from ipa.live.errors import RunError
-from ipa.live.kubernetes import deploy, dry_run, names, overview
+from ipa.live.kubernetes import deploy, names, overview
 from ipa.live.kubernetes.api import connect
-from ipa.live.kubernetes.reconciler import Look
+from ipa.live.kubernetes.reconcile import Look
 from ipa.live.kubernetes.settings import Deployed, Layout
 from tests.live.kubernetes.test_cluster import WITHIN_S
 from tests.live.kubernetes.world import IMAGE, takes_pods, tiny
@@ -86,12 +86,12 @@ def test_with_a_limit_of_the_gateway_the_same_quota_lets_all_come_and_another_la
     another = replace(
         deployed, layout=replace(deployed.layout, pods={"pods": LIMIT, "gateway": {"labels": {"a": "b"}}})
     )
-    steps = {(step.kind, step.name): step.action for step in dry_run.plan(connect(), another, sort())}
+    steps = {(step.kind, step.name): step.action for step in deploy.plan(connect(), another, sort())}
     assert steps["Deployment", deployed.gateway_name] == "change"
     assert steps["Deployment", deployed.stage_name("sort")] == "keep"
     deploy.up(connect(), another, sort(), within_s=2 * WITHIN_S)
     assert "b" in {pod["metadata"]["labels"].get("a") for pod in pods_of(deployed, "gateway")}
-    assert {step.action for step in dry_run.plan(connect(), another, sort())} == {"keep"}
+    assert {step.action for step in deploy.plan(connect(), another, sort())} == {"keep"}
 
 
 def test_what_is_given_for_a_part_arrives_on_its_pods(namespace: str, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_what_is_given_for_a_part_arrives_on_its_pods(namespace: str, tmp_path: 
         {"kubernetes.io/os": "linux"},
     )
     assert (taint in gateway["spec"]["tolerations"], taint in server["spec"]["tolerations"]) == (False, True)
-    assert {step.action for step in dry_run.plan(connect(), deployed, sort())} == {"keep"}
+    assert {step.action for step in deploy.plan(connect(), deployed, sort())} == {"keep"}
 
 
 def test_what_may_pass_is_told_while_up_waits(namespace: str, tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ipa.live.kubernetes.api import ApiError
-from ipa.live.kubernetes.look import Look
-from ipa.live.kubernetes.reconciler import STALE_READS, Reconciler
+from ipa.live.kubernetes.reconcile import STALE_READS, Reconciler
+from ipa.live.kubernetes.stage_state import Look
 from ipa.policies import StageConfiguration
 from tests.live.kubernetes.rolling import Rolling, Treatment, three_variants
 from tests.live.kubernetes.world import made_of, refused
@@ -45,7 +45,7 @@ def course(world: World, wanted: StageConfiguration, until: Callable[[Look], obj
     while not found or found[-1].done or any(True for _ in server.steps()):
         steps = server.steps()
         while True:
-            found.append(reconciler.look({"sort": wanted}, server.seen()))
+            found.append(reconciler.reconcile({"sort": wanted}, server.seen()))
             assert len(found) < 500, found[-1].done
             if until(found[-1]):
                 return found
@@ -159,7 +159,7 @@ def test_a_variant_that_nothing_ails_is_blamed_for_nothing_whatever_becomes_of_t
             server.treats[draw.choice(("middle", "large"))] = draw.choice([Treatment(), *AILMENTS.values()])
         if draw.random() < 0.1:
             server.failing = [ApiError("PATCH", draw.choice((409, 429, 500)), "not now")]
-        look = reconciler.look({"sort": wanted}, server.seen())
+        look = reconciler.reconcile({"sort": wanted}, server.seen())
         assert wanted.variant != "small" or judged([look]) == set()
         if next(steps, server) is server:
             steps = server.steps()
@@ -178,9 +178,9 @@ def test_where_a_write_does_not_get_through_what_was_there_says_nothing_of_what_
     server.treats["large"] = Treatment(refusal=RANGE)
     assert course(world, LARGE)[-1].failed
     server.failing = [ApiError("PATCH", status, "no") for _ in range(STALE_READS)]
-    look = reconciler.look({"sort": MIDDLE}, server.seen())
+    look = reconciler.reconcile({"sort": MIDDLE}, server.seen())
     assert (look.failed, bool(look.error or look.stopped)) == ({}, True)
-    look = reconciler.look({"sort": MIDDLE}, server.seen(), may_write=lambda: False)
+    look = reconciler.reconcile({"sort": MIDDLE}, server.seen(), may_write=lambda: False)
     assert (look.failed, look.error) == ({}, "the Lease is not held")
 
 
@@ -189,9 +189,9 @@ def test_a_gateway_whose_new_template_is_not_written_yet_is_not_given_up_for_its
     server, reconciler = world
     server.gateway["status"] = {"observedGeneration": 1, "conditions": [refused(RANGE)]}
     server.sets.append(made_of(server.gateway, refusal=RANGE))
-    assert reconciler.look({"sort": SMALL}, server.seen()).hopeless == f"the gateway: {RANGE}"
+    assert reconciler.reconcile({"sort": SMALL}, server.seen()).hopeless == f"the gateway: {RANGE}"
     server.gateway["spec"]["template"]["spec"]["containers"][0]["image"] = "the-one-before"
-    assert reconciler.look({"sort": SMALL}, server.seen(), may_write=lambda: False).hopeless == ""
+    assert reconciler.reconcile({"sort": SMALL}, server.seen(), may_write=lambda: False).hopeless == ""
 
 
 # ---- what is asked ----
@@ -201,7 +201,7 @@ def test_replica_sets_are_read_only_while_something_is_missing(world: World) -> 
     server, reconciler = world
     course(world, SMALL)
     server.asked.clear()
-    reconciler.look({"sort": SMALL}, server.seen())
+    reconciler.reconcile({"sort": SMALL}, server.seen())
     assert "ReplicaSet" not in server.asked
     assert "ReplicaSet" in (course(world, LARGE) and server.asked)
 

@@ -13,11 +13,11 @@ import pytest
 pytest.importorskip("kubernetes")
 pytest.importorskip("aiohttp")
 
-from ipa.live.kubernetes import deploy, manifests, take_down
+from ipa.live.kubernetes import deploy, manifests
 from ipa.live.kubernetes.api import connect
-from ipa.live.kubernetes.look import Look
-from ipa.live.kubernetes.looks import Looks
+from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.stage_state import Look
 from ipa.policies import Configuration
 from tests.live.kubernetes.rolling import three_variants
 from tests.live.kubernetes.test_cluster import WITHIN_S, apply, running, traffic, until, until_stands
@@ -48,7 +48,7 @@ def deployed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deploy
         made = three_variants(tmp_path, namespace)
         deploy.up(connect(), made, sort(), within_s=WITHIN_S)
         yield made
-        take_down.down(connect(), made, within_s=WITHIN_S)
+        deploy.down(connect(), made, within_s=WITHIN_S)
 
 
 @pytest.mark.parametrize("bound", [QUOTA, RANGE], ids=["over the quota", "refused for good"])
@@ -59,14 +59,14 @@ def test_a_variant_that_fits_follows_one_that_is_refused_and_is_not_rolled_back(
     path = f"/api/v1/namespaces/{deployed.namespace}/{bound['kind'].lower()}s"
     connect().request("POST", path, {"apiVersion": "v1", "metadata": {"name": "few"}, **bound})
     looks: list[tuple[Configuration, Look]] = []
-    takes = Looks.take
+    passes = KubernetesBackend._pass
 
-    async def noted(*given: Any) -> Look:
-        look = await takes(*given)
-        looks.append((given[1], look))
+    async def noted(itself: KubernetesBackend, wanted: Configuration) -> Look:
+        look = await passes(itself, wanted)
+        looks.append((wanted, look))
         return look
 
-    monkeypatch.setattr(Looks, "take", noted)
+    monkeypatch.setattr(KubernetesBackend, "_pass", noted)
 
     async def story() -> None:
         async with running(deployed, tmp_path) as backend, traffic(backend):
@@ -75,7 +75,7 @@ def test_a_variant_that_fits_follows_one_that_is_refused_and_is_not_rolled_back(
                 await until_stands(backend, wanted)
             assert (await apply(backend, sort("large"))).accepted
             if bound is QUOTA:
-                await until(lambda: backend._look_now.out_of_room, "the quota is full")
+                await until(lambda: backend.look.out_of_room, "the quota is full")
             else:
                 await until(lambda: backend.stages["sort"].failed_variants == ("large",), "it is given up")
             assert (await apply(backend, MIDDLE)).accepted
@@ -97,8 +97,8 @@ def test_a_replica_set_that_a_quota_refuses_is_said_and_comes_once_it_may(deploy
     async def story() -> None:
         async with running(deployed, tmp_path) as backend, traffic(backend):
             assert (await apply(backend, MIDDLE)).accepted
-            await until(lambda: "sort" in backend._look_now.delays, "it is said")
-            said = backend._look_now.delays["sort"]
+            await until(lambda: "sort" in backend.look.delays, "it is said")
+            said = backend.look.delays["sort"]
             assert said.startswith("Failed to create new replica set")
             assert "exceeded quota: few" in said
             connect().request("DELETE", f"{quotas}/few")

@@ -11,16 +11,15 @@ import pytest
 
 from ipa import profiles
 from ipa.live.errors import LiveError
-from ipa.live.kubernetes import dry_run, in_cluster, names, resizing
+from ipa.live.kubernetes import controller_manifests, deploy, names
 from ipa.live.kubernetes.api import Api, ApiError
-from ipa.live.kubernetes.difference import Apply, ResizePod, difference, drift
-from ipa.live.kubernetes.look import Look
+from ipa.live.kubernetes.difference import RESIZED_WITHIN_S, Apply, ResizePod, difference, drift
 from ipa.live.kubernetes.manifests import everything, owner_of, root, stage_deployment
 from ipa.live.kubernetes.permissions import needed
 from ipa.live.kubernetes.pods import Pod, read
-from ipa.live.kubernetes.reconciler import Reconciler
+from ipa.live.kubernetes.reconcile import Reconciler
 from ipa.live.kubernetes.settings import Deployed, Layout
-from ipa.live.kubernetes.stage_state import read_stage
+from ipa.live.kubernetes.stage_state import Look, read_stage
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.plane import Plane
 from ipa.policies import StageConfiguration
@@ -135,7 +134,7 @@ def test_a_plan_leaves_a_template_whose_pods_have_been_resized_alone(tmp_path: P
     deployed = deployed_in(tmp_path)
     owner = owner_of({"metadata": {"name": "ipa-tiny", "uid": "r"}})
     server = Standing(deployed, stage_deployment(deployed, "sort", TWO, owner, sound(TWO), cores=1))
-    steps = dry_run.plan(server, deployed, {"sort": ONE})  # type: ignore[arg-type]
+    steps = deploy.plan(server, deployed, {"sort": ONE})  # type: ignore[arg-type]
     assert [step for step in steps if step.action != "keep"] == []
 
 
@@ -218,7 +217,7 @@ def look(server: Resizer) -> Callable[..., Look]:
 
     def look(*pods: Pod, wanted: StageConfiguration = TWO) -> Look:
         server.written.clear()
-        return reconciler.look({"sort": wanted}, pods)
+        return reconciler.reconcile({"sort": wanted}, pods)
 
     return look
 
@@ -247,9 +246,9 @@ def test_a_pod_is_waited_for_for_half_a_minute(server: Resizer, look: Callable[.
     """Whether its kubelet says why or, being older, nothing."""
     waiting = replica(1, 2, cores=1, unresized=said)
     assert not rolled_out(look(waiting, replica(2, 2)))
-    server.now_s = resizing.RESIZED_WITHIN_S
+    server.now_s = RESIZED_WITHIN_S
     assert not rolled_out(look(waiting, replica(2, 2)))
-    server.now_s = resizing.RESIZED_WITHIN_S + 1.0
+    server.now_s = RESIZED_WITHIN_S + 1.0
     found = look(waiting, replica(2, 2))
     assert f"not in place: sort-1: {said or 'it still has 1 cores'}" in found.done[0]
     assert not rolled_out(look(waiting, replica(2, 2), wanted=ONE))  # other cores are tried in place again
@@ -324,9 +323,9 @@ def test_whether_a_server_can_resize_is_what_it_lists(
 
 def test_a_controller_may_resize_only_where_it_has_to(tmp_path: Path) -> None:
     for deployed, allowed in ((deployed_in(tmp_path), True), (tiny(tmp_path), False)):
-        (role,) = [each for each in in_cluster.controller(deployed, {}) if each["kind"] == "Role"]
+        (role,) = [each for each in controller_manifests.controller(deployed, {}) if each["kind"] == "Role"]
         assert any(rule["resources"] == ["pods/resize"] for rule in role["rules"]) is allowed
-        assert ("pods/resize" in in_cluster.as_yaml([role])) is allowed
+        assert ("pods/resize" in controller_manifests.as_yaml([role])) is allowed
         assert any(each.resource == "pods/resize" for each in needed(deployed, False, True)) is allowed
         assert not any(each.resource == "pods/resize" for each in needed(deployed, True, True))
 

@@ -12,10 +12,9 @@ pytest.importorskip("s3fs")
 
 from ipa.live import LiveError
 from ipa.live.kubernetes import fetch as fetching
-from ipa.live.kubernetes import shelf
-from ipa.live.kubernetes.checksums import sums_of
+from ipa.live.kubernetes import model_store
 from ipa.live.kubernetes.fetch import fetch
-from ipa.live.kubernetes.store import StoreError
+from ipa.live.kubernetes.store import StoreError, sums_of
 from tests.command import ipa
 from tests.live.serving.models_world import BUCKET, SOMEBODY, empty, put, s3_server, shut
 
@@ -50,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 
 def pushed(folder: Path, server: str) -> list[tuple[str, bool]]:
     said: list[tuple[str, bool]] = []
-    shelf.push(folder, URL, server, SOMEBODY, lambda variant, is_new: said.append((variant.name, is_new)))
+    model_store.push(folder, URL, server, SOMEBODY, lambda variant, is_new: said.append((variant.name, is_new)))
     return said
 
 
@@ -58,12 +57,12 @@ def test_what_is_put_there_is_listed_alike_here_and_there_and_fetched_whole(
     folder: Path, server: str, tmp_path: Path
 ) -> None:
     assert pushed(folder, server) == [("tiny/sort/large", True), ("tiny/sort/small", True)]
-    here = shelf.in_folder(folder)
+    here = model_store.in_folder(folder)
     assert [(each.name, each.files, each.size_bytes) for each in here] == [
         ("tiny/sort/large", 2, 1001),
         ("tiny/sort/small", 1, 1),
     ]
-    assert shelf.in_store(URL, server, SOMEBODY) == here
+    assert model_store.in_store(URL, server, SOMEBODY) == here
     fetch(f"{URL}/tiny/sort/large", tmp_path / "large", server, SOMEBODY)
     assert (tmp_path / "large" / "deep" / "weights.bin").read_text() == "c" * 1000
 
@@ -74,7 +73,7 @@ def test_only_what_has_changed_is_sent_again_and_nothing_of_before_stays(
     pushed(folder, server)
     (folder / "tiny/sort/large/deep/weights.bin").unlink()
     assert pushed(folder, server) == [("tiny/sort/large", True), ("tiny/sort/small", False)]
-    assert shelf.in_store(URL, server, SOMEBODY) == shelf.in_folder(folder)
+    assert model_store.in_store(URL, server, SOMEBODY) == model_store.in_folder(folder)
 
 
 def test_sample_requests_beside_the_variants_stay_here(folder: Path, server: str) -> None:
@@ -82,13 +81,13 @@ def test_sample_requests_beside_the_variants_stay_here(folder: Path, server: str
     samples.mkdir()
     (samples / "0000.jpg").write_bytes(b"a page")
     assert pushed(folder, server) == [("tiny/sort/large", True), ("tiny/sort/small", True)]
-    assert [each.name for each in shelf.in_store(URL, server, SOMEBODY)] == ["tiny/sort/large", "tiny/sort/small"]
+    assert [each.name for each in model_store.in_store(URL, server, SOMEBODY)] == ["tiny/sort/large", "tiny/sort/small"]
 
 
 def test_the_pipeline_s_folder_is_optional_in_the_store_too(folder: Path, server: str, tmp_path: Path) -> None:
     """The pod of a replica asks for PIPELINE/STAGE/VARIANT, and takes STAGE/VARIANT where there is no such."""
     assert pushed(folder / "tiny", server) == [("sort/large", True), ("sort/small", True)]
-    assert [each.name for each in shelf.in_store(URL, server, SOMEBODY)] == ["sort/large", "sort/small"]
+    assert [each.name for each in model_store.in_store(URL, server, SOMEBODY)] == ["sort/large", "sort/small"]
     assert fetch(f"{URL}/tiny/sort/small", tmp_path / "small", server, SOMEBODY) == 2
     with pytest.raises(
         StoreError, match=rf"{URL}/tiny/sort/huge: there is nothing at .*, and nothing at {URL}/sort/huge"
@@ -100,10 +99,10 @@ def test_a_file_that_was_changed_there_is_named_and_sent_again(folder: Path, ser
     """Of the same length, and with the checksums of before beside it."""
     pushed(folder, server)
     put(server, "models/tiny/sort/small/model.py", b"z")
-    small = shelf.in_store(URL, server, SOMEBODY)[1]
+    small = model_store.in_store(URL, server, SOMEBODY)[1]
     assert (small.name, small.digest, small.wrong) == ("tiny/sort/small", "", ("model.py",))
     assert pushed(folder, server) == [("tiny/sort/large", False), ("tiny/sort/small", True)]
-    assert shelf.in_store(URL, server, SOMEBODY) == shelf.in_folder(folder)
+    assert model_store.in_store(URL, server, SOMEBODY) == model_store.in_folder(folder)
 
 
 def test_a_file_that_was_put_there_again_with_the_same_content_is_right_whatever_its_tag(
@@ -112,7 +111,7 @@ def test_a_file_that_was_put_there_again_with_the_same_content_is_right_whatever
     pushed(folder, server)
     sums = "".join(f"{digest}  {name}\n" for name, digest in sums_of(folder / "tiny/sort/small").items())
     put(server, "models/tiny/sort/small/SHA256SUMS", sums.encode())  # as an earlier version wrote it, without tags
-    assert shelf.in_store(URL, server, SOMEBODY) == shelf.in_folder(folder)
+    assert model_store.in_store(URL, server, SOMEBODY) == model_store.in_folder(folder)
 
 
 def test_a_file_that_the_checksums_do_not_name_is_not_served(folder: Path, server: str, tmp_path: Path) -> None:
@@ -121,7 +120,7 @@ def test_a_file_that_the_checksums_do_not_name_is_not_served(folder: Path, serve
     with pytest.raises(StoreError, match=r"small/added\.py: is not in SHA256SUMS"):
         fetch(f"{URL}/tiny/sort/small", tmp_path / "small", server, SOMEBODY)
     assert not (tmp_path / "small").exists()
-    assert shelf.in_store(URL, server, SOMEBODY)[1].wrong == ("added.py",)
+    assert model_store.in_store(URL, server, SOMEBODY)[1].wrong == ("added.py",)
 
 
 def test_a_fetch_that_was_broken_off_goes_on_file_by_file(
@@ -147,7 +146,9 @@ def test_all_models_are_fetched_and_what_is_there_already_is_not(folder: Path, s
     to = tmp_path / "here"
     first = ipa("models", "fetch", URL, to, "--s3-endpoint", server, env=SOMEBODY)
     assert (first.exit_code, first.stderr) == (0, "tiny/sort/large: fetched\ntiny/sort/small: fetched\n")
-    assert [each.digest for each in shelf.in_folder(to)] == [each.digest for each in shelf.in_folder(folder)]
+    assert [each.digest for each in model_store.in_folder(to)] == [
+        each.digest for each in model_store.in_folder(folder)
+    ]
     second = ipa("models", "fetch", URL, to, "--s3-endpoint", server, env=SOMEBODY)
     assert second.stderr == "tiny/sort/large: already there\ntiny/sort/small: already there\n"
     (to / "tiny/sort/large/model.py").write_text("another")
@@ -160,9 +161,9 @@ def test_a_wrong_key_is_no_missing_bucket(folder: Path, tmp_path: Path) -> None:
     with s3_server(tmp_path) as url:
         wrong = {**shut(url), "AWS_SECRET_ACCESS_KEY": "wrong"}
         with pytest.raises(StoreError, match=rf"{URL}: no access at {url}: "):
-            shelf.push(folder, URL, url, wrong)
+            model_store.push(folder, URL, url, wrong)
         with pytest.raises(StoreError, match=rf"{URL}: no access at {url}: "):
-            shelf.in_store(URL, url, wrong)
+            model_store.in_store(URL, url, wrong)
 
 
 def test_a_file_that_is_not_what_its_checksum_says_is_not_served(folder: Path, server: str, tmp_path: Path) -> None:
@@ -177,7 +178,7 @@ def test_a_variant_that_was_put_there_otherwise_has_no_checksum(folder: Path, se
     pushed(folder, server)
     put(server, "models/tiny/sort/huge/model.onnx", b"123")
     put(server, "models/tiny/sort/small/added.bin", b"1")
-    digests = {each.name: (bool(each.digest), each.wrong) for each in shelf.in_store(URL, server, SOMEBODY)}
+    digests = {each.name: (bool(each.digest), each.wrong) for each in model_store.in_store(URL, server, SOMEBODY)}
     assert digests == {
         "tiny/sort/huge": (False, ()), "tiny/sort/large": (True, ()), "tiny/sort/small": (False, ("added.bin",))
     }  # fmt: skip
@@ -185,21 +186,21 @@ def test_a_variant_that_was_put_there_otherwise_has_no_checksum(folder: Path, se
 
 def test_what_cannot_be_put_there_is_said(folder: Path, server: str, tmp_path: Path) -> None:
     with pytest.raises(LiveError, match=r"none: no such folder"):
-        shelf.push(tmp_path / "none", URL, server, SOMEBODY)
+        model_store.push(tmp_path / "none", URL, server, SOMEBODY)
     (tmp_path / "empty").mkdir()
     with pytest.raises(LiveError, match=r"empty: holds no models; should hold \[PIPELINE/\]STAGE/VARIANT/ with"):
-        shelf.push(tmp_path / "empty", URL, server, SOMEBODY)
+        model_store.push(tmp_path / "empty", URL, server, SOMEBODY)
     with pytest.raises(LiveError, match=r"nowhere/models: there is no such bucket at"):
-        shelf.push(folder, "s3://nowhere/models", server, SOMEBODY)
+        model_store.push(folder, "s3://nowhere/models", server, SOMEBODY)
     with pytest.raises(LiveError, match=r"models: should be s3://BUCKET\[/FOLDER\]"):
-        shelf.push(folder, "models", server, SOMEBODY)
+        model_store.push(folder, "models", server, SOMEBODY)
     with pytest.raises(
         LiveError, match=r"tiny/sort: should hold \[PIPELINE/\]STAGE/VARIANT/ with model.onnx or model.py"
     ):
-        shelf.push(folder / "tiny/sort", URL, server, SOMEBODY)
+        model_store.push(folder / "tiny/sort", URL, server, SOMEBODY)
     (folder / "tiny/sort/small/model.py").rename(folder / "tiny/sort/small/other.py")
     with pytest.raises(LiveError, match=r"small: should hold model\.onnx or model\.py"):
-        shelf.in_folder(folder)
+        model_store.in_folder(folder)
 
 
 @pytest.mark.parametrize("link", ["tiny/sort/small/secret", "tiny/sort/linked", "tiny/sort/small/deep"])
@@ -215,6 +216,6 @@ def test_a_link_that_leaves_the_folder_is_refused_before_anything_is_sent(
     with pytest.raises(LiveError, match=rf"{link}: is a link to .*, outside of .*; put the file itself there"):
         pushed(folder, server)
     with pytest.raises(LiveError, match="s3://shelf/models: there are no "):
-        shelf.in_store(URL, server, SOMEBODY)
+        model_store.in_store(URL, server, SOMEBODY)
     (folder / link).unlink()
     assert pushed(folder, server) == [("tiny/sort/large", True), ("tiny/sort/small", True)]

@@ -19,13 +19,12 @@ from urllib3 import HTTPHeaderDict
 from ipa.live.control_way import ANSWERS_WITHIN_S
 from ipa.live.errors import RunError
 from ipa.live.kubernetes.api import ApiError, _lines
-from ipa.live.kubernetes.cluster_gateway import ClusterGateway
-from ipa.live.kubernetes.control_ways import ProxiedWay
+from ipa.live.kubernetes.cluster_gateway import ClusterGateway, ProxiedWay
 from ipa.live.kubernetes.endpoints import Endpoints
+from ipa.live.kubernetes.guards import Pace
 from ipa.live.kubernetes.lease import DURATION_S, RETRY_S, Lease
-from ipa.live.kubernetes.pace import Pace
 from ipa.live.kubernetes.pods import read
-from ipa.live.kubernetes.reach import client_url, until_reached
+from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.timeline import Timeline
 from ipa.live.kubernetes.watch import PodWatch
 from ipa.live.tokens import TokenFile

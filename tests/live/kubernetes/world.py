@@ -20,6 +20,7 @@ import pytest
 from ipa import profiles
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError, connect
+from ipa.live.kubernetes.backend import Options
 from ipa.live.kubernetes.manifests import as_text, stage_deployment
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.settings import Deployed, Layout
@@ -138,6 +139,12 @@ def pod(number: int, variant: str = "small", **given: Any) -> Pod:
         ready_s=number + 8.0,
     )
     return replace(made, **given)
+
+
+def with_options(how: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a backend, of which some are in its `Options`."""
+    of_options = {key: how[key] for key in how if key in Options.__dataclass_fields__}
+    return {"options": Options(**of_options), **{key: how[key] for key in how if key not in of_options}}
 
 
 def sound(wanted: StageConfiguration) -> dict[str, str]:

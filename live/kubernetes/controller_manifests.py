@@ -1,4 +1,4 @@
-"""The objects of a controller inside the cluster, as pure functions: itself, and what it may do, rule by rule."""
+"""The objects of a controller inside the cluster and of its monitoring, as pure functions, and all objects as YAML."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ipa.live.kubernetes.parts import (
     secret_mount,
     secret_volume,
 )
+from ipa.live.kubernetes.permissions import READ_ONLY_RULES, RESIZES, RULES, role, rules_of
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import EVERYWHERE
 from ipa.policies import plugins, split_spec
@@ -37,143 +38,6 @@ ONE_BY_ONE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnav
 Recreate where there was a default strategy is refused, since that has left its fields."""
 NOT_OURS = ("trace", "window", "scale", "scaling", "arrivals", "kubernetes")
 """The keys of a scenario that say nothing to a controller: its load, and how its pods are laid out."""
-
-FINDS_GATEWAY: tuple[str, dict[str, Any]] = (
-    "finds the gateway's control port, whose token is mounted in its pod",
-    {"apiGroups": [""], "resources": ["services"], "verbs": ["get"]},
-)
-FROM_OUTSIDE: tuple[tuple[str, dict[str, Any]], ...] = (
-    (
-        "asks the gateway for observations, and puts configurations in force in its queues",
-        {"apiGroups": [""], "resources": ["services/proxy"], "verbs": ["get", "update"]},
-    ),
-    (
-        "reads the token of the gateway's control port",
-        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
-    ),
-)
-"""What a controller needs in place of `FINDS_GATEWAY` outside the cluster; an adviser needs no `update`."""
-
-RULES: tuple[tuple[str, dict[str, Any]], ...] = (
-    (
-        "reads the pipeline's ConfigMap: its layout, and the kill switch; and brings it up to date",
-        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch"]},
-    ),
-    (
-        "sees replicas: which start, serve, end, fail or find no room",
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
-    ),
-    (
-        "sees whether the gateway is ready; applies it and the stages, and sets their replicas",
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "patch"]},
-    ),
-    (
-        "reads the stages' Deployments, and makes those that are not there any more",
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list", "create"]},
-    ),
-    (
-        "names the autoscaler that has set the replicas of one of them",
-        {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list"]},
-    ),
-    (
-        "tells a rollout's refusals from those before, and keeps replicas from being shared out: names carry hashes",
-        {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list", "patch"]},
-    ),
-    FINDS_GATEWAY,
-    (
-        "holds the Lease, so that one controller writes",
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "update"]},
-    ),
-    (
-        "makes the Lease where it is not there",
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-    ),
-)
-"""What a controller may do in its namespace, and why; it may do nothing that it does not need."""
-
-RESIZES: tuple[str, dict[str, Any]] = (
-    "changes the cores of replicas as they run",
-    {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]},
-)
-"""What a controller may do besides, with `resize: in_place`."""
-
-OPTIONAL = frozenset({"horizontalpodautoscalers", "replicasets", "pods/resize"})
-"""Resources without which a controller works, less well: an autoscaler that sets replicas is not named; what the API
-server refuses is believed only when the rollout's deadline has passed, and additional replicas are shared out among old
-and new ones; and cores are changed by rollouts."""
-
-NAMELESS = frozenset({"create", "list", "watch"})
-"""Verbs of requests that name no existing object: a rule with one of them cannot be restricted to names."""
-
-READ_ONLY_RULES: tuple[tuple[str, dict[str, Any]], ...] = (
-    (
-        "reads the pipeline's ConfigMap: its layout",
-        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
-    ),
-    ("sees replicas", {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}),
-    (
-        "sees whether the gateway is ready",
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]},
-    ),
-    (
-        "reads the stages' Deployments",
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
-    ),
-    (
-        "tells a rollout's refusals from those before: names carry hashes",
-        {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list"]},
-    ),
-    FINDS_GATEWAY,
-)
-"""What `run --advise` needs, which decides and writes nothing."""
-
-
-def rules_of(deployed: Deployed, read_only: bool = False) -> tuple[tuple[str, dict[str, Any]], ...]:
-    """The rules of a pipeline's controller; one that is `read_only` (`run --advise`) decides and writes nothing."""
-    if read_only:
-        return READ_ONLY_RULES
-    return (*RULES, RESIZES) if deployed.plane.resize == "in_place" else RULES
-
-
-def from_outside(rules: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
-    """The rules of a controller that runs outside the cluster and reaches the gateway by the API server's proxy."""
-    writes = any({"patch", "update"} & {*rule["verbs"]} for _, rule in rules)
-    (why, proxy), reads_token = FROM_OUTSIDE
-    by_proxy = (why, proxy) if writes else (why.partition(",")[0], {**proxy, "verbs": ["get"]})
-    return [each for rule in rules for each in ((by_proxy, reads_token) if rule is FINDS_GATEWAY else (rule,))]
-
-
-def named(rules: Sequence[tuple[str, dict[str, Any]]], deployed: Deployed) -> list[dict[str, Any]]:
-    """The rules, restricted to this pipeline's objects where the API allows that and the names are known."""
-    stages = [
-        deployed.stage_name(stage, lane)
-        for stage in deployed.stages
-        for lane in (0, *(deployed.further_lanes(stage) if deployed.plane.mixes else ()))
-    ]
-    bound = {
-        "configmaps": [deployed.instance],
-        "secrets": [deployed.control_name],
-        "services": [deployed.control_name],
-        "services/proxy": [f"http:{deployed.control_name}:control"],
-        "deployments": [deployed.gateway_name, *stages],
-        "leases": [deployed.instance],
-    }
-    return [{**rule, **_names(rule, bound)} for _, rule in rules]
-
-
-def _names(rule: Mapping[str, Any], bound: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    (resource,) = rule["resources"]
-    return {} if resource not in bound or NAMELESS & {*rule["verbs"]} else {"resourceNames": bound[resource]}
-
-
-def role(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, Any]]] = RULES) -> Manifest:
-    """A Role with a controller's rules."""
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "Role",
-        "metadata": deployed.meta(name, CONTROLLER),
-        "rules": named(rules, deployed),
-    }
 
 
 def access(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, Any]]] = RULES) -> list[Manifest]:

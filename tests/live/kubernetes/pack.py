@@ -1,4 +1,4 @@
-"""The image's root file system without Docker: `python -m ipa.live.kubernetes.pack OUT.tar [MODELS] [--extra dask]`.
+"""The image's root file system without Docker: `python -m tests.live.kubernetes.pack OUT.tar [MODELS] [--extra dask]`.
 
 The archive holds what this Python runs on: interpreter and standard library, the distributions that live mode depends
 on, as installed here, the shared libraries that all of them need, and `sleep` for preStop hooks. The Dockerfile beside
@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from ipa.live.errors import LiveError
-from ipa.live.kubernetes.checksums import check_links
+from ipa.live.kubernetes.store import check_links
 
 DISTRIBUTION = "ipa-pipelines"
 EXTRAS = ("live", "kubernetes", "onnx", "s3")
@@ -206,7 +206,7 @@ def _add_folder(archive: tarfile.TarFile, name: str, mode: int) -> None:
 
 def main() -> None:
     """Pack to the path given."""
-    parser = argparse.ArgumentParser(prog="python -m ipa.live.kubernetes.pack")
+    parser = argparse.ArgumentParser(prog="python -m tests.live.kubernetes.pack")
     parser.add_argument("out", metavar="OUT.tar", type=Path)
     parser.add_argument("models", metavar="MODELS", type=Path, nargs="?", help="a folder of models")
     parser.add_argument("--extra", action="append", default=[], help="beyond those of live mode, such as dask")

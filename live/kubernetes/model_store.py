@@ -15,14 +15,25 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ipa.live.errors import LiveError
-from ipa.live.kubernetes.checksums import SUMS, check_links, digest_of, parsed, sums_of, written
 from ipa.live.kubernetes.fetch import fetch
-from ipa.live.kubernetes.store import PART_BYTES, S3, explained, opened
+from ipa.live.kubernetes.store import (
+    PART_BYTES,
+    S3,
+    SUMS,
+    check_links,
+    digest_of,
+    explained,
+    opened,
+    parse_sums,
+    sums_of,
+    sums_text,
+)
 
 if TYPE_CHECKING:
     from s3fs import S3FileSystem
 
     from ipa.live.profiling import ModelFolder
+
 
 OnVariant = Callable[["Shelved", bool], object]
 """Called with each variant once it is there, and whether it had to be sent or fetched."""
@@ -85,7 +96,7 @@ def push(
                 for file in sums:
                     store.put_file(str(variant.path / file), f"{target}/{file}", chunksize=PART_BYTES)
                 tags = {file: about["ETag"] for file, about in _files(store, target).items() if about.get("ETag")}
-                store.pipe_file(f"{target}/{SUMS}", written(sums, tags).encode())
+                store.pipe_file(f"{target}/{SUMS}", sums_text(sums, tags).encode())
             on_variant(here, is_new)
     return shelved
 
@@ -134,7 +145,7 @@ def _there(store: S3FileSystem, root: str, name: str, everything: Mapping[str, M
     place, below = f"{root}/{name}", f"{name}/"
     files = {path.removeprefix(below): about for path, about in everything.items() if path.startswith(below)}
     text = store.cat_file(f"{place}/{SUMS}").decode() if files.pop(SUMS, None) else ""
-    sums, tags = parsed(text), parsed(text, tags=True)
+    sums, tags = parse_sums(text), parse_sums(text, tags=True)
 
     def is_right(file: str) -> bool:
         if file not in files or file not in sums:

@@ -1,0 +1,414 @@
+"""Reconciling a deployed pipeline: observe it, decide what is left to do, guard each write, apply.
+
+Level-triggered: every pass starts from the whole state in the API server, however it came about, and does the rest of
+what is wanted, part by part. A part that is stopped stops no other. A refused or stale write is never repeated
+unchanged: what is left to do is found by reading again. The loop itself is the backend's, which says what is wanted.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ipa.live.errors import LiveError
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.api import Api, ApiError
+from ipa.live.kubernetes.deployments import NOTHING, has_available
+from ipa.live.kubernetes.difference import (
+    Action,
+    Apply,
+    ForeignOwnerError,
+    Kept,
+    ResizePod,
+    Resizing,
+    Scale,
+    difference,
+)
+from ipa.live.kubernetes.gateway_manifests import gateway_deployment
+from ipa.live.kubernetes.guards import Autoscalers, Dispute, actor, judged
+from ipa.live.kubernetes.lanes import Parts, targets
+from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, owner_of, root
+from ipa.live.kubernetes.names import MODEL_SERVER
+from ipa.live.kubernetes.parts import MODEL_CONTAINER
+from ipa.live.kubernetes.pods import Pod
+from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.stage_state import Look, StageState, read_gateway, read_stages
+from ipa.policies import Configuration, StageConfiguration
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
+"""The pause after a pass that failed: it doubles each time, times a random factor between a half and one."""
+STALE_READS = 3
+"""How often one pass reads what changes between its reading and its writing; after that it has failed."""
+
+log = logging.getLogger("ipa.live.kubernetes.reconcile")
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a pass has read: the pipeline's ConfigMap, its stages, and the gateway's Deployment, if there is one."""
+
+    root: Mapping[str, Any]
+    stages: Mapping[str, StageState]
+    gateway: Mapping[str, Any] | None
+    at_gateway: StageState | None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the kill switch is on."""
+        return (self.root["metadata"].get("annotations") or {}).get(names.HOLD) == "true"
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What is to be: `wanted` of the stages, and of it `parts` in force in their lanes. `failed`: stage -> the variants
+    to remember as failed, with when; where a stage is missing, those remembered already stay."""
+
+    wanted: Configuration
+    parts: Mapping[str, Parts]
+    failed: Mapping[str, Mapping[str, float]]
+
+
+@dataclass
+class Work:
+    """What one pass does, part by part: at stages, and at other objects by their names.
+
+    `parts` are those that it is to come to, `judged` those to which it came, and `due` those where something was to be
+    done. `stopped`: part -> why nothing is done there. `error`: why it broke off. `is_stale`: something had changed
+    between the reading and the writing.
+    """
+
+    parts: frozenset[str] = frozenset()
+    judged: set[str] = field(default_factory=set)
+    due: set[str] = field(default_factory=set)
+    done: list[str] = field(default_factory=list)
+    stopped: dict[str, str] = field(default_factory=dict)
+    error: str = ""
+    is_stale: bool = False
+
+    def is_settled(self, part: str) -> bool:
+        """Whether a part was as it should be when it was read; before that, what goes wrong there says nothing of what
+        is wanted now."""
+        return part not in self.parts or (part in self.judged and part not in self.due)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """One stage or other object. Raises ApiError if the server answers nobody now, so that the rest can wait."""
+        try:
+            yield
+        except ForeignOwnerError as foreign:
+            self.due.add(name)
+            self.stopped[name] = str(foreign)
+        except ApiError as error:
+            self.due.add(name)
+            if error.status == 409 and error.causes:  # an apply: another manager owns these fields
+                self.stopped[name] = f"another manager owns what has to change: {error.text}"
+            elif error.is_transient:
+                raise
+            elif error.status in (404, 409):  # it has changed since it was read
+                self.error = self.error or str(error)
+                self.is_stale = True
+            else:
+                self.stopped[name] = str(error)
+        self.judged.add(name)
+
+
+class _MayNotWriteError(Exception):
+    """The Lease has run out in the middle of a pass."""
+
+
+class Reconciler:
+    """Brings one deployed pipeline to a configuration, pass by pass.
+
+    All it remembers is its pause, whether the pipeline's root has once been as it should be, what the server keeps
+    different from what was asked, who else has set replicas, and which pods cannot be resized. If the root differs
+    after it has stood, somebody else has redeployed the pipeline, and that is not undone. `has_stood`: this holds from
+    the beginning. `clock`: a monotonic one [s].
+    """
+
+    def __init__(
+        self, api: Api, deployed: Deployed, has_stood: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._api = api
+        self._deployed = deployed
+        self._clock = clock
+        self.pause_s = 0.0
+        """How long to wait after a pass that failed; 0 after one that succeeded."""
+        self._has_stood = has_stood
+        self._kept = Kept()
+        self._disputes: dict[tuple[str, int], Dispute] = {}  # by stage and lane
+        self._resizing = Resizing(api, deployed, clock)
+
+    def reconcile(
+        self,
+        wanted: Configuration,
+        pods: Sequence[Pod],
+        failed: Mapping[str, Mapping[str, float]] | None = None,
+        may_write: Callable[[], bool] = lambda: True,
+        lanes: Mapping[str, Parts] | None = None,
+    ) -> Look:
+        """One pass. `failed`: stage -> the variants to remember as failed, with when. `lanes`: stage -> what the
+        gateway says is in force (see `lanes.targets`).
+
+        `may_write` is asked before each write: requests take time, and a Lease may run out meanwhile. Where something
+        has changed between reading and writing, all is read and compared again at once, as the cluster's own
+        controllers write too.
+        """
+        done: tuple[str, ...] = ()
+        for _ in range(STALE_READS):
+            found = self._observe(pods)
+            if isinstance(found, Look):
+                look, is_stale = found, False
+            else:
+                aim = Aim(wanted, targets(self._deployed.plane.pipeline, wanted, found.stages, lanes), failed or {})
+                work = Work() if found.is_held or self._api.read_only else self._work(found, aim, may_write)
+                look, is_stale = self._judged(found, aim, work), work.is_stale
+            done += look.done
+            if not is_stale:
+                break
+        longer_s = min(max(2.0 * self.pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
+        self.pause_s = longer_s if look.error else 0.0
+        return replace(look, done=done)
+
+    # ---- observe ----
+
+    def _observe(self, pods: Sequence[Pod]) -> Observed | Look:
+        """Everything as the server has it, or at once what keeps it from being read."""
+        api, deployed = self._api, self._deployed
+        try:
+            there = api.get("ConfigMap", deployed.namespace, deployed.instance)
+            if there is None:
+                return Look(is_down=True)
+            is_as_said = self._is_as_said(there["data"])
+            if self._has_stood and not is_as_said:
+                return Look(is_changed=True)
+            self._has_stood = is_as_said
+            stages = read_stages(api, deployed, pods)
+            gateway = api.get("Deployment", deployed.namespace, deployed.gateway_name)
+            return Observed(there, stages, gateway, read_gateway(api, deployed, gateway))
+        except ApiError as error:
+            if error.is_transient or error.status in (404, 409):
+                return Look(error=str(error), has_read=False)
+            return Look(stopped={deployed.instance: str(error)})
+
+    def _is_as_said(self, data: Mapping[str, str]) -> bool:
+        """Whether the root describes this pipeline, if only in the words of another version."""
+        try:
+            layout = Layout.from_text(data.get(LAYOUT, "{}"))
+        except LiveError:
+            return False
+        return (data.get(PIPELINE), layout) == (self._deployed.pipeline_file, self._deployed.layout)
+
+    # ---- decide, guard, apply ----
+
+    def _work(self, found: Observed, aim: Aim, may_write: Callable[[], bool]) -> Work:
+        """Do what is left to do: at the root, at the gateway, then stage by stage."""
+        work = Work(frozenset({self._deployed.gateway_name, *aim.parts}))
+        owner = owner_of(found.root)
+        autoscalers = Autoscalers(self._api, self._deployed)
+        try:
+            for manifest, there in (
+                (root(self._deployed), found.root),
+                (gateway_deployment(self._deployed, owner), found.gateway),
+            ):
+                name = manifest["metadata"]["name"]
+                with work.part(name):
+                    changed = ["it does not exist"] if there is None else self._kept.drift(manifest, there)
+                    apply = [Apply(manifest, f"{name}: {', '.join(changed[:3])}")] if changed else []
+                    self._act(work, name, apply, None, may_write)
+            for stage, parts in aim.parts.items():
+                lanes = found.stages[stage].lanes if stage in found.stages else {}
+                with work.part(stage):
+                    for lane, part in parts.items():
+                        state = lanes.get(lane)
+                        by_rollout = self._resizing.by_rollout(stage, part, state, lane)
+                        actions = difference(
+                            self._deployed, stage, part, state, owner, aim.failed.get(stage), self._kept, by_rollout,
+                            lane, aim.wanted[stage],
+                        )  # fmt: skip
+                        self._lane(work, (stage, lane), part, state, actions, autoscalers, may_write)
+        except _MayNotWriteError:
+            work.error = "the Lease is not held"
+        except ApiError as error:
+            work.error = str(error)
+        return work
+
+    def _lane(
+        self,
+        work: Work,
+        at: tuple[str, int],
+        wanted: StageConfiguration,
+        state: StageState | None,
+        actions: Sequence[Action],
+        autoscalers: Autoscalers,
+        may_write: Callable[[], bool],
+    ) -> None:
+        """Do what is to be done at a lane of a stage; its replicas are left alone while they are left to another."""
+        stage, lane = at
+        dispute = None if state is None else self._dispute(at, state, wanted, autoscalers)
+        if dispute is not None and dispute.stands_aside:
+            self._disputes[at] = dispute
+            work.stopped[stage] = _in_lane(lane, dispute.said(wanted.replicas))
+            actions = [each for each in actions if not isinstance(each, Scale)]
+        has_scaled = self._act(work, stage, actions, state, may_write)
+        # What was not set back, say because the write was refused, is judged anew.
+        if dispute is not None and state is not None and (has_scaled or state.is_ours):
+            self._disputes[at] = dispute
+
+    def _dispute(
+        self, at: tuple[str, int], state: StageState, wanted: StageConfiguration, autoscalers: Autoscalers
+    ) -> Dispute:
+        before = self._disputes.get(at, Dispute())
+        is_ours = state.is_ours or state.replicas == wanted.replicas
+        by, autoscaler = ("", "") if is_ours else actor(state.given, autoscalers)
+        has_gone = False
+        if before.stands_aside and before.autoscaler:
+            has_gone = autoscalers.of(self._deployed.stage_name(*at)) is None and autoscalers.are_known
+        return judged(before, state.replicas, is_ours, by, autoscaler, self._clock(), has_gone)
+
+    def _act(
+        self,
+        work: Work,
+        part: str,
+        actions: Sequence[Action],
+        state: StageState | None,
+        may_write: Callable[[], bool],
+    ) -> bool:
+        """Carry out the actions of one part, in order; whether the replicas were set."""
+        answer: Mapping[str, Any] | None = None
+        has_scaled = False
+        if actions:
+            work.due.add(part)
+        for action in actions:
+            if not may_write():
+                raise _MayNotWriteError
+            if isinstance(action, Apply):
+                answer = self._api.apply(action.manifest)
+                self._kept.note(action.manifest, answer)
+            elif isinstance(action, ResizePod):
+                try:
+                    self._api.resize(self._deployed.namespace, action.pod, MODEL_CONTAINER, str(action.cores))
+                except ApiError as error:
+                    self._resizing.refused(action, error)
+                    continue
+            else:
+                if answer is not None and state is not None and _is_scaled(answer, state):
+                    break  # by another, since it was read: the next pass judges that
+                self._scale(action, answer)
+                has_scaled = True
+            work.done.append(action.why)
+        return has_scaled
+
+    def _scale(self, action: Scale, applied: Mapping[str, Any] | None) -> None:
+        namespace = self._deployed.namespace
+        if action.is_rolling:
+            self._undivide(action.stage, action.lane)
+        version = action.resource_version if applied is None else applied["metadata"].get("resourceVersion")
+        self._api.scale(namespace, self._deployed.stage_name(action.stage, action.lane), action.replicas, version)
+
+    def _undivide(self, stage: str, lane: int) -> None:
+        """Keep a change of replicas from being shared out among old and new ones, if this account may do that."""
+        namespace = self._deployed.namespace
+        selector = names.as_query(names.selector(self._deployed.instance, MODEL_SERVER, **names.of_lane(stage, lane)))
+        try:
+            for each in self._api.list("ReplicaSet", namespace, selector)["items"]:
+                if each["spec"]["replicas"] and names.DESIRED in each["metadata"].get("annotations", {}):
+                    self._api.forget("ReplicaSet", namespace, each["metadata"]["name"], names.DESIRED)
+        except ApiError as error:
+            if error.status != 403:
+                raise
+
+    # ---- what came of it ----
+
+    def _judged(self, found: Observed, aim: Aim, work: Work) -> Look:
+        """What a pass found and did. What is not yet as it should be is judged by the next pass."""
+        settled = {stage: each for stage, each in found.stages.items() if work.is_settled(stage)}
+        problems = {stage: lane.obstacle for stage, each in settled.items() if (lane := each.troubled) is not None}
+        state = found.at_gateway
+        at_gateway = state.obstacle if state is not None and work.is_settled(self._deployed.gateway_name) else NOTHING
+        is_there = has_available(found.gateway)
+        return Look(
+            found.stages,
+            is_gateway_there=is_there,
+            is_gateway_ready=is_there and state is not None and state.is_complete,
+            done=tuple(work.done),
+            failed={stage: each.problem for stage, each in problems.items() if not each.is_out_of_room},
+            out_of_room={stage: each.problem for stage, each in problems.items() if each.is_out_of_room},
+            delays={stage: each.any_delay for stage, each in settled.items() if each.any_delay},
+            # For the gateway want of room is a delay: there is nothing else to choose.
+            gateway_problem="" if at_gateway.is_out_of_room else at_gateway.problem,
+            gateway_delay=at_gateway.problem if at_gateway.is_out_of_room else at_gateway.delay,
+            is_held=found.is_held,
+            stopped=work.stopped,
+            foreign=self._foreign(aim.parts),
+            error=work.error,
+            judged=frozenset(work.judged),
+        )
+
+    def _foreign(self, aims: Mapping[str, Parts]) -> dict[str, str]:
+        """Stage -> who else has lately set its replicas."""
+        found: dict[str, list[str]] = {}
+        for (stage, lane), dispute in self._disputes.items():
+            wanted = aims.get(stage, {}).get(lane)
+            if wanted is not None and (text := dispute.said(wanted.replicas)):
+                found.setdefault(stage, []).append(_in_lane(lane, text))
+        return {stage: "; ".join(texts) for stage, texts in found.items()}
+
+
+def _in_lane(lane: int, text: str) -> str:
+    return f"lane {lane}: {text}" if lane else text
+
+
+def _is_scaled(answer: Mapping[str, Any], state: StageState) -> bool:
+    """Whether a Deployment has other replicas than when it was read."""
+    return bool(answer["spec"].get("replicas", state.replicas) != state.replicas)
+
+
+# ---- one pass after another ----
+
+
+def following(before: Look, look: Look) -> Look:
+    """A look with what is still believed of the one before: what only a person can end lasts until it is seen to have
+    ended, which one that broke off may not have come to."""
+    if not look.error:
+        return look
+    stopped = {name: why for name, why in before.stopped.items() if name not in look.judged}
+    return replace(
+        look,
+        is_held=look.is_held if look.has_read else before.is_held,
+        stopped={**stopped, **look.stopped},
+        foreign={**before.foreign, **look.foreign},
+    )
+
+
+def log_news(before: Look, look: Look) -> None:
+    """Log what was done, and what has changed of what keeps the controller from its work: that, why, and its end."""
+    for what in look.done:
+        log.info("changed", extra={"what": what})
+    for name in (*look.stopped, *(before.stopped.keys() - look.stopped)):
+        why = look.stopped.get(name, "")
+        if why and why != before.stopped.get(name):
+            log.error("stopped: nothing is changed here until somebody acts", extra={"stage": name, "problem": why})
+        elif not why:
+            log.warning("goes on", extra={"stage": name})
+    for name, why in look.foreign.items():
+        if before.foreign.get(name) != why:
+            log.warning("another sets replicas", extra={"stage": name, "problem": why})
+    for why, was, begins, ends in (
+        (look.error, before.error, "the cluster could not be read or changed", "the cluster answers again"),
+        ("yes" if look.is_held else "", "yes" if before.is_held else "", "held", "no longer held"),
+    ):
+        if why and why != was:
+            log.error(begins, extra={"problem": why} if why != "yes" else {})
+        elif was and not why:
+            log.warning(ends)
+    for stage, why in {**look.failed, **look.out_of_room}.items():
+        if why not in (before.failed.get(stage), before.out_of_room.get(stage)):
+            log.warning("a stage is not as wanted", extra={"stage": stage, "problem": why})
+    for stage, why in look.delays.items():
+        if why != before.delays.get(stage):
+            log.warning("a stage waits", extra={"stage": stage, "problem": why})
