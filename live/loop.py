@@ -1,4 +1,7 @@
-"""The one live loop: open a backend, step a controller on it whenever a step is due, and close it, whatever happens."""
+"""The one live loop: open a backend, step a controller on it whenever a step is due, and close it, whatever happens.
+
+A step is due at every interval, and one that would be late is skipped.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,16 @@ import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from ipa.live.backend import LiveBackend
 from ipa.live.controller_metrics import ControllerMetrics, serving
-from ipa.live.live_controller import LiveController
+from ipa.live.live_controller import Call, LiveController
 from ipa.live.monitoring import PrometheusServer, SourceMaker, from_gateway, from_prometheus
 from ipa.live.setup import Prometheus, Setup
-from ipa.live.steps import take_steps
 from ipa.live.stopping import Stopping
 from ipa.policies import Applied, Backend, Configuration, Entry, Observation
 
@@ -129,3 +131,57 @@ class Advised:
     def apply(self, configuration: Configuration) -> Applied:
         """Nothing is applied."""
         return Applied(False, "advise: nothing is changed")
+
+
+class Clocked(Protocol):
+    """What steps are taken on: it has the run's clock, and is told the number of the step to come."""
+
+    @property
+    def now_s(self) -> float: ...
+
+    def begin_step(self, step: int, late: str = "") -> None: ...
+
+
+async def take_steps(
+    take: Callable[[], Entry],
+    on: Clocked,
+    interval_s: float,
+    sleep: Callable[[float], Awaitable[bool]],
+    on_step: Callable[[Entry], object] = lambda _: None,
+    *,
+    first: int,
+    since_s: float,
+    until_s: float,
+) -> None:
+    """Take a step at `since_s` + k x `interval_s`, k = 1, 2, ..., before `until_s`; `first` numbers the first one.
+
+    `take` is called in a thread of its own, `on_step` with what it returned in this one. A step that falls due before
+    the previous one is done is skipped, and the journal shows it: the numbers have a gap, and the next entry's outcome
+    says why. `sleep` returns False to end the loop early; a step that has begun always ends first.
+    """
+    turn, late = 1, ""
+    while since_s + turn * interval_s < until_s:
+        if not await sleep(max(since_s + turn * interval_s - on.now_s, 0.0)):
+            return
+        step = first + turn - 1
+        on.begin_step(step, late)
+        on_step(await _in_thread(take))
+        following = max(turn + 1, ceil((on.now_s - since_s) / interval_s))
+        late = _skipped(step + 1, step + following - turn - 1, step)
+        turn = following
+
+
+def _skipped(first: int, last: int, during: int) -> str:
+    if last < first:
+        return ""
+    which = f"step {first} was" if first == last else f"steps {first} to {last} were"
+    return f"{which} skipped: step {during} took too long"
+
+
+async def _in_thread(function: Callable[[], Entry]) -> Entry:
+    """Call a function that may itself wait for this event loop, which goes on meanwhile."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    call = Call(function, lambda: loop.call_soon_threadsafe(done.set))
+    await done.wait()
+    return call.result()

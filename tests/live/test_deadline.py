@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ipa.live.deadline import Deadline
+from ipa.live.live_controller import Deadline
 from ipa.policies import (
     Decision,
     Memory,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from math import inf
 
-from ipa.live.steps import take_steps
+from ipa.live.loop import take_steps
 from ipa.policies import (
     Applied,
     Controller,

@@ -319,7 +319,7 @@ def test_up_ends_with_the_cause_at_once_where_waiting_is_no_use(
 ) -> None:
     clock, first = Clock(), sort()
     looks = iter([Look(error="HTTP 500"), Look(delays={"sort": "not yet"}), Look(gateway_problem="forbidden")])
-    reconciler = SimpleNamespace(pause_s=0.0, look=lambda *_, **__: next(looks))
+    reconciler = SimpleNamespace(pause_s=0.0, reconcile=lambda *_, **__: next(looks))
     monkeypatch.setattr(deploy, "time", clock)
     monkeypatch.setattr(deploy, "read_wanted", lambda *_: first)
     monkeypatch.setattr(deploy, "read_pods", lambda *_: [])
