@@ -154,9 +154,10 @@ def whole_tree(command: click.Command = main, path: str = "ipa") -> Iterator[tup
 
 
 def contents(folder: Path) -> dict[str, bytes | None]:
-    """Every file below a folder with its bytes, every folder with None."""
+    """Every file below a folder with its bytes, every folder with None; what Python has compiled counts for nothing."""
     found: dict[str, bytes | None] = {}
     for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
         below = Path(place).relative_to(folder)
         found |= {str(below / name): None for name in folders}
         found |= {str(below / name): Path(place, name).read_bytes() for name in files}

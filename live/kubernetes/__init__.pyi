@@ -16,7 +16,7 @@ from .backend import Options as Options
 from .gateway_manifests import control_secret as control_secret
 from .guards import Pace as Pace
 from .lease import Lease as Lease
-from .pod_fields import PodSections as PodSections
+from .pod_settings import PodSections as PodSections
 from .readiness import client_url as client_url
 from .settings import Deployed as Deployed
 from .settings import Layout as Layout

@@ -1,4 +1,8 @@
-"""How a layout's `pods`, the section `kubernetes` of a scenario, get into pod templates: pure functions of plain data.
+"""What people add to our pods, the section `kubernetes` of a scenario, and how it gets into pod templates.
+
+Every key is one of Kubernetes' and means what it means there, so that a piece of a manifest can be pasted: it goes into
+the pod template as it is, and the server's dry run judges it before anything changes. What would break a pipeline is
+refused here: labels and annotations by which its pods are found again, and the security of its pods.
 
 Sections are merged from the general to the particular: `pods`, then `gateway`, `controller`, or `models` and the one of
 the stage. Mappings are merged key by key; anything else of the more particular section replaces what was there.
@@ -6,32 +10,132 @@ the stage. Mappings are merged key by key; anything else of the more particular 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
 
 from ipa.live.errors import LiveError
+from ipa.live.kubernetes import names
 from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
+from ipa.profiles import FileModel, refusal
+
+_SECURITY = "pods keep what the profile `restricted` of Pod Security demands"
+_MADE_BY_US = "it is made from the pipeline and the options of `ipa live up`"
+_NO_SECRETS = "containers of a pod keep their tokens from one another"
+_OURS = {
+    "securityContext": _SECURITY,
+    "hostNetwork": _SECURITY,
+    "hostPID": _SECURITY,
+    "hostIPC": _SECURITY,
+    "hostUsers": _SECURITY,
+    "automountServiceAccountToken": _SECURITY,
+    "shareProcessNamespace": _NO_SECRETS,
+    "enableServiceLinks": _NO_SECRETS,
+    "containers": _MADE_BY_US,
+    "initContainers": _MADE_BY_US,
+    "ephemeralContainers": _MADE_BY_US,
+    "volumes": _MADE_BY_US,
+    "serviceAccount": "it is an old name of serviceAccountName",
+    "nodeName": "it would pass by the scheduler; see nodeSelector",
+    "image": "it is the option --image",
+    "imagePullPolicy": "it is the option --pull",
+    "terminationGracePeriodSeconds": "it follows from the pipeline's times",
+    "activeDeadlineSeconds": "a Deployment's pods have no end",
+    "restartPolicy": "a Deployment's pods always restart",
+    "replicas": "it is what policies decide",
+    "selector": "pods are found again by it",
+    "strategy": "it follows from max_surge and max_unavailable",
+}
+"""Keys of pods and Deployments that cannot be given, and why."""
+
+_OPTIONS = {
+    "cpu": "the option --cpu, for the gateway --gateway-cpu",
+    "memory": "the option --memory, for the gateway --gateway-memory",
+}
+
+_QUANTITY = re.compile(r"\+?(\d+(\.\d*)?|\.\d+)(m|[kMGTPE]|[KMGTPE]i|[eE][-+]?\d+)?")
+HELPER_CPU_LIMIT = "500m"
+"""The CPU limit of a container beside the main one, where that has one: a quota on limits asks it of each container."""
+OVER_NODES: Mapping[str, Any] = {
+    "maxSkew": 1,
+    "topologyKey": "kubernetes.io/hostname",
+    "whenUnsatisfiable": "ScheduleAnyway",
+}
+"""Pods of a part go to different nodes where they can: one node that is lost takes as few as may be."""
 
 Plain = Mapping[str, Any]
 
-HELPER_CPU_LIMIT = "500m"
-"""The CPU limit of a container beside the main one, where that has one: a quota on limits asks it of each container."""
 
-_TO_POD = (
-    "affinity",
-    "imagePullSecrets",
-    "nodeSelector",
-    "priorityClassName",
-    "serviceAccountName",
-)
+# ---- the section ----
 
 
-def of_part(sections: Plain, component: str, stage: str = "") -> dict[str, Any]:
-    """What is given for the pods of the gateway, the controller or a stage's model servers."""
-    if component in (GATEWAY, CONTROLLER):
-        return _merged(sections.get("pods"), sections.get(component))
-    of_models = _merged(sections.get("pods"), sections.get("models"))
-    return _merged(of_models, (sections.get("stages") or {}).get(stage))
+def _section(given: dict[str, Any]) -> dict[str, Any]:
+    """A section with what is ours refused, and quantities as text."""
+    for key in given:
+        if key in _OURS:
+            raise refusal(f"cannot be given: {_OURS[key]}", key)
+    for kind in ("labels", "annotations"):
+        for key, text in _mapping(given, kind).items():
+            if key.startswith(names.RESERVED):
+                raise refusal("is ours: pods are found again by it", kind, key)
+            if not isinstance(text, str):
+                raise refusal(f"should be text; given {_yaml(text)}", kind, key)
+    for kind in ("tolerations", "topologySpreadConstraints"):
+        each = given.get(kind) or []
+        if not isinstance(each, list) or not all(isinstance(one, dict) for one in each):
+            raise refusal("should be a list of mappings", kind)
+    resources = {}
+    for kind in _mapping(given, "resources"):
+        of_kind = _mapping(given["resources"], kind, "resources")
+        resources[kind] = {key: _quantity(value, kind, key) for key, value in of_kind.items()}
+    return {**given, "resources": resources} if "resources" in given else given
+
+
+def _of_options(given: dict[str, Any]) -> dict[str, Any]:
+    """A section where options of `up` already say what the container requests."""
+    for kind, of_kind in (given.get("resources") or {}).items():
+        for key in of_kind:
+            if key == "memory" or (key, kind) == ("cpu", "requests"):
+                raise refusal(f"cannot be given here: it is {_OPTIONS[key]}", "resources", kind, key)
+    return given
+
+
+def _mapping(given: Plain, key: str, *below: str) -> dict[str, Any]:
+    found = given.get(key)
+    if found is not None and not isinstance(found, dict):
+        raise refusal("should be a mapping of keys to values", *below, key)
+    return found or {}
+
+
+def _quantity(value: Any, kind: str, key: str) -> str:
+    text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _QUANTITY.fullmatch(text):
+        raise refusal(f"should be a quantity, such as 2, 500m or 1Gi; given {value!r}", "resources", kind, key)
+    return text
+
+
+def _yaml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+ControllerSection = Annotated[dict[str, Any], AfterValidator(_section)]
+Section = Annotated[ControllerSection, AfterValidator(_of_options)]
+
+
+class PodSections(FileModel):
+    """What is added to the pods of each part: `pods` are all, `models` those of all stages."""
+
+    pods: Section | None = None
+    gateway: Section | None = None
+    models: Section | None = None
+    stages: dict[str, Section] = Field(default_factory=dict)
+    controller: ControllerSection | None = None
+
+    def as_plain(self) -> dict[str, Any]:
+        """What was given, as plain data."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
 
 def check(sections: Plain, has_profile_cpu: bool) -> None:
@@ -47,8 +151,15 @@ def check(sections: Plain, has_profile_cpu: bool) -> None:
             )
 
 
-OVER_NODES: Plain = {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "ScheduleAnyway"}
-"""Pods of a part go to different nodes where they can: one node that is lost takes as few as may be."""
+# ---- into pod templates ----
+
+
+def of_part(sections: Plain, component: str, stage: str = "") -> dict[str, Any]:
+    """What is given for the pods of the gateway, the controller or a stage's model servers."""
+    if component in (GATEWAY, CONTROLLER):
+        return _merged(sections.get("pods"), sections.get(component))
+    of_models = _merged(sections.get("pods"), sections.get("models"))
+    return _merged(of_models, (sections.get("stages") or {}).get(stage))
 
 
 def put_into(template: dict[str, Any], given: Plain, selector: Mapping[str, str]) -> None:
@@ -56,27 +167,24 @@ def put_into(template: dict[str, Any], given: Plain, selector: Mapping[str, str]
 
     `selector` are the labels of the part's own pods, which a spread constraint without a selector means.
     """
+    of_pod = dict(given)
     meta, spec = template["metadata"], template["spec"]
-    meta["labels"] = {**(given.get("labels") or {}), **meta["labels"]}
-    meta["annotations"] = {**(given.get("annotations") or {}), **meta["annotations"]}
-    spec |= {key: given[key] for key in _TO_POD if given.get(key)}
-    spec["topologySpreadConstraints"] = [
-        {"labelSelector": {"matchLabels": dict(selector)}, **each}
-        for each in given.get("topologySpreadConstraints") or (OVER_NODES,)
-    ]
-    if added := given.get("tolerations"):
+    meta["labels"] = {**(of_pod.pop("labels", None) or {}), **meta["labels"]}
+    meta["annotations"] = {**(of_pod.pop("annotations", None) or {}), **meta["annotations"]}
+    spreads = of_pod.pop("topologySpreadConstraints", None) or (OVER_NODES,)
+    spec["topologySpreadConstraints"] = [{"labelSelector": {"matchLabels": dict(selector)}, **each} for each in spreads]
+    if added := of_pod.pop("tolerations", None):
         taken = {_taint(each) for each in added}
         spec["tolerations"] = [*(each for each in spec.get("tolerations", ()) if _taint(each) not in taken), *added]
     main, *others = spec["containers"]
-    resources = given.get("resources") or {}
-    for kind in ("requests", "limits"):
-        found: Plain = resources.get(kind) or {}
+    for kind, found in (of_pod.pop("resources", None) or {}).items():
         _add(main, kind, found)
         for each in others:
             _add(each, kind, _beside(found))
         for each in spec.get("initContainers", ()):
             # They run before the main one, and need no room beyond its own.
             _add(each, kind, {key: value for key, value in found.items() if "/" not in key})
+    spec |= {key: value for key, value in of_pod.items() if value}
 
 
 def _add(container: dict[str, Any], kind: str, given: Plain) -> None:

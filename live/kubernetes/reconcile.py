@@ -346,6 +346,7 @@ class Reconciler:
             stopped=work.stopped,
             foreign=self._foreign(aim.parts),
             error=work.error,
+            is_contested=work.is_stale,
             judged=frozenset(work.judged),
         )
 
@@ -391,6 +392,8 @@ def log_news(before: Look, look: Look) -> None:
         log.info("changed", extra={"what": what})
     for name in (*look.stopped, *(before.stopped.keys() - look.stopped)):
         why = look.stopped.get(name, "")
+        if why and name in look.foreign:
+            continue  # which says who it is left to, and until when
         if why and why != before.stopped.get(name):
             log.error("stopped: nothing is changed here until somebody acts", extra={"stage": name, "problem": why})
         elif not why:
@@ -398,8 +401,13 @@ def log_news(before: Look, look: Look) -> None:
     for name, why in look.foreign.items():
         if before.foreign.get(name) != why:
             log.warning("another sets replicas", extra={"stage": name, "problem": why})
+    broken = (
+        "another keeps changing what is to be changed"
+        if look.is_contested
+        else "the cluster could not be read or changed"
+    )
     for why, was, begins, ends in (
-        (look.error, before.error, "the cluster could not be read or changed", "the cluster answers again"),
+        (look.error, before.error, broken, "the cluster answers again"),
         ("yes" if look.is_held else "", "yes" if before.is_held else "", "held", "no longer held"),
     ):
         if why and why != was:

@@ -75,7 +75,7 @@ class Layout:
     `EMULATED_CPU` for emulated ones. A variant that is not ready `ready_within_s` after its start-up time is rolled
     back. Pods that no node has room for wait `nodes_within_s` for another node before policies get a lower limit on
     cores. `gateway_cpu` is the gateway's request, `gateway_memory` its request and limit. `pods` is a scenario's
-    section `kubernetes` (`pod_fields`): what is added to the pods of each part.
+    section `kubernetes` (see `pod_settings`): what is added to the pods of each part.
     `client_token_secret` names the Secret with the tokens of clients (empty: they need none), `client_origins` the web
     pages that may be clients. With `network_policy` the gateway's connections are restricted too; `control_from` are
     the namespaces and networks that then reach its control port and the controller's metrics, beside the controller in
@@ -186,7 +186,7 @@ class Deployed:
         if self.plane.removal == "lose":
             raise LiveError("removal: lose: pods drain on a cluster; allowed: drain. This machine loses: ipa live run")
         if self.plane.resize == "in_place" and not self.layout.has_profile_cpu:
-            raise LiveError(f"resize: in_place: the replicas' CPU has to follow their cores: --replica-cpu {PROFILE}")
+            raise LiveError(f"resize: in_place: the replicas' CPU has to follow their cores: --cpu {PROFILE}")
 
     def pods_of(self, component: str, stage: str = "") -> dict[str, Any]:
         """What is added to the pods of a component or, for model servers, of a stage."""

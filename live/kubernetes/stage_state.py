@@ -190,8 +190,8 @@ class Look:
     where lack of room is a delay. `is_held`: the kill switch is on; `is_down`: the pipeline has been taken down;
     `is_changed`: it has been redeployed with another file or layout. `stopped`: stage, or another object's name -> why
     nothing is done there until somebody else acts; `foreign`: stage -> who else has lately set its replicas. `error`:
-    why this look broke off; another follows. `has_read`: it broke off only when it had read what there is; `judged`:
-    the stages and other objects to which it came.
+    why this look broke off; another follows. `is_contested`: another kept changing what it was to change. `has_read`:
+    it broke off only when it had read what there is; `judged`: the stages and other objects to which it came.
     """
 
     stages: Mapping[str, StageState] = field(default_factory=dict)
@@ -209,6 +209,7 @@ class Look:
     stopped: Mapping[str, str] = field(default_factory=dict)
     foreign: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
+    is_contested: bool = False
     has_read: bool = True
     judged: frozenset[str] = frozenset()
 

@@ -392,11 +392,11 @@ def test_the_kill_switch_keeps_everything_as_it_is_until_it_is_off(deployed: Dep
     asyncio.run(story())
 
 
-def kubectl_scale(api: Api, deployed: Deployed, replicas: int) -> None:
-    """As `kubectl scale` does."""
+def kubectl_scale(api: Api, deployed: Deployed, replicas: int, manager: str = "kubectl") -> None:
+    """As `kubectl scale` does, or another that scales."""
     path = f"/apis/apps/v1/namespaces/{deployed.namespace}/deployments/{deployed.stage_name('sort')}/scale"
     patch = {"spec": {"replicas": replicas}}
-    api.request("PATCH", path, patch, content_type="application/merge-patch+json", field_manager="kubectl")
+    api.request("PATCH", path, patch, content_type="application/merge-patch+json", field_manager=manager)
 
 
 def test_replicas_that_another_sets_are_set_back_and_said(deployed: Deployed, tmp_path: Path) -> None:

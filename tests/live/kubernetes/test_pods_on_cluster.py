@@ -13,11 +13,11 @@ import pytest
 
 pytest.importorskip("kubernetes")
 
-from ipa.live.errors import RunError
+from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import deploy, names, overview
 from ipa.live.kubernetes.api import connect
-from ipa.live.kubernetes.reconcile import Look
 from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.stage_state import Look
 from tests.live.kubernetes.test_cluster import WITHIN_S
 from tests.live.kubernetes.world import IMAGE, takes_pods, tiny
 from tests.live.world import sort
@@ -52,6 +52,27 @@ def limit_cpu(namespace: str) -> None:
     while not (connect().request("GET", f"{path}/cores").get("status") or {}).get("used"):
         assert time.monotonic() < until_s, "the quota is not counted"
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"nodeselector": {"a": "b"}}, "nodeselector"),
+        ({"tolerations": [{"key": "a", "efect": "NoSchedule"}]}, "efect"),
+        ({"tolerations": [{"effect": "Noschedule"}]}, "Noschedule"),
+        ({"imagePullSecrets": ["registry"]}, "imagePullSecrets"),
+        ({"labels": {"team": "a b"}}, "a b"),
+        ({"serviceAccountName": "A B"}, "A B"),
+    ],
+)
+def test_the_server_s_dry_run_judges_what_is_added_to_pods(
+    namespace: str, tmp_path: Path, given: dict[str, Any], said: str
+) -> None:
+    deployed = laid_out(tmp_path, namespace, gateway=given)
+    with pytest.raises(LiveError) as refused:
+        deploy.plan(connect(), deployed, sort())
+    assert said in str(refused.value)
+    assert connect().list("Deployment", namespace)["items"] == []
 
 
 LIMIT = {"resources": {"limits": {"cpu": "2"}}}

@@ -333,7 +333,7 @@ def test_a_controller_may_resize_only_where_it_has_to(tmp_path: Path) -> None:
 def test_replicas_whose_cpu_does_not_follow_their_cores_cannot_be_resized(tmp_path: Path) -> None:
     deployed_in(tmp_path).check_resize()
     tiny(tmp_path).check_resize()
-    with pytest.raises(LiveError, match=r"resize: in_place: the replicas' CPU has to .*: --replica-cpu profile"):
+    with pytest.raises(LiveError, match=r"resize: in_place: the replicas' CPU has to .*: --cpu profile"):
         tiny(tmp_path, resize="in_place").check_resize()
 
 
