@@ -44,6 +44,8 @@ TROUBLES: Mapping[str, str] = {
     "change: it is left as it is, and decisions that change it are refused",
     "foreign_scaler": "another has set a stage's replicas: they are set back, or left to it while it keeps "
     "setting them",
+    "lost_node": "a node with replicas or the gateway is not ready: requests go elsewhere, and it counts against "
+    "no variant",
     "no_room": "quota or nodes have no room for all replicas: policies get a lower limit on cores",
     "failed_variant": "a variant does not become ready, or is avoided because it has failed",
 }

@@ -101,6 +101,7 @@ class Api:
         self.read_only = read_only
         self._on_warning = on_warning or _log_warning
         self._warned: set[str] = set()
+        self._may_list_nodes: bool | None = None
 
     def time_s(self) -> float:
         """Unix time: this machine's, or the server's where the two differ, since the server dates all objects."""
@@ -216,6 +217,18 @@ class Api:
             "spec": {"resourceAttributes": asked},
         }
         return bool(self.request("POST", _QUESTION, review)["status"]["allowed"])
+
+    def lost_nodes(self) -> set[str]:
+        """The nodes that are not ready; none where this account may not list nodes, which is asked once."""
+        if self._may_list_nodes is None:
+            self._may_list_nodes = self.may("", "list", "", "nodes")
+        if not self._may_list_nodes:
+            return set()
+        conditions = {
+            node["metadata"]["name"]: {each["type"]: each["status"] for each in node["status"].get("conditions") or ()}
+            for node in self.request("GET", "/api/v1/nodes")["items"]
+        }
+        return {name for name, each in conditions.items() if each.get("Ready") != "True"}
 
     def groups(self) -> frozenset[str]:
         """The API groups that the server has, as "group/version"."""

@@ -354,6 +354,7 @@ class KubernetesBackend(LiveBackend):
             "no_lease": "" if self._lease.is_held else self._lease.trouble,
             "no_api": look.error or self._watch.error,
             "no_replica": said(self._unserved()) if self._is_listed.is_set() else "",
+            "lost_node": said(look.lost),
             "no_room": self._room.trouble(look),
             "failed_variant": self._failures.trouble(look.failed),
         }

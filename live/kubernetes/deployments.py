@@ -9,8 +9,8 @@ read from its own ReplicaSet, and a deadline counts if it names that.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ipa.live.kubernetes import names
@@ -133,26 +133,47 @@ _WANT_OF_ROOM = re.compile(r"Insufficient|Too many pods|\btaint|unschedulable|no
 @dataclass(frozen=True, slots=True)
 class Obstacle:
     """`problem` is why a rollout cannot go on, empty if it can; with `is_out_of_room` that is a lack of quota or nodes
-    (`wants_node`), and no fault of the variant. `delay` is what keeps a pod from starting now, and may pass."""
+    (`wants_node`), and no fault of the variant; with `is_late` the time that a rollout may take has passed. `delay` is
+    what keeps a pod from starting now, and may pass; `lost` says which nodes with pods of it are not ready."""
 
     problem: str = ""
     is_out_of_room: bool = False
     wants_node: bool = False
+    is_late: bool = False
     delay: str = ""
+    lost: str = ""
 
 
 NOTHING = Obstacle()
 
 
 def obstacle(
-    given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None, now_s: float | None = None
+    given: Mapping[str, Any],
+    pods: Sequence[Pod],
+    made: ReplicaSet | None,
+    now_s: float | None = None,
+    lost: Collection[str] = (),
 ) -> Obstacle:
     """What keeps the pods of a Deployment from coming; nothing once all are there.
 
     `pods` are those of all its templates. `made` is the ReplicaSet of the present one; None: that may not be read. Then
     a refusal, of whichever template, delays: only a quota and the deadline are believed. `now_s`: the server's Unix
-    time; without it, no pod is late by itself.
+    time; without it, no pod is late by itself. `lost` are nodes that are not ready: their pods count against nothing,
+    and while there are some no deadline does.
     """
+    away = [pod for pod in pods if pod.node in lost and not pod.is_over]
+    found = _obstacle(given, [pod for pod in pods if pod not in away], made, now_s, any(pod.is_lost for pod in away))
+    if not away or is_rolled_out(given):
+        return found
+    nodes = sorted({pod.node for pod in away})
+    said = f"node{'s' if nodes[1:] else ''} {', '.join(nodes)} not ready, with {len(away)} of {len(pods)} pods"
+    return replace(NOTHING if found.is_late else found, lost=said, delay=found.delay or said)
+
+
+def _obstacle(
+    given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None, now_s: float | None, has_served: bool
+) -> Obstacle:
+    """The same of pods whose nodes can be asked; `has_served`: others of the same Deployment have."""
     here = _present([pod for pod in pods if pod.removed_s is None and not pod.is_over], given, made)
     if is_rolled_out(given):
         return Obstacle(delay=_unresized(here))
@@ -161,8 +182,9 @@ def obstacle(
         text = f"{len(homeless)} of {len(here)} pods find no node with room: {homeless[0].unschedulable}"
         return Obstacle(text, is_out_of_room=True, wants_node=True)
     refused = refusal(given) if made is None else made.refusal
-    has_served = any(pod.ready_s is not None for pod in here)
+    has_served = has_served or any(pod.ready_s is not None for pod in here)
     stuck = next((pod for pod in here if _will_not_start(pod, has_served)), None)
+    late = ""
     if stuck is not None:
         why = f"{stuck.waiting} after {stuck.restarts} restarts{_last_words(here)}"
     elif _OVER_QUOTA in refused:
@@ -170,9 +192,9 @@ def obstacle(
     elif _REFUSED.search(refused) and made is not None and not has_served:
         why = refused
     else:
-        why = _too_late(given, here, made, refused, has_served)
+        why = late = _too_late(given, here, made, refused, has_served)
     if why:
-        return Obstacle(_of_variant(given, why))
+        return Obstacle(_of_variant(given, why), is_late=bool(late))
     return Obstacle(delay=uncreated(given) or _delay(given, here, refused) or _hangs(given, here, now_s))
 
 

@@ -82,6 +82,8 @@ def _of_controller(lease: Mapping[str, Any] | None, now_s: float) -> dict[str, A
 def _state(pod: Pod) -> str:
     if pod.removed_s is not None:
         return "draining"
+    if pod.is_lost:
+        return "lost"
     if pod.unschedulable:
         return "unschedulable"
     return "ready" if pod.is_serving else pod.waiting or "starting"

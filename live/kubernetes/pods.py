@@ -39,7 +39,8 @@ class Pod:
     empty if it does, and `said` what it, or the system, last said about that; `crash` is how a container that crashed
     had ended; `unschedulable` is why no node takes the pod, empty if one may. A pod that `is_over` serves no more and
     holds no resources. `asked_cores` are those that its specification asks for, None for one that is not resized in
-    place; `unresized` is what the kubelet says if it does not get them yet.
+    place; `unresized` is what the kubelet says if it does not get them yet. `node` is where it runs. One that `is_lost`
+    has been marked as not ready without its containers: its node has gone silent.
     """
 
     uid: str
@@ -65,6 +66,8 @@ class Pod:
     is_over: bool = False
     asked_cores: int | None = None
     unresized: str = ""
+    node: str = ""
+    is_lost: bool = False
 
     @property
     def is_serving(self) -> bool:
@@ -134,6 +137,9 @@ def read(given: Mapping[str, Any]) -> Pod:
         is_over=status.get("phase") in ("Failed", "Succeeded") or _has_ended(meta, containers),
         asked_cores=asked_cores,
         unresized=_unresized(conditions),
+        node=str((given.get("spec") or {}).get("nodeName") or ""),
+        # A kubelet sets both together; the control plane marks pods of a silent node by the one alone.
+        is_lost=ready.get("status") == "False" and conditions.get("ContainersReady", {}).get("status") == "True",
     )
 
 

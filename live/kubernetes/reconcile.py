@@ -44,6 +44,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
 """The pause after a pass that failed: it doubles each time, times a random factor between a half and one."""
 STALE_READS = 3
 """How often one pass reads what changes between its reading and its writing; after that it has failed."""
+AFTER_LOSS_S = 300.0
+"""How long after a node was lost it proves nothing against a variant that its rollout takes too long."""
 
 log = logging.getLogger("ipa.live.kubernetes.reconcile")
 
@@ -142,6 +144,7 @@ class Reconciler:
         self._kept = Kept()
         self._disputes: dict[tuple[str, int], Dispute] = {}  # by stage and lane
         self._resizing = Resizing(api, deployed, clock)
+        self._lost_s: dict[str, float] = {}  # stage -> when a node with pods of it was last seen not to be ready
 
     def reconcile(
         self,
@@ -327,7 +330,11 @@ class Reconciler:
     def _judged(self, found: Observed, aim: Aim, work: Work) -> Look:
         """What a pass found and did. What is not yet as it should be is judged by the next pass."""
         settled = {stage: each for stage, each in found.stages.items() if work.is_settled(stage)}
-        problems = {stage: lane.obstacle for stage, each in settled.items() if (lane := each.troubled) is not None}
+        lost = {stage: each.lost for stage, each in found.stages.items() if each.lost}
+        self._lost_s |= dict.fromkeys(lost, self._clock())
+        troubled = {stage: lane.obstacle for stage, each in settled.items() if (lane := each.troubled) is not None}
+        problems = {stage: each for stage, each in troubled.items() if not (each.is_late and self._has_lost(stage))}
+        delays = {stage: each.any_delay for stage, each in settled.items() if each.any_delay}
         state = found.at_gateway
         at_gateway = state.obstacle if state is not None and work.is_settled(self._deployed.gateway_name) else NOTHING
         is_there = has_available(found.gateway)
@@ -338,7 +345,8 @@ class Reconciler:
             done=tuple(work.done),
             failed={stage: each.problem for stage, each in problems.items() if not each.is_out_of_room},
             out_of_room={stage: each.problem for stage, each in problems.items() if each.is_out_of_room},
-            delays={stage: each.any_delay for stage, each in settled.items() if each.any_delay},
+            delays={stage: each.problem for stage, each in troubled.items() if stage not in problems} | delays,
+            lost=lost | ({"the gateway": at_gateway.lost} if at_gateway.lost else {}),
             # For the gateway want of room is a delay: there is nothing else to choose.
             gateway_problem="" if at_gateway.is_out_of_room else at_gateway.problem,
             gateway_delay=at_gateway.problem if at_gateway.is_out_of_room else at_gateway.delay,
@@ -349,6 +357,10 @@ class Reconciler:
             is_contested=work.is_stale,
             judged=frozenset(work.judged),
         )
+
+    def _has_lost(self, stage: str) -> bool:
+        """Whether a node with pods of a stage has lately not been ready."""
+        return stage in self._lost_s and self._clock() - self._lost_s[stage] < AFTER_LOSS_S
 
     def _foreign(self, aims: Mapping[str, Parts]) -> dict[str, str]:
         """Stage -> who else has lately set its replicas."""
@@ -414,6 +426,9 @@ def log_news(before: Look, look: Look) -> None:
             log.error(begins, extra={"problem": why} if why != "yes" else {})
         elif was and not why:
             log.warning(ends)
+    for stage, why in look.lost.items():
+        if why != before.lost.get(stage):
+            log.error("a node is lost", extra={"stage": stage, "problem": why})
     for stage, why in {**look.failed, **look.out_of_room}.items():
         if why not in (before.failed.get(stage), before.out_of_room.get(stage)):
             log.warning("a stage is not as wanted", extra={"stage": stage, "problem": why})

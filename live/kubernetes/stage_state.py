@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,11 @@ class StageState:
     def any_delay(self) -> str:
         """What keeps a pod of any lane from starting now, and may pass."""
         return next((lane.obstacle.delay for lane in self.lanes.values() if lane.obstacle.delay), "")
+
+    @property
+    def lost(self) -> str:
+        """Which nodes with pods of the stage are not ready; empty if all are."""
+        return next((lane.obstacle.lost for lane in self.lanes.values() if lane.obstacle.lost), "")
 
     @property
     def wants_node(self) -> bool:
@@ -149,6 +154,7 @@ def read_stage(
     further: Mapping[int, StageState] | None = None,
     made: ReplicaSet | None = None,
     now_s: float | None = None,
+    lost: Collection[str] = (),
 ) -> StageState:
     """What a Deployment, the ReplicaSet of its present template and its pods say (see `obstacles.obstacle`)."""
     annotations = given["metadata"].get("annotations") or {}
@@ -161,7 +167,7 @@ def read_stage(
         sound,
         _failed(annotations.get(names.FAILED)),
         int(asked) if asked.isdecimal() else None,
-        obstacle(given, pods, made, now_s),
+        obstacle(given, pods, made, now_s, lost),
         further or {},
     )
 
@@ -186,12 +192,13 @@ class Look:
 
     `is_gateway_there`: a gateway serves; `is_gateway_ready`: all of it is as it should be. `failed`: stage -> why its
     wanted variant will not become ready; `out_of_room`: stage -> why it cannot have all its replicas; `delays`: stage
-    -> what keeps a pod from starting and may pass. `gateway_problem` and `gateway_delay` say the same of the gateway,
-    where lack of room is a delay. `is_held`: the kill switch is on; `is_down`: the pipeline has been taken down;
-    `is_changed`: it has been redeployed with another file or layout. `stopped`: stage, or another object's name -> why
-    nothing is done there until somebody else acts; `foreign`: stage -> who else has lately set its replicas. `error`:
-    why this look broke off; another follows. `is_contested`: another kept changing what it was to change. `has_read`:
-    it broke off only when it had read what there is; `judged`: the stages and other objects to which it came.
+    -> what keeps a pod from starting and may pass; `lost`: stage -> which nodes with its pods are not ready.
+    `gateway_problem` and `gateway_delay` say the same of the gateway, where lack of room is a delay. `is_held`: the
+    kill switch is on; `is_down`: the pipeline has been taken down; `is_changed`: it has been redeployed with another
+    file or layout. `stopped`: stage, or another object's name -> why nothing is done there until somebody else acts;
+    `foreign`: stage -> who else has lately set its replicas. `error`: why this look broke off; another follows.
+    `is_contested`: another kept changing what it was to change. `has_read`: it broke off only when it had read what
+    there is; `judged`: the stages and other objects to which it came.
     """
 
     stages: Mapping[str, StageState] = field(default_factory=dict)
@@ -206,6 +213,7 @@ class Look:
     is_held: bool = False
     is_down: bool = False
     is_changed: bool = False
+    lost: Mapping[str, str] = field(default_factory=dict)
     stopped: Mapping[str, str] = field(default_factory=dict)
     foreign: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
@@ -254,13 +262,14 @@ def read_stages(api: Api, deployed: Deployed, pods: Sequence[Pod] | None = None)
     is_quiet = pods is None or all(map(is_rolled_out, found))
     made = {} if is_quiet else _made(api, deployed, MODEL_SERVER, found)
     now_s = None if is_quiet else api.time_s()
+    lost = () if is_quiet else _lost(api, pods or ())
 
     def read_lane(stage: str, lane: int, further: Mapping[int, StageState]) -> StageState | None:
         given = by_name.get(deployed.stage_name(stage, lane))
         if given is None:
             return None
         here = [pod for pod in pods or () if (pod.stage, pod.lane) == (stage, lane)]
-        return read_stage(given, here, further, made.get(given["metadata"]["name"]), now_s)
+        return read_stage(given, here, further, made.get(given["metadata"]["name"]), now_s, lost)
 
     found_stages = {}
     for stage in deployed.stages:
@@ -282,7 +291,12 @@ def read_gateway(api: Api, deployed: Deployed, given: Mapping[str, Any] | None) 
         return read_stage(given, ())
     made = _made(api, deployed, GATEWAY, [given])
     pods = ours(api.list("Pod", deployed.namespace, _selector(deployed, GATEWAY))["items"])
-    return read_stage(given, pods, made=made.get(deployed.gateway_name), now_s=api.time_s())
+    return read_stage(given, pods, made=made.get(deployed.gateway_name), now_s=api.time_s(), lost=_lost(api, pods))
+
+
+def _lost(api: Api, pods: Iterable[Pod]) -> set[str]:
+    """The nodes that are not ready: those that the server names, if it may be asked, and those that pods tell of."""
+    return {pod.node for pod in pods if pod.is_lost} | api.lost_nodes()
 
 
 def _made(api: Api, deployed: Deployed, component: str, given: Sequence[Mapping[str, Any]]) -> dict[str, ReplicaSet]:

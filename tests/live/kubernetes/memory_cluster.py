@@ -68,6 +68,9 @@ class Cluster:
     def time_s(self) -> float:
         return time.time()
 
+    def lost_nodes(self) -> set[str]:
+        return set()
+
     def may(self, namespace: str, verb: str, group: str, resource: str, name: str = "") -> bool:
         return (verb, resource) not in self.forbidden
 

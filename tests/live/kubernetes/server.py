@@ -14,7 +14,7 @@ from tests.live.kubernetes.world import BEGAN_S, on_server, sound
 
 class Server:
     """What a reconciler asks of an API server. `failing`: what the next writes answer; `forbidden`: kinds that may not
-    be listed, `asked` those that were."""
+    be listed, `asked` those that were; `lost`: nodes that are not ready."""
 
     def __init__(self, deployed: Deployed, given: dict[str, Any] | None) -> None:
         self.deployed = deployed
@@ -32,6 +32,7 @@ class Server:
         self.forbidden: set[str] = set()
         self.asked: list[str] = []
         self.read_only = False
+        self.lost: set[str] = set()
 
     def get(self, kind: str, namespace: str, name: str) -> Any:
         return self.root if kind == "ConfigMap" else self.gateway
@@ -46,6 +47,9 @@ class Server:
 
     def time_s(self) -> float:
         return BEGAN_S
+
+    def lost_nodes(self) -> set[str]:
+        return self.lost
 
     def apply(self, manifest: dict[str, Any]) -> Any:
         self._fail()

@@ -16,13 +16,13 @@ from ipa.live.kubernetes.deploy import check_ours
 from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Kept, Scale, difference, drift, foreign_owner
 from ipa.live.kubernetes.manifests import root, stage_deployment
 from ipa.live.kubernetes.pods import listing, read
-from ipa.live.kubernetes.reconcile import LONGEST_PAUSE_S, Reconciler
+from ipa.live.kubernetes.reconcile import AFTER_LOSS_S, LONGEST_PAUSE_S, Reconciler
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import read_stage
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.policies import ReplicaCounts, StageConfiguration
 from tests.live.kubernetes.server import Server, owned
-from tests.live.kubernetes.world import made_of, on_server, pod, refused, sound, tiny
+from tests.live.kubernetes.world import BEGAN, made_of, on_server, pod, refused, sound, tiny
 from tests.live.world import sort
 
 SMALL, LARGE = sort("small", 2)["sort"], sort("large", 2)["sort"]
@@ -330,6 +330,27 @@ def test_a_variant_that_will_not_start_is_named_and_one_without_room_is_not(tmp_
     assert (look.failed, list(look.out_of_room)) == ({}, ["sort"])
 
 
+def test_a_rollout_that_a_lost_node_has_delayed_is_not_blamed_on_its_variant(tmp_path: Path) -> None:
+    server, _ = looker(tmp_path, LARGE, updated=0, old=2)
+    clock = [0.0]
+    reconciler = Reconciler(server, server.deployed, clock=lambda: clock[0])  # type: ignore[arg-type]
+    made = made_of(server.stages[0])
+    server.sets = [made]
+    said = f'ReplicaSet "{made["metadata"]["name"]}" has timed out progressing.'
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": said}
+    server.stages[0]["status"]["conditions"] = [late]
+    starts = pod(1, "large", replica_set=made["metadata"]["name"], ready_s=None, node="a")
+    server.lost = {"a"}
+    look = reconciler.reconcile({"sort": LARGE}, [starts])
+    assert (look.failed, look.lost) == ({}, {"sort": "node a not ready, with 1 of 1 pods"})
+    server.lost = set()  # it is back, or another pod starts elsewhere
+    clock[0] = AFTER_LOSS_S - 1.0
+    look = reconciler.reconcile({"sort": LARGE}, [starts])
+    assert (look.failed, look.lost, "timed out" in look.delays["sort"]) == ({}, {}, True)
+    clock[0] = AFTER_LOSS_S + 1.0
+    assert "timed out" in reconciler.reconcile({"sort": LARGE}, [starts]).failed["sort"]
+
+
 def test_what_is_not_ours_is_refused(tmp_path: Path) -> None:
     from ipa.live.errors import LiveError
 
@@ -342,6 +363,17 @@ def test_what_is_not_ours_is_refused(tmp_path: Path) -> None:
 
 
 # ---- pods ----
+
+
+def test_a_pod_that_is_marked_not_ready_without_its_containers_is_on_a_lost_node() -> None:
+    def conditions(ready: str, containers: str) -> list[dict[str, str]]:
+        at = {"lastTransitionTime": BEGAN}
+        return [{"type": "Ready", "status": ready, **at}, {"type": "ContainersReady", "status": containers, **at}]
+
+    told = {"True True": False, "False False": False, "False True": True}
+    given = {said: as_given(conditions=conditions(*said.split())) for said in told}
+    assert {said: read(each).is_lost for said, each in given.items()} == told
+    assert read({**given["False True"], "spec": {"nodeName": "a"}}).node == "a"
 
 
 def as_given(**status: Any) -> dict[str, Any]:

@@ -19,7 +19,14 @@ TIMED_OUT = 'variant large: ReplicaSet "RS" has timed out progressing.'
 LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
 
 
-def found(folder: Path, pods: Sequence[Pod] = (), refusal: str = "", late: bool = False, **status: Any) -> Obstacle:
+def found(
+    folder: Path,
+    pods: Sequence[Pod] = (),
+    refusal: str = "",
+    late: bool = False,
+    lost: Sequence[str] = (),
+    **status: Any,
+) -> Obstacle:
     """What keeps two large replicas from following two small ones: pods with their template are of their ReplicaSet,
     RS; `refusal` is why its next pod is refused; `late`: it is past its deadline."""
     given = on_server(tiny(folder), LARGE, **{"updated": 0, "old": 2, **status})
@@ -32,13 +39,32 @@ def found(folder: Path, pods: Sequence[Pod] = (), refusal: str = "", late: bool 
     made = present(given, [replica_set], BEGAN_S)
     own = [replace(each, replica_set=made.name if each.template else "of-another") for each in pods]
     assert {each.template for each in pods} <= {"", digest_of_template(given)}
-    seen = obstacle(given, own, made)
+    seen = obstacle(given, own, made, lost=lost)
     return replace(seen, problem=seen.problem.replace(made.name, "RS"))
 
 
 def problem(folder: Path, pods: Sequence[Pod] = (), refusal: str = "", late: bool = False) -> tuple[str, bool]:
     said = found(folder, pods, refusal, late)
     return said.problem, said.is_out_of_room
+
+
+# ---- its nodes ----
+
+
+def test_pods_of_a_lost_node_count_against_nothing_and_the_node_is_named(tmp_path: Path) -> None:
+    """Whoever hangs there, and however long the rollout takes for it."""
+    large = template(tiny(tmp_path), LARGE)
+    away = pod(1, "large", template=large, node="a", is_lost=True, ready_s=None)
+    hangs = pod(2, "large", template=large, node="a", ready_s=None, waiting="CrashLoopBackOff", restarts=3)
+    starts = pod(3, "large", template=large, node="b", ready_s=None)
+    for late in (False, True):
+        seen = found(tmp_path, [away, hangs, starts], late=late, lost=["a"])
+        assert (seen.problem, seen.lost) == ("", "node a not ready, with 2 of 3 pods")
+        assert seen.delay == seen.lost
+    crashes = replace(starts, waiting="CrashLoopBackOff", restarts=3)
+    assert "CrashLoopBackOff" in found(tmp_path, [hangs, crashes], lost=["a"]).problem  # of its own
+    assert found(tmp_path, [away, crashes], lost=["a"]).problem == ""  # the variant has served elsewhere
+    assert found(tmp_path, [starts], late=True, lost=["a"]).is_late
 
 
 # ---- its pods ----
