@@ -142,7 +142,8 @@ class LoopbackWorld:
             await self.relays.forget()
 
     async def _until_up(self) -> None:
-        while not await self._answers(f"{self.url}/v2/health/ready") or not await self._is_started():
+        """A run of which a part was killed before it was up answers for a moment, and ends."""
+        while not await self._answers(f"{self.url}/v2/health/ready") or not await self._is_started() or self.killed:
             await asyncio.sleep(LOOKED_AT_EVERY_S)
         self.history.outages.append(Span(self._down_since_s, time.monotonic()))
         self._books = Books(self.history, self.control)

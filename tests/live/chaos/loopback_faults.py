@@ -68,6 +68,7 @@ class LoopbackFaults:
     def __init__(self, world: LoopbackWorld) -> None:
         self._world = world
         self._attacks = 0
+        self._rivals = 0
 
     async def do(self, fault: Fault) -> None:
         """One fault, from its beginning to its end."""
@@ -149,7 +150,8 @@ class LoopbackFaults:
         if not (first and self._world.is_up):
             self._world.history.missed.append(fault.line())
             return
-        process = await self._world.start("rival")
+        self._rivals += 1
+        process = await self._world.start(f"rival-{self._rivals}")  # one that may begin leaves results
         ending = asyncio.create_task(process.communicate())
         while not ending.done() and is_alive(first[0]):
             await asyncio.wait([ending], timeout=LOOKED_AT_EVERY_S)
