@@ -22,7 +22,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Tests start hundreds of processes: each would compile all that it imports where nothing may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check test-cluster test-long soak chaos mlserver verify install lint format bench bench-peers bench-lock mlserver-lock lock image-lock clean
+.PHONY: demo test check test-cluster test-long soak chaos mlserver verify install lint docs format bench bench-peers bench-lock mlserver-lock lock image-lock clean
 
 demo: $(DEMO_INSTALLED)
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
@@ -105,6 +105,10 @@ lint: install
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site, from the pages of docs/: build/docs/README.html. A warning is an error.
+docs: install
+	$(BIN)/sphinx-build -q -W -E -b html docs build/docs
 
 format: install
 	$(BIN)/ruff check --fix

@@ -1,0 +1,61 @@
+"""The documentation as a site: `make docs` builds it from these pages, with a search of its own and no request to
+anywhere else.
+
+The pages are plain markdown and are read in the repository as well, so nothing in them is meant for Sphinx alone: the
+contents come from the tables of each README.md.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+project = "IPA"
+extensions = ["myst_parser"]
+root_doc = "README"
+html_theme = "furo"
+html_title = "IPA"
+html_show_copyright = False
+html_copy_source = False
+html_show_sourcelink = False
+myst_heading_anchors = 4  # the anchors that the repository's pages have too
+suppress_warnings = ["misc.highlighting_failure"]  # of CSV, for which there is no lexer
+
+DOCS = Path(__file__).resolve().parent
+LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def contents(text: str) -> str:
+    """The pages that a map of pages links to, as one list for each of its tables."""
+    captions, tables = re.findall(r"^#+ (.+)$", text, re.MULTILINE), re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    lists = []
+    for caption, table in zip(captions[-len(tables) :], tables, strict=True):
+        pages = dict.fromkeys(link for _, link, _ in LINK.findall(table))
+        lists.append("\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```"]))
+    return "\n\n".join(lists)
+
+
+def within(page: str, text: str) -> str:
+    """A page's text with its links to the repository's other folders and pages as words: they are no part of the
+    site."""
+
+    def as_words(link: re.Match[str]) -> str:
+        if link[2].startswith(("http:", "https:", "mailto:")):
+            return link[0]
+        target = ((DOCS / page).parent / link[2]).resolve()
+        is_part = target.is_relative_to(DOCS) or target.is_file() and target.suffix != ".md"
+        return link[0] if is_part else link[1]
+
+    return LINK.sub(as_words, text)
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+
+    def read(_: Any, page: str, source: list[str]) -> None:
+        source[0] = within(page, source[0])
+        if Path(page).name == root_doc:
+            source[0] += f"\n\n{contents(source[0])}\n"
+
+    app.connect("source-read", read)
