@@ -1,4 +1,4 @@
-"""What wins where, in five sentences that follow from the tables of docs/paper-details.md, whatever the systems are."""
+"""What wins where, in five sentences that follow from the tables of FOLDER/tables.md, whatever the systems are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from textwrap import fill
 
-from tests.studies.paper_page import DEFAULTS, PUBLISHED, figure, rows
+from tests.programs.paper_tables import DEFAULTS, PUBLISHED, figure, rows
 
 HEADING = "In five sentences"
 KEPT_PERCENT = 0.1
