@@ -24,7 +24,7 @@ from ipa.studies.drawing import (
     numbers,
     plot_section,
 )
-from ipa.studies.results import write_text
+from ipa.studies.runs.results import write_text
 from ipa.traces import SCALES_S, WEEKDAYS, Trace
 
 MOST_BINS = 600

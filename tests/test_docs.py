@@ -32,9 +32,9 @@ from ipa.profiles import read_yaml
 from ipa.studies import Run, Scenario, find, load, results, simulate
 from ipa.studies.commands import main
 from ipa.studies.profile.numbers import MARKS, counts, sla_sum
-from ipa.studies.scenario import ClusterLimits, GuardBounds, PolicyChoice
-from ipa.studies.start import StageStart
-from ipa.studies.tables import COUNTED, TABLES
+from ipa.studies.runs.tables import COUNTED, TABLES
+from ipa.studies.scenario.scenario import ClusterLimits, GuardBounds, PolicyChoice
+from ipa.studies.scenario.start import StageStart
 from tests.command import every_command
 
 ROOT = Path(__file__).parents[1]

@@ -24,7 +24,7 @@ from ipa.studies.commands.options import (
     resumable_out_option,
     scenario_options,
 )
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies import Comparison

@@ -16,7 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 import ipa
-from ipa.studies import choices
+from ipa.studies.scenario import choices
 
 Items = list[CompletionItem]
 

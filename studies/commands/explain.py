@@ -14,7 +14,7 @@ from ipa import studies
 from ipa.studies.commands import jobs as crews
 from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.options import jobs_option, output_options, report_option
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from rich.table import Table

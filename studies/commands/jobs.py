@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from ipa.studies.commands import printing
-from ipa.studies.errors import WorkerError
 from ipa.studies.many import workers
+from ipa.studies.scenario import WorkerError
 
 
 def at_once(jobs: int | None) -> int:

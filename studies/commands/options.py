@@ -11,10 +11,9 @@ import click
 
 import ipa
 from ipa import profiles, studies
-from ipa.studies import choices
 from ipa.studies.commands import complete, printing
 from ipa.studies.commands.amounts import Number, Whole
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError, choices
 
 if TYPE_CHECKING:
     from ipa.studies import Scenario

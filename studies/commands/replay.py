@@ -13,11 +13,11 @@ import click
 from ipa import studies
 from ipa.studies.commands import complete, printing
 from ipa.studies.commands.options import assigned, build_scenario, output_options, set_option
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies import Scenario
-    from ipa.studies.decision import Replayed
+    from ipa.studies.runs import Replayed
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ipa import studies
 from ipa.studies.commands import progress
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies import Answers, RunData

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from ipa import studies
-from ipa.studies import choices
 from ipa.studies.commands import printing
 from ipa.studies.commands.options import Words, output_options
+from ipa.studies.scenario import choices
 
 
 @click.command()

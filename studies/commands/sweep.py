@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ipa import studies
-from ipa.studies import choices
 from ipa.studies.commands import complete, printing, progress, reports
 from ipa.studies.commands import jobs as crews
 from ipa.studies.commands.amounts import Whole
@@ -30,6 +29,7 @@ from ipa.studies.commands.options import (
     report_option,
     set_option,
 )
+from ipa.studies.scenario import choices
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -28,13 +28,13 @@ from ipa.studies.commands.options import (
     source_option,
     url_option,
 )
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ipa.studies import Validation
-    from ipa.studies.loads import Windows
+    from ipa.studies.scenario import Windows
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ipa.studies.drawing.plots import Plot
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 WIDTH = 1000
 """The width of an image [pixels]; its height is the plot's. A PNG has twice as many pixels each way."""

@@ -23,7 +23,7 @@ from ipa.studies.drawing import (
     what_was_run,
 )
 from ipa.studies.many.losses import CAUSES, FIGURES, OBJECTIVE, Losses, OfPolicy, wording
-from ipa.studies.results import write_text
+from ipa.studies.runs.results import write_text
 
 MOST_IN_FULL = 9
 """Policies, or systems on several loads, with a section each: as many as the publication compares."""

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 from ipa import profiles
 from ipa.profiles import Pipeline
-from ipa.studies.loads import find_trace
-from ipa.studies.results import names_in, versions
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs.results import names_in, versions
+from ipa.studies.scenario import Scenario, find_trace
 from ipa.traces import NAMES, TimeHints
 
 

@@ -18,11 +18,10 @@ from queue import SimpleQueue
 from time import perf_counter
 from typing import IO, Any
 
-from ipa.studies.loads import brought
 from ipa.studies.many.asked import Asked
 from ipa.studies.many.outcome import Outcome
 from ipa.studies.many.runner import Chunk, Done, Kept, outcome
-from ipa.studies.shared import Shared
+from ipa.studies.scenario import Shared, brought
 from ipa.traces import Trace
 
 ATTEMPTS = 2

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from ipa.studies import report
 from ipa.studies.intervals import as_columns
-from ipa.studies.results import read_runs, runs_table, write_text
-from ipa.studies.run_data import RunData
+from ipa.studies.runs import RunData
+from ipa.studies.runs.results import read_runs, runs_table, write_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,8 @@ from ipa.errors import Error
 from ipa.studies.many import workers
 from ipa.studies.many.compared import Comparison
 from ipa.studies.many.systems import BASELINES, Given, choose
-from ipa.studies.results import close_comparison, find_finished, finished, open_comparison, run_name, write_run
-from ipa.studies.run import prepare, simulate
-from ipa.studies.run_data import RunData
+from ipa.studies.runs import RunData, prepare, simulate
+from ipa.studies.runs.results import close_comparison, find_finished, finished, open_comparison, run_name, write_run
 from ipa.studies.scenario import Scenario
 
 

@@ -16,12 +16,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ipa.studies.loads import REAL, find_trace
 from ipa.studies.many.asked import Asked
 from ipa.studies.many.outcome import Outcome
 from ipa.studies.many.runner import Done
-from ipa.studies.results import names_in
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs.results import names_in
+from ipa.studies.scenario import REAL, Scenario, find_trace
 from ipa.traces import Trace
 
 

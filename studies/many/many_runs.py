@@ -6,9 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ipa.errors import Error
-from ipa.studies.run import simulate
-from ipa.studies.scenario import Scenario
-from ipa.studies.shared import Shared
+from ipa.studies.runs import simulate
+from ipa.studies.scenario import Scenario, Shared
 
 Summary = dict[str, Any]
 

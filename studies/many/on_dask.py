@@ -17,11 +17,11 @@ from typing import Any
 from distributed import Client, KilledWorker, as_completed
 from distributed.comm import CommClosedError
 
-from ipa.studies.errors import WorkerError
 from ipa.studies.many.luggage import Luggage
 from ipa.studies.many.remote import LACKING, Customs, program, silenced, work
 from ipa.studies.many.runner import CHUNK_S, Chunk, Done, Kept
 from ipa.studies.many.workers import AHEAD, interrupt_noted
+from ipa.studies.scenario import WorkerError
 
 CONNECT_S = 10
 """How long to wait for the scheduler, and for what a worker says of its program."""

@@ -22,7 +22,7 @@ from ipa.sim import (
     configured_cores,
 )
 from ipa.studies.drawing import bin_s
-from ipa.studies.run import Run
+from ipa.studies.runs import Run
 
 TIMELINE = (
     "time_s",

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.local import Local
 from ipa.studies.many.luggage import Luggage
 from ipa.studies.many.runner import Place
+from ipa.studies.scenario import ScenarioError
 
 LOCAL = "local"
 

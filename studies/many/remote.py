@@ -11,11 +11,11 @@ from functools import cache
 from platform import node
 from typing import Any
 
-from ipa.studies.errors import WorkerError
 from ipa.studies.many.child import Child
 from ipa.studies.many.luggage import Luggage, Unpacked
 from ipa.studies.many.runner import Chunk, Done, Kept
-from ipa.studies.results import versions
+from ipa.studies.runs.results import versions
+from ipa.studies.scenario import WorkerError
 
 OURS = ("ipa-pipelines", "source")
 """What must be the same here and there; the versions of libraries may differ, and it is said."""

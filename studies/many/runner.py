@@ -14,9 +14,8 @@ from ipa.errors import Error
 from ipa.studies.many.asked import Asked
 from ipa.studies.many.outcome import Outcome, outcome_of, summary_of
 from ipa.studies.many.store import Store
-from ipa.studies.run import simulate
-from ipa.studies.scenario import Scenario
-from ipa.studies.shared import Shared
+from ipa.studies.runs import simulate
+from ipa.studies.scenario import Scenario, Shared
 
 Kept = Literal["all", "summary"]
 """What is kept of a run: what a study's tables and pages need, or its summary alone."""

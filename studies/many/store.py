@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from ipa.studies import results
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.outcome import TIMELINE, Outcome, Wanted
+from ipa.studies.scenario import ScenarioError
 
 FINISHED = "finished.sqlite"
 LAYOUT = 3

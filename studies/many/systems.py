@@ -9,8 +9,7 @@ from typing import Any
 
 from ipa.policies import PLANNING_PARAMETERS, split_spec, takes
 from ipa.profiles import did_you_mean
-from ipa.studies.errors import ScenarioError
-from ipa.studies.scenario import PolicyChoice, Scenario, parse_value
+from ipa.studies.scenario import PolicyChoice, Scenario, ScenarioError, parse_value
 
 Given = str | Mapping[str, Any]
 """A policy or a predictor as it is named: a text, or a mapping with `name` and parameters."""

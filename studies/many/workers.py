@@ -17,7 +17,7 @@ from queue import SimpleQueue
 from types import FrameType
 from typing import Any, Generic, TypeVar
 
-from ipa.studies.errors import WorkerError
+from ipa.studies.scenario import WorkerError
 
 T = TypeVar("T")
 R = TypeVar("R")

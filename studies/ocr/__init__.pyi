@@ -1,7 +1,7 @@
 from .alone import compare as compare
 from .client import read_picture as read_picture
 from .into import check_into as check_into
-from .into import write_into as write_into
+from .into import put_into as put_into
 from .measure import Measured as Measured
 from .measure import measure as measure
 from .measure import write_lines as write_lines

@@ -12,7 +12,7 @@ import numpy as np
 from ipa.live.ocr import PIPELINE, STAGES
 from ipa.live.profiling import variant_folder
 from ipa.live.serving import folder_model
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,9 +9,8 @@ from tempfile import TemporaryDirectory
 
 from ipa import profiles
 from ipa.profiles import Document, read_yaml
-from ipa.studies.errors import ScenarioError
 from ipa.studies.ocr.measure import Measured
-from ipa.studies.results import write_text
+from ipa.studies.scenario import ScenarioError
 
 SOURCE = "accuracy"
 """The entry of the provenance."""
@@ -31,8 +30,11 @@ def check_into(path: Path) -> None:
             raise ScenarioError(f"{path}:{at + 1}: should be on one line: accuracy: {{value: ..., from: ...}}")
 
 
-def write_into(measured: Measured, path: Path) -> None:
-    """Replace the file by one with these accuracies. Raises ScenarioError for a variant that was not measured."""
+def put_into(measured: Measured, path: Path) -> str:
+    """The text of a pipeline file with these accuracies in place of its own.
+
+    Raises ScenarioError for a variant that was not measured.
+    """
     document, lines = _read(path)
     for (stage, variant), at in _accuracy_lines(document).items():
         accuracy = measured.stages.get(stage, {}).get(variant)
@@ -55,7 +57,7 @@ def write_into(measured: Measured, path: Path) -> None:
         tried = Path(folder, path.name)
         tried.write_text(text, encoding="utf-8")
         profiles.load(tried)
-    write_text(text, path)
+    return text
 
 
 def _read(path: Path) -> tuple[Document, list[str]]:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipa.live.ocr import Box
-from ipa.studies.errors import ScenarioError
 from ipa.studies.ocr.fonts import font_files
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from PIL.Image import Image

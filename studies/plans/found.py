@@ -17,9 +17,8 @@ from ipa.policies import (
     without_mix,
 )
 from ipa.profiles import Pipeline
-from ipa.studies.decision import asked_of
-from ipa.studies.errors import ScenarioError
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs import asked_of
+from ipa.studies.scenario import Scenario, ScenarioError
 
 MOST_LOADS = 10_000
 """Plans in one call: each takes a fraction of a millisecond."""

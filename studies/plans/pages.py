@@ -32,7 +32,7 @@ from ipa.studies.drawing import (
     steps,
 )
 from ipa.studies.plans.found import Frontier, Over, Plan
-from ipa.studies.results import write_text
+from ipa.studies.runs.results import write_text
 
 LOAD = "planned load, requests per second"
 _ROW, _HEAD, _BOTTOM = 34, 46, 52

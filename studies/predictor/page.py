@@ -28,9 +28,9 @@ from ipa.studies.drawing import (
     time_axis,
     what_was_run,
 )
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.predictor import Cases, Chosen, Forecasts, forecasts_of, scores
-from ipa.studies.results import write_text
+from ipa.studies.runs.results import write_text
+from ipa.studies.scenario import ScenarioError
 from ipa.traces import Trace
 
 MOST_S = 7200

@@ -10,7 +10,7 @@ from ipa.profiles import Pipeline, Stage, Variant
 from ipa.studies.drawing import SLA_COLOUR, Cell, facts, html_document, html_table, in_css
 from ipa.studies.profile.numbers import MARKS, besides, counts, pins, sla_sum, sources
 from ipa.studies.profile.plots import VIEWS, colours, plot
-from ipa.studies.results import write_text
+from ipa.studies.runs.results import write_text
 
 
 def render(pipeline: Pipeline, stages: Sequence[Stage]) -> str:

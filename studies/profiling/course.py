@@ -12,9 +12,9 @@ from ipa import profiles
 from ipa.live import profiling
 from ipa.live.profiling import Answer, Beside, Effort, Overhead, Point, Target, Visit
 from ipa.profiles import Pipeline
-from ipa.studies.errors import ScenarioError
 from ipa.studies.profiling.kept import Kept
 from ipa.studies.profiling.plan import Plan
+from ipa.studies.scenario import ScenarioError
 
 Advance = Callable[[str], object]
 """Called with what has been measured, in words, or need not be."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from ipa.live.profiling import Beside, Content, Overhead, Point, Record, Start
 from ipa.studies import results
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 R = TypeVar("R", Point, Start, Overhead, Beside)
 

@@ -12,7 +12,7 @@ from ipa import profiles
 from ipa.live import profiling
 from ipa.live.profiling import Effort, ModelFolder, Target
 from ipa.profiles import Pipeline
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 Shapes = Mapping[str, Sequence[tuple[int, ...]]]
 

@@ -3,10 +3,10 @@ from .groups import merged_latencies as merged_latencies
 from .page import plots_of as plots_of
 from .page import render as render
 from .shown import FIGURES as FIGURES
-from .shown import Shown as Shown
+from .shown import card_of as card_of
 from .shown import cell as cell
 from .shown import check_records as check_records
 from .shown import comparison_html as comparison_html
 from .shown import figures as figures
 from .shown import lines as lines
-from .state import loss as loss
+from .shown import title as title

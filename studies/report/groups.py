@@ -9,14 +9,14 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ipa.studies.drawing import colour, merged_latency_quantiles_s, panel_title
-from ipa.studies.errors import ScenarioError
 from ipa.studies.intervals import Estimate, estimate_of
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ipa.sim import FloatArray
-    from ipa.studies.run_data import RunData
+    from ipa.studies.runs import RunData
 
 _SAME_FOR_ALL = ("pipeline", "trace", "sla_s", "duration_s")
 

@@ -20,7 +20,7 @@ from ipa.studies.report.trade_off import trade_off
 from ipa.studies.report.verdict import verdicts
 
 if TYPE_CHECKING:
-    from ipa.studies.run_data import RunData
+    from ipa.studies.runs import RunData
 
 
 def render(runs: Sequence[RunData], title: str, facts: Mapping[str, str] | None = None) -> str:

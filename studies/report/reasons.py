@@ -11,8 +11,8 @@ from typing import Any
 
 from ipa.policies import Entry, Explanation, OptimisingPolicy
 from ipa.studies.drawing import number
-from ipa.studies.explained import explained, planner
 from ipa.studies.report.groups import Group
+from ipa.studies.runs import explained, planner
 
 LINE = 58
 """The width of the lines, in letters; longer ones are continued."""

@@ -22,15 +22,15 @@ from ipa.studies.drawing import (
     swatch,
     violation_counts,
 )
-from ipa.studies.errors import ScenarioError
 from ipa.studies.report.groups import Group, by_policy
 from ipa.studies.report.page import plots
-from ipa.studies.tables import RESIZES
+from ipa.studies.runs import RESIZES
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-    from ipa.studies.run_data import RunData
+    from ipa.studies.runs import RunData
 
 FIGURES = (
     ("PAS", "pas_mean", 1.0, 2),
@@ -44,25 +44,11 @@ FIGURES = (
 """What is said first of a policy: title, key of the summary, factor, digits."""
 
 
-class Shown:
-    """What notebooks and programs have of a run, beside its data."""
-
-    def figures(self: RunData) -> dict[str, Figure]:
-        """The figures of the run's report, by name, as plotly's own.
-
-        Raises ScenarioError for a run without records, or where plotly is not installed.
-        """
-        return figures([self])
-
-    def __repr__(self: RunData) -> str:
-        return "\n  ".join([f"{type(self).__name__} of {title(self.summary)}", *lines(self.summary)])
-
-    def _repr_html_(self: RunData) -> str:
-        return card(title(self.summary), lines(self.summary), _sketches(self) if has_records(self) else "")
-
-
 def figures(runs: Sequence[RunData]) -> dict[str, Figure]:
-    """The figures of the report of these runs, by name. Raises as `Shown.figures` and `by_policy`."""
+    """The figures of the report of these runs, by name.
+
+    Raises ScenarioError for runs without records, or where plotly is not installed, and as `by_policy`.
+    """
     for run in runs:
         check_records(str(run.summary.get("records", "all")))
     return {plot.name: plot.figure() for plot in plots(by_policy(runs))}
@@ -114,6 +100,11 @@ def cell(group: Group, figure: tuple[str, str, float, int]) -> str:
 
 
 # ---- pictures ----
+
+
+def card_of(run: RunData) -> str:
+    """A run in a notebook: a few lines and small pictures, as HTML."""
+    return card(title(run.summary), lines(run.summary), _sketches(run) if has_records(run) else "")
 
 
 def _sketches(run: RunData) -> str:

@@ -11,9 +11,8 @@ stable       otherwise
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +27,6 @@ OVERLOADED = BACKLOGGED = 0.05
 
 STATES: tuple[State, ...] = ("stable", "backlogged", "overloaded")
 """From good to bad."""
-
-MOST_LOST = 0.05
-"""The share of requests that may be dropped, fail or stay unfinished before a live run has failed, and says so."""
-MOST_NAMED = 3
-"""So many reasons are named."""
 
 Counts = NDArray[np.int64]
 
@@ -99,17 +93,3 @@ def standing_of(requests: pd.DataFrame, sla_s: float, edges_s: NDArray[np.float6
         late,
         int(np.sum((late_from_s < duration_s) & (late_to_s > duration_s))),
     )
-
-
-def loss(summary: Mapping[str, Any], load: pd.DataFrame) -> str:
-    """What is to be said first of a run that lost more than `MOST_LOST` of its requests, with the commonest reasons in
-    its table `load`; empty for any other."""
-    ways = {way: summary[way] for way in ("dropped", "failed", "unfinished") if summary[way]}
-    lost = sum(ways.values())
-    if lost <= MOST_LOST * summary["requests"]:
-        return ""
-    counted = ", ".join(f"{count:,} {way}" for way, count in ways.items())
-    first = f"{lost:,} of {summary['requests']:,} requests were lost ({counted})"
-    reasons = load["reason"][load["reason"] != ""].value_counts()[:MOST_NAMED]
-    named = "; ".join(f"{count:,} x {reason}" for reason, count in reasons.items())
-    return f"{'' if summary['completed'] else 'Nothing was served: '}{first}{named and f'. Why: {named}'}"

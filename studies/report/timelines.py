@@ -31,7 +31,7 @@ from ipa.studies.drawing import (
 )
 from ipa.studies.report.groups import Group, panel_titles
 from ipa.studies.report.reasons import Reasons
-from ipa.studies.tables import RESIZES
+from ipa.studies.runs import RESIZES
 
 MOST_LINES = 4
 """With more forecasts and plans than these in one plot, each has a panel of its own."""

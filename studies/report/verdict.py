@@ -11,7 +11,7 @@ from ipa.studies.report.groups import Group
 from ipa.studies.report.state import STATES, Standing, State, standing_counted, standing_of
 
 if TYPE_CHECKING:
-    from ipa.studies.run_data import RunData
+    from ipa.studies.runs import RunData
 
 _COLOURS: dict[State, str] = {"stable": GOOD, "backlogged": DOUBTFUL, "overloaded": BAD}
 

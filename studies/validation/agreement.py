@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipa.policies import Configuration, Entry, StageConfiguration, mix_of, replay_journal
-from ipa.studies.run import Prepared, guarded
+from ipa.studies.runs import Prepared, guarded
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation.windows import FloatArray
 

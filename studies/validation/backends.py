@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ipa.live import LiveError, RunError
 from ipa.studies import results
-from ipa.studies.live_runs import Live, check_installed, check_live, check_reachable, run_live
-from ipa.studies.run import prepare
+from ipa.studies.runs import prepare
+from ipa.studies.runs.live_runs import Live, check_installed, check_live, check_reachable, run_live
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation.folder import RunLive
 

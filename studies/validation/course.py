@@ -12,11 +12,9 @@ import numpy as np
 from ipa.policies import facts_of
 from ipa.sim import stage_models
 from ipa.studies import results
-from ipa.studies.errors import ScenarioError
-from ipa.studies.live_runs import Live
-from ipa.studies.loads import Windows
-from ipa.studies.run import Prepared, Run, prepare, simulate
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs import Prepared, Run, prepare, simulate
+from ipa.studies.runs.live_runs import Live
+from ipa.studies.scenario import Scenario, ScenarioError, Windows
 from ipa.studies.validation.agreement import decided, in_closed_loop, on_same_observations
 from ipa.studies.validation.backends import live_runner
 from ipa.studies.validation.calibration import Overheads, arrivals_late_s, measure_overheads

@@ -8,10 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ipa.studies.errors import ScenarioError
-from ipa.studies.inputs import load_of
-from ipa.studies.loads import Windows
-from ipa.studies.scenario import Scenario
+from ipa.studies.scenario import Scenario, ScenarioError, Windows, load_of
 
 Counts = NDArray[np.int64]
 

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ipa.studies import results
-from ipa.studies.errors import ScenarioError
-from ipa.studies.results import StoredRun
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs.results import StoredRun
+from ipa.studies.scenario import Scenario, ScenarioError
 from ipa.studies.validation.conditions import Machine
 from ipa.studies.validation.experiment import Experiment
 

@@ -10,9 +10,8 @@ from dataclasses import replace
 
 from ipa.policies import Configuration
 from ipa.sim import choose_engine, collect_records, create_engine, replicas_table, requests_table, stages_table
-from ipa.studies.inputs import arrivals_of, later, models_of, world_of
-from ipa.studies.run import Prepared
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs import Prepared
+from ipa.studies.scenario import Scenario, arrivals_of, later, models_of, world_of
 from ipa.studies.validation.measures import Tables
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from ipa.studies.run import Prepared, Run
+from ipa.studies.runs import Prepared, Run
 from ipa.studies.scenario import Scenario
 from ipa.studies.validation.agreement import Agreement, replicas_alike_percent
 from ipa.studies.validation.calibration import Overheads

@@ -18,7 +18,7 @@ from ipa.studies.drawing import (
     plot_section,
     what_was_run,
 )
-from ipa.studies.results import write_text
+from ipa.studies.runs.results import write_text
 from ipa.studies.validation import wording
 from ipa.studies.validation.curves import plots
 from ipa.studies.validation.outcome import Validation

@@ -30,7 +30,7 @@ from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
 from ipa.live.tokens import TokenFile, create_token_file
 from ipa.sim import stream
 from ipa.studies import Scenario, simulate
-from ipa.studies.live_runs import late_warning, load_table
+from ipa.studies.runs.live_runs import late_warning, load_table
 from tests.live.world import hanging_server
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -27,7 +27,7 @@ from ipa.live.plane import free_port
 from ipa.policies import Applied, read_journal
 from ipa.sim import stream
 from ipa.studies import Scenario, results, simulate
-from ipa.studies.live_runs import choice
+from ipa.studies.runs.live_runs import choice
 from tests.command import contents, interruptible, ipa, refusal, start
 from tests.live.serving.serving_plane import call
 from tests.live.world import descendants, is_alive, of_environment, pipeline_file, sort, until_now

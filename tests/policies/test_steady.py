@@ -29,7 +29,7 @@ from ipa.policies import (
     replay_journal,
 )
 from ipa.studies import find, simulate
-from ipa.studies.run import guarded, prepare
+from ipa.studies.runs.run import guarded, prepare
 from tests.tiny import chosen, configuration, observation, pipeline, variant
 
 LARGE = variant("large", 0.8, 2, {1: 0.2, 2: 0.32})

@@ -88,7 +88,7 @@ def test_beside_the_main_thread_there_is_no_limit() -> None:
 
 def test_the_error_says_where_a_policy_of_ones_own_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ipa.studies.run.TimeLimit", lambda policy: TimeLimit(policy, 0.05))
+    monkeypatch.setattr("ipa.studies.runs.run.TimeLimit", lambda policy: TimeLimit(policy, 0.05))
     (tmp_path / "mine.yaml").write_text(PIPELINE)
     (tmp_path / "my.py").write_text(
         "class Loop:\n    def __init__(self, pipeline):\n        pass\n\n"

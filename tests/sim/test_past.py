@@ -15,7 +15,7 @@ from ipa.policies.seasons import DAY_S
 from ipa.sim import load_view
 from ipa.sim.load_view import LoadView
 from ipa.studies import simulate
-from ipa.studies.loads import brought
+from ipa.studies.scenario.loads import brought
 from ipa.traces import Trace
 
 HISTORY = np.arange(300)

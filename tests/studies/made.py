@@ -12,7 +12,7 @@ import pandas as pd
 
 from ipa.policies import Entry
 from ipa.studies import Scenario
-from ipa.studies.report import Shown
+from ipa.studies.runs.run_data import Shown
 
 SLA_S = 2.0
 

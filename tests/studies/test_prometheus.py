@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from ipa.studies.errors import ScenarioError
-from ipa.studies.prometheus import MOST_POINTS, Range, Server, ServerError, duration_s, moment_s, windows_s
+from ipa.studies.scenario.errors import ScenarioError
+from ipa.studies.scenario.prometheus import MOST_POINTS, Range, Server, ServerError, duration_s, moment_s, windows_s
 from ipa.traces import TraceError
 from tests.studies import fake_prometheus
 from tests.studies.fake_prometheus import NOON_S, Fake

@@ -9,7 +9,8 @@ from typing import Any, get_args
 import pytest
 
 from ipa.profiles import read_yaml
-from ipa.studies import choices, schemas
+from ipa.studies import schemas
+from ipa.studies.scenario import choices
 
 jsonschema = pytest.importorskip("jsonschema")
 

@@ -11,7 +11,7 @@ import pytest
 
 from ipa.policies import OptimisingPolicy
 from ipa.studies import Run, Scenario, Shared, simulate
-from ipa.studies.shared import Kept
+from ipa.studies.scenario.shared import Kept
 from tests.command import PIPELINE
 
 SHORT: dict[str, Any] = {"pipeline": "video", "trace": "bursty", "window": "0:60"}

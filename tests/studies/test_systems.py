@@ -9,7 +9,7 @@ import pytest
 
 from ipa.studies import Scenario, ScenarioError, compare, find
 from ipa.studies.many.systems import choose
-from ipa.studies.results import run_name
+from ipa.studies.runs.results import run_name
 
 VIDEO = find("video")
 

@@ -12,18 +12,19 @@ import click
 
 from ipa import studies
 from ipa.live import kubernetes
-from ipa.studies import choices, live_runs
+from ipa.studies import live_runs
 from ipa.studies.commands.amounts import Number, Whole
 from ipa.studies.commands.options import (
     Words,
     together,
 )
+from ipa.studies.scenario import choices
 
 if TYPE_CHECKING:
     from ipa.live.kubernetes import Deployed, Layout
     from ipa.studies import Scenario
-    from ipa.studies.live_runs import Cluster
-    from ipa.studies.run import Prepared
+    from ipa.studies.runs import Prepared
+    from ipa.studies.runs.live_runs import Cluster
 
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

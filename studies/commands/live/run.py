@@ -14,7 +14,7 @@ import click
 
 from ipa import studies
 from ipa.live import log_lines
-from ipa.studies import choices, live_runs
+from ipa.studies import live_runs
 from ipa.studies.commands import live_view, printing, reports
 from ipa.studies.commands.amounts import SECONDS, Whole
 from ipa.studies.commands.options import (
@@ -34,10 +34,11 @@ from ipa.studies.commands.options import (
     token_file_option,
     url_option,
 )
+from ipa.studies.scenario import choices
 
 if TYPE_CHECKING:
     from ipa.studies import Scenario
-    from ipa.studies.live_runs import Live
+    from ipa.studies.runs.live_runs import Live
 
 PORTS = Whole(0, 65535)
 

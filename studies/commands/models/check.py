@@ -12,7 +12,7 @@ from ipa import live
 from ipa.studies import live_runs, ocr
 from ipa.studies.commands import printing
 from ipa.studies.commands.options import FOLDER, output_options
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 
 @click.command()

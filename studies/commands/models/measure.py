@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ipa.studies import ocr
+from ipa.studies import ocr, results
 from ipa.studies.commands import printing
 from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import FOLDER, NEW_FILE, output_options
@@ -34,7 +34,7 @@ def measure(folder: Path, count: int, seed: int, into: Path | None, as_json: boo
         ocr.check_into(into)
     measured = ocr.measure(folder, count, seed, printing.note)
     if into is not None:
-        ocr.write_into(measured, into)
+        results.write_text(ocr.put_into(measured, into), into)
     if as_json:
         printing.print_json(measured.as_dict())
         return

@@ -12,7 +12,7 @@ import ipa
 from ipa import studies
 from ipa.studies.commands import printing
 from ipa.studies.commands.options import NEW_FILE, output_options
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.profiles import Latencies

@@ -10,7 +10,7 @@ import click
 from ipa import studies
 from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import scale_option, together, workload_seed_option
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies.many.predictor import Cases

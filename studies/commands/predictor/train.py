@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from ipa import studies
-from ipa.studies import choices
 from ipa.studies.commands import printing, progress
 from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import NEW_FILE, Words, output_options, scale_option, window_option
+from ipa.studies.scenario import choices
 
 
 @click.command()

@@ -12,7 +12,7 @@ from ipa.studies import profiling
 from ipa.studies.commands import printing
 from ipa.studies.commands.amounts import Number
 from ipa.studies.commands.options import output_options
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 
 @click.command()

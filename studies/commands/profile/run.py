@@ -19,7 +19,7 @@ from ipa.studies.commands.options import (
     Url,
     output_options,
 )
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.live.profiling import Point

@@ -17,10 +17,10 @@ from ipa.studies.commands.options import (
     Words,
     output_options,
 )
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
-    from ipa.studies.prometheus import Range
+    from ipa.studies.scenario import Range
     from ipa.traces import Filling
 
 

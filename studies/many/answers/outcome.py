@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ipa.profiles import did_you_mean, listed
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 Better = Literal["less", "more"]
 

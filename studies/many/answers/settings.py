@@ -13,9 +13,9 @@ import numpy as np
 
 from ipa.profiles import did_you_mean
 from ipa.sim import FloatArray, IntArray
-from ipa.studies.errors import ScenarioError
 from ipa.studies.intervals import CONFIDENCE, Bounds, Estimate, Kind, bounds, differences, kind_of
 from ipa.studies.many.answers.outcome import Outcome
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd

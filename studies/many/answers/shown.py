@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.studies.answers import pictures, render
 from ipa.studies.drawing import card
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.answers.differences import as_table, best, differences
 from ipa.studies.many.answers.found import Found
 from ipa.studies.many.answers.front import Front, front
 from ipa.studies.many.answers.outcome import USUAL, Outcome, find
 from ipa.studies.many.answers.sensitivity import rank
 from ipa.studies.many.answers.settings import read, varied
-from ipa.studies.results import why_no_table, write_text
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs.results import why_no_table, write_text
+from ipa.studies.scenario import Scenario, ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd

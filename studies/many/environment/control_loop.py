@@ -13,12 +13,10 @@ import numpy.typing as npt
 from ipa.policies import Configuration, Controller, Journal, Observation
 from ipa.policies.optimiser import Programme
 from ipa.sim import LoadView, Opening, Stepped, stepped
-from ipa.studies.inputs import world_of
 from ipa.studies.many.environment.encoding import LARGEST, Encoding, Vector
 from ipa.studies.many.environment.reward import PENALTY, Violations
-from ipa.studies.run import Prepared, prepare
-from ipa.studies.scenario import Scenario
-from ipa.studies.shared import Shared
+from ipa.studies.runs import Prepared, prepare
+from ipa.studies.scenario import Scenario, Shared, world_of
 
 ENVIRONMENT = "ipa/ControlLoop-v0"
 """The name under which Gymnasium knows it, once `make` or `make_vec` has been called."""

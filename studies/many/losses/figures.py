@@ -8,7 +8,7 @@ from math import fsum
 from typing import NamedTuple
 
 from ipa.policies import Configuration, Entry, OptimisingPolicy
-from ipa.studies.run import Run
+from ipa.studies.runs import Run
 
 
 class Figure(NamedTuple):

@@ -10,16 +10,14 @@ from typing import Any, NamedTuple
 
 from ipa.errors import Error
 from ipa.policies import OptimisingPolicy
-from ipa.studies.errors import ScenarioError
 from ipa.studies.intervals import Estimate, estimate
 from ipa.studies.many import workers
 from ipa.studies.many.losses.causes import CAUSES, CHANGE, WORLD, Removals, removals
 from ipa.studies.many.losses.figures import Figure, Values, figures_of
 from ipa.studies.many.losses.named import Named, named, titles
 from ipa.studies.many.losses.shares import Causes, Share, shared_out, subsets
-from ipa.studies.run import prepare, simulate
-from ipa.studies.run_data import RunData
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs import RunData, prepare, simulate
+from ipa.studies.scenario import Scenario, ScenarioError
 
 
 @dataclass(frozen=True)

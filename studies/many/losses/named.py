@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.study import read_trials
 from ipa.studies.many.sweeps import conditions, read_sweep
-from ipa.studies.results import read_manifest, read_runs
-from ipa.studies.run_data import RunData
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs import RunData
+from ipa.studies.runs.results import read_manifest, read_runs
+from ipa.studies.scenario import Scenario, ScenarioError
 
 SEED = "seed"
 

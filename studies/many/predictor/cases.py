@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.policies import Observation, seasons_at
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 from ipa.traces import Trace
 
 Floats = npt.NDArray[np.float64]

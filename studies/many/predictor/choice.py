@@ -9,8 +9,7 @@ from typing import Any
 
 from ipa.policies import PREDICTORS, Predictor, create_predictor, plugins, reads
 from ipa.policies.predictors.trained import load
-from ipa.studies.errors import ScenarioError
-from ipa.studies.scenario import parse_value
+from ipa.studies.scenario import ScenarioError, parse_value
 
 NAMES = tuple(name for name, kind in PREDICTORS.items() if "future_rps" not in reads(kind))
 """The predictors that are built in, without those that know the future."""

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.policies.predictors.trained import features
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 Floats = npt.NDArray[np.float64]
 

@@ -7,9 +7,9 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.predictor.evaluate import Measured, Score
-from ipa.studies.results import check_writable, write_text
+from ipa.studies.runs.results import check_writable, write_text
+from ipa.studies.scenario import ScenarioError
 
 NONE = "-"
 

@@ -16,11 +16,11 @@ import numpy.typing as npt
 from ipa.policies.predictors import LEVELS
 from ipa.policies.predictors.trained import TREES as TREE_KINDS
 from ipa.policies.predictors.trained import Model, features, forward_pass, write_npz
-from ipa.studies import choices, results
-from ipa.studies.errors import ScenarioError
+from ipa.studies import results
 from ipa.studies.many.predictor import samples, sets
 from ipa.studies.many.predictor.samples import Samples
 from ipa.studies.many.predictor.sets import Set
+from ipa.studies.scenario import ScenarioError, choices
 from ipa.traces import Trace
 
 KINDS = get_args(choices.Model)

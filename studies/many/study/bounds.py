@@ -14,10 +14,9 @@ from dataclasses import dataclass
 
 from ipa import profiles
 from ipa.policies.optimiser import Programme
-from ipa.studies.errors import ScenarioError
-from ipa.studies.inputs import policy_of
 from ipa.studies.intervals import Estimate, paired_difference
 from ipa.studies.many.study.findings import Cell, Findings, Values
+from ipa.studies.scenario import ScenarioError, policy_of
 
 AS_RARELY_POINTS = 0.1
 """SLA violations that differ by at most so many percentage points are equally rare."""

@@ -14,7 +14,6 @@ from typing import Any
 
 from ipa.studies import results
 from ipa.studies.drawing import check_plotly
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many import FINISHED, Luggage, Store, opened, places, run_missing, workers
 from ipa.studies.many.study import (
     decision_times,
@@ -30,6 +29,7 @@ from ipa.studies.many.study.failures import failures, finished
 from ipa.studies.many.study.findings import gather
 from ipa.studies.many.study.plan import Plan, Trial
 from ipa.studies.many.study.shown import Study
+from ipa.studies.scenario import ScenarioError
 from ipa.studies.study import report
 
 PAPER = "paper"

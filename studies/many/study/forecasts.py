@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ipa.studies.loads import find_trace
 from ipa.studies.many.study.findings import Cell
+from ipa.studies.scenario import find_trace
 
 HORIZON_S = 20
 """The published predictor forecasts the busiest of so many seconds to come."""

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from ipa import profiles, traces
-from ipa.studies.errors import ScenarioError
-from ipa.studies.inputs import policy_of
 from ipa.studies.many import Asked, Keys, key_of
 from ipa.studies.many.study.published_file import PublishedFile
 from ipa.studies.many.study.schema import ALL_VARIANTS, Place, Study, Sweep
-from ipa.studies.run import initial_configuration
-from ipa.studies.scenario import Scenario, beside, check_stage_names, predictor_beside
+from ipa.studies.runs import initial_configuration
+from ipa.studies.scenario import Scenario, ScenarioError, beside, check_stage_names, policy_of, predictor_beside
 from ipa.traces import NAMES
 
 Values = dict[str, Any]

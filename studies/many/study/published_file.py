@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from ipa.profiles import FileModel, read_yaml, validate_document
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 
 class PublishedFigures(FileModel):

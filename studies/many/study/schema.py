@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from ipa.profiles import Document, FileModel, Loc, did_you_mean, listed, read_yaml, refusal, validate_document
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 Names = Annotated[list[str], Field(min_length=1)]
 

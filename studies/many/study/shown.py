@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipa.studies.drawing import Dot, Plot, card, colour, plain_table, plane, swatch
-from ipa.studies.errors import ScenarioError
 from ipa.studies.intervals import as_columns
 from ipa.studies.many.answers import Answers
 from ipa.studies.many.study import sheets, tables
@@ -20,7 +19,8 @@ from ipa.studies.many.study.findings import Findings
 from ipa.studies.many.study.found import Found
 from ipa.studies.many.study.markdown import ran_on
 from ipa.studies.report import FIGURES
-from ipa.studies.results import write_text
+from ipa.studies.runs.results import write_text
+from ipa.studies.scenario import ScenarioError
 from ipa.studies.study import report
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ipa.studies.errors import ScenarioError
-from ipa.studies.scenario import parse_value
+from ipa.studies.scenario import ScenarioError, parse_value
 
 LOG = "log"
 

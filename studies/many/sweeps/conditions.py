@@ -14,8 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ipa.profiles import did_you_mean
-from ipa.studies.errors import ScenarioError
-from ipa.studies.scenario import Scenario, parse_value
+from ipa.studies.scenario import Scenario, ScenarioError, parse_value
 
 OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,

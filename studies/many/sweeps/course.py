@@ -13,14 +13,13 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ipa.studies import choices, results
-from ipa.studies.errors import ScenarioError
+from ipa.studies import results
 from ipa.studies.many import FINISHED, Keys, Luggage, Place, Ran, Store, opened, places, run_missing, workers
 from ipa.studies.many.sweeps import axes, conditions, stopping, table
 from ipa.studies.many.sweeps.plan import Plan, check
 from ipa.studies.many.sweeps.sample import Branch, Space, Values
 from ipa.studies.many.sweeps.stopping import Look
-from ipa.studies.scenario import Scenario, find
+from ipa.studies.scenario import Scenario, ScenarioError, choices, find
 
 if TYPE_CHECKING:
     import pandas as pd

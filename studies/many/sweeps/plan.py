@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many import Asked, Keys, key_of
 from ipa.studies.many.sweeps.sample import Space, Values
 from ipa.studies.many.sweeps.stopping import Aim
-from ipa.studies.run import prepare
-from ipa.studies.scenario import LARGEST_SEED, Scenario
+from ipa.studies.runs import prepare
+from ipa.studies.scenario import LARGEST_SEED, Scenario, ScenarioError
 
 MOST_CHECKED = 50
 """Scenarios that are prepared before anything runs; the others are checked for their keys and values alone."""

@@ -21,11 +21,9 @@ from typing import Any
 import numpy as np
 
 from ipa.sim import FloatArray
-from ipa.studies import choices
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.sweeps.axes import Axis
 from ipa.studies.many.sweeps.conditions import Condition
-from ipa.studies.scenario import put
+from ipa.studies.scenario import ScenarioError, choices, put
 
 DRAWN = ("random", "lhs", "sobol", "saltelli")
 

@@ -21,8 +21,8 @@ import numpy as np
 
 from ipa.profiles import did_you_mean
 from ipa.sim import FloatArray
-from ipa.studies.errors import ScenarioError
 from ipa.studies.intervals import estimate_of
+from ipa.studies.scenario import ScenarioError
 
 FIRST = 8
 """Seeds at the first look: with fewer, intervals are wide and trust most in what they take for granted."""

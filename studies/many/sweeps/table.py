@@ -17,10 +17,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many import Asked, Store
 from ipa.studies.many.sweeps.sample import Values
-from ipa.studies.results import whole_file
+from ipa.studies.runs.results import whole_file
+from ipa.studies.scenario import ScenarioError
 
 Row = tuple[Values, int, Asked]
 """The values of a run's point, its seed, and the run."""

@@ -11,10 +11,8 @@ import numpy as np
 
 from ipa import traces
 from ipa.sim import stream
-from ipa.studies.errors import ScenarioError
-from ipa.studies.loads import Load, find_trace, parse_windows
 from ipa.studies.many.tuning.drawing import LENGTH_S, Drawing
-from ipa.studies.scenario import Scenario
+from ipa.studies.scenario import Load, Scenario, ScenarioError, find_trace, parse_windows
 from ipa.traces import NAMES, SCALE, Trace
 
 Span = tuple[float, float]

@@ -19,7 +19,7 @@ from ipa.studies.many.tuning.search import BATCH, Search, Setting, opened
 from ipa.studies.many.tuning.space import Space, Values, check_values, space_of
 from ipa.studies.many.tuning.tuned import Best, Tuned
 from ipa.studies.many.tuning.wishes import Wishes, wishes_of
-from ipa.studies.run import prepare
+from ipa.studies.runs import prepare
 from ipa.studies.scenario import Scenario
 
 MOST_BEST = 8

@@ -7,13 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.tuning.cases import Cases
 from ipa.studies.many.tuning.space import Space
 from ipa.studies.many.tuning.tuned import Tuned, as_file
 from ipa.studies.many.tuning.wishes import Wishes
-from ipa.studies.results import MANIFEST, SCHEMA_VERSION, check_writable, versions, write_json, write_table, write_text
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs.results import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    check_writable,
+    versions,
+    write_json,
+    write_table,
+    write_text,
+)
+from ipa.studies.scenario import Scenario, ScenarioError
 
 KIND = "tuning"
 RUNS = "runs.parquet"

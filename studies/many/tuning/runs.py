@@ -16,8 +16,7 @@ from ipa.studies.many.tuning.racing import Columns
 from ipa.studies.many.tuning.space import Values
 from ipa.studies.many.tuning.wishes import OUTCOMES
 from ipa.studies.many.workers import run_all
-from ipa.studies.scenario import Scenario
-from ipa.studies.shared import Shared
+from ipa.studies.scenario import Scenario, Shared
 
 CHUNK = 4
 """Runs in a task: an interrupt waits for those that have begun."""

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.tuning.runs import Rows, columns_of, means_of
 from ipa.studies.many.tuning.space import Space, Values, suggested
 from ipa.studies.many.tuning.wishes import Wishes
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import Choices, PolicyError, Range, parse_range, ranges_of, split_spec
-from ipa.studies.errors import ScenarioError
-from ipa.studies.inputs import pipeline_of, policy_of
-from ipa.studies.scenario import Scenario
+from ipa.studies.scenario import Scenario, ScenarioError, pipeline_of, policy_of
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

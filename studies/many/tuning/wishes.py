@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import inf, isfinite, isnan
 
 from ipa.profiles import did_you_mean
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 OUTCOMES = (
     "sla_violation_rate",

@@ -18,8 +18,8 @@ from ipa.studies.drawing import (
     numbers,
     time_axis,
 )
-from ipa.studies.loads import find_trace
 from ipa.studies.many.study import BATCHES, PROBLEMS, Found
+from ipa.studies.scenario import find_trace
 from ipa.studies.study.report.figure import Figure, Looks
 
 

@@ -39,8 +39,8 @@ RUNS = {"compiled": 2000, "simpy": 200}
 """As many as `make bench` makes on each number of processes."""
 
 PARTS: dict[str, tuple[str, ...]] = {
-    "preparing": ("ipa.studies.run.prepare", "ipa.studies.run.describe"),
-    "arrivals": ("ipa.studies.shared.Shared.arrivals", "ipa.sim.simulate.LoadView"),
+    "preparing": ("ipa.studies.runs.run.prepare", "ipa.studies.runs.run.describe"),
+    "arrivals": ("ipa.studies.scenario.shared.Shared.arrivals", "ipa.sim.simulate.LoadView"),
     "observing": ("ipa.sim.backend.SimulatedBackend.observe",),
     "forecasting": (
         "ipa.sim.simulate._Forecasts.make",
@@ -58,11 +58,11 @@ PARTS: dict[str, tuple[str, ...]] = {
     "laws": ("ipa.sim.laws.check", "ipa.sim.balance.check"),
     "totals": (
         "ipa.sim.simulate.totals_of",
-        "ipa.studies.run.summary_of",
+        "ipa.studies.runs.run.summary_of",
         "ipa.sim.simulate._Keeping.receive",
         "ipa.sim.simulate._Keeping.found",
     ),
-    "tables": ("ipa.studies.run.tables_from",),
+    "tables": ("ipa.studies.runs.run.tables_from",),
 }
 """Where the time of a run goes, and in which functions; what one of them calls of another counts there alone."""
 

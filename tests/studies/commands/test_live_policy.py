@@ -12,7 +12,7 @@ from ipa.errors import Error
 from ipa.policies import create
 from ipa.profiles import load
 from ipa.studies import Scenario
-from ipa.studies.choices import LIVE_POLICY
+from ipa.studies.scenario.choices import LIVE_POLICY
 from tests.command import ipa
 
 pytest.importorskip("aiohttp")
@@ -36,8 +36,8 @@ def taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Scenario]:
         raise TakenError("taken")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ipa.studies.live_runs.run_live", take)
-    monkeypatch.setattr("ipa.studies.live_runs.control_live", take)
+    monkeypatch.setattr("ipa.studies.runs.live_runs.run_live", take)
+    monkeypatch.setattr("ipa.studies.runs.live_runs.control_live", take)
     monkeypatch.setattr("ipa.studies.validate", take)
     monkeypatch.setattr("ipa.studies.commands.live.cluster.prepared", take)
     return found

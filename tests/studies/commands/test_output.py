@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from ipa import studies
-from ipa.studies import choices
+from ipa.studies.scenario import choices
 from tests.command import PIPELINE, SHORT, every_command, ipa
 
 COMMANDS = {words.removeprefix("ipa "): command for words, command in every_command()}

@@ -37,7 +37,7 @@ def test_a_report_that_could_not_be_written_is_noticed_before_anything_runs(
     def never(*_: object) -> None:
         raise AssertionError("simulated")
 
-    monkeypatch.setattr("ipa.studies.run.simulate_policy", never)
+    monkeypatch.setattr("ipa.studies.runs.run.simulate_policy", never)
     monkeypatch.setattr("ipa.studies.report.render", never)
     assert text in refusal("simulate", "video", *SHORT, "--report", path)
     assert text in refusal("simulate", "video", *SHORT, "--out", "new", "--report", path)

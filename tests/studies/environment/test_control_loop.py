@@ -85,7 +85,7 @@ def test_its_figures_are_those_of_a_simulation_with_the_same_decisions(
         action = rng.integers([2, 4, 2, 2, 4, 2])
         decided.append(loop.encoding.configuration(action, loop._load_rps()))
         _, _, ended, _, info = loop.step(action)
-    monkeypatch.setattr("ipa.studies.inputs.create", lambda *_: Given(decided))
+    monkeypatch.setattr("ipa.studies.scenario.inputs.create", lambda *_: Given(decided))
     drawn = np.random.Generator(np.random.PCG64(np.random.SeedSequence(5)))
     drawn.integers(1)
     run = studies.simulate(scenario(engine, sla_s=1.5, seed=int(drawn.integers(2**31))), shared=studies.Shared())

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ipa.studies.loads import find_trace
+from ipa.studies.scenario.loads import find_trace
 from tests.studies.foresight.cases import DAY_S, LENGTH_S, Window, windows
 
 DARK_SEED = 3

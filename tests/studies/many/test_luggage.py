@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from ipa.studies import Scenario, find
-from ipa.studies.errors import WorkerError
-from ipa.studies.loads import brought, find_trace
 from ipa.studies.many import Asked, Luggage, Outcome
 from ipa.studies.many.luggage import Unpacked
 from ipa.studies.many.remote import Answer, Customs, program, work
 from ipa.studies.many.runner import Done, make
+from ipa.studies.scenario.errors import WorkerError
+from ipa.studies.scenario.loads import brought, find_trace
 from ipa.traces import constant
 from tests.command import PIPELINE, POLICIES
 

@@ -10,7 +10,7 @@ pytest.importorskip("PIL")
 
 from ipa import profiles
 from ipa.live import read_samples
-from ipa.studies.live_runs import real as real_models
+from ipa.studies.runs.live_runs import real as real_models
 from tests.ocr_wheels import needs_wheels
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ipa.policies.seasons import DAY_S
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.predictor import Cases, cases_of
+from ipa.studies.scenario.errors import ScenarioError
 from ipa.traces import Trace
 
 

@@ -11,8 +11,8 @@ from ipa.policies import Forecast, Observation
 from ipa.policies.forecast import missing
 from ipa.policies.interface import PolicyError
 from ipa.policies.predictors.trained import load
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.predictor import NAMES, Cases, Measured, Score, cases_of, choose, evaluate, forecasts_of, score_of
+from ipa.studies.scenario.errors import ScenarioError
 from ipa.traces import Trace, synthesise
 
 LOAD = Trace.of_counts("load", [10, 20, 10, 40, 10, 30, 20, 10])

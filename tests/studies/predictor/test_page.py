@@ -7,9 +7,9 @@ from importlib.util import find_spec
 import pytest
 
 from ipa.studies.drawing import moments
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.predictor import cases_of, choose, forecasts_of
 from ipa.studies.predictor.page import MOST_S, plot, render
+from ipa.studies.scenario.errors import ScenarioError
 from ipa.traces import Trace, constant
 
 LOAD = Trace.of_counts("load <b>", [10, 20, 10, 40, 10, 30, 20, 10])

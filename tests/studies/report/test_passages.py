@@ -8,7 +8,7 @@ import pytest
 
 from ipa.studies import Run, Scenario, simulate
 from ipa.studies.report.passages import BACK, KINDS, MOMENTS, beside, mean_spent_s, passages, spent_s
-from ipa.studies.scenario import PolicyChoice
+from ipa.studies.scenario.scenario import PolicyChoice
 
 
 @pytest.fixture(scope="module")

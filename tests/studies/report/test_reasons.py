@@ -7,9 +7,9 @@ from html import unescape
 import pytest
 
 from ipa.studies import Run, Scenario, simulate
-from ipa.studies.explained import explained, planner
 from ipa.studies.report.groups import by_policy
 from ipa.studies.report.reasons import LINE, Reasons
+from ipa.studies.runs.explained import explained, planner
 from tests.studies.made import decisions_of, made
 
 

@@ -22,7 +22,7 @@ from ipa.studies.report.groups import by_policy, merged_latencies
 from ipa.studies.report.headline import comparisons, headline
 from ipa.studies.report.page import plots
 from ipa.studies.report.reasons import Reasons
-from ipa.studies.results import read_runs, write_run
+from ipa.studies.runs.results import read_runs, write_run
 from tests.studies.made import Made, decisions_of, made, requests_of
 from tests.studies.page_rules import check_page
 

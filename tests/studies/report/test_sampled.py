@@ -17,7 +17,7 @@ from ipa.studies.drawing import Plot, latency_curve, latency_quantiles_s
 from ipa.studies.report.groups import by_policy
 from ipa.studies.report.page import plots
 from ipa.studies.report.verdict import verdicts
-from ipa.studies.tables import COUNTED, TABLES
+from ipa.studies.runs.tables import COUNTED, TABLES
 from tests.command import SHORT, contents, ipa
 
 pytest.importorskip("plotly")

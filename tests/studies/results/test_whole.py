@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from ipa.studies import ScenarioError
-from ipa.studies.results import check_writable, whole_file, whole_folder, write_json, write_table, write_text
+from ipa.studies.runs.results import check_writable, whole_file, whole_folder, write_json, write_table, write_text
 from tests.command import contents
 
 WRITERS: dict[str, Callable[[Path], None]] = {
@@ -80,7 +80,7 @@ def test_what_a_killed_program_left_is_removed_by_the_next_one(tmp_path: Path) -
     code = f"""
 import os, signal
 from pathlib import Path
-from ipa.studies.results import whole_file, whole_folder
+from ipa.studies.runs.results import whole_file, whole_folder
 with whole_file(Path({str(tmp_path / "file")!r})) as part, whole_folder(Path({str(tmp_path / "folder")!r})) as fresh:
     part.write_text("half")
     (fresh / "half").write_text("half")
@@ -97,7 +97,7 @@ with whole_file(Path({str(tmp_path / "file")!r})) as part, whole_folder(Path({st
 def test_what_another_program_is_writing_stays(tmp_path: Path) -> None:
     with whole_file(tmp_path / "file") as part:
         part.write_text("half")
-        code = f"from pathlib import Path; from ipa.studies.results import write_text; \
+        code = f"from pathlib import Path; from ipa.studies.runs.results import write_text; \
 write_text('theirs', Path({str(tmp_path / 'file')!r}))"
         subprocess.run([sys.executable, "-c", code], check=True)
         assert part.read_text() == "half"

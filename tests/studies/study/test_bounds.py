@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from ipa.studies.drawing import MINUS
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.study import course, schema, sheets
 from ipa.studies.many.study.bounds import bounded
 from ipa.studies.many.study.found import Found
+from ipa.studies.scenario.errors import ScenarioError
 
 STUDY = """\
 schema_version: 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ipa.sim.sources import file_digest
-from ipa.studies.results import provenance
+from ipa.studies.runs.results import provenance
 from tests.command import PIPELINE, POLICIES, contents, ipa, start
 from tests.studies.study.mine import STUDY, changed, fresh, study
 
@@ -72,7 +72,7 @@ def test_what_other_source_has_run_is_run_anew(monkeypatch: pytest.MonkeyPatch) 
     """At the same version: a policy's rule may have changed, and nothing tells which runs it decides."""
     study("--seeds", 1)
     assert json.loads(Path("out/manifest.json").read_text())["versions"]["source"] == provenance.source_digest()
-    monkeypatch.setattr("ipa.studies.results.provenance.source_digest", lambda: "other")
+    monkeypatch.setattr("ipa.studies.runs.results.provenance.source_digest", lambda: "other")
     study("--seeds", 1)
     assert fresh() == 14
     study("--seeds", 1)
@@ -80,7 +80,7 @@ def test_what_other_source_has_run_is_run_anew(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(here: Path) -> None:
-    root = Path(provenance.__file__).parents[2]
+    root = Path(provenance.__file__).parents[3]
     for layer in (*provenance.LAYERS, "studies"):
         shutil.copytree(root / layer, here / layer, ignore=shutil.ignore_patterns("__pycache__"))
     assert file_digest(here, provenance.source_files(here)) == provenance.source_digest()
@@ -89,7 +89,9 @@ def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(he
             ("sim/rules.py", True),
             ("sim/compiled/kernel.py", True),
             ("policies/ipa.py", True),
-            ("studies/run.py", True),
+            ("studies/runs/run.py", True),
+            ("studies/scenario/inputs.py", True),
+            ("studies/many/outcome.py", True),
             ("studies/drawing/bins.py", True),
         ),
         ("policies/predictors/library/lstm.npz", True),

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.sweeps import axes
+from ipa.studies.scenario.errors import ScenarioError
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from ipa.studies import Scenario
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.answers.sensitivity.sobol import is_saltelli
 from ipa.studies.many.sweeps import axes, conditions
 from ipa.studies.many.sweeps.sample import Branch, Space
+from ipa.studies.scenario.errors import ScenarioError
 
 BASE = Scenario(pipeline="video").as_dict()
 

@@ -8,9 +8,9 @@ from math import inf
 import numpy as np
 import pytest
 
-from ipa.studies.errors import ScenarioError
 from ipa.studies.many.sweeps import stopping
 from ipa.studies.many.sweeps.stopping import Aim
+from ipa.studies.scenario.errors import ScenarioError
 from tests.programs.verification.coverage import OUTCOMES, UNTIL, Outcome, stopped
 
 

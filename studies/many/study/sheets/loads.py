@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ipa.studies.drawing import number, plus
-from ipa.studies.loads import find_trace
 from ipa.studies.many.study.found import Found
 from ipa.studies.many.study.sheets.sheet import Sheet
+from ipa.studies.scenario import find_trace
 
 
 def loads(found: Found) -> Sheet:

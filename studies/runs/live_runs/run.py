@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 from ipa.live import LiveError
 from ipa.policies import Configuration, Entry, Journal, OptimisingPolicy, check_configuration, describe
 from ipa.sim import LoadView, Opening, rules, summarise
-from ipa.studies.errors import ScenarioError
-from ipa.studies.inputs import arrivals_of
-from ipa.studies.live_runs.choice import Live, check_installed, check_live, plane_of
-from ipa.studies.live_runs.load import load_table
-from ipa.studies.live_runs.real import Checked, Real, checked, is_body, read_body, real
-from ipa.studies.live_runs.standing import backend_maker, first_configuration
-from ipa.studies.report import loss
-from ipa.studies.run import Prepared, Run, guarded, prepare
-from ipa.studies.scenario import Scenario
-from ipa.studies.tables import Tables
+from ipa.studies.runs.live_runs.choice import Live, check_installed, check_live, plane_of
+from ipa.studies.runs.live_runs.load import load_table, loss
+from ipa.studies.runs.live_runs.real import Checked, Real, checked, is_body, read_body, real
+from ipa.studies.runs.live_runs.standing import backend_maker, first_configuration
+from ipa.studies.runs.run import Prepared, Run, guarded, prepare
+from ipa.studies.runs.tables import Tables
+from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of
 
 if TYPE_CHECKING:
     from ipa.live import BackendMaker, Finished, LiveBackend, LiveController, OnRollback, Sent, Setup, View
@@ -73,7 +70,7 @@ def run_live(
 
     `live` says on what and how it runs; default: on this machine. `on_view` is called every second with how the run
     stands. What has ended is kept in the new folder `keep_in` meanwhile, for `recover` should this process be killed.
-    Raises as `ipa.studies.run.prepare`, LiveError for what a live run cannot have, PolicyError for a journal of another
+    Raises as `prepare`, LiveError for what a live run cannot have, PolicyError for a journal of another
     pipeline, RunError where the servers do not start, and KeyboardInterrupt for a signal before they have.
     """
     check_installed()

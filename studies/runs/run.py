@@ -34,14 +34,10 @@ from ipa.sim import (
     summarise,
     summary_of,
 )
-from ipa.studies.errors import ScenarioError
-from ipa.studies.inputs import later, world_of
-from ipa.studies.report import Shown
-from ipa.studies.scenario import Scenario, check_stage_names
-from ipa.studies.shared import Shared
-from ipa.studies.size import check_size
-from ipa.studies.start import ready_at_start
-from ipa.studies.tables import Tables, tables_from, tables_of
+from ipa.studies.runs.run_data import Shown
+from ipa.studies.runs.size import check_size
+from ipa.studies.runs.tables import Tables, tables_from, tables_of
+from ipa.studies.scenario import Scenario, ScenarioError, Shared, check_stage_names, later, ready_at_start, world_of
 from ipa.traces import Trace
 
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, get_args
 
 from ipa.live import LiveError
 from ipa.policies import mixes, reads
-from ipa.studies import choices
-from ipa.studies.live_runs.real import check_models
-from ipa.studies.run import Prepared
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs.live_runs.real import check_models
+from ipa.studies.runs.run import Prepared
+from ipa.studies.scenario import Scenario, choices
 
 if TYPE_CHECKING:
     from ipa.live import Plane

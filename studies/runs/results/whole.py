@@ -18,7 +18,7 @@ from platform import node
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,7 +19,7 @@ PACKAGES = ("ipa-pipelines", "numba", "numpy", "pandas", "pyarrow", "scipy", "si
 """What the figures of a run depend on."""
 
 LAYERS = ("profiles", "traces", "policies", "sim")
-OF_STUDIES = ("loads.py", "run.py", "scenario.py", "tables.py", "drawing/bins.py", "many/outcome.py")
+OF_STUDIES = ("scenario/*.py", "runs/run.py", "runs/tables.py", "drawing/bins.py", "many/outcome.py")
 """The files of `studies` that a run goes through; all others only show what came of it."""
 
 
@@ -39,7 +39,7 @@ def source_digest() -> str:
 
     It is the same for a checkout and for what is installed from it.
     """
-    folder = Path(__file__).parents[2]
+    folder = Path(__file__).parents[3]
     return file_digest(folder, source_files(folder))
 
 
@@ -47,7 +47,7 @@ def source_files(folder: Path) -> list[Path]:
     """The files of that source, in the folder that holds the packages."""
     layers = [file for layer in LAYERS for file in (folder / layer).rglob("*.py")]
     learned = (folder / "policies" / "predictors" / "library").glob("*.npz")
-    return [*layers, *learned, *(folder / "studies" / name for name in OF_STUDIES)]
+    return [*layers, *learned, *(file for name in OF_STUDIES for file in (folder / "studies").glob(name))]
 
 
 def files_of(scenario: Scenario) -> dict[str, str]:

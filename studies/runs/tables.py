@@ -20,7 +20,7 @@ from ipa.sim import (
     spent_table,
     stages_table,
 )
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd

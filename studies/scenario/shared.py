@@ -16,8 +16,8 @@ from ipa import profiles
 from ipa.policies import POLICIES, OptimisingPolicy, Outlook, Policy, facts_of
 from ipa.profiles import Pipeline
 from ipa.sim import FloatArray, StageModel
-from ipa.studies.inputs import arrivals_of, load_of, models_of, pipeline_of, policy_of
-from ipa.studies.scenario import Scenario
+from ipa.studies.scenario.inputs import arrivals_of, load_of, models_of, pipeline_of, policy_of
+from ipa.studies.scenario.scenario import Scenario
 from ipa.traces import Trace
 
 K = TypeVar("K", bound=Hashable)

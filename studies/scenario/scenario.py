@@ -39,11 +39,11 @@ from ipa.profiles import (
     refusal,
     validate_document,
 )
-from ipa.studies import choices
-from ipa.studies.errors import ScenarioError
-from ipa.studies.loads import Windows, find_trace, parse_windows
-from ipa.studies.ranges import LARGEST, Counting, NotNegative, Positive, Whole
-from ipa.studies.start import StageStart, ready_at_start
+from ipa.studies.scenario import choices
+from ipa.studies.scenario.errors import ScenarioError
+from ipa.studies.scenario.loads import Windows, find_trace, parse_windows
+from ipa.studies.scenario.ranges import LARGEST, Counting, NotNegative, Positive, Whole
+from ipa.studies.scenario.start import StageStart, ready_at_start
 from ipa.traces import TimeHints
 
 SCHEMA_VERSION = 1

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
+    from plotly.graph_objects import Figure
 
     from ipa.policies import Entry
     from ipa.studies.scenario import Scenario
@@ -44,3 +45,29 @@ class RunData(Protocol):
     def accuracies(self) -> Mapping[str, Mapping[str, float]]:
         """Stage -> variant -> accuracy; empty in results of earlier versions."""
         ...
+
+
+class Shown:
+    """What notebooks and programs have of a run beside its data: what the report draws of it.
+
+    The one place where a run knows of its pages; the rules of imports name it.
+    """
+
+    def figures(self: RunData) -> dict[str, Figure]:
+        """The figures of the run's report, by name, as plotly's own.
+
+        Raises ScenarioError for a run without records, or where plotly is not installed.
+        """
+        from ipa.studies.report import figures
+
+        return figures([self])
+
+    def __repr__(self: RunData) -> str:
+        from ipa.studies.report import lines, title
+
+        return "\n  ".join([f"{type(self).__name__} of {title(self.summary)}", *lines(self.summary)])
+
+    def _repr_html_(self: RunData) -> str:
+        from ipa.studies.report import card_of
+
+        return card_of(self)

@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipa import profiles
-from ipa.studies.errors import ScenarioError
-from ipa.studies.inputs import arrivals_of, load_of
-from ipa.studies.live_runs.real import Checked, read_body
-from ipa.studies.report import loss
-from ipa.studies.results import check_place, whole_file
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs.live_runs.real import Checked, read_body
+from ipa.studies.runs.results import check_place, whole_file
+from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of, load_of
 from ipa.traces import Trace
 
 if TYPE_CHECKING:
@@ -32,6 +29,11 @@ UNKNOWN_STATUS = -2
 
 LATE_SHARE = 0.01
 """The share of requests sent late above which latencies are not what they seem."""
+
+MOST_LOST = 0.05
+"""The share of requests that may be dropped, fail or stay unfinished before a live run has failed, and says so."""
+MOST_NAMED = 3
+"""So many reasons are named."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,20 @@ def load_figures(sent: Sent, target: Target) -> dict[str, Any]:
         **sent.lateness(),
         "loss": loss({"requests": len(table), **{name: int(counts[name]) for name in counts.index}}, table),
     }
+
+
+def loss(summary: Mapping[str, Any], load: pd.DataFrame) -> str:
+    """What is to be said first of a run that lost more than `MOST_LOST` of its requests, with the commonest reasons in
+    its table `load`; empty for any other."""
+    ways = {way: summary[way] for way in ("dropped", "failed", "unfinished") if summary[way]}
+    lost = sum(ways.values())
+    if lost <= MOST_LOST * summary["requests"]:
+        return ""
+    counted = ", ".join(f"{count:,} {way}" for way, count in ways.items())
+    first = f"{lost:,} of {summary['requests']:,} requests were lost ({counted})"
+    reasons = load["reason"][load["reason"] != ""].value_counts()[:MOST_NAMED]
+    named = "; ".join(f"{count:,} x {reason}" for reason, count in reasons.items())
+    return f"{'' if summary['completed'] else 'Nothing was served: '}{first}{named and f'. Why: {named}'}"
 
 
 def check_load_file(path: Path) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ipa.studies.errors import ScenarioError
-from ipa.studies.scenario import Scenario
+from ipa.studies.scenario import Scenario, ScenarioError
 from ipa.traces import Trace
 
 MOST_DECISIONS = 10_000_000

@@ -20,7 +20,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_o
 
 from ipa import traces
 from ipa.errors import Error
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario.errors import ScenarioError
 from ipa.traces import LONGEST_S, Filling, Trace
 
 MOST_POINTS = 11_000

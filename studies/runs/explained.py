@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ipa.policies import POLICIES, Entry, Explanation, OptimisingPolicy, explain_decision
-from ipa.studies.inputs import pipeline_of, policy_of
-from ipa.studies.scenario import Scenario
+from ipa.studies.scenario import Scenario, pipeline_of, policy_of
 
 
 def planner(scenario: Scenario) -> OptimisingPolicy | None:

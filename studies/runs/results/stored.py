@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import Entry, read_journal
-from ipa.studies.errors import ScenarioError
-from ipa.studies.report import Shown
-from ipa.studies.results.journal import journal_name, read_lines
-from ipa.studies.results.manifest import MANIFEST, difference, read_manifest
-from ipa.studies.results.provenance import files_of
-from ipa.studies.scenario import Scenario
-from ipa.studies.tables import Tables, tables_of
+from ipa.studies.runs.results.journal import journal_name, read_lines
+from ipa.studies.runs.results.manifest import MANIFEST, difference, read_manifest
+from ipa.studies.runs.results.provenance import files_of
+from ipa.studies.runs.run_data import Shown
+from ipa.studies.runs.tables import Tables, tables_of
+from ipa.studies.scenario import Scenario, ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd

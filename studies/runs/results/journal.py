@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ipa.policies import Entry, to_line
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 JOURNAL = "journal.jsonl"
 COMPRESSED = "journal.jsonl.gz"

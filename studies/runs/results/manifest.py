@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa.studies.errors import ScenarioError
-from ipa.studies.results.provenance import files_of, versions
+from ipa.studies.runs.results.provenance import files_of, versions
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
-    from ipa.studies.run import Run
+    from ipa.studies.runs.run import Run
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"

@@ -12,7 +12,7 @@ from typing import Literal
 
 from ipa import traces
 from ipa.sim import stream
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario.errors import ScenarioError
 from ipa.traces import NO_HINTS, TRACE_VARIABLE, TimeHints, Trace
 
 REAL = "twitter:"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.live import LiveError, Sample, holds_arrays, read_samples, rows_of
 from ipa.live.profiling import variant_folder
-from ipa.studies.errors import ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline

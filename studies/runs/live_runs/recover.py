@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipa.studies import results
-from ipa.studies.errors import ScenarioError
-from ipa.studies.inputs import arrivals_of
-from ipa.studies.live_runs.run import LiveRun, live_run_of
-from ipa.studies.run import prepare
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs.live_runs.run import LiveRun, live_run_of
+from ipa.studies.runs.run import prepare
+from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of
 
 if TYPE_CHECKING:
     from ipa.live import Sent

@@ -16,8 +16,8 @@ from ipa.policies import (
     mix_of,
 )
 from ipa.profiles import FileModel, Pipeline, refusal
-from ipa.studies.errors import ScenarioError
-from ipa.studies.ranges import Counting, NotNegative, Positive
+from ipa.studies.scenario.errors import ScenarioError
+from ipa.studies.scenario.ranges import Counting, NotNegative, Positive
 
 
 class PartStart(FileModel):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ipa import profiles
 from ipa.live import LiveError
 from ipa.policies import Configuration, lightest_configuration
-from ipa.studies.live_runs.choice import Cluster, plane_of
-from ipa.studies.run import Prepared
+from ipa.studies.runs.live_runs.choice import Cluster, plane_of
+from ipa.studies.runs.run import Prepared
 from ipa.studies.scenario import Scenario
 
 if TYPE_CHECKING:

@@ -19,10 +19,9 @@ from ipa.policies import (
     to_line,
 )
 from ipa.profiles import Pipeline
-from ipa.studies.errors import ScenarioError
-from ipa.studies.results import read_lines
-from ipa.studies.run import guarded, prepare
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs.results import read_lines
+from ipa.studies.runs.run import guarded, prepare
+from ipa.studies.scenario import Scenario, ScenarioError
 
 
 def explain(scenario: Scenario, load_rps: float) -> Explanation:

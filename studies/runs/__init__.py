@@ -1,0 +1,5 @@
+"""One run and its folder: simulated or live, written, read, replayed."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,17 @@
+from . import live_runs as live_runs
+from . import results as results
+from .decision import Replayed as Replayed
+from .decision import asked_of as asked_of
+from .decision import explain as explain
+from .decision import replay as replay
+from .explained import explained as explained
+from .explained import planner as planner
+from .run import Prepared as Prepared
+from .run import Run as Run
+from .run import guarded as guarded
+from .run import initial_configuration as initial_configuration
+from .run import prepare as prepare
+from .run import simulate as simulate
+from .run_data import RunData as RunData
+from .run_data import Shown as Shown
+from .tables import RESIZES as RESIZES
