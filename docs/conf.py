@@ -44,7 +44,7 @@ def within(page: str, text: str) -> str:
         if link[2].startswith(("http:", "https:", "mailto:")):
             return link[0]
         target = ((DOCS / page).parent / link[2]).resolve()
-        is_part = target.is_relative_to(DOCS) or target.is_file() and target.suffix != ".md"
+        is_part = target.is_relative_to(DOCS) or (target.is_file() and target.suffix != ".md")
         return link[0] if is_part else link[1]
 
     return LINK.sub(as_words, text)
