@@ -19,9 +19,9 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
 from ipa.live.errors import LiveError
+from ipa.live.logs import OnceASecond
 from ipa.live.plane import ACCEPTS_PATH
 from ipa.live.serving.connections import peer_of
-from ipa.live.serving.logs import OnceASecond
 from ipa.live.serving.web import error_response
 from ipa.live.tokens import CONTROL_HEADER, TokenFile
 

@@ -10,13 +10,12 @@ from itertools import chain
 from typing import Any
 
 from ipa.live.serving import tensors
-from ipa.live.serving.clock import RunClock
+from ipa.live.serving.counts import RunClock
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, until_ready
 from ipa.live.serving.request import Batch
 from ipa.live.serving.router import Router
-from ipa.live.serving.sharing import RowsError, mapped, shared
-from ipa.live.serving.tensors import Tensor, TensorError
+from ipa.live.serving.tensors import RowsError, Tensor, TensorError, mapped, shared
 from ipa.profiles import Pipeline
 
 PROBE_EVERY_S = 0.25

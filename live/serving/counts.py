@@ -1,8 +1,9 @@
-"""What the gateway has seen, in bounded memory: arrivals per second, and how requests ended."""
+"""The run's clock, and what has been seen on it, in bounded memory: arrivals by the second, and how requests ended."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import islice, takewhile
@@ -10,6 +11,18 @@ from math import floor
 from typing import Any
 
 from ipa.live.serving.request import Request
+
+
+class RunClock:
+    """Counts from `origin_s`, a moment of the monotonic clock (CLOCK_MONOTONIC, in seconds)."""
+
+    def __init__(self, origin_s: float | None = None) -> None:
+        self.origin_s = time.monotonic() if origin_s is None else origin_s
+
+    def now_s(self) -> float:
+        """Seconds since the origin; negative before it."""
+        return time.monotonic() - self.origin_s
+
 
 MOST_SECONDS = 3600
 MOST_LATENCIES = 10_000

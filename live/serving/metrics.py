@@ -23,7 +23,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from ipa.live.serving.ports import open_port
+from ipa.live.plane import open_port
 
 if TYPE_CHECKING:
     from aiohttp import web

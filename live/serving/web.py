@@ -14,11 +14,11 @@ import orjson
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from ipa.live.plane import BACKLOG
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import Limits, open_files, return_large_blocks
 from ipa.live.serving.bodies import read_body
 from ipa.live.serving.connections import WRITE_S, Connection, Connections
-from ipa.live.serving.ports import BACKLOG
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 
 JSON_LIMITS = Limits(body_bytes=2**20, built_bytes=64 * 2**20)

@@ -24,8 +24,7 @@ from ipa.live.plane import ACCEPTS_PATH
 from ipa.live.serving import access
 from ipa.live.serving.control_api import control_application
 from ipa.live.serving.gateway import main as gateway_command
-from ipa.live.serving.gateway_options import GatewayOptions
-from ipa.live.serving.host import Gateway
+from ipa.live.serving.host import Gateway, GatewayOptions
 from ipa.live.serving.web import application, json_response
 from ipa.live.tokens import CONTROL_HEADER, TokenFile, create_token_file
 from tests.live.serving.serving_plane import Plane, Process, call, entry, plane

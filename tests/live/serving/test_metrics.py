@@ -14,11 +14,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from ipa.live.controller_metrics import ControllerMetrics
-from ipa.live.serving.clock import RunClock
-from ipa.live.serving.counts import ArrivalCounts
+from ipa.live.logs import JsonLines
+from ipa.live.serving.counts import ArrivalCounts, RunClock
 from ipa.live.serving.dashboard import PANELS, dashboard, metrics_of
 from ipa.live.serving.gateway_metrics import GatewayMetrics
-from ipa.live.serving.logs import JsonLines
 from ipa.live.serving.metrics import OF_SLA, STAGE_STATE, TABLE, ProcessMetrics, at_whole_second
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.router import Router

@@ -1,9 +1,12 @@
-"""A gateway's own counts of whole seconds, from the samples of a Prometheus server.
+"""What one gateway's samples say, exactly or by its counters, and the sum of several gateways.
 
-At every scrape the gateway tells how many whole seconds have passed on the run's clock, how many requests came in each
+At every scrape a gateway tells how many whole seconds have passed on the run's clock, how many requests came in each
 of the last ones, and how its stages stood when the newest one ended. The requests are told by slots: slot `k/n` is that
 of the newest second whose number is k modulo n. All samples of a scrape have the same time, so they can be put together
-again, and nothing of it depends on when the scrapes took place.
+again, and nothing of it depends on when the scrapes took place (`WholeSeconds`).
+
+Of gateways that do not tell their counts of whole seconds, or that are on another clock than the run's, what came
+between two scrapes is spread evenly over the time between them (`spread_part`).
 """
 
 from __future__ import annotations
@@ -12,13 +15,48 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import nan
+from typing import Any
 
-from ipa.live.monitoring.counters import increase
-from ipa.live.monitoring.parts import COUNTED, GAUGES, STALE_AFTER_S, Part
-from ipa.live.monitoring.prometheus_api import Series
+from ipa.live.monitoring.prometheus_api import Samples, Series, added, increase, increase_since, per_second
+from ipa.live.serving import STAGE_STATE, at_whole_second
+
+COUNTED = {field: name for field, name in STAGE_STATE.items() if name.endswith("_total")}
+"""The counter of each field of a `StageReading` that is counted since the reading before."""
+GAUGES = {field: name for field, name in STAGE_STATE.items() if field not in COUNTED}
+"""The gauge of each field that is what it is now."""
+
+STALE_AFTER_S = 60.0
+"""A gauge whose newest sample is older says nothing about the present."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One gateway: its load in the whole seconds asked for, NaN: unknown; and (stage, field) -> value.
+
+    Times are those of the run's clock: `newest_s` of the newest sample, `until_s` of the end of what is counted, and
+    `covered_s` is the time that the integrals cover.
+    """
+
+    load_rps: Sequence[float]
+    values: Mapping[tuple[str, str], float]
+    newest_s: float
+    until_s: float
+    covered_s: float
+
+
+def added_load_rps(parts: Sequence[Part], seconds: int) -> tuple[float, ...]:
+    """The load of all gateways."""
+    return added([part.load_rps for part in parts], seconds)
+
+
+def added_values(parts: Sequence[Part], stage: str) -> dict[str, Any]:
+    """Field -> value at a stage, over all gateways; requests are whole."""
+    sums = {field: sum(part.values.get((stage, field), 0.0) for part in parts) for field in (*COUNTED, *GAUGES)}
+    return {field: value if field.endswith("_s") else round(value) for field, value in sums.items()}
+
 
 PASSED, REQUESTS, SINCE = "ipa_whole_seconds", "ipa_whole_second_requests", "ipa_counted_since_timestamp_seconds"
-STATE = {name.replace("ipa_", "ipa_whole_second_", 1): field for field, name in (COUNTED | GAUGES).items()}
+STATE = {at_whole_second(name): field for field, name in STAGE_STATE.items()}
 """The field that each metric of a stage's state gives."""
 
 CLOCKS_AGREE_WITHIN_S = 5.0
@@ -130,3 +168,44 @@ def _states(series: Iterable[Series], scrapes: Mapping[float, int]) -> list[Scra
                 if time_s in states:
                     states[time_s][labels["stage"], STATE[name]] = value
     return [Scrape(scrapes[time_s], since.get(time_s, nan), state) for time_s, state in states.items() if state]
+
+
+LOAD = "ipa_requests_received_total"
+
+
+def spread_part(
+    load: Sequence[Series], series: Sequence[Series], origin_s: float, now_s: float, since_s: float | None, seconds: int
+) -> Part:
+    """What its samples since `since_s` of the server's clock say, None: since the run's start, and its load in the last
+    whole seconds; `origin_s` is the run's start on the server's clock."""
+    end_s = origin_s + int(now_s)
+    counts = [per_second(samples, end_s, seconds) for _, samples in load]
+    after_s = origin_s if since_s is None else since_s
+    values = {
+        (stage, field): increase_since(samples, after_s)
+        for field, name in COUNTED.items()
+        for stage, samples in _of(series, name)
+    }
+    values |= {
+        (stage, field): samples[-1][1]
+        for field, name in GAUGES.items()
+        for stage, samples in _of(series, name)
+        if origin_s + now_s - samples[-1][0] <= STALE_AFTER_S
+    }
+    newest_s = max((samples[-1][0] for _, samples in load), default=origin_s) - origin_s
+    covered_s = 0.0 if since_s is None else _covered_s(series, since_s)
+    return Part(added(counts, seconds), values, newest_s, now_s, covered_s)
+
+
+def _of(series: Sequence[Series], name: str) -> list[tuple[str, Samples]]:
+    """The stage and the samples of all series of a name."""
+    return [(labels["stage"], samples) for labels, samples in series if labels["__name__"] == name]
+
+
+def _covered_s(series: Sequence[Series], since_s: float) -> float:
+    """The seconds that the increments of the stages' integrals cover: from the newest sample counted before, or from
+    the first one known, to the newest."""
+    moments_s = [
+        time_s for _, samples in _of(series, COUNTED["request_s"]) for time_s in (samples[0][0], samples[-1][0])
+    ]
+    return max(max(moments_s) - max(min(moments_s), since_s), 0.0) if moments_s else 0.0

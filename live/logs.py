@@ -1,4 +1,4 @@
-"""Logs as JSON lines on stderr: `time` (UTC), `level`, `process`, `event`, and further keys of a line's own."""
+"""Logs on stderr: lines to read of the commands of live mode, JSON lines of its servers."""
 
 from __future__ import annotations
 
@@ -8,32 +8,64 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    """What the call says besides its event."""
+    return {key: value for key, value in vars(record).items() if key not in _OWN}
+
+
+class Lines(logging.Formatter):
+    """Time, level and event, then what the call says besides: `... warning: waiting for the Lease: problem: ...`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        said = "; ".join(f"{key}: {value}" for key, value in _extra(record).items())
+        event = " ".join(filter(None, (f"{record.getMessage()}{':' if said else ''}", said)))
+        defect = f"\n{self.formatException(record.exc_info)}" if record.exc_info else ""
+        return f"{moment} {record.levelname.lower()}: {event}{defect}"
+
+
 class JsonLines(logging.Formatter):
-    """One record a line; the `extra` of a logging call becomes further keys."""
+    """`time` (UTC), `level`, `process`, `event`, and what the call says besides under keys of its own."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
+        import orjson
+
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "process": self._process,
             "event": record.getMessage(),
+            **_extra(record),
         }
-        line |= {key: value for key, value in vars(record).items() if key not in _OWN}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return orjson.dumps(line, default=str).decode()
 
 
-def to_stderr(process: str, level: str = "info") -> None:
+class _Stderr(logging.Handler):
+    """Writes to what `sys.stderr` is now: a screen that is drawn there takes it over meanwhile."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
+def lines_to_stderr(level: int = logging.WARNING) -> None:
+    """Send what live mode logs in this process to stderr, from `level` on, as lines to read."""
+    handler = _Stderr()
+    handler.setFormatter(Lines())
+    log = logging.getLogger("ipa.live")
+    log.handlers = [handler]
+    log.setLevel(level)
+
+
+def json_to_stderr(process: str, level: str = "info") -> None:
     """Send all logs of this process to stderr as JSON lines, including the interpreter's warnings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(process))
