@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ipa.live.serving import access
+from ipa.live.serving.connections import peer_of
 from ipa.live.serving.host import Gateway
 from ipa.live.serving.protocol import ProtocolError
 from ipa.live.serving.request import RoutedReplica
@@ -38,7 +39,12 @@ _MIX_KEYS = (*_STAGE_KEYS, "share")
 def control_application(gateway: Gateway, tokens: TokenFile) -> web.Application:
     """The application behind a gateway's control port, whose calls need a token."""
     control = _ControlApi(gateway)
-    app = application(access.control_guard(tokens, gateway.options.control_names))
+
+    def refused(reason: str, text: str, http: web.Request) -> None:
+        if reason == "token":
+            gateway.control_refusals.add(reason, text, peer_of(http), http.path)
+
+    app = application(access.control_guard(tokens, gateway.options.control_names), on_refusal=refused)
 
     async def live(_: web.Request) -> web.Response:
         return json_response({"live": True})

@@ -111,7 +111,7 @@ class Gateway:
         self.names = tuple(stage.name for stage in pipeline.stages)
         self.arrivals = ArrivalCounts(0.0)
         self.ended_requests = EndedRequests(options.records, self.names)
-        self.refusals = Refusals()
+        self.refusals, self.control_refusals = Refusals("data"), Refusals("control")
         self.bound_s = rules.bound_s(pipeline.sla_s) if options.bound_s is None else options.bound_s
         self._replica_timeout_s = self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s
         limits = Limits.within(options.most_inside_bytes)
@@ -158,9 +158,9 @@ class Gateway:
         self.router.restart(now_s)
         self.metrics.restart()
 
-    def refused(self, reason: str, text: str) -> None:
+    def refused(self, reason: str, text: str, http: web.Request) -> None:
         """A request was refused before it was let in; `text` is what its client was told."""
-        self.refusals.add(reason, text)
+        self.refusals.add(reason, text, peer_of(http), http.path)
         self.metrics.of("ipa_requests_refused_total", reason=reason).inc()
 
     # ---- whether it is ready ----
@@ -296,6 +296,7 @@ class Gateway:
             now_s = self.clock.now_s()
             if not 0.0 <= now_s - told_s < TOLD_EVERY_S:
                 self.refusals.tell()
+                self.control_refusals.tell()
                 told_s = now_s
             self.router.expire(now_s)
             while self._by_age and (

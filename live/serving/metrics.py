@@ -1,6 +1,6 @@
 """Every metric of live mode in one table, by Prometheus's conventions: base units, `_total`, few labels.
 
-Gateway and controller create theirs from it, and the dashboard is generated from it.
+Gateway and controller create theirs from it; `dashboard.json` is Grafana's view of them.
 """
 
 from __future__ import annotations

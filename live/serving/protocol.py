@@ -35,8 +35,15 @@ HEADER = "Inference-Header-Content-Length"
 BINARY_EXTENSION = "binary_tensor_data"
 """The extension that a server lists if it takes binary data."""
 
-RESERVED = frozenset({"batch_lane", "batch_number", "batch_size", "replica_cores"})
-"""The parameters by which a gateway tells a replica of its batch: no client may send them."""
+
+def batch_parameters(number: int, size: int, cores: int, lane: int = 0) -> dict[str, int]:
+    """The parameters by which a gateway tells a replica of its batch, the `number`-th of its lane."""
+    told = {"batch_number": number, "batch_size": size, "replica_cores": cores}
+    return {**told, "batch_lane": lane} if lane else told
+
+
+RESERVED = frozenset(batch_parameters(0, 1, 1, lane=1))
+"""No client may send them."""
 
 MOST_ELEMENTS = 2**40
 MOST_EMPTY_ROWS = 2**16

@@ -19,7 +19,7 @@ from ipa.live.serving import protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, Limits, default_inside_bytes
 from ipa.live.serving.bodies import Collected, in_time
 from ipa.live.serving.messages import Messages
-from ipa.live.serving.protocol import HEADER, ProtocolError
+from ipa.live.serving.protocol import HEADER, ProtocolError, batch_parameters
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import Tensor
 from ipa.live.serving.web import JSON_LIMITS
@@ -229,9 +229,8 @@ class Probe:
         """The outputs of a batch of `size` requests. Raises ProbeError."""
         batch = Batch(self._batches, 0, self._replica, (), 0.0)
         self._batches += 1
-        ours = {"batch_number": batch.number, "batch_size": size, "replica_cores": cores}
         try:
-            return await self._clients.infer(batch, inputs, ours)
+            return await self._clients.infer(batch, inputs, batch_parameters(batch.number, size, cores))
         except ReplicaError as error:
             raise ProbeError(f"{self._replica.url}: {self._replica.model} {error}") from None
 
