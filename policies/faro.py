@@ -4,33 +4,141 @@ Source: Jeon et al., A House United Within Itself: SLO-Awareness for On-Premises
 Faro, EuroSys 2025 (Faro-Sum). Each stage is a job; its SLO is its share of the SLA.
 
 *Plan*, every `solve_s`: loads are sampled from the forecast, and each stage gets the fewest replicas whose mean utility
-over the samples is that of `max_replicas` (see `ipa.policies.faro_utility`, also for how start-ups count). Where the
-cores are limited, the stages compete: a replica is taken away where the sum of utilities falls least per core, until
-all fit. *React*, at every step: a stage that has violated its SLO for 30 s gets one replica more; then the 30 s begin
-anew. Only the next plan takes it back.
+over the samples is that of `max_replicas`. Where the cores are limited, the stages compete: a replica is taken away
+where the sum of utilities falls least per core, until all fit. *React*, at every step: a stage that has violated its
+SLO for 30 s gets one replica more; then the 30 s begin anew. Only the next plan takes it back.
 
 Departures: the paper plans every 5 minutes with forecasts (N-HiTS) of the requests of each minute; the forecasts here
 reach 60 s, and so does the plan. A sample is the load of the busiest second of the horizon, taken as steady. The paper
 optimises a relaxed problem with COBYLA, rounds up, and then removes replicas that bring nothing; as utility never falls
-with the replicas, the same is found here by bisection, exactly. Batches are new: see there. Left out are the variants
+with the replicas, the same is found here by bisection, exactly. Batches are new: see below. Left out are the variants
 that drop requests on purpose and those for fairness.
+
+*Utility*: how well a stage keeps its SLO with so many replicas under a load. With L the latency that a share of the
+requests (99 %) keeps:
+
+    utility = min(1, SLO / L) ^ exponent
+
+*Latency*: that of an M/D/c queue, whose waits are about half of those of M/M/c (Erlang C): the waiting time that is
+exceeded with probability 1 - p is ln(C / (1 - p)) / (n mu - lambda) / 2 where C > 1 - p, else 0. *Relaxed*, so that
+more replicas help even where there are far too few: beyond a utilisation of 95 %, the utility is that at 95 %, times
+the load there over the load. *Start-up*: replicas that do not exist yet count only for what is left of the horizon
+after they have started.
+
+Two things are not the paper's. It lets the latency grow beyond 95 % and bounds the utility by 1 after that: with many
+replicas, which hardly wait at 95 %, a stage with twice the load that it can carry would still be perfect. And here are
+batches: they come at load / b and take b / throughput; to the wait come the time in which a batch fills at full
+capacity (the batch timeout, if this stage is the bottleneck) and the batch's p99.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from math import log, sqrt
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.faro_utility import Load, StageUtility
 from ipa.policies.interface import Memory, Observation, Predictor
 from ipa.policies.predictors import DEFAULT_PREDICTOR, Outlook
 from ipa.policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served, moment
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
+
+
+MOST_UTILISATION = 0.95
+TOLERANCE = 1e-4
+"""Of the mean utility: what a replica must bring to be kept."""
+
+SURELY_IDLE = 4.0
+"""From a + 4 sqrt(a) + 3 servers on, an offered load a waits with a probability below 1e-4."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a stage is judged on: the sampled loads [rps], the SLO, the share that must keep it, and the exponent."""
+
+    samples_rps: Sequence[float]
+    slo_s: float
+    percentile: float
+    exponent: float
+
+
+@dataclass(slots=True)
+class StageUtility:
+    """The mean utility of a stage over the sampled loads, by its replicas.
+
+    `throughput_rps`, `batch`, `service_s`: of one replica. `fill_s`: from a load that a stage can carry to the time in
+    which a batch fills. `ready`: the replicas that serve already. `late_share`: the share of the horizon that new ones
+    need to start.
+    """
+
+    load: Load
+    throughput_rps: float
+    batch: int
+    service_s: float
+    fill_s: Callable[[float], float]
+    ready: int = 0
+    late_share: float = 0.0
+    _steady: dict[int, float] = field(default_factory=dict, repr=False)
+
+    def at(self, replicas: int) -> float:
+        """The mean utility over the horizon; never falls with the replicas."""
+        if replicas <= self.ready or not self.ready:
+            return self._of(replicas)
+        return self.late_share * self._of(self.ready) + (1 - self.late_share) * self._of(replicas)
+
+    def fewest(self, least: int, most: int) -> int:
+        """The fewest replicas with the utility of the most, up to the tolerance."""
+        enough = self.at(most) - TOLERANCE
+        return least + bisect_left(range(least, most), True, key=lambda count: self.at(count) >= enough)
+
+    def _of(self, replicas: int) -> float:
+        """The mean utility of replicas that all serve."""
+        if replicas not in self._steady:
+            most_rps = MOST_UTILISATION * replicas * self.throughput_rps
+            at_most = self._keeping(most_rps, replicas)
+            total = sum(
+                at_most * most_rps / load_rps if load_rps > most_rps else self._keeping(load_rps, replicas)
+                for load_rps in self.load.samples_rps
+            )
+            self._steady[replicas] = total / len(self.load.samples_rps)
+        return self._steady[replicas]
+
+    def _keeping(self, load_rps: float, replicas: int) -> float:
+        """The utility under a load that the replicas carry."""
+        fill_s = self.fill_s(replicas * self.throughput_rps)
+        queued_s = wait_s(load_rps / self.batch, self.throughput_rps / self.batch, replicas, self.load.percentile)
+        late_s = fill_s + queued_s + self.service_s
+        return 1.0 if late_s <= self.load.slo_s else (self.load.slo_s / late_s) ** self.load.exponent
+
+
+def wait_s(arrival_rate: float, service_rate: float, servers: int, percentile: float) -> float:
+    """The wait in an M/D/c queue that a share of the customers does not exceed [s]; rates per second, below capacity.
+
+    Half of that in an M/M/c queue.
+    """
+    offered = arrival_rate / service_rate
+    if servers >= offered + SURELY_IDLE * sqrt(offered) + 3:
+        return 0.0
+    waiting = erlang_c(servers, offered)
+    beyond = 1 - percentile
+    if waiting <= beyond:
+        return 0.0
+    return log(waiting / beyond) / (servers * service_rate - arrival_rate) / 2
+
+
+def erlang_c(servers: int, offered: float) -> float:
+    """The probability that a customer has to wait in an M/M/c queue; `offered`, in servers, is below `servers`."""
+    blocked = 1.0
+    for count in range(1, servers + 1):
+        blocked = offered * blocked / (count + offered * blocked)
+    return blocked / (1 - offered / servers * (1 - blocked))
+
 
 EPSILON = 1e-9
 

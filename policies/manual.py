@@ -1,21 +1,27 @@
-"""What can be said of a policy without a pipeline: what it does, and its parameters.
+"""What can be said of a policy without a pipeline: what it does, its parameters, and values of them worth trying.
 
 A parameter's type and default are those of the signature. What it means stands in the docstring of the class, or of a
 class below it, as "`name`: what it means." up to the end of the sentence, or to the next name after a semicolon.
+
+Values worth trying are written in one line: `0:1` is a range; `10:60:5` the same in steps; `0.1:100:log` one of which
+every tenfold counts alike; `p99,mean` a choice. A policy of a user's own may say them too, as
+`ranges = {"level": "1:10:1"}`.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
+from ipa import profiles
 from ipa.policies import plugins
 from ipa.policies.interface import PolicyError
 from ipa.policies.optimiser import PIPELINE_PARAMETERS, Programme
-from ipa.policies.registry import POLICIES
+from ipa.policies.registry import POLICIES, factory_of, takes
 
 
 class _OfPipeline:
@@ -120,3 +126,116 @@ def _meaning(name: str, classes: list[Any]) -> str:
         if found:
             return found[1]
     return ""
+
+
+RANGES: Mapping[str, str] = {
+    # of policies that ask the optimiser
+    "predictor": "mean,max,ewma,quantile-gbm,lstm-quantile",
+    "quantile": "0.3:0.99",
+    "horizon_s": "10:60:5",
+    "load_margin": "0:0.5",
+    "alpha": "0.1:100:log",
+    "throughput_share": "0.7:1",
+    "batch_cap": "1,2,4,8,16,32,64",
+    "statistic": "p99,mean",
+    # of autoscalers
+    "margin": "0:1",
+    "target": "0.3:0.95",
+    "tolerance": "0:0.3",
+    "scale_down_window_s": "0:600:30",
+    "utilisation": "0.3:0.95",
+    "stable_window_s": "20:300:10",
+    "panic_threshold": "1.2:4",
+    "stable_s": "5:60:5",
+    "recent_s": "10:120:10",
+    "solve_s": "10:60:10",
+    "overload_s": "0:60:10",
+    "throughput_interval_s": "20:300:20",
+    "down_sensitivity": "0.3:1",
+    "target_ongoing_requests": "1:32:log",
+    "upscale_delay_s": "0:60:10",
+    "downscale_delay_s": "0:600:60",
+}
+"""The ranges of the parameters of the policies here, by name. Others are not tried unless a range is given for them."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both allowed; in steps of `step`, whole ones where both are; `log`: by their
+    logarithm."""
+
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether only whole numbers are meant."""
+        return isinstance(self.low, int) and isinstance(self.step, int)
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One of several values."""
+
+    values: tuple[Any, ...]
+
+
+def ranges_of(spec: str) -> dict[str, str]:
+    """The ranges of the parameters that the policy of a spec has, by name. PolicyError: an unknown name or class."""
+    own = getattr(factory_of(spec), "ranges", {})
+    if not isinstance(own, Mapping):
+        raise PolicyError(f"policy {spec!r}: ranges is {own!r}; allowed: a mapping of parameters to ranges")
+    known = {name: text for name, text in RANGES.items() if takes(spec, name)}
+    return {**known, **{str(name): str(text) for name, text in own.items()}}
+
+
+def parse_range(text: str) -> Range | Choices:
+    """What a text means: `FROM:TO`, `FROM:TO:STEP`, `FROM:TO:log` or `VALUE,VALUE,...`.
+
+    Raises PolicyError with what is allowed.
+    """
+    parts = text.split(":")
+    if 2 <= len(parts) <= 3 and "," not in text and "{" not in text:
+        return _range(text, parts)
+    try:
+        values = profiles.parse_yaml(f"values: [{text}]", "", error=PolicyError).data["values"]
+    except PolicyError:
+        raise _wrong(text) from None
+    if not isinstance(values, list) or len(values) < 2:
+        raise _wrong(text)
+    if any(values.count(value) > 1 for value in values):
+        raise PolicyError(f"range {text!r}: names a value twice")
+    return Choices(tuple(values))
+
+
+def _range(text: str, parts: list[str]) -> Range:
+    is_log = parts[2:] == ["log"]
+    numbers = [_number(part) for part in (parts[:2] if is_log else parts)]
+    if None in numbers:
+        raise _wrong(text)
+    low, high, *step = (number for number in numbers if number is not None)
+    if not low < high:
+        raise PolicyError(f"range {text!r}: should begin below its end")
+    if is_log and low <= 0:
+        raise PolicyError(f"range {text!r}: should begin above 0, as it goes by logarithms")
+    if step and not 0 < step[0] <= high - low:
+        raise PolicyError(f"range {text!r}: its step should be above 0 and at most {high - low:g}")
+    return Range(low, high, step[0] if step else None, is_log)
+
+
+def _number(text: str) -> int | float | None:
+    for kind in (int, float):
+        try:
+            value = kind(text)
+        except ValueError:
+            continue
+        return value if isfinite(value) else None
+    return None
+
+
+def _wrong(text: str) -> PolicyError:
+    return PolicyError(
+        f"range {text!r}: should be FROM:TO, FROM:TO:STEP, FROM:TO:log or VALUE,VALUE,..., such as 0:0.5 or mean,max"
+    )

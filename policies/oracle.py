@@ -25,8 +25,8 @@ from ipa.policies.interface import (
     PolicyError,
     Predictor,
 )
+from ipa.policies.ipa import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 from ipa.policies.optimiser import Problem
-from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 from ipa.policies.predictors import DEFAULT_PREDICTOR, OUTLOOK_PARAMETERS
 
 if TYPE_CHECKING:

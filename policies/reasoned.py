@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ipa.policies.interface import Configuration, Decision, Memory, Observation, reads, without_mix
+from ipa.policies.ipa import OptimisingPolicy
 from ipa.policies.optimiser import Explanation, Price, Problem, SolverError, explain_problem, solve
-from ipa.policies.optimising_policy import OptimisingPolicy
 
 
 def explain_decision(

@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.optimising_policy import OptimisingPolicy
-from ipa.policies.variants import explicit_variants, variants_argument
+from ipa.policies.configurations import explicit_variants, variants_argument
+from ipa.policies.ipa import OptimisingPolicy
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline

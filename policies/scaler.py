@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
+from ipa.policies.configurations import explicit_variants, standing, variants_argument
 from ipa.policies.interface import (
     Configuration,
     Decision,
@@ -18,7 +19,6 @@ from ipa.policies.interface import (
     StageObservation,
 )
 from ipa.policies.optimiser import Programme, planned_batches, replicas_for
-from ipa.policies.variants import explicit_variants, standing, variants_argument
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline, Stage, Variant

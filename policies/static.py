@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.configurations import check_stage
+from ipa.policies.configurations import check_stage, lightest, refuse_excluded, standing
 from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration, mix_by_weight, mix_of
 from ipa.policies.optimiser import Programme
 from ipa.policies.switch_only import replicas_argument
-from ipa.policies.variants import lightest, refuse_excluded, standing
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline, Stage

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
 from ipa.policies.interface import PolicyError
-from ipa.policies.optimising_policy import OptimisingPolicy
+from ipa.policies.ipa import OptimisingPolicy
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from ipa.profiles.errors import ProfileError, listed
-from ipa.profiles.yaml_file import MOST_PROBLEMS
+from ipa.profiles.yaml_file import MOST_PROBLEMS, ProfileError, listed
 
 UNITS = {
     "s": "1", "sec": "1", "seconds": "1", "ms": "0.001", "milliseconds": "0.001", "us": "0.000001", "ns": "0.000000001",

@@ -13,8 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ipa.profiles.defaults import Defaults
-from ipa.profiles.pairs import Pairs
-from ipa.profiles.stage import Stage, Variant
+from ipa.profiles.stage import Pairs, Stage, Variant
 
 PEAK = 1.5
 """The load that switch-only's fixed replicas carry, over `load_rps`."""

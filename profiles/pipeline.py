@@ -1,22 +1,84 @@
-"""A pipeline: frozen values.
-
-Made from a file by `ipa.profiles.load`, or in code; either way a value that breaks a law of the
-profiles is refused.
-"""
+"""A pipeline: frozen values; and what a real cluster allows of it, whatever a policy wants."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ipa.profiles import default_rules
 from ipa.profiles.defaults import Defaults, defaults_problem, defaults_within
-from ipa.profiles.errors import ProfileError
-from ipa.profiles.limits import Limits
-from ipa.profiles.pairs import pairs_problem
-from ipa.profiles.stage import Stage, named, refuse_twins
+from ipa.profiles.stage import Stage, named, pairs_problem, refuse_twins
+from ipa.profiles.yaml_file import ProfileError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits of a cluster.
+
+    `node_cores`: the cores of each node, as many nodes as there are entries; or one number: nodes of that size, as many
+    as are needed; None: unknown. `min_replicas`, `max_replicas`: stage -> number; a missing stage: no bound.
+    `ruled_out`: stage -> variants that may not be used. `utilisation`: the highest share of a replica's profiled
+    throughput that may be planned with, above 0 to 1. `price_per_core`: the price of a core, such as per hour.
+    `excluded`: stage -> variant -> why a pipeline is without it; filled in by `Pipeline.within`.
+    """
+
+    node_cores: int | tuple[int, ...] | None = None
+    min_replicas: Mapping[str, int] = field(default_factory=dict, hash=False)
+    max_replicas: Mapping[str, int] = field(default_factory=dict, hash=False)
+    ruled_out: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    utilisation: float = 1.0
+    price_per_core: float = 1.0
+    excluded: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
+
+    @property
+    def nodes(self) -> tuple[int, ...]:
+        """The cores of each node; empty where their number is not limited."""
+        return self.node_cores if isinstance(self.node_cores, tuple) else ()
+
+    @cached_property
+    def largest_node(self) -> float:
+        """The most cores that one replica can have."""
+        if isinstance(self.node_cores, int):
+            return self.node_cores
+        return max(self.node_cores or (math.inf,))
+
+    def least(self, stage: str) -> int:
+        """The fewest replicas of a stage."""
+        return self.min_replicas.get(stage, 1)
+
+    def most(self, stage: str, otherwise: int) -> int:
+        """The most replicas of a stage, and never more than `otherwise`."""
+        return min(self.max_replicas.get(stage, otherwise), otherwise)
+
+    def why_not(self, stage: str, variant: str, cores: int) -> str:
+        """Why a variant with replicas of so many cores cannot be used; empty where it can."""
+        if variant in self.ruled_out.get(stage, ()):
+            return f"{variant} is ruled out"
+        if cores > self.largest_node:
+            return f"a replica of {variant} takes {cores} cores, and the largest node has {self.largest_node:g}"
+        return ""
+
+
+def fits_nodes(replicas: Iterable[tuple[int, int]], nodes: Sequence[int]) -> bool:
+    """Whether all replicas find a node, by first fit: the largest first, each on the first node with room for it.
+
+    `replicas`: (cores of each, how many). `nodes`: the cores of each. If they fit so, there is such a placement; where
+    sizes do not divide each other, there may be one although first fit finds none.
+    """
+    free = list(nodes)
+    for cores, count in sorted(replicas, reverse=True):
+        left = count
+        for place, room in enumerate(free):
+            taken = min(left, room // cores)
+            free[place] -= taken * cores
+            left -= taken
+            if not left:
+                break
+        if left:
+            return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -31,7 +93,7 @@ class Provenance:
 class Pipeline:
     """Stages in a chain, what policies use unless told otherwise, and where the figures come from.
 
-    What `defaults` leave out is filled in by the rules of `ipa.profiles.default_rules`. `limits`: those of the cluster
+    What `defaults` leave out is filled in by the rules of `ipa.profiles.defaults`. `limits`: those of the cluster
     that it runs on, see `within`. `pair_accuracies`, of two
     stages only: variant of the first -> variant of the second -> the measured accuracy of the two together, 0 to 1, for
     every pair; empty: nobody measured it. `pair_accuracies_from` names an entry of the provenance.

@@ -1,7 +1,7 @@
 """The pipeline file: its pydantic models, and the laws that hold between its parts.
 
 The models say what a file may hold; `PipelineFile.pipeline()` makes the frozen values of it. The
-laws of figures are those of `ipa.profiles.figures`, the rules those of `ipa.profiles.rules`; here they are
+laws of figures are those of `ipa.profiles.figures`, the rules those of `ipa.profiles.stage`; here they are
 said with the file's lines.
 """
 
@@ -13,9 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ipa.profiles import rules
 from ipa.profiles.defaults import CONSTANTS, Defaults, defaults_problem
-from ipa.profiles.errors import did_you_mean, listed
 from ipa.profiles.fields import (
     ONE_FOR_ALL,
     OR_RULE,
@@ -30,10 +28,19 @@ from ipa.profiles.fields import (
     Weight,
 )
 from ipa.profiles.figures import Figure, grid_problem, row_problem
-from ipa.profiles.pairs import pairs_problem
 from ipa.profiles.pipeline import Pipeline, Provenance
-from ipa.profiles.stage import MOST_INTERFERENCE, Stage, Variant, interference_problems, output_rows_problems
-from ipa.profiles.yaml_file import FileModel, Loc, refusal
+from ipa.profiles.stage import (
+    MOST_INTERFERENCE,
+    START_UP_S,
+    Stage,
+    Variant,
+    base_cores,
+    interference_problems,
+    output_rows_problems,
+    pairs_problem,
+    stage_sla_s,
+)
+from ipa.profiles.yaml_file import FileModel, Loc, did_you_mean, listed, refusal
 
 
 class Measured(FileModel):
@@ -204,14 +211,14 @@ class VariantSection(FileModel):
         if self.base_cores:
             return self.base_cores.pinned
         singles = ((r.cores, r.throughput_rps, r.p99_s) for r in self.figures if r.batch == 1)
-        return rules.base_cores(singles, threshold_rps, sla_s)
+        return base_cores(singles, threshold_rps, sla_s)
 
     def variant(self, base_cores: int) -> Variant:
         return Variant(
             name=self.name,
             accuracy=self.accuracy.value,
             base_cores=base_cores,
-            start_up_s=self.start_up.seconds if self.start_up else rules.START_UP_S,
+            start_up_s=self.start_up.seconds if self.start_up else START_UP_S,
             figures=self.grid(),
             base_cores_why=self.base_cores.why.strip() if self.base_cores else "",
             accuracy_from=self.accuracy.source,
@@ -255,7 +262,7 @@ class StageSection(FileModel):
     def sla_in_force_s(self) -> float:
         if self.sla:
             return self.sla.pinned_s
-        return rules.stage_sla_s(
+        return stage_sla_s(
             max((row.cores, row.p99_s) for row in variant.figures if row.batch == 1)[1] for variant in self.variants
         )
 

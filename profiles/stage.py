@@ -1,16 +1,51 @@
-"""A stage of a pipeline, and the variants that can serve it: frozen values."""
+"""A stage of a pipeline, the variants that can serve it, and accuracies of pairs of variants: frozen values.
+
+The published rules for a stage's SLA and a variant's base cores are functions of numbers. They are as the published
+system computes them (its code; the paper's text has 5 times the mean at base cores for the SLA, which is circular: base
+cores depend on the SLA). So the SLA comes first, from the largest allocation, and base cores second.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from statistics import fmean
 from typing import TypeVar
 
-from ipa.profiles import rules
-from ipa.profiles.errors import ProfileError, did_you_mean, listed
 from ipa.profiles.figures import Figure, Table, grid_problem, row_problem, tables
+from ipa.profiles.yaml_file import ProfileError, did_you_mean, listed
+
+SLA_FACTOR = 25.0
+"""Stage SLA over the mean p99 of a single request at the largest profiled allocation."""
+
+START_UP_S = 8.0
+"""From creating a replica to its being ready, where a file does not say it [s]."""
+
+
+def stage_sla_s(p99_s: Iterable[float]) -> float:
+    """The stage's SLA in seconds: 25 x the mean over the variants of `p99_s`.
+
+    `p99_s` holds one value a variant: its p99 latency at batch size 1 and its largest profiled
+    allocation.
+    """
+    return SLA_FACTOR * fmean(p99_s)
+
+
+def base_cores(
+    allocations: Iterable[tuple[int, float, float]], threshold_rps: float | None, sla_s: float
+) -> int | None:
+    """The fewest cores that carry the threshold within the stage's SLA; None: no allocation does.
+
+    `allocations` holds (cores, throughput_rps, p99_s) at batch size 1. An allocation will do when
+    its throughput is at least `threshold_rps` (None: whatever it is) and its p99 latency at most `sla_s`, the SLA in
+    force for the stage (pinned, if it is pinned).
+    """
+    least_rps = threshold_rps or 0.0
+    fitting = (cores for cores, throughput_rps, p99_s in allocations if throughput_rps >= least_rps and p99_s <= sla_s)
+    return min(fitting, default=None)
+
 
 T = TypeVar("T")
 
@@ -163,7 +198,7 @@ class Stage:
     @property
     def sla_rule_s(self) -> float:
         """The SLA by the published rule, whether or not it is the one in force."""
-        return rules.stage_sla_s(variant.p99_s(1, max(variant.cores)) for variant in self.variants)
+        return stage_sla_s(variant.p99_s(1, max(variant.cores)) for variant in self.variants)
 
     def base_cores_rule(self, name: str, threshold_rps: float | None = None) -> int | None:
         """A variant's base cores by the published rule, in force or not; None: there are none.
@@ -172,7 +207,7 @@ class Stage:
         """
         variant = self.variant(name)
         allocations = ((c, variant.throughput_rps(1, c), variant.p99_s(1, c)) for c in variant.cores)
-        return rules.base_cores(allocations, threshold_rps or self.threshold_rps, self.sla_s)
+        return base_cores(allocations, threshold_rps or self.threshold_rps, self.sla_s)
 
 
 def interference_problems(measured: Iterable[tuple[int, float]]) -> Iterator[str]:
@@ -212,3 +247,37 @@ def refuse_twins(owner: str, kind: str, names: Iterable[str]) -> None:
         seen.append(name)
     if not seen:
         raise ProfileError(f"{owner}: at least one {kind} is needed")
+
+
+Pairs = Mapping[str, Mapping[str, float]]
+"""Variant of the first stage -> variant of the second -> their accuracy together, from 0 to 1."""
+
+
+def pairs_problem(pairs: Pairs, variants: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], str] | None:
+    """Where accuracies of pairs are wrong for stages with these variants, and the text; None if all is well.
+
+    Either none or every pair has one.
+    """
+    if not pairs:
+        return None
+    if len(variants) != 2:
+        return (), f"should be given for a pipeline of two stages alone; this one has {len(variants)}"
+    problem = _names_problem(pairs, variants[0])
+    if problem:
+        return problem
+    for first, row in pairs.items():
+        problem = _names_problem(row, variants[1])
+        if problem:
+            return (first, *problem[0]), problem[1]
+        for second, accuracy in row.items():
+            if not 0 <= accuracy <= 1:
+                return (first, second), f"should be from 0 to 1; given {accuracy!r}"
+    return None
+
+
+def _names_problem(given: Mapping[str, object], variants: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
+    for name in given:
+        if name not in variants:
+            return (name,), f"no variant is called {name!r}{did_you_mean(name, variants)}; variants: {listed(variants)}"
+    missing = [name for name in variants if name not in given]
+    return ((), f"the variant {missing[0]!r} is missing; every pair needs its accuracy") if missing else None

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from math import ceil, nan
 
-from ipa.policies import NO_LATENCY, Applied, Observation, ReplicaCounts, StageConfiguration, StageObservation, maker_of
+from ipa.policies import NO_LATENCY, Applied, Observation, ReplicaCounts, StageConfiguration, StageObservation
 from ipa.sim.interface import Engine, Seen
 from ipa.sim.load_view import LoadView
 from ipa.sim.measuring import Measuring, Presence
 
 _ACCEPTED = Applied(accepted=True)
-
-_observation, _stage_observation = maker_of(Observation), maker_of(StageObservation)
 
 
 class SimulatedBackend:
@@ -56,7 +54,7 @@ class SimulatedBackend:
         for position, stage in enumerate(self._engine.stages):
             before, seen = self._seen[position], stage.seen(now_s)
             self._seen[position] = seen
-            stages[self._names[position]] = _stage_observation(
+            stages[self._names[position]] = StageObservation(
                 configuration=stage.configuration,
                 arrivals=seen.entered - before.entered,
                 completions=seen.completions - before.completions,
@@ -69,7 +67,7 @@ class SimulatedBackend:
                 latency=latency.stage_latency[position] if latency else None,
                 concurrency=concurrency[position] if concurrency else None,
             )
-        return _observation(
+        return Observation(
             pipeline=self._pipeline,
             step=self._step,
             seed=self._seed,

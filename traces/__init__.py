@@ -1,13 +1,22 @@
 """Loads: what arrives at a pipeline, as counts per second or as timestamps."""
 
 from ipa.traces.arrivals import PROCESSES, arrivals
-from ipa.traces.catalogue import TRACE_VARIABLE, default_path, find, known_names
+from ipa.traces.catalogue import (
+    NAMES,
+    SCALE,
+    TRACE_VARIABLE,
+    WINDOWS,
+    constant,
+    default_path,
+    find,
+    known_names,
+    published,
+    synthesise,
+)
 from ipa.traces.checks import LONGEST_S, TraceError
 from ipa.traces.readers import NO_HINTS, Filling, TimeHints, answered_series, read, trace_of_series
-from ipa.traces.shape import SCALES_S, WEEKDAYS, Rise, daily, dispersion, rises, weekly
-from ipa.traces.summary import info, means_rps, sentence
+from ipa.traces.summary import SCALES_S, WEEKDAYS, Rise, daily, dispersion, info, means_rps, rises, sentence, weekly
 from ipa.traces.trace import HISTORY_S, Trace
-from ipa.traces.workloads import NAMES, SCALE, WINDOWS, constant, published, synthesise
 from ipa.traces.writers import check_new, write
 
 __all__ = [

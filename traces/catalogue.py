@@ -1,13 +1,17 @@
 """Finding traces by what a person types: a name or a path."""
 
+import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
-from ipa.traces.checks import TraceError, nearest
+import numpy as np
+
+from ipa.traces.checks import LONGEST_S, Times, TraceError, nearest
 from ipa.traces.readers import NO_HINTS, TimeHints, read
-from ipa.traces.trace import Trace
-from ipa.traces.workloads import CONSTANT_S, NAMES, constant, published, synthesise
+from ipa.traces.trace import HISTORY_S, Trace
 
 TRACE_VARIABLE = "IPA_TRACE"
 """The environment variable for the file of the real trace."""
@@ -77,3 +81,127 @@ def _published(name: str, real: Path | None) -> Trace:
             f"{TRACE_VARIABLE} to its path, or use the synthetic {workload!r}"
         )
     return published(workload, read(real))
+
+
+SCALE = 1 / 8
+"""Requests of a published workload per message of the stream."""
+
+WINDOWS: dict[str, tuple[tuple[int, int], ...]] = {
+    "bursty": ((1301160, 1302360),),
+    "steady-low": ((1299600, 1300800),),
+    "steady-high": ((1768800, 1769400), (1768800, 1769400)),
+    "fluctuating": ((1301400, 1302000), (1308600, 1309200)),
+}
+"""The seconds of the real trace, ends excluded, that the published runs used, joined in order."""
+
+NAMES = tuple(WINDOWS)
+"""The names of the workloads."""
+
+CONSTANT_S = 1200
+"""How long `constant` lasts unless told, as the published workloads do."""
+
+_MINUTE_S = 60
+
+
+@dataclass(frozen=True)
+class _Shape:
+    minute_means_rps: tuple[float, ...]
+    min_rps: int
+    max_rps: int
+
+
+_STEADY_HIGH = (28.88, 28.87, 28.87, 29.45, 29.15, 28.90, 27.97, 28.60, 28.77, 28.93)
+# fmt: off
+_SHAPES = {
+    "bursty": _Shape((4.87, 5.03, 5.03, 5.13, 5.02, 5.68, 14.08, 27.08, 27.90, 26.80,
+                      24.75, 25.88, 17.45, 11.97, 6.13, 5.47, 5.75, 5.50, 5.82, 5.27), 3, 34),
+    "steady-low": _Shape((4.98, 5.27, 5.43, 5.18, 5.08, 5.12, 4.78, 5.20, 4.82, 5.00,
+                          4.78, 4.90, 4.75, 4.78, 5.10, 5.28, 5.08, 5.13, 5.13, 5.30), 3, 8),
+    "steady-high": _Shape(_STEADY_HIGH + _STEADY_HIGH, 23, 34),
+    "fluctuating": _Shape((5.02, 5.68, 14.08, 27.08, 27.90, 26.80, 24.75, 25.88, 17.45, 11.97,
+                           6.58, 7.23, 16.23, 27.47, 27.47, 22.25, 15.83, 7.53, 6.85, 6.55), 3, 34),
+}
+# fmt: on
+
+
+def published(name: str, real: Trace) -> Trace:
+    """The published workload itself, `twitter:NAME`: its windows of the real trace, scaled.
+
+    Raises TraceError for an unknown name and for a trace that is too short.
+    """
+    _known(name)
+    return replace(real.window(WINDOWS[name]).scaled(SCALE), name=f"twitter:{name}")
+
+
+def synthesise(name: str, rng: int | np.random.Generator) -> Trace:
+    """A synthetic workload of 1200 s of counts, with `HISTORY_S` seconds of history at its first
+    minute's level; the same seed (an integer from 0, or a generator's state) gives the same trace.
+    The second half of `steady-high` has the first one's minute means, not its very counts.
+
+    Raises TraceError for an unknown name or a negative seed.
+    """
+    _known(name)
+    drawn = rng if isinstance(rng, np.random.Generator) else _seeded(rng)
+    shape = _SHAPES[name]
+    rate_rps = _through_minutes(shape.minute_means_rps)
+    rate_rps = np.concatenate([np.full(HISTORY_S, shape.minute_means_rps[0]), rate_rps])
+    # Rounding down takes (1 - SCALE) / 2 of a request from a second; the stream's mean is so much
+    # larger that the scaled one is as wanted.
+    stream_mean = (rate_rps + (1 - SCALE) / 2) / SCALE
+    stream = drawn.poisson(stream_mean)
+    counts = np.clip(np.floor(stream * SCALE), shape.min_rps, shape.max_rps).astype(np.int64)
+    return Trace.of_counts(
+        name,
+        counts[HISTORY_S:],
+        history_counts=counts[:HISTORY_S],
+        source=f"synthetic {name}" + (f", seed {rng}" if drawn is not rng else ""),
+    )
+
+
+def constant(rate_rps: float, duration_s: int = CONSTANT_S) -> Trace:
+    """The same rate in every second, and in `HISTORY_S` seconds of history; draws nothing.
+
+    A rate between whole numbers is spread as evenly as counts can be: by the end of second s (from
+    1) floor(s x rate) requests have come: at 2.5 the counts are 2, 3, 2, 3 ...
+
+    Raises TraceError for a rate that is not finite and above 0, or a duration below 1 s.
+    """
+    if not (math.isfinite(rate_rps) and rate_rps > 0):
+        raise TraceError(f"constant:{rate_rps:g}: the rate should be a finite number above 0")
+    if not 1 <= duration_s <= LONGEST_S:
+        raise TraceError(f"constant:{rate_rps:g}:{duration_s}: should last from 1 to {LONGEST_S:,.0f} s")
+    totals = np.floor(np.arange(-HISTORY_S, duration_s + 1) * rate_rps)
+    counts = np.diff(totals)
+    return Trace.of_counts(
+        f"constant:{rate_rps:g}",
+        counts[HISTORY_S:],
+        history_counts=counts[:HISTORY_S],
+        source=f"constant {rate_rps:g} requests per second",
+    )
+
+
+def _known(name: str) -> None:
+    if name not in WINDOWS:
+        raise TraceError(f"unknown workload {name!r}; allowed: {', '.join(NAMES)}{nearest(name, NAMES)}")
+
+
+def _seeded(seed: int) -> np.random.Generator:
+    if seed < 0:
+        raise TraceError(f"a seed is an integer from 0, not {seed}")
+    return np.random.default_rng(seed)
+
+
+@lru_cache
+def _through_minutes(means_rps: tuple[float, ...]) -> Times:
+    """A rate for every second, linear between the minutes' middles, with just these minute means.
+
+    Between knots x at the middles (level before the first and after the last) the mean of minute k
+    is (x[k-1] + 6 x[k] + x[k+1]) / 8, with x[-1] = x[0] at the start and likewise at the end.
+    """
+    minutes = len(means_rps)
+    weights = (6 * np.eye(minutes) + np.eye(minutes, k=1) + np.eye(minutes, k=-1)) / 8
+    weights[0, 0] = weights[-1, -1] = 7 / 8
+    middles = np.arange(minutes) + 0.5
+    seconds = (np.arange(minutes * _MINUTE_S) + 0.5) / _MINUTE_S
+    rates_rps: Times = np.interp(seconds, middles, np.linalg.solve(weights, means_rps))
+    return rates_rps

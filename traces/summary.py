@@ -1,11 +1,11 @@
 """The figures of a trace, for a person deciding whether it is the load they meant."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 import numpy as np
 
-from ipa.traces.shape import daily, dispersion, rises, weekly
+from ipa.traces.checks import Counts, Numbers
 from ipa.traces.trace import Trace
 
 MINUTE_S = 60
@@ -68,3 +68,93 @@ def means_rps(trace: Trace, width_s: int) -> list[float]:
     starts = np.arange(0, len(counts), width_s)
     widths = np.diff(np.append(starts, len(counts)))
     return [float(mean) for mean in np.add.reduceat(counts, starts) / widths]
+
+
+SCALES_S = (1, 10, 60, 600, 3600)
+"""The time scales of burstiness and of rises, in seconds."""
+
+FEWEST_STRETCHES = 10
+"""Of fewer stretches a variance says little."""
+
+HOUR_S, DAY_S, WEEK_S = 3600, 86_400, 604_800
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@dataclass(frozen=True)
+class Rise:
+    """From one stretch of `span_s` seconds to the next the mean rose most here: at `at_s`, where they meet."""
+
+    span_s: int
+    at_s: int
+    from_rps: float
+    to_rps: float
+
+
+def dispersion(trace: Trace) -> dict[int, float]:
+    """The index of dispersion for counts by time scale in seconds: variance / mean of the requests in each stretch.
+
+    It is 1 at every scale for a Poisson process of constant rate, and above it where requests gather or the rate varies
+    (Cox and Lewis, The Statistical Analysis of Series of Events, 1966). Scales of which the trace has fewer than 10
+    whole stretches are left out, as are all of an empty trace.
+    """
+    counts = trace.per_second()
+    found = {}
+    for scale_s in SCALES_S:
+        stretches = len(counts) // scale_s
+        if stretches >= FEWEST_STRETCHES and counts.any():
+            sums = counts[: stretches * scale_s].reshape(stretches, scale_s).sum(axis=1)
+            found[scale_s] = float(sums.var() / sums.mean()) if sums.any() else 0.0
+    return found
+
+
+def rises(trace: Trace) -> list[Rise]:
+    """The largest rise of the mean rate between neighbouring stretches, for every time scale of which two fit.
+
+    Stretches begin at any second; of equal rises the first is meant. Scales at which the load never rises are left out.
+    """
+    counts = trace.per_second()
+    total = np.concatenate([[0], np.cumsum(counts)])
+    found = []
+    for span_s in SCALES_S:
+        if len(counts) < 2 * span_s:
+            break
+        sums = total[span_s:] - total[:-span_s]
+        steps: Counts = sums[span_s:] - sums[:-span_s]
+        place = int(np.argmax(steps))
+        if steps[place] > 0:
+            before, after = sums[place] / span_s, sums[place + span_s] / span_s
+            found.append(Rise(span_s, place + span_s, float(before), float(after)))
+    return found
+
+
+def daily(trace: Trace) -> list[float] | None:
+    """The mean rate in each hour of the day, shape (24,), from midnight on the trace's clock, or from its start where
+    it has none. A clock that is changed later counts as if it were not. None for a trace shorter than a day."""
+    if trace.duration_s < DAY_S:
+        return None
+    return _means(trace.per_second(), _since_monday_s(trace), HOUR_S, 24)
+
+
+def weekly(trace: Trace) -> list[float] | None:
+    """The mean rate on each day of the week, shape (7,), from Monday on the trace's clock, or from its start where it
+    has none. None for a trace shorter than a week."""
+    if trace.duration_s < WEEK_S:
+        return None
+    return _means(trace.per_second(), _since_monday_s(trace), DAY_S, 7)
+
+
+def _since_monday_s(trace: Trace) -> int:
+    """Where the trace starts in the week of its clock; 0 without one."""
+    start = trace.starts_at
+    if start is None:
+        return 0
+    since = timedelta(days=start.weekday(), hours=start.hour, minutes=start.minute, seconds=start.second)
+    return int(since.total_seconds())
+
+
+def _means(counts: Counts, start_s: int, width_s: int, places: int) -> list[float]:
+    """The mean count of the seconds that fall into each of `places` stretches, which come again and again."""
+    place = (np.arange(start_s, start_s + len(counts)) // width_s) % places
+    seconds = np.bincount(place, minlength=places)
+    means: Numbers = np.bincount(place, counts, minlength=places) / seconds
+    return [float(mean) for mean in means]

@@ -1,4 +1,4 @@
-"""The value that every load is: counts per second, or timestamps, with the history before them."""
+"""Scaling and cutting as functions of plain arrays; `Trace` is made of them."""
 
 import hashlib
 import math
@@ -10,8 +10,67 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ipa.traces import shaping
-from ipa.traces.checks import LONGEST_S, Counts, Numbers, Times, TraceError, bad_count, bad_time, numbers
+from ipa.traces.checks import LONGEST_S, MOST_PER_S, Counts, Numbers, Times, TraceError, bad_count, bad_time, numbers
+
+ALMOST = 1e-9
+"""A product this close below a whole number is meant to be it: 100 x 0.29 is 29, not 28."""
+
+
+def floored(counts: Counts, factor: float) -> Counts:
+    """floor(count x factor) of each second."""
+    _refuse_beyond(counts, factor)
+    scaled: Counts = np.floor(counts * factor + ALMOST).astype(np.int64)
+    return scaled
+
+
+def thinned(counts: Counts, factor: float, rng: np.random.Generator) -> Counts:
+    """Each request kept floor(factor) times, and once more with the probability of the fraction."""
+    _refuse_beyond(counts, factor)
+    whole, fraction = divmod(factor, 1.0)
+    return counts * int(whole) + rng.binomial(counts, fraction)
+
+
+def thinned_times(times_s: Times, factor: float, rng: np.random.Generator) -> Times:
+    """The same for instants: copies of a request stand at its own instant."""
+    whole, fraction = divmod(factor, 1.0)
+    return np.repeat(times_s, int(whole) + (rng.random(len(times_s)) < fraction))
+
+
+def moved(times_s: Times, start_s: float, end_s: float, to_s: float) -> Times:
+    """The sorted instants of [start_s, end_s), so shifted that start_s becomes to_s.
+
+    Rounding may carry an instant just before end_s onto it; it is kept the least step below.
+    """
+    first, last = np.searchsorted(times_s, (start_s, end_s))
+    below_s = np.nextafter(to_s + (end_s - start_s), 0.0)
+    return np.minimum(times_s[first:last] - start_s + to_s, below_s)
+
+
+def per_second(times_s: Times, start_s: float, seconds: int) -> Counts:
+    """How many of the sorted instants lie in each of the seconds from start_s on."""
+    edges_s = start_s + np.arange(seconds + 1)
+    return np.diff(np.searchsorted(times_s, edges_s)).astype(np.int64, copy=False)
+
+
+def spread(counts: Counts, step_s: int, rng: np.random.Generator) -> Counts:
+    """Counts of steps of `step_s` seconds as counts per second: those of a Poisson process, given each step's count.
+
+    Each request falls into any second of its step with the same probability: a multinomial draw. Shape
+    (len(counts) x step_s,); nothing is drawn where a step is a second.
+    """
+    if step_s == 1:
+        return counts
+    drawn: Counts = rng.multinomial(counts, np.full(step_s, 1 / step_s)).reshape(-1).astype(np.int64, copy=False)
+    return drawn
+
+
+def _refuse_beyond(counts: Counts, factor: float) -> None:
+    if counts.size and counts.max() * factor > MOST_PER_S:
+        raise TraceError(
+            f"scale {factor:g}: a second of {counts.max():,} requests would have more than the {MOST_PER_S:,} that are "
+            "allowed"
+        )
+
 
 HISTORY_S = 600
 """The seconds of history that a synthetic load has, and of which thinning draws first."""
@@ -161,7 +220,7 @@ class Trace:
         """Requests of each second, int64, shape (ceil(duration_s),); a last part counts as one."""
         if self.counts is not None:
             return self.counts
-        return shaping.per_second(self.load, 0.0, math.ceil(self.duration_s))
+        return per_second(self.load, 0.0, math.ceil(self.duration_s))
 
     def window(self, windows: Sequence[tuple[float, float]]) -> "Trace":
         """The part from start_s up to, without, end_s; several parts are joined in the order given.
@@ -212,17 +271,17 @@ class Trace:
                     f"trace {self.name!r} holds timestamps, which cannot be rounded down second by "
                     "second: scale with how='thin', or scale the counts that per_second() gives"
                 )
-            history = shaping.floored(self.history_counts, factor)
-            load: Numbers = shaping.floored(self.counts, factor)
+            history = floored(self.history_counts, factor)
+            load: Numbers = floored(self.counts, factor)
         elif how == "thin":
             if rng is None:
                 raise TraceError("how='thin' draws random numbers: give rng, a numpy Generator")
             # What is far back is drawn last, so that a longer history shifts no draw of the load.
             far = max(0, len(self.history_counts) - HISTORY_S)
-            near = shaping.thinned(self.history_counts[far:], factor, rng)
-            thinned = shaping.thinned_times if self.counts is None else shaping.thinned
-            load = thinned(self.load, factor, rng)
-            history = np.concatenate([shaping.thinned(self.history_counts[:far], factor, rng), near])
+            near = thinned(self.history_counts[far:], factor, rng)
+            thin = thinned_times if self.counts is None else thinned
+            load = thin(self.load, factor, rng)
+            history = np.concatenate([thinned(self.history_counts[:far], factor, rng), near])
         else:
             raise TraceError(f"how to scale is 'floor' or 'thin', not {how!r}")
         words = f"{'' if how == 'floor' else 'thinned '}x {factor:g}"
@@ -288,14 +347,14 @@ def _span(trace: Trace, window: tuple[float, float]) -> tuple[float, float]:
 
 def _cut(trace: Trace, start_s: float, end_s: float, to_s: float) -> Numbers:
     if trace.counts is None:
-        return shaping.moved(trace.load, start_s, end_s, to_s)
+        return moved(trace.load, start_s, end_s, to_s)
     return trace.counts[int(start_s) : int(end_s)]
 
 
 def _history_before(trace: Trace, start_s: float) -> Counts:
     seconds = min(LONGEST_HISTORY_S, math.floor(start_s))
     if trace.counts is None:
-        within = shaping.per_second(trace.load, start_s - seconds, seconds)
+        within = per_second(trace.load, start_s - seconds, seconds)
     else:
         within = trace.counts[int(start_s) - seconds : int(start_s)]
     if start_s != math.floor(start_s):

@@ -35,8 +35,7 @@ from ipa.policies.foresight.silence import told_of
 from ipa.policies.foresight.surges import AFTER_S, DAY_S, Surge, from_memory
 from ipa.policies.foresight.throughput import have_rps, noted
 from ipa.policies.interface import Decision, Histories, Memory, Observation
-from ipa.policies.ipa import Ipa
-from ipa.policies.optimising_policy import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
+from ipa.policies.ipa import PLANNING_PARAMETERS, Ipa, OptimisingPolicy, decision_from_solution
 from ipa.policies.predictors import OUTLOOK_PARAMETERS
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
-"""Bounds on the replicas of every stage, and how a guard changes replicas and says so."""
+"""Guards on replicas: bounds for every stage, a highest utilisation, and the cores and nodes of the cluster."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ipa.policies import checks
@@ -12,11 +13,13 @@ from ipa.policies.interface import (
     Memory,
     Observation,
     Policy,
+    PolicyError,
     StageConfiguration,
     mix_of,
     reads,
 )
-from ipa.profiles import Pipeline
+from ipa.policies.optimiser import RUNGS, replicas_for
+from ipa.profiles import Pipeline, Stage, fits_nodes
 
 
 @dataclass(frozen=True)
@@ -96,3 +99,116 @@ def with_configuration(decision: Decision, configuration: Configuration, guard: 
 
 def _name(stage: str, wanted: StageConfiguration, part: StageConfiguration) -> str:
     return f"{stage} {part.variant}" if wanted.is_mix else stage
+
+
+RECENT_S = 10
+"""How many of the last samples are the load of a policy that does not say what it plans for."""
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Adds replicas until the planned load is at most `utilisation` of what they sustain as profiled, at every stage.
+
+    The planned load is the decision's; where it says none, the mean of the last 10 s. A decision of the optimiser that
+    is already the most that there is room for stays as it is.
+    """
+
+    policy: Policy
+    pipeline: Pipeline
+    utilisation: float
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return reads(self.policy)
+
+    def decide(self, observation: Observation, memory: Memory) -> Decision:
+        """The policy's decision with replicas enough."""
+        decision = check_decision(self.pipeline, self.policy.decide(observation, memory))
+        load_rps = decision.planned_load_rps
+        if load_rps is None:
+            load_rps = recent_rps(observation)
+        if load_rps is None or decision.rung == RUNGS[-1]:
+            return decision
+        enough = {
+            stage.name: self._enough(stage, decision.configuration[stage.name], load_rps)
+            for stage in self.pipeline.stages
+        }
+        return with_configuration(
+            decision, enough, "ceiling", f"{load_rps:.4g} rps at a utilisation of {self.utilisation:g}"
+        )
+
+    def _enough(self, stage: Stage, wanted: StageConfiguration, load_rps: float) -> StageConfiguration:
+        parts = []
+        for part in wanted.parts:
+            throughput_rps = stage.variant(part.variant).throughput_rps(part.batch, part.cores)
+            least = replicas_for(load_rps * part.share, throughput_rps * self.utilisation)
+            parts.append(replace(part, replicas=max(part.replicas, least)))
+        return mix_of(parts)
+
+
+def recent_rps(observation: Observation) -> float | None:
+    """The mean load of the last 10 samples; None without any."""
+    samples = [count for count in observation.load_rps if count == count][-RECENT_S:]
+    return sum(samples) / len(samples) if samples else None
+
+
+@dataclass(frozen=True)
+class CoreLimit:
+    """Keeps the desired cores within the limit in the observation and on the nodes of the pipeline's limits.
+
+    It removes one replica at a time, from the stage that sustains the most load without it, so that the pipeline's
+    throughput suffers least. Every stage keeps one replica; if even these are too many, a note says so.
+    """
+
+    policy: Policy
+    pipeline: Pipeline
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return reads(self.policy)
+
+    def decide(self, observation: Observation, memory: Memory) -> Decision:
+        """The policy's decision, cut down to what there is. PolicyError: a limit below 1."""
+        decision = check_decision(self.pipeline, self.policy.decide(observation, memory))
+        limit_cores = observation.limit_cores
+        if limit_cores is not None and limit_cores < 1:
+            raise PolicyError(f"core limit {limit_cores}; allowed: at least 1, or None for no limit")
+        decision = self._cut(
+            decision, "core limit", "cores", lambda each: _is_within(each, limit_cores), f"{limit_cores} cores"
+        )
+        nodes = ", ".join(map(str, self.pipeline.limits.nodes))
+        return self._cut(decision, "nodes", "nodes", self._is_placed, f"the nodes' {nodes} cores")
+
+    def _cut(
+        self, decision: Decision, guard: str, binding: str, fits: Callable[[Configuration], bool], room: str
+    ) -> Decision:
+        configuration = dict(decision.configuration)
+        if fits(configuration):
+            return decision
+        while not fits(configuration):
+            reducible = [
+                (stage, part) for stage, wanted in configuration.items() for part in wanted.parts if part.replicas > 1
+            ]
+            if not reducible:
+                cores = _total_cores(configuration)
+                note = f"{guard}: one replica a stage already takes {cores} of {room}"
+                decision = replace(decision, notes=(*decision.notes, note))
+                break
+            stage, part = max(reducible, key=lambda each: sustained_rps(self.pipeline, each[0], each[1], -1))
+            configuration[stage] = with_one(configuration[stage], part, -1)
+        if configuration != decision.configuration:
+            decision = replace(decision, binding=binding)
+        return with_configuration(decision, configuration, guard)
+
+    def _is_placed(self, configuration: Configuration) -> bool:
+        nodes = self.pipeline.limits.nodes
+        parts = [part for wanted in configuration.values() for part in wanted.parts]
+        return not nodes or fits_nodes([(part.cores, part.replicas) for part in parts], nodes)
+
+
+def _is_within(configuration: Configuration, limit_cores: int | None) -> bool:
+    return limit_cores is None or _total_cores(configuration) <= limit_cores
+
+
+def _total_cores(configuration: Configuration) -> int:
+    return sum(wanted.total_cores for wanted in configuration.values())

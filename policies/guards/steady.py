@@ -7,10 +7,8 @@ from dataclasses import astuple, dataclass, replace
 from typing import Any
 
 from ipa.policies.configurations import check_decision
-from ipa.policies.guards.bounds import sustained_rps
-from ipa.policies.guards.ceiling import recent_rps
-from ipa.policies.guards.rules import RULES, Situation, counted, is_same, variants_of
-from ipa.policies.guards.settings import Steadiness
+from ipa.policies.guards.bounds import recent_rps, sustained_rps
+from ipa.policies.guards.rules import RULES, Situation, Steadiness, counted, is_same, variants_of
 from ipa.policies.interface import (
     Decision,
     Memory,

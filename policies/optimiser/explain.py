@@ -7,18 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ipa.policies.interface import StageConfiguration, without_mix
-from ipa.policies.optimiser.binding import CONSTRAINTS, binding, relaxation_gains
-from ipa.policies.optimiser.exact import Pick
-from ipa.policies.optimiser.fronts import Matters, front
+from ipa.policies.optimiser.exact import Matters, front
 from ipa.policies.optimiser.ladder import NO_ACCURACY, OPTIMAL, Answer, climb, fastest
-from ipa.policies.optimiser.options import StageOptions, replicas_for, waits_ns
-from ipa.policies.optimiser.pairs import with_pairs
-from ipa.policies.optimiser.placed import placed
-from ipa.policies.optimiser.prices import Price, price_of_core, price_of_sla
-from ipa.policies.optimiser.problem import Problem
+from ipa.policies.optimiser.problem import Knapsack, Pick, Problem, Solver, StageOptions, replicas_for, waits_ns
 from ipa.policies.optimiser.scales import NS
-from ipa.policies.optimiser.solution import configured, solve
-from ipa.policies.optimiser.solvers import Solver, solver_named
+from ipa.policies.optimiser.solution import CONSTRAINTS, Solution, binding, configured, relaxation_gains, solve
+from ipa.policies.optimiser.solvers import placed, solver_named, with_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +88,7 @@ def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = F
     programme = problem.programme
     answer = climb(problem, best)
     configuration = configured(problem, answer, answer.pick)
-    chosen = zip(answer.stages, answer.pick.indices, strict=True)
-    latency_s = sum(stage.latency_ns[i] for stage, i in chosen) / NS
+    latency_s = sum(stage.latency_ns[i] for stage, i in answer.chosen) / NS
     optimal = answer.rung == OPTIMAL
     unit = programme.table.scales.unit * programme.table.scales.weight_unit
     gains = relaxation_gains(problem, answer, best) if optimal else {}
@@ -129,13 +122,12 @@ def _runner_up(
     """The best of all picks with another option at some stage, found by leaving out one chosen option at a time."""
     found: list[tuple[int, int, Answer, Pick]] = []
     for k, chosen in enumerate(answer.pick.indices):
-        stage = answer.stages[k]
-        others = stage.only([i for i in range(len(stage.rows)) if i != chosen])
-        stages = (*answer.stages[:k], others, *answer.stages[k + 1 :])
-        second = _next_best(stages, answer, best)
+        stages = list(answer.asked.stages)
+        stages[k] = stages[k].only([i for i in range(len(stages[k].rows)) if i != chosen])
+        second = _next_best(replace(answer.asked, stages=tuple(stages)), answer.rung, best)
         if second is not None:
             pick, rank = second
-            found.append((rank, pick.loss, replace(answer, stages=stages), pick))
+            found.append((rank, pick.loss, replace(answer, asked=replace(answer.asked, stages=tuple(stages))), pick))
     if not found:
         return None
     _, _, other, pick = min(found, key=lambda each: each[:2])
@@ -145,12 +137,13 @@ def _runner_up(
     return RunnerUp(second_configuration, objective, difference)
 
 
-def _next_best(stages: tuple[StageOptions, ...], answer: Answer, best: Solver) -> tuple[Pick, int] | None:
-    """The best pick in the order of the answer's rung, and what that order ranks before the loss."""
-    if answer.rung in (OPTIMAL, NO_ACCURACY):
-        pick = best(stages, answer.sla_ns, answer.limit_cores, answer.reward)
+def _next_best(asked: Knapsack, rung: str, best: Solver) -> tuple[Pick, int] | None:
+    """The best pick in the order of a rung, and what that order ranks before the loss."""
+    if rung in (OPTIMAL, NO_ACCURACY):
+        pick = best(asked)
         return None if pick is None else (pick, 0)
-    return fastest(stages, answer.limit_cores, answer.reward, best)
+    found = fastest(asked, best)
+    return None if found is None else (found[0], found[1].sla_ns or 0)
 
 
 def _unbeaten(stage: StageOptions, matters: Matters, of_each_variant: bool) -> Iterator[int]:
@@ -168,11 +161,10 @@ def _unbeaten(stage: StageOptions, matters: Matters, of_each_variant: bool) -> I
 def _stage_options(
     problem: Problem, answer: Answer, k: int, configuration: Mapping[str, StageConfiguration]
 ) -> tuple[ExplainedOption, ...]:
-    programme, stage = problem.programme, answer.stages[k]
+    programme, stage = problem.programme, answer.asked.stages[k]
     table = programme.table.stages[k]
     offered = {(row.variant, row.batch): i for i, row in enumerate(stage.rows)}
-    limited, reward = answer.limit_cores is not None, answer.reward > 0
-    unbeaten = set(_unbeaten(stage, Matters(True, limited, reward), bool(programme.table.scales.pairs)))
+    unbeaten = set(_unbeaten(stage, Matters.of(answer.asked), bool(programme.table.scales.pairs)))
     waits = waits_ns(problem, k, table.batches)
     explained = []
     for row in table.select(answer.wanted[k], problem.load_rps <= 0).rows:
@@ -198,3 +190,66 @@ def _stage_options(
             )
         )
     return tuple(explained)
+
+
+MORE_SLA_S = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The answer with a little more of something.
+
+    `gain`: by how much the objective rises; None where the answer is not feasible with it, or was not without. `rung`,
+    `latency_s` and `sustained_rps` as in `Solution`.
+    """
+
+    gain: float | None
+    rung: str
+    latency_s: float
+    sustained_rps: float
+    configuration: Mapping[str, StageConfiguration]
+
+
+def price_of_core(problem: Problem, solution: Solution, solver: str = "exact") -> Price | None:
+    """What one core more brings; None where cores are not limited."""
+    if problem.limit_cores is None:
+        return None
+    return _price(solution, solve(replace(problem, limit_cores=problem.limit_cores + 1), solver=solver))
+
+
+def price_of_sla(problem: Problem, solution: Solution, solver: str = "exact") -> Price:
+    """What `MORE_SLA_S` more of SLA bring."""
+    programme = problem.programme
+    longer = replace(programme, sla_s=programme.target_s + MORE_SLA_S, drop_limits_s=programme.drop_limits)
+    return _price(solution, solve(replace(problem, programme=longer), solver=solver))
+
+
+def _price(before: Solution, after: Solution) -> Price:
+    both = before.feasible and after.feasible
+    gain = after.objective["total"] - before.objective["total"] if both else None
+    return Price(gain, after.rung, after.latency_s, after.sustained_rps, after.configuration)
+
+
+def pareto_plans(problem: Problem, *, solver: str = "exact") -> list[Solution]:
+    """The plans that keep SLA, load and limits and that no other such plan beats, by rising cores; empty for none.
+
+    Another plan beats one that it equals or betters in both cores and accuracy, as the programme combines it. Of plans
+    with the same cores and accuracy, the one that the rule for ties prefers (fewest cores, smallest batches, ...).
+    Their objective is that of the problem's programme. Raises as `solve`.
+    """
+    return list(reversed(list(_by_falling_accuracy(problem, solver))))
+
+
+def _by_falling_accuracy(problem: Problem, solver: str) -> Iterator[Solution]:
+    """The most accurate plan, of these the one with the fewest cores; then the same with fewer cores than that."""
+    programme = problem.programme
+    accurate = replace(problem, programme=replace(programme, alpha=1.0, beta=0.0, gamma=0.0))
+    while True:
+        found = solve(accurate, solver=solver)
+        if not found.feasible:
+            return
+        score = programme.score(found.configuration)
+        yield replace(found, objective=score)
+        if score["cost_cores"] <= 1:
+            return
+        accurate = replace(accurate, limit_cores=round(score["cost_cores"]) - 1)

@@ -5,10 +5,11 @@
                 sum t x <= T,  sum u x <= U  time and cores, where they are limited
                 sum_g z[k, g] = p_(k-1)      p_0 = 1,  p_k = sum_g a[k, g] z[k, g]
                 0 <= z[k, g] <= sum of x[k, i] over the options i of accuracy g
+                p_S >= A                     where there is a least accuracy
 
 Replicas are folded into the options. The product of accuracies is a flow: the product so far reaches stage k, and all
-of it goes through the accuracy picked there; without a reward there is no flow. Columns are the x, stage by stage, then
-the z; rows are in the order above, with the links last.
+of it goes through the accuracy picked there. Where accuracies do not count, there is no flow. Columns are the x, stage
+by stage, then the z; rows are in the order above.
 """
 
 from __future__ import annotations
@@ -21,8 +22,7 @@ from math import prod
 import numpy as np
 from numpy.typing import NDArray
 
-from ipa.policies.optimiser.exact import Pick
-from ipa.policies.optimiser.options import StageOptions
+from ipa.policies.optimiser.problem import Knapsack, Pick
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -36,7 +36,7 @@ class Layout:
     """The part of a model that stays the same while only figures change: its columns, rows and entries.
 
     For each stage, `accuracies` has the distinct accuracies as shares, rising, and `groups` the place of each option's
-    accuracy among them. Without a reward there is no flow, and a single accuracy.
+    accuracy among them. Without flow there is a single accuracy.
     """
 
     groups: tuple[tuple[int, ...], ...]
@@ -82,44 +82,45 @@ class Folded:
         return tuple(picks)
 
 
-def fold(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Folded | None:
-    """The model of a problem as `exact` takes it; None if obviously nothing is within the limits."""
-    if not all(stage.rows for stage in stages):
+def fold(asked: Knapsack) -> Folded | None:
+    """The model of a knapsack; None if obviously nothing is within the limits."""
+    if asked.is_hopeless():
         return None
-    spent = _shares([stage.latency_ns for stage in stages], sla_ns)
-    used = _shares([stage.cores for stage in stages], limit_cores)
-    if spent is None or used is None:
-        return None
-    levels = [sorted(set(stage.accuracy)) if reward else [1] for stage in stages]
+    stages, reward = asked.stages, asked.reward
+    flow = reward > 0 or asked.least_accuracy > 0
+    spent = _shares([stage.latency_ns for stage in stages], asked.sla_ns)
+    used = _shares([stage.cores for stage in stages], asked.limit_cores)
+    levels = [sorted(set(stage.accuracy)) if flow else [1] for stage in stages]
     layout = Layout(
         groups=tuple(
-            tuple(level.index(each) if reward else 0 for each in stage.accuracy)
+            tuple(level.index(each) if flow else 0 for each in stage.accuracy)
             for stage, level in zip(stages, levels, strict=True)
         ),
         accuracies=tuple(tuple(each / max(level[-1], 1) for each in level) for level in levels),
-        limited=(sla_ns is not None, limit_cores is not None),
-        flow=reward > 0,
+        limited=(asked.sla_ns is not None, asked.limit_cores is not None),
+        flow=flow,
     )
-    highest = reward * prod(level[-1] for level in levels)
+    top = prod(level[-1] for level in levels)
+    highest = reward * top
     unit = max(1, highest, *(max(stage.loss) - min(stage.loss) for stage in stages))
     costs = [COST_UNIT * ((each - min(stage.loss)) / unit) for stage in stages for each in stage.loss]
-    return _written(layout, costs, [*spent, *used], COST_UNIT * (highest / unit))
+    # A solver may let a pick pass that is a rounding short of the least accuracy; `pick_of` does not.
+    least = asked.least_accuracy / top * (1 - 1e-9) if asked.least_accuracy else None
+    return _written(layout, costs, [*spent, *used], COST_UNIT * (highest / unit), least)
 
 
-def _shares(spendings: Sequence[Sequence[int]], limit: int | None) -> list[float] | None:
+def _shares(spendings: Sequence[Sequence[int]], limit: int | None) -> list[float]:
     """Each option's share of what the least options leave of a limit, plus 1, so that it is never 0.
 
-    An option that takes more than all of that counts as twice as much, which is still too much. None: nothing is left.
+    An option that takes more than all of that counts as twice as much, which is still too much.
     """
     if limit is None:
         return []
     left = limit - sum(map(min, spendings))
-    if left < 0:
-        return None
     return [ROW_UNIT * (1.0 + min((each - min(of)) / max(left, 1), 2.0)) for of in spendings for each in of]
 
 
-def _written(layout: Layout, costs: list[float], limited: list[float], reward: float) -> Folded:
+def _written(layout: Layout, costs: list[float], limited: list[float], reward: float, least: float | None) -> Folded:
     count, stages = layout.options, len(layout.groups)
     stage_of = np.repeat(np.arange(stages, dtype=np.int32), [len(group) for group in layout.groups])
     every = np.arange(count, dtype=np.int32)
@@ -146,6 +147,12 @@ def _written(layout: Layout, costs: list[float], limited: list[float], reward: f
         cost = np.concatenate([cost, np.where(onward, 0.0, -reward * through)])
         low += [1.0] + [0.0] * (stages - 1) + [-np.inf] * len(flows)
         high += [1.0] + [0.0] * (stages - 1) + [0.0] * len(flows)
+        if least is not None:
+            rows.append(np.full((~onward).sum(), len(low), dtype=np.int32))
+            columns.append(count + flows[~onward])
+            entries.append(-through[~onward] * ROW_UNIT)
+            low.append(-np.inf)
+            high.append(-least * ROW_UNIT)
     return Folded(
         layout=layout,
         cost=cost,
@@ -158,19 +165,10 @@ def _written(layout: Layout, costs: list[float], limited: list[float], reward: f
     )
 
 
-def pick_of(
-    stages: Sequence[StageOptions],
-    indices: tuple[int, ...],
-    sla_ns: int | None,
-    limit_cores: int | None,
-    reward: int,
-) -> Pick | None:
+def pick_of(asked: Knapsack, indices: tuple[int, ...]) -> Pick | None:
     """A solver's pick with its loss in whole numbers; None if it breaks a limit, even by a nanosecond."""
-    chosen = list(zip(stages, indices, strict=True))
-    if sla_ns is not None and sum(stage.latency_ns[i] for stage, i in chosen) > sla_ns:
+    if asked.broken(indices):
         return None
-    if limit_cores is not None and sum(stage.cores[i] for stage, i in chosen) > limit_cores:
-        return None
-    loss = sum(stage.loss[i] for stage, i in chosen) - reward * prod(stage.accuracy[i] for stage, i in chosen)
-    held = (["sla"] if sla_ns is not None else []) + (["cores"] if limit_cores is not None else [])
-    return Pick(indices, loss, tuple(held))
+    chosen = list(zip(asked.stages, indices, strict=True))
+    loss = sum(stage.loss[i] for stage, i in chosen) - asked.reward * prod(stage.accuracy[i] for stage, i in chosen)
+    return Pick(indices, loss, asked.limits)

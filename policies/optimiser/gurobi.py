@@ -13,10 +13,8 @@ from datetime import date
 import gurobipy as gp
 import numpy as np
 
-from ipa.policies.optimiser.exact import Pick
 from ipa.policies.optimiser.folded import Folded, Layout, fold, pick_of
-from ipa.policies.optimiser.options import StageOptions
-from ipa.policies.optimiser.packages import SolverError
+from ipa.policies.optimiser.problem import Knapsack, Pick, SolverError
 
 NO_LICENCE, TOO_LARGE = gp.GRB.Error.NO_LICENSE, gp.GRB.Error.SIZE_LIMIT_EXCEEDED
 PARAMETERS: dict[str, float] = {
@@ -35,9 +33,9 @@ _environments: dict[int, gp.Env] = {}
 _models: dict[Layout, KeptModel] = {}
 
 
-def best(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Pick | None:
+def best(asked: Knapsack) -> Pick | None:
     """As `exact`. SolverError: no licence, a model too large for it, or any other failure of Gurobi."""
-    folded = fold(stages, sla_ns, limit_cores, reward)
+    folded = fold(asked)
     if folded is None:
         return None
     try:
@@ -46,7 +44,7 @@ def best(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | 
         cuts: list[gp.Constr] = []
         try:
             while (indices := kept.solved(folded)) is not None:
-                pick = pick_of(stages, indices, sla_ns, limit_cores, reward)
+                pick = pick_of(asked, indices)
                 if pick is not None:
                     return pick
                 cuts.append(kept.without(folded.binaries(indices)))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import highspy
 import numpy as np
 
-from ipa.policies.optimiser.exact import Pick
 from ipa.policies.optimiser.folded import Folded, fold, pick_of
-from ipa.policies.optimiser.options import StageOptions
-from ipa.policies.optimiser.packages import SolverError
+from ipa.policies.optimiser.problem import Knapsack, Pick, SolverError
 
 OPTIONS: dict[str, bool | int | float] = {
     "output_flag": False,
@@ -33,15 +29,15 @@ class QuietHighs(highspy.Highs):
             self.setOptionValue(name, value)
 
 
-def best(stages: Sequence[StageOptions], sla_ns: int | None, limit_cores: int | None, reward: int) -> Pick | None:
+def best(asked: Knapsack) -> Pick | None:
     """As `exact`. SolverError: HiGHS gives up."""
-    folded = fold(stages, sla_ns, limit_cores, reward)
+    folded = fold(asked)
     if folded is None:
         return None
     solver = QuietHighs()
     solver.passModel(_model(folded))
     while (indices := _solved(solver, folded)) is not None:
-        pick = pick_of(stages, indices, sla_ns, limit_cores, reward)
+        pick = pick_of(asked, indices)
         if pick is not None:
             return pick
         binaries = folded.binaries(indices)

@@ -14,18 +14,15 @@ On the last two a note says what is in the way (see `reason`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf
 
-from ipa.policies.optimiser.exact import Pick
-from ipa.policies.optimiser.options import StageOptions, options
-from ipa.policies.optimiser.placed import placed
-from ipa.policies.optimiser.problem import Problem
-from ipa.policies.optimiser.reason import reason
+from ipa.policies.optimiser.problem import Knapsack, Pick, Problem, Solver, StageOptions, options, replicas_for
+from ipa.policies.optimiser.programme import Row
 from ipa.policies.optimiser.scales import NS
-from ipa.policies.optimiser.solvers import Solver
-from ipa.policies.optimiser.throughput import fewest_cores, most_sustained_rps
+from ipa.policies.optimiser.solvers import placed
 
 OPTIMAL, NO_ACCURACY, SLA_EXCESS, MOST_THROUGHPUT = RUNGS = (
     "optimal",
@@ -37,16 +34,18 @@ OPTIMAL, NO_ACCURACY, SLA_EXCESS, MOST_THROUGHPUT = RUNGS = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A pick, the options it was made from, and the constraints that its rung imposed."""
+    """A pick, the knapsack of its rung, and for each stage the variants that there were to choose from."""
 
     rung: str
     pick: Pick
-    stages: tuple[StageOptions, ...]
+    asked: Knapsack
     wanted: tuple[Collection[str], ...]
-    sla_ns: int
-    limit_cores: int | None
-    reward: int
     notes: tuple[str, ...]
+
+    @property
+    def chosen(self) -> Iterator[tuple[StageOptions, int]]:
+        """Each stage's options, and which of them it is."""
+        return zip(self.asked.stages, self.pick.indices, strict=True)
 
 
 def climb(problem: Problem, solver: Solver) -> Answer:
@@ -57,42 +56,47 @@ def climb(problem: Problem, solver: Solver) -> Answer:
     wanted, lifted, notes = wanted_variants(problem)
     stages = options(problem, wanted)
     if not lifted:
-        pick = best(stages, sla_ns, limit, reward)
+        asked = Knapsack(stages, sla_ns, limit, reward)
+        pick = best(asked)
         if pick is not None:
-            return Answer(OPTIMAL, pick, stages, wanted, sla_ns, limit, reward, notes)
+            return Answer(OPTIMAL, pick, asked, wanted, notes)
         if problem.variants is not None and not problem.keep_variants:
             wanted, _, notes = wanted_variants(replace(problem, variants=None))
             lifted, stages = True, options(problem, wanted)
     if lifted:
         bare = options(problem, wanted, accuracy_matters=False)
         notes = (*notes, "the wish for certain variants is dropped")
-        pick = best(bare, sla_ns, limit, 0)
+        asked = Knapsack(bare, sla_ns, limit)
+        pick = best(asked)
         if pick is not None:
-            return Answer(NO_ACCURACY, pick, bare, wanted, sla_ns, limit, 0, notes)
+            return Answer(NO_ACCURACY, pick, asked, wanted, notes)
     notes = (*notes, reason(problem, stages, solver))
-    found = fastest(stages, limit, reward, best)
+    found = fastest(Knapsack(stages, None, limit, reward), best)
     if found is not None:
-        pick, least_ns = found
-        excess = f"the SLA of {sla_ns / NS:.4g} s is exceeded by {(least_ns - sla_ns) / NS:.3g} s"
-        return Answer(SLA_EXCESS, pick, stages, wanted, least_ns, limit, reward, (*notes, excess))
+        pick, asked = found
+        assert asked.sla_ns is not None
+        excess = f"the SLA of {sla_ns / NS:.4g} s is exceeded by {(asked.sla_ns - sla_ns) / NS:.3g} s"
+        return Answer(SLA_EXCESS, pick, asked, wanted, (*notes, excess))
     return _most_throughput(problem, wanted, notes, solver)
 
 
-def fastest(stages: Sequence[StageOptions], limit: int | None, reward: int, best: Solver) -> tuple[Pick, int] | None:
-    """The best of the picks of least planned latency within the cores, and that latency [ns]."""
-    if limit is None:
+def fastest(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
+    """The best of the picks of least planned latency, and the knapsack that has this latency as its SLA."""
+    stages = asked.stages
+    if asked.limit_cores is None:
         if not all(stage.rows for stage in stages):
             return None
         least_ns = sum(min(stage.latency_ns) for stage in stages)
     else:
-        quickest = best([replace(stage, loss=stage.latency_ns) for stage in stages], None, limit, 0)
+        by_latency = tuple(replace(stage, loss=stage.latency_ns) for stage in stages)
+        quickest = best(Knapsack(by_latency, limit_cores=asked.limit_cores))
         if quickest is None:
             return None
-        chosen = zip(stages, quickest.indices, strict=True)
-        least_ns = sum(stage.latency_ns[i] for stage, i in chosen)
+        least_ns = sum(stage.latency_ns[i] for stage, i in zip(stages, quickest.indices, strict=True))
     # With the least possible latency as the SLA, the optimum is the best of the fastest.
-    pick = best(stages, least_ns, limit, reward)
-    return None if pick is None else (pick, least_ns)
+    within = replace(asked, sla_ns=least_ns)
+    pick = best(within)
+    return None if pick is None else (pick, within)
 
 
 def wanted_variants(
@@ -143,7 +147,7 @@ def _most_throughput(
     best = placed(solver, problem.nodes)
 
     def is_placed(rate_rps: float) -> bool:
-        return best(options(problem, wanted, sustain_rps=rate_rps), None, limit, 0) is not None
+        return best(Knapsack(options(problem, wanted, sustain_rps=rate_rps), limit_cores=limit)) is not None
 
     if problem.nodes and not is_placed(0.0):
         nodes = ", ".join(map(str, problem.nodes))
@@ -155,8 +159,132 @@ def _most_throughput(
     if rate < load:
         notes = (*notes, f"sustains {rate:.4g} of {load:.4g} rps")
     stages = options(problem, wanted, sustain_rps=rate)
-    found = fastest(stages, limit, programme.table.scales.reward, best)
+    found = fastest(Knapsack(stages, None, limit, programme.table.scales.reward), best)
     assert found is not None, "the greatest sustained load is sustained by some configuration"
-    pick, least_ns = found
-    reward = programme.table.scales.reward
-    return Answer(MOST_THROUGHPUT, pick, stages, wanted, least_ns, limit, reward, notes)
+    return Answer(MOST_THROUGHPUT, *found, wanted, notes)
+
+
+def most_sustained_rps(
+    stages: Sequence[Sequence[Row]],
+    load_rps: float,
+    limit_cores: float,
+    bounds: Sequence[tuple[int, int]],
+    fixed: Sequence[int] | None,
+    fits: Callable[[float], bool] = lambda _: True,
+) -> float:
+    """The greatest rate up to `load_rps` that all stages can serve within `limit_cores` in all.
+
+    `bounds`: the fewest and the most replicas of each stage. `fits` says whether a rate can be served whatever else
+    there is; if it can, so can any lower one.
+    It is `load_rps`, or the throughput of a whole number of replicas of some row, so the search is among these. 0 if
+    even one replica for each stage (or the `fixed` ones) takes too many cores.
+    """
+    useful = [_useful(rows) for rows in stages]
+    rates = {load_rps}
+    for k, rows in enumerate(useful):
+        counts = [fixed[k]] if fixed else range(1, bounds[k][1] + 1)
+        for row in rows:
+            for n in counts:
+                if n * row.throughput_rps >= load_rps or n * row.cores > limit_cores:
+                    break
+                rates.add(n * row.throughput_rps)
+    rising = sorted(rates)
+
+    def too_much(rate_rps: float) -> bool:
+        cores = _cores_for(useful, rate_rps, bounds, fixed)
+        return cores == inf or cores > limit_cores or not fits(rate_rps)
+
+    sustained = bisect_right(rising, False, key=too_much)
+    return rising[sustained - 1] if sustained else 0.0
+
+
+def fewest_cores(stages: Sequence[Sequence[Row]], replicas: Sequence[int]) -> int:
+    """The cores of so many replicas of the smallest variant of every stage."""
+    return sum(min(row.cores for row in rows) * count for rows, count in zip(stages, replicas, strict=True))
+
+
+def _useful(rows: Sequence[Row]) -> list[Row]:
+    """The rows whose throughput no row with as few cores reaches."""
+    kept: list[Row] = []
+    for row in sorted(rows, key=lambda row: (row.cores, -row.throughput_rps)):
+        if not kept or row.throughput_rps > kept[-1].throughput_rps:
+            kept.append(row)
+    return kept
+
+
+def _cores_for(
+    stages: Sequence[Sequence[Row]],
+    rate_rps: float,
+    bounds: Sequence[tuple[int, int]],
+    fixed: Sequence[int] | None,
+) -> float:
+    """The fewest cores that sustain a rate; infinite if the replicas are not enough."""
+    total = 0.0
+    for k, rows in enumerate(stages):
+        least, most = (fixed[k], fixed[k]) if fixed else bounds[k]
+        total += min(
+            (max(least, n) * row.cores for row in rows if (n := replicas_for(rate_rps, row.throughput_rps)) <= most),
+            default=inf,
+        )
+    return total
+
+
+def reason(problem: Problem, stages: Sequence[StageOptions], solver: Solver) -> str:
+    """Why no pick of these options, which sustain the load, keeps the SLA, the cores and the nodes. There must be none.
+
+    A stage alone is named where there is one: with the others at their quickest and at their smallest, which may be two
+    different options, none of its own options keeps to what is left. Otherwise the stages get into each other's way.
+    """
+    names = problem.programme.table.names
+    load, limit = f"{problem.load_rps:.4g} rps", problem.most_cores
+    for name, stage in zip(names, stages, strict=True):
+        if not stage.rows:
+            return f"stage {name}: no variant serves {load} with {_replicas(problem, name)}"
+    sla_ns = problem.programme.table.sla_ns
+    quickest, smallest = [min(stage.latency_ns) for stage in stages], [min(stage.cores) for stage in stages]
+    spare_ns = sla_ns - sum(quickest)
+    spare_cores = None if limit is None else limit - sum(smallest)
+    allowed_ns = [spare_ns + each for each in quickest]
+    allowed_cores = [None if spare_cores is None else spare_cores + each for each in smallest]
+    rest = "; the other stages need the rest" if len(stages) > 1 else ""
+    if spare_ns < 0:
+        slowest = quickest.index(max(quickest))
+        if allowed_ns[slowest] <= 0:
+            return f"the stages take at least {_s(sum(quickest))} for {load}; the SLA is {_s(sla_ns)}"
+        return f"stage {names[slowest]}: no variant serves {load} within {_s(allowed_ns[slowest])}{rest}"
+    if spare_cores is not None and spare_cores < 0:
+        largest = smallest.index(max(smallest))
+        if (allowed_cores[largest] or 0) <= 0:
+            return f"the stages take at least {_cores(sum(smallest))} for {load}; the limit is {limit}"
+        return f"stage {names[largest]}: no variant serves {load} on at most {_cores(allowed_cores[largest])}{rest}"
+    for name, stage, within_ns, on_cores in zip(names, stages, allowed_ns, allowed_cores, strict=True):
+        if not any(
+            latency_ns <= within_ns and (on_cores is None or cores <= on_cores)
+            for latency_ns, cores in zip(stage.latency_ns, stage.cores, strict=True)
+        ):
+            return f"stage {name}: no variant serves {load} within {_s(within_ns)} on at most {_cores(on_cores)}{rest}"
+    fewest = solver(Knapsack(tuple(replace(stage, loss=stage.cores) for stage in stages), sla_ns))
+    assert fewest is not None, "the quickest options keep the SLA"
+    cores = sum(stage.cores[i] for stage, i in zip(stages, fewest.indices, strict=True))
+    takes = f"serving {load} within {_s(sla_ns)} takes at least {_cores(cores)}"
+    if limit is not None and cores > limit:
+        return f"{takes}; the limit is {limit}"
+    return f"{takes}, in replicas that the nodes ({', '.join(map(str, problem.nodes))} cores) have no room for"
+
+
+def _replicas(problem: Problem, name: str) -> str:
+    if problem.replicas:
+        return f"its fixed {_counted(problem.replicas[name], 'replica')}"
+    return f"at most {_counted(problem.bounds(name)[1], 'replica')}"
+
+
+def _cores(cores: int | None) -> str:
+    return _counted(cores or 0, "core")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def _s(ns: int) -> str:
+    return f"{ns / NS:.4g} s"

@@ -9,8 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ipa.policies import checks
+from ipa.policies.configurations import refuse_excluded
 from ipa.policies.interface import PolicyError
-from ipa.policies.variants import refuse_excluded
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline, Stage, Variant

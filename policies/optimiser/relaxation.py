@@ -17,14 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, prod
+from math import inf
 from typing import NamedTuple
 
-STEPS, ROUNDS = 12, 3
+STEPS = 12
 # Prices are good enough when the bound can rise by no more than this share of the gap.
 ENOUGH = 0.1
-# With a gap this wide, steeper prices and a search around the best pick pay off.
-WIDE, STEEP = 0.02, 2.0
 ROUNDING = 1e-12
 
 
@@ -73,21 +71,25 @@ class Relaxation:
 class Relaxed:
     """A programme's relaxations on the way to good prices, and the cost of the best pick met that keeps the limits.
 
-    `stages` hold their options by falling accuracy. A limit that there is not is 0, not `limited`,
-    and options spend nothing of it.
+    `stages` hold their options by falling accuracy. A limit that there is not is 0, not `limited`, and options spend
+    nothing of it. `least_share`: the least product of accuracies. It has no price: bounds are those without it.
     """
 
     def __init__(
-        self, stages: Sequence[Sequence[Option]], reward: float, limits: tuple[int, int], limited: tuple[bool, bool]
+        self,
+        stages: Sequence[Sequence[Option]],
+        reward: float,
+        limits: tuple[int, int],
+        limited: tuple[bool, bool],
+        least_share: float = 0.0,
     ) -> None:
-        self._stages, self._reward, self._limits = stages, reward, limits
+        self._stages, self._reward, self._limits, self._least_share = stages, reward, limits, least_share
         self._lows = [1.0]
         for stage in stages[:-1]:
             self._lows.append(self._lows[-1] * stage[-1].accuracy)
         self.tried: list[Relaxation] = []
         # No pick costs more, whatever it spends.
         self.cost = sum(max(option.cost for option in stage) for stage in stages)
-        self._best: list[int] = []
         self._look_for_prices([axis for axis in (0, 1) if limited[axis]])
         self.tried.sort(key=lambda each: -each.bound)
 
@@ -95,12 +97,8 @@ class Relaxed:
         prices = (0.0, 0.0)
         if not axes:
             self._at(prices)
-        for _ in range(ROUNDS if len(axes) == 2 else 1):
-            for axis in axes:
-                prices = self._improved(prices, axis)
-        if self.cost - max(each.bound for each in self.tried) > WIDE:
-            self._at((STEEP * prices[0], STEEP * prices[1]))
-            self._climb()
+        for axis in axes:
+            prices = self._improved(prices, axis)
 
     def _improved(self, prices: tuple[float, float], axis: int) -> tuple[float, float]:
         """The prices with that of one axis moved to where the bound is greatest.
@@ -145,37 +143,15 @@ class Relaxed:
         return found
 
     def _met(self, pick: Sequence[int]) -> tuple[float, tuple[int, int]]:
-        """A pick's cost, reward taken off, and what it spends; it is kept in mind if that is within the limits."""
+        """A pick's cost, reward taken off, and what it spends; the least cost of one within the limits is kept."""
         cost, ns, cores, product = 0.0, 0, 0, 1.0
         for stage, i in zip(self._stages, pick, strict=True):
             more, (wait, extra), share = stage[i]
             cost, ns, cores, product = cost + more, ns + wait, cores + extra, product * share
         cost -= self._reward * product
-        if cost <= self.cost and self._within(ns, cores):
-            self.cost, self._best = cost, list(pick)
+        if ns <= self._limits[0] and cores <= self._limits[1] and product >= self._least_share:
+            self.cost = min(self.cost, cost)
         return cost, (ns, cores)
-
-    def _within(self, ns: int, cores: int) -> bool:
-        return ns <= self._limits[0] and cores <= self._limits[1]
-
-    def _climb(self) -> None:
-        """Improve the best pick met by changing one stage at a time, as long as that helps."""
-        improved = bool(self._best)
-        while improved:
-            improved = False
-            for k, stage in enumerate(self._stages):
-                others = [each[i] for each, i in zip(self._stages, self._best, strict=True)]
-                del others[k]
-                ns, cores = (sum(other.spent[axis] for other in others) for axis in (0, 1))
-                reward = self._reward * prod(other.accuracy for other in others)
-                cost, i = min(
-                    (option.cost - reward * option.accuracy, i)
-                    for i, option in enumerate(stage)
-                    if self._within(ns + option.spent[0], cores + option.spent[1])
-                )
-                cost += sum(other.cost for other in others)
-                if cost < self.cost - ROUNDING:
-                    self.cost, self._best[k], improved = cost, i, True
 
 
 def _least_spending(stage: Sequence[Option], axis: int) -> int:

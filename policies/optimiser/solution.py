@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import combinations
+from math import inf
+from typing import NamedTuple
 
-from ipa.policies.interface import StageConfiguration
-from ipa.policies.optimiser.binding import binding
-from ipa.policies.optimiser.exact import Pick
-from ipa.policies.optimiser.ladder import OPTIMAL, Answer, climb
-from ipa.policies.optimiser.packages import SolverError
-from ipa.policies.optimiser.pairs import with_pairs
-from ipa.policies.optimiser.problem import Problem
+from ipa.policies.interface import Configuration, StageConfiguration
+from ipa.policies.optimiser.ladder import (
+    MOST_THROUGHPUT,
+    NO_ACCURACY,
+    OPTIMAL,
+    SLA_EXCESS,
+    Answer,
+    climb,
+    most_sustained_rps,
+)
+from ipa.policies.optimiser.problem import SLACK, Knapsack, Pick, Problem, Solver, SolverError, options
+from ipa.policies.optimiser.programme import Programme
 from ipa.policies.optimiser.scales import NS
-from ipa.policies.optimiser.solvers import solver_named
-from ipa.policies.quick import maker_of
+from ipa.policies.optimiser.solvers import placed, solver_named, with_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ def _solution(problem: Problem, solver: str) -> Solution:
     best = with_pairs(solver_named(solver), problem.programme.table.scales.pairs)
     answer = climb(problem, best)
     configuration = configured(problem, answer, answer.pick)
-    chosen = list(zip(answer.stages, answer.pick.indices, strict=True))
+    chosen = list(answer.chosen)
     return Solution(
         configuration=configuration,
         rung=answer.rung,
@@ -79,7 +86,7 @@ def configured(problem: Problem, answer: Answer, pick: Pick) -> dict[str, StageC
     """The configuration that a pick of an answer's options stands for."""
     configuration = {}
     names = problem.programme.table.names
-    for k, (name, stage, i) in enumerate(zip(names, answer.stages, pick.indices, strict=True)):
+    for k, (name, stage, i) in enumerate(zip(names, answer.asked.stages, pick.indices, strict=True)):
         row = stage.rows[i]
         configuration[name] = _stage_configuration(
             variant=row.variant,
@@ -91,5 +98,216 @@ def configured(problem: Problem, answer: Answer, pick: Pick) -> dict[str, StageC
     return configuration
 
 
-_stage_configuration = lru_cache(maxsize=2**12, typed=True)(maker_of(StageConfiguration))
+_stage_configuration = lru_cache(maxsize=2**12, typed=True)(StageConfiguration)
 """Equal ones are mostly the same object, which is quickly found to be equal."""
+
+
+CONSTRAINTS = ("sla", "cores", "nodes", "replicas", "accuracy")
+
+
+def binding(problem: Problem, answer: Answer, solver: Solver) -> str:
+    """The constraint that gains most when it alone is lifted; among equals, the first of `CONSTRAINTS`.
+
+    "sla+cores" and the like if only lifting both gains anything, "none" if nothing does. On a lower rung: what ruled
+    out the rungs above, where "variants" is the wish for certain variants. Solves again only if a constraint was in the
+    way.
+    """
+    if answer.rung == NO_ACCURACY:
+        return "variants"
+    if answer.rung == SLA_EXCESS:
+        return _kept_the_sla_out(problem, answer, solver)
+    if answer.rung == MOST_THROUGHPUT:
+        return _kept_the_load_out(problem, answer)
+    gains = relaxation_gains(problem, answer, solver)
+    most = max(gains.values())
+    if most > 0:
+        return next(name for name in CONSTRAINTS if gains.get(name) == most)
+    if answer.pick.held:
+        limits = answer.asked.limits
+        for names in (*combinations(limits, 2), *combinations(limits, 3)):
+            if _gain(problem, answer, answer.asked.without(*names), solver):
+                return "+".join(names)
+    return "none"
+
+
+def relaxation_gains(problem: Problem, answer: Answer, solver: Solver) -> dict[str, int]:
+    """By how much the objective of an optimal answer rises when one constraint is lifted, for each of them.
+
+    Exact, in units of the scales' U W. A constraint that the solver never needed gains nothing. Without nodes, all
+    other limits of cores remain.
+    """
+    held: tuple[str, ...] = answer.pick.held
+    best = placed(solver, problem.nodes)
+    asked = answer.asked
+    gains = {name: 0 for name in CONSTRAINTS if name not in ("nodes", "accuracy")}
+    if asked.least_accuracy:
+        gains["accuracy"] = 0
+    if problem.nodes:
+        gains["nodes"] = _gain(problem, answer, replace(asked, limit_cores=problem.limit_cores), solver)
+    if len(held) == 1 and answer.pick.free_loss is not None:
+        gains[held[0]] = _rise(problem, answer, answer.pick.free_loss)
+        held = ()
+    for name in held:
+        gains[name] = _gain(problem, answer, asked.without(name), best)
+    if _is_bounded(problem, answer):
+        free = options(problem, answer.wanted, replicas_bound=False)
+        gains["replicas"] = _gain(problem, answer, replace(asked, stages=free), best)
+    return gains
+
+
+def _is_bounded(problem: Problem, answer: Answer) -> bool:
+    """Whether the numbers of replicas that are allowed leave anything out."""
+    at_least = any(problem.bounds(name)[0] > 1 for name in problem.programme.table.names)
+    return bool(problem.replicas) or at_least or any(stage.cut for stage in answer.asked.stages)
+
+
+def _gain(problem: Problem, answer: Answer, freed: Knapsack, best: Solver) -> int:
+    relaxed = best(freed)
+    return 0 if relaxed is None else _rise(problem, answer, relaxed.loss)
+
+
+def _rise(problem: Problem, answer: Answer, loss: int) -> int:
+    """By how much the objective of a loss exceeds that of the answer."""
+    shift = problem.programme.table.scales.shift
+    return (answer.pick.loss >> shift) - (loss >> shift)
+
+
+def _kept_the_sla_out(problem: Problem, answer: Answer, solver: Solver) -> str:
+    """ "cores", "nodes" or "replicas" if the SLA could be kept without them, else "sla"."""
+    sla_ns = problem.programme.table.sla_ns
+    stages = answer.asked.stages
+    if sum(min(stage.latency_ns) for stage in stages) <= sla_ns:
+        within = problem.nodes and solver(Knapsack(stages, sla_ns, problem.limit_cores))
+        return "nodes" if within else "cores"
+    if _is_bounded(problem, answer):
+        best = placed(solver, problem.nodes)
+        free = options(problem, answer.wanted, replicas_bound=False)
+        if best(Knapsack(free, sla_ns, answer.asked.limit_cores)) is not None:
+            return "replicas"
+    return "sla"
+
+
+def _kept_the_load_out(problem: Problem, answer: Answer) -> str:
+    """What keeps the load out: "nodes" or "cores" if more could be sustained without these, else "replicas"."""
+    table = problem.programme.table
+    uncapped = [
+        (problem.replicas or {}).get(stage.name, problem.bounds(stage.name)[1])
+        * max(row.throughput_rps for row in stage.rows if row.variant in names)
+        for stage, names in zip(table.stages, answer.wanted, strict=True)
+    ]
+    sustained = min(stage.replicas[i] * stage.rows[i].throughput_rps for stage, i in answer.chosen)
+    unlimited = min(problem.load_rps, *uncapped)
+    large = answer.asked.limit_cores != problem.most_cores
+    if not (large or unlimited > sustained * (1 + SLACK)):
+        return "replicas"
+    return "nodes" if problem.nodes and _without_nodes_rps(problem, answer) > sustained * (1 + SLACK) else "cores"
+
+
+def _without_nodes_rps(problem: Problem, answer: Answer) -> float:
+    """The load that could be sustained if replicas did not have to fit nodes."""
+    stages = problem.programme.table.stages
+    return most_sustained_rps(
+        [stage.select(names, problem.load_rps <= 0).rows for stage, names in zip(stages, answer.wanted, strict=True)],
+        problem.load_rps,
+        inf if problem.limit_cores is None else problem.limit_cores,
+        [problem.bounds(stage.name) for stage in stages],
+        [problem.replicas[stage.name] for stage in stages] if problem.replicas else None,
+    )
+
+
+MOST_KEPT = 2_000
+
+Question = tuple[object, ...]
+
+
+class Asked(NamedTuple):
+    """How many questions had been answered before, and how many had not."""
+
+    hits: int
+    misses: int
+
+
+class Answers:
+    """The solutions of one programme's problems by one solver, each computed once.
+
+    A solution depends only on its problem, so a kept answer is the same as a new one. `hits` and `misses` count the
+    questions asked. The oldest answer goes when there are very many.
+    """
+
+    def __init__(self, programme: Programme, solver: str = "exact", fallback: str | None = None) -> None:
+        self._programme, self._solver, self._fallback = programme, solver, fallback
+        self._known: dict[Question, Solution] = {}
+        self.hits = 0
+        self.misses = 0
+
+    @property
+    def asked(self) -> Asked:
+        """How many questions have been asked so far."""
+        return Asked(self.hits, self.misses)
+
+    def hit_rate(self, since: Asked | None = None) -> float:
+        """The share of questions that had been answered before, of those asked `since`; 0 if nothing was asked."""
+        before = Asked(0, 0) if since is None else since
+        hits, misses = self.hits - before.hits, self.misses - before.misses
+        return hits / (hits + misses) if hits + misses else 0.0
+
+    def kept(self, asked: Question) -> Solution | None:
+        """The answer to a question that has been asked before; None if it has not, or not lately."""
+        known = self._known.get(asked)
+        self.hits += known is not None
+        return known
+
+    def solve(self, problem: Problem) -> Solution:
+        """The solution of a problem, as `solve` finds it. Those of other programmes are not kept."""
+        if problem.programme is not self._programme:
+            return solve(problem, solver=self._solver, fallback=self._fallback)
+        asked = question_of(problem)
+        known = self.kept(asked)
+        if known is not None:
+            return known
+        self.misses += 1
+        solution = solve(problem, solver=self._solver, fallback=self._fallback)
+        if len(self._known) >= MOST_KEPT:
+            del self._known[next(iter(self._known))]
+        self._known[asked] = solution
+        return solution
+
+
+def question(
+    names: Sequence[str],
+    load_rps: float,
+    limit_cores: int | None,
+    failed: Mapping[str, Collection[str]],
+    current: Configuration,
+    variants: Mapping[str, Collection[str]] | None = None,
+    keep_variants: bool = True,
+    replicas: Mapping[str, int] | None = None,
+) -> Question:
+    """Everything that the answer to a `Problem` of these fields depends on besides the programme, hashable.
+
+    `names`: those of the stages. Of the present configuration, that is each stage's variant and batch size, which are
+    preferred among equals.
+    """
+    return (
+        load_rps,
+        limit_cores,
+        None if variants is None else tuple([tuple(sorted(variants.get(name, ()))) for name in names]),
+        keep_variants,
+        None if replicas is None else tuple([replicas[name] for name in names]),
+        tuple([tuple(sorted(failed.get(name, ()))) for name in names]) if any(failed.values()) else None,
+        tuple([(current[name].variant, current[name].batch) if name in current else None for name in names]),
+    )
+
+
+def question_of(problem: Problem) -> Question:
+    """The question that a problem asks."""
+    return question(
+        problem.programme.table.names,
+        problem.load_rps,
+        problem.limit_cores,
+        problem.failed,
+        problem.current or {},
+        problem.variants,
+        problem.keep_variants,
+        problem.replicas,
+    )

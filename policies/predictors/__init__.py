@@ -5,16 +5,16 @@ back from the newest second. Seconds without a sample (NaN) are skipped; without
 """
 
 from ipa.policies.forecast import LEVELS
-from ipa.policies.predictors.auto import Auto
-from ipa.policies.predictors.future import Oracle
 from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm, SeasonalGbm
-from ipa.policies.predictors.outlook import OUTLOOK_PARAMETERS, Outlook
-from ipa.policies.predictors.poisson import Poisson
-from ipa.policies.predictors.recent import Max, Mean, Reactive
-from ipa.policies.predictors.registry import DEFAULT_PREDICTOR, PREDICTORS, create_predictor, describe_predictor
-from ipa.policies.predictors.shipped import Shipped
-from ipa.policies.predictors.smoothing import Ewma, Holt
-from ipa.policies.predictors.windows import window_loads
+from ipa.policies.predictors.outlook import (
+    DEFAULT_PREDICTOR,
+    OUTLOOK_PARAMETERS,
+    PREDICTORS,
+    Outlook,
+    create_predictor,
+    describe_predictor,
+)
+from ipa.policies.predictors.simple import Auto, Ewma, Holt, Max, Mean, Oracle, Poisson, Reactive, Shipped, window_loads
 
 __all__ = [
     "DEFAULT_PREDICTOR",

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ipa.policies.forecast import DEFAULT_HORIZON_S, Forecast, between, certain
 from ipa.policies.interface import Observation, PolicyError
 from ipa.policies.predictors import trained
-from ipa.policies.predictors.shipped import Shipped
-from ipa.policies.predictors.smoothing import Ewma
+from ipa.policies.predictors.simple import Ewma, Shipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ipa.policies import ReplicaCounts, StageConfiguration, maker_of
+from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
 from ipa.sim.compiled.layout import Layout
 from ipa.sim.compiled.memory import EXISTING, IDLE, Memory
@@ -14,8 +14,6 @@ from ipa.sim.interface import Batches, Drops, Replicas, Seen
 from ipa.sim.model import StageModel
 from ipa.sim.resizes import Resize, Resizes
 from ipa.sim.rules import NEVER
-
-_seen = maker_of(Seen)
 
 
 class CompiledStage:
@@ -133,7 +131,7 @@ class CompiledStage:
     ) -> Seen:
         served -= interrupted
         waiting, replicas = rules.waiting(by_now, drops, served), self._replica_counts()
-        return _seen(before, completions, drops - failed, waiting, served - completions, replicas, failed)
+        return Seen(before, completions, drops - failed, waiting, served - completions, replicas, failed)
 
     def _replica_counts(self) -> Mapping[str, ReplicaCounts]:
         counts = self._tally.tolist()  # the kernel counted when it stopped, which is now

@@ -8,7 +8,7 @@ from random import Random
 from ipa.policies.optimiser import Problem, Programme
 from ipa.policies.optimiser.exact import exact
 from ipa.policies.optimiser.ladder import wanted_variants
-from ipa.policies.optimiser.options import options
+from ipa.policies.optimiser.problem import Knapsack, options
 from ipa.profiles import Defaults, Figure, Pipeline, Stage, Variant
 
 
@@ -36,7 +36,7 @@ def tight(
     )
     free = Problem(programme, float(rng.randint(3, 60)))
     offered = options(free, wanted_variants(free)[0])
-    best = exact(offered, None, None, programme.table.scales.reward)
+    best = exact(Knapsack(offered, reward=programme.table.scales.reward))
     assert best is not None
     chosen = list(zip(offered, best.indices, strict=True))
     least_ns = sum(min(stage.latency_ns) for stage in offered)

@@ -8,7 +8,7 @@ from math import log, sqrt
 import pytest
 
 from ipa.policies import Decision, Faro, LatencyQuantiles, Memory, Observation
-from ipa.policies.faro_utility import SURELY_IDLE, Load, StageUtility, erlang_c, wait_s
+from ipa.policies.faro import SURELY_IDLE, Load, StageUtility, erlang_c, wait_s
 from tests.tiny import chosen, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published(accuracy="sum"))

@@ -7,8 +7,7 @@ from math import inf, nan
 import pytest
 
 from ipa.policies import Configuration, Decision, InferLine, Memory
-from ipa.policies.inferline import peak_rps
-from ipa.policies.inferline_plan import InferLinePlan, Size, latency_s, plan
+from ipa.policies.inferline import InferLinePlan, Size, latency_s, peak_rps, plan
 from tests.tiny import chosen, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published(accuracy="sum"))

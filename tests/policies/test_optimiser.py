@@ -18,8 +18,8 @@ from ipa import profiles
 from ipa.policies.interface import PolicyError, StageConfiguration
 from ipa.policies.optimiser import RUNGS, Problem, Programme, explain_problem, solve
 from ipa.policies.optimiser.exact import exact
-from ipa.policies.optimiser.options import StageOptions
-from ipa.policies.optimiser.table import Row
+from ipa.policies.optimiser.problem import Knapsack, StageOptions
+from ipa.policies.optimiser.programme import Row
 from ipa.profiles import Defaults, Pipeline, Variant
 from tests.policies import brute_force
 from tests.tiny import chosen, configuration, pipeline, published, two_by_two, variant
@@ -185,7 +185,7 @@ def test_merging_fronts_finds_what_enumeration_finds(reward: int) -> None:
                 continue
             loss = sum(s.loss[i] for s, i in picked)
             possible.append((loss - reward * prod(s.accuracy[i] for s, i in picked), indices))
-        found = exact(stages, sla_ns, limit, reward)
+        found = exact(Knapsack(tuple(stages), sla_ns, limit, reward))
         assert (found and (found.loss, found.indices)) == min(possible, default=None)
         held.update([found.held] if found else [])
     assert min(held[each] for each in [(), ("sla",), ("cores",), ("sla", "cores")]) > 10

@@ -9,6 +9,7 @@ from math import nan
 import pytest
 
 from ipa import profiles
+from ipa.policies.configurations import lightest
 from ipa.policies.interface import Memory, Policy, PolicyError
 from ipa.policies.ipa import Ipa
 from ipa.policies.predictors import DEFAULT_PREDICTOR, create_predictor
@@ -16,7 +17,6 @@ from ipa.policies.registry import create, describe
 from ipa.policies.scale_only import ScaleOnly
 from ipa.policies.static import Static
 from ipa.policies.switch_only import SwitchOnly
-from ipa.policies.variants import lightest
 from tests.tiny import SMALL_ONES, chosen, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published(accuracy="sum"))

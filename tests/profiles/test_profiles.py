@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipa import profiles
-from ipa.profiles import Defaults, Figure, Pipeline, ProfileError, Stage, Variant, rules, yaml_file
+from ipa.profiles import Defaults, Figure, Pipeline, ProfileError, Stage, Variant, yaml_file
+from ipa.profiles import stage as stage_module
 
 # Two allocations, three batch sizes; one core: 0.1, 0.16, 0.4 s.
 FIGURES = (
@@ -229,7 +230,7 @@ def test_a_value_made_in_code_obeys_the_same_laws_as_a_file() -> None:
 
 
 def test_the_stage_sla_is_25_times_the_mean_p99() -> None:
-    assert rules.stage_sla_s([0.1, 0.3]) == pytest.approx(5.0)  # 25 x 0.2
+    assert stage_module.stage_sla_s([0.1, 0.3]) == pytest.approx(5.0)  # 25 x 0.2
 
 
 def test_the_sla_rule_reads_batch_1_at_the_largest_allocation() -> None:
@@ -241,10 +242,10 @@ def test_the_sla_rule_reads_batch_1_at_the_largest_allocation() -> None:
 
 def test_base_cores_are_the_fewest_that_carry_the_threshold_within_the_sla() -> None:
     rows = [(4, 20.0, 0.1), (1, 3.9, 0.4), (2, 4.0, 0.2)]
-    assert rules.base_cores(rows, threshold_rps=4, sla_s=1) == 2  # 4.0 is enough, 3.9 is not
-    assert rules.base_cores(rows, threshold_rps=4, sla_s=0.2) == 2
-    assert rules.base_cores(rows, threshold_rps=4, sla_s=0.19) == 4
-    assert rules.base_cores(rows, threshold_rps=4, sla_s=0.09) is None
+    assert stage_module.base_cores(rows, threshold_rps=4, sla_s=1) == 2  # 4.0 is enough, 3.9 is not
+    assert stage_module.base_cores(rows, threshold_rps=4, sla_s=0.2) == 2
+    assert stage_module.base_cores(rows, threshold_rps=4, sla_s=0.19) == 4
+    assert stage_module.base_cores(rows, threshold_rps=4, sla_s=0.09) is None
 
 
 # --- files ------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 
 from ipa.traces.checks import TraceError
-from ipa.traces.readers.meaning import start_us
+from ipa.traces.readers.columns import start_us
 from ipa.traces.readers.notation import EPOCH, TimeHints, microseconds
 from ipa.traces.readers.stored import Stored
 from ipa.traces.trace import Trace

@@ -1,4 +1,4 @@
-"""What a table says: which of its columns are read, and the facts beside them.
+"""From a table's columns to a trace: which are read, the facts beside them, and what whole seconds and minutes mean.
 
 Read is a column of times, `timestamp`, `time` or `arrival`, each also with a unit at the end (`arrival_s`, `time_ms`),
 or the one that the hints name; or a column of counts, named as in `COUNT_NAMES` or by the hints, which may have a
@@ -8,19 +8,31 @@ are passed over, unless they hold numbers beside times of equal steps: these may
 What columns cannot say stands in the facts, a JSON object: `duration_s` (of times; without it the trace ends with the
 last one's second), `history_counts` and `starts_at`. In a CSV file it is a comment before the header,
 `# ipa-trace {...}`; in parquet the schema's metadata under `ipa-trace`.
+
+- Times since the start stay as they are. Times on a clock begin with the whole second of the first.
+- Times out of order are sorted, and how many they were is said.
+- Times that are all whole seconds are requests per second, those written without seconds requests per minute, and
+  dates requests per day: a burst at the start of each would be the clock's, not the load's. Only `arrival_s` and
+  `timestamp_s`, counted from the start, are taken to mean what they say.
+- Counts are those of equal steps without a gap, of whole seconds: the step between the times beside them. Within a
+  step requests come as in a Poisson process: each in any second with the same probability, apart from the others.
 """
 
 import json
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from ipa.traces.checks import LONGEST_S, Numbers, TraceError, nearest
+from ipa.traces.checks import LONGEST_S, Counts, Numbers, TraceError, bad_count, nearest
 from ipa.traces.readers.notation import INDICES, NO_COUNTS, UNITS, Notation, TimeHints, notation_of, number
+from ipa.traces.readers.stored import Stored
+from ipa.traces.trace import Trace, spread
+
+ROWS_LOOKED_AT = 1000
 
 FACTS = "ipa-trace"
 """Where the facts stand: the word after `#` in CSV, the metadata's key in parquet."""
@@ -85,11 +97,29 @@ def is_count(name: str, hints: TimeHints) -> bool:
     return name.lower() in COUNT_NAMES and name != hints.column
 
 
-def beside(row: Iterable[tuple[str, object]], read: Sequence[str], hints: TimeHints) -> list[str]:
-    """The columns of a row that are not read and hold a number: beside times, they may be counts."""
-    if hints.counts == NO_COUNTS:
-        return []
-    return [name for name, value in row if name not in read and _is_number(value)]
+class Beside:
+    """The columns that are not read and hold numbers: beside times, they may be counts.
+
+    Looked at are the first thousand rows and the last: a single row may lack a value.
+    """
+
+    def __init__(self, read: Sequence[str], hints: TimeHints) -> None:
+        self._read = read
+        self._is_asked = hints.counts != NO_COUNTS
+        self._rows = 0
+        self._names: dict[str, None] = {}
+
+    def look(self, row: Iterable[tuple[str, object]]) -> None:
+        """Look at a row, if it is one of the first."""
+        self._rows += 1
+        if self._rows <= ROWS_LOOKED_AT and self._is_asked:
+            self._names |= {name: None for name, value in row if name not in self._read and _is_number(value)}
+
+    def names(self, last: Iterable[tuple[str, object]]) -> list[str]:
+        """The columns found, with those of the last row."""
+        self._rows = 0
+        self.look(last)
+        return list(self._names)
 
 
 def _is_number(value: object) -> bool:
@@ -168,3 +198,159 @@ def _separated(names: Sequence[str]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names)) or "none"
+
+
+_SECOND_US = 1_000_000
+_EXACT = ("arrival_s", "timestamp_s")
+SPREAD = ", spread within each at random"
+STEPS = {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}
+
+
+def trace_of_columns(
+    columns: list[Column], facts: Facts, stored: Stored, seed: int, beside: Collection[str] = ()
+) -> Trace:
+    """The trace of a table: its times, or its counts and, where there is one, their clock.
+
+    Raises TraceError with the place of a wrong value, and where the numbers `beside` times may be counts.
+    """
+    first, *clocks = columns
+    for column in columns:
+        column.check(bad_count if column.notation is None else column.notation.bad)
+    if not len(first.values) and "duration_s" not in facts:
+        raise TraceError(f"{stored.path}: no rows below the header")
+    if first.notation is not None:
+        if beside and _are_steps(first.values):
+            name = next(iter(beside))
+            raise TraceError(
+                f"{stored.path}: the times (column {first.name!r}) are equal steps, with numbers beside them "
+                f"({', '.join(map(repr, beside))}): if these count the requests of each step, give --count-column "
+                f"{name!r} (count_column in a scenario file); if each row is a request, --count-column {NO_COUNTS}"
+            )
+        found = _of_times(first, first.notation, facts, seed)
+    elif clocks and len(clocks[0].values):
+        found = _of_counts(first, clocks[0], seed)
+    elif len(first.values):
+        found = {"counts": first.values, "duration_s": len(first.values)}
+        found["reading"] = "" if first.name.lower() == "count" else f"counts per second (column {first.name!r})"
+    else:
+        found = {"timestamps_s": first.values}
+    try:
+        return Trace(**{**found, **facts, **stored.about})
+    except TraceError as error:
+        raise TraceError(f"{stored.path}: {error}") from error
+
+
+def start_us(instants_us: Numbers, place: Callable[[int], str]) -> int:
+    """The whole second of the first instant. Raises TraceError for instants too far apart."""
+    first, last = int(np.argmin(instants_us)), int(np.argmax(instants_us))
+    start = int(instants_us[first] // _SECOND_US) * _SECOND_US
+    if instants_us[last] - start >= LONGEST_S * _SECOND_US:
+        later_s = (instants_us[last] - start) / _SECOND_US
+        raise TraceError(
+            f"{place(last)}: {later_s:,.0f} s later than {place(first)}; a trace lasts at most {LONGEST_S:g} s"
+        )
+    return start
+
+
+def _of_times(column: Column, notation: Notation, facts: Facts, seed: int) -> Facts:
+    if column.name.lower() in _EXACT and (notation.is_clock, notation.us) == (False, 1e6):
+        times_s = np.sort(column.values)
+        return {"timestamps_s": times_s, "duration_s": _last_second(times_s)}
+    instants_us = np.rint(column.values * notation.us).astype(np.int64)
+    start = start_us(instants_us, column.place) if notation.is_clock else 0
+    disordered = int((instants_us[1:] < np.maximum.accumulate(instants_us)[:-1]).sum())
+    instants_us -= start
+    instants_us.sort()
+    found: Facts = {"starts_at": notation.at(start) if notation.is_clock else None}
+    reading = f"{notation.words} (column {column.name!r})"
+    step_s = _written_step_s(instants_us, notation)
+    if step_s:
+        bins = -(-int(facts.get("duration_s", 0)) // step_s)
+        counts = np.bincount(instants_us // (step_s * _SECOND_US), minlength=bins)
+        found["counts"] = spread(counts, step_s, np.random.default_rng(seed))
+        found["duration_s"] = len(found["counts"])
+        reading += f", counted per {STEPS[step_s]}{SPREAD if step_s > 1 else ''}"
+    else:
+        found["timestamps_s"] = instants_us / _SECOND_US
+        found["duration_s"] = _last_second(found["timestamps_s"])
+        reading += f", {disordered:,} of them out of order" if disordered else ""
+    return {**found, "reading": reading}
+
+
+def _are_steps(times: Numbers) -> bool:
+    """Whether these are the times of a table of counts: apart by one step, most of them, or by a multiple of it."""
+    steps = np.diff(np.sort(times))
+    if len(steps) < 2 or not steps.min() > 0:
+        return False
+    multiples = steps / steps.min()
+    return bool(np.median(multiples) < 1.01 and np.allclose(multiples, np.rint(multiples), atol=0.01))
+
+
+def _last_second(times_s: Numbers) -> float:
+    return float(np.floor(times_s[-1])) + 1.0
+
+
+def _written_step_s(instants_us: Counts, notation: Notation) -> int:
+    """To what whole seconds the times are written; 0: to less than one."""
+    for step_s in sorted(STEPS, reverse=True):
+        if step_s <= notation.written_s and not (instants_us % (step_s * _SECOND_US)).any():
+            return step_s
+    return 0
+
+
+def _of_counts(counts: Column, clock: Column, seed: int) -> Facts:
+    assert clock.notation is not None, "a column of times with a row has one"
+    notation = clock.notation
+    instants_us = np.rint(clock.values * notation.us).astype(np.int64)
+    step_us = _step_us(clock, instants_us)
+    start = int(instants_us[0]) if notation.is_clock else 0
+    _check_steps(clock, notation, instants_us, start, step_us)
+    step_s = step_us // _SECOND_US
+    if step_us % _SECOND_US or len(counts.values) * step_s > LONGEST_S:
+        raise TraceError(
+            f"{clock.place(0)}: {len(counts.values)} counts of {step_us / _SECOND_US:g} s each; allowed are steps of "
+            f"whole seconds, and {LONGEST_S:g} s in all"
+        )
+    per_second = spread(counts.values.astype(np.int64), step_s, np.random.default_rng(seed))
+    found: Facts = {"counts": per_second, "duration_s": len(per_second)}
+    if step_s > 1 or notation.is_clock:
+        step = STEPS.get(step_s, f"{step_s} s")
+        found["reading"] = f"counts per {step} (columns {counts.name!r} and {clock.name!r})"
+        found["reading"] += SPREAD if step_s > 1 else ""
+    if notation.is_clock:
+        found["starts_at"] = notation.at(start)
+    return found
+
+
+def _step_us(clock: Column, instants_us: Counts) -> int:
+    """The step of a clock: its name's, else the smallest between two rows."""
+    if clock.name.lower() in INDICES:
+        return int(UNITS[INDICES[clock.name.lower()]])
+    if len(instants_us) == 1:
+        raise TraceError(
+            f"{clock.place(0)}: a single row does not say how long its count lasts; a column 'second' or 'minute' does"
+        )
+    steps_us = np.diff(instants_us)
+    forward_us = steps_us[steps_us > 0]
+    return int(forward_us.min()) if forward_us.size else _SECOND_US
+
+
+def _check_steps(clock: Column, notation: Notation, instants_us: Counts, start: int, step_us: int) -> None:
+    """Raise TraceError at the first row that is not the one due."""
+    due_us = start + np.arange(len(instants_us)) * step_us
+    good = instants_us == due_us
+    if good.all():
+        return
+    index = int(np.argmin(good))
+    if notation.is_clock:
+        given, due = (notation.at(instant).isoformat() for instant in (instants_us[index], due_us[index]))
+    else:
+        unit = next((name for name, unit in INDICES.items() if UNITS[unit] == notation.us), "time")
+        given, due = f"{clock.values[index]:.15g}", f"{unit} {due_us[index] / notation.us:g}"
+    step = STEPS.get(step_us // _SECOND_US, f"{step_us / _SECOND_US:g} s")
+    may_change = notation.is_clock and notation.zone is None
+    zone = "; if the clock was put forward or back, give its --time-zone" if may_change else ""
+    raise TraceError(
+        f"{clock.place(index)}: {given} stands where {due} is due; every {step} from the first on needs its row, one "
+        f"without requests the count 0{zone}"
+    )

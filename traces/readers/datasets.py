@@ -16,11 +16,10 @@ from dataclasses import replace
 import numpy as np
 
 from ipa.traces.checks import LONGEST_S, MOST_PER_S, Counts, TraceError, bad_count
-from ipa.traces.readers.csv_table import below_comments, read_csv, rows_of
 from ipa.traces.readers.notation import TimeHints, number
 from ipa.traces.readers.stored import Stored
-from ipa.traces.shaping import spread
-from ipa.traces.trace import Trace
+from ipa.traces.readers.tables import below_comments, read_csv, rows_of
+from ipa.traces.trace import Trace, spread
 
 MINUTE_S = 60
 

@@ -19,11 +19,10 @@ from typing import Any, Literal
 import numpy as np
 
 from ipa.traces.checks import LONGEST_S, Numbers, TraceError, bad_count
-from ipa.traces.readers.meaning import SPREAD, STEPS
+from ipa.traces.readers.columns import SPREAD, STEPS
 from ipa.traces.readers.notation import EPOCH, TimeHints
 from ipa.traces.readers.stored import Stored
-from ipa.traces.shaping import spread
-from ipa.traces.trace import Trace
+from ipa.traces.trace import Trace, spread
 
 Filling = Literal["refuse", "zero", "linear"]
 """What becomes of gaps: an error, no requests, or a straight line between the steps around."""

@@ -23,7 +23,7 @@ from typing import IO, Any
 import numpy as np
 
 from ipa.traces.checks import TraceError
-from ipa.traces.readers.meaning import start_us
+from ipa.traces.readers.columns import start_us
 from ipa.traces.readers.notation import EARLIEST_US, LATEST_US, TimeHints, of_numbers
 from ipa.traces.readers.stored import DAMAGE, Stored, unpacked
 from ipa.traces.trace import Trace

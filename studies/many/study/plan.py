@@ -247,5 +247,5 @@ def check_names(wanted: Sequence[str], known: Sequence[str], option: str) -> Non
         if name not in known:
             raise ScenarioError(
                 f"{option} {name}: unknown name"
-                f"{profiles.errors.did_you_mean(name, known)}; allowed: {profiles.errors.listed(known)}"
+                f"{profiles.did_you_mean(name, known)}; allowed: {profiles.listed(known)}"
             )

@@ -46,7 +46,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "ipa.sim.simulate._Forecasts.make",
         "ipa.policies.predictors.outlook.Outlook.rps",
     ),
-    "programme": ("ipa.policies.optimising_policy.OptimisingPolicy.decide_for",),
+    "programme": ("ipa.policies.ipa.OptimisingPolicy.decide_for",),
     "checking": ("ipa.policies.controller.check_decision",),
     "control, the rest": ("ipa.policies.controller.Controller.step",),
     "engine": (
