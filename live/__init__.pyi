@@ -1,4 +1,4 @@
-from . import log_lines as log_lines
+from . import logs as logs
 from . import ocr as ocr
 from .backend import TROUBLES as TROUBLES
 from .backend import LiveBackend as LiveBackend
@@ -27,6 +27,8 @@ from .samples import read_samples as read_samples
 from .samples import rows_of as rows_of
 from .sending import Finished as Finished
 from .sending import Schedule as Schedule
+from .sending import StageView as StageView
+from .sending import View as View
 from .sending import broken_laws as broken_laws
 from .sent import UNANSWERED as UNANSWERED
 from .sent import UNKNOWN as UNKNOWN
@@ -35,5 +37,3 @@ from .setup import BackendMaker as BackendMaker
 from .setup import Prometheus as Prometheus
 from .setup import Setup as Setup
 from .stopping import Interrupts as Interrupts
-from .view import StageView as StageView
-from .view import View as View

@@ -1,4 +1,8 @@
-"""The serving plane of a live run: its settings, and the command lines of its processes."""
+"""The serving plane of a live run: its settings, its ports, and the command lines of its processes.
+
+Ports can be open long before a server answers: what connects meanwhile waits in the kernel's queue. So this imports
+little.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
+
 
 GATEWAY = "ipa.live.serving.gateway"
 SERVER = "ipa.live.serving.server"
@@ -154,3 +159,24 @@ def server_arguments(
     arguments += ["--cores", str(cores), "--seed", str(plane.seed), "--stop", repr(plane.stop_s)]
     arguments += ["--start-up", repr(start_up_s), "--log-level", "warning"]
     return arguments if created_s is None else [*arguments, "--created", repr(created_s)]
+
+
+BACKLOG = 1024
+"""How many connections may wait."""
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """A socket that listens; port 0: any free one. Raises OSError, with the address in its text."""
+    host = listening_host(host)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        if host == EVERYWHERE:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # one socket for both families
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise OSError(error.errno, f"{host} port {port}: {error.strerror}") from None
+    return listening

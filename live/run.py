@@ -11,9 +11,8 @@ from math import inf
 from ipa.live.kept import Keeper
 from ipa.live.live_controller import LiveController
 from ipa.live.loop import Loop, in_loop
-from ipa.live.sending import Finished, Schedule, Sending
+from ipa.live.sending import Finished, Schedule, Sending, View
 from ipa.live.setup import Setup
-from ipa.live.view import View
 from ipa.policies import Configuration, Entry
 
 LEAD_S = 0.5

@@ -129,9 +129,9 @@ def main(
     namespace: str, instance: str, pipeline_name: str, gateway: str, token_file: Path, alive_file: Path | None
 ) -> None:
     """Keep a gateway's list of replicas up to date until SIGTERM."""
-    from ipa.live.serving import logs
+    from ipa.live import logs
 
-    logs.to_stderr("endpoints")
+    logs.json_to_stderr("endpoints")
     try:
         pipeline, api = profiles.load(pipeline_name), connect()
     except (ProfileError, LiveError) as error:

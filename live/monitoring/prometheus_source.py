@@ -11,11 +11,31 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import ceil, floor
 from typing import TYPE_CHECKING
 
-from ipa.live.monitoring import counters, spread
-from ipa.live.monitoring.parts import COUNTED, GAUGES, Part, added_load_rps, added_values
-from ipa.live.monitoring.prometheus_api import Gateway, PrometheusApi, Series, by_gateway
-from ipa.live.monitoring.reading import Reading, StageReading
-from ipa.live.monitoring.whole_seconds import PASSED, REQUESTS, SINCE, STATE, WholeSeconds, awaited_s, seconds_of
+from ipa.live.monitoring.prometheus_api import (
+    Gateway,
+    PrometheusApi,
+    Series,
+    bucket_quantiles,
+    by_gateway,
+    increase_since,
+)
+from ipa.live.monitoring.prometheus_counts import (
+    COUNTED,
+    GAUGES,
+    LOAD,
+    PASSED,
+    REQUESTS,
+    SINCE,
+    STATE,
+    Part,
+    WholeSeconds,
+    added_load_rps,
+    added_values,
+    awaited_s,
+    seconds_of,
+    spread_part,
+)
+from ipa.live.monitoring.sources import Access, Reading, Source, SourceMaker, StageReading
 from ipa.policies import LatencyQuantiles
 
 if TYPE_CHECKING:
@@ -66,7 +86,7 @@ class PrometheusSource:
         since_s = origin_s if self._since_s is None else self._since_s
         known = max((of_one.known for of_one in self._whole_seconds.values()), default=None)
         untold_s = self._history_s if known is None else min(max(ceil(now_s) - known, 0), self._history_s)
-        load = await self._server.series([spread.LOAD], self._history_s + MARGIN_S)
+        load = await self._server.series([LOAD], self._history_s + MARGIN_S)
         told = await self._server.series([PASSED, REQUESTS], untold_s + RECENT_S)
         names = [*COUNTED.values(), *GAUGES.values(), DURATION, STAGE_DURATION, PASSED, SINCE, *STATE]
         series = await self._server.series(names, ceil(origin_s + now_s - since_s) + MARGIN_S)
@@ -120,7 +140,7 @@ class PrometheusSource:
         ]
         others: Mapping[Gateway, None] = dict.fromkeys([*by_spread, *by_second])
         return exact + [
-            spread.read(by_spread.get(key, []), by_second.get(key, []), origin_s, now_s, self._since_s, seconds)
+            spread_part(by_spread.get(key, []), by_second.get(key, []), origin_s, now_s, self._since_s, seconds)
             for key in others
             if key not in self._whole_seconds
         ]
@@ -131,5 +151,16 @@ def _latency(series: Sequence[Series], name: str, stage: str | None, since_s: fl
     for labels, samples in series:
         if labels["__name__"] == name and stage in (None, labels.get("stage")):
             bound = float(labels["le"])
-            buckets[bound] = buckets.get(bound, 0.0) + counters.increase_since(samples, since_s)
-    return counters.quantiles(buckets)
+            buckets[bound] = buckets.get(bound, 0.0) + increase_since(samples, since_s)
+    return bucket_quantiles(buckets)
+
+
+def from_prometheus(url: str, matchers: Sequence[str] = ()) -> SourceMaker:
+    """What makes the source that asks the Prometheus server at `url`; for `matchers`, see `PrometheusSource`."""
+
+    def make(access: Access) -> Source:
+        stages = tuple(stage.name for stage in access.pipeline.stages)
+        name, clock = access.pipeline.name, access.clock
+        return PrometheusSource(access.session, url, name, stages, access.history_s, clock, matchers)
+
+    return make

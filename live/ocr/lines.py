@@ -1,22 +1,119 @@
-"""The lines of a picture, cut out and packed into one element of a BYTES tensor.
+"""Lines of text: from a map of probabilities to boxes, and what these hold as one element of a BYTES tensor.
 
-So a request has one row at both stages, however many lines its picture has, and shares batches with any other. A line
+Boxes are the second half of differentiable binarisation (Liao et al., AAAI 2020): the network marks the core of each
+line of text. Every connected core becomes the rectangle along its main axis, and grows by area x `GROWTH` /
+circumference on each side, as the cores were shrunk for training.
+
+A request has one row at both stages, however many lines its picture has, and shares batches with any other. A line
 is grey, `HEIGHT` pixels high; an element has, for each line, its width (2 bytes, little-endian) and its pixels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import atan2, cos, sin
 from struct import Struct
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from ipa.live.ocr.boxes import Box
-
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+THRESHOLD = 0.3
+"""Pixels of a core are at least so probable."""
+LEAST_MEAN = 0.5
+"""What a core's mean probability must be."""
+LEAST_SIDE = 2.0
+"""The least height of a core [pixels]."""
+GROWTH = 1.6
+LONG = 1.5
+"""A core at least so much longer than high has a direction; a shorter one is taken as level."""
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in a picture: its centre, width and height [pixels], and its angle [radians, clockwise]."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    angle: float
+
+    @property
+    def corners(self) -> tuple[tuple[float, float], ...]:
+        """Upper left, lower left, lower right, upper right, as the text reads."""
+        right = (0.5 * self.width * cos(self.angle), 0.5 * self.width * sin(self.angle))
+        down = (-0.5 * self.height * sin(self.angle), 0.5 * self.height * cos(self.angle))
+        signs = ((-1, -1), (-1, 1), (1, 1), (1, -1))
+        return tuple((self.x + a * right[0] + b * down[0], self.y + a * right[1] + b * down[1]) for a, b in signs)
+
+    def scaled(self, x: float, y: float) -> Box:
+        """The same in a picture that is `x` times as wide and `y` times as high; both about the same."""
+        return Box(self.x * x, self.y * y, self.width * x, self.height * y, self.angle)
+
+
+def found(probability: Floats) -> list[Box]:
+    """The boxes in a map of shape (height, width), in the order in which they are read."""
+    return in_reading_order(list(_cores(probability)))
+
+
+def _cores(probability: Floats) -> Iterator[Box]:
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(probability > THRESHOLD, structure=np.ones((3, 3)))
+    for number, place in enumerate(ndimage.find_objects(labels), start=1):
+        if place is None:
+            continue
+        inside = labels[place] == number
+        if probability[place][inside].mean() < LEAST_MEAN:
+            continue
+        rows, columns = np.nonzero(inside)
+        box = _around(columns + place[1].start + 0.5, rows + place[0].start + 0.5)
+        if box.height >= LEAST_SIDE:
+            yield _grown(box)
+
+
+def _around(x: Floats, y: Floats) -> Box:
+    """The rectangle around pixels, by their centres, along the main axis."""
+    centre_x, centre_y = float(x.mean()), float(y.mean())
+    angle = 0.0
+    if np.ptp(x) > LONG * np.ptp(y):
+        (xx, xy), (_, yy) = np.cov(x, y)
+        angle = 0.5 * atan2(2 * xy, xx - yy)
+    along = (x - centre_x) * cos(angle) + (y - centre_y) * sin(angle)
+    across = (y - centre_y) * cos(angle) - (x - centre_x) * sin(angle)
+    middle, off = 0.5 * float(along.min() + along.max()), 0.5 * float(across.min() + across.max())
+    return Box(
+        centre_x + middle * cos(angle) - off * sin(angle),
+        centre_y + middle * sin(angle) + off * cos(angle),
+        float(np.ptp(along)) + 1.0,
+        float(np.ptp(across)) + 1.0,
+        angle,
+    )
+
+
+def _grown(box: Box) -> Box:
+    by = 2 * GROWTH * box.width * box.height / (2 * (box.width + box.height))
+    return Box(box.x, box.y, box.width + by, box.height + by, box.angle)
+
+
+def in_reading_order(boxes: list[Box]) -> list[Box]:
+    """From the top, and from the left where two stand side by side (their centres half a height apart at most)."""
+    rows: list[list[Box]] = []
+    for box in sorted(boxes, key=lambda each: each.y):
+        if rows and box.y - rows[-1][0].y <= 0.5 * min(box.height, rows[-1][0].height):
+            rows[-1].append(box)
+        else:
+            rows.append([box])
+    return [box for row in rows for box in sorted(row, key=lambda each: each.x)]
+
 
 HEIGHT = 48
 """What the recognition models take."""

@@ -4,9 +4,6 @@ from .folders import ModelFolder as ModelFolder
 from .folders import model_folders as model_folders
 from .folders import variant_folder as variant_folder
 from .folders import variants_among as variants_among
-from .grid import Visit as Visit
-from .grid import ruled_out as ruled_out
-from .grid import visits as visits
 from .machine import Machine as Machine
 from .machine import this_machine as this_machine
 from .machine import usable_cores as usable_cores
@@ -27,3 +24,6 @@ from .values import Point as Point
 from .values import Record as Record
 from .values import Start as Start
 from .values import Target as Target
+from .values import Visit as Visit
+from .values import ruled_out as ruled_out
+from .values import visits as visits

@@ -15,9 +15,8 @@ from statistics import fmean
 from typing import Any, TypeVar
 
 from ipa.live.errors import RunError
-from ipa.live.profiling import nothing, repeats, spans
-from ipa.live.profiling.machine import Clocks, process_s, usable_cores
-from ipa.live.profiling.model_server import ModelServer
+from ipa.live.profiling import machine, repeats
+from ipa.live.profiling.machine import Clocks, ModelServer, process_s, usable_cores
 from ipa.live.profiling.repeats import Estimate
 from ipa.live.profiling.samples import Samples, made_up, read_samples
 from ipa.live.profiling.values import Beside, Content, Effort, Overhead, Point, Start, Target
@@ -48,11 +47,11 @@ class Session:
         pool, effort = self.samples.pool(batch, self.effort.seed), self.effort
         draws = iter(pool)
         before, used_s = Clocks.read(self.pids), process_s(os.getpid())
-        found = await spans.one_after_another(
+        found = await repeats.one_after_another(
             self.probe, draws, batch, self.cores, within=effort.within, longest_s=effort.longest_s
         )
         used_s = process_s(os.getpid()) - used_s
-        busy = await spans.always_with_work(
+        busy = await repeats.always_with_work(
             self.probe, draws, batch, self.cores, within=effort.within, longest_s=effort.longest_s / 4
         )
         elsewhere = before.until(Clocks.read(self.pids))
@@ -79,7 +78,7 @@ class Session:
     async def overhead(self, batch: int, nothing_there: Probe) -> Overhead:
         """What a batch takes with a model that does nothing. Raises ProbeError."""
         draws = iter(self.samples.pool(batch, self.effort.seed))
-        taken = await spans.mean_s(nothing_there, draws, batch, self.cores, OVERHEAD_S)
+        taken = await repeats.mean_s(nothing_there, draws, batch, self.cores, OVERHEAD_S)
         half = taken[len(taken) // 2 :] or taken
         return Overhead(self.target.stage, self.target.variant, batch, fmean(half))
 
@@ -114,7 +113,7 @@ async def opened(
 @asynccontextmanager
 async def does_nothing(cores: int, log: Path) -> AsyncIterator[Probe]:
     """A server of a model that does nothing."""
-    backend = (f"{nothing.__file__}:{nothing.Nothing.__name__}",)
+    backend = (f"{machine.__file__}:{machine.Nothing.__name__}",)
     async with ModelServer(backend, "nothing", cores, placed(cores, 0)[0], log, TIMEOUT_S) as up:
         yield up.probe
 
@@ -144,12 +143,12 @@ async def beside(target: Target, cores: int, neighbours: int, effort: Effort, lo
         each_s = effort.longest_s / (2 * ROUNDS)
         pids = [*session.pids, *(other.pid for other in others)]
         for server, its in zip([session.probe, *(other.probe for other in others)], draws, strict=True):
-            await spans.mean_s(server, its, 1, cores, each_s)
+            await repeats.mean_s(server, its, 1, cores, each_s)
         before = Clocks.read(pids)
         alone: list[float] = []
         busy: list[float] = []
         for _ in range(ROUNDS):
-            alone.append(fmean(await spans.mean_s(session.probe, draws[0], 1, cores, each_s)))
+            alone.append(fmean(await repeats.mean_s(session.probe, draws[0], 1, cores, each_s)))
             busy.append(fmean(await _among(session.probe, [other.probe for other in others], draws, cores, each_s)))
         elsewhere = before.until(Clocks.read(pids))
         ratio = repeats.mean_of([b / a for a, b in zip(alone, busy, strict=True)])
@@ -160,20 +159,20 @@ async def beside(target: Target, cores: int, neighbours: int, effort: Effort, lo
 
 
 async def _among(
-    probe: Probe, others: Sequence[Probe], draws: Sequence[spans.Draws], cores: int, seconds: float
+    probe: Probe, others: Sequence[Probe], draws: Sequence[repeats.Draws], cores: int, seconds: float
 ) -> list[float]:
     """What single requests take while other replicas serve one after another."""
     until_s = time.monotonic() + seconds
     found: list[float] = []
 
-    async def neighbour(other: Probe, its: spans.Draws) -> None:
+    async def neighbour(other: Probe, its: repeats.Draws) -> None:
         while time.monotonic() < until_s:
             await other.serve(next(its)[1], 1, cores)
 
     async def ours() -> None:
-        found.extend(await spans.mean_s(probe, draws[0], 1, cores, seconds))
+        found.extend(await repeats.mean_s(probe, draws[0], 1, cores, seconds))
 
-    await spans.gathered([ours(), *(neighbour(*each) for each in zip(others, draws[1:], strict=True))])
+    await repeats.gathered([ours(), *(neighbour(*each) for each in zip(others, draws[1:], strict=True))])
     return found
 
 
@@ -209,7 +208,7 @@ async def _samples(target: Target, probe: Probe, effort: Effort) -> Samples:
     return made_up(inputs, target.shapes or {}, effort.seed)
 
 
-def _by_kind(found: spans.Latencies) -> tuple[Content, ...]:
+def _by_kind(found: repeats.Latencies) -> tuple[Content, ...]:
     counts = Counter(found.kinds)
     taken: dict[str, list[float]] = {kind: [] for kind in sorted(counts)}
     for kind, seconds in zip(found.kinds, found.seconds, strict=True):

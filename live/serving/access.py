@@ -21,7 +21,6 @@ from aiohttp.typedefs import Handler, Middleware
 from ipa.live.errors import LiveError
 from ipa.live.plane import ACCEPTS_PATH
 from ipa.live.serving.connections import peer_of
-from ipa.live.serving.logs import OnceASecond
 from ipa.live.serving.web import error_response
 from ipa.live.tokens import CONTROL_HEADER, TokenFile
 
@@ -42,14 +41,13 @@ Network = IPv4Network | IPv6Network
 log = logging.getLogger("live.gateway")
 
 
-class _Wrong:
-    """Requests without a right token: logged, and slowed where a peer sends many, so that nobody tries out tokens."""
+class _Slowed:
+    """Requests without a right token, slowed where a peer sends many, so that nobody tries out tokens."""
 
     def __init__(self) -> None:
         self._of_peer: Counter[str] = Counter()
         self._forgotten_s = 0.0
         self._slowed = 0
-        self._warn = OnceASecond(log, "a request without a right token")
 
     async def answer(self, request: web.Request, refusal: web.Response) -> web.Response:
         """The refusal, after a while where the peer has sent many."""
@@ -58,7 +56,6 @@ class _Wrong:
             self._forgotten_s = now_s + 60.0
         peer = peer_of(request)
         self._of_peer[peer] += 1
-        self._warn(peer=peer, path=request.path[:200])
         if self._of_peer[peer] > FREE_OF_DELAY:
             if self._slowed >= MOST_SLOWED:
                 refusal = error_response("too many requests without a right token", 429)
@@ -74,7 +71,7 @@ class _Wrong:
 
 def control_guard(tokens: TokenFile, names: Collection[str] = ()) -> Middleware:
     """Lets through to the control port what has the token; without one, what is open, for addresses and `names`."""
-    wrong = _Wrong()
+    wrong = _Slowed()
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -95,7 +92,7 @@ def data_guard(
 ) -> Middleware:
     """Lets through to the data port what has a token; where none is asked for, what was sent to an address or one of
     `names` (None: to any). Probes need neither. Web pages are let through from `origins`."""
-    wrong = _Wrong()
+    wrong = _Slowed()
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:

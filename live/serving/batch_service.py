@@ -10,13 +10,13 @@ from itertools import chain
 from typing import Any
 
 from ipa.live.serving import tensors
-from ipa.live.serving.clock import RunClock
+from ipa.live.serving.counts import RunClock
 from ipa.live.serving.gateway_metrics import GatewayMetrics
+from ipa.live.serving.protocol import batch_parameters
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, until_ready
 from ipa.live.serving.request import Batch
 from ipa.live.serving.router import Router
-from ipa.live.serving.sharing import RowsError, mapped, shared
-from ipa.live.serving.tensors import Tensor, TensorError
+from ipa.live.serving.tensors import RowsError, Tensor, TensorError, mapped, shared
 from ipa.profiles import Pipeline
 
 PROBE_EVERY_S = 0.25
@@ -93,8 +93,8 @@ class BatchService:
 
     async def _serve(self, batch: Batch) -> None:
         jobs: list[Job] = [request.data for request in batch.requests]
-        ours = {"batch_number": batch.number_in_lane, "batch_size": batch.size, "replica_cores": batch.replica.cores}
-        parameters = {**jobs[0].parameters, **ours, **({"batch_lane": batch.lane} if batch.lane else {})}
+        ours = batch_parameters(batch.number_in_lane, batch.size, batch.replica.cores, batch.lane)
+        parameters = {**jobs[0].parameters, **ours}
         try:
             outputs = await self._clients.infer(batch, tensors.joined([job.tensors for job in jobs]), parameters)
             rows = {tensor.shape[0] for tensor in jobs[0].tensors}

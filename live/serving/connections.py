@@ -20,8 +20,8 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
+from ipa.live.logs import OnceASecond
 from ipa.live.serving.admission import memory_bytes
-from ipa.live.serving.logs import OnceASecond
 from ipa.live.serving.protocol import write_error
 
 MOST_HEAD_BYTES = 16 * 2**10

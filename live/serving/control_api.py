@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from ipa.live.serving import access
-from ipa.live.serving.clock import RunClock
-from ipa.live.serving.counts import EndedRequests, Refusals
-from ipa.live.serving.gateway_metrics import GatewayMetrics
-from ipa.live.serving.gateway_options import GatewayOptions
-from ipa.live.serving.observation import Observable, lanes, observation
+from ipa.live.serving.connections import peer_of
+from ipa.live.serving.host import Gateway
 from ipa.live.serving.protocol import ProtocolError
-from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import RoutedReplica
+from ipa.live.serving.router import Router
 from ipa.live.serving.web import add_health_routes, application, json_response, read_json
 from ipa.live.tokens import TokenFile
-from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks, mix_of
-from ipa.profiles import Pipeline, ProfileError
+from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks, mix_of, to_plain
+from ipa.profiles import ProfileError
 
 STATES = ("ready", "draining")
 MOST_RECORDS = 5_000
@@ -38,35 +36,15 @@ _STAGE_KEYS = ("variant", "batch", "replicas", "batch_timeout_s", "cores")
 _MIX_KEYS = (*_STAGE_KEYS, "share")
 
 
-class Controlled(Observable, Protocol):
-    """The gateway as its control API sees it."""
-
-    options: GatewayOptions
-    pipeline: Pipeline
-    names: tuple[str, ...]
-    clock: RunClock
-    clients: ReplicaClients
-    metrics: GatewayMetrics
-    ended_requests: EndedRequests
-    refusals: Refusals
-    is_started: bool
-    is_configured: bool
-    is_closing: bool
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether clients are served."""
-        ...
-
-    def restart_clock(self, origin_s: float) -> None:
-        """Set time 0 to another moment of the monotonic clock, and count afresh."""
-        ...
-
-
-def control_application(gateway: Controlled, tokens: TokenFile) -> web.Application:
+def control_application(gateway: Gateway, tokens: TokenFile) -> web.Application:
     """The application behind a gateway's control port, whose calls need a token."""
     control = _ControlApi(gateway)
-    app = application(access.control_guard(tokens, gateway.options.control_names))
+
+    def refused(reason: str, text: str, http: web.Request) -> None:
+        if reason == "token":
+            gateway.control_refusals.add(reason, text, peer_of(http), http.path)
+
+    app = application(access.control_guard(tokens, gateway.options.control_names), on_refusal=refused)
 
     async def live(_: web.Request) -> web.Response:
         return json_response({"live": True})
@@ -87,7 +65,7 @@ def control_application(gateway: Controlled, tokens: TokenFile) -> web.Applicati
 
 
 class _ControlApi:
-    def __init__(self, gateway: Controlled) -> None:
+    def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
     async def start(self, http: web.Request) -> web.Response:
@@ -316,3 +294,31 @@ def _query(http: web.Request, key: str, default: float, *, least: float = -math.
         bounds = (f" from {least:g}" if least > -math.inf else "") + (f" to {most:g}" if most < math.inf else "")
         raise ProtocolError(f"{key}={text}; allowed: a number{bounds}")
     return value
+
+
+def lanes(router: Router) -> dict[str, list[Any]]:
+    """Of every stage, by lane, what is in force there for now; None: the lane is free."""
+    return {
+        name: [to_plain(lane.in_force) if lane.desired else None for lane in stage.plan.lanes]
+        for name, stage in zip(router.names, router.lanes, strict=True)
+    }
+
+
+def observation(gateway: Gateway, now_s: float, since_s: float, seconds: int) -> dict[str, Any]:
+    """How things stand now, with the load of up to `seconds` whole seconds and the latencies of what has ended after
+    `since_s`. A stage's are of the batches that have finished there, as in simulation, whatever becomes of the requests
+    then. Counters only ever grow within an epoch: a reader takes differences."""
+    router = gateway.router
+    return {
+        "epoch": gateway.epoch,
+        "time_s": now_s,
+        "configured": gateway.is_configured,
+        "configuration": {name: to_plain(router.configuration[name]) for name in router.names},
+        "lanes": lanes(router),
+        "load_rps": gateway.arrivals.before(now_s, seconds),
+        "stages": {
+            name: {**asdict(router.state(position, now_s)), "latencies_s": latencies.after(since_s)}
+            for position, (name, latencies) in enumerate(zip(router.names, router.stage_latencies, strict=True))
+        },
+        "latencies_s": router.latencies.after(since_s),
+    }

@@ -1,8 +1,9 @@
-"""What the gateway has seen, in bounded memory: arrivals per second, and how requests ended."""
+"""The run's clock, and what has been seen on it, in bounded memory: arrivals by the second, and how requests ended."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import islice, takewhile
@@ -10,6 +11,18 @@ from math import floor
 from typing import Any
 
 from ipa.live.serving.request import Request
+
+
+class RunClock:
+    """Counts from `origin_s`, a moment of the monotonic clock (CLOCK_MONOTONIC, in seconds)."""
+
+    def __init__(self, origin_s: float | None = None) -> None:
+        self.origin_s = time.monotonic() if origin_s is None else origin_s
+
+    def now_s(self) -> float:
+        """Seconds since the origin; negative before it."""
+        return time.monotonic() - self.origin_s
+
 
 MOST_SECONDS = 3600
 MOST_LATENCIES = 10_000
@@ -62,21 +75,23 @@ class Latencies:
 
 
 class Refusals:
-    """Requests that were refused before they were let in, by reason; all but the log begin anew with a run."""
+    """Requests that a port refused before they were let in, by reason; all but the log begin anew with a run."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: str) -> None:
         self.counts: Counter[str] = Counter()
-        self._untold: dict[str, tuple[int, str]] = {}
+        self._port = port
+        self._untold: dict[str, dict[str, Any]] = {}
 
-    def add(self, reason: str, text: str) -> None:
-        """Count one more; `text` is what its client was told."""
+    def add(self, reason: str, text: str, peer: str, path: str) -> None:
+        """Count one more, of a peer for a path; `text` is what its client was told."""
         self.counts[reason] += 1
-        self._untold[reason] = self._untold.get(reason, (0, ""))[0] + 1, text
+        count = self._untold.get(reason, {"count": 0})["count"] + 1
+        self._untold[reason] = {"count": count, "told": text, "peer": peer, "path": path[:200]}
 
     def tell(self) -> None:
-        """Log what was refused since this was last called: one line for each reason, with the last text."""
-        for reason, (count, text) in self._untold.items():
-            log.warning("requests refused", extra={"reason": reason, "count": count, "told": text})
+        """Log what was refused since this was last called: one line for each reason, with the last request."""
+        for reason, last in self._untold.items():
+            log.warning("requests refused", extra={"port": self._port, "reason": reason, **last})
         self._untold.clear()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ipa.live.serving.onnx_session import ModelError
+from ipa.live.serving.models import ModelError
 from ipa.live.serving.tensors import Tensor, cut, of_array
 from ipa.sim import IndexedNormals, ServiceTime, rules, stream
 

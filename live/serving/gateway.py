@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from ipa.errors import InputError
-from ipa.live.serving.ports import open_port
+from ipa.live.plane import open_port
 
 
 def _networks(_: click.Context, __: click.Parameter, given: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -143,8 +143,8 @@ def main(
             gc.disable()  # what is imported stays: to look for garbage among it takes a tenth of the time
             try:
                 from ipa import profiles
-                from ipa.live.serving.gateway_options import GatewayOptions
                 from ipa.live.serving.gateway_process import serve
+                from ipa.live.serving.host import GatewayOptions
 
                 loaded = profiles.load(pipeline).with_limits(sla_s, drop_limits_s)
             finally:

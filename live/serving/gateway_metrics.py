@@ -11,8 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
-from ipa.live.serving.clock import RunClock
-from ipa.live.serving.counts import ArrivalCounts
+from ipa.live.serving.counts import ArrivalCounts, RunClock
 from ipa.live.serving.metrics import BY_NAME, SLOTS, STAGE_STATE, ProcessMetrics, at_whole_second
 from ipa.live.serving.request import Batch, Request
 from ipa.live.serving.router import Router, StageState

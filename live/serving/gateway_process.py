@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ipa.live import logs
 from ipa.live.errors import LiveError
 from ipa.live.plane import ACCEPTS_PATH
-from ipa.live.serving import access, logs
+from ipa.live.serving import access
 from ipa.live.serving.control_api import control_application
-from ipa.live.serving.gateway_options import GatewayOptions
-from ipa.live.serving.host import Gateway
+from ipa.live.serving.host import Gateway, GatewayOptions
 from ipa.live.serving.web import (
     add_protocol_routes,
     announce,
@@ -69,7 +69,7 @@ async def run(
 
 def serve(options: GatewayOptions, data_port: socket.socket, control_port: socket.socket) -> None:
     """`run` in an event loop of its own. Raises LiveError for a token file that cannot be used."""
-    logs.to_stderr("gateway", options.log_level)
+    logs.json_to_stderr("gateway", options.log_level)
     if options.data_token_file is not None:
         TokenFile(options.data_token_file).read()
     with _control_tokens(options.control_token_file) as tokens:

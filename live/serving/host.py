@@ -1,4 +1,4 @@
-"""The gateway's process between its clients and its replicas: real time, and the end of a request's wait.
+"""The gateway between its clients and its replicas: real time, and the end of a request's wait.
 
 The router decides; `Gateway` is its host, which keeps its timers, hands its batches to `batch_service` and lets clients
 know how their requests ended.
@@ -11,30 +11,72 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from ipa.live.serving import protocol
-from ipa.live.serving.admission import Admission, Limits, Share
+from ipa.live.serving.admission import Admission, Limits, Share, default_inside_bytes
 from ipa.live.serving.batch_service import BatchService, Job, batch_bytes, kind
 from ipa.live.serving.bodies import read_body
-from ipa.live.serving.clock import RunClock
 from ipa.live.serving.connections import peer_of
-from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals
-from ipa.live.serving.deadlines import Deadlines
+from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals, RunClock
 from ipa.live.serving.gateway_metrics import GatewayMetrics
-from ipa.live.serving.gateway_options import GatewayOptions
 from ipa.live.serving.messages import Messages
 from ipa.live.serving.protocol import InferRequest, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request
 from ipa.live.serving.router import Router
+from ipa.live.serving.stage_lanes import Deadlines
 from ipa.live.serving.stage_queue import StageQueue
 from ipa.live.serving.web import ADMITTED, readiness, send
 from ipa.policies import lightest_configuration
+from ipa.profiles import Pipeline
 from ipa.sim import NEVER, IndexedUniforms, rules, stream
+
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
+
+
+@dataclass(frozen=True)
+class GatewayOptions:
+    """What a gateway serves, and its limits.
+
+    `bound_s` is the longest that a request may stay (None: 10 x the SLA), `replica_timeout_s` the longest that a
+    replica may take over a batch (None: the bound). When the gateway is to end, clients that are still connected may
+    take `linger_s` to send their last request. The requests inside may hold `most_inside_bytes`; `records` requests
+    that have ended are kept for the control API. One that `waits_for_start` serves nobody before its time 0 is set.
+
+    `seed` is that of the draws which say to which of several variants of a stage a request goes.
+
+    `control_token_file` holds the token of the control port, whose callers may also know it under `control_names`
+    (None: a new token, in a file of its own). `data_token_file` holds those of clients (None: they need none), who may
+    know the data port under `data_names`, and be web pages of `data_origins`. Replicas
+    are accepted in `replica_networks` alone, and at `replica_port` alone (None: at any).
+    """
+
+    pipeline: Pipeline
+    drop: str = "request"
+    removal: str = "drain"
+    control_token_file: Path | None = None
+    control_names: tuple[str, ...] = ()
+    data_token_file: Path | None = None
+    data_names: tuple[str, ...] = ()
+    data_origins: tuple[str, ...] = ()
+    replica_networks: tuple[IPv4Network | IPv6Network, ...] = LOOPBACK
+    replica_port: int | None = None
+    bound_s: float | None = None
+    replica_timeout_s: float | None = None
+    linger_s: float = 5.0
+    most_inside_bytes: int = field(default_factory=default_inside_bytes)
+    records: int = 50_000
+    waits_for_start: bool = False
+    seed: int = 0
+    log_level: str = "info"
+
 
 SWEEP_S = 0.05
 """How often requests that have expired, or are past the bound, are looked for."""
@@ -69,7 +111,7 @@ class Gateway:
         self.names = tuple(stage.name for stage in pipeline.stages)
         self.arrivals = ArrivalCounts(0.0)
         self.ended_requests = EndedRequests(options.records, self.names)
-        self.refusals = Refusals()
+        self.refusals, self.control_refusals = Refusals("data"), Refusals("control")
         self.bound_s = rules.bound_s(pipeline.sla_s) if options.bound_s is None else options.bound_s
         self._replica_timeout_s = self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s
         limits = Limits.within(options.most_inside_bytes)
@@ -116,9 +158,9 @@ class Gateway:
         self.router.restart(now_s)
         self.metrics.restart()
 
-    def refused(self, reason: str, text: str) -> None:
+    def refused(self, reason: str, text: str, http: web.Request) -> None:
         """A request was refused before it was let in; `text` is what its client was told."""
-        self.refusals.add(reason, text)
+        self.refusals.add(reason, text, peer_of(http), http.path)
         self.metrics.of("ipa_requests_refused_total", reason=reason).inc()
 
     # ---- whether it is ready ----
@@ -254,6 +296,7 @@ class Gateway:
             now_s = self.clock.now_s()
             if not 0.0 <= now_s - told_s < TOLD_EVERY_S:
                 self.refusals.tell()
+                self.control_refusals.tell()
                 told_s = now_s
             self.router.expire(now_s)
             while self._by_age and (

@@ -1,6 +1,6 @@
 """Every metric of live mode in one table, by Prometheus's conventions: base units, `_total`, few labels.
 
-Gateway and controller create theirs from it, and the dashboard is generated from it.
+Gateway and controller create theirs from it; `dashboard.json` is Grafana's view of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from ipa.live.serving.ports import open_port
+from ipa.live.plane import open_port
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 
 from ipa.errors import InputError
@@ -21,7 +22,9 @@ from ipa.live.serving.tensors import (
     TensorError,
     from_binary,
     from_json,
+    of_array,
     parameters_kind,
+    to_array,
     to_json,
 )
 from ipa.policies import checks
@@ -32,8 +35,15 @@ HEADER = "Inference-Header-Content-Length"
 BINARY_EXTENSION = "binary_tensor_data"
 """The extension that a server lists if it takes binary data."""
 
-RESERVED = frozenset({"batch_lane", "batch_number", "batch_size", "replica_cores"})
-"""The parameters by which a gateway tells a replica of its batch: no client may send them."""
+
+def batch_parameters(number: int, size: int, cores: int, lane: int = 0) -> dict[str, int]:
+    """The parameters by which a gateway tells a replica of its batch, the `number`-th of its lane."""
+    told = {"batch_number": number, "batch_size": size, "replica_cores": cores}
+    return {**told, "batch_lane": lane} if lane else told
+
+
+RESERVED = frozenset(batch_parameters(0, 1, 1, lane=1))
+"""No client may send them."""
 
 MOST_ELEMENTS = 2**40
 MOST_EMPTY_ROWS = 2**16
@@ -330,3 +340,42 @@ def _written(head: dict[str, Any], key: str, tensors: Sequence[Tensor], is_binar
         return Body(message, _JSON)
     headers = {"Content-Type": "application/octet-stream", HEADER: str(len(message))}
     return Body(b"".join([message, *chunks]), headers)
+
+
+class FileRequest(NamedTuple):
+    """A request ready to be given an id: the JSON part, and the file or tensors behind it."""
+
+    message: bytes
+    rest: bytes
+
+    def without_id(self) -> Body:
+        """The request as it is."""
+        return self._body(self.message)
+
+    def with_id(self, identity: str) -> Body:
+        """The request under that id, which must need no escapes in JSON."""
+        return self._body(b'{"id":"' + identity.encode() + b'",' + self.message[1:])
+
+    def _body(self, message: bytes) -> Body:
+        headers = {"Content-Type": "application/octet-stream", HEADER: str(len(message))}
+        return Body(message + self.rest, headers)
+
+
+def file_request(name: str, content: bytes) -> FileRequest:
+    """A request whose input of that name, BYTES of shape (1, 1), is a file's content."""
+    return tensors_request([of_array(name, np.array([[content]], dtype=object))])
+
+
+def tensors_request(tensors: Sequence[Tensor]) -> FileRequest:
+    """A request of these tensors, as binary data."""
+    body = write_request(tensors, {}, binary=True)
+    length = int(body.headers[HEADER])
+    return FileRequest(body.data[:length], body.data[length:])
+
+
+def text_of(answer: Buffer, header_length: str | None) -> str | None:
+    """What the first output of an answer says, if that is text. Raises ProtocolError for what is no answer."""
+    outputs = read_response(answer, header_length)
+    if not outputs or outputs[0].datatype != "BYTES" or not outputs[0].texts:
+        return None
+    return "\n".join(each.decode(errors="replace") for each in to_array(outputs[0]).ravel().tolist())

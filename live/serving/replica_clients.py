@@ -1,9 +1,13 @@
-"""The client side of model servers: sends them batches, and asks whether they are ready."""
+"""The client side of model servers: sends them batches, and asks whether they are ready.
+
+`Probe` does that for whoever measures one.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -12,10 +16,10 @@ from aiohttp import hdrs
 
 from ipa.errors import Error
 from ipa.live.serving import protocol
-from ipa.live.serving.admission import MOST_MESSAGE_BYTES, Limits
+from ipa.live.serving.admission import MOST_MESSAGE_BYTES, Limits, default_inside_bytes
 from ipa.live.serving.bodies import Collected, in_time
 from ipa.live.serving.messages import Messages
-from ipa.live.serving.protocol import HEADER, ProtocolError
+from ipa.live.serving.protocol import HEADER, ProtocolError, batch_parameters
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import Tensor
 from ipa.live.serving.web import JSON_LIMITS
@@ -197,3 +201,40 @@ async def until_ready(clients: ReplicaClients, replica: RoutedReplica, every_s: 
             return True
         await asyncio.sleep(every_s)
     return False
+
+
+class ProbeError(Error):
+    """A model server did not serve what it was asked for; the text says what it answered."""
+
+
+class Probe:
+    """A client of one model of one server that speaks the Open Inference Protocol V2; to be made in an event loop."""
+
+    def __init__(self, url: str, model: str, timeout_s: float) -> None:
+        limits = replace(Limits.within(default_inside_bytes()), body_bytes=MOST_MESSAGE_BYTES)
+        self._messages = Messages(limits)
+        self._clients = ReplicaClients(timeout_s, self._messages)
+        self._replica = RoutedReplica(0, model, 1, url.rstrip("/"), model)
+        self._batches = 0
+
+    async def is_ready(self) -> bool:
+        """Whether the model says that it is ready."""
+        return await self._clients.is_ready(self._replica)
+
+    async def metadata(self) -> Mapping[str, Any]:
+        """What the server says about the model; empty if it says nothing."""
+        return await self._clients.metadata(self._replica)
+
+    async def serve(self, inputs: Sequence[Tensor], size: int, cores: int) -> list[Tensor]:
+        """The outputs of a batch of `size` requests. Raises ProbeError."""
+        batch = Batch(self._batches, 0, self._replica, (), 0.0)
+        self._batches += 1
+        try:
+            return await self._clients.infer(batch, inputs, batch_parameters(batch.number, size, cores))
+        except ReplicaError as error:
+            raise ProbeError(f"{self._replica.url}: {self._replica.model} {error}") from None
+
+    async def close(self) -> None:
+        """Close its connections."""
+        await self._clients.close()
+        await self._messages.close()

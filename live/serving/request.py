@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 
+@dataclass(slots=True, eq=False)
 class Visit:
     """A request at one stage: when it arrived there, the last batch it was in, and whether one before that failed."""
 
-    __slots__ = ("batch", "enqueue_s", "finish_s", "is_retried")
-
-    def __init__(self, enqueue_s: float) -> None:
-        self.enqueue_s = enqueue_s
-        self.batch: Batch | None = None
-        self.finish_s: float | None = None
-        self.is_retried = False
+    enqueue_s: float
+    batch: Batch | None = None
+    finish_s: float | None = None
+    is_retried: bool = False
 
 
+@dataclass(slots=True, eq=False)
 class Request:
     """A request on its way through the pipeline; `kind`, `data` and `size_bytes` are those at its present stage.
 
@@ -25,38 +25,19 @@ class Request:
     counts the requests in order of arrival at the pipeline; `lane` is the one that it went to at this stage.
     """
 
-    __slots__ = (
-        "arrival_s",
-        "data",
-        "end_s",
-        "kind",
-        "lane",
-        "name",
-        "number",
-        "outcome",
-        "problem",
-        "size_bytes",
-        "stage",
-        "tries",
-        "visits",
-    )
-
-    def __init__(
-        self, name: str | None, arrival_s: float, kind: Any = None, data: Any = None, size_bytes: int = 0
-    ) -> None:
-        self.name = name
-        self.arrival_s = arrival_s
-        self.kind = kind
-        self.data = data
-        self.size_bytes = size_bytes
-        self.number = 0
-        self.stage = 0
-        self.lane = 0
-        self.tries = 0
-        self.visits: list[Visit] = []
-        self.outcome: str | None = None
-        self.end_s = 0.0
-        self.problem = ""
+    name: str | None
+    arrival_s: float
+    kind: Any = None
+    data: Any = None
+    size_bytes: int = 0
+    number: int = 0
+    stage: int = 0
+    lane: int = 0
+    tries: int = 0
+    visits: list[Visit] = field(default_factory=list)
+    outcome: str | None = None
+    end_s: float = 0.0
+    problem: str = ""
 
     @property
     def enqueue_s(self) -> float:
@@ -64,42 +45,28 @@ class Request:
         return self.visits[-1].enqueue_s
 
 
+@dataclass(slots=True, eq=False)
 class RoutedReplica:
-    """A replica as the router sees it.
+    """A replica as the router sees it; its model is called as the variant unless `model` says otherwise.
 
     It is listed while the control plane wants it to serve, and suspended from a failed batch until it is ready again.
     """
 
-    __slots__ = (
-        "batch",
-        "batches",
-        "cores",
-        "failures",
-        "is_listed",
-        "is_suspended",
-        "lane",
-        "max_batch",
-        "model",
-        "number",
-        "url",
-        "variant",
-    )
+    number: int
+    variant: str
+    max_batch: int
+    url: str = ""
+    model: str = ""
+    cores: int = 1
+    lane: int = 0
+    batch: Batch | None = None
+    batches: int = 0
+    failures: int = 0
+    is_listed: bool = True
+    is_suspended: bool = False
 
-    def __init__(
-        self, number: int, variant: str, max_batch: int, url: str = "", model: str = "", cores: int = 1, lane: int = 0
-    ) -> None:
-        self.number = number
-        self.lane = lane
-        self.variant = variant
-        self.max_batch = max_batch
-        self.cores = cores
-        self.url = url
-        self.model = model or variant
-        self.batch: Batch | None = None
-        self.batches = 0
-        self.failures = 0
-        self.is_listed = True
-        self.is_suspended = False
+    def __post_init__(self) -> None:
+        self.model = self.model or self.variant
 
     @property
     def is_idle(self) -> bool:

@@ -12,9 +12,8 @@ from math import floor
 from typing import Protocol
 
 from ipa.live.serving.counts import Latencies
-from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.request import Batch, Request, RoutedReplica
-from ipa.live.serving.stage_lanes import Draws, StageLanes
+from ipa.live.serving.stage_lanes import Deadlines, Draws, StageLanes
 from ipa.live.serving.stage_queue import StageHost, StageQueue
 from ipa.policies import Configuration, StageConfiguration, mix_of
 from ipa.sim import COMPLETED, DROPPED, FAILED, NEVER, OUTCOMES, UNFINISHED, rules

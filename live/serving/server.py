@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 import click
 from aiohttp import web
 
-from ipa.live.serving import access, logs, protocol
+from ipa.live import logs
+from ipa.live.plane import open_port
+from ipa.live.serving import access, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
 from ipa.live.serving.bodies import read_body
 from ipa.live.serving.connections import is_left, peer_of
 from ipa.live.serving.messages import Messages
-from ipa.live.serving.models import Model, folder_model, onnx_model, own_model
-from ipa.live.serving.onnx_session import ModelError
-from ipa.live.serving.ports import open_port
+from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
 from ipa.live.serving.protocol import Body, InferRequest, ProtocolError
 from ipa.live.serving.tensors import TensorError
 from ipa.live.serving.web import (
@@ -246,7 +246,7 @@ def _process_start_s() -> float:
 def serve(options: ServerOptions) -> None:
     """Make the model and `run` in an event loop. Raises ModelError or ProfileError if there is no such model."""
     model = create(options)
-    logs.to_stderr("server", options.log_level)
+    logs.json_to_stderr("server", options.log_level)
     in_event_loop(run(options, model))
 
 
@@ -258,7 +258,7 @@ def serve_announced(options: ServerOptions, connection: Connection) -> None:
         connection.close()
 
     model = create(options)
-    logs.to_stderr("server", options.log_level)
+    logs.json_to_stderr("server", options.log_level)
     in_event_loop(run(options, model, tell))
 
 

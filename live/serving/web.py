@@ -14,11 +14,11 @@ import orjson
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
+from ipa.live.plane import BACKLOG
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import Limits, open_files, return_large_blocks
 from ipa.live.serving.bodies import read_body
 from ipa.live.serving.connections import WRITE_S, Connection, Connections
-from ipa.live.serving.ports import BACKLOG
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 
 JSON_LIMITS = Limits(body_bytes=2**20, built_bytes=64 * 2**20)
@@ -93,21 +93,22 @@ REASONS = {
     415: "coding", 429: "token", 503: "unavailable",
 }  # fmt: skip
 """Why a request is refused before it is let in, by the status of the answer."""
+OnRefusal = Callable[[str, str, web.Request], object]
 ADMITTED = "admitted"
 """The key of an HTTP request under which a handler notes that it was let in: whatever its answer, it is no refusal."""
 
 
-def application(*guards: Middleware, on_refusal: Callable[[str, str], object] = lambda *_: None) -> web.Application:
+def application(*guards: Middleware, on_refusal: OnRefusal = lambda *_: None) -> web.Application:
     """An empty application with this form of errors, behind guards that may refuse a request.
 
-    `on_refusal` is called with the reason and the text of each answer that refuses one.
+    `on_refusal` is called with the reason and the text of each answer that refuses one, and the request.
     """
 
     @web.middleware
     async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = await handler(request)
         if response.status in REASONS and ADMITTED not in request and isinstance(response, web.Response):
-            on_refusal(REASONS[response.status], (response.text or "")[:200])
+            on_refusal(REASONS[response.status], (response.text or "")[:200], request)
         return response
 
     return web.Application(middlewares=[noted, errors_in_form, *guards])

@@ -3,7 +3,7 @@ down, manifests, with `cluster` for what those four share."""
 
 import click
 
-from ipa.live import log_lines
+from ipa.live import logs
 from ipa.studies.commands.group import LazyGroup
 
 
@@ -25,4 +25,4 @@ def live() -> None:
 
     The policies and the controller are the same as in simulations.
     """
-    log_lines.to_stderr()
+    logs.lines_to_stderr()

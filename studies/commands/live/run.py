@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
-from ipa.live import log_lines
+from ipa.live import logs
 from ipa.studies import live_runs
 from ipa.studies.commands import live_view, printing, reports
 from ipa.studies.commands.amounts import SECONDS, Whole
@@ -178,7 +178,7 @@ def run(
     )
     if cluster is not None and not sends_load:
         if not printing.is_quiet():
-            log_lines.to_stderr(logging.INFO)
+            logs.lines_to_stderr(logging.INFO)
         live_runs.control_live(scenario, how, live_view.show_step)
     else:
         _run(scenario, how, out, report, as_json)

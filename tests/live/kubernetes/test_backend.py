@@ -25,7 +25,7 @@ from ipa.live.kubernetes.lease import LeaseKeeper
 from ipa.live.kubernetes.manifests import as_text
 from ipa.live.kubernetes.permissions import needed
 from ipa.live.kubernetes.stage_state import Look
-from ipa.live.log_lines import Lines
+from ipa.live.logs import Lines
 from ipa.live.monitoring import Reading
 from ipa.policies import Applied, Configuration, ReplicaCounts
 from tests.live.kubernetes.memory_cluster import Cluster, HeldLease, apply, running, standing, story

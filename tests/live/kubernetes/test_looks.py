@@ -10,7 +10,7 @@ pytest.importorskip("kubernetes")
 
 from ipa.live.kubernetes.reconcile import log_news
 from ipa.live.kubernetes.stage_state import Look
-from ipa.live.log_lines import Lines
+from ipa.live.logs import Lines
 
 LEFT = "HorizontalPodAutoscaler web keeps setting its replicas; they are set back when ..."
 

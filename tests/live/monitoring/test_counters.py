@@ -6,8 +6,7 @@ from math import inf, isnan, nan
 
 import numpy as np
 
-from ipa.live.monitoring import counters
-from ipa.live.monitoring.counters import added, clean, increase_since, per_second
+from ipa.live.monitoring.prometheus_api import added, bucket_quantiles, clean, increase_since, per_second
 from ipa.policies import NO_LATENCY, LatencyQuantiles
 
 
@@ -61,6 +60,6 @@ def test_several_gateways_add_up_where_each_has_a_sample() -> None:
 def test_quantiles_lie_within_their_bucket() -> None:
     # 100 requests: 50 up to 1 s, 45 between 1 and 2, 5 above 4.
     buckets = {1.0: 50.0, 2.0: 95.0, 4.0: 95.0, inf: 100.0}
-    assert counters.quantiles(buckets) == LatencyQuantiles(1.0, 2.0, 4.0)
-    assert counters.quantiles({1.0: 0.0, inf: 0.0}) is NO_LATENCY
-    assert counters.quantiles({}) is NO_LATENCY
+    assert bucket_quantiles(buckets) == LatencyQuantiles(1.0, 2.0, 4.0)
+    assert bucket_quantiles({1.0: 0.0, inf: 0.0}) is NO_LATENCY
+    assert bucket_quantiles({}) is NO_LATENCY

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from ipa.live.gateway_client import GatewayClient
-from ipa.live.monitoring.gateway_source import GatewaySource
-from ipa.live.monitoring.reading import Reading, SourceError, window
+from ipa.live.monitoring.sources import GatewaySource, Reading, SourceError, window
 from ipa.policies import NO_LATENCY
 
 

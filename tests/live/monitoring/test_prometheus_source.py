@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipa.live.monitoring.reading import Reading, SourceError, StageReading
+from ipa.live.monitoring.sources import Reading, SourceError, StageReading
 from tests.command import refusal
 
 needs_prometheus = pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")

@@ -21,13 +21,12 @@ pytest.importorskip("aiohttp")
 from prometheus_client.parser import text_string_to_metric_families
 
 from ipa.live.monitoring import GatewaySource, PrometheusSource, Reading
-from ipa.live.monitoring.parts import COUNTED, GAUGES
 from ipa.live.monitoring.prometheus_api import PrometheusApi
-from ipa.live.monitoring.whole_seconds import PASSED, REQUESTS, SINCE, STATE
+from ipa.live.monitoring.prometheus_counts import COUNTED, GAUGES, PASSED, REQUESTS, SINCE, STATE
+from ipa.live.serving.control_api import observation
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests
 from ipa.live.serving.gateway_metrics import GatewayMetrics
-from ipa.live.serving.metrics import BY_NAME, SLOTS, STAGE_STATE, at_whole_second
-from ipa.live.serving.observation import observation
+from ipa.live.serving.metrics import BY_NAME, SLOTS
 from tests.live.serving.gateway_world import GatewayWorld
 from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import scenario
@@ -294,7 +293,5 @@ def test_without_a_new_scrape_nothing_is_counted_twice_and_the_age_grows(read_by
 
 
 def test_source_and_gateway_call_the_same_things_by_the_same_names() -> None:
-    assert COUNTED | GAUGES == STAGE_STATE
-    assert set(STATE) == set(map(at_whole_second, STAGE_STATE.values()))
     assert {PASSED, REQUESTS, SINCE, *STATE} <= set(BY_NAME)
     assert SLOTS > 60

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from ipa.live.ocr import Box, cut
-from ipa.live.ocr.boxes import found, in_reading_order
-from ipa.live.ocr.lines import HEIGHT, packed, unpacked
+from ipa.live.ocr.lines import HEIGHT, found, in_reading_order, packed, unpacked
 
 Images = pytest.importorskip("PIL.Image")
 Draw = pytest.importorskip("PIL.ImageDraw")

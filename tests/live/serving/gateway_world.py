@@ -14,9 +14,9 @@ from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
-from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.router import Router
+from ipa.live.serving.stage_lanes import Deadlines
 from ipa.policies import StageConfiguration, mix_of
 from ipa.sim import NEVER, rules
 from tests.sim.stories import Seen

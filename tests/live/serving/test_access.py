@@ -24,8 +24,7 @@ from ipa.live.plane import ACCEPTS_PATH
 from ipa.live.serving import access
 from ipa.live.serving.control_api import control_application
 from ipa.live.serving.gateway import main as gateway_command
-from ipa.live.serving.gateway_options import GatewayOptions
-from ipa.live.serving.host import Gateway
+from ipa.live.serving.host import Gateway, GatewayOptions
 from ipa.live.serving.web import application, json_response
 from ipa.live.tokens import CONTROL_HEADER, TokenFile, create_token_file
 from tests.live.serving.serving_plane import Plane, Process, call, entry, plane
@@ -306,13 +305,14 @@ def test_requests_with_wrong_tokens_are_logged_and_many_of_them_slowed(
             statuses.append((await client.get("/control/records", headers=tokens.headers())).status)
             monkeypatch.setattr(access, "MOST_SLOWED", 0)
             statuses.append((await client.get("/control/records")).status)
+        gateway.control_refusals.tell()
         await gateway.close()
         return statuses
 
     assert asyncio.run(story()) == [401] * 13 + [200, 429]
     assert slept == [access.DELAY_S] * 3
-    told = vars(next(each for each in caplog.records if each.message == "a request without a right token"))
-    assert (told["peer"], told["path"], told["count"]) == ("127.0.0.1", "/control/records", 1)
+    told = vars(next(each for each in caplog.records if each.message == "requests refused"))
+    assert (told["peer"], told["path"], told["count"]) == ("127.0.0.1", "/control/records", 14)
 
 
 # ---- the process ----

@@ -20,8 +20,8 @@ import pytest
 pytest.importorskip("aiohttp")
 
 from ipa.live.monitoring import GatewaySource, Reading
+from ipa.live.serving.control_api import observation
 from ipa.live.serving.counts import ArrivalCounts
-from ipa.live.serving.observation import observation
 from ipa.policies import LatencyQuantiles
 from ipa.sim.measuring import Measuring, Presence
 from tests.live.serving.gateway_world import GatewayWorld

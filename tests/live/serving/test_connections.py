@@ -13,9 +13,8 @@ from aiohttp import web
 
 from ipa import profiles
 from ipa.live.controller_metrics import serving
-from ipa.live.plane import LOOPBACK, free_port
+from ipa.live.plane import LOOPBACK, free_port, open_port
 from ipa.live.serving import connections
-from ipa.live.serving.ports import open_port
 from ipa.live.serving.web import application, json_response, listen
 from tests.live.serving.serving_plane import plane
 from tests.live.serving.video_plane import DETECTION

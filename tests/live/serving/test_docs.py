@@ -16,8 +16,7 @@ import pytest
 from ipa import profiles
 from ipa.live.serving import admission, bodies, gateway, messages, protocol, server
 from ipa.live.serving.control_api import control_application
-from ipa.live.serving.gateway_options import GatewayOptions
-from ipa.live.serving.host import Gateway
+from ipa.live.serving.host import Gateway, GatewayOptions
 from ipa.live.serving.metrics import TABLE
 from ipa.live.serving.models import own_model
 from ipa.live.tokens import TokenFile

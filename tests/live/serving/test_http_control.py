@@ -16,8 +16,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from ipa import profiles
 from ipa.live.serving.control_api import control_application
-from ipa.live.serving.gateway_options import GatewayOptions
-from ipa.live.serving.host import Gateway
+from ipa.live.serving.host import Gateway, GatewayOptions
 from ipa.live.tokens import TokenFile, create_token_file
 from tests.live.serving.serving_plane import Process, call, entry, until, wanted
 from tests.live.serving.video_plane import CLASSIFICATION, DETECTION, STAGES, configured, infer, metrics_text, observed

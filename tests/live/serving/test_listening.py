@@ -13,9 +13,8 @@ from click.testing import CliRunner
 
 from ipa import profiles
 from ipa.live.controller_metrics import serving
-from ipa.live.plane import EVERYWHERE, LOOPBACK, free_port, listening_host, release_port
+from ipa.live.plane import EVERYWHERE, LOOPBACK, free_port, listening_host, open_port, release_port
 from ipa.live.serving.gateway import main as gateway_command
-from ipa.live.serving.ports import open_port
 from ipa.live.serving.web import listen
 from ipa.profiles import ProfileError
 

@@ -16,12 +16,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from ipa import profiles
 from ipa.live.serving.control_api import control_application
-from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.emulated import Emulated
-from ipa.live.serving.gateway_options import GatewayOptions
-from ipa.live.serving.host import Gateway
+from ipa.live.serving.host import Gateway, GatewayOptions
 from ipa.live.serving.request import Request, RoutedReplica
 from ipa.live.serving.router import Router
+from ipa.live.serving.stage_lanes import Deadlines
 from ipa.live.tokens import TokenFile, create_token_file
 from ipa.policies import StageConfiguration, lightest_configuration, mix_of, to_plain
 from ipa.sim import IndexedUniforms, ServiceTime, stream

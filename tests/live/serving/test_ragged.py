@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 
 from ipa import profiles
-from ipa.live.serving.gateway_options import GatewayOptions
-from ipa.live.serving.host import Gateway
+from ipa.live.serving.host import Gateway, GatewayOptions
 from ipa.live.serving.protocol import EVERYTHING_BINARY, InferRequest
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import Tensor, of_array, to_array

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipa.live.serving.sharing import RowsError, shared
-from ipa.live.serving.tensors import Tensor, of_array, to_array
+from ipa.live.serving.tensors import RowsError, Tensor, of_array, shared, to_array
 
 NOTHING: Mapping[str, int | str] = {}
 COUNTED = {"boxes": "counts"}
