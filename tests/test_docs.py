@@ -447,28 +447,10 @@ def test_the_pipeline_shown_is_the_one_shipped() -> None:
 SHIPPED = ("video", "audio-qa", "audio-sent", "sum-qa", "nlp")
 
 
-def shipped_stages() -> list[tuple[str, profiles.Stage]]:
-    return [(name, stage) for name in SHIPPED for stage in profiles.load(name).stages]
-
-
 def test_the_shipped_pipelines_and_their_slas() -> None:
     rows = table_rows("pipelines.md", "The shipped pipelines", "| pipeline | requests pass |")
     assert [(named(row[0]), row[2]) for row in rows] == [(name, sla_sum(profiles.load(name))) for name in SHIPPED]
     assert {*SHIPPED, "ocr"} == set(profiles.names())
-
-
-def test_the_figures_of_the_shipped_pipelines() -> None:
-    stages = {stage.name: stage for _, stage in shipped_stages()}
-    rows = [
-        [
-            *(stage.name, variant.name, f"{100 * variant.accuracy:.2f}", str(variant.base_cores)),
-            *(f"{variant.mean_s(1):.3f} s", f"{variant.p99_s(1):.3f} s"),
-            *(f"{variant.throughput_rps(1):.2f}", f"{variant.throughput_rps(8):.2f}"),
-        ]
-        for stage in stages.values()
-        for variant in stage.variants
-    ]
-    assert table_rows("pipelines.md", "The shipped pipelines", "| stage | variant |") == rows
 
 
 def test_the_provenance_of_the_shipped_pipelines() -> None:
@@ -476,21 +458,6 @@ def test_the_provenance_of_the_shipped_pipelines() -> None:
     for name, row in zip(SHIPPED, rows, strict=True):
         found = counts(profiles.load(name), profiles.load(name).stages)
         assert [named(row[0]), *row[1:]] == [name, str(sum(found.values())), *map(str, found.values())]
-
-
-def test_the_slas_and_base_cores_of_the_shipped_pipelines_by_rule() -> None:
-    rows = table_rows("pipelines.md", "SLAs and base cores", "| pipeline | stage |")
-    assert [[named(row[0]), *row[1:]] for row in rows] == [
-        [
-            *(name, stage.name, f"{stage.sla_s:.2f} s", f"{stage.sla_rule_s:.2f} s", f"{stage.threshold_rps:g} rps"),
-            ", ".join(
-                f"{variant.name} {variant.base_cores} ({stage.base_cores_rule(variant.name) or 'none'})"
-                for variant in stage.variants
-                if variant.base_cores_why
-            ),
-        ]
-        for name, stage in shipped_stages()
-    ]
 
 
 def test_every_kind_of_provenance_and_its_mark_is_documented() -> None:
