@@ -15,7 +15,7 @@ No interval reaches beyond what the figure can be. What they cover is measured: 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf, isnan, nan
 from typing import Any, NamedTuple
 
@@ -74,11 +74,15 @@ def kind_of(key: str) -> Kind:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and the ends of its interval; NaN where there was a single value, which gives none."""
+    """A mean and the ends of its interval; NaN where there was a single value, which gives none.
+
+    `events`: how many a share or a count rests on, effectively; inf for any other figure.
+    """
 
     mean: float
     low: float
     high: float
+    events: float = field(default=inf, compare=False)
 
     @property
     def has_interval(self) -> bool:
@@ -172,7 +176,8 @@ def _sizes(kind: Kind, runs: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, F
 
 
 def _of_row(found: Bounds, factor: float = 1.0) -> Estimate:
-    return Estimate(*(factor * float(each[0]) for each in (found.mean, found.low, found.high)))
+    mean, low, high = (factor * float(each[0]) for each in (found.mean, found.low, found.high))
+    return Estimate(mean, low, high, float(found.events[0]))
 
 
 def bounds(

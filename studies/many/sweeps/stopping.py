@@ -6,8 +6,10 @@ and stops when pleased is more often wrong than 1 in 20: so the k-th look uses i
 the kind that suits the outcome (`intervals`). What they may miss adds up to 0.05 over all looks, however many there are
 (Bonferroni's inequality with an error that is spent over the looks: 0.05 x (1/2 + 1/6 + 1/12 + ...) = 0.05). So the
 interval at which the sweep stops holds a point's mean with 95 %, as far as such intervals do for a fixed number of
-seeds. Where no seed has had a violation, the mean is 0 and its interval what there may still be: an aim in percent is
-then out of reach.
+seeds.
+Where violations are rare, the first seeds may all be without the burst that the next one has, and their interval rests
+on how violations are taken to come. So a share or a count is known only once `FEW_EVENTS` events were seen at a point,
+effectively; without them, the sweep goes on to its last seed.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import numpy as np
 
 from ipa.profiles import did_you_mean
 from ipa.sim import FloatArray
-from ipa.studies.intervals import estimate_of
+from ipa.studies.intervals import FEW_EVENTS, Bounds, estimate_of
 from ipa.studies.scenario import ScenarioError
 
 FIRST = 8
@@ -47,18 +49,23 @@ class Aim:
         return f"{self.outcome}:{self.width * 100:g}%" if self.is_relative else f"{self.outcome}:{self.width:g}"
 
     def excess(self, runs: Sequence[Mapping[str, Any]], error: float) -> float:
-        """How wide the interval of the mean over runs is, as a multiple of the aim; inf where there is none."""
+        """How wide the interval of the mean over runs is, as a multiple of the aim.
+
+        Inf where there is none, or where it rests on too few events.
+        """
         found = estimate_of(self.outcome, runs, confidence=1.0 - error)
         if found is None or not found.has_interval:
             return inf
-        return float(self.excess_of(*(np.array(end) for end in (found.mean, found.low, found.high))))
+        ends = (found.mean, found.low, found.high, found.events)
+        return float(self.excess_of(Bounds(*(np.array(each) for each in ends))))
 
-    def excess_of(self, mean: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    def excess_of(self, found: Bounds) -> FloatArray:
         """As `excess`, of intervals."""
+        mean, low, high, events = found
         half = np.maximum(high - mean, mean - low)
         allowed = self.width * np.abs(mean) if self.is_relative else self.width
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(half == 0.0, 0.0, half / allowed)
+            return np.where(events < FEW_EVENTS, inf, np.where(half == 0.0, 0.0, half / allowed))
 
 
 @dataclass(frozen=True)

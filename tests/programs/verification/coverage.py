@@ -114,9 +114,9 @@ def stopped(
     values = outcome.draw(random, (rows, stopping.MOST))
     held, runs_on = np.zeros(rows, dtype=bool), np.ones(rows, dtype=bool)
     for seeds, error in stopping.looks(stopping.MOST):
-        mean, low, high, _ = outcome.bounds(values[:, :seeds], 1.0 - (error if spends else stopping.ERROR))
-        held[runs_on] = ((low <= outcome.mean) & (outcome.mean <= high))[runs_on]
-        runs_on &= ~(aim.excess_of(mean, low, high) <= 1.0)
+        found = outcome.bounds(values[:, :seeds], 1.0 - (error if spends else stopping.ERROR))
+        held[runs_on] = ((found.low <= outcome.mean) & (outcome.mean <= found.high))[runs_on]
+        runs_on &= ~(aim.excess_of(found) <= 1.0)
     return float(held.mean())
 
 
