@@ -16,6 +16,7 @@ from .backend import Options as Options
 from .gateway_manifests import control_secret as control_secret
 from .guards import Pace as Pace
 from .lease import Lease as Lease
+from .memory import Memory as Memory
 from .pod_settings import PodSections as PodSections
 from .readiness import client_url as client_url
 from .settings import Deployed as Deployed

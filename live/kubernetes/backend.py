@@ -22,6 +22,7 @@ from ipa.live.errors import RunError
 from ipa.live.kubernetes import permissions
 from ipa.live.kubernetes.api import Api, ApiError, Threads
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, GatewayKeeper, way_to
+from ipa.live.kubernetes.events import Event, Events, news
 from ipa.live.kubernetes.guards import FailedVariants, Pace, Room, moves_pods, rollback
 from ipa.live.kubernetes.lanes import Parts, in_force
 from ipa.live.kubernetes.lease import Lease, LeaseKeeper
@@ -114,6 +115,7 @@ class KubernetesBackend(LiveBackend):
         self._gateway = GatewayKeeper(
             self.client, deployed.plane.pipeline, self.stages, self._states, self._follow_lanes, self._note_batch
         )
+        self._events = Events(api, deployed)
         self._room = Room(len(deployed.stages), deployed.layout.nodes_within_s)
         self._failures = FailedVariants(self.stages)
         self._pods: dict[str, Pod] = {}
@@ -271,7 +273,7 @@ class KubernetesBackend(LiveBackend):
             async with self._changing:
                 for name, why in look.failed.items():
                     if self.stages[name].configuration == wanted[name]:  # what has been decided since may do
-                        self._roll_back(name, why, look.stages[name])
+                        await self._roll_back(name, why, look)
                 if (self._has_started or self._gateway.is_laned) and await self._gateway.keep(
                     self.wanted, self.now_s, self._has_started
                 ):
@@ -285,7 +287,14 @@ class KubernetesBackend(LiveBackend):
         reconcile, lanes = self._reconciler.reconcile, self._gateway.lanes
         look = following(self.look, await self._threads.call(reconcile, wanted, pods, failed, self._may_write, lanes))
         log_news(self.look, look)
+        await self._tell_events(look, *news(self.look, look))
         return look
+
+    async def _tell_events(self, look: Look, *events: Event) -> None:
+        """Write Events, where this controller writes."""
+        for event in events:
+            if self._may_write():
+                await self._threads.call(self._events.tell, event, look)
 
     def _pause_s(self, look: Look) -> float:
         """How long the next look may wait if nothing happens."""
@@ -300,10 +309,10 @@ class KubernetesBackend(LiveBackend):
             if state.wanted is not None:
                 self.stages[name].configuration = state.wanted
 
-    def _roll_back(self, name: str, why: str, state: StageState) -> None:
+    async def _roll_back(self, name: str, why: str, look: Look) -> None:
         """Go back to the configuration that stood before, and leave the variant out for a while."""
         stage = self.stages[name]
-        found = rollback(state, stage.configuration)
+        found = rollback(look.stages[name], stage.configuration)
         if found is None or not self._pods:
             return  # nothing to go back to; the look says what is wrong
         self._failures.add(name, found.variant, self.now_s, self._api.time_s())
@@ -313,6 +322,8 @@ class KubernetesBackend(LiveBackend):
         log.error("rolled back", extra={"stage": name, "variant": found.variant, "problem": why})
         stage.configuration = found.back_to
         self._wake.set()
+        said_so = f"variant {found.variant} has failed and is left out; back to {found.back_to.variants}: {why}"
+        await self._tell_events(look, Event(name, "RolledBack", said_so))
 
     async def _tell(self, wanted: Configuration) -> None:
         await self._gateway.tell(wanted, self.now_s)

@@ -8,9 +8,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ipa.live.backend import TROUBLES
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names, pod_settings
 from ipa.live.kubernetes.gateway_manifests import controller_policy
+from ipa.live.kubernetes.manifests import BUDGET_APIS
 from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
 from ipa.live.kubernetes.parts import (
     CONTROL_TOKEN_PATH,
@@ -67,7 +69,7 @@ def controller(
     Role allows no write.
 
     Whatever must not be lost is kept on the cluster's own objects. Its journal, and with it what its policy has learnt,
-    lives as long as its pod, or on the PersistentVolumeClaim `state_claim`.
+    lives as long as its pod, or on the PersistentVolumeClaim `state_claim`; the latest entry is always on the cluster.
     """
     name = names.name(deployed.instance, "controller")
     meta = deployed.meta(name, CONTROLLER)
@@ -84,6 +86,13 @@ def controller(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": dict(files)},
         *access(deployed, name, rules_of(deployed, read_only=advise)),
         *([controller_policy(deployed, meta, METRICS_PORT)] if deployed.layout.network_policy else []),
+        {
+            # Evictions take one at a time; an only one comes again elsewhere, and goes on from what the cluster keeps.
+            "apiVersion": BUDGET_APIS[0],
+            "kind": "PodDisruptionBudget",
+            "metadata": meta,
+            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
+        },
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -215,6 +224,55 @@ def pod_monitor(deployed: Deployed) -> Manifest:
             "selector": {"matchLabels": names.selector(deployed.instance, CONTROLLER)},
             "podMetricsEndpoints": [{"port": "metrics", "interval": "1s"}],
         },
+    }
+
+
+ALERTS = {
+    "no_gateway": ("1m", "critical"),
+    "no_replica": ("2m", "critical"),
+    "lost_node": ("0m", "critical"),
+    "no_sample": ("2m", "warning"),
+    "no_lease": ("2m", "warning"),
+    "no_api": ("2m", "warning"),
+    "stopped": ("5m", "warning"),
+    "foreign_scaler": ("5m", "warning"),
+    "no_room": ("5m", "warning"),
+    "failed_variant": ("5m", "warning"),
+    "held": ("1h", "info"),
+}
+"""Trouble -> for how long it lasts before somebody is told, and how urgent that is."""
+
+
+def alert_rules(deployed: Deployed) -> Manifest:
+    """An alert for each trouble of the controller in the cluster, and one for its silence, for the Prometheus
+    operator."""
+    name = names.name(deployed.instance, "controller")
+    series = f'ipa_trouble{{namespace="{deployed.namespace}",pod=~"{name}-.*"'
+    rules = [
+        {
+            "alert": "Ipa" + "".join(word.title() for word in kind.split("_")),
+            "expr": f'max({series},kind="{kind}"}}) > 0',
+            "for": lasting,
+            "labels": {"severity": severity, "pipeline": deployed.pipeline},
+            "annotations": {
+                "summary": TROUBLES[kind],
+                "description": f"See: ipa live status --name {deployed.instance}",
+            },
+        }
+        for kind, (lasting, severity) in ALERTS.items()
+    ]
+    silent = {
+        "alert": "IpaNoController",
+        "expr": f"absent({series}}})",
+        "for": "2m",
+        "labels": {"severity": "critical", "pipeline": deployed.pipeline},
+        "annotations": {"summary": "no controller is heard of: the configuration stays as it is"},
+    }
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": deployed.meta(name, CONTROLLER),
+        "spec": {"groups": [{"name": deployed.instance, "rules": [silent, *rules]}]},
     }
 
 

@@ -246,6 +246,7 @@ KINDS = (
     "ConfigMap",
     "ServiceMonitor",
     "PodMonitor",
+    "PrometheusRule",
     "Pod",
 )
 """Everything that a deployed pipeline may consist of."""

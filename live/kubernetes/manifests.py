@@ -1,6 +1,7 @@
 """The objects of a deployed pipeline, as pure functions: settings and configuration in, plain data out.
 
-    ConfigMap            the pipeline's file; it owns all the rest, so that deleting it deletes everything
+    ConfigMap            the pipeline's file; it owns all the rest, so that deleting it deletes everything; and another,
+                         with what a controller's policy has learnt
     ServiceAccount, Role, RoleBinding   of the gateway's watch, which may see pods and nothing else
     gateway              one Deployment (the router, and beside it the watch of its replicas), a Service for clients and
                          one for the control plane, whose token is in a Secret that `deploy.up` creates once
@@ -31,6 +32,7 @@ from ipa.live.kubernetes.gateway_manifests import (
     gateway_deployment,
     gateway_policy,
 )
+from ipa.live.kubernetes.memory import memory_map
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.parts import GRACE_S, MODEL_PORT, PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.settings import Deployed
@@ -102,6 +104,7 @@ def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str
     # Since 1.21 servers have policy/v1, and know Services of two families.
     is_dual = "policy/v1" in apis
     return [
+        memory_map(deployed, owner),
         *gateway_access(deployed, owner),
         client_service(deployed, owner, is_dual),
         control_service(deployed, owner, is_dual),
@@ -111,6 +114,11 @@ def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str
 
 
 # ---- a stage ----
+
+
+def is_of_stage(manifest: Manifest) -> bool:
+    """Whether it is a stage's Deployment, which a controller makes where there is none."""
+    return manifest["kind"] == "Deployment" and names.STAGE in manifest["metadata"]["labels"]
 
 
 def stage_deployment(

@@ -40,7 +40,7 @@ FROM_OUTSIDE: tuple[tuple[str, dict[str, Any]], ...] = (
 
 RULES: tuple[tuple[str, dict[str, Any]], ...] = (
     (
-        "reads the pipeline's ConfigMap: its layout, and the kill switch; and brings it up to date",
+        "reads the pipeline's ConfigMap: layout, kill switch; brings it up to date; keeps what its policy has learnt",
         {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch"]},
     ),
     (
@@ -72,6 +72,10 @@ RULES: tuple[tuple[str, dict[str, Any]], ...] = (
         "makes the Lease where it is not there",
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
     ),
+    (
+        "tells what it did and found as Events on the stages' Deployments",
+        {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
+    ),
 )
 """What a controller may do in its namespace, and why; it may do nothing that it does not need."""
 
@@ -81,10 +85,10 @@ RESIZES: tuple[str, dict[str, Any]] = (
 )
 """What a controller may do besides, with `resize: in_place`."""
 
-OPTIONAL = frozenset({"horizontalpodautoscalers", "replicasets", "pods/resize"})
-"""Resources without which a controller works, less well: an autoscaler that sets replicas is not named; what the API
-server refuses is believed only when the rollout's deadline has passed, and additional replicas are shared out among old
-and new ones; and cores are changed by rollouts."""
+OPTIONAL = frozenset({"events", "horizontalpodautoscalers", "replicasets", "pods/resize"})
+"""Resources without which a controller works, less well: no Events are written; an autoscaler that sets replicas is not
+named; what the API server refuses is believed only when the rollout's deadline has passed, and additional replicas are
+shared out among old and new ones; and cores are changed by rollouts."""
 
 NAMELESS = frozenset({"create", "list", "watch"})
 """Verbs of requests that name no existing object: a rule with one of them cannot be restricted to names."""
@@ -134,8 +138,9 @@ def named(rules: Sequence[tuple[str, dict[str, Any]]], deployed: Deployed) -> li
         for stage in deployed.stages
         for lane in (0, *(deployed.further_lanes(stage) if deployed.plane.mixes else ()))
     ]
+    is_read_only = not any({"patch", "update"} & {*rule["verbs"]} for _, rule in rules)
     bound = {
-        "configmaps": [deployed.instance],
+        "configmaps": [deployed.instance, *(() if is_read_only else (deployed.memory_name,))],
         "secrets": [deployed.control_name],
         "services": [deployed.control_name],
         "services/proxy": [f"http:{deployed.control_name}:control"],

@@ -169,6 +169,11 @@ class Deployed:
         return names.name(self.instance, "control")
 
     @property
+    def memory_name(self) -> str:
+        """The name of the ConfigMap with what a controller's policy has learnt."""
+        return names.name(self.instance, "memory")
+
+    @property
     def content(self) -> str:
         """A digest of the pipeline's file."""
         return sha256(self.pipeline_file.encode()).hexdigest()[:16]

@@ -35,19 +35,24 @@ APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
 @click.option("--controller", is_flag=True, help="Add a controller that runs in the cluster, with its permissions.")
 @click.option("--advise", is_flag=True, help="Add a controller that changes nothing and has no permission to write.")
 @click.option(
+    "--gitops",
+    is_flag=True,
+    help="With --controller: leave out the stages' Deployments, which it makes itself, for Argo CD and Flux.",
+)
+@click.option(
     "--state-claim",
     default="",
     metavar="NAME",
     callback=cluster.name_of("PersistentVolumeClaim"),
-    help="Keep the controller's journal, and what the policy has learnt, on this PersistentVolumeClaim. Default: in "
-    "its pod, as long as that lives.",
+    help="Keep the controller's whole journal on this PersistentVolumeClaim. Default: in its pod, as long as that "
+    "lives, and the latest entry, with what the policy has learnt, in a ConfigMap.",
 )
 @click.option(
     "--control-secret",
     is_flag=True,
     help="Print, alone, the Secret of the gateway's control port with a new token, for kubectl create -f -.",
 )
-@click.option("--monitor", is_flag=True, help="Add a ServiceMonitor for the Prometheus operator.")
+@click.option("--monitor", is_flag=True, help="Add monitors and alert rules for the Prometheus operator.")
 @click.option(
     "--out",
     type=FOLDER,
@@ -60,6 +65,7 @@ def manifests(
     assignments: Sequence[str],
     controller: bool,
     advise: bool,
+    gitops: bool,
     state_claim: str,
     monitor: bool,
     control_secret: bool,
@@ -74,6 +80,8 @@ def manifests(
     of_controller = kubernetes.controller_manifests
     if state_claim and not (controller or advise):
         raise click.UsageError(f"--state-claim {state_claim}: needs --controller or --advise")
+    if gitops and not controller:
+        raise click.UsageError("--gitops: needs --controller, which makes what is left out")
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
     if out is not None:
         results.claim(out)
@@ -84,6 +92,8 @@ def manifests(
         return
     first = live_runs.first_configuration(prepared)
     objects = [kubernetes.manifests.root(there), *kubernetes.manifests.everything(there, first, apis=APIS)]
+    if gitops:
+        objects = [each for each in objects if not kubernetes.manifests.is_of_stage(each)]
     if controller or advise:
         objects += of_controller.controller(
             there, of_controller.scenario_files(scenario.as_dict()), advise, state_claim
@@ -91,7 +101,7 @@ def manifests(
     if monitor:
         objects += [of_controller.service_monitor(there)]
     if monitor and (controller or advise):
-        objects += [of_controller.pod_monitor(there)]
+        objects += [of_controller.pod_monitor(there), of_controller.alert_rules(there)]
     if out is None:
         _print(objects, as_json)
         return

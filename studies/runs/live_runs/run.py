@@ -16,7 +16,7 @@ from ipa.sim import LoadView, Opening, rules, summarise
 from ipa.studies.runs.live_runs.choice import Live, check_installed, check_live, plane_of
 from ipa.studies.runs.live_runs.load import load_table, loss
 from ipa.studies.runs.live_runs.real import Checked, Real, checked, is_body, read_body, real
-from ipa.studies.runs.live_runs.standing import backend_maker, first_configuration
+from ipa.studies.runs.live_runs.standing import backend_maker, first_configuration, remembered
 from ipa.studies.runs.run import Prepared, Run, guarded, prepare
 from ipa.studies.runs.tables import Tables
 from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of
@@ -180,9 +180,17 @@ def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], obje
     make_backend = backend_maker(scenario, prepared, live.cluster, no_history, read_only=live.advise, sends_load=False)
     setup = _setup(scenario, live, prepared, make_backend)
     has_end = live.duration_s is not None
-    with open_journal(live.state, has_tables=False, has_end=has_end, within_s=HANDED_OVER_S) as journal:
+    with (
+        open_journal(live.state, has_tables=False, has_end=has_end, within_s=HANDED_OVER_S) as journal,
+        remembered(scenario, prepared, live.cluster, journal, read_only=live.advise) as keep,
+    ):
+
+        def stepped(entry: Entry) -> None:
+            keep(entry)
+            on_step(entry)
+
         controller = _controller(scenario, live, prepared, journal)
-        run_without_load(setup, controller, first_configuration(prepared), live.duration_s, on_step)
+        run_without_load(setup, controller, first_configuration(prepared), live.duration_s, stepped)
 
 
 def _setup(scenario: Scenario, live: Live, prepared: Prepared, make_backend: BackendMaker) -> Setup:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ipa import profiles
 from ipa.live import LiveError
-from ipa.policies import Configuration, lightest_configuration
+from ipa.policies import Configuration, Entry, Journal, lightest_configuration
 from ipa.studies.runs.live_runs.choice import Cluster, plane_of
 from ipa.studies.runs.run import Prepared
 from ipa.studies.scenario import Scenario
@@ -85,6 +86,24 @@ def check_reachable(scenario: Scenario, prepared: Prepared, cluster: Cluster) ->
 def first_configuration(prepared: Prepared) -> Configuration:
     """What `up` deploys where nothing is deployed yet."""
     return prepared.initial or lightest_configuration(prepared.pipeline)
+
+
+@contextmanager
+def remembered(
+    scenario: Scenario, prepared: Prepared, cluster: Cluster, journal: Journal, *, read_only: bool
+) -> Iterator[Callable[[Entry], object]]:
+    """Let an empty journal go on from what the cluster remembers; what is yielded has each new entry remembered there.
+
+    One that only reads remembers nothing.
+    """
+    from ipa.live.kubernetes import Memory
+
+    if read_only:
+        yield lambda _: None
+        return
+    with closing(Memory(connect(cluster), deployed(scenario, prepared, cluster), scenario.as_dict())) as memory:
+        memory.resume(journal)
+        yield memory.keep
 
 
 def backend_maker(

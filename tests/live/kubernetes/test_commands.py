@@ -301,6 +301,18 @@ def test_down_does_not_wait_for_ever_for_a_gateway_whose_node_is_gone(
     assert deploy.down(shelf, tiny(tmp_path)) == 2  # type: ignore[arg-type]
 
 
+def test_for_gitops_the_stages_deployments_are_left_to_the_controller() -> None:
+    whole, less = (
+        {(each["kind"], each["metadata"]["name"]) for each in yaml.safe_load_all(said.stdout)}
+        for more in ((), ("--gitops",))
+        if (said := ipa("live", "manifests", "video", "--controller", *more, env=NO_CLUSTER)).exit_code == 0
+    )
+    stages = ("object-detection", "image-classification")
+    assert whole - less == {("Deployment", f"ipa-video-stage-{stage}") for stage in stages}
+    assert less < whole
+    assert "--controller" in refusal("live", "manifests", "video", "--gitops")
+
+
 class Clock:
     """A clock that goes on where somebody sleeps."""
 

@@ -413,6 +413,41 @@ def test_without_samples_of_prometheus_the_configuration_is_held(
         prometheus.stop()
 
 
+# ---- a node ----
+
+
+@pytest.fixture
+def kubelet() -> int:
+    """The process of the only node's kubelet, on this machine."""
+    found = subprocess.run(["pgrep", "-x", "kubelet"], capture_output=True, text=True, check=False).stdout.split()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    nodes = connect().request("GET", "/api/v1/nodes")["items"]
+    if len(found) != 1 or [node["status"]["nodeInfo"]["bootID"] for node in nodes] != [boot]:
+        pytest.skip("the only node is not this machine")
+    return int(found[0])
+
+
+@pytest.mark.alone
+def test_a_lost_node_is_named_and_counts_against_no_variant(deployed: Deployed, tmp_path: Path, kubelet: int) -> None:
+    """Its kubelet goes silent in the midst of a rollout."""
+    (node,) = (each["metadata"]["name"] for each in connect().request("GET", "/api/v1/nodes")["items"])
+
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend:
+            os.kill(kubelet, signal.SIGSTOP)
+            try:
+                assert (await apply(backend, sort("large", 2))).accepted
+                await until_said(backend, "lost_node", f"node {node} not ready")
+                assert overview.status(connect(), deployed)["stages"]["sort"]["problem"].startswith(f"node {node}")
+            finally:
+                os.kill(kubelet, signal.SIGCONT)
+            await until_stands(backend, sort("large", 2))
+            await until_well(backend)
+            assert (sum(backend.rollbacks.values()), backend.stages["sort"].failed_variants) == (0, ())
+
+    asyncio.run(story())
+
+
 # ---- what a controller may do ----
 
 

@@ -223,10 +223,12 @@ def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(
         until(lambda: world.is_controlled_by(first, done), "it goes on")
         assert world.logged_steps(first)[0] > done  # from the journal
 
+        done = world.status()["step"]
         world.api.request("DELETE", world.path(first), grace_period_seconds=0)
         (second,) = until(lambda: world.pods(names.CONTROLLER), "another pod is ready")
         assert second["metadata"]["uid"] != first["metadata"]["uid"]
-        until(lambda: world.is_controlled_by(second), "status names it")
+        until(lambda: world.is_controlled_by(second, done), "status names it, and its steps")
+        assert world.logged_steps(second)[0] >= done  # from the cluster's memory
         assert (world.stage()["wanted"]["replicas"], world.stage()["ready"]) == (2, 2)
     until(lambda: world.stage()["replicas"] == 1 and world.stage()["complete"], "it takes the replica away")
     until(lambda: world.metrics(second).get(("ipa_replicas", "sort", "ready", "small")) == 1.0, "its metrics say so")

@@ -582,8 +582,9 @@ def test_a_controller_s_role_names_the_pipeline_s_own_objects_and_never_deletes(
     rules = permissions.role(deployed, "c")["rules"]
     assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch", "create", "patch", "update"}
     assert names_by_verb(rules) == {
-        ("configmaps", "get"): ["ipa-tiny"],
-        ("configmaps", "patch"): ["ipa-tiny"],
+        ("configmaps", "get"): ["ipa-tiny", "ipa-tiny-memory"],
+        ("configmaps", "patch"): ["ipa-tiny", "ipa-tiny-memory"],
+        ("events", "create"): None,
         ("deployments", "get"): ["ipa-tiny-gateway", "ipa-tiny-stage-sort"],
         ("deployments", "patch"): ["ipa-tiny-gateway", "ipa-tiny-stage-sort"],
         ("services", "get"): ["ipa-tiny-control"],

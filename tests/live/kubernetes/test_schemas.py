@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 
 NEWEST = kubernetes_validate.latest_version().removesuffix(".0")
 VERSIONS = ("1.25", "1.30", "1.34", NEWEST)
-OWN_SCHEMA = ("ServiceMonitor", "PodMonitor")
+OWN_SCHEMA = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
 """Kinds of the Prometheus operator, which Kubernetes has no schema of."""
 
 STORE = ("--models", "s3://shelf/models", "--s3-endpoint", "http://store:9000", "--s3-secret", "keys")

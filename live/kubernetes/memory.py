@@ -1,0 +1,109 @@
+"""What a controller's policy has learnt and its number of steps, in a ConfigMap: they outlive the controller's pod.
+
+The latest entry of the journal is written after each step, beside the loop, and read by a controller whose own journal
+is empty. It is bounded, as a ConfigMap is; whoever wants the whole journal keeps it on a volume.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any
+
+from ipa.live.kubernetes.api import Api, ApiError, path_of
+from ipa.live.kubernetes.names import CONTROLLER, FIELD_MANAGER
+from ipa.live.kubernetes.parts import Manifest
+from ipa.live.kubernetes.settings import Deployed
+from ipa.policies import Entry, Journal, PolicyError, from_line, to_line
+
+MOST_BYTES = 512 * 2**10
+WRITTEN_WITHIN_S = 5.0
+"""How long the end of a run waits for the last write."""
+ENTRY, OF = "entry", "of"
+"""The keys of the ConfigMap: the entry as a line of the journal, and a digest of what has written it."""
+
+log = logging.getLogger("ipa.live.kubernetes.memory")
+
+
+def memory_map(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
+    """The ConfigMap, empty: what is in it is no field of this manifest, so that applying it forgets nothing."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": deployed.meta(deployed.memory_name, CONTROLLER, owner)}
+
+
+class Memory:
+    """The ConfigMap of a deployed pipeline; `scenario` is what its controller runs. With another scenario, pipeline
+    file or version of this program what is there counts for nothing: a policy might make nothing of it."""
+
+    def __init__(self, api: Api, deployed: Deployed, scenario: object) -> None:
+        self._api = api
+        self._deployed = deployed
+        told = json.dumps([deployed.content, scenario, version("ipa-pipelines")], sort_keys=True, default=str)
+        self._of = sha256(told.encode()).hexdigest()[:16]
+        self._latest: str | None = None
+        self._changed = threading.Condition()
+        self._is_closing = False
+        self._problem = ""
+        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
+
+    def resume(self, journal: Journal) -> None:
+        """Let a journal without an entry go on from what is there."""
+        if journal.entries or (entry := self._read()) is None:
+            return
+        log.info("goes on from the cluster's memory", extra={"step": entry.observation.step})
+        journal.decided(entry)
+        if entry.outcome is not None:
+            journal.answered(entry.outcome)
+
+    def _read(self) -> Entry | None:
+        try:
+            found = self._api.get("ConfigMap", self._deployed.namespace, self._deployed.memory_name)
+            data: dict[str, Any] = (found or {}).get("data") or {}
+            return from_line(data[ENTRY], self._deployed.memory_name) if data.get(OF) == self._of else None
+        except (ApiError, PolicyError, KeyError) as error:
+            log.warning("the cluster's memory is not read", extra={"problem": str(error)})
+            return None
+
+    def keep(self, entry: Entry) -> None:
+        """Have an entry written, in place of one that still waits."""
+        with self._changed:
+            self._latest = to_line(entry)
+            self._changed.notify()
+            if not self._thread.ident:
+                self._thread.start()
+
+    def close(self) -> None:
+        """Wait for the last write, for a moment."""
+        with self._changed:
+            self._is_closing = True
+            self._changed.notify()
+        if self._thread.ident:
+            self._thread.join(WRITTEN_WITHIN_S)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._latest is not None or self._is_closing)
+                if self._latest is None:
+                    return
+                line, self._latest = self._latest, None
+            problem = self._write(line)
+            if problem and problem != self._problem:
+                log.warning("what the policy has learnt is not kept on the cluster", extra={"problem": problem})
+            self._problem = problem
+
+    def _write(self, line: str) -> str:
+        """Write a line; why that could not be done, empty if it was."""
+        size = len(line.encode())
+        if size > MOST_BYTES:
+            return f"an entry of {size // 2**10} KiB; at most {MOST_BYTES // 2**10}: see --state-claim"
+        path = path_of("ConfigMap", self._deployed.namespace, self._deployed.memory_name)
+        patch = {"data": {ENTRY: line, OF: self._of}}
+        merge = "application/merge-patch+json"
+        try:
+            self._api.request("PATCH", path, patch, content_type=merge, field_manager=FIELD_MANAGER)
+        except ApiError as error:
+            return str(error)
+        return ""

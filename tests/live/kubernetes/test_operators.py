@@ -1,0 +1,167 @@
+"""What operators find on the cluster: Events, alerts, and what a policy has learnt, which outlives its controller."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ipa.live.backend import TROUBLES
+from ipa.live.kubernetes.api import ApiError
+from ipa.live.kubernetes.controller_manifests import ALERTS, alert_rules, controller
+from ipa.live.kubernetes.events import REPEATED_AFTER_S, Event, Events, news
+from ipa.live.kubernetes.memory import MOST_BYTES, Memory, memory_map
+from ipa.live.kubernetes.stage_state import Look, read_stage
+from ipa.policies import Applied, Decision, Entry, Journal
+from tests.live.kubernetes.world import BEGAN_S, on_server, tiny
+from tests.live.world import sort
+from tests.tiny import observation
+
+SMALL = sort("small")["sort"]
+
+
+class Given:
+    """An API that keeps what is written; `refusal`: what it answers instead."""
+
+    def __init__(self) -> None:
+        self.written: list[Any] = []
+        self.paths: list[str] = []
+        self.data: dict[str, str] = {}
+        self.refusal: ApiError | None = None
+
+    def time_s(self) -> float:
+        return BEGAN_S
+
+    def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any]:
+        if self.refusal is not None:
+            raise self.refusal
+        return {"data": self.data}
+
+    def request(self, method: str, path: str, body: Any, **_: Any) -> None:
+        if self.refusal is not None:
+            raise self.refusal
+        self.paths.append(f"{method} {path}")
+        self.written.append(body)
+        self.data |= body.get("data", {})
+
+
+# ---- Events ----
+
+
+def look(folder: Path, **found: Any) -> Look:
+    return Look({"sort": read_stage(on_server(tiny(folder), SMALL), ())}, **found)
+
+
+def test_what_a_look_did_and_found_is_news_once(tmp_path: Path) -> None:
+    done = ("sort: 1 -> 2 replicas", "sort, lane 1 does not exist", "ipa-tiny-gateway: spec.template")
+    before, now = look(tmp_path), look(tmp_path, done=done, foreign={"sort": "web had set 5"}, lost={"sort": "node a"})
+    assert list(news(before, now)) == [
+        Event("sort", "Changed", done[0], is_warning=False),
+        Event("sort", "Changed", done[1], is_warning=False),
+        Event("sort", "NodeLost", "node a"),
+        Event("sort", "ForeignScaler", "web had set 5"),
+    ]
+    assert list(news(now, replace(now, done=()))) == []
+
+
+def test_an_event_stands_on_the_stage_s_deployment_and_the_same_one_not_twice_in_a_while(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    api, now_s = Given(), [0.0]
+    events = Events(api, tiny(tmp_path), lambda: now_s[0])  # type: ignore[arg-type]
+    full, changed = Event("sort", "NoRoom", "exceeded quota"), Event("sort", "Changed", "x" * 2000, is_warning=False)
+    for event in (full, full, changed):
+        events.tell(event, look(tmp_path))
+    now_s[0] = REPEATED_AFTER_S
+    events.tell(full, look(tmp_path))
+    assert [(each["type"], each["reason"]) for each in api.written] == [
+        ("Warning", "NoRoom"), ("Normal", "Changed"), ("Warning", "NoRoom"),
+    ]  # fmt: skip
+    about = {"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "default", "name": "ipa-tiny-stage-sort"}
+    assert api.written[0]["involvedObject"] == {**about, "uid": "u"}
+    assert len(api.written[1]["message"]) < 1024
+    api.refusal = ApiError("POST", 403, "forbidden")
+    for number in range(3):  # a controller that may not write them works as well
+        events.tell(Event("sort", "NoRoom", str(number)), look(tmp_path))
+    assert [record.getMessage() for record in caplog.records] == ["an Event is not written"]
+
+
+# ---- what a policy has learnt ----
+
+
+def entry(step: int, **memory: Any) -> Entry:
+    seen = replace(observation(), step=step)
+    return Entry(seen, Decision(seen.configuration, memory), Applied(True, ""))
+
+
+def test_what_a_policy_has_learnt_comes_back_to_a_controller_without_a_journal(tmp_path: Path) -> None:
+    api = Given()
+    memory = Memory(api, tiny(tmp_path), {"policy": "rate"})  # type: ignore[arg-type]
+    memory.keep(entry(7, learnt=3))
+    memory.close()
+    assert set(api.paths) == {"PATCH /api/v1/namespaces/default/configmaps/ipa-tiny-memory"}
+    assert memory_map(tiny(tmp_path))["metadata"]["name"] == "ipa-tiny-memory"
+
+    def resumed(scenario: Any, journal: Journal | None = None) -> list[int]:
+        journal = journal or Journal(1)
+        Memory(api, tiny(tmp_path), scenario).resume(journal)  # type: ignore[arg-type]
+        return [each.observation.step for each in journal.entries]
+
+    assert resumed({"policy": "rate"}) == [7]
+    assert resumed({"policy": "ipa"}) == []  # it would make nothing of it
+    own = Journal()
+    own.decided(entry(9))
+    assert resumed({"policy": "rate"}, own) == [9]
+    api.data["entry"] = "{"
+    assert resumed({"policy": "rate"}) == []
+    api.refusal = ApiError("GET", 503, "away")
+    assert resumed({"policy": "rate"}) == []
+
+
+@pytest.mark.parametrize(
+    ("refusal", "filler", "why"),
+    [
+        (ApiError("PATCH", 404, "not found"), 1, "PATCH: HTTP 404: not found"),
+        (None, MOST_BYTES, "at most 512: see --state-claim"),
+    ],
+    ids=["deployed by an earlier version", "too large"],
+)
+def test_what_cannot_be_kept_is_said_once_and_the_run_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, refusal: ApiError | None, filler: int, why: str
+) -> None:
+    api = Given()
+    api.refusal = refusal
+    memory = Memory(api, tiny(tmp_path), {})  # type: ignore[arg-type]
+    memory.keep(entry(1, filler="x" * filler))
+    memory.close()
+    (record,) = caplog.records
+    assert vars(record)["problem"].endswith(why)
+    assert api.written == []
+
+
+# ---- alerts, and evictions ----
+
+
+def test_there_is_an_alert_for_every_trouble_and_promtool_takes_them(tmp_path: Path) -> None:
+    assert ALERTS.keys() == TROUBLES.keys()
+    made = alert_rules(tiny(tmp_path))["spec"]
+    assert len(made["groups"][0]["rules"]) == len(TROUBLES) + 1
+    if shutil.which("promtool") is None:
+        pytest.skip("no promtool")
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump(made), encoding="utf-8")
+    done = subprocess.run(["promtool", "check", "rules", str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, f"{len(TROUBLES) + 1} rules found" in done.stdout) == (0, True), done
+
+
+def test_an_only_controller_may_be_evicted_and_of_several_one_at_a_time(tmp_path: Path) -> None:
+    (budget,) = [each for each in controller(tiny(tmp_path), {}) if each["kind"] == "PodDisruptionBudget"]
+    (deployment,) = [each for each in controller(tiny(tmp_path), {}) if each["kind"] == "Deployment"]
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["selector"] == deployment["spec"]["selector"]
