@@ -29,26 +29,6 @@ ANSWERS_WITHIN_S = 10.0
 WATCH_S = 20
 """The longest a watch may last; by then a connection that has died silently is noticed."""
 
-PLURALS = {
-    "ConfigMap": "configmaps",
-    "Deployment": "deployments",
-    "Event": "events",
-    "HorizontalPodAutoscaler": "horizontalpodautoscalers",
-    "Lease": "leases",
-    "NetworkPolicy": "networkpolicies",
-    "Pod": "pods",
-    "PodDisruptionBudget": "poddisruptionbudgets",
-    "PodMonitor": "podmonitors",
-    "PrometheusRule": "prometheusrules",
-    "ReplicaSet": "replicasets",
-    "Role": "roles",
-    "RoleBinding": "rolebindings",
-    "Secret": "secrets",
-    "Service": "services",
-    "ServiceAccount": "serviceaccounts",
-    "ServiceMonitor": "servicemonitors",
-}
-
 CLOCK_IS_RIGHT_TO_S = 2.0
 """How far this machine's clock may be from the server's, which is told in whole seconds, and still count as right."""
 
@@ -131,7 +111,7 @@ class Api:
 
         Raises ApiError: at once if the watch cannot begin, from the iterator if it breaks off.
         """
-        what = f"watch {PLURALS[kind]}"
+        what = f"watch {_plural(kind)}"
         response = self._send(
             "GET",
             path_of(kind, namespace),
@@ -359,8 +339,14 @@ def path_of(kind: str, namespace: str, name: str = "", api_version: str = "") ->
     """The path of an object, or of all of a kind in a namespace."""
     version = api_version or VERSIONS.get(kind, CORE)
     prefix = f"/apis/{version}" if "/" in version else f"/api/{version}"
-    path = f"{prefix}/namespaces/{namespace}/{PLURALS[kind]}"
+    path = f"{prefix}/namespaces/{namespace}/{_plural(kind)}"
     return f"{path}/{name}" if name else path
+
+
+def _plural(kind: str) -> str:
+    """How a kind is called in paths; those that we have are regular."""
+    name = kind.lower()
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
 
 CORE = "v1"

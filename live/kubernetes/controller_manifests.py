@@ -12,7 +12,6 @@ from ipa.live.backend import TROUBLES
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names, pod_settings
 from ipa.live.kubernetes.gateway_manifests import controller_policy
-from ipa.live.kubernetes.manifests import BUDGET_APIS
 from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
 from ipa.live.kubernetes.parts import (
     CONTROL_TOKEN_PATH,
@@ -20,13 +19,15 @@ from ipa.live.kubernetes.parts import (
     MOST_DISK,
     PIPELINE_PATH,
     Manifest,
+    account,
+    budget,
     container_security,
     lost_node_tolerations,
     pod_security,
     secret_mount,
     secret_volume,
 )
-from ipa.live.kubernetes.permissions import READ_ONLY_RULES, RESIZES, RULES, role, rules_of
+from ipa.live.kubernetes.permissions import READ_ONLY_RULES, RESIZES, RULES, Rule, role, rules_of
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import EVERYWHERE
 from ipa.policies import plugins, split_spec
@@ -42,22 +43,10 @@ NOT_OURS = ("trace", "window", "scale", "scaling", "arrivals", "kubernetes")
 """The keys of a scenario that say nothing to a controller: its load, and how its pods are laid out."""
 
 
-def access(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, Any]]] = RULES) -> list[Manifest]:
+def access(deployed: Deployed, name: str, rules: Sequence[Rule] = RULES) -> list[Manifest]:
     """A ServiceAccount that is allowed what the rules say; one that is given is not made."""
-    group = "rbac.authorization.k8s.io"
-    meta = deployed.meta(name, CONTROLLER)
-    given = deployed.pods_of(CONTROLLER).get("serviceAccountName")
-    return [
-        *(() if given else ({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta},)),
-        role(deployed, name, rules),
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "RoleBinding",
-            "metadata": meta,
-            "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": given or name, "namespace": deployed.namespace}],
-        },
-    ]
+    given = str(deployed.pods_of(CONTROLLER).get("serviceAccountName") or "")
+    return account(deployed, deployed.meta(name, CONTROLLER), role(deployed, name, rules), given)
 
 
 def controller(
@@ -86,13 +75,8 @@ def controller(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": dict(files)},
         *access(deployed, name, rules_of(deployed, read_only=advise)),
         *([controller_policy(deployed, meta, METRICS_PORT)] if deployed.layout.network_policy else []),
-        {
-            # Evictions take one at a time; an only one comes again elsewhere, and goes on from what the cluster keeps.
-            "apiVersion": BUDGET_APIS[0],
-            "kind": "PodDisruptionBudget",
-            "metadata": meta,
-            "spec": {"maxUnavailable": 1, "selector": {"matchLabels": selector}},
-        },
+        # Evictions take one at a time; an only one comes again elsewhere, and goes on from what the cluster keeps.
+        budget(meta, {"maxUnavailable": 1}, selector),
         {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -131,72 +115,56 @@ def _state(deployed: Deployed, files: Mapping[str, str], advise: bool, claim: st
 
 
 def _pod(deployed: Deployed, name: str, advise: bool, state: _State) -> Manifest:
-    arguments = ["live", "run", f"{FOLDER}/{SCENARIO}", "--backend", "kubernetes"]
-    arguments += ["--advise" if advise else "--no-load"]
-    arguments += ["--namespace", deployed.namespace, "--name", deployed.instance]
-    arguments += ["--control-token-file", CONTROL_TOKEN_PATH]
-    arguments += ["--state", state.path, "--metrics-port", str(METRICS_PORT), "--metrics-host", EVERYWHERE]
+    pipeline = {"name": deployed.instance, "items": [{"key": "pipeline.yaml", "path": "pipeline.yaml"}]}
     return {
         "serviceAccountName": name,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": GRACE_S,
         "securityContext": pod_security(),
         "tolerations": lost_node_tolerations(),
-        "containers": [
-            {
-                "name": "controller",
-                "image": deployed.layout.image,
-                "imagePullPolicy": deployed.layout.pull_policy,
-                "command": ["python", "-m", "ipa"],
-                "args": arguments,
-                "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
-                "ports": [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}],
-                # Metrics are served once the scenario has been read: without a claim, a controller that cannot run
-                # replaces none.
-                "readinessProbe": {
-                    "httpGet": {"path": "/metrics", "port": METRICS_PORT},
-                    "periodSeconds": 2,
-                    "timeoutSeconds": 5,
-                },
-                # One that hangs is started anew. It has two minutes to read its scenario, find the cluster and listen.
-                "livenessProbe": {
-                    "httpGet": {"path": "/metrics", "port": METRICS_PORT},
-                    "initialDelaySeconds": 120,
-                    "periodSeconds": 10,
-                    "timeoutSeconds": 5,
-                    "failureThreshold": 6,
-                },
-                "resources": {
-                    "requests": {"cpu": "100m", "memory": "512Mi", "ephemeral-storage": "0"},
-                    "limits": {"memory": "512Mi", "ephemeral-storage": MOST_DISK},
-                },
-                "securityContext": container_security(),
-                "volumeMounts": [
-                    {"name": "settings", "mountPath": FOLDER, "readOnly": True},
-                    secret_mount("control", CONTROL_TOKEN_PATH),
-                    {"name": "tmp", "mountPath": "/tmp"},
-                    {"name": state.volume["name"], "mountPath": STATE_FOLDER},
-                ],
-            }
-        ],
+        "containers": [_container(deployed, advise, state)],
         "volumes": [
             {
                 "name": "settings",
-                "projected": {
-                    "sources": [
-                        {"configMap": {"name": name}},
-                        {
-                            "configMap": {
-                                "name": deployed.instance,
-                                "items": [{"key": "pipeline.yaml", "path": "pipeline.yaml"}],
-                            }
-                        },
-                    ]
-                },
+                "projected": {"sources": [{"configMap": {"name": name}}, {"configMap": pipeline}]},
             },
             secret_volume("control", deployed.control_name),
             {"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}},
             state.volume,
+        ],
+    }
+
+
+def _container(deployed: Deployed, advise: bool, state: _State) -> Manifest:
+    arguments = ["live", "run", f"{FOLDER}/{SCENARIO}", "--backend", "kubernetes"]
+    arguments += ["--advise" if advise else "--no-load"]
+    arguments += ["--namespace", deployed.namespace, "--name", deployed.instance]
+    arguments += ["--control-token-file", CONTROL_TOKEN_PATH]
+    arguments += ["--state", state.path, "--metrics-port", str(METRICS_PORT), "--metrics-host", EVERYWHERE]
+    probe = {"httpGet": {"path": "/metrics", "port": METRICS_PORT}, "timeoutSeconds": 5}
+    return {
+        "name": "controller",
+        "image": deployed.layout.image,
+        "imagePullPolicy": deployed.layout.pull_policy,
+        "command": ["python", "-m", "ipa"],
+        "args": arguments,
+        "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
+        "ports": [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}],
+        # Metrics are served once the scenario has been read: without a claim, a controller that cannot run replaces
+        # none.
+        "readinessProbe": {**probe, "periodSeconds": 2},
+        # One that hangs is started anew. It has two minutes to read its scenario, find the cluster and listen.
+        "livenessProbe": {**probe, "initialDelaySeconds": 120, "periodSeconds": 10, "failureThreshold": 6},
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "512Mi", "ephemeral-storage": "0"},
+            "limits": {"memory": "512Mi", "ephemeral-storage": MOST_DISK},
+        },
+        "securityContext": container_security(),
+        "volumeMounts": [
+            {"name": "settings", "mountPath": FOLDER, "readOnly": True},
+            secret_mount("control", CONTROL_TOKEN_PATH),
+            {"name": "tmp", "mountPath": "/tmp"},
+            {"name": state.volume["name"], "mountPath": STATE_FOLDER},
         ],
     }
 
@@ -340,7 +308,7 @@ def _dumped(given: Manifest) -> str:
     return str(yaml.dump(given, Dumper=Dumper, sort_keys=False, width=120))
 
 
-def _commented(given: Manifest, rules: Sequence[tuple[str, dict[str, Any]]]) -> str:
+def _commented(given: Manifest, rules: Sequence[Rule]) -> str:
     import yaml
 
     head = yaml.safe_dump({key: value for key, value in given.items() if key != "rules"}, sort_keys=False)

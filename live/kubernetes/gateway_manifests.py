@@ -170,31 +170,9 @@ def _token_volume() -> Manifest:
 def gateway_access(deployed: Deployed, owner: Manifest | None = None) -> list[Manifest]:
     """What the gateway's watch is allowed: to see the namespace's pods. A ServiceAccount that is given is not made."""
     meta = deployed.meta(deployed.gateway_name, GATEWAY, owner)
-    group = "rbac.authorization.k8s.io"
-    given = deployed.pods_of(GATEWAY).get("serviceAccountName")
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta, "automountServiceAccountToken": False}
-    return [
-        *(() if given else (account,)),
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "Role",
-            "metadata": meta,
-            "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}],
-        },
-        {
-            "apiVersion": f"{group}/v1",
-            "kind": "RoleBinding",
-            "metadata": meta,
-            "roleRef": {"apiGroup": group, "kind": "Role", "name": deployed.gateway_name},
-            "subjects": [
-                {
-                    "kind": "ServiceAccount",
-                    "name": given or deployed.gateway_name,
-                    "namespace": deployed.namespace,
-                }
-            ],
-        },
-    ]
+    sees_pods = parts.role(meta, [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}])
+    given = str(deployed.pods_of(GATEWAY).get("serviceAccountName") or "")
+    return parts.account(deployed, meta, sees_pods, given, token=False)
 
 
 def control_secret(deployed: Deployed, owner: Manifest | None = None) -> Manifest:

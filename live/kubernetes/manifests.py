@@ -34,7 +34,7 @@ from ipa.live.kubernetes.gateway_manifests import (
 )
 from ipa.live.kubernetes.memory import memory_map
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
-from ipa.live.kubernetes.parts import GRACE_S, MODEL_PORT, PIPELINE_PATH, Manifest
+from ipa.live.kubernetes.parts import BUDGET_APIS, GRACE_S, MODEL_PORT, PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import EVERYWHERE, server_arguments
 from ipa.policies import Configuration, StageConfiguration, to_plain
@@ -43,9 +43,6 @@ from ipa.sim import rules
 
 PIPELINE, LAYOUT = "pipeline.yaml", "layout.json"
 """The keys of the ConfigMap."""
-
-BUDGET_APIS = ("policy/v1", "policy/v1beta1")
-"""Where servers have PodDisruptionBudgets, the newest first; before 1.21 only the older."""
 
 DRAIN_S = 1
 """How long a pod that is to end still answers as before; meanwhile the gateway learns of its end."""
@@ -216,21 +213,18 @@ def disruption_budgets(
     The share holds for any number of replicas, also for none, so no budget has to follow the scaling.
     """
 
-    def budget(name: str, component: str, least: int | str, of: Mapping[str, str], **more: str) -> Manifest:
-        return {
-            "apiVersion": api_version,
-            "kind": "PodDisruptionBudget",
-            "metadata": deployed.meta(name, component, owner, **{**more, **of}),
-            "spec": {
-                "minAvailable": least,
-                "selector": {"matchLabels": names.selector(deployed.instance, component, **of)},
-            },
-        }
+    def of_lane(stage: str, lane: int) -> Manifest:
+        of = names.of_lane(stage, lane)
+        meta = deployed.meta(deployed.stage_name(stage, lane), MODEL_SERVER, owner, **{"stage": stage, **of})
+        return parts.budget(
+            meta, {"minAvailable": "50%"}, names.selector(deployed.instance, MODEL_SERVER, **of), api_version
+        )
 
+    of_gateway = deployed.meta(deployed.gateway_name, GATEWAY, owner)
     return [
-        budget(deployed.gateway_name, GATEWAY, 1, {}),
+        parts.budget(of_gateway, {"minAvailable": 1}, names.selector(deployed.instance, GATEWAY), api_version),
         *(
-            budget(deployed.stage_name(stage, lane), MODEL_SERVER, "50%", names.of_lane(stage, lane), stage=stage)
+            of_lane(stage, lane)
             for stage in deployed.stages
             for lane in (0, *(deployed.further_lanes(stage) if deployed.plane.mixes else ()))
         ),

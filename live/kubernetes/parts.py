@@ -16,6 +16,8 @@ PIPELINE_PATH = "/etc/ipa/pipeline.yaml"
 CONTROL_TOKEN_PATH = "/etc/ipa-control/token"
 """Where the token of the gateway's control port is mounted in those containers that need it."""
 READABLE_BY_GROUP = 0o440
+BUDGET_APIS = ("policy/v1", "policy/v1beta1")
+"""Where servers have PodDisruptionBudgets, the newest first; before 1.21 only the older."""
 MODEL_PORT = 8080
 """The port of model servers."""
 MODEL_CONTAINER = "model-server"
@@ -148,6 +150,36 @@ def container(
     if drain_s:
         made["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(drain_s)]}}}
     return made
+
+
+def account(deployed: Deployed, meta: Manifest, role: Manifest, given: str, token: bool = True) -> list[Manifest]:
+    """A ServiceAccount that is bound to a role; one that is `given` by its name is bound, and not made. Without `token`
+    pods that run as it get none by themselves."""
+    group = "rbac.authorization.k8s.io"
+    made: Manifest = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}
+    subject = {"kind": "ServiceAccount", "name": given or meta["name"], "namespace": deployed.namespace}
+    return [
+        *(() if given else (made if token else {**made, "automountServiceAccountToken": False},)),
+        role,
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": meta,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": meta["name"]},
+            "subjects": [subject],
+        },
+    ]
+
+
+def role(meta: Manifest, rules: Sequence[Manifest]) -> Manifest:
+    """A Role with these rules."""
+    return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta, "rules": [*rules]}
+
+
+def budget(meta: Manifest, bound: Manifest, selector: Mapping[str, str], api_version: str = BUDGET_APIS[0]) -> Manifest:
+    """A PodDisruptionBudget: what evictions leave, or take at once, of the pods that are selected."""
+    spec = {**bound, "selector": {"matchLabels": dict(selector)}}
+    return {"apiVersion": api_version, "kind": "PodDisruptionBudget", "metadata": meta, "spec": spec}
 
 
 def lost_node_tolerations() -> list[Manifest]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ipa.live.errors import RunError
+from ipa.live.kubernetes import parts
 from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.names import CONTROLLER
 from ipa.live.kubernetes.parts import Manifest
@@ -22,67 +23,52 @@ AT_ONCE = 8
 
 log = logging.getLogger("ipa.live.kubernetes.permissions")
 
-FINDS_GATEWAY: tuple[str, dict[str, Any]] = (
-    "finds the gateway's control port, whose token is mounted in its pod",
-    {"apiGroups": [""], "resources": ["services"], "verbs": ["get"]},
-)
-FROM_OUTSIDE: tuple[tuple[str, dict[str, Any]], ...] = (
-    (
-        "asks the gateway for observations, and puts configurations in force in its queues",
-        {"apiGroups": [""], "resources": ["services/proxy"], "verbs": ["get", "update"]},
-    ),
-    (
-        "reads the token of the gateway's control port",
-        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]},
-    ),
-)
+Rule = tuple[str, dict[str, Any]]
+"""A rule of a Role, and why a controller needs it."""
+
+
+def _rule(why: str, verbs: str, resource: str, group: str = "") -> Rule:
+    return why, {"apiGroups": [group], "resources": [resource], "verbs": verbs.split()}
+
+
+FINDS_GATEWAY = _rule("finds the gateway's control port, whose token is mounted in its pod", "get", "services")
+FROM_OUTSIDE = (
+    _rule("asks the gateway for observations, and puts configurations in force in its queues", "get update",
+          "services/proxy"),
+    _rule("reads the token of the gateway's control port", "get", "secrets"),
+)  # fmt: skip
 """What a controller needs in place of `FINDS_GATEWAY` outside the cluster; an adviser needs no `update`."""
 
-RULES: tuple[tuple[str, dict[str, Any]], ...] = (
-    (
-        "reads the pipeline's ConfigMap: layout, kill switch; brings it up to date; keeps what its policy has learnt",
-        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "patch"]},
-    ),
-    (
-        "sees replicas: which start, serve, end, fail or find no room",
-        {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
-    ),
-    (
-        "sees whether the gateway is ready; applies it and the stages, and sets their replicas",
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "patch"]},
-    ),
-    (
-        "reads the stages' Deployments, and makes those that are not there any more",
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list", "create"]},
-    ),
-    (
-        "names the autoscaler that has set the replicas of one of them",
-        {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list"]},
-    ),
-    (
-        "tells a rollout's refusals from those before, and keeps replicas from being shared out: names carry hashes",
-        {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list", "patch"]},
-    ),
+RULES: tuple[Rule, ...] = (
+    _rule("reads the pipeline's ConfigMap: layout, kill switch; brings it up to date; keeps what its policy has learnt",
+          "get patch", "configmaps"),
+    _rule("sees replicas: which start, serve, end, fail or find no room", "list watch", "pods"),
+    _rule("sees whether the gateway is ready; applies it and the stages, and sets their replicas",
+          "get patch", "deployments", "apps"),
+    _rule("reads the stages' Deployments, and makes those that are not there any more",
+          "list create", "deployments", "apps"),
+    _rule("names the autoscaler that has set the replicas of one of them",
+          "list", "horizontalpodautoscalers", "autoscaling"),
+    _rule("tells a rollout's refusals from those before, and keeps replicas from being shared out: names carry hashes",
+          "list patch", "replicasets", "apps"),
     FINDS_GATEWAY,
-    (
-        "holds the Lease, so that one controller writes",
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "update"]},
-    ),
-    (
-        "makes the Lease where it is not there",
-        {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]},
-    ),
-    (
-        "tells what it did and found as Events on the stages' Deployments",
-        {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]},
-    ),
-)
+    _rule("holds the Lease, so that one controller writes", "get update", "leases", "coordination.k8s.io"),
+    _rule("makes the Lease where it is not there", "create", "leases", "coordination.k8s.io"),
+    _rule("tells what it did and found as Events on the stages' Deployments", "create", "events"),
+)  # fmt: skip
 """What a controller may do in its namespace, and why; it may do nothing that it does not need."""
 
-RESIZES: tuple[str, dict[str, Any]] = (
-    "changes the cores of replicas as they run",
-    {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]},
+READ_ONLY_RULES: tuple[Rule, ...] = (
+    _rule("reads the pipeline's ConfigMap: its layout", "get", "configmaps"),
+    _rule("sees replicas", "list watch", "pods"),
+    _rule("sees whether the gateway is ready", "get", "deployments", "apps"),
+    _rule("reads the stages' Deployments", "list", "deployments", "apps"),
+    _rule("tells a rollout's refusals from those before: names carry hashes", "list", "replicasets", "apps"),
+    FINDS_GATEWAY,
 )
+"""What `run --advise` needs, which decides and writes nothing."""
+
+RESIZES = _rule("changes the cores of replicas as they run", "patch", "pods/resize")
 """What a controller may do besides, with `resize: in_place`."""
 
 OPTIONAL = frozenset({"events", "horizontalpodautoscalers", "replicasets", "pods/resize"})
@@ -93,37 +79,15 @@ shared out among old and new ones; and cores are changed by rollouts."""
 NAMELESS = frozenset({"create", "list", "watch"})
 """Verbs of requests that name no existing object: a rule with one of them cannot be restricted to names."""
 
-READ_ONLY_RULES: tuple[tuple[str, dict[str, Any]], ...] = (
-    (
-        "reads the pipeline's ConfigMap: its layout",
-        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
-    ),
-    ("sees replicas", {"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}),
-    (
-        "sees whether the gateway is ready",
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get"]},
-    ),
-    (
-        "reads the stages' Deployments",
-        {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list"]},
-    ),
-    (
-        "tells a rollout's refusals from those before: names carry hashes",
-        {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["list"]},
-    ),
-    FINDS_GATEWAY,
-)
-"""What `run --advise` needs, which decides and writes nothing."""
 
-
-def rules_of(deployed: Deployed, read_only: bool = False) -> tuple[tuple[str, dict[str, Any]], ...]:
+def rules_of(deployed: Deployed, read_only: bool = False) -> tuple[Rule, ...]:
     """The rules of a pipeline's controller; one that is `read_only` (`run --advise`) decides and writes nothing."""
     if read_only:
         return READ_ONLY_RULES
     return (*RULES, RESIZES) if deployed.plane.resize == "in_place" else RULES
 
 
-def from_outside(rules: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+def from_outside(rules: Sequence[Rule]) -> list[Rule]:
     """The rules of a controller that runs outside the cluster and reaches the gateway by the API server's proxy."""
     writes = any({"patch", "update"} & {*rule["verbs"]} for _, rule in rules)
     (why, proxy), reads_token = FROM_OUTSIDE
@@ -131,7 +95,7 @@ def from_outside(rules: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str,
     return [each for rule in rules for each in ((by_proxy, reads_token) if rule is FINDS_GATEWAY else (rule,))]
 
 
-def named(rules: Sequence[tuple[str, dict[str, Any]]], deployed: Deployed) -> list[dict[str, Any]]:
+def named(rules: Sequence[Rule], deployed: Deployed) -> list[dict[str, Any]]:
     """The rules, restricted to this pipeline's objects where the API allows that and the names are known."""
     stages = [
         deployed.stage_name(stage, lane)
@@ -155,14 +119,9 @@ def _names(rule: Mapping[str, Any], bound: Mapping[str, list[str]]) -> dict[str,
     return {} if resource not in bound or NAMELESS & {*rule["verbs"]} else {"resourceNames": bound[resource]}
 
 
-def role(deployed: Deployed, name: str, rules: Sequence[tuple[str, dict[str, Any]]] = RULES) -> Manifest:
+def role(deployed: Deployed, name: str, rules: Sequence[Rule] = RULES) -> Manifest:
     """A Role with a controller's rules."""
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "Role",
-        "metadata": deployed.meta(name, CONTROLLER),
-        "rules": named(rules, deployed),
-    }
+    return parts.role(deployed.meta(name, CONTROLLER), named(rules, deployed))
 
 
 # ---- the self-check ----
