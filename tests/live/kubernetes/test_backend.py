@@ -28,8 +28,7 @@ from ipa.live.kubernetes.stage_state import Look
 from ipa.live.logs import Lines
 from ipa.live.monitoring import Reading
 from ipa.policies import Applied, Configuration, ReplicaCounts
-from tests.live.kubernetes.memory_cluster import Cluster, HeldLease, apply, running, standing, story
-from tests.live.kubernetes.rolling import three_variants
+from tests.live.kubernetes.fake import Cluster, HeldLease, apply, running, stand, story, three_variants
 from tests.live.kubernetes.world import tiny
 from tests.live.world import HISTORY, sort, until
 
@@ -58,7 +57,7 @@ def test_a_variant_that_will_not_start_is_rolled_back_and_its_decisions_have_fai
     failed: list[tuple[int, str]] = []
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
-        cluster.crashing = {"large"}
+        cluster.treat("large", crashes=True)
         backend.begin_step(7)
         assert (await apply(backend, sort("large"))).accepted
         backend.begin_step(8)
@@ -72,7 +71,7 @@ def test_a_variant_that_will_not_start_is_rolled_back_and_its_decisions_have_fai
         assert failed == [(7, why), (8, why)]  # step 8 kept what step 7 had chosen
         assert backend.rollbacks["sort", "large"] == 1
         assert backend.troubles() == {"failed_variant": "left out: sort: large"}
-        (stage,) = cluster.stages.values()
+        (stage,) = cluster.stages
         assert '{"large": ' in stage["metadata"]["annotations"][names.FAILED]  # for the next controller
 
     story(tmp_path, monkeypatch, told, on_rollback=lambda step, why: failed.append((step, why)))
@@ -94,7 +93,7 @@ def test_a_decision_that_comes_while_a_look_finds_the_one_before_failing_is_not_
             return look
 
         monkeypatch.setattr(KubernetesBackend, "_pass", meanwhile)
-        cluster.crashing = {"large"}
+        cluster.treat("large", crashes=True)
         backend.begin_step(7)
         assert (await apply(backend, sort("large"))).accepted
         await until(lambda: backend.look.is_complete(middle), "the later decision is carried out")
@@ -107,7 +106,7 @@ def test_a_decision_that_comes_while_a_look_finds_the_one_before_failing_is_not_
 def test_want_of_room_bounds_the_cores_that_a_policy_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         assert (await asyncio.to_thread(backend.observe)).limit_cores is None
-        cluster.out_of_room = 2
+        cluster.room = 2
         await apply(backend, sort("small", 4))
         await until(lambda: backend._room.cores is not None, "the refusal is seen")
         await until(lambda: len(backend.stages["sort"].ready) == 2, "two have room")
@@ -115,9 +114,8 @@ def test_want_of_room_bounds_the_cores_that_a_policy_sees(tmp_path: Path, monkey
         seen = await asyncio.to_thread(backend.observe)
         assert (seen.limit_cores, seen.stages["sort"].failed_variants) == (2, ())
         assert "exceeded quota" in backend.troubles()["no_room"]
-        cluster.out_of_room = 0
-        (name,) = cluster.stages
-        cluster._roll_out(name, 4)
+        cluster.room = None
+        cluster.go_on()
         await until(lambda: backend._room.cores is None, "there is room for all")
         assert (await asyncio.to_thread(backend.observe)).limit_cores is None
         assert backend.troubles() == {}
@@ -173,10 +171,10 @@ def test_a_controller_that_has_waited_goes_on_with_what_stands_when_its_turn_com
         lease.is_held = False
 
         def prepare(cluster: Cluster) -> None:
-            standing(cluster, tmp_path, sort())
+            stand(cluster, sort())
 
             def in_time() -> None:
-                standing(cluster, tmp_path, sort("large", 3, batch=4))
+                stand(cluster, sort("large", 3, batch=4))
                 lease.is_held = True
 
             asyncio.get_running_loop().call_later(0.3, in_time)
@@ -184,7 +182,7 @@ def test_a_controller_that_has_waited_goes_on_with_what_stands_when_its_turn_com
         async with running(tmp_path, monkeypatch, prepare, lease=lease, adopts=True) as (backend, cluster):
             assert backend.wanted == sort("large", 3, batch=4)
             await until(lambda: backend.look.is_complete(backend.wanted), "a look finds it whole")
-            assert cluster.created == 4  # the small one before, and three large ones
+            assert cluster.made == 4  # the small one before, and three large ones
 
     asyncio.run(run())
 
@@ -196,7 +194,7 @@ def test_a_controller_that_has_waited_ends_where_another_pipeline_has_been_deplo
 
     def prepare(cluster: Cluster) -> None:
         assert cluster.root is not None
-        standing(cluster, tmp_path, sort())
+        stand(cluster, sort())
         cluster.root["data"] = {**cluster.root["data"], "pipeline.yaml": "another"}
         cluster.refusal = AssertionError("nothing may be written")
 
@@ -210,13 +208,13 @@ def test_a_controller_that_has_waited_ends_where_another_pipeline_has_been_deplo
 def test_a_layout_in_the_words_of_an_older_version_is_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def prepare(cluster: Cluster) -> None:
         assert cluster.root is not None
-        standing(cluster, tmp_path, sort())
+        stand(cluster, sort())
         layout = json.loads(cluster.root["data"]["layout.json"])
         assert layout.pop("s3_secret") == ""
         cluster.root["data"] = {**cluster.root["data"], "layout.json": json.dumps(layout)}
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
-        await until(lambda: "ipa-tiny" in cluster.writes, "it is written in ours")
+        await until(lambda: "ipa-tiny" in cluster.written, "it is written in ours")
         assert not backend.failed.done()
 
     story(tmp_path, monkeypatch, told, prepare=prepare, adopts=True)
@@ -226,9 +224,9 @@ def test_a_controller_that_begins_in_a_rollout_that_fails_rolls_it_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def prepare(cluster: Cluster) -> None:
-        cluster.crashing = {"large"}
-        standing(cluster, tmp_path, sort())
-        standing(cluster, tmp_path, sort("large"), {names.SOUND: as_text(sort()["sort"])})
+        cluster.treat("large", crashes=True)
+        stand(cluster, sort())
+        stand(cluster, sort("large"), {names.SOUND: as_text(sort()["sort"])})
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         await until(lambda: backend.wanted == sort(), "it is rolled back")
@@ -242,12 +240,12 @@ def test_a_controller_begins_where_not_all_find_room_and_pods_of_before_are_stil
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def prepare(cluster: Cluster) -> None:
-        cluster.out_of_room = 1
-        standing(cluster, tmp_path, sort("small", 3))
-        evicted = copy.deepcopy(next(iter(cluster.pods.values())))
+        cluster.room = 2
+        stand(cluster, sort("small", 3))
+        evicted = copy.deepcopy(cluster.pods[0])
         evicted["metadata"]["uid"] = evicted["metadata"]["name"] = "evicted"
         evicted["status"]["phase"] = "Failed"
-        cluster.pods["evicted"] = evicted
+        cluster.strays.append(evicted)
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         await until(lambda: backend._room.cores is not None, "the want of room is seen")
@@ -261,14 +259,14 @@ def test_one_who_only_reads_sees_what_others_want_and_rolls_nothing_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def prepare(cluster: Cluster) -> None:
-        standing(cluster, tmp_path, sort())
+        stand(cluster, sort())
         cluster.read_only = True
         cluster.refusal = AssertionError("nothing may be written")
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         cluster.refusal = None
-        cluster.crashing = {"large"}
-        standing(cluster, tmp_path, sort("large"), {names.SOUND: as_text(sort()["sort"])})
+        cluster.treat("large", crashes=True)
+        stand(cluster, sort("large"), {names.SOUND: as_text(sort()["sort"])})
         cluster.refusal = AssertionError("nothing may be written")
         await until(lambda: backend.look.failed, "it fails")
         seen = await asyncio.to_thread(backend.observe)
@@ -285,7 +283,7 @@ def test_a_permission_that_lacks_is_named_before_anything_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def forbid(cluster: Cluster) -> None:
-        cluster.forbidden = {("watch", "pods"), ("get", "leases"), ("patch", "deployments"), ("patch", "replicasets")}
+        cluster.lacking = {("watch", "pods"), ("get", "leases"), ("patch", "deployments"), ("patch", "replicasets")}
 
     with pytest.raises(RunError) as refused:
         story(tmp_path, monkeypatch, None, prepare=forbid)  # type: ignore[arg-type]
@@ -313,7 +311,7 @@ def test_a_permission_that_it_can_do_without_is_a_warning_and_changes_are_made_w
         )
 
     def forbid(cluster: Cluster) -> None:
-        cluster.forbidden = {("patch", "replicasets")}
+        cluster.lacking = {("patch", "replicasets")}
 
     story(tmp_path, monkeypatch, told, prepare=forbid)
 
@@ -410,12 +408,12 @@ def test_a_lease_that_runs_out_in_the_middle_of_a_look_ends_its_writing(
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         await until(lambda: backend.look.is_complete(sort()), "all is quiet")
-        cluster.writes.clear()
+        cluster.written.clear()
         cluster.before_write = lambda: setattr(lease, "is_held", False)  # type: ignore[method-assign]
         assert (await apply(backend, sort("large", 2))).accepted
         await until(lambda: backend.look.error or backend.look.done, "it has looked")
         await asyncio.sleep(0.3)
-        assert cluster.writes == ["ipa-tiny-stage-sort"]
+        assert cluster.written == ["ipa-tiny-stage-sort"]
         assert backend.troubles()["no_lease"] == "not renewed in time"
 
     story(tmp_path, monkeypatch, told, lease=lease)
@@ -479,9 +477,9 @@ def test_silence_is_told_by_the_time_since_the_step_before_whatever_the_gateway_
 def test_a_stage_without_a_replica_that_is_ready_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         assert "no_replica" not in backend.troubles()
-        ((uid, pod),) = cluster.pods.items()
+        (pod,) = cluster.pods
         pod["status"]["conditions"] = [{"type": "Ready", "status": "False"}]  # as where its node is lost
-        cluster._tell("MODIFIED", uid)
+        cluster.tell("MODIFIED", pod)
         await until(lambda: "no_replica" in backend.troubles(), "it is seen")
         assert backend.troubles()["no_replica"] == "sort: none of its 1 replicas is ready"
 

@@ -21,7 +21,7 @@ from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import read_stage
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.policies import ReplicaCounts, StageConfiguration
-from tests.live.kubernetes.server import Server, owned
+from tests.live.kubernetes.fake import Server, owned
 from tests.live.kubernetes.world import BEGAN, made_of, on_server, pod, refused, sound, tiny
 from tests.live.world import sort
 

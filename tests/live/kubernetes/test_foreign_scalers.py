@@ -12,7 +12,7 @@ from ipa.live.kubernetes.difference import foreign_owner
 from ipa.live.kubernetes.guards import Dispute, judged
 from ipa.live.kubernetes.manifests import owner_of, stage_deployment
 from ipa.live.kubernetes.reconcile import Reconciler
-from tests.live.kubernetes.server import Server, owned
+from tests.live.kubernetes.fake import Server, owned
 from tests.live.kubernetes.world import sound, tiny, two_stages
 from tests.live.world import sort
 

@@ -26,8 +26,7 @@ from ipa.live.kubernetes.reconcile import Reconciler
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState, read_stage
 from ipa.policies import Configuration, StageConfiguration, from_plain, mix_of, to_plain
-from tests.live.kubernetes.memory_cluster import Cluster, apply, running, story
-from tests.live.kubernetes.server import Server
+from tests.live.kubernetes.fake import Cluster, Server, apply, running, story
 from tests.live.kubernetes.world import made_of, on_server, pod, tiny
 from tests.live.world import sort, until
 
@@ -298,8 +297,8 @@ def is_told(cluster: Cluster, part: StageConfiguration) -> bool:
 
 async def looked_twice(cluster: Cluster) -> None:
     """Wait until whatever follows from what is so now has been done."""
-    count = cluster.asked
-    await until(lambda: cluster.asked >= count + 3, "two looks")
+    count = cluster.asked_gateway
+    await until(lambda: cluster.asked_gateway >= count + 3, "two looks")
 
 
 def test_a_mix_is_rolled_out_before_anything_shrinks_and_goes_back_when_nobody_waits(
@@ -309,11 +308,11 @@ def test_a_mix_is_rolled_out_before_anything_shrinks_and_goes_back_when_nobody_w
     both = mix_of([replace(SMALL, replicas=1, share=0.75), replace(LARGE, share=0.25)])
 
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
-        cluster.slow = {"large"}
+        cluster.treat("large", hangs=True)
         assert (await apply(backend, wanted(both))).accepted
         await until(lambda: cluster.of_lanes() == {0: ("small", 2), 1: ("large", 1)}, "large starts beside two small")
         assert cluster.plan.table == ((0, float("inf")),)
-        cluster.started()
+        cluster.treat("large")
         await until(lambda: cluster.of_lanes() == {0: ("small", 1), 1: ("large", 1)}, "the shares are in force")
         await until(lambda: backend.look.is_complete(wanted(both)), "it stands")
         await until(lambda: is_alone(backend._pods.values(), wanted(both)), "the watch has seen it")
@@ -321,8 +320,8 @@ def test_a_mix_is_rolled_out_before_anything_shrinks_and_goes_back_when_nobody_w
         assert {name: each.ready for name, each in seen.replicas.items()} == {"small": 1, "large": 1}
         cluster.present = [3, 0]
         assert (await apply(backend, wanted(LARGE))).accepted
-        count = len(cluster.writes)
-        await until(lambda: len(cluster.writes) > count, "what is wanted is written")
+        count = len(cluster.written)
+        await until(lambda: len(cluster.written) > count, "what is wanted is written")
         await looked_twice(cluster)
         assert cluster.of_lanes() == {0: ("small", 1), 1: ("large", 1)}  # three requests are still there
         cluster.present = [0, 0]
@@ -353,7 +352,7 @@ def test_a_gateway_that_is_started_anew_in_a_change_is_told_what_stood_and_what_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
-        cluster.slow = {"large"}
+        cluster.treat("large", hangs=True)
         await apply(backend, wanted(BOTH))
         await until(lambda: cluster.of_lanes().get(1) == ("large", 1), "large starts")
         cluster.restart_gateway()
@@ -361,10 +360,10 @@ def test_a_gateway_that_is_started_anew_in_a_change_is_told_what_stood_and_what_
         assert cluster.stood == [{"sort": [to_plain(SMALL)]}]
         assert cluster.plan.table == ((0, float("inf")),)  # small alone serves
         assert cluster.of_lanes() == {0: ("small", 2), 1: ("large", 1)}
-        cluster.started()
+        cluster.treat("large")
         await until(lambda: len(cluster.plan.table) == 2, "the shares are in force")
         await until(lambda: backend.look.is_complete(wanted(BOTH)), "the change has come to its end")
-        assert cluster.created == 3  # no pod was made twice
+        assert cluster.made == 3  # no pod was made twice
 
     story(tmp_path, monkeypatch, told, initial=wanted(SMALL))
 
@@ -390,12 +389,12 @@ def test_a_gateway_that_is_started_anew_is_told_of_a_variant_that_is_alone_in_a_
         await apply(backend, wanted(LARGE))
         await until(lambda: backend.look.is_complete(wanted(LARGE)), "large stands alone")
         assert cluster.of_lanes() == {0: ("small", 0), 1: ("large", 1)}
-        count = cluster.created
+        count = cluster.made
         cluster.restart_gateway()
         await until(lambda: cluster.configured[-1], "it is told")
         assert [number for number, _ in cluster.plan.table] == [1]
         await looked_twice(cluster)
-        assert (cluster.of_lanes(), cluster.created) == ({0: ("small", 0), 1: ("large", 1)}, count)
+        assert (cluster.of_lanes(), cluster.made) == ({0: ("small", 0), 1: ("large", 1)}, count)
 
     story(tmp_path, monkeypatch, told, initial=wanted(BOTH))
 
@@ -408,9 +407,11 @@ def test_a_controller_that_is_killed_in_a_change_is_succeeded_by_one_that_ends_i
     both = mix_of([replace(SMALL, replicas=1, share=0.75), replace(LARGE, share=0.25)])
 
     async def first(backend: KubernetesBackend, cluster: Cluster) -> Cluster:
-        cluster.slow = {"large"}
+        cluster.treat("large", hangs=True)
         await until(lambda: backend.look.is_complete(wanted(SMALL)), "small stands")
-        await until(lambda: names.SOUND in cluster.stages[FIRST]["metadata"]["annotations"], "it is known as sound")
+        await until(
+            lambda: names.SOUND in cluster.rollouts[FIRST].stage["metadata"]["annotations"], "it is known as sound"
+        )
         await apply(backend, wanted(both))
         await until(lambda: cluster.of_lanes().get(1) == ("large", 1), "large starts")
         return cluster
@@ -421,6 +422,8 @@ def test_a_controller_that_is_killed_in_a_change_is_succeeded_by_one_that_ends_i
 
         def prepare(cluster: Cluster) -> None:
             vars(cluster).update(vars(left))
+            for each in cluster.rollouts.values():
+                each.of = cluster
             if is_gateway_new:
                 cluster.restart_gateway()
 
@@ -429,10 +432,10 @@ def test_a_controller_that_is_killed_in_a_change_is_succeeded_by_one_that_ends_i
             await until(lambda: is_told(cluster, both), "the gateway has it")
             assert cluster.of_lanes() == {0: ("small", 2), 1: ("large", 1)}
             assert cluster.plan.table == ((0, float("inf")),)
-            cluster.started()
+            cluster.treat("large")
             await until(lambda: cluster.of_lanes() == {0: ("small", 1), 1: ("large", 1)}, "it is ended")
             await until(lambda: backend.look.is_complete(wanted(both)), "it stands")
-            assert cluster.created == 3
+            assert cluster.made == 3
 
     asyncio.run(run())
 
@@ -441,7 +444,7 @@ def test_a_variant_of_a_mix_that_will_not_start_is_rolled_back_and_the_other_ser
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
-        cluster.crashing = {"large"}
+        cluster.treat("large", crashes=True)
         assert (await apply(backend, wanted(BOTH))).accepted
         await until(lambda: backend.stages["sort"].failed_variants == ("large",), "it is given up")
         await until(lambda: cluster.of_lanes() == {0: ("small", 2), 1: ("large", 0)}, "its lane is free")

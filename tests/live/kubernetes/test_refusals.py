@@ -13,7 +13,7 @@ from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.reconcile import STALE_READS, Reconciler
 from ipa.live.kubernetes.stage_state import Look
 from ipa.policies import StageConfiguration
-from tests.live.kubernetes.rolling import Rolling, Treatment, three_variants
+from tests.live.kubernetes.fake import Rolling, Treatment, three_variants
 from tests.live.kubernetes.world import made_of, refused
 from tests.live.world import sort
 
@@ -138,7 +138,9 @@ def test_a_pod_that_crashes_is_that_of_the_pipeline_s_file_that_it_has(world: Wo
     assert said(course(world, LARGE)[-1])[0] == "variant large: CrashLoopBackOff after 5 restarts"
     mended = replace(server.deployed, pipeline_file=f"{server.deployed.pipeline_file}# mended\n")
     again = Rolling(mended)
-    again.stages, again.sets, again.pods = server.stages, server.sets, server.pods
+    again.rollouts = server.rollouts
+    for each in again.rollouts.values():
+        each.of = again
     looks = course((again, Reconciler(again, mended)), LARGE)  # type: ignore[arg-type]
     assert looks[-1].is_complete({"sort": LARGE})
     assert judged(looks) == set()
@@ -188,7 +190,7 @@ def test_a_gateway_whose_new_template_is_not_written_yet_is_not_given_up_for_its
     """`up` ends at once where it finds something hopeless."""
     server, reconciler = world
     server.gateway["status"] = {"observedGeneration": 1, "conditions": [refused(RANGE)]}
-    server.sets.append(made_of(server.gateway, refusal=RANGE))
+    server.sets = [made_of(server.gateway, refusal=RANGE)]
     assert reconciler.reconcile({"sort": SMALL}, server.seen()).hopeless == f"the gateway: {RANGE}"
     server.gateway["spec"]["template"]["spec"]["containers"][0]["image"] = "the-one-before"
     assert reconciler.reconcile({"sort": SMALL}, server.seen(), may_write=lambda: False).hopeless == ""

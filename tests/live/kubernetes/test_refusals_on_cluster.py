@@ -19,7 +19,7 @@ from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look
 from ipa.policies import Configuration
-from tests.live.kubernetes.rolling import three_variants
+from tests.live.kubernetes.fake import three_variants
 from tests.live.kubernetes.test_cluster import WITHIN_S, apply, running, traffic, until, until_stands
 from tests.live.kubernetes.world import own_namespace
 from tests.live.world import sort

@@ -23,7 +23,7 @@ from ipa.live.kubernetes.stage_state import Look, read_stage
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.plane import Plane
 from ipa.policies import StageConfiguration
-from tests.live.kubernetes.server import Server, owned
+from tests.live.kubernetes.fake import Server, owned
 from tests.live.kubernetes.world import IMAGE, on_server, pod, sound, tiny
 from tests.live.world import resizable_file, sort
 
