@@ -94,23 +94,35 @@ def _of_kind(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, Any]:
     return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], **given}
 
 
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A lane of a stage; one that mixes no variants has the first alone.
+
+    `wanted` is in force there, `decided` is wanted of the whole stage (None: the same); `state` is that of the lane's
+    Deployment, None if there is none.
+    """
+
+    stage: str
+    wanted: StageConfiguration
+    state: StageState | None
+    number: int = 0
+    decided: StageConfiguration | None = None
+
+    @property
+    def title(self) -> str:
+        """The lane in a sentence."""
+        return names.title(self.stage, self.number)
+
+
 def difference(
     deployed: Deployed,
-    stage: str,
-    wanted: StageConfiguration,
-    state: StageState | None,
+    lane: Lane,
     owner: Manifest | None,
     failed: Mapping[str, float] | None = None,
     kept: Kept | None = None,
     by_rollout: str = "",
-    lane: int = 0,
-    decided: StageConfiguration | None = None,
 ) -> list[Action]:
-    """The actions, in order, that make a lane of a stage what it should be; none if it already is. A stage that mixes
-    no variants has one lane, the first.
-
-    `wanted` is in force in the lane, `decided` what is wanted of the whole stage (None: the same); `state` is that of
-    the lane's Deployment.
+    """The actions, in order, that make a lane what it should be; none if it already is.
 
     `failed` are the variants to remember as failed, with the times [Unix time]; None: those remembered already. `kept`
     is what the server is known to keep different. `by_rollout` is why cores, though they should be, cannot be changed
@@ -122,27 +134,27 @@ def difference(
     Where cores are changed in place, a new template would be a rollout: it keeps the cores that it has as long as its
     variant stays, and each pod, new ones too, gets the wanted ones.
     """
-    kept, title = kept or Kept(), names.title(stage, lane)
-    decided = decided or wanted
+    stage, wanted, state, kept = lane.stage, lane.wanted, lane.state, kept or Kept()
+    decided = lane.decided or wanted
     if state is None:
-        made = stage_deployment(deployed, stage, wanted, owner, lane=lane, decided=decided)
-        return [Apply(made, f"{title} does not exist")]
-    if lane and not wanted.replicas:  # it is free: what its pods would be made from does not matter
-        return _scaled(stage, lane, wanted, state, (), [])
+        made = stage_deployment(deployed, stage, wanted, owner, lane=lane.number, decided=decided)
+        return [Apply(made, f"{lane.title} does not exist")]
+    if lane.number and not wanted.replicas:  # it is free: what its pods would be made from does not matter
+        return _scaled(lane, state, (), [])
     if state.given["spec"].get("paused"):
-        name = deployed.stage_name(stage, lane)
+        name = deployed.stage_name(stage, lane.number)
         raise ForeignOwnerError(f"{name} is paused: kubectl rollout resume deployment/{name}")
     notes = {}
-    if not lane:
+    if not lane.number:
         sound = decided if state.stands(decided) else state.sound
         notes = _notes(sound, state.failed if failed is None else failed)
     cores = None if by_rollout else template_cores(deployed, stage, wanted, state)
-    manifest = stage_deployment(deployed, stage, wanted, owner, notes, cores, lane, decided)
+    manifest = stage_deployment(deployed, stage, wanted, owner, notes, cores, lane.number, decided)
     changed = kept.drift(manifest, state.given)
-    why = f"{title}: {', '.join(changed[:3])}" + (f"; not in place: {by_rollout}" if by_rollout else "")
+    why = f"{lane.title}: {', '.join(changed[:3])}" + (f"; not in place: {by_rollout}" if by_rollout else "")
     apply: list[Action] = [Apply(manifest, why)] if changed else []
-    resizes = _resizes(stage, lane, wanted, state) if deployed.plane.resize == "in_place" and not by_rollout else []
-    return [*_scaled(stage, lane, wanted, state, changed, apply), *resizes]
+    resizes = _resizes(lane, state) if deployed.plane.resize == "in_place" and not by_rollout else []
+    return [*_scaled(lane, state, changed, apply), *resizes]
 
 
 def template_cores(deployed: Deployed, stage: str, wanted: StageConfiguration, state: StageState) -> int | None:
@@ -153,38 +165,32 @@ def template_cores(deployed: Deployed, stage: str, wanted: StageConfiguration, s
     return state.cores if is_kept and state.cores in profiled else None
 
 
-def _resizes(stage: str, lane: int, wanted: StageConfiguration, state: StageState) -> list[Action]:
+def _resizes(lane: Lane, state: StageState) -> list[Action]:
+    cores = lane.wanted.cores
     return [
         ResizePod(
-            stage,
+            lane.stage,
             pod.name,
             pod.variant,
-            wanted.cores,
-            f"{names.title(stage, lane)}: {pod.name}: {pod.asked_cores} -> {wanted.cores} cores",
-            lane,
+            cores,
+            f"{lane.title}: {pod.name}: {pod.asked_cores} -> {cores} cores",
+            lane.number,
         )
-        for pod in state.resizable(wanted.variant)
-        if pod.asked_cores != wanted.cores
+        for pod in state.resizable(lane.wanted.variant)
+        if pod.asked_cores != cores
     ]
 
 
-def _scaled(
-    stage: str,
-    lane: int,
-    wanted: StageConfiguration,
-    state: StageState,
-    changed: Sequence[str],
-    apply: list[Action],
-) -> list[Action]:
+def _scaled(lane: Lane, state: StageState, changed: Sequence[str], apply: list[Action]) -> list[Action]:
     """The apply, if any, and before or after it the setting of replicas."""
-    if state.asked == state.replicas == wanted.replicas:
+    replicas = lane.wanted.replicas
+    if state.asked == state.replicas == replicas:
         return apply
-    is_rolling = state.replicas != wanted.replicas and not state.is_uniform
-    is_set = state.replicas == wanted.replicas
-    change = f"{state.replicas}{' stays the number of' if is_set else f' -> {wanted.replicas}'} replicas"
-    why = f"{names.title(stage, lane)}: {change}"
-    scale = Scale(stage, wanted.replicas, state.given["metadata"]["resourceVersion"], is_rolling, why, lane)
-    if wanted.replicas < state.replicas:
+    is_set = state.replicas == replicas
+    change = f"{state.replicas}{' stays the number of' if is_set else f' -> {replicas}'} replicas"
+    version, is_rolling = state.given["metadata"]["resourceVersion"], not (is_set or state.is_uniform)
+    scale = Scale(lane.stage, replicas, version, is_rolling, f"{lane.title}: {change}", lane.number)
+    if replicas < state.replicas:
         return [scale, *apply]
     has_new_template = any(path.startswith("spec.template") for path in changed)
     return apply if has_new_template or not state.is_seen else [*apply, scale]

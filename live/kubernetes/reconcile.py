@@ -24,6 +24,7 @@ from ipa.live.kubernetes.difference import (
     Apply,
     ForeignOwnerError,
     Kept,
+    Lane,
     ResizePod,
     Resizing,
     Scale,
@@ -34,7 +35,7 @@ from ipa.live.kubernetes.guards import Autoscalers, Dispute, actor, judged
 from ipa.live.kubernetes.lanes import Parts, targets
 from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, owner_of, root
 from ipa.live.kubernetes.names import MODEL_SERVER
-from ipa.live.kubernetes.parts import MODEL_CONTAINER
+from ipa.live.kubernetes.parts import MODEL_CONTAINER, Manifest
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.kubernetes.stage_state import Look, StageState, read_gateway, read_stages
@@ -79,11 +80,12 @@ class Aim:
 class Work:
     """What one pass does, part by part: at stages, and at other objects by their names.
 
-    `parts` are those that it is to come to, `judged` those to which it came, and `due` those where something was to be
-    done. `stopped`: part -> why nothing is done there. `error`: why it broke off. `is_stale`: something had changed
-    between the reading and the writing.
+    `may_write` is asked before each write. `parts` are those that it is to come to, `judged` those to which it came,
+    and `due` those where something was to be done. `stopped`: part -> why nothing is done there. `error`: why it broke
+    off. `is_stale`: something had changed between the reading and the writing.
     """
 
+    may_write: Callable[[], bool] = lambda: True
     parts: frozenset[str] = frozenset()
     judged: set[str] = field(default_factory=set)
     due: set[str] = field(default_factory=set)
@@ -210,7 +212,7 @@ class Reconciler:
 
     def _work(self, found: Observed, aim: Aim, may_write: Callable[[], bool]) -> Work:
         """Do what is left to do: at the root, at the gateway, then stage by stage."""
-        work = Work(frozenset({self._deployed.gateway_name, *aim.parts}))
+        work = Work(may_write, frozenset({self._deployed.gateway_name, *aim.parts}))
         owner = owner_of(found.root)
         autoscalers = Autoscalers(self._api, self._deployed)
         try:
@@ -222,18 +224,13 @@ class Reconciler:
                 with work.part(name):
                     changed = ["it does not exist"] if there is None else self._kept.drift(manifest, there)
                     apply = [Apply(manifest, f"{name}: {', '.join(changed[:3])}")] if changed else []
-                    self._act(work, name, apply, None, may_write)
+                    self._act(work, name, apply)
             for stage, parts in aim.parts.items():
                 lanes = found.stages[stage].lanes if stage in found.stages else {}
                 with work.part(stage):
-                    for lane, part in parts.items():
-                        state = lanes.get(lane)
-                        by_rollout = self._resizing.by_rollout(stage, part, state, lane)
-                        actions = difference(
-                            self._deployed, stage, part, state, owner, aim.failed.get(stage), self._kept, by_rollout,
-                            lane, aim.wanted[stage],
-                        )  # fmt: skip
-                        self._lane(work, (stage, lane), part, state, actions, autoscalers, may_write)
+                    for number, part in parts.items():
+                        lane = Lane(stage, part, lanes.get(number), number, aim.wanted[stage])
+                        self._lane(work, lane, owner, aim.failed.get(stage), autoscalers)
         except _MayNotWriteError:
             work.error = "the Lease is not held"
         except ApiError as error:
@@ -243,21 +240,21 @@ class Reconciler:
     def _lane(
         self,
         work: Work,
-        at: tuple[str, int],
-        wanted: StageConfiguration,
-        state: StageState | None,
-        actions: Sequence[Action],
+        lane: Lane,
+        owner: Manifest,
+        failed: Mapping[str, float] | None,
         autoscalers: Autoscalers,
-        may_write: Callable[[], bool],
     ) -> None:
         """Do what is to be done at a lane of a stage; its replicas are left alone while they are left to another."""
-        stage, lane = at
-        dispute = None if state is None else self._dispute(at, state, wanted, autoscalers)
+        at, state = (lane.stage, lane.number), lane.state
+        by_rollout = self._resizing.by_rollout(lane.stage, lane.wanted, state, lane.number)
+        actions = difference(self._deployed, lane, owner, failed, self._kept, by_rollout)
+        dispute = None if state is None else self._dispute(at, state, lane.wanted, autoscalers)
         if dispute is not None and dispute.stands_aside:
             self._disputes[at] = dispute
-            work.stopped[stage] = _in_lane(lane, dispute.said(wanted.replicas))
+            work.stopped[lane.stage] = _in_lane(lane.number, dispute.said(lane.wanted.replicas))
             actions = [each for each in actions if not isinstance(each, Scale)]
-        has_scaled = self._act(work, stage, actions, state, may_write)
+        has_scaled = self._act(work, lane.stage, actions, state)
         # What was not set back, say because the write was refused, is judged anew.
         if dispute is not None and state is not None and (has_scaled or state.is_ours):
             self._disputes[at] = dispute
@@ -273,21 +270,14 @@ class Reconciler:
             has_gone = autoscalers.of(self._deployed.stage_name(*at)) is None and autoscalers.are_known
         return judged(before, state.replicas, is_ours, by, autoscaler, self._clock(), has_gone)
 
-    def _act(
-        self,
-        work: Work,
-        part: str,
-        actions: Sequence[Action],
-        state: StageState | None,
-        may_write: Callable[[], bool],
-    ) -> bool:
+    def _act(self, work: Work, part: str, actions: Sequence[Action], state: StageState | None = None) -> bool:
         """Carry out the actions of one part, in order; whether the replicas were set."""
         answer: Mapping[str, Any] | None = None
         has_scaled = False
         if actions:
             work.due.add(part)
         for action in actions:
-            if not may_write():
+            if not work.may_write():
                 raise _MayNotWriteError
             if isinstance(action, Apply):
                 answer = self._api.apply(action.manifest)

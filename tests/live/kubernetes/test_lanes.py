@@ -15,7 +15,7 @@ pytest.importorskip("aiohttp")
 from ipa.live.kubernetes import names, overview
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.backend import KubernetesBackend
-from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Scale, difference
+from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Lane, Scale, difference
 from ipa.live.kubernetes.lanes import in_force, standing, targets
 from ipa.live.kubernetes.manifests import as_text, disruption_budgets, everything, owner_of, stage_deployment
 from ipa.live.kubernetes.permissions import RULES, role
@@ -203,12 +203,12 @@ def test_a_gateway_that_was_started_anew_is_told_what_stood_as_far_as_it_serves(
 def test_a_free_lane_is_scaled_to_nothing_and_else_left_as_it_is(tmp_path: Path) -> None:
     deployed, state = tiny(tmp_path), two_lanes(tmp_path)
     free = replace(LARGE, replicas=0)
-    (scale,) = difference(deployed, "sort", free, state.further[1], None, lane=1, decided=SMALL)
+    (scale,) = difference(deployed, Lane("sort", free, state.further[1], 1, SMALL), None)
     assert scale == Scale("sort", 0, "7", False, "sort, lane 1: 1 -> 0 replicas", 1)
     state.further[1].given["spec"]["paused"] = True
-    assert difference(deployed, "sort", free, state.further[1], None, lane=1, decided=SMALL) == [scale]
+    assert difference(deployed, Lane("sort", free, state.further[1], 1, SMALL), None) == [scale]
     with pytest.raises(ForeignOwnerError, match=f"kubectl rollout resume deployment/{SECOND}"):
-        difference(deployed, "sort", LARGE, state.further[1], None, lane=1, decided=BOTH)
+        difference(deployed, Lane("sort", LARGE, state.further[1], 1, BOTH), None)
 
 
 def test_the_first_lane_s_deployment_remembers_what_is_wanted_and_sound_even_while_it_is_free(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_the_first_lane_s_deployment_remembers_what_is_wanted_and_sound_even_whi
     free = replace(SMALL, replicas=0)
     owner = owner_of({"metadata": {"name": deployed.instance, "uid": "r"}})
     state = two_lanes(tmp_path, first=free, decided=LARGE, sound=BOTH)
-    (applied,) = difference(deployed, "sort", free, state, owner, lane=0, decided=LARGE)
+    (applied,) = difference(deployed, Lane("sort", free, state, 0, LARGE), owner)
     assert isinstance(applied, Apply)
     notes = applied.manifest["metadata"]["annotations"]
     assert (notes[names.WANTED], notes[names.SOUND]) == (as_text(LARGE), as_text(LARGE))
