@@ -16,11 +16,14 @@ from .load_generator import Job as Job
 from .load_generator import ask_file as ask_file
 from .load_generator import send_job as send_job
 from .load_generator import zeros_for as zeros_for
+from .loop import BackendMaker as BackendMaker
+from .loop import Prometheus as Prometheus
+from .loop import Setup as Setup
+from .loop import run_with_load as run_with_load
+from .loop import run_without_load as run_without_load
 from .loopback import LoopbackBackend as LoopbackBackend
 from .plane import Plane as Plane
 from .plane import free_port as free_port
-from .run import run_with_load as run_with_load
-from .run import run_without_load as run_without_load
 from .samples import Sample as Sample
 from .samples import holds_arrays as holds_arrays
 from .samples import read_samples as read_samples
@@ -33,7 +36,4 @@ from .sending import broken_laws as broken_laws
 from .sent import UNANSWERED as UNANSWERED
 from .sent import UNKNOWN as UNKNOWN
 from .sent import Sent as Sent
-from .setup import BackendMaker as BackendMaker
-from .setup import Prometheus as Prometheus
-from .setup import Setup as Setup
 from .stopping import Interrupts as Interrupts

@@ -12,9 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ipa.live.control_way import RefusedError
 from ipa.live.errors import RunError
-from ipa.live.gateway_client import GatewayClient
+from ipa.live.gateway_client import GatewayClient, RefusedError
 from ipa.live.launcher import Launcher, log_end
 from ipa.live.monitoring import Access, SourceMaker
 from ipa.live.observer import Observer

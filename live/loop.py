@@ -1,4 +1,4 @@
-"""The one live loop: open a backend, step a controller on it whenever a step is due, and close it, whatever happens.
+"""The one live loop: a run with a load of its own, or without, opens a backend, takes the control steps, and closes it.
 
 A step is due at every interval, and one that would be late is skipped.
 """
@@ -7,21 +7,119 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from math import ceil, inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, TypeVar
 
-from ipa.live.backend import LiveBackend
+from ipa.live.backend import LiveBackend, OnRollback
 from ipa.live.controller_metrics import ControllerMetrics, serving
+from ipa.live.kept import Keeper
 from ipa.live.live_controller import Call, LiveController
 from ipa.live.monitoring import PrometheusServer, SourceMaker, from_gateway, from_prometheus
-from ipa.live.setup import Prometheus, Setup
+from ipa.live.plane import LOOPBACK
+from ipa.live.sending import Finished, Schedule, Sending, View
 from ipa.live.stopping import Stopping
 from ipa.policies import Applied, Backend, Configuration, Entry, Observation
+from ipa.profiles import Pipeline
+
+
+class BackendMaker(Protocol):
+    """Makes the backend of a run, in its event loop; its logs go to `folder`."""
+
+    def __call__(self, *, folder: Path, source: SourceMaker, on_rollback: OnRollback) -> LiveBackend: ...
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """A Prometheus server that scrapes the gateway.
+
+    `url` None: one is started for the run. `matchers` choose the gateway's series (see `PrometheusSource`).
+    """
+
+    url: str | None = None
+    matchers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A live run as it is set up.
+
+    A control step is due every `interval_s`. `prometheus` is what policies observe through; None: the gateway itself.
+    With `advise`, steps decide and journal, and change nothing. The controller's own metrics are served at
+    `metrics_port` of `metrics_host`; None: nowhere.
+    """
+
+    pipeline: Pipeline
+    make_backend: BackendMaker
+    interval_s: float
+    prometheus: Prometheus | None = None
+    advise: bool = False
+    metrics_port: int | None = None
+    metrics_host: str = LOOPBACK
+
+
+LEAD_S = 0.5
+"""From everything being ready to t = 0."""
+
+
+def run_with_load(
+    setup: Setup,
+    controller: LiveController,
+    initial: Configuration,
+    schedule: Schedule,
+    on_view: Callable[[View], object] = lambda _: None,
+    keeper: Keeper | None = None,
+) -> Finished:
+    """Send a load, and run until each of its requests has ended; `initial` is ready at t = 0.
+
+    `on_view` is called every second with how the run stands; `keeper` keeps on disk what has ended. A signal or a
+    failure once the load is being sent ends the run early; before that they raise (see `in_loop`).
+    """
+
+    async def send(loop: Loop) -> Finished:
+        sending = Sending(schedule, loop.backend, controller.journal, loop.folder, on_view, keeper)
+        origin_s = time.monotonic() + LEAD_S
+        await loop.stopping.must_finish(loop.backend.start(origin_s))
+        sending.start(origin_s)
+        is_over, _ = await asyncio.gather(
+            loop.stopping.finishes(sending.until_all_ended()),
+            loop.take_steps(until_s=schedule.duration_s),
+        )
+        return await sending.finish("" if is_over else loop.stopping.why)
+
+    return in_loop(send, setup, controller, initial)
+
+
+def run_without_load(
+    setup: Setup,
+    controller: LiveController,
+    initial: Configuration,
+    duration_s: float | None = None,
+    on_step: Callable[[Entry], object] = lambda _: None,
+) -> None:
+    """Control a pipeline whose load comes from elsewhere, for `duration_s` (None: without end) or until a signal.
+
+    Steps are due at multiples of the interval on the gateway's clock; `on_step` is called with each new entry. Raises
+    as `in_loop`, and RunError for a failure later on; a signal raises nothing.
+    """
+
+    async def control(loop: Loop) -> None:
+        await loop.stopping.must_finish(loop.backend.start(0.0))
+        now_s = loop.backend.now_s
+        await loop.take_steps(
+            since_s=now_s // setup.interval_s * setup.interval_s,
+            until_s=inf if duration_s is None else now_s + duration_s,
+        )
+        loop.stopping.check()
+
+    with suppress(KeyboardInterrupt):
+        in_loop(control, setup, controller, initial, on_step)
+
 
 T = TypeVar("T")
 

@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from ipa.live.backend import LiveBackend, OnRollback
-from ipa.live.control_way import DirectWay, RefusedError
 from ipa.live.errors import RunError
-from ipa.live.gateway_client import GatewayClient
+from ipa.live.gateway_client import DirectWay, GatewayClient, RefusedError
 from ipa.live.launcher import in_words, log_end
 from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import (

@@ -16,8 +16,8 @@ import numpy as np
 
 from ipa.live.backend import LiveBackend
 from ipa.live.collect import Collector
-from ipa.live.control_way import RefusedError
 from ipa.live.errors import RunError
+from ipa.live.gateway_client import RefusedError
 from ipa.live.kept import Keeper, timelines
 from ipa.live.launcher import in_words, log_end
 from ipa.live.load_generator import Job, read_answers, write_job

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
-from ipa.live.control_way import ANSWERS_WITHIN_S, ControlWay, DirectWay, RefusedError
 from ipa.live.errors import LiveError, RunError
-from ipa.live.gateway_client import GatewayClient, lanes_of
+from ipa.live.gateway_client import ANSWERS_WITHIN_S, ControlWay, DirectWay, GatewayClient, RefusedError, lanes_of
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError, ReadOnlyError
 from ipa.live.kubernetes.lanes import Parts, standing

@@ -7,9 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import ip_address
 
-from ipa.live.control_way import RefusedError
 from ipa.live.errors import LiveError, RunError
-from ipa.live.gateway_client import GatewayClient
+from ipa.live.gateway_client import GatewayClient, RefusedError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.pods import Pod

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ipa.errors import Error
-from ipa.live.control_way import RefusedError
 from ipa.live.errors import RunError
-from ipa.live.gateway_client import GatewayClient
+from ipa.live.gateway_client import GatewayClient, RefusedError
 from ipa.policies import NO_LATENCY, LatencyQuantiles
 from ipa.profiles import Pipeline
 

@@ -13,8 +13,7 @@ import pytest
 from ipa.live.controller_metrics import ControllerMetrics
 from ipa.live.errors import RunError
 from ipa.live.live_controller import LiveController
-from ipa.live.run import run_without_load
-from ipa.live.setup import Setup
+from ipa.live.loop import Setup, run_without_load
 from ipa.policies import (
     Applied,
     Configuration,

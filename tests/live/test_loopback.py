@@ -19,9 +19,8 @@ pytest.importorskip("aiohttp")
 
 from ipa import profiles
 from ipa.live import loopback
-from ipa.live.control_way import DirectWay
 from ipa.live.errors import RunError
-from ipa.live.gateway_client import GatewayClient
+from ipa.live.gateway_client import DirectWay, GatewayClient
 from ipa.live.load_generator import DEFAULT_BODY
 from ipa.live.loopback import LoopbackBackend
 from ipa.live.plane import Plane

@@ -246,6 +246,5 @@ def check_names(wanted: Sequence[str], known: Sequence[str], option: str) -> Non
     for name in wanted:
         if name not in known:
             raise ScenarioError(
-                f"{option} {name}: unknown name"
-                f"{profiles.did_you_mean(name, known)}; allowed: {profiles.listed(known)}"
+                f"{option} {name}: unknown name{profiles.did_you_mean(name, known)}; allowed: {profiles.listed(known)}"
             )

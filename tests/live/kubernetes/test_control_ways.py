@@ -16,8 +16,8 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ipa.live.control_way import ControlWay, RefusedError
 from ipa.live.errors import LiveError, RunError
+from ipa.live.gateway_client import ControlWay, RefusedError
 from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.cluster_gateway import ProxiedWay, read_token, way_to
 from ipa.live.tokens import CONTROL_HEADER

@@ -9,9 +9,8 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
-from ipa.live.control_way import ControlWay
 from ipa.live.errors import RunError
-from ipa.live.gateway_client import GatewayClient
+from ipa.live.gateway_client import ControlWay, GatewayClient
 from ipa.live.kubernetes.readiness import Readiness
 from ipa.live.kubernetes.stage_state import Look
 

@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import pytest
 from urllib3 import HTTPHeaderDict
 
-from ipa.live.control_way import ANSWERS_WITHIN_S
 from ipa.live.errors import RunError
+from ipa.live.gateway_client import ANSWERS_WITHIN_S
 from ipa.live.kubernetes.api import ApiError, _lines
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, ProxiedWay
 from ipa.live.kubernetes.endpoints import Endpoints
