@@ -19,6 +19,8 @@ from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look
 
 REPEATED_AFTER_S = 600.0
+ANSWERS_WITHIN_S = 3.0
+"""An Event is not worth a longer wait."""
 LONGEST = 1000
 """The characters of an Event's message; servers take 1,024."""
 
@@ -98,4 +100,4 @@ class Events:
             "lastTimestamp": at,
             "count": 1,
         }
-        self._api.request("POST", path_of("Event", namespace), manifest)
+        self._api.request("POST", path_of("Event", namespace), manifest, within_s=ANSWERS_WITHIN_S)
