@@ -137,6 +137,9 @@ def read_token(api: Api, deployed: Deployed, within_s: float = ANSWERS_WITHIN_S)
     return tokens_in(text, f"Secret {name}, key {TOKEN_KEY}")[0]
 
 
+# ---- its control API, and its clock ----
+
+
 ASKED = 9
 """How many times the gateway's clock is read; the quickest answer counts."""
 
@@ -238,6 +241,9 @@ async def _compared(ours_s: Callable[[], float], theirs_s: Callable[[], Awaitabl
 
 
 log = logging.getLogger("ipa.live.kubernetes.cluster_gateway")
+
+
+# ---- keeping it configured ----
 
 
 class GatewayKeeper:

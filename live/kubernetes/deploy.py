@@ -101,6 +101,9 @@ def _delete_leftovers(api: Api, deployed: Deployed, within_s: float) -> None:
         api.delete(kind, deployed.namespace, name)
 
 
+# ---- what that would change ----
+
+
 CREATE, CHANGE, KEEP, DELETE = "create", "change", "keep", "delete"
 
 
@@ -161,6 +164,9 @@ def _step(manifest: Manifest, given: dict[str, Any] | None) -> Step:
         return Step(CREATE, kind, name)
     changed = drift(manifest, {"apiVersion": manifest["apiVersion"], "kind": kind, **given})
     return Step(CHANGE if changed else KEEP, kind, name, tuple(changed))
+
+
+# ---- the way back ----
 
 
 LATE_S = 5.0
@@ -228,6 +234,9 @@ def _once(say: Callable[[str], object]) -> Callable[[str], None]:
             say(text)
 
     return said
+
+
+# ---- what belongs to a pipeline ----
 
 
 LOOKED_EVERY_S = 0.5

@@ -115,6 +115,9 @@ def _words(refused: Mapping[str, Any]) -> str:
     return str(refused.get("message", refused.get("reason", ""))) if refused.get("status") == "True" else ""
 
 
+# ---- what keeps pods from coming ----
+
+
 CRASHES_ALLOWED = 2
 """If a container has crashed more often while its variant never became ready, another start will not help."""
 NO_SUCH_IMAGE = ("ErrImageNeverPull", "InvalidImageName")

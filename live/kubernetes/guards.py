@@ -59,6 +59,9 @@ def _pods(wanted: StageConfiguration) -> set[tuple[str, int, int]]:
     return {(part.variant, part.cores, part.replicas) for part in wanted.parts}
 
 
+# ---- variants that failed to start ----
+
+
 class FailedVariants:
     """What has failed at each of `stages`, which say for how long each variant is excluded."""
 
@@ -140,6 +143,9 @@ def rollback(state: StageState, wanted: StageConfiguration) -> Rollback | None:
 
 def _remembered(state: StageState | None, wall_s: float) -> Mapping[str, float]:
     return {} if state is None else left_out(state.failed, wall_s)
+
+
+# ---- room ----
 
 
 BELIEVED_FOR_S = 120.0

@@ -149,6 +149,9 @@ class Lease:
 log = logging.getLogger("ipa.live.kubernetes.lease")
 
 
+# ---- holding it during a run ----
+
+
 class LeaseKeeper:
     """Takes a Lease, renews it and gives it back; with no Lease (None), nobody else writes.
 

@@ -114,6 +114,9 @@ def is_alone(pods: Iterable[Pod], wanted: Configuration) -> bool:
     return len(there) == replicas and all(pod.is_serving for pod in there)
 
 
+# ---- where clients reach it ----
+
+
 REACHED_WITHIN_S = 30.0
 """How long it may take until clients reach the gateway: the network learns of a new Service with some delay."""
 ASKED_EVERY_S = 0.2

@@ -186,6 +186,9 @@ def _failed(text: str | None) -> dict[str, float]:
         return {}
 
 
+# ---- what one look at all found ----
+
+
 @dataclass(frozen=True)
 class Look:
     """What one look found and did.
@@ -253,6 +256,9 @@ class Look:
 def said(reasons: Mapping[str, str]) -> str:
     """Reasons by stage as one text; empty if there are none."""
     return "; ".join(f"{name}: {why}" for name, why in reasons.items() if why)
+
+
+# ---- read from the server ----
 
 
 def read_stages(api: Api, deployed: Deployed, pods: Sequence[Pod] | None = None) -> dict[str, StageState]:

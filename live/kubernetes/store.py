@@ -105,6 +105,9 @@ def _code(error: Exception) -> str:
     return str(answer["Error"].get("Code", "")) if answer else ""
 
 
+# ---- checksums ----
+
+
 SUMS = "SHA256SUMS"
 TAG = "# etag "
 
