@@ -1,14 +1,12 @@
+from . import displayed as displayed
 from . import doctor as doctor
-from . import drawing as drawing
+from . import formatting as formatting
 from . import intervals as intervals
-from . import load_page as load_page
-from . import losses as losses
 from . import many as many
+from . import pages as pages
 from . import plans as plans
-from . import predictor as predictor
 from . import profile as profile
 from . import profiling as profiling
-from . import report as report
 from . import runs as runs
 from . import scenario as scenario
 from . import schemas as schemas

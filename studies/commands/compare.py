@@ -135,20 +135,20 @@ def compare(
 
 def print_comparison(comparison: Comparison, folder: Path | None, report: Path | None) -> None:
     """Print a row for each policy, means over seeds with 95 % intervals, and where results and report are."""
-    groups = studies.report.by_policy(comparison.runs)
+    groups = studies.many.compared.by_policy(comparison.runs)
     first = groups[0]
     span = f"seed {first.seeds[0]}"
     if len(first.seeds) > 1:
         span = f"seeds {first.seeds[0]} to {first.seeds[-1]}, 95 % intervals"
-    columns = studies.report.FIGURES
+    columns = studies.runs.FIGURES
     table = printing.new_table(
         printing.title_of_run(first.runs[0].summary, span), "policy", *(name for name, *_ in columns)
     )
     for group in groups:
-        table.add_row(group.policy, *(studies.report.cell(group, figure) for figure in columns))
+        table.add_row(group.policy, *(studies.many.compared.cell(group, figure) for figure in columns))
     printing.print_table(table)
     if len(first.seeds) > 1:
         printing.print_line(studies.intervals.LIMITS)
-        if merged := studies.report.merged_latencies(groups):
+        if merged := studies.many.compared.merged_latencies(groups):
             printing.print_line(merged)
     printing.print_places(folder, report)

@@ -59,7 +59,7 @@ def explain(results: Path, where: Sequence[str], jobs: int | None, report: Path 
         with progress.counted("runs", studies.many.losses.runs_needed(runs)) as advance:
             found = studies.many.losses.explain_losses(runs, jobs=at_once, on_finished=advance)
     if report is not None:
-        studies.losses.pages.write(found, report)
+        studies.pages.losses.write(found, report)
     if as_json:
         printing.print_json(studies.many.losses.wording.as_dict(found))
         return
@@ -89,7 +89,7 @@ def print_losses(found: Losses) -> None:
     """Print what all lost, a row each, if there are several; then for each, unless there are many, the table of its
     causes and a sentence for each."""
     wording = studies.many.losses.wording
-    in_full = studies.losses.pages.in_full(found)
+    in_full = studies.pages.losses.in_full(found)
     if len(found.policies) > 1:
         printing.print_table(_overview(found), piped_width=OVERVIEW_WIDTH)
         if any(of.kept for of in found.policies):

@@ -79,7 +79,7 @@ def _check_together(load_rps: float | None, frontier: bool, loads: str | None, r
 
 def _show_plans(found: Frontier | Over, report: Path | None, as_json: bool) -> None:
     if report is not None:
-        studies.plans.pages.write(found, report)
+        studies.pages.plans.write(found, report)
     if as_json:
         printing.print_json(found.as_dict())
         return
@@ -110,7 +110,7 @@ def print_frontier(found: Frontier) -> None:
             str(plan.cores),
             f"{plan.objective['accuracy']:.4f}",
             f"{100 * plan.objective['pas']:.2f}",
-            studies.drawing.number(plan.objective["total"], 4),
+            studies.formatting.number(plan.objective["total"], 4),
             f"{plan.latency_s:.3f}",
             "chosen" if is_chosen else "",
             style="bold" if is_chosen else None,
@@ -129,7 +129,7 @@ def print_over(found: Over) -> None:
     for span in found.spans:
         first = span[0]
         table.add_row(
-            studies.plans.pages.span_text(span),
+            studies.pages.plans.span_text(span),
             _plan(first.configuration),
             str(first.cores),
             f"{100 * first.objective['pas']:.2f}",
@@ -168,7 +168,7 @@ def print_explanation(explanation: Explanation) -> None:
                 f"{option.latency_s:.3f}",
                 f"{option.queue_wait_s:.3f}",
                 f"{100 * option.accuracy:.2f}",
-                studies.drawing.number(option.value, 4),
+                studies.formatting.number(option.value, 4),
                 _standing(option),
                 style="bold" if option.chosen else "dim" if option.dominated else None,
             )
@@ -187,7 +187,7 @@ def _standing(option: ExplainedOption) -> str:
 def _print_choice(explanation: Explanation) -> None:
     objective = explanation.objective
     gains = ", ".join(f"without {name}: +{gain:.4f}" for name, gain in explanation.gains.items() if gain > 0)
-    total = studies.drawing.number(objective["total"], 4)
+    total = studies.formatting.number(objective["total"], 4)
     figures = (
         f"PAS {100 * objective['pas']:.2f}, {objective['cost_cores']:g} cores, objective {total}, "
         f"latency {explanation.latency_s:.3f} of {explanation.sla_s:.3f} s (slack {explanation.slack_s:.3f} s)"

@@ -14,9 +14,10 @@ from ipa.studies.commands.options import (
     Words,
     output_options,
 )
+from ipa.studies.displayed import Displayed, page_of
 
 if TYPE_CHECKING:
-    from ipa.studies.drawing import Plot
+    from ipa.studies.pages import Plot
 
 
 @click.command()
@@ -58,25 +59,23 @@ def _write_page(results: Path, path: Path, what: str) -> None:
         comparison.write_report(path)
         return
     reports.check_report(path, option=what)
-    if kind == "validation":
-        studies.validation.page.write(studies.read_validation(results), path)
-    elif kind == "study":
-        studies.read_study(results).write_report(path)
-    else:
-        reports.answers_of(results).write_report(path)
+    _result(results, kind).write_report(path)
 
 
 def _plots(results: Path) -> list[Plot]:
-    kind = _kind(results)
+    result = _result(results, _kind(results))
+    plots: list[Plot] = page_of(result).plots(result)
+    return plots
+
+
+def _result(results: Path, kind: str) -> Displayed:
+    if kind in ("run", "runs"):
+        return studies.read_comparison(results)
     if kind == "validation":
-        return studies.validation.curves.plots(studies.read_validation(results))
+        return studies.read_validation(results)
     if kind == "study":
-        return studies.read_study(results).plots()
-    if kind in ("table", "sweep"):
-        return reports.answers_of(results).plots()
-    runs = studies.results.read_runs(results)
-    studies.report.check_records(reports.records_of(runs))
-    return studies.report.plots_of(runs)
+        return studies.read_study(results)
+    return reports.answers_of(results)
 
 
 def _kind(results: Path) -> str:

@@ -12,7 +12,7 @@ from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies import Answers, RunData
-    from ipa.studies.drawing import Plot
+    from ipa.studies.pages import Plot
 
 SWEPT = "runs.parquet"
 """The table of a sweep's folder."""
@@ -26,7 +26,7 @@ def check_report(path: Path, out: Path | None = None, records: str = "all", opti
 
     Its folder has to exist, or be made by the run, as `out` is. `option`: the one that names the file.
     """
-    studies.report.check_records(records)
+    studies.runs.check_records(records)
     if path.is_dir():
         raise ScenarioError(f"{option} {path}: is a folder; give a file")
     if out is not None and path.resolve() == out.resolve():
@@ -36,7 +36,7 @@ def check_report(path: Path, out: Path | None = None, records: str = "all", opti
         studies.results.check_writable(path.parent, f"{option} {path}")
     else:
         studies.results.check_place(path, f"{option} {path}")
-    studies.drawing.check_plotly(option)
+    studies.displayed.check_plotly(option)
 
 
 def records_of(runs: Sequence[RunData]) -> str:
@@ -54,7 +54,7 @@ def answers_of(results: Path) -> Answers:
 
 def check_images(folder: Path) -> None:
     """Raise ScenarioError, before anything is read, for images that could not be drawn or written."""
-    studies.drawing.check_images("--static")
+    studies.pages.check_images("--static")
     if folder.is_file():
         raise ScenarioError(f"{folder}: is a file; images go into a folder")
     studies.results.check_writable(folder, str(folder))
@@ -63,7 +63,7 @@ def check_images(folder: Path) -> None:
 def write_images(plots: Sequence[Plot], form: str, folder: Path) -> list[Path]:
     """Write plots as images named after them; their paths."""
     with progress.counted("images", len(plots)) as on_drawn:
-        drawn = studies.drawing.draw_images(plots, form, on_drawn)
+        drawn = studies.pages.draw_images(plots, form, on_drawn)
     files = {f"{plot.name}.{form}": image for plot, image in zip(plots, drawn, strict=True)}
     return studies.results.write_files(files, folder)
 

@@ -46,7 +46,7 @@ def study(
     tables and one HTML report. Each run is saved as soon as it finishes. Repeat the command after an interrupt, with
     more seeds or pipelines, or with a changed file: only the missing runs are made.
     """
-    studies.drawing.check_plotly("a study's report")
+    studies.displayed.check_plotly("a study's report")
     wanted = studies.many.study.prepare(what, pipelines, seeds)
     for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
         printing.say_rules(pipeline)

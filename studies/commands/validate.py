@@ -135,7 +135,7 @@ def validate(
         except KeyboardInterrupt:
             raise jobs.interrupted(out) from None
     if report is not None:
-        studies.validation.page.write(validation, report)
+        validation.write_report(report)
     if as_json:
         printing.print_json(validation.as_dict())
     else:

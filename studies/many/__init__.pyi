@@ -15,6 +15,11 @@ from . import workers as workers
 from .asked import Asked as Asked
 from .asked import Keys as Keys
 from .asked import key_of as key_of
+from .compared import Comparison as Comparison
+from .compared import Group as Group
+from .compared import by_policy as by_policy
+from .compared import cell as cell
+from .compared import merged_latencies as merged_latencies
 from .luggage import Luggage as Luggage
 from .outcome import ARRIVED_SECONDS as ARRIVED_SECONDS
 from .outcome import TIMELINE as TIMELINE

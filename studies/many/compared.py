@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ipa.studies import report
-from ipa.studies.intervals import as_columns
-from ipa.studies.runs import RunData
-from ipa.studies.runs.results import read_runs, runs_table, write_text
+from ipa.studies.displayed import Displayed
+from ipa.studies.intervals import Estimate, as_columns, estimate_of
+from ipa.studies.runs import FIGURES, RunData
+from ipa.studies.runs.results import read_runs, runs_table
+from ipa.studies.scenario import ScenarioError
+from ipa.studies.series import merged_latency_quantiles_s
 
 if TYPE_CHECKING:
     import pandas as pd
-    from plotly.graph_objects import Figure
 
+    from ipa.sim import FloatArray
+
+_SAME_FOR_ALL = ("pipeline", "trace", "sla_s", "duration_s")
 
 MERGED = ("latency_p50_s_merged", "latency_p99_s_merged")
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(Displayed):
     """Finished runs on the same load, ordered by policy, then seed."""
+
+    PAGE = "comparison"
 
     runs: tuple[RunData, ...]
 
@@ -55,9 +63,9 @@ class Comparison:
         import pandas as pd
 
         rows = []
-        for group in report.by_policy(self.runs):
+        for group in by_policy(self.runs):
             row: dict[str, float] = {}
-            for _, key, *_ in report.FIGURES:
+            for _, key, *_ in FIGURES:
                 row |= as_columns(key, group.estimate(key))
             merged = group.merged_latency_s((0.5, 0.99))
             row |= dict(zip(MERGED, (nan, nan) if merged is None else merged.tolist(), strict=True))
@@ -70,33 +78,110 @@ class Comparison:
         first = self.runs[0].summary
         return f"{', '.join(self.policies)} on {first['pipeline']}, {first['trace']}"
 
-    def figures(self) -> dict[str, Figure]:
-        """The figures of the report, by name, as plotly's own; raises as those of a run."""
-        return report.figures(self.runs)
-
-    def write_report(self, path: str | Path) -> None:
-        """Write the report as one HTML page, whole or not at all.
-
-        Raises ScenarioError for runs without records, for a path that cannot be written, and where
-        plotly is not installed.
-        """
-        for run in self.runs:
-            report.check_records(str(run.summary.get("records", "all")))
-        write_text(report.render(self.runs, self.title), Path(path))
-
     def __repr__(self) -> str:
-        groups = report.by_policy(self.runs)
+        groups = by_policy(self.runs)
         names = ["", *(group.policy for group in groups)]
         lines = [name.ljust(max(map(len, names))) for name in names]
-        for figure in report.FIGURES:
-            texts = [figure[0], *(report.cell(group, figure) for group in groups)]
+        for figure in FIGURES:
+            texts = [figure[0], *(cell(group, figure) for group in groups)]
             lines = [f"{line}  {text:>{max(map(len, texts))}}" for line, text in zip(lines, texts, strict=True)]
         return "\n  ".join([f"Comparison of {len(self.runs)} runs: {self.title}", *lines])
-
-    def _repr_html_(self) -> str:
-        return report.comparison_html(f"{self.title}: {len(self.runs)} runs", report.by_policy(self.runs))
 
 
 def read_comparison(folder: str | Path) -> Comparison:
     """The comparison in a results folder; a run alone is one too. Raises ScenarioError as `read_runs`."""
     return Comparison(tuple(read_runs(folder)))
+
+
+# ---- the runs of each policy ----
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one policy, one per seed; `label` is safe in HTML and in the text of a plot."""
+
+    policy: str
+    label: str
+    place: int
+    runs: tuple[RunData, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds in the order given."""
+        return tuple(int(run.summary["seed"]) for run in self.runs)
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The tables of the first seed, which the plots over time show."""
+        return self.runs[0].tables
+
+    @property
+    def accuracies(self) -> Mapping[str, Mapping[str, float]]:
+        """Stage -> variant -> accuracy; empty in results of earlier versions."""
+        return self.runs[0].accuracies
+
+    @property
+    def summaries(self) -> Mapping[int, Mapping[str, Any]]:
+        """The runs' summaries by seed."""
+        return {int(run.summary["seed"]): run.summary for run in self.runs}
+
+    def values(self, key: str) -> dict[int, float | None]:
+        """A figure of the summary by seed."""
+        return {seed: summary[key] for seed, summary in self.summaries.items()}
+
+    def estimate(self, key: str, factor: float = 1.0) -> Estimate | None:
+        """A figure's mean over the seeds with its interval, times a factor; None where no run has it."""
+        return estimate_of(key, self.summaries.values(), factor)
+
+    def merged_latency_s(self, quantiles: Sequence[float]) -> FloatArray | None:
+        """Quantiles of the requests of all seeds together, where the mean over the seeds is of quantiles."""
+        return merged_latency_quantiles_s([run.tables for run in self.runs], quantiles)
+
+
+def merged_latencies(groups: Sequence[Group]) -> str:
+    """The p50 and p99 of all seeds' requests together, in words; empty for a single seed or without records."""
+    said = [
+        f"{group.label} {found[0]:.2f} and {found[1]:.2f}"
+        for group in groups
+        if len(group.runs) > 1 and (found := group.merged_latency_s((0.5, 0.99))) is not None
+    ]
+    return f"p50 and p99 of the requests of all seeds together, in s: {', '.join(said)}." if said else ""
+
+
+def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:
+    """The runs grouped by policy, in order of first appearance.
+
+    Raises ScenarioError for no runs, runs on different loads, or a policy with the same seed twice.
+    """
+    if not runs:
+        raise ScenarioError("a report needs at least one run")
+    for key in _SAME_FOR_ALL:
+        given = list(dict.fromkeys(run.summary[key] for run in runs))
+        if len(given) > 1:
+            raise ScenarioError(f"a report compares runs on the same load; {key} is {given[0]!r} and {given[1]!r}")
+    found: dict[str, list[RunData]] = {}
+    for run in runs:
+        found.setdefault(str(run.summary["policy"]), []).append(run)
+    labels = _labels(list(found))
+    groups = tuple(
+        Group(policy, labels[policy], place, tuple(of_policy))
+        for place, (policy, of_policy) in enumerate(found.items())
+    )
+    for group in groups:
+        if len(set(group.seeds)) < len(group.seeds):
+            raise ScenarioError(f"policy {group.policy!r} appears twice with the same seed")
+    return groups
+
+
+def _labels(policies: Sequence[str]) -> dict[str, str]:
+    """Names without the folders of a policy's file, unless two would then be the same."""
+    short = [re.sub(r"^\S*/(?=[^/\s]*\.py:)", "", policy) for policy in policies]
+    names = short if len(set(short)) == len(short) else policies
+    return {policy: escape(name, quote=False) for policy, name in zip(policies, names, strict=True)}
+
+
+def cell(group: Group, figure: tuple[str, str, float, int]) -> str:
+    """One of `FIGURES` of a policy over its seeds: the mean with half its 95 % interval; `-` where no run has it."""
+    _, key, factor, digits = figure
+    found = group.estimate(key, factor)
+    return "-" if found is None else found.text(digits)

@@ -21,8 +21,8 @@ from ipa.sim import (
     configured_accuracy,
     configured_cores,
 )
-from ipa.studies.drawing import bin_s
 from ipa.studies.runs import Run
+from ipa.studies.series import bin_s
 
 TIMELINE = (
     "time_s",

@@ -5,9 +5,14 @@ from .check import checked as checked
 from .check import ends as ends
 from .check import unmeasured as unmeasured
 from .check import warnings as warnings
+from .numbers import MARKS as MARKS
+from .numbers import QUANTITIES as QUANTITIES
+from .numbers import Quantity as Quantity
+from .numbers import besides as besides
+from .numbers import counts as counts
+from .numbers import pins as pins
 from .numbers import sla_sum as sla_sum
-from .page import render as render
-from .page import write as write
+from .numbers import sources as sources
 from .table import StageTable as StageTable
 from .table import as_dict as as_dict
 from .table import notes as notes

@@ -12,6 +12,11 @@ from .run import guarded as guarded
 from .run import initial_configuration as initial_configuration
 from .run import prepare as prepare
 from .run import simulate as simulate
+from .run_data import FIGURES as FIGURES
+from .run_data import DisplayedRun as DisplayedRun
 from .run_data import RunData as RunData
-from .run_data import Shown as Shown
+from .run_data import check_records as check_records
+from .run_data import has_records as has_records
+from .run_data import run_lines as run_lines
+from .run_data import run_title as run_title
 from .tables import RESIZES as RESIZES

@@ -34,7 +34,7 @@ from ipa.sim import (
     summarise,
     summary_of,
 )
-from ipa.studies.runs.run_data import Shown
+from ipa.studies.runs.run_data import DisplayedRun
 from ipa.studies.runs.size import check_size
 from ipa.studies.runs.tables import Tables, tables_from, tables_of
 from ipa.studies.scenario import Scenario, ScenarioError, Shared, check_stage_names, later, ready_at_start, world_of
@@ -42,7 +42,7 @@ from ipa.traces import Trace
 
 
 @dataclass(frozen=True, repr=False)
-class Run(Shown):
+class Run(DisplayedRun):
     """A finished run: the scenario, what was simulated, and the figures.
 
     `records` and `entries` hold what the scenario's key `records` says, and `counted` what there is beside a sample;

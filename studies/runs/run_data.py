@@ -1,4 +1,4 @@
-"""What every finished run offers, whether it was just simulated, ran live or was read back."""
+"""What every finished run offers, whether it was just simulated, ran live or was read back, and what is said of it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,26 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ipa.studies.displayed import Displayed
+from ipa.studies.scenario import ScenarioError
+
 if TYPE_CHECKING:
     import pandas as pd
-    from plotly.graph_objects import Figure
 
     from ipa.policies import Entry
     from ipa.studies.scenario import Scenario
+
+
+FIGURES = (
+    ("PAS", "pas_mean", 1.0, 2),
+    ("cores", "cost_mean_cores", 1.0, 2),
+    ("violations %", "sla_violation_rate", 100.0, 2),
+    ("p50 s", "latency_p50_s", 1.0, 2),
+    ("p99 s", "latency_p99_s", 1.0, 2),
+    ("dropped", "dropped", 1.0, 0),
+    ("changes", "changes", 1.0, 0),
+)
+"""What is said first of a policy: title, key of the summary, factor, digits."""
 
 
 class RunData(Protocol):
@@ -47,27 +61,48 @@ class RunData(Protocol):
         ...
 
 
-class Shown:
-    """What notebooks and programs have of a run beside its data: what the report draws of it.
+class DisplayedRun(Displayed):
+    """What notebooks and programs have of a run, beside its data."""
 
-    The one place where a run knows of its pages; the rules of imports name it.
-    """
-
-    def figures(self: RunData) -> dict[str, Figure]:
-        """The figures of the run's report, by name, as plotly's own.
-
-        Raises ScenarioError for a run without records, or where plotly is not installed.
-        """
-        from ipa.studies.report import figures
-
-        return figures([self])
+    PAGE = "run"
 
     def __repr__(self: RunData) -> str:
-        from ipa.studies.report import lines, title
+        return "\n  ".join([f"{type(self).__name__} of {run_title(self.summary)}", *run_lines(self.summary)])
 
-        return "\n  ".join([f"{type(self).__name__} of {title(self.summary)}", *lines(self.summary)])
 
-    def _repr_html_(self: RunData) -> str:
-        from ipa.studies.report import card_of
+def check_records(records: str) -> None:
+    """Raise ScenarioError for runs without records, which cannot be drawn."""
+    if records == "none":
+        raise ScenarioError("a report needs records, but records is none; use records: sample, or all")
 
-        return card_of(self)
+
+def has_records(run: RunData) -> bool:
+    """Whether pictures can be drawn of a run."""
+    return bool(run.summary.get("records", "all") != "none")
+
+
+def run_title(summary: Mapping[str, Any]) -> str:
+    """Which run it is, in one line."""
+    return (
+        f"{summary['policy']} on {summary['pipeline']}, {summary['trace']}: {summary['duration_s']:,g} s, "
+        f"seed {summary['seed']}"
+    )
+
+
+def run_lines(summary: Mapping[str, Any]) -> list[str]:
+    """A run in a few lines of text."""
+    ends = [f"{summary[end]:,} {end}" for end in ("completed", "dropped", "failed", "unfinished") if summary[end]]
+    engine = f"; {summary['engine']}" if "engine" in summary else ""
+    late = _figure(summary, "sla_violation_rate", 100.0)
+    quality = f"PAS {_figure(summary, 'pas_mean')}, cost {_figure(summary, 'cost_mean_cores')} cores"
+    latency = f"latency p50 {_figure(summary, 'latency_p50_s')} s, p99 {_figure(summary, 'latency_p99_s')} s"
+    return [
+        f"{summary['requests']:,} requests: {', '.join(ends) or 'none'}",
+        f"{quality}, {latency}; {late} % violate the SLA of {summary['sla_s']:.4g} s",
+        f"{summary['decisions']:,} decisions, {summary['changes']:,} changes{engine}",
+    ]
+
+
+def _figure(summary: Mapping[str, Any], key: str, factor: float = 1.0) -> str:
+    value = summary[key]
+    return "-" if value is None else f"{factor * value:,.2f}"

@@ -1,6 +1,6 @@
-from . import curves as curves
-from . import page as page
 from . import wording as wording
+from .agreement import GRID_S as GRID_S
+from .agreement import ready_at as ready_at
 from .backends import live_runner as live_runner
 from .course import conduct as conduct
 from .course import read_validation as read_validation
@@ -8,5 +8,11 @@ from .course import validate as validate
 from .experiment import Experiment as Experiment
 from .experiment import design as design
 from .folder import read_manifest as read_manifest
+from .measures import Tables as Tables
 from .rollouts import KINDS as KINDS
 from .shown import Validation as Validation
+from .verdicts import Row as Row
+from .windows import JUDGED_UP_TO as JUDGED_UP_TO
+from .windows import FloatArray as FloatArray
+from .windows import Windows as Windows
+from .windows import busiest as busiest

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ipa.sim import ServiceTime, StageModel, standard_normals, stream
-from ipa.studies.drawing import mixes_as_one
+from ipa.studies.series import mixes_as_one
 from ipa.studies.validation.agreement import accepted
 from ipa.studies.validation.busy import BusyAt, batches_of, busy_cores
 from ipa.studies.validation.windows import JUDGED_UP_TO, FloatArray, Windows, busiest

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ipa.studies.drawing import NONE, plus
+from ipa.studies.formatting import NONE, plus
 from ipa.studies.validation.measures import POINTS, Metric, Tables, measure
 from ipa.studies.validation.windows import Windows
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ipa.studies.drawing import NONE
+from ipa.studies.formatting import NONE
 from ipa.studies.validation.agreement import Agreement
 from ipa.studies.validation.calibration import Overheads
 from ipa.studies.validation.outcome import CLOSED_LOOP_PERCENT, Validation

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from ipa.studies.drawing import MINUS
+from ipa.studies.formatting import MINUS
 from ipa.studies.many.study.course import TABLES
 from tests.programs import paper_sentences
 from tests.programs.paper_tables import DEFAULTS, NO_MATCH, PUBLISHED, figure, rows, sections, span

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from ipa.studies.drawing import MINUS
+from ipa.studies.formatting import MINUS
 
 PUBLISHED = "published settings"
 DEFAULTS = "own defaults"

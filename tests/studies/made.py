@@ -12,13 +12,13 @@ import pandas as pd
 
 from ipa.policies import Entry
 from ipa.studies import Scenario
-from ipa.studies.runs.run_data import Shown
+from ipa.studies.runs.run_data import DisplayedRun
 
 SLA_S = 2.0
 
 
 @dataclass(repr=False)
-class Made(Shown):
+class Made(DisplayedRun):
     """A run made by hand."""
 
     summary: dict[str, Any]

@@ -39,9 +39,9 @@ def show(
     A panel for each predictor shows the load of each second, the busiest second to come at each moment, and the
     forecast that was made then, with its interval.
     """
-    studies.drawing.check_plotly("--to")
+    studies.displayed.check_plotly("--to")
     chosen = [studies.many.predictor.choose(text) for text in names or studies.many.predictor.NAMES]
     trace = trace_of(name, scale, seed)
     ends = studies.many.predictor.Measured(interval=within).ends
-    studies.predictor.page.write(trace, cases_of(trace, windows, **options), chosen, ends, to)
+    studies.pages.predictor.write(trace, cases_of(trace, windows, **options), chosen, ends, to)
     printing.print_made(to, as_json)

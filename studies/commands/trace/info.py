@@ -60,7 +60,7 @@ def info(
     """Show the figures of a load: requests, mean rate, range, burstiness, day and week, largest rises."""
     trace = studies.Load.given(name, window, scale, seed, time_hints(**times)).trace()
     if to is not None:
-        studies.load_page.write(trace, to)
+        studies.pages.load.write(trace, to)
     figures = ipa.traces.info(trace)
     if as_json:
         printing.print_json(figures)
@@ -72,7 +72,7 @@ def info(
 
 def _shape(trace: Trace) -> dict[str, Any]:
     """Burstiness, rises, day and week, in a row each."""
-    scales = studies.load_page.SCALES
+    scales = studies.pages.load.SCALES
     clock = trace.starts_at is not None
     rows: dict[str, Any] = {}
     for scale_s, index in ipa.traces.dispersion(trace).items():

@@ -13,5 +13,4 @@ from .settings import Settings as Settings
 from .shown import Answers as Answers
 from .shown import answer as answer
 from .shown import keys_of as keys_of
-from .shown import page as page
 from .shown import read_answers as read_answers

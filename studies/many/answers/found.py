@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
-from ipa.studies.answers import pictures
-from ipa.studies.drawing import Plot
 from ipa.studies.many.answers.differences import Differences, best, differences
 from ipa.studies.many.answers.front import Front, front
 from ipa.studies.many.answers.headline import sentences
@@ -79,46 +76,6 @@ class Found:
         runs, settings, seeds = _count(whole.runs, "run"), _count(len(self.settings), "setting"), len(whole.seeds)
         return f"{runs}: {settings}{on} with {_count(seeds, 'seed')}{failed}"
 
-    def plots(self, prefix: str = "") -> list[Plot]:
-        """The pictures that the table can carry; `prefix`: what their names begin with."""
-        return [replace(plot, name=f"{prefix}{plot.name}") for plot in _plots(self)]
-
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _plots(found: Found) -> Iterator[Plot]:
-    """What one key carries: its effects; two: a map and a ranking; the front and all at once of several settings."""
-    chosen, whole = found.settings, found.all_settings
-    if found.rankings:
-        yield pictures.ranking(found.rankings)
-    for each in found.fronts:
-        yield pictures.front(chosen, each, f"front-{len(each.outcomes)}")
-    ordered = {ranking.outcome.column: ranking for ranking in found.rankings}
-    differ = _differing(whole)
-    for outcome in differ:
-        order = [place for place in _order(whole, ordered.get(outcome.column)) if whole.keys[place].fits]
-        if len(order) > 1:
-            yield pictures.heat_map(whole, outcome, order[0], order[1])
-    for outcome in differ:
-        shown = [place for place in _order(whole, ordered.get(outcome.column)) if whole.keys[place].fits]
-        if shown:
-            yield pictures.effects(whole, outcome, shown)
-    several = replace(chosen, outcomes=_differing(chosen))
-    if several.outcomes and len(chosen.keys) + len(several.outcomes) > 2 and len(chosen) > 2:
-        order = _order(chosen, found.rankings[0] if found.rankings else None)
-        kept = found.fronts[0].places if found.fronts else chosen.codes[:0, 0]
-        yield pictures.parallel(several, order, kept)
-
-
-def _differing(settings: Settings) -> tuple[Outcome, ...]:
-    """The outcomes that have a picture: one that is the same with every setting is said in words."""
-    return tuple(outcome for outcome in settings.outcomes if settings.differs(outcome))
-
-
-def _order(settings: Settings, ranking: Ranking | None) -> list[int]:
-    """The places of the keys, the most important first; loads last."""
-    names = [key.name for key in settings.keys]
-    first = [names.index(each.key.name) for each in ranking.keys] if ranking else []
-    return [*first, *(place for place in range(len(names)) if place not in first)]

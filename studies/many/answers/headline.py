@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ipa.studies.drawing import number
+from ipa.studies.formatting import number
 from ipa.studies.many.answers.differences import Differences
 from ipa.studies.many.answers.outcome import Outcome
 from ipa.studies.many.answers.sensitivity import Ranking

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa.studies.answers import pictures, render
-from ipa.studies.drawing import card
+from ipa.studies.displayed import Displayed, page_of
 from ipa.studies.many.answers.differences import as_table, best, differences
 from ipa.studies.many.answers.found import Found
 from ipa.studies.many.answers.front import Front, front
 from ipa.studies.many.answers.outcome import USUAL, Outcome, find
 from ipa.studies.many.answers.sensitivity import rank
 from ipa.studies.many.answers.settings import read, varied
-from ipa.studies.runs.results import why_no_table, write_text
+from ipa.studies.runs.results import why_no_table
 from ipa.studies.scenario import Scenario, ScenarioError
 
 if TYPE_CHECKING:
@@ -78,24 +77,11 @@ def read_answers(path: str | Path, *, title: str = "") -> Answers:
         raise ScenarioError(f"{path}: {error}") from None
 
 
-def page(
-    table: pd.DataFrame,
-    keys: Sequence[str] | None = None,
-    outcomes: Sequence[str | Outcome] | None = None,
-    *,
-    title: str = "Runs",
-    facts: Mapping[str, str] | None = None,
-) -> str:
-    """The page of a table, as `answer` takes it; `facts`: what was run, shown at its end.
-
-    The same table gives the same page, byte for byte. Raises ScenarioError as `answer`, and without plotly.
-    """
-    return render(answer(table, keys, outcomes, title=title), facts)
-
-
 @dataclass(frozen=True, repr=False)
-class Answers(Found):
+class Answers(Displayed, Found):
     """What a table of runs says, as tables, figures and a page."""
+
+    PAGE = "answers"
 
     def differences(self, outcome: str | Outcome, against: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """One row a setting: the outcome's mean, and its difference from one setting (default: the best), by seed.
@@ -151,7 +137,8 @@ class Answers(Found):
 
     def draw_front(self, *outcomes: str | Outcome) -> Figure:
         """The front of any two or three outcomes as plotly's own figure. Raises as `front`, and without plotly."""
-        return pictures.front(self.settings, self._front(outcomes)).figure()
+        figure: Figure = page_of(self).answers_front.front(self.settings, self._front(outcomes)).figure()
+        return figure
 
     def draw_map(self, outcome: str | Outcome, across: str, up: str) -> Figure:
         """An outcome over any two keys as plotly's own figure. Raises ScenarioError for unknown keys."""
@@ -160,21 +147,13 @@ class Answers(Found):
             if name not in names:
                 raise ScenarioError(f"{name}: is not a key that varies; allowed: {', '.join(names)}")
         places = (names.index(across), names.index(up))
-        return pictures.heat_map(self.all_settings, self._outcome(outcome), *places).figure()
-
-    def figures(self) -> dict[str, Figure]:
-        """The pictures by name, as plotly's own figures. Raises ScenarioError where plotly is not installed."""
-        return {plot.name: plot.figure() for plot in self.plots()}
-
-    def write_report(self, path: str | Path) -> None:
-        """Write the page, whole or not at all. Raises ScenarioError for an unusable path, and without plotly."""
-        write_text(render(self), Path(path))
+        figure: Figure = (
+            page_of(self).answers_heat_map.heat_map(self.all_settings, self._outcome(outcome), *places).figure()
+        )
+        return figure
 
     def __repr__(self) -> str:
         return "\n  ".join([f"{self.title}: {self.ran}", *self.headline])
-
-    def _repr_html_(self) -> str:
-        return card(self.title, [self.ran, *self.headline])
 
     def _outcome(self, given: str | Outcome) -> Outcome:
         known = {each.column: each for each in self.outcomes}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from math import isfinite
 from typing import Any
 
-from ipa.studies.drawing import number, plus
+from ipa.studies.formatting import number, plus
 from ipa.studies.intervals import Estimate
 from ipa.studies.many.losses.causes import CAUSES, CAUTION, CHANGE, FORECAST, PLANNING, START_UP, WORLD
 from ipa.studies.many.losses.figures import FIGURES, OBJECTIVE, VIOLATIONS, Figure

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ipa.studies.drawing import signed
+from ipa.studies.formatting import signed
 from ipa.studies.intervals import Estimate, difference_of, paired_change_percent
 from ipa.studies.many.study.findings import Cell, Findings
 

@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import Any
 
 from ipa.studies import results
-from ipa.studies.drawing import check_plotly
+from ipa.studies.displayed import check_plotly
 from ipa.studies.many import FINISHED, Luggage, Store, opened, places, run_missing, workers
 from ipa.studies.many.study import (
     decision_times,
@@ -30,7 +30,6 @@ from ipa.studies.many.study.findings import gather
 from ipa.studies.many.study.plan import Plan, Trial
 from ipa.studies.many.study.shown import Study
 from ipa.studies.scenario import ScenarioError
-from ipa.studies.study import report
 
 PAPER = "paper"
 """The name of the shipped studies, those of the publication: one file per pipeline."""
@@ -204,7 +203,7 @@ def _write(found: Study, folder: Path) -> None:
         results.write_text(markdown.render_times(found), folder / TIMES)
     else:
         (folder / TIMES).unlink(missing_ok=True)
-    results.write_text(report.render(found), folder / REPORT)
+    found.write_report(folder / REPORT)
 
 
 def _study(wanted: Plan, store: Store, timings: tuple[decision_times.Timing, ...], folder: Path) -> Study:

@@ -5,32 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipa.studies.drawing import Dot, Plot, card, colour, plain_table, plane, swatch
+from ipa.studies.displayed import Displayed
 from ipa.studies.intervals import as_columns
 from ipa.studies.many.answers import Answers
-from ipa.studies.many.study import sheets, tables
+from ipa.studies.many.study import tables
 from ipa.studies.many.study.answered import of_sweeps, of_systems
 from ipa.studies.many.study.compare import comparisons, sentence
-from ipa.studies.many.study.findings import Findings
 from ipa.studies.many.study.found import Found
 from ipa.studies.many.study.markdown import ran_on
-from ipa.studies.report import FIGURES
-from ipa.studies.runs.results import write_text
+from ipa.studies.runs import FIGURES
 from ipa.studies.scenario import ScenarioError
-from ipa.studies.study import report
 
 if TYPE_CHECKING:
     import pandas as pd
-    from plotly.graph_objects import Figure
 
 
 @dataclass(frozen=True, repr=False)
-class Study(Found):
+class Study(Displayed, Found):
     """Everything a study has found, and the folder that holds it."""
+
+    PAGE = "study"
 
     folder: Path
 
@@ -55,14 +52,6 @@ class Study(Found):
             rows.append(row)
         return pd.DataFrame(rows)
 
-    def figures(self) -> dict[str, Figure]:
-        """The figures of the report, by name, as plotly's own. Raises ScenarioError where plotly is not installed."""
-        return {figure.name: figure.figure() for figure in report.figures(self)}
-
-    def plots(self) -> list[Plot]:
-        """The same figures for images."""
-        return [figure.plot for figure in report.figures(self)]
-
     def answers(self, sweep: str = "", pipeline: str = "", setting: str = "") -> Answers:
         """What the runs say of a sweep, or of the systems: which wins, fronts, which key matters most.
 
@@ -81,48 +70,14 @@ class Study(Found):
             f"no two runs to compare: {what} of {pipeline or 'any pipeline'}, setting {setting or 'first'}"
         )
 
-    def write_report(self, path: str | Path) -> None:
-        """Write the report as one HTML page, whole or not at all. Raises ScenarioError as that of a comparison."""
-        write_text(report.render(self), Path(path))
-
     def __repr__(self) -> str:
-        return "\n  ".join([f"Study {self.plan.name}", *self._lines()])
+        return "\n  ".join([f"Study {self.plan.name}", *self.lines()])
 
-    def _repr_html_(self) -> str:
-        if not self.findings:
-            return card(f"Study {self.plan.name}", self._lines())
-        setting = self.settings[0]
-        sheet = sheets.overall(self, setting)
-        place = {name: place for place, name in enumerate(self.systems)}
-        titles = {findings.title(name): colour(place[name]) for findings in self.findings for name in findings.systems}
-        rows = (
-            (escape(pipeline), swatch(titles[system]) + escape(system), *map(escape, figures))
-            for pipeline, system, *figures in sheet.rows
-        )
-        planes = (_plane(findings, setting, place) for findings in self.findings)
-        return card(
-            f"Study {self.plan.name}", self._lines(), plain_table(sheet.columns, rows), f"<div>{''.join(planes)}</div>"
-        )
-
-    def _lines(self) -> Iterator[str]:
+    def lines(self) -> Iterator[str]:
+        """What was run and found, in lines of text."""
         yield ran_on(self)
         yield f"folder {self.folder}"
         for findings in self.findings:
             for each in comparisons(findings):
                 if each.one.setting == self.settings[0] and len(self.findings) == 1:
                     yield sentence(findings, each)
-
-
-def _plane(findings: Findings, setting: str, place: dict[str, int]) -> str:
-    """Accuracy over cost, a dot for each system on each workload."""
-    dots = [
-        Dot(
-            cell.mean("cost_mean_cores"),
-            cell.mean("pas_mean"),
-            f"{findings.title(cell.system)}, {cell.workload}",
-            colour(place[cell.system]),
-        )
-        for cell in findings.cells
-        if not cell.point and cell.setting == setting
-    ]
-    return plane(findings.pipeline, "cores", "PAS", dots)

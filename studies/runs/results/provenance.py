@@ -19,7 +19,7 @@ PACKAGES = ("ipa-pipelines", "numba", "numpy", "pandas", "pyarrow", "scipy", "si
 """What the figures of a run depend on."""
 
 LAYERS = ("profiles", "traces", "policies", "sim")
-OF_STUDIES = ("scenario/*.py", "runs/run.py", "runs/tables.py", "drawing/bins.py", "many/outcome.py")
+OF_STUDIES = ("scenario/*.py", "runs/run.py", "runs/tables.py", "series.py", "many/outcome.py")
 """The files of `studies` that a run goes through; all others only show what came of it."""
 
 

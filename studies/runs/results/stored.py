@@ -15,7 +15,7 @@ from ipa.policies import Entry, read_journal
 from ipa.studies.runs.results.journal import journal_name, read_lines
 from ipa.studies.runs.results.manifest import MANIFEST, difference, read_manifest
 from ipa.studies.runs.results.provenance import files_of
-from ipa.studies.runs.run_data import Shown
+from ipa.studies.runs.run_data import DisplayedRun
 from ipa.studies.runs.tables import Tables, tables_of
 from ipa.studies.scenario import Scenario, ScenarioError
 
@@ -35,7 +35,7 @@ OF_OLD = {
 
 
 @dataclass(frozen=True, repr=False)
-class StoredRun(Shown):
+class StoredRun(DisplayedRun):
     """A run read back from its folder; the tables are read when first asked for."""
 
     folder: Path

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ipa.studies.drawing import Plot, axis, draw_images, layout, steps
+from ipa.studies.pages.images import draw_images
+from ipa.studies.pages.plots import Plot, axis, layout, steps
 from tests.command import ipa, refusal
 from tests.studies.browser import needs_chromium
 
@@ -15,7 +16,7 @@ needs_kaleido = pytest.mark.skipif(find_spec("kaleido") is None, reason="kaleido
 
 
 def test_without_kaleido_the_extra_is_named(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipa.studies.drawing.images.find_spec", lambda name: None)
+    monkeypatch.setattr("ipa.studies.pages.images.find_spec", lambda name: None)
     assert "--static needs kaleido, which is not installed: pip install '.[static]' in the checkout" in refusal(
         "report", "run", "--static", "svg"
     )
@@ -39,8 +40,8 @@ def test_an_unknown_form_is_refused() -> None:
 
 
 def test_each_figure_is_an_image_named_after_it_in_a_folder(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipa.studies.drawing.check_images", lambda what: None)
-    monkeypatch.setattr("ipa.studies.drawing.draw_images", lambda plots, form, on_drawn: [b"drawn"] * len(plots))
+    monkeypatch.setattr("ipa.studies.pages.check_images", lambda what: None)
+    monkeypatch.setattr("ipa.studies.pages.draw_images", lambda plots, form, on_drawn: [b"drawn"] * len(plots))
     said = ipa("report", "run", "--static", "svg").stdout.splitlines()
     assert "run/figures/cores.svg" in said
     assert sorted(path.name for path in (own / "run" / "figures").iterdir()) == sorted(Path(path).name for path in said)

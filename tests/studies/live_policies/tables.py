@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from ipa.studies.drawing import number
+from ipa.studies.formatting import number
 from tests.studies.live_policies.runs import Row
 
 HEAD = (

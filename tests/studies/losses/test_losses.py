@@ -320,7 +320,7 @@ def test_several_are_a_row_each_with_what_was_lost_to_each_cause(studied: str) -
 
 
 def test_of_many_there_are_rows_alone(studied: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(losses.pages, "MOST_IN_FULL", 7)
+    monkeypatch.setattr("ipa.studies.pages.losses.MOST_IN_FULL", 7)
     said = ipa("explain", studied, "--jobs", 1, "--report", "page.html").stdout
     assert "To see one in full, name it with --where." in said
     assert "has an objective of" not in said

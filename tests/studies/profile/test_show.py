@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 
 from ipa import profiles
+from ipa.studies.pages.profile import render
+from ipa.studies.pages.profile_curves import VIEWS, plot
 from ipa.studies.profile import StageTable
 from ipa.studies.profile.numbers import MARKS, counts, pins, sources
-from ipa.studies.profile.page import render
-from ipa.studies.profile.plots import VIEWS, plot
 from tests.command import PIPELINE, answer, ipa, refusal
 from tests.studies.page_rules import check_page
 

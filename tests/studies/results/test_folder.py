@@ -13,8 +13,8 @@ import pytest
 
 from ipa.policies import read_journal
 from ipa.studies import Run, ScenarioError, find, results, simulate
-from ipa.studies.drawing import existing_cores
 from ipa.studies.runs.tables import RESIZES, TABLES
+from ipa.studies.series import existing_cores
 from tests.command import POLICIES, SHORT, contents, ipa, start, tables
 
 FILES = sorted([*(f"{name}.parquet" for name in (*TABLES, "runs")), "journal.jsonl", "manifest.json"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ipa.studies.drawing import MINUS
+from ipa.studies.formatting import MINUS
 from ipa.studies.many.study import course, schema, sheets
 from ipa.studies.many.study.bounds import bounded
 from ipa.studies.many.study.found import Found

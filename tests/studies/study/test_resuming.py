@@ -92,10 +92,10 @@ def test_the_digest_of_the_source_is_of_what_decides_results_wherever_it_lies(he
             ("studies/runs/run.py", True),
             ("studies/scenario/inputs.py", True),
             ("studies/many/outcome.py", True),
-            ("studies/drawing/bins.py", True),
+            ("studies/series.py", True),
         ),
         ("policies/predictors/library/lstm.npz", True),
-        *(("studies/commands/printing.py", False), ("studies/study/report/page.py", False)),
+        *(("studies/commands/printing.py", False), ("studies/pages/study.py", False)),
     ):
         content = (here / name).read_bytes()
         (here / name).write_bytes(content + b"\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ipa.studies.drawing import NONE, number, plus
+from ipa.studies.formatting import NONE, number, plus
 from ipa.studies.many.study.findings import Cell
 from ipa.studies.many.study.forecasts import HORIZON_S, smape_percent
 from ipa.studies.many.study.found import Found

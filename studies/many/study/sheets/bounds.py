@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipa.studies.drawing import NONE, number, plus
+from ipa.studies.formatting import NONE, number, plus
 from ipa.studies.many.study.bounds import AS_RARELY_POINTS, Distance, bounded
 from ipa.studies.many.study.found import Found
 from ipa.studies.many.study.sheets.sheet import Sheet

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipa.studies.drawing import NONE
+from ipa.studies.formatting import NONE
 from ipa.studies.many.study.found import Found
 from ipa.studies.many.study.sheets.sheet import Sheet
 

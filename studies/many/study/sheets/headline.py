@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from ipa.studies.drawing import NONE, plus, signed
+from ipa.studies.formatting import NONE, plus, signed
 from ipa.studies.intervals import Estimate
 from ipa.studies.many.study.found import Found
 from ipa.studies.many.study.headline import SAME_WORK_POINTS, Match

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipa.studies.drawing import number, plus
+from ipa.studies.formatting import number, plus
 from ipa.studies.many.study.found import Found
 from ipa.studies.many.study.sheets.sheet import Sheet
 from ipa.studies.scenario import find_trace

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ipa.studies.drawing import NONE, number
+from ipa.studies.formatting import NONE, number
 from ipa.studies.many.study.findings import LOST, Cell
 from ipa.studies.many.study.found import Found
 from ipa.studies.many.study.sheets.sheet import Sheet

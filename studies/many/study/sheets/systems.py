@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from ipa.studies.drawing import NONE, number
+from ipa.studies.formatting import NONE, number
 from ipa.studies.intervals import LIMITS
 from ipa.studies.many.study.compare import comparisons
 from ipa.studies.many.study.findings import INFEASIBLE_SHARE, Cell, Findings

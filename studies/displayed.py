@@ -1,0 +1,54 @@
+"""What every result offers to be seen: the figures of its page, the page, and a card in a notebook.
+
+Pages stand above what they show. A result therefore names its module of `pages`, which is imported only when something
+is to be seen; this is the one import upwards, and the rules of imports name it.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ipa.studies.scenario import ScenarioError
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+
+class Displayed:
+    """A result that has a page; `PAGE` is its module, with the functions `plots`, `write` and `card`."""
+
+    PAGE: ClassVar[str]
+
+    def figures(self) -> dict[str, Figure]:
+        """The figures of the report, by name, as plotly's own.
+
+        Raises ScenarioError for runs without records, or where plotly is not installed.
+        """
+        return {plot.name: plot.figure() for plot in page_of(self).plots(self)}
+
+    def write_report(self, path: str | Path) -> None:
+        """Write the report as one HTML page, whole or not at all.
+
+        Raises ScenarioError for runs without records, for a path that cannot be written, and where plotly is not
+        installed.
+        """
+        page_of(self).write(self, Path(path))
+
+    def _repr_html_(self) -> str:
+        card: str = page_of(self).card(self)
+        return card
+
+
+def page_of(result: Displayed) -> Any:
+    """The module that draws a result."""
+    from ipa.studies import pages
+
+    return getattr(pages, result.PAGE)
+
+
+def check_plotly(what: str) -> None:
+    """Raise ScenarioError where plotly, which draws `what`, is not installed."""
+    if find_spec("plotly") is None:
+        raise ScenarioError(f"{what} needs plotly, which is not installed: pip install '.[report]' in the checkout")

@@ -1,5 +1,0 @@
-"""The kit that every HTML page is drawn with, and what notebooks show."""
-
-import lazy_loader as lazy
-
-__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

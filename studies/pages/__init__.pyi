@@ -1,0 +1,13 @@
+from . import answers as answers
+from . import comparison as comparison
+from . import load as load
+from . import losses as losses
+from . import plans as plans
+from . import predictor as predictor
+from . import profile as profile
+from . import run as run
+from . import study as study
+from . import validation as validation
+from .images import check_images as check_images
+from .images import draw_images as draw_images
+from .plots import Plot as Plot

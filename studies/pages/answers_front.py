@@ -1,0 +1,146 @@
+"""The Pareto front of two or three outcomes: what is on it, what may be, and what is bettered."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ipa.sim import IntArray
+from ipa.studies.many.answers import RESAMPLES, Front, Settings
+from ipa.studies.pages.answers_text import SCALE, colour_bar, hover, rounded, safe, titles
+from ipa.studies.pages.colours import ARRIVALS, BACKGROUND, PALETTE, faded
+from ipa.studies.pages.plots import Plot, Spec, axis, layout
+
+MOST_BETTERED, MOST_BARS = 600, 40
+"""So many settings that others better are drawn, and the intervals of so many that are on the front."""
+
+MAYBE = 0.05
+"""A setting may be on the front if it is in this share of the draws of seeds."""
+
+
+def front(settings: Settings, found: Front, name: str = "front") -> Plot:
+    """The front: the first two outcomes are the axes, a third is the colour."""
+    x, y, *third = found.outcomes
+    on = found.places[np.argsort(settings.means[x.column][found.places], kind="stable")]
+    share = np.zeros(len(settings)) if found.share is None else found.share
+    maybe = (share >= MAYBE) & ~found.is_on
+    known = np.isfinite([settings.means[each.column] for each in found.outcomes]).all(axis=0)
+    bettered = np.flatnonzero(known & ~found.is_on & ~maybe)
+    shown = bettered
+    if len(bettered) > MOST_BETTERED:
+        shown = np.sort(np.random.default_rng(0).choice(bettered, MOST_BETTERED, replace=False))
+    likely = np.flatnonzero(maybe)[np.argsort(-share[maybe], kind="stable")][:MOST_BETTERED]
+    colour = PALETTE[0]
+    traces = []
+    if len(shown):
+        marker: Spec = {"size": 5, "color": faded(ARRIVALS, 0.55)}
+        traces.append(_points(settings, found, shown, "bettered by another setting", marker))
+    if len(likely):
+        marker = {"size": 8, "color": BACKGROUND, "line": {"color": colour, "width": 1.6}}
+        traces.append(_points(settings, found, likely, "on the front in some draws of the seeds", marker))
+    if not third:
+        traces.append(_line(settings, found, on))
+    marker = {"size": 10, "color": colour, "line": {"color": BACKGROUND, "width": 1}}
+    if third:
+        shade = rounded(third[0], settings.means[third[0].column][on])
+        marker |= {"color": shade, "colorscale": SCALE, "showscale": True, "colorbar": colour_bar(third[0])}
+    traces.append({**_points(settings, found, on, "on the front", marker), **_bars(settings, found, on)})
+    names = " and ".join((", ".join(each.title for each in found.outcomes[:-1]), found.outcomes[-1].title))
+    return Plot(
+        name,
+        f"Pareto front of {safe(names)}",
+        _reading(settings, found, on, int(maybe.sum()), len(bettered), len(shown)),
+        traces,
+        layout(460, xaxis=axis(safe(x.axis)), yaxis=axis(safe(y.axis))),
+    )
+
+
+def _reading(settings: Settings, found: Front, on: IntArray, maybe: int, bettered: int, shown: int) -> str:
+    x, y, *third = found.outcomes
+    sides = f"{'left' if x.better == 'less' else 'right'} and {'down' if y.better == 'less' else 'up'}"
+    parts = [
+        "A point is a setting, by its means over the seeds.",
+        f"{len(on)} of {len(settings):,} {'is' if len(on) == 1 else 'are'} on the front.",
+        f"No other setting is as good as they are in all of these outcomes and better in one. Better is {sides}.",
+    ]
+    if third:
+        parts.append(f"The colour is {safe(third[0].title)}, of which {third[0].better} is better.")
+    if found.share is None:
+        parts.append("There are too few seeds to say how sure the front is.")
+    else:
+        also = (
+            f" {maybe} more {'is' if maybe == 1 else 'are'} on it in at least {100 * MAYBE:.0f} % of them."
+            if maybe
+            else ""
+        )
+        parts.append(
+            f"Bars: 95 % intervals over the seeds{f', of {MOST_BARS} settings' if len(on) > MOST_BARS else ''}. Under "
+            f"the pointer: in which share of {RESAMPLES} draws of the seeds a setting is on the front.{also}"
+        )
+    if shown < bettered:
+        parts.append(f"Of {bettered:,} settings that others better, {shown} are drawn at random.")
+    return " ".join(parts)
+
+
+def _points(settings: Settings, found: Front, places: IntArray, name: str, marker: Spec) -> Spec:
+    x, y, *third = found.outcomes
+    share = np.full(len(places), np.nan) if found.share is None else found.share[places]
+    lines = [hover(x, "x"), hover(y, "y")]
+    data: list[list[object]] = [[title] for title in titles(settings, places.tolist())]
+    if third:
+        lines.append(hover(third[0], "customdata[1]"))
+        for row, value in zip(data, rounded(third[0], settings.means[third[0].column][places]), strict=True):
+            row.append(value)
+    if found.share is not None:
+        lines.append(f"on the front in %{{customdata[{2 if third else 1}]}} % of the draws")
+        for row, value in zip(data, share.tolist(), strict=True):
+            row.append(round(100.0 * value))
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": rounded(x, settings.means[x.column][places]),
+        "y": rounded(y, settings.means[y.column][places]),
+        "customdata": data,
+        "marker": marker,
+        "hovertemplate": "%{customdata[0]}<br>" + "<br>".join(lines) + "<extra></extra>",
+    }
+
+
+def _line(settings: Settings, found: Front, on: IntArray) -> Spec:
+    """What the front reaches between its settings: a staircase."""
+    x, y = found.outcomes[:2]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": rounded(x, settings.means[x.column][on]),
+        "y": rounded(y, settings.means[y.column][on]),
+        "line": {"shape": "hv" if x.better == "less" else "vh", "width": 1.4, "color": faded(PALETTE[0], 0.6)},
+        "hoverinfo": "skip",
+        "showlegend": False,
+    }
+
+
+def _bars(settings: Settings, found: Front, on: IntArray) -> Spec:
+    """The intervals of the first settings on the front, both ways; nothing of a single seed."""
+    bars: Spec = {}
+    if len(settings.seeds) < 2:
+        return bars
+    for name, outcome in zip(("error_x", "error_y"), found.outcomes, strict=False):
+        mean, low, high, _ = settings.bounds(outcome, on)
+        ends = [
+            [
+                round(value, outcome.decimals + 2) if np.isfinite(value) and at < MOST_BARS else 0.0
+                for at, value in enumerate(end)
+            ]
+            for end in ((high - mean).tolist(), (mean - low).tolist())
+        ]
+        bars[name] = {
+            "type": "data",
+            "symmetric": False,
+            "array": ends[0],
+            "arrayminus": ends[1],
+            "color": faded(PALETTE[0], 0.6),
+            "thickness": 1.2,
+            "width": 3,
+        }
+    return bars

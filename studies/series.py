@@ -1,0 +1,279 @@
+"""A run over time as plain arrays: counted in bins, merged and thinned, so that what is drawn of it stays small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipa.sim import FloatArray, bin_edges, bin_numbers, counted_quantiles, interval_s, round_up
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_STEPS = 1500
+MOST_SEGMENTS = 500
+MOST_CURVE_POINTS = 400
+
+VIOLATIONS = ("late", "dropped", "failed", "unfinished")
+"""The ways to violate the SLA; no request does so in more than one."""
+
+
+def bin_s(duration_s: float) -> float:
+    """The width of the bins that statistics are taken in: 10 s, more for a run above 20 minutes, less below 100 s."""
+    return round_up(max(duration_s / 120.0, min(10.0, duration_s / 10.0)))
+
+
+# ---- counted in bins ----
+#
+# Of a run with records of a sample, its counts in intervals are drawn; each of these bins holds whole intervals.
+
+Tables = Mapping[str, "pd.DataFrame"]
+
+
+def load_rps(tables: Tables, duration_s: float, *, thin: bool = True) -> Steps:
+    """Arrivals per second, counted by the second (`thin`: in longer bins where the run is long).
+
+    From counts in intervals above a second they are the intervals' means, each with its quietest and busiest second.
+    """
+    if "intervals" in tables:
+        counted = tables["intervals"]
+        edges_s = bin_edges(duration_s, interval_s(duration_s))
+        value = counted["requests"].to_numpy(dtype=np.float64) / np.diff(edges_s)
+        if thin or interval_s(duration_s) == 1.0:
+            return Steps(edges_s, value)
+        low, high = (counted[name].to_numpy(dtype=np.float64) for name in ("quietest_rps", "busiest_rps"))
+        return Steps(edges_s, value, low, high)
+    edges_s = bin_edges(duration_s, interval_s(duration_s) if thin else 1.0)
+    arrival_s = tables["requests"]["arrival_s"].to_numpy(dtype=np.float64)
+    counts = np.bincount(bin_numbers(arrival_s, edges_s), minlength=len(edges_s) - 1)
+    return Steps(edges_s, counts / np.diff(edges_s))
+
+
+def latency_quantiles_s(tables: Tables, duration_s: float, quantiles: Sequence[float]) -> tuple[FloatArray, FloatArray]:
+    """The middles of the bins, and the quantiles (shape: quantiles, bins) of the requests that arrived in each.
+
+    Of completed requests; NaN in a bin without one. From counts, within `LATENCY_ERROR` (1 %) of the exact ones.
+    """
+    edges_s = edges_of(tables, duration_s)
+    result = np.full((len(quantiles), len(edges_s) - 1), np.nan)
+    if "latencies" in tables:
+        counted = tables["latencies"]
+        number = bin_numbers(counted["time_s"].to_numpy(dtype=np.float64), edges_s)
+        for found in np.unique(number):
+            of_bin = counted[number == found].groupby("latency_s")["requests"].sum()
+            result[:, found] = counted_quantiles(of_bin.index.to_numpy(), of_bin.to_numpy(), quantiles)
+    else:
+        requests = tables["requests"]
+        completed = requests[requests["outcome"] == "completed"]
+        latency_s = completed["latency_s"].to_numpy(dtype=np.float64)
+        number = bin_numbers(completed["arrival_s"].to_numpy(dtype=np.float64), edges_s)
+        for found in np.unique(number):
+            result[:, found] = np.quantile(latency_s[number == found], quantiles)
+    return (edges_s[:-1] + edges_s[1:]) / 2.0, result
+
+
+def merged_latency_quantiles_s(runs: Sequence[Tables], quantiles: Sequence[float]) -> FloatArray | None:
+    """The quantiles of the completed requests of several runs together; None where there are no records or requests."""
+    found = []
+    for tables in runs:
+        if "latencies" in tables:
+            found.append(tables["latencies"][["latency_s", "requests"]].to_numpy(dtype=np.float64).T)
+        elif "requests" in tables:
+            latency_s = tables["requests"]["latency_s"].dropna().to_numpy(dtype=np.float64)
+            found.append(np.array([latency_s, np.ones(len(latency_s))]))
+    latency_s, count = np.concatenate(found, axis=1) if found else np.empty((2, 0))
+    order = np.argsort(latency_s)
+    return counted_quantiles(latency_s[order], count[order].astype(np.int64), quantiles) if len(order) else None
+
+
+def violation_counts(
+    tables: Tables, duration_s: float, sla_s: float
+) -> tuple[FloatArray, dict[str, NDArray[np.int64]]]:
+    """The edges of the bins, and the requests arrived in each that violated the SLA, by how."""
+    edges_s = edges_of(tables, duration_s)
+    if "intervals" in tables:
+        counted = tables["intervals"]
+        number = bin_numbers(counted["time_s"].to_numpy(dtype=np.float64), edges_s)
+        first = np.searchsorted(number, np.arange(len(edges_s) - 1))
+        return edges_s, {kind: np.add.reduceat(counted[kind].to_numpy(), first) for kind in VIOLATIONS}
+    requests = tables["requests"]
+    number = bin_numbers(requests["arrival_s"].to_numpy(dtype=np.float64), edges_s)
+    outcome = requests["outcome"].to_numpy(dtype=str)
+    outcome = np.where(requests["latency_s"].to_numpy(dtype=np.float64) > sla_s, "late", outcome)
+    return edges_s, {kind: np.bincount(number[outcome == kind], minlength=len(edges_s) - 1) for kind in VIOLATIONS}
+
+
+def edges_of(tables: Tables, duration_s: float) -> FloatArray:
+    """The edges of the bins that statistics are taken in; below 10 s they may be narrower than intervals are."""
+    least_s = interval_s(duration_s) if "intervals" in tables else 0.0
+    return bin_edges(duration_s, max(bin_s(duration_s), least_s))
+
+
+# ---- steps ----
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A figure that holds value[i] from edges_s[i] until edges_s[i + 1]; one edge more than values.
+
+    Where `value` is itself a mean, `low` and `high` are the least and the greatest value in its time.
+    """
+
+    edges_s: FloatArray
+    value: FloatArray
+    low: FloatArray | None = None
+    high: FloatArray | None = None
+
+    @property
+    def line(self) -> tuple[FloatArray, FloatArray]:
+        """Times and values for a line that keeps each value until the next time."""
+        return self.edges_s, np.append(self.value, self.value[-1:])
+
+    def thinned(self) -> Steps:
+        """The same, or where there are too many steps their time-means in bins."""
+        if len(self.value) <= MOST_STEPS:
+            return self
+        integral = np.concatenate([[0.0], np.cumsum(np.diff(self.edges_s) * self.value)])
+        edges_s = np.linspace(self.edges_s[0], self.edges_s[-1], MOST_STEPS + 1)
+        at_edges = np.interp(edges_s, self.edges_s, integral)
+        return Steps(edges_s, np.diff(at_edges) / np.diff(edges_s))
+
+
+def existing_cores(
+    replicas: pd.DataFrame, duration_s: float, resizes: pd.DataFrame | None = None, *, thin: bool = True
+) -> Steps:
+    """The cores of all existing replicas: from creation until gone, within the duration; `thin`: as `Steps.thinned`."""
+    replicas = _with_resizes(replicas, resizes)
+    cores = replicas["cores"].to_numpy(dtype=np.float64)
+    created_s = replicas["created_s"].to_numpy(dtype=np.float64)
+    gone_s = replicas["gone_s"].to_numpy(dtype=np.float64)
+    ever = np.isfinite(created_s) & (created_s < duration_s)
+    moments_s = np.concatenate([created_s[ever], np.nan_to_num(gone_s[ever], nan=np.inf)])
+    change = np.concatenate([cores[ever], -cores[ever]])
+    within = moments_s < duration_s
+    edges_s, place = np.unique(np.append(moments_s[within], 0.0), return_inverse=True)
+    changes = np.bincount(place, weights=np.append(change[within], 0.0))
+    steps = Steps(np.append(edges_s, duration_s), np.cumsum(changes))
+    return steps.thinned() if thin else steps
+
+
+def _with_resizes(replicas: pd.DataFrame, resizes: pd.DataFrame | None) -> pd.DataFrame:
+    """Each resize as a further replica of the cores that it added (below 0: took), from then until its own is gone."""
+    import pandas as pd
+
+    if resizes is None or resizes.empty:
+        return replicas
+    more = resizes.merge(replicas[["stage", "replica", "gone_s"]], on=["stage", "replica"])
+    more = more.assign(cores=more["cores"] - more["cores_before"], created_s=more["time_s"])
+    return pd.concat([replicas, more])[["cores", "created_s", "gone_s"]]
+
+
+def decided(decisions: pd.DataFrame, column: str, duration_s: float, *, thin: bool = True) -> Steps | None:
+    """A figure of the decisions over time, from the first that has it; None where none has.
+
+    `thin`: as `Steps.thinned`.
+    """
+    steps = decisions.drop_duplicates("step")
+    steps = steps[np.isfinite(steps[column].to_numpy(dtype=np.float64))]
+    if steps.empty:
+        return None
+    edges_s = np.append(steps["time_s"].to_numpy(dtype=np.float64), duration_s)
+    found = Steps(edges_s, steps[column].to_numpy(dtype=np.float64))
+    return found.thinned() if thin else found
+
+
+# ---- segments of a band ----
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A time in which the same was decided for a stage, first at `step`."""
+
+    step: int
+    start_s: float
+    end_s: float
+    variant: str
+    batch: int
+    replicas: int
+
+
+def mixes_as_one(decisions: pd.DataFrame) -> pd.DataFrame:
+    """The decisions with one row for each step and stage: of a mix, the names of all variants and all replicas.
+
+    The batch size and the cores are those of its first variant.
+    """
+    if "share" not in decisions:
+        return decisions
+    keys = ["step", "stage"]
+    grouped = decisions.assign(variant=decisions["variant"].astype(str)).groupby(keys, observed=True, sort=False)
+    joined = grouped.agg(variant=("variant", " + ".join), replicas=("replicas", "sum"))
+    return decisions.drop_duplicates(keys).drop(columns=["variant", "replicas"]).merge(joined.reset_index(), on=keys)
+
+
+def segments(decisions: pd.DataFrame, stage: str, duration_s: float) -> list[Segment]:
+    """What was decided for a stage, equal neighbours as one; of too many, those in force at evenly spaced moments."""
+    rows = mixes_as_one(decisions[decisions["stage"] == stage])
+    time_s = rows["time_s"].to_numpy(dtype=np.float64)
+    wanted = list(zip(*(rows[name].tolist() for name in ("variant", "batch", "replicas")), strict=True))
+    step = rows["step"].to_numpy(dtype=np.int64)
+    if len(wanted) > MOST_SEGMENTS:
+        moments_s = np.linspace(time_s[0], duration_s, MOST_SEGMENTS, endpoint=False)
+        in_force = np.searchsorted(time_s, moments_s, side="right") - 1
+        time_s, wanted, step = moments_s, [wanted[row] for row in in_force], step[in_force]
+    starts = [row for row, now in enumerate(wanted) if row == 0 or now != wanted[row - 1]]
+    ends_s = [float(time_s[row]) for row in starts[1:]] + [duration_s]
+    return [
+        Segment(int(step[row]), float(time_s[row]), end_s, *wanted[row])
+        for row, end_s in zip(starts, ends_s, strict=True)
+    ]
+
+
+# ---- the distribution of latencies ----
+
+
+def latency_curve(runs: Sequence[Tables], sla_s: float) -> tuple[FloatArray, FloatArray]:
+    """Latencies in increasing order, and the share in percent of *all* requests that took no longer.
+
+    A request that never completed is never counted, so that the height at the SLA is the share without violation.
+    The curve is thinned to evenly spaced ranks, closer at the slow end, and the one at the SLA. From counts, latencies
+    are within `LATENCY_ERROR` (1 %) of the exact ones, and the height at the SLA is exact.
+    """
+    latencies = [_latencies(tables) for tables in runs]
+    latency_s, size = (np.concatenate(columns) for columns in zip(*latencies, strict=True))
+    total, in_time = (sum(counts) for counts in zip(*(_in_time(tables, sla_s) for tables in runs), strict=True))
+    if not len(latency_s):
+        return np.empty(0), np.empty(0)
+    order = np.argsort(latency_s)
+    latency_s, up_to = latency_s[order], np.cumsum(size[order])
+    count = int(up_to[-1])
+    rank = np.arange(min(count, MOST_CURVE_POINTS))
+    if count > MOST_CURVE_POINTS:
+        bulk = np.linspace(0, count - 1, MOST_CURVE_POINTS * 3 // 4)
+        slow = count - np.geomspace(1, count / 20, MOST_CURVE_POINTS // 4 - 1)
+        rank = np.unique(np.concatenate([bulk, slow, [max(in_time - 1, 0)]]).astype(np.int64))
+    found_s = latency_s[np.searchsorted(up_to, rank, side="right")]
+    # The middle of a bucket of latencies may be on the other side of the SLA than some of them.
+    found_s = np.where(rank < in_time, np.minimum(found_s, sla_s), np.maximum(found_s, np.nextafter(sla_s, np.inf)))
+    return found_s, 100.0 * (rank + 1) / total
+
+
+def _latencies(tables: Tables) -> tuple[FloatArray, NDArray[np.int64]]:
+    """Latencies of completed requests, and how many had each."""
+    if "latencies" in tables:
+        counted = tables["latencies"].groupby("latency_s")["requests"].sum()
+        return counted.index.to_numpy(dtype=np.float64), counted.to_numpy(dtype=np.int64)
+    latency_s = tables["requests"]["latency_s"].dropna().to_numpy(dtype=np.float64)
+    return latency_s, np.ones(len(latency_s), dtype=np.int64)
+
+
+def _in_time(tables: Tables, sla_s: float) -> tuple[int, int]:
+    """How many requests there were, and how many kept the SLA."""
+    if "intervals" in tables:
+        counts = tables["intervals"].sum()
+        return int(counts["requests"]), int(counts["completed"] - counts["late"])
+    requests = tables["requests"]
+    return len(requests), int((requests["latency_s"] <= sla_s).sum())

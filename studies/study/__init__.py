@@ -1,5 +1,0 @@
-"""A study as a page; what it finds: `many.study`."""
-
-import lazy_loader as lazy
-
-__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

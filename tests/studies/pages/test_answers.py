@@ -1,0 +1,166 @@
+"""The pictures and the page of a table of runs: what a table can carry, how it is read, and how large it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipa.studies import ScenarioError, answer, read_answers
+from ipa.studies.pages.answers import plots, render
+from tests.command import ipa, refusal
+from tests.studies.answers.tables import grid, runs
+from tests.studies.browser import browser, needs_chromium
+from tests.studies.page_rules import check_page
+from tests.studies.study.mine import figures
+
+pytest.importorskip("plotly")
+
+USUAL = ("cost_mean_cores", "pas_mean", "sla_violation_rate")
+
+
+def swept(settings: int, seeds: int) -> list[dict[str, object]]:
+    """Random settings of four keys with figures of their own."""
+    random = np.random.default_rng(1)
+    return [
+        {
+            "policy.alpha": float(a),
+            "policy.load_margin": float(m),
+            "policy.predictor.name": ("max", "<lstm> & co")[at % 2],
+            "max_surge": at % 4,
+            **{key: (a + m + random.normal(1.0, 0.05, seeds)).tolist() for key in USUAL},
+        }
+        for at, (a, m) in enumerate(random.random((settings, 2)))
+    ]
+
+
+TABLE = runs(swept(30, 4), 4)
+
+
+def test_one_key_carries_effects_two_a_map_and_more_all_at_once() -> None:
+    one = runs([{"hop_s": 1.0 * n, "cost_mean_cores": 1.0 + n} for n in range(3)])
+    assert [plot.name for plot in plots(answer(one))] == ["effects-cost_mean_cores"]
+    two = grid({"policy.a": [1, 2], "policy.b": [1, 2]}, lambda a, b: a + b)
+    assert [plot.name for plot in plots(answer(two))] == [
+        "ranking",
+        "map-cost_mean_cores",
+        "effects-cost_mean_cores",
+        "parallel",
+    ]
+    names = [plot.name for plot in plots(answer(TABLE))]
+    assert [name for name in names if name.startswith("front")] == ["front-2", "front-3"]
+    assert sum(name.startswith(("map-", "effects-")) for name in names) == 6
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_an_outcome_that_is_the_same_with_every_setting_is_said_and_not_drawn(seeds: int) -> None:
+    rows = [row | {"sla_violation_rate": 0.0} for row in swept(12, seeds)]
+    found = answer(runs(rows, seeds))
+    names = [plot.name for plot in plots(found)]
+    assert "front-2" in names
+    assert "front-3" not in names
+    assert not [name for name in names if name.endswith("sla_violation_rate")]
+    (lines,) = (plot.traces[0] for plot in plots(found) if plot.name == "parallel")
+    assert "SLA violations" not in [each["label"] for each in lines["dimensions"]]
+    (said,) = (sentence for sentence in found.headline if sentence.startswith("SLA violations"))
+    assert said.startswith("SLA violations: 0.00")
+    assert "with every setting" in said
+    assert "Best settings: SLA violations" not in render(answer(runs(rows, seeds)))
+
+
+def test_the_figures_of_a_map_are_above_it_in_a_colour_of_their_own_each() -> None:
+    two = grid({"policy.a": [1, 2], "policy.b": [1, 2, 3]}, lambda a, b: a + b)
+    _, written = next(plot for plot in plots(answer(two)) if plot.name.startswith("map-")).traces
+    assert sorted(written["text"]) == ["2.00", "3.00", "3.00", "4.00", "4.00", "5.00"]
+    assert len(set(written["textfont"]["color"])) == 2
+
+
+@pytest.mark.parametrize(("settings", "level"), [(2, "95"), (4, "98.3"), (6, "99"), (1501, "99.9967")])
+def test_the_level_of_an_interval_has_no_more_digits_than_tell_it_from_100(settings: int, level: str) -> None:
+    assert f"<small>each at {level} %</small>" in render(answer(runs(swept(settings, 2), 2)))
+
+
+def test_the_figures_are_plotlys_own() -> None:
+    found = answer(TABLE)
+    assert list(found.figures()) == [plot.name for plot in plots(found)]
+    assert found.draw_front("pas_mean", "sla_violation_rate").layout.xaxis.title.text == "PAS"
+    drawn = found.draw_map("pas_mean", "max_surge", "policy.predictor.name")
+    assert np.array(drawn.data[0].z).shape == (2, 4)
+    with pytest.raises(ScenarioError, match=r"alpha: is not a key that varies; allowed: policy\.alpha"):
+        found.draw_map("pas_mean", "alpha", "max_surge")
+
+
+def test_the_front_is_drawn_as_it_is_by_its_means() -> None:
+    found = answer(TABLE)
+    (on,) = (trace for trace in plots(found)[1].traces if trace.get("name") == "on the front")
+    expected = found.front("cost_mean_cores", "pas_mean")
+    assert on["x"] == pytest.approx(expected["cost_mean_cores"].tolist(), abs=1e-4)
+    assert on["error_x"]["array"][0] > 0.0
+
+
+def test_a_page_keeps_the_rules_and_is_the_same_every_time() -> None:
+    drawn = render(answer(TABLE, title="Mine"), {"pipeline": "video"})
+    check_page(drawn)
+    assert drawn == render(answer(TABLE, title="Mine"), {"pipeline": "video"})
+    assert "120 runs: 30 settings with 4 seeds" in drawn
+    assert "<lstm>" not in drawn
+    assert 'aria-label="Best settings: PAS"' in drawn
+    assert "What was run" in drawn
+
+
+@pytest.mark.long
+def test_ten_thousand_runs_make_a_page_below_six_megabytes_and_it_says_what_is_left_out() -> None:
+    drawn = render(answer(runs(swept(2000, 5), 5)))
+    assert len(drawn.encode()) < 6_000_000
+    assert "Of 2,000 settings 300 are drawn" in drawn
+    assert "are drawn at random" in drawn
+    (lines,) = (trace for trace in figures(drawn)["plot-parallel"]["data"])
+    assert len(lines["dimensions"][0]["values"]) == 300
+
+
+def test_a_table_with_one_seed_makes_a_page_that_claims_nothing() -> None:
+    drawn = render(answer(runs(swept(12, 1), 1)))
+    check_page(drawn)
+    assert "with one seed no setting is shown to win" in drawn
+    assert "There are too few seeds to say how sure the front is." in drawn
+
+
+@pytest.mark.usefixtures("tmp_path")
+def test_a_table_or_the_folder_of_a_sweep_is_drawn_by_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("swept").mkdir()
+    TABLE.to_parquet("swept/runs.parquet")
+    Path("swept/manifest.json").write_text(json.dumps({"schema_version": 1, "kind": "sweep"}))
+    assert ipa("report", "swept").stdout == "swept/report.html\n"
+    assert "Sweep: swept" in Path("swept/report.html").read_text()
+    assert ipa("report", "swept/runs.parquet", "--to", "one.html").stdout == "one.html\n"
+    check_page(Path("one.html").read_text())
+    monkeypatch.setattr("ipa.studies.pages.check_images", lambda what: None)
+    monkeypatch.setattr("ipa.studies.pages.draw_images", lambda plots, form, on_drawn: [b"drawn"] * len(plots))
+    said = ipa("report", "swept", "--static", "svg").stdout.splitlines()
+    assert "swept/figures/parallel.svg" in said
+    assert "gone: no such file or folder" in refusal("report", "gone")
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").write_text("x")
+    with pytest.raises(ScenarioError, match="not readable as parquet"):
+        read_answers(tmp_path / "x.parquet")
+    with pytest.raises(ScenarioError, match="no such file"):
+        read_answers(tmp_path / "y.parquet")
+
+
+@needs_chromium
+def test_parallel_coordinates_scroll_in_their_own_box_and_can_be_brushed(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(render(answer(TABLE)))
+    with browser() as shown:
+        shown.open(tmp_path / "page.html", width=390)
+        shown.draw_all()
+        assert shown.run("document.documentElement.scrollWidth") <= 390
+        assert shown.run("document.getElementById('plot-parallel').offsetWidth") > 390
+        assert shown.run("document.querySelectorAll('#plot-parallel .axis-brush').length") == 7
+        assert shown.run("errors") == []

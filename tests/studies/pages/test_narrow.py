@@ -1,0 +1,62 @@
+"""The layout for narrow screens, checked by hand on small ones."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ipa.studies.pages.clock import time_axis
+from ipa.studies.pages.grid import grid
+from ipa.studies.pages.narrow import narrowed
+from ipa.studies.pages.panels import stacked_panels
+from ipa.studies.pages.plots import axis, layout, note
+
+
+def lines(*names: str, **more: Any) -> list[dict[str, Any]]:
+    return [{"type": "scatter", "x": [0], "y": [0], "name": name, **more} for name in names]
+
+
+def test_a_legend_of_more_rows_pushes_the_plot_down() -> None:
+    """Three names of 20 letters, 174 pixels each: one row of 900, but three of 260, so two rows of 19 pixels more."""
+    wide = layout(400, xaxis=axis(), yaxis=axis())
+    narrow = narrowed(lines("a" * 20, "b" * 20, "c" * 20), wide)
+    assert (narrow["height"], narrow["margin"]["t"]) == (438, wide["margin"]["t"] + 38)
+    assert narrowed(lines("a", "b"), wide)["height"] == 400
+    assert narrowed(lines("a" * 20, "b" * 20, showlegend=False), wide)["height"] == 400
+
+
+def test_ticks_become_few_but_names_stay() -> None:
+    log = axis(type="log", tickvals=list(range(1, 10)), ticktext=list("123456789"))
+    names = axis(tickvals=list(range(9)), ticktext=list("abcdefghi"))
+    narrow = narrowed([], layout(400, xaxis=axis(), xaxis2=log, xaxis3=names, yaxis=axis()))
+    assert narrow["xaxis"]["nticks"] == 6
+    assert narrow["xaxis2"]["ticktext"] == ["1", "3", "5", "7", "9"]
+    assert narrow["xaxis3"]["ticktext"] == list("abcdefghi")
+
+
+def test_names_beside_points_go_and_titles_stay() -> None:
+    beside, title = note("ipa", xref="x", yref="y", x=3, y=4), note("title", x=0.5, y=0.5)
+    narrow = narrowed([], layout(400, xaxis=axis(), yaxis=axis(), annotations=[beside, title]))
+    assert [each["text"] for each in narrow["annotations"]] == ["title"]
+
+
+def test_panels_side_by_side_come_one_above_the_other_with_their_titles() -> None:
+    """Three panels of 270 pixels, two in the first row: the inner height grows by one panel and the gap of 64."""
+    wide = grid(["a", "b", "c"], [{}] * 3, [{}] * 3).layout
+    before = json.dumps(wide)
+    narrow = narrowed([], wide)
+    assert json.dumps(wide) == before
+    assert narrow["height"] - wide["height"] == 270 + 64
+    inner = 3 * 270 + 2 * 64
+    uppers = [1.0, 1.0 - 334 / inner, 1.0 - 668 / inner]
+    for reference, upper, title in zip(("", "2", "3"), uppers, narrow["annotations"], strict=True):
+        assert narrow[f"xaxis{reference}"]["domain"] == [0.0, 1.0]
+        assert abs(narrow[f"yaxis{reference}"]["domain"][1] - upper) < 1e-9
+        assert (title["x"], round(title["y"], 9)) == (0.0, round(upper, 9))
+
+
+def test_stacked_panels_keep_their_heights() -> None:
+    wide = stacked_panels(["a", "b"], time_axis(100.0), "cores", 1.0).layout
+    narrow = narrowed([], wide)
+    assert narrow["height"] == wide["height"]
+    assert narrow["yaxis2"]["domain"] == wide["yaxis2"]["domain"]

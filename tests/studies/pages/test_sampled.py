@@ -1,0 +1,132 @@
+"""A run with records of a sample: stored small, and drawn as with all records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ipa.sim import LATENCY_ERROR, simulate
+from ipa.studies import Run, Scenario, ScenarioError, results
+from ipa.studies import simulate as run_scenario
+from ipa.studies.many.compared import by_policy
+from ipa.studies.pages.comparison import plots_of
+from ipa.studies.pages.plots import Plot
+from ipa.studies.pages.verdicts import verdicts
+from ipa.studies.runs.tables import COUNTED, TABLES
+from ipa.studies.series import latency_curve, latency_quantiles_s
+from tests.command import SHORT, contents, ipa
+
+pytest.importorskip("plotly")
+
+DURATION_S, SLA_S = 1800.0, 1.2
+"""Long enough for intervals of 2 s, with requests in time, late and dropped."""
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[Run, Run]:
+    """The same run with all records, and with a sample of 500 and the 40 slowest."""
+    base = Scenario(pipeline="video").with_values(
+        {"trace": "constant:5:1800", "policy": "ipa", "sla_s": SLA_S, "drop_limits_s": {"object-detection": 0.7}}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulate, "SAMPLE", 500)
+        patch.setattr(simulate, "SLOWEST", 40)
+        whole, sample = (run_scenario(base.with_values({"records": records})) for records in ("all", "sample"))
+    assert min(whole.summary["dropped"], whole.tables["requests"]["latency_s"].gt(SLA_S).sum()) > 40
+    assert len(sample.tables["intervals"]) == 900
+    return whole, sample
+
+
+@pytest.fixture(scope="module")
+def stored(both: tuple[Run, Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("stored") / "run"
+    results.write_run(both[1], folder)
+    return folder
+
+
+def drawn(run: results.RunData) -> dict[str, Plot]:
+    return {plot.name: plot for plot in plots_of(by_policy([run]))}
+
+
+def test_a_sample_is_drawn_as_all_records_are(both: tuple[Run, Run], stored: Path) -> None:
+    """Also when it has been read back. Only latencies are inexact."""
+    whole, sample = (drawn(run) for run in (both[0], results.read_runs(stored)[0]))
+    assert list(whole) == list(sample)
+    inexact = {"latency", "distribution"}
+    assert inexact < set(whole)
+    for name in set(whole) - inexact:
+        assert json.dumps(sample[name].traces) == json.dumps(whole[name].traces), name
+    assert verdicts(by_policy([both[1]])) == verdicts(by_policy([both[0]]))
+
+
+def test_latencies_are_within_their_error(both: tuple[Run, Run]) -> None:
+    whole, sample = (run.tables for run in both)
+    (middle_s, exact), (same_s, found) = (latency_quantiles_s(run, DURATION_S, (0.5, 0.99)) for run in (whole, sample))
+    assert middle_s.tolist() == same_s.tolist()
+    assert np.all(np.abs(found - exact) <= LATENCY_ERROR * exact)
+    (exact_s, share), (found_s, same_share) = (latency_curve([run], SLA_S) for run in (whole, sample))
+    assert share.tolist() == same_share.tolist()
+    assert np.all(np.abs(found_s - exact_s) <= LATENCY_ERROR * exact_s)
+    in_time = [curve_share[curve_s <= SLA_S].max() for curve_s, curve_share in ((exact_s, share), (found_s, share))]
+    assert in_time[0] == in_time[1] == pytest.approx(100.0 * (1.0 - both[0].summary["sla_violation_rate"]))
+
+
+def test_it_is_read_back_as_it_was_made(both: tuple[Run, Run], stored: Path, tmp_path: Path) -> None:
+    (again,) = results.read_runs(stored)
+    assert list(again.tables) == [*TABLES, *COUNTED]
+    for name, table in both[1].tables.items():
+        pd.testing.assert_frame_equal(again.tables[name], table)
+    assert tuple(again.entries) == both[0].entries
+    results.write_run(both[1], tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(stored)
+
+
+def test_a_table_that_a_run_does_not_have_is_said_to_be_missing(both: tuple[Run, Run]) -> None:
+    with pytest.raises(ScenarioError, match="no table 'queues' in this run; a run has it with records: sample; it has"):
+        both[0].tables["queues"]
+    with pytest.raises(ScenarioError, match="no table 'queue' in this run; it has requests, stages, decisions"):
+        both[1].tables["queue"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"trace": "quiet.txt"}, {"trace": "constant:30:20", "drop_limits_s": {"object-detection": 0.001}}],
+    ids=["nothing arrives", "most are dropped"],
+)
+def test_a_run_of_next_to_nothing_can_be_drawn(
+    values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four quiet seconds, whose bins would be narrower than an interval; and a load most of which is dropped."""
+    monkeypatch.chdir(tmp_path)
+    Path("quiet.txt").write_text("0 0 0 0\n")
+    runs = [
+        run_scenario(Scenario(pipeline="video").with_values({**values, "records": records}))
+        for records in ("all", "sample")
+    ]
+    whole, sample = (drawn(run) for run in runs)
+    assert list(whole) == list(sample)
+    assert verdicts(by_policy([runs[0]])) == verdicts(by_policy([runs[1]]))
+
+
+def test_the_commands_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A comparison with its report, the report of one of its runs, and its journal, replayed."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: Any) -> str:
+        result = ipa(*args)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    run("compare", "video", *SHORT, "--policy", "ipa", "--records", "sample", "--out", "all", "--report", "all.html")
+    run("report", "all/ipa-1", "--to", "one.html")
+    assert (tmp_path / "one.html").is_file()
+    replay = ("replay", "all/ipa-1/journal.jsonl.gz", "--pipeline", "video")
+    assert run(*replay) == "ipa would have decided the same in 3 of 3 steps\n"
+    (tmp_path / "cut.jsonl.gz").write_bytes((tmp_path / "all/ipa-1/journal.jsonl.gz").read_bytes()[:100])
+    result = ipa("replay", "cut.jsonl.gz", "--pipeline", "video")
+    assert (result.exit_code, "cut.jsonl.gz: cannot be read: Compressed file ended" in result.stderr) == (2, True)

@@ -1,0 +1,175 @@
+"""What notebooks and programs have of a result: a few lines, a summary with pictures, tables and named figures."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+
+from ipa.studies import (
+    Comparison,
+    Run,
+    Scenario,
+    ScenarioError,
+    compare,
+    read_comparison,
+    read_run,
+    simulate,
+    write_run,
+)
+from ipa.studies.pages.cards import Curve, Dot, plane, sketch
+from ipa.studies.pages.comparison import render
+from tests.studies.made import made, requests_of
+
+pytest.importorskip("plotly")
+
+SHORT = Scenario(pipeline="video", window=((400.0, 460.0),))
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return simulate(SHORT)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    folder = tmp_path_factory.mktemp("stored") / "out"
+    compare(SHORT, ["ipa", "static"], seeds=2, jobs=1, folder=folder)
+    return read_comparison(folder)
+
+
+def elements(html: str) -> list[ElementTree.Element]:
+    """What a notebook would draw; it is well formed, needs no script and sets no ground for the text to stand on."""
+    tree = list(ElementTree.fromstring(html.replace("<br>", "<br/>")).iter())
+    assert not {"script", "style"} & {element.tag for element in tree}
+    assert not re.search("background|#000|#fff|#1d2429", html)
+    return tree
+
+
+# ---- a run ----
+
+
+def test_a_run_says_in_a_few_lines_what_it_was(run: Run) -> None:
+    first, *more = repr(run).splitlines()
+    assert first == "Run of ipa on video, bursty: 60 s, seed 1"
+    assert f"PAS {run.summary['pas_mean']:.2f}, cost {run.summary['cost_mean_cores']:.2f} cores" in more[1]
+    assert (len(more), len(repr(run)) < 400) == (3, True)
+
+
+def test_a_run_that_completed_nothing_can_be_shown() -> None:
+    nothing = {"pas_mean": None, "latency_p50_s": None, "latency_p99_s": None, "completed": 0, "decisions": 2}
+    lost = made(requests=requests_of([1.0, 2.0], ["dropped", "unfinished"]), unfinished=1, **nothing)
+    assert "PAS -, " in lost._repr_html_()
+    assert elements(lost._repr_html_())
+
+
+def test_a_notebook_shows_a_run_in_small_pictures(run: Run) -> None:
+    html = run._repr_html_()
+    labels = [element.get("aria-label") for element in elements(html) if element.tag == "svg"]
+    assert [str(label).partition(",")[0] for label in labels] == [
+        "load (area)", "cores (area)", "latency p99", f"later than {run.summary['sla_s']:.3g} s",
+    ]  # fmt: skip
+    assert len(html) < 40_000
+
+
+def test_the_figures_of_a_run_are_those_of_its_page(run: Run) -> None:
+    found = run.figures()
+    page = render([run], "One")
+    assert re.findall(r'class="plot" id="plot-([\w-]+)"', page) == list(found)
+    assert found["load"].layout.title.text == "Load and forecast"
+    assert found["load"].layout.height - found["load"].layout.margin.t == 400 - 34
+    arrivals = found["load"].data[0]
+    assert sum(arrivals.y[:-1]) == pytest.approx(run.summary["requests"])
+
+
+def test_a_run_without_records_has_no_figures_and_says_why() -> None:
+    run = simulate(SHORT.with_values({"records": "none"}))
+    with pytest.raises(ScenarioError, match="records is none; use records: sample, or all"):
+        run.figures()
+    assert [element for element in elements(run._repr_html_()) if element.tag == "svg"] == []
+    with pytest.raises(ScenarioError, match="records is none; use records: sample, or all"):
+        Comparison((run,)).write_report("report.html")
+
+
+def test_a_run_is_read_back(run: Run, tmp_path: Path, stored: Comparison) -> None:
+    write_run(run, tmp_path / "run")
+    back = read_run(tmp_path / "run")
+    assert repr(back).splitlines()[1:] == repr(run).splitlines()[1:]
+    assert back._repr_html_() == run._repr_html_()
+    assert list(back.figures()) == list(run.figures())
+    folder = stored.runs[0].folder.parent  # type: ignore[attr-defined]
+    with pytest.raises(ScenarioError, match=r"holds a comparison of 4 runs; give the folder of one of them"):
+        read_run(folder)
+
+
+# ---- a comparison ----
+
+
+def test_the_runs_of_a_comparison_are_found_by_policy_and_seed(stored: Comparison) -> None:
+    assert {policy: list(runs) for policy, runs in stored.by_policy.items()} == {"ipa": [1, 2], "static": [1, 2]}
+    assert stored.by_policy["static"][2] is stored.runs[3]
+    assert list(stored.table["policy"]) == ["ipa", "ipa", "static", "static"]
+
+
+def test_the_summary_of_a_comparison_has_means_and_intervals(stored: Comparison) -> None:
+    costs = [run.summary["cost_mean_cores"] for run in stored.runs[:2]]
+    row = stored.summary.loc["ipa"]
+    assert row["cost_mean_cores"] == pytest.approx(sum(costs) / 2)
+    assert row["cost_mean_cores_low"] <= min(costs) <= max(costs) <= row["cost_mean_cores_high"]
+    alone = Comparison(stored.runs[:1]).summary
+    assert pd.isna(alone.loc["ipa", "pas_mean_low"])
+
+
+def test_a_comparison_is_shown_as_a_table(stored: Comparison) -> None:
+    title, head, *rows = repr(stored).splitlines()
+    assert title == "Comparison of 4 runs: ipa, static on video, bursty"
+    assert head.split()[:3] == ["PAS", "cores", "violations"]
+    assert [row.split()[0] for row in rows] == ["ipa", "static"]
+    assert len({len(head), *map(len, rows)}) == 1
+    drawn = elements(stored._repr_html_())
+    assert [element.tag for element in drawn].count("svg") == 4
+    assert next(iter(stored.figures())) == "plane"
+
+
+# ---- pictures ----
+
+
+def test_a_sketch_keeps_steps_and_gaps() -> None:
+    stepped = sketch(
+        "cores", "", [Curve(pd.Series([0.0, 5.0, 10.0]).to_numpy(), pd.Series([1.0, 2.0]).to_numpy())], 10.0
+    )
+    assert 'd="M0 28.5L120 28.5L120 2L240 2"' in stepped
+    nan = float("nan")
+    x, y = pd.Series([0.0, 1.0, 2.0, 3.0]).to_numpy(), pd.Series([1.0, nan, 1.0, 1.0]).to_numpy()
+    assert 'd="M0 2M160 2L240 2"' in sketch("latency", "s", [Curve(x, y)], 3.0)
+
+
+def test_a_sketch_of_very_many_points_is_thinned_and_keeps_its_peak() -> None:
+    x = pd.RangeIndex(100_000).to_numpy() * 1.0
+    y = pd.Series(0.0, index=range(100_000))
+    y[77_777] = 9.0
+    html = sketch("load", "rps", [Curve(x, y.to_numpy())], 100_000.0)
+    assert "up to 9 rps" in html
+    assert len(html) < 30_000
+    assert re.search(r"L186\.7 2(?=L)", html)
+
+
+def test_points_without_a_figure_are_left_out_of_a_plane() -> None:
+    dots = [Dot(1.0, 2.0, "a<b", "#0b62a4"), Dot(3.0, 2.5, "c", "#0b62a4"), Dot(1.0, float("nan"), "none", "#0b62a4")]
+    drawn = elements(plane("video", "cores", "PAS", dots))
+    assert [element.text for element in drawn if element.tag == "title"] == ["a<b: 1, 2", "c: 3, 2.5"]
+    assert drawn[-1].tag == "path"
+    assert [element.get("aria-label") for element in drawn if element.tag == "svg"] == [
+        "video: PAS 2 to 2.5 over cores 1 to 3"
+    ]
+
+
+def test_without_plotly_figures_say_what_to_install(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ipa.studies.displayed.find_spec", lambda _: None)
+    with pytest.raises(
+        ScenarioError, match=r"needs plotly, which is not installed: pip install '.\[report\]' in the checkout"
+    ):
+        run.figures()
