@@ -1,4 +1,4 @@
-"""Foresight: a policy that plans the mean load and insures against surges as far as its risk asks for."""
+"""Foresight: a policy that plans for the least rate that past risk allows."""
 
 from ipa.policies.foresight.policy import Foresight
 

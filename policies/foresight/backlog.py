@@ -1,97 +1,81 @@
-"""The backlog: the least rate of service with which whatever waits and comes is in time."""
+"""What waits, and the least rate of service at which it and what comes is in time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-from math import ceil
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping, Sequence
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
+from ipa.policies.foresight.forecast import Level, Reach
+from ipa.policies.foresight.memory import StageMemory
+from ipa.policies.interface import Observation, StageObservation
+from ipa.profiles import Stage
 
-    Numbers = npt.NDArray[np.float64]
-
-LEAST_REST_S = {"central": 2.0, "eager": 0.5}
-"""By dispatch: a request that is due sooner after the new replicas than this is not planned for: it would ask for any
-number. With eager dispatch a backlog is worth more cores, as a replica that is behind goes on getting its share."""
-MOST = {"central": 3.0, "eager": 6.0}
-"""By dispatch: a backlog asks for at most this many times the load."""
-MOMENTS = 24
-"""Into so many pieces the time ahead is cut at most."""
-
-
-class Backlog(NamedTuple):
-    """The least rate [rps] at which what waits and comes is in time; and with eager dispatch, the stages at which some
-    of that will be late unless it is given back."""
-
-    required_rps: float
-    stuck: tuple[str, ...] = ()
+CATCH_SHARE = 0.8
+"""Of the SLA, within which what waits is to be served."""
+LEAST_REST_S = 2.0
+"""What is due sooner after the new replicas than this is given up: it would ask for any number of them."""
+MOST = 3.0
+"""A backlog asks for at most so many times the load to come."""
+BUSY_S = 0.5
+"""A saturated stage has at least so much work waiting."""
+FADES_S = 1800.0
+"""What was found of a stage's throughput fades within so much."""
+FEWEST = 30
+"""Requests: a stage that completed fewer in a step says nothing of its throughput."""
 
 
-NO_BACKLOG = Backlog(0.0)
-
-
-def coming_rps(now_rps: float, peak_rps: float, lead_s: float, seconds: int) -> list[float]:
-    """The load of the seconds to come: from now to the peak within the lead."""
-    if lead_s <= 0:
-        return [peak_rps] * seconds
-    return [now_rps + (peak_rps - now_rps) * min(1.0, (t + 1) / lead_s) for t in range(seconds)]
+def serves_rps(stage: Stage, seen: StageObservation) -> float:
+    """What the ready replicas of a stage serve by their profiles [rps]."""
+    return sum(
+        counts.ready
+        * (variant := stage.variant(name)).throughput_rps(min(seen.configuration.batch, variant.max_batch()))
+        for name, counts in seen.replicas.items()
+    )
 
 
 def required_rps(
-    waiting: float,
-    have_rps: float,
-    coming: Sequence[float],
-    lead_s: float,
-    wait_s: float,
-    dispatch: str = "central",
+    stages: Sequence[Stage],
+    known: Mapping[str, StageMemory],
+    observation: Observation,
+    level: Level,
+    reach: Reach,
+    sla_s: float,
 ) -> float:
-    """The least rate [rps] of a stage at which all that waits and comes is served within `wait_s` of its coming.
+    """The least rate at which all that waits and comes until the next decision's replicas is served in time [rps].
 
-    With what is at hand, `have_rps`, if that does; else from `lead_s` on, and with what is at hand until then. For all
-    seconds first <= last: what comes in them, with what waits already where first is now, is served by `wait_s` after
-    last.
+    With the replicas at hand, where that does; else new ones serve from `lead_s` on, and those at hand until then.
     """
-    import numpy as np
-
-    stride = max(1, ceil(len(coming) / MOMENTS))
-    pieces = np.add.reduceat(coming, np.arange(0, len(coming), stride))
-    by = np.concatenate([[0.0], np.cumsum(pieces)])
-    runs = _runs(len(pieces), stride, lead_s, wait_s)
-    total = by[runs.last + 1] - by[runs.first] + np.where(runs.first == 0, waiting, 0.0)
-    flat_rps = float((total / runs.served_s).max())
-    if flat_rps <= have_rps:
-        return flat_rps
-    rest = total - have_rps * runs.before_s
-    is_hopeful = runs.rest_s >= LEAST_REST_S[dispatch]
-    return max(have_rps, float((rest[is_hopeful] / runs.rest_s[is_hopeful]).max(initial=0.0)))
-
-
-class _Runs(NamedTuple):
-    """All runs of pieces: the first and the last piece of each, for how long it may be served [s], and how much of that
-    is before the new replicas serve and after it [s]."""
-
-    first: npt.NDArray[np.intp]
-    last: npt.NDArray[np.intp]
-    served_s: Numbers
-    before_s: Numbers
-    rest_s: Numbers
+    wait_s, end_s, coming_rps = CATCH_SHARE * sla_s, reach.lead_s + reach.step_s, level.coming_rps
+    waiting, most_rps = 0, 0.0
+    for stage in stages:
+        seen = observation.stages[stage.name]
+        waiting += seen.queue_length
+        have_rps = serves_rps(stage, seen) * known[stage.name].reaches
+        rate_rps = max((waiting + coming_rps * by_s) / (by_s + wait_s) for by_s in (0.0, end_s))
+        if rate_rps > have_rps:
+            left = waiting - have_rps * reach.lead_s
+            dues_s = (max(0.0, reach.lead_s + LEAST_REST_S - wait_s), end_s)
+            rates = [(left + coming_rps * by_s) / (by_s + wait_s - reach.lead_s) for by_s in dues_s]
+            rate_rps = max(have_rps, *rates)
+        most_rps = max(most_rps, rate_rps)
+    return min(most_rps, MOST * coming_rps)
 
 
-@lru_cache(maxsize=64)
-def _runs(pieces: int, stride: int, lead_s: float, wait_s: float) -> _Runs:
-    import numpy as np
+def noted(stage: Stage, seen: StageObservation, before: StageMemory | None, step_s: float) -> StageMemory:
+    """What the next step has to know of a stage.
 
-    first, last = np.triu_indices(pieces)
-    first_s, due_s = (stride * piece.astype(np.float64) for piece in (first, last))
-    due_s += stride - 1 + wait_s
-    before_s = np.maximum(0.0, np.minimum(lead_s, due_s) - first_s)
-    return _Runs(first, last, due_s - first_s, before_s, due_s - np.maximum(first_s, lead_s))
-
-
-def is_late(waiting: float, have_rps: float, coming: Sequence[float], lead_s: float, wait_s: float) -> bool:
-    """Whether of what waits at a stage and comes until `lead_s`, what is at hand serves less than all by `wait_s`
-    after that."""
-    return waiting + sum(coming[: ceil(lead_s)]) - have_rps * (lead_s + wait_s) >= 1.0
+    One that was saturated now and at the step before, and whose replicas were the same all along, shows what they
+    really serve: half of what they fall short of their profiles by is believed at each such step.
+    """
+    is_settled = not any(counts.starting or counts.draining for counts in seen.replicas.values())
+    ready = {name: counts.ready for name, counts in seen.replicas.items() if counts.ready} if is_settled else None
+    now = StageMemory(seen.queue_length, ready, seen.configuration.batch)
+    if before is None:
+        return now
+    rate_rps = serves_rps(stage, seen)
+    full = max(2 * sum((ready or {}).values()) * now.batch, BUSY_S * rate_rps)
+    is_same = bool(ready) and (ready, now.batch) == (before.ready, before.batch)
+    if is_same and min(before.waiting, now.waiting) >= full and seen.completions >= FEWEST:
+        reaches = before.reaches + 0.5 * (min(1.0, seen.completions / (step_s * rate_rps)) - before.reaches)
+    else:
+        reaches = before.reaches + (1.0 - before.reaches) * min(1.0, step_s / FADES_S)
+    return StageMemory(now.waiting, now.ready, now.batch, round(reaches, 4))

@@ -27,8 +27,8 @@ def pipelines(_: click.Context, __: click.Parameter, typed: str) -> Items:
 
 
 def studies(_: click.Context, __: click.Parameter, typed: str) -> Items:
-    """The shipped study, and files."""
-    return [*_beginning(typed, ["paper"]), CompletionItem(typed, type="file")]
+    """The shipped studies, and files."""
+    return [*_beginning(typed, ["paper", "loads"]), CompletionItem(typed, type="file")]
 
 
 def policies(_: click.Context, __: click.Parameter, typed: str) -> Items:

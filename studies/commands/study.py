@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipa import studies
+from ipa import studies, traces
 from ipa.studies.commands import complete, printing, progress
 from ipa.studies.commands import jobs as crews
 from ipa.studies.commands.amounts import Whole
@@ -19,9 +20,11 @@ from ipa.studies.commands.options import FOLDER, jobs_option, on_option, output_
 if TYPE_CHECKING:
     from ipa.studies.many.study import Sheet
 
+LOADS = "loads"
+
 
 @click.command()
-@click.argument("what", metavar="paper|FILE", shell_complete=complete.studies)
+@click.argument("what", metavar="paper|loads|FILE", shell_complete=complete.studies)
 @click.option(
     "--out",
     type=FOLDER,
@@ -32,20 +35,42 @@ if TYPE_CHECKING:
 @click.option(
     "--seeds",
     type=Whole(min=1),
-    help="Runs of each system on each load, with seeds from 1 on. Default: as in the study file; 5 for paper.",
+    help="Runs of each system on each load, with seeds from 1 on; of loads: loads of each family. Default: as in the "
+    "study file; 5 for paper, 1 for loads.",
+)
+@click.option("--draw-seed", type=Whole(min=0), help="Of loads: the seed that draws them. Default: 1.")
+@click.option(
+    "--azure",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Of loads: the file of Azure's trace of requests to language models (docs/which-policy.md).",
 )
 @jobs_option
 @on_option
 @output_options
 def study(
-    what: str, out: Path, pipelines: Sequence[str], seeds: int | None, jobs: int | None, on: str, as_json: bool
+    what: str,
+    out: Path,
+    pipelines: Sequence[str],
+    seeds: int | None,
+    draw_seed: int | None,
+    azure: Path | None,
+    jobs: int | None,
+    on: str,
+    as_json: bool,
 ) -> None:
     """Run a study: several systems on several loads, over seeds and parameter sweeps.
 
-    `paper` repeats the published evaluation, with further systems; FILE is a study file of your own. The results are
-    tables and one HTML report. Each run is saved as soon as it finishes. Repeat the command after an interrupt, with
-    more seeds or pipelines, or with a changed file: only the missing runs are made.
+    `paper` repeats the published evaluation, with further systems; `loads` draws loads of many families and says which
+    policy is best for which; FILE is a study file of your own. The results are tables and one HTML report. Each run is
+    saved as soon as it finishes. Repeat the command after an interrupt, with more seeds or pipelines, or with a changed
+    file: only the missing runs are made.
     """
+    if what == LOADS:
+        _study_loads(out, pipelines, seeds or 1, 1 if draw_seed is None else draw_seed, azure, jobs, on, as_json)
+        return
+    for option, value in (("--draw-seed", draw_seed), ("--azure", azure)):
+        if value is not None:
+            raise click.UsageError(f"{option} is of the study {LOADS} alone")
     studies.displayed.check_plotly("a study's report")
     wanted = studies.many.study.prepare(what, pipelines, seeds)
     for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
@@ -68,6 +93,50 @@ def study(
             f"{len(found.failures)} of {len(wanted.trials)} runs failed; the others are kept in {out}: repeat the "
             "command to try the failed ones again"
         )
+
+
+def _study_loads(
+    out: Path,
+    pipelines: Sequence[str],
+    draws: int,
+    seed: int,
+    azure: Path | None,
+    jobs: int | None,
+    on: str,
+    as_json: bool,
+) -> None:
+    """Which policy for which load."""
+    if on != "local":
+        raise click.UsageError(f"--on {on}: the study {LOADS} is run on this machine")
+
+    @contextmanager
+    def progress_of(cases: Sequence[Any]) -> Iterator[Any]:
+        progress.compile_engine(*(case.scenario for case in cases[:1]))
+        with progress.counted("runs", len(cases)) as advance:
+            yield advance
+
+    with crews.ended_cleanly(out), redirect_stdout(sys.stderr):
+        found = studies.load_study.conduct(
+            out,
+            pipelines=pipelines,
+            draws=draws,
+            seed=seed,
+            tweets=traces.default_path(os.environ),
+            azure=azure,
+            jobs=crews.at_once(jobs),
+            progress=progress_of,
+        )
+    if as_json:
+        printing.print_json(studies.load_study.as_dict(found))
+    else:
+        table = printing.new_table("Which policy for which load", *studies.load_study.COLUMNS, names=3)
+        for row in studies.load_study.text_rows(found.lines):
+            table.add_row(*row)
+        printing.print_table(table)
+        printing.console().print(studies.load_study.READING, style="dim")
+        printing.print_line(f"Table and report: {out}")
+    if found.failures:
+        raise click.ClickException(f"{len(found.failures)} runs failed, the first: {found.failures[0]}")
 
 
 def print_sheet(sheet: Sheet) -> None:

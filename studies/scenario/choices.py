@@ -26,8 +26,8 @@ Source = Literal["gateway", "prometheus"]
 """Where policies get their observations in a live run."""
 
 LIVE_POLICY = "foresight"
-"""The policy of commands that run live, where neither an option nor a file names one: the best of those that were
-measured live (docs/live.md). That of a simulation is the scenario's own default."""
+"""The policy of commands that run live, where neither an option nor a file names one: the safer of `ipa` and
+`foresight` where nothing is known of the load (docs/which-policy.md). A simulation has the scenario's default."""
 
 FileKind = Literal["pipeline", "scenario", "study", "published"]
 """What a file may be: its key `kind`."""

@@ -1,4 +1,4 @@
-"""What is run: six policies on three pipelines, four minutes of two loads each, live on this machine."""
+"""What is run: five policies on three pipelines, four minutes of two loads each, live on this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCALE = 0.5
 """3 to 14 requests a second: replicas wait and do not compute, but gateway, servers and load generator do."""
 
 
-POLICIES = (*BASELINES, "foresight gain_above_ipa=never")
+POLICIES = BASELINES
 
 
 class Case(NamedTuple):

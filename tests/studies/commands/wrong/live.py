@@ -198,7 +198,7 @@ LIVE = [
     Wrong("report run", "run/replicas.parquet: the column 'stage' is missing", {"run/replicas.parquet": FOREIGN_TABLE}),
     Wrong("report run", "run/manifest.json:1: not valid JSON: Expecting ',' delimiter", {"run/manifest.json": "[1"}),
     Wrong("report both --to both/ipa-1", "--to both/ipa-1: is a folder; give a file"),
-    Wrong("study", "Missing argument 'paper|FILE'."),
+    Wrong("study", "Missing argument 'paper|loads|FILE'."),
     Wrong(
         "study paper --out new --pipeline vidoe",
         "--pipeline vidoe: unknown name; did you mean 'video'?; allowed: video,",

@@ -1,0 +1,219 @@
+"""Stages of several lanes, for runs that mix variants: a lane is a stage of its own, between a draw and the next stage.
+
+Here an arrival is an event, since its lane depends on what is in force by then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+from ipa.policies import ReplicaCounts, StageConfiguration
+from ipa.sim import streams
+from ipa.sim.events.busy import BusyCores
+from ipa.sim.events.eager import EagerStage
+from ipa.sim.events.engine import SimPyEngine
+from ipa.sim.events.environment import Environment
+from ipa.sim.events.replica_set import Batch, SimPyReplica
+from ipa.sim.events.stage import SimPyStage
+from ipa.sim.lanes import Lanes
+from ipa.sim.merged import MergedStage
+from ipa.sim.model import FloatArray, StageModel, World
+from ipa.sim.rules import COMPLETION, DELIVERY
+
+_MOST_LANES = 1024
+"""More lanes than any stage has; they order timers of the same instant within a stage."""
+
+
+class _Lane(SimPyStage):
+    """A lane with central dispatch."""
+
+    stage: MixedStage
+    number: int
+
+    @property
+    def ready(self) -> int:
+        """How many of its replicas are ready."""
+        return sum(not replica.is_starting for replica in self.replicas.existing)
+
+    @property
+    def served(self) -> int:
+        return self.batches.served
+
+    @property
+    def present(self) -> int:
+        """How many requests wait or are served."""
+        return self.enqueued - self.completions - self.dropped
+
+    def _on_ready(self, replica: SimPyReplica, now_s: float) -> None:
+        if self.replicas.activate(replica, now_s):
+            self._roll_out(self.configuration, now_s)
+            self.stage.readied(self, now_s)
+            self.attempt(now_s)
+
+    def attempt(self, now_s: float) -> None:
+        super().attempt(now_s)
+        if self.present == 0 and self.stage.plan.lanes[self.number].is_closing:
+            self.stage.plan.emptied(self.number)
+            self._roll_out(replace(self.configuration, replicas=0), now_s)
+
+    def enqueue(self, request: int, now_s: float) -> None:
+        """An arrival; the attempt that follows it ranks with the timers."""
+        self.queue.append(request)
+        self.enqueued_s.append(now_s)
+        self._wake_at(now_s)
+
+
+class _EagerLane(_Lane, EagerStage):
+    """A lane with eager dispatch."""
+
+
+class MixedStage(MergedStage):
+    """A stage of lanes."""
+
+    def __init__(
+        self,
+        env: Environment,
+        position: int,
+        model: StageModel,
+        world: World,
+        configuration: StageConfiguration,
+        arrivals_s: FloatArray,
+        seed: int,
+        on_ended: Callable[[int], None],
+        busy: BusyCores | None,
+    ) -> None:
+        super().__init__(position, model, arrivals_s, Lanes(configuration, len(model.start_up_s)))
+        self._env = env
+        self._delivery = env.priority(DELIVERY, position)
+        self.next: MixedStage | None = None
+        self._draws = streams.stream(seed, "mix", position).random(len(arrivals_s)).tolist()
+        kind: Any = _EagerLane if world.dispatch == "eager" else _Lane
+        arrivals = arrivals_s.tolist()
+        self.lanes: list[_Lane] = [
+            kind(
+                env,
+                position,
+                model,
+                world,
+                lane.in_force,
+                arrivals,
+                streams.standard_normals(streams.stream(seed, "service", position, number)),
+                streams.start_up_factors(seed, position, world.start_up_sigma, number),
+                on_ended,
+                busy,
+            )
+            for number, lane in enumerate(self.plan.lanes)
+        ]
+        for number, lane in enumerate(self.lanes):
+            lane.stage, lane.number = self, number
+            lane._timer += number / _MOST_LANES
+
+    @property
+    def rows(self) -> Sequence[_Lane]:
+        return self.lanes
+
+    def follow_with(self, following: MixedStage) -> None:
+        """Let finished batches go on to another stage."""
+        self.next = following
+        for lane in self.lanes:
+            lane.next = following  # type: ignore[assignment]  # it has what a lane calls of a stage
+
+    def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
+        by_lane = [lane.replicas.counts(now_s) for lane in self.lanes]
+        found = {}
+        for variant in self.model.start_up_s:
+            counts = [each[variant] for each in by_lane if variant in each]
+            if counts:
+                found[variant] = ReplicaCounts(
+                    sum(each.starting for each in counts),
+                    sum(each.ready for each in counts),
+                    sum(each.draining for each in counts),
+                )
+        return found
+
+    def stay_s(self) -> float:
+        """How long a request that comes now is expected to be here, in the lane where that is shortest."""
+        return min(
+            lane.stay_s() for lane, planned in zip(self.lanes, self.plan.lanes, strict=True) if planned.gets_requests
+        )
+
+    # ---- what happens to it ----
+
+    def expect(self, _: float) -> None:
+        """Make this the first stage."""
+        self._arriving = self._env.priority(COMPLETION) - 1  # before anything else of the instant
+        self._coming = self._arrivals_s.tolist()
+        self._next = 0
+        self._await_arrival()
+
+    def _await_arrival(self) -> None:
+        if self._next < len(self._coming):
+            self._env.at(self._coming[self._next], self._arriving, self._on_arrival)
+
+    def _on_arrival(self, _: Any, now_s: float) -> None:
+        while self._next < len(self._coming) and self._coming[self._next] == now_s:
+            self.lanes[self.plan.lane_of(self._draws[self._next])].enqueue(self._next, now_s)
+            self._next += 1
+        self._await_arrival()
+
+    def receive(self, requests: Batch, now_s: float) -> None:
+        """Enqueue the requests of a finished batch, in order, each at its lane."""
+        parts: list[Batch] = [[] for _ in self.lanes]
+        for request in requests:
+            parts[self.plan.lane_of(self._draws[request])].append(request)
+        for lane, part in zip(self.lanes, parts, strict=True):
+            if part:
+                lane.receive(part, now_s)
+
+    def configure(self, configuration: StageConfiguration, now_s: float) -> None:
+        """Put a decision into effect."""
+        ready, present = [lane.ready for lane in self.lanes], [lane.present for lane in self.lanes]
+        self.plan.configure(configuration, ready, present)
+        self._roll_out(now_s)
+
+    def readied(self, lane: _Lane, now_s: float) -> None:
+        """A replica of a lane is ready."""
+        if self.plan.readied(lane.number, lane.ready):
+            self._roll_out(now_s)
+
+    def _roll_out(self, now_s: float) -> None:
+        for lane, planned in zip(self.lanes, self.plan.lanes, strict=True):
+            lane.configure(planned.in_force, now_s)
+
+
+class MixedSimPyEngine(SimPyEngine):
+    """The SimPy engine for runs that may mix variants. It hands over everything at the end."""
+
+    stages: tuple[MixedStage, ...]  # type: ignore[assignment]
+
+    def _build(
+        self, models: Sequence[StageModel], world: World, initial: Mapping[str, StageConfiguration], seed: int
+    ) -> Any:
+        stages = tuple(
+            MixedStage(
+                self.env,
+                position,
+                model,
+                world,
+                initial[model.name],
+                self.arrivals_s,
+                seed,
+                self._on_ended,
+                self._busy,
+            )
+            for position, model in enumerate(models)
+        )
+        for stage, following in pairwise(stages):
+            stage.follow_with(following)
+        return stages
+
+    def _has_piece(self) -> bool:
+        return False
+
+    def _hand_over(self) -> None:
+        if self._receive is not None:
+            for stage in self.stages:
+                self._receive(stage.handover(self.end_s))

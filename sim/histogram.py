@@ -1,0 +1,74 @@
+"""Quantiles of very many values in bounded memory: counts in buckets of equal width on a log scale.
+
+Source of the buckets: Masson, Rim and Lee, DDSketch, VLDB 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, exp, log, log1p
+
+import numpy as np
+
+from ipa.sim.model import FloatArray, IntArray
+
+RELATIVE_ERROR = 0.001
+"""By how much a quantile may differ from the exact one, relative to it."""
+
+LEAST = 1e-6
+"""Smaller values count as this; for latencies it is a microsecond."""
+
+MOST = 1e9
+
+
+class Buckets:
+    """Buckets from `LEAST` to `MOST`, by number; every value is within `relative_error` of its bucket's middle."""
+
+    def __init__(self, relative_error: float) -> None:
+        # A little less, for the rounding of the logarithm.
+        error = relative_error * (1.0 - 1e-9)
+        self._width = log1p(error) - log1p(-error)
+        # A bucket's middle over its lower end; its relative distance from both ends is the same.
+        self._middle = 2.0 * exp(self._width) / (1.0 + exp(self._width))
+        self.count = ceil(log(MOST / LEAST) / self._width) + 1
+
+    def numbers(self, values: FloatArray) -> IntArray:
+        """The bucket of each value."""
+        found = np.log(np.clip(values, LEAST, MOST) / LEAST)
+        found /= self._width
+        return found.astype(np.int64)  # rounds down, as there is nothing below 0
+
+    def middles(self, numbers: IntArray) -> FloatArray:
+        """The middles of buckets."""
+        return np.asarray(LEAST * np.exp(numbers * self._width) * self._middle)
+
+
+class Histogram:
+    """Counts of values; each quantile is within `RELATIVE_ERROR` of the exact one."""
+
+    def __init__(self) -> None:
+        self._buckets = Buckets(RELATIVE_ERROR)
+        self._counts = np.zeros(self._buckets.count, dtype=np.int64)
+
+    def add(self, values: FloatArray) -> None:
+        """Count the values, shape (n,)."""
+        self._counts += np.bincount(self._buckets.numbers(values), minlength=len(self._counts))
+
+    def quantiles(self, shares: Sequence[float]) -> tuple[float, ...] | None:
+        """The quantiles at these shares, each from 0 to 1; None if nothing has been counted."""
+        (used,) = np.nonzero(self._counts)
+        if not len(used):
+            return None
+        return tuple(counted_quantiles(self._buckets.middles(used), self._counts[used], shares).tolist())
+
+
+def counted_quantiles(values: FloatArray, counts: IntArray, shares: Sequence[float]) -> FloatArray:
+    """The quantiles of values that occur several times each, as `numpy.quantile` of all of them would give.
+
+    `values` rise; shapes of `values` and `counts`: (n,), n at least 1. Each share is from 0 to 1.
+    """
+    up_to = np.cumsum(counts)
+    place = np.asarray(shares) * (up_to[-1] - 1)
+    below = np.floor(place)
+    low, high = (values[np.searchsorted(up_to, rank, side="right")] for rank in (below, np.ceil(place)))
+    return np.asarray(low + (high - low) * (place - below))

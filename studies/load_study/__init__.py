@@ -1,0 +1,5 @@
+"""The library of loads as a benchmark: which policy for which load, in which world."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

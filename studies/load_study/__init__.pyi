@@ -1,0 +1,14 @@
+from .families import ALL as ALL
+from .families import Drawn as Drawn
+from .families import drawn as drawn
+from .pages import COLUMNS as COLUMNS
+from .pages import READING as READING
+from .pages import as_dict as as_dict
+from .pages import conduct as conduct
+from .pages import text_rows as text_rows
+from .runs import PIPELINES as PIPELINES
+from .runs import Row as Row
+from .runs import cases_of as cases_of
+from .runs import objective_of as objective_of
+from .tables import Line as Line
+from .tables import lines_of as lines_of

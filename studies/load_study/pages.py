@@ -1,0 +1,146 @@
+"""The study from beginning to end: its loads, its runs, a table as CSV and as Markdown, and one HTML page."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ipa.studies.formatting import number
+from ipa.studies.load_study.families import ALL, drawn
+from ipa.studies.load_study.runs import BOUND, PIPELINES, POLICIES, WORLD, Case, Row, cases_of, made
+from ipa.studies.load_study.tables import OURS, Figures, Line, lines_of
+from ipa.studies.pages.document import html_document
+from ipa.studies.pages.table import Cell, html_table
+from ipa.studies.runs.results import write_text
+
+RUNS, TABLE, MARKDOWN, PAGE = "runs.jsonl", "table.csv", "table.md", "report.html"
+READING = (
+    "Means over pipelines and draws: objective (alpha x accuracy - beta x cores, with IPA's weights) / requests that "
+    "missed the SLA, in percent / cores / PAS. Best simple choice: the causal policy but foresight of the highest "
+    "objective among those with at most 0.1 points more late than the oracle, or else with the fewest late. Closed: "
+    "the share of the gap between it and the oracle that foresight closes, cell by cell, none counted above 100 %; '-' "
+    "where there is no gap."
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the study has found: its lines, and the errors of runs that failed."""
+
+    lines: Sequence[Line]
+    failures: Sequence[str]
+
+
+def conduct(
+    folder: Path,
+    *,
+    pipelines: Sequence[str] = (),
+    draws: int = 1,
+    seed: int = 1,
+    tweets: Path | None = None,
+    azure: Path | None = None,
+    families: Sequence[str] = ALL,
+    jobs: int = 1,
+    progress: Callable[[list[Case]], AbstractContextManager[Any]],
+) -> Found:
+    """Draw the loads, make the runs that the folder lacks, and write the table and the page.
+
+    A folder of another seed has other loads, and gets a folder of its own inside. Raises TraceError for a file that
+    cannot be read, and ScenarioError for a place that cannot be written to.
+    """
+    inside = folder / f"seed-{seed}"
+    loads = drawn(families, draws, seed, tweets, azure)
+    cases = list(cases_of(loads, pipelines or PIPELINES, seed, inside / "loads"))
+    with progress(cases) as advance:
+        rows, failures = made(cases, inside / RUNS, jobs, advance)
+    lines = lines_of(rows)
+    write_text(as_csv(lines), folder / TABLE)
+    write_text(as_markdown(lines), folder / MARKDOWN)
+    write_text(page(lines, rows, seed), folder / PAGE)
+    return Found(lines, failures)
+
+
+def as_csv(lines: Sequence[Line]) -> str:
+    """Every policy of every line, a row each."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["world", "scale", "family", "policy", *Figures._fields, "is_best_simple", "closed"])
+    for line in lines:
+        for policy, each in line.figures.items():
+            share = line.closed if policy == OURS and line.closed == line.closed else ""
+            figures = [round(value, 4) for value in each]
+            table.writerow([line.world, line.scale, line.family, policy, *figures, policy == line.best, share])
+    return text.getvalue()
+
+
+def as_dict(found: Found) -> dict[str, Any]:
+    """Everything, JSON-able."""
+    lines = [
+        {
+            "world": line.world,
+            "scale": line.scale,
+            "family": line.family,
+            "best_simple": line.best,
+            "closed": line.closed if line.closed == line.closed else None,
+            "policies": {policy: each._asdict() for policy, each in line.figures.items()},
+        }
+        for line in found.lines
+    ]
+    return {"lines": lines, "failures": list(found.failures)}
+
+
+COLUMNS = ("world", "load", "best simple choice", "ipa", OURS, BOUND, "closed %")
+
+
+def text_rows(lines: Sequence[Line]) -> Iterator[tuple[str, ...]]:
+    """The rows under `COLUMNS`: objective, late, cores and PAS of the best simple choice, IPA, ours and the oracle."""
+    for line in lines:
+        load = line.family if line.world != WORLD else f"{line.family}, x {line.scale:g}"
+        share = number(100 * line.closed, 0) if line.closed == line.closed else "-"
+        best = f"{line.best}: {_four(line, line.best)}"
+        yield (line.world, load, best, *(_four(line, policy) for policy in ("ipa", OURS, BOUND)), share)
+
+
+def _four(line: Line, policy: str) -> str:
+    if policy not in line.figures:
+        return "-"
+    each = line.figures[policy]
+    return f"{number(each.objective, 1)} / {each.late_percent:.2f} / {each.cores:.1f} / {each.pas:.1f}"
+
+
+def as_markdown(lines: Sequence[Line]) -> str:
+    """The table in Markdown; figures are objective / late in % / cores / PAS."""
+    head = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * (len(COLUMNS) - 1)}--:|"]
+    return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in text_rows(lines)), ""])
+
+
+def page(lines: Sequence[Line], rows: Sequence[Row], seed: int) -> str:
+    """The study as one HTML page: a table of choices, then every policy in every world."""
+    pipelines = ", ".join(dict.fromkeys(row.pipeline for row in rows))
+    body = f"<section>\n<h2>Which policy for which load</h2>\n<p>{escape(READING)}</p>\n"
+    body += html_table(COLUMNS, text_rows(lines), name="which policy for which load") + "</section>\n"
+    for world in dict.fromkeys(line.world for line in lines):
+        there = [line for line in lines if line.world == world]
+        body += f"<section>\n<h2>{escape(world.capitalize())}</h2>\n{_every_policy(there)}</section>\n"
+    return html_document("Which policy for which load", escape(f"{pipelines}; loads drawn by seed {seed}"), body)
+
+
+def _every_policy(lines: Sequence[Line]) -> str:
+    columns = ["policy", *(f"{line.family}, x {line.scale:g}" for line in lines)]
+    table = [[Cell(policy, is_heading=True), *(_cell(line, policy) for line in lines)] for policy in POLICIES]
+    return html_table(columns, table, name=f"every policy, {lines[0].world}")
+
+
+def _cell(line: Line, policy: str) -> str | Cell:
+    if policy not in line.figures:
+        return "-"
+    each = line.figures[policy]
+    objective = number(each.objective, 1)
+    small = f"{each.late_percent:.2f} ({each.most_late_percent:.2f}) % late, {each.cores:.1f} cores, PAS {each.pas:.1f}"
+    return Cell(f"<b>{objective}</b>" if policy == line.best else objective, small)

@@ -1,0 +1,92 @@
+"""What the runs come to, by family, scale and world: the figures of every policy, and the best choice."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+from typing import NamedTuple
+
+import numpy as np
+
+from ipa.studies.load_study.runs import BOUND, Row
+
+OURS = "foresight"
+MOST_MORE = 0.1
+"""In points of late requests: a policy that has so many more than the oracle does not keep the SLA as it does."""
+LEAST_GAP = 0.1
+"""Of objective: where the oracle is no further ahead of the best other policy, a share of that says nothing."""
+
+
+class Figures(NamedTuple):
+    """The means of a policy over pipelines and draws; `most_late_percent`: of the worst pipeline."""
+
+    objective: float
+    late_percent: float
+    most_late_percent: float
+    cores: float
+    pas: float
+
+
+@dataclass(frozen=True)
+class Line:
+    """A family at a scale in a world: policy -> its figures; the best simple choice; and what share of the gap between
+    the best other policy and the oracle ours closes, in the mean of the cells, none counted above 1 (NaN: no cell has a
+    gap)."""
+
+    world: str
+    scale: float
+    family: str
+    figures: Mapping[str, Figures]
+    best: str
+    closed: float
+
+
+def lines_of(rows: Sequence[Row]) -> list[Line]:
+    """The lines of all rows, in their order."""
+    groups: dict[tuple[str, float, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.world, row.scale, row.family].append(row)
+    return [_line(*key, group) for key, group in groups.items()]
+
+
+def _line(world: str, scale: float, family: str, rows: Sequence[Row]) -> Line:
+    by_policy: dict[str, list[Row]] = defaultdict(list)
+    by_cell: dict[tuple[str, int], dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        by_policy[row.policy].append(row)
+        by_cell[row.pipeline, row.draw][row.policy] = row
+    figures = {policy: _figures(each) for policy, each in by_policy.items()}
+    simple = {policy: each for policy, each in figures.items() if policy not in (BOUND, OURS)}
+    bound = figures.get(BOUND)
+    best = _best({policy: (each.objective, each.late_percent) for policy, each in simple.items()}, bound)
+    shares = [share for cell in by_cell.values() if (share := closed(cell)) == share]
+    return Line(world, scale, family, figures, best, float(np.mean(shares)) if shares else nan)
+
+
+def _figures(rows: Sequence[Row]) -> Figures:
+    late: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        late[row.pipeline].append(row.late_percent)
+    means = (float(np.mean([getattr(row, name) for row in rows])) for name in ("objective", "late_percent"))
+    rest = (float(np.mean([getattr(row, name) for row in rows])) for name in ("cores", "pas"))
+    return Figures(*means, max(float(np.mean(each)) for each in late.values()), *rest)
+
+
+def closed(cell: Mapping[str, Row]) -> float:
+    """(ours - best other) / (oracle - best other), in objective, at most 1; NaN where there is no gap."""
+    if BOUND not in cell or OURS not in cell:
+        return nan
+    others = {p: (row.objective, row.late_percent) for p, row in cell.items() if p not in (BOUND, OURS)}
+    best = cell[_best(others, cell[BOUND])].objective
+    gap = cell[BOUND].objective - best
+    return min(1.0, (cell[OURS].objective - best) / gap) if gap >= LEAST_GAP else nan
+
+
+def _best(others: Mapping[str, tuple[float, float]], bound: Row | Figures | None) -> str:
+    """The policy of the highest objective that has about as few late as the oracle; where none has, the one with the
+    fewest."""
+    most_percent = MOST_MORE + (0.0 if bound is None else bound.late_percent)
+    kept = [policy for policy, (_, late_percent) in others.items() if late_percent <= most_percent]
+    return max(kept, key=lambda policy: others[policy][0]) if kept else min(others, key=lambda p: others[p][1])
