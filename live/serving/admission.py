@@ -19,9 +19,8 @@ MOST_BODY_BYTES = 64 * 2**20
 """How large a body may be at most, however much memory there is."""
 MOST_MESSAGE_BYTES = MOST_BODY_BYTES + 2**20
 """How large a batch may be on its way to a model server: as a client's largest body, with some more parameters."""
-MOST_BUILT_BYTES = 256 * 2**20
-"""How large JSON may become at most while it is read or written, however much memory there is; its parser needs about
-2 s for so much."""
+MOST_JSON_BYTES = 4 * 2**20
+"""How long JSON may be unless somebody says otherwise: binary data take a tenth of the time, and are not limited so."""
 REQUEST_BYTES = 16 * 2**10
 """What a request counts beyond its body, for its connection, its task and its place in the books."""
 
@@ -30,11 +29,9 @@ SMALL_WAITS_S = 0.1
 LARGE_WAITS_S = 1.0
 """A body that has been without a byte for so long gives way: to a request of up to SMALL_BYTES, and to a larger one."""
 
-BUILT_PER_BYTE = 8
-BUILT_PER_VALUE = 96
-"""An upper bound of what JSON becomes: so many bytes per byte of text (the text on its way to its parser, and strings
-of 4 bytes a character), and per comma, colon and opening bracket. Resident memory with orjson: a number takes 60 bytes
-with its place in a list, a short string 112, `{},` 93 and `{"":1},` 244, which are two and three separators."""
+JSON_GROWS = 8
+"""What is held while JSON is read, for each byte of it: twice what its numbers become, which is four times as much
+where they have one digit and 8 bytes."""
 
 _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -44,25 +41,16 @@ _CGROUP_LIMITS = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What one message may take: `body_bytes` as a body, `built_bytes` as JSON while it is read or written."""
+    """How long one message may be: `body_bytes` as a body, of which `json_bytes` as JSON."""
 
     body_bytes: int = MOST_BODY_BYTES
-    built_bytes: int = MOST_BUILT_BYTES
+    json_bytes: int = MOST_JSON_BYTES
 
     @classmethod
-    def within(cls, inside_bytes: int) -> Limits:
+    def within(cls, inside_bytes: int, json_bytes: int = MOST_JSON_BYTES) -> Limits:
         """Those of a server whose requests may hold so many bytes together: none takes more than half of them."""
-        return cls(min(MOST_BODY_BYTES, inside_bytes // 4), min(MOST_BUILT_BYTES, inside_bytes // 2))
-
-    @property
-    def json_bytes(self) -> int:
-        """How long a JSON text may be: so long without any value in it."""
-        return min(self.body_bytes, self.built_bytes // BUILT_PER_BYTE)
-
-
-def built_bytes(text_bytes: int, values: int) -> int:
-    """The most memory that JSON of this length, with so many separators, takes while it is read."""
-    return BUILT_PER_BYTE * text_bytes + BUILT_PER_VALUE * values
+        body_bytes = min(MOST_BODY_BYTES, inside_bytes // 4)
+        return cls(body_bytes, min(json_bytes, body_bytes, inside_bytes // (2 * JSON_GROWS)))
 
 
 def default_inside_bytes() -> int:

@@ -17,6 +17,7 @@ from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, until
 from ipa.live.serving.request import Batch
 from ipa.live.serving.router import Router
 from ipa.live.serving.tensors import RowsError, Tensor, TensorError, mapped, shared
+from ipa.live.serving.web import MOST_ID, REQUEST_ID, TRACEPARENT
 from ipa.profiles import Pipeline
 
 PROBE_EVERY_S = 0.25
@@ -30,13 +31,18 @@ log = logging.getLogger("live.gateway")
 
 @dataclass(slots=True)
 class Job:
-    """What the gateway keeps of a request while it is inside: the tensors for its present stage, and its client's
-    parameters. `done` is set once the request has ended. Before that, `status` is set to its HTTP status if that is not
-    the one of its outcome, and `retry_after_s` if it was dropped where no replica could take batches."""
+    """What the gateway keeps of a request while it is inside: the tensors for its present stage, its client's
+    parameters, and what replicas are told besides: an id, and the trace that it is part of.
+
+    `done` is set once the request has ended. Before that, `status` is set to its HTTP status if that is not the one of
+    its outcome, and `retry_after_s` if it was dropped where no replica could take batches.
+    """
 
     tensors: Sequence[Tensor]
     parameters: Mapping[str, Any]
     done: asyncio.Future[None] = field(repr=False)
+    request_id: str = ""
+    traceparent: str = ""
     retry_after_s: int | None = None
     status: int | None = None
 
@@ -96,7 +102,8 @@ class BatchService:
         ours = batch_parameters(batch.number_in_lane, batch.size, batch.replica.cores, batch.lane)
         parameters = {**jobs[0].parameters, **ours}
         try:
-            outputs = await self._clients.infer(batch, tensors.joined([job.tensors for job in jobs]), parameters)
+            inputs = tensors.joined([job.tensors for job in jobs])
+            outputs = await self._clients.infer(batch, inputs, parameters, _told(jobs))
             rows = {tensor.shape[0] for tensor in jobs[0].tensors}
             parts: list[Sequence[Tensor]] = [*shared(outputs, batch.size, rows, self._output_rows[batch.stage])]
             if batch.stage + 1 < len(self._names):
@@ -128,7 +135,8 @@ class BatchService:
         if served and jobs and not all(tensor.shape[0] for tensor in jobs[0].tensors):
             again = False  # a model that cannot take an empty input is not broken: see `docs/live.md`, Rows
         problem = f"replica {batch.replica.number} ({batch.replica.variant}) {error}"
-        log.warning("batch failed", extra={"stage": self._names[batch.stage], "problem": problem, "size": batch.size})
+        about = {"stage": self._names[batch.stage], "problem": problem, "size": batch.size}
+        log.warning("batch failed", extra=about | {"request_id": ",".join(job.request_id for job in jobs)})
         self._router.failed(batch, self._clock.now_s(), problem, served=served, again=again)
         if batch.replica.is_suspended:
             self._spawn(self._await_recovery(batch))
@@ -136,6 +144,16 @@ class BatchService:
     async def _await_recovery(self, batch: Batch) -> None:
         if await until_ready(self._clients, batch.replica, PROBE_EVERY_S):
             self._router.resume(batch.stage, batch.replica, self._clock.now_s())
+
+
+def _told(jobs: Sequence[Job]) -> dict[str, str]:
+    """The headers by which a replica knows whose batch it is: the ids of the requests, and the first trace of one."""
+    headers = {
+        REQUEST_ID: jobs[0].request_id if len(jobs) == 1 else ",".join([job.request_id for job in jobs])[:MOST_ID]
+    }
+    if traceparent := next((job.traceparent for job in jobs if job.traceparent), ""):
+        headers[TRACEPARENT] = traceparent
+    return headers
 
 
 def kind(inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> tuple[Any, ...]:

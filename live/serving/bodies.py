@@ -1,6 +1,6 @@
 """Bodies of messages as they arrive: inflated piece by piece, and bounded before anything is built from them.
 
-Nothing here takes longer than a fraction of a millisecond at a time: between two pieces, others have their turn.
+Nothing here takes longer than a few milliseconds at a time: between two pieces, others have their turn.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import nullcontext, suppress
 from functools import partial
+from typing import TypeVar
 
 from aiohttp import StreamReader, hdrs, web
 from multidict import CIMultiDictProxy
 
 from ipa.live.serving import protocol
-from ipa.live.serving.admission import Limits, Share, built_bytes
-from ipa.live.serving.protocol import HEADER, ProtocolError
+from ipa.live.serving.admission import JSON_GROWS, Limits, Share
+from ipa.live.serving.protocol import HEADER, ProtocolError, Steps, at_once
 
 READ_S = 30.0
 """How long a body may take to arrive after its headers."""
@@ -35,55 +36,48 @@ MOST_MEMBERS = 100
 CODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """The content codings that are inflated, with the window bits by which zlib tells them apart."""
 
-_SEPARATORS = b",[{:"
+AT_ONCE_BYTES = 64 * 2**10
+"""JSON that is longer is read and written in turns."""
+TURN_S = 30.0
+"""How long large JSON may wait for the one before it."""
+
+T = TypeVar("T")
 
 
 class Collected:
-    """A body so far. `built_bytes` is the most that its JSON part takes while it is read; `told` hears what is held."""
+    """A body so far; `told` hears how much is held for it."""
 
     def __init__(self, json_bytes: int | None, limits: Limits, told: Callable[[int], None] | None = None) -> None:
         """`json_bytes` is the length of the JSON part, None: the whole body."""
         self.data = bytearray()
-        self.built_bytes = 0
         self._json_bytes = json_bytes
         self._limits = limits
         self._told = told
-        self._values = 0
 
     @property
-    def most_bytes(self) -> int:
-        """How long the body may be."""
-        return self._limits.json_bytes if self._json_bytes is None else self._limits.body_bytes
+    def json_bytes(self) -> int:
+        """How much of it is JSON."""
+        return len(self.data) if self._json_bytes is None else min(len(self.data), self._json_bytes)
 
     def add(self, piece: bytes) -> None:
         """More of the body. Raises ProtocolError if it is too large (413), or if there is no room for it (503)."""
-        start = len(self.data)
-        self.check_length(start + len(piece))
-        part = piece if self._json_bytes is None else piece[: max(0, self._json_bytes - start)]
-        # One pass at a constant speed; a count of each separator is slower the more there are.
-        self._values += len(part) - len(part.translate(None, _SEPARATORS))
-        text_bytes = start + len(part) if self._json_bytes is None else min(start + len(piece), self._json_bytes)
-        self.built_bytes = built_bytes(text_bytes, self._values)
-        if self.built_bytes > self._limits.built_bytes:
-            raise ProtocolError(
-                f"the body's JSON is too large: {text_bytes} bytes with {self._values} values so far, which may take "
-                f"{self.built_bytes} bytes; allowed: {self._limits.built_bytes} bytes. {self._advice}",
-                413,
-            )
-        if self._told is not None:
-            self._told(2 * (start + len(piece)) + self.built_bytes)
+        self.check_length(len(self.data) + len(piece))
         self.data += piece
+        if self._told is not None:
+            self._told(2 * len(self.data) + JSON_GROWS * self.json_bytes)
 
     def check_length(self, length: int) -> None:
         """Raise ProtocolError (413) if the body may not be that long."""
-        if length > self.most_bytes:
-            what = "body of JSON" if self._json_bytes is None else "body"
-            advice = f". {self._advice}" if self._json_bytes is None else ""
-            raise ProtocolError(f"the {what} is too large; allowed: {self.most_bytes} bytes{advice}", 413)
-
-    @property
-    def _advice(self) -> str:
-        return f"Send large tensors as binary data ({HEADER}); allowed: {self._limits.body_bytes} bytes"
+        limits = self._limits
+        json_bytes = length if self._json_bytes is None else min(length, self._json_bytes)
+        if json_bytes > limits.json_bytes:
+            raise ProtocolError(
+                f"the body's JSON is too large; allowed: {limits.json_bytes} bytes. Send large tensors as binary data "
+                f"({HEADER}); allowed: {limits.body_bytes} bytes",
+                413,
+            )
+        if length > limits.body_bytes:
+            raise ProtocolError(f"the body is too large; allowed: {limits.body_bytes} bytes", 413)
 
 
 async def read_body(http: web.Request, limits: Limits, share: Share | None = None) -> Collected:
@@ -96,6 +90,9 @@ async def read_body(http: web.Request, limits: Limits, share: Share | None = Non
     collected = Collected(json_bytes, limits, None if share is None else share.hold)
     collected.check_length(http.content_length or 0)
     try:
+        if http.content.is_eof() and hdrs.CONTENT_ENCODING not in http.headers:  # it has come with its headers
+            collected.add(http.content.read_nowait())
+            return collected
         async with asyncio.timeout(None) as limit:
             with nullcontext() if share is None else share.arriving(partial(_expire, limit)):
                 async for piece in in_time(limit, http.content, _pieces(http.headers, http.content), STANDS_S):
@@ -199,3 +196,29 @@ class Inflater:
 
     def _broken(self, why: str) -> ProtocolError:
         return ProtocolError(f"the body cannot be read: it is not {self._coding}: {why}")
+
+
+class Turns:
+    """Large JSON is read and written a piece at a time, one message after another; in between, others have a turn."""
+
+    def __init__(self) -> None:
+        self._lock = asyncio.Lock()
+
+    async def take(self, size: int, steps: Steps[T]) -> T:
+        """What steps over about `size` bytes of JSON give. Raises ProtocolError (503) for what has to wait too long."""
+        if size <= AT_ONCE_BYTES:
+            return at_once(steps)
+        try:
+            async with asyncio.timeout(TURN_S):
+                await self._lock.acquire()
+        except TimeoutError:
+            raise ProtocolError(f"large JSON waited for more than {TURN_S:g} s; send binary data", 503) from None
+        try:
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    return end.value  # type: ignore[no-any-return]
+                await asyncio.sleep(0)
+        finally:
+            self._lock.release()

@@ -234,10 +234,12 @@ class Connection(RequestHandler):
         self._is_last = self.is_served
         return self.is_served
 
-    async def finish_response(self, *given: Any) -> Any:
+    async def finish_response(self, request: Any, response: Any, *given: Any) -> Any:
         try:
+            if getattr(response, "_eof_sent", False):  # by `web.send`
+                return await super().finish_response(request, response, *given)
             async with asyncio.timeout(WRITE_S):
-                return await super().finish_response(*given)
+                return await super().finish_response(request, response, *given)
         except TimeoutError:
             if self.transport is not None:
                 self.transport.abort()

@@ -15,12 +15,11 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ipa.live.serving import access
-from ipa.live.serving.connections import peer_of
 from ipa.live.serving.host import Gateway
 from ipa.live.serving.protocol import ProtocolError
 from ipa.live.serving.request import RoutedReplica
 from ipa.live.serving.router import Router
-from ipa.live.serving.web import add_health_routes, application, json_response, read_json
+from ipa.live.serving.web import about, add_health_routes, application, json_response, read_json
 from ipa.live.tokens import TokenFile
 from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks, mix_of, to_plain
 from ipa.profiles import ProfileError
@@ -42,7 +41,7 @@ def control_application(gateway: Gateway, tokens: TokenFile) -> web.Application:
 
     def refused(reason: str, text: str, http: web.Request) -> None:
         if reason == "token":
-            gateway.control_refusals.add(reason, text, peer_of(http), http.path)
+            gateway.control_refusals.add(reason, text, **about(http))
 
     app = application(access.control_guard(tokens, gateway.options.control_names), on_refusal=refused)
 

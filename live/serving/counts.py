@@ -82,11 +82,11 @@ class Refusals:
         self._port = port
         self._untold: dict[str, dict[str, Any]] = {}
 
-    def add(self, reason: str, text: str, peer: str, path: str) -> None:
-        """Count one more, of a peer for a path; `text` is what its client was told."""
+    def add(self, reason: str, text: str, **about: str) -> None:
+        """Count one more; `text` is what its client was told, and the log tells what else there is `about` it."""
         self.counts[reason] += 1
         count = self._untold.get(reason, {"count": 0})["count"] + 1
-        self._untold[reason] = {"count": count, "told": text, "peer": peer, "path": path[:200]}
+        self._untold[reason] = {"count": count, "told": text, **about}
 
     def tell(self) -> None:
         """Log what was refused since this was last called: one line for each reason, with the last request."""

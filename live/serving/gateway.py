@@ -118,6 +118,14 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
     help="most bytes that requests inside hold; more are refused [a quarter of the memory, at most 2 GiB]",
 )
 @click.option(
+    "--most-json",
+    "most_json_bytes",
+    type=click.IntRange(min=1),
+    default=4 * 2**20,
+    show_default=True,
+    help="most bytes of JSON in a request or an answer; binary data may be larger",
+)
+@click.option(
     "--records", type=click.IntRange(min=1), default=50_000, show_default=True, help="how many ended requests are kept"
 )
 @click.option(

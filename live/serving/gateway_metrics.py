@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from math import nan
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.core import Metric as Family
 from prometheus_client.registry import Collector
 
@@ -27,12 +27,15 @@ _STANDING = (
 """Metrics whose values are in the router's counts and queues, read when Prometheus asks."""
 
 
+KSERVE_DURATION = "request_predict_seconds"
+
+
 class GatewayMetrics(ProcessMetrics):
     """A few histograms and counters kept as things happen; all else is read from the router when Prometheus asks."""
 
     def __init__(self, pipeline: Pipeline, router: Router, arrivals: ArrivalCounts, clock: RunClock) -> None:
         super().__init__("gateway", pipeline.name, pipeline.sla_s, without=_STANDING)
-        self.registry.register(_Standing(pipeline, router, arrivals, clock))
+        self.registry.register(_Standing(pipeline, router, arrivals, clock, self.of("ipa_request_duration_seconds")))
         self._names = router.names
         self._outcomes = {outcome: self.of("ipa_requests_total", outcome=outcome) for outcome in OUTCOMES}
         self._violations = self.of("ipa_sla_violations_total")
@@ -82,7 +85,10 @@ class GatewayMetrics(ProcessMetrics):
 class _Standing(Collector):
     """Reads the metrics that are in the router's counts and queues."""
 
-    def __init__(self, pipeline: Pipeline, router: Router, arrivals: ArrivalCounts, clock: RunClock) -> None:
+    def __init__(
+        self, pipeline: Pipeline, router: Router, arrivals: ArrivalCounts, clock: RunClock, duration: Any
+    ) -> None:
+        self._duration = duration
         self._pipeline = pipeline
         self._router = router
         self._arrivals = arrivals
@@ -92,6 +98,22 @@ class _Standing(Collector):
         return [self._family(name, []) for name in _STANDING]
 
     def collect(self) -> Iterable[Family]:
+        yield from self._standing()
+        yield self._kserve()
+
+    def _kserve(self) -> Family:
+        """The duration of requests under the name that KServe's servers have for it."""
+        family = HistogramMetricFamily(
+            KSERVE_DURATION, "ipa_request_duration_seconds by KServe's name.", labels=("model_name",)
+        )
+        (duration,) = self._duration.collect()
+        buckets = [(each.labels["le"], each.value) for each in duration.samples if each.name.endswith("_bucket")]
+        total = next((each.value for each in duration.samples if each.name.endswith("_sum")), 0.0)
+        if buckets:
+            family.add_metric((self._pipeline.name,), buckets, total)
+        return family
+
+    def _standing(self) -> Iterable[Family]:
         router, now_s = self._router, self._clock.now_s()
         router.pass_seconds(now_s)
         values: dict[str, list[tuple[tuple[str, ...], float]]] = {

@@ -29,6 +29,9 @@ from ipa.live.serving.web import (
 )
 from ipa.live.tokens import TokenFile, create_token_file
 
+COLLECTED_EVERY = 20_000
+"""Garbage is looked for when there are so many objects more; a request leaves next to none that needs to be found."""
+
 log = logging.getLogger("live.gateway")
 
 
@@ -59,6 +62,7 @@ async def run(
     announce(url=url, control_url=control_url, control_token_file=str(control_tokens.path))
     log.info("listening", extra={"url": url, "control_url": control_url, "pipeline": options.pipeline.name})
     gc.freeze()
+    gc.set_threshold(COLLECTED_EVERY)
     await stopping.wait()
     await gateway.drain(lambda: bool(data_runner.server and data_runner.server.connections), options.linger_s)
     await data_runner.cleanup()

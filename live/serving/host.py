@@ -20,20 +20,19 @@ from typing import Any
 from aiohttp import web
 
 from ipa.live.serving import protocol
-from ipa.live.serving.admission import Admission, Limits, Share, default_inside_bytes
+from ipa.live.serving.admission import MOST_JSON_BYTES, Admission, Limits, Share, default_inside_bytes
 from ipa.live.serving.batch_service import BatchService, Job, batch_bytes, kind
-from ipa.live.serving.bodies import read_body
+from ipa.live.serving.bodies import Turns, read_body
 from ipa.live.serving.connections import peer_of
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals, RunClock
 from ipa.live.serving.gateway_metrics import GatewayMetrics
-from ipa.live.serving.messages import Messages
 from ipa.live.serving.protocol import InferRequest, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request
 from ipa.live.serving.router import Router
 from ipa.live.serving.stage_lanes import Deadlines
-from ipa.live.serving.stage_queue import StageQueue
-from ipa.live.serving.web import ADMITTED, readiness, send
+from ipa.live.serving.stage_queue import DispatchOptions, StageQueue
+from ipa.live.serving.web import ADMITTED, ID, about, known_id, readiness, send, traceparent_of
 from ipa.policies import lightest_configuration
 from ipa.profiles import Pipeline
 from ipa.sim import NEVER, IndexedUniforms, rules, stream
@@ -47,7 +46,8 @@ class GatewayOptions:
 
     `bound_s` is the longest that a request may stay (None: 10 x the SLA), `replica_timeout_s` the longest that a
     replica may take over a batch (None: the bound). When the gateway is to end, clients that are still connected may
-    take `linger_s` to send their last request. The requests inside may hold `most_inside_bytes`; `records` requests
+    take `linger_s` to send their last request. The requests inside may hold `most_inside_bytes`, and JSON may be
+    `most_json_bytes` long, as which binary data do not count; `records` requests
     that have ended are kept for the control API. One that `waits_for_start` serves nobody before its time 0 is set.
 
     `seed` is that of the draws which say to which of several variants of a stage a request goes.
@@ -72,6 +72,7 @@ class GatewayOptions:
     replica_timeout_s: float | None = None
     linger_s: float = 5.0
     most_inside_bytes: int = field(default_factory=default_inside_bytes)
+    most_json_bytes: int = MOST_JSON_BYTES
     records: int = 50_000
     waits_for_start: bool = False
     seed: int = 0
@@ -114,24 +115,22 @@ class Gateway:
         self.refusals, self.control_refusals = Refusals("data"), Refusals("control")
         self.bound_s = rules.bound_s(pipeline.sla_s) if options.bound_s is None else options.bound_s
         self._replica_timeout_s = self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s
-        limits = Limits.within(options.most_inside_bytes)
+        self._limits = limits = Limits.within(options.most_inside_bytes, options.most_json_bytes)
         self.router = Router(
             self.names,
             pipeline.drop_limits_s,
             lightest_configuration(pipeline),
             self,
-            drop=options.drop,
-            loses=options.removal == "lose",
-            deadlines=Deadlines(pipeline.sla_s, self._latency_s) if options.drop == "deadline" else None,
-            most_bytes=limits.body_bytes,
-            mixing=[
+            DispatchOptions(options.drop, options.removal == "lose", limits.body_bytes),
+            Deadlines(pipeline.sla_s, self._latency_s) if options.drop == "deadline" else None,
+            [
                 (len(stage.variants), IndexedUniforms(stream(options.seed, "mix", position)))
                 for position, stage in enumerate(pipeline.stages)
             ],
         )
-        self._messages = Messages(limits)
+        self._turns = Turns()
         self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)
-        self.clients = ReplicaClients(self._replica_timeout_s, self._messages)
+        self.clients = ReplicaClients(self._replica_timeout_s, limits.body_bytes, self._turns)
         self._batches = BatchService(pipeline, self.router, self.clients, self.metrics, self.clock, self._spawn)
         self.metadata = self._batches.metadata
         self._admission = Admission(options.most_inside_bytes)
@@ -160,7 +159,7 @@ class Gateway:
 
     def refused(self, reason: str, text: str, http: web.Request) -> None:
         """A request was refused before it was let in; `text` is what its client was told."""
-        self.refusals.add(reason, text, peer_of(http), http.path)
+        self.refusals.add(reason, text, **about(http))
         self.metrics.of("ipa_requests_refused_total", reason=reason).inc()
 
     # ---- whether it is ready ----
@@ -194,7 +193,8 @@ class Gateway:
             asked = await self._read(http, share)
             if self._is_closed:
                 raise ProtocolError("the gateway is shutting down", 503)
-            request = self._admitted(asked, self.clock.now_s())
+            name = known_id(http, asked.id)
+            request = self._admitted(asked, self.clock.now_s(), name, http[ID], traceparent_of(http))
             asked = asked._replace(inputs=())  # they are the job's, and make room when their stage is done
             job: Job = request.data
             http[ADMITTED] = True
@@ -202,14 +202,17 @@ class Gateway:
             request.data = None  # the request itself is remembered for a while, its data need not be
             if request.outcome != "completed":
                 raise self._refusal(request, job)
-            answer = await self._messages.write_response(self.pipeline.name, asked, job.tensors)
+            size = protocol.json_size(asked, job.tensors)
+            writing = protocol.writing_response(self.pipeline.name, asked, job.tensors, self._limits.json_bytes)
+            answer = await self._turns.take(size, writing)
             del job
             return await send(http, answer)
 
     async def _read(self, http: web.Request, share: Share) -> InferRequest:
         """A client's request, refused as early as it can be known; `share` counts what it holds."""
-        body = await read_body(http, self._messages.limits, share)
-        asked = await self._messages.read_request(body, http.headers.get(protocol.HEADER))
+        body = await read_body(http, self._limits, share)
+        reading = protocol.reading_request(body.data, http.headers.get(protocol.HEADER))
+        asked = await self._turns.take(body.json_bytes, reading)
         if taken := protocol.RESERVED & asked.parameters.keys():
             raise ProtocolError(f"the parameter {min(taken)!r} is the gateway's own; leave it out")
         share.hold(2 * sum(len(tensor.data) for tensor in asked.inputs))  # and their copy on the way to a replica
@@ -220,9 +223,11 @@ class Gateway:
             protocol.check_wanted(asked, names)
         return asked
 
-    def _admitted(self, asked: InferRequest, now_s: float) -> Request:
-        job = Job(asked.inputs, asked.parameters, self._loop.create_future())
-        request = Request(asked.id, now_s, kind(asked.inputs, asked.parameters), job, batch_bytes(asked.inputs))
+    def _admitted(
+        self, asked: InferRequest, now_s: float, name: str | None = None, request_id: str = "", traceparent: str = ""
+    ) -> Request:
+        job = Job(asked.inputs, asked.parameters, self._loop.create_future(), request_id, traceparent)
+        request = Request(name, now_s, kind(asked.inputs, asked.parameters), job, batch_bytes(asked.inputs))
         self.arrivals.add(now_s)
         self._by_age.append(request)
         self.router.arrive(request, now_s)
@@ -329,7 +334,6 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.clients.close()
-        await self._messages.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

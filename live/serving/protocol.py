@@ -7,12 +7,15 @@ data of the tensors that give a `binary_data_size`, and a header says where the 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Collection, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 import orjson
+from msgspec import Meta, Raw, Struct
 
 from ipa.errors import InputError
 from ipa.live.serving.tensors import (
@@ -23,7 +26,6 @@ from ipa.live.serving.tensors import (
     from_binary,
     from_json,
     of_array,
-    parameters_kind,
     to_array,
     to_json,
 )
@@ -54,6 +56,8 @@ MOST_TEXTS: Mapping[str, int] = {"inputs": 2**16, "outputs": 2**20}
 """How many BYTES elements a message may have; they are looked at one by one, which takes some 0.1 us each."""
 MOST_PARAMETERS_BYTES = 64 * 2**10
 """How long the parameters of a request and its inputs may be as JSON."""
+MOST_OUTPUTS_BYTES = 512 * 2**10
+"""How long the list of the outputs that a request wants may be as JSON."""
 MOST_LEVELS = 32
 """How deeply parameters may be nested."""
 LONGEST_ID = 256
@@ -61,13 +65,14 @@ LONGEST_ID = 256
 LONGEST_NAME = 256
 
 _JSON = {"Content-Type": "application/json"}
-_NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
 LONGEST_LENGTH = 18
 """How many digits the extension's header may have."""
 
 Buffer = bytes | bytearray
+
+T = TypeVar("T")
 
 
 class ProtocolError(InputError):
@@ -110,32 +115,88 @@ EVERYTHING_BINARY = Wanted(None, True)
 
 # ---- reading ----
 
+Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
+
+
+class _TensorEntry(Struct):
+    """A tensor in the JSON part of a message. What it holds is looked at piece by piece, once it is known to fit."""
+
+    name: Name
+    datatype: str
+    shape: Annotated[list[Annotated[int, Meta(ge=0)]], Meta(min_length=1, max_length=MOST_AXES)]
+    parameters: Raw = Raw()
+    data: Raw = Raw()
+
+
+class _Request(Struct):
+    inputs: Annotated[list[_TensorEntry], Meta(min_length=1, max_length=MOST_TENSORS)]
+    id: Annotated[str, Meta(max_length=LONGEST_ID)] | None = None
+    parameters: Raw = Raw()
+    outputs: Raw = Raw()
+
+
+class _Response(Struct):
+    outputs: Annotated[list[_TensorEntry], Meta(max_length=MOST_TENSORS)]
+
+
+class _OutputParameters(Struct):
+    binary_data: bool | None = None
+
+
+class _Output(Struct):
+    name: Name
+    parameters: _OutputParameters | None = None
+
+
+_REQUESTS, _RESPONSES = msgspec.json.Decoder(_Request), msgspec.json.Decoder(_Response)
+_OUTPUTS = msgspec.json.Decoder(Annotated[list[_Output], Meta(max_length=MOST_TENSORS)] | None)
+_PARAMETERS = msgspec.json.Decoder(dict[str, Any] | None)
+
+Steps = Generator[None, None, T]
+"""Reads or writes a message: between two yields it takes some milliseconds, however large the message is."""
+
+
+def at_once(steps: Steps[T]) -> T:
+    """What reading or writing gives, without a pause."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
 
 def read_request(body: Buffer, header_length: str | None) -> InferRequest:
     """Read a request from an HTTP body; `header_length` is the value of the extension's header, if given."""
-    message, rest = _parts(body, header_length)
-    parameters = _mapping(message, "parameters")
-    all_binary = _flag(parameters, "binary_data_output")
-    request_id = message.get("id")
-    if request_id is not None and not (isinstance(request_id, str) and len(request_id) <= LONGEST_ID):
-        raise ProtocolError(f"id {_shown(request_id)}; allowed: a string of up to {LONGEST_ID} characters")
-    others = {key: value for key, value in parameters.items() if key != "binary_data_output"} if parameters else {}
-    inputs = _tensors(message, "inputs", rest)
-    size = sum(len(parameters_kind(given)) for given in (others, *(each.parameters for each in inputs)) if given)
-    if size > MOST_PARAMETERS_BYTES:
-        raise ProtocolError(f"parameters of {size} bytes; allowed: {MOST_PARAMETERS_BYTES}")
-    return InferRequest(
-        request_id,
-        others,
-        inputs,
-        Wanted(_wanted_names(message, all_binary), all_binary),
-    )
+    return at_once(reading_request(body, header_length))
 
 
 def read_response(body: Buffer, header_length: str | None) -> list[Tensor]:
     """Read the outputs from a server's answer."""
-    message, rest = _parts(body, header_length)
-    return _tensors(message, "outputs", rest)
+    return at_once(reading_response(body, header_length))
+
+
+def reading_request(body: Buffer, header_length: str | None) -> Steps[InferRequest]:
+    """The steps of `read_request`."""
+    message, rest = _parts(_REQUESTS, body, header_length)
+    parameters = dict(_parameters("parameters", message.parameters))
+    all_binary = parameters.pop("binary_data_output", False)
+    if not isinstance(all_binary, bool):
+        raise ProtocolError(f"binary_data_output {_shown(all_binary)}; allowed: true or false")
+    size = sum(
+        len(memoryview(each)) for each in (message.parameters, *(tensor.parameters for tensor in message.inputs))
+    )
+    if size > MOST_PARAMETERS_BYTES:
+        raise ProtocolError(f"parameters of {size} bytes; allowed: {MOST_PARAMETERS_BYTES}")
+    yield
+    inputs = yield from _tensors(message.inputs, "inputs", rest)
+    return InferRequest(message.id, parameters, inputs, Wanted(_wanted_names(message.outputs, all_binary), all_binary))
+
+
+def reading_response(body: Buffer, header_length: str | None) -> Steps[list[Tensor]]:
+    """The steps of `read_response`."""
+    message, rest = _parts(_RESPONSES, body, header_length)
+    yield
+    return (yield from _tensors(message.outputs, "outputs", rest))
 
 
 def json_length(header_length: str | None) -> int | None:
@@ -147,31 +208,32 @@ def json_length(header_length: str | None) -> int | None:
     return int(header_length)
 
 
-def _parts(body: Buffer, header_length: str | None) -> tuple[dict[str, Any], memoryview]:
-    """The JSON part as a mapping, and what follows it."""
+def _parts(decoder: msgspec.json.Decoder[T], body: Buffer, header_length: str | None) -> tuple[T, memoryview]:
+    """The JSON part, and what follows it."""
     view = memoryview(body)
     length = json_length(header_length)
     end = len(view) if length is None else length
     if end > len(view):
         raise ProtocolError(f"{HEADER}: {end}; allowed: a number up to the body's length in bytes, {len(view)}")
+    return _decoded(decoder, "the body", view[:end]), view[end:]
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], what: str, text: Any) -> T:
     try:
-        message = orjson.loads(view[:end])
-    except orjson.JSONDecodeError as error:
-        raise ProtocolError(f"the body is not JSON: {error}") from None
-    if not isinstance(message, dict):
-        raise ProtocolError("the body should be a JSON object")
-    return message, view[end:]
+        return decoder.decode(text)
+    except msgspec.ValidationError as error:
+        raise ProtocolError(f"{what}: {error}") from None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ProtocolError(f"{what} is not JSON: {error}") from None
 
 
-def _tensors(message: Mapping[str, Any], key: str, rest: memoryview) -> list[Tensor]:
-    given = message.get(key)
-    if not isinstance(given, list) or (key == "inputs" and not given):
-        raise ProtocolError(f"{key} {_shown(given)}; allowed: a list of tensors")
-    if len(given) > MOST_TENSORS:
-        raise ProtocolError(f"{len(given)} {key}; allowed: up to {MOST_TENSORS}")
+def _tensors(entries: Sequence[_TensorEntry], key: str, rest: memoryview) -> Steps[list[Tensor]]:
     found, at, texts = [], 0, MOST_TEXTS[key]
-    for position, entry in enumerate(given):
-        tensor, at = _tensor(entry, f"{key}[{position}]", rest, at, texts)
+    for position, entry in enumerate(entries):
+        try:
+            tensor, at = yield from _tensor(entry, f"{key}[{position}]", rest, at, texts)
+        except TensorError as error:
+            raise ProtocolError(str(error)) from None
         texts -= tensor.texts
         found.append(tensor)
     if at != len(rest):
@@ -181,70 +243,49 @@ def _tensors(message: Mapping[str, Any], key: str, rest: memoryview) -> list[Ten
     return found
 
 
-def _tensor(entry: object, where: str, rest: memoryview, at: int, most_texts: int) -> tuple[Tensor, int]:
+def _tensor(entry: _TensorEntry, where: str, rest: memoryview, at: int, most_texts: int) -> Steps[tuple[Tensor, int]]:
     """One tensor, with at most so many BYTES elements, and the position in the binary data after it."""
-    if not isinstance(entry, dict):
-        raise ProtocolError(f"{where} {_shown(entry)}; allowed: an object")
-    name, datatype = entry.get("name"), entry.get("datatype")
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
-        raise ProtocolError(f"{where}: name {_shown(name)}; allowed: a string of up to {LONGEST_NAME} characters")
+    name, datatype, shape = entry.name, entry.datatype, tuple(entry.shape)
     if datatype not in DATATYPES:
-        hint = checks.nearest(datatype, DATATYPES) if isinstance(datatype, str) and len(datatype) < 16 else ""
+        hint = checks.nearest(datatype, DATATYPES) if len(datatype) < 16 else ""
         raise ProtocolError(f"{where}: datatype {_shown(datatype)}{hint}; allowed: {', '.join(DATATYPES)}")
-    shape = _shape(entry.get("shape"), where)
+    if prod(size or 1 for size in shape) > MOST_ELEMENTS or (0 in shape and shape[0] > MOST_EMPTY_ROWS):
+        raise ProtocolError(f"{where}: shape {_shown(entry.shape)} has too many elements")
     if datatype == "BYTES" and prod(shape) > most_texts:
-        raise ProtocolError(f"{where}: shape {_shown(list(shape))} has too many BYTES elements; allowed: {most_texts}")
-    parameters = _mapping(entry, "parameters")
-    try:
-        if "binary_data_size" not in parameters:
-            if "data" not in entry:
-                raise ProtocolError(f"{where}: neither data nor the parameter binary_data_size")
-            return from_json(name, datatype, shape, entry["data"], parameters), at
-        size = parameters["binary_data_size"]
-        if type(size) is not int or not 0 <= size <= len(rest) - at:
-            raise ProtocolError(f"{where}: binary_data_size {_shown(size)}; {len(rest) - at} bytes are left")
-        others = {} if len(parameters) == 1 else {k: v for k, v in parameters.items() if k != "binary_data_size"}
-        return from_binary(name, datatype, shape, bytes(rest[at : at + size]), others), at + size
-    except TensorError as error:
-        raise ProtocolError(str(error)) from None
+        raise ProtocolError(f"{where}: shape {_shown(entry.shape)} has too many BYTES elements; allowed: {most_texts}")
+    parameters = _parameters(f"{where}: parameters", entry.parameters)
+    if "binary_data_size" not in parameters:
+        if not (data := bytes(entry.data)):
+            raise ProtocolError(f"{where}: neither data nor the parameter binary_data_size")
+        return (yield from from_json(name, datatype, shape, data, parameters)), at
+    size = parameters.pop("binary_data_size")
+    if type(size) is not int or not 0 <= size <= len(rest) - at:
+        raise ProtocolError(f"{where}: binary_data_size {_shown(size)}; {len(rest) - at} bytes are left")
+    return from_binary(name, datatype, shape, bytes(rest[at : at + size]), parameters), at + size
 
 
-def _shape(given: object, where: str) -> tuple[int, ...]:
-    if not isinstance(given, list) or not given or len(given) > MOST_AXES:
-        raise ProtocolError(f"{where}: shape {_shown(given)}; allowed: a list of 1 to {MOST_AXES} sizes")
-    for size in given:
-        if type(size) is not int or size < 0:
-            raise ProtocolError(f"{where}: shape {_shown(given)}; allowed: whole sizes from 0")
-    if prod(size or 1 for size in given) > MOST_ELEMENTS or (0 in given and given[0] > MOST_EMPTY_ROWS):
-        raise ProtocolError(f"{where}: shape {_shown(given)} has too many elements")
-    return tuple(given)
-
-
-def _wanted_names(message: Mapping[str, Any], all_binary: bool) -> Mapping[str, bool] | None:
-    given = message.get("outputs")
-    if given is None:
+def _wanted_names(given: Raw, all_binary: bool) -> Mapping[str, bool] | None:
+    """Which outputs are wanted, each whether as binary data; None: all."""
+    if not (text := memoryview(given)):
         return None
-    if not isinstance(given, list) or len(given) > MOST_TENSORS:
-        raise ProtocolError(f"outputs {_shown(given)}; allowed: a list of up to {MOST_TENSORS} objects with a name")
+    if len(text) > MOST_OUTPUTS_BYTES:
+        raise ProtocolError(f"outputs of {len(text)} bytes; allowed: {MOST_OUTPUTS_BYTES}")
     names = {}
-    for position, entry in enumerate(given):
-        name = entry.get("name") if isinstance(entry, dict) else None
-        if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
-            raise ProtocolError(f"outputs[{position}]: {_shown(entry)}; allowed: an object with a name")
-        parameters = _mapping(entry, "parameters")
-        names[name] = _flag(parameters, "binary_data", all_binary)
+    for each in _decoded(_OUTPUTS, "outputs", text) or ():
+        is_binary = None if each.parameters is None else each.parameters.binary_data
+        names[each.name] = all_binary if is_binary is None else is_binary
     return names or None
 
 
-def _mapping(message: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    given = message.get(key)
-    if given is None:
+def _parameters(what: str, given: Raw) -> dict[str, Any]:
+    if not (text := memoryview(given)):
         return {}
-    if not isinstance(given, dict):
-        raise ProtocolError(f"{key} {_shown(given)}; allowed: an object")
-    if _is_deep(given, MOST_LEVELS):
-        raise ProtocolError(f"{key} are nested more than {MOST_LEVELS} deep")
-    return given
+    if len(text) > MOST_PARAMETERS_BYTES:
+        raise ProtocolError(f"{what} of {len(text)} bytes; allowed: {MOST_PARAMETERS_BYTES}")
+    found = _decoded(_PARAMETERS, what, text) or {}
+    if _is_deep(found, MOST_LEVELS):
+        raise ProtocolError(f"{what} are nested more than {MOST_LEVELS} deep")
+    return found
 
 
 def _is_deep(value: object, levels: int) -> bool:
@@ -253,13 +294,6 @@ def _is_deep(value: object, levels: int) -> bool:
         return False
     inner = value.values() if isinstance(value, dict) else value
     return levels == 0 or any(_is_deep(each, levels - 1) for each in inner)
-
-
-def _flag(parameters: Mapping[str, Any], key: str, default: bool = False) -> bool:
-    given = parameters.get(key, default)
-    if not isinstance(given, bool):
-        raise ProtocolError(f"{key} {_shown(given)}; allowed: true or false")
-    return given
 
 
 def _shown(value: object) -> str:
@@ -277,18 +311,32 @@ _SHORT.maxstring = _SHORT.maxother = 64
 
 def write_request(inputs: Sequence[Tensor], parameters: Mapping[str, Any], binary: bool) -> Body:
     """Write a request for all outputs, in binary form or in JSON."""
+    return at_once(writing_request(inputs, parameters, binary))
+
+
+def write_response(model: str, request: InferRequest, outputs: Sequence[Tensor]) -> Body:
+    """Write the answer to `request`: the outputs that it wants, each in the wanted form."""
+    return at_once(writing_response(model, request, outputs))
+
+
+def writing_request(
+    inputs: Sequence[Tensor], parameters: Mapping[str, Any], binary: bool, most_json_bytes: int = sys.maxsize
+) -> Steps[Body]:
+    """The steps of `write_request`. Raises ProtocolError (413) for more JSON than allowed."""
     asked = {**parameters, "binary_data_output": True} if binary else parameters
     head: dict[str, Any] = {"parameters": asked} if asked else {}
-    return _written(head, "inputs", inputs, lambda _: binary)
+    return _written(head, "inputs", inputs, lambda _: binary, most_json_bytes)
 
 
-def write_response(model: str, request: InferRequest, outputs: Sequence[Tensor], version: str = "1") -> Body:
-    """Write the answer to `request`: the outputs that it wants, each in the wanted form."""
+def writing_response(
+    model: str, request: InferRequest, outputs: Sequence[Tensor], most_json_bytes: int = sys.maxsize
+) -> Steps[Body]:
+    """The steps of `write_response`. Raises ProtocolError (413) for more JSON than allowed."""
     outputs = wanted_outputs(request, outputs)
-    head: dict[str, Any] = {"model_name": model, "model_version": version}
+    head: dict[str, Any] = {"model_name": model, "model_version": "1"}
     if request.id is not None:
         head["id"] = request.id
-    return _written(head, "outputs", outputs, lambda name: is_binary(request, name))
+    return _written(head, "outputs", outputs, lambda name: is_binary(request, name), most_json_bytes)
 
 
 def wanted_outputs(request: InferRequest, outputs: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -314,32 +362,58 @@ def is_binary(request: InferRequest, name: str) -> bool:
     return (request.wanted.names or {}).get(name, request.wanted.is_binary)
 
 
+def json_size(request: InferRequest, outputs: Sequence[Tensor]) -> int:
+    """About how much of an answer is written as JSON [bytes]."""
+    return sum(len(tensor.data) for tensor in outputs if not is_binary(request, tensor.name))
+
+
 def write_error(text: str) -> bytes:
     """Write an error in the protocol's form."""
     return orjson.dumps({"error": text})
 
 
-def _written(head: dict[str, Any], key: str, tensors: Sequence[Tensor], is_binary: Any) -> Body:
-    entries, chunks = [], []
+def _written(
+    head: dict[str, Any],
+    key: str,
+    tensors: Sequence[Tensor],
+    is_binary: Callable[[str], bool],
+    most_json_bytes: int,
+) -> Steps[Body]:
+    entries, chunks, json_bytes = [], [], 0
     for tensor in tensors:
         entry: dict[str, Any] = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape}
         if is_binary(tensor.name):
             entry["parameters"] = {**tensor.parameters, "binary_data_size": len(tensor.data)}
             chunks.append(tensor.data)
-        else:
-            if tensor.parameters:
-                entry["parameters"] = tensor.parameters
-            try:
-                entry["data"] = to_json(tensor)
-            except TensorError as error:
-                raise ProtocolError(str(error)) from None
+            entries.append(entry)
+            continue
+        if tensor.parameters:
+            entry["parameters"] = tensor.parameters
+        pieces = []
+        try:
+            for piece in to_json(tensor):
+                pieces.append(piece)
+                if (json_bytes := json_bytes + len(piece) + 1) > most_json_bytes:
+                    raise ProtocolError(
+                        f"the {key} are too large for JSON; allowed: {most_json_bytes} bytes. Binary data may be "
+                        "larger (binary_data_output)",
+                        413,
+                    )
+                if len(pieces) > 1:
+                    yield
+        except TensorError as error:
+            raise ProtocolError(str(error)) from None
+        entry["data"] = orjson.Fragment(b"[%b]" % b",".join(pieces))
         entries.append(entry)
     head[key] = entries
-    message = orjson.dumps(head, option=_NUMPY)
+    message = orjson.dumps(head)
     if not chunks:
         return Body(message, _JSON)
     headers = {"Content-Type": "application/octet-stream", HEADER: str(len(message))}
     return Body(b"".join([message, *chunks]), headers)
+
+
+# ---- a client's side: tensors, or files as they are, and the text of the answer ----
 
 
 class FileRequest(NamedTuple):

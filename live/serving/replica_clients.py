@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -16,9 +15,8 @@ from aiohttp import hdrs
 
 from ipa.errors import Error
 from ipa.live.serving import protocol
-from ipa.live.serving.admission import MOST_MESSAGE_BYTES, Limits, default_inside_bytes
-from ipa.live.serving.bodies import Collected, in_time
-from ipa.live.serving.messages import Messages
+from ipa.live.serving.admission import MOST_MESSAGE_BYTES, Limits
+from ipa.live.serving.bodies import Collected, Turns, in_time
 from ipa.live.serving.protocol import HEADER, ProtocolError, batch_parameters
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import Tensor
@@ -29,6 +27,8 @@ CONNECT_S = 2.0
 PROBE_S = 2.0
 STANDS_S = 2.0
 """An answer that has begun may stand still for so long, or drip: the batch is then tried elsewhere."""
+MOST_ANSWER_JSON_BYTES = 16 * 2**20
+"""How long JSON may be in the answer of a replica that gives no binary data: a batch's, so longer than a client's."""
 MOST_SAID = 500
 """How many characters of a replica's error reach its clients and the books."""
 
@@ -48,10 +48,10 @@ class ReplicaError(Error):
 
 
 class ReplicaClients:
-    """One pool of connections to all replicas; a batch may take `timeout_s` at most."""
+    """One pool of connections to all replicas; a batch may take `timeout_s` at most, and its answer be so long."""
 
-    def __init__(self, timeout_s: float, messages: Messages) -> None:
-        self._messages = messages
+    def __init__(self, timeout_s: float, body_bytes: int, turns: Turns) -> None:
+        self._limits, self._turns = Limits(body_bytes, min(body_bytes, MOST_ANSWER_JSON_BYTES)), turns
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0),
             timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
@@ -67,12 +67,16 @@ class ReplicaClients:
         """Close all connections."""
         await self._session.close()
 
-    async def infer(self, batch: Batch, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> list[Tensor]:
-        """The outputs of a batch. Raises ReplicaError."""
+    async def infer(
+        self, batch: Batch, inputs: Sequence[Tensor], parameters: Mapping[str, Any], told: Mapping[str, str] = {}
+    ) -> list[Tensor]:
+        """The outputs of a batch; `told` are further headers. Raises ReplicaError."""
         replica = batch.replica
         binary = await self._takes_binary(replica.url)
         try:
-            body = await self._messages.write_request(inputs, parameters, binary=binary)
+            size = 0 if binary else sum(len(tensor.data) for tensor in inputs)
+            writing = protocol.writing_request(inputs, parameters, binary, MOST_MESSAGE_BYTES)
+            body = await self._turns.take(size, writing)
         except ProtocolError as error:
             too_large = 413 if error.status == 413 else None
             raise ReplicaError(f"cannot be asked: {error}", again=False, status=too_large) from None
@@ -83,12 +87,13 @@ class ReplicaClients:
             async with self._session.post(
                 f"{replica.url}/v2/models/{replica.model}/infer",
                 data=body.data,
-                headers=body.headers,
+                headers={**body.headers, **told},
                 allow_redirects=False,
             ) as response:
-                data = await _body(response, self._messages.limits)
+                data = await _body(response, self._limits)
             if response.status == 200:
-                return await self._messages.read_response(data, response.headers.get(HEADER))
+                reading = protocol.reading_response(data.data, response.headers.get(HEADER))
+                return await self._turns.take(data.json_bytes, reading)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ReplicaError(f"cannot be reached: {error}", served=False) from None
         except TimeoutError:
@@ -179,6 +184,9 @@ async def _body(response: aiohttp.ClientResponse, limits: Limits) -> Collected:
         raise ProtocolError(f"{hdrs.CONTENT_ENCODING}: {coding}; allowed: identity")
     collected = Collected(protocol.json_length(response.headers.get(HEADER)), limits)
     collected.check_length(response.content_length or 0)
+    if response.content.is_eof():  # it has come with its headers
+        collected.add(response.content.read_nowait())
+        return collected
     async with asyncio.timeout(None) as limit:
         async for part in in_time(limit, response.content, response.content.iter_any(), STANDS_S):
             collected.add(part)
@@ -211,9 +219,7 @@ class Probe:
     """A client of one model of one server that speaks the Open Inference Protocol V2; to be made in an event loop."""
 
     def __init__(self, url: str, model: str, timeout_s: float) -> None:
-        limits = replace(Limits.within(default_inside_bytes()), body_bytes=MOST_MESSAGE_BYTES)
-        self._messages = Messages(limits)
-        self._clients = ReplicaClients(timeout_s, self._messages)
+        self._clients = ReplicaClients(timeout_s, MOST_MESSAGE_BYTES, Turns())
         self._replica = RoutedReplica(0, model, 1, url.rstrip("/"), model)
         self._batches = 0
 
@@ -237,4 +243,3 @@ class Probe:
     async def close(self) -> None:
         """Close its connections."""
         await self._clients.close()
-        await self._messages.close()

@@ -14,9 +14,9 @@ from typing import Protocol
 from ipa.live.serving.counts import Latencies
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.stage_lanes import Deadlines, Draws, StageLanes
-from ipa.live.serving.stage_queue import StageHost, StageQueue
+from ipa.live.serving.stage_queue import DispatchOptions, StageHost, StageQueue
 from ipa.policies import Configuration, StageConfiguration, mix_of
-from ipa.sim import COMPLETED, DROPPED, FAILED, NEVER, OUTCOMES, UNFINISHED, rules
+from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED, rules
 
 MOST_TRIES = 2
 """A request is given up when so many of its batches have failed at a stage: it is retried once, alone."""
@@ -81,36 +81,27 @@ class Router(StageHost):
         drop_limits_s: Sequence[float],
         configuration: Configuration,
         host: Host,
-        *,
-        drop: str = "request",
-        loses: bool = False,
+        options: DispatchOptions = DispatchOptions(),  # noqa: B008 - frozen
         deadlines: Deadlines | None = None,
-        most_bytes: int | None = None,
         mixing: Sequence[tuple[int, Draws]] = (),
     ) -> None:
-        """`loses`: whether a batch fails for good with a replica that is no longer listed. `most_bytes`: the most that
-        the requests of a batch may have together. To drop by deadline needs `deadlines`; ValueError is raised where one
-        is given without the other.
+        """To drop by deadline needs `deadlines`; ValueError is raised where one is given without the other.
 
         `mixing`: how many variants each stage has, and the draws that say which one a request gets; empty: no stage
         mixes any.
         """
-        if (drop == "deadline") != (deadlines is not None):
-            raise ValueError(f"drop {drop!r} and deadlines={deadlines!r} do not go together")
+        if (options.drop == "deadline") != (deadlines is not None):
+            raise ValueError(f"drop {options.drop!r} and deadlines={deadlines!r} do not go together")
         self.names = tuple(names)
         self._host = host
         self._deadlines = deadlines
-        self._loses = loses
+        self._loses = options.loses
 
         def queue(position: int, limit_s: float, host: StageHost, lane: int) -> StageQueue:
-            wanted = configuration[names[position]]
-            return StageQueue(
-                position, limit_s, host, wanted.variant, wanted.batch, wanted.batch_timeout_s,
-                drops_singly=drop != "batch", most_bytes=most_bytes,
-                sla_s=NEVER if deadlines is None else deadlines.sla_s,
-                limit_now_s=None if deadlines is None else partial(self._limit_now_s, position, lane, limit_s),
-                lane=lane,
-            )  # fmt: skip
+            place = position, lane, limit_s, host, configuration[names[position]], options
+            if deadlines is None:
+                return StageQueue(*place)
+            return StageQueue(*place, deadlines.sla_s, partial(self._limit_now_s, position, lane, limit_s))
 
         self.lanes = [
             StageLanes(

@@ -23,13 +23,13 @@ from ipa.live import logs
 from ipa.live.plane import open_port
 from ipa.live.serving import access, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
-from ipa.live.serving.bodies import read_body
+from ipa.live.serving.bodies import Turns, read_body
 from ipa.live.serving.connections import is_left, peer_of
-from ipa.live.serving.messages import Messages
 from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
 from ipa.live.serving.protocol import Body, InferRequest, ProtocolError
 from ipa.live.serving.tensors import TensorError
 from ipa.live.serving.web import (
+    ID,
     add_protocol_routes,
     announce,
     application,
@@ -83,7 +83,8 @@ class Server:
         inside_bytes = default_inside_bytes()
         # However little memory there is, one batch may come: what a model needs for it is its owner's affair.
         self._admission = Admission(max(inside_bytes, 2 * MOST_MESSAGE_BYTES + REQUEST_BYTES))
-        self._messages = Messages(replace(Limits.within(inside_bytes), body_bytes=MOST_MESSAGE_BYTES))
+        self._limits = replace(Limits.within(inside_bytes), body_bytes=MOST_MESSAGE_BYTES)
+        self._turns = Turns()
         self.name = name
         self._model = model
         self._turn = asyncio.Lock()
@@ -107,8 +108,9 @@ class Server:
     async def infer(self, http: web.Request) -> web.StreamResponse:
         """Serve one batch, from body to answer."""
         with self._admission.share(peer_of(http)) as share:
-            body = await read_body(http, self._messages.limits, share)
-            request = await self._messages.read_request(body, http.headers.get(protocol.HEADER))
+            body = await read_body(http, self._limits, share)
+            reading = protocol.reading_request(body.data, http.headers.get(protocol.HEADER))
+            request = await self._turns.take(body.json_bytes, reading)
             del body
             share.hold(2 * sum(len(tensor.data) for tensor in request.inputs))
             return await send(http, await self._serve(http, request))
@@ -124,13 +126,15 @@ class Server:
             async with self._turn:
                 self._served = http
                 outputs = await self._model.infer(request.inputs, request.parameters)
-                return await self._messages.write_response(self.name, request, outputs)
+                size = protocol.json_size(request, outputs)
+                writing = protocol.writing_response(self.name, request, outputs, self._limits.json_bytes)
+                return await self._turns.take(size, writing)
         except (ModelError, TensorError) as error:
             raise ProtocolError(str(error)) from None
         except ProtocolError:
             raise
         except Exception as error:  # of the model, which may be anybody's
-            log.exception("the model failed", extra={"model": self.name})
+            log.exception("the model failed", extra={"model": self.name, "request_id": http[ID]})
             raise ProtocolError(f"the model failed: {type(error).__name__}: {error}", 500) from None
         finally:
             self._waiting -= 1
@@ -151,7 +155,6 @@ class Server:
         while self._waiting:
             await asyncio.sleep(0.002)
         await asyncio.sleep(stop_s)
-        await self._messages.close()
         self._model.close()
 
 

@@ -72,7 +72,7 @@ class StageLanes:
 
     def _adopt(self) -> None:
         for queue, lane in zip(self.queues, self.plan.lanes, strict=True):
-            queue.configure(lane.wanted.variant, lane.wanted.batch, lane.wanted.batch_timeout_s)
+            queue.configure(lane.wanted)
 
     @property
     def in_force(self) -> dict[int, StageConfiguration]:
@@ -233,12 +233,12 @@ LatencyTable = Callable[[int, str, int], Sequence[float]]
 
 
 class Deadlines:
-    """What is expected at every stage of a pipeline with this SLA; a hop between stages takes `hop_s`."""
+    """What is expected at every stage of a pipeline with this SLA; a hop between stages takes `network_delay_s`."""
 
-    def __init__(self, sla_s: float, latency_s: LatencyTable, hop_s: float = 0.0) -> None:
+    def __init__(self, sla_s: float, latency_s: LatencyTable, network_delay_s: float = 0.0) -> None:
         self.sla_s = sla_s
         self._latency_s = latency_s
-        self._hop_s = hop_s
+        self._network_delay_s = network_delay_s
         self._batches: dict[tuple[int, int], tuple[int, float]] = {}
 
     def configure(self, stage: int, lane: int, wanted: StageConfiguration) -> None:
@@ -252,7 +252,7 @@ class Deadlines:
         `limit_s`. At later stages it is expected in the lane where the stay is shortest now (rule 11)."""
         ahead_s = self._stay_s(stage, lane, 0, stages[stage].queues[lane].ready)
         for following in range(stage + 1, len(stages)):
-            ahead_s = ahead_s + self._hop_s + self._shortest_s(following, stages[following].open)
+            ahead_s = ahead_s + self._network_delay_s + self._shortest_s(following, stages[following].open)
         return rules.deadline_limit_s(limit_s, self.sla_s, ahead_s)
 
     def _shortest_s(self, stage: int, queues: Sequence[StageQueue]) -> float:

@@ -22,10 +22,12 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Protocol
 
 from ipa.live.serving.request import Batch, Request, RoutedReplica, Visit
+from ipa.policies import StageConfiguration
 from ipa.sim import NEVER, rules
 
 
@@ -45,15 +47,34 @@ class StageHost(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class DispatchOptions:
+    """How requests are dropped, and what a batch may be.
+
+    `drop` is "request", "batch" or "deadline". `loses`: whether a batch fails for good with a replica that is no longer
+    listed. `most_bytes`: the most that the requests of a batch may have together; None: any.
+    """
+
+    drop: str = "request"
+    loses: bool = False
+    most_bytes: int | None = None
+
+
 class StageQueue:
     """A stage with central dispatch: a batch leaves the queue when an idle replica takes it."""
 
     def __init__(
-        self, position: int, drop_limit_s: float, host: StageHost, variant: str, batch: int, batch_timeout_s: float,
-        *, drops_singly: bool = True, most_bytes: int | None = None,
-        sla_s: float = NEVER, limit_now_s: Callable[[], float] | None = None, lane: int = 0,
-    ) -> None:  # fmt: skip
-        """`limit_now_s`: by deadline, the oldest that a request may be at an attempt, never more than the SLA."""
+        self,
+        position: int,
+        lane: int,
+        drop_limit_s: float,
+        host: StageHost,
+        wanted: StageConfiguration,
+        options: DispatchOptions,
+        sla_s: float = NEVER,
+        limit_now_s: Callable[[], float] | None = None,
+    ) -> None:
+        """`limit_now_s`: by deadline, the oldest that a request may be at an attempt, never more than `sla_s`."""
         self.position = position
         self.lane = lane
         self.waiting: deque[Request] = deque()
@@ -68,13 +89,13 @@ class StageQueue:
         self._entries = count()
         self.without_since_s: float | None = None
         self._waiting_bytes = 0
-        self._most_bytes = most_bytes
+        self._most_bytes = options.most_bytes
         self._drop_limit_s = self._limit_s = drop_limit_s  # the second: as of the latest attempt
         self.oldest_s = min(drop_limit_s, sla_s)  # whatever is older is dropped by any attempt
         self._limit_now_s = limit_now_s
-        self._drops_singly = drops_singly
+        self._drops_singly = options.drop != "batch"
         self._host = host
-        self.variant, self.batch, self.batch_timeout_s = variant, batch, batch_timeout_s
+        self.configure(wanted)
 
     @property
     def length(self) -> int:
@@ -162,9 +183,9 @@ class StageQueue:
         self._changes_of_kind = sum(kind != before for kind, before in zip(kinds[1:], kinds, strict=False))
         return True
 
-    def configure(self, variant: str, batch: int, batch_timeout_s: float) -> None:
+    def configure(self, wanted: StageConfiguration) -> None:
         """Another batch size, timeout or preferred variant, in force at once."""
-        self.variant, self.batch, self.batch_timeout_s = variant, batch, batch_timeout_s
+        self.variant, self.batch, self.batch_timeout_s = wanted.variant, wanted.batch, wanted.batch_timeout_s
 
     def release(self, batch: Batch, now_s: float) -> None:
         """The replica of a batch is done with it, successfully or not."""

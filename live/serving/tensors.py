@@ -10,13 +10,16 @@ client the rows of another.
 
 from __future__ import annotations
 
+import re
 import reprlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import accumulate, chain, pairwise
 from math import prod
 from struct import Struct, pack
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import orjson
@@ -44,7 +47,6 @@ DATATYPES = (*SIZES, "BYTES")
 
 MOST_AXES = 16
 
-_JSON_TYPES: Mapping[str, frozenset[type]] = {"B": frozenset({bool}), "U": frozenset({int}), "I": frozenset({int})}
 _LENGTH = Struct("<I")
 
 
@@ -86,38 +88,102 @@ def from_binary(name: str, datatype: str, shape: tuple[int, ...], data: bytes, p
     return Tensor(name, datatype, shape, data, parameters)
 
 
-def from_json(name: str, datatype: str, shape: tuple[int, ...], data: object, parameters: Mapping[str, Any]) -> Tensor:
-    """A tensor of JSON values, flat or nested as the shape says. Raises TensorError for what does not fit."""
-    values = _flattened(name, shape, data)
+def from_json(
+    name: str, datatype: str, shape: tuple[int, ...], data: bytes, parameters: Mapping[str, Any]
+) -> Generator[None, None, Tensor]:
+    """A tensor of a JSON value, a list that is flat or nested as the shape says. Raises TensorError for another.
+
+    Between two yields it takes some milliseconds.
+    """
+    if not data.startswith(b"["):
+        raise TensorError(f"input {name!r}: data {_shown(data)}; allowed: a list, flat or nested like the shape")
     if datatype == "BYTES":
-        return Tensor(name, datatype, shape, _packed_texts(name, values), parameters)
+        return Tensor(name, datatype, shape, _packed_texts(name, shape, data), parameters)
     dtype = DTYPES.get(datatype)
     if dtype is None:
         raise TensorError(f"input {name!r}: {datatype} has no JSON form; send binary data")
-    allowed = _JSON_TYPES.get(datatype[0], _NUMBERS)
-    found = set(map(type, values))
-    if not found <= allowed:
-        odd = next(value for value in values if type(value) not in allowed)
-        raise TensorError(f"input {name!r}: {_shown(odd)} is not a valid {datatype}")
-    try:
-        with np.errstate(over="raise"):
-            array = np.array(values, dtype=dtype)
-    except (OverflowError, FloatingPointError):
-        raise TensorError(f"input {name!r}: a value is outside the range of {datatype}") from None
-    return Tensor(name, datatype, shape, array.tobytes(), parameters)
+    is_bool = dtype.kind == "b"
+    yield
+    skeleton = data.translate(None, (b"truefals" if is_bool else b"0123456789+-.eE") + b" \t\r\n")
+    if odd := skeleton.lstrip(b"[],"):
+        at = data.index(odd[0])
+        start = max(data.rfind(b",", 0, at), data.rfind(b"[", 0, at)) + 1
+        raise TensorError(f"input {name!r}: {_shown(_value(data[start : start + 60]))} is not a valid {datatype}")
+    _check_shape(name, shape, skeleton)
+    yield
+    if is_bool:
+        data = data.replace(b"true", b"1").replace(b"false", b"0")
+    flat = data.translate(_FLAT)
+    array = yield from _numbers(name, datatype, flat if prod(shape) else flat.replace(b",", b" "))
+    if len(array) != prod(shape) * dtype.itemsize:
+        raise TensorError(f"input {name!r}: its data do not have the {prod(shape)} elements of the shape {list(shape)}")
+    return Tensor(name, datatype, shape, array, parameters)
 
 
-_NUMBERS = frozenset({int, float})
+_FLAT = bytes.maketrans(b"[]", b"  ")
+_PIECE_BYTES = 32 * 2**10
+_INTEGERS, _FLOATS = msgspec.json.Decoder(list[int]), msgspec.json.Decoder(list[float])
 
 
-def to_json(tensor: Tensor) -> Any:
-    """The elements as a flat list, or an array that orjson writes as one (NaN and infinities as null)."""
+def _value(text: bytes) -> bytes:
+    """The first value of a text of values with commas between them, for a message."""
+    return text.split(b",")[0].strip(b" []\t\r\n")
+
+
+def _check_shape(name: str, shape: tuple[int, ...], skeleton: bytes) -> None:
+    """Raise TensorError unless the brackets and commas of data are those of a list that is flat, or nested like it."""
+    elements, commas = prod(shape), skeleton.count(b",")
+    if len(skeleton) == 2 + commas:
+        if commas != max(elements - 1, 0):
+            raise TensorError(f"input {name!r}: {commas + 1} elements of data; the shape {list(shape)} has {elements}")
+        return
+    nested = b""
+    if prod(size or 1 for size in shape) <= len(skeleton):  # else it cannot be, and would take any memory
+        for size in reversed(shape):
+            nested = b"[%b]" % ((nested + b",") * size)[:-1]
+    if nested != skeleton:
+        raise TensorError(f"input {name!r}: nested data does not have the shape {list(shape)}")
+
+
+def _numbers(name: str, datatype: str, flat: bytes) -> Generator[None, None, bytes]:
+    """Numbers with commas between them, in the protocol's binary form."""
+    dtype, at, parts = DTYPES[datatype], 0, []
+    decoder: msgspec.json.Decoder[Any] = _FLOATS if dtype.kind == "f" else _INTEGERS
+    while at < len(flat):
+        end = flat.find(b",", at + _PIECE_BYTES)
+        piece, at = (flat[at:], len(flat)) if end < 0 else (flat[at:end], end + 1)
+        try:
+            with np.errstate(over="raise"):
+                parts.append(np.array(decoder.decode(b"[%b]" % piece), dtype=dtype).tobytes())
+        except msgspec.DecodeError as error:
+            place = re.search(r"\$\[(\d+)\]", str(error))
+            value = _value(piece.split(b",")[int(place[1])] if place else piece)
+            raise TensorError(f"input {name!r}: {_shown(value)} is not a valid {datatype}") from None
+        except (OverflowError, FloatingPointError):
+            raise TensorError(f"input {name!r}: a value is outside the range of {datatype}") from None
+        if at < len(flat):
+            yield
+    return b"".join(parts)
+
+
+def to_json(tensor: Tensor) -> Iterator[bytes]:
+    """The elements as JSON values with commas between them (NaN and infinities as null), some thousands at a time.
+
+    Raises TensorError if they have no such form.
+    """
+    values: Any
     if tensor.datatype == "BYTES":
-        return _texts(tensor)
-    dtype = DTYPES.get(tensor.datatype)
-    if dtype is None:
-        raise TensorError(f"output {tensor.name!r}: {tensor.datatype} has no JSON form; ask for binary data")
-    return np.frombuffer(tensor.data, dtype=dtype)
+        values = _texts(tensor)
+    else:
+        dtype = DTYPES.get(tensor.datatype)
+        if dtype is None:
+            raise TensorError(f"output {tensor.name!r}: {tensor.datatype} has no JSON form; ask for binary data")
+        values = np.frombuffer(tensor.data, dtype=dtype)
+    for start in range(0, len(values), _PIECE):
+        yield orjson.dumps(values[start : start + _PIECE], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+
+
+_PIECE = 2**14
 
 
 def to_array(tensor: Tensor) -> np.ndarray[Any, Any]:
@@ -212,14 +278,43 @@ def _texts(tensor: Tensor) -> list[str]:
         raise TensorError(f"tensor {tensor.name!r}: its bytes are not UTF-8 text; ask for binary data") from None
 
 
-def _packed_texts(name: str, values: Sequence[object]) -> bytes:
-    parts = []
-    for value in values:
-        if type(value) is not str:
-            raise TensorError(f"input {name!r}: {_shown(value)} is not a string, which is the JSON form of BYTES")
-        encoded = value.encode()
-        parts += [_LENGTH.pack(len(encoded)), encoded]
-    return b"".join(parts)
+def _packed_texts(name: str, shape: tuple[int, ...], data: bytes) -> bytes:
+    """The elements of a list of strings in JSON, flat or nested like the shape."""
+    # How many strings there are, within a factor of two, and how many lists, before any is made.
+    if data.count(b'"') - data.count(b'\\"') > 2 * max(prod(shape), 1):
+        raise TensorError(f"input {name!r}: more elements of data than the {prod(shape)} of the shape {list(shape)}")
+    is_nested = data[1:].lstrip().startswith(b"[")
+    if is_nested and data.count(b"[") > MOST_LISTS:
+        raise TensorError(f"input {name!r}: more than {MOST_LISTS} lists; allowed: a flat list, or binary data")
+    try:
+        values: list[Any] = _text_decoder(len(shape) if is_nested else 1).decode(data)
+        if is_nested:
+            values = [values]
+            for size in shape:
+                if any(len(row) != size for row in values):
+                    raise TensorError(f"input {name!r}: nested data does not have the shape {list(shape)}")
+                values = list(chain.from_iterable(values))
+        packed = bytearray()
+        for value in values:
+            encoded = value.encode()
+            packed += _LENGTH.pack(len(encoded)) + encoded
+    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        raise TensorError(f"input {name!r}: not strings, which are the JSON form of BYTES: {error}") from None
+    if len(values) != prod(shape):
+        raise TensorError(f"input {name!r}: {len(values)} elements of data; the shape {list(shape)} has {prod(shape)}")
+    return bytes(packed)
+
+
+MOST_LISTS = 2**17
+
+
+@cache
+def _text_decoder(levels: int) -> msgspec.json.Decoder[Any]:
+    """Of lists of strings, nested so many levels deep."""
+    kind: Any = str
+    for _ in range(levels):
+        kind = list[kind]
+    return msgspec.json.Decoder(kind)
 
 
 def _as_bytes(name: str, value: object) -> bytes:
@@ -230,23 +325,8 @@ def _as_bytes(name: str, value: object) -> bytes:
     raise TensorError(f"tensor {name!r}: {_shown(value)} is neither bytes nor a string")
 
 
-def _flattened(name: str, shape: tuple[int, ...], data: object) -> list[Any]:
-    if not isinstance(data, list):
-        raise TensorError(f"input {name!r}: data {_shown(data)}; allowed: a list, flat or nested like the shape")
-    values = data
-    if data and isinstance(data[0], list):
-        values = [data]
-        for size in shape:
-            if not all(type(row) is list and len(row) == size for row in values):
-                raise TensorError(f"input {name!r}: nested data does not have the shape {list(shape)}")
-            values = list(chain.from_iterable(values))
-    if len(values) != prod(shape):
-        raise TensorError(f"input {name!r}: {len(values)} elements of data; the shape {list(shape)} has {prod(shape)}")
-    return values
-
-
 def _shown(value: object) -> str:
-    text = reprlib.repr(value)
+    text = value[:40].decode(errors="replace") if isinstance(value, bytes) else reprlib.repr(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
 

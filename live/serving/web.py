@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import re
 import signal
 import socket
 import sys
@@ -18,10 +20,10 @@ from ipa.live.plane import BACKLOG
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import Limits, open_files, return_large_blocks
 from ipa.live.serving.bodies import read_body
-from ipa.live.serving.connections import WRITE_S, Connection, Connections
+from ipa.live.serving.connections import WRITE_S, Connection, Connections, peer_of
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 
-JSON_LIMITS = Limits(body_bytes=2**20, built_bytes=64 * 2**20)
+JSON_LIMITS = Limits(body_bytes=2**20)
 """What a body may take that is read at once, as those of the control API are."""
 KEEP_ALIVE_S = 75.0
 """How long a connection may be silent."""
@@ -57,9 +59,50 @@ async def read_json(request: web.Request) -> Any:
         raise ProtocolError(f"the body is not JSON: {error}") from None
 
 
+REQUEST_ID, MOST_ID = "X-Request-Id", 256
+"""The header with which a request is named, and how long such an id may be."""
+ID = web.RequestKey("id", str)
+"""The key of an HTTP request under which its id is kept."""
+TRACEPARENT = "traceparent"
+GZIPPED_FROM_BYTES = 1024
+_ID = re.compile(rf"[\x21-\x7e]{{1,{MOST_ID}}}")
+_TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def known_id(request: web.Request, asked: str | None) -> str:
+    """The id under which a request is in the books: the one in its message, else that of its headers.
+
+    Without the latter, the answer's headers have the former, if they can.
+    """
+    if asked is None:
+        return request[ID]
+    if REQUEST_ID not in request.headers and _ID.fullmatch(asked):
+        request[ID] = asked
+    return asked
+
+
+def about(request: web.Request) -> dict[str, str]:
+    """What the log tells of a request."""
+    return {"peer": peer_of(request), "path": request.path[:200], "request_id": request[ID]}
+
+
+def traceparent_of(request: web.Request) -> str:
+    """The trace that a request is part of (W3C Trace Context); empty if it is of none."""
+    given = request.headers.get(TRACEPARENT, "")
+    return given if given and _TRACEPARENT.fullmatch(given) else ""
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    codings = request.headers.get(hdrs.ACCEPT_ENCODING, "").replace(" ", "").lower().split(",")
+    return any(each == "gzip" or (each.startswith("gzip;q=") and each[7:].strip("0.")) for each in codings)
+
+
 async def send(request: web.Request, body: Body) -> web.StreamResponse:
-    """Send an answer; a client that does not receive it in time is cut off."""
-    response = web.Response(body=body.data, headers=body.headers)
+    """Send an answer, as gzip where its client takes that; one who does not receive it in time is cut off."""
+    response = web.Response(body=body.data, headers={**body.headers, REQUEST_ID: request[ID]})
+    if len(body.data) >= GZIPPED_FROM_BYTES and _takes_gzip(request):
+        response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
+        response.enable_compression(web.ContentCoding.gzip)
     try:
         async with asyncio.timeout(WRITE_S):
             await response.prepare(request)
@@ -94,7 +137,7 @@ REASONS = {
 }  # fmt: skip
 """Why a request is refused before it is let in, by the status of the answer."""
 OnRefusal = Callable[[str, str, web.Request], object]
-ADMITTED = "admitted"
+ADMITTED = web.RequestKey("admitted", bool)
 """The key of an HTTP request under which a handler notes that it was let in: whatever its answer, it is no refusal."""
 
 
@@ -106,7 +149,11 @@ def application(*guards: Middleware, on_refusal: OnRefusal = lambda *_: None) ->
 
     @web.middleware
     async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get(REQUEST_ID, "")
+        request[ID] = given if _ID.fullmatch(given) else os.urandom(8).hex()
         response = await handler(request)
+        if not response.prepared:
+            response.headers[REQUEST_ID] = request[ID]
         if response.status in REASONS and ADMITTED not in request and isinstance(response, web.Response):
             on_refusal(REASONS[response.status], (response.text or "")[:200], request)
         return response
@@ -166,8 +213,18 @@ def add_protocol_routes(
     async def of_model(_: web.Request) -> web.Response:
         return json_response({"name": model, "versions": ["1"], **await metadata()})
 
+    async def models(_: web.Request) -> web.Response:
+        return json_response({"models": [model]})
+
+    async def index(_: web.Request) -> web.Response:
+        problem = unready()
+        state = "UNAVAILABLE" if problem else "READY"
+        return json_response([{"name": model, "version": "1", "state": state, "reason": problem}])
+
     add_health_routes(app, live, ready)
     app.router.add_get("/v2", of_server)
+    app.router.add_post("/v2/repository/index", index)
+    app.router.add_get("/v2/models", models)
     for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         app.router.add_post(f"{path}/infer", known(infer))
         app.router.add_get(f"{path}/ready", known(model_ready))

@@ -19,8 +19,7 @@ from ipa.live.kubernetes import readiness
 from ipa.live.kubernetes.api import Api
 from ipa.live.load_generator import DEFAULT_BODY, Job, generate, metadata_of
 from ipa.live.monitoring.prometheus_api import PrometheusApi
-from ipa.live.serving.admission import Limits
-from ipa.live.serving.messages import Messages
+from ipa.live.serving.bodies import Turns
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import of_array
@@ -44,7 +43,7 @@ def test_every_request_of_a_client_session_refuses_redirects() -> None:
 
 
 async def replica(url: str) -> None:
-    clients = ReplicaClients(5.0, Messages(Limits()))
+    clients = ReplicaClients(5.0, 2**20, Turns())
     try:
         asked = RoutedReplica(0, "m", 1, url)
         await clients.metadata(asked)

@@ -17,7 +17,7 @@ from ipa.studies.scenario import Scenario, choices
 if TYPE_CHECKING:
     from ipa.live import Plane
 
-NEEDED = ("aiohttp", "orjson", "prometheus_client", "uvloop")
+NEEDED = ("aiohttp", "msgspec", "orjson", "prometheus_client", "uvloop")
 
 SOURCES = get_args(choices.Source)
 

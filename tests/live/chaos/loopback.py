@@ -82,8 +82,7 @@ class LoopbackWorld:
                 await asyncio.sleep(LOOKED_AT_EVERY_S)
 
     def parts(self, role: str) -> list[int]:
-        """The processes of a role, in order of their names: gateway, launcher, load, controller, replica, or messages,
-        the gateway's process for large JSON."""
+        """The processes of a role, in order of their names: gateway, launcher, load, controller, or replica."""
         if not self.pid or not is_alive(self.pid):
             return []
         if role == "controller":
@@ -92,10 +91,9 @@ class LoopbackWorld:
         names = {"gateway": "gateway", "load": "load"}
         if role in names:
             return [pid for pid, name in found.items() if name == names[role]]
-        if role in ("launcher", "messages"):
-            above = self.pid if role == "launcher" else next(iter(self.parts("gateway")), None)
+        if role == "launcher":
             interpreters = [pid for pid, name in found.items() if name.startswith("python")]
-            return [pid for pid in interpreters if above and pid in descendants(above, 1)]
+            return [pid for pid in interpreters if pid in descendants(self.pid, 1)]
         replicas = {pid: name for pid, name in found.items() if name.partition("-")[0] in self.wanted.now}
         return sorted(replicas, key=lambda pid: (replicas[pid].partition("-")[0], int(replicas[pid].partition("-")[2])))
 

@@ -43,7 +43,6 @@ KINDS = (
     Kind("kill", "gateway", rests_s=RESTART_S),
     Kind("kill", "launcher", rests_s=RESTART_S),
     Kind("kill", "load", rests_s=RESTART_S),
-    Kind("kill", "messages", 2),
     Kind("kill", "controller", rests_s=RESTART_S),
     Kind("pause", "replica", 2, lasts_s=(0.2, 5.0)),
     Kind("pause", "gateway", lasts_s=(0.2, 3.0)),
@@ -86,10 +85,10 @@ class LoopbackFaults:
         self._world.wanted.set(fault.parameters["wanted"])
 
     async def kill(self, fault: Fault) -> None:
-        """SIGKILL; without any part but a replica or the process for large JSON the run ends."""
+        """SIGKILL; without any part but a replica the run ends."""
         if (pid := self._victim(fault)) is None:
             return
-        if fault.target not in ("replica", "messages"):
+        if fault.target != "replica":
             self._world.killed = f"the {fault.target} was killed"
             self._world.went_down()
         with suppress(ProcessLookupError):

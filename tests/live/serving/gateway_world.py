@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.router import Router
 from ipa.live.serving.stage_lanes import Deadlines
+from ipa.live.serving.stage_queue import DispatchOptions
 from ipa.policies import StageConfiguration, mix_of
 from ipa.sim import NEVER, rules
 from tests.sim.stories import Seen
@@ -109,7 +110,7 @@ class GatewayWorld:
         ]
         self._loses = scenario.get("removal") == "lose"
         self.router = Router(
-            names, limits_s, configuration, self, drop=drop, loses=self._loses, deadlines=deadlines, mixing=mixing
+            names, limits_s, configuration, self, DispatchOptions(drop, self._loses), deadlines=deadlines, mixing=mixing
         )
         self._now_s = 0.0
         self._made = count()

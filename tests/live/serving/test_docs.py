@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ipa import profiles
-from ipa.live.serving import admission, bodies, gateway, messages, protocol, server
+from ipa.live.serving import admission, bodies, gateway, protocol, replica_clients, server
 from ipa.live.serving.control_api import control_application
 from ipa.live.serving.host import Gateway, GatewayOptions
 from ipa.live.serving.metrics import TABLE
@@ -64,15 +64,16 @@ def test_the_limits_are_those_in_force() -> None:
     assert f"| a body | {bodies.READ_S:g} s;" in (DOCS / "security.md").read_text(encoding="utf-8")
     assert f"and at most {admission.MOST_INSIDE_BYTES // 2**30} GiB" in TEXT
     most, in_a_pod = admission.Limits(), admission.Limits.within(128 * 2**20)
-    for of, part in (("body_bytes", "a quarter"), ("built_bytes", "half")):
-        assert f"| {part} | {getattr(most, of) // 2**20} MiB | {getattr(in_a_pod, of) // 2**20} MiB |" in TEXT
-    counted = f"{admission.BUILT_PER_BYTE} bytes per byte of text and {admission.BUILT_PER_VALUE} bytes per comma"
-    assert counted in TEXT
+    assert f"| a quarter | {most.body_bytes // 2**20} MiB | {in_a_pod.body_bytes // 2**20} MiB |" in TEXT
+    json_mb, in_a_pod_mb = most.json_bytes // 2**20, in_a_pod.json_bytes // 2**20
+    assert f"| a sixteenth | {json_mb} MiB, or `--most-json` | {in_a_pod_mb} MiB |" in TEXT
+    assert f"it counts {admission.JSON_GROWS} bytes more for each byte" in TEXT
     assert f"may become {bodies.MOST_RATIO} times larger, or {bodies.FREE_OF_RATIO_BYTES // 2**20} MiB" in TEXT
     assert f"limited to {protocol.MOST_TENSORS:,} tensors, {protocol.MOST_TEXTS['inputs']:,} `BYTES` elements" in TEXT
     assert f"{protocol.MOST_PARAMETERS_BYTES // 2**10} KiB of parameters, nested {protocol.MOST_LEVELS} deep" in TEXT
     assert f"`id`, of up to {protocol.LONGEST_ID} characters" in TEXT
-    assert f"JSON that may take more than {messages.AT_ONCE_BYTES // 2**20} MiB" in TEXT
+    assert f"JSON of more than\n{bodies.AT_ONCE_BYTES // 2**10} KiB is read" in TEXT
+    assert f"JSON may have {replica_clients.MOST_ANSWER_JSON_BYTES // 2**20} MiB there" in TEXT
     assert f"Model servers accept {admission.MOST_MESSAGE_BYTES // 2**20} MiB" in TEXT
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.router import Router
+from ipa.live.serving.stage_queue import DispatchOptions
 from ipa.sim import NEVER
 from tests.sim.stories import of
 
@@ -44,7 +45,7 @@ def router(
     host = Host()
     names = "abcdef"[:stages]
     configuration = {name: of("small", batch=batch, timeout_s=timeout_s) for name in names}
-    made = Router(names, [100.0] * stages, configuration, host, most_bytes=most_bytes)
+    made = Router(names, [100.0] * stages, configuration, host, DispatchOptions(most_bytes=most_bytes))
     for stage in range(stages):
         ready(made, stage, range(replicas))
     return made, host
@@ -288,7 +289,7 @@ def test_an_unlisted_timer_is_cleared() -> None:
 def test_a_new_run_begins_with_empty_queues_though_the_dropped_kept_their_places() -> None:
     """By batch, a dropped request keeps its place, and its 8 bytes; then b, of 4, has room for company in 10."""
     host, configuration = Host(), {"a": of("small", batch=4, timeout_s=5.0)}
-    made = Router("a", [100.0], configuration, host, drop="batch", most_bytes=10)
+    made = Router("a", [100.0], configuration, host, DispatchOptions("batch", most_bytes=10))
     (a,) = arrive(made, "a", size_bytes=8)
     made.expire(200.0)
     assert a.outcome == "dropped"

@@ -16,6 +16,7 @@ import numpy as np
 
 from ipa import profiles
 from ipa.live.serving.batch_service import BatchService, Job
+from ipa.live.serving.gateway_metrics import KSERVE_DURATION
 from ipa.live.serving.metrics import TABLE
 from ipa.live.serving.replica_clients import ReplicaError
 from ipa.live.serving.request import Batch, Request, RoutedReplica
@@ -267,7 +268,7 @@ def test_metrics_are_those_of_the_table(gateway: Process) -> None:
     status, text = call("GET", gateway.urls["control_url"] + "/metrics")
     assert status == 200
     told = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
-    assert told == {metric.name for metric in TABLE if "gateway" in metric.processes}
+    assert told == {metric.name for metric in TABLE if "gateway" in metric.processes} | {KSERVE_DURATION}
     assert 'ipa_replicas{pipeline="video",stage="object-detection",state="ready",variant="yolov5n"} 1.0' in text
     assert 'ipa_requests_total{outcome="completed",pipeline="video"}' in text
     assert 'ipa_request_duration_seconds_bucket{le="6.89",pipeline="video"}' in text

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -58,6 +61,13 @@ def test_a_public_client_gets_its_tensors_back(client: Any, binary: bool, compre
     assert answer.get_response()["model_name"] == "video"
 
 
+@pytest.mark.parametrize("compression", ["gzip", "deflate"])
+def test_a_public_client_gets_a_large_answer_compressed_or_as_it_is(client: Any, compression: str) -> None:
+    values = [[0.5] * 1000]
+    answer = client.infer("video", [floats(values)], response_compression_algorithm=compression)
+    assert answer.as_numpy("image").tolist() == values
+
+
 def test_a_public_client_chooses_outputs_and_their_form(client: Any) -> None:
     asked = [triton.InferRequestedOutput("words", binary_data=False)]
     answer = client.infer("video", [floats([[1.0]]), words([b"yes"])], outputs=asked, model_version="1")
@@ -70,6 +80,8 @@ def test_a_public_client_asks_for_health_and_metadata(client: Any) -> None:
     assert client.is_model_ready("video")
     assert client.is_model_ready("video", "1")
     assert client.get_server_metadata()["extensions"] == ["binary_tensor_data"]
+    ready = {"name": "video", "version": "1", "state": "READY", "reason": ""}
+    assert client.get_model_repository_index() == [ready]
     assert client.get_model_metadata("video") == {
         "name": "video", "versions": ["1"], "platform": "ipa_pipeline", "inputs": [], "outputs": [],
     }  # fmt: skip
@@ -107,11 +119,10 @@ def test_bodies_that_would_take_all_memory_are_refused_by_a_gateway_that_goes_on
     bomb = gzip.compress(b'{"inputs":[' + b"{}," * 22_000_000 + b"{}]}")
     assert len(bomb) < 70_000
     status, answer = call("POST", url, bomb, {"Content-Encoding": "gzip"})
-    assert (status, answer["error"].partition(":")[0]) == (413, "the body's JSON is too large")
-    status, answer = infer(in_a_pod, b'{"inputs":[{"name":"x","data":[' + b"0.5," * 15_500_000 + b"1]}]}")
-    assert (status, answer["error"].partition(";")[0]) == (413, "the body of JSON is too large")
-    status, answer = infer(in_a_pod, b'{"inputs":[' + b"{}," * 2_000_000 + b"{}]}")
-    assert (status, answer["error"].partition(":")[0]) == (413, "the body's JSON is too large")
+    assert (status, answer["error"].partition(";")[0]) == (413, "the body's JSON is too large")
+    for large in (b'{"inputs":[{"name":"x","data":[' + b"0.5," * 15_500_000, b'{"inputs":[' + b"{}," * 2_000_000):
+        status, answer = infer(in_a_pod, large + b"1]}]}")
+        assert (status, answer["error"].partition(";")[0]) == (413, "the body's JSON is too large")
     assert peak_bytes(in_a_pod) < 200 * 2**20
     assert infer(in_a_pod)[0] == 200
 
@@ -126,7 +137,9 @@ def test_large_json_and_larger_binary_data_are_answered(in_a_pod: Process) -> No
         tensor = triton.InferInput("image", [1, size], "UINT8")
         tensor.set_data_from_numpy(np.ones((1, size), dtype=np.uint8))
         assert made.infer("video", [tensor]).as_numpy("image").sum() == size
-        with pytest.raises(InferenceServerException, match=r"the answer is too large for JSON: .* Ask for binary data"):
+        with pytest.raises(
+            InferenceServerException, match=r"the outputs are too large for JSON; allowed: 4194304 bytes"
+        ):
             made.infer("video", [tensor], outputs=[triton.InferRequestedOutput("image", binary_data=False)])
 
 
@@ -234,6 +247,7 @@ class FindsAllTooLarge(BaseHTTPRequestHandler):
     """A model server whose limit is lower than the gateway's; it remembers the parameters that came with a batch."""
 
     parameters: list[dict[str, Any]]
+    told: Mapping[str, str]
 
     def do_GET(self) -> None:
         self.answer(200, {"extensions": []})
@@ -241,6 +255,7 @@ class FindsAllTooLarge(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.parameters.append(json.loads(body)["parameters"])
+        type(self).told = {name.lower(): value for name, value in self.headers.items()}
         self.answer(413, {"error": "more than I take"})
 
     def answer(self, status: int, said: dict[str, Any]) -> None:
@@ -267,6 +282,91 @@ def test_a_client_cannot_send_the_parameters_that_are_the_gateway_s_own(gateway:
         small.shutdown()
     (received,) = FindsAllTooLarge.parameters
     assert received.keys() - RESERVED == {"priority"}
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    ("sent", "of_body", "answered", "traced"),
+    [
+        ({"X-Request-Id": "mine-1", "traceparent": TRACE}, None, "mine-1", TRACE),
+        ({"X-Request-Id": "mine-2", "traceparent": "nonsense"}, "7", "mine-2", None),
+        ({}, "7", "7", None),
+        ({"X-Request-Id": "two words"}, "caf\u00e9 \n", None, None),
+        ({}, None, None, None),
+    ],
+)
+def test_a_request_is_known_by_one_id_to_its_client_the_books_and_its_replica(
+    gateway: Process, sent: dict[str, str], of_body: str | None, answered: str | None, traced: str | None
+) -> None:
+    """Its client's, or one that is made. In the books, the id of a message comes first."""
+    FindsAllTooLarge.parameters = []
+    before = recorded(gateway)["next"]
+    with ThreadingHTTPServer(("127.0.0.1", 0), FindsAllTooLarge) as small:
+        Thread(target=small.serve_forever, daemon=True).start()
+        listed(gateway, {DETECTION: [entry(7, f"http://127.0.0.1:{small.server_port}", "yolov5n")]})
+        status, headers, _ = exchanged(gateway, ask(parameters={"a": 1}, id=of_body), sent)
+        small.shutdown()
+    told = headers["x-request-id"]
+    assert (status, told) == (413, answered or told)
+    assert re.fullmatch(answered or "[0-9a-f]{16}", told)
+    assert FindsAllTooLarge.told["x-request-id"] == told
+    assert FindsAllTooLarge.told.get("traceparent") == traced
+    assert [record["id"] for record in recorded(gateway, f"?after={before}")["records"]] == [of_body or told]
+
+
+def test_answers_without_a_replica_have_ids_too(gateway: Process) -> None:
+    for body, path in (({"inputs": []}, "/v2/models/video/infer"), (ask(), "/v2/models/audio/infer")):
+        assert exchanged(gateway, body, {"X-Request-Id": "mine"}, path)[1]["x-request-id"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [("gzip", "gzip"), ("deflate, gzip;q=0.5", "gzip"), ("gzip;q=0", None), ("br", None), ("", None)],
+)
+def test_an_answer_of_some_size_is_gzip_where_that_is_asked_for(
+    gateway: Process, accepted: str, coding: str | None
+) -> None:
+    values = [0.5] * 1000
+    for size in (1, 1000):
+        body = ask(datatype="FP32", shape=[1, size], data=values[:size])
+        status, headers, answer = exchanged(gateway, body, {"Accept-Encoding": accepted})
+        expected = coding if size > 1 else None
+        assert (status, headers.get("content-encoding")) == (200, expected)
+        assert json.loads(gzip.decompress(answer) if expected else answer)["outputs"][0]["data"] == values[:size]
+
+
+def test_what_only_triton_has_is_not_here(client: Any) -> None:
+    calls: list[Callable[[], Any]] = [
+        partial(client.get_model_config, "video"),
+        partial(client.load_model, "video"),
+        partial(client.unload_model, "video"),
+        client.get_inference_statistics,
+        client.get_trace_settings,
+        client.get_log_settings,
+        client.get_system_shared_memory_status,
+        client.get_cuda_shared_memory_status,
+    ]
+    for each in calls:
+        with pytest.raises(InferenceServerException, match="404"):
+            each()
+
+
+def test_the_models_are_listed(gateway: Process) -> None:
+    assert call("GET", gateway.url + "/v2/models") == (200, {"models": ["video"]})
+
+
+def exchanged(
+    gateway: Process, body: dict[str, Any], headers: dict[str, str], path: str = "/v2/models/video/infer"
+) -> tuple[int, dict[str, str], bytes]:
+    """The status, headers and body of the answer to a request with these headers."""
+    connection = HTTPConnection(gateway.url.removeprefix("http://"))
+    connection.request("POST", path, json.dumps(body), headers)
+    answer = connection.getresponse()
+    found = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    connection.close()
+    return found
 
 
 def test_what_a_model_server_finds_too_large_is_told_so_and_the_replica_goes_on(gateway: Process) -> None:

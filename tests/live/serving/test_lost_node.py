@@ -17,8 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ipa.live.serving import replica_clients
-from ipa.live.serving.admission import Limits
-from ipa.live.serving.messages import Messages
+from ipa.live.serving.bodies import Turns
 from ipa.live.serving.protocol import BINARY_EXTENSION
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError
 from ipa.live.serving.request import RoutedReplica
@@ -29,7 +28,7 @@ def test_a_batch_whose_connection_hangs_has_not_reached_its_replica(monkeypatch:
     monkeypatch.setattr(replica_clients, "CONNECT_S", 0.2)
 
     async def story(hanging: str) -> None:
-        clients = ReplicaClients(60.0, Messages(Limits()))
+        clients = ReplicaClients(60.0, 2**20, Turns())
         clients._is_binary[hanging] = False  # it has served before
         batch: Any = SimpleNamespace(replica=SimpleNamespace(url=hanging, model="small"))
         try:
@@ -55,7 +54,7 @@ def test_one_bad_answer_of_a_replica_about_itself_is_not_remembered() -> None:
     async def story() -> None:
         app = web.Application()
         app.router.add_get("/{_:.*}", describe)
-        clients = ReplicaClients(60.0, Messages(Limits()))
+        clients = ReplicaClients(60.0, 2**20, Turns())
         async with TestServer(app) as server:
             replica = RoutedReplica(0, "small", 1, str(server.make_url("/")).rstrip("/"))
             assert [await clients._takes_binary(replica.url) for _ in range(3)] == [False, True, True]

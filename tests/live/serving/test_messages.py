@@ -1,121 +1,105 @@
-"""Large JSON is read and written by a process of its own, with the same results as at once."""
+"""Large JSON is read and written in turns, with the same results as at once, and others have theirs in between."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ipa.live.serving import messages, protocol, tensors
-from ipa.live.serving.admission import Limits
-from ipa.live.serving.bodies import Collected
-from ipa.live.serving.messages import AT_ONCE_BYTES, Messages
-from ipa.live.serving.protocol import InferRequest, ProtocolError, Wanted
+from ipa.live.serving import bodies, protocol, tensors
+from ipa.live.serving.bodies import AT_ONCE_BYTES, Turns
+from ipa.live.serving.protocol import InferRequest, ProtocolError, Steps, Wanted
 
 VALUES = np.arange(50_000, dtype=np.float32)
 PLAIN = InferRequest("7", {}, [], Wanted(None, False))
 
 
-def with_messages(
-    work: Callable[[Messages], Awaitable[Any]],
-    limits: Limits = Limits(),  # noqa: B008
-    run: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run,
-) -> Any:
-    async def story() -> Any:
-        made = Messages(limits)
-        try:
-            return await work(made)
-        finally:
-            await made.close()
+def in_turns(steps: Steps[Any]) -> tuple[Any, int]:
+    """What the steps give, and how often somebody else had a turn meanwhile."""
 
-    return run(story())
+    async def story() -> tuple[Any, int]:
+        others = 0
+
+        async def other() -> None:
+            nonlocal others
+            while True:
+                await asyncio.sleep(0)
+                others += 1
+
+        beside = asyncio.create_task(other())
+        found = await Turns().take(AT_ONCE_BYTES + 1, steps)
+        beside.cancel()
+        return found, others
+
+    return asyncio.run(story())
 
 
-def body_of(message: object) -> Collected:
-    body = Collected(None, Limits())
-    body.add(json.dumps(message).encode())
-    return body
-
-
-def large(**changes: Any) -> Collected:
+def large(**changes: Any) -> bytes:
     tensor = {"name": "x", "datatype": "FP32", "shape": [50_000], "data": VALUES.tolist(), **changes}
-    return body_of({"id": "7", "parameters": {"a": 1}, "inputs": [tensor], "outputs": [{"name": "y"}]})
+    message = {"id": "7", "parameters": {"a": 1}, "inputs": [tensor], "outputs": [{"name": "y"}]}
+    return json.dumps(message).encode()
 
 
-def test_a_large_request_is_read_as_a_small_one_is() -> None:
-    body = large()
-    assert body.built_bytes > AT_ONCE_BYTES
-    found = with_messages(lambda made: made.read_request(body, None))
-    assert found == protocol.read_request(body.data, None)
-    assert found.inputs[0].data == VALUES.tobytes()
+@pytest.mark.parametrize("shape", [[50_000], [500, 100]])
+@pytest.mark.parametrize("datatype", ["FP32", "INT64", "UINT16", "BOOL"])
+def test_a_large_request_is_read_as_a_small_one_is(datatype: str, shape: list[int]) -> None:
+    """About 550 kB: more than ten pieces of 32 KiB."""
+    values = VALUES.astype(tensors.DTYPES[datatype]).reshape(shape)
+    body = large(datatype=datatype, shape=shape, data=values.tolist())
+    found, others = in_turns(protocol.reading_request(body, None))
+    assert found == protocol.read_request(body, None)
+    assert found.inputs == [tensors.of_array("x", values)]
+    assert others >= 5
 
 
 def test_what_breaks_the_protocol_is_refused_in_the_same_words() -> None:
     with pytest.raises(ProtocolError, match=r"input 'x': 50000 elements of data; the shape \[2\] has 2") as refused:
-        with_messages(lambda made: made.read_request(large(shape=[2]), None))
+        in_turns(protocol.reading_request(large(shape=[2]), None))
     assert refused.value.status == 400
 
 
 def test_a_large_answer_is_read_and_written_as_a_small_one_is() -> None:
     outputs = [tensors.of_array("y", VALUES)]
-
-    async def there_and_back(made: Messages) -> Any:
-        written = await made.write_response("m", PLAIN, outputs)
-        body = Collected(None, Limits())
-        body.add(written.data)
-        return written, await made.read_response(body, None)
-
-    written, read = with_messages(there_and_back)
+    written, others = in_turns(protocol.writing_response("m", PLAIN, outputs))
+    assert others >= 2
     assert written == protocol.write_response("m", PLAIN, outputs)
-    assert read == [tensors.Tensor("y", "FP32", (50_000,), VALUES.tobytes())]
+    read, _ = in_turns(protocol.reading_response(written.data, None))
+    assert read == outputs
 
 
 def test_an_answer_that_is_too_large_as_json_can_still_be_had_as_binary_data() -> None:
     outputs = [tensors.of_array("y", VALUES)]
-    limits = Limits(built_bytes=2 * AT_ONCE_BYTES)
-    with pytest.raises(ProtocolError, match=r"the answer is too large for JSON: .* Ask for binary data") as refused:
-        with_messages(lambda made: made.write_response("m", PLAIN, outputs), limits)
+    with pytest.raises(ProtocolError, match=r"the outputs are too large for JSON; allowed: 200000 bytes") as refused:
+        in_turns(protocol.writing_response("m", PLAIN, outputs, 200_000))
     assert refused.value.status == 413
     binary = PLAIN._replace(wanted=Wanted({"y": True}, False))
-    answer = with_messages(lambda made: made.write_response("m", binary, outputs), limits)
+    answer, _ = in_turns(protocol.writing_response("m", binary, outputs, 200_000))
     assert answer.data.endswith(VALUES.tobytes())
 
 
-@pytest.mark.parametrize("loop", [asyncio, pytest.importorskip("uvloop")])
-def test_a_process_that_was_killed_is_replaced(loop: Any) -> None:
-    """At rest, nobody notices; on uvloop, as in the gateway, its pipes are closed. At work, one message is lost."""
+def test_large_messages_come_one_after_another_and_one_that_waits_too_long_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
 
-    async def kill(made: Messages) -> Any:
-        await made.read_request(large(), None)
-        process = made._process
-        assert process is not None
-        process.kill()
-        await process.wait()
-        assert (await made.read_request(large(), None)).id == "7"
-        working = asyncio.create_task(made.read_request(large(), None))
-        while not made._turn.locked():
-            await asyncio.sleep(0)
-        assert made._process is not None
-        made._process.kill()
-        with pytest.raises(ProtocolError, match="the process for large JSON ended") as refused:
-            await working
-        assert refused.value.status == 503
-        return await made.read_request(large(), None)
+    def steps(name: str) -> Steps[str]:
+        for _ in range(3):
+            told.append(name)
+            yield
+        return name
 
-    assert with_messages(kill, run=loop.run).id == "7"
+    async def story() -> None:
+        turns = Turns()
+        await asyncio.gather(*[turns.take(AT_ONCE_BYTES + 1, steps(name)) for name in "ab"])
+        assert told == [*"aaabbb"]
+        monkeypatch.setattr(bodies, "TURN_S", 0.0)
+        async with turns._lock:
+            with pytest.raises(ProtocolError, match="large JSON waited for more than 0 s") as refused:
+                await turns.take(AT_ONCE_BYTES + 1, steps("c"))
+            assert refused.value.status == 503
+            assert await turns.take(AT_ONCE_BYTES, steps("d")) == "d"
 
-
-def test_a_message_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(messages, "WORK_S", 0.0)
-
-    async def wait(made: Messages) -> Any:
-        with pytest.raises(ProtocolError, match="large JSON waited for more than 0 s") as refused:
-            await made.read_request(large(), None)
-        assert made._process is None
-        return refused.value.status
-
-    assert with_messages(wait) == 503
+    asyncio.run(story())

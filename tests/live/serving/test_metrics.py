@@ -88,6 +88,24 @@ def test_a_stage_s_duration_is_of_all_requests_of_a_finished_batch() -> None:
     assert metric_values(metrics.text().decode())["ipa_stage_duration_seconds_count", "a"] == 2.0
 
 
+def test_the_duration_of_requests_is_there_by_kserve_s_name_too() -> None:
+    pipeline = two_by_two()
+    router = Router(("a", "b"), pipeline.drop_limits_s, SMALL_ONES, mock.Mock())
+    metrics = GatewayMetrics(pipeline, router, ArrivalCounts(0.0), RunClock())
+    request = Request("served", 0.0)
+    request.outcome, request.end_s = "completed", 0.5
+    metrics.ended(request)
+    values = [
+        [line.partition(name)[2] for line in metrics.text().decode().splitlines() if line.startswith(name)]
+        for name in ("ipa_request_duration_seconds", "request_predict_seconds")
+    ]
+    ours, theirs = ([re.sub(r"pipeline=|model_name=", "", line) for line in each] for each in values)
+    assert sorted(",".join(sorted(re.split("[{,}]", line))) for line in ours) == sorted(
+        ",".join(sorted(re.split("[{,}]", line))) for line in theirs
+    )
+    assert len(theirs) == len(OF_SLA) + 3
+
+
 def test_a_step_tells_of_what_it_saw_and_whether_it_was_put_in_force() -> None:
     metrics = ControllerMetrics(two_by_two())
     seen = replace(observation(), load_rps=(3.0,), limit_cores=7, sample_age_s=3.5)

@@ -21,6 +21,7 @@ from ipa.live.serving.host import Gateway, GatewayOptions
 from ipa.live.serving.request import Request, RoutedReplica
 from ipa.live.serving.router import Router
 from ipa.live.serving.stage_lanes import Deadlines
+from ipa.live.serving.stage_queue import DispatchOptions
 from ipa.live.tokens import TokenFile, create_token_file
 from ipa.policies import StageConfiguration, lightest_configuration, mix_of, to_plain
 from ipa.sim import IndexedUniforms, ServiceTime, stream
@@ -404,7 +405,7 @@ def test_by_deadline_a_lane_goes_by_its_own_figures_and_later_stages_by_their_sh
     seconds = {("a", "small"): 1.0, ("a", "large"): 3.0, ("b", "small"): 2.0, ("b", "large"): 5.0}
     host, both = Host(), mix(small=(0.5, one("small")), large=(0.5, one("large")))
     made = Router(
-        ["a", "b"], [100.0, 100.0], {"a": both, "b": both}, host, drop="deadline",
+        ["a", "b"], [100.0, 100.0], {"a": both, "b": both}, host, DispatchOptions("deadline"),
         deadlines=Deadlines(10.0, lambda stage, variant, _: [0.0, seconds["ab"[stage], variant]]),
         mixing=[(2, [0.1, 0.9, 0.9]), (2, [0.1, 0.1, 0.1])],
     )  # fmt: skip

@@ -145,7 +145,7 @@ def test_in_whatever_batches_each_request_gets_its_own_rows(tmp_path: Path) -> N
     sessions = {variant: onnxruntime.InferenceSession(tmp_path / f"{name}.onnx") for variant, name in names.items()}
     sizes: list[int] = []
 
-    async def served(batch: Batch, inputs: list[Tensor], _: Any) -> list[Tensor]:
+    async def served(batch: Batch, inputs: list[Tensor], *_: Any) -> list[Tensor]:
         session = sessions[batch.replica.variant]
         sizes.append(batch.size)
         outputs = session.run(None, {tensor.name: to_array(tensor) for tensor in inputs})

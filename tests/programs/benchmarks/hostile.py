@@ -47,7 +47,7 @@ def hostile_bodies() -> Table:
         bars=("p99_ms",),
         notes=(
             f"Honest: {HONEST_RPS:g}/s on {CONNECTIONS} connections, 64 float32 as JSON; quiet and hostile by turns.",
-            "Peak: resident memory of the gateway and of its process for large JSON, added up.",
+            "Peak: resident memory of the gateway.",
         ),
     )
 
@@ -187,6 +187,6 @@ def _limited(process: Process, most_bytes: int) -> Iterator[None]:
             yield
         finally:
             process.kill()
-            until(partial(_removed, group), "the gateway's process for large JSON has ended too")
+            until(partial(_removed, group), "the gateway has ended")
         return
     raise RuntimeError("a memory limit needs a cgroup that this user may write")
