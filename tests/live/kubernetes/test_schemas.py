@@ -13,6 +13,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
+from ipa.live.serving.metrics import TABLE
 from tests.command import ipa
 from tests.live.kubernetes.test_pod_settings import HEAD, WHOLE
 
@@ -58,6 +59,18 @@ def test_the_schemas_would_refuse_a_field_that_is_not_there() -> None:
     gateway = next(each for each in printed(OPTIONS["plain"]) if each["kind"] == "Deployment")
     (found,) = problems({**gateway, "spec": {**gateway["spec"], "replica": 1}}, VERSIONS[-1])
     assert "'replica' was unexpected" in found
+
+
+def test_the_autoscaler_of_the_docs_is_one_and_follows_a_metric_that_there_is() -> None:
+    text = (Path(__file__).parents[3] / "docs/kubernetes.md").read_text(encoding="utf-8")
+    (block,) = (each for each in text.split("```yaml\n") if each.startswith("apiVersion: autoscaling/v2"))
+    given = yaml.safe_load(block.partition("```")[0])
+    assert problems(given, VERSIONS[-1]) == []
+    metric = given["spec"]["metrics"][0]["external"]["metric"]
+    labels = {each.name: {"pipeline", *each.labels} for each in TABLE}
+    assert metric["selector"]["matchLabels"].keys() <= labels[metric["name"]]
+    stages = {each["metadata"]["name"] for each in printed(OPTIONS["plain"]) if each["kind"] == "Deployment"}
+    assert given["spec"]["scaleTargetRef"]["name"] in stages
 
 
 def problems(given: dict[str, Any], version: str) -> list[str]:
