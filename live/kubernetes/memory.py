@@ -96,9 +96,8 @@ class Memory:
 
     def _write(self, line: str) -> str:
         """Write a line; why that could not be done, empty if it was."""
-        size = len(line.encode())
-        if size > MOST_BYTES:
-            return f"an entry of {size // 2**10} KiB; at most {MOST_BYTES // 2**10}: see --state-claim"
+        if len(line.encode()) > MOST_BYTES:
+            return f"an entry has more than {MOST_BYTES // 2**10} KiB: see --state-claim"
         path = path_of("ConfigMap", self._deployed.namespace, self._deployed.memory_name)
         patch = {"data": {ENTRY: line, OF: self._of}}
         merge = "application/merge-patch+json"

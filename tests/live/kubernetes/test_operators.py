@@ -128,7 +128,7 @@ def test_what_a_policy_has_learnt_comes_back_to_a_controller_without_a_journal(t
     ("refusal", "filler", "why"),
     [
         (ApiError("PATCH", 404, "not found"), 1, "PATCH: HTTP 404: not found"),
-        (None, MOST_BYTES, "at most 512: see --state-claim"),
+        (None, MOST_BYTES, "more than 512 KiB: see --state-claim"),
     ],
     ids=["deployed by an earlier version", "too large"],
 )
