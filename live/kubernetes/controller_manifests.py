@@ -12,8 +12,7 @@ from ipa.live.backend import TROUBLES
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names, pod_settings
 from ipa.live.kubernetes.gateway_manifests import controller_policy
-from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
-from ipa.live.kubernetes.parts import (
+from ipa.live.kubernetes.manifest_parts import (
     CONTROL_TOKEN_PATH,
     GRACE_S,
     MOST_DISK,
@@ -27,6 +26,7 @@ from ipa.live.kubernetes.parts import (
     secret_mount,
     secret_volume,
 )
+from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
 from ipa.live.kubernetes.permissions import READ_ONLY_RULES, RESIZES, RULES, Rule, role, rules_of
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import EVERYWHERE

@@ -14,9 +14,9 @@ from ipa.live.kubernetes.difference import drift, template_cores
 from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.lanes import targets
 from ipa.live.kubernetes.lease import Lease
+from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.manifests import everything, owner_of, root, surroundings
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
-from ipa.live.kubernetes.parts import Manifest
 from ipa.live.kubernetes.reconcile import Reconciler
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look, read_pods, read_stages, read_wanted, wanted_of

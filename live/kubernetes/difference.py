@@ -16,8 +16,8 @@ from typing import Any
 from ipa.errors import Error
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError
+from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.manifests import as_text, stage_deployment
-from ipa.live.kubernetes.parts import Manifest
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState
 from ipa.policies import StageConfiguration

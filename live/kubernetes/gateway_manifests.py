@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import ceil
 
-from ipa.live.kubernetes import names, parts
-from ipa.live.kubernetes.names import CONTROLLER, GATEWAY, MODEL_SERVER
-from ipa.live.kubernetes.parts import (
+from ipa.live.kubernetes import manifest_parts, names
+from ipa.live.kubernetes.manifest_parts import (
     CONTROL_TOKEN_PATH,
     GRACE_S,
     MODEL_PORT,
@@ -16,6 +15,7 @@ from ipa.live.kubernetes.parts import (
     secret_mount,
     secret_volume,
 )
+from ipa.live.kubernetes.names import CONTROLLER, GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.settings import Deployed, Resources, memory_bytes
 from ipa.live.plane import ACCEPTS_PATH, EVERYWHERE, gateway_arguments
 from ipa.live.tokens import new_token
@@ -45,14 +45,14 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
     volumes = [_token_volume(), secret_volume("control", deployed.control_name)]
     if deployed.layout.client_token_secret:
         volumes += [secret_volume("clients", deployed.layout.client_token_secret)]
-    pod = parts.pod(
+    pod = manifest_parts.pod(
         deployed,
         [_router(deployed), _watch(deployed)],
         grace_s=DRAIN_S + LINGER_S + ceil(_drained_within_s(deployed.plane.pipeline)) + GRACE_S,
         volumes=volumes,
     )
     pod["serviceAccountName"] = deployed.gateway_name
-    return parts.deployment(
+    return manifest_parts.deployment(
         deployed,
         deployed.meta(deployed.gateway_name, GATEWAY, owner),
         names.selector(deployed.instance, GATEWAY),
@@ -78,7 +78,7 @@ def _router(deployed: Deployed) -> Manifest:
         most_inside_bytes=memory_bytes(deployed.layout.gateway_memory) // MEMORY_SHARE,
         more=_bounds(deployed),
     )
-    container = parts.container(
+    container = manifest_parts.container(
         deployed,
         "gateway",
         "ipa.live.serving.gateway",
@@ -130,7 +130,7 @@ def _watch(deployed: Deployed) -> Manifest:
     arguments = ["--namespace", deployed.namespace, "--instance", deployed.instance]
     arguments += ["--pipeline", PIPELINE_PATH, "--gateway", f"http://127.0.0.1:{CONTROL_PORT}"]
     arguments += ["--token-file", CONTROL_TOKEN_PATH, "--alive-file", ALIVE_PATH]
-    container = parts.container(
+    container = manifest_parts.container(
         deployed,
         "endpoints",
         "ipa.live.kubernetes.endpoints",
@@ -170,9 +170,9 @@ def _token_volume() -> Manifest:
 def gateway_access(deployed: Deployed, owner: Manifest | None = None) -> list[Manifest]:
     """What the gateway's watch is allowed: to see the namespace's pods. A ServiceAccount that is given is not made."""
     meta = deployed.meta(deployed.gateway_name, GATEWAY, owner)
-    sees_pods = parts.role(meta, [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}])
+    sees_pods = manifest_parts.role(meta, [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}])
     given = str(deployed.pods_of(GATEWAY).get("serviceAccountName") or "")
-    return parts.account(deployed, meta, sees_pods, given, token=False)
+    return manifest_parts.account(deployed, meta, sees_pods, given, token=False)
 
 
 def control_secret(deployed: Deployed, owner: Manifest | None = None) -> Manifest:

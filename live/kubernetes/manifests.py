@@ -24,7 +24,7 @@ from math import ceil
 from types import MappingProxyType
 from typing import Any
 
-from ipa.live.kubernetes import model_sources, names, parts
+from ipa.live.kubernetes import manifest_parts, model_sources, names
 from ipa.live.kubernetes.gateway_manifests import (
     client_service,
     control_service,
@@ -32,9 +32,9 @@ from ipa.live.kubernetes.gateway_manifests import (
     gateway_deployment,
     gateway_policy,
 )
+from ipa.live.kubernetes.manifest_parts import BUDGET_APIS, GRACE_S, MODEL_PORT, PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.memory import memory_map
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
-from ipa.live.kubernetes.parts import BUDGET_APIS, GRACE_S, MODEL_PORT, PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import EVERYWHERE, server_arguments
 from ipa.policies import Configuration, StageConfiguration, to_plain
@@ -141,12 +141,12 @@ def stage_deployment(
     of_lane = names.of_lane(stage, lane)
     marks = {**of_lane, "variant": wanted.variant, "cores": str(wanted.cores)}
     real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
-    deployment = parts.deployment(
+    deployment = manifest_parts.deployment(
         deployed,
         deployed.meta(deployed.stage_name(stage, lane), MODEL_SERVER, owner, **{"stage": stage, **of_lane}),
         names.selector(deployed.instance, MODEL_SERVER, **of_lane),
         deployed.labels(MODEL_SERVER, **marks),
-        parts.pod(
+        manifest_parts.pod(
             deployed,
             [_model_server(deployed, stage, wanted)],
             grace_s=DRAIN_S + ceil(2 * slowest_s + plane.stop_s) + GRACE_S,
@@ -175,9 +175,9 @@ def stage_deployment(
 def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) -> Manifest:
     start_up_s = deployed.plane.pipeline.stage(stage).variant(wanted.variant).start_up_s
     real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
-    container = parts.container(
+    container = manifest_parts.container(
         deployed,
-        parts.MODEL_CONTAINER,
+        manifest_parts.MODEL_CONTAINER,
         "ipa.live.serving.server",
         server_arguments(
             deployed.plane,
@@ -199,7 +199,7 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
         drain_s=DRAIN_S,
     )
     if real:
-        container["terminationMessagePolicy"] = parts.SAYS_ITS_LAST_LINES
+        container["terminationMessagePolicy"] = manifest_parts.SAYS_ITS_LAST_LINES
         container["volumeMounts"] += [real.mount] if real.mount else []
     return container
 
@@ -216,13 +216,13 @@ def disruption_budgets(
     def of_lane(stage: str, lane: int) -> Manifest:
         of = names.of_lane(stage, lane)
         meta = deployed.meta(deployed.stage_name(stage, lane), MODEL_SERVER, owner, **{"stage": stage, **of})
-        return parts.budget(
+        return manifest_parts.budget(
             meta, {"minAvailable": "50%"}, names.selector(deployed.instance, MODEL_SERVER, **of), api_version
         )
 
     of_gateway = deployed.meta(deployed.gateway_name, GATEWAY, owner)
     return [
-        parts.budget(of_gateway, {"minAvailable": 1}, names.selector(deployed.instance, GATEWAY), api_version),
+        manifest_parts.budget(of_gateway, {"minAvailable": 1}, names.selector(deployed.instance, GATEWAY), api_version),
         *(
             of_lane(stage, lane)
             for stage in deployed.stages

@@ -14,8 +14,8 @@ from importlib.metadata import version
 from typing import Any
 
 from ipa.live.kubernetes.api import Api, ApiError, path_of
+from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.names import CONTROLLER, FIELD_MANAGER
-from ipa.live.kubernetes.parts import Manifest
 from ipa.live.kubernetes.settings import Deployed
 from ipa.policies import Entry, Journal, PolicyError, from_line, to_line
 

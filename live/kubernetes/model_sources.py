@@ -16,8 +16,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from ipa.live.errors import LiveError
-from ipa.live.kubernetes import parts
-from ipa.live.kubernetes.parts import Manifest
+from ipa.live.kubernetes import manifest_parts
+from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.settings import EMULATED, Deployed, Layout
 from ipa.live.kubernetes.store import AWS, KEYS_AT, S3
 
@@ -105,7 +105,7 @@ def _kind(layout: Layout) -> str | None:
 def _fetching(deployed: Deployed, url: str, folder: str, cores: int) -> Manifest:
     """The init container. It requests no more than the replica after it, so that it needs no additional room."""
     layout = deployed.layout
-    made = parts.container(
+    made = manifest_parts.container(
         deployed,
         "fetch",
         "ipa.live.kubernetes.fetch",
@@ -117,7 +117,7 @@ def _fetching(deployed: Deployed, url: str, folder: str, cores: int) -> Manifest
         resources=deployed.replica_resources(cores).as_manifest(),
         most_disk=MOST_FETCHED,
     )
-    made["terminationMessagePolicy"] = parts.SAYS_ITS_LAST_LINES
+    made["terminationMessagePolicy"] = manifest_parts.SAYS_ITS_LAST_LINES
     made["volumeMounts"] += [{"name": "models", "mountPath": MOUNTED_AT}]
     if layout.s3_secret:
         made["volumeMounts"] += [{"name": "keys", "mountPath": KEYS_AT, "readOnly": True}]

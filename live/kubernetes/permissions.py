@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ipa.live.errors import RunError
-from ipa.live.kubernetes import parts
+from ipa.live.kubernetes import manifest_parts
 from ipa.live.kubernetes.api import Api, ApiError
+from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.names import CONTROLLER
-from ipa.live.kubernetes.parts import Manifest
 from ipa.live.kubernetes.settings import Deployed
 
 AT_ONCE = 8
@@ -121,7 +121,7 @@ def _names(rule: Mapping[str, Any], bound: Mapping[str, list[str]]) -> dict[str,
 
 def role(deployed: Deployed, name: str, rules: Sequence[Rule] = RULES) -> Manifest:
     """A Role with a controller's rules."""
-    return parts.role(deployed.meta(name, CONTROLLER), named(rules, deployed))
+    return manifest_parts.role(deployed.meta(name, CONTROLLER), named(rules, deployed))
 
 
 # ---- the self-check ----

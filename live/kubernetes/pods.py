@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.parts import MODEL_CONTAINER, MODEL_PORT
+from ipa.live.kubernetes.manifest_parts import MODEL_CONTAINER, MODEL_PORT
 
 FAILING = (
     "CrashLoopBackOff",

@@ -33,9 +33,9 @@ from ipa.live.kubernetes.difference import (
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.guards import Autoscalers, Dispute, actor, judged
 from ipa.live.kubernetes.lanes import Parts, targets
+from ipa.live.kubernetes.manifest_parts import MODEL_CONTAINER, Manifest
 from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, owner_of, root
 from ipa.live.kubernetes.names import MODEL_SERVER
-from ipa.live.kubernetes.parts import MODEL_CONTAINER, Manifest
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.kubernetes.stage_state import Look, StageState, read_gateway, read_stages

@@ -8,7 +8,7 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 
-from ipa.live.kubernetes import parts
+from ipa.live.kubernetes import manifest_parts
 from tests.live.kubernetes import pack
 
 ROOT = Path(__file__).parents[3]
@@ -77,8 +77,8 @@ def test_the_image_s_lock_has_all_that_the_servers_need_and_what_builds_them() -
 
 def test_it_runs_our_command_as_the_user_that_pods_run_as() -> None:
     assert [json.loads(each) for each in arguments("ENTRYPOINT")] == [list(PROJECT["project"]["scripts"])]
-    assert arguments("USER") == [str(parts.USER)]
-    assert f"useradd --uid {parts.USER} " in " ".join(arguments("RUN"))
+    assert arguments("USER") == [str(manifest_parts.USER)]
+    assert f"useradd --uid {manifest_parts.USER} " in " ".join(arguments("RUN"))
 
 
 def test_both_stages_have_the_python_whose_packages_are_copied() -> None:
