@@ -82,24 +82,13 @@ def create_engine(
     With `receive`, it hands over what happens instead of keeping it. `mixes`: whether configurations that are applied
     may mix variants within a stage, as `initial` may; it costs some speed.
     """
-    if mixes or any(wanted.is_mix for wanted in initial.values()):
-        return _mixing_engine(engine)(models, world, arrivals_s, initial, seed, receive)
+    mixes = mixes or any(wanted.is_mix for wanted in initial.values())
     if engine == "compiled":
         from ipa.sim.compiled import CompiledEngine, StreamedEngine
 
-        if receive is not None:
+        if receive is not None and not mixes:
             return StreamedEngine(models, world, arrivals_s, initial, seed, receive)
-        return CompiledEngine(models, world, arrivals_s, initial, seed)
+        return CompiledEngine(models, world, arrivals_s, initial, seed, receive, mixes=mixes)
     from ipa.sim.events import SimPyEngine
 
-    return SimPyEngine(models, world, arrivals_s, initial, seed, receive)
-
-
-def _mixing_engine(engine: str) -> Callable[..., Engine]:
-    if engine == "compiled":
-        from ipa.sim.compiled import MixedCompiledEngine
-
-        return MixedCompiledEngine
-    from ipa.sim.events import MixedSimPyEngine
-
-    return MixedSimPyEngine
+    return SimPyEngine(models, world, arrivals_s, initial, seed, receive, mixes=mixes)

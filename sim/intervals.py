@@ -1,19 +1,46 @@
 """A run in intervals of time: what arrived in each and how it ended, how long that took, and the queues at its end.
 
-All figures are whole numbers, so they do not depend on the order of counting: both engines give the same.
+All figures are whole numbers, so they do not depend on the order of counting: both engines give the same. The bins are
+used wherever time is cut into such pieces.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil, floor, log10
 from typing import NamedTuple
 
 import numpy as np
 
-from ipa.sim.bins import bin_edges, bin_numbers, interval_s
-from ipa.sim.histogram import Buckets
+from ipa.sim.aggregates import Buckets
 from ipa.sim.interface import Handover
 from ipa.sim.model import FloatArray, IntArray, World
+
+MOST_INTERVALS = 1500
+"""How many intervals a run has at most."""
+
+
+def interval_s(duration_s: float) -> float:
+    """The width of the intervals of a run: 1 s up to 25 minutes, else the least of 2, 5, 10, ... that suffices."""
+    return round_up(max(1.0, duration_s / MOST_INTERVALS))
+
+
+def round_up(value: float) -> float:
+    """The least of 1, 2, 5 x 10^k that is at least the value."""
+    power = 10.0 ** floor(log10(value))
+    return next(power * step for step in (1, 2, 5, 10) if power * step >= value * (1 - 1e-9))
+
+
+def bin_edges(duration_s: float, width_s: float) -> FloatArray:
+    """The edges of bins over the duration; the last bin may be narrower."""
+    inner = np.arange(ceil(duration_s / width_s - 1e-9)) * width_s
+    return np.append(inner, duration_s)
+
+
+def bin_numbers(time_s: FloatArray, edges_s: FloatArray) -> IntArray:
+    """The number of the bin of each moment; the last bin includes its end."""
+    return np.clip(np.searchsorted(edges_s, time_s, side="right") - 1, 0, len(edges_s) - 2)
+
 
 LATENCY_ERROR = 0.01
 """By how much a latency may differ from the middle of its bucket, relative to it."""

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ipa.sim import rules
-from ipa.sim.interface import Batches, BoolArray, Drops, Engine, EngineStage
-from ipa.sim.merged import LaneLogs, MergedStage
+from ipa.sim.interface import NO_RESIZES, Batches, BoolArray, Drops, Engine, EngineStage, Resizes
+from ipa.sim.lanes import LaneLogs, MergedStage
 from ipa.sim.model import FloatArray, IntArray
-from ipa.sim.resizes import NO_RESIZES, Resizes
 from ipa.sim.rules import NEVER
 
 COMPLETED, DROPPED, FAILED, UNFINISHED = range(4)

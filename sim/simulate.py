@@ -1,10 +1,13 @@
-"""One simulated run: an engine, a controller that steps at regular intervals, and what both leave behind."""
+"""One simulated run: an engine, a controller that steps at regular intervals, and what both leave behind.
+
+`stepped` is the same without the controller: whoever steps decides, a policy or anything else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import count, takewhile
 
 import numpy as np
 
@@ -20,14 +23,13 @@ from ipa.policies import (
 )
 from ipa.profiles import Pipeline
 from ipa.sim import engines, laws, records, streams
+from ipa.sim.backend import Opening, SimulatedBackend
 from ipa.sim.interface import Engine, Handover
 from ipa.sim.intervals import IntervalCounts, Intervals
 from ipa.sim.load_view import LoadView, Spans
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
-from ipa.sim.opening import Opening
-from ipa.sim.planned import LatestEntry, Planned
 from ipa.sim.sample import Sampling
-from ipa.sim.stepping import stepped
+from ipa.sim.summary import LatestEntry, Planned
 from ipa.sim.totals import Totalling, Totals, totals_of
 
 SAMPLE = 10_000
@@ -217,3 +219,49 @@ def _keeping(wanted: str, pipeline: Pipeline, world: World, arrivals_s: FloatArr
         size = min(SAMPLE, len(arrivals_s))
         sample = np.sort(streams.stream(seed, "sample").choice(len(arrivals_s), size, replace=False, shuffle=False))
     return _Keeping(pipeline, world, arrivals_s, sample)
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """A run that stands at time 0 with a configuration ready; go through its `steps` once."""
+
+    engine: Engine
+    backend: SimulatedBackend
+    interval_s: float
+
+    def steps(self) -> Iterator[float]:
+        """The times [s] of the control steps, `interval_s` apart and before the duration ends.
+
+        At each of them the backend can be observed, and a configuration applied; after the last the run ends.
+        """
+        duration_s = self.engine.world.duration_s
+        moments = (step * self.interval_s for step in count(1))
+        return self.engine.steps(takewhile(lambda time_s: time_s < duration_s, moments))
+
+
+def stepped(
+    pipeline: str,
+    models: Sequence[StageModel],
+    world: World,
+    arrivals_s: FloatArray,
+    load: LoadView,
+    initial: Configuration,
+    seed: int,
+    *,
+    engine: str = "auto",
+    interval_s: float = 10.0,
+    limit_cores: int | None = None,
+    fields: Collection[str] = (),
+    receive: Callable[[Handover], object] | None = None,
+    mixes: bool = False,
+) -> Stepped:
+    """A run on the arrivals, shape (requests,), sorted, in [0, duration), of which control steps see `load`.
+
+    `fields`: the costly fields to include in observations. With `receive`, the engine hands over what happens instead
+    of keeping it. `mixes`: whether configurations may mix variants within a stage.
+
+    Raises EngineError for an engine that cannot run here.
+    """
+    name = engines.choose_engine(engine)
+    built = engines.create_engine(name, models, world, arrivals_s, initial, seed, receive, mixes=mixes)
+    return Stepped(built, SimulatedBackend(built, load, pipeline, seed, limit_cores, fields), interval_s)

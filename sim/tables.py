@@ -15,7 +15,7 @@ from ipa.profiles import Pipeline
 from ipa.sim.intervals import Intervals
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.records import COMPLETED, OUTCOMES, Records
-from ipa.sim.spent import KINDS
+from ipa.sim.sample import KINDS
 
 if TYPE_CHECKING:
     import pandas as pd

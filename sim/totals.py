@@ -10,9 +10,8 @@ from math import ceil, prod
 import numpy as np
 
 from ipa.profiles import Pipeline
-from ipa.sim import balance, laws
-from ipa.sim.exact import ExactSum, exact_sum
-from ipa.sim.histogram import RELATIVE_ERROR, Histogram
+from ipa.sim import laws
+from ipa.sim.aggregates import RELATIVE_ERROR, ExactSum, Histogram, exact_sum
 from ipa.sim.interface import Batches, Engine, Handover
 from ipa.sim.intervals import NONE_COMPLETED, Completed
 from ipa.sim.model import FloatArray, IntArray, World
@@ -132,7 +131,7 @@ class Totalling:
         self._radixes = [1 + len(names) for names in self._variants]
         self._served = np.zeros(len(arrivals_s), np.min_scalar_type(prod(self._radixes) - 1))
         self._of_served: Counter[int] = Counter()  # completed requests, by that number
-        self._stages = [balance.StageTotals() for _ in pipeline.stages]
+        self._stages = [laws.StageTotals() for _ in pipeline.stages]
         self._open: list[Batches | None] = [None for _ in pipeline.stages]  # not yet at the next stage
         self._histogram = Histogram()
         self._latency_sum = ExactSum()
@@ -194,7 +193,7 @@ class Totalling:
         for position, batches in enumerate(self._open):
             if batches is not None:
                 self._finish(position, batches.where(batches.finish_s <= engine.end_s))
-        balance.check(self._stages, records, engine)
+        laws.check_totals(self._stages, records, engine)
         completed = self._stages[-1].finished
         dropped = sum(total.dropped for total in self._stages)
         come = self._arrivals_s.searchsorted(np.arange(len(self._in_time_by_second) + 1))

@@ -46,8 +46,8 @@ def test_folders_import_of_each_other_only_what_is_on_a_face() -> None:
 
 
 ENGINE_FREE = {
-    *("lanes", "laws", "load_view", "merged", "model", "opening", "records", "resizes", "rules", "streams", "summary"),
-    "tables",
+    *("interface", "intervals", "lanes", "laws", "load_view", "model", "records", "rules", "streams"),
+    *("summary", "tables"),
 }
 """Modules of the simulator that live mode may use: they import no engine."""
 

@@ -6,10 +6,9 @@ Needs numba.
 from ipa.sim.compiled.engine import CompiledEngine, compile_error
 from ipa.sim.compiled.jit import is_cached
 from ipa.sim.compiled.kernel import advance
-from ipa.sim.compiled.mixed import MixedCompiledEngine
 from ipa.sim.compiled.streaming import StreamedEngine
 
-__all__ = ["CompiledEngine", "MixedCompiledEngine", "StreamedEngine", "compile_error", "is_compiled"]
+__all__ = ["CompiledEngine", "StreamedEngine", "compile_error", "is_compiled"]
 
 
 def is_compiled() -> bool:

@@ -258,4 +258,4 @@ def start(s: int, number: int, size: int, memory: Memory) -> None:
     batch.finish_s = finish_s
     batch.end = stage.served
     batch.replica = number
-    push_event(finish_s, COMPLETES, number, stage, memory.heap[s])
+    push_event(finish_s, COMPLETES, number, memory.run[0], stage, memory.heap[s])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -11,10 +11,11 @@ import numpy as np
 from ipa.policies import StageConfiguration
 from ipa.sim import streams
 from ipa.sim.compiled.jit import direct
-from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
-from ipa.sim.compiled.layout import Layout, layout_of
-from ipa.sim.compiled.memory import DEADLINE, OPTION, SERVICE, Memory, RecordArray, allocate
-from ipa.sim.compiled.stage import CompiledStage
+from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, SETTLES, advance
+from ipa.sim.compiled.lanes import lane_memory
+from ipa.sim.compiled.memory import DEADLINE, OPTION, SERVICE, Layout, Memory, RecordArray, allocate, layout_of
+from ipa.sim.compiled.stage import CompiledStage, MixedStage
+from ipa.sim.interface import Handover, all_of
 from ipa.sim.model import FloatArray, StageModel, World
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
 
@@ -26,14 +27,19 @@ def compile_error() -> str:
     """What happens instead of the kernel being compiled, or loaded, in one line; nothing if it is."""
     memory, _ = allocate(1, 1, np.zeros(1, OPTION), np.zeros((1, 2), SERVICE), np.ones((1, 1)), 1, is_eager=False)
     try:
-        direct(advance, 0.0, 0, memory, None, None)
+        direct(advance, 0.0, 0, memory, None, None, None)
     except Exception as error:  # of numba, llvmlite or the disk: whatever it is, the other engine can run
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
     return ""
 
 
 class CompiledEngine:
-    """One run of the model. Build it, go through its `steps` once, then read the stages."""
+    """One run of the model. Build it, go through its `steps` once, then read the stages.
+
+    With `mixes`, configurations may mix variants. `receive` gets everything that has happened, at the end.
+    """
+
+    stages: tuple[CompiledStage | MixedStage, ...]
 
     def __init__(
         self,
@@ -42,47 +48,67 @@ class CompiledEngine:
         arrivals_s: FloatArray,
         initial: Mapping[str, StageConfiguration],
         seed: int,
+        receive: Callable[[Handover], object] | None = None,
+        *,
+        mixes: bool = False,
     ) -> None:
-        self._prepare(world, arrivals_s)
-        positions = range(len(models))
-        self._normals = [streams.normal_blocks(streams.stream(seed, "service", stage)) for stage in positions]
-        self._start_up_factors = [streams.start_up_factors(seed, stage, world.start_up_sigma) for stage in positions]
+        self.world = world
+        self.arrivals_s = arrivals_s
+        self.now_s = 0.0
+        self.end_s = world.duration_s
+        self._receive = receive
+        self._pending: deque[tuple[float, Mapping[str, StageConfiguration]]] = deque()
         layout = layout_of(models)
+        self._most = most = max(len(model.start_up_s) for model in models) if mixes else 1  # lanes of a stage
+        keys = [(position, lane) for position in range(len(models)) for lane in range(most)]
+        self._normals = [streams.normal_blocks(streams.stream(seed, "service", *key)) for key in keys]
+        self._start_up_factors = [
+            streams.start_up_factors(seed, position, world.start_up_sigma, lane) for position, lane in keys
+        ]
         self._memory, self._waiting = allocate(
             self._capacity(),
-            len(models),
+            len(keys),
             layout.rows,
             layout.service,
             layout.beside,
             layout.variants,
             is_eager=world.dispatch == "eager",
         )
+        self._lanes = lane_memory(seed, len(models), most, len(arrivals_s)) if mixes else None
         self._write_world()
-        self._deadlines = self._find_deadlines(models)
-        self._kernel = direct(advance, 0.0, 0, self._memory, self._waiting, self._deadlines)
+        self._deadlines = self._find_deadlines(models, most)
+        self._kernel = direct(advance, 0.0, 0, self._memory, self._waiting, self._deadlines, self._lanes)
         self._run["instant_s"] = self._safe_until_s(layout.shortest_s)
-        self.stages = tuple(self._stage(stage, models[stage], layout) for stage in positions)
-        self._make_room(max(wanted.replicas for wanted in initial.values()))
+        self.stages = tuple(
+            self._stage(position, model, layout, initial[model.name]) for position, model in enumerate(models)
+        )
+        self._make_room(max(part.replicas for wanted in initial.values() for part in wanted.parts))
         for stage in self.stages:
             stage.start(initial[stage.model.name])
         self._expect()
-
-    def _prepare(self, world: World, arrivals_s: FloatArray) -> None:
-        self.world = world
-        self.arrivals_s = arrivals_s
-        self.now_s = 0.0
-        self.end_s = world.duration_s
-        self._pending: deque[tuple[float, Mapping[str, StageConfiguration]]] = deque()
 
     def _capacity(self) -> int:
         """How many requests there is memory for."""
         return len(self.arrivals_s)
 
-    def _stage(self, position: int, model: StageModel, layout: Layout) -> CompiledStage:
-        return CompiledStage(position, model, self._memory, layout)
+    def _stage(
+        self, position: int, model: StageModel, layout: Layout, initial: StageConfiguration
+    ) -> CompiledStage | MixedStage:
+        if self._lanes is None:
+            return CompiledStage(position, model, self._memory, layout)
+        return MixedStage(position, model, self.arrivals_s, initial, self._memory, layout, self._lanes)
 
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
         """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
+        yield from self._steps(control_times_s)
+        self._hand_over(self.end_s)
+
+    def _hand_over(self, before_s: float) -> None:
+        if self._receive is not None:
+            for stage in self.stages:
+                self._receive(all_of(stage, before_s))
+
+    def _steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
         control_s = next(control_times_s, NEVER)
         closing_s, bound_s = self.world.duration_s, self.world.duration_s + self.world.bound_s
         stood_s, stood_rank = -NEVER, CONTROL
@@ -129,24 +155,40 @@ class CompiledEngine:
             if self.world.resize == "in_place":
                 stage.resize(self.now_s)
             if self._deadlines is not None:
-                _expect_service(stage, self._deadlines[stage.position])
+                stage.tell(self._deadlines)
             if in_turn:
                 # A stage looks at the others before those that follow have their new configuration.
-                self._run["applies_from"], self._run["applies_to"] = stage.position, stage.position + 1
+                self._roll_out(stage.position, stage.position + 1)
                 self._advance(self.now_s, APPLICATION)
         if not in_turn:
-            self._applies_to[0] = len(self.stages)
+            self._roll_out(0, len(self.stages))
+
+    def _roll_out(self, first: int, end: int) -> None:
+        """Let these stages roll out their configurations as soon as the kernel goes on."""
+        self._applies_from[0], self._applies_to[0] = first * self._most, end * self._most
 
     def _advance(self, time_s: float, rank: int) -> int:
         """Run the kernel up to a time and rank, or the end of the run, giving it what it needs on the way."""
         while True:
-            status = self._kernel(time_s, rank, self._memory, self._waiting, self._deadlines)
+            status = self._kernel(time_s, rank, self._memory, self._waiting, self._deadlines, self._lanes)
             if status == OUT_OF_DRAWS:
                 self._draw()
             elif status == OUT_OF_ROOM:
-                self._make_room(max(self._memory.room, *(stage.configuration.replicas for stage in self.stages)))
+                self._make_room(max(self._memory.room, int(self._memory.stages["desired"].max())))
+            elif status == SETTLES:
+                self._settle()
             else:
                 return status
+
+    def _settle(self) -> None:
+        assert self._lanes is not None
+        row = int(self._lanes.lanes["row"][0])
+        stage = self.stages[row // self._most]
+        assert isinstance(stage, MixedStage)
+        if stage.settle(row, float(self._run["now_s"])):
+            self._roll_out(stage.position, stage.position + 1)
+        if self._deadlines is not None:
+            stage.tell(self._deadlines)
 
     def _draw(self) -> None:
         """Give each stage that has used up its draws a new block of them."""
@@ -167,11 +209,12 @@ class CompiledEngine:
         """Continue with another memory of the same content."""
         self._memory = memory
         for stage in self.stages:
-            stage.memory = memory
+            stage.use(memory)
 
     def _write_world(self) -> None:
         self._run = self._memory.run[0]
-        self._applies_to = self._memory.run["applies_to"]  # quicker to write than the field of the record
+        # Quicker to write than the fields of the record.
+        self._applies_from, self._applies_to = self._memory.run["applies_from"], self._memory.run["applies_to"]
         run, world = self._run, self.world
         run["duration_s"], run["hop_s"], run["stop_s"] = world.duration_s, world.hop_s, world.stop_s
         run["max_surge"] = -1 if world.max_surge is None else world.max_surge
@@ -179,7 +222,7 @@ class CompiledEngine:
         run["drops_singly"] = world.drop != "batch"
         run["interferes"], run["loses"] = world.interference, world.removal == "lose"
 
-    def _find_deadlines(self, models: Sequence[StageModel], lanes: int = 1) -> RecordArray | None:
+    def _find_deadlines(self, models: Sequence[StageModel], lanes: int) -> RecordArray | None:
         """For dropping by deadline, what stages look at: DEADLINE (S x lanes,)."""
         if self.world.drop != "deadline":
             return None
@@ -203,16 +246,24 @@ class CompiledEngine:
 
         By deadline, an attempt could drop what arrives at time 0 too early in that instant, so nobody has looked yet.
         """
-        self._memory.stages["enqueued_sum_s"][0] = self.arrivals_s.sum()
-        self._memory.stages["draw"] = streams.BLOCK
-        self._run["open"] = self._memory.stages["present"][0] = len(self.arrivals_s)
+        rows, count = self._memory.stages, len(self.arrivals_s)
+        rows["draw"] = streams.BLOCK
+        rows["timer_s"] = NEVER
+        rows["chosen"] = rows["freed"] = -1
+        self._run["open"] = count
         if self._deadlines is not None:
             for stage in self.stages:
-                _expect_service(stage, self._deadlines[stage.position])
-            self._memory.stages["now_s"] = -NEVER
+                stage.tell(self._deadlines)
+            rows["now_s"] = -NEVER
         else:
-            self._memory.stages["attempts"] = True
-        self._load(self.arrivals_s[: self._capacity()], 0)
+            rows["attempts"] = True
+        if self._lanes is None:
+            rows["enqueued_sum_s"][0] = self.arrivals_s.sum()
+            rows["present"][0] = count
+            self._load(self.arrivals_s[: self._capacity()], 0)
+        else:
+            self._memory.arrivals_s[:] = self.arrivals_s
+            self._run["known"] = count
 
     def _load(self, arrivals_s: FloatArray, known: int) -> None:
         """Append arrivals to the first stage's queue, as requests from number `known` on."""
@@ -223,8 +274,3 @@ class CompiledEngine:
         memory.enqueued_s[0, begin : begin + count] = arrivals_s
         state["tail"] = begin + count
         self._run["known"], self._run["extended"] = known + count, True
-
-
-def _expect_service(stage: CompiledStage, deadline: np.void) -> None:
-    """Note the batches that a stage's configuration makes expect."""
-    deadline["full"], deadline["latency_s"] = stage.full_batch()

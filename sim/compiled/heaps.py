@@ -7,14 +7,8 @@ from typing import Any
 from ipa.sim.compiled.jit import inner, small
 from ipa.sim.compiled.memory import RecordArray
 
-_MADE_BITS = 40
-
-
-@small
-def rank_of(event: Any) -> int:
-    """The rank of an event on a heap."""
-    rank: int = event.order >> _MADE_BITS
-    return rank
+RANK_SHIFT = 40
+"""An event's order is its rank, shifted by so many bits, and a number that rises from event to event."""
 
 
 @small
@@ -31,10 +25,10 @@ def _put(event: Any, time_s: float, order: int, replica: int) -> None:
 
 
 @inner
-def push_event(time_s: float, rank: int, replica: int, stage: Any, heap: RecordArray) -> None:
+def push_event(time_s: float, rank: int, replica: int, run: Any, stage: Any, heap: RecordArray) -> None:
     """Add an event to the heap of a stage, replacing the first one if that is over."""
-    order = (rank << _MADE_BITS) + stage.made
-    stage.made += 1
+    order = (rank << RANK_SHIFT) + run.made
+    run.made += 1
     if stage.is_over:
         stage.is_over = False
         _sift(time_s, order, replica, stage.events, heap)

@@ -3,23 +3,28 @@
 A stage depends only on the stages before it and on control. Between two control steps each stage therefore runs alone
 up to the next step, the first stage first, on what the stage before has finished: every stage sees its own events in
 the order in which the whole pipeline would have them. This requires that nothing ends at the instant at which it
-begins, since such an instant could lead through several stages and back in rank. Where that can happen, and for what is
-left when all requests have ended, the stages advance event by event in the pipeline's order.
+begins, since such an instant could lead through several stages and back in rank. Where that can happen, where stages
+look at each other, and for what is left when all requests have ended, the stages advance event by event in the
+pipeline's order.
+
+A stage has one lane or, where variants may be mixed, several: rows of the memory, of whose events it takes the next.
 """
 
 from __future__ import annotations
 
 from ipa.sim.compiled.dispatch import attempt, change_busy, later, size_of, wake_s
 from ipa.sim.compiled.eager import attempt_eager, lose, next_in_turn, take_back
-from ipa.sim.compiled.heaps import pop_event, rank_of
+from ipa.sim.compiled.heaps import RANK_SHIFT, pop_event
 from ipa.sim.compiled.jit import entry, hot, inner, small
+from ipa.sim.compiled.lanes import LaneMemory, most_lanes, recall, row_of, send_ahead
 from ipa.sim.compiled.memory import DRAINING, FIRST, IDLE, IDLE_OTHERS, Memory, RecordArray
 from ipa.sim.compiled.rollout import count_replicas, has_room, put_idle, roll_out
 from ipa.sim.rules import CLOSING, COMPLETION, DELIVERY, NEVER, TIMER
 
-REACHED, ENDED, OUT_OF_DRAWS, OUT_OF_ROOM = range(4)
-"""Why the kernel stops: it has got where it should; all requests have ended, after the run's duration; a stage needs
-more random draws; a stage needs room for more replicas. After the last two it continues as if it had not stopped."""
+REACHED, ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, SETTLES = range(5)
+"""Why the kernel stops: it has got where it should; all requests have ended, after the run's duration; a lane needs
+more random draws; a lane needs room for more replicas; a cold lane has all its replicas ready (`LANES.row`), so that a
+decision may take effect as a whole. After the last three it continues as if it had not stopped."""
 
 _HANDOVER = COMPLETION - 1
 """The rank of a delivery without a hop, which is part of a completion that the stage before has already handled."""
@@ -27,26 +32,35 @@ _HANDOVER = COMPLETION - 1
 
 @entry
 def advance(
-    until_s: float, until_rank: int, memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None
+    until_s: float,
+    until_rank: int,
+    memory: Memory,
+    waiting: RecordArray | None,
+    deadlines: RecordArray | None,
+    lanes: LaneMemory | None,
 ) -> int:
     """Let everything happen that comes before (time, rank); returns why it stopped, one of the above.
 
-    `waiting` None: central dispatch; `deadlines` None: not dropping by deadline. What only the other needs is then not
-    even compiled.
+    `waiting` None: central dispatch; `deadlines` None: not dropping by deadline, else a record for each row; `lanes`
+    None: one for each stage. What only the others need is then not even compiled.
     """
-    run, stages = memory.run[0], memory.stages
-    count = len(stages)
+    run, rows = memory.run[0], memory.stages
+    count = len(rows) // most_lanes(lanes)
+    if lanes is not None:
+        if run.applies_to > 0 and run.applies_from == 0:
+            recall(run.now_s, memory, lanes)
+        send_ahead(until_s, memory, lanes)
     if run.extended:
-        _set_first_timer(memory, waiting, deadlines)
+        _set_first_timers(memory, waiting, deadlines, lanes)
         run.extended = False
     if run.applies_to > 0:
-        for s in range(run.applies_from, run.applies_to):
-            if not has_room(s, memory):
+        for row in range(run.applies_from, run.applies_to):
+            if not has_room(row, memory):
                 return OUT_OF_ROOM
-        for s in range(run.applies_from, run.applies_to):
-            stages[s].now_s = run.now_s
-            _roll_out(s, memory, waiting)
-            stages[s].attempts = True
+        for row in range(run.applies_from, run.applies_to):
+            rows[row].now_s = run.now_s
+            _roll_out(row, memory, waiting)
+            rows[row].attempts = True
         run.applies_to = 0
     is_closing = until_s > run.duration_s
     alone_s, alone_rank = (until_s, until_rank) if until_s <= run.instant_s else (run.instant_s, COMPLETION)
@@ -61,10 +75,10 @@ def advance(
         else:
             if is_closing and run.open == 0 and run.ended_s < until_s:
                 until_s, until_rank = run.ended_s, CLOSING + 1
-            s, to_s, to_rank = _first_stage(until_s, until_rank, memory), until_s, until_rank
+            s, to_s, to_rank = _first_stage(count, until_s, until_rank, memory, lanes), until_s, until_rank
             if s < 0:
                 break
-        status = _go_on(s, to_s, to_rank, is_closing, is_alone, memory, waiting, deadlines)
+        status = _go_on(s, to_s, to_rank, is_closing, is_alone, memory, waiting, deadlines, lanes)
         if status != REACHED:
             return status
         turn += 1
@@ -72,18 +86,26 @@ def advance(
     if until_rank > CLOSING:
         return ENDED
     count_replicas(memory)
-    count_requests(memory)
+    count_requests(count, memory, lanes)
     return REACHED
 
 
 @small
-def count_requests(memory: Memory) -> None:
+def count_requests(stages: int, memory: Memory, lanes: LaneMemory | None) -> None:
     """Note each stage's counts, which Python reads quicker in one row than in the fields of a record."""
-    for s in range(len(memory.stages)):
-        stage, counts = memory.stages[s], memory.counts[s]
-        counts[0] = counts[1] = stage.tail
-        counts[2], counts[3], counts[4] = stage.served, stage.completions, stage.drops
-        counts[5], counts[6] = stage.failed, stage.interrupted
+    most = most_lanes(lanes)
+    for s in range(stages):
+        counts = memory.counts[s]
+        counts[:] = 0
+        for row in range(s * most, (s + 1) * most):
+            stage = memory.stages[row]
+            counts[0] += stage.tail
+            counts[2] += stage.served
+            counts[3] += stage.completions
+            counts[4] += stage.drops
+            counts[5] += stage.failed
+            counts[6] += stage.interrupted
+        counts[1] = counts[0]
     # The first stage's queue holds requests that are still to come.
     counts, now_s, known = memory.counts[FIRST], memory.run[0].now_s, memory.run[0].known
     counts[0] = _come_before(now_s, known, memory)
@@ -116,189 +138,254 @@ def _go_on(
     memory: Memory,
     waiting: RecordArray | None,
     deadlines: RecordArray | None,
+    lanes: LaneMemory | None,
 ) -> int:
-    """Let everything happen at stage s that comes before (time, rank), or a single event if it does not run alone.
+    """Let everything happen at stage s that comes before (time, rank). If it does not run alone, only what is next: its
+    attempts, or else a single event, as another stage may come before this one's next.
 
     When the run is closing, a stage that runs alone stops as soon as it expects no more requests, since the run may end
     before its other events.
     """
-    stage = memory.stages[s]
-    run_interferes = memory.run[0].interferes
-    goes_on = is_alone or not stage.attempts
+    most = most_lanes(lanes)
     while True:
-        if stage.attempts:
-            if waiting is None:  # as a statement, so that numba leaves out the branch not taken
-                has_draws = attempt(s, memory, deadlines)
-            else:
-                has_draws = attempt_eager(s, memory, waiting, deadlines)
-            if not has_draws:
-                return OUT_OF_DRAWS
-            stage.attempts = False
-            if stage.is_over:
-                pop_event(stage, memory.heap[s])
-        time_s, rank = _next(s, memory)
-        if not goes_on or time_s > until_s or (time_s == until_s and rank >= until_rank):
-            return REACHED
-        if is_alone and is_closing and stage.present == 0 and not _expects_delivery(s, memory):
-            return REACHED
-        goes_on = is_alone
-        stage.now_s = time_s
-        stage.attempts = True
-        if rank == COMPLETION:
-            _complete(s, memory, waiting, deadlines)
-            if run_interferes and _hands_over(s, memory):
-                return REACHED
-        elif rank <= DELIVERY:
-            _deliver(s, memory)
-        elif rank == TIMER:
-            if deadlines is not None:
-                deadlines[s].looked_s = time_s
-        else:
-            if not has_room(s, memory):
+        goes_on = True
+        for row in range(s * most, (s + 1) * most):
+            stage = memory.stages[row]
+            if stage.attempts:
+                goes_on = is_alone
+                if waiting is None:  # as a statement, so that numba leaves out the branch not taken
+                    has_draws = attempt(row, memory, deadlines)
+                else:
+                    has_draws = attempt_eager(row, memory, waiting, deadlines)
+                if not has_draws:
+                    return OUT_OF_DRAWS
                 stage.attempts = False
+                if stage.is_over:
+                    pop_event(stage, memory.heap[row])
+                if lanes is not None:
+                    _close(row, memory, waiting, lanes)
+        if not goes_on:
+            return REACHED
+        time_s, rank, row = _next(s, memory, lanes)
+        if time_s > until_s or (time_s == until_s and rank >= until_rank):
+            return REACHED
+        if is_alone and is_closing and not _expects_requests(s, memory, lanes):
+            return REACHED
+        stage = memory.stages[row]
+        if rank == COMPLETION:
+            stage.now_s = time_s
+            stage.attempts = True
+            _complete(s, row, is_alone, memory, waiting, lanes)
+        elif rank <= DELIVERY:
+            _deliver(s, time_s, memory, lanes)
+        elif rank == TIMER:
+            stage.now_s = time_s
+            stage.attempts = True
+            if deadlines is not None:
+                deadlines[row].looked_s = time_s
+        else:
+            if not has_room(row, memory):
                 return OUT_OF_ROOM
-            _activate(s, memory, waiting)
-        if deadlines is not None:
-            return REACHED  # the next stage may attempt before this one
-
-
-@small
-def _hands_over(s: int, memory: Memory) -> bool:
-    """Whether stage s has a batch for the next one, which gets it at once, and attempts before stage s does."""
-    return memory.run[0].hop_s == 0.0 and s + 1 < len(memory.stages) and _expects_delivery(s + 1, memory)
-
-
-@small
-def _expects_delivery(s: int, memory: Memory) -> bool:
-    """Whether the stage before has finished a batch that stage s has not received yet."""
-    return s > 0 and memory.stages[s - 1].delivered < memory.stages[s - 1].finished
+            stage.now_s = time_s
+            stage.attempts = True
+            _activate(row, memory, waiting)
+            if lanes is not None and lanes.rows[row].is_cold and stage.attempts and stage.ready >= stage.desired:
+                lanes.lanes[0].row = row
+                memory.run[0].now_s = time_s
+                return SETTLES
+        if not is_alone:
+            return REACHED
 
 
 @hot
-def _next(s: int, memory: Memory) -> tuple[float, int]:
-    """When the next event of stage s happens, and its rank."""
-    stage = memory.stages[s]
-    time_s, rank = NEVER, TIMER
-    if stage.events > 0:
-        event = memory.heap[s, 0]
-        time_s, rank = event.time_s, rank_of(event)
-    if _expects_delivery(s, memory):
-        hop_s = memory.run[0].hop_s
-        due_s = memory.batches[s - 1, memory.finished[s - 1, memory.stages[s - 1].delivered]].finish_s + hop_s
-        due_rank = DELIVERY if hop_s > 0.0 else _HANDOVER
+def _next(s: int, memory: Memory, lanes: LaneMemory | None) -> tuple[float, int, int]:
+    """When the next event of stage s happens, its rank, and its row. Equal ones go in the order in which they were
+    made, timers by lane."""
+    most = most_lanes(lanes)
+    first, end = s * most, (s + 1) * most
+    time_s, order, row = NEVER, TIMER << RANK_SHIFT, first
+    for each in range(first, end):
+        if memory.stages[each].events > 0:
+            event = memory.heap[each, 0]
+            is_next = (event.time_s < time_s) | ((event.time_s == time_s) & (event.order < order))
+            row = each if is_next else row
+            order = event.order if is_next else order
+            time_s = event.time_s if is_next else time_s
+    rank = order >> RANK_SHIFT
+    if _expects_delivery(s, memory, lanes):
+        due_s = _delivered_s(s, memory, lanes)
+        due_rank = DELIVERY if memory.run[0].hop_s > 0.0 else _HANDOVER
         is_next = (due_s < time_s) | ((due_s == time_s) & (due_rank < rank))
         rank = due_rank if is_next else rank
         time_s = due_s if is_next else time_s
-    if stage.timer_s < time_s:
-        time_s, rank = stage.timer_s, TIMER
-    return time_s, rank
+    for each in range(first, end):
+        if memory.stages[each].timer_s < time_s:
+            time_s, rank, row = memory.stages[each].timer_s, TIMER, each
+    return time_s, rank, row
 
 
 @inner
-def _first_stage(until_s: float, until_rank: int, memory: Memory) -> int:
-    """The stage at which the pipeline's next event happens, if that is before (time, rank), else -1."""
+def _first_stage(count: int, until_s: float, until_rank: int, memory: Memory, lanes: LaneMemory | None) -> int:
+    """The stage at which the pipeline's next event happens, if that is before (time, rank), else -1.
+
+    A stage that has just got a batch attempts before the one that finished it.
+    """
+    most = most_lanes(lanes)
+    for row in range(len(memory.stages) - 1, -1, -1):
+        if memory.stages[row].attempts:
+            return row // most
     first = -1
-    for s in range(len(memory.stages) - 1, -1, -1):
-        if memory.stages[s].attempts:
-            return s + 1 if memory.run[0].interferes and _hands_over(s, memory) else s
-    for s in range(len(memory.stages)):
-        time_s, rank = _next(s, memory)
+    for s in range(count):
+        time_s, rank, _ = _next(s, memory, lanes)
         if time_s < until_s or (time_s == until_s and rank < until_rank):
             first, until_s, until_rank = s, time_s, rank
     return first
 
 
 @inner
-def _set_first_timer(memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None) -> None:
-    """Set the first stage's timer to what it would be if the latest attempt had known all arrivals known now.
+def _set_first_timers(
+    memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None, lanes: LaneMemory | None
+) -> None:
+    """Set the first stage's timers to what they would be if the latest attempts had known all arrivals known now.
 
     This is no new attempt, which could drop requests: those are dropped only when something happens at the stage. The
-    arrivals that the attempt did not know are in the future, so what it did, and that it had to wait, still holds.
+    arrivals that the attempt did not know are in the future, so what it did, and that it had to wait, still holds, as
+    does a timer for the same instant.
     """
-    if waiting is None:
-        waits = memory.numbers[FIRST, IDLE, 0] + memory.numbers[FIRST, IDLE_OTHERS, 0] > 0
-    else:
-        waits = next_in_turn(FIRST, memory) >= 0
-    if waits:
-        memory.stages[FIRST].timer_s = wake_s(FIRST, memory, deadlines)
+    for row in range(most_lanes(lanes)):
+        if waiting is None:
+            waits = memory.numbers[row, IDLE, 0] + memory.numbers[row, IDLE_OTHERS, 0] > 0
+        else:
+            waits = next_in_turn(row, memory) >= 0
+        if waits and memory.stages[row].timer_s > memory.stages[row].now_s:
+            memory.stages[row].timer_s = wake_s(row, memory, deadlines)
 
 
 @hot
-def _complete(s: int, memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None) -> None:
+def _complete(
+    s: int, row: int, is_alone: bool, memory: Memory, waiting: RecordArray | None, lanes: LaneMemory | None
+) -> None:
     """A replica finishes its batch, which goes to the next stage, at once or after the hop, or ends the requests."""
-    run, stage = memory.run[0], memory.stages[s]
-    number = memory.heap[s, 0].replica
+    run, stage, first = memory.run[0], memory.stages[row], s * most_lanes(lanes)
+    number = memory.heap[row, 0].replica
     stage.is_over = True
-    replica = memory.replicas[s, number]
+    replica = memory.replicas[row, number]
     k = replica.batch
     if k < 0:  # removed with its batch
-        pop_event(stage, memory.heap[s])
+        pop_event(stage, memory.heap[row])
         stage.attempts = False
         return
     replica.batch = -1
     if run.interferes:
         change_busy(-replica.busy_cores, stage.now_s, memory)
     if waiting is None:
-        put_idle(s, number, memory)
+        put_idle(row, number, memory)
     else:
         stage.freed = number
-    size = size_of(s, k, memory)
+    size = size_of(row, k, memory)
     stage.present -= size
     stage.completions += size
     stage.left_sum_s += stage.now_s * size
-    if s + 1 == len(memory.stages):
+    if first + most_lanes(lanes) == len(memory.stages):
         run.open -= size
         run.ended_s = later(run.ended_s, stage.now_s)
     else:
-        memory.finished[s, stage.finished] = k
-        stage.finished += 1
-        if deadlines is not None:
-            _hand_over(s, memory)
-
-
-@inner
-def _hand_over(s: int, memory: Memory) -> None:
-    """By deadline, without a hop: the next stage attempts before this one, which looks at what waits there."""
-    if memory.run[0].hop_s == 0.0:
-        memory.stages[s + 1].now_s = memory.stages[s].now_s
-        _deliver(s + 1, memory)
-        memory.stages[s + 1].attempts = True
+        sender = memory.stages[first]
+        memory.finished[first, sender.finished] = k
+        if lanes is not None:
+            lanes.finished[s, sender.finished] = row
+        sender.finished += 1
+        if not is_alone and run.hop_s == 0.0:
+            _deliver(s + 1, stage.now_s, memory, lanes)
 
 
 @small
-def _activate(s: int, memory: Memory, waiting: RecordArray | None) -> None:
+def _activate(row: int, memory: Memory, waiting: RecordArray | None) -> None:
     """A replica's start-up time is over; nothing happens if it has been removed in the meantime."""
-    stage = memory.stages[s]
-    replica = memory.replicas[s, memory.heap[s, 0].replica]
-    pop_event(stage, memory.heap[s])
+    stage = memory.stages[row]
+    replica = memory.replicas[row, memory.heap[row, 0].replica]
+    pop_event(stage, memory.heap[row])
     if replica.removed_s < NEVER:
         stage.attempts = False
     else:
         replica.ready_s = stage.now_s
-        _roll_out(s, memory, waiting)
+        _roll_out(row, memory, waiting)
 
 
 @inner
-def _roll_out(s: int, memory: Memory, waiting: RecordArray | None) -> None:
-    removed_before = memory.numbers[s, DRAINING, 0]
-    roll_out(s, memory)
+def _close(row: int, memory: Memory, waiting: RecordArray | None, lanes: LaneMemory) -> None:
+    """Free a lane that closes and has no more requests."""
+    stage = memory.stages[row]
+    if lanes.rows[row].closes and stage.present == 0:
+        lanes.rows[row].closes = False
+        stage.desired = 0
+        _roll_out(row, memory, waiting)
+
+
+@inner
+def _roll_out(row: int, memory: Memory, waiting: RecordArray | None) -> None:
+    removed_before = memory.numbers[row, DRAINING, 0]
+    roll_out(row, memory)
     if memory.run[0].loses:
-        lose(s, removed_before, memory, waiting)
+        lose(row, removed_before, memory, waiting)
     elif waiting is not None:
-        take_back(s, removed_before, memory, waiting)
+        take_back(row, removed_before, memory, waiting)
+
+
+# ---- between stages; the records of the batches to be delivered are those of a stage's first lane ----
+
+
+@small
+def _expects_requests(s: int, memory: Memory, lanes: LaneMemory | None) -> bool:
+    """Whether stage s has requests or is about to get some from the stage before."""
+    most = most_lanes(lanes)
+    for row in range(s * most, (s + 1) * most):
+        if memory.stages[row].present > 0:
+            return True
+    return _expects_delivery(s, memory, lanes)
+
+
+@small
+def _expects_delivery(s: int, memory: Memory, lanes: LaneMemory | None) -> bool:
+    """Whether the stage before has finished a batch that stage s has not received yet."""
+    sender = (s - 1) * most_lanes(lanes)
+    return s > 0 and memory.stages[sender].delivered < memory.stages[sender].finished
+
+
+@small
+def _delivered_s(s: int, memory: Memory, lanes: LaneMemory | None) -> float:
+    """When stage s receives the batch that the stage before has finished next."""
+    row = first = (s - 1) * most_lanes(lanes)
+    number = memory.stages[first].delivered
+    if lanes is not None:
+        row = lanes.finished[s - 1, number]
+    moment_s: float = memory.batches[row, memory.finished[first, number]].finish_s + memory.run[0].hop_s
+    return moment_s
 
 
 @inner
-def _deliver(s: int, memory: Memory) -> None:
-    """Put the batch that the stage before has finished next in the queue of stage s."""
-    stage, sender, now_s = memory.stages[s], memory.stages[s - 1], memory.stages[s].now_s
-    k = memory.finished[s - 1, sender.delivered]
+def _deliver(s: int, now_s: float, memory: Memory, lanes: LaneMemory | None) -> None:
+    """Put that batch in the queues of stage s; the lanes that get some of it are to attempt."""
+    most = most_lanes(lanes)
+    row = first = (s - 1) * most
+    sender = memory.stages[first]
+    if lanes is not None:
+        row = lanes.finished[s - 1, sender.delivered]
+    k = memory.finished[first, sender.delivered]
     sender.delivered += 1
-    size = size_of(s - 1, k, memory)
-    begin = memory.batches[s - 1, k].end - size
-    for i in range(size):
-        memory.queue[s, stage.tail + i] = memory.served[s - 1, begin + i]
-        memory.enqueued_s[s, stage.tail + i] = now_s
-    stage.tail += size
-    stage.present += size
-    stage.enqueued_sum_s += now_s * size
+    size = size_of(row, k, memory)
+    begin = memory.batches[row, k].end - size
+    for each in range(s * most, (s + 1) * most):
+        stage, came = memory.stages[each], 0
+        for i in range(size):
+            request = memory.served[row, begin + i]
+            if lanes is None or row_of(s, request, lanes) == each:
+                memory.queue[each, stage.tail + came] = request
+                memory.enqueued_s[each, stage.tail + came] = now_s
+                came += 1
+        if came > 0:
+            stage.now_s = now_s
+            stage.attempts = True
+            stage.tail += came
+            stage.present += came
+            stage.enqueued_sum_s += now_s * came

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
-from ipa.sim.compiled.layout import Layout
-from ipa.sim.compiled.memory import EXISTING, IDLE, Memory
-from ipa.sim.interface import Batches, Drops, Replicas, Seen
-from ipa.sim.model import StageModel
-from ipa.sim.resizes import Resize, Resizes
+from ipa.sim.compiled.lanes import LaneMemory
+from ipa.sim.compiled.memory import EXISTING, IDLE, Layout, Memory, RecordArray
+from ipa.sim.interface import Batches, Drops, Replicas, Resize, Resizes, Seen
+from ipa.sim.lanes import Lanes, MergedStage
+from ipa.sim.model import FloatArray, StageModel
 from ipa.sim.rules import NEVER
 
 
 class CompiledStage:
-    """One stage of a run: a `EngineStage`. What is read is copied, so that it outlives the run.
+    """One row of the memory: a stage of one lane, which is an `EngineStage`, or one of several lanes of a stage.
 
-    `row`: where it is in memory, which for a lane is not at its stage's position.
+    What is read is copied, so that it outlives the run.
     """
 
     configuration: StageConfiguration
@@ -27,6 +27,7 @@ class CompiledStage:
     def __init__(
         self, position: int, model: StageModel, memory: Memory, layout: Layout, row: int | None = None
     ) -> None:
+        """`row`: where it is in memory, unless that is at its position."""
         self.position = position
         self._row = position if row is None else row
         self.model = model
@@ -43,10 +44,8 @@ class CompiledStage:
         self._replicas: Mapping[str, ReplicaCounts] = {}  # as of the latest look
         self._state = memory.stages[self._row]
         self._wanted = memory.stages[["option", "variant", "batch", "desired", "batch_timeout_s"]][self._row :]
-        self._counts = memory.counts[self._row]
+        self._counts = memory.counts[position]
         self._state["limit_s"] = model.drop_limit_s
-        self._state["timer_s"] = NEVER
-        self._state["chosen"] = self._state["freed"] = -1
 
     def start(self, configuration: StageConfiguration) -> None:
         """Make a configuration ready at the start."""
@@ -85,12 +84,16 @@ class CompiledStage:
                 replica["option"] = self._state["option"]
                 self._resizes.append(Resize(number, now_s, option.cores, wanted.cores))
 
-    def full_batch(self) -> tuple[int, float]:
-        """A whole batch of the configured variant, and how long it takes."""
-        wanted = self.configuration
+    def use(self, memory: Memory) -> None:
+        """Continue with another memory of the same content."""
+        self.memory = memory
+
+    def tell(self, deadlines: RecordArray) -> None:
+        """Note the batches that its configuration makes expect, for dropping by deadline."""
+        wanted, deadline = self.configuration, deadlines[self._row]
         service = self.model.service[wanted.variant, wanted.cores]
         full = rules.dispatch_size(wanted.batch, service.max_batch)
-        return full, service.latency_s[full]
+        deadline["full"], deadline["latency_s"] = full, service.latency_s[full]
 
     # ---- what control steps and records read ----
 
@@ -124,7 +127,7 @@ class CompiledStage:
         return float(self._state["left_sum_s"])
 
     def seen(self, now_s: float) -> Seen:
-        return self._seen_of(*self._counts.tolist())
+        return self._seen_of(*self._counts.tolist())  # the kernel counted when it stopped, which is now
 
     def _seen_of(
         self, before: int, by_now: int, served: int, completions: int, drops: int, failed: int, interrupted: int
@@ -134,7 +137,8 @@ class CompiledStage:
         return Seen(before, completions, drops - failed, waiting, served - completions, replicas, failed)
 
     def _replica_counts(self) -> Mapping[str, ReplicaCounts]:
-        counts = self._tally.tolist()  # the kernel counted when it stopped, which is now
+        """How many replicas of each variant the stage has, by state, over all its lanes."""
+        counts = self._tally.tolist()
         if counts != self._tallied:
             self._tallied = counts
             self._replicas = {
@@ -173,3 +177,86 @@ class CompiledStage:
             finish_s=log["finish_s"].copy(),
             resizes=resizes,
         )
+
+
+class MixedStage(MergedStage):
+    """A stage of several lanes: the rows from its position times the most lanes of a stage on."""
+
+    def __init__(
+        self,
+        position: int,
+        model: StageModel,
+        arrivals_s: FloatArray,
+        configuration: StageConfiguration,
+        memory: Memory,
+        layout: Layout,
+        lanes: LaneMemory,
+    ) -> None:
+        super().__init__(position, model, arrivals_s, Lanes(configuration, len(model.start_up_s)))
+        self._first = position * lanes.routes.shape[1]
+        self._memory = lanes
+        self._state = memory.stages[self._first : self._first + len(self.plan.lanes)]
+        self._lanes = [
+            CompiledStage(position, model, memory, layout, self._first + number)
+            for number in range(len(self.plan.lanes))
+        ]
+
+    @property
+    def rows(self) -> Sequence[CompiledStage]:
+        return self._lanes
+
+    def seen(self, now_s: float) -> Seen:
+        return self._lanes[0].seen(now_s)  # the kernel counts over all lanes
+
+    def start(self, configuration: StageConfiguration) -> None:
+        """Make the configuration that the plan begins with ready."""
+        for lane, planned in zip(self._lanes, self.plan.lanes, strict=True):
+            lane.start(planned.in_force)
+        self._write()
+
+    def configure(self, configuration: StageConfiguration, now_s: float) -> None:
+        """Note a decision that takes effect now, for the kernel to carry out."""
+        self._note_free()
+        self.plan.configure(configuration, self._state["ready"].tolist(), self._state["present"].tolist())
+        self._adopt(now_s)
+
+    def settle(self, row: int, now_s: float) -> bool:
+        """A cold lane has all its replicas ready; whether its stage has to be rolled out."""
+        self._note_free()
+        number = row - self._first
+        settles = self.plan.readied(number, int(self._state["ready"][number]))
+        if settles:
+            self._adopt(now_s)
+        else:
+            self._write()
+        return settles
+
+    def resize(self, now_s: float) -> None:
+        for lane in self._lanes:
+            lane.resize(now_s)
+
+    def tell(self, deadlines: RecordArray) -> None:
+        for number, (lane, planned) in enumerate(zip(self._lanes, self.plan.lanes, strict=True), self._first):
+            lane.tell(deadlines)
+            deadlines["gets_requests"][number] = planned.gets_requests
+
+    def use(self, memory: Memory) -> None:
+        for lane in self._lanes:
+            lane.use(memory)
+
+    def _note_free(self) -> None:
+        for number, desired in enumerate(self._state["desired"].tolist()):
+            if not desired:
+                self.plan.emptied(number)
+
+    def _adopt(self, now_s: float) -> None:
+        for lane, planned in zip(self._lanes, self.plan.lanes, strict=True):
+            lane.configure(planned.in_force, now_s)
+        self._write()
+
+    def _write(self) -> None:
+        """Note what the kernel has to know of the plan."""
+        for number, planned in enumerate(self.plan.lanes, self._first):
+            self._memory.rows[number] = (planned.is_asked and not planned.is_warm, planned.is_closing)
+        for place, (number, until) in enumerate(self.plan.table):
+            self._memory.routes[self.position, place] = (self._first + number, until)

@@ -8,7 +8,7 @@ run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +16,7 @@ import numpy.typing as npt
 
 from ipa.policies import StageConfiguration
 from ipa.sim.compiled.engine import CompiledEngine
-from ipa.sim.compiled.layout import Layout
-from ipa.sim.compiled.memory import Memory, RecordArray, extended
+from ipa.sim.compiled.memory import Layout, Memory, RecordArray, extended
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.interface import Batches, Drops, Handover, Seen
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
@@ -42,23 +41,17 @@ class StreamedEngine(CompiledEngine):
         receive: Callable[[Handover], object],
         window: int | None = None,
     ) -> None:
-        self._receive = receive
         self._window = WINDOW if window is None else window
         self._first = 0  # the number, in the whole run, of the first request in memory
-        super().__init__(models, world, arrivals_s, initial, seed)
+        super().__init__(models, world, arrivals_s, initial, seed, receive)
         self._end = self._capacity()  # and of the first one that is not there yet
-
-    def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
-        """Run to the end, stopping at each of the times, which rise; yields the time it stands at."""
-        yield from super().steps(control_times_s)
-        self._hand_over(self.end_s)
 
     def _capacity(self) -> int:
         # The run begins with attempts at time 0, which must know all requests that arrive then.
         at_start = int(self.arrivals_s.searchsorted(0.0, "right"))
         return min(max(self._window, at_start), len(self.arrivals_s))
 
-    def _stage(self, position: int, model: StageModel, layout: Layout) -> StreamedStage:
+    def _stage(self, position: int, model: StageModel, layout: Layout, _: StageConfiguration) -> StreamedStage:
         return StreamedStage(position, model, self._memory, layout, self.arrivals_s)
 
     def _advance(self, time_s: float, rank: int) -> int:
@@ -70,6 +63,7 @@ class StreamedEngine(CompiledEngine):
         return super()._advance(time_s, rank)
 
     def _hand_over(self, before_s: float) -> None:
+        assert self._receive is not None
         for stage in self.stages:
             self._receive(stage.hand_over(before_s))
 

@@ -1,6 +1,5 @@
 """The SimPy engine: the model as events, one at a time. Slower than the compiled engine, and easier to read."""
 
 from ipa.sim.events.engine import SimPyEngine
-from ipa.sim.events.mixed import MixedSimPyEngine
 
-__all__ = ["MixedSimPyEngine", "SimPyEngine"]
+__all__ = ["SimPyEngine"]

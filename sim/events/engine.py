@@ -8,11 +8,12 @@ from typing import Any
 
 from ipa.policies import Configuration, StageConfiguration
 from ipa.sim import streams
-from ipa.sim.events.busy import BusyCores
 from ipa.sim.events.eager import EagerStage
 from ipa.sim.events.environment import Environment
+from ipa.sim.events.lanes import MixedStage
+from ipa.sim.events.replica_set import BusyCores
 from ipa.sim.events.stage import SimPyStage
-from ipa.sim.interface import Handover
+from ipa.sim.interface import Handover, all_of
 from ipa.sim.model import FloatArray, StageModel, World
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL
 
@@ -23,7 +24,8 @@ PIECE = 2**16
 class SimPyEngine:
     """One run of the model. Build it, go through its `steps` once, then read the logs of its stages.
 
-    With `receive`, it hands over what happens piece by piece, at control steps, and its logs hold only what follows.
+    With `mixes`, configurations may mix variants. With `receive`, it hands over what happens piece by piece, at control
+    steps, and its logs hold only what follows; with both, all at the end.
     """
 
     def __init__(
@@ -34,6 +36,8 @@ class SimPyEngine:
         initial: Mapping[str, StageConfiguration],
         seed: int,
         receive: Callable[[Handover], object] | None = None,
+        *,
+        mixes: bool = False,
     ) -> None:
         self._receive = receive
         self.world = world
@@ -42,14 +46,17 @@ class SimPyEngine:
         self._open = len(arrivals_s)
         self.end_s = world.duration_s
         self._busy = BusyCores() if world.interference else None
-        self.stages = self._build(models, world, initial, seed)
+        stages: Any = (self._stages_of_lanes if mixes else self._stages)(models, initial, seed)
+        for stage, following in pairwise(stages):
+            stage.follow_with(following)
+        self.stages: tuple[SimPyStage, ...] | tuple[MixedStage, ...] = stages
 
-    def _build(
-        self, models: Sequence[StageModel], world: World, initial: Mapping[str, StageConfiguration], seed: int
+    def _stages(
+        self, models: Sequence[StageModel], initial: Mapping[str, StageConfiguration], seed: int
     ) -> tuple[SimPyStage, ...]:
+        world, arrivals = self.world, self.arrivals_s.tolist()
         kind = EagerStage if world.dispatch == "eager" else SimPyStage
-        arrivals = self.arrivals_s.tolist()
-        stages = tuple(
+        return tuple(
             kind(
                 self.env,
                 position,
@@ -64,9 +71,24 @@ class SimPyEngine:
             )
             for position, model in enumerate(models)
         )
-        for stage, following in pairwise(stages):
-            stage.next = following
-        return stages
+
+    def _stages_of_lanes(
+        self, models: Sequence[StageModel], initial: Mapping[str, StageConfiguration], seed: int
+    ) -> tuple[MixedStage, ...]:
+        return tuple(
+            MixedStage(
+                self.env,
+                position,
+                model,
+                self.world,
+                initial[model.name],
+                self.arrivals_s,
+                seed,
+                self._on_ended,
+                self._busy,
+            )
+            for position, model in enumerate(models)
+        )
 
     @property
     def now_s(self) -> float:
@@ -94,21 +116,21 @@ class SimPyEngine:
         self.env.at(world.duration_s + world.bound_s, closing, self._close)
         while not self.env.run():
             yield self.env.now
-            if self._has_piece():
+            first = self.stages[0]
+            if isinstance(first, SimPyStage) and len(first.batches.requests) >= PIECE:
                 self._hand_over()
             schedule_next()
         self.end_s = self.env.now
         self._hand_over()
 
-    def _has_piece(self) -> bool:
-        """Whether there is enough to hand over."""
-        return len(self.stages[0].batches.requests) >= PIECE
-
     def _hand_over(self) -> None:
         """Hand over what has happened, if somebody receives it. Control steps have read it by now."""
         if self._receive is not None:
             for stage in self.stages:
-                self._receive(_hand_over(stage, self.env.now))
+                if isinstance(stage, SimPyStage):
+                    self._receive(_hand_over(stage, self.env.now))
+                else:
+                    self._receive(all_of(stage, self.env.now))
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
         """Put a decision made now into effect, after the world's decision delay."""
@@ -121,7 +143,7 @@ class SimPyEngine:
             priority = self.env.priority(APPLICATION, stage.position)
             self.env.at(due_s, priority, self._on_application, (configuration, stage))
 
-    def _on_application(self, application: tuple[Configuration, SimPyStage | None], now_s: float) -> None:
+    def _on_application(self, application: tuple[Configuration, SimPyStage | MixedStage | None], now_s: float) -> None:
         configuration, only = application
         for stage in self.stages if only is None else (only,):
             stage.configure(configuration[stage.model.name], now_s)

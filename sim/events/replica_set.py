@@ -11,9 +11,8 @@ import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
-from ipa.sim.interface import Replicas
+from ipa.sim.interface import Replicas, Resize, Resizes
 from ipa.sim.model import FloatArray, IntArray, ServiceTime, StageModel, World
-from ipa.sim.resizes import Resize, Resizes
 from ipa.sim.rules import NEVER
 
 Batch = list[int]
@@ -260,3 +259,22 @@ def _first_to_go(replicas: list[SimPyReplica], count: int) -> list[SimPyReplica]
 def removal_order(replica: SimPyReplica) -> tuple[int, int]:
     """As `rules.removal_order`."""
     return rules.removal_order(replica.is_starting, replica.batch is not None, replica.number)
+
+
+class BusyCores:
+    """How many cores are busy now, and their integral over time so far [core-seconds], for the law that checks it."""
+
+    def __init__(self) -> None:
+        self.cores = 0
+        self._integral_s = 0.0
+        self._since_s = 0.0
+
+    def change(self, by: int, now_s: float) -> None:
+        """So many cores become busy, or idle if below 0."""
+        self._integral_s += self.cores * (now_s - self._since_s)
+        self._since_s = now_s
+        self.cores += by
+
+    def core_s(self, until_s: float) -> float:
+        """The integral until then."""
+        return self._integral_s + self.cores * (until_s - self._since_s)

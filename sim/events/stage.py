@@ -15,10 +15,9 @@ from typing import Any
 
 from ipa.policies import StageConfiguration
 from ipa.sim import rules
-from ipa.sim.events.busy import BusyCores
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.logs import BatchLog, DropLog
-from ipa.sim.events.replica_set import Batch, ReplicaSet, SimPyReplica, removal_order
+from ipa.sim.events.replica_set import Batch, BusyCores, ReplicaSet, SimPyReplica, removal_order
 from ipa.sim.interface import Batches, Drops, Replicas, Seen
 from ipa.sim.model import StageModel, World
 from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
@@ -133,6 +132,10 @@ class SimPyStage:
         return self.replicas.configuration
 
     # ---- what happens to a stage ----
+
+    def follow_with(self, following: SimPyStage) -> None:
+        """Let finished batches go on to another stage."""
+        self.next = following
 
     def receive(self, requests: Batch, now_s: float) -> None:
         """Enqueue the requests of a finished batch, in order, and attempt to dispatch."""

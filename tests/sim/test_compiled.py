@@ -8,8 +8,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import fields
 from math import exp
 from pathlib import Path
 from typing import Any
@@ -24,11 +22,12 @@ from ipa.policies import StageConfiguration, to_line
 from ipa.sim import EngineError, Records, choose_engine
 from ipa.sim.engines import create_engine
 from ipa.sim.model import ServiceTime, StageModel, World
-from ipa.sim.records import ReplicaRecords, collect_records
+from ipa.sim.records import collect_records
 from ipa.studies import Run, Scenario, simulate
 from tests.sim import engine_runs
 from tests.sim.blocks import blocks
-from tests.sim.random_scenarios import DEADLINE, scenario, ways
+from tests.sim.random_scenarios import scenario, ways
+from tests.sim.test_engines import MODES, differences
 
 numba = pytest.importorskip("numba")
 
@@ -36,48 +35,9 @@ from ipa.sim.compiled import jit  # noqa: E402 - where there is numba
 from ipa.sim.compiled.kernel import advance  # noqa: E402
 
 BLOCK = 25
-BLOCKS = 40
-MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch"), *DEADLINE]
 
 
-def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
-    """The fields in which two records, or parts of such, are not the same to the bit."""
-    if isinstance(one, Records | ReplicaRecords):
-        for field in fields(one):
-            yield from differences(getattr(one, field.name), getattr(other, field.name), f"{where} {field.name}")
-    elif isinstance(one, tuple):
-        if len(one) != len(other):
-            yield where
-        for number, parts in enumerate(zip(one, other, strict=False)):
-            yield from differences(*parts, where=f"{where} {number}")
-    elif isinstance(one, np.ndarray):
-        is_float = one.dtype.kind == "f"
-        if one.dtype != other.dtype or not np.array_equal(one, other, equal_nan=is_float):
-            yield where
-    elif one != other:
-        yield where
-
-
-# ---- the same records ----
-
-
-@pytest.mark.parametrize("block", blocks(BLOCKS))
-@pytest.mark.parametrize(("dispatch", "drop"), MODES)
-def test_both_engines_give_the_same_records(dispatch: str, drop: str, block: int) -> None:
-    for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed))
-        simpy, compiled = (engine_runs.run(drawn, seed, engine) for engine in ("simpy", "compiled"))
-        assert list(differences(simpy, compiled)) == [], f"seed {seed}"
-
-
-@pytest.mark.parametrize("block", blocks(BLOCKS // 4))
-@pytest.mark.parametrize(("dispatch", "drop"), MODES)
-def test_both_engines_slow_batches_down_beside_each_other_alike(dispatch: str, drop: str, block: int) -> None:
-    """What a batch takes then depends on what all stages do at its start, in the order within one instant."""
-    for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed), interference=True)
-        simpy, compiled = (engine_runs.run(drawn, seed, engine) for engine in ("simpy", "compiled"))
-        assert list(differences(simpy, compiled)) == [], f"seed {seed}"
+# ---- the same records, where random scenarios do not lead ----
 
 
 @pytest.mark.parametrize("block", blocks(6))
@@ -97,12 +57,6 @@ def test_batches_that_end_as_they_begin_change_nothing(dispatch: str, drop: str,
                     latency_s.update({size: shortest_s for size in latency_s if (seed + size) % 2})
         simpy, compiled = (engine_runs.run(drawn, seed, engine) for engine in ("simpy", "compiled"))
         assert list(differences(simpy, compiled)) == [], f"seed {seed}"
-
-
-def test_a_difference_of_one_bit_is_seen() -> None:
-    records = engine_runs.run(scenario(1), 1)
-    records.finish_s[0, 0] = np.nextafter(records.finish_s[0, 0], np.inf)
-    assert list(differences(records, engine_runs.run(scenario(1), 1))) == [" finish_s"]
 
 
 def crowded(engine: str, dispatch: str) -> Records:
@@ -211,18 +165,18 @@ def test_a_run_leaves_nothing_to_the_next(tmp_path: Path) -> None:
 
 
 def test_memory_in_use_is_not_given_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ipa.sim.compiled import blocks
+    from ipa.sim.compiled import memory
 
-    monkeypatch.setattr(blocks, "_kept", [])  # what other runs have left
+    monkeypatch.setattr(memory, "_kept", [])  # what other runs have left
     kind = ((1000,), np.float64)
-    one, other = blocks.carve([kind])[0], blocks.carve([kind])[0]
+    one, other = memory.carve([kind])[0], memory.carve([kind])[0]
     address, part = one.ctypes.data, one[10:20]
     assert not np.shares_memory(one, other)
     del one
-    third = blocks.carve([kind])[0]
+    third = memory.carve([kind])[0]
     assert not np.shares_memory(part, third)
     del part
-    assert blocks.carve([kind])[0].ctypes.data == address
+    assert memory.carve([kind])[0].ctypes.data == address
 
 
 # ---- compiling ----
@@ -360,14 +314,14 @@ FLOATS_OF_KERNELS = """
 import re
 from numba.core import types
 from numba.core.dispatcher import Dispatcher
-from ipa.sim.compiled import dispatch, eager, heaps, kernel, mixed_kernel, rollout
+from ipa.sim.compiled import dispatch, eager, heaps, kernel, lanes, rollout
 from tests.sim import engine_runs
 from tests.sim.random_scenarios import DEADLINE, mixing, scenario
 for how, drop in [("central", "request"), ("eager", "request"), *DEADLINE]:
     for mixes in (False, True):
         drawn = scenario(1, dispatch=how, drop=drop)
         engine_runs.run(mixing(drawn, 1) if mixes else drawn, 1, "compiled")
-for module in (dispatch, eager, heaps, kernel, mixed_kernel, rollout):
+for module in (dispatch, eager, heaps, kernel, lanes, rollout):
     for function in vars(module).values():
         for compiled in function.overloads.values() if isinstance(function, Dispatcher) else ():
             for name, type_ in compiled.type_annotation.typemap.items():

@@ -841,9 +841,10 @@ def broken_by(break_it: Callable[[Records], Records], sound: Records) -> list[st
 
 
 def test_every_sentence_of_the_check_is_provoked(sound: Records) -> None:
-    """So that a sentence added to the check must be provoked here: none can be vacuous."""
-    sentences = re.findall(r'yield f?"(.+)"', inspect.getsource(laws))
-    assert len(sentences) == inspect.getsource(laws).count('yield f"') + inspect.getsource(laws).count('yield "')
+    """So that a sentence added to the check must be provoked here: none can be vacuous. Those of totals are others'."""
+    source = inspect.getsource(laws).partition("class StageTotals")[0]
+    sentences = re.findall(r'yield f?"(.+)"', source)
+    assert len(sentences) == source.count('yield f"') + source.count('yield "') > 10
     found = [text for _, break_it in BREAKS.values() for text in broken_by(break_it, sound)]
     for sentence in sentences:
         pattern = re.escape(sentence).replace(r"\{name\}", ".*")

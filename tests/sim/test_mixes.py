@@ -1,4 +1,4 @@
-"""Runs that mix variants within a stage: both engines equal the oracle and each other, and every law holds."""
+"""Runs that mix variants within a stage, by hand: when a mix takes effect, which lane serves, and what laws see."""
 
 from __future__ import annotations
 
@@ -13,52 +13,14 @@ from ipa.policies import StageConfiguration, mix_of
 from ipa.sim import laws, streams
 from ipa.sim.engines import create_engine
 from ipa.sim.interface import Handover
-from ipa.sim.merged import LaneLogs
+from ipa.sim.lanes import LaneLogs
 from ipa.sim.model import ServiceTime, StageModel, World
 from ipa.sim.records import DROPPED, Recorder, Records, collect_records
-from tests.sim import engine_runs, oracle
-from tests.sim.blocks import blocks
-from tests.sim.random_scenarios import mixing, scenario, ways
-from tests.sim.test_compiled import MODES, differences
+from tests.sim import engine_runs
+from tests.sim.random_scenarios import scenario, ways
+from tests.sim.test_engines import MODES, differences, drawn_for
 
-BLOCK = 10
-BLOCKS = 20
 SMALL, LARGE = ServiceTime((0.0, 1.0, 1.0)), ServiceTime((0.0, 2.0, 2.0))
-
-
-def mixed(seed: int, dispatch: str, drop: str, *, interference: bool = False) -> dict[str, Any]:
-    given = {"dispatch": dispatch, "drop": drop, **ways(seed), "interference": interference}
-    return mixing(scenario(seed, **given), seed)
-
-
-@pytest.mark.parametrize("block", blocks(BLOCKS))
-@pytest.mark.parametrize("interference", [False, True], ids=["alone", "beside"])
-@pytest.mark.parametrize(("dispatch", "drop"), MODES)
-def test_engine_equals_the_oracle(dispatch: str, drop: str, interference: bool, block: int) -> None:
-    for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = engine_runs.with_engine_draws(mixed(seed, dispatch, drop, interference=interference), seed)
-        records, expected = engine_runs.run(drawn, seed), oracle.simulate(drawn)
-        assert engine_runs.difference(records, expected) is None, f"seed {seed}"
-        assert records.run_end_s == expected["end_s"]
-        assert records.integral_s.tolist() == pytest.approx(expected["queue_integral"], rel=1e-9, abs=1e-9)
-        oldest_s = laws.oldest_s(*engine_runs.parts(drawn)[:2])
-        assert list(laws.violations(records, eager=dispatch == "eager", oldest_s=oldest_s)) == [], f"seed {seed}"
-
-
-@pytest.mark.parametrize("block", blocks(BLOCKS))
-@pytest.mark.parametrize("interference", [False, True], ids=["alone", "beside"])
-@pytest.mark.parametrize(("dispatch", "drop"), MODES)
-def test_both_engines_give_the_same_records(dispatch: str, drop: str, interference: bool, block: int) -> None:
-    pytest.importorskip("numba")
-    for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = mixed(seed, dispatch, drop, interference=interference)
-        simpy, compiled = (engine_runs.run(drawn, seed, engine) for engine in ("simpy", "compiled"))
-        assert list(differences(simpy, compiled)) == [], f"seed {seed}"
-
-
-def test_most_of_these_scenarios_have_requests_in_several_lanes() -> None:
-    several = [engine_runs.run(mixed(seed, "central", "request"), seed) for seed in range(100)]
-    assert sum(any(len(set(_lanes(of).lane.tolist())) > 1 for of in records.replicas) for records in several) > 60
 
 
 @pytest.mark.parametrize("engine", ["simpy", "compiled"])
@@ -75,7 +37,7 @@ def test_lanes_change_nothing_where_nothing_is_mixed(engine: str, dispatch: str,
 @pytest.mark.parametrize("engine", ["simpy", "compiled"])
 def test_what_is_handed_over_at_the_end_is_what_is_kept(engine: str) -> None:
     for seed in range(20):
-        drawn = mixed(seed, "central", "request")
+        drawn = drawn_for("mixed", "central", "request", seed)
         given: list[Handover] = []
         parts = engine_runs.parts(drawn)
         run = create_engine(engine, *parts, seed, given.append, mixes=True)

@@ -14,11 +14,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ipa.policies import Applied, Configuration, to_line
-from ipa.sim import LATENCY_ERROR, LawError, balance, events, simulate
+from ipa.sim import LATENCY_ERROR, LawError, events, laws, simulate
+from ipa.sim.aggregates import LEAST, RELATIVE_ERROR, Buckets, ExactSum, Histogram, exact_sum
 from ipa.sim.backend import SimulatedBackend
 from ipa.sim.engines import create_engine
-from ipa.sim.exact import ExactSum, exact_sum
-from ipa.sim.histogram import LEAST, RELATIVE_ERROR, Buckets, Histogram
 from ipa.sim.interface import Engine, Handover, Seen
 from ipa.sim.records import Recorder, Records, collect_records
 from ipa.studies import Run, Scenario, results
@@ -28,7 +27,8 @@ from tests.command import SHORT, answer, ipa, refusal
 from tests.sim import engine_runs
 from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import scenario, ways
-from tests.sim.test_compiled import MODES, WORLDS, differences, run_in
+from tests.sim.test_compiled import WORLDS, run_in
+from tests.sim.test_engines import MODES, differences
 
 pytest.importorskip("numba")
 
@@ -382,7 +382,7 @@ def test_a_broken_balance_is_a_broken_law(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert "L1: at stage object-detection" in broken(twice)
     assert "L9: at stage object-detection" in broken(late)
-    monkeypatch.setattr(balance, "cost_differs", lambda records, stage: iter([f"L8: stage {stage}"]))
+    monkeypatch.setattr(laws, "cost_differs", lambda records, stage: iter([f"L8: stage {stage}"]))
     assert "L8: stage 1" in broken(lambda given: given)
 
 

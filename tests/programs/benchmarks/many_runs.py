@@ -55,7 +55,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "ipa.sim.events.engine.SimPyEngine.steps",
     ),
     "records": ("ipa.sim.records.collect_records", "ipa.sim.records.records_of_none"),
-    "laws": ("ipa.sim.laws.check", "ipa.sim.balance.check"),
+    "laws": ("ipa.sim.laws.check", "ipa.sim.laws.check_totals"),
     "totals": (
         "ipa.sim.simulate.totals_of",
         "ipa.studies.runs.run.summary_of",

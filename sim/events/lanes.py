@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 from ipa.policies import ReplicaCounts, StageConfiguration
-from ipa.sim import streams
-from ipa.sim.events.busy import BusyCores
+from ipa.sim import rules, streams
 from ipa.sim.events.eager import EagerStage
-from ipa.sim.events.engine import SimPyEngine
 from ipa.sim.events.environment import Environment
-from ipa.sim.events.replica_set import Batch, SimPyReplica
+from ipa.sim.events.replica_set import Batch, BusyCores, SimPyReplica
 from ipa.sim.events.stage import SimPyStage
-from ipa.sim.lanes import Lanes
-from ipa.sim.merged import MergedStage
+from ipa.sim.interface import Seen, arrived
+from ipa.sim.lanes import Lanes, MergedStage
 from ipa.sim.model import FloatArray, StageModel, World
 from ipa.sim.rules import COMPLETION, DELIVERY
 
@@ -32,15 +29,6 @@ class _Lane(SimPyStage):
 
     stage: MixedStage
     number: int
-
-    @property
-    def ready(self) -> int:
-        """How many of its replicas are ready."""
-        return sum(not replica.is_starting for replica in self.replicas.existing)
-
-    @property
-    def served(self) -> int:
-        return self.batches.served
 
     @property
     def present(self) -> int:
@@ -121,7 +109,8 @@ class MixedStage(MergedStage):
         for lane in self.lanes:
             lane.next = following  # type: ignore[assignment]  # it has what a lane calls of a stage
 
-    def replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
+    def _replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
+        """How many replicas of each variant exist, by state."""
         by_lane = [lane.replicas.counts(now_s) for lane in self.lanes]
         found = {}
         for variant in self.model.start_up_s:
@@ -139,6 +128,17 @@ class MixedStage(MergedStage):
         return min(
             lane.stay_s() for lane, planned in zip(self.lanes, self.plan.lanes, strict=True) if planned.gets_requests
         )
+
+    def seen(self, now_s: float) -> Seen:
+        before = by_now = sum(lane.enqueued for lane in self.lanes)
+        if self.position == 0:
+            before, by_now = arrived(self._arrivals_s, now_s)
+        served = sum(lane.batches.served - lane.interrupted for lane in self.lanes)
+        failed = sum(lane.failed for lane in self.lanes)
+        completions, dropped = self.completions, self.dropped
+        waiting = rules.waiting(by_now, dropped, served)
+        replicas = self._replica_counts(now_s)
+        return Seen(before, completions, dropped - failed, waiting, served - completions, replicas, failed)
 
     # ---- what happens to it ----
 
@@ -170,50 +170,15 @@ class MixedStage(MergedStage):
 
     def configure(self, configuration: StageConfiguration, now_s: float) -> None:
         """Put a decision into effect."""
-        ready, present = [lane.ready for lane in self.lanes], [lane.present for lane in self.lanes]
+        ready, present = [lane.replicas.ready for lane in self.lanes], [lane.present for lane in self.lanes]
         self.plan.configure(configuration, ready, present)
         self._roll_out(now_s)
 
     def readied(self, lane: _Lane, now_s: float) -> None:
         """A replica of a lane is ready."""
-        if self.plan.readied(lane.number, lane.ready):
+        if self.plan.readied(lane.number, lane.replicas.ready):
             self._roll_out(now_s)
 
     def _roll_out(self, now_s: float) -> None:
         for lane, planned in zip(self.lanes, self.plan.lanes, strict=True):
             lane.configure(planned.in_force, now_s)
-
-
-class MixedSimPyEngine(SimPyEngine):
-    """The SimPy engine for runs that may mix variants. It hands over everything at the end."""
-
-    stages: tuple[MixedStage, ...]  # type: ignore[assignment]
-
-    def _build(
-        self, models: Sequence[StageModel], world: World, initial: Mapping[str, StageConfiguration], seed: int
-    ) -> Any:
-        stages = tuple(
-            MixedStage(
-                self.env,
-                position,
-                model,
-                world,
-                initial[model.name],
-                self.arrivals_s,
-                seed,
-                self._on_ended,
-                self._busy,
-            )
-            for position, model in enumerate(models)
-        )
-        for stage, following in pairwise(stages):
-            stage.follow_with(following)
-        return stages
-
-    def _has_piece(self) -> bool:
-        return False
-
-    def _hand_over(self) -> None:
-        if self._receive is not None:
-            for stage in self.stages:
-                self._receive(stage.handover(self.end_s))
