@@ -49,7 +49,7 @@ class Foresight(OptimisingPolicy):
         pipeline: Pipeline,
         *,
         risk: float = 0.002,
-        rise: float = 4.0,
+        rise: float = 3.0,
         rise_every_h: float = 0.5,
         prior_h: float = 2.0,
         interval_s: float = 10.0,

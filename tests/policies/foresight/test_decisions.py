@@ -33,7 +33,7 @@ def test_a_load_of_which_little_is_known_is_planned_with_caution() -> None:
     planned = [
         decided(steps((20, seconds)), elapsed_s=0.0).planned_load_rps for seconds in (120, 3600, 20_000, 3 * DAY)
     ]
-    assert planned[0] > 40  # type: ignore[operator]
+    assert planned[0] > 30  # type: ignore[operator]
     assert all(one > other for one, other in pairwise(planned))  # type: ignore[operator]
 
 
