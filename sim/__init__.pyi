@@ -51,6 +51,7 @@ from .streams import stream as stream
 from .summary import Planned as Planned
 from .summary import summarise as summarise
 from .summary import summary_of as summary_of
+from .summary import violated_seconds as violated_seconds
 from .tables import configured_accuracy as configured_accuracy
 from .tables import configured_cores as configured_cores
 from .tables import decisions_table as decisions_table
@@ -62,4 +63,3 @@ from .tables import requests_table as requests_table
 from .tables import resizes_table as resizes_table
 from .tables import spent_table as spent_table
 from .tables import stages_table as stages_table
-from .totals import violated_seconds as violated_seconds

@@ -31,42 +31,96 @@ from ipa.sim.model import FloatArray
 _ACCEPTED = Applied(accepted=True)
 
 
-class SimulatedBackend:
-    """A backend in front of a running engine. `fields`: the costly fields to include in observations."""
+@dataclass(frozen=True)
+class Outlook:
+    """What the observations of a run have in common, and its load. `fields`: the costly ones to include."""
 
-    def __init__(
+    load: LoadView
+    duration_s: float
+    pipeline: str
+    seed: int
+    limit_cores: int | None
+    fields: Collection[str]
+
+    def observation(
         self,
-        engine: Engine,
-        load: LoadView,
-        pipeline: str,
-        seed: int,
-        limit_cores: int | None,
-        fields: Collection[str],
-    ) -> None:
+        step: int,
+        time_s: float,
+        stages: Mapping[str, StageObservation],
+        *,
+        elapsed_s: float,
+        latency: LatencyQuantiles | None,
+        sample_age_s: float = 0.0,
+    ) -> Observation:
+        """What is seen at a step; the seconds of the load since the latest sample are unknown."""
+        load, fields, load_rps = self.load, self.fields, self.load.before(time_s)
+        if sample_age_s:
+            unseen = min(ceil(sample_age_s), len(load_rps))
+            load_rps = (*load_rps[: len(load_rps) - unseen], *[nan] * unseen)
+        return Observation(
+            pipeline=self.pipeline,
+            step=step,
+            seed=self.seed,
+            time_s=time_s,
+            load_rps=load_rps,
+            sample_age_s=sample_age_s,
+            limit_cores=self.limit_cores,
+            stages=stages,
+            latency=latency,
+            future_rps=load.after(time_s, self.duration_s) if "future_rps" in fields else None,
+            elapsed_s=elapsed_s,
+            past_rps=load.past(step, time_s) if "past_rps" in fields else None,
+            clock_s=load.clock_s(time_s),
+            seasons_rps=load.seasons(time_s) if "seasons_rps" in fields else None,
+        )
+
+    def nothing_counted(
+        self, configuration: StageConfiguration, replicas: Mapping[str, ReplicaCounts]
+    ) -> StageObservation:
+        """A stage of which only the replicas are seen; of the costly fields, those that are read."""
+        return StageObservation(
+            configuration=configuration,
+            arrivals=0,
+            completions=0,
+            drops=0,
+            failures=0,
+            queue_length=0,
+            in_service=0,
+            replicas=replicas,
+            busy_fraction=0.0 if "busy_fraction" in self.fields else None,
+            latency=self.no_latency,
+            concurrency=0.0 if "concurrency" in self.fields else None,
+        )
+
+    @property
+    def no_latency(self) -> LatencyQuantiles | None:
+        return NO_LATENCY if "latency" in self.fields else None
+
+
+class SimulatedBackend:
+    """A backend in front of a running engine."""
+
+    def __init__(self, engine: Engine, outlook: Outlook) -> None:
         self._engine = engine
-        self._load = load
-        self._pipeline = pipeline
-        self._seed = seed
-        self._limit_cores = limit_cores
-        self._fields = fields
+        self._outlook = outlook
         self._step, self._observed_s = 0, 0.0
         self._sampled_s = 0.0  # the latest step at which metrics came
         self._names = [stage.model.name for stage in engine.stages]
         self._seen = [Seen(0, 0, 0, 0, 0, {}) for _ in engine.stages]  # at the latest step
-        measured = "latency" in fields or "busy_fraction" in fields
-        self._measuring = Measuring(engine) if measured else None
+        fields = outlook.fields
+        self._measuring = Measuring(engine) if "latency" in fields or "busy_fraction" in fields else None
         self._presence = Presence(engine) if "concurrency" in fields else None
 
     def observe(self) -> Observation:
         """What has happened since the last step, and the load of the window up to now."""
-        now_s, since_s = self._engine.now_s, self._observed_s
+        now_s, since_s, fields = self._engine.now_s, self._observed_s, self._outlook.fields
         self._step, self._observed_s = self._step + 1, now_s
-        if self._load.is_dark(now_s):
+        if self._outlook.load.is_dark(now_s):
             return self._unsampled(now_s, since_s)
         self._sampled_s = now_s
         measured = self._measuring.step(now_s) if self._measuring else None
-        latency = measured if "latency" in self._fields else None
-        busy = measured if "busy_fraction" in self._fields else None
+        latency = measured if "latency" in fields else None
+        busy = measured if "busy_fraction" in fields else None
         concurrency = self._presence.step(now_s) if self._presence else None
         stages: dict[str, StageObservation] = {}
         for position, stage in enumerate(self._engine.stages):
@@ -85,77 +139,31 @@ class SimulatedBackend:
                 latency=latency.stage_latency[position] if latency else None,
                 concurrency=concurrency[position] if concurrency else None,
             )
-        return Observation(
-            pipeline=self._pipeline,
-            step=self._step,
-            seed=self._seed,
-            time_s=now_s,
-            load_rps=self._load.before(now_s),
-            sample_age_s=0.0,
-            limit_cores=self._limit_cores,
-            stages=stages,
-            latency=latency.latency if latency else None,
-            future_rps=self._future(now_s),
-            elapsed_s=now_s - since_s,
-            past_rps=self._load.past(self._step, now_s) if "past_rps" in self._fields else None,
-            clock_s=self._load.clock_s(now_s),
-            seasons_rps=self._load.seasons(now_s) if "seasons_rps" in self._fields else None,
+        return self._outlook.observation(
+            self._step, now_s, stages, elapsed_s=now_s - since_s, latency=latency.latency if latency else None
         )
 
     def _unsampled(self, now_s: float, since_s: float) -> Observation:
         """What is seen in an outage of the metrics: the replicas and the clock. What happens meanwhile is counted by
         the first step after it."""
-        load_rps = self._load.before(now_s)
-        unseen = min(ceil(now_s - self._sampled_s), len(load_rps))
+        outlook = self._outlook
         stages = {
-            name: nothing_counted(stage.configuration, stage.seen(now_s).replicas, self._fields)
+            name: outlook.nothing_counted(stage.configuration, stage.seen(now_s).replicas)
             for name, stage in zip(self._names, self._engine.stages, strict=True)
         }
-        return Observation(
-            pipeline=self._pipeline,
-            step=self._step,
-            seed=self._seed,
-            time_s=now_s,
-            load_rps=(*load_rps[: len(load_rps) - unseen], *[nan] * unseen),
-            sample_age_s=now_s - self._sampled_s,
-            limit_cores=self._limit_cores,
-            stages=stages,
-            latency=NO_LATENCY if "latency" in self._fields else None,
-            future_rps=self._future(now_s),
+        return outlook.observation(
+            self._step,
+            now_s,
+            stages,
             elapsed_s=now_s - since_s,
-            past_rps=self._load.past(self._step, now_s) if "past_rps" in self._fields else None,
-            clock_s=self._load.clock_s(now_s),
-            seasons_rps=self._load.seasons(now_s) if "seasons_rps" in self._fields else None,
+            latency=outlook.no_latency,
+            sample_age_s=now_s - self._sampled_s,
         )
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> Applied:
         """Pass the decision to the engine, where it takes effect after the decision delay."""
         self._engine.apply(configuration)
         return _ACCEPTED
-
-    def _future(self, now_s: float) -> tuple[float, ...] | None:
-        if "future_rps" not in self._fields:
-            return None
-        return self._load.after(now_s, self._engine.world.duration_s)
-
-
-def nothing_counted(
-    configuration: StageConfiguration, replicas: Mapping[str, ReplicaCounts], fields: Collection[str]
-) -> StageObservation:
-    """A stage of which only the replicas are seen; of the costly `fields`, those that are read."""
-    return StageObservation(
-        configuration=configuration,
-        arrivals=0,
-        completions=0,
-        drops=0,
-        failures=0,
-        queue_length=0,
-        in_service=0,
-        replicas=replicas,
-        busy_fraction=0.0 if "busy_fraction" in fields else None,
-        latency=NO_LATENCY if "latency" in fields else None,
-        concurrency=0.0 if "concurrency" in fields else None,
-    )
 
 
 class Opening:
@@ -167,26 +175,13 @@ class Opening:
         load: LoadView,
         duration_s: float,
         limit_cores: int | None,
-        fields: set[str],
+        fields: Collection[str],
         seed: int,
     ) -> None:
+        outlook = Outlook(load, duration_s, pipeline.name, seed, limit_cores, fields)
         self.configuration: Configuration = lightest_configuration(pipeline)
-        future_rps = load.after(0.0, duration_s) if "future_rps" in fields else None
-        self._observation = Observation(
-            pipeline=pipeline.name,
-            step=0,
-            seed=seed,
-            time_s=0.0,
-            load_rps=load.before(0.0),
-            sample_age_s=0.0,
-            limit_cores=limit_cores,
-            stages=self._idle_stages(fields),
-            latency=NO_LATENCY if "latency" in fields else None,
-            future_rps=future_rps,
-            past_rps=load.past(0, 0.0) if "past_rps" in fields else None,
-            clock_s=load.clock_s(0.0),
-            seasons_rps=load.seasons(0.0) if "seasons_rps" in fields else None,
-        )
+        stages = {name: outlook.nothing_counted(wanted, {}) for name, wanted in self.configuration.items()}
+        self._observation = outlook.observation(0, 0.0, stages, elapsed_s=0.0, latency=outlook.no_latency)
 
     def observe(self) -> Observation:
         return self._observation
@@ -194,9 +189,6 @@ class Opening:
     def apply(self, configuration: Configuration) -> Applied:
         self.configuration = configuration
         return Applied(accepted=True)
-
-    def _idle_stages(self, fields: set[str]) -> Mapping[str, StageObservation]:
-        return {name: nothing_counted(wanted, {}, fields) for name, wanted in self.configuration.items()}
 
 
 class StepFigures(NamedTuple):

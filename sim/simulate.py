@@ -23,14 +23,13 @@ from ipa.policies import (
 )
 from ipa.profiles import Pipeline
 from ipa.sim import engines, laws, records, streams
-from ipa.sim.backend import Opening, SimulatedBackend
+from ipa.sim.backend import Opening, Outlook, SimulatedBackend
 from ipa.sim.interface import Engine, Handover
 from ipa.sim.intervals import IntervalCounts, Intervals
 from ipa.sim.load_view import LoadView, Spans
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.sample import Sampling
-from ipa.sim.summary import LatestEntry, Planned
-from ipa.sim.totals import Totalling, Totals, totals_of
+from ipa.sim.summary import LatestEntry, Planned, Totalling, Totals, totals_of
 
 SAMPLE = 10_000
 """How many requests a sample keeps records of, and"""
@@ -264,4 +263,5 @@ def stepped(
     """
     name = engines.choose_engine(engine)
     built = engines.create_engine(name, models, world, arrivals_s, initial, seed, receive, mixes=mixes)
-    return Stepped(built, SimulatedBackend(built, load, pipeline, seed, limit_cores, fields), interval_s)
+    outlook = Outlook(load, world.duration_s, pipeline, seed, limit_cores, fields)
+    return Stepped(built, SimulatedBackend(built, outlook), interval_s)

@@ -1,9 +1,10 @@
 """The memory of a run of the compiled engine: arrays of records, which the kernel and the engine both read and write.
 
-The fields of the records are the state of the model, which the SimPy engine keeps in objects. Index s is the stage's
-position; replicas, requests and batches go by number. `NEVER` is the time of what has not happened, -1 stands for no
-number. Numbers with which the kernel indexes arrays at every event are unsigned and have 32 bits, because numba checks
-the sign of others; convert them to signed ones before taking a difference.
+The fields of the records are the state of the model, which the SimPy engine keeps in objects. Index s is a row: the
+stage's position, or that of a lane where stages have several (see `lanes`). Replicas, requests and batches go by
+number. `NEVER` is the time of what has not happened, -1 stands for no number. Numbers with which the kernel indexes
+arrays at every event are unsigned and have 32 bits, because numba checks the sign of others; convert them to signed
+ones before taking a difference.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ WAITING = record(enqueued_s="f8", formed="i8", size="i4", behind="i4", next="i4"
 
 
 class Memory(NamedTuple):
-    """The arrays: S stages, N requests, at most R replicas of a stage."""
+    """The arrays: S rows (a stage, or a lane of one), N requests, at most R replicas of a row."""
 
     run: RecordArray  # RUN (1,)
     stages: RecordArray  # STAGE (S,)
@@ -175,8 +176,8 @@ class Memory(NamedTuple):
     arrivals_s: npt.NDArray[np.float64]  # (N,)
     normals: npt.NDArray[np.float64]  # (S, BLOCK)
     tally: npt.NDArray[np.int64]  # (variants of all stages, 3), as of the latest stop
-    # (S, 7), as of the latest stop: requests enqueued before it and by it (at the first stage, those that have
-    # arrived), in batches started, completed, left unserved, and of these failed and interrupted
+    # (S, 7), by stage, as of the latest stop: requests enqueued before it and by it (at the first stage, those that
+    # have arrived), in batches started, completed, left unserved, and of these failed and interrupted
     counts: npt.NDArray[np.int64]
     queue: npt.NDArray[np.uint32]  # (S, N): requests in order of enqueue
     enqueued_s: npt.NDArray[np.float64]  # (S, N): of the same

@@ -182,7 +182,7 @@ def _existing_cores(records: Records, edges_s: FloatArray) -> FloatArray:
 
 
 def _violated_seconds(arrival_s: FloatArray, in_time: np.ndarray, edges_s: FloatArray) -> IntArray:
-    """How many seconds of each bin count as violated; see `ipa.sim.totals.violated_seconds`."""
+    """How many seconds of each bin count as violated; see `ipa.sim.summary.violated_seconds`."""
     second = arrival_s.astype(np.int64)
     arrived = np.bincount(second)
     violating = np.bincount(second[~in_time], minlength=len(arrived))

@@ -16,7 +16,7 @@ from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
 from ipa.live.stage_replicas import StageReplicas
 from ipa.policies import StageConfiguration
 from ipa.sim import Records, requests_table, stages_table
-from ipa.sim.totals import totals_of
+from ipa.sim.summary import totals_of
 from tests.tiny import two_by_two
 
 PIPELINE = two_by_two()

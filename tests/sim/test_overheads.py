@@ -1,5 +1,4 @@
-"""What a real system takes beyond its profile: `dispatch_overhead_s`, `start_up_extra_s` and `service_factor`, in both
-engines."""
+"""What a real system takes beyond its profile: `dispatch_overhead_s`, `start_up_extra_s` and `service_factor`."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from ipa import profiles
-from ipa.policies import lightest_configuration, to_line
+from ipa.policies import lightest_configuration
 from ipa.sim import stage_models
 from ipa.studies import Run, Scenario, simulate
 
@@ -78,14 +77,3 @@ def test_policies_plan_without_any_of_them() -> None:
     slower = run(**world, dispatch_overhead_s=0.02, start_up_extra_s=1.0, service_factor=1.05)
     assert [entry.decision for entry in plain.entries] == [entry.decision for entry in slower.entries]
     assert plain.summary["latency_mean_s"] < slower.summary["latency_mean_s"]
-
-
-@pytest.mark.parametrize("service_times", ["lognormal", "mean"])
-def test_both_engines_give_the_same_tables(service_times: str) -> None:
-    pytest.importorskip("numba")
-    world = {"trace": "bursty", "window": "300:480", "service_times": service_times, "hop_s": 0.002}
-    overheads = {"dispatch_overhead_s": 0.0123, "start_up_extra_s": 0.77, "stop_s": 0.3, "service_factor": 1.1}
-    simpy, compiled = (run(**world, **overheads, engine=engine) for engine in ("simpy", "compiled"))
-    for name, table in simpy.tables.items():
-        assert table.equals(compiled.tables[name]), name
-    assert [to_line(entry) for entry in simpy.entries] == [to_line(entry) for entry in compiled.entries]

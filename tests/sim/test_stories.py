@@ -13,7 +13,7 @@ import pytest
 from ipa.policies import Configuration, Decision, Memory, Observation, ReplicaCounts, Static, lightest_configuration
 from ipa.profiles import Pipeline
 from ipa.sim import ControlSettings, Records, World, laws, simulate_policy, stage_models
-from ipa.sim.backend import SimulatedBackend
+from ipa.sim.backend import Outlook, SimulatedBackend
 from ipa.sim.load_view import LoadView
 from ipa.sim.records import COMPLETED, FAILED, OUTCOMES, collect_records
 from ipa.studies import Scenario
@@ -118,7 +118,7 @@ def on_the_engine(story: Story) -> tuple[Log, list[Seen], Records]:
     """The log of a story on the engine, what its control steps saw, and the records."""
     engine = engine_runs.build(in_oracle_format(story), seed=1)
     load = LoadView(engine.arrivals_s, np.empty(0), history_s=10)
-    cluster = SimulatedBackend(engine, load, "story", 1, None, ())
+    cluster = SimulatedBackend(engine, Outlook(load, story.duration_s, "story", 1, None, ()))
     decisions = iter(story.decisions)
     seen: list[Seen] = []
 
@@ -269,15 +269,6 @@ def watched(
 def test_a_world_that_cannot_be_is_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         World(duration_s=1.0, bound_s=1.0, **given)
-
-
-def test_rule_8_a_control_step_counts_the_arrivals_of_the_seconds_before_it() -> None:
-    """At 10, with a history of 3 s: those in [7, 8), [8, 9), [9, 10); the one at 10 is only in the queue."""
-    (opening, at_10, *_) = watched([7.0, 7.5, 9.999, 10.0], [1.0], ControlSettings(history_s=3))
-    assert opening.time_s == 0.0
-    assert at_10.load_rps == (2.0, 0.0, 1.0)
-    assert at_10.stages["a"].arrivals == 3
-    assert at_10.stages["a"].queue_length == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ipa.sim.records import Records, ReplicaRecords
-from ipa.sim.totals import violated_seconds
+from ipa.sim.summary import violated_seconds
 from ipa.studies import simulate
 from ipa.studies.many import TIMELINE, latency_edges_s, outcome_of
 from ipa.studies.many.outcome import p99_of_seconds_s
