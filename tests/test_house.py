@@ -83,7 +83,10 @@ def test_live_mode_takes_of_the_simulator_what_needs_no_engine() -> None:
             ("keras", "jax", "sklearn", "h5py"),
         ),
         ("from ipa.sim import Opening, LoadView, Records, laws, rules, summarise", ("simpy", "numba", "pandas")),
-        ("import ipa.live.serving.gateway", ("aiohttp", "msgspec", "numpy", "orjson", "pydantic", "yaml")),  # it opens ports first
+        (
+            "import ipa.live.serving.gateway",
+            ("aiohttp", "msgspec", "numpy", "orjson", "pydantic", "yaml"),
+        ),  # it opens ports first
     ],
 )
 def test_a_face_loads_nothing_heavy(statement: str, absent: tuple[str, ...]) -> None:

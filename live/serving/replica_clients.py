@@ -12,18 +12,20 @@ from typing import Any
 import aiohttp
 import orjson
 from aiohttp import hdrs
+from aiohttp.http import RawResponseMessage
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import CIMultiDictProxy
 
 from ipa.errors import Error
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, Limits
 from ipa.live.serving.bodies import Collected, Turns, in_time
+from ipa.live.serving.kept_connections import CONNECT_S, KeptConnections, UnreachableError
 from ipa.live.serving.protocol import HEADER, ProtocolError, batch_parameters
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import Tensor
 from ipa.live.serving.web import JSON_LIMITS
 
-CONNECT_S = 2.0
-"""A connection that hangs for longer, as to a node that is lost, counts as one that is refused."""
 PROBE_S = 2.0
 STANDS_S = 2.0
 """An answer that has begun may stand still for so long, or drip: the batch is then tried elsewhere."""
@@ -51,10 +53,11 @@ class ReplicaClients:
     """One pool of connections to all replicas; a batch may take `timeout_s` at most, and its answer be so long."""
 
     def __init__(self, timeout_s: float, body_bytes: int, turns: Turns) -> None:
+        self._timeout_s, self._connections = timeout_s, KeptConnections()
         self._limits, self._turns = Limits(body_bytes, min(body_bytes, MOST_ANSWER_JSON_BYTES)), turns
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0),
-            timeout=aiohttp.ClientTimeout(total=timeout_s, sock_connect=CONNECT_S),
+            timeout=aiohttp.ClientTimeout(total=PROBE_S, sock_connect=CONNECT_S),
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -65,6 +68,7 @@ class ReplicaClients:
 
     async def close(self) -> None:
         """Close all connections."""
+        self._connections.forget(set())
         await self._session.close()
 
     async def infer(
@@ -84,29 +88,28 @@ class ReplicaClients:
             problem = f"cannot be asked with {len(body.data)} bytes; allowed: {MOST_MESSAGE_BYTES}"
             raise ReplicaError(problem, again=False, status=413)
         try:
-            async with self._session.post(
-                f"{replica.url}/v2/models/{replica.model}/infer",
-                data=body.data,
-                headers={**body.headers, **told},
-                allow_redirects=False,
-            ) as response:
-                data = await _body(response, self._limits)
-            if response.status == 200:
-                reading = protocol.reading_response(data.data, response.headers.get(HEADER))
+            async with asyncio.timeout(self._timeout_s):
+                status, headers, data = await self._connections.post(
+                    replica.url, replica.model, body.data, {**body.headers, **told}, self._read
+                )
+            if status == 200:
+                reading = protocol.reading_response(data.data, headers.get(HEADER))
                 return await self._turns.take(data.json_bytes, reading)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        except UnreachableError as error:
             raise ReplicaError(f"cannot be reached: {error}", served=False) from None
         except TimeoutError:
             raise ReplicaError("did not answer in time") from None
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, HttpProcessingError) as error:
             raise ReplicaError(f"broke off: {type(error).__name__}: {error}") from None
         except ProtocolError as error:
             raise ReplicaError(f"its answer breaks the protocol: {error}", again=False) from None
-        text = f"answered {response.status}: {_error(data.data)}"
-        too_large = 413 if response.status == 413 else None
-        raise ReplicaError(
-            text, served=response.status != 503, again=not 400 <= response.status < 500, status=too_large
-        )
+        text, too_large = f"answered {status}: {_error(data.data)}", 413 if status == 413 else None
+        raise ReplicaError(text, served=status != 503, again=not 400 <= status < 500, status=too_large)
+
+    async def _read(
+        self, message: RawResponseMessage, content: aiohttp.StreamReader
+    ) -> tuple[int, CIMultiDictProxy[str], Collected]:
+        return message.code, message.headers, await _body(message.headers, content, self._limits)
 
     async def is_ready(self, replica: RoutedReplica) -> bool:
         """Whether the replica's model answers that it is ready."""
@@ -116,13 +119,14 @@ class ReplicaClients:
                 timeout=aiohttp.ClientTimeout(total=PROBE_S),
                 allow_redirects=False,
             ) as response:
-                await _body(response, JSON_LIMITS)
+                await _body(response.headers, response.content, JSON_LIMITS)
                 return response.status == 200
         except (aiohttp.ClientError, TimeoutError, ProtocolError):
             return False
 
     def forget(self, urls: set[str]) -> None:
         """Forget what is known of all servers but these."""
+        self._connections.forget(urls)
         for url in self._is_binary.keys() - urls:
             del self._is_binary[url]
         for key in [key for key in self._outputs if key[0] not in urls]:
@@ -164,7 +168,7 @@ class ReplicaClients:
             url, timeout=aiohttp.ClientTimeout(total=PROBE_S), allow_redirects=False
         ) as response:
             try:
-                data = await _body(response, JSON_LIMITS)
+                data = await _body(response.headers, response.content, JSON_LIMITS)
             except ProtocolError:
                 return {}
         if response.status != 200:
@@ -176,19 +180,19 @@ class ReplicaClients:
         return found if isinstance(found, dict) else {}
 
 
-async def _body(response: aiohttp.ClientResponse, limits: Limits) -> Collected:
+async def _body(headers: Mapping[str, str], content: aiohttp.StreamReader, limits: Limits) -> Collected:
     """The whole answer. Raises ProtocolError if it is, or claims to be, larger than a body may be, TimeoutError if it
     stands still or drips."""
-    coding = response.headers.get(hdrs.CONTENT_ENCODING, "identity")
+    coding = headers.get(hdrs.CONTENT_ENCODING, "identity")
     if coding != "identity":
         raise ProtocolError(f"{hdrs.CONTENT_ENCODING}: {coding}; allowed: identity")
-    collected = Collected(protocol.json_length(response.headers.get(HEADER)), limits)
-    collected.check_length(response.content_length or 0)
-    if response.content.is_eof():  # it has come with its headers
-        collected.add(response.content.read_nowait())
+    collected = Collected(protocol.json_length(headers.get(HEADER)), limits)
+    collected.check_length(int(headers.get(hdrs.CONTENT_LENGTH, 0)))
+    if content.is_eof():  # it has come with its headers
+        collected.add(content.read_nowait())
         return collected
     async with asyncio.timeout(None) as limit:
-        async for part in in_time(limit, response.content, response.content.iter_any(), STANDS_S):
+        async for part in in_time(limit, content, content.iter_any(), STANDS_S):
             collected.add(part)
     return collected
 

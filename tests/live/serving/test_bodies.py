@@ -272,7 +272,10 @@ def test_a_replica_s_answer_that_would_never_end_is_given_up(
     monkeypatch.setattr(replica_clients, "STANDS_S", 0.05)
 
     async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while b"infer" not in await reader.readline():
+        while b"infer" not in (line := await reader.readline()):
+            if not line:  # another connection than the batch's
+                writer.close()
+                return
             if await reader.readline() == b"\r\n":
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)

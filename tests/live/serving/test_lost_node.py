@@ -16,7 +16,7 @@ pytest.importorskip("aiohttp")
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from ipa.live.serving import replica_clients
+from ipa.live.serving import kept_connections
 from ipa.live.serving.bodies import Turns
 from ipa.live.serving.protocol import BINARY_EXTENSION
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError
@@ -25,7 +25,7 @@ from tests.live.world import hanging_server
 
 
 def test_a_batch_whose_connection_hangs_has_not_reached_its_replica(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replica_clients, "CONNECT_S", 0.2)
+    monkeypatch.setattr(kept_connections, "CONNECT_S", 0.2)
 
     async def story(hanging: str) -> None:
         clients = ReplicaClients(60.0, 2**20, Turns())
