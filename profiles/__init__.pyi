@@ -4,6 +4,9 @@ from .catalogue import load as load
 from .catalogue import names as names
 from .catalogue import text as text
 from .defaults import Defaults as Defaults
+from .errors import ProfileError as ProfileError
+from .errors import did_you_mean as did_you_mean
+from .errors import listed as listed
 from .figures import MAX_LN_P99_OVER_MEAN as MAX_LN_P99_OVER_MEAN
 from .figures import Figure as Figure
 from .latencies import Latencies as Latencies
@@ -24,11 +27,8 @@ from .stage import stage_sla_s as stage_sla_s
 from .yaml_file import Document as Document
 from .yaml_file import FileModel as FileModel
 from .yaml_file import Loc as Loc
-from .yaml_file import ProfileError as ProfileError
-from .yaml_file import did_you_mean as did_you_mean
 from .yaml_file import in_words as in_words
 from .yaml_file import key_path as key_path
-from .yaml_file import listed as listed
 from .yaml_file import parse_yaml as parse_yaml
 from .yaml_file import read_yaml as read_yaml
 from .yaml_file import refusal as refusal

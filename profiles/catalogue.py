@@ -8,8 +8,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from ipa.profiles.errors import ProfileError, did_you_mean, listed
 from ipa.profiles.pipeline import Pipeline
-from ipa.profiles.yaml_file import ProfileError, did_you_mean, listed
 
 
 def names() -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from ipa.profiles.yaml_file import MOST_PROBLEMS, ProfileError, listed
+from ipa.profiles.errors import ProfileError, listed
+from ipa.profiles.yaml_file import MOST_PROBLEMS
 
 UNITS = {
     "s": "1", "sec": "1", "seconds": "1", "ms": "0.001", "milliseconds": "0.001", "us": "0.000001", "ns": "0.000000001",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ipa.profiles.yaml_file import did_you_mean, listed
+from ipa.profiles.errors import did_you_mean, listed
 
 
 @dataclass(frozen=True)

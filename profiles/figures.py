@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ipa.profiles.yaml_file import listed
+from ipa.profiles.errors import listed
 
 THROUGHPUT_TOLERANCE = 1e-9
 """Relative excess of throughput over batch / mean that rounding may cause."""

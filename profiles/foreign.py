@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import fmean
 
 from ipa.profiles.csv_table import lines_of
-from ipa.profiles.yaml_file import ProfileError
+from ipa.profiles.errors import ProfileError
 
 Lines = list[tuple[int, list[str]]]
 """Lines of a table with their numbers, the header first."""

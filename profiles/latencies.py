@@ -11,8 +11,8 @@ from typing import Any
 
 from ipa.profiles import foreign
 from ipa.profiles.csv_table import Column, Problems, columns_of, number, seconds, whole
+from ipa.profiles.errors import ProfileError, did_you_mean, listed
 from ipa.profiles.figures import Figure, Problem, grid_problem, row_problem
-from ipa.profiles.yaml_file import ProfileError, did_you_mean, listed
 
 NAMES = {
     "stage": ("stage", "task"),

@@ -9,8 +9,8 @@ from functools import cached_property
 
 from ipa.profiles import default_rules
 from ipa.profiles.defaults import Defaults, defaults_problem, defaults_within
+from ipa.profiles.errors import ProfileError
 from ipa.profiles.stage import Stage, named, pairs_problem, refuse_twins
-from ipa.profiles.yaml_file import ProfileError
 
 
 @dataclass(frozen=True)

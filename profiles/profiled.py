@@ -11,12 +11,13 @@ from pathlib import Path
 
 import yaml
 
+from ipa.profiles.errors import ProfileError
 from ipa.profiles.figures import Figure
 from ipa.profiles.latencies import Latencies, Row
 from ipa.profiles.pipeline import Pipeline, Provenance
 from ipa.profiles.schema import PipelineFile
 from ipa.profiles.stage import START_UP_S, Stage
-from ipa.profiles.yaml_file import ProfileError, parse_yaml, validate_document
+from ipa.profiles.yaml_file import parse_yaml, validate_document
 
 _TEXT_OF = {"measured": "source", "interpolated": "law", "assumed": "why"}
 """The kinds of provenance that a profile has -> the key of their text."""

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from ipa.profiles.defaults import CONSTANTS, Defaults, defaults_problem
+from ipa.profiles.errors import did_you_mean, listed
 from ipa.profiles.fields import (
     ONE_FOR_ALL,
     OR_RULE,
@@ -40,7 +41,7 @@ from ipa.profiles.stage import (
     pairs_problem,
     stage_sla_s,
 )
-from ipa.profiles.yaml_file import FileModel, Loc, did_you_mean, listed, refusal
+from ipa.profiles.yaml_file import FileModel, Loc, refusal
 
 
 class Measured(FileModel):

@@ -14,8 +14,8 @@ from functools import cached_property
 from statistics import fmean
 from typing import TypeVar
 
+from ipa.profiles.errors import ProfileError, did_you_mean, listed
 from ipa.profiles.figures import Figure, Table, grid_problem, row_problem, tables
-from ipa.profiles.yaml_file import ProfileError, did_you_mean, listed
 
 SLA_FACTOR = 25.0
 """Stage SLA over the mean p99 of a single request at the largest profiled allocation."""

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,23 +22,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from ipa.errors import InputError
-
-
-class ProfileError(InputError):
-    """A pipeline, a profile or a name in one that cannot be used; the text says what is allowed."""
-
-
-def did_you_mean(name: str, allowed: Iterable[str], prefix: str = "") -> str:
-    """`; did you mean 'right'?` with the name nearest to `name`, after a prefix, or nothing if none is near."""
-    near = get_close_matches(name, list(allowed), n=1)
-    return f"; did you mean {prefix + near[0]!r}?" if near else ""
-
-
-def listed(values: Iterable[object]) -> str:
-    """The values, comma-separated, as an error lists what is allowed."""
-    return ", ".join(str(value) for value in values)
-
+from ipa.profiles.errors import ProfileError, did_you_mean, listed
 
 Loc = tuple[str | int, ...]
 """Keys and indexes from the top of a document to a value in it, as pydantic writes them."""

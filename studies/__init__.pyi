@@ -1,5 +1,4 @@
 from . import displayed as displayed
-from . import doctor as doctor
 from . import formatting as formatting
 from . import intervals as intervals
 from . import load_study as load_study
@@ -7,10 +6,8 @@ from . import many as many
 from . import pages as pages
 from . import plans as plans
 from . import profile as profile
-from . import profiling as profiling
 from . import runs as runs
 from . import scenario as scenario
-from . import schemas as schemas
 from . import validation as validation
 from .intervals import Estimate as Estimate
 from .intervals import estimate as estimate
@@ -35,6 +32,7 @@ from .runs import RunData as RunData
 from .runs import explain as explain
 from .runs import live_runs as live_runs
 from .runs import prepare as prepare
+from .runs import profiling as profiling
 from .runs import replay as replay
 from .runs import results as results
 from .runs import simulate as simulate

@@ -12,9 +12,8 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import complete, printing, progress, reports
-from ipa.studies.commands import jobs as crews
-from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import (
+    Whole,
     assigned,
     build_scenario,
     jobs_option,
@@ -105,7 +104,7 @@ def compare(
     printing.say_load(studies.load_of(base).trace())
     progress.compile_engine(base)
     with (
-        crews.ended_cleanly(out),
+        progress.ended_cleanly(out),
         progress.counted("runs", len(systems) * seeds) as advance,
         redirect_stdout(sys.stderr),  # a user's policy may print
     ):
@@ -115,7 +114,7 @@ def compare(
             seeds,
             predictors=predictors,
             parameters=parameters,
-            jobs=crews.at_once(jobs),
+            jobs=progress.at_once(jobs),
             folder=out,
             on_finished=advance,
         )

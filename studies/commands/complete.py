@@ -1,22 +1,17 @@
-"""What a shell offers when Tab is pressed: pipelines, policies, loads, and the keys of --set with their words.
-
-It has to come at once, so nothing heavy is imported: the keys of a scenario are read from the source of its class, as
-importing that takes longer than all the rest.
-"""
+"""What a shell offers when Tab is pressed: pipelines, policies, loads, and the keys of --set with their words."""
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable
-from functools import cache
-from importlib.resources import files
-from typing import get_args
+from typing import TYPE_CHECKING, Literal, get_args, get_origin
 
 import click
 from click.shell_completion import CompletionItem
 
 import ipa
-from ipa.studies.scenario import choices
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 Items = list[CompletionItem]
 
@@ -57,13 +52,17 @@ def traces(_: click.Context, __: click.Parameter, typed: str) -> Items:
 def keys(context: click.Context, _: click.Parameter, typed: str) -> Items:
     """The keys of a scenario and of its policy, with `=`; behind that the words that the key may hold."""
     key, equals, _value = typed.partition("=")
-    words = _keys_of("Scenario")
+    if key.startswith("policy."):
+        return _beginning(typed, [] if equals else (f"policy.{name}=" for name in _parameters(context)))
+    scenario = ipa.studies.scenario
+    words = _keys_of(scenario.Scenario)
     if equals:
         return _beginning(typed, (f"{key}={word}" for word in words.get(key, ())))
-    inner = [f"policy.{name}=" for name in _parameters(context)] if key.startswith("policy.") else ["policy."]
-    inner += [f"guards.{name}=" for name in _keys_of("GuardBounds")]
-    inner += [f"limits.{name}=" for name in _keys_of("ClusterLimits")]
-    return _beginning(typed, [*(f"{name}=" for name in words), *inner])
+    inner = [
+        *(f"guards.{name}=" for name in scenario.GuardBounds.model_fields),
+        *(f"limits.{name}=" for name in scenario.ClusterLimits.model_fields),
+    ]
+    return _beginning(typed, [*(f"{name}=" for name in words), "policy.", *inner])
 
 
 def _beginning(typed: str, words: Iterable[str]) -> Items:
@@ -78,14 +77,10 @@ def _parameters(context: click.Context) -> list[str]:
     return [parameter.name for name in known for parameter in ipa.policies.manual_of(name).parameters]
 
 
-@cache
-def _keys_of(name: str) -> dict[str, tuple[str, ...]]:
-    """The keys of a class of scenario files, each with the words that it may hold, if it is a choice of them."""
-    source = (files("ipa.studies") / "scenario.py").read_text(encoding="utf-8")
-    (model,) = (each for each in ast.parse(source).body if isinstance(each, ast.ClassDef) and each.name == name)
+def _keys_of(model: type[BaseModel]) -> dict[str, tuple[str, ...]]:
+    """The keys of a part of scenario files, each with the words that it may hold, if it is a choice of them."""
     found = {}
-    for each in model.body:
-        if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
-            module, _, literal = ast.unparse(each.annotation).removesuffix(" | None").partition("choices.")
-            found[each.target.id] = get_args(getattr(choices, literal)) if literal and not module else ()
+    for name, about in model.model_fields.items():
+        kinds = (about.annotation, *get_args(about.annotation))  # `Literal[...]`, alone or beside None
+        found[name] = next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
     return found

@@ -1,10 +1,20 @@
-"""`ipa doctor`: what this machine has."""
+"""`ipa doctor`: Python, engines, solvers, extras, programs, and files that the environment names. No network."""
 
 from __future__ import annotations
 
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
 import click
 
-from ipa import studies
+import ipa
 from ipa.studies.commands import printing
 from ipa.studies.commands.options import output_options
 
@@ -13,9 +23,155 @@ from ipa.studies.commands.options import output_options
 @output_options
 def doctor(as_json: bool) -> None:
     """Check this machine: engines, solvers and licences, optional extras, programs and files."""
-    found = studies.doctor.doctor()
+    found = findings()
     if as_json:
         printing.print_json(found)
         return
-    for line in studies.doctor.lines(found):
+    for line in lines(found):
         click.echo(line)
+
+
+PROJECT = "ipa-pipelines"
+KUBECONFIG = "KUBECONFIG"
+FOR_DEVELOPERS = ("bench", "build", "lint", "test")
+
+LICENCE_FILES = ("~/gurobi.lic", "/opt/gurobi/gurobi.lic", "/Library/gurobi/gurobi.lic", "C:/gurobi/gurobi.lic")
+"""Where Gurobi looks for a licence that GRB_LICENSE_FILE does not name."""
+_SERVED = ("WLSACCESSID", "TOKENSERVER", "CLOUDACCESSID", "CSMANAGER", "COMPUTESERVER")
+
+Finding = dict[str, Any]
+"""`ready` (true, false, or null where it cannot be known from here), `version` and `note`."""
+
+
+def findings(environ: Mapping[str, str] = os.environ, today: date | None = None) -> dict[str, Any]:
+    """What this machine has, JSON-able; `today` decides whether a licence file has expired."""
+    return {
+        "project": {"version": _version(PROJECT)},
+        "python": {
+            "version": platform.python_version(),
+            "implementation": platform.python_implementation(),
+            "platform": platform.platform(),
+            "cpus": os.cpu_count(),
+        },
+        "engines": {"simpy": _package("simpy", "", "the engine"), "compiled": _package("numba", "compiled")},
+        "solvers": {
+            "exact": _finding(True, _version(PROJECT), "built in"),
+            "gurobi": _gurobi(environ, today or date.today()),
+            "highs": _package("highspy", "highs"),
+        },
+        "extras": _extras(),
+        "programs": {"prometheus": _program("prometheus", "for ipa live run --source prometheus")},
+        "files": {name: _file(environ.get(name, "")) for name in (KUBECONFIG, ipa.traces.TRACE_VARIABLE)},
+    }
+
+
+def lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """The same for people, one line per finding."""
+    python = found["python"]
+    yield f"{PROJECT} {found['project']['version']}"
+    yield f"Python {python['version']} ({python['implementation']}), {python['cpus']} cores, {python['platform']}"
+    for kind, title in (
+        ("engines", "engine"),
+        ("solvers", "solver"),
+        ("extras", "extra"),
+        ("programs", "program"),
+        ("files", "file"),
+    ):
+        for name, finding in found[kind].items():
+            state = {True: "ready", False: "missing", None: "unknown"}[finding["ready"]]
+            details = ", ".join(filter(None, (finding["version"], finding["note"])))
+            yield f"{title:<7} {name:<10} {state:<8} {details}".rstrip()
+
+
+def _finding(ready: bool | None, version: str | None, note: str = "") -> Finding:
+    return {"ready": ready, "version": version, "note": note}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _package(package: str, extra: str, note: str = "") -> Finding:
+    version = _version(package)
+    if version is None:
+        return _finding(False, None, f"pip install '.[{extra}]' in the checkout" if extra else f"pip install {package}")
+    return _finding(True, version, note or package)
+
+
+def _extras() -> dict[str, Finding]:
+    """The extras of this installation, each with what it requires."""
+    needs: dict[str, list[str]] = {}
+    for requirement in (metadata.requires(PROJECT) or []) if _version(PROJECT) else []:
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", requirement)
+        name = re.match(r"[\w.-]+", requirement)
+        if extra and name and extra[1] not in FOR_DEVELOPERS:
+            needs.setdefault(extra[1], []).append(name[0])
+    return {extra: _extra(extra, packages) for extra, packages in sorted(needs.items())}
+
+
+def _extra(extra: str, packages: list[str]) -> Finding:
+    versions = {package: _version(package) for package in packages}
+    if None in versions.values():
+        return _finding(False, None, f"pip install '.[{extra}]' in the checkout")
+    return _finding(True, None, ", ".join(f"{package} {version}" for package, version in versions.items()))
+
+
+def _program(name: str, purpose: str) -> Finding:
+    """A program on the path."""
+    path = shutil.which(name)
+    return _finding(path is not None, None, path or f"{purpose}; Debian: apt-get install {name}")
+
+
+def _file(named: str) -> Finding:
+    """Whether the file that an environment variable names exists; it is not read."""
+    if not named:
+        return _finding(False, None, "not set")
+    # KUBECONFIG may name several files; missing ones are skipped.
+    there = any(Path(path).expanduser().is_file() for path in named.split(os.pathsep))
+    return _finding(there, None, named if there else f"{named}: no such file")
+
+
+def _gurobi(environ: Mapping[str, str], today: date) -> Finding:
+    """The solver and its licence, as far as that can be told without asking a server."""
+    found = _package("gurobipy", "gurobi")
+    if not found["ready"]:
+        return found
+    named = environ.get("GRB_LICENSE_FILE", "")
+    files = [named] if named else [os.path.expanduser(path) for path in LICENCE_FILES]
+    path = next((Path(file) for file in files if Path(file).is_file()), None)
+    if any(f"GRB_{key}" in environ for key in _SERVED):
+        return {**found, "ready": None, "note": "the licence comes from a server, which was not asked"}
+    if path is not None:
+        return {**found, **_licence_file(path, today)}
+    if named:
+        return {**found, "ready": False, "note": f"GRB_LICENSE_FILE: no such file: {named}"}
+    return {**found, **_licence_of_pip()}
+
+
+def _licence_file(path: Path, today: date) -> Finding:
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        return {"ready": False, "note": f"licence {path}: cannot be read: {error.strerror}"}
+    if any(re.search(rf"^\s*{key}\s*=", text, re.MULTILINE) for key in _SERVED):
+        return {"ready": None, "note": f"licence {path}: from a server, which was not asked"}
+    expires = re.search(r"^\s*EXPIRATION\s*=\s*(\d{4}-\d{2}-\d{2})\s*$", text, re.MULTILINE)
+    if expires is None:
+        return {"ready": None, "note": f"licence {path}"}
+    gone = date.fromisoformat(expires[1]) < today
+    return {"ready": not gone, "note": f"licence {path}: {'expired' if gone else 'expires'} {expires[1]}"}
+
+
+def _licence_of_pip() -> Finding:
+    """The licence within the package, which only Gurobi itself can read."""
+    from ipa.policies import optimiser  # which needs numpy: too slow for --help
+
+    try:
+        expires = optimiser.gurobi_licence_expiry()
+    except optimiser.SolverError as error:
+        return {"ready": False, "note": str(error)}
+    limits = "2,000 variables and constraints, 200 variables where quadratic"
+    return {"ready": True, "note": f"size-limited licence: {limits}; expires {expires or 'never'}"}

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
-from ipa.studies.commands import jobs as crews
 from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.options import jobs_option, output_options, report_option
 from ipa.studies.scenario import ScenarioError
@@ -52,8 +51,8 @@ def explain(results: Path, where: Sequence[str], jobs: int | None, report: Path 
     runs = studies.many.losses.chosen(studies.many.losses.runs_in(results), where)
     if report is not None:
         reports.check_report(report)
-    at_once = crews.at_once(jobs)
-    with crews.ended_cleanly(None), redirect_stdout(sys.stderr):  # a user's policy may print
+    at_once = progress.at_once(jobs)
+    with progress.ended_cleanly(None), redirect_stdout(sys.stderr):  # a user's policy may print
         if not where:
             _check_short(results, runs, at_once)
         with progress.counted("runs", studies.many.losses.runs_needed(runs)) as advance:

@@ -1,4 +1,4 @@
-"""A group of commands, each imported when it is called."""
+"""Groups of commands: one answers a wrong name with the nearest, and one imports a command when it is called."""
 
 from __future__ import annotations
 
@@ -11,29 +11,8 @@ import click
 from ipa import profiles
 
 
-class LazyGroup(click.Group):
-    """A group that knows its commands by name and short help; the module of one is imported when it is called.
-
-    `package` holds a module for each command, of the same name with `_` for `-`, which defines the command under that
-    name, or with a `_` behind it where Python itself has the name (`list_`).
-    """
-
-    def __init__(self, *args: Any, package: str, short_helps: Mapping[str, str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.package = package
-        self.short_helps = short_helps
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(self.short_helps)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.short_helps:
-            return None
-        name = cmd_name.replace("-", "_")
-        module = import_module(f"{self.package}.{name}")
-        command = getattr(module, name, None) or getattr(module, f"{name}_")
-        assert isinstance(command, click.Command)
-        return command
+class Group(click.Group):
+    """A group whose commands are in its own module, listed with the first paragraphs of their helps."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -46,6 +25,34 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands in the group's help, which imports none of them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, self.short_helps[name]) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, self.summary_of(name)) for name in self.list_commands(ctx)])
+
+    def summary_of(self, name: str) -> str:
+        """The first paragraph of a command's help."""
+        return " ".join((self.commands[name].help or "").partition("\n\n")[0].split())
+
+
+class LazyGroup(Group):
+    """A group that knows its commands by name and summary, so that its help imports none of them.
+
+    `package` holds a module for each command, which defines the command under the module's name.
+    """
+
+    def __init__(self, *args: Any, package: str, summaries: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.package = package
+        self.summaries = summaries
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self.summaries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.summaries:
+            return None
+        command = getattr(import_module(f"{self.package}.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def summary_of(self, name: str) -> str:
+        return self.summaries[name]

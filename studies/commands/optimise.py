@@ -10,8 +10,14 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import complete, printing, reports
-from ipa.studies.commands.amounts import Number
-from ipa.studies.commands.options import build_scenario, output_options, pipeline_argument, report_option, set_option
+from ipa.studies.commands.options import (
+    Number,
+    build_scenario,
+    output_options,
+    pipeline_argument,
+    report_option,
+    set_option,
+)
 
 if TYPE_CHECKING:
     from ipa.policies import ExplainedOption, Explanation, Price, StageConfiguration

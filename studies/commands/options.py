@@ -1,9 +1,11 @@
-"""Options that several commands share, and the scenario that they describe."""
+"""Options that several commands share, the types of their values, and the scenario that they describe."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
@@ -12,14 +14,51 @@ import click
 import ipa
 from ipa import profiles, studies
 from ipa.studies.commands import complete, printing
-from ipa.studies.commands.amounts import Number, Whole
-from ipa.studies.scenario import ScenarioError, choices
+from ipa.studies.runs.live_runs import Cluster
+from ipa.studies.scenario import Option, ScenarioError, choices, options_of
 
 if TYPE_CHECKING:
     from ipa.studies import Scenario
     from ipa.traces import TimeHints
 
+
+class Number(click.FloatRange):
+    """A finite number within bounds; click's own range lets nan through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number: float = super().convert(value, param, ctx)
+        except click.BadParameter:
+            number = float("nan")
+        if not isfinite(number):
+            self.fail(f"{str(value)!r}; allowed: {_within('a finite number', self)}", param, ctx)
+        return number
+
+
+class Whole(click.IntRange):
+    """A whole number within bounds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            number: int = super().convert(value, param, ctx)
+        except click.BadParameter:
+            self.fail(f"{str(value)!r}; allowed: {_within('a whole number', self)}", param, ctx)
+        return number
+
+
+SECONDS = Number(min=0.0, min_open=True)
+SHARE = Number(min=0.0, max=1.0, min_open=True, max_open=True)
+
+
+def _within(what: str, of: Number | Whole) -> str:
+    """The bounds in words: `a whole number from 1`, `a finite number above 0 and below 1`."""
+    low = None if of.min is None else f"{'above' if of.min_open else 'from'} {of.min:g}"
+    high = None if of.max is None else f"{'and below' if of.max_open else 'to'} {of.max:g}"
+    return " ".join(filter(None, (what, low, high)))
+
+
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class File(click.Path):
@@ -76,6 +115,37 @@ def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
         return command
 
     return decorate
+
+
+def declared(of: type, *names: str) -> Callable[[F], F]:
+    """The options that fields of a dataclass declare (`option`), in this order; the command has them by these names."""
+    known = {each.name: (each, about, flag) for each, about, flag in options_of(of)}
+    return together(*(_declared(*known[name]) for name in names))
+
+
+def _declared(of: Field[Any], about: Option, flag: str) -> Callable[[Any], Any]:
+    lowest: dict[str, Any] = {"min": about.least if about.above is None else about.above, "max": about.most}
+    arguments: dict[str, Any] = {"default": of.default, "help": about.help, "metavar": about.metavar}
+    kind = str(of.type).removesuffix(" | None")
+    if about.words is not None:
+        arguments["type"] = Words(about.words)
+    elif kind == "bool":
+        arguments["is_flag"] = True
+    elif kind == "Path":
+        arguments["type"] = NEW_FILE
+    elif kind == "int":
+        arguments["type"] = Whole(**lowest)
+    elif kind == "float":
+        arguments["type"] = Number(**lowest, min_open=about.above is not None)
+    elif kind.startswith("tuple"):
+        arguments |= {"multiple": True, "default": None}
+    return click.option(flag, of.name, **arguments)
+
+
+def taken(of: type[T], options: dict[str, Any], **more: Any) -> T:
+    """A dataclass made of the options that its fields declare, which are taken out of `options`."""
+    names = [each.name for each, _, _ in options_of(of) if each.name in options]
+    return of(**{name: options.pop(name) for name in names}, **more)
 
 
 # ---- the scenario ----
@@ -253,10 +323,6 @@ resumable_out_option = click.option(
     "--out", type=FOLDER, help="Write every run to this folder; repeat the command to resume an interrupted one."
 )
 
-token_file_option = click.option(
-    "--token-file", type=NEW_FILE, help="File with the token that the gateway asks its clients for. Default: none."
-)
-
 report_option = click.option("--report", type=NEW_FILE, help="Write an HTML report to this file.")
 
 output_options = together(
@@ -276,51 +342,6 @@ output_options = together(
 # ---- live ----
 
 
-url_option = click.option(
-    "--url", metavar="URL", help="kubernetes: where to send the load. Default: the gateway's Service, from outside."
-)
-
-source_option = click.option(
-    "--source",
-    type=Words(choices.Source),
-    default="gateway",
-    help="Where policies get their observations live: gateway, in exact seconds, or prometheus. Default: gateway.",
-)
-
-prometheus_options = together(
-    click.option(
-        "--prometheus",
-        metavar="URL",
-        help="Prometheus server that scrapes the gateway. Default: one is started.",
-    ),
-    click.option(
-        "--prometheus-match",
-        multiple=True,
-        metavar='LABEL="VALUE"',
-        help="Read only the series that have this label. Repeatable; all must match.",
-    ),
-)
-"""The options that say which Prometheus server is read, and which series of it."""
-
-real_options = together(
-    click.option(
-        "--models",
-        default="",
-        metavar="FOLDER|emulated",
-        help="loopback: folder with real models, [PIPELINE/]STAGE/VARIANT/. Default: those that the pipeline's file "
-        "names, or else emulated.",
-    ),
-    click.option(
-        "--samples",
-        default="",
-        metavar="FOLDER|FILE",
-        help="What to send: a folder of files with its labels.jsonl, a .npz file whose rows are requests, or a .json "
-        "file with a V2 request. Default: pages to read, for the models of the extra ocr, or else zeros, shaped as the "
-        "model's metadata says.",
-    ),
-)
-"""The options that say which real models serve, and what is sent to them."""
-
 store_option = click.option(
     "--s3-endpoint",
     "endpoint",
@@ -329,11 +350,13 @@ store_option = click.option(
     help="The object store. Default: Amazon's.",
 )
 
-name_option = click.option("--name", help="Name of the deployed pipeline. Default: ipa-PIPELINE.")
-
-cluster_options = together(
-    click.option("--context", help="Context in the kubeconfig. Default: the current one."),
-    click.option("--namespace", help="Namespace of the pipeline. Default: the context's."),
-    name_option,
-)
+cluster_options = declared(Cluster, "context", "namespace", "name")
 """The options that say which cluster, and what on it."""
+
+
+def check_of_cluster(backend: str, options: Mapping[str, object], *further: str) -> None:
+    """Raise UsageError for an option, of a cluster or one of the `further`, that needs the backend kubernetes."""
+    names = ("context", "namespace", "name", "url", "control_token_file", *further)
+    given = [name for name in names if options.get(name) is not None]
+    if backend != "kubernetes" and given:
+        raise click.UsageError(f"--{given[0].replace('_', '-')} needs --backend kubernetes")

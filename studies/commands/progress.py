@@ -1,5 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a line now and then elsewhere; each says how fast it goes and what is
-left."""
+"""Many runs at once: how many, how they come along, and how a command ends when it is interrupted."""
 
 from __future__ import annotations
 
@@ -7,14 +6,49 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+import click
+
 from ipa import sim
 from ipa.studies.commands import printing
+from ipa.studies.many import workers
+from ipa.studies.scenario import WorkerError
 
 if TYPE_CHECKING:
     from ipa.studies import Scenario
+
+
+def at_once(jobs: int | None) -> int:
+    """How many runs to run at a time where `jobs` are asked for: by default one per core, at most two per core."""
+    most = workers.PER_CORE * workers.cores()
+    if jobs is not None and jobs > most:
+        printing.note(f"--jobs {jobs}: running {most} at a time, {workers.PER_CORE} per core; more gain nothing")
+    return min(jobs or workers.cores(), most)
+
+
+@contextmanager
+def ended_cleanly(out: Path | None) -> Iterator[None]:
+    """Answer an interrupt, SIGTERM or a killed worker with one line that says where finished runs are kept."""
+    try:
+        with workers.terminable():
+            yield
+    except KeyboardInterrupt:
+        raise interrupted(out) from None
+    except WorkerError as error:
+        raise click.ClickException(f"{error}{_kept(out)}") from None
+
+
+def interrupted(out: Path | None) -> click.ClickException:
+    """The error of an interrupted command whose finished runs are kept in `out`."""
+    return click.ClickException(f"interrupted{_kept(out)}")
+
+
+def _kept(out: Path | None) -> str:
+    return f"; finished runs are kept in {out}: repeat the command to resume" if out else "; no run is kept"
+
 
 LINE_EVERY_S = 10.0
 """How often a line is printed where there is no bar: often enough to follow, rarely enough for a log."""

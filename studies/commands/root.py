@@ -69,7 +69,7 @@ def _drop_output() -> None:
 @click.group(
     cls=Root,
     package="ipa.studies.commands",
-    short_helps={
+    summaries={
         "compare": "Run several policies on the same requests and compare cost, accuracy and latency.",
         "doctor": "Check this machine: engines, solvers and licences, optional extras, programs and files.",
         "explain": "Explain what runs lost against the oracle: forecast error, planning, caution, change, start-up.",

@@ -1,13 +1,19 @@
-"""`ipa schema`: the JSON Schema of the files."""
+"""`ipa schema`: the JSON Schema of every kind of file, for editors."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from ipa import studies
+import ipa
 from ipa.studies.commands import printing
 from ipa.studies.commands.options import Words, output_options
 from ipa.studies.scenario import choices
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 @click.command()
@@ -19,4 +25,62 @@ def schema(kind: str | None, as_json: bool) -> None:
     The kinds are pipeline, scenario, study and published. A file that begins with the comment
     `# yaml-language-server: $schema=ipa.schema.json` is then completed and checked while it is written.
     """
-    printing.print_json(studies.schemas.json_schema(kind))
+    printing.print_json(json_schema(kind))
+
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+HEADER = ("schema_version", "kind")
+"""Keys that a file needs, though a value made in Python does not."""
+
+
+def json_schema(kind: str | None = None) -> dict[str, Any]:
+    """The schema of files of a kind, one of `choices.FileKind`; None: of any of them, told apart by their `kind`."""
+    if kind is not None:
+        return {"$schema": DIALECT, **_schemas()[kind]()}
+    found: dict[str, Any] = {name: make() for name, make in _schemas().items()}
+    parts: dict[str, Any] = {}
+    for name, schema in found.items():
+        inner = schema.pop("$defs", {})
+        parts[name] = _renamed(schema, name)
+        parts |= {f"{name}.{each}": _renamed(part, name) for each, part in inner.items()}
+    return {
+        "$schema": DIALECT,
+        "title": "A file of ipa",
+        "type": "object",
+        "properties": {"kind": {"enum": list(found)}},
+        "required": list(HEADER),
+        "allOf": [
+            {"if": {"properties": {"kind": {"const": name}}, "required": ["kind"]}, "then": {"$ref": f"#/$defs/{name}"}}
+            for name in found
+        ],
+        "$defs": parts,
+    }
+
+
+def _renamed(part: Any, kind: str) -> Any:
+    """The same with references into the definitions of all kinds, where those of a kind begin with its name."""
+    if isinstance(part, dict):
+        return {
+            key: f"#/$defs/{kind}.{value.removeprefix('#/$defs/')}" if key == "$ref" else _renamed(value, kind)
+            for key, value in part.items()
+        }
+    return [_renamed(each, kind) for each in part] if isinstance(part, list) else part
+
+
+def _schemas() -> dict[str, Callable[[], dict[str, Any]]]:
+    from ipa.studies.many.study import PublishedFile, StudyFile  # which need pydantic: too slow for --help
+
+    return {
+        "pipeline": ipa.profiles.json_schema,
+        "scenario": _of(ipa.Scenario),
+        "study": _of(StudyFile),
+        "published": _of(PublishedFile),
+    }
+
+
+def _of(model: type[BaseModel]) -> Callable[[], dict[str, Any]]:
+    def schema() -> dict[str, Any]:
+        found = model.model_json_schema()
+        return {**found, "required": list(dict.fromkeys((*HEADER, *found.get("required", ()))))}
+
+    return schema

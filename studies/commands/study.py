@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ipa import studies, traces
+import ipa
+from ipa import studies
 from ipa.studies.commands import complete, printing, progress
-from ipa.studies.commands import jobs as crews
-from ipa.studies.commands.amounts import Whole
-from ipa.studies.commands.options import FOLDER, jobs_option, on_option, output_options
+from ipa.studies.commands.options import FOLDER, Whole, jobs_option, on_option, output_options
 
 if TYPE_CHECKING:
     from ipa.studies.many.study import Sheet
@@ -76,9 +75,9 @@ def study(
     for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
         printing.say_rules(pipeline)
     progress.compile_engine(*(trial.scenario for trial in wanted.trials))
-    with crews.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
+    with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         found = studies.many.study.conduct(
-            wanted, out, crews.at_once(jobs), lambda total: progress.counted("runs", total), printing.note, on
+            wanted, out, progress.at_once(jobs), lambda total: progress.counted("runs", total), printing.note, on
         )
     if as_json:
         printing.print_json(studies.many.study.as_dict(found, out))
@@ -115,15 +114,15 @@ def _study_loads(
         with progress.counted("runs", len(cases)) as advance:
             yield advance
 
-    with crews.ended_cleanly(out), redirect_stdout(sys.stderr):
+    with progress.ended_cleanly(out), redirect_stdout(sys.stderr):
         found = studies.load_study.conduct(
             out,
             pipelines=pipelines,
             draws=draws,
             seed=seed,
-            tweets=traces.default_path(os.environ),
+            tweets=ipa.traces.default_path(os.environ),
             azure=azure,
-            jobs=crews.at_once(jobs),
+            jobs=progress.at_once(jobs),
             progress=progress_of,
         )
     if as_json:

@@ -13,10 +13,9 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import complete, printing, progress, reports
-from ipa.studies.commands import jobs as crews
-from ipa.studies.commands.amounts import Whole
 from ipa.studies.commands.options import (
     FOLDER,
+    Whole,
     Words,
     assigned,
     jobs_option,
@@ -142,7 +141,7 @@ def sweep(
     )
     printing.say_rules(plan.base.pipeline)
     if dry_run:
-        tried = studies.many.sweeps.trial(plan, count, crews.at_once(jobs), out)
+        tried = studies.many.sweeps.trial(plan, count, progress.at_once(jobs), out)
         if as_json:
             printing.print_json(tried.as_dict())
         else:
@@ -150,9 +149,9 @@ def sweep(
         return
     assert out is not None
     progress.compile_engine(plan.base)
-    with crews.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
+    with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         swept = studies.many.sweeps.conduct(
-            plan, count, out, crews.at_once(jobs), on, lambda total: progress.counted("runs", total), printing.note
+            plan, count, out, progress.at_once(jobs), on, lambda total: progress.counted("runs", total), printing.note
         )
     report = None if swept.failed == swept.runs else report  # nothing to draw
     if report is not None:

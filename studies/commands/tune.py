@@ -11,10 +11,10 @@ from typing import Any
 import click
 
 from ipa import studies
-from ipa.studies.commands import jobs as crews
 from ipa.studies.commands import printing, progress
-from ipa.studies.commands.amounts import SECONDS, Whole
 from ipa.studies.commands.options import (
+    SECONDS,
+    Whole,
     Words,
     build_scenario,
     jobs_option,
@@ -102,7 +102,7 @@ def tune(
     scenario = build_scenario(what, assignments, **options)
     progress.compile_engine(scenario)
     with (
-        crews.ended_cleanly(out),
+        progress.ended_cleanly(out),
         progress.counted("settings", trials) as advance,
         redirect_stdout(sys.stderr),  # a user's policy may print
     ):
@@ -115,7 +115,7 @@ def tune(
             vary=vary,
             trials=trials,
             drawing=drawing,
-            jobs=crews.at_once(jobs),
+            jobs=progress.at_once(jobs),
             folder=out,
             on_finished=advance,
             log=printing.note,

@@ -6,28 +6,27 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ipa import studies
-from ipa.studies.commands import jobs, printing, progress, reports
-from ipa.studies.commands.amounts import Whole
+from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.options import (
+    Whole,
     Words,
     build_live_scenario,
-    cluster_options,
+    check_of_cluster,
+    declared,
     live_policy_option,
     output_options,
     pipeline_argument,
-    prometheus_options,
-    real_options,
     report_option,
     resumable_out_option,
     scenario_options,
-    source_option,
-    url_option,
+    taken,
 )
+from ipa.studies.runs.live_runs import Cluster, Live
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -46,11 +45,8 @@ if TYPE_CHECKING:
     help="Where the live runs take place: loopback, on this machine, or kubernetes, on what `ipa live up` deployed. "
     "Default: loopback.",
 )
-@cluster_options
-@url_option
-@source_option
-@prometheus_options
-@real_options
+@declared(Cluster, "context", "namespace", "name", "url")
+@declared(Live, "source", "prometheus", "prometheus_match", "models", "samples")
 @click.option("--repeats", type=Whole(min=1), default=3, help="Number of live runs, all of the same load. Default: 3.")
 @click.option(
     "--duration",
@@ -72,15 +68,6 @@ if TYPE_CHECKING:
 def validate(
     what: str,
     backend: str,
-    context: str | None,
-    namespace: str | None,
-    name: str | None,
-    url: str | None,
-    source: str,
-    prometheus: str | None,
-    prometheus_match: tuple[str, ...],
-    models: str,
-    samples: str,
     repeats: int,
     duration_s: int | None,
     policy: str | None,
@@ -90,7 +77,7 @@ def validate(
     out: Path | None,
     report: Path | None,
     as_json: bool,
-    **options: object,
+    **options: Any,
 ) -> None:
     """Compare the simulator with live runs of the same scenario.
 
@@ -99,22 +86,12 @@ def validate(
     command to resume. With --backend kubernetes the gateway and the replicas are those that `ipa live up` deployed, and
     the load is sent from this machine.
     """
+    check_of_cluster(backend, options)
+    cluster = taken(Cluster, options)
+    how = taken(Live, options, cluster=cluster if backend == "kubernetes" else None)
     scenario = build_live_scenario(what, assignments, policy=policy, **options)
     if report is not None:
         reports.check_report(report, out, scenario.records)
-    of_cluster = {"--context": context, "--namespace": namespace, "--name": name, "--url": url}
-    given = [option for option, value in of_cluster.items() if value is not None]
-    if backend != "kubernetes" and given:
-        raise click.UsageError(f"{given[0]} needs --backend kubernetes")
-    cluster = studies.live_runs.Cluster(context, namespace, name, url) if backend == "kubernetes" else None
-    how = studies.live_runs.Live(
-        source=source,
-        prometheus=prometheus,
-        cluster=cluster,
-        prometheus_match=prometheus_match,
-        models=models,
-        samples=samples,
-    )
     calibration = _windows(calibration_window)
     printing.say_load(studies.load_of(scenario).trace())
     progress.compile_engine(scenario)
@@ -133,7 +110,7 @@ def validate(
                 on_finished=advance,
             )
         except KeyboardInterrupt:
-            raise jobs.interrupted(out) from None
+            raise progress.interrupted(out) from None
     if report is not None:
         validation.write_report(report)
     if as_json:

@@ -15,7 +15,7 @@ from math import ceil, inf
 from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from ipa.studies.scenario import WorkerError
 
@@ -82,15 +82,35 @@ def run_all(function: Callable[[T], R], tasks: Iterable[T], jobs: int, keep: Cal
 
     A task is taken from `tasks` shortly before its turn, so that there may be any number of them. With workers,
     SIGINT or SIGTERM lets the tasks that have begun finish, and keeps their results; then it raises KeyboardInterrupt.
-    A second signal kills the workers. Raises WorkerKilledError where something else kills one.
+    A second signal kills the workers. Raises WorkerKilledError where something else kills one. A single task, or
+    tasks one at a time, are called in this process, which none of them ends unsaid.
     """
     rest = iter(tasks)
     first = list(islice(rest, jobs))
     if len(first) <= 1:
         for place, task in enumerate(chain(first, rest)):
-            keep(place, function(task))
+            with _exit_said():
+                result = function(task)
+            keep(place, result)
     else:
         _Crew[T, R](len(first)).run(function, chain(first, rest), keep)
+
+
+@contextmanager
+def _exit_said() -> Iterator[None]:
+    """Within it `os._exit` in this process, of a policy's say, is an error: it would end the command without a word."""
+    owner, end = os.getpid(), os._exit
+
+    def say(status: int) -> NoReturn:
+        if os.getpid() != owner:  # a process that was forked from this one may end as it likes
+            end(status)
+        raise WorkerError(f"os._exit({status}) was called, which would have ended this process and all its runs")
+
+    os._exit = say
+    try:
+        yield
+    finally:
+        os._exit = end
 
 
 @contextmanager

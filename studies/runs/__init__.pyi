@@ -1,11 +1,12 @@
 from . import live_runs as live_runs
+from . import profiling as profiling
 from . import results as results
 from .decision import Replayed as Replayed
 from .decision import asked_of as asked_of
 from .decision import explain as explain
+from .decision import explained as explained
+from .decision import planner as planner
 from .decision import replay as replay
-from .explained import explained as explained
-from .explained import planner as planner
 from .run import Prepared as Prepared
 from .run import Run as Run
 from .run import guarded as guarded

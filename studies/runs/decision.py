@@ -1,4 +1,4 @@
-"""Decisions one by one: why the optimiser chooses what it does, and what a policy would have decided on a journal."""
+"""One decision explained, why a journal's decisions were made, and a journal replayed with another policy."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ipa.policies import (
     Explanation,
     OptimisingPolicy,
     TimeLimit,
+    explain_decision,
     explain_problem,
     read_journal,
     replay_journal,
@@ -21,7 +22,7 @@ from ipa.policies import (
 from ipa.profiles import Pipeline
 from ipa.studies.runs.results import read_lines
 from ipa.studies.runs.run import guarded, prepare
-from ipa.studies.scenario import Scenario, ScenarioError
+from ipa.studies.scenario import Scenario, ScenarioError, pipeline_of, policy_of
 
 
 def explain(scenario: Scenario, load_rps: float) -> Explanation:
@@ -84,3 +85,30 @@ def replay(journal: Path, scenario: Scenario) -> Replayed:
     with TimeLimit(policy) as limited:
         replayed = tuple(replay_journal(prepared.pipeline, limited, recorded))
     return Replayed(scenario.policy.name, recorded, replayed)
+
+
+def planner(scenario: Scenario) -> OptimisingPolicy | None:
+    """The scenario's policy where it is one of ours that uses the optimiser, to explain what it decided.
+
+    None for any other policy, or a predictor from a file, as explaining runs nobody's code again; and where what the
+    scenario names is gone.
+    """
+    chosen = scenario.policy
+    if chosen.name.partition(":")[0] not in POLICIES or ".py:" in str(chosen.parameters):
+        return None
+    try:
+        policy = policy_of(scenario, pipeline_of(scenario))
+    except ValueError:
+        return None
+    return policy if isinstance(policy, OptimisingPolicy) else None
+
+
+def explained(policy: OptimisingPolicy, entry: Entry) -> Explanation | None:
+    """Why a policy decided what a journal's entry says; None where it would not decide that today.
+
+    That is so for a decision that was held, guarded, or made of files that have changed since.
+    """
+    try:
+        return explain_decision(policy, entry.observation, entry.decision)
+    except ValueError:
+        return None

@@ -8,8 +8,9 @@ from ipa import profiles, traces
 from ipa.policies import Policy, create
 from ipa.profiles import Pipeline
 from ipa.sim import FloatArray, StageModel, World, rules, stage_models, stream
+from ipa.studies.scenario.files import check_stage_names, within_limits
 from ipa.studies.scenario.loads import Load
-from ipa.studies.scenario.scenario import Scenario, check_stage_names, within_limits
+from ipa.studies.scenario.scenario import Scenario
 from ipa.traces import Trace
 
 

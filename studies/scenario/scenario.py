@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from math import inf
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -21,29 +20,24 @@ from pydantic import (
     model_validator,
 )
 
-from ipa import profiles
 from ipa.live.kubernetes import PodSections
-from ipa.policies import FACTS, MOST_REPLICAS, PLANNING_PARAMETERS, Steadiness, create, take_from_spec
+from ipa.policies import FACTS, MOST_REPLICAS, PLANNING_PARAMETERS, Steadiness, take_from_spec
 from ipa.profiles import (
     Document,
     FileModel,
     Limits,
     Loc,
-    Pipeline,
-    ProfileError,
     did_you_mean,
     in_words,
     key_path,
-    parse_yaml,
-    read_yaml,
     refusal,
     validate_document,
 )
 from ipa.studies.scenario import choices
 from ipa.studies.scenario.errors import ScenarioError
-from ipa.studies.scenario.loads import Windows, find_trace, parse_windows
+from ipa.studies.scenario.loads import Windows, parse_windows
 from ipa.studies.scenario.ranges import LARGEST, Counting, NotNegative, Positive, Whole
-from ipa.studies.scenario.start import StageStart, ready_at_start
+from ipa.studies.scenario.start import StageStart
 from ipa.traces import TimeHints
 
 SCHEMA_VERSION = 1
@@ -377,14 +371,6 @@ class _Given(Document):
         return f"{key}: {text}" if key else text
 
 
-def parse_value(text: str) -> Any:
-    """A value on the command line, read as the same text in a scenario file would be. Raises ScenarioError."""
-    try:
-        return parse_yaml(f"value: {text}", "", error=ScenarioError).data["value"]
-    except ScenarioError as error:
-        raise ScenarioError(str(error).partition(": ")[2]) from None
-
-
 def put(data: dict[str, Any], path: list[str], value: Any, key: str) -> None:
     """Set a value deep in plain data, creating mappings on the way."""
     if isinstance(data.get("policy"), str):
@@ -396,116 +382,3 @@ def put(data: dict[str, Any], path: list[str], value: Any, key: str) -> None:
         if not isinstance(data, dict):
             raise ScenarioError(f"{key}: {name!r} holds a single value, not keys")
     data[path[-1]] = value
-
-
-def find(
-    name_or_path: str, values: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
-) -> Scenario:
-    """The scenario of that name: a scenario file, or a pipeline (shipped or a file) with defaults for everything else.
-
-    `values`, by dotted key, override these; `defaults` are for keys that a file does not have. Raises ProfileError or
-    ScenarioError where it is neither.
-    """
-    path = Path(name_or_path)
-    if path.suffix in (".yaml", ".yml") or path.exists():
-        kinds = ("pipeline", "scenario")
-        if read_yaml(path, kind=kinds, error=ScenarioError).data["kind"] == "scenario":
-            return load(path, values, defaults)
-    profiles.load(name_or_path)
-    return Scenario(pipeline=name_or_path).with_values({**(defaults or {}), **(values or {})})
-
-
-def load(
-    path: str | Path, values: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
-) -> Scenario:
-    """The scenario in a YAML file; ScenarioError with file and line for anything wrong in it.
-
-    Paths in the file (pipeline, trace, policy, predictor and its model) are relative to the file's folder. `values`, by
-    dotted key, override what the file says; `defaults` are for keys that it does not have.
-    """
-    document = read_yaml(path, kind="scenario", schema_version=SCHEMA_VERSION, error=ScenarioError)
-    scenario = validate_document(Scenario, document, error=ScenarioError)
-    values = {**{key: value for key, value in (defaults or {}).items() if key not in document.data}, **(values or {})}
-    folder = Path(path).parent
-    policy = scenario.policy
-    predictor = policy.parameters.get("predictor")
-    scenario = scenario.model_copy(
-        update={
-            "pipeline": beside(folder, scenario.pipeline),
-            "trace": beside(folder, scenario.trace),
-            "policy": policy.model_copy(
-                update={
-                    "name": beside(folder, policy.name),
-                    **({"predictor": predictor_beside(folder, predictor)} if predictor is not None else {}),
-                }
-            ),
-        }
-    ).with_values(values)
-    _check_names(scenario, document, {key.partition(".")[0] for key in values})
-    return scenario
-
-
-def _check_names(scenario: Scenario, document: Document, replaced: Collection[str]) -> None:
-    """Raise ScenarioError, with the line, for anything that a file names and that does not exist."""
-    key = "pipeline"
-    try:
-        pipeline = profiles.load(scenario.pipeline)
-        key = "limits"
-        pipeline = within_limits(pipeline, scenario)
-        key = "policy"
-        create(scenario.policy.name, pipeline, scenario.policy.parameters, scenario.facts)
-        for key in STAGE_KEYS:
-            check_stage_names(pipeline, key, getattr(scenario, key) or {})
-        key = "initial"
-        ready_at_start(pipeline, scenario.initial or {})
-        key = "time_zone"
-        hints = scenario.time_hints
-        key = "trace"
-        if not Path(scenario.trace).is_file():  # a file is read once, by the run
-            find_trace(scenario.trace, scenario.seed, hints)
-    except ValueError as error:
-        if key in replaced or key not in document.data:
-            raise
-        inside, _, text = str(error).partition(": ")
-        if inside == key or inside.startswith(f"{key}."):
-            raise ScenarioError(document.error_at(tuple(inside.split(".")), text)) from None
-        raise ScenarioError(document.error_at((key,), str(error))) from None
-
-
-def check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object]) -> None:
-    """Raise ScenarioError for a key of a scenario that names a stage the pipeline does not have."""
-    known = [stage.name for stage in pipeline.stages]
-    for name in given:
-        if name not in known:
-            raise ScenarioError(
-                f"{key}: {pipeline.name!r} has no stage {name!r}; it has {', '.join(known)}{did_you_mean(name, known)}"
-            )
-
-
-def within_limits(pipeline: Pipeline, scenario: Scenario) -> Pipeline:
-    """The pipeline on the scenario's cluster. Raises ScenarioError for limits that it cannot have."""
-    for key in ("min_replicas", "max_replicas", "ruled_out"):
-        check_stage_names(pipeline, f"limits.{key}", getattr(scenario.limits, key))
-    try:
-        return pipeline.within(scenario.limits_of([stage.name for stage in pipeline.stages]))
-    except ProfileError as error:
-        raise ScenarioError(f"limits: {error}") from None
-
-
-def beside(folder: Path, name: str) -> str:
-    """The path of a file that lies in the folder; any other name (a shipped one has no suffix) is unchanged."""
-    file, colon, rest = name.partition(":")
-    is_there = bool(Path(file).suffix) and (folder / file).is_file()
-    return f"{folder / file}{colon}{rest}" if is_there else name
-
-
-def predictor_beside(folder: Path, given: Any) -> Any:
-    """A predictor, by name or with its parameters; a class or a model that lies in the folder as its path."""
-    if isinstance(given, str):
-        return beside(folder, given)
-    if isinstance(given, Mapping):
-        return {
-            key: beside(folder, value) if key in ("name", "model") and isinstance(value, str) else value
-            for key, value in given.items()
-        }
-    return given

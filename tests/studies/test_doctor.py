@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from ipa.policies.optimiser import SOLVERS, SolverError
-from ipa.studies import doctor
-from ipa.studies.doctor import lines
+from ipa.studies.commands import doctor
+from ipa.studies.commands.doctor import lines
 
 TODAY = date(2026, 7, 1)
 needs_gurobi = pytest.mark.skipif(find_spec("gurobipy") is None, reason="gurobipy is not installed")
@@ -28,7 +28,7 @@ def no_licence_files(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(environ: Mapping[str, str] | None = None) -> dict[str, Any]:
-    return doctor.doctor(environ or {}, TODAY)
+    return doctor.findings(environ or {}, TODAY)
 
 
 def test_the_findings_are_json_and_a_line_each() -> None:
@@ -127,7 +127,7 @@ def test_a_licence_of_a_server_is_not_asked_for(tmp_path: Path) -> None:
 
 @needs_gurobi
 def test_the_licence_of_pip_tells_its_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "gurobi_licence_expiry", lambda: date(2027, 11, 29))
+    monkeypatch.setattr("ipa.policies.optimiser.gurobi_licence_expiry", lambda: date(2027, 11, 29))
     finding = found()["solvers"]["gurobi"]
     assert finding["ready"]
     assert finding["note"].startswith("size-limited licence: 2,000 variables")
@@ -136,5 +136,5 @@ def test_the_licence_of_pip_tells_its_limits(monkeypatch: pytest.MonkeyPatch) ->
     def expired() -> None:
         raise SolverError("solver='gurobi': no valid licence, or it has expired")
 
-    monkeypatch.setattr(doctor, "gurobi_licence_expiry", expired)
+    monkeypatch.setattr("ipa.policies.optimiser.gurobi_licence_expiry", expired)
     assert found()["solvers"]["gurobi"]["ready"] is False

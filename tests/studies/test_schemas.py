@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from ipa.profiles import read_yaml
-from ipa.studies import schemas
+from ipa.studies.commands import schema as schemas
 from ipa.studies.scenario import choices
 
 jsonschema = pytest.importorskip("jsonschema")

@@ -6,7 +6,7 @@ import pytest
 
 from ipa import traces
 from ipa.studies import Scenario, ScenarioError
-from ipa.studies.runs.size import check_size
+from ipa.studies.runs.run import check_size
 
 MIB = 2**20
 

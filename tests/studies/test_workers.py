@@ -6,6 +6,7 @@ A process holds the pipes of its output as long as it lives: that `communicate` 
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ipa.studies.commands.jobs import at_once
+from ipa.studies.commands.progress import at_once
 from ipa.studies.many import workers
 from tests.command import POLICIES, SHORT, interruptible, ipa, start
 
@@ -207,6 +208,37 @@ def test_jobs_are_at_most_two_a_core(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().err == ""
     assert at_once(100_000) == 6
     assert capsys.readouterr().err == "--jobs 100000: running 6 at a time, 2 per core; more gain nothing\n"
+
+
+EXITS = (
+    POLICIES
+    + """
+
+import os
+
+
+class Exits(Hold):
+    def decide(self, observation, memory):
+        if observation.seed == 2:
+            os._exit(3)
+        return super().decide(observation, memory)
+"""
+)
+
+
+def test_a_policy_s_exit_does_not_end_the_command_without_a_word(elsewhere: Path) -> None:
+    """One run at a time is made in the command's own process."""
+    (elsewhere / "my.py").write_text(EXITS)
+    process = start("compare", "video", "--policy", "my.py:Exits", *SHORT, "--seeds", 3, "--jobs", 1, "--out", "out")
+    output, errors = process.communicate(timeout=LIMIT_S)
+    assert (process.returncode, output) == (2, "")
+    assert re.search(r"Error: my.py:Exits, seed 2: .* os\._exit\(3\) was called", errors)
+    assert [path.name for path in Path("out").glob("*-*")] == ["my.py_Exits-1"]  # what had finished is kept
+    sweep = ("--vary", "seed=1,2,3", "--set", "policy=my.py:Exits", "--jobs", 1, "--out", "swept")
+    process = start("sweep", "video", *SHORT, *sweep)
+    output, _ = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 1
+    assert re.search(r"1 run failed: .* os\._exit\(3\) was called", output)
 
 
 # ---- the machine ----

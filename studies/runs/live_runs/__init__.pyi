@@ -1,5 +1,3 @@
-from .choice import Cluster as Cluster
-from .choice import Live as Live
 from .choice import check_installed as check_installed
 from .choice import check_live as check_live
 from .load import GATEWAY as GATEWAY
@@ -13,6 +11,8 @@ from .load import load_table as load_table
 from .load import load_target as load_target
 from .load import send_load as send_load
 from .load import write_load_table as write_load_table
+from .options import Cluster as Cluster
+from .options import Live as Live
 from .real import GENERATED as GENERATED
 from .real import generated_pages as generated_pages
 from .recover import check_none_kept as check_none_kept

@@ -1,15 +1,14 @@
-"""What is chosen for a live run: its settings, and what of a scenario it can have."""
+"""What a live run can have of a scenario and of its options, and what it runs on."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ipa.live import LiveError
 from ipa.policies import mixes, reads
+from ipa.studies.runs.live_runs.options import Live
 from ipa.studies.runs.live_runs.real import check_models
 from ipa.studies.runs.run import Prepared
 from ipa.studies.scenario import Scenario, choices
@@ -20,62 +19,6 @@ if TYPE_CHECKING:
 NEEDED = ("aiohttp", "msgspec", "orjson", "prometheus_client", "uvloop")
 
 SOURCES = get_args(choices.Source)
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Which cluster, and what is deployed there.
-
-    None: the kubeconfig's current context, the context's namespace, the pipeline's own name, the Service's URL.
-    `changes_per_minute` bounds the changes of a stage's pods. `control_token_file`: the gateway's Service is called
-    with this token, as inside the cluster; None: by the API server's proxy.
-    """
-
-    context: str | None = None
-    namespace: str | None = None
-    name: str | None = None
-    url: str | None = None
-    changes_per_minute: int = 30
-    control_token_file: Path | None = None
-
-
-@dataclass(frozen=True)
-class Live:
-    """How a scenario runs live: everything that is not a property of the scenario.
-
-    `duration_s`: at most so much of the load. `source` is what policies observe through; with "prometheus",
-    `prometheus` is the URL of a server that scrapes the gateway (None: one is started), and `prometheus_match` are
-    label matchers that choose the gateway's series besides the pipeline's name. With `advise` nothing is changed.
-    `decision_timeout_s` None: the interval, at most 5 s. `port` is the gateway's for clients, `control_port` that of
-    its control API and metrics; 0: any free one. `metrics_port` is that of the controller's own metrics at
-    `metrics_host`; None: they are not served. `models`, on this machine: "emulated", or a folder with real models
-    ([PIPELINE/]STAGE/VARIANT/); empty: those that the pipeline's file names, else emulated. `samples`: what to send: a
-    folder of files or arrays (see `live.samples`), or a `.json` file with a V2 request; empty: pages to read for real
-    models of the pipeline `ocr`, else zeros as the model's metadata say.
-    `state` is a file that always holds the whole journal, from which a controller resumes. `token_file` holds the token
-    that a gateway on a cluster asks clients for. `cluster` None: on this machine.
-    """
-
-    duration_s: float | None = None
-    source: str = "gateway"
-    prometheus: str | None = None
-    advise: bool = False
-    decision_timeout_s: float | None = None
-    port: int = 0
-    control_port: int = 0
-    metrics_port: int | None = None
-    metrics_host: str = "127.0.0.1"
-    state: Path | None = None
-    cluster: Cluster | None = None
-    prometheus_match: tuple[str, ...] = ()
-    token_file: Path | None = None
-    models: str = ""
-    samples: str = ""
-
-    @property
-    def backend(self) -> str:
-        """What it runs on, in a word."""
-        return "loopback" if self.cluster is None else "kubernetes"
 
 
 def check_installed() -> None:

@@ -8,10 +8,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipa.studies.runs.results.journal import journal_name, write_journal
+from ipa.studies.runs.results.atomic import as_json, check_writable, put_table, whole_folder, write_json, write_table
 from ipa.studies.runs.results.manifest import MANIFEST, SCHEMA_VERSION, manifest_of, read_manifest
-from ipa.studies.runs.results.stored import find_finished, run_name
-from ipa.studies.runs.results.whole import as_json, check_writable, put_table, whole_folder, write_json, write_table
+from ipa.studies.runs.results.stored import find_finished, journal_name, run_name, write_journal
 from ipa.studies.runs.run import Run
 from ipa.studies.runs.run_data import RunData
 from ipa.studies.scenario import Scenario, ScenarioError

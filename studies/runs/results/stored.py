@@ -1,9 +1,10 @@
-"""Runs read back from their folders."""
+"""Runs read back, with their journals."""
 
 from __future__ import annotations
 
+import gzip
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -11,16 +12,48 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa.policies import Entry, read_journal
-from ipa.studies.runs.results.journal import journal_name, read_lines
-from ipa.studies.runs.results.manifest import MANIFEST, difference, read_manifest
-from ipa.studies.runs.results.provenance import files_of
+from ipa.policies import Entry, read_journal, to_line
+from ipa.studies.runs.results.manifest import MANIFEST, difference, files_of, read_manifest
 from ipa.studies.runs.run_data import DisplayedRun
 from ipa.studies.runs.tables import Tables, tables_of
 from ipa.studies.scenario import Scenario, ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+JOURNAL = "journal.jsonl"
+COMPRESSED = "journal.jsonl.gz"
+
+
+def journal_name(records: str) -> str:
+    """The name of the journal's file in a run with this value of `records`."""
+    return COMPRESSED if records == "sample" else JOURNAL
+
+
+def write_journal(entries: Iterable[Entry], path: Path) -> None:
+    """Write a journal to a path that no one sees yet, compressed if its name ends with `.gz`."""
+    lines = (to_line(entry).encode() + b"\n" for entry in entries)
+    with path.open("wb") as file:
+        if path.suffix != ".gz":
+            file.writelines(lines)
+            return
+        # Without a name and a time, so that the same journal gives the same bytes.
+        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as compressed:
+            compressed.writelines(lines)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a journal, compressed or not. Raises ScenarioError where it cannot be read."""
+    try:
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+    except UnicodeDecodeError:
+        raise ScenarioError(f"{path}: not a text file (UTF-8)") from None
+    except (OSError, EOFError, ValueError) as error:
+        raise ScenarioError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    return text.splitlines()
+
 
 _PLAIN = re.compile(r"[\w.:/,-]{1,100}")
 """A policy's name as it usually is: `ipa`, `scale-only:low`, `my.py:MyPolicy`."""

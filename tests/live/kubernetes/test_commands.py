@@ -559,7 +559,7 @@ def test_programs_bring_the_libraries_that_they_need() -> None:
 
 
 def test_up_prints_each_cause_once_when_it_appears(capsys: pytest.CaptureFixture[str]) -> None:
-    from ipa.studies.commands.live.up import _Progress
+    from ipa.studies.commands.live_cluster import _Progress
 
     refused, full = "variant small: ErrImagePull: no such host", 'pods "x" is forbidden: exceeded quota'
     progress = _Progress()
@@ -582,7 +582,7 @@ def test_up_prints_each_cause_once_when_it_appears(capsys: pytest.CaptureFixture
 
 
 def test_status_says_what_keeps_the_gateway_from_coming(capsys: pytest.CaptureFixture[str]) -> None:
-    from ipa.studies.commands.live.status import print_status
+    from ipa.studies.commands.live_cluster import print_status
 
     found = {"name": "ipa-tiny", "namespace": "here", "controller": None, "troubles": {}, "stages": {}}
     print_status({**found, "gateway_ready": False, "gateway_problem": "no node takes it: 0/1 nodes"})

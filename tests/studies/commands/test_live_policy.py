@@ -39,7 +39,7 @@ def taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Scenario]:
     monkeypatch.setattr("ipa.studies.runs.live_runs.run_live", take)
     monkeypatch.setattr("ipa.studies.runs.live_runs.control_live", take)
     monkeypatch.setattr("ipa.studies.validate", take)
-    monkeypatch.setattr("ipa.studies.commands.live.cluster.prepared", take)
+    monkeypatch.setattr("ipa.studies.commands.cluster.prepared", take)
     return found
 
 

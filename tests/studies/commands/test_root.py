@@ -13,8 +13,9 @@ from subprocess import PIPE
 import click
 import pytest
 
+from ipa.studies.commands import main
 from ipa.studies.commands.group import LazyGroup
-from tests.command import contents, ipa, start, whole_tree
+from tests.command import contents, ipa, start
 
 ROOT = Path(__file__).parents[3]
 
@@ -60,14 +61,13 @@ def test_no_import_stands_in_the_body_of_a_command(path: Path) -> None:
             assert not [node for node in ast.walk(command) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
-@pytest.mark.parametrize(("words", "group"), [each for each in whole_tree() if isinstance(each[1], LazyGroup)])
-def test_a_groups_short_helps_are_the_first_sentences_of_its_commands(words: str, group: LazyGroup) -> None:
-    context = click.Context(group)
-    for name, short_help in group.short_helps.items():
-        command = group.get_command(context, name)
+def test_the_summaries_are_the_first_sentences_of_the_commands() -> None:
+    assert isinstance(main, LazyGroup)
+    for name, summary in main.summaries.items():
+        command = main.get_command(click.Context(main), name)
         assert command is not None
         assert command.help is not None
-        assert " ".join(command.help.partition("\n\n")[0].split()) == short_help
+        assert " ".join(command.help.partition("\n\n")[0].split()) == summary
 
 
 @pytest.mark.parametrize("module", ["ipa", "ipa.studies"])

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ipa.profiles.profiled import profiled_pipeline
-from ipa.studies.profiling import changes
-from ipa.studies.profiling.compare import Change
+from ipa.studies.runs.profiling import changes
+from ipa.studies.runs.profiling.figures import Change
 from tests.command import PIPELINE, answer, ipa, refusal
 
 pytestmark = pytest.mark.usefixtures("elsewhere")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipa.live.profiling import Point
 from ipa.profiles.figures import grid_problem, row_problem
-from ipa.studies.profiling.figures import figures
+from ipa.studies.runs.profiling.figures import figures
 
 
 def point(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ipa.studies import Scenario
-from ipa.studies.runs.results.provenance import files_of
+from ipa.studies.runs.results.manifest import files_of
 
 
 @pytest.mark.parametrize(

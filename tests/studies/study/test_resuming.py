@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ipa.sim.sources import file_digest
-from ipa.studies.runs.results import provenance
+from ipa.studies.runs.results import manifest as provenance
 from tests.command import PIPELINE, POLICIES, contents, ipa, start
 from tests.studies.study.mine import STUDY, changed, fresh, study
 
@@ -72,7 +72,7 @@ def test_what_other_source_has_run_is_run_anew(monkeypatch: pytest.MonkeyPatch) 
     """At the same version: a policy's rule may have changed, and nothing tells which runs it decides."""
     study("--seeds", 1)
     assert json.loads(Path("out/manifest.json").read_text())["versions"]["source"] == provenance.source_digest()
-    monkeypatch.setattr("ipa.studies.runs.results.provenance.source_digest", lambda: "other")
+    monkeypatch.setattr("ipa.studies.runs.results.manifest.source_digest", lambda: "other")
     study("--seeds", 1)
     assert fresh() == 14
     study("--seeds", 1)

@@ -1,0 +1,260 @@
+"""What the commands about a pipeline on a Kubernetes cluster share: their options, and what those describe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import fields, replace
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipa import studies
+from ipa.live import kubernetes
+from ipa.studies import live_runs
+from ipa.studies.commands.options import (
+    Number,
+    Whole,
+    Words,
+    taken,
+    together,
+)
+from ipa.studies.scenario import choices
+
+if TYPE_CHECKING:
+    from ipa.live.kubernetes import Deployed, Layout
+    from ipa.studies import Scenario
+    from ipa.studies.runs import Prepared
+    from ipa.studies.runs.live_runs import Cluster
+
+
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+"""What Kubernetes takes as the name of most objects."""
+
+
+def _memory(_: click.Context, __: click.Parameter, given: str) -> str:
+    try:
+        kubernetes.memory_bytes(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return given
+
+
+def _cpu(_: click.Context, __: click.Parameter, given: str) -> str:
+    try:
+        kubernetes.cpu_cores(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return given
+
+
+def _cpu_or_profile(context: click.Context, parameter: click.Parameter, given: str) -> str:
+    return given if given in ("", "profile") else _cpu(context, parameter, given)
+
+
+def _image(_: click.Context, __: click.Parameter, given: str) -> str:
+    if not given or any(letter.isspace() for letter in given):
+        raise click.BadParameter(f"{given!r}; allowed: the name of an image, such as registry/name:tag")
+    return given
+
+
+def name_of(kind: str) -> Callable[[click.Context, click.Parameter, str], str]:
+    """Checks an option that names an object of this kind; an empty one names none."""
+
+    def checked(_: click.Context, __: click.Parameter, given: str) -> str:
+        if given and not (len(given) <= 253 and _SUBDOMAIN.fullmatch(given)):
+            raise click.BadParameter(f"{given!r}; allowed: the name of a {kind}: a-z, 0-9, and - and . in between")
+        return given
+
+    return checked
+
+
+def _networks(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(str(ip_network(each)) for each in given)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; allowed: networks such as 10.0.0.0/16") from None
+
+
+def _peers(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    for each in given:
+        if "/" in each:
+            _networks(_, __, (each,))
+        elif kubernetes.names.name(each) != each:
+            raise click.BadParameter(f"{each!r}; allowed: a namespace, or a network such as 10.0.0.0/16")
+    return given
+
+
+backend_option = click.option(
+    "--backend",
+    type=Words(("kubernetes",)),
+    default="kubernetes",
+    help="Where the pipeline is deployed. Default: kubernetes.",
+)
+
+deployed_policy_option = click.option(
+    "--policy",
+    help="Policy of the scenario: checked now, and run by a controller in the cluster. "
+    f"Default: {choices.LIVE_POLICY}.",
+)
+
+emulation_seed_option = click.option(
+    "--seed", type=Whole(min=0), help="Seed of the service times that emulated models draw. Default: 1."
+)
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+
+layout_options = together(
+    click.option(
+        "--image",
+        default=lambda: kubernetes.Layout().image,
+        callback=_image,
+        help="Image of all containers. Default: ipa-pipelines:VERSION, this program's version.",
+    ),
+    click.option(
+        "--pull",
+        "pull_policy",
+        type=Words(("Always", "IfNotPresent", "Never")),
+        default="IfNotPresent",
+        help="When to pull the image. Default: IfNotPresent.",
+    ),
+    click.option(
+        "--service",
+        "service_type",
+        type=Words(("ClusterIP", "NodePort", "LoadBalancer")),
+        default="ClusterIP",
+        help="Type of the Service through which clients reach the gateway. Default: ClusterIP.",
+    ),
+    click.option(
+        "--models",
+        default="emulated",
+        help="Models: emulated, or where real ones are stored: s3://BUCKET[/FOLDER], pvc:CLAIM[/FOLDER] or "
+        "image:/FOLDER. Default: emulated.",
+    ),
+    click.option("--s3-endpoint", default="", metavar="URL", help="URL of the object store. Default: Amazon S3."),
+    click.option(
+        "--s3-secret",
+        default="",
+        callback=name_of("Secret"),
+        help="Secret with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the like. Default: no credentials.",
+    ),
+    click.option(
+        "--cpu",
+        "replica_cpu",
+        default="",
+        callback=_cpu_or_profile,
+        help="CPU request of a replica; profile means the cores in its profile. Default: 20m for emulated models, "
+        "profile for real ones.",
+    ),
+    click.option(
+        "--memory",
+        "replica_memory",
+        default="256Mi",
+        callback=_memory,
+        help="Memory request and limit of a replica. Default: 256Mi.",
+    ),
+    click.option("--gateway-cpu", default="250m", callback=_cpu, help="CPU request of the gateway. Default: 250m."),
+    click.option(
+        "--gateway-memory",
+        default="512Mi",
+        callback=_memory,
+        help="Memory request and limit of the gateway. Default: 512Mi.",
+    ),
+    click.option(
+        "--client-token-secret",
+        default="",
+        metavar="NAME",
+        callback=name_of("Secret"),
+        help="Secret with the tokens of clients under the key token, one a line. Default: clients need none.",
+    ),
+    click.option(
+        "--client-origin",
+        "client_origins",
+        multiple=True,
+        metavar="ORIGIN",
+        help="Web pages that may send requests, such as https://video.example. May be repeated. Default: none.",
+    ),
+    click.option(
+        "--network-policy",
+        is_flag=True,
+        help="Restrict the connections of gateway and controller by NetworkPolicies; model servers always have one.",
+    ),
+    click.option(
+        "--control-from",
+        multiple=True,
+        metavar="NAMESPACE|CIDR",
+        callback=_peers,
+        help="--network-policy: who reaches the control port and the controller's metrics, besides the controller in "
+        "the cluster. May be repeated.",
+    ),
+    click.option(
+        "--api-server",
+        "api_networks",
+        multiple=True,
+        metavar="CIDR",
+        callback=_networks,
+        help="--network-policy: where the API server is. May be repeated. Default: its ports, anywhere.",
+    ),
+    click.option(
+        "--pod-network",
+        "pod_networks",
+        multiple=True,
+        metavar="CIDR",
+        callback=_networks,
+        help="Where the gateway accepts replicas. May be repeated. Default: at any address that is not local.",
+    ),
+    click.option(
+        "--ready-within",
+        "ready_within_s",
+        type=Number(min=1),
+        default=60.0,
+        help="Seconds that a replica may take to become ready, beyond its start-up time, before its variant counts as "
+        "failed. Default: 60.",
+    ),
+    click.option(
+        "--nodes-within",
+        "nodes_within_s",
+        type=Number(min=0),
+        default=60.0,
+        help="Seconds that replicas for which no node has room wait for another node, before policies get a lower "
+        "limit on cores. Default: 60.",
+    ),
+)
+"""The options that say how a pipeline is laid out on a cluster."""
+
+
+def warn(text: str) -> None:
+    """Print a warning of the API server."""
+    click.echo(f"Warning: {text}", err=True)
+
+
+def taken_cluster(options: dict[str, Any]) -> Cluster:
+    """The cluster that the options describe, taken out of `options`."""
+    return taken(live_runs.Cluster, options)
+
+
+def taken_layout(options: dict[str, Any]) -> Layout:
+    """The layout that the options describe, taken out of `options`. Raises LiveError if it is impossible."""
+    names = [field.name for field in fields(kubernetes.Layout)]
+    layout = kubernetes.Layout(**{name: options.pop(name) for name in names if name in options})
+    kubernetes.model_sources.check(layout)
+    for option, given in (("--control-from", layout.control_from), ("--api-server", layout.api_networks)):
+        if given and not layout.network_policy:
+            raise click.UsageError(f"{option} {given[0]}: needs --network-policy")
+    return layout
+
+
+def prepared(scenario: Scenario, cluster: Cluster, layout: Layout | None = None) -> tuple[Prepared, Deployed]:
+    """The scenario with what it names, and what is deployed for it: a layout takes the scenario's pods over.
+
+    Raises LiveError for pods that the layout cannot have.
+    """
+    found = studies.prepare(scenario)
+    if layout is not None:
+        layout = replace(layout, pods=scenario.kubernetes.as_plain())
+        kubernetes.pod_settings.check(layout.pods, layout.has_profile_cpu)
+    there = live_runs.deployed(scenario, found, cluster, layout)
+    if layout is not None:
+        there.check_resize()
+    return found, there

@@ -1,0 +1,259 @@
+"""`ipa live up`, `status`, `down` and `manifests`: a pipeline on a Kubernetes cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipa.live import kubernetes
+from ipa.studies import live_runs, results
+from ipa.studies.commands import cluster, printing
+from ipa.studies.commands.options import (
+    FOLDER,
+    build_live_scenario,
+    cluster_options,
+    described_scenario,
+    output_options,
+    pipeline_argument,
+    set_option,
+)
+
+if TYPE_CHECKING:
+    from ipa.live.kubernetes import Look
+
+
+# ---- up ----
+
+
+@click.command()
+@pipeline_argument
+@cluster.backend_option
+@cluster.deployed_policy_option
+@set_option
+@cluster.emulation_seed_option
+@cluster_options
+@cluster.layout_options
+@cluster.yes_option
+@output_options
+def up(
+    what: str,
+    backend: str,
+    policy: str | None,
+    assignments: Sequence[str],
+    yes: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Deploy a pipeline on a cluster, or bring a deployed one up to date.
+
+    A dry run on the server finds what will be created and changed; this is printed, and you are asked to confirm.
+    """
+    where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
+    scenario = build_live_scenario(what, assignments, policy=policy, **options)
+    prepared, there = cluster.prepared(scenario, where, layout)
+    api = live_runs.connect(where, on_warning=cluster.warn)
+    first = live_runs.first_configuration(prepared)
+    steps = kubernetes.deploy.plan(api, there, first)
+    tell = printing.note if yes else printing.log  # whoever is asked has to see what about
+    tell(f"{there.instance} in namespace {there.namespace}:")
+    for step in steps:
+        fields = f" ({', '.join(step.fields[:3])}{', ...' if len(step.fields) > 3 else ''})" if step.fields else ""
+        tell(f"  {step.action:<6} {step.kind} {step.name}{fields}")
+    if not yes and not click.confirm("Continue?", err=True):
+        raise click.Abort
+    kubernetes.deploy.up(api, there, first, _Progress())
+    if as_json:
+        changes = [{"action": step.action, "kind": step.kind, "name": step.name} for step in steps]
+        printing.print_json({"name": there.instance, "namespace": there.namespace, "changes": changes})
+    else:
+        click.echo(f"{there.instance} is ready.")
+
+
+class _Progress:
+    """Prints on stderr what was done or is awaited, once."""
+
+    def __init__(self) -> None:
+        self._printed = ""
+
+    def __call__(self, look: Look) -> None:
+        text = "; ".join([*look.done, *filter(None, [look.waits_for])])
+        if text and text != self._printed:
+            printing.note(f"  {text}")
+            self._printed = text
+
+
+# ---- status ----
+
+
+@click.command()
+@pipeline_argument
+@cluster.backend_option
+@cluster_options
+@output_options
+def status(what: str, backend: str, as_json: bool, **options: Any) -> None:
+    """Show the state of a deployed pipeline: stages, replicas and what delays them."""
+    where = cluster.taken_cluster(options)
+    _, there = cluster.prepared(described_scenario(what), where)
+    found = kubernetes.overview.status(live_runs.connect(where, read_only=True, on_warning=cluster.warn), there)
+    if as_json:
+        printing.print_json(found)
+    else:
+        print_status(found)
+
+
+def print_status(found: dict[str, Any]) -> None:
+    """Print a line about the whole, its problems, and a row for each stage."""
+    gateway = "ready" if found["gateway_ready"] else "not ready"
+    name, namespace, controller = found["name"], found["namespace"], found["controller"]
+    click.echo(f"{name} in namespace {namespace}: gateway {gateway}, controller {controller}")
+    if found["gateway_problem"]:
+        click.echo(f"gateway: {found['gateway_problem']}")
+    for kind, why in found["troubles"].items():
+        click.echo(f"{kind}: {why}")
+    table = printing.new_listing("stage", "variant", "batch", "wanted", "ready", "pods", "problem")
+    for stage, each in found["stages"].items():
+        wanted = each["wanted"] or {}
+        parts = [wanted, *wanted.get("beside", ())] if wanted else [{"replicas": each["replicas"]}]
+        states = [pod["state"] for pod in each["pods"]]
+        counted = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+        left_out = f"left out: {', '.join(each['failed_variants'])}" if each["failed_variants"] else ""
+        table.add_row(
+            stage,
+            *(" + ".join(str(part.get(key, "?")) for part in parts) for key in ("variant", "batch", "replicas")),
+            str(each["ready"]),
+            counted,
+            "; ".join(part for part in (each["problem"], left_out) if part),
+        )
+    printing.print_table(table, piped_width=160)
+
+
+# ---- down ----
+
+
+@click.command()
+@pipeline_argument
+@cluster.backend_option
+@cluster_options
+@cluster.yes_option
+@output_options
+def down(what: str, backend: str, yes: bool, as_json: bool, **options: Any) -> None:
+    """Delete a deployed pipeline: everything that carries its labels, and nothing else.
+
+    The gateway goes first: it takes no new request, and answers those inside while the models still serve.
+    """
+    where = cluster.taken_cluster(options)
+    _, there = cluster.prepared(described_scenario(what), where)
+    api = live_runs.connect(where, on_warning=cluster.warn)
+    if not yes and not click.confirm(f"Delete {there.instance} in namespace {there.namespace}?", err=True):
+        raise click.Abort
+    count = kubernetes.deploy.down(api, there, lambda text: printing.note(f"  {text}"))
+    if as_json:
+        printing.print_json({"name": there.instance, "namespace": there.namespace, "deleted": count})
+    else:
+        click.echo(f"{count} objects deleted.")
+
+
+# ---- manifests ----
+
+
+APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
+"""The APIs beyond the core that a cluster is taken to have."""
+
+
+@click.command()
+@pipeline_argument
+@cluster.deployed_policy_option
+@set_option
+@cluster.emulation_seed_option
+@cluster_options
+@cluster.layout_options
+@click.option("--controller", is_flag=True, help="Add a controller that runs in the cluster, with its permissions.")
+@click.option("--advise", is_flag=True, help="Add a controller that changes nothing and has no permission to write.")
+@click.option(
+    "--gitops",
+    is_flag=True,
+    help="With --controller: leave out the stages' Deployments, which it makes itself, for Argo CD and Flux.",
+)
+@click.option(
+    "--state-claim",
+    default="",
+    metavar="NAME",
+    callback=cluster.name_of("PersistentVolumeClaim"),
+    help="Keep the controller's whole journal on this PersistentVolumeClaim. Default: in its pod, as long as that "
+    "lives, and the latest entry, with what the policy has learnt, in a ConfigMap.",
+)
+@click.option(
+    "--control-secret",
+    is_flag=True,
+    help="Print, alone, the Secret of the gateway's control port with a new token, for kubectl create -f -.",
+)
+@click.option("--monitor", is_flag=True, help="Add monitors and alert rules for the Prometheus operator.")
+@click.option(
+    "--out",
+    type=FOLDER,
+    help="Write a kustomize base of the objects to this new or empty folder.",
+)
+@output_options
+def manifests(
+    what: str,
+    policy: str | None,
+    assignments: Sequence[str],
+    controller: bool,
+    advise: bool,
+    gitops: bool,
+    state_claim: str,
+    monitor: bool,
+    control_secret: bool,
+    out: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Print the objects that `ipa live up` would apply, as YAML, without asking a cluster.
+
+    They are for the namespace of the kubeconfig's context, or `default` without a kubeconfig.
+    """
+    of_controller = kubernetes.controller_manifests
+    if state_claim and not (controller or advise):
+        raise click.UsageError(f"--state-claim {state_claim}: needs --controller or --advise")
+    if gitops and not controller:
+        raise click.UsageError("--gitops: needs --controller, which makes what is left out")
+    where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
+    if out is not None:
+        results.claim(out)
+    scenario = build_live_scenario(what, assignments, policy=policy, **options)
+    prepared, there = cluster.prepared(scenario, where, layout)
+    if control_secret:
+        _print([kubernetes.control_secret(there)], as_json)
+        return
+    first = live_runs.first_configuration(prepared)
+    objects = [kubernetes.manifests.root(there), *kubernetes.manifests.everything(there, first, apis=APIS)]
+    if gitops:
+        objects = [each for each in objects if not kubernetes.manifests.is_of_stage(each)]
+    if controller or advise:
+        objects += of_controller.controller(
+            there, of_controller.scenario_files(scenario.as_dict()), advise, state_claim
+        )
+    if monitor:
+        objects += [of_controller.service_monitor(there)]
+    if monitor and (controller or advise):
+        objects += [of_controller.pod_monitor(there), of_controller.alert_rules(there)]
+    if out is None:
+        _print(objects, as_json)
+        return
+    files = of_controller.kustomize_base(objects)
+    with results.whole_folder(out) as fresh:
+        for name, text in files.items():
+            (fresh / name).write_text(text, encoding="utf-8")
+    if as_json:
+        printing.print_json({"folder": str(out), "files": list(files)})
+
+
+def _print(objects: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """Print objects as a YAML stream, or as the one JSON document that kubectl takes as well."""
+    if as_json:
+        printing.print_json({"apiVersion": "v1", "kind": "List", "items": objects})
+    else:
+        click.echo(kubernetes.controller_manifests.as_yaml(objects), nl=False)

@@ -1,0 +1,174 @@
+"""`ipa pipeline`: pipeline files of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import ipa
+from ipa import studies
+from ipa.live.profiling import Effort
+from ipa.studies.commands import printing
+from ipa.studies.commands.group import Group
+from ipa.studies.commands.options import FOLDER, NEW_FILE, output_options
+from ipa.studies.scenario import ScenarioError
+
+if TYPE_CHECKING:
+    from ipa.profiles import Latencies, Pipeline
+
+
+@click.group(cls=Group)
+def pipeline() -> None:
+    """Make a pipeline file of your own from measured latencies, and check it."""
+
+
+# ---- new ----
+
+
+@pipeline.command()
+@click.argument("file", type=NEW_FILE)
+@click.option(
+    "--from",
+    "sources",
+    metavar="CSV",
+    required=True,
+    multiple=True,
+    help="CSV table of the measurements. What it lacks may follow: 'perf.csv stage=sort batch=4'. Repeatable.",
+)
+@click.option("--name", help="Name of the pipeline. Default: that of FILE.")
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@output_options
+def new(file: Path, sources: Sequence[str], name: str | None, overwrite: bool, as_json: bool) -> None:
+    """Write a pipeline file from a CSV table of measured latencies.
+
+    A row of the table is one stage, variant, number of cores and batch size:
+
+    \b
+    stage,variant,accuracy,cores,batch,mean_ms,p99_ms
+    sort,small,0.84,1,1,50,70
+    sort,small,0.84,1,4,160,200
+
+    Tables of Triton's perf_analyzer (-f) and Model Analyzer, the table or folder of a series of the published project's
+    profiler, and tables of other tools whose columns have such names are read as well.
+
+    Accuracies are fractions, or per cent if all are above 1. Times are of a whole batch, in _s, _ms or _us. Further
+    columns: throughput_rps, start_up_s, accuracy_metric. Every variant needs batch size 1, and each of its numbers of
+    cores with each of its batch sizes.
+    """
+    if file.suffix not in (".yaml", ".yml"):
+        raise ScenarioError(f"{file}: should end in .yaml")
+    if file.exists() and not overwrite:
+        raise ScenarioError(f"{file}: already exists; --overwrite replaces it")
+    table = ipa.profiles.read_latencies(*map(ipa.profiles.Source.of, sources))
+    called = ipa.profiles.slug(file.stem if name is None else name)
+    if not called or (name is not None and called != name):
+        raise ScenarioError(f"--name {name or file.stem}: should be lower-case letters, digits and single hyphens")
+    studies.results.write_text(ipa.profiles.pipeline_text(table, called), file)
+    if as_json:
+        printing.print_json({"file": str(file), **_as_dict(table)})
+    else:
+        printing.print_line(f"Pipeline: {file}")
+        _say(table)
+
+
+def _as_dict(table: Latencies) -> dict[str, object]:
+    return {
+        "stages": {stage: list(variants) for stage, variants in table.stages.items()},
+        "accuracies_in_percent": table.in_percent,
+        "unused_columns": list(table.unused),
+        "renamed": dict(table.renamed),
+    }
+
+
+def _say(table: Latencies) -> None:
+    """Say on stderr how the table was read."""
+    printing.note(f"Accuracies of {table.path} were read {'as per cent' if table.in_percent else 'as fractions'}")
+    if table.unused:
+        printing.note(f"Columns that are not used: {', '.join(table.unused)}")
+    if table.renamed:
+        names = ", ".join(f"{text} is {name}" for text, name in table.renamed.items())
+        printing.note(f"Names have lower-case letters, digits and hyphens: {names}")
+
+
+# ---- check ----
+
+
+@pipeline.command()
+@click.argument("file", metavar="FILE|PIPELINE")
+@click.option("--models", type=FOLDER, help="Check the models in this folder as well: [PIPELINE/]STAGE/VARIANT/.")
+@output_options
+def check(file: str, models: Path | None, as_json: bool) -> None:
+    """Check a pipeline file, and show what it can serve and what is by rule.
+
+    A file with mistakes is answered with the line of each, and exit code 2. What is allowed but likely to surprise is a
+    warning on stderr. With --models, each model is started and asked: whether a batch gives what its requests give
+    alone, and whether each stage takes what the one before it gives.
+    """
+    pipeline = ipa.profiles.load(file)
+    warnings = list(studies.profile.warnings(pipeline)) + ([] if models is None else _of_models(pipeline, models))
+    if as_json:
+        printing.print_json({**studies.profile.checked(pipeline), "warnings": warnings})
+        return
+    _print_variants(pipeline)
+    _print_ends(pipeline)
+    _print_rules(pipeline)
+    for warning in warnings:
+        printing.log(f"Warning: {warning}")
+
+
+def _of_models(pipeline: Pipeline, models: Path) -> list[str]:
+    pairs = [(stage.name, each.name) for stage in pipeline.stages for each in stage.variants]
+    targets = studies.profiling.targets_of(pipeline, models, pairs)
+    batches = [(each, pipeline.stage(each.stage).variant(each.variant).batches()) for each in targets]
+    return list(studies.profiling.check(batches, pipeline, 1, Effort()))
+
+
+def _print_variants(pipeline: Pipeline) -> None:
+    table = printing.new_table(
+        f"{pipeline.name}: SLA {studies.profile.sla_sum(pipeline)}",
+        *("stage", "variant", "accuracy", "cores", "batches", "p99 s", "rps", "starts in s"),
+        names=2,
+    )
+    for stage in pipeline.stages:
+        for variant in stage.variants:
+            table.add_row(
+                stage.name,
+                variant.name,
+                f"{100 * variant.accuracy:.2f}",
+                str(variant.base_cores),
+                f"1 to {variant.max_batch()}" if variant.max_batch() > 1 else "1",
+                f"{variant.p99_s(1):.3g}",
+                f"{ipa.profiles.default_rules.replica_rps(pipeline.defaults, stage, variant):.4g}",
+                f"{variant.start_up_s:g}",
+            )
+    printing.print_table(table)
+
+
+def _print_ends(pipeline: Pipeline) -> None:
+    table = printing.new_table(
+        "What it can do",
+        *("policy", "variants", "PAS", f"cores at {pipeline.defaults.load_rps:g} rps", "serves up to rps"),
+        names=2,
+        folds_names=True,
+    )
+    for end in studies.profile.ends(pipeline):
+        variants = ", ".join(end.variants.values())
+        table.add_row(f"scale-only:{end.name}", variants, f"{end.pas:.2f}", str(end.cores), f"{end.most_rps:.0f}")
+    printing.print_table(table)
+    printing.print_line(
+        "p99 s: at batch 1. rps: of a replica, at its best batch size within the stage's SLA. Loads are forecasts; up "
+        f"to rps: with {studies.profile.MOST_REPLICAS} replicas at the slowest stage."
+    )
+
+
+def _print_rules(pipeline: Pipeline) -> None:
+    rules = list(studies.profile.ruled(pipeline))
+    if rules:
+        table = printing.new_table("By rule", "key", "value", "why", names=3)
+        table.columns[1].no_wrap = table.columns[2].no_wrap = False
+        for each in rules:
+            table.add_row(each.key, each.value, each.why)
+        printing.print_table(table)

@@ -1,0 +1,155 @@
+"""`ipa profile`: profiles, listed, shown, compared and measured."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+import ipa
+from ipa import studies
+from ipa.studies import profiling
+from ipa.studies.commands import complete, printing
+from ipa.studies.commands.group import Group
+from ipa.studies.commands.options import NEW_FILE, Number, output_options
+from ipa.studies.commands.profile_run import run
+from ipa.studies.scenario import ScenarioError
+
+if TYPE_CHECKING:
+    from ipa.profiles import Pipeline, Stage
+
+
+@click.group(cls=Group)
+def profile() -> None:
+    """Measure, inspect and compare profiles: variants, latencies, and where each number comes from."""
+
+
+# ---- list ----
+
+
+@profile.command("list")
+@output_options
+def list_(as_json: bool) -> None:
+    """List the shipped pipelines with their stages, variants and SLAs."""
+    found = [ipa.profiles.load(name) for name in ipa.profiles.names()]
+    if as_json:
+        printing.print_json(
+            [
+                {
+                    "name": each.name,
+                    "description": each.description,
+                    "sla_s": each.sla_s,
+                    "stages": {stage.name: [variant.name for variant in stage.variants] for stage in each.stages},
+                }
+                for each in found
+            ]
+        )
+        return
+    table = printing.new_table("", "pipeline", "SLA s", "stages, each with its number of variants")
+    table.columns[-1].justify = "left"
+    for each in found:
+        stages = ", ".join(f"{stage.name} ({len(stage.variants)})" for stage in each.stages)
+        table.add_row(each.name, f"{each.sla_s:.2f}", stages)
+    printing.print_table(table)
+
+
+# ---- show ----
+
+
+@profile.command()
+@click.argument("pipeline", metavar="PIPELINE|FILE", shell_complete=complete.pipelines)
+@click.option("--stage", help="Show only this stage.")
+@click.option("--to", type=NEW_FILE, help="Write an HTML page with plots to this file.")
+@output_options
+def show(pipeline: str, stage: str | None, to: Path | None, as_json: bool) -> None:
+    """Show accuracy, base cores, latency and throughput of every variant, and which of them are measured."""
+    found = ipa.profiles.load(pipeline)
+    stages = found.stages if stage is None else (found.stage(stage),)
+    if to is not None:
+        studies.pages.profile.write(found, stages, to)
+    if as_json:
+        printing.print_json(studies.profile.as_dict(found, stages))
+    else:
+        print_profiles(found, stages, to)
+
+
+def print_profiles(pipeline: Pipeline, stages: Sequence[Stage], page: Path | None) -> None:
+    """Print the tables of each stage, then where the numbers come from."""
+    for stage in stages:
+        printing.print_table(studies.profile.StageTable(pipeline, stage))
+    printing.print_table(studies.profile.notes(pipeline, stages))
+    printing.print_places(None, page)
+
+
+# ---- compare ----
+
+
+@profile.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@click.option(
+    "--threshold",
+    "threshold_percent",
+    type=Number(min=0.0, max=1000.0),
+    default=5.0,
+    help="Changes up to so many per cent are none. Default: 5.",
+)
+@click.option("--all", "shows_all", is_flag=True, help="Show what is the same or copied, too.")
+@output_options
+def compare(before: str, after: str, threshold_percent: float, shows_all: bool, as_json: bool) -> None:
+    """Say what became worse from pipeline A to B, such as profiles of two builds of a model.
+
+    A change counts when it is larger than the threshold and than the 95 % interval that both measurements leave it;
+    where the interval is wider or not known, it is unsure. A number that both files have from one measurement is
+    copied. Exit code 1 if something became worse.
+    """
+    old, new = ipa.profiles.load(before), ipa.profiles.load(after)
+    found = profiling.changes(old, new, threshold_percent / 100)
+    if not found:
+        raise ScenarioError(
+            f"{before} and {after} have no figures in common: none of the same stage, variant, cores and batch size"
+        )
+    counts = Counter(change.verdict for change in found)
+    warnings = [
+        f"{name}: {said}" for name, each in ((before, old), (after, new)) for said in profiling.disturbances(each)
+    ]
+    if as_json:
+        printing.print_json(
+            {
+                "before": before,
+                "after": after,
+                "counts": dict(counts),
+                "warnings": warnings,
+                "changes": [{**asdict(change), "ratio": change.ratio} for change in found],
+            }
+        )
+    else:
+        shown = [change for change in found if shows_all or change.verdict not in ("same", "copied")]
+        if shown:
+            _print(shown, f"{before} against {after}")
+        said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in profiling.VERDICTS)
+        printing.print_line(f"{len(found)} numbers: {said}")
+    for warning in warnings:
+        printing.log(f"Warning: {warning} while it was measured")
+    if counts["worse"]:
+        raise click.exceptions.Exit(1)
+
+
+def _print(changes: list[profiling.Change], title: str) -> None:
+    table = printing.new_table(
+        title, "stage", "variant", "cores", "batch", "what", "before", "after", "change %", "±", "verdict", names=2
+    )
+    for each in changes:
+        table.add_row(
+            *(each.stage, each.variant, str(each.cores or ""), str(each.batch or ""), each.what),
+            *(f"{each.before:.4g}", f"{each.after:.4g}", f"{100 * (each.ratio - 1):+.1f}"),
+            *("?" if each.within is None else f"{100 * each.within:.1f}", each.verdict),
+        )
+    printing.print_table(table)
+
+
+profile.add_command(run)

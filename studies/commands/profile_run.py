@@ -1,0 +1,302 @@
+"""`ipa profile run`: a profile measured on this machine."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ipa.live.profiling import Effort
+from ipa.studies import profiling, results
+from ipa.studies.commands import printing, progress
+from ipa.studies.commands.options import (
+    FOLDER,
+    NEW_FILE,
+    Number,
+    Url,
+    Whole,
+    output_options,
+)
+from ipa.studies.scenario import ScenarioError
+
+if TYPE_CHECKING:
+    from ipa.live.profiling import Point
+    from ipa.studies.runs.profiling import Profile
+
+
+BUSY = 0.05
+"""A larger share of the machine that others use is warned of."""
+STOLEN = 0.02
+
+
+def wholes(_: click.Context, option: click.Parameter, given: str | None) -> tuple[int, ...]:
+    """Whole numbers from 1, with commas between them; of nothing, none."""
+    if given is None:
+        return ()
+    if not re.fullmatch(r"[1-9][0-9]{0,3}(,[1-9][0-9]{0,3})*", given):
+        raise click.BadParameter(f"{given!r}; allowed: whole numbers from 1 to 9999, such as 1,2,4", param=option)
+    return tuple(map(int, given.split(",")))
+
+
+def names(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str, ...]:
+    """Names, with commas between them; of nothing, none."""
+    return tuple(filter(None, map(str.strip, (given or "").split(","))))
+
+
+@click.command()
+@click.argument("what", metavar="PIPELINE|FILE|MODEL_FOLDER")
+@click.option("--models", type=FOLDER, help="Folder with the pipeline's models: [PIPELINE/]STAGE/VARIANT/model.onnx.")
+@click.option(
+    "--server", default="", type=Url(), help="Profile the models of this V2 server, which have the variants' names."
+)
+@click.option(
+    "--stages",
+    "--stage",
+    "stages",
+    metavar="NAME,...",
+    callback=names,
+    help="Profile only these stages; of a model folder, in the order in which requests pass them.",
+)
+@click.option("--variant", "variants", multiple=True, help="Profile only this variant. Repeatable.")
+@click.option("--batches", metavar="N,...", callback=wholes, default="1,2,4,8", help="Batch sizes. Default: 1,2,4,8.")
+@click.option(
+    "--cores", metavar="N,...", callback=wholes, default="1", help="Numbers of cores, of threads too. Default: 1."
+)
+@click.option(
+    "--neighbours",
+    metavar="N,...",
+    callback=wholes,
+    help="Measure as well how much slower a replica is beside so many busy ones. Default: not.",
+)
+@click.option(
+    "--samples", type=FOLDER, help="Sample requests: a .npz file with a request per row, or a folder of files."
+)
+@click.option(
+    "--shape",
+    "shapes",
+    multiple=True,
+    metavar="INPUT=N,...",
+    help="Shape of made-up requests without the rows, where the model leaves it open. Repeat for several shapes.",
+)
+@click.option(
+    "--within",
+    "within_percent",
+    type=Number(min=0.1, max=100.0),
+    default=5.0,
+    help="Repeat until the 95 % intervals of mean and p99 are within so many per cent. Default: 5.",
+)
+@click.option(
+    "--longest",
+    "longest_s",
+    type=Number(min=0.1, max=3600.0),
+    default=30.0,
+    help="Repeat a point for at most so many seconds. Default: 30.",
+)
+@click.option("--seed", type=Whole(min=0), default=1, help="Seed of what requests are drawn. Default: 1.")
+@click.option("--to", type=NEW_FILE, help="Write the pipeline to this file. Default: beside the given one.")
+@click.option("--in-place", is_flag=True, help="Write the figures into the given pipeline file.")
+@click.option("--fresh", is_flag=True, help="Measure everything again, instead of going on where a profile stopped.")
+@output_options
+def run(
+    what: str,
+    shapes: Sequence[str],
+    within_percent: float,
+    longest_s: float,
+    seed: int,
+    fresh: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Measure what variants take, and write a pipeline file of it.
+
+    Each variant's model is started in a model server of its own, pinned to so many cores, and asked for batches: one
+    after another for mean and p99, then with more on their way for the throughput. --server profiles any other server
+    of the Open Inference Protocol V2 (MLServer, Triton). Measurements are kept as they come: repeat the command to go
+    on where it stopped.
+    """
+    plan = profiling.make(
+        what,
+        shapes=_shapes(shapes),
+        effort=Effort(within_percent / 100, longest_s, seed),
+        **options,
+    )
+    today = date.today().isoformat()
+    results.check_writable(plan.to.parent, f"--to {plan.to}")
+    head = {"asked": plan.asked(), "began": today, **results.versions()}
+    kept = profiling.Kept(plan.record, head, fresh=fresh)
+    if kept.found:
+        printing.note(f"{plan.record}: goes on after {kept.found} measurements; --fresh begins again")
+    if any((plan.cores[0], 1) not in kept.points(each.stage, each.variant) for each in plan.targets):
+        batches = [(each, plan.batches) for each in plan.targets]
+        for doubt in profiling.check(batches, plan.pipeline, plan.cores[0], plan.effort):
+            printing.log(f"Warning: {doubt}")
+    with progress.counted("measurements", profiling.count(plan)) as advance:
+
+        def tell(text: str) -> None:
+            if text:
+                printing.note(text)
+            advance()
+
+        profile = profiling.measure(plan, kept, tell)
+    text = profiling.write(profile, today)
+    if as_json:
+        printing.print_json(profiling.as_dict(profile))
+    else:
+        _print(profile)
+    _warn(profile, "from: not-measured}" in text)
+
+
+def _shapes(given: Sequence[str]) -> Mapping[str, list[tuple[int, ...]]]:
+    """--shape as input -> its shapes."""
+    found: dict[str, list[tuple[int, ...]]] = {}
+    for each in given:
+        name, equals, sizes = each.rpartition("=")
+        if not equals or not name or not re.fullmatch(r"[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*", sizes):
+            raise ScenarioError(f"--shape {each}: should be INPUT=N,..., such as image=3,640,640")
+        found.setdefault(name, []).append(tuple(map(int, sizes.split(","))))
+    return found
+
+
+def _print(profile: Profile) -> None:
+    _print_points(profile)
+    _print_content(profile)
+    _print_starts(profile)
+    _print_beside(profile)
+    plan = profile.plan
+    for each in profile.skipped:
+        printing.print_line(profiling.spared(each))
+    printing.print_line(f"Pipeline: {plan.to}")
+    printing.print_line(f"Measurements: {plan.record}")
+
+
+def _print_points(profile: Profile) -> None:
+    table = printing.new_table(
+        f"{profile.plan.name}, 95 % intervals in ± %",
+        *("stage", "variant", "cores", "batch", "mean ms", "±", "p99 ms", "±", "saturated rps", "±"),
+        *("gain", "batches", "far out", "others %", "steal %"),
+        names=2,
+    )
+    for target in profile.plan.targets:
+        points = profile.kept.points(target.stage, target.variant)
+        for (cores, batch), point in sorted(points.items()):
+            single = points.get((cores, 1))
+            gain = f"{point.throughput_rps / single.throughput_rps:.2f}" if single else ""
+            table.add_row(
+                *(target.stage, target.variant, str(cores), str(batch)),
+                *(f"{1000 * point.mean_s:.4g}", _percent(point.mean_within)),
+                *(f"{1000 * point.p99_s:.4g}", _percent(point.p99_within)),
+                *(f"{point.throughput_rps:.4g}", _percent(point.throughput_within), gain),
+                *(str(point.count), str(point.outliers), f"{100 * point.others:.0f}", f"{100 * point.steal:.1f}"),
+            )
+    printing.print_table(table, piped_width=160)
+    printing.print_line(
+        "gain: throughput over that of batch 1 on as many cores. ±: ? where too few batches were timed."
+    )
+
+
+def _print_content(profile: Profile) -> None:
+    """What batches take by what is in them, where requests are of several kinds."""
+    rows = [
+        (target, point, content)
+        for target in profile.plan.targets
+        for _, point in sorted(profile.kept.points(target.stage, target.variant).items())
+        if len(point.content) > 1
+        for content in point.content
+    ]
+    if not rows:
+        return
+    table = printing.new_table(
+        "What is in a batch",
+        "stage",
+        "variant",
+        "requests of",
+        "cores",
+        "batch",
+        "share %",
+        "mean ms",
+        "p99 ms",
+        names=3,
+    )
+    for target, point, content in rows:
+        table.add_row(
+            *(target.stage, target.variant, content.kind, str(point.cores), str(point.batch)),
+            *(f"{100 * content.share:.0f}", f"{1000 * content.mean_s:.4g}", f"{1000 * content.p99_s:.4g}"),
+        )
+    printing.print_table(table)
+    printing.print_line(
+        "A batch is of one kind. The profile's mean and p99 are over all of them: p99 holds their spread."
+    )
+
+
+def _print_starts(profile: Profile) -> None:
+    plain = profiling.as_dict(profile)
+    if not any(each["starts"] for each in plain["variants"]):
+        return
+    table = printing.new_table(
+        "Servers", "stage", "variant", "starts in s", "memory MiB", "nothing ms", "at batch", "client ms", names=2
+    )
+    for each in plain["variants"]:
+        starts = ", ".join(f"{start['start_up_s']:.2f}" for start in each["starts"])
+        memory = max((start["memory_mb"] or 0.0 for start in each["starts"]), default=0.0)
+        nothing = ", ".join(f"{1000 * over['mean_s']:.3g}" for over in each["overheads"])
+        batches = ", ".join(str(over["batch"]) for over in each["overheads"])
+        client = max((point["client_s"] for point in each["points"]), default=0.0)
+        names = each["stage"], each["variant"]
+        table.add_row(*names, starts, f"{memory:.0f}" if memory else "?", nothing, batches, f"{1000 * client:.3g}")
+    printing.print_table(table)
+    printing.print_line(
+        "nothing: what a batch of the same requests takes with a model that does nothing (HTTP, the server, the "
+        "profiler); client: the profiler's own processor time for a batch, at most."
+    )
+
+
+def _print_beside(profile: Profile) -> None:
+    rows = [each for found in profiling.as_dict(profile)["variants"] for each in found["beside"]]
+    if not rows:
+        return
+    table = printing.new_table(
+        "Beside others", "stage", "variant", "cores", "busy cores", "alone ms", "beside ms", "factor", "±", names=2
+    )
+    for each in rows:
+        table.add_row(
+            *(each["stage"], each["variant"], str(each["cores"]), str(each["busy_cores"])),
+            *(f"{1000 * each['alone_s']:.4g}", f"{1000 * each['beside_s']:.4g}"),
+            *(f"{each['beside_s'] / each['alone_s']:.3f}", _percent(each["within"])),
+        )
+    printing.print_table(table)
+
+
+def _percent(share: float | None) -> str:
+    return "?" if share is None else f"{100 * share:.1f}"
+
+
+def _warn(profile: Profile, has_no_accuracies: bool) -> None:
+    """Say what makes the figures worse than they look."""
+    busiest = profiling.as_dict(profile)["busiest"]
+    if busiest["others"] > BUSY:
+        printing.log(
+            f"Warning: other processes used up to {100 * busiest['others']:.0f} % of this machine meanwhile: latencies "
+            "are too high and vary; measure again when it is idle (--fresh)"
+        )
+    if busiest["steal"] > STOLEN:
+        printing.log(
+            f"Warning: the host took up to {100 * busiest['steal']:.0f} % of this machine's processor time (steal): "
+            "latencies are too high and vary"
+        )
+    points = profiling.points_of(profile)
+    effort = profile.plan.effort
+    wide = [each for each in points if not _is_sure(each, effort.within)]
+    if wide:
+        printing.log(
+            f"Warning: {len(wide)} of {len(points)} points were not within {100 * effort.within:g} % after "
+            f"{effort.longest_s:g} s; --longest gives them more time"
+        )
+    if has_no_accuracies:
+        printing.log(f"Warning: {profile.plan.to}: accuracies are not measured: all are 1; write yours there")
+
+
+def _is_sure(point: Point, within: float) -> bool:
+    return all(each is not None and each <= within for each in (point.mean_within, point.p99_within))

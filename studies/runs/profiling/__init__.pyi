@@ -1,0 +1,17 @@
+from .figures import VERDICTS as VERDICTS
+from .figures import Change as Change
+from .figures import changes as changes
+from .pipeline_file import as_dict as as_dict
+from .pipeline_file import disturbances as disturbances
+from .pipeline_file import points_of as points_of
+from .pipeline_file import write as write
+from .plan import Plan as Plan
+from .plan import make as make
+from .plan import targets_of as targets_of
+from .profile import Kept as Kept
+from .profile import Profile as Profile
+from .profile import Skipped as Skipped
+from .profile import check as check
+from .profile import count as count
+from .profile import measure as measure
+from .profile import spared as spared

@@ -1,0 +1,173 @@
+"""A profile's figures from what was measured, in the file's bounds, and how they differ from earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from decimal import ROUND_DOWN, Context
+from math import exp, hypot
+
+from ipa.live.profiling import Point
+from ipa.profiles import MAX_LN_P99_OVER_MEAN, Figure, Pipeline, Variant
+
+NOT_FALLING, AS_LOGNORMAL, ONE_AT_A_TIME, RULED_OUT = "not-falling", "as-lognormal", "one-at-a-time", "ruled-out"
+
+LAWS: Mapping[str, str] = {
+    NOT_FALLING: "the mean of the next smaller batch on as many cores: that of this one was measured to be less, "
+    "which is noise or emptier batches",
+    AS_LOGNORMAL: f"the p99 that was measured, brought between the mean and {exp(MAX_LN_P99_OVER_MEAN):.1f} times "
+    "that, the most that a lognormal has",
+    ONE_AT_A_TIME: "throughput_rps = batch / mean_s: a replica here gets one batch at a time; with several on their "
+    "way, as measured at saturation, it serves more",
+    RULED_OUT: "not measured, as a smaller batch on as many cores takes longer than the stage's SLA: a straight line "
+    "through the two largest that were measured (through one: as long for each request); p99_s over mean_s as at the "
+    "largest, throughput_rps = batch / mean_s",
+}
+"""Provenance of what is not as measured -> its law."""
+
+MOST_P99 = exp(MAX_LN_P99_OVER_MEAN) * (1 - 1e-6)
+
+
+def figures(points: Mapping[tuple[int, int], Point], measured: str) -> tuple[Figure, ...]:
+    """The figures of a variant from its points, (cores, batch) -> what was measured; `measured` is their provenance.
+
+    Every batch size that was measured on some cores gets a figure on all of them.
+    """
+    sizes = sorted({batch for _, batch in points})
+    rows: list[Figure] = []
+    for cores in sorted({cores for cores, _ in points}):
+        there = [points[cores, batch] for batch in sizes if (cores, batch) in points]
+        before: Figure | None = None
+        for batch in sizes:
+            point = points.get((cores, batch))
+            before = _continued(there, batch) if point is None else _lawful(point, measured, before)
+            rows.append(before)
+    return tuple(rows)
+
+
+def _lawful(point: Point, measured: str, before: Figure | None) -> Figure:
+    """A point as a figure, which comes after that of a smaller batch."""
+    mean_s, p99_s = _rounded(point.mean_s), _rounded(point.p99_s)
+    figure = Figure(
+        point.cores, point.batch, mean_s, p99_s, 0.0, measured, measured, measured, point.mean_within, point.p99_within
+    )
+    if before is not None and mean_s < before.mean_s:
+        figure = replace(figure, mean_s=before.mean_s, mean_from=NOT_FALLING, mean_within=None, p99_within=None)
+    lawful_s = min(max(figure.p99_s, figure.mean_s), _below(MOST_P99 * figure.mean_s))
+    if lawful_s != figure.p99_s:
+        figure = replace(figure, p99_s=lawful_s, p99_from=AS_LOGNORMAL, p99_within=None)
+    most_rps = point.batch / figure.mean_s
+    if point.throughput_rps > most_rps:
+        return replace(figure, throughput_rps=_below(most_rps), throughput_from=ONE_AT_A_TIME)
+    return replace(figure, throughput_rps=_below(point.throughput_rps))
+
+
+def _continued(there: Sequence[Point], batch: int) -> Figure:
+    """A figure for a batch larger than those that were measured."""
+    last = there[-1]
+    each_s = last.mean_s / last.batch
+    if len(there) > 1:
+        each_s = max(0.0, (last.mean_s - there[-2].mean_s) / (last.batch - there[-2].batch))
+    mean_s = _rounded(last.mean_s + each_s * (batch - last.batch))
+    p99_s = min(max(mean_s, _rounded(last.p99_s / last.mean_s * mean_s)), _below(MOST_P99 * mean_s))
+    return Figure(last.cores, batch, mean_s, p99_s, _below(batch / mean_s), *(RULED_OUT,) * 3)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _below(value: float) -> float:
+    """Rounded down to six digits."""
+    return float(Context(prec=6, rounding=ROUND_DOWN).create_decimal(repr(value)))
+
+
+WORSE, BETTER, SAME, UNSURE, COPIED = "worse", "better", "same", "unsure", "copied"
+VERDICTS = (WORSE, BETTER, UNSURE, SAME, COPIED)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A number of both profiles: what it is, its values, and the half-width of the interval of `after` / `before` as a
+    share (None: not known).
+
+    `verdict`: worse or better, if the change is above the threshold and above that interval; same below the
+    threshold; unsure where the interval is wider than the change, or not known; copied if both files have the number of
+    one measurement.
+    """
+
+    stage: str
+    variant: str
+    cores: int | None
+    batch: int | None
+    what: str
+    before: float
+    after: float
+    within: float | None
+    verdict: str
+
+    @property
+    def ratio(self) -> float:
+        """After over before."""
+        return self.after / self.before
+
+
+def changes(before: Pipeline, after: Pipeline, threshold: float) -> list[Change]:
+    """All numbers that both have, in the order of the first; `threshold` is a share, 0.05 for 5 %."""
+    same = {key for key, origin in before.provenance.items() if after.provenance.get(key) == origin}
+    return [
+        change
+        for stage in before.stages
+        if stage.name in after.by_name
+        for old in stage.variants
+        for new in after.stage(stage.name).variants
+        if new.name == old.name
+        for change in _of_variant(stage.name, old, new, threshold, same)
+    ]
+
+
+def _of_variant(stage: str, old: Variant, new: Variant, threshold: float, same: Set[str]) -> Iterator[Change]:
+    figures = {(each.cores, each.batch): each for each in new.figures}
+    for was in old.figures:
+        now = figures.get((was.cores, was.batch))
+        if now is not None:
+            yield from _of_figure(stage, old.name, was, now, threshold, same)
+    pairs = {"start_up_s": (old.start_up_s, new.start_up_s), "memory_mb": (old.memory_mb, new.memory_mb)}
+    sure = {"start_up_s": None, "memory_mb": 0.0}
+    is_measured = {"start_up_s": old.start_up_from and new.start_up_from, "memory_mb": True}
+    sources = {"start_up_s": old.start_up_from, "memory_mb": old.memory_from}
+    for what, (first, second) in pairs.items():
+        if first and second and is_measured[what]:
+            is_copied = first == second and sources[what] in same
+            verdict = COPIED if is_copied else _verdict(second / first, sure[what], threshold, is_latency=True)
+            yield Change(stage, old.name, None, None, what, first, second, sure[what], verdict)
+
+
+def _of_figure(
+    stage: str, variant: str, was: Figure, now: Figure, threshold: float, same: Set[str]
+) -> Iterator[Change]:
+    places = stage, variant, was.cores, was.batch
+    is_copied = was == now and {was.mean_from, was.p99_from, was.throughput_from} <= same
+    for what in ("mean_s", "p99_s", "throughput_rps"):
+        key = what.removesuffix("_s") + "_within"
+        # A throughput is batch / mean or noisier than that: its interval is the mean's.
+        key = "mean_within" if what == "throughput_rps" else key
+        within = _together(getattr(was, key), getattr(now, key))
+        before, after = getattr(was, what), getattr(now, what)
+        verdict = _verdict(after / before, within, threshold, is_latency=what != "throughput_rps")
+        verdict = COPIED if is_copied else verdict
+        yield Change(*places, what, before, after, within, verdict)
+
+
+def _together(first: float | None, second: float | None) -> float | None:
+    """The half-width of a ratio, as a share: errors of independent measurements add in squares."""
+    return None if first is None or second is None else hypot(first, second)
+
+
+def _verdict(ratio: float, within: float | None, threshold: float, *, is_latency: bool) -> str:
+    change = ratio - 1 if is_latency else 1 / ratio - 1
+    if abs(change) <= threshold:
+        return SAME
+    if within is None or abs(change) <= within:
+        return UNSURE
+    return WORSE if change > 0 else BETTER

@@ -1,0 +1,142 @@
+"""The pipeline file of a profile, and the profile as plain data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from statistics import median
+from typing import Any
+
+from ipa import profiles
+from ipa.live import profiling
+from ipa.live.profiling import Beside, Overhead, Point, Start, Target
+from ipa.profiles import Figure, Pipeline, ProfiledVariant, Provenance
+from ipa.studies import results
+from ipa.studies.runs.profiling.figures import LAWS, figures
+from ipa.studies.runs.profiling.profile import Profile
+
+SOURCE = "profiled"
+"""The provenance key of what is measured; `profiled-2` where the file has one that stays."""
+
+BUSY = 0.05
+"""Others that use a larger share of the machine, or a host that takes it, are said with the figures."""
+
+
+def write(profile: Profile, made_on: str) -> str:
+    """Write the pipeline file of a profile made on that day, and return its text.
+
+    ProfileError where no valid pipeline comes of it, with its measurements kept.
+    """
+    plan = profile.plan
+    old = "" if plan.pipeline is None else profiles.text(plan.source)
+    text = _text(profile, made_on, old)
+    results.write_text(text, plan.to)
+    return text
+
+
+def _text(profile: Profile, made_on: str, old: str) -> str:
+    plan = profile.plan
+    key = _free(SOURCE, plan.pipeline.provenance if plan.pipeline is not None else {})
+    variants = [_variant(profile, target, key) for target in plan.targets]
+    used = {source for each in variants for figure in each.figures for source in _sources(figure)}
+    provenance = {key: Provenance("measured", _source(profile, made_on))}
+    there = plan.pipeline.provenance if plan.pipeline is not None else {}
+    provenance |= {law: Provenance("interpolated", LAWS[law]) for law in LAWS if law in used and law not in there}
+    if plan.pipeline is not None:
+        return profiles.profiled_text(old, str(plan.to), variants, provenance)
+    stages = " then ".join(dict.fromkeys(each.stage for each in variants))
+    return profiles.new_pipeline_text(plan.name, f"{stages}, profiled", variants, provenance)
+
+
+def _sources(figure: Figure) -> tuple[str, str, str]:
+    return figure.mean_from, figure.p99_from, figure.throughput_from
+
+
+def _variant(profile: Profile, target: Target, key: str) -> ProfiledVariant:
+    kept, plan = profile.kept, profile.plan
+    names = target.stage, target.variant
+    points = {
+        place: point
+        for place, point in kept.points(*names).items()
+        if place[0] in plan.cores and place[1] in plan.batches
+    }
+    starts = kept.of(Start, *names)
+    memory_mb = [each.memory_mb for each in starts if each.memory_mb is not None]
+    beside = {each.busy_cores: _rounded(each.beside_s / each.alone_s) for each in kept.of(Beside, *names)}
+    return ProfiledVariant(
+        *names,
+        figures(points, key),
+        key,
+        start_up_s=_rounded(median(each.start_up_s for each in starts)) if starts else None,
+        memory_mb=round(max(memory_mb), 1) if memory_mb else None,
+        interference=tuple(sorted(beside.items())),
+    )
+
+
+def _source(profile: Profile, made_on: str) -> str:
+    plan = profile.plan
+    packages = results.versions_of("ipa-pipelines", "numpy", "onnxruntime")
+    versions = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
+    where = plan.targets[0].url or f"{profiling.this_machine()}; {versions}"
+    busy = busiest(profile)  # `disturbances` reads these words
+    said = f"; others used up to {100 * busy['others']:.0f} % of the machine" if busy["others"] > BUSY else ""
+    said += f"; its host took up to {100 * busy['steal']:.0f} %" if busy["steal"] > BUSY else ""
+    return (
+        f"ipa profile run, {made_on}, on {where}; seed {plan.effort.seed}, intervals within "
+        f"{100 * plan.effort.within:g} % or {plan.effort.longest_s:g} s for a point{said}; {plan.record.name}"
+    )
+
+
+def points_of(profile: Profile) -> list[Point]:
+    """All points of the profile's variants, in the plan's order."""
+    kept = profile.kept
+    return [each for target in profile.plan.targets for each in kept.points(target.stage, target.variant).values()]
+
+
+def busiest(profile: Profile) -> dict[str, float]:
+    """The largest shares of the machine that others used and its host took, over all points."""
+    points = points_of(profile)
+    return {key: max((getattr(point, key) for point in points), default=0.0) for key in ("steal", "others")}
+
+
+def disturbances(pipeline: Pipeline) -> list[str]:
+    """What else the machines did on which a pipeline's figures were measured, in the words of its provenance."""
+    words = r"others used up to \d+ % of the machine|its host took up to \d+ %"
+    return [said for origin in pipeline.provenance.values() for said in re.findall(words, origin.text)]
+
+
+def as_dict(profile: Profile) -> dict[str, Any]:
+    """The profile, JSON-able."""
+    kept, plan = profile.kept, profile.plan
+    return {
+        "pipeline": plan.name,
+        "file": str(plan.to),
+        "measurements": str(plan.record),
+        "machine": asdict(profiling.this_machine()),
+        "busiest": busiest(profile),
+        "variants": [
+            {
+                "stage": target.stage,
+                "variant": target.variant,
+                "points": [asdict(each) for _, each in sorted(kept.points(target.stage, target.variant).items())],
+                "starts": [asdict(each) for each in kept.of(Start, target.stage, target.variant)],
+                "overheads": [asdict(each) for each in kept.of(Overhead, target.stage, target.variant)],
+                "beside": [asdict(each) for each in kept.of(Beside, target.stage, target.variant)],
+            }
+            for target in plan.targets
+        ],
+        "skipped": [asdict(each) for each in profile.skipped],
+    }
+
+
+def _free(name: str, taken: Mapping[str, object]) -> str:
+    number, key = 1, name
+    while key in taken:
+        number += 1
+        key = f"{name}-{number}"
+    return key
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")

@@ -1,0 +1,307 @@
+"""`ipa profile run`: what is measured in which order, kept as it comes, and what is spared."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+from ipa import profiles
+from ipa.live import profiling
+from ipa.live.profiling import Answer, Beside, Content, Effort, Overhead, Point, Record, Start, Target, Visit
+from ipa.profiles import Pipeline
+from ipa.studies import results
+from ipa.studies.runs.profiling.plan import Plan
+from ipa.studies.scenario import ScenarioError
+
+R = TypeVar("R", Point, Start, Overhead, Beside)
+
+_KINDS: Mapping[str, type[Record]] = {"point": Point, "start": Start, "overhead": Overhead, "beside": Beside}
+
+
+class Kept:
+    """The file of a profile's measurements. One that is there is continued, also with other variants."""
+
+    def __init__(self, path: Path, head: Mapping[str, Any], *, fresh: bool) -> None:
+        """`head`: `asked`, what the measurements depend on, and whatever else is worth keeping.
+
+        ScenarioError for a file of something else, unless `fresh`, which replaces it.
+        """
+        self.path = path
+        self.records: list[Record] = []
+        self.found = 0
+        """How many measurements were there already."""
+        whole = {"schema_version": 1, "kind": "measurements", **head}
+        self._beginning: str | None = json.dumps(whole) + "\n"
+        """What is written before the first measurement: a profile without any leaves the file as it was."""
+        if fresh or not path.exists():
+            return
+        was, self.records = _read(path)
+        self.found = len(self.records)
+        asked = was.get("asked", {}) if self.records else {}
+        for key, before, now in _differences(asked, head["asked"]):
+            raise ScenarioError(
+                f"{path}: its measurements are of another profile: {key} was {before!r}, now {now!r}; --fresh replaces "
+                "them, --to writes elsewhere"
+            )
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
+        self._beginning = json.dumps({**whole, "asked": _together(asked, head["asked"])}) + "\n" + "".join(lines)
+
+    def add(self, record: Record) -> None:
+        """Keep a measurement; it is on disk when this returns."""
+        kind = next(name for name, cls in _KINDS.items() if isinstance(record, cls))
+        if self._beginning is not None:
+            results.write_text(self._beginning, self.path)
+            self._beginning = None
+        with self.path.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"record": kind, **asdict(record)}) + "\n")
+            lines.flush()
+            os.fsync(lines.fileno())
+        self.records.append(record)
+
+    def points(self, stage: str, variant: str) -> dict[tuple[int, int], Point]:
+        """(cores, batch) -> what was measured of a variant."""
+        return {(each.cores, each.batch): each for each in self.of(Point, stage, variant)}
+
+    def of(self, kind: type[R], stage: str, variant: str) -> list[R]:
+        """The measurements of a kind of a variant, in order."""
+        found = (each for each in self.records if isinstance(each, kind))
+        return [each for each in found if (each.stage, each.variant) == (stage, variant)]
+
+
+def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """What differs between what was asked and what is, of what both say; mappings, such as of models, by their keys."""
+    for key in sorted(was.keys() & now.keys()):
+        before, after = was[key], now[key]
+        if isinstance(before, dict) and isinstance(after, dict):
+            yield from ((f"{key} of {name}", *values) for name, *values in _differences(before, after))
+        elif before != after:
+            yield key, before, after
+
+
+def _together(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """All that was and is asked; mappings by their keys."""
+    both = {
+        key: {**was[key], **now[key]} for key in now if isinstance(now[key], dict) and isinstance(was.get(key), dict)
+    }
+    return {**was, **now, **both}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[Record]]:
+    """The head and the measurements; a last line that is not whole, as of a killed program, is cut off."""
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    try:
+        head, *lines = [json.loads(line) for line in whole.splitlines()]
+        if head["kind"] != "measurements":
+            raise KeyError("kind")
+        records = list(map(_record, lines))
+    except (ValueError, KeyError, TypeError):
+        raise ScenarioError(f"{path}: holds no measurements of a profile; --fresh replaces it") from None
+    if whole != text:
+        results.write_text(whole, path)
+    return head, records
+
+
+def _record(line: dict[str, Any]) -> Record:
+    fields = dict(line)
+    cls = _KINDS[fields.pop("record")]
+    if cls is Point:
+        fields["content"] = tuple(Content(**each) for each in fields["content"])
+    return cls(**fields)
+
+
+Advance = Callable[[str], object]
+"""Called with what has been measured, in words, or need not be."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A point that was not measured: a batch of `shown_by` already takes longer than the stage's SLA."""
+
+    stage: str
+    variant: str
+    cores: int
+    batch: int
+    shown_by: int
+    most_s: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What has been measured, and what need not be."""
+
+    plan: Plan
+    kept: Kept
+    skipped: tuple[Skipped, ...]
+
+
+def count(plan: Plan) -> int:
+    """How many measurements there are, if none is spared."""
+    per_variant = len(plan.cores) * len(plan.batches) + len(plan.neighbours)
+    return len(plan.targets) * per_variant
+
+
+def check(
+    targets: Sequence[tuple[Target, Sequence[int]]], pipeline: Pipeline | None, cores: int, effort: Effort
+) -> Iterator[str]:
+    """Ask models, with the batch sizes that they are to serve, for what a profile takes for granted.
+
+    Yields what should be told of them; `pipeline` None: their file is yet to be written. LiveError for models whose
+    batches or neighbours get wrong answers, else raises as `measure`.
+    """
+    stages: dict[str, list[Answer]] = {}
+    with TemporaryDirectory(prefix="ipa-check-") as folder:
+        for target, batches in targets:
+            rows = None if pipeline is None else pipeline.stage(target.stage).output_rows
+            asked = _ask(target, batches, rows, cores, effort, Path(folder) / "server.log")
+            answer = profiling.finished(asked)
+            yield from answer.doubts
+            stages.setdefault(target.stage, []).append(answer)
+    known = {each["name"]: None for answers in stages.values() for answer in answers for each in answer.inputs}
+    for name in (name for target, _ in targets for name in target.shapes or {} if name not in known):
+        raise ScenarioError(f"--shape {name}: no such input; inputs: {', '.join(known)}")
+    order = list(stages) if pipeline is None else [stage.name for stage in pipeline.stages]
+    for before, after in pairwise(order):
+        inputs = None if pipeline is None else pipeline.stage(after).inputs
+        for first in stages.get(before, ()):
+            for second in stages.get(after, ()):
+                yield from filter(None, [profiling.check_fit(first, second, inputs)])
+
+
+async def _ask(
+    target: Target, batches: Sequence[int], rows: Mapping[str, int | str] | None, cores: int, effort: Effort, log: Path
+) -> Answer:
+    async with profiling.opened(target, cores, effort, log) as (session, _):
+        return await profiling.asked(session, batches, rows)
+
+
+def measure(plan: Plan, kept: Kept, advance: Advance) -> Profile:
+    """Measure what is not kept yet.
+
+    Raises RunError and ProbeError for a server that fails, LiveError for a model that cannot be asked.
+    """
+    targets = {(each.stage, each.variant): each for each in plan.targets}
+    skipped: list[Skipped] = []
+    with TemporaryDirectory(prefix="ipa-profile-") as folder:
+        log = Path(folder) / "server.log"
+        for visit in profiling.visits(list(targets), plan.cores, plan.batches):
+            target = targets[visit.stage, visit.variant]
+            skipped += profiling.finished(_visit(plan, kept, target, visit, log, advance))
+        for target in plan.targets if plan.neighbours else ():
+            for neighbours in plan.neighbours:
+                _neighbours(plan, kept, target, neighbours, log, advance)
+    return Profile(plan, kept, tuple(skipped))
+
+
+async def _visit(plan: Plan, kept: Kept, target: Target, visit: Visit, log: Path, advance: Advance) -> list[Skipped]:
+    """Measure what a visit asks for and is neither kept nor ruled out."""
+    skipped: list[Skipped] = []
+    todo = list(_todo(plan, kept, visit, skipped, advance))
+    if not todo:
+        return skipped
+    async with profiling.opened(target, visit.cores, plan.effort, log) as (session, server):
+        for batch in todo:
+            if found := _ruled_out(plan, kept, visit, batch):
+                skipped.append(found)
+                advance(spared(found))
+                continue
+            point = await session.point(batch)
+            kept.add(point)
+            advance(_said(point))
+        if server is not None:
+            kept.add(profiling.started(session, server))
+            known = {each.batch for each in kept.of(Overhead, visit.stage, visit.variant)}
+            missing = {1, max(todo)} - known
+            if missing and visit.cores == plan.cores[0]:
+                async with profiling.does_nothing(visit.cores, log) as nothing:
+                    for batch in sorted(missing):
+                        kept.add(await session.overhead(batch, nothing))
+    return skipped
+
+
+def _todo(plan: Plan, kept: Kept, visit: Visit, skipped: list[Skipped], advance: Advance) -> Iterator[int]:
+    """The batch sizes of a visit that may have to be measured; what is ruled out at once is put with the skipped."""
+    there = kept.points(visit.stage, visit.variant)
+    for batch in visit.batches:
+        if (visit.cores, batch) in there:
+            advance("")
+        elif found := _ruled_out(plan, kept, visit, batch):
+            skipped.append(found)
+            advance(spared(found))
+        else:
+            yield batch
+
+
+def _ruled_out(plan: Plan, kept: Kept, visit: Visit, batch: int) -> Skipped | None:
+    most_s = stage_sla_s(plan, kept, visit.stage)
+    points = kept.points(visit.stage, visit.variant)
+    means_s = {size: point.mean_s for (cores, size), point in points.items() if cores == visit.cores}
+    shown_by = None if most_s is None else profiling.ruled_out(means_s, batch, most_s)
+    if shown_by is None or most_s is None:
+        return None
+    return Skipped(visit.stage, visit.variant, visit.cores, batch, shown_by, most_s)
+
+
+def stage_sla_s(plan: Plan, kept: Kept, stage: str) -> float | None:
+    """A stage's SLA: the pinned one, or the rule's once all single requests have been measured; None before."""
+    pinned_s = plan.most_s(stage)
+    if pinned_s is not None:
+        return pinned_s
+    most = max(plan.cores)
+    singles = [kept.points(stage, each.variant).get((most, 1)) for each in plan.targets if each.stage == stage]
+    if not all(singles):
+        return None
+    return profiles.stage_sla_s(point.p99_s for point in singles if point)
+
+
+def _neighbours(plan: Plan, kept: Kept, target: Target, neighbours: int, log: Path, advance: Advance) -> None:
+    cores = plan.cores[0]
+    there = {(each.cores, each.busy_cores) for each in kept.of(Beside, target.stage, target.variant)}
+    if (cores, cores * neighbours) in there:
+        advance("")
+        return
+    found = profiling.finished(profiling.beside(target, cores, neighbours, plan.effort, log))
+    kept.add(found)
+    advance(
+        f"{found.stage} {found.variant}, beside {cores_text(found.busy_cores, 'busy ')}: "
+        f"{found.beside_s / found.alone_s:.3f} x as long as alone{_sure(found.within)}"
+    )
+
+
+def _said(point: Point) -> str:
+    busy = f"; others used {100 * point.others:.0f} % of the machine" if point.others > 0.05 else ""
+    stolen = f"; {100 * point.steal:.0f} % was stolen by its host" if point.steal > 0.02 else ""
+    far = f", {point.outliers} far out" if point.outliers else ""
+    return (
+        f"{place(point)}: mean {1000 * point.mean_s:.4g} ms"
+        f"{_sure(point.mean_within)}, p99 {1000 * point.p99_s:.4g} ms{_sure(point.p99_within)}, "
+        f"{point.throughput_rps:.4g} requests/s ({point.count} batches{far}{busy}{stolen})"
+    )
+
+
+def _sure(within: float | None) -> str:
+    return " ± ?" if within is None else f" ± {100 * within:.1f} %"
+
+
+def place(point: Point | Skipped) -> str:
+    """Which point it is, in words."""
+    return f"{point.stage} {point.variant}, {cores_text(point.cores)}, batch {point.batch}"
+
+
+def spared(point: Skipped) -> str:
+    """Why a point was not measured, in words."""
+    return (
+        f"{place(point)}: not measured, as batch "
+        f"{point.shown_by} takes longer than the stage's SLA, {point.most_s:.3g} s"
+    )
+
+
+def cores_text(cores: int, what: str = "") -> str:
+    """So many cores, in words."""
+    return f"{cores} {what}{'core' if cores == 1 else 'cores'}"
