@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipa.policies import checks
-from ipa.policies.interface import Configuration, Decision, Histories, Memory, Observation, Predictor
+from ipa.policies.interface import Configuration, Decision, Histories, Memory, Observation, PolicyError, Predictor
+from ipa.policies.lateness import level_and_memory
 from ipa.policies.optimiser import (
     PROGRAMME_PARAMETERS,
     SOLVERS,
@@ -49,8 +50,9 @@ class OptimisingPolicy:
     `rounding`: "nearest" rounds it to a whole number (half to even, as in the published system), "none" does not.
     `solver`: "exact", which is built in, "gurobi" or "highs". `solver_fallback`: the solver that answers where `solver`
     cannot: not installed, without a licence, or with one that is too small for the problem. The first such decision of
-    a run says so. The parameters of `Programme` default to the pipeline's. A forecast of NaN leaves the configuration
-    as it is (rung "hold"). `answers` keeps the answers given so far.
+    a run says so. The parameters of `Programme` default to the pipeline's; its `goal` stands in the place of the
+    weights, and with `late_at_most` in that of `quantile` (see `ipa.policies.lateness`). A forecast of NaN leaves the
+    configuration as it is (rung "hold"). `answers` keeps the answers given so far.
 
     PolicyError: an unknown parameter, an impossible value, or a solver that is not installed.
     """
@@ -74,6 +76,8 @@ class OptimisingPolicy:
         margin = pipeline.defaults.load_margin if load_margin is None else load_margin
         self.programme = Programme.of(pipeline, **programme)
         self.outlook = Outlook(predictor, quantile, horizon_s)
+        if self.programme.wanted.late_at_most is not None and quantile is not None:
+            raise PolicyError("goal.late_at_most and quantile: both say how sure a plan is; give one of the two")
         self.load_margin = checks.number("load_margin", margin, above=-1)
         self.rounding = checks.choice("rounding", rounding, ROUNDINGS)
         self.solver = checks.choice("solver", solver, SOLVERS)
@@ -87,8 +91,8 @@ class OptimisingPolicy:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The costly fields that the predictor needs."""
-        return self.outlook.reads
+        """The costly fields that the predictor needs, and latencies where requests that are late count."""
+        return (*self.outlook.reads, *(["latency"] if self.programme.wanted.late_at_most is not None else []))
 
     @property
     def predictor(self) -> Predictor:
@@ -98,7 +102,9 @@ class OptimisingPolicy:
     @property
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
-        programme = {key: getattr(self.programme, key) for key in PROGRAMME_PARAMETERS}
+        programme = {key: getattr(self.programme, key) for key in PROGRAMME_PARAMETERS if key != "goal"}
+        if self.programme.goal is not None:
+            programme["goal"] = self.programme.wanted.as_dict()
         return {
             **self.outlook.parameters,
             "load_margin": self.load_margin,
@@ -112,7 +118,11 @@ class OptimisingPolicy:
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: an infinite or negative forecast, or a solver that cannot answer."""
-        return self.decide_for(self.outlook.rps(observation), observation, memory)
+        late_at_most = self.programme.wanted.late_at_most
+        if late_at_most is None:
+            return self.decide_for(self.outlook.rps(observation), observation, memory)
+        level, memory = level_and_memory(late_at_most, self.programme.pipeline.sla_s, observation, memory)
+        return self.decide_for(self.outlook.forecast(observation).at(level), observation, memory)
 
     def compute_ahead(self, histories: Histories) -> None:
         """Make the forecasts for these `load_rps` at once; see `Outlook.compute_ahead`."""

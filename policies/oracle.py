@@ -87,6 +87,8 @@ class Oracle(OptimisingPolicy):
             sla_s=self.sla_s - self.wait_s,
             **planning,
         )
+        if self.programme.wanted.late_at_most is not None and self.knows_future:
+            raise PolicyError("goal.late_at_most: what is known is never late by surprise; leave it out")
         self._start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
 
     @property

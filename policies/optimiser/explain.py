@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from ipa.policies.goals import most_accurate
 from ipa.policies.interface import StageConfiguration, without_mix
 from ipa.policies.optimiser.exact import Matters, front
 from ipa.policies.optimiser.ladder import NO_ACCURACY, OPTIMAL, Answer, climb, fastest
@@ -54,7 +55,7 @@ class Explanation:
     `gains`: by how much the objective would rise without each constraint (empty unless the answer is optimal).
     `slack_s` is the SLA less the planned latency. The runner-up is the second best in the order of the rung; None if
     there is none. `one_more_core` (None where cores are not limited) and `ten_ms_of_sla` are what a little more would
-    bring; None where prices were not asked for.
+    bring; None where prices were not asked for. `trade_offs` say the same of a goal, in its own terms.
     """
 
     load_rps: float
@@ -72,10 +73,12 @@ class Explanation:
     notes: tuple[str, ...]
     one_more_core: Price | None = None
     ten_ms_of_sla: Price | None = None
+    trade_offs: Mapping[str, TradeOff] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The same as dicts, tuples, numbers and strings, ready for JSON."""
-        return asdict(self, dict_factory=without_mix)
+        found = asdict(self, dict_factory=without_mix)
+        return found if self.trade_offs else {key: value for key, value in found.items() if key != "trade_offs"}
 
 
 def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = False) -> Explanation:
@@ -84,7 +87,8 @@ def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = F
     PolicyError: an unknown solver.
     """
     best = with_pairs(solver_named(solver), problem.programme.table.scales.pairs)
-    solution = solve(problem, solver=solver) if prices else None
+    by_weights = prices and problem.programme.wanted.aim is None
+    solution = solve(problem, solver=solver) if by_weights else None
     programme = problem.programme
     answer = climb(problem, best)
     configuration = configured(problem, answer, answer.pick)
@@ -110,6 +114,7 @@ def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = F
         notes=answer.notes,
         one_more_core=None if solution is None else price_of_core(problem, solution, solver),
         ten_ms_of_sla=None if solution is None else price_of_sla(problem, solution, solver),
+        trade_offs=trade_offs_of(problem, solver) if prices else {},
     )
 
 
@@ -210,18 +215,63 @@ class Price:
     configuration: Mapping[str, StageConfiguration]
 
 
+@dataclass(frozen=True, slots=True)
+class TradeOff:
+    """The plan with a little more or less of what a goal fixes: its accuracy (PAS), its cores, and its rung."""
+
+    pas: float
+    cores: int
+    rung: str
+    configuration: Mapping[str, StageConfiguration]
+
+
 def price_of_core(problem: Problem, solution: Solution, solver: str = "exact") -> Price | None:
     """What one core more brings; None where cores are not limited."""
-    if problem.limit_cores is None:
-        return None
-    return _price(solution, solve(replace(problem, limit_cores=problem.limit_cores + 1), solver=solver))
+    limit = problem.core_limit
+    return None if limit is None else _price(solution, solve(problem.with_core_limit(limit + 1), solver=solver))
 
 
 def price_of_sla(problem: Problem, solution: Solution, solver: str = "exact") -> Price:
     """What `MORE_SLA_S` more of SLA bring."""
+    return _price(solution, solve(_with_more_sla(problem), solver=solver))
+
+
+def _with_more_sla(problem: Problem) -> Problem:
     programme = problem.programme
     longer = replace(programme, sla_s=programme.target_s + MORE_SLA_S, drop_limits_s=programme.drop_limits)
-    return _price(solution, solve(replace(problem, programme=longer), solver=solver))
+    return replace(problem, programme=longer)
+
+
+def trade_offs_of(problem: Problem, solver: str = "exact") -> dict[str, TradeOff]:
+    """What a little more or less of what a goal fixes brings and costs; empty without an aim. Solved, not estimated."""
+    programme, limit = problem.programme, problem.core_limit
+    goal = programme.wanted
+    if goal.aim is None:
+        return {}
+    asked: dict[str, Problem] = {}
+    if limit is not None:
+        asked["one core more"] = problem.with_core_limit(limit + 1)
+        if limit > 1:
+            asked["one core less"] = problem.with_core_limit(limit - 1)
+    if goal.accuracy_at_least is not None:
+        for name, points in (("one point of accuracy more", 1), ("one point of accuracy less", -1)):
+            least = goal.accuracy_at_least + points
+            if 0 < least <= 100 * most_accurate(programme.pipeline):
+                changed = replace(programme, goal=replace(goal, accuracy_at_least=least))
+                asked[name] = replace(problem, programme=changed)
+    for stage, least in goal.stage_accuracy_at_least.items():
+        for name, points in (("more", 1), ("less", -1)):
+            best = max(variant.accuracy for variant in programme.pipeline.stage(stage).variants)
+            if 0 < least + points <= 100 * best:
+                floors = {**goal.stage_accuracy_at_least, stage: least + points}
+                changed = replace(programme, goal=replace(goal, stage_accuracy_at_least=floors))
+                asked[f"one point of accuracy {name} at {stage}"] = replace(problem, programme=changed)
+    asked["10 ms more of SLA"] = _with_more_sla(problem)
+    found = {name: solve(each, solver=solver) for name, each in asked.items()}
+    return {
+        name: TradeOff(100 * each.objective["pas"], round(each.objective["cost_cores"]), each.rung, each.configuration)
+        for name, each in found.items()
+    }
 
 
 def _price(before: Solution, after: Solution) -> Price:
@@ -243,7 +293,7 @@ def pareto_plans(problem: Problem, *, solver: str = "exact") -> list[Solution]:
 def _by_falling_accuracy(problem: Problem, solver: str) -> Iterator[Solution]:
     """The most accurate plan, of these the one with the fewest cores; then the same with fewer cores than that."""
     programme = problem.programme
-    accurate = replace(problem, programme=replace(programme, alpha=1.0, beta=0.0, gamma=0.0))
+    accurate = replace(problem, programme=programme.most_accurate)
     while True:
         found = solve(accurate, solver=solver)
         if not found.feasible:

@@ -36,13 +36,15 @@ class Layout:
     """The part of a model that stays the same while only figures change: its columns, rows and entries.
 
     For each stage, `accuracies` has the distinct accuracies as shares, rising, and `groups` the place of each option's
-    accuracy among them. Without flow there is a single accuracy.
+    accuracy among them. Without flow there is a single accuracy. `least`: the least accuracy of the pipeline, as a
+    share of the highest.
     """
 
     groups: tuple[tuple[int, ...], ...]
     accuracies: tuple[tuple[float, ...], ...]
     limited: tuple[bool, bool]
     flow: bool
+    least: float | None
 
     @property
     def options(self) -> int:
@@ -91,6 +93,9 @@ def fold(asked: Knapsack) -> Folded | None:
     spent = _shares([stage.latency_ns for stage in stages], asked.sla_ns)
     used = _shares([stage.cores for stage in stages], asked.limit_cores)
     levels = [sorted(set(stage.accuracy)) if flow else [1] for stage in stages]
+    top = prod(level[-1] for level in levels)
+    # A solver may let a pick pass that is a rounding short of the least accuracy; `pick_of` does not.
+    least = asked.least_accuracy / top * (1 - 1e-6) if asked.least_accuracy else None
     layout = Layout(
         groups=tuple(
             tuple(level.index(each) if flow else 0 for each in stage.accuracy)
@@ -99,14 +104,12 @@ def fold(asked: Knapsack) -> Folded | None:
         accuracies=tuple(tuple(each / max(level[-1], 1) for each in level) for level in levels),
         limited=(asked.sla_ns is not None, asked.limit_cores is not None),
         flow=flow,
+        least=least,
     )
-    top = prod(level[-1] for level in levels)
     highest = reward * top
     unit = max(1, highest, *(max(stage.loss) - min(stage.loss) for stage in stages))
     costs = [COST_UNIT * ((each - min(stage.loss)) / unit) for stage in stages for each in stage.loss]
-    # A solver may let a pick pass that is a rounding short of the least accuracy; `pick_of` does not.
-    least = asked.least_accuracy / top * (1 - 1e-9) if asked.least_accuracy else None
-    return _written(layout, costs, [*spent, *used], COST_UNIT * (highest / unit), least)
+    return _written(layout, costs, [*spent, *used], COST_UNIT * (highest / unit))
 
 
 def _shares(spendings: Sequence[Sequence[int]], limit: int | None) -> list[float]:
@@ -120,7 +123,7 @@ def _shares(spendings: Sequence[Sequence[int]], limit: int | None) -> list[float
     return [ROW_UNIT * (1.0 + min((each - min(of)) / max(left, 1), 2.0)) for of in spendings for each in of]
 
 
-def _written(layout: Layout, costs: list[float], limited: list[float], reward: float, least: float | None) -> Folded:
+def _written(layout: Layout, costs: list[float], limited: list[float], reward: float) -> Folded:
     count, stages = layout.options, len(layout.groups)
     stage_of = np.repeat(np.arange(stages, dtype=np.int32), [len(group) for group in layout.groups])
     every = np.arange(count, dtype=np.int32)
@@ -147,12 +150,12 @@ def _written(layout: Layout, costs: list[float], limited: list[float], reward: f
         cost = np.concatenate([cost, np.where(onward, 0.0, -reward * through)])
         low += [1.0] + [0.0] * (stages - 1) + [-np.inf] * len(flows)
         high += [1.0] + [0.0] * (stages - 1) + [0.0] * len(flows)
-        if least is not None:
+        if layout.least is not None:
             rows.append(np.full((~onward).sum(), len(low), dtype=np.int32))
             columns.append(count + flows[~onward])
             entries.append(-through[~onward] * ROW_UNIT)
             low.append(-np.inf)
-            high.append(-least * ROW_UNIT)
+            high.append(-layout.least * ROW_UNIT)
     return Folded(
         layout=layout,
         cost=cost,

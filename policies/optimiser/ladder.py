@@ -4,7 +4,8 @@
 2. `no-accuracy`: the wish for accuracy is dropped. What is feasible does not depend on the weight of accuracy, so this
    rung is only for problems that want certain `variants`, and is skipped otherwise. The restriction is lifted (with
    `keep_variants=False`; in any case at a stage whose wanted variants have all failed) and, with alpha = 0, the
-   cheapest configuration is taken that keeps the SLA and sustains the load.
+   cheapest configuration is taken that keeps the SLA and sustains the load. Where a goal asks for an accuracy that is
+   out of reach, the most accurate of these.
 3. `sla-excess`: the least planned latency that sustains the load; among equals, the best objective.
 4. `most-throughput`: the greatest load that cores and replicas sustain; among equals, the least planned latency, then
    the best objective. If not even one replica for each stage fits the cores: the fewest cores, and a note says so.
@@ -17,7 +18,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import inf, prod
 
 from ipa.policies.optimiser.problem import Knapsack, Pick, Problem, Solver, StageOptions, options, replicas_for
 from ipa.policies.optimiser.programme import Row
@@ -56,10 +57,20 @@ def climb(problem: Problem, solver: Solver) -> Answer:
     wanted, lifted, notes = wanted_variants(problem)
     stages = options(problem, wanted)
     if not lifted:
-        asked = Knapsack(stages, sla_ns, limit, reward)
-        pick = best(asked)
-        if pick is not None:
-            return Answer(OPTIMAL, pick, asked, wanted, notes)
+        accurate = _accurate_enough(problem, wanted)
+        if all(accurate):
+            offered = stages if accurate == wanted else options(problem, accurate)
+            asked = Knapsack(offered, sla_ns, limit, reward, problem.programme.least_accuracy)
+            pick = best(asked)
+            if pick is not None:
+                if problem.programme.wanted.aim == "accuracy":
+                    pick = _fewest_cores_of_equals(problem, asked, pick, best)
+                return Answer(OPTIMAL, pick, asked, accurate, notes)
+        if problem.programme.wanted.wants_accuracy:
+            fewest = _fewest_cores(asked.without("cores"), best) if all(accurate) else None
+            answer = _most_accurate(problem, wanted, notes, best, fewest)
+            if answer is not None:
+                return answer
         if problem.variants is not None and not problem.keep_variants:
             wanted, _, notes = wanted_variants(replace(problem, variants=None))
             lifted, stages = True, options(problem, wanted)
@@ -78,6 +89,61 @@ def climb(problem: Problem, solver: Solver) -> Answer:
         excess = f"the SLA of {sla_ns / NS:.4g} s is exceeded by {(asked.sla_ns - sla_ns) / NS:.3g} s"
         return Answer(SLA_EXCESS, pick, asked, wanted, (*notes, excess))
     return _most_throughput(problem, wanted, notes, solver)
+
+
+def _accurate_enough(problem: Problem, wanted: tuple[Collection[str], ...]) -> tuple[Collection[str], ...]:
+    """For each stage, the variants that have the accuracy which a goal asks of it."""
+    programme = problem.programme
+    if not programme.wanted.stage_accuracy_at_least:
+        return wanted
+    stages = zip(programme.table.names, wanted, strict=True)
+    return tuple([name for name in names if programme.accurate_enough(stage, name)] for stage, names in stages)
+
+
+def _most_accurate(
+    problem: Problem,
+    wanted: tuple[Collection[str], ...],
+    notes: tuple[str, ...],
+    best: Solver,
+    needed_cores: int | None,
+) -> Answer | None:
+    """The most accurate of the plans that keep all but a goal's accuracy, for which `needed_cores` would do."""
+    programme, limit = problem.programme, problem.most_cores
+    accurate = programme.most_accurate
+    stages = options(replace(problem, programme=accurate), wanted)
+    asked = Knapsack(stages, programme.table.sla_ns, limit, accurate.table.scales.reward)
+    pick = best(asked)
+    if pick is None:
+        return None
+    pick = _fewest_cores_of_equals(problem, asked, pick, best)
+    chosen = [stage.rows[i].variant for stage, i in zip(stages, pick.indices, strict=True)]
+    within = "the SLA" if limit is None else f"the SLA and {_counted(limit, 'core')}"
+    most = programme.table.scales.parts(chosen, 0, 0)["pas"]
+    load = f"{problem.load_rps:.4g} rps"
+    note = f"the goal's accuracy cannot be had for {load} within {within}: {100 * most:.4g} is the most"
+    if needed_cores is not None and limit is not None and needed_cores > limit:
+        note += f"; it takes {_counted(needed_cores, 'core')}"
+    return Answer(NO_ACCURACY, pick, asked, wanted, (*notes, note))
+
+
+def _fewest_cores_of_equals(problem: Problem, asked: Knapsack, pick: Pick, best: Solver) -> Pick:
+    """The pick with the fewest cores of those as accurate. Only general solvers do not see what has no weight."""
+    if pick.free_loss is not None:
+        return pick
+    pairs = problem.programme.table.scales.pairs
+    chosen = [(stage.rows[i].variant, stage.accuracy[i]) for stage, i in zip(asked.stages, pick.indices, strict=True)]
+    accuracy = pairs[chosen[0][0]][chosen[1][0]] if pairs else prod(each for _, each in chosen)
+    if not accuracy:
+        return pick
+    fewest = best(replace(asked, reward=0, least_accuracy=accuracy))
+    return pick if fewest is None else replace(pick, indices=fewest.indices, loss=fewest.loss - asked.reward * accuracy)
+
+
+def _fewest_cores(asked: Knapsack, best: Solver) -> int | None:
+    """The fewest cores with which a knapsack's limits can be kept; None: never."""
+    by_cores = replace(asked, stages=tuple(replace(stage, loss=stage.cores) for stage in asked.stages), reward=0)
+    fewest = best(by_cores)
+    return None if fewest is None else sum(s.cores[i] for s, i in zip(asked.stages, fewest.indices, strict=True))
 
 
 def fastest(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
@@ -263,9 +329,8 @@ def reason(problem: Problem, stages: Sequence[StageOptions], solver: Solver) -> 
             for latency_ns, cores in zip(stage.latency_ns, stage.cores, strict=True)
         ):
             return f"stage {name}: no variant serves {load} within {_s(within_ns)} on at most {_cores(on_cores)}{rest}"
-    fewest = solver(Knapsack(tuple(replace(stage, loss=stage.cores) for stage in stages), sla_ns))
-    assert fewest is not None, "the quickest options keep the SLA"
-    cores = sum(stage.cores[i] for stage, i in zip(stages, fewest.indices, strict=True))
+    cores = _fewest_cores(Knapsack(tuple(stages), sla_ns), solver)
+    assert cores is not None, "the quickest options keep the SLA"
     takes = f"serving {load} within {_s(sla_ns)} takes at least {_cores(cores)}"
     if limit is not None and cores > limit:
         return f"{takes}; the limit is {limit}"

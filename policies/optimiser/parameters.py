@@ -6,10 +6,11 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
 from ipa.policies.configurations import refuse_excluded
+from ipa.policies.goals import Goal
 from ipa.policies.interface import PolicyError
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Parameters:
     profiled where none do; None: their variant's base cores. `max_replicas`: the most replicas of a stage.
     `drop_limits_s`: one for each stage, for the batch timeout; None: 2 x SLA at the first stage, the SLA at later ones.
     `published_queue_defect`: reproduce the published code, whose queue term takes the binary selector for the batch
-    size: -|M_s| (|B| - 1) / load in place of (b - 1) / load.
+    size: -|M_s| (|B| - 1) / load in place of (b - 1) / load. `goal`: what is wanted in a user's terms, in place of the
+    weights, such as {max: accuracy, cores_at_most: 20} (see `ipa.policies.goals`); None: the weights.
 
     The pipeline's `limits` hold whatever the parameters say: a core weighs `beta` x its price, and no more than the
     highest utilisation of the throughput is planned with.
@@ -63,6 +65,7 @@ class Parameters:
     max_replicas: int = 100
     drop_limits_s: tuple[float, ...] | None = None
     published_queue_defect: bool = False
+    goal: Goal | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for key in ("alpha", "beta", "gamma"):
@@ -81,6 +84,7 @@ class Parameters:
             checks.number("threshold_rps", self.threshold_rps, above=0)
         self._set("throughput_cap_rps", self._checked_caps())
         self._set("candidates", self._checked_candidates())
+        self._set("goal", Goal.of(self.goal, self.pipeline))
         if self.sla_s is not None:
             checks.number("sla_s", self.sla_s, above=0)
         if self.drop_limits_s is not None:

@@ -8,7 +8,7 @@ own arrays.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from math import ceil, prod
 from operator import mul
@@ -50,8 +50,22 @@ class Problem:
     @property
     def most_cores(self) -> int | None:
         """The cores that there are at most: the limit and those of all nodes; None: any number."""
-        limits = [each for each in (self.limit_cores, sum(self.nodes) or None) if each is not None]
+        limits = [each for each in (self.core_limit, sum(self.nodes) or None) if each is not None]
         return min(limits, default=None)
+
+    @property
+    def core_limit(self) -> int | None:
+        """The limit of cores, or the goal's if that is less; None: there is none."""
+        limits = [each for each in (self.limit_cores, self.programme.wanted.cores_at_most) if each is not None]
+        return min(limits, default=None)
+
+    def with_core_limit(self, limit_cores: int) -> Problem:
+        """The same with another limit of cores, the goal's too if it has one."""
+        goal = self.programme.wanted
+        if goal.cores_at_most is None:
+            return replace(self, limit_cores=limit_cores)
+        programme = replace(self.programme, goal=replace(goal, cores_at_most=limit_cores))
+        return replace(self, programme=programme, limit_cores=limit_cores)
 
     def bounds(self, stage: str) -> tuple[int, int]:
         """The fewest and the most replicas that a stage may have; the most come first where they contradict."""

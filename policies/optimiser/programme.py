@@ -11,13 +11,15 @@ max(1, ceil(load / h)).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from itertools import compress, product
-from math import prod
+from math import ceil, prod
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ipa.policies import checks
+from ipa.policies.goals import ROUNDING, Goal
 from ipa.policies.interface import Configuration, PolicyError, StageConfiguration
 from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS, Parameters
 from ipa.policies.optimiser.scales import NS, Scales, scales
@@ -47,7 +49,32 @@ class Programme(Parameters):
         """The programme with the pipeline's parameters and `changes` to them; PolicyError: an unknown parameter."""
         checks.known("parameter", changes, PROGRAMME_PARAMETERS)
         own = {key: getattr(pipeline.defaults, key) for key in PIPELINE_PARAMETERS}
-        return cls(pipeline, **{**own, **changes})
+        goal = Goal.of(changes.get("goal"), pipeline)
+        aims = {} if goal is None else goal.weights(pipeline)
+        for key in aims:
+            if key in changes:
+                raise PolicyError(f"goal and {key}: what a goal aims at has no weights; give one of the two")
+        return cls(pipeline, **{**own, **aims, **changes, "goal": goal})
+
+    @property
+    def wanted(self) -> Goal:
+        """The goal; one without any wish where there is none."""
+        return self.goal if isinstance(self.goal, Goal) else Goal()
+
+    @cached_property
+    def least_accuracy(self) -> int:
+        """The accuracy that a goal asks of the pipeline, in the units of the scales; 0 for none."""
+        return ceil(Fraction(str(self.wanted.accuracy_at_least or 0)) / 100 * self.table.scales.unit)
+
+    def accurate_enough(self, stage: str, variant: str) -> bool:
+        """Whether a variant has the accuracy that a goal asks of its stage."""
+        least = self.wanted.stage_accuracy_at_least.get(stage, 0.0)
+        return 100 * self.table.scales.raw[self.table.names.index(stage)][variant] >= least - ROUNDING
+
+    @cached_property
+    def most_accurate(self) -> Programme:
+        """The same with the one wish for as much accuracy as possible; of equals, the fewest cores."""
+        return replace(self, goal=None, alpha=1.0, beta=0.0, gamma=0.0)
 
     @cached_property
     def table(self) -> Table:

@@ -18,6 +18,7 @@ from ipa.policies.optimiser.ladder import (
     Answer,
     climb,
     most_sustained_rps,
+    wanted_variants,
 )
 from ipa.policies.optimiser.problem import SLACK, Knapsack, Pick, Problem, Solver, SolverError, options
 from ipa.policies.optimiser.programme import Programme
@@ -113,7 +114,7 @@ def binding(problem: Problem, answer: Answer, solver: Solver) -> str:
     way.
     """
     if answer.rung == NO_ACCURACY:
-        return "variants"
+        return "accuracy" if problem.programme.wanted.wants_accuracy and problem.variants is None else "variants"
     if answer.rung == SLA_EXCESS:
         return _kept_the_sla_out(problem, answer, solver)
     if answer.rung == MOST_THROUGHPUT:
@@ -140,14 +141,15 @@ def relaxation_gains(problem: Problem, answer: Answer, solver: Solver) -> dict[s
     best = placed(solver, problem.nodes)
     asked = answer.asked
     gains = {name: 0 for name in CONSTRAINTS if name not in ("nodes", "accuracy")}
-    if asked.least_accuracy:
-        gains["accuracy"] = 0
+    if problem.programme.wanted.wants_accuracy:
+        every = options(problem, wanted_variants(problem)[0])
+        gains["accuracy"] = _gain(problem, answer, replace(asked.without("accuracy"), stages=every), best)
     if problem.nodes:
-        gains["nodes"] = _gain(problem, answer, replace(asked, limit_cores=problem.limit_cores), solver)
+        gains["nodes"] = _gain(problem, answer, replace(asked, limit_cores=problem.core_limit), solver)
     if len(held) == 1 and answer.pick.free_loss is not None:
         gains[held[0]] = _rise(problem, answer, answer.pick.free_loss)
         held = ()
-    for name in held:
+    for name in set(held) - {"accuracy"}:
         gains[name] = _gain(problem, answer, asked.without(name), best)
     if _is_bounded(problem, answer):
         free = options(problem, answer.wanted, replicas_bound=False)
@@ -177,7 +179,7 @@ def _kept_the_sla_out(problem: Problem, answer: Answer, solver: Solver) -> str:
     sla_ns = problem.programme.table.sla_ns
     stages = answer.asked.stages
     if sum(min(stage.latency_ns) for stage in stages) <= sla_ns:
-        within = problem.nodes and solver(Knapsack(stages, sla_ns, problem.limit_cores))
+        within = problem.nodes and solver(Knapsack(stages, sla_ns, problem.core_limit))
         return "nodes" if within else "cores"
     if _is_bounded(problem, answer):
         best = placed(solver, problem.nodes)
@@ -209,7 +211,7 @@ def _without_nodes_rps(problem: Problem, answer: Answer) -> float:
     return most_sustained_rps(
         [stage.select(names, problem.load_rps <= 0).rows for stage, names in zip(stages, answer.wanted, strict=True)],
         problem.load_rps,
-        inf if problem.limit_cores is None else problem.limit_cores,
+        inf if problem.core_limit is None else problem.core_limit,
         [problem.bounds(stage.name) for stage in stages],
         [problem.replicas[stage.name] for stage in stages] if problem.replicas else None,
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,7 @@ from ipa.studies.commands.options import (
     Whole,
     assigned,
     build_scenario,
+    goal_option,
     jobs_option,
     output_options,
     pipeline_argument,
@@ -69,6 +70,7 @@ def _predictors(_: click.Context, __: click.Parameter, given: str | None) -> Seq
     shell_complete=complete.predictors,
     help="Compare each policy with each of these predictors: max,reactive,my.py:MyPredictor.",
 )
+@goal_option
 @scenario_options
 @click.option("--seeds", type=Whole(min=1), default=1, help="Runs per policy, with seeds from --seed on. Default: 1.")
 @jobs_option
@@ -78,6 +80,7 @@ def _predictors(_: click.Context, __: click.Parameter, given: str | None) -> Seq
 def compare(
     what: str,
     policies: Sequence[str],
+    policy_goal: Mapping[str, Any] | None,
     predictors: Sequence[Given],
     assignments: Sequence[str],
     seeds: int,
@@ -89,7 +92,7 @@ def compare(
 ) -> None:
     """Run several policies on the same requests and compare cost, accuracy and latency.
 
-    A parameter that is set with --set policy.KEY=VALUE is for every policy that has it.
+    A parameter that is set with --set policy.KEY=VALUE is for every policy that has it; so is --goal.
 
     With --out each run is saved as soon as it finishes. Repeat the command to resume an interrupted comparison, or add
     policies or seeds to extend one. A command that would drop or change a saved run is refused.
@@ -98,6 +101,8 @@ def compare(
     base = build_scenario(what, [each for each in assignments if each not in for_all], **options)
     chosen = policies or studies.BASELINES
     parameters = {key.removeprefix(OF_POLICY): value for key, value in assigned(for_all).items()}
+    if policy_goal is not None:
+        parameters["goal"] = policy_goal
     systems = studies.many.systems.choose(base, chosen, predictors=predictors, parameters=parameters, log=printing.note)
     if report is not None:
         reports.check_report(report, out, base.records)

@@ -26,6 +26,7 @@ from ipa.studies.commands.options import (
     check_of_cluster,
     declared,
     described_scenario,
+    goal_option,
     live_policy_option,
     load_options,
     out_option,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     help="Where the replicas run: loopback, on this machine, or kubernetes, on a cluster. Default: loopback.",
 )
 @live_policy_option
+@goal_option
 @scenario_options
 @declared(Cluster, "context", "namespace", "name", "url")
 @declared(Live, "token_file", "models", "samples")

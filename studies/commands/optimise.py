@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +13,7 @@ from ipa.studies.commands import complete, printing, reports
 from ipa.studies.commands.options import (
     Number,
     build_scenario,
+    goal_option,
     output_options,
     pipeline_argument,
     report_option,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 @pipeline_argument
 @click.option("--load", "load_rps", type=Number(min=0.0), help="Load to plan for, in requests per second.")
 @click.option("--policy", shell_complete=complete.policies, help="Policy whose parameters to use. Default: ipa.")
+@goal_option
 @click.option("--frontier", is_flag=True, help="Show all Pareto-optimal plans for the load instead.")
 @click.option(
     "--over", "loads", metavar="FROM:TO[:STEP]", help="Show the plan for each of these loads instead, such as 1:60."
@@ -39,6 +41,7 @@ def optimise(
     what: str,
     load_rps: float | None,
     policy: str | None,
+    policy_goal: Mapping[str, Any] | None,
     frontier: bool,
     loads: str | None,
     report: Path | None,
@@ -50,7 +53,7 @@ def optimise(
     With --frontier, or with --over in place of --load, plans are listed instead; --report then draws them as a page.
     """
     _check_together(load_rps, frontier, loads, report)
-    scenario = build_scenario(what, assignments, policy=policy)
+    scenario = build_scenario(what, assignments, policy=policy, policy_goal=policy_goal)
     if report is not None:
         reports.check_report(report)
     if loads is not None or frontier:
@@ -191,30 +194,50 @@ def _standing(option: ExplainedOption) -> str:
 
 
 def _print_choice(explanation: Explanation) -> None:
-    objective = explanation.objective
-    gains = ", ".join(f"without {name}: +{gain:.4f}" for name, gain in explanation.gains.items() if gain > 0)
-    total = studies.formatting.number(objective["total"], 4)
-    figures = (
-        f"PAS {100 * objective['pas']:.2f}, {objective['cost_cores']:g} cores, objective {total}, "
-        f"latency {explanation.latency_s:.3f} of {explanation.sla_s:.3f} s (slack {explanation.slack_s:.3f} s)"
-    )
-    lines = [
-        f"Chosen ({explanation.rung}): {printing.describe_configuration(explanation.configuration)}",
-        f"  {figures}",
-        f"Binding constraint: {explanation.binding}{f' ({gains})' if gains else ''}",
-    ]
-    if explanation.runner_up is not None:
-        lines.append(
-            f"Runner-up: {printing.describe_configuration(explanation.runner_up.configuration)}, "
-            f"objective {explanation.runner_up.difference:.4f} less"
-        )
-    if explanation.one_more_core is not None:
-        lines.append(f"One more core: {_worth(explanation, explanation.one_more_core)}")
-    if explanation.ten_ms_of_sla is not None:
-        lines.append(f"10 ms more of SLA: {_worth(explanation, explanation.ten_ms_of_sla)}")
-    lines += [f"Note: {note}" for note in explanation.notes]
-    for line in lines:
+    chosen = f"Chosen ({explanation.rung}): {printing.describe_configuration(explanation.configuration)}"
+    lines = list(_of_goal(explanation) if explanation.trade_offs else _of_weights(explanation))
+    for line in [chosen, *lines, *(f"Note: {note}" for note in explanation.notes)]:
         printing.console().print(line)
+
+
+def _of_weights(explanation: Explanation) -> Iterator[str]:
+    gains = ", ".join(f"without {name}: +{gain:.4f}" for name, gain in explanation.gains.items() if gain > 0)
+    total = studies.formatting.number(explanation.objective["total"], 4)
+    yield f"  {_plan_figures(explanation.objective)}, objective {total}, {_latency(explanation)}"
+    yield f"Binding constraint: {explanation.binding}{f' ({gains})' if gains else ''}"
+    if explanation.runner_up is not None:
+        plan = printing.describe_configuration(explanation.runner_up.configuration)
+        yield f"Runner-up: {plan}, objective {explanation.runner_up.difference:.4f} less"
+    if explanation.one_more_core is not None:
+        yield f"One more core: {_worth(explanation, explanation.one_more_core)}"
+    if explanation.ten_ms_of_sla is not None:
+        yield f"10 ms more of SLA: {_worth(explanation, explanation.ten_ms_of_sla)}"
+
+
+def _of_goal(explanation: Explanation) -> Iterator[str]:
+    yield f"  {_plan_figures(explanation.objective)}, {_latency(explanation)}"
+    yield f"Binding constraint: {explanation.binding}"
+    if explanation.runner_up is not None:
+        plan = printing.describe_configuration(explanation.runner_up.configuration)
+        yield f"Runner-up: {plan}, {_plan_figures(explanation.runner_up.objective)}"
+    for change, other in explanation.trade_offs.items():
+        more_pas = other.pas - 100 * explanation.objective["pas"]
+        more_cores = other.cores - explanation.objective["cost_cores"]
+        text = "no other plan"
+        if other.rung != explanation.rung:
+            text = f"{other.rung}, with {printing.describe_configuration(other.configuration)}"
+        elif other.configuration != explanation.configuration:
+            plan = printing.describe_configuration(other.configuration)
+            text = f"PAS {more_pas:+.2f}, {more_cores:+g} cores, with {plan}"
+        yield f"{change[0].upper()}{change[1:]}: {text}"
+
+
+def _plan_figures(objective: Mapping[str, float]) -> str:
+    return f"PAS {100 * objective['pas']:.2f}, {objective['cost_cores']:g} cores"
+
+
+def _latency(explanation: Explanation) -> str:
+    return f"latency {explanation.latency_s:.3f} of {explanation.sla_s:.3f} s (slack {explanation.slack_s:.3f} s)"
 
 
 def _worth(explanation: Explanation, price: Price) -> str:

@@ -167,6 +167,33 @@ def _policy_option(default: str) -> Callable[[F], F]:
 policy_option = _policy_option("ipa")
 live_policy_option = _policy_option(choices.LIVE_POLICY)
 
+
+class GoalText(click.ParamType[Any]):
+    """A goal as in a scenario file; the braces around it may be left out."""
+
+    name = "GOAL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = str(value).strip()
+        try:
+            found = studies.parse_value(text if text.startswith("{") else f"{{{text}}}")
+        except ScenarioError:
+            found = None
+        if not isinstance(found, Mapping) or None in found.values():
+            self.fail(f"{text!r}; allowed: a goal, such as 'max: accuracy, cores_at_most: 20'", param, ctx)
+        return found
+
+
+goal_option = click.option(
+    "--goal",
+    "policy_goal",
+    type=GoalText(),
+    help="What the plan aims at, in place of weights: 'max: accuracy, cores_at_most: 20', 'min: cost, "
+    "accuracy_at_least: 35', each also with 'late_at_most: 0.01' of the requests of an hour.",
+)
+"""It sets the key `policy.goal`."""
+
+
 set_option = click.option(
     "--set",
     "assignments",
@@ -281,7 +308,10 @@ def described_scenario(what: str, assignments: Sequence[str] = (), **options: ob
 
 
 def _given(assignments: Sequence[str], options: Mapping[str, object]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None} | assigned(assignments)
+    given = {name: value for name, value in options.items() if value is not None}
+    if (goal := given.pop("policy_goal", None)) is not None:
+        given["policy.goal"] = goal
+    return given | assigned(assignments)
 
 
 def assigned(assignments: Sequence[str]) -> dict[str, Any]:

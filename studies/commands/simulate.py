@@ -13,6 +13,7 @@ from ipa import studies
 from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.options import (
     build_scenario,
+    goal_option,
     out_option,
     output_options,
     pipeline_argument,
@@ -25,6 +26,7 @@ from ipa.studies.commands.options import (
 @click.command()
 @pipeline_argument
 @policy_option
+@goal_option
 @scenario_options
 @out_option
 @report_option

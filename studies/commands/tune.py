@@ -17,6 +17,7 @@ from ipa.studies.commands.options import (
     Whole,
     Words,
     build_scenario,
+    goal_option,
     jobs_option,
     load_options,
     output_options,
@@ -63,6 +64,7 @@ window_options = together(
 @click.command()
 @pipeline_argument
 @policy_option
+@goal_option
 @wish_options
 @click.option(
     "--vary",

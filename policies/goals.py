@@ -1,0 +1,140 @@
+"""Goals: what is wanted of a pipeline in a user's terms, in place of weights.
+
+    {max: accuracy, cores_at_most: 20}           the most accuracy that so many cores reach; of equals the fewest cores
+    {min: cost, accuracy_at_least: 35}           the fewest cores that reach it; of equals the most accuracy
+    {min: cost, accuracy_at_least: {detect: 60}} the same, of single stages
+    {late_at_most: 0.01}                         of the requests of any hour, the share that may be late
+
+Accuracies are per cent: the PAS of tables and reports, or a variant's own at a stage. The last one goes with either of
+the others, or with the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ipa.policies import checks
+from ipa.policies.interface import PolicyError
+
+if TYPE_CHECKING:
+    from ipa.profiles import Pipeline
+
+KEYS = ("max", "min", "cores_at_most", "accuracy_at_least", "late_at_most")
+WEIGHTS = ("alpha", "beta", "gamma", "accuracy", "accuracy_scale", "accuracy_floor")
+"""The parameters in whose place an aim stands."""
+
+ROUNDING = 1e-9
+"""Of per cents, which are products of decimals."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is wanted. `aim`: "accuracy" is to be high or "cost" low; None: as the weights say.
+
+    `accuracy_at_least` of the whole pipeline and `stage_accuracy_at_least` by stage are per cent.
+    """
+
+    aim: str | None = None
+    cores_at_most: int | None = None
+    accuracy_at_least: float | None = None
+    stage_accuracy_at_least: Mapping[str, float] = field(default_factory=dict, hash=False)
+    late_at_most: float | None = None
+
+    @classmethod
+    def of(cls, given: Any, pipeline: Pipeline) -> Goal | None:
+        """A goal as a scenario has it, for a pipeline; None for none.
+
+        PolicyError: an unknown key, stage or aim, a value out of range, or an accuracy that no variants reach.
+        """
+        if given is None:
+            return None
+        if isinstance(given, Goal):
+            given = given.as_dict()
+        if not isinstance(given, Mapping):
+            raise PolicyError(f"goal={given!r} should be a mapping, such as {{max: accuracy, cores_at_most: 20}}")
+        checks.known("key", map(str, given), KEYS, of=" of goal")
+        for key, value in given.items():
+            if value is None:
+                raise PolicyError(f"goal.{key} is empty; give a value, or leave it out")
+        values: dict[str, Any] = {"aim": _aim(given)}
+        if "cores_at_most" in given:
+            values["cores_at_most"] = checks.integer("goal.cores_at_most", given["cores_at_most"])
+        if "late_at_most" in given:
+            values["late_at_most"] = checks.number("goal.late_at_most", given["late_at_most"], above=0, at_most=0.5)
+        least = given.get("accuracy_at_least")
+        if isinstance(least, Mapping):
+            by_stage = {str(name): _per_cent(f"goal.accuracy_at_least.{name}", value) for name, value in least.items()}
+            values["stage_accuracy_at_least"] = by_stage
+        elif least is not None:
+            values["accuracy_at_least"] = _per_cent("goal.accuracy_at_least", least)
+        goal = cls(**values)
+        goal._check_reachable(pipeline)
+        return goal
+
+    @property
+    def wants_accuracy(self) -> bool:
+        """Whether some accuracy must be reached."""
+        return self.accuracy_at_least is not None or bool(self.stage_accuracy_at_least)
+
+    def weights(self, pipeline: Pipeline) -> dict[str, Any]:
+        """The weights under which the best plan is that of the aim; none where there is no aim.
+
+        Ties go to fewer cores as always. Among the cheapest plans accuracy decides: it is below 1, and weighs half of
+        what a core does.
+        """
+        if self.aim is None:
+            return {}
+        alpha, beta = (1.0, 0.0) if self.aim == "accuracy" else (0.5, 1.0 / pipeline.limits.price_per_core)
+        accuracy = "pairs" if pipeline.pair_accuracies else "product"
+        return dict(zip(WEIGHTS, (alpha, beta, 0.0, accuracy, "raw", 0.0), strict=True))
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a scenario has it."""
+        given: dict[str, Any] = {} if self.aim is None else {"max" if self.aim == "accuracy" else "min": self.aim}
+        accuracy = self.accuracy_at_least or dict(self.stage_accuracy_at_least) or None
+        values = {"cores_at_most": self.cores_at_most, "accuracy_at_least": accuracy, "late_at_most": self.late_at_most}
+        return given | {key: value for key, value in values.items() if value is not None}
+
+    def _check_reachable(self, pipeline: Pipeline) -> None:
+        stages = {stage.name: stage for stage in pipeline.stages}
+        checks.known("stage", self.stage_accuracy_at_least, stages, of=" of goal.accuracy_at_least")
+        for name, least in self.stage_accuracy_at_least.items():
+            best = max(stages[name].variants, key=lambda variant: variant.accuracy)
+            if 100 * best.accuracy < least - ROUNDING:
+                raise PolicyError(
+                    f"goal.accuracy_at_least.{name}={least:g} cannot be reached; the most accurate variant, "
+                    f"{best.name}, has {100 * best.accuracy:g}"
+                )
+        if self.accuracy_at_least is not None:
+            most = 100 * most_accurate(pipeline)
+            if most < self.accuracy_at_least - ROUNDING:
+                raise PolicyError(
+                    f"goal.accuracy_at_least={self.accuracy_at_least:g} cannot be reached; the most accurate variants "
+                    f"of {pipeline.name} have {most:.4g} together"
+                )
+
+
+def most_accurate(pipeline: Pipeline) -> float:
+    """The highest accuracy of a pipeline's variants together, from 0 to 1."""
+    if pipeline.pair_accuracies:
+        return max(accuracy for row in pipeline.pair_accuracies.values() for accuracy in row.values())
+    return pipeline.accuracy_of([max(s.variants, key=lambda v: v.accuracy).name for s in pipeline.stages])
+
+
+def _aim(given: Mapping[str, Any]) -> str | None:
+    if "max" in given and "min" in given:
+        raise PolicyError("goal has max and min; give one of them")
+    if "max" in given:
+        return checks.choice("goal.max", given["max"], ("accuracy",))
+    if "min" in given:
+        return checks.choice("goal.min", given["min"], ("cost",))
+    for key in ("cores_at_most", "accuracy_at_least"):
+        if key in given:
+            raise PolicyError(f"goal has {key} and no aim; give max: accuracy or min: cost beside it")
+    return None
+
+
+def _per_cent(key: str, value: Any) -> float:
+    return checks.number(key, value, above=0, at_most=100)

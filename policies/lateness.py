@@ -1,0 +1,60 @@
+"""How many requests of the last hour were late, and how sure a plan has to be that no more than allowed will be.
+
+A plan for the quantile q of the forecast is exceeded with the probability 1 - q, and only then are requests late that
+were not to be. So a policy that may be late with a share of the requests plans for the quantile 1 - share. What has
+been late within the hour is taken off the share: once it is used up, the plan is for the highest quantile that the
+forecast has, until enough of the lateness is more than an hour ago.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from ipa.policies.interface import LatencyQuantiles, Memory, Observation
+
+HOUR_S = 3600.0
+BIN_S = 60.0
+"""What is remembered of the hour is counted by the minute."""
+
+KEY = "late_by_minute"
+
+
+def level_and_memory(
+    late_at_most: float, sla_s: float, observation: Observation, memory: Memory
+) -> tuple[float, Memory]:
+    """The quantile to plan for, and the memory with what has ended since the last step."""
+    now_s = observation.time_s
+    known: list[list[float]] = [list(each) for each in memory.get(KEY, ()) if 0 <= now_s - each[0] < HOUR_S]
+    ended, late = ended_and_late(sla_s, observation)
+    minute_s = now_s - now_s % BIN_S
+    if known and known[-1][0] == minute_s:
+        known[-1] = [minute_s, known[-1][1] + ended, known[-1][2] + late]
+    elif ended:
+        known.append([minute_s, ended, late])
+    all_ended, all_late = sum(each[1] for each in known), sum(each[2] for each in known)
+    left = late_at_most - (all_late / all_ended if all_ended else 0.0)
+    after: dict[str, Any] = {**memory, KEY: known}
+    return 1.0 - max(left, 0.0), after
+
+
+def ended_and_late(sla_s: float, observation: Observation) -> tuple[float, float]:
+    """How many requests have ended since the last step, and how many of these were late, dropped or failed."""
+    if observation.is_silent:
+        return 0.0, 0.0
+    lost = sum(stage.drops + stage.failures for stage in observation.stages.values())
+    completed = list(observation.stages.values())[-1].completions
+    return float(completed + lost), lost + completed * late_share(sla_s, observation.latency)
+
+
+def late_share(sla_s: float, latency: LatencyQuantiles | None) -> float:
+    """The share of completed requests beyond the SLA, as far as their quantiles say: a straight line between these."""
+    if latency is None or latency.p50_s != latency.p50_s:
+        return 0.0
+    points = ((latency.p99_s, 0.01), (latency.p95_s, 0.05), (latency.p50_s, 0.5))
+    if sla_s >= latency.p99_s:
+        return 0.0
+    for (slower_s, fewer), (faster_s, more) in pairwise(points):
+        if sla_s >= faster_s:
+            return more + (fewer - more) * (sla_s - faster_s) / (slower_s - faster_s)
+    return 1.0

@@ -1,0 +1,232 @@
+"""Goals: every solver's answer is that of enumeration; what is infeasible is said; and how lateness is counted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from importlib.util import find_spec
+from math import prod
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ipa import profiles
+from ipa.policies import PolicyError, create
+from ipa.policies.interface import LatencyQuantiles, Observation
+from ipa.policies.lateness import late_share, level_and_memory
+from ipa.policies.optimiser import Problem, Programme, explain_problem, pareto_plans, solve
+from ipa.policies.optimiser.solvers import PACKAGES
+from tests.policies import brute_force
+from tests.policies.brute_force import Candidate
+from tests.policies.test_optimiser import LOADS, pairs, pipelines, quick
+from tests.tiny import chosen, observation, two_by_two
+
+SOLVERS = ["exact", *(name for name, package in PACKAGES.items() if find_spec(package) is not None)]
+
+
+@st.composite
+def goals(draw: st.DrawFn) -> Problem:
+    """Small problems with a goal; the accuracy asked for is often exactly that of some plan."""
+    made = draw(pipelines())
+    if len(made.stages) == 2 and draw(st.booleans()):
+        made = replace(made, pair_accuracies=draw(pairs(made)))
+    goal: dict[str, Any] = draw(st.sampled_from([{"max": "accuracy"}, {"min": "cost"}]))
+    goal = dict(goal)
+    if draw(st.booleans()):
+        goal["cores_at_most"] = draw(st.integers(1, 12))
+    names = [draw(st.sampled_from(stage.variants)).name for stage in made.stages]
+    whole = Fraction(str(made.accuracy_of(names))).limit_denominator(10**12)
+    if draw(st.booleans()) and whole > 0:
+        goal["accuracy_at_least"] = float(100 * whole)
+    elif draw(st.booleans()):
+        stage = draw(st.sampled_from(made.stages))
+        goal["accuracy_at_least"] = {stage.name: 100 * draw(st.sampled_from(stage.variants)).accuracy}
+    limit = draw(st.none() | st.integers(1, 15))
+    return Problem(Programme.of(made, goal=goal), draw(LOADS), limit_cores=limit)
+
+
+def accuracy(problem: Problem, candidate: Candidate) -> Fraction:
+    pair = problem.programme.pipeline.pair_accuracies
+    if pair:
+        first, second = candidate.options
+        return Fraction(round(pair[first.variant][second.variant] * 10**9), 10**9)
+    return prod((option.accuracy for option in candidate.options), start=Fraction(1))
+
+
+def plans(problem: Problem, *, accurate: bool = True) -> list[Candidate]:
+    """All plans that keep the SLA, the limits and, if wanted, the goal's accuracy."""
+    goal = problem.programme.wanted
+    found = [each for each in brute_force.sustaining(problem) if brute_force.keeps_sla(problem, each)]
+    found = [each for each in found if each.cores <= (goal.cores_at_most or 10**9)]
+    if not accurate:
+        return found
+    whole = Fraction(str(goal.accuracy_at_least or 0)) / 100
+    by_stage = [goal.stage_accuracy_at_least.get(stage.name, 0.0) for stage in problem.programme.pipeline.stages]
+    return [
+        each
+        for each in found
+        if accuracy(problem, each) >= whole
+        and all(100 * float(o.accuracy) >= least for o, least in zip(each.options, by_stage, strict=True))
+    ]
+
+
+@quick
+@given(goals())
+def test_a_goal_s_plan_is_that_of_enumeration_for_every_solver(problem: Problem) -> None:
+    is_for_accuracy = problem.programme.wanted.aim == "accuracy"
+
+    def order(each: Candidate) -> tuple[Any, ...]:
+        first = (-accuracy(problem, each), each.cores) if is_for_accuracy else (each.cores, -accuracy(problem, each))
+        return (*first, *each.order[2:])
+
+    best = min(plans(problem), key=order, default=None)
+    found = {solver: solve(problem, solver=solver) for solver in SOLVERS}
+    for solution in found.values():
+        assert solution.feasible == (best is not None)
+        assert solution.rung == found["exact"].rung
+        assert solution.binding == found["exact"].binding
+        assert solution.objective["pas"] == pytest.approx(found["exact"].objective["pas"])
+        assert solution.objective["cost_cores"] == found["exact"].objective["cost_cores"]
+    if best is not None:
+        assert list(chosen(found["exact"].configuration).values()) == best.choice
+        return
+    others = plans(problem, accurate=False)
+    if others and problem.programme.wanted.wants_accuracy:
+        assert (found["exact"].rung, found["exact"].binding) == ("no-accuracy", "accuracy")
+        assert found["exact"].objective["pas"] == pytest.approx(max(float(accuracy(problem, o)) for o in others))
+
+
+def test_more_cores_buy_accuracy_and_more_accuracy_costs_cores() -> None:
+    """At 4 rps a large variant serves alone at either stage, on 2 cores; 0.5 x 0.6, 0.8 x 0.6, 0.5 x 0.9, 0.8 x 0.9."""
+    pipeline = two_by_two()
+
+    def plan(**goal: Any) -> tuple[float, float]:
+        found = solve(Problem(Programme.of(pipeline, goal=goal), 4.0))
+        assert found.feasible
+        return round(100 * found.objective["pas"], 6), found.objective["cost_cores"]
+
+    assert [plan(max="accuracy", cores_at_most=cores) for cores in (2, 3, 4, 9)] == [
+        *((30.0, 2.0), (48.0, 3.0)),
+        *((72.0, 4.0), (72.0, 4.0)),
+    ]
+    assert [plan(min="cost", accuracy_at_least=least) for least in (30, 31, 48, 49)] == [
+        *((30.0, 2.0), (48.0, 3.0)),
+        *((48.0, 3.0), (72.0, 4.0)),
+    ]
+    assert plan(min="cost", accuracy_at_least={"b": 61}) == (45.0, 3.0)
+
+
+def test_the_last_core_and_the_last_point_of_accuracy_have_their_price() -> None:
+    most = Problem(Programme.of(two_by_two(), goal={"max": "accuracy", "cores_at_most": 3}), 4.0)
+    found = explain_problem(most, prices=True)
+    assert {name: (round(each.pas, 6), each.cores) for name, each in found.trade_offs.items()} == {
+        "one core more": (72.0, 4),
+        "one core less": (30.0, 2),
+        "10 ms more of SLA": (48.0, 3),
+    }
+    assert found.binding == "cores"
+    least = Problem(Programme.of(two_by_two(), goal={"min": "cost", "accuracy_at_least": 48}), 4.0)
+    found = explain_problem(least, prices=True)
+    assert {name: (round(each.pas, 6), each.cores) for name, each in found.trade_offs.items()} == {
+        "one point of accuracy more": (72.0, 4),
+        "one point of accuracy less": (48.0, 3),
+        "10 ms more of SLA": (48.0, 3),
+    }
+    assert found.binding == "accuracy"
+    assert "trade_offs" in found.as_dict()
+
+
+def test_what_is_infeasible_is_said_with_what_it_would_take() -> None:
+    problem = Problem(Programme.of(two_by_two(), goal={"min": "cost", "accuracy_at_least": 50}), 4.0, limit_cores=3)
+    found = solve(problem)
+    assert (found.rung, found.binding, round(100 * found.objective["pas"])) == ("no-accuracy", "accuracy", 48)
+    (note,) = found.notes
+    assert "4 rps" in note
+    assert "48 is the most; it takes 4 cores" in note
+
+
+def test_a_frontier_of_plans_does_not_depend_on_the_goal() -> None:
+    problems = [
+        Problem(Programme.of(profiles.load("video"), **wish), 20.0)
+        for wish in ({}, {"goal": {"min": "cost", "accuracy_at_least": 40}})
+    ]
+    one, other = ([plan.configuration for plan in pareto_plans(problem)] for problem in problems)
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({"goal": {"mx": "accuracy"}}, "did you mean 'max'"),
+        ({"goal": {"max": "cost"}}, "none of: accuracy"),
+        ({"goal": {"max": "accuracy", "min": "cost"}}, "max and min"),
+        ({"goal": {"cores_at_most": 3}}, "no aim"),
+        ({"goal": {"max": "accuracy", "cores_at_most": 0}}, "goal.cores_at_most=0"),
+        ({"goal": {"min": "cost", "accuracy_at_least": 73}}, "have 72 together"),
+        ({"goal": {"min": "cost", "accuracy_at_least": {"b": 91}}}, "large, has 90"),
+        ({"goal": {"min": "cost", "accuracy_at_least": {"c": 9}}}, "unknown stage 'c'"),
+        ({"goal": {"late_at_most": 0}}, "goal.late_at_most=0"),
+        ({"goal": {"max": "accuracy"}, "alpha": 2.0}, "goal and alpha"),
+        ({"goal": {"late_at_most": 0.01}, "quantile": 0.9}, "goal.late_at_most and quantile"),
+        ({"goal": "accuracy"}, "should be a mapping"),
+    ],
+)
+def test_a_goal_that_cannot_be_is_refused(parameters: dict[str, Any], text: str) -> None:
+    with pytest.raises(PolicyError, match=text):
+        create("ipa", two_by_two(), parameters)
+
+
+def test_every_policy_that_optimises_takes_a_goal_and_states_it() -> None:
+    goal = {"max": "accuracy", "cores_at_most": 3}
+    for name in ("ipa", "scale-only:low", "switch-only:1,1", "oracle"):
+        policy: Any = create(name if "low" not in name else "scale-only", profiles.load("video"), {"goal": goal})
+        assert policy.parameters["goal"] == goal
+    policy = create("ipa goal={max: accuracy, cores_at_most: 3}", two_by_two())
+    assert policy.parameters["goal"] == goal
+    assert "goal" not in create("ipa", two_by_two()).parameters  # type: ignore[attr-defined]
+
+
+# ---- late_at_most ----
+
+
+def seen(time_s: float, completions: int, drops: int = 0, latency: LatencyQuantiles | None = None) -> Observation:
+    found = observation(load_rps=[5.0] * 10, time_s=time_s)
+    stages = {
+        name: replace(stage, completions=completions, drops=drops if name == "a" else 0)
+        for name, stage in found.stages.items()
+    }
+    return replace(found, stages=stages, latency=latency)
+
+
+def test_what_was_late_within_the_hour_makes_the_plan_more_cautious() -> None:
+    """1 % may be late: nothing was, then 5 of 1,000, then 15 of 2,000 in all; an hour later that is forgotten."""
+    level, memory = level_and_memory(0.01, 1.0, seen(0.0, 0), {})
+    assert level == pytest.approx(0.99)
+    level, memory = level_and_memory(0.01, 1.0, seen(10.0, 995, drops=5), memory)
+    assert level == pytest.approx(0.995)
+    level, memory = level_and_memory(0.01, 1.0, seen(100.0, 975, drops=25), memory)
+    assert level == 1.0
+    level, memory = level_and_memory(0.01, 1.0, seen(3700.0, 1000), memory)
+    assert level == pytest.approx(0.99)
+    assert len(memory["late_by_minute"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("sla_s", "share"), [(3.0, 0.0), (2.0, 0.0), (1.5, 0.03), (1.0, 0.05), (0.75, 0.275), (0.5, 0.5), (0.4, 1.0)]
+)
+def test_the_late_share_follows_from_the_quantiles(sla_s: float, share: float) -> None:
+    assert late_share(sla_s, LatencyQuantiles(0.5, 1.0, 2.0)) == pytest.approx(share)
+
+
+def test_a_policy_that_may_be_late_less_often_plans_for_more() -> None:
+    load = [4.0, 6.0, 5.0, 9.0, 3.0, 5.0, 6.0, 4.0, 8.0, 5.0] * 6
+    planned = []
+    for late in (0.5, 0.05, 0.01):
+        policy: Any = create("ipa", two_by_two(), {"predictor": "poisson", "goal": {"late_at_most": late}})
+        decision = policy.decide(observation(load_rps=load), {})
+        planned.append(decision.forecast_rps)
+        assert "latency" in policy.reads
+    assert planned == sorted(planned)
+    assert planned[0] < planned[-1]
