@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
+from ipa import errors
 from ipa.policies.interface import PolicyError
 
 LARGEST = 1e12
@@ -97,5 +97,5 @@ def shown(value: object) -> str:
 
 def nearest(value: Any, allowed: Iterable[str]) -> str:
     """' (did you mean ...?)', or nothing if no allowed name is near."""
-    close = get_close_matches(str(value), list(allowed), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    near = errors.nearest(str(value), allowed, likeness=0.5)
+    return f" (did you mean {near!r}?)" if near is not None else ""

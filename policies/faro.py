@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING, Any
 from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation, Predictor
 from ipa.policies.predictors import DEFAULT_PREDICTOR, Outlook
-from ipa.policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served, moment
+from ipa.policies.scaler import EPSILON, SCALER_PARAMETERS, Scaled, Scaler, Served, moment
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -138,9 +138,6 @@ def erlang_c(servers: int, offered: float) -> float:
     for count in range(1, servers + 1):
         blocked = offered * blocked / (count + offered * blocked)
     return blocked / (1 - offered / servers * (1 - blocked))
-
-
-EPSILON = 1e-9
 
 
 class Faro(Scaler):

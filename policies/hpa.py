@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation
-from ipa.policies.scaler import SCALER_PARAMETERS, Scaled, Scaler, Served, exists, moment, recent_rps
+from ipa.policies.scaler import EPSILON, SCALER_PARAMETERS, Scaled, Scaler, Served, exists, moment, recent_rps
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -36,7 +36,6 @@ UTILISATION = 0.8
 """The default target of `utilisation`, and of `rps` as a share of the profiled throughput."""
 LIMIT_PERIOD_S = 15.0
 OPENING_S = 10
-EPSILON = 1e-9
 
 
 class Hpa(Scaler):

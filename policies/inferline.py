@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation, PolicyError
 from ipa.policies.optimiser import planned_batches, replicas_for
-from ipa.policies.scaler import BATCHLESS_PARAMETERS, Scaled, Scaler, Served, moment
+from ipa.policies.scaler import BATCHLESS_PARAMETERS, EPSILON, Scaled, Scaler, Served, moment
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -56,7 +56,6 @@ PERCENTILE = 0.99
 BISECTIONS = 20
 LEAST_RHO = 1e-6
 """A sample with almost no load would otherwise make any later load ask for unlimited replicas."""
-EPSILON = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +187,6 @@ def _with(values: tuple[T, ...], k: int, value: T) -> tuple[T, ...]:
 
 
 LONGEST_WINDOW_S = 60
-EPSILON = 1e-9
 
 
 class InferLine(Scaler):

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation
 from ipa.policies.scaler import (
+    EPSILON,
     SCALER_PARAMETERS,
     Scaled,
     Scaler,
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from ipa.profiles import Pipeline
 
 OPENING_S = 10
-EPSILON = 1e-9
 
 
 class Kpa(Scaler):

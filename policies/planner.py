@@ -33,12 +33,10 @@ from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation, Predictor
 from ipa.policies.optimiser import planned_batches, replicas_for
 from ipa.policies.predictors import Outlook
-from ipa.policies.scaler import BATCHLESS_PARAMETERS, Scaled, Scaler, Served, exists, moment, recent_rps
+from ipa.policies.scaler import BATCHLESS_PARAMETERS, EPSILON, Scaled, Scaler, Served, exists, moment, recent_rps
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
-
-EPSILON = 1e-9
 
 
 class Planner(Scaler):

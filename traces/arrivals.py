@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ipa.traces.checks import Counts, Times, TraceError, nearest
+from ipa.errors import did_you_mean
+from ipa.traces.checks import Counts, Times, TraceError
 from ipa.traces.trace import Trace
 
 _PART = 2**20
@@ -35,7 +36,7 @@ def arrivals(trace: Trace, process: str = "poisson", rng: np.random.Generator | 
     """
     if process not in PROCESSES:
         raise TraceError(
-            f"unknown arrival process {process!r}; allowed: {', '.join(PROCESSES)}{nearest(process, PROCESSES)}"
+            f"unknown arrival process {process!r}; allowed: {', '.join(PROCESSES)}{did_you_mean(process, PROCESSES)}"
         )
     if trace.timestamps_s is not None:
         return trace.timestamps_s

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ipa.traces.checks import LONGEST_S, Times, TraceError, nearest
+from ipa.errors import did_you_mean
+from ipa.traces.checks import LONGEST_S, Times, TraceError
 from ipa.traces.readers import NO_HINTS, TimeHints, read
 from ipa.traces.trace import HISTORY_S, Trace
 
@@ -49,7 +50,7 @@ def find(name_or_path: str | Path, *, seed: int = 0, real: Path | None = None, h
     if isinstance(name_or_path, Path) or Path(name).suffix or os.sep in name or Path(name).exists():
         return read(name_or_path, hints, seed)
     names = (*known_names(), f"{_CONSTANT}RATE")
-    raise TraceError(f"unknown trace {name!r}: neither a file nor one of {', '.join(names)}{nearest(name, names)}")
+    raise TraceError(f"unknown trace {name!r}: neither a file nor one of {', '.join(names)}{did_you_mean(name, names)}")
 
 
 def known_names() -> tuple[str, ...]:
@@ -74,7 +75,7 @@ def _published(name: str, real: Path | None) -> Trace:
     workload = name.removeprefix(_REAL)
     if workload not in NAMES:
         known = [f"{_REAL}{each}" for each in NAMES]
-        raise TraceError(f"unknown trace {name!r}{nearest(name, known)}")
+        raise TraceError(f"unknown trace {name!r}{did_you_mean(name, known)}")
     if real is None:
         raise TraceError(
             f"{name!r} is cut from the real trace, whose file is not known: set the environment variable "
@@ -182,7 +183,7 @@ def constant(rate_rps: float, duration_s: int = CONSTANT_S) -> Trace:
 
 def _known(name: str) -> None:
     if name not in WINDOWS:
-        raise TraceError(f"unknown workload {name!r}; allowed: {', '.join(NAMES)}{nearest(name, NAMES)}")
+        raise TraceError(f"unknown workload {name!r}; allowed: {', '.join(NAMES)}{did_you_mean(name, NAMES)}")
 
 
 def _seeded(seed: int) -> np.random.Generator:

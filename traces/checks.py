@@ -4,8 +4,6 @@ The rules stand here once; whoever holds the numbers (a trace, a file) says wher
 A number too large is refused because it is nearly always another column, read by mistake.
 """
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -71,9 +69,3 @@ def numbers(values: ArrayLike, what: str) -> Numbers:
     if array.dtype.kind not in "iuf":
         raise TraceError(f"{what}: expected numbers, got values of type {array.dtype}")
     return array
-
-
-def nearest(name: str, allowed: Iterable[str]) -> str:
-    """The end of a message: `; did you mean 'x'?` if a name is near, else nothing."""
-    match = get_close_matches(name, list(allowed), n=1)
-    return f"; did you mean {match[0]!r}?" if match else ""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ipa.traces.checks import TraceError, nearest
+from ipa.errors import did_you_mean
+from ipa.traces.checks import TraceError
 from ipa.traces.readers import FACTS
 from ipa.traces.trace import Trace
 
@@ -43,7 +44,7 @@ def check_new(path: Path, *, overwrite: bool = False) -> None:
     if path.suffix not in _SUFFIXES:
         raise TraceError(
             f"{path}: unknown suffix {path.suffix!r}; supported: {', '.join(_SUFFIXES)}"
-            f"{nearest(path.suffix, _SUFFIXES)}"
+            f"{did_you_mean(path.suffix, _SUFFIXES)}"
         )
     if path.exists() and not overwrite:
         raise TraceError(f"{path}: already exists; choose another name")

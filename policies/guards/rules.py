@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from ipa.policies import checks
 from ipa.policies.interface import ReplicaCounts, StageConfiguration, StageObservation, mix_of
-from ipa.policies.optimiser import replicas_for
+from ipa.policies.optimiser import SLACK, replicas_for
 from ipa.profiles import Stage
 
 
@@ -53,9 +53,6 @@ class Steadiness:
     def is_on(self) -> bool:
         """Whether anything is guarded."""
         return self != Steadiness(flap_window_s=self.flap_window_s)
-
-
-SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True)

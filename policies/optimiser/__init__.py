@@ -3,7 +3,7 @@
 from ipa.policies.optimiser.explain import ExplainedOption, Explanation, Price, RunnerUp, explain_problem, pareto_plans
 from ipa.policies.optimiser.ladder import RUNGS
 from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS
-from ipa.policies.optimiser.problem import HIGHEST_LOAD_RPS, Problem, SolverError, replicas_for
+from ipa.policies.optimiser.problem import HIGHEST_LOAD_RPS, SLACK, Problem, SolverError, replicas_for
 from ipa.policies.optimiser.programme import PIPELINE_PARAMETERS, Programme, planned_batches
 from ipa.policies.optimiser.solution import Answers, Solution, question, solve
 from ipa.policies.optimiser.solvers import SOLVERS, check_installed, gurobi_licence_expiry
@@ -13,6 +13,7 @@ __all__ = [
     "PIPELINE_PARAMETERS",
     "PROGRAMME_PARAMETERS",
     "RUNGS",
+    "SLACK",
     "SOLVERS",
     "Answers",
     "ExplainedOption",

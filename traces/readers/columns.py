@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from ipa.traces.checks import LONGEST_S, Counts, Numbers, TraceError, bad_count, nearest
+from ipa.errors import did_you_mean
+from ipa.traces.checks import LONGEST_S, Counts, Numbers, TraceError, bad_count
 from ipa.traces.readers.notation import INDICES, NO_COUNTS, UNITS, Notation, TimeHints, notation_of, number
 from ipa.traces.readers.stored import Stored
 from ipa.traces.trace import Trace, spread
@@ -137,15 +138,15 @@ def wanted(names: Sequence[str], place: str, hints: TimeHints) -> list[str]:
     if hints.column and not times:
         raise TraceError(
             f"{place}: time_column: no column is called {hints.column!r}; there are "
-            f"{_listed(names)}{nearest(hints.column, names)}"
+            f"{_listed(names)}{did_you_mean(hints.column, names)}"
         )
     if hints.counts not in (None, NO_COUNTS) and not counts:
         raise TraceError(
             f"{place}: count_column: no column is called {hints.counts!r}; there are "
-            f"{_listed(names)}{nearest(str(hints.counts), names)}"
+            f"{_listed(names)}{did_you_mean(str(hints.counts), names)}"
         )
     if not (counts or times):
-        near = next((end for name in names if (end := nearest(name.lower(), TIME_NAMES + COUNT_NAMES))), "")
+        near = next((end for name in names if (end := did_you_mean(name.lower(), TIME_NAMES + COUNT_NAMES))), "")
         raise TraceError(
             f"{place}: no column of times ({', '.join(_TIMES)}, or with a unit such as {_TIMES[-1]}_s) or counts "
             f"({', '.join(COUNT_NAMES)}) among {_listed(names)}{near}; --time-column (time_column in a scenario file) "
@@ -174,7 +175,7 @@ def facts_of(text: str | bytes, place: str) -> Facts:
     known = ("duration_s", "history_counts", "starts_at")
     for key in facts:
         if key not in known:
-            raise TraceError(f"{place}: unknown key {key!r}{nearest(key, known)}")
+            raise TraceError(f"{place}: unknown key {key!r}{did_you_mean(key, known)}")
     duration_s = facts.get("duration_s", 1)
     if not isinstance(duration_s, int | float):
         raise TraceError(f"{place}: duration_s is a number of seconds, not {duration_s!r}")

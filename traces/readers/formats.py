@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ipa.traces.checks import Counts, TraceError, bad_count, nearest
+from ipa.errors import did_you_mean
+from ipa.traces.checks import Counts, TraceError, bad_count
 from ipa.traces.readers.access_log import is_access_log, read_access_log
 from ipa.traces.readers.columns import COUNT_NAMES, TIME_NAMES
 from ipa.traces.readers.datasets import (
@@ -138,6 +139,6 @@ def _format(stored: Stored) -> Format:
         raise TraceError(
             f"{stored.path}: unknown suffix {suffix!r}, and its content is of no known format; supported: "
             f"{', '.join(suffixes)}, and names without a suffix; each also packed as {', '.join(PACKINGS)}"
-            f"{nearest(suffix, (*suffixes, *PACKINGS))}"
+            f"{did_you_mean(suffix, (*suffixes, *PACKINGS))}"
         )
     return by_content

@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import numpy as np
 
-from ipa.traces.checks import LONGEST_S, Numbers, TraceError, bad_time, first_bad, nearest
+from ipa.errors import did_you_mean
+from ipa.traces.checks import LONGEST_S, Numbers, TraceError, bad_time, first_bad
 
 UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3, "min": 6e7}
 """Microseconds in a unit, by its name: in hints, and after the last `_` of a column's name."""
@@ -51,12 +52,12 @@ class TimeHints:
 
     def __post_init__(self) -> None:
         if self.unit is not None and self.unit not in UNITS:
-            raise TraceError(f"time_unit {self.unit!r}: allowed: {', '.join(UNITS)}{nearest(self.unit, UNITS)}")
+            raise TraceError(f"time_unit {self.unit!r}: allowed: {', '.join(UNITS)}{did_you_mean(self.unit, UNITS)}")
         if self.zone is not None:
             try:
                 ZoneInfo(self.zone)
             except (KeyError, ValueError, OSError):
-                near = nearest(self.zone, available_timezones())
+                near = did_you_mean(self.zone, available_timezones())
                 raise TraceError(
                     f"time_zone {self.zone!r}: this machine knows no such zone; give one such as Europe/Berlin{near}"
                 ) from None

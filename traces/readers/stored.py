@@ -14,7 +14,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 
-from ipa.traces.checks import TraceError, nearest
+from ipa.errors import did_you_mean
+from ipa.traces.checks import TraceError
 
 BUFFER_BYTES = 1 << 20
 
@@ -102,7 +103,7 @@ def opened(path: Path) -> Iterator[Stored]:
             first = above[-1] if above and _is_content(above[-1]) else b""
             yield Stored(path, chain(above, stream), first, not any(map(_stripped, above)), raw)
     except FileNotFoundError as error:
-        raise TraceError(f"{path}: no such file{nearest(path.name, _beside(path))}") from error
+        raise TraceError(f"{path}: no such file{did_you_mean(path.name, _beside(path))}") from error
     except DAMAGE as error:
         if packing:
             raise TraceError(f"{path}: damaged or cut off, {packing[1:]} says: {error}") from error
