@@ -14,6 +14,7 @@ from ipa.policies.foresight.memory import Remembered, clock_s
 from ipa.policies.foresight.planner import Planner, stepped, with_starting
 from ipa.policies.interface import Decision, Memory, Observation
 from ipa.policies.ipa import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
+from ipa.policies.lateness import level_and_memory
 from ipa.policies.predictors import OUTLOOK_PARAMETERS
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ HALVED_S, HALVED_LEADS = 20.0, 2.0
 """A plan falls by no more than half in this time, or in so many leads if that is longer: what is taken away has to be
 started again."""
 
+LEAST_OF_RISK = 0.1
+"""Of what a goal allows to be late in an hour, how much the plan still risks once that is used up."""
+
 
 class Foresight(OptimisingPolicy):
     """IPA's programme for the least rate that past risk allows.
@@ -36,12 +40,13 @@ class Foresight(OptimisingPolicy):
     times its level at once, every `rise_every_h` hours; `prior_h` hours without such a rise halve that.
     `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from a decision until
     it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are given here. The
-    defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. Others: see
+    defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. A goal's `late_at_most`
+    takes the place of `risk`, less what was late within the hour. Others: see
     `OptimisingPolicy`, but for those of the forecast. PolicyError: an impossible value.
     """
 
     further_parameters = tuple(name for name in PLANNING_PARAMETERS if name not in OUTLOOK_PARAMETERS)
-    reads = ("past_rps",)
+    reads: tuple[str, ...] = ("past_rps",)
     facts = ("interval_s", "decision_delay_s", "dispatch")
 
     def __init__(
@@ -78,6 +83,9 @@ class Foresight(OptimisingPolicy):
             sla_s=LATENCY_SHARE * self.sla_s,
             **planning,
         )
+        self._late_at_most = self.programme.wanted.late_at_most
+        if self._late_at_most is not None:
+            self.risk, self.reads = self._late_at_most, (*self.reads, "latency")
         self._stages = pipeline.stages
         start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
         self._lead_s = self.decision_delay_s + start_up_s
@@ -96,6 +104,10 @@ class Foresight(OptimisingPolicy):
         load = np.array(observation.load_rps, float)
         if observation.is_silent or not np.isfinite(load[-60:]).any():
             return self._hold(observation, memory)
+        risk = self.risk
+        if self._late_at_most is not None:
+            quantile, memory = level_and_memory(self._late_at_most, self.sla_s, observation, memory)
+            risk = max(1.0 - quantile, LEAST_OF_RISK * self.risk)
         step_s = round(observation.elapsed_s, 1) or self.interval_s  # a live step comes some milliseconds late
         reach = Reach(step_s, self._lead_s, WAIT_SHARE * self.sla_s, self.dispatch == "eager")
         before = Remembered.of(memory)
@@ -107,7 +119,7 @@ class Foresight(OptimisingPolicy):
         }
         level = level_now(load, seen.slow_rps)
         held_rps = seen.held_rps * 0.5 ** (step_s / max(HALVED_S, HALVED_LEADS * self._lead_s))
-        allowed_rps = multiple(seen, level.kind, reach, self.risk, self._prior) * level.level_rps
+        allowed_rps = multiple(seen, level.kind, reach, risk, self._prior) * level.level_rps
         held_rps = max(allowed_rps, level.medium_rps, held_rps)
         slowest = min(each.reaches for each in stages.values())
         lasting_rps = stepped(held_rps / slowest, seen.planned_rps)

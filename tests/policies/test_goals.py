@@ -180,8 +180,8 @@ def test_a_goal_that_cannot_be_is_refused(parameters: dict[str, Any], text: str)
 
 def test_every_policy_that_optimises_takes_a_goal_and_states_it() -> None:
     goal = {"max": "accuracy", "cores_at_most": 3}
-    for name in ("ipa", "scale-only:low", "switch-only:1,1", "oracle"):
-        policy: Any = create(name if "low" not in name else "scale-only", profiles.load("video"), {"goal": goal})
+    for name in ("ipa", "foresight", "scale-only", "switch-only", "oracle"):
+        policy: Any = create(name, profiles.load("video"), {"goal": goal})
         assert policy.parameters["goal"] == goal
     policy = create("ipa goal={max: accuracy, cores_at_most: 3}", two_by_two())
     assert policy.parameters["goal"] == goal
