@@ -108,7 +108,7 @@ def test_wrong_input_is_answered_with_its_place_and_changes_nothing(
 ) -> None:
     if "no decision within" in row.said:
         for module in ("run", "decision"):
-            monkeypatch.setattr(f"ipa.studies.{module}.TimeLimit", lambda policy: TimeLimit(policy, 0.05))
+            monkeypatch.setattr(f"ipa.studies.runs.{module}.TimeLimit", lambda policy: TimeLimit(policy, 0.05))
     put(there, row.files)
     check(there, row)
 
