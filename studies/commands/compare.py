@@ -150,7 +150,7 @@ def print_comparison(comparison: Comparison, folder: Path | None, report: Path |
     )
     for group in groups:
         table.add_row(group.policy, *(studies.many.compared.cell(group, figure) for figure in columns))
-    printing.print_table(table)
+    printing.print_tight(table)
     if len(first.seeds) > 1:
         printing.print_line(studies.intervals.LIMITS)
         if merged := studies.many.compared.merged_latencies(groups):

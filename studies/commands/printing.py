@@ -30,6 +30,9 @@ QUIET = f"{__name__}.quiet"
 PIPED_WIDTH = 120
 """Columns where stdout is not a terminal."""
 
+_UNFOLDED = 1000
+"""Columns in which every table has room."""
+
 
 def console(*, stderr: bool = False, soft_wrap: bool = False, piped_width: int = PIPED_WIDTH) -> Console:
     """The console of all commands; it prints names as they are: `static:x:1:2` is no emoji, `[b]` no markup."""
@@ -111,6 +114,14 @@ def print_places(results: Path | None, report: Path | None) -> None:
 def print_table(table: RenderableType, piped_width: int = PIPED_WIDTH) -> None:
     """Print a table, or whatever rich can draw, on stdout."""
     console(piped_width=piped_width).print(table)
+
+
+def print_tight(table: Table) -> None:
+    """Print a table; one that would be too wide has less room between its columns."""
+    out = console()
+    whole = out.options.update(width=_UNFOLDED)
+    table.collapse_padding = out.measure(table, options=whole).maximum > out.width
+    out.print(table)
 
 
 def new_table(title: str, *columns: str, names: int = 1, folds_names: bool = False) -> Table:

@@ -15,8 +15,7 @@ from ipa.studies.formatting import number
 from ipa.studies.load_study.families import ALL, drawn
 from ipa.studies.load_study.runs import BOUND, PIPELINES, POLICIES, WORLD, Case, Row, cases_of, made
 from ipa.studies.load_study.tables import OURS, Figures, Line, lines_of
-from ipa.studies.pages.document import html_document
-from ipa.studies.pages.table import Cell, html_table
+from ipa.studies.pages import Cell, html_document, html_table
 from ipa.studies.runs.results import write_text
 
 RUNS, TABLE, MARKDOWN, PAGE = "runs.jsonl", "table.csv", "table.md", "report.html"

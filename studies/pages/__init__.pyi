@@ -5,9 +5,11 @@ from . import losses as losses
 from . import plans as plans
 from . import predictor as predictor
 from . import profile as profile
-from . import run as run
 from . import study as study
 from . import validation as validation
-from .images import check_images as check_images
-from .images import draw_images as draw_images
+from .document import Cell as Cell
+from .document import html_document as html_document
+from .document import html_table as html_table
 from .plots import Plot as Plot
+from .plots import check_images as check_images
+from .plots import draw_images as draw_images

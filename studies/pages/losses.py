@@ -8,10 +8,9 @@ from pathlib import Path
 
 from ipa.studies.many.losses import CAUSES, FIGURES, OBJECTIVE, Losses, OfPolicy, wording
 from ipa.studies.pages.colours import TEXT, colour, faded
-from ipa.studies.pages.document import html_document, plot_section, what_was_run
-from ipa.studies.pages.grid import grid
+from ipa.studies.pages.document import Cell, html_document, html_table, plot_section, what_was_run
+from ipa.studies.pages.panels import grid
 from ipa.studies.pages.plots import Plot, Spec, axis, layout, numbers
-from ipa.studies.pages.table import Cell, html_table
 from ipa.studies.runs.results import write_text
 
 MOST_IN_FULL = 9

@@ -9,10 +9,9 @@ from pathlib import Path
 from ipa.policies import StageConfiguration
 from ipa.studies.formatting import number
 from ipa.studies.pages.colours import BACKGROUND, GOOD, HUES, ON_DARK, ON_LIGHT, PALETTE, SLA_COLOUR, between
-from ipa.studies.pages.document import html_document, plot_section
-from ipa.studies.pages.grid import framed, grid
+from ipa.studies.pages.document import Cell, html_document, html_table, plot_section
+from ipa.studies.pages.panels import framed, grid
 from ipa.studies.pages.plots import Plot, Spec, axis, layout, numbers, sla_line, steps
-from ipa.studies.pages.table import Cell, html_table
 from ipa.studies.plans import Frontier, Over, Plan
 from ipa.studies.runs.results import write_text
 

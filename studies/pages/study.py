@@ -13,20 +13,11 @@ from pathlib import Path
 
 from ipa.studies.many.answers import Answers
 from ipa.studies.many.study import DEFECT, Findings, Found, Sheet, Study, of_sweeps, of_systems, ran_on, sheets
-from ipa.studies.pages import (
-    answers,
-    cards,
-    study_latencies,
-    study_means,
-    study_overview,
-    study_timelines,
-    study_trade_off,
-)
+from ipa.studies.pages import answers, cards, study_bars, study_latencies, study_overview
 from ipa.studies.pages.colours import colour
-from ipa.studies.pages.document import html_document
+from ipa.studies.pages.document import Cell, html_document, html_table
 from ipa.studies.pages.plots import Plot
-from ipa.studies.pages.study_figure import Figure, Looks, looks
-from ipa.studies.pages.table import Cell, html_table
+from ipa.studies.pages.study_bars import Figure, Looks, looks
 from ipa.studies.runs.results import write_text
 
 
@@ -128,9 +119,7 @@ def _sweep(findings: Findings, setting: str, name: str, given: Answers) -> str:
 
 def _sweep_figures(findings: Findings, setting: str, name: str, given: Answers) -> Iterator[Figure]:
     for plot in answers.plots(given, f"{findings.pipeline}-{name}-{setting}-"):
-        yield Figure(
-            plot.name, plot.heading, plot.reading, plot.traces, plot.layout, setting, least_width=plot.least_width
-        )
+        yield Figure(**vars(plot), setting=setting)
 
 
 def figures(found: Found) -> Iterator[Figure]:
@@ -154,14 +143,14 @@ def _overview_figures(found: Found, styles: Looks) -> tuple[Figure, Figure]:
 
 
 def _figures(found: Found, findings: Findings, styles: Looks, setting: str) -> Iterator[Figure]:
-    yield study_means.means(found, findings, styles, setting)
+    yield study_bars.means(found, findings, styles, setting)
     for workload in findings.study.workloads:
-        yield study_timelines.timeline(findings, styles, setting, workload)
-    swept = study_trade_off.trade_off(found, findings, styles, setting)
+        yield study_overview.timeline(findings, styles, setting, workload)
+    swept = study_latencies.trade_off(found, findings, styles, setting)
     if swept is not None:
         yield swept
     yield from study_latencies.latencies(findings, styles, setting)
-    yield from study_means.named_points(found, findings, setting)
+    yield from study_bars.named_points(found, findings, setting)
 
 
 def _tables(found: Found, findings: Findings, setting: str) -> Iterator[str]:
@@ -231,7 +220,7 @@ def _figure(text: str) -> Cell:
 
 def plots(found: Found) -> list[Plot]:
     """The figures of the page, for images and for notebooks."""
-    return [figure.plot for figure in figures(found)]
+    return list(figures(found))
 
 
 def write(found: Found, path: Path) -> None:

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from ipa.studies.many import Group
-from ipa.studies.pages.clock import time_axis
+from ipa.studies.pages.clock import course, is_long, time_axis
 from ipa.studies.pages.colours import ARRIVALS, FILL, MUTED, TEXT, colour, faded
-from ipa.studies.pages.courses import course, is_long
+from ipa.studies.pages.decisions import Reasons
 from ipa.studies.pages.panels import panel_title, panel_titles, stacked_panels
 from ipa.studies.pages.plots import Plot, Spec, axis, key, layout
-from ipa.studies.pages.reasons import Reasons
 from ipa.studies.runs import RESIZES
 from ipa.studies.series import Steps, decided, existing_cores, load_rps
 

@@ -11,8 +11,7 @@ import numpy as np
 from ipa.studies.formatting import number
 from ipa.studies.pages import cards
 from ipa.studies.pages.colours import BAD, DOUBTFUL, GOOD, in_css
-from ipa.studies.pages.document import html_document, plot_section, what_was_run
-from ipa.studies.pages.table import Cell, html_table
+from ipa.studies.pages.document import Cell, html_document, html_table, plot_section, what_was_run
 from ipa.studies.pages.validation_curves import LIVE, SIMULATED, plots
 from ipa.studies.runs.results import write_text
 from ipa.studies.series import latency_quantiles_s

@@ -64,7 +64,7 @@ class RunData(Protocol):
 class DisplayedRun(Displayed):
     """What notebooks and programs have of a run, beside its data."""
 
-    PAGE = "run"
+    PAGE = "comparison"
 
     def __repr__(self: RunData) -> str:
         return "\n  ".join([f"{type(self).__name__} of {run_title(self.summary)}", *run_lines(self.summary)])

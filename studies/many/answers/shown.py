@@ -148,7 +148,7 @@ class Answers(Displayed, Found):
                 raise ScenarioError(f"{name}: is not a key that varies; allowed: {', '.join(names)}")
         places = (names.index(across), names.index(up))
         figure: Figure = (
-            page_of(self).answers_heat_map.heat_map(self.all_settings, self._outcome(outcome), *places).figure()
+            page_of(self).answers_figures.heat_map(self.all_settings, self._outcome(outcome), *places).figure()
         )
         return figure
 

@@ -111,3 +111,13 @@ def test_seeds_that_replay_the_same_arrivals_are_said_to(here: Path) -> None:
     command = ("compare", "video", "--policy", "ipa", "--seeds", 2, "--trace", "times.csv")
     assert "Warning: times.csv says when each request comes" in ipa(*command).stderr
     assert "says when" not in ipa(*command[:-1], "constant:5:30").stderr
+
+
+def test_intervals_of_five_seeds_stand_on_one_line(here: Path) -> None:
+    """The table would be 125 columns wide; each policy has one line of 120 at most."""
+    policies = ("ipa", "scale-only:low", "scale-only:high")
+    asked = [text for policy in policies for text in ("--policy", policy)]
+    table = ipa("compare", "video", "--seeds", 5, *asked).stdout.partition("Intervals are")[0]
+    rows = [line.rstrip() for line in table.splitlines() if "[" in line]
+    assert [row.split()[0] for row in rows] == list(policies)
+    assert max(map(len, rows)) <= 120

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ipa.studies.pages.images import draw_images
-from ipa.studies.pages.plots import Plot, axis, layout, steps
+from ipa.studies.pages.plots import Plot, axis, draw_images, layout, steps
 from tests.command import ipa, refusal
 from tests.studies.browser import needs_chromium
 
@@ -16,7 +15,7 @@ needs_kaleido = pytest.mark.skipif(find_spec("kaleido") is None, reason="kaleido
 
 
 def test_without_kaleido_the_extra_is_named(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipa.studies.pages.images.find_spec", lambda name: None)
+    monkeypatch.setattr("ipa.studies.pages.plots.find_spec", lambda name: None)
     assert "--static needs kaleido, which is not installed: pip install '.[static]' in the checkout" in refusal(
         "report", "run", "--static", "svg"
     )

@@ -17,10 +17,8 @@ from ipa.studies import Comparison, Scenario, ScenarioError, simulate
 from ipa.studies.intervals import estimate, paired_change_percent, paired_difference
 from ipa.studies.many.compared import by_policy, merged_latencies
 from ipa.studies.pages.colours import DARK, ON_DARK, ON_LIGHT
-from ipa.studies.pages.comparison import plots_of, render
-from ipa.studies.pages.comparison_table import comparisons, headline
-from ipa.studies.pages.decisions import bands
-from ipa.studies.pages.reasons import Reasons
+from ipa.studies.pages.comparison import comparisons, headline, plots_of, render
+from ipa.studies.pages.decisions import Reasons, bands
 from ipa.studies.runs.results import read_runs, write_run
 from tests.studies.made import Made, decisions_of, made, requests_of
 from tests.studies.page_rules import check_page

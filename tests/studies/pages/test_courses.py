@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipa.studies.pages.clock import ORIGIN_MS
-from ipa.studies.pages.courses import course, envelope, is_long
+from ipa.studies.pages.clock import ORIGIN_MS, course, envelope, is_long
 from ipa.studies.series import Steps
 
 WAVE = Steps(np.arange(86401.0), np.arange(86400.0) % 2 + 10.0)

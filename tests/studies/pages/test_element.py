@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from ipa.studies.pages.element import in_words, plot_element
-from ipa.studies.pages.plots import Plot, axis, layout, note
+from ipa.studies.pages.plots import Plot, axis, in_words, layout, note, plot_element
 
 LAYOUT = layout(300, xaxis=axis("time (s)"), yaxis=axis("cores"))
 

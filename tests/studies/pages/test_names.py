@@ -1,6 +1,6 @@
 """Where the names of points go."""
 
-from ipa.studies.pages.names import Mark, choose_sides
+from ipa.studies.pages.plane import Mark, choose_sides
 
 
 def test_names_stay_clear_of_bars_and_of_each_other() -> None:

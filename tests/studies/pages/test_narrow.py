@@ -6,9 +6,8 @@ import json
 from typing import Any
 
 from ipa.studies.pages.clock import time_axis
-from ipa.studies.pages.grid import grid
 from ipa.studies.pages.narrow import narrowed
-from ipa.studies.pages.panels import stacked_panels
+from ipa.studies.pages.panels import grid, stacked_panels
 from ipa.studies.pages.plots import axis, layout, note
 
 

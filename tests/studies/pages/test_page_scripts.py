@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from ipa.studies.pages.colours import BACKGROUND, DARK, PALETTE
-from ipa.studies.pages.document import html_document, plot_section
+from ipa.studies.pages.document import Cell, html_document, html_table, plot_section
 from ipa.studies.pages.plots import Plot, axis, layout, steps
-from ipa.studies.pages.table import Cell, html_table
 from tests.studies.browser import NARROW, Browser, browser, needs_chromium
 
 pytest.importorskip("plotly")

@@ -8,7 +8,7 @@ import pytest
 
 from ipa.studies import Run, Scenario, simulate
 from ipa.studies.many.compared import by_policy
-from ipa.studies.pages.reasons import LINE, Reasons
+from ipa.studies.pages.decisions import LINE, Reasons
 from ipa.studies.runs.decision import explained, planner
 from tests.studies.made import decisions_of, made
 

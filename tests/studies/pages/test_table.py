@@ -1,6 +1,6 @@
 """The one way to an HTML table."""
 
-from ipa.studies.pages.table import Cell, html_table
+from ipa.studies.pages.document import Cell, html_table
 
 
 def test_text_is_escaped_and_html_is_not() -> None:

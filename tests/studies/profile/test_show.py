@@ -12,8 +12,7 @@ import pytest
 from rich.console import Console
 
 from ipa import profiles
-from ipa.studies.pages.profile import render
-from ipa.studies.pages.profile_curves import VIEWS, plot
+from ipa.studies.pages.profile import VIEWS, plot, render
 from ipa.studies.profile import StageTable
 from ipa.studies.profile.numbers import MARKS, counts, pins, sources
 from tests.command import PIPELINE, answer, ipa, refusal

@@ -13,7 +13,7 @@ import pytest
 from ipa.studies.many import TIMELINE
 from ipa.studies.many.study import course
 from ipa.studies.many.study.findings import Cell
-from ipa.studies.pages import study_figure, study_timelines
+from ipa.studies.pages import study_bars, study_overview
 from ipa.studies.pages.colours import PALETTE
 from tests.command import ipa
 from tests.studies.page_rules import check_page
@@ -96,13 +96,13 @@ def test_pipelines_sweeps_and_systems_may_be_called_by_any_word_of_ours() -> Non
 
 def test_no_two_systems_of_the_papers_study_look_alike() -> None:
     ((paper, _),) = course.prepare("paper", ["video"], 1).studies
-    drawn = study_figure.looks([(name, name) for name in paper.systems]).values()
+    drawn = study_bars.looks([(name, name) for name in paper.systems]).values()
     assert len({look.colour for look in drawn}) == len({look.dash for look in drawn}) == len(paper.systems)
     assert len({look.symbol for look in drawn}) == len(paper.systems)
 
 
 def test_a_print_without_colour_tells_systems_and_sweeps_apart() -> None:
-    assert len(set(study_figure.DASHES)) == len(set(study_figure.SYMBOLS)) == len(PALETTE)
+    assert len(set(study_bars.DASHES)) == len(set(study_bars.SYMBOLS)) == len(PALETTE)
     changed("headline:", "  others: {title: gamma varied, of: ipa, vary: {policy.gamma: [1, 2]}}\nheadline:")
     study("--seeds", 1)
     shown = figures(Path("out/report.html").read_text())
@@ -135,13 +135,13 @@ def test_a_single_spike_does_not_flatten_the_cost_over_time() -> None:
         spiky = cell("rim")
         return [replace(spiky, outcomes={1: replace(spiky.outcomes[1], timeline=timeline)})]
 
-    assert study_timelines.cost_shown_to(cells(500.0, *[10.0] * 199), 1) == 11
-    assert study_timelines.cost_shown_to(cells(*[10.0] * 150, *[14.0] * 50), 1) is None
+    assert study_overview.cost_shown_to(cells(500.0, *[10.0] * 199), 1) == 11
+    assert study_overview.cost_shown_to(cells(*[10.0] * 150, *[14.0] * 50), 1) is None
 
 
 def test_violations_over_time_are_of_the_requests_that_arrived() -> None:
     """3 of 4, none of 2, and of none nothing is said."""
     timeline = np.zeros((len(TIMELINE), 3))
     timeline[TIMELINE.index("requests")], timeline[TIMELINE.index("violations")] = (4, 2, 0), (3, 0, 0)
-    assert study_timelines.shown_values(timeline, "violations").tolist()[:2] == [75.0, 0.0]
-    assert np.isnan(study_timelines.shown_values(timeline, "violations")[2])
+    assert study_overview.shown_values(timeline, "violations").tolist()[:2] == [75.0, 0.0]
+    assert np.isnan(study_overview.shown_values(timeline, "violations")[2])

@@ -46,38 +46,43 @@ def _figures(cell: Cell) -> list[str]:
 
 def lost(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
     """What is lost at the named points of which that is published, on the loads of which it is, and whether the order
-    is the published one: that of the points. Of other sweeps with the same points, too."""
+    is the published one: that of the points. Of other sweeps that have these points, too; each has its own further
+    points, with nothing in the columns of those of the others."""
     published = found.plan.published.points if found.plan.published else {}
     known = {workload for of in published.values() for each in of.values() for workload in each}
     names = {point for of in published.values() for each in of.values() for at in each.values() for point in at}
-    rows, titles = [], []
-    for findings in found.findings:
-        for name, sweep in findings.study.sweeps.items():
-            if pipeline not in (None, findings.pipeline) or not names or not names <= set(sweep.points):
+    sweeps = [
+        (findings, name, list(sweep.points))
+        for findings in found.findings
+        for name, sweep in findings.study.sweeps.items()
+        if pipeline in (None, findings.pipeline) and names and names <= set(sweep.points)
+    ]
+    columns = list(dict.fromkeys(point for *_, points in sweeps for point in points))
+    rows = []
+    for findings, name, titles in sweeps:
+        for workload in (each for each in findings.study.workloads if each in known):
+            cells = findings.of(setting, workload, name)
+            if len(cells) != len(titles):
                 continue
-            titles = list(sweep.points)
-            for workload in (each for each in findings.study.workloads if each in known):
-                cells = findings.of(setting, workload, name)
-                if len(cells) != len(titles):
-                    continue
-                theirs = next((of[findings.pipeline] for of in published.values() if findings.pipeline in of), {})
-                given = [theirs.get(workload, {}).get(point) for point in titles]
-                ours = [round(cell.mean(LOST, 1.0) or 0.0) for cell in cells]
-                is_in_order = ours == sorted(ours) and ours[-2] < ours[-1]
-                figures = [
-                    f"{number(cell.mean(LOST, 1.0), 0)} ({number(cell.mean('cost_mean_cores', 1.0), 2)})"
-                    for cell in cells
-                ]
-                of_theirs = [NONE if each is None else number(each.lost, 0) for each in given]
-                way = findings.title(name).partition(", ")[2] or "as published"
-                rows.append(
-                    (findings.pipeline, workload, way, *figures, ", ".join(of_theirs), "yes" if is_in_order else "no")
-                )
+            theirs = next((of[findings.pipeline] for of in published.values() if findings.pipeline in of), {})
+            given = [theirs.get(workload, {}).get(point) for point in titles]
+            ours = [round(cell.mean(LOST, 1.0) or 0.0) for cell in cells]
+            is_in_order = ours == sorted(ours) and ours[-2] < ours[-1]
+            lost_of = {
+                title: f"{number(cell.mean(LOST, 1.0), 0)} ({number(cell.mean('cost_mean_cores', 1.0), 2)})"
+                for title, cell in zip(titles, cells, strict=True)
+            }
+            figures = [lost_of.get(title, NONE) for title in columns]
+            of_theirs = [NONE if each is None else number(each.lost, 0) for each in given]
+            way = findings.title(name).partition(", ")[2] or "as published"
+            rows.append(
+                (findings.pipeline, workload, way, *figures, ", ".join(of_theirs), "yes" if is_in_order else "no")
+            )
     return Sheet(
         "Lost, published and ours",
         "The requests that were dropped or failed, and in brackets the cost in cores; means over the seeds. In order: "
         "none loses more than the next, and the last one more than the one before.",
-        ("pipeline", "workload", "with", *titles, "published", "in order"),
+        ("pipeline", "workload", "with", *columns, "published", "in order"),
         tuple(rows),
         names=3,
     )

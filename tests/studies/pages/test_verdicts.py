@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from ipa.studies.many.compared import by_policy
-from ipa.studies.pages.verdicts import in_words, sentence
-from ipa.studies.state import BACKLOGGED, OVERLOADED, Standing, standing, standing_of
+from ipa.studies.pages.verdicts import BACKLOGGED, OVERLOADED, Standing, in_words, sentence, standing, standing_of
 from tests.studies.made import SLA_S, made, requests_of
 
 
