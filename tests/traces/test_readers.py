@@ -556,3 +556,16 @@ def test_a_start_that_is_no_time_is_refused(log: Log) -> None:
 def test_large_counts_that_may_be_times_are_said_to_need_a_header(log: Log) -> None:
     with pytest.raises(TraceError, match=r"line 1, column 1: .* is too large: .*if these are times, give them"):
         log("1767614400", "1767614401", name="times.txt")
+
+
+def test_counts_beside_times_are_asked_about_although_the_last_row_lacks_one(tmp_path: Path) -> None:
+    """A monitoring table's last row is often unfinished; a single row says nothing of a column."""
+    file = tmp_path / "table.csv"
+    file.write_text("time_s,hits\n0,5\n1,7\n2,4\n3,\n", encoding="utf-8")
+    with pytest.raises(TraceError, match="count-column 'hits'"):
+        read(file)
+    lines = ('{"time_s": 0, "hits": 5}', '{"time_s": 1, "hits": 7}', '{"time_s": 2, "hits": 4}', '{"time_s": 3}')
+    file = tmp_path / "table.jsonl"
+    file.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(TraceError, match="count-column 'hits'"):
+        read(file)
