@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ipa import errors
+from ipa.errors import nearest as nearest_name
 from ipa.policies.interface import PolicyError
 
 LARGEST = 1e12
@@ -97,5 +97,5 @@ def shown(value: object) -> str:
 
 def nearest(value: Any, allowed: Iterable[str]) -> str:
     """' (did you mean ...?)', or nothing if no allowed name is near."""
-    near = errors.nearest(str(value), allowed, likeness=0.5)
+    near = nearest_name(str(value), allowed, likeness=0.5)
     return f" (did you mean {near!r}?)" if near is not None else ""
