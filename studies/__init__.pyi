@@ -15,11 +15,11 @@ from .many.answers import Answers as Answers
 from .many.answers import Outcome as Outcome
 from .many.answers import answer as answer
 from .many.answers import read_answers as read_answers
-from .many.compared import Comparison as Comparison
-from .many.compared import read_comparison as read_comparison
+from .many.comparison import Comparison as Comparison
 from .many.comparison import compare as compare
+from .many.comparison import read_comparison as read_comparison
+from .many.executor import summaries as summaries
 from .many.losses import explain_losses as explain_losses
-from .many.many_runs import summaries as summaries
 from .many.study import Study as Study
 from .many.study import read_study as read_study
 from .many.study import run_study as run_study

@@ -165,9 +165,9 @@ def contents(folder: Path) -> dict[str, bytes | None]:
 
 
 def tables(folder: Path) -> dict[str, bytes]:
-    """What a results folder holds but for the manifests, which say when and how long."""
+    """What a results folder holds but for the manifests, which say when and how long, and the lock."""
     return {
         name: content
         for name, content in contents(folder).items()
-        if content is not None and not name.endswith("manifest.json")
+        if content is not None and not name.endswith(("manifest.json", ".lock"))
     }

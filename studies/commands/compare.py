@@ -139,7 +139,7 @@ def compare(
 
 def print_comparison(comparison: Comparison, folder: Path | None, report: Path | None) -> None:
     """Print a row for each policy, means over seeds with 95 % intervals, and where results and report are."""
-    groups = studies.many.compared.by_policy(comparison.runs)
+    groups = studies.many.by_policy(comparison.runs)
     first = groups[0]
     span = f"seed {first.seeds[0]}"
     if len(first.seeds) > 1:
@@ -149,10 +149,10 @@ def print_comparison(comparison: Comparison, folder: Path | None, report: Path |
         printing.title_of_run(first.runs[0].summary, span), "policy", *(name for name, *_ in columns)
     )
     for group in groups:
-        table.add_row(group.policy, *(studies.many.compared.cell(group, figure) for figure in columns))
+        table.add_row(group.policy, *(studies.many.cell(group, figure) for figure in columns))
     printing.print_tight(table)
     if len(first.seeds) > 1:
         printing.print_line(studies.intervals.LIMITS)
-        if merged := studies.many.compared.merged_latencies(groups):
+        if merged := studies.many.merged_latencies(groups):
             printing.print_line(merged)
     printing.print_places(folder, report)

@@ -60,7 +60,7 @@ def explain(results: Path, where: Sequence[str], jobs: int | None, report: Path 
     if report is not None:
         studies.pages.losses.write(found, report)
     if as_json:
-        printing.print_json(studies.many.losses.wording.as_dict(found))
+        printing.print_json(studies.many.losses.sentences.as_dict(found))
         return
     print_losses(found)
     printing.print_places(None, report)
@@ -87,7 +87,7 @@ def _example(run: Named) -> str:
 def print_losses(found: Losses) -> None:
     """Print what all lost, a row each, if there are several; then for each, unless there are many, the table of its
     causes and a sentence for each."""
-    wording = studies.many.losses.wording
+    wording = studies.many.losses.sentences
     in_full = studies.pages.losses.in_full(found)
     if len(found.policies) > 1:
         printing.print_table(_overview(found), piped_width=OVERVIEW_WIDTH)
@@ -103,13 +103,13 @@ def print_losses(found: Losses) -> None:
         if len(found.policies) > 1:
             printing.print_line("")
         printing.print_table(_table(of))
-        for sentence in (wording.headline(of), *wording.sentences(of), wording.order(of), wording.recorded(of)):
+        for sentence in (wording.headline(of), *wording.of_causes(of), wording.order(of), wording.recorded(of)):
             if sentence:
                 printing.print_line(sentence)
 
 
 def _overview(found: Losses) -> Table:
-    wording = studies.many.losses.wording
+    wording = studies.many.losses.sentences
     is_single = all(len(of.losses) == 1 for of in found.policies)
     title = f"What was lost against the oracle, {found.where}{'' if is_single else ', 95 % intervals over seeds'}"
     table = printing.new_table(title, "policy", *wording.OVERVIEW_COLUMNS, folds_names=True)
@@ -119,7 +119,7 @@ def _overview(found: Losses) -> Table:
 
 
 def _table(of: OfPolicy) -> Table:
-    wording, scenario = studies.many.losses.wording, of.scenario
+    wording, scenario = studies.many.losses.sentences, of.scenario
     span = f"seed {of.seeds[0]}" if len(of.seeds) == 1 else f"{len(of.seeds)} seeds, 95 % intervals"
     table = printing.new_table(
         f"{of.policy} less the oracle, {scenario.pipeline} on {scenario.trace}, {span}",

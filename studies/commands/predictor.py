@@ -157,7 +157,7 @@ def evaluate(
     ms        median time of a forecast made alone
     """
     if to is not None:
-        studies.many.predictor.table.check_file(to)
+        studies.many.predictor.check_file(to)
     chosen = [studies.many.predictor.choose(text) for text in names or studies.many.predictor.NAMES]
     trace = trace_of(name, scale, seed)
     cases = cases_of(trace, windows, **options)
@@ -176,7 +176,7 @@ def evaluate(
                 )
             )
     if to is not None:
-        studies.many.predictor.table.write(scores, measured, to)
+        studies.many.predictor.write_table(scores, measured, to)
     if as_json:
         about = {"trace": name, "source": trace.source, "sha256": trace.sha256, "windows": list(windows)}
         printing.print_json(about | options | _document(cases, measured, scores))
@@ -192,9 +192,9 @@ def _document(cases: Cases, measured: Measured, scores: Sequence[Score]) -> dict
 
 def _print(load: str, cases: Cases, measured: Measured, scores: Sequence[Score]) -> None:
     title = f"{load}: {len(cases)} forecasts of the busiest of {cases.horizon_s} s"
-    table = printing.new_table(title, *studies.many.predictor.table.columns(measured))
+    table = printing.new_table(title, *studies.many.predictor.columns(measured))
     for score in scores:
-        table.add_row(*studies.many.predictor.table.row(score))
+        table.add_row(*studies.many.predictor.row(score))
     printing.print_table(table)
 
 
@@ -308,7 +308,8 @@ def train(
     command += "".join(f" --thin {factor}" for factor in thinned_by)
     learnt_s = studies.many.predictor.TRAINED_S if window is None else None
     with progress.counted(f"training {model}", studies.many.predictor.steps(model, epochs)) as on_step:
-        trained = studies.many.predictor.train(load, model, seed, command, on_step, every, epochs, thinned_by, learnt_s)
+        recipe = studies.many.predictor.Recipe(model, seed, command, every, epochs, thinned_by, learnt_s)
+        trained = studies.many.predictor.train(load, recipe, on_step)
     card = studies.many.predictor.write(trained, out)
     scores = {
         part: trained.model.card[part] for part in ("training", "validation", "test") if part in trained.model.card

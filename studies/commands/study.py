@@ -77,7 +77,10 @@ def study(
     progress.compile_engine(*(trial.scenario for trial in wanted.trials))
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         found = studies.many.study.conduct(
-            wanted, out, progress.at_once(jobs), lambda total: progress.counted("runs", total), printing.note, on
+            wanted,
+            studies.many.Running(
+                out, progress.at_once(jobs), on, lambda total: progress.counted("runs", total), printing.note
+            ),
         )
     if as_json:
         printing.print_json(studies.many.study.as_dict(found, out))

@@ -126,22 +126,24 @@ def sweep(
     if report is not None:
         reports.check_report(report, out)
     given = {name: value for name, value in options.items() if value is not None} | assigned(assignments)
-    studies.many.places.check(on)
-    plan, count = studies.many.sweeps.prepare(
+    studies.many.runner.check(on)
+    plan = studies.many.sweeps.prepare(
         what,
-        vary,
-        when=when,
-        where=where,
-        sample=cast("Any", sample),
-        points=points,
-        sample_seed=sample_seed,
-        seeds=seeds,
-        until=until,
-        values=given,
+        studies.many.sweeps.Options(
+            vary=vary,
+            when=when,
+            where=where,
+            sample=cast("Any", sample),
+            points=points,
+            sample_seed=sample_seed,
+            seeds=seeds,
+            until=until,
+            values=given,
+        ),
     )
     printing.say_rules(plan.base.pipeline)
     if dry_run:
-        tried = studies.many.sweeps.trial(plan, count, progress.at_once(jobs), out)
+        tried = studies.many.sweeps.trial(plan, progress.at_once(jobs), out)
         if as_json:
             printing.print_json(tried.as_dict())
         else:
@@ -151,7 +153,10 @@ def sweep(
     progress.compile_engine(plan.base)
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         swept = studies.many.sweeps.conduct(
-            plan, count, out, progress.at_once(jobs), on, lambda total: progress.counted("runs", total), printing.note
+            plan,
+            studies.many.Running(
+                out, progress.at_once(jobs), on, lambda total: progress.counted("runs", total), printing.note
+            ),
         )
     report = None if swept.failed == swept.runs else report  # nothing to draw
     if report is not None:

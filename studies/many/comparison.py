@@ -1,19 +1,37 @@
-"""Many runs: policies against each other on the same requests, over seeds, on all cores."""
+"""Policies against each other on the same requests, over seeds, on all cores."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
+from html import escape
+from math import nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipa.errors import Error
+from ipa.studies import results
+from ipa.studies.displayed import Displayed
+from ipa.studies.intervals import Estimate, as_columns, estimate_of
 from ipa.studies.many import workers
-from ipa.studies.many.compared import Comparison
+from ipa.studies.many.executor import gathered
 from ipa.studies.many.systems import BASELINES, Given, choose
-from ipa.studies.runs import RunData, prepare, simulate
-from ipa.studies.runs.results import close_comparison, find_finished, finished, open_comparison, run_name, write_run
-from ipa.studies.scenario import Scenario
+from ipa.studies.runs import FIGURES, RunData, prepare, simulate
+from ipa.studies.scenario import Scenario, ScenarioError
+from ipa.studies.series import merged_latency_quantiles_s
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ipa.sim import FloatArray
+
+
+_SAME_FOR_ALL = ("pipeline", "trace", "sla_s", "duration_s")
+
+MERGED = ("latency_p50_s_merged", "latency_p99_s_merged")
 
 
 def compare(
@@ -34,18 +52,26 @@ def compare(
     parameters. `predictors`, `parameters` and `log` as in `choose`. `jobs` runs at a time, default: one per core. With
     a folder each run is kept there as soon as it has finished, and an interrupted comparison is resumed. `on_finished`
     is called after each run. The runs are ordered by policy, then seed. An error in a run names its policy and its
-    seed. Raises as `choose`, `prepare` and `run_all`, and ScenarioError for a folder that cannot be used.
+    seed. Raises as `choose`, `prepare` and `run_all`, and ScenarioError for a folder that cannot be used, or for which
+    another command makes runs.
     """
     folder = None if folder is None else Path(folder)
     chosen = choose(scenario, policies, predictors=predictors, parameters=parameters, log=log)
     for one in chosen:
         prepare(one)
     every = with_seeds(chosen, seeds)
-    if folder is not None:
-        open_comparison(every, folder)
-    runs = run_all(every, jobs=jobs or workers.cores(), folder=folder, on_finished=on_finished)
-    if folder is not None:
-        close_comparison(runs, folder)
+    with ExitStack() as alone:
+        if folder is not None:
+            is_new = not (folder / results.MANIFEST).is_file()
+            if not is_new:  # whom another command precedes does not change its manifest
+                results.claim(folder, resumable=True)
+                alone.enter_context(results.alone(folder))
+            results.open_comparison(every, folder)
+            if is_new:
+                alone.enter_context(results.alone(folder))
+        runs = run_all(every, jobs=jobs or workers.cores(), folder=folder, on_finished=on_finished)
+        if folder is not None:
+            results.close_comparison(runs, folder)
     return Comparison(tuple(runs))
 
 
@@ -66,22 +92,17 @@ def run_all(
     With a folder each run is written to it as soon as it has finished, and a run of the same scenario that is there
     already is not run again. Raises as `workers.run_all`.
     """
-    results: dict[int, RunData] = {}
-    waiting: list[int] = []
+    found: dict[int, RunData] = {}
+    missing: dict[int, Scenario] = {}
     for position, scenario in enumerate(chosen):
-        stored = find_finished(scenario, folder) if folder else None
+        stored = results.find_finished(scenario, folder) if folder else None
         if stored is None:
-            waiting.append(position)
+            missing[position] = scenario
         else:
-            results[position] = stored
+            found[position] = stored
             on_finished()
-
-    def keep(place: int, result: RunData) -> None:
-        results[waiting[place]] = result
-        on_finished()
-
-    workers.run_all(partial(_run_one, folder), [chosen[position] for position in waiting], jobs, keep)
-    return [results[position] for position in range(len(chosen))]
+    found |= gathered(partial(_run_one, folder), missing, jobs, lambda _, __: on_finished())
+    return [found[position] for position in range(len(chosen))]
 
 
 def _run_one(folder: Path | None, scenario: Scenario) -> RunData:
@@ -91,6 +112,166 @@ def _run_one(folder: Path | None, scenario: Scenario) -> RunData:
         raise type(error)(f"{scenario.policy.title}, seed {scenario.seed}: {error}") from error
     if folder is None:
         return run
-    inner = folder / run_name(scenario)
-    write_run(run, inner)
-    return finished(inner, scenario)  # which reads its tables when they are asked for, and is small until then
+    inner = folder / results.run_name(scenario)
+    results.write_run(run, inner)
+    return results.finished(inner, scenario)  # which reads its tables when they are asked for, and is small until then
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Displayed):
+    """Finished runs on the same load, ordered by policy, then seed."""
+
+    PAGE = "comparison"
+
+    runs: tuple[RunData, ...]
+
+    @property
+    def policies(self) -> list[str]:
+        """The policies, in order."""
+        return list(self.by_policy)
+
+    @property
+    def by_policy(self) -> Mapping[str, dict[int, RunData]]:
+        """Policy -> seed -> run."""
+        found: dict[str, dict[int, RunData]] = {}
+        for run in self.runs:
+            found.setdefault(str(run.summary["policy"]), {})[int(run.summary["seed"])] = run
+        return found
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per run: its summary without the wall time, as in the file `runs.parquet`."""
+        return results.runs_table(self.runs)
+
+    @property
+    def summary(self) -> pd.DataFrame:
+        """One row per policy: the means over its seeds of PAS, cost, violations, latency, drops and changes.
+
+        `KEY_low` and `KEY_high` are the ends of the 95 % interval of KEY, NaN for a single seed. `MERGED` are quantiles
+        of the requests of all seeds together.
+        """
+        import pandas as pd
+
+        rows = []
+        for group in by_policy(self.runs):
+            row: dict[str, float] = {}
+            for _, key, *_ in FIGURES:
+                row |= as_columns(key, group.estimate(key))
+            merged = group.merged_latency_s((0.5, 0.99))
+            row |= dict(zip(MERGED, (nan, nan) if merged is None else merged.tolist(), strict=True))
+            rows.append(row)
+        return pd.DataFrame(rows, index=pd.Index(self.policies, name="policy"))
+
+    @property
+    def title(self) -> str:
+        """What was compared, in one line."""
+        first = self.runs[0].summary
+        return f"{', '.join(self.policies)} on {first['pipeline']}, {first['trace']}"
+
+    def __repr__(self) -> str:
+        groups = by_policy(self.runs)
+        names = ["", *(group.policy for group in groups)]
+        lines = [name.ljust(max(map(len, names))) for name in names]
+        for figure in FIGURES:
+            texts = [figure[0], *(cell(group, figure) for group in groups)]
+            lines = [f"{line}  {text:>{max(map(len, texts))}}" for line, text in zip(lines, texts, strict=True)]
+        return "\n  ".join([f"Comparison of {len(self.runs)} runs: {self.title}", *lines])
+
+
+def read_comparison(folder: str | Path) -> Comparison:
+    """The comparison in a results folder; a run alone is one too. Raises ScenarioError as `read_runs`."""
+    return Comparison(tuple(results.read_runs(folder)))
+
+
+# ---- the runs of each policy ----
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one policy, one per seed; `label` is safe in HTML and in the text of a plot."""
+
+    policy: str
+    label: str
+    place: int
+    runs: tuple[RunData, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds in the order given."""
+        return tuple(int(run.summary["seed"]) for run in self.runs)
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """The tables of the first seed, which the plots over time show."""
+        return self.runs[0].tables
+
+    @property
+    def accuracies(self) -> Mapping[str, Mapping[str, float]]:
+        """Stage -> variant -> accuracy; empty in results of earlier versions."""
+        return self.runs[0].accuracies
+
+    @property
+    def summaries(self) -> Mapping[int, Mapping[str, Any]]:
+        """The runs' summaries by seed."""
+        return {int(run.summary["seed"]): run.summary for run in self.runs}
+
+    def values(self, key: str) -> dict[int, float | None]:
+        """A figure of the summary by seed."""
+        return {seed: summary[key] for seed, summary in self.summaries.items()}
+
+    def estimate(self, key: str, factor: float = 1.0) -> Estimate | None:
+        """A figure's mean over the seeds with its interval, times a factor; None where no run has it."""
+        return estimate_of(key, self.summaries.values(), factor)
+
+    def merged_latency_s(self, quantiles: Sequence[float]) -> FloatArray | None:
+        """Quantiles of the requests of all seeds together, where the mean over the seeds is of quantiles."""
+        return merged_latency_quantiles_s([run.tables for run in self.runs], quantiles)
+
+
+def merged_latencies(groups: Sequence[Group]) -> str:
+    """The p50 and p99 of all seeds' requests together, in words; empty for a single seed or without records."""
+    said = [
+        f"{group.label} {found[0]:.2f} and {found[1]:.2f}"
+        for group in groups
+        if len(group.runs) > 1 and (found := group.merged_latency_s((0.5, 0.99))) is not None
+    ]
+    return f"p50 and p99 of the requests of all seeds together, in s: {', '.join(said)}." if said else ""
+
+
+def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:
+    """The runs grouped by policy, in order of first appearance.
+
+    Raises ScenarioError for no runs, runs on different loads, or a policy with the same seed twice.
+    """
+    if not runs:
+        raise ScenarioError("a report needs at least one run")
+    for key in _SAME_FOR_ALL:
+        given = list(dict.fromkeys(run.summary[key] for run in runs))
+        if len(given) > 1:
+            raise ScenarioError(f"a report compares runs on the same load; {key} is {given[0]!r} and {given[1]!r}")
+    found: dict[str, list[RunData]] = {}
+    for run in runs:
+        found.setdefault(str(run.summary["policy"]), []).append(run)
+    labels = _labels(list(found))
+    groups = tuple(
+        Group(policy, labels[policy], place, tuple(of_policy))
+        for place, (policy, of_policy) in enumerate(found.items())
+    )
+    for group in groups:
+        if len(set(group.seeds)) < len(group.seeds):
+            raise ScenarioError(f"policy {group.policy!r} appears twice with the same seed")
+    return groups
+
+
+def _labels(policies: Sequence[str]) -> dict[str, str]:
+    """Names without the folders of a policy's file, unless two would then be the same."""
+    short = [re.sub(r"^\S*/(?=[^/\s]*\.py:)", "", policy) for policy in policies]
+    names = short if len(set(short)) == len(short) else policies
+    return {policy: escape(name, quote=False) for policy, name in zip(policies, names, strict=True)}
+
+
+def cell(group: Group, figure: tuple[str, str, float, int]) -> str:
+    """One of `FIGURES` of a policy over its seeds: the mean with half its 95 % interval; `-` where no run has it."""
+    _, key, factor, digits = figure
+    found = group.estimate(key, factor)
+    return "-" if found is None else found.text(digits)

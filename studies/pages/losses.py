@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from ipa.studies.many.losses import CAUSES, FIGURES, OBJECTIVE, Losses, OfPolicy, wording
+from ipa.studies.many.losses import CAUSES, FIGURES, OBJECTIVE, Losses, OfPolicy
+from ipa.studies.many.losses import sentences as wording
 from ipa.studies.pages.colours import TEXT, colour, faded
 from ipa.studies.pages.document import Cell, html_document, html_table, plot_section, what_was_run
 from ipa.studies.pages.panels import grid
@@ -134,7 +135,7 @@ def by_cause(of: OfPolicy, place: int = 0) -> Plot:
 
 
 def _section(of: OfPolicy, place: int, several: bool) -> str:
-    said = [wording.headline(of), *wording.sentences(of), *filter(None, [wording.recorded(of)])]
+    said = [wording.headline(of), *wording.of_causes(of), *filter(None, [wording.recorded(of)])]
     items = "".join(f"<li>{escape(sentence)}</li>\n" for sentence in said)
     heading = f"In words: {escape(of.policy)}" if several else "In words"
     return (

@@ -7,8 +7,9 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from ipa.studies.many.predictor import Cases, Chosen, Forecasts, forecasts_of, scores
+from ipa.studies.many.predictor import Cases, Chosen, Forecasts, forecasts_of, smape_percent, under_share
 from ipa.studies.pages.clock import moments, time_axis
 from ipa.studies.pages.colours import ARRIVALS, FILL, TEXT, colour, faded
 from ipa.studies.pages.document import html_document, plot_section, what_was_run
@@ -75,10 +76,10 @@ def plot(cases: Cases, made: Sequence[tuple[str, Forecasts]], ends: tuple[float,
     )
 
 
-def _said(each: Forecasts, actual: scores.Floats) -> str:
+def _said(each: Forecasts, actual: npt.NDArray[np.float64]) -> str:
     made = ~np.isnan(each.point_rps)
-    error = scores.smape_percent(actual[made], each.point_rps[made])
-    under = scores.under_share(actual[made], each.point_rps[made])
+    error = smape_percent(actual[made], each.point_rps[made])
+    under = under_share(actual[made], each.point_rps[made])
     return f"SMAPE {error:.1f} %, exceeded at {100 * under:.0f} % of the moments" if made.any() else "no forecast"
 
 
@@ -95,7 +96,7 @@ def _keys(ends: tuple[float, float]) -> list[Spec]:
     ]
 
 
-def _panel(cases: Cases, each: Forecasts, actual: scores.Floats, panels: Panels, place: int) -> list[Spec]:
+def _panel(cases: Cases, each: Forecasts, actual: npt.NDArray[np.float64], panels: Panels, place: int) -> list[Spec]:
     """The load, the band, what came and the point forecast, from the back to the front."""
     first, last = int(cases.place[0]), int(cases.place[-1]) + cases.horizon_s
     seconds = moments(np.arange(last - first + 1))

@@ -79,21 +79,22 @@ def conduct(
     """Conduct an experiment, keeping every run in `folder`: what has finished there is not run again.
 
     `on_finished` is called after each of the `repeats` + 1 live runs. Raises ScenarioError for a folder that cannot be
-    used, as `prepare` for what the scenario names, and as `run_live`.
+    used, or for which another command makes runs, as `prepare` for what the scenario names, and as `run_live`.
     """
     for scenario in (experiment.compared, experiment.calibration):
         prepare(scenario)
     open_folder(folder, experiment)
-    found = []
-    for name in (CALIBRATION, *map(live_name, range(1, repeats + 1))):
-        scenario = experiment.calibration if name == CALIBRATION else experiment.compared
-        found.append(kept_run(folder, name, scenario, run_live))
-        on_finished()
-    validation = _validation(experiment, found[0], found[1:])
-    if not (folder / SIMULATED).exists():
-        results.write_run(validation.simulated, folder / SIMULATED)
-    results.write_json(validation.as_dict(), folder / RESULT)
-    return validation
+    with results.alone(folder):
+        found = []
+        for name in (CALIBRATION, *map(live_name, range(1, repeats + 1))):
+            scenario = experiment.calibration if name == CALIBRATION else experiment.compared
+            found.append(kept_run(folder, name, scenario, run_live))
+            on_finished()
+        validation = _validation(experiment, found[0], found[1:])
+        if not (folder / SIMULATED).exists():
+            results.write_run(validation.simulated, folder / SIMULATED)
+        results.write_json(validation.as_dict(), folder / RESULT)
+        return validation
 
 
 def read_validation(folder: str | Path) -> Validation:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from ipa.studies.formatting import MINUS
-from ipa.studies.many.study.course import TABLES
+from ipa.studies.many.study.run import TABLES
 from tests.programs import paper_sentences
 from tests.programs.paper_tables import DEFAULTS, NO_MATCH, PUBLISHED, figure, rows, sections, span
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ipa.studies import find, results
+from ipa.studies import Scenario, ScenarioError, compare, find, results
 from ipa.studies.many.comparison import run_all, with_seeds
 from ipa.studies.many.systems import choose
 from tests.command import POLICIES, SHORT, answer, contents, ipa, refusal, start, tables
@@ -122,7 +122,7 @@ def test_an_interrupted_comparison_keeps_what_is_finished_and_goes_on(
     assert output == ""
     assert errors == "Error: interrupted; finished runs are kept in both: repeat the command to resume\n"
 
-    left = sorted(path.name for path in (here / "both").iterdir())
+    left = sorted(path.name for path in (here / "both").iterdir() if path.name != ".lock")
     # Two workers have begun seeds 3 and 4, and the pool has one more than their number at hand: 5, 6 and 7.
     assert set(left) <= {"manifest.json", *(f"my.py_Waits-{seed}" for seed in (1, 2, 3, 4, 5, 6, 7))}
     assert {"my.py_Waits-1", "my.py_Waits-2"} <= set(left)
@@ -154,6 +154,18 @@ def test_an_interrupt_without_a_folder_is_short(monkeypatch: pytest.MonkeyPatch)
 
 
 # ---- a second command ----
+
+
+def test_two_comparisons_at_once_are_not_mixed(here: Path) -> None:
+    """Neither into a new folder nor into one that holds a comparison."""
+    scenario = Scenario(pipeline="video", trace="constant:5:20")
+
+    def second() -> None:
+        with pytest.raises(ScenarioError, match="another command is making its runs"):
+            compare(scenario, ["rate", "ipa"], folder=here / "out", jobs=1)
+
+    compare(scenario, ["rate"], folder=here / "out", jobs=1, on_finished=second)
+    compare(scenario, ["rate"], folder=here / "out", jobs=1, on_finished=second)
 
 
 def test_the_same_command_again_runs_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from statistics import fmean
 
 import pytest
 
 from ipa.studies import Scenario, simulate
-from ipa.studies.many.study import course, published_file
 from ipa.studies.many.study.published import Compared, score
-from ipa.studies.many.study.published_file import PublishedFigures
+from ipa.studies.many.study.run import prepare
+from ipa.studies.many.study.schema import SHIPPED, PublishedFigures, load_published
 from tests.programs import paper_page
 from tests.programs.paper_sentences import section, sentences
 from tests.programs.paper_tables import figure, sections
@@ -92,9 +91,9 @@ FITTED = {("audio-qa", "bursty", "rim"), ("audio-qa", "fluctuating", "rim")}
 @pytest.fixture(scope="module")
 def cells() -> list[Compared]:
     """The published cells beside ours, of seed 1: planned figures hardly depend on the seed."""
-    published = published_file.load(Path(course.__file__).parents[2] / "paper" / "published.yaml").cells
+    published = load_published(SHIPPED / "paper" / "published.yaml").cells
     found = []
-    for study, runs in course.prepare("paper", ["video", "audio-qa"], 1).studies:
+    for study, runs in prepare("paper", ["video", "audio-qa"], 1).studies:
         for run in runs:
             given = published[study.pipeline].get(run.workload, {}).get(run.system)
             if given is not None and run.setting == "published":
@@ -143,7 +142,7 @@ def test_the_cells_that_are_far_off_are_what_runs_give(cells: list[Compared]) ->
 def test_the_ranking_hangs_on_the_fitted_parameter_as_the_page_says(cells: list[Compared]) -> None:
     """RIM's beta on audio-qa's bursty and fluctuating as on the other loads."""
     changed = {(cell.pipeline, cell.workload, cell.system): cell for cell in cells}
-    ((_, runs),) = course.prepare("paper", ["audio-qa"], 1).studies
+    ((_, runs),) = prepare("paper", ["audio-qa"], 1).studies
     for run in runs:
         at = (run.pipeline, run.workload, run.system)
         if at in FITTED and run.setting == "published":
@@ -164,7 +163,7 @@ def test_what_is_lost_with_each_forecast_is_what_runs_give() -> None:
         "removed replicas lose what they hold": "forecasts-losing",
     }
     said = {(row[0], row[1]): row[2:5] for row in table_rows("paper.md", "Lost with each forecast", "| pipeline |")}
-    for study, runs in course.prepare("paper", ["video", "audio-qa"], 5).studies:
+    for study, runs in prepare("paper", ["video", "audio-qa"], 5).studies:
         for way, sweep in ways.items():
             for of_page, point in zip(said[study.pipeline, way], study.sweeps[sweep].points, strict=True):
                 found = [
@@ -179,6 +178,6 @@ def test_what_is_lost_with_each_forecast_is_what_runs_give() -> None:
 
 @needs_real_trace
 def test_with_one_queue_none_of_the_bursty_requests_of_video_is_lost() -> None:
-    ((_, runs),) = course.prepare("paper", ["video"], 5).studies
+    ((_, runs),) = prepare("paper", ["video"], 5).studies
     central = [run for run in runs if (run.system, run.point) == ("dynamics", "central dispatch")]
     assert [simulate(run.scenario).summary["dropped"] for run in central if run.workload == "bursty"] == [0] * 5

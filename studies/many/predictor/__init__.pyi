@@ -1,5 +1,3 @@
-from . import scores as scores
-from . import table as table
 from .cases import Cases as Cases
 from .cases import cases_of as cases_of
 from .choice import NAMES as NAMES
@@ -10,11 +8,20 @@ from .choice import manuals as manuals
 from .evaluate import Forecasts as Forecasts
 from .evaluate import Measured as Measured
 from .evaluate import Score as Score
+from .evaluate import check_file as check_file
+from .evaluate import columns as columns
+from .evaluate import coverage as coverage
 from .evaluate import forecasts_of as forecasts_of
+from .evaluate import pinball_rps as pinball_rps
+from .evaluate import row as row
 from .evaluate import score_of as score_of
+from .evaluate import smape_percent as smape_percent
+from .evaluate import under_share as under_share
+from .evaluate import write_table as write_table
 from .training import EPOCHS as EPOCHS
 from .training import KINDS as KINDS
 from .training import TRAINED_S as TRAINED_S
+from .training import Recipe as Recipe
 from .training import Trained as Trained
 from .training import check_target as check_target
 from .training import steps as steps

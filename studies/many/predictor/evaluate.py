@@ -1,9 +1,12 @@
-"""All forecasts of a predictor on a load, made as a simulation makes them, and their scores."""
+"""All forecasts of a predictor on a load, made as a simulation makes them, their scores, and these as rows of text."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
@@ -12,8 +15,9 @@ import numpy.typing as npt
 
 from ipa.policies import Predictor, in_time, plugins, reads
 from ipa.policies.predictors import Outlook
-from ipa.studies.many.predictor import scores
 from ipa.studies.many.predictor.cases import Cases
+from ipa.studies.runs.results import check_writable, write_text
+from ipa.studies.scenario import ScenarioError
 
 Floats = npt.NDArray[np.float64]
 
@@ -125,11 +129,11 @@ def scored(name: str, forecasts: Forecasts, actual_rps: Floats, measured: Measur
         name=name,
         moments=len(made),
         missing=int(len(made) - made.sum()),
-        smape_percent=scores.smape_percent(actual, point),
-        under_share=scores.under_share(actual, point),
-        pinball_rps=tuple(scores.pinball_rps(actual, values, level) for values, level in at_levels),
-        quantile_under_share=tuple(scores.under_share(actual, values) for values in quantiles),
-        coverage=None if forecasts.is_certain else scores.coverage(actual, low, high),
+        smape_percent=smape_percent(actual, point),
+        under_share=under_share(actual, point),
+        pinball_rps=tuple(pinball_rps(actual, values, level) for values, level in at_levels),
+        quantile_under_share=tuple(under_share(actual, values) for values in quantiles),
+        coverage=None if forecasts.is_certain else coverage(actual, low, high),
         forecast_ms=took_ms,
     )
 
@@ -150,3 +154,109 @@ def forecast_ms(predictor: Predictor, cases: Cases) -> float:
 def _seen_by(reads: Sequence[str]) -> tuple[bool, bool]:
     """Whether a predictor sees the future, and the seasons."""
     return "future_rps" in reads, "seasons_rps" in reads
+
+
+# What forecasts were worth, given what came: pure functions of arrays of the same shape, in requests per second.
+#
+# Each is a mean over the forecasts; NaN where there are none.
+
+
+def smape_percent(actual_rps: Floats, forecast_rps: Floats) -> float:
+    """The symmetric mean absolute percentage error, from 0 to 200: the mean of 200 |f - a| / (|a| + |f|).
+
+    As in the M3 competition (Makridakis and Hibon, 2000, International Journal of Forecasting 16). A forecast of 0 for
+    a load of 0 has no error.
+    """
+    size = np.abs(actual_rps) + np.abs(forecast_rps)
+    apart = np.abs(forecast_rps - actual_rps)
+    return _mean(200.0 * np.divide(apart, size, out=np.zeros_like(size), where=size > 0))
+
+
+def pinball_rps(actual_rps: Floats, quantile_rps: Floats, level: float) -> float:
+    """The pinball loss of a forecast quantile q: the mean of level (a - q) where a > q, else of (1 - level) (q - a).
+
+    Of all forecasts the true quantile has the least (Koenker and Bassett, 1978, Econometrica 46). At the level 0.5 it
+    is half the mean absolute error.
+    """
+    short = actual_rps - quantile_rps
+    return _mean(np.maximum(level * short, (level - 1.0) * short))
+
+
+def under_share(actual_rps: Floats, forecast_rps: Floats) -> float:
+    """The share of under-predictions, where more came than was forecast; of a true quantile about 1 - level."""
+    return _mean(np.asarray(actual_rps > forecast_rps, dtype=np.float64))
+
+
+def coverage(actual_rps: Floats, low_rps: Floats, high_rps: Floats) -> float:
+    """The share of what came within an interval, ends included; 0.9 between the true quantiles at 0.05, 0.95."""
+    return _mean(np.asarray((low_rps <= actual_rps) & (actual_rps <= high_rps), dtype=np.float64))
+
+
+def _mean(values: Floats) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+# Scores as rows of text, and as a file of them.
+
+
+NONE = "-"
+
+
+def columns(measured: Measured) -> list[str]:
+    """The headings, with units."""
+    return [
+        "predictor",
+        "SMAPE %",
+        "under %",
+        *(f"pinball {level:g}, rps" for level in measured.quantiles),
+        *(f"under {level:g}, %" for level in measured.quantiles),
+        f"within {100 * measured.interval:g} %, %",
+        "ms",
+    ]
+
+
+def row(score: Score) -> list[str]:
+    """The cells of a predictor; `-` where there is nothing to score, and beside the name what is missing."""
+    missing = f" (no forecast at {score.missing} of {score.moments})" if score.missing else ""
+    return [
+        score.name + missing,
+        _figure(score.smape_percent, 2),
+        _figure(100 * score.under_share, 1),
+        *(_figure(loss, 3) for loss in score.pinball_rps),
+        *(_figure(100 * share, 1) for share in score.quantile_under_share),
+        NONE if score.coverage is None else _figure(100 * score.coverage, 1),
+        _figure(score.forecast_ms, 3),
+    ]
+
+
+def check_file(path: Path) -> None:
+    """Raise ScenarioError, before anything is scored, for a file that the table cannot be written to as a new one."""
+    if path.suffix not in _MAKERS:
+        raise ScenarioError(f"{path}: a table is written as {' or '.join(_MAKERS)}")
+    if path.exists():
+        raise ScenarioError(f"{path}: already exists; give a new file")
+    check_writable(path.parent, str(path))
+
+
+def write_table(scores: Sequence[Score], measured: Measured, path: Path) -> None:
+    """Write the table to a new file, whose folder is created if need be. Raises as `check_file`."""
+    check_file(path)
+    write_text(_MAKERS[path.suffix]([columns(measured), *map(row, scores)]), path)
+
+
+def _csv(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    first, *others = (f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |" for cells in rows)
+    return "\n".join([first, f"|---|{'--:|' * (len(rows[0]) - 1)}", *others, ""])
+
+
+_MAKERS = {".csv": _csv, ".md": _markdown}
+
+
+def _figure(value: float, digits: int) -> str:
+    return NONE if value != value else f"{value:.{digits}f}"

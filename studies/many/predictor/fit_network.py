@@ -17,7 +17,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import keras
 
-from ipa.studies.many.predictor.sets import Set
+from ipa.studies.many.predictor.samples import Set
 
 UNITS = 25
 PUBLISHED_BATCH = 64

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from ipa.studies.many.predictor.sets import Set
+from ipa.studies.many.predictor.samples import Set
 
 SETTINGS = {"learning_rate": 0.15, "max_leaf_nodes": 8, "min_samples_leaf": 40}
 PATIENCE = 5

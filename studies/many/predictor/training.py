@@ -17,9 +17,8 @@ from ipa.policies.predictors import LEVELS
 from ipa.policies.predictors.trained import TREES as TREE_KINDS
 from ipa.policies.predictors.trained import Model, features, forward_pass, write_npz
 from ipa.studies import results
-from ipa.studies.many.predictor import samples, sets
-from ipa.studies.many.predictor.samples import Samples
-from ipa.studies.many.predictor.sets import Set
+from ipa.studies.many.predictor import samples
+from ipa.studies.many.predictor.samples import Samples, Set
 from ipa.studies.scenario import ScenarioError, choices
 from ipa.traces import Trace
 
@@ -59,18 +58,27 @@ class Trained:
     keras_file: bytes | None
 
 
-def train(
-    trace: Trace,
-    kind: str,
-    seed: int,
-    command: str,
-    on_step: Callable[[], object] = lambda: None,
-    every_s: int | None = None,
-    epochs: int | None = None,
-    thinned_by: Sequence[int] = (),
-    learnt_s: int | None = None,
-) -> Trained:
-    """Train a model of a kind on the first `learnt_s` of a trace, or on all of it; the rest tests it.
+@dataclass(frozen=True)
+class Recipe:
+    """How a model of a kind is trained; `command` is what its card says of it.
+
+    `every_s` is how far samples are apart; None: 10 s, or 1 s in a load with fewer than `MOST_SAMPLES` seconds.
+    `epochs` limits the passes of a network over them; None: `EPOCHS`. `thinned_by`: the model learns from the load of
+    one of so many requests as well, as it does not know the rates, and the spread, of a load that is far smaller.
+    `learnt_s`: the first seconds of the load, which it learns from; None: all of them.
+    """
+
+    kind: str
+    seed: int
+    command: str
+    every_s: int | None = None
+    epochs: int | None = None
+    thinned_by: Sequence[int] = ()
+    learnt_s: int | None = None
+
+
+def train(trace: Trace, recipe: Recipe, on_step: Callable[[], object] = lambda: None) -> Trained:
+    """Train a model on the first `learnt_s` of a trace, or on all of it; the rest tests it.
 
     The last seventh of these seconds is for validation, but the published network, which stops after its epochs and
     has no quantiles, learns from them too. This seventh also calibrates the quantiles. In a load below `SHORT_S` it is
@@ -78,21 +86,18 @@ def train(
     (cross-conformal, Vovk, 2015).
 
     The same trace and seed give the same trees, and the same network on the same machine. `on_step` is called after
-    each of `steps(kind, epochs)` parts of the work, or fewer. `every_s` is how far samples are apart; None: 10 s, or
-    1 s in a load with fewer than `MOST_SAMPLES` seconds. `epochs` limits the passes of a network over them;
-    None: `EPOCHS`. `thinned_by`: the model learns from the load of one of so many requests as well, as it does not know
-    the rates, and the spread, of a load that is far smaller. Raises ScenarioError: the trace is too short, or what
+    each of `steps(kind, epochs)` parts of the work, or fewer. Raises ScenarioError: the trace is too short, or what
     trains is not installed.
     """
+    kind, seed = recipe.kind, recipe.seed
     every = trace.per_second()
-    counts = every[:learnt_s]
+    counts = every[: recipe.learnt_s]
     if kind == "seasonal-gbm" and len(counts) < LEAST_SEASONAL_S:
         raise ScenarioError(
             f"a model of kind {kind} learns from the day before: a load of {len(counts)} s is too short; needed: "
             f"{LEAST_SEASONAL_S} s"
         )
-    if every_s is None:
-        every_s = features.WINDOW_S if len(counts) >= MOST_SAMPLES else 1
+    every_s = recipe.every_s or (features.WINDOW_S if len(counts) >= MOST_SAMPLES else 1)
     horizons = 1 if kind == "lstm" else len(samples.HORIZONS_S)
     border = round(len(counts) * (1 - VALIDATION_SHARE))
     ends_s = {"training": len(counts)} if kind == "lstm" else {"training": border, "validation": len(counts)}
@@ -100,20 +105,18 @@ def train(
         ends_s["test"] = len(every)
     of = samples.split(every, every_s, np.random.default_rng(seed), horizons, ends_s)
     rng = np.random.default_rng([seed, 1])
-    training = _learnt(of["training"], kind, thinned_by, rng)
-    scored = {name: sets.of(part, kind) for name, part in of.items() if len(part) and name != "training"}
+    training = _learnt(of["training"], recipe, rng)
+    scored = {name: samples.set_of(part, kind) for name, part in of.items() if len(part) and name != "training"}
     if kind == "lstm":
         scored = {"training": training, **scored}
-    validation = scored.get("validation")
-    card = _card(trace, kind, every_s, seed, command, ends_s)
-    card |= {"samples": {name: len(part) for name, part in of.items()}, "thinned_by": list(thinned_by)}
-    model, fitted = _fitted(kind, training, validation, card, seed, epochs, on_step)
+    card = _card(trace, recipe, every_s, ends_s)
+    card |= {"samples": {name: len(part) for name, part in of.items()}, "thinned_by": list(recipe.thinned_by)}
+    model, fitted = _fitted(recipe, training, scored.get("validation"), card, on_step)
     if model.levels and len(counts) < SHORT_S:
-        parts = samples.folds(counts, every_s, np.random.default_rng(seed), horizons)
         errors = []
-        for rest, *others in parts:
-            learnt, (stop, part) = _learnt(rest, kind, thinned_by, rng), (sets.of(each, kind) for each in others)
-            errors.append(_errors(_fitted(kind, learnt, stop, card, seed, epochs)[0], part))
+        for rest, *others in samples.folds(counts, every_s, np.random.default_rng(seed), horizons):
+            learnt, (stop, part) = _learnt(rest, recipe, rng), (samples.set_of(each, kind) for each in others)
+            errors.append(_errors(_fitted(recipe, learnt, stop, card)[0], part))
     else:
         errors = [_errors(model, scored["training" if kind == "lstm" else "validation"])]
     shift = _shift(np.concatenate(errors), model.levels, every_s)
@@ -123,27 +126,27 @@ def train(
     return Trained(model, None if fitted is None else fitted.keras_file(shift))
 
 
-def _learnt(training: Samples, kind: str, thinned_by: Sequence[int], rng: np.random.Generator) -> Set:
+def _learnt(training: Samples, recipe: Recipe, rng: np.random.Generator) -> Set:
     """What a model learns from: the samples, and half as many of thinned loads, of each factor equally many."""
-    thinned = [samples.thinned(training, factor, 2 * len(thinned_by), rng) for factor in thinned_by]
-    return sets.joined([sets.of(part, kind) for part in (training, *thinned)])
+    factors = recipe.thinned_by
+    thinned = [samples.thinned(training, factor, 2 * len(factors), rng) for factor in factors]
+    return samples.joined([samples.set_of(part, recipe.kind) for part in (training, *thinned)])
 
 
 def _fitted(
-    kind: str,
+    recipe: Recipe,
     training: Set,
     validation: Set | None,
     card: dict[str, Any],
-    seed: int,
-    epochs: int | None,
     on_step: Callable[[], object] = lambda: None,
 ) -> tuple[Model, Any]:
     """A model that is not calibrated yet, and what Keras made of it, if it is a network."""
+    kind, seed = recipe.kind, recipe.seed
     levels = () if kind == "lstm" else LEVELS
     if kind in TREE_KINDS:
         arrays = _fitter("fit_trees").fit(training, validation, levels, seed, TREES, on_step)
         return Model(kind, arrays, {**card, "fit": {"trees": TREES}}, "the trained model"), None
-    fitted = _fitter("fit_network").fit(training, validation, levels, seed, epochs or EPOCHS[kind], on_step)
+    fitted = _fitter("fit_network").fit(training, validation, levels, seed, recipe.epochs or EPOCHS[kind], on_step)
     return Model(kind, fitted.arrays, {**card, "fit": fitted.recipe}, "the trained model"), fitted
 
 
@@ -226,8 +229,9 @@ def _scores(model: Model, part: Set) -> dict[str, Any]:
     return found
 
 
-def _card(trace: Trace, kind: str, every_s: int, seed: int, command: str, ends_s: Mapping[str, int]) -> dict[str, Any]:
+def _card(trace: Trace, recipe: Recipe, every_s: int, ends_s: Mapping[str, int]) -> dict[str, Any]:
     """What can be said of a model before it is trained."""
+    kind = recipe.kind
     parts = dict(zip(ends_s, map(list, pairwise((0, *ends_s.values()))), strict=True))
     return {
         "schema_version": CARD_VERSION,
@@ -238,8 +242,8 @@ def _card(trace: Trace, kind: str, every_s: int, seed: int, command: str, ends_s
         "horizons_s": sorted(samples.HORIZONS_S[:1] if kind == "lstm" else samples.HORIZONS_S),
         "data": {"name": Path(trace.name).name, "sha256": trace.sha256, "seconds": len(trace.per_second())},
         "split_s": {**parts, "every": every_s},
-        "seed": seed,
-        "command": command,
+        "seed": recipe.seed,
+        "command": recipe.command,
         "versions": results.versions_of(*_TRAINERS[kind]),
     }
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
-from ipa.studies.intervals import Estimate, estimate_of
+import numpy as np
+
+from ipa.studies.formatting import signed
+from ipa.studies.intervals import Estimate, difference_of, estimate_of, paired_change_percent
 from ipa.studies.many import Outcome, Store
 from ipa.studies.many.study.plan import Trial
-from ipa.studies.many.study.schema import Study
-from ipa.studies.scenario import Scenario
+from ipa.studies.many.study.schema import Headline, Study
+from ipa.studies.scenario import Scenario, find_trace
 
 Values = Mapping[int, float | None]
 """A figure by seed."""
@@ -130,3 +133,142 @@ def gather(study: Study, trials: Sequence[Trial], store: Store) -> Findings:
             for name, (first, outcomes) in cells.items()
         ],
     )
+
+
+# Runs that failed, and what is left of a study without them: the systems all of whose runs have finished.
+#
+# A system that lacks a run is left out of all tables, since a mean over the loads that it did finish would stand beside
+# means over all of them. Of a sweep only the point is left out.
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that failed, and why."""
+
+    trial: Trial
+    error: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """The names of the run and the error, JSON-able."""
+        names = ("pipeline", "setting", "workload", "system", "point", "seed")
+        return {**{name: getattr(self.trial, name) for name in names}, "error": self.error}
+
+
+def failures(trials: Sequence[Trial], store: Store) -> tuple[Failure, ...]:
+    """Those of the runs that have failed and never finished."""
+    errors = store.errors()
+    return tuple(Failure(trial, errors[trial.key]) for trial in trials if trial.key in errors)
+
+
+def finished(study: Study, trials: Sequence[Trial], failed: Sequence[Failure]) -> tuple[Study, tuple[Trial, ...]]:
+    """The study without its systems and points that have failed, and its runs; no run where no system is left."""
+    names = {each.trial.system for each in failed if not each.trial.point}
+    points = {(each.trial.system, each.trial.point) for each in failed}
+    systems = {name: system for name, system in study.systems.items() if name not in names}
+    sweeps = {name: sweep for name, sweep in study.sweeps.items() if sweep.of in systems}
+    there = {*systems, *sweeps}
+    rest = replace(
+        study,
+        systems=systems,
+        sweeps=sweeps,
+        headline=_headline(study.headline, there),
+        bound=study.bound if study.bound in systems else None,
+    )
+    left = (trial for trial in trials if trial.system in there and (trial.system, trial.point) not in points)
+    return rest, tuple(left) if systems else ()
+
+
+def _headline(headline: Headline | None, there: set[str]) -> Headline | None:
+    if headline is None or headline.curve not in there:
+        return None
+    kept = {key: [name for name in getattr(headline, key) if name in there] for key in ("gain_over", "saving_over")}
+    return headline.model_copy(update=kept)
+
+
+# The first system of a study against each of the others, paired by seed, in figures and as a sentence.
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One cell against another that met the same arrivals and draws: differences of PAS (points), of cost (percent of
+    the other's), of requests that violate the SLA (percentage points), and the first two as planned."""
+
+    one: Cell
+    other: Cell
+    pas_points: Estimate | None
+    cost_percent: Estimate | None
+    violations_points: Estimate | None
+    planned_pas_points: Estimate | None
+    planned_cost_percent: Estimate | None
+
+    @classmethod
+    def of(cls, one: Cell, other: Cell) -> Comparison:
+        """The comparison of two cells on the same workload."""
+
+        def difference(key: str, factor: float = 1.0) -> Estimate | None:
+            return difference_of(key, one.summaries(key), other.summaries(key), factor)
+
+        def change(key: str) -> Estimate | None:
+            return paired_change_percent(one.values(key), other.values(key))
+
+        return cls(
+            one,
+            other,
+            pas_points=difference("pas_mean"),
+            cost_percent=change("cost_mean_cores"),
+            violations_points=difference("sla_violation_rate", 100.0),
+            planned_pas_points=difference("planned_pas_mean"),
+            planned_cost_percent=change("planned_cost_mean_cores"),
+        )
+
+    @property
+    def shown(self) -> str:
+        """What is shown, in words: `+2.1 [1.9, 2.3] PAS at -0.4 [-1.1, 0.3] % cost and ...`."""
+        return (
+            f"{signed(self.pas_points, 1, ' PAS')}{' at' if self.pas_points else ','} "
+            f"{signed(self.cost_percent, 1, ' % cost')} and "
+            f"{signed(self.violations_points, 1, ' percentage points of SLA violations')}"
+        )
+
+
+def sentence(findings: Findings, comparison: Comparison) -> str:
+    """The comparison as one sentence."""
+    one, other = comparison.one, comparison.other
+    return (
+        f"{findings.title(one.system, one.point)} against {findings.title(other.system, other.point)} on "
+        f"{one.pipeline} {one.workload}: {comparison.shown}"
+    )
+
+
+def comparisons(findings: Findings) -> Iterator[Comparison]:
+    """The first system against each of the others, in every setting and on every workload that both have."""
+    first, *others = findings.systems
+    for setting, workload in findings.places():
+        one = findings.cell(setting, workload, first)
+        for name in others:
+            other = findings.cell(setting, workload, name)
+            if one is not None and other is not None:
+                yield Comparison.of(one, other)
+
+
+# How good the forecasts of a system were: their error against the busiest second that followed.
+
+
+HORIZON_S = 20
+"""The published predictor forecasts the busiest of so many seconds to come."""
+
+
+def smape_percent(cell: Cell) -> float | None:
+    """The symmetric mean absolute percentage error of the forecasts in force at the start of each bin of a timeline.
+
+    100 x the mean of |forecast - busiest| / ((forecast + busiest) / 2), of the first seed; None without any forecast.
+    """
+    seed, outcome = next(iter(cell.outcomes.items()))
+    counts = find_trace(cell.scenario.trace, seed, cell.scenario.time_hints).per_second()
+    time_s, _, forecast_rps = outcome.timeline[:3]
+    errors = []
+    for start_s, forecast in zip(time_s.astype(np.int64), forecast_rps, strict=True):
+        busiest = counts[start_s : start_s + HORIZON_S].max(initial=0)
+        if np.isfinite(forecast) and forecast + busiest > 0:
+            errors.append(abs(forecast - busiest) / ((forecast + busiest) / 2.0))
+    return float(100.0 * np.mean(errors)) if errors else None

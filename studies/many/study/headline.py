@@ -16,8 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ipa.studies.intervals import Estimate
-from ipa.studies.many.study.compare import Comparison
-from ipa.studies.many.study.findings import Cell, Findings
+from ipa.studies.many.study.findings import Cell, Comparison, Findings
 
 EQUAL_COST = 0.05
 """Costs within this share of the other's are equal."""

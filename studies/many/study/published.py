@@ -8,7 +8,7 @@ from itertools import combinations
 from statistics import fmean
 
 from ipa.studies.many.study.findings import LOST, Findings
-from ipa.studies.many.study.published_file import PublishedFigures, PublishedFile
+from ipa.studies.many.study.schema import PublishedFigures, PublishedFile
 
 TIE_COST = 0.02
 """Published costs closer than this share of the larger one are tied."""

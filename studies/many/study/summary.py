@@ -1,4 +1,4 @@
-"""What a study has found in brief, for people and as plain data."""
+"""The findings as one Markdown file: tables to read without a browser, or to paste into a page."""
 
 from __future__ import annotations
 
@@ -9,11 +9,104 @@ from pathlib import Path
 from typing import Any
 
 from ipa.studies.many.study import sheets
-from ipa.studies.many.study.compare import comparisons, sentence
-from ipa.studies.many.study.found import Found
-from ipa.studies.many.study.markdown import ran_on
+from ipa.studies.many.study.conclusions import Found
+from ipa.studies.many.study.findings import comparisons, sentence
 from ipa.studies.many.study.sheets import Sheet
 from ipa.studies.many.study.tables import match_row
+
+
+def render(found: Found) -> str:
+    """The whole file."""
+    return "\n".join(_lines(found))
+
+
+def render_times(found: Found) -> str:
+    """The file of decision times, published and ours; a file of its own, as they differ every time."""
+    return "\n".join(table(sheets.decision_times(found)))
+
+
+def _lines(found: Found) -> Iterator[str]:
+    plan = found.plan
+    yield f"# Study {plan.name}"
+    yield ""
+    yield f"{ran_on(found)}."
+    yield ""
+    if found.failures:
+        yield from table(sheets.failures(found))
+    if found.compared:
+        yield from table(sheets.score(found))
+        first = found.settings[0]
+        yield from table(sheets.cells(found, first))
+        misplaced = sheets.misplaced(found, first)
+        yield f"Not in the published order: {'; '.join(misplaced) or 'none'}."
+        yield ""
+        yield from table(sheets.seen_most(found, first))
+        yield from table(sheets.forecasts(found))
+        if DEFECT in found.settings:
+            yield "### The optimiser's defect"
+            yield ""
+            yield sheets.queue_term(found, first, DEFECT)
+            yield ""
+    if found.plan.published:
+        loads = sheets.loads(found)
+        if loads.rows:
+            yield from table(loads)
+    for setting in found.full_settings:
+        yield from table(sheets.overall(found, setting))
+        bounds = sheets.bounds(found, setting)
+        if bounds.rows:
+            yield from table(bounds)
+    for setting in dict.fromkeys(match.other.setting for match in found.matches):
+        yield f"## Headline: {found.setting_title(setting)}"
+        yield ""
+        for measure in ("measured", "planned"):
+            yield from table(sheets.headline(found, setting, measure))
+    for setting in found.swept_settings:
+        lost = sheets.lost(found, setting)
+        if lost.rows:
+            yield from table(lost)
+        for sheet in sheets.named_points(found, setting):
+            yield from table(sheet)
+    for setting in found.settings:
+        for findings in found.findings:
+            sheet = sheets.systems(findings, setting)
+            if not sheet.rows:
+                continue
+            yield f"## {findings.pipeline}: {found.setting_title(setting)}"
+            yield ""
+            yield from table(sheet)
+            for workload, text in sheets.sentences(findings, setting):
+                yield f"- {workload}: {text}"
+            yield ""
+
+
+DEFECT = "queue-term"
+"""The setting that has the published optimiser's defect."""
+
+
+def ran_on(found: Found) -> str:
+    """What was run, in words."""
+    plan = found.plan
+    seeds = "1 seed" if plan.seeds == 1 else f"seeds 1 to {plan.seeds}"
+    pipelines = ", ".join(dict.fromkeys(trial.pipeline for trial in plan.trials))
+    failed = f"; {len(found.failures)} runs failed" if found.failures else ""
+    return f"{len(plan.trials):,} runs of {pipelines} on {plan.loads}, {seeds}{failed}"
+
+
+def table(sheet: Sheet) -> Iterator[str]:
+    """A sheet as Markdown, under its title."""
+    yield f"### {sheet.title}"
+    yield ""
+    yield sheet.reading
+    yield ""
+    yield f"| {' | '.join(sheet.columns)} |"
+    yield f"|{'---|' * sheet.names}{'---:|' * (len(sheet.columns) - sheet.names)}"
+    for row in sheet.rows:
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+    yield ""
+
+
+# What a study has found in brief, for people and as plain data.
 
 
 def as_dict(found: Found, folder: Path) -> dict[str, Any]:

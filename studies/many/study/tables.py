@@ -9,8 +9,7 @@ import numpy as np
 
 from ipa.studies.intervals import Estimate
 from ipa.studies.many import TIMELINE, latency_edges_s
-from ipa.studies.many.study.compare import Comparison, comparisons, sentence
-from ipa.studies.many.study.findings import Cell, Findings
+from ipa.studies.many.study.findings import Cell, Comparison, Findings, comparisons, sentence
 from ipa.studies.many.study.headline import Match
 from ipa.studies.many.study.published import Compared
 

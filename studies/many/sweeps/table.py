@@ -17,12 +17,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ipa.studies.many import Asked, Store
+from ipa.studies.many import PlannedRun, Store
 from ipa.studies.many.sweeps.sample import Values
 from ipa.studies.runs.results import whole_file
 from ipa.studies.scenario import ScenarioError
 
-Row = tuple[Values, int, Asked]
+Row = tuple[Values, int, PlannedRun]
 """The values of a run's point, its seed, and the run."""
 
 PART = 5_000
@@ -83,9 +83,9 @@ def _listed(found: Any, values: Sequence[Any]) -> Any:
 def first_summary(rows: Iterable[Row], store: Store) -> Summary:
     """The summary of the first of the runs that has finished; empty where none has."""
     for some in _parts(rows, 100):
-        there = store.summaries([asked.key for _, _, asked in some])
-        for _, _, asked in some:
-            found = there.get(asked.key)
+        there = store.summaries([planned.key for _, _, planned in some])
+        for _, _, planned in some:
+            found = there.get(planned.key)
             if isinstance(found, dict):
                 return found
     return {}
@@ -98,8 +98,8 @@ def _parts(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
 
 
 def _table(some: Sequence[Row], store: Store, keys: Iterable[str], outcomes: Iterable[str], schema: Any) -> Any:
-    there = store.summaries([asked.key for _, _, asked in some])
-    found = [there.get(asked.key, "not run") for _, _, asked in some]
+    there = store.summaries([planned.key for _, _, planned in some])
+    found = [there.get(planned.key, "not run") for _, _, planned in some]
     summaries = [each if isinstance(each, dict) else {} for each in found]
     columns: dict[str, list[Any]] = {"seed": [seed for _, seed, _ in some]}
     columns |= {key: [_plain(values.get(key)) for values, _, _ in some] for key in keys}

@@ -1,4 +1,6 @@
-"""Dropping settings early: one that is clearly worse on the first windows is not tried on all of them.
+"""Which settings are dropped early, and what those left gain over the defaults.
+
+One that is clearly worse on the first windows is not tried on all of them.
 
 Settings meet the same windows in the same order, so that they can be compared window by window. After a quarter and
 after half of the windows, a setting is dropped if it breaks a limit, or if the best ones so far are better in an aim,
@@ -9,15 +11,20 @@ than 5 %: what is dropped is at worst a good setting less among those found.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import ceil, sqrt
+from dataclasses import dataclass, replace
+from math import ceil, nan, sqrt
 
 import numpy as np
 import numpy.typing as npt
 
-from ipa.studies.many.tuning.wishes import Wishes
+from ipa.studies.intervals import CONFIDENCE, FEW_EVENTS, Estimate, differences, kind_of
+from ipa.studies.many.tuning.aims import OUTCOMES, Wishes
 
 Columns = Mapping[str, npt.NDArray[np.float64]]
 """Outcome -> one value a run, in the order of the cases; NaN where a run has none."""
+
+Rows = list[list[float | None]]
+"""Of each run the `OUTCOMES`; None where it has none."""
 
 FEWEST = 4
 """Windows before the first look."""
@@ -66,3 +73,77 @@ def _is_above_zero(values: npt.NDArray[np.float64]) -> bool:
 
     half = float(stdtrit(len(known) - 1, LEVEL)) * float(known.std(ddof=1)) / sqrt(len(known))
     return bool(known.mean() > half)
+
+
+# What a setting gains over the defaults: differences of the same windows and seeds, with intervals.
+#
+# The runs of one window are averaged first, as they share its load; windows are what was drawn, both settings of a
+# window together. Intervals are those that suit the outcome (`ipa.studies.intervals`). The change in percent is that of
+# the means, not the mean of changes, which a window without violations would leave undefined; of few violations it is
+# not told.
+
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """An outcome with the defaults and with a setting: both means, and the change with its 95 % interval.
+
+    `percent` is None where the defaults come to zero, or either rests on few events.
+    """
+
+    outcome: str
+    defaults: float
+    tuned: float
+    change: Estimate
+    percent: Estimate | None
+
+
+def gains(outcomes: Sequence[str], tuned: Columns, defaults: Columns, seeds: int, window_s: float) -> list[Gain]:
+    """The gains in outcomes; both columns are of the same cases, `seeds` of them for each window of `window_s`."""
+    # Few violations in many requests: how many completed is near enough to how many came.
+    completed = window_s * _by_window(
+        defaults.get("throughput_rps", np.full(len(defaults[outcomes[0]]), np.nan)), seeds
+    )
+    found = []
+    for name in outcomes:
+        of = {"requests": completed, "duration_s": np.full(len(completed), window_s)}.get(kind_of(name).of or "")
+        one, other = (_by_window(columns[name], seeds) for columns in (tuned, defaults))
+        found.append(_gain(name, one, other, of, window_s * seeds))
+    return found
+
+
+def _gain(outcome: str, tuned: Floats, defaults: Floats, of: Floats | None, span_s: float) -> Gain:
+    known = ~(np.isnan(tuned) | np.isnan(defaults))
+    one, other = tuned[known][None], defaults[known][None]
+    if not one.size:
+        return Gain(outcome, np.nan, np.nan, Estimate(np.nan, np.nan, np.nan), None)
+    kind = kind_of(outcome)
+    sizes = None if of is None else (of[known][None], np.full(one.shape, span_s))
+    change = differences(kind, one, other, CONFIDENCE, *(sizes or ()))
+    before, after = float(other.mean()), float(one.mean())
+    percent = None
+    if before and change.events[0] >= FEW_EVENTS:
+        # What a window is off from the common ratio of both, by which the ratio of the means is off in its share.
+        ratio = after / before
+        off = differences(replace(kind, of=None), one / before, ratio * other / before, CONFIDENCE)
+        ends = (max(100.0 * (ratio - 1.0 + float(end[0])), -100.0) for end in (off.low, off.high))
+        percent = Estimate(100.0 * (ratio - 1.0), *ends)
+    return Gain(outcome, before, after, Estimate(*(float(end[0]) for end in change[:3])), percent)
+
+
+def _by_window(values: Floats, seeds: int) -> Floats:
+    means: Floats = values.reshape(-1, seeds).mean(axis=1)
+    return means
+
+
+def columns_of(rows: Rows) -> Columns:
+    """The outcomes of runs, by name."""
+    table = np.array([[nan if value is None else value for value in row] for row in rows], dtype=np.float64)
+    return dict(zip(OUTCOMES, table.reshape(len(rows), len(OUTCOMES)).T, strict=True))
+
+
+def means_of(found: Columns) -> dict[str, float]:
+    """The mean of each outcome over the runs that have it; NaN where one has not, as it is then unknown."""
+    return {name: float(values.mean()) for name, values in found.items()}

@@ -2,29 +2,29 @@
 
 Settings are asked for in batches, whatever the number of workers, and told in the order in which they were asked for.
 The sampler of each one has a seed of its own, so that it depends on what has been told alone: a search that was
-interrupted, even while it asked, goes on as if it had not been. Optuna's own storage keeps everything, the outcomes of
-single runs included, in one file that only grows.
+interrupted, even while it asked, goes on as if it had not been. Optuna's own storage keeps what was told, in one file
+that only grows.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ipa.studies.many.tuning.runs import Rows, columns_of, means_of
+from ipa.studies.many.tuning.aims import Wishes
+from ipa.studies.many.tuning.racing import Rows, columns_of, means_of
 from ipa.studies.many.tuning.space import Space, Values, suggested
-from ipa.studies.many.tuning.wishes import Wishes
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial, Trial
 
-    from ipa.studies.many.tuning.wishes import Outcomes
+    from ipa.studies.many.tuning.aims import Outcomes
 
 TRIALS = "trials.log"
 """Optuna's file, which other programs of it, such as its dashboard, read too."""
@@ -37,7 +37,7 @@ BATCH = 8
 AT_RANDOM = 24
 """How many settings are drawn at random before what came of them leads the way."""
 
-_ROWS, _VALUES, _ERROR = "rows from ", "values", "error"
+_ROWS, _VALUES, _ERROR = "rows", "values", "error"
 
 
 @dataclass
@@ -80,15 +80,12 @@ class Search:
             yield waiting
             waiting = []
 
-    def keep(self, setting: Setting, begin: int, rows: Rows) -> None:
-        """Keep what came of runs of a setting, those of the cases from number `begin` on."""
-        self._open[setting.number].set_user_attr(f"{_ROWS}{begin}", rows)
-
     def tell(self, setting: Setting, defaults: Outcomes) -> None:
         """Tell what came of a setting; it is complete, dropped, or has failed."""
         from optuna.trial import TrialState
 
         trial = self._open.pop(setting.number)
+        trial.set_user_attr(_ROWS, setting.rows)
         if setting.error is not None:
             trial.set_user_attr(_ERROR, setting.error)
             self._study.tell(trial, state=TrialState.FAIL)
@@ -128,9 +125,7 @@ class Search:
 
         with _quietly():
             self._study.sampler = _sampler(self._seed, known.number)
-            setting = self._suggested(Trial(self._study, known._trial_id))
-        setting.rows = _rows(known.user_attrs)
-        return setting
+            return self._suggested(Trial(self._study, known._trial_id))
 
     def _suggested(self, trial: Trial) -> Setting:
         values = suggested(trial, self._space)
@@ -209,16 +204,7 @@ def _setting(trial: FrozenTrial) -> Setting:
     return Setting(
         trial.number,
         trial.user_attrs[_VALUES],
-        _rows(trial.user_attrs),
+        trial.user_attrs[_ROWS],
         trial.user_attrs.get(_ERROR),
         trial.state == TrialState.PRUNED,
     )
-
-
-def _rows(kept: Mapping[str, Any]) -> Rows:
-    """The rows that were kept, up to the first that is missing."""
-    begins = {int(name.removeprefix(_ROWS)): rows for name, rows in kept.items() if name.startswith(_ROWS)}
-    found: Rows = []
-    while len(found) in begins:
-        found += begins[len(found)]
-    return found

@@ -20,7 +20,7 @@ from ipa.studies import answer
 from ipa.studies.intervals import CONFIDENCE, PLAIN, Bounds, bounds, differences, kind_of
 from ipa.studies.many.answers.sensitivity import Ranking
 from ipa.studies.many.sweeps import stopping
-from ipa.studies.many.tuning.gain import gains
+from ipa.studies.many.tuning.racing import gains
 
 REQUESTS, SPAN_S = 14_412, 1200.0
 

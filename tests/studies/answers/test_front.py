@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ipa.studies import ScenarioError, answer
-from ipa.studies.many.answers.front import on_front
+from ipa.studies.many.answers.differences import on_front
 from tests.studies.answers.tables import runs
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from ipa.studies import Scenario, explain_losses, prepare, simulate
 from ipa.studies.many import losses
-from ipa.studies.many.losses import FIGURES, OfPolicy, wording
+from ipa.studies.many.losses import FIGURES, OfPolicy
+from ipa.studies.many.losses import sentences as wording
 from tests.command import PIPELINE, POLICIES, answer, ipa, refusal
 from tests.studies.page_rules import check_page
 
@@ -113,7 +114,7 @@ def test_a_margin_is_all_that_is_lost_where_the_load_is_steady() -> None:
         "change": 0.0,
         "start-up": 0.0,
     }
-    said = wording.sentences(of)
+    said = wording.of_causes(of)
     assert said[0] == "Forecast error costs nothing."
     assert said[2] == "Caution costs 1.000 of the objective, 100 % of the loss: 1.00 cores more."
     assert said[4] == "Start-up costs no more than it costs the oracle (0.000)."
@@ -127,7 +128,7 @@ def test_what_is_better_than_the_oracle_has_gained() -> None:
     """One replica costs less than the two that the load needs; late requests are no part of the objective."""
     values = {"trace": "constant:18:60", "arrivals": "even", "sla_s": 8, "policy": "static:1"}
     [of] = explain_losses([simulate(Scenario(pipeline="mine.yaml").with_values(values))]).policies
-    assert "Planning model gains 1.000 of the objective, 100 % of the gain: 1.00 cores less" in wording.sentences(of)[1]
+    assert "Planning model gains 1.000 of the objective, 100 % of the gain: 1.00 cores less" in wording.of_causes(of)[1]
     late = (
         "points of SLA violations more. What is gained is bought with violations of the SLA, which the objective does"
     )
@@ -145,7 +146,7 @@ def test_a_load_that_comes_late_is_lost_to_the_forecast_and_the_start_up_togethe
     assert parts["forecast"] > 1.0
     assert parts["start-up"] > 1.0
     assert parts["caution"] == pytest.approx(0.0, abs=0.5)
-    assert "points of SLA violations more" in wording.sentences(of)[0]
+    assert "points of SLA violations more" in wording.of_causes(of)[0]
 
 
 @pytest.mark.parametrize("policy", ["ipa", "scale-only:high", "rate", "hpa"])

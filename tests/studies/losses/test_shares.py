@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipa.studies.many.losses import shared_out
-from ipa.studies.many.losses.shares import subsets
+from ipa.studies.many.losses.losses import subsets
 
 
 @given(st.integers(1, 4), st.data())

@@ -11,11 +11,9 @@ import pandas as pd
 import pytest
 
 from ipa.studies import find
-from ipa.studies.many import Asked, Luggage, Outcome
-from ipa.studies.many.child import Child
-from ipa.studies.many.local import Local
-from ipa.studies.many.remote import Answer, work
-from ipa.studies.many.runner import Done
+from ipa.studies.many import Bundle, Outcome, PlannedRun
+from ipa.studies.many.bundle import Answer, work
+from ipa.studies.many.executor import Child, Done, Local
 from tests.command import POLICIES, SHORT, start
 
 ENDS = (
@@ -54,9 +52,9 @@ def here(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return elsewhere
 
 
-def asked(level: int) -> Asked:
+def asked(level: int) -> PlannedRun:
     scenario = find("video", {"policy": f"my.py:Ends level={level}", "trace": "constant:5:30", "engine": "simpy"})
-    return Asked(str(level), scenario.as_dict())
+    return PlannedRun(str(level), scenario.as_dict())
 
 
 def test_a_run_that_ends_its_process_twice_has_failed_and_no_other_has() -> None:
@@ -79,7 +77,7 @@ def test_a_process_that_is_closed_has_ended() -> None:
 
 def test_in_whatever_thread_of_a_worker_a_run_is_in_the_main_thread_where_its_decisions_have_a_time_limit() -> None:
     run = asked(6)
-    luggage = Luggage.of([find("video", {"policy": "my.py:Ends level=6"})])
+    luggage = Bundle.of([find("video", {"policy": "my.py:Ends level=6"})])
     answers: list[Answer] = []
     thread = Thread(target=lambda: answers.append(work(luggage, "summary", [run])))
     thread.start()
@@ -93,7 +91,7 @@ def test_a_last_run_after_those_that_end_workers_is_not_made_where_it_could_end_
 ) -> None:
     """Two runs end both workers, and one is left."""
     monkeypatch.setattr("ipa.studies.many.workers.AHEAD", 1)
-    monkeypatch.setattr("ipa.studies.many.child.ATTEMPTS", 1)
+    monkeypatch.setattr("ipa.studies.many.executor.ATTEMPTS", 1)
     done: list[Done] = []
     Local(2).make("summary", [[asked(3)], [asked(3)], [asked(12)]], done.append)
     *_, ((_, error),) = [each.ended for each in done]

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from ipa.studies import Scenario, find
-from ipa.studies.many import Asked, Luggage, Outcome
-from ipa.studies.many.luggage import Unpacked
-from ipa.studies.many.remote import Answer, Customs, program, work
-from ipa.studies.many.runner import Done, make
-from ipa.studies.scenario.errors import WorkerError
+from ipa.studies.many import Bundle, Outcome, PlannedRun
+from ipa.studies.many.bundle import Answer, Unpacked, VersionCheck, program, work
+from ipa.studies.many.executor import Done, make
+from ipa.studies.scenario import WorkerError
 from ipa.studies.scenario.loads import brought, find_trace
 from ipa.traces import constant
 from tests.command import PIPELINE, POLICIES
@@ -35,9 +34,9 @@ def scenario(policy: str) -> Scenario:
 
 def test_a_worker_without_the_files_gives_the_same_answer(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = [scenario("my.py:Hold level=2"), scenario("my.py:Bad")]
-    luggage = Luggage.of(chosen)
+    luggage = Bundle.of(chosen)
     assert sorted(luggage.files) == ["./load.csv", "mine.yaml", "my.py"]
-    asked = [Asked(str(number), each.as_dict()) for number, each in enumerate(chosen)]
+    asked = [PlannedRun(str(number), each.as_dict()) for number, each in enumerate(chosen)]
     ours = make("summary", "here", asked).ended
     (here / "far").mkdir()
     monkeypatch.chdir(here / "far")
@@ -53,9 +52,9 @@ def test_a_worker_without_the_files_gives_the_same_answer(here: Path, monkeypatc
 
 
 def test_names_are_changed_where_they_stand_alone(here: Path) -> None:
-    unpacked = Unpacked(Luggage({"my.py": b""}, {}, ""))
+    unpacked = Unpacked(Bundle({"my.py": b""}, {}, ""))
     data = {"policy": {"name": "my.py:A predictor=my.py:P", "label": "tiny.py my.pyx"}, "other": ["my.py", 3]}
-    there = unpacked.renamed(Asked("", data)).data
+    there = unpacked.renamed(PlannedRun("", data)).data
     path = there["other"][0]
     assert Path(path).read_bytes() == b""
     assert there["policy"] == {"name": f"{path}:A predictor={path}:P", "label": "tiny.py my.pyx"}
@@ -88,7 +87,7 @@ def answer(**other: str) -> Answer:
 
 def test_a_worker_with_another_version_of_this_program_is_refused_by_name() -> None:
     said: list[str] = []
-    customs = Customs(said.append)
+    customs = VersionCheck(said.append)
     assert customs.passed(answer()) == Done([], 0.0)
     with pytest.raises(WorkerError, match=r"worker far has ipa-pipelines 0\.0\.1 \(source \w+\), this machine has"):
         customs.passed(answer(**{"ipa-pipelines": "0.0.1"}))
@@ -99,7 +98,7 @@ def test_a_worker_with_another_version_of_this_program_is_refused_by_name() -> N
 
 def test_another_version_of_a_library_is_told_once() -> None:
     said: list[str] = []
-    customs = Customs(said.append)
+    customs = VersionCheck(said.append)
     for _ in range(2):
         customs.passed(answer(numpy="1.0"))
     assert said == [f"Worker far has numpy 1.0 (here {program()['numpy']}): figures may differ in the last digits"]

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ipa.studies import Scenario
-from ipa.studies.many import TIMELINE, Asked, Outcome, Ran, opened, run_missing
-from ipa.studies.many.runner import LARGEST_CHUNK, Chunk, Done, Kept, make
+from ipa.studies.many import TIMELINE, Outcome, PlannedRun, Ran, opened, run_missing
+from ipa.studies.many.executor import Chunk, Done, Kept, make
+from ipa.studies.many.runner import LARGEST_CHUNK
 
 NOTHING = Outcome({"cost_mean_cores": 1.0}, np.empty((len(TIMELINE), 0)), *[np.empty(0, np.int64)] * 2, [])
 
@@ -29,8 +30,8 @@ class Instant:
             keep(Done([(each.key, "oh" if "bad" in each.key else NOTHING) for each in chunk], 0.0))
 
 
-def asked(*keys: str) -> Iterator[Asked]:
-    return (Asked(key, {}) for key in keys)
+def asked(*keys: str) -> Iterator[PlannedRun]:
+    return (PlannedRun(key, {}) for key in keys)
 
 
 def test_each_run_is_made_once_and_what_failed_is_tried_again_the_next_time(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_memory_does_not_grow_with_the_runs(tmp_path: Path) -> None:
     def peak_bytes(runs: int, name: str) -> int:
         with opened(tmp_path / name) as store:
             tracemalloc.start()
-            run_missing((Asked(f"{k:064}", {}) for k in range(runs)), store, Instant(), "summary", lambda _: None)
+            run_missing((PlannedRun(f"{k:064}", {}) for k in range(runs)), store, Instant(), "summary", lambda _: None)
             (_, peak) = tracemalloc.get_traced_memory()
             tracemalloc.stop()
         return peak
@@ -69,7 +70,7 @@ def test_memory_does_not_grow_with_the_runs(tmp_path: Path) -> None:
 
 def test_an_error_of_this_program_is_kept_with_its_place_and_the_others_are_made() -> None:
     good = Scenario(pipeline="video", trace="constant:5:20", records="none").as_dict()
-    done = make("summary", "here", [Asked("bad", {**good, "policy": {"name": 3}}), Asked("good", good)])
+    done = make("summary", "here", [PlannedRun("bad", {**good, "policy": {"name": 3}}), PlannedRun("good", good)])
     (_, bad), (_, fine) = done.ended
     assert isinstance(bad, str)
     assert bad.startswith("an error of this program, please report it: ")

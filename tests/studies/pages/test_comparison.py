@@ -15,7 +15,7 @@ import pytest
 
 from ipa.studies import Comparison, Scenario, ScenarioError, simulate
 from ipa.studies.intervals import estimate, paired_change_percent, paired_difference
-from ipa.studies.many.compared import by_policy, merged_latencies
+from ipa.studies.many.comparison import by_policy, merged_latencies
 from ipa.studies.pages.colours import DARK, ON_DARK, ON_LIGHT
 from ipa.studies.pages.comparison import comparisons, headline, plots_of, render
 from ipa.studies.pages.decisions import Reasons, bands

@@ -7,7 +7,7 @@ from html import unescape
 import pytest
 
 from ipa.studies import Run, Scenario, simulate
-from ipa.studies.many.compared import by_policy
+from ipa.studies.many.comparison import by_policy
 from ipa.studies.pages.decisions import LINE, Reasons
 from ipa.studies.runs.decision import explained, planner
 from tests.studies.made import decisions_of, made

@@ -13,7 +13,7 @@ import pytest
 from ipa.sim import LATENCY_ERROR, simulate
 from ipa.studies import Run, Scenario, ScenarioError, results
 from ipa.studies import simulate as run_scenario
-from ipa.studies.many.compared import by_policy
+from ipa.studies.many.comparison import by_policy
 from ipa.studies.pages.comparison import plots_of
 from ipa.studies.pages.plots import Plot
 from ipa.studies.pages.verdicts import verdicts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from ipa.studies.many.compared import by_policy
+from ipa.studies.many.comparison import by_policy
 from ipa.studies.pages.plots import Plot
 from ipa.studies.pages.slowest import Passed, mean_latency, slowest
 from tests.studies.made import Made, made, requests_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipa.studies.many.compared import by_policy
+from ipa.studies.many.comparison import by_policy
 from ipa.studies.pages.verdicts import BACKLOGGED, OVERLOADED, Standing, in_words, sentence, standing, standing_of
 from tests.studies.made import SLA_S, made, requests_of
 

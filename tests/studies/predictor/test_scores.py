@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipa.studies.many.predictor import scores
+from ipa.studies.many.predictor import evaluate as scores
 
 
 def floats(*values: float) -> scores.Floats:

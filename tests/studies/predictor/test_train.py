@@ -16,9 +16,9 @@ from ipa.policies.predictors import LEVELS
 from ipa.policies.predictors.trained import SHAPES, Model, forward_pass, load
 from ipa.policies.seasons import BEFORE_S, DAY_S
 from ipa.studies import ScenarioError
-from ipa.studies.many.predictor import KINDS, sets, train
+from ipa.studies.many.predictor import KINDS, samples, train
 from ipa.studies.many.predictor.samples import Samples, folds, split, thinned
-from ipa.studies.many.predictor.training import VALIDATION_SHARE, _shift
+from ipa.studies.many.predictor.training import VALIDATION_SHARE, Recipe, _shift
 from ipa.traces import Trace, find
 from tests.command import ipa, refusal
 from tests.tiny import observation
@@ -108,7 +108,7 @@ def test_what_a_model_is_trained_to_answer_is_the_load() -> None:
     counts = np.random.default_rng(2).poisson(30, size=2000)
     training, _ = samples_of(counts)
     for kind in SHAPES:
-        assert sets.of(training, kind).busiest_rps == pytest.approx(training.busiest_rps)
+        assert samples.set_of(training, kind).busiest_rps == pytest.approx(training.busiest_rps)
 
 
 def test_seasons_of_the_validation_part_lie_in_the_training_part() -> None:
@@ -133,7 +133,7 @@ def test_trees_that_see_yesterday_know_when_the_load_jumps(monkeypatch: pytest.M
     trace = Trace.of_counts("jumps", rng.poisson(np.tile(day, 3)))
     errors = {}
     for kind in ("quantile-gbm", "seasonal-gbm"):
-        errors[kind] = train(trace, kind, 1, "here", every_s=30).model.card["validation"]["smape_percent"]
+        errors[kind] = train(trace, Recipe(kind, 1, "here", every_s=30)).model.card["validation"]["smape_percent"]
     assert errors["seasonal-gbm"] < 0.7 * errors["quantile-gbm"]
 
 
@@ -185,7 +185,7 @@ def test_trees_are_trained_calibrated_and_written_with_their_card(
     assert f"validation: smape_percent {card['validation']['smape_percent']:g}" in result.output
 
     _, validation = samples_of(find("bursty", seed=1).per_second())
-    given = sets.of(validation, "quantile-gbm")
+    given = samples.set_of(validation, "quantile-gbm")
     errors = given.targets[:, None] - forward_pass(model)(given.inputs)
     one = 1 / len(validation)
     further = np.array([-0.95, -0.9, -0.75, 0, 0.75, 0.9, 0.95, 0.99]) / (len(validation) // 20)
@@ -205,9 +205,9 @@ def test_trained_on_the_thinned_load_too_a_model_knows_the_spread_of_a_smaller_o
         monkeypatch.setattr(f"ipa.studies.many.predictor.training.{name}", value)
     rng = np.random.default_rng(5)
     large = Trace.of_counts("large", rng.integers(395, 405, size=4000))
-    models = [train(large, "quantile-gbm", 1, "here", every_s=4, thinned_by=by).model for by in ((), (40,))]
+    models = [train(large, Recipe("quantile-gbm", 1, "here", every_s=4, thinned_by=by)).model for by in ((), (40,))]
     assert [model.card["thinned_by"] for model in models] == [[], [40]]
-    given = sets.of(samples_of(rng.poisson(10, size=2000))[0], "quantile-gbm")
+    given = samples.set_of(samples_of(rng.poisson(10, size=2000))[0], "quantile-gbm")
     exceeded = [(given.targets[:, None] > forward_pass(model)(given.inputs)).mean(axis=0)[1] for model in models]
     assert exceeded[1] < min(0.15, exceeded[0] / 2)
 
@@ -218,9 +218,9 @@ def test_a_short_load_that_ends_calmly_is_not_forecast_calmly(few_trees: None, m
     monkeypatch.setattr("ipa.studies.many.predictor.training.LEVELS", (0.5, 0.95))
     rng = np.random.default_rng(3)
     counts = np.concatenate([rng.poisson(30, size=3000), np.full(600, 30)])
-    model = train(Trace.of_counts("calm", counts), "quantile-gbm", 1, "here", every_s=4).model
+    model = train(Trace.of_counts("calm", counts), Recipe("quantile-gbm", 1, "here", every_s=4)).model
     noisy, _ = samples_of(rng.poisson(30, size=1500))
-    given = sets.of(noisy, "quantile-gbm")
+    given = samples.set_of(noisy, "quantile-gbm")
     exceeded = (given.targets[:, None] > forward_pass(model)(given.inputs)).mean(axis=0)
     assert exceeded[1] < 0.15
 
@@ -232,7 +232,7 @@ def test_numpy_follows_trees_as_scikit_learn_does() -> None:
     from ipa.studies.many.predictor import fit_trees
 
     training, validation = (
-        sets.of(part, "quantile-gbm") for part in samples_of(np.random.default_rng(2).poisson(30, size=1500))
+        samples.set_of(part, "quantile-gbm") for part in samples_of(np.random.default_rng(2).poisson(30, size=1500))
     )
     arrays = fit_trees.fit(training, validation, (0.5, 0.9), 1, 4, lambda: None)
     model = Model("quantile-gbm", arrays, {"normalisation": "deviation", "levels": [0.5, 0.9]}, "here")

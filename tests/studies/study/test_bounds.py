@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from ipa.studies.formatting import MINUS
-from ipa.studies.many.study import course, schema, sheets
+from ipa.studies.many import Running
+from ipa.studies.many.study import schema, sheets
 from ipa.studies.many.study.bounds import bounded
-from ipa.studies.many.study.found import Found
-from ipa.studies.scenario.errors import ScenarioError
+from ipa.studies.many.study.conclusions import Found
+from ipa.studies.many.study.run import conduct, prepare
+from ipa.studies.scenario import ScenarioError
 
 STUDY = """\
 schema_version: 1
@@ -29,17 +31,8 @@ def run(folder: Path, bound: str = "oracle", load: str = "constant:12:60", text:
     path = folder / "study.yaml"
     text = text.replace("constant:12:60", load).replace("bound: oracle", f"bound: {bound}")
     path.write_text(text, encoding="utf-8")
-    wanted = course.prepare(str(path), (), 2)
-    return course.conduct(wanted, folder / "out", 1, _no_progress, lambda _: None)
-
-
-class _no_progress:  # noqa: N801
-    def __init__(self, _: int) -> None: ...
-
-    def __enter__(self) -> object:
-        return lambda _: None
-
-    def __exit__(self, *_: object) -> None: ...
+    wanted = prepare(str(path), (), 2)
+    return conduct(wanted, Running(folder / "out", 1))
 
 
 def test_the_distance_is_that_of_the_objectives_that_came_out(tmp_path: Path) -> None:
@@ -97,6 +90,6 @@ def test_a_bound_that_is_no_system_is_refused_where_it_stands(tmp_path: Path) ->
 def test_a_study_without_a_bound_has_no_such_table(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(STUDY.replace("bound: oracle\n", ""), encoding="utf-8")
-    found = course.conduct(course.prepare(str(path), (), 1), tmp_path / "out", 1, _no_progress, lambda _: None)
+    found = conduct(prepare(str(path), (), 1), Running(tmp_path / "out", 1))
     assert not sheets.bounds(found, "default").rows
     assert "What bounds" not in (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ipa.studies.many.study import headline
-from ipa.studies.many.study.sheets.headline import of_sweep
+from ipa.studies.many.study.sheets.systems import of_sweep
 from tests.studies.study.mine import cell
 
 CURVE = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,16 +10,17 @@ from ipa import profiles
 from ipa.policies import SwitchOnly
 from ipa.profiles import read_yaml
 from ipa.studies import Scenario
-from ipa.studies.many.study import course, published_file
+from ipa.studies.many.study.run import prepare, shipped
+from ipa.studies.many.study.schema import SHIPPED, load_published
 
 pytest.importorskip("plotly")
 
 pytestmark = pytest.mark.usefixtures("here")
 
 
-@pytest.mark.parametrize("name", course.shipped())
+@pytest.mark.parametrize("name", shipped())
 def test_every_shipped_study_can_be_run(name: str) -> None:
-    wanted = course.prepare("paper", [name], None)
+    wanted = prepare("paper", [name], None)
     ((found, runs),) = wanted.studies
     assert wanted.seeds == 5
     assert len(found.systems) == 13
@@ -41,10 +41,10 @@ def test_every_shipped_study_can_be_run(name: str) -> None:
             assert given["predictor"] == "lstm"
 
 
-@pytest.mark.parametrize("name", course.shipped())
+@pytest.mark.parametrize("name", shipped())
 def test_every_published_preference_and_forecast_is_run(name: str) -> None:
     """Figures 14 and 16, and what is changed one at a time: on every load, in the published settings."""
-    ((found, runs),) = course.prepare("paper", [name], 1).studies
+    ((found, runs),) = prepare("paper", [name], 1).studies
     of: dict[str, dict[str, Scenario]] = {}
     for run in runs:
         if found.sweeps.get(run.system) and found.sweeps[run.system].points and run.workload == "bursty":
@@ -70,7 +70,7 @@ def test_every_published_preference_and_forecast_is_run(name: str) -> None:
 
 
 def test_the_second_parameter_sets_of_the_publication() -> None:
-    _, runs = course.prepare("paper", ["audio-qa"], 1).studies[0]
+    _, runs = prepare("paper", ["audio-qa"], 1).studies[0]
     of = {(run.workload, run.system): run.scenario for run in runs if run.setting == "published" and not run.point}
     assert [of[load, "ipa"].policy.parameters["alpha"] for load in ("bursty", "steady-low")] == [20, 10]
     assert [of[load, "rim"].policy.parameters["beta"] for load in ("fluctuating", "steady-high")] == [0.1, 0.5]
@@ -81,7 +81,7 @@ def test_the_second_parameter_sets_of_the_publication() -> None:
 
 def parameters(name: str) -> dict[tuple[str, str], dict[str, Any]]:
     """Of a pipeline: workload and system -> the parameters in the published settings."""
-    ((_, runs),) = course.prepare("paper", [name], 1).studies
+    ((_, runs),) = prepare("paper", [name], 1).studies
     plain = [run for run in runs if run.setting == "published" and not run.point]
     return {(run.workload, run.system): dict(run.scenario.policy.parameters) for run in plain}
 
@@ -133,8 +133,8 @@ def test_the_published_settings_of_nlp_and_audio_sent() -> None:
 
 
 def test_the_published_file_has_the_32_cells() -> None:
-    path = Path(course.__file__).parents[1] / "paper" / "published.yaml"
-    cells = published_file.load(path).cells
+    path = SHIPPED / "paper" / "published.yaml"
+    cells = load_published(path).cells
     assert sum(len(systems) for workloads in cells.values() for systems in workloads.values()) == 32
     assert read_yaml(path, kind="published").data["cells"]["video"]["bursty"]["ipa"] == {
         "cores": 2.72,
@@ -144,7 +144,7 @@ def test_the_published_file_has_the_32_cells() -> None:
 
 
 def test_without_the_real_trace_the_synthetic_loads_are_run_and_said() -> None:
-    wanted = course.prepare("paper", ["video"], 1)
+    wanted = prepare("paper", ["video"], 1)
     assert not wanted.has_real_trace
     assert {trial.scenario.trace for trial in wanted.trials} == {
         "bursty",

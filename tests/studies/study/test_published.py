@@ -10,7 +10,7 @@ import pytest
 
 from ipa.studies.many.study import published
 from ipa.studies.many.study.published import Compared
-from ipa.studies.many.study.published_file import PublishedFigures
+from ipa.studies.many.study.schema import PublishedFigures
 from tests.command import contents
 from tests.studies.study.mine import changed, figures, study
 from tests.test_docs import named, table_rows

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ipa.studies.many import TIMELINE
-from ipa.studies.many.study import course
 from ipa.studies.many.study.findings import Cell
+from ipa.studies.many.study.run import prepare
 from ipa.studies.pages import study_bars, study_overview
 from ipa.studies.pages.colours import PALETTE
 from tests.command import ipa
@@ -95,7 +95,7 @@ def test_pipelines_sweeps_and_systems_may_be_called_by_any_word_of_ours() -> Non
 
 
 def test_no_two_systems_of_the_papers_study_look_alike() -> None:
-    ((paper, _),) = course.prepare("paper", ["video"], 1).studies
+    ((paper, _),) = prepare("paper", ["video"], 1).studies
     drawn = study_bars.looks([(name, name) for name in paper.systems]).values()
     assert len({look.colour for look in drawn}) == len({look.dash for look in drawn}) == len(paper.systems)
     assert len({look.symbol for look in drawn}) == len(paper.systems)

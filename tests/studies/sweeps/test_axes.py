@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ipa.studies.many.sweeps import axes
-from ipa.studies.scenario.errors import ScenarioError
+from ipa.studies.many.sweeps import sample
+from ipa.studies.scenario import ScenarioError
 
 
 @pytest.mark.parametrize(
@@ -27,16 +27,16 @@ from ipa.studies.scenario.errors import ScenarioError
 )
 def test_values_are_read_as_in_yaml_and_steps_are_exact(text: str, values: tuple[Any, ...]) -> None:
     """0.3 is the third step of 0.1, not 0.30000000000000004; whole steps make whole numbers."""
-    axis = axes.parse(text)
+    axis = sample.parse_axis(text)
     assert axis.values == values
     assert [type(each) for each in axis.values] == [type(each) for each in values]
 
 
 def test_between_two_ends_a_share_of_the_way_is_a_value() -> None:
-    even, log = axes.parse("policy.beta=1:100"), axes.parse("policy.beta=1:100:log")
+    even, log = sample.parse_axis("policy.beta=1:100"), sample.parse_axis("policy.beta=1:100:log")
     assert [even.at(share) for share in (0.0, 0.5)] == [1.0, 50.5]
     assert [log.at(share) for share in (0.0, 0.5)] == [1.0, pytest.approx(10.0)]
-    assert [axes.parse("hop_s=0:0.2:0.1").at(share) for share in (0.0, 0.34, 0.99)] == [0.0, 0.1, 0.2]
+    assert [sample.parse_axis("hop_s=0:0.2:0.1").at(share) for share in (0.0, 0.34, 0.99)] == [0.0, 0.1, 0.2]
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_between_two_ends_a_share_of_the_way_is_a_value() -> None:
 )
 def test_what_is_no_axis_is_said(text: str, said: str) -> None:
     with pytest.raises(ScenarioError) as raised:
-        axes.parse(text)
+        sample.parse_axis(text)
     assert said in str(raised.value)
 
 
 def test_in_python_values_are_a_sequence_or_a_text() -> None:
-    assert axes.axis("hop_s", [0.0, 0.1]).values == (0.0, 0.1)
-    assert axes.axis("hop_s", "0:0.1:0.1").values == (0.0, 0.1)
+    assert sample.axis_of("hop_s", [0.0, 0.1]).values == (0.0, 0.1)
+    assert sample.axis_of("hop_s", "0:0.1:0.1").values == (0.0, 0.1)
     with pytest.raises(ScenarioError, match="hop_s: needs at least one value"):
-        axes.axis("hop_s", [])
+        sample.axis_of("hop_s", [])

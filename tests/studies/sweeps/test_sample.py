@@ -10,7 +10,7 @@ import pytest
 
 from ipa.studies import Scenario
 from ipa.studies.many.answers.sensitivity.sobol import is_saltelli
-from ipa.studies.many.sweeps import axes, conditions
+from ipa.studies.many.sweeps import conditions, sample
 from ipa.studies.many.sweeps.sample import Branch, Space
 from ipa.studies.scenario.errors import ScenarioError
 
@@ -18,10 +18,10 @@ BASE = Scenario(pipeline="video").as_dict()
 
 
 def space(*vary: str, when: tuple[str, ...] = (), where: tuple[str, ...] = (), **options: Any) -> Space:
-    branches = [Branch(axes.parse(text)) for text in vary]
+    branches = [Branch(sample.parse_axis(text)) for text in vary]
     for text in when:
         condition, _, axis = text.partition(": ")
-        branches.append(Branch(axes.parse(axis), conditions.parse(condition)))
+        branches.append(Branch(sample.parse_axis(axis), conditions.parse(condition)))
     return Space(tuple(branches), tuple(map(conditions.parse, where)), **options)
 
 

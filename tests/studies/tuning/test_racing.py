@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ipa.studies.many.tuning.aims import Aim, Limit, Wishes
 from ipa.studies.many.tuning.racing import Columns, is_hopeless, looks
-from ipa.studies.many.tuning.wishes import Aim, Limit, Wishes
 
 COST, RATE = "cost_mean_cores", "sla_violation_rate"
 

@@ -7,7 +7,7 @@ from math import inf, nan
 import pytest
 
 from ipa.studies import ScenarioError
-from ipa.studies.many.tuning.wishes import Aim, Limit, Wishes, parse_limit, wishes_of
+from ipa.studies.many.tuning.aims import Aim, Limit, Wishes, parse_limit, wishes_of
 
 COST, RATE = "cost_mean_cores", "sla_violation_rate"
 

@@ -56,7 +56,12 @@ def test_an_interrupt_leaves_what_is_finished(counted: tuple[Experiment, RunLive
 
     with pytest.raises(KeyboardInterrupt):
         conduct(experiment, interrupted, tmp_path / "out", repeats=2)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["calibration", "live-1", "manifest.json"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        ".lock",
+        "calibration",
+        "live-1",
+        "manifest.json",
+    ]
     with pytest.raises(ScenarioError, match="holds no validation"):
         read_validation(tmp_path / "elsewhere")
     conduct(experiment, run_live, tmp_path / "out", repeats=2)

@@ -57,7 +57,7 @@ def test_an_interrupt_keeps_what_is_finished_and_leaves_no_process(pipeline: str
     _, complaints = command.communicate(timeout=60)
     assert command.returncode == 1
     assert "interrupted; finished runs are kept in out" in complaints
-    assert sorted(path.name for path in Path("out").iterdir()) == ["calibration", "manifest.json"]
+    assert sorted(path.name for path in Path("out").iterdir()) == [".lock", "calibration", "manifest.json"]
     assert processes_of(command.pid) == []
 
 

@@ -10,7 +10,7 @@ The method is the first of these that the settings allow; which it was is part o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -56,8 +56,8 @@ class Ranking:
     outcome: Outcome
     method: Method
     keys: tuple[Importance, ...]
-    noise: float
-    explained: float
+    noise: float = float("nan")
+    explained: float = float("nan")
     chance: float = float("nan")
 
     @property
@@ -100,21 +100,21 @@ def rank(settings: Settings, outcome: Outcome, seed: int = 0) -> Ranking | None:
         chance = float("nan")
         if len(settings.seeds) > 1:
             chance = grid.chance(codes, levels, _whole_seeds(values), int(np.argmax(total)), random)
-        return replace(_ranking(settings, outcome, "variance", total, low, high, alone), chance=chance)
+        return Ranking(outcome, "variance", _ranked(settings, total, low, high, alone), chance=chance)
     if sobol.is_saltelli(codes) and sobol.is_installed():
         first, total, half = sobol.indices(codes, means)
-        return _ranking(settings, outcome, "Sobol", total, np.maximum(total - half, 0.0), total + half, first)
+        return Ranking(outcome, "Sobol", _ranked(settings, total, np.maximum(total - half, 0.0), total + half, first))
     none = np.full(len(keys), np.nan)
     if len(means) >= pawn.LEAST:
         slides = [pawn.slides(codes[:, place]) for place in range(len(keys))]
         found = np.array([pawn.interval(slide, means, random) for slide in slides])
         noise = max(pawn.noise(slide, means, random) for slide in slides)
-        return _ranking(settings, outcome, "PAWN", found[:, 0], found[:, 1], found[:, 2], none, noise)
+        return Ranking(outcome, "PAWN", _ranked(settings, *found.T, none), noise)
     if len(means) < surrogate.LEAST:
         return None
     explained, growth = surrogate.importances(codes, [key.is_number for key in keys], means, random)
     mean, low, high, _ = bounds(PLAIN, growth, 0.95)
-    return _ranking(settings, outcome, "permutation", mean, low, high, none, explained=explained)
+    return Ranking(outcome, "permutation", _ranked(settings, mean, low, high, none), explained=explained)
 
 
 def _whole_seeds(values: FloatArray) -> FloatArray:
@@ -138,20 +138,7 @@ def _over_seeds(
     return low, high
 
 
-def _ranking(
-    settings: Settings,
-    outcome: Outcome,
-    method: Method,
-    value: FloatArray,
-    low: FloatArray,
-    high: FloatArray,
-    alone: FloatArray,
-    noise: float = float("nan"),
-    explained: float = float("nan"),
-) -> Ranking:
-    found = [
-        Importance(key, *map(float, figures))
-        for key, *figures in zip(settings.keys, value, low, high, alone, strict=True)
-    ]
-    found.sort(key=lambda each: -each.value)
-    return Ranking(outcome, method, tuple(found), noise, explained)
+def _ranked(settings: Settings, *figures: FloatArray) -> tuple[Importance, ...]:
+    """The keys by their index, the largest first; `figures`, by key: index, ends of its interval, and `alone`."""
+    found = [Importance(key, *map(float, each)) for key, *each in zip(settings.keys, *figures, strict=True)]
+    return tuple(sorted(found, key=lambda each: -each.value))

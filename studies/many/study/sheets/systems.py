@@ -1,15 +1,32 @@
-"""The systems side by side, of one pipeline or of all."""
+"""The systems of a study side by side as tables of text: for the page, Markdown and the terminal alike."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from statistics import fmean
 
-from ipa.studies.formatting import NONE, number
-from ipa.studies.intervals import LIMITS
-from ipa.studies.many.study.compare import comparisons
-from ipa.studies.many.study.findings import INFEASIBLE_SHARE, Cell, Findings
-from ipa.studies.many.study.found import Found
-from ipa.studies.many.study.sheets.sheet import Sheet
+from ipa.studies.formatting import NONE, number, plus, signed
+from ipa.studies.intervals import LIMITS, Estimate
+from ipa.studies.many.study.bounds import AS_RARELY_POINTS, Distance, bounded
+from ipa.studies.many.study.conclusions import Found
+from ipa.studies.many.study.findings import INFEASIBLE_SHARE, LOST, Cell, Findings, comparisons
+from ipa.studies.many.study.headline import SAME_WORK_POINTS, Match
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: the first `names` columns are names, the others figures."""
+
+    title: str
+    reading: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    names: int = 1
+
+
+# The systems side by side, of one pipeline or of all.
+
 
 _FIGURES = (
     ("cost, cores", "cost_mean_cores", 1.0, 2),
@@ -90,3 +107,245 @@ def sentences(findings: Findings, setting: str) -> list[tuple[str, str]]:
         for each in comparisons(findings)
         if each.one.setting == setting
     ]
+
+
+# The named points of a sweep beside each other.
+
+
+_OF_POINTS = (
+    ("cost, cores", "cost_mean_cores", 1.0, 2),
+    ("PAS", "pas_mean", 1.0, 2),
+    ("SLA violations, %", "sla_violation_rate", 100.0, 2),
+    ("violated seconds, %", "sla_violation_seconds_rate", 100.0, 2),
+    ("dropped or failed", LOST, 1.0, 0),
+    ("changes", "changes", 1.0, 0),
+)
+
+
+def named_points(found: Found, setting: str, pipeline: str | None = None) -> Iterator[Sheet]:
+    """A sheet for each sweep that names its points: one row per pipeline, workload and point."""
+    sweeps = {name: sweep for each in found.findings for name, sweep in each.study.sweeps.items() if sweep.points}
+    for name, sweep in sweeps.items():
+        of = [each for each in found.findings if name in each.study.sweeps and pipeline in (None, each.pipeline)]
+        rows = [
+            (findings.pipeline, workload, cell.point, *_figures(cell))
+            for findings in of
+            for workload in findings.study.workloads
+            for cell in findings.of(setting, workload, name)
+        ]
+        if rows:
+            yield Sheet(
+                of[0].title(name),
+                f"{of[0].title(sweep.of)} with each of these; means over the seeds.",
+                ("pipeline", "workload", "with", *(title for title, *_ in _OF_POINTS)),
+                tuple(rows),
+                names=3,
+            )
+
+
+def _figures(cell: Cell) -> list[str]:
+    return [number(cell.mean(key, factor), digits) for _, key, factor, digits in _OF_POINTS]
+
+
+def lost(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
+    """What is lost at the named points of which that is published, on the loads of which it is, and whether the order
+    is the published one: that of the points. Of other sweeps that have these points, too; each has its own further
+    points, with nothing in the columns of those of the others."""
+    published = found.plan.published.points if found.plan.published else {}
+    known = {workload for of in published.values() for each in of.values() for workload in each}
+    names = {point for of in published.values() for each in of.values() for at in each.values() for point in at}
+    sweeps = [
+        (findings, name, list(sweep.points))
+        for findings in found.findings
+        for name, sweep in findings.study.sweeps.items()
+        if pipeline in (None, findings.pipeline) and names and names <= set(sweep.points)
+    ]
+    columns = list(dict.fromkeys(point for *_, points in sweeps for point in points))
+    rows = []
+    for findings, name, titles in sweeps:
+        for workload in (each for each in findings.study.workloads if each in known):
+            cells = findings.of(setting, workload, name)
+            if len(cells) != len(titles):
+                continue
+            theirs = next((of[findings.pipeline] for of in published.values() if findings.pipeline in of), {})
+            given = [theirs.get(workload, {}).get(point) for point in titles]
+            ours = [round(cell.mean(LOST, 1.0) or 0.0) for cell in cells]
+            is_in_order = ours == sorted(ours) and ours[-2] < ours[-1]
+            lost_of = {
+                title: f"{number(cell.mean(LOST, 1.0), 0)} ({number(cell.mean('cost_mean_cores', 1.0), 2)})"
+                for title, cell in zip(titles, cells, strict=True)
+            }
+            figures = [lost_of.get(title, NONE) for title in columns]
+            of_theirs = [NONE if each is None else number(each.lost, 0) for each in given]
+            way = findings.title(name).partition(", ")[2] or "as published"
+            rows.append(
+                (findings.pipeline, workload, way, *figures, ", ".join(of_theirs), "yes" if is_in_order else "no")
+            )
+    return Sheet(
+        "Lost, published and ours",
+        "The requests that were dropped or failed, and in brackets the cost in cores; means over the seeds. In order: "
+        "none loses more than the next, and the last one more than the one before.",
+        ("pipeline", "workload", "with", *columns, "published", "in order"),
+        tuple(rows),
+        names=3,
+    )
+
+
+# How far every system is from the one that bounds them.
+
+
+MORE, LESS = "*", "†"
+"""Beside a distance: the system violates the SLA more often than the bound, or the bound does."""
+
+
+def bounds(found: Found, setting: str) -> Sheet:
+    """One row per pipeline and workload: the figures of the bound, and the distance of every other system."""
+    names = {findings.study.bound for findings in found.findings if findings.study.bound}
+    others = [system for system in found.systems if system not in names]
+    rows = []
+    for findings in found.findings:
+        for each in bounded(findings, setting):
+            distances = {distance.system: distance for distance in each.others}
+            texts = (
+                NONE
+                if (distance := distances.get(system)) is None or distance.objective is None
+                else plus(distance.objective.mean, 2) + _mark(distance)
+                for system in others
+            )
+            figures = (("cost_mean_cores", 1.0), ("pas_mean", 1.0), ("sla_violation_rate", 100.0))
+            of_bound = (number(each.bound.mean(key, factor), 2) for key, factor in figures)
+            rows.append((findings.pipeline, each.bound.workload, *of_bound, number(each.objective, 2), *texts))
+    title = " and ".join(dict.fromkeys(f.title(f.study.bound) for f in found.findings if f.study.bound))
+    return Sheet(
+        f"What bounds them, {found.setting_title(setting)}",
+        f"First {title}: cost, PAS, SLA violations and the objective of its programme as it came out, alpha x accuracy "
+        f"- beta x cost. Then how much more or less every other system's is. {MORE}: with SLA violations more than "
+        f"{AS_RARELY_POINTS:g} points above its; {LESS}: more than {AS_RARELY_POINTS:g} points below its. Neither are "
+        f"comparable: the system that violates more has not done the same work, with {LESS} {title} itself.",
+        (
+            *("pipeline", "workload", "cost, cores", "PAS", "SLA violations, %", "objective"),
+            *(next(f.title(system) for f in found.findings if system in f.systems) for system in others),
+        ),
+        tuple(rows),
+        names=2,
+    )
+
+
+def _mark(distance: Distance) -> str:
+    return MORE if distance.breaks_more else LESS if distance.breaks_less else ""
+
+
+# The headline: what a curve gains at equal cost, and what it saves at equal accuracy.
+
+
+MIXED = "≈ "
+"""Before a gain for which two settings are mixed."""
+
+_CHOICE = (
+    "At another's cost stands the most accurate of IPA's settings whose cost is within 5 % of it, at its PAS the "
+    "cheapest whose PAS is within 0.5; ≈: where there is none, the two next to it mixed."
+)
+_REST = (
+    "In round brackets what is left of the other difference, and that of SLA violations in percentage points. Of a "
+    "sweep: the mean over its points that no other of them betters, the range, the mean difference of SLA violations, "
+    "and for how many of them IPA has such a setting, ≈ where any of these is mixed. Left out beforehand are points "
+    f"with more than {SAME_WORK_POINTS:g} percentage points more SLA violations than IPA's setting: they do not do the "
+    "same work."
+)
+
+
+def headline(found: Found, setting: str, measure: str, *, brief: bool = False) -> Sheet:
+    """The accuracy gained at equal cost and the cost saved at equal accuracy, one row per pipeline and workload.
+
+    `brief`: against systems only, without what is in round brackets.
+    """
+    grouped: dict[tuple[str, str], dict[tuple[str, str], list[Match]]] = {}
+    asked: dict[tuple[str, str], str] = {}
+    for match in found.matches:
+        if (match.other.setting, match.measure) == (setting, measure) and not (brief and match.other.point):
+            name = match.at, match.over
+            grouped.setdefault((match.other.pipeline, match.other.workload), {}).setdefault(name, []).append(match)
+            title = found.title(match.other.pipeline, match.over)
+            asked[name] = f"PAS at the cost of {title}" if match.at == "cost" else f"cost at the PAS of {title}"
+    rows = [
+        (pipeline, workload, *(_gains(of.get(name, []), brief) for name in asked))
+        for (pipeline, workload), of in grouped.items()
+    ]
+    return Sheet(
+        f"The headline, {measure}",
+        _CHOICE if brief else f"{_CHOICE} {_REST}",
+        ("pipeline", "workload", *asked.values()),
+        tuple(rows),
+        names=2,
+    )
+
+
+def _gains(matches: Sequence[Match], brief: bool) -> str:
+    """The gains over one system, or over the points of a sweep."""
+    if not matches:
+        return NONE
+    if any(match.other.point for match in matches):
+        return of_sweep(matches)
+    (match,) = matches
+    gain = _gain(match)
+    if gain is None:
+        return "IPA has none"
+    left = match.cost_percent if match.at == "cost" else match.pas_points
+    parts = []
+    if left is not None:
+        parts.append(f"cost {plus(left.mean, 1)} %" if match.at == "cost" else f"PAS {plus(left.mean, 1)}")
+    if (violations := _violations(match)) is not None:
+        parts.append(f"violations {plus(violations, 1)}")
+    text = f"{MIXED if match.is_mixed else ''}{signed(gain, 1, _unit(match))}"
+    return text if brief else f"{text} ({', '.join(parts)})"
+
+
+def of_sweep(matches: Sequence[Match]) -> str:
+    """The mean gain over a sweep's points, its range, the mean difference of violations, and how many points count."""
+    counted = [match for match in matches if not match.is_left_out]
+    gains = {match.other.point: gain.mean for match in counted if (gain := _gain(match)) is not None}
+    left_out = len(matches) - len(counted)
+    points = f"{len(gains)} of {len(counted)} points{f', {left_out} left out' if left_out else ''}"
+    if not gains:
+        return f"none, {points}"
+    parts = [f"{plus(min(gains.values()), 1)} to {plus(max(gains.values()), 1)}"] if len(gains) > 1 else []
+    violations = [value for match in counted if (value := _violations(match)) is not None]
+    if violations:
+        parts.append(f"violations {plus(fmean(violations), 1)}")
+    mixed = MIXED if any(match.is_mixed for match in counted) else ""
+    return f"{mixed}{plus(fmean(gains.values()), 1)}{_unit(matches[0])} ({', '.join(parts)}), {points}"
+
+
+def _unit(match: Match) -> str:
+    return " PAS" if match.at == "cost" else " % cost"
+
+
+def _violations(match: Match) -> float | None:
+    """By how many percentage points IPA violates the SLA more often."""
+    found = None if match.comparison is None else match.comparison.violations_points
+    return None if found is None else found.mean
+
+
+def _gain(match: Match) -> Estimate | None:
+    """What is gained: points of PAS at equal cost, percent of the cost at equal PAS (below 0: saved)."""
+    return match.pas_points if match.at == "cost" else match.cost_percent
+
+
+# The runs that failed.
+
+
+def failures(found: Found) -> Sheet:
+    """One row per system or point on a workload in a setting: the seeds that failed, and the first one's error."""
+    groups: dict[tuple[str, ...], list[tuple[int, str]]] = {}
+    for each in found.failures:
+        trial = each.trial
+        name = trial.pipeline, trial.setting, trial.workload, trial.system, trial.point or NONE
+        groups.setdefault(name, []).append((trial.seed, each.error))
+    return Sheet(
+        "Runs that failed",
+        "A system with a failed run is in no other table, nor is a sweep of it; of a sweep, the point is left out. The "
+        "same command tries these runs again.",
+        ("pipeline", "setting", "workload", "system", "point", "seeds", "error of the first"),
+        tuple((*name, ", ".join(str(seed) for seed, _ in failed), failed[0][1]) for name, failed in groups.items()),
+        names=7,
+    )

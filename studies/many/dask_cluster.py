@@ -17,9 +17,8 @@ from typing import Any
 from distributed import Client, KilledWorker, as_completed
 from distributed.comm import CommClosedError
 
-from ipa.studies.many.luggage import Luggage
-from ipa.studies.many.remote import LACKING, Customs, program, silenced, work
-from ipa.studies.many.runner import CHUNK_S, Chunk, Done, Kept
+from ipa.studies.many.bundle import LACKING, Bundle, VersionCheck, program, silenced, work
+from ipa.studies.many.executor import CHUNK_S, Chunk, Done, Kept
 from ipa.studies.many.workers import AHEAD, interrupt_noted
 from ipa.studies.scenario import WorkerError
 
@@ -48,16 +47,16 @@ LOST = "the Dask scheduler at {address} is gone"
 
 
 @contextmanager
-def connected(address: str, luggage: Luggage, say: Callable[[str], object]) -> Iterator[Cluster]:
-    """The cluster whose scheduler is at HOST:PORT. Raises WorkerError as `places.opened`."""
+def connected(address: str, bundle: Bundle, say: Callable[[str], object]) -> Iterator[Cluster]:
+    """The cluster whose scheduler is at HOST:PORT. Raises WorkerError as `runner.opened`."""
     with silenced("distributed"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of other versions, which `Customs` says; of the luggage's size
+        warnings.simplefilter("ignore")  # of other versions, which `VersionCheck` says; of the bundle's size
         try:
             client = Client(f"tcp://{address}", timeout=CONNECT_S, set_as_default=False)
         except (OSError, TimeoutError) as error:
             raise WorkerError(f"no Dask scheduler answers at {address}: {str(error) or 'timeout'}") from error
         try:
-            customs = Customs(say)
+            versions = VersionCheck(say)
             with _read(address):
                 programs = client.sync(_programs, client, list(client.nthreads()))
             for host, theirs in programs.items():
@@ -65,8 +64,8 @@ def connected(address: str, luggage: Luggage, say: Callable[[str], object]) -> I
                     continue
                 if isinstance(theirs, BaseException):
                     raise WorkerError(f"worker {host}: {LACKING.format(error=theirs)}")
-                customs.check(host, theirs)
-            cluster = Cluster(client, address, luggage, customs)
+                versions.check(host, theirs)
+            cluster = Cluster(client, address, bundle, versions)
             cluster.look()
             yield cluster
         finally:
@@ -106,7 +105,7 @@ def _read(address: str) -> Iterator[None]:
 
 @dataclass
 class Cluster:
-    """A place, as long as the client is connected.
+    """An executor, as long as the client is connected.
 
     It hands chunks to workers by name, so that it knows who has which: a task that the scheduler gives to a stopped
     worker would stay there for as long as the scheduler waits for it, five minutes by default.
@@ -114,10 +113,10 @@ class Cluster:
 
     _client: Any
     _address: str
-    _luggage: Luggage
-    _customs: Customs
+    _bundle: Bundle
+    _versions: VersionCheck
     _held: dict[str, dict[Any, Chunk]] = field(default_factory=dict)  # worker -> its chunks by their futures, in order
-    _packed: dict[str, Any] = field(default_factory=dict)  # worker -> the luggage there
+    _packed: dict[str, Any] = field(default_factory=dict)  # worker -> the bundle there
     _again: deque[Chunk] = field(default_factory=deque)
     _over: Counter[str] = field(default_factory=Counter)  # run -> how many workers have died over it
     _looked_s: float = -inf
@@ -142,7 +141,7 @@ class Cluster:
             silence_s = self._answered(self._client.run_on_scheduler, _silence_s)
         except TimeoutError:
             if not self._waits:
-                self._customs.say(f"The Dask scheduler at {self._address} does not answer; the runs wait for it")
+                self._versions.say(f"The Dask scheduler at {self._address} does not answer; the runs wait for it")
             self._waits = True
             return []
         self._waits = False
@@ -153,19 +152,19 @@ class Cluster:
                 self._answered(self._client.cancel, list(held))
             chunks = list(held.values())
             if address not in silence_s and chunks:
-                self._customs.say(f"Worker {address} has died; its runs go to others")
+                self._versions.say(f"Worker {address} has died; its runs go to others")
                 given_up += self._died_over(chunks.pop(0))
             self._again += chunks
         for address, for_s in silence_s.items():
             if for_s > SILENT_S and address not in self._silent:
-                self._customs.say(f"Worker {address} has not been heard of for {for_s:.0f} s; its runs go to others")
+                self._versions.say(f"Worker {address} has not been heard of for {for_s:.0f} s; its runs go to others")
             elif for_s <= SILENT_S and address not in self._held:
                 self._held[address] = {}
                 with _read(self._address):  # a task, so that it is made again should the worker come back without it
-                    self._packed[address] = self._submit(address, _itself, self._luggage)
+                    self._packed[address] = self._submit(address, _itself, self._bundle)
         self._silent = silence_s.keys() - self._held.keys()
         if not self._held and (had or is_first):
-            self._customs.say(f"The Dask cluster at {self._address} has no worker that answers; the runs wait for one")
+            self._versions.say(f"The Dask cluster at {self._address} has no worker that answers; the runs wait for one")
         return given_up
 
     def _answered(self, call: Callable[..., Any], *given: Any) -> Any:
@@ -197,7 +196,7 @@ class Cluster:
         return self._client.submit(*call, workers=[address], pure=False)
 
     def make(self, kept: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
-        """As `Place.make`: an interrupt gives up the chunks under way, and keeps those that are done."""
+        """As `Executor.make`: an interrupt gives up the chunks under way, and keeps those that are done."""
         waiting = iter(chunks)
         if (first := next(waiting, None)) is None:
             return
@@ -218,7 +217,7 @@ class Cluster:
                 self._take_in(next(ended), keep)
             with suppress(*GONE):
                 for future in [each for held in self._held.values() for each in held if each.status == "finished"]:
-                    keep(self._customs.passed(future.result(timeout=1)))
+                    keep(self._versions.passed(future.result(timeout=1)))
             raise KeyboardInterrupt
 
     def _hand_out(self, kept: Kept, waiting: Iterator[Chunk], ended: Any) -> bool:
@@ -253,8 +252,8 @@ class Cluster:
                 keep(done)
             return
         self._ahead = AHEAD if answer.done.took_s < 2 * CHUNK_S else 1  # at the end nobody is to wait for long runs
-        keep(self._customs.passed(answer))
+        keep(self._versions.passed(answer))
 
 
-def _itself(luggage: Luggage) -> Luggage:
-    return luggage
+def _itself(bundle: Bundle) -> Bundle:
+    return bundle

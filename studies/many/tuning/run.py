@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from ipa.errors import Error
-from ipa.studies import results
-from ipa.studies.many import workers
-from ipa.studies.many.tuning import kept
-from ipa.studies.many.tuning.cases import Case, Cases, cases_of, of_case
-from ipa.studies.many.tuning.drawing import TRIALS, Drawing
-from ipa.studies.many.tuning.gain import gains
-from ipa.studies.many.tuning.racing import Columns, is_hopeless, looks
-from ipa.studies.many.tuning.runs import Rows, Task, columns_of, means_of, run_tasks, tasks_of
+from ipa.studies.many import FINISHED, Keys, Local, PlannedRun, Store, key_of, run_missing, workers
+from ipa.studies.many import opened as stored
+from ipa.studies.many.tuning.aims import OUTCOMES, Wishes, wishes_of
+from ipa.studies.many.tuning.cases import TRIALS, Case, Cases, Drawing, cases_of, of_case
+from ipa.studies.many.tuning.racing import Columns, Rows, columns_of, gains, is_hopeless, looks, means_of
 from ipa.studies.many.tuning.search import BATCH, Search, Setting, opened
 from ipa.studies.many.tuning.space import Space, Values, check_values, space_of
-from ipa.studies.many.tuning.tuned import Best, Tuned
-from ipa.studies.many.tuning.wishes import Wishes, wishes_of
+from ipa.studies.many.tuning.tuned import Best, Tuned, asked_of, close_folder, open_folder
 from ipa.studies.runs import prepare
 from ipa.studies.scenario import Scenario
 
@@ -49,7 +47,7 @@ def tune(
     setting. The same scenario, wishes, space, drawing, trials and seed find the same, whatever `jobs`.
 
     Raises ScenarioError for wishes, keys, parts of the load or a folder that cannot be used, or where no setting could
-    be run; as `prepare` for the scenario itself; and as `workers.run_all`.
+    be run; as `prepare` for the scenario itself; and as `Executor.make`.
     """
     wishes = wishes_of(minimise, maximise, also, limits)
     space = space_of(scenario, vary)
@@ -59,10 +57,11 @@ def tune(
     place = None if folder is None else Path(folder)
     with ExitStack() as stack:
         if place is not None:
-            kept.open_folder(place, kept.asked(scenario, wishes, space, cases))
-            stack.enter_context(results.alone(place))
+            open_folder(place, asked_of(scenario, wishes, space, cases))
+        path = Path(":memory:") if place is None else place / FINISHED
+        store = stack.enter_context(stored(path, log, alone=place is not None))
         search = stack.enter_context(opened(place, space, wishes, scenario.seed))
-        race = _Race(search, wishes, cases, jobs or workers.cores())
+        race = _Race(search, wishes, cases, store, Local(jobs or workers.cores(), log))
         for batch in search.batches(trials):
             race.run(batch)
             for setting in batch:
@@ -73,79 +72,73 @@ def tune(
             raise _failed(settings[0])
         found = _found(scenario, space, wishes, cases, settings, race)
         if place is not None:
-            kept.close_folder(place, found)
+            close_folder(place, found)
         return found
 
 
 class _Race:
     """Running batches of settings on the cases to train on, and dropping those that are clearly out."""
 
-    def __init__(self, search: Search, wishes: Wishes, cases: Cases, jobs: int) -> None:
+    def __init__(self, search: Search, wishes: Wishes, cases: Cases, store: Store, executor: Local) -> None:
         self._search = search
         self._wishes = wishes
         self._cases = cases
-        self._jobs = jobs
-        # In this process, so that workers find compiled what they are to run.
-        self.defaults = self.run_on({None: {}}, cases.train[:1], jobs=1)[None]
+        self._store = store
+        self._executor = replace(executor, workers=1)
+        self._keys = Keys()
+        self.run_on({None: {}}, cases.train[:1])  # in this process, so that workers find compiled what they are to run
+        self._executor = executor
         self.defaults = self.run_on({None: {}}, cases.train)[None]
         self.default_means = means_of(self.defaults)
 
-    def run_on(
-        self, values: Mapping[int | None, Values], cases: Sequence[Case], jobs: int | None = None
-    ) -> dict[int | None, Columns]:
+    def run_on(self, values: Mapping[int | None, Values], cases: Sequence[Case]) -> dict[int | None, Columns]:
         """Run each of the settings on all of the cases. Raises the error of a run that fails."""
-        numbers = list(values)
-        found: dict[tuple[int, int], Rows] = {}
-
-        def keep(task: Task, rows: Rows | str) -> None:
+        found = {}
+        for number, rows in self._outcomes(values, cases).items():
             if isinstance(rows, str):
-                raise Error(f"{dict(task.values) or 'the defaults'}: {rows}")
-            found[task.place, task.begin] = rows
+                raise Error(f"{dict(values[number]) or 'the defaults'}: {rows}")
+            found[number] = columns_of(rows)
+        return found
 
-        tasks = [
-            task
-            for place, number in enumerate(numbers)
-            for task in tasks_of(place, values[number], cases, 0, len(cases))
-        ]
-        run_tasks(self._cases.base, tasks, jobs or self._jobs, keep)
-        return {
-            number: columns_of([row for task in tasks if task.place == place for row in found[place, task.begin]])
-            for place, number in enumerate(numbers)
-        }
+    def _outcomes(self, values: Mapping[int | None, Values], cases: Sequence[Case]) -> dict[int | None, Rows | str]:
+        """Of each of the settings the outcomes of its runs on the cases, or the error of the first that failed."""
+        found: dict[int | None, Rows | str] = {}
+        planned: dict[int | None, list[PlannedRun]] = {}
+        for number, chosen in values.items():
+            try:
+                scenario = self._cases.base.with_values(chosen)
+            except Error as error:
+                found[number] = str(error)
+            else:
+                planned[number] = [self._planned(of_case(scenario, case)) for case in cases]
+        run_missing(chain.from_iterable(planned.values()), self._store, self._executor, "summary", lambda _: None)
+        for number, runs in planned.items():
+            there = self._store.summaries([each.key for each in runs])
+            summaries = [there[each.key] for each in runs]
+            failed = next((each for each in summaries if isinstance(each, str)), None)
+            found[number] = failed or [
+                [each[name] for name in OUTCOMES] for each in summaries if isinstance(each, dict)
+            ]
+        return found
+
+    def _planned(self, scenario: Scenario) -> PlannedRun:
+        return PlannedRun(key_of(self._keys.shared(scenario), scenario.seed), scenario.as_dict())
 
     def run(self, batch: Sequence[Setting]) -> None:
         """Run a batch until each setting is complete, dropped or has failed."""
         train = self._cases.train
         best = self._best_before(batch[0].number // BATCH * BATCH)
         for look in looks(len(train) // self._cases.seeds, self._cases.seeds):
-            alive = [each for each in batch if not each.is_dropped and each.error is None]
-            self._run_up_to(alive, look)
-            for setting in alive:
-                if setting.error is None and look < len(train):
-                    setting.is_dropped = is_hopeless(columns_of(setting.rows[:look]), self._wishes, self.defaults, best)
-                    if setting.is_dropped:
-                        setting.rows = setting.rows[:look]
-
-    def _run_up_to(self, alive: Sequence[Setting], look: int) -> None:
-        """Run the settings on the cases up to number `look`, but for those whose rows are there."""
-        tasks = [
-            task
-            for place, setting in enumerate(alive)
-            for task in tasks_of(place, setting.values, self._cases.train, len(setting.rows), look)
-        ]
-        fresh: dict[tuple[int, int], Rows] = {}
-
-        def keep(task: Task, rows: Rows | str) -> None:
-            if isinstance(rows, str):
-                alive[task.place].error = rows
-            else:
-                self._search.keep(alive[task.place], task.begin, rows)
-                fresh[task.place, task.begin] = rows
-
-        run_tasks(self._cases.base, tasks, self._jobs, keep)
-        for task in tasks:
-            if alive[task.place].error is None:
-                alive[task.place].rows += fresh[task.place, task.begin]
+            alive = {each.number: each for each in batch if not each.is_dropped and each.error is None}
+            found = self._outcomes({number: each.values for number, each in alive.items()}, train[:look])
+            for number, setting in alive.items():
+                rows = found[number]
+                if isinstance(rows, str):
+                    setting.error = rows
+                    continue
+                setting.rows = rows
+                if look < len(train):
+                    setting.is_dropped = is_hopeless(columns_of(rows), self._wishes, self.defaults, best)
 
     def _best_before(self, number: int) -> list[Columns]:
         """The runs of the best complete settings among those before a number, the defaults included."""

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 from ipa.studies import results
 from ipa.studies.displayed import check_plotly
-from ipa.studies.many import FINISHED, Luggage, Store, opened, places, run_missing, workers
+from ipa.studies.many import FINISHED, LOCAL, Progress, Running, Store, begun, opened, silent, workers
 from ipa.studies.many.study import (
     decision_times,
     headline,
-    kept_plan,
-    markdown,
     plan,
     published,
-    published_file,
     schema,
+    summary,
 )
-from ipa.studies.many.study.failures import failures, finished
-from ipa.studies.many.study.findings import gather
+from ipa.studies.many.study.findings import failures, finished, gather
 from ipa.studies.many.study.plan import Plan, Trial
-from ipa.studies.many.study.shown import Study
+from ipa.studies.many.study.study import Study
 from ipa.studies.scenario import ScenarioError
 
 PAPER = "paper"
@@ -39,9 +34,6 @@ REPORT = "report.html"
 TABLES = "tables.md"
 TIMES = "decision_times.md"
 
-Progress = Callable[[int], AbstractContextManager[Callable[[bool], object]]]
-"""Given the number of runs; what the context manager yields is called after each of them, with whether it failed."""
-
 
 def run_study(
     what: str | Path,
@@ -50,20 +42,20 @@ def run_study(
     pipelines: Sequence[str] = (),
     seeds: int | None = None,
     jobs: int | None = None,
-    on: str = places.LOCAL,
-    progress: Progress | None = None,
+    on: str = LOCAL,
+    progress: Progress = silent,
     log: Callable[[str], object] = lambda _: None,
 ) -> Study:
     """Run a study (`paper`, or the path of a study file) and write its tables and its report to `folder`.
 
     It runs on `pipelines` (default: all of the study's), with seeds from 1 to `seeds` (default: what the study says),
     `jobs` runs at a time (default: one per core), or on the cluster that `on` names. Runs that `folder` holds already
-    are not run again, so that an interrupted study is resumed. `progress` and `log` as in `conduct`. Raises as
+    are not run again, so that an interrupted study is resumed. `progress` and `log` as in `Running`. Raises as
     `prepare` and `conduct`, and ScenarioError where plotly is not installed.
     """
     check_plotly("a study's report")
     wanted = prepare(str(what), pipelines, seeds)
-    return conduct(wanted, Path(folder), jobs or workers.cores(), progress or _silent, log, on)
+    return conduct(wanted, Running(Path(folder), jobs or workers.cores(), on, progress, log))
 
 
 def read_study(folder: str | Path) -> Study:
@@ -100,7 +92,7 @@ def _kept(folder: Path) -> Iterator[tuple[Plan, Store, dict[str, Any]]]:
         if text is None:
             raise ScenarioError(f"{folder}: the study is of an earlier version; run the same command again")
         try:
-            wanted = kept_plan.from_text(text)
+            wanted = plan.from_text(text)
         except (KeyError, TypeError, ValueError) as error:
             raise ScenarioError(f"{folder / FINISHED}: the plan of the study cannot be read: {error}") from None
         yield wanted, store, manifest
@@ -127,7 +119,7 @@ def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
     return Plan(
         name=what if what == PAPER else studies[0].title,
         studies=tuple((study, tuple(plan.trials(study, used))) for study in studies),
-        published=published_file.load(named.pop()) if named else None,
+        published=schema.load_published(named.pop()) if named else None,
         seeds=used,
     )
 
@@ -138,54 +130,30 @@ def shipped() -> tuple[str, ...]:
     return tuple(name for name in ORDER if name in there)
 
 
-@contextmanager
-def _silent(_: int) -> Iterator[Callable[[bool], object]]:
-    yield lambda _: None
-
-
-def conduct(
-    wanted: Plan,
-    folder: Path,
-    jobs: int,
-    progress: Progress = _silent,
-    log: Callable[[str], object] = lambda _: None,
-    on: str = places.LOCAL,
-) -> Study:
+def conduct(wanted: Plan, running: Running) -> Study:
     """Run what the folder does not hold yet of a plan, then write what was found.
 
-    `progress` is given the number of runs and returns a context manager; what it yields is called after each run. `log`
-    is told how many runs there were, and what workers of a cluster have that differs. `on`: as in `places.opened`. An
-    interrupt keeps what has finished. Runs that fail are kept with their errors, and tried again the next time; see
+    An interrupt keeps what has finished. Runs that fail are kept with their errors, and tried again the next time; see
     `Found.failures`. Raises ScenarioError for a folder that holds anything but a study or cannot be written, and as
-    `places.opened` and `run_missing`.
+    `begun` and `Session.executor`.
     """
-    started_s = perf_counter()
-    places.check(on)
-    results.claim(folder, resumable=True, kind="study")
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest = _manifest(wanted)
-    with opened(folder / FINISHED, log, alone=True) as store:
-        results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)
-        trials = wanted.trials
-        packed = partial(Luggage.of, (trial.scenario for trial in trials))
-        with places.opened(on, jobs, packed, log) as place, progress(len(trials)) as advance:
-            ran = run_missing((trial.asked for trial in trials), store, place, "all", advance)
-        ran_s = perf_counter() - started_s
-        log(f"{ran.fresh} {'run' if ran.fresh == 1 else 'runs'} in {ran_s:.1f} s{ran.others}")
-        store.say_left_out((trial.key for trial in trials), "the tables")
-        store.keep_plan(kept_plan.to_text(wanted))
+    trials, folder = wanted.trials, running.folder
+    with begun(running, _manifest(wanted), "all") as session:
+        with session.executor(trial.scenario for trial in trials) as run:
+            run((trial.planned for trial in trials), len(trials))
+        session.store.say_left_out((trial.key for trial in trials), "the tables")
+        session.store.keep_plan(plan.to_text(wanted))
         timings = tuple(decision_times.measure(_published_sizes(wanted)))
-        found = _study(wanted, store, timings, folder)
+        found = _study(wanted, session.store, timings, folder)
     if found.findings:
         _write(found, folder)
     else:  # what an earlier version of the study has left is not of this one
         for path in (*folder.glob("*.parquet"), *(folder / name for name in (TABLES, TIMES, REPORT))):
             path.unlink(missing_ok=True)
-    times = [vars(timing) for timing in found.timings]
-    spent = {"runs_s": ran_s, "whole_s": perf_counter() - started_s, "fresh_runs": ran.fresh}
-    failed_runs = [each.as_dict() for each in found.failures]
-    ended = {"finished": True, **spent, "failed_runs": failed_runs, "decision_times": times}
-    results.write_json({**manifest, **ended}, folder / results.MANIFEST)
+    session.finish(
+        failed_runs=[each.as_dict() for each in found.failures],
+        decision_times=[vars(timing) for timing in found.timings],
+    )
     return found
 
 
@@ -197,10 +165,10 @@ def _write(found: Study, folder: Path) -> None:
             path.unlink(missing_ok=True)  # left by an earlier version of the study
         else:
             results.write_table(table, path)
-    results.write_text(markdown.render(found), folder / TABLES)
+    results.write_text(summary.render(found), folder / TABLES)
     published = found.plan.published
     if published and published.decision_times:
-        results.write_text(markdown.render_times(found), folder / TIMES)
+        results.write_text(summary.render_times(found), folder / TIMES)
     else:
         (folder / TIMES).unlink(missing_ok=True)
     found.write_report(folder / REPORT)

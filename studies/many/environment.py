@@ -1,8 +1,18 @@
-"""`ControlLoop`: the control loop of a scenario, one interval a step."""
+"""The control loop as a Gymnasium environment: one step is one control interval, decided by whoever learns.
+
+What a step is worth is the objective that IPA maximises, less what violations of the SLA cost:
+
+    reward = objective(configuration) - PENALTY x violations / arrivals
+
+The objective is alpha x accuracy - beta x cores - gamma x batch sizes of the configuration that was in force, with the
+pipeline's own weights, and violations and arrivals are those of the step. A violation is a request that finishes later
+than the SLA after it arrived, or that is dropped; it counts in the step in which that happens.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import Any
 
@@ -10,13 +20,122 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from ipa.policies import Configuration, Controller, Journal, Observation
+from ipa.policies import Configuration, Controller, Journal, Observation, StageConfiguration
 from ipa.policies.optimiser import Programme
-from ipa.sim import LoadView, Opening, Stepped, stepped
-from ipa.studies.many.environment.encoding import LARGEST, Encoding, Vector
-from ipa.studies.many.environment.reward import PENALTY, Violations
+from ipa.profiles import Pipeline
+from ipa.sim import Engine, LoadView, Opening, Stepped, stepped
 from ipa.studies.runs import Prepared, prepare
 from ipa.studies.scenario import Scenario, Shared, world_of
+
+Vector = npt.NDArray[np.float32]
+
+WINDOWS = 6
+WINDOW_S = 10
+"""An observation holds the mean load of the last windows, newest last."""
+
+OF_STAGE = 6
+"""Numbers of a stage: queue, in service, ready and starting replicas, wanted replicas, cores of all wanted ones."""
+
+LARGEST = 1e6
+"""No number of an observation is larger."""
+
+LONGEST_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a pipeline's observations and configurations are written as arrays.
+
+    An observation is `WINDOWS` loads [rps], then `OF_STAGE` numbers of each stage, then for each stage a one-hot vector
+    of its wanted variant and its wanted batch. An action is three whole numbers for each stage: variant, batch (the
+    position in `batches`) and replicas less one, up to `most_replicas`.
+    """
+
+    pipeline: Pipeline
+    batches: tuple[int, ...]
+    most_replicas: int
+
+    @property
+    def action_sizes(self) -> list[int]:
+        """How many values each number of an action has."""
+        return [
+            size
+            for stage in self.pipeline.stages
+            for size in (len(stage.variants), len(self.batches), self.most_replicas)
+        ]
+
+    @property
+    def observation_size(self) -> int:
+        """How many numbers an observation has."""
+        names = sum(len(stage.variants) + len(self.batches) for stage in self.pipeline.stages)
+        return WINDOWS + OF_STAGE * len(self.pipeline.stages) + names
+
+    def observation(self, seen: Observation) -> Vector:
+        """An observation as an array, shape (observation_size,); seconds without a sample count as no load."""
+        loads = np.nan_to_num(np.array(seen.load_rps[-WINDOWS * WINDOW_S :], dtype=np.float64))
+        loads = np.concatenate([np.zeros(WINDOWS * WINDOW_S - len(loads)), loads]).reshape(WINDOWS, WINDOW_S)
+        numbers: list[float] = loads.mean(axis=1).tolist()
+        for stage in self.pipeline.stages:
+            at = seen.stages[stage.name]
+            ready = sum(counts.ready for counts in at.replicas.values())
+            starting = sum(counts.starting for counts in at.replicas.values())
+            wanted = at.configuration
+            numbers += [at.queue_length, at.in_service, ready, starting, wanted.replicas, wanted.total_cores]
+        for stage in self.pipeline.stages:
+            wanted = seen.stages[stage.name].configuration
+            numbers += [float(variant.name == wanted.variant) for variant in stage.variants]
+            numbers += [float(batch == wanted.batch) for batch in self.batches]
+        found: Vector = np.minimum(np.array(numbers), LARGEST).astype(np.float32)
+        return found
+
+    def configuration(self, action: Sequence[int] | npt.NDArray[np.integer], load_rps: float) -> Configuration:
+        """What an action asks for; a batch waits for as long as it takes to fill at this load, at most 1 s."""
+        chosen = {}
+        for place, stage in enumerate(self.pipeline.stages):
+            variant = stage.variants[int(action[3 * place])]
+            batch = self.batches[int(action[3 * place + 1])]
+            replicas = int(action[3 * place + 2]) + 1
+            fill_s = (batch - 1) / load_rps if load_rps > 0 else LONGEST_TIMEOUT_S
+            chosen[stage.name] = StageConfiguration(
+                variant.name, batch, replicas, min(fill_s, LONGEST_TIMEOUT_S), variant.base_cores
+            )
+        return chosen
+
+
+PENALTY = 10.0
+"""Of a step in which as many requests violate the SLA as arrive."""
+
+
+class Violations:
+    """Counts violations while an engine runs."""
+
+    def __init__(self, engine: Engine, sla_s: float) -> None:
+        self._engine = engine
+        self._sla_s = sla_s
+        self._batches = 0
+        self._dropped = 0
+        self._late_s = np.empty(0)
+
+    def step(self, now_s: float) -> int:
+        """How many requests have violated the SLA since the last call."""
+        last = self._engine.stages[-1]
+        fresh = last.batch_log(self._batches)
+        self._batches += len(fresh.size)
+        finish_s = np.repeat(fresh.finish_s, fresh.size)
+        is_late = finish_s - self._engine.arrivals_s[fresh.requests] > self._sla_s
+        # A batch is in the log from its start on, and may finish later.
+        late_s = np.concatenate([self._late_s, finish_s[is_late]])
+        self._late_s = late_s[late_s > now_s]
+        dropped = sum(stage.dropped for stage in self._engine.stages)
+        found = len(late_s) - len(self._late_s) + dropped - self._dropped
+        self._dropped = dropped
+        return found
+
+    def unfinished(self) -> int:
+        """How many requests the engine has left unfinished, at its end."""
+        stages = self._engine.stages
+        return len(self._engine.arrivals_s) - stages[-1].completions - sum(stage.dropped for stage in stages)
+
 
 ENVIRONMENT = "ipa/ControlLoop-v0"
 """The name under which Gymnasium knows it, once `make` or `make_vec` has been called."""

@@ -12,10 +12,9 @@ from ipa.studies.displayed import Displayed
 from ipa.studies.intervals import as_columns
 from ipa.studies.many.answers import Answers
 from ipa.studies.many.study import tables
-from ipa.studies.many.study.answered import of_sweeps, of_systems
-from ipa.studies.many.study.compare import comparisons, sentence
-from ipa.studies.many.study.found import Found
-from ipa.studies.many.study.markdown import ran_on
+from ipa.studies.many.study.conclusions import Found, of_sweeps, of_systems
+from ipa.studies.many.study.findings import comparisons, sentence
+from ipa.studies.many.study.summary import ran_on
 from ipa.studies.runs import FIGURES
 from ipa.studies.scenario import ScenarioError
 

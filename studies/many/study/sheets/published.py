@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ipa.studies.formatting import NONE, number, plus
-from ipa.studies.many.study.findings import Cell
-from ipa.studies.many.study.forecasts import HORIZON_S, smape_percent
-from ipa.studies.many.study.found import Found
+from ipa.studies.many.study.conclusions import Found
+from ipa.studies.many.study.decision_times import BATCHES
+from ipa.studies.many.study.findings import HORIZON_S, Cell, smape_percent
 from ipa.studies.many.study.published import Compared, Score, out_of_order
-from ipa.studies.many.study.published_file import SeenMost
-from ipa.studies.many.study.sheets.sheet import Sheet
+from ipa.studies.many.study.schema import SeenMost
+from ipa.studies.many.study.sheets.systems import Sheet
+from ipa.studies.scenario import find_trace
 
 
 def score(found: Found) -> Sheet:
@@ -173,3 +174,79 @@ def forecasts(found: Found) -> Sheet:
         ("workload", *(found.setting_title(setting) for setting in found.full_settings)),
         tuple(rows),
     )
+
+
+# The loads, published and ours.
+
+
+def loads(found: Found) -> Sheet:
+    """One row per published load: its requests, their mean and range by the second, and how ours differs."""
+    findings = found.findings[0]
+    rows = []
+    for workload, theirs in (found.plan.published.loads if found.plan.published else {}).items():
+        cell = next((each for each in findings.cells if each.workload == workload), None)
+        if cell is None:
+            continue
+        counts = find_trace(cell.scenario.trace, findings.seeds[0], cell.scenario.time_hints).per_second()
+        least, most = int(counts.min()), int(counts.max())
+        rows.append(
+            (
+                workload,
+                *(f"{theirs.requests:,}", f"{counts.sum():,}", plus(int(counts.sum()) - theirs.requests, 0)),
+                number(theirs.mean_rps, 1),
+                number(counts.mean(), 1),
+                plus(counts.mean() - theirs.mean_rps, 1),
+                f"{theirs.least_rps} to {theirs.most_rps}",
+                f"{least} to {most}",
+                f"{plus(least - theirs.least_rps, 0)}, {plus(most - theirs.most_rps, 0)}",
+            )
+        )
+    return Sheet(
+        "Load patterns, published and ours",
+        "The requests of 20 minutes, and by the second their mean, fewest and most. "
+        + ("Ours are the same windows of the real trace." if found.plan.has_real_trace else "Ours are synthetic."),
+        (
+            "workload",
+            *(
+                column
+                for figure in ("requests", "mean, rps", "range, rps")
+                for column in (f"{figure}, published", "ours", "difference")
+            ),
+        ),
+        tuple(rows),
+    )
+
+
+# How long decisions take, published and ours.
+
+
+def decision_times(found: Found) -> Sheet:
+    """Times of one decision, published and measured."""
+    ours = {(timing.shape, timing.batches): timing.seconds for timing in found.timings}
+    rows = []
+    for each in found.plan.published.decision_times if found.plan.published else ():
+        batches = each.batches or BATCHES
+        mine = ours[tuple(each.variants), batches]
+        rows.append(
+            (
+                str(len(each.variants)),
+                _shape(each.variants),
+                f"{each.batches or 'not said'}, {batches}",
+                f"{1000 * each.seconds:.0f} ms ({each.how})",
+                f"{1000 * mine:.2f} ms",
+                f"{each.seconds / mine:,.0f}",
+            )
+        )
+    return Sheet(
+        "Time of one decision, published and ours",
+        "Of ours the median over random pipelines whose SLA binds, by the exact solver on this machine; it includes "
+        "the tables that a run makes once.",
+        ("stages", "variants", "batch sizes, theirs and ours", "published optimiser", "ours", "times as fast"),
+        tuple(rows),
+        names=3,
+    )
+
+
+def _shape(variants: Sequence[int]) -> str:
+    same = len(variants) > 2 and len(set(variants)) == 1
+    return f"{variants[0]} each" if same else " + ".join(map(str, variants))

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import nan
+from itertools import combinations, pairwise
+from math import factorial, fsum, nan
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from ipa.errors import Error
-from ipa.policies import OptimisingPolicy
+from ipa.policies import Configuration, Entry, OptimisingPolicy
 from ipa.studies.intervals import Estimate, estimate
-from ipa.studies.many import workers
+from ipa.studies.many import gathered
 from ipa.studies.many.losses.causes import CAUSES, CHANGE, WORLD, Removals, removals
-from ipa.studies.many.losses.figures import Figure, Values, figures_of
-from ipa.studies.many.losses.named import Named, named, titles
-from ipa.studies.many.losses.shares import Causes, Share, shared_out, subsets
-from ipa.studies.runs import RunData, prepare, simulate
+from ipa.studies.many.losses.runs import Named, named, titles
+from ipa.studies.runs import Run, RunData, prepare, simulate
 from ipa.studies.scenario import Scenario, ScenarioError
 
 
@@ -162,14 +161,7 @@ def explain_losses(
     all_named = _named(runs)
     of_runs = [_removals_of(run.scenario) for run in all_named]
     asked = {task.key: task for each in of_runs for task in _tasks(each).values()}
-    made: dict[Hashable, Values] = {}
-    keys = list(asked)
-
-    def keep(place: int, values: Values) -> None:
-        made[keys[place]] = values
-        on_finished()
-
-    workers.run_all(_figures, list(asked.values()), jobs, keep)
+    made = gathered(_figures, asked, jobs, lambda _, __: on_finished())
     groups: dict[Hashable, list[Loss]] = {}
     for run, each in zip(all_named, of_runs, strict=True):
         left = {removed: made[task.key] for removed, task in _tasks(each).items()}
@@ -248,4 +240,121 @@ def _recorded(summary: Mapping[str, Any]) -> Values:
 def _mean(values: Iterable[float]) -> Estimate:
     found = estimate(values)
     assert found is not None, "a policy has a run"
+    return found
+
+
+# What a run is judged by: the objective of its programme as it came out, and what stands behind it.
+
+
+class Figure(NamedTuple):
+    """A figure: its name in results, in tables and in sentences, how it is rounded, and whether more of it is better.
+
+    `more` and `less` follow a number: `0.4 cores more`.
+    """
+
+    key: str
+    title: str
+    unit: str
+    decimals: int
+    more_is_better: bool
+    more: str
+    less: str
+
+
+OBJECTIVE = Figure("objective", "Objective", "", 3, True, "objective more", "objective less")
+VIOLATIONS = Figure(
+    "violations_percent",
+    "SLA violations",
+    "percentage points",
+    2,
+    False,
+    "points of SLA violations more",
+    "points of SLA violations less",
+)
+FIGURES = (
+    OBJECTIVE,
+    Figure("cost_mean_cores", "Cost", "cores", 2, False, "cores more", "cores less"),
+    Figure("pas_mean", "PAS", "points", 2, True, "PAS more", "PAS less"),
+    VIOLATIONS,
+)
+
+Values = Mapping[str, float]
+"""A figure's key -> its value."""
+
+
+def figures_of(run: Run, judge: OptimisingPolicy, free_changes: bool) -> Values:
+    """The figures of a run, whose objective is that of `judge`'s programme: alpha x A - beta x cost.
+
+    A is the time's mean of the accuracy of what was decided, as the programme combines it; cost is that of all replicas
+    that existed or, with `free_changes`, of those that were wanted. PAS is NaN where no request completed.
+    """
+    summary, programme = run.summary, judge.programme
+    cost = summary["planned_cost_mean_cores" if free_changes else "cost_mean_cores"]
+    accuracy = _mean_accuracy(run.entries, run.initial, run.trace.duration_s, judge)
+    pas = summary["pas_mean"]
+    return {
+        "objective": programme.alpha * accuracy - programme.beta * cost,
+        "cost_mean_cores": cost,
+        "pas_mean": float("nan") if pas is None else pas,
+        "violations_percent": 100.0 * summary["sla_violation_rate"],
+    }
+
+
+def _mean_accuracy(
+    entries: Sequence[Entry], initial: Configuration, duration_s: float, judge: OptimisingPolicy
+) -> float:
+    """Of the configurations in force, by the time that each was."""
+    in_force = [(0.0, initial)]
+    in_force += [(each.observation.time_s, each.decision.configuration) for each in entries if not each.is_refused]
+    ends_s = [*(since_s for since_s, _ in in_force), duration_s]
+    lasting_s = [end_s - since_s for since_s, end_s in pairwise(ends_s)]
+    total = fsum(
+        lasted_s * judge.programme.score(configuration)["accuracy"]
+        for lasted_s, (_, configuration) in zip(lasting_s, in_force, strict=True)
+    )
+    return total / duration_s
+
+
+# A difference shared out among the causes of it, from what is left of it without each set of causes.
+#
+# For a set of removed causes S, d(S) is what is left of the difference; d of all causes is 0. Removing cause i after S
+# takes d(S) - d(S + i) off it. The order in which causes are removed matters where they act together, so that a cause's
+# share is the mean over all orders (Shapley, 1953):
+#
+#     share(i) = sum over S without i of |S|! (n - |S| - 1)! / n! [ d(S) - d(S + i) ]
+#
+# Shares add up to the whole difference.
+
+
+Causes = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one cause takes off a difference: `mean` over all orders, `in_order` in the one that was given, and the
+    `least` and `most` in any."""
+
+    mean: float
+    in_order: float
+    least: float
+    most: float
+
+
+def subsets(causes: Sequence[str]) -> list[Causes]:
+    """All sets of the causes, the smaller ones first."""
+    return [frozenset(chosen) for size in range(len(causes) + 1) for chosen in combinations(causes, size)]
+
+
+def shared_out(causes: Sequence[str], left: Callable[[Causes], float]) -> dict[str, Share]:
+    """Cause -> its share of `left` of nothing removed; `causes` are in the order in which `in_order` removes them."""
+    count = len(causes)
+    found = {}
+    for place, cause in enumerate(causes):
+        others = [other for other in causes if other != cause]
+        taken = {removed: left(removed) - left(removed | {cause}) for removed in subsets(others)}
+        mean = sum(
+            factorial(len(removed)) * factorial(count - len(removed) - 1) / factorial(count) * off
+            for removed, off in taken.items()
+        )
+        found[cause] = Share(mean, taken[frozenset(causes[:place])], min(taken.values()), max(taken.values()))
     return found

@@ -10,8 +10,7 @@ from typing import Any
 from ipa.studies.formatting import number, plus
 from ipa.studies.intervals import Estimate
 from ipa.studies.many.losses.causes import CAUSES, CAUTION, CHANGE, FORECAST, PLANNING, START_UP, WORLD
-from ipa.studies.many.losses.figures import FIGURES, OBJECTIVE, VIOLATIONS, Figure
-from ipa.studies.many.losses.found import Losses, OfPolicy, Part
+from ipa.studies.many.losses.losses import FIGURES, OBJECTIVE, VIOLATIONS, Figure, Losses, OfPolicy, Part
 
 TITLES = {
     FORECAST: "Forecast error",
@@ -52,7 +51,7 @@ def is_bought(of: OfPolicy) -> bool:
     return gained > 0 < violations and not (_is_nothing(gained, OBJECTIVE) or _is_nothing(violations, VIOLATIONS))
 
 
-def sentences(of: OfPolicy) -> list[str]:
+def of_causes(of: OfPolicy) -> list[str]:
     """One sentence for each cause: what it costs, how that depends on the order, and by which figures."""
     parts = {figure: {part.cause: part for part in of.parts(figure)} for figure in FIGURES}
     lost = -of.difference(OBJECTIVE).mean
@@ -190,7 +189,7 @@ def as_dict(found: Losses) -> dict[str, Any]:
                 "causes": _causes(of),
                 "not_removed": dict(of.kept),
                 "headline": headline(of),
-                "sentences": sentences(of),
+                "sentences": of_causes(of),
             }
             for of in found.policies
         ],

@@ -1,4 +1,4 @@
-"""Runs that are asked for, each with a key of all that it depends on: what has that key need not be run again."""
+"""Runs that are planned, each with a key of all that it depends on: what has that key need not be run again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ipa.studies.scenario import Scenario, find_trace
 from ipa.traces import NAMES, TimeHints
 
 
-class Asked(NamedTuple):
+class PlannedRun(NamedTuple):
     """A run: its key, and its scenario as plain data, which `Scenario.model_validate` takes."""
 
     key: str

@@ -1,0 +1,202 @@
+"""What runs need besides their scenarios: the files that these name, and the windows of the real trace.
+
+It travels to a cluster once. A worker unpacks it into a folder of its own, and runs the scenarios with the names that
+the files have there; in what comes of the runs the names are as they were.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import tempfile
+import threading
+from atexit import register
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from platform import node
+from typing import Any
+
+from ipa.studies.many.executor import Child, Chunk, Done, Kept
+from ipa.studies.many.outcome import Outcome
+from ipa.studies.many.plan import PlannedRun
+from ipa.studies.runs.results import names_in, versions
+from ipa.studies.scenario import REAL, Scenario, WorkerError, find_trace
+from ipa.traces import Trace
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The content of files by the names that scenarios give them, and loads by their names; sha256 of all that."""
+
+    files: Mapping[str, bytes]
+    loads: Mapping[str, Trace]
+    digest: str
+
+    @classmethod
+    def of(cls, scenarios: Iterable[Scenario]) -> Bundle:
+        """What these scenarios need, from this machine. Raises TraceError for a real trace that is not there."""
+        names: dict[str, None] = {}
+        loads: dict[str, None] = {}
+        for scenario in scenarios:
+            names.update(names_in(scenario))
+            loads[scenario.trace] = None
+        content = {name: Path(name).read_bytes() for name in names if Path(name).is_file()}
+        traces = {name: find_trace(name, 1) for name in loads if name.startswith(REAL)}
+        sha = sha256()
+        for name, each in sorted(content.items()):
+            sha.update(f"{name} {len(each)}\n".encode() + each)
+        for name, trace in sorted(traces.items()):
+            sha.update(f"{name} {trace.digest}\n".encode())
+        return cls(content, traces, sha.hexdigest())
+
+
+class Unpacked:
+    """The files of a bundle in a folder of this process, which goes with it."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="ipa-bundle-"))
+        register(shutil.rmtree, self._folder, ignore_errors=True)
+        self._there: dict[str, str] = {}
+        for number, (name, content) in enumerate(bundle.files.items()):
+            path = self._folder / f"{number}" / Path(name).name
+            path.parent.mkdir()
+            path.write_bytes(content)
+            self._there[name] = str(path)
+        self._names = _either(self._there)
+        self._back = {path: name for name, path in self._there.items()}
+        self._paths = _either(self._back)
+
+    def renamed(self, planned: PlannedRun) -> PlannedRun:
+        """The same run with the names that the files have here."""
+        return PlannedRun(planned.key, self._over(planned.data, self._names, self._there)) if self._there else planned
+
+    def returned(self, done: Done) -> Done:
+        """What came of runs, with the names that the files have where the runs were asked for."""
+        if not self._there:
+            return done
+        return Done([(key, self._as_asked(outcome)) for key, outcome in done.ended], done.took_s)
+
+    def _as_asked(self, outcome: Outcome | str) -> Outcome | str:
+        if isinstance(outcome, str):
+            as_path = {path: str(Path(name)) for path, name in self._back.items()}  # as errors print it
+            return str(self._over(outcome, self._paths, as_path))
+        summary = self._over(outcome.summary, self._paths, self._back)
+        return replace(outcome, summary=summary)
+
+    def _over(self, value: Any, names: re.Pattern[str], there: Mapping[str, str]) -> Any:
+        if isinstance(value, str):
+            return names.sub(lambda found: there[found.group()], value)
+        if isinstance(value, Mapping):
+            return {key: self._over(each, names, there) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._over(each, names, there) for each in value]
+        return value
+
+
+def _either(names: Iterable[str]) -> re.Pattern[str]:
+    """Finds each of the names where it stands alone, not as a part of a longer one."""
+    words = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    return re.compile(rf"(?<![\w./-])(?:{words})(?![\w/-]|\.\w)")
+
+
+# What a worker of a cluster does with a chunk, and what it says of the program that it has.
+
+
+OURS = ("ipa-pipelines", "source")
+"""What must be the same here and there; the versions of libraries may differ, and it is said."""
+
+_ALONE = threading.Lock()
+"""A worker may have several threads; runs take turns, as they need the interpreter all the time."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A chunk that a worker has made, its machine, and the versions of the program and the libraries there."""
+
+    host: str
+    versions: Mapping[str, str | None]
+    done: Done
+
+
+def work(bundle: Bundle, kept: Kept, chunk: Chunk) -> Answer:
+    """Make the runs of a chunk with what has come along, in a process of their own."""
+    with _ALONE:
+        unpacked, child = _opened(bundle, kept)
+        done = child.make([unpacked.renamed(each) for each in chunk])
+        return Answer(node(), program(), unpacked.returned(done))
+
+
+@cache
+def program() -> dict[str, str | None]:
+    """The versions here: of Python, of this program and its source, of the libraries."""
+    found: dict[str, Any] = versions()
+    return {"python": found["python"], **found["versions"]}
+
+
+_OPEN: dict[tuple[str, Kept], tuple[Unpacked, Child]] = {}
+
+
+def _opened(bundle: Bundle, kept: Kept) -> tuple[Unpacked, Child]:
+    """The bundle on this worker, unpacked when it is first needed, and a process for its runs; the last ones stay."""
+    here = (bundle.digest, kept)
+    if here not in _OPEN:
+        for _, child in _OPEN.values():
+            child.close()
+        _OPEN.clear()
+        _OPEN[here] = (Unpacked(bundle), Child(kept, bundle.loads))
+    return _OPEN[here]
+
+
+@dataclass
+class VersionCheck:
+    """Checks what programs the workers have, as their answers come."""
+
+    say: Callable[[str], object]
+    _said: set[str] = field(default_factory=set)
+
+    def passed(self, answer: Answer) -> Done:
+        """The runs of an answer. Raises WorkerError where the worker has another version of this program."""
+        self.check(answer.host, answer.versions)
+        return answer.done
+
+    def check(self, host: str, theirs: Mapping[str, str | None]) -> None:
+        """As `passed`, of the versions alone; a library's is only told, once for each machine."""
+        here = program()
+        differ = [name for name in {**here, **theirs} if here.get(name) != theirs.get(name)]
+        if any(name in OURS for name in differ):
+            there, ours = ({name: each.get(name) for name in OURS} for each in (theirs, here))
+            raise WorkerError(
+                f"worker {host} has ipa-pipelines {_named(there)}, this machine has {_named(ours)}: install the same "
+                "version there"
+            )
+        if differ and host not in self._said:
+            self._said.add(host)
+            words = ", ".join(f"{name} {theirs.get(name)} (here {here.get(name)})" for name in differ)
+            self.say(f"Worker {host} has {words}: figures may differ in the last digits")
+
+
+def _named(program: Mapping[str, str | None]) -> str:
+    return f"{program['ipa-pipelines']} (source {str(program['source'])[:8]})"
+
+
+@contextmanager
+def silenced(library: str) -> Iterator[None]:
+    """Within it a library logs nothing: what matters is said in an error of ours."""
+    names = [library, *(name for name in logging.root.manager.loggerDict if name.startswith(f"{library}."))]
+    talking = [logger for logger in map(logging.getLogger, names) if not logger.disabled]
+    for logger in talking:  # each: some have levels and handlers of their own
+        logger.disabled = True
+    try:
+        yield
+    finally:
+        for logger in talking:
+            logger.disabled = False
+
+
+LACKING = "the workers lack a part of this program ({error}): install the same version of ipa-pipelines there"
+"""What is said where a worker cannot even read a task."""
