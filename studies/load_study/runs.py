@@ -107,7 +107,8 @@ def scenario_of(world: str, load: Path, pipeline: str, policy: str, seed: int) -
         keys["sla_s"] = share * profiles.load(pipeline).sla_s
     if policy == BOUND:
         keys.pop("start", None)
-    return studies.Scenario(pipeline=pipeline, policy=policy, trace=str(load), seed=seed, **keys)
+    given = {"pipeline": pipeline, "policy": policy, "trace": str(load), "seed": seed, **keys}
+    return studies.Scenario.model_validate(given)
 
 
 def made(

@@ -69,9 +69,11 @@ def _figures(rows: Sequence[Row]) -> Figures:
     late: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         late[row.pipeline].append(row.late_percent)
-    means = (float(np.mean([getattr(row, name) for row in rows])) for name in ("objective", "late_percent"))
-    rest = (float(np.mean([getattr(row, name) for row in rows])) for name in ("cores", "pas"))
-    return Figures(*means, max(float(np.mean(each)) for each in late.values()), *rest)
+    means = {
+        name: float(np.mean([getattr(row, name) for row in rows]))
+        for name in ("objective", "late_percent", "cores", "pas")
+    }
+    return Figures(**means, most_late_percent=max(float(np.mean(each)) for each in late.values()))
 
 
 def closed(cell: Mapping[str, Row]) -> float:
