@@ -36,8 +36,9 @@ LEAST_OF_RISK = 0.1
 class Foresight(OptimisingPolicy):
     """IPA's programme for the least rate that past risk allows.
 
-    `risk`: the share of requests that may be late. Before anything is known, the load is reckoned to rise to `rise`
-    times its level at once, every `rise_every_h` hours; `prior_h` hours without such a rise halve that.
+    `risk`: the share of requests that may be late. `rise`: the multiple of its level to which the load is reckoned to
+    rise at once before anything is known. `rise_every_h`: the hours between two such rises. `prior_h`: the hours
+    without one that halve what is reckoned with.
     `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from a decision until
     it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are given here. The
     defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. A goal's `late_at_most`
@@ -88,7 +89,8 @@ class Foresight(OptimisingPolicy):
             self.risk, self.reads = self._late_at_most, (*self.reads, "latency")
         self._stages = pipeline.stages
         start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
-        self._lead_s = self.decision_delay_s + start_up_s
+        # Whole seconds, as loads have: the milliseconds that a machine takes to decide are no other world.
+        self._lead_s = round(self.decision_delay_s) + start_up_s
         self._prior = Prior(self.rise, 3600 * self.rise_every_h, 3600 * self.prior_h)
         self._planner = Planner(self.programme, self.answers, start_up_s, (1 - LATENCY_SHARE) * self.sla_s)
 

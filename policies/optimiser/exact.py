@@ -126,7 +126,7 @@ def _best_of_many(fronts: Sequence[Sequence[Point]], asked: Knapsack, matters: M
     share = asked.reward * highest / unit
     options = [_in_shares(stage, unit) for stage in points]
     # What is met on the way to good prices counts as a pick only if it is accurate enough beyond all rounding.
-    least_share = asked.least_accuracy / highest * (1 + 1e-9)
+    least_share = asked.least_accuracy / highest * (1 + 1e-9) if asked.least_accuracy else 0.0
     relaxed = Relaxed(options, share, limits, (matters.sla, matters.cores), least_share)
     merged: list[Partial] = [(0, 0, 0, 1, (), 0.0, 1.0)]
     for k, stage in enumerate(zip(points, options, strict=True), start=1):
@@ -135,9 +135,8 @@ def _best_of_many(fronts: Sequence[Sequence[Point]], asked: Knapsack, matters: M
             for each in relaxed.tried
         ]
         rest = prod(later[0][3] for later in points[k:])
-        merged = list(
-            _grown(merged, list(zip(*stage, strict=True)), bounds, (*limits, -(-asked.least_accuracy // rest)))
-        )
+        least = -(-asked.least_accuracy // rest) if rest else asked.least_accuracy
+        merged = list(_grown(merged, list(zip(*stage, strict=True)), bounds, (*limits, least)))
         if k < len(points):
             merged = unbeaten(merged, matters)
     # No two picks have the same loss, since their places in the order are part of it.

@@ -18,19 +18,19 @@ import numpy as np
 from ipa import profiles
 from ipa.policies import Configuration, Policy, create
 from ipa.studies import Scenario
-from ipa.studies.many.environment import ControlLoop
+from ipa.studies.many import environment
 
 ELITE_SHARE = 0.25
 OF_REPLICAS = 4
 """Replicas = weights . (1, load, rise of the load, queue), loads in tens of requests per second, queues in tens."""
 
-Decide = Callable[[ControlLoop], Configuration]
+Decide = Callable[[environment.ControlLoop], Configuration]
 
 
 def learned(weights: np.ndarray) -> Decide:
     """The policy with these weights: for each stage scores of variants and of batch sizes, then `OF_REPLICAS`."""
 
-    def decide(loop: ControlLoop) -> Configuration:
+    def decide(loop: environment.ControlLoop) -> Configuration:
         load = np.nan_to_num(np.array(loop.seen.load_rps[-20:])).reshape(2, 10).mean(axis=1) / 10
         action: list[int] = []
         rest = weights
@@ -52,7 +52,7 @@ def of_policy(policy: Policy) -> Decide:
     return lambda loop: policy.decide(loop.seen, {}).configuration
 
 
-def episode(loop: ControlLoop, decide: Decide, seed: int) -> tuple[float, float, float, float]:
+def episode(loop: environment.ControlLoop, decide: Decide, seed: int) -> tuple[float, float, float, float]:
     """The sum of rewards, the share of violations [%], the mean cores and PAS of an episode."""
     _, info = loop.reset(seed=seed)
     total, steps, ended = 0.0, [info], False
@@ -65,7 +65,7 @@ def episode(loop: ControlLoop, decide: Decide, seed: int) -> tuple[float, float,
     return total, 100 * violations / max(1, arrivals), cores, 100 * pas
 
 
-def learn(loop: ControlLoop, generations: int, drawn: int, seed: int) -> np.ndarray:
+def learn(loop: environment.ControlLoop, generations: int, drawn: int, seed: int) -> np.ndarray:
     """The weights after so many generations of `drawn` episodes each."""
     sizes = [len(stage.variants) + len(loop.encoding.batches) for stage in loop.encoding.pipeline.stages]
     mean = np.concatenate([np.concatenate([np.zeros(size), [1.0, 1.0, 0.0, 0.0]]) for size in sizes])
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--drawn", type=int, default=24, help="episodes of a generation")
     parser.add_argument("--episodes", type=int, default=20, help="episodes to judge on")
     given = parser.parse_args()
-    loop = ControlLoop(Scenario(pipeline=given.pipeline, trace=given.trace))
+    loop = environment.ControlLoop(Scenario(pipeline=given.pipeline, trace=given.trace))
     weights = learn(loop, given.generations, given.drawn, seed=1)
     print("policy   reward  violations %  cores    PAS   (means; +- 1.96 standard errors of the reward)")
     ipa = of_policy(create("ipa", profiles.load(given.pipeline)))

@@ -20,14 +20,14 @@ from stable_baselines3.common.vec_env import VecNormalize
 from ipa import profiles
 from ipa.policies import Configuration, create
 from ipa.studies import Scenario
-from ipa.studies.many.environment import ControlLoop
+from ipa.studies.many import environment
 
 DAY_S, WINDOW_S = 86_400, 1_200
 LEARNT_ON, JUDGED_ON = range(14), range(15, 22)
 AT_ONCE = 8
 """Environments that are gone through together."""
 
-Decide = Callable[[ControlLoop], Configuration]
+Decide = Callable[[environment.ControlLoop], Configuration]
 
 
 def windows(trace: str, scale: float, days: range, starts_s: tuple[int, ...]) -> list[Scenario]:
@@ -41,11 +41,11 @@ def windows(trace: str, scale: float, days: range, starts_s: tuple[int, ...]) ->
 
 def learnt(scenarios: list[Scenario], steps: int, seed: int) -> Decide:
     """What PPO decides after so many steps of all environments together."""
-    loops = VecNormalize(make_vec_env(lambda: ControlLoop(scenarios), AT_ONCE, seed=seed), gamma=0.95)
+    loops = VecNormalize(make_vec_env(lambda: environment.ControlLoop(scenarios), AT_ONCE, seed=seed), gamma=0.95)
     model = PPO("MlpPolicy", loops, n_steps=256, batch_size=256, gamma=0.95, seed=seed, device="cpu")
     model.learn(steps)
 
-    def decide(loop: ControlLoop) -> Configuration:
+    def decide(loop: environment.ControlLoop) -> Configuration:
         seen = loops.normalize_obs(loop.encoding.observation(loop.seen))
         action, _ = model.predict(seen, deterministic=True)
         load = [value for value in loop.seen.load_rps[-10:] if value == value]
@@ -58,7 +58,7 @@ def judged(scenarios: list[Scenario], decide: Decide) -> np.ndarray:
     """The sum of rewards, violations [%], mean cores and PAS on each window; shape (windows, 4)."""
     rows = []
     for number, scenario in enumerate(scenarios):
-        loop = ControlLoop(scenario)
+        loop = environment.ControlLoop(scenario)
         _, info = loop.reset(seed=number)
         total, steps, ended = 0.0, [info], False
         while not ended:

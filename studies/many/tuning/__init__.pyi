@@ -1,9 +1,9 @@
 from .aims import OUTCOMES as OUTCOMES
 from .aims import wishes_of as wishes_of
-from .cases import LENGTH_S as LENGTH_S
-from .cases import TRIALS as TRIALS
-from .cases import WINDOWS as WINDOWS
-from .cases import Drawing as Drawing
+from .drawing import LENGTH_S as LENGTH_S
+from .drawing import TRIALS as TRIALS
+from .drawing import WINDOWS as WINDOWS
+from .drawing import Drawing as Drawing
 from .run import tune as tune
 from .tuned import Best as Best
 from .tuned import Tuned as Tuned

@@ -12,7 +12,8 @@ from ipa.errors import Error
 from ipa.studies.many import FINISHED, Keys, Local, PlannedRun, Store, key_of, run_missing, workers
 from ipa.studies.many import opened as stored
 from ipa.studies.many.tuning.aims import OUTCOMES, Wishes, wishes_of
-from ipa.studies.many.tuning.cases import TRIALS, Case, Cases, Drawing, cases_of, of_case
+from ipa.studies.many.tuning.cases import Case, Cases, cases_of, of_case
+from ipa.studies.many.tuning.drawing import TRIALS, Drawing
 from ipa.studies.many.tuning.racing import Columns, Rows, columns_of, gains, is_hopeless, looks, means_of
 from ipa.studies.many.tuning.search import BATCH, Search, Setting, opened
 from ipa.studies.many.tuning.space import Space, Values, check_values, space_of

@@ -92,6 +92,8 @@ class Search:
             return
         found = setting.means
         with _quietly():
+            # A command that was killed after this and before the telling has set the same value.
+            warnings.filterwarnings("ignore", "The constraint value is ignored", UserWarning)
             for limit in self._wishes.limits:
                 trial.set_constraint(str(limit), limit.excess(found[limit.outcome], defaults[limit.outcome]))
             values = [

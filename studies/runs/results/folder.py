@@ -51,6 +51,7 @@ def alone(folder: Path) -> Iterator[None]:
     """
     with closing(sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None)) as lock:
         try:
+            lock.execute("PRAGMA journal_mode = OFF")  # nothing is written: a full disk is no obstacle
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:

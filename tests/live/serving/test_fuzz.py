@@ -181,6 +181,7 @@ def targets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Targ
 @pytest.mark.parametrize("name", ["gateway", "server"])
 def test_no_request_breaks_a_server(targets: dict[str, Target], name: str) -> None:
     target = targets[name]
+    call("POST", f"{target.process.url}/v2/models/{target.model}/infer", ask())  # then its connections are there
     before = resources(target.process)
 
     @settings(
@@ -238,6 +239,7 @@ def test_hostile_bodies_and_slow_clients_leave_an_honest_client_alone(targets: d
     target = targets[name]
     path = f"/v2/models/{target.model}/infer"
     bodies = islice(cycle(hostile.kinds(12 if REQUESTS < LONG else 62).values()), max(40, REQUESTS // 10))
+    call("POST", f"{target.process.url}/v2/models/{target.model}/infer", ask())  # then its connections are there
     before = resources(target.process)
     answers: Counter[int] = Counter()
     honest: Counter[int] = Counter()

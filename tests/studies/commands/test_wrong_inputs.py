@@ -213,6 +213,6 @@ def test_a_comparison_without_room_for_a_run_names_it_and_goes_on_when_there_is_
         result = ipa(*command)
     assert result.exit_code == 2
     assert re.fullmatch(r"Error: \S+/new/(ipa|rate)-1: cannot be written: .*File too large\n", result.stderr)
-    assert list(contents(there / "new")) == ["manifest.json"]
+    assert list(contents(there / "new")) == [".lock", "manifest.json"]
     assert ipa(*command).exit_code == 0
     assert {"ipa-1", "rate-1", "runs.parquet"} <= set(contents(there / "new"))

@@ -133,10 +133,6 @@ LIVE = [
     ),
     Wrong("live manifests mine.yaml --ready-within 0", "'--ready-within': '0'; allowed: a finite number from 1"),
     Wrong(
-        "live manifests mine.yaml --set kubernetes.gateway.foo=3",
-        "kubernetes.gateway.foo: unknown key; allowed: labels, annotations, resources,",
-    ),
-    Wrong(
         "live manifests mine.yaml --policy gone.py:P --controller", "gone.py: cannot be read: No such file or directory"
     ),
     Wrong("live manifests mine.yaml --out run", "--out run: already holds results; give a new or empty folder"),
