@@ -24,6 +24,7 @@ from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.stage_state import read_wanted
 from ipa.live.load_generator import DEFAULT_BODY
 from ipa.policies import Applied, Configuration, Observation
 from tests.live.kubernetes.world import IMAGE, own_namespace, tiny, two_stages, with_options
@@ -186,8 +187,7 @@ def test_variant_batch_and_replicas_are_rolled_out_while_every_request_is_answer
 
 def test_what_is_deployed_again_is_left_alone(deployed: Deployed) -> None:
     api = connect()
-    standing = deploy.standing(api, deployed, sort("large"))
-    assert standing == sort()
+    assert read_wanted(api, deployed, sort("large")) == sort()
     assert {step.action for step in deploy.plan(api, deployed, sort())} == {"keep"}
 
 
