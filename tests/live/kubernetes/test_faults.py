@@ -28,6 +28,7 @@ from ipa.live.kubernetes import controller_manifests, manifests, names, overview
 from ipa.live.kubernetes.api import Api, connect
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.readiness import client_url
+from ipa.live.kubernetes.reconcile import STALE_READS
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.load_generator import DEFAULT_BODY
 from ipa.live.monitoring import from_prometheus
@@ -85,7 +86,8 @@ def test_writes_that_are_refused_for_a_while_get_through_later(
             assert (await apply(backend, sort("large", 2))).accepted
             await until_stands(backend, sort("large", 2))
             assert not proxy._failures  # all six have been refused
-            assert controllers(backend)["ipa_look_failures_total",] >= 6.0
+            tries = STALE_READS if status == 409 else 1  # a conflict is read again at once, in the same pass
+            assert controllers(backend)["ipa_look_failures_total",] >= 6.0 / tries
             await until_well(backend)
 
     asyncio.run(story())
