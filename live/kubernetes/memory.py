@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Callable
 from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
@@ -35,10 +36,14 @@ def memory_map(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
 
 class Memory:
     """The ConfigMap of a deployed pipeline; `scenario` is what its controller runs. With another scenario, pipeline
-    file or version of this program what is there counts for nothing: a policy might make nothing of it."""
+    file or version of this program what is there counts for nothing: a policy might make nothing of it. `may_write` is
+    asked before each write, from any thread: one without the Lease writes nothing."""
 
-    def __init__(self, api: Api, deployed: Deployed, scenario: object) -> None:
+    def __init__(
+        self, api: Api, deployed: Deployed, scenario: object, may_write: Callable[[], bool] = lambda: True
+    ) -> None:
         self._api = api
+        self._may_write = may_write
         self._deployed = deployed
         told = json.dumps([deployed.content, scenario, version("ipa-pipelines")], sort_keys=True, default=str)
         self._of = sha256(told.encode()).hexdigest()[:16]
@@ -96,6 +101,8 @@ class Memory:
 
     def _write(self, line: str) -> str:
         """Write a line; why that could not be done, empty if it was."""
+        if not self._may_write():
+            return ""
         if len(line.encode()) > MOST_BYTES:
             return f"an entry has more than {MOST_BYTES // 2**10} KiB: see --state-claim"
         path = path_of("ConfigMap", self._deployed.namespace, self._deployed.memory_name)

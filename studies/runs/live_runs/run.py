@@ -17,7 +17,7 @@ from ipa.studies.runs.live_runs.choice import check_installed, check_live, plane
 from ipa.studies.runs.live_runs.load import load_table, loss
 from ipa.studies.runs.live_runs.options import Live
 from ipa.studies.runs.live_runs.real import Checked, Real, checked, is_body, read_body, real
-from ipa.studies.runs.live_runs.standing import backend_maker, first_configuration, remembered
+from ipa.studies.runs.live_runs.standing import Held, backend_maker, first_configuration, remembered
 from ipa.studies.runs.run import Prepared, Run, guarded, prepare
 from ipa.studies.runs.tables import Tables
 from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of
@@ -178,12 +178,15 @@ def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], obje
     prepared = prepare(scenario)
     check_live(scenario, live, prepared)
     no_history = (float("nan"),) * scenario.history_s
-    make_backend = backend_maker(scenario, prepared, live.cluster, no_history, read_only=live.advise, sends_load=False)
+    held = Held()
+    make_backend = backend_maker(
+        scenario, prepared, live.cluster, no_history, read_only=live.advise, sends_load=False, held=held
+    )
     setup = _setup(scenario, live, prepared, make_backend)
     has_end = live.duration_s is not None
     with (
         open_journal(live.state, has_tables=False, has_end=has_end, within_s=HANDED_OVER_S) as journal,
-        remembered(scenario, prepared, live.cluster, journal, read_only=live.advise) as keep,
+        remembered(scenario, prepared, live.cluster, journal, held, read_only=live.advise) as keep,
     ):
 
         def stepped(entry: Entry) -> None:

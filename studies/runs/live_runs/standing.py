@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ipa import profiles
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ipa.live import BackendMaker, OnRollback
-    from ipa.live.kubernetes import Api, Deployed, KubernetesBackend, Layout
+    from ipa.live.kubernetes import Api, Deployed, KubernetesBackend, Layout, Lease
     from ipa.live.monitoring import SourceMaker
 
 LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -89,9 +89,19 @@ def first_configuration(prepared: Prepared) -> Configuration:
     return prepared.initial or lightest_configuration(prepared.pipeline)
 
 
+@dataclass
+class Held:
+    """Whether a controller holds its Lease, asked by what writes beside its backend; there is none before it runs."""
+
+    lease: Lease | None = None
+
+    def __call__(self) -> bool:
+        return self.lease is not None and self.lease.is_held
+
+
 @contextmanager
 def remembered(
-    scenario: Scenario, prepared: Prepared, cluster: Cluster, journal: Journal, *, read_only: bool
+    scenario: Scenario, prepared: Prepared, cluster: Cluster, journal: Journal, held: Held, *, read_only: bool
 ) -> Iterator[Callable[[Entry], object]]:
     """Let an empty journal go on from what the cluster remembers; what is yielded has each new entry remembered there.
 
@@ -102,7 +112,8 @@ def remembered(
     if read_only:
         yield lambda _: None
         return
-    with closing(Memory(connect(cluster), deployed(scenario, prepared, cluster), scenario.as_dict())) as memory:
+    there = deployed(scenario, prepared, cluster)
+    with closing(Memory(connect(cluster), there, scenario.as_dict(), held)) as memory:
         memory.resume(journal)
         yield memory.keep
 
@@ -115,10 +126,11 @@ def backend_maker(
     *,
     read_only: bool = False,
     sends_load: bool = True,
+    held: Held | None = None,
 ) -> BackendMaker:
     """What makes the backend of a run on a cluster. Raises LiveError for what is not there.
 
-    One that sends no load adopts what is deployed as it stands.
+    One that sends no load adopts what is deployed as it stands. `held` is told the backend's Lease.
     """
     from ipa.live.kubernetes import KubernetesBackend, Lease, Options, Pace, client_url
 
@@ -127,6 +139,9 @@ def backend_maker(
     url = cluster.url or (client_url(api, there) if sends_load else "")
 
     def make(*, folder: Path, source: SourceMaker, on_rollback: OnRollback) -> KubernetesBackend:
+        lease = None if read_only else Lease(api, there)
+        if held is not None:
+            held.lease = lease
         return KubernetesBackend(
             there,
             api,
@@ -135,7 +150,7 @@ def backend_maker(
             url,
             Options(
                 pace=Pace(cluster.changes_per_minute),
-                lease=None if read_only else Lease(api, there),
+                lease=lease,
                 adopts=not sends_load,
                 control_token_file=cluster.control_token_file,
             ),

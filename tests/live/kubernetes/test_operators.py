@@ -124,6 +124,14 @@ def test_what_a_policy_has_learnt_comes_back_to_a_controller_without_a_journal(t
     assert resumed({"policy": "rate"}) == []
 
 
+def test_a_controller_that_does_not_hold_the_lease_has_nothing_remembered(tmp_path: Path) -> None:
+    api = Given()
+    memory = Memory(api, tiny(tmp_path), {}, lambda: False)  # type: ignore[arg-type]
+    memory.keep(entry(7))
+    memory.close()
+    assert api.paths == []
+
+
 @pytest.mark.parametrize(
     ("refusal", "filler", "why"),
     [
