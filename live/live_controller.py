@@ -37,14 +37,19 @@ class LiveController:
     """
 
     def __init__(self, pipeline: Pipeline, policy: Policy, limit_s: float, journal: Journal) -> None:
-        past = past_of(journal)
         self.journal = journal
+        self.limit_s = limit_s
+        self._pipeline = pipeline
+        self._deadline = Deadline(policy, pipeline, limit_s)
+        self.resume()
+
+    def resume(self) -> None:
+        """Go on from what the journal holds now; called before the first step where that has come to hold more."""
+        past = past_of(self.journal)
         self.first_step = past.next_step
         self.resumed: Configuration | None = past.configuration
-        self.limit_s = limit_s
         self._entries_before = past.entries
-        self._deadline = Deadline(policy, pipeline, limit_s)
-        self._controller = Controller(pipeline, self._deadline, journal, past.memory)
+        self._controller = Controller(self._pipeline, self._deadline, self.journal, past.memory)
 
     def step(self, backend: Backend) -> Entry:
         """One control step on a backend; its entry in the journal."""

@@ -24,7 +24,7 @@ from ipa.live.monitoring import PrometheusServer, SourceMaker, from_gateway, fro
 from ipa.live.plane import LOOPBACK
 from ipa.live.sending import Finished, Schedule, Sending, View
 from ipa.live.stopping import Stopping
-from ipa.policies import Applied, Backend, Configuration, Entry, Observation
+from ipa.policies import Applied, Backend, Configuration, Entry, Journal, Observation
 from ipa.profiles import Pipeline
 
 
@@ -101,14 +101,18 @@ def run_without_load(
     initial: Configuration,
     duration_s: float | None = None,
     on_step: Callable[[Entry], object] = lambda _: None,
+    recall: Callable[[Journal], object] = lambda _: None,
 ) -> None:
     """Control a pipeline whose load comes from elsewhere, for `duration_s` (None: without end) or until a signal.
 
-    Steps are due at multiples of the interval on the gateway's clock; `on_step` is called with each new entry. Raises
-    as `in_loop`, and RunError for a failure later on; a signal raises nothing.
+    Steps are due at multiples of the interval on the gateway's clock; `on_step` is called with each new entry. Once
+    nobody else controls, `recall` adds to the journal what has been decided elsewhere, and the first step goes on from
+    there. Raises as `in_loop`, and RunError for a failure later on; a signal raises nothing.
     """
 
     async def control(loop: Loop) -> None:
+        await asyncio.to_thread(recall, controller.journal)
+        controller.resume()
         await loop.stopping.must_finish(loop.backend.start(0.0))
         now_s = loop.backend.now_s
         await loop.take_steps(

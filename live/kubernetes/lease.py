@@ -82,7 +82,8 @@ class Lease:
             return self.is_held
 
     def release(self) -> None:
-        """Let the next controller have it at once."""
+        """Let the next controller have it at once; from here on it is not held."""
+        self._renewed_at_s = None
         try:
             found = self._read()
             if found is not None and found["spec"].get("holderIdentity") == self.identity:

@@ -1,7 +1,8 @@
 """What a controller's policy has learnt and its number of steps, in a ConfigMap: they outlive the controller's pod.
 
-The latest entry of the journal is written after each step, beside the loop, and read by a controller whose own journal
-is empty. It is bounded, as a ConfigMap is; whoever wants the whole journal keeps it on a volume.
+The latest entry of the journal is written after each step, beside the loop. A controller reads it when it takes the
+Lease over, and goes on from it unless its own journal ends as late. It is bounded, as a ConfigMap is; whoever wants the
+whole journal keeps it on a volume.
 """
 
 from __future__ import annotations
@@ -54,8 +55,9 @@ class Memory:
         self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
 
     def resume(self, journal: Journal) -> None:
-        """Let a journal without an entry go on from what is there."""
-        if journal.entries or (entry := self._read()) is None:
+        """Let a journal go on from what is there, unless its own latest entry is at least as late."""
+        entry = self._read()
+        if entry is None or (journal.entries and journal.entries[-1].observation.step >= entry.observation.step):
             return
         log.info("goes on from the cluster's memory", extra={"step": entry.observation.step})
         journal.decided(entry)

@@ -89,6 +89,26 @@ def test_a_controller_on_a_cluster_resumes_and_skips_late_steps_and_its_journal_
     assert made[0].log == ["open", "start", "close"]
 
 
+def test_a_controller_goes_on_from_what_is_recalled_once_its_backend_is_open(
+    standing: tuple[Setup, list[Standing]],
+) -> None:
+    """Another has decided its sixth step while this one waited for the Lease with an empty journal."""
+    setup, made = standing
+    journal = Journal()
+    controller = LiveController(PIPELINE, Counts(), 5.0, journal)
+
+    def recall(to: Journal) -> None:
+        made[0].log.append("recall")
+        to.decided(with_six_steps().entries[0])
+
+    def on_step(entry: Entry) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    run_without_load(setup, controller, SMALL_ONES, on_step=on_step, recall=recall)
+    assert made[0].log == ["open", "recall", "start", "close"]
+    assert [(each.observation.step, each.decision.memory["steps"]) for each in controller.entries] == [(7, 7)]
+
+
 def test_a_failure_ends_a_controller_after_the_step_that_has_begun(standing: tuple[Setup, list[Standing]]) -> None:
     setup, made = standing
     journal = Journal()

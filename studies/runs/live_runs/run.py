@@ -166,7 +166,8 @@ def live_run_of(
 def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], object] = lambda _: None) -> None:
     """Control a pipeline on `live.cluster` whose load comes from elsewhere, for `duration_s` or until a signal.
 
-    It begins with the configuration in force there, and resumes from the journal `state`; `on_step` is called with each
+    It begins with the configuration in force there, and resumes from the journal `state`, or from what the cluster
+    remembers once the Lease is ours if that is later; `on_step` is called with each
     new entry. With `advise` it only decides, and its client cannot write. Raises as `run_live`, and RunError for a
     failure that ends it early; a signal raises nothing.
     """
@@ -186,7 +187,7 @@ def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], obje
     has_end = live.duration_s is not None
     with (
         open_journal(live.state, has_tables=False, has_end=has_end, within_s=HANDED_OVER_S) as journal,
-        remembered(scenario, prepared, live.cluster, journal, held, read_only=live.advise) as keep,
+        remembered(scenario, prepared, live.cluster, held, read_only=live.advise) as (recall, keep),
     ):
 
         def stepped(entry: Entry) -> None:
@@ -194,7 +195,7 @@ def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], obje
             on_step(entry)
 
         controller = _controller(scenario, live, prepared, journal)
-        run_without_load(setup, controller, first_configuration(prepared), live.duration_s, stepped)
+        run_without_load(setup, controller, first_configuration(prepared), live.duration_s, stepped, recall)
 
 
 def _setup(scenario: Scenario, live: Live, prepared: Prepared, make_backend: BackendMaker) -> Setup:

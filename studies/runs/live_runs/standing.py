@@ -101,21 +101,20 @@ class Held:
 
 @contextmanager
 def remembered(
-    scenario: Scenario, prepared: Prepared, cluster: Cluster, journal: Journal, held: Held, *, read_only: bool
-) -> Iterator[Callable[[Entry], object]]:
-    """Let an empty journal go on from what the cluster remembers; what is yielded has each new entry remembered there.
+    scenario: Scenario, prepared: Prepared, cluster: Cluster, held: Held, *, read_only: bool
+) -> Iterator[tuple[Callable[[Journal], object], Callable[[Entry], object]]]:
+    """What lets a journal go on from what the cluster remembers then, and what has a new entry remembered there.
 
     One that only reads remembers nothing.
     """
     from ipa.live.kubernetes import Memory
 
     if read_only:
-        yield lambda _: None
+        yield (lambda _: None), (lambda _: None)
         return
     there = deployed(scenario, prepared, cluster)
     with closing(Memory(connect(cluster), there, scenario.as_dict(), held)) as memory:
-        memory.resume(journal)
-        yield memory.keep
+        yield memory.resume, memory.keep
 
 
 def backend_maker(

@@ -116,8 +116,10 @@ def test_what_a_policy_has_learnt_comes_back_to_a_controller_without_a_journal(t
     assert resumed({"policy": "rate"}) == [7]
     assert resumed({"policy": "ipa"}) == []  # it would make nothing of it
     own = Journal()
+    own.decided(entry(6))
+    assert resumed({"policy": "rate"}, own) == [6, 7]  # another has controlled since
     own.decided(entry(9))
-    assert resumed({"policy": "rate"}, own) == [9]
+    assert resumed({"policy": "rate"}, own) == [6, 7, 9]
     api.data["entry"] = "{"
     assert resumed({"policy": "rate"}) == []
     api.refusal = ApiError("GET", 503, "away")
