@@ -220,6 +220,12 @@ time_options = together(
     click.option(
         "--count-column", metavar="NAME", help="Column of counts; none: each row is a request. Default: by name."
     ),
+    click.option(
+        "--skip-bad-lines",
+        type=Whole(min=0),
+        metavar="N",
+        help="Pass over up to N lines that cannot be read, and say which. Default: 0.",
+    ),
 )
 """The options that say what a trace file does not say of its columns."""
 
@@ -275,10 +281,14 @@ scenario_options = together(load_options, journal_option, records_option("all"),
 
 
 def time_hints(
-    time_column: str | None, time_unit: str | None, time_zone: str | None, count_column: str | None
+    time_column: str | None,
+    time_unit: str | None,
+    time_zone: str | None,
+    count_column: str | None,
+    skip_bad_lines: int | None,
 ) -> TimeHints:
     """What the time options say. Raises TraceError for an unknown zone."""
-    return ipa.traces.TimeHints(time_column, time_unit, time_zone, count_column)
+    return ipa.traces.TimeHints(time_column, time_unit, time_zone, count_column, skip_bad_lines or 0)
 
 
 def build_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:

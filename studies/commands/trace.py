@@ -116,7 +116,7 @@ def info(
     seed: int,
     to: Path | None,
     as_json: bool,
-    **times: str | None,
+    **times: Any,
 ) -> None:
     """Show the figures of a load: requests, mean rate, range, burstiness, day and week, largest rises."""
     trace = studies.Load.given(name, window, scale, seed, time_hints(**times)).trace()
@@ -185,7 +185,7 @@ def synthesise(workload: str, seed: int, to: Path, as_json: bool) -> None:
 @workload_seed_option
 @output_options
 def convert(
-    source: str, to: Path, window: str | None, scale: float | None, seed: int, as_json: bool, **times: str | None
+    source: str, to: Path, window: str | None, scale: float | None, seed: int, as_json: bool, **times: Any
 ) -> None:
     """Write a load, or a part of it, to a new .csv or .parquet file."""
     trace = studies.Load.given(source, window, scale, seed, time_hints(**times)).trace()

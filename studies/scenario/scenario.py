@@ -211,6 +211,9 @@ class Scenario(FileModel):
     count_column: str | None = Field(
         default=None, description="the column of counts; none: each row of the file is a request; default: by name"
     )
+    skip_bad_lines: Whole = Field(
+        default=0, description="how many lines of a trace file may be passed over that cannot be read; which is said"
+    )
     window: Annotated[Windows | None, BeforeValidator(_windows, json_schema_input_type=str | list[Any] | None)] = Field(
         default=None, description="the seconds of the trace to use, START:END; several are joined"
     )
@@ -331,7 +334,7 @@ class Scenario(FileModel):
     @property
     def time_hints(self) -> TimeHints:
         """What is said of the columns of the trace's file. Raises TraceError for an unknown zone."""
-        return TimeHints(self.time_column, self.time_unit, self.time_zone, self.count_column)
+        return TimeHints(self.time_column, self.time_unit, self.time_zone, self.count_column, self.skip_bad_lines)
 
     def limits_of(self, stages: Sequence[str]) -> Limits:
         """What the cluster and the guards allow of a pipeline with these stages."""

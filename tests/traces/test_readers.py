@@ -9,6 +9,7 @@ import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +27,7 @@ EPOCH_S = 1_767_614_400
 def log(tmp_path: Path) -> Callable[..., Trace]:
     """Writes a file with these lines and reads it."""
 
-    def read_lines(*lines: str, name: str = "log.csv", seed: int = 0, **hints: str) -> Trace:
+    def read_lines(*lines: str, name: str = "log.csv", seed: int = 0, **hints: Any) -> Trace:
         path = tmp_path / name
         path.write_text("".join(f"{line}\n" for line in lines))
         return read(path, TimeHints(**hints), seed)
@@ -197,7 +198,7 @@ def test_a_smaller_number_counts_from_the_start_in_a_unit_that_is_said(
         ),
         (["time,count,sum", "1,2,3"], {}, "line 1: more than one column of counts: .*say which with --count-column"),
         (["time,hits", "1,2"], {"counts": "hit"}, "count_column: no column is called 'hit'; .*did you mean 'hits'"),
-        (["ts,path", "1,/"], {}, "line 1: no column of times .*--time-column .*names another"),
+        (["when,path", "1,/"], {}, "line 1: no column of times .*--time-column .*names another"),
         (["tme,path", "1,/"], {"column": "tm"}, "line 1: time_column: no column is called 'tm'; .*did you mean 'tme'"),
         (["time", "1767614400"], {"zone": "Europe/Berlin"}, "the same in every zone; leave time_zone out"),
         (["time", "5"], {"unit": "s", "zone": "Europe/Berlin"}, "the same in every zone; leave time_zone out"),
@@ -394,6 +395,119 @@ def test_a_log_of_another_kind_is_refused_with_the_format_that_is_read(log: Log)
         log(line("05/Jan/2026:10:00:00 +0100"), name="access.log", unit="ms")
     with pytest.raises(TraceError, match="hold no times; leave time_"):
         log("5 6 7", name="counts.txt", unit="ms")
+
+
+ALB = (
+    'h2 2026-01-05T10:00:09.1Z app/lb/50dc 192.0.2.7:2817 10.0.0.1:80 0.0 0.1 0.0 200 200 34 366 "GET / HTTP/2" "a b"'
+    ' - - arn:aws:targetgroup/x "Root=1" "-" "-" 0 {} "forward" "-" "-"'
+)
+CONTAINER = "2026-01-05T10:00:00.6Z {} {{}}".format
+
+
+@pytest.mark.parametrize(
+    ("lines", "times_s", "reading"),
+    [
+        (
+            ['[2026-01-05T10:00:01.310Z] "POST /v2 HTTP/2" 204 - via_upstream', '[2026-01-05T10:00:00.250Z] "GET / H'],
+            [0.25, 1.31],
+            "the format of Envoy and Istio, 1 of them out of order",
+        ),
+        (
+            [ALB.format("2026-01-05T10:00:00.5Z"), ALB.format("2026-01-05T10:00:02.364000Z")],
+            [0.5, 2.364],
+            "the format of AWS application load balancers",
+        ),
+        (
+            ["#Version: 1.0", "#Fields: date time c-ip", "2026-01-05 10:00:00 192.0.2.7", "2026-01-05\t10:00:02\tx"],
+            [1, 0, 1],
+            "W3C extended log format, counted per second",
+        ),
+        (
+            [
+                CONTAINER("stdout F").format(line("05/Jan/2026:10:00:00 +0000")),
+                CONTAINER("stderr F").format("starting"),
+                CONTAINER("stdout P").format(line("05/Jan/2026:10:00:02 +0000")[:30]),
+                CONTAINER("stdout F").format(line("05/Jan/2026:10:00:02 +0000")[30:]),
+            ],
+            [1, 0, 1],
+            "Common Log Format, counted per second",
+        ),
+    ],
+    ids=["envoy", "alb", "w3c", "container"],
+)
+def test_logs_of_proxies_servers_and_containers_are_read_as_they_are(
+    log: Log, lines: list[str], times_s: list[float], reading: str
+) -> None:
+    trace = log(*lines, name="some.log")
+    assert trace.load.tolist() == pytest.approx(times_s)
+    assert (trace.reading, str(trace.starts_at)) == (reading, "2026-01-05 10:00:00+00:00")
+
+
+def test_lines_that_begin_with_a_date_are_requests_only_below_their_fields(log: Log) -> None:
+    with pytest.raises(TraceError, match=r"line 1: not in W3C extended log format, .*below a line `#Fields: date time"):
+        log("2026-01-05 10:00:00 INFO started", name="server.log")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '{"time_local": "05/Jan/2026:10:00:00 +0000", "status": "200"}',
+        '{"start_time": "2026-01-05T10:00:00.000Z", "response_code": 200}',
+        '{"ts": 1767607200, "time_iso8601": "2026-01-05T10:00:00+00:00"}',
+        '{"msec": "1767607200.000", "status": 200}',
+    ],
+)
+def test_times_of_logs_in_json_are_known_by_their_names(log: Log, written: str) -> None:
+    trace = log(written, name="access.json")
+    assert (trace.requests, trace.starts_s) == (1, 1767607200.0)
+
+
+def test_bad_lines_are_passed_over_as_far_as_is_said_and_told(log: Log, tmp_path: Path) -> None:
+    lines = [line("05/Jan/2026:10:00:00 +0100"), "oops", line("31/Feb/2026:10:00:00 +0100")]
+    with pytest.raises(TraceError, match=r"line 3: '31/Feb.*; skip_bad_lines, 1, have been passed over before"):
+        log(*lines, name="access.log", skip_bad_lines=1)
+    trace = log(*lines, name="access.log", skip_bad_lines=2)
+    assert trace.per_second().tolist() == [1]
+    assert "without 2 that could not be read (line 2: not in Common" in trace.reading
+    table = ["arrival_s,x", "0.5,1", "never,2", "1.5", "", "2.5,3"]
+    trace = log(*table, name="log.csv", skip_bad_lines=3)
+    assert trace.load.tolist() == [0.5, 2.5]
+    assert trace.reading.startswith("without 3 that could not be read (line 3, column arrival_s: 'never' is not a num")
+    objects = ['{"arrival_s": 0.5}', "{", '{"x": 1}', "[]", '{"arrival_s": 1.5}']
+    assert log(*objects, name="log.jsonl", skip_bad_lines=3).load.tolist() == [0.5, 1.5]
+
+
+# Dates with slashes
+
+
+@pytest.mark.parametrize(
+    ("written", "starts_at", "times_s"),
+    [
+        (["1/2/2026 10:00:00.5 PM", "1/13/2026 10:00:01 PM"], "2026-01-02 22:00:00", [0.5, 950401.0]),
+        (["02/01/2026 22:00:00.5", "13/01/2026 22:00:01"], "2026-01-02 22:00:00", [0.5, 950401.0]),
+        (["12/31/2026 12:00:00.5 AM"], "2026-12-31 00:00:00", [0.5]),
+    ],
+)
+def test_one_date_with_a_day_above_12_settles_the_order_of_day_and_month(
+    log: Log, written: list[str], starts_at: str, times_s: list[float]
+) -> None:
+    trace = log("time", *written)
+    assert (str(trace.starts_at), trace.load.tolist()) == (starts_at, times_s)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        (["1/2/2026 10:00", "3/2/2026 10:00"], "line 2, column time: '1/2/2026 10:00' is DAY/MONTH/YEAR or MONTH/DAY"),
+        (["13/1/2026 10:00", "1/13/2026 10:00"], "line 3, column time: '1/13/2026 10:00' is not .* DAY/MONTH/YEAR"),
+        (["1/13/2026 13:00 PM"], "line 2, column time: '1/13/2026 13:00 PM' is not a time with a date as MONTH/DAY"),
+    ],
+)
+def test_dates_of_an_order_that_nothing_settles_or_two_settle_are_refused(
+    log: Log, written: list[str], message: str
+) -> None:
+    with pytest.raises(TraceError, match=message):
+        log("time", *written)
 
 
 def test_memory_grows_with_the_seconds_of_an_access_log_not_with_its_lines(tmp_path: Path) -> None:

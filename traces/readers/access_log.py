@@ -1,76 +1,154 @@
-"""Access logs of web servers (Apache, nginx, Caddy, ...) in Common Log Format, or Combined, which begins with it.
+"""Access logs of web servers, proxies and load balancers: one line for each request, of which only the time is read.
 
-    192.0.2.7 - - [05/Jan/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 2326
-
-Of a line only the time is read, which is exact to a second, so that the log is a trace of counts; the order of lines
-does not matter. Memory grows with the seconds of the log, not with its lines.
+Where a log writes its times to the second, it is a trace of counts, and memory grows with the seconds of the log, not
+with its lines. Times below a second are kept. The order of lines does not matter.
 """
 
 import re
 from array import array
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
 from ipa.traces.checks import TraceError
-from ipa.traces.readers.columns import start_us
-from ipa.traces.readers.notation import EPOCH, TimeHints, microseconds
+from ipa.traces.readers.columns import Column, start_us, trace_of_columns
+from ipa.traces.readers.notation import EPOCH, TimeHints, microseconds, moment_of_log, moment_on_clock, on_clock
 from ipa.traces.readers.stored import Stored
 from ipa.traces.trace import Trace
 
-_LINE = re.compile(rb'\S+ \S+ .*?\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "')
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_ISO = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)"
+_IS_LONG = re.compile(rb"#Fields:\s*date\s+time\s")
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A kind of log: how a line is written, with its time as the only group, and what the time means.
+
+    `below_s`: whether times are written to less than a second.
+    """
+
+    words: str
+    like: str
+    line: re.Pattern[bytes]
+    moment: Callable[[str], datetime]
+    below_s: bool = False
+
+
+_COMMON = _Form(
+    "Common Log Format",
+    'HOST IDENT USER [05/Jan/2026:10:00:00 +0100] "REQUEST" ...',
+    re.compile(rb'\S+ \S+ .*?\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "'),
+    moment_of_log,
+)
+_EXTENDED = _Form(
+    "W3C extended log format",
+    "2026-01-05 10:00:00 FIELD ..., below a line `#Fields: date time ...`",
+    re.compile(rb"(\d{4}-\d\d-\d\d[ \t]\d\d:\d\d:\d\d)[ \t]"),
+    lambda written: moment_on_clock(written.replace("\t", " ") + "Z"),
+)
+"""Of IIS and CloudFront; always in UTC."""
+
+_FORMS = (
+    _Form(
+        "the format of Envoy and Istio",
+        '[2026-01-05T10:00:00.000Z] "REQUEST" ...',
+        re.compile(rb"\[(" + _ISO + rb')\] "'),
+        moment_on_clock,
+        below_s=True,
+    ),
+    _Form(
+        "the format of AWS application load balancers",
+        "TYPE TIME app/NAME/ID ... PRIORITY CREATED ...",
+        re.compile(rb"(?:https?|h2|grpcs|wss?) " + _ISO + rb' app/.*" (?:-?\d+|-) (' + _ISO + rb') "'),
+        moment_on_clock,
+        below_s=True,
+    ),
+    _EXTENDED,
+    _COMMON,
+)
+
+
+def _form_of(line: bytes) -> _Form | None:
+    return next((form for form in _FORMS if form.line.match(line)), None)
 
 
 def is_access_log(line: bytes) -> bool:
     """Whether a line is one of an access log."""
-    return _LINE.match(line) is not None
+    return _form_of(line) is not None
 
 
 def read_access_log(stored: Stored, hints: TimeHints, seed: int) -> Trace:
-    """The trace of an access log. Raises TraceError, with file and line, for a line without host, user and time."""
+    """The trace of an access log. Raises TraceError, with file and line, for a line without its parts."""
     if hints:
         raise TraceError(f"{stored.path}: an access log says time, unit and zone itself; {hints.in_vain}")
+    form = _form_of(stored.first) or _COMMON
+    times = _times(stored, form)
+    return _exact(stored, form, times, seed) if form.below_s else _counted(stored, form, times)
+
+
+def _times(stored: Stored, form: _Form) -> Iterator[tuple[int, bytes]]:
+    """The number of each line that is a request, and its time as it is written."""
+    is_said = form is not _EXTENDED
+    for number, line in enumerate(stored.lines, start=1):
+        if not line.strip():
+            continue
+        if form is _EXTENDED and line.startswith(b"#"):
+            is_said = is_said or _IS_LONG.match(line) is not None
+            continue
+        match = form.line.match(line) if is_said else None
+        if match is not None:
+            yield number, match[1]
+            continue
+        shown = line[:80].decode(errors="replace").rstrip()
+        stored.pass_over(TraceError(f"{stored.place(number)}: not in {form.words}, {form.like}: {shown!r}"))
+
+
+def _moment(stored: Stored, form: _Form, number: int, written: bytes) -> datetime | None:
+    """The instant that is written; None for a line that is passed over."""
+    try:
+        return form.moment(written.decode())
+    except ValueError as error:
+        stored.pass_over(TraceError(f"{stored.place(number)}: {error}"))
+        return None
+
+
+def _counted(stored: Stored, form: _Form, times: Iterator[tuple[int, bytes]]) -> Trace:
     requests: dict[bytes, int] = {}
     instants_us, lines = array("d"), array("q")
     earliest = None
-    for number, line in enumerate(stored.lines, start=1):
-        match = _LINE.match(line)
-        if match is None:
-            if not line.strip():
-                continue
-            shown = line[:80].decode(errors="replace").rstrip()
-            raise TraceError(
-                f"{stored.place(number)}: not in Common Log Format, HOST IDENT USER [05/Jan/2026:10:00:00 +0100] "
-                f'"REQUEST" ...: {shown!r}'
-            )
-        written = match[1]
+    for number, written in times:
         if written in requests:
             requests[written] += 1
             continue
+        moment = _moment(stored, form, number, written)
+        if moment is None:
+            continue
         requests[written] = 1
-        moment = _moment(written.decode(), stored.place(number))
         earliest = moment if earliest is None else min(earliest, moment)
         instants_us.append(microseconds(moment - EPOCH))
         lines.append(number)
-    assert earliest is not None, "a file that is an access log has a line"
+    if earliest is None:
+        raise TraceError(f"{stored.path}: no line in {form.words}{stored.passed_over}")
     instants = np.array(instants_us).astype(np.int64)
     seconds = (instants - start_us(instants, lambda index: stored.place(lines[index]))) // 1_000_000
     counts = np.bincount(seconds, np.fromiter(requests.values(), np.int64)).astype(np.int64)
-    return Trace.of_counts(
-        counts=counts, reading="Common Log Format, counted per second", starts_at=earliest, **stored.about
-    )
+    reading = f"{form.words}, counted per second{stored.passed_over}"
+    return Trace.of_counts(counts=counts, reading=reading, starts_at=earliest, **stored.about)
 
 
-def _moment(written: str, place: str) -> datetime:
-    """The instant of `05/Jan/2026:10:00:00 +0100`, whatever the language of this machine."""
-    day, month, rest = written.split("/")
-    year, hour, minute, second = rest[:13].split(":")
-    sign = -1 if written[-5] == "-" else 1
-    try:
-        zone = timezone(sign * timedelta(hours=int(written[-4:-2]), minutes=int(written[-2:])))
-        if not 1990 <= int(year) < 2100:
-            raise ValueError
-        return datetime(int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=zone)
-    except ValueError:
-        raise TraceError(f"{place}: {written!r} is not a time from 1990 to 2100") from None
+def _exact(stored: Stored, form: _Form, times: Iterator[tuple[int, bytes]], seed: int) -> Trace:
+    instants_us, lines = array("d"), array("q")
+    zone = None
+    for number, written in times:
+        moment = _moment(stored, form, number, written)
+        if moment is not None:
+            zone = zone or moment.tzinfo
+            instants_us.append(microseconds(moment - EPOCH))
+            lines.append(number)
+    if not lines:
+        raise TraceError(f"{stored.path}: no line in {form.words}{stored.passed_over}")
+    notation = on_clock(form.words, zone)
+    column = Column("", np.array(instants_us), str(stored.path), "line", lines, notation)
+    return trace_of_columns([column], {}, stored, seed)

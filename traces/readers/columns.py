@@ -23,13 +23,24 @@ from array import array
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import nan
 from typing import Any
 
 import numpy as np
 
 from ipa.errors import did_you_mean
 from ipa.traces.checks import LONGEST_S, Counts, Numbers, TraceError, bad_count
-from ipa.traces.readers.notation import INDICES, NO_COUNTS, UNITS, Notation, TimeHints, notation_of, number
+from ipa.traces.readers.notation import (
+    AMBIGUOUS,
+    INDICES,
+    NO_COUNTS,
+    UNITS,
+    Notation,
+    TimeHints,
+    notation_of,
+    number,
+    order_of_date,
+)
 from ipa.traces.readers.stored import Stored
 from ipa.traces.trace import Trace, spread
 
@@ -43,6 +54,8 @@ COUNT_NAMES = ("count", "requests", "request_count", "requestcount", "sum")
 
 _TIMES = ("timestamp", "time", "arrival")
 TIME_NAMES = (*_TIMES, *(f"{name}_{unit}" for name in _TIMES for unit in UNITS))
+LOG_NAMES = ("time_iso8601", "time_local", "@timestamp", "start_time", "msec", "ts")
+"""The time in JSON logs of nginx, Envoy and others: the first of these where none of `TIME_NAMES` is there."""
 
 Facts = dict[str, Any]
 
@@ -80,14 +93,26 @@ class Gathering:
         self.parse: Callable[[str], float] = number if is_count(name, hints) else self._first
         self._hints = hints
         self._notation: Notation | None = None
+        self._open: list[str] = []  # the dates so far, as nothing has settled their order
 
     def _first(self, token: str) -> float:
+        if order_of_date(token) == AMBIGUOUS:
+            self._open.append(token)
+            return nan
         self._notation = notation_of(token, self.name, self._hints)
         self.parse = self._notation.parse
+        for index, earlier in enumerate(self._open):
+            self.values[index] = self.parse(earlier)
+        self._open = []
         return self.parse(token)
 
     def column(self, path: str, word: str, rows: Sequence[int]) -> Column:
-        """What was gathered, and where it stood."""
+        """What was gathered, and where it stood. Raises TraceError for dates of an order that nothing settles."""
+        if self._open:
+            raise TraceError(
+                f"{path}, {word} {rows[0]}, column {self.name}: {self._open[0][:40]!r} is {AMBIGUOUS}, and no date "
+                "has a day above 12, which would settle it; write dates as 2026-01-31"
+            )
         return Column(self.name, np.array(self.values, np.float64), path, word, rows, self._notation)
 
 
@@ -135,6 +160,8 @@ def wanted(names: Sequence[str], place: str, hints: TimeHints) -> list[str]:
     counts = [name for name in names if is_count(name, hints)]
     clocks = (*TIME_NAMES, *INDICES) if counts else TIME_NAMES
     times = [name for name in names if (name == hints.column if hints.column else name.lower() in clocks)]
+    if not (times or hints.column):
+        times = [name for name in LOG_NAMES if name in names][:1]
     if hints.column and not times:
         raise TraceError(
             f"{place}: time_column: no column is called {hints.column!r}; there are "
@@ -235,6 +262,7 @@ def trace_of_columns(
         found["reading"] = "" if first.name.lower() == "count" else f"counts per second (column {first.name!r})"
     else:
         found = {"timestamps_s": first.values}
+    found["reading"] = (found.get("reading", "") + stored.passed_over).removeprefix(", ")
     try:
         return Trace(**{**found, **facts, **stored.about})
     except TraceError as error:
@@ -263,7 +291,7 @@ def _of_times(column: Column, notation: Notation, facts: Facts, seed: int) -> Fa
     instants_us -= start
     instants_us.sort()
     found: Facts = {"starts_at": notation.at(start) if notation.is_clock else None}
-    reading = f"{notation.words} (column {column.name!r})"
+    reading = f"{notation.words} (column {column.name!r})" if column.name else notation.words
     step_s = _written_step_s(instants_us, notation)
     if step_s:
         bins = -(-int(facts.get("duration_s", 0)) // step_s)

@@ -12,7 +12,7 @@ import numpy as np
 from ipa.errors import did_you_mean
 from ipa.traces.checks import Counts, TraceError, bad_count
 from ipa.traces.readers.access_log import is_access_log, read_access_log
-from ipa.traces.readers.columns import COUNT_NAMES, TIME_NAMES
+from ipa.traces.readers.columns import COUNT_NAMES, LOG_NAMES, TIME_NAMES
 from ipa.traces.readers.datasets import (
     is_burst_gpt,
     is_invocations,
@@ -91,7 +91,7 @@ class Format:
 
 def _is_header(line: bytes) -> bool:
     names = line.decode(errors="replace").lower().strip("\ufeff").split(",")
-    return any(name.strip(' "\r\n') in (*TIME_NAMES, *COUNT_NAMES) for name in names)
+    return any(name.strip(' "\r\n') in (*TIME_NAMES, *COUNT_NAMES, *LOG_NAMES) for name in names)
 
 
 FORMATS = (
@@ -124,6 +124,7 @@ def read(path: str | Path, hints: TimeHints = NO_HINTS, seed: int = 0) -> Trace:
         if stored.is_empty:
             what = "nothing writes to this pipe" if Path(path).is_fifo() else "the file is empty"
             raise TraceError(f"{path}: {what}")
+        stored.skip_bad_lines = hints.skip_bad_lines
         return _format(stored).read(stored, hints, seed)
 
 

@@ -1,7 +1,8 @@
 """How the times of a column are written, found from the first of them.
 
-- Text is an ISO 8601 time, with a zone or without. Times without one are taken as they stand, or in the zone of the
-  hints, whose clock may be put forward and back.
+- Text is an ISO 8601 time, with a zone or without, the time of an access log (05/Jan/2026:10:00:00 +0100), or a date
+  with slashes, whose order of day and month one of them must settle. Times without a zone are taken as they stand, or
+  in the zone of the hints, whose clock may be put forward and back.
 - A number is a time since 1970 or since the trace's start. The unit is that of the hints or the one that the column's
   name ends with (`time_ms`). Otherwise it must be such that the number is a time of 1990 to 2100, which can be true of
   one unit only; a smaller number may be in any unit, and is asked about.
@@ -10,8 +11,9 @@ Times on a clock are whole microseconds since 1970, exact in a float64.
 """
 
 import math
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from re import fullmatch
 from zoneinfo import ZoneInfo, available_timezones
@@ -33,14 +35,17 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST_US = (datetime(1990, 1, 1, tzinfo=UTC) - EPOCH).total_seconds() * 1e6
 LATEST_US = (datetime(2100, 1, 1, tzinfo=UTC) - EPOCH).total_seconds() * 1e6
 
-_COARSE = {86_400: r"\d{4}-?\d\d-?\d\d", 60: r"\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d(Z| ?[+-]\d\d:?\d\d)?"}
-"""ISO times without seconds: how many seconds one of them stands for, and how it is written."""
+_COARSE = {
+    86_400: r"\d{4}-?\d\d-?\d\d|[\d/]+",
+    60: r"\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d(Z| ?[+-]\d\d:?\d\d)?|[\d/]+\D+\d+:\d+\D*",
+}
+"""Times without seconds: how many seconds one of them stands for, and how it is written."""
 
 
 @dataclass(frozen=True)
 class TimeHints:
     """What a file may not say: the column of its times, their unit, the zone of a clock without one, and the column of
-    counts, `NO_COUNTS` where each row is a request.
+    counts, `NO_COUNTS` where each row is a request. Of lines that cannot be read, `skip_bad_lines` are passed over.
 
     Raises TraceError for an unknown unit or zone.
     """
@@ -49,6 +54,7 @@ class TimeHints:
     unit: str | None = None
     zone: str | None = None
     counts: str | None = None
+    skip_bad_lines: int = 0
 
     def __post_init__(self) -> None:
         if self.unit is not None and self.unit not in UNITS:
@@ -63,7 +69,8 @@ class TimeHints:
                 ) from None
 
     def __bool__(self) -> bool:
-        return self != TimeHints()
+        """Whether anything is said of the times."""
+        return replace(self, skip_bad_lines=0) != TimeHints()
 
     @property
     def in_vain(self) -> str:
@@ -121,7 +128,7 @@ def notation_of(first: str, name: str, hints: TimeHints) -> Notation:
         float(first)
     except ValueError:
         if unit is None or (hints.unit is None and name.lower() in INDICES):
-            return _iso(first.strip(), hints.zone)
+            return _of_text(first.strip(), hints.zone)
     return of_numbers(number(first), unit, hints)
 
 
@@ -163,7 +170,7 @@ def number(token: str) -> float:
 
 def on_clock(words: str, zone: tzinfo | None) -> Notation:
     """The notation of instants that are microseconds since 1970 already."""
-    return Notation(words, 1.0, True, _since(EPOCH, ""), zone)
+    return Notation(words, 1.0, True, _since(EPOCH, "", _moment), zone)
 
 
 def microseconds(since: timedelta) -> float:
@@ -171,19 +178,25 @@ def microseconds(since: timedelta) -> float:
     return (since.days * 86_400 + since.seconds) * 1e6 + since.microseconds
 
 
-def _iso(first: str, zone: str | None) -> Notation:
-    moment = _moment(first)
+def _of_text(first: str, zone: str | None) -> Notation:
+    words = "ISO 8601 times"
+    read: Callable[[str], datetime] = _moment
+    if _OF_LOG.fullmatch(first):
+        words, read = "times as in access logs", moment_of_log
+    elif order := order_of_date(first):
+        words, read = f"times with dates as {order}", _with_slashes(order)
+    moment = read(first)
     written_s = next((step_s for step_s, pattern in _COARSE.items() if fullmatch(pattern, first)), 1)
     if moment.tzinfo is not None:
         if zone is not None:
             raise ValueError(f"{first!r} has a zone; leave time_zone out")
-        parse = _since(EPOCH, "has no zone, but the first time has one")
-        return Notation("ISO 8601 times", 1.0, True, parse, moment.tzinfo, written_s)
+        parse = _since(EPOCH, "has no zone, but the first time has one", read)
+        return Notation(words, 1.0, True, parse, moment.tzinfo, written_s)
     if zone is not None:
         there = ZoneInfo(zone)
-        return Notation(f"ISO 8601 times in {zone}", 1.0, True, _local(there), there, written_s)
-    parse = _since(EPOCH.replace(tzinfo=None), "has a zone, but the first time has none")
-    return Notation("ISO 8601 times without a zone", 1.0, True, parse, None, written_s)
+        return Notation(f"{words} in {zone}", 1.0, True, _local(there, read), there, written_s)
+    parse = _since(EPOCH.replace(tzinfo=None), "has a zone, but the first time has none", read)
+    return Notation(f"{words} without a zone", 1.0, True, parse, None, written_s)
 
 
 def _moment(token: str) -> datetime:
@@ -193,17 +206,87 @@ def _moment(token: str) -> datetime:
         raise ValueError(f"{token[:40]!r} is not an ISO 8601 time, such as 2026-01-05T10:00:00Z") from None
 
 
-def _since(epoch: datetime, fault: str) -> Callable[[str], float]:
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_OF_LOG = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
+
+
+def moment_of_log(written: str) -> datetime:
+    """The instant of `05/Jan/2026:10:00:00 +0100`, whatever the language of this machine. Raises ValueError."""
+    parts = _OF_LOG.fullmatch(written.strip())
+    try:
+        if parts is None:
+            raise ValueError
+        day, month, year, hour, minute, second, sign, zone_h, zone_min = parts.groups()
+        ahead = timedelta(hours=int(zone_h), minutes=int(zone_min))
+        zone = timezone(-ahead if sign == "-" else ahead)
+        time = (int(hour), int(minute), int(second))
+        return _in_range(datetime(int(year), _MONTHS.index(month) + 1, int(day), *time, tzinfo=zone))
+    except ValueError:
+        raise ValueError(f"{written!r} is not a time from 1990 to 2100") from None
+
+
+def moment_on_clock(written: str) -> datetime:
+    """The instant of an ISO 8601 time that has a zone. Raises ValueError."""
+    try:
+        return _in_range(datetime.fromisoformat(written))
+    except ValueError:
+        raise ValueError(f"{written!r} is not a time from 1990 to 2100") from None
+
+
+def _in_range(moment: datetime) -> datetime:
+    if not 1990 <= moment.year < 2100:
+        raise ValueError
+    return moment
+
+
+_SLASHES = re.compile(
+    r"(\d{1,2})/(\d{1,2})/(\d{4})(?:[T ,]+(\d{1,2}):(\d\d)(?::(\d\d(?:[.,]\d+)?))?(?: ?([AaPp])\.?[Mm]\.?)?)?"
+)
+AMBIGUOUS = "DAY/MONTH/YEAR or MONTH/DAY/YEAR"
+
+
+def order_of_date(token: str) -> str:
+    """How a date with slashes is written: `MONTH/DAY/YEAR`, `DAY/MONTH/YEAR`, or `AMBIGUOUS`; "" for another text."""
+    parts = _SLASHES.fullmatch(token.strip())
+    if parts is None:
+        return ""
+    if int(parts[1]) > 12 >= int(parts[2]):
+        return "DAY/MONTH/YEAR"
+    return "MONTH/DAY/YEAR" if int(parts[2]) > 12 >= int(parts[1]) else AMBIGUOUS
+
+
+def _with_slashes(order: str) -> Callable[[str], datetime]:
+    def read(token: str) -> datetime:
+        parts = _SLASHES.fullmatch(token.strip())
+        try:
+            if parts is None:
+                raise ValueError
+            day, month = (1, 2) if order.startswith("DAY") else (2, 1)
+            hour = int(parts[4] or 0)
+            if parts[7] and not 1 <= hour <= 12:
+                raise ValueError
+            if parts[7]:
+                hour = hour % 12 + (12 if parts[7] in "Pp" else 0)
+            second, _, below = (parts[6] or "0").replace(",", ".").partition(".")
+            time = (hour, int(parts[5] or 0), int(second), int(f"{below:0<6}"[:6]))
+            return datetime(int(parts[3]), int(parts[month]), int(parts[day]), *time)
+        except ValueError:
+            raise ValueError(f"{token[:40]!r} is not a time with a date as {order}") from None
+
+    return read
+
+
+def _since(epoch: datetime, fault: str, read: Callable[[str], datetime]) -> Callable[[str], float]:
     def parse(token: str) -> float:
         try:
-            return microseconds(_moment(token) - epoch)
+            return microseconds(read(token) - epoch)
         except TypeError:  # of a time with a zone and one without
             raise ValueError(f"{token[:40]!r} {fault}") from None
 
     return parse
 
 
-def _local(zone: ZoneInfo) -> Callable[[str], float]:
+def _local(zone: ZoneInfo, read: Callable[[str], datetime]) -> Callable[[str], float]:
     """Times of a clock that is put forward and back.
 
     An hour that the clock shows twice is read so as to be near the time before it in the file.
@@ -212,7 +295,7 @@ def _local(zone: ZoneInfo) -> Callable[[str], float]:
 
     def parse(token: str) -> float:
         nonlocal before_us
-        moment = _moment(token)
+        moment = read(token)
         if moment.tzinfo is not None:
             raise ValueError(f"{token[:40]!r} has a zone, but the first time has none")
         one_us, other_us = (microseconds(moment.replace(tzinfo=zone, fold=fold) - EPOCH) for fold in (0, 1))

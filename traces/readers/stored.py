@@ -6,6 +6,7 @@ import hashlib
 import io
 import lzma
 import os
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,12 @@ from ipa.errors import did_you_mean
 from ipa.traces.checks import TraceError
 
 BUFFER_BYTES = 1 << 20
+
+SHOWN = 3
+"""How many of the lines that could not be read are told."""
+
+_CONTAINER = re.compile(rb"\d{4}-\d\d-\d\dT\S+ (stdout|stderr) ([FP]) ")
+"""What the container runtimes of Kubernetes write before each line; P: more of it follows."""
 
 
 def _zstd(packed: BinaryIO) -> Any:
@@ -57,6 +64,8 @@ class Stored:
     first: bytes
     is_empty: bool
     _raw: "_Hashed" = field(repr=False)
+    skip_bad_lines: int = 0
+    _bad: list[str] = field(default_factory=list)
 
     @property
     def content_name(self) -> Path:
@@ -72,6 +81,22 @@ class Stored:
     def place(self, line: int) -> str:
         """A line, counted from 1, for a message."""
         return f"{self.path}, line {line}"
+
+    def pass_over(self, error: TraceError) -> None:
+        """Note a line that cannot be read, which is passed over; raises the error for one more than is allowed."""
+        if len(self._bad) == self.skip_bad_lines:
+            allowed = f"; skip_bad_lines, {self.skip_bad_lines}, have been passed over before" if self._bad else ""
+            raise TraceError(f"{error}{allowed}") from None
+        self._bad.append(str(error).removeprefix(f"{self.path}, "))
+
+    @property
+    def passed_over(self) -> str:
+        """Which lines could not be read, and why, as the end of a sentence; nothing where all could."""
+        if not self._bad:
+            return ""
+        more = f"; and {len(self._bad) - SHOWN} more" if len(self._bad) > SHOWN else ""
+        lines = "1 line that could not be read" if len(self._bad) == 1 else f"{len(self._bad)} that could not be read"
+        return f", without {lines} ({'; '.join(self._bad[:SHOWN])}{more})"
 
     def stream(self) -> BinaryIO:
         """The unpacked bytes, of what has no lines; in place of `lines`."""
@@ -96,12 +121,13 @@ def opened(path: Path) -> Iterator[Stored]:
         with _Hashed(path) as raw, io.BufferedReader(raw, BUFFER_BYTES) as buffered:
             packing, stream = unpacked(buffered, path)
             above: list[bytes] = []
-            for line in stream:
+            lines = _of_container(stream)
+            for line in lines:
                 above.append(line)
                 if _is_content(line):
                     break
             first = above[-1] if above and _is_content(above[-1]) else b""
-            yield Stored(path, chain(above, stream), first, not any(map(_stripped, above)), raw)
+            yield Stored(path, chain(above, lines), first, not any(map(_stripped, above)), raw)
     except FileNotFoundError as error:
         raise TraceError(f"{path}: no such file{did_you_mean(path.name, _beside(path))}") from error
     except DAMAGE as error:
@@ -117,6 +143,27 @@ def unpacked(file: "io.BufferedReader[Any]", path: Path) -> tuple[str, "io.Buffe
     by_content = next((suffix for suffix, (magic, _) in _UNPACK.items() if head.startswith(magic)), "")
     packing = by_content or (path.suffix if path.suffix in PACKINGS else "")
     return packing, io.BufferedReader(_UNPACK[packing][1](file), BUFFER_BYTES) if packing else file
+
+
+def _of_container(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines, of a container's log those of its standard output; for each of the others a blank one."""
+    first = next(lines, b"")
+    if not _CONTAINER.match(first):
+        yield from chain([first] if first else [], lines)
+        return
+    begun = b""
+    for line in chain([first], lines):
+        prefix = _CONTAINER.match(line)
+        if prefix is None:
+            yield line
+        elif prefix[1] == b"stderr":
+            yield b"\n"
+        elif prefix[2] == b"P":
+            begun += line[prefix.end() :].rstrip(b"\n")
+            yield b"\n"
+        else:
+            yield begun + line[prefix.end() :]
+            begun = b""
 
 
 def _is_content(line: bytes) -> bool:

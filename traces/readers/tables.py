@@ -8,7 +8,8 @@
 import csv
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -59,20 +60,31 @@ def _columns(lines: Iterator[str], above: int, stored: Stored, hints: TimeHints)
     rows = rows_of(lines, above, stored)
     line, header = next(rows)
     names = wanted(header, stored.place(line), hints)
-    columns = [(header.index(name), Gathering(name, hints)) for name in names]
+    indices = {name: header.index(name) for name in names}
+    columns = [Gathering(name, hints) for name in names]
     places = array("q")
     row: list[str] = []
     others = Beside(names, hints)
     for line, row in rows:
-        places.append(line)
-        others.look(zip(header, row, strict=True))
-        for index, column in columns:
-            try:
-                column.values.append(column.parse(row[index]))
-            except ValueError as error:
-                raise TraceError(f"{stored.place(line)}, column {column.name}: {error}") from None
-    read = [column.column(str(stored.path), "line", places) for _, column in columns]
+        if _add(columns, {name: row[index] for name, index in indices.items()}.__getitem__, line, stored):
+            places.append(line)
+            others.look(zip(header, row, strict=True))
+    read = [column.column(str(stored.path), "line", places) for column in columns]
     return read, others.names(zip(header, row, strict=False))
+
+
+def _add(columns: Sequence[Gathering], token_of: Callable[[str], str], line: int, stored: Stored) -> bool:
+    """Whether a line's value of each column has been added; else the line is passed over as a whole."""
+    numbers = []
+    for column in columns:
+        try:
+            numbers.append(column.parse(token_of(column.name)))
+        except ValueError as error:
+            stored.pass_over(TraceError(f"{stored.place(line)}, column {column.name}: {error}"))
+            return False
+    for column, value in zip(columns, numbers, strict=True):
+        column.values.append(value)
+    return True
 
 
 def rows_of(lines: Iterator[str], above: int, stored: Stored) -> Iterator[tuple[int, list[str]]]:
@@ -90,16 +102,23 @@ def rows_of(lines: Iterator[str], above: int, stored: Stored) -> Iterator[tuple[
             if not row:  # blank lines may end a file
                 blank = blank or line
                 continue
-            if blank or len(row) != len(header):
-                given, line = ([], blank) if blank else (row, line)
-                comma = "; decimals are written with a point, not with a comma" if len(given) > len(header) else ""
-                raise TraceError(
-                    f"{stored.place(line)}: a row of {len(given)} {'value' if len(given) == 1 else 'values'} under a "
-                    f"header of {len(header)}: {','.join(given)[:60]!r}{comma}"
-                )
+            if blank:
+                stored.pass_over(_not_as_long([], header, stored.place(blank)))
+                blank = 0
+            if len(row) != len(header):
+                stored.pass_over(_not_as_long(row, header, stored.place(line)))
+                continue
             yield line, row
     except csv.Error as error:
         raise TraceError(f"{stored.place(rows.line_num + above)}: not readable as CSV: {error}") from error
+
+
+def _not_as_long(row: list[str], header: list[str], place: str) -> TraceError:
+    comma = "; decimals are written with a point, not with a comma" if len(row) > len(header) else ""
+    return TraceError(
+        f"{place}: a row of {len(row)} {'value' if len(row) == 1 else 'values'} under a header of {len(header)}: "
+        f"{','.join(row)[:60]!r}{comma}"
+    )
 
 
 def read_json_lines(stored: Stored, hints: TimeHints, seed: int) -> Trace:
@@ -112,23 +131,25 @@ def read_json_lines(stored: Stored, hints: TimeHints, seed: int) -> Trace:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = _object(line)
         except (ValueError, RecursionError) as error:  # the place in the line is no help beside that in the file
-            raise TraceError(f"{stored.place(number)}: not a JSON object: {getattr(error, 'msg', error)}") from None
-        if not isinstance(row, dict):
-            raise TraceError(f"{stored.place(number)}: not a JSON object: {line.strip()[:60]!r}")
+            stored.pass_over(TraceError(f"{stored.place(number)}: not a JSON object: {getattr(error, 'msg', error)}"))
+            continue
         if not columns:
             columns = [Gathering(name, hints) for name in wanted(list(row), stored.place(number), hints)]
             others = Beside([column.name for column in columns], hints)
-        places.append(number)
-        others.look(row.items())
-        for column in columns:
-            try:
-                column.values.append(column.parse(_token(row, column.name)))
-            except ValueError as error:
-                raise TraceError(f"{stored.place(number)}, column {column.name}: {error}") from None
+        if _add(columns, partial(_token, row), number, stored):
+            places.append(number)
+            others.look(row.items())
     read = [column.column(str(stored.path), "line", places) for column in columns]
     return trace_of_columns(read, {}, stored, seed, others.names(row.items()))
+
+
+def _object(line: str) -> dict[str, object]:
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        raise ValueError(repr(line.strip()[:60]))
+    return row
 
 
 def _token(row: dict[str, object], key: str) -> str:

@@ -21,7 +21,7 @@ OF_POLICY = "policy."
 
 OWN_KEYS = (
     *("pipeline", "trace", "window", "scale", "scaling", "seed", "records"),
-    *("time_column", "time_unit", "time_zone", "count_column"),
+    *("time_column", "time_unit", "time_zone", "count_column", "skip_bad_lines"),
 )
 """Keys that say what is run, and are the same for all settings."""
 
