@@ -66,8 +66,6 @@ class LoopbackBackend(LiveBackend):
         self.url = f"http://{LOOPBACK}:{self._port}"
         self.control_url = f"http://{LOOPBACK}:{self._control_port}"
         self.stages: dict[str, StageReplicas] = {}
-        self._untold: list[Replica] = []
-        """Replicas that are to go and that the gateway may still send batches to."""
         self._model_folders = {
             (stage.name, each.name): variant_folder(Path(plane.models), plane.pipeline.name, stage.name, each.name).path
             for stage in (plane.pipeline.stages if plane.models else ())
@@ -141,7 +139,6 @@ class LoopbackBackend(LiveBackend):
                 self._follow_lanes(await self.client.lanes())
             is_resized = self._resize(self._moment_s)
             removed = [each for stage in self.stages.values() for each in self._roll_out(stage, self._moment_s)]
-            self._untold += removed
             if removed or is_resized:
                 await self._list_replicas()
         except RefusedError as refusal:
@@ -160,10 +157,8 @@ class LoopbackBackend(LiveBackend):
     async def _list_replicas(self) -> None:
         """Tell the gateway which replicas there are: only then are those removed that are to go."""
         await self.client.list_replicas(self._listed())
-        for replica in self._untold:
-            if not replica.is_gone:
-                replica.removed_s = self._moment_s  # a batch could start there until the gateway knew
-        self._untold.clear()
+        for replica in (each for stage in self.stages.values() for each in stage.draining):
+            replica.removed_s = min(replica.removed_s, self._moment_s)  # a batch could start there until now
         for replica in (each for stage in self.stages.values() for each in stage.ready):
             if time.monotonic() - replica.suspended_s > SUSPENDED_WITHIN_S:
                 self.launcher.signal(replica.name, signal.SIGKILL)
@@ -180,7 +175,7 @@ class LoopbackBackend(LiveBackend):
         for lane in stage.lane_numbers:
             change = stage.roll_out(now_s, lane)
             for replica in change.remove:
-                replica.removed_s = now_s
+                replica.is_to_go = True
             for _ in range(change.create):
                 replica = stage.create(now_s, lane)
                 self._start(replica, self._start_up_s(replica))

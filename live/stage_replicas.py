@@ -31,6 +31,7 @@ class Replica:
     """One copy of a variant: `url` is where it serves, `number` counts the stage's replicas from 0, of all lanes.
 
     `suspended_s`: since when of the monotonic clock the gateway sends it nothing, as it does not answer ready.
+    `is_to_go`: it is to be removed, which it is at `removed_s`, once the gateway knows and sends it nothing any more.
     """
 
     stage: str
@@ -44,6 +45,7 @@ class Replica:
     gone_s: float = NEVER
     is_busy: bool = False
     suspended_s: float = NEVER
+    is_to_go: bool = False
     is_stopping: bool = False
     lane: int = 0
     resizes: list[tuple[float, int, int]] = field(default_factory=list)
@@ -65,7 +67,7 @@ class Replica:
 
     @property
     def is_removed(self) -> bool:
-        return isfinite(self.removed_s)
+        return self.is_to_go or isfinite(self.removed_s)
 
     @property
     def is_gone(self) -> bool:

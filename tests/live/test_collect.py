@@ -221,6 +221,22 @@ def test_the_last_answer_of_a_replica_that_was_killed_may_come_after_its_end() -
     assert law == "L4: at stage a a replica served before it was ready, after it was removed or when it was gone"
 
 
+def test_a_replica_may_go_after_a_batch_without_an_answer() -> None:
+    """Its connection broke, so it was idle, and asked to end; a batch that began after that would be a defect."""
+    failed = ended("0", "failed", 0.4, visit(0.01, 0.1), stage="a")
+    collector, records = collected(Says(failed), sent(502))
+
+    def laws_of(removed_s: float) -> list[str]:
+        of_a = replace(records.replicas[0], removed_s=np.array([removed_s]), gone_s=np.array([0.6]))
+        ends = replace(records, replicas=(of_a, records.replicas[1]))
+        return [*broken_laws(ends, is_whole=True, retried=collector.retried)]
+
+    assert laws_of(0.5) == []
+    assert laws_of(0.05) == [
+        "L4: at stage a a replica served before it was ready, after it was removed or when it was gone"
+    ]
+
+
 def test_a_replica_that_serves_on_after_a_batch_without_an_answer_breaks_no_law() -> None:
     """Request 0's batch failed at stage b, where its replica served request 1 later; two at once are still told."""
     failed = ended("0", "failed", 0.9, visit(0.01, 0.1, 0.2), visit(0.2, 0.3), stage="b")

@@ -10,6 +10,7 @@ import stat
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -277,16 +278,18 @@ def test_where_removal_loses_a_removed_replica_takes_its_request_with_it(tmp_pat
 def test_a_replica_is_removed_when_the_gateway_has_learnt_of_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Until then it may take batches, however long the gateway does not answer."""
+    """Until then it may take batches, however long the gateway does not answer, and also if the run ends meanwhile."""
 
     async def story() -> None:
         async with running(tmp_path) as backend:
-            (first,) = backend.stages["sort"].all
+            stage = backend.stages["sort"]
+            (first,) = stage.all
             tell, told_s = backend.client.list_replicas, []
 
             async def list_replicas(replicas: Mapping[str, Sequence[Replica]]) -> None:
                 if first.is_removed and not told_s:
                     told_s.append(backend.now_s)
+                    assert isnan(stage.records().removed_s[0])
                     raise RunError("the gateway does not answer")
                 await tell(replicas)
 
