@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import click
 from ipa import studies
 from ipa.studies.commands import complete, printing, progress, reports
 from ipa.studies.commands.options import (
+    Results,
     Whole,
     assigned,
     build_scenario,
@@ -23,6 +24,7 @@ from ipa.studies.commands.options import (
     report_option,
     resumable_out_option,
     scenario_options,
+    taken,
 )
 from ipa.studies.scenario import ScenarioError
 
@@ -80,15 +82,11 @@ def _predictors(_: click.Context, __: click.Parameter, given: str | None) -> Seq
 def compare(
     what: str,
     policies: Sequence[str],
-    policy_goal: Mapping[str, Any] | None,
     predictors: Sequence[Given],
     assignments: Sequence[str],
     seeds: int,
     jobs: int | None,
-    out: Path | None,
-    report: Path | None,
-    as_json: bool,
-    **options: object,
+    **options: Any,
 ) -> None:
     """Run several policies on the same requests and compare cost, accuracy and latency.
 
@@ -97,19 +95,20 @@ def compare(
     With --out each run is saved as soon as it finishes. Repeat the command to resume an interrupted comparison, or add
     policies or seeds to extend one. A command that would drop or change a saved run is refused.
     """
+    results, goal = taken(Results, options), options.pop("policy_goal")
     for_all = [each for each in assignments if is_for_all(each)]
     base = build_scenario(what, [each for each in assignments if each not in for_all], **options)
     chosen = policies or studies.BASELINES
     parameters = {key.removeprefix(OF_POLICY): value for key, value in assigned(for_all).items()}
-    if policy_goal is not None:
-        parameters["goal"] = policy_goal
+    if goal is not None:
+        parameters["goal"] = goal
     systems = studies.many.systems.choose(base, chosen, predictors=predictors, parameters=parameters, log=printing.note)
-    if report is not None:
-        reports.check_report(report, out, base.records)
+    if results.report is not None:
+        reports.check_report(results.report, results.out, base.records)
     printing.say_load(studies.load_of(base).trace())
     progress.compile_engine(base)
     with (
-        progress.ended_cleanly(out),
+        progress.ended_cleanly(results.out),
         progress.counted("runs", len(systems) * seeds) as advance,
         redirect_stdout(sys.stderr),  # a user's policy may print
     ):
@@ -120,21 +119,26 @@ def compare(
             predictors=predictors,
             parameters=parameters,
             jobs=progress.at_once(jobs),
-            folder=out,
+            folder=results.out,
             on_finished=advance,
         )
-    if report is not None:
-        comparison.write_report(report)
-    if as_json:
-        printing.print_json([dict(run.summary) for run in comparison.runs])
-    else:
-        print_comparison(comparison, out, report)
-    printing.warn([run.summary for run in comparison.runs])
+    _show(comparison, results)
     if seeds > 1 and studies.load_of(base).has_fixed_times:
         printing.log(
             f"Warning: {base.trace} says when each request comes, so all seeds have the same arrivals: intervals show "
             "only what else is drawn"
         )
+
+
+def _show(comparison: Comparison, results: Results) -> None:
+    """Write the report, print what was found and warn."""
+    if results.report is not None:
+        comparison.write_report(results.report)
+    if results.as_json:
+        printing.print_json([dict(run.summary) for run in comparison.runs])
+    else:
+        print_comparison(comparison, results.out, results.report)
+    printing.warn([run.summary for run in comparison.runs])
 
 
 def print_comparison(comparison: Comparison, folder: Path | None, report: Path | None) -> None:

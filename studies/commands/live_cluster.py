@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,13 @@ from ipa.studies.commands.options import (
     output_options,
     pipeline_argument,
     set_option,
+    taken,
 )
 
 if TYPE_CHECKING:
-    from ipa.live.kubernetes import Look
+    from ipa.live.kubernetes import Deployed, Look
+    from ipa.policies import Configuration
+    from ipa.studies import Scenario
 
 
 # ---- up ----
@@ -163,6 +167,17 @@ APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
 """The APIs beyond the core that a cluster is taken to have."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What is printed beside the pipeline, and what is left out."""
+
+    controller: bool
+    advise: bool
+    gitops: bool
+    state_claim: str
+    monitor: bool
+
+
 @click.command()
 @pipeline_argument
 @cluster.deployed_policy_option
@@ -197,58 +212,49 @@ APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
     help="Write a kustomize base of the objects to this new or empty folder.",
 )
 @output_options
-def manifests(
-    what: str,
-    policy: str | None,
-    assignments: Sequence[str],
-    controller: bool,
-    advise: bool,
-    gitops: bool,
-    state_claim: str,
-    monitor: bool,
-    control_secret: bool,
-    out: Path | None,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def manifests(what: str, control_secret: bool, out: Path | None, as_json: bool, **options: Any) -> None:
     """Print the objects that `ipa live up` would apply, as YAML, without asking a cluster.
 
     They are for the namespace of the kubeconfig's context, or `default` without a kubeconfig.
     """
-    of_controller = kubernetes.controller_manifests
-    if state_claim and not (controller or advise):
-        raise click.UsageError(f"--state-claim {state_claim}: needs --controller or --advise")
-    if gitops and not controller:
+    parts = taken(Parts, options)
+    if parts.state_claim and not (parts.controller or parts.advise):
+        raise click.UsageError(f"--state-claim {parts.state_claim}: needs --controller or --advise")
+    if parts.gitops and not parts.controller:
         raise click.UsageError("--gitops: needs --controller, which makes what is left out")
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
     if out is not None:
         results.claim(out)
-    scenario = build_live_scenario(what, assignments, policy=policy, **options)
+    scenario = build_live_scenario(what, **options)
     prepared, there = cluster.prepared(scenario, where, layout)
     if control_secret:
         _print([kubernetes.control_secret(there)], as_json)
         return
-    first = live_runs.first_configuration(prepared)
-    objects = [kubernetes.manifests.root(there), *kubernetes.manifests.everything(there, first, apis=APIS)]
-    if gitops:
-        objects = [each for each in objects if not kubernetes.manifests.is_of_stage(each)]
-    if controller or advise:
-        objects += of_controller.controller(
-            there, of_controller.scenario_files(scenario.as_dict()), advise, state_claim
-        )
-    if monitor:
-        objects += [of_controller.service_monitor(there)]
-    if monitor and (controller or advise):
-        objects += [of_controller.pod_monitor(there), of_controller.alert_rules(there)]
+    objects = _objects(scenario, there, live_runs.first_configuration(prepared), parts)
     if out is None:
         _print(objects, as_json)
         return
-    files = of_controller.kustomize_base(objects)
+    files = kubernetes.controller_manifests.kustomize_base(objects)
     with results.whole_folder(out) as fresh:
         for name, text in files.items():
             (fresh / name).write_text(text, encoding="utf-8")
     if as_json:
         printing.print_json({"folder": str(out), "files": list(files)})
+
+
+def _objects(scenario: Scenario, there: Deployed, first: Configuration, parts: Parts) -> list[dict[str, Any]]:
+    of_controller = kubernetes.controller_manifests
+    objects = [kubernetes.manifests.root(there), *kubernetes.manifests.everything(there, first, apis=APIS)]
+    if parts.gitops:
+        objects = [each for each in objects if not kubernetes.manifests.is_of_stage(each)]
+    if parts.controller or parts.advise:
+        files = of_controller.scenario_files(scenario.as_dict())
+        objects += of_controller.controller(there, files, parts.advise, parts.state_claim)
+    if parts.monitor:
+        objects += [of_controller.service_monitor(there)]
+    if parts.monitor and (parts.controller or parts.advise):
+        objects += [of_controller.pod_monitor(there), of_controller.alert_rules(there)]
+    return objects
 
 
 def _print(objects: Sequence[dict[str, Any]], as_json: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +19,10 @@ from ipa.studies.commands.options import (
     FOLDER,
     NEW_FILE,
     SECONDS,
+    Results,
     Url,
     Words,
+    backend_option,
     build_live_scenario,
     check_of_cluster,
     declared,
@@ -36,6 +37,7 @@ from ipa.studies.commands.options import (
     scenario_options,
     set_option,
     taken,
+    taken_live,
 )
 from ipa.studies.runs.live_runs import Cluster, Live
 from ipa.studies.scenario import choices
@@ -49,12 +51,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @pipeline_argument
-@click.option(
-    "--backend",
-    type=Words(("loopback", "kubernetes")),
-    default="loopback",
-    help="Where the replicas run: loopback, on this machine, or kubernetes, on a cluster. Default: loopback.",
-)
+@backend_option("Where the replicas run: loopback, on this machine, or kubernetes, on a cluster.")
 @live_policy_option
 @goal_option
 @scenario_options
@@ -72,17 +69,7 @@ if TYPE_CHECKING:
 @out_option
 @report_option
 @output_options
-def run(
-    what: str,
-    backend: str,
-    policy: str | None,
-    assignments: Sequence[str],
-    no_load: bool,
-    out: Path | None,
-    report: Path | None,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def run(what: str, backend: str, no_load: bool, **options: Any) -> None:
     """Run one policy on one load, with real processes in real time.
 
     The gateway, one model server per replica and the load generator run as processes of this machine until the load is
@@ -96,22 +83,20 @@ def run(
     check_of_cluster(backend, options, "token_file")
     if backend == "loopback" and no_load:
         raise click.UsageError("--no-load needs --backend kubernetes")
-    cluster = taken(Cluster, options)
-    how = taken(Live, options, cluster=None if backend == "loopback" else cluster)
-    scenario = build_live_scenario(what, assignments, policy=policy, **options)
-    sends_load = how.cluster is None or not (no_load or how.advise)
-    if not sends_load:
-        _check_no_results({"--out": out, "--report": report, "--json": as_json}, "--no-load" if no_load else "--advise")
-    if not sends_load:
+    how, results = taken_live(backend, options), taken(Results, options)
+    scenario = build_live_scenario(what, **options)
+    if how.cluster is not None and (no_load or how.advise):
+        _check_no_results(results, "--no-load" if no_load else "--advise")
         if not printing.is_quiet():
             logs.lines_to_stderr(logging.INFO)
         live_runs.control_live(scenario, how, live_view.show_step)
     else:
-        _run(scenario, how, out, report, as_json)
+        _run(scenario, how, results)
 
 
-def _check_no_results(options: Mapping[str, object], why: str) -> None:
+def _check_no_results(results: Results, why: str) -> None:
     """Raise UsageError for an option about a run's results, where there is only a controller."""
+    options = {"--out": results.out, "--report": results.report, "--json": results.as_json}
     given = [name for name, value in options.items() if value]
     if given:
         raise click.UsageError(
@@ -120,8 +105,9 @@ def _check_no_results(options: Mapping[str, object], why: str) -> None:
         )
 
 
-def _run(scenario: Scenario, how: Live, out: Path | None, report: Path | None, as_json: bool) -> None:
+def _run(scenario: Scenario, how: Live, results: Results) -> None:
     """Run the scenario with a load of its own; write, print and warn."""
+    out, report = results.out, results.report
     if out is not None:
         studies.results.claim(out)
         live_runs.check_none_kept(out)
@@ -138,7 +124,7 @@ def _run(scenario: Scenario, how: Live, out: Path | None, report: Path | None, a
         reports.write_report(finished, report)
     if finished.loss:
         printing.log(finished.loss)
-    if as_json:
+    if results.as_json:
         printing.print_json({**finished.summary, "live": finished.live})
     else:
         printing.print_run(finished, out, report)
@@ -198,17 +184,7 @@ def recover(out: Path, as_json: bool) -> None:
 @click.option("--out", type=NEW_FILE, help="Write a table of the requests to this new .csv or .parquet file.")
 @output_options
 def load(
-    what: str,
-    url: str | None,
-    model: str | None,
-    body: Path | None,
-    token_file: Path | None,
-    assignments: Sequence[str],
-    duration_s: float | None,
-    patience_s: float,
-    out: Path | None,
-    as_json: bool,
-    **options: object,
+    what: str, url: str | None, model: str | None, patience_s: float, out: Path | None, as_json: bool, **options: Any
 ) -> None:
     """Send a load to any server of the Open Inference Protocol V2.
 
@@ -218,11 +194,10 @@ def load(
     live_runs.check_installed()
     live_runs.check_address(what, url, model)
     is_url = live_runs.is_url(what)
+    sent_as = {name: options.pop(name) for name in ("body", "duration_s", "token_file")}
     # A load needs no pipeline; any one will do for the scenario of a URL.
-    scenario = described_scenario("video" if is_url else what, assignments, **options)
-    target = live_runs.load_target(
-        scenario, what if is_url else url or live_runs.GATEWAY, model, body, duration_s, token_file
-    )
+    scenario = described_scenario("video" if is_url else what, **options)
+    target = live_runs.load_target(scenario, what if is_url else url or live_runs.GATEWAY, model, **sent_as)
     printing.say_load(target.trace)
     if out is not None:
         live_runs.check_load_file(out)

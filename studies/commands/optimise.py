@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,20 +40,18 @@ if TYPE_CHECKING:
 def optimise(
     what: str,
     load_rps: float | None,
-    policy: str | None,
-    policy_goal: Mapping[str, Any] | None,
     frontier: bool,
     loads: str | None,
     report: Path | None,
-    assignments: Sequence[str],
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Explain one decision: each stage's options, the binding constraint, the runner-up and prices.
 
     With --frontier, or with --over in place of --load, plans are listed instead; --report then draws them as a page.
     """
     _check_together(load_rps, frontier, loads, report)
-    scenario = build_scenario(what, assignments, policy=policy, policy_goal=policy_goal)
+    scenario = build_scenario(what, **options)
     if report is not None:
         reports.check_report(report)
     if loads is not None or frontier:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import Field
+from dataclasses import Field, dataclass, fields
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
@@ -14,7 +14,7 @@ import click
 import ipa
 from ipa import profiles, studies
 from ipa.studies.commands import complete, printing
-from ipa.studies.runs.live_runs import Cluster
+from ipa.studies.runs.live_runs import Cluster, Live
 from ipa.studies.scenario import Option, ScenarioError, choices, options_of
 
 if TYPE_CHECKING:
@@ -137,14 +137,16 @@ def _declared(of: Field[Any], about: Option, flag: str) -> Callable[[Any], Any]:
         arguments["type"] = Whole(**lowest)
     elif kind == "float":
         arguments["type"] = Number(**lowest, min_open=about.above is not None)
-    elif kind.startswith("tuple"):
+    if of.default == ():
         arguments |= {"multiple": True, "default": None}
-    return click.option(flag, of.name, **arguments)
+    if about.completes:
+        arguments["shell_complete"] = getattr(complete, about.completes)
+    return click.option(flag, of.name, required=about.is_required, **arguments)
 
 
 def taken(of: type[T], options: dict[str, Any], **more: Any) -> T:
-    """A dataclass made of the options that its fields declare, which are taken out of `options`."""
-    names = [each.name for each, _, _ in options_of(of) if each.name in options]
+    """A dataclass made of those options that are fields of it, which are taken out of `options`."""
+    names = [each.name for each in fields(of) if each.name in options]  # type: ignore[arg-type]
     return of(**{name: options.pop(name) for name in names}, **more)
 
 
@@ -304,7 +306,7 @@ def build_scenario(what: str, assignments: Sequence[str], **options: object) -> 
 
 def build_live_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:
     """As `build_scenario`; where neither an option nor a file names a policy it is that of live mode, which is said."""
-    given = _given(assignments, options)
+    given = values_of(assignments, options)
     scenario = studies.find(what, given, {"policy": choices.LIVE_POLICY})
     if scenario.policy != studies.find(what, given).policy:
         printing.note(f"Policy: {choices.LIVE_POLICY}, the default of live mode; --policy names another")
@@ -314,10 +316,11 @@ def build_live_scenario(what: str, assignments: Sequence[str], **options: object
 
 def described_scenario(what: str, assignments: Sequence[str] = (), **options: object) -> Scenario:
     """The scenario that a command's argument and options describe. Raises ScenarioError or ProfileError."""
-    return studies.find(what, _given(assignments, options))
+    return studies.find(what, values_of(assignments, options))
 
 
-def _given(assignments: Sequence[str], options: Mapping[str, object]) -> dict[str, Any]:
+def values_of(assignments: Sequence[str], options: Mapping[str, object]) -> dict[str, Any]:
+    """The values of keys that options and --set give, by key. Raises ScenarioError as `assigned`."""
     given = {name: value for name, value in options.items() if value is not None}
     if (goal := given.pop("policy_goal", None)) is not None:
         given["policy.goal"] = goal
@@ -357,6 +360,15 @@ on_option = click.option(
 # ---- what comes out ----
 
 
+@dataclass(frozen=True)
+class Results:
+    """Where results are written, to a folder and as a page, and whether they are printed as JSON."""
+
+    out: Path | None = None
+    report: Path | None = None
+    as_json: bool = False
+
+
 out_option = click.option("--out", type=FOLDER, help="Write the results to this new or empty folder.")
 
 resumable_out_option = click.option(
@@ -389,6 +401,20 @@ store_option = click.option(
     type=Url(),
     help="The object store. Default: Amazon's.",
 )
+
+
+def backend_option(where: str) -> Callable[[F], F]:
+    """The option --backend; `where`: what its help says of it."""
+    return click.option(
+        "--backend", type=Words(("loopback", "kubernetes")), default="loopback", help=f"{where} Default: loopback."
+    )
+
+
+def taken_live(backend: str, options: dict[str, Any]) -> Live:
+    """How a scenario runs live, of the options that `Live` and `Cluster` declare, which are taken out of `options`."""
+    cluster = taken(Cluster, options)
+    return taken(Live, options, cluster=cluster if backend == "kubernetes" else None)
+
 
 cluster_options = declared(Cluster, "context", "namespace", "name")
 """The options that say which cluster, and what on it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from ipa.studies.commands.options import (
 from ipa.studies.scenario import ScenarioError, choices
 
 if TYPE_CHECKING:
-    from ipa.studies.many.predictor import Cases, Measured, Score
+    from ipa.studies.many.predictor import Cases, Chosen, Measured, Score
     from ipa.traces import Trace
 
 
@@ -96,18 +96,41 @@ cases_options = together(
 """The options that say which forecasts are made."""
 
 
-def trace_of(name: str, scale: float | None, seed: int) -> Trace:
-    """The whole load that the options describe. Raises TraceError or ScenarioError."""
-    return studies.Load.given(name, None, scale, seed).trace()
+@dataclass(frozen=True)
+class Asked:
+    """Which predictors forecast which load, and at which of its moments."""
 
+    names: Sequence[str]
+    name: str
+    windows: Sequence[str]
+    scale: float | None
+    seed: int
+    interval_s: int
+    history_s: int
+    horizon_s: int
+    without_zeros: bool
 
-def cases_of(trace: Trace, windows: Sequence[str], **options: object) -> Cases:
-    """The moments of forecasts that the options describe. Raises ScenarioError."""
-    try:
-        spans = studies.parse_windows(",".join(windows)) if windows else None
-    except ValueError as error:
-        raise ScenarioError(f"--windows {','.join(windows)}: {error}") from None
-    return studies.many.predictor.cases_of(trace, spans, **options)  # type: ignore[arg-type]
+    def predictors(self) -> list[Chosen]:
+        """Those that are named, or all. Raises PolicyError."""
+        return [studies.many.predictor.choose(text) for text in self.names or studies.many.predictor.NAMES]
+
+    def trace(self) -> Trace:
+        """The whole load. Raises TraceError or ScenarioError."""
+        return studies.Load.given(self.name, None, self.scale, self.seed).trace()
+
+    @property
+    def moments(self) -> dict[str, Any]:
+        """What `cases_of` needs beside the load and its windows."""
+        return {name: getattr(self, name) for name in ("interval_s", "history_s", "horizon_s", "without_zeros")}
+
+    def cases(self, trace: Trace) -> Cases:
+        """The moments of the forecasts. Raises ScenarioError."""
+        given = ",".join(self.windows)
+        try:
+            spans: Any = studies.parse_windows(given) if given else None
+        except ValueError as error:
+            raise ScenarioError(f"--windows {given}: {error}") from None
+        return studies.many.predictor.cases_of(trace, spans, **self.moments)
 
 
 # ---- evaluate ----
@@ -132,18 +155,7 @@ def cases_of(trace: Trace, windows: Sequence[str], **options: object) -> Cases:
 )
 @click.option("--to", type=NEW_FILE, help="Write the table to this new .csv or .md file.")
 @output_options
-def evaluate(
-    names: Sequence[str],
-    name: str,
-    windows: Sequence[str],
-    scale: float | None,
-    seed: int,
-    quantiles: tuple[float, ...],
-    within: float,
-    to: Path | None,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def evaluate(quantiles: tuple[float, ...], within: float, to: Path | None, as_json: bool, **options: Any) -> None:
     """Score predictors on a load, side by side.
 
     A forecast is made every --interval seconds from the --history seconds before, and compared with the busiest of the
@@ -158,9 +170,9 @@ def evaluate(
     """
     if to is not None:
         studies.many.predictor.check_file(to)
-    chosen = [studies.many.predictor.choose(text) for text in names or studies.many.predictor.NAMES]
-    trace = trace_of(name, scale, seed)
-    cases = cases_of(trace, windows, **options)
+    asked = Asked(**options)
+    chosen, trace = asked.predictors(), asked.trace()
+    cases = asked.cases(trace)
     measured = studies.many.predictor.Measured(quantiles, within)
     scores: list[Score] = []
     with progress.shared("forecasts") as advance:
@@ -178,10 +190,10 @@ def evaluate(
     if to is not None:
         studies.many.predictor.write_table(scores, measured, to)
     if as_json:
-        about = {"trace": name, "source": trace.source, "sha256": trace.sha256, "windows": list(windows)}
-        printing.print_json(about | options | _document(cases, measured, scores))
+        about = {"trace": asked.name, "source": trace.source, "sha256": trace.sha256, "windows": list(asked.windows)}
+        printing.print_json(about | asked.moments | _document(cases, measured, scores))
     else:
-        _print(f"{name}{''.join(f', {each}' for each in windows)}", cases, measured, scores)
+        _print(", ".join([asked.name, *asked.windows]), cases, measured, scores)
         printing.print_places(to, None)
 
 
@@ -227,27 +239,17 @@ def list_(as_json: bool) -> None:
 )
 @click.option("--to", type=NEW_FILE, required=True, help="HTML file to write.")
 @output_options
-def show(
-    names: Sequence[str],
-    name: str,
-    windows: Sequence[str],
-    scale: float | None,
-    seed: int,
-    within: float,
-    to: Path,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def show(within: float, to: Path, as_json: bool, **options: Any) -> None:
     """Draw forecasts over the load as one HTML page.
 
     A panel for each predictor shows the load of each second, the busiest second to come at each moment, and the
     forecast that was made then, with its interval.
     """
     studies.displayed.check_plotly("--to")
-    chosen = [studies.many.predictor.choose(text) for text in names or studies.many.predictor.NAMES]
-    trace = trace_of(name, scale, seed)
+    asked = Asked(**options)
+    chosen, trace = asked.predictors(), asked.trace()
     ends = studies.many.predictor.Measured(interval=within).ends
-    studies.pages.predictor.write(trace, cases_of(trace, windows, **options), chosen, ends, to)
+    studies.pages.predictor.write(trace, asked.cases(trace), chosen, ends, to)
     printing.print_made(to, as_json)
 
 
@@ -283,16 +285,7 @@ def show(
 )
 @output_options
 def train(
-    trace: str,
-    window: str | None,
-    scale: float | None,
-    model: str,
-    out: Path,
-    seed: int,
-    every: int | None,
-    epochs: int | None,
-    thinned_by: tuple[int, ...],
-    as_json: bool,
+    trace: str, window: str | None, scale: float | None, model: str, out: Path, as_json: bool, **options: Any
 ) -> None:
     """Train a predictor on a load.
 
@@ -302,6 +295,7 @@ def train(
     quantiles.
     """
     studies.many.predictor.check_target(model, out)
+    seed, every, epochs, thinned_by = (options[name] for name in ("seed", "every", "epochs", "thinned_by"))
     load = studies.Load.given(trace, window, scale, seed).trace()
     given = {"--trace": Path(trace).name, "--window": window, "--scale": scale, "--model": model, "--out": out.name}
     command = _as_typed({**given, "--seed": seed, "--every": every, "--epochs": epochs})

@@ -117,12 +117,8 @@ def run(
     of the Open Inference Protocol V2 (MLServer, Triton). Measurements are kept as they come: repeat the command to go
     on where it stopped.
     """
-    plan = profiling.make(
-        what,
-        shapes=_shapes(shapes),
-        effort=Effort(within_percent / 100, longest_s, seed),
-        **options,
-    )
+    effort = Effort(within_percent / 100, longest_s, seed)
+    plan = profiling.make(what, profiling.Asked(shapes=_shapes(shapes), effort=effort, **options))
     today = date.today().isoformat()
     results.check_writable(plan.to.parent, f"--to {plan.to}")
     head = {"asked": plan.asked(), "began": today, **results.versions()}

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from ipa import sim
+from ipa.studies import many
 from ipa.studies.commands import printing
 from ipa.studies.many import workers
 from ipa.studies.scenario import WorkerError
 
 if TYPE_CHECKING:
     from ipa.studies import Scenario
+    from ipa.studies.many import Running
 
 
 def at_once(jobs: int | None) -> int:
@@ -27,6 +29,11 @@ def at_once(jobs: int | None) -> int:
     if jobs is not None and jobs > most:
         printing.note(f"--jobs {jobs}: running {most} at a time, {workers.PER_CORE} per core; more gain nothing")
     return min(jobs or workers.cores(), most)
+
+
+def running(out: Path, jobs: int | None, on: str) -> Running:
+    """How many runs are made and kept in `out`: what --jobs and --on say, with their progress."""
+    return many.Running(out, at_once(jobs), on, lambda total: counted("runs", total), printing.note)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from ipa.studies.commands import complete, printing, progress
 from ipa.studies.commands.options import FOLDER, Whole, jobs_option, on_option, output_options
 
 if TYPE_CHECKING:
+    from ipa.studies.many import Running
     from ipa.studies.many.study import Sheet
 
 LOADS = "loads"
@@ -51,11 +52,9 @@ def study(
     out: Path,
     pipelines: Sequence[str],
     seeds: int | None,
-    draw_seed: int | None,
-    azure: Path | None,
     jobs: int | None,
     on: str,
-    as_json: bool,
+    **options: Any,
 ) -> None:
     """Run a study: several systems on several loads, over seeds and parameter sweeps.
 
@@ -64,24 +63,21 @@ def study(
     saved as soon as it finishes. Repeat the command after an interrupt, with more seeds or pipelines, or with a changed
     file: only the missing runs are made.
     """
+    as_json = options.pop("as_json")
+    running = progress.running(out, jobs, on)
     if what == LOADS:
-        _study_loads(out, pipelines, seeds or 1, 1 if draw_seed is None else draw_seed, azure, jobs, on, as_json)
+        _study_loads(running, pipelines, seeds or 1, as_json, **options)
         return
-    for option, value in (("--draw-seed", draw_seed), ("--azure", azure)):
+    for name, value in options.items():
         if value is not None:
-            raise click.UsageError(f"{option} is of the study {LOADS} alone")
+            raise click.UsageError(f"--{name.replace('_', '-')} is of the study {LOADS} alone")
     studies.displayed.check_plotly("a study's report")
     wanted = studies.many.study.prepare(what, pipelines, seeds)
     for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
         printing.say_rules(pipeline)
     progress.compile_engine(*(trial.scenario for trial in wanted.trials))
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
-        found = studies.many.study.conduct(
-            wanted,
-            studies.many.Running(
-                out, progress.at_once(jobs), on, lambda total: progress.counted("runs", total), printing.note
-            ),
-        )
+        found = studies.many.study.conduct(wanted, running)
     if as_json:
         printing.print_json(studies.many.study.as_dict(found, out))
     else:
@@ -98,18 +94,12 @@ def study(
 
 
 def _study_loads(
-    out: Path,
-    pipelines: Sequence[str],
-    draws: int,
-    seed: int,
-    azure: Path | None,
-    jobs: int | None,
-    on: str,
-    as_json: bool,
+    running: Running, pipelines: Sequence[str], draws: int, as_json: bool, draw_seed: int | None, azure: Path | None
 ) -> None:
     """Which policy for which load."""
-    if on != "local":
-        raise click.UsageError(f"--on {on}: the study {LOADS} is run on this machine")
+    out = running.folder
+    if running.on != studies.many.LOCAL:
+        raise click.UsageError(f"--on {running.on}: the study {LOADS} is run on this machine")
 
     @contextmanager
     def progress_of(cases: Sequence[Any]) -> Iterator[Any]:
@@ -122,10 +112,10 @@ def _study_loads(
             out,
             pipelines=pipelines,
             draws=draws,
-            seed=seed,
+            seed=1 if draw_seed is None else draw_seed,
             tweets=ipa.traces.default_path(os.environ),
             azure=azure,
-            jobs=progress.at_once(jobs),
+            jobs=running.jobs or 1,
             progress=progress_of,
         )
     if as_json:

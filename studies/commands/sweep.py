@@ -5,19 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from math import floor, log10
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ipa import studies
-from ipa.studies.commands import complete, printing, progress, reports
+from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.options import (
     FOLDER,
-    Whole,
-    Words,
-    assigned,
+    Results,
+    declared,
     jobs_option,
     load_options,
     on_option,
@@ -27,8 +27,10 @@ from ipa.studies.commands.options import (
     records_option,
     report_option,
     set_option,
+    taken,
+    values_of,
 )
-from ipa.studies.scenario import choices
+from ipa.studies.many.sweeps import Options
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,107 +46,37 @@ MOST_SHOWN = 20
 
 @click.command()
 @pipeline_argument
-@click.option(
-    "--vary",
-    multiple=True,
-    required=True,
-    metavar="KEY=VALUES",
-    shell_complete=complete.keys,
-    help="Values of any key of the scenario: policy.alpha=0.5,1,2, or from, to and step: hop_s=0:0.1:0.02; between two "
-    "ends for samples: policy.beta=0.1:10, on a logarithmic scale policy.beta=0.1:10:log. Repeatable.",
-)
-@click.option(
-    "--when",
-    multiple=True,
-    metavar="'CONDITION: KEY=VALUES'",
-    help="Vary a key only where a condition holds: 'policy==ipa: policy.alpha=1,2'. Repeatable.",
-)
-@click.option(
-    "--where",
-    multiple=True,
-    metavar="CONDITION",
-    help="Leave out the points where this does not hold: 'guards.min_replicas<=guards.max_replicas'. Repeatable.",
-)
-@click.option(
-    "--sample",
-    type=Words(choices.Sample),
-    default="grid",
-    help="Points: grid (all combinations), list (the first values, the second ones, ...), random, lhs (a Latin "
-    "hypercube), sobol or saltelli (for Sobol's indices). Default: grid.",
-)
-@click.option("--points", type=Whole(min=1), help="Points to draw, with random, lhs, sobol and saltelli.")
-@click.option("--sample-seed", type=Whole(min=0), default=1, help="Seed of drawn points. Default: 1.")
+@declared(Options, "vary", "when", "where", "sample", "points", "sample_seed")
 @policy_option
 @load_options
 @records_option("none")
 @set_option
-@click.option(
-    "--seeds",
-    type=Whole(min=1),
-    help="Runs of each point, with seeds from --seed on. Default: 1; with --until at most 100.",
-)
-@click.option(
-    "--until",
-    multiple=True,
-    metavar="OUTCOME:WIDTH",
-    help="Add seeds until every point's 95 % interval is as narrow: cost_mean_cores:2% of the mean to either side, or "
-    "pas_mean:0.5. Repeatable.",
-)
+@declared(Options, "seeds", "until")
 @click.option("--dry-run", is_flag=True, help="Run nothing: print how many runs, how long they take, and an example.")
 @jobs_option
 @on_option
 @click.option("--out", type=FOLDER, help="Write the table to this folder; repeat the command to resume or extend it.")
 @report_option
 @output_options
-def sweep(
-    what: str,
-    vary: Sequence[str],
-    when: Sequence[str],
-    where: Sequence[str],
-    sample: str,
-    points: int | None,
-    sample_seed: int,
-    assignments: Sequence[str],
-    seeds: int | None,
-    until: Sequence[str],
-    dry_run: bool,
-    jobs: int | None,
-    on: str,
-    out: Path | None,
-    report: Path | None,
-    as_json: bool,
-    **options: object,
-) -> None:
+def sweep(what: str, assignments: Sequence[str], dry_run: bool, jobs: int | None, on: str, **options: Any) -> None:
     """Run one scenario with other values of its keys, over seeds, into one table.
 
     Every point runs with the same seeds, and so on the same random draws. Each run is saved as soon as it finishes:
     repeat the command after an interrupt, with more seeds, values or keys, and only the missing runs are made. A run
     that fails ends nothing; its error is in the table.
     """
+    results, asked = taken(Results, options), taken(Options, options)
+    out, report = results.out, results.report
     if out is None and not dry_run:
         raise click.UsageError("--out: is missing; give a folder for the table, or look first with --dry-run")
     if report is not None:
         reports.check_report(report, out)
-    given = {name: value for name, value in options.items() if value is not None} | assigned(assignments)
     studies.many.runner.check(on)
-    plan = studies.many.sweeps.prepare(
-        what,
-        studies.many.sweeps.Options(
-            vary=vary,
-            when=when,
-            where=where,
-            sample=cast("Any", sample),
-            points=points,
-            sample_seed=sample_seed,
-            seeds=seeds,
-            until=until,
-            values=given,
-        ),
-    )
+    plan = studies.many.sweeps.prepare(what, replace(asked, values=values_of(assignments, options)))
     printing.say_rules(plan.base.pipeline)
     if dry_run:
         tried = studies.many.sweeps.trial(plan, progress.at_once(jobs), out)
-        if as_json:
+        if results.as_json:
             printing.print_json(tried.as_dict())
         else:
             print_trial(tried, on)
@@ -152,16 +84,11 @@ def sweep(
     assert out is not None
     progress.compile_engine(plan.base)
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
-        swept = studies.many.sweeps.conduct(
-            plan,
-            studies.many.Running(
-                out, progress.at_once(jobs), on, lambda total: progress.counted("runs", total), printing.note
-            ),
-        )
+        swept = studies.many.sweeps.conduct(plan, progress.running(out, jobs, on))
     report = None if swept.failed == swept.runs else report  # nothing to draw
     if report is not None:
         reports.answers_of(out).write_report(report)
-    if as_json:
+    if results.as_json:
         printing.print_json(swept.as_dict())
     else:
         print_swept(swept, plan.space.keys, report)

@@ -224,22 +224,19 @@ def convert(
 @output_options
 def from_prometheus(
     url: str,
-    query: str,
-    start: str,
-    end: str,
-    step: str | None,
     fill: Filling | None,
     token_file: Path | None,
     timeout_s: float,
     seed: int,
     to: Path,
     as_json: bool,
+    **asked_for: Any,
 ) -> None:
     """Write the load that a Prometheus server has recorded to a file.
 
     URL is the server's, such as http://localhost:9090.
     """
-    asked = _asked(query, start, end, step, time.time())
+    asked = _asked(**asked_for, now_s=time.time())
     token = None if token_file is None else _token(token_file)
     server = studies.prometheus.Server(url, token=token, timeout_s=timeout_s)
     ipa.traces.check_new(to)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,9 @@ import click
 from ipa import studies
 from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.options import (
+    Results,
     Whole,
-    Words,
+    backend_option,
     build_live_scenario,
     check_of_cluster,
     declared,
@@ -25,6 +25,7 @@ from ipa.studies.commands.options import (
     resumable_out_option,
     scenario_options,
     taken,
+    taken_live,
 )
 from ipa.studies.runs.live_runs import Cluster, Live
 from ipa.studies.scenario import ScenarioError
@@ -38,12 +39,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @pipeline_argument
-@click.option(
-    "--backend",
-    type=Words(("loopback", "kubernetes")),
-    default="loopback",
-    help="Where the live runs take place: loopback, on this machine, or kubernetes, on what `ipa live up` deployed. "
-    "Default: loopback.",
+@backend_option(
+    "Where the live runs take place: loopback, on this machine, or kubernetes, on what `ipa live up` deployed."
 )
 @declared(Cluster, "context", "namespace", "name", "url")
 @declared(Live, "source", "prometheus", "prometheus_match", "models", "samples")
@@ -70,13 +67,8 @@ def validate(
     backend: str,
     repeats: int,
     duration_s: int | None,
-    policy: str | None,
-    assignments: Sequence[str],
     calibration_window: str | None,
     check: bool,
-    out: Path | None,
-    report: Path | None,
-    as_json: bool,
     **options: Any,
 ) -> None:
     """Compare the simulator with live runs of the same scenario.
@@ -87,11 +79,10 @@ def validate(
     the load is sent from this machine.
     """
     check_of_cluster(backend, options)
-    cluster = taken(Cluster, options)
-    how = taken(Live, options, cluster=cluster if backend == "kubernetes" else None)
-    scenario = build_live_scenario(what, assignments, policy=policy, **options)
-    if report is not None:
-        reports.check_report(report, out, scenario.records)
+    how, results = taken_live(backend, options), taken(Results, options)
+    scenario = build_live_scenario(what, **options)
+    if results.report is not None:
+        reports.check_report(results.report, results.out, scenario.records)
     calibration = _windows(calibration_window)
     printing.say_load(studies.load_of(scenario).trace())
     progress.compile_engine(scenario)
@@ -103,20 +94,20 @@ def validate(
             validation = studies.validate(
                 scenario,
                 how,
-                out,
+                results.out,
                 repeats=repeats,
                 duration_s=duration_s,
                 calibration=calibration,
                 on_finished=advance,
             )
         except KeyboardInterrupt:
-            raise progress.interrupted(out) from None
-    if report is not None:
-        validation.write_report(report)
-    if as_json:
+            raise progress.interrupted(results.out) from None
+    if results.report is not None:
+        validation.write_report(results.report)
+    if results.as_json:
         printing.print_json(validation.as_dict())
     else:
-        print_validation(validation, out, report)
+        print_validation(validation, results.out, results.report)
     for flag in validation.flags:
         printing.log(f"Warning: {flag}")
     if check and not validation.passed:

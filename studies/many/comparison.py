@@ -10,7 +10,7 @@ from functools import partial
 from html import escape
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ipa.errors import Error
 from ipa.studies import results
@@ -18,7 +18,7 @@ from ipa.studies.displayed import Displayed
 from ipa.studies.intervals import Estimate, as_columns, estimate_of
 from ipa.studies.many import workers
 from ipa.studies.many.executor import gathered
-from ipa.studies.many.systems import BASELINES, Given, choose
+from ipa.studies.many.systems import BASELINES, Choosing, Given, choose
 from ipa.studies.runs import FIGURES, RunData, prepare, simulate
 from ipa.studies.scenario import Scenario, ScenarioError
 from ipa.studies.series import merged_latency_quantiles_s
@@ -39,24 +39,22 @@ def compare(
     policies: Sequence[Given] = BASELINES,
     seeds: int = 1,
     *,
-    predictors: Sequence[Given] = (),
-    parameters: Mapping[str, Any] | None = None,
     jobs: int | None = None,
     folder: str | Path | None = None,
     on_finished: Callable[[], object] = lambda: None,
-    log: Callable[[str], object] = lambda _: None,
+    **choosing: Unpack[Choosing],
 ) -> Comparison:
     """Run policies on the same requests: each with the seeds scenario.seed, scenario.seed + 1, ..., `seeds` of them.
 
     A policy is a text, such as `ipa alpha=20 label="IPA, bold"`, or a mapping with `name`, perhaps `label`, and
-    parameters. `predictors`, `parameters` and `log` as in `choose`. `jobs` runs at a time, default: one per core. With
-    a folder each run is kept there as soon as it has finished, and an interrupted comparison is resumed. `on_finished`
-    is called after each run. The runs are ordered by policy, then seed. An error in a run names its policy and its
-    seed. Raises as `choose`, `prepare` and `run_all`, and ScenarioError for a folder that cannot be used, or for which
-    another command makes runs.
+    parameters. `choosing`, that is `predictors`, `parameters` and `log`: as in `choose`. `jobs` runs at a time,
+    default: one per core. With a folder each run is kept there as soon as it has finished, and an interrupted
+    comparison is resumed. `on_finished` is called after each run. The runs are ordered by policy, then seed. An error
+    in a run names its policy and its seed. Raises as `choose`, `prepare` and `run_all`, and ScenarioError for a folder
+    that cannot be used, or for which another command makes runs.
     """
     folder = None if folder is None else Path(folder)
-    chosen = choose(scenario, policies, predictors=predictors, parameters=parameters, log=log)
+    chosen = choose(scenario, policies, **choosing)
     for one in chosen:
         prepare(one)
     every = with_seeds(chosen, seeds)

@@ -18,6 +18,7 @@ from typing import Any
 
 from ipa.studies import results
 from ipa.studies.many import store as stores
+from ipa.studies.many import workers
 from ipa.studies.many.bundle import Bundle
 from ipa.studies.many.executor import CHUNK_S, Chunk, Done, Executor, Kept, Local
 from ipa.studies.many.plan import PlannedRun
@@ -42,13 +43,14 @@ def silent(_: int) -> AbstractContextManager[Callable[[bool], object]]:
 
 @dataclass(frozen=True)
 class Running:
-    """How runs are made: kept in `folder`, `jobs` at a time, or on the cluster that `on` names.
+    """How runs are made: kept in `folder`, `jobs` at a time (default: one per core), or on the cluster
+    that `on` names.
 
     `log` is told how many runs there were, what of the folder is damaged, and what people should know of workers.
     """
 
     folder: Path
-    jobs: int
+    jobs: int | None = None
     on: str = LOCAL
     progress: Progress = silent
     log: Callable[[str], object] = lambda _: None
@@ -94,7 +96,9 @@ class Session:
         `scenarios` are those of all runs. Raises as `opened` and `run_missing`.
         """
         running = self.running
-        with opened(running.on, running.jobs, partial(Bundle.of, scenarios), running.log) as executor:
+        with opened(
+            running.on, running.jobs or workers.cores(), partial(Bundle.of, scenarios), running.log
+        ) as executor:
 
             def run(planned: Iterable[PlannedRun], count: int) -> Ran:
                 with (running.progress if count else silent)(count) as advance:

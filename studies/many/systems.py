@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 from ipa.policies import PLANNING_PARAMETERS, split_spec, takes
 from ipa.profiles import did_you_mean
@@ -16,6 +16,14 @@ Given = str | Mapping[str, Any]
 
 BASELINES = ("ipa", "foresight", "scale-only:low", "scale-only:high", "switch-only")
 """The systems of the publication: what a comparison runs by default."""
+
+
+class Choosing(TypedDict, total=False):
+    """What `choose` may be told beside the policies."""
+
+    predictors: Sequence[Given]
+    parameters: Mapping[str, Any] | None
+    log: Callable[[str], object]
 
 
 def choose(

@@ -12,6 +12,7 @@ class Option:
     """What is known of a field beside its name, type and default; `flag` where it is not the name with dashes.
 
     `words`: a `Literal` or the words it may be; `least` and `most`: its bounds, `above`: a bound that it may not reach.
+    `completes`: what the shell offers for it, `keys` or `policies`. One whose default is () may be repeated.
     """
 
     help: str
@@ -21,6 +22,8 @@ class Option:
     least: float | None = None
     above: float | None = None
     most: float | None = None
+    completes: str = ""
+    is_required: bool = False
 
 
 def option(default: Any, help: str, **about: Any) -> Any:  # noqa: A002

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import chain
@@ -12,7 +12,7 @@ from typing import Any
 
 from ipa.studies import results
 from ipa.studies.displayed import check_plotly
-from ipa.studies.many import FINISHED, LOCAL, Progress, Running, Store, begun, opened, silent, workers
+from ipa.studies.many import FINISHED, Running, Store, begun, opened
 from ipa.studies.many.study import (
     decision_times,
     headline,
@@ -41,21 +41,18 @@ def run_study(
     *,
     pipelines: Sequence[str] = (),
     seeds: int | None = None,
-    jobs: int | None = None,
-    on: str = LOCAL,
-    progress: Progress = silent,
-    log: Callable[[str], object] = lambda _: None,
+    **running: Any,
 ) -> Study:
     """Run a study (`paper`, or the path of a study file) and write its tables and its report to `folder`.
 
     It runs on `pipelines` (default: all of the study's), with seeds from 1 to `seeds` (default: what the study says),
-    `jobs` runs at a time (default: one per core), or on the cluster that `on` names. Runs that `folder` holds already
-    are not run again, so that an interrupted study is resumed. `progress` and `log` as in `Running`. Raises as
-    `prepare` and `conduct`, and ScenarioError where plotly is not installed.
+    as `running` says: `jobs`, `on`, `progress` and `log`, as in `Running`. Runs that `folder` holds already are not run
+    again, so that an interrupted study is resumed. Raises as `prepare` and `conduct`, and ScenarioError where plotly is
+    not installed.
     """
     check_plotly("a study's report")
     wanted = prepare(str(what), pipelines, seeds)
-    return conduct(wanted, Running(Path(folder), jobs or workers.cores(), on, progress, log))
+    return conduct(wanted, Running(Path(folder), **running))
 
 
 def read_study(folder: str | Path) -> Study:

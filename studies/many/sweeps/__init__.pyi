@@ -1,5 +1,5 @@
 from . import conditions as conditions
-from .run import Options as Options
+from .options import Options as Options
 from .run import Plan as Plan
 from .run import Swept as Swept
 from .run import Trial as Trial

@@ -27,23 +27,18 @@ from ipa.studies.many import (
     make,
     opened,
     silent,
-    workers,
 )
 from ipa.studies.many.sweeps import conditions, stopping, table
+from ipa.studies.many.sweeps.options import Options, Texts, Vary
 from ipa.studies.many.sweeps.sample import SHAPE, Branch, Space, Values, axis_of, parse_axis
 from ipa.studies.many.sweeps.stopping import Aim, Look
 from ipa.studies.runs import prepare as prepare_run
-from ipa.studies.scenario import LARGEST_SEED, Scenario, ScenarioError, choices, find
+from ipa.studies.scenario import LARGEST_SEED, Scenario, ScenarioError, find
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TABLE = "runs.parquet"
-
-Vary = Mapping[str, str | Sequence[Any]] | Sequence[str]
-"""Keys with their values, each as a text of the command line or as a sequence; or texts `KEY=VALUES`."""
-
-Texts = str | Sequence[str]
 
 ERRORS_TOLD = 20
 """Different errors that are told; the table has all."""
@@ -53,29 +48,6 @@ MOST_CHECKED = 50
 
 TRIED = 3
 """Runs of a trial: of the first, the middle and the last point, after one that warms up."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a sweep is asked for.
-
-    `vary`: keys with their values; see `sample`. `when`: `CONDITION: KEY=VALUES`, a key that is varied only where the
-    condition holds; `where`: conditions that every point has to meet; see `conditions`. `sample`: how points are
-    chosen, `points` of them where they are drawn from `sample_seed`; see `sample`. `seeds`: with each point, from the
-    scenario's on (default: 1); with `until`, which names aims (see `stopping`), at most that many (default: 100).
-    `values` of the scenario's keys, by dotted key, are for all runs. Records of requests are kept only if these say so:
-    latency quantiles then have a relative error of up to 0.1 %.
-    """
-
-    vary: Vary
-    when: Texts = ()
-    where: Texts = ()
-    sample: choices.Sample = "grid"
-    points: int | None = None
-    sample_seed: int = 1
-    seeds: int | None = None
-    until: Texts = ()
-    values: Mapping[str, Any] | None = None
 
 
 class Point(NamedTuple):
@@ -175,7 +147,7 @@ def sweep(
     """
     plan = prepare(what, Options(vary=vary, **options))
     with TemporaryDirectory() if folder is None else nullcontext(str(folder)) as place:
-        return conduct(plan, Running(Path(place), jobs or workers.cores(), on, progress, log)).table
+        return conduct(plan, Running(Path(place), jobs, on, progress, log)).table
 
 
 def prepare(what: str | Path | Scenario, options: Options) -> Plan:

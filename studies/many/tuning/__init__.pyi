@@ -1,9 +1,7 @@
 from .aims import OUTCOMES as OUTCOMES
 from .aims import wishes_of as wishes_of
-from .drawing import LENGTH_S as LENGTH_S
-from .drawing import TRIALS as TRIALS
-from .drawing import WINDOWS as WINDOWS
-from .drawing import Drawing as Drawing
+from .options import Drawing as Drawing
+from .options import Options as Options
 from .run import tune as tune
 from .tuned import Best as Best
 from .tuned import Tuned as Tuned

@@ -11,7 +11,7 @@ import numpy as np
 
 from ipa import traces
 from ipa.sim import stream
-from ipa.studies.many.tuning.drawing import LENGTH_S, Drawing
+from ipa.studies.many.tuning.options import LENGTH_S, Drawing
 from ipa.studies.scenario import Load, Scenario, ScenarioError, find_trace, parse_windows
 from ipa.traces import NAMES, SCALE, Trace
 
@@ -76,14 +76,14 @@ def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = la
         return _seeds_apart(scenario, how)
     if scenario.window is not None:
         raise ScenarioError("--window: say with --train and --test which parts of the load are used for what")
-    if how.alike and not is_real:
+    if how.draw == "alike" and not is_real:
         raise ScenarioError("--draw alike: needs a load to be like: --trace twitter:bursty, or another of these")
     base = _whole_real(scenario) if is_real else scenario
     load = Load(base.trace, None, base.scale, base.scaling, base.seed, base.time_hints)
     whole = find_trace(base.trace, base.seed, base.time_hints)
     length_s = how.length_s or (_length_of(scenario) if is_real else LENGTH_S)
     train, test = _parts(whole, how, is_real, scenario.history_s)
-    like = _figures(Load(scenario.trace, None, 1.0).trace()) if is_real and how.alike is not False else None
+    like = _figures(Load(scenario.trace, None, 1.0).trace()) if is_real and how.draw != "any" else None
     rng = stream(scenario.seed, "windows")
     names, found = ("--train", "--test"), []
     for name, part, wanted in zip(names, (train, test), (how.windows, 2 * how.windows), strict=True):
@@ -118,7 +118,7 @@ def of_case(scenario: Scenario, case: Case) -> Scenario:
 
 def _seeds_apart(scenario: Scenario, how: Drawing) -> Cases:
     """For a load that each seed draws anew: some seeds to train on, and others to test on."""
-    if how.train or how.test or how.length_s or how.alike:
+    if how.train or how.test or how.length_s or how.draw == "alike":
         raise ScenarioError(
             f"--trace {scenario.trace}: is drawn by each seed, so that seeds are kept apart, not windows; leave "
             "--train, --test, --length and --draw out"

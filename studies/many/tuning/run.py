@@ -7,13 +7,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from ipa.errors import Error
 from ipa.studies.many import FINISHED, Keys, Local, PlannedRun, Store, key_of, run_missing, workers
 from ipa.studies.many import opened as stored
 from ipa.studies.many.tuning.aims import OUTCOMES, Wishes, wishes_of
 from ipa.studies.many.tuning.cases import Case, Cases, cases_of, of_case
-from ipa.studies.many.tuning.drawing import TRIALS, Drawing
+from ipa.studies.many.tuning.options import Drawing, Options
 from ipa.studies.many.tuning.racing import Columns, Rows, columns_of, gains, is_hopeless, looks, means_of
 from ipa.studies.many.tuning.search import BATCH, Search, Setting, opened
 from ipa.studies.many.tuning.space import Space, Values, check_values, space_of
@@ -28,30 +29,25 @@ MOST_BEST = 8
 def tune(
     scenario: Scenario,
     *,
-    minimise: str | None = None,
-    maximise: str | None = None,
-    also: Sequence[str] = (),
-    limits: Sequence[str] = (),
-    vary: Sequence[str] = (),
-    trials: int = TRIALS,
     drawing: Drawing | None = None,
     jobs: int | None = None,
     folder: str | Path | None = None,
     on_finished: Callable[[], object] = lambda: None,
     log: Callable[[str], object] = lambda _: None,
+    **options: Any,
 ) -> Tuned:
     """Look for values of a scenario's keys with which an outcome is least (`minimise`) or most (`maximise`).
 
-    `also`: further aims, each `minimise OUTCOME` or `maximise OUTCOME`; `limits`: as `parse_limit`; `vary`: as
-    `space_of`. `trials`: how many settings to try. `drawing`: on which loads. `jobs` runs at a time, default: one per
+    These and the other `options` as in `Options`. `drawing`: on which loads. `jobs` runs at a time, default: one per
     core. With a folder everything is kept there, and an interrupted tuning goes on. `on_finished` is called after each
     setting. The same scenario, wishes, space, drawing, trials and seed find the same, whatever `jobs`.
 
     Raises ScenarioError for wishes, keys, parts of the load or a folder that cannot be used, or where no setting could
     be run; as `prepare` for the scenario itself; and as `Executor.make`.
     """
-    wishes = wishes_of(minimise, maximise, also, limits)
-    space = space_of(scenario, vary)
+    asked = Options(**options)
+    wishes = wishes_of(asked.minimise, asked.maximise, asked.also, asked.limits)
+    space = space_of(scenario, asked.vary)
     cases = cases_of(scenario, drawing or Drawing(), log)
     prepare(of_case(cases.base, cases.train[0]))
     check_values(cases.base, space)
@@ -63,7 +59,7 @@ def tune(
         store = stack.enter_context(stored(path, log, alone=place is not None))
         search = stack.enter_context(opened(place, space, wishes, scenario.seed))
         race = _Race(search, wishes, cases, store, Local(jobs or workers.cores(), log))
-        for batch in search.batches(trials):
+        for batch in search.batches(asked.trials):
             race.run(batch)
             for setting in batch:
                 search.tell(setting, race.default_means)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipa.studies import results
-from ipa.studies.runs.live_runs.run import LiveRun, live_run_of
+from ipa.studies.runs.live_runs.run import LiveRun, facts_of, live_run_of
 from ipa.studies.runs.run import prepare
 from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of
 
@@ -49,7 +49,7 @@ def recover(out: Path) -> LiveRun:
 
     Raises LiveError where it has left nothing or is still going on, ScenarioError for a folder that is not empty.
     """
-    from ipa.live import Collector, Finished, LiveError, broken_laws, from_plain, read_kept
+    from ipa.live import UNKNOWN, Collector, Finished, LiveError, broken_laws, from_plain, read_kept
 
     folder = kept_folder(out)
     try:
@@ -76,8 +76,8 @@ def recover(out: Path) -> LiveRun:
         broken_laws=tuple(broken_laws(records, is_whole=False, retried=kept.replicas)),
     )
     initial = from_plain(kept.about["initial"])
-    how, held, now_s = kept.about["live"], kept.held, kept.now_s
-    run = live_run_of(scenario, prepared, initial, kept.entries, finished, how, held, now_s, unknown=LOST_FACTS)
+    facts = {**facts_of(kept.about["live"], kept.held, finished), **dict.fromkeys(LOST_FACTS, UNKNOWN)}
+    run = live_run_of(scenario, prepared, initial, kept.entries, finished, facts, kept.now_s)
     results.write_run(run, out)
     shutil.rmtree(folder, ignore_errors=True)
     return run

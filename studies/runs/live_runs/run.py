@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -111,7 +111,9 @@ def run_live(
             finished = run_with_load(setup, controller, initial, schedule, on_view, keeper)
         answers = checked(found, live.samples, finished.answers)
     wall_s = perf_counter() - started_s
-    return live_run_of(scenario, prepared, initial, controller.entries, finished, how, controller.held, wall_s, answers)
+    facts = facts_of(how, controller.held, finished)
+    run = live_run_of(scenario, prepared, initial, controller.entries, finished, facts, wall_s)
+    return run if answers is None else replace(run, checked=answers, live={**run.live, "answers": answers.as_dict()})
 
 
 def live_run_of(
@@ -120,16 +122,10 @@ def live_run_of(
     initial: Configuration,
     entries: tuple[Entry, ...],
     finished: Finished,
-    how: Mapping[str, Any],
-    held: int,
+    facts: Mapping[str, Any],
     wall_s: float,
-    answers: Checked | None = None,
-    unknown: Collection[str] = (),
 ) -> LiveRun:
-    """A finished run with its figures; `how` it ran, and how many decisions `held` the configuration. Of the facts
-    `unknown` it says so."""
-    from ipa.live import UNKNOWN
-
+    """A finished run with its figures, and the `facts` of the live world (`facts_of`)."""
     pipeline, policy = prepared.pipeline, prepared.policy
     figures = summarise(pipeline, finished.records, initial, entries, prepared.sla_s, scenario.price_per_core)
     summary = {
@@ -153,13 +149,7 @@ def live_run_of(
         summary=summary,
         decisions_reused=policy.answers.hit_rate() if isinstance(policy, OptimisingPolicy) else None,
         sent=finished.sent,
-        live={
-            "loss": loss(summary, load_table(finished.sent)),
-            **_facts(how, held, finished),
-            **dict.fromkeys(unknown, UNKNOWN),
-            **({} if answers is None else {"answers": answers.as_dict()}),
-        },
-        checked=answers,
+        live={"loss": loss(summary, load_table(finished.sent)), **facts},
     )
 
 
@@ -272,8 +262,8 @@ def _how(live: Live, controller: LiveController) -> dict[str, Any]:
     }
 
 
-def _facts(how: Mapping[str, Any], held: int, finished: Finished) -> dict[str, Any]:
-    """What the manifest says of the live world."""
+def facts_of(how: Mapping[str, Any], held: int, finished: Finished) -> dict[str, Any]:
+    """What the manifest says of the live world: `how` it ran, and how many decisions `held` the configuration."""
     return {
         **{key: how[key] for key in ("backend", "source", "advise")},
         "ended": finished.ended,

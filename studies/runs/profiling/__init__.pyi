@@ -5,6 +5,7 @@ from .pipeline_file import as_dict as as_dict
 from .pipeline_file import disturbances as disturbances
 from .pipeline_file import points_of as points_of
 from .pipeline_file import write as write
+from .plan import Asked as Asked
 from .plan import Plan as Plan
 from .plan import make as make
 from .plan import targets_of as targets_of

@@ -60,44 +60,46 @@ class Plan:
         }
 
 
-def make(
-    what: str,
-    *,
-    models: Path | None,
-    server: str,
-    stages: Sequence[str],
-    variants: Sequence[str],
-    cores: Sequence[int],
-    batches: Sequence[int],
-    neighbours: Sequence[int],
-    samples: Path | None,
-    shapes: Shapes,
-    effort: Effort,
-    to: Path | None,
-    in_place: bool,
-) -> Plan:
+@dataclass(frozen=True)
+class Asked:
+    """What a profile is asked for: `models` in a folder or at a `server`, of which stages and variants (none: all)."""
+
+    models: Path | None
+    server: str
+    stages: Sequence[str]
+    variants: Sequence[str]
+    cores: Sequence[int]
+    batches: Sequence[int]
+    neighbours: Sequence[int]
+    samples: Path | None
+    shapes: Shapes
+    effort: Effort
+    to: Path | None
+    in_place: bool
+
+
+def make(what: str, asked: Asked) -> Plan:
     """The plan for a pipeline (name or file) or a model folder. Raises ScenarioError, LiveError and ProfileError."""
-    if 1 not in batches:
+    if 1 not in asked.batches:
         raise ScenarioError("--batches: 1 is missing, which every variant needs")
-    if to is not None and in_place:
+    if asked.to is not None and asked.in_place:
         raise ScenarioError("--to and --in-place: give one of them")
-    _check_cores(cores, server, neighbours)
-    pipeline, name, targets = _found(what, models, server, stages, variants)
+    _check_cores(asked.cores, asked.server, asked.neighbours)
+    pipeline, name, targets = _found(what, asked.models, asked.server, asked.stages, asked.variants)
     if not targets:
-        raise ScenarioError(f"{what}: no such variant: {', '.join(variants)}")
-    targets = [replace(each, shapes=shapes, samples=samples or each.samples) for each in targets]
+        raise ScenarioError(f"{what}: no such variant: {', '.join(asked.variants)}")
+    targets = [replace(each, shapes=asked.shapes, samples=asked.samples or each.samples) for each in targets]
     if pipeline is not None:
-        _check_pinned(pipeline, targets, cores)
-    if in_place and (pipeline is None or not Path(what).is_file()):
+        _check_pinned(pipeline, targets, asked.cores)
+    if asked.in_place and (pipeline is None or not Path(what).is_file()):
         raise ScenarioError(f"--in-place: {what} is no pipeline file of yours; use --to FILE")
     beside = Path(f"{name}.yaml") if pipeline is None else _beside(what, name)
-    path = Path(what) if in_place else to or beside
+    path = Path(what) if asked.in_place else asked.to or beside
     if path.suffix not in (".yaml", ".yml"):
         raise ScenarioError(f"--to {path}: should end in .yaml")
-    return Plan(
-        name, tuple(targets), tuple(sorted(set(cores))), tuple(sorted(set(batches))), tuple(sorted(set(neighbours))),
-        effort, path, pipeline, what if pipeline is not None else "",
-    )  # fmt: skip
+    cores, batches, neighbours = (tuple(sorted(set(each))) for each in (asked.cores, asked.batches, asked.neighbours))
+    source = what if pipeline is not None else ""
+    return Plan(name, tuple(targets), cores, batches, neighbours, asked.effort, path, pipeline, source)
 
 
 def _beside(what: str, name: str) -> Path:

@@ -74,7 +74,7 @@ def test_a_load_that_is_drawn_keeps_seeds_apart() -> None:
         ({"train": "0:600,700:800", "test": "900:1000"}, "--train 0:600,700:800: should be one part"),
         ({"train": "x", "test": "900:1000"}, "--train x: a window is START:END"),
         ({"train": "0:600", "test": "900:1000"}, "--train 0:600: holds no window of 1200 s"),
-        ({"alike": True}, "--draw alike: needs a load to be like"),
+        ({"draw": "alike"}, "--draw alike: needs a load to be like"),
     ],
 )
 def test_parts_that_cannot_be_used_are_refused(hours: str, how: dict[str, object], said: str) -> None:
@@ -126,5 +126,5 @@ def test_windows_like_a_published_one_are_cut_from_the_whole_trace_scaled_as_it(
 
 
 def test_any_windows_are_drawn_where_that_is_asked_for(real: Path) -> None:
-    cases = cases_of(Scenario(pipeline="video", trace="twitter:bursty"), Drawing(windows=10, alike=False))
+    cases = cases_of(Scenario(pipeline="video", trace="twitter:bursty"), Drawing(windows=10, draw="any"))
     assert len({case.window[0] % 7200 for case in cases.train if case.window}) > 1

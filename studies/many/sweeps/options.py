@@ -1,0 +1,60 @@
+"""What a sweep is asked for: each option declared once, for the command line and for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ipa.studies.scenario import choices, option
+
+Vary = Mapping[str, str | Sequence[Any]] | Sequence[str]
+"""Keys with their values, each as a text of the command line or as a sequence; or texts `KEY=VALUES`."""
+
+Texts = str | Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a sweep is asked for.
+
+    `values` of the scenario's keys, by dotted key, are for all runs. Records of requests are kept only if these say so:
+    latency quantiles then have a relative error of up to 0.1 %.
+    """
+
+    vary: Vary = option(
+        (),
+        "Values of any key of the scenario: policy.alpha=0.5,1,2, or from, to and step: hop_s=0:0.1:0.02; between two "
+        "ends for samples: policy.beta=0.1:10, on a logarithmic scale policy.beta=0.1:10:log. Repeatable.",
+        metavar="KEY=VALUES",
+        completes="keys",
+        is_required=True,
+    )
+    when: Texts = option(
+        (),
+        "Vary a key only where a condition holds: 'policy==ipa: policy.alpha=1,2'. Repeatable.",
+        metavar="'CONDITION: KEY=VALUES'",
+    )
+    where: Texts = option(
+        (),
+        "Leave out the points where this does not hold: 'guards.min_replicas<=guards.max_replicas'. Repeatable.",
+        metavar="CONDITION",
+    )
+    sample: choices.Sample = option(
+        "grid",
+        "Points: grid (all combinations), list (the first values, the second ones, ...), random, lhs (a Latin "
+        "hypercube), sobol or saltelli (for Sobol's indices). Default: grid.",
+        words=choices.Sample,
+    )
+    points: int | None = option(None, "Points to draw, with random, lhs, sobol and saltelli.", least=1)
+    sample_seed: int = option(1, "Seed of drawn points. Default: 1.", least=0)
+    seeds: int | None = option(
+        None, "Runs of each point, with seeds from --seed on. Default: 1; with --until at most 100.", least=1
+    )
+    until: Texts = option(
+        (),
+        "Add seeds until every point's 95 % interval is as narrow: cost_mean_cores:2% of the mean to either side, or "
+        "pas_mean:0.5. Repeatable.",
+        metavar="OUTCOME:WIDTH",
+    )
+    values: Mapping[str, Any] | None = None

@@ -1,0 +1,58 @@
+"""What a tuning is asked for: each option declared once, for the command line and for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ipa.studies.scenario import option
+
+TRIALS = 100
+"""Settings that are tried unless told."""
+
+WINDOWS = 16
+"""Windows to train on unless told."""
+
+LENGTH_S = 1200.0
+"""How long a window is unless told: as the published ones."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How cases are chosen; `draw` None: alike where the load is a window of the real trace."""
+
+    train: str | None = option(None, "Seconds of the load to choose on. Default: the first 2/3.", metavar="START:END")
+    test: str | None = option(None, "Seconds of the load to judge on. Default: the rest.", metavar="START:END")
+    windows: int = option(WINDOWS, f"Windows to choose on; twice as many to judge on. Default: {WINDOWS}.", least=2)
+    length_s: float | None = option(None, f"Seconds of a window. Default: {LENGTH_S:g}.", above=0.0)
+    draw: str | None = option(
+        None, "With --trace twitter:NAME: windows like that one (default), or any.", words=("alike", "any")
+    )
+    seeds: int = option(1, "Runs in each window. Default: 1.", least=1)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is looked for, among which values, and how long.
+
+    `also`: as `aims.wishes_of`; `limits`: as `aims.parse_limit`; `vary`: as `space.space_of`.
+    """
+
+    minimise: str | None = option(
+        None, "What to make small: cost_mean_cores, sla_violation_rate, ...", metavar="OUTCOME"
+    )
+    maximise: str | None = option(None, "What to make large: pas_mean, ...", metavar="OUTCOME")
+    also: Sequence[str] = option((), "A further aim. Repeatable.", metavar="'maximise OUTCOME'")
+    limits: Sequence[str] = option(
+        (),
+        "Limit that has to be kept on average; NUMBER may be `defaults` or, say, 0.9*defaults. Repeatable.",
+        flag="--slo",
+        metavar="'OUTCOME<=NUMBER'",
+    )
+    vary: Sequence[str] = option(
+        (),
+        "Key of the scenario to vary: KEY=0:1, 10:60:5 (steps), 0.1:100:log, or p99,mean (a choice). Repeatable. "
+        "Default: the policy's parameters that have a range of their own.",
+        metavar="KEY=FROM:TO",
+    )
+    trials: int = option(TRIALS, f"How many settings to try. Default: {TRIALS}.", least=1)
