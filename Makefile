@@ -106,8 +106,9 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The site, from the pages of docs/: build/docs/README.html. A warning is an error.
+# The site, from the pages of docs/: build/docs/README.html. A warning is an error. Pages to look up are written first.
 docs: install
+	$(BIN)/python -m tests.programs.lookup_pages
 	$(BIN)/sphinx-build -q -W -E -b html docs build/docs
 
 format: install

@@ -70,7 +70,8 @@ def manual_of(spec: str) -> Manual:
             raise PolicyError(f"{spec!r}: give the policy's name alone, {name!r}")
         kind = plugins.find("policy", name, POLICIES, "ipa.policies")
     text = inspect.getdoc(kind) or ""
-    argument = inspect.getdoc(getattr(kind, "from_argument", None)) or ""
+    takes_argument = getattr(kind, "from_argument", None)
+    argument = (inspect.getdoc(takes_argument) or "") if takes_argument else ""
     return Manual(
         name=spec,
         summary=" ".join(text.partition("\n\n")[0].split()),
@@ -115,7 +116,9 @@ def _type(parameter: inspect.Parameter) -> str:
 
 
 def _default(parameter: inspect.Parameter) -> str | None:
-    return None if parameter.default is parameter.empty else repr(parameter.default)
+    if parameter.default is parameter.empty:
+        return None
+    return repr(parameter.default).replace("<factory>", "{}")  # a dataclass's empty mapping
 
 
 def _meaning(name: str, classes: list[Any]) -> str:

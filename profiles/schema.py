@@ -97,11 +97,11 @@ class Within(FileModel):
 class FigureRow(FileModel):
     """One allocation and batch size."""
 
-    cores: Count
-    batch: Count
-    mean_s: Seconds
-    p99_s: Seconds
-    throughput_rps: Rate
+    cores: Count = Field(description="cores of the replica")
+    batch: Count = Field(description="requests in a full batch; every variant needs batch 1, and a full grid")
+    mean_s: Seconds = Field(description="mean time of a whole batch; does not fall as batches grow")
+    p99_s: Seconds = Field(description="its 99 % quantile, from the mean to 14.9 x the mean")
+    throughput_rps: Rate = Field(description="what the replica sustains, at most batch / mean")
     sources: Annotated[Sources, ONE_FOR_ALL, OR_TEXT] = Field(alias="from")
     within: Within | None = None
 
@@ -182,7 +182,7 @@ class PinnedSla(FileModel):
 class VariantSection(FileModel):
     """A model for the stage's task."""
 
-    name: Slug
+    name: Slug = Field(description="lower-case letters, digits and hyphens")
     accuracy: Accuracy
     start_up: StartUp | None = None
     memory_mb: Memory | None = None
@@ -234,14 +234,23 @@ class VariantSection(FileModel):
 class StageSection(FileModel):
     """A task with its queue."""
 
-    name: Slug
-    task: Text
-    accuracy_metric: Text
-    threshold_rps: Rate | None = None
+    name: Slug = Field(description="lower-case letters, digits and hyphens")
+    task: Text = Field(description="what the stage does")
+    accuracy_metric: Text = Field(description="what its accuracies are")
+    threshold_rps: Rate | None = Field(
+        default=None, description="load that base cores must carry; default: the SLA only"
+    )
     sla: Annotated[PinnedSla | None, RULE_OR_NULL, OR_RULE] = None
-    drop_limit_s: Seconds | None = None
-    inputs: dict[Text, Text] = Field(default_factory=dict)
-    output_rows: dict[Text, RowCount] = Field(default_factory=dict)
+    drop_limit_s: Seconds | None = Field(
+        default=None,
+        description="age at which a request is dropped; default: 2 x SLA at the first stage, the SLA later",
+    )
+    inputs: dict[Text, Text] = Field(
+        default_factory=dict, description="live: input tensor -> output of the stage before; default: by the same names"
+    )
+    output_rows: dict[Text, RowCount] = Field(
+        default_factory=dict, description="live: output -> rows per row of the input, or the output that counts them"
+    )
     variants: Annotated[list[VariantSection], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -290,19 +299,35 @@ class StageSection(FileModel):
 class DefaultsSection(FileModel):
     """What policies use unless told otherwise; see `ipa.profiles.Defaults`. What is left out is by rule."""
 
-    load_rps: Rate = Defaults.load_rps
-    alpha: Weight | None = None
-    beta: Weight = Defaults.beta
-    gamma: Weight = Defaults.gamma
-    accuracy: Literal["product", "sum", "average", "pairs"] = "product"
-    accuracy_scale: Literal["raw", "rank"] = "raw"
-    accuracy_floor: Annotated[float, Field(ge=0, lt=1)] = Defaults.accuracy_floor
-    batch_cap: Count = Defaults.batch_cap
-    load_margin: Annotated[float, Field(ge=0, le=10)] = Defaults.load_margin
-    throughput_share: Annotated[float, Field(gt=0, le=1)] = Defaults.throughput_share
-    candidates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(default_factory=dict)
-    scale_only: dict[Slug, dict[str, str]] = Field(default_factory=dict)
-    switch_only_replicas: dict[str, Count] = Field(default_factory=dict)
+    load_rps: Rate = Field(default=Defaults.load_rps, description="usual forecast, for which the rules below are made")
+    alpha: Weight | None = Field(
+        default=None, description="weight of accuracy; default: low and high are worth the same"
+    )
+    beta: Weight = Field(default=Defaults.beta, description="weight of a core")
+    gamma: Weight = Field(default=Defaults.gamma, description="weight of a batch size")
+    accuracy: Literal["product", "sum", "average", "pairs"] = Field(
+        default="product", description="how the stages' accuracies combine; default with `pair_accuracies`: pairs"
+    )
+    accuracy_scale: Literal["raw", "rank"] = Field(default="raw", description="fractions, or ranks from 0 to 1")
+    accuracy_floor: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=Defaults.accuracy_floor, description="the least accuracy of a stage in the objective"
+    )
+    batch_cap: Count = Field(default=Defaults.batch_cap, description="the largest batch size to plan")
+    load_margin: Annotated[float, Field(ge=0, le=10)] = Field(
+        default=Defaults.load_margin, description="planned load = forecast x (1 + margin)"
+    )
+    throughput_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=Defaults.throughput_share, description="share of the profiled throughput to plan with"
+    )
+    candidates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
+        default_factory=dict, description="stage -> variants to choose from; default: all"
+    )
+    scale_only: dict[Slug, dict[str, str]] = Field(
+        default_factory=dict, description="name (low, high, yours) -> stage -> variant"
+    )
+    switch_only_replicas: dict[str, Count] = Field(
+        default_factory=dict, description="stage -> replicas; default: low carries 1.5 x load_rps with them"
+    )
 
     def defaults(self, has_pairs: bool) -> Defaults:
         """The frozen value. Where accuracies of pairs were measured, they count unless the file says otherwise."""
@@ -323,15 +348,17 @@ class PairAccuracies(FileModel):
 class PipelineFile(FileModel):
     """A pipeline: its stages, profiles and where their figures come from."""
 
-    schema_version: Literal[1]
-    kind: Literal["pipeline"]
-    name: Slug
-    description: Text
-    provenance: dict[Slug, Origin]
-    stages: Annotated[list[StageSection], Field(min_length=1)]
+    schema_version: Literal[1] = Field(description="the version of the format")
+    kind: Literal["pipeline"] = Field(description="what the file is")
+    name: Slug = Field(description="lower-case letters, digits and hyphens")
+    description: Text = Field(description="what the pipeline does")
+    provenance: dict[Slug, Origin] = Field(description="key -> where figures that name it in `from` come from")
+    stages: Annotated[list[StageSection], Field(min_length=1)] = Field(description="in the order that requests pass")
     pair_accuracies: PairAccuracies | None = None
-    models: Literal["extra:ocr"] | None = None
-    edges: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | None = None
+    models: Literal["extra:ocr"] | None = Field(default=None, description="live: real models, those of the extra ocr")
+    edges: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | None = Field(
+        default=None, description="pairs of stages; only the chain as listed is supported"
+    )
     defaults: DefaultsSection | None = None
     published: DefaultsSection | None = Field(
         default=None, description="`defaults`, where they are those of the published runs of the pipeline"

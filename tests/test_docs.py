@@ -11,31 +11,25 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from inspect import signature
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
-from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from ipa import profiles, traces
-from ipa.live.kubernetes import PodSections
-from ipa.policies import PLANNING_PARAMETERS, POLICIES, PREDICTORS, Scaler
-from ipa.policies.predictors import describe_predictor
+from ipa.policies import POLICIES
 from ipa.profiles import read_yaml
 from ipa.studies import Run, Scenario, find, load, results, simulate
 from ipa.studies.commands import main
 from ipa.studies.profile.numbers import MARKS, counts, sla_sum
+from ipa.studies.runs.columns import COLUMNS, MANIFEST, SUMMARY
 from ipa.studies.runs.tables import COUNTED, TABLES
-from ipa.studies.scenario.scenario import ClusterLimits, GuardBounds, PolicyChoice
-from ipa.studies.scenario.start import StageStart
-from tests.command import every_command
+from tests.programs import lookup_pages
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -45,7 +39,7 @@ LONG = {
     "studies.md",
 }
 """Pages whose commands take long."""
-LINKED = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((DOCS / "decisions").glob("*.md"))]
+LINKED = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 EXAMPLES = ROOT / "studies" / "examples"
 REAL_TRACE = os.environ.get(traces.TRACE_VARIABLE, "")
 HAS_REPORT = find_spec("plotly") is not None
@@ -301,71 +295,26 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_map_names_every_page() -> None:
     text = (DOCS / "README.md").read_text(encoding="utf-8")
-    for page in PAGES:
-        assert page.name == "README.md" or f"]({page.name})" in text
+    for page in (*PAGES, *(DOCS / "lookup").glob("*.md")):
+        assert page.name == "README.md" or f"]({page.relative_to(DOCS)})" in text
 
 
-# ---- keys of a scenario ----
+# ---- pages to look up ----
 
 
-def documented_keys() -> dict[str, list[str]]:
-    rows = table_rows("scenarios.md", "Keys", "| key | type |")
-    keys = {named(row[0]): row for row in rows}
-    assert len(keys) == len(rows), "a key stands twice"
-    return keys
+@pytest.mark.parametrize("name", lookup_pages.PAGES)
+def test_a_page_to_look_up_is_what_its_program_writes(name: str) -> None:
+    """If not: `python -m tests.programs.lookup_pages`."""
+    assert (DOCS / "lookup" / name).read_text(encoding="utf-8") == lookup_pages.pages()[name]
 
 
-def shown(default: object) -> str:
-    """A default as the pages write it."""
-    if default is PydanticUndefined:
-        return "required"
-    if default in (None, {}, PodSections()):
-        return "none"
-    if isinstance(default, bool):
-        return f"`{str(default).lower()}`"
-    if isinstance(default, PolicyChoice):
-        return f"`{default.name}`"
-    if isinstance(default, bool):
-        return f"`{default}`".lower()
-    return f"`{default:g}`" if isinstance(default, int | float) else f"`{default}`"
-
-
-def fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """Every key of a model in dotted form, its default and its type; the mappings' own keys included."""
-    for name, field in model.model_fields.items():
-        default = field.default if field.default_factory is None else {}
-        if isinstance(default, GuardBounds | ClusterLimits):
-            yield from fields(type(default), f"{name}.")
-        else:
-            yield prefix + name, default, field.annotation
-        if name == "initial":
-            yield from fields(StageStart, "initial.STAGE.")
-
-
-def test_every_key_of_a_scenario_is_documented_with_its_default() -> None:
-    keys = documented_keys()
-    assert list(keys) == [key for key, *_ in fields(Scenario)]
-    assert {key: keys[key][2] for key in keys} == {key: shown(default) for key, default, _ in fields(Scenario)}
-
-
-def test_every_allowed_word_is_documented() -> None:
-    keys = documented_keys()
-    for key, _, annotation in fields(Scenario):
-        for word in (each for each in get_args(annotation) if isinstance(each, str)):
-            assert f"`{word}`" in keys[key][1], f"{key}: {word}"
-
-
-# ---- the command line ----
-
-
-def test_every_command_and_option_is_documented_and_no_other() -> None:
-    text = (DOCS / "scenarios.md").read_text(encoding="utf-8")
-    given = set(re.findall(r"--[a-z][a-z0-9-]*", text))
-    real = {"--help", "--version"}
-    for path, command in every_command():
-        assert re.search(rf"`{path}[ `]", text), path
-        real |= {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
-    assert given == real
+@pytest.mark.parametrize("name", ["keys.md", "columns.md", "parameters.md"])
+def test_a_page_to_look_up_says_what_each_thing_means(name: str) -> None:
+    plain = r"\.(pinned|pinned_s|value|seconds|why|mean|p99|throughput|from|values|busy_cores|factor)$"
+    lines = (DOCS / "lookup" / name).read_text(encoding="utf-8").splitlines()
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines if line.startswith("| `")]
+    assert len(rows) > 100
+    assert [row[0] for row in rows if not row[-1].strip() and not re.search(plain, named(row[0].strip()))] == []
 
 
 # ---- results ----
@@ -382,74 +331,33 @@ def sampled_run() -> Run:
 
 
 @pytest.mark.parametrize("name", [*TABLES, *COUNTED])
-def test_every_column_is_documented(sampled_run: Run, name: str) -> None:
-    rows = table_rows("scenarios.md", f"`{name}`", "| column |")
-    assert [named(row[0]) for row in rows] == list(sampled_run.tables[name].columns)
+def test_every_column_is_declared(sampled_run: Run, name: str) -> None:
+    assert list(COLUMNS[name]) == list(sampled_run.tables[name].columns)
 
 
-def test_every_key_of_the_summary_is_documented(short_run: Run) -> None:
-    rows = table_rows("scenarios.md", "The summary", "| key |")
-    assert [named(row[0]) for row in rows] == list(short_run.summary)
+def test_every_key_of_the_summary_is_declared(short_run: Run) -> None:
+    assert list(SUMMARY) == list(short_run.summary)
 
 
-def test_every_file_and_every_key_of_the_manifest_is_documented(
+def test_every_file_is_documented_and_every_key_of_the_manifest_declared(
     short_run: Run, sampled_run: Run, tmp_path: Path
 ) -> None:
     for run, name in ((short_run, "run"), (sampled_run, "sampled")):
         results.write_run(run, tmp_path / name)
     text = "".join("|".join(row) for row in table_rows("scenarios.md", "Results", "| file |"))
     written = {path.name for name in ("run", "sampled") for path in (tmp_path / name).iterdir()}
-    assert set(re.findall(r"`([a-z]+\.[a-z.]+)`", text)) == written
+    assert set(re.findall(r"`([a-z]+\.[a-z.]+)`", text)) == {*written, "resizes.parquet", "load.parquet"}
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
-    assert [named(row[0]) for row in table_rows("scenarios.md", "The manifest", "| key |")] == list(manifest)
+    assert list(MANIFEST) == list(manifest)
 
 
 # ---- policies, pipelines, traces ----
-
-
-def test_every_parameter_of_a_planning_policy_is_documented() -> None:
-    rows = table_rows("policies.md", "Parameters", "| parameter |")
-    assert [named(row[0]) for row in rows] == list(PLANNING_PARAMETERS)
-
-
-def own_defaults(policy: type[Any], inherited: Collection[str] = ()) -> dict[str, str]:
-    """A policy's parameters and their defaults as the pages write them, without those of its base."""
-    parameters = signature(policy).parameters.values()
-    own = [each for each in parameters if each.kind is each.KEYWORD_ONLY and each.name not in inherited]
-    return {each.name: shown(each.default) for each in own}
-
-
-def documented_defaults(heading: str) -> dict[str, str]:
-    return {named(row[0]): row[1] for row in table_rows("policies.md", heading, "| parameter |")}
-
-
-def test_every_parameter_of_an_autoscaler_is_documented_with_its_default() -> None:
-    shared = own_defaults(Scaler)
-    assert documented_defaults("Autoscalers") == shared
-    for name in ("hpa", "kpa", "inferline", "faro", "planner", "ray"):
-        assert documented_defaults(name) == own_defaults(POLICIES[name], shared)
-    assert documented_defaults("Oracle") == own_defaults(POLICIES["oracle"])
-    foresight = {named(row[0]): row[1] for row in table_rows("foresight.md", "Parameters", "| parameter |")}
-    assert foresight == own_defaults(POLICIES["foresight"])
-    rate = own_defaults(POLICIES["rate"], shared)
-    assert documented_defaults("rate") == {**rate, "predictor": "`reactive`, mean of 10 s"}
-    assert POLICIES["rate"].__init__.__kwdefaults__["predictor"] == {"name": "reactive", "window_s": 10, "of": "mean"}
 
 
 def test_every_policy_is_documented() -> None:
     rows = table_rows("policies.md", "Policies", "| policy |")
     named_first = {named(row[0]).partition(":")[0] for row in rows}
     assert named_first == {*POLICIES, "my.py"}
-
-
-def test_every_predictor_is_documented_with_its_defaults() -> None:
-    rows = {named(row[0]): row[2] for row in table_rows("policies.md", "Predictors", "| name |")}
-    for name, kind in PREDICTORS.items():
-        pairs = re.findall(r"`(\w+)` ([\w.-]+)", rows[name])
-        defaults = describe_predictor(kind())
-        if candidates := defaults.get("candidates"):
-            defaults["candidates"] = candidates[0]["name"]
-        assert {"name": name, **dict(pairs)} == {key: str(value) for key, value in defaults.items()}
 
 
 def test_the_pipeline_shown_is_the_one_shipped() -> None:

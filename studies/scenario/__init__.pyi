@@ -1,6 +1,8 @@
 from . import choices as choices
 from . import loads as loads
 from . import prometheus as prometheus
+from .bounds import ClusterLimits as ClusterLimits
+from .bounds import GuardBounds as GuardBounds
 from .errors import ScenarioError as ScenarioError
 from .errors import WorkerError as WorkerError
 from .files import beside as beside
@@ -27,8 +29,6 @@ from .options import option as option
 from .options import options_of as options_of
 from .prometheus import Range as Range
 from .scenario import LARGEST_SEED as LARGEST_SEED
-from .scenario import ClusterLimits as ClusterLimits
-from .scenario import GuardBounds as GuardBounds
 from .scenario import PolicyChoice as PolicyChoice
 from .scenario import Scenario as Scenario
 from .scenario import put as put

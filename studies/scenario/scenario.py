@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from ipa.live.kubernetes import PodSections
-from ipa.policies import FACTS, MOST_REPLICAS, PLANNING_PARAMETERS, Steadiness, take_from_spec
+from ipa.policies import FACTS, MOST_REPLICAS, PLANNING_PARAMETERS, take_from_spec
 from ipa.profiles import (
     Document,
     FileModel,
@@ -34,6 +34,7 @@ from ipa.profiles import (
     validate_document,
 )
 from ipa.studies.scenario import choices
+from ipa.studies.scenario.bounds import ClusterLimits, GuardBounds
 from ipa.studies.scenario.errors import ScenarioError
 from ipa.studies.scenario.loads import Windows, parse_windows
 from ipa.studies.scenario.ranges import LARGEST, Counting, NotNegative, Positive, Whole
@@ -126,90 +127,38 @@ class PolicyChoice(BaseModel):
         return dict(self.model_extra or {})
 
 
-class GuardBounds(FileModel):
-    """What holds whatever the policy decides: bounds on the replicas of every stage, and how it may change."""
-
-    min_replicas: Annotated[Counting, Field(le=MOST_REPLICAS)] = 1
-    max_replicas: Counting | None = None
-    hysteresis: NotNegative = Field(
-        default=0.0,
-        le=1.0,
-        description="a stage stays as it is while what is wanted sustains as much within this share",
-    )
-    scale_down_window_s: NotNegative = Field(
-        default=0.0, description="a stage sustains no less than anything wanted within so many seconds"
-    )
-    max_step_up: Counting | None = Field(default=None, description="replicas that one decision adds to a stage at most")
-    max_step_down: Counting | None = Field(default=None, description="replicas that it takes from a stage at most")
-    wait_for_starting: bool = Field(
-        default=False, strict=True, description="no further replicas while those starting and ready are enough"
-    )
-    variant_stays_s: NotNegative = Field(default=0.0, description="seconds that a stage keeps a variant at least")
-    flap_budget: Counting | None = Field(default=None, description="changes of a stage within flap_window_s at most")
-    flap_window_s: Positive = 600.0
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.max_replicas is not None and self.max_replicas < self.min_replicas:
-            raise refusal(f"max_replicas {self.max_replicas} is below min_replicas {self.min_replicas}")
-        return self
-
-    @property
-    def steadiness(self) -> Steadiness:
-        """How far the policy is kept from changing."""
-        bounds = {"min_replicas", "max_replicas"}
-        return Steadiness(**self.model_dump(exclude=bounds))
-
-
-def _nodes(value: object) -> object:
-    """The cores of every node, or of each."""
-    each = value if isinstance(value, list | tuple) else [value]
-    is_whole = all(isinstance(cores, int) and not isinstance(cores, bool) and cores >= 1 for cores in each)
-    if value is not None and not (each and is_whole):
-        raise refusal(f"should be a whole number of cores from 1, or a list of these; given {value!r}")
-    return tuple(each) if isinstance(value, list | tuple) else value
-
-
-class ClusterLimits(FileModel):
-    """What the cluster allows. The optimiser plans within it; guards hold every other policy to it."""
-
-    node_cores: Annotated[int | tuple[int, ...] | None, BeforeValidator(_nodes)] = Field(
-        default=None, description="of every node, or a list: of each"
-    )
-    min_replicas: dict[str, Annotated[Counting, Field(le=MOST_REPLICAS)]] = Field(
-        default_factory=dict, description="stage -> the fewest replicas"
-    )
-    max_replicas: dict[str, Counting] = Field(default_factory=dict, description="stage -> the most replicas")
-    ruled_out: dict[str, list[str]] = Field(default_factory=dict, description="stage -> variants that may not be used")
-    utilisation: Positive = Field(
-        default=1.0, le=1.0, description="of the profiled throughput, the highest share to plan with"
-    )
-
-
 class Scenario(FileModel):
     """One run. Every default is the model's own (docs/model.md); times in seconds, resources in cores.
 
     `Scenario(pipeline="video", seed=2)` raises ScenarioError for a wrong key or value, as a file does.
     """
 
-    schema_version: Literal[1] = 1
-    kind: Literal["scenario"] = "scenario"
+    schema_version: Literal[1] = Field(default=1, description="the version of the format")
+    kind: Literal["scenario"] = Field(default="scenario", description="what the file is")
     pipeline: str = Field(description="a shipped pipeline's name, or the path of a pipeline file")
-    policy: Annotated[PolicyChoice, BeforeValidator(_policy, json_schema_input_type=str | PolicyChoice)] = PolicyChoice(
-        name="ipa"
+    policy: Annotated[PolicyChoice, BeforeValidator(_policy, json_schema_input_type=str | PolicyChoice)] = Field(
+        default=PolicyChoice(name="ipa"),
+        description="a policy by name (`scale-only:high`) or class (`my.py:MyPolicy`), with parameters behind it; or a "
+        "mapping: name, the policy's parameters, and label, its name in tables and reports",
     )
-    seed: Whole = Field(default=1, le=LARGEST_SEED, description="decides every random draw of the run")
+    seed: Whole = Field(
+        default=1, le=LARGEST_SEED, description="determines every random draw of the run, and a synthetic trace"
+    )
 
-    trace: str = Field(default="bursty", description="a workload's name, or the path of a trace file")
-    time_column: str | None = Field(default=None, description="the column of times of a trace file; default: by name")
+    trace: str = Field(default="bursty", description="a named load, `constant:25`, `twitter:bursty`, or a file")
+    time_column: str | None = Field(
+        default=None, description="the column of times in a trace file; default: by its name"
+    )
     time_unit: choices.TimeUnit | None = Field(
-        default=None, description="of the numbers in that column; default: as its name or their size says"
+        default=None, description="unit of the numbers in that column; default: from its name or their size"
     )
     time_zone: str | None = Field(
-        default=None, description="of times without one, such as Europe/Berlin; default: a clock that nobody changes"
+        default=None,
+        description="zone of times without one, such as Europe/Berlin; default: a clock without daylight saving",
     )
     count_column: str | None = Field(
-        default=None, description="the column of counts; none: each row of the file is a request; default: by name"
+        default=None,
+        description="the column of counts; `none`: each row of the file is a request; default: by its name",
     )
     skip_bad_lines: Whole = Field(
         default=0, description="how many lines of a trace file may be passed over that cannot be read; which is said"
@@ -218,13 +167,17 @@ class Scenario(FileModel):
         default=None, description="the seconds of the trace to use, START:END; several are joined"
     )
     scale: Positive = Field(default=1.0, description="factor on the trace's requests")
-    scaling: choices.Scaling = "floor"
-    arrivals: choices.Arrivals = "poisson"
+    scaling: choices.Scaling = Field(default="floor", description="round the scaled counts down, or draw at random")
+    arrivals: choices.Arrivals = Field(default="poisson", description="how requests are spread within a second")
 
-    sla_s: Positive | None = Field(default=None, le=LARGEST, description="end to end; default: the pipeline's")
-    interval_s: Positive = Field(default=10.0, description="between two decisions")
+    sla_s: Positive | None = Field(
+        default=None, le=LARGEST, description="end-to-end SLA, divided in the pipeline's proportions; default: its own"
+    )
+    interval_s: Positive = Field(default=10.0, description="time between two decisions")
     history_s: Counting = Field(default=120, le=LONGEST_HISTORY_S, description="seconds of load that a decision sees")
-    decision_delay_s: NotNegative = 0.0
+    decision_delay_s: NotNegative = Field(
+        default=0.0, description="time from an observation until its decision takes effect"
+    )
     outages: Annotated[Windows | None, BeforeValidator(_outages, json_schema_input_type=str | list[Any] | None)] = (
         Field(default=None, description="the seconds of the run, START:END, in which no metrics come; several: a list")
     )
@@ -236,45 +189,69 @@ class Scenario(FileModel):
         default=None,
         description="stage -> what is ready at the start; default: the lightest variants, one replica each",
     )
-    limit_cores: Counting | None = None
-    guards: GuardBounds = GuardBounds()
-    limits: ClusterLimits = ClusterLimits()
+    limit_cores: Counting | None = Field(
+        default=None,
+        description="cores of the cluster: the optimiser plans within them, a guard enforces them; a rollout may hold "
+        "more for a while",
+    )
+    guards: GuardBounds = Field(default=GuardBounds(), description="what holds whatever the policy decides")
+    limits: ClusterLimits = Field(default=ClusterLimits(), description="what the cluster allows")
     price_per_core: Positive = Field(
-        default=1.0, le=LARGEST, description="such as per hour; the optimiser weighs cores by it"
+        default=1.0, le=LARGEST, description="price of a core, such as per hour; the optimiser weighs cores by it"
     )
 
     service_times: choices.ServiceTimes = Field(
         default="lognormal",
         description="lognormal: fitted to mean and p99; mean: every batch takes the mean",
     )
-    start_up_sigma: NotNegative = Field(default=0.0, le=2.0, description="of the lognormal factor on start-ups")
-    hop_s: NotNegative = Field(default=0.0, description="between a stage and the next")
+    start_up_sigma: NotNegative = Field(
+        default=0.0, le=2.0, description="sigma of the lognormal factor (mean 1) on start-up times"
+    )
+    hop_s: NotNegative = Field(default=0.0, description="network delay from one stage to the next")
     dispatch_overhead_s: NotNegative = Field(
-        default=0.0, description="occupies the replica with every batch, beyond the profile; policies plan without it"
+        default=0.0, description="time that a batch takes beyond its profile; policies plan without it"
     )
     service_factor: Positive = Field(
-        default=1.0, description="how many times as long as profiled a batch takes; policies plan with the profile"
+        default=1.0, description="factor on profiled batch times (1.1: 10 % slower); policies plan with the profile"
     )
-    start_up_s: NotNegative | None = Field(default=None, description="of every variant; default: the pipeline's")
+    start_up_s: NotNegative | None = Field(
+        default=None, description="start-up time of every variant, known to policies; default: the pipeline's"
+    )
     interference: choices.Interference = Field(
         default="none",
         description="measured: batches take longer while other replicas serve, as the pipeline's `interference` says",
     )
-    start_up_extra_s: NotNegative = Field(default=0.0, description="added to every variant's start-up time")
+    start_up_extra_s: NotNegative = Field(
+        default=0.0, description="added to every start-up time; policies do not know it"
+    )
     stop_s: NotNegative = Field(default=0.0, description="from a replica's last batch until it is gone")
-    max_surge: Whole | None = Field(default=None, description="default: a quarter of the desired replicas")
-    max_unavailable: Whole = 0
+    max_surge: Whole | None = Field(
+        default=None,
+        description="most replicas above the desired number in a rollout; default: a quarter of it, rounded up",
+    )
+    max_unavailable: Whole = Field(default=0, description="most replicas below the desired number in a rollout")
     resize: choices.Resize = Field(
-        default="rollout", description="how replicas of a variant that stays get other cores: replaced, or as they run"
+        default="rollout",
+        description="how replicas of the same variant get other cores: by a rollout, or in place as they run",
     )
     removal: choices.Removal = Field(
         default="drain",
-        description="drain: a removed replica finishes its batch; lose: what it holds, and what waits at it, fails",
+        description="drain: a removed replica finishes its batch; lose: the requests that it holds fail",
     )
-    dispatch: choices.Dispatch = "central"
-    drop: choices.Drop = "request"
+    dispatch: choices.Dispatch = Field(
+        default="central",
+        description="central (pull): a batch waits in the stage's queue for a free replica; eager (push): it goes to a "
+        "replica's own queue at once",
+    )
+    drop: choices.Drop = Field(
+        default="request",
+        description="request: drop each request that is too old; batch: the batch that has one; deadline: also each "
+        "that cannot be in time",
+    )
     drop_limits_s: dict[str, Positive] = Field(
-        default_factory=dict, description="stage -> limit; default: 2 x SLA at the first, SLA later"
+        default_factory=dict,
+        description="stage -> age at which a request is dropped; default: the pipeline's, else 2 x SLA at the first "
+        "stage and the SLA at later ones",
     )
     engine: choices.Engine = Field(
         default="auto",
@@ -282,16 +259,17 @@ class Scenario(FileModel):
     )
     records: choices.Records = Field(
         default="all",
-        description="of which requests records are kept; sample: of some, with counts of all in intervals; sample or "
-        "none: memory stays bounded, and latency quantiles have a relative error of up to 0.1 %",
+        description="which requests are kept; sample: some, with counts of all in intervals; with sample or none "
+        "memory stays bounded, and latency quantiles have a relative error of up to 0.1 %",
     )
     journal: choices.Journal = Field(
         default="lean",
-        description="full: every observation carries all fields, so that any policy can replay it",
+        description="full: observations have all fields, so that any policy can replay them, and decisions say "
+        "more of why",
     )
     kubernetes: Annotated[PodSections, PlainSerializer(PodSections.as_plain)] = Field(
         default=PodSections(),
-        description="what is added to pods by `ipa live up` and `ipa live manifests`, under Kubernetes' own names",
+        description="what `ipa live up` and `ipa live manifests` add to pods, under Kubernetes' own names",
     )
 
     if not TYPE_CHECKING:  # type checkers make a better one from the keys

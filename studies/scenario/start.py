@@ -23,23 +23,25 @@ from ipa.studies.scenario.ranges import Counting, NotNegative, Positive
 class PartStart(FileModel):
     """What is ready of one variant of a mix at the start; `cores` None: the variant's base cores."""
 
-    variant: str
-    share: Positive
-    batch: Counting = 1
-    replicas: Counting = 1
-    cores: Counting | None = None
-    batch_timeout_s: NotNegative = 0.0
+    variant: str = Field(description="the variant")
+    share: Positive = Field(description="its share of the requests; all add up to 1")
+    batch: Counting = Field(default=1, description="the batch size")
+    replicas: Counting = Field(default=1, description="the number of replicas")
+    cores: Counting | None = Field(default=None, description="cores per replica; default: the variant's base cores")
+    batch_timeout_s: NotNegative = Field(default=0.0, description="the longest wait for a batch to fill")
 
 
 class StageStart(FileModel):
     """What is ready at a stage at the start: a variant, or a mix; `cores` None: the variant's base cores."""
 
-    variant: str | None = None
-    batch: Counting = 1
-    replicas: Counting = 1
-    cores: Counting | None = None
-    batch_timeout_s: NotNegative = 0.0
-    mix: list[PartStart] | None = Field(default=None, min_length=1)
+    variant: str | None = Field(default=None, description="the variant; required without `mix`")
+    batch: Counting = Field(default=1, description="the batch size")
+    replicas: Counting = Field(default=1, description="the number of replicas")
+    cores: Counting | None = Field(default=None, description="cores per replica; default: the variant's base cores")
+    batch_timeout_s: NotNegative = Field(default=0.0, description="the longest wait for a batch to fill")
+    mix: list[PartStart] | None = Field(
+        default=None, min_length=1, description="several variants at once, in place of the other keys"
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:

@@ -38,44 +38,44 @@ ALL_VARIANTS = "all"
 
 
 class Setting(FileModel):
-    """Keys that all systems share, over those of the setting that this one is `like`; `systems`: which systems it is
-    for, None: all."""
+    """Keys that all systems share."""
 
-    title: Title = ""
-    like: str | None = None
-    systems: Names | None = None
-    set: dict[str, Any] = Field(default_factory=dict)
+    title: Title = Field(default="", description="what tables and reports call it")
+    like: str | None = Field(default=None, description="another setting, whose keys this one inherits")
+    systems: Names | None = Field(default=None, description="the systems that it is for, in tables only; default: all")
+    set: dict[str, Any] = Field(default_factory=dict, description="key of a scenario -> value")
 
 
 class System(FileModel):
     """A policy under a name of its own, so that a study can have one policy several times."""
 
-    title: Title = ""
-    policy: str
-    set: dict[str, Any] = Field(default_factory=dict)
+    title: Title = Field(default="", description="what tables and reports call it")
+    policy: str = Field(description="a policy, as in a scenario")
+    set: dict[str, Any] = Field(default_factory=dict, description="key of a scenario -> value")
 
 
 class Parameters(FileModel):
-    """Keys for some systems, workloads and settings; None: for all."""
+    """Keys for some systems, workloads and settings; default: for all."""
 
-    systems: Names | None = None
-    workloads: Names | None = None
-    settings: Names | None = None
-    set: dict[str, Any]
+    systems: Names | None = Field(default=None, description="only these systems")
+    workloads: Names | None = Field(default=None, description="only these loads")
+    settings: Names | None = Field(default=None, description="only these settings")
+    set: dict[str, Any] = Field(description="key of a scenario -> value")
 
 
 class Sweep(FileModel):
-    """A system with other values: every combination of those varied, or `points`, each under a name of its own.
+    """A system with other values: every combination of those varied, or named points."""
 
-    Named points are few and are shown beside each other. `settings`: where it is run, None: the first.
-    """
-
-    title: Title = ""
-    of: str
-    settings: Names | None = None
-    set: dict[str, Any] = Field(default_factory=dict)
-    vary: dict[str, Annotated[list[Any], Field(min_length=1)] | Literal["all"]] = Field(default_factory=dict)
-    points: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    title: Title = Field(default="", description="what tables and reports call it")
+    of: str = Field(description="the system")
+    settings: Names | None = Field(default=None, description="where it runs; default: the first setting")
+    set: dict[str, Any] = Field(default_factory=dict, description="key of a scenario -> value")
+    vary: dict[str, Annotated[list[Any], Field(min_length=1)] | Literal["all"]] = Field(
+        default_factory=dict, description="key -> values; `policy.variants: all` is every combination of variants"
+    )
+    points: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="in place of vary: name -> keys with values, shown beside each other"
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -85,34 +85,46 @@ class Sweep(FileModel):
 
 
 class Headline(FileModel):
-    """What is asked of a curve (a sweep): what accuracy it gains at the cost of others, what cost it saves at theirs.
+    """What a sweep gains in accuracy at the cost of other systems or sweeps, and saves in cost at their accuracy."""
 
-    The others are systems or sweeps.
-    """
-
-    curve: str
-    gain_over: list[str] = Field(default_factory=list)
-    saving_over: list[str] = Field(default_factory=list)
+    curve: str = Field(description="a sweep")
+    gain_over: list[str] = Field(default_factory=list, description="systems or sweeps")
+    saving_over: list[str] = Field(default_factory=list, description="systems or sweeps")
 
 
 class StudyFile(FileModel):
     """One file. `base` names another one, beside it or shipped, which holds where this one says nothing."""
 
-    schema_version: Literal[1] = 1
-    kind: Literal["study"] = "study"
-    base: str | None = None
-    title: Title | None = None
-    pipeline: str | None = None
-    workloads: Names | None = None
-    prefer_real_trace: bool | None = None
-    seeds: Annotated[int, Field(strict=True, ge=1)] | None = None
-    settings: dict[str, Setting] = Field(default_factory=dict)
-    systems: dict[str, System] = Field(default_factory=dict)
-    parameters: list[Parameters] = Field(default_factory=list)
-    sweeps: dict[str, Sweep] = Field(default_factory=dict)
+    schema_version: Literal[1] = Field(default=1, description="the version of the format")
+    kind: Literal["study"] = Field(default="study", description="what the file is")
+    base: str | None = Field(
+        default=None,
+        description="a study file in the same folder, or a shipped one (`paper/video.yaml`), for every key missing "
+        "here; mappings are merged by name, `parameters` come after the base's",
+    )
+    title: Title | None = Field(default=None, description="title of the report; default: the file's name")
+    pipeline: str | None = Field(
+        default=None, description="required here or in `base`: a shipped pipeline, or a file in the study's folder"
+    )
+    workloads: Names | None = Field(
+        default=None, description="required here or in `base`: loads by name, or files in the study's folder"
+    )
+    prefer_real_trace: bool | None = Field(
+        default=None, description="take the four named loads from the real trace where IPA_TRACE names it; default: no"
+    )
+    seeds: Annotated[int, Field(strict=True, ge=1)] | None = Field(
+        default=None, description="runs of each system on each load, with seeds from 1 up; default: 1"
+    )
+    settings: dict[str, Setting] = Field(default_factory=dict, description="name -> keys that all systems share")
+    systems: dict[str, System] = Field(
+        default_factory=dict,
+        description="required here or in `base`: name -> policy and keys; the others are compared with the first",
+    )
+    parameters: list[Parameters] = Field(default_factory=list, description="keys for some systems, loads and settings")
+    sweeps: dict[str, Sweep] = Field(default_factory=dict, description="name -> a system with other values")
     headline: Headline | None = None
-    bound: str | None = None
-    published: str | None = None
+    bound: str | None = Field(default=None, description="the system that bounds the others")
+    published: str | None = Field(default=None, description="a file of published figures to compare with")
 
 
 @dataclass(frozen=True)

@@ -593,10 +593,3 @@ def test_status_says_what_keeps_the_gateway_from_coming(capsys: pytest.CaptureFi
         "gateway: no node takes it: 0/1 nodes",
         "ipa-tiny in namespace here: gateway ready, controller None",
     ]
-
-
-def test_what_may_keep_a_controller_from_its_work_is_documented() -> None:
-    from ipa.live.backend import TROUBLES
-
-    text = (Path(__file__).parents[3] / "docs" / "kubernetes.md").read_text(encoding="utf-8")
-    assert all(f"| `{kind}` | {said} |" in text for kind, said in TROUBLES.items())

@@ -17,7 +17,6 @@ from ipa import profiles
 from ipa.live.serving import admission, bodies, gateway, protocol, replica_clients, server
 from ipa.live.serving.control_api import control_application
 from ipa.live.serving.host import Gateway, GatewayOptions
-from ipa.live.serving.metrics import TABLE
 from ipa.live.serving.models import own_model
 from ipa.live.tokens import TokenFile
 from tests.live.serving.test_models import answer
@@ -30,12 +29,6 @@ TEXT = (DOCS / "live.md").read_text(encoding="utf-8")
 def block(starting: str) -> Block:
     (found,) = (each for each in blocks(DOCS / "live.md") if each.text.startswith(starting))
     return found
-
-
-def test_every_metric_is_documented() -> None:
-    rows = table_rows("live.md", "Metrics", "| metric |")
-    told = [(named(row[0]), row[1], row[2], row[3], row[4]) for row in rows]
-    assert told == [(m.name, m.kind, ", ".join(m.processes), ", ".join(m.labels), m.help) for m in TABLE]
 
 
 def test_every_call_of_the_control_api_is_documented() -> None:

@@ -10,7 +10,7 @@ from click.shell_completion import ShellComplete
 
 from ipa import policies, profiles, traces
 from ipa.studies.commands import main
-from ipa.studies.scenario.scenario import ClusterLimits, GuardBounds, Scenario
+from ipa.studies.scenario import ClusterLimits, GuardBounds, Scenario
 
 
 def offered(line: str) -> list[str]:

@@ -1,0 +1,275 @@
+"""What the columns of a run's tables, and the keys of its summary and manifest, hold."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Column(NamedTuple):
+    """`unit` is empty for a name or a number without one."""
+
+    unit: str
+    meaning: str
+
+
+COLUMNS = {
+    "requests": {
+        "request": Column("", "number, in order of arrival, from 0"),
+        "arrival_s": Column("s", "arrival at the pipeline"),
+        "outcome": Column("", "`completed`, `dropped`, `failed` or `unfinished`"),
+        "dropped_stage": Column("", "the stage that dropped it"),
+        "end_s": Column("s", "completion or drop"),
+        "latency_s": Column("s", "end - arrival, for completed requests"),
+        "accuracy": Column(
+            "fraction",
+            "product of the accuracies of the variants that served it, for completed requests",
+        ),
+        "sampled": Column(
+            "",
+            "only with `records: sample`: whether the request belongs to the uniform sample; the others are "
+            "the slowest",
+        ),
+    },
+    "stages": {
+        "request": Column("", "as above"),
+        "stage": Column("", "the stage's name"),
+        "enqueue_s": Column("s", "entry to the stage's queue"),
+        "start_s": Column("s", "start of its batch"),
+        "finish_s": Column("s", "end of its batch"),
+        "replica": Column("", "number of the replica that served it; -1: none"),
+        "batch": Column("", "number of its batch, in order of start at the stage, from 0; -1: none"),
+        "batch_size": Column("requests", "the size of that batch; -1: none"),
+        "filled_s": Column("s", "only with `records: sample`: when the last request of its batch was enqueued"),
+    },
+    "decisions": {
+        "step": Column("", "0 is the configuration at the start; then one per control step"),
+        "time_s": Column("s", "time of the decision; it takes effect `decision_delay_s` later"),
+        "stage": Column("", "the stage that the next five columns describe"),
+        "variant": Column("", "the desired variant"),
+        "batch": Column("requests", "the batch size"),
+        "replicas": Column("", "the desired number of replicas"),
+        "cores": Column("cores", "per replica"),
+        "batch_timeout_s": Column("s", "the longest wait for a batch to fill"),
+        "cost_cores": Column("cores", "of the whole decided configuration, over all stages"),
+        "accuracy": Column("fraction", "of the whole decided configuration, the product over stages"),
+        "forecast_rps": Column("requests/s", "the predictor's forecast"),
+        "planned_load_rps": Column("requests/s", "the load that was planned for"),
+        "objective": Column("", "the value of the optimiser's objective"),
+        "binding": Column(
+            "",
+            "the constraint that excluded a better configuration: `none`, `sla`, `cores`, `nodes`, "
+            "`replicas`, `sla+cores`, `variants`",
+        ),
+        "rung": Column(
+            "",
+            "`optimal`, a fallback, `hold` (no sample of the load; in live mode also if the policy exceeded "
+            "its time limit or failed), or `initial`",
+        ),
+        "feasible": Column("", "whether load, SLA and limits could all be met"),
+        "accepted": Column(
+            "",
+            "whether the decision was put in force. Always true in simulation. In live mode a decision may be "
+            "refused or rolled back; the previous configuration then stays in force",
+        ),
+        "notes": Column("", "further remarks, separated by `; `"),
+    },
+    "replicas": {
+        "stage": Column("", "the stage's name"),
+        "replica": Column("", "number within the stage, in order of creation, from 0"),
+        "variant": Column("", "its variant"),
+        "cores": Column("cores", "its cores at creation"),
+        "created_s": Column("s", "creation; its cost starts here"),
+        "ready_s": Column("s", "ready to serve"),
+        "removed_s": Column("s", "removed by a rollout; takes no new batch"),
+        "gone_s": Column("s", "gone; its cost ends here"),
+    },
+    "resizes": {
+        "stage": Column("", "the stage's name"),
+        "replica": Column("", "the replica's number within the stage"),
+        "time_s": Column("s", "when"),
+        "cores_before": Column("cores", "its cores until then"),
+        "cores": Column("cores", "its cores from then on"),
+    },
+    "intervals": {
+        "time_s": Column("s", "start of the interval"),
+        "requests": Column("", "requests that arrived in it, as in the next six columns"),
+        "quietest_rps": Column("requests/s", "arrivals in the second with the fewest"),
+        "busiest_rps": Column("requests/s", "arrivals in the second with the most"),
+        "completed": Column("", "of these requests, those that completed, late or not"),
+        "late": Column("", "completed after more than the SLA"),
+        "dropped": Column("", "dropped at some stage"),
+        "failed": Column("", "0 in simulation"),
+        "unfinished": Column("", "not ended by 10 x SLA after the trace's end"),
+        "became_late": Column(
+            "",
+            "requests that had been in the system for the SLA at some moment of the interval, and stayed",
+        ),
+        "late_waiting": Column("", "requests in the system for longer than the SLA at its end"),
+    },
+    "latencies": {
+        "time_s": Column("s", "start of the interval"),
+        "latency_s": Column("s", "middle of the bucket; each latency in it is within 1 %"),
+        "requests": Column("", "completed requests that arrived in the interval and had such a latency"),
+    },
+    "queues": {
+        "time_s": Column("s", "start of the interval"),
+        "stage": Column("", "the stage's name"),
+        "enqueued": Column("", "requests that came to the stage in the interval"),
+        "started": Column("", "requests whose service began"),
+        "finished": Column("", "requests whose service ended"),
+        "dropped": Column("", "requests dropped"),
+        "waiting": Column("", "requests that wait at its end"),
+        "in_service": Column("", "requests in service at its end"),
+    },
+    "spent": {
+        "stage": Column("", "the stage's name"),
+        "hop_s": Column("s", "on the way to the stage"),
+        "batch_s": Column("s", "until the last request of the batch came"),
+        "queue_s": Column("s", "until a replica took the batch"),
+        "service_s": Column("s", "in service"),
+    },
+    "load": {
+        "request": Column(
+            "",
+            "its number; its id in the protocol is that, in a live run with a name before it that others cannot guess",
+        ),
+        "arrival_s": Column("s", "when it was due"),
+        "sent_s": Column("s", "when it was sent"),
+        "outcome": Column(
+            "",
+            "`completed` (status 200), `dropped` (504, or 503 with `Retry-After`), `failed` (any other, or no "
+            "connection), `unfinished` (no answer by the end)",
+        ),
+        "end_s": Column("s", "when the answer arrived"),
+        "latency_s": Column("s", "end - arrival, for completed requests"),
+        "status": Column("", "the HTTP status; 0: no answer, -1: no connection, -2: not known"),
+        "reason": Column(
+            "",
+            "why it was not completed, as its client was told; texts that differ in numbers alone are given "
+            "as the first of them",
+        ),
+    },
+}
+"""Of each table, by name; `load` is that of a live run."""
+
+SUMMARY = {
+    "pipeline": Column("", "its name"),
+    "policy": Column("", "its `label`, or its name as in the scenario"),
+    "trace": Column("", "its name"),
+    "seed": Column("", "the seed"),
+    "engine": Column("", "the engine that ran the model"),
+    "records": Column(
+        "",
+        "as in the scenario: which records the tables hold. The summary always covers all requests",
+    ),
+    "duration_s": Column("s", "the trace's length"),
+    "requests": Column("", "all that arrived: the sum of the next four"),
+    "completed": Column("", "served by all stages, within the SLA or late"),
+    "dropped": Column("", "dropped at some stage"),
+    "failed": Column("", "0 in simulation"),
+    "unfinished": Column("", "not ended by 10 x SLA after the trace's end"),
+    "sla_s": Column("s", "the end-to-end SLA"),
+    "sla_violation_rate": Column("fraction", "of **all** requests: late, dropped, failed or unfinished"),
+    "sla_violation_seconds_rate": Column(
+        "fraction",
+        "of the seconds in which requests arrived, the share whose p99 exceeds the SLA: more than 1 % of "
+        "the requests that arrived in the second violate it. With fewer than 100 requests, one violation "
+        "is enough",
+    ),
+    "goodput_rps": Column("requests/s", "completed within the SLA, within the duration"),
+    "throughput_rps": Column("requests/s", "completed within the duration"),
+    "latency_mean_s": Column("s", "of completed requests, as are the next three rows"),
+    "latency_p50_s": Column("s", "median"),
+    "latency_p95_s": Column("s", "95 % quantile"),
+    "latency_p99_s": Column("s", "99 % quantile"),
+    "latency_quantiles_relative_error": Column(
+        "fraction",
+        "maximum error of the three quantiles: 0, or 0.001 with `records` `sample` or `none`",
+    ),
+    "cost_mean_cores": Column(
+        "cores x price",
+        "of all existing replicas, including starting and draining ones, averaged over the duration",
+    ),
+    "cost_core_s": Column("core-seconds x price", "the same, summed"),
+    "pas_mean": Column(
+        "x 100",
+        "pipeline accuracy score: the mean over completed requests of the product of the accuracies of "
+        "the variants that served them",
+    ),
+    "planned_cost_mean_cores": Column(
+        "cores x price",
+        "time-weighted mean of the decided configurations, which the publication plots. While a decision "
+        "was not `accepted`, the previous one counts",
+    ),
+    "planned_pas_mean": Column("x 100", "likewise"),
+    "decisions": Column("", "number of decisions, including that of a warm start"),
+    "infeasible_decisions": Column("", "decisions that could not meet load, SLA and limits"),
+    "changes": Column("", "decisions that changed the configuration in force"),
+    "wall_s": Column("s", "duration of the simulation; the only figure that differs from run to run"),
+}
+"""Of `runs.parquet`, `--json` and the manifest."""
+
+MANIFEST = {
+    "schema_version": Column("", "1"),
+    "kind": Column(
+        "",
+        "`run`; for a comparison's folder `runs`, with the list `runs` of the folders in it; for a "
+        "study's `study`, for a sweep's `sweep`",
+    ),
+    "scenario": Column("", "all keys with their values, including defaults"),
+    "scenario_sha256": Column("", "its digest"),
+    "files": Column("", "sha256 of every file named in the scenario: pipeline, trace, policy, predictor"),
+    "policy": Column("", "the policy's name and all its parameters, including defaults"),
+    "accuracies": Column("", "stage -> variant -> accuracy of the pipeline"),
+    "seed": Column("", "the seed"),
+    "trace": Column(
+        "",
+        "name, source, sha256 (of the file as stored, or of the synthetic load), how its times were read "
+        "(`reading`), the clock's time at its start (`starts_at`), and number of requests",
+    ),
+    "summary": Column("", "the summary"),
+    "decisions_reused": Column(
+        "",
+        "the share of decisions that the optimiser reused from an identical question earlier in this run; "
+        "null for a policy that does not use the optimiser",
+    ),
+    "python": Column("", "its version"),
+    "versions": Column(
+        "",
+        "versions of this program and of the libraries that affect the figures; `source` is a digest of "
+        "the source files that determine results",
+    ),
+}
+
+LIVE = {
+    "loss": Column("", "what the run said first because it lost too many requests; empty if it did not"),
+    "backend": Column("", "`loopback`, or `kubernetes`"),
+    "source": Column("", "where observations came from: `gateway` or `prometheus`"),
+    "advise": Column("", "whether the run only gave advice"),
+    "ended": Column("", "why the run ended early; empty if it did not"),
+    "decision_timeout_s": Column("s", "the time limit for a decision"),
+    "decisions_held": Column("", "decisions that exceeded the time limit or failed"),
+    "requests_sent": Column("", "the requests in the tables"),
+    "lateness_p50_s": Column("s", "how late requests were sent: median"),
+    "lateness_p99_s": Column("s", "99 % quantile"),
+    "lateness_max_s": Column("s", "maximum"),
+    "sent_late": Column("", "requests sent more than 10 ms late"),
+    "records_lost": Column(
+        "",
+        "requests that were answered but have no record, because the gateway had to discard it or was "
+        "restarted; the tables list them as their client saw them",
+    ),
+    "foreign_requests": Column(
+        "",
+        "requests that others sent to the gateway: they count in its load but are in no table",
+    ),
+    "refused": Column("", "how many requests, of whomever, the gateway refused before they were let in, by reason"),
+    "cut_off": Column("", "requests that had not ended when the run was ended early; they are in no table"),
+    "broken_laws": Column(
+        "",
+        "the laws of the model that the records break, except L9, which needs an engine's own integral, "
+        "L3 at stages where a batch was retried, and L4 for batches that were never answered and for the "
+        "last batches of replicas that were killed",
+    ),
+}
+"""Of the manifest's key `live`, which live runs have."""
