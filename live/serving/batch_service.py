@@ -133,7 +133,7 @@ class BatchService:
         for job in jobs:
             job.status = status
         if served and jobs and not all(tensor.shape[0] for tensor in jobs[0].tensors):
-            again = False  # a model that cannot take an empty input is not broken: see `docs/live.md`, Rows
+            again = False  # a model that cannot take an empty input is not broken: see `docs/serving.md`, Rows
         problem = f"replica {batch.replica.number} ({batch.replica.variant}) {error}"
         about = {"stage": self._names[batch.stage], "problem": problem, "size": batch.size}
         log.warning("batch failed", extra=about | {"request_id": ",".join(job.request_id for job in jobs)})

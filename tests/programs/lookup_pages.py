@@ -255,7 +255,7 @@ def live() -> str:
         "Each has the label `pipeline` as well. [How they are read](../live.md#metrics).",
         table(("metric", "kind", "from", "labels", "says"), metrics),
         "## Troubles",
-        "What prevents a controller from working. [What is done about each](../kubernetes.md#faults).",
+        "What prevents a controller from working. [What is done about each](../kubernetes-operations.md#faults).",
         table(("kind", "says"), ((_code(kind), said) for kind, said in TROUBLES.items())),
     ))  # fmt: skip
 

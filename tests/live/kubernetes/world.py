@@ -29,7 +29,7 @@ from ipa.policies import StageConfiguration
 from tests.live.world import PIPELINE, pipeline_file, sort
 
 IMAGE = os.environ.get("IPA_IMAGE", "local/ipa:dev")
-"""What the cluster has of us: see docs/live.md."""
+"""What the cluster has of us: see docs/kubernetes.md."""
 HASH = "pod-template-hash"
 BEGAN, BEGAN_S = "2026-01-01T00:00:00Z", 1_767_225_600.0
 """When a server made of memory begins."""
