@@ -13,8 +13,8 @@ message may have.
 Another is `expire`, which a gateway calls every few milliseconds: by the model, what has expired is dropped by the next
 attempt, which may never come. A request that is dropped by `expire` gets its outcome at once but keeps its place until
 an attempt would have dropped it, so that batches start when they would have started, with the requests they would have
-had (`docs/serving.md`, Drops). At the head, its place no longer matters and is given up, unless the stages before this one
-look at the length of the queue, as they do where requests are dropped by deadline.
+had (`docs/serving.md`, Drops). At the head, its place no longer matters and is given up, unless the stages before this
+one look at the length of the queue, as they do where requests are dropped by deadline.
 """
 
 from __future__ import annotations

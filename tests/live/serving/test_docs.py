@@ -23,7 +23,7 @@ from tests.live.serving.test_models import answer
 from tests.live.serving.test_pipelines import free_ports
 from tests.test_docs import DOCS, Block, blocks, named, table_rows
 
-TEXT = (DOCS / "serving.md").read_text(encoding="utf-8")
+TEXT = " ".join((DOCS / "serving.md").read_text(encoding="utf-8").split())
 
 
 def block(starting: str) -> Block:
@@ -65,7 +65,7 @@ def test_the_limits_are_those_in_force() -> None:
     assert f"limited to {protocol.MOST_TENSORS:,} tensors, {protocol.MOST_TEXTS['inputs']:,} `BYTES` elements" in TEXT
     assert f"{protocol.MOST_PARAMETERS_BYTES // 2**10} KiB of parameters, nested {protocol.MOST_LEVELS} deep" in TEXT
     assert f"`id`, of up to {protocol.LONGEST_ID} characters" in TEXT
-    assert f"JSON of more than\n{bodies.AT_ONCE_BYTES // 2**10} KiB is read" in TEXT
+    assert f"JSON of more than {bodies.AT_ONCE_BYTES // 2**10} KiB is read" in TEXT
     assert f"JSON may have {replica_clients.MOST_ANSWER_JSON_BYTES // 2**20} MiB there" in TEXT
     assert f"Model servers accept {admission.MOST_MESSAGE_BYTES // 2**20} MiB" in TEXT
 
