@@ -1,4 +1,4 @@
-"""The Kubernetes backend on a real cluster: the one that KUBECONFIG names, with our image on it (docs/kubernetes.md)."""
+"""The Kubernetes backend on a cluster: the one that KUBECONFIG names, with our image on it (docs/kubernetes.md)."""
 
 from __future__ import annotations
 
