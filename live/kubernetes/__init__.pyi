@@ -1,3 +1,4 @@
+from . import chart as chart
 from . import controller_manifests as controller_manifests
 from . import deploy as deploy
 from . import manifests as manifests

@@ -66,7 +66,7 @@ def controller(
     template: Manifest = {
         "metadata": {
             "labels": deployed.labels(CONTROLLER),
-            "annotations": {names.CONTENT: _content(deployed, files)},
+            "annotations": {names.CONTENT: content_of(deployed, files)},
         },
         "spec": _pod(deployed, name, advise, _state(deployed, files, advise, state_claim)),
     }
@@ -92,8 +92,19 @@ def controller(
     ]
 
 
-def _content(deployed: Deployed, files: Mapping[str, str]) -> str:
-    return sha256(json.dumps([deployed.content, dict(files)], sort_keys=True).encode()).hexdigest()[:16]
+def content_of(deployed: Deployed, files: Mapping[str, str]) -> str:
+    """A digest of all that the controller's pod reads at its start: another one means another pod."""
+    return digest_of(deployed.pipeline_file, files.get(SCENARIO, ""), other_files(files))
+
+
+def other_files(files: Mapping[str, str]) -> str:
+    """A digest of the files beside the scenario's own."""
+    return digest_of(json.dumps({name: text for name, text in files.items() if name != SCENARIO}, sort_keys=True))
+
+
+def digest_of(*texts: str) -> str:
+    """A digest of texts, such as a template of Helm can make too."""
+    return sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
 class _State(NamedTuple):
@@ -108,8 +119,8 @@ def _state(deployed: Deployed, files: Mapping[str, str], advise: bool, claim: st
     scenario or image: it might make nothing of what the one before has learnt, or not read it."""
     if not claim:
         return _State(f"{STATE_FOLDER}/journal.jsonl", {"name": "state", "emptyDir": {"sizeLimit": "1Gi"}})
-    told = json.dumps([_content(deployed, files), deployed.layout.image, advise])
-    path = f"{STATE_FOLDER}/{deployed.instance}-{sha256(told.encode()).hexdigest()[:16]}.jsonl"
+    told = digest_of(content_of(deployed, files), deployed.layout.image, str(advise))
+    path = f"{STATE_FOLDER}/{deployed.instance}-{told}.jsonl"
     # Another name: an apply that only changes a volume's type leaves both types, and is refused.
     return _State(path, {"name": "kept-state", "persistentVolumeClaim": {"claimName": claim}})
 
@@ -167,6 +178,11 @@ def _container(deployed: Deployed, advise: bool, state: _State) -> Manifest:
             {"name": state.volume["name"], "mountPath": STATE_FOLDER},
         ],
     }
+
+
+def monitors(deployed: Deployed, has_controller: bool = True) -> list[Manifest]:
+    """What tells the Prometheus operator of the gateway and of the controller in the cluster."""
+    return [service_monitor(deployed), *([pod_monitor(deployed), alert_rules(deployed)] if has_controller else [])]
 
 
 def service_monitor(deployed: Deployed) -> Manifest:
@@ -255,10 +271,14 @@ def scenario_files(scenario: Mapping[str, Any]) -> dict[str, str]:
     name, parameters = split_spec(scenario["policy"]["name"])
     policy = {**scenario["policy"], "name": name, **parameters}
     there = {**kept, "pipeline": PIPELINE_PATH, "policy": _moved(policy, found)}
-    # JSON is YAML.
-    return {SCENARIO: json.dumps(there, indent=1) + "\n"} | {
-        name: path.read_text(encoding="utf-8") for name, path in found.items()
-    }
+    return {SCENARIO: scenario_text(there)} | {name: path.read_text(encoding="utf-8") for name, path in found.items()}
+
+
+def scenario_text(there: Mapping[str, Any]) -> str:
+    """A scenario as a file with a line for each key; JSON is YAML."""
+    return "".join(
+        f"{key}: {json.dumps(value, separators=(',', ':'), sort_keys=True)}\n" for key, value in there.items()
+    )
 
 
 def _moved(given: Any, found: dict[str, Path]) -> Any:
@@ -278,24 +298,25 @@ def _moved(given: Any, found: dict[str, Path]) -> Any:
 
 def as_yaml(objects: Sequence[Manifest]) -> str:
     """The objects as a YAML stream; each of a Role's rules has a comment that says why."""
-    return "---\n".join(map(_as_yaml, objects))
+    return "---\n".join(map(yaml_of, objects))
 
 
 def kustomize_base(objects: Sequence[Manifest]) -> dict[str, str]:
     """The files of a kustomize base, by name: one for each object, and the one that lists them."""
-    files = {f"{each['kind'].lower()}-{each['metadata']['name']}.yaml": _as_yaml(each) for each in objects}
+    files = {f"{each['kind'].lower()}-{each['metadata']['name']}.yaml": yaml_of(each) for each in objects}
     listed = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": list(files)}
-    return {**files, "kustomization.yaml": _as_yaml(listed)}
+    return {**files, "kustomization.yaml": dumped(listed)}
 
 
-def _as_yaml(given: Manifest) -> str:
+def yaml_of(given: Manifest) -> str:
+    """An object as YAML; of a controller's Role each rule has a comment that says why."""
     if given["kind"] == "Role" and given["metadata"]["labels"][names.COMPONENT] == CONTROLLER:
         known = (RULES, (*RULES, RESIZES), READ_ONLY_RULES)
         return _commented(given, next(each for each in known if len(each) == len(given["rules"])))
-    return _dumped(given)
+    return dumped(given)
 
 
-def _dumped(given: Manifest) -> str:
+def dumped(given: Manifest) -> str:
     """As YAML in which a file's text can be read line by line."""
     import yaml
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -211,8 +211,15 @@ class Parts:
     type=FOLDER,
     help="Write a kustomize base of the objects to this new or empty folder.",
 )
+@click.option(
+    "--chart",
+    type=FOLDER,
+    help="With --controller: write a Helm chart of the objects to this new or empty folder.",
+)
 @output_options
-def manifests(what: str, control_secret: bool, out: Path | None, as_json: bool, **options: Any) -> None:
+def manifests(
+    what: str, control_secret: bool, out: Path | None, chart: Path | None, as_json: bool, **options: Any
+) -> None:
     """Print the objects that `ipa live up` would apply, as YAML, without asking a cluster.
 
     They are for the namespace of the kubeconfig's context, or `default` without a kubeconfig.
@@ -222,24 +229,35 @@ def manifests(what: str, control_secret: bool, out: Path | None, as_json: bool, 
         raise click.UsageError(f"--state-claim {parts.state_claim}: needs --controller or --advise")
     if parts.gitops and not parts.controller:
         raise click.UsageError("--gitops: needs --controller, which makes what is left out")
+    if chart is not None and (not parts.controller or out is not None):
+        raise click.UsageError("--chart: needs --controller, which makes what is left out, and no --out")
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
-    if out is not None:
-        results.claim(out)
+    if folder := out or chart:
+        results.claim(folder)
     scenario = build_live_scenario(what, **options)
     prepared, there = cluster.prepared(scenario, where, layout)
     if control_secret:
         _print([kubernetes.control_secret(there)], as_json)
         return
+    if chart is not None:
+        files = kubernetes.controller_manifests.scenario_files(scenario.as_dict())
+        _write(chart, kubernetes.chart.chart(there, files, APIS, parts.monitor, parts.state_claim), as_json)
+        return
     objects = _objects(scenario, there, live_runs.first_configuration(prepared), parts)
     if out is None:
         _print(objects, as_json)
-        return
-    files = kubernetes.controller_manifests.kustomize_base(objects)
-    with results.whole_folder(out) as fresh:
+    else:
+        _write(out, kubernetes.controller_manifests.kustomize_base(objects), as_json)
+
+
+def _write(folder: Path, files: Mapping[str, str], as_json: bool) -> None:
+    """Write files, by their paths, to a new or empty folder: all of them or none."""
+    with results.whole_folder(folder) as fresh:
         for name, text in files.items():
+            (fresh / name).parent.mkdir(exist_ok=True)
             (fresh / name).write_text(text, encoding="utf-8")
     if as_json:
-        printing.print_json({"folder": str(out), "files": list(files)})
+        printing.print_json({"folder": str(folder), "files": list(files)})
 
 
 def _objects(scenario: Scenario, there: Deployed, first: Configuration, parts: Parts) -> list[dict[str, Any]]:
@@ -251,9 +269,7 @@ def _objects(scenario: Scenario, there: Deployed, first: Configuration, parts: P
         files = of_controller.scenario_files(scenario.as_dict())
         objects += of_controller.controller(there, files, parts.advise, parts.state_claim)
     if parts.monitor:
-        objects += [of_controller.service_monitor(there)]
-    if parts.monitor and (parts.controller or parts.advise):
-        objects += [of_controller.pod_monitor(there), of_controller.alert_rules(there)]
+        objects += of_controller.monitors(there, parts.controller or parts.advise)
     return objects
 
 
