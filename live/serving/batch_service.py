@@ -16,6 +16,7 @@ from ipa.live.serving.protocol import batch_parameters
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, until_ready
 from ipa.live.serving.request import Batch
 from ipa.live.serving.router import Router
+from ipa.live.serving.spans import Trace
 from ipa.live.serving.tensors import RowsError, Tensor, TensorError, mapped, shared
 from ipa.live.serving.web import MOST_ID, REQUEST_ID, TRACEPARENT
 from ipa.profiles import Pipeline
@@ -32,7 +33,8 @@ log = logging.getLogger("live.gateway")
 @dataclass(slots=True)
 class Job:
     """What the gateway keeps of a request while it is inside: the tensors for its present stage, its client's
-    parameters, and what replicas are told besides: an id, and the trace that it is part of.
+    parameters, and what replicas are told besides: an id, and the trace that it is part of. `trace` is the span that is
+    open while it is inside, if spans are made.
 
     `done` is set once the request has ended. Before that, `status` is set to its HTTP status if that is not the one of
     its outcome, and `retry_after_s` if it was dropped where no replica could take batches.
@@ -43,6 +45,7 @@ class Job:
     done: asyncio.Future[None] = field(repr=False)
     request_id: str = ""
     traceparent: str = ""
+    trace: Trace | None = None
     retry_after_s: int | None = None
     status: int | None = None
 
@@ -103,7 +106,9 @@ class BatchService:
         parameters = {**jobs[0].parameters, **ours}
         try:
             inputs = tensors.joined([job.tensors for job in jobs])
+            batch.sent_s = self._clock.now_s()
             outputs = await self._clients.infer(batch, inputs, parameters, _told(jobs))
+            batch.answered_s = self._clock.now_s()
             rows = {tensor.shape[0] for tensor in jobs[0].tensors}
             parts: list[Sequence[Tensor]] = [*shared(outputs, batch.size, rows, self._output_rows[batch.stage])]
             if batch.stage + 1 < len(self._names):

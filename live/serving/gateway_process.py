@@ -18,6 +18,7 @@ from ipa.live.plane import ACCEPTS_PATH
 from ipa.live.serving import access
 from ipa.live.serving.control_api import control_application
 from ipa.live.serving.host import Gateway, GatewayOptions
+from ipa.live.serving.spans import configured_provider
 from ipa.live.serving.web import (
     add_protocol_routes,
     announce,
@@ -39,7 +40,7 @@ async def run(
     options: GatewayOptions, control_tokens: TokenFile, data_port: socket.socket, control_port: socket.socket
 ) -> None:
     """Serve at these ports until SIGTERM or SIGINT; a second signal ends the process at once."""
-    gateway = Gateway(options)
+    gateway = Gateway(options, configured_provider())
     tokens = None if options.data_token_file is None else TokenFile(options.data_token_file)
     is_ours = access.is_loopback(data_port) or options.data_names
     names = options.data_names if is_ours else None

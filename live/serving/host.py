@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -30,12 +30,16 @@ from ipa.live.serving.protocol import InferRequest, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request
 from ipa.live.serving.router import Router
+from ipa.live.serving.spans import Spans
 from ipa.live.serving.stage_lanes import Deadlines
 from ipa.live.serving.stage_queue import DispatchOptions, StageQueue
 from ipa.live.serving.web import ADMITTED, ID, about, known_id, readiness, send, traceparent_of
 from ipa.policies import lightest_configuration
 from ipa.profiles import Pipeline
 from ipa.sim import NEVER, IndexedUniforms, rules, stream
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
@@ -97,9 +101,10 @@ class Gateway:
     `epoch` names what is counted together, so that clients computing deltas see that the counters have restarted.
     It `is_configured` once it has been told what is in force; until then the lightest variants are, in whatever lanes
     there are replicas. While it `is_closing`, new requests are still served, each as the last of its connection.
+    `provider` takes the spans of its requests; None: none are made.
     """
 
-    def __init__(self, options: GatewayOptions) -> None:
+    def __init__(self, options: GatewayOptions, provider: TracerProvider | None = None) -> None:
         pipeline = options.pipeline
         self.options = options
         self.pipeline = pipeline
@@ -131,6 +136,7 @@ class Gateway:
         self._turns = Turns()
         self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)
         self.clients = ReplicaClients(self._replica_timeout_s, limits.body_bytes, self._turns)
+        self._spans = None if provider is None else Spans(provider, pipeline.name, self.names, self.clock.now_s)
         self._batches = BatchService(pipeline, self.router, self.clients, self.metrics, self.clock, self._spawn)
         self.metadata = self._batches.metadata
         self._admission = Admission(options.most_inside_bytes)
@@ -226,7 +232,10 @@ class Gateway:
     def _admitted(
         self, asked: InferRequest, now_s: float, name: str | None = None, request_id: str = "", traceparent: str = ""
     ) -> Request:
-        job = Job(asked.inputs, asked.parameters, self._loop.create_future(), request_id, traceparent)
+        trace = None
+        if self._spans is not None:
+            trace, traceparent = self._spans.begin(now_s, request_id, traceparent)
+        job = Job(asked.inputs, asked.parameters, self._loop.create_future(), request_id, traceparent, trace)
         request = Request(name, now_s, kind(asked.inputs, asked.parameters), job, batch_bytes(asked.inputs))
         self.arrivals.add(now_s)
         self._by_age.append(request)
@@ -273,6 +282,8 @@ class Gateway:
         """Enter a request's end in the books, and let its client know."""
         self.ended_requests.add(request)
         self.metrics.ended(request)
+        if self._spans is not None and request.data.trace is not None:
+            self._spans.end(request.data.trace, request)
         if request.outcome == "dropped" and not self._queue(request).can_serve:
             request.data.retry_after_s = self._starts_within_s(request)
         if not request.data.done.done():
@@ -334,6 +345,8 @@ class Gateway:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.clients.close()
+        if self._spans is not None:
+            await asyncio.to_thread(self._spans.close)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

@@ -140,7 +140,11 @@ class _Response(Struct):
 
 
 class _OutputParameters(Struct):
+    """Of an output; `classification` and `shared_memory_region` are Triton's, which nothing here serves."""
+
     binary_data: bool | None = None
+    classification: int = 0
+    shared_memory_region: str = ""
 
 
 class _Output(Struct):
@@ -272,7 +276,12 @@ def _wanted_names(given: Raw, all_binary: bool) -> Mapping[str, bool] | None:
         raise ProtocolError(f"outputs of {len(text)} bytes; allowed: {MOST_OUTPUTS_BYTES}")
     names = {}
     for each in _decoded(_OUTPUTS, "outputs", text) or ():
-        is_binary = None if each.parameters is None else each.parameters.binary_data
+        is_binary = None
+        if (said := each.parameters) is not None:
+            is_binary = said.binary_data
+            if said.classification or said.shared_memory_region:
+                which = "classification" if said.classification else "shared_memory_region"
+                raise ProtocolError(f"output {each.name!r}: {which} is Triton's alone; leave it out")
         names[each.name] = all_binary if is_binary is None else is_binary
     return names or None
 

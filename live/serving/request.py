@@ -76,9 +76,12 @@ class RoutedReplica:
 
 class Batch:
     """The `number`-th batch started at a stage, and the `number_in_lane`-th of its lane: the same unless variants are
-    mixed."""
+    mixed. It was sent to its replica at `sent_s` and answered at `answered_s`; None: not yet."""
 
-    __slots__ = ("lane", "number", "number_in_lane", "replica", "requests", "size", "stage", "start_s")
+    __slots__ = (
+        *("answered_s", "lane", "number", "number_in_lane", "replica", "requests", "sent_s", "size", "stage"),
+        "start_s",
+    )
 
     def __init__(
         self,
@@ -96,3 +99,5 @@ class Batch:
         self.requests = requests
         self.size = len(requests)
         self.start_s = start_s
+        self.sent_s: float | None = None
+        self.answered_s: float | None = None

@@ -345,12 +345,40 @@ def test_what_only_triton_has_is_not_here(client: Any) -> None:
         client.get_inference_statistics,
         client.get_trace_settings,
         client.get_log_settings,
+        partial(client.update_log_settings, {"log_info": True}),
+        partial(client.update_trace_settings, settings={"trace_rate": "1"}),
         client.get_system_shared_memory_status,
         client.get_cuda_shared_memory_status,
     ]
     for each in calls:
         with pytest.raises(InferenceServerException, match="404"):
             each()
+
+
+@pytest.mark.parametrize("which", ["classification", "shared_memory_region"])
+def test_an_output_in_a_form_that_only_triton_has_is_refused(client: Any, which: str) -> None:
+    asked = triton.InferRequestedOutput("image", class_count=int(which == "classification"))
+    if which == "shared_memory_region":
+        asked.set_shared_memory("region", 4)
+    with pytest.raises(InferenceServerException, match=f"output 'image': {which} is Triton's alone") as refused:
+        client.infer("video", [floats([[1.0]])], outputs=[asked])
+    assert refused.value.status() == "400"
+
+
+def test_an_input_in_shared_memory_is_refused(client: Any) -> None:
+    image = triton.InferInput("image", [1, 1], "FP32")
+    image.set_shared_memory("region", 4)
+    with pytest.raises(InferenceServerException, match=r"inputs\[0\]: neither data nor"):
+        client.infer("video", [image])
+
+
+def test_sequences_priorities_and_timeouts_of_a_public_client_are_parameters_like_any_others(client: Any) -> None:
+    more = {"sequence_id": 3, "sequence_start": True, "sequence_end": True, "priority": 1, "timeout": 1000}
+    for answer in (
+        client.infer("video", [floats([[1.0]])], **more, query_params={"a": 1}, headers={"X-Mine": "1"}),
+        client.async_infer("video", [floats([[1.0]])], **more).get_result(),
+    ):
+        assert answer.as_numpy("image").tolist() == [[1.0]]
 
 
 def test_the_models_are_listed(gateway: Process) -> None:

@@ -1,0 +1,125 @@
+"""Each request as a trace of OpenTelemetry: the request, and at each stage its queue, its batch and its service.
+
+Spans are made as requests end, from the moments that are in the books anyway. There are none, nothing of OpenTelemetry
+is imported and nothing is paid unless its own variables name an endpoint of the OTLP over HTTP and the extra `otel` is
+installed. The variables (OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, OTEL_BSP_..., OTEL_EXPORTER_OTLP_...) mean what they
+always do.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.trace import Span
+
+    from ipa.live.serving.request import Request, Visit
+
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+SERVICE = "ipa-gateway"
+"""What the gateway is called unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say otherwise."""
+
+log = logging.getLogger("live.gateway")
+
+
+def configured_provider() -> TracerProvider | None:
+    """What exports spans as the variables say; None if they say nothing, or the extra is not installed."""
+    named = next((each for each in ENDPOINTS if os.environ.get(each)), None)
+    is_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    if named is None or is_off or os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
+        return None
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        log.warning("no spans are exported", extra={"problem": f"{named} is set, without the extra otel: {error}"})
+        return None
+    resource = Resource.create()
+    if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: SERVICE}))
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
+
+
+class Trace(NamedTuple):
+    """The span of a request that is inside, and the moment that is 0 on the run's clock [ns since 1970]."""
+
+    span: Span
+    origin_ns: int
+
+    def at_ns(self, moment_s: float) -> int:
+        """A moment of the run's clock [ns since 1970]."""
+        return self.origin_ns + round(1e9 * moment_s)
+
+
+class Spans:
+    """Makes the spans of a pipeline's requests; `stages` are the names of its stages, in order."""
+
+    def __init__(self, provider: TracerProvider, pipeline: str, stages: Sequence[str], now_s: Callable[[], float]):
+        from opentelemetry.trace import SpanKind, Status, StatusCode
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        self.close = provider.shutdown
+        self._tracer = provider.get_tracer("ipa.live.serving")
+        self._pipeline = pipeline
+        self._stages = tuple(stages)
+        self._now_s = now_s
+        self._extract = TraceContextTextMapPropagator().extract
+        self._server, self._client, self._internal = SpanKind.SERVER, SpanKind.CLIENT, SpanKind.INTERNAL
+        self._failed: Callable[[str], Status] = lambda why: Status(StatusCode.ERROR, why)
+
+    def begin(self, arrival_s: float, request_id: str, traceparent: str) -> tuple[Trace, str]:
+        """The trace of a request that comes now, part of its client's if that has one, and what replicas are told."""
+        origin_ns = time.time_ns() - round(1e9 * self._now_s())
+        span = self._tracer.start_span(
+            f"infer {self._pipeline}",
+            self._extract({"traceparent": traceparent}),
+            self._server,
+            {"ipa.pipeline": self._pipeline, "ipa.request_id": request_id},
+            start_time=origin_ns + round(1e9 * arrival_s),
+        )
+        of = span.get_span_context()
+        return Trace(span, origin_ns), f"00-{of.trace_id:032x}-{of.span_id:016x}-{of.trace_flags:02x}"
+
+    def end(self, trace: Trace, request: Request) -> None:
+        """A request has ended."""
+        from opentelemetry.trace import set_span_in_context
+
+        if trace.span.is_recording():
+            inside = set_span_in_context(trace.span)
+            for stage, visit in zip(self._stages, request.visits, strict=False):
+                self._visit(trace, inside, stage, visit, request.end_s)
+            trace.span.set_attribute("ipa.outcome", str(request.outcome))
+            if request.outcome != "completed":
+                trace.span.set_status(self._failed(request.problem or str(request.outcome)))
+        trace.span.end(trace.at_ns(request.end_s))
+
+    def _visit(self, trace: Trace, inside: Any, stage: str, visit: Visit, end_s: float) -> None:
+        """What a request did at one stage, up to the request's end at the latest."""
+
+        def span(what: str, since_s: float, until_s: float | None, within: Any, **about: Any) -> Any:
+            attributes = {f"ipa.{key}": value for key, value in {"stage": stage, **about}.items()}
+            kind = self._client if what == "service" else self._internal
+            made = self._tracer.start_span(f"{what} {stage}", within, kind, attributes, start_time=trace.at_ns(since_s))
+            made.end(trace.at_ns(end_s if until_s is None else until_s))
+            return made
+
+        from opentelemetry.trace import set_span_in_context
+
+        batch = visit.batch
+        span("queue", visit.enqueue_s, None if batch is None else batch.start_s, inside, retried=visit.is_retried)
+        if batch is None:
+            return
+        replica = {"variant": batch.replica.variant, "replica": batch.replica.number}
+        about = {**replica, "batch": batch.number, "batch_size": batch.size}
+        whole = span("batch", batch.start_s, visit.finish_s, inside, **about)
+        if batch.sent_s is not None:
+            span("service", batch.sent_s, batch.answered_s, set_span_in_context(whole), **replica)
