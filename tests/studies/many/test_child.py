@@ -86,6 +86,15 @@ def test_in_whatever_thread_of_a_worker_a_run_is_in_the_main_thread_where_its_de
     assert str(error).endswith("RuntimeError: True")
 
 
+def test_a_run_that_ends_its_process_does_not_end_a_worker_of_a_cluster() -> None:
+    """What a worker of Dask calls; here, this process is the worker."""
+    luggage = Bundle.of([find("video", {"policy": "my.py:Ends level=3"})])
+    (one, three, two) = work(luggage, "summary", [asked(1), asked(3), asked(2)]).done.ended
+    assert isinstance(one[1], Outcome)
+    assert three == ("3", EXITED)
+    assert isinstance(two[1], Outcome)
+
+
 def test_a_last_run_after_those_that_end_workers_is_not_made_where_it_could_end_the_command(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

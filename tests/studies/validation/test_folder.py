@@ -68,6 +68,19 @@ def test_an_interrupt_leaves_what_is_finished(counted: tuple[Experiment, RunLive
     assert asked == ["calibration", "live-1", "live-2", "live-2"]
 
 
+def test_two_validations_at_once_are_not_mixed(counted: tuple[Experiment, RunLive, list[str]], tmp_path: Path) -> None:
+    """Neither in a new folder nor in one where the first run is finished; each run is made once."""
+    experiment, run_live, asked = counted
+
+    def with_second(scenario: Scenario, folder: Path) -> None:
+        with pytest.raises(ScenarioError, match="another command is making its runs"):
+            conduct(experiment, run_live, tmp_path / "out", repeats=1)
+        run_live(scenario, folder)
+
+    conduct(experiment, with_second, tmp_path / "out", repeats=1)
+    assert asked == ["calibration", "live-1"]
+
+
 def test_a_folder_of_another_validation_is_left_alone(
     counted: tuple[Experiment, RunLive, list[str]], tmp_path: Path
 ) -> None:
