@@ -78,6 +78,14 @@ class Goal:
         """Whether some accuracy must be reached."""
         return self.accuracy_at_least is not None or bool(self.stage_accuracy_at_least)
 
+    def is_enough_at(self, stage: str, accuracy: float) -> bool:
+        """Whether a variant with an accuracy from 0 to 1 has what is asked of its stage."""
+        return 100 * accuracy >= self.stage_accuracy_at_least.get(stage, 0.0) - ROUNDING
+
+    def core_limit(self, limit_cores: int | None) -> int | None:
+        """The limit of cores, or the goal's if that is less; None: there is none."""
+        return min((each for each in (limit_cores, self.cores_at_most) if each is not None), default=None)
+
     def weights(self, pipeline: Pipeline) -> dict[str, Any]:
         """The weights under which the best plan is that of the aim; none where there is no aim.
 

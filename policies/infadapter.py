@@ -25,7 +25,7 @@ from operator import add
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipa.policies import checks
-from ipa.policies.interface import Predictor
+from ipa.policies.interface import PolicyError, Predictor
 from ipa.policies.mixing import (
     LEAST_RPS,
     MIXING_PARAMETERS,
@@ -44,13 +44,16 @@ if TYPE_CHECKING:
 
 PERCENT = 100.0
 HORIZON_S = 30.0
+DEFAULTS = {"alpha": 1.0, "beta": 0.2, "gamma": 0.1}
+"""The weights that count where none are given, and no goal."""
 
 
 class InfAdapter(MixingPolicy):
     """Mixed variants by accuracy, cores and start-up times, without batches.
 
     `alpha`: the weight of a percentage point of a stage's accuracy. `beta`: the weight of a core. `gamma`: the weight
-    of a second until a new variant is loaded. `horizon_s`: how far the forecast looks. For other parameters see
+    of a second until a new variant is loaded. A goal's aim stands in the place of all three; the accuracy of a pipeline
+    is then the product of its stages'. `horizon_s`: how far the forecast looks. For other parameters see
     `MixingPolicy`. PolicyError: an impossible value.
     """
 
@@ -60,9 +63,9 @@ class InfAdapter(MixingPolicy):
         self,
         pipeline: Pipeline,
         *,
-        alpha: float = 1.0,
-        beta: float = 0.2,
-        gamma: float = 0.1,
+        alpha: float = DEFAULTS["alpha"],
+        beta: float = DEFAULTS["beta"],
+        gamma: float = DEFAULTS["gamma"],
         predictor: str | Mapping[str, Any] | Predictor = DEFAULT_PREDICTOR,
         horizon_s: float | None = HORIZON_S,
         **mixing: Any,
@@ -72,11 +75,15 @@ class InfAdapter(MixingPolicy):
         self.alpha = checks.number("alpha", alpha, at_least=0)
         self.beta = checks.number("beta", beta, at_least=0)
         self.gamma = checks.number("gamma", gamma, at_least=0)
+        weights = {"alpha": alpha, "beta": beta, "gamma": gamma}
+        if self.goal.aim is not None and (given := [key for key in weights if weights[key] != DEFAULTS[key]]):
+            raise PolicyError(f"goal and {given[0]}: what a goal aims at has no weights; give one of the two")
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
-        return {"alpha": self.alpha, "beta": self.beta, "gamma": self.gamma, **super().parameters}
+        weights = {} if self.goal.aim is not None else {key: getattr(self, key) for key in DEFAULTS}
+        return {**weights, **super().parameters}
 
     def choose(
         self,
@@ -88,15 +95,19 @@ class InfAdapter(MixingPolicy):
         """The options for a load above 0."""
         candidates = [self._in_time(stage, of) for stage, of in zip(self._pipeline.stages, stages, strict=True)]
 
-        def best(rps: float, most_cores: int | None) -> list[Option] | None:
+        def best(rps: float, most_cores: int | None) -> Sequence[Option] | None:
+            if self.goal.aim is not None:
+                fronts = [Front((each, each.accuracy) for each in options(found, rps)) for found in candidates]
+                answer = self.for_goal([fronts], most_cores)
+                return None if answer is None else answer.options
             valued = [
                 [(option, self._value(option, there)) for option in options(found, rps)]
                 for found, there in zip(candidates, loaded, strict=True)
             ]
             if most_cores is None:
                 return [max(of, key=lambda pair: (pair[1], -pair[0].cores))[0] for of in valued]
-            answer = best_of([Front(of, most_cores) for of in valued], most_cores, add)
-            return None if answer is None else answer[1]
+            answer = best_of([Front(of) for of in valued], most_cores, add)
+            return None if answer is None else answer.options
 
         free = best(load_rps, None)
         assert free is not None

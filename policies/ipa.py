@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipa.policies import checks
-from ipa.policies.interface import Configuration, Decision, Histories, Memory, Observation, PolicyError, Predictor
-from ipa.policies.lateness import level_and_memory
+from ipa.policies.forecasting import ForecastingPolicy
+from ipa.policies.interface import Configuration, Decision, Memory, Observation, Predictor
 from ipa.policies.optimiser import (
     PROGRAMME_PARAMETERS,
     SOLVERS,
@@ -41,7 +41,7 @@ PLANNING_PARAMETERS = (
 )
 
 
-class OptimisingPolicy:
+class OptimisingPolicy(ForecastingPolicy):
     """A policy that asks the optimiser for the best configuration under a forecast load.
 
     `predictor`: the forecast: a name, {"name": ..., parameters ...} or a Predictor. `quantile`: the share of cases in
@@ -73,12 +73,8 @@ class OptimisingPolicy:
         **programme: Any,
     ) -> None:
         checks.known("parameter", programme, PLANNING_PARAMETERS)
-        margin = pipeline.defaults.load_margin if load_margin is None else load_margin
-        self.programme = Programme.of(pipeline, **programme)
-        self.outlook = Outlook(predictor, quantile, horizon_s)
-        if self.programme.wanted.late_at_most is not None and quantile is not None:
-            raise PolicyError("goal.late_at_most and quantile: both say how sure a plan is; give one of the two")
-        self.load_margin = checks.number("load_margin", margin, above=-1)
+        outlook = Outlook(predictor, quantile, horizon_s)
+        super().__init__(Programme.of(pipeline, **programme), outlook, load_margin)
         self.rounding = checks.choice("rounding", rounding, ROUNDINGS)
         self.solver = checks.choice("solver", solver, SOLVERS)
         self.solver_fallback = solver_fallback
@@ -88,16 +84,6 @@ class OptimisingPolicy:
         self.answers = Answers(self.programme, solver, solver_fallback)
         self.fixed: dict[str, Any] = {}
         """Fields that every `Problem` of this policy has: variants, keep_variants, replicas."""
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The costly fields that the predictor needs, and latencies where requests that are late count."""
-        return (*self.outlook.reads, *(["latency"] if self.programme.wanted.late_at_most is not None else []))
-
-    @property
-    def predictor(self) -> Predictor:
-        """What forecasts the load."""
-        return self.outlook.predictor
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -118,20 +104,13 @@ class OptimisingPolicy:
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: an infinite or negative forecast, or a solver that cannot answer."""
-        late_at_most = self.programme.wanted.late_at_most
-        if late_at_most is None:
-            return self.decide_for(self.outlook.rps(observation), observation, memory)
-        level, memory = level_and_memory(late_at_most, self.programme.pipeline.sla_s, observation, memory)
-        return self.decide_for(self.outlook.forecast(observation).at(level), observation, memory)
-
-    def compute_ahead(self, histories: Histories) -> None:
-        """Make the forecasts for these `load_rps` at once; see `Outlook.compute_ahead`."""
-        self.outlook.compute_ahead(histories)
+        forecast_rps, memory = self.forecast(observation, memory)
+        return self.decide_for(forecast_rps, observation, memory)
 
     def decide_for(self, forecast_rps: float, observation: Observation, memory: Memory) -> Decision:
         """The decision for a given forecast; raises as `decide`."""
         if forecast_rps != forecast_rps:
-            return self._hold(observation, memory)
+            return self.hold(observation, memory)
         load_rps = self._planned_rps(forecast_rps)
         failed, current = _failed(observation), observation.configuration
         asked = question(self.programme.table.names, load_rps, observation.limit_cores, failed, current, **self.fixed)
@@ -180,17 +159,6 @@ class OptimisingPolicy:
         """The load to plan for [rps]."""
         planned = forecast_rps * (1 + self.load_margin)
         return float(round(planned)) if self.rounding == "nearest" else planned
-
-    def _hold(self, observation: Observation, memory: Memory) -> Decision:
-        configuration = observation.configuration
-        return Decision(
-            configuration=configuration,
-            memory=memory,
-            objective=self.programme.score(configuration),
-            binding="none",
-            rung="hold",
-            notes=("no load sample",),
-        )
 
 
 def _failed(observation: Observation) -> dict[str, tuple[str, ...]]:

@@ -26,10 +26,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import product
 from math import prod
-from operator import mul
 from typing import TYPE_CHECKING
 
-from ipa.policies.mixing import Chosen, Front, MixingPolicy, Option, best_of, options
+from ipa.policies.mixing import Chosen, Combination, Front, MixingPolicy, Option, options
 
 if TYPE_CHECKING:
     from ipa.profiles import Variant
@@ -41,7 +40,8 @@ PART_OF_SLA = 0.5
 class Loki(MixingPolicy):
     """Hardware scaling at full accuracy; under a core limit, accuracy scaling with mixed variants.
 
-    For the parameters see `MixingPolicy`. PolicyError: an impossible value.
+    With a goal of the least cost, the fewest cores of mixed variants that reach its accuracy. For the parameters see
+    `MixingPolicy`. PolicyError: an impossible value.
     """
 
     def choose(
@@ -54,14 +54,19 @@ class Loki(MixingPolicy):
         """The options for a load above 0."""
         budget_s = self._budget_s(stages)
         exceeds = budget_s > PART_OF_SLA * self.programme.target_s
+        rung = "sla-excess" if exceeds else "optimal"
+        if self.goal.aim == "cost" and (found := self._mixed(stages, load_rps, budget_s, limit_cores)) is not None:
+            wish = "accuracy" if self.goal.wants_accuracy else "none"
+            return Chosen(found.options, rung, "sla" if exceeds else wish, load_rps)
         best = [[max(variants, key=lambda each: each.accuracy)] for variants in stages]
         within = self._fewest_cores(best, load_rps, budget_s)
         if within is not None and (limit_cores is None or sum(each.cores for each in within) <= limit_cores):
-            return Chosen(within, "sla-excess" if exceeds else "optimal", "sla" if exceeds else "none", load_rps)
-        if limit_cores is not None:
-            found = self._most_accurate(stages, load_rps, budget_s, limit_cores)
+            return Chosen(within, rung, "sla" if exceeds else "none", load_rps)
+        if limit_cores is not None or self.goal.aim == "accuracy":
+            found = self._mixed(stages, load_rps, budget_s, limit_cores)
             if found is not None:
-                return Chosen(found, "sla-excess" if exceeds else "optimal", "cores", load_rps)
+                return Chosen(found.options, rung, "sla" if limit_cores is None else "cores", load_rps)
+        if limit_cores is not None:
 
             def fits(rps: float) -> Sequence[Option] | None:
                 chosen = self._fewest_cores(stages, rps, budget_s)
@@ -119,31 +124,19 @@ class Loki(MixingPolicy):
             default=None,
         )
 
-    def _most_accurate(
-        self, stages: Sequence[Sequence[Variant]], load_rps: float, budget_s: float, limit_cores: int
-    ) -> list[Option] | None:
-        """The greatest product of accuracies within the limit, then the fewest cores; None: nothing serves the load."""
+    def _mixed(
+        self, stages: Sequence[Sequence[Variant]], load_rps: float, budget_s: float, limit_cores: int | None
+    ) -> Combination | None:
+        """The greatest product of accuracies within the limit, or what a goal wants; None: nothing serves the load."""
         fronts: dict[tuple[int, float], Front] = {}
 
         def front(k: int, within_s: float) -> Front:
             if (k, within_s) not in fronts:
                 found = options(self.candidates(stages[k], within_s), load_rps)
-                fronts[k, within_s] = Front([(each, each.accuracy) for each in found], limit_cores)
+                fronts[k, within_s] = Front((each, each.accuracy) for each in found)
             return fronts[k, within_s]
 
-        ways = []
-        for within in self._thresholds(stages, budget_s):
-            of_stages = [front(k, within_s) for k, within_s in enumerate(within)]
-            if all(each.options for each in of_stages):
-                ways.append((prod(each.values[-1] for each in of_stages), of_stages))
-        ways.sort(key=lambda way: -way[0])
-        best: tuple[float, int, list[Option]] | None = None
-        for at_most, of_stages in ways:
-            if best is not None and at_most < best[0]:
-                break
-            found = best_of(of_stages, limit_cores, mul)
-            if found is not None:
-                cores = sum(each.cores for each in found[1])
-                if best is None or (found[0], -cores) > (best[0], -best[1]):
-                    best = found[0], cores, found[1]
-        return None if best is None else best[2]
+        ways = [
+            [front(k, within_s) for k, within_s in enumerate(within)] for within in self._thresholds(stages, budget_s)
+        ]
+        return self.for_goal(ways, limit_cores)

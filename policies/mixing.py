@@ -8,17 +8,22 @@ constraints, load and cores, so that an optimum of its relaxation without whole 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf, prod
+from operator import mul
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ipa.policies import checks
+from ipa.policies.forecasting import ForecastingPolicy
+from ipa.policies.goals import ROUNDING, Goal
 from ipa.policies.interface import (
     Configuration,
     Decision,
-    Histories,
     Memory,
     Observation,
+    PolicyError,
     Predictor,
     StageConfiguration,
     mix_of,
@@ -29,13 +34,16 @@ from ipa.policies.predictors import DEFAULT_PREDICTOR, OUTLOOK_PARAMETERS, Outlo
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline, Stage, Variant
 
-MIXING_PARAMETERS = (*OUTLOOK_PARAMETERS, "load_margin")
+MIXING_PARAMETERS = (*OUTLOOK_PARAMETERS, "load_margin", "goal")
 
 LEAST_RPS = 1e-9
 """The least load that is planned for, so that every stage keeps a replica."""
 
 HALVINGS = 12
 """How often the load is halved between what fits and what does not, to find the most that fits."""
+
+NO_ACCURACY = "no-accuracy"
+"""The rung of an answer without the accuracy that is wanted."""
 
 MOST_KEPT = 2048
 """How many answers are kept."""
@@ -94,48 +102,87 @@ def _option(*parts: Part) -> Option:
 
 
 class Front:
-    """The options of a stage that nothing is better than, by cores: `value` rises with them.
+    """The options of a stage that nothing is better than: `values` rise with `cores`."""
 
-    `best[c]` is the number of the best option with at most c cores, -1 if there is none.
-    """
-
-    def __init__(self, found: Iterable[tuple[Option, float]], limit_cores: int) -> None:
+    def __init__(self, found: Iterable[tuple[Option, float]]) -> None:
         """`found`: options with their values; of equal ones, the fewest cores count."""
         self.options: list[Option] = []
         self.values: list[float] = []
         for option, value in sorted(found, key=lambda pair: (pair[0].cores, -pair[1])):
-            if option.cores <= limit_cores and (not self.values or value > self.values[-1]):
+            if not self.values or value > self.values[-1]:
                 self.options.append(option)
                 self.values.append(value)
-        self.best = [-1] * (limit_cores + 1)
-        for number, option in enumerate(self.options):
-            self.best[option.cores :] = [number] * (limit_cores + 1 - option.cores)
+        self.cores = [option.cores for option in self.options]
+
+    def within(self, cores: float) -> int:
+        """How many of the options have at most so many cores."""
+        return bisect_right(self.cores, cores)
+
+
+class Combination(NamedTuple):
+    """An option of each of some stages, and what they come to."""
+
+    value: float
+    cores: int
+    options: Sequence[Option]
 
 
 def best_of(
-    fronts: Sequence[Front], limit_cores: int, combine: Callable[[float, float], float]
-) -> tuple[float, list[Option]] | None:
+    fronts: Sequence[Front],
+    limit_cores: float,
+    combine: Callable[[float, float], float],
+    at_least: float | None = None,
+) -> Combination | None:
     """The combination, one option of each front, with the greatest value within the limit; None: there is none.
 
-    `combine`: the value of two stages from those of each; it rises with both. Of equal ones, the fewest cores count.
+    With `at_least`, the one of the fewest cores that has at least that value. `combine`: the value of two stages from
+    those of each; it rises with both. Of equal values the fewest cores count, of equal cores the greatest value.
     """
     first, *others = fronts
-    # (value, cores, chosen), by rising cores and value
-    kept = [(value, option.cores, [option]) for option, value in zip(first.options, first.values, strict=True)]
+    kept = [
+        Combination(first.values[i], first.cores[i], [first.options[i]]) for i in range(first.within(limit_cores))
+    ]  # by rising cores and value
     for place, front in enumerate(others):
-        is_last = place + 1 == len(others)
         made = []
         for value, cores, chosen in kept:
-            left = limit_cores - cores
-            top = front.best[left] if left >= 0 else -1
-            for number in range(top + 1) if not is_last else range(max(top, 0), top + 1):
-                option = front.options[number]
-                made.append((combine(value, front.values[number]), cores + option.cores, [*chosen, option]))
+            numbers = range(front.within(limit_cores - cores))
+            if place + 1 == len(others):  # the last that fits, or the first that is enough, decides
+                enough = numbers.stop - 1
+                if at_least is not None:
+                    enough = bisect_left(numbers, at_least, key=lambda i: combine(value, front.values[i]))
+                numbers = numbers[max(enough, 0) : enough + 1]
+            for i in numbers:
+                option = front.options[i]
+                made.append(Combination(combine(value, front.values[i]), cores + option.cores, [*chosen, option]))
         kept = []
-        for each in sorted(made, key=lambda each: (each[1], -each[0])):
-            if not kept or each[0] > kept[-1][0]:
+        for each in sorted(made, key=lambda each: (each.cores, -each.value)):
+            if not kept or each.value > kept[-1].value:
                 kept.append(each)
-    return (kept[-1][0], kept[-1][2]) if kept else None
+    if at_least is None:
+        return kept[-1] if kept else None
+    return next((each for each in kept if each.value >= at_least), None)
+
+
+def best_way(ways: Iterable[Sequence[Front]], limit_cores: float, at_least: float | None = None) -> Combination | None:
+    """Of several ways to serve the stages, whose values are accuracies, the best combination: as `best_of`."""
+    bounded = []
+    for fronts in ways:
+        fitting = [front.within(limit_cores) for front in fronts]
+        if all(fitting):
+            bounded.append((prod(front.values[n - 1] for front, n in zip(fronts, fitting, strict=True)), fronts))
+    bounded.sort(key=lambda way: -way[0])
+    best: Combination | None = None
+    for at_most, fronts in bounded:
+        if at_most < (at_least if at_least is not None else best.value if best is not None else 0.0):
+            break
+        found = best_of(fronts, limit_cores, mul, at_least)
+        if found is not None and (best is None or _rank(found, at_least) < _rank(best, at_least)):
+            best = found
+    return best
+
+
+def _rank(found: Combination, at_least: float | None) -> tuple[float, float]:
+    return (-found.value, found.cores) if at_least is None else (found.cores, -found.value)
 
 
 class Chosen(NamedTuple):
@@ -147,14 +194,15 @@ class Chosen(NamedTuple):
     served_rps: float
 
 
-class MixingPolicy(ABC):
+class MixingPolicy(ForecastingPolicy, ABC):
     """A policy that may mix variants within a stage.
 
     `predictor`: the forecast of the load: a name, {"name": ..., parameters ...} or a Predictor. `quantile`: the share
     of cases in which the load is to stay below the forecast; None: the predictor's point forecast. `horizon_s`: how
     far the forecast looks; None: 20 s. `load_margin`: the planned load is forecast x (1 + margin), rounded; None: the
-    pipeline's. Without a forecast (NaN), or if nothing has been sampled, the configuration stays (rung "hold").
-    PolicyError: an impossible value.
+    pipeline's. `goal`: what is wanted in a user's terms (see `ipa.policies.goals`); None: what the publication wants. A
+    stage's accuracy is asked of each variant in a mix, the pipeline's of the means over requests. Without a forecast
+    (NaN), or if nothing has been sampled, the configuration stays (rung "hold"). PolicyError: an impossible value.
     """
 
     mixes = True
@@ -168,27 +216,25 @@ class MixingPolicy(ABC):
         quantile: float | None = None,
         horizon_s: float | None = None,
         load_margin: float | None = None,
+        goal: Goal | Mapping[str, Any] | None = None,
     ) -> None:
-        margin = pipeline.defaults.load_margin if load_margin is None else load_margin
+        super().__init__(Programme.of(pipeline, goal=goal), Outlook(predictor, quantile, horizon_s), load_margin)
         self._pipeline = pipeline
-        self.programme = Programme.of(pipeline)
-        self.outlook = Outlook(predictor, quantile, horizon_s)
-        self.load_margin = checks.number("load_margin", margin, above=-1)
+        self.goal = self.programme.wanted
+        if pipeline.pair_accuracies and (self.goal.aim is not None or self.goal.wants_accuracy):
+            raise PolicyError(
+                f"goal: {pipeline.name} has pair_accuracies, and a mix has the accuracies of single variants alone; "
+                "allowed: late_at_most"
+            )
+        whole = self.goal.accuracy_at_least
+        self.least_accuracy = 0.0 if whole is None else (whole - ROUNDING) / 100
         self._kept: dict[tuple[object, ...], Chosen] = {}
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """The costly fields that the predictor needs."""
-        return self.outlook.reads
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
-        return {**self.outlook.parameters, "load_margin": self.load_margin}
-
-    def compute_ahead(self, histories: Histories) -> None:
-        """Make the forecasts for these `load_rps` at once; see `Outlook.compute_ahead`."""
-        self.outlook.compute_ahead(histories)
+        goal = {} if self.programme.goal is None else {"goal": self.goal.as_dict()}
+        return {**self.outlook.parameters, "load_margin": self.load_margin, **goal}
 
     @abstractmethod
     def choose(
@@ -198,24 +244,37 @@ class MixingPolicy(ABC):
         stages: Sequence[Sequence[Variant]],
         loaded: Sequence[frozenset[str]],
     ) -> Chosen:
-        """The options for a load above 0. `stages`: the variants that may serve each; `loaded`: those that do now."""
+        """The options for a load above 0. `stages`: the variants that may serve each; `loaded`: those that do now.
+
+        A goal's limit of cores is in `limit_cores`, and what it asks of stages in `stages`.
+        """
+
+    def for_goal(self, ways: Sequence[Sequence[Front]], limit_cores: int | None) -> Combination | None:
+        """The best for a goal with an aim, or the most accurate where its accuracy is out of reach; None: nothing fits.
+
+        Each way has the stages' options with their accuracies.
+        """
+        limit = inf if limit_cores is None else limit_cores
+        found = best_way(ways, limit, self.least_accuracy) if self.goal.aim == "cost" else None
+        return best_way(ways, limit) if found is None else found
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: an infinite or negative forecast."""
-        forecast_rps = self.outlook.rps(observation)
+        forecast_rps, memory = self.forecast(observation, memory)
         if forecast_rps != forecast_rps or observation.is_silent:
-            return self._hold(observation, memory)
+            return self.hold(observation, memory)
         forecast_rps = checks.number("forecast_rps", forecast_rps, at_least=0)
         planned_rps = float(round(forecast_rps * (1 + self.load_margin)))
         load_rps = max(planned_rps, LEAST_RPS)
         seen = [observation.stages[stage.name] for stage in self._pipeline.stages]
         failed = tuple(each.failed_variants for each in seen)
         loaded = tuple(frozenset(part.variant for part in each.configuration.parts) for each in seen)
-        asked = load_rps, observation.limit_cores, failed, loaded
+        limit_cores = self.goal.core_limit(observation.limit_cores)
+        asked = load_rps, limit_cores, failed, loaded
         chosen = self._kept.get(asked)
         if chosen is None:
-            stages = [_standing(stage, names) for stage, names in zip(self._pipeline.stages, failed, strict=True)]
-            chosen = self.choose(load_rps, observation.limit_cores, stages, loaded)
+            stages = [self._allowed(stage, names) for stage, names in zip(self._pipeline.stages, failed, strict=True)]
+            chosen = self._judged(self.choose(load_rps, limit_cores, stages, loaded))
             if len(self._kept) >= MOST_KEPT:
                 self._kept.pop(next(iter(self._kept)))
             self._kept[asked] = chosen
@@ -229,7 +288,31 @@ class MixingPolicy(ABC):
             binding=chosen.binding,
             rung=chosen.rung,
             feasible=chosen.rung == "optimal",
+            notes=self._shortfall(chosen, planned_rps),
         )
+
+    def _allowed(self, stage: Stage, failed: Collection[str]) -> list[Variant]:
+        """The variants that have not failed to start, all if every one has; of these, those that a goal allows."""
+        standing = [variant for variant in stage.variants if variant.name not in failed] or list(stage.variants)
+        return [each for each in standing if self.goal.is_enough_at(stage.name, each.accuracy)] or standing
+
+    def _judged(self, chosen: Chosen) -> Chosen:
+        """The answer, which is no optimum where a goal's accuracy is not reached."""
+        accuracy = prod(option.accuracy for option in chosen.options)
+        is_enough = accuracy >= self.least_accuracy and all(
+            self.goal.is_enough_at(stage.name, part.candidate.variant.accuracy)
+            for stage, option in zip(self._pipeline.stages, chosen.options, strict=True)
+            for part in option.parts
+        )
+        if is_enough or chosen.rung != "optimal":
+            return chosen
+        return chosen._replace(rung=NO_ACCURACY, binding="accuracy")
+
+    def _shortfall(self, chosen: Chosen, planned_rps: float) -> tuple[str, ...]:
+        if not self.goal.wants_accuracy or chosen.rung != NO_ACCURACY:
+            return ()
+        most = 100 * prod(option.accuracy for option in chosen.options)
+        return (f"the goal's accuracy cannot be had for {planned_rps:g} rps within the limits: {most:.4g} is the most",)
 
     def candidates(
         self, variants: Sequence[Variant], within_s: float, most_batch: int | None = None
@@ -287,15 +370,3 @@ class MixingPolicy(ABC):
                 for part in option.parts
             ]
         )
-
-    def _hold(self, observation: Observation, memory: Memory) -> Decision:
-        configuration = observation.configuration
-        objective = self.programme.score(configuration)
-        return Decision(
-            configuration, memory, objective=objective, binding="none", rung="hold", notes=("no load sample",)
-        )
-
-
-def _standing(stage: Stage, failed: Collection[str]) -> list[Variant]:
-    """The variants that have not failed to start; all, if every one has."""
-    return [variant for variant in stage.variants if variant.name not in failed] or list(stage.variants)

@@ -130,7 +130,7 @@ class Oracle(OptimisingPolicy):
         load_rps = sustained_rps(self._to_come(observation, horizon_s), max(waiting, 0), self.wait_s)
         problem = self.problem(observation, load_rps)
         if problem is None:
-            return self._hold(observation, memory)
+            return self.hold(observation, memory)
         now = {**memory, "time_s": observation.time_s, "present": present, "lost": 0.0}
         free = self.answers.solve(problem)
         if "time_s" not in memory:

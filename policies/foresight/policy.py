@@ -105,7 +105,7 @@ class Foresight(OptimisingPolicy):
         """The decision for this step. PolicyError: a solver that cannot answer."""
         load = np.array(observation.load_rps, float)
         if observation.is_silent or not np.isfinite(load[-60:]).any():
-            return self._hold(observation, memory)
+            return self.hold(observation, memory)
         risk = self.risk
         if self._late_at_most is not None:
             quantile, memory = level_and_memory(self._late_at_most, self.sla_s, observation, memory)

@@ -56,8 +56,7 @@ class Problem:
     @property
     def core_limit(self) -> int | None:
         """The limit of cores, or the goal's if that is less; None: there is none."""
-        limits = [each for each in (self.limit_cores, self.programme.wanted.cores_at_most) if each is not None]
-        return min(limits, default=None)
+        return self.programme.wanted.core_limit(self.limit_cores)
 
     def with_core_limit(self, limit_cores: int) -> Problem:
         """The same with another limit of cores, the goal's too if it has one."""

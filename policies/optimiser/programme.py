@@ -19,7 +19,7 @@ from math import ceil, prod
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ipa.policies import checks
-from ipa.policies.goals import ROUNDING, Goal
+from ipa.policies.goals import Goal
 from ipa.policies.interface import Configuration, PolicyError, StageConfiguration
 from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS, Parameters
 from ipa.policies.optimiser.scales import NS, Scales, scales
@@ -68,8 +68,7 @@ class Programme(Parameters):
 
     def accurate_enough(self, stage: str, variant: str) -> bool:
         """Whether a variant has the accuracy that a goal asks of its stage."""
-        least = self.wanted.stage_accuracy_at_least.get(stage, 0.0)
-        return 100 * self.table.scales.raw[self.table.names.index(stage)][variant] >= least - ROUNDING
+        return self.wanted.is_enough_at(stage, self.table.scales.raw[self.table.names.index(stage)][variant])
 
     @cached_property
     def most_accurate(self) -> Programme:
