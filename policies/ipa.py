@@ -82,6 +82,8 @@ class OptimisingPolicy(ForecastingPolicy):
             checks.choice("solver_fallback", solver_fallback, SOLVERS)
         check_installed(solver if solver_fallback is None else solver_fallback)
         self.answers = Answers(self.programme, solver, solver_fallback)
+        self.start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
+        """The longest start-up time of any variant [s]."""
         self.fixed: dict[str, Any] = {}
         """Fields that every `Problem` of this policy has: variants, keep_variants, replicas."""
 
@@ -154,6 +156,11 @@ class OptimisingPolicy(ForecastingPolicy):
             current=current,
             **self.fixed,
         )
+
+    def price_of_starting(self, at_hand: Configuration, wanted: Configuration) -> float:
+        """What the replicas of other variants cost that start beside those at hand [objective x s]."""
+        cores = sum(each.total_cores for name, each in wanted.items() if each.variant != at_hand[name].variant)
+        return self.programme.core_weight * cores * self.start_up_s
 
     def planned_load_rps(self, forecast_rps: float) -> float:
         """The load to plan for [rps]."""

@@ -10,21 +10,12 @@ replicas cost that start beside the old ones.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import accumulate
 from math import ceil, nan
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.interface import (
-    Configuration,
-    Decision,
-    Histories,
-    Memory,
-    Observation,
-    PolicyError,
-    Predictor,
-)
+from ipa.policies.interface import Decision, Histories, Memory, Observation, PolicyError, Predictor
 from ipa.policies.ipa import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 from ipa.policies.optimiser import Problem
 from ipa.policies.predictors import DEFAULT_PREDICTOR, OUTLOOK_PARAMETERS
@@ -89,7 +80,6 @@ class Oracle(OptimisingPolicy):
         )
         if self.programme.wanted.late_at_most is not None and self.knows_future:
             raise PolicyError("goal.late_at_most: what is known is never late by surprise; leave it out")
-        self._start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -118,13 +108,13 @@ class Oracle(OptimisingPolicy):
         """As for the others; then the one in which the variants stay."""
         for problem in super().problems(observation, forecast_rps):
             yield problem
-            yield _with_variants_at_hand(problem, observation)
+            yield problem.with_variants(observation.configuration)
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: no future in the observation, or a solver that cannot answer."""
         since_s = observation.time_s - memory.get("time_s", observation.time_s)
         interval_s = since_s if since_s > 0 else self.interval_s
-        horizon_s = max(1, ceil(interval_s + self.decision_delay_s + self._start_up_s))
+        horizon_s = max(1, ceil(interval_s + self.decision_delay_s + self.start_up_s))
         present = _present(observation, memory.get("present", {}))
         waiting = max(present[name] - stage.in_service for name, stage in observation.stages.items())
         load_rps = sustained_rps(self._to_come(observation, horizon_s), max(waiting, 0), self.wait_s)
@@ -135,10 +125,11 @@ class Oracle(OptimisingPolicy):
         free = self.answers.solve(problem)
         if "time_s" not in memory:
             return decision_from_solution(free, now, load_rps, problem.load_rps)
-        kept = self.answers.solve(_with_variants_at_hand(problem, observation))
+        kept = self.answers.solve(problem.with_variants(observation.configuration))
         gain = max(free.objective["total"] - kept.objective["total"], 0.0)
         lost = memory["lost"] + gain * interval_s
-        if kept.feasible and lost < self._price(observation.configuration, free.configuration):
+        price = self.price_of_change * self.price_of_starting(observation.configuration, free.configuration)
+        if kept.feasible and lost < price:
             return decision_from_solution(kept, {**now, "lost": lost}, load_rps, problem.load_rps)
         return decision_from_solution(free, now, load_rps, problem.load_rps)
 
@@ -149,16 +140,6 @@ class Oracle(OptimisingPolicy):
         if observation.future_rps is None:
             raise PolicyError("the policy 'oracle' needs future_rps, which only a simulation has")
         return observation.future_rps[:seconds]
-
-    def _price(self, one: Configuration, other: Configuration) -> float:
-        """What a change of variants costs, in objective x seconds, since new replicas start beside the old ones."""
-        cores = sum(each.total_cores for name, each in other.items() if each.variant != one[name].variant)
-        return self.price_of_change * self.programme.core_weight * cores * self._start_up_s
-
-
-def _with_variants_at_hand(problem: Problem, observation: Observation) -> Problem:
-    at_hand = {name: [stage.variant] for name, stage in observation.configuration.items()}
-    return replace(problem, variants=at_hand)
 
 
 def _present(observation: Observation, before: Mapping[str, int]) -> dict[str, int]:

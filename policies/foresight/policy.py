@@ -1,8 +1,10 @@
-"""The policy: IPA's programme for the least rate that past risk allows, and for what waits."""
+"""The policy: IPA's programme for the least rate that past risk allows, and for what waits; variants change when that
+pays."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import log2
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +13,10 @@ from ipa.policies import checks
 from ipa.policies.foresight.backlog import noted, required_rps
 from ipa.policies.foresight.forecast import Prior, Reach, learnt, level_now, multiple
 from ipa.policies.foresight.memory import Remembered, clock_s
-from ipa.policies.foresight.planner import Planner, stepped, with_starting
-from ipa.policies.interface import Decision, Memory, Observation
+from ipa.policies.interface import Decision, Memory, Observation, StageObservation
 from ipa.policies.ipa import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 from ipa.policies.lateness import level_and_memory
+from ipa.policies.optimiser import Problem, Solution
 from ipa.policies.predictors import OUTLOOK_PARAMETERS
 
 if TYPE_CHECKING:
@@ -29,6 +31,10 @@ HALVED_S, HALVED_LEADS = 20.0, 2.0
 """A plan falls by no more than half in this time, or in so many leads if that is longer: what is taken away has to be
 started again."""
 
+DOUBLED_IN = 17
+"""Rates are planned in steps, of which so many double one: 4 % each, so that a request more seldom changes a plan."""
+STAYS_WITHIN = 0.05
+"""A planned rate stays while less by no more than this share would do."""
 LEAST_OF_RISK = 0.1
 """Of what a goal allows to be late in an hour, how much the plan still risks once that is used up."""
 
@@ -88,11 +94,9 @@ class Foresight(OptimisingPolicy):
         if self._late_at_most is not None:
             self.risk, self.reads = self._late_at_most, (*self.reads, "latency")
         self._stages = pipeline.stages
-        start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
         # Whole seconds, as loads have: the milliseconds that a machine takes to decide are no other world.
-        self._lead_s = round(self.decision_delay_s) + start_up_s
+        self._lead_s = round(self.decision_delay_s) + self.start_up_s
         self._prior = Prior(self.rise, 3600 * self.rise_every_h, 3600 * self.prior_h)
-        self._planner = Planner(self.programme, self.answers, start_up_s, (1 - LATENCY_SHARE) * self.sla_s)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -141,14 +145,55 @@ class Foresight(OptimisingPolicy):
         need_rps: float,
         step_s: float,
     ) -> Decision:
-        """The best plan for these rates, or the one with the variants at hand."""
-        planner, problem = self._planner, self._posed(observation, need_rps)
-        best = planner.best(problem, lasting_rps)
-        if seen.lost is None:
-            return decision_from_solution(best, replace(seen, lost=0.0).into(memory), lasting_rps, need_rps)
-        kept = planner.with_variants(problem, observation.configuration)
-        lost = planner.lost_by_staying(best, kept, seen.lost, step_s)
-        if not planner.stays(observation, best, kept, lost, lasting_rps):
-            return decision_from_solution(best, replace(seen, lost=0.0).into(memory), lasting_rps, need_rps)
-        found = decision_from_solution(kept, replace(seen, lost=lost).into(memory), lasting_rps, need_rps)
-        return with_starting(found, observation)
+        """The best plan for these rates, or the one with the variants at hand, until staying with these has lost what
+        the replicas cost that start beside the old ones."""
+        problem = self._posed(observation, need_rps)
+        best = self._best(problem, lasting_rps)
+        if seen.lost is not None:
+            kept = self.answers.solve(problem.with_variants(observation.configuration))
+            gain = best.objective["total"] - kept.objective["total"]
+            lost = seen.lost + gain * step_s if gain > 0 else 0.0
+            is_paid = lost >= self.price_of_starting(observation.configuration, best.configuration)
+            if kept.feasible and (not is_paid or self._is_busy(observation, lasting_rps)):
+                found = decision_from_solution(kept, replace(seen, lost=lost).into(memory), lasting_rps, need_rps)
+                return with_starting(found, observation)
+        return decision_from_solution(best, replace(seen, lost=0.0).into(memory), lasting_rps, need_rps)
+
+    def _best(self, problem: Problem, lasting_rps: float) -> Solution:
+        """The plan for the problem's load, with the variants of the best plan for the lasting rate: a backlog of half a
+        minute is no reason to roll out other models."""
+        if problem.load_rps > lasting_rps:
+            lasting = self.answers.solve(replace(problem, load_rps=lasting_rps))
+            swollen = self.answers.solve(problem.with_variants(lasting.configuration))
+            if swollen.feasible:
+                return swollen
+        return self.answers.solve(problem)
+
+    def _is_busy(self, observation: Observation, lasting_rps: float) -> bool:
+        """Whether replicas start or more waits than plans leave time for: a change takes old replicas away before all
+        new ones serve."""
+        waiting = max(stage.queue_length for stage in observation.stages.values())
+        may_wait_s = (1 - LATENCY_SHARE) * self.sla_s
+        return any(map(_is_starting, observation.stages.values())) or waiting > may_wait_s * lasting_rps
+
+
+def stepped(rate_rps: float, before_rps: float = 0.0) -> float:
+    """The rate in whole steps; the rate before, if that is higher by no more than `STAYS_WITHIN`."""
+    found = 2.0 ** (round(DOUBLED_IN * log2(rate_rps)) / DOUBLED_IN) if rate_rps > 0 else rate_rps
+    return before_rps if (1 - STAYS_WITHIN) * before_rps <= found <= before_rps else found
+
+
+def with_starting(found: Decision, observation: Observation) -> Decision:
+    """The decision with no fewer replicas where some are starting: with fewer, those would be the ones to go."""
+    if observation.limit_cores is not None:
+        return found
+    configuration = dict(found.configuration)
+    for name, stage in observation.stages.items():
+        wanted, at_hand = configuration[name], stage.configuration
+        if _is_starting(stage) and wanted.variant == at_hand.variant and wanted.replicas < at_hand.replicas:
+            configuration[name] = replace(wanted, replicas=at_hand.replicas)
+    return replace(found, configuration=configuration)
+
+
+def _is_starting(stage: StageObservation) -> bool:
+    return any(counts.starting for counts in stage.replicas.values())

@@ -66,6 +66,10 @@ class Problem:
         programme = replace(self.programme, goal=replace(goal, cores_at_most=limit_cores))
         return replace(self, programme=programme, limit_cores=limit_cores)
 
+    def with_variants(self, configuration: Configuration) -> Problem:
+        """The same with the variants of a configuration."""
+        return replace(self, variants={name: [stage.variant] for name, stage in configuration.items()})
+
     def bounds(self, stage: str) -> tuple[int, int]:
         """The fewest and the most replicas that a stage may have; the most come first where they contradict."""
         limits = self.programme.pipeline.limits

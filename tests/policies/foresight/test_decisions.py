@@ -15,7 +15,7 @@ from ipa.policies import Controller, Decision, Foresight, Journal, PolicyError, 
 from ipa.policies.foresight.backlog import noted, required_rps, serves_rps
 from ipa.policies.foresight.forecast import STEADY, Level
 from ipa.policies.foresight.memory import KEY, Remembered, clock_s
-from ipa.policies.foresight.planner import stepped
+from ipa.policies.foresight.policy import stepped
 from ipa.studies import simulate
 from tests.policies.foresight.cases import HALF_A_STEP, LONG_SLA, PIPELINE, REACH, decided, steps
 from tests.tiny import configuration, observation
