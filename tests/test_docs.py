@@ -11,8 +11,10 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,21 @@ def all_commands() -> list[tuple[Path, Command]]:
     return [(page, command) for page in PAGES for block in blocks(page) for command in commands(block)]
 
 
+def shell_commands(page: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """The lines and words of the commands of a page's indented blocks, which are not run as its fenced ones are."""
+    text = page.read_text(encoding="utf-8")
+    for match in re.finditer(r"^(?: {4}){1,2}(?:\$ )?((?:ipa|make|python) (?:.*\\\n)*.*)$", text, re.MULTILINE):
+        parsed = shlex.shlex(match[1].replace("\\\n", " "), posix=True, punctuation_chars=True)
+        parsed.whitespace_split, parsed.commenters = True, "#"
+        words: list[str] = []
+        for word in [*parsed, ";"]:
+            if set(word) <= set("|&;<>"):
+                yield text.count("\n", 0, match.start()) + 1, tuple(words)
+                words = []
+            else:
+                words.append(word)
+
+
 def table_rows(page: str, heading: str, header: str) -> list[list[str]]:
     """The cells of the table that begins with `header`, in the section under `heading`."""
     text = (DOCS / page).read_text(encoding="utf-8")
@@ -192,51 +209,90 @@ def test_what_the_readme_says_of_a_pipeline_and_a_log_of_ones_own_can_be_done(
 
 SHORTER = {
     ("study", "paper"): ("--pipeline", "video", "--seeds", "1"),
+    ("sweep", "video", "--vary", "policy.alpha=0.1:10:log"): ("--points", "8", "--seeds", "1"),
     ("tune",): ("--trials", "20", "--windows", "4"),
     ("live", "run"): ("--duration", "10"),
     ("validate",): ("--duration", "20", "--calibration-window", "90:110", "--repeats", "1"),
 }
 """What makes a command of these pages last seconds instead of minutes."""
 
-ON_A_CLUSTER = {"up", "status", "down", "kubernetes"}
-"""Words of commands that need one; tests/live/kubernetes/test_docs_on_cluster.py runs such."""
+NOT_RUN = (
+    ("live (up|status|down) |--backend kubernetes", "a cluster", "live/kubernetes/test_docs_on_cluster.py"),
+    ("s3://", "an S3 store", "live/kubernetes/test_shelf.py"),
+    ("models |models/|ocr.yaml|heavy.yaml|(live run|validate) ocr", "the OCR models", "studies/ocr/test_real.py"),
+    ("live load", "a server", "live/test_load_generator.py"),
+    ("profile run double", "a server", "studies/profiling/test_run.py"),
+    ("trace from-prometheus", "a Prometheus server", "studies/commands/test_from_prometheus.py"),
+    ("dask", "a scheduler and workers", "studies/many/test_dask.py"),
+    ("--static|tests.studies.browser", "Chromium", "studies/commands/test_static.py"),
+    ("learn_ppo", "PyTorch", "studies/environment/test_control_loop.py"),
+    ("predictor .*(twitter-2018|azure)", "traces of others, and Keras for an hour", "studies/predictor/test_train.py"),
+    ("predictor train|mine.npz", "minutes of training", "studies/predictor/test_train.py"),
+    ("convert archiveteam", "an archive of others", "traces/test_twitter_stream.py"),
+    ("pipeline new mine.yaml --from b1", "measured tables", "studies/commands/test_pipeline.py"),
+    ("reader-", "nine minutes of measuring, made like `reader.yaml`", "studies/profiling/test_compare.py"),
+    ("--predictors lstm", "minutes of networks", "policies/test_predictors.py"),
+    ("--records LEVEL", "a level in place of its name", "sim/test_streaming.py"),
+    ("study loads", "hours", "studies/load_study/test_load_study.py"),
+    ("study studies/examples/guards", "minutes", "test_docs.py"),
+    ("tests.studies.live_policies", "hours", "studies/live_policies/test_tables.py"),
+    ("tests.live.chaos", "minutes", "live/chaos/test_chaos.py"),
+    ("^(?!start).*: ipa validate", "minutes for each; that of start.md is run", "test_docs.py"),
+)
+"""Commands that are not run here, what they need, and the test in `tests/` that runs their like."""
+
+FIRST = (ROOT / "README.md", DOCS / "start.md", DOCS / "how-to.md")
+"""The pages whose fenced commands are run here too, in order with the others."""
+
+
+def reader_commands(page: Path) -> list[tuple[int, tuple[str, ...]]]:
+    """The lines and words of a page's commands of ours, fenced only on the first pages."""
+    found = [(line, words) for line, words in shell_commands(page) if words[:1] in (("ipa",), ("python",))]
+    if page in FIRST:
+        found += [(command.line, command.words) for block in blocks(page) for command in commands(block)]
+    return sorted(found)
+
+
+def why_not(page: Path, words: Collection[str]) -> tuple[str, str, str] | None:
+    """The row of `NOT_RUN` that says why a command is not run."""
+    said = f"{page.name}: {' '.join(words)}"
+    return next((row for row in NOT_RUN if re.search(row[0], said)), None)
 
 
 @pytest.mark.long
 @pytest.mark.skipif(not HAS_REPORT, reason="plotly is not installed")
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", DOCS / "start.md", DOCS / "how-to.md"], ids=lambda page: page.name
+    "page",
+    [page for page in LINKED if any(why_not(page, words) is None for _, words in reader_commands(page))],
+    ids=lambda page: str(page.relative_to(ROOT)),
 )
-def test_what_a_newcomer_reads_can_be_done(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every command, fenced or not, from top to bottom, with a log, a pipeline and a policy of one's own."""
+def test_what_a_reader_is_told_can_be_done(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command, from top to bottom, with a log, a pipeline and a policy of one's own."""
     place(tmp_path, monkeypatch)
+    if REAL_TRACE:
+        monkeypatch.setenv("IPA_TRACE", str(Path(REAL_TRACE).resolve()))
     lines = [f'h - - [05/Jan/2026:10:{at // 60:02}:{at % 60:02} +0100] "GET / HTTP/1.1" 200 5\n' for at in range(1300)]
     Path("access.log").write_text("".join(lines * 3))
     Path("my_policy.py").write_text((EXAMPLES / "my_policy.py").read_text(encoding="utf-8"), encoding="utf-8")
-    found = [(line, words) for line, words in shell_commands(page) if words[:1] == ("ipa",)]
     for block in blocks(page):
         if block.file:
+            Path(block.file).parent.mkdir(parents=True, exist_ok=True)
             Path(block.file).write_text(block.text, encoding="utf-8")
-        found += [(command.line, command.words) for command in commands(block)]
-    for line, words in sorted(found):
-        if not ON_A_CLUSTER & set(words) and "--static" not in words:
-            shorter = next((more for begin, more in SHORTER.items() if words[1:][: len(begin)] == begin), ())
-            run_command(Command((*words, *shorter), None, line))
+    for line, words in reader_commands(page):
+        command = Command(words, None, line)
+        if why_not(page, words) or (command.needs_real_trace and not REAL_TRACE):
+            continue
+        if words[0] == "python":
+            subprocess.run([sys.executable, *words[1:]], check=True, stdout=subprocess.DEVNULL)
+            continue
+        shorter = next((more for begin, more in SHORTER.items() if words[1:][: len(begin)] == begin), ())
+        run_command(replace(command, words=(*words, *shorter)))
 
 
-def shell_commands(page: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """The lines and words of the commands of a page's indented blocks, which are not run as its fenced ones are."""
-    text = page.read_text(encoding="utf-8")
-    for match in re.finditer(r"^    (?:\$ )?((?:ipa|make|python) (?:.*\\\n)*.*)$", text, re.MULTILINE):
-        parsed = shlex.shlex(match[1].replace("\\\n", " "), posix=True, punctuation_chars=True)
-        parsed.whitespace_split, parsed.commenters = True, "#"
-        words: list[str] = []
-        for word in [*parsed, ";"]:
-            if set(word) <= set("|&;<>"):
-                yield text.count("\n", 0, match.start()) + 1, tuple(words)
-                words = []
-            else:
-                words.append(word)
+@pytest.mark.parametrize("row", NOT_RUN, ids=lambda row: row[0])
+def test_what_is_not_run_is_on_a_page_and_has_its_like_in_another_test(row: tuple[str, str, str]) -> None:
+    assert any(why_not(page, words) == row for page in LINKED for _, words in reader_commands(page))
+    assert (ROOT / "tests" / row[2]).is_file()
 
 
 @pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))
