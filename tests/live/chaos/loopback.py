@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -177,10 +179,13 @@ class LoopbackWorld:
                 defects.append(f"{what}: it left behind: {', '.join(left)}")
                 break
             await asyncio.sleep(LOOKED_AT_EVERY_S)
-        manifest = self._folder / f"run-{self.starts}" / "manifest.json"
-        if manifest.exists():
+        results = self._folder / f"run-{self.starts}"
+        if (manifest := results / "manifest.json").exists():
             laws = json.loads(manifest.read_text())["live"]["broken_laws"]
             defects += [f"{what}: {law}" for law in laws]
+            if laws:
+                kept = tempfile.mkdtemp(prefix="ipa-chaos-kept-")
+                defects.append(f"its tables are kept in {shutil.copytree(results, kept, dirs_exist_ok=True)}")
 
     # ---- watched ----
 
