@@ -14,7 +14,6 @@ from typing import Generic, TypeVar
 
 from ipa.live.journal import past_of
 from ipa.policies import (
-    Backend,
     Configuration,
     Controller,
     Decision,
@@ -29,7 +28,7 @@ from ipa.policies import (
 from ipa.profiles import Pipeline
 
 
-class LiveController:
+class LiveController(Controller):
     """Decides within `limit_s`, and resumes from what its journal already holds.
 
     `first_step` is the number of its first step; `resumed` is the last configuration in force, None with an empty
@@ -39,8 +38,8 @@ class LiveController:
     def __init__(self, pipeline: Pipeline, policy: Policy, limit_s: float, journal: Journal) -> None:
         self.journal = journal
         self.limit_s = limit_s
-        self._pipeline = pipeline
         self._deadline = Deadline(policy, pipeline, limit_s)
+        super().__init__(pipeline, self._deadline, journal)
         self.resume()
 
     def resume(self) -> None:
@@ -49,11 +48,7 @@ class LiveController:
         self.first_step = past.next_step
         self.resumed: Configuration | None = past.configuration
         self._entries_before = past.entries
-        self._controller = Controller(self._pipeline, self._deadline, self.journal, past.memory)
-
-    def step(self, backend: Backend) -> Entry:
-        """One control step on a backend; its entry in the journal."""
-        return self._controller.step(backend)
+        self._memory = past.memory
 
     @property
     def entries(self) -> tuple[Entry, ...]:

@@ -15,7 +15,7 @@ import re
 import reprlib
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -101,8 +101,6 @@ async def generate(
     sent_s, end_s = np.full(count, np.nan), np.full(count, np.nan)
     status, may_retry = np.full(count, UNANSWERED, dtype=np.int64), np.zeros(count, dtype=bool)
     reasons, reason = _Reasons(), np.full(count, "no answer by the end", dtype=object)
-    stop = stop or asyncio.Event()
-    tasks: set[asyncio.Task[None]] = set()
     written = await _writer(job)
 
     async def send_one(index: int) -> None:
@@ -128,23 +126,31 @@ async def generate(
     timeout = aiohttp.ClientTimeout(total=longest_s + job.patience_s, sock_connect=CONNECT_S)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
         await _warm_up(session, job.url)
-        for index, moment_s in enumerate(scheduled_s.tolist()):
-            wait_s = job.origin_s + moment_s - time.monotonic()
-            if wait_s > 0.0:
-                await _wait(stop, wait_s)
-            elif index % 64 == 0:
-                await asyncio.sleep(0)  # behind the schedule, answers are still read
-            if stop.is_set():
-                break
-            task = asyncio.create_task(send_one(index))
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
-        await _answers(tasks, stop, job.patience_s)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _on_schedule(job, scheduled_s, stop or asyncio.Event(), send_one)
     sent = Sent(np.arange(count) + job.first, scheduled_s, sent_s, end_s, status, may_retry, reason)
     return sent.only(np.isfinite(sent_s))
+
+
+async def _on_schedule(
+    job: Job, scheduled_s: FloatArray, stop: asyncio.Event, send: Callable[[int], Coroutine[Any, Any, None]]
+) -> None:
+    """Send each request, by its place in the schedule, when it is due, and wait for the answers."""
+    tasks: set[asyncio.Task[None]] = set()
+    for index, moment_s in enumerate(scheduled_s.tolist()):
+        wait_s = job.origin_s + moment_s - time.monotonic()
+        if wait_s > 0.0:
+            await _wait(stop, wait_s)
+        elif index % 64 == 0:
+            await asyncio.sleep(0)  # behind the schedule, answers are still read
+        if stop.is_set():
+            break
+        task = asyncio.create_task(send(index))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+    await _answers(tasks, stop, job.patience_s)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Reasons:

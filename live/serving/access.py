@@ -12,6 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from socket import socket
 
@@ -82,7 +83,7 @@ def control_guard(tokens: TokenFile, names: Collection[str] = ()) -> Middleware:
             return await handler(request)
         if _route(request) not in OPEN:
             return await wrong.answer(request, refusal)
-        return _foreign_host(request, names) or await handler(request)
+        return _foreign_host(request, tuple(names)) or await handler(request)
 
     return guard
 
@@ -92,25 +93,26 @@ def data_guard(
 ) -> Middleware:
     """Lets through to the data port what has a token; where none is asked for, what was sent to an address or one of
     `names` (None: to any). Probes need neither. Web pages are let through from `origins`."""
-    wrong = _Slowed()
+    wrong, open_paths = _Slowed(), {*HEALTH, ACCEPTS_PATH}
+    ours = None if names is None else tuple(names)
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and origin not in origins:
             return error_response(f"Origin {origin!r}: web pages are refused unless --data-origin names theirs", 403)
-        if _route(request) not in {*HEALTH, ACCEPTS_PATH}:
+        if _route(request) not in open_paths:
             refusal = None if tokens is None else _refusal(tokens, request, "for clients")
             if refusal is not None:
                 return await wrong.answer(request, refusal)
-            if tokens is None and names is not None and (refusal := _foreign_host(request, names)):
+            if tokens is None and ours is not None and (refusal := _foreign_host(request, ours)):
                 return refusal
         return await handler(request)
 
     return guard
 
 
-def _foreign_host(request: web.Request, names: Collection[str]) -> web.Response | None:
+def _foreign_host(request: web.Request, names: tuple[str, ...]) -> web.Response | None:
     """The answer to a request for a host that is not ours."""
     host = request.headers.get(hdrs.HOST)
     if host is None or is_own_host(host, names):
@@ -118,7 +120,8 @@ def _foreign_host(request: web.Request, names: Collection[str]) -> web.Response 
     return error_response(f"Host {host!r}; allowed: an address, localhost{''.join(f', {n}' for n in names)}", 403)
 
 
-def is_own_host(host: str, names: Collection[str]) -> bool:
+@lru_cache(maxsize=256)
+def is_own_host(host: str, names: tuple[str, ...]) -> bool:
     """Whether a Host header names an address, localhost or one of the names: no page can have rebound those."""
     found = _HOST.fullmatch(host.lower())
     if found is None:

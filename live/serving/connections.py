@@ -31,7 +31,7 @@ MOST_HEADS_BYTES = 16 * 2**20
 HEAD_S = 10.0
 """How long a head may take from its first byte, and trailers."""
 WRITE_S = 30.0
-"""How long a client may take to receive its answer."""
+"""How long a client may take to receive its answer, from when more of it waits than the system takes."""
 MOST_CONNECTIONS = 16_384
 """How many connections a port may have, however much memory there is."""
 CONNECTION_BYTES = 32 * 2**10
@@ -141,7 +141,7 @@ class Connection(RequestHandler):
         self._requests = 0
         self._payload: StreamReader = EMPTY_PAYLOAD
         self._timer: asyncio.TimerHandle | None = None
-        self._abort: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     @property
     def is_served(self) -> bool:
@@ -161,12 +161,11 @@ class Connection(RequestHandler):
         try:
             await super().start()
         finally:  # it is closing; what is left of the last answer may still be on its way
-            self._abort = None if self._is_lost else self._loop.call_later(WRITE_S, transport.abort)
+            self._unread = None if self._is_lost else self._loop.call_later(WRITE_S, transport.abort)
 
     def connection_lost(self, error: BaseException | None) -> None:
         self.is_left = self._is_lost = True
-        if self._abort is not None:
-            self._abort.cancel()
+        self._is_read()
         self._leave()
         super().connection_lost(error)
 
@@ -234,17 +233,22 @@ class Connection(RequestHandler):
         self._is_last = self.is_served
         return self.is_served
 
+    def pause_writing(self) -> None:
+        """More of an answer waits than the system takes: the time runs until all of it has been handed over."""
+        super().pause_writing()
+        if self._unread is None and self.transport is not None:
+            self._unread = self._loop.call_later(WRITE_S, self.transport.abort)
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
     async def finish_response(self, request: Any, response: Any, *given: Any) -> Any:
         try:
-            if getattr(response, "_eof_sent", False):  # by `web.send`
-                return await super().finish_response(request, response, *given)
-            async with asyncio.timeout(WRITE_S):
-                return await super().finish_response(request, response, *given)
-        except TimeoutError:
-            if self.transport is not None:
-                self.transport.abort()
-            raise ConnectionError("the client does not receive its answer") from None
+            return await super().finish_response(request, response, *given)
         finally:
+            self._is_read()
             self._requests -= 1
             self._close = self._close or (self._is_last and not self._requests)
 

@@ -186,11 +186,10 @@ def reading_request(body: Buffer, header_length: str | None) -> Steps[InferReque
     all_binary = parameters.pop("binary_data_output", False)
     if not isinstance(all_binary, bool):
         raise ProtocolError(f"binary_data_output {_shown(all_binary)}; allowed: true or false")
-    size = sum(
-        len(memoryview(each)) for each in (message.parameters, *(tensor.parameters for tensor in message.inputs))
-    )
-    if size > MOST_PARAMETERS_BYTES:
-        raise ProtocolError(f"parameters of {size} bytes; allowed: {MOST_PARAMETERS_BYTES}")
+    if len(body) - len(rest) > MOST_PARAMETERS_BYTES:
+        given = (message.parameters, *(tensor.parameters for tensor in message.inputs))
+        if (size := sum(len(memoryview(each)) for each in given)) > MOST_PARAMETERS_BYTES:
+            raise ProtocolError(f"parameters of {size} bytes; allowed: {MOST_PARAMETERS_BYTES}")
     yield
     inputs = yield from _tensors(message.inputs, "inputs", rest)
     return InferRequest(message.id, parameters, inputs, Wanted(_wanted_names(message.outputs, all_binary), all_binary))
@@ -253,7 +252,8 @@ def _tensor(entry: _TensorEntry, where: str, rest: memoryview, at: int, most_tex
     if datatype not in DATATYPES:
         hint = checks.nearest(datatype, DATATYPES) if len(datatype) < 16 else ""
         raise ProtocolError(f"{where}: datatype {_shown(datatype)}{hint}; allowed: {', '.join(DATATYPES)}")
-    if prod(size or 1 for size in shape) > MOST_ELEMENTS or (0 in shape and shape[0] > MOST_EMPTY_ROWS):
+    elements = prod(shape) or prod([size or 1 for size in shape])
+    if elements > MOST_ELEMENTS or (0 in shape and shape[0] > MOST_EMPTY_ROWS):
         raise ProtocolError(f"{where}: shape {_shown(entry.shape)} has too many elements")
     if datatype == "BYTES" and prod(shape) > most_texts:
         raise ProtocolError(f"{where}: shape {_shown(entry.shape)} has too many BYTES elements; allowed: {most_texts}")
@@ -292,7 +292,7 @@ def _parameters(what: str, given: Raw) -> dict[str, Any]:
     if len(text) > MOST_PARAMETERS_BYTES:
         raise ProtocolError(f"{what} of {len(text)} bytes; allowed: {MOST_PARAMETERS_BYTES}")
     found = _decoded(_PARAMETERS, what, text) or {}
-    if _is_deep(found, MOST_LEVELS):
+    if len(text) > 2 * MOST_LEVELS and _is_deep(found, MOST_LEVELS):  # a level takes two characters
         raise ProtocolError(f"{what} are nested more than {MOST_LEVELS} deep")
     return found
 

@@ -114,13 +114,7 @@ class ReplicaClients:
     async def is_ready(self, replica: RoutedReplica) -> bool:
         """Whether the replica's model answers that it is ready."""
         try:
-            async with self._session.get(
-                f"{replica.url}/v2/models/{replica.model}/ready",
-                timeout=aiohttp.ClientTimeout(total=PROBE_S),
-                allow_redirects=False,
-            ) as response:
-                await _body(response.headers, response.content, JSON_LIMITS)
-                return response.status == 200
+            return (await self._get(f"{replica.url}/v2/models/{replica.model}/ready"))[0] == 200
         except (aiohttp.ClientError, TimeoutError, ProtocolError):
             return False
 
@@ -164,20 +158,18 @@ class ReplicaClients:
         return self._is_binary[url]
 
     async def _mapping(self, url: str) -> Mapping[str, Any]:
-        async with self._session.get(
-            url, timeout=aiohttp.ClientTimeout(total=PROBE_S), allow_redirects=False
-        ) as response:
-            try:
-                data = await _body(response.headers, response.content, JSON_LIMITS)
-            except ProtocolError:
-                return {}
-        if response.status != 200:
-            return {}
+        """What a server says at an address; empty where that is no JSON object, or no answer with status 200."""
         try:
-            found = orjson.loads(data.data)
-        except orjson.JSONDecodeError:
+            status, text = await self._get(url)
+            found = orjson.loads(text)
+        except (ProtocolError, orjson.JSONDecodeError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return found if status == 200 and isinstance(found, dict) else {}
+
+    async def _get(self, url: str) -> tuple[int, bytearray]:
+        """Status and body. Raises as aiohttp, and ProtocolError for a body that is too large or slow."""
+        async with self._session.get(url, allow_redirects=False) as response:
+            return response.status, (await _body(response.headers, response.content, JSON_LIMITS)).data
 
 
 async def _body(headers: Mapping[str, str], content: aiohttp.StreamReader, limits: Limits) -> Collected:

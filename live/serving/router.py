@@ -98,10 +98,10 @@ class Router(StageHost):
         self._loses = options.loses
 
         def queue(position: int, limit_s: float, host: StageHost, lane: int) -> StageQueue:
-            place = position, lane, limit_s, host, configuration[names[position]], options
-            if deadlines is None:
-                return StageQueue(*place)
-            return StageQueue(*place, deadlines.sla_s, partial(self._limit_now_s, position, lane, limit_s))
+            deadline = None
+            if deadlines is not None:
+                deadline = deadlines.sla_s, partial(self._limit_now_s, position, lane, limit_s)
+            return StageQueue(position, lane, limit_s, host, configuration[names[position]], options, deadline)
 
         self.lanes = [
             StageLanes(

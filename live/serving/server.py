@@ -246,11 +246,11 @@ def _process_start_s() -> float:
         return time.monotonic()
 
 
-def serve(options: ServerOptions) -> None:
+def serve(options: ServerOptions, tell: Callable[..., None] = announce) -> None:
     """Make the model and `run` in an event loop. Raises ModelError or ProfileError if there is no such model."""
     model = create(options)
     logs.json_to_stderr("server", options.log_level)
-    in_event_loop(run(options, model))
+    in_event_loop(run(options, model, tell))
 
 
 def serve_announced(options: ServerOptions, connection: Connection) -> None:
@@ -260,9 +260,7 @@ def serve_announced(options: ServerOptions, connection: Connection) -> None:
         connection.send(url)
         connection.close()
 
-    model = create(options)
-    logs.json_to_stderr("server", options.log_level)
-    in_event_loop(run(options, model, tell))
+    serve(options, tell)
 
 
 @click.command()

@@ -225,7 +225,7 @@ class StageLanes:
         self._host.dropped(request, now_s)
 
     def wake(self, stage: int, _: float) -> None:
-        self._host.wake(stage, min(queue.timer_s for queue in self.queues))
+        self._host.wake(stage, min([queue.timer_s for queue in self.queues]))
 
 
 LatencyTable = Callable[[int, str, int], Sequence[float]]

@@ -71,10 +71,11 @@ class StageQueue:
         host: StageHost,
         wanted: StageConfiguration,
         options: DispatchOptions,
-        sla_s: float = NEVER,
-        limit_now_s: Callable[[], float] | None = None,
+        deadline: tuple[float, Callable[[], float]] | None = None,
     ) -> None:
-        """`limit_now_s`: by deadline, the oldest that a request may be at an attempt, never more than `sla_s`."""
+        """`deadline`: the SLA and, never more than that, the oldest that a request may be at an attempt [s]."""
+        sla_s = NEVER if deadline is None else deadline[0]
+        self._limit_now_s = None if deadline is None else deadline[1]
         self.position = position
         self.lane = lane
         self.waiting: deque[Request] = deque()
@@ -92,7 +93,6 @@ class StageQueue:
         self._most_bytes = options.most_bytes
         self._drop_limit_s = self._limit_s = drop_limit_s  # the second: as of the latest attempt
         self.oldest_s = min(drop_limit_s, sla_s)  # whatever is older is dropped by any attempt
-        self._limit_now_s = limit_now_s
         self._drops_singly = options.drop != "batch"
         self._host = host
         self.configure(wanted)
@@ -127,7 +127,9 @@ class StageQueue:
 
     def _integrate(self, now_s: float) -> None:
         """Take the integral up to now; to be called before `present` changes."""
-        self._request_s, self._request_s_at_s = self.request_s(now_s), now_s
+        present = len(self.waiting) - self._ended + self.in_service  # as `present`, which this is called for most
+        self._request_s += present * (now_s - self._request_s_at_s)
+        self._request_s_at_s = now_s
 
     def restart(self, now_s: float) -> None:
         """Number batches and take the integral from 0 again; nobody may be waiting, and time may go back."""
@@ -237,8 +239,8 @@ class StageQueue:
     def attempt(self, now_s: float) -> None:
         """Start every batch that can start now; if one has to wait, set the timer to when it is due (rule 2)."""
         self._integrate(now_s)
-        self.timer_s = NEVER
-        while (replica := self._next_idle()) is not None:
+        had_timer, self.timer_s = self.timer_s < NEVER, NEVER
+        while self.waiting and (replica := self._next_idle()) is not None:
             if self._limit_now_s is not None:
                 self._limit_s = self._limit_now_s()
             if self._drops_singly:
@@ -252,7 +254,8 @@ class StageQueue:
             requests = self._take(rules.dispatch_size(self.batch, replica.max_batch), now_s)
             if requests:
                 self._start(replica, requests, now_s)
-        self._host.wake(self.position, self.timer_s)
+        if had_timer or self.timer_s < NEVER:
+            self._host.wake(self.position, self.timer_s)
 
     def _next_idle(self) -> RoutedReplica | None:
         """The idle replica to use next: one of the configured variant if possible, lowest number first."""

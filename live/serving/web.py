@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -20,7 +21,7 @@ from ipa.live.plane import BACKLOG
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import Limits, open_files, return_large_blocks
 from ipa.live.serving.bodies import read_body
-from ipa.live.serving.connections import WRITE_S, Connection, Connections, peer_of
+from ipa.live.serving.connections import Connection, Connections, peer_of
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 
 JSON_LIMITS = Limits(body_bytes=2**20)
@@ -98,26 +99,19 @@ def _takes_gzip(request: web.Request) -> bool:
 
 
 async def send(request: web.Request, body: Body) -> web.StreamResponse:
-    """Send an answer, as gzip where its client takes that; one who does not receive it in time is cut off."""
+    """Send an answer, as gzip where its client takes that."""
     response = web.Response(body=body.data, headers={**body.headers, REQUEST_ID: request[ID]})
     if len(body.data) >= GZIPPED_FROM_BYTES and _takes_gzip(request):
         response.headers[hdrs.VARY] = hdrs.ACCEPT_ENCODING
         response.enable_compression(web.ContentCoding.gzip)
-    try:
-        async with asyncio.timeout(WRITE_S):
-            await response.prepare(request)
-            await response.write_eof()
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-    except ConnectionError:
-        pass
+    with suppress(ConnectionError):
+        await response.prepare(request)
+        await response.write_eof()
     return response
 
 
-@web.middleware
-async def errors_in_form(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every error in the protocol's form."""
+async def in_form(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The answer, every error in the protocol's form."""
     try:
         return await handler(request)
     except ProtocolError as error:
@@ -151,14 +145,14 @@ def application(*guards: Middleware, on_refusal: OnRefusal = lambda *_: None) ->
     async def noted(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get(REQUEST_ID, "")
         request[ID] = given if _ID.fullmatch(given) else os.urandom(8).hex()
-        response = await handler(request)
+        response = await in_form(request, handler)
         if not response.prepared:
             response.headers[REQUEST_ID] = request[ID]
         if response.status in REASONS and ADMITTED not in request and isinstance(response, web.Response):
             on_refusal(REASONS[response.status], (response.text or "")[:200], request)
         return response
 
-    return web.Application(middlewares=[noted, errors_in_form, *guards])
+    return web.Application(middlewares=[noted, *guards])
 
 
 def close_connections(app: web.Application, when: Callable[[], bool]) -> None:
@@ -187,16 +181,11 @@ def add_protocol_routes(
 
     described = {"name": server, "version": version("ipa-pipelines"), "extensions": [BINARY_EXTENSION]}
 
-    def known(handler: Handler) -> Handler:
-        async def checked(request: web.Request) -> web.StreamResponse:
-            named, asked = request.match_info["model"], request.match_info.get("version", "1")
-            if named != model:
-                raise ProtocolError(f"no model is called {named!r}; this server has {model!r}", 404)
-            if asked != "1":
-                raise ProtocolError(f"model {model!r} has no version {asked!r}; this server has version '1'", 404)
-            return await handler(request)
+    def always(value: object) -> Handler:
+        async def say(_: web.Request) -> web.Response:
+            return json_response(value)
 
-        return checked
+        return say
 
     async def live(_: web.Request) -> web.Response:
         return json_response({"live": is_live()}, 200 if is_live() else 503)
@@ -207,14 +196,8 @@ def add_protocol_routes(
     async def model_ready(request: web.Request) -> web.Response:
         return readiness(request, {"name": model}, unready())
 
-    async def of_server(_: web.Request) -> web.Response:
-        return json_response(described)
-
     async def of_model(_: web.Request) -> web.Response:
         return json_response({"name": model, "versions": ["1"], **await metadata()})
-
-    async def models(_: web.Request) -> web.Response:
-        return json_response({"models": [model]})
 
     async def index(_: web.Request) -> web.Response:
         problem = unready()
@@ -222,13 +205,27 @@ def add_protocol_routes(
         return json_response([{"name": model, "version": "1", "state": state, "reason": problem}])
 
     add_health_routes(app, live, ready)
-    app.router.add_get("/v2", of_server)
+    app.router.add_get("/v2", always(described))
     app.router.add_post("/v2/repository/index", index)
-    app.router.add_get("/v2/models", models)
+    app.router.add_get("/v2/models", always({"models": [model]}))
     for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
-        app.router.add_post(f"{path}/infer", known(infer))
-        app.router.add_get(f"{path}/ready", known(model_ready))
-        app.router.add_get(path, known(of_model))
+        app.router.add_post(f"{path}/infer", _for_model(model, infer))
+        app.router.add_get(f"{path}/ready", _for_model(model, model_ready))
+        app.router.add_get(path, _for_model(model, of_model))
+
+
+def _for_model(model: str, handler: Handler) -> Handler:
+    """Answers what is asked of this model; 404 for any other, and for another version than its only one."""
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        named, asked = request.match_info["model"], request.match_info.get("version", "1")
+        if named != model:
+            raise ProtocolError(f"no model is called {named!r}; this server has {model!r}", 404)
+        if asked != "1":
+            raise ProtocolError(f"model {model!r} has no version {asked!r}; this server has version '1'", 404)
+        return await handler(request)
+
+    return checked
 
 
 def readiness(request: web.Request, described: Mapping[str, Any], problem: str) -> web.Response:

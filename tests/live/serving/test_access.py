@@ -140,7 +140,7 @@ def test_web_pages_are_refused_even_with_the_token(tokens: TokenFile, path: str)
 def test_a_name_that_a_page_may_have_rebound_gets_nothing_without_the_token(
     tokens: TokenFile, host: str, is_own: bool
 ) -> None:
-    assert access.is_own_host(host, {"Ipa-video-control.default.svc"}) == is_own
+    assert access.is_own_host(host, ("Ipa-video-control.default.svc",)) == is_own
     if not is_own and host:
         assert asked(tokens, "GET", "/metrics", {"Host": host})[0] == 403
         assert asked(tokens, "GET", "/control/records", {"Host": host})[0] == 401
