@@ -113,6 +113,7 @@ lint: install
 # The site, from the pages of docs/: build/docs/README.html. A warning is an error. Pages to look up are written first.
 docs: install
 	$(BIN)/python -m tests.programs.lookup_pages
+	$(BIN)/python -m tests.programs.page_sizes
 	$(BIN)/sphinx-build -q -W -E -b html docs build/docs
 
 format: install

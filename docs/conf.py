@@ -28,7 +28,8 @@ LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 def contents(text: str) -> str:
     """The pages that a map of pages links to, as one list for each of its tables."""
-    captions, tables = re.findall(r"^#+ (.+)$", text, re.MULTILINE), re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    captions = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    tables = re.findall(r"^\| page .*\n(?:\|.*\n)+", text, re.MULTILINE)
     lists = []
     for caption, table in zip(captions[-len(tables) :], tables, strict=True):
         pages = dict.fromkeys(link for _, link, _ in LINK.findall(table))
@@ -50,6 +51,22 @@ def within(page: str, text: str) -> str:
     return LINK.sub(as_words, text)
 
 
+def llms(folder: str = "") -> str:
+    """What `llms.txt` says: the pages that the tables of a map name, one line each, as Markdown (llmstxt.org)."""
+    text = (DOCS / folder / "README.md").read_text(encoding="utf-8")
+    head, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
+    lines = [] if folder else [f"# {project}", "", f"> {head.strip().splitlines()[2]}"]
+    for section in sections or [head]:
+        rows = re.findall(r"^\| \[(.+?)\]\(([^)]+)\) \| (.+) \|$", section, re.MULTILINE)
+        lines += [] if folder else ["", f"## {section.splitlines()[0]}", ""]
+        for name, page, says in rows:
+            plain = LINK.sub(r"\1", says)
+            lines.append(f"- [{name.removesuffix('.md')}]({Path(folder, page).with_suffix('.html')}): {plain}")
+            if Path(page).name == "README.md":
+                lines += llms(str(Path(page).parent)).splitlines()
+    return "\n".join(lines)
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
 
@@ -58,4 +75,9 @@ def setup(app: Any) -> None:
         if Path(page).name == root_doc:
             source[0] += f"\n\n{contents(source[0])}\n"
 
+    def finish(_: Any, error: Exception | None) -> None:
+        if error is None:
+            (Path(app.outdir) / "llms.txt").write_text(f"{llms()}\n", encoding="utf-8")
+
     app.connect("source-read", read)
+    app.connect("build-finished", finish)

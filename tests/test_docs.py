@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -31,13 +32,22 @@ from ipa.studies.commands import main
 from ipa.studies.profile.numbers import MARKS, counts, sla_sum
 from ipa.studies.runs.columns import COLUMNS, MANIFEST, SUMMARY
 from ipa.studies.runs.tables import COUNTED, TABLES
-from tests.programs import lookup_pages
+from tests.programs import lookup_pages, page_sizes
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 LONG = {
-    *("environment.md", "explain.md", "model.md", "paper.md", "policies.md", "profiling.md", "scenarios.md"),
+    *(
+        "autoscalers.md",
+        "environment.md",
+        "explain.md",
+        "model.md",
+        "paper.md",
+        "policies.md",
+        "profiling.md",
+        "scenarios.md",
+    ),
     "studies.md",
 }
 """Pages whose commands take long."""
@@ -120,6 +130,11 @@ def shell_commands(page: Path) -> Iterator[tuple[int, tuple[str, ...]]]:
                 words = []
             else:
                 words.append(word)
+
+
+def anchor(heading: str) -> str:
+    """Where a link to a heading leads."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def table_rows(page: str, heading: str, header: str) -> list[list[str]]:
@@ -340,19 +355,47 @@ def test_every_block_is_of_a_kind_that_is_checked() -> None:
 @pytest.mark.parametrize("page", LINKED, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(((?!https:)[^)\s]+)\)", page.read_text(encoding="utf-8")):
-        file, _, anchor = link.partition("#")
+        file, _, at = link.partition("#")
         target = (page.parent / file).resolve() if file else page
         assert target.exists(), f"{page.name}: {link}"
-        if anchor:
+        if at:
             headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
-            anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
-            assert anchor in anchors, f"{page.name}: {link}"
+            assert at in map(anchor, headings), f"{page.name}: {link}"
 
 
 def test_the_map_names_every_page() -> None:
     text = (DOCS / "README.md").read_text(encoding="utf-8")
     for page in (*PAGES, *(DOCS / "lookup").glob("*.md")):
         assert page.name == "README.md" or f"]({page.relative_to(DOCS)})" in text
+
+
+# ---- the site ----
+
+
+def test_pages_are_short() -> None:
+    """In words all together, in lines each; `python -m tests.programs.page_sizes` prints them."""
+    assert page_sizes.problems(page_sizes.sizes()) == []
+
+
+def test_llms_txt_names_every_page_once() -> None:
+    lines = runpy.run_path(str(DOCS / "conf.py"))["llms"]().splitlines()
+    named_pages = [Path(match[1]) for line in lines if (match := re.match(r"- \[[^]]+\]\((.+)\.html\): \S", line))]
+    pages = [page.relative_to(DOCS).with_suffix("") for page in DOCS.rglob("*.md")]
+    assert sorted(named_pages) == sorted(page for page in pages if page != Path("README"))
+
+
+def test_each_of_ten_tasks_is_a_screen_from_the_first_page() -> None:
+    tasks = table_rows("README.md", "Documentation", "| I want to | go to |")
+    assert len(tasks) == 10
+    for task, answer in tasks:
+        match = re.fullmatch(r"\[[^]]+\]\((.+\.md)#(.+)\)", answer)
+        assert match, task
+        text = (DOCS / match[1]).read_text(encoding="utf-8")
+        sections = re.split(r"^#+ (.+)$", text, flags=re.MULTILINE)[1:]
+        by_anchor = {anchor(heading): body for heading, body in zip(sections[::2], sections[1::2], strict=True)}
+        screen = by_anchor[match[2]].splitlines()
+        assert len(screen) < 40, task
+        assert any(re.match(r"( {4})?(ipa|make) ", line) for line in screen), task
 
 
 # ---- pages to look up ----

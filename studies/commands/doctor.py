@@ -33,7 +33,26 @@ def doctor(as_json: bool) -> None:
 
 PROJECT = "ipa-pipelines"
 KUBECONFIG = "KUBECONFIG"
-FOR_DEVELOPERS = ("bench", "build", "lint", "test")
+FOR_DEVELOPERS = ("build", "docs", "lint", "test")
+
+PURPOSES = {
+    "compiled": "the compiled engine, several times as fast",
+    "dask": "sweeps and studies on a Dask cluster",
+    "gurobi": "the solver Gurobi",
+    "gym": "the control loop as a Gymnasium environment",
+    "highs": "the solver HiGHS",
+    "kubernetes": "live mode on a cluster, with live",
+    "live": "live mode and validation",
+    "ocr": "the models of the pipeline ocr",
+    "onnx": "serving and profiling ONNX files",
+    "report": "reports and figures",
+    "s3": "models in an object store",
+    "sensitivity": "Sobol indices of a sweep",
+    "static": "figures as images, with Chromium",
+    "train": "training predictors",
+    "tune": "ipa tune",
+}
+"""What each extra is for."""
 
 LICENCE_FILES = ("~/gurobi.lic", "/opt/gurobi/gurobi.lic", "/Library/gurobi/gurobi.lic", "C:/gurobi/gurobi.lic")
 """Where Gurobi looks for a licence that GRB_LICENSE_FILE does not name."""
@@ -115,7 +134,8 @@ def _extras() -> dict[str, Finding]:
 def _extra(extra: str, packages: list[str]) -> Finding:
     versions = {package: _version(package) for package in packages}
     if None in versions.values():
-        return _finding(False, None, f"pip install '.[{extra}]' in the checkout")
+        purpose = f"for {PURPOSES[extra]}; " if extra in PURPOSES else ""
+        return _finding(False, None, f"{purpose}pip install '.[{extra}]' in the checkout")
     return _finding(True, None, ", ".join(f"{package} {version}" for package, version in versions.items()))
 
 

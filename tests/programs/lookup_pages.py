@@ -18,7 +18,7 @@ import click
 import ipa
 from ipa.live.backend import TROUBLES
 from ipa.live.serving.metrics import TABLE
-from ipa.policies import PREDICTORS
+from ipa.policies import PREDICTORS, RANGES
 from ipa.policies.manual import manual_of
 from ipa.policies.predictors import describe_predictor
 from ipa.policies.registry import POLICIES
@@ -231,6 +231,8 @@ def parameters() -> str:
             parts.append(f"As above: {', '.join(names)}.")
     rows = ((_code(name), _first(kind), _values(describe_predictor(kind()))) for name, kind in PREDICTORS.items())
     parts += ["## Predictors", table(("name", "forecast", "parameters"), rows)]
+    ranges = ((_code(name), _code(tried)) for name, tried in RANGES.items())
+    parts += ["## Ranges that `ipa tune` tries", table(("parameter", "range"), ranges)]
     return "\n\n".join(parts)
 
 

@@ -75,7 +75,11 @@ def test_extras_are_those_of_the_package_but_for_its_developers(monkeypatch: pyt
     monkeypatch.setattr(metadata, "requires", lambda _: required)
     monkeypatch.setattr(metadata, "version", version)
     assert found()["extras"] == {
-        "live": {"ready": False, "version": None, "note": "pip install '.[live]' in the checkout"},
+        "live": {
+            "ready": False,
+            "version": None,
+            "note": "for live mode and validation; pip install '.[live]' in the checkout",
+        },
         "report": {"ready": True, "version": None, "note": "plotly 6.1"},
     }
 
