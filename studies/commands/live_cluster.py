@@ -197,8 +197,8 @@ class Parts:
     default="",
     metavar="NAME",
     callback=cluster.name_of("PersistentVolumeClaim"),
-    help="Keep the controller's whole journal on this PersistentVolumeClaim. Default: in its pod, as long as that "
-    "lives, and the latest entry, with what the policy has learnt, in a ConfigMap.",
+    help="Keep the controller's whole journal on this PersistentVolumeClaim. Default: the journal lives as long "
+    "as its pod; the latest entry, with what the policy has learnt, is in a ConfigMap.",
 )
 @click.option(
     "--control-secret",

@@ -62,7 +62,8 @@ if TYPE_CHECKING:
 @click.option(
     "--removal",
     type=Words(choices.Removal),
-    help="drain, or lose: a fault, in which a removed replica is killed with what it holds. Default: drain.",
+    help="drain: a removed replica finishes its batch; lose: it is killed with the requests that it holds. "
+    "Default: drain.",
 )
 @declared(Live, "duration_s", "advise", "source", "prometheus", "prometheus_match", "decision_timeout_s")
 @declared(Live, "port", "control_port", "metrics_port", "metrics_host", "state")

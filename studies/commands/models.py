@@ -49,9 +49,9 @@ def models() -> None:
 def check(results: Path, models: Path | None, samples: Path | None, as_json: bool) -> None:
     """Compare the answers of a live run with the models run alone.
 
-    Every answer is compared with what the two variants that served it say on the same page, outside of any server.
+    Each answer is compared with that of the two variants that served it, run on the same page without a server.
 
-    Exit code 1 if an answer differs by so much as a character.
+    Exit code 1 if any answer differs.
     """
     sent = _pages_of(results) if samples is None else [each.path.read_bytes() for each in live.read_samples(samples)]
     with TemporaryDirectory(prefix="ipa-models-") as name:
@@ -105,8 +105,7 @@ def fetch(url: str, folder: Path, endpoint: str, as_json: bool) -> None:
     """Fetch models from an object store to a folder.
 
     All variants there are fetched, as [PIPELINE/]STAGE/VARIANT/, and compared with their checksums. Repeat the command
-    to go on where it was broken off: files that are there already are not fetched again. Credentials are taken as by
-    `ipa models push`.
+    to resume: files that are there already are not fetched again. Credentials are taken as by `ipa models push`.
     """
 
     def say(variant: model_store.Shelved, is_new: bool) -> None:
@@ -236,7 +235,7 @@ def _print(measured: Measured) -> None:
 @click.option("--lines", metavar="VARIANT", help="Write the lines that this detection cuts out, not the pages.")
 @output_options
 def pages(folder: Path, count: int, seed: int, models: Path | None, lines: str | None, as_json: bool) -> None:
-    """Write pages whose text is known, to read.
+    """Write pages of known text, to be recognised.
 
     The new folder gets NUMBER.jpg, and labels.jsonl with what each page says and where. Pages have lines in several
     fonts and sizes, turned, blurred and noisy. The same seed makes the same files.
@@ -294,7 +293,7 @@ def push(folder: Path, url: str, endpoint: str, as_json: bool) -> None:
 def read(pictures: tuple[Path, ...], url: str, model: str, token_file: Path | None, as_json: bool) -> None:
     """Send a picture to a running pipeline and print its text.
 
-    Of several pictures, one after the other.
+    Several pictures are sent one after the other.
     """
     texts = {str(each): ocr.read_picture(url, model, each, token_file) for each in pictures}
     if as_json:

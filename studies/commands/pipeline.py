@@ -103,8 +103,8 @@ def _say(table: Latencies) -> None:
 def check(file: str, models: Path | None, as_json: bool) -> None:
     """Check a pipeline file, and show what it can serve and what is by rule.
 
-    A file with mistakes is answered with the line of each, and exit code 2. What is allowed but likely to surprise is a
-    warning on stderr. With --models, each model is started and asked: whether a batch gives what its requests give
+    Each mistake in the file is reported with its line, and the exit code is 2. What is allowed but likely to surprise
+    is a warning on stderr. With --models, each model is started and asked: whether a batch gives what its requests give
     alone, and whether each stage takes what the one before it gives.
     """
     pipeline = ipa.profiles.load(file)

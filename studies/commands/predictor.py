@@ -78,7 +78,7 @@ cases_options = together(
         "horizon_s",
         type=WHOLE_SECONDS,
         default=20,
-        help="Seconds of whose busiest the load is forecast. Default: 20.",
+        help="Forecast the busiest of this many seconds. Default: 20.",
     ),
     click.option(
         "--history",
@@ -151,7 +151,7 @@ class Asked:
     "--within",
     type=SHARE,
     default=0.9,
-    help="Share of the loads that the interval in the middle of a forecast should hold. Default: 0.9.",
+    help="Share of the loads that the central interval of a forecast should hold. Default: 0.9.",
 )
 @click.option("--to", type=NEW_FILE, help="Write the table to this new .csv or .md file.")
 @output_options
@@ -162,10 +162,10 @@ def evaluate(quantiles: tuple[float, ...], within: float, to: Path | None, as_js
     --horizon seconds after.
 
     \b
-    SMAPE     mean of 200 |f - a| / (a + f), f being the point forecast and a what came
+    SMAPE     mean of 200 |f - a| / (a + f), f: point forecast, a: actual load
     under     share of forecasts that were exceeded: the point forecast, or a quantile
     pinball   loss of a quantile; the true one has the least
-    within    share of what came inside the interval in the middle of the forecasts
+    within    share of actual loads inside the central interval of the forecasts
     ms        median time of a forecast made alone
     """
     if to is not None:
@@ -280,7 +280,7 @@ def show(within: float, to: Path, as_json: bool, **options: Any) -> None:
     type=click.IntRange(min=2),
     multiple=True,
     metavar="FACTOR",
-    help="Learn also from the load with one of so many requests, so that the model knows lower rates. Repeatable. "
+    help="Train on the load thinned to one request in FACTOR as well, so that the model knows lower rates. Repeatable. "
     "Default: the load as it is.",
 )
 @output_options
@@ -289,9 +289,9 @@ def train(
 ) -> None:
     """Train a predictor on a load.
 
-    It is written with a card that says how. Without --window, it learns from the first 14 days, which the rest tests,
-    or from all of a shorter load. lstm is trained by the published recipe, on all of these seconds. For the others, the
-    last seventh is for validation: training stops when the forecasts for it get no better, and it calibrates the
+    A card beside the file records how it was trained. Without --window, it is trained on the first 14 days and tested
+    on the rest, or trained on all of a shorter load. lstm is trained by the published recipe, on all of these seconds.
+    For the others, the last seventh validates: training stops when its loss no longer falls, and it calibrates the
     quantiles.
     """
     studies.many.predictor.check_target(model, out)

@@ -96,16 +96,16 @@ def print_profiles(pipeline: Pipeline, stages: Sequence[Stage], page: Path | Non
     "threshold_percent",
     type=Number(min=0.0, max=1000.0),
     default=5.0,
-    help="Changes up to so many per cent are none. Default: 5.",
+    help="Ignore changes up to this many per cent. Default: 5.",
 )
 @click.option("--all", "shows_all", is_flag=True, help="Show what is the same or copied, too.")
 @output_options
 def compare(before: str, after: str, threshold_percent: float, shows_all: bool, as_json: bool) -> None:
-    """Say what became worse from pipeline A to B, such as profiles of two builds of a model.
+    """Report what got worse from pipeline A to B, such as profiles of two builds of a model.
 
-    A change counts when it is larger than the threshold and than the 95 % interval that both measurements leave it;
-    where the interval is wider or not known, it is unsure. A number that both files have from one measurement is
-    copied. Exit code 1 if something became worse.
+    A change counts if it exceeds the threshold and the 95 % intervals of both measurements; if these are wider or
+    unknown, it is unsure. A number that both files took from one measurement is copied. Exit code 1 if anything got
+    worse.
     """
     old, new = ipa.profiles.load(before), ipa.profiles.load(after)
     found = profiling.changes(old, new, threshold_percent / 100)

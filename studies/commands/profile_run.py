@@ -69,7 +69,7 @@ def names(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str
     "--neighbours",
     metavar="N,...",
     callback=wholes,
-    help="Measure as well how much slower a replica is beside so many busy ones. Default: not.",
+    help="Also measure how much slower a replica is beside this many busy ones.",
 )
 @click.option(
     "--samples", type=FOLDER, help="Sample requests: a .npz file with a request per row, or a folder of files."
@@ -79,23 +79,23 @@ def names(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str
     "shapes",
     multiple=True,
     metavar="INPUT=N,...",
-    help="Shape of made-up requests without the rows, where the model leaves it open. Repeat for several shapes.",
+    help="Shape of random requests, without the batch axis, where the model leaves it open. Repeat for several shapes.",
 )
 @click.option(
     "--within",
     "within_percent",
     type=Number(min=0.1, max=100.0),
     default=5.0,
-    help="Repeat until the 95 % intervals of mean and p99 are within so many per cent. Default: 5.",
+    help="Repeat until the 95 % intervals of mean and p99 are within this many per cent. Default: 5.",
 )
 @click.option(
     "--longest",
     "longest_s",
     type=Number(min=0.1, max=3600.0),
     default=30.0,
-    help="Repeat a point for at most so many seconds. Default: 30.",
+    help="Measure a point for at most this many seconds. Default: 30.",
 )
-@click.option("--seed", type=Whole(min=0), default=1, help="Seed of what requests are drawn. Default: 1.")
+@click.option("--seed", type=Whole(min=0), default=1, help="Seed of the requests drawn. Default: 1.")
 @click.option("--to", type=NEW_FILE, help="Write the pipeline to this file. Default: beside the given one.")
 @click.option("--in-place", is_flag=True, help="Write the figures into the given pipeline file.")
 @click.option("--fresh", is_flag=True, help="Measure everything again, instead of going on where a profile stopped.")
@@ -110,12 +110,12 @@ def run(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Measure what variants take, and write a pipeline file of it.
+    """Measure latency and throughput of variants, and write them into a pipeline file.
 
-    Each variant's model is started in a model server of its own, pinned to so many cores, and asked for batches: one
-    after another for mean and p99, then with more on their way for the throughput. --server profiles any other server
-    of the Open Inference Protocol V2 (MLServer, Triton). Measurements are kept as they come: repeat the command to go
-    on where it stopped.
+    Each variant's model is started in a model server of its own, pinned to the given number of cores, and sent batches:
+    one at a time for mean and p99, then several in flight for the throughput. --server profiles any other server of the
+    Open Inference Protocol V2 (MLServer, Triton). Each measurement is saved as it is made: repeat the command to
+    resume.
     """
     effort = Effort(within_percent / 100, longest_s, seed)
     plan = profiling.make(what, profiling.Asked(shapes=_shapes(shapes), effort=effort, **options))

@@ -62,8 +62,8 @@ def sweep(what: str, assignments: Sequence[str], dry_run: bool, jobs: int | None
     """Run one scenario with other values of its keys, over seeds, into one table.
 
     Every point runs with the same seeds, and so on the same random draws. Each run is saved as soon as it finishes:
-    repeat the command after an interrupt, with more seeds, values or keys, and only the missing runs are made. A run
-    that fails ends nothing; its error is in the table.
+    repeat the command after an interrupt, with more seeds, values or keys, and only the missing runs are made. A failed
+    run does not stop the sweep; its error is in the table.
     """
     results, asked = taken(Results, options), taken(Options, options)
     out, report = results.out, results.report

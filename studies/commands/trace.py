@@ -202,7 +202,7 @@ def convert(
     "--query",
     required=True,
     metavar="PROMQL",
-    help="What counts the requests of each step, such as sum(increase(requests_total[1m])), or a counter.",
+    help="Query for the requests of each step, such as sum(increase(requests_total[1m])), or a counter.",
 )
 @click.option(
     "--start",
@@ -215,7 +215,7 @@ def convert(
 @click.option(
     "--fill",
     type=Words(("zero", "linear")),
-    help="What stands for steps without a sample: no requests, or a straight line. Default: they are an error.",
+    help="Fill steps without a sample: with zero requests, or by linear interpolation. Default: they are an error.",
 )
 @click.option("--token-file", type=NEW_FILE, help="File with a bearer token. Or give user:password@ in the URL.")
 @click.option("--timeout", "timeout_s", type=SECONDS, default=30.0, help="Seconds for each answer. Default: 30.")

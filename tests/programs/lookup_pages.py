@@ -83,8 +83,6 @@ def _flag(cell: str) -> str:
 def _option(option: click.Option) -> tuple[str, str]:
     """Its names with what follows them, and its meaning with what it may be."""
     name, meaning = option.get_help_record(click.Context(main)) or ("", "")
-    if option.required:
-        meaning += " Required."
     return _code(name), meaning.replace("  ", " ").replace("*", "\\*")
 
 

@@ -53,7 +53,8 @@ class Options:
     )
     until: Texts = option(
         (),
-        "Add seeds until every point's 95 % interval is as narrow: cost_mean_cores:2% of the mean to either side, or "
+        "Add seeds until the 95 % interval of every point is this narrow: cost_mean_cores:2% of the mean to "
+        "either side, or "
         "pas_mean:0.5. Repeatable.",
         metavar="OUTCOME:WIDTH",
     )

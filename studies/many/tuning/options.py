@@ -39,13 +39,13 @@ class Options:
     """
 
     minimise: str | None = option(
-        None, "What to make small: cost_mean_cores, sla_violation_rate, ...", metavar="OUTCOME"
+        None, "Outcome to minimise: cost_mean_cores, sla_violation_rate, ...", metavar="OUTCOME"
     )
-    maximise: str | None = option(None, "What to make large: pas_mean, ...", metavar="OUTCOME")
+    maximise: str | None = option(None, "Outcome to maximise: pas_mean, ...", metavar="OUTCOME")
     also: Sequence[str] = option((), "A further aim. Repeatable.", metavar="'maximise OUTCOME'")
     limits: Sequence[str] = option(
         (),
-        "Limit that has to be kept on average; NUMBER may be `defaults` or, say, 0.9*defaults. Repeatable.",
+        "Limit that the mean over the windows must keep; NUMBER may be `defaults` or, say, 0.9*defaults. Repeatable.",
         flag="--slo",
         metavar="'OUTCOME<=NUMBER'",
     )
