@@ -45,6 +45,7 @@ PURPOSES = {
     "live": "live mode and validation",
     "ocr": "the models of the pipeline ocr",
     "onnx": "serving and profiling ONNX files",
+    "otel": "traces of requests, with live",
     "report": "reports and figures",
     "s3": "models in an object store",
     "sensitivity": "Sobol indices of a sweep",
