@@ -22,13 +22,13 @@ from ipa.live.errors import RunError
 from ipa.live.kubernetes import permissions
 from ipa.live.kubernetes.api import Api, ApiError, Threads
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, GatewayKeeper, way_to
-from ipa.live.kubernetes.events import Event, Events, news
+from ipa.live.kubernetes.events import Event, Events, log_news, news
 from ipa.live.kubernetes.guards import FailedVariants, Pace, Room, moves_pods, rollback
 from ipa.live.kubernetes.lanes import Parts, in_force
 from ipa.live.kubernetes.lease import Lease, LeaseKeeper
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.readiness import Readiness, longest_s, until_reached
-from ipa.live.kubernetes.reconcile import Reconciler, following, log_news
+from ipa.live.kubernetes.reconcile import Reconciler, following
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look, StageState, read_stages, read_wanted, said
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
@@ -54,13 +54,15 @@ log = logging.getLogger("ipa.live.kubernetes.backend")
 
 @dataclass(frozen=True)
 class Options:
-    """How a controller works on a deployed pipeline.
+    """How a controller works on a deployed pipeline. `url` is where its clients reach that; empty where no load comes
+    from here.
 
     With `adopts` it takes over what is running, as is: it starts from the configuration that the cluster says is
     wanted, rolled out or not, and uses the gateway's clock. Without, it first brings the initial configuration up and
     sets t = 0. `lease` None: nobody else writes. `control_token_file` is for one inside the cluster (see `way_to`).
     """
 
+    url: str = ""
     pace: Pace | None = None
     lease: Lease | None = None
     adopts: bool = False
@@ -70,8 +72,7 @@ class Options:
 class KubernetesBackend(LiveBackend):
     """A pipeline that has been deployed, and what brings it to what is wanted.
 
-    `url` is where its clients reach it; empty where no load comes from here. With a read-only `api` it sees everything
-    and changes nothing.
+    With a read-only `api` it sees everything and changes nothing.
     """
 
     client: ClusterGateway
@@ -82,7 +83,6 @@ class KubernetesBackend(LiveBackend):
         api: Api,
         folder: Path,
         history_rps: tuple[float, ...],
-        url: str,
         options: Options | None = None,
         source: SourceMaker = from_gateway,
         on_rollback: OnRollback = lambda *_: None,
@@ -102,7 +102,7 @@ class KubernetesBackend(LiveBackend):
             on_rollback,
         )
         self.deployed = deployed
-        self.url = url
+        self.url = options.url
         self.look = Look()
         """What the latest pass of the reconcile loop found and did; empty before the first."""
         self._api = api

@@ -149,7 +149,8 @@ def difference(
         sound = decided if state.stands(decided) else state.sound
         notes = _notes(sound, state.failed if failed is None else failed)
     cores = None if by_rollout else template_cores(deployed, stage, wanted, state)
-    manifest = stage_deployment(deployed, stage, wanted, owner, notes, cores, lane.number, decided)
+    manifest = stage_deployment(deployed, stage, wanted, owner, cores, lane.number, decided)
+    manifest["metadata"]["annotations"] |= notes
     changed = kept.drift(manifest, state.given)
     why = f"{lane.title}: {', '.join(changed[:3])}" + (f"; not in place: {by_rollout}" if by_rollout else "")
     apply: list[Action] = [Apply(manifest, why)] if changed else []

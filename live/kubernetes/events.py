@@ -1,7 +1,7 @@
-"""Events on the Deployments of stages: what a controller did there and what it found, for `kubectl describe`.
+"""What is new from one look at the cluster to the next: in the log, and as Events on the stages' Deployments.
 
-An Event is written when something begins or changes, and the same one not again within `REPEATED_AFTER_S`. A controller
-works as well without: what cannot be written, or may not be, is logged once.
+An Event, for `kubectl describe`, is written when something begins or changes, and the same one not again within
+`REPEATED_AFTER_S`. A controller works as well without: what cannot be written, or may not be, is logged once.
 """
 
 from __future__ import annotations
@@ -36,21 +36,66 @@ class Event(NamedTuple):
     is_warning: bool = True
 
 
+class Kind(NamedTuple):
+    """A field of a look, stage -> why; how its news are called as Events (empty: they are none) and in the log."""
+
+    field: str
+    reason: str
+    level: int
+    text: str
+
+
+KINDS = (
+    Kind("failed", "VariantFailed", logging.WARNING, "a stage is not as wanted"),
+    Kind("out_of_room", "NoRoom", logging.WARNING, "a stage is not as wanted"),
+    Kind("lost", "NodeLost", logging.ERROR, "a node is lost"),
+    Kind("foreign", "ForeignScaler", logging.WARNING, "another sets replicas"),
+    Kind("delays", "", logging.WARNING, "a stage waits"),
+)
+
+
+def _found(before: Look, look: Look) -> Iterator[tuple[Kind, str, str]]:
+    """Kind, stage and why: what a look found that the one before had not."""
+    for kind in KINDS:
+        earlier = getattr(before, kind.field)
+        for stage, why in getattr(look, kind.field).items():
+            if why != earlier.get(stage):
+                yield kind, stage, why
+
+
 def news(before: Look, look: Look) -> Iterator[Event]:
-    """What a look did and found that the one before had not."""
+    """What a look did at stages and found there that the one before had not."""
     for what in look.done:
         stage = what.partition(":")[0].partition(",")[0].partition(" does not exist")[0]
         if stage in look.stages:
             yield Event(stage, "Changed", what, is_warning=False)
-    for reason, earlier, now in (
-        ("VariantFailed", before.failed, look.failed),
-        ("NoRoom", before.out_of_room, look.out_of_room),
-        ("NodeLost", before.lost, look.lost),
-        ("ForeignScaler", before.foreign, look.foreign),
-    ):
-        for stage, why in now.items():
-            if why != earlier.get(stage) and stage in look.stages:
-                yield Event(stage, reason, why)
+    for kind, stage, why in _found(before, look):
+        if kind.reason and stage in look.stages:
+            yield Event(stage, kind.reason, why)
+
+
+def log_news(before: Look, look: Look) -> None:
+    """Log what was done, and what has changed of what keeps the controller from its work: that, why, and its end."""
+    for what in look.done:
+        log.info("changed", extra={"what": what})
+    for name in (*look.stopped, *(before.stopped.keys() - look.stopped)):
+        why = look.stopped.get(name, "")
+        if why and name in look.foreign:
+            continue  # which says who it is left to, and until when
+        if why and why != before.stopped.get(name):
+            log.error("stopped: nothing is changed here until somebody acts", extra={"stage": name, "problem": why})
+        elif not why:
+            log.warning("goes on", extra={"stage": name})
+    if look.error and look.error != before.error:
+        contested = "another keeps changing what is to be changed"
+        text = contested if look.is_contested else "the cluster could not be read or changed"
+        log.error(text, extra={"problem": look.error})
+    elif before.error and not look.error:
+        log.warning("the cluster answers again")
+    if look.is_held != before.is_held:
+        log.log(logging.ERROR if look.is_held else logging.WARNING, "held" if look.is_held else "no longer held")
+    for kind, stage, why in _found(before, look):
+        log.log(kind.level, kind.text, extra={"stage": stage, "problem": why})
 
 
 class Events:

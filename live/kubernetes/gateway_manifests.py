@@ -59,8 +59,7 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
         deployed.labels(GATEWAY),
         pod,
         # A new gateway takes new requests before the old one, which finishes what it has, goes away.
-        {"maxSurge": 1, "maxUnavailable": 0},
-        deadline_s=ceil(deployed.layout.ready_within_s),
+        manifest_parts.rolling(1, 0, ceil(deployed.layout.ready_within_s)),
         added=deployed.pods_of(GATEWAY),
     )
 
@@ -83,12 +82,10 @@ def _router(deployed: Deployed) -> Manifest:
         "gateway",
         "ipa.live.serving.gateway",
         arguments,
-        resources=Resources(deployed.layout.gateway_cpu, None, deployed.layout.gateway_memory).as_manifest(),
-        ports={"http": DATA_PORT, "control": CONTROL_PORT},
-        probed_port=DATA_PORT,
-        ready_path=ACCEPTS_PATH,
-        drain_s=DRAIN_S,
+        Resources(deployed.layout.gateway_cpu, None, deployed.layout.gateway_memory).as_manifest(),
     )
+    container |= manifest_parts.serving({"http": DATA_PORT, "control": CONTROL_PORT}, ACCEPTS_PATH)
+    container |= manifest_parts.draining(DRAIN_S)
     container["volumeMounts"] += [secret_mount("control", CONTROL_TOKEN_PATH)]
     if deployed.layout.client_token_secret:
         container["volumeMounts"] += [secret_mount("clients", CLIENT_TOKEN_PATH)]
@@ -135,9 +132,9 @@ def _watch(deployed: Deployed) -> Manifest:
         "endpoints",
         "ipa.live.kubernetes.endpoints",
         arguments,
-        resources={"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
-        drain_s=DRAIN_S,
+        {"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
     )
+    container |= manifest_parts.draining(DRAIN_S)
     is_alive = f"import time; assert time.monotonic() - float(open('{ALIVE_PATH}').read()) < {SILENT_S}"
     container["livenessProbe"] = {
         "exec": {"command": ["python", "-I", "-S", "-c", is_alive]},

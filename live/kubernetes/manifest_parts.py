@@ -40,11 +40,10 @@ def deployment(
     selector: Mapping[str, str],
     pod_labels: Mapping[str, str],
     pod: Manifest,
-    rolling: Manifest,
-    deadline_s: int,
+    rollout: Manifest,
     added: Mapping[str, Any],
 ) -> Manifest:
-    """A Deployment whose rollout counts as failed after `deadline_s`; it leaves the number of replicas open.
+    """A Deployment that leaves the number of replicas open; `rollout` is how it is rolled out (`rolling`).
 
     `added` is what the layout adds to its pods.
     """
@@ -62,11 +61,21 @@ def deployment(
         "metadata": meta,
         "spec": {
             "selector": {"matchLabels": dict(selector)},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling},
-            "progressDeadlineSeconds": deadline_s,
+            **rollout,
             "revisionHistoryLimit": 1,
             "template": template,
         },
+    }
+
+
+def rolling(max_surge: int, max_unavailable: int, deadline_s: int) -> Manifest:
+    """A rolling update that counts as failed after `deadline_s`."""
+    return {
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": max_surge, "maxUnavailable": max_unavailable},
+        },
+        "progressDeadlineSeconds": deadline_s,
     }
 
 
@@ -106,23 +115,12 @@ def container(
     name: str,
     module: str,
     arguments: list[str],
-    *,
     resources: Mapping[str, Any],
-    ports: Mapping[str, int] | None = None,
-    probed_port: int | None = None,
-    ready_path: str = "/v2/health/ready",
     threads: int = 1,
-    starts_within_s: int | None = None,
-    drain_s: int = 0,
     most_disk: str = MOST_DISK,
 ) -> Manifest:
-    """A container that runs one of our modules; numerical libraries get `threads` threads.
-
-    One that takes long to start has `starts_within_s`. Others may take a minute, and are asked at once whether they are
-    ready: a startup probe would put that off by up to a second. When its pod is to end, it goes on as before for
-    `drain_s`, until others have learnt of that.
-    """
-    made: Manifest = {
+    """A container that runs one of our modules; numerical libraries get `threads` threads."""
+    return {
         "name": name,
         "image": deployed.layout.image,
         "imagePullPolicy": deployed.layout.pull_policy,
@@ -143,13 +141,6 @@ def container(
             {"name": "tmp", "mountPath": "/tmp"},
         ],
     }
-    if ports:
-        made["ports"] = [{"name": key, "containerPort": port, "protocol": "TCP"} for key, port in ports.items()]
-    if probed_port is not None:
-        made |= _probes(probed_port, ready_path, starts_within_s)
-    if drain_s:
-        made["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", str(drain_s)]}}}
-    return made
 
 
 def account(deployed: Deployed, meta: Manifest, role: Manifest, given: str, token: bool = True) -> list[Manifest]:
@@ -226,7 +217,21 @@ def container_security() -> Manifest:
     }
 
 
-def _probes(port: int, ready_path: str, starts_within_s: int | None) -> Manifest:
+def draining(drain_s: int) -> Manifest:
+    """Of a container that goes on as before for `drain_s` when its pod is to end, until others have learnt of that."""
+    return {"lifecycle": {"preStop": {"exec": {"command": ["sleep", str(drain_s)]}}}}
+
+
+def serving(
+    ports: Mapping[str, int], ready_path: str = "/v2/health/ready", starts_within_s: int | None = None
+) -> Manifest:
+    """Ports and probes of a container, which is asked at the first of its ports.
+
+    One that takes long to start has `starts_within_s`. Others may take a minute, and are asked at once whether they are
+    ready: a startup probe would put that off by up to a second.
+    """
+    port = next(iter(ports.values()))
+
     def probe(path: str, failures: int, every_s: int = PROBED_EVERY_S) -> Manifest:
         return {
             "httpGet": {"path": path, "port": port},
@@ -235,10 +240,10 @@ def _probes(port: int, ready_path: str, starts_within_s: int | None) -> Manifest
             "failureThreshold": failures,
         }
 
-    probes = {
+    starts = starts_within_s and probe("/v2/health/live", max(1, starts_within_s // PROBED_EVERY_S))
+    return {
+        "ports": [{"name": key, "containerPort": port, "protocol": "TCP"} for key, port in ports.items()],
+        **({"startupProbe": starts} if starts else {}),
         "readinessProbe": probe(ready_path, 3),
         "livenessProbe": probe("/v2/health/live", 6, every_s=10),
     }
-    if starts_within_s is None:
-        return probes
-    return {"startupProbe": probe("/v2/health/live", max(1, starts_within_s // PROBED_EVERY_S)), **probes}

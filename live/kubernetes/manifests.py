@@ -125,16 +125,14 @@ def stage_deployment(
     stage: str,
     wanted: StageConfiguration,
     owner: Manifest | None = None,
-    notes: Mapping[str, str] | None = None,
     cores: int | None = None,
     lane: int = 0,
     decided: StageConfiguration | None = None,
 ) -> Manifest:
     """The model servers of a lane of a stage, where `wanted` is in force; that may be no replica.
 
-    `notes` are further annotations, in which a controller remembers things. `cores` are those that its pods are made
-    with, where they get the wanted ones in place; None: the wanted ones. `decided` is what is wanted of the whole
-    stage, which the first lane's Deployment says; None: the same.
+    `cores` are those that its pods are made with, where they get the wanted ones in place; None: the wanted ones.
+    `decided` is what is wanted of the whole stage, which the first lane's Deployment says; None: the same.
     """
     plane, standing = deployed.plane, wanted
     wanted = wanted if cores is None else replace(wanted, cores=cores)
@@ -155,18 +153,16 @@ def stage_deployment(
             volumes=real.volumes if real else (),
             init_containers=real.init_containers if real else (),
         ),
-        {
+        manifest_parts.rolling(
             # At least 1, as the server demands: a lane that is free has no replicas.
-            "maxSurge": rules.default_max_surge(max(wanted.replicas, 1))
-            if plane.max_surge is None
-            else plane.max_surge,
-            "maxUnavailable": plane.max_unavailable,
-        },
-        deadline_s=ceil(variant.start_up_s + deployed.layout.ready_within_s),
+            rules.default_max_surge(max(wanted.replicas, 1)) if plane.max_surge is None else plane.max_surge,
+            plane.max_unavailable,
+            ceil(variant.start_up_s + deployed.layout.ready_within_s),
+        ),
         added=deployed.pods_of(MODEL_SERVER, stage),
     )
     said = standing if lane or decided is None else decided
-    deployment["metadata"]["annotations"] = {names.WANTED: as_text(said), **(notes or {})}
+    deployment["metadata"]["annotations"] = {names.WANTED: as_text(said)}
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
     annotations[names.VARIANT] = wanted.variant
     if plane.resize == "in_place":
@@ -192,14 +188,13 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
             host=EVERYWHERE,
             models=("folder", "--file", real.folder) if real else ("emulated",),
         ),
-        resources=deployed.replica_resources(wanted.cores).as_manifest(),
-        ports={"http": MODEL_PORT},
-        probed_port=MODEL_PORT,
+        deployed.replica_resources(wanted.cores).as_manifest(),
         threads=wanted.cores,
-        # The start-up probe gives the model time, whether the server listens while it loads or only afterwards.
-        starts_within_s=ceil(start_up_s + deployed.layout.ready_within_s),
-        drain_s=DRAIN_S,
     )
+    # The start-up probe gives the model time, whether the server listens while it loads or only afterwards.
+    starts_within_s = ceil(start_up_s + deployed.layout.ready_within_s)
+    container |= manifest_parts.serving({"http": MODEL_PORT}, starts_within_s=starts_within_s)
+    container |= manifest_parts.draining(DRAIN_S)
     if real:
         container["terminationMessagePolicy"] = manifest_parts.SAYS_ITS_LAST_LINES
         container["volumeMounts"] += [real.mount] if real.mount else []

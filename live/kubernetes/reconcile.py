@@ -7,7 +7,6 @@ unchanged: what is left to do is found by reading again. The loop itself is the 
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,8 +46,6 @@ STALE_READS = 3
 """How often one pass reads what changes between its reading and its writing; after that it has failed."""
 AFTER_LOSS_S = 300.0
 """How long after a node was lost it proves nothing against a variant that its rollout takes too long."""
-
-log = logging.getLogger("ipa.live.kubernetes.reconcile")
 
 
 @dataclass(frozen=True)
@@ -386,42 +383,3 @@ def following(before: Look, look: Look) -> Look:
         stopped={**stopped, **look.stopped},
         foreign={**before.foreign, **look.foreign},
     )
-
-
-def log_news(before: Look, look: Look) -> None:
-    """Log what was done, and what has changed of what keeps the controller from its work: that, why, and its end."""
-    for what in look.done:
-        log.info("changed", extra={"what": what})
-    for name in (*look.stopped, *(before.stopped.keys() - look.stopped)):
-        why = look.stopped.get(name, "")
-        if why and name in look.foreign:
-            continue  # which says who it is left to, and until when
-        if why and why != before.stopped.get(name):
-            log.error("stopped: nothing is changed here until somebody acts", extra={"stage": name, "problem": why})
-        elif not why:
-            log.warning("goes on", extra={"stage": name})
-    for name, why in look.foreign.items():
-        if before.foreign.get(name) != why:
-            log.warning("another sets replicas", extra={"stage": name, "problem": why})
-    broken = (
-        "another keeps changing what is to be changed"
-        if look.is_contested
-        else "the cluster could not be read or changed"
-    )
-    for why, was, begins, ends in (
-        (look.error, before.error, broken, "the cluster answers again"),
-        ("yes" if look.is_held else "", "yes" if before.is_held else "", "held", "no longer held"),
-    ):
-        if why and why != was:
-            log.error(begins, extra={"problem": why} if why != "yes" else {})
-        elif was and not why:
-            log.warning(ends)
-    for stage, why in look.lost.items():
-        if why != before.lost.get(stage):
-            log.error("a node is lost", extra={"stage": stage, "problem": why})
-    for stage, why in {**look.failed, **look.out_of_room}.items():
-        if why not in (before.failed.get(stage), before.out_of_room.get(stage)):
-            log.warning("a stage is not as wanted", extra={"stage": stage, "problem": why})
-    for stage, why in look.delays.items():
-        if why != before.delays.get(stage):
-            log.warning("a stage waits", extra={"stage": stage, "problem": why})

@@ -146,8 +146,8 @@ def backend_maker(
             api,
             folder,
             history_rps,
-            url,
             Options(
+                url=url,
                 pace=Pace(cluster.changes_per_minute),
                 lease=lease,
                 adopts=not sends_load,

@@ -35,6 +35,7 @@ from tests.live.kubernetes.world import (
     BEGAN_S,
     HASH,
     made_of,
+    noted,
     on_server,
     refused,
     secret,
@@ -464,7 +465,7 @@ class Rolling(Server):
     def stand(self, wanted: StageConfiguration, notes: Mapping[str, str] | None = None) -> None:
         """A controller has asked for this, and it is rolled out as far as it can be."""
         assert self.root is not None
-        made = self.apply(stage_deployment(self.deployed, "sort", wanted, owner_of(self.root), notes))
+        made = self.apply(noted(stage_deployment(self.deployed, "sort", wanted, owner_of(self.root)), notes or {}))
         self.scale("default", made["metadata"]["name"], wanted.replicas)
         self.settle()
 
@@ -740,7 +741,7 @@ async def running(
     deployed = deployed or tiny(folder)
     cluster = Cluster(deployed)
     prepare(cluster)
-    backend = KubernetesBackend(deployed, cluster, folder, HISTORY, url="", **with_options(how))  # type: ignore[arg-type]
+    backend = KubernetesBackend(deployed, cluster, folder, HISTORY, **with_options(how))  # type: ignore[arg-type]
     try:
         await backend.open(initial or sort())
         await backend.start(time.monotonic())

@@ -231,7 +231,7 @@ def pipeline(folder: Path, start_up_s: float, namespace: str) -> Deployed:
 async def on_cluster(deployed: Deployed, change: Change, folder: Path) -> Course:
     """Carry out a change, from what it starts with until nothing is left of before."""
     plane = replace(deployed.plane, max_surge=change.max_surge, max_unavailable=change.max_unavailable)
-    backend = KubernetesBackend(replace(deployed, plane=plane), connect(), folder, (0.0,), url="")
+    backend = KubernetesBackend(replace(deployed, plane=plane), connect(), folder, (0.0,))
     try:
         await backend.open({STAGE: change.initial})
         await backend.start(time.monotonic())

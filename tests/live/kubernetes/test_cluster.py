@@ -20,7 +20,7 @@ from ipa.live.controller_metrics import ControllerMetrics
 from ipa.live.gateway_client import GatewayClient
 from ipa.live.kubernetes import deploy, manifests, names, overview
 from ipa.live.kubernetes.api import Api, ApiError, connect
-from ipa.live.kubernetes.backend import KubernetesBackend
+from ipa.live.kubernetes.backend import KubernetesBackend, Options
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
@@ -60,7 +60,8 @@ async def running(
     """A backend on what is deployed, its clock started."""
     api = api or connect()
     how.setdefault("lease", None if api.read_only else Lease(api, deployed))
-    backend = KubernetesBackend(deployed, api, folder, HISTORY, client_url(connect(), deployed), **with_options(how))
+    options = with_options({"url": client_url(connect(), deployed), **how})
+    backend = KubernetesBackend(deployed, api, folder, HISTORY, **options)
     try:
         await backend.open(initial or sort())
         await backend.start(time.monotonic())
@@ -351,7 +352,7 @@ def test_a_missing_image_stops_the_rollout_and_not_the_traffic(deployed: Deploye
     wrong = replace(deployed, layout=replace(deployed.layout, image="local/none:1"))
 
     async def story() -> None:
-        backend = KubernetesBackend(wrong, connect(), tmp_path, HISTORY, client_url(connect(), deployed))
+        backend = KubernetesBackend(wrong, connect(), tmp_path, HISTORY, Options(url=client_url(connect(), deployed)))
         asking = Traffic(backend.url)
         with pytest.raises(Exception, match="ErrImageNeverPull"):
             await backend.open(sort())

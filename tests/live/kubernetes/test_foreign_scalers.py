@@ -13,7 +13,7 @@ from ipa.live.kubernetes.guards import Dispute, judged
 from ipa.live.kubernetes.manifests import owner_of, stage_deployment
 from ipa.live.kubernetes.reconcile import Reconciler
 from tests.live.kubernetes.fake import Server, owned
-from tests.live.kubernetes.world import sound, tiny, two_stages
+from tests.live.kubernetes.world import noted, sound, tiny, two_stages
 from tests.live.world import sort
 
 SMALL = sort("small", 2)["sort"]
@@ -174,7 +174,7 @@ def both(folder: Path) -> tuple[Server, Reconciler]:
     deployed = two_stages(folder)
     server = Server(deployed, None)
     for stage in deployed.stages:
-        given = stage_deployment(deployed, stage, SMALL, owner_of(server.root or {}), sound(SMALL))
+        given = noted(stage_deployment(deployed, stage, SMALL, owner_of(server.root or {})), sound(SMALL))
         given["metadata"]["annotations"][names.REPLICAS] = "2"
         given["metadata"] |= {"uid": stage, "resourceVersion": "7", "generation": 1}
         given["spec"]["replicas"] = 2

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("kubernetes")
 
-from ipa.live.kubernetes.reconcile import log_news
+from ipa.live.kubernetes.events import log_news
 from ipa.live.kubernetes.stage_state import Look
 from ipa.live.logs import Lines
 

@@ -24,7 +24,7 @@ from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.plane import Plane
 from ipa.policies import StageConfiguration
 from tests.live.kubernetes.fake import Server, owned
-from tests.live.kubernetes.world import IMAGE, on_server, pod, sound, tiny
+from tests.live.kubernetes.world import IMAGE, noted, on_server, pod, sound, tiny
 from tests.live.world import resizable_file, sort
 
 ONE = StageConfiguration("small", 1, 2, 0.0, 1)
@@ -63,9 +63,7 @@ def test_other_cores_are_an_annotation_and_a_resize_of_each_pod(tmp_path: Path) 
 def test_a_new_pod_comes_with_the_templates_cores_and_gets_the_wanted_ones(tmp_path: Path) -> None:
     deployed = deployed_in(tmp_path)
     given = on_server(deployed, ONE)
-    given["metadata"]["annotations"] |= stage_deployment(deployed, "sort", TWO, None, sound(TWO))["metadata"][
-        "annotations"
-    ]
+    noted(given, stage_deployment(deployed, "sort", TWO)["metadata"]["annotations"] | sound(TWO))
     state = read_stage(given, [replica(1, 2), replica(2, 1, ready_s=None)])
     assert not state.is_complete
     (resize,) = difference(deployed, Lane("sort", TWO, state), None)
@@ -133,7 +131,7 @@ def test_a_plan_leaves_a_template_whose_pods_have_been_resized_alone(tmp_path: P
     """Wanted are 2 cores; the template's pods are made with 1."""
     deployed = deployed_in(tmp_path)
     owner = owner_of({"metadata": {"name": "ipa-tiny", "uid": "r"}})
-    server = Standing(deployed, stage_deployment(deployed, "sort", TWO, owner, sound(TWO), cores=1))
+    server = Standing(deployed, noted(stage_deployment(deployed, "sort", TWO, owner, cores=1), sound(TWO)))
     steps = deploy.plan(server, deployed, {"sort": ONE})  # type: ignore[arg-type]
     assert [step for step in steps if step.action != "keep"] == []
 

@@ -73,7 +73,7 @@ def on_server(
 
     Its `replicas` are those that we `asked` for, and these are the wanted ones, unless said otherwise.
     """
-    given = stage_deployment(deployed, "sort", wanted, None, notes)
+    given = noted(stage_deployment(deployed, "sort", wanted), notes or {})
     count = wanted.replicas if replicas is None else replicas
     updated = count if updated is None else updated
     given["metadata"]["annotations"][names.REPLICAS] = str(count if asked is None else asked)
@@ -86,6 +86,12 @@ def on_server(
         "availableReplicas": updated + old if available is None else available,
         **status,
     }
+    return given
+
+
+def noted(given: dict[str, Any], notes: Mapping[str, str]) -> dict[str, Any]:
+    """A Deployment in whose annotations a controller remembers something."""
+    given["metadata"]["annotations"] |= notes
     return given
 
 
