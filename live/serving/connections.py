@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any, cast
 
 from aiohttp import StreamReader, web
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
@@ -127,7 +128,15 @@ class Connections:
             del self._peers[connection.peer]
 
 
-class Connection(RequestHandler):
+class Resuming(BaseProtocol):
+    """Resumes what is paused alone. aiohttp does so whenever a body has been read, and parses nothing once more."""
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
+
+class Connection(Resuming, RequestHandler):
     """One connection: aiohttp's, with a bound on what comes before a request is whole."""
 
     def __init__(self, connections: Connections, server: web.Server, **options: Any) -> None:

@@ -16,6 +16,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 
 from ipa.errors import Error
+from ipa.live.serving.connections import Resuming
 
 CONNECT_S = 2.0
 """A connection that hangs for longer, as to a node that is lost, counts as one that is refused."""
@@ -27,6 +28,10 @@ TOGETHER_BYTES = 64 * 2**10
 T = TypeVar("T")
 Read = Callable[[RawResponseMessage, StreamReader], Awaitable[T]]
 """Reads an answer: the body to its end, or the connection is not used again."""
+
+
+class _Answers(Resuming, ResponseHandler):
+    """What is read of a connection."""
 
 
 class UnreachableError(Error):
@@ -101,7 +106,7 @@ async def _connected(url: str) -> ResponseHandler:
     try:
         async with asyncio.timeout(CONNECT_S):
             _, connection = await loop.create_connection(
-                lambda: ResponseHandler(loop),
+                lambda: _Answers(loop),
                 parts.hostname or "",
                 parts.port or (443 if is_safe else 80),
                 ssl=is_safe or None,
