@@ -15,7 +15,6 @@ from .live_controller import LiveController as LiveController
 from .load_generator import Job as Job
 from .load_generator import ask_file as ask_file
 from .load_generator import send_job as send_job
-from .load_generator import zeros_for as zeros_for
 from .loop import BackendMaker as BackendMaker
 from .loop import Prometheus as Prometheus
 from .loop import Setup as Setup
@@ -36,4 +35,5 @@ from .sending import broken_laws as broken_laws
 from .sent import UNANSWERED as UNANSWERED
 from .sent import UNKNOWN as UNKNOWN
 from .sent import Sent as Sent
+from .server_answers import zeros_for as zeros_for
 from .stopping import Interrupts as Interrupts

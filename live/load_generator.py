@@ -10,25 +10,31 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-import os
 import re
-import reprlib
 import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipa.errors import Error
 from ipa.live.errors import LiveError, RunError
 from ipa.live.samples import holds_arrays, read_samples, rows_of
 from ipa.live.sent import COMPLETED_STATUS, UNANSWERED, UNREACHABLE, Sent
+from ipa.live.server_answers import (
+    IDENTITY,
+    MOST_KEPT_BYTES,
+    authorization,
+    metadata_of,
+    received,
+    refusal,
+    said,
+    why_unreached,
+    zeros_for,
+)
 from ipa.live.stopping import heeded
-from ipa.live.tokens import TokenFile
 
 if TYPE_CHECKING:
     import aiohttp
@@ -38,16 +44,7 @@ if TYPE_CHECKING:
 
 CONNECT_S = 5.0
 
-DEFAULT_BODY: dict[str, Any] = {"inputs": [{"name": "input", "shape": [1, 1], "datatype": "FP32", "data": [0.0]}]}
-
-MOST_KEPT_BYTES = 2**20
-"""What is kept of an answer; the rest is read and forgotten, however long it is."""
-MOST_ZEROS = 2**24
-"""How many elements a request of zeros may have: as JSON it is 50 MB."""
 MOST_REASONS = 100
-LONGEST_REASON = 300
-IDENTITY = {"Accept-Encoding": "identity"}
-"""Answers are wanted as they are: what is compressed may be a bomb, and is never inflated."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Job:
     @property
     def headers(self) -> dict[str, str]:
         """The headers of each request. Raises LiveError if the token cannot be read."""
-        return {"Content-Type": "application/json", **IDENTITY, **_authorization(self.token_file)}
+        return {"Content-Type": "application/json", **IDENTITY, **authorization(self.token_file)}
 
 
 Answers = dict[int, str]
@@ -110,11 +107,11 @@ async def generate(
             async with session.post(job.target, data=body, headers=headers, allow_redirects=False) as response:
                 is_completed = response.status == COMPLETED_STATUS
                 is_text = answers is not None and bool(job.samples) and is_completed
-                answer = await _received(response, MOST_KEPT_BYTES if is_text or not is_completed else 0)
+                answer = await received(response, MOST_KEPT_BYTES if is_text or not is_completed else 0)
                 if answers is not None and is_text:
                     answers[job.first + index] = _text(answer, response.headers)
                 status[index], may_retry[index] = response.status, "Retry-After" in response.headers
-                reason[index] = "" if is_completed else reasons.known(f"HTTP status {response.status}: {_said(answer)}")
+                reason[index] = "" if is_completed else reasons.known(f"HTTP status {response.status}: {said(answer)}")
         except (aiohttp.ClientError, OSError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
                 return
@@ -165,25 +162,6 @@ class _Reasons:
         if form not in self._by_form and len(self._by_form) >= MOST_REASONS:
             return "other reasons"
         return self._by_form.setdefault(form, text)
-
-
-def _said(answer: bytes) -> str:
-    """What an answer says, its error if it is one, in one line of characters that a terminal may be shown."""
-    try:
-        found = json.loads(answer)
-        text = str(found["error"]) if isinstance(found, dict) and "error" in found else str(found)
-    except (ValueError, RecursionError):
-        text = answer[: 4 * LONGEST_REASON].decode(errors="replace")
-    printable = "".join(each if each.isprintable() else " " for each in text[:LONGEST_REASON])
-    return " ".join(printable.split())
-
-
-async def _received(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
-    """The beginning of an answer, once all of it has come."""
-    kept = bytearray()
-    async for piece in response.content.iter_any():
-        kept += piece[: most_bytes - len(kept)]
-    return bytes(kept)
 
 
 async def _writer(job: Job) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
@@ -239,12 +217,12 @@ def ask_file(job: Job, content: bytes, what: str) -> str:
                     job.target, data=body.data, headers={**job.headers, **body.headers}, allow_redirects=False
                 ) as response,
             ):
-                answer = await _received(response, MOST_KEPT_BYTES)
+                answer = await received(response, MOST_KEPT_BYTES)
                 status, headers = response.status, response.headers
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise RunError(f"{job.target}: {why_unreached(error)}") from None
         if status != COMPLETED_STATUS:
-            raise _refusal(what, status, answer)
+            raise refusal(what, status, answer)
         return _text(answer, headers)
 
     return asyncio.run(ask())
@@ -333,81 +311,6 @@ def read_answers(result: Path) -> Answers:
         return {int(number): text for number, text in json.loads(answers_file(result).read_bytes()).items()}
     except FileNotFoundError:
         return {}
-
-
-def _authorization(token_file: str) -> dict[str, str]:
-    return TokenFile(Path(token_file)).headers() if token_file else {}
-
-
-async def zeros_for(url: str, model: str, token_file: str = "") -> dict[str, Any]:
-    """A request of zeros that a V2 server's metadata of its model describes; `DEFAULT_BODY` where it names no inputs.
-
-    Raises as `metadata_of`, and LiveError for a token that cannot be read.
-    """
-    inputs = (await metadata_of(url, model, token_file)).get("inputs") or ()
-    try:
-        zeros = [_zeros(each) for each in inputs]
-    except LiveError:
-        raise
-    except (KeyError, TypeError, ValueError, OverflowError):
-        said = reprlib.repr(inputs)
-        raise LiveError(f"{url}: inputs of {model}: {said}: each should have name, datatype and shape") from None
-    return {"inputs": zeros} if zeros else DEFAULT_BODY
-
-
-def why_unreached(error: Exception) -> str:
-    """Why a server cannot be reached, in the system's words where it says why."""
-    cause = getattr(error, "os_error", error)
-    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
-        return os.strerror(cause.errno)
-    return str(getattr(cause, "strerror", None) or cause) or type(cause).__name__
-
-
-async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, Any]:
-    """What a V2 server says of a model. Raises LiveError for an address that is none, and where the server has no such
-    model; RunError where it cannot be reached or fails."""
-    import aiohttp
-
-    address = f"{url.rstrip('/')}/v2/models/{model}"
-    headers = {**IDENTITY, **_authorization(token_file)}
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10.0), auto_decompress=False) as session,
-            session.get(address, headers=headers, allow_redirects=False) as response,
-        ):
-            answer = await _received(response, MOST_KEPT_BYTES)
-    except aiohttp.InvalidURL:
-        raise LiveError(f"{url}: should be a URL, such as http://127.0.0.1:8080") from None
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise RunError(f"{address}: no V2 server answers: {why_unreached(error)}") from None
-    if response.status != 200:
-        raise _refusal(address, response.status, answer)
-    try:
-        found = json.loads(answer)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
-        raise LiveError(f"{address}: the answer is not a JSON object: {_said(answer)}")
-    return found
-
-
-def _refusal(what: str, status: int, answer: bytes) -> Error:
-    """What a server answered instead: what was asked is wrong, or the server has failed."""
-    kind = RunError if status >= 500 else LiveError
-    return kind(f"{what}: HTTP status {status}: {_said(answer)}")
-
-
-def _zeros(tensor: dict[str, Any]) -> dict[str, Any]:
-    shape = [max(int(size), 1) for size in tensor["shape"]]
-    if prod(shape) > MOST_ZEROS:
-        raise LiveError(f"input {tensor['name']}: shape {shape} has more than {MOST_ZEROS} elements: say what to send")
-    zero: Any = "" if tensor["datatype"] == "BYTES" else False if tensor["datatype"] == "BOOL" else 0
-    return {
-        "name": tensor["name"],
-        "shape": shape,
-        "datatype": tensor["datatype"],
-        "data": [zero] * prod(shape),
-    }
 
 
 if __name__ == "__main__":

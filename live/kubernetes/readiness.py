@@ -134,7 +134,7 @@ async def until_reached(url: str, within_s: float = REACHED_WITHIN_S) -> None:
 async def _unreached(url: str) -> str:
     import aiohttp
 
-    from ipa.live.load_generator import why_unreached
+    from ipa.live.server_answers import why_unreached
 
     try:
         async with (

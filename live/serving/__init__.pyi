@@ -1,3 +1,7 @@
+from .file_requests import FileRequest as FileRequest
+from .file_requests import file_request as file_request
+from .file_requests import tensors_request as tensors_request
+from .file_requests import text_of as text_of
 from .metrics import STAGE_STATE as STAGE_STATE
 from .metrics import TABLE as TABLE
 from .metrics import Metric as Metric
@@ -10,13 +14,10 @@ from .models import check_inputs as check_inputs
 from .models import folder_model as folder_model
 from .models import onnx_session as onnx_session
 from .protocol import HEADER as HEADER
-from .protocol import FileRequest as FileRequest
 from .protocol import ProtocolError as ProtocolError
-from .protocol import file_request as file_request
-from .protocol import tensors_request as tensors_request
-from .protocol import text_of as text_of
 from .replica_clients import Probe as Probe
 from .replica_clients import ProbeError as ProbeError
+from .rows import shared as shared
 from .tensors import DTYPES as DTYPES
 from .tensors import Tensor as Tensor
 from .tensors import TensorError as TensorError
@@ -24,6 +25,5 @@ from .tensors import joined as joined
 from .tensors import kind as kind
 from .tensors import mapped as mapped
 from .tensors import of_array as of_array
-from .tensors import shared as shared
 from .tensors import to_array as to_array
 from .web import in_event_loop as in_event_loop

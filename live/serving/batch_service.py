@@ -16,8 +16,9 @@ from ipa.live.serving.protocol import batch_parameters
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, until_ready
 from ipa.live.serving.request import Batch
 from ipa.live.serving.router import Router
+from ipa.live.serving.rows import RowsError, shared
 from ipa.live.serving.spans import Trace
-from ipa.live.serving.tensors import RowsError, Tensor, TensorError, mapped, shared
+from ipa.live.serving.tensors import Tensor, TensorError, mapped
 from ipa.live.serving.web import MOST_ID, REQUEST_ID, TRACEPARENT
 from ipa.profiles import Pipeline
 

@@ -24,9 +24,10 @@ from aiohttp import web
 from ipa import traces
 from ipa.live import load_generator
 from ipa.live.errors import LiveError, RunError
-from ipa.live.load_generator import DEFAULT_BODY, Job, generate, write_job, zeros_for
+from ipa.live.load_generator import Job, generate, write_job
 from ipa.live.plane import free_port
 from ipa.live.sent import UNANSWERED, UNREACHABLE, Sent
+from ipa.live.server_answers import DEFAULT_BODY, zeros_for
 from ipa.live.tokens import TokenFile, create_token_file
 from ipa.sim import stream
 from ipa.studies import Scenario, simulate

@@ -22,9 +22,9 @@ from ipa import profiles
 from ipa.live import loopback
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import DirectWay, GatewayClient
-from ipa.live.load_generator import DEFAULT_BODY
 from ipa.live.loopback import LoopbackBackend
 from ipa.live.plane import Plane
+from ipa.live.server_answers import DEFAULT_BODY
 from ipa.live.stage_replicas import Replica
 from ipa.live.tokens import TokenFile, create_token_file
 from ipa.policies import Applied, Configuration, Observation, ReplicaCounts, StageConfiguration, mix_of

@@ -17,8 +17,9 @@ from aiohttp.test_utils import TestServer
 from ipa.errors import Error
 from ipa.live.kubernetes import readiness
 from ipa.live.kubernetes.api import Api
-from ipa.live.load_generator import DEFAULT_BODY, Job, generate, metadata_of
+from ipa.live.load_generator import Job, generate
 from ipa.live.monitoring.prometheus_api import PrometheusApi
+from ipa.live.server_answers import DEFAULT_BODY, metadata_of
 from ipa.live.serving.bodies import Turns
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, RoutedReplica

@@ -22,8 +22,8 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
-from ipa.live.load_generator import DEFAULT_BODY
 from ipa.live.plane import free_port
+from ipa.live.server_answers import DEFAULT_BODY
 from ipa.policies import Applied, read_journal
 from ipa.sim import stream
 from ipa.studies import Scenario, results, simulate

@@ -28,7 +28,7 @@ from ipa.live.kubernetes import deploy, names
 from ipa.live.kubernetes.api import Api, connect
 from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.load_generator import DEFAULT_BODY
+from ipa.live.server_answers import DEFAULT_BODY
 from tests.live.kubernetes.world import tiny
 from tests.live.world import sort
 

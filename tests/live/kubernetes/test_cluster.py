@@ -25,7 +25,7 @@ from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.kubernetes.stage_state import read_wanted
-from ipa.live.load_generator import DEFAULT_BODY
+from ipa.live.server_answers import DEFAULT_BODY
 from ipa.policies import Applied, Configuration, Observation
 from tests.live.kubernetes.world import IMAGE, own_namespace, tiny, two_stages, with_options
 from tests.live.world import HISTORY, metric_values, sort

@@ -30,10 +30,10 @@ from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.readiness import client_url
 from ipa.live.kubernetes.reconcile import STALE_READS
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.load_generator import DEFAULT_BODY
 from ipa.live.monitoring import from_prometheus
 from ipa.live.monitoring.prometheus_server import find_prometheus
 from ipa.live.plane import free_port
+from ipa.live.server_answers import DEFAULT_BODY
 from ipa.policies import Controller, Entry, Journal, create
 from tests.live.kubernetes.proxy import Proxy, proxied
 from tests.live.kubernetes.test_cluster import (

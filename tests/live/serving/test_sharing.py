@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipa.live.serving.tensors import RowsError, Tensor, of_array, shared, to_array
+from ipa.live.serving.rows import RowsError, shared
+from ipa.live.serving.tensors import Tensor, of_array, to_array
 
 NOTHING: Mapping[str, int | str] = {}
 COUNTED = {"boxes": "counts"}

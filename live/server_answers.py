@@ -1,0 +1,121 @@
+"""What a server of the V2 protocol says of its model, or why it says nothing: bounded, and fit for a terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import reprlib
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipa.errors import Error
+from ipa.live.errors import LiveError, RunError
+from ipa.live.tokens import TokenFile
+
+if TYPE_CHECKING:
+    import aiohttp
+
+DEFAULT_BODY: dict[str, Any] = {"inputs": [{"name": "input", "shape": [1, 1], "datatype": "FP32", "data": [0.0]}]}
+
+MOST_KEPT_BYTES = 2**20
+"""What is kept of an answer; the rest is read and forgotten, however long it is."""
+MOST_ZEROS = 2**24
+"""How many elements a request of zeros may have: as JSON it is 50 MB."""
+LONGEST_REASON = 300
+IDENTITY = {"Accept-Encoding": "identity"}
+"""Answers are wanted as they are: what is compressed may be a bomb, and is never inflated."""
+
+
+async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, Any]:
+    """What a V2 server says of a model. Raises LiveError for an address that is none, and where the server has no such
+    model; RunError where it cannot be reached or fails."""
+    import aiohttp
+
+    address = f"{url.rstrip('/')}/v2/models/{model}"
+    headers = {**IDENTITY, **authorization(token_file)}
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10.0), auto_decompress=False) as session,
+            session.get(address, headers=headers, allow_redirects=False) as response,
+        ):
+            answer = await received(response, MOST_KEPT_BYTES)
+    except aiohttp.InvalidURL:
+        raise LiveError(f"{url}: should be a URL, such as http://127.0.0.1:8080") from None
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise RunError(f"{address}: no V2 server answers: {why_unreached(error)}") from None
+    if response.status != 200:
+        raise refusal(address, response.status, answer)
+    try:
+        found = json.loads(answer)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise LiveError(f"{address}: the answer is not a JSON object: {said(answer)}")
+    return found
+
+
+async def zeros_for(url: str, model: str, token_file: str = "") -> dict[str, Any]:
+    """A request of zeros that a V2 server's metadata of its model describes; `DEFAULT_BODY` where it names no inputs.
+
+    Raises as `metadata_of`, and LiveError for a token that cannot be read.
+    """
+    inputs = (await metadata_of(url, model, token_file)).get("inputs") or ()
+    try:
+        zeros = [_zeros(each) for each in inputs]
+    except LiveError:
+        raise
+    except (KeyError, TypeError, ValueError, OverflowError):
+        shown = reprlib.repr(inputs)
+        raise LiveError(f"{url}: inputs of {model}: {shown}: each should have name, datatype and shape") from None
+    return {"inputs": zeros} if zeros else DEFAULT_BODY
+
+
+def _zeros(tensor: dict[str, Any]) -> dict[str, Any]:
+    shape = [max(int(size), 1) for size in tensor["shape"]]
+    if prod(shape) > MOST_ZEROS:
+        raise LiveError(f"input {tensor['name']}: shape {shape} has more than {MOST_ZEROS} elements: say what to send")
+    zero: Any = "" if tensor["datatype"] == "BYTES" else False if tensor["datatype"] == "BOOL" else 0
+    return {
+        "name": tensor["name"],
+        "shape": shape,
+        "datatype": tensor["datatype"],
+        "data": [zero] * prod(shape),
+    }
+
+
+def authorization(token_file: str) -> dict[str, str]:
+    return TokenFile(Path(token_file)).headers() if token_file else {}
+
+
+async def received(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
+    """The beginning of an answer, once all of it has come."""
+    kept = bytearray()
+    async for piece in response.content.iter_any():
+        kept += piece[: most_bytes - len(kept)]
+    return bytes(kept)
+
+
+def said(answer: bytes) -> str:
+    """What an answer says, its error if it is one, in one line of characters that a terminal may be shown."""
+    try:
+        found = json.loads(answer)
+        text = str(found["error"]) if isinstance(found, dict) and "error" in found else str(found)
+    except (ValueError, RecursionError):
+        text = answer[: 4 * LONGEST_REASON].decode(errors="replace")
+    printable = "".join(each if each.isprintable() else " " for each in text[:LONGEST_REASON])
+    return " ".join(printable.split())
+
+
+def refusal(what: str, status: int, answer: bytes) -> Error:
+    """What a server answered instead: what was asked is wrong, or the server has failed."""
+    kind = RunError if status >= 500 else LiveError
+    return kind(f"{what}: HTTP status {status}: {said(answer)}")
+
+
+def why_unreached(error: Exception) -> str:
+    """Why a server cannot be reached, in the system's words where it says why."""
+    cause = getattr(error, "os_error", error)
+    if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
+        return os.strerror(cause.errno)
+    return str(getattr(cause, "strerror", None) or cause) or type(cause).__name__
