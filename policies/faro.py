@@ -175,18 +175,6 @@ class Faro(Scaler):
         self.exponent = checks.number("exponent", exponent, above=0)
         self.overload_s = checks.number("overload_s", overload_s, at_least=0)
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The effective parameters, JSON-able."""
-        outlook = self.outlook.parameters
-        own = ("solve_s", "samples", "percentile", "exponent", "overload_s")
-        return {
-            "predictor": outlook["predictor"],
-            "horizon_s": outlook["horizon_s"],
-            **{key: getattr(self, key) for key in own},
-            **super().parameters,
-        }
-
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
         """The replicas for this step.
 

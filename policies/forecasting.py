@@ -50,12 +50,11 @@ class ForecastingPolicy:
 
     def hold(self, observation: Observation, memory: Memory) -> Decision:
         """The configuration stays as it is."""
-        configuration = observation.configuration
-        return Decision(
-            configuration=configuration,
-            memory=memory,
-            objective=self.programme.score(configuration),
-            binding="none",
-            rung="hold",
-            notes=("no load sample",),
-        )
+        return held(self.programme, observation, memory, "no load sample")
+
+
+def held(programme: Programme, observation: Observation, memory: Memory, why: str) -> Decision:
+    """The configuration stays as it is."""
+    configuration = observation.configuration
+    objective = programme.score(configuration)
+    return Decision(configuration, memory, objective=objective, binding="none", rung="hold", notes=(why,))

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation
-from ipa.policies.scaler import EPSILON, SCALER_PARAMETERS, Scaled, Scaler, Served, exists, moment, recent_rps
+from ipa.policies.scaler import EPSILON, SCALER_PARAMETERS, Scaled, Scaler, Served, exists, recent_rps, within
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -35,7 +35,6 @@ METRICS = ("utilisation", "concurrency", "rps")
 UTILISATION = 0.8
 """The default target of `utilisation`, and of `rps` as a share of the profiled throughput."""
 LIMIT_PERIOD_S = 15.0
-OPENING_S = 10
 
 
 class Hpa(Scaler):
@@ -81,20 +80,6 @@ class Hpa(Scaler):
         self.reads = {"utilisation": ("busy_fraction",), "concurrency": ("concurrency",)}.get(metric, ())
         self.share = self.target if metric == "utilisation" and self.target else UTILISATION
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The effective parameters, JSON-able."""
-        own = (
-            "metric",
-            "target",
-            "tolerance",
-            "sync_s",
-            "scale_down_window_s",
-            "scale_up_pods",
-            "scale_up_percent",
-        )
-        return {**{key: getattr(self, key) for key in own}, **super().parameters}
-
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
         """The replicas for this step.
 
@@ -104,7 +89,7 @@ class Hpa(Scaler):
         """
         now_s = observation.time_s
         if not exists(stages):
-            replicas = self.sized(stages, recent_rps(observation, OPENING_S))
+            replicas = self.opening(observation, stages)
             opening = {stage.name: count for stage, count in zip(stages, replicas, strict=True)}
             histories = {name: _begun(now_s, count) for name, count in opening.items()}
             return Scaled(replicas, _synced(now_s, now_s, opening, histories))
@@ -173,10 +158,10 @@ class Hpa(Scaler):
         self, now_s: float, current: int, recommended: int, history: Mapping[str, Any]
     ) -> tuple[int, dict[str, Any], str]:
         """The recommendation, stabilised and limited; the history with it; and what was changed."""
-        recommendations = [*_within(history["recommended"], now_s, self.scale_down_window_s), (now_s, recommended)]
+        recommendations = [*within(history["recommended"], now_s, self.scale_down_window_s), (now_s, recommended)]
         highest = max(count for _, count in recommendations)
         wanted = max(recommended, min(current, highest))
-        added = _within(history["added"], now_s, LIMIT_PERIOD_S)
+        added = within(history["added"], now_s, LIMIT_PERIOD_S)
         before = current - sum(count for _, count in added)
         most = max(before + self.scale_up_pods, ceil(before * (1 + self.scale_up_percent / 100) - EPSILON), current)
         count = self.bounded(min(wanted, most))
@@ -220,11 +205,6 @@ def recommendation(
     if (missing or unready) and ((all_ratio < 1 and wanted > current) or (all_ratio > 1 and wanted < current)):
         return current
     return wanted
-
-
-def _within(entries: Sequence[Sequence[Any]], now_s: float, window_s: float) -> list[tuple[float, int]]:
-    """The entries younger than the window."""
-    return [(moment(time_s, now_s), count) for time_s, count in entries if time_s > now_s - window_s + EPSILON]
 
 
 def _synced(now_s: float, tick_s: float, ready: Mapping[str, int], histories: Mapping[str, Any]) -> dict[str, Any]:

@@ -218,12 +218,6 @@ class InferLine(Scaler):
         self.recent_s = checks.integer("recent_s", recent_s)
         self.bucket_s = checks.integer("bucket_s", bucket_s)
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The effective parameters, JSON-able."""
-        own = ("sample_rps", "stable_s", "recent_s", "bucket_s", *BATCHLESS_PARAMETERS)
-        return {key: getattr(self, key) for key in own}
-
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
         """The replicas for this step. Memory: the plan, the replicas wanted, and when these last changed."""
         now_s = observation.time_s

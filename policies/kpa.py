@@ -35,14 +35,11 @@ from ipa.policies.scaler import (
     exists,
     mean_of,
     moment,
-    recent_rps,
     within,
 )
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
-
-OPENING_S = 10
 
 
 class Kpa(Scaler):
@@ -87,24 +84,10 @@ class Kpa(Scaler):
         self.max_scale_up_rate = checks.number("max_scale_up_rate", max_scale_up_rate, above=1)
         self.max_scale_down_rate = checks.number("max_scale_down_rate", max_scale_down_rate, above=1)
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The effective parameters, JSON-able."""
-        own = (
-            "target_concurrency",
-            "utilisation",
-            "stable_window_s",
-            "panic_window_s",
-            "panic_threshold",
-            "max_scale_up_rate",
-            "max_scale_down_rate",
-        )
-        return {**{key: getattr(self, key) for key in own}, **super().parameters}
-
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
         """The replicas for this tick. Memory: each stage's samples of the stable window, and its panic or None."""
         if not exists(stages):
-            replicas = self.sized(stages, recent_rps(observation, OPENING_S))
+            replicas = self.opening(observation, stages)
             opening = zip(stages, replicas, strict=True)
             return Scaled(replicas, {s.name: _begun(observation.time_s, count) for s, count in opening})
         replicas, remembered = [], {}

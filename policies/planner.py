@@ -72,17 +72,6 @@ class Planner(Scaler):
         self.down_sensitivity = checks.number("down_sensitivity", down_sensitivity, above=0, at_most=1)
         self.correction = checks.flag("correction", correction)
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The effective parameters, JSON-able."""
-        outlook = self.outlook.parameters
-        own = ("throughput_interval_s", "load_interval_s", "down_sensitivity", "correction", *BATCHLESS_PARAMETERS)
-        return {
-            "predictor": outlook["predictor"],
-            "horizon_s": outlook["horizon_s"],
-            **{key: getattr(self, key) for key in own},
-        }
-
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
         """The replicas for this step.
 

@@ -51,11 +51,6 @@ class Rate(Scaler):
         self.margin = checks.number("margin", margin, above=-1)
         self.share = 1 / (1 + self.margin)
 
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The effective parameters, JSON-able."""
-        return {**self.outlook.parameters, "margin": self.margin, **super().parameters}
-
     def compute_ahead(self, histories: Histories) -> None:
         """Make the forecasts for these `load_rps` at once; see `Outlook.compute_ahead`."""
         self.outlook.compute_ahead(histories)

@@ -28,6 +28,7 @@ from ipa.policies.interface import Memory, Observation
 from ipa.policies.optimiser import replicas_for
 from ipa.policies.scaler import (
     EPSILON,
+    OPENING_S,
     SCALER_PARAMETERS,
     Scaled,
     Scaler,
@@ -41,8 +42,6 @@ from ipa.policies.scaler import (
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
-
-OPENING_S = 10
 
 
 class Ray(Scaler):
@@ -79,19 +78,6 @@ class Ray(Scaler):
         self.downscale_delay_s = checks.number("downscale_delay_s", downscale_delay_s, at_least=0)
         self.upscaling_factor = checks.number("upscaling_factor", upscaling_factor, above=0)
         self.downscaling_factor = checks.number("downscaling_factor", downscaling_factor, above=0)
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """The effective parameters, JSON-able."""
-        own = (
-            "target_ongoing_requests",
-            "look_back_period_s",
-            "upscale_delay_s",
-            "downscale_delay_s",
-            "upscaling_factor",
-            "downscaling_factor",
-        )
-        return {**{key: getattr(self, key) for key in own}, **super().parameters}
 
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
         """The replicas for this step.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipa.policies import checks
 from ipa.policies.configurations import explicit_variants, standing, variants_argument
+from ipa.policies.forecasting import held
 from ipa.policies.interface import (
-    Configuration,
     Decision,
     Memory,
     Observation,
@@ -19,6 +20,7 @@ from ipa.policies.interface import (
     StageObservation,
 )
 from ipa.policies.optimiser import Programme, planned_batches, replicas_for
+from ipa.policies.predictors import Outlook
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline, Stage, Variant
@@ -28,7 +30,10 @@ BATCHLESS_PARAMETERS = ("variants", "min_replicas", "max_replicas")
 """The same for those that choose batches themselves."""
 LARGEST = "largest"
 EPSILON = 1e-9
+OPENING_S = 10
+"""The seconds whose load a warm start is to carry."""
 
+N = TypeVar("N", int, float)
 Sample = tuple[float, float]
 """A time, and what was measured then."""
 
@@ -97,6 +102,7 @@ class Scaler(ABC):
     PolicyError: an impossible name or number.
     """
 
+    further_parameters: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     share: float = 1.0
     """The share of a replica's throughput that is meant to be used."""
@@ -121,8 +127,14 @@ class Scaler(ABC):
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The effective parameters, JSON-able."""
-        return {key: getattr(self, key) for key in SCALER_PARAMETERS}
+        """The effective parameters, JSON-able: those of the class, in the order of its signature, then those shared."""
+        kinds = inspect.signature(type(self)).parameters.values()
+        names = [each.name for each in kinds if each.kind is each.KEYWORD_ONLY]
+        outlook: Outlook | None = getattr(self, "outlook", None)
+        forecast = {} if outlook is None else outlook.parameters
+        return {
+            key: forecast[key] if key in forecast else getattr(self, key) for key in (*names, *self.further_parameters)
+        }
 
     @staticmethod
     def from_argument(argument: str, pipeline: Pipeline) -> dict[str, Any]:
@@ -132,9 +144,9 @@ class Scaler(ABC):
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step."""
         if all(count != count for count in observation.load_rps):
-            return self._hold(observation, memory, "no load sample")
+            return held(self._programme, observation, memory, "no load sample")
         if observation.is_silent:
-            return self._hold(observation, memory, f"no sample for {observation.sample_age_s:g} s")
+            return held(self._programme, observation, memory, f"no sample for {observation.sample_age_s:g} s")
         scaled = self.scale(observation, memory, self.served(observation))
         return self._decision(observation, scaled)
 
@@ -155,6 +167,10 @@ class Scaler(ABC):
     def sized(self, stages: Sequence[Served], load_rps: float) -> list[int]:
         """The replicas that carry a load with `share` of their throughput, within the bounds."""
         return [self.bounded(replicas_for(load_rps, self.share * stage.throughput_rps)) for stage in stages]
+
+    def opening(self, observation: Observation, stages: Sequence[Served]) -> list[int]:
+        """The replicas that carry the mean load of the last 10 s, before anything runs."""
+        return self.sized(stages, recent_rps(observation, OPENING_S))
 
     def bounded(self, replicas: int) -> int:
         """Replicas within `min_replicas` and `max_replicas`."""
@@ -197,17 +213,6 @@ class Scaler(ABC):
             notes=tuple(notes),
         )
 
-    def _hold(self, observation: Observation, memory: Memory, why: str) -> Decision:
-        configuration: Configuration = observation.configuration
-        return Decision(
-            configuration=configuration,
-            memory=memory,
-            objective=self._programme.score(configuration),
-            binding="none",
-            rung="hold",
-            notes=(why,),
-        )
-
     def _throughput_rps(self, variant: Variant, batch: int) -> float:
         return variant.throughput_rps(batch) * self._programme.throughput_share
 
@@ -247,7 +252,7 @@ def moment(remembered_s: float, now_s: float) -> float:
     return min(remembered_s, now_s)
 
 
-def within(samples: Sequence[Sample], now_s: float, window_s: float) -> list[Sample]:
+def within(samples: Sequence[tuple[float, N]], now_s: float, window_s: float) -> list[tuple[float, N]]:
     """The samples younger than the window."""
     return [(moment(time_s, now_s), value) for time_s, value in samples if now_s - time_s < window_s - EPSILON]
 

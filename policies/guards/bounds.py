@@ -23,11 +23,26 @@ from ipa.profiles import Pipeline, Stage, fits_nodes
 
 
 @dataclass(frozen=True)
-class Bounds:
-    """Keeps the replicas of every stage between a minimum and a maximum, and within the limits of the pipeline."""
+class Guard:
+    """A policy that changes what another one decides."""
 
     policy: Policy
     pipeline: Pipeline
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What the policy reads."""
+        return reads(self.policy)
+
+    def asked(self, observation: Observation, memory: Memory) -> Decision:
+        """The policy's decision, checked."""
+        return check_decision(self.pipeline, self.policy.decide(observation, memory))
+
+
+@dataclass(frozen=True)
+class Bounds(Guard):
+    """Keeps the replicas of every stage between a minimum and a maximum, and within the limits of the pipeline."""
+
     min_replicas: int = 1
     max_replicas: int | None = None
 
@@ -36,13 +51,9 @@ class Bounds:
         if self.max_replicas is not None:
             checks.integer("max_replicas", self.max_replicas, at_least=self.min_replicas)
 
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return reads(self.policy)
-
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The policy's decision with all numbers of replicas within the bounds."""
-        decision = check_decision(self.pipeline, self.policy.decide(observation, memory))
+        decision = self.asked(observation, memory)
         bounded = {stage: self._bounded(stage, wanted) for stage, wanted in decision.configuration.items()}
         return with_configuration(decision, bounded, "bounds")
 
@@ -106,24 +117,18 @@ RECENT_S = 10
 
 
 @dataclass(frozen=True)
-class Ceiling:
+class Ceiling(Guard):
     """Adds replicas until the planned load is at most `utilisation` of what they sustain as profiled, at every stage.
 
     The planned load is the decision's; where it says none, the mean of the last 10 s. A decision of the optimiser that
     is already the most that there is room for stays as it is.
     """
 
-    policy: Policy
-    pipeline: Pipeline
     utilisation: float
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return reads(self.policy)
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The policy's decision with replicas enough."""
-        decision = check_decision(self.pipeline, self.policy.decide(observation, memory))
+        decision = self.asked(observation, memory)
         load_rps = decision.planned_load_rps
         if load_rps is None:
             load_rps = recent_rps(observation)
@@ -153,23 +158,16 @@ def recent_rps(observation: Observation) -> float | None:
 
 
 @dataclass(frozen=True)
-class CoreLimit:
+class CoreLimit(Guard):
     """Keeps the desired cores within the limit in the observation and on the nodes of the pipeline's limits.
 
     It removes one replica at a time, from the stage that sustains the most load without it, so that the pipeline's
     throughput suffers least. Every stage keeps one replica; if even these are too many, a note says so.
     """
 
-    policy: Policy
-    pipeline: Pipeline
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return reads(self.policy)
-
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The policy's decision, cut down to what there is. PolicyError: a limit below 1."""
-        decision = check_decision(self.pipeline, self.policy.decide(observation, memory))
+        decision = self.asked(observation, memory)
         limit_cores = observation.limit_cores
         if limit_cores is not None and limit_cores < 1:
             raise PolicyError(f"core limit {limit_cores}; allowed: at least 1, or None for no limit")

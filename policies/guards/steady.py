@@ -6,20 +6,9 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
-from ipa.policies.configurations import check_decision
-from ipa.policies.guards.bounds import recent_rps, sustained_rps
+from ipa.policies.guards.bounds import Guard, recent_rps, sustained_rps
 from ipa.policies.guards.rules import RULES, Situation, Steadiness, counted, is_same, variants_of
-from ipa.policies.interface import (
-    Decision,
-    Memory,
-    Observation,
-    Policy,
-    PolicyError,
-    StageConfiguration,
-    mix_of,
-    reads,
-)
-from ipa.profiles import Pipeline
+from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration, mix_of
 
 KEY = "guards"
 """Under which the guard's memory stands beside the policy's own keys."""
@@ -70,7 +59,7 @@ def _configuration(plain: Sequence[Any]) -> StageConfiguration:
 
 
 @dataclass(frozen=True)
-class Steady:
+class Steady(Guard):
     """Holds a policy's changes back by the `settings`, stage by stage; see `rules` for each.
 
     Of a mix, shares and batch timeouts are free: where nothing else differs, there is no change, and no rule holds it.
@@ -78,18 +67,12 @@ class Steady:
     has come into force, whoever decided it.
     """
 
-    policy: Policy
-    pipeline: Pipeline
     settings: Steadiness
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return reads(self.policy)
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The policy's decision, as far as the rules let it through. PolicyError: a memory that is not the guard's."""
         own = {key: value for key, value in memory.items() if key != KEY}
-        decision = check_decision(self.pipeline, self.policy.decide(observation, own))
+        decision = self.asked(observation, own)
         now_s = observation.time_s
         known = _past(memory.get(KEY, {}), now_s)
         configuration, notes, past = dict(decision.configuration), list(decision.notes), {}

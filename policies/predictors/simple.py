@@ -6,22 +6,45 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache, partial
 from math import ceil, nan, sqrt
 from statistics import NormalDist
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from ipa.policies import checks
 from ipa.policies.forecast import DEFAULT_HORIZON_S, LEVELS, Forecast, certain, missing, spread
 from ipa.policies.interface import Observation, PolicyError, Predictor, reads
 
+OF = ("max", "mean")
+"""What the load of a window is: that of its busiest second, which the published system forecasts, or its mean."""
+
+SHARE = partial(checks.number, at_least=0, at_most=1)
+CHECKS: Mapping[str, Callable[[str, Any], object]] = {
+    "window_s": checks.integer,
+    "windows": checks.integer,
+    "horizon_s": lambda key, value: value is None or checks.integer(key, value),
+    "of": partial(checks.choice, allowed=OF),
+    "factor": partial(checks.number, above=0),
+    "k": partial(checks.number, at_least=0),
+    "weight": partial(checks.number, above=0, at_most=1),
+    "trend_weight": SHARE,
+    "damping": SHARE,
+    "margin": SHARE,
+}
+"""What the fields of the predictors here may be, by name."""
+
 
 class Shipped(ABC):
-    """A predictor that reads no costly field, unless it says so."""
+    """A predictor that reads no costly field, unless it says so. PolicyError: a field that `CHECKS` does not allow."""
 
     reads: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for each in fields(self):  # type: ignore[arg-type]  # every one of them is a dataclass
+            if each.name in CHECKS:
+                CHECKS[each.name](each.name, getattr(self, each.name))
 
     @abstractmethod
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
@@ -30,10 +53,6 @@ class Shipped(ABC):
     def predict(self, observation: Observation) -> float:
         """The point forecast [rps] for the default horizon; NaN without a sample."""
         return self.forecast(observation).point_rps
-
-
-OF = ("max", "mean")
-"""What the load of a window is: that of its busiest second, which the published system forecasts, or its mean."""
 
 
 def load_of(seconds: Sequence[float], of: str) -> float:
@@ -59,10 +78,6 @@ class Reactive(Shipped):
     window_s: int = 10
     of: str = "max"
 
-    def __post_init__(self) -> None:
-        checks.integer("window_s", self.window_s)
-        checks.choice("of", self.of, OF)
-
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
         """As `Shipped.forecast`."""
         return certain(load_of(observation.load_rps[-self.window_s :], self.of), horizon_s)
@@ -75,11 +90,6 @@ class Max(Shipped):
     windows: int = 12
     window_s: int = 10
     of: str = "max"
-
-    def __post_init__(self) -> None:
-        checks.integer("windows", self.windows)
-        checks.integer("window_s", self.window_s)
-        checks.choice("of", self.of, OF)
 
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
         """As `Shipped.forecast`."""
@@ -101,12 +111,6 @@ class Mean(Shipped):
     window_s: int = 10
     of: str = "max"
 
-    def __post_init__(self) -> None:
-        checks.integer("windows", self.windows)
-        checks.number("factor", self.factor, above=0)
-        checks.integer("window_s", self.window_s)
-        checks.choice("of", self.of, OF)
-
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
         """As `Shipped.forecast`."""
         loads = window_loads(observation.load_rps, self.windows, self.window_s, self.of)
@@ -127,10 +131,6 @@ class Poisson(Shipped):
 
     window_s: int = 30
     k: float = 1.0
-
-    def __post_init__(self) -> None:
-        checks.integer("window_s", self.window_s)
-        checks.number("k", self.k, at_least=0)
 
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
         """As `Shipped.forecast`."""
@@ -162,11 +162,6 @@ class Ewma(Shipped):
     windows: int = 12
     window_s: int = 10
 
-    def __post_init__(self) -> None:
-        checks.number("weight", self.weight, above=0, at_most=1)
-        checks.integer("windows", self.windows)
-        checks.integer("window_s", self.window_s)
-
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
         """As `Shipped.forecast`."""
         return self.after(observation.load_rps, horizon_s)
@@ -193,13 +188,6 @@ class Holt(Shipped):
     damping: float = 0.8
     windows: int = 12
     window_s: int = 10
-
-    def __post_init__(self) -> None:
-        checks.number("weight", self.weight, above=0, at_most=1)
-        checks.number("trend_weight", self.trend_weight, at_least=0, at_most=1)
-        checks.number("damping", self.damping, at_least=0, at_most=1)
-        checks.integer("windows", self.windows)
-        checks.integer("window_s", self.window_s)
 
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
         """As `Shipped.forecast`."""
@@ -247,11 +235,6 @@ class Oracle(Shipped):
     of: str = "max"
     reads: ClassVar[tuple[str, ...]] = ("future_rps",)
 
-    def __post_init__(self) -> None:
-        if self.horizon_s is not None:
-            checks.integer("horizon_s", self.horizon_s)
-        checks.choice("of", self.of, OF)
-
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
         """As `Shipped.forecast`; missing at the end of the load. PolicyError: no future in the observation."""
         if observation.future_rps is None:
@@ -279,6 +262,7 @@ class Auto(Shipped):
     margin: float = 0.2
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.candidates:
             raise PolicyError("candidates=() should name at least one predictor")
         for each in self.candidates:
@@ -286,8 +270,6 @@ class Auto(Shipped):
                 raise PolicyError(
                     f"candidates: {type(each).__name__} reads {', '.join(reads(each))}, not the load alone"
                 )
-        checks.integer("window_s", self.window_s)
-        checks.number("margin", self.margin, at_least=0, at_most=1)
 
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
         """As `Shipped.forecast`."""
