@@ -112,7 +112,7 @@ class InfAdapter(MixingPolicy):
         free = best(load_rps, None)
         assert free is not None
         if limit_cores is None or sum(each.cores for each in free) <= limit_cores:
-            return Chosen(free, "optimal", "none", load_rps)
+            return Chosen(free, "optimal", self.met, load_rps)
         bound = best(load_rps, limit_cores)
         if bound is not None:
             return Chosen(bound, "optimal", "cores", load_rps)

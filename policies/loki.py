@@ -56,8 +56,7 @@ class Loki(MixingPolicy):
         exceeds = budget_s > PART_OF_SLA * self.programme.target_s
         rung = "sla-excess" if exceeds else "optimal"
         if self.goal.aim == "cost" and (found := self._mixed(stages, load_rps, budget_s, limit_cores)) is not None:
-            wish = "accuracy" if self.goal.wants_accuracy else "none"
-            return Chosen(found.options, rung, "sla" if exceeds else wish, load_rps)
+            return Chosen(found.options, rung, "sla" if exceeds else self.met, load_rps)
         best = [[max(variants, key=lambda each: each.accuracy)] for variants in stages]
         within = self._fewest_cores(best, load_rps, budget_s)
         if within is not None and (limit_cores is None or sum(each.cores for each in within) <= limit_cores):

@@ -228,6 +228,8 @@ class MixingPolicy(ForecastingPolicy, ABC):
             )
         whole = self.goal.accuracy_at_least
         self.least_accuracy = 0.0 if whole is None else (whole - ROUNDING) / 100
+        self.met = "accuracy" if self.goal.aim == "cost" and self.goal.wants_accuracy else "none"
+        """What binds a plan within all limits: a goal's accuracy, if more of it costs more."""
         self._kept: dict[tuple[object, ...], Chosen] = {}
 
     @property
