@@ -58,12 +58,6 @@ def test_the_margin_defaults_to_the_published_one() -> None:
     assert policy.decide(observation([4] * 10), NOTHING).planned_load_rps == 6.0
 
 
-def test_a_load_that_rounds_to_nothing_is_planned_as_zero() -> None:
-    decision = Ipa(PIPELINE, predictor="reactive").decide(observation([0] * 10), NOTHING)
-    assert decision.planned_load_rps == 0.0
-    assert all(stage.replicas == 1 for stage in decision.configuration.values())
-
-
 @pytest.mark.parametrize("policy", [Ipa(PIPELINE), ScaleOnly(PIPELINE), SwitchOnly(PIPELINE)])
 def test_without_a_load_sample_the_configuration_is_held(policy: Ipa) -> None:
     at_hand = configuration(a=("large", 2, 3, 2), b=("small", 1, 4, 1))
@@ -191,18 +185,6 @@ def test_described_parameters_make_the_same_policy() -> None:
         "window_s": 10,
         "of": "max",
     }
-
-
-@pytest.mark.parametrize(("forecast", "text"), [(float("inf"), "returned inf"), (-1.0, "returned -1.0")])
-def test_a_forecast_that_cannot_be_is_refused(forecast: float, text: str) -> None:
-    class Wrong:
-        reads: tuple[str, ...] = ()
-
-        def predict(self, observation: object) -> float:
-            return forecast
-
-    with pytest.raises(PolicyError, match=text):
-        Ipa(PIPELINE, predictor=Wrong()).decide(observation([1]), NOTHING)
 
 
 # Published decisions, with the shipped profile of video: (planned load) -> variants and cores.
