@@ -6,15 +6,11 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from math import fsum, isfinite
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import Any, TypeGuard
 
 from ipa.policies import checks
 from ipa.policies.interface import Configuration, Decision, Observation, PolicyError, StageConfiguration
 from ipa.profiles import Limits, Pipeline, Stage
-
-if TYPE_CHECKING:
-    from ipa.profiles import Pipeline, Stage
-
 
 MOST_REPLICAS = 10_000
 """The most replicas of a stage. More are a policy's mistake, which would use up all memory before anyone noticed."""

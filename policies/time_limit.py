@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from types import FrameType
-from typing import Any, Self
+from typing import Self
 
 from ipa.policies.interface import Decision, Memory, Observation, Policy, PolicyError, reads
 
@@ -28,8 +28,6 @@ class TimeLimit:
         self.policy = policy
         self.limit_s = limit_s
         self._began_s: float | None = None  # when the decision under way began
-        self._is_set = False
-        self._before: Any = None
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -44,17 +42,12 @@ class TimeLimit:
             self._began_s = None
 
     def __enter__(self) -> Self:
-        if hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGALRM, self._ring)
-            self._is_set = True
-            signal.setitimer(signal.ITIMER_REAL, self.limit_s)
+        self._clock = _clock(self._ring, self.limit_s)
+        self._clock.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._is_set:
-            self._is_set = False
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
-            signal.signal(signal.SIGALRM, self._before)
+        self._clock.__exit__(None, None, None)
 
     def _ring(self, _: int, __: FrameType | None) -> None:
         left_s = self.limit_s if self._began_s is None else self.limit_s - (monotonic() - self._began_s)
@@ -66,14 +59,21 @@ class TimeLimit:
 @contextmanager
 def in_time(what: str, limit_s: float = DECISION_LIMIT_S) -> Iterator[None]:
     """Raises PolicyError out of what takes longer, in real time; where there is no limit, see `TimeLimit`."""
-    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
     def late(_: int, __: FrameType | None) -> None:
         raise PolicyError(f"no {what} within {limit_s:g} s")
 
-    before = signal.signal(signal.SIGALRM, late)
+    with _clock(late, limit_s):
+        yield
+
+
+@contextmanager
+def _clock(ring: Callable[[int, FrameType | None], None], limit_s: float) -> Iterator[None]:
+    """Calls `ring` once so much real time has passed within `with`, where there are signals for it."""
+    if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, limit_s)
     try:
         yield
