@@ -176,7 +176,6 @@ def test_a_smaller_number_counts_from_the_start_in_a_unit_that_is_said(
     [
         (["time", "0.5"], {}, "line 2, column time: 0.5 may be in any unit: give it as --time-unit, or time_unit in a"),
         (["timestamp", "20260105"], {}, "line 2, .*20260105 may be in any unit.*: s, ms, us, ns, min"),
-        (["time", "nan"], {}, "line 2, column time: nan is not a finite number"),
         (
             ["time", "1767614400", "1767614400000"],
             {},
@@ -187,10 +186,7 @@ def test_a_smaller_number_counts_from_the_start_in_a_unit_that_is_said(
             {},
             "line 3, column time: 3 is not a time from 1990 to 2100 in seconds since 1970",
         ),
-        (["time", "1767614400", "-3"], {}, "line 3, column time: -3 is negative"),
-        (["arrival_s", "5", "1764000000.1"], {}, "line 3, column arrival_s: 1764000000.1 is too large: times are sec"),
         (["time_ms", "5", "1e12"], {}, "line 3, column time_ms: 1e12|1000000000000 is too large: .* of 0.001 s"),
-        (["time,timestamp", "1,2"], {}, "line 1: more than one column of times: .*say which with --time-column"),
         (
             ["time", "1767614400000"],
             {"unit": "s"},
@@ -316,7 +312,6 @@ def test_the_step_of_counts_is_that_of_the_times_beside_them(log: Log) -> None:
     ("lines", "message"),
     [
         (["minute,count", "0,5", "2,5"], "line 3, column minute: 2 stands where minute 1 is due; every minute from"),
-        (["minute,count", "1,5"], "line 2, column minute: 1 stands where minute 0 is due"),
         (
             ["time,count", *(f"2026-01-05T12:0{minute}Z,5" for minute in (0, 1, 3))],
             r"line 4, column time: 2026-01-05T12:03:00\+00:00 stands where 2026-01-05T12:02:00\+00:00 is due.*count 0$",
@@ -328,8 +323,6 @@ def test_the_step_of_counts_is_that_of_the_times_beside_them(log: Log) -> None:
         (["time,count", "1767614400,5", "1767614400,5"], "line 3, .* stands where 2026-01-05T12:00:01"),
         (["time,count", "1767614400,5"], "line 2, column time: a single row does not say how long its count lasts"),
         (["time,count", "1767614400,5", "1767614400.5,5"], "line 2, column time: 2 counts of 0.5 s each; allowed are"),
-        (["minute,count", "0,2.5"], "line 2, column count: 2.5 is not a whole number"),
-        (["time,count", "0,2"], "line 2, column time: 0 may be in any unit"),
     ],
 )
 def test_counts_with_a_gap_or_of_no_whole_second_are_refused(log: Log, lines: list[str], message: str) -> None:
