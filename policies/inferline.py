@@ -43,7 +43,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation, PolicyError
-from ipa.policies.optimiser import planned_batches, replicas_for
+from ipa.policies.optimiser import replicas_for
 from ipa.policies.scaler import BATCHLESS_PARAMETERS, EPSILON, Scaled, Scaler, Served, moment
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ class InferLine(Scaler):
                 fill_s=self._programme.batch_timeout_s(stage, batch, mean_rps),
                 cores=variant.base_cores,
             )
-            for batch in planned_batches(variant, self._programme.batch_cap)
+            for batch in variant.planned_batches(self._programme.batch_cap)
         ]
 
 

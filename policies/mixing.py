@@ -333,8 +333,7 @@ class MixingPolicy(ForecastingPolicy, ABC):
         share = self.programme.throughput_share
         return [
             Candidate(variant, batch, variant.p99_s(batch), variant.throughput_rps(batch) * share)
-            for batch in variant.batches()
-            if batch <= cap and batch & (batch - 1) == 0
+            for batch in variant.planned_batches(cap)
         ]
 
     def most_served(self, load_rps: float, fits: Callable[[float], Sequence[Option] | None]) -> Chosen | None:

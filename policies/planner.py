@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
 from ipa.policies.interface import Memory, Observation, Predictor
-from ipa.policies.optimiser import planned_batches, replicas_for
+from ipa.policies.optimiser import replicas_for
 from ipa.policies.predictors import Outlook
 from ipa.policies.scaler import BATCHLESS_PARAMETERS, EPSILON, Scaled, Scaler, Served, exists, moment, recent_rps
 
@@ -145,7 +145,7 @@ class Planner(Scaler):
         corrected_s = self._target_s(stage) / correction if correction > 0 else self._target_s(stage)
         fitting = [
             batch
-            for batch in planned_batches(stage.variant, self._programme.batch_cap)
+            for batch in stage.variant.planned_batches(self._programme.batch_cap)
             if self._programme.batch_timeout_s(position, batch, load_rps) / 2 + stage.variant.mean_s(batch)
             <= corrected_s + EPSILON
         ]

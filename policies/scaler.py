@@ -19,7 +19,7 @@ from ipa.policies.interface import (
     StageConfiguration,
     StageObservation,
 )
-from ipa.policies.optimiser import Programme, planned_batches, replicas_for
+from ipa.policies.optimiser import Programme, replicas_for
 from ipa.policies.predictors import Outlook
 
 if TYPE_CHECKING:
@@ -236,12 +236,8 @@ class Scaler(ABC):
 
     def _largest(self, stage: Stage) -> int:
         variant = stage.variant(self.variants[stage.name])
-        fitting = [
-            batch
-            for batch in planned_batches(variant, self._programme.batch_cap)
-            if BATCHES_IN_SHARE * variant.p99_s(batch) <= stage.sla_s
-        ]
-        return max(fitting, default=1)
+        sizes = variant.planned_batches(self._programme.batch_cap)
+        return max((batch for batch in sizes if BATCHES_IN_SHARE * variant.p99_s(batch) <= stage.sla_s), default=1)
 
 
 def moment(remembered_s: float, now_s: float) -> float:

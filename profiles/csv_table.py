@@ -75,6 +75,11 @@ def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise ProfileError(f"{path}:{reader.line_num}: not a CSV table: {cause}") from None
 
 
+def plain(title: str) -> str:
+    """A column's title in lower case, with underscores for all but letters and digits."""
+    return re.sub(r"[^a-z0-9]+", "_", title.lower().replace("%", " percent ")).strip("_")
+
+
 def columns_of(
     line: int, header: Sequence[str], names: Mapping[str, Sequence[str]], optional: Sequence[str], problems: Problems
 ) -> dict[str, Column]:
@@ -85,7 +90,7 @@ def columns_of(
     """
     found: dict[str, Column] = {}
     for place, title in enumerate(header):
-        name = re.sub(r"[^a-z0-9]+", "_", title.lower().replace("%", " percent ")).strip("_")
+        name = plain(title)
         for key, allowed in names.items():
             unit = _unit(name, allowed) if key.endswith("_s") else "1" if name in allowed else ""
             if unit is None:

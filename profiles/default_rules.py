@@ -101,8 +101,7 @@ def replica_rps(defaults: Defaults, stage: Stage, variant: Variant) -> float:
 
     Batch sizes are the profiled powers of two up to `batch_cap` whose p99 latency is within the stage's SLA, or 1.
     """
-    sizes = [b for b in variant.batches() if b <= defaults.batch_cap and b & (b - 1) == 0]
-    fitting = [b for b in sizes if b == 1 or variant.p99_s(b) <= stage.sla_s]
+    fitting = [b for b in variant.planned_batches(defaults.batch_cap) if b == 1 or variant.p99_s(b) <= stage.sla_s]
     return defaults.throughput_share * max(variant.throughput_rps(b) for b in fitting)
 
 
@@ -125,6 +124,4 @@ def _accuracy(defaults: Defaults, stage: Stage, variant: Variant) -> float:
     if defaults.accuracy_scale == "raw":
         return variant.accuracy
     names = defaults.candidates.get(stage.name) or [each.name for each in stage.variants]
-    levels = sorted({stage.variant(name).accuracy for name in names})
-    place = max(sum(level <= variant.accuracy for level in levels) - 1, 0)
-    return place / (len(levels) - 1) if len(levels) > 1 else 1.0
+    return float(stage.ranks([stage.variant(name) for name in names])[variant.name])

@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
-from ipa.profiles.csv_table import lines_of
+from ipa.profiles.csv_table import lines_of, plain
 from ipa.profiles.errors import ProfileError
 
 Lines = list[tuple[int, list[str]]]
@@ -67,11 +66,6 @@ def lines_from(path: Path) -> Lines:
                 "decimals are written with a point, not with a comma"
             )
     return lines
-
-
-def plain(title: str) -> str:
-    """A column's title in lower case, with underscores for all but letters and digits."""
-    return re.sub(r"[^a-z0-9]+", "_", title.lower().replace("%", " percent ")).strip("_")
 
 
 def _perf_analyzer(path: Path, lines: Lines, keys: Sequence[str]) -> Lines:

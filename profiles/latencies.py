@@ -60,11 +60,11 @@ class Row:
 
     def figure(self) -> Figure:
         """The row as a figure; a throughput that was not measured is batch / mean_s, rounded down to six digits."""
-        return Figure(self.cores, self.batch, self.mean_s, self.p99_s, self.throughput_rps or self._served_rps())
-
-    def _served_rps(self) -> float:
-        digits = Context(prec=6, rounding=ROUND_DOWN)
-        return float(digits.divide(Decimal(self.batch), Decimal(repr(self.mean_s))))
+        throughput_rps, source = self.throughput_rps, "measured"
+        if throughput_rps is None:
+            digits, source = Context(prec=6, rounding=ROUND_DOWN), "served"
+            throughput_rps = float(digits.divide(Decimal(self.batch), Decimal(repr(self.mean_s))))
+        return Figure(self.cores, self.batch, self.mean_s, self.p99_s, throughput_rps, "measured", "measured", source)
 
 
 @dataclass(frozen=True)

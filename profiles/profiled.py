@@ -278,12 +278,7 @@ def _variant(name: str, rows: Sequence[Row]) -> Iterator[str]:
         yield f"        start_up: {{seconds: {start_up_s!r}, from: measured}}"
     yield "        figures:"
     for row in sorted(rows, key=lambda row: (row.cores, row.batch)):
-        figure = row.figure()
-        source = "{mean: measured, p99: measured, throughput: served}" if row.throughput_rps is None else "measured"
-        yield (
-            f"          - {{cores: {figure.cores}, batch: {figure.batch}, mean_s: {figure.mean_s!r}, "
-            f"p99_s: {figure.p99_s!r}, throughput_rps: {figure.throughput_rps!r}, from: {source}}}"
-        )
+        yield f"          - {_row(row.figure())}"
 
 
 def _stage_rules(stage: Stage) -> Iterator[str]:

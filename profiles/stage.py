@@ -8,8 +8,10 @@ cores depend on the SLA). So the SLA comes first, from the largest allocation, a
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from statistics import fmean
 from typing import TypeVar
@@ -105,6 +107,10 @@ class Variant:
         """The profiled batch sizes, ascending."""
         return self._table(cores).batches
 
+    def planned_batches(self, cap: int) -> list[int]:
+        """The profiled powers of two up to `cap`, ascending (1 is always profiled): what may be planned with."""
+        return [batch for batch in self.batches() if batch <= cap and batch & (batch - 1) == 0]
+
     def max_batch(self, cores: int | None = None) -> int:
         """The largest profiled batch size."""
         return self._table(cores).batches[-1]
@@ -188,6 +194,17 @@ class Stage:
     def variant(self, name: str) -> Variant:
         """The variant of that name; ProfileError names the nearest."""
         return named(name, self._by_name, f"{self.name} has no variant")
+
+    def ranks(self, candidates: Sequence[Variant]) -> dict[str, Fraction]:
+        """Variant -> rank of its accuracy, from 0 for the lowest to 1 for the highest; an only variant has 1.
+
+        Ranks are among the candidates. Any other variant, which may still be serving, has the rank of the best
+        candidate whose accuracy it reaches, or else the lowest.
+        """
+        levels = sorted({variant.accuracy for variant in candidates})
+        top = len(levels) - 1
+        place = {v.name: max(bisect_right(levels, v.accuracy) - 1, 0) for v in self.variants}
+        return {name: Fraction(at, top) if top else Fraction(1) for name, at in place.items()}
 
     def lightest(self, without: Collection[str] = ()) -> Variant:
         """The variant with the fewest base cores, then the least accuracy, then the quickest, of those not in `without`

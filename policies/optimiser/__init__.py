@@ -4,7 +4,7 @@ from ipa.policies.optimiser.explain import ExplainedOption, Explanation, Price, 
 from ipa.policies.optimiser.ladder import RUNGS
 from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS
 from ipa.policies.optimiser.problem import HIGHEST_LOAD_RPS, SLACK, Problem, SolverError, replicas_for
-from ipa.policies.optimiser.programme import PIPELINE_PARAMETERS, Programme, planned_batches
+from ipa.policies.optimiser.programme import PIPELINE_PARAMETERS, Programme
 from ipa.policies.optimiser.solution import Answers, Solution, question, solve
 from ipa.policies.optimiser.solvers import SOLVERS, check_installed, gurobi_licence_expiry
 
@@ -28,7 +28,6 @@ __all__ = [
     "explain_problem",
     "gurobi_licence_expiry",
     "pareto_plans",
-    "planned_batches",
     "question",
     "replicas_for",
     "solve",

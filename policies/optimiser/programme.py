@@ -201,7 +201,7 @@ def tabulate(parameters: Parameters) -> Table:
     """The table of the programme with these parameters."""
     stages = parameters.pipeline.stages
     candidates = [_placeable(parameters, stage) for stage in stages]
-    sizes = [[planned_batches(v, parameters.batch_cap) for v in variants] for variants in candidates]
+    sizes = [[v.planned_batches(parameters.batch_cap) for v in variants] for variants in candidates]
     order_bits = [sum(map(len, each)).bit_length() for each in sizes]
     scale = scales(parameters, sum(order_bits))
     distinct = [tuple(sorted(set().union(*each))) for each in sizes]
@@ -238,11 +238,6 @@ def _placeable(parameters: Parameters, stage: Stage) -> tuple[Variant, ...]:
         least = min(parameters.cores_of(stage, variant) for variant in found)
         raise PolicyError(f"{stage.name}: every replica takes at least {least} cores; the largest node has {largest:g}")
     return kept
-
-
-def planned_batches(variant: Variant, cap: int) -> list[int]:
-    """The profiled powers of two up to `cap`, rising (1 is always profiled)."""
-    return [batch for batch in variant.batches() if batch <= cap and batch & (batch - 1) == 0]
 
 
 def _row(

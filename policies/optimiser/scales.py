@@ -15,7 +15,6 @@ their common denominator and U is D.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING
 from ipa.policies.optimiser.parameters import Parameters
 
 if TYPE_CHECKING:
-    from ipa.profiles import Stage, Variant
+    from ipa.profiles import Stage
 
 NS = 1_000_000_000
 CORES_BITS, BATCH_BITS, CHANGED_BITS = 48, 32, 12
@@ -150,20 +149,8 @@ def pair_terms(parameters: Parameters) -> dict[str, dict[str, Fraction]]:
 def accuracy_terms(stage: Stage, parameters: Parameters) -> dict[str, Fraction]:
     """Variant -> its accuracy as the programme counts it: raw or as a rank, raised to the floor."""
     if parameters.accuracy_scale == "rank":
-        terms = accuracy_ranks(stage, parameters.candidates_of(stage))
+        terms = stage.ranks(parameters.candidates_of(stage))
     else:
         terms = {v.name: Fraction(round(v.accuracy * NS), NS) for v in stage.variants}
     floor = Fraction(round(parameters.accuracy_floor * NS), NS)
     return {name: max(floor, term) for name, term in terms.items()}
-
-
-def accuracy_ranks(stage: Stage, candidates: Sequence[Variant]) -> dict[str, Fraction]:
-    """Variant -> rank of its accuracy, from 0 for the lowest to 1 for the highest; an only variant has 1.
-
-    Ranks are among the candidates. Any other variant, which may still be serving, has the rank of the best candidate
-    whose accuracy it reaches, or else the lowest.
-    """
-    levels = sorted({variant.accuracy for variant in candidates})
-    top = len(levels) - 1
-    place = {v.name: max(bisect_right(levels, v.accuracy) - 1, 0) for v in stage.variants}
-    return {name: Fraction(at, top) if top else Fraction(1) for name, at in place.items()}
