@@ -196,6 +196,13 @@ def test_a_wrong_name_is_answered_with_the_nearest() -> None:
         pipeline.stage("only").variant("smal")
 
 
+def test_the_lightest_variant_has_the_fewest_cores_then_the_least_accuracy() -> None:
+    named = {"two-cores": (0.4, 2), "accurate": (0.9, 1), "plain": (0.5, 1)}
+    made = stage(*(variant(name=name, accuracy=accuracy, base_cores=c) for name, (accuracy, c) in named.items()))
+    assert [made.lightest().name, made.lightest(["plain"]).name] == ["plain", "accurate"]
+    assert made.lightest(["plain", "accurate"]).name == "two-cores"
+
+
 def test_twins_are_refused() -> None:
     with pytest.raises(ProfileError, match="two variants are called 'small'"):
         stage(variant(), variant())

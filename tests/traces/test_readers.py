@@ -143,6 +143,10 @@ def test_a_number_says_its_unit_by_its_size_where_it_counts_from_1970(
     assert "since 1970" in trace.reading
 
 
+def test_requests_at_one_time_are_in_order(log: Log) -> None:
+    assert "out of order" not in log("time", "1767614400.5", "1767614400.5", "1767614401.25").reading
+
+
 def test_times_since_1970_are_kept_to_the_microsecond(log: Log) -> None:
     assert times_of(log("time", "1764000000.1", "1764000000.123457", "1764000001")) == [0.1, 0.123457, 1.0]
     assert times_of(log("time", "1764000000123456789", "1764000001123456000")) == [0.123457, 1.123456]
