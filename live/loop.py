@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import ceil, inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from ipa.live.backend import LiveBackend, OnRollback
 from ipa.live.controller_metrics import ControllerMetrics, serving
@@ -38,7 +38,7 @@ class BackendMaker(Protocol):
 class Prometheus:
     """A Prometheus server that scrapes the gateway.
 
-    `url` None: one is started for the run. `matchers` choose the gateway's series (see `PrometheusSource`).
+    `url` None: one is started for the run. `matchers` choose the gateway's series (see `from_prometheus`).
     """
 
     url: str | None = None
@@ -145,12 +145,9 @@ class Loop:
         await take_steps(
             lambda: self.controller.step(on),
             self.backend,
-            self.setup.interval_s,
+            Due(self.setup.interval_s, self.controller.first_step, since_s, until_s),
             self.stopping.sleep,
             self.on_step,
-            first=self.controller.first_step,
-            since_s=since_s,
-            until_s=until_s,
         )
 
 
@@ -244,23 +241,29 @@ class Clocked(Protocol):
     def begin_step(self, step: int, late: str = "") -> None: ...
 
 
+class Due(NamedTuple):
+    """When steps are due: `since_s` + k x `interval_s`, k = 1, 2, ..., before `until_s`; `first` numbers the first."""
+
+    interval_s: float
+    first: int = 1
+    since_s: float = 0.0
+    until_s: float = inf
+
+
 async def take_steps(
     take: Callable[[], Entry],
     on: Clocked,
-    interval_s: float,
+    due: Due,
     sleep: Callable[[float], Awaitable[bool]],
     on_step: Callable[[Entry], object] = lambda _: None,
-    *,
-    first: int,
-    since_s: float,
-    until_s: float,
 ) -> None:
-    """Take a step at `since_s` + k x `interval_s`, k = 1, 2, ..., before `until_s`; `first` numbers the first one.
+    """Take the steps that are due.
 
     `take` is called in a thread of its own, `on_step` with what it returned in this one. A step that falls due before
     the previous one is done is skipped, and the journal shows it: the numbers have a gap, and the next entry's outcome
     says why. `sleep` returns False to end the loop early; a step that has begun always ends first.
     """
+    interval_s, first, since_s, until_s = due
     turn, late = 1, ""
     while since_s + turn * interval_s < until_s:
         if not await sleep(max(since_s + turn * interval_s - on.now_s, 0.0)):

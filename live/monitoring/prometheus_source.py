@@ -39,7 +39,7 @@ from ipa.live.monitoring.sources import Access, Reading, Source, SourceMaker, St
 from ipa.policies import LatencyQuantiles
 
 if TYPE_CHECKING:
-    import aiohttp
+    pass
 
 DURATION, STAGE_DURATION = "ipa_request_duration_seconds_bucket", "ipa_stage_duration_seconds_bucket"
 
@@ -50,25 +50,21 @@ RECENT_S = 7
 
 
 class PrometheusSource:
-    """Reads the metrics of one pipeline from the server at `url`; `clock` is the run's.
+    """Reads the metrics of one pipeline from a server; `clock` is the run's.
 
-    Where scrapes are frequent, a reading waits for those that tell of the last whole second. `matchers` are further
-    ones (`check_matcher`), for a server that scrapes several gateways of the pipeline, which would otherwise be added
-    up. `read` raises SourceError if the server does not answer or answers with an error.
+    Where scrapes are frequent, a reading waits for those that tell of the last whole second. `read` raises SourceError
+    if the server does not answer or answers with an error.
     """
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
-        url: str,
-        pipeline: str,
+        server: PrometheusApi,
         stages: Sequence[str],
         history_s: int,
         clock: Callable[[], float],
-        matchers: Sequence[str] = (),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._server = PrometheusApi(session, url, pipeline, matchers)
+        self._server = server
         self._stages = stages
         self._history_s = history_s
         self._clock = clock
@@ -156,11 +152,15 @@ def _latency(series: Sequence[Series], name: str, stage: str | None, since_s: fl
 
 
 def from_prometheus(url: str, matchers: Sequence[str] = ()) -> SourceMaker:
-    """What makes the source that asks the Prometheus server at `url`; for `matchers`, see `PrometheusSource`."""
+    """What makes the source that asks the Prometheus server at `url`.
+
+    `matchers` are further ones (`check_matcher`), for a server that scrapes several gateways of the pipeline, which
+    would otherwise be added up.
+    """
 
     def make(access: Access) -> Source:
         stages = tuple(stage.name for stage in access.pipeline.stages)
-        name, clock = access.pipeline.name, access.clock
-        return PrometheusSource(access.session, url, name, stages, access.history_s, clock, matchers)
+        server = PrometheusApi(access.session, url, access.pipeline.name, matchers)
+        return PrometheusSource(server, stages, access.history_s, access.clock)
 
     return make

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from math import inf
 
-from ipa.live.loop import take_steps
+from ipa.live.loop import Due, take_steps
 from ipa.policies import (
     Applied,
     Controller,
@@ -19,8 +18,8 @@ from tests.live.clockwork import PIPELINE, Clockwork, Counts
 def steps(lasting_s: Mapping[int, float], duration_s: float = 60.0, first: int = 1) -> tuple[Clockwork, list[Entry]]:
     backend, journal = Clockwork(lasting_s), Journal()
     controller = Controller(PIPELINE, Counts(), journal)
-    how = {"first": first, "since_s": 0.0, "until_s": duration_s}
-    asyncio.run(take_steps(lambda: controller.step(backend), backend, 10.0, backend.sleep, **how))  # type: ignore[arg-type]
+    due = Due(10.0, first, until_s=duration_s)
+    asyncio.run(take_steps(lambda: controller.step(backend), backend, due, backend.sleep))
     return backend, journal.entries
 
 
@@ -59,7 +58,6 @@ def test_without_an_end_steps_go_on_until_told_to_stop_on_a_clock_that_began_lon
     async def sleep(seconds: float) -> bool:
         return await backend.sleep(seconds) and backend.step < 45
 
-    how = {"first": 41, "since_s": 28_800.0, "until_s": inf}
-    asyncio.run(take_steps(lambda: controller.step(backend), backend, 10.0, sleep, **how))  # type: ignore[arg-type]
+    asyncio.run(take_steps(lambda: controller.step(backend), backend, Due(10.0, 41, 28_800.0), sleep))
     assert backend.begun == [(41, 28_810.0), (42, 28_820.0), (45, 28_850.0)]
     assert journal.entries[-1].outcome == Applied(True, "steps 43 to 44 were skipped: step 42 took too long")

@@ -88,6 +88,7 @@ async def scraped(folder: Path) -> AsyncIterator[tuple[Gateway, Any]]:
     """A gateway, scraped, and the source that reads of it."""
     import aiohttp
 
+    from ipa.live.monitoring.prometheus_api import PrometheusApi
     from ipa.live.monitoring.prometheus_source import PrometheusSource
 
     gateway = Gateway()
@@ -99,7 +100,7 @@ async def scraped(folder: Path) -> AsyncIterator[tuple[Gateway, Any]]:
     async with serving(gateway) as port:
         with prometheus(folder, f"http://127.0.0.1:{port}") as url:
             async with aiohttp.ClientSession() as session:
-                source = PrometheusSource(session, url, "tiny", ["a"], 60, clock)
+                source = PrometheusSource(PrometheusApi(session, url, "tiny", ()), ["a"], 60, clock)
                 yield gateway, lambda: source.read(clock())
 
 
@@ -154,6 +155,7 @@ def test_a_real_server_s_samples_are_read_with_their_gaps_and_resets(tmp_path: P
 def test_of_two_gateways_of_one_pipeline_a_matcher_chooses_one(tmp_path: Path) -> None:
     aiohttp = pytest.importorskip("aiohttp")
 
+    from ipa.live.monitoring.prometheus_api import PrometheusApi
     from ipa.live.monitoring.prometheus_source import PrometheusSource
 
     async def story() -> None:
@@ -163,7 +165,7 @@ def test_of_two_gateways_of_one_pipeline_a_matcher_chooses_one(tmp_path: Path) -
             with prometheus(tmp_path, f"http://127.0.0.1:{first}", f"http://127.0.0.1:{second}") as url:
 
                 async def queue(wanted: int, *matchers: str) -> None:
-                    source = PrometheusSource(session, url, "tiny", ["a"], 60, time.monotonic, matchers)
+                    source = PrometheusSource(PrometheusApi(session, url, "tiny", matchers), ["a"], 60, time.monotonic)
                     await when(
                         lambda seen: seen.stages.get("a", StageReading()).queue_length == wanted,
                         lambda: source.read(time.monotonic()),
@@ -190,7 +192,7 @@ def test_a_matcher_is_in_every_query(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(PrometheusApi, "_ask", ask)
     matchers = ('namespace="a"', 'service!="b"')
-    source = PrometheusSource(None, "http://x", "tiny", ["a"], 60, lambda: 1.0, matchers)  # type: ignore[arg-type]
+    source = PrometheusSource(PrometheusApi(None, "http://x", "tiny", matchers), ["a"], 60, lambda: 1.0)  # type: ignore[arg-type]
     asyncio.run(source.read(1.0))
     clock, *selectors = asked
     assert clock == "time()"
@@ -222,7 +224,7 @@ def test_concurrency_from_samples_is_the_mean_since_the_newest_one_read_before(m
         ]
 
     monkeypatch.setattr(PrometheusApi, "_ask", ask)
-    source = PrometheusSource(None, "http://x", "tiny", ["a"], 60, lambda: now_s)  # type: ignore[arg-type]
+    source = PrometheusSource(PrometheusApi(None, "http://x", "tiny", ()), ["a"], 60, lambda: now_s)  # type: ignore[arg-type]
 
     def concurrency(at_s: float) -> float:
         nonlocal now_s
@@ -262,12 +264,14 @@ def test_a_wrong_matcher_is_answered_before_anything_starts(
 def test_a_server_that_is_not_there_gives_no_reading() -> None:
     aiohttp = pytest.importorskip("aiohttp")
 
+    from ipa.live.monitoring.prometheus_api import PrometheusApi
     from ipa.live.monitoring.prometheus_source import PrometheusSource
     from ipa.live.plane import free_port
 
     async def story() -> None:
         async with aiohttp.ClientSession() as session:
-            source = PrometheusSource(session, f"http://127.0.0.1:{free_port()}", "tiny", ["a"], 60, lambda: 1.0)
+            server = PrometheusApi(session, f"http://127.0.0.1:{free_port()}", "tiny", ())
+            source = PrometheusSource(server, ["a"], 60, lambda: 1.0)
             with pytest.raises(SourceError, match="api/v1/query: Cannot connect"):
                 await source.read(1.0)
 

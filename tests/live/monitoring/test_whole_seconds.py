@@ -79,15 +79,8 @@ def read_by(monkeypatch: pytest.MonkeyPatch) -> Callable[[Server, Sequence[str],
 
     def read(server: Server, stages: Sequence[str], moments_s: Iterable[float]) -> list[Reading]:
         monkeypatch.setattr(PrometheusApi, "_ask", lambda _, query: server.ask(query))
-        source = PrometheusSource(
-            None,  # type: ignore[arg-type]
-            "http://x",
-            "tiny",
-            stages,
-            HISTORY_S,
-            clock=lambda: server.now_s,
-            sleep=server.sleep,
-        )
+        asked = PrometheusApi(None, "http://x", "tiny", ())  # type: ignore[arg-type]
+        source = PrometheusSource(asked, stages, HISTORY_S, lambda: server.now_s, server.sleep)
 
         def at(now_s: float) -> Reading:
             server.now_s = now_s
