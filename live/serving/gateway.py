@@ -41,14 +41,13 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
     return limits
 
 
+PORT, COUNT, SECONDS = click.IntRange(0, 65535), click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
 @click.command()
 @click.option("--pipeline", required=True, help="a shipped pipeline's name, or a file")
-@click.option(
-    "--sla",
-    "sla_s",
-    type=click.FloatRange(min=0, min_open=True),
-    help="end-to-end latency target in seconds [the pipeline's]",
-)
+@click.option("--sla", "sla_s", type=SECONDS, help="end-to-end latency target in seconds [the pipeline's]")
 @click.option("--drop-limit", "drop_limits_s", multiple=True, callback=_limits, metavar="STAGE=SECONDS")
 @click.option("--drop", type=click.Choice(["request", "batch", "deadline"]), default="request", show_default=True)
 @click.option(
@@ -59,22 +58,18 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
     help="whether a batch that breaks off at a replica no longer listed is retried, or its requests fail at once",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="address for clients")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="port for clients [any free one]")
+@click.option("--port", type=PORT, default=0, help="port for clients [any free one]")
 @click.option("--control-host", default="127.0.0.1", show_default=True)
-@click.option("--control-port", type=click.IntRange(0, 65535), default=0, help="port of the control API [any free one]")
+@click.option("--control-port", type=PORT, default=0, help="port of the control API [any free one]")
 @click.option(
     "--control-token-file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=FILE,
     help="token of the control port; a missing file is made, with a new one [a new file, which is announced]",
 )
 @click.option(
     "--control-name", "control_names", multiple=True, metavar="HOST", help="by which callers know the control port"
 )
-@click.option(
-    "--data-token-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="tokens of clients, one a line [clients need none]",
-)
+@click.option("--data-token-file", type=FILE, help="tokens of clients, one a line [clients need none]")
 @click.option(
     "--data-name",
     "data_names",
@@ -94,15 +89,8 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
     help="where replicas may be; may be repeated [127.0.0.0/8 and ::1]",
 )
 @click.option("--replica-port", type=click.IntRange(1, 65535), help="port that replicas must have [any]")
-@click.option(
-    "--bound", "bound_s", type=click.FloatRange(min=0, min_open=True), help="most seconds a request may stay [10 x SLA]"
-)
-@click.option(
-    "--replica-timeout",
-    "replica_timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
-    help="most seconds for a batch [the bound]",
-)
+@click.option("--bound", "bound_s", type=SECONDS, help="most seconds a request may stay [10 x SLA]")
+@click.option("--replica-timeout", "replica_timeout_s", type=SECONDS, help="most seconds for a batch [the bound]")
 @click.option(
     "--linger",
     "linger_s",
@@ -114,20 +102,18 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
 @click.option(
     "--most-inside",
     "most_inside_bytes",
-    type=click.IntRange(min=1),
+    type=COUNT,
     help="most bytes that requests inside hold; more are refused [a quarter of the memory, at most 2 GiB]",
 )
 @click.option(
     "--most-json",
     "most_json_bytes",
-    type=click.IntRange(min=1),
+    type=COUNT,
     default=4 * 2**20,
     show_default=True,
     help="most bytes of JSON in a request or an answer; binary data may be larger",
 )
-@click.option(
-    "--records", type=click.IntRange(min=1), default=50_000, show_default=True, help="how many ended requests are kept"
-)
+@click.option("--records", type=COUNT, default=50_000, show_default=True, help="how many ended requests are kept")
 @click.option(
     "--wait-for-start", "waits_for_start", is_flag=True, help="refuse requests until the control API has set time 0"
 )
