@@ -6,6 +6,7 @@ is to be seen; this is the one import upwards, and the rules of imports name it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Displayed:
-    """A result that has a page; `PAGE` is its module, with the functions `plots`, `write` and `card`."""
+    """A result that has a page; `PAGE` is its module, with the functions `page` and `card`."""
 
     PAGE: ClassVar[str]
 
@@ -26,7 +27,7 @@ class Displayed:
 
         Raises ScenarioError for runs without records, or where plotly is not installed.
         """
-        return {plot.name: plot.figure() for plot in page_of(self).plots(self)}
+        return {plot.name: plot.figure() for plot in page_of(self).page(self).plots}
 
     def write_report(self, path: str | Path) -> None:
         """Write the report as one HTML page, whole or not at all.
@@ -34,7 +35,9 @@ class Displayed:
         Raises ScenarioError for runs without records, for a path that cannot be written, and where plotly is not
         installed.
         """
-        page_of(self).write(self, Path(path))
+        from ipa.studies import pages
+
+        pages.write(page_of(self).page(self), Path(path))
 
     def _repr_html_(self) -> str:
         card: str = page_of(self).card(self)
@@ -48,7 +51,8 @@ def page_of(result: Displayed) -> Any:
     return getattr(pages, result.PAGE)
 
 
-def check_plotly(what: str) -> None:
-    """Raise ScenarioError where plotly, which draws `what`, is not installed."""
-    if find_spec("plotly") is None:
-        raise ScenarioError(f"{what} needs plotly, which is not installed: pip install '.[report]' in the checkout")
+def check_plotly(what: str, needed: Sequence[str] = ("plotly", "jinja2")) -> None:
+    """Raise ScenarioError where what draws `what` is not installed: plotly and, for a page, jinja2."""
+    for name in needed:
+        if find_spec(name) is None:
+            raise ScenarioError(f"{what} needs {name}, which is not installed: pip install '.[report]' in the checkout")

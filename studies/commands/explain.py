@@ -58,7 +58,7 @@ def explain(results: Path, where: Sequence[str], jobs: int | None, report: Path 
         with progress.counted("runs", studies.many.losses.runs_needed(runs)) as advance:
             found = studies.many.losses.explain_losses(runs, jobs=at_once, on_finished=advance)
     if report is not None:
-        studies.pages.losses.write(found, report)
+        studies.pages.write(studies.pages.losses.page(found), report)
     if as_json:
         printing.print_json(studies.many.losses.sentences.as_dict(found))
         return

@@ -249,7 +249,7 @@ def show(within: float, to: Path, as_json: bool, **options: Any) -> None:
     asked = Asked(**options)
     chosen, trace = asked.predictors(), asked.trace()
     ends = studies.many.predictor.Measured(interval=within).ends
-    studies.pages.predictor.write(trace, asked.cases(trace), chosen, ends, to)
+    studies.pages.write(studies.pages.predictor.page(trace, asked.cases(trace), chosen, ends), to)
     printing.print_made(to, as_json)
 
 

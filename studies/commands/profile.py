@@ -70,7 +70,7 @@ def show(pipeline: str, stage: str | None, to: Path | None, as_json: bool) -> No
     found = ipa.profiles.load(pipeline)
     stages = found.stages if stage is None else (found.stage(stage),)
     if to is not None:
-        studies.pages.profile.write(found, stages, to)
+        studies.pages.write(studies.pages.profile.page(found, stages), to)
     if as_json:
         printing.print_json(studies.profile.as_dict(found, stages))
     else:

@@ -64,7 +64,7 @@ def _write_page(results: Path, path: Path, what: str) -> None:
 
 def _plots(results: Path) -> list[Plot]:
     result = _result(results, _kind(results))
-    plots: list[Plot] = page_of(result).plots(result)
+    plots: list[Plot] = page_of(result).page(result).plots
     return plots
 
 

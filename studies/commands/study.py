@@ -107,16 +107,11 @@ def _study_loads(
         with progress.counted("runs", len(cases)) as advance:
             yield advance
 
+    tweets, seed = ipa.traces.default_path(os.environ), 1 if draw_seed is None else draw_seed
+    loads = studies.load_study.Loads(draws=draws, seed=seed, tweets=tweets, azure=azure)
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):
         found = studies.load_study.conduct(
-            out,
-            pipelines=pipelines,
-            draws=draws,
-            seed=1 if draw_seed is None else draw_seed,
-            tweets=ipa.traces.default_path(os.environ),
-            azure=azure,
-            jobs=running.jobs or 1,
-            progress=progress_of,
+            out, loads, pipelines=pipelines, jobs=running.jobs or 1, progress=progress_of
         )
     if as_json:
         printing.print_json(studies.load_study.as_dict(found))

@@ -121,7 +121,7 @@ def info(
     """Show the figures of a load: requests, mean rate, range, burstiness, day and week, largest rises."""
     trace = studies.Load.given(name, window, scale, seed, time_hints(**times)).trace()
     if to is not None:
-        studies.pages.load.write(trace, to)
+        studies.pages.write(studies.pages.load.page(trace), to)
     figures = ipa.traces.info(trace)
     if as_json:
         printing.print_json(figures)

@@ -3,6 +3,7 @@ from .families import Drawn as Drawn
 from .families import drawn as drawn
 from .pages import COLUMNS as COLUMNS
 from .pages import READING as READING
+from .pages import Loads as Loads
 from .pages import as_dict as as_dict
 from .pages import conduct as conduct
 from .pages import text_rows as text_rows

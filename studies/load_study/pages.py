@@ -7,7 +7,6 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from ipa.studies.formatting import number
 from ipa.studies.load_study.families import ALL, drawn
 from ipa.studies.load_study.runs import BOUND, PIPELINES, POLICIES, WORLD, Case, Row, cases_of, made
 from ipa.studies.load_study.tables import OURS, Figures, Line, lines_of
-from ipa.studies.pages import Cell, html_document, html_table
+from ipa.studies.pages import Cell, Page, Paragraph, Section, Strong, Table, write
 from ipa.studies.runs.results import write_text
 
 RUNS, TABLE, MARKDOWN, PAGE = "runs.jsonl", "table.csv", "table.md", "report.html"
@@ -36,15 +35,22 @@ class Found:
     failures: Sequence[str]
 
 
+@dataclass(frozen=True)
+class Loads:
+    """Which loads are drawn: so many of each family, by a seed; and files with recordings to draw from."""
+
+    families: Sequence[str] = ALL
+    draws: int = 1
+    seed: int = 1
+    tweets: Path | None = None
+    azure: Path | None = None
+
+
 def conduct(
     folder: Path,
+    asked: Loads,
     *,
     pipelines: Sequence[str] = (),
-    draws: int = 1,
-    seed: int = 1,
-    tweets: Path | None = None,
-    azure: Path | None = None,
-    families: Sequence[str] = ALL,
     jobs: int = 1,
     progress: Callable[[list[Case]], AbstractContextManager[Any]],
 ) -> Found:
@@ -53,15 +59,15 @@ def conduct(
     A folder of another seed has other loads, and gets a folder of its own inside. Raises TraceError for a file that
     cannot be read, and ScenarioError for a place that cannot be written to.
     """
-    inside = folder / f"seed-{seed}"
-    loads = drawn(families, draws, seed, tweets, azure)
-    cases = list(cases_of(loads, pipelines or PIPELINES, seed, inside / "loads"))
+    inside = folder / f"seed-{asked.seed}"
+    loads = drawn(asked.families, asked.draws, asked.seed, asked.tweets, asked.azure)
+    cases = list(cases_of(loads, pipelines or PIPELINES, asked.seed, inside / "loads"))
     with progress(cases) as advance:
         rows, failures = made(cases, inside / RUNS, jobs, advance)
     lines = lines_of(rows)
     write_text(as_csv(lines), folder / TABLE)
     write_text(as_markdown(lines), folder / MARKDOWN)
-    write_text(page(lines, rows, seed), folder / PAGE)
+    write(page(lines, rows, asked.seed), folder / PAGE)
     return Found(lines, failures)
 
 
@@ -119,21 +125,29 @@ def as_markdown(lines: Sequence[Line]) -> str:
     return "\n".join([*head, *(f"| {' | '.join(row)} |" for row in text_rows(lines)), ""])
 
 
-def page(lines: Sequence[Line], rows: Sequence[Row], seed: int) -> str:
-    """The study as one HTML page: a table of choices, then every policy in every world."""
+def page(lines: Sequence[Line], rows: Sequence[Row], seed: int) -> Page:
+    """The study as a page: a table of choices, then every policy in every world."""
     pipelines = ", ".join(dict.fromkeys(row.pipeline for row in rows))
-    body = f"<section>\n<h2>Which policy for which load</h2>\n<p>{escape(READING)}</p>\n"
-    body += html_table(COLUMNS, text_rows(lines), name="which policy for which load") + "</section>\n"
-    for world in dict.fromkeys(line.world for line in lines):
-        there = [line for line in lines if line.world == world]
-        body += f"<section>\n<h2>{escape(world.capitalize())}</h2>\n{_every_policy(there)}</section>\n"
-    return html_document("Which policy for which load", escape(f"{pipelines}; loads drawn by seed {seed}"), body)
+    title = "Which policy for which load"
+    choices = Table(title, COLUMNS, list(text_rows(lines)))
+    worlds = dict.fromkeys(line.world for line in lines)
+    return Page(
+        f"{title}: {pipelines}",
+        [f"{len(POLICIES)} policies in {len(worlds)} worlds; loads drawn by seed {seed}"],
+        [
+            Section(title, [Paragraph(READING), choices]),
+            *(
+                Section(world.capitalize(), [_every_policy([line for line in lines if line.world == world])])
+                for world in worlds
+            ),
+        ],
+    )
 
 
-def _every_policy(lines: Sequence[Line]) -> str:
+def _every_policy(lines: Sequence[Line]) -> Table:
     columns = ["policy", *(f"{line.family}, x {line.scale:g}" for line in lines)]
-    table = [[Cell(policy, is_heading=True), *(_cell(line, policy) for line in lines)] for policy in POLICIES]
-    return html_table(columns, table, name=f"every policy, {lines[0].world}")
+    rows = [[Cell(policy, is_heading=True), *(_cell(line, policy) for line in lines)] for policy in POLICIES]
+    return Table(f"every policy, {lines[0].world}", columns, rows)
 
 
 def _cell(line: Line, policy: str) -> str | Cell:
@@ -142,4 +156,4 @@ def _cell(line: Line, policy: str) -> str | Cell:
     each = line.figures[policy]
     objective = number(each.objective, 1)
     small = f"{each.late_percent:.2f} ({each.most_late_percent:.2f}) % late, {each.cores:.1f} cores, PAS {each.pas:.1f}"
-    return Cell(f"<b>{objective}</b>" if policy == line.best else objective, small)
+    return Cell([Strong(objective)] if policy == line.best else objective, small)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from html import escape
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -115,6 +114,10 @@ def _run_one(folder: Path | None, scenario: Scenario) -> RunData:
     return results.finished(inner, scenario)  # which reads its tables when they are asked for, and is small until then
 
 
+MOST_NAMED = 5
+"""Policies that a title names; of more it says how many they are."""
+
+
 @dataclass(frozen=True, repr=False)
 class Comparison(Displayed):
     """Finished runs on the same load, ordered by policy, then seed."""
@@ -162,9 +165,11 @@ class Comparison(Displayed):
 
     @property
     def title(self) -> str:
-        """What was compared, in one line."""
+        """What was asked, in one line: the pipeline, the load, and what was varied."""
         first = self.runs[0].summary
-        return f"{', '.join(self.policies)} on {first['pipeline']}, {first['trace']}"
+        names = self.policies
+        varied = f"policies {', '.join(names)}" if len(names) <= MOST_NAMED else f"{len(names)} policies"
+        return f"{first['pipeline']} on {first['trace']}: {f'policy {names[0]}' if len(names) == 1 else varied}"
 
     def __repr__(self) -> str:
         groups = by_policy(self.runs)
@@ -186,7 +191,7 @@ def read_comparison(folder: str | Path) -> Comparison:
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one policy, one per seed; `label` is safe in HTML and in the text of a plot."""
+    """The runs of one policy, one per seed; `label` is what it is called."""
 
     policy: str
     label: str
@@ -265,7 +270,7 @@ def _labels(policies: Sequence[str]) -> dict[str, str]:
     """Names without the folders of a policy's file, unless two would then be the same."""
     short = [re.sub(r"^\S*/(?=[^/\s]*\.py:)", "", policy) for policy in policies]
     names = short if len(set(short)) == len(short) else policies
-    return {policy: escape(name, quote=False) for policy, name in zip(policies, names, strict=True)}
+    return dict(zip(policies, names, strict=True))
 
 
 def cell(group: Group, figure: tuple[str, str, float, int]) -> str:

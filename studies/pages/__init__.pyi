@@ -8,8 +8,13 @@ from . import profile as profile
 from . import study as study
 from . import validation as validation
 from .document import Cell as Cell
-from .document import html_document as html_document
-from .document import html_table as html_table
+from .document import Page as Page
+from .document import Paragraph as Paragraph
+from .document import Section as Section
+from .document import Strong as Strong
+from .document import Table as Table
+from .document import html_of as html_of
+from .document import write as write
 from .plots import Plot as Plot
 from .plots import check_images as check_images
 from .plots import draw_images as draw_images

@@ -1,12 +1,10 @@
-"""What a table of runs says as one HTML page, or as parts of another page."""
+"""What a table of runs says as a page, or as parts of another page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from html import escape
 from math import floor, log10
-from pathlib import Path
 
 import numpy as np
 
@@ -14,44 +12,29 @@ from ipa.studies.formatting import NONE, number, plus
 from ipa.studies.intervals import LIMITS
 from ipa.studies.many.answers import Differences, Found, Outcome, Ranking, Settings, shown_mean
 from ipa.studies.pages import answers_figures, answers_front, cards
-from ipa.studies.pages.document import Cell, html_document, html_table, plot_section, what_was_run
+from ipa.studies.pages.document import Cell, Cells, Items, Page, Paragraph, Part, Section, Table
 from ipa.studies.pages.plots import Plot
-from ipa.studies.runs.results import write_text
 
 
-def render(found: Found, facts: Mapping[str, str] | None = None) -> str:
+def page(found: Found) -> Page:
     """The page."""
-    body = [_section("What was found", headline_html(found)), *map(plot_section, plots(found))]
-    body[1:1] = [_section(f"Best settings: {escape(title)}", text) for title, text in tables_html(found)]
-    return html_document(found.title, escape(found.ran), "".join(body) + (what_was_run(facts) if facts else ""))
+    said = Section("What was found", [headline(found)])
+    return Page(found.question, [f"{found.title}: {found.ran}"], [said, *best_settings(found), *plots(found)])
 
 
-def headline_html(found: Found) -> str:
-    """What was found in words, as a list of HTML."""
-    items = "".join(f"<li>{escape(sentence)}</li>\n" for sentence in found.headline)
-    return f"<ul>\n{items}</ul>\n" if items else "<p>Too little was run to say anything.</p>\n"
+def headline(found: Found) -> Part:
+    """What was found in words."""
+    return Items(found.headline) if found.headline else Paragraph("Too little was run to say anything.")
 
 
-def tables_html(found: Found) -> list[tuple[str, str]]:
-    """The best settings by outcome: its title, and HTML; without outcomes that are the same with every setting."""
+def best_settings(found: Found) -> list[Section]:
+    """The best settings by outcome, without outcomes that are the same with every setting."""
     settings = found.settings
     return [
-        (
-            each.outcome.title,
-            (f'<p class="muted">{reading(settings, each)}</p>\n{best_settings(settings, each)}'),
-        )
+        Section(f"Best settings: {each.outcome.title}", [_best_settings(settings, each)], reading(settings, each))
         for each in found.winners
         if each.others and settings.differs(each.outcome)
     ]
-
-
-def _section(heading: str, html: str) -> str:
-    return f"<section>\n<h2>{heading}</h2>\n{html}</section>\n"
-
-
-def write(found: Found, path: Path) -> None:
-    """Write the page, whole or not at all. Raises ScenarioError for an unusable path, and without plotly."""
-    write_text(render(found), path)
 
 
 def card(found: Found) -> str:
@@ -72,15 +55,16 @@ def _plots(found: Found) -> Iterator[Plot]:
     for each in found.fronts:
         yield answers_front.front(chosen, each, f"front-{len(each.outcomes)}")
     ordered = {ranking.outcome.column: ranking for ranking in found.rankings}
-    differ = _differing(whole)
-    for outcome in differ:
-        order = [place for place in _order(whole, ordered.get(outcome.column)) if whole.keys[place].fits]
+    fitting = {
+        outcome: [place for place in _order(whole, ordered.get(outcome.column)) if whole.keys[place].fits]
+        for outcome in _differing(whole)
+    }
+    for outcome, order in fitting.items():
         if len(order) > 1:
             yield answers_figures.heat_map(whole, outcome, order[0], order[1])
-    for outcome in differ:
-        shown = [place for place in _order(whole, ordered.get(outcome.column)) if whole.keys[place].fits]
-        if shown:
-            yield answers_figures.effects(whole, outcome, shown)
+    for outcome, order in fitting.items():
+        if order:
+            yield answers_figures.effects(whole, outcome, order)
     several = replace(chosen, outcomes=_differing(chosen))
     if several.outcomes and len(chosen.keys) + len(several.outcomes) > 2 and len(chosen) > 2:
         order = _order(chosen, found.rankings[0] if found.rankings else None)
@@ -100,33 +84,32 @@ def _order(settings: Settings, ranking: Ranking | None) -> list[int]:
     return [*first, *(place for place in range(len(names)) if place not in first)]
 
 
-# ---- the best settings for each outcome as tables of HTML ----
+# ---- the best settings for an outcome as a table ----
 
 
 MOST_ROWS = 12
 
 
-def best_settings(settings: Settings, found: Differences) -> str:
-    """The best settings for an outcome: what they have, how far they are behind the first, and what is shown."""
+def _best_settings(settings: Settings, found: Differences) -> Table:
+    """What the best settings have, how far they are behind the first, and what is shown."""
     outcome = found.outcome
     means = outcome.sign * settings.means[outcome.column]
     order = [found.against, *(at for at in np.argsort(means, kind="stable").tolist() if at != found.against)]
     known = [at for at in order if np.isfinite(means[at])][:MOST_ROWS]
     others = [each for each in settings.outcomes if each is not outcome]
-    level = f"{_level(found)} %"
-    columns: list[str | Cell] = [
-        *(Cell(escape(key.title)) for key in settings.keys),
-        Cell(escape(outcome.axis), small="95 %"),
-        Cell("difference", small=f"each at {level}"),
+    columns: Cells = [
+        *(key.title for key in settings.keys),
+        Cell(outcome.axis, "95 %"),
+        Cell("difference", f"each at {_level(found)} %"),
         "worse",
-        *(Cell(escape(each.axis), small="95 %") for each in others),
+        *(Cell(each.axis, "95 %") for each in others),
     ]
     rows = [_row(settings, found, at, others) for at in known]
-    return html_table(columns, rows, css="best", name=f"Best settings: {outcome.title}")
+    return Table(f"Best settings: {outcome.title}", columns, rows, "best")
 
 
 def reading(settings: Settings, found: Differences) -> str:
-    """How to read the table, in HTML."""
+    """How to read the table."""
     there = int(np.isfinite(settings.means[found.outcome.column]).sum())
     first = f"The first {MOST_ROWS} of {there:,} settings. " if there > MOST_ROWS else ""
     if len(settings.seeds) < 2:
@@ -147,27 +130,18 @@ def _level(found: Differences) -> str:
 
 def _row(settings: Settings, found: Differences, at: int, others: list[Outcome]) -> list[str | Cell]:
     decimals = found.outcome.decimals
-    keys = [escape(key.text(code)) for key, code in zip(settings.keys, settings.codes[at].tolist(), strict=True)]
-    interval = ""
-    difference, shown = "best", NONE
+    keys = [key.text(code) for key, code in zip(settings.keys, settings.codes[at].tolist(), strict=True)]
+    difference, interval, shown = "best", "", NONE
     if at != found.against:
         difference = plus(float(found.mean[at]), decimals)
-        interval = _between(found.low[at], found.high[at], decimals)
+        ends = [float(end[at]) for end in (found.low, found.high)]
+        interval = f"[{', '.join(number(end, decimals) for end in ends)}]" if np.isfinite(ends[0]) else ""
         shown = "yes" if found.is_worse[at] else "no"
-    return [
-        *keys,
-        _figure(settings, found.outcome, at),
-        Cell(difference, small=interval),
-        shown,
-        *(_figure(settings, each, at) for each in others),
-    ]
+    own = _figure(settings, found.outcome, at)
+    return [*keys, own, Cell(difference, interval), shown, *(_figure(settings, each, at) for each in others)]
 
 
 def _figure(settings: Settings, outcome: Outcome, at: int) -> Cell:
     """A figure with its interval beneath; its unit stands in the heading."""
     main, _, interval = shown_mean(settings, outcome, at).removesuffix(outcome.unit).strip().partition(" ")
-    return Cell(main, small=interval)
-
-
-def _between(low: float, high: float, decimals: int) -> str:
-    return f"[{number(float(low), decimals)}, {number(float(high), decimals)}]" if np.isfinite(low) else ""
+    return Cell(main, interval)

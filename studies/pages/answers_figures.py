@@ -1,14 +1,14 @@
-"""Main effects: an outcome's mean by the value of each key, a panel a key."""
+"""What each key of a table of runs does: its effects, an outcome over two keys, and which key matters most."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ipa.studies.many.answers import Bins, Effect, Outcome, Ranking, Settings, effect, plane
-from ipa.studies.pages.answers_front import SCALE, colour_bar, hover, safe
+from ipa.studies.pages.answers_front import SCALE, colour_bar, cut, hover
 from ipa.studies.pages.colours import ARRIVALS, PALETTE, TEXT, faded, text_on_shade
 from ipa.studies.pages.panels import grid
-from ipa.studies.pages.plots import Plot, Spec, axis, layout, log_ticks, numbers
+from ipa.studies.pages.plots import Plot, Spec, axis, error_bars, layout, line, log_ticks, numbers, rows, ruler, safe
 
 MOST_KEYS = 8
 LOGARITHMIC = 50.0
@@ -26,24 +26,23 @@ def effects(settings: Settings, outcome: Outcome, order: list[int], name: str = 
     room = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
     # The same for all, so that large effects look larger than small ones.
     y = {"range": numbers([max(low - room, 0.0 if outcome.is_rate else -np.inf), high + room], outcome.decimals + 2)}
-    panels = grid(
+    panels, spec = grid(
         [each.bins.key.title for each in found],
         [_across(each) for each in found],
         [{**y, "title": safe(outcome.axis)} for _ in found],
         panel=220,
         top=8,
     )
-    traces = [{**_trace(each), **panels.axes(place)} for place, each in enumerate(found)]
     return Plot(
         name or f"effects-{outcome.column}",
-        f"What each key does to {safe(outcome.title)}",
-        _reading(settings, found, len(order)),
-        traces,
-        {**panels.layout, "showlegend": False},
+        f"What each key does to {outcome.title}",
+        _reading(found, len(order)),
+        [{**_trace(each), **panel.axes} for panel, each in zip(panels, found, strict=True)],
+        {**spec, "showlegend": False},
     )
 
 
-def _reading(settings: Settings, found: list[Effect], keys: int) -> str:
+def _reading(found: list[Effect], keys: int) -> str:
     parts = ["A point is the mean over all settings with this value of the key, whatever their other keys are."]
     if any(np.isfinite(each.low).any() for each in found):
         parts.append("Bars: 95 % intervals over the seeds.")
@@ -51,7 +50,7 @@ def _reading(settings: Settings, found: list[Effect], keys: int) -> str:
         parts.append("There is one seed, or none that all settings have, and so no interval.")
     binned = [each.bins.key.title for each in found if each.bins.is_binned]
     if binned:
-        parts.append(f"In bins of equally many settings: {safe(', '.join(binned))}.")
+        parts.append(f"In bins of equally many settings: {', '.join(binned)}.")
     if keys > len(found):
         parts.append(f"The {len(found)} keys of {keys} that matter most are drawn.")
     return " ".join(parts)
@@ -62,33 +61,32 @@ def _across(found: Effect) -> Spec:
     if found.bins.is_binned and numbers_of is not None:
         low, high = float(numbers_of.min()), float(numbers_of.max())
         return {"type": "log", **log_ticks(low, high)} if 0.0 < low * LOGARITHMIC < high else {"nticks": 7}
-    short = [name if len(name) <= LONGEST_LEVEL else f"{name[: LONGEST_LEVEL - 1]}…" for name in found.bins.names]
-    count = len(short)
-    return {"tickvals": list(range(count)), "ticktext": [safe(name) for name in short], "range": [-0.5, count - 0.5]}
+    return _levels([cut(name, LONGEST_LEVEL) for name in found.bins.names])
+
+
+def _levels(names: list[str]) -> Spec:
+    """The keys of an axis that has a place for each value."""
+    count = len(names)
+    return {"tickvals": list(range(count)), "ticktext": names, "range": [-0.5, count - 0.5]}
 
 
 def _trace(found: Effect) -> Spec:
     outcome, is_binned = found.outcome, found.bins.is_binned
     at = found.bins.numbers if is_binned else np.arange(len(found.mean), dtype=np.float64)
     assert at is not None  # only numbers are put into bins
-    trace: Spec = {
-        "type": "scatter",
-        "mode": "lines+markers" if found.bins.key.is_number else "markers",
-        "name": safe(found.bins.key.title),
-        "x": numbers(at, 5),
-        "y": numbers(found.mean, outcome.decimals + 2),
-        "customdata": [[safe(name), int(count)] for name, count in zip(found.bins.names, found.settings, strict=True)],
-        "line": {"color": PALETTE[0], "width": 1.6},
-        "marker": {"color": PALETTE[0], "size": 7},
-        "hovertemplate": f"%{{customdata[0]}}<br>{hover(outcome, 'y')}<br>%{{customdata[1]}} settings<extra></extra>",
-    }
+    trace = line(
+        numbers(at, 5),
+        numbers(found.mean, outcome.decimals + 2),
+        safe(found.bins.key.title),
+        {"color": PALETTE[0], "width": 1.6},
+        customdata=[[safe(name), int(count)] for name, count in zip(found.bins.names, found.settings, strict=True)],
+        marker={"color": PALETTE[0], "size": 7},
+        hovertemplate=f"%{{customdata[0]}}<br>{hover(outcome, 'y')}<br>%{{customdata[1]}} settings<extra></extra>",
+    )
+    trace["mode"] = "lines+markers" if found.bins.key.is_number else "markers"
     if np.isfinite(found.low).any():
-        up, down = (
-            numbers(np.nan_to_num(end), outcome.decimals + 3)
-            for end in (found.high - found.mean, found.mean - found.low)
-        )
-        bars: Spec = {"type": "data", "symmetric": False, "array": up, "arrayminus": down}
-        trace["error_y"] = {**bars, "color": PALETTE[0], "thickness": 1.2, "width": 4}
+        mean, low, high = (each.tolist() for each in (found.mean, found.low, found.high))
+        trace["error_y"] = error_bars(mean, low, high, PALETTE[0], decimals=outcome.decimals + 3)
     return trace
 
 
@@ -107,15 +105,16 @@ LONGEST_NAME = 22
 def heat_map(settings: Settings, outcome: Outcome, across: int, up: int, name: str = "") -> Plot:
     """The mean of an outcome by the values of two keys, given by their places."""
     found = plane(settings, outcome, across, up)
-    rows, columns = found.mean.shape
-    cells = [[int(count) for count in row] for row in found.settings]
+    high, wide = found.mean.shape
+    titles = [found.across.key.title, found.up.key.title]
+    x_title, y_title = map(safe, titles)
     trace: Spec = {
         "type": "heatmap",
         "name": safe(outcome.title),
         "z": [numbers(row, outcome.decimals + 2) for row in found.mean],
         "customdata": [
-            [[safe(found.across.names[at]), safe(name), count] for at, count in enumerate(row)]
-            for name, row in zip(found.up.names, cells, strict=True)
+            [[safe(found.across.names[at]), safe(of_row), int(count)] for at, count in enumerate(row)]
+            for of_row, row in zip(found.up.names, found.settings, strict=True)
         ],
         "colorscale": SCALE,
         "colorbar": colour_bar(outcome),
@@ -123,40 +122,35 @@ def heat_map(settings: Settings, outcome: Outcome, across: int, up: int, name: s
         "ygap": 1,
         "hoverongaps": False,
         "hovertemplate": (
-            f"{safe(found.across.key.title)} %{{customdata[0]}}<br>{safe(found.up.key.title)} %{{customdata[1]}}<br>"
+            f"{x_title} %{{customdata[0]}}<br>{y_title} %{{customdata[1]}}<br>"
             f"{hover(outcome, 'z')}<br>%{{customdata[2]}} settings<extra></extra>"
         ),
     }
-    traces = [trace]
-    if rows * columns <= MOST_WRITTEN and columns <= 10:
-        traces.append(_figures(found.mean, trace["z"]))
+    is_written = high * wide <= MOST_WRITTEN and wide <= 10
     each = np.unique(found.settings[found.settings > 0])
-    one = len(each) == 1 and each[0] == 1
-    reading = (
-        ("A cell is a setting, by its mean over the seeds." if one else "A cell is the mean over the settings in it.")
-        + f" Of {safe(outcome.title)}, {outcome.better} is better."
-        + ("" if found.settings.all() else " Where there is no setting there is no colour.")
-    )
+    is_one = len(each) == 1 and each[0] == 1
+    looks = {"showlegend": False, "margin": {"l": 64, "r": 8, "t": 34, "b": 52}}
     return Plot(
         name or f"map-{outcome.column}",
-        safe(f"{outcome.title[0].upper()}{outcome.title[1:]} over {found.across.key.title} and {found.up.key.title}"),
-        reading,
-        traces,
-        layout(
-            max(320, 120 + 30 * rows),
-            xaxis=_axis(found.across),
-            yaxis=_axis(found.up),
-            showlegend=False,
-            margin={"l": 64, "r": 8, "t": 34, "b": 52},
-        ),
-        least_width=150 + 52 * columns if columns > NARROW else 0,
+        f"{outcome.title[0].upper()}{outcome.title[1:]} over {' and '.join(titles)}",
+        (
+            "A cell is a setting, by its mean over the seeds."
+            if is_one
+            else "A cell is the mean over the settings in it."
+        )
+        + f" Of {outcome.title}, {outcome.better} is better."
+        + ("" if found.settings.all() else " Where there is no setting there is no colour."),
+        [trace, *([_figures(found.mean, trace["z"])] if is_written else [])],
+        layout(max(320, 120 + 30 * high), xaxis=_axis(found.across), yaxis=_axis(found.up), **looks),
+        least_width=150 + 52 * wide if wide > NARROW else 0,
     )
 
 
 def _figures(mean: np.ndarray, shown: list[list[float | None]]) -> Spec:
     """The figures in the cells, each in a colour that is read on its cell in both themes."""
     low, high = float(np.nanmin(mean)), float(np.nanmax(mean))
-    digits = _digits(mean)
+    largest = float(np.nanmax(np.abs(mean)))
+    digits = 0 if largest >= 100.0 else 1 if largest >= 10.0 else 2
     cells = [
         (across, up, value) for up, row in enumerate(shown) for across, value in enumerate(row) if value is not None
     ]
@@ -172,16 +166,8 @@ def _figures(mean: np.ndarray, shown: list[list[float | None]]) -> Spec:
     }
 
 
-def _digits(mean: np.ndarray) -> int:
-    """Decimals so that the largest figure has about three digits."""
-    largest = float(np.nanmax(np.abs(mean)))
-    return 0 if largest >= 100.0 else 1 if largest >= 10.0 else 2
-
-
 def _axis(bins: Bins) -> Spec:
-    names = [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in bins.names]
-    ticks = {"tickvals": list(range(len(names))), "ticktext": [safe(name) for name in names]}
-    return axis(safe(bins.key.title), showgrid=False, range=[-0.5, len(names) - 0.5], **ticks)
+    return axis(safe(bins.key.title), showgrid=False, **_levels([cut(name, LONGEST_NAME) for name in bins.names]))
 
 
 # ---- which key matters most for each outcome, as bars with their intervals ----
@@ -208,34 +194,34 @@ READINGS = {
     ),
 }
 
-
 OVER = {"variance": "seeds", "Sobol": "settings", "PAWN": "settings", "permutation": "settings"}
 """What the intervals of a method are over."""
 
 
 def ranking(found: list[Ranking], name: str = "ranking") -> Plot:
     """The rankings of some outcomes side by side; at least one."""
-    panels = grid(
+    # Above another panel there is no room for a title.
+    titles = [each.measure if at + 2 >= len(found) else "" for at, each in enumerate(found)]
+    panels, spec = grid(
         [each.outcome.title for each in found],
-        # Above another panel there is no room for a title.
-        [
-            {"title": each.measure if at + 2 >= len(found) else "", "rangemode": "tozero"}
-            for at, each in enumerate(found)
-        ],
+        [{"title": title, "rangemode": "tozero"} for title in titles],
         [_up(each) for each in found],
         panel=60 + 24 * min(max(len(each.keys) for each in found), MOST_RANKED),
         top=48,
     )
     traces = [
-        {**trace, **panels.axes(place), "showlegend": place == 0 and trace["showlegend"]}
-        for place, each in enumerate(found)
+        {**trace, **panel.axes, "showlegend": panel is panels[0] and trace["showlegend"]}
+        for panel, each in zip(panels, found, strict=True)
         for trace in _bars(each)
     ]
-    spec = {**panels.layout, "barmode": "overlay", "bargap": 0.35}
-    spec["shapes"] = [
-        _noise(each, panels.references[place]) for place, each in enumerate(found) if np.isfinite(each.noise)
+    noise: Spec = {"color": ARRIVALS, "width": 1.4, "dash": "dash"}
+    shapes = [
+        ruler(round(each.noise, 4), noise, vertical=True, reference=panel.reference)
+        for panel, each in zip(panels, found, strict=True)
+        if np.isfinite(each.noise)
     ]
-    return Plot(name, "Which key matters most", _ranking_reading(found), traces, spec)
+    looks = {"barmode": "overlay", "bargap": 0.35, "shapes": shapes}
+    return Plot(name, "Which key matters most", _ranking_reading(found), traces, {**spec, **looks})
 
 
 def _up(found: Ranking) -> Spec:
@@ -247,50 +233,27 @@ def _up(found: Ranking) -> Spec:
 def _bars(found: Ranking) -> list[Spec]:
     keys = found.keys[:MOST_RANKED]
     divided = found.method in ("variance", "Sobol")
-    at = list(range(len(keys)))
-    whole: Spec = {
-        "type": "bar",
-        "orientation": "h",
-        "name": "with other keys" if divided else safe(found.measure),
-        "legendgroup": "whole",
-        "showlegend": divided,
-        "y": at,
-        "x": numbers([each.value for each in keys], 4),
-        "text": [safe(each.key.title) for each in keys],
-        "textposition": "none",
-        "marker": {"color": faded(PALETTE[0], 0.35) if divided else PALETTE[0]},
-        "hovertemplate": f"%{{text}}<br>{found.measure} %{{x:.3f}}<extra></extra>",
-    }
+    at, values = list(range(len(keys))), [each.value for each in keys]
+    named: Spec = {"text": [safe(each.key.title) for each in keys], "textposition": "none"}
+    whole = rows(
+        numbers(values, 4),
+        at,
+        "with other keys" if divided else safe(found.measure),
+        faded(PALETTE[0], 0.35) if divided else PALETTE[0],
+        legendgroup="whole",
+        showlegend=divided,
+        hovertemplate=f"%{{text}}<br>{found.measure} %{{x:.3f}}<extra></extra>",
+        **named,
+    )
     if any(np.isfinite(each.low) for each in keys):
-        up, down = ([each.high - each.value for each in keys], [each.value - each.low for each in keys])
-        bars: Spec = {"type": "data", "symmetric": False, "array": numbers(up, 4), "arrayminus": numbers(down, 4)}
-        whole["error_x"] = {**bars, "color": TEXT, "thickness": 1.4, "width": 4}
+        ends = [each.low for each in keys], [each.high for each in keys]
+        whole["error_x"] = error_bars(values, *ends, TEXT, thickness=1.4, decimals=4)
     if not divided:
         return [whole]
-    alone: Spec = {
-        **{key: value for key, value in whole.items() if key != "error_x"},
-        "name": "alone",
-        "legendgroup": "alone",
-        "x": numbers([max(each.alone, 0.0) for each in keys], 4),
-        "marker": {"color": PALETTE[0]},
-        "hovertemplate": "%{text}<br>alone %{x:.3f}<extra></extra>",
-    }
-    return [whole, alone]
-
-
-def _noise(found: Ranking, reference: str) -> Spec:
-    line = {"color": ARRIVALS, "width": 1.4, "dash": "dash"}
-    at = round(found.noise, 4)
-    return {
-        "type": "line",
-        "xref": f"x{reference}",
-        "yref": f"y{reference} domain",
-        "x0": at,
-        "x1": at,
-        "y0": 0,
-        "y1": 1,
-        "line": line,
-    }
+    alone = numbers([max(each.alone, 0.0) for each in keys], 4)
+    hover = "%{text}<br>alone %{x:.3f}<extra></extra>"
+    shown: Spec = {"legendgroup": "alone", "showlegend": True, "hovertemplate": hover}
+    return [whole, rows(alone, at, "alone", PALETTE[0], **shown, **named)]
 
 
 def _ranking_reading(found: list[Ranking]) -> str:
@@ -304,9 +267,7 @@ def _ranking_reading(found: list[Ranking]) -> str:
         f"{100 * each.explained:.0f} % of {each.outcome.title}" for each in found if np.isfinite(each.explained)
     ]
     if explained:
-        parts.append(
-            f"Of the variance the regression explains {safe(', '.join(explained))}; the rest is not in the ranking."
-        )
+        parts.append(f"Of the variance the regression explains {', '.join(explained)}; the rest is not in the ranking.")
     if len(found[0].keys) > MOST_RANKED:
         parts.append(f"The first {MOST_RANKED} of {len(found[0].keys)} keys are drawn.")
     return " ".join(parts)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from ipa.sim import FloatArray, IntArray
 from ipa.studies.many.answers import RESAMPLES, Front, Outcome, Settings
 from ipa.studies.pages.colours import ARRIVALS, BACKGROUND, LINE, PALETTE, SHADES, faded
-from ipa.studies.pages.plots import Plot, Spec, axis, layout
+from ipa.studies.pages.plots import Plot, Spec, axis, error_bars, layout, line, points, safe
 
 MOST_BETTERED, MOST_BARS = 600, 40
 """So many settings that others better are drawn, and the intervals of so many that are on the front."""
@@ -31,32 +30,32 @@ def front(settings: Settings, found: Front, name: str = "front") -> Plot:
     if len(bettered) > MOST_BETTERED:
         shown = np.sort(np.random.default_rng(0).choice(bettered, MOST_BETTERED, replace=False))
     likely = np.flatnonzero(maybe)[np.argsort(-share[maybe], kind="stable")][:MOST_BETTERED]
-    colour = PALETTE[0]
     traces = []
     if len(shown):
         marker: Spec = {"size": 5, "color": faded(ARRIVALS, 0.55)}
         traces.append(_points(settings, found, shown, "bettered by another setting", marker))
     if len(likely):
-        marker = {"size": 8, "color": BACKGROUND, "line": {"color": colour, "width": 1.6}}
+        marker = {"size": 8, "color": BACKGROUND, "line": {"color": PALETTE[0], "width": 1.6}}
         traces.append(_points(settings, found, likely, "on the front in some draws of the seeds", marker))
     if not third:
-        traces.append(_line(settings, found, on))
-    marker = {"size": 10, "color": colour, "line": {"color": BACKGROUND, "width": 1}}
+        traces.append(_staircase(settings, found, on))
+    marker = {"size": 10, "color": PALETTE[0], "line": {"color": BACKGROUND, "width": 1}}
     if third:
         shade = rounded(third[0], settings.means[third[0].column][on])
         marker |= {"color": shade, "colorscale": SCALE, "showscale": True, "colorbar": colour_bar(third[0])}
     traces.append({**_points(settings, found, on, "on the front", marker), **_bars(settings, found, on)})
     names = " and ".join((", ".join(each.title for each in found.outcomes[:-1]), found.outcomes[-1].title))
+    drawn = f" Of {len(bettered):,} settings that others better, {len(shown)} are drawn at random."
     return Plot(
         name,
-        f"Pareto front of {safe(names)}",
-        _reading(settings, found, on, int(maybe.sum()), len(bettered), len(shown)),
+        f"Pareto front of {names}",
+        _reading(settings, found, on, int(maybe.sum())) + (drawn if len(shown) < len(bettered) else ""),
         traces,
         layout(460, xaxis=axis(safe(x.axis)), yaxis=axis(safe(y.axis))),
     )
 
 
-def _reading(settings: Settings, found: Front, on: IntArray, maybe: int, bettered: int, shown: int) -> str:
+def _reading(settings: Settings, found: Front, on: IntArray, maybe: int) -> str:
     x, y, *third = found.outcomes
     sides = f"{'left' if x.better == 'less' else 'right'} and {'down' if y.better == 'less' else 'up'}"
     parts = [
@@ -65,86 +64,58 @@ def _reading(settings: Settings, found: Front, on: IntArray, maybe: int, bettere
         f"No other setting is as good as they are in all of these outcomes and better in one. Better is {sides}.",
     ]
     if third:
-        parts.append(f"The colour is {safe(third[0].title)}, of which {third[0].better} is better.")
+        parts.append(f"The colour is {third[0].title}, of which {third[0].better} is better.")
     if found.share is None:
         parts.append("There are too few seeds to say how sure the front is.")
     else:
-        also = (
-            f" {maybe} more {'is' if maybe == 1 else 'are'} on it in at least {100 * MAYBE:.0f} % of them."
-            if maybe
-            else ""
-        )
         parts.append(
             f"Bars: 95 % intervals over the seeds{f', of {MOST_BARS} settings' if len(on) > MOST_BARS else ''}. Under "
-            f"the pointer: in which share of {RESAMPLES} draws of the seeds a setting is on the front.{also}"
+            f"the pointer: in which share of {RESAMPLES} draws of the seeds a setting is on the front."
         )
-    if shown < bettered:
-        parts.append(f"Of {bettered:,} settings that others better, {shown} are drawn at random.")
+        if maybe:
+            parts.append(f"{maybe} more {'is' if maybe == 1 else 'are'} on it in at least {100 * MAYBE:.0f} % of them.")
     return " ".join(parts)
 
 
 def _points(settings: Settings, found: Front, places: IntArray, name: str, marker: Spec) -> Spec:
     x, y, *third = found.outcomes
-    share = np.full(len(places), np.nan) if found.share is None else found.share[places]
     lines = [hover(x, "x"), hover(y, "y")]
-    data: list[list[object]] = [[title] for title in titles(settings, places.tolist())]
+    data: list[list[object]] = [[safe(settings.title(at)).replace(", ", "<br>")] for at in places.tolist()]
     if third:
         lines.append(hover(third[0], "customdata[1]"))
         for row, value in zip(data, rounded(third[0], settings.means[third[0].column][places]), strict=True):
             row.append(value)
     if found.share is not None:
         lines.append(f"on the front in %{{customdata[{2 if third else 1}]}} % of the draws")
-        for row, value in zip(data, share.tolist(), strict=True):
+        for row, value in zip(data, found.share[places].tolist(), strict=True):
             row.append(round(100.0 * value))
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "x": rounded(x, settings.means[x.column][places]),
-        "y": rounded(y, settings.means[y.column][places]),
-        "customdata": data,
-        "marker": marker,
-        "hovertemplate": "%{customdata[0]}<br>" + "<br>".join(lines) + "<extra></extra>",
-    }
+    template = "%{customdata[0]}<br>" + "<br>".join(lines) + "<extra></extra>"
+    return points(*_at(settings, found, places), name, marker, customdata=data, hovertemplate=template)
 
 
-def _line(settings: Settings, found: Front, on: IntArray) -> Spec:
-    """What the front reaches between its settings: a staircase."""
-    x, y = found.outcomes[:2]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": rounded(x, settings.means[x.column][on]),
-        "y": rounded(y, settings.means[y.column][on]),
-        "line": {"shape": "hv" if x.better == "less" else "vh", "width": 1.4, "color": faded(PALETTE[0], 0.6)},
-        "hoverinfo": "skip",
-        "showlegend": False,
-    }
+def _at(settings: Settings, found: Front, places: IntArray) -> tuple[list[float | None], list[float | None]]:
+    """Settings by their first two outcomes."""
+    x, y = (rounded(each, settings.means[each.column][places]) for each in found.outcomes[:2])
+    return x, y
+
+
+def _staircase(settings: Settings, found: Front, on: IntArray) -> Spec:
+    """What the front reaches between its settings."""
+    shape = "hv" if found.outcomes[0].better == "less" else "vh"
+    style = {"shape": shape, "width": 1.4, "color": faded(PALETTE[0], 0.6)}
+    return line(*_at(settings, found, on), "", style, hoverinfo="skip", showlegend=False)
 
 
 def _bars(settings: Settings, found: Front, on: IntArray) -> Spec:
     """The intervals of the first settings on the front, both ways; nothing of a single seed."""
-    bars: Spec = {}
     if len(settings.seeds) < 2:
-        return bars
+        return {}
+    bars: Spec = {}
     for name, outcome in zip(("error_x", "error_y"), found.outcomes, strict=False):
         mean, low, high, _ = settings.bounds(outcome, on)
-        ends = [
-            [
-                round(value, outcome.decimals + 2) if np.isfinite(value) and at < MOST_BARS else 0.0
-                for at, value in enumerate(end)
-            ]
-            for end in ((high - mean).tolist(), (mean - low).tolist())
-        ]
-        bars[name] = {
-            "type": "data",
-            "symmetric": False,
-            "array": ends[0],
-            "arrayminus": ends[1],
-            "color": faded(PALETTE[0], 0.6),
-            "thickness": 1.2,
-            "width": 3,
-        }
+        below, above = (np.where(np.arange(len(on)) < MOST_BARS, end, np.nan).tolist() for end in (low, high))
+        looks: Spec = {"decimals": outcome.decimals + 2, "width": 3}
+        bars[name] = error_bars(mean.tolist(), below, above, faded(PALETTE[0], 0.6), **looks)
     return bars
 
 
@@ -164,40 +135,31 @@ def parallel(settings: Settings, order: list[int], kept: IntArray, name: str = "
     drawn in any case, where not all can be."""
     places = _drawn(settings, kept)
     axes = [_key(settings, place, places) for place in order[:MOST_KEYS]]
-    axes += [_outcome(outcome, settings.means[outcome.column][places]) for outcome in settings.outcomes]
+    for each in settings.outcomes:
+        means = each.factor * settings.means[each.column][places]
+        axes.append(_axis(each.title, means, means))
     first = settings.outcomes[0]
+    shade = rounded(first, settings.means[first.column][places])
     trace: Spec = {
         "type": "parcoords",
         "name": "settings",
         "dimensions": axes,
-        "line": {
-            "color": rounded(first, settings.means[first.column][places]),
-            "colorscale": SCALE,
-            "showscale": True,
-            "colorbar": colour_bar(first),
-        },
+        "line": {"color": shade, "colorscale": SCALE, "showscale": True, "colorbar": colour_bar(first)},
         "unselected": {"line": {"color": LINE, "opacity": 0.25}},
         "labelfont": {"size": 12},
         "tickfont": {"size": 10},
         "rangefont": {"size": 1, "color": faded("#ffffff", 0.0)},
     }
-    reading = (
+    said = (
         "A line is a setting, by its means over the seeds. Drag along an axis to keep the settings within a range, and "
         "click on it to let go; drag an axis' name to move it."
     )
     if len(places) < len(settings):
-        reading += f" Of {len(settings):,} settings {len(places)} are drawn: the Pareto front, and others at random."
+        said += f" Of {len(settings):,} settings {len(places)} are drawn: the Pareto front, and others at random."
     if len(order) > MOST_KEYS:
-        reading += f" The {MOST_KEYS} keys of {len(order)} that matter most are drawn."
-    margin = {"l": 70, "r": 24, "t": 72, "b": 30}
-    return Plot(
-        name,
-        "All keys and outcomes at once",
-        reading,
-        [trace],
-        layout(446, margin=margin),
-        AXIS_WIDTH * (len(axes) + 1),
-    )
+        said += f" The {MOST_KEYS} keys of {len(order)} that matter most are drawn."
+    spec = layout(446, margin={"l": 70, "r": 24, "t": 72, "b": 30})
+    return Plot(name, "All keys and outcomes at once", said, [trace], spec, AXIS_WIDTH * (len(axes) + 1))
 
 
 def _drawn(settings: Settings, kept: IntArray) -> IntArray:
@@ -219,18 +181,13 @@ def _key(settings: Settings, place: int, places: IntArray) -> Spec:
     shown: Sequence[int] = range(-1 if has_gaps else 0, len(key.levels))
     if len(shown) > 40:
         shown = shown[:: len(shown) // 20]
-    names = [_cut(key.text(code)) for code in shown]
     return {
         "label": safe(key.title),
         "values": codes.tolist(),
         "range": [min(shown) - 0.2, len(key.levels) - 0.8],
         "tickvals": list(shown),
-        "ticktext": names,
+        "ticktext": [cut(key.text(code), LONGEST_LEVEL) for code in shown],
     }
-
-
-def _outcome(outcome: Outcome, means: FloatArray) -> Spec:
-    return _axis(outcome.title, outcome.factor * means, outcome.factor * means)
 
 
 def _axis(title: str, values: FloatArray, of_all: FloatArray) -> Spec:
@@ -243,10 +200,6 @@ def _axis(title: str, values: FloatArray, of_all: FloatArray) -> Spec:
     }
 
 
-def _cut(name: str) -> str:
-    return safe(name if len(name) <= LONGEST_LEVEL else f"{name[: LONGEST_LEVEL - 1]}…")
-
-
 # ---- figures and settings in the text of plots ----
 
 
@@ -254,9 +207,9 @@ SCALE = [[place / (len(SHADES) - 1), shade] for place, shade in enumerate(SHADES
 """The colours of an outcome, from low to high."""
 
 
-def safe(text: str) -> str:
-    """Text for a plot, which takes it as HTML."""
-    return escape(text, quote=False)
+def cut(name: str, longest: int) -> str:
+    """A name for an axis, which has room for some characters."""
+    return safe(name if len(name) <= longest else f"{name[: longest - 1]}…")
 
 
 def rounded(outcome: Outcome, values: FloatArray) -> list[float | None]:
@@ -266,21 +219,12 @@ def rounded(outcome: Outcome, values: FloatArray) -> list[float | None]:
     ]
 
 
-def titles(settings: Settings, places: list[int]) -> list[str]:
-    """Settings for what is shown under the pointer: a key a line."""
-    return [safe(settings.title(place)).replace(", ", "<br>") for place in places]
-
-
 def hover(outcome: Outcome, variable: str) -> str:
     """A line of what is shown under the pointer: `cost 2.41 cores`."""
     return f"{safe(outcome.title)} %{{{variable}:.{outcome.decimals}f}} {outcome.unit}".rstrip()
 
 
-def colour_bar(outcome: Outcome) -> dict[str, object]:
+def colour_bar(outcome: Outcome) -> Spec:
     """The legend of an outcome's colours."""
-    return {
-        "title": {"text": safe(outcome.axis).replace(" [", "<br>["), "font": {"size": 12}},
-        "thickness": 12,
-        "outlinewidth": 0,
-        "nticks": 6,
-    }
+    title = {"text": safe(outcome.axis).replace(" [", "<br>["), "font": {"size": 12}}
+    return {"title": title, "thickness": 12, "outlinewidth": 0, "nticks": 6}

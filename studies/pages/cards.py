@@ -36,7 +36,7 @@ class Curve:
     is_area: bool = False
 
 
-def sketch(title: str, unit: str, curves: Sequence[Curve], end_s: float, top: float | None = None) -> str:
+def sketch(title: str, unit: str, curves: Sequence[Curve], end_s: float, top: float | None = None) -> Picture:
     """A small picture of curves over [0, end_s], from 0 to their highest value, or to `top`, under what it shows.
 
     It is never wider than what it stands in.
@@ -84,9 +84,9 @@ def _thinned(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     return x[chosen], y[chosen]
 
 
-def swatch(colour: str) -> str:
-    """A dot in the colour of curves and points."""
-    return f'<span style="color:{_toned(colour)}">●</span> '
+def named(colour: str, name: str) -> Picture:
+    """A name after a dot in the colour of its curves and points."""
+    return Picture(f'<span style="color:{_toned(colour)}">●</span> {escape(name)}')
 
 
 def _toned(colour: str) -> str:
@@ -107,10 +107,19 @@ def _points(x: FloatArray, y: FloatArray) -> str:
     return "".join(parts)
 
 
+class Picture(str):
+    """HTML that `sketch`, `plane` or `named` has made, and that is shown as it is."""
+
+
+def _shown(cell: str) -> str:
+    return cell if isinstance(cell, Picture) else escape(cell)
+
+
 def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table of HTML cells, in the style of whatever shows it; the first column holds names."""
-    head = "".join(f"<th>{column}</th>" for column in columns)
-    body = "".join(_row(*cells) for cells in rows)
+    """A table in the style of whatever shows it: of texts and, where one is a `Picture`, pictures; the first column has
+    names."""
+    head = "".join(f"<th>{_shown(column)}</th>" for column in columns)
+    body = "".join(_row(*map(_shown, cells)) for cells in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
@@ -135,7 +144,7 @@ class Dot:
     colour: str
 
 
-def plane(title: str, x_name: str, y_name: str, dots: Sequence[Dot]) -> str:
+def plane(title: str, x_name: str, y_name: str, dots: Sequence[Dot]) -> Picture:
     """A small picture of points, each with its name when pointed at; the axes end at the outermost points."""
     known = [dot for dot in dots if np.isfinite([dot.x, dot.y]).all()]
     across, up = _place([dot.x for dot in known], WIDTH), _place([dot.y for dot in known], 2 * HEIGHT)
@@ -157,9 +166,9 @@ def _place(values: Sequence[float], size: int) -> list[float]:
     return [6 + (size - 12) * ((value - low) / (high - low) if high > low else 0.5) for value in values]
 
 
-def _picture(label: str, drawn: str, height: int) -> str:
+def _picture(label: str, drawn: str, height: int) -> Picture:
     """An image under its label, framed by the axes."""
-    return (
+    return Picture(
         f'<span style="display:inline-block;margin:0 12px 6px 0"><small>{escape(label)}</small><br>'
         f'<svg role="img" aria-label="{escape(label)}" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
         f'height="{height}" style="max-width:100%">{drawn}<path d="M0.5 0V{height - 0.5}H{WIDTH}" '
@@ -222,8 +231,8 @@ def violations(run: RunData) -> Curve:
 
 def comparison_card(title: str, groups: Sequence[Group]) -> str:
     """A row for each policy: its figures, and its cores and violations over time in the first seed."""
-    rows = [
-        [swatch(colour(group.place)) + group.label, *(cell(group, figure) for figure in FIGURES)] for group in groups
+    rows: list[list[str]] = [
+        [named(colour(group.place), group.label), *(cell(group, figure) for figure in FIGURES)] for group in groups
     ]
     columns = ["policy", *(name for name, *_ in FIGURES)]
     if all(has_records(group.runs[0]) for group in groups):

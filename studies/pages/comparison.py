@@ -1,64 +1,47 @@
-"""The report of a run or a comparison as one HTML page."""
+"""The page of a run or a comparison."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipa.studies.formatting import NONE, number, signed
 from ipa.studies.intervals import LIMITS, Estimate, difference_of, paired_change_percent, paired_difference
 from ipa.studies.many import Comparison, Group, by_policy, merged_latencies
+from ipa.studies.pages import bands
 from ipa.studies.pages.cards import comparison_card, run_card
-from ipa.studies.pages.clock import on_clock
-from ipa.studies.pages.colours import colour, in_css
-from ipa.studies.pages.decisions import Reasons, bands
-from ipa.studies.pages.document import Cell, html_document, html_table, plot_section, what_was_run
+from ipa.studies.pages.colours import colour
+from ipa.studies.pages.document import Cell, Items, Page, Paragraph, Part, Section, Strong, Swatch, Table, Text
 from ipa.studies.pages.latencies import distribution, latency, violations
 from ipa.studies.pages.plane import trade_off
 from ipa.studies.pages.plots import Plot
-from ipa.studies.pages.slowest import Passed, mean_latency, slowest
+from ipa.studies.pages.scene import Scene
+from ipa.studies.pages.slowest import down_to_requests
 from ipa.studies.pages.timelines import cores, load
-from ipa.studies.pages.verdicts import verdicts
+from ipa.studies.pages.verdicts import sentence
 from ipa.studies.runs import check_records
-from ipa.studies.runs.results import write_text
 
 if TYPE_CHECKING:
-    from ipa.studies.runs import RunData
+    from ipa.studies import RunData
 
 
-def render(runs: Sequence[RunData], title: str, facts: Mapping[str, str] | None = None) -> str:
-    """The page for one or several finished runs on the same load; a policy with several seeds gets intervals.
+def page(result: Comparison | RunData) -> Page:
+    """The page of runs on the same load; a policy with several seeds gets intervals.
 
-    `facts` are further lines of "What was run" (versions, a hash). The same runs give the same page, byte for byte.
-    Raises ScenarioError where there are no runs, they are on different loads, a policy has a seed twice, or plotly is
-    not installed.
+    Raises ScenarioError where there are no runs, they have no records or are on different loads, or a policy has a seed
+    twice.
     """
-    groups = by_policy(runs)
-    top = f'{verdicts(groups)}<p class="muted">{reading(groups)}</p>\n{headline(groups)}{comparisons(groups)}'
-    sections = "".join(map(plot_section, plots_of(groups)))
-    return html_document(
-        title,
-        _subtitle(groups),
-        f"<section>\n<h2>Headline</h2>\n{top}</section>\n{sections}{what_was_run(_facts(groups) | dict(facts or {}))}",
+    comparison = result if isinstance(result, Comparison) else Comparison((result,))
+    for run in comparison.runs:
+        check_records(str(run.summary.get("records", "all")))
+    scene = Scene(by_policy(comparison.runs))
+    return Page(
+        comparison.title,
+        [_subtitle(scene.groups)],
+        [Section("Headline", headline(scene.groups)), *plots_of(scene)],
+        _facts(scene.groups),
     )
-
-
-def plots(result: Comparison | RunData) -> list[Plot]:
-    """The plots of the page, in its order. Raises ScenarioError for runs that make no page."""
-    return plots_of(by_policy(_drawable(result).runs))
-
-
-def write(result: Comparison | RunData, path: Path) -> None:
-    """Write the page, whole or not at all.
-
-    Raises ScenarioError for runs without records, for a path that cannot be written, and where plotly is not installed.
-    """
-    comparison = _drawable(result)
-    write_text(render(comparison.runs, comparison.title), path)
 
 
 def card(result: Comparison | RunData) -> str:
@@ -68,59 +51,28 @@ def card(result: Comparison | RunData) -> str:
     return comparison_card(f"{result.title}: {len(result.runs)} runs", by_policy(result.runs))
 
 
-def _drawable(result: Comparison | RunData) -> Comparison:
-    """The comparison, or that of one run alone. Raises ScenarioError for runs without records."""
-    comparison = result if isinstance(result, Comparison) else Comparison((result,))
-    for run in comparison.runs:
-        check_records(str(run.summary.get("records", "all")))
-    return comparison
-
-
-def plots_of(groups: Sequence[Group]) -> list[Plot]:
+def plots_of(scene: Scene) -> list[Plot]:
     """All plots, in the order of the page."""
-    summary = groups[0].runs[0].summary
-    duration_s, sla_s = float(summary["duration_s"]), float(summary["sla_s"])
-    starts_at = groups[0].runs[0].starts_at
-    first, reasons = _first_seeds(groups), [Reasons(group) for group in groups]
-    compared = [trade_off(groups)] if sum(len(group.runs) for group in groups) > 1 else []
-    over_time, violated = latency(groups, duration_s, sla_s, first), violations(groups, duration_s, sla_s, first)
+    compared = [trade_off(scene)] if sum(len(group.runs) for group in scene.groups) > 1 else []
+    over_time, violated = latency(scene), violations(scene)
     if violated is None:
-        over_time = replace(over_time, reading=f"{over_time.reading} No request was late, dropped or failed.")
-    found = [
+        over_time = replace(over_time, note=f"{over_time.note} No request was late, dropped or failed.")
+    return [
         *compared,
-        load(groups, duration_s, first),
-        cores(groups, reasons, duration_s, first),
-        bands(groups, reasons, duration_s, first, starts_at),
+        load(scene),
+        cores(scene),
+        bands.over_time(scene),
         over_time,
         *([violated] if violated else []),
-        distribution(groups, sla_s),
-        *_down_to_requests(groups, duration_s, sla_s, first, starts_at),
+        distribution(scene),
+        *down_to_requests(scene),
     ]
-    return found if starts_at is None else [on_clock(plot, starts_at, duration_s) for plot in found]
-
-
-def _down_to_requests(
-    groups: Sequence[Group], duration_s: float, sla_s: float, first: str, starts_at: datetime | None
-) -> list[Plot]:
-    """Where the latency went; nothing for runs kept without the times of requests at the stages."""
-    passed = [Passed(group) for group in groups]
-    if any(each.rows.empty for each in passed):
-        return []
-    return [mean_latency(passed, first), slowest(passed, duration_s, sla_s, first, starts_at)]
-
-
-def _first_seeds(groups: Sequence[Group]) -> str:
-    """The sentence for plots over time, which show one seed of several."""
-    if all(len(group.runs) == 1 for group in groups):
-        return ""
-    first = {group.seeds[0] for group in groups}
-    return f" Seed {first.pop()} only." if len(first) == 1 else " The first seed of each policy only."
 
 
 def _subtitle(groups: Sequence[Group]) -> str:
     summary = groups[0].runs[0].summary
     return (
-        f"Pipeline {escape(str(summary['pipeline']))} on the load {escape(str(summary['trace']))}: "
+        f"Pipeline {summary['pipeline']} on the load {summary['trace']}: "
         f"{_counted(len(groups), 'policy', 'policies')}, "
         f"{_counted(sum(len(group.runs) for group in groups), 'run', 'runs')}, "
         f"{float(summary['duration_s']):,g} s each, SLA {float(summary['sla_s']):.4g} s"
@@ -130,24 +82,23 @@ def _subtitle(groups: Sequence[Group]) -> str:
 def _facts(groups: Sequence[Group]) -> dict[str, str]:
     """The lines of "What was run"."""
     summary = groups[0].runs[0].summary
-    requests = [int(run.summary["requests"]) for group in groups for run in group.runs]
     return {
         "Pipeline": str(summary["pipeline"]),
         "Load": str(summary["trace"]),
         "Duration": f"{float(summary['duration_s']):,g} s",
-        "Requests per run": _between(min(requests), max(requests)),
+        "Requests per run": _range(groups, "requests"),
         "SLA, end to end": f"{float(summary['sla_s']):.4g} s",
         "Policies and seeds": "; ".join(
             f"{group.policy} (seed {', '.join(map(str, group.seeds))})" for group in groups
         ),
-        "Decisions per run": _between(
-            *(end(int(run.summary["decisions"]) for group in groups for run in group.runs) for end in (min, max))
-        ),
+        "Decisions per run": _range(groups, "decisions"),
     }
 
 
-def _between(least: int, most: int) -> str:
-    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+def _range(groups: Sequence[Group], key: str) -> str:
+    """A count of all runs: `80`, or `80 to 120`."""
+    counts = [int(run.summary[key]) for group in groups for run in group.runs]
+    return " to ".join(dict.fromkeys(f"{count:,}" for count in (min(counts), max(counts))))
 
 
 def _counted(count: int, one: str, several: str) -> str:
@@ -168,10 +119,6 @@ class Column:
     good: str = ""
     factor: float = 1.0
 
-    def estimate(self, group: Group) -> Estimate | None:
-        """The figure of a policy, in the column's unit."""
-        return group.estimate(self.key, self.factor)
-
 
 _COLUMNS = (
     Column("pas_mean", "PAS", "x 100", 2, "high"),
@@ -190,86 +137,88 @@ _WHERE_ANY = (
 )
 
 
-def headline(groups: Sequence[Group]) -> str:
-    """The table as HTML: means with their intervals beneath; the best value of a column in bold."""
-    columns = [*_COLUMNS, *(column for column in _WHERE_ANY if _any(column, groups))]
+def headline(groups: Sequence[Group]) -> list[Part]:
+    """How each policy stood, their figures, and the first against each of the others."""
+    found: list[Part] = [
+        Items([sentence(group) for group in groups]),
+        Paragraph(reading(groups), "muted"),
+        figures(groups),
+    ]
+    if len(groups) > 1:
+        paired = "Differences seed by seed, where both met the same arrivals and draws:"
+        first, *others = groups
+        found += [Paragraph(paired, "muted"), Items([_against(first, other) for other in others])]
+    return found
+
+
+def figures(groups: Sequence[Group]) -> Table:
+    """Means with their intervals beneath; in bold what is better than all others, beyond the interval."""
+    columns = [*_COLUMNS, *(each for each in _WHERE_ANY if any(any(of.values(each.key).values()) for of in groups))]
     cells = [_column(column, groups) for column in columns]
-    return html_table(
+    names = [Cell([Swatch(colour(group.place)), group.label], is_heading=True) for group in groups]
+    return Table(
+        "Figures of each policy",
         ["Policy", *(Cell(column.title, column.unit) for column in columns)],
-        [[_name(group), *(of_column[row] for of_column in cells)] for row, group in enumerate(groups)],
-        name="Figures of each policy",
-    )
-
-
-def _name(group: Group) -> Cell:
-    return Cell(f'<i style="background:{in_css(colour(group.place))}"></i>{group.label}', is_heading=True)
-
-
-def reading(groups: Sequence[Group]) -> str:
-    """How to read the table."""
-    seeds = {group.seeds for group in groups}
-    most = max(len(group.runs) for group in groups)
-    if most == 1:
-        text = "One run per policy, so no intervals."
-    elif len(seeds) == 1:
-        text = f"Means over the seeds {_listed(groups[0].seeds)}, below them their intervals. {LIMITS}"
-    else:
-        text = f"Means over each policy's seeds, below them their intervals. {LIMITS}"
-    text += f" {merged}" if (merged := merged_latencies(groups)) else ""
-    return text + (" Bold: the best of a column." if len(groups) > 1 else "")
-
-
-def comparisons(groups: Sequence[Group]) -> str:
-    """The first policy against each of the others, paired by seed, as an HTML list; nothing for one policy."""
-    if len(groups) < 2:
-        return ""
-    first, *others = groups
-    items = "".join(
-        f"<li><b>{first.label}</b> against <b>{other.label}</b>: {_against(first, other)}</li>\n" for other in others
-    )
-    paired = "Differences seed by seed, where both met the same arrivals and draws"
-    return f'<p class="muted">{paired}:</p>\n<ul>\n{items}</ul>\n'
-
-
-def _against(one: Group, other: Group) -> str:
-    if not set(one.seeds) & set(other.seeds):
-        return "no seed in common"
-    pas = paired_difference(one.values("pas_mean"), other.values("pas_mean"))
-    cost = paired_change_percent(one.values("cost_mean_cores"), other.values("cost_mean_cores"))
-    rates = difference_of("sla_violation_rate", one.summaries, other.summaries, 100.0)
-    return (
-        f"{signed(pas, 2, ' PAS')}{' at' if pas else ','} {signed(cost, 1, ' % cost')} "
-        f"and {signed(rates, 2, ' percentage points of SLA violations')}"
+        [[name, *(of_column[row] for of_column in cells)] for row, name in enumerate(names)],
     )
 
 
 def _column(column: Column, groups: Sequence[Group]) -> list[Cell]:
     """The cells of a column, top down."""
-    found = [column.estimate(group) for group in groups]
     whole = column.decimals == 1 and all(len(group.runs) == 1 for group in groups)
     decimals = 0 if whole else column.decimals
-    shown = [NONE if value is None else number(value.mean, decimals) for value in found]
-    best = set(_best(column, found, shown))
+    cells = []
+    for group in groups:
+        found = group.estimate(column.key, column.factor)
+        text: Text = NONE if found is None else number(found.mean, decimals)
+        if _is_best(column, group, groups):
+            text = [Strong(str(text))]
+        cells.append(Cell(text, "" if found is None else found.text(decimals).partition(" ")[2]))
+    return cells
+
+
+def _is_best(column: Column, group: Group, groups: Sequence[Group]) -> bool:
+    """Whether a policy is better than each other one, and that beyond the interval of their difference."""
+    others = [other for other in groups if other is not group]
+    differences = [difference_of(column.key, group.summaries, other.summaries) for other in others]
+    return bool(column.good and others) and all(_is_better(column, each) for each in differences)
+
+
+def _is_better(column: Column, difference: Estimate | None) -> bool:
+    if difference is None or not difference.has_interval:
+        return False
+    return difference.low > 0.0 if column.good == "high" else difference.high < 0.0
+
+
+def reading(groups: Sequence[Group]) -> str:
+    """How to read the table."""
+    most = max(len(group.runs) for group in groups)
+    if most == 1:
+        text = "One run per policy, so no intervals" + (", and none is shown to be the best." if groups[1:] else ".")
+    else:
+        same = len({group.seeds for group in groups}) == 1
+        which = f"the seeds {_listed(groups[0].seeds)}" if same else "each policy's seeds"
+        text = f"Means over {which}, below them their intervals. {LIMITS}"
+    text += f" {merged}" if (merged := merged_latencies(groups)) else ""
+    bold = " Bold: better than every other, beyond the 95 % interval of the difference seed by seed."
+    return text + (bold if len(groups) > 1 and most > 1 else "")
+
+
+def _against(one: Group, other: Group) -> Text:
+    """The differences of one policy from another, seed by seed."""
+    names: list[str | Strong] = [Strong(one.label), " against ", Strong(other.label)]
+    if not set(one.seeds) & set(other.seeds):
+        return [*names, ": no seed in common"]
+    pas = paired_difference(one.values("pas_mean"), other.values("pas_mean"))
+    cost = paired_change_percent(one.values("cost_mean_cores"), other.values("cost_mean_cores"))
+    rates = difference_of("sla_violation_rate", one.summaries, other.summaries, 100.0)
     return [
-        Cell(f"<b>{text}</b>" if text in best else text, _interval(value, decimals))
-        for text, value in zip(shown, found, strict=True)
+        *names,
+        (
+            f": {signed(pas, 2, ' PAS')}{' at' if pas else ','} {signed(cost, 1, ' % cost')} "
+            f"and {signed(rates, 2, ' percentage points of SLA violations')}"
+        ),
     ]
-
-
-def _interval(value: Estimate | None, decimals: int) -> str:
-    return "" if value is None else value.text(decimals).partition(" ")[2]
-
-
-def _best(column: Column, found: Sequence[Estimate | None], shown: Sequence[str]) -> Iterator[str]:
-    """The texts of the best values; none where there is nothing to choose."""
-    known = [(value.mean, text) for value, text in zip(found, shown, strict=True) if value is not None]
-    if not column.good or len({text for _, text in known}) < 2:
-        return
-    yield (max(known) if column.good == "high" else min(known))[1]
-
-
-def _any(column: Column, groups: Sequence[Group]) -> bool:
-    return any(value for group in groups for value in group.values(column.key).values())
 
 
 def _listed(seeds: Sequence[int]) -> str:

@@ -1,133 +1,194 @@
-"""An HTML document of ours: everything in it, plotly.js included, so that it opens anywhere and offline."""
+"""A page as values: sections of figures, tables and words, which any page, notebook or server can show; and its HTML.
+
+Texts are plain; `page.html`, the one place with HTML, escapes them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipa.studies.displayed import check_plotly
-from ipa.studies.pages.colours import DARK, style_of_themes
-from ipa.studies.pages.plots import CONFIG, Plot, in_script
+from ipa.studies.pages.colours import DARK, in_css, style_of_themes
+from ipa.studies.pages.plots import CONFIG, Plot
+from ipa.studies.runs.results import write_text
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 
-def html_document(title: str, subtitle: str, body: str) -> str:
-    """A whole document, with our style, our scripts and plotly.js; `title` is text, `subtitle` and `body` are HTML.
+class Strong(NamedTuple):
+    """Bold words in a text, in a colour where that says something."""
 
-    Raises ScenarioError where plotly is not installed.
-    """
-    return _DOCUMENT.format(
-        title=escape(title),
-        style=style_of_themes() + _own("page.css"),
-        plotly=_plotly_js(),
-        subtitle=subtitle,
-        body=body,
-        drawing=in_script({"colours": DARK, "config": CONFIG}),
-        linked=_own("linked.js"),
-        figures=_own("figures.js"),
-        tables=_own("tables.js"),
-    )
+    text: str
+    colour: str = ""
 
 
-def plot_section(plot: Plot) -> str:
-    """A plot under its heading, with how to read it."""
-    return f'<section>\n<h2>{plot.heading}</h2>\n<p class="muted">{plot.reading}</p>\n{plot.html()}</section>\n'
+class Swatch(NamedTuple):
+    """A dot in a colour, before the name of what is drawn in it."""
+
+    colour: str
+    text: str = ""
 
 
-def facts(lines: Mapping[str, str]) -> str:
-    """A list of names and what there is to say of each, in text; empty for none."""
-    entries = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>\n" for name, text in lines.items())
-    return f"<dl>\n{entries}</dl>\n" if entries else ""
-
-
-def what_was_run(lines: Mapping[str, str]) -> str:
-    """The last part of a page, closed at first: what was run, as `facts`."""
-    return f"<details>\n<summary>What was run</summary>\n{facts(lines)}</details>\n"
-
-
-def _own(name: str) -> str:
-    return files("ipa.studies.pages").joinpath(name).read_text(encoding="utf-8")
-
-
-def _plotly_js() -> str:
-    check_plotly("a report")
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
-
-
-_DOCUMENT = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-{style}</style>
-<script>{plotly}</script>
-</head>
-<body>
-<header>
-<h1>{title}</h1>
-<p>{subtitle}</p>
-</header>
-<main>
-{body}</main>
-<script type="application/json" id="drawing">{drawing}</script>
-<script>
-{linked}</script>
-<script>
-{figures}</script>
-<script>
-{tables}</script>
-</body>
-</html>
-"""
-
-
-# ---- the one way to an HTML table, which a page's script lets readers sort, filter where it is  ----
+Text = str | Sequence[str | Strong | Swatch]
+"""A text, or its parts."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of more than plain text: `html` and `small` (beneath it) are safe in HTML; `css`: classes."""
+    """A cell of a table: a text, another beneath it in small letters, and classes of the style sheet."""
 
-    html: str
+    text: Text
     small: str = ""
     css: str = ""
     is_heading: bool = False
 
 
-def html_table(
-    columns: Sequence[str | Cell], rows: Iterable[Sequence[str | Cell]], css: str = "", name: str = ""
-) -> str:
-    """A table of HTML under its columns' headings; plain text is escaped. It scrolls sideways where it is too wide.
+Cells = Sequence[str | Cell]
+"""A row, or the headings of columns."""
 
-    `name`, in text, says what it shows: to those who cannot see it, and as the name of the file that is downloaded.
+
+@dataclass(frozen=True)
+class Table:
+    """A table under its columns' headings; readers sort, filter and download it.
+
+    `name` says what it shows: to those who cannot see it, and as the name of the downloaded file.
     """
-    head = "".join(_element("th", column, ' scope="col"') for column in columns)
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in rows)
-    # A box that scrolls has to be reached by the keyboard, and so needs a name.
-    box = f' role="region" tabindex="0" aria-label="{escape(name)}"' if name else ""
-    named = f' aria-label="{escape(name)}"' if name else ""
-    return (
-        f'<div class="table"><div class="wide"{box}><table{_class(css)}{named}>\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}</tbody></table></div></div>\n"
+
+    name: str
+    columns: Cells
+    rows: Sequence[Cells]
+    css: str = ""
+
+
+@dataclass(frozen=True)
+class Items:
+    """A list of texts; `css`: `key` for what explains the marks of figures."""
+
+    items: Sequence[Text]
+    css: str = ""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A text; `css`: `muted` for what helps to read the rest."""
+
+    text: Text
+    css: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names, and what there is to say of each."""
+
+    lines: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Figures side by side where there is room, without their headings."""
+
+    plots: Sequence[Plot]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: its title, how to read it, and what it shows, one below the other.
+
+    `shown_for`: the choice of a reader (see `Page.choices`) and the option for which alone it is shown.
+    """
+
+    title: str
+    parts: Sequence[Part] = ()
+    note: str = ""
+    css: str = ""
+    ident: str = ""
+    is_folded: bool = False
+    shown_for: Mapping[str, str] = field(default_factory=dict)
+
+
+Part = Section | Plot | Table | Items | Paragraph | Facts | Pair
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: `facts` are told at its end, folded; `subtitle` has a line for each text.
+
+    `choices`: what a reader chooses for the whole page -> its options and their titles; such a page has links to its
+    sections above all.
+    """
+
+    title: str
+    subtitle: Sequence[str]
+    sections: Sequence[Part]
+    facts: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, Mapping[str, str]] | None = None
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The sections, and the facts as the last."""
+        told = [Section("What was run", [Facts(self.facts)], is_folded=True)] if self.facts else []
+        return [*self.sections, *told]
+
+    @property
+    def plots(self) -> list[Plot]:
+        """The figures of all sections, in their order."""
+        return list(_plots(self.sections))
+
+
+def _plots(parts: Sequence[Part]) -> Iterator[Plot]:
+    for part in parts:
+        if isinstance(part, Plot):
+            yield part
+        elif isinstance(part, Section | Pair):
+            yield from _plots(part.parts if isinstance(part, Section) else part.plots)
+
+
+def html_of(page: Page) -> str:
+    """The page as HTML: one document, plotly.js included, that opens anywhere; the same page, byte for byte.
+
+    Raises ScenarioError where plotly or jinja2 is not installed.
+    """
+    check_plotly("a report")
+    from plotly.offline import get_plotlyjs
+
+    return _template().render(
+        page=page,
+        plotly=get_plotlyjs(),
+        themes=style_of_themes(),
+        drawing={"colours": DARK, "config": CONFIG},
     )
 
 
-def _cell(cell: str | Cell) -> str:
-    is_heading = isinstance(cell, Cell) and cell.is_heading
-    return _element("th", cell, ' scope="row"') if is_heading else _element("td", cell)
+def write(page: Page, path: Path) -> None:
+    """Write a page to a file, whole or not at all. Raises as `html_of`, and ScenarioError for an unusable path."""
+    write_text(html_of(page), path)
 
 
-def _element(tag: str, cell: str | Cell, attributes: str = "") -> str:
-    if isinstance(cell, str):
-        cell = Cell(escape(cell))
-    small = f"<small>{cell.small}</small>" if cell.small else ""
-    return f"<{tag}{attributes}{_class(cell.css)}>{cell.html}{small}</{tag}>"
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("ipa.studies.pages", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    environment.filters |= {"kind": lambda part: type(part).__name__, "css": in_css}
+    environment.globals["own"] = _own
+    return environment.get_template("page.html")
 
 
-def _class(css: str) -> str:
-    return f' class="{css}"' if css else ""
+def _own(name: str) -> Any:
+    """A file of ours, which is not escaped."""
+    from markupsafe import Markup
+
+    return Markup(files("ipa.studies.pages").joinpath(name).read_text(encoding="utf-8"))

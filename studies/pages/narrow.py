@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -117,76 +116,51 @@ def _rows(widths: Sequence[float], room: float) -> int:
 # ---- panels ----
 
 
-@dataclass(frozen=True, eq=False)
-class _Panel:
-    """A pair of axes: where it stands on paper, from 0 to 1, and the legend of its own, if it has one."""
+_Panel = tuple[Spec, Spec, str]
+"""The axis across, the axis up, and the legend of the panel's own, if it has one."""
 
-    x_axis: Spec
-    y_axis: Spec
-    legend: str
 
-    @property
-    def left(self) -> float:
-        return float(self.x_axis.get("domain", (0.0, 1.0))[0])
-
-    @property
-    def lower(self) -> float:
-        return float(self.y_axis.get("domain", (0.0, 1.0))[0])
-
-    @property
-    def upper(self) -> float:
-        return float(self.y_axis.get("domain", (0.0, 1.0))[1])
+def _corner(panel: _Panel) -> tuple[float, float]:
+    """The left and the upper edge, from 0 to 1."""
+    x_axis, y_axis, _ = panel
+    return x_axis.get("domain", (0.0, 1.0))[0], y_axis.get("domain", (0.0, 1.0))[1]
 
 
 def _restack(layout: Spec, rows_more: Mapping[str, int]) -> None:
     """Put all panels in one column, each beneath the room that its legend needs."""
     x_axes = dict(_axes(layout, "x"))
-    panels = [
-        _Panel(x_axes[axis.get("anchor", "x")], axis, f"legend{reference[1:]}")
+    panels: list[_Panel] = [
+        (x_axes[axis.get("anchor", "x")], axis, f"legend{reference[1:]}")
         for reference, axis in _axes(layout, "y")
         if axis.get("anchor", "x") in x_axes
     ]
     if not panels:  # parallel coordinates have axes of their own
         return
-    panels.sort(key=lambda panel: (-panel.upper, panel.left))
-    margin = layout["margin"]
-    inner = layout["height"] - margin["t"] - margin["b"]
-    edges, at = [], 0.0  # from above [pixels]
+    panels.sort(key=lambda panel: (-_corner(panel)[1], _corner(panel)[0]))
+    inner = layout["height"] - layout["margin"]["t"] - layout["margin"]["b"]
+    edges, at, above = [], 0.0, 1.0  # from above [pixels]; where the panel above ends, from 0 to 1
     for place, panel in enumerate(panels):
-        at += _gap(panels, place, inner)
+        lower, upper = panel[1].get("domain", (0.0, 1.0))
+        if place:  # the room above it as it was, or that between columns
+            at += (above - upper) * inner if above >= upper else _COLUMN_GAP
         if not _is_above_all(layout):
-            at += _ROW * rows_more.get(panel.legend, 0)
-        edges.append((at, at + (panel.upper - panel.lower) * inner))
-        at = edges[-1][1]
-    uppers = {panel: 1.0 - above / at for panel, (above, _) in zip(panels, edges, strict=True)}
-    _move_notes(layout, uppers)
-    _move_legends(layout, uppers, inner / at)
-    if len(panels) > 1:
-        for panel, (above, beneath) in zip(panels, edges, strict=True):
-            panel.x_axis["domain"] = [0.0, 1.0]
-            panel.y_axis["domain"] = [max(1.0 - beneath / at, 0.0), 1.0 - above / at]
+            at += _ROW * rows_more.get(panel[2], 0)
+        edges.append((at, at + (upper - lower) * inner))
+        at, above = edges[-1][1], lower
+    _move_notes(layout, {_corner(panel): 1.0 - start / at for panel, (start, _) in zip(panels, edges, strict=True)})
+    for panel, (start, end) in zip(panels, edges, strict=True):
+        x_axis, y_axis, legend = panel
+        if not _is_above_all(layout) and legend in layout:
+            layout[legend]["y"] = 1.0 - start / at + (layout[legend]["y"] - _corner(panel)[1]) * inner / at
+        if len(panels) > 1:
+            x_axis["domain"] = [0.0, 1.0]
+            y_axis["domain"] = [max(1.0 - end / at, 0.0), 1.0 - start / at]
     layout["height"] += at - inner
 
 
-def _gap(panels: Sequence[_Panel], place: int, inner: float) -> float:
-    """The room above a panel as it was, or that between columns [pixels]."""
-    if place == 0:
-        return 0.0
-    above, panel = panels[place - 1], panels[place]
-    return (above.lower - panel.upper) * inner if above.lower >= panel.upper else _COLUMN_GAP
-
-
-def _move_notes(layout: Spec, uppers: Mapping[_Panel, float]) -> None:
+def _move_notes(layout: Spec, uppers: Mapping[tuple[float, float], float]) -> None:
     """Move the titles of panels with their upper edges."""
-    corners = {(panel.left, panel.upper): upper for panel, upper in uppers.items()}
     for note in layout.get("annotations", ()):
         corner = (note["x"], note["y"])
-        if note["xref"] == note["yref"] == "paper" and corner in corners:
-            note["x"], note["y"] = 0.0, corners[corner]
-
-
-def _move_legends(layout: Spec, uppers: Mapping[_Panel, float], scale: float) -> None:
-    """Move the legends that panels have of their own with their upper edges."""
-    for panel, upper in uppers.items():
-        if not _is_above_all(layout) and panel.legend in layout:
-            layout[panel.legend]["y"] = upper + (layout[panel.legend]["y"] - panel.upper) * scale
+        if note["xref"] == note["yref"] == "paper" and corner in uppers:
+            note["x"], note["y"] = 0.0, uppers[corner]

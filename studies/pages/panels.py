@@ -1,128 +1,94 @@
-"""Panels one above the other over the same axis, mostly time: one a policy, or one a stage."""
+"""Panels: where those of a figure stand, one above the other or in rows of two, and the looks that figures share."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import Any
 
 from ipa.studies.many import Group
 from ipa.studies.pages.colours import TEXT, colour, coloured
 from ipa.studies.pages.narrow import PANEL_TITLE_GAP
-from ipa.studies.pages.plots import Spec, axis, layout, note
-
-
-@dataclass(frozen=True)
-class Panels:
-    """Panels that share their x axis and the range of y; `references` are plotly's numbers of their axes."""
-
-    layout: Spec
-    references: tuple[str, ...]
-
-    def axes(self, place: int) -> Spec:
-        """The axes of the panel at a place from above, for a trace."""
-        return {"xaxis": f"x{self.references[place]}", "yaxis": f"y{self.references[place]}"}
-
-
-def stacked_panels(
-    titles: Sequence[str],
-    x: Spec,
-    y_title: str,
-    highest: float,
-    **more: object,
-) -> Panels:
-    """Panels one above the other, each under its title (see `panel_title`).
-
-    `x` is the axis that they share, written under the last; `highest` is where their y axes end.
-    """
-    count = len(titles)
-    panel, gap, top, bottom = (250, 0, 66, 52) if count == 1 else (112, 30, 66, 52)
-    inner = count * panel + (count - 1) * gap
-    references = tuple("" if place == 0 else str(place + 1) for place in range(count))
-    axes: Spec = {}
-    annotations = [note(y_title, x=0, xshift=-52, y=0.5, textangle=-90, xanchor="center", font={"size": 13})]
-    for place, (title, reference) in enumerate(zip(titles, references, strict=True)):
-        upper = 1.0 - place * (panel + gap) / inner
-        last = place == count - 1
-        axes[f"yaxis{reference}"] = axis(
-            domain=[max(upper - panel / inner, 0.0), upper],
-            range=[0.0, highest],
-            nticks=5,
-            automargin=False,
-            anchor=f"x{reference}",
-        )
-        axes[f"xaxis{reference}"] = {
-            **x,
-            **({} if last else {"title": {"text": ""}, "showticklabels": False}),
-            "anchor": f"y{reference}",
-            **({"matches": "x"} if reference else {}),
-        }
-        annotations.append(note(title, x=0, xanchor="left", y=upper, yanchor="bottom", yshift=3))
-    return Panels(
-        layout(
-            inner + top + bottom,
-            margin={"l": 64, "r": 24, "t": top, "b": bottom},
-            annotations=annotations,
-            legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"},
-            **axes,
-            **more,
-        ),
-        references,
-    )
-
-
-def panel_title(name: str, colour: str, more: str = "") -> str:
-    """The title of a panel: a name (safe in HTML) in its colour, and what is said beside it."""
-    return coloured(name, colour) + (f"{PANEL_TITLE_GAP}{more}" if more else "")
-
-
-def panel_titles(groups: Sequence[Group], more: Sequence[str]) -> list[str]:
-    """The titles of panels, one per policy, each with what it says beside the name."""
-    return [panel_title(group.label, colour(group.place), text) for group, text in zip(groups, more, strict=True)]
-
-
-# ---- panels side by side in rows of two, under one legend ----
-
+from ipa.studies.pages.plots import Spec, axis, layout, note, safe
 
 TOOLS = 26
 """The room above the legend, where plotly's buttons appear [pixels]."""
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Panels in rows of two; `references` are plotly's numbers of their axes."""
+class Panel:
+    """A panel among others: plotly's number of its axes, and its edges as shares of the room of all."""
 
-    layout: Spec
-    references: tuple[str, ...]
+    reference: str
+    left: float
+    right: float
+    lower: float
+    upper: float
+    is_last: bool
 
-    def axes(self, place: int) -> Spec:
-        """The axes of a panel, for a trace."""
-        return {"xaxis": f"x{self.references[place]}", "yaxis": f"y{self.references[place]}"}
+    @property
+    def axes(self) -> Spec:
+        """The axes, for a trace."""
+        return {"xaxis": f"x{self.reference}", "yaxis": f"y{self.reference}"}
+
+    def y(self, of: Spec) -> Spec:
+        """A layout's entry of the axis up."""
+        return {f"yaxis{self.reference}": of | {"domain": [self.lower, self.upper], "anchor": f"x{self.reference}"}}
+
+    def y_alone(self, of: Spec) -> Spec:
+        """The same where all panels stand over one axis."""
+        return {f"yaxis{self.reference}": of | {"domain": [self.lower, self.upper], "anchor": "x"}}
+
+    def x(self, of: Spec) -> Spec:
+        """A layout's entry of the axis across."""
+        return {f"xaxis{self.reference}": of | {"domain": [self.left, self.right], "anchor": f"y{self.reference}"}}
+
+    def shared_x(self, of: Spec) -> Spec:
+        """The same of an axis that all panels share, which is written under the last."""
+        hidden: Spec = {} if self.is_last else {"title": {"text": ""}, "showticklabels": False}
+        return self.x(of | hidden | ({"matches": "x"} if self.reference else {}))
+
+    def note(self, text: str, shift: float, **more: Any) -> Spec:
+        """A title above the panel."""
+        return note(text, x=self.left, xanchor="left", y=self.upper, yanchor="bottom", yshift=shift, **more)
+
+    def legend(self, title: str, above: float) -> Spec:
+        """A layout's entry of a legend of the panel's own, in one row with its title; `above`: as a share."""
+        return {
+            f"legend{self.reference}": {
+                "orientation": "h",
+                "x": 0,
+                "xanchor": "left",
+                "y": self.upper + above,
+                "yanchor": "bottom",
+                "title": {"text": f"<b>{safe(title)}</b>  ", "font": {"size": 13}},
+                "traceorder": "normal",
+            }
+        }
 
 
-def grid(titles: Sequence[str], x: Sequence[Spec], y: Sequence[Spec], panel: int = 270, top: int = 76) -> Grid:
-    """Panels for the titles, with what their axes add to the usual ones; `top` is the room of the legend above all."""
-    rows, gap, bottom = (len(titles) + 1) // 2, 64, 52
-    inner = rows * panel + (rows - 1) * gap
-    spec: Spec = {}
-    annotations = []
-    references = tuple("" if place == 0 else str(place + 1) for place in range(len(titles)))
-    for place, (title, reference) in enumerate(zip(titles, references, strict=True)):
-        row, column = divmod(place, 2)
-        left = 0.0 if column == 0 else 0.54
-        right = 1.0 if column or len(titles) == 1 else 0.46
-        upper = 1.0 - row * (panel + gap) / inner
-        lower = max(upper - panel / inner, 0.0)
-        spec[f"xaxis{reference}"] = axis(domain=[left, right], anchor=f"y{reference}") | _titled(x[place])
-        spec[f"yaxis{reference}"] = axis(domain=[lower, upper], anchor=f"x{reference}") | _titled(y[place])
-        text = f"<b>{escape(title, quote=False)}</b>"
-        annotations.append(
-            note(text, x=left, xanchor="left", y=upper, yanchor="bottom", yshift=4, font={"size": 13, "color": TEXT})
-        )
-    return Grid(framed(inner, top, bottom, annotations=annotations, shapes=[], **spec), references)
+def placed(heights: Sequence[float], gap: float, columns: int = 1) -> tuple[list[Panel], float]:
+    """Panels of some heights from above, in rows of one or two; and the height of all together [pixels]."""
+    by_row = [max(heights[row : row + columns]) for row in range(0, len(heights), columns)]
+    inner = sum(by_row) + gap * (len(by_row) - 1)
+    found = []
+    for place in range(len(heights)):
+        row, column = divmod(place, columns)
+        upper = 1.0 - (sum(by_row[:row]) + gap * row) / inner
+        left, right = (0.54 if column else 0.0), (0.46 if columns == 2 and not column and len(heights) > 1 else 1.0)
+        lower = max(upper - heights[place] / inner, 0.0)
+        found.append(Panel(str(place + 1) if place else "", left, right, lower, upper, place == len(heights) - 1))
+    return found, inner
 
 
-def framed(inner: int, top: int, bottom: int, **more: object) -> Spec:
+def under_legend(inner: float, top: float, bottom: float = 52, **more: Any) -> Spec:
+    """The layout of panels with the legend at the top, beneath plotly's buttons where it leaves them room."""
+    height = inner + top + bottom
+    legend = {"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"}
+    return layout(height, margin={"l": 64, "r": 24, "t": top, "b": bottom}, legend=legend, **more)
+
+
+def framed(inner: float, top: float, bottom: float, **more: Any) -> Spec:
     """The layout of a figure whose panels are `inner` high, under plotly's buttons and the legend, which has `top`."""
     height = inner + TOOLS + top + bottom
     legend = {
@@ -133,12 +99,49 @@ def framed(inner: int, top: int, bottom: int, **more: object) -> Spec:
         "yanchor": "top",
         "itemwidth": 44,  # the longest dash is seen twice
     }
-    margin = {"l": 60, "r": 14, "t": TOOLS + top, "b": bottom}
-    return layout(height, margin=margin, legend=legend, **more)
+    return layout(height, margin={"l": 60, "r": 14, "t": TOOLS + top, "b": bottom}, legend=legend, **more)
 
 
-def _titled(more: Spec) -> Spec:
-    """The axis' own keys, a title given as text in plotly's form."""
-    if isinstance(more.get("title"), str):
-        return more | {"title": {"text": more["title"], "standoff": 8, "font": {"size": 12}}}
-    return more
+def stacked(titles: Sequence[str], x: Spec, y_title: str, highest: float, **more: Any) -> tuple[list[Panel], Spec]:
+    """Panels one above the other, each under its title (see `panel_title`), and their layout.
+
+    `x` is the axis that they share, written under the last; `highest` is where their y axes end.
+    """
+    panels, inner = placed([250 if len(titles) == 1 else 112] * len(titles), 30)
+    axes: Spec = {}
+    notes = [note(y_title, x=0, xshift=-52, y=0.5, textangle=-90, xanchor="center", font={"size": 13})]
+    for panel, title in zip(panels, titles, strict=True):
+        axes |= panel.y(axis(range=[0.0, highest], nticks=5, automargin=False)) | panel.shared_x(x)
+        notes.append(panel.note(title, 3))
+    return panels, under_legend(inner, 66, annotations=notes, shapes=[], **axes, **more)
+
+
+def panel_title(name: str, colour: str, more: str = "") -> str:
+    """The title of a panel: a name in its colour, and what is said beside it."""
+    return coloured(safe(name), colour) + (f"{PANEL_TITLE_GAP}{more}" if more else "")
+
+
+def panel_titles(groups: Sequence[Group], more: Sequence[str]) -> list[str]:
+    """The titles of panels, one per policy, each with what it says beside the name."""
+    return [panel_title(group.label, colour(group.place), text) for group, text in zip(groups, more, strict=True)]
+
+
+def grid(
+    titles: Sequence[str], x: Sequence[Spec], y: Sequence[Spec], panel: int = 270, top: int = 76
+) -> tuple[list[Panel], Spec]:
+    """Panels for the titles in rows of two, with what their axes add to the usual ones, and their layout.
+
+    `top` is the room of the legend above all. Titles of axes are given as text.
+    """
+    panels, inner = placed([panel] * len(titles), 64, columns=2)
+    axes: Spec = {}
+    for place, of_x, of_y in zip(panels, x, y, strict=True):
+        axes |= place.x(axis() | _titled(of_x)) | place.y(axis() | _titled(of_y))
+    font = {"size": 13, "color": TEXT}
+    notes = [place.note(f"<b>{safe(title)}</b>", 4, font=font) for place, title in zip(panels, titles, strict=True)]
+    return panels, framed(inner, top, 52, annotations=notes, shapes=[], **axes)
+
+
+def _titled(of: Spec) -> Spec:
+    title = of.get("title")
+    return of | {"title": {"text": title, "standoff": 8, "font": {"size": 12}}} if isinstance(title, str) else of

@@ -1,9 +1,11 @@
-"""Plots as plain data for plotly, and the parts they share: axes, layout, lines, notes."""
+"""Plots as plain data for plotly, and the parts they share: axes, layout, traces, notes.
+
+They are dicts in plotly's own words. Its objects would check every key: 0.5 s for the first figure of a page.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipa.studies.displayed import check_plotly
+from ipa.studies.intervals import Estimate
 from ipa.studies.pages.colours import BACKGROUND, GRID, LINE, MUTED, SLA_COLOUR, TEXT
 from ipa.studies.pages.narrow import narrowed
 from ipa.studies.scenario import ScenarioError
@@ -37,28 +40,69 @@ CONFIG: Spec = {
     "plotlyServerURL": "",
 }
 
+TITLE = 36
+"""The room that the title takes above a figure of plotly's, which has it on a page as a heading [pixels]."""
+
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot under its heading, with the sentence that says how to read it (as HTML).
+    """A figure with its title, and a note that says how to read it.
 
     On a screen narrower than `least_width` pixels it scrolls sideways, in its own box.
     """
 
     name: str
-    heading: str
-    reading: str
+    title: str
+    note: str
     traces: list[Spec]
     layout: Spec
     least_width: int = 0
 
     def figure(self) -> Figure:
-        """The plot as plotly's own figure. Raises ScenarioError where plotly is not installed."""
-        return plotly_figure(self.heading, self.traces, self.layout)
+        """The plot as plotly's own figure, with its title; the plot itself keeps its size.
 
-    def html(self) -> str:
-        """The plot's element, which the page's script draws."""
-        return plot_element(f"plot-{self.name}", self.heading, self.traces, self.layout, self.least_width)
+        Raises ScenarioError where plotly is not installed.
+        """
+        check_plotly("a figure", ["plotly"])
+        from plotly.graph_objects import Figure
+
+        height, margin, legend = self.layout["height"], self.layout["margin"], self.layout["legend"]
+        if legend.get("yref") == "container":  # a share of the height, counted from below
+            legend = legend | {"y": 1 - (TITLE + (1 - legend["y"]) * height) / (TITLE + height)}
+        title = {"text": safe(self.title), "x": 0, "xref": "paper", "y": 1, "yref": "container", "yanchor": "top"}
+        titled = {"title": title | {"pad": {"t": 12}}, "height": height + TITLE, "legend": legend}
+        return Figure(self.traces, self.layout | titled | {"margin": margin | {"t": margin["t"] + TITLE}})
+
+    @property
+    def spec(self) -> Spec:
+        """What the page's script draws, also on narrow screens."""
+        return {"data": self.traces, "layout": self.layout, "narrow": narrowed(self.traces, self.layout)}
+
+    @property
+    def in_words(self) -> str:
+        """What it shows, for those who cannot see it: its title, what is up and across, the names of what is drawn."""
+        up, across = (_titles(self.layout, letter) for letter in "yx")
+        names = list(dict.fromkeys(name for trace in self.traces if (name := _text(trace.get("name", "")))))
+        axes = " against ".join(filter(None, (up, across)))
+        return f"{self.title}{axes and f': {axes}'}. Shown: {', '.join(names) or 'nothing'}."
+
+
+def _titles(layout: Spec, letter: str) -> str:
+    """The titles of the axes of a letter; of panels that share one, it is turned text beside them."""
+    axes = [axis for key, axis in layout.items() if re.fullmatch(rf"{letter}axis\d*", key)]
+    titles = [_text(axis.get("title", {}).get("text", "")) for axis in axes]
+    if letter == "y":
+        titles += [_text(note["text"]) for note in layout.get("annotations", ()) if note.get("textangle") == -90]
+    return ", ".join(dict.fromkeys(filter(None, titles)))
+
+
+def _text(html: str) -> str:
+    return " ".join(unescape(re.sub("<[^>]+>", " ", html)).split())
+
+
+def safe(text: str) -> str:
+    """Text in a plot, which plotly takes as HTML."""
+    return escape(text, quote=False)
 
 
 def numbers(values: Iterable[float], decimals: int = 3) -> list[float | None]:
@@ -69,7 +113,7 @@ def numbers(values: Iterable[float], decimals: int = 3) -> list[float | None]:
 # ---- axes and layout ----
 
 
-def axis(title: str = "", **more: object) -> Spec:
+def axis(title: str = "", **more: Any) -> Spec:
     """A quiet axis: a light grid, a thin line, the title with its unit."""
     return {
         "title": {"text": title, "standoff": 10, "font": {"size": 13}},
@@ -85,6 +129,13 @@ def axis(title: str = "", **more: object) -> Spec:
     }
 
 
+def row_axis(names: Sequence[str], **more: Any) -> Spec:
+    """An axis of rows, the first above, each under its name."""
+    count = len(names)
+    ticks: Spec = {"tickvals": list(range(count)), "ticktext": list(names), "ticks": "", "showgrid": False}
+    return axis(range=[max(count, 1) - 0.5, -0.5], fixedrange=True, **ticks, **more)
+
+
 def log_ticks(low: float, high: float) -> Spec:
     """Ticks of a logarithmic axis at 1, 2, 5 x 10^k, each with its number."""
     powers = range(floor(log10(low)), floor(log10(high)) + 1)
@@ -92,7 +143,13 @@ def log_ticks(low: float, high: float) -> Spec:
     return {"tickvals": values, "ticktext": [f"{value:g}" for value in values]}
 
 
-def layout(height: int, **more: object) -> Spec:
+def log_axis(title: str, low: float, high: float, **more: Any) -> Spec:
+    """A logarithmic axis from a little below `low` to a little above `high`."""
+    ends = numbers([log10(0.9 * low), log10(1.1 * high)])
+    return axis(title, type="log", range=ends, **log_ticks(low, high), **more)
+
+
+def layout(height: float, **more: Any) -> Spec:
     """What every plot looks like."""
     return {
         "height": height,
@@ -110,28 +167,63 @@ def layout(height: int, **more: object) -> Spec:
     }
 
 
-def steps(x: Sequence[float | None], y: Sequence[float | None], name: str, **more: object) -> Spec:
-    """A line that keeps each value until the next time."""
-    return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "name": name, **more} | {
-        "line": {"shape": "hv", "width": 1.8, **_mapping(more.get("line"))}
-    }
+# ---- traces ----
 
 
-def key(name: str, group: str, **more: object) -> Spec:
+def line(x: Iterable[object], y: Iterable[object], name: str, style: Spec, **more: Any) -> Spec:
+    """A line through points; `style`: its colour, width, dash, and as `shape` how it goes from one to the next."""
+    return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "name": name, "line": style, **more}
+
+
+def steps(x: Iterable[object], y: Iterable[object], name: str, style: Spec, **more: Any) -> Spec:
+    """A line that keeps each value until the next one."""
+    return line(x, y, name, {"shape": "hv", "width": 1.8, **style}, **more)
+
+
+def points(x: Iterable[object], y: Iterable[object], name: str, marker: Spec, **more: Any) -> Spec:
+    """Points with a marker."""
+    return {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "name": name, "marker": marker, **more}
+
+
+def bars(x: Iterable[object], y: Iterable[object], name: str, colour: object, **more: Any) -> Spec:
+    """Bars in a colour, or one each."""
+    marker = {"color": colour, "line": {"width": 0}}
+    return {"type": "bar", "x": list(x), "y": list(y), "name": name, "marker": marker, **more}
+
+
+def rows(x: Iterable[object], y: Iterable[object], name: str, colour: object, **more: Any) -> Spec:
+    """Bars that lie."""
+    return bars(x, y, name, colour, orientation="h", **more)
+
+
+def key(name: str, group: str, style: Spec, **more: Any) -> Spec:
     """An entry of the legend alone, for all traces of its group, in a neutral colour."""
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [None],
-        "y": [None],
-        "name": name,
-        "legendgroup": group,
-        **more,
-    }
+    return line([None], [None], name, style, legendgroup=group, **more)
 
 
-def sla_line(sla_s: float, *, vertical: bool = False, reference: str = "") -> Spec:
-    """The line of the SLA across a panel."""
+def error_bars(means: Sequence[float], lows: Sequence[float], highs: Sequence[float], colour: str, **more: Any) -> Spec:
+    """Bars from the low to the high ends of intervals around means; none where an end is not known."""
+    ends = [
+        [abs(end - mean) if isfinite(end) else 0.0 for mean, end in zip(means, of, strict=True)] for of in (highs, lows)
+    ]
+    decimals = more.pop("decimals", 5)
+    array, minus = (numbers(of, decimals) for of in ends)
+    shown: Spec = {"type": "data", "symmetric": False, "array": array, "arrayminus": minus}
+    return {**shown, "color": colour, "thickness": 1.2, "width": 4, **more}
+
+
+def interval_bars(found: Sequence[Estimate | None], colour: str, **more: Any) -> Spec:
+    """`error_bars` of estimates; none where one has no interval."""
+    known = [(0.0, 0.0, 0.0) if each is None else (each.mean, each.low, each.high) for each in found]
+    means, lows, highs = zip(*known, strict=True)
+    return error_bars(means, lows, highs, colour, **more)
+
+
+# ---- lines and notes across a plot ----
+
+
+def ruler(at: float, style: Spec, *, vertical: bool = False, reference: str = "") -> Spec:
+    """A straight line across a panel, at a value of its y axis, or of its x axis if it is vertical."""
     along, across = ("y", "x") if vertical else ("x", "y")
     return {
         "type": "line",
@@ -139,97 +231,29 @@ def sla_line(sla_s: float, *, vertical: bool = False, reference: str = "") -> Sp
         f"{along}0": 0,
         f"{along}1": 1,
         f"{across}ref": f"{across}{reference}",
-        f"{across}0": sla_s,
-        f"{across}1": sla_s,
-        "line": {"color": SLA_COLOUR, "width": 1.2, "dash": "dash"},
+        f"{across}0": at,
+        f"{across}1": at,
+        "line": style,
     }
 
 
-def note(text: str, **more: object) -> Spec:
+_SLA: Spec = {"color": SLA_COLOUR, "width": 1.2, "dash": "dash"}
+
+
+def sla_line(sla_s: float, *, vertical: bool = False, reference: str = "") -> Spec:
+    """The line of the SLA across a panel."""
+    return ruler(sla_s, _SLA, vertical=vertical, reference=reference)
+
+
+def sla_key(sla_s: float) -> Spec:
+    """The legend's entry of the line of the SLA."""
+    return key(f"SLA {sla_s:.4g} s", "sla", _SLA)
+
+
+def note(text: str, **more: Any) -> Spec:
     """Text in a plot."""
-    return {
-        "text": text,
-        "showarrow": False,
-        "xref": "paper",
-        "yref": "paper",
-        "font": {"size": 12, "color": MUTED},
-        **more,
-    }
-
-
-def _mapping(value: object) -> Spec:
-    return value if isinstance(value, dict) else {}
-
-
-# ---- plots as plotly's own figures, for notebooks and programs ----
-
-
-TITLE = 36
-"""The room that the title takes above a plot, which has its heading on a page [pixels]."""
-
-
-def plotly_figure(heading: str, traces: list[dict[str, Any]], layout: dict[str, Any]) -> Figure:
-    """The figure of a plot's traces and layout, with its heading as the title; the plot itself keeps its size.
-
-    Raises ScenarioError where plotly is not installed.
-    """
-    check_plotly("a figure")
-    from plotly.graph_objects import Figure
-
-    height, margin, legend = layout["height"], layout["margin"], layout["legend"]
-    if legend.get("yref") == "container":  # a share of the height, counted from below
-        legend = legend | {"y": 1 - (TITLE + (1 - legend["y"]) * height) / (TITLE + height)}
-    title = {"text": heading, "x": 0, "xref": "paper", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 12}}
-    titled = {"title": title, "height": height + TITLE, "margin": margin | {"t": margin["t"] + TITLE}, "legend": legend}
-    return Figure(data=traces, layout=layout | titled)
-
-
-# ---- a plot's element in a page ----
-
-
-def plot_element(ident: str, heading: str, traces: Sequence[Spec], layout: Spec, least_width: int = 0) -> str:
-    """The element that the page's script draws into, named for those who cannot see it.
-
-    With `least_width` [pixels] it stands in a box that scrolls sideways where the screen is narrower.
-    """
-    spec = in_script({"data": traces, "layout": layout, "narrow": narrowed(traces, layout)})
-    words = escape(in_words(heading, traces, layout))
-    wide = f";min-width:{least_width}px" if least_width else ""
-    element = (
-        f'<div class="plot" id="{escape(ident)}" role="img" aria-label="{words}" '
-        f'style="height:{layout["height"]}px{wide}"></div>\n'
-        f'<script type="application/json" id="{escape(ident)}-spec">{spec}</script>\n'
-    )
-    if not least_width:
-        return element
-    return f'<div class="wide" role="region" tabindex="0" aria-label="{escape(_text(heading))}">\n{element}</div>\n'
-
-
-def in_words(heading: str, traces: Sequence[Spec], layout: Spec) -> str:
-    """What a plot shows: its heading (HTML), what is up and across, and the names of what is drawn."""
-    up, across = (_titles(layout, letter) for letter in "yx")
-    names = list(dict.fromkeys(name for trace in traces if (name := _text(trace.get("name", "")))))
-    against = f": {up} against {across}" if up and across else f": {up or across}" if up or across else ""
-    return f"{_text(heading)}{against}. Shown: {', '.join(names) or 'nothing'}."
-
-
-def _titles(layout: Spec, letter: str) -> str:
-    """The titles of the axes of a letter; of panels that share one, it is turned text beside them."""
-    axes = [axis for key, axis in layout.items() if re.fullmatch(rf"{letter}axis\d*", key)]
-    titles = [_text(axis.get("title", {}).get("text", "")) for axis in axes]
-    if letter == "y":
-        titles += [_text(note["text"]) for note in layout.get("annotations", ()) if note.get("textangle") == -90]
-    return ", ".join(dict.fromkeys(filter(None, titles)))
-
-
-def _text(html: str) -> str:
-    return " ".join(unescape(re.sub("<[^>]+>", " ", html)).split())
-
-
-def in_script(value: object) -> str:
-    """JSON that is safe in a script: no text in it can end the script."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    font = {"size": 12, "color": MUTED}
+    return {"text": text, "showarrow": False, "xref": "paper", "yref": "paper", "font": font, **more}
 
 
 # ---- plots as image files ----

@@ -1,231 +1,159 @@
-"""The report of a study as one HTML page: everything in it, so that it opens anywhere and offline.
+"""The page of a study.
 
 Two choices hold for the whole page, the setting and the workload; a part that is for one of them only says so in
-`data-setting` or `data-workload`. A figure is drawn when it comes into view, so that the page opens at once.
+`shown_for`. A figure is drawn when it comes into view, so that the page opens at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from html import escape
-from importlib.resources import files
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from ipa.studies.many.answers import Answers
 from ipa.studies.many.study import DEFECT, Findings, Found, Sheet, Study, of_sweeps, of_systems, ran_on, sheets
 from ipa.studies.pages import answers, cards, study_bars, study_latencies, study_overview
 from ipa.studies.pages.colours import colour
-from ipa.studies.pages.document import Cell, html_document, html_table
-from ipa.studies.pages.plots import Plot
-from ipa.studies.pages.study_bars import Figure, Looks, looks
-from ipa.studies.runs.results import write_text
+from ipa.studies.pages.document import Cell, Items, Page, Paragraph, Part, Section, Table
+from ipa.studies.pages.study_bars import Looks, looks
 
 
-def render(found: Found) -> str:
-    """The page. Raises ScenarioError where plotly is not installed."""
-    styles = _looks(found)
+def page(found: Found) -> Page:
+    """The page."""
+    titles = {name: findings.title(name) for findings in found.findings for name in findings.systems}
+    styles = looks({name: titles[name] for name in found.systems})
     settings = found.full_settings
-    sections = [_overview(found, styles, settings)]
-    sections += [_pipeline(found, findings, styles, settings) for findings in found.findings]
-    own = files("ipa.studies.pages")
-    style, script = (own.joinpath(f"study.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    return html_document(
-        f"Study: {found.plan.name}",
-        escape(ran_on(found)),
-        f"<style>\n{style}</style>\n<nav>{_navigation(found, settings)}</nav>\n{''.join(sections)}"
-        f"<script>\n{script}</script>\n",
+    workloads = dict.fromkeys(name for each in found.findings for name in each.study.workloads)
+    counts = {"system": len(found.systems), "load": len(workloads)}
+    counted = " on ".join(f"{count} {what}{'s' * (count != 1)}" for what, count in counts.items())
+    return Page(
+        f"Study {found.plan.name}: {counted}, {', '.join(each.pipeline for each in found.findings)}",
+        [ran_on(found)],
+        [_overview(found, styles, settings), *(_Pipeline(found, each, styles).section for each in found.findings)],
+        choices={
+            "setting": {name: found.setting_title(name) for name in settings},
+            "workload": {name: name for name in workloads},
+        },
     )
 
 
-def _title(found: Found, system: str) -> str:
-    return next(findings.title(system) for findings in found.findings if system in findings.systems)
-
-
-def _navigation(found: Found, settings: Sequence[str]) -> str:
-    links = "".join(f'<a href="#of:{escape(each.pipeline)}">{escape(each.pipeline)}</a>' for each in found.findings)
-    workloads = list(dict.fromkeys(name for each in found.findings for name in each.study.workloads))
-    return (
-        f'<a href="#overview">Overview</a>{links}'
-        + _choice("setting", [(name, found.setting_title(name)) for name in settings])
-        + _choice("workload", [(name, name) for name in workloads])
-    )
-
-
-def _choice(key: str, options: Sequence[tuple[str, str]]) -> str:
-    if len(options) < 2:
-        return ""
-    items = "".join(f'<option value="{escape(name)}">{escape(title)}</option>' for name, title in options)
-    return f'<label>{key} <select data-choice="{key}">{items}</select></label>'
-
-
-def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> str:
-    parts = ['<section id="overview">\n<h2>Overview</h2>\n']
-    if found.failures:
-        parts.append(_table(sheets.failures(found)))
+def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> Section:
+    parts: list[Part] = [_table(sheets.failures(found))] if found.failures else []
     if found.compared:
         parts.append(_table(sheets.score(found)))
         if DEFECT in found.settings:
-            parts.append(f"<p>{escape(sheets.queue_term(found, found.settings[0], DEFECT))}</p>\n")
+            parts.append(Paragraph(sheets.queue_term(found, found.settings[0], DEFECT)))
     for setting in settings:
         title = found.setting_title(setting)
-        parts.append(_only(_unswept(found, setting, "So there is no headline here."), setting))
-        for measure in ("measured", "planned"):
-            sheet = sheets.headline(found, setting, measure)
-            if sheet.rows:
-                parts.append(_only(_table(sheet, title), setting))
-        parts.append(_only(_table(sheets.overall(found, setting), title), setting))
+        measured = (sheets.headline(found, setting, measure) for measure in ("measured", "planned"))
+        shown = [sheet for sheet in measured if sheet.rows] + [sheets.overall(found, setting)]
         bounds = sheets.bounds(found, setting)
-        if bounds.rows:
-            parts.append(_only(_table(bounds, title), setting))
-    loads, decision_times = _overview_figures(found, styles)
+        tables = [_table(sheet, title) for sheet in [*shown, *([bounds] if bounds.rows else [])]]
+        parts.append(_only(setting, [*_unswept(found, setting, "So there is no headline here."), *tables]))
+    of_loads = sheets.loads(found)
     parts += [
-        loads.html(),
-        *(_table(sheet) for sheet in (sheets.loads(found),) if sheet.rows),
+        study_overview.loads(found, styles),
+        *([_table(of_loads)] if of_loads.rows else []),
         _table(sheets.forecasts(found)),
-        decision_times.html(),
+        study_overview.decision_times(found),
     ]
     if found.plan.published and found.plan.published.decision_times:
         parts.append(_table(sheets.decision_times(found)))
-    return "".join([*parts, "</section>\n"])
+    return Section("Overview", parts, ident="overview")
 
 
-def _pipeline(found: Found, findings: Findings, styles: Looks, settings: Sequence[str]) -> str:
-    name = escape(findings.pipeline)
-    title = escape(findings.study.title)
-    parts = [f'<section id="of:{name}">\n<h2>{title}</h2>\n']
-    for setting in settings:
-        if setting in findings.study.settings:
-            parts.append(_only(_winners(findings, setting), setting))
-            parts += [figure.html() for figure in _figures(found, findings, styles, setting)]
-            parts.append(_only(_unswept(found, setting, "So there is no figure of them here."), setting))
-            parts += [_only(_sweep(findings, setting, *each), setting) for each in of_sweeps(findings, setting)]
-            parts.append(_only("".join(_tables(found, findings, setting)), setting))
-    return "".join([*parts, "</section>\n"])
+class _Pipeline(NamedTuple):
+    """The part of a pipeline."""
 
+    found: Found
+    findings: Findings
+    styles: Looks
 
-def _winners(findings: Findings, setting: str) -> str:
-    """Which system wins what, over all loads; nothing of one system."""
-    given = of_systems(findings, setting)
-    return "" if given is None else f"<h3>Which system wins</h3>\n{answers.headline_html(given)}"
+    @property
+    def section(self) -> Section:
+        """All of it, setting by setting."""
+        settings = [name for name in self.found.full_settings if name in self.findings.study.settings]
+        parts = [part for setting in settings for part in self._of_setting(setting)]
+        return Section(self.findings.study.title, parts, ident=f"of:{self.findings.pipeline}")
 
+    def _of_setting(self, setting: str) -> Iterator[Part]:
+        """Which system wins what, over all loads; the figures; the sweeps; the tables."""
+        given = of_systems(self.findings, setting)
+        if given is not None:
+            yield _only(setting, [Section("Which system wins", [answers.headline(given)])])
+        found, findings, styles = self
+        yield _only(setting, [study_bars.means(found, findings, styles, setting)])
+        for workload in findings.study.workloads:
+            timeline = study_overview.timeline(findings, styles, setting, workload)
+            yield Section("", [timeline], shown_for={"setting": setting, "workload": workload})
+        swept = study_latencies.trade_off(found, findings, styles, setting)
+        latencies = study_latencies.latencies(findings, styles, setting)
+        named = study_bars.named_points(found, findings, setting)
+        unswept = _unswept(found, setting, "So there is no figure of them here.")
+        sweeps = (self._sweep(setting, *each) for each in of_sweeps(findings, setting))
+        yield _only(setting, [*swept, *latencies, *named, *unswept, *sweeps, *self._tables(setting)])
 
-def _sweep(findings: Findings, setting: str, name: str, given: Answers) -> str:
-    """A sweep, folded: what was found, its best points, its figures."""
-    tables = "".join(f"<h4>Best points: {escape(title)}</h4>\n{text}" for title, text in answers.tables_html(given))
-    drawn = "".join(figure.html() for figure in _sweep_figures(findings, setting, name, given))
-    title = escape(f"Sweep: {findings.title(name)}")
-    return f"<details><summary>{title}</summary>\n{answers.headline_html(given)}{tables}{drawn}</details>\n"
+    def _sweep(self, setting: str, name: str, given: Answers) -> Section:
+        """A sweep, folded: what was found, its best points, its figures."""
+        prefix = f"{self.findings.pipeline}-{name}-{setting}-"
+        parts = [answers.headline(given), *answers.best_settings(given), *answers.plots(given, prefix)]
+        return Section(f"Sweep: {self.findings.title(name)}", parts, is_folded=True)
 
-
-def _sweep_figures(findings: Findings, setting: str, name: str, given: Answers) -> Iterator[Figure]:
-    for plot in answers.plots(given, f"{findings.pipeline}-{name}-{setting}-"):
-        yield Figure(**vars(plot), setting=setting)
-
-
-def figures(found: Found) -> Iterator[Figure]:
-    """All figures, those of the overview first."""
-    styles = _looks(found)
-    yield from _overview_figures(found, styles)
-    for findings in found.findings:
-        for setting in found.full_settings:
-            if setting in findings.study.settings:
-                yield from _figures(found, findings, styles, setting)
-                for each in of_sweeps(findings, setting):
-                    yield from _sweep_figures(findings, setting, *each)
-
-
-def _looks(found: Found) -> Looks:
-    return looks([(name, _title(found, name)) for name in found.systems])
-
-
-def _overview_figures(found: Found, styles: Looks) -> tuple[Figure, Figure]:
-    return study_overview.loads(found, styles), study_overview.decision_times(found)
-
-
-def _figures(found: Found, findings: Findings, styles: Looks, setting: str) -> Iterator[Figure]:
-    yield study_bars.means(found, findings, styles, setting)
-    for workload in findings.study.workloads:
-        yield study_overview.timeline(findings, styles, setting, workload)
-    swept = study_latencies.trade_off(found, findings, styles, setting)
-    if swept is not None:
-        yield swept
-    yield from study_latencies.latencies(findings, styles, setting)
-    yield from study_bars.named_points(found, findings, setting)
-
-
-def _tables(found: Found, findings: Findings, setting: str) -> Iterator[str]:
-    of = f"{findings.pipeline}, {found.setting_title(setting)}"
-    cells = sheets.cells(found, setting, findings.pipeline)
-    if cells.rows:
-        yield _table(cells, of)
+    def _tables(self, setting: str) -> Iterator[Part]:
+        found, findings, _ = self
+        of = f"{findings.pipeline}, {found.setting_title(setting)}"
+        cells = sheets.cells(found, setting, findings.pipeline)
         seen = sheets.seen_most(found, setting, findings.pipeline)
-        if seen.rows:
-            yield _table(seen, of)
-    lost = sheets.lost(found, setting, findings.pipeline)
-    if lost.rows:
-        yield _table(lost, of)
-    for sheet in sheets.named_points(found, setting, findings.pipeline):
-        yield f"<details><summary>{escape(sheet.title)}: all figures</summary>\n{_table(sheet, of)}</details>\n"
-    yield f"<details><summary>All figures</summary>\n{_table(sheets.systems(findings, setting), of)}</details>\n"
-    sentences = sheets.sentences(findings, setting)
-    if sentences:
-        items = "".join(f"<li>{escape(workload)}: {escape(text)}</li>\n" for workload, text in sentences)
-        yield (
-            '<details><summary>Comparisons</summary>\n<p class="muted">Differences seed by seed, where both met the '
-            "same arrivals and draws, with 95 % intervals where there are several seeds.</p>\n"
-            f"<ul>\n{items}</ul></details>\n"
-        )
+        lost = sheets.lost(found, setting, findings.pipeline)
+        shown = [*([cells, seen] if cells.rows else []), lost]
+        yield from (_table(sheet, of) for sheet in shown if sheet.rows)
+        for sheet in sheets.named_points(found, setting, findings.pipeline):
+            yield Section(f"{sheet.title}: all figures", [_table(sheet, of)], is_folded=True)
+        yield Section("All figures", [_table(sheets.systems(findings, setting), of)], is_folded=True)
+        sentences = sheets.sentences(findings, setting)
+        if sentences:
+            note = (
+                "Differences seed by seed, where both met the same arrivals and draws, with 95 % intervals where there "
+                "are several seeds."
+            )
+            items = Items([f"{workload}: {text}" for workload, text in sentences])
+            yield Section("Comparisons", [items], note, is_folded=True)
 
 
-def _unswept(found: Found, setting: str, so: str) -> str:
-    """Why a setting has nothing made from sweeps; empty where it does, or where the study has no sweeps."""
+def _unswept(found: Found, setting: str, so: str) -> list[Paragraph]:
+    """Why a setting has nothing made from sweeps; nothing where it does, or where the study has no sweeps."""
     swept = found.swept_settings
     if not swept or setting in swept:
-        return ""
+        return []
     titles = " and ".join(found.setting_title(name) for name in swept)
-    return f'<p class="muted">{escape(f"The sweeps are run in {titles} alone. {so}")}</p>\n'
+    return [Paragraph(f"The sweeps are run in {titles} alone. {so}", "muted")]
 
 
-def _only(html: str, setting: str) -> str:
-    return f'<div data-setting="{escape(setting)}">\n{html}</div>\n'
+def _only(setting: str, parts: Sequence[Part]) -> Section:
+    """Parts that are shown for a setting alone."""
+    return Section("", parts, shown_for={"setting": setting})
 
 
 MANY = 9
 """A table with this many columns is set closer."""
 
 
-def _table(sheet: Sheet, of: str = "") -> str:
+def _table(sheet: Sheet, of: str = "") -> Section:
     """A sheet under its heading; `of`: what tells it from other sheets of the same title."""
+    columns = [Cell(column, css="name") if at < sheet.names else column for at, column in enumerate(sheet.columns)]
+    rows = [[_name(text) if at < sheet.names else _figure(text) for at, text in enumerate(row)] for row in sheet.rows]
     name = f"{sheet.title}: {of}" if of else sheet.title
-    columns = [
-        Cell(escape(column), css="name") if place < sheet.names else column
-        for place, column in enumerate(sheet.columns)
-    ]
-    rows = (
-        [_name(text) if place < sheet.names else _figure(text) for place, text in enumerate(row)] for row in sheet.rows
-    )
-    drawn = html_table(columns, rows, css="many" if len(columns) >= MANY else "", name=name)
-    return f'<h3>{escape(sheet.title)}</h3>\n<p class="muted">{escape(sheet.reading)}</p>\n{drawn}'
+    table = Table(name, columns, rows, css="many" if len(columns) >= MANY else "")
+    return Section(sheet.title, [table], sheet.reading)
 
 
 def _name(text: str) -> Cell:
-    return Cell(escape(text), css="name long" if len(text) > 30 else "name")
+    return Cell(text, css="name long" if len(text) > 30 else "name")
 
 
 def _figure(text: str) -> Cell:
     """A figure; round brackets at its end are set small, on a line of their own."""
     main, bracket, rest = text.replace("violations ", "violations\u00a0").partition(" (")
-    return Cell(escape(main), small=f"({escape(rest)}" if bracket else "")
-
-
-def plots(found: Found) -> list[Plot]:
-    """The figures of the page, for images and for notebooks."""
-    return list(figures(found))
-
-
-def write(found: Found, path: Path) -> None:
-    """Write the page, whole or not at all. Raises ScenarioError as that of a comparison."""
-    write_text(render(found), path)
+    return Cell(main, f"({rest}" if bracket else "")
 
 
 def card(found: Study) -> str:
@@ -237,15 +165,12 @@ def card(found: Study) -> str:
     sheet = sheets.overall(found, setting)
     place = {name: place for place, name in enumerate(found.systems)}
     titles = {findings.title(name): colour(place[name]) for findings in found.findings for name in findings.systems}
-    rows = (
-        (escape(pipeline), cards.swatch(titles[system]) + escape(system), *map(escape, figures))
-        for pipeline, system, *figures in sheet.rows
-    )
+    rows = [[pipeline, cards.named(titles[system], system), *figures] for pipeline, system, *figures in sheet.rows]
     planes = (_plane(findings, setting, place) for findings in found.findings)
     return cards.card(title, lines, cards.plain_table(sheet.columns, rows), f"<div>{''.join(planes)}</div>")
 
 
-def _plane(findings: Findings, setting: str, place: dict[str, int]) -> str:
+def _plane(findings: Findings, setting: str, place: Mapping[str, int]) -> str:
     """Accuracy over cost, a dot for each system on each workload."""
     dots = [
         cards.Dot(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import NamedTuple
 
 from ipa.studies.many.study import LOST, Cell, Findings, Found
+from ipa.studies.pages import plots
 from ipa.studies.pages.colours import SLA_COLOUR, TEXT, colour, faded
-from ipa.studies.pages.panels import framed
-from ipa.studies.pages.plots import Plot, Spec, axis, numbers, plot_element
+from ipa.studies.pages.panels import Panel, framed, placed
+from ipa.studies.pages.plots import Plot, Spec, axis, interval_bars, numbers, points, safe
 
-PANEL, GAP, BOTTOM = 190, 26, 40
+PANEL, GAP, TOP, BOTTOM = 190, 26, 70, 40
 
 
 class Row(NamedTuple):
@@ -33,99 +33,81 @@ class Series(NamedTuple):
     cells: Sequence[Cell]
 
 
-def bars(rows: Sequence[Row], workloads: Sequence[str], series: Sequence[Series], top: int) -> tuple[list[Spec], Spec]:
-    """The traces and the layout; `top` is the room of the legend [pixels]."""
+def bars(rows: Sequence[Row], workloads: Sequence[str], series: Sequence[Series]) -> tuple[list[Spec], Spec]:
+    """The traces and the layout: a panel for each row, over the same groups."""
     width = len(series) + 1.2
     place_of = {
         (workload, each.look.name): group * width + place
         for group, workload in enumerate(workloads)
         for place, each in enumerate(series)
     }
-    inner = len(rows) * PANEL + (len(rows) - 1) * GAP
+    panels, inner = placed([PANEL] * len(rows), GAP)
     axes: Spec = {
         "xaxis": axis(
             tickvals=[group * width + (len(series) - 1) / 2 for group in range(len(workloads))],
-            ticktext=list(workloads),
+            ticktext=[safe(workload) for workload in workloads],
             range=[-0.9, len(workloads) * width - 0.3],
             ticks="",
             showgrid=False,
-            anchor=f"y{len(rows)}" if len(rows) > 1 else "y",
+            anchor=f"y{panels[-1].reference}",
         )
     }
     traces: list[Spec] = []
-    first_published = next((number for number, row in enumerate(rows) if row.published), None)
-    for number, row in enumerate(rows):
-        reference = "" if number == 0 else str(number + 1)
-        upper = 1.0 - number * (PANEL + GAP) / inner
-        axes[f"yaxis{reference}"] = axis(
-            row.title, domain=[max(upper - PANEL / inner, 0.0), upper], rangemode="tozero", anchor="x"
-        )
-        for look, cells in series:
-            if cells:
-                x = [place_of[cell.workload, look.name] for cell in cells]
-                traces += _bars(cells, x, look, row, f"y{reference}", number == 0)
+    for panel, row in zip(panels, rows, strict=True):
+        axes |= panel.y_alone(axis(row.title, rangemode="tozero"))
+        for each in series:
+            if each.cells:
+                x = [place_of[cell.workload, each.look.name] for cell in each.cells]
+                traces += _bars(each, x, row, panel)
         if row.published:
-            traces.append(_published(row, place_of, f"y{reference}", number == first_published))
-    return traces, framed(inner, top, BOTTOM, bargap=0.1, barmode="overlay", **axes)
+            is_first = row is next(each for each in rows if each.published)
+            traces.append(_published(row, place_of, panel, is_first))
+    return traces, framed(inner, TOP, BOTTOM, bargap=0.1, barmode="overlay", **axes)
 
 
-def _bars(cells: Sequence[Cell], x: list[float], look: Look, row: Row, y_axis: str, is_first: bool) -> list[Spec]:
+def _bars(series: Series, x: Sequence[float], row: Row, panel: Panel) -> Iterator[Spec]:
+    look, cells = series
     values = [cell.estimate(row.key, row.factor) for cell in cells]
-    drawn: Spec = {
-        "type": "bar",
-        "x": x,
-        "y": numbers((float("nan") if value is None else value.mean for value in values), 4),
-        "width": 0.86,
-        "name": look.title,
-        "legendgroup": look.legend,
-        "showlegend": is_first,
-        "marker": {"color": faded(look.colour, 0.75), "line": {"color": look.colour, "width": 1}},
-        "customdata": [cell.workload for cell in cells],
-        "hovertemplate": f"<b>{look.title}</b>, %{{customdata}}: %{{y:.3~f}}<extra></extra>",
-        "yaxis": y_axis,
-    }
+    drawn = plots.bars(
+        x,
+        numbers((float("nan") if value is None else value.mean for value in values), 4),
+        look.title,
+        faded(look.colour, 0.75),
+        width=0.86,
+        legendgroup=look.legend,
+        showlegend=not panel.reference,
+        customdata=[safe(cell.workload) for cell in cells],
+        hovertemplate=f"<b>{look.title}</b>, %{{customdata}}: %{{y:.3~f}}<extra></extra>",
+        yaxis=f"y{panel.reference}",
+    )
+    drawn["marker"]["line"] = {"color": look.colour, "width": 1}
     if any(value is not None and value.has_interval for value in values):
-        ends = [(0.0, 0.0) if value is None else (value.mean - value.low, value.high - value.mean) for value in values]
-        drawn["error_y"] = {
-            "type": "data",
-            "symmetric": False,
-            "array": numbers((above for _, above in ends), 4),
-            "arrayminus": numbers((below for below, _ in ends), 4),
-            "color": TEXT,
-            "thickness": 1,
-            "width": 2,
-        }
-    return [drawn, _ticks(cells, x, look, row, y_axis)] if row.tick else [drawn]
+        drawn["error_y"] = interval_bars(values, TEXT, thickness=1, width=2, decimals=4)
+    yield drawn
+    if row.tick:
+        yield points(
+            x,
+            numbers((cell.mean(row.tick, row.factor) for cell in cells), 4),
+            "planned; seconds",
+            {"symbol": "line-ew", "size": 11, "line": {"color": TEXT, "width": 2}},
+            legendgroup="ticks",
+            showlegend=False,
+            hovertemplate=f"{look.title}: %{{y:.3~f}}<extra></extra>",
+            yaxis=f"y{panel.reference}",
+        )
 
 
-def _ticks(cells: Sequence[Cell], x: list[float], look: Look, row: Row, y_axis: str) -> Spec:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": x,
-        "y": numbers((cell.mean(row.tick, row.factor) for cell in cells), 4),
-        "marker": {"symbol": "line-ew", "size": 11, "line": {"color": TEXT, "width": 2}},
-        "name": "planned; seconds",
-        "legendgroup": "ticks",
-        "showlegend": False,
-        "hovertemplate": f"{look.title}: %{{y:.3~f}}<extra></extra>",
-        "yaxis": y_axis,
-    }
-
-
-def _published(row: Row, place_of: Mapping[tuple[str, str], float], y_axis: str, is_first: bool) -> Spec:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [place_of[name] for name in row.published],
-        "y": list(row.published.values()),
-        "marker": {"symbol": "diamond-open", "size": 9, "color": SLA_COLOUR, "line": {"width": 1.8}},
-        "name": "published",
-        "legendgroup": "published",
-        "showlegend": is_first,
-        "hovertemplate": "published: %{y:,.2~f}<extra></extra>",
-        "yaxis": y_axis,
-    }
+def _published(row: Row, place_of: Mapping[tuple[str, str], float], panel: Panel, is_first: bool) -> Spec:
+    return points(
+        [place_of[name] for name in row.published],
+        row.published.values(),
+        "published",
+        {"symbol": "diamond-open", "size": 9, "color": SLA_COLOUR, "line": {"width": 1.8}},
+        legendgroup="published",
+        showlegend=is_first,
+        hovertemplate="published: %{y:,.2~f}<extra></extra>",
+        yaxis=f"y{panel.reference}",
+    )
 
 
 # ---- the means of a pipeline's systems, or of a sweep's named points, as bars ----
@@ -138,83 +120,65 @@ _TICKS = (
 )
 
 
-def means(found: Found, findings: Findings, styles: Looks, setting: str) -> Figure:
+def _rows(costs: Mapping[tuple[str, str], float], accuracies: Mapping[tuple[str, str], float]) -> list[Row]:
+    """Cost, accuracy and violations, with what is published of the first two."""
+    return [
+        Row("cost (cores)", "cost_mean_cores", 1.0, "planned_cost_mean_cores", costs),
+        Row("PAS (x 100)", "pas_mean", 1.0, "planned_pas_mean", accuracies),
+        Row("SLA violations (%)", "sla_violation_rate", 100.0, "sla_violation_seconds_rate"),
+    ]
+
+
+def means(found: Found, findings: Findings, styles: Looks, setting: str) -> Plot:
     """Bars of cost, accuracy and violations, one group per workload, with published figures beside them."""
     workloads = findings.study.workloads
     series = [
-        Series(
-            styles[system],
-            [cell for workload in workloads if (cell := findings.cell(setting, workload, system))],
-        )
+        Series(styles[system], [cell for each in workloads if (cell := findings.cell(setting, each, system))])
         for system in findings.systems
     ]
     cells = [each for each in found.compared if (each.pipeline, each.setting) == (findings.pipeline, setting)]
     costs = {(each.workload, each.system): each.published.cores for each in cells}
     accuracies = {(each.workload, each.system): each.published.pas for each in cells}
-    traces, layout = bars(
-        (
-            Row("cost (cores)", "cost_mean_cores", 1.0, "planned_cost_mean_cores", costs),
-            Row("PAS (x 100)", "pas_mean", 1.0, "planned_pas_mean", accuracies),
-            Row("SLA violations (%)", "sla_violation_rate", 100.0, "sla_violation_seconds_rate"),
-        ),
-        workloads,
-        series,
-        top=70,
-    )
-    return Figure(
+    return Plot(
         f"{findings.pipeline}-means-{setting}",
         "Means",
         "Bars: the cost of what existed, the PAS of what was served, the share of requests that violated the SLA."
         + _TICKS
         + (_PUBLISHED.format(", to compare with the ticks") if cells else ""),
-        traces,
-        layout,
-        setting=setting,
+        *bars(_rows(costs, accuracies), workloads, series),
     )
 
 
-def named_points(found: Found, findings: Findings, setting: str) -> Iterator[Figure]:
+def named_points(found: Found, findings: Findings, setting: str) -> Iterator[Plot]:
     """Bars of cost, accuracy and requests lost, a bar for each point of the sweeps that name theirs."""
     workloads = findings.study.workloads
     for name, sweep in findings.study.sweeps.items():
-        points = {
+        cells = {
             point: [cell for each in workloads if (cell := findings.cell(setting, each, name, point))]
             for point in sweep.points
         }
-        if not any(points.values()):
+        if not any(cells.values()):
             continue
-        styles = looks([(point, point) for point in points])
+        styles = looks({point: point for point in cells})
         lost = {
             (workload, point): figures.lost
             for workload, of in found.published_points(findings.pipeline, name).items()
             for point, figures in of.items()
             if setting == found.settings[0]
         }
-        traces, layout = bars(
-            (
-                Row("cost (cores)", "cost_mean_cores", 1.0, "planned_cost_mean_cores"),
-                Row("PAS (x 100)", "pas_mean", 1.0, "planned_pas_mean"),
-                Row("SLA violations (%)", "sla_violation_rate", 100.0, "sla_violation_seconds_rate"),
-                Row("dropped or failed", LOST, 1.0, "", lost),
-            ),
-            workloads,
-            [Series(styles[point], cells) for point, cells in points.items()],
-            top=70,
-        )
-        yield Figure(
+        rows = [*_rows({}, {}), Row("dropped or failed", LOST, 1.0, "", lost)]
+        yield Plot(
             f"{findings.pipeline}-sweep-{name}-{setting}",
             findings.title(name),
             f"{findings.title(sweep.of)} with each of these: the cost of what existed, the PAS of what was served, the "
             "share of requests that violated the SLA, and the number of those that were dropped or failed."
             + _TICKS
             + (_PUBLISHED.format("") if lost else ""),
-            traces,
-            layout,
-            setting=setting,
+            *bars(rows, workloads, [Series(styles[point], of_point) for point, of_point in cells.items()]),
         )
 
 
-# ---- parts that the figures of a study's report share ----
+# ---- how a system looks in every figure of a study ----
 
 
 DASHES = (
@@ -259,7 +223,7 @@ or a symbol, so that a print without colour tells them apart."""
 
 @dataclass(frozen=True)
 class Look:
-    """How a system is drawn; `title` is safe in HTML."""
+    """How a system is drawn; `title`: as plotly takes it."""
 
     name: str
     title: str
@@ -274,37 +238,14 @@ class Look:
         return f"system {self.name}"
 
 
-Looks = dict[str, Look]
+Looks = Mapping[str, Look]
 """A look a system, by its name."""
 
 
-def looks(systems: Sequence[tuple[str, str]]) -> Looks:
-    """The looks of systems, given as names and titles; the first is the study's own, drawn thicker."""
+def looks(titles: Mapping[str, str]) -> Looks:
+    """The looks of systems, given as name -> title; the first is the study's own, drawn thicker."""
+    count = len(SYMBOLS)
     return {
-        name: Look(
-            name,
-            escape(title, quote=False),
-            colour(place),
-            DASHES[place % len(DASHES)],
-            SYMBOLS[place % len(SYMBOLS)],
-            2.6 if place == 0 else 1.6,
-        )
-        for place, (name, title) in enumerate(systems)
+        name: Look(name, safe(title), colour(at), DASHES[at % count], SYMBOLS[at % count], 1.6 if at else 2.6)
+        for at, (name, title) in enumerate(titles.items())
     }
-
-
-@dataclass(frozen=True)
-class Figure(Plot):
-    """A plot of the page; `setting` and `workload`: for which choice of the page it is shown, empty: for all."""
-
-    setting: str = ""
-    workload: str = ""
-
-    def html(self) -> str:
-        """The figure's element; the page draws it when it comes into view."""
-        choices = {"setting": self.setting, "workload": self.workload}
-        shown_for = "".join(f' data-{key}="{escape(value)}"' for key, value in choices.items() if value)
-        return (
-            f'<div class="figure"{shown_for}>\n<h3>{self.heading}</h3>\n<p class="muted">{self.reading}</p>\n'
-            f"{plot_element(self.name, self.heading, self.traces, self.layout, self.least_width)}</div>\n"
-        )

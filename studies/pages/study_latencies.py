@@ -1,19 +1,20 @@
-"""The distribution of the latencies of a pipeline's systems: of the requests, and of the p99s of the seconds."""
+"""The distribution of the latencies of a pipeline's systems, and their accuracy over cost beside that of sweeps."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import log10
 from typing import NamedTuple
 
 import numpy as np
 
+from ipa.sim import FloatArray
 from ipa.studies.many import ARRIVED_SECONDS, latency_edges_s
 from ipa.studies.many.study import Cell, Findings, Found, front
 from ipa.studies.pages.colours import BACKGROUND, MUTED, faded
-from ipa.studies.pages.panels import Grid, grid
-from ipa.studies.pages.plots import Spec, log_ticks, note, numbers, sla_line
-from ipa.studies.pages.study_bars import Figure, Look, Looks
+from ipa.studies.pages.panels import Panel, grid
+from ipa.studies.pages.plots import Plot, Spec, line, log_ticks, note, numbers, points, ruler, safe
+from ipa.studies.pages.study_bars import Look, Looks
 
 
 class _Of(NamedTuple):
@@ -21,106 +22,93 @@ class _Of(NamedTuple):
 
     name: str
     total: str
-    heading: str
+    title: str
     y: str
-    reading: str
+    note: str
 
 
-_REQUESTS = _Of(
-    "latencies",
-    "requests",
-    "Latency",
-    "% of all requests",
-    "Share of all requests answered within a latency (logarithmic), all seeds together; the height at the line of the "
-    "SLA is the share that kept the SLA. Requests that were dropped keep a curve below 100 %.",
+_KINDS = (
+    _Of(
+        "latencies",
+        "requests",
+        "Latency",
+        "% of all requests",
+        "Share of all requests answered within a latency (logarithmic), all seeds together; the height at the line of "
+        "the SLA is the share that kept the SLA. Requests that were dropped keep a curve below 100 %.",
+    ),
+    _Of(
+        "seconds",
+        ARRIVED_SECONDS,
+        "Latency by the second",
+        "% of all seconds",
+        "As the publication plots it: for every second the p99 of the requests that arrived in it, and the share of "
+        "the seconds whose p99 is within a latency (logarithmic), all seeds together. The height at the line of the "
+        "SLA is the share of seconds that kept it. Seconds whose p99 is that of a dropped request keep a curve below "
+        "100 %.",
+    ),
 )
-_SECONDS = _Of(
-    "seconds",
-    ARRIVED_SECONDS,
-    "Latency by the second",
-    "% of all seconds",
-    "As the publication plots it: for every second the p99 of the requests that arrived in it, and the share of the "
-    "seconds whose p99 is within a latency (logarithmic), all seeds together. The height at the line of the SLA is the "
-    "share of seconds that kept it. Seconds whose p99 is that of a dropped request keep a curve below 100 %.",
-)
 
 
-def latencies(findings: Findings, looks: Looks, setting: str) -> Iterator[Figure]:
+def latencies(findings: Findings, looks: Looks, setting: str) -> list[Plot]:
     """The distributions, one panel per workload, one line per system, all seeds together."""
-    for of in (_REQUESTS, _SECONDS):
-        yield _distribution(findings, looks, setting, of)
+    return [_distribution(findings, looks, setting, of) for of in _KINDS]
 
 
-def _distribution(findings: Findings, looks: Looks, setting: str, of: _Of) -> Figure:
+def _distribution(findings: Findings, looks: Looks, setting: str, of: _Of) -> Plot:
     workloads = findings.study.workloads
     sla_s = float(next(iter(findings.cells[0].outcomes.values())).summary["sla_s"])
-    curves = {
-        (workload, system): _curve(cell, of)
+    cells = {
+        (workload, system): cell
         for workload in workloads
         for system in findings.systems
         if (cell := findings.cell(setting, workload, system)) is not None
     }
+    curves = {key: _curve(cell, of) for key, cell in cells.items()}
     seen_s = np.concatenate([x for x, _ in curves.values()] + [np.array([sla_s])])
     low_s, high_s = float(seen_s.min()), float(seen_s.max())
-    x_axis = {
-        "type": "log",
-        "range": numbers(np.log10([0.9 * low_s, 1.1 * high_s])),
-        **log_ticks(low_s, high_s),
-        "tickangle": 0,
-    }
-    panels = grid(
+    ends = numbers(np.log10([0.9 * low_s, 1.1 * high_s]))
+    x_axis = {"type": "log", "range": ends, **log_ticks(low_s, high_s), "tickangle": 0}
+    panels, spec = grid(
         workloads,
-        [{**x_axis, "title": "latency (s)" if place >= len(workloads) - 2 else ""} for place in range(len(workloads))],
+        [{**x_axis, "title": title} for title in _beneath("latency (s)", len(workloads))],
         [{"title": of.y, "range": [0.0, 101.0]} for _ in workloads],
     )
     traces: list[Spec] = []
-    for place, workload in enumerate(workloads):
-        reference = panels.references[place]
+    for panel, workload in zip(panels, workloads, strict=True):
         # A colour and a dash that no system has.
-        line = sla_line(sla_s, vertical=True, reference=reference) | {"line": {"color": MUTED, "width": 1}}
-        panels.layout["shapes"].append(line)
-        panels.layout["annotations"].append(
-            note(
-                f"SLA {sla_s:.4g} s",
-                xref=f"x{reference}",
-                x=log10(sla_s),
-                xanchor="right",
-                xshift=-3,
-                yref=f"y{reference} domain",
-                y=0.02,
-                yanchor="bottom",
-                font={"size": 11, "color": MUTED},
-            )
-        )
-        for system in findings.systems:
-            if (workload, system) in curves:
-                x, y = curves[workload, system]
-                look = looks[system]
-                traces.append(
-                    {
-                        "type": "scatter",
-                        "mode": "lines",
-                        "x": numbers(x, 4),
-                        "y": numbers(y, 2),
-                        "name": look.title,
-                        "legendgroup": look.name,
-                        "showlegend": place == 0,
-                        "line": {"color": look.colour, "dash": look.dash, "width": look.width},
-                        "hovertemplate": f"{look.title}: %{{y:.1f}} % within %{{x:.2f}} s<extra></extra>",
-                        **panels.axes(place),
-                    }
-                )
-    return Figure(
-        f"{findings.pipeline}-{of.name}-{setting}",
-        of.heading,
-        of.reading,
-        traces,
-        panels.layout,
-        setting=setting,
+        style: Spec = {"color": MUTED, "width": 1}
+        spec["shapes"].append(ruler(sla_s, style, vertical=True, reference=panel.reference))
+        spec["annotations"].append(_sla_note(sla_s, panel))
+        shown = [system for system in findings.systems if (workload, system) in curves]
+        traces += [_line(*curves[workload, system], looks[system], panel) for system in shown]
+    return Plot(f"{findings.pipeline}-{of.name}-{setting}", of.title, of.note, traces, spec)
+
+
+def _beneath(title: str, count: int) -> list[str]:
+    """The titles of axes across, of which only the lowest have one."""
+    return [title if place >= count - 2 else "" for place in range(count)]
+
+
+def _line(x: FloatArray, y: FloatArray, look: Look, panel: Panel) -> Spec:
+    return line(
+        numbers(x, 4),
+        numbers(y, 2),
+        look.title,
+        {"color": look.colour, "dash": look.dash, "width": look.width},
+        legendgroup=look.name,
+        showlegend=not panel.reference,
+        hovertemplate=f"{look.title}: %{{y:.1f}} % within %{{x:.2f}} s<extra></extra>",
+        **panel.axes,
     )
 
 
-def _curve(cell: Cell, of: _Of) -> tuple[np.ndarray, np.ndarray]:
+def _sla_note(sla_s: float, panel: Panel) -> Spec:
+    refs = {"xref": f"x{panel.reference}", "x": log10(sla_s), "yref": f"y{panel.reference} domain", "y": 0.02}
+    font = {"size": 11, "color": MUTED}
+    return note(f"SLA {sla_s:.4g} s", **refs, xanchor="right", xshift=-3, yanchor="bottom", font=font)
+
+
+def _curve(cell: Cell, of: _Of) -> tuple[FloatArray, FloatArray]:
     """Latencies, and the percentage of all requests or seconds that took no longer."""
     outcomes = cell.outcomes.values()
     counts = np.sum([getattr(outcome, of.name) for outcome in outcomes], axis=0)
@@ -142,144 +130,118 @@ _OF_PUBLISHED = (
 )
 
 
-def trade_off(found: Found, findings: Findings, looks: Looks, setting: str) -> Figure | None:
-    """PAS over cost, one panel per workload: sweeps as curves, systems as points, published ones as diamonds."""
-    workloads = [each for each in findings.study.workloads if any(_swept(findings, setting, each))]
-    if not workloads:
-        return None
-    count = len(workloads)
-    panels = grid(
-        workloads,
+def trade_off(found: Found, findings: Findings, looks: Looks, setting: str) -> list[Plot]:
+    """PAS over cost, one panel per workload: sweeps as curves, systems as points, published ones as diamonds; nothing
+    without sweeps that vary values."""
+    varied = [name for name, sweep in findings.study.sweeps.items() if not sweep.points]
+    swept = {
+        workload: cells
+        for workload in findings.study.workloads
+        if any(cells := [findings.of(setting, workload, name) for name in varied])
+    }
+    if not swept:
+        return []
+    systems = (*findings.systems, *varied)
+    panels, spec = grid(
+        list(swept),
         [
-            {**_log_cores(findings, setting, each), "title": "mean of existing cores" if place >= count - 2 else ""}
-            for place, each in enumerate(workloads)
+            {**_log_cores(findings, setting, workload, systems), "title": title}
+            for workload, title in zip(swept, _beneath("mean of existing cores", len(swept)), strict=True)
         ],
-        [{"title": "PAS (x 100)"} for _ in workloads],
+        [{"title": "PAS (x 100)"} for _ in swept],
         top=112,
     )
     traces: list[Spec] = []
-    for place, workload in enumerate(workloads):
-        for name, cells in zip(_varied(findings), _swept(findings, setting, workload), strict=True):
-            if cells:
-                traces += _sweep(findings, looks, name, cells, panels, place)
-        for system in findings.systems:
-            cell = findings.cell(setting, workload, system)
-            if cell is not None:
-                traces.append(_point(cell, looks[system], panels, place))
-        traces += _published_points(found, findings, looks, setting, workload, panels, place)
-    return Figure(
-        f"{findings.pipeline}-plane-{setting}",
-        "Preference sweep: accuracy against cost",
-        "Every system a large symbol, every point of a sweep a small mark (its values under the pointer); the line "
-        "joins those that no other of the sweep betters. Up is more accurate, left is cheaper; both are measured."
-        + (_OF_PUBLISHED if any(trace["name"] == PUBLISHED for trace in traces) else ""),
-        traces,
-        panels.layout,
-        setting=setting,
-    )
+    for panel, (workload, sweeps) in zip(panels, swept.items(), strict=True):
+        for mark, name, of_sweep in zip(MARKS * len(varied), varied, sweeps, strict=False):
+            if of_sweep:
+                look = looks[findings.study.sweeps[name].of]
+                shared = {"legendgroup": name, "name": safe(findings.title(name)), **panel.axes}
+                traces += [trace | shared for trace in _sweep(look, mark, of_sweep, not panel.reference)]
+        of_systems = ((system, findings.cell(setting, workload, system)) for system in findings.systems)
+        traces += [_point(cell, looks[system], panel) for system, cell in of_systems if cell is not None]
+        traces += _published(found, (findings.pipeline, setting, workload), looks, panel)
+    is_published = any(trace["name"] == PUBLISHED for trace in traces)
+    return [
+        Plot(
+            f"{findings.pipeline}-plane-{setting}",
+            "Preference sweep: accuracy against cost",
+            "Every system a large symbol, every point of a sweep a small mark (its values under the pointer); the line "
+            "joins those that no other of the sweep betters. Up is more accurate, left is cheaper; both are measured."
+            + (_OF_PUBLISHED if is_published else ""),
+            traces,
+            spec,
+        )
+    ]
 
 
-def _log_cores(findings: Findings, setting: str, workload: str) -> Spec:
+def _log_cores(findings: Findings, setting: str, workload: str, systems: Sequence[str]) -> Spec:
     """A logarithmic axis of cost for all that a panel shows."""
-    costs = [
+    shown = [
         cell.mean("cost_mean_cores")
         for cell in findings.cells
-        if (cell.setting, cell.workload) == (setting, workload)
-        and cell.system in (*findings.systems, *_varied(findings))
-        and cell.mean("cost_mean_cores") > 0.0
+        if (cell.setting, cell.workload) == (setting, workload) and cell.system in systems
     ]
-    low, high = min(costs, default=1.0), max(costs, default=1.0)
+    costs = [cost for cost in shown if cost > 0.0] or [1.0]
+    low, high = min(costs), max(costs)
     return {"type": "log", "range": numbers(np.log10([0.85 * low, 1.15 * high])), **log_ticks(low, high)}
 
 
-def _swept(findings: Findings, setting: str, workload: str) -> list[list[Cell]]:
-    return [findings.of(setting, workload, name) for name in _varied(findings)]
+def _plane(cells: Sequence[Cell]) -> tuple[list[float | None], list[float | None]]:
+    """Cost and accuracy."""
+    x, y = (numbers((cell.mean(key) for cell in cells), 4) for key in ("cost_mean_cores", "pas_mean"))
+    return x, y
 
 
-def _varied(findings: Findings) -> list[str]:
-    """The sweeps that vary values; those with named points have a figure of their own."""
-    return [name for name, sweep in findings.study.sweeps.items() if not sweep.points]
+def _sweep(look: Look, mark: str, cells: list[Cell], is_first: bool) -> list[Spec]:
+    """The best points as a line, and all."""
+    style = {"color": faded(look.colour, 0.55), "width": 1.4, "dash": look.dash}
+    marker = {"symbol": mark, "size": 6, "color": look.colour, "line": {"color": look.colour, "width": 1.4}}
+    best = line(*_plane(front(cells, "measured")), "", style, showlegend=False, hoverinfo="skip")
+    every = points(
+        *_plane(cells),
+        "",
+        marker,
+        text=[safe(cell.point) for cell in cells],
+        customdata=numbers((cell.mean("sla_violation_rate", 100.0) for cell in cells), 2),
+        showlegend=is_first,
+        hovertemplate="%{text}<br>%{x:.2f} cores, PAS %{y:.2f}, %{customdata} % violations<extra></extra>",
+    )
+    return [best, every]
 
 
-def _sweep(findings: Findings, looks: Looks, name: str, cells: list[Cell], panels: Grid, place: int) -> list[Spec]:
-    look = looks[findings.study.sweeps[name].of]
-    mark = MARKS[_varied(findings).index(name) % len(MARKS)]
-    best = front(cells, "measured")
-    shared: Spec = {"type": "scatter", "legendgroup": name, "name": findings.title(name), **panels.axes(place)}
-    return [
-        {
-            **shared,
-            "mode": "lines",
-            "x": numbers((cell.mean("cost_mean_cores") for cell in best), 4),
-            "y": numbers((cell.mean("pas_mean") for cell in best), 4),
-            "line": {"color": faded(look.colour, 0.55), "width": 1.4, "dash": look.dash},
-            "showlegend": False,
-            "hoverinfo": "skip",
-        },
-        {
-            **shared,
-            "mode": "markers",
-            "x": numbers((cell.mean("cost_mean_cores") for cell in cells), 4),
-            "y": numbers((cell.mean("pas_mean") for cell in cells), 4),
-            "text": [cell.point for cell in cells],
-            "customdata": numbers((cell.mean("sla_violation_rate", 100.0) for cell in cells), 2),
-            "marker": {"symbol": mark, "size": 6, "color": look.colour, "line": {"color": look.colour, "width": 1.4}},
-            "showlegend": place == 0,
-            "hovertemplate": "%{text}<br>%{x:.2f} cores, PAS %{y:.2f}, %{customdata} % violations<extra></extra>",
-        },
-    ]
-
-
-def _point(cell: Cell, look: Look, panels: Grid, place: int) -> Spec:
+def _point(cell: Cell, look: Look, panel: Panel) -> Spec:
     violations = cell.mean("sla_violation_rate", 100.0)
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": numbers([cell.mean("cost_mean_cores")], 4),
-        "y": numbers([cell.mean("pas_mean")], 4),
-        "name": look.title,
-        "legendgroup": look.name,
-        "showlegend": place == 0,
-        "marker": {
-            "symbol": look.symbol,
-            "size": 13,
-            "color": faded(look.colour, 0.8),
-            "line": {"color": BACKGROUND, "width": 1},
-        },
-        "hovertemplate": (
+    line = {"color": BACKGROUND, "width": 1}
+    return points(
+        *_plane([cell]),
+        look.title,
+        {"symbol": look.symbol, "size": 13, "color": faded(look.colour, 0.8), "line": line},
+        legendgroup=look.name,
+        showlegend=not panel.reference,
+        hovertemplate=(
             f"<b>{look.title}</b><br>%{{x:.2f}} cores, PAS %{{y:.2f}}<br>{violations:.2f} % violations<extra></extra>"
         ),
-        **panels.axes(place),
-    }
+        **panel.axes,
+    )
 
 
-def _published_points(
-    found: Found, findings: Findings, looks: Looks, setting: str, workload: str, panels: Grid, place: int
-) -> list[Spec]:
-    cells = [
-        each
-        for each in found.compared
-        if (each.pipeline, each.setting, each.workload) == (findings.pipeline, setting, workload)
-    ]
-    traces: list[Spec] = []
+def _published(found: Found, where: tuple[str, str, str], looks: Looks, panel: Panel) -> Iterator[Spec]:
+    """What is published of a pipeline, setting and workload, and ours as planned."""
+    cells = [each for each in found.compared if (each.pipeline, each.setting, each.workload) == where]
     for number, each in enumerate(cells):
         look = looks[each.system]
         for name, symbol, size, figures in (
             (PUBLISHED, "diamond-open", 12, each.published),
             (PLANNED, "circle-open", 9, each.ours),
         ):
-            traces.append(
-                {
-                    "type": "scatter",
-                    "mode": "markers",
-                    "x": numbers([figures.cores], 4),
-                    "y": numbers([figures.pas], 4),
-                    "name": name,
-                    "legendgroup": name,
-                    "showlegend": place == 0 and number == 0,
-                    "marker": {"symbol": symbol, "size": size, "color": look.colour, "line": {"width": 2}},
-                    "hovertemplate": f"{look.title}, {name}: %{{x:.2f}} cores, PAS %{{y:.2f}}<extra></extra>",
-                    **panels.axes(place),
-                }
+            yield points(
+                numbers([figures.cores], 4),
+                numbers([figures.pas], 4),
+                name,
+                {"symbol": symbol, "size": size, "color": look.colour, "line": {"width": 2}},
+                legendgroup=name,
+                showlegend=not panel.reference and number == 0,
+                hovertemplate=f"{look.title}, {name}: %{{x:.2f}} cores, PAS %{{y:.2f}}<extra></extra>",
+                **panel.axes,
             )
-    return traces

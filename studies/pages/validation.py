@@ -1,21 +1,32 @@
-"""The report of a validation: one page that needs nothing else, the verdicts and the curves of both worlds."""
+"""The page of a validation: the verdicts and the curves of both worlds."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from ipa.studies.formatting import number
 from ipa.studies.pages import cards
-from ipa.studies.pages.colours import BAD, DOUBTFUL, GOOD, in_css
-from ipa.studies.pages.document import Cell, html_document, html_table, plot_section, what_was_run
-from ipa.studies.pages.validation_curves import LIVE, SIMULATED, plots
-from ipa.studies.runs.results import write_text
-from ipa.studies.series import latency_quantiles_s
-from ipa.studies.validation import KINDS, Row, Validation, busiest, wording
+from ipa.studies.pages.clock import Clock
+from ipa.studies.pages.colours import BAD, DOUBTFUL, GOOD, PALETTE, TEXT, faded
+from ipa.studies.pages.document import Cell, Items, Page, Paragraph, Part, Section, Strong, Table
+from ipa.studies.pages.latencies import SHARE, quantile_line, share_line
+from ipa.studies.pages.panels import panel_title, stacked
+from ipa.studies.pages.plots import Plot, Spec, axis, key, layout, numbers, ruler, sla_key, sla_line, steps
+from ipa.studies.series import bin_s, latency_curve, latency_quantiles_s, load_rps
+from ipa.studies.validation import (
+    GRID_S,
+    JUDGED_UP_TO,
+    KINDS,
+    FloatArray,
+    Row,
+    Tables,
+    Validation,
+    busiest,
+    ready_at,
+    wording,
+)
 
 _READING = (
     "Live: the repeats pooled. Spread: the standard deviation over the repeats. Error: simulated against live; beside "
@@ -23,66 +34,58 @@ _READING = (
     "error, or twice the spread where that is larger."
 )
 
-_COLOURS = {"ok": in_css(GOOD), "in spread": in_css(DOUBTFUL), "OFF": in_css(BAD)}
+_COLOURS = {"ok": GOOD, "in spread": DOUBTFUL, "OFF": BAD}
 
 
-def write(validation: Validation, path: Path) -> None:
-    """Write the page; raises ScenarioError where plotly is not installed or the path cannot be used."""
-    write_text(render(validation), path)
-
-
-def render(validation: Validation) -> str:
-    """The page as HTML. The same runs give the same page, byte for byte."""
+def page(validation: Validation) -> Page:
+    """The page; the same runs give the same page."""
     summary = validation.simulated.summary
-    return html_document(
+    return Page(
         f"Live against simulated: {summary['pipeline']} on {summary['trace']}",
-        escape(wording.title(validation)),
-        f'<section class="long">\n{_headline(validation)}</section>\n'
-        f"{''.join(map(plot_section, plots(validation)))}"
-        f"{what_was_run(_facts(validation))}",
+        [wording.title(validation)],
+        [Section("Verdict", _headline(validation), css="long"), *plots(validation)],
+        _facts(validation),
     )
 
 
-def _headline(validation: Validation) -> str:
-    good, said = validation.passed, wording.verdict(validation)
-    verdict = f'<b style="color:{_COLOURS["ok" if good else "OFF"]}">{escape(said[:1].upper() + said[1:])}</b>'
-    flags = "".join(f"<li>{escape(flag)}</li>\n" for flag in validation.flags)
-    doubts = f'<p class="muted">What makes it doubtful:</p>\n<ul>\n{flags}</ul>\n' if flags else ""
-    found = "".join(
-        f"<li>{escape(name)}: <b>{escape(value)}</b></li>\n"
-        for name, value in (*wording.decisions(validation), *wording.beyond(validation))
-    )
-    return (
-        f"<h2>Verdict</h2>\n<p>{verdict}.</p>\n{doubts}"
-        f'<p class="muted">Of {escape(wording.judged(validation))}. {_READING}</p>\n'
-        f"{_judged(validation.rows)}"
-        f'<p class="muted">The same by utilisation of the busiest stage:</p>\n{_bands(validation)}'
-        f"{_interference(validation)}<ul>\n{found}</ul>\n"
-        f'<p class="muted">{escape(wording.ROLLOUTS)}:</p>\n{_rollouts(validation)}'
-        "<details><summary>Stage by stage</summary>\n"
-        f"{_by_stage(validation.rows)}</details>\n"
-    )
+def _headline(validation: Validation) -> list[Part]:
+    said = wording.verdict(validation)
+    verdict = Strong(said[:1].upper() + said[1:], GOOD if validation.passed else BAD)
+    doubts: list[Part] = [_muted("What makes it doubtful:"), Items(validation.flags)] if validation.flags else []
+    interference = wording.interference(validation)
+    columns = ["figure", *wording.INTERFERENCE_HEADINGS]
+    table = Table(wording.INTERFERENCE, columns, interference)
+    by_interference: list[Part] = [_muted(f"{wording.INTERFERENCE}:"), table] if interference else []
+    found = (*wording.decisions(validation), *wording.beyond(validation))
+    return [
+        Paragraph([verdict, "."]),
+        *doubts,
+        _muted(f"Of {wording.judged(validation)}. {_READING}"),
+        _judged(validation.rows),
+        _muted("The same by utilisation of the busiest stage:"),
+        _bands(validation),
+        *by_interference,
+        Items([[f"{name}: ", Strong(value)] for name, value in found]),
+        _muted(f"{wording.ROLLOUTS}:"),
+        _rollouts(validation),
+        Section("Stage by stage", [_by_stage(validation.rows)], is_folded=True),
+    ]
 
 
-def _interference(validation: Validation) -> str:
-    """What the pipeline's measured interference changes, if it has been measured."""
-    rows = wording.interference(validation)
-    if not rows:
-        return ""
-    said = f'<p class="muted">{escape(wording.INTERFERENCE)}:</p>\n'
-    return said + html_table(["figure", *wording.INTERFERENCE_HEADINGS], map(list, rows), name=wording.INTERFERENCE)
+def _muted(text: str) -> Paragraph:
+    return Paragraph(text, "muted")
 
 
-def _judged(rows: Sequence[Row]) -> str:
+def _judged(rows: Sequence[Row]) -> Table:
     """The figures of the whole pipeline with their verdicts."""
     shown = [[_name(row), *_cells(row)] for row in rows if row.metric.stage is None]
-    return html_table(["figure", *wording.HEADINGS[:-1], "verdict"], shown, name="Live against simulated")
+    return Table("Live against simulated", ["figure", *wording.HEADINGS[:-1], "verdict"], shown)
 
 
-def _by_stage(rows: Sequence[Row]) -> str:
+def _by_stage(rows: Sequence[Row]) -> Table:
     """The figures of each stage, which are not judged."""
     shown = [[row.metric.stage or "", _name(row), *_cells(row)[:-1]] for row in rows if row.metric.stage is not None]
-    return html_table(["stage", "figure", *wording.HEADINGS[:-1]], shown, name="Live against simulated, by stage")
+    return Table("Live against simulated, by stage", ["stage", "figure", *wording.HEADINGS[:-1]], shown)
 
 
 def _name(row: Row) -> str:
@@ -91,34 +94,21 @@ def _name(row: Row) -> str:
 
 def _cells(row: Row) -> list[str | Cell]:
     *figures, verdict = wording.cells(row)
-    return [*figures, _mark(verdict)]
+    return [*figures, Cell([Strong(verdict, _COLOURS[verdict])]) if verdict in _COLOURS else ""]
 
 
-def _mark(verdict: str) -> Cell:
-    colour = _COLOURS.get(verdict)
-    return Cell(f'<b style="color:{colour}">{verdict}</b>' if colour else "")
+def _bands(validation: Validation) -> Table:
+    shown = [row.metric.title for row in validation.rows if row.metric.key in wording.BAND_METRICS]
+    rows = []
+    for name, (windows, found) in validation.bands.items():
+        errors = [row.shown(row.error) for row in found if row.metric.key in wording.BAND_METRICS]
+        rows.append([name, str(windows.chosen.sum()), *errors])
+    return Table("Errors by utilisation of the busiest stage", ["utilisation", "windows", *shown], rows)
 
 
-def _bands(validation: Validation) -> str:
-    shown = [row.metric for row in validation.rows if row.metric.key in wording.BAND_METRICS]
-    rows = [
-        [
-            name,
-            str(windows.chosen.sum()),
-            *(row.shown(row.error) for row in rows if row.metric.key in wording.BAND_METRICS),
-        ]
-        for name, (windows, rows) in validation.bands.items()
-    ]
-    return html_table(
-        ["utilisation", "windows", *(metric.title for metric in shown)],
-        rows,
-        name="Errors by utilisation of the busiest stage",
-    )
-
-
-def _rollouts(validation: Validation) -> str:
+def _rollouts(validation: Validation) -> Table:
     rows = [[f"{took.stage}: {KINDS[took.kind]}", *wording.rollout_cells(took)] for took in validation.rollouts]
-    return html_table(["stage: what", *wording.ROLLOUT_HEADINGS], rows, name="Seconds that rollouts took")
+    return Table("Seconds that rollouts took", ["stage: what", *wording.ROLLOUT_HEADINGS], rows)
 
 
 def _facts(validation: Validation) -> dict[str, str]:
@@ -143,34 +133,173 @@ def _facts(validation: Validation) -> dict[str, str]:
 
 def card(validation: Validation) -> str:
     """The validation in a notebook."""
-    rows = (
-        [escape(text) for text in (f"{row.metric.title} {row.metric.unit}".strip(), *wording.cells(row))]
+    rows = [
+        [f"{row.metric.title} {row.metric.unit}".strip(), *wording.cells(row)]
         for row in validation.rows
         if row.metric.stage is None
-    )
-    return cards.card(
-        "Live against simulated",
-        validation.lines(),
-        cards.plain_table(["", *wording.HEADINGS], rows),
-        f"<div>{_latencies(validation)}{_utilisation(validation)}</div>",
-    )
+    ]
+    duration_s, windows = validation.prepared.trace.duration_s, validation.windows
+    p99, busy = [], []
+    for _, runs, colour in both_worlds(validation):
+        middle_s, (p99_s,) = quantiles_s(runs, duration_s, (0.99,))
+        p99.append(cards.Curve(middle_s, p99_s, colour))
+        busy.append(cards.Curve(windows.edges_s, np.nan_to_num(100.0 * busiest(runs, windows)), colour))
+    latencies = cards.sketch("latency p99, live (blue) and simulated", "s", p99, duration_s)
+    utilisation = cards.sketch("busiest stage", "%", busy, duration_s)
+    table = cards.plain_table(["", *wording.HEADINGS], rows)
+    return cards.card("Live against simulated", validation.lines(), table, f"<div>{latencies}{utilisation}</div>")
 
 
-def _latencies(validation: Validation) -> str:
+# ---- the plots: live and simulated on top of each other ----
+
+
+LIVE, SIMULATED, OPEN_LOOP = PALETTE[:3]
+
+
+def plots(validation: Validation) -> list[Plot]:
+    """All plots, in the order of the page."""
+    drawn = (distribution, latency, replicas, utilisation, load)
+    return [draw(validation) for draw in drawn]
+
+
+def both_worlds(validation: Validation) -> list[tuple[str, Sequence[Tables], str]]:
+    """The live repeats together and the simulation: name, tables, colour."""
+    worlds = validation.worlds
+    return [("live", worlds.live, LIVE), ("simulated", [worlds.simulated], SIMULATED)]
+
+
+def quantiles_s(runs: Sequence[Tables], duration_s: float, quantiles: Sequence[float]) -> tuple[FloatArray, FloatArray]:
+    """As `latency_quantiles_s`, of several runs together."""
     import pandas as pd
 
-    end_s = validation.prepared.trace.duration_s
-    curves = []
-    for runs, colour in ((validation.worlds.live, LIVE), ([validation.worlds.simulated], SIMULATED)):
-        requests = {"requests": pd.concat([run["requests"] for run in runs])}
-        middle_s, (p99_s,) = latency_quantiles_s(requests, end_s, (0.99,))
-        curves.append(cards.Curve(middle_s, p99_s, colour))
-    return cards.sketch("latency p99, live (blue) and simulated", "s", curves, end_s)
+    return latency_quantiles_s({"requests": pd.concat([run["requests"] for run in runs])}, duration_s, quantiles)
 
 
-def _utilisation(validation: Validation) -> str:
+def distribution(validation: Validation) -> Plot:
+    """The distribution of the latency: each repeat, and the simulations."""
+    sla_s, worlds = validation.prepared.sla_s, validation.worlds
+    style: Spec = {"color": faded(LIVE, 0.6), "width": 1.2}
     curves = [
-        cards.Curve(validation.windows.edges_s, np.nan_to_num(100.0 * busiest(runs, validation.windows)), colour)
-        for runs, colour in ((validation.worlds.live, LIVE), ([validation.worlds.simulated], SIMULATED))
+        *((f"live {number}", [run], style) for number, run in enumerate(worlds.live, start=1)),
+        ("simulated with the live decisions", worlds.open_loop, {"color": OPEN_LOOP, "width": 1.5, "dash": "dot"}),
+        ("simulated", [worlds.simulated], {"color": SIMULATED, "width": 2.0}),
     ]
-    return cards.sketch("busiest stage", "%", curves, validation.prepared.trace.duration_s)
+    found = [(name, *latency_curve(runs, sla_s), style) for name, runs, style in curves]
+    slowest_s = max((float(x[-1]) for _, x, *_ in found if len(x)), default=sla_s)
+    shows_sla = slowest_s > 0.5 * sla_s
+    return Plot(
+        "distribution",
+        "Distribution of the latency",
+        "Share of all requests answered within a latency, of the whole run. The simulator is right where its line lies "
+        "among those of the live repeats.",
+        [*(share_line(x, y, name, style) for name, x, y, style in found), *([sla_key(sla_s)] if shows_sla else [])],
+        layout(
+            440,
+            xaxis=axis("latency (s)", range=[0.0, 1.05 * (max(slowest_s, sla_s) if shows_sla else slowest_s)]),
+            yaxis=axis(SHARE, range=[0.0, 101.0]),
+            shapes=[sla_line(sla_s, vertical=True)] if shows_sla else [],
+        ),
+    )
+
+
+def latency(validation: Validation) -> Plot:
+    """The median and the 99 % quantile over time."""
+    clock, sla_s = _clock(validation), validation.prepared.sla_s
+    traces, highest = [], 0.0
+    for name, runs, colour in both_worlds(validation):
+        middle_s, (median_s, p99_s) = quantiles_s(runs, clock.duration_s, (0.5, 0.99))
+        highest = max(highest, float(np.nanmax(p99_s, initial=0.0)))
+        for quantile, values, width, dash in (("p50", median_s, 2.2, "solid"), ("p99", p99_s, 1.4, "dash")):
+            style = {"color": colour, "width": width, "dash": dash}
+            traces.append(quantile_line(clock.moments(middle_s), values, f"{name}, {quantile}", style))
+    shows_sla = highest > 0.5 * sla_s
+    top = 1.08 * max(highest, sla_s if shows_sla else highest, 1e-3)
+    return Plot(
+        "latency",
+        "Latency over time",
+        f"Median and 99 % quantile of the requests that arrived in each {bin_s(clock.duration_s):g} s and completed; "
+        "live: the repeats together.",
+        [*traces, *([sla_key(sla_s)] if shows_sla else [])],
+        _over_time(clock, 400, axis("latency (s)", range=[0.0, top]), [sla_line(sla_s)] if shows_sla else []),
+    )
+
+
+def replicas(validation: Validation) -> Plot:
+    """The replicas ready at each stage over time."""
+    clock, worlds = _clock(validation), validation.worlds
+    moments_s = np.arange(0.0, clock.duration_s + GRID_S / 2, GRID_S)
+    live: Spec = {"color": faded(LIVE, 0.6), "width": 1.5}
+    runs = [
+        *((f"live {number}", run, live) for number, run in enumerate(worlds.live, start=1)),
+        ("simulated", worlds.simulated, {"color": SIMULATED, "width": 1.8}),
+    ]
+    ready = {stage: [ready_at(run["replicas"], stage, moments_s) for _, run, _ in runs] for stage in validation.stages}
+    highest = max(int(each.max()) for of_stage in ready.values() for each in of_stage)
+    shares = validation.replicas_alike_percent
+    titles = [panel_title(stage, TEXT, f"as many in both {shares[stage]:.1f} % of the time") for stage in ready]
+    panels, spec = stacked(titles, clock.axis(), "replicas ready", 1.15 * max(highest, 1), hovermode="x unified")
+    traces: list[Spec] = [
+        key("live, each repeat", "live", {"color": LIVE, "width": 2}),
+        key("simulated", "simulated", {"color": SIMULATED, "width": 2}),
+    ]
+    for panel, of_stage in zip(panels, ready.values(), strict=True):
+        for (name, _, style), count in zip(runs, of_stage, strict=True):
+            kept = np.flatnonzero(np.diff(count, prepend=-1))  # only where the number changes
+            x, y = clock.moments([*moments_s[kept], clock.duration_s]), numbers([*count[kept], count[-1]], 0)
+            traces.append(steps(x, y, name, style, hovertemplate="%{y}", showlegend=False, **panel.axes))
+    return Plot(
+        "replicas",
+        "Replicas over time",
+        "Replicas that are ready, stage by stage. A shift to the right is a start-up that takes longer than measured.",
+        traces,
+        spec,
+    )
+
+
+def utilisation(validation: Validation) -> Plot:
+    """How busy the busiest stage was in each window."""
+    edges_s = validation.windows.edges_s
+    clock = Clock(float(edges_s[-1]))
+    busy = [(name, 100.0 * busiest(runs, validation.windows), of) for name, runs, of in both_worlds(validation)]
+    limit = ruler(100.0 * JUDGED_UP_TO, {"color": TEXT, "width": 1, "dash": "dot"})
+    x, hover = clock.moments(edges_s), "%{y:.0f} %"
+    return Plot(
+        "utilisation",
+        "Utilisation",
+        "Of the time of a stage's ready replicas the share in which they served, in the busiest stage; live: the mean "
+        f"over the repeats. Windows above the dotted line ({100 * JUDGED_UP_TO:g} %) have no verdict: nearer to "
+        "saturation a small difference grows without bound.",
+        [
+            steps(x, numbers([*share, *share[-1:]], 1), name, {"color": of, "width": 2}, hovertemplate=hover)
+            for name, share, of in busy
+        ],
+        _over_time(clock, 300, axis("busiest stage (%)", range=[0.0, 105.0]), [limit]),
+    )
+
+
+def load(validation: Validation) -> Plot:
+    """The arrivals at the pipeline, as they reached the gateway and as the trace has them."""
+    clock, worlds = _clock(validation), validation.worlds
+    drawn = (("live 1", worlds.live[0], LIVE, 1.6), ("simulated", worlds.simulated, SIMULATED, 1.0))
+    return Plot(
+        "load",
+        "Load",
+        "Requests that arrived each second: the live ones as the gateway received them.",
+        list(_loads(clock, drawn)),
+        _over_time(clock, 300, axis("load (requests per second)", rangemode="tozero")),
+    )
+
+
+def _loads(clock: Clock, drawn: Sequence[tuple[str, Tables, str, float]]) -> Iterator[Spec]:
+    for name, run, of, width in drawn:
+        x, y = load_rps(run, clock.duration_s).line
+        style = {"color": of, "width": width}
+        yield steps(clock.moments(x), numbers(y), name, style, hovertemplate="%{y:.0f} rps")
+
+
+def _over_time(clock: Clock, height: int, y: Spec, shapes: Sequence[Spec] = ()) -> Spec:
+    return layout(height, xaxis=clock.axis(), yaxis=y, shapes=list(shapes), hovermode="x unified")
+
+
+def _clock(validation: Validation) -> Clock:
+    return Clock(validation.prepared.trace.duration_s)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 
 from ipa.studies.formatting import number
 from ipa.studies.many import Group
-from ipa.studies.pages.colours import BAD, DOUBTFUL, GOOD, in_css
+from ipa.studies.pages.colours import BAD, DOUBTFUL, GOOD
+from ipa.studies.pages.document import Strong, Text
 from ipa.studies.series import edges_of
 
 if TYPE_CHECKING:
@@ -22,27 +22,17 @@ if TYPE_CHECKING:
 _COLOURS: dict[State, str] = {"stable": GOOD, "backlogged": DOUBTFUL, "overloaded": BAD}
 
 
-def verdicts(groups: Sequence[Group]) -> str:
-    """A sentence for each policy, as HTML."""
-    items = "".join(f"<li>{sentence(group)}</li>\n" for group in groups)
-    return f"<ul>\n{items}</ul>\n"
-
-
-def sentence(group: Group) -> str:
-    """The state of a policy, that of its worst seed, and what it rests on (HTML)."""
+def sentence(group: Group) -> Text:
+    """The state of a policy, that of its worst seed, and what it rests on."""
     found = dict(zip(group.seeds, map(_standing, group.runs), strict=True))
     worst = max(found, key=lambda seed: _badness(found[seed]))
     state = found[worst].state
-    said = f'<b style="color:{in_css(_COLOURS[state])}">{state}</b>'
     where = _where(found, state)
-    lost = "".join(f'<b style="color:{in_css(BAD)}">{escape(text)}.</b> ' for text in _lost(group))
     rest = f"{_kept(group)}{in_words(found[worst], worst if where else None)}"
-    return f"<b>{group.label}</b>: {lost}{rest}" if lost else f"<b>{group.label}</b> is {said}{where}. {rest}"
-
-
-def _lost(group: Group) -> list[str]:
-    """What live runs that lost too many requests say of that."""
-    return [run.loss for run in group.runs if run.loss]
+    lost = [run.loss for run in group.runs if run.loss]  # live runs that lost too many requests
+    if lost:
+        return [Strong(group.label), ": ", *(part for text in lost for part in (Strong(f"{text}.", BAD), " ")), rest]
+    return [Strong(group.label), " is ", Strong(state, _COLOURS[state]), f"{where}. {rest}"]
 
 
 def in_words(found: Standing, seed: int | None = None) -> str:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ipa.policies import Entry
-from ipa.studies import Scenario
+from ipa.studies import Comparison, Scenario
+from ipa.studies.pages import Page, Plot, comparison
 from ipa.studies.runs.run_data import DisplayedRun
 
 SLA_S = 2.0
@@ -125,3 +126,13 @@ def made(policy: str = "ipa", seed: int = 1, *, requests: pd.DataFrame | None = 
         "replicas": replicas_of((1, 0.0, 15.0), (2, 0.0, np.nan)),
     }
     return Made(summary | figures, tables)
+
+
+def page_of(*runs: Any) -> Page:
+    """The page of runs."""
+    return comparison.page(Comparison(runs))
+
+
+def drawn(*runs: Any) -> dict[str, Plot]:
+    """The figures of the page of runs, by name."""
+    return {plot.name: plot for plot in page_of(*runs).plots}

@@ -136,7 +136,7 @@ def test_a_study_is_read_back_without_its_file(studied: Study) -> None:
 
 def test_the_figures_of_a_study_are_those_of_its_page(studied: Study) -> None:
     page = (studied.folder / "report.html").read_text()
-    assert sorted(re.findall(r'<div class="plot" id="([^"]+)"', page)) == sorted(studied.figures())
+    assert sorted(re.findall(r'<div class="plot" id="plot-([^"]+)"', page)) == sorted(studied.figures())
 
 
 def test_a_study_says_what_it_found(studied: Study) -> None:

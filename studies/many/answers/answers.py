@@ -28,6 +28,14 @@ class Found:
 
     title: str
     all_settings: Settings
+    where: str = ""
+
+    @property
+    def question(self) -> str:
+        """What was asked: pipeline and load where all runs have the same, else the title; and what was varied."""
+        keys = [key.title for key in self.all_settings.keys]
+        varied = ", ".join(keys) if len(keys) <= MOST_NAMED else f"{len(keys)} keys"
+        return f"{self.where or self.title}: {varied} varied"
 
     @cached_property
     def settings(self) -> Settings:
@@ -86,6 +94,10 @@ class Found:
         return f"{runs}: {settings}{on} with {_count(seeds, 'seed')}{failed}"
 
 
+MOST_NAMED = 5
+"""Keys that a title names; of more it says how many they are."""
+
+
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
@@ -123,7 +135,9 @@ def answer(
     chosen = keys_of(table) if keys is None else tuple(keys)
     if not chosen:
         raise ScenarioError("no key varies in the table, so that there is nothing to compare")
-    return Answers(title, read(table, chosen, find(given, columns)))
+    named = [table[name].dropna().unique() for name in ("pipeline", "trace") if name in table and name not in chosen]
+    where = " on ".join(str(names[0]) for names in named if len(names) == 1)
+    return Answers(title, read(table, chosen, find(given, columns)), where)
 
 
 def read_answers(path: str | Path, *, title: str = "") -> Answers:

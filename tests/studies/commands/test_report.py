@@ -38,7 +38,7 @@ def test_a_report_that_could_not_be_written_is_noticed_before_anything_runs(
         raise AssertionError("simulated")
 
     monkeypatch.setattr("ipa.studies.runs.run.simulate_policy", never)
-    monkeypatch.setattr("ipa.studies.pages.comparison.render", never)
+    monkeypatch.setattr("ipa.studies.pages.comparison.page", never)
     assert text in refusal("simulate", "video", *SHORT, "--report", path)
     assert text in refusal("simulate", "video", *SHORT, "--out", "new", "--report", path)
     assert text in refusal("compare", "video", *SHORT, "--jobs", 1, "--out", "new", "--report", path)

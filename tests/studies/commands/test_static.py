@@ -52,7 +52,7 @@ def test_each_figure_is_an_image_named_after_it_in_a_folder(own: Path, monkeypat
 @needs_chromium
 def test_an_image_is_of_the_form_asked_for_and_twice_as_fine_as_its_plot() -> None:
     """A PNG begins with its mark; its width and height stand at bytes 16 to 24."""
-    plot = Plot("a", "A", "", [steps([0.0, 1.0], [1.0, 2.0], "line")], layout(300, xaxis=axis(), yaxis=axis()))
+    plot = Plot("a", "A", "", [steps([0.0, 1.0], [1.0, 2.0], "line", {})], layout(300, xaxis=axis(), yaxis=axis()))
     (image,) = draw_images([plot], "png")
     assert image.startswith(b"\x89PNG")
     assert [int.from_bytes(image[at : at + 4], "big") for at in (16, 20)] == [2000, 600]

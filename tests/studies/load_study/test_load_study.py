@@ -104,10 +104,9 @@ def test_a_study_is_resumed_and_writes_a_table_and_a_page(tmp_path: Path, monkey
     def conduct(**more: Any) -> load_study.pages.Found:
         return load_study.conduct(
             tmp_path,
+            load_study.Loads(families=["step"], **more),
             pipelines=["video"],
-            families=["step"],
             progress=lambda cases: nullcontext(lambda failed: asked.append(1)),
-            **more,
         )
 
     first, again = conduct(), conduct()

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipa.studies import ScenarioError, answer, read_answers
-from ipa.studies.pages.answers import plots, render
+from ipa.studies import Answers, ScenarioError, answer, read_answers
+from ipa.studies.pages import html_of
+from ipa.studies.pages.answers import page, plots
 from tests.command import ipa, refusal
 from tests.studies.answers.tables import grid, runs
 from tests.studies.browser import browser, needs_chromium
@@ -37,6 +38,10 @@ def swept(settings: int, seeds: int) -> list[dict[str, object]]:
 
 
 TABLE = runs(swept(30, 4), 4)
+
+
+def render(found: Answers) -> str:
+    return html_of(page(found))
 
 
 def test_one_key_carries_effects_two_a_map_and_more_all_at_once() -> None:
@@ -101,13 +106,14 @@ def test_the_front_is_drawn_as_it_is_by_its_means() -> None:
 
 
 def test_a_page_keeps_the_rules_and_is_the_same_every_time() -> None:
-    drawn = render(answer(TABLE, title="Mine"), {"pipeline": "video"})
+    drawn = render(answer(TABLE, title="Mine"))
     check_page(drawn)
-    assert drawn == render(answer(TABLE, title="Mine"), {"pipeline": "video"})
-    assert "120 runs: 30 settings with 4 seeds" in drawn
+    assert drawn == render(answer(TABLE, title="Mine"))
+    assert "Mine: 120 runs: 30 settings with 4 seeds" in drawn
+    assert "<h1>Mine: alpha, load_margin, predictor, max_surge varied</h1>" in drawn
+    assert page(answer(TABLE.assign(pipeline="video", trace="bursty"))).title.startswith("video on bursty: alpha, ")
     assert "<lstm>" not in drawn
     assert 'aria-label="Best settings: PAS"' in drawn
-    assert "What was run" in drawn
 
 
 @pytest.mark.long
@@ -116,7 +122,7 @@ def test_ten_thousand_runs_make_a_page_below_six_megabytes_and_it_says_what_is_l
     assert len(drawn.encode()) < 6_000_000
     assert "Of 2,000 settings 300 are drawn" in drawn
     assert "are drawn at random" in drawn
-    (lines,) = (trace for trace in figures(drawn)["plot-parallel"]["data"])
+    (lines,) = (trace for trace in figures(drawn)["parallel"]["data"])
     assert len(lines["dimensions"][0]["values"]) == 300
 
 

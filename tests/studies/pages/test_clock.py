@@ -7,17 +7,21 @@ from datetime import datetime
 import numpy as np
 import pytest
 
-from ipa.studies.pages.clock import ORIGIN_MS, clock, moments, on_clock, time_axis
-from ipa.studies.pages.plots import Plot, axis, layout
+from ipa.studies.pages.clock import ORIGIN_MS, Clock
 
 
 def test_no_moment_can_be_taken_for_a_year() -> None:
     """Plotly reads numbers of two or four digits on an axis of time as years."""
-    assert min(len(str(moment)) for moment in moments(np.arange(0.0, 20.0, 0.01))) > 4
+    assert min(len(str(moment)) for moment in Clock(20.0).moments(np.arange(0.0, 20.0, 0.01))) > 4
 
 
 def test_a_moment_is_a_whole_millisecond_and_none_what_is_unknown() -> None:
-    assert moments([0.0, 0.0014, 75.5, float("nan")]) == [ORIGIN_MS, ORIGIN_MS + 1, ORIGIN_MS + 75500, None]
+    assert Clock(100.0).moments([0.0, 0.0014, 75.5, float("nan")]) == [
+        ORIGIN_MS,
+        ORIGIN_MS + 1,
+        ORIGIN_MS + 75500,
+        None,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -32,18 +36,18 @@ def test_a_moment_is_a_whole_millisecond_and_none_what_is_unknown() -> None:
     ],
 )
 def test_a_time_is_said_as_exactly_as_the_run_is_long(time_s: float, duration_s: float, text: str) -> None:
-    assert clock(time_s, duration_s) == text
+    assert Clock(duration_s).text(time_s) == text
 
 
 def test_the_axis_ends_with_the_run_but_before_a_tick_that_would_read_zero() -> None:
-    assert time_axis(1200.0)["range"] == [ORIGIN_MS, ORIGIN_MS + 1_200_000]
-    low, high = time_axis(3600.0)["range"]
+    assert Clock(1200.0).axis()["range"] == [ORIGIN_MS, ORIGIN_MS + 1_200_000]
+    low, high = Clock(3600.0).axis()["range"]
     assert (low, 3_598_000 < high - low < 3_600_000) == (ORIGIN_MS, True)
 
 
 def ticks(duration_s: float, every_s: int) -> str:
     """The form of the ticks of a run, every so many seconds."""
-    for form in time_axis(duration_s)["tickformatstops"]:
+    for form in Clock(duration_s).axis()["tickformatstops"]:
         low, high = form["dtickrange"]
         if (low or 0) <= 1000 * every_s <= (high or float("inf")):
             return str(form["value"])
@@ -64,22 +68,16 @@ MORNING = datetime.fromisoformat("2018-04-03T08:59:50+02:00")
 
 
 def test_a_load_with_a_clock_of_its_own_is_told_by_it() -> None:
-    assert clock(12.4, 1200.0, MORNING) == "09:00:02"
-    assert clock(12.4, 86400.0, MORNING) == "3 Apr 09:00:02"
+    assert Clock(1200.0, MORNING).text(12.4) == "09:00:02"
+    assert Clock(86400.0, MORNING).text(12.4) == "3 Apr 09:00:02"
 
 
-def test_on_a_clock_times_move_and_lengths_and_other_axes_stay() -> None:
+def test_on_a_clock_of_its_own_moments_axes_and_titles_are_those_of_the_clock() -> None:
     """8:59:50 on 3 April 2018 as the clock shows it is 1,522,745,990 s after the epoch."""
-    start_ms = 1_522_745_990_000
-    bars = {"type": "bar", "orientation": "h", "base": moments([1.0]), "x": [5000], "xaxis": "x2"}
-    line, other = {"x": moments([0.0, float("nan"), 1.0])}, {"x": [7.0], "xaxis": "x3"}
-    axes = {"xaxis": time_axis(20.0), "xaxis2": time_axis(20.0, ""), "xaxis3": axis("latency (s)")}
-    plot = on_clock(Plot("p", "P", "", [line, bars, other], layout(100, **axes)), MORNING, 20.0)
-    moved_line, moved_bars, moved_other = plot.traces
-    assert moved_line["x"] == [start_ms, None, start_ms + 1000]
-    assert (moved_bars["base"], moved_bars["x"]) == ([start_ms + 1000], [5000])
-    assert moved_other == other
-    assert plot.layout["xaxis"]["range"] == [start_ms, start_ms + 20_000]
-    assert plot.layout["xaxis"]["title"]["text"] == "time on 3 April 2018 (UTC+02:00)"
-    assert plot.layout["xaxis2"]["title"]["text"] == ""
-    assert plot.layout["xaxis3"] == axes["xaxis3"]
+    start_ms, clock = 1_522_745_990_000, Clock(20.0, MORNING)
+    assert clock.moments([0.0, float("nan"), 1.0]) == [start_ms, None, start_ms + 1000]
+    axis = clock.axis()
+    assert axis["range"] == [start_ms, start_ms + 20_000]
+    assert axis["title"]["text"] == "time on 3 April 2018 (UTC+02:00)"
+    assert Clock(2 * 86400.0, MORNING).axis()["title"]["text"] == "time (UTC+02:00)"
+    assert clock.axis("")["title"]["text"] == ""

@@ -19,7 +19,6 @@ from ipa.studies.pages.colours import (
     SHADES,
     SLA_COLOUR,
     TEXT,
-    coloured,
     in_css,
     shade,
     style_of_themes,
@@ -42,11 +41,6 @@ def contrast(one: str, other: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def test_the_contrast_of_black_and_white_is_21() -> None:
-    assert contrast("#000000", "#ffffff") == pytest.approx(21.0)
-    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.005)
-
-
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 @pytest.mark.parametrize("text", [TEXT, MUTED, PALETTE[0], GOOD, DOUBTFUL, BAD])
 def test_text_has_a_contrast_of_4_5(theme: dict[str, str], text: str) -> None:
@@ -64,13 +58,6 @@ def test_text_on_every_shade_has_a_contrast_of_4_5(*, dark: bool) -> None:
     for depth in (place / 100 for place in range(101)):
         text = text_on_shade(depth)
         assert contrast(DARK.get(text, text) if dark else text, shade(depth, dark=dark)) >= 4.5
-
-
-def test_names_in_plots_are_text_beside_a_patch_of_their_colour() -> None:
-    """Some colours are too light for text."""
-    shown = coloured("ipa", PALETTE[4])
-    assert f'color:{PALETTE[4]}">■</span>' in shown
-    assert f'<b style="color:{TEXT}">ipa</b>' in shown
 
 
 def test_what_is_the_same_in_both_themes_has_no_counterpart() -> None:

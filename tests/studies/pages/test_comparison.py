@@ -14,16 +14,19 @@ import pandas as pd
 import pytest
 
 from ipa.studies import Comparison, Scenario, ScenarioError, simulate
-from ipa.studies.intervals import estimate, paired_change_percent, paired_difference
 from ipa.studies.many.comparison import by_policy, merged_latencies
+from ipa.studies.pages import html_of
 from ipa.studies.pages.colours import DARK, ON_DARK, ON_LIGHT
-from ipa.studies.pages.comparison import comparisons, headline, plots_of, render
-from ipa.studies.pages.decisions import Reasons, bands
 from ipa.studies.runs.results import read_runs, write_run
-from tests.studies.made import Made, decisions_of, made, requests_of
+from tests.studies.made import Made, decisions_of, drawn, made, page_of, requests_of
 from tests.studies.page_rules import check_page
 
 pytest.importorskip("plotly")
+
+
+def body(*runs: Any) -> str:
+    """A page without its style and plotly.js."""
+    return html_of(page_of(*runs)).partition("</head>")[2]
 
 
 def cells(html: str) -> list[list[str]]:
@@ -35,129 +38,101 @@ def cells(html: str) -> list[list[str]]:
     ]
 
 
+def many(*policies: str, seeds: int = 3) -> list[Made]:
+    return [
+        made(policy, seed, pas_mean=30.0 + seed)
+        for policy in policies or ("ipa", "low", "high")
+        for seed in range(1, seeds + 1)
+    ]
+
+
 # ---- the numbers ----
 
 
 def test_the_headline_shows_the_figures_of_the_summary() -> None:
-    (row,) = cells(render([made(pas_mean=33.456, cost_mean_cores=2.994, dropped=1234)], "One run"))
+    (row,) = cells(body(made(pas_mean=33.456, cost_mean_cores=2.994, dropped=1234)))
     assert row == ["ipa", "33.46", "2.99", "66.67", "0.05", "1.500", "2.480", "1,234", "1"]
 
 
-def test_an_interval_is_that_of_student() -> None:
-    """1, 2, 3: mean 2, s = 1, t(0.975, 2) = 4.302653, half width 4.302653 / sqrt(3) = 2.484138."""
-    found = estimate([1.0, 2.0, 3.0])
-    assert found is not None
-    assert (found.mean, found.low, found.high) == pytest.approx((2.0, -0.484138, 4.484138), abs=1e-6)
-
-
 def test_the_headline_shows_the_mean_over_seeds_with_its_interval() -> None:
-    runs = [made(seed=seed, pas_mean=float(30 + seed)) for seed in (1, 2, 3)]
-    (row,) = cells(render(runs, "Seeds"))
-    assert row[1] == "32.00 ± 2.48"
-    assert row[2] == "2.50"
-
-
-def test_a_figure_that_one_seed_lacks_is_the_mean_of_the_others() -> None:
-    found = estimate([None, 4.0])
-    assert found is not None
-    assert found.mean == 4.0
-    assert not found.has_interval
-    assert estimate([None]) is None
+    """31, 32, 33: s = 1, t(0.975, 2) = 4.302653, half width 4.302653 / sqrt(3) = 2.48."""
+    (row,) = cells(body(*many("ipa")))
+    assert row[1:3] == ["32.00 ± 2.48", "2.50"]
 
 
 def test_a_quantile_of_all_seeds_requests_stands_beside_the_mean_of_quantiles() -> None:
     """0.5 and 2.5 s in one run, 4.5 and 8.5 in the other: 3.5 s is the median of all four, also of counts."""
     slow = made(seed=2, requests=requests_of([1.0, 11.0], [4.5, 8.5]))
-    (group,) = by_policy([made(seed=1), slow])
-    found = group.merged_latency_s((0.5, 1.0))
-    assert found is not None
-    assert found.tolist() == [3.5, 8.5]
+    assert "all seeds together, in s: ipa 3.50 and 8.38." in body(made(seed=1), slow)
     counted = replace(slow, tables={"latencies": pd.DataFrame({"latency_s": [4.5, 8.5], "requests": [1, 1]})})
-    (group,) = by_policy([made(seed=1), counted])
-    assert merged_latencies([group]) == "p50 and p99 of the requests of all seeds together, in s: ipa 3.50 and 8.38."
-
-
-def test_differences_are_taken_seed_by_seed() -> None:
-    """Far apart between the seeds, but always 1 apart, and 10 % apart: the interval has no width."""
-    difference = paired_difference({1: 11.0, 2: 91.0, 3: 5.0}, {2: 90.0, 1: 10.0})
-    change = paired_change_percent({1: 11.0, 2: 99.0}, {1: 10.0, 2: 90.0})
-    assert difference is not None
-    assert change is not None
-    assert (difference.mean, difference.low, difference.high) == pytest.approx((1.0, 1.0, 1.0))
-    assert (change.mean, change.low, change.high) == pytest.approx((10.0, 10.0, 10.0))
+    groups = by_policy([made(seed=1), counted])
+    assert merged_latencies(groups) == "p50 and p99 of the requests of all seeds together, in s: ipa 3.50 and 8.38."
 
 
 def test_the_first_policy_is_compared_with_each_of_the_others() -> None:
     runs = [made("ipa", seed, pas_mean=34.0 + seed, cost_mean_cores=2.2, sla_violation_rate=0.02) for seed in (1, 2)]
     runs += [made("low", seed, pas_mean=32.0 + seed, cost_mean_cores=2.0, sla_violation_rate=0.03) for seed in (1, 2)]
-    text = re.sub("<[^>]+>", "", comparisons(by_policy(runs)))
     assert (
         "ipa against low: +2.00 [2.00, 2.00] PAS at +10.0 [10.0, 10.0] % cost "
         "and −1.00 [−98.02, 97.05] percentage points of SLA violations"  # there are six requests
-    ) in text
+    ) in re.sub("<[^>]+>", "", body(*runs))
+    assert "no seed in common" in body(made("ipa", 1), made("low", 2))
 
 
-def test_policies_without_a_common_seed_are_not_compared() -> None:
-    assert "no seed in common" in comparisons(by_policy([made("ipa", 1), made("low", 2)]))
-
-
-def test_the_best_value_of_a_column_is_marked_and_ties_all_are() -> None:
-    runs = [made("a", cost_mean_cores=3.0), made("b", cost_mean_cores=2.0), made("c", cost_mean_cores=2.001)]
-    html = headline(by_policy(runs))
-    assert html.count("<b>2.00</b>") == 2
-    assert "<b>3.00</b>" not in html
-    assert "<b>33.00</b>" not in html, "all policies have the same PAS: none is best"
+def test_only_what_is_better_beyond_the_interval_is_bold() -> None:
+    """PAS: a has 1 more with every seed. Cost: a is cheaper in the mean, but not with every seed. One seed: nothing."""
+    costs = {"a": (1.0, 2.0, 3.0), "b": (3.0, 2.5, 2.0)}
+    runs = [
+        made(policy, seed, pas_mean=30.0 + seed + (policy == "a"), cost_mean_cores=costs[policy][seed - 1])
+        for policy in costs
+        for seed in (1, 2, 3)
+    ]
+    assert re.findall("<td><b>(.*?)</b>", body(*runs)) == ["33.00"]
+    alone = body(*(run for run in runs if run.summary["seed"] == 1))
+    assert "<td><b>" not in alone
+    assert "none is shown to be the best" in alone
 
 
 def test_columns_for_what_rarely_happens_appear_where_it_happened() -> None:
-    assert "Unfinished" not in headline(by_policy([made()]))
-    assert "Unfinished" in headline(by_policy([made(), made("b", unfinished=3)]))
+    assert "Unfinished" not in body(made())
+    assert "Unfinished" in body(made(), made("b", unfinished=3))
+
+
+def test_the_title_says_pipeline_load_and_what_was_varied() -> None:
+    assert page_of(made()).title == "video on bursty: policy ipa"
+    assert page_of(made(), made("low")).title == "video on bursty: policies ipa, low"
+    assert page_of(*many(*"abcdefg", seeds=1)).title == "video on bursty: 7 policies"
 
 
 # ---- what the plots draw ----
 
 
-def drawn_bands(run: Made) -> list[dict[str, Any]]:
-    groups = by_policy([run])
-    return bands(groups, [Reasons(group) for group in groups], 20.0, "").traces
+def variants(run: Made) -> list[str]:
+    return [trace["name"] for trace in drawn(run)["bands"].traces]
 
 
 def test_variants_go_from_light_to_heavy() -> None:
+    """By name with its numbers in order, or by accuracy where that is known."""
     run = made()
     run.tables["decisions"] = decisions_of((0.0, "resnet101", 1, 1), (5.0, "resnet18", 1, 1), (10.0, "resnet50", 1, 1))
-    drawn = drawn_bands(run)
-    assert [trace["name"] for trace in drawn] == ["resnet18", "resnet50", "resnet101"]
-
-
-def test_what_is_light_is_told_by_accuracy_where_cores_and_names_say_otherwise() -> None:
-    run = made()
-    run.tables["decisions"] = decisions_of((0.0, "a-large", 1, 1), (5.0, "b-base", 1, 1), (10.0, "c-small", 1, 1))
-    run.accuracies = {"detect": {"a-large": 0.9, "b-base": 0.8, "c-small": 0.7}}
-    drawn = drawn_bands(run)
-    assert [trace["name"] for trace in drawn] == ["c-small", "b-base", "a-large"]
-
-
-def test_the_load_s_caption_says_what_forecasts_are_of_and_calls_no_gap_spare_capacity() -> None:
-    page = render([made()], "One run")
-    assert "forecast the busiest second to come, which lies above the mean" in page
-    assert "spare capacity" not in page
+    assert variants(run) == ["resnet18", "resnet50", "resnet101"]
+    run.accuracies = {"detect": {"resnet18": 0.9, "resnet50": 0.8, "resnet101": 0.7}}
+    assert variants(run) == ["resnet101", "resnet50", "resnet18"]
 
 
 def test_which_plots_a_page_has() -> None:
     """A plane with one point says nothing; without requests there is nothing to go down to."""
     eight = ["load", "cores", "bands", "latency", "violations", "distribution", "mean-latency", "slowest"]
-    assert [plot.name for plot in plots_of(by_policy([made()]))] == eight
-    assert [plot.name for plot in plots_of(by_policy([made(), made(seed=2)]))] == ["plane", *eight]
-    kept = [name for name in eight if name != "violations"]
-    assert [plot.name for plot in plots_of(by_policy([made(requests=requests_of([], []))]))] == kept[:-2]
+    assert list(drawn(made())) == eight
+    assert list(drawn(made(), made(seed=2))) == ["plane", *eight]
+    assert list(drawn(made(requests=requests_of([], [])))) == [*eight[:4], "distribution"]
 
 
 def test_an_sla_that_nobody_violated_is_said_and_not_drawn() -> None:
-    run = made(requests=requests_of([1.0, 2.0], [0.1, 0.2]))
-    drawn = {plot.name: plot for plot in plots_of(by_policy([run]))}
-    assert "violations" not in drawn
-    assert drawn["latency"].reading.endswith("No request was late, dropped or failed.")
-    assert "No request was late" not in plots_of(by_policy([made()]))[3].reading
+    found = drawn(made(requests=requests_of([1.0, 2.0], [0.1, 0.2])))
+    assert "violations" not in found
+    assert found["latency"].note.endswith("No request was late, dropped or failed.")
+    assert "No request was late" not in drawn(made())["latency"].note
 
 
 @pytest.mark.parametrize(("policies", "several"), [(4, False), (9, True)])
@@ -165,37 +140,36 @@ def test_many_policies_are_drawn_in_panels_of_their_own(policies: int, several: 
     runs = [made(f"p{place}") for place in range(policies)]
     for place, run in enumerate(runs):
         run.tables["decisions"] = decisions_of((0.0, "small", 1, 2), forecast=5.0 + place)
-    drawn = {plot.name: plot for plot in plots_of(by_policy(runs))}
+    found = drawn(*runs)
     for name in ("load", "distribution"):
-        assert (f"xaxis{policies}" in drawn[name].layout) == several
+        assert (f"xaxis{policies}" in found[name].layout) == several
 
 
 def test_the_names_of_those_that_share_a_plan_fit_a_narrow_page() -> None:
-    sharing = [made(f"scale-only:{place}") for place in range(4)]
-    other = made("ipa")
+    sharing, other = [made(f"scale-only:{place}") for place in range(4)], made("ipa")
     other.tables["decisions"] = decisions_of((0.0, "small", 1, 2), forecast=9.0)
-    (load,) = (plot for plot in plots_of(by_policy([*sharing, other])) if plot.name == "load")
-    (named,) = (trace["name"] for trace in load.traces if str(trace.get("name", "")).startswith("forecast: scale-only"))
+    names = [str(trace["name"]) for trace in drawn(*sharing, other)["load"].traces]
+    (named,) = (name for name in names if name.startswith("forecast: scale-only"))
     assert named.replace("<br>", " ") == "forecast: scale-only:0, scale-only:1, scale-only:2, scale-only:3"
     assert max(map(len, named.split("<br>"))) <= 48
 
 
 def test_every_colour_of_a_layout_has_its_counterpart_for_the_dark() -> None:
-    for drawn in plots_of(by_policy(many())):
-        found = set(re.findall(r"#[0-9a-f]{6}\b", json.dumps(drawn.layout)))
-        assert found <= {*DARK, ON_LIGHT, ON_DARK}, drawn.name
+    for plot in drawn(*many()).values():
+        found = set(re.findall(r"#[0-9a-f]{6}\b", json.dumps(plot.layout)))
+        assert found <= {*DARK, ON_LIGHT, ON_DARK}, plot.name
 
 
 def test_a_log_with_a_clock_is_drawn_on_it() -> None:
     run = made()
     run.starts_at = datetime.fromisoformat("2018-04-03T08:59:50")
-    drawn = {plot.name: plot for plot in plots_of(by_policy([run]))}
+    found = drawn(run)
     for name in ("load", "cores", "latency", "violations"):
-        assert drawn[name].layout["xaxis"]["title"]["text"] == "time on 3 April 2018", name
-    spans = {about[1] for trace in drawn["bands"].traces for about in trace["customdata"]}
+        assert found[name].layout["xaxis"]["title"]["text"] == "time on 3 April 2018", name
+    spans = {about[1] for trace in found["bands"].traces for about in trace["customdata"]}
     assert spans == {"08:59:50 to 09:00:00", "09:00:00 to 09:00:10"}
-    assert "arrived at 08:59:51" in drawn["slowest"].traces[0]["customdata"][0]
-    assert drawn["slowest"].layout["xaxis"]["title"]["text"] == "time since the arrival (s)"
+    assert "arrived at 08:59:51" in found["slowest"].traces[0]["customdata"][0]
+    assert found["slowest"].layout["xaxis"]["title"]["text"] == "time since the arrival (s)"
 
 
 # ---- the page ----
@@ -212,13 +186,8 @@ class Links(HTMLParser):
         self.found += [f"{tag} {name}" for name, _ in attrs if name in ("src", "href", "srcset", "action")]
 
 
-def many() -> list[Made]:
-    return [made(policy, seed, pas_mean=30.0 + seed) for policy in ("ipa", "low", "high") for seed in (1, 2, 3)]
-
-
 def test_the_page_fetches_nothing_and_sends_nothing() -> None:
-    page = render(many(), "Offline")
-    links = Links()
+    page, links = html_of(page_of(*many())), Links()
     links.feed(page)
     assert links.found == []
     assert "@import" not in page.split("</style>")[0]
@@ -228,15 +197,20 @@ def test_the_page_fetches_nothing_and_sends_nothing() -> None:
 
 
 def test_names_are_escaped() -> None:
-    policy = "<script>alert(1)</script> & <b>co</b>"
-    page = render([made(policy, pipeline="<i>p</i>")], "<img src=x> & more", {"<u>": "</script>"})
-    ours = page.replace(page.split("<script>", 1)[1].split("</script>", 1)[0], "")
-    for harmful in ("<img", "<script>alert", "<i>p", "<b>co", "<u>", "&amp;amp;"):
-        assert harmful not in ours, harmful
-    assert "<title>&lt;img src=x&gt; &amp; more</title>" in ours
-    assert (
-        ours.count("<script") == ours.count("</script>") == 13
-    )  # plotly, the page's three, a spec a figure, the colours
+    """Also those of stages and variants, in a page of several policies, whose names stand in texts and in figures."""
+    runs = [made(f"<script>alert({n})</script> & <b>co</b>", pipeline="<i>p</i>", trace="<img src=x>") for n in (1, 2)]
+    for run in runs:
+        run.tables["decisions"] = decisions_of((0.0, "<u>v</u>", 1, 1), stage="</script><s>")
+    page = body(*runs)
+    for harmful in ("<img", "<script>alert", "<i>p", "<b>co", "<u>", "<s>", "&amp;amp;"):
+        assert harmful not in page, harmful
+    assert "&lt;img src=x&gt;" in page
+    specs = re.findall(r'-spec">(.*?)</script>', page)
+    assert page.count("<script") == page.count("</script>") == 4 + len(specs)  # the page's three, the colours
+    assert len(specs) == len(drawn(*runs))
+    for spec in map(json.loads, specs):
+        shown = json.dumps([spec["data"], spec["layout"].get("annotations")])
+        assert not re.search("<(script|u|s|i|img)\\b", shown), spec["layout"]
 
 
 def test_a_policy_from_a_file_is_shown_without_its_folder() -> None:
@@ -247,27 +221,11 @@ def test_a_policy_from_a_file_is_shown_without_its_folder() -> None:
     assert [group.label for group in by_policy(both)] == ["/a/my.py:Mine", "/b/my.py:Mine"]
 
 
-def test_the_same_runs_give_the_same_bytes() -> None:
-    assert render(many(), "Same") == render(many(), "Same")
-
-
-def test_time_plots_show_the_first_seed_and_say_so() -> None:
-    page = render(many(), "Seeds")
-    assert page.count("Seed 1 only.") == 7
-    assert "only." not in render([made()], "One").split("</style>")[1].split("Load and forecast")[1]
-
-
-def test_what_was_run_holds_the_facts() -> None:
-    page = render([made()], "Facts", {"numpy": "2.4.6"})
-    assert "<dt>numpy</dt><dd>2.4.6</dd>" in page
-    assert "<dt>SLA, end to end</dt><dd>2 s</dd>" in page
-
-
 def test_write_replaces_a_file_whole(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "report.html"
     Comparison((made(),)).write_report(path)
     Comparison((made("low"),)).write_report(path)
-    assert path.read_bytes().decode() == render([made("low")], "low on video, bursty")
+    assert path.read_bytes().decode() == html_of(page_of(made("low")))
     assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
 
 
@@ -289,7 +247,7 @@ def test_an_unusable_path_is_answered_by_name(tmp_path: Path) -> None:
 )
 def test_runs_that_make_no_report_are_refused(runs: list[Made], text: str) -> None:
     with pytest.raises(ScenarioError, match=text):
-        render(runs, "Refused")
+        page_of(*runs)
 
 
 # ---- any finished run ----
@@ -311,17 +269,16 @@ DEGENERATE: dict[str, list[Made]] = {
 
 @pytest.mark.parametrize("runs", DEGENERATE.values(), ids=DEGENERATE.keys())
 def test_any_finished_run_can_be_drawn(runs: list[Made]) -> None:
-    drawn = plots_of(by_policy(runs))
-    assert "NaN" not in "".join(plot.html() for plot in drawn)
-    page = render(runs, "Any")
-    assert page.count('class="plot"') == len(drawn)
-    check_page(page)
-    assert len(Comparison(tuple(runs)).figures()) == len(drawn)  # plotly refuses what it does not know
+    page = page_of(*runs)
+    html = html_of(page)
+    assert html.count('class="plot"') == len(page.plots)
+    check_page(html)
+    assert len(Comparison(tuple(runs)).figures()) == len(page.plots)  # plotly refuses what it does not know
 
 
-def test_a_run_read_back_gives_the_same_page(tmp_path: Path) -> None:
+def test_a_run_read_back_gives_the_same_page_byte_for_byte(tmp_path: Path) -> None:
     run = simulate(Scenario(pipeline="video", window=((400.0, 440.0),)))
     write_run(run, tmp_path / "run")
-    page = render([run], "Stored")
-    assert render(read_runs(tmp_path / "run"), "Stored") == page
+    page = body(run)
+    assert body(*read_runs(tmp_path / "run")) == page
     assert cells(page)[0][1:3] == [f"{run.summary['pas_mean']:.2f}", f"{run.summary['cost_mean_cores']:.2f}"]

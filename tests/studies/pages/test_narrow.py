@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ipa.studies.pages.clock import time_axis
 from ipa.studies.pages.narrow import narrowed
-from ipa.studies.pages.panels import grid, stacked_panels
+from ipa.studies.pages.panels import grid
 from ipa.studies.pages.plots import axis, layout, note
 
 
@@ -41,7 +40,7 @@ def test_names_beside_points_go_and_titles_stay() -> None:
 
 def test_panels_side_by_side_come_one_above_the_other_with_their_titles() -> None:
     """Three panels of 270 pixels, two in the first row: the inner height grows by one panel and the gap of 64."""
-    wide = grid(["a", "b", "c"], [{}] * 3, [{}] * 3).layout
+    wide = grid(["a", "b", "c"], [{}] * 3, [{}] * 3)[1]
     before = json.dumps(wide)
     narrow = narrowed([], wide)
     assert json.dumps(wide) == before
@@ -52,10 +51,3 @@ def test_panels_side_by_side_come_one_above_the_other_with_their_titles() -> Non
         assert narrow[f"xaxis{reference}"]["domain"] == [0.0, 1.0]
         assert abs(narrow[f"yaxis{reference}"]["domain"][1] - upper) < 1e-9
         assert (title["x"], round(title["y"], 9)) == (0.0, round(upper, 9))
-
-
-def test_stacked_panels_keep_their_heights() -> None:
-    wide = stacked_panels(["a", "b"], time_axis(100.0), "cores", 1.0).layout
-    narrow = narrowed([], wide)
-    assert narrow["height"] == wide["height"]
-    assert narrow["yaxis2"]["domain"] == wide["yaxis2"]["domain"]

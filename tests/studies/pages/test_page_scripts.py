@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ipa.studies.pages.colours import BACKGROUND, DARK, PALETTE
-from ipa.studies.pages.document import Cell, html_document, html_table, plot_section
+from ipa.studies.pages.document import Cell, Page, Section, Table, html_of
 from ipa.studies.pages.plots import Plot, axis, layout, steps
 from tests.studies.browser import NARROW, Browser, browser, needs_chromium
 
@@ -24,18 +24,18 @@ FIGURES = ("1,000.5", "–", "−3", "+20 %", "7")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with a short table, a long and wide one, and a figure."""
     names = [f"row {number}" for number in (10, 9, 2, 1, 30)]
-    rows = [[name, Cell(text, small=f"of {text}")] for name, text in zip(names, FIGURES, strict=True)]
-    short = html_table(["name, or so", Cell("PAS", small="x 100")], rows, name="Short: one")
-    long = html_table([f"column {n}" for n in range(12)], [[f"cell {n}"] * 12 for n in range(13)], name="Long")
+    rows = [[name, Cell(text, f"of {text}")] for name, text in zip(names, FIGURES, strict=True)]
+    short = Table("Short: one", ["name, or so", Cell("PAS", "x 100")], rows)
+    long = Table("Long", [f"column {n}" for n in range(12)], [[f"cell {n}"] * 12 for n in range(13)])
     drawn = Plot(
         "load",
         "Load",
         "How to read it.",
-        [steps([0.0, 9.0], [1.0, 2.0], "a name that is long enough for a row", line={"color": PALETTE[0]})] * 3,
+        [steps([0.0, 9.0], [1.0, 2.0], "a name that is long enough for a row", {"color": PALETTE[0]})] * 3,
         layout(300, xaxis=axis("time (s)"), yaxis=axis("load")),
     )
     path = tmp_path_factory.mktemp("page") / "page.html"
-    path.write_text(html_document("Title", "Subtitle", short + long + plot_section(drawn)), encoding="utf-8")
+    path.write_text(html_of(Page("Title", ["Subtitle"], [Section("Tables", [short, long]), drawn])), encoding="utf-8")
     return path
 
 

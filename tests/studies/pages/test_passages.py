@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ipa.studies import Run, Scenario, simulate
-from ipa.studies.pages.slowest import BACK, KINDS, MOMENTS, beside, mean_spent_s, passages, spent_s
+from ipa.studies.pages.passages import BACK, KINDS, MOMENTS, beside, mean_spent_s, passages, spent_s
 from ipa.studies.scenario import PolicyChoice
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ipa.studies import Run, Scenario, simulate
 from ipa.studies.many.comparison import by_policy
-from ipa.studies.pages.decisions import LINE, Reasons
+from ipa.studies.pages.scene import LINE, Reasons
 from ipa.studies.runs.decision import explained, planner
 from tests.studies.made import decisions_of, made
 
@@ -59,12 +59,6 @@ def test_lines_are_short(run: Run) -> None:
     reasons = reasons_of(run)
     lines = [unescape(line) for step in reasons.steps for line in reasons.of(step).split("<br>")]
     assert max(map(len, lines)) <= LINE
-
-
-def test_a_decision_that_the_optimiser_would_not_make_today_has_no_runner_up(run: Run) -> None:
-    policy, entry = planner(run.scenario.with_values({"policy": "scale-only:high"})), run.entries[-1]
-    assert policy is not None
-    assert explained(policy, entry) is None
 
 
 def test_no_code_of_others_is_run_to_explain() -> None:

@@ -14,12 +14,11 @@ from ipa.sim import LATENCY_ERROR, simulate
 from ipa.studies import Run, Scenario, ScenarioError, results
 from ipa.studies import simulate as run_scenario
 from ipa.studies.many.comparison import by_policy
-from ipa.studies.pages.comparison import plots_of
-from ipa.studies.pages.plots import Plot
-from ipa.studies.pages.verdicts import verdicts
+from ipa.studies.pages.verdicts import sentence
 from ipa.studies.runs.tables import COUNTED, TABLES
 from ipa.studies.series import latency_curve, latency_quantiles_s
 from tests.command import SHORT, contents, ipa
+from tests.studies.made import drawn
 
 pytest.importorskip("plotly")
 
@@ -49,8 +48,9 @@ def stored(both: tuple[Run, Run], tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def drawn(run: results.RunData) -> dict[str, Plot]:
-    return {plot.name: plot for plot in plots_of(by_policy([run]))}
+def said(run: results.RunData) -> object:
+    """What the page says of the run's state."""
+    return sentence(by_policy([run])[0])
 
 
 def test_a_sample_is_drawn_as_all_records_are(both: tuple[Run, Run], stored: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_sample_is_drawn_as_all_records_are(both: tuple[Run, Run], stored: Pat
     assert inexact < set(whole)
     for name in set(whole) - inexact:
         assert json.dumps(sample[name].traces) == json.dumps(whole[name].traces), name
-    assert verdicts(by_policy([both[1]])) == verdicts(by_policy([both[0]]))
+    assert said(both[1]) == said(both[0])
 
 
 def test_latencies_are_within_their_error(both: tuple[Run, Run]) -> None:
@@ -110,7 +110,7 @@ def test_a_run_of_next_to_nothing_can_be_drawn(
     ]
     whole, sample = (drawn(run) for run in runs)
     assert list(whole) == list(sample)
-    assert verdicts(by_policy([runs[0]])) == verdicts(by_policy([runs[1]]))
+    assert said(runs[0]) == said(runs[1])
 
 
 def test_the_commands_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,9 @@ import pytest
 from rich.console import Console
 
 from ipa import profiles
-from ipa.studies.pages.profile import VIEWS, plot, render
+from ipa.studies.pages import html_of
+from ipa.studies.pages.profile import VIEWS, plot
+from ipa.studies.pages.profile import page as page_of
 from ipa.studies.profile import StageTable
 from ipa.studies.profile.numbers import MARKS, counts, pins, sources
 from tests.command import PIPELINE, answer, ipa, refusal
@@ -65,7 +67,7 @@ def test_memory_and_interference_are_shown_where_they_were_measured(tmp_path: Pa
     assert re.search(r"interference of small +by busy cores of others, 1: x 1\.12, 2: x 1\.3", text)
     pipeline = profiles.load(tmp_path / "mine.yaml")
     if find_spec("plotly") is not None:
-        assert "by busy cores of others, 1: x 1.12, 2: x 1.3" in render(pipeline, pipeline.stages)
+        assert "by busy cores of others, 1: x 1.12, 2: x 1.3" in html_of(page_of(pipeline, pipeline.stages))
 
 
 def test_what_is_profiled_on_one_allocation_has_no_table_over_cores(tmp_path: Path) -> None:
@@ -232,7 +234,7 @@ def test_the_page_has_everything_and_is_the_same_every_time(tmp_path: Path) -> N
     assert f"Report: {page}" in " ".join(shown.stdout.split())
     text = page.read_text(encoding="utf-8")
     pipeline = profiles.load("nlp")
-    assert text == render(pipeline, pipeline.stages)
+    assert text == html_of(page_of(pipeline, pipeline.stages))
     body = text.partition("</script>")[2]
     assert "0.97 + 12.76 + 3.87 = 17.6 s" in body
     for stage in pipeline.stages:
@@ -257,6 +259,6 @@ def test_text_of_a_file_cannot_break_the_page(tmp_path: Path) -> None:
     evil = PIPELINE.replace("One stage.", "<script>alert(1)</script>").replace("task: sorts", "task: </h2><b>x")
     (tmp_path / "mine.yaml").write_text(evil)
     pipeline = profiles.load(tmp_path / "mine.yaml")
-    body = render(pipeline, pipeline.stages).partition("</head>")[2]
+    body = html_of(page_of(pipeline, pipeline.stages)).partition("</head>")[2]
     assert "<script>alert" not in body
     assert "</h2><b>" not in body

@@ -78,5 +78,5 @@ def cell(system: str, point: str = "", **figures: tuple[float, float]) -> Cell:
 
 def figures(page: str) -> dict[str, Any]:
     """The specifications of a page's figures, by name."""
-    found = re.findall(r'<script type="application/json" id="([^"]+)-spec">(.*?)</script>', page)
+    found = re.findall(r'<script type="application/json" id="plot-([^"]+)-spec">(.*?)</script>', page)
     return {name: json.loads(spec) for name, spec in found}

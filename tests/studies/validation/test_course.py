@@ -13,7 +13,7 @@ from ipa.policies import Applied, Configuration
 from ipa.sim import stage_models
 from ipa.sim.backend import SimulatedBackend
 from ipa.studies import Scenario, results, simulate
-from ipa.studies.pages import validation
+from ipa.studies.pages import html_of, validation
 from ipa.studies.validation import wording
 from ipa.studies.validation.calibration import measure_overheads
 from ipa.studies.validation.course import conduct, in_world
@@ -119,7 +119,7 @@ def test_how_far_off_it_is_nearer_to_saturation_and_in_drops_is_said(tmp_path: P
     assert errors.endswith(f"{found.above.chosen.sum()} of 12 windows")
     assert all(title in errors for title in ("latency, mean", "latency, p99", "SLA violations", "drops"))
     assert found.as_dict()["drops"] == {"live": live, "simulated": simulated, "open_loop": open_loop}
-    assert "Requests dropped in a run" in validation.render(found)
+    assert "Requests dropped in a run" in html_of(validation.page(found))
 
 
 @pytest.mark.parametrize("told_s", [None, 0.5])
@@ -243,7 +243,7 @@ def test_a_decision_that_was_refused_is_not_simulated(monkeypatch: pytest.Monkey
     assert [repeat["decisions_refused"] for repeat in found.as_dict()["repeats"]] == [4, 4]
     assert ("Live decisions that were refused", "8 of 24") in wording.decisions(found)
     assert "live-2: 4 decisions were refused, and what stood stayed in force" in found.flags
-    html = validation.render(found)
+    html = html_of(validation.page(found))
     assert "Live decisions that were refused: <b>8 of 24</b>" in html
     check_page(html)
 
@@ -254,7 +254,7 @@ def test_an_overhead_below_zero_has_a_true_minus_on_the_page(tmp_path: Path) -> 
     overheads = found.calibration.overheads
     early = replace(overheads.start_up_extra_s, value_s=-0.5, median_s=-0.5, p99_s=-0.5)
     calibration = replace(found.calibration, overheads=replace(overheads, start_up_extra_s=early))
-    html = validation.render(replace(found, calibration=calibration))
+    html = html_of(validation.page(replace(found, calibration=calibration)))
     assert "−500.00 ms (median −500.00" in html
     check_page(html)
 

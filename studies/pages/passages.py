@@ -1,0 +1,132 @@
+"""Where each second of a request went, stage by stage, and what happened beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ipa.studies.many import Group
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+KINDS = ("hop", "batch", "queue", "service")
+"""On the way to the stage; until the last of its batch came; until a replica took the batch; until it was served."""
+
+MOMENTS = ("left_s", "enqueue_s", "filled_s", "start_s", "finish_s")
+"""Where the kinds of time at a stage begin and end, in their order."""
+
+BACK = "(back)"
+"""The last row of a request: its way back from the last stage, where that takes time. No stage can be called so."""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """How the requests of a policy's first seed passed through the stages."""
+
+    group: Group
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """As `passages`."""
+        return passages(self.group.tables["requests"], self.group.tables["stages"])
+
+    @property
+    def mean_s(self) -> dict[tuple[str, str], float]:
+        """As `mean_spent_s`."""
+        tables = self.group.tables
+        return counted_spent_s(tables["spent"]) if "spent" in tables else mean_spent_s(tables["requests"], self.rows)
+
+    def slowest(self, completed: int, dropped: int) -> pd.DataFrame:
+        """The requests that took longest until they were answered, then those until they were dropped or failed."""
+        requests = self.group.tables["requests"]
+        requests = requests[requests["request"].isin(self.rows["request"])]
+        requests = requests.assign(taken_s=requests["end_s"] - requests["arrival_s"])
+        requests = requests.sort_values(["taken_s", "request"], ascending=[False, True])
+        answered = requests["outcome"] == "completed"
+        rank = requests.groupby(answered).cumcount()
+        shown = requests[rank < answered.map({True: completed, False: dropped})]
+        return shown.sort_values("outcome", key=lambda outcome: outcome != "completed", kind="stable")
+
+
+def passages(requests: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFrame:
+    """One row for each ended request and stage that it reached, in order: request, stage, and `MOMENTS` (seconds).
+
+    Each row begins where the one before ended, the first with the arrival, and the last ends with the request, so that
+    the kinds of time add up to its latency. A request that was dropped waited in the queue to its end. Where it is not
+    known when the last of a batch came, its wait counts as queue.
+    """
+    import pandas as pd
+
+    ended = requests.loc[np.isfinite(requests["end_s"]), ["request", "arrival_s", "end_s"]]
+    rows = stages.merge(ended, on="request").sort_values("request", kind="stable", ignore_index=True)
+    known_s = rows["filled_s"].fillna(rows["enqueue_s"]) if "filled_s" in rows else _filled_s(rows, stages)
+    rows["filled_s"] = known_s
+    for moment in ("start_s", "finish_s"):
+        rows[moment] = rows[moment].fillna(rows["end_s"])
+    left_s = rows.groupby("request", sort=False)["finish_s"].shift()
+    rows["left_s"] = left_s.fillna(rows["arrival_s"])
+    rows["stage"] = rows["stage"].astype(str)
+    last = rows[~rows["request"].duplicated(keep="last")]
+    back = last.loc[last["finish_s"] < last["end_s"], ["request", "finish_s", "end_s"]]
+    at_end = dict.fromkeys(MOMENTS[1:], back["end_s"])
+    back = back.assign(stage=BACK, left_s=back["finish_s"], **at_end)
+    columns = ["request", "stage", *MOMENTS]
+    found = pd.concat([rows[columns], back[columns]]) if len(back) else rows[columns]
+    return found.sort_values("request", kind="stable", ignore_index=True)
+
+
+def _filled_s(rows: pd.DataFrame, stages: pd.DataFrame) -> pd.Series[float]:
+    """When the last request of each row's batch was enqueued; the row's own enqueueing where that is not known."""
+    batches = stages[stages["batch"] >= 0].groupby(["stage", "batch"], observed=True)["enqueue_s"].agg(["max", "size"])
+    batches = batches.rename(columns={"max": "last_s", "size": "known"}).reset_index()
+    found = rows[["stage", "batch", "batch_size", "enqueue_s", "start_s"]].merge(
+        batches, on=["stage", "batch"], how="left"
+    )
+    is_whole = found["known"] == found["batch_size"]
+    return found["enqueue_s"].where(~is_whole, found[["last_s", "start_s"]].min(axis=1))
+
+
+def spent_s(found: pd.DataFrame) -> pd.DataFrame:
+    """The seconds of each passage by kind: request, stage, and `KINDS`."""
+    moments = found[list(MOMENTS)].to_numpy(dtype=np.float64)
+    lasting_s = np.diff(moments, axis=1)
+    return found[["request", "stage"]].assign(**{kind: lasting_s[:, place] for place, kind in enumerate(KINDS)})
+
+
+def mean_spent_s(requests: pd.DataFrame, found: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """(stage, kind) -> its seconds of the mean latency of completed requests; empty if none completed."""
+    completed = requests.loc[requests["outcome"] == "completed", "request"]
+    known = completed[completed.isin(found["request"])]
+    if known.empty:
+        return {}
+    sums = spent_s(found[found["request"].isin(known)]).groupby("stage", sort=False)[list(KINDS)].sum() / len(known)
+    return {(str(stage), kind): float(sums.loc[stage, kind]) for stage in sums.index for kind in KINDS}
+
+
+def counted_spent_s(spent: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """As `mean_spent_s`, from the table that a run has with records of a sample."""
+    return {
+        (str(row["stage"]), kind): float(row[f"{kind}_s"])
+        for row in spent.dropna().to_dict("records")
+        for kind in KINDS
+    }
+
+
+def beside(replicas: pd.DataFrame, stage: str, from_s: float, to_s: float) -> str:
+    """The rollout at a stage in a time: which replicas were starting and which leaving; empty for none."""
+    here = replicas[replicas["stage"] == stage]
+    created_s, ready_s, removed_s, gone_s = (
+        here[name].to_numpy(dtype=np.float64) for name in ("created_s", "ready_s", "removed_s", "gone_s")
+    )
+    starting = (created_s < to_s) & (np.nan_to_num(ready_s, nan=np.inf) > from_s)
+    leaving = (removed_s < to_s) & (np.nan_to_num(gone_s, nan=np.inf) > from_s)
+    variants = here["variant"].to_numpy(dtype=str)
+    return ", ".join(
+        f"{count} {variant} {what}"
+        for what, chosen in (("starting", starting), ("leaving", leaving))
+        for variant, count in zip(*np.unique(variants[chosen], return_counts=True), strict=True)
+    )
