@@ -44,7 +44,7 @@ class Hpa(Scaler):
     mean since the last sync) or "rps" (the load of the last sync period). `target`: the metric that a replica should
     have; None: 0.8 of the time for utilisation, the stage's batch for concurrency, 0.8 x the profiled throughput for
     rps. `tolerance`: nothing changes while the metric is within this share of the target. `sync_s`: the time between
-    two syncs. `scale_down_window_s`: scaling down goes no lower than any recommendation of so many seconds.
+    two syncs. `scale_down_window_s`: scaling down goes no lower than any recommendation of this window.
     `scale_up_pods`: the most replicas to add within 15 s. `scale_up_percent`: the same as a percentage; whichever is
     more counts. For other parameters see `Scaler`. Before
     anything runs there is no metric; the first decision carries the mean load of the last 10 s at the target.

@@ -193,8 +193,8 @@ class InferLine(Scaler):
     """InferLine at fixed variants; batches are planned.
 
     `sample_rps`: the load to plan for, a count for each second; None: the load in the first observation. `stable_s`:
-    how long nothing must have changed before scaling down. `recent_s`: scaling down goes to the busiest part of so many
-    last seconds. `bucket_s`: how long that part is. For other parameters except `batch` see `Scaler`. A plan that
+    how long nothing must have changed before scaling down. `recent_s`: the last seconds to whose busiest part scaling
+    down goes. `bucket_s`: how long that part is. For other parameters except `batch` see `Scaler`. A plan that
     cannot meet the SLA says so at every step (rung
     "sla-excess"). PolicyError: an impossible value.
     """

@@ -47,8 +47,8 @@ class Kpa(Scaler):
 
     `target_concurrency`: requests per replica; None: the stage's batch, since a replica serves one batch at a time.
     `utilisation`: the share of it to aim at. `stable_window_s`: the window that sets the replicas. `panic_window_s`:
-    the window that may start a panic. `panic_threshold`: a panic begins where the panic window asks for so many times
-    the ready replicas. `max_scale_up_rate`: one decision sets at most so many times the ready replicas.
+    the window that may start a panic. `panic_threshold`: a panic begins where the panic window asks for this many
+    times the ready replicas. `max_scale_up_rate`: one decision sets at most this many times the ready replicas.
     `max_scale_down_rate`: one decision sets at least the ready replicas divided by this. For other parameters see
     `Scaler`. Before anything runs, the first decision carries the mean load of the last 10 s with `utilisation` of the
     replicas' throughput.

@@ -42,9 +42,9 @@ LEAST_OF_RISK = 0.1
 class Foresight(OptimisingPolicy):
     """IPA's programme for the least rate that past risk allows.
 
-    `risk`: the share of requests that may be late. `rise`: the multiple of its level to which the load is reckoned to
-    rise at once before anything is known. `rise_every_h`: the hours between two such rises. `prior_h`: the hours
-    without one that halve what is reckoned with.
+    `risk`: the share of requests that may be late. `rise`: the factor by which the load may rise at once, as assumed
+    before anything is known. `rise_every_h`: the hours assumed between two such rises. `prior_h`: the hours without a
+    rise after which it is assumed half as likely.
     `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from a decision until
     it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are given here. The
     defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. A goal's `late_at_most`
