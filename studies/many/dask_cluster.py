@@ -55,6 +55,8 @@ def connected(address: str, bundle: Bundle, say: Callable[[str], object]) -> Ite
             client = Client(f"tcp://{address}", timeout=CONNECT_S, set_as_default=False)
         except (OSError, TimeoutError) as error:
             raise WorkerError(f"no Dask scheduler answers at {address}: {str(error) or 'timeout'}") from error
+        # Where a worker dies with an answer, the client leaves a failed task behind, which Python would tell.
+        client.loop.asyncio_loop.set_exception_handler(lambda *_: None)
         try:
             versions = VersionCheck(say)
             with _read(address):
