@@ -385,7 +385,7 @@ def test_llms_txt_names_every_page_once() -> None:
 
 
 def test_each_of_ten_tasks_is_a_screen_from_the_first_page() -> None:
-    tasks = table_rows("README.md", "Documentation", "| I want to | go to |")
+    tasks = table_rows("README.md", "IPA pipelines", "| I want to | go to |")
     assert len(tasks) == 10
     for task, answer in tasks:
         match = re.fullmatch(r"\[[^]]+\]\((.+\.md)#(.+)\)", answer)
