@@ -115,24 +115,27 @@ def keys() -> str:
     parts = []
     for kind, title in TITLES.items():
         schema = json_schema(kind)
-        rows = _keys(schema, schema["$defs"], "", set(schema["required"]))
-        parts += [f"## {title}", table(("key", "type", "default", "meaning"), rows)]
+        found: dict[str, list[Row]] = {}
+        for path, *row in _keys(schema, schema["$defs"], "", set(schema["required"])):
+            found.setdefault(path, []).append(row)
+        for path, rows in found.items():
+            parts.append(f"### `{path}`" if path else f"## {title}")
+            parts.append(table(("key", "type", "default", "meaning"), rows))
     return "\n\n".join(parts)
 
 
-def _keys(model: Mapping[str, Any], models: Mapping[str, Any], prefix: str, required: set[str]) -> Iterator[Row]:
+def _keys(
+    model: Mapping[str, Any], models: Mapping[str, Any], path: str, required: set[str]
+) -> Iterator[tuple[str, ...]]:
+    """Where each key stands, its name, type, default and meaning; those below it follow."""
     for name, field in model["properties"].items():
         inside, below = _model_of(field, models)
         meaning = field.get("description") or (inside or {}).get("description", "")
         default = "" if name in required else _default(field.get("default"))
-        yield _code(prefix + name), _type(field, models), default, meaning
+        yield path, _code(name), _type(field, models), default, meaning
         if inside is not None and name not in UNFOLDED:
-            path = {
-                "": f"{prefix}{name}.",
-                "[]": f"{prefix}{name}[].",
-                "{}": f"{prefix}{name}.{INNER.get(name, 'NAME')}.",
-            }
-            yield from _keys(inside, models, path[below], set(inside.get("required", ())))
+            place = f"{path}.{name}".lstrip(".") + {"{}": f".{INNER.get(name, 'NAME')}"}.get(below, below)
+            yield from _keys(inside, models, place, set(inside.get("required", ())))
 
 
 def _model_of(field: Mapping[str, Any], models: Mapping[str, Any]) -> tuple[Any, str]:
