@@ -1,4 +1,5 @@
 from . import displayed as displayed
+from . import explore as explore
 from . import formatting as formatting
 from . import intervals as intervals
 from . import load_study as load_study

@@ -73,6 +73,7 @@ def _drop_output() -> None:
         "compare": "Run several policies on the same requests and compare cost, accuracy and latency.",
         "doctor": "Check this machine: engines, solvers and licences, optional extras, programs and files.",
         "explain": "Explain what runs lost against the oracle: forecast error, planning, caution, change, start-up.",
+        "explore": "Ask and see: change a scenario on a local page, and its answer changes with it.",
         "live": "Run pipelines on real servers, on this machine or on a cluster.",
         "models": "Make, measure, list, publish and fetch real models, and read a picture with them.",
         "optimise": "Explain one decision: each stage's options, the binding constraint, the runner-up and prices.",

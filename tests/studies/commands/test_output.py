@@ -44,6 +44,9 @@ RUNS = {
 }
 """What each command is tried with, but for those that need real servers."""
 
+SERVES = {"explore"}
+"""What goes on until it is ended: see tests/studies/explore."""
+
 ON_SERVERS = {f"live {name}" for name in ("down", "load", "recover", "run", "status", "up")} | {
     "profile run",
     "trace from-prometheus",
@@ -72,7 +75,7 @@ def test_every_command_has_both_options_with_one_meaning(words: str) -> None:
 
 
 def test_every_command_is_tried() -> None:
-    assert {*RUNS, *ON_SERVERS, *TRAINS, *REAL} == set(COMMANDS)
+    assert {*RUNS, *SERVES, *ON_SERVERS, *TRAINS, *REAL} == set(COMMANDS)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,48 @@
+"""`ipa explore`: a question and its answer on a local page."""
+
+from __future__ import annotations
+
+import webbrowser
+from threading import Thread
+
+import click
+
+from ipa import studies
+from ipa.studies.commands import complete, printing
+from ipa.studies.commands.options import Whole, output_options
+from ipa.studies.many import workers
+
+
+@click.command()
+@click.argument("what", metavar="[PIPELINE|FILE]", default="video", shell_complete=complete.pipelines)
+@click.option(
+    "--port", type=Whole(min=0, max=65535), default=0, help="Port of this machine. Default: one that is free."
+)
+@click.option("--no-browser", is_flag=True, help="Print the address and open no browser.")
+@output_options
+def explore(what: str, port: int, no_browser: bool, as_json: bool) -> None:
+    """Ask and see: change a scenario on a local page, and its answer changes with it.
+
+    PIPELINE is the name of a shipped pipeline, by default video; FILE is a pipeline or scenario file. The page is on
+    this machine alone, under an address with a token. Ctrl-C ends it.
+    """
+    studies.find(what)
+    try:
+        server = studies.explore.Explorer(port)
+    except OSError as error:
+        raise click.ClickException(f"--port {port}: cannot be had: {error.strerror or error}") from None
+    address = server.address(what)
+    try:
+        with workers.terminable():
+            printing.note("Ctrl-C ends it")
+            if as_json:
+                printing.print_json({"address": address})
+            else:
+                click.echo(address)
+            if not no_browser:
+                Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+            server.serve_forever()
+    except KeyboardInterrupt:
+        printing.note("ended")
+    finally:
+        server.close()

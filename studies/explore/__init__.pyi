@@ -1,0 +1,2 @@
+from .questions import Question as Question
+from .server import Explorer as Explorer

@@ -1,0 +1,150 @@
+"""What a question is answered with: the figures of each policy over its seeds, what is drawn, and against a pin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ipa.policies import split_spec
+from ipa.sim import FloatArray
+from ipa.studies import results, series
+from ipa.studies.explore.questions import Question
+from ipa.studies.formatting import plus, signed
+from ipa.studies.intervals import LIMITS, difference_of, estimate_of
+from ipa.studies.runs import FIGURES, RESIZES, Run, has_records
+from ipa.studies.scenario import Scenario, ScenarioError
+
+Plain = dict[str, Any]
+"""What is JSON-able."""
+
+QUANTILES = (0.5, 0.99)
+
+
+# ---- of one run, where it was made ----
+
+
+def plain_run(run: Run, drawn: bool) -> Plain:
+    """A run for the page: its summary to the last digit, its load, and where it is to be `drawn` its curves."""
+    load = {"name": run.trace.name, "source": run.trace.source, "sha256": run.trace.sha256}
+    return {"summary": run.summary, "load": load, "curves": curves(run) if drawn and has_records(run) else None}
+
+
+def curves(run: Run) -> Plain:
+    """What is drawn of a run, over its time: load, forecast, cores, latencies, and what each stage was given."""
+    tables, duration_s = run.tables, float(run.summary["duration_s"])
+    decisions = tables["decisions"]
+    middles_s, latency_s = series.latency_quantiles_s(tables, duration_s, QUANTILES)
+    took_s, share = series.latency_curve([tables], run.summary["sla_s"])
+    return {
+        "load": _steps(series.load_rps(tables, duration_s)),
+        "forecast": _steps(series.decided(decisions, "forecast_rps", duration_s)),
+        "existing": _steps(series.existing_cores(tables["replicas"], duration_s, tables.get(RESIZES))),
+        "decided": _steps(series.decided(decisions, "cost_cores", duration_s)),
+        "latency": {"x": _short(middles_s), "p50": _short(latency_s[0]), "p99": _short(latency_s[1])},
+        "distribution": {"x": _short(took_s), "y": _short(share)},
+        "variants": {stage: sorted(each, key=each.__getitem__) for stage, each in run.accuracies.items()},
+        "stages": {
+            stage.name: [
+                [each.start_s, each.end_s, each.variant, each.batch, each.replicas]
+                for each in series.segments(decisions, stage.name, duration_s)
+            ]
+            for stage in run.pipeline.stages
+        },
+    }
+
+
+def _steps(found: series.Steps | None) -> Plain | None:
+    return None if found is None else {"x": _short(found.line[0]), "y": _short(found.line[1])}
+
+
+def _short(values: FloatArray) -> list[float | None]:
+    """Rounded to what a picture shows; None for NaN."""
+    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in np.asarray(values).tolist()]
+
+
+# ---- of all runs together ----
+
+
+def answer(question: Question, chosen: Sequence[Sequence[Scenario]], runs: Sequence[Sequence[Plain]]) -> Plain:
+    """The answer of a question: `runs` as of `plain_run`, for each policy by seed."""
+    first = runs[0][0]["summary"]
+    return {
+        "policies": [
+            {
+                "policy": scenarios[0].policy.title,
+                **of_policy([run["summary"] for run in made]),
+                "curves": made[0]["curves"],
+            }
+            for scenarios, made in zip(chosen, runs, strict=True)
+        ],
+        "figures": [name for name, *_ in FIGURES],
+        "made": {
+            "pipeline": first["pipeline"],
+            "sla_s": first["sla_s"],
+            "duration_s": first["duration_s"],
+            "requests": first["requests"],
+            "seeds": [run["summary"]["seed"] for run in runs[0]],
+            "engine": first["engine"],
+            "version": results.versions_of("ipa-pipelines")["ipa-pipelines"],
+            "load": runs[0][0]["load"],
+        },
+        "intervals": LIMITS if len(runs[0]) > 1 else "",
+        **question.ways(chosen[0][0]),
+    }
+
+
+def of_policy(summaries: Sequence[Mapping[str, Any]]) -> Plain:
+    """The figures of a policy, means over seeds with their intervals, as `ipa compare` prints them."""
+    found: dict[str, Plain] = {}
+    for name, key, factor, digits in FIGURES:
+        estimate = estimate_of(key, summaries, factor)
+        if estimate is None:
+            found[name] = {"text": "-", "mean": None, "low": None, "high": None}
+            continue
+        ends = (estimate.low, estimate.high) if estimate.has_interval else (None, None)
+        found[name] = {"text": estimate.text(digits), "mean": estimate.mean, "low": ends[0], "high": ends[1]}
+    return {"estimates": found, "runs": list(summaries)}
+
+
+def differences(found: Plain, pinned: Any) -> list[Plain]:
+    """The answer against a pinned one: for each of its policies the pin's of the same name, else the pin's first.
+
+    `pinned`: policy -> summaries, one for each seed. Raises ScenarioError for what is none.
+    """
+    try:
+        return [_against(each, *_counterpart(each["policy"], pinned)) for each in found["policies"]]
+    except (AttributeError, KeyError, IndexError, StopIteration, TypeError, ValueError):
+        raise ScenarioError("pinned: should be a mapping of policies to the summaries of their runs") from None
+
+
+def _counterpart(policy: str, pinned: Mapping[str, Any]) -> tuple[str, Any]:
+    """The pin's policy of that name, or the same with other parameters, or the first."""
+    name = split_spec(policy)[0]
+    alike = [each for each in pinned if split_spec(each)[0] == name]
+    chosen = policy if policy in pinned else next(iter([*alike, *pinned]))
+    return chosen, pinned[chosen]
+
+
+def _against(current: Plain, other: str, summaries: Sequence[Mapping[str, Any]]) -> Plain:
+    ours, theirs = ({run["seed"]: run for run in runs} for runs in (current["runs"], summaries))
+    seeds = [seed for seed in ours if seed in theirs]
+    rows: list[Plain] = []
+    clear: list[str] = []
+    unclear: list[str] = []
+    for name, key, factor, digits in FIGURES:
+        by_seed = [
+            None if None in (ours[seed][key], theirs[seed][key]) else factor * (ours[seed][key] - theirs[seed][key])
+            for seed in seeds
+        ]
+        found = difference_of(key, ours, theirs, factor)
+        is_clear = found is not None and found.has_interval and (found.low > 0.0 or found.high < 0.0)
+        text = "-" if found is None else signed(found, digits, "")
+        each = ["-" if value is None else plus(value, digits) for value in by_seed]
+        rows.append({"name": name, "text": text, "seeds": each, "values": by_seed, "is_clear": is_clear})
+        if found is not None and plus(found.mean, digits).strip("0."):  # more than nothing, as it is shown
+            (clear if is_clear or len(seeds) < 2 else unclear).append(f"{name} {text}")
+    said = "; ".join([*clear, *([f"within their intervals: {', '.join(unclear)}"] if unclear else [])])
+    said = "no seed in common" if not seeds else said or "no difference in any figure"
+    return {"policy": current["policy"], "against": other, "seeds": seeds, "figures": rows, "words": said}

@@ -1,0 +1,192 @@
+// The page: its state is a question and perhaps a pinned one, both in the address; whatever changes the state asks.
+import {showAnswer, showDifferences, showProblem, toCsv} from "./answer.js";
+import {drawAll} from "./figures.js";
+import * as inside from "./inside.js";
+import * as plan from "./plan.js";
+import {fromAddress, label, Question, toAddress} from "./question.js";
+
+const PAUSE_MS = 60;  // a slider that moves asks once it rests so long
+const ADDRESS_MS = 400;  // browsers refuse addresses that change faster
+const MOST_HISTORY = 100;
+
+const at = id => document.getElementById(id);
+const tab = crypto.randomUUID();
+let number = 0;
+let waiting = null;  // what would abort the question under way
+let last = null;  // {state, answer}
+let pinned = null;  // {state, answer}
+let form = null;
+let history_ = JSON.parse(sessionStorage.getItem("history") ?? "[]");
+
+async function post(path, body, signal) {
+  const headers = {"Content-Type": "application/json"};
+  const response = await fetch(path, {method: "POST", headers, body: JSON.stringify(body), signal});
+  const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
+  const found = isJson ? await response.json() : {error: await response.text()};
+  return {status: response.status, found};
+}
+
+const questionOf = ({from, policies, seeds, values}) => ({what: from, policies, seeds: Number(seeds), values});
+
+// The answer of a question; null once a newer one was asked, or where there is none, which is then said.
+async function asked(state, against) {
+  const mine = ++number;
+  waiting?.abort();
+  waiting = new AbortController();
+  at("status").textContent = "Asking…";
+  const began = performance.now();
+  try {
+    const body = {tab, number: mine, question: questionOf(state), pinned: against};
+    const {status, found} = await post("answer", body, waiting.signal);
+    if (mine !== number || status === 409) return null;
+    if (status !== 200) return said(found.error);
+    at("status").textContent = `Answered in ${Math.round(performance.now() - began)} ms`;
+    return found;
+  } catch (error) {
+    if (mine !== number || error.name === "AbortError") return null;
+    return said("The server has ended: start ipa explore again. What stands here is its last answer.");
+  }
+}
+
+function said(problem) {
+  showProblem(problem);
+  form?.mark(problem);
+  document.body.classList.add("stale");
+  at("status").textContent = "";
+  return null;
+}
+
+// Ask what the state says, and show it; a state that is `settled`, not in the midst of a slider's way, has an address.
+async function ask(settled, isNew = true) {
+  const state = form.state();
+  const against = pinned && Object.fromEntries(pinned.answer.policies.map(each => [each.policy, each.runs]));
+  if (settled && isNew) address(state);
+  const found = await asked(state, against);
+  if (!found) return;
+  last = {state, answer: found};
+  showProblem("");
+  form.mark("");
+  document.body.classList.remove("stale");
+  showAnswer(found);
+  showDifferences(found, pinned && {href: `#${toAddress(pinned.state)}`, text: label(pinned.state)});
+  await drawAll(found, pinned?.answer);
+  if (settled) remember(state);
+  for (const part of [inside, plan]) part.offer(found);
+  lookInside();
+  showPlan();
+  document.body.dataset.answered = toAddress(state);  // for those who wait for it
+}
+
+// ---- the address ----
+
+let written = 0, later = 0;
+
+function address(state) {
+  clearTimeout(later);
+  const write = () => {
+    written = performance.now();
+    const hash = `#${toAddress({...state, pin: pinned?.state})}`;
+    if (hash !== location.hash) history.pushState(null, "", hash);
+  };
+  const wait = written + ADDRESS_MS - performance.now();
+  if (wait <= 0) write(); else later = setTimeout(write, wait);
+}
+
+async function open() {
+  const state = fromAddress(location.hash);
+  const {pin, ...current} = state;
+  await form.show(current);
+  if (!pin || pinned && toAddress(pin) !== toAddress(pinned.state)) pinned = null;
+  if (pin && !pinned) {
+    const found = await asked(pin, null);
+    if (found) pinned = {state: pin, answer: found};
+  }
+  at("unpin").hidden = !pinned;
+  await ask(true, false);
+}
+
+// ---- history ----
+
+function remember(state) {
+  const entry = {hash: toAddress({...state, pin: pinned?.state}), text: label(state)};
+  const before = history_.findIndex(each => each.hash === entry.hash);
+  if (before >= 0) history_.splice(before, 1);
+  history_ = [entry, ...history_].slice(0, MOST_HISTORY);
+  sessionStorage.setItem("history", JSON.stringify(history_));
+  at("history").replaceChildren(...history_.map((each, place) => {
+    const item = document.createElement("li"), link = document.createElement("a");
+    Object.assign(link, {href: `#${each.hash}`, textContent: each.text});
+    if (place === 0) link.setAttribute("aria-current", "true");
+    item.append(link);
+    return item;
+  }));
+}
+
+// ---- what can be pressed ----
+
+at("pin").addEventListener("click", () => {
+  if (!last) return;
+  pinned = last;
+  at("unpin").hidden = false;
+  ask(true);
+});
+at("unpin").addEventListener("click", () => {
+  pinned = null;
+  at("unpin").hidden = true;
+  ask(true);
+  at("pin").focus();
+});
+at("csv").addEventListener("click", () => {
+  if (!last) return;
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([toCsv(last.answer)], {type: "text/csv"}));
+  link.download = "explore.csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+});
+
+// ---- the parts that ask more of what was answered, once they are open ----
+
+let further = 0;
+
+async function askedFurther(path, more) {
+  const mine = ++further;
+  try {
+    const {status, found} = await post(path, {tab: `${tab} ${path}`, number: mine, question: questionOf(last.state), ...more});
+    if (status === 409) return null;
+    return status === 200 ? found : {error: found.error};
+  } catch {
+    return null;  // the next question says that the server has ended
+  }
+}
+
+const lookInside = inside.setUp(async (policy, seed, before) => {
+  const key = JSON.stringify([toAddress(last.state), policy, seed]);
+  if (key === before) return null;
+  const found = await askedFurther("inside", {policy, seed});
+  if (found?.error) at("decided").textContent = found.error;
+  return found && !found.error ? {key, found} : null;
+});
+const showPlan = plan.setUp((policy, load) => last && askedFurther("plan", {policy, load}));
+
+let pause = 0;
+addEventListener("popstate", open);  // also where a link of this page was followed
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => last && drawAll(last.answer, pinned?.answer));
+at("question").addEventListener("submit", event => event.preventDefault());
+
+try {
+  const choices = await (await fetch("choices")).json();
+  form = new Question(at("asked"), at("controls"), choices, {
+    base: async what => {
+      const {status, found} = await post("base", {what});
+      return status === 200 ? found : null;  // the answer says what is wrong with it
+    },
+    changed: settled => {
+      clearTimeout(pause);
+      pause = setTimeout(ask, settled ? 0 : PAUSE_MS, settled);
+    },
+  });
+  await open();
+} catch (error) {
+  said(`This page could not be set up: ${error.message}`);
+}

@@ -1,0 +1,261 @@
+// The question's side: a control for every key and parameter, made of what the server says of them; the state as a value
+// {from, policies, seeds, values}, and as an address.
+
+// ---- addresses ----
+
+export function toAddress({from, policies, seeds, values, pin}) {
+  const found = new URLSearchParams({from});
+  for (const policy of policies) found.append("policy", policy);
+  if (String(seeds) !== "1") found.set("seeds", seeds);
+  for (const key of Object.keys(values).sort()) found.set(key, values[key]);
+  if (pin) found.set("pin", toAddress(pin));
+  return found.toString();
+}
+
+export function fromAddress(hash) {
+  const given = new URLSearchParams(hash.replace(/^#/, "")), values = {};
+  for (const [key, value] of given) if (!["from", "policy", "seeds", "pin"].includes(key)) values[key] = value;
+  const state = {from: given.get("from") || "video", policies: given.getAll("policy"), seeds: given.get("seeds") || "1", values};
+  if (given.get("pin")) state.pin = fromAddress(given.get("pin"));
+  return state;
+}
+
+export function label({from, policies, seeds, values}) {
+  const set = Object.entries(values).map(([key, value]) => `${key}=${value}`);
+  return [from, policies.join(", "), seeds > 1 ? `${seeds} seeds` : "", set.join(" ")].filter(Boolean).join(" · ");
+}
+
+// ---- a policy and the parameters behind its name, as on the command line ----
+
+const PARAMETER = /\s+[A-Za-z_][\w.]*=(?:"(?:[^"\\]|\\.)*"|'[^']*'|(?!\s+[A-Za-z_][\w.]*=)[^])*/g;
+
+export function split(spec) {
+  const parameters = {};
+  for (const text of spec.match(PARAMETER) ?? []) {
+    const [name, ...rest] = text.trim().split("=");
+    parameters[name] = rest.join("=");
+  }
+  return {name: spec.replace(PARAMETER, "").trim(), parameters};
+}
+
+const joined = ({name, parameters}) =>
+  [name, ...Object.entries(parameters).filter(([, text]) => text !== "").map(([key, text]) => `${key}=${text}`)].join(" ");
+
+// ---- controls ----
+
+let counted = 0;
+
+function made(tag, properties = {}, ...children) {
+  const found = Object.assign(document.createElement(tag), properties);
+  found.append(...children);
+  return found;
+}
+
+// A slider's scale: from its position, 0 to 1, to a value and back.
+function scaleOf({low, high, step, log}) {
+  const value = log ? part => low * (high / low) ** part : part => low + (high - low) * part;
+  const part = log ? of => Math.log(of / low) / Math.log(high / low) : of => (of - low) / (high - low);
+  const whole = step ? of => low + Math.round((of - low) / step) * step : of => of;
+  return {value: at => String(Number(whole(value(at)).toPrecision(3))), part};
+}
+
+// A tenth to ten times of what is usual, for a number that has no range of its own.
+function around(usual, {kind, least, most}) {
+  if (!(usual > 0)) return null;
+  const low = Math.max(usual / 10, kind === "whole" ? Math.max(least ?? 1, 1) : 0), high = Math.min(usual * 10, most ?? Infinity);
+  return low < high ? {low, high, step: kind === "whole" ? 1 : null, log: true} : null;
+}
+
+// One value: a text or a choice, perhaps with a slider; an empty one is the default. `changed(settled)`: not in the midst of a slider's way.
+class Control {
+  constructor({name, unit = "", help = "", words = [], list = ""}, changed) {
+    const id = `control-${++counted}`;
+    this.name = name;
+    this.input = words.length ? made("select", {id}, made("option", {value: ""}), ...words.map(word => made("option", {value: word, textContent: word})))
+      : made("input", {id, type: "text", autocomplete: "off", spellcheck: false});
+    if (list) this.input.setAttribute("list", list);
+    this.input.setAttribute("aria-describedby", `${id}-help`);
+    this.undo = made("button", {type: "button", textContent: "×", hidden: true, title: `${name}: back to the default`});
+    this.undo.setAttribute("aria-label", this.undo.title);
+    this.label = made("label", {htmlFor: id}, `${name} `, made("small", {textContent: unit}));
+    this.help = made("p", {className: "help", id: `${id}-help`});
+    this.element = made("div", {className: "control"}, this.label, made("div", {className: "row"}, this.input, this.undo), this.help);
+    this.text = help.replace(/\.$/, "");
+    this.changed = changed;
+    this.input.addEventListener("change", () => this.told(true));
+    this.undo.addEventListener("click", () => { this.set(""); this.told(true); this.input.focus(); });
+  }
+
+  told(settled) { this.show(); this.changed(settled); }
+
+  get value() { return this.input.value.trim(); }
+
+  set(text) {
+    if (this.input.tagName === "SELECT" && ![...this.input.options].some(each => each.value === text))
+      this.input.append(made("option", {value: text, textContent: text}));
+    this.input.value = text;
+    this.show();
+  }
+
+  // What holds where nothing is said, and the range of a slider, if it has one.
+  usual(text, range) {
+    const said = text === "" ? "" : `default ${text}`;
+    if (this.input.tagName === "SELECT") this.input.options[0].textContent = said || "default";
+    else this.input.placeholder = text;
+    this.help.textContent = [this.text, this.text.includes("default") ? "" : said].filter(Boolean).join("; ");
+    this.least = text;
+    this.scale = range && scaleOf(range);
+    if (this.scale && !this.slider) {
+      this.slider = made("input", {type: "range", min: 0, max: 1, step: 0.005});
+      this.slider.setAttribute("aria-label", `${this.name}, slider`);
+      this.slider.addEventListener("input", () => { this.input.value = this.scale.value(Number(this.slider.value)); this.told(false); });
+      this.slider.addEventListener("change", () => this.told(true));
+      this.help.before(this.slider);
+    } else if (!this.scale && this.slider) {
+      this.slider.remove();
+      this.slider = null;
+    }
+    this.show();
+  }
+
+  show() {
+    this.undo.hidden = this.value === "";
+    this.element.classList.toggle("set", this.value !== "");
+    if (!this.slider) return;
+    const part = this.scale.part(Number(this.value || this.least));
+    if (document.activeElement !== this.slider) this.slider.value = Number.isFinite(part) ? part : 0.5;
+    this.slider.setAttribute("aria-valuetext", this.value || `default ${this.least}`);
+  }
+}
+
+// ---- the form ----
+
+export class Question {
+  constructor(asked, controls, choices, {base, changed}) {
+    Object.assign(this, {asked, choices, base, changed, rows: []});
+    for (const [id, words] of Object.entries({pipelines: choices.pipelines, loads: choices.loads, policies: Object.keys(choices.policies)}))
+      asked.append(made("datalist", {id}, ...words.map(value => made("option", {value}))));
+    this.from = new Control({name: "Pipeline or file", list: "pipelines"}, async settled => { await this.rebase(); changed(settled); });
+    this.seeds = new Control({name: "Seeds", help: `runs of each policy, at most ${choices.most.seeds}`}, changed);
+    this.policies = made("div");
+    const add = made("button", {type: "button", textContent: "Add a policy", id: "add-policy"});
+    add.addEventListener("click", () => this.add());
+    asked.append(this.from.element, made("fieldset", {}, made("legend", {textContent: "Policies"}), this.policies, add), this.seeds.element);
+    this.controls = new Map();
+    const sections = new Map();
+    for (const about of choices.controls) {
+      const control = new Control({...about, name: about.key, list: about.key === "trace" ? "loads" : ""}, changed);
+      this.controls.set(about.key, {control, about});
+      if (!sections.has(about.section)) sections.set(about.section, made("details", {}, made("summary", {textContent: about.section})));
+      sections.get(about.section).append(control.element);
+    }
+    const first = ["Load", "World"], rest = [...sections.keys()].filter(each => !first.includes(each));
+    controls.append(...[...first, ...rest].filter(each => sections.has(each)).map(each => sections.get(each)));
+    for (const each of first) if (innerWidth > 900 && sections.has(each)) sections.get(each).open = true;
+  }
+
+  // Show a state; what it says nothing of is the default.
+  async show(state) {
+    if (this.from.value !== state.from || !this.known) {
+      this.from.set(state.from);
+      await this.rebase();
+    }
+    this.seeds.set(String(state.seeds) === "1" ? "" : String(state.seeds));
+    for (const [key, {control}] of this.controls) control.set(state.values[key] ?? "");
+    this.other = Object.fromEntries(Object.entries(state.values).filter(([key]) => !this.controls.has(key)));
+    const given = state.policies.length ? state.policies : [""];
+    if (JSON.stringify(given) !== JSON.stringify(this.rows.map(row => row.spec.value))) {
+      this.rows = [];
+      this.policies.replaceChildren();
+      given.forEach(each => this.add(each));
+    }
+  }
+
+  state() {
+    const values = {...this.other};
+    for (const [key, {control}] of this.controls) if (control.value !== "") values[key] = control.value;
+    const given = this.rows.map(row => row.spec.value).filter(Boolean);
+    // Beside others, an empty first one is named: it is the scenario's own.
+    const policies = given.length && !this.rows[0].spec.value ? [this.known?.policy ?? "", ...given] : given;
+    return {from: this.from.value || "video", policies, seeds: this.seeds.value || "1", values};
+  }
+
+  // Ask what holds of the pipeline where nothing is said.
+  async rebase() {
+    this.known = await this.base(this.from.value || "video");
+    this.from.text = (this.known?.description ?? "").replace(/\.$/, "");
+    this.from.usual("");
+    this.seeds.usual("1", {low: 1, high: 20, step: 1});
+    for (const [key, {control, about}] of this.controls) {
+      const said = this.known?.values[key] ?? "", usual = this.known?.usual[key] ?? Number(said || NaN);
+      const numeric = ["number", "whole"].includes(about.kind) && key !== "seed";
+      control.usual(said || (key in (this.known?.usual ?? {}) ? String(usual) : ""), numeric ? around(usual, about) : null);
+    }
+    for (const row of this.rows) this.parameters(row);
+  }
+
+  add(given) {
+    const colour = `var(--c${this.rows.length % 8})`;
+    const row = {spec: new Control({name: `Policy ${this.rows.length + 1}`, list: "policies"}, settled => { this.parameters(row); this.changed(settled); })};
+    row.spec.usual(this.known?.policy ?? "");
+    row.spec.undo.title = "Remove this policy";
+    row.spec.undo.setAttribute("aria-label", row.spec.undo.title);
+    row.details = made("details", {}, made("summary", {textContent: "Parameters"}));
+    row.element = made("div", {className: "policy"}, row.spec.element, row.details);
+    row.element.style.borderLeftColor = colour;
+    row.spec.undo.addEventListener("click", () => { if (this.rows.length > 1) this.remove(row); });
+    this.rows.push(row);
+    this.policies.append(row.element);
+    row.spec.set(given ?? "");
+    this.parameters(row);
+    if (given === undefined) row.spec.input.focus();
+  }
+
+  remove(row) {
+    const specs = this.rows.filter(each => each !== row).map(each => each.spec.value);
+    this.rows = [];
+    this.policies.replaceChildren();
+    specs.forEach(each => this.add(each));
+    this.asked.querySelector("#add-policy").focus();
+    this.changed(true);
+  }
+
+  // The controls of a policy's parameters, which write behind its name.
+  parameters(row) {
+    const spec = split(row.spec.value || this.known?.policy || "");
+    const manual = this.choices.policies[spec.name.split(":")[0]];
+    row.spec.text = (manual?.summary ?? "").replace(/\.$/, "");
+    row.spec.usual(this.known?.policy ?? "");
+    row.details.hidden = !manual?.parameters.length;
+    if (row.shown !== spec.name) {
+      row.shown = spec.name;
+      row.controls = (manual?.parameters ?? []).map(about => {
+        const control = new Control({...about, words: about.range?.words ?? []}, settled => {
+          const now = split(row.spec.value || this.known?.policy || "");
+          now.parameters[about.name] = control.value;
+          row.spec.set(joined(now));
+          this.changed(settled);
+        });
+        return {about, control};
+      });
+      row.details.replaceChildren(row.details.firstChild, ...row.controls.map(each => each.control.element));
+    }
+    for (const {about, control} of row.controls ?? []) {
+      const usual = this.known?.usual[about.name], range = about.range?.words ? null : about.range;
+      const said = usual ?? (about.default === "None" ? "" : (about.default ?? "").replace(/^'(.*)'$/, "$1"));
+      control.usual(String(said), range ?? around(Number(usual), {}));
+      control.set(spec.parameters[about.name] ?? "");
+    }
+  }
+
+  // Mark the control that a refusal names, and no other.
+  mark(problem) {
+    const key = problem.match(/^(?:--set )?([\w.]+)[:=]/)?.[1];
+    const wrong = this.controls.get(key)?.control ?? (key === "seeds" ? this.seeds : null);
+    for (const each of [this.seeds, ...[...this.controls.values()].map(found => found.control)]) {
+      each.element.classList.toggle("wrong", each === wrong);
+      each.input.toggleAttribute("aria-invalid", each === wrong);
+    }
+    wrong?.element.closest("details")?.setAttribute("open", "");
+  }
+}

@@ -1,0 +1,52 @@
+"""The optimiser's plans of a policy for a load: all that are worth having, the one it takes, and that over loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from ipa.policies import StageConfiguration
+from ipa.studies import plans
+from ipa.studies.plans import Plan
+from ipa.studies.scenario import Scenario, ScenarioError
+
+MOST_RPS = 1000.0
+STEPS = 60
+"""Loads for which the plan is drawn, up to twice the one asked for."""
+
+
+def planned(scenario: Scenario, load_rps: float) -> dict[str, Any]:
+    """The Pareto front for a load, the plan taken, and the plans for loads up to twice as high. JSON-able.
+
+    Raises ScenarioError for a load that is none, and for a policy that does not use the optimiser.
+    """
+    if not (isfinite(load_rps) and 0.0 < load_rps <= MOST_RPS):
+        raise ScenarioError(f"load: should be above 0 and at most {MOST_RPS:g} requests per second; given {load_rps:g}")
+    front = plans.frontier(scenario, load_rps)
+    over = plans.over(scenario, [2.0 * load_rps * (place + 1) / STEPS for place in range(STEPS)])
+    chosen = front.chosen
+    return {
+        "load_rps": load_rps,
+        "policy": front.policy,
+        "front": [{**_point(plan), "chosen": front.is_chosen(plan)} for plan in front.plans],
+        "chosen": {
+            "cores": chosen.objective["cost_cores"],
+            "pas": 100.0 * chosen.objective["pas"],
+            "words": f"{chosen.rung}: {_in_words(chosen.configuration)}; latency {chosen.latency_s:.2f} s",
+        },
+        "over": [{"load_rps": plan.load_rps, **_point(plan)} for plan in over.plans],
+    }
+
+
+def _point(plan: Plan) -> dict[str, Any]:
+    words = _in_words(plan.configuration)
+    return {"cores": plan.cores, "pas": 100.0 * plan.objective["pas"], "rung": plan.rung, "words": words}
+
+
+def _in_words(configuration: Mapping[str, StageConfiguration]) -> str:
+    """The stages of a plan: `object-detection 2 × yolov5n, batch 1; ...`."""
+    return "; ".join(
+        f"{stage} {' + '.join(f'{part.replicas} × {part.variant}, batch {part.batch}' for part in wanted.parts)}"
+        for stage, wanted in configuration.items()
+    )

@@ -1,0 +1,227 @@
+"""A question: what the page asks, the scenarios that it means, and the command, file and Python that ask it too.
+
+The page's controls are made of the schema of scenarios and the manuals of policies: a new key or parameter has one by
+itself. Values are the texts that stand in the controls, read and refused as `--set KEY=VALUE` reads and refuses them.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from ipa import policies, profiles, traces
+from ipa.policies import Choices, PolicyError, Range
+from ipa.studies.many import systems
+from ipa.studies.scenario import LARGEST_SEED, Scenario, ScenarioError, find, parse_value
+
+MOST_POLICIES = 16
+MOST_SEEDS = 50
+"""Of one question: as many as can be looked at."""
+
+SECTIONS = {
+    "Load": ("trace", "scale", "window", "scaling", "arrivals"),
+    "World": ("sla_s", "interval_s", "start_up_s", "limit_cores", "drop", "service_factor", "seed"),
+}
+"""The keys that are asked for first; all others stand under the title of their own part."""
+
+NOT_ASKED = ("schema_version", "kind", "pipeline", "policy", "kubernetes")
+"""Keys that the page has elsewhere, or that say nothing of a simulation."""
+
+UNITS = {"s": "seconds", "rps": "requests per second", "cores": "cores"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """Policies on a pipeline, each with so many seeds; `what`: PIPELINE or FILE as for every command.
+
+    `policies`: as after `--policy`; none: that of the scenario. `values`: key of the scenario -> text as after `--set`.
+    """
+
+    what: str = "video"
+    policies: tuple[str, ...] = ()
+    seeds: int = 1
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, plain: Any) -> Question:
+        """The question in JSON. Raises ScenarioError for what is none."""
+        if not isinstance(plain, dict) or not set(plain) <= {"what", "policies", "seeds", "values"}:
+            raise ScenarioError("a question should have the keys what, policies, seeds and values, and no other")
+        what, named = plain.get("what", "video"), plain.get("policies", [])
+        values, seeds = plain.get("values", {}), plain.get("seeds", 1)
+        if not isinstance(what, str) or not what or "\0" in what:
+            raise ScenarioError("what: should be the name of a shipped pipeline, or a pipeline or scenario file")
+        if not (
+            isinstance(named, list) and len(named) <= MOST_POLICIES and all(isinstance(each, str) for each in named)
+        ):
+            raise ScenarioError(f"policies: should be a list of at most {MOST_POLICIES} policies")
+        if not (isinstance(values, dict) and all(isinstance(each, str) for each in values.values())):
+            raise ScenarioError("values: should be a mapping of keys to texts")
+        if not (isinstance(seeds, int) and not isinstance(seeds, bool) and 1 <= seeds <= MOST_SEEDS):
+            raise ScenarioError(f"seeds: should be a whole number from 1 to {MOST_SEEDS}; given {seeds!r}")
+        if wrong := sorted({key.partition(".")[0] for key in values} & set(NOT_ASKED)):
+            raise ScenarioError(f"values: {wrong[0]} is not asked so")
+        return cls(what, tuple(named), seeds, dict(values))
+
+    @property
+    def parsed(self) -> dict[str, Any]:
+        """The values as they are meant. Raises ScenarioError as a command does for `--set`."""
+        found = {}
+        for key, text in self.values.items():
+            try:
+                found[key] = parse_value(text)
+            except ScenarioError as error:
+                raise ScenarioError(f"--set {key}={text}: {error}") from None
+        return found
+
+    def scenarios(self) -> list[list[Scenario]]:
+        """For each policy its scenarios, by seed. Raises as a command does, all of them InputErrors."""
+        if len(self.policies) <= 1:
+            policy = {"policy": self.policies[0]} if self.policies else {}
+            chosen = [find(self.what, {**policy, **self.parsed})]
+        else:
+            chosen = systems.choose(find(self.what, self.parsed), self.policies)
+        if chosen[0].seed + self.seeds - 1 > LARGEST_SEED:
+            raise ScenarioError(f"seed {chosen[0].seed}: {self.seeds} seeds from there on are too large")
+        return [[one.with_values({"seed": one.seed + more}) for more in range(self.seeds)] for one in chosen]
+
+    @property
+    def is_one_run(self) -> bool:
+        return len(self.policies) <= 1 and self.seeds == 1
+
+    def ways(self, scenario: Scenario) -> dict[str, str]:
+        """How else it is asked: the command, the Python, and the file of its first scenario, which is given."""
+        named = self.policies or (() if self.is_one_run else (scenario.policy.name,))
+        options = [word for each in named for word in ("--policy", each)]
+        options += [word for key, text in self.values.items() for word in ("--set", f"{key}={text}")]
+        if not self.is_one_run:
+            options += ["--seeds", str(self.seeds)]
+        command = shlex.join(["ipa", "simulate" if self.is_one_run else "compare", self.what, *options])
+        return {"command": command, "python": self._python(named), "file": _file(scenario)}
+
+    def _python(self, named: Sequence[str]) -> str:
+        what, values = json.dumps(self.what), self.parsed
+        if self.is_one_run:
+            every = {**values, **({"policy": named[0]} if named else {})}
+            given = f", {every!r}" if every else ""
+            return (
+                f"from ipa.studies import find, simulate\n\nrun = simulate(find({what}{given}))\nprint(run.summary)\n"
+            )
+        given = f", {values!r}" if values else ""
+        call = f"compare(find({what}{given}), {list(named)!r}, seeds={self.seeds})"
+        return f"from ipa.studies import compare, find\n\ncomparison = {call}\nprint(comparison)\n"
+
+
+def _file(scenario: Scenario) -> str:
+    """The scenario as a file, with what differs from the defaults."""
+    own = scenario.model_dump(mode="json", exclude_defaults=True)
+    head = {"schema_version": scenario.schema_version, "kind": scenario.kind, "pipeline": scenario.pipeline}
+    return yaml.safe_dump({**head, "policy": scenario.policy.model_dump(), **own}, sort_keys=False, allow_unicode=True)
+
+
+# ---- what there is to ask ----
+
+
+def base_of(what: str) -> dict[str, Any]:
+    """What holds of a pipeline or file where the question says nothing: its policy, and the value of every key.
+
+    `usual`: of what a pipeline has its own value of, that value. Raises as `find` and `profiles.load`.
+    """
+    scenario = find(what)
+    pipeline = profiles.load(scenario.pipeline)
+    start_ups_s = [variant.start_up_s for stage in pipeline.stages for variant in stage.variants]
+    own = {key: getattr(pipeline.defaults, key) for key in ("alpha", "beta", "gamma", "load_margin")}
+    return {
+        "pipeline": pipeline.name,
+        "description": pipeline.description,
+        "policy": " ".join(
+            [scenario.policy.name, *(f"{k}={json.dumps(v)}" for k, v in scenario.policy.parameters.items())]
+        ),
+        "values": {key: _as_text(value) for key, value in _flat(scenario.as_dict())},
+        "usual": {"sla_s": pipeline.sla_s, "start_up_s": max(start_ups_s), **own},
+    }
+
+
+def choices() -> dict[str, Any]:
+    """Everything that there is to ask, whatever the pipeline: JSON-able."""
+    return {
+        "controls": list(controls()),
+        "pipelines": list(profiles.names()),
+        "loads": list(traces.known_names()),
+        "policies": {name: _manual(name) for name in policies.policy_names()},
+        "most": {"policies": MOST_POLICIES, "seeds": MOST_SEEDS},
+    }
+
+
+def controls() -> Iterator[dict[str, Any]]:
+    """What the page needs of each key for its control: the section, kind, words, bounds, unit and help."""
+    schema = Scenario.model_json_schema()
+    for name, about in schema["properties"].items():
+        if name in NOT_ASKED:
+            continue
+        reference = about.get("$ref", "").rpartition("/")[2]
+        if reference:
+            inner = schema["$defs"][reference]["properties"]
+            for each, of_each in inner.items():
+                yield _control(f"{name}.{each}", of_each, name.capitalize())
+        else:
+            section = next((title for title, keys in SECTIONS.items() if name in keys), "Further keys")
+            yield _control(name, about, section)
+
+
+def _control(key: str, about: Mapping[str, Any], section: str) -> dict[str, Any]:
+    meant = next((each for each in about.get("anyOf", ()) if each.get("type") != "null"), about)
+    kind = {"number": "number", "integer": "whole", "boolean": "choice"}.get(meant.get("type", ""), "text")
+    words = ["true", "false"] if meant.get("type") == "boolean" else meant.get("enum", [])
+    ending = key.rpartition("_")[2]
+    return {
+        "key": key,
+        "section": section,
+        "kind": "choice" if words else kind,
+        "words": words,
+        "least": meant.get("minimum", meant.get("exclusiveMinimum")),
+        "most": meant.get("maximum"),
+        "unit": UNITS.get(ending, ""),
+        "help": about.get("description", ""),
+    }
+
+
+def _manual(name: str) -> dict[str, Any]:
+    """What the page needs of a policy; those with values worth trying come first."""
+    manual, ranges = policies.manual_of(name), policies.ranges_of(name)
+    parameters = [
+        {"name": each.name, "default": each.default, "help": each.meaning, "range": _range(ranges.get(each.name))}
+        for each in manual.parameters
+    ]
+    first = ("alpha", "beta", "goal")
+    parameters.sort(key=lambda each: (each["name"] not in first, each["range"] is None))
+    return {"summary": manual.summary, "parameters": parameters}
+
+
+def _range(text: str | None) -> dict[str, Any] | None:
+    try:
+        found = None if text is None else policies.parse_range(text)
+    except PolicyError:  # of an installed policy's own
+        return None
+    if isinstance(found, Range):
+        return {"low": found.low, "high": found.high, "step": found.step, "log": found.log}
+    return {"words": [str(value) for value in found.values]} if isinstance(found, Choices) else None
+
+
+def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Keys in dotted form, those that the page asks for."""
+    for key, value in values.items():
+        if key in ("guards", "limits"):
+            yield from ((f"{key}.{inner}", each) for inner, each in value.items())
+        elif key not in NOT_ASKED:
+            yield key, value
+
+
+def _as_text(value: Any) -> str:
+    """A value as one would write it behind `--set KEY=`; nothing for none."""
+    return "" if value in (None, {}, []) else value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,316 @@
+"""The explorer's server: on this machine alone, for those who have its token, and nothing of it from anywhere else.
+
+It is the standard library's: a page, a few files and two questions need no more, and no extra is asked for but plotly,
+which draws. Whoever reaches the port is refused unless
+
+- the request names this server as its `Host`, which a name that was rebound to this machine does not;
+- it brings the token, once in the address, then as a cookie that no other site's page can make a browser send;
+- a question comes from this page (`Origin`) as JSON of bounded size.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
+from socket import SHUT_WR
+from threading import Lock
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, quote, urlsplit
+
+from ipa.errors import Error
+from ipa.studies.displayed import check_plotly
+from ipa.studies.explore.answers import answer, differences
+from ipa.studies.explore.crew import Crew, SupersededError, Wanted
+from ipa.studies.explore.questions import Question, base_of, choices
+from ipa.studies.many import workers
+from ipa.studies.scenario import ScenarioError
+
+ADDRESS = "127.0.0.1"
+LARGEST_BODY = 2**20
+MOST_TABS = 64
+IDLE_S = 60.0
+"""How long a connection may say nothing."""
+LINGER_S = 0.5
+
+PAGE = {
+    "/": ("index.html", "text/html"),
+    "/explore.css": ("explore.css", "text/css"),
+    "/main.js": ("main.js", "text/javascript"),
+    "/question.js": ("question.js", "text/javascript"),
+    "/answer.js": ("answer.js", "text/javascript"),
+    "/figures.js": ("figures.js", "text/javascript"),
+    "/inside.js": ("inside.js", "text/javascript"),
+    "/plan.js": ("plan.js", "text/javascript"),
+}
+"""Path -> file in the folder `page`, and what it is."""
+
+HEADERS = {
+    # plotly puts styles into the page, and draws images from data; scripts come from here alone.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Explorer(ThreadingHTTPServer):
+    """The server, listening from the moment it is made; `serve_forever` answers, `close` ends it and its workers.
+
+    `port` 0: any that is free. Raises OSError for a port that cannot be had, ScenarioError without plotly.
+    """
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, port: int = 0, jobs: int | None = None) -> None:
+        check_plotly("the explorer")
+        super().__init__((ADDRESS, port), _Handler)
+        self.host = f"{ADDRESS}:{self.server_port}"
+        self.token = secrets.token_urlsafe(24)
+        self.cookie = f"ipa-explore-{self.server_port}"  # cookies are of a host, whatever its port
+        self.crew = Crew(jobs or workers.cores())
+        self._newest: OrderedDict[str, int] = OrderedDict()
+        self._lock = Lock()
+
+    def address(self, what: str = "") -> str:
+        """Where the page is, with the token, and asks of a pipeline or file."""
+        return f"http://{self.host}/?token={self.token}" + (f"#from={quote(what)}" if what else "")
+
+    def is_stale(self, tab: str, number: int) -> Callable[[], bool]:
+        """Note that a tab has asked its question of that number; what it gives says whether a newer one has come."""
+        with self._lock:
+            self._newest[tab] = max(number, self._newest.pop(tab, number))
+            while len(self._newest) > MOST_TABS:
+                self._newest.popitem(last=False)
+        return lambda: self._newest.get(tab, number) > number
+
+    def answer(self, asked: Any) -> dict[str, Any]:
+        """The answer of what a page asks: a question with the tab and number of it, and perhaps what is pinned."""
+        question, is_stale = self._asked(asked)
+        chosen = question.scenarios()
+        wanted = [[Wanted(each, "summary" if place else "drawn") for place, each in enumerate(runs)] for runs in chosen]
+        found = answer(question, chosen, self.crew.run_all(wanted, is_stale))
+        if asked.get("pinned") is not None:
+            found["differences"] = differences(found, asked["pinned"])
+        return found
+
+    def inside(self, asked: Any) -> dict[str, Any]:
+        """One of a question's runs from inside: that of the `policy` and the `seed` of those places."""
+        question, is_stale = self._asked(asked)
+        chosen = question.scenarios()
+        one = chosen[_place(asked, "policy", len(chosen))][_place(asked, "seed", question.seeds)]
+        # A full journal has the reasons of decisions.
+        return self.crew.run_all([[Wanted(one.with_values({"journal": "full"}), "inside")]], is_stale)[0][0]
+
+    def plan(self, asked: Any) -> dict[str, Any]:
+        """The plans of a question's policy of that place for a `load`."""
+        question, is_stale = self._asked(asked)
+        chosen = question.scenarios()
+        if not isinstance(load_rps := asked.get("load"), int | float) or isinstance(load_rps, bool):
+            raise ScenarioError("load: should be a number of requests per second")
+        one = chosen[_place(asked, "policy", len(chosen))][0]
+        return self.crew.run_all([[Wanted(one, "plan", float(load_rps))]], is_stale)[0][0]
+
+    def _asked(self, asked: Any) -> tuple[Question, Callable[[], bool]]:
+        if not isinstance(asked, dict) or not isinstance(tab := asked.get("tab"), str) or len(tab) > 64:
+            raise ScenarioError("tab: should be a short text")
+        if not isinstance(number := asked.get("number"), int):
+            raise ScenarioError("number: should be a whole number")
+        is_stale = self.is_stale(tab, number)  # also by one that is refused
+        return Question.of(asked.get("question")), is_stale
+
+    def close(self) -> None:
+        """Listen no more, and end the workers."""
+        self.server_close()
+        self.crew.close()
+
+    def handle_error(self, *_: Any) -> None:
+        """Nothing: a browser that goes away in the middle is no error."""
+
+
+class _Refused(Exception):  # noqa: N818
+    """A request that is not answered, and why."""
+
+    def __init__(self, status: HTTPStatus, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one connection's requests."""
+
+    server: Explorer
+    protocol_version = "HTTP/1.1"
+    server_version = "ipa"
+    sys_version = ""
+    timeout = IDLE_S
+    POSTS: ClassVar = {
+        "/base": lambda _, asked: base_of(_text(asked, "what")),
+        "/answer": Explorer.answer,
+        "/inside": Explorer.inside,
+        "/plan": Explorer.plan,
+    }
+
+    def do_GET(self) -> None:
+        self._answered(self._get)
+
+    def do_POST(self) -> None:
+        self._answered(self._post)
+
+    def _answered(self, answer: Callable[[str], None]) -> None:
+        """Answer a request, or say in one line why not."""
+        try:
+            self._check_sender()
+            answer(urlsplit(self.path).path)
+        except _Refused as refused:
+            self._send(refused.status, "text/plain", f"{refused}\n".encode())
+            self._hang_up()
+        except SupersededError as error:
+            self._send_json(HTTPStatus.CONFLICT, {"error": str(error)})
+        except Error as error:
+            self._send_json(HTTPStatus.UNPROCESSABLE_ENTITY, {"error": str(error)})
+        except OSError:
+            raise
+        except Exception as error:
+            text = f"an error of this program, please report it: {type(error).__name__}: {error}"
+            self._send_json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": text})
+
+    def _check_sender(self) -> None:
+        """Refuse whoever does not address this server by its own name, or comes from another site's page."""
+        if self.headers.get_all("Host") != [self.server.host]:
+            raise _Refused(HTTPStatus.MISDIRECTED_REQUEST, f"this is {self.server.host}, and no other host")
+        origin = self.headers.get("Origin")
+        from_elsewhere = self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
+        if from_elsewhere or origin not in (None, f"http://{self.server.host}"):
+            raise _Refused(HTTPStatus.FORBIDDEN, "requests of other pages are not answered")
+        if self.command == "POST" and origin is None:
+            raise _Refused(HTTPStatus.FORBIDDEN, "a question should come from this server's page")
+
+    def _is_known(self) -> bool:
+        try:
+            cookie = SimpleCookie(self.headers.get("Cookie", "")).get(self.server.cookie)
+        except CookieError:
+            return False
+        return cookie is not None and _same(cookie.value, self.server.token)
+
+    def _check_token(self) -> None:
+        if not self._is_known():
+            raise _Refused(HTTPStatus.FORBIDDEN, "open the address that `ipa explore` printed: it has a token")
+
+    def _hang_up(self) -> None:
+        """End the connection; a body that was not read is, so that the refusal reaches whoever still sends."""
+        self.close_connection = True
+        with suppress(OSError):
+            self.connection.settimeout(LINGER_S)
+            self.connection.shutdown(SHUT_WR)
+            for _ in range(LARGEST_BODY // 2**16):
+                if not self.rfile.read1(2**16):
+                    return
+
+    # ---- pages ----
+
+    def _get(self, path: str) -> None:
+        token = parse_qs(urlsplit(self.path).query).get("token", [""])[0]
+        if path == "/" and _same(token, self.server.token):
+            # The token is kept as a cookie, and leaves the address; what stands behind the # stays there.
+            cookie = f"{self.server.cookie}={self.server.token}; Path=/; HttpOnly; SameSite=Strict"
+            self._send(HTTPStatus.SEE_OTHER, "text/plain", b"", {"Location": "/", "Set-Cookie": cookie})
+            return
+        self._check_token()
+        if path in PAGE:
+            name, kind = PAGE[path]
+            self._send(HTTPStatus.OK, kind, _file(name))
+        elif path == "/plotly.js":
+            self._send(HTTPStatus.OK, "text/javascript", _plotly(), {"Cache-Control": "private, max-age=86400"})
+        elif path == "/choices":
+            self._send_json(HTTPStatus.OK, choices())
+        else:
+            raise _Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
+
+    # ---- questions ----
+
+    def _post(self, path: str) -> None:
+        self._check_token()
+        if path not in self.POSTS:
+            raise _Refused(HTTPStatus.NOT_FOUND, "there is nothing here")
+        self._send_json(HTTPStatus.OK, self.POSTS[path](self.server, self._body()))
+
+    def _body(self) -> Any:
+        if self.headers.get_content_type() != "application/json":
+            raise _Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a question is JSON")
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit()):
+            raise _Refused(HTTPStatus.LENGTH_REQUIRED, "a question says how long it is")
+        if int(length) > LARGEST_BODY:
+            raise _Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a question has at most {LARGEST_BODY} bytes")
+        try:
+            return json.loads(self.rfile.read(int(length)))
+        except (ValueError, RecursionError):
+            raise _Refused(HTTPStatus.BAD_REQUEST, "a question is JSON") from None
+
+    # ---- what goes back ----
+
+    def _send_json(self, status: HTTPStatus, value: Any) -> None:
+        self._send(status, "application/json", json.dumps(value, allow_nan=False).encode())
+
+    def _send(self, status: HTTPStatus, kind: str, body: bytes, more: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        headers = {
+            "Content-Type": f"{kind}; charset=utf-8",
+            "Content-Length": str(len(body)),
+            "Cache-Control": "no-store",
+        }
+        for name, value in {**HEADERS, **headers, **(more or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What the base class refuses: an unknown method, a request that is none."""
+        self.close_connection = True
+        status = HTTPStatus.METHOD_NOT_ALLOWED if code == HTTPStatus.NOT_IMPLEMENTED else HTTPStatus(code)
+        self._send(status, "text/plain", f"{message or status.phrase}\n".encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Nothing: the page says what there is to say."""
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(), token.encode())
+
+
+def _place(asked: Any, key: str, count: int) -> int:
+    found = asked.get(key)
+    if not isinstance(found, int) or not 0 <= found < count:
+        raise ScenarioError(f"{key}: should be a whole number from 0, below {count}")
+    return found
+
+
+def _text(asked: Any, key: str) -> str:
+    found = asked.get(key) if isinstance(asked, dict) else None
+    if not isinstance(found, str) or not found or "\0" in found:
+        raise ScenarioError(f"{key}: should be a text")
+    return found
+
+
+@cache
+def _file(name: str) -> bytes:
+    return files("ipa.studies.explore").joinpath("page", name).read_bytes()
+
+
+@cache
+def _plotly() -> bytes:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs()).encode()

@@ -1,0 +1,144 @@
+"""A run from inside and the plans of the optimiser, as the server gives them and as the page shows them."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from ipa.studies import Scenario, explain, find, simulate
+from ipa.studies.explore import Explorer
+from ipa.studies.explore.inside import inside
+from ipa.studies.explore.plan import planned
+from ipa.studies.scenario import ScenarioError
+from tests.studies.browser import Browser, needs_chromium
+from tests.studies.explore.conftest import send, visit
+
+SHORT = {"trace": "constant:5:30"}
+QUESTION = {"what": "video", "policies": ["ipa", "rate"], "seeds": 2, "values": SHORT}
+
+
+def asked(explorer: Explorer, path: str, **more: Any) -> tuple[int, Any]:
+    body = {"tab": path, "number": 1, "question": QUESTION, **more}
+    status, text, _ = send(explorer, "POST", path, body)
+    return status, json.loads(text)
+
+
+# ---- inside ----
+
+
+def test_every_moment_counts_what_the_tables_say() -> None:
+    """Counted one by one at some moments, of an overloaded run, which drops requests and replaces replicas."""
+    run = simulate(find("video", {"trace": "constant:40:60", "limit_cores": 4, "journal": "full"}))
+    assert run.summary["dropped"] > 0
+    found = inside(run)
+    requests = run.tables["requests"].set_index("request")
+    for name, counts in found["stages"].items():
+        rows = run.tables["stages"]
+        rows = rows[rows["stage"] == name]
+        replicas = run.tables["replicas"]
+        replicas = replicas[replicas["stage"] == name]
+        left_s = rows["start_s"].fillna(rows["request"].map(requests["end_s"]))
+        for place in (0, 7, 23, 59):
+            at_s = found["moments_s"][place]
+            waiting = (rows["enqueue_s"] <= at_s) & ~(left_s <= at_s)
+            served = (rows["start_s"] <= at_s) & ~(rows["finish_s"] <= at_s)
+            existing = (replicas["created_s"] <= at_s) & ~(replicas["gone_s"] <= at_s)
+            assert counts["waiting"][place] == waiting.sum()
+            assert counts["served"][place] == served.sum()
+            assert sum(counts[kind][place] for kind in ("starting", "ready", "draining")) == existing.sum()
+    assert any(counts["waiting"] != [0] * 60 for counts in found["stages"].values())
+
+
+def test_decisions_are_those_of_the_journal_with_their_reasons() -> None:
+    run = simulate(find("video", {**SHORT, "journal": "full"}))
+    found = inside(run)["decisions"]
+    assert [each["time_s"] for each in found] == [entry.observation.time_s for entry in run.entries]
+    words = "\n".join(found[1]["words"])
+    decision = run.entries[1].decision
+    assert decision.why is not None
+    assert f"forecast {decision.forecast_rps:.1f} rps, planned for {decision.planned_load_rps:.1f} rps" in words
+    assert f"runner-up: worse by {decision.why['runner_up']['difference']:.3g}" in words
+    assert "10 ms more of SLA: " in words
+
+
+def test_looking_inside_needs_the_records_of_all_requests() -> None:
+    with pytest.raises(ScenarioError, match="records: should be all to look inside a run; given sample"):
+        inside(simulate(find("video", {**SHORT, "records": "sample"})))
+
+
+def test_the_server_gives_the_run_that_is_asked_for(explorer: Explorer) -> None:
+    status, found = asked(explorer, "/inside", policy=1, seed=1)
+    run = simulate(find("video", {**SHORT, "policy": "rate", "seed": 2, "journal": "full"}))
+    assert (status, found) == (200, json.loads(json.dumps(inside(run))))
+    for wrong in ({"policy": 2, "seed": 0}, {"policy": 0, "seed": 2}, {"policy": -1, "seed": 0}, {}):
+        assert asked(explorer, "/inside", **wrong)[0] == 422
+
+
+# ---- plans ----
+
+
+def test_the_plan_is_that_of_optimise_and_lies_on_the_front() -> None:
+    scenario = Scenario(pipeline="video")
+    found, expected = planned(scenario, 20.0), explain(scenario, 20.0)
+    assert (found["chosen"]["cores"], found["chosen"]["pas"]) == (
+        expected.objective["cost_cores"],
+        100 * expected.objective["pas"],
+    )
+    front = found["front"]
+    assert all(a["cores"] < b["cores"] and a["pas"] < b["pas"] for a, b in pairwise(front))
+    assert {each["cores"] for each in front if each["chosen"]} <= {found["chosen"]["cores"]}
+    assert [each["load_rps"] for each in found["over"]][29] == 20.0
+    assert found["over"][29]["cores"] == found["chosen"]["cores"]
+
+
+@pytest.mark.parametrize("load", [0, -1, 1e9, "20", None, True])
+def test_a_load_that_is_none_is_refused(explorer: Explorer, load: Any) -> None:
+    status, told = asked(explorer, "/plan", policy=0, load=load)
+    assert (status, told["error"][:5]) == (422, "load:")
+
+
+def test_a_policy_without_a_plan_says_so(explorer: Explorer) -> None:
+    status, told = asked(explorer, "/plan", policy=1, load=20)
+    assert status == 422
+    assert "--policy rate: does not use the optimiser" in told["error"]
+
+
+# ---- on the page ----
+
+
+@needs_chromium
+def test_a_moment_is_moved_and_played(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, "from=video&trace=constant%3A5%3A30")
+    shown.run("document.querySelector('#inside summary').click()")
+    shown.until("document.querySelectorAll('.stage').length === 2")
+    run = inside(simulate(find("video", {**SHORT, "journal": "full"})))
+    shown.run("document.getElementById('moment').value = 12")
+    shown.run("document.getElementById('moment').dispatchEvent(new Event('input'))")
+    counts = run["stages"]["object-detection"]
+    text = shown.run("document.querySelector('.stage .counts').textContent")
+    assert text.startswith(
+        f"{counts['waiting'][12]} waiting, {counts['served'][12]} in service; {counts['ready'][12]} ready"
+    )
+    assert shown.run("document.querySelector('#decided li').textContent") == "Decided at 10 s"
+    shown.run("document.getElementById('speed').value = '60'")
+    shown.run("document.getElementById('play').click()")
+    shown.until("document.getElementById('time').textContent === '29 s'")
+    shown.until("document.getElementById('play').textContent === 'Play'")
+    assert shown.run("errors") == []
+
+
+@needs_chromium
+def test_a_slider_moves_the_plan(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, "from=video&trace=constant%3A5%3A30")
+    shown.run("document.querySelector('#plan summary').click()")
+    shown.until("document.querySelectorAll('#plan-figures .main-svg').length > 0")
+    before = shown.run("document.getElementById('plan-words').textContent")
+    shown.run("document.getElementById('plan-load').value = 20")
+    shown.run("document.getElementById('plan-load').dispatchEvent(new Event('input'))")
+    shown.until(f"document.getElementById('plan-words').textContent !== {json.dumps(before)}")
+    chosen = planned(find("video", SHORT), 20.0)["chosen"]
+    assert chosen["words"] in shown.run("document.getElementById('plan-words').textContent")
+    assert shown.run("errors") == []

@@ -1,0 +1,311 @@
+"""What the page does in a browser: ask, refuse, pin, remember; by keyboard, on a telephone and in the dark."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ipa.studies.explore import Explorer
+from tests.command import answer, start
+from tests.studies.browser import NARROW, WIDE, Browser, needs_chromium
+from tests.studies.explore.conftest import answered, enter, send, visit
+
+pytestmark = needs_chromium
+
+SHORT = "from=video&trace=constant%3A5%3A30"
+
+
+@pytest.fixture(autouse=True)
+def silent(shown: Browser) -> Iterator[None]:
+    """Whatever a test does, the page complains of nothing."""
+    shown.size(WIDE, 900)
+    shown.theme(dark=False)
+    yield
+    assert shown.run("errors") == []
+
+
+def text(shown: Browser, selector: str) -> str:
+    return str(shown.run(f"document.querySelector({json.dumps(selector)}).innerText"))
+
+
+def click(shown: Browser, selector: str) -> None:
+    shown.run(f"document.querySelector({json.dumps(selector)}).click()")
+
+
+def cells(shown: Browser, box: str) -> list[list[str]]:
+    rows = f"[...document.querySelectorAll('#{box} tr')].map(row => [...row.cells].map(cell => cell.innerText))"
+    return list(shown.run(rows))
+
+
+def exact(shown: Browser) -> list[str]:
+    """The figures of the first policy as the pointer shows them: to the last digit."""
+    return list(shown.run("[...document.querySelectorAll('#figures tbody tr:first-child td')].map(cell => cell.title)"))
+
+
+def slide(shown: Browser, name: str, part: float) -> None:
+    """Drag a slider to a place from 0 to 1, and let go."""
+    shown.run(f"""{{
+      const slider = document.querySelector('input[type=range][aria-label="{name}, slider"]');
+      for (const part of [0.4, 0.45, {part}]) {{
+        slider.value = part;
+        slider.dispatchEvent(new Event("input", {{bubbles: true}}));
+      }}
+      slider.dispatchEvent(new Event("change", {{bubbles: true}}));
+    }}""")
+
+
+def pictures(shown: Browser) -> list[str]:
+    return list(shown.run("[...document.querySelectorAll('.plot .main-svg')].map(each => each.closest('.plot').id)"))
+
+
+def test_a_slider_moves_figures_that_are_those_of_the_copied_command(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, SHORT)
+    before = exact(shown)
+    slide(shown, "scale", 0.7)
+    answered(shown, "scale=")
+    assert exact(shown) != before
+    command = text(shown, "#ways pre")
+    assert "--set scale=" in command
+    printed = answer(*shlex.split(command)[1:], "--json", "--quiet")
+    keys = ("pas_mean", "cost_mean_cores", "sla_violation_rate", "latency_p50_s", "latency_p99_s", "dropped", "changes")
+    factors = (1, 1, 100, 1, 1, 1, 1)
+    assert [float(each) for each in exact(shown)] == [
+        printed[key] * factor for key, factor in zip(keys, factors, strict=True)
+    ]
+
+
+def test_all_figures_are_drawn_and_say_what_they_show(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, f"{SHORT}&policy=ipa&policy=rate&seeds=2")
+    drawn = {"plane", "load", "cores", "latency", "distribution", "variants"}
+    assert {name.removeprefix("plot-") for name in pictures(shown)} == drawn
+    names = shown.run("[...document.querySelectorAll('.plot')].map(plot => plot.getAttribute('aria-label'))")
+    assert all("of ipa, rate: " in name for name in names)
+    assert "95 %" in text(shown, "#intervals")
+
+
+def test_the_address_alone_brings_the_answer_back(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, SHORT)
+    enter(shown, "sla_s", "3")
+    answered(shown, "sla_s=3")
+    enter(shown, "Seeds", "2")
+    answered(shown, "seeds=2")
+    shown.until("location.hash.includes('seeds=2')")
+    address, table = shown.run("location.hash"), cells(shown, "figures")
+    assert explorer.token not in shown.run("location.href")
+    visit(shown, explorer, address.removeprefix("#"))
+    assert cells(shown, "figures") == table
+    assert shown.run("[...document.querySelectorAll('.control.set label')].map(each => each.innerText)")[-1].startswith(
+        "sla_s"
+    )
+
+
+def test_back_and_forward_and_the_history_lead_to_what_was_asked(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, SHORT)
+    first = cells(shown, "figures")
+    enter(shown, "scale", "2")
+    answered(shown, "scale=2")
+    shown.until("location.hash.includes('scale=2')")
+    second = cells(shown, "figures")
+    assert first != second
+    shown.run("history.back()")
+    shown.until("!document.body.dataset.answered.includes('scale')")
+    assert cells(shown, "figures") == first
+    shown.run("history.forward()")
+    answered(shown, "scale=2")
+    assert cells(shown, "figures") == second
+    click(shown, "#history li:nth-child(2) a")
+    shown.until("!document.body.dataset.answered.includes('scale')")
+    assert cells(shown, "figures") == first
+    assert "scale=2" in text(shown, "#history")
+
+
+def test_a_pin_is_compared_seed_by_seed_and_stands_in_the_address(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, f"{SHORT}&seeds=2")
+    before = exact(shown)
+    click(shown, "#pin")
+    shown.until("!document.getElementById('pinned').hidden")
+    assert "no difference in any figure" in text(shown, "#words")
+    enter(shown, "scale", "3")
+    answered(shown, "scale=3")
+    rows = cells(shown, "differences")
+    assert [row[0] for row in rows] == ["", "ipa", "seed 1", "seed 2"]
+    pas = rows[0].index("PAS")
+    shown_pas = float(rows[1][pas].split()[0].replace("−", "-"))
+    assert shown_pas == pytest.approx(float(exact(shown)[0]) - float(before[0]), abs=0.005)
+    assert f"PAS {rows[1][pas]}" in text(shown, "#words")
+    assert "pinned" in shown.run("document.getElementById('plot-plane').textContent")
+    shown.until("location.hash.includes('scale=3')")
+    visit(shown, explorer, shown.run("location.hash").removeprefix("#"))
+    assert cells(shown, "differences") == rows
+    click(shown, "#unpin")
+    shown.until("document.getElementById('pinned').hidden")
+
+
+def test_a_wrong_value_is_said_where_it_stands_and_the_last_answer_stays(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, SHORT)
+    table = cells(shown, "figures")
+    enter(shown, "sla_s", "-1")
+    shown.until("!document.getElementById('problem').hidden")
+    assert text(shown, "#problem") == "sla_s: should be above 0; given -1"
+    assert shown.run("document.querySelector('.wrong [aria-invalid]').value") == "-1"
+    assert shown.run("document.body.classList.contains('stale')")
+    assert cells(shown, "figures") == table
+    enter(shown, "sla_s", "")
+    shown.until("document.getElementById('problem').hidden")
+    assert not shown.run("document.body.classList.contains('stale') || !!document.querySelector('.wrong')")
+
+
+def test_a_policy_that_raises_is_said(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, SHORT)
+    enter(shown, "Policy 1", f"{Path(__file__).with_name('policies.py')}:Raises")
+    shown.until("!document.getElementById('problem').hidden")
+    assert "no idea" in text(shown, "#problem")
+
+
+def test_policies_are_added_changed_by_their_parameters_and_removed(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, SHORT)
+    click(shown, "#add-policy")
+    enter(shown, "Policy 2", "rate")
+    answered(shown, "policy=ipa&policy=rate")
+    enter(shown, "alpha", "5")
+    answered(shown, "policy=ipa+alpha%3D5")
+    assert [row[0] for row in cells(shown, "figures")] == ["policy", "ipa alpha=5", "rate"]
+    click(shown, ".policy:last-child button")
+    shown.until("document.querySelectorAll('#figures tbody tr').length === 1")
+    assert [row[0] for row in cells(shown, "figures")] == ["policy", "ipa alpha=5"]
+
+
+def test_names_are_text_and_never_html(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, SHORT)
+    enter(shown, "Policy 1", 'rate label="<img src=x onerror=errors.push(1)>"')
+    answered(shown, "label")
+    assert cells(shown, "figures")[1][0] == "<img src=x onerror=errors.push(1)>"
+    assert shown.run("document.querySelectorAll('#answer img').length") == 0
+
+
+def test_two_tabs_do_not_end_each_others_questions(shown: Browser, explorer: Explorer) -> None:
+    """A second page in the same browser asks at the same time."""
+    visit(shown, explorer, SHORT)
+    shown.call("Runtime.evaluate", expression="window.other = open(location.href)", userGesture=True)
+    shown.until("other.document.body?.dataset.answered")
+    enter(shown, "scale", "2")
+    enter(shown, "sla_s", "3", "other.document")
+    answered(shown, "scale=2")
+    shown.until("other.document.body.dataset.answered.includes('sla_s=3')")
+    assert "scale" not in shown.run("other.document.body.dataset.answered")
+    shown.run("other.close()")
+
+
+def test_a_server_that_has_ended_is_said_and_the_answer_stays(shown: Browser) -> None:
+    process = start("explore", "--no-browser", "--quiet")
+    assert process.stdout is not None
+    address = process.stdout.readline().strip().partition("#")[0]
+    found = re.fullmatch(r"http://(127\.0\.0\.1:(\d+))/\?token=(.+)", address)
+    assert found is not None
+    own = SimpleNamespace(host=found[1], cookie=f"ipa-explore-{found[2]}", token=found[3])
+    question = {"what": "video", "values": {"trace": "constant:5:30"}}
+    assert send(own, "POST", "/answer", {"tab": "first", "number": 1, "question": question})[0] == 200  # it is warm
+    shown.call("Page.navigate", url=f"{address}#{SHORT}")
+    shown.until("document.body && document.body.dataset.answered")
+    table = cells(shown, "figures")
+    process.terminate()
+    assert process.communicate(timeout=60) == ("", "")
+    enter(shown, "scale", "2")
+    shown.until("!document.getElementById('problem').hidden")
+    assert text(shown, "#problem").startswith("The server has ended: start ipa explore again.")
+    assert cells(shown, "figures") == table
+
+
+def test_the_table_is_taken_along_to_the_last_digit(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, f"{SHORT}&policy=rate&seeds=2")
+    csv = shown.run("""new Promise(done => {
+      const make = URL.createObjectURL;
+      URL.createObjectURL = blob => { blob.text().then(done); URL.createObjectURL = make; return make(blob); };
+      document.getElementById("csv").click();
+    })""")
+    head, *rows = [line.split(",") for line in csv.splitlines()]
+    runs = [dict(zip(head, row, strict=True)) for row in rows]
+    printed = answer("compare", "video", "--trace", "constant:5:30", "--policy", "rate", "--seeds", 2, "--json")
+    assert [float(run["cost_mean_cores"]) for run in runs] == [each["cost_mean_cores"] for each in printed]
+    assert list(printed[0]) == head
+
+
+def test_every_control_has_a_name_and_is_reached_by_the_keyboard(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, SHORT)
+    shown.run("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    unnamed = """[...document.querySelectorAll('input, select, button, summary, [tabindex]')].filter(each =>
+      !(each.labels?.length || each.getAttribute('aria-label') || each.textContent.trim()))"""
+    assert shown.run(f"{unnamed}.length") == 0
+    assert shown.run('document.querySelectorAll(\'[tabindex="-1"], [id=""]\').length') == 0
+    seen: set[Any] = set()
+    for _ in range(400):
+        for kind in ("keyDown", "keyUp"):
+            shown.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        if (place := shown.run(_FOCUSED)) in seen:
+            break
+        seen.add(place)
+    wanted = shown.run(
+        f"[...document.querySelectorAll({json.dumps(_REACHABLE)})].filter(e => e.checkVisibility()).length"
+    )
+    assert len(seen) >= wanted
+    assert shown.run("getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+
+_REACHABLE = "input, select, button, summary, a[href]"
+_FOCUSED = (
+    f"[...document.querySelectorAll({json.dumps(_REACHABLE + ', [tabindex], body')})].indexOf(document.activeElement)"
+)
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_no_page_scrolls_sideways_and_nothing_is_pale(shown: Browser, explorer: Explorer, width: int) -> None:
+    shown.size(width, 900)
+    for dark in (False, True):
+        shown.theme(dark=dark)
+        visit(shown, explorer, f"{SHORT}&policy=ipa&policy=rate&seeds=2")
+        assert shown.run("document.documentElement.scrollWidth") <= width
+        assert shown.run(_CONTRAST) >= 4.5
+        background = shown.run("document.querySelector('#plot-load .main-svg').style.background")
+        assert (background == "rgb(255, 255, 255)") is not dark
+
+
+_CONTRAST = """{
+  const linear = part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  const light = colour => {
+    const [r, g, b] = colour.match(/[\\d.]+/g).map(part => linear(part / 255));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
+  };
+  const back = light(getComputedStyle(document.body).backgroundColor);
+  const texts = [...document.querySelectorAll("h1, h2, p, label, small, td, th, li, a, button, summary")];
+  const colours = texts.filter(each => each.innerText).map(each => light(getComputedStyle(each).color));
+  Math.min(...colours.map(colour => Math.max(colour, back) / Math.min(colour, back)));
+}"""
+
+
+@pytest.mark.long
+def test_a_thousand_changes_in_a_row_leave_no_memory_behind(shown: Browser, explorer: Explorer) -> None:
+    """After the first hundred, which fill what is kept, the page's heap and nodes stay as they are."""
+    visit(shown, explorer, SHORT)
+
+    def used() -> tuple[float, float]:
+        shown.call("HeapProfiler.collectGarbage")
+        counted = shown.call("Memory.getDOMCounters")
+        return shown.call("Runtime.getHeapUsage")["usedSize"], counted["nodes"]
+
+    for change in range(1000):
+        if change == 100:
+            heap, nodes = used()
+        enter(shown, "hop_s", str(change / 1e5 + 1e-6))
+        answered(shown, f"hop_s={change / 1e5 + 1e-6}")
+    now, nodes_now = used()
+    assert now < 1.3 * heap
+    assert nodes_now < 1.3 * nodes
+    assert len(shown.run("JSON.parse(sessionStorage.getItem('history'))")) == 100
+    assert len(explorer._newest) <= 64

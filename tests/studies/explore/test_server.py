@@ -1,0 +1,374 @@
+"""Who is answered and who is not, and that answers are those of the commands."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+from pathlib import Path
+from threading import Thread
+from time import sleep
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+import yaml
+
+from ipa.studies import find, simulate
+from ipa.studies.explore import Explorer, Question
+from ipa.studies.explore.questions import controls
+from ipa.studies.many import by_policy, cell
+from ipa.studies.runs import FIGURES
+from ipa.studies.scenario import Scenario
+from tests.command import PIPELINE, answer, ipa, refusal, start
+from tests.studies.explore.conftest import send
+
+WRONG = f"{Path(__file__).with_name('policies.py')}:"
+SHORT = {"trace": "constant:5:30"}
+
+
+def asked(explorer: Explorer, question: Any, number: int = 1, tab: str = "test", **more: Any) -> tuple[int, Any]:
+    status, text, _ = send(explorer, "POST", "/answer", {"tab": tab, "number": number, "question": question, **more})
+    return status, json.loads(text)
+
+
+def found(explorer: Explorer, **question: Any) -> Any:
+    status, answered = asked(explorer, {"what": "video", "values": SHORT, **question}, tab=f"{question}"[:64])
+    assert status == 200, answered
+    return answered
+
+
+# ---- answers are those of commands ----
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {},
+        {
+            "policies": ["ipa goal={max: accuracy, cores_at_most: 3} load_margin=0.1"],
+            "values": {**SHORT, "sla_s": "3.5"},
+        },
+        {"policies": ["hpa", 'rate label="by rate, simply"'], "seeds": 2},
+        {"policies": ["scale-only:low"], "seeds": 2, "values": {**SHORT, "guards.max_replicas": "2", "seed": "7"}},
+    ],
+)
+def test_a_run_has_the_figures_of_the_command_to_the_last_digit(explorer: Explorer, question: dict[str, Any]) -> None:
+    answered = found(explorer, **question)
+    words = shlex.split(answered["command"])
+    printed = answer(*words[1:], "--json", "--quiet")
+    runs = [run for each in answered["policies"] for run in each["runs"]]
+    for run, of_command in zip(runs, printed if isinstance(printed, list) else [printed], strict=True):
+        assert run.pop("wall_s") > 0 < of_command.pop("wall_s")
+        assert run == of_command
+
+
+def test_the_file_and_the_python_of_an_answer_make_the_same_run(explorer: Explorer, tmp_path: Path) -> None:
+    answered = found(
+        explorer, policies=["ipa beta=2"], values={**SHORT, "limits.node_cores": "[8, 8]", "hop_s": "0.01"}
+    )
+    (run,) = answered["policies"][0]["runs"]
+    (tmp_path / "it.yaml").write_text(answered["file"])
+    for scenario in (find(str(tmp_path / "it.yaml")), *_scenarios_of(answered["python"])):
+        assert {**simulate(scenario).summary, "wall_s": 0} == {**run, "wall_s": 0}
+
+
+def _scenarios_of(code: str) -> list[Scenario]:
+    assert code.startswith("from ipa.studies import find, simulate\n")
+    names: dict[str, Any] = {"print": lambda _: None}
+    exec(code, names)
+    return [names["run"].scenario]
+
+
+def test_a_table_of_means_is_that_of_compare(explorer: Explorer) -> None:
+    answered = found(explorer, policies=["ipa", "scale-only:high"], seeds=3)
+    printed = Question.of({"what": "video", "policies": ["ipa", "scale-only:high"], "seeds": 3, "values": SHORT})
+    groups = read_groups(printed)
+    assert [each["policy"] for each in answered["policies"]] == [group.policy for group in groups]
+    for each, group in zip(answered["policies"], groups, strict=True):
+        assert [each["estimates"][name]["text"] for name in answered["figures"]] == [cell(group, of) for of in FIGURES]
+
+
+def read_groups(question: Question) -> Any:
+    return by_policy([simulate(scenario) for of_policy in question.scenarios() for scenario in of_policy])
+
+
+def test_an_answer_says_what_it_was_made_with(explorer: Explorer) -> None:
+    made = found(explorer, seeds=2)["made"]
+    run = simulate(find("video", {"trace": "constant:5:30"}))
+    assert made["load"]["sha256"] == run.trace.sha256
+    assert (made["seeds"], made["engine"], made["requests"]) == ([1, 2], run.summary["engine"], 150)
+    assert re.fullmatch(r"\d+\.\d+.*", made["version"])
+
+
+def test_without_records_there_are_figures_and_nothing_is_drawn(explorer: Explorer) -> None:
+    (only,) = found(explorer, values={**SHORT, "records": "none"})["policies"]
+    assert only["curves"] is None
+    assert only["runs"][0]["requests"] == 150
+
+
+# ---- a pin ----
+
+
+def test_a_pin_against_itself_differs_in_nothing(explorer: Explorer) -> None:
+    first = found(explorer, policies=["ipa"], seeds=2)
+    pinned = {each["policy"]: each["runs"] for each in first["policies"]}
+    _, again = asked(explorer, {"what": "video", "policies": ["ipa"], "seeds": 2, "values": SHORT}, pinned=pinned)
+    (only,) = again["differences"]
+    assert (only["words"], only["against"], only["seeds"]) == ("no difference in any figure", "ipa", [1, 2])
+
+
+def test_a_difference_is_that_of_the_runs_seed_by_seed(explorer: Explorer) -> None:
+    """The policy with another parameter is compared with the pin's of the same name, over the seeds that both have."""
+    busy = {"trace": "constant:20:30"}
+    first = found(explorer, policies=["rate", "scale-only:low"], seeds=3, values=busy)
+    pinned = {each["policy"]: each["runs"] for each in first["policies"]}
+    question = {"what": "video", "policies": ["scale-only:high"], "seeds": 2, "values": busy}
+    _, now = asked(explorer, question, pinned=pinned)
+    (only,) = now["differences"]
+    assert only["seeds"] == [1, 2]
+    cores = next(each for each in only["figures"] if each["name"] == "cores")
+    ours, theirs = (
+        [run["cost_mean_cores"] for run in runs] for runs in (now["policies"][0]["runs"], pinned[only["against"]])
+    )
+    assert cores["values"] == [a - b for a, b in zip(ours, theirs[:2], strict=True)]
+    assert cores["text"].startswith("+")
+    assert f"cores {cores['text']}" in only["words"]
+
+
+@pytest.mark.parametrize(
+    "pinned", [[], {}, 3, {"ipa": 3}, {"ipa": [{}]}, {"ipa": [{"seed": 1}]}, {"ipa": [{"seed": []}]}]
+)
+def test_a_pin_that_is_none_is_refused(explorer: Explorer, pinned: Any) -> None:
+    status, told = asked(explorer, {"what": "video", "values": SHORT}, pinned=pinned)
+    assert (status, told["error"][:7]) == (422, "pinned:")
+
+
+# ---- what is refused is refused as the command line does ----
+
+
+@pytest.mark.parametrize(
+    ("what", "policies", "values"),
+    [
+        ("videoo", [], {}),
+        ("video", [], {"sla_s": "-1"}),
+        ("video", [], {"sla_s": "{"}),
+        ("video", [], {"sla_ss": "1"}),
+        ("video", [], {"drop": "requests"}),
+        ("video", [], {"guards.max_replicas": "0"}),
+        ("video", ["ipaa"], {}),
+        ("video", ["ipa alphaa=2"], {}),
+        ("video", [], {"trace": "burstyy"}),
+    ],
+)
+def test_a_wrong_value_is_answered_in_the_words_of_the_command(
+    explorer: Explorer, what: str, policies: list[str], values: dict[str, str]
+) -> None:
+    status, told = asked(explorer, {"what": what, "policies": policies, "values": values})
+    options = [word for key, text in values.items() for word in ("--set", f"{key}={text}")]
+    options += [word for each in policies for word in ("--policy", each)]
+    assert status == 422
+    assert told["error"] == refusal("simulate", what, *options)
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        (None, "a question should have"),
+        ({"what": 1}, "what: should be"),
+        ({"what": "a\0b"}, "what: should be"),
+        ({"policies": ["ipa"] * 17}, "policies: should be a list of at most 16"),
+        ({"seeds": 0}, "seeds: should be a whole number from 1 to 50; given 0"),
+        ({"seeds": True}, "seeds: should be"),
+        ({"values": {"sla_s": 2}}, "values: should be a mapping of keys to texts"),
+        ({"values": {"policy.alpha": "2"}}, "values: policy is not asked so"),
+        ({"more": 1}, "a question should have"),
+        ({"values": {"seed": str(2**63 - 1)}, "seeds": 2}, "seed 9223372036854775807: 2 seeds"),
+    ],
+)
+def test_a_question_that_is_none_is_refused(explorer: Explorer, question: Any, text: str) -> None:
+    status, told = asked(explorer, question)
+    assert status == 422
+    assert told["error"].startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("Raises", "no idea"), ("Ends", "the run ended its process: exit code 3"), ("Missing", "no class 'Missing'")],
+)
+def test_a_policy_that_fails_is_said_and_the_next_question_is_answered(
+    explorer: Explorer, name: str, text: str
+) -> None:
+    status, told = asked(explorer, {"what": "video", "policies": [WRONG + name], "values": SHORT})
+    assert status == 422
+    assert text in told["error"]
+    assert "Traceback" not in told["error"]
+    assert found(explorer, policies=[WRONG + "Prints"])["policies"][0]["runs"][0]["requests"] == 150
+
+
+def test_a_newer_question_ends_the_older_of_its_tab_and_no_other(explorer: Explorer, tmp_path: Path) -> None:
+    """The older runs wait for a file that stays: each is broken off, with its process, once there is a newer one."""
+    (tmp_path / "here").touch()
+    slow = {"what": "video", "policies": [f"{WRONG}Waits file={tmp_path / 'here'}"], "seeds": 3, "values": SHORT}
+    answers: dict[str, Any] = {}
+
+    def ask(name: str, question: Any, number: int, tab: str) -> Thread:
+        thread = Thread(target=lambda: answers.update({name: asked(explorer, question, number, tab)}))
+        thread.start()
+        return thread
+
+    older = ask("older", slow, 1, "one")
+    while not explorer._newest.get("one"):
+        sleep(0.01)
+    other = ask("other", {"what": "video", "values": SHORT}, 1, "two")
+    newer = ask("newer", {"what": "video", "values": SHORT}, 2, "one")
+    for thread in (older, newer, other):
+        thread.join(60)
+    assert {name: status for name, (status, _) in answers.items()} == {"older": 409, "newer": 200, "other": 200}
+    assert asked(explorer, {"what": "video", "values": SHORT}, 1, "one")[0] == 409
+
+
+# ---- hostile requests ----
+
+QUESTION = {"tab": "evil", "number": 1, "question": {"what": "video", "values": SHORT}}
+
+
+@pytest.mark.parametrize(
+    ("status", "changes"),
+    [
+        (421, {"Host": "evil.example"}),
+        (421, {"Host": "evil.example:80"}),
+        (421, {"Host": "localhost"}),
+        (421, {"without": "Host"}),
+        (403, {"Origin": "http://evil.example"}),
+        (403, {"Origin": "null"}),
+        (403, {"Origin": "http://127.0.0.1:1"}),
+        (403, {"without": "Origin"}),
+        (403, {"Sec_Fetch_Site": "cross-site"}),
+        (403, {"Sec_Fetch_Site": "same-site"}),
+        (403, {"without": "Cookie"}),
+        (403, {"Cookie": "ipa-explore=x"}),
+        (403, {"Cookie": "=;;=\x7f"}),
+        (415, {"Content_Type": "text/plain"}),
+        (415, {"Content_Type": "application/x-www-form-urlencoded"}),
+        (411, {"without": "Content-Length"}),
+        (411, {"Content_Length": "-1"}),
+        (411, {"Content_Length": "1e3"}),
+        (413, {"Content_Length": str(2**20 + 1)}),
+        (413, {"Content_Length": "9" * 30}),
+    ],
+)
+def test_a_question_from_elsewhere_is_refused(explorer: Explorer, status: int, changes: dict[str, str]) -> None:
+    before = dict(explorer._newest)
+    found, text, _ = send(explorer, "POST", "/answer", QUESTION, **changes)  # type: ignore[arg-type]
+    assert (found, text.count("\n")) == (status, 1)
+    assert explorer._newest == before
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b"nan"])
+def test_a_body_that_is_no_json_is_refused(explorer: Explorer, body: bytes) -> None:
+    assert send(explorer, "POST", "/answer", body)[0] in (400, 422)
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "CONNECT", "BREW"])
+def test_no_other_method_is_answered(explorer: Explorer, method: str) -> None:
+    assert send(explorer, method, "/answer")[0] == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/main.js", "/plotly.js", "/choices"])
+def test_nothing_is_given_without_the_token(explorer: Explorer, path: str) -> None:
+    status, text, headers = send(explorer, "GET", path, without="Cookie")
+    assert status == 403
+    assert "token" in text
+    assert "Set-Cookie" not in headers
+    for changes in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec_Fetch_Site": "cross-site"}):
+        assert send(explorer, "GET", path, **changes)[0] in (403, 421)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/../server.py", "/page/main.js", "/%2e%2e/server.py", "/answer"])
+def test_there_is_nothing_but_the_page(explorer: Explorer, path: str) -> None:
+    assert send(explorer, "GET", path)[0] == 404
+
+
+def test_the_token_becomes_a_cookie_and_leaves_the_address(explorer: Explorer) -> None:
+    status, _, headers = send(explorer, "GET", f"/?token={explorer.token}", without="Cookie")
+    assert (status, headers["Location"]) == (303, "/")
+    assert headers["Set-Cookie"] == f"{explorer.cookie}={explorer.token}; Path=/; HttpOnly; SameSite=Strict"
+    for wrong in ("", "x", explorer.token[:-1], explorer.token + "x", "%ff"):
+        assert send(explorer, "GET", f"/?token={wrong}", without="Cookie")[0] == 403
+    assert send(explorer, "GET", f"/?token={explorer.token}", without="Cookie", Host="evil.example")[0] == 421
+    assert send(explorer, "GET", f"/main.js?token={explorer.token}", without="Cookie")[0] == 403
+
+
+def test_every_answer_says_that_nothing_comes_from_elsewhere(explorer: Explorer) -> None:
+    for path in ("/", "/choices", "/nothing"):
+        headers = send(explorer, "GET", path)[2]
+        policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+        assert (policy["default-src"], policy["script-src"], policy["connect-src"]) == ("'none'", "'self'", "'self'")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "Access-Control-Allow-Origin" not in headers
+
+
+# ---- the page's parts ----
+
+
+def test_every_key_of_a_scenario_has_a_control() -> None:
+    """But those that the page has elsewhere, and what is added to pods."""
+    known = {each["key"] for each in controls()}
+    inside = {"guards", "limits"}
+    top = set(Scenario.model_fields) - {"schema_version", "kind", "pipeline", "policy", "kubernetes"}
+    assert {key.partition(".")[0] for key in known} == top
+    assert {key for key in known if "." not in key} == top - inside
+
+
+def test_the_page_and_its_parts_are_in_the_wheel(tmp_path: Path) -> None:
+    pytest.importorskip("hatchling")
+    from tests.test_packaging import ROOT, built
+
+    names = ZipFile(built("wheel", ROOT, tmp_path)).namelist()
+    page = {path.name for path in (ROOT / "studies" / "explore" / "page").iterdir()}
+    assert {name.rpartition("/")[2] for name in names if name.startswith("ipa/studies/explore/page/")} == page
+    assert len(page) == 8
+
+
+def test_a_file_of_ones_own_says_what_holds(explorer: Explorer, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(PIPELINE)
+    scenario = {
+        "schema_version": 1,
+        "kind": "scenario",
+        "pipeline": "mine.yaml",
+        "sla_s": 4,
+        "policy": "rate margin=0.3",
+    }
+    (tmp_path / "it.yaml").write_text(yaml.safe_dump({**scenario, **SHORT}))
+    base = json.loads(send(explorer, "POST", "/base", {"what": str(tmp_path / "it.yaml")})[1])
+    assert (base["pipeline"], base["policy"], base["values"]["sla_s"]) == ("mine", "rate margin=0.3", "4.0")
+    assert base["usual"]["start_up_s"] == 8
+    answered = found(explorer, what=str(tmp_path / "it.yaml"), values={})
+    assert answered["made"]["sla_s"] == 4
+    assert answered["command"] == f"ipa simulate {tmp_path / 'it.yaml'}"
+
+
+# ---- the command ----
+
+
+def test_the_command_prints_an_address_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    process = start("explore", "nlp", "--no-browser", cwd=tmp_path)
+    assert process.stdout is not None
+    address = process.stdout.readline()
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}#from=nlp\n", address)
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=60)
+    assert (process.returncode, rest, errors) == (0, "", "Ctrl-C ends it\nended\n")
+
+
+def test_the_command_refuses_what_it_cannot_ask() -> None:
+    assert refusal("explore", "videoo").startswith("no pipeline is called 'videoo'; did you mean 'video'?")
+    assert "--port" in refusal("explore", "--port", "70000")
+
+
+def test_a_port_that_is_taken_is_named(explorer: Explorer) -> None:
+    result = ipa("explore", "--no-browser", "--port", explorer.server_port)
+    assert result.exit_code == 1
+    assert f"Error: --port {explorer.server_port}: cannot be had: Address already in use" in result.stderr
