@@ -19,6 +19,7 @@ html_title = "IPA"
 html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
+smartquotes = False  # quotes are to be pasted into a shell
 myst_heading_anchors = 4  # the anchors that the repository's pages have too
 suppress_warnings = ["misc.highlighting_failure"]  # of CSV, for which there is no lexer
 
