@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -54,7 +54,7 @@ class Job:
 class BatchService:
     """Has replicas serve batches and tells the router how that ended; a request's `data` is its `Job`.
 
-    `spawn` runs a coroutine beside.
+    `spawn` runs a coroutine beside, `at_once=True` up to where it first waits.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class BatchService:
         clients: ReplicaClients,
         metrics: GatewayMetrics,
         clock: RunClock,
-        spawn: Callable[[Coroutine[Any, Any, None]], object],
+        spawn: Callable[..., object],
     ) -> None:
         self._names = tuple(stage.name for stage in pipeline.stages)
         self._inputs = [stage.inputs for stage in pipeline.stages]
@@ -78,7 +78,7 @@ class BatchService:
     def start(self, batch: Batch) -> None:
         """Have its replica serve a batch."""
         self._metrics.started(batch)
-        self._spawn(self._serve(batch))
+        self._spawn(self._serve(batch), at_once=True)
 
     async def metadata(self) -> Mapping[str, Any]:
         """The pipeline as a model: the inputs of its first stage and the outputs of its last, if replicas tell."""
@@ -118,10 +118,12 @@ class BatchService:
         except (ReplicaError, TensorError) as error:
             if isinstance(error, RowsError):
                 self._metrics.wrong_rows(batch)
+            await asyncio.sleep(0)  # not within the attempt by which it was started
             self._failed(batch, error)
             return
         except Exception as error:  # a mistake of ours must not keep the replica taken for ever
             log.exception("a batch could not be served")
+            await asyncio.sleep(0)
             self._failed(batch, ReplicaError(f"met {type(error).__name__} in the gateway", again=False))
             return
         for request, job, part in zip(batch.requests, jobs, parts, strict=True):

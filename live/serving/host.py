@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
@@ -348,8 +349,12 @@ class Gateway:
         if self._spans is not None:
             await asyncio.to_thread(self._spans.close)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
+    def _spawn(self, work: Coroutine[Any, Any, None], *, at_once: bool = False) -> None:
+        """Run work beside, `at_once` up to where it first waits: that saves a turn of the loop, from Python 3.12 on."""
+        if at_once and sys.version_info >= (3, 12):
+            task = asyncio.Task(work, loop=self._loop, eager_start=True)
+        else:
+            task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
 

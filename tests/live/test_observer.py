@@ -66,9 +66,9 @@ def test_what_a_missed_reading_did_not_say_is_counted_over_its_time_too() -> Non
     stage = StageReplicas("sort", StageConfiguration("small", 1, 1, 0.0, 1))
     stage.create(0.0).ready_s = 0.0
 
-    async def observed() -> list[float | None]:
+    async def observed() -> list[tuple[float | None, float]]:
         observer = Observer(PLANE, (nan,) * 10, HalfBusy(), clock=lambda: 0.0)
         seen = [await observer.observe(step, 10.0 * step, {"sort": stage}) for step in (1, 2, 3)]
-        return [each.stages["sort"].busy_fraction for each in seen]
+        return [(each.stages["sort"].busy_fraction, each.elapsed_s) for each in seen]
 
-    assert asyncio.run(observed()) == [0.5, 0.0, 0.5]
+    assert asyncio.run(observed()) == [(0.5, 10.0), (0.0, 10.0), (0.5, 10.0)]

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ import numpy as np
 from ipa import profiles
 from ipa.live.serving.batch_service import BatchService, Job
 from ipa.live.serving.gateway_metrics import KSERVE_DURATION
+from ipa.live.serving.host import Gateway
 from ipa.live.serving.metrics import TABLE
 from ipa.live.serving.replica_clients import ReplicaError
 from ipa.live.serving.request import Batch, Request, RoutedReplica
@@ -132,21 +134,33 @@ class Model:
 
 
 def test_what_a_batch_failed_of_does_not_say_what_its_requests_fail_of_alone() -> None:
-    """Together they are too large for the replica (413); alone, the replica's answer has other rows (502)."""
+    """Together they are too large for the replica (413); alone, the replica's answer has other rows (502).
+
+    The router is told after the attempt that has started them, however soon they fail.
+    """
     errors: list[Exception] = [ReplicaError("too large", again=False, status=413), TensorError("other rows")]
 
     async def infer(*_: object) -> None:
         raise errors.pop(0)
 
-    around: Any = (mock.Mock(), SimpleNamespace(infer=infer), mock.Mock(), mock.Mock())
-    service = BatchService(profiles.load("video"), *around, asyncio.run)
+    router = mock.Mock()
+    around: Any = (router, SimpleNamespace(infer=infer), mock.Mock(), mock.Mock())
     job = Job([of_array("x", np.zeros((1, 1)))], {}, mock.Mock())
     replica = RoutedReplica(0, "yolov5n", 1)
     batch = Batch(0, 0, replica, (Request("a", 0.0, None, job),), 0.0)
     said = []
-    for _ in range(2):
-        service.start(batch)
-        said.append(job.status)
+
+    async def story() -> None:
+        tasks: Any = SimpleNamespace(_loop=asyncio.get_running_loop(), _tasks=set(), _done=lambda _: None)
+        service = BatchService(profiles.load("video"), *around, partial(Gateway._spawn, tasks))
+        for number in range(2):
+            service.start(batch)
+            assert router.failed.call_count == number
+            while router.failed.call_count == number:
+                await asyncio.sleep(0)
+            said.append(job.status)
+
+    asyncio.run(story())
     assert said == [413, None]
 
 
