@@ -129,7 +129,7 @@ def page(lines: Sequence[Line], rows: Sequence[Row], seed: int) -> Page:
     """The study as a page: a table of choices, then every policy in every world."""
     pipelines = ", ".join(dict.fromkeys(row.pipeline for row in rows))
     title = "Which policy for which load"
-    choices = Table(title, COLUMNS, list(text_rows(lines)))
+    choices = Table(title, COLUMNS, list(text_rows(lines)), css="many")
     worlds = dict.fromkeys(line.world for line in lines)
     return Page(
         f"{title}: {pipelines}",
@@ -147,7 +147,7 @@ def page(lines: Sequence[Line], rows: Sequence[Row], seed: int) -> Page:
 def _every_policy(lines: Sequence[Line]) -> Table:
     columns = ["policy", *(f"{line.family}, x {line.scale:g}" for line in lines)]
     rows = [[Cell(policy, is_heading=True), *(_cell(line, policy) for line in lines)] for policy in POLICIES]
-    return Table(f"every policy, {lines[0].world}", columns, rows)
+    return Table(f"every policy, {lines[0].world}", columns, rows, css="many")
 
 
 def _cell(line: Line, policy: str) -> str | Cell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf, isnan, nan
 from typing import TYPE_CHECKING
 
 from ipa.studies.formatting import NONE, number, signed
@@ -167,27 +168,29 @@ def _column(column: Column, groups: Sequence[Group]) -> list[Cell]:
     """The cells of a column, top down."""
     whole = column.decimals == 1 and all(len(group.runs) == 1 for group in groups)
     decimals = 0 if whole else column.decimals
+    found = [group.estimate(column.key, column.factor) for group in groups]
+    best = _best(column, found, groups)
     cells = []
-    for group in groups:
-        found = group.estimate(column.key, column.factor)
-        text: Text = NONE if found is None else number(found.mean, decimals)
-        if _is_best(column, group, groups):
-            text = [Strong(str(text))]
-        cells.append(Cell(text, "" if found is None else found.text(decimals).partition(" ")[2]))
+    for place, each in enumerate(found):
+        text = NONE if each is None else number(each.mean, decimals)
+        interval = "" if each is None else each.text(decimals).partition(" ")[2]
+        cells.append(Cell([Strong(text)] if place == best else text, interval))
     return cells
 
 
-def _is_best(column: Column, group: Group, groups: Sequence[Group]) -> bool:
-    """Whether a policy is better than each other one, and that beyond the interval of their difference."""
-    others = [other for other in groups if other is not group]
-    differences = [difference_of(column.key, group.summaries, other.summaries) for other in others]
-    return bool(column.good and others) and all(_is_better(column, each) for each in differences)
-
-
-def _is_better(column: Column, difference: Estimate | None) -> bool:
-    if difference is None or not difference.has_interval:
-        return False
-    return difference.low > 0.0 if column.good == "high" else difference.high < 0.0
+def _best(column: Column, found: Sequence[Estimate | None], groups: Sequence[Group]) -> int | None:
+    """The place of the policy that is better than each other one, beyond the interval of their difference."""
+    sign = {"high": 1.0, "low": -1.0}.get(column.good)
+    if sign is None or len(groups) < 2:
+        return None
+    means = [nan if each is None else sign * each.mean for each in found]
+    best = max(range(len(groups)), key=lambda place: -inf if isnan(means[place]) else means[place])
+    others = [group for place, group in enumerate(groups) if place != best]
+    for other in others:
+        difference = difference_of(column.key, groups[best].summaries, other.summaries)
+        if difference is None or not min(sign * difference.low, sign * difference.high) > 0.0:  # NaN: no interval
+            return None
+    return best
 
 
 def reading(groups: Sequence[Group]) -> str:
