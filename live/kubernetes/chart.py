@@ -25,7 +25,7 @@ from ipa.live.kubernetes.controller_manifests import (
     scenario_text,
     yaml_of,
 )
-from ipa.live.kubernetes.manifest_parts import Manifest
+from ipa.live.kubernetes.manifest_parts import BUDGET_APIS, Manifest
 from ipa.live.kubernetes.manifests import root, surroundings
 from ipa.live.kubernetes.settings import Deployed
 
@@ -41,6 +41,7 @@ OF_LAYOUT = {
 """Field of the layout -> the chart's value."""
 NAMESPACE = "@ipa.chart.namespace@"
 CONTENT = '{{ include "ipa.content" . }}'
+BUDGET_API = '{{ if .Capabilities.APIVersions.Has "policy/v1" }}policy/v1{{ else }}policy/v1beta1{{ end }}'
 JOURNAL = r'{{ printf "%s\n%s\nFalse" (include "ipa.content" .) .Values.image | sha256sum | trunc 16 }}'
 
 
@@ -121,7 +122,7 @@ def _path(manifest: Manifest) -> str:
 
 def _template(manifest: Manifest, digests: Mapping[str, str]) -> str:
     """An object as a template. What is data stands where YAML has a quoted text; what is text, within one."""
-    text = _escaped(yaml_of(manifest))
+    text = _escaped(yaml_of(manifest)).replace(f"apiVersion: {BUDGET_APIS[0]}\n", f"apiVersion: {BUDGET_API}\n")
     for digest, expression in digests.items():
         text = text.replace(f"{names.CONTENT}: {digest}", f"{names.CONTENT}: '{digest}'").replace(digest, expression)
     for path in ("pipeline", "controller.resources"):

@@ -450,22 +450,6 @@ def test_an_autoscaler_is_named_and_left_alone_until_it_is_deleted(deployed: Dep
     asyncio.run(story())
 
 
-def test_what_others_set_again_and_again_is_left_to_them_without_a_fight(deployed: Deployed, tmp_path: Path) -> None:
-    api = connect()
-
-    async def story() -> None:
-        async with running(deployed, tmp_path) as backend, traffic(backend):
-            for _ in range(4):
-                await until(lambda: not backend.look.foreign or _replicas(api, deployed) == 1, "it is set back")
-                kubectl_scale(api, deployed, 2)
-                await until(lambda: backend.look.stopped or _replicas(api, deployed) == 1, "a look has seen it")
-            await until_said(backend, "foreign_scaler", "keeps setting its replicas, now 2 (wanted: 1)")
-            await asyncio.sleep(6.0)
-            assert _replicas(api, deployed) == 2
-
-    asyncio.run(story())
-
-
 def _replicas(api: Api, deployed: Deployed) -> int:
     found = api.get("Deployment", deployed.namespace, deployed.stage_name("sort"))
     assert found is not None
@@ -606,20 +590,6 @@ def test_want_of_quota_becomes_a_core_limit_and_no_failed_variant(namespace: str
     finally:
         api.request("DELETE", f"{path}/few")
         deploy.down(api, made, within_s=WITHIN_S)
-
-
-def test_at_most_so_many_changes_a_minute(deployed: Deployed, tmp_path: Path) -> None:
-    from ipa.live.kubernetes.guards import Pace
-
-    async def story() -> None:
-        async with running(deployed, tmp_path, pace=Pace(changes_per_minute=2)) as backend:
-            assert (await apply(backend, sort("small", 2))).accepted
-            assert (await apply(backend, sort("small", 1))).accepted
-            third = await apply(backend, sort("small", 2))
-            assert (third.accepted, third.reason) == (False, "too fast: 2 changes within a minute; at most 2")
-            assert (await apply(backend, sort("small", 1, batch=4))).accepted  # queues are not pods
-
-    asyncio.run(story())
 
 
 def test_a_second_controller_waits_for_the_lease_and_the_first_gives_it_back(
