@@ -266,10 +266,7 @@ SMALL = StageConfiguration("small", 1, 1, 0.0, 1)
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        (
-            replace(SMALL, variant="smal"),
-            r"stage 'b': unknown variant 'smal' \(did you mean 'small'\?\); allowed: small",
-        ),
+        (replace(SMALL, variant="smal"), r"stage 'b': unknown variant 'smal' \(did you mean 'small'\?\); allowed"),
         (replace(SMALL, cores=2), "stage 'b': 2 cores are not profiled for 'small'; allowed: 1"),
         (replace(SMALL, batch=3), "stage 'b': batch 3; allowed for 'small': whole numbers from 1 to 2"),
         (replace(SMALL, batch=1.0), "stage 'b': batch 1.0; allowed"),  # type: ignore[arg-type]

@@ -39,10 +39,7 @@ def test_the_stage_is_named_with_what_it_would_have_to_make_do_with() -> None:
         ({"load_rps": 25.0, "sla_s": 0.15}, "stage a: no variant serves 25 rps within 0.05 s; the other stages need"),
         ({"load_rps": 50.0, "limit_cores": 5}, "stage a: no variant serves 50 rps on at most 1 core; the other stages"),
         ({"load_rps": 50.0, "max_replicas": 2}, "stage a: no variant serves 50 rps with at most 2 replicas"),
-        (
-            {"load_rps": 50.0, "replicas": {"a": 9, "b": 1}},
-            "stage b: no variant serves 50 rps with its fixed 1 replica",
-        ),
+        ({"load_rps": 50.0, "replicas": {"a": 9, "b": 1}}, "stage b: no variant serves 50 rps with its fixed 1"),
         ({"load_rps": 25.0, "sla_s": 0.05}, "the stages take at least 0.2 s for 25 rps; the SLA is 0.05 s"),
         ({"load_rps": 50.0, "limit_cores": 1}, "the stages take at least 8 cores for 50 rps; the limit is 1"),
         ({"load_rps": 25.0, "sla_s": 0.25, "limit_cores": 5}, "serving 25 rps within 0.25 s takes at least 6 cores;"),

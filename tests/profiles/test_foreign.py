@@ -106,11 +106,7 @@ def test_a_folder_of_the_published_profiler_is_read_from_its_experiments(tmp_pat
     ("text", "said", "problem"),
     [
         (PERF.replace("\n1,", "\n2,"), "stage=a", "has no row with Concurrency 1"),
-        (
-            PERF.replace(",225,", ",much,"),
-            "stage=a",
-            "table.csv:2: client_send: should be a number from 0",
-        ),
+        (PERF.replace(",225,", ",much,"), "stage=a", "table.csv:2: client_send: should be a number from 0"),
         (PERF, "stage=a variant=b cores=1 accuracy=0.5", "the column batch is missing"),
         (PERF, "stage=a varaint=b", "no column is called 'varaint'; did you mean 'variant'?"),
         (ANALYZER, "stage=a accuracy=0.5 cores=x", "cores: should be a whole number from 1 to 4096; given 'x'"),

@@ -29,10 +29,7 @@ FIGURES = (
     Figure(2, 8, 0.20, 0.30, 40.0),
 )
 
-ROWS = (
-    "should be the rows for each row of the input, from 1 to 4096, "
-    "or the name of the output that has their number for each"
-)
+THRESHOLD = "    threshold_rps: 4"
 
 GOOD = """\
 schema_version: 1
@@ -321,35 +318,11 @@ def test_a_wrong_figure_is_answered_by_line_key_and_value(
 @pytest.mark.parametrize(
     ("old", "new", "line", "key", "answer"),
     [
-        ("cores: 2, batch: 1", "cores: 1, batch: 1", 22, "[2]", "cores 1, batch 1 is given twice"),
-        ("cores: 2, batch: 2", "cores: 2, batch: 3", 19, "", "cores 1, batch 3 is missing: every"),
-        ("mean_s: 0.16", "mean_s: 0.09", 21, "[1].mean_s", "should not fall with the batch size"),
-    ],
-)
-def test_figures_that_do_not_fit_together_are_answered_by_line(
-    tmp_path: Path, old: str, new: str, line: int, key: str, answer: str
-) -> None:
-    given = refusal(tmp_path, changed(old, new))
-    assert given.startswith(f"tiny.yaml:{line}: {SMALL}.figures{key}: {answer}")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "line", "key", "answer"),
-    [
-        (
-            "0.5, from",
-            "45.7, from",
-            16,
-            ".accuracy.value",
-            "should be at most 1; giv",
-        ),
-        (
-            "from: bench}",
-            "from: bnech}",
-            16,
-            ".accuracy.from",
-            "no provenance is called 'bnech'; d",
-        ),
+        ("cores: 2, batch: 1", "cores: 1, batch: 1", 22, ".figures[2]", "cores 1, batch 1 is given twice"),
+        ("cores: 2, batch: 2", "cores: 2, batch: 3", 19, ".figures", "cores 1, batch 3 is missing: every"),
+        ("mean_s: 0.16", "mean_s: 0.09", 21, ".figures[1].mean_s", "should not fall with the batch size"),
+        ("0.5, from", "45.7, from", 16, ".accuracy.value", "should be at most 1; giv"),
+        ("from: bench}", "from: bnech}", 16, ".accuracy.from", "no provenance is called 'bnech'; d"),
         ("base_cores: rule", "base_cores: 2", 18, ".base_cores", "should be `rule`, or a mapping of a pinned"),
         ("s: rule\n  ", "s: {pinned: 4, why: x}\n  ", 18, ".base_cores.pinned", "should be a pro"),
         ("rps: 4", "rps: 40", 18, ".base_cores", "the rule finds no allocation with throughput"),
@@ -365,88 +338,39 @@ def test_a_wrong_variant_is_answered_by_line(
 @pytest.mark.parametrize(
     ("old", "new", "answer"),
     [
-        (
-            "threshold_rps",
-            "treshold_rps",
-            (
-                "12: stages[only].treshold_rps: unknown key; did you mean "
-                "'threshold_rps'?; allowed: name, task, accuracy_metric, threshold_rps, sla, dr"
-            ),
-        ),
-        (
-            "name: small",
-            "name: Small Net",
-            "15: stages[only].variants[Small Net].name: should be a simple name of lower-",
-        ),
-        (
-            "provenance:",
-            "provenance:\n  more: {kind: measured, source: x}",
-            "6: provenance.more: no figure comes from this; remove it",
-        ),
-        (
-            "kind: assumed",
-            "kind: asumed",
-            (
-                "7: provenance.guess: kind should be 'measured', 'interpolated', 'calibrated' or 'assumed'; "
-                "given 'asumed'; did you mean 'assumed'?"
-            ),
-        ),
+        ("threshold_rps", "treshold_rps", "12: stages[only].treshold_rps: unknown key; did you mean 'threshold_rps'?"),
+        ("name: small", "name: Small Net", "15: stages[only].variants[Small Net].name: should be a simple name of"),
+        ("provenance:", "provenance:\n  more: {kind: measured, source: x}", "6: provenance.more: no figure comes from"),
+        ("kind: assumed", "kind: asumed", "7: provenance.guess: kind should be 'measured', 'interpolated'"),
         (
             "accuracy: product",
             "accuracy: prodct",
-            (
-                "28: published.accuracy: should be 'product', 'sum', 'average' or 'pairs'; given 'prodct'; "
-                "did you mean 'product'?"
-            ),
+            "28: published.accuracy: should be 'product', 'sum', 'average' or 'pairs'; given 'prodct'; did you mean",
         ),
-        (
-            "published:",
-            "published:\n  scale_only: {low: {only: smal}}",
-            "25: published.scale_only.low.only: only has no variant 'smal'; did you mean 'small'?",
-        ),
-        (
-            "published:",
-            "published:\n  switch_only_replicas: {ony: 3}",
-            "25: published.switch_only_replicas.ony: no stage is called 'ony'; did you mean 'onl",
-        ),
-        (
-            "published:",
-            "published:\n  candidates: {ony: [small]}",
-            "25: published.candidates.ony: no stage is called 'ony'; did you mean 'only'",
-        ),
-        (
-            "published:",
-            "published:\n  candidates: {only: [small, smal]}",
-            "25: published.candidates.only[1]: only has no variant 'smal'; did you mean 'small'?",
-        ),
-        (
-            "published:",
-            "published:\n  candidates: {only: []}",
-            "25: published.candidates.only: ",
-        ),
+        ("published:", "published:\n  scale_only: {low: {only: smal}}", "25: published.scale_only.low.only: only has"),
+        ("published:", "published:\n  switch_only_replicas: {ony: 3}", "25: published.switch_only_replicas.ony: no"),
+        ("published:", "published:\n  candidates: {ony: [small]}", "25: published.candidates.ony: no stage is called"),
+        ("published:", "published:\n  candidates: {only: [small, smal]}", "25: published.candidates.only[1]: only has"),
+        ("published:", "published:\n  candidates: {only: []}", "25: published.candidates.only: "),
         *(
             (
-                "    threshold_rps: 4",
-                f"    output_rows: {{boxes: {given}}}\n    threshold_rps: 4",
-                f"12: stages[only].output_rows.boxes: {ROWS}; given {shown}",
+                THRESHOLD,
+                f"    output_rows: {{boxes: {given}}}\n{THRESHOLD}",
+                "12: stages[only].output_rows.boxes: should be",
             )
-            for given, shown in (("0", "0"), ("4097", "4097"), ("1.5", "1.5"), ("true", "True"), ("''", "''"))
+            for given in ("0", "4097", "1.5", "true", "''")
         ),
         (
-            "    threshold_rps: 4",
-            "    output_rows: {boxes: counts, counts: 4}\n    threshold_rps: 4",
-            "12: stages[only].output_rows.boxes: 'counts' has one number for each row of the input, so it has no rows ",
+            THRESHOLD,
+            f"    output_rows: {{boxes: counts, counts: 4}}\n{THRESHOLD}",
+            "12: stages[only].output_rows.boxes: 'counts' has one number for each row of the input",
         ),
         ("kind: pipeline", "kind: scenario", "2: kind: should be 'pipeline'; given 'scenario'"),
         ("version: 1", "version: 2", "1: schema_version: should be 1; given 2"),
         ("kind: pipeline\n", "", "1: the key 'kind' is missing; it should be 'pipeline'"),
         (" alpha: 2", " alpha: 2\n  alpha: 3", "26: the key 'alpha' is already given, at line 25"),
         ("beta: 1", "beta: &x 1\n  y: *x", "26: anchors with aliases (&name, *name) are not supp"),
-        (
-            "alpha: 2",
-            "alpha: !!python/object:os.system 2",
-            "25: tags are not supported; given !!",
-        ),
+        ("alpha: 2", "alpha: !!python/object:os.system 2", "25: tags are not supported; given !!"),
     ],
 )
 def test_a_mistake_is_answered_by_line_key_value_and_what_is_allowed(

@@ -71,10 +71,7 @@ def test_days_of_azure_functions_may_follow_one_another(put: Put) -> None:
         ([MINUTES, "o,a,f,http,1,2,"], "line 2: '' is not a whole number"),
         ([MINUTES, "o,a,f,http,1,99999999999999999999,3"], "line 2: .* invocations in a minute; at most 1000000000"),
         (["HashOwner,HashApp,HashFunction,Trigger,1,3", "o,a,f,http,1,2"], "line 1: the columns after Trigger are"),
-        (
-            ["HashOwner,HashApp,HashFunction,Average,Count", "o,a,f,5,7"],
-            "line 1: a table of Azure .*but not the one",
-        ),
+        (["HashOwner,HashApp,HashFunction,Average,Count", "o,a,f,5,7"], "line 1: a table of Azure .*but not the one"),
         ([MINUTES, "HashOwner,HashApp,HashFunction,Trigger,1,2"], "line 2: a header of 2 minutes after one of 3"),
     ],
 )

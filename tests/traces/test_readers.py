@@ -180,22 +180,10 @@ def test_a_smaller_number_counts_from_the_start_in_a_unit_that_is_said(
     [
         (["time", "0.5"], {}, "line 2, column time: 0.5 may be in any unit: give it as --time-unit, or time_unit in a"),
         (["timestamp", "20260105"], {}, "line 2, .*20260105 may be in any unit.*: s, ms, us, ns, min"),
-        (
-            ["time", "1767614400", "1767614400000"],
-            {},
-            "line 3, column time: 1767614400000 is not a time from 1990 to 2100 in seconds since 1970, as",
-        ),
-        (
-            ["time", "1767614400", "3"],
-            {},
-            "line 3, column time: 3 is not a time from 1990 to 2100 in seconds since 1970",
-        ),
+        (["time", "1767614400", "1767614400000"], {}, "line 3, column time: 1767614400000 is not a time from 1990 to"),
+        (["time", "1767614400", "3"], {}, "line 3, column time: 3 is not a time from 1990 to 2100 in seconds since"),
         (["time_ms", "5", "1e12"], {}, "line 3, column time_ms: 1e12|1000000000000 is too large: .* of 0.001 s"),
-        (
-            ["time", "1767614400000"],
-            {"unit": "s"},
-            "line 2, .*: 1767614400000 is not a time from 1990 to 2100 in seconds since 1970$",
-        ),
+        (["time", "1767614400000"], {"unit": "s"}, "line 2, .*: 1767614400000 is not a time from 1990 to 2100 in"),
         (["time,count,sum", "1,2,3"], {}, "line 1: more than one column of counts: .*say which with --count-column"),
         (["time,hits", "1,2"], {"counts": "hit"}, "count_column: no column is called 'hit'; .*did you mean 'hits'"),
         (["when,path", "1,/"], {}, "line 1: no column of times .*--time-column .*names another"),
