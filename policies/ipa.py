@@ -90,11 +90,15 @@ class OptimisingPolicy(ForecastingPolicy):
     @property
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
+        return {**self.outlook.parameters, **self.planning}
+
+    @property
+    def planning(self) -> dict[str, Any]:
+        """The effective parameters but for those of the forecast."""
         programme = {key: getattr(self.programme, key) for key in PROGRAMME_PARAMETERS if key != "goal"}
         if self.programme.goal is not None:
             programme["goal"] = self.programme.wanted.as_dict()
         return {
-            **self.outlook.parameters,
             "load_margin": self.load_margin,
             "rounding": self.rounding,
             "solver": self.solver,

@@ -90,14 +90,13 @@ class Oracle(OptimisingPolicy):
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
         outlook = dict.fromkeys(OUTLOOK_PARAMETERS) if self.knows_future else self.outlook.parameters
-        planning = {key: value for key, value in super().parameters.items() if key not in OUTLOOK_PARAMETERS}
         own = {key: getattr(self, key) for key in ("wait_share", "interval_s", "decision_delay_s", "price_of_change")}
         stand_in = {
             "stand_in": outlook["predictor"],
             "stand_in_quantile": outlook["quantile"],
             "stand_in_horizon_s": outlook["horizon_s"],
         }
-        return {**own, **stand_in, **planning, "sla_s": self.sla_s}
+        return {**own, **stand_in, **self.planning, "sla_s": self.sla_s}
 
     def compute_ahead(self, histories: Histories) -> None:
         """As for the others; nothing where the future is known."""

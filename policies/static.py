@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -47,11 +48,9 @@ class Static:
         self._programme = Programme.of(pipeline)
         self._planned_rps = checks.number("planned_load_rps", planned_load_rps, at_least=0)
         counts = checks.mapping("replicas", dict.fromkeys(stages, 1) if replicas is None else replicas, stages)
-        given = checks.mapping(
-            "configuration",
-            configuration if configuration is not None else _lightest(pipeline, counts),
-            stages,
-        )
+        if configuration is None:
+            configuration = {s.name: {"variant": lightest(s), "replicas": counts[s.name]} for s in pipeline.stages}
+        given = checks.mapping("configuration", configuration, stages)
         self.configuration = {
             stage.name: self._stage_configuration(k, stage, given[stage.name])
             for k, stage in enumerate(pipeline.stages)
@@ -180,22 +179,21 @@ class Static:
         )
 
 
+_PART = re.compile(r"([^:+@]+):([0-9]+):([0-9]+)(?:@([^+@]+))?")
+"""variant:batch:replicas, in a mix with its share."""
+
+
 def _said(word: str) -> dict[str, Any] | None:
     """One stage of an argument; None for what is none."""
-    if "+" in word or "@" in word:
-        parts = [_said_part(each) for each in word.split("+")]
-        return None if None in parts else {"mix": parts}
-    names = word.split(":")
-    if len(names) != 3 or not (names[1].isdecimal() and names[2].isdecimal()):
+    found = [_PART.fullmatch(each) for each in word.split("+")]
+    parts = [(each[1], int(each[2]), int(each[3]), each[4]) for each in found if each is not None]
+    if len(parts) < len(found):
         return None
-    return {"variant": names[0], "batch": int(names[1]), "replicas": int(names[2])}
-
-
-def _said_part(word: str) -> dict[str, Any] | None:
-    said, at, share = word.partition("@")
-    part = _said(said) if "@" not in share else None
+    said = [{"variant": name, "batch": batch, "replicas": count} for name, batch, count, _ in parts]
+    if len(said) == 1 and parts[0][3] is None:
+        return said[0]
     try:
-        return None if part is None or not at else {**part, "share": float(share)}
+        return {"mix": [{**each, "share": float(part[3] or "")} for each, part in zip(said, parts, strict=True)]}
     except ValueError:
         return None
 
@@ -204,7 +202,3 @@ def _standing_mix(mix: StageConfiguration, failed: Sequence[str]) -> StageConfig
     """The mix without variants that have failed to start, whose requests the others get; unchanged if all have."""
     parts = [part for part in mix.parts if part.variant not in failed] or list(mix.parts)
     return mix_by_weight(parts) if len(parts) < len(mix.parts) else mix
-
-
-def _lightest(pipeline: Pipeline, replicas: Mapping[str, int]) -> dict[str, Mapping[str, Any]]:
-    return {stage.name: {"variant": lightest(stage), "replicas": replicas[stage.name]} for stage in pipeline.stages}

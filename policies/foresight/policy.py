@@ -101,9 +101,8 @@ class Foresight(OptimisingPolicy):
     @property
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
-        planning = {key: value for key, value in super().parameters.items() if key not in OUTLOOK_PARAMETERS}
         own = ("risk", "rise", "rise_every_h", "prior_h", *self.facts)
-        return {**{key: getattr(self, key) for key in own}, **planning, "sla_s": self.sla_s}
+        return {**{key: getattr(self, key) for key in own}, **self.planning, "sla_s": self.sla_s}
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: a solver that cannot answer."""

@@ -171,9 +171,10 @@ class CoreLimit(Guard):
         limit_cores = observation.limit_cores
         if limit_cores is not None and limit_cores < 1:
             raise PolicyError(f"core limit {limit_cores}; allowed: at least 1, or None for no limit")
-        decision = self._cut(
-            decision, "core limit", "cores", lambda each: _is_within(each, limit_cores), f"{limit_cores} cores"
-        )
+        if limit_cores is not None:
+            decision = self._cut(
+                decision, "core limit", "cores", lambda each: _total_cores(each) <= limit_cores, f"{limit_cores} cores"
+            )
         nodes = ", ".join(map(str, self.pipeline.limits.nodes))
         return self._cut(decision, "nodes", "nodes", self._is_placed, f"the nodes' {nodes} cores")
 
@@ -202,10 +203,6 @@ class CoreLimit(Guard):
         nodes = self.pipeline.limits.nodes
         parts = [part for wanted in configuration.values() for part in wanted.parts]
         return not nodes or fits_nodes([(part.cores, part.replicas) for part in parts], nodes)
-
-
-def _is_within(configuration: Configuration, limit_cores: int | None) -> bool:
-    return limit_cores is None or _total_cores(configuration) <= limit_cores
 
 
 def _total_cores(configuration: Configuration) -> int:
