@@ -123,8 +123,8 @@ def _windows(given: str | None) -> Windows | None:
 
 def print_validation(validation: Validation, folder: Path | None, report: Path | None) -> None:
     """Print the comparison by figure and by band of utilisation, rollouts, decisions and the verdict."""
-    words = studies.validation.wording
-    printing.print_line(words.title(validation))
+    words = studies.validation.sentences
+    printing.print_line(validation.title)
     printing.print_line(words.overheads(validation.calibration.overheads))
     tables = [_rows(validation), _bands(validation), _rollouts(validation)]
     if words.interference(validation):
@@ -133,12 +133,12 @@ def print_validation(validation: Validation, folder: Path | None, report: Path |
         printing.print_table(table)
     for name, found in (*words.decisions(validation), *words.beyond(validation)):
         printing.print_line(f"{name}: {found}")
-    printing.print_line(f"Verdict: {words.verdict(validation)}")
+    printing.print_line(f"Verdict: {validation.verdict}")
     printing.print_places(folder, report)
 
 
 def _rows(validation: Validation) -> Table:
-    words = studies.validation.wording
+    words = studies.validation.sentences
     table = printing.new_table(f"\nLive against simulated: {words.judged(validation)}", "", *words.HEADINGS)
     stage = None
     for row in validation.rows:
@@ -152,7 +152,7 @@ def _rows(validation: Validation) -> Table:
 
 
 def _bands(validation: Validation) -> Table:
-    keys = studies.validation.wording.BAND_METRICS
+    keys = studies.validation.sentences.BAND_METRICS
     names = [row.metric.title for row in validation.rows if row.metric.key in keys]
     table = printing.new_table("Errors by utilisation of the busiest stage", "utilisation", "windows", *names)
     for name, (windows, rows) in validation.bands.items():
@@ -162,7 +162,7 @@ def _bands(validation: Validation) -> Table:
 
 
 def _interference(validation: Validation) -> Table:
-    words = studies.validation.wording
+    words = studies.validation.sentences
     table = printing.new_table(words.INTERFERENCE, "", *words.INTERFERENCE_HEADINGS)
     for cells in words.interference(validation):
         table.add_row(*cells)
@@ -170,7 +170,7 @@ def _interference(validation: Validation) -> Table:
 
 
 def _rollouts(validation: Validation) -> Table:
-    words = studies.validation.wording
+    words = studies.validation.sentences
     table = printing.new_table(f"\n{words.ROLLOUTS}", "", *words.ROLLOUT_HEADINGS)
     for took in validation.rollouts:
         table.add_row(f"{took.stage}: {studies.validation.KINDS[took.kind]}", *words.rollout_cells(took))

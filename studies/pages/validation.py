@@ -25,7 +25,8 @@ from ipa.studies.validation import (
     Validation,
     busiest,
     ready_at,
-    wording,
+    seconds,
+    sentences,
 )
 
 _READING = (
@@ -42,31 +43,31 @@ def page(validation: Validation) -> Page:
     summary = validation.simulated.summary
     return Page(
         f"Live against simulated: {summary['pipeline']} on {summary['trace']}",
-        [wording.title(validation)],
+        [validation.title],
         [Section("Verdict", _headline(validation), css="long"), *plots(validation)],
         _facts(validation),
     )
 
 
 def _headline(validation: Validation) -> list[Part]:
-    said = wording.verdict(validation)
+    said = validation.verdict
     verdict = Strong(said[:1].upper() + said[1:], GOOD if validation.passed else BAD)
     doubts: list[Part] = [_muted("What makes it doubtful:"), Items(validation.flags)] if validation.flags else []
-    interference = wording.interference(validation)
-    columns = ["figure", *wording.INTERFERENCE_HEADINGS]
-    table = Table(wording.INTERFERENCE, columns, interference)
-    by_interference: list[Part] = [_muted(f"{wording.INTERFERENCE}:"), table] if interference else []
-    found = (*wording.decisions(validation), *wording.beyond(validation))
+    interference = sentences.interference(validation)
+    columns = ["figure", *sentences.INTERFERENCE_HEADINGS]
+    table = Table(sentences.INTERFERENCE, columns, interference)
+    by_interference: list[Part] = [_muted(f"{sentences.INTERFERENCE}:"), table] if interference else []
+    found = (*sentences.decisions(validation), *sentences.beyond(validation))
     return [
         Paragraph([verdict, "."]),
         *doubts,
-        _muted(f"Of {wording.judged(validation)}. {_READING}"),
+        _muted(f"Of {sentences.judged(validation)}. {_READING}"),
         _judged(validation.rows),
         _muted("The same by utilisation of the busiest stage:"),
         _bands(validation),
         *by_interference,
         Items([[f"{name}: ", Strong(value)] for name, value in found]),
-        _muted(f"{wording.ROLLOUTS}:"),
+        _muted(f"{sentences.ROLLOUTS}:"),
         _rollouts(validation),
         Section("Stage by stage", [_by_stage(validation.rows)], is_folded=True),
     ]
@@ -79,13 +80,13 @@ def _muted(text: str) -> Paragraph:
 def _judged(rows: Sequence[Row]) -> Table:
     """The figures of the whole pipeline with their verdicts."""
     shown = [[_name(row), *_cells(row)] for row in rows if row.metric.stage is None]
-    return Table("Live against simulated", ["figure", *wording.HEADINGS[:-1], "verdict"], shown)
+    return Table("Live against simulated", ["figure", *sentences.HEADINGS[:-1], "verdict"], shown)
 
 
 def _by_stage(rows: Sequence[Row]) -> Table:
     """The figures of each stage, which are not judged."""
     shown = [[row.metric.stage or "", _name(row), *_cells(row)[:-1]] for row in rows if row.metric.stage is not None]
-    return Table("Live against simulated, by stage", ["stage", "figure", *wording.HEADINGS[:-1]], shown)
+    return Table("Live against simulated, by stage", ["stage", "figure", *sentences.HEADINGS[:-1]], shown)
 
 
 def _name(row: Row) -> str:
@@ -93,22 +94,22 @@ def _name(row: Row) -> str:
 
 
 def _cells(row: Row) -> list[str | Cell]:
-    *figures, verdict = wording.cells(row)
+    *figures, verdict = sentences.cells(row)
     return [*figures, Cell([Strong(verdict, _COLOURS[verdict])]) if verdict in _COLOURS else ""]
 
 
 def _bands(validation: Validation) -> Table:
-    shown = [row.metric.title for row in validation.rows if row.metric.key in wording.BAND_METRICS]
+    shown = [row.metric.title for row in validation.rows if row.metric.key in sentences.BAND_METRICS]
     rows = []
     for name, (windows, found) in validation.bands.items():
-        errors = [row.shown(row.error) for row in found if row.metric.key in wording.BAND_METRICS]
+        errors = [row.shown(row.error) for row in found if row.metric.key in sentences.BAND_METRICS]
         rows.append([name, str(windows.chosen.sum()), *errors])
     return Table("Errors by utilisation of the busiest stage", ["utilisation", "windows", *shown], rows)
 
 
 def _rollouts(validation: Validation) -> Table:
-    rows = [[f"{took.stage}: {KINDS[took.kind]}", *wording.rollout_cells(took)] for took in validation.rollouts]
-    return Table("Seconds that rollouts took", ["stage: what", *wording.ROLLOUT_HEADINGS], rows)
+    rows = [[f"{took.stage}: {KINDS[took.kind]}", *sentences.rollout_cells(took)] for took in validation.rollouts]
+    return Table("Seconds that rollouts took", ["stage: what", *sentences.ROLLOUT_HEADINGS], rows)
 
 
 def _facts(validation: Validation) -> dict[str, str]:
@@ -124,8 +125,8 @@ def _facts(validation: Validation) -> dict[str, str]:
         for number, repeat in enumerate(validation.repeats, start=1)
     }
     return {
-        "Compared": f"seconds {wording.seconds(validation.scenario.window)} of {validation.simulated.summary['trace']}",
-        "Measured on": f"seconds {wording.seconds(validation.experiment.calibration.window)}",
+        "Compared": f"seconds {seconds(validation.scenario.window)} of {validation.simulated.summary['trace']}",
+        "Measured on": f"seconds {seconds(validation.experiment.calibration.window)}",
         **measured,
         **live,
     }
@@ -134,7 +135,7 @@ def _facts(validation: Validation) -> dict[str, str]:
 def card(validation: Validation) -> str:
     """The validation in a notebook."""
     rows = [
-        [f"{row.metric.title} {row.metric.unit}".strip(), *wording.cells(row)]
+        [f"{row.metric.title} {row.metric.unit}".strip(), *sentences.cells(row)]
         for row in validation.rows
         if row.metric.stage is None
     ]
@@ -146,7 +147,7 @@ def card(validation: Validation) -> str:
         busy.append(cards.Curve(windows.edges_s, np.nan_to_num(100.0 * busiest(runs, windows)), colour))
     latencies = cards.sketch("latency p99, live (blue) and simulated", "s", p99, duration_s)
     utilisation = cards.sketch("busiest stage", "%", busy, duration_s)
-    table = cards.plain_table(["", *wording.HEADINGS], rows)
+    table = cards.plain_table(["", *sentences.HEADINGS], rows)
     return cards.card("Live against simulated", validation.lines(), table, f"<div>{latencies}{utilisation}</div>")
 
 

@@ -175,7 +175,7 @@ def test_a_validation_needs_no_folder(monkeypatch: pytest.MonkeyPatch, tmp_path:
         asked.append(live)
         return lambda scenario, folder: results.write_run(replace(simulate(scenario), scenario=scenario), folder)
 
-    monkeypatch.setattr("ipa.studies.validation.course.live_runner", live_runner)
+    monkeypatch.setattr("ipa.studies.validation.run.live_runner", live_runner)
     found = validate(SHORT.with_values({"trace": "fluctuating"}), repeats=1, duration_s=20)
     assert asked == [Live()]
     assert found.as_dict()["repeats"][0]["decisions_refused"] == 0

@@ -38,7 +38,8 @@ def tune(
 ) -> Tuned:
     """Look for values of a scenario's keys with which an outcome is least (`minimise`) or most (`maximise`).
 
-    These and the other `options` as in `Options`. `drawing`: on which loads. `jobs` runs at a time, default: one per
+    These and the other options, `also`, `limits`, `vary` and `trials`, are those of the command line, with the same
+    names (`limits`: --slo). `drawing`: on which loads, also as there. `jobs` runs at a time, default: one per
     core. With a folder everything is kept there, and an interrupted tuning goes on. `on_finished` is called after each
     setting. The same scenario, wishes, space, drawing, trials and seed find the same, whatever `jobs`.
 

@@ -18,7 +18,7 @@ from ipa.policies import OptimisingPolicy, create
 from ipa.profiles import Pipeline
 from ipa.sim import stage_models
 from ipa.studies import results, simulate
-from ipa.studies.validation.calibration import measure_overheads
+from ipa.studies.validation.overheads import measure_overheads
 from tests.studies.live_policies.cases import Case
 
 

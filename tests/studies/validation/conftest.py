@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ipa.studies.validation.course import conduct
-from ipa.studies.validation.outcome import Validation
+from ipa.studies.validation.run import conduct
+from ipa.studies.validation.validation import Validation
 from tests.studies.validation.worlds import world
 
 

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from ipa.studies import prepare, simulate
-from ipa.studies.validation.agreement import Agreement, decided, in_closed_loop
-from ipa.studies.validation.open_loop import simulate_decisions
+from ipa.studies.validation.decisions import Agreement, decided, in_closed_loop, simulate_decisions
 from tests.studies.validation.worlds import BASE, OVERHEADS
 
 pytestmark = pytest.mark.usefixtures("elsewhere")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from ipa.studies import Scenario
-from ipa.studies.validation.folder import CALIBRATION, RunLive
+from ipa.studies.validation.experiment import RunLive
+from ipa.studies.validation.validation import CALIBRATION
 from tests.command import ipa, refusal
 from tests.studies.validation.worlds import world
 
@@ -22,7 +23,7 @@ def simulated_live(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunLive], None]
     """Let a function stand for the live backend."""
 
     def use(run_live: RunLive) -> None:
-        monkeypatch.setattr("ipa.studies.validation.course.live_runner", lambda how, scenario: run_live)
+        monkeypatch.setattr("ipa.studies.validation.run.live_runner", lambda how, scenario: run_live)
 
     return use
 

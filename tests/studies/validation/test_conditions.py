@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ipa.studies import Scenario
-from ipa.studies.validation.conditions import Conditions
-from ipa.studies.validation.course import conduct
+from ipa.studies.validation.run import conduct
+from ipa.studies.validation.validation import Conditions
 from tests.studies.validation.worlds import BASE, world
 
 pytestmark = pytest.mark.usefixtures("elsewhere")

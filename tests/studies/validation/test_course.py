@@ -14,13 +14,14 @@ from ipa.sim import stage_models
 from ipa.sim.backend import SimulatedBackend
 from ipa.studies import Scenario, results, simulate
 from ipa.studies.pages import html_of, validation
-from ipa.studies.validation import wording
-from ipa.studies.validation.calibration import measure_overheads
-from ipa.studies.validation.course import conduct, in_world
-from ipa.studies.validation.folder import RunLive
-from ipa.studies.validation.outcome import Validation
+from ipa.studies.validation import sentences
+from ipa.studies.validation.experiment import RunLive
+from ipa.studies.validation.figures import plain
+from ipa.studies.validation.overheads import measure_overheads
+from ipa.studies.validation.run import conduct, in_world
+from ipa.studies.validation.validation import Validation
 from tests.studies.page_rules import check_page
-from tests.studies.validation.worlds import BASE, OVERHEADS, world
+from tests.studies.validation.worlds import BASE, OVERHEADS, changing_world, world
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
@@ -104,16 +105,11 @@ def test_batches_near_saturation_do_not_count_where_there_are_others(known: Vali
 def test_how_far_off_it_is_nearer_to_saturation_and_in_drops_is_said(tmp_path: Path) -> None:
     """Three cores for a load that needs more; what is compared takes 20 ms a batch more than what was measured."""
     base = BASE.with_values({"limit_cores": 3, "sla_s": 1.0})
-    experiment, of_calibration = world(base)
-    _, of_repeats = world(base, dispatch_overhead_s=0.024)
-
-    def run_live(scenario: Scenario, folder: Path) -> None:
-        (of_calibration if scenario == experiment.calibration else of_repeats)(scenario, folder)
-
+    experiment, run_live = changing_world(base, dispatch_overhead_s=0.024)
     found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
     live, simulated, open_loop = found.drops
     assert live > simulated > 0
-    said = dict(wording.beyond(found))
+    said = dict(sentences.beyond(found))
     assert said["Requests dropped in a run"] == f"live {live:.0f}, simulated {simulated:.0f} ({open_loop:.0f})"
     (errors,) = (text for name, text in said.items() if name.startswith("Errors above 85 % utilisation"))
     assert errors.endswith(f"{found.above.chosen.sum()} of 12 windows")
@@ -147,7 +143,7 @@ def test_decisions_that_differ_because_single_requests_come_late_are_told_from_o
     found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
     assert found.closed_loop.percent < found.as_they_came.percent == 100.0
     said = f"{found.as_they_came.total} of {found.as_they_came.total} (100.0 %)"
-    assert dict(wording.decisions(found))["The same with each request as late as it came live, not judged"] == said
+    assert dict(sentences.decisions(found))["The same with each request as late as it came live, not judged"] == said
     assert found.as_dict()["decisions"]["as_requests_came"]["equal"] == found.as_they_came.total
 
 
@@ -169,12 +165,7 @@ def test_sampled_service_times_leave_next_to_no_error(tmp_path: Path) -> None:
 
 def test_a_wrong_overhead_is_found_out(tmp_path: Path) -> None:
     """What is compared has 40 ms a batch more than where the overheads were measured: the queues say so."""
-    experiment, of_calibration = world()
-    _, of_repeats = world(dispatch_overhead_s=0.044)
-
-    def run_live(scenario: Scenario, folder: Path) -> None:
-        (of_calibration if scenario == experiment.calibration else of_repeats)(scenario, folder)
-
+    experiment, run_live = changing_world(dispatch_overhead_s=0.044)
     found = conduct(experiment, run_live, tmp_path / "out", repeats=2)
     off = {row.metric.key for row in found.rows if row.passed is False}
     assert "latency_mean_s" in off
@@ -183,12 +174,7 @@ def test_a_wrong_overhead_is_found_out(tmp_path: Path) -> None:
 
 
 def test_a_slower_start_up_is_found_out(tmp_path: Path) -> None:
-    experiment, of_calibration = world()
-    _, of_repeats = world(start_up_extra_s=9.0)
-
-    def run_live(scenario: Scenario, folder: Path) -> None:
-        (of_calibration if scenario == experiment.calibration else of_repeats)(scenario, folder)
-
+    experiment, run_live = changing_world(start_up_extra_s=9.0)
     found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
     assert max(found.replicas_alike_percent.values()) < 95.0
     start_ups = [took for took in found.rollouts if took.kind == "start_up"]
@@ -235,13 +221,13 @@ def test_a_decision_that_was_refused_is_not_simulated(monkeypatch: pytest.Monkey
     assert found.calibration.overheads.values() == OVERHEADS  # no delay is measured from what was refused
     assert max(abs(row.open_loop_error) for row in found.rows) < 1e-12
     for took in found.rollouts:
-        assert took.live.as_dict() == pytest.approx(took.simulated.as_dict())
+        assert plain(took.live) == pytest.approx(plain(took.simulated))
     assert (found.same_observations.equal, found.same_observations.total) == (24, 24)
     assert found.closed_loop.equal <= found.closed_loop.total - 2 * len(REFUSED)
     assert found.refused == 2 * len(REFUSED)
     assert found.as_dict()["decisions"]["refused"] == {"count": 8, "total": 24}
     assert [repeat["decisions_refused"] for repeat in found.as_dict()["repeats"]] == [4, 4]
-    assert ("Live decisions that were refused", "8 of 24") in wording.decisions(found)
+    assert ("Live decisions that were refused", "8 of 24") in sentences.decisions(found)
     assert "live-2: 4 decisions were refused, and what stood stayed in force" in found.flags
     html = html_of(validation.page(found))
     assert "Live decisions that were refused: <b>8 of 24</b>" in html

@@ -9,9 +9,8 @@ from platform import node
 import pytest
 
 from ipa.studies import Scenario, ScenarioError
-from ipa.studies.validation.course import conduct, read_validation
-from ipa.studies.validation.experiment import Experiment, design
-from ipa.studies.validation.folder import RunLive
+from ipa.studies.validation.experiment import Experiment, RunLive, design
+from ipa.studies.validation.run import conduct, read_validation
 from tests.command import contents
 from tests.studies.validation.worlds import BASE, world
 

@@ -8,8 +8,8 @@ import pytest
 
 from ipa.studies import Scenario, ScenarioError, simulate
 from ipa.studies.pages import html_of, validation
-from ipa.studies.validation import wording
-from ipa.studies.validation.course import conduct, read_validation
+from ipa.studies.validation import sentences
+from ipa.studies.validation.run import conduct, read_validation
 from tests.command import PIPELINE, ipa
 from tests.studies.page_rules import check_page
 from tests.studies.validation.worlds import OVERHEADS, world
@@ -48,12 +48,12 @@ def test_a_validation_shows_both_and_only_with_it_nothing_differs(base: Scenario
         for on in (False, True)
     )
     assert with_["latency_mean_s"] < 1e-3 < without["latency_mean_s"]
-    rows = wording.interference(found)
+    rows = sentences.interference(found)
     assert rows[0][0] == "latency, mean (s)"
-    assert wording.INTERFERENCE in html_of(validation.page(found))
+    assert sentences.INTERFERENCE in html_of(validation.page(found))
     check_page(html_of(validation.page(found)))
     again = read_validation(tmp_path / "out")
-    assert wording.interference(again) == rows
+    assert sentences.interference(again) == rows
     assert found.as_dict()["interference"].keys() == {"without", "with"}
 
 

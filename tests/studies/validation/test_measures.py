@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ipa.studies.validation.agreement import ready_at, replicas_alike_percent
-from ipa.studies.validation.measures import measure
-from ipa.studies.validation.windows import Windows, busiest, by_band, utilisation
+from ipa.studies.validation.decisions import ready_at, replicas_alike_percent
+from ipa.studies.validation.figures import Windows, busiest, by_band, measure, utilisation
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 

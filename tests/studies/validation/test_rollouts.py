@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from ipa.policies import StageConfiguration, mix_of
-from ipa.studies.validation.measures import LIMITS, metrics
-from ipa.studies.validation.outcome import Validation
-from ipa.studies.validation.rollouts import rollouts
+from ipa.studies.validation.decisions import rollouts
+from ipa.studies.validation.figures import LIMITS, metrics, plain
+from ipa.studies.validation.validation import Validation
 from tests.studies.validation.worlds import OVERHEADS
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -53,7 +53,7 @@ def test_a_mix_is_there_when_all_its_variants_are() -> None:
 
 def test_start_ups_rollouts_and_stops_are_laid_side_by_side(known: Validation) -> None:
     for took in known.rollouts:
-        assert took.live.as_dict() == pytest.approx(took.simulated.as_dict())
+        assert plain(took.live) == pytest.approx(plain(took.simulated))
     by_kind = {took.kind: took.live for took in known.rollouts if took.stage == "image-classification"}
     assert by_kind["start_up"].mean_s == pytest.approx(8.0 + OVERHEADS["start_up_extra_s"])
     assert by_kind["stop"].count > 0

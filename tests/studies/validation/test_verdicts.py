@@ -6,9 +6,8 @@ from math import nan
 
 import pytest
 
-from ipa.studies.validation.measures import POINTS, Metric
-from ipa.studies.validation.verdicts import Row
-from ipa.studies.validation.wording import cells
+from ipa.studies.validation.figures import POINTS, Metric, Row
+from ipa.studies.validation.sentences import cells
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ipa.studies import Scenario, results, simulate
-from ipa.studies.validation.experiment import Experiment, design
-from ipa.studies.validation.folder import RunLive
+from ipa.studies.validation.experiment import Experiment, RunLive, design
 
 OVERHEADS = {
     "dispatch_overhead_s": 0.004,
@@ -34,3 +33,14 @@ def world(base: Scenario = BASE, late_s: float = 0.0, **changes: Any) -> tuple[E
         results.write_run(replace(run, scenario=scenario), folder)
 
     return design(base), run_live
+
+
+def changing_world(base: Scenario = BASE, **changes: Any) -> tuple[Experiment, RunLive]:
+    """As `world`, with the changes only in the seconds that are compared, not where overheads are measured."""
+    experiment, of_calibration = world(base)
+    _, of_repeats = world(base, **changes)
+
+    def run_live(scenario: Scenario, folder: Path) -> None:
+        (of_calibration if scenario == experiment.calibration else of_repeats)(scenario, folder)
+
+    return experiment, run_live

@@ -1,8 +1,14 @@
-"""The course of a validation: measure the overheads live, run live, simulate the same, compare."""
+"""A validation from its plan to its folder: measure the overheads live, run live, simulate the same, compare.
+
+Each run in the folder is an ordinary results folder, written as soon as the run has finished.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,29 +21,18 @@ from ipa.studies import results
 from ipa.studies.runs import Prepared, Run, prepare, simulate
 from ipa.studies.runs.live_runs import Live
 from ipa.studies.scenario import Scenario, ScenarioError, Windows
-from ipa.studies.validation.agreement import decided, in_closed_loop, on_same_observations
-from ipa.studies.validation.backends import live_runner
-from ipa.studies.validation.calibration import Overheads, arrivals_late_s, measure_overheads
-from ipa.studies.validation.conditions import Conditions
-from ipa.studies.validation.experiment import Experiment, design
-from ipa.studies.validation.folder import (
-    CALIBRATION,
-    RESULT,
-    SIMULATED,
-    KeptRun,
-    RunLive,
-    kept_run,
-    live_name,
-    open_folder,
-    read_experiment,
-    read_kept,
-)
-from ipa.studies.validation.measures import Tables
-from ipa.studies.validation.open_loop import simulate_decisions
-from ipa.studies.validation.outcome import Other, Repeat
-from ipa.studies.validation.shown import Validation
-from ipa.studies.validation.verdicts import Worlds
-from ipa.studies.validation.windows import FloatArray
+from ipa.studies.validation.decisions import decided, in_closed_loop, on_same_observations, simulate_decisions
+from ipa.studies.validation.experiment import Experiment, RunLive, design, live_runner
+from ipa.studies.validation.figures import FloatArray, Tables, Worlds
+from ipa.studies.validation.overheads import Overheads, arrivals_late_s, measure_overheads
+from ipa.studies.validation.validation import CALIBRATION, Conditions, KeptRun, Other, Repeat, Validation, live_name
+
+KIND = "validation"
+SIMULATED = "simulated"
+CONDITIONS = "conditions.json"
+RESULT = "validation.json"
+
+_CPU_TIMES = Path("/proc/stat")
 
 
 def validate(
@@ -62,10 +57,9 @@ def validate(
     live = live or Live()
     experiment = design(scenario, duration_s, calibration, backend=live.backend, source=live.source)
     run_live = live_runner(live, experiment.compared)
-    if folder is not None:
-        return conduct(experiment, run_live, Path(folder), repeats=repeats, on_finished=on_finished)
     with TemporaryDirectory(prefix="ipa-validate-") as temporary:
-        return conduct(experiment, run_live, Path(temporary) / "runs", repeats=repeats, on_finished=on_finished)
+        place = Path(temporary, "runs") if folder is None else Path(folder)
+        return conduct(experiment, run_live, place, repeats=repeats, on_finished=on_finished)
 
 
 def conduct(
@@ -215,3 +209,101 @@ def _conditions(run: KeptRun, overheads: Overheads, refused: int) -> Conditions:
         faults=tuple(faults),
         **run.machine,
     )
+
+
+# ---- the folder ----
+
+
+def open_folder(folder: Path, experiment: Experiment) -> None:
+    """Make the folder of a validation, or resume one of the same experiment.
+
+    Raises ScenarioError for a folder that holds anything else.
+    """
+    wanted = {
+        "schema_version": results.SCHEMA_VERSION,
+        "kind": KIND,
+        "backend": experiment.backend,
+        "source": experiment.source,
+        "compared": experiment.compared.as_dict(),
+        "calibration": experiment.calibration.as_dict(),
+    }
+    found = read_manifest(folder)
+    if found is None:
+        results.claim(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        results.write_json(wanted, folder / results.MANIFEST)
+    elif found != wanted:
+        key = next(key for key in wanted if found.get(key) != wanted[key])
+        difference = results.difference(key, found.get(key), wanted[key])
+        raise ScenarioError(f"--out {folder}: holds a validation of {difference}; give a new folder")
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a validation's folder; None where the folder holds no validation."""
+    try:
+        manifest = json.loads((folder / results.MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return manifest if isinstance(manifest, dict) and manifest.get("kind") == KIND else None
+
+
+def read_experiment(folder: Path) -> Experiment:
+    """The experiment of a validation's folder. Raises ScenarioError where it holds none."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise ScenarioError(f"{folder}: holds no validation")
+    try:
+        compared, calibration = (Scenario.model_validate(manifest[key]) for key in ("compared", "calibration"))
+        return Experiment(compared, calibration, str(manifest["backend"]), str(manifest["source"]))
+    except (KeyError, ValueError) as error:
+        raise ScenarioError(f"{folder / results.MANIFEST}: not that of a validation: {error}") from None
+
+
+def kept_run(folder: Path, name: str, scenario: Scenario, run_live: RunLive) -> KeptRun:
+    """The live run of that name: the finished one in the folder, of the same scenario; else it is run now and kept.
+
+    An interrupted run leaves nothing behind. Raises as `read_kept`.
+    """
+    place = folder / name
+    if not place.exists():
+        with results.whole_folder(place) as fresh, _watched(fresh / CONDITIONS):
+            run_live(scenario, fresh)
+    return read_kept(place, scenario)
+
+
+def read_kept(place: Path, scenario: Scenario) -> KeptRun:
+    """The live run in a folder. Raises ScenarioError for one that is missing, damaged or of another scenario."""
+    stored = results.finished(place, scenario)
+    try:
+        conditions = json.loads((place / CONDITIONS).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ScenarioError(f"{place / CONDITIONS}: cannot be read: {error}") from None
+    return KeptRun(stored, conditions)
+
+
+@contextmanager
+def _watched(path: Path) -> Iterator[None]:
+    """Measure how busy the machine is until the block's end, and write it to a file."""
+    before = _cpu_times()
+    yield
+    after = _cpu_times()
+    busy_share = None
+    if before is not None and after is not None and after[1] > before[1]:
+        busy_share = (after[0] - before[0]) / (after[1] - before[1])
+    found = {
+        "busy_share": busy_share,
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "processors": os.cpu_count() or 1,
+    }
+    results.write_json(found, path)
+
+
+def _cpu_times() -> tuple[float, float] | None:
+    """Busy and total processor time since the machine's start, in ticks; None on a system that does not say."""
+    try:
+        words = _CPU_TIMES.read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
+    except OSError:
+        return None
+    times = [float(word) for word in words]
+    idle = times[3] + times[4]  # idle, and waiting for a disk
+    return sum(times) - idle, sum(times)

@@ -4,21 +4,93 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ipa.studies.displayed import Displayed
 from ipa.studies.runs import Prepared, Run
+from ipa.studies.runs.results import StoredRun
 from ipa.studies.scenario import Scenario
-from ipa.studies.validation.agreement import Agreement, replicas_alike_percent
-from ipa.studies.validation.calibration import Overheads
-from ipa.studies.validation.conditions import Conditions
+from ipa.studies.validation.decisions import Agreement, Took, compare_rollouts, replicas_alike_percent
 from ipa.studies.validation.experiment import Experiment
-from ipa.studies.validation.folder import CALIBRATION, KeptRun, live_name
-from ipa.studies.validation.measures import LIMITS, Tables, metrics
-from ipa.studies.validation.rollouts import Took, compare_rollouts
-from ipa.studies.validation.verdicts import Row, Worlds, compare_worlds, plain
-from ipa.studies.validation.windows import JUDGED_UP_TO, FloatArray, Windows, busiest, by_band
+from ipa.studies.validation.figures import (
+    JUDGED_UP_TO,
+    LIMITS,
+    FloatArray,
+    Row,
+    Tables,
+    Windows,
+    Worlds,
+    busiest,
+    by_band,
+    compare_worlds,
+    metrics,
+    plain,
+)
+from ipa.studies.validation.overheads import Overheads
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CALIBRATION = "calibration"
+"""The name of the live run that overheads are measured in."""
+
+LATENESS_P99_S = 0.010
+"""The load is that of the trace as long as 99 % of the requests are sent within this time of when they are due."""
+
+BUSY_SHARE = 0.80
+"""The share of the processor time above which processes often wait for a processor."""
+
+OVERHEAD_P99_S = 0.050
+"""The dispatch overhead that one batch in a hundred may exceed; with more, something else held the replicas up."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a live run met; None where it is not known.
+
+    `lateness_p99_s`: sending a request against its time. `overhead_p99_s`: the dispatch overhead of batches.
+    `busy_share`: of the machine's processor time during the run, by whomever. `load_average`: of the last minute at its
+    end. `processors`: how many there are. `faults`: what else went wrong, in words.
+    """
+
+    lateness_p99_s: float | None
+    overhead_p99_s: float | None
+    busy_share: float | None
+    load_average: float | None
+    processors: int
+    faults: tuple[str, ...] = ()
+
+    def flags(self) -> tuple[str, ...]:
+        """What makes the run doubtful, in words."""
+        found = []
+        for value, most, words in (
+            (self.lateness_p99_s, LATENESS_P99_S, "requests were sent late: p99 {:.0f} ms, above {:.0f}"),
+            (self.overhead_p99_s, OVERHEAD_P99_S, "batches were held up: overhead p99 {:.0f} ms, above {:.0f}"),
+        ):
+            if value is not None and value > most:
+                found.append(words.format(1e3 * value, 1e3 * most))
+        if self.busy_share is not None and self.busy_share > BUSY_SHARE:
+            found.append(f"the machine was {100 * self.busy_share:.0f} % busy, above {100 * BUSY_SHARE:.0f}")
+        return (*found, *self.faults)
+
+    def words(self) -> str:
+        """What was met, in one line."""
+        figures = {
+            "requests sent late by p99 {:.1f} ms": (self.lateness_p99_s, 1e3),
+            "batches held up by p99 {:.1f} ms": (self.overhead_p99_s, 1e3),
+            f"{{:.0f}} % of {self.processors} processors busy": (self.busy_share, 100.0),
+        }
+        return ", ".join(
+            words.format(factor * value) for words, (value, factor) in figures.items() if value is not None
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {**vars(self), "faults": list(self.faults), "flags": list(self.flags())}
+
 
 SCHEMA_VERSION = 1
 
@@ -27,6 +99,19 @@ FEWEST_JUDGED = 0.5
 
 CLOSED_LOOP_PERCENT = 90.0
 """The share of decisions that must be equal in closed loop; on the same observation all must be."""
+
+
+@dataclass(frozen=True)
+class KeptRun:
+    """A live run that is kept: its results, and how busy the machine was meanwhile."""
+
+    stored: StoredRun
+    machine: dict[str, Any]
+
+
+def live_name(repeat: int) -> str:
+    """The name of a repeat, counted from 1."""
+    return f"live-{repeat}"
 
 
 @dataclass(frozen=True)
@@ -50,6 +135,18 @@ class Repeat:
         """Its tables."""
         return self.run.stored.tables
 
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return {
+            "conditions": self.conditions.as_dict(),
+            "overheads": plain(self.overheads),
+            "decisions_on_same_observations": vars(self.same_observations),
+            "decisions_in_closed_loop": vars(self.closed_loop),
+            "decisions_as_requests_came": vars(self.as_they_came),
+            "decisions_refused": self.refused,
+            "summary": dict(self.run.stored.summary),
+        }
+
 
 @dataclass(frozen=True)
 class Other:
@@ -61,12 +158,14 @@ class Other:
     overheads: Overheads
 
 
-@dataclass(frozen=True)
-class Validation:
+@dataclass(frozen=True, repr=False)
+class Validation(Displayed):
     """Everything that was found; `calibration` is the live run on other seconds that gave the overheads.
 
     `other` is there where the pipeline's interference has been measured.
     """
+
+    PAGE = "validation"
 
     experiment: Experiment
     prepared: Prepared
@@ -149,17 +248,17 @@ class Validation:
     @property
     def same_observations(self) -> Agreement:
         """The decisions on the same observations, of all repeats."""
-        return sum((repeat.same_observations for repeat in self.repeats), Agreement(0, 0))
+        return _sum(repeat.same_observations for repeat in self.repeats)
 
     @property
     def closed_loop(self) -> Agreement:
         """The decisions in closed loop, of all repeats."""
-        return sum((repeat.closed_loop for repeat in self.repeats), Agreement(0, 0))
+        return _sum(repeat.closed_loop for repeat in self.repeats)
 
     @property
     def as_they_came(self) -> Agreement:
         """The same where each request comes as late as it did live: not judged, it says how much lateness explains."""
-        return sum((repeat.as_they_came for repeat in self.repeats), Agreement(0, 0))
+        return _sum(repeat.as_they_came for repeat in self.repeats)
 
     @property
     def refused(self) -> int:
@@ -185,7 +284,7 @@ class Validation:
             unseen.remove("hop_s")
         if unseen:
             found.append(f"{CALIBRATION}: did not show {', '.join(unseen)}, taken as 0")
-        judged, windows = int(self.judged.chosen.sum()), len(self.judged.chosen)
+        judged, windows = self.judged.counted.values()
         if judged < FEWEST_JUDGED * windows:
             found.append(f"only {judged} of {windows} windows are at or below {100 * JUDGED_UP_TO:g} % utilisation")
         return found
@@ -199,6 +298,46 @@ class Validation:
             and self.same_observations.percent == 100.0
             and not self.closed_loop.percent < CLOSED_LOOP_PERCENT
         )
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per figure compared, of the pipeline and of each stage: live, simulated, error, verdict."""
+        import pandas as pd
+
+        return pd.DataFrame([row.as_dict() for row in self.rows])
+
+    @property
+    def title(self) -> str:
+        """What was compared, in one line."""
+        summary, repeats = self.simulated.summary, len(self.repeats)
+        return (
+            f"{summary['pipeline']} on {summary['trace']}, seconds {seconds(self.scenario.window)}, "
+            f"policy {summary['policy']}, seed {summary['seed']}: {repeats} live run{'s' if repeats > 1 else ''} "
+            f"({self.experiment.reality}) against the simulator"
+        )
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in words."""
+        if self.passed:
+            doubts = len(self.flags)
+            doubtful = f"; {doubts} {'warning' if doubts == 1 else 'warnings'}" if doubts else ""
+            return f"the simulator agrees with the live runs in all that is judged{doubtful}"
+        off = [row.metric.title for row in self.rows if row.passed is False]
+        if self.same_observations.percent < 100.0:
+            off.append("decisions on the same observation")
+        if self.closed_loop.percent < CLOSED_LOOP_PERCENT:
+            off.append("decisions in closed loop")
+        return f"off: {', '.join(off)}" if off else "nothing could be judged"
+
+    def __repr__(self) -> str:
+        return "\n  ".join(["Validation", *self.lines()])
+
+    def lines(self) -> Iterator[str]:
+        """What was compared, the verdict and what to know of it, in lines of text."""
+        yield self.title
+        yield f"Verdict: {self.verdict}"
+        yield from self.flags
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able: what `validation.json` holds."""
@@ -220,27 +359,20 @@ class Validation:
                 "as_requests_came": {**vars(self.as_they_came), "percent": plain(self.as_they_came.percent)},
                 "refused": {"count": self.refused, "total": self.same_observations.total},
             },
-            "judged": {
-                "up_to_utilisation": JUDGED_UP_TO,
-                **_counted(self.judged),
-                "rows": [row.as_dict() for row in self.rows],
-            },
-            "all": {**_counted(self.windows), "rows": [row.as_dict() for row in self.compared(self.windows)]},
-            "bands": [
-                {"band": name, **_counted(chosen), "rows": [row.as_dict() for row in rows]}
-                for name, (chosen, rows) in self.bands.items()
-            ],
-            "above": {**_counted(self.above), "rows": [row.as_dict() for row in self.compared(self.above)]},
+            "judged": {"up_to_utilisation": JUDGED_UP_TO, **_part(self.judged, self.rows)},
+            "all": _part(self.windows, self.compared(self.windows)),
+            "bands": [{"band": name, **_part(*part)} for name, part in self.bands.items()],
+            "above": _part(self.above, self.compared(self.above)),
             "interference": {
                 "with" if on else "without": [row.as_dict() for row in rows]
                 for on, rows in self.by_interference.items()
             },
             "drops": dict(zip(("live", "simulated", "open_loop"), self.drops, strict=True)),
-            "utilisation": [plain(float(value)) for value in self.busy],
+            "utilisation": plain(self.busy.tolist()),
             "replicas_alike_percent": self.replicas_alike_percent,
-            "rollouts": [took.as_dict() for took in self.rollouts],
-            "calibration": _repeat(self.calibration),
-            "repeats": [_repeat(repeat) for repeat in self.repeats],
+            "rollouts": plain(self.rollouts),
+            "calibration": self.calibration.as_dict(),
+            "repeats": [repeat.as_dict() for repeat in self.repeats],
             "simulated": {key: value for key, value in summary.items() if key != "wall_s"},
             "machine": {
                 "system": platform.platform(),
@@ -250,21 +382,18 @@ class Validation:
         }
 
 
+def seconds(windows: Sequence[tuple[float, float]] | None) -> str:
+    """Windows as the command line has them."""
+    return ",".join(f"{start_s:g}:{end_s:g}" for start_s, end_s in windows or ())
+
+
+def _sum(of: Iterable[Agreement]) -> Agreement:
+    return sum(of, Agreement(0, 0))
+
+
 def _agreement(found: Agreement, wanted_percent: float) -> dict[str, Any]:
     return {**vars(found), "percent": plain(found.percent), "wanted_percent": wanted_percent}
 
 
-def _counted(windows: Windows) -> dict[str, int]:
-    return {"windows": int(windows.chosen.sum()), "of_windows": len(windows.chosen)}
-
-
-def _repeat(repeat: Repeat) -> dict[str, Any]:
-    return {
-        "conditions": repeat.conditions.as_dict(),
-        "overheads": repeat.overheads.as_dict(),
-        "decisions_on_same_observations": vars(repeat.same_observations),
-        "decisions_in_closed_loop": vars(repeat.closed_loop),
-        "decisions_as_requests_came": vars(repeat.as_they_came),
-        "decisions_refused": repeat.refused,
-        "summary": dict(repeat.run.stored.summary),
-    }
+def _part(windows: Windows, rows: Sequence[Row]) -> dict[str, Any]:
+    return {**windows.counted, "rows": [row.as_dict() for row in rows]}

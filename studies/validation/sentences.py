@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ipa.studies.formatting import NONE
-from ipa.studies.validation.agreement import Agreement
-from ipa.studies.validation.calibration import Overheads
-from ipa.studies.validation.outcome import CLOSED_LOOP_PERCENT, Validation
-from ipa.studies.validation.rollouts import Took
-from ipa.studies.validation.verdicts import Row
-from ipa.studies.validation.windows import JUDGED_UP_TO
+from ipa.studies.validation.decisions import Agreement, Took
+from ipa.studies.validation.figures import JUDGED_UP_TO, Row
+from ipa.studies.validation.overheads import Overheads
+from ipa.studies.validation.validation import CLOSED_LOOP_PERCENT, Validation
 
 OVERHEAD_NAMES = {
     "arrival_s": "a request's way {:.1f} ms",
@@ -32,21 +28,6 @@ BAND_METRICS = (
 BEYOND_METRICS = ("latency_mean_s", "latency_p99_s", "sla_violations_percent", "drops_percent", "throughput_rps")
 
 
-def title(validation: Validation) -> str:
-    """What was compared, in one line."""
-    summary, repeats = validation.simulated.summary, len(validation.repeats)
-    return (
-        f"{summary['pipeline']} on {summary['trace']}, seconds {seconds(validation.scenario.window)}, "
-        f"policy {summary['policy']}, seed {summary['seed']}: {repeats} live run{'s' if repeats > 1 else ''} "
-        f"({validation.experiment.reality}) against the simulator"
-    )
-
-
-def seconds(windows: Sequence[tuple[float, float]] | None) -> str:
-    """Windows as the command line has them."""
-    return ",".join(f"{start_s:g}:{end_s:g}" for start_s, end_s in windows or ())
-
-
 def overheads(found: Overheads) -> str:
     """What was measured beyond the profile, in one line."""
     words = [
@@ -61,8 +42,8 @@ def decisions(validation: Validation) -> list[tuple[str, str]]:
     """How many decisions were equal, how many refused, and for how long as many replicas were ready."""
     alike = ", ".join(f"{stage} {share:.1f} %" for stage, share in validation.replicas_alike_percent.items())
     return [
-        ("Equal decisions on the same observation", _agreement(validation.same_observations, 100.0)),
-        ("Equal decisions in closed loop", _agreement(validation.closed_loop, CLOSED_LOOP_PERCENT)),
+        ("Equal decisions on the same observation", _share(validation.same_observations, ", wanted 100 %")),
+        ("Equal decisions in closed loop", _share(validation.closed_loop, f", wanted {CLOSED_LOOP_PERCENT:g} %")),
         ("The same with each request as late as it came live, not judged", _share(validation.as_they_came)),
         ("Live decisions that were refused", f"{validation.refused} of {validation.same_observations.total}"),
         ("As many replicas ready, share of the time", alike),
@@ -103,20 +84,6 @@ def beyond(validation: Validation) -> list[tuple[str, str]]:
     if live or simulated or open_loop:
         found.append(("Requests dropped in a run", f"live {live:.0f}, simulated {simulated:.0f} ({open_loop:.0f})"))
     return found
-
-
-def verdict(validation: Validation) -> str:
-    """The verdict in words."""
-    if validation.passed:
-        doubts = len(validation.flags)
-        doubtful = f"; {doubts} {'warning' if doubts == 1 else 'warnings'}" if doubts else ""
-        return f"the simulator agrees with the live runs in all that is judged{doubtful}"
-    off = [row.metric.title for row in validation.rows if row.passed is False]
-    if validation.same_observations.percent < 100.0:
-        off.append("decisions on the same observation")
-    if validation.closed_loop.percent < CLOSED_LOOP_PERCENT:
-        off.append("decisions in closed loop")
-    return f"off: {', '.join(off)}" if off else "nothing could be judged"
 
 
 def judged(validation: Validation) -> str:
@@ -163,12 +130,8 @@ def rollout_cells(took: Took) -> tuple[str, ...]:
     )
 
 
-def _agreement(found: Agreement, wanted_percent: float) -> str:
-    return f"{found.equal} of {found.total} ({found.percent:.1f} %, wanted {wanted_percent:g} %)"
-
-
-def _share(found: Agreement) -> str:
-    return f"{found.equal} of {found.total} ({found.percent:.1f} %)"
+def _share(found: Agreement, wanted: str = "") -> str:
+    return f"{found.equal} of {found.total} ({found.percent:.1f} %{wanted})"
 
 
 def _figure(value: float) -> str:

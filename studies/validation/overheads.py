@@ -6,29 +6,32 @@ draw of that lane's stream. The dispatch overhead is how much longer its replica
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ipa.sim import ServiceTime, StageModel, standard_normals, stream
 from ipa.studies.series import mixes_as_one
-from ipa.studies.validation.agreement import accepted
-from ipa.studies.validation.busy import BusyAt, batches_of, busy_cores
-from ipa.studies.validation.windows import JUDGED_UP_TO, FloatArray, Windows, busiest
+from ipa.studies.validation.decisions import accepted
+from ipa.studies.validation.figures import JUDGED_UP_TO, FloatArray, Tables, Windows, busiest
 
 if TYPE_CHECKING:
     import pandas as pd
+
+IntArray = npt.NDArray[np.int64]
+
+BusyAt = Callable[[FloatArray], IntArray]
+"""Moments -> the cores that serve batches which have begun before and go on."""
 
 TRIMMED = 0.05
 """The share of the smallest and of the largest values that a mean leaves out: one stall says nothing of a system."""
 
 QUIET_S = 10.0
 """The windows by which quiet moments are told from busy ones."""
-
-Estimate = Literal["trimmed", "median"]
 
 
 @dataclass(frozen=True)
@@ -47,20 +50,15 @@ class Measured:
     count: int
 
     @classmethod
-    def of(cls, values_s: FloatArray, estimate: Estimate) -> Measured:
-        """From all values seen; 0 s where there were none."""
+    def of(cls, values_s: FloatArray, *, trimmed: bool = False) -> Measured:
+        """From all values seen, by their trimmed mean or their median; 0 s where there were none."""
         values_s = values_s[np.isfinite(values_s)]
         if not len(values_s):
             return cls(0.0, 0.0, 0.0, 0)
         from scipy.stats import trim_mean
 
-        median_s, p99_s = np.quantile(values_s, (0.5, 0.99))
-        match estimate:
-            case "trimmed":
-                value_s = float(trim_mean(values_s, TRIMMED))
-            case "median":
-                value_s = float(median_s)
-        return cls(value_s, float(median_s), float(p99_s), len(values_s))
+        median_s, p99_s = map(float, np.quantile(values_s, (0.5, 0.99)))
+        return cls(float(trim_mean(values_s, TRIMMED)) if trimmed else median_s, median_s, p99_s, len(values_s))
 
 
 @dataclass(frozen=True)
@@ -90,14 +88,9 @@ class Overheads:
         """How late simulated requests come, in whole microseconds; never below 0."""
         return max(0.0, round(self.arrival_s.value_s, 6))
 
-    def as_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        named = {key: vars(getattr(self, key)) for key in (*self.KEYS, "arrival_s")}
-        return {**named, "dispatch_by_stage": {stage: vars(found) for stage, found in self.dispatch_by_stage.items()}}
-
 
 def measure_overheads(
-    tables: Mapping[str, pd.DataFrame], models: Sequence[StageModel], seed: int, *, interference: bool = False
+    tables: Tables, models: Sequence[StageModel], seed: int, *, interference: bool = False
 ) -> Overheads:
     """The overheads of a run; `models` are the stages without any overhead.
 
@@ -106,23 +99,24 @@ def measure_overheads(
     replicas = tables["replicas"]
     busy = busy_cores(tables) if interference else None
     late_s: FloatArray = arrivals_late_s(tables, models[0].name).to_numpy(dtype=np.float64)
+    normals = (_normals(tables, model.name, position, seed) for position, model in enumerate(models))
     quiet = _quiet(tables)
     by_stage = {
-        model.name: _dispatch_s(tables, model, position, seed, busy, quiet) for position, model in enumerate(models)
+        model.name: _dispatch_s(tables, model, drawn, busy, quiet) for model, drawn in zip(models, normals, strict=True)
     }
     extra_s = [_start_up_s(replicas, model) for model in models]
     return Overheads(
-        dispatch_overhead_s=Measured.of(np.concatenate(list(by_stage.values())), "median"),
-        hop_s=Measured.of(_hops_s(tables["stages"], [model.name for model in models]), "trimmed"),
-        start_up_extra_s=Measured.of(np.concatenate(extra_s), "median"),
-        decision_delay_s=Measured.of(_delays_s(tables["decisions"], replicas), "median"),
-        stop_s=Measured.of(_stops_s(tables["stages"], replicas), "median"),
-        arrival_s=Measured.of(late_s, "median"),
-        dispatch_by_stage={stage: Measured.of(values_s, "median") for stage, values_s in by_stage.items()},
+        dispatch_overhead_s=Measured.of(np.concatenate(list(by_stage.values()))),
+        hop_s=Measured.of(_hops_s(tables["stages"], [model.name for model in models]), trimmed=True),
+        start_up_extra_s=Measured.of(np.concatenate(extra_s)),
+        decision_delay_s=Measured.of(_delays_s(tables["decisions"], replicas)),
+        stop_s=Measured.of(_stops_s(tables["stages"], replicas)),
+        arrival_s=Measured.of(late_s),
+        dispatch_by_stage={stage: Measured.of(values_s) for stage, values_s in by_stage.items()},
     )
 
 
-def _quiet(tables: Mapping[str, pd.DataFrame]) -> Windows:
+def _quiet(tables: Tables) -> Windows:
     """The windows in which no stage was near saturation; all, where each had one that was."""
     moments_s = tables["stages"][["start_s", "finish_s"]].to_numpy(dtype=np.float64)
     every = Windows.all_of(float(np.nanmax(moments_s, initial=QUIET_S)), QUIET_S)
@@ -131,43 +125,42 @@ def _quiet(tables: Mapping[str, pd.DataFrame]) -> Windows:
 
 
 def _dispatch_s(
-    tables: Mapping[str, pd.DataFrame],
-    model: StageModel,
-    position: int,
-    seed: int,
-    busy_at: BusyAt | None,
-    quiet: Windows,
+    tables: Tables, model: StageModel, normals: Mapping[int, float], busy_at: BusyAt | None, quiet: Windows
 ) -> FloatArray:
     """Per finished batch of a stage that started in a quiet moment, by how much it took longer than its emulated
-    service time.
+    service time, of which `normals` are the draws.
 
     Batches of a replica that came and went unseen (-1) are left out. With `busy_at`, it is what is left once the
     slowdown beside the cores that were busy is taken away.
     """
     batches = batches_of(tables["stages"], model.name)
     batches = batches[(batches["replica"] >= 0) & quiet.holds(batches["start_s"].to_numpy(dtype=np.float64))]
-    replicas = tables["replicas"]
-    own = replicas[replicas["stage"] == model.name].set_index("replica")
-    served_by = list(zip(own["variant"], own["cores"].astype(int), strict=True))
-    numbers = dict(zip(own.index, served_by, strict=True))
-    normals = _normals(tables["stages"], own, model.name, position, seed)
+    own = _replicas_of(tables, model.name)
+    served_by = dict(zip(own.index, zip(own["variant"], own["cores"].astype(int), strict=True), strict=True))
     start_s = batches["start_s"].to_numpy(dtype=np.float64)
     busy = np.zeros(len(batches), dtype=np.int64) if busy_at is None else busy_at(start_s)
     emulated_s, slowdown = np.ones((2, len(batches)))
     columns = batches["replica"], batches["batch_size"], batches["batch"], busy
     for place, (replica, size, number, busy_then) in enumerate(zip(*columns, strict=True)):
-        service = model.service[numbers[replica]]
+        service = model.service[served_by[replica]]
         emulated_s[place] = _emulated_s(service, size, normals[number])
         slowdown[place] = service.beside[min(int(busy_then), len(service.beside) - 1)]
     took_s: FloatArray = batches["finish_s"].to_numpy(dtype=np.float64) - start_s
     return took_s / slowdown - emulated_s  # the simulator slows the overhead down as well
 
 
-def _normals(stages: pd.DataFrame, replicas: pd.DataFrame, stage: str, position: int, seed: int) -> Mapping[int, float]:
-    """The draw of each batch of a stage, by the batch's number there; `replicas` are the stage's, by number.
+def _replicas_of(tables: Tables, stage: str) -> pd.DataFrame:
+    """The replicas of a stage, by their number."""
+    replicas = tables["replicas"]
+    return replicas[replicas["stage"] == stage].set_index("replica")
+
+
+def _normals(tables: Tables, stage: str, position: int, seed: int) -> Mapping[int, float]:
+    """The draw of each batch of a stage, by the batch's number there.
 
     Where variants were mixed, batches are counted lane by lane, and a batch that has left no row is not counted.
     """
+    stages, replicas = tables["stages"], _replicas_of(tables, stage)
     started = stages[(stages["stage"] == stage) & (stages["batch"] >= 0) & (stages["replica"] >= 0)]
     batches = started.drop_duplicates("batch").sort_values("batch")
     if "lane" not in replicas:
@@ -175,13 +168,11 @@ def _normals(stages: pd.DataFrame, replicas: pd.DataFrame, stage: str, position:
         return dict(enumerate(islice(standard_normals(stream(seed, "service", position)), most)))
     lane = replicas["lane"].reindex(batches["replica"]).to_numpy(dtype=np.int64)
     numbers = batches["batch"].to_numpy(dtype=np.int64)
-    return {
-        number: normal
-        for each in np.unique(lane).tolist()
-        for number, normal in zip(
-            numbers[lane == each].tolist(), standard_normals(stream(seed, "service", position, each)), strict=False
-        )
-    }
+    found: dict[int, float] = {}
+    for each in np.unique(lane).tolist():
+        drawn = standard_normals(stream(seed, "service", position, each))
+        found.update(zip(numbers[lane == each].tolist(), drawn, strict=False))
+    return found
 
 
 def _emulated_s(service: ServiceTime, size: int, normal: float) -> float:
@@ -189,7 +180,7 @@ def _emulated_s(service: ServiceTime, size: int, normal: float) -> float:
     return float(service.latency_s[size] * np.exp(sigma * normal - 0.5 * sigma * sigma))
 
 
-def arrivals_late_s(tables: Mapping[str, pd.DataFrame], first: str) -> pd.Series[Any]:
+def arrivals_late_s(tables: Tables, first: str) -> pd.Series[Any]:
     """By request, the time from when it was due until it was in the queue of the first stage; NaN: it never was."""
     stages = tables["stages"]
     enqueue_s = stages[stages["stage"] == first].set_index("request")["enqueue_s"]
@@ -239,3 +230,42 @@ def _stops_s(stages: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
     gone_s: FloatArray = replicas["gone_s"].to_numpy(dtype=np.float64)
     stops_s: FloatArray = gone_s - since_s
     return stops_s
+
+
+# ---- batches ----
+
+
+def busy_cores(tables: Tables) -> BusyAt:
+    """How many cores are busy at a moment, of all stages. Batches of replicas that nobody saw (-1) are left out."""
+    replicas = tables["replicas"].set_index(["stage", "replica"])["cores"]
+    starts: list[FloatArray] = []
+    finishes: list[FloatArray] = []
+    cores: list[IntArray] = []
+    for stage in tables["stages"]["stage"].cat.categories:
+        batches = batches_of(tables["stages"], str(stage))
+        batches = batches[batches["replica"] >= 0]
+        starts.append(batches["start_s"].to_numpy(dtype=np.float64))
+        finishes.append(batches["finish_s"].to_numpy(dtype=np.float64))
+        served_by = replicas.reindex([(stage, replica) for replica in batches["replica"]])
+        cores.append(served_by.fillna(0).to_numpy(dtype=np.int64))
+    begun_s, begun = _cumulated(np.concatenate(starts), np.concatenate(cores))
+    ended_s, ended = _cumulated(np.concatenate(finishes), np.concatenate(cores))
+
+    def busy_at(moment_s: FloatArray) -> IntArray:
+        busy: IntArray = begun[begun_s.searchsorted(moment_s, "left")]
+        return busy - ended[ended_s.searchsorted(moment_s, "right")]
+
+    return busy_at
+
+
+def batches_of(stages: pd.DataFrame, stage: str) -> pd.DataFrame:
+    """The finished batches of a stage, a row each."""
+    served = stages[(stages["stage"] == stage) & np.isfinite(stages["finish_s"].to_numpy())]
+    batches: pd.DataFrame = served.drop_duplicates("batch")
+    return batches
+
+
+def _cumulated(moment_s: FloatArray, cores: IntArray) -> tuple[FloatArray, IntArray]:
+    """The moments in order, and the cores of all before each, from 0."""
+    order = np.argsort(moment_s, kind="stable")
+    return moment_s[order], np.concatenate([[0], np.cumsum(cores[order])])

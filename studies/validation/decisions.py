@@ -1,0 +1,234 @@
+"""What was decided, live and simulated, and what became of it: agreement, and how long replicas and rollouts took."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import nan
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipa.policies import Configuration, Entry, StageConfiguration, mix_of, replay_journal
+from ipa.sim import choose_engine, collect_records, create_engine, replicas_table, requests_table, stages_table
+from ipa.studies.runs import Prepared, guarded
+from ipa.studies.scenario import Scenario, arrivals_of, later, models_of, world_of
+from ipa.studies.validation.figures import FloatArray, Tables
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# ---- agreement ----
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How many of how many decisions were equal."""
+
+    equal: int
+    total: int
+
+    @property
+    def percent(self) -> float:
+        """The share of equal ones; NaN where there were no decisions."""
+        return 100.0 * self.equal / self.total if self.total else nan
+
+    def __add__(self, other: Agreement) -> Agreement:
+        return Agreement(self.equal + other.equal, self.total + other.total)
+
+
+def on_same_observations(entries: Sequence[Entry], scenario: Scenario, prepared: Prepared) -> Agreement:
+    """A recorded journal against the scenario's policy, asked again on each of its observations (law L10)."""
+    replayed = replay_journal(prepared.pipeline, guarded(prepared.policy, scenario, prepared.pipeline), entries)
+    equal = [
+        one.decision.configuration == two.decision.configuration for one, two in zip(entries, replayed, strict=True)
+    ]
+    return Agreement(sum(equal), len(equal))
+
+
+def in_closed_loop(live: pd.DataFrame, simulated: pd.DataFrame, interval_s: float) -> Agreement:
+    """The decisions of two runs at the same control steps, from the tables `decisions`.
+
+    What stood ready at the start does not count. A step that only one of them took, or in which one was refused, counts
+    as unequal.
+    """
+    ours, theirs = (
+        {round(time_s / interval_s): wanted for time_s, wanted in decided(table)[1:]} for table in (live, simulated)
+    )
+    steps = ours.keys() | theirs.keys()
+    return Agreement(sum(ours.get(step) == theirs.get(step) for step in steps), len(steps))
+
+
+def decided(decisions: pd.DataFrame) -> list[tuple[float, Configuration]]:
+    """When each configuration came into force, in order, from the table `decisions`; first the one at the start.
+
+    A refused decision does not count: the configuration before it stayed in force.
+    """
+    found: dict[int, tuple[float, dict[str, StageConfiguration]]] = {}
+    for row in accepted(decisions).to_dict("records"):
+        _, configuration = found.setdefault(int(row["step"]), (float(row["time_s"]), {}))
+        stage, part = str(row["stage"]), _wanted(row)
+        before = configuration.get(stage)  # another variant of a mix
+        configuration[stage] = part if before is None else mix_of([*before.parts, part])
+    return [found[step] for step in sorted(found)]
+
+
+def accepted(decisions: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the table `decisions` that were put in force."""
+    kept: pd.DataFrame = decisions[decisions["accepted"]]
+    return kept
+
+
+def _wanted(row: Mapping[object, object]) -> StageConfiguration:
+    batch, replicas, cores = (int(str(row[name])) for name in ("batch", "replicas", "cores"))
+    timeout_s, share = float(str(row["batch_timeout_s"])), float(str(row.get("share", 1.0)))
+    return StageConfiguration(str(row["variant"]), batch, replicas, timeout_s, cores=cores, share=share)
+
+
+def simulate_decisions(
+    scenario: Scenario, prepared: Prepared, decisions: Sequence[tuple[float, Configuration]], late_s: float = 0.0
+) -> Tables:
+    """The tables `requests`, `stages` and `replicas` of the scenario's load under these decisions, without a policy.
+
+    Beside the simulation in closed loop it tells errors of queues and replicas from errors of decisions. The first
+    decision is ready at the start; each later one, in order of time, is made at its time and takes effect after the
+    scenario's decision delay. Requests reach the pipeline `late_s` after they were due.
+    """
+    pipeline, trace = prepared.pipeline, prepared.trace
+    (_, initial), *following = decisions
+    due_s = arrivals_of(scenario, trace)
+    engine = create_engine(
+        choose_engine(scenario.engine),
+        models_of(scenario, pipeline),
+        world_of(scenario, trace.duration_s, prepared.sla_s),
+        later(due_s, late_s, trace.duration_s),
+        initial,
+        scenario.seed,
+        mixes=any(each.is_mix for _, wanted in decisions for each in wanted.values()),
+    )
+    waiting = iter(following)
+    for _ in engine.steps(iter([time_s for time_s, _ in following if time_s < trace.duration_s])):
+        engine.apply(next(waiting)[1])
+    found = replace(collect_records(engine), arrival_s=due_s)
+    return {
+        "requests": requests_table(pipeline, found),
+        "stages": stages_table(found),
+        "replicas": replicas_table(found),
+    }
+
+
+# ---- replicas ----
+
+GRID_S = 0.1
+"""The time between two moments at which numbers of replicas are compared."""
+
+
+def replicas_alike_percent(
+    live: Sequence[pd.DataFrame], simulated: pd.DataFrame, duration_s: float
+) -> dict[str, float]:
+    """Stage -> the share of the time in which equally many replicas were ready in both; the mean over live runs."""
+    moments_s = np.arange(0.0, duration_s, GRID_S)
+    return {
+        str(stage): 100.0
+        * float(np.mean([ready_at(run, stage, moments_s) == ready_at(simulated, stage, moments_s) for run in live]))
+        for stage in simulated["stage"].cat.categories
+    }
+
+
+def ready_at(replicas: pd.DataFrame, stage: str, moments_s: FloatArray) -> NDArray[np.int64]:
+    """How many replicas of a stage are ready at each moment, from the table `replicas`; shape of `moments_s`."""
+    own = replicas[(replicas["stage"] == stage) & replicas["ready_s"].notna()]
+    came_s, went_s = (np.sort(own[name].dropna().to_numpy(dtype=np.float64)) for name in ("ready_s", "removed_s"))
+    ready = np.searchsorted(came_s, moments_s, side="right") - np.searchsorted(went_s, moments_s, side="right")
+    return np.asarray(ready, dtype=np.int64)
+
+
+KINDS = {"start_up": "start-up", "rollout": "rollout", "stop": "stop"}
+
+
+@dataclass(frozen=True)
+class Durations:
+    """Of one kind, at one stage: how many were seen, and how long they took [s]; NaN where none was seen."""
+
+    count: int
+    mean_s: float
+    longest_s: float
+
+    @classmethod
+    def of(cls, values_s: FloatArray) -> Durations:
+        """Over those that came to an end."""
+        values_s = values_s[np.isfinite(values_s)]
+        return cls(len(values_s), float(values_s.mean()), float(values_s.max())) if len(values_s) else cls(0, nan, nan)
+
+
+@dataclass(frozen=True)
+class Took:
+    """What took how long at a stage, live and in the simulations with the live decisions, whose rollouts are the same.
+
+    `kind`: `start_up`, from a replica's creation until it is ready; `rollout`, from a decision that changes variant,
+    replicas or cores until all replicas are ready and no others are left that serve; `stop`, from a replica's removal
+    until it is gone.
+    """
+
+    stage: str
+    kind: str
+    live: Durations
+    simulated: Durations
+
+
+def compare_rollouts(live: Sequence[Tables], open_loop: Sequence[Tables], stages: Sequence[str]) -> list[Took]:
+    """One row per stage and kind; the runs of each world are pooled."""
+    found = []
+    for stage in stages:
+        worlds = [
+            _durations_s(stage, [(run["decisions"], tables["replicas"]) for run, tables in zip(live, of, strict=True)])
+            for of in (live, open_loop)
+        ]
+        found += [Took(stage, kind, *(Durations.of(world[kind]) for world in worlds)) for kind in KINDS]
+    return found
+
+
+def _durations_s(stage: str, runs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) -> Mapping[str, FloatArray]:
+    found: dict[str, list[FloatArray]] = {kind: [] for kind in KINDS}
+    for decisions, replicas in runs:
+        own = replicas[replicas["stage"] == stage]
+        fresh = own[own["created_s"] > 0.0]
+        wanted = [(time_s, configuration[stage]) for time_s, configuration in decided(decisions)]
+        found["start_up"].append((fresh["ready_s"] - fresh["created_s"]).to_numpy(dtype=np.float64))
+        found["stop"].append((own["gone_s"] - own["removed_s"]).to_numpy(dtype=np.float64))
+        found["rollout"].append(rollouts(wanted, own))
+    return {kind: np.concatenate(values_s) for kind, values_s in found.items()}
+
+
+def rollouts(wanted: Sequence[tuple[float, StageConfiguration]], replicas: pd.DataFrame) -> FloatArray:
+    """Per decision that changed a stage's variant, replicas or cores, how long its rollout took [s].
+
+    `wanted`: the decisions, what stood at the start first; `replicas`: those of the stage. NaN for a rollout that the
+    next change, or the end of the run, came before.
+    """
+    changes = [wanted[0]]
+    for time_s, configuration in wanted[1:]:
+        if _serving(configuration) != _serving(changes[-1][1]):
+            changes.append((time_s, configuration))
+    ends_s = [*(time_s for time_s, _ in changes[2:]), np.inf]
+    spans = zip(changes[1:], ends_s, strict=False)
+    return np.array([_rollout_s(replicas, *change, end_s) for change, end_s in spans], dtype=np.float64)
+
+
+def _rollout_s(replicas: pd.DataFrame, since_s: float, wanted: StageConfiguration, until_s: float) -> float:
+    created_s, ready_s, removed_s = (
+        replicas[name].fillna(np.inf).to_numpy(dtype=np.float64) for name in ("created_s", "ready_s", "removed_s")
+    )
+    there = (created_s < until_s) & (removed_s > since_s)
+    stays = there & (removed_s >= until_s)
+    serving = Counter(zip(replicas["variant"][stays], replicas["cores"][stays].astype(int), strict=True))
+    if serving != _serving(wanted) or not (ready_s[stays] < until_s).all():
+        return nan
+    return float(np.concatenate([[since_s], ready_s[stays], removed_s[there & ~stays]]).max() - since_s)
+
+
+def _serving(configuration: StageConfiguration) -> Counter[tuple[str, int]]:
+    """What a rollout is about, replicas by variant and cores: batches and their timeouts change at once."""
+    return Counter({(part.variant, part.cores): part.replicas for part in configuration.parts})
