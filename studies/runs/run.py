@@ -30,6 +30,7 @@ from ipa.sim import (
     Counted,
     FloatArray,
     Records,
+    Simulated,
     choose_engine,
     simulate_policy,
     summarise,
@@ -144,6 +145,9 @@ class _OfThread(threading.local):
 
 _of_thread = _OfThread()
 
+LIVE = "live"
+"""What the summary of a live run calls its engine; it has all records."""
+
 
 def simulate(
     scenario: Scenario,
@@ -182,22 +186,9 @@ def simulate(
             scenario.seed,
             on_step,
         )
-    records, sla_s, price = simulated.records, prepared.sla_s, scenario.price_per_core
     if come_s is not due_s:
-        records = replace(records, arrival_s=due_s)
-        figures = summarise(pipeline, records, simulated.initial, simulated.entries, sla_s, price)
-    else:
-        figures = summary_of(simulated.totals, simulated.planned, sla_s, price)
-    summary = {
-        "pipeline": pipeline.name,
-        "policy": scenario.policy.title,
-        "trace": trace.name,
-        "seed": scenario.seed,
-        "engine": simulated.engine,
-        "records": scenario.records,
-        **figures,
-        "wall_s": perf_counter() - started_s,
-    }
+        simulated = replace(simulated, records=replace(simulated.records, arrival_s=due_s))
+    figures = _figures(scenario, prepared, simulated, is_late=come_s is not due_s)
     return Run(
         scenario=scenario,
         pipeline=pipeline,
@@ -205,11 +196,35 @@ def simulate(
         policy=describe(prepared.policy),
         initial=simulated.initial,
         entries=tuple(simulated.entries),
-        records=records,
+        records=simulated.records,
         counted=simulated.counted,
-        summary=summary,
+        summary=summary_with(scenario, prepared, simulated.engine, figures, perf_counter() - started_s),
         decisions_reused=None if answers is None else answers.hit_rate(asked_before),
     )
+
+
+def _figures(scenario: Scenario, prepared: Prepared, simulated: Simulated, *, is_late: bool) -> dict[str, Any]:
+    """As the engine has counted them; where requests came late their latencies count from when they were due."""
+    sla_s, price = prepared.sla_s, scenario.price_per_core
+    if not is_late:
+        return summary_of(simulated.totals, simulated.planned, sla_s, price)
+    return summarise(prepared.pipeline, simulated.records, simulated.initial, simulated.entries, sla_s, price)
+
+
+def summary_with(
+    scenario: Scenario, prepared: Prepared, engine: str, figures: Mapping[str, Any], wall_s: float
+) -> dict[str, Any]:
+    """The summary of a run: which run it is, its figures, and the time it took."""
+    return {
+        "pipeline": prepared.pipeline.name,
+        "policy": scenario.policy.title,
+        "trace": prepared.trace.name,
+        "seed": scenario.seed,
+        "engine": engine,
+        "records": "all" if engine == LIVE else scenario.records,
+        **figures,
+        "wall_s": wall_s,
+    }
 
 
 def _control(scenario: Scenario, initial: Configuration | None, trace: Trace) -> ControlSettings:

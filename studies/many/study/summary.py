@@ -10,7 +10,7 @@ from typing import Any
 
 from ipa.studies.many.study import sheets
 from ipa.studies.many.study.conclusions import Found
-from ipa.studies.many.study.findings import comparisons, sentence
+from ipa.studies.many.study.findings import Findings, comparisons, sentence
 from ipa.studies.many.study.sheets import Sheet
 from ipa.studies.many.study.tables import match_row
 
@@ -26,58 +26,55 @@ def render_times(found: Found) -> str:
 
 
 def _lines(found: Found) -> Iterator[str]:
-    plan = found.plan
-    yield f"# Study {plan.name}"
-    yield ""
-    yield f"{ran_on(found)}."
-    yield ""
+    yield from (f"# Study {found.plan.name}", "", f"{ran_on(found)}.", "")
     if found.failures:
         yield from table(sheets.failures(found))
     if found.compared:
-        yield from table(sheets.score(found))
-        first = found.settings[0]
-        yield from table(sheets.cells(found, first))
-        misplaced = sheets.misplaced(found, first)
-        yield f"Not in the published order: {'; '.join(misplaced) or 'none'}."
-        yield ""
-        yield from table(sheets.seen_most(found, first))
-        yield from table(sheets.forecasts(found))
-        if DEFECT in found.settings:
-            yield "### The optimiser's defect"
-            yield ""
-            yield sheets.queue_term(found, first, DEFECT)
-            yield ""
+        yield from _against_published(found)
     if found.plan.published:
-        loads = sheets.loads(found)
-        if loads.rows:
-            yield from table(loads)
+        yield from _with_rows(sheets.loads(found))
     for setting in found.full_settings:
         yield from table(sheets.overall(found, setting))
-        bounds = sheets.bounds(found, setting)
-        if bounds.rows:
-            yield from table(bounds)
+        yield from _with_rows(sheets.bounds(found, setting))
     for setting in dict.fromkeys(match.other.setting for match in found.matches):
-        yield f"## Headline: {found.setting_title(setting)}"
-        yield ""
+        yield from (f"## Headline: {found.setting_title(setting)}", "")
         for measure in ("measured", "planned"):
             yield from table(sheets.headline(found, setting, measure))
     for setting in found.swept_settings:
-        lost = sheets.lost(found, setting)
-        if lost.rows:
-            yield from table(lost)
+        yield from _with_rows(sheets.lost(found, setting))
         for sheet in sheets.named_points(found, setting):
             yield from table(sheet)
     for setting in found.settings:
         for findings in found.findings:
-            sheet = sheets.systems(findings, setting)
-            if not sheet.rows:
-                continue
-            yield f"## {findings.pipeline}: {found.setting_title(setting)}"
-            yield ""
-            yield from table(sheet)
-            for workload, text in sheets.sentences(findings, setting):
-                yield f"- {workload}: {text}"
-            yield ""
+            yield from _of_pipeline(found, findings, setting)
+
+
+def _against_published(found: Found) -> Iterator[str]:
+    """Our figures against the published ones, in the first setting."""
+    yield from table(sheets.score(found))
+    first = found.settings[0]
+    yield from table(sheets.cells(found, first))
+    misplaced = sheets.misplaced(found, first)
+    yield from (f"Not in the published order: {'; '.join(misplaced) or 'none'}.", "")
+    yield from table(sheets.seen_most(found, first))
+    yield from table(sheets.forecasts(found))
+    if DEFECT in found.settings:
+        yield from ("### The optimiser's defect", "", sheets.queue_term(found, first, DEFECT), "")
+
+
+def _of_pipeline(found: Found, findings: Findings, setting: str) -> Iterator[str]:
+    """The systems of a pipeline in a setting, and what is to be said of them; nothing where there is none."""
+    sheet = sheets.systems(findings, setting)
+    if sheet.rows:
+        yield from (f"## {findings.pipeline}: {found.setting_title(setting)}", "")
+        yield from table(sheet)
+        yield from (f"- {workload}: {text}" for workload, text in sheets.sentences(findings, setting))
+        yield ""
+
+
+def _with_rows(sheet: Sheet) -> Iterator[str]:
+    """The table, where it has rows."""
+    return table(sheet) if sheet.rows else iter(())
 
 
 DEFECT = "queue-term"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +16,16 @@ from ipa.sim import LoadView, Opening, rules, summarise
 from ipa.studies.runs.live_runs.choice import check_installed, check_live, plane_of
 from ipa.studies.runs.live_runs.load import load_table, loss
 from ipa.studies.runs.live_runs.options import Live
-from ipa.studies.runs.live_runs.real import Checked, Real, checked, is_body, read_body, real
+from ipa.studies.runs.live_runs.real import Checked, checked, is_body, read_body, real
 from ipa.studies.runs.live_runs.standing import Held, backend_maker, first_configuration, remembered
-from ipa.studies.runs.run import Prepared, Run, guarded, prepare
+from ipa.studies.runs.run import LIVE, Prepared, Run, guarded, prepare, summary_with
 from ipa.studies.runs.tables import Tables
 from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of
 
 if TYPE_CHECKING:
-    from ipa.live import BackendMaker, Finished, LiveBackend, LiveController, OnRollback, Sent, Setup, View
+    from ipa.live import BackendMaker, Finished, LiveBackend, LiveController, OnRollback, Schedule, Sent, Setup, View
     from ipa.live.monitoring import SourceMaker
+    from ipa.sim import FloatArray
 
 LONGEST_DECISION_S = 5.0
 HANDED_OVER_S = 20.0
@@ -75,7 +76,7 @@ def run_live(
     pipeline, RunError where the servers do not start, and KeyboardInterrupt for a signal before they have.
     """
     check_installed()
-    from ipa.live import Keeper, Schedule, as_plain, open_journal, run_with_load
+    from ipa.live import Keeper, as_plain, open_journal, run_with_load
 
     started_s = perf_counter()
     live = live or Live()
@@ -87,21 +88,15 @@ def run_live(
     arrivals_s = arrivals_of(scenario, trace)
     # Live, surges come by the clock of this machine, whatever day the load is from.
     load = LoadView(arrivals_s, trace.history_counts, scenario.history_s, trace.duration_s, time())
-    with open_journal(live.state) as journal, _real(scenario, live, prepared) as found:
+    with (
+        open_journal(live.state) as journal,
+        real(live.models, live.samples, live.cluster is not None, prepared.pipeline, scenario.seed) as found,
+    ):
         controller = _controller(scenario, live, prepared, journal)
         initial = _initial(scenario, prepared, controller, load)
         make_backend = _backend_maker(scenario, live, prepared, load.before(0.0), found.models)
         setup = _setup(scenario, live, prepared, make_backend)
-        token_file = "" if live.token_file is None else str(live.token_file.absolute())
-        body = read_body("--samples", Path(live.samples)) if is_body(live.samples) else None
-        schedule = Schedule(
-            arrivals_s,
-            trace.duration_s,
-            rules.bound_s(prepared.sla_s),
-            body,
-            token_file,
-            "" if body is not None else found.samples,
-        )
+        schedule = _schedule(live, prepared, arrivals_s, found.samples)
         how = _how(live, controller)
         about = {
             "scenario": scenario.as_dict(), "duration_s": trace.duration_s, "initial": as_plain(initial), "live": how
@@ -128,16 +123,7 @@ def live_run_of(
     """A finished run with its figures, and the `facts` of the live world (`facts_of`)."""
     pipeline, policy = prepared.pipeline, prepared.policy
     figures = summarise(pipeline, finished.records, initial, entries, prepared.sla_s, scenario.price_per_core)
-    summary = {
-        "pipeline": pipeline.name,
-        "policy": scenario.policy.title,
-        "trace": prepared.trace.name,
-        "seed": scenario.seed,
-        "engine": "live",
-        "records": "all",
-        **figures,
-        "wall_s": wall_s,
-    }
+    summary = summary_with(scenario, prepared, LIVE, figures, wall_s)
     return LiveRun(
         scenario=scenario,
         pipeline=pipeline,
@@ -248,8 +234,14 @@ def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController,
     return opening.configuration
 
 
-def _real(scenario: Scenario, live: Live, prepared: Prepared) -> AbstractContextManager[Real]:
-    return real(live.models, live.samples, live.cluster is not None, prepared.pipeline, scenario.seed)
+def _schedule(live: Live, prepared: Prepared, arrivals_s: FloatArray, samples: str) -> Schedule:
+    """What the load generator sends, and until when it waits for answers."""
+    from ipa.live import Schedule
+
+    token_file = "" if live.token_file is None else str(live.token_file.absolute())
+    body = read_body("--samples", Path(live.samples)) if is_body(live.samples) else None
+    bound_s = rules.bound_s(prepared.sla_s)
+    return Schedule(arrivals_s, prepared.trace.duration_s, bound_s, body, token_file, samples if body is None else "")
 
 
 def _how(live: Live, controller: LiveController) -> dict[str, Any]:
