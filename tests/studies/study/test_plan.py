@@ -12,7 +12,7 @@ from ipa.studies import ScenarioError, read_comparison, simulate
 from ipa.studies import load as load_scenario
 from ipa.studies.many.study import plan, prepare, schema
 from ipa.studies.many.study.plan import trials
-from tests.command import ipa, refusal
+from tests.command import refusal
 from tests.studies.study.mine import changed, study
 
 pytest.importorskip("plotly")
@@ -89,63 +89,6 @@ def test_all_combinations_of_variants() -> None:
     assert found[1][1]["policy.variants"] == {"object-detection": "yolov5n", "image-classification": "resnet34"}
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "text"),
-    [
-        ("policy: ipa}", "policy: ipo}", "study.yaml:11: systems.ipa: ipa, plain, constant:5:40: unknown policy 'ipo'"),
-        ("[ipa, one]", "[ipa, onne]", "study.yaml:9: settings.slow: systems: unknown name 'onne'; did you mean 'one'?"),
-        (
-            "like: plain",
-            "like: plane",
-            "study.yaml:9: settings.slow: like: unknown name 'plane'; did you mean 'plain'?",
-        ),
-        ("of: ipa", "of: ippa", "study.yaml:18: sweeps.weights: of: unknown name 'ippa'"),
-        ("curve: weights", "curve: wights", "study.yaml:19: headline: curve: unknown name 'wights'"),
-        (
-            "{policy.alpha: [1, 10]}",
-            "{policy.alpha: all}",
-            "study.yaml:18: sweeps.weights: vary policy.alpha: `all`",
-        ),
-        (
-            "{policy.alpha: [1, 10]}",
-            "{policy.alpha: {a: 1}}",
-            "study.yaml:18: sweeps.weights.vary.policy.alpha: should be a list; given a mapping",
-        ),
-        ("vary: {policy.alpha: [1, 10]}", "vary: {}", "study.yaml:18: sweeps.weights: needs either `vary` (key: list"),
-        ("vary: {", "points: {low: {policy.beta: 1}}, vary: {", "study.yaml:18: sweeps.weights: needs either `vary`"),
-        (
-            "vary: {policy.alpha: [1, 10]}",
-            "points: {low: {policy.alfa: 1}}",
-            "study.yaml:18: sweeps.weights: weights (",
-        ),
-        ("{policy.alpha: [1, 10]}", "{policy.alpha: []}", "study.yaml:18: sweeps.weights.vary.policy.alpha: should"),
-        ("policy.beta: 0.25", "policy.betta: 0.25", "study.yaml:16: parameters[1]: ipa, plain, constant:9:40:"),
-        ("hop_s: 0.1", "hop_s: -1", "study.yaml:15: parameters[0]: ipa, plain, constant:5:40: hop_s: should be"),
-        (
-            "hop_s: 0.1",
-            "records: none",
-            "study.yaml:15: parameters[0]: ipa, plain, constant:5:40: records: a study needs",
-        ),
-        (
-            "hop_s: 0.1",
-            "seed: 3",
-            "study.yaml:15: parameters[0]: set: seed is set by the study itself, not for a run",
-        ),
-        ("hop_s: 0.1", "drop_limits_s: {sart: 1}", "study.yaml:15: parameters[0]: ipa, plain, constant:5:40: drop_lim"),
-        ("seeds: 2", "seed: 2", "study.yaml:6: seed: unknown key; did you mean 'seeds'?"),
-        ("pipeline: mine.yaml", "pipeline: vidio", "study.yaml:4: pipeline: no pipeline is called 'vidio'"),
-        ('["constant:5:40"', '["constnt:5:40"', "study.yaml:5: workloads: unknown trace 'constnt:5:40'"),
-        ("title: mine\n", "title: mine\nbase: other.yaml\n", "study.yaml:4: base: other.yaml: no such file"),
-        ("title: mine\n", "title: mine\nbase: study.yaml\n", "study.yaml:4: base: study.yaml: a study cannot be its"),
-        ("title: mine\n", "title: mine\npublished: p.yaml\n", "study.yaml:4: published: p.yaml: no such file"),
-    ],
-)
-def test_a_mistake_is_answered_by_line(old: str, new: str, text: str) -> None:
-    changed(old, new)
-    said = refusal("study", "study.yaml", "--out", "out")
-    assert said.startswith(text), said
-
-
 def test_a_study_on_an_own_log_says_so_and_one_on_named_loads_that_they_are_synthetic(here: Path) -> None:
     assert prepare("study.yaml", (), None).loads == "synthetic loads"
     (here / "load.csv").write_text("second,count\n0,5\n1,5\n")
@@ -156,18 +99,6 @@ def test_a_study_on_an_own_log_says_so_and_one_on_named_loads_that_they_are_synt
 def test_a_title_may_be_a_number() -> None:
     changed("title: mine\n", "title: 2000\n")
     assert schema.load(Path("study.yaml")).title == "2000"
-
-
-def test_what_a_command_names_has_to_be_there(here: Path) -> None:
-    assert refusal("study", "papper", "--out", "out").startswith("no study is called 'papper'; shipped: paper; or give")
-    said = refusal("study", "paper", "--pipeline", "vidio", "--out", "out")
-    assert said.startswith("--pipeline vidio: unknown name; did you mean 'video'?")
-    assert refusal("study", "other.yaml", "--out", "out").startswith("other.yaml: cannot be read: No such file")
-    (here / "other").mkdir()
-    (here / "other" / "file").touch()
-    assert "contains other files" in refusal("study", "study.yaml", "--out", "other")
-    assert ipa("simulate", "video", "--trace", "constant:5:30", "--out", "run").exit_code == 0
-    assert "already holds results" in refusal("study", "study.yaml", "--out", "run")
 
 
 def test_a_studys_folder_is_no_run_and_no_comparison() -> None:

@@ -9,29 +9,16 @@ TRACES = [
     trace("time\n", "t.csv: no rows below the header"),
     trace("time\n5\n6\n", "t.csv, line 2, column time: 5 may be in any unit: give it as --time-unit, or"),
     trace("time\n-1764000000\n", "t.csv, line 2, column time: -1764000000 may be in any unit: give it as --time-unit,"),
-    trace(
-        "time\n2026-01-05T10:00:00\n2026-01-05T10:00:01Z\n",
-        "t.csv, line 3, column time: '2026-01-05T10:00:01Z' has a zone, but the first time",
-    ),
+    trace("time\n2026-01-05T10:00:00\n2026-01-05T10:00:01Z\n", "t.csv, line 3, column time: '2026-01-05T10:00:01Z'"),
     trace("time\n1764000000\nsoon\n", "t.csv, line 3, column time: 'soon' is not a number"),
-    trace(
-        "time\n1764000000\n1764000000000\n",
-        "t.csv, line 3, column time: 1764000000000 is not a time from 1990 to 2100 in seconds since 1970, as",
-    ),
-    trace(
-        "time,timestamp\n1764000000,1764000000\n",
-        "t.csv, line 1: more than one column of times: 'time', 'timestamp'; say which with --time-column",
-    ),
+    trace("time\n1764000000\n1764000000000\n", "t.csv, line 3, column time: 1764000000000 is not a time from 1990 to"),
+    trace("time,timestamp\n1764000000,1764000000\n", "t.csv, line 1: more than one column of times: 'time',"),
     trace("a,b\n1,2\n", "t.csv, line 1: no column of times (timestamp, time, arrival, or with a unit such as"),
     trace("time,b\n1764000000\n", "t.csv, line 2: a row of 1 value under a header of 2: '1764000000'"),
     trace(
         "time\n1764000000\n", "t.csv, line 1: time_column: no column is called 'x'; there are 'time'", "--time-column x"
     ),
-    trace(
-        "time\n1764000000\n",
-        "Invalid value for '--time-unit': 'h'; allowed: s, ms, us, ns, min",
-        "--time-unit h",
-    ),
+    trace("time\n1764000000\n", "Invalid value for '--time-unit': 'h'; allowed: s, ms, us, ns, min", "--time-unit h"),
     trace(
         "time\n2026-01-05T10:00:00\n",
         "t.csv, line 2, column time: '2026-01-05T10:00:00' is not a number",
@@ -47,24 +34,12 @@ TRACES = [
         "t.csv, line 2, column time: '2026-03-29T02:30:00' does not exist in Europe/Berlin:",
         "--time-zone Europe/Berlin",
     ),
-    trace(
-        "minute,count\n0,5\n2,5\n", "t.csv, line 3, column minute: 2 stands where minute 1 is due; every minute from"
-    ),
+    trace("minute,count\n0,5\n2,5\n", "t.csv, line 3, column minute: 2 stands where minute 1 is due; every minute"),
     trace("minute,count\n0,5\n1,-5\n", "t.csv, line 3, column count: -5 is negative"),
-    trace(
-        "second,count,count\n0,5,5\n", "t.csv, line 1: the column 'count' is given twice: 'second', 'count', 'count'"
-    ),
-    trace(
-        "second,count,requests\n0,5,5\n",
-        "t.csv, line 1: more than one column of counts: 'count', 'requests'; say which with --count-column",
-    ),
-    trace(
-        "second,count\n0,5\n0,5\n", "t.csv, line 3, column second: 0 stands where second 1 is due; every second from"
-    ),
-    trace(
-        "second,count\n0,1e12\n",
-        "t.csv, line 2, column count: 1000000000000 is too large: a second has at most 1,000,000,000",
-    ),
+    trace("second,count,count\n0,5,5\n", "t.csv, line 1: the column 'count' is given twice: 'second', 'count',"),
+    trace("second,count,requests\n0,5,5\n", "t.csv, line 1: more than one column of counts: 'count', 'requests'; say"),
+    trace("second,count\n0,5\n0,5\n", "t.csv, line 3, column second: 0 stands where second 1 is due; every second"),
+    trace("second,count\n0,1e12\n", "t.csv, line 2, column count: 1000000000000 is too large: a second has at most"),
     trace("second,count\n0,5.5\n", "t.csv, line 2, column count: 5.5 is not a whole number"),
     trace("second,count\n0,\n", "t.csv, line 2, column count: '' is not a number"),
     trace("second;count\n0;5\n", ("t.csv, line 1: no column of times", "values are separated by commas, not by ';'")),
@@ -74,10 +49,7 @@ TRACES = [
     trace("arrival_s\nnan\n", "t.csv, line 2, column arrival_s: nan is not a finite number"),
     trace("arrival_s\n1e300\n", "t.csv, line 2, column arrival_s: 1e+300 is not a time from 1990 to 2100 in seconds"),
     log("rubbish\n", "a.log, line 2: not in Common Log Format, HOST IDENT USER [05/Jan/2026:10:00:00"),
-    log(
-        'h - - [99/Jan/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5\n',
-        "a.log, line 2: '99/Jan/2026:10:00:00 +0100' is not a time from 1990 to 2100",
-    ),
+    log('h - - [99/Jan/2026:10:00:00 +0100] "GET / HTTP/1.1" 200 5\n', "a.log, line 2: '99/Jan/2026:10:00:00 +0100'"),
     log("", "a.log: an access log says time, unit and zone itself; leave time_column out", "--time-column time"),
     log("", "a.log: an access log says time, unit and zone itself; leave time_unit out", "--time-unit ms"),
     trace("rubbish\n", "a.log, line 1: not in Common Log Format, HOST IDENT USER [05/Jan/2026:10:00:00", name="a.log"),
@@ -117,78 +89,32 @@ TRACES = [
     trace("hello\n", "a.xyz: unknown suffix '.xyz', and its content is of no known format; supported:", name="a.xyz"),
     Wrong("simulate mine.yaml --trace run", "run: cannot be read: Is a directory"),
     Wrong("simulate mine.yaml --trace gone.csv", "gone.csv: no such file; did you mean 'load.csv'?"),
-    Wrong(
-        "simulate mine.yaml --trace ''", "trace '': should be a named load or a file; ipa trace list lists the names"
-    ),
-    Wrong(
-        "simulate mine.yaml --trace burtsy",
-        "unknown trace 'burtsy': neither a file nor one of bursty, steady-low, steady-high,",
-    ),
-    Wrong(
-        "simulate mine.yaml --trace twitter:bursty",
-        "'twitter:bursty' is cut from the real trace, whose file is not known: set the",
-    ),
-    Wrong(
-        "simulate mine.yaml --trace twitter:burtsy", "unknown trace 'twitter:burtsy'; did you mean 'twitter:bursty'?"
-    ),
-    Wrong(
-        "simulate mine.yaml --trace constant:",
-        "'constant:': should be constant:RATE or constant:RATE:SECONDS, such as constant:25",
-    ),
-    Wrong(
-        "simulate mine.yaml --trace constant:5:x",
-        "'constant:5:x': should be constant:RATE or constant:RATE:SECONDS, such as",
-    ),
+    Wrong("simulate mine.yaml --trace ''", "trace '': should be a named load or a file; ipa trace list lists the"),
+    Wrong("simulate mine.yaml --trace burtsy", "unknown trace 'burtsy': neither a file nor one of bursty,"),
+    Wrong("simulate mine.yaml --trace twitter:bursty", "'twitter:bursty' is cut from the real trace, whose file is"),
+    Wrong("simulate mine.yaml --trace twitter:burtsy", "unknown trace 'twitter:burtsy'; did you mean"),
+    Wrong("simulate mine.yaml --trace constant:", "'constant:': should be constant:RATE or constant:RATE:SECONDS,"),
+    Wrong("simulate mine.yaml --trace constant:5:x", "'constant:5:x': should be constant:RATE or"),
     Wrong("simulate mine.yaml --trace constant:0", "constant:0: the rate should be a finite number above 0"),
     Wrong("simulate mine.yaml --trace constant:nan", "constant:nan: the rate should be a finite number above 0"),
     Wrong("simulate mine.yaml --trace constant:5:0", "constant:5:0: should last from 1 to 100,000,000 s"),
-    Wrong(
-        "simulate mine.yaml --trace constant:1e9",
-        "trace constant:1e+09: 1,200,000,000,000 requests and 120 decisions need about",
-    ),
-    Wrong(
-        "simulate mine.yaml --trace load.csv --window 0:9",
-        "window 0:9: should start at 0 or later, end after its start and end within the",
-    ),
-    Wrong(
-        "simulate mine.yaml --trace load.csv --window 0:1,5:6",
-        "window 5:6: should start at 0 or later, end after its start and end within the",
-    ),
-    Wrong(
-        "simulate mine.yaml --trace load.csv --window=-1:1",
-        "window -1:1: should start at 0 or later, end after its start and end within the",
-    ),
-    Wrong(
-        "simulate mine.yaml --trace load.csv --window x",
-        "window: a window is START:END in seconds, such as 600:1800; given 'x'",
-    ),
+    Wrong("simulate mine.yaml --trace constant:1e9", "trace constant:1e+09: 1,200,000,000,000 requests and 120"),
+    Wrong("simulate mine.yaml --trace load.csv --window 0:9", "window 0:9: should start at 0 or later, end after its"),
+    Wrong("simulate mine.yaml --trace load.csv --window 0:1,5:6", "window 5:6: should start at 0 or later, end after"),
+    Wrong("simulate mine.yaml --trace load.csv --window=-1:1", "window -1:1: should start at 0 or later, end after"),
+    Wrong("simulate mine.yaml --trace load.csv --window x", "window: a window is START:END in seconds, such as"),
     Wrong("simulate mine.yaml --trace load.csv --scale 0", "'--scale': '0'; allowed: a finite number above 0"),
     Wrong("simulate mine.yaml --trace load.csv --scale x", "'--scale': 'x'; allowed: a finite number above 0"),
-    Wrong(
-        "simulate mine.yaml --trace load.csv --scale 1e12",
-        "scale 1e+12: a second of 5 requests would have more than the 1,000,000,000 that are allowed",
-    ),
-    Wrong(
-        "simulate mine.yaml --trace load.csv --arrivals x",
-        "'--arrivals': 'x'; allowed: poisson, poisson-count, even, clumped",
-    ),
-    Wrong(
-        "simulate mine.yaml --trace load.csv --records some",
-        "'--records': 'some'; allowed: all, sample, none; did you mean 'sample'?",
-    ),
+    Wrong("simulate mine.yaml --trace load.csv --scale 1e12", "scale 1e+12: a second of 5 requests would have more"),
+    Wrong("simulate mine.yaml --trace load.csv --arrivals x", "'--arrivals': 'x'; allowed: poisson, poisson-count,"),
+    Wrong("simulate mine.yaml --trace load.csv --records some", "'--records': 'some'; allowed: all, sample, none;"),
     Wrong("trace info gone.csv", "gone.csv: no such file; did you mean 'load.csv'?"),
-    Wrong(
-        "trace info load.csv --window 0:9",
-        "window 0:9: should start at 0 or later, end after its start and end within the",
-    ),
+    Wrong("trace info load.csv --window 0:9", "window 0:9: should start at 0 or later, end after its start and end"),
     Wrong("trace info bursty --seed x", "'--seed': 'x'; allowed: a whole number from 0"),
     Wrong("trace convert load.csv load.txt", "load.txt: unknown suffix '.txt'; supported: .csv, .parquet"),
     Wrong("trace convert load.csv load.csv", "load.csv: already exists; choose another name"),
     Wrong("trace convert load.csv no/x.csv", "no/x.csv: cannot be written: No such file or directory"),
-    Wrong(
-        "trace convert load.csv x.csv --scale 1e15",
-        "scale 1e+15: a second of 5 requests would have more than the 1,000,000,000 that are allowed",
-    ),
+    Wrong("trace convert load.csv x.csv --scale 1e15", "scale 1e+15: a second of 5 requests would have more than the"),
     Wrong("trace synthesise bursty --to my.py/x.csv", "my.py/x.csv: cannot be written: Not a directory"),
     Wrong("trace synthesise bursty --to mine.yaml", "mine.yaml: unknown suffix '.yaml'; supported: .csv, .parquet"),
 ]

@@ -18,21 +18,10 @@ OUTPUTS = [
     Wrong(f"{RUN} --report no/r.html", "--report no/r.html: cannot be written: the folder no does not exist"),
     Wrong(f"{RUN} --report /proc/x.html", "--report /proc/x.html: cannot be written: /proc: No such file or directory"),
     Wrong("compare scenario.yaml --policy ipa --out my.py", "--out my.py: is a file; give a new folder"),
-    Wrong(
-        "compare scenario.yaml --policy ipa --out run", "--out run: already holds results; give a new or empty folder"
-    ),
-    Wrong(
-        "compare scenario.yaml --policy ipa --out studied",
-        "--out studied: already holds results; give a new or empty folder",
-    ),
-    Wrong(
-        "compare scenario.yaml --policy ipa --out both --set seed=7",
-        "--out both: holds the run ipa-1, which is not among those asked for; name its",
-    ),
-    Wrong(
-        "compare scenario.yaml --policy ipa --report no/r.html",
-        "--report no/r.html: cannot be written: the folder no does not exist",
-    ),
+    Wrong("compare scenario.yaml --policy ipa --out run", "--out run: already holds results; give a new or empty"),
+    Wrong("compare scenario.yaml --policy ipa --out studied", "--out studied: already holds results; give a new or"),
+    Wrong("compare scenario.yaml --policy ipa --out both --set seed=7", "--out both: holds the run ipa-1, which is"),
+    Wrong("compare scenario.yaml --policy ipa --report no/r.html", "--report no/r.html: cannot be written: the"),
     Wrong("study study.yaml --out my.py", "--out my.py: is a file; give a new folder"),
     Wrong("study study.yaml --out run", "--out run: already holds results; give a new or empty folder"),
     Wrong(
@@ -126,14 +115,8 @@ RESULTS_ROWS = [
     Wrong("replay gone --pipeline mine.yaml", "gone: cannot be read: No such file or directory"),
     Wrong("replay . --pipeline mine.yaml", ".: contains no results: manifest.json is missing"),
     Wrong("replay run/journal.jsonl --pipeline video", "the journal is of 'mine' with the stages sort, not of 'video'"),
-    Wrong(
-        "replay run/journal.jsonl --pipeline mine.yaml --policy x",
-        "unknown policy 'x'; allowed: ",
-    ),
-    Wrong(
-        "replay run/journal.jsonl --pipeline mine.yaml --set policy.x=3",
-        "unknown parameter 'x' of policy 'ipa'; allowed: predictor, quantile, horizon_s,",
-    ),
+    Wrong("replay run/journal.jsonl --pipeline mine.yaml --policy x", "unknown policy 'x'; allowed: "),
+    Wrong("replay run/journal.jsonl --pipeline mine.yaml --set policy.x=3", "unknown parameter 'x' of policy 'ipa';"),
     Wrong("replay run/requests.parquet --pipeline mine.yaml", "run/requests.parquet: not a text file (UTF-8)"),
     Wrong("replay j --pipeline mine.yaml", "j: holds no entries", {"j": ""}),
     Wrong(

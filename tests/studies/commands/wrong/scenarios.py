@@ -31,39 +31,18 @@ SCENARIOS = [
     scenario("seed: one\n", "s.yaml:4: seed: should be a whole number; given 'one'"),
     scenario("seed: 1\nseed: 2\n", "s.yaml:5: the key 'seed' is already given, at line 4"),
     scenario("trase: x\n", "s.yaml:4: trase: unknown key; did you mean 'trace'?; allowed: schema_version, kind,"),
-    scenario(
-        "policy: []\n",
-        "s.yaml:4: policy: should be the name of a policy, or a mapping with its name and parameters; given []",
-    ),
-    scenario(
-        "policy: {name: ipa, bta: 3}\n",
-        "s.yaml:4: policy: unknown parameter 'bta' of policy 'ipa' (did you mean 'beta'?);",
-    ),
+    scenario("policy: []\n", "s.yaml:4: policy: should be the name of a policy, or a mapping with its name and"),
+    scenario("policy: {name: ipa, bta: 3}\n", "s.yaml:4: policy: unknown parameter 'bta' of policy 'ipa' (did you"),
     scenario("trace: gone.csv\n", "s.yaml:4: trace: gone.csv: no such file; did you mean 'load.csv'?"),
     scenario("window: 5\n", "s.yaml:4: window: should be START:END in seconds, or a list of these; given 5"),
-    scenario(
-        "window: [[0, 5], [3]]\n", "s.yaml:4: window: a window is START:END in seconds, such as 600:1800; given [[0,"
-    ),
+    scenario("window: [[0, 5], [3]]\n", "s.yaml:4: window: a window is START:END in seconds, such as 600:1800; given"),
     scenario("kubernetes: 3\n", "s.yaml:4: kubernetes: should be a mapping of keys to values; given 3"),
     scenario("sla_s: 1e999\n", "s.yaml:4: sla_s: should be a finite number; given inf"),
-    scenario(
-        "guards: {max_replicas: 1e3}\n",
-        "s.yaml:4: guards.max_replicas: should be a whole number in digits alone, below",
-    ),
-    scenario(
-        "limits: {max_replicas: {sart: 2}}\n", "s.yaml:4: limits.max_replicas: 'mine' has no stage 'sart'; it has sort"
-    ),
-    scenario(
-        "drop_limits_s: {sart: 3}\n", "s.yaml:4: drop_limits_s: 'mine' has no stage 'sart'; it has sort; did you mean"
-    ),
-    scenario(
-        "start: configured\ninitial: {sart: {variant: small}}\n",
-        "s.yaml:5: initial: 'mine' has no stage 'sart'; it has sort; did you mean 'sort'?",
-    ),
-    scenario(
-        "start: configured\ninitial: {sort: {variant: smal}}\n",
-        "initial: stage 'sort': unknown variant 'smal' (did you mean 'small'?); allowed:",
-    ),
+    scenario("guards: {max_replicas: 1e3}\n", "s.yaml:4: guards.max_replicas: should be a whole number in digits"),
+    scenario("limits: {max_replicas: {sart: 2}}\n", "s.yaml:4: limits.max_replicas: 'mine' has no stage 'sart'; it"),
+    scenario("drop_limits_s: {sart: 3}\n", "s.yaml:4: drop_limits_s: 'mine' has no stage 'sart'; it has sort; did"),
+    scenario("start: configured\ninitial: {sart: {variant: small}}\n", "s.yaml:5: initial: 'mine' has no stage"),
+    scenario("start: configured\ninitial: {sort: {variant: smal}}\n", "initial: stage 'sort': unknown variant 'smal'"),
     scenario("<<: *x\n", "s.yaml:4: not valid YAML: found undefined alias"),
     scenario("trace: !!python/object/apply:os.system ['echo hi']\n", "s.yaml:4: tags are not supported; given"),
     scenario("---\ntrace: x\n", "s.yaml:4: not valid YAML: should be one document, but '---' begins another"),
@@ -130,30 +109,18 @@ KEYS = [
     scenario("guards: {wait_for_starting: yes}\n", "guards.wait_for_starting: should be true or false; given 'yes'"),
     scenario("guards: {max_step_up: 0}\n", "s.yaml:4: guards.max_step_up: should be at least 1; given 0"),
     scenario("guards: {hysteresis: 10 %}\n", "s.yaml:4: guards.hysteresis: should be a number; given '10 %'"),
-    scenario(
-        "limits: {ruled_out: {sort: small}}\n", "s.yaml:4: limits.ruled_out.sort: should be a list; given 'small'"
-    ),
+    scenario("limits: {ruled_out: {sort: small}}\n", "s.yaml:4: limits.ruled_out.sort: should be a list; given"),
     scenario("limits: {ruled_out: {sort: [small]}}\n", "s.yaml:4: limits: sort is left without a variant: small is"),
     scenario("limits: {min_replicas: {sort: 5}, max_replicas: {sort: 2}}\n", "max_replicas 2 is below min_replicas 5"),
     scenario("interval_s: true\n", "s.yaml:4: interval_s: should be a number; given true"),
     scenario("trace: 3\n", "s.yaml:4: trace: should be text; given 3"),
-    scenario(
-        "outages: '9:5'\n", "s.yaml:4: outages: an outage should begin at 0 or later and before its end; given 9:5"
-    ),
-    scenario(
-        "drop: Deadline\n", "s.yaml:4: drop: should be 'request', 'batch' or 'deadline'; given 'Deadline'; did you"
-    ),
+    scenario("outages: '9:5'\n", "s.yaml:4: outages: an outage should begin at 0 or later and before its end; given"),
+    scenario("drop: Deadline\n", "s.yaml:4: drop: should be 'request', 'batch' or 'deadline'; given 'Deadline'; did"),
     scenario("initial: {sort: {variant: small}}\n", "s.yaml:4: initial: needs start: configured; start is warm"),
     scenario("max_surge: 0\n", "s.yaml:4: max_surge: it and max_unavailable are both 0, so that no rollout could ever"),
-    scenario(
-        "start: configured\ninitial: {sort: {variant: small, cores: 3}}\n", "s.yaml:5: initial: stage 'sort': 3 cores"
-    ),
-    scenario(
-        "start: configured\ninitial: {sort: {batch: 1}}\n", "s.yaml:5: initial.sort: the key variant is missing, or"
-    ),
-    scenario(
-        "start: configured\ninitial: {sort: {mix: []}}\n", "s.yaml:5: initial.sort.mix: should not be empty; given []"
-    ),
+    scenario("start: configured\ninitial: {sort: {variant: small, cores: 3}}\n", "s.yaml:5: initial: stage 'sort': 3"),
+    scenario("start: configured\ninitial: {sort: {batch: 1}}\n", "s.yaml:5: initial.sort: the key variant is"),
+    scenario("start: configured\ninitial: {sort: {mix: []}}\n", "s.yaml:5: initial.sort.mix: should not be empty;"),
     mixed(
         "mix: [{variant: yolov5n, share: 0}, {variant: yolov5s, share: 1}]", "mix[0].share: should be above 0; given 0"
     ),
@@ -164,14 +131,8 @@ KEYS = [
     key("node_cores=3", "node_cores: unknown key; did you mean 'limits.node_cores'?; allowed: "),
     key("max_replicas=3", "max_replicas: unknown key; did you mean 'guards.max_replicas'?; allowed: "),
     key("policy.predictor={name: lstm, model: my.py}", "model='my.py' is none of: lstm, lstm-quantile, quantile-gbm,"),
-    pipeline(
-        "{kind: assumed,", "{kind: guessed,", "kind should be 'measured', 'interpolated', 'calibrated' or 'assumed'"
-    ),
-    pipeline(
-        "sla: {pinned_s: 2, why: for a test}", "sla: 2", "sla: should be `rule`, or a mapping of a pinned value and why"
-    ),
-    pipeline(
-        "cores: 1, batch: 1", "cores: 1, batch: 2", "figures[1]: cores 1, batch 2 is given twice, first in figures[0]"
-    ),
+    pipeline("{kind: assumed,", "{kind: guessed,", "kind should be 'measured', 'interpolated', 'calibrated' or"),
+    pipeline("sla: {pinned_s: 2, why: for a test}", "sla: 2", "sla: should be `rule`, or a mapping of a pinned value"),
+    pipeline("cores: 1, batch: 1", "cores: 1, batch: 2", "figures[1]: cores 1, batch 2 is given twice, first in"),
 ]
 """Keys of scenarios and pipelines: policies, guards, limits, what is ready at the start."""
