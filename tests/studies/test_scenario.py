@@ -113,75 +113,11 @@ def test_options_may_replace_what_a_file_names_wrongly() -> None:
     assert answer("simulate", path, *SHORT, "--policy", "ipa", "--json")["completed"] == 150
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("pipeline: video\ntrce: bursty\n", "scenario.yaml:4: trce: unknown key; did you mean 'trace'"),
-        ("pipeline: video\nseed: -3\n", "scenario.yaml:4: seed: should be at least 0; given -3"),
-        ("pipeline: video\nseed: 1.5\n", "scenario.yaml:4: seed: should be a whole number; given 1.5"),
-        ("pipeline: video\nscale: .nan\n", "scenario.yaml:4: scale: should be a finite number; given nan"),
-        ("pipeline: video\nscale: 0\n", "scenario.yaml:4: scale: should be above 0; given 0"),
-        (
-            "pipeline: video\nwindow: 5\n",
-            "scenario.yaml:4: window: should be START:END in seconds, or a list of these; given 5",
-        ),
-        ("pipeline: video\nwindow: five\n", "scenario.yaml:4: window: a window is START:END in seconds"),
-        ("pipeline: video\nwindow: [5:10, 7]\n", "scenario.yaml:4: window"),
-        ("pipeline: video\narrivals: poison\n", "scenario.yaml:4: arrivals: should be 'poisson'"),
-        ("pipeline: video\narrivals: poison\n", "did you mean 'poisson'"),
-        ("pipeline: video\npolicy: ipaa\n", "scenario.yaml:4: policy: unknown policy 'ipaa' (did you mean 'ipa'?)"),
-        ("pipeline: video\npolicy:\n  name: ipa\n  bta: 3\n", "scenario.yaml:4: policy: unknown parameter"),
-        ("pipeline: video\npolicy: gone.py:X\n", "scenario.yaml:4: policy: gone.py: cannot be read"),
-        ("pipeline: video\npolicy: 3\n", "scenario.yaml:4: policy: should be the name of a policy, or a mapping"),
-        ("pipeline: vidio\n", "scenario.yaml:3: pipeline: no pipeline is called 'vidio'; did you mean 'video'"),
-        ("pipeline: gone.yaml\n", "scenario.yaml:3: pipeline: gone.yaml: cannot be read"),
-        ("pipeline: video\ntrace: burtsy\n", "scenario.yaml:4: trace: unknown trace 'burtsy'"),
-        ("pipeline: video\ntrace: gone.csv\n", "scenario.yaml:4: trace: gone.csv: no such file"),
-        ("pipeline: video\nmax_surge: 0\n", "scenario.yaml:4: max_surge: it and max_unavailable are both 0"),
-        ("pipeline: video\ninitial: {}\n", "scenario.yaml:4: initial: needs start: configured"),
-        ("pipeline: video\nguards:\n  min_replicas: 3\n  max_replicas: 2\n", "scenario.yaml:4: guards: max_replicas 2"),
-        ("pipeline: video\nguards: {max_replica: 2}\n", "scenario.yaml:4: guards.max_replica: unknown key"),
-        ("pipeline: video\nseed: 1\nseed: 2\n", "scenario.yaml:5: the key 'seed' is already given, at line 4"),
-        ("pipeline: [video\n", "scenario.yaml:4: not valid YAML"),
-        ("", "scenario.yaml:1: pipeline: this key is missing"),
-    ],
-)
-def test_what_is_wrong_in_a_file_is_answered_with_its_line(text: str, message: str) -> None:
-    path = written(text)
-    assert message in refusal("simulate", path)
-    with pytest.raises(ScenarioError):
-        load(path)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "scenario.yaml: the file is empty"),
-        (b"\xff\xfe\x00", "scenario.yaml: not a text file (UTF-8)"),
-        (b"- a\n", "scenario.yaml:1: should be a mapping of keys"),
-        (b"schema_version: 1\n", "scenario.yaml:1: the key 'kind' is missing"),
-        (b"schema_version: 1\nkind: scenari\n", "scenario.yaml:2: kind: should be 'pipeline' or 'scenario'"),
-        (b"schema_version: 2\nkind: scenario\n", "scenario.yaml:1: schema_version: should be 1; given 2"),
-        (b"schema_version: 1\nkind: scenario\npipeline: {video", "scenario.yaml:4: not valid YAML"),
-    ],
-)
-def test_a_file_that_is_no_scenario_is_refused(here: Path, content: bytes, message: str) -> None:
-    (here / "scenario.yaml").write_bytes(content)
-    assert message in refusal("simulate", "scenario.yaml")
-
-
 def test_all_that_is_wrong_is_told_at_once() -> None:
     path = written("pipeline: video\nseed: -3\nscale: 0\nhop_s: -1\n")
     assert [line.partition(" ")[0] for line in refusal("simulate", path).splitlines()] == [
         f"scenario.yaml:{line}:" for line in (4, 5, 6)
     ]
-
-
-def test_unknown_stages_are_answered_with_the_nearest() -> None:
-    path = written(
-        "pipeline: video\nstart: configured\ninitial: {image-clasification: {variant: resnet18}}\n",
-    )
-    assert "did you mean 'image-classification'" in refusal("simulate", path)
 
 
 @pytest.mark.parametrize(

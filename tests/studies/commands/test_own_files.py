@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import PIPELINE, SHORT, answer, ipa, refusal
+from tests.command import SHORT, answer, ipa, refusal
 
 
 def test_a_policy_of_ones_own_runs_compares_and_replays(own: Path) -> None:
@@ -43,32 +43,6 @@ def test_what_a_policy_prints_stays_out_of_the_json(own: Path) -> None:
     result = ipa("simulate", "video", *SHORT, "--policy", "my.py:Chatty", "--json")
     assert json.loads(result.stdout)["policy"] == "my.py:Chatty"
     assert "hm" in result.stderr
-
-
-@pytest.mark.parametrize(
-    ("right", "wrong", "text"),
-    [
-        (
-            "batch: 1,",
-            "batch: 3,",
-            "mine.yaml:18: stages[sort].variants[small].figures: batch size 1 is missing, which every variant needs",
-        ),
-        (
-            "mean_s: 0.3,",
-            "mean_s: 0.12,",
-            "mine.yaml:21: stages[sort].variants[small].figures[2].mean_s: should not fall",
-        ),
-        ("mean_s: 0.3,", "mean_s: .nan,", "figures[2].mean_s: should be a finite number; given nan"),
-        ("mean_s: 0.3,", "mean_s: 0,", "figures[2].mean_s: should be above 0; given 0"),
-        ("mean_s: 0.3,", "", "mine.yaml:21: stages[sort].variants[small].figures[2].mean_s: this key is missing"),
-        ("threshold_rps: 1", "treshold_rps: 1", "mine.yaml:11: stages[sort].treshold_rps: unknown key"),
-    ],
-)
-def test_a_wrong_pipeline_file_is_refused_by_line(here: Path, right: str, wrong: str, text: str) -> None:
-    (here / "mine.yaml").write_text(PIPELINE)
-    assert answer("simulate", "mine.yaml", *SHORT, "--json")["pipeline"] == "mine"
-    (here / "mine.yaml").write_text(PIPELINE.replace(right, wrong))
-    assert text in refusal("simulate", "mine.yaml", *SHORT)
 
 
 @pytest.mark.parametrize(
