@@ -174,19 +174,8 @@ def evaluate(quantiles: tuple[float, ...], within: float, to: Path | None, as_js
     chosen, trace = asked.predictors(), asked.trace()
     cases = asked.cases(trace)
     measured = studies.many.predictor.Measured(quantiles, within)
-    scores: list[Score] = []
     with progress.shared("forecasts") as advance:
-        for each in chosen:
-            done = len(scores)
-            scores.append(
-                studies.many.predictor.score_of(
-                    each.name,
-                    each.predictor,
-                    cases,
-                    measured,
-                    lambda share, done=done: advance((done + share) / len(chosen)),  # type: ignore[misc]
-                )
-            )
+        scores = studies.many.predictor.scores_of(chosen, cases, measured, advance)
     if to is not None:
         studies.many.predictor.write_table(scores, measured, to)
     if as_json:

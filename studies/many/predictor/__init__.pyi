@@ -15,6 +15,7 @@ from .evaluate import forecasts_of as forecasts_of
 from .evaluate import pinball_rps as pinball_rps
 from .evaluate import row as row
 from .evaluate import score_of as score_of
+from .evaluate import scores_of as scores_of
 from .evaluate import smape_percent as smape_percent
 from .evaluate import under_share as under_share
 from .evaluate import write_table as write_table

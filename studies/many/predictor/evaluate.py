@@ -16,6 +16,7 @@ import numpy.typing as npt
 from ipa.policies import Predictor, in_time, plugins, reads
 from ipa.policies.predictors import Outlook
 from ipa.studies.many.predictor.cases import Cases
+from ipa.studies.many.predictor.choice import Chosen
 from ipa.studies.runs.results import check_writable, write_text
 from ipa.studies.scenario import ScenarioError
 
@@ -117,6 +118,21 @@ def score_of(
     """The scores of a predictor on these moments, and the time that a forecast takes. Raises as `forecasts_of`."""
     forecasts = forecasts_of(predictor, cases, measured.levels, on_share)
     return scored(name, forecasts, cases.actual_rps, measured, forecast_ms(predictor, cases))
+
+
+def scores_of(
+    chosen: Sequence[Chosen], cases: Cases, measured: Measured, on_share: Callable[[float], object] = lambda _: None
+) -> list[Score]:
+    """The scores of predictors on the same moments. Raises as `forecasts_of`.
+
+    One after the other, not on all cores as other runs: what a forecast takes is that of a machine that does only this.
+    """
+    count = len(chosen)
+
+    def score(place: int, each: Chosen) -> Score:
+        return score_of(each.name, each.predictor, cases, measured, lambda share: on_share((place + share) / count))
+
+    return [score(place, each) for place, each in enumerate(chosen)]
 
 
 def scored(name: str, forecasts: Forecasts, actual_rps: Floats, measured: Measured, took_ms: float) -> Score:
