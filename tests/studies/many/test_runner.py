@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ipa.studies import Scenario
-from ipa.studies.many import TIMELINE, Outcome, PlannedRun, Ran, opened, run_missing
+from ipa.studies.many import TIMELINE, Outcome, PlannedRun, Ran, opened, run_missing, runner
 from ipa.studies.many.executor import Chunk, Done, Kept, make
 from ipa.studies.many.runner import LARGEST_CHUNK
 
@@ -34,7 +35,12 @@ def asked(*keys: str) -> Iterator[PlannedRun]:
     return (PlannedRun(key, {}) for key in keys)
 
 
-def test_each_run_is_made_once_and_what_failed_is_tried_again_the_next_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize("looked_up", [1, 500])
+def test_each_run_is_made_once_and_what_failed_is_tried_again_the_next_time(
+    looked_up: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many keys are looked up at a time: what this very call has made was not there before."""
+    monkeypatch.setattr(runner, "LOOKED_UP", looked_up)
     ended: list[bool] = []
     with opened(tmp_path / "store") as store:
         ran = run_missing(asked("a", "b", "a", "bad", "bad"), store, Instant(), "summary", ended.append)
