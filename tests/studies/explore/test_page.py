@@ -17,6 +17,8 @@ from tests.command import answer, start
 from tests.studies.browser import NARROW, WIDE, Browser, needs_chromium
 from tests.studies.explore.conftest import answered, enter, send, visit
 
+pytest.importorskip("plotly")
+
 pytestmark = needs_chromium
 
 SHORT = "from=video&trace=constant%3A5%3A30"

@@ -24,6 +24,8 @@ from ipa.studies.scenario import Scenario
 from tests.command import PIPELINE, answer, ipa, refusal, start
 from tests.studies.explore.conftest import send
 
+pytest.importorskip("plotly")
+
 WRONG = f"{Path(__file__).with_name('policies.py')}:"
 SHORT = {"trace": "constant:5:30"}
 
