@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,17 @@ def _check_names(scenario: Scenario, document: Document, replaced: Collection[st
         if key in replaced or key not in document.data:
             raise
         inside, _, text = str(error).partition(": ")
-        if inside == key or inside.startswith(f"{key}."):
-            raise ScenarioError(document.error_at(tuple(inside.split(".")), text)) from None
+        path = tuple(inside.split("."))
+        if path[0] == key and _can_hold(document.data, path):  # not the name of a file, such as `policy.py:3`
+            raise ScenarioError(document.error_at(path, text)) from None
         raise ScenarioError(document.error_at((key,), str(error))) from None
+
+
+def _can_hold(data: object, path: Sequence[str]) -> bool:
+    """Whether a document has the mapping in which the last key of a path would stand."""
+    for part in path[:-1]:
+        data = data.get(part) if isinstance(data, Mapping) else None
+    return isinstance(data, Mapping) and ":" not in path[-1]
 
 
 def check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object]) -> None:

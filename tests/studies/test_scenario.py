@@ -108,6 +108,14 @@ def test_the_largest_seed_can_be_written_down() -> None:
     assert load(written("pipeline: video\nseed: 9223372036854775807\n")).seed == 2**63 - 1
 
 
+def test_a_class_that_is_no_policy_is_told_although_its_file_is_called_like_the_key() -> None:
+    Path("policy.py").write_text("class Mine:\n    pass\n")
+    for name, wrong in (("policy.py:Mine", "Mine has no method 'decide'"), ("policy.py:Other", "no class 'Other'")):
+        for policy in (name, f"{{name: {name}}}"):
+            with pytest.raises(ScenarioError, match=rf"scenario.yaml:4: .*policy\.py.*{wrong}"):
+                load(written(f"pipeline: video\npolicy: {policy}\n"))
+
+
 def test_options_may_replace_what_a_file_names_wrongly() -> None:
     path = written("pipeline: video\ntrace: gone.csv\npolicy: ipaa\n")
     assert answer("simulate", path, *SHORT, "--policy", "ipa", "--json")["completed"] == 150
