@@ -100,7 +100,7 @@ class Controller:
     def _decided(self, observation: Observation) -> Decision:
         seen = as_permitted(self._pipeline, observation) if self._pipeline.limits.excluded else observation
         decision = check_decision(self._pipeline, self._policy.decide(seen, self._memory), self._right)
-        if not self._mixes:
+        if not self._mixes and decision.configuration != seen.configuration:  # a mix that stands may be kept
             _check_unmixed(decision)
         memory = decision.memory
         if memory or memory is not self._memory:  # an empty one handed back is as it was

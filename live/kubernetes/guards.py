@@ -37,11 +37,11 @@ class Pace:
         self._changed_at_s: deque[float] = deque()
 
     def refusal(self, changes: int) -> str:
-        """Why so many changes may not be made now, empty if they may."""
+        """Why so many changes may not be made now, empty if they may. After a minute without any, all of them may."""
         since_s = self._clock() - WINDOW_S
         while self._changed_at_s and self._changed_at_s[0] < since_s:
             self._changed_at_s.popleft()
-        if changes and len(self._changed_at_s) + changes > self._most:
+        if changes and self._changed_at_s and len(self._changed_at_s) + changes > self._most:
             return f"too fast: {len(self._changed_at_s)} changes within a minute; at most {self._most}"
         return ""
 

@@ -94,13 +94,14 @@ class Lease:
     def _acquire(self) -> bool:
         asked_at_s = self._clock()
         found = self._read()
+        read_at_s = self._clock()  # its holder counts from before its write, so that no slow answer lets two hold it
         spec = {} if found is None else found["spec"]
         self.holder = spec.get("holderIdentity") or ""
         seen = (self.holder, spec.get("renewTime") or "")
         if seen != self._seen:
-            self._seen, self._seen_at_s = seen, asked_at_s
+            self._seen, self._seen_at_s = seen, read_at_s
         is_free = self.holder in ("", self.identity)
-        if not is_free and asked_at_s - self._seen_at_s < DURATION_S:
+        if not is_free and read_at_s - self._seen_at_s < DURATION_S:
             return False
         try:
             self._write(self._ours(found))

@@ -185,7 +185,7 @@ class Reconciler:
             there = api.get("ConfigMap", deployed.namespace, deployed.instance)
             if there is None:
                 return Look(is_down=True)
-            is_as_said = self._is_as_said(there["data"])
+            is_as_said = self._is_as_said(there.get("data") or {})
             if self._has_stood and not is_as_said:
                 return Look(is_changed=True)
             self._has_stood = is_as_said

@@ -95,6 +95,12 @@ def test_a_mix_needs_a_policy_that_says_that_it_mixes() -> None:
         Controller(PIPELINE, Mixing(), Journal()).decide(seen)
 
 
+def test_any_policy_may_keep_a_mix_that_stands() -> None:
+    """As a controller does that has taken over from another, and whose policy fails or is late."""
+    standing = with_a(of(0.5, 0.5))
+    assert Controller(PIPELINE, Mixing(), Journal()).decide(observation(at_hand=standing)).configuration == standing
+
+
 def test_a_guarded_policy_mixes_if_the_policy_does() -> None:
     guarded: Any = CoreLimit(Bounds(SaysSo(), PIPELINE), PIPELINE)
     assert mixes(guarded)

@@ -77,9 +77,9 @@ class Browser:
         return found["result"].get("value")
 
     def until(self, condition: str) -> None:
-        """Wait until a condition holds in the page; fail if it does not within ten seconds."""
+        """Wait until a condition holds in the page; fail if it does not within a minute."""
         look = f"const look = () => ({condition}) || !left-- ? done({condition}) : setTimeout(look, 20)"
-        assert self.run(f"new Promise(done => {{ let left = 500; {look}; look(); }})"), condition
+        assert self.run(f"new Promise(done => {{ let left = 3000; {look}; look(); }})"), condition
 
     def draw_all(self) -> None:
         """Make the screen as high as the page, so that all of its figures are drawn, and wait until they are."""

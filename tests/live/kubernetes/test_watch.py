@@ -439,6 +439,8 @@ def test_at_most_so_many_changes_a_minute() -> None:
     clock.now_s += 31.0
     assert pace.refusal(2) == ""
     assert pace.refusal(3) == "too fast: 1 changes within a minute; at most 3"
+    clock.now_s += 61.0
+    assert pace.refusal(5) == ""  # or a decision that changes so much would never be carried out
 
 
 # ---- where clients reach it ----
@@ -592,6 +594,24 @@ def test_the_first_stops_writing_before_the_second_may_start(tmp_path: Path) -> 
     assert stopped_s < clock.now_s
     assert not one.acquire()
     assert one.is_lost
+
+
+def test_the_first_stops_before_the_second_may_start_although_the_second_was_answered_late(tmp_path: Path) -> None:
+    server, clock, one, two = leases(tmp_path)
+    one.acquire()
+    at_once = server.get
+
+    def late(*what: Any) -> Any:
+        clock.now_s += 2.9
+        server.get = at_once  # type: ignore[method-assign]
+        one.acquire()
+        return at_once(*what)
+
+    server.get = late  # type: ignore[method-assign]
+    assert not two.acquire()
+    while one.is_held:
+        clock.now_s += 0.1
+        assert not two.acquire()
 
 
 def test_of_two_that_write_at_once_one_wins(tmp_path: Path) -> None:
