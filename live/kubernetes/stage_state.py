@@ -156,7 +156,7 @@ def read_stage(
     now_s: float | None = None,
     lost: Collection[str] = (),
 ) -> StageState:
-    """What a Deployment, the ReplicaSet of its present template and its pods say (see `obstacles.obstacle`)."""
+    """What a Deployment, the ReplicaSet of its present template and its pods say (see `deployments.obstacle`)."""
     annotations = given["metadata"].get("annotations") or {}
     wanted, sound = (_configuration(annotations.get(key)) for key in (names.WANTED, names.SOUND))
     asked = annotations.get(names.REPLICAS, "")

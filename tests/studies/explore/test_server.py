@@ -150,6 +150,12 @@ def test_a_pin_that_is_none_is_refused(explorer: Explorer, pinned: Any) -> None:
 # ---- what is refused is refused as the command line does ----
 
 
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a refused command must write nothing."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("what", "policies", "values"),
     [
@@ -164,6 +170,7 @@ def test_a_pin_that_is_none_is_refused(explorer: Explorer, pinned: Any) -> None:
         ("video", [], {"trace": "burstyy"}),
     ],
 )
+@pytest.mark.usefixtures("empty_folder")
 def test_a_wrong_value_is_answered_in_the_words_of_the_command(
     explorer: Explorer, what: str, policies: list[str], values: dict[str, str]
 ) -> None:
@@ -365,6 +372,7 @@ def test_the_command_prints_an_address_and_ends_with_ctrl_c(tmp_path: Path) -> N
     assert (process.returncode, rest, errors) == (0, "", "Ctrl-C ends it\nended\n")
 
 
+@pytest.mark.usefixtures("empty_folder")
 def test_the_command_refuses_what_it_cannot_ask() -> None:
     assert refusal("explore", "videoo").startswith("no pipeline is called 'videoo'; did you mean 'video'?")
     assert "--port" in refusal("explore", "--port", "70000")
