@@ -251,6 +251,7 @@ NOT_RUN = (
     ("study loads", "hours", "studies/load_study/test_load_study.py"),
     ("study studies/examples/guards", "minutes", "test_docs.py"),
     ("tests.studies.live_policies", "hours", "studies/live_policies/test_tables.py"),
+    ("ipa explore", "somebody who ends it", "studies/explore/test_server.py"),
     ("tests.live.chaos", "minutes", "live/chaos/test_chaos.py"),
     ("^(?!start).*: ipa validate", "minutes for each; that of start.md is run", "test_docs.py"),
 )
