@@ -11,8 +11,8 @@ from .figures import Row as Row
 from .figures import Tables as Tables
 from .figures import Windows as Windows
 from .figures import busiest as busiest
+from .manifest import read_manifest as read_manifest
 from .run import conduct as conduct
-from .run import read_manifest as read_manifest
 from .run import read_validation as read_validation
 from .run import validate as validate
 from .validation import Validation as Validation

@@ -24,10 +24,10 @@ from ipa.studies.scenario import Scenario, ScenarioError, Windows
 from ipa.studies.validation.decisions import decided, in_closed_loop, on_same_observations, simulate_decisions
 from ipa.studies.validation.experiment import Experiment, RunLive, design, live_runner
 from ipa.studies.validation.figures import FloatArray, Tables, Worlds
+from ipa.studies.validation.manifest import KIND, read_manifest
 from ipa.studies.validation.overheads import Overheads, arrivals_late_s, measure_overheads
 from ipa.studies.validation.validation import CALIBRATION, Conditions, KeptRun, Other, Repeat, Validation, live_name
 
-KIND = "validation"
 SIMULATED = "simulated"
 CONDITIONS = "conditions.json"
 RESULT = "validation.json"
@@ -236,15 +236,6 @@ def open_folder(folder: Path, experiment: Experiment) -> None:
         key = next(key for key in wanted if found.get(key) != wanted[key])
         difference = results.difference(key, found.get(key), wanted[key])
         raise ScenarioError(f"--out {folder}: holds a validation of {difference}; give a new folder")
-
-
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a validation's folder; None where the folder holds no validation."""
-    try:
-        manifest = json.loads((folder / results.MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return manifest if isinstance(manifest, dict) and manifest.get("kind") == KIND else None
 
 
 def read_experiment(folder: Path) -> Experiment:
