@@ -90,7 +90,8 @@ def test_a_goal_s_plan_is_that_of_enumeration_for_every_solver(problem: Problem)
         assert solution.rung == found["exact"].rung
         assert solution.binding == found["exact"].binding
         assert solution.objective["pas"] == pytest.approx(found["exact"].objective["pas"])
-        assert solution.objective["cost_cores"] == found["exact"].objective["cost_cores"]
+        if best is not None:  # where nothing is feasible, equally accurate answers may differ in cores
+            assert solution.objective["cost_cores"] == found["exact"].objective["cost_cores"]
     if best is not None:
         assert list(chosen(found["exact"].configuration).values()) == best.choice
         return
