@@ -82,7 +82,7 @@ def climb(problem: Problem, solver: Solver) -> Answer:
         if pick is not None:
             return Answer(NO_ACCURACY, pick, asked, wanted, notes)
     notes = (*notes, reason(problem, stages, solver))
-    found = fastest(Knapsack(stages, None, limit, reward), best)
+    found = _fastest_for_goal(problem, Knapsack(stages, None, limit, reward), best)
     if found is not None:
         pick, asked = found
         assert asked.sla_ns is not None
@@ -165,6 +165,15 @@ def fastest(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
     return None if pick is None else (pick, within)
 
 
+def _fastest_for_goal(problem: Problem, asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
+    """As `fastest`; where a goal is the most accuracy, with the fewest cores of equals."""
+    found = fastest(asked, best)
+    if found is None or problem.programme.wanted.aim != "accuracy":
+        return found
+    pick, within = found
+    return _fewest_cores_of_equals(problem, within, pick, best), within
+
+
 def wanted_variants(
     problem: Problem,
 ) -> tuple[tuple[Collection[str], ...], bool, tuple[str, ...]]:
@@ -225,7 +234,7 @@ def _most_throughput(
     if rate < load:
         notes = (*notes, f"sustains {rate:.4g} of {load:.4g} rps")
     stages = options(problem, wanted, sustain_rps=rate)
-    found = fastest(Knapsack(stages, None, limit, programme.table.scales.reward), best)
+    found = _fastest_for_goal(problem, Knapsack(stages, None, limit, programme.table.scales.reward), best)
     assert found is not None, "the greatest sustained load is sustained by some configuration"
     return Answer(MOST_THROUGHPUT, *found, wanted, notes)
 

@@ -23,7 +23,8 @@ from tests.policies import brute_force
 from tests.policies.brute_force import Candidate
 from tests.policies.test_mixing import policy, three_variants, ways
 from tests.policies.test_optimiser import LOADS, pairs, pipelines, quick
-from tests.tiny import chosen, observation, two_by_two
+from tests.tiny import chosen, observation, two_by_two, variant
+from tests.tiny import pipeline as tiny_pipeline
 
 SOLVERS = ["exact", *(name for name, package in PACKAGES.items() if find_spec(package) is not None)]
 
@@ -90,8 +91,7 @@ def test_a_goal_s_plan_is_that_of_enumeration_for_every_solver(problem: Problem)
         assert solution.rung == found["exact"].rung
         assert solution.binding == found["exact"].binding
         assert solution.objective["pas"] == pytest.approx(found["exact"].objective["pas"])
-        if best is not None:  # where nothing is feasible, equally accurate answers may differ in cores
-            assert solution.objective["cost_cores"] == found["exact"].objective["cost_cores"]
+        assert solution.objective["cost_cores"] == found["exact"].objective["cost_cores"]
     if best is not None:
         assert list(chosen(found["exact"].configuration).values()) == best.choice
         return
@@ -99,6 +99,20 @@ def test_a_goal_s_plan_is_that_of_enumeration_for_every_solver(problem: Problem)
     if others and problem.programme.wanted.wants_accuracy:
         assert (found["exact"].rung, found["exact"].binding) == ("no-accuracy", "accuracy")
         assert found["exact"].objective["pas"] == pytest.approx(max(float(accuracy(problem, o)) for o in others))
+
+
+@pytest.mark.parametrize(
+    ("load_rps", "rung", "cores"), [(0.0, "sla-excess", 2), (1e6, "most-throughput", 134)], ids=["slow", "overloaded"]
+)
+def test_where_nothing_is_feasible_every_solver_takes_the_fewest_cores_of_equals(
+    load_rps: float, rung: str, cores: int
+) -> None:
+    """Two variants of one accuracy and latency, slower than the SLA, of 2 cores and of 1; at most 100 replicas."""
+    slow = [variant("dear", 0.6, 2, {1: 0.15}), variant("cheap", 0.6, 1, {1: 0.15})]
+    made = tiny_pipeline(slow, [variant("only", 0.4, 1, {1: 0.05})], sla_s=0.1)
+    for solver in SOLVERS:
+        found = solve(Problem(Programme.of(made, goal={"max": "accuracy"}), load_rps), solver=solver)
+        assert (found.rung, found.objective["cost_cores"]) == (rung, cores), solver
 
 
 def test_more_cores_buy_accuracy_and_more_accuracy_costs_cores() -> None:
