@@ -9,6 +9,9 @@ from .errors import did_you_mean as did_you_mean
 from .errors import listed as listed
 from .figures import MAX_LN_P99_OVER_MEAN as MAX_LN_P99_OVER_MEAN
 from .figures import Figure as Figure
+from .graph import Edge as Edge
+from .graph import Graph as Graph
+from .graph import Join as Join
 from .latencies import Latencies as Latencies
 from .latencies import Source as Source
 from .latencies import read_latencies as read_latencies

@@ -10,6 +10,7 @@ from functools import cached_property
 from ipa.profiles import default_rules
 from ipa.profiles.defaults import Defaults, defaults_problem, defaults_within
 from ipa.profiles.errors import ProfileError
+from ipa.profiles.graph import Graph, edges_problem, in_order
 from ipa.profiles.stage import Stage, named, pairs_problem, refuse_twins
 
 
@@ -91,12 +92,13 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Stages in a chain, what policies use unless told otherwise, and where the figures come from.
+    """Stages, what policies use unless told otherwise, and where the figures come from.
 
-    What `defaults` leave out is filled in by the rules of `ipa.profiles.defaults`. `limits`: those of the cluster
-    that it runs on, see `within`. `pair_accuracies`, of two
-    stages only: variant of the first -> variant of the second -> the measured accuracy of the two together, 0 to 1, for
-    every pair; empty: nobody measured it. `pair_accuracies_from` names an entry of the provenance.
+    The stages form a chain in their order, unless there is a `graph`: then each comes after those that lead to it.
+    What `defaults` leave out is filled in by the rules of `ipa.profiles.defaults`. `limits`: those of the cluster that
+    it runs on, see `within`. `pair_accuracies`, of a chain of two stages only: variant of the first -> variant of the
+    second -> the measured accuracy of the two together, 0 to 1, for every pair; empty: nobody measured it.
+    `pair_accuracies_from` names an entry of the provenance.
     `models` (live mode): "extra:NAME", the real models that come with an extra; empty: replicas are emulated.
     """
 
@@ -109,9 +111,12 @@ class Pipeline:
     pair_accuracies: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False, repr=False)
     pair_accuracies_from: str = ""
     models: str = ""
+    graph: Graph | None = None
 
     def __post_init__(self) -> None:
         refuse_twins(self.name, "stage", (stage.name for stage in self.stages))
+        if self.graph is not None:
+            self._put_in_order(self.graph)
         wrong = defaults_problem(
             self.defaults,
             {stage.name: [variant.name for variant in stage.variants] for stage in self.stages},
@@ -120,6 +125,16 @@ class Pipeline:
             raise ProfileError(f"{self.name}: defaults.{'.'.join(map(str, wrong[0]))}: {wrong[1]}")
         self._check_pairs()
         object.__setattr__(self, "defaults", default_rules.complete(self.defaults, self.stages, self.pair_accuracies))
+
+    def _put_in_order(self, graph: Graph) -> None:
+        """Raise ProfileError for edges that fit no graph of these stages; sort the stages by it."""
+        variants = {stage.name: [variant.name for variant in stage.variants] for stage in self.stages}
+        problem = edges_problem(graph.edges, variants)
+        if problem:
+            edge = graph.edges[problem[0]]
+            raise ProfileError(f"{self.name}: {edge.parent} -> {edge.child}: {problem[1]}: {problem[2]}")
+        order = in_order(list(variants), graph.edges)
+        object.__setattr__(self, "stages", tuple(sorted(self.stages, key=lambda stage: order.index(stage.name))))
 
     def _check_pairs(self) -> None:
         """Raise ProfileError for accuracies of pairs that are not those of this pipeline."""
@@ -132,7 +147,13 @@ class Pipeline:
             raise ProfileError(f"{self.name}: {'.'.join(('pair_accuracies', *path))}: {text}")
 
     def accuracy_of(self, variants: Sequence[str]) -> float:
-        """The accuracy of one variant for each stage: measured for the pair, else the product of the stages' (PAS)."""
+        """The accuracy of one variant for each stage: measured for the pair, else the product of the stages' (PAS).
+
+        In a graph: measured for the combination, else the weighted mean over the exits, of each of which it is the mean
+        over the ways that lead there of the product of the stages' on the way.
+        """
+        if self.graph is not None:
+            return self._accuracy_of_ways(self.graph, variants)
         if self.pair_accuracies:
             first, second = variants
             return self.pair_accuracies[first][second]
@@ -141,9 +162,23 @@ class Pipeline:
             accuracy *= stage.variant(name).accuracy
         return accuracy
 
+    def _accuracy_of_ways(self, graph: Graph, variants: Sequence[str]) -> float:
+        if graph.accuracies:
+            return graph.accuracies[tuple(variants)]
+        names = [stage.name for stage in self.stages]
+        of_stage = {stage.name: stage.variant(name).accuracy for stage, name in zip(self.stages, variants, strict=True)}
+        products: dict[str, list[float]] = {}
+        for way in graph.ways(names):
+            products.setdefault(way[-1], []).append(math.prod(of_stage[stage] for stage in way))
+        weights = graph.exits or dict.fromkeys(products, 1.0)
+        total = math.fsum(weight * math.fsum(products[end]) / len(products[end]) for end, weight in weights.items())
+        return total / math.fsum(weights.values())
+
     @property
     def sla_s(self) -> float:
-        """The end-to-end SLA: the sum of the stages', to the nanosecond (4.62 + 2.27 is 6.89)."""
+        """The end-to-end SLA: of a chain the sum of the stages', to the nanosecond (4.62 + 2.27 is 6.89)."""
+        if self.graph is not None:
+            return self.graph.sla_s
         return round(math.fsum(stage.sla_s for stage in self.stages), 9)
 
     @property
@@ -157,7 +192,11 @@ class Pipeline:
 
         Unless the stage has its own: 2 x SLA at the first, the SLA at later ones (IPA, JSys 2024).
         """
-        defaults_s = (2 * self.sla_s, *(self.sla_s for _ in self.stages[1:]))
+        if self.graph is None:
+            defaults_s = (2 * self.sla_s, *(self.sla_s for _ in self.stages[1:]))
+        else:
+            entries = self.graph.entries([stage.name for stage in self.stages])
+            defaults_s = tuple((2 if stage.name in entries else 1) * self.sla_s for stage in self.stages)
         return tuple(
             default_s if stage.drop_limit_s is None else stage.drop_limit_s
             for stage, default_s in zip(self.stages, defaults_s, strict=True)
@@ -179,7 +218,8 @@ class Pipeline:
             )
             for stage in self.stages
         )
-        return replace(self, stages=tuple(stages))
+        graph = None if self.graph is None else replace(self.graph, sla_s=self.graph.sla_s * factor)
+        return replace(self, stages=tuple(stages), graph=graph)
 
     def within(self, limits: Limits) -> Pipeline:
         """The pipeline on a cluster with these limits.

@@ -1,0 +1,201 @@
+"""How stages hang together where they are no chain: edges with their factors, joins, exits; and what follows from that.
+
+What queues, batches and is served at a stage of a graph is an *item*: a request is one item at each entry, and each
+item puts items on the edges to the stages after it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ipa.profiles.errors import ProfileError, did_you_mean, listed
+
+
+@dataclass(frozen=True)
+class Edge:
+    """From a stage to one after it.
+
+    `items`: how many items one item of the parent puts into the child on average: for all of the parent's variants, or
+    by variant. `spread`: the variance of that number over its mean; 0: the mean's floor or ceiling, 1: Poisson.
+    `persist_s`: how fast numbers of successive requests become independent: their correlation is exp(-time between
+    them / persist_s); 0: at once. `counts`: measured numbers by variant, in place of mean and spread. `share`: the
+    probability that an item takes the edge at all. `switch`: of the edges of one parent with the same switch, each item
+    takes exactly one; their shares sum to 1. `partial`: whether a request goes on, if without the item, where an item
+    that came by this edge is dropped.
+    """
+
+    parent: str
+    child: str
+    items: float | Mapping[str, float] = field(default=1.0, hash=False)
+    spread: float = 0.0
+    persist_s: float = 0.0
+    counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict, hash=False, repr=False)
+    share: float = 1.0
+    switch: str = ""
+    partial: bool = False
+
+    def mean(self, variant: str) -> float:
+        """How many items an item served by that variant of the parent puts on the edge, where it takes it."""
+        if self.counts:
+            return math.fsum(self.counts[variant]) / len(self.counts[variant])
+        return self.items if isinstance(self.items, (int, float)) else self.items[variant]
+
+    def factor(self, variant: str) -> float:
+        """Items into the child per item of the parent that the variant serves: the mean times the share."""
+        return self.mean(variant) * self.share
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether each item puts exactly one into the child, as in a chain."""
+        return not self.counts and self.items == 1.0 and self.share == 1.0 and not self.partial
+
+
+@dataclass(frozen=True)
+class Join:
+    """When a stage gets the one item that a request's items on their way to it become.
+
+    `kind`: "all": when all of them have come, and at once where a request has none; "any": when the first has;
+    "wait": `wait_s` after the first, with those that have come by then.
+    """
+
+    kind: str
+    wait_s: float = 0.0
+
+
+JOINS = ("all", "any", "wait")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The edges of a pipeline in the order of the file, its joins, and what its accuracy is made of.
+
+    `joins`: stage -> join; a stage without one gets every item by itself. `sla_s`: the end-to-end SLA. `exits`: stage
+    -> weight of its accuracy, positive; empty: all exits weigh the same. `accuracies`: measured accuracies of
+    combinations, as (variants in the order of the pipeline's stages) -> a fraction; empty: nobody measured any.
+    `assumes_product`: whether the file says that accuracies along a way multiply.
+    """
+
+    edges: tuple[Edge, ...]
+    sla_s: float
+    joins: Mapping[str, Join] = field(default_factory=dict, hash=False)
+    exits: Mapping[str, float] = field(default_factory=dict, hash=False)
+    accuracies: Mapping[tuple[str, ...], float] = field(default_factory=dict, hash=False, repr=False)
+    assumes_product: bool = False
+
+    def into(self, stage: str) -> tuple[Edge, ...]:
+        """The edges that lead to a stage."""
+        return tuple(edge for edge in self.edges if edge.child == stage)
+
+    def out_of(self, stage: str) -> tuple[Edge, ...]:
+        """The edges that lead on from a stage."""
+        return tuple(edge for edge in self.edges if edge.parent == stage)
+
+    def entries(self, stages: Sequence[str]) -> tuple[str, ...]:
+        """The stages to which no edge leads."""
+        return tuple(stage for stage in stages if not self.into(stage))
+
+    def ends(self, stages: Sequence[str]) -> tuple[str, ...]:
+        """The stages from which no edge leads on."""
+        return tuple(stage for stage in stages if not self.out_of(stage))
+
+    @cached_property
+    def _children(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {}
+        for edge in self.edges:
+            children = found.setdefault(edge.parent, [])
+            if edge.child not in children:
+                children.append(edge.child)
+        return {parent: tuple(children) for parent, children in found.items()}
+
+    def ways(self, stages: Sequence[str]) -> Iterator[tuple[str, ...]]:
+        """Every way from an entry to an exit, as the stages on it."""
+
+        def from_here(way: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+            children = self._children.get(way[-1], ())
+            if not children:
+                yield way
+            for child in children:
+                yield from from_here((*way, child))
+
+        for entry in self.entries(stages):
+            yield from from_here((entry,))
+
+    def ancestors(self, stage: str) -> frozenset[str]:
+        """All stages from which a way leads to this one."""
+        parents = {edge.parent for edge in self.into(stage)}
+        return frozenset(parents.union(*(self.ancestors(parent) for parent in parents)))
+
+    def factors(self, stages: Sequence[str], variants: Mapping[str, str]) -> Mapping[str, float]:
+        """Items per request at each stage, on average, for one variant at each.
+
+        `stages` in topological order. A stage with a join gets one item of a request if it joins all, and otherwise as
+        many as come, one at most (an upper bound where several items may come and none may).
+        """
+        found: dict[str, float] = {}
+        for stage in stages:
+            edges = self.into(stage)
+            came = math.fsum(found[edge.parent] * edge.factor(variants[edge.parent]) for edge in edges)
+            join = self.joins.get(stage)
+            if not edges or (join and join.kind == "all"):
+                found[stage] = 1.0
+            else:
+                found[stage] = min(came, 1.0) if join else came
+        return found
+
+
+def in_order(stages: Sequence[str], edges: Sequence[Edge]) -> tuple[str, ...]:
+    """The stages, every one after its parents and otherwise as listed. ProfileError: a circle."""
+    parents = {stage: {edge.parent for edge in edges if edge.child == stage} for stage in stages}
+    order: list[str] = []
+    while len(order) < len(stages):
+        free = next((each for each in stages if each not in order and parents[each] <= set(order)), None)
+        if free is None:
+            left = [each for each in stages if each not in order]
+            raise ProfileError(f"a circle: no order of {listed(left)} puts each after those that lead to it")
+        order.append(free)
+    return tuple(order)
+
+
+def edges_problem(edges: Sequence[Edge], variants: Mapping[str, Sequence[str]]) -> tuple[int, str, str] | None:
+    """What is wrong with edges as (number of the edge, its key, in words); None: nothing.
+
+    `variants`: stage -> its variants.
+    """
+    for number, edge in enumerate(edges):
+        for key, stage in (("stage", edge.parent), ("child", edge.child)):
+            if stage not in variants:
+                text = f"no stage is called {stage!r}{did_you_mean(stage, variants)}; stages: {listed(variants)}"
+                return number, key, text
+        if edge.parent == edge.child:
+            return number, "stage", f"{edge.parent} cannot come after itself"
+        for key in ("items", "counts"):
+            given = getattr(edge, key)
+            if isinstance(given, Mapping) and given:
+                wanted = variants[edge.parent]
+                missing = [each for each in wanted if each not in given]
+                strange = [each for each in given if each not in wanted]
+                if missing:
+                    return number, key, f"{edge.parent} has the variant {missing[0]} too: give it a number"
+                if strange:
+                    hint = did_you_mean(strange[0], wanted)
+                    return number, key, f"{edge.parent} has no variant {strange[0]!r}{hint}; variants: {listed(wanted)}"
+    return _switches_problem(edges)
+
+
+def _switches_problem(edges: Sequence[Edge]) -> tuple[int, str, str] | None:
+    shares: dict[tuple[str, str], list[float]] = {}
+    for edge in edges:
+        if edge.switch:
+            shares.setdefault((edge.parent, edge.switch), []).append(edge.share)
+    for number, edge in enumerate(edges):
+        of_switch = shares.get((edge.parent, edge.switch), [1.0]) if edge.switch else [1.0]
+        if abs(math.fsum(of_switch) - 1.0) > 1e-9:
+            return (
+                number,
+                "share",
+                f"the shares of switch {edge.switch!r} should sum to 1; they sum to {sum(of_switch):g}",
+            )
+    return None
