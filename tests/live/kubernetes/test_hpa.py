@@ -43,7 +43,7 @@ def test_a_real_autoscaler_follows_the_replicas_that_an_adviser_wants(world: Wor
     with external_metrics(world.api, world.deployed.namespace, tmp_path, values) as metrics:
         world.api.request("POST", path, {**autoscaler, "apiVersion": version})
         until(lambda: "ipa_desired_replicas" in metrics, "the autoscaler asks for the metric")
-        with asked(world, rps=30, seconds=60):
+        with asked(world, rps=15, seconds=60):
             until(lambda: world.stage()["ready"] == 2, "the autoscaler has added the replica that the adviser wants")
         world.api.request("DELETE", f"{path}/{autoscaler['metadata']['name']}")
     assert set(metrics) == {"ipa_desired_replicas"}

@@ -49,16 +49,16 @@ policy: {name: %s}
 """
 LOAD = "second,requests\n0,1\n1,1\n"
 
-RATE = "rate, variants: {sort: small}, batch: 1, margin: 1, predictor: {name: reactive, window_s: 4}"
-"""A replica for each 25 requests a second."""
+RATE = "rate, variants: {sort: small}, batch: 1, margin: 4, predictor: {name: reactive, window_s: 4}"
+"""A replica for each 10 requests a second, although one takes 50: none is lost where pods start slowly."""
 
 MIXES = "loki, load_margin: 2, predictor: {name: reactive, window_s: 4}"
 """Below 22 requests a second one large replica; on three cores, of 30 (planned as 90) it takes 66, and a small one the
 rest."""
 CORES = "limit_cores: 3\n"
 
-STEPS = "rate, variants: {sort: small}, batch: 1, margin: 3, predictor: {name: reactive, window_s: 4}"
-"""A replica for each 12.5 requests a second: four for 40."""
+STEPS = "rate, variants: {sort: small}, batch: 1, margin: 15, predictor: {name: reactive, window_s: 4}"
+"""A replica for each 3.1 requests a second: four for 11."""
 GUARDS = "guards: {max_step_up: 1, max_step_down: 1, scale_down_window_s: 10}\n"
 
 PREDICTOR = """
@@ -208,7 +208,7 @@ def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(
     until(lambda: world.stage()["ready"] == 1, "its replica is ready")
     assert world.stage()["wanted"]["replicas"] == 1
 
-    with asked(world, rps=30, seconds=75):
+    with asked(world, rps=15, seconds=75):
         until(lambda: world.stage()["ready"] == 2, "it has added a replica")
         said = world.metrics(first)
         assert said["ipa_desired_replicas", "sort", "small"] == 2.0
@@ -332,7 +332,7 @@ def test_guards_hold_a_controller_inside_to_one_replica_at_a_time(world: World) 
     world.apply("--controller")
     (pod,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
     until(lambda: world.is_controlled_by(pod, 2) and world.stage()["ready"] == 1, "it controls one replica")
-    with asked(world, rps=40, seconds=20):
+    with asked(world, rps=11, seconds=20):
         until(lambda: world.wanted() == {"small": (4, 1.0)}, "four replicas are wanted")
     until(lambda: world.stage()["replicas"] == 1 and world.stage()["complete"], "one is left")
     assert world.logged_replicas(pod) == [1, 2, 3, 4, 3, 2, 1]
