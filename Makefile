@@ -22,7 +22,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Tests start hundreds of processes: each would compile all that it imports where nothing may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check test-cluster test-long soak chaos mlserver helm verify install lint docs format bench bench-peers bench-lock mlserver-lock helm-lock lock image-lock clean
+.PHONY: demo test check test-cluster test-long test-sweeps test-alone soak chaos mlserver helm verify install lint docs format bench bench-peers bench-lock mlserver-lock helm-lock lock image-lock clean
 
 demo: $(DEMO_INSTALLED)
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
@@ -46,11 +46,15 @@ test-cluster: install
 	$(BIN)/pytest -n 3 --dist worksteal -m 'cluster and not alone' tests/live/kubernetes
 	$(BIN)/pytest -n 0 -m 'cluster and alone' tests/live/kubernetes
 
-# What takes long: sweeps on a real Dask on this machine, one that is killed ten times over, the engine
-# compiled anew, training, faults under load, nineteen of twenty random scenarios, pages of the documentation whose
-# commands take seconds, and what another test shows in another way.
-test-long: install
+# What takes long: nineteen of twenty random scenarios, and pages of the documentation whose commands take seconds; and,
+# one after the other, sweeps on a real Dask on this machine, one that is killed ten times over, the engine compiled
+# anew, training, faults under load, the image, and what another test shows in another way.
+test-long: test-sweeps test-alone
+
+test-sweeps: install
 	$(PYTEST) -m long $(SWEEPS)
+
+test-alone: install
 	$(BIN)/pytest -n 0 -m long $(addprefix --ignore ,$(SWEEPS))
 
 # Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
