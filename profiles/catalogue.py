@@ -30,9 +30,14 @@ def load(name_or_path: str | Path) -> Pipeline:
 
 
 def text(name_or_path: str | Path) -> str:
-    """The text of a pipeline's file, found as by `load`, whose errors it raises."""
-    load(name_or_path)
-    return _find(name_or_path).read_text(encoding="utf-8")
+    """The text of a pipeline's file, found as by `load`, whose errors it raises; numbers in other files are put in."""
+    graph = load(name_or_path).graph
+    text = _find(name_or_path).read_text(encoding="utf-8")
+    if graph is None or not any(edge.counts for edge in graph.edges):
+        return text
+    from ipa.profiles.counts import with_counts
+
+    return with_counts(text, graph)
 
 
 def json_schema() -> dict[str, Any]:

@@ -13,24 +13,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ipa.profiles.defaults import Defaults
-from ipa.profiles.stage import Pairs, Stage, Variant
+from ipa.profiles.graph import Graph
+from ipa.profiles.stage import Measured, Stage, Variant
 
 PEAK = 1.5
 """The load that switch-only's fixed replicas carry, over `load_rps`."""
 
 
-def complete(defaults: Defaults, stages: Sequence[Stage], pairs: Pairs | None = None) -> Defaults:
+def complete(
+    defaults: Defaults, stages: Sequence[Stage], measured: Measured | None = None, graph: Graph | None = None
+) -> Defaults:
     """The defaults with nothing missing, for stages that have whatever the given ones name."""
-    pairs = pairs or {}
+    measured = measured or {}
     missing: list[str] = [f"scale_only.{label}" for label in ("low", "high") if label not in defaults.scale_only]
-    ends = {"low": {s.name: s.lightest().name for s in stages}, "high": most_accurate(stages, pairs)}
+    ends = {"low": {s.name: s.lightest().name for s in stages}, "high": most_accurate(stages, measured)}
     whole = replace(defaults, scale_only={**ends, **defaults.scale_only})
     if defaults.alpha is None:
         missing.append("alpha")
-        whole = replace(whole, alpha=alpha(whole, stages, pairs))
+        whole = replace(whole, alpha=alpha(whole, stages, measured, graph))
     if not defaults.switch_only_replicas:
         missing.append("switch_only_replicas")
-        whole = replace(whole, switch_only_replicas=switch_only_replicas(whole, stages))
+        whole = replace(whole, switch_only_replicas=switch_only_replicas(whole, stages, graph))
     return replace(whole, by_rule=(*defaults.by_rule, *(each for each in missing if each not in defaults.by_rule)))
 
 
@@ -42,21 +45,21 @@ def heaviest(stage: Stage) -> Variant:
     return max(_quick_enough(stage), key=lambda variant: (variant.accuracy, -variant.base_cores, -variant.p99_s(1)))
 
 
-def most_accurate(stages: Sequence[Stage], pairs: Pairs) -> dict[str, str]:
-    """Stage -> its `heaviest` variant or, where pairs were measured, those of the best pair.
+def most_accurate(stages: Sequence[Stage], measured: Measured) -> dict[str, str]:
+    """Stage -> its `heaviest` variant or, where accuracies were measured together, those of the best combination.
 
-    Among pairs, those count that the rule for `heaviest` lets count at each stage; of equals, the one with the fewest
-    base cores, then the first.
+    Of these, those count that the rule for `heaviest` lets count at each stage; of equals, the one with the fewest base
+    cores, then the first.
     """
-    if not pairs:
+    if not measured:
         return {stage.name: heaviest(stage).name for stage in stages}
-    first, second = stages
-    _, _, pair = min(
-        (-pairs[a.name][b.name], a.base_cores + b.base_cores, (a.name, b.name))
-        for a in _quick_enough(first)
-        for b in _quick_enough(second)
+    quick = [{variant.name: variant.base_cores for variant in _quick_enough(stage)} for stage in stages]
+    _, _, best = min(
+        (-accuracy, sum(cores[name] for cores, name in zip(quick, names, strict=True)), names)
+        for names, accuracy in measured.items()
+        if all(name in cores for cores, name in zip(quick, names, strict=True))
     )
-    return {first.name: pair[0], second.name: pair[1]}
+    return {stage.name: name for stage, name in zip(stages, best, strict=True)}
 
 
 def _quick_enough(stage: Stage) -> Sequence[Variant]:
@@ -64,31 +67,50 @@ def _quick_enough(stage: Stage) -> Sequence[Variant]:
     return [variant for variant in stage.variants if variant.p99_s(1) <= stage.sla_s] or stage.variants
 
 
-def alpha(defaults: Defaults, stages: Sequence[Stage], pairs: Pairs) -> float:
+def alpha(defaults: Defaults, stages: Sequence[Stage], measured: Measured, graph: Graph | None = None) -> float:
     """The weight with which scale-only's low and high have the same objective when `load_rps` is forecast.
 
     That is beta x the difference of their cores (at least one core) over the difference of their accuracies, to three
     digits; 1 where the accuracies do not differ.
     """
     low, high = defaults.scale_only["low"], defaults.scale_only["high"]
-    gain = combined_accuracy(defaults, stages, high, pairs) - combined_accuracy(defaults, stages, low, pairs)
-    if gain <= 0:
+    of_low, of_high = (combined_accuracy(defaults, stages, end, measured, graph) for end in (low, high))
+    if of_high <= of_low:
         return 1.0
     load_rps = defaults.load_rps
-    cores = total_cores(defaults, stages, high, load_rps) - total_cores(defaults, stages, low, load_rps)
-    return float(f"{(defaults.beta or 1.0) * max(cores, 1) / gain:.3g}")
+    cores = total_cores(defaults, stages, high, load_rps, graph) - total_cores(defaults, stages, low, load_rps, graph)
+    return float(f"{(defaults.beta or 1.0) * max(cores, 1) / (of_high - of_low):.3g}")
 
 
-def switch_only_replicas(defaults: Defaults, stages: Sequence[Stage]) -> dict[str, int]:
+def switch_only_replicas(defaults: Defaults, stages: Sequence[Stage], graph: Graph | None = None) -> dict[str, int]:
     """Stage -> the replicas with which its variant of scale-only:low carries `PEAK` x `load_rps`."""
     low = defaults.scale_only["low"]
-    return {s.name: replicas(defaults, s, s.variant(low[s.name]), PEAK * defaults.load_rps) for s in stages}
+    loads_rps = stage_loads_rps(stages, low, PEAK * defaults.load_rps, graph)
+    return {s.name: replicas(defaults, s, s.variant(low[s.name]), loads_rps[s.name]) for s in stages}
 
 
-def total_cores(defaults: Defaults, stages: Sequence[Stage], variants: Mapping[str, str], load_rps: float) -> int:
+def total_cores(
+    defaults: Defaults,
+    stages: Sequence[Stage],
+    variants: Mapping[str, str],
+    load_rps: float,
+    graph: Graph | None = None,
+) -> int:
     """The cores with which one variant for each stage carries a forecast load."""
+    loads_rps = stage_loads_rps(stages, variants, load_rps, graph)
     chosen = [(stage, stage.variant(variants[stage.name])) for stage in stages]
-    return sum(replicas(defaults, stage, variant, load_rps) * variant.base_cores for stage, variant in chosen)
+    return sum(
+        replicas(defaults, stage, variant, loads_rps[stage.name]) * variant.base_cores for stage, variant in chosen
+    )
+
+
+def stage_loads_rps(
+    stages: Sequence[Stage], variants: Mapping[str, str], load_rps: float, graph: Graph | None
+) -> dict[str, float]:
+    """Stage -> the items per second that it gets at a load of the pipeline, with one variant for each."""
+    names = [stage.name for stage in stages]
+    factors = dict.fromkeys(names, 1.0) if graph is None else graph.factors(names, variants)
+    return {name: load_rps * factors[name] for name in names}
 
 
 def replicas(defaults: Defaults, stage: Stage, variant: Variant, load_rps: float) -> int:
@@ -105,18 +127,23 @@ def replica_rps(defaults: Defaults, stage: Stage, variant: Variant) -> float:
     return defaults.throughput_share * max(variant.throughput_rps(b) for b in fitting)
 
 
-def combined_accuracy(defaults: Defaults, stages: Sequence[Stage], variants: Mapping[str, str], pairs: Pairs) -> float:
+def combined_accuracy(
+    defaults: Defaults,
+    stages: Sequence[Stage],
+    variants: Mapping[str, str],
+    measured: Measured,
+    graph: Graph | None = None,
+) -> float:
     """The accuracy of one variant for each stage, as the objective counts it."""
-    if defaults.accuracy == "pairs":
-        first, second = (variants[stage.name] for stage in stages)
-        return max(defaults.accuracy_floor, pairs[first][second])
-    terms = [
-        max(defaults.accuracy_floor, _accuracy(defaults, stage, stage.variant(variants[stage.name])))
+    if measured and defaults.accuracy == ("pairs" if graph is None else "product"):
+        return max(defaults.accuracy_floor, measured[tuple(variants[stage.name] for stage in stages)])
+    terms = {
+        stage.name: max(defaults.accuracy_floor, _accuracy(defaults, stage, stage.variant(variants[stage.name])))
         for stage in stages
-    ]
+    }
     if defaults.accuracy == "product":
-        return math.prod(terms)
-    return math.fsum(terms) / (len(terms) if defaults.accuracy == "average" else 1)
+        return math.prod(terms.values()) if graph is None else graph.accuracy(terms)
+    return math.fsum(terms.values()) / (len(terms) if defaults.accuracy == "average" else 1)
 
 
 def _accuracy(defaults: Defaults, stage: Stage, variant: Variant) -> float:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
-from ipa.profiles.errors import ProfileError, did_you_mean, listed
+from ipa.profiles.errors import ProfileError, listed
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,7 @@ class Edge:
     them / persist_s); 0: at once. `counts`: measured numbers by variant, in place of mean and spread. `share`: the
     probability that an item takes the edge at all. `switch`: of the edges of one parent with the same switch, each item
     takes exactly one; their shares sum to 1. `partial`: whether a request goes on, if without the item, where an item
-    that came by this edge is dropped.
+    that came by this edge is dropped. `source` names the entry of the provenance that the numbers come from.
     """
 
     parent: str
@@ -36,6 +39,7 @@ class Edge:
     share: float = 1.0
     switch: str = ""
     partial: bool = False
+    source: str = ""
 
     def mean(self, variant: str) -> float:
         """How many items an item served by that variant of the parent puts on the edge, where it takes it."""
@@ -50,7 +54,17 @@ class Edge:
     @property
     def is_plain(self) -> bool:
         """Whether each item puts exactly one into the child, as in a chain."""
-        return not self.counts and self.items == 1.0 and self.share == 1.0 and not self.partial
+        means = self.items.values() if isinstance(self.items, Mapping) else (self.items,)
+        is_one = not self.counts and self.spread == 0.0 and all(mean == 1.0 for mean in means)
+        return is_one and self.share == 1.0 and not self.partial
+
+    @property
+    def may_carry_several(self) -> bool:
+        """Whether one item of the parent may put more than one on the edge."""
+        if self.counts:
+            return any(max(counts) > 1 for counts in self.counts.values())
+        means = self.items.values() if isinstance(self.items, Mapping) else (self.items,)
+        return any(mean > 1.0 or (mean > 0.0 and self.spread > 0.0) for mean in means)
 
 
 @dataclass(frozen=True)
@@ -75,7 +89,8 @@ class Graph:
     `joins`: stage -> join; a stage without one gets every item by itself. `sla_s`: the end-to-end SLA. `exits`: stage
     -> weight of its accuracy, positive; empty: all exits weigh the same. `accuracies`: measured accuracies of
     combinations, as (variants in the order of the pipeline's stages) -> a fraction; empty: nobody measured any.
-    `assumes_product`: whether the file says that accuracies along a way multiply.
+    `accuracies_from` names an entry of the provenance. `assumes_product`: whether the file says that accuracies along a
+    way multiply.
     """
 
     edges: tuple[Edge, ...]
@@ -83,6 +98,7 @@ class Graph:
     joins: Mapping[str, Join] = field(default_factory=dict, hash=False)
     exits: Mapping[str, float] = field(default_factory=dict, hash=False)
     accuracies: Mapping[tuple[str, ...], float] = field(default_factory=dict, hash=False, repr=False)
+    accuracies_from: str = ""
     assumes_product: bool = False
 
     def into(self, stage: str) -> tuple[Edge, ...]:
@@ -123,6 +139,52 @@ class Graph:
         for entry in self.entries(stages):
             yield from from_here((entry,))
 
+    def longest_way(self, weights: Mapping[str, float]) -> tuple[str, ...]:
+        """The way with the largest sum of weights; of equals the first.
+
+        `weights`: stage -> weight, in topological order; all at least 0.
+        """
+        best: dict[str, tuple[float, tuple[str, ...]]] = {}
+        for stage, weight in weights.items():
+            before = max(
+                (best[edge.parent] for edge in self.into(stage)), key=lambda found: found[0], default=(0.0, ())
+            )
+            best[stage] = (before[0] + weight, (*before[1], stage))
+        return max(best.values(), key=lambda found: found[0])[1]
+
+    def accuracy(self, accuracies: Mapping[str, float]) -> float:
+        """What the exits reach: the weighted mean of the means over their ways of the products along these.
+
+        `accuracies`: stage -> that of its variant, for all stages.
+        """
+        products: dict[str, list[float]] = {}
+        for way in self.ways(list(accuracies)):
+            products.setdefault(way[-1], []).append(math.prod(accuracies[stage] for stage in way))
+        weights = self.exits or dict.fromkeys(products, 1.0)
+        total = math.fsum(weight * math.fsum(products[end]) / len(products[end]) for end, weight in weights.items())
+        return total / math.fsum(weights.values())
+
+    def within(self, variants: Mapping[str, Sequence[str]]) -> Graph:
+        """The graph where stages have these variants left; `variants`: stage -> names, in the pipeline's order."""
+
+        def kept(values: Mapping[str, T], stage: str) -> dict[str, T]:
+            return {variant: value for variant, value in values.items() if variant in variants[stage]}
+
+        edges = tuple(
+            replace(
+                edge,
+                items=kept(edge.items, edge.parent) if isinstance(edge.items, Mapping) else edge.items,
+                counts=kept(edge.counts, edge.parent),
+            )
+            for edge in self.edges
+        )
+        accuracies = {
+            names: accuracy
+            for names, accuracy in self.accuracies.items()
+            if all(name in left for name, left in zip(names, variants.values(), strict=True))
+        }
+        return replace(self, edges=edges, accuracies=accuracies)
+
     def ancestors(self, stage: str) -> frozenset[str]:
         """All stages from which a way leads to this one."""
         parents = {edge.parent for edge in self.into(stage)}
@@ -157,45 +219,3 @@ def in_order(stages: Sequence[str], edges: Sequence[Edge]) -> tuple[str, ...]:
             raise ProfileError(f"a circle: no order of {listed(left)} puts each after those that lead to it")
         order.append(free)
     return tuple(order)
-
-
-def edges_problem(edges: Sequence[Edge], variants: Mapping[str, Sequence[str]]) -> tuple[int, str, str] | None:
-    """What is wrong with edges as (number of the edge, its key, in words); None: nothing.
-
-    `variants`: stage -> its variants.
-    """
-    for number, edge in enumerate(edges):
-        for key, stage in (("stage", edge.parent), ("child", edge.child)):
-            if stage not in variants:
-                text = f"no stage is called {stage!r}{did_you_mean(stage, variants)}; stages: {listed(variants)}"
-                return number, key, text
-        if edge.parent == edge.child:
-            return number, "stage", f"{edge.parent} cannot come after itself"
-        for key in ("items", "counts"):
-            given = getattr(edge, key)
-            if isinstance(given, Mapping) and given:
-                wanted = variants[edge.parent]
-                missing = [each for each in wanted if each not in given]
-                strange = [each for each in given if each not in wanted]
-                if missing:
-                    return number, key, f"{edge.parent} has the variant {missing[0]} too: give it a number"
-                if strange:
-                    hint = did_you_mean(strange[0], wanted)
-                    return number, key, f"{edge.parent} has no variant {strange[0]!r}{hint}; variants: {listed(wanted)}"
-    return _switches_problem(edges)
-
-
-def _switches_problem(edges: Sequence[Edge]) -> tuple[int, str, str] | None:
-    shares: dict[tuple[str, str], list[float]] = {}
-    for edge in edges:
-        if edge.switch:
-            shares.setdefault((edge.parent, edge.switch), []).append(edge.share)
-    for number, edge in enumerate(edges):
-        of_switch = shares.get((edge.parent, edge.switch), [1.0]) if edge.switch else [1.0]
-        if abs(math.fsum(of_switch) - 1.0) > 1e-9:
-            return (
-                number,
-                "share",
-                f"the shares of switch {edge.switch!r} should sum to 1; they sum to {sum(of_switch):g}",
-            )
-    return None

@@ -10,8 +10,9 @@ from functools import cached_property
 from ipa.profiles import default_rules
 from ipa.profiles.defaults import Defaults, defaults_problem, defaults_within
 from ipa.profiles.errors import ProfileError
-from ipa.profiles.graph import Graph, edges_problem, in_order
-from ipa.profiles.stage import Stage, named, pairs_problem, refuse_twins
+from ipa.profiles.graph import Graph, in_order
+from ipa.profiles.graph_laws import graph_problem
+from ipa.profiles.stage import Measured, Stage, named, pairs_problem, refuse_twins
 
 
 @dataclass(frozen=True)
@@ -124,15 +125,17 @@ class Pipeline:
         if wrong:
             raise ProfileError(f"{self.name}: defaults.{'.'.join(map(str, wrong[0]))}: {wrong[1]}")
         self._check_pairs()
-        object.__setattr__(self, "defaults", default_rules.complete(self.defaults, self.stages, self.pair_accuracies))
+        whole = default_rules.complete(self.defaults, self.stages, self.measured_accuracies, self.graph)
+        object.__setattr__(self, "defaults", whole)
 
     def _put_in_order(self, graph: Graph) -> None:
-        """Raise ProfileError for edges that fit no graph of these stages; sort the stages by it."""
+        """Raise ProfileError for a graph that is none of these stages; sort the stages by it."""
         variants = {stage.name: [variant.name for variant in stage.variants] for stage in self.stages}
-        problem = edges_problem(graph.edges, variants)
+        problem = graph_problem(graph, variants)
         if problem:
-            edge = graph.edges[problem[0]]
-            raise ProfileError(f"{self.name}: {edge.parent} -> {edge.child}: {problem[1]}: {problem[2]}")
+            raise ProfileError(f"{self.name}: {problem.place(graph)}: {problem.text}")
+        if self.pair_accuracies:
+            raise ProfileError(f"{self.name}: pair_accuracies are those of a chain; a graph has accuracies of its own")
         order = in_order(list(variants), graph.edges)
         object.__setattr__(self, "stages", tuple(sorted(self.stages, key=lambda stage: order.index(stage.name))))
 
@@ -146,33 +149,21 @@ class Pipeline:
             path, text = problem
             raise ProfileError(f"{self.name}: {'.'.join(('pair_accuracies', *path))}: {text}")
 
-    def accuracy_of(self, variants: Sequence[str]) -> float:
-        """The accuracy of one variant for each stage: measured for the pair, else the product of the stages' (PAS).
-
-        In a graph: measured for the combination, else the weighted mean over the exits, of each of which it is the mean
-        over the ways that lead there of the product of the stages' on the way.
-        """
+    @cached_property
+    def measured_accuracies(self) -> Measured:
+        """Variants in the order of the stages -> what they reach together, where that was measured; else empty."""
         if self.graph is not None:
-            return self._accuracy_of_ways(self.graph, variants)
-        if self.pair_accuracies:
-            first, second = variants
-            return self.pair_accuracies[first][second]
-        accuracy = 1.0
-        for stage, name in zip(self.stages, variants, strict=True):
-            accuracy *= stage.variant(name).accuracy
-        return accuracy
+            return self.graph.accuracies
+        return {(a, b): accuracy for a, row in self.pair_accuracies.items() for b, accuracy in row.items()}
 
-    def _accuracy_of_ways(self, graph: Graph, variants: Sequence[str]) -> float:
-        if graph.accuracies:
-            return graph.accuracies[tuple(variants)]
-        names = [stage.name for stage in self.stages]
+    def accuracy_of(self, variants: Sequence[str]) -> float:
+        """The accuracy of one variant for each stage: measured of them together, else the product of the stages' (PAS),
+        in a graph `Graph.accuracy`.
+        """
+        if self.measured_accuracies:
+            return self.measured_accuracies[tuple(variants)]
         of_stage = {stage.name: stage.variant(name).accuracy for stage, name in zip(self.stages, variants, strict=True)}
-        products: dict[str, list[float]] = {}
-        for way in graph.ways(names):
-            products.setdefault(way[-1], []).append(math.prod(of_stage[stage] for stage in way))
-        weights = graph.exits or dict.fromkeys(products, 1.0)
-        total = math.fsum(weight * math.fsum(products[end]) / len(products[end]) for end, weight in weights.items())
-        return total / math.fsum(weights.values())
+        return math.prod(of_stage.values()) if self.graph is None else self.graph.accuracy(of_stage)
 
     @property
     def sla_s(self) -> float:
@@ -218,7 +209,7 @@ class Pipeline:
             )
             for stage in self.stages
         )
-        graph = None if self.graph is None else replace(self.graph, sla_s=self.graph.sla_s * factor)
+        graph = self.graph and replace(self.graph, sla_s=self.graph.sla_s if sla_s is None else sla_s)
         return replace(self, stages=tuple(stages), graph=graph)
 
     def within(self, limits: Limits) -> Pipeline:
@@ -255,8 +246,9 @@ class Pipeline:
             for first, row in self.pair_accuracies.items()
             if first in left[self.stages[0].name]
         }
+        graph = self.graph and self.graph.within(left)
         defaults = defaults_within(self.defaults, left)
-        return replace(self, stages=stages, defaults=defaults, limits=limits, pair_accuracies=pairs)
+        return replace(self, stages=stages, defaults=defaults, limits=limits, pair_accuracies=pairs, graph=graph)
 
     def with_start_up(self, start_up_s: float) -> Pipeline:
         """The pipeline with one start-up time for every variant [s]. ProfileError: it is not finite, or negative."""

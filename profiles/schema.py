@@ -1,46 +1,25 @@
 """The pipeline file: its pydantic models, and the laws that hold between its parts.
 
-The models say what a file may hold; `PipelineFile.pipeline()` makes the frozen values of it. The
-laws of figures are those of `ipa.profiles.figures`, the rules those of `ipa.profiles.stage`; here they are
-said with the file's lines.
+The models say what a file may hold; `PipelineFile.pipeline()` makes the frozen values of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
+import math
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from ipa.profiles.defaults import CONSTANTS, Defaults, defaults_problem
 from ipa.profiles.errors import did_you_mean, listed
-from ipa.profiles.fields import (
-    ONE_FOR_ALL,
-    OR_RULE,
-    OR_TEXT,
-    RULE_OR_NULL,
-    Count,
-    Rate,
-    RowCount,
-    Seconds,
-    Slug,
-    Text,
-    Weight,
-)
-from ipa.profiles.figures import Figure, grid_problem, row_problem
+from ipa.profiles.fields import Count, Rate, Seconds, Slug, Text, Weight
+from ipa.profiles.graph import Graph, in_order
+from ipa.profiles.graph_schema import AccuracySection, graph_of, is_chain
 from ipa.profiles.pipeline import Pipeline, Provenance
-from ipa.profiles.stage import (
-    MOST_INTERFERENCE,
-    START_UP_S,
-    Stage,
-    Variant,
-    base_cores,
-    interference_problems,
-    output_rows_problems,
-    pairs_problem,
-    stage_sla_s,
-)
+from ipa.profiles.stage import pairs_problem
+from ipa.profiles.stage_schema import StageSection, refuse_twins
 from ipa.profiles.yaml_file import FileModel, Loc, refusal
 
 
@@ -77,223 +56,6 @@ class Assumed(FileModel):
 
 
 Origin = Annotated[Measured | Interpolated | Calibrated | Assumed, Field(discriminator="kind")]
-
-
-class Sources(FileModel):
-    """The provenance of a row's three numbers; one key alone stands for all three."""
-
-    mean: Slug
-    p99: Slug
-    throughput: Slug
-
-
-class Within(FileModel):
-    """Half-widths of the 95 % intervals of a row's latencies, as shares of them."""
-
-    mean: Annotated[float, Field(ge=0)]
-    p99: Annotated[float, Field(ge=0)] | None = None
-
-
-class FigureRow(FileModel):
-    """One allocation and batch size."""
-
-    cores: Count = Field(description="cores of the replica")
-    batch: Count = Field(description="requests in a full batch; every variant needs batch 1, and a full grid")
-    mean_s: Seconds = Field(description="mean time of a whole batch; does not fall as batches grow")
-    p99_s: Seconds = Field(description="its 99 % quantile, from the mean to 14.9 x the mean")
-    throughput_rps: Rate = Field(description="what the replica sustains, at most batch / mean")
-    sources: Annotated[Sources, ONE_FOR_ALL, OR_TEXT] = Field(alias="from")
-    within: Within | None = None
-
-    @model_validator(mode="after")
-    def _lawful(self) -> FigureRow:
-        problem = row_problem(self.figure())
-        if problem:
-            raise refusal(problem.text, problem.key)
-        return self
-
-    def figure(self) -> Figure:
-        return Figure(
-            self.cores,
-            self.batch,
-            self.mean_s,
-            self.p99_s,
-            self.throughput_rps,
-            self.sources.mean,
-            self.sources.p99,
-            self.sources.throughput,
-            self.within.mean if self.within else None,
-            self.within.p99 if self.within else None,
-        )
-
-
-class Accuracy(FileModel):
-    """A fraction of the stage's accuracy metric."""
-
-    value: Annotated[float, Field(gt=0, le=1)]
-    source: Slug = Field(alias="from")
-
-
-class StartUp(FileModel):
-    """From creating a replica to its being ready."""
-
-    seconds: Annotated[float, Field(ge=0, le=86_400)]
-    source: Slug = Field(alias="from")
-
-
-class Memory(FileModel):
-    """The most memory that a replica has held [MiB]."""
-
-    value: Annotated[float, Field(gt=0, le=1e7)]
-    source: Slug = Field(alias="from")
-
-
-class Interference(FileModel):
-    """How much longer batches take, on average, beside so many busy cores of other replicas than alone."""
-
-    busy_cores: Count
-    factor: Annotated[float, Field(gt=0, le=MOST_INTERFERENCE)]
-
-
-class Beside(FileModel):
-    """What other replicas on the same machine do to a batch's time."""
-
-    measured: Annotated[list[Interference], Field(min_length=1)]
-    source: Slug = Field(alias="from")
-
-    def pairs(self) -> tuple[tuple[int, float], ...]:
-        return tuple((each.busy_cores, each.factor) for each in self.measured)
-
-
-class PinnedCores(FileModel):
-    """Base cores that are not the rule's, and why."""
-
-    pinned: Count
-    why: Text
-
-
-class PinnedSla(FileModel):
-    """A stage SLA that is not the rule's, and why."""
-
-    pinned_s: Seconds
-    why: Text
-
-
-class VariantSection(FileModel):
-    """A model for the stage's task."""
-
-    name: Slug = Field(description="lower-case letters, digits and hyphens")
-    accuracy: Accuracy
-    start_up: StartUp | None = None
-    memory_mb: Memory | None = None
-    interference: Beside | None = None
-    base_cores: Annotated[PinnedCores | None, RULE_OR_NULL, OR_RULE] = None
-    figures: Annotated[list[FigureRow], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _lawful(self) -> VariantSection:
-        problem = grid_problem(self.grid())
-        if problem:
-            at: Loc = () if problem.row is None else (problem.row, problem.key)
-            raise refusal(problem.text, "figures", *(part for part in at if part != ""))
-        for text in interference_problems(self.interference.pairs() if self.interference else ()):
-            raise refusal(text, "interference", "measured")
-        cores = sorted({row.cores for row in self.figures})
-        if self.base_cores and self.base_cores.pinned not in cores:
-            given = f"given {self.base_cores.pinned}"
-            text = f"should be a profiled allocation: {listed(cores)}; {given}"
-            raise refusal(text, "base_cores", "pinned")
-        return self
-
-    def grid(self) -> tuple[Figure, ...]:
-        return tuple(row.figure() for row in self.figures)
-
-    def base_cores_in_force(self, threshold_rps: float | None, sla_s: float) -> int | None:
-        if self.base_cores:
-            return self.base_cores.pinned
-        singles = ((r.cores, r.throughput_rps, r.p99_s) for r in self.figures if r.batch == 1)
-        return base_cores(singles, threshold_rps, sla_s)
-
-    def variant(self, base_cores: int) -> Variant:
-        return Variant(
-            name=self.name,
-            accuracy=self.accuracy.value,
-            base_cores=base_cores,
-            start_up_s=self.start_up.seconds if self.start_up else START_UP_S,
-            figures=self.grid(),
-            base_cores_why=self.base_cores.why.strip() if self.base_cores else "",
-            accuracy_from=self.accuracy.source,
-            start_up_from=self.start_up.source if self.start_up else "",
-            memory_mb=self.memory_mb.value if self.memory_mb else None,
-            memory_from=self.memory_mb.source if self.memory_mb else "",
-            interference=self.interference.pairs() if self.interference else (),
-            interference_from=self.interference.source if self.interference else "",
-        )
-
-
-class StageSection(FileModel):
-    """A task with its queue."""
-
-    name: Slug = Field(description="lower-case letters, digits and hyphens")
-    task: Text = Field(description="what the stage does")
-    accuracy_metric: Text = Field(description="what its accuracies are")
-    threshold_rps: Rate | None = Field(
-        default=None, description="load that base cores must carry; default: the SLA only"
-    )
-    sla: Annotated[PinnedSla | None, RULE_OR_NULL, OR_RULE] = None
-    drop_limit_s: Seconds | None = Field(
-        default=None,
-        description="age at which a request is dropped; default: 2 x SLA at the first stage, the SLA later",
-    )
-    inputs: dict[Text, Text] = Field(
-        default_factory=dict, description="live: input tensor -> output of the stage before; default: by the same names"
-    )
-    output_rows: dict[Text, RowCount] = Field(
-        default_factory=dict, description="live: output -> rows per row of the input, or the output that counts them"
-    )
-    variants: Annotated[list[VariantSection], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _lawful(self) -> StageSection:
-        _refuse_twins("variants", "variant", (variant.name for variant in self.variants))
-        for output, problem in output_rows_problems(self.output_rows):
-            raise refusal(problem, "output_rows", output)
-        sla_s = self.sla_in_force_s()
-        for index, variant in enumerate(self.variants):
-            if variant.base_cores_in_force(self.threshold_rps, sla_s) is None:
-                rate = f"throughput_rps at least {self.threshold_rps:g} and " if self.threshold_rps else ""
-                text = (
-                    f"the rule finds no allocation with {rate}p99_s at most {sla_s:g} at batch size 1; "
-                    "pin it: {pinned: ..., why: ...}"
-                )
-                raise refusal(text, "variants", index, "base_cores")
-        return self
-
-    def sla_in_force_s(self) -> float:
-        if self.sla:
-            return self.sla.pinned_s
-        return stage_sla_s(
-            max((row.cores, row.p99_s) for row in variant.figures if row.batch == 1)[1] for variant in self.variants
-        )
-
-    def stage(self) -> Stage:
-        sla_s = self.sla_in_force_s()
-        bases = (v.base_cores_in_force(self.threshold_rps, sla_s) for v in self.variants)
-        variants = tuple(
-            section.variant(base) for section, base in zip(self.variants, bases, strict=True) if base is not None
-        )
-        return Stage(
-            name=self.name,
-            task=self.task.strip(),
-            sla_s=sla_s,
-            threshold_rps=float(self.threshold_rps or min(variant.throughput_rps(1) for variant in variants)),
-            variants=variants,
-            sla_why=self.sla.why.strip() if self.sla else "",
-            accuracy_metric=self.accuracy_metric.strip(),
-            drop_limit_s=self.drop_limit_s,
-            inputs=dict(self.inputs),
-            output_rows=dict(self.output_rows),
-        )
 
 
 class DefaultsSection(FileModel):
@@ -353,12 +115,15 @@ class PipelineFile(FileModel):
     name: Slug = Field(description="lower-case letters, digits and hyphens")
     description: Text = Field(description="what the pipeline does")
     provenance: dict[Slug, Origin] = Field(description="key -> where figures that name it in `from` come from")
-    stages: Annotated[list[StageSection], Field(min_length=1)] = Field(description="in the order that requests pass")
+    stages: Annotated[list[StageSection], Field(min_length=1)] = Field(
+        description="in the order that requests pass, or with what each is after"
+    )
+    sla_s: Seconds | None = Field(
+        default=None, description="end to end, shared out to the stages as theirs; default: the sum on the longest way"
+    )
+    accuracy: AccuracySection | None = Field(default=None, description="of a graph: what the whole reaches")
     pair_accuracies: PairAccuracies | None = None
     models: Literal["extra:ocr"] | None = Field(default=None, description="live: real models, those of the extra ocr")
-    edges: list[Annotated[list[str], Field(min_length=2, max_length=2)]] | None = Field(
-        default=None, description="pairs of stages; only the chain as listed is supported"
-    )
     defaults: DefaultsSection | None = None
     published: DefaultsSection | None = Field(
         default=None, description="`defaults`, where they are those of the published runs of the pipeline"
@@ -366,50 +131,79 @@ class PipelineFile(FileModel):
 
     @model_validator(mode="after")
     def _lawful(self) -> PipelineFile:
-        _refuse_twins("stages", "stage", (stage.name for stage in self.stages))
-        if self.stages[0].inputs:
-            raise refusal("the first stage has none before it: its inputs are the client's", "stages", 0, "inputs")
-        self._check_edges()
+        refuse_twins("stages", "stage", (stage.name for stage in self.stages))
+        self._check_graph()
         self._check_provenance()
         if self.defaults and self.published:
             raise refusal("`defaults` are given as well: the two say the same, so give only one", "published")
+        self._check_accuracies()
         key, section = self._defaults_section()
-        if self.pair_accuracies:
-            names = [[variant.name for variant in stage.variants] for stage in self.stages]
-            problem = pairs_problem(self.pair_accuracies.values, names)
-            if problem:
-                raise refusal(problem[1], "pair_accuracies", *(("values", *problem[0]) if len(names) == 2 else ()))
-        if section.accuracy == "pairs" and not self.pair_accuracies:
-            raise refusal("'pairs' needs pair_accuracies, which are missing", key, "accuracy")
-        if section.accuracy_scale == "rank" and self.pair_accuracies and section.accuracy != "product":
-            raise refusal("accuracies of pairs have no rank; say accuracy: product", key, "accuracy_scale")
-        wrong = defaults_problem(
-            section.defaults(bool(self.pair_accuracies)),
-            {stage.name: [variant.name for variant in stage.variants] for stage in self.stages},
-        )
+        wrong = defaults_problem(section.defaults(bool(self.pair_accuracies)), self._variants())
         if wrong:
             raise refusal(wrong[1], key, *wrong[0])
         return self
+
+    def _variants(self) -> dict[str, list[str]]:
+        return {stage.name: [variant.name for variant in stage.variants] for stage in self.stages}
 
     def _defaults_section(self) -> tuple[str, DefaultsSection]:
         """The key that is given, if any, and what it says."""
         return ("published", self.published) if self.published else ("defaults", self.defaults or DefaultsSection())
 
-    def _check_edges(self) -> None:
-        names = [stage.name for stage in self.stages]
-        chain = [list(pair) for pair in pairwise(names)]
-        for index, edge in enumerate(self.edges or ()):
-            for name in edge:
-                if name not in names:
-                    hint = did_you_mean(name, names)
-                    text = f"no stage is called {name!r}{hint}; stages: {listed(names)}"
-                    raise refusal(text, "edges", index)
-            if edge not in chain:
-                text = f"{edge[0]} -> {edge[1]} is not supported yet: only a chain, as listed"
-                raise refusal(f"{text}: {' -> '.join(names)}", "edges", index)
-        if self.edges is not None and sorted(self.edges) != sorted(chain):
-            text = f"is not supported yet: only a chain, every edge once: {' -> '.join(names)}"
-            raise refusal(text, "edges")
+    # ---- the graph ----
+
+    def _graph(self) -> Graph:
+        """The graph, which may be a chain."""
+        return graph_of(
+            {stage.name: stage.after for stage in self.stages},
+            {stage.name: stage.join for stage in self.stages if stage.join},
+            self.accuracy,
+            self._variants(),
+        )
+
+    def _check_graph(self) -> None:
+        graph = self._graph()
+        slas_s = self._slas_s(graph)
+        for index, stage in enumerate(self.stages):
+            if stage.inputs and not graph.into(stage.name):
+                text = f"no stage is before {stage.name}: its inputs are the client's"
+                raise refusal(text, "stages", index, "inputs")
+            if lacking := stage.without_base_cores(slas_s[stage.name]):
+                raise refusal(lacking[1], "stages", index, "variants", lacking[0], "base_cores")
+        if not is_chain(graph, list(slas_s)):
+            if self.pair_accuracies:
+                raise refusal("are those of a chain; of a graph, say `accuracy`", "pair_accuracies")
+            if self.accuracy is None:
+                text = "the key 'accuracy' is missing: measure combinations of variants, or assume {combine: product}"
+                raise refusal(text)
+
+    def _slas_s(self, graph: Graph) -> dict[str, float]:
+        """Stage -> its SLA, in topological order. An SLA of the pipeline is shared out as the stages' own."""
+        own_s = {stage.name: stage.own_sla_s() for stage in self.stages}
+        own_s = {name: own_s[name] for name in in_order(list(own_s), graph.edges)}
+        if self.sla_s is None:
+            return own_s
+        longest_s = math.fsum(own_s[name] for name in graph.longest_way(own_s))
+        return {name: sla_s * self.sla_s / longest_s for name, sla_s in own_s.items()}
+
+    # ---- what the parts name of each other ----
+
+    def _check_accuracies(self) -> None:
+        key, section = self._defaults_section()
+        if self.pair_accuracies:
+            names = list(self._variants().values())
+            problem = pairs_problem(self.pair_accuracies.values, names)
+            if problem:
+                raise refusal(problem[1], "pair_accuracies", *(("values", *problem[0]) if len(names) == 2 else ()))
+            if self.accuracy:
+                raise refusal("`pair_accuracies` say it: leave this out", "accuracy")
+        if section.accuracy == "pairs" and not self.pair_accuracies:
+            raise refusal("'pairs' needs pair_accuracies, which are missing", key, "accuracy")
+        if section.accuracy_scale == "rank":
+            if self.pair_accuracies and section.accuracy != "product":
+                raise refusal("accuracies of pairs have no rank; say accuracy: product", key, "accuracy_scale")
+            if self.accuracy and self.accuracy.combinations:
+                raise refusal("accuracies of combinations have no rank", key, "accuracy_scale")
 
     def _check_provenance(self) -> None:
         used = dict(self._sources())
@@ -426,7 +220,12 @@ class PipelineFile(FileModel):
         """Every provenance key that is named, and where."""
         if self.pair_accuracies:
             yield self.pair_accuracies.source, ("pair_accuracies", "from")
+        if self.accuracy and self.accuracy.source:
+            yield self.accuracy.source, ("accuracy", "from")
         for s, stage in enumerate(self.stages):
+            for a, edge in enumerate(stage.after or ()):
+                if edge.source:
+                    yield edge.source, ("stages", s, "after", a, "from")
             for v, variant in enumerate(stage.variants):
                 at = ("stages", s, "variants", v)
                 yield variant.accuracy.source, (*at, "accuracy", "from")
@@ -439,15 +238,21 @@ class PipelineFile(FileModel):
 
     def pipeline(self) -> Pipeline:
         """The frozen value."""
+        graph = self._graph()
+        slas_s = self._slas_s(graph)
+        why = "" if self.sla_s is None else f"its share of the pipeline's, sla_s: {self.sla_s:g}"
+        stages = {stage.name: stage.stage(slas_s[stage.name], why) for stage in self.stages}
+        sla_s = self.sla_s or round(math.fsum(slas_s[name] for name in graph.longest_way(slas_s)), 9)
         return Pipeline(
             name=self.name,
             description=self.description.strip(),
-            stages=tuple(stage.stage() for stage in self.stages),
+            stages=tuple(stages[name] for name in slas_s),
             defaults=self._defaults_section()[1].defaults(bool(self.pair_accuracies)),
             provenance={key: _provenance(origin) for key, origin in self.provenance.items()},
             pair_accuracies=self.pair_accuracies.values if self.pair_accuracies else {},
             models=self.models or "",
             pair_accuracies_from=self.pair_accuracies.source if self.pair_accuracies else "",
+            graph=None if is_chain(graph, list(slas_s)) else replace(graph, sla_s=sla_s),
         )
 
 
@@ -462,11 +267,3 @@ def _provenance(origin: Measured | Interpolated | Calibrated | Assumed) -> Prove
         case Assumed():
             text = origin.why
     return Provenance(origin.kind, " ".join(text.split()))
-
-
-def _refuse_twins(key: str, what: str, names: Iterable[str]) -> None:
-    first: dict[str, int] = {}
-    for index, name in enumerate(names):
-        if name in first:
-            raise refusal(f"two {key} are called {name!r}; {what} names differ", key, index, "name")
-        first[name] = index

@@ -269,6 +269,9 @@ def refuse_twins(owner: str, kind: str, names: Iterable[str]) -> None:
 Pairs = Mapping[str, Mapping[str, float]]
 """Variant of the first stage -> variant of the second -> their accuracy together, from 0 to 1."""
 
+Measured = Mapping[tuple[str, ...], float]
+"""One variant for each stage, in their order -> their accuracy together, from 0 to 1, for all; empty: not measured."""
+
 
 def pairs_problem(pairs: Pairs, variants: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], str] | None:
     """Where accuracies of pairs are wrong for stages with these variants, and the text; None if all is well.

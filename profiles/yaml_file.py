@@ -206,9 +206,12 @@ def refusal(text: str, *at: str | int) -> PydanticCustomError:
 
 
 def validate_document(model: type[M], document: Document, *, error: type[ValueError] = ProfileError) -> M:
-    """The document as the model; `error` lists what is wrong in file order, one problem on each line."""
+    """The document as the model; `error` lists what is wrong in file order, one problem on each line.
+
+    Validators find the folder of the file in their context, as `folder`.
+    """
     try:
-        return model.model_validate(document.data)
+        return model.model_validate(document.data, context={"folder": Path(document.path).parent})
     except ValidationError as cause:
         raise error(in_words(cause, document)) from None
 

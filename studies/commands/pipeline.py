@@ -17,12 +17,12 @@ from ipa.studies.commands.options import FOLDER, NEW_FILE, output_options
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
-    from ipa.profiles import Latencies, Pipeline
+    from ipa.profiles import Imported, Latencies, Pipeline
 
 
 @click.group(cls=Group)
 def pipeline() -> None:
-    """Make a pipeline file of your own from measured latencies, and check it."""
+    """Make a pipeline file, from measured latencies or another system's graph, and check it."""
 
 
 # ---- new ----
@@ -58,10 +58,7 @@ def new(file: Path, sources: Sequence[str], name: str | None, overwrite: bool, a
     columns: throughput_rps, start_up_s, accuracy_metric. Every variant needs batch size 1, and each of its numbers of
     cores with each of its batch sizes.
     """
-    if file.suffix not in (".yaml", ".yml"):
-        raise ScenarioError(f"{file}: should end in .yaml")
-    if file.exists() and not overwrite:
-        raise ScenarioError(f"{file}: already exists; --overwrite replaces it")
+    _check_new(file, overwrite)
     table = ipa.profiles.read_latencies(*map(ipa.profiles.Source.of, sources))
     called = ipa.profiles.slug(file.stem if name is None else name)
     if not called or (name is not None and called != name):
@@ -72,6 +69,13 @@ def new(file: Path, sources: Sequence[str], name: str | None, overwrite: bool, a
     else:
         printing.print_line(f"Pipeline: {file}")
         _say(table)
+
+
+def _check_new(file: Path, overwrite: bool) -> None:
+    if file.suffix not in (".yaml", ".yml"):
+        raise ScenarioError(f"{file}: should end in .yaml")
+    if file.exists() and not overwrite:
+        raise ScenarioError(f"{file}: already exists; --overwrite replaces it")
 
 
 def _as_dict(table: Latencies) -> dict[str, object]:
@@ -91,6 +95,51 @@ def _say(table: Latencies) -> None:
     if table.renamed:
         names = ", ".join(f"{text} is {name}" for text, name in table.renamed.items())
         printing.note(f"Names have lower-case letters, digits and hyphens: {names}")
+
+
+# ---- from other systems ----
+
+_TO = click.option("--to", type=NEW_FILE, help="Pipeline file to write. Default: the graph's name, in this folder.")
+_OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace the pipeline file if it exists.")
+
+
+@pipeline.command()
+@click.argument("file", type=FOLDER)
+@_TO
+@_OVERWRITE
+@output_options
+def from_kserve(file: Path, to: Path | None, overwrite: bool, as_json: bool) -> None:
+    """Write a pipeline file with the stages of a KServe InferenceGraph, their figures left to fill in.
+
+    Sequences, Ensembles, Splitters and Switches become edges, joins and shares. What has no place in a pipeline file is
+    named on stderr.
+    """
+    _write_imported(ipa.profiles.from_kserve(file), to, overwrite, as_json)
+
+
+@pipeline.command()
+@click.argument("file", type=FOLDER)
+@_TO
+@_OVERWRITE
+@output_options
+def from_triton(file: Path, to: Path | None, overwrite: bool, as_json: bool) -> None:
+    """Write a pipeline file with the steps of a Triton ensemble (config.pbtxt), their figures left to fill in.
+
+    The tensors' names say which step comes after which. What has no place in a pipeline file is named on stderr.
+    """
+    _write_imported(ipa.profiles.from_triton(file), to, overwrite, as_json)
+
+
+def _write_imported(found: Imported, to: Path | None, overwrite: bool, as_json: bool) -> None:
+    file = Path(f"{found.name}.yaml") if to is None else to
+    _check_new(file, overwrite)
+    studies.results.write_text(found.text, file)
+    if as_json:
+        printing.print_json({"file": str(file), "unsaid": list(found.unsaid)})
+        return
+    printing.print_line(f"Pipeline: {file}")
+    for text in found.unsaid:
+        printing.note(f"Not in the file: {text}")
 
 
 # ---- check ----
@@ -113,6 +162,7 @@ def check(file: str, models: Path | None, as_json: bool) -> None:
         printing.print_json({**studies.profile.checked(pipeline), "warnings": warnings})
         return
     _print_variants(pipeline)
+    _print_graph(pipeline)
     _print_ends(pipeline)
     _print_rules(pipeline)
     for warning in warnings:
@@ -145,6 +195,24 @@ def _print_variants(pipeline: Pipeline) -> None:
                 f"{variant.start_up_s:g}",
             )
     printing.print_table(table)
+
+
+def _print_graph(pipeline: Pipeline) -> None:
+    """Edges, joins and ways; of a chain nothing."""
+    edges = studies.profile.edge_lines(pipeline)
+    if not edges:
+        return
+    table = printing.new_table("Graph", "stage", "after", "items per item", "join", "items per request", names=4)
+    for each in edges:
+        per_request = f"{each.low:.3g}" if each.low == each.high else f"{each.low:.3g} (low), {each.high:.3g} (high)"
+        table.add_row(each.stage, each.after or "(entry)", each.items, each.join, per_request)
+    printing.print_table(table)
+    ways = printing.new_table("Ways", "way", "takes at least s", names=1)
+    ways.columns[0].no_wrap = False
+    for way in studies.profile.way_lines(pipeline):
+        ways.add_row(" → ".join(way.stages), f"{way.fastest_s:.3g}")
+    printing.print_table(ways)
+    printing.print_line(f"Accuracy: {studies.profile.accuracy_said(pipeline)}.")
 
 
 def _print_ends(pipeline: Pipeline) -> None:

@@ -77,7 +77,7 @@ def _drop_output() -> None:
         "live": "Run pipelines on real servers, on this machine or on a cluster.",
         "models": "Make, measure, list, publish and fetch real models, and read a picture with them.",
         "optimise": "Explain one decision: each stage's options, the binding constraint, the runner-up and prices.",
-        "pipeline": "Make a pipeline file of your own from measured latencies, and check it.",
+        "pipeline": "Make a pipeline file, from measured latencies or another system's graph, and check it.",
         "policy": "List policies and their parameters.",
         "predictor": "Forecast loads, and see what forecasts are worth.",
         "profile": "Measure, inspect and compare profiles: variants, latencies, and where each number comes from.",

@@ -11,13 +11,15 @@ from ipa.studies.pages.colours import MUTED, SLA_COLOUR, TEXT, colour
 from ipa.studies.pages.document import Cell, Facts, Items, Page, Pair, Part, Section, Strong, Swatch, Table, Text
 from ipa.studies.pages.panels import placed
 from ipa.studies.pages.plots import Plot, Spec, axis, layout, line, numbers, points, safe, sla_line
-from ipa.studies.profile import MARKS, QUANTITIES, Quantity, besides, counts, pins, sla_sum, sources
+from ipa.studies.profile import MARKS, QUANTITIES, Quantity, besides, counts, graph_facts, pins, sla_sum, sources
 
 
 def page(pipeline: Pipeline, stages: Sequence[Stage]) -> Page:
     """The page for some stages of a pipeline; the same pipeline gives the same page."""
     subtitle = [pipeline.description, f"SLA, end to end: {sla_sum(pipeline)}"]
-    sections = [*(_section(pipeline, stage) for stage in stages), _sources(pipeline, stages)]
+    facts = graph_facts(pipeline)
+    graph = [Section("The graph", [Facts(facts)], "What one item of a stage puts into the next.")] if facts else []
+    sections = [*graph, *(_section(pipeline, stage) for stage in stages), _sources(pipeline, stages)]
     return Page(f"Pipeline {pipeline.name}: profiles", subtitle, sections)
 
 

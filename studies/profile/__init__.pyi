@@ -5,6 +5,12 @@ from .check import checked as checked
 from .check import ends as ends
 from .check import unmeasured as unmeasured
 from .check import warnings as warnings
+from .graph import EdgeLine as EdgeLine
+from .graph import WayLine as WayLine
+from .graph import accuracy_said as accuracy_said
+from .graph import edge_lines as edge_lines
+from .graph import graph_facts as graph_facts
+from .graph import way_lines as way_lines
 from .numbers import MARKS as MARKS
 from .numbers import QUANTITIES as QUANTITIES
 from .numbers import Quantity as Quantity

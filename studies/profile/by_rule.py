@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ipa.profiles import Pipeline, default_rules
+from ipa.studies.profile.graph import accuracy_said
 from ipa.studies.profile.numbers import sla_sum
 
 SLA_RULE = " (25 x the mean p99; --set sla_s=SECONDS gives yours)"
@@ -67,9 +68,7 @@ def _reasons(pipeline: Pipeline) -> Mapping[str, str]:
         "alpha": f"at a forecast of {load_rps:g} requests/s (load_rps), low and high are worth the same",
         "beta": "the unit: a core costs 1",
         "gamma": "of equal choices, the smaller batches",
-        "accuracy": "what was measured of pairs"
-        if pipeline.pair_accuracies
-        else "the share that every stage gets right",
+        "accuracy": accuracy_said(pipeline),
         "accuracy_scale": "accuracies as they are, not their ranks",
         "accuracy_floor": "none",
         "batch_cap": "none: every profiled power of two",

@@ -9,6 +9,7 @@ from typing import Any
 
 from ipa.profiles import Pipeline, Stage, default_rules
 from ipa.studies.profile.by_rule import ruled
+from ipa.studies.profile.graph import graph_as_dict, longest_way
 from ipa.studies.profile.numbers import sla_sum
 
 MOST_REPLICAS = 100
@@ -39,12 +40,17 @@ def _end(pipeline: Pipeline, name: str) -> End:
     defaults, stages = pipeline.defaults, pipeline.stages
     names = dict(defaults.scale_only[name])
     variants = [(stage, stage.variant(names[stage.name])) for stage in stages]
-    least_rps = min(default_rules.replica_rps(defaults, stage, variant) for stage, variant in variants)
+    items = default_rules.stage_loads_rps(stages, names, 1.0, pipeline.graph)
+    least_rps = min(
+        default_rules.replica_rps(defaults, stage, variant) / items[stage.name]
+        for stage, variant in variants
+        if items[stage.name] > 0
+    )
     return End(
         name=name,
         variants=names,
         pas=100 * pipeline.accuracy_of([variant.name for _, variant in variants]),
-        cores=default_rules.total_cores(defaults, stages, names, defaults.load_rps),
+        cores=default_rules.total_cores(defaults, stages, names, defaults.load_rps, pipeline.graph),
         most_rps=MOST_REPLICAS * least_rps / (1 + defaults.load_margin),
     )
 
@@ -53,11 +59,14 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
     """What is likely to be a mistake, or to surprise."""
     fastest_s = {stage.name: min(variant.p99_s(1) for variant in stage.variants) for stage in pipeline.stages}
     for stage in pipeline.stages:
-        others_s = math.fsum(fastest_s.values()) - fastest_s[stage.name]
+        others_s = (
+            math.fsum(fastest_s[each] for each in longest_way(pipeline, fastest_s, stage.name)) - fastest_s[stage.name]
+        )
         yield from _too_slow(pipeline, stage, others_s)
         if all(variant.max_batch() == 1 for variant in stage.variants):
             yield f"{stage.name}: only batch size 1 is profiled, so requests are never batched"
     yield from unmeasured(pipeline)
+    fastest_way_s = math.fsum(fastest_s[each] for each in longest_way(pipeline, fastest_s))
     low, high = (_end(pipeline, label) for label in ("low", "high"))
     if low.most_rps < pipeline.defaults.load_rps:
         yield (
@@ -69,7 +78,7 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
     if pipeline.defaults.by_rule and any(not stage.sla_why for stage in pipeline.stages):
         yield (
             f"the SLA, {sla_sum(pipeline)}, is by rule, 25 x the mean p99, where the fastest variants need "
-            f"{math.fsum(fastest_s.values()):.3g} s: give yours with --set sla_s=SECONDS, or a stage's in the file "
+            f"{fastest_way_s:.3g} s: give yours with --set sla_s=SECONDS, or a stage's in the file "
             "with sla: {pinned_s: SECONDS, why: ...}"
         )
 
@@ -121,5 +130,6 @@ def checked(pipeline: Pipeline) -> dict[str, Any]:
         "load_rps": pipeline.defaults.load_rps,
         "scale_only": [asdict(end) for end in ends(pipeline)],
         "by_rule": [asdict(each) for each in ruled(pipeline)],
+        **graph_as_dict(pipeline),
         "warnings": list(warnings(pipeline)),
     }

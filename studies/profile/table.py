@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ipa.profiles import Figure, Pipeline, Stage, Variant
+from ipa.studies.profile.graph import graph_as_dict, graph_facts
 from ipa.studies.profile.numbers import MARKS, QUANTITIES, Quantity, besides, counts, pins, sla_sum, sources
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def notes(pipeline: Pipeline, stages: Sequence[Stage]) -> Table:
     table.add_row("SLA, end to end", sla_sum(pipeline))
     shares = (f"{MARKS[kind].sign} {count} {kind}" for kind, count in total.items() if count)
     table.add_row(f"{sum(total.values())} numbers", ", ".join(shares))
-    for what, why in (*pins(stages).items(), *besides(stages).items()):
+    for what, why in (*graph_facts(pipeline).items(), *pins(stages).items(), *besides(stages).items()):
         table.add_row(what, why)
     for key in sources(pipeline, stages):
         origin = pipeline.provenance[key]
@@ -119,6 +120,7 @@ def as_dict(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, Any]:
         "description": pipeline.description,
         "sla_s": pipeline.sla_s,
         "stages": [_stage(stage) for stage in stages],
+        **graph_as_dict(pipeline),
         "provenance": {key: asdict(pipeline.provenance[key]) for key in sources(pipeline, stages)},
     }
 

@@ -394,29 +394,6 @@ def test_many_mistakes_are_cut_off_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("edges", "answer"),
-    [
-        ("[[a, b], [b, c]]", None),
-        ("[[b, c], [a, b]]", None),
-        ("[[a, b], [a, c]]", "edges[1]: a -> c is not supported yet: only a chain"),
-        ("[[a, b]]", "edges: is not supported yet: only a chain, every edge once: a -> b -> c"),
-        ("[[a, b], [b, d]]", "edges[1]: no stage is called 'd'; stages: a, b, c"),
-        ("[[a, b, c]]", "edges[0]: should have at most 2 items, not 3"),
-    ],
-)
-def test_edges_may_only_say_the_chain(tmp_path: Path, edges: str, answer: str | None) -> None:
-    head, rest = GOOD.split("  - name: only\n")
-    body, published = rest.split("published:\n")
-    stages = "".join(f"  - name: {name}\n{body}" for name in "abc")
-    text = f"{head}{stages}edges: {edges}\npublished:\n{published}"
-    if answer:
-        assert answer in refusal(tmp_path, text)
-    else:
-        (tmp_path / "ok.yaml").write_text(text)
-        assert len(profiles.load(tmp_path / "ok.yaml").stages) == 3
-
-
-@pytest.mark.parametrize(
     ("content", "answer"),
     [
         (b"", "tiny.yaml: the file is empty"),

@@ -146,8 +146,11 @@ def _model_of(field: Mapping[str, Any], models: Mapping[str, Any]) -> tuple[Any,
             if "properties" in found:
                 return found, ""
         for key, below in (("items", "[]"), ("additionalProperties", "{}")):
-            if isinstance(inner := each.get(key), dict) and "$ref" in inner:
-                return models[inner["$ref"].removeprefix("#/$defs/")], below
+            if not isinstance(inner := each.get(key), dict):
+                continue
+            for choice in (inner, *inner.get("anyOf", ())):
+                if "$ref" in choice:
+                    return models[choice["$ref"].removeprefix("#/$defs/")], below
             if isinstance(inner, dict) and "oneOf" in inner:
                 kinds = [models[kind["$ref"].removeprefix("#/$defs/")] for kind in inner["oneOf"]]
                 merged = {name: field for kind in kinds for name, field in kind["properties"].items()}

@@ -1,0 +1,61 @@
+"""Measured numbers of items on an edge: a CSV file with a column for each variant of the stage before."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ipa.profiles.csv_table import lines_of
+from ipa.profiles.errors import ProfileError
+
+if TYPE_CHECKING:
+    from ipa.profiles.graph import Graph
+
+
+def read_counts(path: Path) -> dict[str, tuple[int, ...]]:
+    """Variant -> its column, without empty cells. ProfileError for what is no such table."""
+    lines = list(lines_of(path))
+    if not lines:
+        raise ProfileError(f"{path}: the file is empty")
+    (_, header), *rows = lines
+    found: dict[str, list[int]] = {name: [] for name in header}
+    if len(found) < len(header):
+        raise ProfileError(f"{path}:1: two columns have one name: {','.join(header)}")
+    for line, cells in rows:
+        if len(cells) > len(header):
+            raise ProfileError(f"{path}:{line}: has {len(cells)} cells under a header of {len(header)}")
+        for name, cell in zip(header, cells, strict=False):
+            if cell and not re.fullmatch("[0-9]{1,6}", cell):
+                raise ProfileError(f"{path}:{line}: {name}: should be a whole number from 0; given {cell!r}")
+            if cell:
+                found[name].append(int(cell))
+    for name, numbers in found.items():
+        if not numbers:
+            raise ProfileError(f"{path}: the column {name} is empty")
+    return {name: tuple(numbers) for name, numbers in found.items()}
+
+
+def with_counts(text: str, graph: Graph) -> str:
+    """The text of a pipeline file with the numbers themselves where it names files of them."""
+    import yaml
+
+    def value(mapping: yaml.Node | None, key: str) -> yaml.Node | None:
+        return next((value for name, value in mapping.value if name.value == key), None) if mapping else None
+
+    root = yaml.compose(text, Loader=yaml.BaseLoader)
+    edges = iter(graph.edges)
+    found: list[tuple[int, int, Mapping[str, tuple[int, ...]]]] = []
+    stages = value(root, "stages")
+    for stage in stages.value if stages else ():
+        after = value(stage, "after")
+        for each in after.value if after else ():
+            edge = next(edges)
+            counts = value(each, "counts") if isinstance(each, yaml.MappingNode) else None
+            if isinstance(counts, yaml.ScalarNode):
+                found.append((counts.start_mark.index, counts.end_mark.index, edge.counts))
+    for start, end, counts_of in reversed(found):
+        text = text[:start] + json.dumps(counts_of) + text[end:]
+    return text

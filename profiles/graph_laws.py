@@ -1,0 +1,171 @@
+"""The laws of a graph of stages: what is wrong with its edges, joins and accuracies, where, and in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from ipa.profiles.errors import did_you_mean, listed
+from ipa.profiles.graph import JOINS, Edge, Graph, in_order
+
+Variants = Mapping[str, Sequence[str]]
+"""Stage -> its variants, in the pipeline's order."""
+
+
+class Problem(NamedTuple):
+    """`part`: "edges", "joins", "exits" or "accuracies"; `at`: the number of the edge or the name of the stage; `key`:
+    which of its values is wrong, empty for all of it."""
+
+    part: str
+    at: int | str
+    key: str
+    text: str
+
+    def place(self, graph: Graph) -> str:
+        """Where it is in a graph that was made in code."""
+        place = f"{self.part}.{self.at}"
+        if self.part == "edges" and isinstance(self.at, int):
+            place = f"{graph.edges[self.at].parent} -> {graph.edges[self.at].child}"
+        return f"{place}: {self.key}" if self.key else place
+
+
+def graph_problem(graph: Graph, variants: Variants) -> Problem | None:
+    """The first thing that is wrong with a graph of these stages; None if all is well."""
+    laws = (_edges, _circle, _switches, _joins, _exits, _accuracies)
+    return next((problem for law in laws for problem in law(graph, variants)), None)
+
+
+# ---- edges ----
+
+
+def _edges(graph: Graph, variants: Variants) -> Iterator[Problem]:
+    seen: set[tuple[str, str]] = set()
+    for number, edge in enumerate(graph.edges):
+        for key, stage in (("stage", edge.parent), ("child", edge.child)):
+            if stage not in variants:
+                hint = did_you_mean(stage, variants)
+                yield Problem("edges", number, key, f"no stage is called {stage!r}{hint}; stages: {listed(variants)}")
+                return
+        if edge.parent == edge.child:
+            yield Problem("edges", number, "stage", f"{edge.parent} cannot come after itself")
+        if (edge.parent, edge.child) in seen:
+            yield Problem("edges", number, "stage", f"{edge.child} is after {edge.parent} already; one edge is enough")
+        seen.add((edge.parent, edge.child))
+        yield from (Problem("edges", number, *found) for found in _numbers(edge))
+        yield from (Problem("edges", number, *found) for found in _by_variant(edge, variants[edge.parent]))
+
+
+def _numbers(edge: Edge) -> Iterator[tuple[str, str]]:
+    means = edge.items.values() if isinstance(edge.items, Mapping) else (edge.items,)
+    for key, values in (("items", means), ("spread", (edge.spread,)), ("persist_s", (edge.persist_s,))):
+        for value in values:
+            if not (math.isfinite(value) and value >= 0):
+                yield key, f"should be finite and at least 0; given {value!r}"
+    if not 0 < edge.share <= 1:
+        yield "share", f"should be above 0 and at most 1; given {edge.share!r}"
+    for variant, counts in edge.counts.items():
+        if not counts or min(counts) < 0:
+            yield "counts", f"{variant} should have at least one number, and none below 0"
+
+
+def _by_variant(edge: Edge, wanted: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What is wrong with numbers that are given by variant of the parent."""
+    if edge.counts and (edge.items != 1.0 or edge.spread != 0.0):
+        yield "counts", "say how many items, and how they vary: leave out items and spread"
+    for key in ("items", "counts"):
+        given = getattr(edge, key)
+        if not isinstance(given, Mapping) or (key == "counts" and not given):
+            continue
+        for name in given:
+            if name not in wanted:
+                hint = did_you_mean(name, wanted)
+                yield key, f"{edge.parent} has no variant {name!r}{hint}; variants: {listed(wanted)}"
+        for name in wanted:
+            if name not in given:
+                yield key, f"{edge.parent} has the variant {name!r} too: give it its number"
+
+
+def _circle(graph: Graph, variants: Variants) -> Iterator[Problem]:
+    """A way that leads back to where it began."""
+    left = set(variants)
+    while free := {stage for stage in left if not any(edge.parent in left for edge in graph.into(stage))}:
+        left -= free
+    if not left:
+        return
+    way = [next(stage for stage in variants if stage in left)]
+    while way[-1] not in way[:-1]:  # every stage that is left has a parent that is left
+        way.append(next(edge.parent for edge in graph.into(way[-1]) if edge.parent in left))
+    circle = way[way.index(way[-1]) + 1 :][::-1]
+    listed_at = list(variants).index
+    last = max(range(len(circle)), key=lambda place: listed_at(circle[place]))
+    said = [*circle[last:], *circle[:last], circle[last]]  # from the stage listed last, to one listed before it
+    closing = [(edge.parent, edge.child) for edge in graph.edges].index((said[0], said[1]))
+    yield Problem("edges", closing, "stage", f"a circle: {' -> '.join(said)}")
+
+
+def _switches(graph: Graph, variants: Variants) -> Iterator[Problem]:
+    for number, edge in enumerate(graph.edges):
+        if edge.switch:
+            of_switch = [each.share for each in graph.out_of(edge.parent) if each.switch == edge.switch]
+            if abs(math.fsum(of_switch) - 1.0) > 1e-9:
+                said = f"the shares of switch {edge.switch!r} should sum to 1; they sum to {math.fsum(of_switch):g}"
+                yield Problem("edges", number, "share", said)
+
+
+# ---- joins ----
+
+
+def _joins(graph: Graph, variants: Variants) -> Iterator[Problem]:
+    several = _may_get_several(graph, variants)
+    for stage, join in graph.joins.items():
+        if stage not in variants:
+            hint = did_you_mean(stage, variants)
+            yield Problem("joins", stage, "", f"no stage is called {stage!r}{hint}; stages: {listed(variants)}")
+        elif join.kind not in JOINS:
+            yield Problem("joins", stage, "", f"should be {' or '.join(JOINS)}; given {join.kind!r}")
+        elif join.kind == "wait" and not (math.isfinite(join.wait_s) and join.wait_s > 0):
+            yield Problem("joins", stage, "wait_s", f"should be finite and above 0; given {join.wait_s!r}")
+        elif not several[stage]:
+            text = f"there is nothing to join: {stage} comes after fewer than two stages, and gets one item at most"
+            yield Problem("joins", stage, "", text)
+
+
+def _may_get_several(graph: Graph, variants: Variants) -> dict[str, bool]:
+    """Stage -> whether several items of a request may be on their way to it, before it joins them."""
+    found: dict[str, bool] = {}
+    for stage in in_order(list(variants), graph.edges):
+        edges = graph.into(stage)
+        found[stage] = len(edges) > 1 or any(
+            edge.may_carry_several or (found[edge.parent] and edge.parent not in graph.joins) for edge in edges
+        )
+    return found
+
+
+# ---- accuracies ----
+
+
+def _exits(graph: Graph, variants: Variants) -> Iterator[Problem]:
+    ends = graph.ends(list(variants))
+    for stage, weight in graph.exits.items():
+        if stage not in ends:
+            text = f"{stage} is no exit{did_you_mean(stage, ends)}; exits: {listed(ends)}"
+            yield Problem("exits", stage, "", text)
+        elif not (math.isfinite(weight) and weight > 0):
+            yield Problem("exits", stage, "", f"should be finite and above 0; given {weight!r}")
+
+
+def _accuracies(graph: Graph, variants: Variants) -> Iterator[Problem]:
+    """What is wrong with measured accuracies; either none or every combination has one."""
+    variants = {stage: variants[stage] for stage in in_order(list(variants), graph.edges)}
+    for number, (names, accuracy) in enumerate(graph.accuracies.items()):
+        if len(names) != len(variants) or any(
+            name not in of_stage for name, of_stage in zip(names, variants.values(), strict=False)
+        ):
+            yield Problem("accuracies", number, "", f"{listed(names)} is no variant of each stage: {listed(variants)}")
+        elif not 0 <= accuracy <= 1:
+            yield Problem("accuracies", number, "value", f"should be from 0 to 1; given {accuracy!r}")
+    wanted = math.prod(map(len, variants.values()))
+    if graph.accuracies and len(graph.accuracies) < wanted:
+        text = f"every combination of variants needs its accuracy: {wanted}; given {len(graph.accuracies)}"
+        yield Problem("accuracies", 0, "", text)

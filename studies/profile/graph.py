@@ -1,0 +1,146 @@
+"""The graph of a pipeline in words: edges with their factors, joins, ways, and what its accuracy is made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from typing import Any
+
+from ipa.profiles import Edge, Join, Pipeline, default_rules
+
+MOST_WAYS = 20
+"""How many ways are shown."""
+
+
+@dataclass(frozen=True)
+class EdgeLine:
+    """A stage and one it comes after, empty for an entry; what the edge carries; and the items that a request makes of
+    it there, with the lightest and with the most accurate variants."""
+
+    stage: str
+    after: str
+    items: str
+    join: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class WayLine:
+    """A way from an entry to an exit, with the least that it takes: the p99 of the fastest variants at batch 1 [s]."""
+
+    stages: tuple[str, ...]
+    fastest_s: float
+
+
+def edge_lines(pipeline: Pipeline) -> list[EdgeLine]:
+    """The edges of a graph, by the stages that they lead to; of a chain none."""
+    graph = pipeline.graph
+    if graph is None:
+        return []
+    per_request = items_per_request(pipeline)
+    lines = []
+    for stage in pipeline.stages:
+        join = _said_of_join(graph.joins.get(stage.name))
+        low, high = (per_request[end][stage.name] for end in ("low", "high"))
+        edges: tuple[Edge | None, ...] = graph.into(stage.name) or (None,)
+        for edge in edges:
+            parent, items = (edge.parent, said_of_edge(edge)) if edge else ("", "")
+            lines.append(EdgeLine(stage.name, parent, items, join, low, high))
+    return lines
+
+
+def items_per_request(pipeline: Pipeline) -> dict[str, Mapping[str, float]]:
+    """Scale-only's choice of variants -> stage -> the items that a request makes there on average."""
+    ends = pipeline.defaults.scale_only
+    return {
+        end: default_rules.stage_loads_rps(pipeline.stages, ends[end], 1.0, pipeline.graph) for end in ("low", "high")
+    }
+
+
+def way_lines(pipeline: Pipeline) -> list[WayLine]:
+    """The ways through a graph, the slowest first; of a chain none. Beyond `MOST_WAYS` not all are looked at."""
+    if pipeline.graph is None:
+        return []
+    fastest_s = {stage.name: min(variant.p99_s(1) for variant in stage.variants) for stage in pipeline.stages}
+    ways = islice(pipeline.graph.ways(list(fastest_s)), MOST_WAYS)
+    lines = [WayLine(way, math.fsum(fastest_s[stage] for stage in way)) for way in ways]
+    return sorted(lines, key=lambda line: -line.fastest_s)
+
+
+def longest_way(pipeline: Pipeline, weights: Mapping[str, float], through: str = "") -> tuple[str, ...]:
+    """The way with the largest sum of weights (stage -> weight), of those through a stage if one is named."""
+    if pipeline.graph is None:
+        return tuple(weights)
+    heavy = {through: weights[through] + math.fsum(weights.values()) + 1.0} if through else {}
+    return pipeline.graph.longest_way({**weights, **heavy})
+
+
+def said_of_edge(edge: Edge) -> str:
+    """What an edge carries, in words: `1.98 to 17.8 items by variant, spread 0.5, 73 % of them`."""
+    parts = [_said_of_items(edge)]
+    if edge.spread:
+        parts.append(f"spread {edge.spread:g}")
+    if edge.persist_s:
+        parts.append(f"persisting {edge.persist_s:g} s")
+    if edge.share < 1.0:
+        parts.append(f"for {100 * edge.share:g} %" + (f" (switch {edge.switch})" if edge.switch else ""))
+    if edge.partial:
+        parts.append("may be dropped")
+    return ", ".join(parts)
+
+
+def _said_of_items(edge: Edge) -> str:
+    by_variant = edge.counts or (edge.items if isinstance(edge.items, Mapping) else {})
+    means = [edge.mean(variant) for variant in by_variant] or [edge.mean("")]
+    least, most = min(means), max(means)
+    said = f"{least:.4g}" if least == most else f"{least:.4g} to {most:.4g} by variant"
+    return f"{said}, measured" if edge.counts else said
+
+
+def _said_of_join(join: Join | None) -> str:
+    if join is None:
+        return ""
+    return f"{join.wait_s:g} s after the first" if join.kind == "wait" else join.kind
+
+
+def accuracy_said(pipeline: Pipeline) -> str:
+    """What the accuracy of the whole is made of."""
+    graph = pipeline.graph
+    if graph is None:
+        return "what was measured of pairs" if pipeline.pair_accuracies else "the share that every stage gets right"
+    if graph.accuracies:
+        return "what was measured of combinations"
+    exits = graph.exits or dict.fromkeys(graph.ends([stage.name for stage in pipeline.stages]), 1.0)
+    weights = f", exits weighing {', '.join(f'{end} {weight:g}' for end, weight in exits.items())}"
+    return "assumed: the product along each way" + (weights if len(exits) > 1 else "")
+
+
+def graph_facts(pipeline: Pipeline) -> dict[str, str]:
+    """What there is to say of a graph beneath tables of its stages; of a chain nothing."""
+    lines = edge_lines(pipeline)
+    facts = {f"{each.after} → {each.stage}": each.items for each in lines if each.after}
+    facts |= {f"join at {each.stage}": each.join for each in lines if each.join}
+    return {**facts, "accuracy": accuracy_said(pipeline)} if lines else {}
+
+
+def graph_as_dict(pipeline: Pipeline) -> dict[str, Any]:
+    """The graph under the key `graph`, JSON-able; of a chain nothing."""
+    graph = pipeline.graph
+    if graph is None:
+        return {}
+    found = {
+        "edges": [asdict(edge) for edge in graph.edges],
+        "joins": {stage: asdict(join) for stage, join in graph.joins.items()},
+        "ways": [asdict(line) for line in way_lines(pipeline)],
+        "items_per_request": items_per_request(pipeline),
+        "accuracy": accuracy_said(pipeline),
+        "exits": dict(graph.exits),
+        "combinations": [
+            {"variants": dict(zip(pipeline.by_name, names, strict=True)), "value": value}
+            for names, value in graph.accuracies.items()
+        ],
+    }
+    return {"graph": found}

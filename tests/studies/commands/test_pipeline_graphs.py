@@ -1,0 +1,106 @@
+"""`ipa pipeline check` and `ipa profile show` of a graph, and pipeline files from other systems' graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.command import answer, ipa, refusal
+from tests.profiles.test_graph_file import HEAD, TREE, stage
+from tests.profiles.test_imported import KSERVE, TRITON
+
+
+@pytest.fixture
+def tree(here: Path) -> Path:
+    (here / "tree.yaml").write_text(TREE)
+    return here / "tree.yaml"
+
+
+def test_check_shows_edges_joins_and_ways(tree: Path) -> None:
+    result = ipa("pipeline", "check", tree.name)
+    assert result.exit_code == 0
+    said = " ".join(result.stdout.split())
+    for text in (
+        "traffic: SLA 3.75 + 0.5 + 0.5 + 0.5 = 5.25 s",
+        "detect (entry) 1",
+        "cars detect 2 to 5 by variant, spread 0.5, persisting 1 s 2 (low), 5 (high)",
+        "faces detect 0.6 0.6",
+        "check cars 1, for 75 % 1.5 (low), 3.75 (high)",
+        "merge check 1 all 1",
+        "detect → cars → check → merge 0.16",
+        "detect → faces → merge 0.14",
+        "Accuracy: assumed: the product along each way.",
+    ):
+        assert text in said
+
+
+def test_what_a_graph_can_do_counts_its_items(tree: Path) -> None:
+    """A replica serves 1 rps on one core; at 20 rps with a margin of 20 %, replicas are 24 x the items per request."""
+    low, high = answer("pipeline", "check", tree.name, "--json")["scale_only"]
+    assert (low["cores"], high["cores"]) == (24 + 48 + 15 + 36 + 24, 24 + 120 + 15 + 90 + 24)
+    assert (low["most_rps"], high["most_rps"]) == (pytest.approx(100 / 2 / 1.2), pytest.approx(100 / 5 / 1.2))
+    assert low["pas"] == pytest.approx(100 * 0.5 * (0.9**3 + 0.9**2) / 2)
+
+
+def test_a_variant_is_held_against_the_ways_that_lead_through_its_stage(here: Path) -> None:
+    """On each way the fastest variants take 0.12 s of an SLA of 0.131 s, at all stages together 0.14 s."""
+    quick = "    sla: {pinned_s: 0.021, why: x}\n"
+    stages = (
+        stage("detect", "    sla: {pinned_s: 0.11, why: x}\n", "nano 0.5 0.1"),
+        stage("cars", f"{quick}    after: [detect]\n"),
+        stage("faces", f"{quick}    after: [detect]\n"),
+    )
+    (here / "tree.yaml").write_text(HEAD + "stages:\n" + "".join(stages) + "accuracy: {combine: product}\n")
+    assert "never keeps" not in ipa("pipeline", "check", "tree.yaml").stderr
+
+
+def test_a_graph_as_json(tree: Path) -> None:
+    for command in ("pipeline check", "profile show"):
+        graph = answer(*command.split(), tree.name, "--json")["graph"]
+        assert [(edge["parent"], edge["child"]) for edge in graph["edges"]][:2] == [
+            ("detect", "cars"),
+            ("detect", "faces"),
+        ]
+        assert graph["joins"] == {"merge": {"kind": "all", "wait_s": 0.0}}
+        assert graph["ways"][0] == {"stages": ["detect", "cars", "check", "merge"], "fastest_s": pytest.approx(0.16)}
+        assert graph["items_per_request"]["high"]["check"] == 3.75
+        assert graph["accuracy"] == "assumed: the product along each way"
+    assert "graph" not in answer("pipeline", "check", "video", "--json")
+
+
+def test_show_tells_of_a_graph_beneath_its_tables_and_on_its_page(tree: Path) -> None:
+    said = " ".join(ipa("profile", "show", tree.name, "--to", "tree.html").stdout.split())
+    for text in (
+        "detect → cars 2 to 5 by variant",
+        "join at merge all",
+        "accuracy assumed: the product along each way",
+    ):
+        assert text in said
+    assert "detect → cars" in (tree.parent / "tree.html").read_text()
+
+
+def test_other_systems_graphs_become_files_that_say_what_is_missing(here: Path) -> None:
+    (here / "graph.yaml").write_text(KSERVE)
+    result = ipa("pipeline", "from-kserve", "graph.yaml")
+    assert (result.exit_code, result.stdout) == (0, "Pipeline: dog-breeds.yaml\n")
+    assert (
+        "Not in the file: spec.timeout: time limits: requests are dropped by age, see drop_limit_s\n" in result.stderr
+    )
+    assert "figures: should not be empty" in refusal("pipeline", "check", "dog-breeds.yaml")
+    assert (
+        refusal("pipeline", "from-kserve", "graph.yaml") == "dog-breeds.yaml: already exists; --overwrite replaces it"
+    )
+
+    (here / "config.pbtxt").write_text(TRITON)
+    found = answer("pipeline", "from-triton", "config.pbtxt", "--to", "mine.yaml", "--json")
+    assert found["file"] == "mine.yaml"
+    assert found["unsaid"][1] == "merge: which of its inputs comes from which stage"
+    assert "join: all" in (here / "mine.yaml").read_text()
+
+
+def test_a_file_that_is_no_graph_is_refused_and_nothing_is_written(here: Path) -> None:
+    (here / "graph.yaml").write_text("kind: InferenceService\n")
+    assert "has no InferenceGraph; kinds: InferenceService" in refusal("pipeline", "from-kserve", "graph.yaml")
+    assert "none.pbtxt: cannot be read: No such file" in refusal("pipeline", "from-triton", "none.pbtxt")
+    assert [each.name for each in here.iterdir()] == ["graph.yaml"]
