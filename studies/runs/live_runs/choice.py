@@ -87,9 +87,14 @@ def _check_source(live: Live) -> None:
 
 
 def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live(), models: str = "") -> Plane:
-    """The settings of the serving plane; `models`: the folder with real models, if they are."""
+    """The settings of the serving plane; `models`: the folder with real models, if they are.
+
+    Raises LiveError for a graph, whose items the gateway cannot hand on.
+    """
     from ipa.live import Plane
 
+    if prepared.pipeline.graph is not None:
+        raise LiveError(f"{scenario.pipeline}: its stages form a graph; live mode serves chains")
     return Plane(
         pipeline=prepared.pipeline,
         source=scenario.pipeline,
