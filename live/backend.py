@@ -50,6 +50,9 @@ TROUBLES: Mapping[str, str] = {
 }
 """What may keep a controller from its work: kind -> what it is, and what follows."""
 
+NO_CHANGE = "advise: nothing is changed"
+"""Why decisions come to nothing where steps only advise."""
+
 ENDED_POLLED_EVERY_S = 0.02
 """While a run closes, between two checks whether its processes have ended."""
 
@@ -168,14 +171,14 @@ class LiveBackend(ABC):
     async def _apply(self, configuration: Configuration) -> Applied:
         refusal = self._refusal(configuration)
         if refusal:
-            return self._refused(refusal)
+            return self.refused(refusal)
         before_s = self.now_s
         try:
             await self._tell(configuration)
         except RefusedError as error:
-            return self._refused(f"the gateway refused it: {error}")
+            return self.refused(f"the gateway refused it: {error}")
         except RunError as failure:
-            return self._refused(str(failure))
+            return self.refused(str(failure))
         self._asked_s = before_s
         for name, stage in self.stages.items():
             stage.configuration = configuration[name]
@@ -188,7 +191,8 @@ class LiveBackend(ABC):
         """Tell the gateway what is wanted. Raises RunError, RefusedError."""
         await self.client.configure(configuration)
 
-    def _refused(self, why: str) -> Applied:
+    def refused(self, why: str) -> Applied:
+        """What becomes of a decision that is not carried out: why, and why steps before this one were skipped."""
         return Applied(False, "; ".join(filter(None, (why, self._late))))
 
     @abstractmethod

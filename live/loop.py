@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Protocol, TypeVar
 
-from ipa.live.backend import LiveBackend, OnRollback
+from ipa.live.backend import NO_CHANGE, LiveBackend, OnRollback
 from ipa.live.controller_metrics import ControllerMetrics, serving
 from ipa.live.kept import Keeper
 from ipa.live.live_controller import Call, LiveController
@@ -24,7 +24,7 @@ from ipa.live.monitoring import PrometheusServer, SourceMaker, from_gateway, fro
 from ipa.live.plane import LOOPBACK
 from ipa.live.sending import Finished, Schedule, Sending, View
 from ipa.live.stopping import Stopping
-from ipa.policies import Applied, Backend, Configuration, Entry, Journal, Observation
+from ipa.policies import Applied, Configuration, Entry, Journal, Observation
 from ipa.profiles import Pipeline
 
 
@@ -220,7 +220,7 @@ def _source(prometheus: Prometheus | None, folder: Path) -> tuple[SourceMaker, P
 class Advised:
     """A backend that sees everything and changes nothing."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: LiveBackend) -> None:
         self._backend = backend
 
     def observe(self) -> Observation:
@@ -229,7 +229,7 @@ class Advised:
 
     def apply(self, configuration: Configuration) -> Applied:
         """Nothing is applied."""
-        return Applied(False, "advise: nothing is changed")
+        return self._backend.refused(NO_CHANGE)
 
 
 class Clocked(Protocol):

@@ -125,13 +125,19 @@ class Api:
         )
         return _events(response, what)
 
-    def apply(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Object:
-        """Server-side apply with our field manager, never by force: another manager's field is answered with 409."""
+    def apply(
+        self, manifest: Mapping[str, Any], resource_version: str | None = None, *, dry_run: bool = False
+    ) -> Object:
+        """Server-side apply with our field manager, never by force: another manager's field is answered with 409.
+
+        With a resource version, only if it is current.
+        """
         meta = manifest["metadata"]
+        of_version = {} if resource_version is None else {"resourceVersion": resource_version}
         return self.request(
             "PATCH",
             path_of(manifest["kind"], meta["namespace"], meta["name"], manifest["apiVersion"]),
-            manifest,
+            {**manifest, "metadata": {**meta, **of_version}},
             content_type="application/apply-patch+yaml",
             field_manager=FIELD_MANAGER,
             dry_run="All" if dry_run else None,

@@ -12,12 +12,11 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import inf
 from pathlib import Path
 
-from ipa.live.backend import LiveBackend, OnRollback
+from ipa.live.backend import NO_CHANGE, LiveBackend, OnRollback
 from ipa.live.errors import RunError
 from ipa.live.kubernetes import permissions
 from ipa.live.kubernetes.api import Api, ApiError, Threads
@@ -59,12 +58,14 @@ class Options:
 
     With `adopts` it takes over what is running, as is: it starts from the configuration that the cluster says is
     wanted, rolled out or not, and uses the gateway's clock. Without, it first brings the initial configuration up and
-    sets t = 0. `lease` None: nobody else writes. `control_token_file` is for one inside the cluster (see `way_to`).
+    sets t = 0. `lease` None: nobody else writes. `finish` waits for what writes beside the backend, before the Lease is
+    given back. `control_token_file` is for one inside the cluster (see `way_to`).
     """
 
     url: str = ""
     pace: Pace | None = None
     lease: Lease | None = None
+    finish: Callable[[], object] = lambda: None
     adopts: bool = False
     control_token_file: Path | None = None
 
@@ -110,6 +111,7 @@ class KubernetesBackend(LiveBackend):
         self._adopts = options.adopts or api.read_only
         self._pace = options.pace or Pace()
         self._threads = Threads()
+        self._finish = options.finish
         self._lease = LeaseKeeper(options.lease, self._threads, self._report)
         self._reconciler = Reconciler(api, deployed, has_stood=self._adopts)
         self._gateway = GatewayKeeper(
@@ -166,16 +168,17 @@ class KubernetesBackend(LiveBackend):
             asked_s = time.monotonic()
             there_s = await self.client.join()
             self._observer.begin_at(there_s)
-            self._origin_s = (asked_s + time.monotonic()) / 2 - there_s
+            before_s, self._origin_s = self._origin_s, (asked_s + time.monotonic()) / 2 - there_s
+            self._timeline.set_forward(before_s - self._origin_s)
         else:
             reading = await self.client.clock()
             self._origin_s = origin_s
             await self.client.start(origin_s + reading.offset_s)
             await self.client.join()
             self._timeline.restart()
-            for name, stage in self.stages.items():
-                if stage.lanes is not None:
-                    self._stand(name, stage.lanes)
+        for name, stage in self.stages.items():
+            if stage.lanes is not None:
+                self._stand(name, stage.lanes)
         self._has_started = True
         self._wake.set()
 
@@ -183,6 +186,7 @@ class KubernetesBackend(LiveBackend):
         """End the processes on this machine. The pipeline stays as it is: `ipa live down` removes it."""
         self._is_closing = True
         self._watch.stop()
+        await asyncio.to_thread(self._finish)  # while the Lease is still renewed
         await super().close()
         await self._threads.finish()  # before another may write
         await self._lease.release()
@@ -214,7 +218,7 @@ class KubernetesBackend(LiveBackend):
 
     async def _apply(self, configuration: Configuration) -> Applied:
         if self._api.read_only:
-            return self._refused("advise: nothing is changed")
+            return self.refused(NO_CHANGE)
         async with self._changing:
             moves, before = self._moves(configuration), self.wanted
             applied = await super()._apply(configuration)
@@ -239,11 +243,10 @@ class KubernetesBackend(LiveBackend):
         return sum(moves_pods(self.stages[name].configuration, each) for name, each in configuration.items())
 
     async def _observe(self) -> Observation:
-        now_s = self.now_s
         for stage in self.stages.values():
-            stage.forgive(now_s)
+            stage.forgive(self._api.time_s())
         if self._adopts:
-            self._timeline.forget(now_s - REMEMBERED_FOR_S)
+            self._timeline.forget(self.now_s - REMEMBERED_FOR_S)
         observation = await super()._observe()
         return replace(observation, limit_cores=self._room.within(observation.limit_cores))
 
@@ -264,14 +267,15 @@ class KubernetesBackend(LiveBackend):
             self.fail(f"{self.deployed.instance} no longer exists; run ipa live up")
         if look.is_changed:
             self.fail(f"{self.deployed.instance} has been redeployed with another layout or pipeline file: start again")
-        self._failures.take_over(look.stages, self.now_s, self._api.time_s())
+        self._failures.take_over(look.stages, self._api.time_s())
         if self._api.read_only:
             self._follow(look.stages)
         self.look_failures += bool(look.error)
-        self._room.note(look, self.now_s)
+        self._room.note(look, time.monotonic())
         if self._may_write() and not look.is_held:
             async with self._changing:
-                for name, why in look.failed.items():
+                # Before the run begins there is nothing to go back to: what is to be ready first fails as a whole.
+                for name, why in look.failed.items() if self._has_started or self._adopts else ():
                     if self.stages[name].configuration == wanted[name]:  # what has been decided since may do
                         await self._roll_back(name, why, look)
                 if (self._has_started or self._gateway.is_laned) and await self._gateway.keep(
@@ -279,7 +283,8 @@ class KubernetesBackend(LiveBackend):
                 ):
                     self._wake.set()
         await asyncio.sleep(BETWEEN_LOOKS_S)
-        return self._pause_s(look)
+        is_closing = any(stage.is_closing for stage in self.stages.values())
+        return pause_s(look, self._reconciler.pause_s, is_closing)
 
     async def _pass(self, wanted: Configuration) -> Look:
         """Take another look at the cluster, and bring it closer to what is wanted."""
@@ -296,13 +301,6 @@ class KubernetesBackend(LiveBackend):
             if self._may_write():
                 await self._threads.call(self._events.tell, event, look)
 
-    def _pause_s(self, look: Look) -> float:
-        """How long the next look may wait if nothing happens."""
-        as_usual_s = LOOK_EVERY_WHILE_STOPPED_S if look.stopped else LOOK_EVERY_S
-        is_closing = any(stage.is_closing for stage in self.stages.values())
-        pause_s = self._reconciler.pause_s or (BETWEEN_LOOKS_S if look.done else as_usual_s)
-        return min(pause_s, LOOK_EVERY_WHILE_CLOSING_S if is_closing else inf)
-
     def _follow(self, states: Mapping[str, StageState]) -> None:
         """Take over what others want, where this controller only reads."""
         for name, state in states.items():
@@ -315,7 +313,7 @@ class KubernetesBackend(LiveBackend):
         found = rollback(look.stages[name], stage.configuration)
         if found is None or not self._pods:
             return  # nothing to go back to; the look says what is wrong
-        self._failures.add(name, found.variant, self.now_s, self._api.time_s())
+        self._failures.add(name, found.variant, self._api.time_s())
         self.rollbacks[name, found.variant] += 1
         for step in self._failures.steps_undone(name, self._step):
             self._on_rollback(step, f"{name}: rolled back to {found.back_to.variants}: {why}")
@@ -382,6 +380,19 @@ class KubernetesBackend(LiveBackend):
 
     def _report(self) -> str:
         return json.dumps({"step": self._step, "troubles": self.troubles()})
+
+
+def pause_s(look: Look, back_off_s: float, is_closing: bool) -> float:
+    """How long the next look may wait if nothing happens: after one that failed, the back-off, whatever is to be done.
+
+    `is_closing`: a lane only serves what it still has.
+    """
+    if back_off_s:
+        return back_off_s
+    if look.done:
+        return BETWEEN_LOOKS_S
+    as_usual_s = LOOK_EVERY_WHILE_STOPPED_S if look.stopped else LOOK_EVERY_S
+    return min(as_usual_s, LOOK_EVERY_WHILE_CLOSING_S) if is_closing else as_usual_s
 
 
 def _variants(wanted: StageConfiguration) -> set[str]:

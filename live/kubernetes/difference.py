@@ -27,15 +27,16 @@ _QUANTITY = re.compile(r"\.resources\.(requests|limits)\.[^\[]+$")
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Apply a manifest, server-side."""
+    """Apply a manifest, server-side, provided the object is still what was read; None: there was none."""
 
     manifest: Manifest = field(repr=False)
     why: str
+    resource_version: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Set a stage's replicas, provided its Deployment is still what was read, or what the apply before has made of it.
+    """Set a stage's replicas, provided its Deployment is still what was read.
 
     `is_rolling`: it has replicas of more than one template. The Deployment controller would share the replicas out
     among them in proportion, by the number that their ReplicaSets remember; that number is removed first.
@@ -43,7 +44,7 @@ class Scale:
 
     stage: str
     replicas: int
-    resource_version: str
+    resource_version: str | None
     is_rolling: bool
     why: str
     lane: int = 0
@@ -153,7 +154,7 @@ def difference(
     manifest["metadata"]["annotations"] |= notes
     changed = kept.drift(manifest, state.given)
     why = f"{lane.title}: {', '.join(changed[:3])}" + (f"; not in place: {by_rollout}" if by_rollout else "")
-    apply: list[Action] = [Apply(manifest, why)] if changed else []
+    apply: list[Action] = [Apply(manifest, why, version_of(state.given))] if changed else []
     resizes = _resizes(lane, state) if deployed.plane.resize == "in_place" and not by_rollout else []
     return [*_scaled(lane, state, changed, apply), *resizes]
 
@@ -189,12 +190,20 @@ def _scaled(lane: Lane, state: StageState, changed: Sequence[str], apply: list[A
         return apply
     is_set = state.replicas == replicas
     change = f"{state.replicas}{' stays the number of' if is_set else f' -> {replicas}'} replicas"
-    version, is_rolling = state.given["metadata"]["resourceVersion"], not (is_set or state.is_uniform)
+    version, is_rolling = version_of(state.given), not (is_set or state.is_uniform)
     scale = Scale(lane.stage, replicas, version, is_rolling, f"{lane.title}: {change}", lane.number)
     if replicas < state.replicas:
         return [scale, *apply]
     has_new_template = any(path.startswith("spec.template") for path in changed)
     return apply if has_new_template or not state.is_seen else [*apply, scale]
+
+
+def version_of(given: Mapping[str, Any]) -> str | None:
+    """The version of an object as it was read: a write that names it is refused once anybody has changed the object.
+
+    So what a controller wrote that has lost its Lease meanwhile changes nothing that the next one has written.
+    """
+    return given["metadata"].get("resourceVersion")
 
 
 def _notes(sound: StageConfiguration | None, failed: Mapping[str, float]) -> dict[str, str]:

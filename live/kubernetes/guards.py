@@ -22,7 +22,7 @@ from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.difference import foreign_owner
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look, StageState, part_of, said
-from ipa.live.kubernetes.timeline import EXCLUDED_FOR_S, PodReplicas, left_out
+from ipa.live.kubernetes.timeline import PodReplicas, left_out
 from ipa.policies import Configuration, StageConfiguration, mix_by_weight
 
 WINDOW_S = 60.0
@@ -63,7 +63,7 @@ def _pods(wanted: StageConfiguration) -> set[tuple[str, int, int]]:
 
 
 class FailedVariants:
-    """What has failed at each of `stages`, which say for how long each variant is excluded."""
+    """What has failed at each of `stages`, which say when each variant that is left out did."""
 
     def __init__(self, stages: Mapping[str, PodReplicas]) -> None:
         self._stages = stages
@@ -94,17 +94,17 @@ class FailedVariants:
         """The Deployments remember all of it now."""
         self._unwritten = {}
 
-    def take_over(self, states: Mapping[str, StageState], now_s: float, wall_s: float) -> None:
+    def take_over(self, states: Mapping[str, StageState], wall_s: float) -> None:
         """Leave out what an earlier controller found failing."""
         for name, state in states.items():
-            for variant, at_s in left_out(state.failed, wall_s).items():
-                self._stages[name].excluded.setdefault(variant, now_s + at_s + EXCLUDED_FOR_S - wall_s)
+            stage = self._stages[name]
+            stage.excluded = left_out(state.failed, wall_s) | stage.excluded
 
     # ---- rolling back ----
 
-    def add(self, stage: str, variant: str, now_s: float, wall_s: float) -> None:
-        """A variant has failed now: `now_s` of the run, `wall_s` in Unix time."""
-        self._stages[stage].excluded[variant] = now_s + EXCLUDED_FOR_S
+    def add(self, stage: str, variant: str, wall_s: float) -> None:
+        """A variant has failed at `wall_s` [Unix time]."""
+        self._stages[stage].excluded[variant] = wall_s
         self._unwritten.setdefault(stage, {})[variant] = wall_s
 
     def steps_undone(self, stage: str, step: int) -> range:
@@ -130,15 +130,16 @@ class Rollback:
 def rollback(state: StageState, wanted: StageConfiguration) -> Rollback | None:
     """What to do about a stage that cannot go on; None if what fails is no longer wanted, or nothing has stood before.
 
-    If a mix with the failed variant has stood, the others get its requests.
+    If a mix with the failed variant has stood, the others get its requests. If that variant has stood alone, with other
+    cores, it gets those back.
     """
     failed = state.troubled
-    if failed is None or state.sound is None or part_of(wanted, failed.variant) is None:
+    if failed is None or state.sound is None or (part := part_of(wanted, failed.variant)) is None:
         return None
-    parts = [part for part in state.sound.parts if part.variant != failed.variant]
-    if len(parts) == len(state.sound.parts):
+    others = [each for each in state.sound.parts if each.variant != failed.variant]
+    if len(others) == len(state.sound.parts) or (not others and state.sound.cores != part.cores):
         return Rollback(failed.variant, state.sound)
-    return Rollback(failed.variant, mix_by_weight(parts)) if parts else None
+    return Rollback(failed.variant, mix_by_weight(others)) if others else None
 
 
 def _remembered(state: StageState | None, wall_s: float) -> Mapping[str, float]:

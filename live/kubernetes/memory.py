@@ -23,7 +23,7 @@ from ipa.policies import Entry, Journal, PolicyError, from_line, to_line
 
 MOST_BYTES = 512 * 2**10
 WRITTEN_WITHIN_S = 5.0
-"""How long the end of a run waits for the last write."""
+"""How long a write may take; the end of a run waits for the one under way and the last one."""
 ENTRY, OF = "entry", "of"
 """The keys of the ConfigMap: the entry as a line of the journal, and a digest of what has written it."""
 
@@ -82,12 +82,12 @@ class Memory:
                 self._thread.start()
 
     def close(self) -> None:
-        """Wait for the last write, for a moment."""
+        """Wait for the last write: called before the Lease is given back, since another may write from then on."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
         if self._thread.ident:
-            self._thread.join(WRITTEN_WITHIN_S)
+            self._thread.join(2.0 * WRITTEN_WITHIN_S)
 
     def _run(self) -> None:
         while True:
@@ -111,7 +111,9 @@ class Memory:
         patch = {"data": {ENTRY: line, OF: self._of}}
         merge = "application/merge-patch+json"
         try:
-            self._api.request("PATCH", path, patch, content_type=merge, field_manager=FIELD_MANAGER)
+            self._api.request(
+                "PATCH", path, patch, within_s=WRITTEN_WITHIN_S, content_type=merge, field_manager=FIELD_MANAGER
+            )
         except ApiError as error:
             return str(error)
         return ""

@@ -55,6 +55,9 @@ _OPTIONS = {
     "memory": "the option --memory, for the gateway --gateway-memory",
 }
 
+SET_BY_US = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONDONTWRITEBYTECODE")
+"""Variables that a part's container has anyway."""
+
 _QUANTITY = re.compile(r"\+?(\d+(\.\d*)?|\.\d+)(m|[kMGTPE]|[KMGTPE]i|[eE][-+]?\d+)?")
 HELPER_CPU_LIMIT = "500m"
 """The CPU limit of a container beside the main one, where that has one: a quota on limits asks it of each container."""
@@ -82,10 +85,12 @@ def _section(given: dict[str, Any]) -> dict[str, Any]:
                 raise refusal("is ours: pods are found again by it", kind, key)
             if not isinstance(text, str):
                 raise refusal(f"should be text; given {_yaml(text)}", kind, key)
-    for kind in ("tolerations", "topologySpreadConstraints"):
+    for kind in ("env", "tolerations", "topologySpreadConstraints"):
         each = given.get(kind) or []
         if not isinstance(each, list) or not all(isinstance(one, dict) for one in each):
             raise refusal("should be a list of mappings", kind)
+    if ours := {one.get("name") for one in given.get("env") or ()} & {*SET_BY_US}:
+        raise refusal(f"{', '.join(sorted(ours))} cannot be given: it follows from the cores and the image", "env")
     resources = {}
     for kind in _mapping(given, "resources"):
         of_kind = _mapping(given["resources"], kind, "resources")
@@ -177,6 +182,7 @@ def put_into(template: dict[str, Any], given: Plain, selector: Mapping[str, str]
         taken = {_taint(each) for each in added}
         spec["tolerations"] = [*(each for each in spec.get("tolerations", ()) if _taint(each) not in taken), *added]
     main, *others = spec["containers"]
+    main["env"] = [*main["env"], *(of_pod.pop("env", None) or ())]
     for kind, found in (of_pod.pop("resources", None) or {}).items():
         _add(main, kind, found)
         for each in others:

@@ -28,6 +28,7 @@ from ipa.live.kubernetes.difference import (
     Resizing,
     Scale,
     difference,
+    version_of,
 )
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.guards import Autoscalers, Dispute, actor, judged
@@ -220,8 +221,8 @@ class Reconciler:
                 name = manifest["metadata"]["name"]
                 with work.part(name):
                     changed = ["it does not exist"] if there is None else self._kept.drift(manifest, there)
-                    apply = [Apply(manifest, f"{name}: {', '.join(changed[:3])}")] if changed else []
-                    self._act(work, name, apply)
+                    why, version = f"{name}: {', '.join(changed[:3])}", None if there is None else version_of(there)
+                    self._act(work, name, [Apply(manifest, why, version)] if changed else [])
             for stage, parts in aim.parts.items():
                 lanes = found.stages[stage].lanes if stage in found.stages else {}
                 with work.part(stage):
@@ -268,7 +269,10 @@ class Reconciler:
         return judged(before, state.replicas, is_ours, by, autoscaler, self._clock(), has_gone)
 
     def _act(self, work: Work, part: str, actions: Sequence[Action], state: StageState | None = None) -> bool:
-        """Carry out the actions of one part, in order; whether the replicas were set."""
+        """Carry out the actions of one part, in order; whether the replicas were set.
+
+        Those after the first go on from what the one before has made of the object.
+        """
         answer: Mapping[str, Any] | None = None
         has_scaled = False
         if actions:
@@ -277,7 +281,7 @@ class Reconciler:
             if not work.may_write():
                 raise _MayNotWriteError
             if isinstance(action, Apply):
-                answer = self._api.apply(action.manifest)
+                answer = self._api.apply(action.manifest, _version(action, answer))
                 self._kept.note(action.manifest, answer)
             elif isinstance(action, ResizePod):
                 try:
@@ -288,17 +292,16 @@ class Reconciler:
             else:
                 if answer is not None and state is not None and _is_scaled(answer, state):
                     break  # by another, since it was read: the next pass judges that
-                self._scale(action, answer)
+                answer = self._scale(action, _version(action, answer))
                 has_scaled = True
             work.done.append(action.why)
         return has_scaled
 
-    def _scale(self, action: Scale, applied: Mapping[str, Any] | None) -> None:
-        namespace = self._deployed.namespace
+    def _scale(self, action: Scale, version: str | None) -> Mapping[str, Any]:
         if action.is_rolling:
             self._undivide(action.stage, action.lane)
-        version = action.resource_version if applied is None else applied["metadata"].get("resourceVersion")
-        self._api.scale(namespace, self._deployed.stage_name(action.stage, action.lane), action.replicas, version)
+        name = self._deployed.stage_name(action.stage, action.lane)
+        return self._api.scale(self._deployed.namespace, name, action.replicas, version)
 
     def _undivide(self, stage: str, lane: int) -> None:
         """Keep a change of replicas from being shared out among old and new ones, if this account may do that."""
@@ -361,6 +364,10 @@ class Reconciler:
 
 def _in_lane(lane: int, text: str) -> str:
     return f"lane {lane}: {text}" if lane else text
+
+
+def _version(action: Apply | Scale, answer: Mapping[str, Any] | None) -> str | None:
+    return action.resource_version if answer is None else version_of(answer)
 
 
 def _is_scaled(answer: Mapping[str, Any], state: StageState) -> bool:

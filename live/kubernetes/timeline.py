@@ -23,7 +23,7 @@ def left_out(failed: Mapping[str, float], wall_s: float) -> dict[str, float]:
 
 @dataclass
 class PodReplicas(StageReplicas):
-    """The replicas of one stage; `excluded`: variant that failed to start -> until when it is left out [s]."""
+    """The replicas of one stage; `excluded`: variant that failed to start and is left out -> when [Unix time]."""
 
     excluded: dict[str, float] = field(default_factory=dict)
 
@@ -32,9 +32,9 @@ class PodReplicas(StageReplicas):
         """Variants that may not be chosen now."""
         return tuple(sorted(self.excluded))
 
-    def forgive(self, now_s: float) -> None:
-        """Let variants be tried again that have been left out for long enough."""
-        self.excluded = {variant: until_s for variant, until_s in self.excluded.items() if now_s < until_s}
+    def forgive(self, wall_s: float) -> None:
+        """Let variants be tried again that have been left out for long enough at `wall_s` [Unix time]."""
+        self.excluded = left_out(self.excluded, wall_s)
 
 
 class Timeline:
@@ -118,6 +118,16 @@ class Timeline:
                 replica.created_s = 0.0
                 replica.resizes.clear()
                 replica.ready_s = replica.ready_s if replica.is_starting else 0.0
+
+    def set_forward(self, by_s: float) -> None:
+        """The run's clock is set forward (below 0: back): what it has dated keeps its age."""
+        for stage in self._stages.values():
+            for replica in stage.all:
+                replica.created_s += by_s
+                replica.ready_s += by_s
+                replica.removed_s += by_s
+                replica.gone_s += by_s
+                replica.resizes = [(time_s + by_s, *cores) for time_s, *cores in replica.resizes]
 
     def forget(self, before_s: float) -> None:
         """Forget replicas that were gone before a moment, as a controller without an end has to."""

@@ -21,6 +21,9 @@ from ipa.live.kubernetes.pods import Pod, ours
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 """Between attempts to list or watch: it doubles each time, times a random factor between a half and one."""
+LASTS_S = 1.0
+"""A watch that has ended sooner and has brought nothing counts as an attempt that failed: something in between, such as
+a proxy, ends it."""
 CAUGHT_UP_AFTER_S = 1.0
 """For this long, what a resumed watch reports may have happened while it was interrupted."""
 
@@ -41,12 +44,14 @@ class PodWatch:
         instance: str,
         on_change: Callable[[Mapping[str, Pod], bool], object],
         random_factor: Callable[[], float] = lambda: random.uniform(0.5, 1.0),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._api = api
         self._namespace = namespace
         self._selector = names.as_query(names.selector(instance, MODEL_SERVER))
         self._on_change = on_change
         self._random_factor = random_factor
+        self._clock = clock
         self._stopping = threading.Event()
         self._pods: dict[str, Pod] = {}
         self._version = ""
@@ -71,7 +76,6 @@ class PodWatch:
                 if not self._version:
                     self._list()
                 self._watch()
-                self._pause_s = FIRST_PAUSE_S
             except ApiError as error:
                 # The resource version survives a lost connection; the server itself says when it has expired.
                 self._interrupted(str(error), goes_on=error.status == 0)
@@ -98,16 +102,21 @@ class PodWatch:
 
     def _watch(self) -> None:
         events = self._api.watch("Pod", self._namespace, self._selector, self._version)
-        caught_up_s = time.monotonic() + (CAUGHT_UP_AFTER_S if self.error else 0.0)
-        self.error = ""
+        began_s = self._clock()
+        caught_up_s = began_s + (CAUGHT_UP_AFTER_S if self.error else 0.0)
+        self.error, is_empty = "", True
         for event in events:
             if self._stopping.is_set():
                 return
+            is_empty = False
             self._version, self._pause_s = event["object"]["metadata"]["resourceVersion"], FIRST_PAUSE_S
-            is_fresh = time.monotonic() >= caught_up_s
+            is_fresh = self._clock() >= caught_up_s
             if event["type"] != "BOOKMARK":
                 self._note(event, is_fresh)
             self._tell(is_fresh)
+        if is_empty and self._clock() - began_s < LASTS_S and not self._stopping.is_set():
+            raise ApiError("watch pods", 0, "it was ended at once")
+        self._pause_s = FIRST_PAUSE_S
 
     def _note(self, event: Mapping[str, Any], is_fresh: bool) -> None:
         is_deleted = event["type"] == "DELETED"

@@ -91,9 +91,13 @@ def first_configuration(prepared: Prepared) -> Configuration:
 
 @dataclass
 class Held:
-    """Whether a controller holds its Lease, asked by what writes beside its backend; there is none before it runs."""
+    """Whether a controller holds its Lease, asked by what writes beside its backend; there is none before it runs.
+
+    `finish` waits for what that writes last.
+    """
 
     lease: Lease | None = None
+    finish: Callable[[], object] = lambda: None
 
     def __call__(self) -> bool:
         return self.lease is not None and self.lease.is_held
@@ -114,6 +118,7 @@ def remembered(
         return
     there = deployed(scenario, prepared, cluster)
     with closing(Memory(connect(cluster), there, scenario.as_dict(), held)) as memory:
+        held.finish = memory.close
         yield memory.resume, memory.keep
 
 
@@ -136,11 +141,10 @@ def backend_maker(
     api = connect(cluster, read_only)
     there = standing(api, deployed(scenario, prepared, cluster), is_adopted=not sends_load)
     url = cluster.url or (client_url(api, there) if sends_load else "")
+    beside = held or Held()
 
     def make(*, folder: Path, source: SourceMaker, on_rollback: OnRollback) -> KubernetesBackend:
-        lease = None if read_only else Lease(api, there)
-        if held is not None:
-            held.lease = lease
+        lease = beside.lease = None if read_only else Lease(api, there)
         return KubernetesBackend(
             there,
             api,
@@ -150,6 +154,7 @@ def backend_maker(
                 url=url,
                 pace=Pace(cluster.changes_per_minute),
                 lease=lease,
+                finish=beside.finish,
                 adopts=not sends_load,
                 control_token_file=cluster.control_token_file,
             ),

@@ -28,6 +28,7 @@ from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.manifests import owner_of, root, stage_deployment
 from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.watch import LASTS_S
 from ipa.live.plane import Plane
 from ipa.policies import Applied, Configuration, StageConfiguration, from_plain, to_plain
 from ipa.sim import Lanes
@@ -64,6 +65,7 @@ class Server:
         self.gateway_pods: list[dict[str, Any]] = []
         self.autoscalers: list[dict[str, Any]] = []
         self.written: list[object] = []
+        self.versions: list[str | None] = []  # that applies asked for
         self.failing: list[ApiError] = []
         self.forbidden: set[str] = set()
         self.asked: list[str] = []
@@ -87,14 +89,16 @@ class Server:
     def lost_nodes(self) -> set[str]:
         return self.lost
 
-    def apply(self, manifest: dict[str, Any]) -> Any:
+    def apply(self, manifest: dict[str, Any], resource_version: str | None = None) -> Any:
         self._fail()
+        self.versions.append(resource_version)
         self.written.append(manifest["metadata"]["name"])
         return manifest
 
     def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None) -> Any:
         self._fail()
         self.written.append((name, replicas, resource_version))
+        return {"metadata": {"resourceVersion": "8"}}
 
     def forget(self, kind: str, namespace: str, name: str, annotation: str) -> None:
         self._fail()
@@ -424,8 +428,8 @@ class Rolling(Server):
     def time_s(self) -> float:
         return self.now_s
 
-    def apply(self, manifest: Object) -> Object:
-        super().apply(manifest)
+    def apply(self, manifest: Object, resource_version: str | None = None) -> Object:
+        super().apply(manifest, resource_version)
         name = manifest["metadata"]["name"]
         if manifest["kind"] != "Deployment" or name == self.deployed.gateway_name:
             return manifest
@@ -445,12 +449,13 @@ class Rolling(Server):
             there.stage = made
         return made
 
-    def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None = None) -> None:
+    def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None = None) -> Object:
         super().scale(namespace, name, replicas, resource_version)
         stage = self.rollouts[name].stage
         stage["metadata"]["annotations"][names.REPLICAS] = str(replicas)
         stage["metadata"]["generation"] += replicas != stage["spec"]["replicas"]
         stage["spec"]["replicas"] = replicas
+        return stage
 
     def forget(self, kind: str, namespace: str, name: str, annotation: str) -> None:
         super().forget(kind, namespace, name, annotation)
@@ -593,24 +598,25 @@ class Cluster(Rolling):
     def watch(self, *_: str) -> Iterator[dict[str, Any]]:
         while True:
             try:
-                yield self.events.get(timeout=0.05)
+                yield self.events.get(timeout=1.2 * LASTS_S)
             except queue.Empty:
                 return
 
-    def apply(self, manifest: Object) -> Object:
+    def apply(self, manifest: Object, resource_version: str | None = None) -> Object:
         if self.refusal is not None:
             raise self.refusal
         self.before_write()
-        made = super().apply(manifest)
+        made = super().apply(manifest, resource_version)
         if manifest["kind"] == "ConfigMap":
             self.root = {**manifest, "metadata": {**manifest["metadata"], "uid": "r"}}
         self.go_on()
         return copy.deepcopy(made)
 
-    def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None = None) -> None:
+    def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None = None) -> Object:
         self.before_write()
-        super().scale(namespace, name, replicas, resource_version)
+        made = super().scale(namespace, name, replicas, resource_version)
         self.go_on()
+        return copy.deepcopy(made)
 
     def before_write(self) -> None:
         """What a test has to happen first."""

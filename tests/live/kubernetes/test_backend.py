@@ -15,9 +15,10 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
+from ipa.live.backend import NO_CHANGE
 from ipa.live.errors import RunError
 from ipa.live.kubernetes import backend as backend_module
-from ipa.live.kubernetes import names
+from ipa.live.kubernetes import names, readiness
 from ipa.live.kubernetes.api import ApiError, Threads
 from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.guards import Pace
@@ -26,6 +27,7 @@ from ipa.live.kubernetes.manifests import as_text
 from ipa.live.kubernetes.permissions import needed
 from ipa.live.kubernetes.stage_state import Look
 from ipa.live.logs import Lines
+from ipa.live.loop import Advised
 from ipa.live.monitoring import Reading
 from ipa.policies import Applied, Configuration, ReplicaCounts
 from tests.live.kubernetes.fake import Cluster, HeldLease, apply, running, stand, story, three_variants
@@ -160,7 +162,60 @@ def test_a_gateway_that_has_another_configuration_gets_the_wanted_one(
     story(tmp_path, monkeypatch, told)
 
 
+# ---- when to look again ----
+
+
+@pytest.mark.parametrize(
+    ("look", "back_off_s", "is_closing", "expected_s"),
+    [
+        (Look(), 0.0, False, 2.0),
+        (Look(), 0.0, True, 0.5),
+        (Look(stopped={"sort": "paused"}), 0.0, False, 5.0),
+        (Look(done=("sort: 1 -> 2 replicas",)), 0.0, True, 0.2),
+        (Look(error="away"), 8.0, True, 8.0),  # a server that is away is not asked twice a second
+    ],
+)
+def test_how_long_the_next_look_may_wait(look: Look, back_off_s: float, is_closing: bool, expected_s: float) -> None:
+    assert backend_module.pause_s(look, back_off_s, is_closing) == expected_s
+
+
+def test_a_first_configuration_that_fails_ends_the_run_whatever_stood_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits for it asks now and then, and would find it rolled back."""
+
+    def prepare(cluster: Cluster) -> None:
+        stand(cluster, sort("large"))
+        cluster.treat("small", crashes=True)
+        monkeypatch.setattr(readiness, "ASK_EVERY_S", 0.5)
+        monkeypatch.setattr(readiness, "READY_WITHIN_S", 5.0)
+
+    with pytest.raises(RunError, match="did not become ready: sort: variant small: CrashLoopBackOff"):
+        story(tmp_path, monkeypatch, None, prepare=prepare)  # type: ignore[arg-type]
+
+
 # ---- one that takes over ----
+
+
+@pytest.mark.parametrize("gateways_s", [8 * 3600.0, 0.0])
+def test_a_controller_that_takes_the_gateways_clock_over_knows_how_long_its_replicas_have_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gateways_s: float
+) -> None:
+    """One of a gateway that is hours old, and of one that is younger than the controller."""
+
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        (replica,) = backend.stages["sort"].all
+        replica.ready_s = backend.now_s - 600.0
+        cluster.origin_s = time.monotonic() - gateways_s
+        await backend.start(0.0)
+        assert backend.now_s - replica.ready_s == pytest.approx(600.0, abs=60.0)
+        seen = await asyncio.to_thread(backend.observe)
+        assert seen.stages["sort"].failed_variants == ("large",)
+
+    def prepare(cluster: Cluster) -> None:
+        stand(cluster, sort(), {names.FAILED: json.dumps({"large": time.time() - 100.0})})
+
+    story(tmp_path, monkeypatch, told, prepare=prepare, adopts=True)
 
 
 def test_a_controller_that_has_waited_goes_on_with_what_stands_when_its_turn_comes(
@@ -190,8 +245,6 @@ def test_a_controller_that_has_waited_goes_on_with_what_stands_when_its_turn_com
 def test_a_controller_that_has_waited_ends_where_another_pipeline_has_been_deployed_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ipa.live.errors import RunError
-
     def prepare(cluster: Cluster) -> None:
         assert cluster.root is not None
         stand(cluster, sort())
@@ -274,6 +327,18 @@ def test_one_who_only_reads_sees_what_others_want_and_rolls_nothing_back(
         assert (backend.rollbacks, cluster.configured) == ({}, [])
 
     story(tmp_path, monkeypatch, told, prepare=prepare)
+
+
+def test_one_who_only_advises_says_too_which_steps_were_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
+        backend.begin_step(9, "step 8 was skipped: step 7 took too long")
+        outcome = Advised(backend).apply(sort("large"))
+        assert outcome == Applied(False, f"{NO_CHANGE}; step 8 was skipped: step 7 took too long")
+        assert backend.wanted == sort()
+
+    story(tmp_path, monkeypatch, told)
 
 
 # ---- what it may do ----
@@ -434,8 +499,9 @@ def test_the_lease_is_given_back_after_the_last_write(tmp_path: Path, monkeypatc
         assert (await apply(backend, sort("large", 3))).accepted
         await asyncio.to_thread(writing.wait)
 
-    story(tmp_path, monkeypatch, told, lease=HeldLease(log))
-    assert log == ["written", "released"]
+    story(tmp_path, monkeypatch, told, lease=HeldLease(log), finish=lambda: log.append("finished"))
+    assert sorted(log[:2]) == ["finished", "written"]
+    assert log[2:] == ["released"]
 
 
 # ---- what keeps it from its work ----
@@ -515,8 +581,6 @@ def test_held_stopped_and_hasty_decisions_are_refused(tmp_path: Path, monkeypatc
 def test_a_pipeline_that_is_deployed_anew_ends_the_run_and_is_left_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ipa.live.errors import RunError
-
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         assert cluster.root is not None
         cluster.root["data"] = {**cluster.root["data"], "layout.json": "{}"}
@@ -528,8 +592,6 @@ def test_a_pipeline_that_is_deployed_anew_ends_the_run_and_is_left_as_it_is(
 
 
 def test_a_pipeline_that_is_taken_down_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ipa.live.errors import RunError
-
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
         cluster.root = None
         with pytest.raises(RunError, match="ipa-tiny no longer exists"):

@@ -72,6 +72,17 @@ def test_a_chart_is_of_what_a_controller_does_not_make_itself_and_holds_no_secre
     assert "give a new or empty folder" in refusal("live", "manifests", "video", "--controller", "--chart", str(chart))
 
 
+def test_a_chart_has_what_is_added_to_pods(tmp_path: Path) -> None:
+    """Those of the gateway and the stages are made by the controller, from the layout."""
+    scenario = tmp_path / "scenario.yaml"
+    env = [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}]
+    given = {"schema_version": 1, "kind": "scenario", "pipeline": "video", "kubernetes": {"pods": {"env": env}}}
+    scenario.write_text(yaml.safe_dump(given), encoding="utf-8")
+    templates = chart_of(tmp_path / "chart", scenario) / "templates"
+    for name in ("configmap-ipa-video", "deployment-ipa-video-controller"):
+        assert "http://collector:4318" in (templates / f"{name}.yaml").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     "options", [("--monitor",), ("--state-claim", "kept"), ("--network-policy", "--control-from", "monitoring")]
 )

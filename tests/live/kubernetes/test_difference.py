@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from ipa.live.kubernetes.stage_state import read_stage
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.policies import ReplicaCounts, StageConfiguration
 from tests.live.kubernetes.fake import Server, owned
-from tests.live.kubernetes.world import BEGAN, made_of, on_server, pod, refused, sound, tiny
+from tests.live.kubernetes.world import BEGAN, BEGAN_S, made_of, on_server, pod, refused, sound, tiny
 from tests.live.world import sort
 
 SMALL, LARGE = sort("small", 2)["sort"], sort("large", 2)["sort"]
@@ -209,6 +210,21 @@ def test_what_changed_between_reading_and_writing_is_read_again_at_once(
     look = reconciler.reconcile({"sort": SMALL}, [])
     assert (bool(look.error), reconciler.pause_s > 0.0, bool(look.done)) == (has_failed, has_failed, not has_failed)
     assert len(server.written) == (0 if has_failed else 1)
+
+
+def test_a_write_names_the_version_that_was_read_so_that_a_late_one_undoes_nothing(tmp_path: Path) -> None:
+    """As that of a controller which has lost its Lease between its reading and the arrival of what it wrote."""
+    server, reconciler = looker(tmp_path)
+    reconciler.reconcile({"sort": replace(SMALL, batch=4)}, [])
+    assert server.versions == ["7"]
+    server, reconciler = looker(tmp_path)
+    reconciler.reconcile({"sort": replace(LARGE, replicas=1)}, [])
+    assert (server.written[0], server.versions) == (("ipa-tiny-stage-sort", 1, "7"), ["8"])  # what its own scale made
+    server, reconciler = looker(tmp_path)
+    server.gateway["metadata"]["resourceVersion"] = "5"
+    server.gateway["spec"]["template"]["metadata"]["labels"] = {}
+    reconciler.reconcile({"sort": SMALL}, [])
+    assert (server.written, server.versions) == (["ipa-tiny-gateway"], ["5"])
 
 
 def test_pauses_grow_and_stay_bounded(tmp_path: Path) -> None:
@@ -588,6 +604,20 @@ def test_a_batch_that_starts_within_the_watch_s_latency_is_of_a_replica_that_was
     assert (sorting.all[0].ready_s, sorting.all[0].removed_s) == (9.99, 20.01)
 
 
+@pytest.mark.parametrize("by_s", [8 * 3600.0, -50.0])
+def test_what_is_dated_keeps_its_age_when_the_clock_is_set(by_s: float) -> None:
+    """To that of a gateway which is older than its controller, or younger."""
+    line, sorting = timeline()
+    line.note({"a": pod(1, uid="a"), "b": pod(2, uid="b", ready_s=None)}, True, 60.0, 60.0)
+    line.note({"a": pod(1, uid="a", removed_s=90.0), "b": pod(2, uid="b", cores=2, ready_s=None)}, True, 90.0, 90.0)
+    line.set_forward(by_s)
+    moments = [(each.created_s, each.ready_s, each.removed_s, each.gone_s, each.resizes) for each in sorting.all]
+    assert moments == [
+        (60.0 + by_s, 60.0 + by_s, 90.0 + by_s, inf, []),
+        (60.0 + by_s, inf, inf, inf, [(90.0 + by_s, 1, 2)]),
+    ]
+
+
 def test_a_controller_without_an_end_forgets_what_is_long_gone() -> None:
     line, sorting = timeline()
     line.note({"a": pod(1, uid="a")}, True, 1.0, 1.0)
@@ -602,10 +632,10 @@ def test_a_controller_without_an_end_forgets_what_is_long_gone() -> None:
 
 def test_a_failed_variant_is_left_out_for_a_while() -> None:
     _, sorting = timeline()
-    sorting.excluded["large"] = 300.0
-    sorting.forgive(299.0)
+    sorting.excluded["large"] = BEGAN_S
+    sorting.forgive(BEGAN_S + 299.0)
     assert sorting.failed_variants == ("large",)
-    sorting.forgive(300.0)
+    sorting.forgive(BEGAN_S + 300.0)
     assert sorting.failed_variants == ()
 
 

@@ -12,6 +12,7 @@ from ipa.live.kubernetes import controller_manifests, names
 from ipa.live.kubernetes.difference import drift
 from ipa.live.kubernetes.gateway_manifests import gateway_access, gateway_deployment
 from ipa.live.kubernetes.manifests import stage_deployment
+from ipa.live.kubernetes.pod_settings import SET_BY_US
 from ipa.live.kubernetes.settings import Layout
 from ipa.studies import find
 from tests.command import ipa, refusal
@@ -72,6 +73,18 @@ def test_a_cpu_limit_of_the_gateway_is_one_of_each_of_its_containers_as_quotas_a
     assert ["cpu" in each["resources"]["limits"] for each in without] == [False, False]
 
 
+def test_variables_reach_the_main_container_of_each_part_and_no_other(tmp_path: Path) -> None:
+    """Such as where spans go: the gateway alone makes some."""
+    collector = {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}
+    key = {"name": "OTEL_EXPORTER_OTLP_HEADERS", "valueFrom": {"secretKeyRef": {"name": "otlp", "key": "headers"}}}
+    for part, count in (("gateway", 2), ("sort", 1), ("controller", 1)):
+        plain = template(tmp_path, part)["spec"]["containers"]
+        containers = template(tmp_path, part, pods={"env": [collector, key]})["spec"]["containers"]
+        assert containers[0]["env"] == [*plain[0]["env"], collector, key]
+        assert {each["name"] for each in plain[0]["env"]} <= {*SET_BY_US}
+        assert (len(containers), containers[1:]) == (count, plain[1:])
+
+
 def test_a_device_is_for_the_model_alone_and_a_limit_for_what_fetches_it_too(tmp_path: Path) -> None:
     given = {"resources": {"limits": {"example.com/gpu": "1", "cpu": "1"}}}
     deployed = tiny(tmp_path, layout=Layout(models="s3://shelf", replica_cpu="100m", pods={"models": given}))
@@ -103,7 +116,15 @@ def test_an_account_of_one_s_own_is_bound_and_not_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["gateway", "sort"])
-@pytest.mark.parametrize("given", [{"nodeSelector": {"a": "b"}}, {"labels": {"a": "b"}}, {"annotations": {"a": "b"}}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"nodeSelector": {"a": "b"}},
+        {"labels": {"a": "b"}},
+        {"annotations": {"a": "b"}},
+        {"env": [{"name": "A", "value": "b"}]},
+    ],
+)
 def test_what_is_taken_back_is_seen_as_a_change_too(part: str, given: dict[str, Any], tmp_path: Path) -> None:
     """What an object has beyond a manifest is no difference, so a digest has to tell."""
     with_it, without = template(tmp_path, part, pods=given), template(tmp_path, part)
@@ -130,6 +151,7 @@ WHOLE = """
     labels: {team: vision, empty: ""}
     annotations: {example.com/note: any text}
   gateway:
+    env: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "http://collector:4318"}]
     resources: {limits: {cpu: 1}}
     priorityClassName: high
     serviceAccountName: mine
@@ -212,6 +234,11 @@ def test_one_setting_needs_no_file() -> None:
         ),
         ("models: {nodeName: n}", "nodeName: cannot be given: it would pass by the scheduler; see nodeSelector"),
         ("gateway: {tolerations: [all]}", "tolerations: should be a list of mappings"),
+        ("pods: {env: {A: b}}", "pods.env: should be a list of mappings"),
+        (
+            "models: {env: [{name: OMP_NUM_THREADS, value: 8}]}",
+            "env: OMP_NUM_THREADS cannot be given: it follows from the cores and the image",
+        ),
         ("gateway: {labels: [a]}", "labels: should be a mapping of keys to values"),
         ("gateway: {resources: {limits: 1}}", "resources.limits: should be a mapping of keys to values"),
     ],

@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from ipa.live.kubernetes.api import ApiError
+from ipa.live.kubernetes.deployments import Obstacle
+from ipa.live.kubernetes.guards import Rollback, rollback
 from ipa.live.kubernetes.reconcile import STALE_READS, Reconciler
-from ipa.live.kubernetes.stage_state import Look
-from ipa.policies import StageConfiguration
+from ipa.live.kubernetes.stage_state import Look, StageState
+from ipa.policies import StageConfiguration, mix_of
 from tests.live.kubernetes.fake import Rolling, Treatment, three_variants
-from tests.live.kubernetes.world import made_of, refused
+from tests.live.kubernetes.world import made_of, on_server, refused, tiny
 from tests.live.world import sort
 
 SMALL, LARGE = sort("small", 2)["sort"], sort("large", 2)["sort"]
@@ -197,6 +199,17 @@ def test_a_gateway_whose_new_template_is_not_written_yet_is_not_given_up_for_its
 
 
 # ---- what is asked ----
+
+
+def test_a_variant_that_has_stood_alone_with_other_cores_gets_those_back(tmp_path: Path) -> None:
+    one, two = SMALL, replace(SMALL, cores=2)
+    given = on_server(tiny(tmp_path), two)
+    state = StageState(given, wanted=two, sound=one, obstacle=Obstacle("variant small: CrashLoopBackOff"))
+    assert rollback(state, two) == Rollback("small", one)
+    assert rollback(replace(state, sound=two), two) is None  # as with an image that does not come: cores are not why
+    assert rollback(replace(state, sound=LARGE), two) == Rollback("small", LARGE)
+    mix = mix_of([replace(one, share=0.5), replace(LARGE, share=0.5)])
+    assert rollback(replace(state, sound=mix), two) == Rollback("small", LARGE)
 
 
 def test_replica_sets_are_read_only_while_something_is_missing(world: World) -> None:

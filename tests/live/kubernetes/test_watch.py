@@ -193,7 +193,7 @@ def test_what_a_watch_tells_after_it_had_broken_off_may_be_older() -> None:
 
 def test_pauses_grow_while_the_server_is_away_and_begin_anew_after_a_watch() -> None:
     gone = ApiError("watch pods", 0, "connection refused")
-    server = Server([["a"], *[gone] * 7, [], gone])
+    server = Server([["a"], *[gone] * 7, [event("ADDED", "b", "11")], gone])
     pauses: list[float] = []
     watch = PodWatch(
         Api(server),  # type: ignore[arg-type]
@@ -205,6 +205,25 @@ def test_pauses_grow_while_the_server_is_away_and_begin_anew_after_a_watch() -> 
     server.watch = watch
     watch.run()
     assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 0.2]
+
+
+@pytest.mark.parametrize(("lasts_s", "expected"), [(0.0, [0.2, 0.4, 0.8]), (20.0, [])])
+def test_a_watch_that_is_ended_at_once_is_begun_again_after_a_pause(lasts_s: float, expected: list[float]) -> None:
+    """As by a proxy; one that brings nothing for as long as it may last is followed by the next."""
+    server, now_s = Server([["a"], [], [], []]), [0.0]
+    pauses: list[float] = []
+    watch = PodWatch(
+        Api(server),  # type: ignore[arg-type]
+        "default",
+        "ipa-tiny",
+        lambda pods, is_fresh: None,
+        random_factor=lambda: pauses.append(watch._pause_s) or 0.0,  # type: ignore[func-returns-value]
+        clock=lambda: now_s.__setitem__(0, now_s[0] + lasts_s) or now_s[0],  # type: ignore[func-returns-value]
+    )
+    server.watch = watch
+    watch.run()
+    assert pauses == expected
+    assert server.asked == ["list", *["watch 10"] * 4]
 
 
 def test_a_pod_that_carries_our_labels_and_cannot_be_read_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
