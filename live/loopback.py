@@ -19,6 +19,7 @@ from ipa.live.plane import (
     PRELOADED,
     SERVER,
     Plane,
+    Serves,
     free_port,
     gateway_arguments,
     release_port,
@@ -218,14 +219,12 @@ class LoopbackBackend(LiveBackend):
         arguments = server_arguments(
             self.plane,
             self.plane.source,
-            replica.stage,
-            replica.variant,
-            replica.cores,
+            Serves(replica.stage, replica.variant, replica.cores),
             port,
             start_up_s=start_up_s,
-            created_s=time.monotonic(),
             models=self._models(replica),
         )
+        arguments += ["--created", repr(time.monotonic())]  # its start-up counts from here
         self.run_process(replica.name, SERVER, arguments, partial(self._on_exit, replica, port))
         self.spawn(self._await_ready(replica, start_up_s))
 
@@ -297,9 +296,7 @@ class LoopbackBackend(LiveBackend):
             self._port,
             self._control_port,
             str(self._tokens.path),
-            linger_s=0,
-            waits_for_start=True,
-            more=("--seed", str(self.plane.seed)),
+            more=("--linger", "0", "--wait-for-start", "--seed", str(self.plane.seed)),
         )
         log = self.run_process("gateway", GATEWAY, arguments, self._on_gateway)
         until_s = time.monotonic() + READY_WITHIN_S

@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -106,59 +106,48 @@ def gateway_arguments(
     control_port: int,
     control_token_file: str,
     *,
-    linger_s: int,
     host: str = LOOPBACK,
-    replica_timeout_s: float | None = None,
-    most_inside_bytes: int | None = None,
-    waits_for_start: bool = False,
     more: Sequence[str] = (),
 ) -> list[str]:
-    """The arguments of the gateway, on loopback as on a cluster.
-
-    `linger_s`: how long after SIGTERM it still serves clients that stay connected; `more` are further
-    arguments; for the others, see its `--help`.
-    """
+    """The arguments of the gateway, on loopback as on a cluster (see its `--help`), with `more` where these differ."""
     arguments = ["--pipeline", pipeline_file, "--host", host, "--port", str(port)]
     arguments += ["--control-host", host, "--control-port", str(control_port)]
     arguments += ["--control-token-file", control_token_file]
     arguments += ["--sla", repr(plane.pipeline.sla_s), "--drop", plane.drop, "--log-level", "warning"]
     if plane.removal != "drain":
         arguments += ["--removal", plane.removal]
-    if replica_timeout_s is not None:
-        arguments += ["--replica-timeout", repr(replica_timeout_s)]
-    arguments += ["--linger", str(linger_s)]
-    if most_inside_bytes is not None:
-        arguments += ["--most-inside", str(most_inside_bytes)]
-    if waits_for_start:
-        arguments.append("--wait-for-start")
     for stage, limit_s in zip(plane.pipeline.stages, plane.pipeline.drop_limits_s, strict=True):
         arguments += ["--drop-limit", f"{stage.name}={limit_s!r}"]
     return [*arguments, *more]
 
 
+class Serves(NamedTuple):
+    """What a replica serves."""
+
+    stage: str
+    variant: str
+    cores: int
+
+
 def server_arguments(
     plane: Plane,
     pipeline_file: str,
-    stage: str,
-    variant: str,
-    cores: int,
+    serves: Serves,
     port: int,
     *,
     start_up_s: float,
-    created_s: float | None = None,
     host: str = LOOPBACK,
     models: Sequence[str] = ("emulated",),
 ) -> list[str]:
     """The arguments of a replica's model server, on loopback as on a cluster.
 
-    Its start-up counts from `created_s` of `time.monotonic()`, or from its own start. `models`: the value of --backend,
-    and the options that go with it.
+    `models`: the value of --backend, and the options that go with it.
     """
+    stage, variant, cores = serves
     arguments = ["--host", host, "--port", str(port), "--model", variant, "--backend", *models]
     arguments += ["--pipeline", pipeline_file, "--stage", stage, "--variant", variant]
     arguments += ["--cores", str(cores), "--seed", str(plane.seed), "--stop", repr(plane.stop_s)]
-    arguments += ["--start-up", repr(start_up_s), "--log-level", "warning"]
-    return arguments if created_s is None else [*arguments, "--created", repr(created_s)]
+    return [*arguments, "--start-up", repr(start_up_s), "--log-level", "warning"]
 
 
 BACKLOG = 1024

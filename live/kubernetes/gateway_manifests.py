@@ -72,9 +72,6 @@ def _router(deployed: Deployed) -> Manifest:
         CONTROL_PORT,
         CONTROL_TOKEN_PATH,
         host=EVERYWHERE,
-        linger_s=LINGER_S,
-        replica_timeout_s=_answers_within_s(deployed.plane.pipeline),
-        most_inside_bytes=memory_bytes(deployed.layout.gateway_memory) // MEMORY_SHARE,
         more=_bounds(deployed),
     )
     container = manifest_parts.container(
@@ -93,8 +90,10 @@ def _router(deployed: Deployed) -> Manifest:
 
 
 def _bounds(deployed: Deployed) -> list[str]:
-    """Who may use the gateway's ports, and where its replicas may be: pods have addresses, and our port."""
-    arguments = ["--replica-port", str(MODEL_PORT)]
+    """Its times and memory, who may use its ports, and where its replicas may be: pods have addresses, and our port."""
+    arguments = ["--replica-timeout", repr(_answers_within_s(deployed.plane.pipeline)), "--linger", str(LINGER_S)]
+    arguments += ["--most-inside", str(memory_bytes(deployed.layout.gateway_memory) // MEMORY_SHARE)]
+    arguments += ["--replica-port", str(MODEL_PORT)]
     for network in deployed.layout.pod_networks or EVERY_NETWORK:
         arguments += ["--replica-network", network]
     service = f"{deployed.control_name}.{deployed.namespace}"

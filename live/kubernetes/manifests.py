@@ -36,7 +36,7 @@ from ipa.live.kubernetes.manifest_parts import BUDGET_APIS, GRACE_S, MODEL_PORT,
 from ipa.live.kubernetes.memory import memory_map
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.plane import EVERYWHERE, server_arguments
+from ipa.live.plane import EVERYWHERE, Serves, server_arguments
 from ipa.policies import Configuration, StageConfiguration, to_plain
 from ipa.policies import from_plain as stage_from_plain
 from ipa.sim import rules
@@ -180,9 +180,7 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
         server_arguments(
             deployed.plane,
             PIPELINE_PATH,
-            stage,
-            wanted.variant,
-            wanted.cores,
+            Serves(stage, wanted.variant, wanted.cores),
             MODEL_PORT,
             start_up_s=0.0 if real else start_up_s,
             host=EVERYWHERE,

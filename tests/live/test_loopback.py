@@ -23,7 +23,7 @@ from ipa.live import loopback
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import DirectWay, GatewayClient
 from ipa.live.loopback import LoopbackBackend
-from ipa.live.plane import Plane
+from ipa.live.plane import Plane, Serves
 from ipa.live.server_answers import DEFAULT_BODY
 from ipa.live.stage_replicas import Replica
 from ipa.live.tokens import TokenFile, create_token_file
@@ -331,9 +331,9 @@ def test_a_variant_that_cannot_start_is_observed_as_failed_and_the_old_one_serve
 ) -> None:
     right = loopback.server_arguments
 
-    def arguments(*given: Any, **options: Any) -> list[str]:
-        wrong = ["--cores", "7"] if "large" in given else []  # not profiled: the server exits
-        return [*right(*given, **options), *wrong]
+    def arguments(plane: Plane, source: str, serves: Serves, port: int, **how: Any) -> list[str]:
+        not_profiled = serves._replace(cores=7) if serves.variant == "large" else serves  # the server exits
+        return right(plane, source, not_profiled, port, **how)
 
     monkeypatch.setattr(loopback, "server_arguments", arguments)
 

@@ -24,9 +24,8 @@ def main() -> None:
     def gateway_arguments(plane: Any, source: str, port: int, control_port: int, *more: Any, **how: Any) -> Any:
         return gateway(plane, source, port, register(int(relays_port), "control", control_port), *more, **how)
 
-    def server_arguments(plane: Any, source: str, *of: Any, **how: Any) -> Any:
-        *which, port = of
-        return server(plane, source, *which, register(int(relays_port), "replicas", port), **how)
+    def server_arguments(plane: Any, source: str, serves: Any, port: int, **how: Any) -> Any:
+        return server(plane, source, serves, register(int(relays_port), "replicas", port), **how)
 
     made.PRELOADED += ("tests.live.chaos.poison",)
     made.gateway_arguments, made.server_arguments = gateway_arguments, server_arguments
