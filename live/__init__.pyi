@@ -1,8 +1,5 @@
 from . import logs as logs
 from . import ocr as ocr
-from .backend import TROUBLES as TROUBLES
-from .backend import LiveBackend as LiveBackend
-from .backend import OnRollback as OnRollback
 from .collect import Collector as Collector
 from .errors import LiveError as LiveError
 from .errors import RunError as RunError
@@ -11,6 +8,9 @@ from .kept import Keeper as Keeper
 from .kept import as_plain as as_plain
 from .kept import from_plain as from_plain
 from .kept import read_kept as read_kept
+from .live_backend import TROUBLES as TROUBLES
+from .live_backend import LiveBackend as LiveBackend
+from .live_backend import OnRollback as OnRollback
 from .live_controller import LiveController as LiveController
 from .load_generator import Job as Job
 from .load_generator import ask_file as ask_file

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from math import isnan, nan
 
-from ipa.live.backend import TROUBLES, LiveBackend
 from ipa.live.errors import LiveError
+from ipa.live.live_backend import TROUBLES, LiveBackend
 from ipa.live.plane import LOOPBACK
 from ipa.live.serving import ProcessMetrics
 from ipa.policies import Entry

@@ -22,7 +22,7 @@ from ipa.policies import from_plain as stage_from_plain
 from ipa.sim import LaneLogs, ReplicaRecords, Resize, Resizes
 
 if TYPE_CHECKING:
-    from ipa.live.backend import LiveBackend
+    from ipa.live.live_backend import LiveBackend
     from ipa.live.live_controller import LiveController
 
 ABOUT, REQUESTS, JOURNAL, STANDING = "about.json", "requests.jsonl", "journal.jsonl", "standing.json"

@@ -16,9 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, Protocol, TypeVar
 
-from ipa.live.backend import NO_CHANGE, LiveBackend, OnRollback
 from ipa.live.controller_metrics import ControllerMetrics, serving
 from ipa.live.kept import Keeper
+from ipa.live.live_backend import NO_CHANGE, LiveBackend, OnRollback
 from ipa.live.live_controller import Call, LiveController
 from ipa.live.monitoring import PrometheusServer, SourceMaker, from_gateway, from_prometheus
 from ipa.live.plane import LOOPBACK

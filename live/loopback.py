@@ -8,10 +8,10 @@ import time
 from functools import partial
 from pathlib import Path
 
-from ipa.live.backend import LiveBackend, OnRollback
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import DirectWay, GatewayClient, RefusedError
 from ipa.live.launcher import in_words, log_end
+from ipa.live.live_backend import LiveBackend, OnRollback
 from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import (
     GATEWAY,

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from ipa.live.backend import LiveBackend
 from ipa.live.collect import Collector
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import RefusedError
 from ipa.live.kept import Keeper, timelines
 from ipa.live.launcher import in_words, log_end
+from ipa.live.live_backend import LiveBackend
 from ipa.live.load_generator import Job, read_answers, write_job
 from ipa.live.monitoring import GatewaySource, Reading, SourceError, quantiles
 from ipa.live.plane import LOAD

@@ -12,12 +12,12 @@ from .api import Api as Api
 from .api import ApiError as ApiError
 from .api import connect as connect
 from .api import current_namespace as current_namespace
-from .backend import KubernetesBackend as KubernetesBackend
-from .backend import Options as Options
 from .gateway_manifests import control_secret as control_secret
-from .guards import Pace as Pace
+from .kubernetes_backend import KubernetesBackend as KubernetesBackend
+from .kubernetes_backend import Options as Options
 from .lease import Lease as Lease
 from .memory import Memory as Memory
+from .pace import Pace as Pace
 from .pod_settings import PodSections as PodSections
 from .readiness import client_url as client_url
 from .settings import Deployed as Deployed

@@ -23,7 +23,7 @@ from ipa.live.errors import LiveError, RunError
 from ipa.live.gateway_client import ANSWERS_WITHIN_S, ControlWay, DirectWay, GatewayClient, RefusedError, lanes_of
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError, ReadOnlyError
-from ipa.live.kubernetes.lanes import Parts, standing
+from ipa.live.kubernetes.deployed_lanes import Parts, what_stood
 from ipa.live.kubernetes.names import TOKEN_KEY
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState
@@ -323,7 +323,7 @@ class GatewayKeeper:
         except ApiError as error:
             raise RunError(f"what stands on the cluster cannot be read: {error}") from None
         stages = self._pipeline.by_name
-        stood = {name: standing(stages[name], each, states.get(name)) for name, each in wanted.items()}
+        stood = {name: what_stood(stages[name], each, states.get(name)) for name, each in wanted.items()}
         try:
             await self._client.stand(stood, epoch)
         except RefusedError as error:  # such as batches that a new pipeline file no longer has

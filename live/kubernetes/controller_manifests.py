@@ -8,7 +8,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ipa.live.backend import TROUBLES
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names, pod_settings
 from ipa.live.kubernetes.gateway_manifests import controller_policy
@@ -29,6 +28,7 @@ from ipa.live.kubernetes.manifest_parts import (
 from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
 from ipa.live.kubernetes.permissions import READ_ONLY_RULES, RESIZES, RULES, Rule, role, rules_of
 from ipa.live.kubernetes.settings import Deployed
+from ipa.live.live_backend import TROUBLES
 from ipa.live.plane import EVERYWHERE
 from ipa.policies import plugins, split_spec
 

@@ -10,9 +10,9 @@ from typing import Any
 from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import CORE, OLDER, VERSIONS, Api, ApiError
+from ipa.live.kubernetes.deployed_lanes import targets
 from ipa.live.kubernetes.difference import drift, template_cores
 from ipa.live.kubernetes.gateway_manifests import control_secret
-from ipa.live.kubernetes.lanes import targets
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.manifests import everything, owner_of, root, surroundings

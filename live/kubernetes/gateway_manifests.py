@@ -128,8 +128,8 @@ def _watch(deployed: Deployed) -> Manifest:
     arguments += ["--token-file", CONTROL_TOKEN_PATH, "--alive-file", ALIVE_PATH]
     container = manifest_parts.container(
         deployed,
-        "endpoints",
-        "ipa.live.kubernetes.endpoints",
+        "replica-lister",
+        "ipa.live.kubernetes.replica_lister",
         arguments,
         {"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
     )

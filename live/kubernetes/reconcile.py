@@ -17,6 +17,7 @@ from typing import Any
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError
+from ipa.live.kubernetes.deployed_lanes import Parts, targets
 from ipa.live.kubernetes.deployments import NOTHING, has_available
 from ipa.live.kubernetes.difference import (
     Action,
@@ -30,9 +31,8 @@ from ipa.live.kubernetes.difference import (
     difference,
     version_of,
 )
+from ipa.live.kubernetes.foreign_scalers import Autoscalers, Dispute, actor, judged
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
-from ipa.live.kubernetes.guards import Autoscalers, Dispute, actor, judged
-from ipa.live.kubernetes.lanes import Parts, targets
 from ipa.live.kubernetes.manifest_parts import MODEL_CONTAINER, Manifest
 from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, owner_of, root
 from ipa.live.kubernetes.names import MODEL_SERVER

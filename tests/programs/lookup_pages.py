@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 import ipa
-from ipa.live.backend import TROUBLES
+from ipa.live.live_backend import TROUBLES
 from ipa.live.serving.metrics import TABLE
 from ipa.policies import PREDICTORS, RANGES
 from ipa.policies.manual import manual_of

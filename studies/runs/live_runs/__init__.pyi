@@ -11,6 +11,10 @@ from .load import load_table as load_table
 from .load import load_target as load_target
 from .load import send_load as send_load
 from .load import write_load_table as write_load_table
+from .on_cluster import check_reachable as check_reachable
+from .on_cluster import connect as connect
+from .on_cluster import deployed as deployed
+from .on_cluster import first_configuration as first_configuration
 from .options import Cluster as Cluster
 from .options import Live as Live
 from .real import GENERATED as GENERATED
@@ -21,7 +25,3 @@ from .recover import recover as recover
 from .run import LiveRun as LiveRun
 from .run import control_live as control_live
 from .run import run_live as run_live
-from .standing import check_reachable as check_reachable
-from .standing import connect as connect
-from .standing import deployed as deployed
-from .standing import first_configuration as first_configuration

@@ -15,9 +15,9 @@ from ipa.policies import Configuration, Entry, Journal, OptimisingPolicy, check_
 from ipa.sim import LoadView, Opening, rules, summarise
 from ipa.studies.runs.live_runs.choice import check_installed, check_live, plane_of
 from ipa.studies.runs.live_runs.load import load_table, loss
+from ipa.studies.runs.live_runs.on_cluster import Held, backend_maker, first_configuration, remembered
 from ipa.studies.runs.live_runs.options import Live
 from ipa.studies.runs.live_runs.real import Checked, checked, is_body, read_body, real
-from ipa.studies.runs.live_runs.standing import Held, backend_maker, first_configuration, remembered
 from ipa.studies.runs.run import LIVE, Prepared, Run, guarded, prepare, summary_with
 from ipa.studies.runs.tables import Tables
 from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of

@@ -21,11 +21,11 @@ from typing import Any
 import pytest
 
 from ipa import profiles
-from ipa.live.kubernetes import backend as backend_module
+from ipa.live.kubernetes import kubernetes_backend as backend_module
 from ipa.live.kubernetes import names, pods, readiness
 from ipa.live.kubernetes.api import ApiError
-from ipa.live.kubernetes.backend import KubernetesBackend
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
+from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
 from ipa.live.kubernetes.manifests import owner_of, root, stage_deployment
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.watch import LASTS_S

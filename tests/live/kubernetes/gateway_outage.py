@@ -63,7 +63,7 @@ class Start:
 
     def read_log(self) -> None:
         """Add when the watch beside the gateway first knew its replicas."""
-        path = f"/api/v1/namespaces/{self._namespace}/pods/{self.pod}/log?container=endpoints"
+        path = f"/api/v1/namespaces/{self._namespace}/pods/{self.pod}/log?container=replica-lister"
         answer = self._api._client.request(
             "get", path, serialize=False, query_params=[], header_params={}, _request_timeout=5.0
         )

@@ -25,7 +25,7 @@ import numpy as np
 from ipa import profiles
 from ipa.live.kubernetes import deploy
 from ipa.live.kubernetes.api import connect
-from ipa.live.kubernetes.backend import KubernetesBackend
+from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
 from ipa.live.kubernetes.readiness import is_alone
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.plane import Plane

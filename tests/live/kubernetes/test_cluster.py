@@ -20,7 +20,7 @@ from ipa.live.controller_metrics import ControllerMetrics
 from ipa.live.gateway_client import GatewayClient
 from ipa.live.kubernetes import deploy, manifests, names, overview
 from ipa.live.kubernetes.api import Api, ApiError, connect
-from ipa.live.kubernetes.backend import KubernetesBackend, Options
+from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend, Options
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout

@@ -9,7 +9,7 @@ from typing import Any
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.difference import foreign_owner
-from ipa.live.kubernetes.guards import Dispute, judged
+from ipa.live.kubernetes.foreign_scalers import Dispute, judged
 from ipa.live.kubernetes.manifests import owner_of, stage_deployment
 from ipa.live.kubernetes.reconcile import Reconciler
 from tests.live.kubernetes.fake import Server, owned

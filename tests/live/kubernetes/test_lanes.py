@@ -14,9 +14,9 @@ pytest.importorskip("aiohttp")
 
 from ipa.live.kubernetes import names, overview
 from ipa.live.kubernetes.api import ApiError
-from ipa.live.kubernetes.backend import KubernetesBackend
+from ipa.live.kubernetes.deployed_lanes import in_force, targets, what_stood
 from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Lane, Scale, difference
-from ipa.live.kubernetes.lanes import in_force, standing, targets
+from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
 from ipa.live.kubernetes.manifests import as_text, disruption_budgets, everything, owner_of, stage_deployment
 from ipa.live.kubernetes.permissions import RULES, role
 from ipa.live.kubernetes.pods import listing
@@ -193,7 +193,7 @@ def test_a_mix_stands_when_every_variant_has_its_replicas_and_there_are_no_other
 def test_a_gateway_that_was_started_anew_is_told_what_stood_as_far_as_it_serves(
     tmp_path: Path, sound: StageConfiguration | None, served: tuple[int, ...], shares: Mapping[int, tuple[str, float]]
 ) -> None:
-    found = standing(profile(tmp_path), BOTH, two_lanes(tmp_path, sound=sound, served=served))
+    found = what_stood(profile(tmp_path), BOTH, two_lanes(tmp_path, sound=sound, served=served))
     assert {lane: (part.variant, part.share) for lane, part in found.items()} == shares
 
 

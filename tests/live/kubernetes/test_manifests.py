@@ -155,7 +155,7 @@ def test_only_the_gateway_s_watch_has_a_token(tmp_path: Path) -> None:
         for spec in (*gateway, *servers)
         for container in spec["containers"]
     }
-    assert mounted == {"gateway": False, "endpoints": True, "model-server": False}
+    assert mounted == {"gateway": False, "replica-lister": True, "model-server": False}
 
 
 def test_the_control_token_is_mounted_where_it_is_needed_as_a_file_that_cannot_be_changed(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_the_control_token_is_mounted_where_it_is_needed_as_a_file_that_cannot_b
         volumes = [each["secret"] for each in spec["volumes"] if each["name"] == "control"]
         assert [(each["secretName"], each["defaultMode"]) for each in volumes] in ([], [("ipa-tiny-control", 0o440)])
     there = [("/etc/ipa-control", True)]
-    assert mounted == {"gateway": there, "endpoints": there, "controller": there, "model-server": []}
+    assert mounted == {"gateway": there, "replica-lister": there, "controller": there, "model-server": []}
 
 
 def test_no_manifest_but_the_secret_holds_a_token(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
-from ipa.live.backend import TROUBLES
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.controller_manifests import ALERTS, alert_rules, controller
 from ipa.live.kubernetes.events import REPEATED_AFTER_S, Event, Events, news
 from ipa.live.kubernetes.memory import MOST_BYTES, Memory, memory_map
 from ipa.live.kubernetes.stage_state import Look, read_stage
+from ipa.live.live_backend import TROUBLES
 from ipa.policies import Applied, Decision, Entry, Journal
 from tests.live.kubernetes.world import BEGAN_S, on_server, tiny
 from tests.live.world import sort

@@ -101,7 +101,7 @@ def test_with_a_limit_of_the_gateway_the_same_quota_lets_all_come_and_another_la
     deployed = laid_out(tmp_path, namespace, pods=LIMIT)
     deploy.up(connect(), deployed, sort(), within_s=2 * WITHIN_S)
     gateway = pods_of(deployed, "gateway")
-    assert [limits(pod) for pod in gateway] == [{"gateway": "2", "endpoints": "500m"}]
+    assert [limits(pod) for pod in gateway] == [{"gateway": "2", "replica-lister": "500m"}]
     found = overview.status(connect(), deployed)
     assert (found["gateway_ready"], found["gateway_problem"]) == (True, "")
     another = replace(

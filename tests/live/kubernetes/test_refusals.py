@@ -11,7 +11,7 @@ import pytest
 
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.deployments import Obstacle
-from ipa.live.kubernetes.guards import Rollback, rollback
+from ipa.live.kubernetes.failed_variants import Rollback, rollback
 from ipa.live.kubernetes.reconcile import STALE_READS, Reconciler
 from ipa.live.kubernetes.stage_state import Look, StageState
 from ipa.policies import StageConfiguration, mix_of

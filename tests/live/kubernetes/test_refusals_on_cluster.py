@@ -15,7 +15,7 @@ pytest.importorskip("aiohttp")
 
 from ipa.live.kubernetes import deploy, manifests
 from ipa.live.kubernetes.api import connect
-from ipa.live.kubernetes.backend import KubernetesBackend
+from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look
 from ipa.policies import Configuration

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ipa.live.kubernetes.deployments import present
-from ipa.live.kubernetes.guards import Room
+from ipa.live.kubernetes.room import Room
 from ipa.live.kubernetes.stage_state import Look, read_stage
 from tests.live.kubernetes.world import BEGAN_S, made_of, on_server, pod, tiny
 from tests.live.world import sort

@@ -20,11 +20,11 @@ from ipa.live.errors import RunError
 from ipa.live.gateway_client import ANSWERS_WITHIN_S
 from ipa.live.kubernetes.api import ApiError, _lines
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, ProxiedWay
-from ipa.live.kubernetes.endpoints import Endpoints
-from ipa.live.kubernetes.guards import Pace
 from ipa.live.kubernetes.lease import DURATION_S, RETRY_S, Lease
+from ipa.live.kubernetes.pace import Pace
 from ipa.live.kubernetes.pods import read
 from ipa.live.kubernetes.readiness import client_url, until_reached
+from ipa.live.kubernetes.replica_lister import ReplicaLister
 from ipa.live.kubernetes.timeline import Timeline
 from ipa.live.kubernetes.watch import PodWatch
 from ipa.live.tokens import TokenFile
@@ -361,39 +361,39 @@ def test_lines_are_put_together_however_the_network_cuts_them() -> None:
 
 def test_the_gateway_is_told_nothing_before_the_first_list_and_the_latest_then(tmp_path: Path) -> None:
     told: list[Mapping[str, Any]] = []
-    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline, TokenFile(tmp_path / "token"))
-    endpoints.changed({"a": pod(1)}, True)
-    endpoints.changed({"a": pod(1), "b": pod(2)}, True)
+    lister = ReplicaLister("http://gateway", tiny(tmp_path).plane.pipeline, TokenFile(tmp_path / "token"))
+    lister.changed({"a": pod(1)}, True)
+    lister.changed({"a": pod(1), "b": pod(2)}, True)
 
     def stop_after(listed: Mapping[str, Any]) -> bool:
         told.append(listed)
-        endpoints.stop()
+        lister.stop()
         return True
 
-    endpoints._tell = stop_after  # type: ignore[method-assign,assignment]
-    endpoints.run()
+    lister._tell = stop_after  # type: ignore[method-assign,assignment]
+    lister.run()
     assert [len(each["sort"]) for each in told] == [2]
 
 
 def test_a_signal_stops_it_at_whatever_moment_it_comes(tmp_path: Path) -> None:
     """At every line of the queue that it waits for, whatever locks are held there."""
-    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline, TokenFile(tmp_path / "token"))
+    lister = ReplicaLister("http://gateway", tiny(tmp_path).plane.pipeline, TokenFile(tmp_path / "token"))
 
     def signalled(frame: FrameType, _: str, __: Any) -> Any:
         if frame.f_code.co_filename == queue.__file__:
-            endpoints.stop()
+            lister.stop()
         return signalled
 
     def run() -> None:
         sys.settrace(signalled)
-        endpoints.run()
+        lister.run()
 
     def tell_once(_: object) -> bool:
-        endpoints.stop()
+        lister.stop()
         return True
 
-    endpoints._tell = tell_once  # type: ignore[method-assign,assignment]
-    endpoints.changed({"a": pod(1)}, True)
+    lister._tell = tell_once  # type: ignore[method-assign,assignment]
+    lister.changed({"a": pod(1)}, True)
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join(PATIENCE_S)
@@ -404,19 +404,19 @@ def test_a_list_that_does_not_reach_the_gateway_is_sent_again_soon(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A gateway that is just starting may not listen yet: its clients should not wait for the next regular list."""
-    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline, TokenFile(tmp_path / "token"))
+    lister = ReplicaLister("http://gateway", tiny(tmp_path).plane.pipeline, TokenFile(tmp_path / "token"))
     pauses_s: list[float] = []
     outcomes = iter([True, *[False] * 6, True, False])
 
     def get(timeout: float) -> Mapping[str, Any]:
         pauses_s.append(timeout)
         if len(pauses_s) == 10:
-            endpoints.stop()
+            lister.stop()
         return {"a": pod(1)}
 
-    monkeypatch.setattr(endpoints, "_changes", SimpleNamespace(get=get, empty=lambda: True, put=lambda _: None))
-    monkeypatch.setattr(endpoints, "_tell", lambda _: next(outcomes))
-    endpoints.run()
+    monkeypatch.setattr(lister, "_changes", SimpleNamespace(get=get, empty=lambda: True, put=lambda _: None))
+    monkeypatch.setattr(lister, "_tell", lambda _: next(outcomes))
+    lister.run()
     assert pauses_s == [2.0, 2.0, 0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 0.1]
 
 
@@ -425,19 +425,19 @@ def test_pods_that_the_pipeline_s_file_does_not_know_are_left_out_and_that_is_sa
 ) -> None:
     """After a file that drops a variant its pods stay for a while; the gateway would refuse them, and all with them."""
     told: list[Mapping[str, Any]] = []
-    endpoints = Endpoints("http://gateway", tiny(tmp_path).plane.pipeline, TokenFile(tmp_path / "token"))
+    lister = ReplicaLister("http://gateway", tiny(tmp_path).plane.pipeline, TokenFile(tmp_path / "token"))
 
     def note(listed: Mapping[str, Any]) -> bool:
         told.append(listed)
-        endpoints.changed(pods, True)
+        lister.changed(pods, True)
         if len(told) == 2:
-            endpoints.stop()
+            lister.stop()
         return True
 
-    endpoints._tell = note  # type: ignore[method-assign,assignment]
+    lister._tell = note  # type: ignore[method-assign,assignment]
     pods = {"a": pod(1), "b": replace(pod(2), variant="dropped"), "c": pod(3, cores=64), "d": pod(4, lane=2)}
-    endpoints.changed(pods, True)
-    endpoints.run()
+    lister.changed(pods, True)
+    lister.run()
     assert [[each["url"] for each in listed["sort"]] for listed in told] == [["http://10.0.0.1:8080"]] * 2
     assert [record.pod for record in caplog.records if record.msg == "a pod is left out"] == [
         "sort-2",

@@ -20,7 +20,7 @@ import pytest
 from ipa import profiles
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError, connect
-from ipa.live.kubernetes.backend import Options
+from ipa.live.kubernetes.kubernetes_backend import Options
 from ipa.live.kubernetes.manifests import as_text, stage_deployment
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.settings import Deployed, Layout

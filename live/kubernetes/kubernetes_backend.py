@@ -16,22 +16,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ipa.live.backend import NO_CHANGE, LiveBackend, OnRollback
 from ipa.live.errors import RunError
 from ipa.live.kubernetes import permissions
 from ipa.live.kubernetes.api import Api, ApiError, Threads
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, GatewayKeeper, way_to
+from ipa.live.kubernetes.deployed_lanes import Parts, in_force
 from ipa.live.kubernetes.events import Event, Events, log_news, news
-from ipa.live.kubernetes.guards import FailedVariants, Pace, Room, moves_pods, rollback
-from ipa.live.kubernetes.lanes import Parts, in_force
+from ipa.live.kubernetes.failed_variants import FailedVariants, rollback
 from ipa.live.kubernetes.lease import Lease, LeaseKeeper
+from ipa.live.kubernetes.pace import Pace, moves_pods
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.readiness import Readiness, longest_s, until_reached
 from ipa.live.kubernetes.reconcile import Reconciler, following
+from ipa.live.kubernetes.room import Room
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look, StageState, read_stages, read_wanted, said
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.kubernetes.watch import PodWatch
+from ipa.live.live_backend import NO_CHANGE, LiveBackend, OnRollback
 from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import LOAD
 from ipa.policies import Applied, Configuration, Observation, StageConfiguration
@@ -48,7 +50,7 @@ LOOK_EVERY_WHILE_STOPPED_S = 5.0
 LOOK_EVERY_WHILE_CLOSING_S = 0.5
 """While somebody may still wait in a lane that gets no more requests: its replicas go when nobody does."""
 
-log = logging.getLogger("ipa.live.kubernetes.backend")
+log = logging.getLogger("ipa.live.kubernetes.kubernetes_backend")
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class KubernetesBackend(LiveBackend):
         await self._lease.take()
         self.spawn(self._lease.keep(self.fail))
         if self._adopts:
-            initial = await self._standing(initial)
+            initial = await self._wanted_there(initial)
         for stage in self.plane.pipeline.stages:
             wanted = initial[stage.name]
             self.stages[stage.name] = PodReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
@@ -191,7 +193,7 @@ class KubernetesBackend(LiveBackend):
         await self._threads.finish()  # before another may write
         await self._lease.release()
 
-    async def _standing(self, initial: Configuration) -> Configuration:
+    async def _wanted_there(self, initial: Configuration) -> Configuration:
         try:
             return await self._threads.call(read_wanted, self._api, self.deployed, initial)
         except ApiError as error:

@@ -43,7 +43,7 @@ def in_force(stage: Stage, wanted: StageConfiguration, state: StageState | None)
     return {lane: found for lane, each in there.items() if (found := _known(stage, each))} | placed
 
 
-def standing(stage: Stage, wanted: StageConfiguration, state: StageState | None) -> Parts:
+def what_stood(stage: Stage, wanted: StageConfiguration, state: StageState | None) -> Parts:
     """What a gateway that was started anew is told to be in force, before it is told what is wanted.
 
     It is what stood last, as far as there are pods that serve it: if a change was under way, requests go on to what

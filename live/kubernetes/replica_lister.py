@@ -1,4 +1,4 @@
-"""Tells a gateway of its replicas: `python -m ipa.live.kubernetes.endpoints`, the container beside it.
+"""Tells a gateway of its replicas: `python -m ipa.live.kubernetes.replica_lister`, the container beside it.
 
 It watches the pods of the pipeline's model servers and sends the gateway the whole list after every change, and every
 few seconds without one, so that a restarted gateway gets to know them again. It needs no controller: replicas that
@@ -37,10 +37,10 @@ TRIED_AGAIN_AFTER_S = 0.1
 """How soon a list that did not reach the gateway is sent again; each failure doubles it, up to the time above."""
 ANSWERS_WITHIN_S = 5.0
 
-log = logging.getLogger("ipa.live.kubernetes.endpoints")
+log = logging.getLogger("ipa.live.kubernetes.replica_lister")
 
 
-class Endpoints:
+class ReplicaLister:
     """Keeps the latest list, and tells the gateway."""
 
     def __init__(self, gateway: str, pipeline: Pipeline, tokens: TokenFile, alive: Path | None = None) -> None:
@@ -131,16 +131,16 @@ def main(
     """Keep a gateway's list of replicas up to date until SIGTERM."""
     from ipa.live import logs
 
-    logs.json_to_stderr("endpoints")
+    logs.json_to_stderr("replica-lister")
     try:
         pipeline, api = profiles.load(pipeline_name), connect()
     except (ProfileError, LiveError) as error:
         sys.exit(str(error))
-    endpoints = Endpoints(gateway, pipeline, TokenFile(token_file), alive_file)
+    lister = ReplicaLister(gateway, pipeline, TokenFile(token_file), alive_file)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: endpoints.stop())
-    PodWatch(api, namespace, instance, endpoints.changed).start()
-    endpoints.run()
+        signal.signal(number, lambda *_: lister.stop())
+    PodWatch(api, namespace, instance, lister.changed).start()
+    lister.run()
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def deployed(scenario: Scenario, prepared: Prepared, cluster: Cluster, layout: L
     )
 
 
-def standing(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deployed:
+def as_laid_out(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deployed:
     """The same with the layout that the cluster has. Raises LiveError where nothing is deployed.
 
     `is_adopted`: its pipeline file has to be the same too.
@@ -79,7 +79,7 @@ def check_reachable(scenario: Scenario, prepared: Prepared, cluster: Cluster) ->
     from ipa.live.kubernetes import client_url
 
     api = connect(cluster, read_only=True)
-    there = standing(api, deployed(scenario, prepared, cluster))
+    there = as_laid_out(api, deployed(scenario, prepared, cluster))
     if cluster.url is None:
         client_url(api, there)
 
@@ -139,7 +139,7 @@ def backend_maker(
     from ipa.live.kubernetes import KubernetesBackend, Lease, Options, Pace, client_url
 
     api = connect(cluster, read_only)
-    there = standing(api, deployed(scenario, prepared, cluster), is_adopted=not sends_load)
+    there = as_laid_out(api, deployed(scenario, prepared, cluster), is_adopted=not sends_load)
     url = cluster.url or (client_url(api, there) if sends_load else "")
     beside = held or Held()
 

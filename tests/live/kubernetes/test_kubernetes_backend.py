@@ -15,17 +15,17 @@ import pytest
 
 pytest.importorskip("aiohttp")
 
-from ipa.live.backend import NO_CHANGE
 from ipa.live.errors import RunError
-from ipa.live.kubernetes import backend as backend_module
+from ipa.live.kubernetes import kubernetes_backend as backend_module
 from ipa.live.kubernetes import names, readiness
 from ipa.live.kubernetes.api import ApiError, Threads
-from ipa.live.kubernetes.backend import KubernetesBackend
-from ipa.live.kubernetes.guards import Pace
+from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
 from ipa.live.kubernetes.lease import LeaseKeeper
 from ipa.live.kubernetes.manifests import as_text
+from ipa.live.kubernetes.pace import Pace
 from ipa.live.kubernetes.permissions import needed
 from ipa.live.kubernetes.stage_state import Look
+from ipa.live.live_backend import NO_CHANGE
 from ipa.live.logs import Lines
 from ipa.live.loop import Advised
 from ipa.live.monitoring import Reading

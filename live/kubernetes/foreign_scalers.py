@@ -1,0 +1,120 @@
+"""Others who scale: when their number of replicas is set back, and when it is left to them.
+
+Others who set a stage's replicas are a HorizontalPodAutoscaler, KEDA, a person with `kubectl scale`. With the replicas
+of a Deployment we write an annotation that says how many we asked for: any other number is somebody else's. (Field
+ownership alone would not tell: older servers, such as 1.20, keep no record of who used the scale subresource, and an
+owner that has been deleted stays the owner.) A number that another has set is set back at once. If that has happened
+`SET_BACK_TIMES` within `WITHIN_S`, whoever it is will do it again, and we stand aside at this stage rather than start
+and stop pods in turns: the replicas are left to the other until the number has not changed for `WITHIN_S`, or the
+autoscaler that was named is gone. They are then set back once; if that is undone within `WITHIN_S`, we stand aside
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ipa.live.kubernetes.api import Api, ApiError
+from ipa.live.kubernetes.difference import foreign_owner
+from ipa.live.kubernetes.settings import Deployed
+
+SET_BACK_TIMES = 3
+WITHIN_S = 300.0
+
+UNKNOWN = "somebody"
+"""Who acted, where neither the server's record nor an autoscaler says so."""
+_OF_AUTOSCALERS = ("", "kube-controller-manager", "horizontal-pod-autoscaler")
+"""The field managers under which a HorizontalPodAutoscaler may act; with none, the server kept no record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """What is remembered of others at one stage. Times are of a monotonic clock [s].
+
+    `set_back_s`: when their number was lately set back. `by`: who it was; `autoscaler` is its name if it is a
+    HorizontalPodAutoscaler. `seen`: the replicas they set. `aside_s`: while we stand aside, since when that number has
+    not changed; None otherwise.
+    """
+
+    set_back_s: tuple[float, ...] = ()
+    by: str = ""
+    autoscaler: str = ""
+    seen: int = 0
+    aside_s: float | None = None
+
+    @property
+    def stands_aside(self) -> bool:
+        """Whether the replicas are left to the other."""
+        return self.aside_s is not None
+
+    def said(self, wanted: int) -> str:
+        """What a person should know; empty if nobody else has lately acted. `wanted`: the replicas that we want."""
+        if self.stands_aside:
+            sooner = f", or at once when {self.by} is deleted" if self.autoscaler else ""
+            return (
+                f"{self.by} keeps setting its replicas, now {self.seen} (wanted: {wanted}); they are left to it, and "
+                f"set back when they have not changed for {WITHIN_S / 60:g} minutes{sooner}"
+            )
+        return f"{self.by} had set {self.seen} replicas, which were set back" if self.set_back_s else ""
+
+
+def judged(
+    before: Dispute, seen: int, is_ours: bool, by: str, autoscaler: str, now_s: float, has_gone: bool = False
+) -> Dispute:
+    """The dispute after one look, on the assumption that a number that may be set back is set back.
+
+    `seen`: the replicas of the Deployment; `is_ours`: they are as we asked for; else `by` and `autoscaler` are who set
+    them. `has_gone`: the autoscaler of the dispute does not exist any more.
+    """
+    lately = tuple(at_s for at_s in before.set_back_s if now_s - at_s < WITHIN_S)
+    if before.aside_s is not None:
+        if has_gone or (seen == before.seen and now_s - before.aside_s >= WITHIN_S):
+            return Dispute((now_s,) * SET_BACK_TIMES, before.by, before.autoscaler, before.seen)
+        if seen == before.seen:
+            return before
+        known = before if is_ours else replace(before, by=by, autoscaler=autoscaler)
+        return replace(known, seen=seen, aside_s=now_s)
+    if is_ours:
+        return replace(before, set_back_s=lately)
+    if len(lately) >= SET_BACK_TIMES:
+        return Dispute(lately, by, autoscaler, seen, aside_s=now_s)
+    return Dispute((*lately, now_s), by, autoscaler, seen)
+
+
+class Autoscalers:
+    """The HorizontalPodAutoscalers of a namespace, read at most once; none if they may not be listed."""
+
+    def __init__(self, api: Api, deployed: Deployed) -> None:
+        self._api = api
+        self._deployed = deployed
+        self._of: dict[str, Mapping[str, Any]] | None = None
+        self.are_known = False
+        """Whether the server has told; meaningful once `of` has been called."""
+
+    def of(self, name: str) -> Mapping[str, Any] | None:
+        """The one that scales the Deployment of a name, if any."""
+        if self._of is None:
+            self._of = self._listed()
+        return self._of.get(name)
+
+    def _listed(self) -> dict[str, Mapping[str, Any]]:
+        try:
+            found = self._api.list("HorizontalPodAutoscaler", self._deployed.namespace)["items"]
+        except ApiError:  # it only helps to name who acts
+            return {}
+        self.are_known = True
+        targets = ((each["spec"].get("scaleTargetRef") or {}, each) for each in found)
+        return {str(to.get("name")): each for to, each in targets if to.get("kind") == "Deployment"}
+
+
+def actor(given: Mapping[str, Any], autoscalers: Autoscalers) -> tuple[str, str]:
+    """Who has set a Deployment's replicas, in words, and the name of the autoscaler if it is one."""
+    manager = foreign_owner(given, ("spec", "replicas"))
+    found = autoscalers.of(given["metadata"]["name"]) if manager in _OF_AUTOSCALERS else None
+    if found is None:
+        return (repr(manager) if manager else UNKNOWN), ""
+    meta = found["metadata"]
+    owner = next((f"{each['kind']} {each['name']}" for each in meta.get("ownerReferences") or ()), "")
+    return owner or f"HorizontalPodAutoscaler {meta['name']}", str(meta["name"])
