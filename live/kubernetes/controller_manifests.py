@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names, pod_settings
-from ipa.live.kubernetes.gateway_manifests import controller_policy
 from ipa.live.kubernetes.manifest_parts import (
     CONTROL_TOKEN_PATH,
     GRACE_S,
@@ -26,6 +25,7 @@ from ipa.live.kubernetes.manifest_parts import (
     secret_volume,
 )
 from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
+from ipa.live.kubernetes.network_policies import controller_policy
 from ipa.live.kubernetes.permissions import READ_ONLY_RULES, RESIZES, RULES, Rule, role, rules_of
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.live_backend import TROUBLES

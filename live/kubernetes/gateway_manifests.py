@@ -15,7 +15,7 @@ from ipa.live.kubernetes.manifest_parts import (
     secret_mount,
     secret_volume,
 )
-from ipa.live.kubernetes.names import CONTROLLER, GATEWAY, MODEL_SERVER
+from ipa.live.kubernetes.names import GATEWAY
 from ipa.live.kubernetes.settings import Deployed, Resources, memory_bytes
 from ipa.live.plane import ACCEPTS_PATH, EVERYWHERE, gateway_arguments
 from ipa.live.tokens import new_token
@@ -190,69 +190,6 @@ def client_service(deployed: Deployed, owner: Manifest | None = None, is_dual: b
 def control_service(deployed: Deployed, owner: Manifest | None = None, is_dual: bool = False) -> Manifest:
     """Where the controller and Prometheus find the gateway; not reachable from outside the cluster."""
     return _service(deployed, deployed.control_name, {"control": CONTROL_PORT}, owner, is_dual)
-
-
-API_SERVER_PORTS = (443, 6443)
-"""Where API servers usually listen: as a Service, and behind it. Network plugins look at either."""
-NAMESPACE_NAME = "kubernetes.io/metadata.name"
-"""The label with its own name that a namespace has since Kubernetes 1.21."""
-
-
-def gateway_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
-    """Everyone reaches the gateway's data port; its control port, the controller and what the layout names.
-
-    It calls model servers; the watch beside it, the API server, by name or address. The node's probes always pass.
-    """
-    controller = {"podSelector": {"matchLabels": names.selector(deployed.instance, CONTROLLER)}}
-    model_servers = {"podSelector": {"matchLabels": names.selector(deployed.instance, MODEL_SERVER)}}
-    return _policy(
-        deployed,
-        deployed.meta(deployed.gateway_name, GATEWAY, owner),
-        GATEWAY,
-        [
-            {"ports": _ports(DATA_PORT)},
-            {"from": [controller, *map(_peer, deployed.layout.control_from)], "ports": _ports(CONTROL_PORT)},
-        ],
-        {"to": [model_servers], "ports": _ports(MODEL_PORT)},
-    )
-
-
-def controller_policy(deployed: Deployed, meta: Manifest, metrics_port: int) -> Manifest:
-    """Whom the layout names reaches its metrics; it calls the gateway's control port and the API server."""
-    gateway = {"podSelector": {"matchLabels": names.selector(deployed.instance, GATEWAY)}}
-    peers = [*map(_peer, deployed.layout.control_from)]
-    ingress = [{"from": peers, "ports": _ports(metrics_port)}] if peers else []
-    return _policy(deployed, meta, CONTROLLER, ingress, {"to": [gateway], "ports": _ports(CONTROL_PORT)})
-
-
-def _policy(deployed: Deployed, meta: Manifest, part: str, ingress: list[Manifest], calls: Manifest) -> Manifest:
-    """A part's policy: who reaches it, and what it calls beside the API server and DNS."""
-    api_server: Manifest = {"ports": _ports(*API_SERVER_PORTS)}
-    if deployed.layout.api_networks:
-        api_server["to"] = [*map(_peer, deployed.layout.api_networks)]
-    dns = {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": meta,
-        "spec": {
-            "podSelector": {"matchLabels": names.selector(deployed.instance, part)},
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": ingress,
-            "egress": [calls, api_server, dns],
-        },
-    }
-
-
-def _peer(given: str) -> Manifest:
-    """A namespace, or a network, as a policy's peer."""
-    if "/" in given:
-        return {"ipBlock": {"cidr": given}}
-    return {"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: given}}}
-
-
-def _ports(*ports: int) -> list[Manifest]:
-    return [{"protocol": "TCP", "port": port} for port in ports]
 
 
 def _service(

@@ -30,11 +30,11 @@ from ipa.live.kubernetes.gateway_manifests import (
     control_service,
     gateway_access,
     gateway_deployment,
-    gateway_policy,
 )
 from ipa.live.kubernetes.manifest_parts import BUDGET_APIS, GRACE_S, MODEL_PORT, PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.memory import memory_map
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
+from ipa.live.kubernetes.network_policies import network_policies
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.plane import EVERYWHERE, Serves, server_arguments
 from ipa.policies import Configuration, StageConfiguration, to_plain
@@ -224,28 +224,6 @@ def disruption_budgets(
             for lane in (0, *(deployed.further_lanes(stage) if deployed.plane.mixes else ()))
         ),
     ]
-
-
-def network_policies(deployed: Deployed, owner: Manifest | None = None) -> list[Manifest]:
-    """That of the model servers, and if it is asked for that of the gateway."""
-    of_gateway = [gateway_policy(deployed, owner)] if deployed.layout.network_policy else []
-    return [network_policy(deployed, owner), *of_gateway]
-
-
-def network_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
-    """Model servers are called by the gateway only and call only their object store. The node's probes always pass."""
-    from_gateway = {"podSelector": {"matchLabels": names.selector(deployed.instance, GATEWAY)}}
-    return {
-        "apiVersion": "networking.k8s.io/v1",
-        "kind": "NetworkPolicy",
-        "metadata": deployed.meta(names.name(deployed.instance, "replicas"), MODEL_SERVER, owner),
-        "spec": {
-            "podSelector": {"matchLabels": names.selector(deployed.instance, MODEL_SERVER)},
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [from_gateway], "ports": [{"protocol": "TCP", "port": MODEL_PORT}]}],
-            "egress": model_sources.egress(deployed.layout),
-        },
-    }
 
 
 # ---- annotations ----

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import manifest_parts
 from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.settings import EMULATED, Deployed, Layout
-from ipa.live.kubernetes.store import AWS, KEYS_AT, S3
+from ipa.live.kubernetes.store import KEYS_AT, S3
 
 CLAIM, IMAGE = "pvc:", "image:"
 MOUNTED_AT = "/models"
@@ -84,18 +82,9 @@ def placed(deployed: Deployed, stage: str, variant: str, cores: int) -> Placed |
     return Placed(folder, READ_ONLY, volumes, (fetching,))
 
 
-def egress(layout: Layout) -> list[Manifest]:
-    """What model servers' pods may call: object store and DNS if an init container fetches from one, else nothing."""
-    if _kind(layout) != S3:
-        return []
-    endpoint = urlsplit(layout.s3_endpoint or AWS)
-    port = endpoint.port or {"http": 80, "https": 443}[endpoint.scheme]
-    store: Manifest = {"ports": [{"protocol": "TCP", "port": port}]}
-    try:
-        address = ip_address(endpoint.hostname or "")
-    except ValueError:
-        return [{"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}, store]
-    return [{"to": [{"ipBlock": {"cidr": f"{address}/{address.max_prefixlen}"}}], **store}]
+def is_fetched(layout: Layout) -> bool:
+    """Whether an init container fetches models from an object store."""
+    return _kind(layout) == S3
 
 
 def _kind(layout: Layout) -> str | None:

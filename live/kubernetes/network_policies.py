@@ -1,0 +1,101 @@
+"""Who connects to what: the NetworkPolicies of a deployed pipeline. The node's probes always pass.
+
+Model servers are called by the gateway only, and call only the object store of their models. That of the gateway and
+that of the controller in the cluster are there if they are asked for.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.gateway_manifests import CONTROL_PORT, DATA_PORT
+from ipa.live.kubernetes.manifest_parts import MODEL_PORT, Manifest
+from ipa.live.kubernetes.model_sources import is_fetched
+from ipa.live.kubernetes.names import CONTROLLER, GATEWAY, MODEL_SERVER
+from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.kubernetes.store import AWS
+
+API_SERVER_PORTS = (443, 6443)
+"""Where API servers usually listen: as a Service, and behind it. Network plugins look at either."""
+NAMESPACE_NAME = "kubernetes.io/metadata.name"
+"""The label with its own name that a namespace has since Kubernetes 1.21."""
+DNS: Manifest = {"ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")]}
+
+
+def network_policies(deployed: Deployed, owner: Manifest | None = None) -> list[Manifest]:
+    """That of the model servers, and if it is asked for that of the gateway."""
+    meta = deployed.meta(names.name(deployed.instance, "replicas"), MODEL_SERVER, owner)
+    ingress = [{"from": [_pods(deployed, GATEWAY)], "ports": _ports(MODEL_PORT)}]
+    of_models = _policy(deployed, meta, MODEL_SERVER, ingress, _to_store(deployed.layout))
+    return [of_models, *([gateway_policy(deployed, owner)] if deployed.layout.network_policy else [])]
+
+
+def gateway_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
+    """Everyone reaches the gateway's data port; its control port, the controller and what the layout names.
+
+    It calls model servers; the watch beside it, the API server, by name or address.
+    """
+    control_from = [_pods(deployed, CONTROLLER), *map(_peer, deployed.layout.control_from)]
+    ingress = [{"ports": _ports(DATA_PORT)}, {"from": control_from, "ports": _ports(CONTROL_PORT)}]
+    calls = {"to": [_pods(deployed, MODEL_SERVER)], "ports": _ports(MODEL_PORT)}
+    meta = deployed.meta(deployed.gateway_name, GATEWAY, owner)
+    return _policy(deployed, meta, GATEWAY, ingress, [calls, _api_server(deployed.layout), DNS])
+
+
+def controller_policy(deployed: Deployed, meta: Manifest, metrics_port: int) -> Manifest:
+    """Whom the layout names reaches its metrics; it calls the gateway's control port and the API server."""
+    peers = [*map(_peer, deployed.layout.control_from)]
+    ingress = [{"from": peers, "ports": _ports(metrics_port)}] if peers else []
+    calls = {"to": [_pods(deployed, GATEWAY)], "ports": _ports(CONTROL_PORT)}
+    return _policy(deployed, meta, CONTROLLER, ingress, [calls, _api_server(deployed.layout), DNS])
+
+
+def _policy(deployed: Deployed, meta: Manifest, part: str, ingress: list[Manifest], egress: list[Manifest]) -> Manifest:
+    """A part's policy: who reaches it, and what it calls."""
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": meta,
+        "spec": {
+            "podSelector": {"matchLabels": names.selector(deployed.instance, part)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": ingress,
+            "egress": egress,
+        },
+    }
+
+
+def _to_store(layout: Layout) -> list[Manifest]:
+    """What model servers' pods may call: object store and DNS if an init container fetches from one, else nothing."""
+    if not is_fetched(layout):
+        return []
+    endpoint = urlsplit(layout.s3_endpoint or AWS)
+    store: Manifest = {"ports": _ports(endpoint.port or {"http": 80, "https": 443}[endpoint.scheme])}
+    try:
+        address = ip_address(endpoint.hostname or "")
+    except ValueError:
+        return [DNS, store]
+    return [{"to": [{"ipBlock": {"cidr": f"{address}/{address.max_prefixlen}"}}], **store}]
+
+
+def _api_server(layout: Layout) -> Manifest:
+    networks = [*map(_peer, layout.api_networks)]
+    return {"ports": _ports(*API_SERVER_PORTS), **({"to": networks} if networks else {})}
+
+
+def _pods(deployed: Deployed, part: str) -> Manifest:
+    """The pods of a part, as a policy's peer."""
+    return {"podSelector": {"matchLabels": names.selector(deployed.instance, part)}}
+
+
+def _peer(given: str) -> Manifest:
+    """A namespace, or a network, as a policy's peer."""
+    if "/" in given:
+        return {"ipBlock": {"cidr": given}}
+    return {"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: given}}}
+
+
+def _ports(*ports: int) -> list[Manifest]:
+    return [{"protocol": "TCP", "port": port} for port in ports]
