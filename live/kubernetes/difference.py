@@ -203,7 +203,8 @@ def version_of(given: Mapping[str, Any]) -> str | None:
 
     So what a controller wrote that has lost its Lease meanwhile changes nothing that the next one has written.
     """
-    return given["metadata"].get("resourceVersion")
+    version: str | None = given["metadata"].get("resourceVersion")
+    return version
 
 
 def _notes(sound: StageConfiguration | None, failed: Mapping[str, float]) -> dict[str, str]:

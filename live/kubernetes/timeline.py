@@ -127,7 +127,7 @@ class Timeline:
                 replica.ready_s += by_s
                 replica.removed_s += by_s
                 replica.gone_s += by_s
-                replica.resizes = [(time_s + by_s, *cores) for time_s, *cores in replica.resizes]
+                replica.resizes = [(time_s + by_s, before, cores) for time_s, before, cores in replica.resizes]
 
     def forget(self, before_s: float) -> None:
         """Forget replicas that were gone before a moment, as a controller without an end has to."""

@@ -156,7 +156,11 @@ def test_replicas_that_another_sets_between_an_apply_and_the_scale_after_it_are_
     world = World(tmp_path)
     world.server.stages[0]["metadata"]["labels"] = {}
     four = {"sort": replace(SMALL, replicas=4)}
-    world.server.apply = lambda manifest: {**manifest, "spec": {**manifest["spec"], "replicas": 9}}  # type: ignore[method-assign]
+
+    def apply(manifest: dict[str, Any], _: str | None) -> Any:
+        return {**manifest, "spec": {**manifest["spec"], "replicas": 9}}
+
+    world.server.apply = apply  # type: ignore[method-assign]
     world.reconciler.reconcile(four, [])
     assert world.server.written == []
 
