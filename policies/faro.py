@@ -42,6 +42,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
+from ipa.policies.configurations import refuse_graph
 from ipa.policies.interface import Memory, Observation, Predictor
 from ipa.policies.predictors import DEFAULT_PREDICTOR, Outlook
 from ipa.policies.scaler import EPSILON, SCALER_PARAMETERS, Scaled, Scaler, Served, moment
@@ -166,6 +167,7 @@ class Faro(Scaler):
         **scaler: Any,
     ) -> None:
         checks.known("parameter", scaler, SCALER_PARAMETERS)
+        refuse_graph("faro", pipeline)
         super().__init__(pipeline, **scaler)
         self.solve_s = checks.number("solve_s", solve_s, at_least=1)
         self.outlook = Outlook(predictor, horizon_s=self.solve_s if horizon_s is None else horizon_s)

@@ -107,6 +107,10 @@ class Goal:
 
     def _check_reachable(self, pipeline: Pipeline) -> None:
         stages = {stage.name: stage for stage in pipeline.stages}
+        if pipeline.graph is not None and self.late_at_most is not None:
+            raise PolicyError(
+                f"goal.late_at_most: takes chains only, and the stages of {pipeline.name} form a graph; leave it out"
+            )
         checks.known("stage", self.stage_accuracy_at_least, stages, of=" of goal.accuracy_at_least")
         for name, least in self.stage_accuracy_at_least.items():
             best = max(stages[name].variants, key=lambda variant: variant.accuracy)
@@ -128,6 +132,8 @@ def most_accurate(pipeline: Pipeline) -> float:
     """The highest accuracy of a pipeline's variants together, from 0 to 1."""
     if pipeline.pair_accuracies:
         return max(accuracy for row in pipeline.pair_accuracies.values() for accuracy in row.values())
+    if pipeline.graph is not None and pipeline.graph.accuracies:
+        return max(pipeline.graph.accuracies.values())
     return pipeline.accuracy_of([max(s.variants, key=lambda v: v.accuracy).name for s in pipeline.stages])
 
 

@@ -42,6 +42,7 @@ from math import ceil, inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipa.policies import checks
+from ipa.policies.configurations import refuse_graph
 from ipa.policies.interface import Memory, Observation, PolicyError
 from ipa.policies.optimiser import replicas_for
 from ipa.policies.scaler import BATCHLESS_PARAMETERS, EPSILON, Scaled, Scaler, Served, moment
@@ -212,6 +213,7 @@ class InferLine(Scaler):
         **scaler: Any,
     ) -> None:
         checks.known("parameter", scaler, BATCHLESS_PARAMETERS)
+        refuse_graph("inferline", pipeline)
         super().__init__(pipeline, **scaler)
         self.sample_rps = None if sample_rps is None else _sample(sample_rps)
         self.stable_s = checks.number("stable_s", stable_s, at_least=0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ipa.policies import checks
 from ipa.policies.forecasting import ForecastingPolicy
-from ipa.policies.interface import Configuration, Decision, Memory, Observation, Predictor
+from ipa.policies.interface import Configuration, Decision, Memory, Observation, PolicyError, Predictor
 from ipa.policies.optimiser import (
     PROGRAMME_PARAMETERS,
     SOLVERS,
@@ -21,6 +21,7 @@ from ipa.policies.optimiser import (
     Solution,
     check_installed,
     question,
+    takes_chains,
 )
 from ipa.policies.predictors import DEFAULT_PREDICTOR, OUTLOOK_PARAMETERS, Outlook
 
@@ -81,6 +82,8 @@ class OptimisingPolicy(ForecastingPolicy):
         if solver_fallback is not None:
             checks.choice("solver_fallback", solver_fallback, SOLVERS)
         check_installed(solver if solver_fallback is None else solver_fallback)
+        if pipeline.graph is not None and "exact" not in (solver, solver_fallback):
+            raise PolicyError(takes_chains(solver, pipeline))
         self.answers = Answers(self.programme, solver, solver_fallback)
         self.start_up_s = max(variant.start_up_s for stage in pipeline.stages for variant in stage.variants)
         """The longest start-up time of any variant [s]."""

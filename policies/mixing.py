@@ -16,6 +16,7 @@ from operator import mul
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ipa.policies import checks
+from ipa.policies.configurations import refuse_graph
 from ipa.policies.forecasting import ForecastingPolicy
 from ipa.policies.goals import ROUNDING, Goal
 from ipa.policies.interface import (
@@ -218,6 +219,7 @@ class MixingPolicy(ForecastingPolicy, ABC):
         load_margin: float | None = None,
         goal: Goal | Mapping[str, Any] | None = None,
     ) -> None:
+        self.check_graph(pipeline)
         super().__init__(Programme.of(pipeline, goal=goal), Outlook(predictor, quantile, horizon_s), load_margin)
         self._pipeline = pipeline
         self.goal = self.programme.wanted
@@ -237,6 +239,10 @@ class MixingPolicy(ForecastingPolicy, ABC):
         """The effective parameters, JSON-able."""
         goal = {} if self.programme.goal is None else {"goal": self.goal.as_dict()}
         return {**self.outlook.parameters, "load_margin": self.load_margin, **goal}
+
+    def check_graph(self, pipeline: Pipeline) -> None:
+        """PolicyError where the stages form a graph that the policy does not take."""
+        refuse_graph(type(self).__name__.lower(), pipeline)
 
     @abstractmethod
     def choose(

@@ -15,6 +15,7 @@ from math import ceil, nan
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
+from ipa.policies.configurations import factors_of
 from ipa.policies.interface import Decision, Histories, Memory, Observation, PolicyError, Predictor
 from ipa.policies.ipa import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
 from ipa.policies.optimiser import Problem
@@ -115,7 +116,7 @@ class Oracle(OptimisingPolicy):
         interval_s = since_s if since_s > 0 else self.interval_s
         horizon_s = max(1, ceil(interval_s + self.decision_delay_s + self.start_up_s))
         present = _present(observation, memory.get("present", {}))
-        waiting = max(present[name] - stage.in_service for name, stage in observation.stages.items())
+        waiting = self._waiting(observation, present)
         load_rps = sustained_rps(self._to_come(observation, horizon_s), max(waiting, 0), self.wait_s)
         problem = self.problem(observation, load_rps)
         if problem is None:
@@ -131,6 +132,15 @@ class Oracle(OptimisingPolicy):
         if kept.feasible and lost < price:
             return decision_from_solution(kept, {**now, "lost": lost}, load_rps, problem.load_rps)
         return decision_from_solution(free, now, load_rps, problem.load_rps)
+
+    def _waiting(self, observation: Observation, present: Mapping[str, int]) -> int:
+        """The requests that wait at the stage where most do; of a graph, those whose items wait."""
+        items = {name: present[name] - stage.in_service for name, stage in observation.stages.items()}
+        pipeline = self.programme.pipeline
+        if pipeline.graph is None:
+            return max(items.values())
+        factors = factors_of(pipeline, {name: each.variant for name, each in observation.configuration.items()})
+        return ceil(max(count / max(factors[name], 1.0) for name, count in items.items()))
 
     def _to_come(self, observation: Observation, seconds: int) -> tuple[float, ...]:
         """The load of the seconds to come, as it will be or as it is forecast."""

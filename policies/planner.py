@@ -30,6 +30,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
+from ipa.policies.configurations import refuse_graph
 from ipa.policies.interface import Memory, Observation, Predictor
 from ipa.policies.optimiser import replicas_for
 from ipa.policies.predictors import Outlook
@@ -64,6 +65,7 @@ class Planner(Scaler):
         **scaler: Any,
     ) -> None:
         checks.known("parameter", scaler, BATCHLESS_PARAMETERS)
+        refuse_graph("planner", pipeline)
         super().__init__(pipeline, **scaler)
         self.throughput_interval_s = checks.number("throughput_interval_s", throughput_interval_s, at_least=1)
         self.load_interval_s = checks.number("load_interval_s", load_interval_s, above=0)

@@ -102,7 +102,7 @@ class Ray(Scaler):
 
     def _opening(self, stage: Served, load_rps: float) -> int:
         batch = max(1, min(stage.batch, int(self.target_ongoing_requests)))
-        return self.bounded(replicas_for(load_rps, self._throughput_rps(stage.variant, batch)))
+        return self.bounded(replicas_for(load_rps * stage.factor, self._throughput_rps(stage.variant, batch)))
 
     def _wanted(self, ongoing: float, running: int) -> int:
         """The replicas that the requests ask for; without a running one, all that they need."""

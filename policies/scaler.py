@@ -6,10 +6,11 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipa.policies import checks
-from ipa.policies.configurations import explicit_variants, standing, variants_argument
+from ipa.policies.configurations import explicit_variants, factors_of, standing, variants_argument
 from ipa.policies.forecasting import held
 from ipa.policies.interface import (
     Decision,
@@ -44,13 +45,17 @@ share of the SLA (Nexus, SOSP 2019)."""
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A stage now: the variant that serves it, the batch size, the load a replica sustains, and what was observed."""
+    """A stage now: the variant that serves it, the batch size, the load a replica sustains, and what was observed.
+
+    The load is the pipeline's, in requests, of which each puts `factor` items into the stage: 1 in a chain.
+    """
 
     name: str
     variant: Variant
     batch: int
     throughput_rps: float
     seen: StageObservation
+    factor: float = 1.0
 
     @property
     def replicas(self) -> int:
@@ -156,13 +161,18 @@ class Scaler(ABC):
 
     def served(self, observation: Observation, batches: Mapping[str, int] | None = None) -> list[Served]:
         """The stages as they are now, with the policy's batches unless others are given."""
-        stages = []
-        for stage in self._pipeline.stages:
-            seen = observation.stages[stage.name]
-            variant = stage.variant(standing(stage, self.variants[stage.name], seen.failed_variants))
+        seen, stages = observation.stages, self._pipeline.stages
+        serving = {
+            stage.name: standing(stage, self.variants[stage.name], seen[stage.name].failed_variants) for stage in stages
+        }
+        factors = factors_of(self._pipeline, serving)
+        served = []
+        for stage in stages:
+            variant, factor = stage.variant(serving[stage.name]), factors[stage.name]
             batch = min((batches or self.batch)[stage.name], variant.max_batch())
-            stages.append(Served(stage.name, variant, batch, self._throughput_rps(variant, batch), seen))
-        return stages
+            load_rps = self._throughput_rps(variant, batch) / factor if factor else inf
+            served.append(Served(stage.name, variant, batch, load_rps, seen[stage.name], factor))
+        return served
 
     def sized(self, stages: Sequence[Served], load_rps: float) -> list[int]:
         """The replicas that carry a load with `share` of their throughput, within the bounds."""
@@ -189,7 +199,7 @@ class Scaler(ABC):
                 variant=stage.variant.name,
                 batch=stage.batch,
                 replicas=count,
-                batch_timeout_s=self._programme.batch_timeout_s(k, stage.batch, carried_rps),
+                batch_timeout_s=self._programme.batch_timeout_s(k, stage.batch, carried_rps * stage.factor),
                 cores=stage.variant.base_cores,
             )
             for k, (stage, count) in enumerate(zip(stages, replicas, strict=True))

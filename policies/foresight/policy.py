@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipa.policies import checks
+from ipa.policies.configurations import refuse_graph
 from ipa.policies.foresight.backlog import noted, required_rps
 from ipa.policies.foresight.forecast import Prior, Reach, learnt, level_now, multiple
 from ipa.policies.foresight.memory import Remembered, clock_s
@@ -74,6 +75,7 @@ class Foresight(OptimisingPolicy):
         **planning: Any,
     ) -> None:
         checks.known("parameter", planning, self.further_parameters)
+        refuse_graph("foresight", pipeline)
         self.risk = checks.number("risk", risk, above=0, at_most=1)
         self.rise = checks.number("rise", rise, at_least=1)
         self.rise_every_h = checks.number("rise_every_h", rise_every_h, above=0)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ipa.policies import checks
-from ipa.policies.configurations import check_decision
+from ipa.policies.configurations import check_decision, factors_of
 from ipa.policies.interface import (
     Configuration,
     Decision,
@@ -112,6 +112,9 @@ def _name(stage: str, wanted: StageConfiguration, part: StageConfiguration) -> s
     return f"{stage} {part.variant}" if wanted.is_mix else stage
 
 
+LEAST_FACTOR = 1e-9
+"""Items per request: a stage of a graph with fewer counts as one with these."""
+
 RECENT_S = 10
 """How many of the last samples are the load of a policy that does not say what it plans for."""
 
@@ -134,8 +137,9 @@ class Ceiling(Guard):
             load_rps = recent_rps(observation)
         if load_rps is None or decision.rung == RUNGS[-1]:
             return decision
+        factors = factors_of(self.pipeline, {name: each.variant for name, each in decision.configuration.items()})
         enough = {
-            stage.name: self._enough(stage, decision.configuration[stage.name], load_rps)
+            stage.name: self._enough(stage, decision.configuration[stage.name], load_rps * factors[stage.name])
             for stage in self.pipeline.stages
         }
         return with_configuration(
@@ -193,7 +197,13 @@ class CoreLimit(Guard):
                 note = f"{guard}: one replica a stage already takes {cores} of {room}"
                 decision = replace(decision, notes=(*decision.notes, note))
                 break
-            stage, part = max(reducible, key=lambda each: sustained_rps(self.pipeline, each[0], each[1], -1))
+            factors = factors_of(self.pipeline, {name: each.variant for name, each in configuration.items()})
+            stage, part = max(
+                reducible,
+                key=lambda each: (
+                    sustained_rps(self.pipeline, each[0], each[1], -1) / (max(factors[each[0]], LEAST_FACTOR))
+                ),
+            )
             configuration[stage] = with_one(configuration[stage], part, -1)
         if configuration != decision.configuration:
             decision = replace(decision, binding=binding)

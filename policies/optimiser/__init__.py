@@ -6,7 +6,7 @@ from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS
 from ipa.policies.optimiser.problem import HIGHEST_LOAD_RPS, SLACK, Problem, SolverError, replicas_for
 from ipa.policies.optimiser.programme import PIPELINE_PARAMETERS, Programme
 from ipa.policies.optimiser.solution import Answers, Solution, question, solve
-from ipa.policies.optimiser.solvers import SOLVERS, check_installed, gurobi_licence_expiry
+from ipa.policies.optimiser.solvers import SOLVERS, check_installed, gurobi_licence_expiry, takes_chains
 
 __all__ = [
     "HIGHEST_LOAD_RPS",
@@ -31,4 +31,5 @@ __all__ = [
     "question",
     "replicas_for",
     "solve",
+    "takes_chains",
 ]

@@ -11,19 +11,18 @@ that enumeration would find, ties included; floats serve only as bounds.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import inf, prod
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
+from ipa.policies.optimiser import graphs
+from ipa.policies.optimiser.graphs import Found
 from ipa.policies.optimiser.problem import LIMITS, Knapsack, Pick, StageOptions
 from ipa.policies.optimiser.relaxation import Envelope, Option, Relaxed
 
 # Up to this many combinations of options, bounds cost more than they save.
 FEW = 2000
-
-Found = tuple[int, tuple[int, ...]]
-"""A loss, less the reward, and its picks."""
 
 Partial = tuple[int, int, int, int, tuple[int, ...], float, float]
 """A point, then its cost and accuracy in shares."""
@@ -37,12 +36,17 @@ P = TypeVar("P", bound=tuple[Any, ...])
 
 def exact(asked: Knapsack) -> Pick | None:
     """The best pick of a knapsack; None if none keeps the limits."""
-    if asked.is_hopeless():
-        return None
+    if asked.flow is not None:
+        return _by_limits(asked, graphs.best)
+    return None if asked.is_hopeless() else _by_limits(asked, _best)
+
+
+def _by_limits(asked: Knapsack, best: Callable[[Knapsack], Found | None]) -> Pick | None:
+    """The best pick, without the limits that it keeps anyway."""
     held: tuple[str, ...] = ()
     free_loss: int | None = None
     while True:
-        found = _best(asked.without(*(name for name in LIMITS if name not in held)))
+        found = best(asked.without(*(name for name in LIMITS if name not in held)))
         if found is None:
             return None
         loss, indices = found

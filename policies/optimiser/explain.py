@@ -9,11 +9,12 @@ from typing import Any
 from ipa.policies.goals import most_accurate
 from ipa.policies.interface import StageConfiguration, without_mix
 from ipa.policies.optimiser.exact import Matters, front
+from ipa.policies.optimiser.flows import Combinations
 from ipa.policies.optimiser.ladder import NO_ACCURACY, OPTIMAL, Answer, climb, fastest
 from ipa.policies.optimiser.problem import Knapsack, Pick, Problem, Solver, StageOptions, replicas_for, waits_ns
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solution import CONSTRAINTS, Solution, binding, configured, relaxation_gains, solve
-from ipa.policies.optimiser.solvers import placed, solver_named, with_pairs
+from ipa.policies.optimiser.solvers import placed, solver_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,8 @@ class Explanation:
     `gains`: by how much the objective would rise without each constraint (empty unless the answer is optimal).
     `slack_s` is the SLA less the planned latency. The runner-up is the second best in the order of the rung; None if
     there is none. `one_more_core` (None where cores are not limited) and `ten_ms_of_sla` are what a little more would
-    bring; None where prices were not asked for. `trade_offs` say the same of a goal, in its own terms.
+    bring; None where prices were not asked for. `trade_offs` say the same of a goal, in its own terms. `slowest_way`:
+    in a graph, the stages of the way whose planned latency is `latency_s`.
     """
 
     load_rps: float
@@ -74,11 +76,12 @@ class Explanation:
     one_more_core: Price | None = None
     ten_ms_of_sla: Price | None = None
     trade_offs: Mapping[str, TradeOff] = field(default_factory=dict)
+    slowest_way: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The same as dicts, tuples, numbers and strings, ready for JSON."""
         found = asdict(self, dict_factory=without_mix)
-        return found if self.trade_offs else {key: value for key, value in found.items() if key != "trade_offs"}
+        return {key: value for key, value in found.items() if value or key not in ("trade_offs", "slowest_way")}
 
 
 def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = False) -> Explanation:
@@ -86,13 +89,13 @@ def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = F
 
     PolicyError: an unknown solver.
     """
-    best = with_pairs(solver_named(solver), problem.programme.table.scales.pairs)
+    best = solver_for(solver, problem.programme)
     by_weights = prices and problem.programme.wanted.aim is None
     solution = solve(problem, solver=solver) if by_weights else None
     programme = problem.programme
     answer = climb(problem, best)
     configuration = configured(problem, answer, answer.pick)
-    latency_s = sum(stage.latency_ns[i] for stage, i in answer.chosen) / NS
+    latency_s = answer.asked.latency_ns(answer.pick.indices) / NS
     optimal = answer.rung == OPTIMAL
     unit = programme.table.scales.unit * programme.table.scales.weight_unit
     gains = relaxation_gains(problem, answer, best) if optimal else {}
@@ -115,7 +118,13 @@ def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = F
         one_more_core=None if solution is None else price_of_core(problem, solution, solver),
         ten_ms_of_sla=None if solution is None else price_of_sla(problem, solution, solver),
         trade_offs=trade_offs_of(problem, solver) if prices else {},
+        slowest_way=_slowest_way(answer),
     )
+
+
+def _slowest_way(answer: Answer) -> tuple[str, ...]:
+    flow = answer.asked.flow
+    return () if flow is None else flow.longest_way([stage.latency_ns[i] for stage, i in answer.chosen])[1]
 
 
 def _runner_up(
@@ -166,18 +175,26 @@ def _unbeaten(stage: StageOptions, matters: Matters, of_each_variant: bool) -> I
 def _stage_options(
     problem: Problem, answer: Answer, k: int, configuration: Mapping[str, StageConfiguration]
 ) -> tuple[ExplainedOption, ...]:
-    programme, stage = problem.programme, answer.asked.stages[k]
-    table = programme.table.stages[k]
-    offered = {(row.variant, row.batch): i for i, row in enumerate(stage.rows)}
-    unbeaten = set(_unbeaten(stage, Matters.of(answer.asked), bool(programme.table.scales.pairs)))
-    waits = waits_ns(problem, k, table.batches)
+    programme, stage, flow = problem.programme, answer.asked.stages[k], answer.asked.flow
+    table, chosen = programme.table.stages[k], answer.pick.indices[k]
+    here = list(range(len(stage.rows)))
+    load_rps, of_each_variant = problem.load_rps, bool(programme.table.scales.pairs)
+    if flow is not None:
+        here = [i for i in here if stage.inflow[i] == stage.inflow[chosen]]
+        load_rps *= answer.asked.factor(k, chosen)
+        of_each_variant = k in flow.deciding or isinstance(flow.joint, Combinations)
+    offered = {(stage.rows[i].variant, stage.rows[i].batch): i for i in reversed(here)}
+    offered[stage.rows[chosen].variant, stage.rows[chosen].batch] = chosen
+    within = stage if flow is None else stage.only(here)
+    unbeaten = {here[i] for i in _unbeaten(within, Matters.of(answer.asked), of_each_variant)}
+    waits = waits_ns(problem, k, table.batches, load_rps)
     explained = []
-    for row in table.select(answer.wanted[k], problem.load_rps <= 0).rows:
+    for row in table.select(answer.wanted[k], load_rps <= 0).rows:
         i = offered.get((row.variant, row.batch))
         fixed = problem.replicas[table.name] if problem.replicas else None
-        replicas = fixed or max(replicas_for(problem.load_rps, row.throughput_rps), problem.bounds(table.name)[0])
+        replicas = fixed or max(replicas_for(load_rps, row.throughput_rps), problem.bounds(table.name)[0])
         replicas = replicas if i is None else stage.replicas[i]
-        here = StageConfiguration(row.variant, row.batch, replicas, 0.0, row.cores)
+        at_hand = StageConfiguration(row.variant, row.batch, replicas, 0.0, row.cores)
         wait_s = waits[row.batch] / NS
         explained.append(
             ExplainedOption(
@@ -185,13 +202,13 @@ def _stage_options(
                 batch=row.batch,
                 replicas=replicas,
                 cores=replicas * row.cores,
-                latency_s=row.latency_s + wait_s,
+                latency_s=row.latency_s + wait_s if flow is None or i is None else stage.latency_ns[i] / NS,
                 queue_wait_s=wait_s,
                 accuracy=programme.table.scales.raw[k][row.variant],
-                value=programme.score({**configuration, table.name: here})["total"],
+                value=programme.score({**configuration, table.name: at_hand})["total"],
                 sustains=i is not None,
                 dominated=i is not None and i not in unbeaten,
-                chosen=i == answer.pick.indices[k],
+                chosen=i == chosen,
             )
         )
     return tuple(explained)

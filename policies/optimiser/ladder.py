@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf, prod
 
+from ipa.policies.optimiser.flows import Flow
 from ipa.policies.optimiser.problem import Knapsack, Pick, Problem, Solver, StageOptions, options, replicas_for
 from ipa.policies.optimiser.programme import Row
 from ipa.policies.optimiser.scales import NS
@@ -48,6 +49,15 @@ class Answer:
         """Each stage's options, and which of them it is."""
         return zip(self.asked.stages, self.pick.indices, strict=True)
 
+    @property
+    def sustained_rps(self) -> float:
+        """The load that the pick sustains, at all stages."""
+        rates = [stage.replicas[i] * stage.rows[i].throughput_rps for stage, i in self.chosen]
+        if self.asked.flow is None:
+            return min(rates)
+        factors = [self.asked.factor(k, i) for k, i in enumerate(self.pick.indices)]
+        return min(rate / factor for rate, factor in zip(rates, factors, strict=True) if factor)
+
 
 def climb(problem: Problem, solver: Solver) -> Answer:
     """The answer of the first rung that has one."""
@@ -60,7 +70,7 @@ def climb(problem: Problem, solver: Solver) -> Answer:
         accurate = _accurate_enough(problem, wanted)
         if all(accurate):
             offered = stages if accurate == wanted else options(problem, accurate)
-            asked = Knapsack(offered, sla_ns, limit, reward, problem.programme.least_accuracy)
+            asked = Knapsack(offered, sla_ns, limit, reward, problem.programme.least_accuracy, table.flow)
             pick = best(asked)
             if pick is not None:
                 if problem.programme.wanted.aim == "accuracy":
@@ -77,12 +87,12 @@ def climb(problem: Problem, solver: Solver) -> Answer:
     if lifted:
         bare = options(problem, wanted, accuracy_matters=False)
         notes = (*notes, "the wish for certain variants is dropped")
-        asked = Knapsack(bare, sla_ns, limit)
+        asked = Knapsack(bare, sla_ns, limit, flow=table.flow)
         pick = best(asked)
         if pick is not None:
             return Answer(NO_ACCURACY, pick, asked, wanted, notes)
     notes = (*notes, reason(problem, stages, solver))
-    found = _fastest_for_goal(problem, Knapsack(stages, None, limit, reward), best)
+    found = _fastest_for_goal(problem, Knapsack(stages, None, limit, reward, flow=table.flow), best)
     if found is not None:
         pick, asked = found
         assert asked.sla_ns is not None
@@ -111,7 +121,7 @@ def _most_accurate(
     programme, limit = problem.programme, problem.most_cores
     accurate = programme.most_accurate
     stages = options(replace(problem, programme=accurate), wanted)
-    asked = Knapsack(stages, programme.table.sla_ns, limit, accurate.table.scales.reward)
+    asked = Knapsack(stages, programme.table.sla_ns, limit, accurate.table.scales.reward, flow=accurate.table.flow)
     pick = best(asked)
     if pick is None:
         return None
@@ -128,7 +138,7 @@ def _most_accurate(
 
 def _fewest_cores_of_equals(problem: Problem, asked: Knapsack, pick: Pick, best: Solver) -> Pick:
     """The pick with the fewest cores of those as accurate. Only general solvers do not see what has no weight."""
-    if pick.free_loss is not None:
+    if pick.free_loss is not None or asked.flow is not None:
         return pick
     pairs = problem.programme.table.scales.pairs
     chosen = [(stage.rows[i].variant, stage.accuracy[i]) for stage, i in zip(asked.stages, pick.indices, strict=True)]
@@ -149,6 +159,8 @@ def _fewest_cores(asked: Knapsack, best: Solver) -> int | None:
 def fastest(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
     """The best of the picks of least planned latency, and the knapsack that has this latency as its SLA."""
     stages = asked.stages
+    if asked.flow is not None:
+        return _fastest_way(asked, best)
     if asked.limit_cores is None:
         if not all(stage.rows for stage in stages):
             return None
@@ -163,6 +175,26 @@ def fastest(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
     within = replace(asked, sla_ns=least_ns)
     pick = best(within)
     return None if pick is None else (pick, within)
+
+
+def _fastest_way(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
+    """As `fastest`, in a graph: the slowest way's latency is no sum, so the least SLA that can be kept is sought."""
+    kept = best(replace(asked, sla_ns=None, reward=0))
+    if kept is None:
+        return None
+    quick = tuple(replace(stage, loss=stage.latency_ns) for stage in asked.stages)
+    within = replace(asked, stages=quick, reward=0, least_accuracy=0)
+    too_little, enough = -1, asked.latency_ns(kept.indices)
+    while enough - too_little > 1:
+        middle = (too_little + enough) // 2
+        found = best(replace(within, sla_ns=middle))
+        if found is None:
+            too_little = middle
+        else:
+            enough = asked.latency_ns(found.indices)
+    asked = replace(asked, sla_ns=enough)
+    pick = best(asked)
+    return None if pick is None else (pick, asked)
 
 
 def _fastest_for_goal(problem: Problem, asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
@@ -222,7 +254,8 @@ def _most_throughput(
     best = placed(solver, problem.nodes)
 
     def is_placed(rate_rps: float) -> bool:
-        return best(Knapsack(options(problem, wanted, sustain_rps=rate_rps), limit_cores=limit)) is not None
+        stages = options(problem, wanted, sustain_rps=rate_rps)
+        return best(Knapsack(stages, limit_cores=limit, flow=programme.table.flow)) is not None
 
     if problem.nodes and not is_placed(0.0):
         nodes = ", ".join(map(str, problem.nodes))
@@ -230,11 +263,15 @@ def _most_throughput(
         best = solver
     cores = inf if limit is None else limit
     checked = is_placed if best is not solver else lambda _: True
-    rate = most_sustained_rps(rows, load, cores, bounds, fixed, checked)
+    flow = programme.table.flow
+    if flow is None:
+        rate = most_sustained_rps(rows, load, cores, bounds, fixed, checked)
+    else:
+        rate = most_of_graph_rps(problem, wanted, best, limit)
     if rate < load:
         notes = (*notes, f"sustains {rate:.4g} of {load:.4g} rps")
     stages = options(problem, wanted, sustain_rps=rate)
-    found = _fastest_for_goal(problem, Knapsack(stages, None, limit, programme.table.scales.reward), best)
+    found = _fastest_for_goal(problem, Knapsack(stages, None, limit, programme.table.scales.reward, flow=flow), best)
     assert found is not None, "the greatest sustained load is sustained by some configuration"
     return Answer(MOST_THROUGHPUT, *found, wanted, notes)
 
@@ -269,6 +306,29 @@ def most_sustained_rps(
         cores = _cores_for(useful, rate_rps, bounds, fixed)
         return cores == inf or cores > limit_cores or not fits(rate_rps)
 
+    sustained = bisect_right(rising, False, key=too_much)
+    return rising[sustained - 1] if sustained else 0.0
+
+
+def most_of_graph_rps(
+    problem: Problem, wanted: Sequence[Collection[str]], best: Solver, limit_cores: int | None
+) -> float:
+    """As `most_sustained_rps`, for a problem whose stages form a graph."""
+    load, flow, tables = problem.load_rps, problem.programme.table.flow, problem.programme.table.stages
+    assert flow is not None
+
+    def too_much(rate_rps: float) -> bool:
+        stages = options(problem, wanted, sustain_rps=rate_rps)
+        return best(Knapsack(stages, limit_cores=limit_cores, flow=flow)) is None
+
+    rates = {load}
+    for stage, names, inflows in zip(tables, wanted, flow.inflows, strict=True):
+        fixed = problem.replicas[stage.name] if problem.replicas else 0
+        counts = [fixed] if fixed else range(1, problem.bounds(stage.name)[1] + 1)
+        throughputs_rps = {row.throughput_rps for row in stage.select(names, load <= 0).rows}
+        for factor in {inflow.factor for inflow in inflows} - {0.0}:
+            rates.update(rate for n in counts for each in throughputs_rps if (rate := n * each / factor) < load)
+    rising = sorted(rates)
     sustained = bisect_right(rising, False, key=too_much)
     return rising[sustained - 1] if sustained else 0.0
 
@@ -312,6 +372,8 @@ def reason(problem: Problem, stages: Sequence[StageOptions], solver: Solver) -> 
     """
     names = problem.programme.table.names
     load, limit = f"{problem.load_rps:.4g} rps", problem.most_cores
+    if problem.programme.table.flow is not None:
+        return _reason_of_graph(problem, problem.programme.table.flow, stages, solver)
     for name, stage in zip(names, stages, strict=True):
         if not stage.rows:
             return f"stage {name}: no variant serves {load} with {_replicas(problem, name)}"
@@ -338,7 +400,28 @@ def reason(problem: Problem, stages: Sequence[StageOptions], solver: Solver) -> 
             for latency_ns, cores in zip(stage.latency_ns, stage.cores, strict=True)
         ):
             return f"stage {name}: no variant serves {load} within {_s(within_ns)} on at most {_cores(on_cores)}{rest}"
-    cores = _fewest_cores(Knapsack(tuple(stages), sla_ns), solver)
+    return _cores_in_the_way(problem, Knapsack(tuple(stages), sla_ns), solver)
+
+
+def _reason_of_graph(problem: Problem, flow: Flow, stages: Sequence[StageOptions], solver: Solver) -> str:
+    """As `reason`, in a graph: a stage, a way or the cores, the first that is in the way."""
+    load, sla_ns = f"{problem.load_rps:.4g} rps", problem.programme.table.sla_ns
+    for name, stage in zip(flow.names, stages, strict=True):
+        if not stage.rows:
+            return f"stage {name}: no variant serves its items of {load} with {_replicas(problem, name)}"
+    found = fastest(Knapsack(tuple(stages), flow=flow), solver)
+    if found is None:
+        return f"no variants serve the items of {load} at all stages with the replicas allowed"
+    pick, asked = found
+    least_ns, way = flow.longest_way([stage.latency_ns[i] for stage, i in zip(stages, pick.indices, strict=True)])
+    if least_ns > sla_ns:
+        return f"the way {' -> '.join(way)} takes at least {_s(least_ns)} for {load}; the SLA is {_s(sla_ns)}"
+    return _cores_in_the_way(problem, replace(asked, sla_ns=sla_ns), solver)
+
+
+def _cores_in_the_way(problem: Problem, asked: Knapsack, solver: Solver) -> str:
+    load, limit, sla_ns = f"{problem.load_rps:.4g} rps", problem.most_cores, problem.programme.table.sla_ns
+    cores = _fewest_cores(asked, solver)
     assert cores is not None, "the quickest options keep the SLA"
     takes = f"serving {load} within {_s(sla_ns)} takes at least {_cores(cores)}"
     if limit is not None and cores > limit:

@@ -14,7 +14,7 @@ from ipa.policies.goals import Goal
 from ipa.policies.interface import PolicyError
 
 if TYPE_CHECKING:
-    from ipa.profiles import Pipeline, Stage, Variant
+    from ipa.profiles import Graph, Pipeline, Stage, Variant
 
 ACCURACIES = ("product", "sum", "average", "pairs")
 SCALES = ("raw", "rank")
@@ -74,6 +74,8 @@ class Parameters:
         checks.choice("accuracy_scale", self.accuracy_scale, SCALES)
         if self.accuracy == "pairs":
             self._check_pairs()
+        if self.pipeline.graph is not None:
+            self._check_graph(self.pipeline.graph)
         checks.choice("statistic", self.statistic, STATISTICS)
         checks.number("accuracy_floor", self.accuracy_floor, at_least=0, at_most=1)
         checks.integer("batch_cap", self.batch_cap)
@@ -97,6 +99,17 @@ class Parameters:
             )
         if self.accuracy_scale != "raw":
             raise PolicyError(f"accuracy_scale={self.accuracy_scale!r}: with accuracy='pairs' allowed: raw")
+
+    def _check_graph(self, graph: Graph) -> None:
+        if self.published_queue_defect:
+            raise PolicyError(
+                f"published_queue_defect: the published code takes chains, and {self.pipeline.name} is a graph"
+            )
+        if graph.accuracies and self.accuracy == "product" and self.accuracy_scale != "raw":
+            raise PolicyError(
+                f"accuracy_scale={self.accuracy_scale!r}: {self.pipeline.name} has accuracies of combinations; allowed "
+                "with these: raw"
+            )
 
     def candidates_of(self, stage: Stage) -> tuple[Variant, ...]:
         """The variants of a stage to choose from, in the pipeline's order."""

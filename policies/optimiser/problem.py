@@ -15,7 +15,8 @@ from operator import mul
 
 from ipa.policies import checks
 from ipa.policies.interface import Configuration, PolicyError
-from ipa.policies.optimiser.programme import Programme, Row
+from ipa.policies.optimiser.flows import Flow, Inflow
+from ipa.policies.optimiser.programme import Columns, Programme, Row
 from ipa.policies.optimiser.scales import NS
 
 HIGHEST_LOAD_RPS = 1e12
@@ -108,7 +109,10 @@ class SolverError(PolicyError):
 
 @dataclass(frozen=True, slots=True)
 class StageOptions:
-    """One stage's options; `cut` counts those left out because they need too many replicas."""
+    """One stage's options; `cut` counts those left out because they need too many replicas.
+
+    `inflow` (in a graph): which of the stage's inflows each is for.
+    """
 
     rows: Sequence[Row]
     replicas: list[int]
@@ -117,6 +121,7 @@ class StageOptions:
     loss: list[int]
     accuracy: Sequence[int]
     cut: int
+    inflow: Sequence[int] = ()
 
     def only(self, indices: Sequence[int]) -> StageOptions:
         """Some of the options, in the order given."""
@@ -128,6 +133,7 @@ class StageOptions:
             loss=[self.loss[i] for i in indices],
             accuracy=[self.accuracy[i] for i in indices],
             cut=self.cut,
+            inflow=[self.inflow[i] for i in indices] if self.inflow else (),
         )
 
 
@@ -136,7 +142,8 @@ class Knapsack:
     """What a solver is asked: the pick of the least loss - `reward` x product of accuracies within the limits.
 
     The limits are the sum of latencies [ns], the sum of cores, and the least product of accuracies. None (0 for the
-    accuracy): no limit.
+    accuracy): no limit. With a `flow`, the latency is that of the longest way and the accuracy that of its `joint`, and
+    all options of a pick have the inflows of one scene.
     """
 
     stages: Sequence[StageOptions]
@@ -144,6 +151,7 @@ class Knapsack:
     limit_cores: int | None = None
     reward: int = 0
     least_accuracy: int = 0
+    flow: Flow | None = None
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -159,18 +167,36 @@ class Knapsack:
             None if "cores" in names else self.limit_cores,
             self.reward,
             0 if "accuracy" in names else self.least_accuracy,
+            self.flow,
         )
+
+    def latency_ns(self, indices: Sequence[int]) -> int:
+        """The planned latency of a pick."""
+        latencies = [stage.latency_ns[i] for stage, i in zip(self.stages, indices, strict=True)]
+        return sum(latencies) if self.flow is None else self.flow.longest_way(latencies)[0]
+
+    def accuracy(self, indices: Sequence[int]) -> int:
+        """The accuracy of a pick, where it is a product or the joint one of a graph."""
+        chosen = list(zip(self.stages, indices, strict=True))
+        terms = [stage.accuracy[i] for stage, i in chosen]
+        if self.flow is None or self.flow.joint is None:
+            return prod(terms)
+        return self.flow.joint.accuracy(terms, [stage.rows[i].variant for stage, i in chosen])
+
+    def factor(self, k: int, i: int) -> float:
+        """The items per request that come to stage k with its option i: 1 in a chain."""
+        return 1.0 if self.flow is None else self.flow.inflows[k][self.stages[k].inflow[i]].factor
 
     def broken(self, indices: Sequence[int]) -> tuple[str, ...]:
         """The limits that a pick does not keep."""
-        chosen = list(zip(self.stages, indices, strict=True))
-        late = self.sla_ns is not None and sum(stage.latency_ns[i] for stage, i in chosen) > self.sla_ns
-        large = self.limit_cores is not None and sum(stage.cores[i] for stage, i in chosen) > self.limit_cores
-        poor = self.least_accuracy > 0 and prod(stage.accuracy[i] for stage, i in chosen) < self.least_accuracy
+        late = self.sla_ns is not None and self.latency_ns(indices) > self.sla_ns
+        cores = [stage.cores[i] for stage, i in zip(self.stages, indices, strict=True)]
+        large = self.limit_cores is not None and sum(cores) > self.limit_cores
+        poor = self.least_accuracy > 0 and self.accuracy(indices) < self.least_accuracy
         return tuple(name for name, is_broken in zip(LIMITS, (late, large, poor), strict=True) if is_broken)
 
     def is_hopeless(self) -> bool:
-        """Whether some stage has no option, or the best of all stages break a limit. (Enough, but not needed.)"""
+        """Whether some stage of a chain has no option, or the best of all break a limit. (Enough, but not needed.)"""
         return (
             not all(stage.rows for stage in self.stages)
             or (self.sla_ns is not None and sum(min(stage.latency_ns) for stage in self.stages) > self.sla_ns)
@@ -220,51 +246,111 @@ def options(
     """
     table, load = problem.programme.table, problem.load_rps
     sustained = load if sustain_rps is None else sustain_rps
-    changed_loss, core_loss = table.scales.changed_loss, table.scales.core_loss
-    stages = []
-    for k, stage in enumerate(table.stages):
-        fixed = problem.replicas[stage.name] if problem.replicas and replicas_bound else 0
-        least, most = problem.bounds(stage.name) if replicas_bound else FREE
-        waits = waits_ns(problem, k, stage.batches)
-        every = chosen = stage.select(wanted[k], load <= 0)
-        # As `replicas_for`, but inline: a large pipeline has hundreds of rows.
-        counts = [ceil(sustained / each - SLACK) or 1 for each in every.throughput_rps]
-        if max(counts) > (fixed or most):
-            sustaining = [count <= (fixed or most) for count in counts]
-            chosen, counts = every.where(sustaining), list(compress(counts, sustaining))
-        if fixed:
-            counts = [fixed] * len(counts)
-        elif least > 1:
-            counts = [count if count > least else least for count in counts]
-        rows = chosen.rows
-        cores = list(map(mul, counts, chosen.cores))
-        bare = chosen.loss if accuracy_matters else chosen.bare_loss
-        loss = [each + used * core_loss for each, used in zip(bare, cores, strict=True)]
-        kept = _kept(problem, stage.name)
-        if kept is not None:
-            for i, row in enumerate(rows):
-                if row.batch == kept[1] and row.variant == kept[0]:
-                    loss[i] -= changed_loss
-        stages.append(
-            StageOptions(
-                rows=rows,
-                replicas=counts,
-                latency_ns=[each + waits[batch] for each, batch in zip(chosen.latency_ns, chosen.batch, strict=True)],
-                cores=cores,
-                loss=loss,
-                accuracy=chosen.accuracy,
-                cut=len(every.rows) - len(rows),
-            )
+    asked = _Asked(problem, accuracy_matters, replicas_bound)
+    if table.flow is not None:
+        return tuple(
+            _of_inflows(asked, k, wanted[k], load, sustained, inflows) for k, inflows in enumerate(table.flow.inflows)
         )
-    return tuple(stages)
+    return tuple(
+        _stage_options(asked, k, stage.select(wanted[k], load <= 0), load, sustained)
+        for k, stage in enumerate(table.stages)
+    )
 
 
-def waits_ns(problem: Problem, stage: int, batches: Collection[int]) -> dict[int, int]:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    problem: Problem
+    accuracy_matters: bool
+    replicas_bound: bool
+
+    def replicas(self, stage: str) -> tuple[int, int, int]:
+        """The fixed number of replicas (0: none), the fewest and the most."""
+        if not self.replicas_bound:
+            return 0, *FREE
+        fixed = self.problem.replicas[stage] if self.problem.replicas else 0
+        return fixed, *self.problem.bounds(stage)
+
+
+def _stage_options(asked: _Asked, k: int, every: Columns, load_rps: float, sustained_rps: float) -> StageOptions:
+    """The options out of some rows of a stage that gets `load_rps` and has to sustain `sustained_rps`."""
+    problem, table = asked.problem, asked.problem.programme.table
+    stage, core_loss = table.stages[k], table.scales.core_loss
+    fixed, least, most = asked.replicas(stage.name)
+    waits = waits_ns(problem, k, stage.batches, load_rps)
+    chosen = every
+    # As `replicas_for`, but inline: a large pipeline has hundreds of rows.
+    counts = [ceil(sustained_rps / each - SLACK) or 1 for each in every.throughput_rps]
+    if max(counts) > (fixed or most):
+        sustaining = [count <= (fixed or most) for count in counts]
+        chosen, counts = every.where(sustaining), list(compress(counts, sustaining))
+    if fixed:
+        counts = [fixed] * len(counts)
+    elif least > 1:
+        counts = [count if count > least else least for count in counts]
+    rows = chosen.rows
+    cores = list(map(mul, counts, chosen.cores))
+    bare = chosen.loss if asked.accuracy_matters else chosen.bare_loss
+    loss = [each + used * core_loss for each, used in zip(bare, cores, strict=True)]
+    kept = _kept(problem, stage.name)
+    if kept is not None:
+        for i, row in enumerate(rows):
+            if row.batch == kept[1] and row.variant == kept[0]:
+                loss[i] -= table.scales.changed_loss
+    return StageOptions(
+        rows=rows,
+        replicas=counts,
+        latency_ns=[each + waits[batch] for each, batch in zip(chosen.latency_ns, chosen.batch, strict=True)],
+        cores=cores,
+        loss=loss,
+        accuracy=chosen.accuracy,
+        cut=len(every.rows) - len(rows),
+    )
+
+
+def _of_inflows(
+    asked: _Asked, k: int, wanted: Collection[str], load_rps: float, sustained_rps: float, inflows: Sequence[Inflow]
+) -> StageOptions:
+    """The options of a stage of a graph for each of its inflows."""
+    stage, core_loss = asked.problem.programme.table.stages[k], asked.problem.programme.table.scales.core_loss
+    fixed, _, most = asked.replicas(stage.name)
+    made: list[tuple[Row, int, int, int, int, int, int]] = []
+    cut = 0
+    for place, (factor, burst) in enumerate(inflows):
+        here = _stage_options(
+            asked, k, stage.select(wanted, load_rps * factor <= 0), load_rps * factor, sustained_rps * factor
+        )
+        cut += here.cut
+        for i, row in enumerate(here.rows):
+            fewest = here.replicas[i]
+            counts = [fewest] if fixed else _for_bursts(burst, row.batch, fewest)
+            cut += sum(count > most for count in counts)
+            for count in counts:
+                if fixed or count <= most:
+                    more = (count - fewest) * row.cores
+                    services = -(-burst // (row.batch * count))
+                    late_ns = here.latency_ns[i] + (services - 1) * row.latency_ns
+                    loss = here.loss[i] + more * core_loss
+                    made.append((row, count, late_ns, here.cores[i] + more, loss, here.accuracy[i], place))
+    columns = [list(column) for column in zip(*made, strict=True)] or [[] for _ in range(7)]
+    rows, replicas, latency_ns, cores, losses, accuracy, places = columns
+    return StageOptions(rows, replicas, latency_ns, cores, losses, accuracy, cut, places)
+
+
+def _for_bursts(burst: int, batch: int, fewest: int) -> list[int]:
+    """The numbers of replicas, from the fewest on, with each of which a burst takes fewer services than with less."""
+    counts = [fewest]
+    for services in range(-(-burst // (batch * fewest)) - 1, 0, -1):
+        count = -(-burst // (batch * services))
+        if count > counts[-1]:
+            counts.append(count)
+    return counts
+
+
+def waits_ns(problem: Problem, stage: int, batches: Collection[int], load: float) -> dict[int, int]:
     """Batch size -> the longest wait for it to fill, (b - 1) / load [ns]; 0 at zero load. `stage` is a position.
 
     With `published_queue_defect`, the published code's term, whatever the batch: -|M_s| (|B| - 1) / load.
     """
-    load = problem.load_rps
     if load <= 0:
         return dict.fromkeys(batches, 0)
     if problem.programme.published_queue_defect:

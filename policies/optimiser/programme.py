@@ -6,6 +6,10 @@
 
 (IPA, JSys 2024.) At each stage it chooses one variant and one batch size; the number of replicas n follows from them:
 max(1, ceil(load / h)).
+
+In a graph, the load of stage s is f_s load, with f_s items a request, and the latencies add up along every way from an
+entry to an exit. A burst of m items at once takes ceil(m / (b_s n_s)) services of l_s; more replicas than the load
+needs are therefore tried too, where a burst takes fewer services with them (see `flows`).
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from ipa.policies import checks
 from ipa.policies.goals import Goal
 from ipa.policies.interface import Configuration, PolicyError, StageConfiguration
+from ipa.policies.optimiser.flows import Flow, flow_of
 from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS, Parameters
 from ipa.policies.optimiser.scales import NS, Scales, scales
 
@@ -187,7 +192,8 @@ class StageTable:
 class Table:
     """The rows of all stages, the scales of their figures, and the SLA in nanoseconds.
 
-    `published_wait_ns` is the queue term of each stage, times the load, under the published code's defect.
+    `published_wait_ns` is the queue term of each stage, times the load, under the published code's defect. `flow`: that
+    of a graph; None: the stages are a chain.
     """
 
     stages: tuple[StageTable, ...]
@@ -195,6 +201,7 @@ class Table:
     scales: Scales
     sla_ns: int
     published_wait_ns: tuple[int, ...]
+    flow: Flow | None = None
 
 
 def tabulate(parameters: Parameters) -> Table:
@@ -226,6 +233,9 @@ def tabulate(parameters: Parameters) -> Table:
         # Every stage's latency is rounded to a nanosecond, so one is allowed for each stage.
         sla_ns=round(parameters.target_s * NS) + len(stages),
         published_wait_ns=tuple(-len(variants) * (used - 1) * NS for variants in candidates),
+        flow=None
+        if parameters.pipeline.graph is None
+        else flow_of(parameters.pipeline.graph, {table.name: table.variants for table in tables}, scale.joint),
     )
 
 

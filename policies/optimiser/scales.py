@@ -7,9 +7,10 @@ average: D x stages, product: D ^ stages), U W (alpha A - beta cores - gamma bat
 A *loss* is one whole number, to be added up over the stages and minimised. Its digits are, from the highest: the
 objective's loss, the cores, the batch sizes, the number of stages that change, and the place in the order. The sum of
 losses therefore orders configurations by the rule for ties (fewest cores, then smallest batches, then fewest changes,
-then the first), and no two configurations have the same. With product accuracy the loss leaves the accuracy out: a
-configuration's rank is then its loss minus `reward` times the product. So it does with accuracies of pairs, where D is
-their common denominator and U is D.
+then the first), and no two configurations have the same (in a graph, two may that differ in replicas alone). With
+product accuracy the loss leaves the accuracy out: a configuration's rank is then its loss minus `reward` times the
+product. So it does with accuracies of pairs, where D is their common denominator and U is D, and with those of a graph
+(see `flows`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from ipa.policies.optimiser.flows import Combinations, Ways
 from ipa.policies.optimiser.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class Scales:
 
     `terms` and `raw` map each stage's variants to their accuracy, in units of 1 / D and as a fraction. `shift` is the
     number of bits below the objective's digits, `order_bits` the number below the count of changes. `pairs`: the
-    accuracies of pairs in units of 1 / U, and all terms 1; empty unless they count.
+    accuracies of pairs in units of 1 / U, and all terms 1; empty unless they count. `joint`: what takes the place of
+    the product in a graph.
     """
 
     terms: tuple[dict[str, int], ...]
@@ -49,6 +52,7 @@ class Scales:
     order_bits: int
     pairs: Mapping[str, Mapping[str, int]]
     measured: Callable[[Sequence[str]], float]
+    joint: Ways | Combinations | None = None
 
     @property
     def shift(self) -> int:
@@ -93,7 +97,8 @@ class Scales:
         if self.pairs:
             accuracy = self.pairs[variants[0]][variants[1]]
         else:
-            accuracy = self.combine([t[v] for t, v in zip(self.terms, variants, strict=True)])
+            terms = [t[v] for t, v in zip(self.terms, variants, strict=True)]
+            accuracy = self.combine(terms) if self.joint is None else self.joint.accuracy(terms, variants)
         total = self.alpha * accuracy - self.unit * (self.beta * cores + self.gamma * batch)
         return {
             "accuracy": accuracy / self.unit,
@@ -108,6 +113,9 @@ def scales(parameters: Parameters, order_bits: int) -> Scales:
     """The scales of the programme with these parameters; numbering its configurations takes `order_bits` bits."""
     stages = parameters.pipeline.stages
     exact = [accuracy_terms(stage, parameters) for stage in stages]
+    combinations = combination_terms(parameters)
+    if combinations is not None:
+        exact = [dict.fromkeys(terms, Fraction(1, combinations.unit)) for terms in exact]
     pairs = pair_terms(parameters)
     denominator = math.lcm(
         *(term.denominator for terms in (pairs.values() if pairs else exact) for term in terms.values())
@@ -116,6 +124,11 @@ def scales(parameters: Parameters, order_bits: int) -> Scales:
     unit = denominator ** len(stages) if parameters.accuracy == "product" else denominator
     if pairs:
         exact = [{variant.name: Fraction(1, denominator) for variant in stage.variants} for stage in stages]
+    joint: Ways | Combinations | None = combinations
+    if joint is None and parameters.pipeline.graph is not None and parameters.accuracy == "product":
+        joint = Ways.of(parameters.pipeline.graph, [stage.name for stage in stages], denominator)
+    if joint is not None:
+        unit = joint.unit
     weights = [Fraction(str(w)) for w in (parameters.alpha, parameters.beta, parameters.gamma)]
     weights[1] *= Fraction(str(parameters.pipeline.limits.price_per_core))
     weight_unit = math.lcm(*(weight.denominator for weight in weights))
@@ -132,7 +145,19 @@ def scales(parameters: Parameters, order_bits: int) -> Scales:
         order_bits=order_bits,
         pairs={a: {b: int(term * denominator) for b, term in row.items()} for a, row in pairs.items()},
         measured=parameters.pipeline.accuracy_of,
+        joint=joint,
     )
+
+
+def combination_terms(parameters: Parameters) -> Combinations | None:
+    """The accuracies that a graph has for combinations of variants, raised to the floor; None: it has none."""
+    graph = parameters.pipeline.graph
+    if graph is None or not graph.accuracies or parameters.accuracy != "product":
+        return None
+    floor = Fraction(round(parameters.accuracy_floor * NS), NS)
+    exact = {key: max(floor, Fraction(round(accuracy * NS), NS)) for key, accuracy in graph.accuracies.items()}
+    unit = math.lcm(*(accuracy.denominator for accuracy in exact.values()))
+    return Combinations({key: int(accuracy * unit) for key, accuracy in exact.items()}, unit)
 
 
 def pair_terms(parameters: Parameters) -> dict[str, dict[str, Fraction]]:

@@ -10,6 +10,7 @@ from math import inf
 from typing import NamedTuple
 
 from ipa.policies.interface import Configuration, StageConfiguration
+from ipa.policies.optimiser.flows import Flow
 from ipa.policies.optimiser.ladder import (
     MOST_THROUGHPUT,
     NO_ACCURACY,
@@ -17,13 +18,14 @@ from ipa.policies.optimiser.ladder import (
     SLA_EXCESS,
     Answer,
     climb,
+    most_of_graph_rps,
     most_sustained_rps,
     wanted_variants,
 )
-from ipa.policies.optimiser.problem import SLACK, Knapsack, Pick, Problem, Solver, SolverError, options
+from ipa.policies.optimiser.problem import SLACK, Knapsack, Pick, Problem, Solver, SolverError, StageOptions, options
 from ipa.policies.optimiser.programme import Programme
 from ipa.policies.optimiser.scales import NS
-from ipa.policies.optimiser.solvers import placed, solver_named, with_pairs
+from ipa.policies.optimiser.solvers import placed, solver_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +69,17 @@ def solve(problem: Problem, *, solver: str = "exact", fallback: str | None = Non
 
 
 def _solution(problem: Problem, solver: str) -> Solution:
-    best = with_pairs(solver_named(solver), problem.programme.table.scales.pairs)
+    best = solver_for(solver, problem.programme)
     answer = climb(problem, best)
     configuration = configured(problem, answer, answer.pick)
-    chosen = list(answer.chosen)
     return Solution(
         configuration=configuration,
         rung=answer.rung,
         binding=binding(problem, answer, best),
         objective=problem.programme.score(configuration),
-        latency_s=sum(stage.latency_ns[i] for stage, i in chosen) / NS,
+        latency_s=answer.asked.latency_ns(answer.pick.indices) / NS,
         sla_s=problem.programme.target_s,
-        sustained_rps=min(s.replicas[i] * s.rows[i].throughput_rps for s, i in chosen),
+        sustained_rps=answer.sustained_rps,
         notes=answer.notes,
     )
 
@@ -93,7 +94,9 @@ def configured(problem: Problem, answer: Answer, pick: Pick) -> dict[str, StageC
             variant=row.variant,
             batch=row.batch,
             replicas=stage.replicas[i],
-            batch_timeout_s=problem.programme.batch_timeout_s(k, row.batch, problem.load_rps),
+            batch_timeout_s=problem.programme.batch_timeout_s(
+                k, row.batch, problem.load_rps * answer.asked.factor(k, i)
+            ),
             cores=row.cores,
         )
     return configuration
@@ -118,7 +121,7 @@ def binding(problem: Problem, answer: Answer, solver: Solver) -> str:
     if answer.rung == SLA_EXCESS:
         return _kept_the_sla_out(problem, answer, solver)
     if answer.rung == MOST_THROUGHPUT:
-        return _kept_the_load_out(problem, answer)
+        return _kept_the_load_out(problem, answer, solver)
     gains = relaxation_gains(problem, answer, solver)
     most = max(gains.values())
     if most > 0:
@@ -177,36 +180,52 @@ def _rise(problem: Problem, answer: Answer, loss: int) -> int:
 def _kept_the_sla_out(problem: Problem, answer: Answer, solver: Solver) -> str:
     """ "cores", "nodes" or "replicas" if the SLA could be kept without them, else "sla"."""
     sla_ns = problem.programme.table.sla_ns
-    stages = answer.asked.stages
-    if sum(min(stage.latency_ns) for stage in stages) <= sla_ns:
-        within = problem.nodes and solver(Knapsack(stages, sla_ns, problem.core_limit))
+    stages, flow = answer.asked.stages, answer.asked.flow
+    if _could_keep(sla_ns, stages, flow, solver):
+        within = problem.nodes and solver(Knapsack(stages, sla_ns, problem.core_limit, flow=flow))
         return "nodes" if within else "cores"
     if _is_bounded(problem, answer):
         best = placed(solver, problem.nodes)
         free = options(problem, answer.wanted, replicas_bound=False)
-        if best(Knapsack(free, sla_ns, answer.asked.limit_cores)) is not None:
+        if best(Knapsack(free, sla_ns, answer.asked.limit_cores, flow=flow)) is not None:
             return "replicas"
     return "sla"
 
 
-def _kept_the_load_out(problem: Problem, answer: Answer) -> str:
+def _could_keep(sla_ns: int, stages: Sequence[StageOptions], flow: Flow | None, solver: Solver) -> bool:
+    """Whether some options keep the SLA, whatever cores they take."""
+    if flow is None:
+        return sum(min(stage.latency_ns) for stage in stages) <= sla_ns
+    return solver(Knapsack(tuple(stages), sla_ns, flow=flow)) is not None
+
+
+def _kept_the_load_out(problem: Problem, answer: Answer, solver: Solver) -> str:
     """What keeps the load out: "nodes" or "cores" if more could be sustained without these, else "replicas"."""
+    unlimited = _without_cores_rps(problem, answer, solver)
+    enough_rps = answer.sustained_rps * (1 + SLACK)
+    large = answer.asked.limit_cores != problem.most_cores
+    if not (large or unlimited > enough_rps):
+        return "replicas"
+    return "nodes" if problem.nodes and _without_nodes_rps(problem, answer, solver) > enough_rps else "cores"
+
+
+def _without_cores_rps(problem: Problem, answer: Answer, solver: Solver) -> float:
+    """The load that could be sustained with any number of cores."""
     table = problem.programme.table
+    if table.flow is not None:
+        return most_of_graph_rps(problem, answer.wanted, solver, None)
     uncapped = [
         (problem.replicas or {}).get(stage.name, problem.bounds(stage.name)[1])
         * max(row.throughput_rps for row in stage.rows if row.variant in names)
         for stage, names in zip(table.stages, answer.wanted, strict=True)
     ]
-    sustained = min(stage.replicas[i] * stage.rows[i].throughput_rps for stage, i in answer.chosen)
-    unlimited = min(problem.load_rps, *uncapped)
-    large = answer.asked.limit_cores != problem.most_cores
-    if not (large or unlimited > sustained * (1 + SLACK)):
-        return "replicas"
-    return "nodes" if problem.nodes and _without_nodes_rps(problem, answer) > sustained * (1 + SLACK) else "cores"
+    return min(problem.load_rps, *uncapped)
 
 
-def _without_nodes_rps(problem: Problem, answer: Answer) -> float:
+def _without_nodes_rps(problem: Problem, answer: Answer, solver: Solver) -> float:
     """The load that could be sustained if replicas did not have to fit nodes."""
+    if problem.programme.table.flow is not None:
+        return most_of_graph_rps(problem, answer.wanted, solver, problem.core_limit)
     stages = problem.programme.table.stages
     return most_sustained_rps(
         [stage.select(names, problem.load_rps <= 0).rows for stage, names in zip(stages, answer.wanted, strict=True)],

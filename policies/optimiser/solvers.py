@@ -1,8 +1,8 @@
 """The solvers by name, and what any of them is held to besides: nodes, and accuracies of pairs of variants.
 
 Any solver can answer, and all agree in the objective.
-`exact` is built in. `gurobi` and `highs` come with the extras of their names, and are imported when first asked. Their
-answers differ from those of `exact` only among equals.
+`exact` is built in. `gurobi` and `highs` come with the extras of their names, and are imported when first asked; they
+take chains only. Their answers differ from those of `exact` only among equals.
 
 Nodes: all replicas must find one, by first fit, which is no sum over the stages and so stands in no model. What fits
 depends on the *shape* of each stage alone: the cores of a replica, and the replicas. So the solver is asked without
@@ -25,7 +25,8 @@ from importlib.util import find_spec
 from ipa.policies import checks
 from ipa.policies.optimiser.exact import exact
 from ipa.policies.optimiser.problem import Knapsack, Pick, Solver, SolverError, StageOptions
-from ipa.profiles import fits_nodes
+from ipa.policies.optimiser.programme import Programme
+from ipa.profiles import Pipeline, fits_nodes
 
 
 def gurobi(asked: Knapsack) -> Pick | None:
@@ -58,6 +59,19 @@ SOLVERS: Mapping[str, Solver] = {"exact": exact, "gurobi": gurobi, "highs": high
 def solver_named(name: str) -> Solver:
     """The solver of that name; PolicyError for an unknown one."""
     return SOLVERS[checks.choice("solver", name, SOLVERS)]
+
+
+def solver_for(name: str, programme: Programme) -> Solver:
+    """The solver of that name for a programme. PolicyError: an unknown one. SolverError: it takes chains only."""
+    best = solver_named(name)
+    if programme.pipeline.graph is not None and name != "exact":
+        raise SolverError(takes_chains(name, programme.pipeline))
+    return with_pairs(best, programme.table.scales.pairs)
+
+
+def takes_chains(name: str, pipeline: Pipeline) -> str:
+    """Why a general solver cannot answer for a graph."""
+    return f"solver={name!r} takes chains only, and the stages of {pipeline.name} form a graph; use solver='exact'"
 
 
 Shape = tuple[int, int]

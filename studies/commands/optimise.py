@@ -235,7 +235,9 @@ def _plan_figures(objective: Mapping[str, float]) -> str:
 
 
 def _latency(explanation: Explanation) -> str:
-    return f"latency {explanation.latency_s:.3f} of {explanation.sla_s:.3f} s (slack {explanation.slack_s:.3f} s)"
+    way = f" on the slowest way, {' -> '.join(explanation.slowest_way)}" if explanation.slowest_way else ""
+    slack = f"slack {explanation.slack_s:.3f} s"
+    return f"latency {explanation.latency_s:.3f} of {explanation.sla_s:.3f} s ({slack}){way}"
 
 
 def _worth(explanation: Explanation, price: Price) -> str:

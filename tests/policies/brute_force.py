@@ -99,9 +99,14 @@ def within_cores(problem: Problem, candidate: Candidate) -> bool:
 
 def finds_nodes(candidate: Candidate, nodes: object) -> bool:
     """First fit, replica by replica: the largest first, each on the first node that has as many cores left."""
+    replicas = [option.cores // option.replicas for option in candidate.options for _ in range(option.replicas)]
+    return finds_room(replicas, nodes)
+
+
+def finds_room(replicas: list[int], nodes: object) -> bool:
+    """The same for replicas of so many cores."""
     if not isinstance(nodes, tuple):
         return True
-    replicas = [option.cores // option.replicas for option in candidate.options for _ in range(option.replicas)]
     left = list(nodes)
     for cores in sorted(replicas, reverse=True):
         with_room = [i for i, free in enumerate(left) if free >= cores]

@@ -25,7 +25,7 @@ def tight(
         Pipeline(
             "random",
             "",
-            tuple(_stage(rng, f"s{k}", variants, batches) for k in range(stages)),
+            tuple(stage(rng, f"s{k}", variants, batches) for k in range(stages)),
             Defaults(alpha=1.0, load_margin=0.0),
         ),
         alpha=rng.choice([5.0, 20.0, 50.0, 200.0]) * (2 if accuracy == "product" else stages),
@@ -52,7 +52,8 @@ def tight(
     return made
 
 
-def _stage(rng: Random, name: str, variants: int, batches: int) -> Stage:
+def stage(rng: Random, name: str, variants: int, batches: int) -> Stage:
+    """A stage of so many variants, each with so many batch sizes."""
     quickest_s = rng.uniform(0.02, 0.1)
     return Stage(
         name, "task", 1.0, 1.0, tuple(_variant(rng, i, variants, batches, quickest_s) for i in range(variants))

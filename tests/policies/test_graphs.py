@@ -1,0 +1,160 @@
+"""The optimiser on graphs: what it answers is what trying everything finds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from itertools import pairwise
+
+import pytest
+
+from ipa.policies import PolicyError
+from ipa.policies.optimiser import Problem, Programme, Solution, SolverError, explain_problem, pareto_plans, solve
+from ipa.profiles import Defaults, Edge, Graph, Pipeline, Stage
+from tests.policies import graph_brute_force as brute
+from tests.policies.random_graphs import small
+from tests.tiny import variant
+
+
+@pytest.mark.parametrize(
+    "first", [pytest.param(first, marks=pytest.mark.long if first >= 250 else ()) for first in range(0, 1000, 25)]
+)
+def test_the_answer_is_the_one_that_trying_everything_finds(first: int) -> None:
+    for seed in range(first, first + 25):
+        problem = small(seed)
+        _check(problem, solve(problem), seed)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_goal_of_accuracy_is_reached_with_the_fewest_cores(seed: int) -> None:
+    free = small(seed)
+    goal = {"min": "cost", "accuracy_at_least": 45}
+    try:
+        programme = Programme.of(free.programme.pipeline, goal=goal, max_replicas=free.programme.max_replicas)
+    except PolicyError:
+        return  # out of reach
+    problem = Problem(programme, free.load_rps, free.limit_cores)
+    enough = [
+        plan
+        for plan in brute.sustaining(problem)
+        if plan.latency_ns <= brute.sla_ns(problem) and plan.accuracy >= Fraction(45, 100)
+    ]
+    found = solve(problem)
+    assert found.feasible == bool(enough)
+    if enough:
+        best = min(enough, key=lambda plan: (plan.cores, -plan.accuracy))
+        assert (found.objective["cost_cores"], found.objective["accuracy"]) == (best.cores, float(best.accuracy))
+
+
+@pytest.mark.parametrize("seed", range(0, 300, 7))
+def test_the_pareto_plans_are_those_that_trying_everything_finds(seed: int) -> None:
+    problem = replace(small(seed), replicas=None, variants=None)
+    expected: list[tuple[int, Fraction]] = []
+    kept = [plan for plan in brute.sustaining(problem) if plan.latency_ns <= brute.sla_ns(problem)]
+    for plan in sorted(kept, key=lambda plan: (plan.cores, -plan.accuracy)):
+        if not expected or plan.accuracy > expected[-1][1]:
+            expected.append((plan.cores, plan.accuracy))
+    found = [(round(each.objective["cost_cores"]), each.objective["accuracy"]) for each in pareto_plans(problem)]
+    assert found == [(cores, float(accuracy)) for cores, accuracy in expected]
+
+
+FAST = variant("fast", 0.5, 1, {1: 0.1})
+SLOW = variant("slow", 0.9, 1, {1: 0.2})
+
+
+def two_ways(sla_s: float = 0.5) -> Pipeline:
+    """find -> cars (3 items a frame) and find -> faces; a replica takes 0.1 s or 0.2 s for an item."""
+    graph = Graph((Edge("find", "cars", items=3.0), Edge("find", "faces")), sla_s)
+    stages = [("find", [FAST]), ("cars", [FAST]), ("faces", [FAST, SLOW])]
+    return Pipeline(
+        "two-ways",
+        "",
+        tuple(Stage(name, "task", sla_s / 2, 1.0, tuple(of)) for name, of in stages),
+        Defaults(),
+        graph=graph,
+    )
+
+
+def asked(pipeline: Pipeline, load_rps: float = 1.0, limit_cores: int | None = None) -> Problem:
+    return Problem(Programme.of(pipeline, alpha=10.0, beta=0.1), load_rps, limit_cores)
+
+
+def test_a_burst_takes_as_many_services_as_its_replicas_need() -> None:
+    """3 cars at once on one replica take 0.3 s, on two 0.2 s, on three 0.1 s; the frame took 0.1 s before."""
+    assert [solve(asked(two_ways(sla_s))).configuration["cars"].replicas for sla_s in (0.45, 0.35, 0.25, 0.15)] == [
+        1,
+        2,
+        3,
+        3,
+    ]
+
+
+def test_the_slowest_way_is_named() -> None:
+    found = explain_problem(asked(two_ways(0.45)))
+    assert found.slowest_way == ("find", "cars")
+    assert found.latency_s == pytest.approx(0.4)
+    assert found.as_dict()["slowest_way"] == ("find", "cars")
+    options = {option.variant: option for option in found.options["faces"]}
+    assert options["slow"].chosen
+    assert options["fast"].latency_s == pytest.approx(0.1)
+
+
+def test_the_reason_names_the_way_that_takes_too_long() -> None:
+    found = solve(asked(two_ways(0.15)))
+    assert found.rung == "sla-excess"
+    assert "the way find -> cars takes at least 0.2 s for 1 rps; the SLA is 0.15 s" in found.notes
+
+
+def test_the_reason_names_the_cores() -> None:
+    found = solve(asked(two_ways(0.25), limit_cores=4))
+    assert found.binding == "cores"
+    assert "serving 1 rps within 0.25 s takes at least 5 cores; the limit is 4" in found.notes
+
+
+def test_the_accuracy_is_the_mean_over_the_exits() -> None:
+    found = solve(asked(two_ways()))
+    assert found.objective["accuracy"] == pytest.approx((0.5 * 0.5 + 0.5 * 0.9) / 2)
+    assert found.objective["pas"] == pytest.approx(found.objective["accuracy"])
+
+
+@pytest.mark.parametrize("solver", ["gurobi", "highs"])
+def test_a_general_solver_takes_chains_only(solver: str) -> None:
+    with pytest.raises(SolverError, match=f"solver='{solver}' takes chains only"):
+        solve(asked(two_ways()), solver=solver)
+    found = solve(asked(two_ways()), solver=solver, fallback="exact")
+    assert found.feasible
+    assert "takes chains only" in found.fallback_note
+
+
+def test_too_many_combinations_are_refused() -> None:
+    """Eight stages in a row, each with three variants that find different numbers: 3 ** 7 scenes."""
+    of = tuple(variant(name, 0.5, 1, {1: 0.01}) for name in "abc")
+    names = [f"s{k}" for k in range(8)]
+    edges = [Edge(one, other, items={"a": 1.0, "b": 1.1, "c": 1.2}) for one, other in pairwise(names)]
+    stages = tuple(Stage(name, "task", 1.0, 1.0, of) for name in names)
+    deep = Pipeline("deep", "", stages, Defaults(), graph=Graph(tuple(edges), 1.0))
+    with pytest.raises(PolicyError, match=r"2,187 combinations of variants of s0, .*, s6; allowed: at most 2,000"):
+        solve(asked(deep))
+
+
+def _check(problem: Problem, found: Solution, seed: int) -> None:
+    best = brute.optimum(problem)
+    if best is not None:
+        assert found.rung == "optimal", seed
+        assert _order(problem, found) == best.order, seed
+        return
+    fastest = brute.least_excess(problem)
+    if fastest is not None:
+        assert found.rung == "sla-excess", seed
+        assert round(found.latency_s * 1e9) == fastest.latency_ns, seed
+        assert _order(problem, found) == fastest.order, seed
+        return
+    assert found.rung == "most-throughput", seed
+    most_rps = brute.most_throughput_rps(problem)
+    if most_rps is not None:
+        assert min(found.sustained_rps, problem.load_rps) == pytest.approx(most_rps, rel=1e-9), seed
+
+
+def _order(problem: Problem, found: Solution) -> tuple[object, ...]:
+    choice = {name: (each.variant, each.batch, each.replicas) for name, each in found.configuration.items()}
+    return next(plan.order for plan in brute.plans(problem) if plan.choice == choice)

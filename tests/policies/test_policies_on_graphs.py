@@ -1,0 +1,103 @@
+"""Every registered policy decides for a graph, or says in a sentence that it does not take it."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import pytest
+
+from ipa.policies import POLICIES, Ceiling, CoreLimit, PolicyError, check_decision, create
+from ipa.profiles import Defaults, Edge, Graph, Join, Pipeline, Stage
+from tests.tiny import configuration, observation, variant
+
+CHAINS_ONLY = {"foresight", "faro", "planner", "inferline", "loki", "infadapter"}
+
+DETECT = (variant("small", 0.5, 1, {1: 0.05, 2: 0.08}), variant("large", 0.8, 2, {1: 0.1, 2: 0.16}))
+CARS = (variant("small", 0.6, 1, {1: 0.04, 2: 0.05}), variant("large", 0.9, 2, {1: 0.08, 2: 0.1}))
+
+GRAPH = Graph(
+    edges=(
+        Edge("detect", "cars", items={"small": 2.0, "large": 4.0}),
+        Edge("detect", "faces", share=0.5),
+        Edge("cars", "merge"),
+        Edge("faces", "merge"),
+    ),
+    sla_s=1.0,
+    joins={"merge": Join("all")},
+)
+"""detect -> cars (2 or 4 items) and faces (half of the frames) -> merge, which joins them."""
+
+
+def pipeline(graph: Graph = GRAPH) -> Pipeline:
+    stages = [("detect", DETECT), ("cars", CARS), ("faces", CARS[:1]), ("merge", CARS[:1])]
+    return Pipeline(
+        "traffic",
+        "",
+        tuple(Stage(name, "task", 0.25, 1.0, of) for name, of in stages),
+        Defaults(load_margin=0.0),
+        graph=graph,
+    )
+
+
+AT_HAND = configuration(
+    detect=("small", 1, 1, 1), cars=("small", 1, 1, 1), faces=("small", 1, 1, 1), merge=("small", 1, 1, 1)
+)
+SEEN = observation([10.0] * 60, at_hand=AT_HAND, future_rps=[10.0] * 120, busy=dict.fromkeys(AT_HAND, 0.9))
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_policy_decides_or_says_that_it_takes_chains_only(name: str) -> None:
+    if name in CHAINS_ONLY:
+        with pytest.raises(PolicyError, match=r"takes chains only, and the stages of traffic form a graph$"):
+            create(name, pipeline())
+        return
+    decision = create(name, pipeline()).decide(SEEN, {})
+    check_decision(pipeline(), decision)
+
+
+def test_a_rate_sizes_each_stage_by_its_items() -> None:
+    """10 rps and 20 % more: 12 frames, 24 cars, 6 faces and 12 frames to merge a second, of 20 to 25 per replica."""
+    decision = create("rate batch=1", pipeline()).decide(SEEN, {})
+    counts = {name: each.replicas for name, each in decision.configuration.items()}
+    assert counts == {"detect": 1, "cars": 1, "faces": 1, "merge": 1}
+    more = create("rate batch=1", pipeline()).decide(observation([50.0] * 60, at_hand=AT_HAND), {})
+    counts = {name: each.replicas for name, each in more.configuration.items()}
+    assert counts == {"detect": ceil(60 / 20), "cars": ceil(120 / 25), "faces": ceil(30 / 25), "merge": ceil(60 / 25)}
+
+
+def test_scale_only_plans_for_what_its_detector_finds() -> None:
+    """At 20 rps the large detector finds 80 cars a second, the small one 40."""
+    seen = observation([20.0] * 60, at_hand=AT_HAND)
+    few, many = (
+        create(f"scale-only variants={{detect: {name}, cars: small, faces: small, merge: small}}", pipeline())
+        .decide(seen, {})
+        .configuration["cars"]
+        for name in ("small", "large")
+    )
+    throughputs_rps = {1: 25.0, 2: 40.0}
+    assert few.replicas == ceil(40 / throughputs_rps[few.batch])
+    assert many.replicas == ceil(80 / throughputs_rps[many.batch])
+
+
+@pytest.mark.parametrize("solver", ["gurobi", "highs"])
+def test_a_general_solver_is_refused_at_once(solver: str) -> None:
+    pytest.importorskip({"gurobi": "gurobipy", "highs": "highspy"}[solver])
+    with pytest.raises(PolicyError, match=f"solver='{solver}' takes chains only.*traffic form a graph"):
+        create(f"ipa solver={solver}", pipeline())
+    create(f"ipa solver={solver} solver_fallback=exact", pipeline()).decide(SEEN, {})
+
+
+def test_a_ceiling_counts_items() -> None:
+    """10 rps at half the throughput: 10 frames of 10, 20 cars of 12.5, 5 faces of 12.5, 10 frames of 12.5."""
+    static = create("static", pipeline())
+    decision = Ceiling(static, pipeline(), utilisation=0.5).decide(SEEN, {})
+    counts = [each.replicas for each in decision.configuration.values()]
+    assert counts == [1, 2, 1, 1]
+
+
+def test_a_core_limit_takes_from_where_the_most_requests_are_sustained() -> None:
+    """Three replicas each, two would serve 40, 20 (cars: 2 items), 100 (faces: 0.5) and 50 requests a second."""
+    static = create("static:3,3,3,3", pipeline())
+    seen = observation([10.0] * 60, at_hand=AT_HAND, limit_cores=11)
+    decision = CoreLimit(static, pipeline()).decide(seen, {})
+    assert [each.replicas for each in decision.configuration.values()] == [3, 3, 2, 3]
