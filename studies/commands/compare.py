@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from ipa.studies.commands.options import (
     build_scenario,
     goal_option,
     jobs_option,
+    late_option,
     output_options,
     pipeline_argument,
     report_option,
@@ -75,6 +77,7 @@ def _predictors(_: click.Context, __: click.Parameter, given: str | None) -> Seq
 @goal_option
 @scenario_options
 @click.option("--seeds", type=Whole(min=1), default=1, help="Runs per policy, with seeds from --seed on. Default: 1.")
+@late_option
 @jobs_option
 @resumable_out_option
 @report_option
@@ -85,6 +88,7 @@ def compare(
     predictors: Sequence[Given],
     assignments: Sequence[str],
     seeds: int,
+    late_at_most: float,
     jobs: int | None,
     **options: Any,
 ) -> None:
@@ -122,7 +126,7 @@ def compare(
             folder=results.out,
             on_finished=advance,
         )
-    _show(comparison, results)
+    _show(replace(comparison, late_at_most=late_at_most), results)
     if seeds > 1 and studies.load_of(base).has_fixed_times:
         printing.log(
             f"Warning: {base.trace} says when each request comes, so all seeds have the same arrivals: intervals show "
@@ -142,7 +146,7 @@ def _show(comparison: Comparison, results: Results) -> None:
 
 
 def print_comparison(comparison: Comparison, folder: Path | None, report: Path | None) -> None:
-    """Print a row for each policy, means over seeds with 95 % intervals, and where results and report are."""
+    """Print a row for each policy, means over seeds with 95 % intervals, which to take, and where results are."""
     groups = studies.many.by_policy(comparison.runs)
     first = groups[0]
     span = f"seed {first.seeds[0]}"
@@ -159,4 +163,5 @@ def print_comparison(comparison: Comparison, folder: Path | None, report: Path |
         printing.print_line(studies.intervals.LIMITS)
         if merged := studies.many.merged_latencies(groups):
             printing.print_line(merged)
+    printing.print_recommendation(comparison.recommend())
     printing.print_places(folder, report)

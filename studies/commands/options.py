@@ -357,6 +357,14 @@ on_option = click.option(
 )
 
 
+late_option = click.option(
+    "--late-at-most",
+    type=Number(min=0.0, max=1.0),
+    default=studies.many.answers.LATE_AT_MOST,
+    help="The share of requests that may be late or lost where it is said which to take. Default: 0.01.",
+)
+
+
 # ---- what comes out ----
 
 

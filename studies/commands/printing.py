@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ipa.policies import StageConfiguration
     from ipa.studies import Run
+    from ipa.studies.many.answers import Recommendation
     from ipa.traces import Trace
 
 QUIET = f"{__name__}.quiet"
@@ -106,6 +107,13 @@ def print_places(results: Path | None, report: Path | None) -> None:
     for what, path in (("Results", results), ("Report", report)):
         if path is not None:
             print_line(f"{what}: {path}")
+
+
+def print_recommendation(found: Recommendation | None) -> None:
+    """Print which setting to take and why, a line for each sentence; nothing where it cannot be said."""
+    if found is not None:
+        for sentence in found.sentences:
+            print_line(sentence)
 
 
 # ---- tables ----

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,13 @@ from ipa.studies.commands import printing, reports
 from ipa.studies.commands.options import (
     FOLDER,
     Words,
+    late_option,
     output_options,
 )
-from ipa.studies.displayed import Displayed, page_of
+from ipa.studies.displayed import page_of
 
 if TYPE_CHECKING:
+    from ipa.studies import Answers, Comparison, Study, Validation
     from ipa.studies.pages import Plot
 
 
@@ -33,8 +36,9 @@ if TYPE_CHECKING:
     type=Words(reports.FORMS),
     help="Write each figure as an image of this form instead. Needs kaleido and Chromium.",
 )
+@late_option
 @output_options
-def report(results: Path, to: Path | None, form: str | None, as_json: bool) -> None:
+def report(results: Path, to: Path | None, form: str | None, late_at_most: float, as_json: bool) -> None:
     """Draw stored results as one HTML file.
 
     FOLDER holds a run, a comparison, a study, a sweep or a validation; TABLE is a parquet file with a row for each run
@@ -43,7 +47,7 @@ def report(results: Path, to: Path | None, form: str | None, as_json: bool) -> N
     folder = results.parent if results.is_file() else results
     if form is None:
         path = to or folder / "report.html"
-        _write_page(results, path, "the page" if to is None else "--to")
+        _write_page(results, path, "the page" if to is None else "--to", late_at_most)
         printing.print_made(path, as_json)
     else:
         images = to or folder / "figures"
@@ -51,15 +55,18 @@ def report(results: Path, to: Path | None, form: str | None, as_json: bool) -> N
         printing.print_files(reports.write_images(_plots(results), form, images), as_json)
 
 
-def _write_page(results: Path, path: Path, what: str) -> None:
+def _write_page(results: Path, path: Path, what: str, late_at_most: float) -> None:
     kind = _kind(results)
     if kind in ("run", "runs"):
         comparison = studies.read_comparison(results)
         reports.check_report(path, records=reports.records_of(comparison.runs), option=what)
-        comparison.write_report(path)
+        replace(comparison, late_at_most=late_at_most).write_report(path)
         return
     reports.check_report(path, option=what)
-    _result(results, kind).write_report(path)
+    result = _result(results, kind)
+    if not isinstance(result, studies.Validation):
+        result = replace(result, late_at_most=late_at_most)
+    result.write_report(path)
 
 
 def _plots(results: Path) -> list[Plot]:
@@ -68,7 +75,7 @@ def _plots(results: Path) -> list[Plot]:
     return plots
 
 
-def _result(results: Path, kind: str) -> Displayed:
+def _result(results: Path, kind: str) -> Comparison | Validation | Study | Answers:
     if kind in ("run", "runs"):
         return studies.read_comparison(results)
     if kind == "validation":

@@ -14,7 +14,7 @@ import click
 import ipa
 from ipa import studies
 from ipa.studies.commands import complete, printing, progress
-from ipa.studies.commands.options import FOLDER, Whole, jobs_option, on_option, output_options
+from ipa.studies.commands.options import FOLDER, Whole, jobs_option, late_option, on_option, output_options
 
 if TYPE_CHECKING:
     from ipa.studies.many import Running
@@ -44,6 +44,7 @@ LOADS = "loads"
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Of loads: the file of Azure's trace of requests to language models (docs/which-policy.md).",
 )
+@late_option
 @jobs_option
 @on_option
 @output_options
@@ -52,6 +53,7 @@ def study(
     out: Path,
     pipelines: Sequence[str],
     seeds: int | None,
+    late_at_most: float,
     jobs: int | None,
     on: str,
     **options: Any,
@@ -66,6 +68,8 @@ def study(
     as_json = options.pop("as_json")
     running = progress.running(out, jobs, on)
     if what == LOADS:
+        if late_at_most != studies.many.answers.LATE_AT_MOST:
+            raise click.UsageError(f"--late-at-most is not of the study {LOADS}")
         _study_loads(running, pipelines, seeds or 1, as_json, **options)
         return
     for name, value in options.items():
@@ -77,7 +81,7 @@ def study(
         printing.say_rules(pipeline)
     progress.compile_engine(*(trial.scenario for trial in wanted.trials))
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
-        found = studies.many.study.conduct(wanted, running)
+        found = studies.many.study.conduct(wanted, running, late_at_most)
     if as_json:
         printing.print_json(studies.many.study.as_dict(found, out))
     else:

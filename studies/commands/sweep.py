@@ -19,6 +19,7 @@ from ipa.studies.commands.options import (
     Results,
     declared,
     jobs_option,
+    late_option,
     load_options,
     on_option,
     output_options,
@@ -35,6 +36,7 @@ from ipa.studies.many.sweeps import Options
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ipa.studies.many.answers import Recommendation
     from ipa.studies.many.sweeps import Swept, Trial
 
 SHOWN = ("cost_mean_cores", "pas_mean", "sla_violation_rate", "latency_p99_s")
@@ -52,13 +54,22 @@ MOST_SHOWN = 20
 @records_option("none")
 @set_option
 @declared(Options, "seeds", "until")
+@late_option
 @click.option("--dry-run", is_flag=True, help="Run nothing: print how many runs, how long they take, and an example.")
 @jobs_option
 @on_option
 @click.option("--out", type=FOLDER, help="Write the table to this folder; repeat the command to resume or extend it.")
 @report_option
 @output_options
-def sweep(what: str, assignments: Sequence[str], dry_run: bool, jobs: int | None, on: str, **options: Any) -> None:
+def sweep(
+    what: str,
+    assignments: Sequence[str],
+    late_at_most: float,
+    dry_run: bool,
+    jobs: int | None,
+    on: str,
+    **options: Any,
+) -> None:
     """Run one scenario with other values of its keys, over seeds, into one table.
 
     Every point runs with the same seeds, and so on the same random draws. Each run is saved as soon as it finishes:
@@ -87,11 +98,12 @@ def sweep(what: str, assignments: Sequence[str], dry_run: bool, jobs: int | None
         swept = studies.many.sweeps.conduct(plan, progress.running(out, jobs, on))
     report = None if swept.failed == swept.runs else report  # nothing to draw
     if report is not None:
-        reports.answers_of(out).write_report(report)
+        replace(reports.answers_of(out), late_at_most=late_at_most).write_report(report)
+    advice = swept.recommend(plan.space.keys, late_at_most)
     if results.as_json:
-        printing.print_json(swept.as_dict())
+        printing.print_json(swept.as_dict() | {"recommendation": None if advice is None else advice.as_dict()})
     else:
-        print_swept(swept, plan.space.keys, report)
+        print_swept(swept, plan.space.keys, advice, report)
     if swept.failed:
         raise click.ClickException(
             f"{swept.failed} of {swept.runs} runs failed; the others are kept in {out}: repeat the command to try the "
@@ -111,8 +123,8 @@ def print_trial(tried: Trial, on: str) -> None:
     printing.print_line(f"the first point, as a scenario file:\n\n{tried.example}")
 
 
-def print_swept(swept: Swept, keys: Sequence[str], report: Path | None) -> None:
-    """Print the points with the means of some outcomes, or of many points the range of these means."""
+def print_swept(swept: Swept, keys: Sequence[str], advice: Recommendation | None, report: Path | None) -> None:
+    """Print means of some outcomes by point, or of many points the range of these means; then which to take."""
     table = swept.table
     if swept.looks:
         last = swept.looks[-1]
@@ -136,6 +148,7 @@ def print_swept(swept: Swept, keys: Sequence[str], report: Path | None) -> None:
         printing.print_line(studies.intervals.LIMITS)
     for error, times in swept.errors.items():
         printing.print_line(f"{_of(times, 'run')} failed: {error}")
+    printing.print_recommendation(advice)
     printing.print_line(f"Table: {swept.folder / reports.SWEPT}")
     if report is not None:
         printing.print_line(f"Report: {report}")

@@ -16,6 +16,7 @@ from ipa.studies import results
 from ipa.studies.displayed import Displayed
 from ipa.studies.intervals import Estimate, as_columns, estimate_of
 from ipa.studies.many import workers
+from ipa.studies.many.answers import LATE_AT_MOST, USUAL, Recommendation, find, of_summaries, recommend
 from ipa.studies.many.executor import gathered
 from ipa.studies.many.systems import BASELINES, Choosing, Given, choose
 from ipa.studies.runs import FIGURES, RunData, prepare, simulate
@@ -125,6 +126,15 @@ class Comparison(Displayed):
     PAGE = "comparison"
 
     runs: tuple[RunData, ...]
+    late_at_most: float = LATE_AT_MOST
+
+    def recommend(self, late_at_most: float | None = None) -> Recommendation:
+        """Which policy to take if at most this share of the requests may violate the SLA (default: 1 %)."""
+        summaries = {group.label: group.summaries for group in by_policy(self.runs)}
+        limit = self.late_at_most if late_at_most is None else late_at_most
+        found = recommend(of_summaries("policy", summaries, find(USUAL, USUAL)), limit)
+        assert found is not None
+        return found
 
     @property
     def policies(self) -> list[str]:

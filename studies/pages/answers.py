@@ -10,7 +10,7 @@ import numpy as np
 
 from ipa.studies.formatting import NONE, number, plus
 from ipa.studies.intervals import LIMITS
-from ipa.studies.many.answers import Differences, Found, Outcome, Ranking, Settings, shown_mean
+from ipa.studies.many.answers import Differences, Found, Outcome, Ranking, Recommendation, Settings, shown_mean
 from ipa.studies.pages import answers_figures, answers_front, cards
 from ipa.studies.pages.document import Cell, Cells, Items, Page, Paragraph, Part, Section, Table
 from ipa.studies.pages.plots import Plot
@@ -19,7 +19,15 @@ from ipa.studies.pages.plots import Plot
 def page(found: Found) -> Page:
     """The page."""
     said = Section("What was found", [headline(found)])
-    return Page(found.question, [f"{found.title}: {found.ran}"], [said, *best_settings(found), *plots(found)])
+    shown = [*recommended(found.recommend()), said, *best_settings(found), *plots(found)]
+    return Page(found.question, [f"{found.title}: {found.ran}"], shown)
+
+
+def recommended(found: Recommendation | None) -> list[Section]:
+    """Which setting to take; nothing where there is nothing to choose."""
+    if found is None or found.settings < 2:
+        return []
+    return [Section("Which to take", [Items(found.sentences)])]
 
 
 def headline(found: Found) -> Part:
@@ -29,7 +37,7 @@ def headline(found: Found) -> Part:
 
 def best_settings(found: Found) -> list[Section]:
     """The best settings by outcome, without outcomes that are the same with every setting."""
-    settings = found.settings
+    settings = found.kept
     return [
         Section(f"Best settings: {each.outcome.title}", [_best_settings(settings, each)], reading(settings, each))
         for each in found.winners
@@ -39,7 +47,9 @@ def best_settings(found: Found) -> list[Section]:
 
 def card(found: Found) -> str:
     """The answers in a notebook."""
-    return cards.card(found.title, [found.ran, *found.headline])
+    taken = found.recommend()
+    said = [] if taken is None else taken.sentences[:1]
+    return cards.card(found.title, [found.ran, *said, *found.headline])
 
 
 def plots(found: Found, prefix: str = "") -> list[Plot]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from ipa.sim import FloatArray
 from ipa.studies.many import Group, cell
+from ipa.studies.many.answers import Recommendation
 from ipa.studies.pages.colours import SLA_COLOUR, colour
 from ipa.studies.runs import FIGURES, RESIZES, RunData, has_records, run_lines, run_title
 from ipa.studies.series import bin_s, decided, existing_cores, latency_quantiles_s, load_rps, violation_counts
@@ -229,8 +230,8 @@ def violations(run: RunData) -> Curve:
     return Curve(edges_s, np.sum(list(counts.values()), axis=0, dtype=np.float64), SLA_COLOUR, is_area=True)
 
 
-def comparison_card(title: str, groups: Sequence[Group]) -> str:
-    """A row for each policy: its figures, and its cores and violations over time in the first seed."""
+def comparison_card(title: str, groups: Sequence[Group], taken: Recommendation) -> str:
+    """Which to take; a row for each policy: its figures, and cores and violations over time in the first seed."""
     rows: list[list[str]] = [
         [named(colour(group.place), group.label), *(cell(group, figure) for figure in FIGURES)] for group in groups
     ]
@@ -245,4 +246,4 @@ def comparison_card(title: str, groups: Sequence[Group]) -> str:
             columns.append(f"{what} over time")
             for row, curve in zip(rows, draw, strict=True):
                 row.append(sketch(what, unit, [curve], end_s, top))
-    return card(title, [], plain_table(columns, rows))
+    return card(title, taken.sentences[:1], plain_table(columns, rows))

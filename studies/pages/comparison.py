@@ -11,6 +11,7 @@ from ipa.studies.formatting import NONE, number, signed
 from ipa.studies.intervals import LIMITS, Estimate, difference_of, paired_change_percent, paired_difference
 from ipa.studies.many import Comparison, Group, by_policy, merged_latencies
 from ipa.studies.pages import bands
+from ipa.studies.pages.answers import recommended
 from ipa.studies.pages.cards import comparison_card, run_card
 from ipa.studies.pages.colours import colour
 from ipa.studies.pages.document import Cell, Items, Page, Paragraph, Part, Section, Strong, Swatch, Table, Text
@@ -40,7 +41,7 @@ def page(result: Comparison | RunData) -> Page:
     return Page(
         comparison.title,
         [_subtitle(scene.groups)],
-        [Section("Headline", headline(scene.groups)), *plots_of(scene)],
+        [*recommended(comparison.recommend()), Section("Headline", headline(scene.groups)), *plots_of(scene)],
         _facts(scene.groups),
     )
 
@@ -49,7 +50,7 @@ def card(result: Comparison | RunData) -> str:
     """The comparison, or the one run, in a notebook."""
     if not isinstance(result, Comparison):
         return run_card(result)
-    return comparison_card(f"{result.title}: {len(result.runs)} runs", by_policy(result.runs))
+    return comparison_card(f"{result.title}: {len(result.runs)} runs", by_policy(result.runs), result.recommend())
 
 
 def plots_of(scene: Scene) -> list[Plot]:

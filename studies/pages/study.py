@@ -77,9 +77,10 @@ class _Pipeline(NamedTuple):
 
     def _of_setting(self, setting: str) -> Iterator[Part]:
         """Which system wins what, over all loads; the figures; the sweeps; the tables."""
-        given = of_systems(self.findings, setting)
+        given = of_systems(self.findings, setting, self.found.late_at_most)
         if given is not None:
-            yield _only(setting, [Section("Which system wins", [answers.headline(given)])])
+            taken = answers.recommended(given.recommend())
+            yield _only(setting, [*taken, Section("Which system wins", [answers.headline(given)])])
         found, findings, styles = self
         yield _only(setting, [study_bars.means(found, findings, styles, setting)])
         for workload in findings.study.workloads:
@@ -89,7 +90,7 @@ class _Pipeline(NamedTuple):
         latencies = study_latencies.latencies(findings, styles, setting)
         named = study_bars.named_points(found, findings, setting)
         unswept = _unswept(found, setting, "So there is no figure of them here.")
-        sweeps = (self._sweep(setting, *each) for each in of_sweeps(findings, setting))
+        sweeps = (self._sweep(setting, *each) for each in of_sweeps(findings, setting, found.late_at_most))
         yield _only(setting, [*swept, *latencies, *named, *unswept, *sweeps, *self._tables(setting)])
 
     def _sweep(self, setting: str, name: str, given: Answers) -> Section:

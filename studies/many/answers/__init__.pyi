@@ -11,6 +11,13 @@ from .effects import Effect as Effect
 from .effects import effect as effect
 from .effects import plane as plane
 from .headline import shown_mean as shown_mean
+from .outcome import LATE_AT_MOST as LATE_AT_MOST
+from .outcome import USUAL as USUAL
 from .outcome import Outcome as Outcome
+from .outcome import find as find
+from .recommendation import Recommendation as Recommendation
+from .recommendation import keeping as keeping
+from .recommendation import recommend as recommend
 from .sensitivity import Ranking as Ranking
 from .settings import Settings as Settings
+from .settings import of_summaries as of_summaries

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ipa.studies.displayed import Displayed, page_of
 from ipa.studies.many.answers.differences import Differences, Front, as_table, best, differences, front
 from ipa.studies.many.answers.headline import sentences
-from ipa.studies.many.answers.outcome import USUAL, Outcome, find
+from ipa.studies.many.answers.outcome import LATE_AT_MOST, USUAL, Outcome, find
+from ipa.studies.many.answers.recommendation import Recommendation, keeping, recommend
 from ipa.studies.many.answers.sensitivity import Ranking, rank
 from ipa.studies.many.answers.settings import Settings, over_loads, read, varied
 from ipa.studies.runs.results import why_no_table
@@ -24,11 +25,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Found:
-    """What a table of runs says; `all_settings` has every key, loads included."""
+    """What a table of runs says; `all_settings` has every key, loads included.
+
+    No setting is called the best of which more than the share `late_at_most` of the requests violates the SLA.
+    """
 
     title: str
     all_settings: Settings
     where: str = ""
+    late_at_most: float = LATE_AT_MOST
 
     @property
     def question(self) -> str:
@@ -47,6 +52,16 @@ class Found:
         """Whether settings met the same loads, so that they can be compared."""
         return over_loads(self.all_settings) is not None
 
+    @cached_property
+    def kept(self) -> Settings:
+        """The settings that keep the limit on late requests."""
+        return self.settings.only(keeping(self.settings, self.late_at_most))
+
+    def recommend(self, late_at_most: float | None = None) -> Recommendation | None:
+        """Which setting to take; None where there is nothing to choose, or the table does not say enough."""
+        limit = self.late_at_most if late_at_most is None else late_at_most
+        return recommend(self.settings, limit) if self.are_compared else None
+
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
         """What was asked."""
@@ -54,11 +69,11 @@ class Found:
 
     @cached_property
     def winners(self) -> list[Differences]:
-        """For each outcome, all settings less the best one."""
+        """For each outcome, the settings that keep the limit less the best of them."""
         if not self.are_compared:
             return []
-        found = [(outcome, best(self.settings, outcome)) for outcome in self.outcomes]
-        return [differences(self.settings, outcome, place) for outcome, place in found if place is not None]
+        found = [(outcome, best(self.kept, outcome)) for outcome in self.outcomes]
+        return [differences(self.kept, outcome, place) for outcome, place in found if place is not None]
 
     @cached_property
     def rankings(self) -> list[Ranking]:
@@ -81,7 +96,15 @@ class Found:
     def headline(self) -> list[str]:
         """What was found, in sentences."""
         same = [] if self.are_compared else [each for each in self.outcomes if not self.all_settings.differs(each)]
-        return list(sentences(self.settings, self.rankings, self.winners, self.are_compared, same))
+        known = self.kept if self.winners else self.settings
+        return [*self._left_out(), *sentences(known, self.rankings, self.winners, self.are_compared, same)]
+
+    def _left_out(self) -> Iterator[str]:
+        late = len(self.settings) - len(self.kept)
+        if late and self.are_compared:
+            of = f"{late:,} of {len(self.settings):,} settings {'breaks' if late == 1 else 'break'}"
+            limit = f"the limit of {100.0 * self.late_at_most:g} % late requests"
+            yield f"{of} {limit}, and none of these is called the best or counted among its others."
 
     @property
     def ran(self) -> str:
@@ -122,13 +145,14 @@ def answer(
     outcomes: Sequence[str | Outcome] | None = None,
     *,
     title: str = "Runs",
+    late_at_most: float = LATE_AT_MOST,
 ) -> Answers:
     """What a table says that has a row for every run, columns of keys, of outcomes and `seed`.
 
     `keys` (default: all that vary, see `keys_of`) tell settings apart; `outcomes` (default: cost, PAS and SLA
     violations) are columns of a run's summary, or any others as an `Outcome`. Rows with an `error` are left out, and
-    counted. Raises ScenarioError for columns that are not there, no finished run, or two runs that are told apart by no
-    key.
+    counted. Of settings that are late more often than `late_at_most` none is called the best. Raises ScenarioError for
+    columns that are not there, no finished run, or two runs that are told apart by no key.
     """
     columns = list(table.columns)
     given = tuple(name for name in USUAL if name in columns) if outcomes is None else outcomes
@@ -137,7 +161,7 @@ def answer(
         raise ScenarioError("no key varies in the table, so that there is nothing to compare")
     named = [table[name].dropna().unique() for name in ("pipeline", "trace") if name in table and name not in chosen]
     where = " on ".join(str(names[0]) for names in named if len(names) == 1)
-    return Answers(title, read(table, chosen, find(given, columns)), where)
+    return Answers(title, read(table, chosen, find(given, columns)), where, late_at_most)
 
 
 def read_answers(path: str | Path, *, title: str = "") -> Answers:
@@ -167,7 +191,8 @@ class Answers(Displayed, Found):
     PAGE = "answers"
 
     def differences(self, outcome: str | Outcome, against: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """One row a setting: the outcome's mean, and its difference from one setting (default: the best), by seed.
+        """One row a setting: the outcome's mean, and its difference from one setting (default: the best of those that
+        keep the limit, else of all), by seed.
 
         `low` and `high` are the ends of intervals that hold for all settings together in 95 % of all cases; `shown` is
         "better", "worse", or "not shown". Raises ScenarioError for a setting or outcome that is not there, or where
@@ -176,7 +201,7 @@ class Answers(Displayed, Found):
         chosen = self._outcome(outcome)
         if not self.are_compared:
             raise ScenarioError("the settings met different loads, and so cannot be compared")
-        place = best(self.settings, chosen) if against is None else self.settings.find(against)
+        place = self._best(chosen) if against is None else self.settings.find(against)
         if place is None:
             raise ScenarioError(f"{chosen.column}: no run has it")
         return as_table(self.settings, differences(self.settings, chosen, place))
@@ -236,7 +261,9 @@ class Answers(Displayed, Found):
         return figure
 
     def __repr__(self) -> str:
-        return "\n  ".join([f"{self.title}: {self.ran}", *self.headline])
+        taken = self.recommend()
+        said = [] if taken is None else taken.sentences[:1]
+        return "\n  ".join([f"{self.title}: {self.ran}", *said, *self.headline])
 
     def _outcome(self, given: str | Outcome) -> Outcome:
         known = {each.column: each for each in self.outcomes}
@@ -244,6 +271,12 @@ class Answers(Displayed, Found):
         if column not in known:
             raise ScenarioError(f"{column}: is none of the outcomes asked for; allowed: {', '.join(known)}")
         return known[column]
+
+    def _best(self, outcome: Outcome) -> int | None:
+        place = best(self.kept, outcome)
+        if place is None:
+            return best(self.settings, outcome)
+        return int(keeping(self.settings, self.late_at_most)[place])
 
     def _front(self, outcomes: Sequence[str | Outcome]) -> Front:
         if len(outcomes) not in (2, 3):

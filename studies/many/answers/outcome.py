@@ -66,6 +66,9 @@ KNOWN = (
 USUAL = ("cost_mean_cores", "pas_mean", "sla_violation_rate")
 """What is asked first."""
 
+LATE_AT_MOST = 0.01
+"""The share of requests that may violate the SLA in a setting that is recommended, unless told otherwise."""
+
 
 def find(given: Iterable[str | Outcome], columns: Sequence[str]) -> tuple[Outcome, ...]:
     """The outcomes by the names of their columns, or as they are. Raises ScenarioError for one that the table lacks."""

@@ -125,6 +125,11 @@ class Settings:
         known = self.means[outcome.column]
         return len(np.unique(known[np.isfinite(known)])) > 1
 
+    def only(self, places: IntArray) -> Settings:
+        """Some of the settings, in the order of `places`."""
+        values, sizes = ({name: of[places] for name, of in given.items()} for given in (self.values, self.sizes))
+        return replace(self, codes=self.codes[places], values=values, sizes=sizes)
+
     def title(self, place: int) -> str:
         """A setting in words: `alpha 2, load_margin 0.1`."""
         return ", ".join(
@@ -205,6 +210,28 @@ def read(table: pd.DataFrame, keys: Sequence[str], outcomes: Sequence[Outcome]) 
         len(ended),
         len(table) - len(ended),
         {name: by_setting(name) for name in SIZES if name in columns},
+    )
+
+
+def of_summaries(
+    key: str, summaries: Mapping[str, Mapping[int, Mapping[str, Any]]], outcomes: Sequence[Outcome]
+) -> Settings:
+    """The settings that one key tells apart, from its values and the runs' summaries by seed."""
+    seeds = tuple(sorted({seed for runs in summaries.values() for seed in runs}))
+
+    def by_setting(column: str) -> FloatArray:
+        rows = [[runs.get(seed, {}).get(column) for seed in seeds] for runs in summaries.values()]
+        return np.array(rows, dtype=np.float64)
+
+    return Settings(
+        (Key(key, key, tuple(summaries), is_number=False),),
+        np.arange(len(summaries))[:, None],
+        tuple(outcomes),
+        seeds,
+        {outcome.column: by_setting(outcome.column) for outcome in outcomes},
+        sum(map(len, summaries.values())),
+        0,
+        {name: by_setting(name) for name in SIZES},
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import nan
 from typing import TYPE_CHECKING, Any
 
-from ipa.studies.many.answers import Answers, answer
+from ipa.studies.many.answers import LATE_AT_MOST, Answers, Recommendation, answer
 from ipa.studies.many.study import decision_times, published
 from ipa.studies.many.study.findings import Cell, Failure, Findings
 from ipa.studies.many.study.headline import Match
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Found:
     """The findings of each pipeline; the matches of the headline and the published cells of all; decision times.
 
-    `failures`: the runs that failed. Of a pipeline all of whose systems have failed there are no findings.
+    `failures`: the runs that failed. `late_at_most`: the share of requests that may violate the SLA in what is
+    recommended. Of a pipeline all of whose systems have failed there are no findings.
     """
 
     plan: Plan
@@ -32,6 +33,16 @@ class Found:
     compared: tuple[Compared, ...]
     timings: tuple[decision_times.Timing, ...]
     failures: tuple[Failure, ...]
+    late_at_most: float = field(default=LATE_AT_MOST, kw_only=True)
+
+    def recommendations(self) -> Iterator[tuple[str, str, Recommendation]]:
+        """Pipeline, setting, and which of the systems to take there over all loads, where there are several."""
+        for findings in self.findings:
+            for setting in self.full_settings:
+                given = of_systems(findings, setting, self.late_at_most)
+                taken = None if given is None else given.recommend()
+                if taken is not None:
+                    yield findings.pipeline, setting, taken
 
     def scores(self, setting: str) -> dict[str, Score | None]:
         """How well the published cells agree in a setting."""
@@ -82,7 +93,7 @@ class Found:
         return self.title(cell.pipeline, cell.system)
 
 
-def of_systems(findings: Findings, setting: str) -> Answers | None:
+def of_systems(findings: Findings, setting: str, late_at_most: float = LATE_AT_MOST) -> Answers | None:
     """The systems of a setting, over all loads; None of a single one."""
     cells = [cell for cell in findings.cells if cell.setting == setting and not cell.point]
     if len({cell.system for cell in cells}) < 2:
@@ -92,10 +103,11 @@ def of_systems(findings: Findings, setting: str) -> Answers | None:
         for cell in cells
         for row in _runs(cell)
     ]
-    return answer(_table(rows), _keys(cells, ("system",)), title=f"{findings.pipeline}: systems")
+    title = f"{findings.pipeline}: systems"
+    return answer(_table(rows), _keys(cells, ("system",)), title=title, late_at_most=late_at_most)
 
 
-def of_sweeps(findings: Findings, setting: str) -> Iterator[tuple[str, Answers]]:
+def of_sweeps(findings: Findings, setting: str, late_at_most: float = LATE_AT_MOST) -> Iterator[tuple[str, Answers]]:
     """The sweeps that were run in a setting, each by the keys that it varies or by its named points, over all
     loads; none of one point."""
     for name, sweep in findings.study.sweeps.items():
@@ -112,7 +124,8 @@ def of_sweeps(findings: Findings, setting: str) -> Iterator[tuple[str, Answers]]
                 for cell in cells
                 for row in _runs(cell)
             ]
-            yield name, answer(_table(rows), _keys(cells, varied), title=f"{findings.pipeline}: {findings.title(name)}")
+            title = f"{findings.pipeline}: {findings.title(name)}"
+            yield name, answer(_table(rows), _keys(cells, varied), title=title, late_at_most=late_at_most)
 
 
 def _keys(cells: list[Cell], keys: tuple[str, ...]) -> tuple[str, ...]:

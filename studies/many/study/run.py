@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from hashlib import sha256
 from itertools import chain
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from ipa.studies import results
 from ipa.studies.displayed import check_plotly
 from ipa.studies.many import FINISHED, Running, Store, begun, opened
+from ipa.studies.many.answers import LATE_AT_MOST
 from ipa.studies.many.study import (
     decision_times,
     headline,
@@ -41,6 +43,7 @@ def run_study(
     *,
     pipelines: Sequence[str] = (),
     seeds: int | None = None,
+    late_at_most: float = LATE_AT_MOST,
     **running: Any,
 ) -> Study:
     """Run a study (`paper`, or the path of a study file) and write its tables and its report to `folder`.
@@ -52,7 +55,7 @@ def run_study(
     """
     check_plotly("a study's report")
     wanted = prepare(str(what), pipelines, seeds)
-    return conduct(wanted, Running(Path(folder), **running))
+    return conduct(wanted, Running(Path(folder), **running), late_at_most)
 
 
 def read_study(folder: str | Path) -> Study:
@@ -127,8 +130,8 @@ def shipped() -> tuple[str, ...]:
     return tuple(name for name in ORDER if name in there)
 
 
-def conduct(wanted: Plan, running: Running) -> Study:
-    """Run what the folder does not hold yet of a plan, then write what was found.
+def conduct(wanted: Plan, running: Running, late_at_most: float = LATE_AT_MOST) -> Study:
+    """Run what the folder does not hold yet of a plan, then write what was found, and which system to take.
 
     An interrupt keeps what has finished. Runs that fail are kept with their errors, and tried again the next time; see
     `Found.failures`. Raises ScenarioError for a folder that holds anything but a study or cannot be written, and as
@@ -141,7 +144,7 @@ def conduct(wanted: Plan, running: Running) -> Study:
         session.store.say_left_out((trial.key for trial in trials), "the tables")
         session.store.keep_plan(plan.to_text(wanted))
         timings = tuple(decision_times.measure(_published_sizes(wanted)))
-        found = _study(wanted, session.store, timings, folder)
+        found = replace(_study(wanted, session.store, timings, folder), late_at_most=late_at_most)
     if found.findings:
         _write(found, folder)
     else:  # what an earlier version of the study has left is not of this one

@@ -61,7 +61,11 @@ class Study(Displayed, Found):
         for findings in self.findings:
             if findings.pipeline == pipeline:
                 where = setting or next(iter(findings.study.settings))
-                given = dict(of_sweeps(findings, where)).get(sweep) if sweep else of_systems(findings, where)
+                given = (
+                    dict(of_sweeps(findings, where, self.late_at_most)).get(sweep)
+                    if sweep
+                    else of_systems(findings, where, self.late_at_most)
+                )
                 if given is not None:
                     return given
         what = f"the sweep {sweep!r}" if sweep else "systems"

@@ -128,6 +128,10 @@ def as_dict(found: Found, folder: Path) -> dict[str, Any]:
             for findings in found.findings
             for each in comparisons(findings)
         ],
+        "recommendations": [
+            {"pipeline": pipeline, "setting": setting, **taken.as_dict()}
+            for pipeline, setting, taken in found.recommendations()
+        ],
     }
 
 
@@ -146,5 +150,8 @@ def brief(found: Found, folder: Path) -> Iterator[str | Sheet]:
     for findings in found.findings if not headline.rows else ():
         for each in comparisons(findings):
             yield f"{sentence(findings, each)} ({each.one.setting})"
+    for pipeline, setting, taken in found.recommendations():
+        if setting == found.full_settings[0]:
+            yield f"{pipeline}: {' '.join(taken.sentences)}"
     for what, name in (("Report", "report.html"), ("Tables", "tables.md")):
         yield f"{what}: {folder / name}"

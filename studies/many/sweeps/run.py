@@ -28,6 +28,7 @@ from ipa.studies.many import (
     opened,
     silent,
 )
+from ipa.studies.many.answers import LATE_AT_MOST, Recommendation, answer
 from ipa.studies.many.sweeps import conditions, stopping, table
 from ipa.studies.many.sweeps.options import Options, Texts, Vary
 from ipa.studies.many.sweeps.sample import SHAPE, Branch, Space, Values, axis_of, parse_axis
@@ -124,6 +125,14 @@ class Swept:
         import pandas as pd
 
         return pd.read_parquet(self.folder / TABLE)
+
+    def recommend(self, keys: Sequence[str], late_at_most: float = LATE_AT_MOST) -> Recommendation | None:
+        """Which point to take, of those that `keys` tell apart; None where nothing is to be chosen."""
+        chosen = [key for key in keys if key != "seed"]
+        try:
+            return answer(self.table, chosen, late_at_most=late_at_most).recommend()
+        except ScenarioError:  # no key, no finished run, or a point that is there twice
+            return None
 
 
 def sweep(

@@ -19,7 +19,7 @@ from tests.studies.study.mine import figures
 
 pytest.importorskip("plotly")
 
-USUAL = ("cost_mean_cores", "pas_mean", "sla_violation_rate")
+USUAL = {"cost_mean_cores": 1.0, "pas_mean": 1.0, "sla_violation_rate": 1e-3}
 
 
 def swept(settings: int, seeds: int) -> list[dict[str, object]]:
@@ -31,7 +31,7 @@ def swept(settings: int, seeds: int) -> list[dict[str, object]]:
             "policy.load_margin": float(m),
             "policy.predictor.name": ("max", "<lstm> & co")[at % 2],
             "max_surge": at % 4,
-            **{key: (a + m + random.normal(1.0, 0.05, seeds)).tolist() for key in USUAL},
+            **{key: (scale * (a + m + random.normal(1.0, 0.05, seeds))).tolist() for key, scale in USUAL.items()},
         }
         for at, (a, m) in enumerate(random.random((settings, 2)))
     ]
