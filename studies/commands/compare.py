@@ -18,12 +18,14 @@ from ipa.studies.commands.options import (
     Whole,
     assigned,
     build_scenario,
+    check_required,
     goal_option,
     jobs_option,
     late_option,
     output_options,
     pipeline_argument,
     report_option,
+    require_option,
     resumable_out_option,
     scenario_options,
     taken,
@@ -33,6 +35,7 @@ from ipa.studies.scenario import ScenarioError
 if TYPE_CHECKING:
     from ipa.studies import Comparison
     from ipa.studies.many import Given
+    from ipa.studies.many.requirements import Requirement
 
 
 OF_POLICY = "policy."
@@ -81,6 +84,7 @@ def _predictors(_: click.Context, __: click.Parameter, given: str | None) -> Seq
 @jobs_option
 @resumable_out_option
 @report_option
+@require_option
 @output_options
 def compare(
     what: str,
@@ -90,6 +94,7 @@ def compare(
     seeds: int,
     late_at_most: float,
     jobs: int | None,
+    required: Sequence[Requirement],
     **options: Any,
 ) -> None:
     """Run several policies on the same requests and compare cost, accuracy and latency.
@@ -132,6 +137,8 @@ def compare(
             f"Warning: {base.trace} says when each request comes, so all seeds have the same arrivals: intervals show "
             "only what else is drawn"
         )
+    groups = studies.many.by_policy(comparison.runs)
+    check_required(required, ((group.policy, list(group.summaries.values())) for group in groups))
 
 
 def _show(comparison: Comparison, results: Results) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from math import isfinite
 from pathlib import Path
@@ -19,6 +19,7 @@ from ipa.studies.scenario import Option, ScenarioError, choices, options_of
 
 if TYPE_CHECKING:
     from ipa.studies import Scenario
+    from ipa.studies.many.requirements import Requirement
     from ipa.traces import TimeHints
 
 
@@ -363,6 +364,38 @@ late_option = click.option(
     default=studies.many.answers.LATE_AT_MOST,
     help="The share of requests that may be late or lost where it is said which to take. Default: 0.01.",
 )
+
+
+class Required(click.ParamType[Any]):
+    """A figure with what it has to be."""
+
+    name = "FIGURE<=NUMBER"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return studies.many.requirements.parse(value)
+        except ScenarioError as error:
+            self.fail(str(error), param, ctx)
+
+
+require_option = click.option(
+    "--require",
+    "required",
+    type=Required(),
+    multiple=True,
+    help="End with exit code 1 where this does not hold of a mean over seeds: 'late<=0.01', 'cost<=20', 'pas>=35', "
+    "'p99<=2', or any column of the table of runs. Repeatable.",
+)
+
+
+def check_required(
+    required: Sequence[Requirement], runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]], failed: str = ""
+) -> None:
+    """End the command with exit code 1 and a line for each requirement that the results of runs, which are written,
+    do not hold, by name and with the summaries of their seeds; `failed`: what else ends it so."""
+    broken = studies.many.requirements.broken(required, runs) if required else ()
+    if lines := [*filter(None, [failed]), *broken]:
+        raise click.ClickException("\n".join(lines))
 
 
 # ---- what comes out ----

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,14 +14,19 @@ from ipa import studies
 from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.options import (
     build_scenario,
+    check_required,
     goal_option,
     out_option,
     output_options,
     pipeline_argument,
     policy_option,
     report_option,
+    require_option,
     scenario_options,
 )
+
+if TYPE_CHECKING:
+    from ipa.studies.many.requirements import Requirement
 
 
 @click.command()
@@ -30,6 +36,7 @@ from ipa.studies.commands.options import (
 @scenario_options
 @out_option
 @report_option
+@require_option
 @output_options
 def simulate(
     what: str,
@@ -37,6 +44,7 @@ def simulate(
     assignments: Sequence[str],
     out: Path | None,
     report: Path | None,
+    required: Sequence[Requirement],
     as_json: bool,
     **options: object,
 ) -> None:
@@ -62,3 +70,4 @@ def simulate(
     else:
         printing.print_run(run, out, report)
     printing.warn([run.summary])
+    check_required(required, [(run.summary["policy"], [run.summary])])

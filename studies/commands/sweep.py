@@ -17,6 +17,7 @@ from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.options import (
     FOLDER,
     Results,
+    check_required,
     declared,
     jobs_option,
     late_option,
@@ -27,6 +28,7 @@ from ipa.studies.commands.options import (
     policy_option,
     records_option,
     report_option,
+    require_option,
     set_option,
     taken,
     values_of,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from ipa.studies.many.answers import Recommendation
+    from ipa.studies.many.requirements import Requirement
     from ipa.studies.many.sweeps import Swept, Trial
 
 SHOWN = ("cost_mean_cores", "pas_mean", "sla_violation_rate", "latency_p99_s")
@@ -60,6 +63,7 @@ MOST_SHOWN = 20
 @on_option
 @click.option("--out", type=FOLDER, help="Write the table to this folder; repeat the command to resume or extend it.")
 @report_option
+@require_option
 @output_options
 def sweep(
     what: str,
@@ -68,6 +72,7 @@ def sweep(
     dry_run: bool,
     jobs: int | None,
     on: str,
+    required: Sequence[Requirement],
     **options: Any,
 ) -> None:
     """Run one scenario with other values of its keys, over seeds, into one table.
@@ -104,11 +109,11 @@ def sweep(
         printing.print_json(swept.as_dict() | {"recommendation": None if advice is None else advice.as_dict()})
     else:
         print_swept(swept, plan.space.keys, advice, report)
-    if swept.failed:
-        raise click.ClickException(
-            f"{swept.failed} of {swept.runs} runs failed; the others are kept in {out}: repeat the command to try the "
-            "failed ones again"
-        )
+    failed = (
+        f"{swept.failed} of {swept.runs} runs failed; the others are kept in {out}: repeat the command to try the "
+        "failed ones again"
+    )
+    check_required(required, swept.by_point(plan.space.keys), failed if swept.failed else "")
 
 
 def print_trial(tried: Trial, on: str) -> None:

@@ -2,6 +2,7 @@ from . import answers as answers
 from . import environment as environment
 from . import losses as losses
 from . import predictor as predictor
+from . import requirements as requirements
 from . import runner as runner
 from . import study as study
 from . import sweeps as sweeps

@@ -1,3 +1,4 @@
+from . import columns as columns
 from . import live_runs as live_runs
 from . import profiling as profiling
 from . import results as results

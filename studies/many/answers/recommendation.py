@@ -156,7 +156,8 @@ class Recommendation:
 
 def _listed(names: Sequence[str]) -> str:
     rest = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
+    comma = "; " if any(", " in name for name in names) else ", "
+    return comma.join(names[:MOST_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def keeping(settings: Settings, late_at_most: float) -> IntArray:

@@ -126,6 +126,14 @@ class Swept:
 
         return pd.read_parquet(self.folder / TABLE)
 
+    def by_point(self, keys: Sequence[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """Each point in words, and what its runs that have not failed have in the table; none of a point without."""
+        table = self.table
+        ended = table[table["error"].isna()]
+        for values, runs in ended.groupby(list(keys), dropna=False, sort=False):
+            named = in_words({key: value for key, value in zip(keys, values, strict=True) if value == value})
+            yield named, [{name: None if v != v else v for name, v in row.items()} for row in runs.to_dict("records")]
+
     def recommend(self, keys: Sequence[str], late_at_most: float = LATE_AT_MOST) -> Recommendation | None:
         """Which point to take, of those that `keys` tell apart; None where nothing is to be chosen."""
         chosen = [key for key in keys if key != "seed"]

@@ -1,0 +1,72 @@
+"""Figures that have to hold, for continuous integration: `late<=0.01`, `cost<=20`, `latency_p99_s<=1.5`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+from ipa.profiles import did_you_mean
+from ipa.studies.intervals import Estimate, estimate_of
+from ipa.studies.runs import columns
+from ipa.studies.scenario import ScenarioError
+
+SHORT = {"late": "sla_violation_rate", "cost": "cost_mean_cores", "pas": "pas_mean", "p99": "latency_p99_s"}
+"""Short names of columns that are asked for most."""
+
+WORDS = ("pipeline", "policy", "trace", "seed", "engine", "records", "wall_s")
+"""What a summary has that is no figure of the table."""
+
+FIGURES = tuple(name for name in columns.SUMMARY if name not in WORDS)
+"""The columns of the table of runs that may be required."""
+
+_TEXT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*(\S+)\s*")
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A column of the table of runs whose mean over the seeds has to be at most, or else at least, `bound`."""
+
+    column: str
+    is_most: bool
+    bound: float
+    text: str
+
+    def holds(self, found: Estimate | None) -> bool:
+        """Whether it holds; not where no run has the figure."""
+        return found is not None and (found.mean <= self.bound if self.is_most else found.mean >= self.bound)
+
+
+def parse(text: str) -> Requirement:
+    """The requirement that a text describes. Raises ScenarioError with what is allowed."""
+    found = _TEXT.fullmatch(text)
+    try:
+        bound = float(found[3]) if found else float("nan")
+    except ValueError:
+        bound = float("nan")
+    if found is None or not isfinite(bound):
+        raise ScenarioError(f"{text!r}; allowed: FIGURE<=NUMBER or FIGURE>=NUMBER, such as late<=0.01")
+    name = found[1]
+    if name not in SHORT and name not in FIGURES:
+        known = (*SHORT, *FIGURES)
+        allowed = did_you_mean(name, known) or f"; allowed: {', '.join(known)}"
+        raise ScenarioError(f"{text!r}: no figure {name!r}{allowed}")
+    return Requirement(SHORT.get(name, name), found[2] == "<=", bound, text.strip())
+
+
+def broken(required: Sequence[Requirement], runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> Iterator[str]:
+    """A line for each requirement that does not hold of what `runs` names, by the summaries of its seeds."""
+    for name, summaries in runs:
+        for each in required:
+            found = estimate_of(each.column, summaries)
+            if not each.holds(found):
+                has = f"no {each.column}" if found is None else _text(found)
+                yield f"required {each.text}: {name} has {has}"
+
+
+def _text(found: Estimate) -> str:
+    """A mean, and its interval where there is one: `0.0231 [0.02, 0.026]`."""
+    is_wide = found.has_interval and found.low < found.high
+    return f"{found.mean:.4g}" + (f" [{found.low:.3g}, {found.high:.3g}]" if is_wide else "")
