@@ -41,6 +41,7 @@ from .runs.live_runs import Live as Live
 from .runs.live_runs import LiveRun as LiveRun
 from .runs.live_runs import run_live as run_live
 from .runs.results import StoredRun as StoredRun
+from .runs.results import find as find
 from .runs.results import read_run as read_run
 from .runs.results import write_run as write_run
 from .scenario import Load as Load
@@ -48,7 +49,6 @@ from .scenario import Scenario as Scenario
 from .scenario import ScenarioError as ScenarioError
 from .scenario import Shared as Shared
 from .scenario import WorkerError as WorkerError
-from .scenario import find as find
 from .scenario import load as load
 from .scenario import load_of as load_of
 from .scenario import loads as loads

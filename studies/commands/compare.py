@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ipa.studies import Comparison
     from ipa.studies.many import Given
     from ipa.studies.many.requirements import Requirement
+    from ipa.studies.results import Question
 
 
 OF_POLICY = "policy."
@@ -79,7 +80,7 @@ def _predictors(_: click.Context, __: click.Parameter, given: str | None) -> Seq
 )
 @goal_option
 @scenario_options
-@click.option("--seeds", type=Whole(min=1), default=1, help="Runs per policy, with seeds from --seed on. Default: 1.")
+@click.option("--seeds", type=Whole(min=1), help="Runs per policy, with seeds from --seed on. Default: 1.")
 @late_option
 @jobs_option
 @resumable_out_option
@@ -91,7 +92,7 @@ def compare(
     policies: Sequence[str],
     predictors: Sequence[Given],
     assignments: Sequence[str],
-    seeds: int,
+    seeds: int | None,
     late_at_most: float,
     jobs: int | None,
     required: Sequence[Requirement],
@@ -106,11 +107,16 @@ def compare(
     """
     results, goal = taken(Results, options), options.pop("policy_goal")
     for_all = [each for each in assignments if is_for_all(each)]
+    question = studies.results.asked(what)
+    if question is not None and question.kind == "runs":
+        options["policy"] = question.scenario.policy.name
+        seeds = seeds or question.seeds
     base = build_scenario(what, [each for each in assignments if each not in for_all], **options)
-    chosen = policies or studies.BASELINES
     parameters = {key.removeprefix(OF_POLICY): value for key, value in assigned(for_all).items()}
     if goal is not None:
         parameters["goal"] = goal
+    chosen = policies or _as_before(question, parameters) or studies.BASELINES
+    seeds = seeds or 1
     systems = studies.many.systems.choose(base, chosen, predictors=predictors, parameters=parameters, log=printing.note)
     if results.report is not None:
         reports.check_report(results.report, results.out, base.records)
@@ -139,6 +145,13 @@ def compare(
         )
     groups = studies.many.by_policy(comparison.runs)
     check_required(required, ((group.policy, list(group.summaries.values())) for group in groups))
+
+
+def _as_before(question: Question | None, parameters: Mapping[str, Any]) -> Sequence[Given]:
+    """The policies of a comparison that is asked again, without what `parameters` give all of them now."""
+    given = {key.partition(".")[0] for key in parameters}
+    policies = () if question is None else question.policies
+    return [{key: value for key, value in policy.items() if key not in given} for policy in policies]
 
 
 def _show(comparison: Comparison, results: Results) -> None:

@@ -12,7 +12,7 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import printing, progress, reports
-from ipa.studies.commands.options import jobs_option, output_options, report_option
+from ipa.studies.commands.options import assigned, jobs_option, output_options, report_option, set_option
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -39,16 +39,26 @@ SURELY_SHORT = 10
     help="Explain only runs that meet this, such as 'system==ipa and workload==bursty', 'policy==ipa' or 'seed<=2': "
     "by the names in the folder's tables and by keys of scenarios. Repeatable.",
 )
+@set_option
 @jobs_option
 @report_option
 @output_options
-def explain(results: Path, where: Sequence[str], jobs: int | None, report: Path | None, as_json: bool) -> None:
+def explain(
+    results: Path,
+    where: Sequence[str],
+    assignments: Sequence[str],
+    jobs: int | None,
+    report: Path | None,
+    as_json: bool,
+) -> None:
     """Explain what runs lost against the oracle: forecast error, planning, caution, change, start-up.
 
-    RUN is the folder of a run, DIR that of a comparison, a study or a sweep. Each run is simulated again without each
-    set of causes. Runs that differ only in their seed are explained together.
+    RUN is the folder of a run, DIR that of a comparison, a study or a sweep; --set asks them with other values. Each
+    run is simulated again without each set of causes. Runs that differ only in their seed are explained together.
     """
     runs = studies.many.losses.chosen(studies.many.losses.runs_in(results), where)
+    values = assigned(assignments)
+    runs = [studies.many.losses.with_values(run, values) for run in runs]
     if report is not None:
         reports.check_report(report)
     at_once = progress.at_once(jobs)

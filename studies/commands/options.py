@@ -142,7 +142,7 @@ def _declared(of: Field[Any], about: Option, flag: str) -> Callable[[Any], Any]:
         arguments |= {"multiple": True, "default": None}
     if about.completes:
         arguments["shell_complete"] = getattr(complete, about.completes)
-    return click.option(flag, of.name, required=about.is_required, **arguments)
+    return click.option(flag, of.name, **arguments)
 
 
 def taken(of: type[T], options: dict[str, Any], **more: Any) -> T:
@@ -155,7 +155,7 @@ def taken(of: type[T], options: dict[str, Any], **more: Any) -> T:
 
 
 pipeline_argument = click.argument("what", metavar="PIPELINE|FILE", shell_complete=complete.pipelines)
-"""A shipped pipeline's name, or a pipeline or scenario file."""
+"""A shipped pipeline's name, a pipeline or scenario file, or a results folder."""
 
 
 def _policy_option(default: str) -> Callable[[F], F]:

@@ -70,6 +70,7 @@ def _drop_output() -> None:
     cls=Root,
     package="ipa.studies.commands",
     summaries={
+        "again": "Ask what made a results folder again, with other values.",
         "compare": "Run several policies on the same requests and compare cost, accuracy and latency.",
         "doctor": "Check this machine: engines, solvers and licences, optional extras, programs and files.",
         "explain": "Explain what runs lost against the oracle: forecast error, planning, caution, change, start-up.",

@@ -88,6 +88,9 @@ def sweep(
     if report is not None:
         reports.check_report(report, out)
     studies.many.runner.check(on)
+    question = studies.results.asked(what)
+    if question is not None and not asked.vary:
+        asked = replace(asked, **{**question.options, **({"seeds": asked.seeds} if asked.seeds else {})})
     plan = studies.many.sweeps.prepare(what, replace(asked, values=values_of(assignments, options)))
     printing.say_rules(plan.base.pipeline)
     if dry_run:

@@ -23,7 +23,6 @@ class Option:
     above: float | None = None
     most: float | None = None
     completes: str = ""
-    is_required: bool = False
 
 
 def option(default: Any, help: str, **about: Any) -> Any:  # noqa: A002

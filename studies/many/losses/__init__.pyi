@@ -18,3 +18,4 @@ from .runs import Named as Named
 from .runs import chosen as chosen
 from .runs import in_words as in_words
 from .runs import runs_in as runs_in
+from .runs import with_values as with_values

@@ -228,7 +228,9 @@ def _figures(task: _Task) -> Values:
 
 
 def _recorded(summary: Mapping[str, Any]) -> Values:
-    """The figures of a run that its summary holds."""
+    """The figures of a run that its summary holds; none of an empty one."""
+    if not summary:
+        return {}
     pas = summary["pas_mean"]
     return {
         "cost_mean_cores": float(summary["cost_mean_cores"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,15 @@ def named(run: RunData) -> Named:
     """A run on its own, or of a comparison: its names are its policy and its seed."""
     policy = str(run.summary["policy"])
     return Named({"policy": policy, SEED: run.scenario.seed}, policy, run.scenario, run.summary)
+
+
+def with_values(run: Named, values: Mapping[str, Any]) -> Named:
+    """The run with other values of its scenario's keys, of which nothing is recorded; itself without any."""
+    if not values:
+        return run
+    scenario = run.scenario.with_values(values)
+    of = scenario.policy.title if run.of == run.scenario.policy.title else run.of
+    return replace(run, of=of, scenario=scenario, summary={})
 
 
 def runs_in(folder: str | Path) -> list[Named]:

@@ -28,7 +28,6 @@ class Options:
         "ends for samples: policy.beta=0.1:10, on a logarithmic scale policy.beta=0.1:10:log. Repeatable.",
         metavar="KEY=VALUES",
         completes="keys",
-        is_required=True,
     )
     when: Texts = option(
         (),

@@ -34,7 +34,7 @@ from ipa.studies.many.sweeps.options import Options, Texts, Vary
 from ipa.studies.many.sweeps.sample import SHAPE, Branch, Space, Values, axis_of, parse_axis
 from ipa.studies.many.sweeps.stopping import Aim, Look
 from ipa.studies.runs import prepare as prepare_run
-from ipa.studies.scenario import LARGEST_SEED, Scenario, ScenarioError, find
+from ipa.studies.scenario import LARGEST_SEED, Scenario, ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,7 +173,7 @@ def prepare(what: str | Path | Scenario, options: Options) -> Plan:
     Raises ScenarioError, PolicyError, ProfileError or TraceError for what cannot be run, before anything runs.
     """
     own = {"records": "none", **(options.values or {})}
-    base = what.with_values(own) if isinstance(what, Scenario) else find(str(what), own)
+    base = what.with_values(own) if isinstance(what, Scenario) else results.find(str(what), own)
     vary = options.vary
     given = (axis_of(*each) for each in vary.items()) if isinstance(vary, Mapping) else map(parse_axis, vary)
     branches = [*map(Branch, given), *(_branch(text) for text in _several(options.when))]

@@ -1,3 +1,6 @@
+from .again import Question as Question
+from .again import asked as asked
+from .again import find as find
 from .atomic import check_place as check_place
 from .atomic import check_writable as check_writable
 from .atomic import whole_file as whole_file

@@ -1,0 +1,91 @@
+"""`ipa again`, and folders of results where a pipeline or a scenario file may stand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ipa.studies import ScenarioError, find, read_run, simulate
+from tests.command import SHORT, answer, ipa, refusal
+
+HIGH = ("--policy", "ipa", "--policy", "scale-only:high label=high", *SHORT)
+
+
+@pytest.fixture(autouse=True)
+def folders(here: Path) -> Path:
+    """`run`, of one policy with a parameter, and `both`, of two policies with two seeds."""
+    for command in (
+        ("simulate", "video", *SHORT, "--policy", "ipa alpha=20", "--set", "policy.load_margin=0.1", "--out", "run"),
+        ("compare", "video", *HIGH, "--seeds", 2, "--set", "policy.load_margin=0.2", "--out", "both"),
+    ):
+        assert ipa(*command, "-q").exit_code == 0
+    return here
+
+
+def test_a_run_is_asked_again_with_other_values_and_as_by_its_scenario() -> None:
+    values = ("--set", "sla_s=2", "--set", "scale=2")
+    again = answer("again", "run", *values, "--json", "-q")
+    assert (again["sla_s"], again["policy"]) == (2.0, "ipa alpha=20")
+    for command in (("simulate", "run"), ("simulate", "run/manifest.json")):
+        assert answer(*command, *values, "--json", "-q") == {**again, "wall_s": pytest.approx(again["wall_s"], abs=60)}
+    in_python = simulate(read_run("run").scenario.with_values({"sla_s": 2, "scale": 2})).summary
+    assert {**in_python, "wall_s": 0} == {**again, "wall_s": 0}
+    assert answer("again", "run", "--policy", "scale-only:low", "--json", "-q")["policy"] == "scale-only:low"
+
+
+def test_without_other_values_the_answer_is_the_same(folders: Path) -> None:
+    then = json.loads((folders / "run" / "manifest.json").read_text())["summary"]
+    assert {**answer("again", "run", "--json", "-q"), "wall_s": 0} == {**then, "wall_s": 0}
+
+
+def test_a_comparison_is_asked_again_with_its_policies_seeds_and_labels(folders: Path) -> None:
+    then = [json.loads(path.read_text())["summary"] for path in sorted((folders / "both").glob("*/manifest.json"))]
+    again = answer("again", "both", "--json", "-q")
+    order = {(each["policy"], each["seed"]): {**each, "wall_s": 0} for each in then}
+    assert [(each["policy"], each["seed"]) for each in again] == [("ipa", 1), ("ipa", 2), ("high", 1), ("high", 2)]
+    assert all({**each, "wall_s": 0} == order[each["policy"], each["seed"]] for each in again)
+
+
+def test_what_is_set_anew_for_all_policies_of_a_comparison_reaches_them(folders: Path) -> None:
+    assert ipa("again", "both", "--set", "policy.load_margin=0.5", "--seeds", 1, "--out", "new", "-q").exit_code == 0
+    found = {path.parent.name: json.loads(path.read_text()) for path in (folders / "new").glob("*/manifest.json")}
+    assert set(found) == {"ipa-1", "high-1"}
+    assert {each["policy"]["parameters"]["load_margin"] for each in found.values()} == {0.5}
+    other = answer("again", "both", "--policy", "scale-only:low", "--set", "sla_s=3", "--json", "-q")
+    assert [(each["policy"], each["seed"], each["sla_s"]) for each in other] == [
+        ("scale-only:low", 1, 3.0),
+        ("scale-only:low", 2, 3.0),
+    ]
+
+
+def test_a_sweep_is_asked_again_at_its_points(here: Path) -> None:
+    vary = ("--vary", 'policy="ipa","static:1,1"', "--when", "policy==ipa: policy.alpha=1,20", "--seeds", 2)
+    assert ipa("sweep", "video", *vary, *SHORT, "--out", "swept", "-q").exit_code == 0
+    again = answer("again", "swept", "--set", "sla_s=3", "--out", "again", "--json", "-q")
+    assert (again["points"], again["seeds"], again["runs"]) == (3, 2, 6)
+    manifests = [json.loads((here / name / "manifest.json").read_text()) for name in ("swept", "again")]
+    assert manifests[0]["vary"] == manifests[1]["vary"]
+    assert [each["scenario"]["sla_s"] for each in manifests] == [None, 3.0]
+    drawn = ("--vary", "hop_s=0:1", "--sample", "random", "--points", 2)
+    assert ipa("sweep", "video", *drawn, *SHORT, "--out", "drawn", "-q").exit_code == 0
+    assert "drawn: holds a sweep of drawn points; repeat its command" in refusal("again", "drawn")
+
+
+def test_what_cannot_be_asked_again_is_refused(here: Path) -> None:
+    assert "gone: holds no results of a run" in refusal("again", "gone")
+    assert "both: holds a comparison of 2 policies; name one with --policy" in refusal("simulate", "both")
+    assert "sla: unknown key; did you mean 'sla_s'?" in refusal("again", "run", "--set", "sla=2")
+    assert "run: already holds results" in refusal("again", "run", "--out", "run")
+    with pytest.raises(ScenarioError, match="holds a comparison"):
+        find("both", {"sla_s": 2})
+    assert find("both", {"policy": "ipa"}).seed == 1
+    manifest = here / "run" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"scenario": {', '"scenario": {"hopp_s": 1, '))
+    assert "run/manifest.json: scenario: hopp_s: unknown key; did you mean 'hop_s'?" in refusal("again", "run")
+
+
+def test_losses_are_explained_with_other_values() -> None:
+    found = answer("explain", "run", "--set", "sla_s=3", "--json", "-q")
+    assert json.dumps(found) != json.dumps(answer("explain", "run", "--json", "-q"))
