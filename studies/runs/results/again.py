@@ -65,8 +65,8 @@ def find(
         return scenarios.find(name_or_path, values, defaults)
     if question.kind == "runs" and not {"policy", "policy.name"} & set(values or {}):
         raise ScenarioError(
-            f"{name_or_path}: holds a comparison of {len(question.policies)} policies; name one with --policy, or give the "
-            "folder of a run in it"
+            f"{name_or_path}: holds a comparison of {len(question.policies)} policies; name one with --policy, or give "
+            "the folder of a run in it"
         )
     return question.scenario.with_values(values or {})
 
