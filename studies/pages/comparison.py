@@ -14,15 +14,16 @@ from ipa.studies.pages import bands
 from ipa.studies.pages.answers import recommended
 from ipa.studies.pages.cards import comparison_card, run_card
 from ipa.studies.pages.colours import colour
-from ipa.studies.pages.document import Cell, Items, Page, Paragraph, Part, Section, Strong, Swatch, Table, Text
+from ipa.studies.pages.document import Cell, Choice, Items, Page, Paragraph, Part, Section, Strong, Swatch, Table, Text
 from ipa.studies.pages.latencies import distribution, latency, violations
 from ipa.studies.pages.plane import trade_off
 from ipa.studies.pages.plots import Plot
 from ipa.studies.pages.scene import Scene
 from ipa.studies.pages.slowest import down_to_requests
 from ipa.studies.pages.timelines import cores, load
-from ipa.studies.pages.verdicts import sentence
+from ipa.studies.pages.verdicts import definitions, sentence
 from ipa.studies.runs import check_records
+from ipa.studies.scenario import load_of
 
 if TYPE_CHECKING:
     from ipa.studies import RunData
@@ -140,17 +141,25 @@ _WHERE_ANY = (
 
 
 def headline(groups: Sequence[Group]) -> list[Part]:
-    """How each policy stood, their figures, and the first against each of the others."""
+    """How each policy stood, their figures, and all others against the one that the reader picks."""
+    stood = [sentence(group) for group in groups]
     found: list[Part] = [
-        Items([sentence(group) for group in groups]),
+        Items(stood),
+        Paragraph(definitions(stood), "muted"),
         Paragraph(reading(groups), "muted"),
         figures(groups),
     ]
     if len(groups) > 1:
         paired = "Differences seed by seed, where both met the same arrivals and draws:"
-        first, *others = groups
-        found += [Paragraph(paired, "muted"), Items([_against(first, other) for other in others])]
+        names = {str(group.place): group.label for group in groups}
+        found += [Paragraph(paired, "muted"), Choice("against", "Against", names)]
+        found += [_differences(group, groups) for group in groups]
     return found
+
+
+def _differences(one: Group, groups: Sequence[Group]) -> Section:
+    others = [_against(other, one) for other in groups if other is not one]
+    return Section("", [Items(others)], shown_for={"against": str(one.place)})
 
 
 def figures(groups: Sequence[Group]) -> Table:
@@ -203,6 +212,10 @@ def reading(groups: Sequence[Group]) -> str:
         same = len({group.seeds for group in groups}) == 1
         which = f"the seeds {_listed(groups[0].seeds)}" if same else "each policy's seeds"
         text = f"Means over {which}, below them their intervals. {LIMITS}"
+        if load_of(groups[0].runs[0].scenario).is_log:
+            text += (
+                " All seeds are of one and the same log: the intervals hold it fixed, and say nothing of other loads."
+            )
     text += f" {merged}" if (merged := merged_latencies(groups)) else ""
     bold = " Bold: better than every other, beyond the 95 % interval of the difference seed by seed."
     return text + (bold if len(groups) > 1 and most > 1 else "")

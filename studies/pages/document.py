@@ -83,6 +83,16 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """What a reader chooses for the sections that say so in `shown_for`: its options and their titles; the first is
+    chosen."""
+
+    key: str
+    title: str
+    options: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Facts:
     """Names, and what there is to say of each."""
 
@@ -100,7 +110,7 @@ class Pair:
 class Section:
     """A part of a page: its title, how to read it, and what it shows, one below the other.
 
-    `shown_for`: the choice of a reader (see `Page.choices`) and the option for which alone it is shown.
+    `shown_for`: the choice of a reader (see `Choice` and `Page.choices`) and the option for which alone it is shown.
     """
 
     title: str
@@ -112,7 +122,7 @@ class Section:
     shown_for: Mapping[str, str] = field(default_factory=dict)
 
 
-Part = Section | Plot | Table | Items | Paragraph | Facts | Pair
+Part = Section | Plot | Table | Items | Paragraph | Choice | Facts | Pair
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -33,6 +33,12 @@ def sentence(group: Group) -> Text:
     if lost:
         return [Strong(group.label), ": ", *(part for text in lost for part in (Strong(f"{text}.", BAD), " ")), rest]
     return [Strong(group.label), " is ", Strong(state, _COLOURS[state]), f"{where}. {rest}"]
+
+
+def definitions(sentences: Sequence[Text]) -> str:
+    """What the states in such sentences mean."""
+    said = {part.text for text in sentences for part in text if isinstance(part, Strong)}
+    return " ".join(DEFINED[state] for state in STATES if state in said)
 
 
 def in_words(found: Standing, seed: int | None = None) -> str:
@@ -89,6 +95,16 @@ OVERLOADED = BACKLOGGED = 0.05
 
 STATES: tuple[State, ...] = ("stable", "backlogged", "overloaded")
 """From good to bad."""
+
+DEFINED: Mapping[State, str] = {
+    "stable": f"Stable: requests were in the system for longer than the SLA during less than {100 * BACKLOGGED:g} % of "
+    "the time, and none at the end.",
+    "backlogged": "Backlogged: requests were in the system for longer than the SLA during at least "
+    f"{100 * BACKLOGGED:g} % of the time, or at the end.",
+    "overloaded": f"Overloaded: during at least {100 * OVERLOADED:g} % of the time, requests were in the system for "
+    "longer than the SLA, and more arrived than were completed.",
+}
+"""What each means; see `Standing.state`."""
 
 Counts = NDArray[np.int64]
 

@@ -18,6 +18,9 @@ from ipa.traces import NO_HINTS, TRACE_VARIABLE, TimeHints, Trace
 REAL = "twitter:"
 """What the names of windows of the real trace begin with."""
 
+CONSTANT = "constant:"
+"""What the names of constant loads begin with."""
+
 Windows = tuple[tuple[float, float], ...]
 """Windows of a trace, each (start_s, end_s), joined in this order."""
 
@@ -47,6 +50,11 @@ class Load:
         """Whether every seed has the same arrivals: the trace holds the times of its requests, and none are drawn."""
         is_drawn = self.scale != 1.0 and self.scaling == "thin"
         return not is_drawn and self.trace().kind == "timestamps"
+
+    @property
+    def is_log(self) -> bool:
+        """Whether every seed has the requests of one and the same log, a file or a window of the real trace."""
+        return self.name not in traces.NAMES and not self.name.startswith(CONSTANT)
 
     @property
     def key(self) -> Hashable | None:

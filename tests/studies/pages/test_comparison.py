@@ -18,6 +18,7 @@ from ipa.studies.many.comparison import by_policy, merged_latencies
 from ipa.studies.pages import html_of
 from ipa.studies.pages.colours import DARK, ON_DARK, ON_LIGHT
 from ipa.studies.runs.results import read_runs, write_run
+from tests.studies.browser import browser, needs_chromium
 from tests.studies.made import Made, decisions_of, drawn, made, page_of, requests_of
 from tests.studies.page_rules import check_page
 
@@ -206,7 +207,7 @@ def test_names_are_escaped() -> None:
         assert harmful not in page, harmful
     assert "&lt;img src=x&gt;" in page
     specs = re.findall(r'-spec">(.*?)</script>', page)
-    assert page.count("<script") == page.count("</script>") == 4 + len(specs)  # the page's three, the colours
+    assert page.count("<script") == page.count("</script>") == 5 + len(specs)  # the page's four, the colours
     assert len(specs) == len(drawn(*runs))
     for spec in map(json.loads, specs):
         shown = json.dumps([spec["data"], spec["layout"].get("annotations")])
@@ -282,3 +283,50 @@ def test_a_run_read_back_gives_the_same_page_byte_for_byte(tmp_path: Path) -> No
     page = body(run)
     assert body(*read_runs(tmp_path / "run")) == page
     assert cells(page)[0][1:3] == [f"{run.summary['pas_mean']:.2f}", f"{run.summary['cost_mean_cores']:.2f}"]
+
+
+# ---- what a reader picks, and what is said beside the figures ----
+
+
+def test_differences_are_shown_against_the_policy_that_is_picked() -> None:
+    page = body(made("a", pas_mean=30.0), made("b", pas_mean=32.0), made("c", pas_mean=33.0))
+    assert '<select data-choice="against"><option value="0">a</option><option value="1">b</option>' in page
+    (of_b,) = re.findall(r'<div data-against="1">.*?</div>', page, re.DOTALL)
+    assert re.findall("<li><b>(.)</b> against <b>b</b>: (.*?) PAS", of_b) == [("a", "−2.00"), ("c", "+1.00")]
+    assert "<select" not in body(made("a"))
+
+
+@needs_chromium
+def test_one_list_of_differences_is_shown_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(html_of(page_of(made("a"), made("b"), made("c"))))
+    lists = "[...document.querySelectorAll('[data-against]')]"
+    shown = f"{lists}.filter(each => !each.hidden).map(each => each.dataset.against)"
+    with browser() as looked:
+        looked.open(tmp_path / "page.html")
+        assert looked.run(shown) == ["0"]
+        looked.run(
+            "(choice => { choice.value = '2'; choice.dispatchEvent(new Event('change')); })"
+            "(document.querySelector('[data-choice]'))"
+        )
+        assert looked.run(shown) == ["2"]
+        assert looked.run("errors") == []
+
+
+def test_the_state_of_a_policy_is_defined_where_it_stands() -> None:
+    late = made(requests=requests_of([1.0, 2.0], [9.0, 9.0]))
+    assert "Overloaded: during at least 5 % of the time" in body(late)
+    assert "Stable: " not in body(late)
+    on_time = body(made(requests=requests_of([1.0], [0.5])))
+    assert "Stable: requests were in the system for longer than the SLA during less than 5 % of the time" in on_time
+
+
+def test_intervals_on_one_log_say_that_they_hold_it_fixed() -> None:
+    def runs(trace: str, seeds: int) -> list[Made]:
+        scenario = Scenario(pipeline="video", trace=trace)
+        return [replace(made(seed=seed), scenario=scenario) for seed in range(1, seeds + 1)]
+
+    said = "All seeds are of one and the same log"
+    assert said in body(*runs("access.log", 2))
+    assert said in body(*runs("twitter:bursty", 2))
+    for trace, seeds in (("bursty", 2), ("constant:5:20", 2), ("access.log", 1)):
+        assert said not in body(*runs(trace, seeds))
