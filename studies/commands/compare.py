@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from ipa.studies import Comparison
     from ipa.studies.many import Given
     from ipa.studies.many.requirements import Requirement
-    from ipa.studies.results import Question
+    from ipa.studies.runs.results import Question
 
 
 OF_POLICY = "policy."

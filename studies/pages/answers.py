@@ -19,7 +19,7 @@ from ipa.studies.pages.plots import Plot
 def page(found: Found) -> Page:
     """The page."""
     said = Section("What was found", [headline(found)])
-    shown = [*recommended(found.recommend()), said, *best_settings(found), *plots(found)]
+    shown: list[Part] = [*recommended(found.recommend()), said, *best_settings(found), *plots(found)]
     return Page(found.question, [f"{found.title}: {found.ran}"], shown)
 
 

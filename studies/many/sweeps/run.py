@@ -132,7 +132,13 @@ class Swept:
         ended = table[table["error"].isna()]
         for values, runs in ended.groupby(list(keys), dropna=False, sort=False):
             named = in_words({key: value for key, value in zip(keys, values, strict=True) if value == value})
-            yield named, [{name: None if v != v else v for name, v in row.items()} for row in runs.to_dict("records")]
+            yield (
+                named,
+                [
+                    {str(name): None if value != value else value for name, value in row.items()}
+                    for row in runs.to_dict("records")
+                ],
+            )
 
     def recommend(self, keys: Sequence[str], late_at_most: float = LATE_AT_MOST) -> Recommendation | None:
         """Which point to take, of those that `keys` tell apart; None where nothing is to be chosen."""
