@@ -34,8 +34,7 @@ from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies import Comparison
-    from ipa.studies.many import Given
-    from ipa.studies.many.requirements import Requirement
+    from ipa.studies.many import Given, Requirement
     from ipa.studies.runs.results import Question
 
 

@@ -19,7 +19,7 @@ from ipa.studies.scenario import Option, ScenarioError, choices, options_of
 
 if TYPE_CHECKING:
     from ipa.studies import Scenario
-    from ipa.studies.many.requirements import Requirement
+    from ipa.studies.many import Requirement
     from ipa.traces import TimeHints
 
 

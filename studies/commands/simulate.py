@@ -26,7 +26,7 @@ from ipa.studies.commands.options import (
 )
 
 if TYPE_CHECKING:
-    from ipa.studies.many.requirements import Requirement
+    from ipa.studies.many import Requirement
 
 
 @click.command()

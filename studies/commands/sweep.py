@@ -38,8 +38,8 @@ from ipa.studies.many.sweeps import Options
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ipa.studies.many import Requirement
     from ipa.studies.many.answers import Recommendation
-    from ipa.studies.many.requirements import Requirement
     from ipa.studies.many.sweeps import Swept, Trial
 
 SHOWN = ("cost_mean_cores", "pas_mean", "sla_violation_rate", "latency_p99_s")

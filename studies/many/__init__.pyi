@@ -30,6 +30,7 @@ from .outcome import outcome_of as outcome_of
 from .plan import Keys as Keys
 from .plan import PlannedRun as PlannedRun
 from .plan import key_of as key_of
+from .requirements import Requirement as Requirement
 from .runner import LOCAL as LOCAL
 from .runner import Progress as Progress
 from .runner import Ran as Ran
