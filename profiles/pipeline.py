@@ -100,7 +100,6 @@ class Pipeline:
     it runs on, see `within`. `pair_accuracies`, of a chain of two stages only: variant of the first -> variant of the
     second -> the measured accuracy of the two together, 0 to 1, for every pair; empty: nobody measured it.
     `pair_accuracies_from` names an entry of the provenance.
-    `models` (live mode): "extra:NAME", the real models that come with an extra; empty: replicas are emulated.
     """
 
     name: str
@@ -111,7 +110,6 @@ class Pipeline:
     limits: Limits = field(default_factory=Limits)
     pair_accuracies: Mapping[str, Mapping[str, float]] = field(default_factory=dict, hash=False, repr=False)
     pair_accuracies_from: str = ""
-    models: str = ""
     graph: Graph | None = None
 
     def __post_init__(self) -> None:

@@ -123,7 +123,6 @@ class PipelineFile(FileModel):
     )
     accuracy: AccuracySection | None = Field(default=None, description="of a graph: what the whole reaches")
     pair_accuracies: PairAccuracies | None = None
-    models: Literal["extra:ocr"] | None = Field(default=None, description="live: real models, those of the extra ocr")
     defaults: DefaultsSection | None = None
     published: DefaultsSection | None = Field(
         default=None, description="`defaults`, where they are those of the published runs of the pipeline"
@@ -250,7 +249,6 @@ class PipelineFile(FileModel):
             defaults=self._defaults_section()[1].defaults(bool(self.pair_accuracies)),
             provenance={key: _provenance(origin) for key, origin in self.provenance.items()},
             pair_accuracies=self.pair_accuracies.values if self.pair_accuracies else {},
-            models=self.models or "",
             pair_accuracies_from=self.pair_accuracies.source if self.pair_accuracies else "",
             graph=None if is_chain(graph, list(slas_s)) else replace(graph, sla_s=sla_s),
         )

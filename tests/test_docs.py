@@ -234,7 +234,11 @@ SHORTER = {
 NOT_RUN = (
     ("live (up|status|down) |--backend kubernetes", "a cluster", "live/kubernetes/test_docs_on_cluster.py"),
     ("s3://", "an S3 store", "live/kubernetes/test_shelf.py"),
-    ("models |models/|ocr.yaml|heavy.yaml|(live run|validate) ocr", "the OCR models", "studies/ocr/test_real.py"),
+    (
+        "models |models/|ocr.yaml|heavy.yaml|(live run|validate) ocr",
+        "the OCR models",
+        "studies/commands/test_models.py",
+    ),
     ("live load", "a server", "live/test_load_generator.py"),
     ("profile run double", "a server", "studies/profiling/test_run.py"),
     ("trace from-prometheus", "a Prometheus server", "studies/commands/test_from_prometheus.py"),

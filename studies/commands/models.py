@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 
 from ipa import live
 from ipa.live.kubernetes import model_store
-from ipa.studies import live_runs, ocr, results
+from ipa.studies import ocr, results
 from ipa.studies.commands import printing
 from ipa.studies.commands.group import Group
 from ipa.studies.commands.options import (
@@ -27,7 +25,6 @@ from ipa.studies.commands.options import (
     store_option,
 )
 from ipa.studies.runs.live_runs import Live
-from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies.ocr import Measured
@@ -43,22 +40,17 @@ def models() -> None:
 
 @models.command()
 @click.argument("results", type=FOLDER)
-@click.option("--models", type=FOLDER, help="Folder of the models. Default: those of the extra ocr.")
-@click.option("--samples", type=FOLDER, help="Folder of files that were sent. Default: the pages of the run's seed.")
+@click.option("--models", type=FOLDER, required=True, help="Folder of the models.")
+@click.option("--samples", type=FOLDER, required=True, help="Folder of files that were sent.")
 @output_options
-def check(results: Path, models: Path | None, samples: Path | None, as_json: bool) -> None:
+def check(results: Path, models: Path, samples: Path, as_json: bool) -> None:
     """Compare the answers of a live run with the models run alone.
 
     Each answer is compared with that of the two variants that served it, run on the same page without a server.
 
     Exit code 1 if any answer differs.
     """
-    sent = _pages_of(results) if samples is None else [each.path.read_bytes() for each in live.read_samples(samples)]
-    with TemporaryDirectory(prefix="ipa-models-") as name:
-        folder = models or Path(name, "models")
-        if models is None:
-            live.ocr.make_model_folder(folder, linked=True)
-        compared = ocr.compare(results, folder, sent)
+    compared = ocr.compare(results, models, [each.path.read_bytes() for each in live.read_samples(samples)])
     if as_json:
         by_pair = [{"variants": pair, "answers": count} for pair, count in compared.by_pair.items()]
         wrong = [vars(each) for each in compared.wrong]
@@ -78,19 +70,6 @@ def check(results: Path, models: Path | None, samples: Path | None, as_json: boo
             f"{len(compared.wrong)} of {compared.answers} answers are wrong; the first: request {first.request} was "
             f"answered {first.answer!r}; {' + '.join(first.variants)} alone: {first.alone!r}"
         )
-
-
-def _pages_of(results: Path) -> list[bytes]:
-    """The pages that a run sent which was given none."""
-    try:
-        manifest = json.loads((results / "manifest.json").read_text(encoding="utf-8"))
-        generated = manifest["live"]["answers"]["samples"] == live_runs.GENERATED
-        seed = int(manifest["scenario"]["seed"])
-    except (OSError, ValueError, KeyError):
-        raise ScenarioError(f"{results}: not the results of a live run with answers") from None
-    if not generated:
-        raise ScenarioError(f"{results}: its samples were a folder; name it with --samples")
-    return [page.picture for page in live_runs.generated_pages(seed)]
 
 
 # ---- fetch ----

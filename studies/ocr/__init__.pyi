@@ -8,4 +8,3 @@ from .measure import write_lines as write_lines
 from .pages import Page as Page
 from .pages import pages as pages
 from .pages import write_pages as write_pages
-from .scores import character_accuracy as character_accuracy

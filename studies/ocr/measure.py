@@ -20,7 +20,8 @@ from ipa.live.profiling import model_folders, variant_folder
 from ipa.live.serving import folder_model
 from ipa.profiles import did_you_mean
 from ipa.studies.ocr.pages import SIZE, Page, check_new, pages
-from ipa.studies.ocr.scores import character_accuracy, f1, matches
+from ipa.studies.ocr.scores import f1, matches
+from ipa.studies.runs.live_runs import character_accuracy
 
 DIGITS = 4
 """Decimal places that are kept: a character of a set of 10,000."""

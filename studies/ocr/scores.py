@@ -1,4 +1,4 @@
-"""How well a page was found and read."""
+"""How well the lines of a page were found."""
 
 from __future__ import annotations
 
@@ -10,22 +10,6 @@ from ipa.live.ocr import Box
 
 OVERLAP = 0.5
 """A box is found if one overlaps it by this share of what both cover together."""
-
-
-def edit_distance(a: str, b: str) -> int:
-    """The fewest characters to insert, remove or replace that make one of the other (Levenshtein)."""
-    row = list(range(len(b) + 1))
-    for i, left in enumerate(a, start=1):
-        diagonal, row[0] = row[0], i
-        for j, right in enumerate(b, start=1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
-    return row[-1]
-
-
-def character_accuracy(answers: Sequence[str], truths: Sequence[str]) -> float:
-    """1 - errors / characters over all texts; a text with more errors than characters counts as all wrong."""
-    errors = sum(min(edit_distance(a, t), len(t)) for a, t in zip(answers, truths, strict=True))
-    return 1.0 - errors / max(sum(map(len, truths)), 1)
 
 
 def matches(found: Sequence[Box], true: Sequence[Box], size: tuple[int, int]) -> int:

@@ -17,11 +17,10 @@ from .on_cluster import deployed as deployed
 from .on_cluster import first_configuration as first_configuration
 from .options import Cluster as Cluster
 from .options import Live as Live
-from .real import GENERATED as GENERATED
-from .real import generated_pages as generated_pages
 from .recover import check_none_kept as check_none_kept
 from .recover import kept_folder as kept_folder
 from .recover import recover as recover
 from .run import LiveRun as LiveRun
 from .run import control_live as control_live
 from .run import run_live as run_live
+from .samples import character_accuracy as character_accuracy

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 from ipa.live import LiveError
 from ipa.policies import mixes, reads
 from ipa.studies.runs.live_runs.options import Live
-from ipa.studies.runs.live_runs.real import check_models
+from ipa.studies.runs.live_runs.samples import check_models, folder_of
 from ipa.studies.runs.run import Prepared
 from ipa.studies.scenario import Scenario, choices
 
@@ -86,11 +86,8 @@ def _check_source(live: Live) -> None:
         find_prometheus()
 
 
-def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live(), models: str = "") -> Plane:
-    """The settings of the serving plane; `models`: the folder with real models, if they are.
-
-    Raises LiveError for a graph, whose items the gateway cannot hand on.
-    """
+def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live()) -> Plane:
+    """The settings of the serving plane. Raises LiveError for a graph, whose items the gateway cannot hand on."""
     from ipa.live import Plane
 
     if prepared.pipeline.graph is not None:
@@ -110,5 +107,5 @@ def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live(), models
         mixes=mixes(prepared.policy) or any(wanted.is_mix for wanted in (prepared.initial or {}).values()),
         port=live.port,
         control_port=live.control_port,
-        models=models,
+        models=folder_of(live.models),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipa import profiles
-from ipa.studies.runs.live_runs.real import Checked, read_body
+from ipa.studies.runs.live_runs.samples import Checked, read_body
 from ipa.studies.runs.results import check_place, whole_file
 from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of, load_of
 from ipa.traces import Trace

@@ -63,15 +63,13 @@ class Live:
     token_file: Path | None = option(None, "File with the token that the gateway asks its clients for. Default: none.")
     models: str = option(
         "",
-        "loopback: folder with real models, [PIPELINE/]STAGE/VARIANT/. Default: those that the pipeline's file names, "
-        "or else emulated.",
+        "loopback: folder with real models, [PIPELINE/]STAGE/VARIANT/. Default: emulated.",
         metavar="FOLDER|emulated",
     )
     samples: str = option(
         "",
         "What to send: a folder of files with its labels.jsonl, a .npz file whose rows are requests, or a .json file "
-        "with a V2 request. Default: pages to read, for the models of the extra ocr, or else zeros, shaped as the "
-        "model's metadata says.",
+        "with a V2 request. Default: zeros, shaped as the model's metadata says.",
         metavar="FOLDER|FILE",
     )
 

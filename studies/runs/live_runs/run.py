@@ -17,7 +17,7 @@ from ipa.studies.runs.live_runs.choice import check_installed, check_live, plane
 from ipa.studies.runs.live_runs.load import load_table, loss
 from ipa.studies.runs.live_runs.on_cluster import Held, backend_maker, first_configuration, remembered
 from ipa.studies.runs.live_runs.options import Live
-from ipa.studies.runs.live_runs.real import Checked, checked, is_body, read_body, real
+from ipa.studies.runs.live_runs.samples import Checked, checked, is_body, read_body
 from ipa.studies.runs.run import LIVE, Prepared, Run, guarded, prepare, summary_with
 from ipa.studies.runs.tables import Tables
 from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of
@@ -88,15 +88,12 @@ def run_live(
     arrivals_s = arrivals_of(scenario, trace)
     # Live, surges come by the clock of this machine, whatever day the load is from.
     load = LoadView(arrivals_s, trace.history_counts, scenario.history_s, trace.duration_s, time())
-    with (
-        open_journal(live.state) as journal,
-        real(live.models, live.samples, live.cluster is not None, prepared.pipeline, scenario.seed) as found,
-    ):
+    with open_journal(live.state) as journal:
         controller = _controller(scenario, live, prepared, journal)
         initial = _initial(scenario, prepared, controller, load)
-        make_backend = _backend_maker(scenario, live, prepared, load.before(0.0), found.models)
+        make_backend = _backend_maker(scenario, live, prepared, load.before(0.0))
         setup = _setup(scenario, live, prepared, make_backend)
-        schedule = _schedule(live, prepared, arrivals_s, found.samples)
+        schedule = _schedule(live, prepared, arrivals_s)
         how = _how(live, controller)
         about = {
             "scenario": scenario.as_dict(), "duration_s": trace.duration_s, "initial": as_plain(initial), "live": how
@@ -104,7 +101,7 @@ def run_live(
         keeper = None if keep_in is None else Keeper(keep_in, about, controller)
         with nullcontext() if keeper is None else closing(keeper):
             finished = run_with_load(setup, controller, initial, schedule, on_view, keeper)
-        answers = checked(found, live.samples, finished.answers)
+    answers = checked(live.samples, finished.answers)
     wall_s = perf_counter() - started_s
     facts = facts_of(how, controller.held, finished)
     run = live_run_of(scenario, prepared, initial, controller.entries, finished, facts, wall_s)
@@ -188,14 +185,12 @@ def _setup(scenario: Scenario, live: Live, prepared: Prepared, make_backend: Bac
     )
 
 
-def _backend_maker(
-    scenario: Scenario, live: Live, prepared: Prepared, history_rps: tuple[float, ...], models: str
-) -> BackendMaker:
+def _backend_maker(scenario: Scenario, live: Live, prepared: Prepared, history_rps: tuple[float, ...]) -> BackendMaker:
     if live.cluster is not None:
         return backend_maker(scenario, prepared, live.cluster, history_rps)
     from ipa.live import LoopbackBackend
 
-    plane = plane_of(scenario, prepared, live, models)
+    plane = plane_of(scenario, prepared, live)
 
     def make(*, folder: Path, source: SourceMaker, on_rollback: OnRollback) -> LiveBackend:
         return LoopbackBackend(plane, folder, history_rps, source=source, on_rollback=on_rollback)
@@ -234,14 +229,15 @@ def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController,
     return opening.configuration
 
 
-def _schedule(live: Live, prepared: Prepared, arrivals_s: FloatArray, samples: str) -> Schedule:
+def _schedule(live: Live, prepared: Prepared, arrivals_s: FloatArray) -> Schedule:
     """What the load generator sends, and until when it waits for answers."""
     from ipa.live import Schedule
 
     token_file = "" if live.token_file is None else str(live.token_file.absolute())
     body = read_body("--samples", Path(live.samples)) if is_body(live.samples) else None
+    samples = str(Path(live.samples).absolute()) if live.samples and body is None else ""
     bound_s = rules.bound_s(prepared.sla_s)
-    return Schedule(arrivals_s, prepared.trace.duration_s, bound_s, body, token_file, samples if body is None else "")
+    return Schedule(arrivals_s, prepared.trace.duration_s, bound_s, body, token_file, samples)
 
 
 def _how(live: Live, controller: LiveController) -> dict[str, Any]:

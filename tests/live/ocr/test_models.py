@@ -16,7 +16,8 @@ pytest.importorskip("PIL")
 from ipa.live import LiveError
 from ipa.live.ocr import STAGES, Detection, Recognition, WheelError, file_of, make_model_folder
 from ipa.live.serving import ModelError, folder_model
-from ipa.studies.ocr import Page, character_accuracy, pages
+from ipa.studies.ocr import Page, pages
+from ipa.studies.runs.live_runs import character_accuracy
 from tests.ocr_wheels import needs_wheels
 
 pytestmark = needs_wheels

@@ -11,9 +11,11 @@ pytest.importorskip("PIL")
 
 from ipa.live import LiveError, read_samples
 from ipa.live.ocr import Box
-from ipa.studies.ocr import Measured, character_accuracy, pages, write_pages
+from ipa.studies.ocr import Measured, pages, write_pages
 from ipa.studies.ocr.measure import WrongStep
-from ipa.studies.ocr.scores import edit_distance, f1, matches
+from ipa.studies.ocr.scores import f1, matches
+from ipa.studies.runs.live_runs import character_accuracy
+from ipa.studies.runs.live_runs.samples import edit_distance
 from tests.ocr_wheels import needs_wheels
 
 

@@ -1,14 +1,12 @@
-"""Real models on this machine, what is sent to them, and how right their answers were."""
+"""What a live run sends to which real models, checked before it starts, and how right the answers were."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from ipa.live import LiveError, Sample, holds_arrays, read_samples, rows_of
@@ -17,20 +15,8 @@ from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
-    from ipa.studies.ocr import Page
 
-EMULATED, OF_EXTRA = "emulated", "extra:ocr"
-GENERATED = "generated pages"
-PAGES, SEED = 100, 1_000_000
-"""How many pages are made to be sent, and from which seed on: others than those that accuracies are measured on."""
-
-
-@dataclass(frozen=True)
-class Real:
-    """What a run has that is real: the folder of its models and that of its samples; empty: none."""
-
-    models: str = ""
-    samples: str = ""
+EMULATED = "emulated"
 
 
 @dataclass(frozen=True)
@@ -44,8 +30,6 @@ class Checked:
     @cached_property
     def right(self) -> dict[int, float]:
         """Request -> the share of characters that are right in its answer, where it is known what is right."""
-        from ipa.studies.ocr import character_accuracy
-
         known: dict[tuple[str, str], float] = {}
         found = {}
         for request, answer in self.answers.items():
@@ -115,37 +99,32 @@ def _check_folder(folder: Path, pipeline: Pipeline) -> None:
             variant_folder(folder, pipeline.name, stage.name, variant.name)
 
 
-@contextmanager
-def real(models: str, samples: str, on_cluster: bool, pipeline: Pipeline, seed: int) -> Iterator[Real]:
-    """What is real in a run, made where it comes with an extra, for as long as the run lasts. Raises LiveError.
-
-    `models` and `samples` as in `Live`.
-    """
-    samples = str(Path(samples).absolute()) if samples else ""
-    if on_cluster or models == EMULATED or pipeline.models != OF_EXTRA:
-        yield Real("" if models in ("", EMULATED) else str(Path(models).absolute()), samples)
-        return
-    from ipa.live.ocr import make_model_folder
-    from ipa.studies.ocr import write_pages
-
-    with TemporaryDirectory(prefix="ipa-models-") as name:
-        folder, pages = Path(models).absolute() if models else Path(name, "models"), Path(name, "pages")
-        if not models:
-            make_model_folder(folder, linked=True)
-        if not samples:
-            write_pages(PAGES, SEED + seed, pages)
-        yield Real(str(folder), samples or str(pages))
+def folder_of(models: str) -> str:
+    """The folder of the real models, as it is named from anywhere; empty: replicas are emulated. As in `Live`."""
+    return "" if models in ("", EMULATED) else str(Path(models).absolute())
 
 
-def generated_pages(seed: int) -> list[Page]:
-    """The pages that a run with this seed sends if it is given none."""
-    from ipa.studies.ocr import pages
-
-    return list(pages(PAGES, SEED + seed))
-
-
-def checked(real: Real, samples: str, answers: Mapping[int, str]) -> Checked | None:
-    """The answers of a run beside what they should be; None where no samples were sent. `samples` as in `Live`."""
-    if not real.samples or is_body(samples) or holds_arrays(Path(real.samples)):
+def checked(samples: str, answers: Mapping[int, str]) -> Checked | None:
+    """The answers of a run beside what they should be; None where no files were sent. `samples` as in `Live`."""
+    if not samples or is_body(samples) or holds_arrays(Path(samples)):
         return None
-    return Checked(samples or GENERATED, answers, tuple(read_samples(Path(real.samples))))
+    return Checked(samples, answers, tuple(read_samples(Path(samples))))
+
+
+# ---- scores ----
+
+
+def edit_distance(a: str, b: str) -> int:
+    """The fewest characters to insert, remove or replace that make one of the other (Levenshtein)."""
+    row = list(range(len(b) + 1))
+    for i, left in enumerate(a, start=1):
+        diagonal, row[0] = row[0], i
+        for j, right in enumerate(b, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (left != right))
+    return row[-1]
+
+
+def character_accuracy(answers: Sequence[str], truths: Sequence[str]) -> float:
+    """1 - errors / characters over all texts; a text with more errors than characters counts as all wrong."""
+    errors = sum(min(edit_distance(a, t), len(t)) for a, t in zip(answers, truths, strict=True))
+    return 1.0 - errors / max(sum(map(len, truths)), 1)
