@@ -155,9 +155,10 @@ helm-lock:
 		--no-emit-index-url --custom-compile-command 'make helm-lock' --quiet --output-file requirements-helm.lock
 
 # Needs uv on the PATH. One lock for all platforms and Python versions, with hashes, and the part of it that the demo
-# needs. Of the wheels of the extra ocr only the models are used, not what their programs need.
+# needs. Of the wheels of the example ocr only the models are used, not what their programs need.
 lock:
-	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	uv pip compile pyproject.toml studies/examples/ocr/requirements.txt --all-extras --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url \
 		$(addprefix --no-emit-package ,omegaconf opencv-python opencv-python-headless pyclipper shapely) \
 		--custom-compile-command 'make lock' --quiet --output-file requirements.lock
 	uv pip compile pyproject.toml --extra compiled --extra report --extra build --constraint requirements.lock --universal \

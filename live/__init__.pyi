@@ -1,5 +1,4 @@
 from . import logs as logs
-from . import ocr as ocr
 from .collect import Collector as Collector
 from .errors import LiveError as LiveError
 from .errors import RunError as RunError

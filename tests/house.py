@@ -81,7 +81,9 @@ def imports_in(text: str, name: str, by: str) -> Iterator[Import]:
 
 
 def is_allowed(found: Import, packages: set[str], faces: dict[str, list[str]]) -> bool:
-    """Whether an import is of a face, or inside the folder that the module is private to."""
+    """Whether an import is of a face, or inside the folder that the module is private to; examples import their own."""
+    if found.module.startswith("ipa.studies.examples"):
+        return not found.by
     target = f"{found.module}.{found.name}"
     if target in packages:
         return True

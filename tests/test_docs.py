@@ -235,9 +235,9 @@ NOT_RUN = (
     ("live (up|status|down) |--backend kubernetes", "a cluster", "live/kubernetes/test_docs_on_cluster.py"),
     ("s3://", "an S3 store", "live/kubernetes/test_shelf.py"),
     (
-        "models |models/|ocr.yaml|heavy.yaml|(live run|validate) ocr",
+        r"examples\.ocr |models |models/|heavy.yaml",
         "the OCR models",
-        "studies/commands/test_models.py",
+        "studies/examples/test_ocr_program.py",
     ),
     ("live load", "a server", "live/test_load_generator.py"),
     ("profile run double", "a server", "studies/profiling/test_run.py"),
@@ -475,7 +475,7 @@ SHIPPED = ("video", "audio-qa", "audio-sent", "sum-qa", "nlp")
 def test_the_shipped_pipelines_and_their_slas() -> None:
     rows = table_rows("pipelines.md", "The shipped pipelines", "| pipeline | requests pass |")
     assert [(named(row[0]), row[2]) for row in rows] == [(name, sla_sum(profiles.load(name))) for name in SHIPPED]
-    assert {*SHIPPED, "ocr"} == set(profiles.names())
+    assert set(SHIPPED) == set(profiles.names())
 
 
 def test_the_provenance_of_the_shipped_pipelines() -> None:

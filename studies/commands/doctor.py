@@ -43,7 +43,6 @@ PURPOSES = {
     "highs": "the solver HiGHS",
     "kubernetes": "live mode on a cluster, with live",
     "live": "live mode and validation",
-    "ocr": "the models of the pipeline ocr",
     "onnx": "serving and profiling ONNX files",
     "otel": "traces of requests, with live",
     "report": "reports and figures",

@@ -76,7 +76,7 @@ def _drop_output() -> None:
         "explain": "Explain what runs lost against the oracle: forecast error, planning, caution, change, start-up.",
         "explore": "Ask and see: change a scenario on a local page, and its answer changes with it.",
         "live": "Run pipelines on real servers, on this machine or on a cluster.",
-        "models": "Make, measure, list, publish and fetch real models, and read a picture with them.",
+        "models": "List, publish and fetch real models.",
         "optimise": "Explain one decision: each stage's options, the binding constraint, the runner-up and prices.",
         "pipeline": "Make a pipeline file, from measured latencies or another system's graph, and check it.",
         "policy": "List policies and their parameters.",

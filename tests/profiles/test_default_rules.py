@@ -120,7 +120,7 @@ def test_what_is_given_stays_and_nothing_is_by_rule_twice() -> None:
     whole = by_rule()
     assert default_rules.complete(whole, two_by_two().stages) == whole
     assert default_rules.complete(whole, two_by_two().stages).by_rule == whole.by_rule
-    for name in {*profiles.names()} - {"ocr"}:
+    for name in profiles.names():
         assert profiles.load(name).defaults.by_rule == ()
 
 

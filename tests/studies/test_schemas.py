@@ -19,7 +19,7 @@ KINDS = get_args(choices.FileKind)
 FILES = [
     path
     for folder in ("profiles/library", "studies/examples", "studies/paper")
-    for path in sorted((ROOT / folder).glob("*.yaml"))
+    for path in sorted((ROOT / folder).rglob("*.yaml"))
 ]
 
 

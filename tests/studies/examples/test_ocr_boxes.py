@@ -7,8 +7,7 @@ from math import radians
 import numpy as np
 import pytest
 
-from ipa.live.ocr import Box, cut
-from ipa.live.ocr.lines import HEIGHT, found, in_reading_order, packed, unpacked
+from ipa.studies.examples.ocr.lines import HEIGHT, Box, cut, found, in_reading_order, packed, unpacked
 
 Images = pytest.importorskip("PIL.Image")
 Draw = pytest.importorskip("PIL.ImageDraw")

@@ -1,4 +1,4 @@
-"""`ipa models`, with the real models of the extra `ocr`, and a live run that they serve."""
+"""The example `ocr`, and a live run that its models serve."""
 
 from __future__ import annotations
 
@@ -13,23 +13,31 @@ pytest.importorskip("PIL")
 
 import numpy as np
 import pandas as pd
+from click.testing import CliRunner, Result
 
 from ipa import profiles
+from ipa.errors import Error
 from ipa.live.serving import folder_model
+from ipa.studies.examples.ocr.__main__ import main
 from tests.command import ipa
-from tests.ocr_wheels import needs_wheels
+from tests.studies.examples.ocr_wheels import needs_wheels
 
 pytestmark = needs_wheels
 
+PIPELINE = Path(__file__).parents[3] / "studies/examples/ocr/ocr.yaml"
 KEPT = {"detection": ("v4-320", "v5-320"), "recognition": ("v4-96", "v6-160")}
+
+
+def ocr(*words: object) -> Result:
+    """What a command of the example does; an error of ours is the result's `exception`."""
+    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two variants at each stage, of those that `make` makes."""
     folder = tmp_path_factory.mktemp("made") / "models"
-    made = ipa("models", "make", "ocr", folder, "--json")
-    assert (made.exit_code, len(json.loads(made.stdout)["models"])) == (0, 18)
+    assert ocr("make", folder).stdout == f"Models: {folder} (18 variants)\n"
     for stage, kept in KEPT.items():
         for variant in (folder / "ocr" / stage).iterdir():
             if variant.name not in kept:
@@ -51,19 +59,15 @@ def test_a_folder_is_made_once_and_listed(models: Path) -> None:
     listed = ipa("models", "list", models, "--json")
     names = [each["name"] for each in json.loads(listed.stdout)]
     assert names == [f"ocr/{stage}/{variant}" for stage, kept in KEPT.items() for variant in kept]
-    again = ipa("models", "make", "ocr", models)
-    assert (again.exit_code, again.stderr.splitlines()[-1]) == (
-        2,
-        f"Error: {models}: already exists; give a new folder",
-    )
+    assert str(ocr("make", models).exception) == f"{models}: already exists; give a new folder"
 
 
 def test_accuracies_are_measured_alone_and_in_pairs_and_written_into_a_pipeline_file(
     models: Path, tmp_path: Path
 ) -> None:
     path = small(tmp_path / "ocr.yaml")
-    result = ipa("models", "measure", models, "--pages", 3, "--seed", 5, "--into", path, "--json", "--quiet")
-    assert (result.exit_code, result.stderr) == (0, "")
+    result = ocr("measure", models, "--pages", 3, "--seed", 5, "--into", path)
+    assert result.exit_code == 0, result.output
     measured = json.loads(result.stdout)
     found = profiles.load(path)
     assert found.pair_accuracies == measured["pairs"]
@@ -73,7 +77,7 @@ def test_accuracies_are_measured_alone_and_in_pairs_and_written_into_a_pipeline_
             name: max(accuracy, 0.0001) for name, accuracy in accuracies.items()
         }
     before = path.read_text()
-    ipa("models", "measure", models, "--pages", 3, "--seed", 5, "--into", path)
+    ocr("measure", models, "--pages", 3, "--seed", 5, "--into", path)
     assert path.read_text() == before
 
 
@@ -81,7 +85,7 @@ def test_a_live_run_is_served_by_the_models_of_a_folder_and_every_answer_is_thei
     models: Path, tmp_path: Path
 ) -> None:
     path = small(tmp_path / "ocr.yaml")
-    assert ipa("models", "pages", tmp_path / "pages", "--count", 3, "--seed", 9).exit_code == 0
+    assert ocr("pages", tmp_path / "pages", "--count", 3, "--seed", 9).exit_code == 0
     real = ("--models", models / "ocr", "--samples", tmp_path / "pages")
     policy = ("--policy", "static:v5-320:1:1,v6-160:1:1")
     run = ipa("live", "run", path, *real, *policy, "--trace", "constant:2:4", "--out", tmp_path / "run", "--json", "-q")
@@ -92,12 +96,11 @@ def test_a_live_run_is_served_by_the_models_of_a_folder_and_every_answer_is_thei
     truths = [json.loads(line)["answer"] for line in (tmp_path / "pages" / "labels.jsonl").read_text().splitlines()]
     assert answers["character_accuracy"] > 0.4
     assert load["answer"].nunique() == len(truths) == 3
-    compared = ipa("models", "check", tmp_path / "run", *real, "--json")
-    assert compared.exit_code == 0
-    assert json.loads(compared.stdout)["by_pair"] == [{"variants": ["v5-320", "v6-160"], "answers": 8}]
+    compared = ocr("check", tmp_path / "run", *real)
+    assert (compared.exit_code, compared.stdout) == (0, "v5-320 + v6-160: 8 answers, 0 wrong\n")
     load.loc[3, "answer"] = "something else"
     load.to_parquet(tmp_path / "run" / "load.parquet")
-    wrong = ipa("models", "check", tmp_path / "run", *real)
+    wrong = ocr("check", tmp_path / "run", *real)
     assert wrong.exit_code == 1
     assert "1 of 8 answers are wrong; the first: request 3 was answered 'something else'" in wrong.stderr
 
@@ -106,14 +109,14 @@ def test_what_recognition_is_profiled_with_are_the_lines_that_a_detection_cuts_o
     models: Path, tmp_path: Path
 ) -> None:
     given = ("--count", 2, "--seed", 9, "--models", models, "--lines")
-    assert ipa("models", "pages", tmp_path / "lines", *given, "v5-320").exit_code == 0
+    assert ocr("pages", tmp_path / "lines", *given, "v5-320").exit_code == 0
     written = [path.read_bytes() for path in sorted((tmp_path / "lines").iterdir())]
     assert len(written) == 2
     model = folder_model(models / "ocr" / "recognition" / "v6-160", 1).predictor
     texts = model.predict({"lines": np.array([[each] for each in written], dtype=object)})["text"]
     assert all(texts.ravel().tolist())
-    wrong = ipa("models", "pages", tmp_path / "other", *given, "v5-321")
-    assert (wrong.exit_code, "no detection is called 'v5-321'; did you mean" in wrong.stderr) == (2, True)
+    wrong = ocr("pages", tmp_path / "other", *given, "v5-321")
+    assert "no detection is called 'v5-321'; did you mean" in str(wrong.exception)
 
 
 @pytest.mark.parametrize(
@@ -127,13 +130,13 @@ def test_what_recognition_is_profiled_with_are_the_lines_that_a_detection_cuts_o
     ],
 )
 def test_what_is_not_there_is_said_before_anything_starts(given: tuple[str, str], says: str) -> None:
-    result = ipa("live", "run", "ocr", *given, "--trace", "constant:1:2")
+    result = ipa("live", "run", PIPELINE, *given, "--trace", "constant:1:2")
     assert result.exit_code == 2
     assert says in result.stderr
 
 
 def test_a_picture_whose_server_does_not_answer_is_a_failed_run(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
-    result = ipa("models", "read", tmp_path / "a.png", "--url", "http://127.0.0.1:1")
-    assert result.exit_code == 1
-    assert result.stderr.startswith("Error: http://127.0.0.1:1/v2/models/ocr: no V2 server answers: ")
+    result = ocr("read", tmp_path / "a.png", "--url", "http://127.0.0.1:1")
+    assert isinstance(result.exception, Error)
+    assert str(result.exception).startswith("http://127.0.0.1:1/v2/models/ocr: no V2 server answers: ")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ipa.live.ocr import Box
+from ipa.studies.examples.ocr.lines import Box
 
 OVERLAP = 0.5
 """A box is found if one overlaps it by this share of what both cover together."""

@@ -16,12 +16,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipa.live.ocr import Box
-from ipa.studies.ocr.fonts import font_files
-from ipa.studies.scenario import ScenarioError
+from ipa.studies.examples.ocr.lines import Box
+from ipa.studies.examples.ocr.model_folder import check_new, file_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+FONTS = (
+    ("font-roboto", "font_roboto/files/Roboto-Regular.ttf"),
+    ("font-roboto", "font_roboto/files/Roboto-LightItalic.ttf"),
+    ("font-source-serif-pro", "font_source_serif_pro/files/SourceSerifPro-Regular.ttf"),
+    ("font-source-serif-pro", "font_source_serif_pro/files/SourceSerifPro-BoldIt.ttf"),
+    ("font-caladea", "font_caladea/files/Caladea-Regular.ttf"),
+    ("font-caladea", "font_caladea/files/Caladea-Italic.ttf"),
+    ("font-hanken-grotesk", "font_hanken_grotesk/files/HankenGrotesk-Medium.otf"),
+    ("font-hanken-grotesk", "font_hanken_grotesk/files/HankenGrotesk-Bold.otf"),
+)
+"""Distribution and file, the same on every machine: sans and serif, upright and italic, light and bold."""
 
 SIZE = (960, 720)
 MOST_LINES = 5
@@ -76,7 +87,7 @@ class Page:
 
 def pages(count: int, seed: int) -> Iterator[Page]:
     """The first pages of a seed. Raises WheelError if a font is not installed."""
-    fonts = font_files()
+    fonts = [file_of(*each) for each in FONTS]
     return (_page(Random(f"page {seed} {index}"), fonts) for index in range(count))
 
 
@@ -139,7 +150,7 @@ def _noisy(picture: Image, rng: Random) -> bytes:
 def write_pages(count: int, seed: int, folder: Path) -> None:
     """Write pages to a new folder: `NUMBER.jpg`, and `labels.jsonl` with what each says and where.
 
-    Raises ScenarioError if there is something already.
+    Raises InputError if there is something already.
     """
     check_new(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -150,12 +161,6 @@ def write_pages(count: int, seed: int, folder: Path) -> None:
         lines = [{"text": line.text, "corners": _rounded(line.box)} for line in page.lines]
         labels.append(json.dumps({"file": name, "answer": page.text, "lines": lines}))
     (folder / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
-
-
-def check_new(folder: Path) -> None:
-    """Raise ScenarioError if something is in the folder."""
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise ScenarioError(f"{folder}: already exists; give a new folder")
 
 
 def _rounded(box: Box) -> list[list[float]]:

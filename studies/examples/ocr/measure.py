@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from ipa.errors import InputError
-from ipa.live.ocr import PIPELINE, Line, cut, opened
 from ipa.live.profiling import model_folders, variant_folder
 from ipa.live.serving import folder_model
 from ipa.profiles import did_you_mean
-from ipa.studies.ocr.pages import SIZE, Page, check_new, pages
-from ipa.studies.ocr.scores import f1, matches
+from ipa.studies.examples.ocr.lines import Line, cut
+from ipa.studies.examples.ocr.model_folder import PIPELINE, RELEASES, check_new
+from ipa.studies.examples.ocr.networks import opened
+from ipa.studies.examples.ocr.pages import SIZE, Page, pages
+from ipa.studies.examples.ocr.scores import f1, matches
 from ipa.studies.runs.live_runs import character_accuracy
 
 DIGITS = 4
@@ -123,9 +125,7 @@ def variants(folder: Path, stage: str) -> list[str]:
     found = (each for each in model_folders(folder) if each.pipeline in ("", PIPELINE) and each.stage == stage)
     names = sorted((each.variant for each in found), key=_by_number)
     if not names:
-        raise InputError(
-            f"{folder}: no models of {PIPELINE}/{stage}; `ipa models make {PIPELINE} FOLDER` makes a folder of them"
-        )
+        raise InputError(f"{folder}: no models of {PIPELINE}/{stage}; `make FOLDER` makes a folder of them")
     return names
 
 
@@ -151,8 +151,6 @@ def _accuracy(answers: Sequence[str], truths: Sequence[str]) -> float:
 def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    from ipa.live.ocr import RELEASES
-
     names = ["Pillow", "numpy", "onnxruntime", *(release.distribution for release in RELEASES.values())]
     return {name: version(name) for name in names}
 
@@ -160,8 +158,8 @@ def _versions() -> dict[str, str]:
 def write_lines(folder: Path, variant: str, count: int, seed: int, to: Path) -> None:
     """Write what a detection of the models in `folder` cuts out of pages to a new folder: `NUMBER.lines`.
 
-    A file is what recognition takes for a page, so that it can be profiled alone. Raises ScenarioError if there is
-    something already, InputError for a variant that the folder does not hold.
+    A file is what recognition takes for a page, so that it can be profiled alone. Raises InputError if there is
+    something already, and for a variant that the folder does not hold.
     """
     known = variants(folder, "detection")
     if variant not in known:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipa.live.ocr import PIPELINE, STAGES
+from ipa.errors import InputError
 from ipa.live.profiling import variant_folder
 from ipa.live.serving import folder_model
-from ipa.studies.scenario import ScenarioError
+from ipa.studies.examples.ocr.model_folder import PIPELINE, STAGES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,7 +48,7 @@ class Compared:
 def compare(run: Path, models: Path, samples: list[bytes]) -> Compared:
     """Compare the answers in a results folder; request k was sent sample k modulo their number.
 
-    Raises ScenarioError for a folder that holds no live run with answers.
+    Raises InputError for a folder that holds no live run with answers.
     """
     alone = _Alone(models, samples)
     by_pair: dict[tuple[str, str], int] = {}
@@ -102,10 +102,10 @@ def _served(run: Path) -> Iterator[tuple[int, tuple[str, str] | None, str]]:
     tables = {name: run / f"{name}.parquet" for name in ("load", "stages", "replicas")}
     missing = [path for path in tables.values() if not path.is_file()]
     if missing:
-        raise ScenarioError(f"{missing[0]}: there is no such table: not the results of a live run")
+        raise InputError(f"{missing[0]}: there is no such table: not the results of a live run")
     load, stages, replicas = (pd.read_parquet(path) for path in tables.values())
     if "answer" not in load:
-        raise ScenarioError(f"{tables['load']}: has no answers: the run sent no samples")
+        raise InputError(f"{tables['load']}: has no answers: the run sent no samples")
     completed = load[load["outcome"] == "completed"]
     variants = [_variants(stages, replicas, stage) for stage in STAGES]
     for request, answer in zip(completed["request"].tolist(), completed["answer"].tolist(), strict=True):

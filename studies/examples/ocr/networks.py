@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ipa.live.ocr.lines import HEIGHT, Box, Line, cut, found, packed, unpacked
 from ipa.live.serving import ModelError, onnx_session
+from ipa.studies.examples.ocr.lines import HEIGHT, Box, Line, cut, found, packed, unpacked
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -13,7 +13,7 @@ from ipa.studies.many import workers
 
 pytest.importorskip("plotly")
 
-NOTEBOOKS = sorted((Path(__file__).parents[2] / "studies" / "examples").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).parents[3] / "studies" / "examples").glob("*.ipynb"))
 
 
 def execute(cell: str, names: dict[str, Any]) -> Any:

@@ -8,9 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ipa import profiles
+from ipa.errors import InputError
 from ipa.profiles import Document, read_yaml
-from ipa.studies.ocr.measure import Measured
-from ipa.studies.scenario import ScenarioError
+from ipa.studies.examples.ocr.measure import Measured
 
 SOURCE = "accuracy"
 """The entry of the provenance."""
@@ -19,34 +19,34 @@ _ONE_LINE = re.compile(r"( *)accuracy: *\{.*\}( *#.*)?")
 
 
 def check_into(path: Path) -> None:
-    """Raise ProfileError for a file that is no pipeline, ScenarioError for one whose accuracies cannot be replaced."""
+    """Raise ProfileError for a file that is no pipeline, InputError for one whose accuracies cannot be replaced."""
     profiles.load(path)
     document, lines = _read(path)
     at = document.line_of(("provenance",)) - 1
     if not re.fullmatch(r"provenance:\s*(#.*)?", lines[at]):
-        raise ScenarioError(f"{path}:{at + 1}: provenance: its entries should be on lines of their own")
+        raise InputError(f"{path}:{at + 1}: provenance: its entries should be on lines of their own")
     for at in _accuracy_lines(document).values():
         if not _ONE_LINE.fullmatch(lines[at]):
-            raise ScenarioError(f"{path}:{at + 1}: should be on one line: accuracy: {{value: ..., from: ...}}")
+            raise InputError(f"{path}:{at + 1}: should be on one line: accuracy: {{value: ..., from: ...}}")
 
 
 def put_into(measured: Measured, path: Path) -> str:
     """The text of a pipeline file with these accuracies in place of its own.
 
-    Raises ScenarioError for a variant that was not measured.
+    Raises InputError for a variant that was not measured.
     """
     document, lines = _read(path)
     for (stage, variant), at in _accuracy_lines(document).items():
         accuracy = measured.stages.get(stage, {}).get(variant)
         if accuracy is None:
-            raise ScenarioError(f"{path}:{at + 1}: {stage} {variant}: was not measured")
+            raise InputError(f"{path}:{at + 1}: {stage} {variant}: was not measured")
         indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
         # A law of the file: an accuracy is above 0, even of a model that reads nothing.
         lines[at] = f"{indent}accuracy: {{value: {max(accuracy, 0.0001)!r}, from: {SOURCE}}}"
     kept = list(_without(document, lines))
     start = next(at for at, line in enumerate(kept) if line.startswith("provenance:")) + 1
     versions = ", ".join(f"{name} {version}" for name, version in measured.versions.items())
-    source = f"ipa models measure, {measured.pages} pages of seed {measured.seed}; {versions}"
+    source = f"ipa.studies.examples.ocr measure, {measured.pages} pages of seed {measured.seed}; {versions}"
     kept[start:start] = [f'  {SOURCE}: {{kind: measured, source: "{source}"}}']
     rows = [
         f"    {first}: {{{', '.join(f'{second}: {accuracy!r}' for second, accuracy in row.items())}}}"
