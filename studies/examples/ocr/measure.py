@@ -18,13 +18,14 @@ from ipa.errors import InputError
 from ipa.live.profiling import model_folders, variant_folder
 from ipa.live.serving import folder_model
 from ipa.profiles import did_you_mean
-from ipa.studies.examples.ocr.lines import Line, cut
+from ipa.studies.examples.ocr.lines import Box, Line, cut
 from ipa.studies.examples.ocr.model_folder import PIPELINE, RELEASES, check_new
 from ipa.studies.examples.ocr.networks import opened
 from ipa.studies.examples.ocr.pages import SIZE, Page, pages
-from ipa.studies.examples.ocr.scores import f1, matches
 from ipa.studies.runs.live_runs import character_accuracy
 
+OVERLAP = 0.5
+"""A box is found if one overlaps it by this share of what both cover together."""
 DIGITS = 4
 """Decimal places that are kept: a character of a set of 10,000."""
 
@@ -142,6 +143,35 @@ def _f1(boxes: Sequence[Sequence[Any]], made: Sequence[Page]) -> float:
     true = [[line.box for line in page.lines] for page in made]
     matched = sum(matches(found, each, SIZE) for found, each in zip(boxes, true, strict=True))
     return round(f1(matched, sum(map(len, boxes)), sum(map(len, true))), DIGITS)
+
+
+def matches(found: Sequence[Box], true: Sequence[Box], size: tuple[int, int]) -> int:
+    """How many boxes of a picture of this size are found, each by another one, best overlaps first."""
+    masks = [[_mask(box, size) for box in boxes] for boxes in (found, true)]
+    overlaps = [
+        (float((a & b).sum()) / max(int((a | b).sum()), 1), i, j)
+        for i, a in enumerate(masks[0])
+        for j, b in enumerate(masks[1])
+    ]
+    taken: tuple[set[int], set[int]] = (set(), set())
+    for overlap, i, j in sorted(overlaps, reverse=True):
+        if overlap >= OVERLAP and i not in taken[0] and j not in taken[1]:
+            taken[0].add(i)
+            taken[1].add(j)
+    return len(taken[0])
+
+
+def f1(matched: int, found: int, true: int) -> float:
+    """The harmonic mean of the share of boxes that are right and the share of lines that are found."""
+    return 2 * matched / max(found + true, 1)
+
+
+def _mask(box: Box, size: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("1", size)
+    ImageDraw.Draw(picture).polygon(box.corners, fill=1)
+    return np.asarray(picture)
 
 
 def _accuracy(answers: Sequence[str], truths: Sequence[str]) -> float:

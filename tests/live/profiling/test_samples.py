@@ -94,7 +94,7 @@ def test_other_files_of_a_folder_are_texts_as_they_are(tmp_path: Path) -> None:
 
 
 def test_labels_beside_samples_are_no_request(tmp_path: Path) -> None:
-    """What `ipa models pages` writes can be profiled as it is."""
+    """A folder of files as the example `ocr` writes it can be profiled as it is."""
     (tmp_path / "0000.jpg").write_bytes(b"picture")
     (tmp_path / LABELS).write_text('{"file": "0000.jpg", "answer": "what it says"}')
     ((_, requests),) = read_samples(tmp_path, [PICTURE]).kinds.items()

@@ -11,9 +11,8 @@ pytest.importorskip("PIL")
 
 from ipa.live import LiveError, read_samples
 from ipa.studies.examples.ocr.lines import Box
-from ipa.studies.examples.ocr.measure import Measured, WrongStep
+from ipa.studies.examples.ocr.measure import Measured, WrongStep, f1, matches
 from ipa.studies.examples.ocr.pages import pages, write_pages
-from ipa.studies.examples.ocr.scores import f1, matches
 from ipa.studies.runs.live_runs import character_accuracy
 from ipa.studies.runs.live_runs.samples import edit_distance
 from tests.studies.examples.ocr_wheels import needs_wheels
