@@ -42,7 +42,6 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.configurations import refuse_graph
 from ipa.policies.interface import Memory, Observation, Predictor
 from ipa.policies.predictors import DEFAULT_PREDICTOR, Outlook
 from ipa.policies.scaler import EPSILON, SCALER_PARAMETERS, Scaled, Scaler, Served, moment
@@ -167,7 +166,6 @@ class Faro(Scaler):
         **scaler: Any,
     ) -> None:
         checks.known("parameter", scaler, SCALER_PARAMETERS)
-        refuse_graph("faro", pipeline)
         super().__init__(pipeline, **scaler)
         self.solve_s = checks.number("solve_s", solve_s, at_least=1)
         self.outlook = Outlook(predictor, horizon_s=self.solve_s if horizon_s is None else horizon_s)
@@ -226,8 +224,8 @@ class Faro(Scaler):
     def _utility(self, position: int, stage: Served, samples_rps: Sequence[float]) -> StageUtility:
         target = self._pipeline.stages[position].sla_s
         return StageUtility(
-            load=Load(samples_rps, target, self.percentile, self.exponent),
-            throughput_rps=stage.throughput_rps,
+            load=Load([rate * stage.factor for rate in samples_rps], target, self.percentile, self.exponent),
+            throughput_rps=self._throughput_rps(stage.variant, stage.batch),
             batch=stage.batch,
             service_s=stage.variant.p99_s(stage.batch),
             fill_s=partial(self._programme.batch_timeout_s, position, stage.batch),

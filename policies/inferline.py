@@ -15,9 +15,9 @@ envelope asks for.
 
 Departures from the paper: variants and hardware are fixed, so the planner has no downgrade. Its simulation of the
 sample is a fluid queue, second by second (see below). The load is known as counts per second, so the smallest window is
-1 s, and it is compared at control steps instead of at every arrival (an interval of 1 or 2 s comes close). Every stage
-sees the pipeline's load (scale factors are 1 in a chain). The paper does not replan for some hours, and neither does
-this.
+1 s, and it is compared at control steps instead of at every arrival (an interval of 1 or 2 s comes close). In a graph,
+a stage's throughput counts in requests: in items / its scale factor, the items per request. The paper does not replan
+for some hours, and neither does this.
 
 *The plan* (section 4 of the paper, without its choice of hardware) starts with batches of 1 and one replica at each
 stage, and adds a replica where the throughput is least until the SLA is met. Then it repeats the change that saves
@@ -27,9 +27,10 @@ own, which saves nothing until the next.)
 
 *Is the SLA met?* The paper simulates the sample request by request. Here each stage is a fluid queue, second by second:
 what a stage cannot serve within a second waits, and what it serves arrives at the next stage. The latency of a second
-is the sum over the stages of the backlog at its end / capacity, the wait for a batch to fill, and the batch's p99. It
-must keep the SLA for the best 99 % of requests, and no stage may carry less than the mean load. Queueing within a
-second is invisible, which is negligible with an SLA of seconds, but not with one below about 0.1 s.
+is the sum over the stages of the backlog at its end / capacity, the wait for a batch to fill, and the batch's p99; in a
+graph, the greatest such sum of all ways, where a stage gets what all stages before it have served. It must keep the SLA
+for the best 99 % of requests, and no stage may carry less than the mean load. Queueing within a second is invisible,
+which is negligible with an SLA of seconds, but not with one below about 0.1 s.
 """
 
 from __future__ import annotations
@@ -42,7 +43,6 @@ from math import ceil, inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipa.policies import checks
-from ipa.policies.configurations import refuse_graph
 from ipa.policies.interface import Memory, Observation, PolicyError
 from ipa.policies.optimiser import replicas_for
 from ipa.policies.scaler import BATCHLESS_PARAMETERS, EPSILON, Scaled, Scaler, Served, moment
@@ -55,6 +55,8 @@ T = TypeVar("T")
 Replicas = tuple[int, ...]
 PERCENTILE = 0.99
 BISECTIONS = 20
+LEAST_FACTOR = 1e-9
+"""Items per request: a stage of a graph with fewer counts as one with these."""
 LEAST_RHO = 1e-6
 """A sample with almost no load would otherwise make any later load ask for unlimited replicas."""
 
@@ -85,19 +87,29 @@ class InferLinePlan:
     feasible: bool
 
 
+Parents = Sequence[Sequence[int]]
+"""For each stage, the positions of those right before it."""
+
+
 def plan(
-    sample_rps: Sequence[float], choices: Sequence[Sequence[Size]], sla_s: float, max_replicas: int
+    sample_rps: Sequence[float],
+    choices: Sequence[Sequence[Size]],
+    sla_s: float,
+    max_replicas: int,
+    parents: Parents | None = None,
 ) -> InferLinePlan:
     """The plan for a sample, a count for each second; `choices`: the batch sizes of each stage, rising from 1.
+
+    `parents`: those of a graph, whose stages are in topological order; None: the stages are a chain.
 
     If not even `max_replicas` keep the SLA, the plan is not feasible: it has batches of 1 and the replicas at which the
     search ended. If the batches alone take longer than the SLA, it has the replicas for the mean load.
     """
-    world = _World(sample_rps, choices, sla_s)
+    world = _World(sample_rps, choices, sla_s, parents)
     sizes = tuple(stage[0] for stage in choices)
     # Fewer could not carry the mean load, so the search would first add up to these anyway.
     replicas = tuple(min(max_replicas, replicas_for(world.mean_rps, size.throughput_rps)) for size in sizes)
-    hopeless = sum(size.latency_s for size in sizes) > sla_s
+    hopeless = batching_s(sizes, parents) > sla_s
     while not world.keeps(sizes, replicas):
         growing = [k for k, count in enumerate(replicas) if count < max_replicas]
         if hopeless or not growing:
@@ -110,24 +122,72 @@ def plan(
     return InferLinePlan(sizes, replicas, rho, True)
 
 
-def latency_s(sample_rps: Sequence[float], sizes: Sequence[Size], replicas: Sequence[float]) -> float:
+def batching_s(sizes: Sequence[Size], parents: Parents | None) -> float:
+    """The p99 latencies of the batches, added up over the stages, or along the slowest way of a graph [s]."""
+    own_s = [size.latency_s for size in sizes]
+    return sum(own_s) if parents is None else max(_finished(own_s, parents))
+
+
+def _finished(own_s: Sequence[float], parents: Parents) -> list[float]:
+    """When each stage has finished, that starts with the last of its parents."""
+    found: list[float] = []
+    for spent_s, before in zip(own_s, parents, strict=True):
+        found.append(max((found[i] for i in before), default=0.0) + spent_s)
+    return found
+
+
+def latency_s(
+    sample_rps: Sequence[float], sizes: Sequence[Size], replicas: Sequence[float], parents: Parents | None = None
+) -> float:
     """The latency that 99 % of the sample's requests keep [s]; infinite if a stage carries less than the mean load.
 
-    Replicas may be fractions.
+    Replicas may be fractions. `parents` as in `plan`.
     """
     total = sum(sample_rps)
     least = min(k * size.throughput_rps for k, size in zip(replicas, sizes, strict=True))
     if least * len(sample_rps) < total * (1 - EPSILON):
         return inf
-    batching_s = sum(size.latency_s + size.fill_s for size in sizes)
+    if parents is not None:
+        least_s = max(_finished([size.latency_s + size.fill_s for size in sizes], parents))
+        latencies_s = _latencies_of_graph_s(sample_rps, sizes, replicas, parents)
+        return _late_beyond([each - least_s for each in latencies_s], sample_rps, least_s)
     waits_s, arriving = [0.0] * len(sample_rps), list(sample_rps)
     for size, count in zip(sizes, replicas, strict=True):
-        capacity, backlog = count * size.throughput_rps, 0.0
-        for second, arrivals in enumerate(arriving):
-            waiting = backlog + arrivals
-            backlog = max(0.0, waiting - capacity)
-            arriving[second] = waiting - backlog
-            waits_s[second] += backlog / capacity
+        arriving, own_s = _served(arriving, count * size.throughput_rps)
+        waits_s = [before + wait for before, wait in zip(waits_s, own_s, strict=True)]
+    return _late_beyond(waits_s, sample_rps, sum(size.latency_s + size.fill_s for size in sizes))
+
+
+def _served(arriving: Sequence[float], capacity: float) -> tuple[list[float], list[float]]:
+    """What a fluid queue serves in each second, and how long what is left at its end waits [s]."""
+    served, waits_s, backlog = [], [], 0.0
+    for arrivals in arriving:
+        waiting = backlog + arrivals
+        backlog = max(0.0, waiting - capacity)
+        served.append(waiting - backlog)
+        waits_s.append(backlog / capacity)
+    return served, waits_s
+
+
+def _latencies_of_graph_s(
+    sample_rps: Sequence[float], sizes: Sequence[Size], replicas: Sequence[float], parents: Parents
+) -> list[float]:
+    """The latency of each second, on the slowest of all ways."""
+    served: list[list[float]] = []
+    waits: list[list[float]] = []
+    for size, count, before in zip(sizes, replicas, parents, strict=True):
+        totals = [list(accumulate(served[i])) for i in before]
+        slowest = [min(done) for done in zip(*totals, strict=True)]
+        arriving = [one - other for one, other in zip(slowest, [0.0, *slowest], strict=False)] or sample_rps
+        passed, waits_s = _served(arriving, count * size.throughput_rps)
+        served.append(passed)
+        waits.append([wait_s + size.latency_s + size.fill_s for wait_s in waits_s])
+    return [max(_finished(own_s, parents)) for own_s in zip(*waits, strict=True)]
+
+
+def _late_beyond(waits_s: Sequence[float], sample_rps: Sequence[float], batching_s: float) -> float:
+    """The wait that 99 % of the requests keep, and what all of them take besides."""
+    total = sum(sample_rps)
     late, allowed = 0.0, (1 - PERCENTILE) * total
     for wait_s, requests in sorted(zip(waits_s, sample_rps, strict=True), reverse=True):
         late += requests
@@ -143,13 +203,14 @@ class _World:
     sample_rps: Sequence[float]
     choices: Sequence[Sequence[Size]]
     sla_s: float
+    parents: Parents | None
 
     @property
     def mean_rps(self) -> float:
         return sum(self.sample_rps) / len(self.sample_rps)
 
     def keeps(self, sizes: Sequence[Size], replicas: Sequence[float]) -> bool:
-        return latency_s(self.sample_rps, sizes, replicas) <= self.sla_s
+        return latency_s(self.sample_rps, sizes, replicas, self.parents) <= self.sla_s
 
     def cheaper(self, sizes: tuple[Size, ...], replicas: tuple[int, ...]) -> tuple[tuple[Size, ...], Replicas] | None:
         """The change that saves most cores; None if there is none."""
@@ -213,7 +274,6 @@ class InferLine(Scaler):
         **scaler: Any,
     ) -> None:
         checks.known("parameter", scaler, BATCHLESS_PARAMETERS)
-        refuse_graph("inferline", pipeline)
         super().__init__(pipeline, **scaler)
         self.sample_rps = None if sample_rps is None else _sample(sample_rps)
         self.stable_s = checks.number("stable_s", stable_s, at_least=0)
@@ -254,9 +314,11 @@ class InferLine(Scaler):
         """The plan and the sample's envelope, JSON-able."""
         sample = self.sample_rps or [count for count in observation.load_rps if count == count]
         mean_rps = sum(sample) / len(sample)
-        choices = [self._sizes(k, stage, mean_rps) for k, stage in enumerate(stages)]
-        found: InferLinePlan = plan(sample, choices, self._programme.target_s, self.max_replicas)
-        service_s = max(1, ceil(sum(size.latency_s for size in found.sizes) - EPSILON))
+        choices = [self._sizes(k, stage, mean_rps * stage.factor) for k, stage in enumerate(stages)]
+        flow = self._programme.table.flow
+        parents = None if flow is None else flow.parents
+        found: InferLinePlan = plan(sample, choices, self._programme.target_s, self.max_replicas, parents)
+        service_s = max(1, ceil(batching_s(found.sizes, parents) - EPSILON))
         windows = [service_s]
         while windows[-1] * 2 <= LONGEST_WINDOW_S:
             windows.append(windows[-1] * 2)
@@ -269,15 +331,15 @@ class InferLine(Scaler):
             "feasible": found.feasible,
         }
 
-    def _sizes(self, stage: int, served: Served, mean_rps: float) -> list[Size]:
+    def _sizes(self, stage: int, served: Served, items_rps: float) -> list[Size]:
         """The batch sizes that a stage may have, as the planner takes them."""
         variant = served.variant
         return [
             Size(
                 batch=batch,
-                throughput_rps=self._throughput_rps(variant, batch),
+                throughput_rps=self._throughput_rps(variant, batch) / max(served.factor, LEAST_FACTOR),
                 latency_s=variant.p99_s(batch),
-                fill_s=self._programme.batch_timeout_s(stage, batch, mean_rps),
+                fill_s=self._programme.batch_timeout_s(stage, batch, items_rps),
                 cores=variant.base_cores,
             )
             for batch in variant.planned_batches(self._programme.batch_cap)

@@ -30,7 +30,6 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.configurations import refuse_graph
 from ipa.policies.interface import Memory, Observation, Predictor
 from ipa.policies.optimiser import replicas_for
 from ipa.policies.predictors import Outlook
@@ -65,7 +64,6 @@ class Planner(Scaler):
         **scaler: Any,
     ) -> None:
         checks.known("parameter", scaler, BATCHLESS_PARAMETERS)
-        refuse_graph("planner", pipeline)
         super().__init__(pipeline, **scaler)
         self.throughput_interval_s = checks.number("throughput_interval_s", throughput_interval_s, at_least=1)
         self.load_interval_s = checks.number("load_interval_s", load_interval_s, above=0)
@@ -120,8 +118,9 @@ class Planner(Scaler):
             if latency is not None and latency.p50_s == latency.p50_s:
                 configured = stage.seen.configuration
                 batch = min(configured.batch, stage.variant.max_batch())
-                filled = max(1, min(batch, 1 + int(load_rps * configured.batch_timeout_s)))
-                fill_s = min(configured.batch_timeout_s, (filled - 1) / load_rps if load_rps > 0 else 0.0)
+                items_rps = load_rps * stage.factor
+                filled = max(1, min(batch, 1 + int(items_rps * configured.batch_timeout_s)))
+                fill_s = min(configured.batch_timeout_s, (filled - 1) / items_rps if items_rps > 0 else 0.0)
                 count += new
                 observed_s += new * latency.p50_s
                 expected_s += new * (fill_s / 2 + stage.variant.mean_s(filled))
@@ -136,9 +135,10 @@ class Planner(Scaler):
         for k, stage in enumerate(stages):
             _, observed_s, expected_s = measured[stage.name]
             correction = observed_s / expected_s if self.correction and expected_s > 0 else 1.0
-            batch = self._batch(k, stage, load_rps, correction)
+            items_rps = load_rps * stage.factor
+            batch = self._batch(k, stage, items_rps, correction)
             batches[stage.name] = batch
-            floors[stage.name] = self.bounded(replicas_for(load_rps, self._throughput_rps(stage.variant, batch)))
+            floors[stage.name] = self.bounded(replicas_for(items_rps, self._throughput_rps(stage.variant, batch)))
             notes.append(f"{stage.name}: {correction:.3g} times the expected latency, batches of {batch}")
         return {"batch": batches, "floor": floors}, notes
 

@@ -188,3 +188,19 @@ def test_a_plan_that_cannot_keep_the_sla_says_so() -> None:
     policy = InferLine(two_by_two(), variants={"a": "large", "b": "large"}, max_replicas=1)
     decision = policy.decide(observation([50.0] * 20), {})
     assert (decision.rung, decision.feasible) == ("sla-excess", False)
+
+
+# ---- graphs ----
+
+
+def test_in_a_graph_the_slowest_way_counts_and_what_a_stage_serves_in_requests() -> None:
+    """One entry, two stages after it, of which one takes 0.3 s and the other 0.1 s; all have room enough."""
+    sizes = [Size(1, 100.0, seconds, 0.0, 1) for seconds in (0.2, 0.3, 0.1)]
+    assert latency_s([5.0] * 4, sizes, [1, 1, 1], parents=((), (0,), (0,))) == pytest.approx(0.5)
+
+
+def test_in_a_graph_a_join_waits_for_the_slower_stage() -> None:
+    """4 requests in the first second; the left stage serves 2 a second: the second half waits a second for it."""
+    sizes = [Size(1, throughput_rps, 0.1, 0.0, 1) for throughput_rps in (100.0, 2.0, 100.0, 100.0)]
+    found = latency_s([4.0, 0.0], sizes, [1, 1, 1, 1], parents=((), (0,), (0,), (1, 2)))
+    assert found == pytest.approx(0.3 + 1.0)

@@ -10,7 +10,7 @@ from ipa.policies import POLICIES, Ceiling, CoreLimit, PolicyError, check_decisi
 from ipa.profiles import Defaults, Edge, Graph, Join, Pipeline, Stage
 from tests.tiny import configuration, observation, variant
 
-CHAINS_ONLY = {"foresight", "faro", "planner", "inferline", "loki", "infadapter"}
+CHAINS_ONLY = {"foresight", "loki", "infadapter"}
 
 DETECT = (variant("small", 0.5, 1, {1: 0.05, 2: 0.08}), variant("large", 0.8, 2, {1: 0.1, 2: 0.16}))
 CARS = (variant("small", 0.6, 1, {1: 0.04, 2: 0.05}), variant("large", 0.9, 2, {1: 0.08, 2: 0.1}))

@@ -12,11 +12,14 @@ from time import process_time
 from rich.console import Console
 
 from ipa.policies.optimiser import Problem, SolverError, solve
-from tests.policies.random_problems import tight
+from tests.policies import random_graphs, random_problems
 from tests.programs.benchmarks.tables import Column, Table, Value
 
 SIZES = ((2, 5, 3), (2, 5, 7), (3, 10, 7), (5, 10, 7), (10, 10, 7))
 """Stages, variants, batch sizes."""
+
+GRAPHS = ((5, 5, 5),)
+"""The same of problems whose stages form a graph."""
 
 ACCURACIES = ("sum", "product")
 PROBLEMS = 200
@@ -38,25 +41,34 @@ def table(problems: int = PROBLEMS) -> Table:
         name="solvers",
         title="One decision with a tight SLA: processor milliseconds",
         columns=(
+            Column("form", "form"),
             Column("stages", "stages", "d"),
             Column("variants", "variants", "d"),
             Column("batches", "batches", "d"),
             Column("accuracy", "accuracy"),
             *figures,
         ),
-        rows=tuple(_row(*size, accuracy, problems) for accuracy in ACCURACIES for size in SIZES),
-        label=("stages", "variants", "batches", "accuracy"),
+        rows=tuple(
+            _row(form, *size, accuracy, problems)
+            for form, sizes in (("chain", SIZES), ("graph", GRAPHS))
+            for accuracy in ACCURACIES
+            for size in sizes
+        ),
+        label=("form", "stages", "variants", "batches", "accuracy"),
         bars=tuple(f"{solver}_median_ms" for solver in HEADINGS),
         notes=(
             f"{problems} random problems a row; the first {min(FEWER, problems)} of them for Gurobi and HiGHS.",
+            "In a graph, up to 625 combinations of variants decide how many items come. Gurobi and HiGHS take chains.",
             "A decision is all of it: options, optimum, what binds, the configuration.",
         ),
     )
 
 
-def _row(stages: int, variants: int, batches: int, accuracy: str, problems: int) -> dict[str, Value]:
-    asked = [tight(seed, stages, variants, batches, accuracy) for seed in range(problems)]
-    row: dict[str, Value] = {"stages": stages, "variants": variants, "batches": batches, "accuracy": accuracy}
+def _row(form: str, stages: int, variants: int, batches: int, accuracy: str, problems: int) -> dict[str, Value]:
+    make = {"chain": random_problems.tight, "graph": random_graphs.tight}[form]
+    asked = [make(seed, stages, variants, batches, accuracy) for seed in range(problems)]
+    row: dict[str, Value] = {"form": form, "stages": stages, "variants": variants, "batches": batches}
+    row["accuracy"] = accuracy
     for solver in HEADINGS:
         spent = _spent_ms(asked if solver == "exact" else asked[:FEWER], solver)
         for figure, share in FIGURES.items():
