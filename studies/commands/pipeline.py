@@ -11,9 +11,9 @@ import click
 import ipa
 from ipa import studies
 from ipa.live.profiling import Effort
-from ipa.studies.commands import printing
+from ipa.studies.commands import printing, reports
 from ipa.studies.commands.group import Group
-from ipa.studies.commands.options import FOLDER, NEW_FILE, output_options
+from ipa.studies.commands.options import FOLDER, NEW_FILE, output_options, report_option
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -148,15 +148,20 @@ def _write_imported(found: Imported, to: Path | None, overwrite: bool, as_json: 
 @pipeline.command()
 @click.argument("file", metavar="FILE|PIPELINE")
 @click.option("--models", type=FOLDER, help="Check the models in this folder as well: [PIPELINE/]STAGE/VARIANT/.")
+@report_option
 @output_options
-def check(file: str, models: Path | None, as_json: bool) -> None:
+def check(file: str, models: Path | None, report: Path | None, as_json: bool) -> None:
     """Check a pipeline file, and show what it can serve and what is by rule.
 
     Each mistake in the file is reported with its line, and the exit code is 2. What is allowed but likely to surprise
     is a warning on stderr. With --models, each model is started and asked: whether a batch gives what its requests give
     alone, and whether each stage takes what the one before it gives.
     """
+    if report is not None:
+        reports.check_report(report)
     pipeline = ipa.profiles.load(file)
+    if report is not None:
+        studies.pages.write(studies.pages.profile.page(pipeline, pipeline.stages), report)
     warnings = list(studies.profile.warnings(pipeline)) + ([] if models is None else _of_models(pipeline, models))
     if as_json:
         printing.print_json({**studies.profile.checked(pipeline), "warnings": warnings})
@@ -165,6 +170,7 @@ def check(file: str, models: Path | None, as_json: bool) -> None:
     _print_graph(pipeline)
     _print_ends(pipeline)
     _print_rules(pipeline)
+    printing.print_places(None, report)
     for warning in warnings:
         printing.log(f"Warning: {warning}")
 

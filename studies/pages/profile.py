@@ -9,6 +9,7 @@ from math import log10
 from ipa.profiles import Figure, Pipeline, Stage, Variant
 from ipa.studies.pages.colours import MUTED, SLA_COLOUR, TEXT, colour
 from ipa.studies.pages.document import Cell, Facts, Items, Page, Pair, Part, Section, Strong, Swatch, Table, Text
+from ipa.studies.pages.graph import plots as graph_plots
 from ipa.studies.pages.panels import placed
 from ipa.studies.pages.plots import Plot, Spec, axis, layout, line, numbers, points, safe, sla_line
 from ipa.studies.profile import MARKS, QUANTITIES, Quantity, besides, counts, graph_facts, pins, sla_sum, sources
@@ -18,7 +19,8 @@ def page(pipeline: Pipeline, stages: Sequence[Stage]) -> Page:
     """The page for some stages of a pipeline; the same pipeline gives the same page."""
     subtitle = [pipeline.description, f"SLA, end to end: {sla_sum(pipeline)}"]
     facts = graph_facts(pipeline)
-    graph = [Section("The graph", [Facts(facts)], "What one item of a stage puts into the next.")] if facts else []
+    note = "Items per second, how busy the fewest replicas are, and how many items one item gives."
+    graph = [Section("The graph", [*graph_plots(pipeline), Facts(facts)], note)] if facts else []
     sections = [*graph, *(_section(pipeline, stage) for stage in stages), _sources(pipeline, stages)]
     return Page(f"Pipeline {pipeline.name}: profiles", subtitle, sections)
 

@@ -10,6 +10,7 @@ from .graph import WayLine as WayLine
 from .graph import accuracy_said as accuracy_said
 from .graph import edge_lines as edge_lines
 from .graph import graph_facts as graph_facts
+from .graph import said_of_edge as said_of_edge
 from .graph import way_lines as way_lines
 from .numbers import MARKS as MARKS
 from .numbers import QUANTITIES as QUANTITIES

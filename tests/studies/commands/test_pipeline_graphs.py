@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from tests.command import SHORT, answer, ipa, refusal
 from tests.profiles.test_graph_file import HEAD, TREE, stage
 from tests.profiles.test_imported import KSERVE, TRITON
+
+needs_plotly = pytest.mark.skipif(find_spec("plotly") is None, reason="a page is drawn with plotly")
 
 
 @pytest.fixture
@@ -69,6 +72,7 @@ def test_a_graph_as_json(tree: Path) -> None:
     assert "graph" not in answer("pipeline", "check", "video", "--json")
 
 
+@needs_plotly
 def test_show_tells_of_a_graph_beneath_its_tables_and_on_its_page(tree: Path) -> None:
     said = " ".join(ipa("profile", "show", tree.name, "--to", "tree.html").stdout.split())
     for text in (
@@ -78,6 +82,15 @@ def test_show_tells_of_a_graph_beneath_its_tables_and_on_its_page(tree: Path) ->
     ):
         assert text in said
     assert "detect → cars" in (tree.parent / "tree.html").read_text()
+
+
+@needs_plotly
+def test_the_report_of_a_check_is_the_page_of_its_profiles(tree: Path) -> None:
+    ipa("profile", "show", tree.name, "--to", "shown.html")
+    assert "Report: checked.html" in ipa("pipeline", "check", tree.name, "--report", "checked.html").stdout
+    assert (tree.parent / "checked.html").read_bytes() == (tree.parent / "shown.html").read_bytes()
+    assert "plot-graph-low" in (tree.parent / "checked.html").read_text()
+    assert "none/checked.html" in refusal("pipeline", "check", tree.name, "--report", "none/checked.html")
 
 
 def test_other_systems_graphs_become_files_that_say_what_is_missing(here: Path) -> None:
