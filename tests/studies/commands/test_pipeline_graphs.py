@@ -120,5 +120,5 @@ def test_a_file_that_is_no_graph_is_refused_and_nothing_is_written(here: Path) -
 
 
 def test_live_mode_says_that_it_serves_no_graph(tree: Path) -> None:
-    said = refusal("live", "run", tree.name, *SHORT)
+    said = refusal("live", "run", tree.name, *SHORT, "--policy", "scale-only:low")
     assert said == "tree.yaml: its stages form a graph; live mode serves chains"
