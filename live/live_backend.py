@@ -69,12 +69,13 @@ class LiveBackend(ABC):
 
     `url` is where the load goes, `control_url` the gateway's control API (empty: not reached by a URL). `failed` is
     done, with RunError, once the run cannot go on. `rollbacks` counts rollbacks by stage and variant, `look_failures`
-    the looks that failed.
+    the looks that failed. One that `advises` sees everything, and carries no decision out.
     """
 
     url: str
     control_url = ""
     look_failures = 0
+    advises = False
     stages: Mapping[str, StageReplicas]
 
     def __init__(
@@ -169,16 +170,16 @@ class LiveBackend(ABC):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     async def _apply(self, configuration: Configuration) -> Applied:
-        refusal = self._refusal(configuration)
+        refusal = NO_CHANGE if self.advises else self._refusal(configuration)
         if refusal:
-            return self.refused(refusal)
+            return self._refused(refusal)
         before_s = self.now_s
         try:
             await self._tell(configuration)
         except RefusedError as error:
-            return self.refused(f"the gateway refused it: {error}")
+            return self._refused(f"the gateway refused it: {error}")
         except RunError as failure:
-            return self.refused(str(failure))
+            return self._refused(str(failure))
         self._asked_s = before_s
         for name, stage in self.stages.items():
             stage.configuration = configuration[name]
@@ -191,7 +192,7 @@ class LiveBackend(ABC):
         """Tell the gateway what is wanted. Raises RunError, RefusedError."""
         await self.client.configure(configuration)
 
-    def refused(self, why: str) -> Applied:
+    def _refused(self, why: str) -> Applied:
         """What becomes of a decision that is not carried out: why, and why steps before this one were skipped."""
         return Applied(False, "; ".join(filter(None, (why, self._late))))
 

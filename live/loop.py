@@ -18,13 +18,13 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from ipa.live.controller_metrics import ControllerMetrics, serving
 from ipa.live.kept import Keeper
-from ipa.live.live_backend import NO_CHANGE, LiveBackend, OnRollback
+from ipa.live.live_backend import LiveBackend, OnRollback
 from ipa.live.live_controller import Call, LiveController
 from ipa.live.monitoring import PrometheusServer, SourceMaker, from_gateway, from_prometheus
 from ipa.live.plane import LOOPBACK
 from ipa.live.sending import Finished, Schedule, Sending, View
 from ipa.live.stopping import Stopping
-from ipa.policies import Applied, Configuration, Entry, Journal, Observation
+from ipa.policies import Configuration, Entry, Journal
 from ipa.profiles import Pipeline
 
 
@@ -141,9 +141,8 @@ class Loop:
 
     async def take_steps(self, *, since_s: float = 0.0, until_s: float = inf) -> None:
         """Step every interval after `since_s` until `until_s`, or until something ends the run."""
-        on = Advised(self.backend) if self.setup.advise else self.backend
         await take_steps(
-            lambda: self.controller.step(on),
+            lambda: self.controller.step(self.backend),
             self.backend,
             Due(self.setup.interval_s, self.controller.first_step, since_s, until_s),
             self.stopping.sleep,
@@ -190,6 +189,8 @@ async def _opened(
         folder = Path(name)
         source, server = _source(setup.prometheus, folder)
         backend = setup.make_backend(folder=folder, source=source, on_rollback=controller.journal.failed)
+        if setup.advise:
+            backend.advises = True
 
         def end_at_once() -> None:
             backend.launcher.kill()
@@ -215,21 +216,6 @@ def _source(prometheus: Prometheus | None, folder: Path) -> tuple[SourceMaker, P
         return from_prometheus(prometheus.url, prometheus.matchers), None
     server = PrometheusServer(folder)
     return from_prometheus(server.url, prometheus.matchers), server
-
-
-class Advised:
-    """A backend that sees everything and changes nothing."""
-
-    def __init__(self, backend: LiveBackend) -> None:
-        self._backend = backend
-
-    def observe(self) -> Observation:
-        """What the backend observes."""
-        return self._backend.observe()
-
-    def apply(self, configuration: Configuration) -> Applied:
-        """Nothing is applied."""
-        return self._backend.refused(NO_CHANGE)
 
 
 class Clocked(Protocol):

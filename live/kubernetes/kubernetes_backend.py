@@ -33,7 +33,7 @@ from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look, StageState, read_stages, read_wanted, said
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.kubernetes.watch import PodWatch
-from ipa.live.live_backend import NO_CHANGE, LiveBackend, OnRollback
+from ipa.live.live_backend import LiveBackend, OnRollback
 from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import LOAD
 from ipa.policies import Applied, Configuration, Observation, StageConfiguration
@@ -110,6 +110,7 @@ class KubernetesBackend(LiveBackend):
         """What the latest pass of the reconcile loop found and did; empty before the first."""
         self._api = api
         self._is_inside = token_file is not None
+        self.advises = api.read_only
         self._adopts = options.adopts or api.read_only
         self._pace = options.pace or Pace()
         self._threads = Threads()
@@ -219,8 +220,6 @@ class KubernetesBackend(LiveBackend):
     # ---- the seam ----
 
     async def _apply(self, configuration: Configuration) -> Applied:
-        if self._api.read_only:
-            return self.refused(NO_CHANGE)
         async with self._changing:
             moves, before = self._moves(configuration), self.wanted
             applied = await super()._apply(configuration)

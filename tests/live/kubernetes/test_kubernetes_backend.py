@@ -27,7 +27,6 @@ from ipa.live.kubernetes.permissions import needed
 from ipa.live.kubernetes.stage_state import Look
 from ipa.live.live_backend import NO_CHANGE
 from ipa.live.logs import Lines
-from ipa.live.loop import Advised
 from ipa.live.monitoring import Reading
 from ipa.policies import Applied, Configuration, ReplicaCounts
 from tests.live.kubernetes.fake import Cluster, HeldLease, apply, running, stand, story, three_variants
@@ -333,9 +332,10 @@ def test_one_who_only_advises_says_too_which_steps_were_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def told(backend: KubernetesBackend, cluster: Cluster) -> None:
-        backend.begin_step(9, "step 8 was skipped: step 7 took too long")
-        outcome = Advised(backend).apply(sort("large"))
-        assert outcome == Applied(False, f"{NO_CHANGE}; step 8 was skipped: step 7 took too long")
+        late = "step 8 was skipped: step 7 took too long"
+        backend.begin_step(9, late)
+        backend.advises = True
+        assert await apply(backend, sort("large")) == Applied(False, f"{NO_CHANGE}; {late}")
         assert backend.wanted == sort()
 
     story(tmp_path, monkeypatch, told)

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +20,10 @@ from ipa.live.kubernetes.memory import MOST_BYTES, Memory, memory_map
 from ipa.live.kubernetes.stage_state import Look, read_stage
 from ipa.live.live_backend import TROUBLES
 from ipa.policies import Applied, Decision, Entry, Journal
+from ipa.studies import find
+from ipa.studies.runs.live_runs import on_cluster
+from ipa.studies.runs.live_runs.options import Cluster
+from ipa.studies.runs.run import prepare
 from tests.live.kubernetes.world import BEGAN_S, on_server, tiny
 from tests.live.world import sort
 from tests.tiny import observation
@@ -124,6 +129,19 @@ def test_what_a_policy_has_learnt_comes_back_to_a_controller_without_a_journal(t
     assert resumed({"policy": "rate"}) == []
     api.refusal = ApiError("GET", 503, "away")
     assert resumed({"policy": "rate"}) == []
+
+
+def test_a_backend_is_told_how_to_wait_for_what_is_remembered_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does so before it gives the Lease back: another may write from then on."""
+    api, held, scenario = Given(), on_cluster.Held(), find("video")
+    monkeypatch.setattr(on_cluster, "connect", lambda _: api)
+    held.lease = SimpleNamespace(is_held=True)  # type: ignore[assignment]
+    cluster = Cluster(namespace="default")
+    with on_cluster.remembered(scenario, prepare(scenario), cluster, held, read_only=False) as (_, keep):
+        keep(entry(7))
+        held.finish()
+        held.lease = None
+        assert [set(each["data"]) for each in api.written] == [{"entry", "of"}]
 
 
 def test_a_controller_that_does_not_hold_the_lease_has_nothing_remembered(tmp_path: Path) -> None:
