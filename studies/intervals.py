@@ -139,7 +139,11 @@ def estimate_of(
 
 
 def difference_of(
-    key: str, one: Mapping[int, Mapping[str, Any]], other: Mapping[int, Mapping[str, Any]], factor: float = 1.0
+    key: str,
+    one: Mapping[int, Mapping[str, Any]],
+    other: Mapping[int, Mapping[str, Any]],
+    factor: float = 1.0,
+    confidence: float = CONFIDENCE,
 ) -> Estimate | None:
     """As `paired_difference`, of a figure of the summaries by seed, times a factor, with the interval that suits it."""
     pairs = [(run, other[seed]) for seed, run in one.items() if seed in other]
@@ -148,7 +152,7 @@ def difference_of(
         return None
     kind = kind_of(key)
     a, b = (_row(pair[place][key] for pair in pairs) for place in (0, 1))
-    return _of_row(differences(kind, a, b, CONFIDENCE, *_sizes(kind, [run for run, _ in pairs])), factor)
+    return _of_row(differences(kind, a, b, confidence, *_sizes(kind, [run for run, _ in pairs])), factor)
 
 
 def paired_difference(one: Mapping[int, float | None], other: Mapping[int, float | None]) -> Estimate | None:

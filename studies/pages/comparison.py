@@ -8,7 +8,7 @@ from math import inf, isnan, nan
 from typing import TYPE_CHECKING
 
 from ipa.studies.formatting import NONE, number, signed
-from ipa.studies.intervals import LIMITS, Estimate, difference_of, paired_change_percent, paired_difference
+from ipa.studies.intervals import CONFIDENCE, LIMITS, Estimate, difference_of, paired_change_percent, paired_difference
 from ipa.studies.many import Comparison, Group, by_policy, merged_latencies
 from ipa.studies.pages import bands
 from ipa.studies.pages.answers import recommended
@@ -189,15 +189,17 @@ def _column(column: Column, groups: Sequence[Group]) -> list[Cell]:
 
 
 def _best(column: Column, found: Sequence[Estimate | None], groups: Sequence[Group]) -> int | None:
-    """The place of the policy that is better than each other one, beyond the interval of their difference."""
+    """The place of the policy that is better than each other one, beyond the intervals of their differences, which hold
+    together (see `many.answers.differences`)."""
     sign = {"high": 1.0, "low": -1.0}.get(column.good)
     if sign is None or len(groups) < 2:
         return None
     means = [nan if each is None else sign * each.mean for each in found]
     best = max(range(len(groups)), key=lambda place: -inf if isnan(means[place]) else means[place])
     others = [group for place, group in enumerate(groups) if place != best]
+    confidence = 1.0 - (1.0 - CONFIDENCE) / len(others)
     for other in others:
-        difference = difference_of(column.key, groups[best].summaries, other.summaries)
+        difference = difference_of(column.key, groups[best].summaries, other.summaries, confidence=confidence)
         if difference is None or not min(sign * difference.low, sign * difference.high) > 0.0:  # NaN: no interval
             return None
     return best
@@ -217,7 +219,7 @@ def reading(groups: Sequence[Group]) -> str:
                 " All seeds are of one and the same log: the intervals hold it fixed, and say nothing of other loads."
             )
     text += f" {merged}" if (merged := merged_latencies(groups)) else ""
-    bold = " Bold: better than every other, beyond the 95 % interval of the difference seed by seed."
+    bold = " Bold: better than every other, by differences seed by seed whose intervals hold together in 95 % of cases."
     return text + (bold if len(groups) > 1 and most > 1 else "")
 
 

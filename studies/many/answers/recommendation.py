@@ -119,13 +119,14 @@ class Recommendation:
     @property
     def _ties(self) -> str:
         found = []
+        how = ", by intervals that hold together" if self.seeds > 1 and self.settings > 2 else ""
         for what, with_, tied in (
             ("cost", self.cheapest, self.tied_in_cost),
             ("accuracy", self.most_accurate, self.tied_in_accuracy),
         ):
             if tied and with_ is not None:
                 names = _listed([each.name for each in tied])
-                found.append(f"Not told apart from {with_.name} in {what}: {names}.")
+                found.append(f"Not told apart from {with_.name} in {what}{how}: {names}.")
         return " ".join(found)
 
     @property

@@ -90,7 +90,7 @@ def test_differences_are_paired_by_seed_and_only_what_they_show_is_dominated() -
     assert found.cheapest.name == "a"
     assert found.dominated == {"b": "a"}
     assert [each.name for each in found.tied_in_cost] == ["c"]
-    assert found.sentences[1].startswith("Not told apart from a in cost: c.")
+    assert found.sentences[1].startswith("Not told apart from a in cost, by intervals that hold together: c.")
 
 
 def test_an_interval_that_reaches_beyond_the_limit_is_said() -> None:
