@@ -19,19 +19,28 @@ whole paths, here each stage draws for itself, so that the pipeline's accuracy i
 every path through the variants used occurs. A mix has at most two variants (see `ipa.policies.mixing`). The load is
 that of the predictor, where Loki takes an exponentially weighted mean. Requests that cannot be in time any more are not
 rerouted to faster variants.
+
+Trees. Each stage has a load of its own, by the mean number of items that the variants before it put there, and the
+latencies add up along each path. Both programmes are then those of the optimiser, with the mean over the exits of the
+products along the paths for the accuracy, one variant for each stage (no mixes), and the wait for a batch to fill and
+the services of a burst counted among the latencies.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from itertools import product
 from math import prod
 from typing import TYPE_CHECKING
 
-from ipa.policies.mixing import Chosen, Combination, Front, MixingPolicy, Option, options
+from ipa.policies.interface import PolicyError
+from ipa.policies.mixing import Chosen, Combination, Front, MixingPolicy, Option, Part, options
+from ipa.policies.optimiser import Problem, Programme, Solution, solve
 
 if TYPE_CHECKING:
-    from ipa.profiles import Variant
+    from ipa.profiles import Pipeline, Variant
 
 PART_OF_SLA = 0.5
 """The part of the SLA that the batches of all stages may take together."""
@@ -44,6 +53,16 @@ class Loki(MixingPolicy):
     `MixingPolicy`. PolicyError: an impossible value.
     """
 
+    def check_graph(self, pipeline: Pipeline) -> None:
+        """PolicyError for a graph that is no tree. In a tree variants are not mixed."""
+        self.mixes = False
+        joined = [name for name in pipeline.by_name if pipeline.graph and len(pipeline.graph.into(name)) > 1]
+        if joined:
+            raise PolicyError(
+                f"policy 'loki' takes chains and trees only, and the stages of {pipeline.name} form a graph in which "
+                f"{joined[0]} has two edges before it"
+            )
+
     def choose(
         self,
         load_rps: float,
@@ -52,6 +71,8 @@ class Loki(MixingPolicy):
         loaded: Sequence[frozenset[str]],
     ) -> Chosen:
         """The options for a load above 0."""
+        if self._pipeline.graph is not None:
+            return self._on_tree(load_rps, limit_cores, stages)
         budget_s = self._budget_s(stages)
         exceeds = budget_s > PART_OF_SLA * self.programme.target_s
         rung = "sla-excess" if exceeds else "optimal"
@@ -78,6 +99,35 @@ class Loki(MixingPolicy):
         if limit_cores is None:
             return Chosen(fewest, "no-accuracy", "sla", load_rps)
         return Chosen(fewest, "most-throughput", "cores", 0.0)
+
+    @cached_property
+    def _half(self) -> Programme:
+        """The programme of the most accuracy, of equals with the fewest cores, within half the SLA."""
+        within_s = PART_OF_SLA * self.programme.target_s
+        return replace(
+            self.programme.most_accurate, sla_s=within_s, accuracy="product", accuracy_scale="raw", accuracy_floor=0.0
+        )
+
+    def _on_tree(self, load_rps: float, limit_cores: int | None, stages: Sequence[Sequence[Variant]]) -> Chosen:
+        names = [stage.name for stage in self._pipeline.stages]
+        best = [[max(variants, key=lambda each: each.accuracy).name] for variants in stages]
+        every = [[each.name for each in variants] for variants in stages]
+        binding = "none"
+        for allowed in (best, every):
+            asked = Problem(self._half, load_rps, limit_cores, variants=dict(zip(names, allowed, strict=True)))
+            found = solve(asked)
+            if found.feasible:
+                return Chosen(self._options(found), "optimal", binding, load_rps)
+            binding = found.binding
+        return Chosen(self._options(found), found.rung, found.binding, min(found.sustained_rps, load_rps))
+
+    def _options(self, found: Solution) -> list[Option]:
+        made = []
+        for stage in self._pipeline.stages:
+            wanted, variant = found.configuration[stage.name], stage.variant(found.configuration[stage.name].variant)
+            size = next(each for each in self.sizes(variant) if each.batch == wanted.batch)
+            made.append(Option((Part(size, wanted.replicas, 1.0),), wanted.total_cores, variant.accuracy))
+        return made
 
     def _budget_s(self, stages: Sequence[Sequence[Variant]]) -> float:
         """Half the SLA, or what the fastest variants take if that is longer."""

@@ -16,7 +16,7 @@ from operator import mul
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ipa.policies import checks
-from ipa.policies.configurations import refuse_graph
+from ipa.policies.configurations import factors_of, refuse_graph
 from ipa.policies.forecasting import ForecastingPolicy
 from ipa.policies.goals import ROUNDING, Goal
 from ipa.policies.interface import (
@@ -219,7 +219,8 @@ class MixingPolicy(ForecastingPolicy, ABC):
         load_margin: float | None = None,
         goal: Goal | Mapping[str, Any] | None = None,
     ) -> None:
-        self.check_graph(pipeline)
+        if pipeline.graph is not None:
+            self.check_graph(pipeline)
         super().__init__(Programme.of(pipeline, goal=goal), Outlook(predictor, quantile, horizon_s), load_margin)
         self._pipeline = pipeline
         self.goal = self.programme.wanted
@@ -227,6 +228,10 @@ class MixingPolicy(ForecastingPolicy, ABC):
             raise PolicyError(
                 f"goal: {pipeline.name} has pair_accuracies, and a mix has the accuracies of single variants alone; "
                 "allowed: late_at_most"
+            )
+        if pipeline.graph is not None and (self.goal.aim is not None or self.goal.wants_accuracy):
+            raise PolicyError(
+                f"goal: takes chains only with this policy, and the stages of {pipeline.name} form a graph"
             )
         whole = self.goal.accuracy_at_least
         self.least_accuracy = 0.0 if whole is None else (whole - ROUNDING) / 100
@@ -241,7 +246,7 @@ class MixingPolicy(ForecastingPolicy, ABC):
         return {**self.outlook.parameters, "load_margin": self.load_margin, **goal}
 
     def check_graph(self, pipeline: Pipeline) -> None:
-        """PolicyError where the stages form a graph that the policy does not take."""
+        """PolicyError for the graph of a pipeline if the policy does not take it."""
         refuse_graph(type(self).__name__.lower(), pipeline)
 
     @abstractmethod
@@ -358,9 +363,12 @@ class MixingPolicy(ForecastingPolicy, ABC):
         return Chosen(found, "most-throughput", "cores", served_rps)
 
     def _configuration(self, chosen: Chosen, load_rps: float) -> Configuration:
+        by_name = dict(zip(self._pipeline.by_name, chosen.options, strict=True))
+        variants = {name: option.parts[0].candidate.variant.name for name, option in by_name.items()}
+        factors = factors_of(self._pipeline, variants)
         return {
-            stage.name: self._of_stage(k, option, load_rps)
-            for k, (stage, option) in enumerate(zip(self._pipeline.stages, chosen.options, strict=True))
+            name: self._of_stage(k, option, load_rps * factors[name])
+            for k, (name, option) in enumerate(by_name.items())
         }
 
     def _of_stage(self, k: int, option: Option, load_rps: float) -> StageConfiguration:

@@ -6,7 +6,7 @@ from math import ceil
 
 import pytest
 
-from ipa.policies import POLICIES, Ceiling, CoreLimit, PolicyError, check_decision, create
+from ipa.policies import POLICIES, Ceiling, CoreLimit, PolicyError, check_decision, create, mixes
 from ipa.profiles import Defaults, Edge, Graph, Join, Pipeline, Stage
 from tests.tiny import configuration, observation, variant
 
@@ -48,11 +48,33 @@ SEEN = observation([10.0] * 60, at_hand=AT_HAND, future_rps=[10.0] * 120, busy=d
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_policy_decides_or_says_that_it_takes_chains_only(name: str) -> None:
     if name in CHAINS_ONLY:
-        with pytest.raises(PolicyError, match=r"takes chains only, and the stages of traffic form a graph$"):
+        with pytest.raises(PolicyError, match=r"takes chains .*only, and the stages of traffic form a graph"):
             create(name, pipeline())
         return
     decision = create(name, pipeline()).decide(SEEN, {})
     check_decision(pipeline(), decision)
+
+
+TREE = Graph(GRAPH.edges[:2], sla_s=0.6)
+"""detect -> cars and detect -> faces; merge is an entry of its own, beside them."""
+
+
+def test_loki_takes_trees_and_mixes_nothing_there() -> None:
+    """At 10 rps: half the SLA, 0.3 s, holds the slow ones (0.1 + 0.08 s, and 4 cars a frame at once need replicas)."""
+    loki = create("loki load_margin=0", pipeline(TREE))
+    assert not mixes(loki)
+    seen = observation([10.0] * 60, at_hand=AT_HAND)
+    free = loki.decide(seen, {})
+    assert (free.rung, free.binding) == ("optimal", "none")
+    assert [each.variant for each in free.configuration.values()] == ["large", "large", "small", "small"]
+    assert free.configuration["cars"].replicas >= ceil(40 / 20)
+    fewer = sum(each.total_cores for each in free.configuration.values()) - 1
+    limited = loki.decide(observation([10.0] * 60, at_hand=AT_HAND, limit_cores=fewer), {})
+    assert (limited.rung, limited.binding) == ("optimal", "cores")
+    assert sum(each.total_cores for each in limited.configuration.values()) <= fewer
+    assert limited.objective is not None
+    assert free.objective is not None
+    assert limited.objective["pas"] < free.objective["pas"]
 
 
 def test_a_rate_sizes_each_stage_by_its_items() -> None:
