@@ -1,5 +1,5 @@
-from .choice import check_installed as check_installed
-from .choice import check_live as check_live
+from .checks import check_installed as check_installed
+from .checks import check_live as check_live
 from .load import GATEWAY as GATEWAY
 from .load import Target as Target
 from .load import check_address as check_address

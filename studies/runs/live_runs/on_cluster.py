@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ipa import profiles
 from ipa.live import LiveError
 from ipa.policies import Configuration, Entry, Journal, lightest_configuration
-from ipa.studies.runs.live_runs.choice import plane_of
+from ipa.studies.runs.live_runs.checks import plane_of
 from ipa.studies.runs.live_runs.options import Cluster
 from ipa.studies.runs.run import Prepared
 from ipa.studies.scenario import Scenario

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ipa.live import LiveError
 from ipa.policies import Configuration, Entry, Journal, OptimisingPolicy, check_configuration, describe
 from ipa.sim import LoadView, Opening, rules, summarise
-from ipa.studies.runs.live_runs.choice import check_installed, check_live, plane_of
+from ipa.studies.runs.live_runs.checks import check_installed, check_live, plane_of
 from ipa.studies.runs.live_runs.load import load_table, loss
 from ipa.studies.runs.live_runs.on_cluster import Held, backend_maker, first_configuration, remembered
 from ipa.studies.runs.live_runs.options import Live
