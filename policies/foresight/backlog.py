@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import accumulate
 
+from ipa.policies.configurations import factors_of
 from ipa.policies.foresight.forecast import Level, Reach
 from ipa.policies.foresight.memory import StageMemory
 from ipa.policies.interface import Observation, StageObservation
-from ipa.profiles import Stage
+from ipa.profiles import Pipeline, Stage
 
 CATCH_SHARE = 0.8
 """Of the SLA, within which what waits is to be served."""
@@ -32,8 +34,28 @@ def serves_rps(stage: Stage, seen: StageObservation) -> float:
     )
 
 
+LEAST_FACTOR = 1e-3
+"""Items per request: a stage of a graph with fewer counts as one with these."""
+
+
+def factors_now(pipeline: Pipeline, observation: Observation) -> Mapping[str, float]:
+    """Stage -> the items per request that come to it with the variants that are wanted now; 1 in a chain."""
+    factors = factors_of(pipeline, {name: seen.configuration.variant for name, seen in observation.stages.items()})
+    return {name: max(factor, LEAST_FACTOR) for name, factor in factors.items()}
+
+
+def waiting_before(pipeline: Pipeline, observation: Observation) -> dict[str, float]:
+    """Stage -> the requests that wait there, and at the stages before it, whose items are still to come."""
+    factors, names = factors_now(pipeline, observation), list(pipeline.by_name)
+    here = {name: observation.stages[name].queue_length / factors[name] for name in names}
+    if pipeline.graph is None:
+        return dict(zip(names, accumulate(here.values()), strict=True))
+    before = {name: pipeline.graph.ancestors(name) for name in names}
+    return {name: here[name] + sum(here[each] for each in names if each in before[name]) for name in names}
+
+
 def required_rps(
-    stages: Sequence[Stage],
+    pipeline: Pipeline,
     known: Mapping[str, StageMemory],
     observation: Observation,
     level: Level,
@@ -45,11 +67,10 @@ def required_rps(
     With the replicas at hand, where that does; else new ones serve from `lead_s` on, and those at hand until then.
     """
     wait_s, end_s, coming_rps = CATCH_SHARE * sla_s, reach.lead_s + reach.step_s, level.coming_rps
-    waiting, most_rps = 0, 0.0
-    for stage in stages:
-        seen = observation.stages[stage.name]
-        waiting += seen.queue_length
-        have_rps = serves_rps(stage, seen) * known[stage.name].reaches
+    waits, factors, most_rps = waiting_before(pipeline, observation), factors_now(pipeline, observation), 0.0
+    for stage in pipeline.stages:
+        seen, waiting = observation.stages[stage.name], waits[stage.name]
+        have_rps = serves_rps(stage, seen) * known[stage.name].reaches / factors[stage.name]
         rate_rps = max((waiting + coming_rps * by_s) / (by_s + wait_s) for by_s in (0.0, end_s))
         if rate_rps > have_rps:
             left = waiting - have_rps * reach.lead_s

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipa.policies import checks
-from ipa.policies.configurations import refuse_graph
-from ipa.policies.foresight.backlog import noted, required_rps
+from ipa.policies.foresight.backlog import factors_now, noted, required_rps
 from ipa.policies.foresight.forecast import Prior, Reach, learnt, level_now, multiple
 from ipa.policies.foresight.memory import Remembered, clock_s
 from ipa.policies.interface import Decision, Memory, Observation, StageObservation
@@ -75,7 +74,6 @@ class Foresight(OptimisingPolicy):
         **planning: Any,
     ) -> None:
         checks.known("parameter", planning, self.further_parameters)
-        refuse_graph("foresight", pipeline)
         self.risk = checks.number("risk", risk, above=0, at_most=1)
         self.rise = checks.number("rise", rise, at_least=1)
         self.rise_every_h = checks.number("rise_every_h", rise_every_h, above=0)
@@ -95,7 +93,7 @@ class Foresight(OptimisingPolicy):
         self._late_at_most = self.programme.wanted.late_at_most
         if self._late_at_most is not None:
             self.risk, self.reads = self._late_at_most, (*self.reads, "latency")
-        self._stages = pipeline.stages
+        self._pipeline = pipeline
         # Whole seconds, as loads have: the milliseconds that a machine takes to decide are no other world.
         self._lead_s = round(self.decision_delay_s) + self.start_up_s
         self._prior = Prior(self.rise, 3600 * self.rise_every_h, 3600 * self.prior_h)
@@ -122,7 +120,7 @@ class Foresight(OptimisingPolicy):
         seen = learnt(before, load, past, clock_s(observation, before), reach)
         stages = {
             stage.name: noted(stage, observation.stages[stage.name], seen.stages.get(stage.name), step_s)
-            for stage in self._stages
+            for stage in self._pipeline.stages
         }
         level = level_now(load, seen.slow_rps)
         held_rps = seen.held_rps * 0.5 ** (step_s / max(HALVED_S, HALVED_LEADS * self._lead_s))
@@ -132,7 +130,7 @@ class Foresight(OptimisingPolicy):
         lasting_rps = stepped(held_rps / slowest, seen.planned_rps)
         need_rps = lasting_rps
         if observation.elapsed_s:
-            waiting_rps = required_rps(self._stages, stages, observation, level, reach, self.sla_s)
+            waiting_rps = required_rps(self._pipeline, stages, observation, level, reach, self.sla_s)
             need_rps = max(need_rps, stepped(waiting_rps / slowest))
         seen = replace(seen, stages=stages, held_rps=held_rps, planned_rps=lasting_rps)
         return self._planned(observation, memory, seen, lasting_rps, need_rps, step_s)
@@ -173,7 +171,8 @@ class Foresight(OptimisingPolicy):
     def _is_busy(self, observation: Observation, lasting_rps: float) -> bool:
         """Whether replicas start or more waits than plans leave time for: a change takes old replicas away before all
         new ones serve."""
-        waiting = max(stage.queue_length for stage in observation.stages.values())
+        factors = factors_now(self._pipeline, observation)
+        waiting = max(stage.queue_length / factors[name] for name, stage in observation.stages.items())
         may_wait_s = (1 - LATENCY_SHARE) * self.sla_s
         return any(map(_is_starting, observation.stages.values())) or waiting > may_wait_s * lasting_rps
 

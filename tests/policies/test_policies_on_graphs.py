@@ -7,10 +7,11 @@ from math import ceil
 import pytest
 
 from ipa.policies import POLICIES, Ceiling, CoreLimit, PolicyError, check_decision, create, mixes
+from ipa.policies.foresight.backlog import waiting_before
 from ipa.profiles import Defaults, Edge, Graph, Join, Pipeline, Stage
 from tests.tiny import configuration, observation, variant
 
-CHAINS_ONLY = {"foresight", "loki", "infadapter"}
+CHAINS_ONLY = {"loki", "infadapter"}
 
 DETECT = (variant("small", 0.5, 1, {1: 0.05, 2: 0.08}), variant("large", 0.8, 2, {1: 0.1, 2: 0.16}))
 CARS = (variant("small", 0.6, 1, {1: 0.04, 2: 0.05}), variant("large", 0.9, 2, {1: 0.08, 2: 0.1}))
@@ -107,6 +108,13 @@ def test_a_general_solver_is_refused_at_once(solver: str) -> None:
     with pytest.raises(PolicyError, match=f"solver='{solver}' takes chains only.*traffic form a graph"):
         create(f"ipa solver={solver}", pipeline())
     create(f"ipa solver={solver} solver_fallback=exact", pipeline()).decide(SEEN, {})
+
+
+def test_what_waits_before_a_stage_of_a_graph_counts_in_requests() -> None:
+    """30 cars are 15 frames; what waits at the detector is still to come everywhere, what waits at faces is not."""
+    seen = observation([10.0], at_hand=AT_HAND, queue_length={"detect": 4, "cars": 30, "faces": 3, "merge": 1})
+    found = waiting_before(pipeline(), seen)
+    assert found == {"detect": 4.0, "cars": 4.0 + 15.0, "faces": 4.0 + 6.0, "merge": 4.0 + 15.0 + 6.0 + 1.0}
 
 
 def test_a_ceiling_counts_items() -> None:

@@ -69,7 +69,7 @@ def required(waiting: int, replicas: int, rate_rps: float = 5.0) -> float:
         at_hand=configuration(a=("small", 1, replicas, 1), b=("small", 1, 20, 1)), queue_length={"a": waiting}
     )
     stages = {stage.name: noted(stage, seen.stages[stage.name], None, 10.0) for stage in LONG_SLA.stages}
-    return required_rps(LONG_SLA.stages, stages, seen, level(rate_rps), REACH, 8.0)
+    return required_rps(LONG_SLA, stages, seen, level(rate_rps), REACH, 8.0)
 
 
 def test_the_rate_of_the_load_is_enough_where_nothing_waits() -> None:
