@@ -9,7 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -23,6 +23,7 @@ from ipa.live.kubernetes.store import (
     SUMS,
     StoreError,
     explained,
+    files_below,
     opened,
     parse_sums,
     sha256_of,
@@ -75,20 +76,10 @@ def _files(store: S3FileSystem, url: str, endpoint: str) -> dict[str, str]:
     parts = folder.split("/")
     without = "/".join((*parts[:-3], *parts[-2:])) if len(parts) > 3 else folder
     for place in (folder, without):
-        found = store.find(place, detail=True)
-        files = [name for name, about in found.items() if about["type"] == "file" and not name.endswith("/")]
-        if files:
-            return {str(_place(name, place)): name for name in files}
+        if files := files_below(store, place):
+            return {path: about["name"] for path, about in files.items()}
     also = f", and nothing at {S3}{without}" if without != folder else ""
     raise StoreError(f"{url}: there is nothing at {endpoint}{also}")
-
-
-def _place(path: str, folder: str) -> PurePosixPath:
-    """Where an object goes below the target."""
-    place = PurePosixPath(path).relative_to(folder)
-    if ".." in place.parts:
-        raise StoreError(f"{S3}{path}: a name with .. is refused")
-    return place
 
 
 def _copy(store: S3FileSystem, source: str, target: Path) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipa.live.errors import LiveError
@@ -23,6 +23,7 @@ from ipa.live.kubernetes.store import (
     check_links,
     digest_of,
     explained,
+    files_below,
     opened,
     parse_sums,
     sums_of,
@@ -95,7 +96,7 @@ def push(
                     store.rm(target, recursive=True)
                 for file in sums:
                     store.put_file(str(variant.path / file), f"{target}/{file}", chunksize=PART_BYTES)
-                tags = {file: about["ETag"] for file, about in _files(store, target).items() if about.get("ETag")}
+                tags = {file: about["ETag"] for file, about in files_below(store, target).items() if about.get("ETag")}
                 store.pipe_file(f"{target}/{SUMS}", sums_text(sums, tags).encode())
             on_variant(here, is_new)
     return shelved
@@ -136,7 +137,7 @@ def _here(variant: ModelFolder, sums: Mapping[str, str]) -> Shelved:
 def _in_store(store: S3FileSystem, root: str) -> list[Shelved]:
     from ipa.live.profiling import variants_among
 
-    files = _files(store, root)
+    files = files_below(store, root)
     return [_there(store, root, name, files) for name in variants_among(files) if "/" in name]
 
 
@@ -158,13 +159,6 @@ def _there(store: S3FileSystem, root: str, name: str, everything: Mapping[str, M
     wrong = tuple(file for file in sorted({*files, *sums}) if text and not is_right(file))
     size_bytes = sum(about["size"] for about in files.values())
     return Shelved(name, len(files), size_bytes, "" if wrong else digest_of(sums), wrong)
-
-
-def _files(store: S3FileSystem, root: str) -> dict[str, dict[str, Any]]:
-    """What the store says of the files below a place, by their paths from there."""
-    found = store.find(root, detail=True)
-    files = {path: about for path, about in found.items() if about["type"] == "file" and path != root}
-    return {str(PurePosixPath(path).relative_to(root)): about for path, about in files.items()}
 
 
 def _root(url: str) -> str:

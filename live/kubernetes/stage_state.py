@@ -344,5 +344,4 @@ def _can_be(pipeline: Pipeline, configuration: Configuration) -> bool:
 
 def read_pods(api: Api, deployed: Deployed) -> list[Pod]:
     """The pods of the model servers. Raises ApiError."""
-    selector = names.as_query(names.selector(deployed.instance, MODEL_SERVER))
-    return ours(api.list("Pod", deployed.namespace, selector)["items"])
+    return ours(api.list("Pod", deployed.namespace, _selector(deployed, MODEL_SERVER))["items"])

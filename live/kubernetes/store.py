@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import file_digest, sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ipa.live.errors import LiveError
@@ -77,6 +77,19 @@ def opened(endpoint: str, environment: Mapping[str, str], attempts: int = ATTEMP
     )
     store.retries = PART_ATTEMPTS
     return store
+
+
+def files_below(store: S3FileSystem, place: str) -> dict[str, dict[str, Any]]:
+    """What a store says of the files below a place, by their paths from there. Raises StoreError for one that leads out
+    of it."""
+    files = {}
+    for name, about in store.find(place, detail=True).items():
+        if about["type"] == "file" and not name.endswith("/") and name != place:
+            path = PurePosixPath(name).relative_to(place)
+            if ".." in path.parts:
+                raise StoreError(f"{S3}{name}: a name with .. is refused")
+            files[str(path)] = about
+    return files
 
 
 def _explained(error: Exception, url: str, endpoint: str) -> str:

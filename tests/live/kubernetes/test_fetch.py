@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,10 +20,9 @@ import pytest
 pytest.importorskip("aiohttp")
 pytest.importorskip("s3fs")
 
-from ipa.live.kubernetes import fetch as fetching
 from ipa.live.kubernetes import store as store_of
 from ipa.live.kubernetes.fetch import fetch, keys_of
-from ipa.live.kubernetes.store import StoreError
+from ipa.live.kubernetes.store import StoreError, files_below
 from tests.live.serving.models_world import BUCKET, NOBODY, SOMEBODY, put, s3_server, shut
 
 SMALL = f"s3://{BUCKET}/models/tiny/sort/small"
@@ -140,9 +140,13 @@ def test_a_target_that_cannot_be_written_is_named(server: str, tmp_path: Path) -
 
 
 def test_a_name_that_leads_out_of_the_folder_is_refused() -> None:
-    assert str(fetching._place("shelf/small/deep/model.py", "shelf/small")) == "deep/model.py"
+    def store(*names: str) -> Any:
+        about = {"type": "file"}
+        return SimpleNamespace(find=lambda place, detail: {f"shelf/small/{name}": about for name in names})
+
+    assert [*files_below(store("deep/model.py", "folder/"), "shelf/small")] == ["deep/model.py"]
     with pytest.raises(StoreError, match=r"shelf/small/\.\./\.\./etc: a name with \.\. is refused"):
-        fetching._place("shelf/small/../../etc", "shelf/small")
+        files_below(store("../../etc"), "shelf/small")
 
 
 # ---- a store with troubles ----
