@@ -7,7 +7,7 @@ from tests.studies.commands.wrong.rows import SCENARIO, Wrong, key, mixed, pipel
 SCENARIOS = [
     Wrong("simulate", "Missing argument 'PIPELINE|FILE'."),
     Wrong("simulate vidoe", "no pipeline is called 'vidoe'; did you mean 'video'?; shipped: audio-qa,"),
-    Wrong("simulate run", "run: cannot be read: Is a directory"),
+    Wrong("simulate .", ".: cannot be read: Is a directory"),
     Wrong("simulate my.py", "my.py:6: not valid YAML: mapping values are not allowed in this context"),
     Wrong("simulate gone.yaml", "gone.yaml: cannot be read: No such file or directory"),
     Wrong("simulate study.yaml", "study.yaml:2: kind: should be 'pipeline' or 'scenario'; given 'study'"),
