@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.configurations import check_stage, lightest, refuse_excluded, standing
+from ipa.policies.configurations import check_stage, factors_of, lightest, refuse_excluded, standing
 from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration, mix_by_weight, mix_of
 from ipa.policies.optimiser import Programme
 from ipa.policies.switch_only import replicas_argument
@@ -51,10 +51,16 @@ class Static:
         if configuration is None:
             configuration = {s.name: {"variant": lightest(s), "replicas": counts[s.name]} for s in pipeline.stages}
         given = checks.mapping("configuration", configuration, stages)
-        self.configuration = {
-            stage.name: self._stage_configuration(k, stage, given[stage.name])
-            for k, stage in enumerate(pipeline.stages)
-        }
+        self._items_rps = dict.fromkeys(stages, self._planned_rps)
+        self.configuration = self._configured(given)
+        if pipeline.graph is not None:
+            factors = factors_of(pipeline, {name: each.variant for name, each in self.configuration.items()})
+            self._items_rps = {name: self._planned_rps * factor for name, factor in factors.items()}
+            self.configuration = self._configured(given)
+
+    def _configured(self, given: Mapping[str, Any]) -> dict[str, StageConfiguration]:
+        stages = enumerate(self._pipeline.stages)
+        return {stage.name: self._stage_configuration(k, stage, given[stage.name]) for k, stage in stages}
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -169,7 +175,7 @@ class Static:
             )
         timeout_s = given.get("batch_timeout_s")
         if timeout_s is None:
-            timeout_s = self._programme.batch_timeout_s(k, batch, self._planned_rps)
+            timeout_s = self._programme.batch_timeout_s(k, batch, self._items_rps[stage.name])
         return StageConfiguration(
             variant=variant.name,
             batch=batch,

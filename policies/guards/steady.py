@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Any
 
+from ipa.policies.configurations import factors_of
 from ipa.policies.guards.bounds import Guard, recent_rps, sustained_rps
 from ipa.policies.guards.rules import RULES, Situation, Steadiness, counted, is_same, variants_of
 from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration, mix_of
@@ -125,12 +126,13 @@ class Steady(Guard):
         expected = [each for each in (decision.forecast_rps, recent_rps(observation)) if each is not None]
         share = min(self.pipeline.defaults.throughput_share, self.pipeline.limits.utilisation)
         planned_rps = decision.planned_load_rps
+        factor = factors_of(self.pipeline, {key: each.variant for key, each in decision.configuration.items()})[name]
         return Situation(
             stage=self.pipeline.stage(name),
             seen=observation.stages[name],
             wished=[each for _, each in past.wished],
-            planned_rps=None if planned_rps is None else planned_rps / share,
-            expected_rps=max(expected, default=None),
+            planned_rps=None if planned_rps is None else planned_rps / share * factor,
+            expected_rps=max(expected) * factor if expected else None,
             variant_for_s=observation.time_s - past.since_s,
             changes=len(past.changed_s),
         )

@@ -137,7 +137,7 @@ def _runner_up(
     found: list[tuple[int, int, Answer, Pick]] = []
     for k, chosen in enumerate(answer.pick.indices):
         stages = list(answer.asked.stages)
-        stages[k] = stages[k].only([i for i in range(len(stages[k].rows)) if i != chosen])
+        stages[k] = stages[k].only([i for i, row in enumerate(stages[k].rows) if row != stages[k].rows[chosen]])
         second = _next_best(replace(answer.asked, stages=tuple(stages)), answer.rung, best)
         if second is not None:
             pick, rank = second

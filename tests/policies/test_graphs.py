@@ -99,6 +99,13 @@ def test_the_slowest_way_is_named() -> None:
     assert options["fast"].latency_s == pytest.approx(0.1)
 
 
+def test_the_runner_up_has_another_variant_or_batch() -> None:
+    """Not one replica more for the cars: the fast variant for the faces."""
+    second = explain_problem(asked(two_ways(0.45))).runner_up
+    assert second is not None
+    assert [each.variant for each in second.configuration.values()] == ["fast", "fast", "fast"]
+
+
 def test_the_reason_names_the_way_that_takes_too_long() -> None:
     found = solve(asked(two_ways(0.15)))
     assert found.rung == "sla-excess"

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil
 
 import pytest
 
-from ipa.policies import POLICIES, Ceiling, CoreLimit, PolicyError, check_decision, create, mixes
+from ipa.policies import (
+    POLICIES,
+    Ceiling,
+    CoreLimit,
+    PolicyError,
+    ReplicaCounts,
+    Steadiness,
+    Steady,
+    check_decision,
+    create,
+    mixes,
+)
 from ipa.policies.foresight.backlog import waiting_before
 from ipa.profiles import Defaults, Edge, Graph, Join, Pipeline, Stage
 from tests.tiny import configuration, observation, variant
@@ -123,6 +135,23 @@ def test_a_ceiling_counts_items() -> None:
     decision = Ceiling(static, pipeline(), utilisation=0.5).decide(SEEN, {})
     counts = [each.replicas for each in decision.configuration.values()]
     assert counts == [1, 2, 1, 1]
+
+
+@pytest.mark.parametrize(("load_rps", "expected"), [(60.0, 6), (40.0, 4)])
+def test_waiting_for_what_starts_counts_items(load_rps: float, expected: int) -> None:
+    """Four replicas serve 100 cars a second: enough for 40 frames, and not for 60, of two cars each."""
+    at_hand = {**AT_HAND, "cars": replace(AT_HAND["cars"], replicas=4)}
+    starting = {"cars": ReplicaCounts(ready=3, starting=1)}
+    seen = observation([load_rps] * 60, at_hand=at_hand, replicas=starting)
+    guarded = Steady(create("static:1,6,1,1", pipeline()), pipeline(), Steadiness(wait_for_starting=True))
+    assert guarded.decide(seen, {}).configuration["cars"].replicas == expected
+
+
+def test_a_fixed_batch_fills_at_the_rate_of_its_items() -> None:
+    """10 frames a second are 20 cars: the second car of a batch comes within 0.05 s; faces take 0.2 s."""
+    fixed = create("static:small:2:1,small:2:1,small:2:1,small:2:1", pipeline(), {"planned_load_rps": 10})
+    waits_s = [each.batch_timeout_s for each in fixed.decide(SEEN, {}).configuration.values()]
+    assert waits_s == pytest.approx([0.1, 0.05, 0.2, 0.1])
 
 
 def test_a_core_limit_takes_from_where_the_most_requests_are_sustained() -> None:
