@@ -8,6 +8,7 @@ from .engines import EngineError as EngineError
 from .engines import choose_engine as choose_engine
 from .engines import create_engine as create_engine
 from .engines import must_compile as must_compile
+from .engines import not_in_graphs as not_in_graphs
 from .interface import Engine as Engine
 from .interface import Resize as Resize
 from .interface import Resizes as Resizes
@@ -56,6 +57,7 @@ from .tables import configured_accuracy as configured_accuracy
 from .tables import configured_cores as configured_cores
 from .tables import decisions_table as decisions_table
 from .tables import intervals_table as intervals_table
+from .tables import items_table as items_table
 from .tables import latencies_table as latencies_table
 from .tables import queues_table as queues_table
 from .tables import replicas_table as replicas_table

@@ -1,6 +1,6 @@
 """The simulated backend: what a control step sees of a running engine, and how its decision takes effect.
 
-Then the decision before the first request, and the costly part of what is seen: latencies, busy fractions, concurrency.
+Then the decision before the first request.
 """
 
 from __future__ import annotations
@@ -8,9 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import ceil, nan
-from typing import NamedTuple
-
-import numpy as np
 
 from ipa.policies import (
     NO_LATENCY,
@@ -24,9 +21,11 @@ from ipa.policies import (
     lightest_configuration,
 )
 from ipa.profiles import Pipeline
-from ipa.sim.interface import Batches, Engine, EngineStage, Seen
+from ipa.sim.graph.items import GraphEngine
+from ipa.sim.graph.measuring import MeasuringItems
+from ipa.sim.interface import Engine, Seen
 from ipa.sim.load_view import LoadView
-from ipa.sim.model import FloatArray
+from ipa.sim.measuring import Measuring, Presence
 
 _ACCEPTED = Applied(accepted=True)
 
@@ -108,7 +107,7 @@ class SimulatedBackend:
         self._names = [stage.model.name for stage in engine.stages]
         self._seen = [Seen(0, 0, 0, 0, 0, {}) for _ in engine.stages]  # at the latest step
         fields = outlook.fields
-        self._measuring = Measuring(engine) if "latency" in fields or "busy_fraction" in fields else None
+        self._measuring = _measuring(engine) if "latency" in fields or "busy_fraction" in fields else None
         self._presence = Presence(engine) if "concurrency" in fields else None
 
     def observe(self) -> Observation:
@@ -166,6 +165,10 @@ class SimulatedBackend:
         return _ACCEPTED
 
 
+def _measuring(engine: Engine) -> Measuring:
+    return MeasuringItems(engine) if isinstance(engine, GraphEngine) else Measuring(engine)
+
+
 class Opening:
     """The backend of the decision before the first request: nothing runs yet, and what is decided is ready at once."""
 
@@ -189,105 +192,3 @@ class Opening:
     def apply(self, configuration: Configuration) -> Applied:
         self.configuration = configuration
         return Applied(accepted=True)
-
-
-class StepFigures(NamedTuple):
-    """The figures of one control step: of the whole pipeline, and by stage."""
-
-    latency: LatencyQuantiles
-    stage_latency: list[LatencyQuantiles]
-    busy_fraction: list[float]
-
-
-@dataclass(slots=True)
-class _Reader:
-    """When requests were enqueued at a stage, its batches that are still running, and how many have been read."""
-
-    enqueue_s: FloatArray
-    running: Batches
-    batches: int = 0
-
-
-class Presence:
-    """How many requests are at each stage, on average since the last call.
-
-    Computed from the engine's sums of the times at which requests come and leave.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._arrived_sum_s = np.concatenate([[0.0], np.cumsum(engine.arrivals_s)])
-        self._since_s = 0.0
-        self._integrals = [0.0] * len(engine.stages)
-
-    def step(self, now_s: float) -> list[float]:
-        """The mean of every stage; if no time has passed, the number present."""
-        means = []
-        for position, stage in enumerate(self._engine.stages):
-            entered, entered_sum_s = stage.enqueued, stage.enqueued_sum_s
-            if position == 0:  # its queue holds all requests of the run
-                entered = int(self._engine.arrivals_s.searchsorted(now_s, "right"))
-                entered_sum_s = float(self._arrived_sum_s[entered])
-            present = entered - stage.completions - stage.dropped
-            integral = stage.left_sum_s + present * now_s - entered_sum_s
-            passed_s = now_s - self._since_s
-            # With sums of many floats, zero may come out slightly negative.
-            means.append(max(integral - self._integrals[position], 0.0) / passed_s if passed_s > 0.0 else present)
-            self._integrals[position] = integral
-        self._since_s = now_s
-        return means
-
-
-class Measuring:
-    """Reads the batch logs of an engine while they grow."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._since_s = 0.0
-        later = [np.full(len(engine.arrivals_s), np.nan) for _ in engine.stages[1:]]
-        self._readers = [
-            _Reader(enqueue_s, stage.batch_log())
-            for stage, enqueue_s in zip(engine.stages, (engine.arrivals_s, *later), strict=True)
-        ]
-
-    def step(self, now_s: float) -> StepFigures:
-        """The figures of the time since the last call."""
-        stage_latency, busy_fraction = [], []
-        latency = NO_LATENCY
-        for position, (stage, reader) in enumerate(zip(self._engine.stages, self._readers, strict=True)):
-            self._read_new_batches(position)
-            running, ended_s = reader.running, reader.running.finish_s
-            if self._engine.world.removal == "lose":
-                ended_s = np.minimum(ended_s, stage.replica_log().removed_s[running.replica])
-            busy_fraction.append(self._busy_fraction(stage, running.start_s, ended_s, now_s))
-            finished = running.where((ended_s <= now_s) & (ended_s == running.finish_s))
-            reader.running = running.where(ended_s > now_s)
-            stage_latency.append(_quantiles(finished, reader.enqueue_s))
-            latency = _quantiles(finished, self._engine.arrivals_s)
-        self._since_s = now_s
-        return StepFigures(latency, stage_latency, busy_fraction)
-
-    def _read_new_batches(self, position: int) -> None:
-        reader = self._readers[position]
-        fresh = self._engine.stages[position].batch_log(reader.batches)
-        reader.batches += len(fresh.size)
-        reader.running = reader.running.followed_by(fresh)
-        if position + 1 < len(self._readers):
-            delivered_s = fresh.finish_s + self._engine.world.hop_s
-            self._readers[position + 1].enqueue_s[fresh.requests] = np.repeat(delivered_s, fresh.size)
-
-    def _busy_fraction(self, stage: EngineStage, start_s: FloatArray, ended_s: FloatArray, now_s: float) -> float:
-        """Time in service over time ready, of all replicas; a removed one counts until its last batch is finished."""
-        since_s = self._since_s
-        busy_s = np.sum(np.minimum(ended_s, now_s) - np.maximum(start_s, since_s))
-        replicas = stage.replica_log()
-        until_s = np.minimum(np.maximum(replicas.removed_s, replicas.finish_s), now_s)
-        available_s = np.sum(np.maximum(until_s - np.maximum(replicas.ready_s, since_s), 0.0))
-        return float(busy_s / available_s) if available_s > 0.0 else 0.0
-
-
-def _quantiles(finished: Batches, since_s: FloatArray) -> LatencyQuantiles:
-    if not len(finished.size):
-        return NO_LATENCY
-    latency_s = np.repeat(finished.finish_s, finished.size) - since_s[finished.requests]
-    return LatencyQuantiles(*np.quantile(latency_s, (0.5, 0.95, 0.99)).tolist())

@@ -8,6 +8,8 @@ from functools import cache
 
 from ipa.errors import InputError
 from ipa.policies import StageConfiguration
+from ipa.profiles import Graph
+from ipa.sim.graph.items import GraphEngine
 from ipa.sim.interface import Engine, Handover
 from ipa.sim.model import FloatArray, StageModel, World
 
@@ -76,13 +78,19 @@ def create_engine(
     receive: Callable[[Handover], object] | None = None,
     *,
     mixes: bool = False,
+    graph: Graph | None = None,
 ) -> Engine:
     """An engine by the name that `choose_engine` gave, ready to run once.
 
     With `receive`, it hands over what happens instead of keeping it. `mixes`: whether configurations that are applied
-    may mix variants within a stage, as `initial` may; it costs some speed.
+    may mix variants within a stage, as `initial` may; it costs some speed. `graph`: how stages hang together that are
+    no chain, of which nothing is handed over; EngineError for what is not simulated of a graph.
     """
     mixes = mixes or any(wanted.is_mix for wanted in initial.values())
+    if graph is not None:
+        if mixes:
+            raise EngineError("mixes of variants are not simulated where the stages form a graph, only in chains")
+        return create_graph_engine(engine, models, world, arrivals_s, initial, seed, graph)
     if engine == "compiled":
         from ipa.sim.compiled import CompiledEngine, StreamedEngine
 
@@ -92,3 +100,35 @@ def create_engine(
     from ipa.sim.events import SimPyEngine
 
     return SimPyEngine(models, world, arrivals_s, initial, seed, receive, mixes=mixes)
+
+
+def create_graph_engine(
+    engine: str,
+    models: Sequence[StageModel],
+    world: World,
+    arrivals_s: FloatArray,
+    initial: Mapping[str, StageConfiguration],
+    seed: int,
+    graph: Graph,
+) -> GraphEngine:
+    """An engine for stages that form a graph, in whose topological order they come; raises as `create_engine`."""
+    if refused := not_in_graphs(world):
+        raise EngineError(f"{refused} is not simulated where the stages form a graph; only chains have it")
+    if engine == "compiled":
+        from ipa.sim.compiled import CompiledGraphEngine, too_fine
+
+        if too_fine(models, world):
+            raise EngineError("engine 'compiled' cannot tell times so short apart so late in a run; use engine simpy")
+        return CompiledGraphEngine(models, world, arrivals_s, initial, seed, graph)
+    from ipa.sim.events import SimPyGraphEngine
+
+    return SimPyGraphEngine(models, world, arrivals_s, initial, seed, graph)
+
+
+def not_in_graphs(world: World) -> str:
+    """Which setting of the world only chains know, as a key with its value; empty where there is none."""
+    if world.dispatch != "central":
+        return f"dispatch: {world.dispatch}"
+    if world.drop != "request":
+        return f"drop: {world.drop}"
+    return "interference: measured" if world.interference else ""

@@ -176,6 +176,11 @@ class EngineStage(Protocol):
     def position(self) -> int: ...
 
     @property
+    def is_entry(self) -> bool:
+        """Whether all requests arrive here."""
+        ...
+
+    @property
     def model(self) -> StageModel: ...
 
     @property

@@ -175,6 +175,10 @@ class MergedStage:
     # ---- what control steps and records read: sim.interface.EngineStage ----
 
     @property
+    def is_entry(self) -> bool:
+        return self.position == 0
+
+    @property
     def configuration(self) -> StageConfiguration:
         return self.plan.configuration
 

@@ -49,6 +49,9 @@ def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | Non
     `oldest_s` (None: unknown): how old a request may be when it starts at each stage; with eager dispatch it may be
     older, since it starts later than it leaves the queue.
     """
+    if records.items:
+        yield from _of_graph(records, oldest_s)
+        return
     # Arrays are indexed by stage and then by request: to index both at once takes three times as long.
     yield from _one_outcome_each(records)
     yield from _times_in_order(records)
@@ -69,6 +72,24 @@ def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | Non
         yield from cost_differs(records, stage)
         if not close(float(records.integral_s[stage]), _presence_s(records, stage), magnitude_s):
             yield f"L9: at stage {name} the requests present do not add up to the time spent there"
+
+
+def _of_graph(records: Records, oldest_s: Sequence[float] | None) -> Iterator[str]:
+    """The same of a graph: of each stage by itself, with items in place of requests, and of the ends of requests."""
+    for stage, part in enumerate(records.items):
+        yield from violations(part, eager=False, oldest_s=None if oldest_s is None else oldest_s[stage : stage + 1])
+    last_s, is_open = np.full(len(records.request), -np.inf), np.zeros(len(records.request), dtype=bool)
+    for part in records.items:
+        ended = part.outcome != UNFINISHED
+        np.maximum.at(last_s, part.request[ended], part.end_s[ended])
+        is_open[part.request[~ended]] = True
+    completed, is_left = records.outcome == COMPLETED, np.isin(records.outcome, (DROPPED, FAILED))
+    if np.any(is_open[completed]) or np.any(records.end_s[completed] != last_s[completed]):
+        yield "L1: a request has not completed with its last item"
+    if np.any(is_left != (records.dropped_stage >= 0)) or np.any(records.end_s[is_left] > last_s[is_left]):
+        yield "L1: a request was dropped otherwise than with an item"
+    if np.any(np.isfinite(records.end_s) != (records.outcome != UNFINISHED)):
+        yield "L1: a request has an end but no outcome, or the other way"
 
 
 class _Batches(NamedTuple):

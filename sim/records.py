@@ -32,6 +32,10 @@ class Records:
     `integral_s` is the number of requests present at each stage, integrated over time by the engine itself, shape (S,).
     `configured` holds the batch sizes in force at each stage, as (since when, size). `busy_core_s` is the integral of
     the cores that serve batches by the engine itself, None where it does not count them: without interference.
+
+    In a graph of stages, `items` holds for each stage the records of a chain of that stage alone, whose requests are
+    the items that came there, in that order; `request` says of which request each is a part. The arrays of shape (S, N)
+    are then empty, (S, 0).
     """
 
     stages: tuple[str, ...]
@@ -52,6 +56,7 @@ class Records:
     integral_s: FloatArray
     configured: tuple[tuple[tuple[float, int], ...], ...]
     busy_core_s: float | None = None
+    items: tuple[Records, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -183,20 +188,20 @@ def records_of(engine: Engine, request: IntArray, visits: Visits) -> Records:
         replica=visits.replica,
         batch=visits.batch,
         batch_size=visits.batch_size,
-        replicas=tuple(_replica_records(stage, end_s, engine.world.stop_s) for stage in engine.stages),
-        integral_s=np.array([_integral_s(stage, end_s) for stage in engine.stages]),
+        replicas=tuple(replica_records(stage, end_s, engine.world.stop_s) for stage in engine.stages),
+        integral_s=np.array([integral_s(stage, end_s) for stage in engine.stages]),
         configured=tuple(tuple(stage.configured) for stage in engine.stages),
         busy_core_s=engine.busy_core_s,
     )
 
 
-def _integral_s(stage: EngineStage, end_s: float) -> float:
+def integral_s(stage: EngineStage, end_s: float) -> float:
     """The requests present at the stage, integrated over the run: the sum of exit times less that of enqueue times."""
     present = stage.enqueued - stage.completions - stage.dropped
     return stage.left_sum_s + present * end_s - stage.enqueued_sum_s
 
 
-def _replica_records(stage: EngineStage, end_s: float, stop_s: float) -> ReplicaRecords:
+def replica_records(stage: EngineStage, end_s: float, stop_s: float) -> ReplicaRecords:
     log = stage.replica_log()
     gone_s = [
         NEVER if removed_s == NEVER else rules.gone_s(removed_s, finish_s, stop_s)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, takewhile
+from typing import cast
 
 import numpy as np
 
@@ -21,9 +22,10 @@ from ipa.policies import (
     mixes,
     reads,
 )
-from ipa.profiles import Pipeline
+from ipa.profiles import Graph, Pipeline
 from ipa.sim import engines, laws, records, streams
 from ipa.sim.backend import Opening, Outlook, SimulatedBackend
+from ipa.sim.graph.items import GraphEngine, collect_items
 from ipa.sim.interface import Engine, Handover
 from ipa.sim.intervals import IntervalCounts, Intervals
 from ipa.sim.load_view import LoadView, Spans
@@ -130,7 +132,8 @@ def simulate_policy(
         initial = opening.configuration
     else:
         planned.stands(initial, 0.0)
-    keeping = _keeping(control.records, pipeline, world, arrivals_s, seed)
+    graph = pipeline.graph
+    keeping = None if graph else _keeping(control.records, pipeline, world, arrivals_s, seed)
     run = stepped(
         pipeline.name,
         models,
@@ -145,6 +148,7 @@ def simulate_policy(
         fields=fields,
         receive=None if keeping is None else keeping.receive,
         mixes=mixes(policy),
+        graph=graph,
     )
     for now_s in run.steps():
         forecasts.make(now_s)
@@ -155,10 +159,11 @@ def simulate_policy(
     if keeping is not None:
         found, totals, counted = keeping.found(engine)
     else:
-        found = records.collect_records(engine)
+        found = records.collect_records(engine) if graph is None else collect_items(cast(GraphEngine, engine))
         laws.check(found, eager=world.dispatch == "eager", oldest_s=laws.oldest_s(models, world))
         totals = totals_of(pipeline, found, pipeline.sla_s)
     if control.records == "none":
+        found = found if graph is None else records.records_of_none(engine)
         return Simulated(found, counted, totals, planned, (), initial, name)
     planned = Planned.of(pipeline, initial, journal.entries)
     return Simulated(found, counted, totals, planned, journal.entries, initial, name)
@@ -253,15 +258,17 @@ def stepped(
     fields: Collection[str] = (),
     receive: Callable[[Handover], object] | None = None,
     mixes: bool = False,
+    graph: Graph | None = None,
 ) -> Stepped:
     """A run on the arrivals, shape (requests,), sorted, in [0, duration), of which control steps see `load`.
 
     `fields`: the costly fields to include in observations. With `receive`, the engine hands over what happens instead
-    of keeping it. `mixes`: whether configurations may mix variants within a stage.
+    of keeping it. `mixes`: whether configurations may mix variants within a stage. `graph`: how stages hang together
+    that are no chain.
 
     Raises EngineError for an engine that cannot run here.
     """
     name = engines.choose_engine(engine)
-    built = engines.create_engine(name, models, world, arrivals_s, initial, seed, receive, mixes=mixes)
+    built = engines.create_engine(name, models, world, arrivals_s, initial, seed, receive, mixes=mixes, graph=graph)
     outlook = Outlook(load, world.duration_s, pipeline, seed, limit_cores, fields)
     return Stepped(built, SimulatedBackend(built, outlook), interval_s)

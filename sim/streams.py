@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-PURPOSES = ("arrivals", "service", "start-up", "scaling", "workload", "sample", "windows", "mix")
+PURPOSES = ("arrivals", "service", "start-up", "scaling", "workload", "sample", "windows", "mix", "items")
 
 BLOCK = 4096
 """Draws are made in blocks of this many."""
 
-_SMALLEST_UNIFORM = 2.0**-54  # the normal quantile of an exact zero would be minus infinity
+SMALLEST_UNIFORM = 2.0**-54  # the normal quantile of an exact zero would be minus infinity
 _NORMAL_P99 = 2.3263478740408408  # the standard normal's 99 % quantile
 
 
@@ -38,7 +38,7 @@ def normal_blocks(generator: np.random.Generator) -> Iterator[npt.NDArray[np.flo
     from scipy.special import ndtri
 
     while True:
-        draws: Any = ndtri(np.maximum(generator.random(BLOCK), _SMALLEST_UNIFORM))
+        draws: Any = ndtri(np.maximum(generator.random(BLOCK), SMALLEST_UNIFORM))
         yield draws
 
 

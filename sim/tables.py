@@ -81,6 +81,32 @@ def stages_table(records: Records, filled_s: FloatArray | None = None) -> pd.Dat
     )
 
 
+def items_table(records: Records) -> pd.DataFrame:
+    """One row for each item of a graph, in the order of requests, then stages, then as they came: request, stage,
+    enqueue_s, start_s, finish_s, replica, batch, batch_size; as `stages_table` has them, and `dropped_s`."""
+    import pandas as pd
+
+    parts = records.items
+    counts = [len(part.request) for part in parts]
+    stage = np.repeat(np.arange(len(parts)), counts)
+    request = np.concatenate([part.request for part in parts])
+    order = np.lexsort((stage, request))
+
+    def joined(name: str) -> Any:
+        return np.concatenate([getattr(part, name)[0] for part in parts])[order]
+
+    left_s = np.concatenate([np.where(part.dropped_stage >= 0, part.end_s, np.nan) for part in parts])
+    return pd.DataFrame(
+        {
+            "request": request[order],
+            "stage": _named(stage[order], records.stages),
+            **{name: joined(name) for name in ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")},
+            "dropped_s": left_s[order],
+        },
+        copy=False,
+    )
+
+
 def replicas_table(records: Records) -> pd.DataFrame:
     """One row for each replica: stage, replica, variant, cores (at creation), created_s, ready_s, removed_s, gone_s.
 
@@ -273,8 +299,10 @@ def served_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
     """For each request, the accuracy of the variants that served it; shape (requests,).
 
     It is the product of the stages' accuracies or, where pairs were measured, the pair's. NaN where a stage has not
-    served it, or it is not known by which replica.
+    served it, or it is not known by which replica. In a graph, see `_items_accuracy`.
     """
+    if pipeline.graph is not None:
+        return _items_accuracy(pipeline, records)
     if pipeline.pair_accuracies:
         return _pair_accuracy(pipeline, records)
     accuracy = np.ones(len(records.arrival_s))
@@ -283,6 +311,35 @@ def served_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
         replica: IntArray = records.replica[position]
         accuracy *= np.where(replica >= 0, of_replica[replica], np.nan)
     return accuracy
+
+
+def _items_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
+    """For each request of a graph, the accuracy of the variants that served its first items at the stages.
+
+    At a stage to which it did not come, the variant that served the request before it there counts. An item that was
+    dropped scores 0: for each stage, times the share of the request's items that were served.
+    """
+    count = len(records.request)
+    accuracy, served_by = np.ones(count), np.zeros((len(records.items), count), dtype=np.int64)
+    for position, (stage, part) in enumerate(zip(pipeline.stages, records.items, strict=True)):
+        names = [variant.name for variant in stage.variants]
+        of_replica = np.array([names.index(name) for name in part.replicas[0].variant])
+        served = np.flatnonzero(part.replica[0] >= 0)
+        request, first = np.unique(part.request[served], return_index=True)
+        latest = np.zeros(count + 1, dtype=np.int64)
+        latest[request + 1] = np.arange(1, len(request) + 1)
+        variant = np.append(of_replica[0], of_replica[part.replica[0][served[first]]])
+        served_by[position] = variant[np.maximum.accumulate(latest)[1:]]
+        came = np.bincount(part.request, minlength=count)
+        lost = np.bincount(part.request[part.dropped_stage >= 0], minlength=count)
+        accuracy *= np.where(came > 0, (came - lost) / np.maximum(came, 1), 1.0)
+    combinations, place = np.unique(served_by, axis=1, return_inverse=True)
+    of_stages = [[variant.name for variant in stage.variants] for stage in pipeline.stages]
+    reached = [
+        pipeline.accuracy_of([names[number] for names, number in zip(of_stages, chosen, strict=True)])
+        for chosen in combinations.T.tolist()
+    ]
+    return accuracy * np.array(reached)[place.ravel()] if count else accuracy
 
 
 def _pair_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:

@@ -64,7 +64,7 @@ class Reading:
     def concurrency(self, stage: str) -> float:
         """How many requests were at a stage on average since the reading before; if no time has passed, how many are.
 
-        The same as in simulation (`ipa.sim.backend.Presence`).
+        The same as in simulation (`ipa.sim.measuring.Presence`).
         """
         reading = self.stages.get(stage, StageReading())
         if self.covered_s > 0.0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
@@ -15,9 +14,10 @@ from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, SETTLES, a
 from ipa.sim.compiled.lanes import lane_memory
 from ipa.sim.compiled.memory import DEADLINE, OPTION, SERVICE, Layout, Memory, RecordArray, allocate, layout_of
 from ipa.sim.compiled.stage import CompiledStage, MixedStage
+from ipa.sim.compiled.stepping import Stepping
 from ipa.sim.interface import Handover, all_of
 from ipa.sim.model import FloatArray, StageModel, World
-from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
+from ipa.sim.rules import APPLICATION, NEVER
 
 _SPARE_ROOM = 32
 """How many replicas a stage has room for beyond those it needs at once."""
@@ -33,10 +33,11 @@ def compile_error() -> str:
     return ""
 
 
-class CompiledEngine:
+class CompiledEngine(Stepping):
     """One run of the model. Build it, go through its `steps` once, then read the stages.
 
-    With `mixes`, configurations may mix variants. `receive` gets everything that has happened, at the end.
+    With `mixes`, configurations may mix variants. `receive` gets everything that has happened, at the end. `position`:
+    that of the first of these stages in its pipeline, by which draws are keyed.
     """
 
     stages: tuple[CompiledStage | MixedStage, ...]
@@ -51,19 +52,17 @@ class CompiledEngine:
         receive: Callable[[Handover], object] | None = None,
         *,
         mixes: bool = False,
+        position: int = 0,
     ) -> None:
-        self.world = world
+        super().__init__(world)
         self.arrivals_s = arrivals_s
-        self.now_s = 0.0
-        self.end_s = world.duration_s
         self._receive = receive
-        self._pending: deque[tuple[float, Mapping[str, StageConfiguration]]] = deque()
         layout = layout_of(models)
         self._most = most = max(len(model.start_up_s) for model in models) if mixes else 1  # lanes of a stage
-        keys = [(position, lane) for position in range(len(models)) for lane in range(most)]
+        keys = [(position + place, lane) for place in range(len(models)) for lane in range(most)]
         self._normals = [streams.normal_blocks(streams.stream(seed, "service", *key)) for key in keys]
         self._start_up_factors = [
-            streams.start_up_factors(seed, position, world.start_up_sigma, lane) for position, lane in keys
+            streams.start_up_factors(seed, place, world.start_up_sigma, lane) for place, lane in keys
         ]
         self._memory, self._waiting = allocate(
             self._capacity(),
@@ -80,7 +79,7 @@ class CompiledEngine:
         self._kernel = direct(advance, 0.0, 0, self._memory, self._waiting, self._deadlines, self._lanes)
         self._run["instant_s"] = self._safe_until_s(layout.shortest_s)
         self.stages = tuple(
-            self._stage(position, model, layout, initial[model.name]) for position, model in enumerate(models)
+            self._stage(place, model, layout, initial[model.name]) for place, model in enumerate(models)
         )
         self._make_room(max(part.replicas for wanted in initial.values() for part in wanted.parts))
         for stage in self.stages:
@@ -108,33 +107,11 @@ class CompiledEngine:
             for stage in self.stages:
                 self._receive(all_of(stage, before_s))
 
-    def _steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
-        control_s = next(control_times_s, NEVER)
-        closing_s, bound_s = self.world.duration_s, self.world.duration_s + self.world.bound_s
-        stood_s, stood_rank = -NEVER, CONTROL
-        while True:
-            time_s, rank = control_s, CONTROL
-            if self._pending and self._pending[0][0] < time_s:
-                time_s, rank = self._pending[0][0], APPLICATION
-            if closing_s < time_s:
-                time_s, rank = closing_s, CLOSING
-            # Nothing can happen between a control step and an application at the same instant.
-            is_there = rank == APPLICATION and stood_rank == CONTROL and time_s == stood_s
-            if not is_there and self._advance(time_s, rank) == ENDED:
-                self.end_s = float(self._run["now_s"])
-                return
-            stood_s, stood_rank = time_s, rank
-            self.now_s = time_s
-            if rank == CONTROL:
-                yield time_s
-                control_s = next(control_times_s, NEVER)
-            elif rank == APPLICATION:
-                self._configure(self._pending.popleft()[1])
-            elif closing_s == bound_s or self._run["open"] == 0:
-                self.end_s = time_s
-                return
-            else:
-                closing_s = bound_s
+    def _reach(self, time_s: float, rank: int) -> float | None:
+        return float(self._run["now_s"]) if self._advance(time_s, rank) == ENDED else None
+
+    def _has_ended(self) -> bool:
+        return bool(self._run["open"] == 0)
 
     @property
     def busy_core_s(self) -> float | None:
@@ -143,10 +120,6 @@ class CompiledEngine:
         if not self.world.interference:
             return None
         return float(run["busy_core_s"] + run["busy_cores"] * (self.end_s - run["busy_since_s"]))
-
-    def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
-        """Put a decision made now into effect, after the world's decision delay."""
-        self._pending.append((self.now_s + self.world.decision_delay_s, configuration))
 
     def _configure(self, configuration: Mapping[str, StageConfiguration]) -> None:
         in_turn = self._deadlines is not None or self.world.interference

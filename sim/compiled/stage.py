@@ -98,6 +98,10 @@ class CompiledStage:
     # ---- what control steps and records read ----
 
     @property
+    def is_entry(self) -> bool:
+        return self.position == 0
+
+    @property
     def enqueued(self) -> int:
         return int(self._state["tail"])
 

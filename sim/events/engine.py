@@ -47,15 +47,24 @@ class SimPyEngine:
         self.end_s = world.duration_s
         self._busy = BusyCores() if world.interference else None
         stages: Any = (self._stages_of_lanes if mixes else self._stages)(models, initial, seed)
-        for stage, following in pairwise(stages):
-            stage.follow_with(following)
         self.stages: tuple[SimPyStage, ...] | tuple[MixedStage, ...] = stages
+        self._connect()
 
     def _stages(
         self, models: Sequence[StageModel], initial: Mapping[str, StageConfiguration], seed: int
     ) -> tuple[SimPyStage, ...]:
-        world, arrivals = self.world, self.arrivals_s.tolist()
-        kind = EagerStage if world.dispatch == "eager" else SimPyStage
+        kind = EagerStage if self.world.dispatch == "eager" else SimPyStage
+        return self._stages_of(kind, self.world, models, initial, seed)
+
+    def _stages_of(
+        self,
+        kind: type[SimPyStage],
+        world: World,
+        models: Sequence[StageModel],
+        initial: Mapping[str, StageConfiguration],
+        seed: int,
+    ) -> tuple[SimPyStage, ...]:
+        arrivals = self.arrivals_s.tolist()
         return tuple(
             kind(
                 self.env,
@@ -90,6 +99,16 @@ class SimPyEngine:
             for position, model in enumerate(models)
         )
 
+    def _connect(self) -> None:
+        """Let what a stage finishes go on to the next one."""
+        stages: Any = self.stages
+        for stage, following in pairwise(stages):
+            stage.follow_with(following)
+
+    def _expect(self) -> None:
+        """Let requests arrive."""
+        self.stages[0].expect(float(self.arrivals_s.sum()))
+
     @property
     def now_s(self) -> float:
         """The present time."""
@@ -103,7 +122,7 @@ class SimPyEngine:
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
         """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
         world = self.world
-        self.stages[0].expect(float(self.arrivals_s.sum()))
+        self._expect()
 
         def schedule_next() -> None:
             time_s = next(control_times_s, None)

@@ -75,7 +75,7 @@ class MixedStage(MergedStage):
     ) -> None:
         super().__init__(position, model, arrivals_s, Lanes(configuration, len(model.start_up_s)))
         self._env = env
-        self._delivery = env.priority(DELIVERY, position)
+        self.delivery = env.priority(DELIVERY, position)
         self.next: MixedStage | None = None
         self._draws = streams.stream(seed, "mix", position).random(len(arrivals_s)).tolist()
         kind: Any = _EagerLane if world.dispatch == "eager" else _Lane

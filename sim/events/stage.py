@@ -35,7 +35,6 @@ class SimPyStage:
         "_busy",
         "_completed",
         "_completion",
-        "_delivery",
         "_drops_singly",
         "_env",
         "_full",
@@ -55,6 +54,7 @@ class SimPyStage:
         "batches",
         "completions",
         "configured",
+        "delivery",
         "drops",
         "enqueued_s",
         "enqueued_sum_s",
@@ -86,7 +86,7 @@ class SimPyStage:
         self._completion = env.priority(COMPLETION, position)
         self._loses = world.removal == "lose"
         self._completed = self._on_end_of_batch if self._loses else self._on_completion  # bound once
-        self._delivery = env.priority(DELIVERY, position)
+        self.delivery = env.priority(DELIVERY, position)
         self._activation = env.priority(REPLICA, position)
         self._timer: float = env.priority(TIMER, position)
         self.position = position
@@ -213,7 +213,7 @@ class SimPyStage:
         elif self._hop_s == 0.0:
             following.receive(requests, now_s)
         else:
-            self._env.at(now_s + self._hop_s, following._delivery, following.receive, requests)
+            self._env.at(now_s + self._hop_s, following.delivery, following.receive, requests)
         if replica.waiting:
             self._serve_waiting(replica, now_s)
         self.attempt(now_s)
@@ -390,6 +390,10 @@ class SimPyStage:
     # ---- what control steps and records read: sim.interface.EngineStage ----
 
     @property
+    def is_entry(self) -> bool:
+        return self.position == 0
+
+    @property
     def enqueued(self) -> int:
         return self.past + len(self.queue)
 
@@ -407,15 +411,19 @@ class SimPyStage:
         return self.drops.interrupted
 
     def seen(self, now_s: float) -> Seen:
-        before = by_now = self.enqueued
-        if self.position == 0:
-            before, by_now = bisect_left(self._arrivals_s, now_s), bisect_right(self._arrivals_s, now_s)
+        before, by_now = self._came(now_s)
         served, completions, drops = self.batches.served - self.interrupted, self.completions, self.drops
         waiting = rules.waiting(by_now, drops.dropped, served)
         dropped = drops.dropped - drops.failed
         return Seen(
             before, completions, dropped, waiting, served - completions, self.replicas.counts(now_s), drops.failed
         )
+
+    def _came(self, now_s: float) -> tuple[int, int]:
+        """How many requests came before now, and by now."""
+        if self.is_entry:
+            return bisect_left(self._arrivals_s, now_s), bisect_right(self._arrivals_s, now_s)
+        return self.enqueued, self.enqueued
 
     def batch_log(self, since: int = 0) -> Batches:
         return self.batches.since(since)

@@ -25,7 +25,7 @@ from ipa.policies.optimiser import Programme
 from ipa.profiles import Pipeline
 from ipa.sim import Engine, LoadView, Opening, Stepped, stepped
 from ipa.studies.runs import Prepared, prepare
-from ipa.studies.scenario import Scenario, Shared, world_of
+from ipa.studies.scenario import Scenario, ScenarioError, Shared, world_of
 
 Vector = npt.NDArray[np.float32]
 
@@ -173,6 +173,8 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
         self._scenarios = (scenarios,) if isinstance(scenarios, Scenario) else tuple(scenarios)
         self._shared = Shared()
         pipeline = prepare(self._scenarios[0], self._shared).pipeline
+        if pipeline.graph is not None:
+            raise ScenarioError(f"{pipeline.name} is a graph of stages; this environment simulates chains")
         self.encoding = Encoding(pipeline, tuple(batches), most_replicas)
         self._programme = Programme.of(pipeline)
         self._penalty = penalty

@@ -24,7 +24,7 @@ from ipa.policies import (
     TimeLimit,
     describe,
 )
-from ipa.profiles import Pipeline
+from ipa.profiles import Pipeline, Stage
 from ipa.sim import (
     ControlSettings,
     Counted,
@@ -32,6 +32,7 @@ from ipa.sim import (
     Records,
     Simulated,
     choose_engine,
+    not_in_graphs,
     simulate_policy,
     summarise,
     summary_of,
@@ -68,7 +69,8 @@ class Run(DisplayedRun):
     def tables(self) -> Tables:
         """The tables `requests`, `stages`, `decisions` and `replicas`, those of `COUNTED` with a sample, and `resizes`
         where replicas are resized in place."""
-        names = tables_of(self.scenario.records, self.scenario.resize)
+        is_graph = self.pipeline.graph is not None
+        names = tables_of(self.scenario.records, self.scenario.resize, is_graph=is_graph)
         return tables_from(names, self.pipeline, self.initial, self.entries, self.records, self.counted)
 
     @property
@@ -119,7 +121,8 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
     _check_interference(scenario, pipeline)
     policy = shared.policy(scenario)
     trace = shared.trace(scenario)
-    check_size(scenario, trace, len(pipeline.stages))
+    _check_graph(scenario, pipeline, trace)
+    check_size(scenario, trace, visits_of(pipeline))
     return Prepared(
         pipeline=pipeline,
         policy=policy,
@@ -134,6 +137,30 @@ def _check_interference(scenario: Scenario, pipeline: Pipeline) -> None:
         raise ScenarioError(
             f"interference: measured: {pipeline.name} has none measured; `ipa profile run --neighbours` measures it"
         )
+
+
+def _check_graph(scenario: Scenario, pipeline: Pipeline, trace: Trace) -> None:
+    """Raise ScenarioError for what is not simulated where the stages form a graph."""
+    if pipeline.graph is None:
+        return
+    refused = not_in_graphs(world_of(scenario, trace.duration_s, pipeline.sla_s))
+    if scenario.records == "sample":
+        refused = "records: sample"
+    if refused:
+        raise ScenarioError(f"{refused}: {pipeline.name} is a graph of stages; only chains have this")
+
+
+def visits_of(pipeline: Pipeline) -> float:
+    """How many stages a request comes to; in a graph, how many items it is, with the variants that make most of it."""
+    graph, names = pipeline.graph, [stage.name for stage in pipeline.stages]
+    if graph is None:
+        return len(names)
+
+    def heaviest(stage: Stage) -> str:
+        sent = {each.name: sum(edge.factor(each.name) for edge in graph.out_of(stage.name)) for each in stage.variants}
+        return max(sent, key=sent.__getitem__)
+
+    return sum(graph.factors(names, {stage.name: heaviest(stage) for stage in pipeline.stages}).values())
 
 
 class _OfThread(threading.local):
@@ -278,7 +305,7 @@ SAMPLE_BYTES = 100 * 2**20
 """Where records of a sample are kept: of the requests under way, and the counts in intervals."""
 
 
-def check_size(scenario: Scenario, trace: Trace, stages: int, memory_bytes: float | None = None) -> None:
+def check_size(scenario: Scenario, trace: Trace, stages: float, memory_bytes: float | None = None) -> None:
     """Raise ScenarioError for a run of more decisions than `MOST_DECISIONS`, or that needs more memory than there is.
 
     `memory_bytes`: that of this machine by default. The estimate is that of docs/scenarios.md, Long loads.
@@ -306,7 +333,7 @@ def check_size(scenario: Scenario, trace: Trace, stages: int, memory_bytes: floa
     )
 
 
-def _needed_bytes(records: str, requests: int, decisions: float, stages: int) -> float:
+def _needed_bytes(records: str, requests: int, decisions: float, stages: float) -> float:
     of_requests = ARRIVAL_BYTES + (RECORD_BYTES * stages if records == "all" else 0)
     of_sample = SAMPLE_BYTES if records == "sample" else 0
     return requests * of_requests + of_sample + (0.0 if records == "none" else decisions * DECISION_BYTES)

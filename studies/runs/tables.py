@@ -12,6 +12,7 @@ from ipa.sim import (
     Records,
     decisions_table,
     intervals_table,
+    items_table,
     latencies_table,
     queues_table,
     replicas_table,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 TABLES = ("requests", "stages", "decisions", "replicas")
 """The tables that every run has."""
 
+ITEMS = "items"
+"""The table that is there in place of `stages` where the stages form a graph."""
+
 COUNTED = ("intervals", "latencies", "queues", "spent")
 """The further tables of a run with a sample of records."""
 
@@ -41,13 +45,16 @@ class Tables(dict[str, "pd.DataFrame"]):
 
     def __missing__(self, name: str) -> pd.DataFrame:
         why = "; a run has it with records: sample" if name in COUNTED else ""
+        if name == "stages" and ITEMS in self:
+            why = "; its stages form a graph, which only the table items shows"
         raise ScenarioError(f"no table {name!r} in this run{why}; it has {', '.join(self)}")
 
 
-def tables_of(records: str, resize: str) -> tuple[str, ...]:
+def tables_of(records: str, resize: str, *, is_graph: bool = False) -> tuple[str, ...]:
     """The names of the tables of a run with these values of `records` and `resize`."""
     resizes = (RESIZES,) if resize == "in_place" else ()
-    return (*TABLES, *resizes, *COUNTED) if records == "sample" else (*TABLES, *resizes)
+    always = tuple(ITEMS if is_graph and name == "stages" else name for name in TABLES)
+    return (*always, *resizes, *COUNTED) if records == "sample" else (*always, *resizes)
 
 
 def tables_from(
@@ -59,9 +66,13 @@ def tables_from(
     counted: Counted | None,
 ) -> Tables:
     """The tables of a run, those of `names` as of `tables_of`, made of what it left behind."""
+    is_graph = pipeline.graph is not None
+    visits = items_table(records) if is_graph else stages_table(records, counted.filled_s if counted else None)
     tables = Tables(
-        requests=requests_table(pipeline, records, counted.sample if counted else None),
-        stages=stages_table(records, counted.filled_s if counted else None),
+        {
+            "requests": requests_table(pipeline, records, counted.sample if counted else None),
+            ITEMS if is_graph else "stages": visits,
+        },
         decisions=decisions_table(pipeline, initial, entries),
         replicas=replicas_table(records),
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ipa.policies import Configuration, Entry, StageConfiguration, mix_of, replay_journal
 from ipa.sim import choose_engine, collect_records, create_engine, replicas_table, requests_table, stages_table
 from ipa.studies.runs import Prepared, guarded
-from ipa.studies.scenario import Scenario, arrivals_of, later, models_of, world_of
+from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of, later, models_of, world_of
 from ipa.studies.validation.figures import FloatArray, Tables
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ def simulate_decisions(
     scenario's decision delay. Requests reach the pipeline `late_s` after they were due.
     """
     pipeline, trace = prepared.pipeline, prepared.trace
+    if pipeline.graph is not None:
+        raise ScenarioError(f"{pipeline.name} is a graph of stages; recorded decisions are simulated on chains alone")
     (_, initial), *following = decisions
     due_s = arrivals_of(scenario, trace)
     engine = create_engine(

@@ -18,7 +18,7 @@ from ipa.sim.records import OUTCOMES, Records, collect_records
 
 SIGMA = 0.4
 MOST_DRAWS = 600
-"""More batches than any random scenario starts at a stage, and more replicas."""
+"""More batches than any random chain starts at a stage, and more replicas."""
 
 
 def with_engine_draws(scenario: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -26,10 +26,10 @@ def with_engine_draws(scenario: dict[str, Any], seed: int) -> dict[str, Any]:
     drawn = dict(scenario)
     for key, purpose in (("factors", "service"), ("start_up_factors", "start-up")):
         if scenario.get(key):
-            drawn[key] = [_factors(seed, purpose, position) for position in range(len(scenario["stages"]))]
+            drawn[key] = [factors(seed, purpose, position) for position in range(len(scenario["stages"]))]
             if "mix_draws" in scenario:
                 drawn[f"lane_{key}"] = [
-                    [_factors(seed, purpose, position, lane) for lane in range(len(stage["variants"]))]
+                    [factors(seed, purpose, position, lane) for lane in range(len(stage["variants"]))]
                     for position, stage in enumerate(scenario["stages"])
                 ]
     if "mix_draws" in scenario:
@@ -40,9 +40,10 @@ def with_engine_draws(scenario: dict[str, Any], seed: int) -> dict[str, Any]:
     return drawn
 
 
-def _factors(seed: int, purpose: str, position: int, lane: int = 0) -> list[float]:
+def factors(seed: int, purpose: str, position: int, lane: int = 0, most: int = MOST_DRAWS) -> list[float]:
+    """The factors that an engine draws at a lane of a stage."""
     normals = streams.standard_normals(streams.stream(seed, purpose, position, lane))
-    return [exp(SIGMA * normal - 0.5 * SIGMA * SIGMA) for normal in islice(normals, MOST_DRAWS)]
+    return [exp(SIGMA * normal - 0.5 * SIGMA * SIGMA) for normal in islice(normals, most)]
 
 
 def build(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Engine:
@@ -112,6 +113,11 @@ def difference(records: Records, oracle: dict[str, Any]) -> str | None:
         mine = _request(records, number, oracle_keys=request)
         if mine != request:
             return f"request {number}: engine {mine}, oracle {request}"
+    return replica_difference(records, oracle)
+
+
+def replica_difference(records: Records, oracle: dict[str, Any]) -> str | None:
+    """The first replica that differs."""
     for position, replicas in enumerate(oracle["replicas"]):
         ours = records.replicas[position]
         if len(ours.variant) != len(replicas):

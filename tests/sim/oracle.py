@@ -249,12 +249,16 @@ class Simulation:
             if arrived:
                 coming = coming[len(arrived) :]
                 # In the queue for every event of this instant; the attempt ranks with the timers.
-                for lane in self.enqueue(self.mixes[0], arrived):
+                for lane in self.arrive(arrived):
                     self.at(self.now, TIMER, lane, self.attempt, lane)
             while self.events and self.events[0][0] == self.now:
                 heapq.heappop(self.events)[-1]()
         self.pass_to(self.end())
         return self.result()
+
+    def arrive(self, requests: list[Request]) -> list[Stage]:
+        """Requests reach the pipeline; returns the lanes that got some."""
+        return self.enqueue(self.mixes[0], requests)
 
     def end(self) -> float:
         """When the run ends, as far as known; what happens at that instant still happens."""

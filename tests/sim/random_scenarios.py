@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -99,8 +100,9 @@ def _trim(stages: list[dict[str, Any]]) -> None:
 
 
 class Maker:
-    def __init__(self, rng: Random, core_sizes: int) -> None:
+    def __init__(self, rng: Random, core_sizes: int, stages: Sequence[int] = (1, 2, 2, 3, 3, 4)) -> None:
         self.rng = rng
+        self.counts = stages
         self.core_sizes = core_sizes
         # Sums of quarters are exact, so that they tie; sums of tenths tie or just miss.
         self.step = rng.choice([0.25, 0.25, 0.5, 0.1, None, None])
@@ -109,7 +111,7 @@ class Maker:
     def scenario(self) -> dict[str, Any]:
         rng = self.rng
         self.duration_s = self.seconds(3, 30)
-        stages = [self.stage() for _ in range(rng.choice([1, 2, 2, 3, 3, 4]))]
+        stages = [self.stage() for _ in range(rng.choice(self.counts))]
         initial = [self.configuration(stage) for stage in stages]
         interval_s = self.seconds(0.75, 4)
         surge, unavailable = rng.choice([(0, 1), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1), (2, 2), (None, 0), (None, 1)])

@@ -61,7 +61,17 @@ def test_the_draws_of_a_key_are_fixed_for_good() -> None:
         stream(1, "service").random(),
         stream(1, "service", 2).random(),
     ] == expected
-    assert streams.PURPOSES == ("arrivals", "service", "start-up", "scaling", "workload", "sample", "windows", "mix")
+    assert streams.PURPOSES == (
+        "arrivals",
+        "service",
+        "start-up",
+        "scaling",
+        "workload",
+        "sample",
+        "windows",
+        "mix",
+        "items",
+    )
 
 
 @pytest.mark.parametrize("block", [1, 7, 100])

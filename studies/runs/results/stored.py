@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ipa.policies import Entry, read_journal, to_line
 from ipa.studies.runs.results.manifest import MANIFEST, difference, files_of, read_manifest
 from ipa.studies.runs.run_data import DisplayedRun
-from ipa.studies.runs.tables import Tables, tables_of
+from ipa.studies.runs.tables import ITEMS, Tables, tables_of
 from ipa.studies.scenario import Scenario, ScenarioError
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ class StoredRun(DisplayedRun):
     @cached_property
     def tables(self) -> Tables:
         """The run's tables, as `Run.tables`. Raises ScenarioError for one that cannot be read."""
-        names = tables_of(self.records, self.manifest.get("scenario", {}).get("resize", "rollout"))
+        is_graph = (self.folder / f"{ITEMS}.parquet").exists()
+        names = tables_of(self.records, self.manifest.get("scenario", {}).get("resize", "rollout"), is_graph=is_graph)
         found = Tables((name, _read_table(self.folder / f"{name}.parquet")) for name in names)
         if "accepted" not in found["decisions"]:  # older results lack this column; their journal has the answers
             refused = {entry.observation.step for entry in self.entries if entry.is_refused}

@@ -23,7 +23,7 @@ from ipa.live.monitoring import GatewaySource, Reading
 from ipa.live.serving.control_api import observation
 from ipa.live.serving.counts import ArrivalCounts
 from ipa.policies import LatencyQuantiles
-from ipa.sim.backend import Measuring, Presence
+from ipa.sim.measuring import Measuring, Presence
 from tests.live.serving.gateway_world import GatewayWorld
 from tests.live.serving.mixed_world import MixedWorld
 from tests.sim import engine_runs

@@ -1,0 +1,244 @@
+"""The compiled engine for a graph of stages: between two stops they run one after the other, as nothing flows back.
+
+What a stage has finished is put on the edges for all items at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from ipa.policies import StageConfiguration
+from ipa.profiles import Graph, Join
+from ipa.sim.compiled.item_stage import Coming, ItemStage, Served
+from ipa.sim.compiled.memory import layout_of
+from ipa.sim.compiled.stepping import Stepping
+from ipa.sim.graph import draws
+from ipa.sim.graph.routes import NO_EDGE, Routes, Way
+from ipa.sim.model import FloatArray, IntArray, StageModel, World
+from ipa.sim.rules import CLOSING
+
+
+def too_fine(models: Sequence[StageModel], world: World) -> bool:
+    """Whether a batch or a hop may end at the instant at which it begins, as doubles late in the run are too coarse."""
+    shortest_s = layout_of(models).shortest_s
+    return world.duration_s + world.bound_s > 2.0**52 * min(shortest_s, world.hop_s or shortest_s)
+
+
+class CompiledGraphEngine(Stepping):
+    """One run of a graph of stages. Build it, go through its `steps` once, then read the stages."""
+
+    busy_core_s = None
+
+    def __init__(
+        self,
+        models: Sequence[StageModel],
+        world: World,
+        arrivals_s: FloatArray,
+        initial: Mapping[str, StageConfiguration],
+        seed: int,
+        graph: Graph,
+    ) -> None:
+        super().__init__(world)
+        self.arrivals_s = arrivals_s
+        self.routes = routes = Routes(graph, [model.name for model in models], arrivals_s, seed)
+        self._runs = tuple(
+            ItemStage(
+                position,
+                model,
+                world,
+                arrivals_s if position in routes.entries else None,
+                initial[model.name],
+                seed,
+                delivered_apart=world.hop_s > 0.0 or _is_timed(routes.joins[position]),
+            )
+            for position, model in enumerate(models)
+        )
+        self.stages = tuple(run.stage for run in self._runs)
+        count = len(arrivals_s)
+        self._sent: list[list[Coming]] = [[] for _ in models]  # served by the stages before, at the moment of that
+        self._coming = [Coming.none() for _ in models]  # on the way
+        self._joined = {
+            position: np.zeros(count, dtype=bool) for position, join in enumerate(routes.joins) if join is not None
+        }
+        self._gathered = {position: _Gathered(routes, position, count) for position in routes.gathering}
+        for position in routes.entries:
+            requests = np.arange(count)
+            self._runs[position].know(requests, routes.keys(position, requests))
+
+    # ---- time ----
+
+    def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
+        """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
+        return self._steps(control_times_s)
+
+    def _reach(self, time_s: float, rank: int) -> float | None:
+        for position, run in enumerate(self._runs):
+            self._admit(position)
+            run.load(*self._due(position, time_s))
+            run.advance(time_s, rank)
+            self._collect(position, run, time_s)
+        if time_s <= self.world.duration_s:
+            return None
+        # So far each stage has gone on only until its own items had ended.
+        ended_s = max(run.ended_s for run in self._runs)
+        has_ended = self._has_ended() and ended_s < time_s
+        for run in self._runs:
+            run.follow(*((ended_s, CLOSING + 1) if has_ended else (time_s, rank)))
+        return ended_s if has_ended else None
+
+    def _has_ended(self) -> bool:
+        return not any(run.open for run in self._runs) and not len(self.on_the_way())
+
+    def _configure(self, configuration: Mapping[str, StageConfiguration]) -> None:
+        for run in self._runs:
+            run.configure_at(configuration[run.stage.model.name], self.now_s)
+
+    # ---- what comes to a stage ----
+
+    def _due(self, position: int, time_s: float) -> tuple[Coming, FloatArray]:
+        """Take the items that come to a stage by then; with them, when their requests arrived."""
+        coming = self._coming[position]
+        count = int(np.searchsorted(coming.moment_s, time_s, side="right"))
+        due, self._coming[position] = coming.where(slice(count)), coming.where(slice(count, None))
+        return due, self.arrivals_s[due.request]
+
+    def _admit(self, position: int) -> None:
+        """Put on their way to a stage the items that those before it have sent, or what it joins of them."""
+        join, sent, hop_s = self.routes.joins[position], self._sent[position], self.world.hop_s
+        self._sent[position] = []
+        if join is not None and join.kind == "all":
+            fresh = self._whole(position, *self._gathered[position].joining(hop_s))
+        elif sent:
+            fresh = Coming.together(sent)
+            if len(sent) > 1:  # of batches that end in one instant, those of the first stage come first
+                fresh = fresh.where(np.lexsort((fresh.group % len(self._runs), fresh.moment_s)))
+            fresh = fresh._replace(moment_s=fresh.moment_s + hop_s)
+            if join is not None:
+                fresh = self._first_of(position, fresh, join)
+        else:
+            return
+        for target in self._gathered.values():
+            target.come(position, fresh.request)
+        coming = Coming.together([self._coming[position], fresh])
+        if _is_timed(join):
+            coming = coming.where(np.lexsort((coming.request, coming.moment_s)))
+        self._coming[position] = coming
+
+    def _first_of(self, position: int, fresh: Coming, join: Join) -> Coming:
+        """Of each request the first item, unless one has come before."""
+        _, first = np.unique(fresh.request, return_index=True)
+        first = np.sort(first)
+        first = first[~self._joined[position][fresh.request[first]]]
+        self._joined[position][fresh.request[first]] = True
+        if join.kind == "wait":
+            return self._whole(position, fresh.request[first], fresh.moment_s[first] + join.wait_s)
+        return self._whole(position, fresh.request[first], fresh.moment_s[first], fresh.group[first])
+
+    def _whole(self, position: int, request: IntArray, moment_s: FloatArray, group: IntArray | None = None) -> Coming:
+        """The one item that each request becomes at a stage that joins."""
+        alike = np.zeros(len(request), dtype=np.int64)
+        keys = self.routes.keys(position, request)
+        return Coming(moment_s, alike if group is None else group, request, keys, alike + NO_EDGE)
+
+    def on_the_way(self) -> IntArray:
+        """The requests of the items that are on their way to a stage."""
+        return np.concatenate([coming.request for coming in self._coming])
+
+    # ---- what goes on from it ----
+
+    def _collect(self, position: int, run: ItemStage, time_s: float) -> None:
+        """Take what a stage has served and dropped by then, and send on what follows from it."""
+        served = run.served_by(time_s)
+        if len(served.item):
+            self._send_on(position, run, served)
+        if not self._gathered:
+            return
+        request = run.request_of(served.item)
+        finish_s = np.repeat(served.finish_s, served.size)
+        item, dropped_s = run.dropped()
+        lost = item[~self.routes.forgiven(position, run.edge_of(item))]
+        # Within one instant much may have happened before; what a drop brings about comes after all that.
+        noticed_s = dropped_s if self.world.hop_s > 0.0 else np.nextafter(dropped_s, np.inf)
+        for gathered in self._gathered.values():
+            gathered.end(position, request, finish_s)
+            gathered.end(position, run.request_of(item), noticed_s)
+            gathered.lose(position, run.request_of(lost))
+
+    def _send_on(self, position: int, run: ItemStage, served: Served) -> None:
+        variant = np.repeat(run.variants_of(served.replica), served.size)
+        moment_s = np.repeat(served.finish_s, served.size)
+        group = np.repeat(served.batch * len(self._runs) + position, served.size)
+        request, key = run.request_of(served.item), run.key_of(served.item)
+        names = list(run.stage.model.start_up_s)
+        for child in sorted({way.child for way in self.routes.ways[position]}):
+            join = self.routes.joins[child]
+            if join is not None and join.kind == "all":
+                continue
+            ways = [way for way in self.routes.ways[position] if way.child == child]
+            parts = [self._sent_by(way, names, request, key, variant) for way in ways]
+            parent, keys, edge = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+            if len(parts) > 1:
+                order = np.argsort(parent, kind="stable")
+                parent, keys, edge = parent[order], keys[order], edge[order]
+            if len(parent):
+                self._sent[child].append(Coming(moment_s[parent], group[parent], request[parent], keys, edge))
+
+    def _sent_by(
+        self, way: Way, names: Sequence[str], request: IntArray, key: draws.Keys, variant: IntArray
+    ) -> tuple[IntArray, draws.Keys, IntArray]:
+        """What items put on an edge, in their order: whose it is, by place, with its key and edge."""
+        counts = np.zeros(len(request), dtype=np.int64)
+        for place in np.flatnonzero(np.bincount(variant)).tolist():
+            own = variant == place
+            counts[own] = self.routes.numbers(way.number, names[place])[request[own]]
+        if not way.is_sure:
+            drawn = draws.uniforms(draws.keys_of(key, way.drawn))
+            counts[(drawn < way.low) | (drawn >= way.high)] = 0
+        parent = np.repeat(np.arange(len(request)), counts)
+        within = np.arange(len(parent)) - np.repeat(np.cumsum(counts) - counts, counts)
+        keys = draws.keys_of(draws.keys_of(key, way.number)[parent], within.astype(np.uint64))
+        return parent, keys, np.full(len(parent), way.number)
+
+
+def _is_timed(join: Join | None) -> bool:
+    """Whether requests enter at a moment of their own, not with what a stage before has finished."""
+    return join is not None and join.kind != "any"
+
+
+class _Gathered:
+    """A stage that joins all: how many items of each request are upstream, and when the last one ended there."""
+
+    def __init__(self, routes: Routes, stage: int, requests: int) -> None:
+        self._upstream = routes.upstream[stage]
+        self._left = np.full(requests, sum(entry in self._upstream for entry in routes.entries))
+        self._last_s = np.zeros(requests)
+        self._lost = np.zeros(requests, dtype=bool)
+        self._ended: list[IntArray] = []  # requests of which items have ended since the last look
+
+    def come(self, stage: int, requests: IntArray) -> None:
+        """Items of these requests are on their way to a stage."""
+        if stage in self._upstream:
+            np.add.at(self._left, requests, 1)
+
+    def end(self, stage: int, requests: IntArray, end_s: FloatArray) -> None:
+        """Items of these requests have ended at a stage."""
+        if stage in self._upstream and len(requests):
+            np.subtract.at(self._left, requests, 1)
+            np.maximum.at(self._last_s, requests, end_s)
+            self._ended.append(requests)
+
+    def lose(self, stage: int, requests: IntArray) -> None:
+        """These requests have lost an item at a stage without which they do not go on."""
+        if stage in self._upstream:
+            self._lost[requests] = True
+
+    def joining(self, hop_s: float) -> tuple[IntArray, FloatArray]:
+        """The requests of which all has ended upstream since the last look, and when they enter."""
+        if not self._ended:
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
+        requests = np.unique(np.concatenate(self._ended))
+        self._ended = []
+        requests = requests[(self._left[requests] == 0) & ~self._lost[requests]]
+        return requests, self._last_s[requests] + hop_s

@@ -1,0 +1,67 @@
+"""From one stop of a run to the next: control steps, decisions that take effect, and the end."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+from ipa.policies import StageConfiguration
+from ipa.sim.model import World
+from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
+
+
+class Stepping(ABC):
+    """A run that stops where Python has something to do."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.now_s = 0.0
+        self.end_s = world.duration_s
+        self._pending: deque[tuple[float, Mapping[str, StageConfiguration]]] = deque()
+
+    @abstractmethod
+    def _reach(self, time_s: float, rank: int) -> float | None:
+        """Let everything happen before (time, rank); when the run ended, if it did before that time."""
+
+    @abstractmethod
+    def _has_ended(self) -> bool:
+        """Whether all requests that are known have ended."""
+
+    @abstractmethod
+    def _configure(self, configuration: Mapping[str, StageConfiguration]) -> None:
+        """Put a decision into effect now."""
+
+    def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
+        """Put a decision made now into effect, after the world's decision delay."""
+        self._pending.append((self.now_s + self.world.decision_delay_s, configuration))
+
+    def _steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
+        control_s = next(control_times_s, NEVER)
+        closing_s, bound_s = self.world.duration_s, self.world.duration_s + self.world.bound_s
+        stood_s, stood_rank = -NEVER, CONTROL
+        while True:
+            time_s, rank = control_s, CONTROL
+            if self._pending and self._pending[0][0] < time_s:
+                time_s, rank = self._pending[0][0], APPLICATION
+            if closing_s < time_s:
+                time_s, rank = closing_s, CLOSING
+            # Nothing can happen between a control step and an application at the same instant.
+            is_there = rank == APPLICATION and stood_rank == CONTROL and time_s == stood_s
+            if not is_there:
+                ended_s = self._reach(time_s, rank)
+                if ended_s is not None:
+                    self.end_s = ended_s
+                    return
+            stood_s, stood_rank = time_s, rank
+            self.now_s = time_s
+            if rank == CONTROL:
+                yield time_s
+                control_s = next(control_times_s, NEVER)
+            elif rank == APPLICATION:
+                self._configure(self._pending.popleft()[1])
+            elif closing_s == bound_s or self._has_ended():
+                self.end_s = time_s
+                return
+            else:
+                closing_s = bound_s

@@ -1,0 +1,4 @@
+"""What both engines have in common where stages form a graph: draws, routes, and what becomes of requests.
+
+Nothing flows back in a graph, so its stages can be simulated one after the other, each for itself.
+"""

@@ -1,0 +1,121 @@
+"""The draws that decide where items go and how many they are, keyed by seed, edge and request, never by policy.
+
+An item has a key of 64 bits, made of its request and of the edges by which it came, whatever served it when. All keys
+come from SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import ceil, exp, floor, log, log1p, sqrt
+
+import numpy as np
+import numpy.typing as npt
+
+from ipa.profiles import Edge
+from ipa.sim import streams
+from ipa.sim.model import FloatArray, IntArray
+
+Keys = npt.NDArray[np.uint64]
+
+_MASK = 2**64 - 1
+_STEP = 0x9E3779B97F4A7C15
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def base_key(seed: int) -> int:
+    """The key from which those of a run with this seed are made."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(streams.PURPOSES.index("items"),))
+    return int(sequence.generate_state(1, np.uint64)[0])
+
+
+def key_of(key: int, number: int) -> int:
+    """The key of the part of that number, from 0, of what has a key."""
+    mixed = (key + (number + 1) * _STEP) & _MASK
+    mixed = ((mixed ^ (mixed >> 30)) * _FIRST) & _MASK
+    mixed = ((mixed ^ (mixed >> 27)) * _SECOND) & _MASK
+    return mixed ^ (mixed >> 31)
+
+
+def keys_of(keys: Keys, numbers: Keys | int) -> Keys:
+    """The same of an array of keys and a number, or an array of these, all `numpy.uint64`."""
+    if isinstance(numbers, int):
+        mixed = keys + np.uint64((numbers + 1) * _STEP & _MASK)
+    else:
+        mixed = keys + (numbers + np.uint64(1)) * np.uint64(_STEP)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(_FIRST)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(_SECOND)
+    return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+
+
+def uniform(key: int) -> float:
+    """A number from 0 to below 1, in steps of 2^-53, that a key stands for."""
+    return (key >> 11) * 2.0**-53
+
+
+def uniforms(keys: Keys) -> FloatArray:
+    """The same of an array."""
+    return np.asarray((keys >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+
+
+def latent_uniforms(seed: int, number: int, persist_s: float, arrivals_s: FloatArray) -> FloatArray:
+    """One number from 0 to 1 for each request, on edge `number`: where in its law the request's number of items is.
+
+    Its normal quantiles have the correlation exp(-time between / persist_s) with that of the request before.
+    """
+    places = streams.stream(seed, "items", number).random(len(arrivals_s))
+    if persist_s == 0.0 or not len(places):
+        return places
+    from scipy.special import ndtr, ndtri
+
+    normals = ndtri(np.maximum(places, streams.SMALLEST_UNIFORM))
+    return np.asarray(ndtr(_persistent(normals, np.diff(arrivals_s), persist_s)))
+
+
+def _persistent(normals: FloatArray, apart_s: FloatArray, persist_s: float) -> FloatArray:
+    latest = float(normals[0])
+    found = [latest]
+    for fresh, apart in zip(normals[1:].tolist(), apart_s.tolist(), strict=True):
+        correlation = exp(-apart / persist_s)
+        latest = correlation * latest + sqrt(1.0 - correlation * correlation) * fresh
+        found.append(latest)
+    return np.array(found)
+
+
+def numbers_of_items(edge: Edge, variant: str, places: FloatArray) -> IntArray:
+    """How many items one that the variant served puts on the edge, at places from 0 to 1 in the law of that number."""
+    if edge.counts:
+        measured = np.sort(np.array(edge.counts[variant], dtype=np.int64))
+        return measured[np.minimum((places * len(measured)).astype(np.int64), len(measured) - 1)]
+    mean = edge.mean(variant)
+    if edge.spread == 0.0:
+        least = floor(mean)
+        return least + (places > 1.0 - (mean - least)).astype(np.int64)
+    return np.searchsorted(_cumulative(mean, edge.spread), places).astype(np.int64)
+
+
+@lru_cache(maxsize=256)
+def _cumulative(mean: float, spread: float) -> FloatArray:
+    """The probabilities of at most 0, 1, 2, ... items, up to nearly all.
+
+    A binomial number below a spread of 1, of as many trials as come nearest to it; Poisson at 1; a negative binomial
+    number above. Successive probabilities have the ratio a + b / k, as all belong to Panjer's class (a, b, 0).
+    """
+    if mean == 0.0:
+        return np.ones(1)
+    most = ceil(mean + 40.0 * sqrt(spread * mean) + 40.0 * spread + 40.0)
+    if spread < 1.0:
+        most = trials = max(ceil(mean), round(mean / (1.0 - spread)))
+        chance = mean / trials
+        if chance == 1.0:
+            return np.append(np.zeros(trials), 1.0)
+        a, b = -chance / (1.0 - chance), (trials + 1) * chance / (1.0 - chance)
+        log_first = trials * log1p(-chance)
+    elif spread == 1.0:
+        a, b, log_first = 0.0, mean, -mean
+    else:
+        size = mean / (spread - 1.0)
+        a = 1.0 - 1.0 / spread
+        b, log_first = (size - 1.0) * a, -size * log(spread)
+    ratios = a + b / np.arange(1, most + 1)
+    return np.cumsum(np.exp(log_first + np.append(0.0, np.cumsum(np.log(ratios)))))

@@ -1,0 +1,129 @@
+"""The records of a graph: of the items of each stage, and of the requests that they are parts of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from ipa.sim.graph.routes import Routes
+from ipa.sim.interface import Engine, EngineStage
+from ipa.sim.model import FloatArray, IntArray
+from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records, Visits, integral_s, replica_records
+
+
+class ItemLog(NamedTuple):
+    """The items that came to a stage in that order: of which request, by which edge, and when; shape (items,)."""
+
+    request: IntArray
+    edge: IntArray
+    enqueue_s: FloatArray
+
+
+class ItemStage(EngineStage, Protocol):
+    """One stage of a graph."""
+
+    def item_log(self) -> ItemLog: ...
+
+
+@runtime_checkable
+class GraphEngine(Engine, Protocol):
+    """One run of a graph of stages; the members of batches and drops are items, by their places in `item_log`."""
+
+    @property
+    def routes(self) -> Routes: ...
+
+    @property
+    def stages(self) -> Sequence[ItemStage]: ...
+
+    def on_the_way(self) -> IntArray:
+        """The requests of the items that are on their way to a stage."""
+        ...
+
+
+def collect_items(engine: GraphEngine) -> Records:
+    """The records of a finished run, which have those of each stage's items."""
+    logs = [stage.item_log() for stage in engine.stages]
+    parts = tuple(_stage_records(engine, stage, log) for stage, log in zip(engine.stages, logs, strict=True))
+    count = len(engine.arrivals_s)
+    outcome, dropped_stage, end_s = _ends(engine, parts, logs)
+    none_s, none = np.zeros((len(parts), 0)), np.zeros((len(parts), 0), dtype=np.int64)
+    return Records(
+        stages=tuple(stage.model.name for stage in engine.stages),
+        run_end_s=engine.end_s,
+        duration_s=engine.world.duration_s,
+        request=np.arange(count),
+        arrival_s=engine.arrivals_s,
+        outcome=outcome,
+        dropped_stage=dropped_stage,
+        end_s=end_s,
+        enqueue_s=none_s,
+        start_s=none_s,
+        finish_s=none_s,
+        replica=none,
+        batch=none,
+        batch_size=none,
+        replicas=tuple(part.replicas[0] for part in parts),
+        integral_s=np.concatenate([part.integral_s for part in parts]),
+        configured=tuple(part.configured[0] for part in parts),
+        items=parts,
+    )
+
+
+def _stage_records(engine: GraphEngine, stage: ItemStage, log: ItemLog) -> Records:
+    """The records of a stage as of a chain that it is alone, with its items in place of requests."""
+    visits = Visits.none_yet(1, len(log.request))
+    visits.enter(0, stage.batch_log(), stage.drop_log(), 0)
+    end_s, finish_s = engine.end_s, visits.finish_s
+    finish_s[finish_s > end_s] = np.nan
+    completed = np.isfinite(finish_s[0])
+    outcome = np.where(visits.failed, FAILED, np.where(visits.dropped_stage >= 0, DROPPED, UNFINISHED))
+    outcome[completed] = COMPLETED
+    visits.end_s[completed] = finish_s[0, completed]
+    return Records(
+        stages=(stage.model.name,),
+        run_end_s=end_s,
+        duration_s=engine.world.duration_s,
+        request=log.request,
+        arrival_s=engine.arrivals_s[log.request],
+        outcome=outcome,
+        dropped_stage=visits.dropped_stage,
+        end_s=visits.end_s,
+        enqueue_s=log.enqueue_s[None, :],
+        start_s=visits.start_s,
+        finish_s=finish_s,
+        replica=visits.replica,
+        batch=visits.batch,
+        batch_size=visits.batch_size,
+        replicas=(replica_records(stage, end_s, engine.world.stop_s),),
+        integral_s=np.array([integral_s(stage, end_s)]),
+        configured=(tuple(stage.configured),),
+    )
+
+
+def _ends(
+    engine: GraphEngine, parts: Sequence[Records], logs: Sequence[ItemLog]
+) -> tuple[IntArray, IntArray, FloatArray]:
+    """How requests end, at which stage they are dropped, and when they end: with the first item without which they do
+    not go on, else with the last item."""
+    count = len(engine.arrivals_s)
+    last_s, is_open = np.full(count, -np.inf), np.zeros(count, dtype=bool)
+    lost_s, lost_at, failed = np.full(count, np.inf), np.full(count, -1), np.zeros(count, dtype=bool)
+    is_open[engine.on_the_way()] = True
+    for position, (part, log) in enumerate(zip(parts, logs, strict=True)):
+        ended = part.outcome != UNFINISHED
+        is_open[log.request[~ended]] = True
+        np.maximum.at(last_s, log.request[ended], part.end_s[ended])
+        lost = np.flatnonzero((part.dropped_stage >= 0) & ~engine.routes.forgiven(position, log.edge))
+        first = lost[np.lexsort((part.outcome[lost], part.end_s[lost]))][::-1]  # of several, the first is written last
+        request = log.request[first]
+        times_s, at, has_failed = lost_s.copy(), lost_at.copy(), failed.copy()
+        times_s[request], at[request], has_failed[request] = part.end_s[first], position, part.outcome[first] == FAILED
+        earlier = times_s < lost_s
+        lost_s, lost_at = np.where(earlier, times_s, lost_s), np.where(earlier, at, lost_at)
+        failed = np.where(earlier, has_failed, failed)
+    is_lost = lost_at >= 0
+    outcome = np.where(is_lost, np.where(failed, FAILED, DROPPED), np.where(is_open, UNFINISHED, COMPLETED))
+    end_s = np.where(is_lost, lost_s, np.where(is_open, np.nan, last_s))
+    return outcome.astype(np.int64), lost_at.astype(np.int64), end_s

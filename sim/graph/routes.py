@@ -1,0 +1,114 @@
+"""The stages of a graph by position, and where what has been served goes from each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ipa.profiles import Edge, Graph, Join
+from ipa.sim.graph import draws
+from ipa.sim.interface import BoolArray
+from ipa.sim.model import FloatArray, IntArray
+
+NO_EDGE = -1
+"""By which edge an item came that is a request at an entry, or that a join has made of others."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """An edge that leads on from a stage.
+
+    `child`: the position of the stage after it. An item whose draw is in [`low`, `high`) takes it; edges with one
+    `drawn` share the draw.
+    """
+
+    number: int
+    child: int
+    drawn: int
+    low: float
+    high: float
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether every item takes it."""
+        return self.low <= 0.0 and self.high >= 1.0
+
+
+class Routes:
+    """A graph of stages with the draws of a run. Stages go by position, edges by number in the order of the file."""
+
+    def __init__(self, graph: Graph, stages: Sequence[str], arrivals_s: FloatArray, seed: int) -> None:
+        """`stages`: their names in topological order."""
+        self._seed = seed
+        self._arrivals_s = arrivals_s
+        self._places: dict[int, FloatArray] = {}
+        self._numbers: dict[tuple[int, str], IntArray] = {}
+        self._base = draws.base_key(seed)
+        self.edges: tuple[Edge, ...] = graph.edges
+        place = {name: position for position, name in enumerate(stages)}
+        positions = range(len(stages))
+        self.ways = tuple(tuple(_ways_from(graph, name, place)) for name in stages)
+        self.parents = tuple(tuple(sorted({place[edge.parent] for edge in graph.into(name)})) for name in stages)
+        self.joins: tuple[Join | None, ...] = tuple(graph.joins.get(name) for name in stages)
+        self.upstream = tuple(frozenset(place[each] for each in graph.ancestors(name)) for name in stages)
+        self.entries = tuple(position for position in positions if not self.parents[position])
+        self.gathering = tuple(
+            position for position, join in enumerate(self.joins) if join is not None and join.kind == "all"
+        )
+        """The stages that join all items, which hear of all that ends upstream."""
+        self._forgives = tuple(edge.partial for edge in graph.edges)
+        self._joined_forgives = tuple(
+            bool(graph.into(name)) and all(edge.partial for edge in graph.into(name)) for name in stages
+        )
+
+    def forgives(self, position: int, edge: int) -> bool:
+        """Whether a request goes on without an item that is dropped at a stage, to which it came by an edge.
+
+        What a join has made of several items may be missing if each of them may.
+        """
+        return self._joined_forgives[position] if edge == NO_EDGE else self._forgives[edge]
+
+    def forgiven(self, position: int, edges: IntArray) -> BoolArray:
+        """The same of several items at one stage."""
+        return np.array([*self._forgives, self._joined_forgives[position]], dtype=bool)[edges]
+
+    def numbers(self, edge: int, variant: str) -> IntArray:
+        """How many items of each request the edge carries for an item that the variant served; shape (requests,)."""
+        if (edge, variant) not in self._numbers:
+            if edge not in self._places:
+                persist_s = self.edges[edge].persist_s
+                self._places[edge] = draws.latent_uniforms(self._seed, edge, persist_s, self._arrivals_s)
+            found = draws.numbers_of_items(self.edges[edge], variant, self._places[edge])
+            self._numbers[edge, variant] = found
+        return self._numbers[edge, variant]
+
+    def key(self, position: int, request: int) -> int:
+        """The key of the one item that a request is at an entry, or at a stage that joins."""
+        return draws.key_of(draws.key_of(self._base, request), position)
+
+    def keys(self, position: int, requests: IntArray) -> draws.Keys:
+        """The same of several requests."""
+        base = np.full(len(requests), self._base, np.uint64)
+        return draws.keys_of(draws.keys_of(base, requests.astype(np.uint64)), position)
+
+
+def _ways_from(graph: Graph, stage: str, place: dict[str, int]) -> list[Way]:
+    """The edges from a stage, as listed."""
+    found = []
+    reached: dict[str, float] = {}
+    first: dict[str, int] = {}
+    count = len(graph.edges)
+    for number, edge in enumerate(graph.edges):
+        if edge.parent != stage:
+            continue
+        if not edge.switch:
+            found.append(Way(number, place[edge.child], count + number, 0.0, edge.share))
+            continue
+        low = reached.get(edge.switch, 0.0)
+        reached[edge.switch] = high = low + edge.share
+        drawn = count + first.setdefault(edge.switch, number)
+        is_last = not any(each.parent == stage and each.switch == edge.switch for each in graph.edges[number + 1 :])
+        found.append(Way(number, place[edge.child], drawn, low, 1.0 if is_last else high))
+    return found

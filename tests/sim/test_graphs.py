@@ -1,0 +1,197 @@
+"""Random graphs of stages: both engines equal the oracle in every item, request and replica, and every law holds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ipa.profiles import Edge, Graph
+from ipa.sim import laws
+from ipa.sim.engines import EngineError, create_graph_engine
+from ipa.sim.graph.draws import numbers_of_items
+from ipa.sim.records import COMPLETED, OUTCOMES, Records
+from tests.sim import engine_runs, graph_oracle, graph_runs
+from tests.sim.blocks import blocks
+from tests.sim.test_engines import differences
+
+BLOCK = 25
+
+
+@pytest.mark.parametrize("block", blocks(160))
+def test_both_engines_equal_the_oracle(block: int) -> None:
+    for seed in range(block * BLOCK, (block + 1) * BLOCK):
+        drawn = graph_runs.scenario(seed)
+        records, expected = graph_runs.run(drawn, seed), graph_oracle.simulate(drawn)
+        assert graph_runs.difference(records, expected) is None, f"seed {seed}"
+        assert records.run_end_s == expected["end_s"]
+        assert records.integral_s.tolist() == pytest.approx(expected["queue_integral"], rel=1e-9, abs=1e-9)
+        oldest_s = laws.oldest_s(*engine_runs.parts(drawn)[:2])
+        assert list(laws.violations(records, eager=False, oldest_s=oldest_s)) == [], f"seed {seed}"
+        if find_spec("numba"):
+            compiled = graph_runs.run(drawn, seed, "compiled")
+            assert list(differences(records, compiled)) == [], f"seed {seed}"
+
+
+ENGINES = ["simpy", pytest.param("compiled", marks=pytest.mark.skipif(not find_spec("numba"), reason="needs numba"))]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_chain_written_as_a_graph_is_the_chain(engine: str) -> None:
+    chains = 0
+    for seed in range(200):
+        drawn = graph_runs.scenario(seed)
+        if not graph_runs.is_chain(drawn):
+            continue
+        chains += 1
+        graph, chain = graph_runs.run(drawn, seed, engine), engine_runs.run(drawn, seed, engine)
+        assert list(differences(_of_requests(graph), _of_requests(chain))) == [], f"seed {seed}"
+        for position, part in enumerate(graph.items):
+            came = np.isfinite(chain.enqueue_s[position])
+            order = np.argsort(part.request)
+            assert part.request[order].tolist() == np.flatnonzero(came).tolist()
+            for name in ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size"):
+                mine, whole = getattr(part, name)[0][order], getattr(chain, name)[position][came]
+                assert np.array_equal(mine, whole, equal_nan=name.endswith("_s")), f"seed {seed}: {name}"
+    assert chains > 20
+
+
+def _of_requests(records: Records) -> Records:
+    """Without what is told of single stages."""
+    none = np.zeros(0)
+    return replace(
+        records, items=(), enqueue_s=none, start_s=none, finish_s=none, replica=none, batch=none, batch_size=none
+    )
+
+
+def test_these_graphs_have_what_they_are_for() -> None:
+    """Joins of every kind, conditions, fan-out, several entries, and requests that end in every way."""
+    drawn = [graph_runs.scenario(seed) for seed in range(100)]
+    joins = {kind for each in drawn for kind, _ in each["joins"].values()}
+    edges = [edge for each in drawn for edge in each["edges"]]
+    assert joins == {"all", "any", "wait"}
+    assert any(edge["switch"] for edge in edges)
+    assert any(edge["partial"] for edge in edges)
+    assert any(edge["counts"] for edge in edges)
+    records = [graph_runs.run(each, seed) for seed, each in enumerate(drawn)]
+    assert {OUTCOMES[code] for each in records for code in each.outcome.tolist()} == set(OUTCOMES)
+    more = [len(part.request) > len(each.request) for each in records for part in each.items]
+    assert sum(more) > 20
+
+
+# ---------------------------------------------------------------- by hand
+
+
+def fork(**join: Any) -> dict[str, Any]:
+    """Stage 0 (1 s) before 1 (1 s) and 2 (3 s), which 3 (1 s) joins; one replica each, no hop."""
+    made = _world([1.0, 1.0, 3.0, 1.0], [0.0, 10.0])
+    made["edges"] = [graph_runs.plain_edge(made, *ends) for ends in ((0, 1), (0, 2), (1, 3), (2, 3))]
+    return made | {"joins": {3: join["join"]}, "edge_normals": [[0.0, 0.0]] * 4}
+
+
+def _world(latencies_s: list[float], arrivals: list[float]) -> dict[str, Any]:
+    sizes = range(1, 9)
+    stages = [
+        {
+            "variants": {"a": {"latency_s": {1: dict.fromkeys(sizes, latency_s)}, "start_up_s": 1.0}},
+            "drop_limit_s": 100.0,
+        }
+        for latency_s in latencies_s
+    ]
+    first = {"variant": "a", "cores": 1, "batch": 1, "replicas": 1, "batch_timeout_s": 0.0}
+    return {
+        "arrivals": arrivals,
+        "duration_s": 30.0,
+        "sla_s": 10.0,
+        "stages": stages,
+        "initial": [first for _ in stages],
+        "decisions": [],
+        "hop_s": 0.0,
+        "stop_s": 0.0,
+        "decision_delay_s": 0.0,
+        "max_surge": 1,
+        "max_unavailable": 0,
+        "item_key": 0,
+        "joins": {},
+    }
+
+
+@pytest.mark.parametrize("engine", ["oracle", *ENGINES])
+@pytest.mark.parametrize(
+    ("join", "entered_s", "ended_s"),
+    [
+        (("all", 0.0), [4.0, 14.0], [5.0, 15.0]),
+        (("any", 0.0), [2.0, 12.0], [4.0, 14.0]),  # the slow branch still has to end
+        (("wait", 1.5), [3.5, 13.5], [4.5, 14.5]),
+    ],
+)
+def test_joins(engine: str, join: tuple[str, float], entered_s: list[float], ended_s: list[float]) -> None:
+    made = fork(join=join)
+    if engine == "oracle":
+        result = graph_oracle.simulate(made)
+        assert [item["enqueue"] for item in result["items"][3]] == entered_s
+        assert [request["end"] for request in result["requests"]] == ended_s
+        return
+    records = graph_runs.run(made, 1, engine)
+    assert records.items[3].enqueue_s[0].tolist() == entered_s
+    assert records.end_s.tolist() == ended_s
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(("partial", "ended"), [(False, "dropped"), (True, "completed")])
+def test_a_dropped_item_drops_its_request_unless_it_may_be_missing(engine: str, partial: bool, ended: str) -> None:
+    """Three items at once, of which the last two are too old before their turn comes."""
+    made = _world([1.0, 2.0], [0.0])
+    made["stages"][1]["drop_limit_s"] = 2.5
+    edge = graph_runs.plain_edge(made, 0, 1) | {"items": {"a": 3.0}, "partial": partial}
+    made |= {"edges": [edge], "edge_normals": [[0.0]]}
+    records = graph_runs.run(made, 1, engine)
+    assert graph_runs.difference(records, graph_oracle.simulate(made)) is None
+    assert [OUTCOMES[code] for code in records.items[1].outcome.tolist()] == ["completed", "dropped", "dropped"]
+    assert OUTCOMES[records.outcome[0]] == ended
+    assert records.end_s.tolist() == [3.0]
+
+
+def test_an_entry_with_two_ways_of_one_switch_takes_one_of_them() -> None:
+    made = _world([0.5, 0.5, 0.5], np.arange(0.0, 30.0, 0.01).tolist())
+    edges = [graph_runs.plain_edge(made, 0, child) | {"switch": "kind", "share": share} for child, share in _SHARES]
+    count = len(made["arrivals"])
+    made |= {"edges": edges, "edge_normals": [[0.0] * count] * 2}
+    for stage in made["initial"]:
+        stage |= {"replicas": 60}
+    records = graph_runs.run(made, 3)
+    one, other = (part.request for part in records.items[1:])
+    assert sorted([*one.tolist(), *other.tolist()]) == list(range(count))
+    assert len(one) == pytest.approx(0.3 * count, abs=4 * np.sqrt(0.21 * count))
+    assert (records.outcome == COMPLETED).all()
+
+
+_SHARES = ((1, 0.3), (2, 0.7))
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5, 1.0, 2.5])
+@pytest.mark.parametrize("mean", [0.6, 5.09, 17.5])
+def test_numbers_of_items_have_their_mean_and_spread(mean: float, spread: float) -> None:
+    edge = Edge("detect", "cars", items=mean, spread=spread)
+    numbers = numbers_of_items(edge, "any", (np.arange(200_000) + 0.5) / 200_000)
+    assert numbers.mean() == pytest.approx(mean, rel=1e-3)
+    if spread == 0.0:
+        assert set(numbers.tolist()) <= {int(mean), int(mean) + 1}
+    elif mean > 1.0 or spread >= 1.0:  # a binomial number of a few trials comes only near to its spread
+        assert numbers.var() / mean == pytest.approx(spread, rel=0.1)
+
+
+def test_measured_numbers_are_drawn_as_often_as_they_were_measured() -> None:
+    edge = Edge("detect", "cars", counts={"n": (3, 0, 3, 1)})
+    assert numbers_of_items(edge, "n", np.array([0.1, 0.3, 0.6, 0.99])).tolist() == [0, 1, 3, 3]
+
+
+@pytest.mark.parametrize("setting", [{"dispatch": "eager"}, {"drop": "batch"}, {"drop": "deadline"}])
+def test_what_only_chains_have_is_refused(setting: dict[str, str]) -> None:
+    models, world, arrivals_s, initial = engine_runs.parts(_world([1.0], [0.0]))
+    ((key, value),) = setting.items()
+    with pytest.raises(EngineError, match=f"{key}: {value} is not simulated"):
+        create_graph_engine("simpy", models, replace(world, **setting), arrivals_s, initial, 1, Graph((), 1.0))
