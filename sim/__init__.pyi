@@ -9,6 +9,7 @@ from .engines import choose_engine as choose_engine
 from .engines import create_engine as create_engine
 from .engines import must_compile as must_compile
 from .engines import not_in_graphs as not_in_graphs
+from .graph.items import collect_records as collect_records
 from .interface import Engine as Engine
 from .interface import Resize as Resize
 from .interface import Resizes as Resizes
@@ -36,7 +37,6 @@ from .records import OUTCOMES as OUTCOMES
 from .records import UNFINISHED as UNFINISHED
 from .records import Records as Records
 from .records import ReplicaRecords as ReplicaRecords
-from .records import collect_records as collect_records
 from .rules import NEVER as NEVER
 from .simulate import ControlSettings as ControlSettings
 from .simulate import Counted as Counted

@@ -115,10 +115,8 @@ def create_graph_engine(
     if refused := not_in_graphs(world):
         raise EngineError(f"{refused} is not simulated where the stages form a graph; only chains have it")
     if engine == "compiled":
-        from ipa.sim.compiled import CompiledGraphEngine, too_fine
+        from ipa.sim.compiled import CompiledGraphEngine
 
-        if too_fine(models, world):
-            raise EngineError("engine 'compiled' cannot tell times so short apart so late in a run; use engine simpy")
         return CompiledGraphEngine(models, world, arrivals_s, initial, seed, graph)
     from ipa.sim.events import SimPyGraphEngine
 

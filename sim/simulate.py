@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, takewhile
-from typing import cast
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from ipa.policies import (
 from ipa.profiles import Graph, Pipeline
 from ipa.sim import engines, laws, records, streams
 from ipa.sim.backend import Opening, Outlook, SimulatedBackend
-from ipa.sim.graph.items import GraphEngine, collect_items
+from ipa.sim.graph.items import collect_records
 from ipa.sim.interface import Engine, Handover
 from ipa.sim.intervals import IntervalCounts, Intervals
 from ipa.sim.load_view import LoadView, Spans
@@ -159,7 +158,7 @@ def simulate_policy(
     if keeping is not None:
         found, totals, counted = keeping.found(engine)
     else:
-        found = records.collect_records(engine) if graph is None else collect_items(cast(GraphEngine, engine))
+        found = collect_records(engine)
         laws.check(found, eager=world.dispatch == "eager", oldest_s=laws.oldest_s(models, world))
         totals = totals_of(pipeline, found, pipeline.sla_s)
     if control.records == "none":

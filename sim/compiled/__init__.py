@@ -4,12 +4,12 @@ Needs numba.
 """
 
 from ipa.sim.compiled.engine import CompiledEngine, compile_error
-from ipa.sim.compiled.graph import CompiledGraphEngine, too_fine
+from ipa.sim.compiled.graph import CompiledGraphEngine
 from ipa.sim.compiled.jit import is_cached
 from ipa.sim.compiled.kernel import advance
 from ipa.sim.compiled.streaming import StreamedEngine
 
-__all__ = ["CompiledEngine", "CompiledGraphEngine", "StreamedEngine", "compile_error", "is_compiled", "too_fine"]
+__all__ = ["CompiledEngine", "CompiledGraphEngine", "StreamedEngine", "compile_error", "is_compiled"]
 
 
 def is_compiled() -> bool:

@@ -33,6 +33,14 @@ def compile_error() -> str:
     return ""
 
 
+def safe_until_s(shortest_s: float, hop_s: float) -> float:
+    """Up to which time every batch and every hop ends after it begins, in doubles: t + x > t if x >= t / 2^52.
+
+    `shortest_s`: what no batch takes less than.
+    """
+    return 2.0**52 * min(shortest_s, hop_s or shortest_s)
+
+
 class CompiledEngine(Stepping):
     """One run of the model. Build it, go through its `steps` once, then read the stages.
 
@@ -208,11 +216,7 @@ class CompiledEngine(Stepping):
         return deadlines
 
     def _safe_until_s(self, shortest_s: float) -> float:
-        """Up to which time every batch and every hop ends after it begins, in doubles: t + x > t if x >= t / 2^52.
-
-        `shortest_s`: what no batch takes less than.
-        """
-        return 2.0**52 * min(shortest_s, self.world.hop_s or shortest_s)
+        return safe_until_s(shortest_s, self.world.hop_s)
 
     def _expect(self) -> None:
         """Begin with all requests still to come and no draws; the first attempts of dispatch set the timers.

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from ipa.errors import InputError
 from ipa.policies import StageConfiguration
 from ipa.profiles import Graph, Join
+from ipa.sim.compiled.engine import safe_until_s
 from ipa.sim.compiled.item_stage import Coming, ItemStage, Served
 from ipa.sim.compiled.memory import layout_of
 from ipa.sim.compiled.stepping import Stepping
@@ -18,12 +20,6 @@ from ipa.sim.graph import draws
 from ipa.sim.graph.routes import NO_EDGE, Routes, Way
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.rules import CLOSING
-
-
-def too_fine(models: Sequence[StageModel], world: World) -> bool:
-    """Whether a batch or a hop may end at the instant at which it begins, as doubles late in the run are too coarse."""
-    shortest_s = layout_of(models).shortest_s
-    return world.duration_s + world.bound_s > 2.0**52 * min(shortest_s, world.hop_s or shortest_s)
 
 
 class CompiledGraphEngine(Stepping):
@@ -42,6 +38,8 @@ class CompiledGraphEngine(Stepping):
     ) -> None:
         super().__init__(world)
         self.arrivals_s = arrivals_s
+        # Up to here every batch and every hop ends after it begins, in doubles, and stages can run alone.
+        self._safe_s = safe_until_s(layout_of(models).shortest_s, world.hop_s)
         self.routes = routes = Routes(graph, [model.name for model in models], arrivals_s, seed)
         self._runs = tuple(
             ItemStage(
@@ -79,11 +77,15 @@ class CompiledGraphEngine(Stepping):
             run.load(*self._due(position, time_s))
             run.advance(time_s, rank)
             self._collect(position, run, time_s)
+        # After the duration each stage has gone on only until its own items had ended.
+        ended_s = max(run.ended_s for run in self._runs)
+        has_ended = time_s > self.world.duration_s and self._has_ended() and ended_s < time_s
+        if (ended_s if has_ended else time_s) > self._safe_s:
+            raise InputError(
+                f"engine 'compiled' cannot tell such short times apart after {time_s:g} s; use engine simpy"
+            )
         if time_s <= self.world.duration_s:
             return None
-        # So far each stage has gone on only until its own items had ended.
-        ended_s = max(run.ended_s for run in self._runs)
-        has_ended = self._has_ended() and ended_s < time_s
         for run in self._runs:
             run.follow(*((ended_s, CLOSING + 1) if has_ended else (time_s, rank)))
         return ended_s if has_ended else None

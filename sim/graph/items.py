@@ -7,10 +7,20 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from ipa.sim import records
 from ipa.sim.graph.routes import Routes
 from ipa.sim.interface import Engine, EngineStage
 from ipa.sim.model import FloatArray, IntArray
-from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records, Visits, integral_s, replica_records
+from ipa.sim.records import (
+    COMPLETED,
+    DROPPED,
+    FAILED,
+    UNFINISHED,
+    Records,
+    Visits,
+    integral_s,
+    replica_records,
+)
 
 
 class ItemLog(NamedTuple):
@@ -40,6 +50,11 @@ class GraphEngine(Engine, Protocol):
     def on_the_way(self) -> IntArray:
         """The requests of the items that are on their way to a stage."""
         ...
+
+
+def collect_records(engine: Engine) -> Records:
+    """The records of a finished run whose engine has kept everything, of a chain or of a graph."""
+    return collect_items(engine) if isinstance(engine, GraphEngine) else records.collect_records(engine)
 
 
 def collect_items(engine: GraphEngine) -> Records:

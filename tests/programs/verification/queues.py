@@ -11,6 +11,7 @@ from unittest.mock import patch
 import numpy as np
 
 from ipa.policies import StageConfiguration
+from ipa.profiles import Graph
 from ipa.sim import FloatArray, Records, ServiceTime, StageModel, World, collect_records, create_engine, streams
 
 NEVER_S = 1e12
@@ -86,8 +87,18 @@ def poisson_arrivals(rate_rps: float, count: int, seed: int) -> FloatArray:
     return np.cumsum(streams.stream(seed, "arrivals").exponential(1.0 / rate_rps, count))
 
 
-def run(engine: str, arrivals_s: FloatArray, queues: tuple[Queue, ...], law: Law, seed: int) -> Records:
-    """The records of an engine ("simpy" or "compiled") on these queues, from empty until every request has ended."""
+def run(
+    engine: str,
+    arrivals_s: FloatArray,
+    queues: tuple[Queue, ...],
+    law: Law,
+    seed: int,
+    graph: Graph | None = None,
+) -> Records:
+    """The records of an engine ("simpy" or "compiled") on these queues, from empty until every request has ended.
+
+    `graph`: how they hang together if not in a row, by their numbers.
+    """
     models = [
         StageModel(str(number), {("v", 1): queue.service(law)}, {"v": 0.0}, queue.drop_limit_s)
         for number, queue in enumerate(queues)
@@ -98,6 +109,6 @@ def run(engine: str, arrivals_s: FloatArray, queues: tuple[Queue, ...], law: Law
     }
     world = World(duration_s=float(arrivals_s[-1]), bound_s=NEVER_S)
     with patch.object(streams, "normal_blocks", law.blocks):
-        made = create_engine(engine, models, world, arrivals_s, initial, seed)
+        made = create_engine(engine, models, world, arrivals_s, initial, seed, graph=graph)
         list(made.steps(iter(())))
     return collect_records(made)
