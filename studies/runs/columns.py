@@ -41,6 +41,17 @@ COLUMNS = {
         "batch_size": Column("requests", "the size of that batch; -1: none"),
         "filled_s": Column("s", "only with `records: sample`: when the last request of its batch was enqueued"),
     },
+    "items": {
+        "request": Column("", "the request of which the item is a part"),
+        "stage": Column("", "the stage's name"),
+        "enqueue_s": Column("s", "entry to the stage's queue"),
+        "start_s": Column("s", "start of its batch"),
+        "finish_s": Column("s", "end of its batch"),
+        "replica": Column("", "number of the replica that served it; -1: none"),
+        "batch": Column("", "number of its batch, in order of start at the stage, from 0; -1: none"),
+        "batch_size": Column("items", "the size of that batch; -1: none"),
+        "dropped_s": Column("s", "when it was dropped, or failed"),
+    },
     "decisions": {
         "step": Column("", "0 is the configuration at the start; then one per control step"),
         "time_s": Column("s", "time of the decision; it takes effect `decision_delay_s` later"),
