@@ -450,7 +450,12 @@ def test_every_file_is_documented_and_every_key_of_the_manifest_declared(
         results.write_run(run, tmp_path / name)
     text = "".join("|".join(row) for row in table_rows("scenarios.md", "Results", "| file |"))
     written = {path.name for name in ("run", "sampled") for path in (tmp_path / name).iterdir()}
-    assert set(re.findall(r"`([a-z]+\.[a-z.]+)`", text)) == {*written, "items.parquet", "resizes.parquet", "load.parquet"}
+    assert set(re.findall(r"`([a-z]+\.[a-z.]+)`", text)) == {
+        *written,
+        "items.parquet",
+        "resizes.parquet",
+        "load.parquet",
+    }
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
     assert list(MANIFEST) == list(manifest)
 

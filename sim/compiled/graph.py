@@ -13,7 +13,7 @@ from ipa.errors import InputError
 from ipa.policies import StageConfiguration
 from ipa.profiles import Graph, Join
 from ipa.sim.compiled.engine import safe_until_s
-from ipa.sim.compiled.item_stage import Coming, ItemStage, Served
+from ipa.sim.compiled.item_stage import PIECE, Coming, ItemStage, Served
 from ipa.sim.compiled.memory import layout_of
 from ipa.sim.compiled.stepping import Stepping
 from ipa.sim.graph import draws
@@ -47,6 +47,7 @@ class CompiledGraphEngine(Stepping):
                 model,
                 world,
                 arrivals_s if position in routes.entries else None,
+                len(arrivals_s),
                 initial[model.name],
                 seed,
                 delivered_apart=world.hop_s > 0.0 or _is_timed(routes.joins[position]),
@@ -74,7 +75,9 @@ class CompiledGraphEngine(Stepping):
     def _reach(self, time_s: float, rank: int) -> float | None:
         for position, run in enumerate(self._runs):
             self._admit(position)
-            run.load(*self._due(position, time_s))
+            for due in _pieces(self._due(position, time_s)):
+                run.advance_to_delivery(due.moment_s[0])
+                run.load(due, self.arrivals_s[due.request])
             run.advance(time_s, rank)
             self._collect(position, run, time_s)
         # After the duration each stage has gone on only until its own items had ended.
@@ -99,12 +102,12 @@ class CompiledGraphEngine(Stepping):
 
     # ---- what comes to a stage ----
 
-    def _due(self, position: int, time_s: float) -> tuple[Coming, FloatArray]:
-        """Take the items that come to a stage by then; with them, when their requests arrived."""
+    def _due(self, position: int, time_s: float) -> Coming:
+        """Take the items that come to a stage by then."""
         coming = self._coming[position]
         count = int(np.searchsorted(coming.moment_s, time_s, side="right"))
         due, self._coming[position] = coming.where(slice(count)), coming.where(slice(count, None))
-        return due, self.arrivals_s[due.request]
+        return due
 
     def _admit(self, position: int) -> None:
         """Put on their way to a stage the items that those before it have sent, or what it joins of them."""
@@ -191,17 +194,39 @@ class CompiledGraphEngine(Stepping):
         self, way: Way, names: Sequence[str], request: IntArray, key: draws.Keys, variant: IntArray
     ) -> tuple[IntArray, draws.Keys, IntArray]:
         """What items put on an edge, in their order: whose it is, by place, with its key and edge."""
+        parent = np.arange(len(request))
+        counts = self._counts(way, names, request, variant)
+        if not way.is_sure:
+            drawn = draws.uniforms(draws.keys_of(key, way.drawn))
+            counts = np.where((way.low <= drawn) & (drawn < way.high), counts, 0)
+        if not (counts == 1).all():
+            parent = np.repeat(parent, counts)
+        edge = np.full(len(parent), way.number)
+        if not self.routes.asks_keys:
+            return parent, np.zeros(len(parent), np.uint64), edge
+        within = np.arange(len(parent)) - np.repeat(np.cumsum(counts) - counts, counts)
+        return parent, draws.keys_of(draws.keys_of(key, way.number)[parent], within.astype(np.uint64)), edge
+
+    def _counts(self, way: Way, names: Sequence[str], request: IntArray, variant: IntArray) -> IntArray:
+        """How many items each puts on an edge if it takes it."""
+        if self.routes.carries_one[way.number]:
+            return np.ones(len(request), dtype=np.int64)
         counts = np.zeros(len(request), dtype=np.int64)
         for place in np.flatnonzero(np.bincount(variant)).tolist():
             own = variant == place
             counts[own] = self.routes.numbers(way.number, names[place])[request[own]]
-        if not way.is_sure:
-            drawn = draws.uniforms(draws.keys_of(key, way.drawn))
-            counts[(drawn < way.low) | (drawn >= way.high)] = 0
-        parent = np.repeat(np.arange(len(request)), counts)
-        within = np.arange(len(parent)) - np.repeat(np.cumsum(counts) - counts, counts)
-        keys = draws.keys_of(draws.keys_of(key, way.number)[parent], within.astype(np.uint64))
-        return parent, keys, np.full(len(parent), way.number)
+        return counts
+
+
+def _pieces(coming: Coming) -> Iterator[Coming]:
+    """The items in pieces that caches hold; what comes at one moment stays together."""
+    begin, count = 0, len(coming.moment_s)
+    while begin < count:
+        end = begin + PIECE
+        if end < count:
+            end = int(np.searchsorted(coming.moment_s, coming.moment_s[end - 1], side="right"))
+        yield coming.where(slice(begin, end))
+        begin = end
 
 
 def _is_timed(join: Join | None) -> bool:

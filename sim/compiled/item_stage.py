@@ -14,17 +14,17 @@ import numpy.typing as npt
 
 from ipa.policies import StageConfiguration
 from ipa.sim.compiled.engine import CompiledEngine
-from ipa.sim.compiled.memory import Layout
+from ipa.sim.compiled.memory import Layout, extended
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.graph.draws import Keys
 from ipa.sim.graph.items import ItemLog
 from ipa.sim.graph.routes import NO_EDGE
 from ipa.sim.interface import BoolArray
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
-from ipa.sim.rules import NEVER
+from ipa.sim.rules import COMPLETION, NEVER
 
-_AT_FIRST = 1024
-"""How many items there is room for; more as soon as they come."""
+PIECE = 2**14
+"""How many items are put before a stage at once, and a few more."""
 _NO_TIME_S = 1e-300
 """A hop that takes no time. With it a delivery has a rank of its own; with none it is part of a completion."""
 
@@ -94,29 +94,32 @@ class ItemStage(CompiledEngine):
         model: StageModel,
         world: World,
         arrivals_s: FloatArray | None,
+        requests: int,
         initial: StageConfiguration,
         seed: int,
         *,
         delivered_apart: bool,
     ) -> None:
-        """`arrivals_s`: when its items arrive, at an entry. `delivered_apart`: whether a delivery is an event of its
-        own, not part of a completion."""
+        """`arrivals_s`: when its items arrive, at an entry. `requests`: how many items to expect. `delivered_apart`:
+        whether a delivery is an event of its own, not part of a completion."""
         self.is_entry = arrivals_s is not None
         models = [model] if self.is_entry else [model, model]
         arriving_s = np.zeros(0) if arrivals_s is None else arrivals_s
         world = replace(world, hop_s=_NO_TIME_S if delivered_apart else 0.0)
         first = position if self.is_entry else position - 1
+        self._expected = max(requests, PIECE)
         super().__init__(models, world, arriving_s, {model.name: initial}, seed, position=first)
         self.stage = self.stages[-1]
         self.stage.position, self.stage.run = position, self
         self._row = len(models) - 1
-        self._items = Coming.none()
+        self._request = self._edge = np.zeros(0, dtype=np.int64)  # of each item, with some room behind
+        self._key = np.zeros(0, dtype=np.uint64)
         self._count = 0
         self._batches = self._drops = 0  # how many have been collected
         self._running = np.zeros(0, dtype=np.int64)  # batches that have started
 
     def _capacity(self) -> int:
-        return len(self.arrivals_s) if self.is_entry else _AT_FIRST
+        return len(self.arrivals_s) if self.is_entry else self._expected
 
     def _stage(self, position: int, model: StageModel, layout: Layout, _: StageConfiguration) -> StageOfGraph:
         return StageOfGraph(position, model, self._memory, layout)
@@ -128,7 +131,7 @@ class ItemStage(CompiledEngine):
 
     def know(self, request: IntArray, key: Keys) -> None:
         """At an entry: of which requests its items are."""
-        self._items = Coming(self.arrivals_s, request, request, key, np.full(len(request), NO_EDGE))
+        self._request, self._key, self._edge = request, key, np.full(len(request), NO_EDGE)
         self._count = len(request)
 
     def load(self, coming: Coming, age_s: FloatArray) -> None:
@@ -147,8 +150,8 @@ class ItemStage(CompiledEngine):
         batches["end"] = np.append(begins[1:], fresh)
         memory.finished[0, :deliveries] = np.arange(deliveries)
         sender["finished"], sender["delivered"] = deliveries, 0
-        for mine, others in zip(self._items, coming, strict=True):
-            mine[count : count + fresh] = others
+        of_items = slice(count, count + fresh)
+        self._request[of_items], self._key[of_items], self._edge[of_items] = coming.request, coming.key, coming.edge
         self._count += fresh
         self._run["open"] += fresh
 
@@ -156,11 +159,10 @@ class ItemStage(CompiledEngine):
         capacity = self._memory.capacity
         if items > capacity:
             self._use(self._memory.with_capacity(max(items, 2 * capacity)))
-        if items > len(self._items.request):
-            more = max(items, 2 * len(self._items.request), _AT_FIRST) - self._count
-            kept = self._items.where(slice(self._count))
-            columns: list[Any] = [np.append(column, np.zeros(more, column.dtype)) for column in kept]
-            self._items = Coming(*columns)
+        if items > len(self._request):
+            room = self._memory.capacity
+            self._request, self._edge = _with_room(self._request, room), _with_room(self._edge, room)
+            self._key = _with_room(self._key, room)
 
     @property
     def open(self) -> int:
@@ -173,19 +175,23 @@ class ItemStage(CompiledEngine):
         return float(self._run["ended_s"])
 
     def request_of(self, items: IntArray) -> IntArray:
-        return np.asarray(self._items.request[items])
+        return np.asarray(self._request[items])
 
     def key_of(self, items: IntArray) -> Keys:
-        return np.asarray(self._items.key[items])
+        return np.asarray(self._key[items])
 
     def edge_of(self, items: IntArray) -> IntArray:
-        return np.asarray(self._items.edge[items])
+        return np.asarray(self._edge[items])
 
     # ---- time ----
 
     def advance(self, time_s: float, rank: int) -> None:
         """Let everything happen before (time, rank), after the duration no more than it takes until all have ended."""
         self._advance(time_s, rank)
+
+    def advance_to_delivery(self, time_s: float) -> None:
+        """Let everything happen before a delivery at that time, so that what was loaded before has been delivered."""
+        self._advance(time_s, COMPLETION - 1)
 
     def follow(self, time_s: float, rank: int) -> None:
         """Let everything happen before (time, rank), whether or not its items have ended."""
@@ -216,8 +222,10 @@ class ItemStage(CompiledEngine):
         over = running[is_over][np.argsort(finish_s[is_over], kind="stable")]
         begin = self._begin_of(over)
         size = log["end"][over].astype(np.int64) - begin
-        within = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
-        item = self._memory.served[self._row][np.repeat(begin, size) + within].astype(np.int64)
+        place = begin
+        if not (size == 1).all():
+            place = np.repeat(begin - (np.cumsum(size) - size), size) + np.arange(size.sum())
+        item = self._memory.served[self._row][place].astype(np.int64)
         return Served(item, size, log["finish_s"][over], over, log["replica"][over].astype(np.int64))
 
     def _begin_of(self, batches: IntArray) -> IntArray:
@@ -245,9 +253,14 @@ class ItemStage(CompiledEngine):
         return places[options]
 
     def item_log(self) -> ItemLog:
-        came = self._items.where(slice(self.stage.enqueued))
-        enqueue_s = self._memory.enqueued_s[self._row, : self.stage.enqueued].copy()
-        return ItemLog(came.request.copy(), came.edge.copy(), enqueue_s)
+        came = slice(self.stage.enqueued)
+        enqueue_s = self._memory.enqueued_s[self._row, came].copy()
+        return ItemLog(self._request[came].copy(), self._edge[came].copy(), enqueue_s)
+
+
+def _with_room(column: npt.NDArray[Any], items: int) -> npt.NDArray[Any]:
+    """A column with room for so many items."""
+    return extended(column, items) if len(column) else np.empty(items, column.dtype)
 
 
 def _differs(column: npt.NDArray[np.float64] | IntArray) -> BoolArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,9 @@ class Routes:
         place = {name: position for position, name in enumerate(stages)}
         positions = range(len(stages))
         self.ways = tuple(tuple(_ways_from(graph, name, place)) for name in stages)
+        self.carries_one = tuple(_carries_one(edge) for edge in graph.edges)
+        self.asks_keys = any(not way.is_sure for ways in self.ways for way in ways)
+        """Whether any draw is made by the keys of items."""
         self.parents = tuple(tuple(sorted({place[edge.parent] for edge in graph.into(name)})) for name in stages)
         self.joins: tuple[Join | None, ...] = tuple(graph.joins.get(name) for name in stages)
         self.upstream = tuple(frozenset(place[each] for each in graph.ancestors(name)) for name in stages)
@@ -89,9 +92,17 @@ class Routes:
         return draws.key_of(draws.key_of(self._base, request), position)
 
     def keys(self, position: int, requests: IntArray) -> draws.Keys:
-        """The same of several requests."""
+        """The same of several requests; zeros where no draw is made by them."""
+        if not self.asks_keys:
+            return np.zeros(len(requests), np.uint64)
         base = np.full(len(requests), self._base, np.uint64)
         return draws.keys_of(draws.keys_of(base, requests.astype(np.uint64)), position)
+
+
+def _carries_one(edge: Edge) -> bool:
+    """Whether an item that takes the edge is one item there, whatever served it."""
+    means = edge.items.values() if isinstance(edge.items, Mapping) else [edge.items]
+    return not edge.counts and edge.spread == 0.0 and all(mean == 1.0 for mean in means)
 
 
 def _ways_from(graph: Graph, stage: str, place: dict[str, int]) -> list[Way]:

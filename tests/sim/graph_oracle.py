@@ -64,7 +64,7 @@ class Numbers:
             return int(counts[min(int(place * len(counts)), len(counts) - 1)])
         mean, spread = self.edge["items"][variant], self.edge["spread"]
         if spread == 0:
-            return floor(mean) + (place > 1 - (mean - floor(mean)))
+            return int(floor(mean) + (place > 1 - (mean - floor(mean))))
         number, below = 0, chance_of(0, mean, spread)
         while below < place and number < 1000:
             number += 1
@@ -166,7 +166,7 @@ class GraphSimulation(Simulation):
         self.attempt(stage)
 
     def go_on(self, stage: Stage, batch: Batch, variant: str) -> None:
-        coming: dict[int, list[Item]] = {}
+        coming: dict[int, list[Request]] = {}
         for parent in batch.requests:
             assert isinstance(parent, Item)
             for number, edge in enumerate(self.edges):
@@ -197,11 +197,11 @@ class GraphSimulation(Simulation):
             if edge["switch"] and each == switch[-1]:
                 above = 1.0
             if each == number:
-                return below <= draw < above
+                return bool(below <= draw < above)
             below = above
         raise AssertionError
 
-    def send(self, parent: Item, number: int, key: int, coming: dict[int, list[Item]]) -> None:
+    def send(self, parent: Item, number: int, key: int, coming: dict[int, list[Request]]) -> None:
         child = self.edges[number]["child"]
         kind, wait_s = self.joins.get(child, ("", 0.0))
         if kind == "":

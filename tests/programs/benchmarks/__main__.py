@@ -15,7 +15,7 @@ from rich.console import Console
 from tests.programs.benchmarks import chart, engines, gateway, hostile, many_runs, peers
 from tests.programs.benchmarks.tables import Table, machine
 
-TABLES = ("engines", "mixing", "runs", "parts", "many", "solvers", "gateway", "hostile", "peers")
+TABLES = ("engines", "mixing", "graphs", "runs", "parts", "many", "solvers", "gateway", "hostile", "peers")
 
 
 def measured(names: list[str]) -> Iterator[Table | str]:
@@ -23,6 +23,7 @@ def measured(names: list[str]) -> Iterator[Table | str]:
     makers: dict[str, Callable[[], Table]] = {
         "engines": engines.engines,
         "mixing": engines.mixing,
+        "graphs": engines.graphs,
         "runs": engines.whole_runs,
         "parts": many_runs.parts,
         "many": many_runs.many_runs,

@@ -10,6 +10,7 @@ import numpy as np
 
 from ipa import traces
 from ipa.policies import StageConfiguration
+from ipa.profiles import Edge, Graph
 from ipa.sim import Engine, FloatArray, ServiceTime, StageModel, World, create_engine
 from ipa.studies import Scenario, simulate
 from tests.programs.benchmarks import naive
@@ -102,6 +103,45 @@ def mixing() -> Table:
         label=("engine",),
         bars=("plain_rps", "mixing_rps"),
         notes=("Both serve each stage by one variant, with the same result. A policy says whether it may mix.",),
+    )
+
+
+GRAPHS = {
+    "chain": None,
+    "the chain as a graph": Graph((Edge("first", "second"),), 1.0),
+    "1 item on average": Graph((Edge("first", "second", items=1.0, spread=1.0, persist_s=1.0),), 1.0),
+    "half of the items twice": Graph((Edge("first", "second", items=2.0, share=0.5),), 1.0),
+}
+"""Ways in which the second stage gets as many items as the first has requests."""
+
+
+def graphs() -> Table:
+    """What an item of a graph takes beside a request at a stage of a chain."""
+    rate_rps, batch, sigma = MIXING_CASE
+    run = two_stages(arrivals(rate_rps), batch, sigma)
+    rows = []
+    for engine in _engine_names():
+        chain_s = 0.0
+        for name, graph in GRAPHS.items():
+            make = partial(create_engine, engine, graph=graph)
+            run(make)  # compiled code is compiled, or loaded, by now
+            spent_s = cpu_s(partial(run, make), REPEATS)
+            chain_s = chain_s or spent_s
+            items = 2 * rate_rps * DURATION_S
+            rows.append({"engine": engine, "graph": name, "items_per_s": items / spent_s, "ratio": spent_s / chain_s})
+    return Table(
+        name="graphs",
+        title=f"The same two stages at {rate_rps:g} rps, as a graph: items per processor second",
+        columns=(
+            Column("engine", "engine"),
+            Column("graph", "stages"),
+            Column("items_per_s", "items", ",.0f"),
+            Column("ratio", "time / that of the chain", ".1f"),
+        ),
+        rows=tuple(rows),
+        label=("engine", "graph"),
+        bars=("items_per_s",),
+        notes=("Each visit of a stage is an item, about as many in all four.",),
     )
 
 
