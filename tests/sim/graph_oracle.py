@@ -243,8 +243,8 @@ class GraphSimulation(Simulation):
         self.entering[stage, moment].append(item)
 
     def enter(self, stage: int, moment: float) -> None:
-        items: list[Request] = sorted(self.entering.pop((stage, moment)), key=lambda each: each.request)
-        self.delivery(self.mixes[stage], items)
+        items = sorted(self.entering.pop((stage, moment)), key=lambda each: each.request)
+        self.delivery(self.mixes[stage], [*items])
 
     # ---------------------------------------------------------------- the result
 
