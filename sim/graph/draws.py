@@ -68,7 +68,7 @@ def latent_uniforms(seed: int, number: int, persist_s: float, arrivals_s: FloatA
         return places
     from scipy.special import ndtr, ndtri
 
-    normals: FloatArray = ndtri(np.maximum(places, streams.SMALLEST_UNIFORM))
+    normals = np.asarray(ndtri(np.maximum(places, streams.SMALLEST_UNIFORM)), dtype=np.float64)
     return np.asarray(ndtr(_persistent(normals, np.diff(arrivals_s), persist_s)))
 
 
