@@ -119,7 +119,7 @@ def graphs() -> Table:
     """What an item of a graph takes beside a request at a stage of a chain."""
     rate_rps, batch, sigma = MIXING_CASE
     run = two_stages(arrivals(rate_rps), batch, sigma)
-    rows = []
+    rows: list[dict[str, Value]] = []
     for engine in _engine_names():
         chain_s = 0.0
         for name, graph in GRAPHS.items():
