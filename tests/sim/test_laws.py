@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from io import BytesIO
 from itertools import pairwise
 from math import fsum, inf, isnan
@@ -59,7 +59,7 @@ from ipa.sim import (
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED
 from ipa.studies import Scenario, simulate
 from ipa.traces import Trace
-from tests.sim import engine_runs, oracle
+from tests.sim import engine_runs, graph_runs, oracle
 from tests.sim.stories import Story, of
 from tests.sim.test_stories import in_oracle_format
 
@@ -705,6 +705,16 @@ def sound() -> Records:
     return records
 
 
+@cache
+def of_graph() -> Records:
+    """The same, its two stages written as a graph."""
+    made = in_oracle_format(EVENTFUL)
+    edges = [graph_runs.plain_edge(made, 0, 1)]
+    records = graph_runs.run(made | {"edges": edges, "joins": {}}, seed=1)
+    laws.check(records, eager=False, oldest_s=EVENTFUL.limits_s)
+    return records
+
+
 def first(records: Records, outcome: int) -> int:
     """The first request with this outcome."""
     return int(np.flatnonzero(records.outcome == outcome)[0])
@@ -824,6 +834,22 @@ BREAKS: Mapping[str, tuple[str, Callable[[Records], Records]]] = {
     "an enqueue later than the hop allows": ("L9: at stage 1", lambda r: put(r, "enqueue_s", (1, 1), 1.25)),
     "a request that was served although it was too old": ("L11: at stage 1", lambda r: put(r, "arrival_s", 1, -1.5)),
     "a request that never finished at the stage before": ("L9: at stage 0", lambda r: put(r, "finish_s", (0, 1), NAN)),
+    "an item that was served later than its request ended": (
+        "L1: a request has not completed with its last item",
+        lambda _: put(of_graph(), "end_s", first(of_graph(), COMPLETED), 8.25),
+    ),
+    "a request of a graph that was dropped nowhere": (
+        "L1: a request was dropped otherwise than with an item",
+        lambda _: put(of_graph(), "dropped_stage", first(of_graph(), DROPPED), -1),
+    ),
+    "an unfinished request of a graph ended": (
+        "L1: a request has an end",
+        lambda _: put(of_graph(), "end_s", first(of_graph(), UNFINISHED), 8.0),
+    ),
+    "an item without a place in the integral": (
+        "L9: at stage 1",
+        lambda _: replace(of_graph(), items=(of_graph().items[0], put(of_graph().items[1], "integral_s", 0, 0.0))),
+    ),
 }
 
 
