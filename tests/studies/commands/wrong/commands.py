@@ -183,6 +183,6 @@ MODELS = [
     Wrong("live load mine.yaml --url http://", "'--url': 'http://'; allowed: the URL of a server, such as"),
     Wrong("live manifests mine.yaml --out my.py", "--out my.py: is a file; give a new folder"),
     Wrong("live manifests mine.yaml --pull never", "'--pull': 'never'; allowed: Always, IfNotPresent, Never; did you"),
-    Wrong("simulat mine.yaml", "no command is called 'simulat'; did you mean 'simulate'?; allowed: again, compare, doctor,"),
+    Wrong("simulat mine.yaml", "no command is called 'simulat'; did you mean 'simulate'?; allowed: again, compare,"),
 ]
 """Real models, servers, and words that are not there."""
