@@ -120,16 +120,17 @@ def test_what_is_given_stays_and_nothing_is_by_rule_twice() -> None:
     whole = by_rule()
     assert default_rules.complete(whole, two_by_two().stages) == whole
     assert default_rules.complete(whole, two_by_two().stages).by_rule == whole.by_rule
-    for name in profiles.names():
-        assert profiles.load(name).defaults.by_rule == ()
+    for shipped in map(profiles.load, profiles.names()):
+        assert shipped.defaults.by_rule == () or shipped.graph is not None
 
 
 def test_every_shipped_pipeline_can_do_without_its_defaults() -> None:
     for name in profiles.names():
-        stages = profiles.load(name).stages
-        defaults = Pipeline(name, "", stages).defaults
+        shipped = profiles.load(name)
+        stages = shipped.stages
+        defaults = Pipeline(name, "", stages, graph=shipped.graph).defaults
         assert defaults.alpha is not None
-        assert defaults.alpha > 1
+        assert defaults.alpha > 1 or all(len(stage.variants) == 1 for stage in stages)
         for stage in stages:
             high = stage.variant(defaults.scale_only["high"][stage.name])
             assert high.accuracy == max(variant.accuracy for variant in stage.variants)

@@ -146,7 +146,8 @@ def variants(pipeline: Pipeline) -> Iterator[tuple[Stage, Variant]]:
 
 def test_the_five_published_pipelines_are_shipped() -> None:
     assert tuple(sorted(STAGES)) == ("audio-qa", "audio-sent", "nlp", "sum-qa", "video")
-    assert set(profiles.names()) == set(STAGES)
+    graphs = {name for name in profiles.names() if profiles.load(name).graph is not None}
+    assert set(profiles.names()) - graphs == set(STAGES)
 
 
 def test_each_is_shipped_whole(pipeline: Pipeline) -> None:

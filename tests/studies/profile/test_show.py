@@ -161,7 +161,7 @@ def test_a_pipeline_of_ones_own_can_be_shown(tmp_path: Path) -> None:
     [
         (
             "profile show vidoe",
-            ["'vidoe'", "did you mean 'video'", "shipped: audio-qa, audio-sent, nlp"],
+            ["'vidoe'", "did you mean 'video'", "shipped: audio-qa, audio-sent, cascade, image, nlp"],
         ),
         ("profile show video --stage object-detectoin", ["did you mean 'object-detection'", "image-classification"]),
         ("profile show nofile.yaml", ["nofile.yaml: cannot be read"]),
@@ -222,7 +222,7 @@ def test_axes_reach_all_points_and_the_sla() -> None:
                         axis = made.layout[f"{letter}axis{trace[f'{letter}axis'][1:]}"]
                         low, high = (10**end for end in axis["range"])
                         assert all(low < value < high for value in trace[letter])
-                        assert len(axis["tickvals"]) >= 2 or len(set(trace["x"])) == 1
+                        assert len(axis["tickvals"]) >= 2 or max(trace[letter]) < 2 * min(trace[letter])
                 low, high = (10**end for end in made.layout["yaxis2"]["range"])
                 assert low < stage.sla_s < high
 
