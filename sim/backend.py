@@ -21,8 +21,7 @@ from ipa.policies import (
     lightest_configuration,
 )
 from ipa.profiles import Pipeline
-from ipa.sim.graph.items import GraphEngine
-from ipa.sim.graph.measuring import MeasuringItems
+from ipa.sim.graph import GraphEngine, MeasuringItems
 from ipa.sim.interface import Engine, Seen
 from ipa.sim.load_view import LoadView
 from ipa.sim.measuring import Measuring, Presence

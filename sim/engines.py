@@ -9,7 +9,7 @@ from functools import cache
 from ipa.errors import InputError
 from ipa.policies import StageConfiguration
 from ipa.profiles import Graph
-from ipa.sim.graph.items import GraphEngine
+from ipa.sim.graph import GraphEngine
 from ipa.sim.interface import Engine, Handover
 from ipa.sim.model import FloatArray, StageModel, World
 

@@ -24,7 +24,7 @@ from ipa.policies import (
 from ipa.profiles import Graph, Pipeline
 from ipa.sim import engines, laws, records, streams
 from ipa.sim.backend import Opening, Outlook, SimulatedBackend
-from ipa.sim.graph.items import collect_records
+from ipa.sim.graph import collect_records
 from ipa.sim.interface import Engine, Handover
 from ipa.sim.intervals import IntervalCounts, Intervals
 from ipa.sim.load_view import LoadView, Spans

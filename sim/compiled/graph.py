@@ -16,8 +16,7 @@ from ipa.sim.compiled.engine import safe_until_s
 from ipa.sim.compiled.item_stage import PIECE, Coming, ItemStage, Served
 from ipa.sim.compiled.memory import layout_of
 from ipa.sim.compiled.stepping import Stepping
-from ipa.sim.graph import draws
-from ipa.sim.graph.routes import NO_EDGE, Routes, Way
+from ipa.sim.graph import NO_EDGE, Routes, Way, draws
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.rules import CLOSING
 

@@ -16,9 +16,7 @@ from ipa.policies import StageConfiguration
 from ipa.sim.compiled.engine import CompiledEngine
 from ipa.sim.compiled.memory import Layout, extended
 from ipa.sim.compiled.stage import CompiledStage
-from ipa.sim.graph.draws import Keys
-from ipa.sim.graph.items import ItemLog
-from ipa.sim.graph.routes import NO_EDGE
+from ipa.sim.graph import NO_EDGE, ItemLog, draws
 from ipa.sim.interface import BoolArray
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 from ipa.sim.rules import COMPLETION, NEVER
@@ -36,7 +34,7 @@ class Coming(NamedTuple):
     moment_s: FloatArray
     group: IntArray
     request: IntArray
-    key: Keys
+    key: draws.Keys
     edge: IntArray
 
     @classmethod
@@ -129,7 +127,7 @@ class ItemStage(CompiledEngine):
 
     # ---- items ----
 
-    def know(self, request: IntArray, key: Keys) -> None:
+    def know(self, request: IntArray, key: draws.Keys) -> None:
         """At an entry: of which requests its items are."""
         self._request, self._key, self._edge = request, key, np.full(len(request), NO_EDGE)
         self._count = len(request)
@@ -177,7 +175,7 @@ class ItemStage(CompiledEngine):
     def request_of(self, items: IntArray) -> IntArray:
         return np.asarray(self._request[items])
 
-    def key_of(self, items: IntArray) -> Keys:
+    def key_of(self, items: IntArray) -> draws.Keys:
         return np.asarray(self._key[items])
 
     def edge_of(self, items: IntArray) -> IntArray:

@@ -19,9 +19,7 @@ from ipa.sim.events.engine import SimPyEngine
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.replica_set import Batch, SimPyReplica
 from ipa.sim.events.stage import SimPyStage
-from ipa.sim.graph import draws
-from ipa.sim.graph.items import ItemLog
-from ipa.sim.graph.routes import NO_EDGE, Routes, Way
+from ipa.sim.graph import NO_EDGE, ItemLog, Routes, Way, draws
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 
 
