@@ -67,6 +67,18 @@ def best(asked: Knapsack) -> Found | None:
     return found
 
 
+def least_latency_ns(asked: Knapsack) -> int:
+    """The least latency of any pick, whatever cores it takes. Some scene must have options at every stage."""
+    flow = asked.flow
+    assert flow is not None
+    offered = [_by_inflow(stage, True, False) for stage in asked.stages]
+    every = [[point for points in of.values() for point in points] for of in offered]
+    return min(
+        flow.longest_way([min(point.latency_ns for point in of) for of in points])[0]
+        for _, points in _scenes(flow, offered, _Costs(asked, flow, every))
+    )
+
+
 Offered = dict[tuple[int, str], list[Point]]
 """The options of a stage that may be worth picking, by inflow and variant."""
 

@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import inf, prod
 
+from ipa.policies.optimiser import graphs
 from ipa.policies.optimiser.flows import Flow
 from ipa.policies.optimiser.problem import Knapsack, Pick, Problem, Solver, StageOptions, options, replicas_for
 from ipa.policies.optimiser.programme import Row
@@ -184,14 +185,15 @@ def _fastest_way(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
         return None
     quick = tuple(replace(stage, loss=stage.latency_ns) for stage in asked.stages)
     within = replace(asked, stages=quick, reward=0, least_accuracy=0)
-    too_little, enough = -1, asked.latency_ns(kept.indices)
+    tried = graphs.least_latency_ns(within)
+    too_little, enough = tried - 1, asked.latency_ns(kept.indices)
     while enough - too_little > 1:
-        middle = (too_little + enough) // 2
-        found = best(replace(within, sla_ns=middle))
+        found = best(replace(within, sla_ns=tried))
         if found is None:
-            too_little = middle
+            too_little = tried
         else:
             enough = asked.latency_ns(found.indices)
+        tried = (too_little + enough) // 2
     asked = replace(asked, sla_ns=enough)
     pick = best(asked)
     return None if pick is None else (pick, asked)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import compress
 from math import ceil, prod
 from operator import mul
+from typing import NamedTuple
 
 from ipa.policies import checks
 from ipa.policies.interface import Configuration, PolicyError
@@ -257,8 +258,7 @@ def options(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     problem: Problem
     accuracy_matters: bool
     replicas_bound: bool
