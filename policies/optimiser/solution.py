@@ -18,14 +18,13 @@ from ipa.policies.optimiser.ladder import (
     SLA_EXCESS,
     Answer,
     climb,
-    most_of_graph_rps,
-    most_sustained_rps,
     wanted_variants,
 )
 from ipa.policies.optimiser.problem import SLACK, Knapsack, Pick, Problem, Solver, SolverError, StageOptions, options
 from ipa.policies.optimiser.programme import Programme
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solvers import placed, solver_for
+from ipa.policies.optimiser.throughput import most_of_graph_rps, most_sustained_rps
 
 
 @dataclass(frozen=True, slots=True)
