@@ -54,12 +54,14 @@ class Recommendation:
 
     `cheapest` and `most_accurate`: of those that keep the limit, None where none does. `tied_in_cost` with the one and
     `tied_in_accuracy` with the other: what keeps it too, is not told apart, and not dominated. `dominated`: what keeps
-    the limit -> what dominates it. `late`: what breaks it, the nearest first. `settings`, `seeds`: how many there were.
+    the limit -> what dominates it. `late`: what breaks it, the nearest first. `settings`, `seeds`, `loads`: how many
+    there were.
     """
 
     late_at_most: float
     settings: int
     seeds: int
+    loads: int
     cheapest: Choice | None
     most_accurate: Choice | None
     tied_in_cost: tuple[Choice, ...]
@@ -70,7 +72,7 @@ class Recommendation:
     @property
     def sentences(self) -> list[str]:
         """What to take and why, a sentence each, the recommendation first."""
-        found = [self._first, self._accurate, self._ties, self._dominated, self._late, self._unsure]
+        found = [self._first, self._accurate, self._ties, self._dominated, self._late, self._unsure, self._over]
         return [sentence for sentence in found if sentence]
 
     def as_dict(self) -> dict[str, Any]:
@@ -149,6 +151,10 @@ class Recommendation:
         names = _listed(list(dict.fromkeys(beyond)))
         return f"Not shown to keep the limit, as their intervals reach beyond it: {names}." if names else ""
 
+    @property
+    def _over(self) -> str:
+        return f"All figures are means over {self.loads} loads." if self.loads > 1 else ""
+
     def _above(self, choice: Choice) -> str:
         limit = 100.0 * self.late_at_most
         unsure = " by the mean, though its interval reaches the limit" if choice.late.low <= limit else ""
@@ -182,6 +188,7 @@ def recommend(settings: Settings, late_at_most: float = LATE_AT_MOST) -> Recomme
         late_at_most,
         settings=len(settings),
         seeds=len(settings.seeds),
+        loads=settings.loads,
         cheapest=None if cheapest is None else _choices(kept, [cheapest])[0],
         most_accurate=None if most_accurate is None else _choices(kept, [most_accurate])[0],
         tied_in_cost=_tied(kept, COST, cheapest, dominated),

@@ -105,6 +105,17 @@ def test_of_many_settings_five_are_named() -> None:
     )
 
 
+def test_over_several_loads_it_is_said_that_figures_are_means_over_them() -> None:
+    """1.6 % and 0.2 % are 0.9 % together."""
+    figures = {"cost_mean_cores": 2.0, "pas_mean": 30.0}
+    rows = [{"policy": p, "workload": w, **figures} for p in ("a", "b") for w in ("one", "two")]
+    for row, late in zip(rows, (0.016, 0.002, 0.03, 0.04), strict=True):
+        row["sla_violation_rate"] = late
+    found = recommended(answer(runs(rows)))
+    assert found.sentences[0].startswith("Take a, the only one that keeps at most 1 % late: 2.00 cores")
+    assert found.sentences[-1] == "All figures are means over 2 loads."
+
+
 def test_without_late_requests_in_the_table_nothing_is_recommended() -> None:
     found = answer(runs([{"policy": "a", "cost_mean_cores": 1.0}, {"policy": "b", "cost_mean_cores": 2.0}]))
     assert found.recommend() is None
