@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipa.studies.many import Group
+from ipa.studies.runs import ITEMS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +32,12 @@ class Passed:
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """As `passages`."""
-        return passages(self.group.tables["requests"], self.group.tables["stages"])
+        """As `passages`; of a graph, along the way that was critical."""
+        tables = self.group.tables
+        if ITEMS not in tables:
+            return passages(tables["requests"], tables["stages"])
+        items = tables[ITEMS]
+        return passages(tables["requests"], critical(tables["requests"], items), items)
 
     @property
     def mean_s(self) -> dict[tuple[str, str], float]:
@@ -52,18 +57,45 @@ class Passed:
         return shown.sort_values("outcome", key=lambda outcome: outcome != "completed", kind="stable")
 
 
-def passages(requests: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFrame:
+def critical(requests: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
+    """The items that each ended request had to wait for, first to last: that with which it ended, the one that ended
+    last before this came, and so on. Columns as of `items`."""
+    import pandas as pd
+
+    filled = {moment: items[moment].fillna(items["dropped_s"]) for moment in ("start_s", "finish_s")}
+    known = items.assign(**filled, left_s=filled["finish_s"])
+    known = known[known["left_s"].notna()].sort_values("left_s", kind="stable")
+    known["stage_number"] = known["stage"].cat.codes
+    moments = requests.loc[np.isfinite(requests["end_s"]), ["request", "end_s"]].rename(columns={"end_s": "until_s"})
+    moments["before"] = len(items["stage"].cat.categories)
+    found = []
+    while len(moments):
+        pairs = pd.merge(moments, known, on="request")
+        pairs = pairs[(pairs["left_s"] <= pairs["until_s"]) & (pairs["stage_number"] < pairs["before"])]
+        last = pairs.sort_values(["request", "left_s"], kind="stable").drop_duplicates("request", keep="last")
+        found.append(last)
+        moments = last[["request", "enqueue_s", "stage_number"]].set_axis(["request", "until_s", "before"], axis=1)
+    rows = pd.concat(found[::-1]) if found else known
+    return rows[list(items.columns)].sort_values("request", kind="stable", ignore_index=True)
+
+
+def passages(requests: pd.DataFrame, stages: pd.DataFrame, everything: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row for each ended request and stage that it reached, in order: request, stage, and `MOMENTS` (seconds).
 
     Each row begins where the one before ended, the first with the arrival, and the last ends with the request, so that
     the kinds of time add up to its latency. A request that was dropped waited in the queue to its end. Where it is not
-    known when the last of a batch came, its wait counts as queue.
+    known when the last of a batch came, its wait counts as queue. `everything`: the table with all of each batch, where
+    `stages` has only some.
     """
     import pandas as pd
 
     ended = requests.loc[np.isfinite(requests["end_s"]), ["request", "arrival_s", "end_s"]]
     rows = stages.merge(ended, on="request").sort_values("request", kind="stable", ignore_index=True)
-    known_s = rows["filled_s"].fillna(rows["enqueue_s"]) if "filled_s" in rows else _filled_s(rows, stages)
+    known_s = (
+        rows["filled_s"].fillna(rows["enqueue_s"])
+        if "filled_s" in rows
+        else _filled_s(rows, stages if everything is None else everything)
+    )
     rows["filled_s"] = known_s
     for moment in ("start_s", "finish_s"):
         rows[moment] = rows[moment].fillna(rows["end_s"])

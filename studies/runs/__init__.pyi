@@ -21,4 +21,5 @@ from .run_data import check_records as check_records
 from .run_data import has_records as has_records
 from .run_data import run_lines as run_lines
 from .run_data import run_title as run_title
+from .tables import ITEMS as ITEMS
 from .tables import RESIZES as RESIZES

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ipa.studies import Run, Scenario, simulate
-from ipa.studies.pages.passages import BACK, KINDS, MOMENTS, beside, mean_spent_s, passages, spent_s
+from ipa.studies.pages.passages import BACK, KINDS, MOMENTS, beside, critical, mean_spent_s, passages, spent_s
 from ipa.studies.scenario import PolicyChoice
 
 
@@ -98,6 +98,40 @@ def test_the_means_add_up_to_the_mean_latency(run: Run) -> None:
     assert sum(means.values()) == pytest.approx(run.summary["latency_mean_s"], rel=1e-12)
     assert means["image-classification", "hop"] == pytest.approx(0.05)
     assert mean_spent_s(requests.assign(outcome="dropped"), passages(requests, run.tables["stages"])) == {}
+
+
+def test_of_a_graph_the_way_is_shown_that_was_critical() -> None:
+    """Request 0 ends with c, to which it comes from the slower of a and b; 1 is dropped at b, and its c is later."""
+    requests = requests_of((0.0, 9.0, "completed"), (1.0, 5.0, "dropped"))
+    items = stages_of(
+        (0, "a", 0.0, 0.0, 2.0, 0, 1),
+        (0, "b", 0.0, 1.0, 6.0, 0, 1),
+        (0, "c", 6.5, 7.0, 9.0, 1, 1),
+        (1, "a", 1.0, 2.0, 3.0, 1, 1),
+        (1, "b", 1.0, np.nan, np.nan, -1, -1),
+        (1, "c", 3.5, 3.5, 7.0, 0, 1),
+    ).assign(dropped_s=[np.nan, np.nan, np.nan, np.nan, 5.0, np.nan])
+    way = critical(requests, items)
+    assert way[["request", "stage"]].to_numpy().tolist() == [[0, "b"], [0, "c"], [1, "b"]]
+    assert spent_s(passages(requests, way, items)).to_numpy().tolist() == [
+        [0, "b", 0.0, 0.0, 1.0, 5.0],
+        [0, "c", 0.5, 0.0, 0.5, 2.0],
+        [1, "b", 0.0, 0.0, 4.0, 0.0],
+    ]
+
+
+def test_critical_ways_begin_with_the_arrival_and_end_with_the_request() -> None:
+    run = simulate(Scenario(pipeline="traffic", trace="constant:40:30", policy=PolicyChoice(name="rate"), hop_s=0.01))
+    requests, items = run.tables["requests"], run.tables["items"]
+    found = passages(requests, critical(requests, items), items)
+    moments = found[list(MOMENTS)].to_numpy()
+    assert (np.diff(moments, axis=1) >= 0.0).all()
+    each, ended = found.groupby("request"), requests.set_index("request").query("end_s == end_s")
+    assert (each["left_s"].first() == ended["arrival_s"]).all()
+    assert (each["finish_s"].last() == ended["end_s"]).all()
+    later = found["request"].duplicated()
+    assert found["enqueue_s"][~later].to_numpy() == pytest.approx(ended["arrival_s"].to_numpy())
+    assert (found["enqueue_s"] - found["left_s"])[later].to_numpy() == pytest.approx(0.01)
 
 
 def test_beside_a_request_stand_the_replicas_that_started_or_left_meanwhile() -> None:
