@@ -40,10 +40,14 @@ def inside(run: Run) -> dict[str, Any]:
 def _stage(run: Run, name: str, moments_s: FloatArray) -> dict[str, list[int]]:
     """Requests and replicas at each moment, all that happens at it included."""
     tables = run.tables
-    requests, replicas = tables["stages"], tables["replicas"]
+    requests, replicas = tables["items" if "items" in tables else "stages"], tables["replicas"]
     requests, replicas = requests[requests["stage"] == name], replicas[replicas["stage"] == name]
     created_s, ready_s, removed_s, gone_s = (_times(replicas, f"{key}_s") for key in _LIFE)
-    ended_s = tables["requests"].set_index("request")["end_s"].reindex(requests["request"]).to_numpy(dtype=np.float64)
+    ended_s = (
+        _times(requests, "dropped_s")
+        if "dropped_s" in requests
+        else tables["requests"].set_index("request")["end_s"].reindex(requests["request"]).to_numpy(dtype=np.float64)
+    )
     entered_s, started_s, finished_s = (_times(requests, f"{key}_s") for key in ("enqueue", "start", "finish"))
     # Whoever was dropped here has left the queue without a start.
     left_s = np.where(np.isfinite(started_s), started_s, np.where(np.isfinite(ended_s), ended_s, np.inf))

@@ -142,3 +142,15 @@ def test_a_slider_moves_the_plan(shown: Browser, explorer: Explorer) -> None:
     chosen = planned(find("video", SHORT), 20.0)["chosen"]
     assert chosen["words"] in shown.run("document.getElementById('plan-words').textContent")
     assert shown.run("errors") == []
+
+
+def test_inside_a_graph_items_wait_and_are_served() -> None:
+    """yolov5n finds two cars in a frame, which come to the classifier at once."""
+    chosen = {"policy": "scale-only:low", "trace": "constant:20:30"}
+    run = simulate(Scenario(pipeline="traffic").with_values(chosen))
+    found, items = inside(run), run.tables["items"]
+    cars = items[items["stage"] == "cars"]
+    for waiting, moment_s in zip(found["stages"]["cars"]["waiting"], found["moments_s"], strict=True):
+        left_s = cars["start_s"].fillna(cars["dropped_s"])
+        assert waiting == ((cars["enqueue_s"] <= moment_s) & (left_s > moment_s)).sum()
+    assert max(found["stages"]["cars"]["waiting"]) > 0
