@@ -12,9 +12,10 @@ JSON ?= build/bench.json
 # takes over half of another's.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
-# Random scenarios and pages of the documentation, of which `make test` goes through a part: nearly all need no other
-# process.
-SWEEPS := tests/sim tests/policies tests/test_docs.py \
+# Random scenarios and pages of the documentation, of which `make test` goes through a part, and whatever else takes
+# processors and minds no other process.
+SWEEPS := tests/sim tests/policies tests/test_docs.py tests/test_house.py tests/test_packaging.py \
+	$(addprefix tests/studies/,commands explore pages predictor) \
 	$(addprefix tests/live/serving/test_,concurrency.py expiry.py gateway_rules.py mixes.py) \
 	tests/live/monitoring/test_whole_seconds.py
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)

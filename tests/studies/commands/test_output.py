@@ -11,6 +11,7 @@ import pytest
 from ipa import studies
 from ipa.studies.scenario import choices
 from tests.command import PIPELINE, SHORT, every_command, ipa
+from tests.profiles.test_imported import KSERVE, TRITON
 
 COMMANDS = {words.removeprefix("ipa "): command for words, command in every_command()}
 
@@ -25,6 +26,8 @@ RUNS = {
     "live manifests": ("video",),
     "optimise": ("video", "--load", 9),
     "pipeline check": ("mine.yaml",),
+    "pipeline from-kserve": ("graph.yaml", "--to", "kserve.yaml"),
+    "pipeline from-triton": ("config.pbtxt", "--to", "triton.yaml"),
     "pipeline new": ("new.yaml", "--from", "latencies.csv"),
     "policy list": (),
     "policy show": ("ipa",),
@@ -60,8 +63,8 @@ ON_SERVERS = {f"live {name}" for name in ("down", "load", "recover", "run", "sta
 TRAINS = {"predictor train"}
 """What takes long, and Keras."""
 
-REAL = {f"models {name}" for name in ("check", "fetch", "list", "make", "measure", "pages", "push", "read")}
-"""What needs real models: see `test_models`."""
+REAL = {f"models {name}" for name in ("fetch", "list", "push")}
+"""What needs real models."""
 
 STUDY = (
     "schema_version: 1\nkind: study\npipeline: mine.yaml\nworkloads: ['constant:5:30']\nsystems: {it: {policy: static}}"
@@ -89,6 +92,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mine.yaml").write_text(PIPELINE)
     (folder / "study.yaml").write_text(STUDY)
     (folder / "latencies.csv").write_text(LATENCIES)
+    (folder / "graph.yaml").write_text(KSERVE)
+    (folder / "config.pbtxt").write_text(TRITON)
     assert ipa("simulate", "video", *SHORT, "--out", folder / "run").exit_code == 0
     return folder
 
