@@ -1,0 +1,66 @@
+"""A run of a graph of stages in its folder: items in place of stages, and what it does not have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipa.studies import Run, Scenario, ScenarioError, simulate
+from ipa.studies.runs import results
+
+SCENARIO = Scenario(pipeline="traffic", trace="constant:20:30").with_values({"policy": "rate"})
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return simulate(SCENARIO)
+
+
+def test_a_graph_s_run_is_read_back_with_its_items(run: Run, tmp_path: Path) -> None:
+    results.write_run(run, tmp_path / "run")
+    stored = results.read_run(tmp_path / "run")
+    assert {path.stem for path in (tmp_path / "run").glob("*.parquet")} >= {
+        "requests",
+        "items",
+        "decisions",
+        "replicas",
+    }
+    assert not (tmp_path / "run" / "stages.parquet").exists()
+    items = stored.tables["items"]
+    assert items.equals(run.tables["items"])
+    assert set(items["request"]) == set(run.tables["requests"]["request"])
+    for tables in (run.tables, stored.tables):
+        with pytest.raises(ScenarioError, match="no table 'stages' in this run; its stages form a graph"):
+            tables["stages"]
+
+
+def test_same_scenario_same_tables_whatever_the_engine(run: Run) -> None:
+    other = simulate(SCENARIO.with_values({"engine": "simpy"}))
+    for name, table in run.tables.items():
+        assert table.equals(other.tables[name]), name
+
+
+def test_without_records_the_summary_is_the_same(run: Run) -> None:
+    bare = simulate(SCENARIO.with_values({"records": "none"})).summary
+    apart = {"records", "wall_s"}
+    assert {key: value for key, value in bare.items() if key not in apart} == {
+        key: value for key, value in run.summary.items() if key not in apart
+    }
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"records": "sample"},
+        {"dispatch": "eager"},
+        {"drop": "batch"},
+        {"drop": "deadline"},
+    ],
+    ids=str,
+)
+def test_what_only_chains_have_is_refused_before_anything_runs(values: dict[str, Any]) -> None:
+    ((key, value),) = values.items()
+    with pytest.raises(ScenarioError, match=f"{key}: {value}: traffic is a graph of stages; only chains have this"):
+        simulate(SCENARIO.with_values(values))
