@@ -14,7 +14,7 @@ from ipa.studies.many import workers
 
 
 @click.command()
-@click.argument("what", metavar="[PIPELINE|FILE]", default="video", shell_complete=complete.pipelines)
+@click.argument("what", metavar="[PIPELINE|FILE|FOLDER]", default="video", shell_complete=complete.pipelines)
 @click.option(
     "--port", type=Whole(min=0, max=65535), default=0, help="Port of this machine. Default: one that is free."
 )
@@ -23,15 +23,16 @@ from ipa.studies.many import workers
 def explore(what: str, port: int, no_browser: bool, as_json: bool) -> None:
     """Ask and see: change a scenario on a local page, and its answer changes with it.
 
-    PIPELINE is the name of a shipped pipeline, by default video; FILE is a pipeline or scenario file. The page is on
-    this machine alone, under an address with a token. Ctrl-C ends it.
+    PIPELINE is the name of a shipped pipeline, by default video; FILE is a pipeline or scenario file; FOLDER holds a
+    run, a comparison or a sweep, whose scenario, policies and seeds are asked first. The page is on this machine alone,
+    under an address with a token. Ctrl-C ends it.
     """
-    studies.find(what)
+    question = studies.explore.Question.about(what)
     try:
         server = studies.explore.Explorer(port)
     except OSError as error:
         raise click.ClickException(f"--port {port}: cannot be had: {error.strerror or error}") from None
-    address = server.address(what)
+    address = server.address(question)
     try:
         with workers.terminable():
             printing.note("Ctrl-C ends it")

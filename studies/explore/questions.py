@@ -11,11 +11,13 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import yaml
 
 from ipa import policies, profiles, traces
 from ipa.policies import Choices, PolicyError, Range
+from ipa.studies import results
 from ipa.studies.many import systems
 from ipa.studies.scenario import LARGEST_SEED, Scenario, ScenarioError, find, parse_value
 
@@ -37,7 +39,7 @@ UNITS = {"s": "seconds", "rps": "requests per second", "cores": "cores"}
 
 @dataclass(frozen=True)
 class Question:
-    """Policies on a pipeline, each with so many seeds; `what`: PIPELINE or FILE as for every command.
+    """Policies on a pipeline, each with so many seeds; `what`: PIPELINE, FILE or results folder, as for every command.
 
     `policies`: as after `--policy`; none: that of the scenario. `values`: key of the scenario -> text as after `--set`.
     """
@@ -55,7 +57,7 @@ class Question:
         what, named = plain.get("what", "video"), plain.get("policies", [])
         values, seeds = plain.get("values", {}), plain.get("seeds", 1)
         if not isinstance(what, str) or not what or "\0" in what:
-            raise ScenarioError("what: should be the name of a shipped pipeline, or a pipeline or scenario file")
+            raise ScenarioError("what: should be a shipped pipeline, a pipeline or scenario file, or a results folder")
         if not (
             isinstance(named, list) and len(named) <= MOST_POLICIES and all(isinstance(each, str) for each in named)
         ):
@@ -67,6 +69,21 @@ class Question:
         if wrong := sorted({key.partition(".")[0] for key in values} & set(NOT_ASKED)):
             raise ScenarioError(f"values: {wrong[0]} is not asked so")
         return cls(what, tuple(named), seeds, dict(values))
+
+    @classmethod
+    def about(cls, what: str) -> Question:
+        """What a pipeline or file asks, or what made a results folder. Raises as a command does."""
+        made = results.asked(what)
+        if made is None:
+            find(what)
+            return cls(what)
+        return cls(what, tuple(map(_spec, made.policies[:MOST_POLICIES])), min(made.seeds, MOST_SEEDS))
+
+    @property
+    def address(self) -> str:
+        """The question as it stands in the page's address."""
+        seeds = [("seeds", str(self.seeds))] if self.seeds > 1 else []
+        return urlencode([("from", self.what), *(("policy", each) for each in self.policies), *seeds])
 
     @property
     def parsed(self) -> dict[str, Any]:
@@ -83,9 +100,9 @@ class Question:
         """For each policy its scenarios, by seed. Raises as a command does, all of them InputErrors."""
         if len(self.policies) <= 1:
             policy = {"policy": self.policies[0]} if self.policies else {}
-            chosen = [find(self.what, {**policy, **self.parsed})]
+            chosen = [_scenario(self.what, {**policy, **self.parsed})]
         else:
-            chosen = systems.choose(find(self.what, self.parsed), self.policies)
+            chosen = systems.choose(_scenario(self.what, self.parsed), self.policies)
         if chosen[0].seed + self.seeds - 1 > LARGEST_SEED:
             raise ScenarioError(f"seed {chosen[0].seed}: {self.seeds} seeds from there on are too large")
         return [[one.with_values({"seed": one.seed + more}) for more in range(self.seeds)] for one in chosen]
@@ -112,9 +129,23 @@ class Question:
             return (
                 f"from ipa.studies import find, simulate\n\nrun = simulate(find({what}{given}))\nprint(run.summary)\n"
             )
+        made = results.asked(self.what)
+        if made is not None and made.kind == "runs":
+            values = {**values, "policy": named[0]}  # a comparison has none of its own
         given = f", {values!r}" if values else ""
         call = f"compare(find({what}{given}), {list(named)!r}, seeds={self.seeds})"
         return f"from ipa.studies import compare, find\n\ncomparison = {call}\nprint(comparison)\n"
+
+
+def _scenario(what: str, values: Mapping[str, Any] | None = None) -> Scenario:
+    """The scenario of a pipeline, a file, or what made a results folder; of a comparison with a policy like any."""
+    made = results.asked(what)
+    return find(what, values) if made is None else made.scenario.with_values(values or {})
+
+
+def _spec(policy: Mapping[str, Any]) -> str:
+    """A policy as after `--policy`."""
+    return " ".join([policy["name"], *(f"{key}={json.dumps(value)}" for key, value in policy.items() if key != "name")])
 
 
 def _file(scenario: Scenario) -> str:
@@ -132,16 +163,14 @@ def base_of(what: str) -> dict[str, Any]:
 
     `usual`: of what a pipeline has its own value of, that value. Raises as `find` and `profiles.load`.
     """
-    scenario = find(what)
+    scenario = _scenario(what)
     pipeline = profiles.load(scenario.pipeline)
     start_ups_s = [variant.start_up_s for stage in pipeline.stages for variant in stage.variants]
     own = {key: getattr(pipeline.defaults, key) for key in ("alpha", "beta", "gamma", "load_margin")}
     return {
         "pipeline": pipeline.name,
         "description": pipeline.description,
-        "policy": " ".join(
-            [scenario.policy.name, *(f"{k}={json.dumps(v)}" for k, v in scenario.policy.parameters.items())]
-        ),
+        "policy": _spec({"name": scenario.policy.name, **scenario.policy.parameters}),
         "values": {key: _as_text(value) for key, value in _flat(scenario.as_dict())},
         "usual": {"sla_s": pipeline.sla_s, "start_up_s": max(start_ups_s), **own},
     }

@@ -24,7 +24,7 @@ from importlib.resources import files
 from socket import SHUT_WR
 from threading import Lock
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from ipa.errors import Error
 from ipa.studies.displayed import check_plotly
@@ -83,9 +83,9 @@ class Explorer(ThreadingHTTPServer):
         self._newest: OrderedDict[str, int] = OrderedDict()
         self._lock = Lock()
 
-    def address(self, what: str = "") -> str:
-        """Where the page is, with the token, and asks of a pipeline or file."""
-        return f"http://{self.host}/?token={self.token}" + (f"#from={quote(what)}" if what else "")
+    def address(self, question: Question | None = None) -> str:
+        """Where the page is, with the token, and what it asks first."""
+        return f"http://{self.host}/?token={self.token}" + (f"#{question.address}" if question else "")
 
     def is_stale(self, tab: str, number: int) -> Callable[[], bool]:
         """Note that a tab has asked its question of that number; what it gives says whether a newer one has come."""

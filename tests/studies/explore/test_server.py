@@ -66,6 +66,24 @@ def test_a_run_has_the_figures_of_the_command_to_the_last_digit(explorer: Explor
         assert run == of_command
 
 
+@pytest.mark.parametrize("options", [("simulate", "--policy", "rate margin=0.5"), ("compare", "--policy", "hpa")])
+def test_a_results_folder_is_opened_with_its_question_and_asked_on(
+    explorer: Explorer, elsewhere: Path, options: tuple[str, ...]
+) -> None:
+    command, *policies = options
+    policies += ["--policy", "rate margin=0.5 label=calm", "--seeds", "2"] if command == "compare" else []
+    made = ipa(command, "video", *policies, "--trace", "constant:5:30", "--set", "seed=3", "--out", "out", "--json")
+    stored = json.loads(made.stdout)
+    question = Question.about("out")
+    told = {"what": str(elsewhere / "out"), "policies": list(question.policies), "seeds": question.seeds}
+    answered = found(explorer, **told, values={})
+    runs = [{**run, "wall_s": 0} for each in answered["policies"] for run in each["runs"]]
+    assert runs == [{**run, "wall_s": 0} for run in (stored if isinstance(stored, list) else [stored])]
+    assert answer(*shlex.split(answered["command"])[1:], "--json", "--quiet")
+    exec(answered["python"], {"print": lambda _: None})
+    assert found(explorer, **told, values={"scale": "2"})["policies"][0]["runs"][0]["requests"] > runs[0]["requests"]
+
+
 def test_the_file_and_the_python_of_an_answer_make_the_same_run(explorer: Explorer, tmp_path: Path) -> None:
     answered = found(
         explorer, policies=["ipa beta=2"], values={**SHORT, "limits.node_cores": "[8, 8]", "hop_s": "0.01"}
