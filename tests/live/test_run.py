@@ -27,7 +27,7 @@ from ipa.live.server_answers import DEFAULT_BODY
 from ipa.policies import Applied, read_journal
 from ipa.sim import stream
 from ipa.studies import Scenario, results, simulate
-from ipa.studies.runs.live_runs import choice
+from ipa.studies.runs.live_runs import checks
 from tests.command import contents, interruptible, ipa, refusal, start
 from tests.live.serving.serving_plane import call
 from tests.live.world import descendants, is_alive, of_environment, pipeline_file, sort, until_now
@@ -565,7 +565,7 @@ def test_what_only_a_simulation_can_have_is_refused_by_name(
 
 def test_without_its_libraries_live_mode_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(choice, "NEEDED", ("no_such_library",))
+    monkeypatch.setattr(checks, "NEEDED", ("no_such_library",))
     wanted = "live mode needs no_such_library: pip install '.[live]' in the checkout"
     assert refusal("live", "run", "video") == wanted
     assert refusal("live", "load", "video") == wanted

@@ -190,6 +190,7 @@ def test_a_gateway_that_shuts_down_refuses_at_last_what_is_new_and_finishes_what
         gateway = up.gateway("--pipeline", "video", "--linger", "0")
         held = up.emulated("video", DETECTION, "yolov5n", "--factor", "0")
         listed(gateway, video[0].listed | {DETECTION: [entry(0, held.url, "yolov5n")]})
+        assert infer(gateway)[0] == 200  # the gateway knows it by now
         held.popen.send_signal(signal.SIGSTOP)  # it answers when all else has been looked at
         with ThreadPoolExecutor(1) as pool:
             inside = pool.submit(infer, gateway)
