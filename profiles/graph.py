@@ -155,14 +155,17 @@ class Graph:
     def accuracy(self, accuracies: Mapping[str, float]) -> float:
         """What the exits reach: the weighted mean of the means over their ways of the products along these.
 
-        `accuracies`: stage -> that of its variant, for all stages.
+        `accuracies`: stage -> that of its variant, for all stages in topological order.
         """
-        products: dict[str, list[float]] = {}
-        for way in self.ways(list(accuracies)):
-            products.setdefault(way[-1], []).append(math.prod(accuracies[stage] for stage in way))
-        weights = self.exits or dict.fromkeys(products, 1.0)
-        total = math.fsum(weight * math.fsum(products[end]) / len(products[end]) for end, weight in weights.items())
-        return total / math.fsum(weights.values())
+        ways: dict[str, int] = {}
+        means: dict[str, float] = {}
+        for stage, own in accuracies.items():  # there may be too many ways to go one by one
+            before = dict.fromkeys(edge.parent for edge in self.into(stage))
+            ways[stage] = sum(ways[parent] for parent in before) or 1
+            came = math.fsum(means[parent] * (ways[parent] / ways[stage]) for parent in before)
+            means[stage] = own * (came if before else 1.0)
+        weights = self.exits or dict.fromkeys(self.ends(list(accuracies)), 1.0)
+        return math.fsum(weight * means[end] for end, weight in weights.items()) / math.fsum(weights.values())
 
     def within(self, variants: Mapping[str, Sequence[str]]) -> Graph:
         """The graph where stages have these variants left; `variants`: stage -> names, in the pipeline's order."""
@@ -187,8 +190,13 @@ class Graph:
 
     def ancestors(self, stage: str) -> frozenset[str]:
         """All stages from which a way leads to this one."""
-        parents = {edge.parent for edge in self.into(stage)}
-        return frozenset(parents.union(*(self.ancestors(parent) for parent in parents)))
+        found: set[str] = set()
+        left = [stage]
+        while left:
+            parents = {edge.parent for edge in self.into(left.pop())} - found
+            found |= parents
+            left += parents
+        return frozenset(found)
 
     def factors(self, stages: Sequence[str], variants: Mapping[str, str]) -> Mapping[str, float]:
         """Items per request at each stage, on average, for one variant at each.

@@ -12,6 +12,9 @@ from ipa.profiles.graph import JOINS, Edge, Graph, in_order
 Variants = Mapping[str, Sequence[str]]
 """Stage -> its variants, in the pipeline's order."""
 
+MOST_ITEMS = 10_000
+"""That one item may put on an edge, on average or as measured."""
+
 
 class Problem(NamedTuple):
     """`part`: "edges", "joins", "exits" or "accuracies"; `at`: the number of the edge or the name of the stage; `key`:
@@ -62,11 +65,13 @@ def _numbers(edge: Edge) -> Iterator[tuple[str, str]]:
         for value in values:
             if not (math.isfinite(value) and value >= 0):
                 yield key, f"should be finite and at least 0; given {value!r}"
+            elif key == "items" and value > MOST_ITEMS:
+                yield key, f"should be at most {MOST_ITEMS}; given {value!r}"
     if not 0 < edge.share <= 1:
         yield "share", f"should be above 0 and at most 1; given {edge.share!r}"
     for variant, counts in edge.counts.items():
-        if not counts or min(counts) < 0:
-            yield "counts", f"{variant} should have at least one number, and none below 0"
+        if not counts or min(counts) < 0 or max(counts) > MOST_ITEMS:
+            yield "counts", f"{variant} should have at least one number, and all from 0 to {MOST_ITEMS}"
 
 
 def _by_variant(edge: Edge, wanted: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -18,7 +18,7 @@ from ipa.profiles.counts import read_counts
 from ipa.profiles.errors import ProfileError, did_you_mean, listed
 from ipa.profiles.fields import OR_TEXT, Slug
 from ipa.profiles.graph import Edge, Graph, Join, in_order
-from ipa.profiles.graph_laws import Problem, Variants, graph_problem
+from ipa.profiles.graph_laws import MOST_ITEMS, Problem, Variants, graph_problem
 from ipa.profiles.yaml_file import FileModel, Loc, refusal
 
 # ---- fields ----
@@ -31,9 +31,9 @@ def _is_number(value: Any) -> bool:
 def _items(value: Any) -> float | dict[str, float]:
     by_variant = value if isinstance(value, dict) else {"": value}
     for variant, number in by_variant.items():
-        if not (_is_number(number) and 0 <= number <= 10_000):
+        if not (_is_number(number) and 0 <= number <= MOST_ITEMS):
             at = (variant,) if variant else ()
-            raise refusal(f"should be a number from 0 to 10000, or one by variant; given {number!r}", *at)
+            raise refusal(f"should be a number from 0 to {MOST_ITEMS}, or one by variant; given {number!r}", *at)
     return {name: float(number) for name, number in value.items()} if isinstance(value, dict) else float(value)
 
 
@@ -43,10 +43,12 @@ def _counts(value: Any, info: ValidationInfo) -> dict[str, tuple[int, ...]]:
             return read_counts((info.context or {}).get("folder", Path()) / value)
         except ProfileError as error:
             raise refusal(str(error)) from None
-    for variant, counts in value.items() if isinstance(value, dict) else [("", value)]:
+    text = "should be a CSV file with a column for each variant, or lists of whole numbers from 0 by variant"
+    if not (isinstance(value, dict) and value):
+        raise refusal(text)
+    for variant, counts in value.items():
         if not (isinstance(counts, list) and counts and all(type(each) is int and each >= 0 for each in counts)):
-            text = "should be a CSV file with a column for each variant, or lists of whole numbers from 0 by variant"
-            raise refusal(text, *((variant,) if variant else ()))
+            raise refusal(text, variant)
     return {variant: tuple(counts) for variant, counts in value.items()}
 
 
@@ -60,8 +62,8 @@ def _join(value: Any) -> Join:
     raise refusal(f"should be all, any or {{wait_s: SECONDS}}; given {value!r}")
 
 
-_NUMBER = {"type": "number", "minimum": 0, "maximum": 10_000}
-_COUNTED = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+_NUMBER = {"type": "number", "minimum": 0, "maximum": MOST_ITEMS}
+_COUNTED = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": MOST_ITEMS}, "minItems": 1}
 _WAIT = {"type": "number", "exclusiveMinimum": 0, "maximum": 86_400}
 
 Items = Annotated[
@@ -72,7 +74,9 @@ Items = Annotated[
 Counts = Annotated[
     dict[str, tuple[int, ...]],
     PlainValidator(_counts),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": _COUNTED}]}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": _COUNTED, "minProperties": 1}]}
+    ),
 ]
 JoinKey = Annotated[
     Join,

@@ -130,3 +130,16 @@ def test_a_graph_made_in_code_keeps_the_same_laws(edge: Edge, answer: str) -> No
 def test_a_graph_has_no_pairs() -> None:
     with pytest.raises(ProfileError, match="pair_accuracies are those of a chain"):
         replace(tree(), pair_accuracies={"light": {"only": 0.5}, "exact": {"only": 0.5}})
+
+
+def test_a_graph_with_a_billion_ways_has_an_accuracy_and_ancestors() -> None:
+    """Thirty diamonds one after the other: every way passes the same 61 accuracies."""
+    edges: list[Edge] = []
+    stages = ["join0"]
+    for k in range(30):
+        before, one, other, after = f"join{k}", f"one{k}", f"other{k}", f"join{k + 1}"
+        edges += [Edge(before, one), Edge(before, other), Edge(one, after), Edge(other, after)]
+        stages += [one, other, after]
+    graph = Graph(tuple(edges), sla_s=1.0)
+    assert graph.accuracy(dict.fromkeys(stages, 0.99)) == pytest.approx(0.99**61)
+    assert graph.ancestors("join30") == set(stages) - {"join30"}

@@ -195,6 +195,13 @@ MISTAKES = [
         "counts: {nano: 1}",
         "faces].after[0].counts.nano: should be a CSV file with a column for each variant",
     ),
+    ("items: 0.6", "counts: [1, 2]", "faces].after[0].counts: should be a CSV file with a column for each variant"),
+    ("items: 0.6", "counts: {}", "faces].after[0].counts: should be a CSV file with a column for each variant"),
+    (
+        "items: 0.6",
+        "counts: {nano: [1], small: [10001]}",
+        "faces].after[0].counts: small should have at least one number, and all from 0 to 10000",
+    ),
     ("items: 0.6", "partial: yes", "faces].after[0].partial: should be 'ok'; given 'yes'"),
     ("join: all", "join: al", "merge].join: should be all, any or {wait_s: SECONDS}; given 'al'"),
     ("join: all", "join: {wait_s: 0}", "merge].join.wait_s: should be above 0 and at most 86400; given 0"),
