@@ -105,7 +105,8 @@ def _cumulative(mean: float, spread: float) -> FloatArray:
         return np.ones(1)
     most = ceil(mean + 40.0 * sqrt(spread * mean) + 40.0 * spread + 40.0)
     if spread < 1.0:
-        most = trials = max(ceil(mean), round(mean / (1.0 - spread)))
+        trials = max(ceil(mean), round(mean / (1.0 - spread)))
+        most = min(trials, most)
         chance = mean / trials
         if chance == 1.0:
             return np.append(np.zeros(trials), 1.0)

@@ -195,6 +195,15 @@ def test_numbers_of_items_have_their_mean_and_spread(mean: float, spread: float)
         assert numbers.var() / mean == pytest.approx(spread, rel=0.1)
 
 
+def test_a_binomial_number_of_very_many_trials_is_drawn_like_a_poisson_number() -> None:
+    """A hundred billion trials, of which nobody makes a table."""
+    places = (np.arange(1_000) + 0.5) / 1_000
+    many, poisson = (
+        numbers_of_items(Edge("a", "b", 10_000.0, spread=spread), "any", places) for spread in (1 - 1e-7, 1)
+    )
+    assert np.abs(many - poisson).max() <= 1
+
+
 def test_measured_numbers_are_drawn_as_often_as_they_were_measured() -> None:
     edge = Edge("detect", "cars", counts={"n": (3, 0, 3, 1)})
     assert numbers_of_items(edge, "n", np.array([0.1, 0.3, 0.6, 0.99])).tolist() == [0, 1, 3, 3]
