@@ -24,7 +24,7 @@ from ipa.policies import (
     TimeLimit,
     describe,
 )
-from ipa.profiles import Pipeline, Stage
+from ipa.profiles import Pipeline
 from ipa.sim import (
     ControlSettings,
     Counted,
@@ -122,7 +122,7 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
     policy = shared.policy(scenario)
     trace = shared.trace(scenario)
     _check_graph(scenario, pipeline, trace)
-    check_size(scenario, trace, visits_of(pipeline))
+    check_size(scenario, trace, visits_of(pipeline), is_graph=pipeline.graph is not None)
     return Prepared(
         pipeline=pipeline,
         policy=policy,
@@ -155,12 +155,16 @@ def visits_of(pipeline: Pipeline) -> float:
     graph, names = pipeline.graph, [stage.name for stage in pipeline.stages]
     if graph is None:
         return len(names)
-
-    def heaviest(stage: Stage) -> str:
-        sent = {each.name: sum(edge.factor(each.name) for edge in graph.out_of(stage.name)) for each in stage.variants}
-        return max(sent, key=sent.__getitem__)
-
-    return sum(graph.factors(names, {stage.name: heaviest(stage) for stage in pipeline.stages}).values())
+    worth: dict[str, float] = {}  # of an item at a stage, in items there and on the ways from there
+    heaviest: dict[str, str] = {}
+    for stage in reversed(pipeline.stages):
+        sent = {
+            each.name: sum(edge.factor(each.name) * worth[edge.child] for edge in graph.out_of(stage.name))
+            for each in stage.variants
+        }
+        heaviest[stage.name] = max(sent, key=sent.__getitem__)
+        worth[stage.name] = 1.0 + sent[heaviest[stage.name]]
+    return sum(graph.factors(names, heaviest).values())
 
 
 class _OfThread(threading.local):
@@ -300,15 +304,20 @@ MOST_DECISIONS = 10_000_000
 ARRIVAL_BYTES = 10
 RECORD_BYTES = 130
 """Of a request at a stage, where records of all requests are kept."""
+ITEM_BYTES = 350
+"""Of an item of a graph, whatever records are kept."""
 DECISION_BYTES = 3_000
 SAMPLE_BYTES = 100 * 2**20
 """Where records of a sample are kept: of the requests under way, and the counts in intervals."""
 
 
-def check_size(scenario: Scenario, trace: Trace, stages: float, memory_bytes: float | None = None) -> None:
+def check_size(
+    scenario: Scenario, trace: Trace, stages: float, memory_bytes: float | None = None, *, is_graph: bool = False
+) -> None:
     """Raise ScenarioError for a run of more decisions than `MOST_DECISIONS`, or that needs more memory than there is.
 
-    `memory_bytes`: that of this machine by default. The estimate is that of docs/scenarios.md, Long loads.
+    `memory_bytes`: that of this machine by default. The estimate is that of docs/scenarios.md, Long loads. A graph
+    keeps its items until the end, whatever records are asked for.
     """
     decisions = trace.duration_s / scenario.interval_s
     if decisions > MOST_DECISIONS:
@@ -317,13 +326,20 @@ def check_size(scenario: Scenario, trace: Trace, stages: float, memory_bytes: fl
             f"allowed: at most {MOST_DECISIONS:,} in a run; use a larger interval_s, or a part of the load (--window)"
         )
     available = _memory_bytes() if memory_bytes is None else memory_bytes
-    needed = _needed_bytes(scenario.records, trace.requests, decisions, stages)
+
+    def needed_bytes(records: str) -> float:
+        of_visit = ITEM_BYTES if is_graph else RECORD_BYTES if records == "all" else 0
+        of_sample = SAMPLE_BYTES if records == "sample" else 0
+        of_decisions = 0.0 if records == "none" else decisions * DECISION_BYTES
+        return trace.requests * (ARRIVAL_BYTES + of_visit * stages) + of_sample + of_decisions
+
+    needed = needed_bytes(scenario.records)
     if needed <= available:
         return
     fits = [
         f"records: {records} (--records {records}), "
-        for records in ("sample", "none")
-        if _needed_bytes(records, trace.requests, decisions, stages) <= available
+        for records in ("sample", "none")[is_graph:]  # no sample is kept of a graph
+        if needed_bytes(records) <= available
     ]
     way = fits[0] if fits else ""
     raise ScenarioError(
@@ -331,12 +347,6 @@ def check_size(scenario: Scenario, trace: Trace, stages: float, memory_bytes: fl
         f"{_gigabytes(needed)} of memory with records: {scenario.records}, and this machine has "
         f"{_gigabytes(available)}; use {way}a part of the load (--window) or less of it (--scale)"
     )
-
-
-def _needed_bytes(records: str, requests: int, decisions: float, stages: float) -> float:
-    of_requests = ARRIVAL_BYTES + (RECORD_BYTES * stages if records == "all" else 0)
-    of_sample = SAMPLE_BYTES if records == "sample" else 0
-    return requests * of_requests + of_sample + (0.0 if records == "none" else decisions * DECISION_BYTES)
 
 
 def _memory_bytes() -> float:
