@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
 from statistics import fmean
@@ -135,6 +135,20 @@ class Variant:
         """(mean_s, p99_s), each indexed by the batch size 0..max; index 0 holds 0.0."""
         table = self._table(cores)
         return table.mean_s, table.p99_s
+
+    def taking(self, factor: float) -> Variant:
+        """The variant with batches that take `factor` times as long; its base cores stay. ProfileError where the
+        figures would break a law."""
+        figures = (
+            replace(
+                each,
+                mean_s=factor * each.mean_s,
+                p99_s=factor * each.p99_s,
+                throughput_rps=each.throughput_rps / factor,
+            )
+            for each in self.figures
+        )
+        return replace(self, figures=tuple(figures))
 
     def _table(self, cores: int | None) -> Table:
         wanted = self.base_cores if cores is None else cores

@@ -28,11 +28,15 @@ MOST_SEEDS = 50
 SECTIONS = {
     "Load": ("trace", "scale", "window", "scaling", "arrivals"),
     "World": ("sla_s", "interval_s", "start_up_s", "limit_cores", "drop", "service_factor", "seed"),
+    "Variants": ("profile_factors", "limits.ruled_out"),
 }
 """The keys that are asked for first; all others stand under the title of their own part."""
 
 NOT_ASKED = ("schema_version", "kind", "pipeline", "policy", "kubernetes")
 """Keys that the page has elsewhere, or that say nothing of a simulation."""
+
+OF_VARIANTS = {"object": "factors", "array": "names"}
+"""What a key has of each stage -> what it says of variants: a factor of each, or which of them."""
 
 UNITS = {"s": "seconds", "rps": "requests per second", "cores": "cores"}
 
@@ -171,6 +175,7 @@ def base_of(what: str) -> dict[str, Any]:
         "pipeline": pipeline.name,
         "description": pipeline.description,
         "policy": _spec({"name": scenario.policy.name, **scenario.policy.parameters}),
+        "variants": {stage.name: [each.name for each in stage.variants] for stage in pipeline.stages},
         "values": {key: _as_text(value) for key, value in _flat(scenario.as_dict())},
         "usual": {"sla_s": pipeline.sla_s, "start_up_s": max(start_ups_s), **own},
     }
@@ -199,18 +204,18 @@ def controls() -> Iterator[dict[str, Any]]:
             for each, of_each in inner.items():
                 yield _control(f"{name}.{each}", of_each, name.capitalize())
         else:
-            section = next((title for title, keys in SECTIONS.items() if name in keys), "Further keys")
-            yield _control(name, about, section)
+            yield _control(name, about, "Further keys")
 
 
-def _control(key: str, about: Mapping[str, Any], section: str) -> dict[str, Any]:
+def _control(key: str, about: Mapping[str, Any], part: str) -> dict[str, Any]:
     meant = next((each for each in about.get("anyOf", ()) if each.get("type") != "null"), about)
     kind = {"number": "number", "integer": "whole", "boolean": "choice"}.get(meant.get("type", ""), "text")
+    kind = OF_VARIANTS.get(meant.get("additionalProperties", {}).get("type"), kind)
     words = ["true", "false"] if meant.get("type") == "boolean" else meant.get("enum", [])
     ending = key.rpartition("_")[2]
     return {
         "key": key,
-        "section": section,
+        "section": next((title for title, keys in SECTIONS.items() if key in keys), part),
         "kind": "choice" if words else kind,
         "words": words,
         "least": meant.get("minimum", meant.get("exclusiveMinimum")),

@@ -45,6 +45,8 @@ PAGE = {
     "/": ("index.html", "text/html"),
     "/explore.css": ("explore.css", "text/css"),
     "/main.js": ("main.js", "text/javascript"),
+    "/control.js": ("control.js", "text/javascript"),
+    "/variants.js": ("variants.js", "text/javascript"),
     "/question.js": ("question.js", "text/javascript"),
     "/answer.js": ("answer.js", "text/javascript"),
     "/figures.js": ("figures.js", "text/javascript"),

@@ -75,6 +75,8 @@ def _check_names(scenario: Scenario, document: Document, replaced: Collection[st
     key = "pipeline"
     try:
         pipeline = profiles.load(scenario.pipeline)
+        key = "profile_factors"
+        pipeline = with_profile(pipeline, scenario)
         key = "limits"
         pipeline = within_limits(pipeline, scenario)
         key = "policy"
@@ -113,6 +115,15 @@ def check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object])
             raise ScenarioError(
                 f"{key}: {pipeline.name!r} has no stage {name!r}; it has {', '.join(known)}{did_you_mean(name, known)}"
             )
+
+
+def with_profile(pipeline: Pipeline, scenario: Scenario) -> Pipeline:
+    """The pipeline with the scenario's factors on its profile. Raises ScenarioError for those that it cannot have."""
+    check_stage_names(pipeline, "profile_factors", scenario.profile_factors)
+    try:
+        return pipeline.bent(scenario.profile_factors)
+    except ProfileError as error:
+        raise ScenarioError(f"profile_factors: {error}") from None
 
 
 def within_limits(pipeline: Pipeline, scenario: Scenario) -> Pipeline:

@@ -8,7 +8,7 @@ from ipa import profiles, traces
 from ipa.policies import Policy, create
 from ipa.profiles import Pipeline
 from ipa.sim import FloatArray, StageModel, World, rules, stage_models, stream
-from ipa.studies.scenario.files import check_stage_names, within_limits
+from ipa.studies.scenario.files import check_stage_names, with_profile, within_limits
 from ipa.studies.scenario.loads import Load
 from ipa.studies.scenario.scenario import Scenario
 from ipa.traces import Trace
@@ -20,13 +20,13 @@ def load_of(scenario: Scenario) -> Load:
 
 
 def pipeline_of(scenario: Scenario) -> Pipeline:
-    """The scenario's pipeline with its limits and start-up time, on its cluster.
+    """The scenario's pipeline with its limits, batch and start-up times, on its cluster.
 
     Raises as `profiles.load` and `Pipeline.with_limits`, and ScenarioError for a stage that is not there.
     """
     pipeline = profiles.load(scenario.pipeline)
     check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
-    pipeline = pipeline.with_limits(scenario.sla_s, scenario.drop_limits_s)
+    pipeline = with_profile(pipeline, scenario).with_limits(scenario.sla_s, scenario.drop_limits_s)
     if scenario.start_up_s is not None:
         pipeline = pipeline.with_start_up(scenario.start_up_s)
     return within_limits(pipeline, scenario)

@@ -214,6 +214,10 @@ class Scenario(FileModel):
     service_factor: Positive = Field(
         default=1.0, description="factor on profiled batch times (1.1: 10 % slower); policies plan with the profile"
     )
+    profile_factors: dict[str, dict[str, Positive]] = Field(
+        default_factory=dict,
+        description="stage -> variant -> factor on profiled batch times (0.5: twice as fast); policies plan with it",
+    )
     start_up_s: NotNegative | None = Field(
         default=None, description="start-up time of every variant, known to policies; default: the pipeline's"
     )

@@ -214,6 +214,9 @@ def _conditions(run: KeptRun, overheads: Overheads, refused: int) -> Conditions:
 # ---- the folder ----
 
 
+SCENARIOS = ("compared", "calibration")
+
+
 def open_folder(folder: Path, experiment: Experiment) -> None:
     """Make the folder of a validation, or resume one of the same experiment.
 
@@ -232,7 +235,7 @@ def open_folder(folder: Path, experiment: Experiment) -> None:
         results.claim(folder)
         folder.mkdir(parents=True, exist_ok=True)
         results.write_json(wanted, folder / results.MANIFEST)
-    elif found != wanted:
+    elif (found := {**found, **{key: results.completed(found.get(key)) for key in SCENARIOS}}) != wanted:
         key = next(key for key in wanted if found.get(key) != wanted[key])
         difference = results.difference(key, found.get(key), wanted[key])
         raise ScenarioError(f"--out {folder}: holds a validation of {difference}; give a new folder")
@@ -244,7 +247,7 @@ def read_experiment(folder: Path) -> Experiment:
     if manifest is None:
         raise ScenarioError(f"{folder}: holds no validation")
     try:
-        compared, calibration = (Scenario.model_validate(manifest[key]) for key in ("compared", "calibration"))
+        compared, calibration = (Scenario.model_validate(manifest[key]) for key in SCENARIOS)
         return Experiment(compared, calibration, str(manifest["backend"]), str(manifest["source"]))
     except (KeyError, ValueError) as error:
         raise ScenarioError(f"{folder / results.MANIFEST}: not that of a validation: {error}") from None

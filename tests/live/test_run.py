@@ -542,6 +542,10 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
             ("--set", "service_factor=1.1"),
             "service_factor: 1.1: the emulated servers take the profiled times; allowed: 1",
         ),
+        (
+            ("--set", "profile_factors.object-detection.yolov5n=2"),
+            "profile_factors: {'object-detection': {'yolov5n': 2.0}}: the servers take the times that they take",
+        ),
         (("--set", "outages=[[1, 5]]"), "outages: [[1.0, 5.0]]: metrics fail when they do; allowed: none"),
         (("--set", "service_times=mean"), "service_times: mean: the emulated servers take the profiled times"),
         (

@@ -331,6 +331,10 @@ def test_the_price_is_what_a_run_is_planned_with_and_costs() -> None:
         ({"limits": {"node_cores": []}}, "limits.node_cores: should be"),
         ({"limits": {"utilisation": 1.5}}, "limits.utilisation"),
         ({"limits": {"ruled_out": {"object-detection": "yolov5n"}}}, "limits.ruled_out.object-detection"),
+        (
+            {"profile_factors.object-detection.yolov5n": 0},
+            "profile_factors.object-detection.yolov5n: should",
+        ),
         ({"limits": {"nodes": 3}}, "limits.nodes: unknown key"),
     ],
 )
@@ -344,6 +348,11 @@ def test_keys_that_cannot_be_are_refused(values: Mapping[str, Any], text: str) -
     [
         ({"limits.min_replicas": {"x": 2}}, "limits.min_replicas: 'video' has no stage 'x'"),
         ({"limits.ruled_out": {"object-detection": ["yolov5"]}}, "limits: object-detection has no variant 'yolov5'"),
+        ({"profile_factors": {"x": {"yolov5n": 2}}}, "profile_factors: 'video' has no stage 'x'"),
+        (
+            {"profile_factors": {"object-detection": {"yolov5": 2}}},
+            "profile_factors: object-detection has no variant 'yolov5'; did you mean",
+        ),
         ({"limits.node_cores": 8, "limits.max_replicas": {"object-detection": 1}, "guards.min_replicas": 2}, "below"),
         (
             {"limits.ruled_out": {"object-detection": ["yolov5n"]}, "policy": "static:yolov5n:1:1,resnet18:1:1"},

@@ -497,6 +497,21 @@ def test_a_start_up_time_may_be_that_of_all_variants() -> None:
         video.with_start_up(-1.0)
 
 
+def test_batch_times_may_be_bent_for_one_variant() -> None:
+    """Half the time and twice the throughput at every point; SLAs, base cores and all other variants stay."""
+    video = profiles.load("video")
+    bent = video.bent({"object-detection": {"yolov5s": 0.5}})
+    before, after = (each.stage("object-detection").variant("yolov5s") for each in (video, bent))
+    for old, new in zip(before.figures, after.figures, strict=True):
+        assert (new.mean_s, new.p99_s) == (old.mean_s / 2, old.p99_s / 2)
+        assert new.throughput_rps == old.throughput_rps * 2
+    assert bent.bent({"object-detection": {"yolov5s": 2.0}}) == video
+    assert replace(after, figures=before.figures) == before
+    assert bent.sla_s == video.sla_s
+    with pytest.raises(ProfileError, match="has no variant 'yolov5'; did you mean"):
+        video.bent({"object-detection": {"yolov5": 0.5}})
+
+
 def test_drop_limits_are_twice_the_sla_first_and_the_sla_later() -> None:
     video = profiles.load("video")
     assert video.drop_limits_s == (13.78, 6.89)

@@ -71,6 +71,21 @@ def test_a_factor_makes_every_batch_longer_by_the_same_share() -> None:
     assert latency_s[1] == pytest.approx(1.1 * latency_s[0])
 
 
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+def test_a_bent_profile_is_what_runs_and_what_policies_plan_with(engine: str) -> None:
+    """All batches in half the time, and so half the replicas' work: as if the pipeline had been profiled so."""
+    if engine == "compiled":
+        pytest.importorskip("numba")
+    half = {stage.name: {each.name: 0.5 for each in stage.variants} for stage in profiles.load("video").stages}
+    world = {"service_times": "mean", "trace": "constant:20:60", "engine": engine}
+    plain, quick = (run(**world, profile_factors=factors) for factors in ({}, half))
+    assert quick.summary["cost_mean_cores"] <= plain.summary["cost_mean_cores"]
+    assert quick.summary["pas_mean"] > plain.summary["pas_mean"]
+    lightest = {**world, "policy": "static", "trace": "constant:1:5"}
+    plain, quick = (run(**lightest, profile_factors=factors) for factors in ({}, half))
+    assert quick.summary["latency_mean_s"] == pytest.approx(plain.summary["latency_mean_s"] / 2)
+
+
 def test_policies_plan_without_any_of_them() -> None:
     world = {"trace": "fluctuating", "window": "0:120"}
     plain = run(**world)

@@ -44,6 +44,7 @@ def same(one: Run, other: Run) -> None:
         {"sla_s": 1.5},
         {"drop_limits_s": {"object-detection": 0.5}},
         {"start_up_s": 1.0},
+        {"profile_factors": {"object-detection": {"yolov5n": 3.0}}},
         {"service_times": "mean"},
         {"dispatch_overhead_s": 0.02},
         {"history_s": 30},

@@ -1,5 +1,7 @@
 // The question's side: a control for every key and parameter, made of what the server says of them; the state as a value
 // {from, policies, seeds, values}, and as an address.
+import {around, Control, made} from "./control.js";
+import {ByVariant} from "./variants.js";
 
 // ---- addresses ----
 
@@ -41,93 +43,6 @@ export function split(spec) {
 const joined = ({name, parameters}) =>
   [name, ...Object.entries(parameters).filter(([, text]) => text !== "").map(([key, text]) => `${key}=${text}`)].join(" ");
 
-// ---- controls ----
-
-let counted = 0;
-
-function made(tag, properties = {}, ...children) {
-  const found = Object.assign(document.createElement(tag), properties);
-  found.append(...children);
-  return found;
-}
-
-// A slider's scale: from its position, 0 to 1, to a value and back.
-function scaleOf({low, high, step, log}) {
-  const value = log ? part => low * (high / low) ** part : part => low + (high - low) * part;
-  const part = log ? of => Math.log(of / low) / Math.log(high / low) : of => (of - low) / (high - low);
-  const whole = step ? of => low + Math.round((of - low) / step) * step : of => of;
-  return {value: at => String(Number(whole(value(at)).toPrecision(3))), part};
-}
-
-// A tenth to ten times of what is usual, for a number that has no range of its own.
-function around(usual, {kind, least, most}) {
-  if (!(usual > 0)) return null;
-  const low = Math.max(usual / 10, kind === "whole" ? Math.max(least ?? 1, 1) : 0), high = Math.min(usual * 10, most ?? Infinity);
-  return low < high ? {low, high, step: kind === "whole" ? 1 : null, log: true} : null;
-}
-
-// One value: a text or a choice, perhaps with a slider; an empty one is the default. `changed(settled)`: not in the midst of a slider's way.
-class Control {
-  constructor({name, unit = "", help = "", words = [], list = ""}, changed) {
-    const id = `control-${++counted}`;
-    this.name = name;
-    this.input = words.length ? made("select", {id}, made("option", {value: ""}), ...words.map(word => made("option", {value: word, textContent: word})))
-      : made("input", {id, type: "text", autocomplete: "off", spellcheck: false});
-    if (list) this.input.setAttribute("list", list);
-    this.input.setAttribute("aria-describedby", `${id}-help`);
-    this.undo = made("button", {type: "button", textContent: "×", hidden: true, title: `${name}: back to the default`});
-    this.undo.setAttribute("aria-label", this.undo.title);
-    this.label = made("label", {htmlFor: id}, `${name} `, made("small", {textContent: unit}));
-    this.help = made("p", {className: "help", id: `${id}-help`});
-    this.element = made("div", {className: "control"}, this.label, made("div", {className: "row"}, this.input, this.undo), this.help);
-    this.text = help.replace(/\.$/, "");
-    this.changed = changed;
-    this.input.addEventListener("change", () => this.told(true));
-    this.undo.addEventListener("click", () => { this.set(""); this.told(true); this.input.focus(); });
-  }
-
-  told(settled) { this.show(); this.changed(settled); }
-
-  get value() { return this.input.value.trim(); }
-
-  set(text) {
-    if (this.input.tagName === "SELECT" && ![...this.input.options].some(each => each.value === text))
-      this.input.append(made("option", {value: text, textContent: text}));
-    this.input.value = text;
-    this.show();
-  }
-
-  // What holds where nothing is said, and the range of a slider, if it has one.
-  usual(text, range) {
-    const said = text === "" ? "" : `default ${text}`;
-    if (this.input.tagName === "SELECT") this.input.options[0].textContent = said || "default";
-    else this.input.placeholder = text;
-    this.help.textContent = [this.text, this.text.includes("default") ? "" : said].filter(Boolean).join("; ");
-    this.least = text;
-    this.scale = range && scaleOf(range);
-    if (this.scale && !this.slider) {
-      this.slider = made("input", {type: "range", min: 0, max: 1, step: 0.005});
-      this.slider.setAttribute("aria-label", `${this.name}, slider`);
-      this.slider.addEventListener("input", () => { this.input.value = this.scale.value(Number(this.slider.value)); this.told(false); });
-      this.slider.addEventListener("change", () => this.told(true));
-      this.help.before(this.slider);
-    } else if (!this.scale && this.slider) {
-      this.slider.remove();
-      this.slider = null;
-    }
-    this.show();
-  }
-
-  show() {
-    this.undo.hidden = this.value === "";
-    this.element.classList.toggle("set", this.value !== "");
-    if (!this.slider) return;
-    const part = this.scale.part(Number(this.value || this.least));
-    if (document.activeElement !== this.slider) this.slider.value = Number.isFinite(part) ? part : 0.5;
-    this.slider.setAttribute("aria-valuetext", this.value || `default ${this.least}`);
-  }
-}
-
 // ---- the form ----
 
 export class Question {
@@ -144,14 +59,15 @@ export class Question {
     this.controls = new Map();
     const sections = new Map();
     for (const about of choices.controls) {
-      const control = new Control({...about, name: about.key, list: about.key === "trace" ? "loads" : ""}, changed);
+      const Kind = ["factors", "names"].includes(about.kind) ? ByVariant : Control;
+      const control = new Kind({...about, name: about.key, list: about.key === "trace" ? "loads" : ""}, changed);
       this.controls.set(about.key, {control, about});
       if (!sections.has(about.section)) sections.set(about.section, made("details", {}, made("summary", {textContent: about.section})));
       sections.get(about.section).append(control.element);
     }
-    const first = ["Load", "World"], rest = [...sections.keys()].filter(each => !first.includes(each));
+    const first = ["Load", "World", "Variants"], rest = [...sections.keys()].filter(each => !first.includes(each));
     controls.append(...[...first, ...rest].filter(each => sections.has(each)).map(each => sections.get(each)));
-    for (const each of first) if (innerWidth > 900 && sections.has(each)) sections.get(each).open = true;
+    for (const each of ["Load", "World"]) if (innerWidth > 900 && sections.has(each)) sections.get(each).open = true;
   }
 
   // Show a state; what it says nothing of is the default.
@@ -189,6 +105,7 @@ export class Question {
     for (const [key, {control, about}] of this.controls) {
       const said = this.known?.values[key] ?? "", usual = this.known?.usual[key] ?? Number(said || NaN);
       const numeric = ["number", "whole"].includes(about.kind) && key !== "seed";
+      control.offer?.(this.known?.variants ?? {});
       control.usual(said || (key in (this.known?.usual ?? {}) ? String(usual) : ""), numeric ? around(usual, about) : null);
     }
     for (const row of this.rows) this.parameters(row);
@@ -250,8 +167,9 @@ export class Question {
 
   // Mark the control that a refusal names, and no other.
   mark(problem) {
-    const key = problem.match(/^(?:--set )?([\w.]+)[:=]/)?.[1];
-    const wrong = this.controls.get(key)?.control ?? (key === "seeds" ? this.seeds : null);
+    const named = problem.replace(/^--set /, ""), isNamed = key => named.startsWith(key) && ".:=".includes(named[key.length]);
+    const key = [...this.controls.keys()].find(isNamed);
+    const wrong = this.controls.get(key)?.control ?? (isNamed("seeds") ? this.seeds : null);
     for (const each of [this.seeds, ...[...this.controls.values()].map(found => found.control)]) {
       each.element.classList.toggle("wrong", each === wrong);
       each.input.toggleAttribute("aria-invalid", each === wrong);

@@ -50,6 +50,10 @@ def _check_scenario(scenario: Scenario, prepared: Prepared) -> None:
             scenario.service_factor != 1.0,
             "the emulated servers take the profiled times; allowed: 1",
         ),
+        "profile_factors": (
+            bool(scenario.profile_factors),
+            "the servers take the times that they take; allowed: none",
+        ),
         "outages": (bool(scenario.outages), "metrics fail when they do; allowed: none"),
         "start_up_sigma": (scenario.start_up_sigma > 0.0, "processes start as they do; allowed: 0"),
         "hop_s": (scenario.hop_s > 0.0, "a live hop takes what it takes; allowed: 0"),

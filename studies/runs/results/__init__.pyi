@@ -17,6 +17,7 @@ from .folder import runs_table as runs_table
 from .folder import write_run as write_run
 from .manifest import MANIFEST as MANIFEST
 from .manifest import SCHEMA_VERSION as SCHEMA_VERSION
+from .manifest import completed as completed
 from .manifest import difference as difference
 from .manifest import files_of as files_of
 from .manifest import names_in as names_in

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import split_spec
 from ipa.sim import file_digest
-from ipa.studies.scenario import ScenarioError
+from ipa.studies.scenario import Scenario, ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies.runs.run import Run
-    from ipa.studies.scenario import Scenario
 
 
 SCHEMA_VERSION = 1
@@ -90,6 +89,14 @@ def manifest_of(run: Run) -> dict[str, Any]:
         **versions(),
         **run.further,
     }
+
+
+def completed(kept: object) -> object:
+    """A scenario as a manifest has it, with the defaults of keys that there are since; what is none stays as it is."""
+    try:
+        return Scenario.model_validate(kept).as_dict()
+    except ValueError:
+        return kept
 
 
 def difference(what: str, then: object, now: object) -> str:

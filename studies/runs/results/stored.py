@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import Entry, read_journal, to_line
-from ipa.studies.runs.results.manifest import MANIFEST, difference, files_of, read_manifest
+from ipa.studies.runs.results.manifest import MANIFEST, completed, difference, files_of, read_manifest
 from ipa.studies.runs.run_data import DisplayedRun
 from ipa.studies.runs.tables import ITEMS, Tables, tables_of
 from ipa.studies.scenario import Scenario, ScenarioError
@@ -171,9 +171,10 @@ def find_finished(scenario: Scenario, folder: Path) -> StoredRun | None:
 def finished(folder: Path, scenario: Scenario) -> StoredRun:
     """The run in a folder inside another one, which must be of this scenario; raises as `find_finished`."""
     stored = _read_run(folder)
+    kept = {**stored.manifest, "scenario": completed(stored.manifest.get("scenario"))}
     given = {"scenario": scenario.as_dict(), "files": files_of(scenario)}
     for what, now in given.items():
-        then = stored.manifest.get(what)
+        then = kept.get(what)
         if then != now:
             raise ScenarioError(
                 f"--out {folder.parent}: {folder.name} is of {difference(what, then, now)}; give a new folder"

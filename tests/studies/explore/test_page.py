@@ -184,6 +184,43 @@ def test_policies_are_added_changed_by_their_parameters_and_removed(shown: Brows
     assert [row[0] for row in cells(shown, "figures")] == ["policy", "ipa alpha=5"]
 
 
+def variant(shown: Browser, key: str, stage: str, name: str, text: str) -> None:
+    """Set what the control of a key says of one variant of a stage."""
+    shown.run(f"""{{
+      const found = (where, kind, name) =>
+        [...where.querySelectorAll(kind)].find(each => each.textContent.startsWith(name));
+      const control = found(document, ".control", "{key} "), stage = found(control, "fieldset", "{stage}");
+      const label = found(stage, "label", "{name} ");
+      const input = document.getElementById(label.htmlFor);
+      input.value = "{text}";
+      input.dispatchEvent(new Event("change", {{bubbles: true}}));
+    }}""")
+
+
+def test_one_variant_is_twice_as_fast_and_one_is_left_out(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, SHORT)
+    before = exact(shown)
+    variant(shown, "profile_factors", "object-detection", "yolov5s", "0.5")
+    answered(shown, "profile_factors=")
+    variant(shown, "limits.ruled_out", "image-classification", "resnet101", "left out")
+    answered(shown, "ruled_out=")
+    assert exact(shown) != before
+    words = shlex.split(text(shown, "#ways pre"))
+    assert 'profile_factors={"object-detection":{"yolov5s":0.5}}' in words
+    assert 'limits.ruled_out={"image-classification":["resnet101"]}' in words
+    printed = answer(*words[1:], "--json", "--quiet")
+    assert [float(each) for each in exact(shown)[:2]] == [printed["pas_mean"], printed["cost_mean_cores"]]
+    variant(shown, "profile_factors", "object-detection", "yolov5s", "fast")
+    shown.until("!document.getElementById('problem').hidden")
+    assert "profile_factors.object-detection.yolov5s" in text(shown, "#problem")
+    assert "profile_factors" in text(shown, ".control.wrong label")
+    variant(shown, "profile_factors", "object-detection", "yolov5s", "")
+    variant(shown, "limits.ruled_out", "image-classification", "resnet101", "")
+    shown.until("!document.body.dataset.answered.includes('yolov5s') && document.getElementById('problem').hidden")
+    shown.until("!document.body.dataset.answered.includes('resnet101')")
+    assert exact(shown) == before
+
+
 def test_names_are_text_and_never_html(shown: Browser, explorer: Explorer) -> None:
     visit(shown, explorer, SHORT)
     enter(shown, "Policy 1", 'rate label="<img src=x onerror=errors.push(1)>"')

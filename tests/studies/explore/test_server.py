@@ -356,7 +356,7 @@ def test_the_page_and_its_parts_are_in_the_wheel(tmp_path: Path) -> None:
     names = ZipFile(built("wheel", ROOT, tmp_path)).namelist()
     page = {path.name for path in (ROOT / "studies" / "explore" / "page").iterdir()}
     assert {name.rpartition("/")[2] for name in names if name.startswith("ipa/studies/explore/page/")} == page
-    assert len(page) == 8
+    assert len(page) == 10
 
 
 def test_a_file_of_ones_own_says_what_holds(explorer: Explorer, tmp_path: Path) -> None:
