@@ -24,6 +24,7 @@ from ipa.errors import Error
 from ipa.studies.explore.answers import plain_run
 from ipa.studies.explore.inside import inside
 from ipa.studies.explore.plan import planned
+from ipa.studies.explore.take import FORMS, taken
 from ipa.studies.runs import simulate
 from ipa.studies.scenario import Scenario
 
@@ -37,11 +38,12 @@ STOP = "stop"
 @dataclass(frozen=True)
 class Wanted:
     """A scenario and what is wanted of its run: the "summary", its curves "drawn" too, its "inside", or instead of a
-    run the "plan" for a load."""
+    run the "plan" for a load; or what is taken along of it and `others` together, one of `FORMS`."""
 
     scenario: Scenario
     view: str = "summary"
     load_rps: float = 0.0
+    others: tuple[Scenario, ...] = ()
 
 
 class RunError(Error):
@@ -84,7 +86,8 @@ class Worker:
         """What is wanted. Raises RunError, or SupersededError once `is_stale`."""
         try:
             pipe = self.start()
-            pipe.send((wanted.scenario.as_dict(), wanted.view, wanted.load_rps))
+            scenarios = [each.as_dict() for each in (wanted.scenario, *wanted.others)]
+            pipe.send((scenarios, wanted.view, wanted.load_rps))
             self._await(pipe, is_stale)
             kind, found = pipe.recv()
         except (EOFError, OSError):
@@ -189,16 +192,18 @@ def _work(pipe: Connection[Any, Any]) -> None:
                 pipe.send(_made(pipe, *task))
 
 
-def _made(pipe: Connection[Any, Any], data: dict[str, Any], view: str, load_rps: float) -> tuple[str, Any]:
+def _made(pipe: Connection[Any, Any], data: list[dict[str, Any]], view: str, load_rps: float) -> tuple[str, Any]:
     def look(_: float) -> None:
         if pipe.poll():
             raise _Stopped
 
     try:
-        scenario = Scenario.model_validate(data)
+        scenarios = [Scenario.model_validate(each) for each in data]
+        if view in FORMS:
+            return "found", taken(scenarios, view, look)
         if view == "plan":
-            return "found", planned(scenario, load_rps)
-        run = simulate(scenario, look)
+            return "found", planned(scenarios[0], load_rps)
+        run = simulate(scenarios[0], look)
         return "found", inside(run) if view == "inside" else plain_run(run, view == "drawn")
     except _Stopped:
         return STOP, pipe.recv()

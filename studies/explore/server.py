@@ -21,6 +21,7 @@ from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from itertools import chain
 from socket import SHUT_WR
 from threading import Lock
 from typing import Any, ClassVar
@@ -31,6 +32,7 @@ from ipa.studies.displayed import check_plotly
 from ipa.studies.explore.answers import answer, differences
 from ipa.studies.explore.crew import Crew, SupersededError, Wanted
 from ipa.studies.explore.questions import Question, base_of, choices
+from ipa.studies.explore.take import FORMS
 from ipa.studies.many import workers
 from ipa.studies.scenario import ScenarioError
 
@@ -124,6 +126,14 @@ class Explorer(ThreadingHTTPServer):
         one = chosen[_place(asked, "policy", len(chosen))][0]
         return self.crew.run_all([[Wanted(one, "plan", float(load_rps))]], is_stale)[0][0]
 
+    def take(self, asked: Any) -> dict[str, Any]:
+        """A file of all runs of a question, in the `form` that is asked for."""
+        question, is_stale = self._asked(asked)
+        if not isinstance(form := asked.get("form"), str) or form not in FORMS:
+            raise ScenarioError(f"form: should be one of {', '.join(FORMS)}")
+        first, *others = chain(*question.scenarios())
+        return self.crew.run_all([[Wanted(first, form, others=tuple(others))]], is_stale)[0][0]
+
     def _asked(self, asked: Any) -> tuple[Question, Callable[[], bool]]:
         if not isinstance(asked, dict) or not isinstance(tab := asked.get("tab"), str) or len(tab) > 64:
             raise ScenarioError("tab: should be a short text")
@@ -162,6 +172,7 @@ class _Handler(BaseHTTPRequestHandler):
         "/answer": Explorer.answer,
         "/inside": Explorer.inside,
         "/plan": Explorer.plan,
+        "/take": Explorer.take,
     }
 
     def do_GET(self) -> None:

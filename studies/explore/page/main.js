@@ -136,14 +136,23 @@ at("unpin").addEventListener("click", () => {
   ask(true);
   at("pin").focus();
 });
-at("csv").addEventListener("click", () => {
+at("csv").addEventListener("click", () => last && save("explore.csv", toCsv(last.answer)));
+for (const form of ["table", "report"]) at(form).addEventListener("click", async () => {
   if (!last) return;
+  at("status").textContent = "Making the file…";
+  const found = await askedFurther("take", {form});
+  at("status").textContent = "";
+  if (found?.error) showProblem(found.error);
+  else if (found) save(found.name, Uint8Array.from(atob(found.base64), each => each.charCodeAt(0)));
+});
+
+function save(name, content) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([toCsv(last.answer)], {type: "text/csv"}));
-  link.download = "explore.csv";
+  link.href = URL.createObjectURL(new Blob([content]));
+  link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-});
+}
 
 // ---- the parts that ask more of what was answered, once they are open ----
 

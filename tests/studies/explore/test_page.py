@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from ipa.studies.explore import Explorer
@@ -262,13 +264,42 @@ def test_a_server_that_has_ended_is_said_and_the_answer_stays(shown: Browser) ->
     assert cells(shown, "figures") == table
 
 
+def saved(shown: Browser, button: str) -> bytes:
+    """The file that a button gives."""
+    found = shown.run(f"""new Promise(done => {{
+      const make = URL.createObjectURL;
+      URL.createObjectURL = blob => {{
+        const reader = new FileReader();
+        reader.onload = () => done(reader.result);
+        reader.readAsDataURL(blob);
+        URL.createObjectURL = make;
+        return make(blob);
+      }};
+      document.getElementById("{button}").click();
+    }})""")
+    return b64decode(found.partition(",")[2])
+
+
+def test_report_and_parquet_are_those_of_the_command(shown: Browser, explorer: Explorer, tmp_path: Path) -> None:
+    visit(shown, explorer, f"{SHORT}&policy=ipa&policy=rate&seeds=2")
+    command = shlex.split(text(shown, "#ways pre"))[1:]
+    answer(*command, "--quiet", "--json", "--out", tmp_path / "out", "--report", tmp_path / "report.html")
+    assert saved(shown, "report") == (tmp_path / "report.html").read_bytes()
+    (tmp_path / "mine.parquet").write_bytes(saved(shown, "table"))
+    mine, theirs = (pd.read_parquet(tmp_path / name) for name in ("mine.parquet", "out/runs.parquet"))
+    pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
+
+
+def test_a_report_without_records_is_refused(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, f"{SHORT}&records=none")
+    click(shown, "#report")
+    shown.until("!document.getElementById('problem').hidden")
+    assert "records" in text(shown, "#problem")
+
+
 def test_the_table_is_taken_along_to_the_last_digit(shown: Browser, explorer: Explorer) -> None:
     visit(shown, explorer, f"{SHORT}&policy=rate&seeds=2")
-    csv = shown.run("""new Promise(done => {
-      const make = URL.createObjectURL;
-      URL.createObjectURL = blob => { blob.text().then(done); URL.createObjectURL = make; return make(blob); };
-      document.getElementById("csv").click();
-    })""")
+    csv = saved(shown, "csv").decode()
     head, *rows = [line.split(",") for line in csv.splitlines()]
     runs = [dict(zip(head, row, strict=True)) for row in rows]
     printed = answer("compare", "video", "--trace", "constant:5:30", "--policy", "rate", "--seeds", 2, "--json")

@@ -400,3 +400,9 @@ def test_a_port_that_is_taken_is_named(explorer: Explorer) -> None:
     result = ipa("explore", "--no-browser", "--port", explorer.server_port)
     assert result.exit_code == 1
     assert f"Error: --port {explorer.server_port}: cannot be had: Address already in use" in result.stderr
+
+
+def test_a_form_that_nothing_is_taken_in_is_refused(explorer: Explorer) -> None:
+    asked = {"tab": "take", "number": 1, "question": {"what": "video"}, "form": ["report"]}
+    status, text, _ = send(explorer, "POST", "/take", asked)
+    assert (status, json.loads(text)["error"]) == (422, "form: should be one of report, table")

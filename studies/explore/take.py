@@ -1,0 +1,31 @@
+"""What is taken along of a question: a report as one HTML page, and a table of its runs, as `ipa compare` has them."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from ipa.studies import results
+from ipa.studies.many import Comparison
+from ipa.studies.runs import simulate
+from ipa.studies.scenario import Scenario
+
+FORMS = {"report": "explore.html", "table": "explore.parquet"}
+"""What there is to take, and the name of its file."""
+
+
+def taken(scenarios: Sequence[Scenario], form: str, look: Callable[[float], object]) -> dict[str, str]:
+    """A file of the scenarios' runs: its name, and its content in base64. `look` is called at each decision.
+
+    Raises as `simulate`, and ScenarioError for a report of runs without records.
+    """
+    comparison = Comparison(tuple(simulate(each, look) for each in scenarios))
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / FORMS[form]
+        if form == "report":
+            comparison.write_report(path)
+        else:
+            results.write_table(comparison.table, path)
+        return {"name": path.name, "base64": b64encode(path.read_bytes()).decode()}
