@@ -87,7 +87,13 @@ class Case:
 
 
 def cases_of(loads: Sequence[Drawn], pipelines: Sequence[str], seed: int, folder: Path) -> Iterator[Case]:
-    """All runs on the loads, which are written to the folder: any command can take them from there."""
+    """All runs on the loads, which are written to the folder: any command can take them from there.
+
+    Raises ScenarioError for a pipeline whose stages form a graph.
+    """
+    for pipeline in pipelines:
+        if profiles.load(pipeline).graph is not None:
+            raise studies.ScenarioError(f"{pipeline} is a graph of stages; the study of loads takes chains")
     folder.mkdir(parents=True, exist_ok=True)
     for load in loads:
         for world, scale in [(WORLD, scale) for scale in SCALES] + [(world, 1.0) for world in WORLDS if world != WORLD]:

@@ -121,6 +121,13 @@ def test_a_study_is_resumed_and_writes_a_table_and_a_page(tmp_path: Path, monkey
     assert len(asked) == 6
 
 
+def test_a_graph_is_refused_before_any_load_is_written(tmp_path: Path) -> None:
+    done = ipa("study", "loads", "--pipeline", "video", "--pipeline", "traffic", "--out", str(tmp_path / "loads"))
+    assert done.exit_code == 2
+    assert done.stderr == "Error: traffic is a graph of stages; the study of loads takes chains\n"
+    assert not (tmp_path / "loads").exists()
+
+
 def test_options_of_loads_belong_to_that_study() -> None:
     refused = ipa("study", "paper", "--out", "x", "--draw-seed", 3)
     assert refused.exit_code == 2
