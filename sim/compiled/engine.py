@@ -9,7 +9,7 @@ import numpy as np
 
 from ipa.policies import StageConfiguration
 from ipa.sim import streams
-from ipa.sim.compiled.jit import direct
+from ipa.sim.compiled.jit import direct, is_cached
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, SETTLES, advance
 from ipa.sim.compiled.lanes import lane_memory
 from ipa.sim.compiled.memory import DEADLINE, OPTION, SERVICE, Layout, Memory, RecordArray, allocate, layout_of
@@ -31,6 +31,11 @@ def compile_error() -> str:
     except Exception as error:  # of numba, llvmlite or the disk: whatever it is, the other engine can run
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
     return ""
+
+
+def is_compiled() -> bool:
+    """Whether the kernel has been compiled: by this process, or by an earlier one that this one finds on disk."""
+    return is_cached(advance)
 
 
 def safe_until_s(shortest_s: float, hop_s: float) -> float:

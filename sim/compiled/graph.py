@@ -13,12 +13,13 @@ from ipa.errors import InputError
 from ipa.policies import StageConfiguration
 from ipa.profiles import Graph, Join
 from ipa.sim.compiled.engine import safe_until_s
-from ipa.sim.compiled.item_stage import PIECE, Coming, ItemStage, Served
-from ipa.sim.compiled.memory import layout_of
+from ipa.sim.compiled.item_stage import PIECE, ItemStage
+from ipa.sim.compiled.memory import RecordArray, layout_of
+from ipa.sim.compiled.routing import COMING, Fork, persist
 from ipa.sim.compiled.stepping import Stepping
-from ipa.sim.graph import NO_EDGE, Routes, Way, draws
+from ipa.sim.graph import NO_EDGE, Routes
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
-from ipa.sim.rules import CLOSING
+from ipa.sim.rules import CLOSING, NEVER
 
 
 class CompiledGraphEngine(Stepping):
@@ -39,14 +40,16 @@ class CompiledGraphEngine(Stepping):
         self.arrivals_s = arrivals_s
         # Up to here every batch and every hop ends after it begins, in doubles, and stages can run alone.
         self._safe_s = safe_until_s(layout_of(models).shortest_s, world.hop_s)
-        self.routes = routes = Routes(graph, [model.name for model in models], arrivals_s, seed)
+        count = len(arrivals_s)
+        self.routes = routes = Routes(graph, [model.name for model in models], arrivals_s, seed, persist)
+        self._requests_arrive_s = np.array(arrivals_s)  # of its own, which the kernel may index whatever it was given
         self._runs = tuple(
             ItemStage(
                 position,
                 model,
                 world,
                 arrivals_s if position in routes.entries else None,
-                len(arrivals_s),
+                count,
                 initial[model.name],
                 seed,
                 delivered_apart=world.hop_s > 0.0 or _is_timed(routes.joins[position]),
@@ -54,16 +57,21 @@ class CompiledGraphEngine(Stepping):
             for position, model in enumerate(models)
         )
         self.stages = tuple(run.stage for run in self._runs)
-        count = len(arrivals_s)
-        self._sent: list[list[Coming]] = [[] for _ in models]  # served by the stages before, at the moment of that
-        self._coming = [Coming.none() for _ in models]  # on the way
+        self._sent: list[list[RecordArray]] = [[] for _ in models]  # COMING of the stages before, as they end there
+        self._coming = [np.zeros(0, COMING) for _ in models]  # on the way
+        self._forks = tuple(
+            {
+                child: Fork(routes, position, child, list(model.start_up_s), count)
+                for child in sorted({way.child for way in routes.ways[position]} - set(routes.gathering))
+            }
+            for position, model in enumerate(models)
+        )
         self._joined = {
             position: np.zeros(count, dtype=bool) for position, join in enumerate(routes.joins) if join is not None
         }
         self._gathered = {position: _Gathered(routes, position, count) for position in routes.gathering}
         for position in routes.entries:
-            requests = np.arange(count)
-            self._runs[position].know(requests, routes.keys(position, requests))
+            self._runs[position].enter(routes)
 
     # ---- time ----
 
@@ -75,21 +83,22 @@ class CompiledGraphEngine(Stepping):
         for position, run in enumerate(self._runs):
             self._admit(position)
             for due in _pieces(self._due(position, time_s)):
-                run.advance_to_delivery(due.moment_s[0])
-                run.load(due, self.arrivals_s[due.request])
+                run.advance_to_delivery(due["moment_s"][0])
+                run.load(due, self._requests_arrive_s)
             run.advance(time_s, rank)
             self._collect(position, run, time_s)
         # After the duration each stage has gone on only until its own items had ended.
-        ended_s = max(run.ended_s for run in self._runs)
-        has_ended = time_s > self.world.duration_s and self._has_ended() and ended_s < time_s
-        if (ended_s if has_ended else time_s) > self._safe_s:
+        is_closing, ended_s = time_s > self.world.duration_s, NEVER
+        if is_closing and self._has_ended():
+            ended_s = max(run.ended_s for run in self._runs)
+        has_ended = ended_s < time_s
+        if min(ended_s, time_s) > self._safe_s:
             raise InputError(
                 f"engine 'compiled' cannot tell such short times apart after {time_s:g} s; use engine simpy"
             )
-        if time_s <= self.world.duration_s:
-            return None
-        for run in self._runs:
-            run.follow(*((ended_s, CLOSING + 1) if has_ended else (time_s, rank)))
+        if is_closing:
+            for run in self._runs:
+                run.follow(*((ended_s, CLOSING + 1) if has_ended else (time_s, rank)))
         return ended_s if has_ended else None
 
     def _has_ended(self) -> bool:
@@ -101,12 +110,14 @@ class CompiledGraphEngine(Stepping):
 
     # ---- what comes to a stage ----
 
-    def _due(self, position: int, time_s: float) -> Coming:
+    def _due(self, position: int, time_s: float) -> RecordArray:
         """Take the items that come to a stage by then."""
         coming = self._coming[position]
-        count = int(np.searchsorted(coming.moment_s, time_s, side="right"))
-        due, self._coming[position] = coming.where(slice(count)), coming.where(slice(count, None))
-        return due
+        if not len(coming):
+            return coming
+        count = int(np.searchsorted(coming["moment_s"], time_s, side="right"))
+        self._coming[position] = coming[count:]
+        return coming[:count]
 
     def _admit(self, position: int) -> None:
         """Put on their way to a stage the items that those before it have sent, or what it joins of them."""
@@ -115,52 +126,55 @@ class CompiledGraphEngine(Stepping):
         if join is not None and join.kind == "all":
             fresh = self._whole(position, *self._gathered[position].joining(hop_s))
         elif sent:
-            fresh = Coming.together(sent)
+            fresh = _together(sent)
             if len(sent) > 1:  # of batches that end in one instant, those of the first stage come first
-                fresh = fresh.where(np.lexsort((fresh.group % len(self._runs), fresh.moment_s)))
-            fresh = fresh._replace(moment_s=fresh.moment_s + hop_s)
+                fresh = fresh[np.lexsort((fresh["group"] % len(self._runs), fresh["moment_s"]))]
+            fresh["moment_s"] += hop_s
             if join is not None:
                 fresh = self._first_of(position, fresh, join)
         else:
             return
         for target in self._gathered.values():
-            target.come(position, fresh.request)
-        coming = Coming.together([self._coming[position], fresh])
+            target.come(position, fresh["request"])
+        coming = _together([self._coming[position], fresh])
         if _is_timed(join):
-            coming = coming.where(np.lexsort((coming.request, coming.moment_s)))
+            coming = coming[np.lexsort((coming["request"], coming["moment_s"]))]
         self._coming[position] = coming
 
-    def _first_of(self, position: int, fresh: Coming, join: Join) -> Coming:
+    def _first_of(self, position: int, fresh: RecordArray, join: Join) -> RecordArray:
         """Of each request the first item, unless one has come before."""
-        _, first = np.unique(fresh.request, return_index=True)
-        first = np.sort(first)
-        first = first[~self._joined[position][fresh.request[first]]]
-        self._joined[position][fresh.request[first]] = True
+        _, first = np.unique(fresh["request"], return_index=True)
+        fresh = fresh[np.sort(first)]
+        fresh = fresh[~self._joined[position][fresh["request"]]]
+        self._joined[position][fresh["request"]] = True
         if join.kind == "wait":
-            return self._whole(position, fresh.request[first], fresh.moment_s[first] + join.wait_s)
-        return self._whole(position, fresh.request[first], fresh.moment_s[first], fresh.group[first])
+            return self._whole(position, fresh["request"], fresh["moment_s"] + join.wait_s)
+        return self._whole(position, fresh["request"], fresh["moment_s"], fresh["group"])
 
-    def _whole(self, position: int, request: IntArray, moment_s: FloatArray, group: IntArray | None = None) -> Coming:
+    def _whole(self, position: int, request: IntArray, moment_s: FloatArray, group: IntArray | int = 0) -> RecordArray:
         """The one item that each request becomes at a stage that joins."""
-        alike = np.zeros(len(request), dtype=np.int64)
-        keys = self.routes.keys(position, request)
-        return Coming(moment_s, alike if group is None else group, request, keys, alike + NO_EDGE)
+        whole = np.empty(len(request), COMING)
+        whole["moment_s"], whole["group"], whole["request"], whole["edge"] = moment_s, group, request, NO_EDGE
+        whole["key"] = self.routes.keys(position, request)
+        return whole
 
     def on_the_way(self) -> IntArray:
         """The requests of the items that are on their way to a stage."""
-        return np.concatenate([coming.request for coming in self._coming])
+        return np.concatenate([coming["request"] for coming in self._coming]).astype(np.int64)
 
     # ---- what goes on from it ----
 
     def _collect(self, position: int, run: ItemStage, time_s: float) -> None:
         """Take what a stage has served and dropped by then, and send on what follows from it."""
-        served = run.served_by(time_s)
-        if len(served.item):
-            self._send_on(position, run, served)
+        if not self._forks[position] and not self._gathered:
+            return
+        over = run.served_by(time_s)
+        if len(over):
+            for child, fork in self._forks[position].items():
+                self._sent[child].append(run.put_on(fork, over))
         if not self._gathered:
             return
-        request = run.request_of(served.item)
-        finish_s = np.repeat(served.finish_s, served.size)
+        request, finish_s = run.members_of(over)
         item, dropped_s = run.dropped()
         lost = item[~self.routes.forgiven(position, run.edge_of(item))]
         # Within one instant much may have happened before; what a drop brings about comes after all that.
@@ -170,61 +184,21 @@ class CompiledGraphEngine(Stepping):
             gathered.end(position, run.request_of(item), noticed_s)
             gathered.lose(position, run.request_of(lost))
 
-    def _send_on(self, position: int, run: ItemStage, served: Served) -> None:
-        variant = np.repeat(run.variants_of(served.replica), served.size)
-        moment_s = np.repeat(served.finish_s, served.size)
-        group = np.repeat(served.batch * len(self._runs) + position, served.size)
-        request, key = run.request_of(served.item), run.key_of(served.item)
-        names = list(run.stage.model.start_up_s)
-        for child in sorted({way.child for way in self.routes.ways[position]}):
-            join = self.routes.joins[child]
-            if join is not None and join.kind == "all":
-                continue
-            ways = [way for way in self.routes.ways[position] if way.child == child]
-            parts = [self._sent_by(way, names, request, key, variant) for way in ways]
-            parent, keys, edge = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-            if len(parts) > 1:
-                order = np.argsort(parent, kind="stable")
-                parent, keys, edge = parent[order], keys[order], edge[order]
-            if len(parent):
-                self._sent[child].append(Coming(moment_s[parent], group[parent], request[parent], keys, edge))
 
-    def _sent_by(
-        self, way: Way, names: Sequence[str], request: IntArray, key: draws.Keys, variant: IntArray
-    ) -> tuple[IntArray, draws.Keys, IntArray]:
-        """What items put on an edge, in their order: whose it is, by place, with its key and edge."""
-        parent = np.arange(len(request))
-        counts = self._counts(way, names, request, variant)
-        if not way.is_sure:
-            drawn = draws.uniforms(draws.keys_of(key, way.drawn))
-            counts = np.where((way.low <= drawn) & (drawn < way.high), counts, 0)
-        if not (counts == 1).all():
-            parent = np.repeat(parent, counts)
-        edge = np.full(len(parent), way.number)
-        if not self.routes.asks_keys:
-            return parent, np.zeros(len(parent), np.uint64), edge
-        within = np.arange(len(parent)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return parent, draws.keys_of(draws.keys_of(key, way.number)[parent], within.astype(np.uint64)), edge
-
-    def _counts(self, way: Way, names: Sequence[str], request: IntArray, variant: IntArray) -> IntArray:
-        """How many items each puts on an edge if it takes it."""
-        if self.routes.carries_one[way.number]:
-            return np.ones(len(request), dtype=np.int64)
-        counts = np.zeros(len(request), dtype=np.int64)
-        for place in np.flatnonzero(np.bincount(variant)).tolist():
-            own = variant == place
-            counts[own] = self.routes.numbers(way.number, names[place])[request[own]]
-        return counts
+def _together(parts: Sequence[RecordArray]) -> RecordArray:
+    """Arrays one after the other; there must be one."""
+    parts = [part for part in parts if len(part)] or parts[:1]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _pieces(coming: Coming) -> Iterator[Coming]:
+def _pieces(coming: RecordArray) -> Iterator[RecordArray]:
     """The items in pieces that caches hold; what comes at one moment stays together."""
-    begin, count = 0, len(coming.moment_s)
+    begin, count, moment_s = 0, len(coming), np.ascontiguousarray(coming["moment_s"])
     while begin < count:
         end = begin + PIECE
         if end < count:
-            end = int(np.searchsorted(coming.moment_s, coming.moment_s[end - 1], side="right"))
-        yield coming.where(slice(begin, end))
+            end = int(np.searchsorted(moment_s, moment_s[end - 1], side="right"))
+        yield coming[begin:end]
         begin = end
 
 

@@ -22,7 +22,8 @@ _OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "_
 _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
 
 _FOLDER = Path(__file__).parent
-_SOURCES = (_FOLDER.parent / "rules.py", _FOLDER.parent / "streams.py", *sorted(_FOLDER.glob("*.py")))
+_COMPILED_TOO = ("rules.py", "streams.py", "graph/draws.py")
+_SOURCES = (*(_FOLDER.parent / name for name in _COMPILED_TOO), *sorted(_FOLDER.glob("*.py")))
 
 
 def inner(function: F) -> F:

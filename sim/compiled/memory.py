@@ -30,7 +30,7 @@ Kind = tuple[tuple[int, ...], npt.DTypeLike]
 """An array's shape and type."""
 
 _ALIGNMENT = 64
-_kept: list[npt.NDArray[np.uint8]] = []
+_kept: list[npt.NDArray[np.uint8]] = []  # by rising size
 
 
 class _Lease(np.ndarray[Any, Any]):
@@ -38,12 +38,11 @@ class _Lease(np.ndarray[Any, Any]):
 
 
 def carve(kinds: Sequence[Kind]) -> list[npt.NDArray[Any]]:
-    """Arrays with arbitrary contents, from one block: the kept one or a new one, kept again once they are gone."""
+    """Arrays with arbitrary contents, from one block: a kept one or a new one, kept again once they are gone."""
     sizes = [prod(shape) * np.dtype(dtype).itemsize for shape, dtype in kinds]
     ends = np.cumsum([-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]).tolist()
-    block = _kept.pop() if _kept else None
-    if block is None or len(block) < ends[-1]:
-        block = np.empty(ends[-1], np.uint8)
+    fits = next((place for place, block in enumerate(_kept) if len(block) >= ends[-1]), None)
+    block = np.empty(ends[-1], np.uint8) if fits is None else _kept.pop(fits)
     lease = block.view(_Lease)
     weakref.finalize(lease, _keep, block).atexit = False
     # Carved from a slice: numpy would let an array skip the lease and refer to the block itself.
@@ -52,8 +51,10 @@ def carve(kinds: Sequence[Kind]) -> list[npt.NDArray[Any]]:
 
 
 def _keep(block: npt.NDArray[np.uint8]) -> None:
-    if len(block) <= MOST_KEPT_BYTES and (not _kept or len(_kept[0]) < len(block)):
-        _kept[:] = [block]
+    _kept.append(block)
+    _kept.sort(key=len)
+    while sum(map(len, _kept)) > MOST_KEPT_BYTES:
+        _kept.pop(0 if len(block) <= MOST_KEPT_BYTES else -1)
 
 
 RecordArray = npt.NDArray[Any]

@@ -6,6 +6,7 @@ come from SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 
 from __future__ import annotations
 
+from collections.abc import Callable, MutableSequence, Sequence
 from functools import lru_cache
 from math import ceil, exp, floor, log, log1p, sqrt
 
@@ -19,7 +20,7 @@ from ipa.sim.model import FloatArray, IntArray
 Keys = npt.NDArray[np.uint64]
 
 _MASK = 2**64 - 1
-_STEP = 0x9E3779B97F4A7C15
+STEP = 0x9E3779B97F4A7C15
 _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
@@ -31,21 +32,29 @@ def base_key(seed: int) -> int:
 
 def key_of(key: int, number: int) -> int:
     """The key of the part of that number, from 0, of what has a key."""
-    mixed = (key + (number + 1) * _STEP) & _MASK
-    mixed = ((mixed ^ (mixed >> 30)) * _FIRST) & _MASK
-    mixed = ((mixed ^ (mixed >> 27)) * _SECOND) & _MASK
-    return mixed ^ (mixed >> 31)
+    key = (key + step(number)) & _MASK
+    key = ((key ^ (key >> 30)) * _FIRST) & _MASK
+    key = ((key ^ (key >> 27)) * _SECOND) & _MASK
+    return key ^ (key >> 31)
 
 
 def keys_of(keys: Keys, numbers: Keys | int) -> Keys:
     """The same of an array of keys and a number, or an array of these, all `numpy.uint64`."""
     if isinstance(numbers, int):
-        mixed = keys + np.uint64((numbers + 1) * _STEP & _MASK)
-    else:
-        mixed = keys + (numbers + np.uint64(1)) * np.uint64(_STEP)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(_FIRST)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(_SECOND)
-    return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+        return mixed(keys + np.uint64(step(numbers)))
+    return mixed(keys + (numbers + np.uint64(1)) * np.uint64(STEP))
+
+
+def step(number: int) -> int:
+    """From a key to that of its part of that number, before mixing."""
+    return (number + 1) * STEP & _MASK
+
+
+def mixed(keys: Keys) -> Keys:
+    """The mixing of SplitMix64, of an array or, compiled, of one key."""
+    keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(_FIRST)
+    keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(_SECOND)
+    return keys ^ (keys >> np.uint64(31))
 
 
 def uniform(key: int) -> float:
@@ -53,12 +62,26 @@ def uniform(key: int) -> float:
     return (key >> 11) * 2.0**-53
 
 
-def uniforms(keys: Keys) -> FloatArray:
-    """The same of an array."""
-    return np.asarray((keys >> np.uint64(11)).astype(np.float64) * 2.0**-53)
+def persist(normals: MutableSequence[float], apart_s: Sequence[float], persist_s: float) -> None:
+    """Give each number, in place, the correlation exp(-apart / persist_s) with the one before."""
+    for i in range(1, len(normals)):
+        correlation = exp(-apart_s[i - 1] / persist_s)
+        normals[i] = correlation * normals[i - 1] + sqrt(1.0 - correlation * correlation) * normals[i]
 
 
-def latent_uniforms(seed: int, number: int, persist_s: float, arrivals_s: FloatArray) -> FloatArray:
+def persistent(normals: FloatArray, apart_s: FloatArray, persist_s: float) -> FloatArray:
+    """The same of arrays."""
+    found = normals.tolist()
+    persist(found, apart_s.tolist(), persist_s)
+    return np.array(found)
+
+
+Persistent = Callable[[FloatArray, FloatArray, float], FloatArray]
+
+
+def latent_uniforms(
+    seed: int, number: int, persist_s: float, arrivals_s: FloatArray, persistent: Persistent = persistent
+) -> FloatArray:
     """One number from 0 to 1 for each request, on edge `number`: where in its law the request's number of items is.
 
     Its normal quantiles have the correlation exp(-time between / persist_s) with that of the request before.
@@ -69,17 +92,7 @@ def latent_uniforms(seed: int, number: int, persist_s: float, arrivals_s: FloatA
     from scipy.special import ndtr, ndtri
 
     normals = np.asarray(ndtri(np.maximum(places, streams.SMALLEST_UNIFORM)), dtype=np.float64)
-    return np.asarray(ndtr(_persistent(normals, np.diff(arrivals_s), persist_s)))
-
-
-def _persistent(normals: FloatArray, apart_s: FloatArray, persist_s: float) -> FloatArray:
-    latest = float(normals[0])
-    found = [latest]
-    for fresh, apart in zip(normals[1:].tolist(), apart_s.tolist(), strict=True):
-        correlation = exp(-apart / persist_s)
-        latest = correlation * latest + sqrt(1.0 - correlation * correlation) * fresh
-        found.append(latest)
-    return np.array(found)
+    return np.asarray(ndtr(persistent(normals, np.diff(arrivals_s), persist_s)))
 
 
 def numbers_of_items(edge: Edge, variant: str, places: FloatArray) -> IntArray:

@@ -39,13 +39,21 @@ class Way:
 class Routes:
     """A graph of stages with the draws of a run. Stages go by position, edges by number in the order of the file."""
 
-    def __init__(self, graph: Graph, stages: Sequence[str], arrivals_s: FloatArray, seed: int) -> None:
-        """`stages`: their names in topological order."""
+    def __init__(
+        self,
+        graph: Graph,
+        stages: Sequence[str],
+        arrivals_s: FloatArray,
+        seed: int,
+        persistent: draws.Persistent = draws.persistent,
+    ) -> None:
+        """`stages`: their names in topological order. `persistent`: that of the draws, or what does the same."""
+        self._persistent = persistent
         self._seed = seed
         self._arrivals_s = arrivals_s
         self._places: dict[int, FloatArray] = {}
         self._numbers: dict[tuple[int, str], IntArray] = {}
-        self._base = draws.base_key(seed)
+        self.base_key = draws.base_key(seed)
         self.edges: tuple[Edge, ...] = graph.edges
         place = {name: position for position, name in enumerate(stages)}
         positions = range(len(stages))
@@ -82,20 +90,22 @@ class Routes:
         if (edge, variant) not in self._numbers:
             if edge not in self._places:
                 persist_s = self.edges[edge].persist_s
-                self._places[edge] = draws.latent_uniforms(self._seed, edge, persist_s, self._arrivals_s)
+                self._places[edge] = draws.latent_uniforms(
+                    self._seed, edge, persist_s, self._arrivals_s, self._persistent
+                )
             found = draws.numbers_of_items(self.edges[edge], variant, self._places[edge])
             self._numbers[edge, variant] = found
         return self._numbers[edge, variant]
 
     def key(self, position: int, request: int) -> int:
         """The key of the one item that a request is at an entry, or at a stage that joins."""
-        return draws.key_of(draws.key_of(self._base, request), position)
+        return draws.key_of(draws.key_of(self.base_key, request), position)
 
     def keys(self, position: int, requests: IntArray) -> draws.Keys:
         """The same of several requests; zeros where no draw is made by them."""
         if not self.asks_keys:
             return np.zeros(len(requests), np.uint64)
-        base = np.full(len(requests), self._base, np.uint64)
+        base = np.full(len(requests), self.base_key, np.uint64)
         return draws.keys_of(draws.keys_of(base, requests.astype(np.uint64)), position)
 
 

@@ -1,0 +1,169 @@
+"""What a stage of a graph has served is put on its edges, and before the stages that come after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ipa.sim.compiled.dispatch import begin_of
+from ipa.sim.compiled.jit import direct, entry, small
+from ipa.sim.compiled.memory import Memory, RecordArray, record
+from ipa.sim.graph import NO_EDGE, Routes, Way, draws
+from ipa.sim.model import FloatArray, IntArray
+
+ITEM = record(key="u8", request="i4", edge="i4")
+COMING = record(key="u8", request="i4", edge="i4", moment_s="f8", group="i8")
+"""An item that comes to a stage. Those with one `moment_s` and `group` are delivered together, and have the next ones
+after them."""
+WAY = record(
+    step="u8",  # from an item's key to that of what it puts on the edge, before mixing
+    drawn="u8",  # and to that of its draw
+    low="f8",
+    high="f8",
+    edge="i4",
+    is_sure="?",
+    carries_one="?",
+    asks_keys="?",
+)
+
+_STEP: Any = np.uint64(draws.STEP)
+_mixed = small(draws.mixed)
+_persist = entry(draws.persist)
+
+
+class Fork:
+    """The edges from a stage to one of those after it."""
+
+    def __init__(self, routes: Routes, position: int, child: int, variants: Sequence[str], requests: int) -> None:
+        self._routes = routes
+        self._variants = variants
+        self._group = (position, len(routes.ways))
+        ways = [way for way in routes.ways[position] if way.child == child]
+        self._edges = [way.number for way in ways]
+        self._ways = np.array([_row_of(way, routes) for way in ways], WAY)
+        places = 0 if self._ways["carries_one"].all() else requests
+        self._numbers = np.empty((len(self._edges), len(variants), places), np.uint32)
+        self._per_batch = 1.0  # items
+        self._known: set[int] = set()  # the variants whose numbers of items are there
+
+    def send(self, over: IntArray, variants: IntArray, row: int, memory: Memory, items: RecordArray) -> RecordArray:
+        """What the batches `over`, of a row of the memory, put on these edges: COMING, at the moment of their end.
+
+        `variants`: the place of each batch's variant. `items`: ITEM by number.
+        """
+        if self._numbers.size:
+            for place in set(variants.tolist()) - self._known:
+                self._known.add(place)
+                for way, edge in enumerate(self._edges):
+                    self._numbers[way, place] = self._routes.numbers(edge, self._variants[place])
+        count = int(1.25 * self._per_batch * len(over)) + 1
+        while True:
+            coming = np.empty(count, COMING)
+            given = (over, variants, row, memory, items, self._ways, self._numbers, *self._group, coming)
+            count = direct(_send, *given)(*given)
+            if count <= len(coming):
+                self._per_batch = count / len(over)
+                return coming[:count]
+
+
+def _row_of(way: Way, routes: Routes) -> tuple[float, ...]:
+    """WAY."""
+    steps, one = (draws.step(way.number), draws.step(way.drawn)), routes.carries_one[way.number]
+    return (*steps, way.low, way.high, way.number, way.is_sure, one, routes.asks_keys)
+
+
+@entry
+def _send(
+    over: IntArray,
+    variants: IntArray,
+    row: int,
+    memory: Memory,
+    items: RecordArray,
+    ways: RecordArray,
+    numbers: IntArray,
+    position: int,
+    stages: int,
+    coming: RecordArray,
+) -> int:
+    """Returns how many items there are; those for which there is no room are left out."""
+    count = 0
+    for i in range(len(over)):
+        batch = memory.batches[row, over[i]]
+        for place in range(begin_of(row, over[i], memory), np.int64(batch.end)):
+            item = items[memory.served[row, place]]
+            for w in range(len(ways)):
+                way = ways[w]
+                if not way.is_sure:
+                    drawn = (_mixed(item.key + way.drawn) >> np.uint64(11)) * 2.0**-53
+                    if drawn < way.low or drawn >= way.high:
+                        continue
+                number = 1 if way.carries_one else np.int64(numbers[w, variants[i], item.request])
+                key = _mixed(item.key + way.step)
+                for _ in range(number):
+                    key += _STEP
+                    if count < len(coming):
+                        fresh = coming[count]
+                        fresh.key = _mixed(key) if way.asks_keys else np.uint64(0)
+                        fresh.request = item.request
+                        fresh.edge = way.edge
+                        fresh.moment_s = batch.finish_s
+                        fresh.group = np.int64(over[i]) * stages + position
+                    count += 1
+    return count
+
+
+def enter(items: RecordArray, routes: Routes, position: int) -> None:
+    """Make an item of each request, at an entry."""
+    given = (items, np.uint64(routes.base_key), np.uint64(draws.step(position)), routes.asks_keys)
+    direct(_enter, *given)(*given)
+
+
+@entry
+def _enter(items: RecordArray, base_key: int, step: int, asks_keys: bool) -> int:
+    key: Any = base_key
+    for request in range(len(items)):
+        item = items[request]
+        key += _STEP
+        item.key = _mixed(_mixed(key) + step) if asks_keys else np.uint64(0)
+        item.request = request
+        item.edge = NO_EDGE
+    return len(items)
+
+
+def put(coming: RecordArray, count: int, arrivals_s: FloatArray, memory: Memory, items: RecordArray) -> None:
+    """Put items before a stage that has had `count`, as what the stage before it has finished.
+
+    `arrivals_s`: when requests arrived.
+    """
+    given = (coming, count, arrivals_s, memory, items)
+    direct(_put, *given)(*given)
+
+
+@entry
+def _put(coming: RecordArray, count: int, arrivals_s: FloatArray, memory: Memory, items: RecordArray) -> int:
+    deliveries = 0
+    for i in range(len(coming)):
+        came, item = coming[i], items[count + i]
+        if i == 0 or came.moment_s != coming[i - 1].moment_s or came.group != coming[i - 1].group:
+            memory.finished[0, deliveries] = deliveries
+            memory.batches[0, deliveries].finish_s = came.moment_s
+            deliveries += 1
+        memory.batches[0, deliveries - 1].end = i + 1
+        memory.served[0, i] = count + i
+        memory.arrivals_s[count + i] = arrivals_s[came.request]
+        item.key = came.key
+        item.request = came.request
+        item.edge = came.edge
+    sender = memory.stages[0]
+    sender.finished = deliveries
+    sender.delivered = 0
+    memory.run[0].open += len(coming)
+    return deliveries
+
+
+def persist(normals: FloatArray, apart_s: FloatArray, persist_s: float) -> FloatArray:
+    """As `draws.persistent`."""
+    direct(_persist, normals, apart_s, persist_s)(normals, apart_s, persist_s)
+    return normals
