@@ -36,10 +36,10 @@ class StageOfGraph(CompiledStage):
     def is_entry(self) -> bool:
         return self.enters
 
-    def item_log(self) -> ItemLog:
-        """Its items in the order in which they came."""
-        came = self.items[: self.enqueued]
-        enqueue_s = self.memory.enqueued_s[self._row, : self.enqueued].copy()
+    def item_log(self, since: int = 0) -> ItemLog:
+        """Its items from number `since` on, in the order in which they came."""
+        came = self.items[since : self.enqueued]
+        enqueue_s = self.memory.enqueued_s[self._row, since : self.enqueued].copy()
         return ItemLog(came["request"].astype(np.int64), came["edge"].astype(np.int64), enqueue_s)
 
 

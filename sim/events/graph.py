@@ -69,13 +69,13 @@ class ItemStage(SimPyStage):
     def is_entry(self) -> bool:
         return self.position in self._flow.routes.entries
 
-    def item_log(self) -> ItemLog:
-        """Its items in the order in which they came."""
-        came = self.sent[: len(self.queue)]
+    def item_log(self, since: int = 0) -> ItemLog:
+        """Its items from number `since` on, in the order in which they came."""
+        came = self.sent[since : len(self.queue)]
         return ItemLog(
             request=np.array([each.request for each in came], dtype=np.int64),
             edge=np.array([each.edge for each in came], dtype=np.int64),
-            enqueue_s=np.array(self.enqueued_s, dtype=np.float64),
+            enqueue_s=np.array(self.enqueued_s[since:], dtype=np.float64),
         )
 
 

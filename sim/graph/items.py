@@ -34,7 +34,9 @@ class ItemLog(NamedTuple):
 class ItemStage(EngineStage, Protocol):
     """One stage of a graph."""
 
-    def item_log(self) -> ItemLog: ...
+    def item_log(self, since: int = 0) -> ItemLog:
+        """Its items from number `since` on, in the order in which they came."""
+        ...
 
 
 @runtime_checkable

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import numpy as np
+import numpy.typing as npt
 
 from ipa.policies import NO_LATENCY, LatencyQuantiles
-from ipa.sim.graph.items import GraphEngine
+from ipa.sim.graph.items import GraphEngine, ItemLog
 from ipa.sim.interface import Batches
 from ipa.sim.measuring import QUANTILES, Measuring
 from ipa.sim.model import IntArray
+
+T = TypeVar("T", bound=np.generic)
 
 
 class MeasuringItems(Measuring):
@@ -19,24 +24,28 @@ class MeasuringItems(Measuring):
         self._graph = engine
         count = len(engine.arrivals_s)
         self._came, self._dropped = [0] * len(engine.stages), [0] * len(engine.stages)
+        self._logs = [stage.item_log() for stage in engine.stages]  # of what came, with some room behind
         self._open = np.zeros(count, dtype=np.int64)  # items of each request
         self._last_s = np.zeros(count)  # when the latest of them ended
         self._is_lost = np.zeros(count, dtype=bool)
         self._ended: list[IntArray] = []
 
     def _read_new_batches(self, position: int) -> None:
-        log = self._graph.stages[position].item_log()
+        came = self._came[position]
+        fresh = self._graph.stages[position].item_log(came)
+        pairs = zip(self._logs[position], fresh, strict=True)
+        columns: list[Any] = [_followed(column, came, new) for column, new in pairs]
+        self._logs[position] = log = ItemLog(*columns)
         self._readers[position].enqueue_s = log.enqueue_s
-        np.add.at(self._open, log.request[self._came[position] :], 1)
-        self._came[position] = len(log.request)
+        np.add.at(self._open, fresh.request, 1)
+        self._came[position] += len(fresh.request)
         super()._read_new_batches(position)
 
     def _note_enqueued(self, position: int, fresh: Batches) -> None:
         """The stages say so themselves."""
 
     def _latency(self, position: int, finished: Batches, now_s: float) -> LatencyQuantiles | None:
-        stage = self._graph.stages[position]
-        log, drops = stage.item_log(), stage.drop_log()
+        log, drops = self._logs[position], self._graph.stages[position].drop_log()
         fresh = slice(self._dropped[position], None)
         self._dropped[position] = len(drops.requests)
         items = np.concatenate([finished.requests, drops.requests[fresh]])
@@ -59,3 +68,12 @@ class MeasuringItems(Measuring):
             return NO_LATENCY
         latency_s = self._last_s[requests] - self._graph.arrivals_s[requests]
         return LatencyQuantiles(*np.quantile(latency_s, QUANTILES).tolist())
+
+
+def _followed(column: npt.NDArray[T], count: int, fresh: npt.NDArray[T]) -> npt.NDArray[T]:
+    """The first `count` values of a column and then these, with some room behind."""
+    end = count + len(fresh)
+    if end > len(column):
+        column = np.concatenate([column, np.empty(end, column.dtype)])
+    column[count:end] = fresh
+    return column
