@@ -13,6 +13,7 @@ from ipa.studies import results, series
 from ipa.studies.explore.questions import Question
 from ipa.studies.formatting import plus, signed
 from ipa.studies.intervals import LIMITS, difference_of, estimate_of
+from ipa.studies.many.answers import USUAL, find, of_summaries, recommend
 from ipa.studies.runs import FIGURES, RESIZES, Run, has_records
 from ipa.studies.scenario import Scenario, ScenarioError
 
@@ -79,6 +80,9 @@ def answer(question: Question, chosen: Sequence[Sequence[Scenario]], runs: Seque
             }
             for scenarios, made in zip(chosen, runs, strict=True)
         ],
+        "recommendation": recommendation(
+            {of[0].policy.title: [run["summary"] for run in made] for of, made in zip(chosen, runs, strict=True)}
+        ),
         "figures": [name for name, *_ in FIGURES],
         "made": {
             "pipeline": first["pipeline"],
@@ -93,6 +97,16 @@ def answer(question: Question, chosen: Sequence[Sequence[Scenario]], runs: Seque
         "intervals": LIMITS if len(runs[0]) > 1 else "",
         **question.ways(chosen[0][0]),
     }
+
+
+def recommendation(summaries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """Which policy to take and why, in sentences as `ipa compare` prints them; none where there is nothing to choose.
+
+    `summaries`: policy -> those of its runs.
+    """
+    by_seed = {policy: {run["seed"]: run for run in runs} for policy, runs in summaries.items()}
+    found = recommend(of_summaries("policy", by_seed, find(USUAL, USUAL))) if len(by_seed) > 1 else None
+    return [] if found is None else found.sentences
 
 
 def of_policy(summaries: Sequence[Mapping[str, Any]]) -> Plain:

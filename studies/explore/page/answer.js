@@ -35,6 +35,7 @@ export function showAnswer(answer) {
     ...figures.map(name => made("td", {textContent: each.estimates[name].text, title: each.estimates[name].mean ?? "none"})),
   ])));
   at("intervals").textContent = answer.intervals;
+  at("recommendation").replaceChildren(...answer.recommendation.map(textContent => made("li", {textContent})));
   showWays(answer);
   const digest = of.load.sha256 ? `, sha256 ${of.load.sha256}` : "";
   at("made").textContent = `Simulated, not measured: ipa-pipelines ${of.version}, engine ${of.engine}, load ${of.load.name} `

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ipa.studies import compare, find
 from ipa.studies.explore import Explorer
 from tests.command import answer, start
 from tests.studies.browser import NARROW, WIDE, Browser, needs_chromium
@@ -92,6 +93,15 @@ def test_all_figures_are_drawn_and_say_what_they_show(shown: Browser, explorer: 
     names = shown.run("[...document.querySelectorAll('.plot')].map(plot => plot.getAttribute('aria-label'))")
     assert all("of ipa, rate: " in name for name in names)
     assert "95 %" in text(shown, "#intervals")
+
+
+def test_which_policy_to_take_is_said_as_by_the_command(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, f"{SHORT}&policy=ipa&policy=rate&seeds=2")
+    found = compare(find("video", {"trace": "constant:5:30"}), ["ipa", "rate"], seeds=2).recommend()
+    said = "[...document.querySelectorAll('#recommendation li')].map(each => each.textContent)"
+    assert shown.run(said) == found.sentences
+    visit(shown, explorer, SHORT)
+    assert shown.run(said) == []
 
 
 def test_the_address_alone_brings_the_answer_back(shown: Browser, explorer: Explorer) -> None:
