@@ -701,7 +701,7 @@ def test_a_controller_that_is_killed_in_a_rollout_is_succeeded_by_one_that_ends_
         assert other.wait(timeout=30) == 0
         own, done = max(steps(state)), max(steps(tmp_path / "other.jsonl"))
         processes.append(again := controller(scenario, deployed, state, "--duration", "5"))
-        assert again.wait(timeout=60) == 0
+        assert again.wait(timeout=120) == 0
         stopping.set()
         assert answered.result() == {200}
         # It goes on from where the other has ended, which the cluster remembers, although its own journal ends earlier.

@@ -208,7 +208,7 @@ def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(
     until(lambda: world.stage()["ready"] == 1, "its replica is ready")
     assert world.stage()["wanted"]["replicas"] == 1
 
-    with asked(world, rps=15, seconds=75):
+    with asked(world, rps=15, seconds=110):
         until(lambda: world.stage()["ready"] == 2, "it has added a replica")
         said = world.metrics(first)
         assert said["ipa_desired_replicas", "sort", "small"] == 2.0
