@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.live.serving.serving_plane import Process, ask, call, entry, get, plane, put, wanted
-from tests.live.serving.test_fuzz import ANYTHING, REQUESTS, resources
+from tests.live.serving.test_fuzz import ANYTHING, REQUESTS, gives_back, resources
 
 STAGES = {"object-detection": ("yolov5n", "yolov5s", "yolov5m"), "image-classification": ("resnet18", "resnet34")}
 ALLOWED = {200, 400, 409}
@@ -120,9 +120,8 @@ def test_no_mix_and_no_lane_breaks_a_gateway(served: tuple[Process, dict[str, An
     put(control + "replicas", listed)
     assert call("POST", infer, ask())[0] == 200
     assert gateway.log.read_text() == ""
-    after = resources(gateway)
-    assert after["files"] <= before["files"] + 4
-    assert after["bytes"] <= before["bytes"] + 48 * 2**20
+    gives_back(gateway, before, files=4)
+    assert resources(gateway)["bytes"] <= before["bytes"] + 48 * 2**20
 
 
 def test_what_stood_is_taken_once_by_a_gateway_that_was_started_anew(tmp_path: Any) -> None:
