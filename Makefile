@@ -12,18 +12,18 @@ JSON ?= build/bench.json
 # takes over half of another's.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PYTEST := $(BIN)/pytest -n $(WORKERS) --dist worksteal
-# Random scenarios and pages of the documentation, of which `make test` goes through a part, and whatever else takes
-# processors and minds no other process.
-SWEEPS := tests/sim tests/policies tests/test_docs.py tests/test_house.py tests/test_packaging.py \
-	$(addprefix tests/studies/,commands explore pages predictor) \
-	$(addprefix tests/live/serving/test_,concurrency.py expiry.py gateway_rules.py mixes.py) \
-	tests/live/monitoring/test_whole_seconds.py
+# Random scenarios, of which `make test` goes through a part.
+SWEEPS := tests/sim tests/policies tests/live/monitoring/test_whole_seconds.py \
+	$(addprefix tests/live/serving/test_,concurrency.py expiry.py gateway_rules.py mixes.py)
+# Long tests that take processors and mind no other process: pages of the documentation and of the explorer, installing.
+BESIDE := tests/test_docs.py tests/test_house.py tests/test_packaging.py \
+	$(addprefix tests/studies/,commands explore pages predictor)
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 # Tests start hundreds of processes: each would compile all that it imports where nothing may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check test-cluster test-long test-sweeps test-alone soak chaos mlserver helm verify install lint docs format bench bench-peers bench-lock mlserver-lock helm-lock lock image-lock clean
+.PHONY: demo test check test-cluster test-long test-sweeps test-beside test-alone soak chaos mlserver helm verify install lint docs format bench bench-peers bench-lock mlserver-lock helm-lock lock image-lock clean
 
 demo: $(DEMO_INSTALLED)
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
@@ -47,16 +47,19 @@ test-cluster: install
 	$(BIN)/pytest -n 3 --dist worksteal -m 'cluster and not alone' tests/live/kubernetes
 	$(BIN)/pytest -n 0 -m 'cluster and alone' tests/live/kubernetes
 
-# What takes long: nineteen of twenty random scenarios, and pages of the documentation whose commands take seconds; and,
-# one after the other, sweeps on a real Dask on this machine, one that is killed ten times over, the engine compiled
-# anew, training, faults under load, the image, and what another test shows in another way.
-test-long: test-sweeps test-alone
+# What takes long: nineteen of twenty random scenarios; pages of the documentation whose commands take seconds; and, one
+# after the other, sweeps on a real Dask on this machine, one that is killed ten times over, training, faults under load,
+# the image, and what another test shows in another way.
+test-long: test-sweeps test-beside test-alone
 
 test-sweeps: install
 	$(PYTEST) -m long $(SWEEPS)
 
+test-beside: install
+	$(PYTEST) -m long $(BESIDE)
+
 test-alone: install
-	$(BIN)/pytest -n 0 -m long $(addprefix --ignore ,$(SWEEPS))
+	$(BIN)/pytest -n 0 -m long $(addprefix --ignore ,$(SWEEPS) $(BESIDE))
 
 # Live serving under load for 10 minutes while replicas are killed and all is reconfigured, and 10,000 malformed requests.
 soak: install
