@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from ipa.studies import scenario as scenarios
@@ -29,7 +28,7 @@ class Question:
     scenario: Scenario
     policies: tuple[Mapping[str, Any], ...] = ()
     seeds: int = 1
-    options: Mapping[str, Any] = MappingProxyType({})
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def asked(what: str | Path) -> Question | None:
