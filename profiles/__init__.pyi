@@ -3,6 +3,7 @@ from .catalogue import json_schema as json_schema
 from .catalogue import load as load
 from .catalogue import names as names
 from .catalogue import text as text
+from .conditions import Condition as Condition
 from .defaults import Defaults as Defaults
 from .errors import ProfileError as ProfileError
 from .errors import did_you_mean as did_you_mean

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeVar
 
+from ipa.profiles.conditions import Condition
 from ipa.profiles.errors import ProfileError, listed
 
 T = TypeVar("T")
@@ -28,6 +29,10 @@ class Edge:
     probability that an item takes the edge at all. `switch`: of the edges of one parent with the same switch, each item
     takes exactly one; their shares sum to 1. `partial`: whether a request goes on, if without the item, where an item
     that came by this edge is dropped. `source` names the entry of the provenance that the numbers come from.
+
+    In live mode, real models say what is planned for here. `items_from`: the output of the parent of which each row is
+    an item; empty: as many items as are drawn. `when`: what an item's outputs must say for it to take the edge, of
+    its row if there is `items_from`; None: as is drawn. Of the edges of a switch it takes the first.
     """
 
     parent: str
@@ -40,6 +45,8 @@ class Edge:
     switch: str = ""
     partial: bool = False
     source: str = ""
+    items_from: str = ""
+    when: Condition | None = None
 
     def mean(self, variant: str) -> float:
         """How many items an item served by that variant of the parent puts on the edge, where it takes it."""
@@ -56,11 +63,14 @@ class Edge:
         """Whether each item puts exactly one into the child, as in a chain."""
         means = self.items.values() if isinstance(self.items, Mapping) else (self.items,)
         is_one = not self.counts and self.spread == 0.0 and all(mean == 1.0 for mean in means)
-        return is_one and self.share == 1.0 and not self.partial
+        is_sure = self.share == 1.0 and self.when is None and not self.items_from
+        return is_one and is_sure and not self.partial
 
     @property
     def may_carry_several(self) -> bool:
         """Whether one item of the parent may put more than one on the edge."""
+        if self.items_from:
+            return True
         if self.counts:
             return any(max(counts) > 1 for counts in self.counts.values())
         means = self.items.values() if isinstance(self.items, Mapping) else (self.items,)

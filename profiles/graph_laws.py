@@ -69,6 +69,10 @@ def _numbers(edge: Edge) -> Iterator[tuple[str, str]]:
                 yield key, f"should be at most {MOST_ITEMS}; given {value!r}"
     if not 0 < edge.share <= 1:
         yield "share", f"should be above 0 and at most 1; given {edge.share!r}"
+    if edge.when is not None and edge.when.problem:
+        yield "when", edge.when.problem
+    if edge.switch and edge.items_from:
+        yield "items_from", "each row goes its own way, but of a switch an item takes one: leave out switch, or this"
     for variant, counts in edge.counts.items():
         if not counts or min(counts) < 0 or max(counts) > MOST_ITEMS:
             yield "counts", f"{variant} should have at least one number, and all from 0 to {MOST_ITEMS}"
@@ -112,10 +116,16 @@ def _circle(graph: Graph, variants: Variants) -> Iterator[Problem]:
 def _switches(graph: Graph, variants: Variants) -> Iterator[Problem]:
     for number, edge in enumerate(graph.edges):
         if edge.switch:
-            of_switch = [each.share for each in graph.out_of(edge.parent) if each.switch == edge.switch]
-            if abs(math.fsum(of_switch) - 1.0) > 1e-9:
-                said = f"the shares of switch {edge.switch!r} should sum to 1; they sum to {math.fsum(of_switch):g}"
+            of_switch = [each for each in graph.out_of(edge.parent) if each.switch == edge.switch]
+            total = math.fsum(each.share for each in of_switch)
+            if abs(total - 1.0) > 1e-9:
+                said = f"the shares of switch {edge.switch!r} should sum to 1; they sum to {total:g}"
                 yield Problem("edges", number, "share", said)
+            if edge.when is None and edge is not of_switch[-1] and any(each.when for each in of_switch):
+                said = (
+                    f"of the edges of switch {edge.switch!r}, the last one alone may have no `when`: it takes the rest"
+                )
+                yield Problem("edges", number, "when", said)
 
 
 # ---- joins ----

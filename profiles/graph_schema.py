@@ -14,9 +14,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainValidator, ValidationInfo, WithJsonSchema, model_validator
 
+from ipa.profiles import conditions
+from ipa.profiles.conditions import Condition
 from ipa.profiles.counts import read_counts
 from ipa.profiles.errors import ProfileError, did_you_mean, listed
-from ipa.profiles.fields import OR_TEXT, Slug
+from ipa.profiles.fields import OR_TEXT, Slug, Text
 from ipa.profiles.graph import Edge, Graph, Join, in_order
 from ipa.profiles.graph_laws import MOST_ITEMS, Problem, Variants, graph_problem
 from ipa.profiles.yaml_file import FileModel, Loc, refusal
@@ -62,6 +64,15 @@ def _join(value: Any) -> Join:
     raise refusal(f"should be all, any or {{wait_s: SECONDS}}; given {value!r}")
 
 
+def _when(value: Any) -> Condition:
+    if not isinstance(value, str):
+        raise refusal(f"{conditions.ALLOWED}; given {value!r}")
+    try:
+        return conditions.parsed(value)
+    except ValueError as error:
+        raise refusal(str(error)) from None
+
+
 _NUMBER = {"type": "number", "minimum": 0, "maximum": MOST_ITEMS}
 _COUNTED = {"type": "array", "items": {"type": "integer", "minimum": 0, "maximum": MOST_ITEMS}, "minItems": 1}
 _WAIT = {"type": "number", "exclusiveMinimum": 0, "maximum": 86_400}
@@ -78,6 +89,7 @@ Counts = Annotated[
         {"anyOf": [{"type": "string"}, {"type": "object", "additionalProperties": _COUNTED, "minProperties": 1}]}
     ),
 ]
+When = Annotated[Condition, PlainValidator(_when), WithJsonSchema({"type": "string", "pattern": conditions.PATTERN})]
 JoinKey = Annotated[
     Join,
     PlainValidator(_join),
@@ -119,6 +131,13 @@ class After(FileModel):
     switch: Slug | None = Field(default=None, description="of a stage's edges with one switch, an item takes just one")
     partial: Literal["ok"] | None = Field(default=None, description="a request goes on without an item dropped here")
     source: Slug | None = Field(default=None, alias="from", description="the numbers' key in the provenance")
+    items_from: Text | None = Field(
+        default=None, description="live: the output there whose every row is an item here; `items` is what is planned"
+    )
+    when: When | None = Field(
+        default=None,
+        description='live: what takes the edge, as in `score < 0.5` or `label == "car"`; `share` is planned',
+    )
 
     def edge(self, child: str) -> Edge:
         """The frozen value."""
@@ -133,6 +152,8 @@ class After(FileModel):
             switch=self.switch or "",
             partial=self.partial is not None,
             source=self.source or "",
+            items_from=self.items_from or "",
+            when=self.when,
         )
 
 

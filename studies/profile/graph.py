@@ -87,6 +87,10 @@ def said_of_edge(edge: Edge) -> str:
         parts.append(f"persisting {edge.persist_s:g} s")
     if edge.share < 1.0:
         parts.append(f"for {100 * edge.share:g} %" + (f" (switch {edge.switch})" if edge.switch else ""))
+    if edge.items_from:
+        parts.append(f"from {edge.items_from}")
+    if edge.when is not None:
+        parts.append(f"when {edge.when}")
     if edge.partial:
         parts.append("may be dropped")
     return ", ".join(parts)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ipa import profiles
-from ipa.profiles import Join, Pipeline, ProfileError, profiled_text
+from ipa.profiles import Condition, Join, Pipeline, ProfileError, profiled_text
 
 HEAD = """\
 schema_version: 1
@@ -84,6 +84,47 @@ def test_a_file_says_edges_with_factors_shares_and_joins(tmp_path: Path) -> None
     assert (faces.items, check.share) == (0.6, 0.75)
     assert graph.joins == {"merge": Join("all")}
     assert (graph.exits, graph.assumes_product) == ({"merge": 1}, True)
+
+
+def test_an_edge_says_which_output_its_items_are_and_when_they_take_it(tmp_path: Path) -> None:
+    asked = changed(
+        "{stage: detect, items: 0.6}", "{stage: detect, items: 0.6, items_from: boxes, when: 'face >= 0.5'}"
+    )
+    asked = asked.replace("share: 0.75", "share: 0.75, when: 'kind == \"car\"'")
+    graph = loaded(tmp_path, asked).graph
+    assert graph is not None
+    _, faces, check, *others = graph.edges
+    assert (faces.items_from, faces.when) == ("boxes", Condition("face", ">=", 0.5))
+    assert (check.items_from, check.when, check.share) == ("", Condition("kind", "==", "car"), 0.75)
+    assert {(edge.items_from, edge.when) for edge in others} == {("", None)}
+
+
+def test_an_edge_with_a_condition_or_items_of_an_output_makes_no_chain(tmp_path: Path) -> None:
+    for keys in ("when: small == true", "items_from: boxes"):
+        text = HEAD + "stages:\n" + stage("a", "") + stage("b", f"    after: [{{stage: a, {keys}}}]\n")
+        assert loaded(tmp_path, text + "accuracy: {combine: product}\n").graph is not None
+
+
+def test_of_a_switch_the_last_edge_alone_may_take_the_rest(tmp_path: Path) -> None:
+    def switch(first: str, second: str) -> str:
+        cars = f"    after: [{{stage: detect, share: 0.25, switch: way{first}}}]\n"
+        faces = f"    after: [{{stage: detect, share: 0.75, switch: way{second}}}]\n"
+        stages = stage("detect", "", *DETECT) + stage("cars", cars) + stage("faces", faces)
+        return HEAD + "stages:\n" + stages + "accuracy: {combine: product}\n"
+
+    assert loaded(tmp_path, switch(", when: x < 1", "")).graph is not None
+    assert loaded(tmp_path, switch(", when: x < 1", ", when: x >= 1")).graph is not None
+    assert "the last one alone may have no `when`" in refusal(tmp_path, switch("", ", when: x >= 1"))
+
+
+def test_a_condition_holds_of_a_value_of_its_own_kind() -> None:
+    for comparison, held in {"<": "a", "<=": "ab", ">": "c", ">=": "bc", "==": "b", "!=": "ac"}.items():
+        condition = Condition("x", comparison, 0.5)
+        assert [name for name, value in zip("abc", (0.25, 0.5, 0.75), strict=True) if condition.holds(value)] == [*held]
+    assert Condition("x", "==", "car").holds("car")
+    assert not Condition("x", "==", "car").holds("cat")
+    with pytest.raises(TypeError):
+        Condition("x", "==", "1").holds(1.0)
 
 
 def test_the_sla_is_the_longest_ways_unless_the_file_says_it(tmp_path: Path) -> None:
@@ -176,6 +217,28 @@ MISTAKES = [
     ("{stage: detect, items: 0.6}", "{stage: merge}", "faces].after[0].stage: a circle: merge -> faces -> merge"),
     ("share: 0.75", "share: 1.2", "check].after[0].share: should be at most 1; given 1.2"),
     ("share: 0.75", "share: 0.75, switch: way", "check].after[0].share: the shares of switch 'way' should sum to 1;"),
+    (
+        "share: 0.75",
+        "when: score",
+        "check].after[0].when: should be an output, one of < <= > >= == !=, and a number or",
+    ),
+    ("share: 0.75", "when: score < nan", "check].after[0].when: should be an output, one of"),
+    ("share: 0.75", "when: 0.5", "check].after[0].when: should be an output, one of"),
+    (
+        "share: 0.75",
+        "when: kind == car",
+        'check].after[0].when: a text to compare with is quoted, as in `kind == "car"`',
+    ),
+    (
+        "share: 0.75",
+        "when: kind < 'car'",
+        "check].after[0].when: a text is compared by == or !=; given 'kind < \"car\"'",
+    ),
+    (
+        "share: 0.75",
+        "items_from: boxes, share: 1, switch: way",
+        "check].after[0].items_from: each row goes its own way, but of a switch an item takes one",
+    ),
     ("spread: 0.5", "spread: -1", "cars].after[0].spread: should be at least 0; given -1"),
     ("nano: 2, small: 5", "small: 5", "cars].after[0].items: detect has the variant 'nano' too: give it its number"),
     (
