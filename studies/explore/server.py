@@ -28,6 +28,7 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from ipa.errors import Error
+from ipa.studies import pages
 from ipa.studies.displayed import check_plotly
 from ipa.studies.explore.answers import answer, differences
 from ipa.studies.explore.crew import Crew, SupersededError, Wanted
@@ -244,6 +245,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path in PAGE:
             name, kind = PAGE[path]
             self._send(HTTPStatus.OK, kind, _file(name))
+        elif path == "/colours.css":
+            self._send(HTTPStatus.OK, "text/css", pages.style_of_themes().encode())
         elif path == "/plotly.js":
             self._send(HTTPStatus.OK, "text/javascript", _plotly(), {"Cache-Control": "private, max-age=86400"})
         elif path == "/choices":

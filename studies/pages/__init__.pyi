@@ -7,6 +7,7 @@ from . import predictor as predictor
 from . import profile as profile
 from . import study as study
 from . import validation as validation
+from .colours import style_of_themes as style_of_themes
 from .document import Cell as Cell
 from .document import Page as Page
 from .document import Paragraph as Paragraph

@@ -1,4 +1,4 @@
-"""The colours of every page, in a light and in a dark theme.
+"""The colours of every page, the explorer's too, in a light and in a dark theme.
 
 Pages and plots are written in the colours of the light theme. `DARK` has the counterpart of each in the dark one, which
 the page's script puts in their place where the screen asks for it; a colour that is not in it is the same in both.
@@ -28,7 +28,7 @@ PALETTE = (
 eyes and in print; where there may be more, a dash or a symbol goes with each."""
 
 HUES = (("#d6e6f4", "#08306b"), ("#e2f0d9", "#0d4a26"), ("#fbe3cf", "#7a2c05"), ("#e9e0f1", "#3d1766"))
-"""Per stage of a pipeline a light and a dark colour, for what is shown between."""
+"""Per stage of a pipeline a light and a dark colour, for what is shown between; the same in both themes."""
 
 BACKGROUND = "#ffffff"
 TEXT = "#1d2429"
@@ -141,22 +141,32 @@ def in_css(colour: str) -> str:
     return f"var(--{colour.removeprefix('#')})"
 
 
+NAMES = {
+    "back": BACKGROUND,
+    "text": TEXT,
+    "muted": MUTED,
+    "line": LINE,
+    "grid": GRID,
+    "fill": FILL,
+    "link": PALETTE[0],
+    "bad": BAD,
+    "load": ARRIVALS,
+    **{f"c{place}": each for place, each in enumerate(PALETTE)},
+    **{f"v{place}{step}": between(*hue, step / 4) for place, hue in enumerate(HUES) for step in range(5)},
+    "on-light": ON_LIGHT,
+    "on-dark": ON_DARK,
+}
+"""Names of colours for style sheets and scripts: `c0` is that of the first policy, `v04` the dark end of the first
+stage's variants."""
+
+
 def style_of_themes() -> str:
     """The style sheet that gives each colour its value: the dark theme on screens that ask for it, never on paper."""
     light, dark = (
         " ".join(f"--{name.removeprefix('#')}: {value};" for name, value in theme)
         for theme in (((name, name) for name in DARK), DARK.items())
     )
-    names = " ".join(
-        f"--{name}: {in_css(colour)};"
-        for name, colour in (
-            ("back", BACKGROUND),
-            ("text", TEXT),
-            ("muted", MUTED),
-            ("line", LINE),
-            ("link", PALETTE[0]),
-        )
-    )
+    names = " ".join(f"--{name}: {in_css(each) if each in DARK else each};" for name, each in NAMES.items())
     return (
         f":root {{ color-scheme: light; {light} {names} }}\n"
         f"@media screen and (prefers-color-scheme: dark) {{ :root {{ color-scheme: dark; {dark} }} }}\n"

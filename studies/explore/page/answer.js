@@ -15,7 +15,7 @@ function table(columns, rows) {
 
 const patch = place => {
   const found = made("i", {className: "patch"});
-  found.style.background = `var(--c${place % 8})`;
+  found.style.background = `var(--c${place % 16})`;
   return found;
 };
 

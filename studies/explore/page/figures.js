@@ -20,7 +20,7 @@ function themed() {
   colours = name => style.getPropertyValue(`--${name}`).trim();
 }
 
-const colour = place => colours(`c${place % 8}`);
+const colour = place => colours(`c${place % 16}`);
 
 function layout(more = {}) {
   const axis = title => ({title: {text: title, standoff: 8}, gridcolor: colours("grid"), linecolor: colours("line"), zeroline: false, automargin: true});
@@ -87,13 +87,14 @@ const DRAW = {
     const names = rows.map(({stage, each}) => shown.length > 1 ? `${safe(stage)}<br>${safe(each.name)}` : stage);
     const bars = rows.flatMap(({stage, each}, place) => each.curves.stages[stage].map(([start, end, variant, batch, replicas]) => {
       const known = each.curves.variants[stage], rank = known.indexOf(variant);  // a mix is none of them
-      return {place, start, length: end - start, variant, shade: known.length < 2 ? 2 : Math.round(4 * Math.max(rank, 0) / (known.length - 1)), text: `${safe(variant)}, batch ${batch}, ${replicas} ${replicas === 1 ? "replica" : "replicas"}`};
+      const depth = known.length < 2 ? 1 : Math.round(4 * Math.max(rank, 0) / (known.length - 1));
+      return {place, start, length: end - start, variant, shade: `v${stages.indexOf(stage) % 4}${depth}`, on: depth < 2 ? "on-light" : "on-dark", text: `${safe(variant)}, batch ${batch}, ${replicas} ${replicas === 1 ? "replica" : "replicas"}`};
     }));
     const of = shade => bars.filter(bar => bar.shade === shade);
     const traces = [...new Set(bars.map(bar => bar.shade))].map(shade => ({
       type: "bar", orientation: "h", base: of(shade).map(bar => bar.start), x: of(shade).map(bar => bar.length), y: of(shade).map(bar => names[bar.place]), width: 0.8,
-      customdata: of(shade).map(bar => bar.text), marker: {color: colours(`v${shade}`), line: {color: colours("back"), width: 0.5}}, hovertemplate: "%{customdata}<br>from %{base:.0f} s<extra></extra>",
-      text: of(shade).map(bar => safe(bar.variant)), textposition: "inside", insidetextanchor: "start", textangle: 0, constraintext: "inside", textfont: {color: colours(shade < 2 ? "text" : "back")},
+      customdata: of(shade).map(bar => bar.text), marker: {color: colours(shade), line: {color: colours("back"), width: 0.5}}, hovertemplate: "%{customdata}<br>from %{base:.0f} s<extra></extra>",
+      text: of(shade).map(bar => safe(bar.variant)), textposition: "inside", insidetextanchor: "start", textangle: 0, constraintext: "inside", textfont: {color: colours(of(shade)[0].on)},
     }));
     const height = 70 + BANDS * rows.length;
     return [traces, layout({height, barmode: "overlay", y: {autorange: "reversed", type: "category", tickfont: {size: 10.5}}, uniformtext: {mode: "hide", minsize: 10}})];

@@ -112,7 +112,7 @@ export class Question {
   }
 
   add(given) {
-    const colour = `var(--c${this.rows.length % 8})`;
+    const colour = `var(--c${this.rows.length % 16})`;
     const row = {spec: new Control({name: `Policy ${this.rows.length + 1}`, list: "policies"}, settled => { this.parameters(row); this.changed(settled); })};
     row.spec.usual(this.known?.policy ?? "");
     row.spec.undo.title = "Remove this policy";

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import signal
+from importlib.resources import files
 from pathlib import Path
 from threading import Thread
 from time import sleep
@@ -357,6 +358,15 @@ def test_the_page_and_its_parts_are_in_the_wheel(tmp_path: Path) -> None:
     page = {path.name for path in (ROOT / "studies" / "explore" / "page").iterdir()}
     assert {name.rpartition("/")[2] for name in names if name.startswith("ipa/studies/explore/page/")} == page
     assert len(page) == 10
+
+
+def test_every_colour_of_the_page_is_one_of_all_pages(explorer: Explorer) -> None:
+    found = send(explorer, "GET", "/colours.css")[1]
+    named = set(re.findall(r"--([\w-]+):", found))
+    for part in files("ipa.studies.explore").joinpath("page").iterdir():
+        written = part.read_text()
+        assert not re.findall(r"#[0-9a-f]{6}\b", written), part.name
+        assert set(re.findall(r"""(?:var\(--|colours\(")([\w-]+)[")]""", written)) <= named, part.name
 
 
 def test_a_file_of_ones_own_says_what_holds(explorer: Explorer, tmp_path: Path) -> None:
