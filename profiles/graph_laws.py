@@ -39,6 +39,16 @@ def graph_problem(graph: Graph, variants: Variants) -> Problem | None:
     return next((problem for law in laws for problem in law(graph, variants)), None)
 
 
+def idle_join(graph: Graph, variants: Variants) -> Problem | None:
+    """The first join of a lawful graph that has nothing to join: a slip of the pen in a file, and harmless where
+    variants have been left out since.
+    """
+    several = _may_get_several(graph, variants)
+    text = "there is nothing to join: {} comes after fewer than two stages, and gets one item at most"
+    idle = (stage for stage in graph.joins if not several[stage])
+    return next((Problem("joins", stage, "", text.format(stage)) for stage in idle), None)
+
+
 # ---- edges ----
 
 
@@ -132,7 +142,6 @@ def _switches(graph: Graph, variants: Variants) -> Iterator[Problem]:
 
 
 def _joins(graph: Graph, variants: Variants) -> Iterator[Problem]:
-    several = _may_get_several(graph, variants)
     for stage, join in graph.joins.items():
         if stage not in variants:
             hint = did_you_mean(stage, variants)
@@ -141,9 +150,6 @@ def _joins(graph: Graph, variants: Variants) -> Iterator[Problem]:
             yield Problem("joins", stage, "", f"should be {' or '.join(JOINS)}; given {join.kind!r}")
         elif join.kind == "wait" and not (math.isfinite(join.wait_s) and join.wait_s > 0):
             yield Problem("joins", stage, "wait_s", f"should be finite and above 0; given {join.wait_s!r}")
-        elif not several[stage]:
-            text = f"there is nothing to join: {stage} comes after fewer than two stages, and gets one item at most"
-            yield Problem("joins", stage, "", text)
 
 
 def _may_get_several(graph: Graph, variants: Variants) -> dict[str, bool]:

@@ -20,7 +20,7 @@ from ipa.profiles.counts import read_counts
 from ipa.profiles.errors import ProfileError, did_you_mean, listed
 from ipa.profiles.fields import OR_TEXT, Slug, Text
 from ipa.profiles.graph import Edge, Graph, Join, in_order
-from ipa.profiles.graph_laws import MOST_ITEMS, Problem, Variants, graph_problem
+from ipa.profiles.graph_laws import MOST_ITEMS, Problem, Variants, graph_problem, idle_join
 from ipa.profiles.yaml_file import FileModel, Loc, refusal
 
 # ---- fields ----
@@ -247,7 +247,7 @@ def graph_of(
         exits=accuracy.exits if accuracy else {},
         assumes_product=accuracy is not None and accuracy.combine == "product",
     )
-    _refuse(graph_problem(graph, variants), after)
+    _refuse(graph_problem(graph, variants) or idle_join(graph, variants), after)
     if accuracy is None or accuracy.combinations is None:
         return graph
     ordered = {stage: variants[stage] for stage in in_order(list(variants), edges)}

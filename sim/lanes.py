@@ -216,9 +216,9 @@ class MergedStage:
         numbers = self._numbers()
         return _by_start([log._replace(replica=of[log.replica]) for log, of in zip(logs, numbers, strict=True)])
 
-    def drop_log(self) -> Drops:
+    def drop_log(self, since: int = 0) -> Drops:
         logs = [row.drop_log() for row in self.rows]
-        order = np.argsort(np.concatenate([log.dropped_s for log in logs]), kind="stable")
+        order = np.argsort(np.concatenate([log.dropped_s for log in logs]), kind="stable")[since:]
         return Drops(*(np.concatenate(column)[order] for column in zip(*logs, strict=True)))
 
     def replica_log(self) -> Replicas:

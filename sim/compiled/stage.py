@@ -164,8 +164,8 @@ class CompiledStage:
             replica=log["replica"].astype(np.int64),
         )
 
-    def drop_log(self) -> Drops:
-        log = self.memory.drops[self._row, : self._state["drops"]]
+    def drop_log(self, since: int = 0) -> Drops:
+        log = self.memory.drops[self._row, since : self._state["drops"]]
         return Drops(log["request"].astype(np.int64), log["dropped_s"].copy(), log["finish_s"].copy())
 
     def replica_log(self) -> Replicas:

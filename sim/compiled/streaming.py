@@ -149,9 +149,9 @@ class StreamedStage(CompiledStage):
         self._unread = log.where((number >= since) & (np.arange(len(log.size)) < older))
         return log.where(number >= since)
 
-    def drop_log(self) -> Drops:
-        """The drops that have not been handed over yet."""
-        log = super().drop_log()
+    def drop_log(self, since: int = 0) -> Drops:
+        """The drops from number `since` on that have not been handed over yet."""
+        log = super().drop_log(max(since - self._past.drops, 0))
         return log._replace(requests=log.requests + self._past.requests)
 
     # ---- the window ----

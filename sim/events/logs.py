@@ -72,9 +72,10 @@ class DropLog:
         """How many requests have left unserved so far."""
         return self.past + len(self.requests)
 
-    def arrays(self) -> Drops:
-        """The same as arrays."""
-        return Drops(_whole_numbers(self.requests), _moments_s(self.dropped_s), _moments_s(self.finish_s))
+    def arrays(self, since: int = 0) -> Drops:
+        """The same as arrays, of those kept here from number `since` on."""
+        columns = (self.requests[since:], self.dropped_s[since:], self.finish_s[since:])
+        return Drops(_whole_numbers(columns[0]), *map(_moments_s, columns[1:]))
 
     def hand_over(self) -> Drops:
         """The drops since the last time, which are forgotten here."""

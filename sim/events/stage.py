@@ -428,8 +428,8 @@ class SimPyStage:
     def batch_log(self, since: int = 0) -> Batches:
         return self.batches.since(since)
 
-    def drop_log(self) -> Drops:
-        return self.drops.arrays()
+    def drop_log(self, since: int = 0) -> Drops:
+        return self.drops.arrays(since)
 
     def replica_log(self) -> Replicas:
         return self.replicas.log()

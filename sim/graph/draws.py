@@ -132,4 +132,5 @@ def _cumulative(mean: float, spread: float) -> FloatArray:
         a = 1.0 - 1.0 / spread
         b, log_first = (size - 1.0) * a, -size * log(spread)
     ratios = a + b / np.arange(1, most + 1)
-    return np.cumsum(np.exp(log_first + np.append(0.0, np.cumsum(np.log(ratios)))))
+    with np.errstate(divide="ignore"):  # a mean of nearly nothing: the ratios are 0 then
+        return np.cumsum(np.exp(log_first + np.append(0.0, np.cumsum(np.log(ratios)))))

@@ -45,15 +45,14 @@ class MeasuringItems(Measuring):
         """The stages say so themselves."""
 
     def _latency(self, position: int, finished: Batches, now_s: float) -> LatencyQuantiles | None:
-        log, drops = self._logs[position], self._graph.stages[position].drop_log()
-        fresh = slice(self._dropped[position], None)
-        self._dropped[position] = len(drops.requests)
-        items = np.concatenate([finished.requests, drops.requests[fresh]])
-        ends_s = np.concatenate([np.repeat(finished.finish_s, finished.size), drops.dropped_s[fresh]])
+        log, drops = self._logs[position], self._graph.stages[position].drop_log(self._dropped[position])
+        lost = drops.requests
+        self._dropped[position] += len(lost)
+        items = np.concatenate([finished.requests, lost])
+        ends_s = np.concatenate([np.repeat(finished.finish_s, finished.size), drops.dropped_s])
         requests = log.request[items]
         np.subtract.at(self._open, requests, 1)
         np.maximum.at(self._last_s, requests, ends_s)
-        lost = drops.requests[fresh]
         self._is_lost[log.request[lost[~self._graph.routes.forgiven(position, log.edge[lost])]]] = True
         self._ended.append(requests)
         return self._of_requests() if position + 1 == len(self._readers) else None

@@ -88,6 +88,19 @@ def test_on_a_cluster_the_graph_is_without_what_is_ruled_out() -> None:
     assert left.accuracy_of(["light", "only", "only", "only"]) == 0.6
 
 
+def test_a_join_stays_where_the_variants_that_gave_it_several_items_are_ruled_out() -> None:
+    """`light` puts at most one car on its edge: nothing is left to join, which does no harm."""
+    edges = (replace(EDGES[0], items={"light": 0.5, "exact": 5.0}, spread=0.0), *EDGES[1:])
+    left = tree(edges, joins={"cars": Join("any")}).within(Limits(ruled_out={"detect": ["exact"]}))
+    assert graph_of(left).joins == {"cars": Join("any")}
+    assert graph_of(left).factors(list(left.by_name), dict.fromkeys(left.by_name, "only") | {"detect": "light"}) == {
+        "detect": 1.0,
+        "cars": 0.5,
+        "faces": 0.5,
+        "check": 0.2,
+    }
+
+
 def test_another_sla_is_the_graphs_and_shared_out_to_the_stages() -> None:
     other = tree().with_limits(0.3, {})
     assert other.sla_s == 0.3

@@ -183,6 +183,32 @@ def test_an_entry_with_two_ways_of_one_switch_takes_one_of_them() -> None:
 _SHARES = ((1, 0.3), (2, 0.7))
 
 
+@pytest.mark.parametrize("join", [("all", 0.0), ("any", 0.0), ("wait", 0.5)])
+def test_a_join_with_nothing_to_join_passes_items_on(join: tuple[str, float]) -> None:
+    """As is left of a pipeline whose variants with several items are ruled out."""
+    made = _world([1.0, 1.0], [0.0, 10.0])
+    edge = graph_runs.plain_edge(made, 0, 1)
+    made |= {"edges": [edge], "joins": {1: join}, "edge_normals": [[0.0, 0.0]]}
+    expected = graph_oracle.simulate(made)
+    assert [item["enqueue"] for item in expected["items"][1]] == [1.0 + join[1], 11.0 + join[1]]
+    for engine in ["simpy", *(["compiled"] if find_spec("numba") else [])]:
+        assert graph_runs.difference(graph_runs.run(made, 1, engine), expected) is None, engine
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_drops_are_read_from_a_number_on(engine: str) -> None:
+    """Eight requests at once for a replica that takes 1 s, and nobody waits for more than 2.5 s."""
+    made = _world([1.0], [0.0] * 8)
+    made["stages"][0]["drop_limit_s"] = 2.5
+    made |= {"edges": [], "edge_normals": []}
+    built = create_graph_engine(engine, *engine_runs.parts(made), 1, graph_runs.graph_of(made))
+    stage = graph_runs.go(built, made).stages[0]
+    every, later = stage.drop_log(), stage.drop_log(2)
+    assert every.requests.tolist() == [3, 4, 5, 6, 7]
+    assert [column.tolist() for column in later[:2]] == [column[2:].tolist() for column in every[:2]]
+    assert not len(stage.drop_log(5).requests)
+
+
 @pytest.mark.parametrize("spread", [0.0, 0.5, 1.0, 2.5])
 @pytest.mark.parametrize("mean", [0.6, 5.09, 17.5])
 def test_numbers_of_items_have_their_mean_and_spread(mean: float, spread: float) -> None:
