@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ipa.sim import FloatArray
+from ipa.studies.scenario import is_log
 
 CONFIDENCE = 0.95
 
@@ -35,11 +36,21 @@ LATENCY_SKEWNESS = 2.0
 """That of an exponential distribution."""
 
 HELD = "Of rare or very unequal figures and few {}, they hold in 88 to 95 % of cases."
-LIMITS = (
+_LIMITS = (
     "Intervals are of 95 %; a mean without one was the same with every seed. (≤) is what there may be where no seed "
     f"had any, if it comes in bursts of 10 s. {HELD.format('seeds')}"
 )
-"""What a reader of intervals should know."""
+_ONE_LOG = "A load that is a log is the same with every seed: intervals hold it fixed, and say nothing of other loads."
+
+
+def limits(traces: Iterable[str]) -> str:
+    """What a reader of intervals over seeds should know; `traces`: the names of the loads."""
+    return f"{_LIMITS} {held_fixed(traces)}".rstrip()
+
+
+def held_fixed(traces: Iterable[str]) -> str:
+    """That intervals over seeds hold a log fixed, where one of the loads is one; else empty."""
+    return _ONE_LOG if any(map(is_log, traces)) else ""
 
 
 @dataclass(frozen=True)

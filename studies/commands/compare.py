@@ -179,7 +179,7 @@ def print_comparison(comparison: Comparison, folder: Path | None, report: Path |
         table.add_row(group.policy, *(studies.many.cell(group, figure) for figure in columns))
     printing.print_tight(table)
     if len(first.seeds) > 1:
-        printing.print_line(studies.intervals.LIMITS)
+        printing.print_line(studies.intervals.limits([first.runs[0].scenario.trace]))
         if merged := studies.many.merged_latencies(groups):
             printing.print_line(merged)
     printing.print_recommendation(comparison.recommend())

@@ -107,8 +107,8 @@ def print_losses(found: Losses) -> None:
             printing.print_line(f"{', '.join(bought)}: {wording.BOUGHT[0].lower()}{wording.BOUGHT[1:]}")
         if not in_full:
             printing.print_line("To see one in full, name it with --where.")
-    if any(len(of.losses) > 1 for of in found.policies):
-        printing.print_line(wording.INTERVALS)
+    if said := wording.intervals(found.policies):
+        printing.print_line(said)
     for of in in_full:
         if len(found.policies) > 1:
             printing.print_line("")

@@ -153,7 +153,7 @@ def print_swept(swept: Swept, keys: Sequence[str], advice: Recommendation | None
             printed.add_row(name, *(_text(value) for value in means[name].quantile([0.0, 0.5, 1.0])))
     printing.print_table(printed)
     if is_short and swept.seeds > 1:
-        printing.print_line(studies.intervals.LIMITS)
+        printing.print_line(studies.intervals.limits(table["trace"].dropna().unique()))
     for error, times in swept.errors.items():
         printing.print_line(f"{_of(times, 'run')} failed: {error}")
     printing.print_recommendation(advice)

@@ -12,7 +12,7 @@ from ipa.sim import FloatArray
 from ipa.studies import results, series
 from ipa.studies.explore.questions import Question
 from ipa.studies.formatting import plus, signed
-from ipa.studies.intervals import LIMITS, difference_of, estimate_of
+from ipa.studies.intervals import difference_of, estimate_of, limits
 from ipa.studies.many.answers import USUAL, find, of_summaries, recommend
 from ipa.studies.runs import FIGURES, RESIZES, Run, has_records
 from ipa.studies.scenario import Scenario, ScenarioError
@@ -94,7 +94,7 @@ def answer(question: Question, chosen: Sequence[Sequence[Scenario]], runs: Seque
             "version": results.versions_of("ipa-pipelines")["ipa-pipelines"],
             "load": runs[0][0]["load"],
         },
-        "intervals": LIMITS if len(runs[0]) > 1 else "",
+        "intervals": limits([chosen[0][0].trace]) if len(runs[0]) > 1 else "",
         **question.ways(chosen[0][0]),
     }
 

@@ -9,7 +9,7 @@ from math import floor, log10
 import numpy as np
 
 from ipa.studies.formatting import NONE, number, plus
-from ipa.studies.intervals import LIMITS
+from ipa.studies.intervals import limits
 from ipa.studies.many.answers import Differences, Found, Outcome, Ranking, Recommendation, Settings, shown_mean
 from ipa.studies.pages import answers_figures, answers_front, cards
 from ipa.studies.pages.document import Cell, Cells, Items, Page, Paragraph, Part, Section, Table
@@ -127,7 +127,7 @@ def reading(settings: Settings, found: Differences) -> str:
     return (
         f"{first}Differences from the best setting, seed by seed. There are {found.others:,}, each with an interval of "
         f"{_level(found)} %, so that together they hold in 95 % of all cases (Bonferroni). A setting "
-        f"is shown to be worse than the best if its interval is. {LIMITS}"
+        f"is shown to be worse than the best if its interval is. {limits(settings.traces)}"
     )
 
 

@@ -8,7 +8,7 @@ from math import inf, isnan, nan
 from typing import TYPE_CHECKING
 
 from ipa.studies.formatting import NONE, number, signed
-from ipa.studies.intervals import CONFIDENCE, LIMITS, Estimate, difference_of, paired_change_percent, paired_difference
+from ipa.studies.intervals import CONFIDENCE, Estimate, difference_of, limits, paired_change_percent, paired_difference
 from ipa.studies.many import Comparison, Group, by_policy, merged_latencies
 from ipa.studies.pages import bands
 from ipa.studies.pages.answers import recommended
@@ -23,7 +23,6 @@ from ipa.studies.pages.slowest import down_to_requests
 from ipa.studies.pages.timelines import cores, load
 from ipa.studies.pages.verdicts import definitions, sentence
 from ipa.studies.runs import check_records
-from ipa.studies.scenario import load_of
 
 if TYPE_CHECKING:
     from ipa.studies import RunData
@@ -213,11 +212,7 @@ def reading(groups: Sequence[Group]) -> str:
     else:
         same = len({group.seeds for group in groups}) == 1
         which = f"the seeds {_listed(groups[0].seeds)}" if same else "each policy's seeds"
-        text = f"Means over {which}, below them their intervals. {LIMITS}"
-        if load_of(groups[0].runs[0].scenario).is_log:
-            text += (
-                " All seeds are of one and the same log: the intervals hold it fixed, and say nothing of other loads."
-            )
+        text = f"Means over {which}, below them their intervals. {limits([groups[0].runs[0].scenario.trace])}"
     text += f" {merged}" if (merged := merged_latencies(groups)) else ""
     bold = " Bold: better than every other, by differences seed by seed whose intervals hold together in 95 % of cases."
     return text + (bold if len(groups) > 1 and most > 1 else "")

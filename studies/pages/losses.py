@@ -102,7 +102,7 @@ def _sections(of: OfPolicy, place: int, several: bool) -> list[Part]:
     return [
         Section(f"In words{whose}", [Items(said)]),
         by_cause(of, place),
-        Section("In figures", [_table(of)], wording.order(of)),
+        Section("In figures", [_table(of)], _joined(wording.order(of), wording.intervals([of]))),
         Section("How each cause was removed", [_removals(of)]),
     ]
 
@@ -116,7 +116,11 @@ def _overview(found: Losses) -> Section:
         Cell(title[:1].upper() + title[1:], unit) for title, unit in zip(wording.OVERVIEW_COLUMNS, units, strict=True)
     ]
     table = Table("What each policy lost, and to what", ["Policy", *columns], rows)
-    return Section("All in figures", [table], " ".join(notes))
+    return Section("All in figures", [table], _joined(*notes, wording.intervals(found.policies)))
+
+
+def _joined(*sentences: str) -> str:
+    return " ".join(filter(None, sentences))
 
 
 def _table(of: OfPolicy) -> Table:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from ipa.studies.intervals import held_fixed
 from ipa.studies.many.answers import Answers
 from ipa.studies.many.study import DEFECT, Findings, Found, Sheet, Study, of_sweeps, of_systems, ran_on, sheets
 from ipa.studies.pages import answers, cards, study_bars, study_latencies, study_overview
@@ -114,8 +115,8 @@ class _Pipeline(NamedTuple):
         if sentences:
             note = (
                 "Differences seed by seed, where both met the same arrivals and draws, with 95 % intervals where there "
-                "are several seeds."
-            )
+                f"are several seeds. {held_fixed(findings.traces) if len(findings.seeds) > 1 else ''}"
+            ).rstrip()
             items = Items([f"{workload}: {text}" for workload, text in sentences])
             yield Section("Comparisons", [items], note, is_folded=True)
 

@@ -23,6 +23,7 @@ from .loads import Load as Load
 from .loads import Windows as Windows
 from .loads import brought as brought
 from .loads import find_trace as find_trace
+from .loads import is_log as is_log
 from .loads import parse_windows as parse_windows
 from .options import Option as Option
 from .options import option as option

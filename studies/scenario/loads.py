@@ -52,11 +52,6 @@ class Load:
         return not is_drawn and self.trace().kind == "timestamps"
 
     @property
-    def is_log(self) -> bool:
-        """Whether every seed has the requests of one and the same log, a file or a window of the real trace."""
-        return self.name not in traces.NAMES and not self.name.startswith(CONSTANT)
-
-    @property
     def key(self) -> Hashable | None:
         """What the load depends on, the state of its file included; None where it cannot be read twice."""
         path = traces.default_path(os.environ) if self.name.startswith(REAL) else Path(self.name)
@@ -79,6 +74,11 @@ class Load:
         if self.scale != 1.0:
             trace = trace.scaled(self.scale, self.scaling, stream(self.seed, "scaling"))
         return trace
+
+
+def is_log(name: str) -> bool:
+    """Whether every seed has the requests of one and the same log, a file or a window of the real trace."""
+    return name not in traces.NAMES and not name.startswith(CONSTANT)
 
 
 def find_trace(name: str, seed: int, hints: TimeHints = NO_HINTS) -> Trace:

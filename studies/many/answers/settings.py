@@ -70,7 +70,8 @@ class Settings:
 
     `codes`: shape (settings, keys), the place of each value among its key's levels, -1 where the key is not set.
     `values`: outcome's column -> shape (settings, seeds), NaN where there is no such run or figure. `sizes`: likewise,
-    of how much each run is, as far as the table says; `loads`: over how many loads values are means and sizes sums.
+    of how much each run is, as far as the table says; `loads`: over how many loads values are means and sizes sums;
+    `traces`: the names of these loads.
     """
 
     keys: tuple[Key, ...]
@@ -82,6 +83,7 @@ class Settings:
     failed: int
     sizes: Mapping[str, FloatArray] = field(default_factory=dict)
     loads: int = 1
+    traces: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -210,6 +212,7 @@ def read(table: pd.DataFrame, keys: Sequence[str], outcomes: Sequence[Outcome]) 
         len(ended),
         len(table) - len(ended),
         {name: by_setting(name) for name in SIZES if name in columns},
+        traces=tuple(map(str, ended["trace"].dropna().unique())) if "trace" in columns else (),
     )
 
 

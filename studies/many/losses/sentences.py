@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
 from ipa.studies.formatting import number, plus
-from ipa.studies.intervals import Estimate
+from ipa.studies.intervals import Estimate, held_fixed
 from ipa.studies.many.losses.causes import CAUSES, CAUTION, CHANGE, FORECAST, PLANNING, START_UP, WORLD
 from ipa.studies.many.losses.losses import FIGURES, OBJECTIVE, VIOLATIONS, Figure, Losses, OfPolicy, Part
 
@@ -157,7 +157,14 @@ def overview_row(of: OfPolicy) -> list[str]:
 OVERVIEW_COLUMNS = ("objective lost", *CAUSES, "cores", "PAS", "violations")
 """The columns of `overview_row`."""
 
-INTERVALS = "Intervals over seeds are Student's; of violations that only some seeds have, they are too narrow."
+_INTERVALS = "Intervals over seeds are Student's; of violations that only some seeds have, they are too narrow."
+
+
+def intervals(policies: Sequence[OfPolicy]) -> str:
+    """What a reader of intervals over seeds should know; empty where there are none."""
+    several = [of for of in policies if len(of.losses) > 1]
+    return f"{_INTERVALS} {held_fixed(of.scenario.trace for of in several)}".rstrip() if several else ""
+
 
 NOT_ALONE = "Empty: cannot be told apart from planning."
 """Under the rows of an overview of which one lacks a cause."""

@@ -86,6 +86,11 @@ class Findings:
         """The seeds."""
         return tuple(self.cells[0].outcomes)
 
+    @cached_property
+    def traces(self) -> frozenset[str]:
+        """The names of the loads."""
+        return frozenset(cell.scenario.trace for cell in self.cells)
+
     def cell(self, setting: str, workload: str, system: str, point: str = "") -> Cell | None:
         """The cell of that name, if the study has it."""
         return self._by_name.get((setting, workload, system, point))

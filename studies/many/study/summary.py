@@ -8,6 +8,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from ipa.studies.intervals import held_fixed
 from ipa.studies.many.study import sheets
 from ipa.studies.many.study.conclusions import Found
 from ipa.studies.many.study.findings import Findings, comparisons, sentence
@@ -150,6 +151,8 @@ def brief(found: Found, folder: Path) -> Iterator[str | Sheet]:
     for findings in found.findings if not headline.rows else ():
         for each in comparisons(findings):
             yield f"{sentence(findings, each)} ({each.one.setting})"
+        if len(findings.seeds) > 1 and (said := held_fixed(findings.traces)):
+            yield said
     for pipeline, setting, taken in found.recommendations():
         if setting == found.full_settings[0]:
             yield f"{pipeline}: {' '.join(taken.sentences)}"

@@ -113,6 +113,20 @@ def test_seeds_that_replay_the_same_arrivals_are_said_to(here: Path) -> None:
     assert "says when" not in ipa(*command[:-1], "constant:5:30").stderr
 
 
+def test_intervals_over_one_log_say_that_they_hold_it_fixed(here: Path) -> None:
+    """In the terminal and on the page, of a comparison and of a sweep; not those over drawn loads, nor of one seed."""
+    (here / "log.csv").write_text("count\n" + "5\n" * 30)
+    compared = ("compare", "video", "--policy", "ipa", "--policy", "rate")
+    swept = ("sweep", "video", "--vary", "policy.alpha=1,50", "--out")
+    for trace, seeds, is_said in (("log.csv", 2, True), ("constant:5:30", 2, False), ("log.csv", 1, False)):
+        for place, command in enumerate((compared, (*swept, f"{trace[:3]}{seeds}"))):
+            page = here / f"page{place}.html"
+            shown = ipa(*command, "--trace", trace, "--seeds", seeds, "--report", page)
+            assert shown.exit_code == 0, shown.output
+            for text in (" ".join(shown.stdout.split()), page.read_text()):
+                assert ("A load that is a log is the same with every seed" in text) is is_said, (command, trace, seeds)
+
+
 def test_intervals_of_five_seeds_stand_on_one_line(here: Path) -> None:
     """The table would be 125 columns wide; each policy has one line of 120 at most."""
     policies = ("ipa", "scale-only:low", "scale-only:high")

@@ -14,6 +14,8 @@ from ipa.studies import Scenario, explain_losses, prepare, simulate
 from ipa.studies.many import losses
 from ipa.studies.many.losses import FIGURES, OfPolicy
 from ipa.studies.many.losses import sentences as wording
+from ipa.studies.pages import html_of
+from ipa.studies.pages.losses import page as losses_page
 from tests.command import PIPELINE, POLICIES, answer, ipa, refusal
 from tests.studies.page_rules import check_page
 
@@ -37,6 +39,20 @@ def lost(**values: Any) -> OfPolicy:
 def removals(**values: Any) -> losses.Removals:
     scenario = Scenario(pipeline="video").with_values(values)
     return losses.removals(scenario, prepare(scenario).policy)
+
+
+def test_intervals_over_one_log_say_that_they_hold_it_fixed(here: Path) -> None:
+    pytest.importorskip("plotly")
+    (here / "log.csv").write_text("count\n" + "5\n" * 30)
+    said = "A load that is a log is the same with every seed"
+    for trace, seeds, is_said in (
+        ("log.csv", (1, 2), True),
+        ("constant:5:30", (1, 2), False),
+        ("log.csv", (1,), False),
+    ):
+        found = explain_losses([simulate(Scenario(pipeline="mine.yaml", trace=trace, seed=seed)) for seed in seeds])
+        assert (said in wording.intervals(found.policies)) is is_said
+        assert (said in html_of(losses_page(found))) is is_said
 
 
 # ---- how causes are removed ----

@@ -57,6 +57,21 @@ def test_one_seed_has_no_interval_and_says_so() -> None:
     assert {each["sentence"].count("[") for each in two["comparisons"]} == {3}
 
 
+def test_intervals_over_one_log_say_that_they_hold_it_fixed() -> None:
+    """In the terminal, on the page and in the tables; not those over drawn loads."""
+    said = "A load that is a log is the same with every seed"
+    Path("log.csv").write_text("count\n" + "5\n" * 40)
+    for trace, is_said in (("log.csv", True), ("constant:5:40", False)):
+        Path("short.yaml").write_text(
+            f"schema_version: 1\nkind: study\npipeline: mine.yaml\nworkloads: ['{trace}']\n"
+            "systems: {one: {policy: static}, other: {policy: ipa}}\n"
+        )
+        result = ipa("study", "short.yaml", "--out", trace[:3], "--jobs", 1, "--seeds", 2)
+        assert result.exit_code == 0, result.output
+        texts = [Path(trace[:3], name).read_text() for name in ("report.html", "tables.md")]
+        assert [said in text for text in (" ".join(result.stdout.split()), *texts)] == [is_said] * 3
+
+
 def test_the_report_needs_nothing_else_and_has_every_system() -> None:
     study("--seeds", 1)
     page = Path("out/report.html").read_text()

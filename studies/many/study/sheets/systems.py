@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ipa.studies.formatting import NONE, number, plus, signed
-from ipa.studies.intervals import LIMITS, Estimate
+from ipa.studies.intervals import Estimate, held_fixed, limits
 from ipa.studies.many.study.bounds import AS_RARELY_POINTS, Distance, bounded
 from ipa.studies.many.study.conclusions import Found
 from ipa.studies.many.study.findings import INFEASIBLE_SHARE, LOST, Cell, Findings, comparisons
@@ -91,7 +91,7 @@ def _seeds(findings: Findings) -> str:
     count = len(findings.seeds)
     if count == 1:
         return "One seed, so no intervals."
-    return f"Means over {count} seeds. {LIMITS}"
+    return f"Means over {count} seeds. {limits(findings.traces)}"
 
 
 def _estimate(cell: Cell, key: str, factor: float, digits: int) -> str:
@@ -267,13 +267,14 @@ def headline(found: Found, setting: str, measure: str, *, brief: bool = False) -
             grouped.setdefault((match.other.pipeline, match.other.workload), {}).setdefault(name, []).append(match)
             title = found.title(match.other.pipeline, match.over)
             asked[name] = f"PAS at the cost of {title}" if match.at == "cost" else f"cost at the PAS of {title}"
+    several = {trace for each in found.findings if len(each.seeds) > 1 for trace in each.traces}
     rows = [
         (pipeline, workload, *(_gains(of.get(name, []), brief) for name in asked))
         for (pipeline, workload), of in grouped.items()
     ]
     return Sheet(
         f"The headline, {measure}",
-        _CHOICE if brief else f"{_CHOICE} {_REST}",
+        " ".join(filter(None, [_CHOICE, "" if brief else _REST, held_fixed(several)])),
         ("pipeline", "workload", *asked.values()),
         tuple(rows),
         names=2,
