@@ -96,8 +96,16 @@ def _comparison(runs: Sequence[Scenario]) -> Question:
 
 def _options(manifest: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
     """The options of a sweep, as texts of the command line."""
+    for key in ("vary", "where", "until", "seeds"):
+        if not isinstance(manifest.get(key), list):
+            raise ScenarioError(f"{folder / MANIFEST}: the key {key!r} should hold a list")
     vary = manifest["vary"]
-    if manifest["sample"] not in LISTED or any("values" not in each for each in vary):
+    for each in vary:
+        values = each.get("values", []) if isinstance(each, dict) else None
+        if not isinstance(values, list) or "key" not in each:
+            text = f"should be a key with its values; given {json.dumps(each)[:40]}"
+            raise ScenarioError(f"{folder / MANIFEST}: vary: {text}")
+    if manifest.get("sample") not in LISTED or any("values" not in each for each in vary):
         raise ScenarioError(f"{folder}: holds a sweep of drawn points; repeat its command with other values")
     axes = [(each.get("when"), f"{each['key']}={','.join(map(json.dumps, each['values']))}") for each in vary]
     return {
