@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ipa.profiles.csv_table import lines_of
 from ipa.profiles.errors import ProfileError
+from ipa.profiles.graph_laws import MOST_ITEMS
 
 if TYPE_CHECKING:
     from ipa.profiles.graph import Graph
@@ -20,16 +21,19 @@ def read_counts(path: Path) -> dict[str, tuple[int, ...]]:
     lines = list(lines_of(path))
     if not lines:
         raise ProfileError(f"{path}: the file is empty")
-    (_, header), *rows = lines
+    (first, header), *rows = lines
     found: dict[str, list[int]] = {name: [] for name in header}
+    if not all(header):
+        raise ProfileError(f"{path}:{first}: a column has no name: {','.join(header)}")
     if len(found) < len(header):
-        raise ProfileError(f"{path}:1: two columns have one name: {','.join(header)}")
+        raise ProfileError(f"{path}:{first}: two columns have one name: {','.join(header)}")
     for line, cells in rows:
         if len(cells) > len(header):
             raise ProfileError(f"{path}:{line}: has {len(cells)} cells under a header of {len(header)}")
         for name, cell in zip(header, cells, strict=False):
-            if cell and not re.fullmatch("[0-9]{1,6}", cell):
-                raise ProfileError(f"{path}:{line}: {name}: should be a whole number from 0; given {cell!r}")
+            if cell and not (re.fullmatch("[0-9]{1,9}", cell) and int(cell) <= MOST_ITEMS):
+                allowed = f"should be a whole number from 0 to {MOST_ITEMS}"
+                raise ProfileError(f"{path}:{line}: {name}: {allowed}; given {cell[:60]!r}")
             if cell:
                 found[name].append(int(cell))
     for name, numbers in found.items():

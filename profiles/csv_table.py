@@ -62,8 +62,8 @@ def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ProfileError(f"{path}: not a text file (UTF-8)") from None
-    except OSError as cause:
-        raise ProfileError(f"{path}: cannot be read: {cause.strerror or cause}") from None
+    except (OSError, ValueError) as cause:  # a path with a null byte is a ValueError
+        raise ProfileError(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from None
     header = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     reader = csv.reader(text.splitlines(), delimiter=max(",;\t", key=header.count), strict=True)
     try:

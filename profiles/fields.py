@@ -10,14 +10,17 @@ from pydantic_core import CoreSchema
 
 from ipa.profiles.yaml_file import refusal
 
+MOST_LETTERS = 63
+"""In a name: as many as a label of Kubernetes has."""
+
 _SLUG = r"[a-z0-9]+(-[a-z0-9]+)*"
 
 
 def _slug(name: str) -> str:
-    if len(name) > 63 or not re.fullmatch(_SLUG, name):
+    if len(name) > MOST_LETTERS or not re.fullmatch(_SLUG, name):
         raise refusal(
-            "should be a simple name of lower-case letters, digits and single hyphens, of at most 63 characters; "
-            f"given {name!r}"
+            "should be a simple name of lower-case letters, digits and single hyphens, "
+            f"of at most {MOST_LETTERS} characters; given {name!r}"
         )
     return name
 
@@ -58,7 +61,7 @@ class Or:
 Slug = Annotated[
     str,
     AfterValidator(_slug),
-    WithJsonSchema({"type": "string", "pattern": f"^{_SLUG}$", "maxLength": 63}),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SLUG}$", "maxLength": MOST_LETTERS}),
 ]
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1, le=4096)]

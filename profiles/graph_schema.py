@@ -45,12 +45,15 @@ def _counts(value: Any, info: ValidationInfo) -> dict[str, tuple[int, ...]]:
             return read_counts((info.context or {}).get("folder", Path()) / value)
         except ProfileError as error:
             raise refusal(str(error)) from None
-    text = "should be a CSV file with a column for each variant, or lists of whole numbers from 0 by variant"
+    numbers = f"whole numbers from 0 to {MOST_ITEMS}"
     if not (isinstance(value, dict) and value):
-        raise refusal(text)
+        raise refusal(f"should be a CSV file with a column for each variant, or lists of {numbers} by variant")
     for variant, counts in value.items():
-        if not (isinstance(counts, list) and counts and all(type(each) is int and each >= 0 for each in counts)):
-            raise refusal(text, variant)
+        if not (isinstance(counts, list) and counts):
+            raise refusal(f"should be a list of {numbers}", variant)
+        for number, count in enumerate(counts):
+            if not (type(count) is int and 0 <= count <= MOST_ITEMS):
+                raise refusal(f"should be a whole number from 0 to {MOST_ITEMS}; given {count!r}", variant, number)
     return {variant: tuple(counts) for variant, counts in value.items()}
 
 

@@ -20,6 +20,9 @@ from ipa.profiles.errors import ProfileError, did_you_mean, listed
 from ipa.profiles.skeleton import Bone, Imported, Names, imported
 from ipa.profiles.yaml_file import Document, Loc, parse_yaml
 
+MOST_STAGES = 200
+"""Nodes that others call several times each can stand for any number of stages."""
+
 _ROUTERS = ("Sequence", "Ensemble", "Splitter", "Switch")
 _UNSAID = {
     "timeoutConfig": "time limits: requests are dropped by age, see drop_limit_s",
@@ -48,12 +51,16 @@ def from_kserve(path: Path) -> Imported:
     """The pipeline file of the first InferenceGraph in a YAML file. ProfileError for what is none."""
     document = _graph_in(path)
     spec = document.data.get("spec")
-    spec = spec if isinstance(spec, dict) else {}
+    if not isinstance(spec, dict):
+        raise ProfileError(document.error_at(("spec",), "should be a mapping with the graph's nodes"))
     nodes = spec.get("nodes")
     if not isinstance(nodes, dict) or not isinstance(nodes.get("root"), dict):
         raise ProfileError(document.error_at(("spec", "nodes"), "should have a node called 'root'"))
     reader = _Reader(document, nodes)
-    reader.node("root", (), ("spec", "nodes", "root"))
+    try:
+        reader.node("root", (), ("spec", "nodes", "root"))
+    except RecursionError:
+        raise ProfileError(document.error_at(("spec", "nodes"), "nodes call each other too deeply")) from None
     metadata = document.data.get("metadata")
     name = str(metadata.get("name", path.stem)) if isinstance(metadata, dict) else path.stem
     unsaid = [f"spec.{key}: {_UNSAID[key]}" for key in spec if key in _UNSAID]
@@ -65,14 +72,20 @@ def _graph_in(path: Path) -> Document:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as cause:
         raise ProfileError(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or 'not text'}") from None
-    line, kinds = 0, []
+    line, kinds, wrong = 0, [], None
     for part in re.split(r"^---.*$", text, flags=re.MULTILINE):
-        if part.strip():
-            document = parse_yaml("\n" * line + part, str(path))
-            kinds.append(str(document.data.get("kind")))
-            if kinds[-1] == "InferenceGraph":
-                return document
+        if re.search(r"^\s*[^\s#]", part, flags=re.MULTILINE):
+            try:
+                document = parse_yaml("\n" * line + part, str(path))
+            except ProfileError as error:  # of another document that is read by others, with anchors or a list
+                wrong = wrong or error
+            else:
+                kinds.append(str(document.data.get("kind")))
+                if kinds[-1] == "InferenceGraph":
+                    return document
         line += part.count("\n")
+    if wrong:
+        raise wrong
     raise ProfileError(f"{path}: has no InferenceGraph; kinds: {listed(kinds) or 'none'}")
 
 
@@ -125,8 +138,10 @@ class _Reader:
 
     def _splitter(self, name: str, steps: Sequence[Any], heads: list[_Head], at: Loc) -> Iterator[_Head]:
         weights = [step.get("weight") for step in steps]
-        if not all(isinstance(weight, int) and weight > 0 for weight in weights):
-            raise self._error(at, "every step of a Splitter should have a weight, a whole number above 0")
+        for index, weight in enumerate(weights):
+            if not (type(weight) is int and weight > 0):
+                text = f"a step of a Splitter should have a weight, a whole number above 0; given {weight!r}"
+                raise self._error((*at, index, *(["weight"] if "weight" in steps[index] else [])), text)
         shares = [weight / sum(weights) for weight in weights]
         return self._one_of(name, steps, heads, at, shares, is_guess=False)
 
@@ -158,6 +173,8 @@ class _Reader:
         return self._stage(name, f"routes what comes to {name}", name, heads)
 
     def _stage(self, name: str, task: str, variant: str, heads: Sequence[_Head]) -> _Head:
+        if len(self.bones) == MOST_STAGES:
+            raise self._error(("spec", "nodes"), f"should call services at most {MOST_STAGES} times in all")
         bone = Bone(
             name=self._names.new(name),
             task=task,

@@ -17,7 +17,7 @@ from ipa.profiles.latencies import Latencies, Row
 from ipa.profiles.pipeline import Pipeline, Provenance
 from ipa.profiles.schema import PipelineFile
 from ipa.profiles.stage import START_UP_S, Stage
-from ipa.profiles.yaml_file import parse_yaml, validate_document
+from ipa.profiles.yaml_file import parse_yaml, scalar_text, validate_document
 
 _TEXT_OF = {"measured": "source", "interpolated": "law", "assumed": "why"}
 """The kinds of provenance that a profile has -> the key of their text."""
@@ -43,14 +43,28 @@ def new_pipeline_text(
     name: str, description: str, variants: Sequence[ProfiledVariant], provenance: Mapping[str, Provenance]
 ) -> str:
     """The text of a pipeline file with these variants, in their order. Accuracies, which were not measured, are 1."""
-    lines = ["schema_version: 1", "kind: pipeline", f"name: {name}", f"description: {json.dumps(description)}", ""]
+    lines = [
+        "schema_version: 1",
+        "kind: pipeline",
+        f"name: {scalar_text(name)}",
+        f"description: {json.dumps(description)}",
+        "",
+    ]
     lines += ["provenance:", "  not-measured:", "    kind: assumed"]
     lines += ["    why: nobody has measured the accuracies yet; until then they weigh the same", "", "stages:"]
     for stage in dict.fromkeys(each.stage for each in variants):
-        lines += [f"  - name: {stage}", f"    task: {stage}", "    accuracy_metric: accuracy", "    variants:"]
+        lines += [
+            f"  - name: {scalar_text(stage)}",
+            f"    task: {scalar_text(stage)}",
+            "    accuracy_metric: accuracy",
+            "    variants:",
+        ]
         for each in variants:
             if each.stage == stage:
-                lines += [f"      - name: {each.variant}", "        accuracy: {value: 1.0, from: not-measured}"]
+                lines += [
+                    f"      - name: {scalar_text(each.variant)}",
+                    "        accuracy: {value: 1.0, from: not-measured}",
+                ]
                 lines += ["        figures: []"]
     return profiled_text("\n".join(lines) + "\n", name, variants, provenance)
 
@@ -218,10 +232,6 @@ def _end(node: yaml.Node, text: str) -> int:
     return end
 
 
-_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9 ./()-]*")
-_WORDS = ("null", "true", "false")
-
-
 def pipeline_text(table: Latencies, name: str) -> str:
     """The text of a valid pipeline file of that name.
 
@@ -241,14 +251,14 @@ def pipeline_text(table: Latencies, name: str) -> str:
 
 
 def _body(table: Latencies, name: str) -> Iterator[str]:
-    source = _text(" and ".join(Path(file).name for file in table.files))
+    source = scalar_text(" and ".join(Path(file).name for file in table.files))
     rows = [row for variants in table.stages.values() for measured in variants.values() for row in measured]
     accuracies = "in per cent" if table.in_percent else "as fractions"
     yield f"# Made from {source}: {len(rows)} measurements, accuracies {accuracies}."
     yield "# Every line that is commented out says what a rule gives: edit it and take the # away to say otherwise."
     yield "# `ipa pipeline check` checks this file and explains its rules."
-    yield from ("schema_version: 1", "kind: pipeline", f"name: {_text(name)}")
-    yield f"description: {_text(' then '.join(table.stages) + ', measured')}"
+    yield from ("schema_version: 1", "kind: pipeline", f"name: {scalar_text(name)}")
+    yield f"description: {scalar_text(' then '.join(table.stages) + ', measured')}"
     yield ""
     yield _beside("provenance:", "where the numbers come from")
     yield f"  measured: {{kind: measured, source: {source}}}"
@@ -257,10 +267,10 @@ def _body(table: Latencies, name: str) -> Iterator[str]:
     yield ""
     yield "stages:"
     for stage, variants in table.stages.items():
-        yield f"  - name: {_text(stage)}"
-        yield f"    task: {_text(stage)}"
+        yield f"  - name: {scalar_text(stage)}"
+        yield f"    task: {scalar_text(stage)}"
         first = next(iter(variants.values()))[0]
-        yield f"    accuracy_metric: {_text(first.accuracy_metric or 'accuracy')}"
+        yield f"    accuracy_metric: {scalar_text(first.accuracy_metric or 'accuracy')}"
         yield f"  # the rules of {stage}"
         yield "    variants:"
         for variant, measured in variants.items():
@@ -269,7 +279,7 @@ def _body(table: Latencies, name: str) -> Iterator[str]:
 
 
 def _variant(name: str, rows: Sequence[Row]) -> Iterator[str]:
-    yield f"      - name: {_text(name)}"
+    yield f"      - name: {scalar_text(name)}"
     yield f"        accuracy: {{value: {rows[0].accuracy!r}, from: measured}}"
     start_up_s = rows[0].start_up_s
     if start_up_s is None:
@@ -306,11 +316,5 @@ def _beside(text: str, comment: str) -> str:
 
 
 def _flow_mapping(values: Mapping[str, object]) -> str:
-    shown = (f"{key}: {_text(value) if isinstance(value, str) else value}" for key, value in values.items())
+    shown = (f"{key}: {scalar_text(value) if isinstance(value, str) else value}" for key, value in values.items())
     return "{" + ", ".join(shown) + "}"
-
-
-def _text(text: str) -> str:
-    """A text as a YAML scalar: as it stands if that is plain text, in quotes otherwise."""
-    is_plain = _PLAIN.fullmatch(text) and text.strip() == text and text.lower() not in _WORDS
-    return text if is_plain else json.dumps(text)

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ipa.profiles.errors import ProfileError
+from ipa.profiles.fields import MOST_LETTERS
 from ipa.profiles.latencies import slug
 from ipa.profiles.schema import PipelineFile
-from ipa.profiles.yaml_file import parse_yaml, validate_document
+from ipa.profiles.yaml_file import parse_yaml, scalar_text, validate_document
 
 FIGURES = "figures: []"
 _ANY_FIGURES = "figures: [{cores: 1, batch: 1, mean_s: 1, p99_s: 1, throughput_rps: 1, from: not-measured}]"
@@ -52,17 +53,18 @@ def imported(name: str, source: str, bones: Sequence[Bone], unsaid: Sequence[str
 def _lines(name: str, source: str, bones: Sequence[Bone]) -> Iterator[str]:
     yield f"# From {source}. Fill in the figures of every variant, the accuracies, and what is marked `fill in`;"
     yield "# `ipa profile run` measures figures, `ipa pipeline check` says what is missing."
-    yield from ("schema_version: 1", "kind: pipeline", f"name: {name}")
-    yield f"description: {json.dumps(f'imported from {source}')}"
+    yield from ("schema_version: 1", "kind: pipeline", f"name: {scalar_text(name)}")
+    yield f"description: {scalar_text(f'imported from {source}')}"
     yield from ("", "provenance:", "  not-measured: {kind: assumed, why: fill in}", "", "stages:")
     for bone in bones:
-        yield f"  - name: {bone.name}"
-        yield f"    task: {json.dumps(bone.task)}"
+        yield f"  - name: {scalar_text(bone.name)}"
+        yield f"    task: {scalar_text(bone.task)}"
         yield "    accuracy_metric: accuracy"
         if bone.after:
             yield "    after:"
             for edge in bone.after:
-                keys = ", ".join(f"{key}: {value}" for key, value in edge.items())
+                values = {key: scalar_text(value) if isinstance(value, str) else value for key, value in edge.items()}
+                keys = ", ".join(f"{key}: {value}" for key, value in values.items())
                 guessed = [key for key in edge if key in bone.guessed]
                 yield f"      - {{{keys}}}" + (f"  # fill in: {', '.join(guessed)}" if guessed else "")
         else:
@@ -70,8 +72,8 @@ def _lines(name: str, source: str, bones: Sequence[Bone]) -> Iterator[str]:
         if bone.joins:
             yield "    join: all"
         if bone.inputs:
-            yield f"    inputs: {json.dumps(dict(bone.inputs))}"
-        yield from ("    variants:", f"      - name: {bone.variant}")
+            yield f"    inputs: {json.dumps(dict(bone.inputs), ensure_ascii=False)}"
+        yield from ("    variants:", f"      - name: {scalar_text(bone.variant)}")
         yield "        accuracy: {value: 1.0, from: not-measured}  # fill in"
         yield f"        {FIGURES}  # fill in: cores, batch, mean_s, p99_s, throughput_rps, from"
     yield from ("", "accuracy: {combine: product}")
@@ -89,6 +91,6 @@ class Names:
         name, number = base, 1
         while name in self._given:
             number += 1
-            name = f"{base}-{number}"
+            name = f"{base[: MOST_LETTERS - 1 - len(str(number))].rstrip('-')}-{number}"
         self._given.add(name)
         return name

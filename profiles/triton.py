@@ -5,6 +5,7 @@ A step waits for all of its inputs, so one after several others joins them.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,13 +25,16 @@ def from_triton(path: Path) -> Imported:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as cause:
         raise ProfileError(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or 'not text'}") from None
-    config = _Parser(str(path), text).message()
+    try:
+        config = _Parser(str(path), text).message()
+    except RecursionError:
+        raise ProfileError(f"{path}: nested too deeply") from None
     steps = [step for schedule in config.get("ensemble_scheduling", []) for step in _messages(schedule, "step")]
     if not steps:
-        platform = config.get("platform", ["none"])[0]
+        platform = _first(config, "platform", "none")
         raise ProfileError(f"{path}: is no ensemble: it has no steps of ensemble_scheduling; platform: {platform}")
     read = _steps(path, steps)
-    name = str(config.get("name", [path.parent.resolve().name])[0])
+    name = str(_first(config, "name", path.parent.resolve().name))
     bones = [_bone(step, read) for step in read]
     return imported(name, path.name, bones, [*_unsaid(config, read), *_nested(path, read)])
 
@@ -51,7 +55,7 @@ class _Step:
 def _steps(path: Path, messages: Sequence[Message]) -> list[_Step]:
     names, found = Names(), []
     for message in messages:
-        model = message.get("model_name", [""])[0]
+        model = _first(message, "model_name", "")
         if not isinstance(model, str) or not model:
             raise ProfileError(f"{path}:{message[':line'][0]}: step: model_name is missing")
         tensors = {key: _tensors(path, message, key) for key in ("input_map", "output_map")}
@@ -102,8 +106,13 @@ def _nested(path: Path, steps: Sequence[_Step]) -> Iterator[str]:
     """Steps that are ensembles themselves, where their files lie beside this one, as in a repository of models."""
     for step in steps:
         config = path.resolve().parent.parent / step.model / "config.pbtxt"
-        if config.is_file() and "ensemble_scheduling" in config.read_text(encoding="utf-8", errors="replace"):
+        if os.path.isfile(config) and "ensemble_scheduling" in config.read_text(encoding="utf-8", errors="replace"):
             yield f"{step.stage}: is an ensemble itself: import {config.name} of {step.model} and put its stages here"
+
+
+def _first(message: Message, key: str, otherwise: str) -> Any:
+    """The first value of a field; `[]` has none."""
+    return next(iter(message.get(key, [])), otherwise)
 
 
 def _messages(message: Any, key: str) -> list[Message]:
@@ -121,14 +130,14 @@ class _Parser:
     def __init__(self, path: str, text: str) -> None:
         self._path = path
         self._tokens: list[tuple[str, int]] = []
-        place = 0
+        place, line = 0, 1
         while place < len(text):
-            match, line = _TOKEN.match(text, place), text.count("\n", 0, place) + 1
+            match = _TOKEN.match(text, place)
             if match is None:
                 raise ProfileError(f"{path}:{line}: not a text protobuf: {text[place : place + 20].split()[0]!r}")
             if match["token"]:
                 self._tokens.append((match["token"], line))
-            place = match.end()
+            place, line = match.end(), line + match[0].count("\n")
         self._at = 0
 
     def message(self, end: str = "") -> Message:

@@ -10,6 +10,7 @@ and tags are refused, because a file with them may not mean what it seems to.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -175,6 +176,15 @@ def _scalar(text: str) -> Any:
     if _INTEGER.fullmatch(text) and len(text) <= 20 and abs(int(text)) < _INTEGERS_BELOW:
         return int(text)
     return float(text) if _NUMBER.fullmatch(text) else text
+
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9 ./()-]*")
+
+
+def scalar_text(text: str) -> str:
+    """A text as a scalar that is read as this text: as it stands if that is plain text, in quotes otherwise."""
+    is_plain = _PLAIN.fullmatch(text) and text.strip() == text and _scalar(text) == text
+    return text if is_plain else json.dumps(text, ensure_ascii=False)
 
 
 class FileModel(BaseModel):

@@ -253,17 +253,18 @@ MISTAKES = [
     ),
     ("items: 0.6", "counts: {nano: [1]}", "faces].after[0].counts: detect has the variant 'small' too"),
     ("items: 0.6", "counts: none.csv", "faces].after[0].counts: none.csv: cannot be read"),
+    ("items: 0.6", 'counts: "n\\0.csv"', "faces].after[0].counts: n\0.csv: cannot be read: embedded null byte"),
     (
         "items: 0.6",
         "counts: {nano: 1}",
-        "faces].after[0].counts.nano: should be a CSV file with a column for each variant",
+        "faces].after[0].counts.nano: should be a list of whole numbers from 0 to 10000",
     ),
     ("items: 0.6", "counts: [1, 2]", "faces].after[0].counts: should be a CSV file with a column for each variant"),
     ("items: 0.6", "counts: {}", "faces].after[0].counts: should be a CSV file with a column for each variant"),
     (
         "items: 0.6",
         "counts: {nano: [1], small: [10001]}",
-        "faces].after[0].counts: small should have at least one number, and all from 0 to 10000",
+        "faces].after[0].counts.small[0]: should be a whole number from 0 to 10000; given 10001",
     ),
     ("items: 0.6", "partial: yes", "faces].after[0].partial: should be 'ok'; given 'yes'"),
     ("join: all", "join: al", "merge].join: should be all, any or {wait_s: SECONDS}; given 'al'"),
@@ -329,7 +330,10 @@ def test_a_join_of_one_stage_needs_several_items_of_it(tmp_path: Path) -> None:
 def test_a_table_of_counts_is_answered_by_its_own_line(tmp_path: Path) -> None:
     text = changed(f"{ITEMS}, from: bench", "counts: cars.csv")
     for table, answer in (
-        ("nano,small\n1,2\n1,x\n", "cars.csv:3: small: should be a whole number from 0; given 'x'"),
+        ("nano,small\n1,2\n1,x\n", "cars.csv:3: small: should be a whole number from 0 to 10000; given 'x'"),
+        ("\nnano,small\n1,2\n1,10001\n", "cars.csv:4: small: should be a whole number from 0 to 10000; given '10001'"),
+        ("# cars\nnano,nano\n1,2\n", "cars.csv:2: two columns have one name: nano,nano"),
+        ("nano,\n1,2\n", "cars.csv:1: a column has no name: nano,"),
         ("nano\n1\n", "detect has the variant 'small' too"),
         ("nano,small\n1,\n", "cars.csv: the column small is empty"),
     ):

@@ -146,6 +146,56 @@ def test_a_sequence_of_services_is_a_chain(tmp_path: Path) -> None:
     assert (chain.graph, list(chain.by_name)) == (None, ["a", "b"])
 
 
+def graph_with(*nodes: str) -> str:
+    """An InferenceGraph with these nodes, of which `root` is one."""
+    return KSERVE.partition("    root:")[0] + "".join(f"    {node}\n" for node in nodes)
+
+
+def sequence(name: str, *steps: str) -> str:
+    return f"{name}: {{routerType: Sequence, steps: [{', '.join(f'{{{step}}}' for step in steps)}]}}"
+
+
+@pytest.mark.parametrize("other", ["# a licence\n", "a: &x 1\nb: *x\n", "- a\n", "%YAML 1.1\n"])
+def test_other_documents_of_the_file_do_not_matter(tmp_path: Path, other: str) -> None:
+    head, _, graph = KSERVE.partition("---\n")
+    assert kserve(tmp_path, f"{head}---\n{other}---\n{graph}").text == kserve(tmp_path).text
+
+
+def test_a_document_that_cannot_be_read_is_answered_where_none_is_a_graph(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match=r"graph\.yaml:3: anchors with aliases"):
+        kserve(tmp_path, "kind: Pod\n---\na: &x 1\nb: *x\n")
+
+
+def test_names_that_yaml_reads_as_numbers_or_words_stay_names(tmp_path: Path) -> None:
+    graph = graph_with(
+        sequence("root", 'serviceUrl: "http://10.0.0.1:80"', "serviceName: 'null'", "serviceName: '1e5'")
+    )
+    found = kserve(tmp_path, graph.replace("Dog_Breeds", '"7"').replace("'null'", "'null', name: 😀"))
+    assert found.name == "7"
+    assert [stage.variants[0].name for stage in filled(found, tmp_path).stages] == ["10", "null", "1e5"]
+
+
+def test_long_names_stay_apart(tmp_path: Path) -> None:
+    long = "a" * 61 + "-bc"
+    graph = graph_with(sequence("root", *[f"serviceName: {long}"] * 3))
+    names = list(filled(kserve(tmp_path, graph), tmp_path).by_name)
+    assert names == ["a" * 61 + "-b", "a" * 61 + "-2", "a" * 61 + "-3"]
+
+
+def test_nodes_that_stand_for_too_many_stages_are_refused(tmp_path: Path) -> None:
+    doubled = [sequence(f"n{i}", f"nodeName: n{i + 1}", f"nodeName: n{i + 1}") for i in range(60)]
+    with pytest.raises(ProfileError, match=r"spec\.nodes: should call services at most 200 times in all"):
+        kserve(tmp_path, graph_with(sequence("root", "nodeName: n0"), *doubled, sequence("n60", "serviceName: x")))
+    chained = [sequence(f"n{i}", f"nodeName: n{i + 1}") for i in range(5000)]
+    with pytest.raises(ProfileError, match=r"graph\.yaml:10: spec\.nodes: nodes call each other too deeply"):
+        kserve(tmp_path, graph_with(sequence("root", "nodeName: n0"), *chained, sequence("n5000", "serviceName: x")))
+
+
+def test_a_spec_that_is_no_mapping_is_answered_by_line(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match=r"graph\.yaml:2: spec: should be a mapping"):
+        kserve(tmp_path, "kind: InferenceGraph\nspec: [1]\n")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "answer"),
     [
@@ -165,7 +215,9 @@ def test_a_sequence_of_services_is_a_chain(tmp_path: Path) -> None:
             "routerType: Ensembl",
             "graph.yaml:20: spec.nodes.both.routerType: should be Sequence or",
         ),
-        (", weight: 80", "", "spec.nodes.trial.steps: every step of a Splitter should have a weight"),
+        (", weight: 80", "", "graph.yaml:27: spec.nodes.trial.steps[0]: a step of a Splitter should have a weight"),
+        ("weight: 80", "weight: 0", "spec.nodes.trial.steps[0].weight: a step of a Splitter should have a weight, a"),
+        ("weight: 80", "weight: true", "steps[0].weight: a step of a Splitter should have a weight, a whole number"),
         ("{serviceName: age, ", "{", "spec.nodes.trial.steps[0]: should have a serviceName, serviceUrl or nodeName"),
         ("    root:", "    rot:", "graph.yaml:10: spec.nodes: should have a node called 'root'"),
     ],
@@ -215,6 +267,9 @@ def test_what_an_ensemble_says_and_a_file_cannot_is_named(tmp_path: Path) -> Non
             'platform: "onnxruntime_onnx"',
             "config.pbtxt: is no ensemble: it has no steps of ensemble_scheduling; platform:",
         ),
+        ("platform: []", "config.pbtxt: is no ensemble: it has no steps of ensemble_scheduling; platform: none"),
+        ("ensemble_scheduling { step { model_name: [] } }", "config.pbtxt:1: step: model_name is missing"),
+        ("a {" * 100_000, "config.pbtxt: nested too deeply"),
         ("ensemble_scheduling { step { } }", "config.pbtxt:1: step: model_name is missing"),
         ("ensemble_scheduling {\n step [", "config.pbtxt:2: ends in the middle of a message"),
         ("name: ]", "config.pbtxt:1: a value should be here, not ']'"),
@@ -234,3 +289,14 @@ def test_steps_in_a_circle_are_refused(tmp_path: Path) -> None:
       { model_name: 'b' input_map { key: 'i' value: 'y' } output_map { key: 'o' value: 'x' } } ] }"""
     with pytest.raises(ProfileError, match=r"config\.pbtxt: stages\[a\].*a circle: b -> a -> b"):
         triton(tmp_path, text)
+
+
+def test_a_name_without_a_value_is_that_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    assert triton(tmp_path / "whole", TRITON.replace('name: "ensemble_image"', "name: []")).name == "whole"
+
+
+def test_a_model_whose_name_is_no_file_name_is_a_stage(tmp_path: Path) -> None:
+    long = "a" * 5000
+    found = filled(triton(tmp_path, TRITON.replace('"resize"', f'"{long}"')), tmp_path)
+    assert list(found.by_name) == ["a" * 63, "resnet", "yolo", "merge"]
