@@ -29,15 +29,16 @@ class Displayed:
         """
         return {plot.name: plot.figure() for plot in page_of(self).page(self).plots}
 
-    def write_report(self, path: str | Path) -> None:
-        """Write the report as one HTML page, whole or not at all.
+    def write_report(self, path: str | Path, *, plotly_beside: bool = False) -> None:
+        """Write the report as one HTML page, whole or not at all; `plotly_beside`: with plotly.js as a file of its own
+        beside it, which the pages of a folder share.
 
         Raises ScenarioError for runs without records, for a path that cannot be written, and where plotly is not
         installed.
         """
         from ipa.studies import pages
 
-        pages.write(page_of(self).page(self), Path(path))
+        pages.write(page_of(self).page(self), Path(path), plotly_beside=plotly_beside)
 
     def _repr_html_(self) -> str:
         card: str = page_of(self).card(self)

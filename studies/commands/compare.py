@@ -156,7 +156,7 @@ def _as_before(question: Question | None, parameters: Mapping[str, Any]) -> Sequ
 def _show(comparison: Comparison, results: Results) -> None:
     """Write the report, print what was found and warn."""
     if results.report is not None:
-        comparison.write_report(results.report)
+        reports.write_report(comparison, results.report)
     if results.as_json:
         printing.print_json([dict(run.summary) for run in comparison.runs])
     else:

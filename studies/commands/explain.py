@@ -68,7 +68,7 @@ def explain(
         with progress.counted("runs", studies.many.losses.runs_needed(runs)) as advance:
             found = studies.many.losses.explain_losses(runs, jobs=at_once, on_finished=advance)
     if report is not None:
-        studies.pages.write(studies.pages.losses.page(found), report)
+        reports.write_page(studies.pages.losses.page(found), report)
     if as_json:
         printing.print_json(studies.many.losses.sentences.as_dict(found))
         return

@@ -86,7 +86,7 @@ def _check_together(load_rps: float | None, frontier: bool, loads: str | None, r
 
 def _show_plans(found: Frontier | Over, report: Path | None, as_json: bool) -> None:
     if report is not None:
-        studies.pages.write(studies.pages.plans.page(found), report)
+        reports.write_page(studies.pages.plans.page(found), report)
     if as_json:
         printing.print_json(found.as_dict())
         return

@@ -13,7 +13,7 @@ import click
 
 import ipa
 from ipa import profiles, studies
-from ipa.studies.commands import complete, printing
+from ipa.studies.commands import complete, printing, reports
 from ipa.studies.runs.live_runs import Cluster, Live
 from ipa.studies.scenario import Option, ScenarioError, choices, options_of
 
@@ -416,7 +416,17 @@ resumable_out_option = click.option(
     "--out", type=FOLDER, help="Write every run to this folder; repeat the command to resume an interrupted one."
 )
 
-report_option = click.option("--report", type=NEW_FILE, help="Write an HTML report to this file.")
+plotly_option = click.option(
+    "--plotly-beside",
+    is_flag=True,
+    expose_value=False,
+    callback=reports.keep_plotly_beside,
+    help="Write plotly.js, 5 MB, to a file beside the report instead of into it; the reports of a folder share it.",
+)
+
+report_option = together(
+    click.option("--report", type=NEW_FILE, help="Write an HTML report to this file."), plotly_option
+)
 
 output_options = together(
     click.option(

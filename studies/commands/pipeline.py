@@ -161,7 +161,7 @@ def check(file: str, models: Path | None, report: Path | None, as_json: bool) ->
         reports.check_report(report)
     pipeline = ipa.profiles.load(file)
     if report is not None:
-        studies.pages.write(studies.pages.profile.page(pipeline, pipeline.stages), report)
+        reports.write_page(studies.pages.profile.page(pipeline, pipeline.stages), report)
     warnings = list(studies.profile.warnings(pipeline)) + ([] if models is None else _of_models(pipeline, models))
     if as_json:
         printing.print_json({**studies.profile.checked(pipeline), "warnings": warnings})

@@ -15,6 +15,7 @@ from ipa.studies.commands.options import (
     Words,
     late_option,
     output_options,
+    plotly_option,
 )
 from ipa.studies.displayed import page_of
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     type=Words(reports.FORMS),
     help="Write each figure as an image of this form instead. Needs kaleido and Chromium.",
 )
+@plotly_option
 @late_option
 @output_options
 def report(results: Path, to: Path | None, form: str | None, late_at_most: float, as_json: bool) -> None:
@@ -60,13 +62,13 @@ def _write_page(results: Path, path: Path, what: str, late_at_most: float) -> No
     if kind in ("run", "runs"):
         comparison = studies.read_comparison(results)
         reports.check_report(path, records=reports.records_of(comparison.runs), option=what)
-        replace(comparison, late_at_most=late_at_most).write_report(path)
+        reports.write_report(replace(comparison, late_at_most=late_at_most), path)
         return
     reports.check_report(path, option=what)
     result = _result(results, kind)
     if not isinstance(result, studies.Validation):
         result = replace(result, late_at_most=late_at_most)
-    result.write_report(path)
+    reports.write_report(result, path)
 
 
 def _plots(results: Path) -> list[Plot]:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from ipa import studies
 from ipa.studies.commands import progress
+from ipa.studies.displayed import Displayed, page_of
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies import Answers, RunData
-    from ipa.studies.pages import Plot
+    from ipa.studies.pages import Page, Plot
 
 SWEPT = "runs.parquet"
 """The table of a sweep's folder."""
@@ -68,6 +71,21 @@ def write_images(plots: Sequence[Plot], form: str, folder: Path) -> list[Path]:
     return studies.results.write_files(files, folder)
 
 
-def write_report(run: RunData, path: Path) -> None:
-    """Write the report of one run."""
-    studies.Comparison((run,)).write_report(path)
+_BESIDE = "ipa.plotly_beside"
+
+
+def keep_plotly_beside(context: click.Context, _: click.Parameter, given: bool) -> None:
+    """The callback of --plotly-beside."""
+    context.meta[_BESIDE] = given
+
+
+def write_page(page: Page, path: Path) -> None:
+    """Write a page to the file of --report."""
+    is_beside = bool(click.get_current_context().meta.get(_BESIDE))
+    studies.pages.write(page, path, plotly_beside=is_beside)
+
+
+def write_report(result: Displayed | RunData, path: Path) -> None:
+    """Write the report of a result, or of one run, to the file of --report."""
+    shown = result if isinstance(result, Displayed) else studies.Comparison((result,))
+    write_page(page_of(shown).page(shown), path)

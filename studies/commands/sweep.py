@@ -106,7 +106,7 @@ def sweep(
         swept = studies.many.sweeps.conduct(plan, progress.running(out, jobs, on))
     report = None if swept.failed == swept.runs else report  # nothing to draw
     if report is not None:
-        replace(reports.answers_of(out), late_at_most=late_at_most).write_report(report)
+        reports.write_report(replace(reports.answers_of(out), late_at_most=late_at_most), report)
     advice = swept.recommend(plan.space.keys, late_at_most)
     if results.as_json:
         printing.print_json(swept.as_dict() | {"recommendation": None if advice is None else advice.as_dict()})

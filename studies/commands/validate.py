@@ -103,7 +103,7 @@ def validate(
         except KeyboardInterrupt:
             raise progress.interrupted(results.out) from None
     if results.report is not None:
-        validation.write_report(results.report)
+        reports.write_report(validation, results.report)
     if results.as_json:
         printing.print_json(validation.as_dict())
     else:

@@ -159,25 +159,40 @@ def _plots(parts: Sequence[Part]) -> Iterator[Plot]:
             yield from _plots(part.parts if isinstance(part, Section) else part.plots)
 
 
-def html_of(page: Page) -> str:
+def html_of(page: Page, plotly_file: str = "") -> str:
     """The page as HTML: one document, plotly.js included, that opens anywhere; the same page, byte for byte.
 
-    Raises ScenarioError where plotly or jinja2 is not installed.
+    `plotly_file`: the file beside the page that has plotly.js instead. Raises ScenarioError where plotly or jinja2 is
+    not installed.
     """
     check_plotly("a report")
     from plotly.offline import get_plotlyjs
 
     return _template().render(
         page=page,
-        plotly=get_plotlyjs(),
+        plotly_file=plotly_file,
+        plotly="" if plotly_file else get_plotlyjs(),
         themes=style_of_themes(),
         drawing={"colours": DARK, "config": CONFIG},
     )
 
 
-def write(page: Page, path: Path) -> None:
-    """Write a page to a file, whole or not at all. Raises as `html_of`, and ScenarioError for an unusable path."""
-    write_text(html_of(page), path)
+def write(page: Page, path: Path, *, plotly_beside: bool = False) -> None:
+    """Write a page to a file, whole or not at all; `plotly_beside`: plotly.js as one file beside it, which the pages of
+    a folder share.
+
+    Raises as `html_of`, and ScenarioError for an unusable path.
+    """
+    check_plotly("a report")
+    if not plotly_beside:
+        write_text(html_of(page), path)
+        return
+    from plotly.offline import get_plotlyjs, get_plotlyjs_version
+
+    name = f"plotly-{get_plotlyjs_version()}.min.js"
+    html = html_of(page, name)
+    write_text(get_plotlyjs(), path.with_name(name))
+    write_text(html, path)
 
 
 @cache

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import SHORT, ipa, is_refused, refusal
+from tests.studies.browser import browser, needs_chromium
 
 
 def test_a_report_is_drawn_with_a_run_or_later(here: Path) -> None:
@@ -20,6 +21,35 @@ def test_a_report_is_drawn_with_a_run_or_later(here: Path) -> None:
     page = (here / "both.html").read_text()
     assert "ipa" in page
     assert "scale-only:low" in page
+
+
+def test_pages_share_one_file_of_plotly_beside_them(here: Path) -> None:
+    """Five runs of 20 minutes take less than 2 MB then; by default a page needs no other file."""
+    two = ("--policy", "ipa", "--policy", "scale-only:low", "--plotly-beside", "--report", "pages/two.html")
+    (here / "pages").mkdir()
+    assert ipa("compare", "video", "--out", "five", "--plotly-beside", "--report", "pages/five.html").exit_code == 0
+    assert ipa("compare", "video", *SHORT, *two).exit_code == 0
+    (shared,) = (here / "pages").glob("plotly-*.js")
+    assert sorted((here / "pages").iterdir()) == [here / "pages" / "five.html", shared, here / "pages" / "two.html"]
+    for name in ("five", "two"):
+        page = (here / "pages" / f"{name}.html").read_text()
+        assert f'<script src="{shared.name}"></script>' in page
+        assert shared.read_text() not in page
+    assert (here / "pages" / "five.html").stat().st_size < 2_000_000
+    assert ipa("report", "five").stdout == "five/report.html\n"
+    page = (here / "five" / "report.html").read_text()
+    assert shared.read_text() in page
+    assert "<script src=" not in page
+    assert not [*(here / "five").glob("*.js")]
+
+
+@needs_chromium
+def test_a_page_is_drawn_with_the_file_beside_it(here: Path) -> None:
+    assert ipa("simulate", "video", *SHORT, "--plotly-beside", "--report", "page.html").exit_code == 0
+    with browser() as shown:
+        shown.open(here / "page.html")
+        shown.draw_all()
+        assert shown.run("document.querySelectorAll('.plot .main-svg').length") > 0
 
 
 @pytest.mark.parametrize(
