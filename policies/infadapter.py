@@ -52,9 +52,9 @@ class InfAdapter(MixingPolicy):
     """Mixed variants by accuracy, cores and start-up times, without batches.
 
     `alpha`: the weight of a percentage point of a stage's accuracy. `beta`: the weight of a core. `gamma`: the weight
-    of a second until a new variant is loaded. A goal's aim stands in the place of all three; the accuracy of a pipeline
-    is then the product of its stages'. `horizon_s`: how far the forecast looks. For other parameters see
-    `MixingPolicy`. PolicyError: an impossible value.
+    of a second until a new variant is loaded. A goal's aim replaces all three; the accuracy of a pipeline is then the
+    product of its stages'. `horizon_s`: how far the forecast looks. For other parameters see `MixingPolicy`.
+    PolicyError: an impossible value.
     """
 
     further_parameters: ClassVar[tuple[str, ...]] = MIXING_PARAMETERS

@@ -56,7 +56,7 @@ Replicas = tuple[int, ...]
 PERCENTILE = 0.99
 BISECTIONS = 20
 LEAST_FACTOR = 1e-9
-"""Items per request: a stage of a graph with fewer counts as one with these."""
+"""Lower bound on the items per request of a stage in a graph."""
 LEAST_RHO = 1e-6
 """A sample with almost no load would otherwise make any later load ask for unlimited replicas."""
 
@@ -255,10 +255,9 @@ class InferLine(Scaler):
     """InferLine at fixed variants; batches are planned.
 
     `sample_rps`: the load to plan for, a count for each second; None: the load in the first observation. `stable_s`:
-    how long nothing must have changed before scaling down. `recent_s`: the last seconds to whose busiest part scaling
-    down goes. `bucket_s`: how long that part is. For other parameters except `batch` see `Scaler`. A plan that
-    cannot meet the SLA says so at every step (rung
-    "sla-excess"). PolicyError: an impossible value.
+    the time without a change before scaling down. `recent_s`: the window whose busiest part sets the replicas to scale
+    down to. `bucket_s`: the length of that part. For other parameters except `batch` see `Scaler`. Each decision of a
+    plan that cannot meet the SLA has the rung "sla-excess". PolicyError: an impossible value.
     """
 
     further_parameters = BATCHLESS_PARAMETERS

@@ -1,4 +1,4 @@
-"""IPA, and what the policies that ask the optimiser share: forecast the load, plan for it, solve, and give reasons.
+"""IPA, and the base of all policies that use the optimiser: forecast the load, plan for it, solve, and give reasons.
 
 Source: Inference Pipeline Adaptation, Journal of Systems Research 2024: the variant, batch size and replicas of every
 stage, from one integer programme.
@@ -45,15 +45,15 @@ PLANNING_PARAMETERS = (
 class OptimisingPolicy(ForecastingPolicy):
     """A policy that asks the optimiser for the best configuration under a forecast load.
 
-    `predictor`: the forecast: a name, {"name": ..., parameters ...} or a Predictor. `quantile`: the share of cases in
-    which the load is to stay below the forecast; None: the predictor's point forecast. `horizon_s`: how far the
-    forecast looks; None: 20 s. `load_margin`: the planned load is forecast x (1 + margin); None: the pipeline's.
-    `rounding`: "nearest" rounds it to a whole number (half to even, as in the published system), "none" does not.
-    `solver`: "exact", which is built in, "gurobi" or "highs". `solver_fallback`: the solver that answers where `solver`
-    cannot: not installed, without a licence, or with one that is too small for the problem. The first such decision of
-    a run says so. The parameters of `Programme` default to the pipeline's; its `goal` stands in the place of the
-    weights, and with `late_at_most` in that of `quantile` (see `ipa.policies.lateness`). A forecast of NaN leaves the
-    configuration as it is (rung "hold"). `answers` keeps the answers given so far.
+    `predictor`: the forecast: a name, {"name": ..., parameters ...} or a Predictor. `quantile`: the quantile of the
+    forecast to plan for; None: its point. `horizon_s`: how far the forecast looks; None: 20 s. `load_margin`: the
+    planned load is forecast x (1 + margin); None: the pipeline's. `rounding`: "nearest" rounds the planned load to a
+    whole number (half to even, as in the published system), "none" does not. `solver`: "exact", which is built in,
+    "gurobi" or "highs". `solver_fallback`: the solver to use if `solver` is not installed, has no licence, or has one
+    too small for the problem; None: such a problem is an error. The first decision by the fallback notes it. The
+    parameters of `Programme` default to the pipeline's; its `goal` replaces the weights, and with `late_at_most` also
+    `quantile` (see `ipa.policies.lateness`). A forecast of NaN leaves the configuration as it is (rung "hold").
+    `answers` caches the optimiser's answers.
 
     PolicyError: an unknown parameter, an impossible value, or a solver that is not installed.
     """
@@ -97,7 +97,7 @@ class OptimisingPolicy(ForecastingPolicy):
 
     @property
     def planning(self) -> dict[str, Any]:
-        """The effective parameters but for those of the forecast."""
+        """The effective parameters except those of the forecast."""
         programme = {key: getattr(self.programme, key) for key in PROGRAMME_PARAMETERS if key != "goal"}
         if self.programme.goal is not None:
             programme["goal"] = self.programme.wanted.as_dict()
@@ -133,7 +133,7 @@ class OptimisingPolicy(ForecastingPolicy):
         return self._posed(observation, self._planned_rps(forecast_rps))
 
     def problems(self, observation: Observation, forecast_rps: float) -> Iterator[Problem]:
-        """The problems of which one was solved to decide for a forecast, the first one that was tried first."""
+        """The problems that a decision for a forecast may have solved, in the order of trying."""
         problem = self.problem(observation, forecast_rps)
         if problem is not None:
             yield problem
@@ -165,7 +165,7 @@ class OptimisingPolicy(ForecastingPolicy):
         )
 
     def price_of_starting(self, at_hand: Configuration, wanted: Configuration) -> float:
-        """What the replicas of other variants cost that start beside those at hand [objective x s]."""
+        """The cost of the replicas of new variants that start beside the present ones [objective x s]."""
         cores = sum(each.total_cores for name, each in wanted.items() if each.variant != at_hand[name].variant)
         return self.programme.core_weight * cores * self.start_up_s
 

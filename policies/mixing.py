@@ -198,12 +198,12 @@ class Chosen(NamedTuple):
 class MixingPolicy(ForecastingPolicy, ABC):
     """A policy that may mix variants within a stage.
 
-    `predictor`: the forecast of the load: a name, {"name": ..., parameters ...} or a Predictor. `quantile`: the share
-    of cases in which the load is to stay below the forecast; None: the predictor's point forecast. `horizon_s`: how
-    far the forecast looks; None: 20 s. `load_margin`: the planned load is forecast x (1 + margin), rounded; None: the
-    pipeline's. `goal`: what is wanted in a user's terms (see `ipa.policies.goals`); None: what the publication wants. A
-    stage's accuracy is asked of each variant in a mix, the pipeline's of the means over requests. Without a forecast
-    (NaN), or if nothing has been sampled, the configuration stays (rung "hold"). PolicyError: an impossible value.
+    `predictor`: the forecast of the load: a name, {"name": ..., parameters ...} or a Predictor. `quantile`: the
+    quantile of the forecast to plan for; None: its point. `horizon_s`: how far the forecast looks; None: 20 s.
+    `load_margin`: the planned load is forecast x (1 + margin), rounded; None: the pipeline's. `goal`: an objective in a
+    user's terms (see `ipa.policies.goals`); None: the publication's. Each variant in a mix must have the accuracy that
+    a goal requires of its stage; the pipeline's accuracy is the mean over requests. Without a forecast (NaN), or
+    without samples, the configuration stays (rung "hold"). PolicyError: an impossible value.
     """
 
     mixes = True

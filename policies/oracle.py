@@ -1,10 +1,10 @@
-"""Oracle: IPA with a known future, as a bound on what a policy can make of the programme. Only for simulation.
+"""Oracle: IPA with a known future, as a bound on what a policy can achieve with the programme. Only for simulation.
 
-Nothing surprises it, so it needs no caution. It plans with all of the profiled throughput, for the least rate of
-service at which no coming request waits too long; that is below the load of the busiest second, because a queue evens
-out seconds. It looks ahead until the replicas of the *next* decision can be ready: the interval, the decision delay and
-the longest start-up from now. It changes variants only when that pays off: once staying has lost as much as the new
-replicas cost that start beside the old ones.
+It needs no margins. It plans with the whole profiled throughput, for the lowest service rate at which no coming request
+waits too long; that is below the load of the busiest second, because a queue smooths it. It looks ahead until the
+replicas of the *next* decision can be ready: the interval, the decision delay and the longest start-up from now. It
+changes variants only when that pays off: once keeping them has lost as much as the new replicas cost that start beside
+the old ones.
 """
 
 from __future__ import annotations
@@ -28,16 +28,15 @@ if TYPE_CHECKING:
 class Oracle(OptimisingPolicy):
     """IPA (Inference Pipeline Adaptation, JSys 2024) with the true load in place of a forecast.
 
-    `wait_share`: the share of the SLA that requests may spend in queues during bursts; the rest is for the batches.
-    `interval_s`: the time between decisions, which only the first decision needs; later ones use the time since the
-    previous one. `decision_delay_s`: from a decision until it takes effect. A scenario gives both, unless they are
-    given here. `price_of_change`: a factor on what a change of variants
-    is taken to cost; with 0 it is made as soon as it gains anything. `stand_in`: a predictor whose forecast
-    takes the future's place, as the load of every second to come; None: the future itself. `stand_in_quantile`:
-    the quantile of that forecast; None: its point. `stand_in_horizon_s`: how far it looks; None: 20 s. The defaults of
-    `load_margin`, `rounding` and `throughput_share` are a plan without caution. For other parameters see
-    `OptimisingPolicy`; those of the forecast are left out. PolicyError: without a stand-in, an observation that has no
-    `future_rps`, as outside a simulation.
+    `wait_share`: the share of the SLA that requests may spend in queues during bursts; the rest is for service.
+    `interval_s`: the time between decisions, used by the first one only; later ones use the time since the previous
+    one. `decision_delay_s`: the time from a decision until it takes effect. Both default to the scenario's.
+    `price_of_change`: a factor on the assumed cost of a change of variants; 0: change as soon as it gains anything.
+    `stand_in`: a predictor in place of the true future, whose forecast stands for every second to come; None: the true
+    future. `stand_in_quantile`: the quantile of that forecast; None: its point. `stand_in_horizon_s`: how far it looks;
+    None: 20 s. The defaults of `load_margin`, `rounding` and `throughput_share` plan without a margin. For other
+    parameters except those of the forecast see `OptimisingPolicy`. PolicyError: without a stand-in, an observation that
+    has no `future_rps`, as outside a simulation.
     """
 
     further_parameters = tuple(name for name in PLANNING_PARAMETERS if name not in OUTLOOK_PARAMETERS)

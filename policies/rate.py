@@ -1,4 +1,4 @@
-"""Rate: the replicas that the measured rate needs, with a margin. The simplest autoscaler that is of use.
+"""Rate: the replicas that the measured rate needs, with a margin. The simplest useful autoscaler.
 
     n = max(1, ceil(rate x (1 + margin) / h(batch)))
 
@@ -26,10 +26,9 @@ MEASURED: Mapping[str, Any] = {"name": "reactive", "window_s": 10, "of": "mean"}
 class Rate(Scaler):
     """Replicas for the measured rate.
 
-    `predictor`: gives the rate, by default the mean of the last 10 seconds. `quantile`: the share of cases in which the
-    load is to stay below the forecast; None: the predictor's point forecast. `horizon_s`: how far the forecast looks;
-    None: 20 s. `margin`: the share added to the rate. For other parameters see `Scaler`. Without a rate (NaN), the
-    replicas stay. PolicyError: an impossible value.
+    `predictor`: gives the rate, by default the mean of the last 10 seconds. `quantile`: the quantile of the forecast to
+    plan for; None: its point. `horizon_s`: how far the forecast looks; None: 20 s. `margin`: the share added to the
+    rate. For other parameters see `Scaler`. Without a rate (NaN), the replicas stay. PolicyError: an impossible value.
     """
 
     further_parameters = SCALER_PARAMETERS

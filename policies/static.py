@@ -1,4 +1,4 @@
-"""Static: one configuration for ever, the yardstick for everything that adapts."""
+"""Static: one fixed configuration, the baseline for everything that adapts."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ Origin = Annotated[Measured | Interpolated | Calibrated | Assumed, Field(discrim
 
 
 class DefaultsSection(FileModel):
-    """What policies use unless told otherwise; see `ipa.profiles.Defaults`. What is left out is by rule."""
+    """The defaults of policies; see `ipa.profiles.Defaults`. Missing ones follow from rules."""
 
     load_rps: Rate = Field(default=Defaults.load_rps, description="usual forecast, for which the rules below are made")
     alpha: Weight | None = Field(

@@ -1,4 +1,4 @@
-"""What waits, and the least rate of service at which it and what comes is in time."""
+"""The backlog, and the lowest service rate at which it and the arriving requests are served in time."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ipa.policies.interface import Observation, StageObservation
 from ipa.profiles import Pipeline, Stage
 
 CATCH_SHARE = 0.8
-"""Of the SLA, within which what waits is to be served."""
+"""Share of the SLA within which the backlog must be served."""
 LEAST_REST_S = 2.0
-"""What is due sooner after the new replicas than this is given up: it would ask for any number of them."""
+"""Requests due less than this after new replicas serve are given up: they would require any number of replicas."""
 MOST = 3.0
-"""A backlog asks for at most so many times the load to come."""
+"""A backlog requires at most this multiple of the coming load."""
 BUSY_S = 0.5
-"""A saturated stage has at least so much work waiting."""
+"""Least work waiting at a saturated stage."""
 FADES_S = 1800.0
-"""What was found of a stage's throughput fades within so much."""
+"""Time in which the correction of a stage's throughput fades."""
 FEWEST = 30
-"""Requests: a stage that completed fewer in a step says nothing of its throughput."""
+"""Fewest completions of a step from which a stage's throughput is estimated."""
 
 
 def serves_rps(stage: Stage, seen: StageObservation) -> float:
@@ -35,7 +35,7 @@ def serves_rps(stage: Stage, seen: StageObservation) -> float:
 
 
 LEAST_FACTOR = 1e-3
-"""Items per request: a stage of a graph with fewer counts as one with these."""
+"""Lower bound on the items per request of a stage in a graph."""
 
 
 def factors_now(pipeline: Pipeline, observation: Observation) -> Mapping[str, float]:
@@ -45,7 +45,7 @@ def factors_now(pipeline: Pipeline, observation: Observation) -> Mapping[str, fl
 
 
 def waiting_before(pipeline: Pipeline, observation: Observation) -> dict[str, float]:
-    """Stage -> the requests that wait there, and at the stages before it, whose items are still to come."""
+    """Stage -> the requests waiting there and at the stages before it."""
     factors, names = factors_now(pipeline, observation), list(pipeline.by_name)
     here = {name: observation.stages[name].queue_length / factors[name] for name in names}
     if pipeline.graph is None:
@@ -62,9 +62,9 @@ def required_rps(
     reach: Reach,
     sla_s: float,
 ) -> float:
-    """The least rate at which all that waits and comes until the next decision's replicas is served in time [rps].
+    """The lowest rate that serves the backlog and all arrivals until the next decision's replicas in time [rps].
 
-    With the replicas at hand, where that does; else new ones serve from `lead_s` on, and those at hand until then.
+    By the present replicas if they suffice; otherwise those serve until `lead_s`, and new ones from then on.
     """
     wait_s, end_s, coming_rps = CATCH_SHARE * sla_s, reach.lead_s + reach.step_s, level.coming_rps
     waits, factors, most_rps = waiting_before(pipeline, observation), factors_now(pipeline, observation), 0.0
@@ -82,10 +82,10 @@ def required_rps(
 
 
 def noted(stage: Stage, seen: StageObservation, before: StageMemory | None, step_s: float) -> StageMemory:
-    """What the next step has to know of a stage.
+    """The memory of a stage for the next step.
 
-    One that was saturated now and at the step before, and whose replicas were the same all along, shows what they
-    really serve: half of what they fall short of their profiles by is believed at each such step.
+    A stage that was saturated at this step and the previous one, with the same replicas, shows their real throughput:
+    each such step moves the estimate halfway to it.
     """
     is_settled = not any(counts.starting or counts.draining for counts in seen.replicas.values())
     ready = {name: counts.ready for name, counts in seen.replicas.items() if counts.ready} if is_settled else None

@@ -1,11 +1,10 @@
-"""What may come: how many requests past decisions like this one would have made late, at each multiple of the level.
+"""The risk ahead: the share of requests that past decisions like this one would have made late, by planned multiple.
 
-Had a past decision planned for `c` times its level, then until replicas of the next decision could have helped, some of
-the requests that came would have been late. That number is known for each `c` once the time is over: the decision's
-curve. The mean of the curves of decisions like this one is what planning for `c` costs now, and the least `c` at which
-it is within the risk is planned for. Decisions are alike if the load is rising, if it has fallen, or if it is steady.
-Of steady ones, those that a surge took by surprise are remembered one by one: surges that keep a period count at
-their time of it, others at any time.
+Had a past decision planned for `c` times its level, some of the requests that arrived before the next decision's
+replicas could help would have been late. For each `c` that number is known soon after: the decision's curve. The mean
+curve of decisions like this one estimates the risk of planning for `c` now; the plan is for the least `c` that keeps
+the risk. Decisions are alike if the load is rising, if it has fallen, or if it is steady. Steady decisions that met a
+burst are kept one by one: periodic bursts count at their phase of the period, others at any time.
 """
 
 from __future__ import annotations
@@ -19,42 +18,42 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ipa.policies.foresight.memory import Curve, Remembered, Surge, Tally
+from ipa.policies.foresight.memory import Burst, Curve, Remembered, Tally
 
 Numbers = npt.NDArray[np.float64]
 
 GRID: Numbers = np.asarray(1.08 ** np.arange(-9, 26), np.float64)
 """The multiples of the level that are tried: from 0.5 to 6.8, in steps of 8 %."""
 SHORT_S, MEDIUM_S, LONG_S, SLOW_S = 3, 10, 60, 600
-"""The seconds of which means are taken: what has just begun, the level, the level of before, and its usual height."""
+"""Windows of the mean loads [s]: the latest, the level, the level before, and the usual level."""
 UNLIKE = 1.5
-"""A load that is so many times another is no longer like it: it is rising, or has fallen, or there is a surge."""
+"""The ratio of two loads from which the load is rising, has fallen or bursts, ..."""
 DEVIATIONS = 3.0
-"""... and by so many deviations of a mean of Poisson counts, as few requests vary by chance."""
+"""... if they also differ by this many standard deviations of a mean of Poisson counts: small counts vary by chance."""
 NOTICED_S = 2
-"""What comes within so much of new replicas is seen too late to be helped by them."""
+"""How long after new replicas serve arrivals still count for the decision before them."""
 DAY_S = 86_400.0
 REMEMBERED_S = 3 * DAY_S
-"""For how long a surge is remembered. What timers start may skip a day."""
-MOST_SURGES = 64
+"""How long a burst is kept; timers may skip a day."""
+MOST_BURSTS = 64
 SHRINK = 60.0
-"""Decisions: what is known of steady ones counts for as many of those that are rising or falling."""
+"""Weight of the mean steady curve among rising or falling decisions, as a number of decisions (shrinkage)."""
 STEADY, RISING, FALLING = range(3)
 
 PERIODS_S = (*(60.0 * minutes for minutes in range(5, 61)), *(3600.0 * hours for hours in (2, 3, 4, 6, 8)))
-"""What people set timers to: whole minutes up to an hour, and the hours that divide a day."""
+"""Usual periods of timers: whole minutes up to an hour, and hours that divide a day."""
 WIDTH_S = 120.0
-"""Surges at the same time of a period lie within so much."""
+"""Bursts within this time of each other have the same phase of a period."""
 FEWEST = 3
-"""So many surges have to come at the same time of a period."""
+"""Fewest bursts at one phase that make a period."""
 CHANCE = 0.05
-"""A period is proven if chance would bring so much agreement, at any of these periods, with less than this."""
+"""Significance level of a period, over all periods tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far a decision reaches: the time until the next one, and from a decision until its replicas serve [s]; how
-    long a request may wait [s]; and whether what waits stays with its replica."""
+    """How far a decision reaches: the time to the next decision, the time until its replicas serve, and the longest
+    wait of a request [s]; and whether a waiting request stays with its replica (eager dispatch)."""
 
     step_s: float
     lead_s: float
@@ -63,14 +62,14 @@ class Reach:
 
     @property
     def ahead_s(self) -> int:
-        """How long it takes until the replicas of the next decision serve [s]."""
+        """The time until the replicas of the next decision help [s]."""
         return ceil(self.step_s + self.lead_s) + NOTICED_S
 
     def curves(self, ahead: Numbers) -> Numbers:
-        """For each multiple of the level, how many requests come too late, as a share of those of an interval at the
-        level; shape (decisions, multiples). `ahead`: what comes in each of `ahead_s` seconds, in units of the level.
+        """For each multiple of the level, the late requests, as a share of an interval's requests at the level; shape
+        (decisions, multiples). `ahead`: the arrivals in each of `ahead_s` seconds, in units of the level.
 
-        What comes by t is served by t + wait_s or late, and what then still waits is served by the next decision's
+        Arrivals by t are late unless served by t + wait_s. What is still waiting then is served by the next decision's
         replicas, unless it stays with its replica.
         """
         helped_s = ahead.shape[1] - (0.0 if self.is_eager else self.wait_s)
@@ -83,8 +82,8 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """How high the load is [rps]: the level that plans are multiples of, what it has just begun to be, the mean of ten
-    seconds; and whether it is steady, rising or falling."""
+    """The load [rps]: the level, of which plans are multiples, the means of three and of ten seconds; and whether it is
+    steady, rising or falling."""
 
     level_rps: float
     short_rps: float
@@ -93,7 +92,7 @@ class Level:
 
     @property
     def coming_rps(self) -> float:
-        """The load of the seconds to come, if it goes on as it has begun."""
+        """The load of the coming seconds, extrapolated from the latest means."""
         return max(self.level_rps, self.short_rps, 2 * self.short_rps - self.medium_rps)
 
 
@@ -105,8 +104,8 @@ def mean(load: Numbers, seconds: int) -> float:
 
 
 def levels(load: Numbers, ends: Any, slow_rps: float | None = None) -> tuple[Numbers, npt.NDArray[np.int64]]:
-    """The levels after the seconds before these ends [rps], and the kinds of decisions; `slow_rps`: the usual height of
-    the load, if the load is too short to tell."""
+    """The levels at these ends of the load [rps], and the kinds of decisions; `slow_rps`: the usual level, if the load
+    is too short to tell."""
     sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(load))])
     counts = np.concatenate([[0], np.cumsum(np.isfinite(load))])
     starts = (np.maximum(ends - seconds, 0) for seconds in (SHORT_S, MEDIUM_S, LONG_S, SLOW_S))
@@ -131,11 +130,12 @@ def level_now(load: Numbers, slow_rps: float) -> Level:
     return Level(float(level[0]), mean(load, SHORT_S), mean(load, MEDIUM_S), int(kinds[0]))
 
 
-# ---- what decisions teach ----
+# ---- learning from past decisions ----
 
 
 def learnt(before: Remembered | None, load: Numbers, past: Numbers, now_s: float, reach: Reach) -> Remembered:
-    """What is remembered from now on: the first time of all the past, later of the one decision that is over now."""
+    """The memory after this step: the first step learns from all of the past, later ones from the decision whose
+    outcome is known."""
     if before is None:
         load = np.concatenate([past, load])[-int(REMEMBERED_S) :]
         found = Remembered(now_s=now_s, seen_s=float(np.isfinite(load).sum()), slow_rps=mean(load, SLOW_S))
@@ -154,20 +154,20 @@ def learnt(before: Remembered | None, load: Numbers, past: Numbers, now_s: float
     curves = reach.curves(ahead[good] / level_rps[good, None])
     kinds, times_s = kinds[good], now_s - (len(load) - ends[good])
     unlike = int(np.searchsorted(GRID, UNLIKE))
-    is_surge = (kinds == STEADY) & (curves[:, unlike] > 0)
+    is_burst = (kinds == STEADY) & (curves[:, unlike] > 0)
     kept = 0.5 ** (reach.step_s / DAY_S) if before is not None else 1.0
     steady, rising, falling = (
-        _added(tally, curves[(kinds == kind) & ~is_surge], kept) for kind, tally in enumerate(found.tallies)
+        _added(tally, curves[(kinds == kind) & ~is_burst], kept) for kind, tally in enumerate(found.tallies)
     )
-    surges = list(found.surges)
-    for at_s, curve in zip(times_s[is_surge].tolist(), curves[is_surge], strict=True):
-        if surges and at_s - surges[-1].at_s <= reach.ahead_s:
-            surges[-1] = Surge(surges[-1].at_s, _curve(_full(surges[-1].late) + curve))
+    bursts = list(found.bursts)
+    for at_s, curve in zip(times_s[is_burst].tolist(), curves[is_burst], strict=True):
+        if bursts and at_s - bursts[-1].at_s <= reach.ahead_s:
+            bursts[-1] = Burst(bursts[-1].at_s, _curve(_full(bursts[-1].late) + curve))
         else:
-            surges.append(Surge(at_s, _curve(curve)))
-    latest = tuple(each for each in surges if each.at_s > now_s - REMEMBERED_S)[-MOST_SURGES:]
-    found = replace(found, tallies=(steady, rising, falling), surges=latest)
-    return found if not is_surge.any() else replace(found, period_s=period_of([each.at_s for each in latest]))
+            bursts.append(Burst(at_s, _curve(curve)))
+    latest = tuple(each for each in bursts if each.at_s > now_s - REMEMBERED_S)[-MOST_BURSTS:]
+    found = replace(found, tallies=(steady, rising, falling), bursts=latest)
+    return found if not is_burst.any() else replace(found, period_s=period_of([each.at_s for each in latest]))
 
 
 def _added(tally: Tally, curves: Numbers, kept: float) -> Tally:
@@ -175,7 +175,7 @@ def _added(tally: Tally, curves: Numbers, kept: float) -> Tally:
 
 
 def _curve(full: Numbers) -> Curve:
-    """A curve as it is remembered: more digits would be most of what a journal holds."""
+    """A curve rounded for the memory: more digits would dominate the size of a journal."""
     return tuple(np.trim_zeros(full.round(4), "b").tolist())
 
 
@@ -185,13 +185,13 @@ def _full(curve: Curve) -> Numbers:
     return full
 
 
-# ---- what they say ----
+# ---- the multiple to plan for ----
 
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is reckoned with before anything is known: a load `rise` times as high at once, one in `every_s` seconds;
-    `worth_s` of evidence without one halves that."""
+    """The risk assumed before the load is known: a sudden rise by the factor `rise`, once in `every_s` seconds;
+    `worth_s` of evidence without one halves it."""
 
     rise: float
     every_s: float
@@ -221,9 +221,9 @@ def _steady_share(seen: Remembered, reach: Reach, prior: Prior) -> Numbers:
     unseen = _rise_at_once(reach, prior.rise)
     share: Numbers = _full(steady.late) / max(steady.decisions, 1.0)
     share += unseen * reach.step_s * (prior.worth_s / prior.every_s) / (seen.seen_s + prior.worth_s)
-    times_s = np.array([each.at_s for each in seen.surges])
-    # Where older surges had to give way, those that are left came in less than the time seen.
-    within_s = seen.seen_s if len(times_s) < MOST_SURGES else min(seen.seen_s, seen.now_s - times_s[0])
+    times_s = np.array([each.at_s for each in seen.bursts])
+    # If older bursts were evicted, the remaining ones span less than the time observed.
+    within_s = seen.seen_s if len(times_s) < MOST_BURSTS else min(seen.seen_s, seen.now_s - times_s[0])
     any_time, at_its_time = reach.step_s / (within_s + prior.worth_s), 0.0
     alone, keeps = np.ones(len(times_s)), np.zeros(len(times_s))
     if seen.period_s is not None and len(times_s):
@@ -234,9 +234,9 @@ def _steady_share(seen: Remembered, reach: Reach, prior: Prior) -> Numbers:
         is_now = apart_s(times_s, seen.now_s, seen.period_s) <= WIDTH_S / 2
         alone = np.where(is_kept, 0.0, 1.0 - keeps_share)
         keeps = is_now * np.where(is_kept, 1.0, keeps_share)
-    for surge, uniform, timed in zip(seen.surges, alone * any_time, keeps * at_its_time, strict=True):
+    for burst, uniform, timed in zip(seen.bursts, alone * any_time, keeps * at_its_time, strict=True):
         if uniform + timed > 0:
-            share += (uniform + timed) * _full(surge.late)
+            share += (uniform + timed) * _full(burst.late)
     return share
 
 
@@ -247,23 +247,23 @@ def _rise_at_once(reach: Reach, rise: float) -> Numbers:
     return curve
 
 
-# ---- whether surges keep a period ----
+# ---- periods of bursts ----
 
 
 def period_of(times_s: Sequence[float]) -> float | None:
-    """The period [s] that surges at these times keep; None if none is proven.
+    """The period [s] of bursts at these times; None if none is significant.
 
-    Among n surges without a period, at least m fall into one window of the width w somewhere in a period P with a
+    Among n bursts without a period, at least m fall into one window of the width w somewhere in a period P with a
     probability of at most n x P(B >= m - 1), B binomial of n - 1 and w / P: one is the first in it, and m - 1 others
     follow. That is to be below `CHANCE` by the number of periods tried (Bonferroni). Of the periods proven so, the one
-    is taken that explains most beyond chance: the surges that have company at their time of the period, less what
+    is taken that explains most beyond chance: the bursts that have company at their time of the period, less what
     chance would bring there. Of equal ones the shortest is taken.
     """
     n, times = len(times_s), np.array(times_s)
     best, most_explained = None, 0.0
     for period_s in PERIODS_S:
         if n < FEWEST or times.max() - times.min() < (FEWEST - 1) * period_s:
-            break  # nothing can have come back often enough
+            break  # too short for enough repetitions
         phases = np.sort(times % period_s)
         together = np.searchsorted(np.concatenate([phases, phases + period_s]), phases + WIDTH_S, "right")
         most = min(int((together - np.arange(n)).max()), n)
@@ -280,11 +280,11 @@ def period_of(times_s: Sequence[float]) -> float | None:
 
 
 def company(times_s: Numbers, period_s: float) -> npt.NDArray[np.int64]:
-    """For each surge, how many come at its time of the period, itself included."""
+    """For each burst, the number of bursts at its phase of the period, itself included."""
     found: npt.NDArray[np.int64] = (apart_s(times_s[:, None], times_s, period_s) <= WIDTH_S / 2).sum(axis=1)
     return found
 
 
 def apart_s(one_s: Any, other_s: Any, period_s: float) -> Any:
-    """How far apart two times are within a period [s], from 0 to half a period; of numbers or of arrays."""
+    """The distance of two times in phase [s], from 0 to half a period; numbers or arrays."""
     return abs((one_s - other_s + period_s / 2) % period_s - period_s / 2)

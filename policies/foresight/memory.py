@@ -1,4 +1,4 @@
-"""What is remembered from one decision to the next: all of it is JSON, and bounded."""
+"""The memory between decisions: JSON of bounded size."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import Any, Self
 from ipa.policies.interface import Memory, Observation
 
 KEY = "foresight"
-"""Under it all of this stands in a policy's memory."""
+"""The key of all this in a policy's memory."""
 
 Curve = tuple[float, ...]
-"""By multiple of the level: how many of an interval's requests come too late; trailing zeros are left out."""
+"""By multiple of the level: the share of an interval's requests that would be late; trailing zeros are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Decisions of one kind: the sum of their curves, and how many they were. Both fade."""
+    """Decisions of one kind: the sum of their curves, and their number. Both fade."""
 
     late: Curve = ()
     decisions: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Surge:
-    """A rise that took decisions by surprise: the time of the first on the policy's clock [s]; all their curves."""
+class Burst:
+    """A rise that decisions did not plan for: the time of the first of them on the policy's clock [s], and the sum of
+    their curves."""
 
     at_s: float
     late: Curve
@@ -33,8 +34,8 @@ class Surge:
 
 @dataclass(frozen=True, slots=True)
 class StageMemory:
-    """A stage at the step before: what waited, its ready replicas by variant (None: some were starting or draining),
-    its batch size, and the share of its profiled throughput that it reaches."""
+    """A stage at the previous step: the requests waiting, its ready replicas by variant (None: some were starting or
+    draining), its batch size, and the share of its profiled throughput that it reaches."""
 
     waiting: int
     ready: Mapping[str, int] | None
@@ -44,18 +45,18 @@ class StageMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
-    """Everything.
+    """The whole memory.
 
-    `now_s`: the time of the decision on the policy's clock; `seen_s`: for how long the load has been seen;
-    `tallies`: of steady, rising and falling decisions, without those in `surges`; `period_s`: what surges keep;
-    `slow_rps`: the usual height of the load; `held_rps`, `planned_rps`: the lasting rate, before it was put in steps
-    and after; `lost`: what staying with the variants has lost [objective x s]; None before the first decision.
+    `now_s`: the time of the decision on the policy's clock; `seen_s`: how long the load has been observed;
+    `tallies`: of steady, rising and falling decisions, without those in `bursts`; `period_s`: the period of the bursts;
+    `slow_rps`: the usual level of the load; `held_rps`, `planned_rps`: the lasting rate, before and after rounding to a
+    step; `lost`: what keeping the variants has lost [objective x s]; None before the first decision.
     """
 
     now_s: float
     seen_s: float = 0.0
     tallies: tuple[Tally, Tally, Tally] = (Tally(), Tally(), Tally())
-    surges: tuple[Surge, ...] = ()
+    bursts: tuple[Burst, ...] = ()
     period_s: float | None = None
     slow_rps: float = 0.0
     held_rps: float = 0.0
@@ -65,7 +66,7 @@ class Remembered:
 
     @classmethod
     def of(cls, memory: Memory) -> Self | None:
-        """What a policy's memory holds; None before the first decision."""
+        """From a policy's memory; None before the first decision."""
         kept = memory.get(KEY)
         if kept is None:
             return None
@@ -74,7 +75,7 @@ class Remembered:
             **{
                 **kept,
                 "tallies": (steady, rising, falling),
-                "surges": tuple(Surge(at_s, tuple(late)) for at_s, late in kept["surges"]),
+                "bursts": tuple(Burst(at_s, tuple(late)) for at_s, late in kept["bursts"]),
                 "stages": {name: StageMemory(*each) for name, each in kept["stages"].items()},
             }
         )
@@ -83,7 +84,7 @@ class Remembered:
         """A policy's memory with this in it."""
         plain: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         plain["tallies"] = [[list(each.late), each.decisions] for each in self.tallies]
-        plain["surges"] = [[each.at_s, list(each.late)] for each in self.surges]
+        plain["bursts"] = [[each.at_s, list(each.late)] for each in self.bursts]
         plain["stages"] = {
             name: [each.waiting, each.ready, each.batch, each.reaches] for name, each in self.stages.items()
         }
@@ -91,10 +92,10 @@ class Remembered:
 
 
 def clock_s(observation: Observation, before: Remembered | None) -> float:
-    """What the policy's clock shows, in whole seconds, as loads are counted.
+    """The time on the policy's clock, in whole seconds, as loads are counted.
 
-    A decision that comes some milliseconds late is at the same time of a period: while the clock keeps within a second
-    of the intervals since the step before, these count.
+    A decision some milliseconds late has the same phase of a period: if the clock is within a second of the previous
+    step plus the interval, that sum counts.
     """
     shown_s = observation.time_s if observation.clock_s is None else observation.clock_s
     if before is not None and abs(shown_s - (due_s := before.now_s + round(observation.elapsed_s))) < 1.0:

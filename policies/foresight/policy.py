@@ -1,5 +1,5 @@
-"""The policy: IPA's programme for the least rate that past risk allows, and for what waits; variants change when that
-pays."""
+"""The policy: IPA's programme for the lowest rate that past risk allows, and for the backlog; variants change when that
+pays off."""
 
 from __future__ import annotations
 
@@ -24,32 +24,31 @@ if TYPE_CHECKING:
 
 DISPATCHES = ("central", "eager")
 LATENCY_SHARE = 0.63
-"""Of the SLA, for which the programme plans; the rest is for queues."""
+"""Share of the SLA planned for service; the rest absorbs queueing."""
 WAIT_SHARE = 0.9
-"""Of the SLA, within which what comes is to be served."""
+"""Share of the SLA within which arriving requests must be served."""
 HALVED_S, HALVED_LEADS = 20.0, 2.0
-"""A plan falls by no more than half in this time, or in so many leads if that is longer: what is taken away has to be
-started again."""
+"""A planned rate at most halves in this time, or in this many leads if that is longer: replicas that are removed too
+early have to be started again."""
 
 DOUBLED_IN = 17
-"""Rates are planned in steps, of which so many double one: 4 % each, so that a request more seldom changes a plan."""
+"""Planned rates are rounded to steps of 4 %, 17 to a doubling, so that one more request seldom changes a plan."""
 STAYS_WITHIN = 0.05
-"""A planned rate stays while less by no more than this share would do."""
+"""A planned rate is kept if the new one is lower by at most this share."""
 LEAST_OF_RISK = 0.1
-"""Of what a goal allows to be late in an hour, how much the plan still risks once that is used up."""
+"""Share of a goal's `late_at_most` that a plan still risks once the hour's allowance is used up."""
 
 
 class Foresight(OptimisingPolicy):
     """IPA's programme for the least rate that past risk allows.
 
     `risk`: the share of requests that may be late. `rise`: the factor by which the load may rise at once, as assumed
-    before anything is known. `rise_every_h`: the hours assumed between two such rises. `prior_h`: the hours without a
-    rise after which it is assumed half as likely.
-    `interval_s`: the time between decisions, which only the first one needs. `decision_delay_s`: from a decision until
-    it takes effect. `dispatch`: "central" or "eager". A scenario gives these three, unless they are given here. The
-    defaults of `load_margin`, `rounding` and `throughput_share` are a plan without caution. A goal's `late_at_most`
-    takes the place of `risk`, less what was late within the hour. Others: see
-    `OptimisingPolicy`, but for those of the forecast. PolicyError: an impossible value.
+    before the load is known. `rise_every_h`: the hours assumed between two such rises. `prior_h`: the hours without a
+    rise after which it is assumed half as likely. `interval_s`: the time between decisions, used by the first one only.
+    `decision_delay_s`: the time from a decision until it takes effect. `dispatch`: "central" (pull) or "eager" (push).
+    These three default to the scenario's. The defaults of `load_margin`, `rounding` and `throughput_share` plan without
+    a margin. A goal's `late_at_most`, less the requests late within the hour, replaces `risk`. For other parameters
+    except those of the forecast see `OptimisingPolicy`. PolicyError: an impossible value.
     """
 
     further_parameters = tuple(name for name in PLANNING_PARAMETERS if name not in OUTLOOK_PARAMETERS)
@@ -144,8 +143,8 @@ class Foresight(OptimisingPolicy):
         need_rps: float,
         step_s: float,
     ) -> Decision:
-        """The best plan for these rates, or the one with the variants at hand, until staying with these has lost what
-        the replicas cost that start beside the old ones."""
+        """The best plan for these rates, or the best with the current variants until keeping them has lost as much as
+        the new replicas cost that start beside the old ones."""
         problem = self._posed(observation, need_rps)
         best = self._best(problem, lasting_rps)
         if seen.lost is not None:
@@ -159,8 +158,8 @@ class Foresight(OptimisingPolicy):
         return decision_from_solution(best, replace(seen, lost=0.0).into(memory), lasting_rps, need_rps)
 
     def _best(self, problem: Problem, lasting_rps: float) -> Solution:
-        """The plan for the problem's load, with the variants of the best plan for the lasting rate: a backlog of half a
-        minute is no reason to roll out other models."""
+        """The plan for the problem's load, with the variants of the best plan for the lasting rate: a short backlog
+        does not justify a rollout of other models."""
         if problem.load_rps > lasting_rps:
             lasting = self.answers.solve(replace(problem, load_rps=lasting_rps))
             swollen = self.answers.solve(problem.with_variants(lasting.configuration))
@@ -169,8 +168,8 @@ class Foresight(OptimisingPolicy):
         return self.answers.solve(problem)
 
     def _is_busy(self, observation: Observation, lasting_rps: float) -> bool:
-        """Whether replicas start or more waits than plans leave time for: a change takes old replicas away before all
-        new ones serve."""
+        """Whether replicas are starting, or the backlog is longer than plans allow for: a change of variants removes
+        old replicas before all new ones serve."""
         factors = factors_now(self._pipeline, observation)
         waiting = max(stage.queue_length / factors[name] for name, stage in observation.stages.items())
         may_wait_s = (1 - LATENCY_SHARE) * self.sla_s
@@ -178,13 +177,13 @@ class Foresight(OptimisingPolicy):
 
 
 def stepped(rate_rps: float, before_rps: float = 0.0) -> float:
-    """The rate in whole steps; the rate before, if that is higher by no more than `STAYS_WITHIN`."""
+    """The rate rounded to a step; the previous rate if that is higher by at most `STAYS_WITHIN`."""
     found = 2.0 ** (round(DOUBLED_IN * log2(rate_rps)) / DOUBLED_IN) if rate_rps > 0 else rate_rps
     return before_rps if (1 - STAYS_WITHIN) * before_rps <= found <= before_rps else found
 
 
 def with_starting(found: Decision, observation: Observation) -> Decision:
-    """The decision with no fewer replicas where some are starting: with fewer, those would be the ones to go."""
+    """The decision, with no fewer replicas at stages where some are starting: a rollout removes those first."""
     if observation.limit_cores is not None:
         return found
     configuration = dict(found.configuration)

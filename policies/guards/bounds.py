@@ -113,7 +113,7 @@ def _name(stage: str, wanted: StageConfiguration, part: StageConfiguration) -> s
 
 
 LEAST_FACTOR = 1e-9
-"""Items per request: a stage of a graph with fewer counts as one with these."""
+"""Lower bound on the items per request of a stage in a graph."""
 
 RECENT_S = 10
 """How many of the last samples are the load of a policy that does not say what it plans for."""

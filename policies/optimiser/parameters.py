@@ -1,4 +1,4 @@
-"""What the operator of a pipeline wants of it, whatever the load."""
+"""The parameters of a pipeline's integer programme that do not depend on the load."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ LONGEST_TIMEOUT_S = 1.0
 
 @dataclass(frozen=True)
 class Parameters:
-    """What is wanted of a pipeline, and with what assumptions.
+    """The objective, the choices and the assumptions of the programme.
 
     `alpha`: the weight of the accuracy. `beta`: the weight of a core. `gamma`: the weight of a batch size. `accuracy`:
-    how the accuracies of the stages combine: "product", "sum", "average", or "pairs": what the pipeline's file says of
-    two variants together, which has no "rank". `accuracy_scale`: what they are: "raw" fractions, or by
-    "rank" (the lowest variant 0, the highest 1, equally spaced; an only variant 1). `accuracy_floor`:
-    each of them is raised to at least this. `candidates`: stage -> variants to choose from and to rank; a missing
-    stage: all. `batch_cap`: batch sizes are the profiled powers of two up to this. `sla_s`: the SLA to plan for; None:
-    the pipeline's. `statistic`: the latency to plan with: "p99" or "mean". `throughput_share`: the share of the
-    profiled throughput to plan with. `throughput_cap_rps`: stage -> the most that the profiled throughput of a replica
-    counts for, as if it had been measured under that load; a missing stage: all of it. `threshold_rps`: replicas have
-    the fewest cores that carry so many requests within their stage's SLA, at batch 1 (the published rule), or the most
-    profiled where none do; None: their variant's base cores. `max_replicas`: the most replicas of a stage.
-    `drop_limits_s`: one for each stage, for the batch timeout; None: 2 x SLA at the first stage, the SLA at later ones.
-    `published_queue_defect`: reproduce the published code, whose queue term takes the binary selector for the batch
-    size: -|M_s| (|B| - 1) / load in place of (b - 1) / load. `goal`: what is wanted in a user's terms, in place of the
-    weights, such as {max: accuracy, cores_at_most: 20} (see `ipa.policies.goals`); None: the weights.
+    how the accuracies of the stages combine: "product", "sum", "average", or "pairs" (measured accuracies of two
+    variants together, from the pipeline's file; without "rank"). `accuracy_scale`: the scale of an accuracy: "raw"
+    fraction or "rank" (the lowest variant 0, the highest 1, equally spaced; an only variant 1). `accuracy_floor`: lower
+    accuracies are raised to this. `candidates`: stage -> variants to choose from and to rank; a missing stage: all.
+    `batch_cap`: batch sizes are the profiled powers of two up to this. `sla_s`: the SLA to plan for; None: the
+    pipeline's. `statistic`: the latency to plan with: "p99" or "mean". `throughput_share`: the share of the profiled
+    throughput to plan with. `throughput_cap_rps`: stage -> upper bound on a replica's profiled throughput; a missing
+    stage: none. `threshold_rps`: replicas have the fewest cores that carry this load within their stage's SLA, at batch
+    1 (the published rule), or the most profiled cores if none do; None: their variant's base cores. `max_replicas`: the
+    most replicas of a stage. `drop_limits_s`: the drop limit of each stage, which bounds the batch timeout; None: 2 x
+    SLA at the first stage, the SLA at later ones. `published_queue_defect`: reproduce the published code, whose queue
+    term takes the binary selector for the batch size: -|M_s| (|B| - 1) / load in place of (b - 1) / load. `goal`: an
+    objective in place of the weights, such as {max: accuracy, cores_at_most: 20} (see `ipa.policies.goals`); None: the
+    weights.
 
-    The pipeline's `limits` hold whatever the parameters say: a core weighs `beta` x its price, and no more than the
-    highest utilisation of the throughput is planned with.
+    The pipeline's `limits` take precedence: a core weighs `beta` x its price, and at most the highest utilisation of
+    the throughput is planned with.
 
     PolicyError: a value out of range.
     """

@@ -19,10 +19,10 @@ MADE_BY = {"run": "simulate", "runs": "compare", "sweep": "sweep"}
 @click.argument("options", metavar="[OPTIONS OF ITS COMMAND]...", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def again(ctx: click.Context, results: Path, options: Sequence[str]) -> None:
-    """Ask what made a results folder again, with other values.
+    """Repeat the command that made a results folder, with other values.
 
-    FOLDER holds a run, a comparison or a sweep: `ipa simulate`, `compare` or `sweep` runs with its scenario, policies,
-    points and seeds, and the options that follow change them: --set sla_s=2 --set scale=2 --policy foresight.
+    FOLDER holds a run, a comparison or a sweep. `ipa simulate`, `compare` or `sweep` runs again with its scenario,
+    policies, points and seeds; options change them: --set sla_s=2 --set scale=2 --policy foresight.
     """
     question = studies.results.asked(results)
     if question is None:

@@ -99,7 +99,7 @@ def compare(
 ) -> None:
     """Run several policies on the same requests and compare cost, accuracy and latency.
 
-    A parameter that is set with --set policy.KEY=VALUE is for every policy that has it; so is --goal.
+    --set policy.KEY=VALUE and --goal apply to every policy that has the parameter.
 
     With --out each run is saved as soon as it finishes. Repeat the command to resume an interrupted comparison, or add
     policies or seeds to extend one. A command that would drop or change a saved run is refused.

@@ -36,8 +36,8 @@ SURELY_SHORT = 10
     "--where",
     multiple=True,
     metavar="CONDITION",
-    help="Explain only runs that meet this, such as 'system==ipa and workload==bursty', 'policy==ipa' or 'seed<=2': "
-    "by the names in the folder's tables and by keys of scenarios. Repeatable.",
+    help="Explain only runs that meet this condition on the columns of the folder's tables or the keys of scenarios: "
+    "'system==ipa and workload==bursty', 'policy==ipa' or 'seed<=2'. Repeatable.",
 )
 @set_option
 @jobs_option
@@ -53,8 +53,8 @@ def explain(
 ) -> None:
     """Explain what runs lost against the oracle: forecast error, planning, caution, change, start-up.
 
-    RUN is the folder of a run, DIR that of a comparison, a study or a sweep; --set asks them with other values. Each
-    run is simulated again without each set of causes. Runs that differ only in their seed are explained together.
+    RUN is the folder of a run, DIR that of a comparison, a study or a sweep; --set changes their scenarios. Each run is
+    simulated again without each set of causes. Runs that differ only in their seed are explained together.
     """
     runs = studies.many.losses.chosen(studies.many.losses.runs_in(results), where)
     values = assigned(assignments)

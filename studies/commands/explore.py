@@ -21,11 +21,11 @@ from ipa.studies.many import workers
 @click.option("--no-browser", is_flag=True, help="Print the address and open no browser.")
 @output_options
 def explore(what: str, port: int, no_browser: bool, as_json: bool) -> None:
-    """Ask and see: change a scenario on a local page, and its answer changes with it.
+    """Change a scenario on a local page, and see the results change with it.
 
     PIPELINE is the name of a shipped pipeline, by default video; FILE is a pipeline or scenario file; FOLDER holds a
-    run, a comparison or a sweep, whose scenario, policies and seeds are asked first. The page is on this machine alone,
-    under an address with a token. Ctrl-C ends it.
+    run, a comparison or a sweep, with whose scenario, policies and seeds the page starts. The page is on this machine
+    alone, under an address with a token. Ctrl-C ends it.
     """
     question = studies.explore.Question.about(what)
     try:

@@ -191,8 +191,8 @@ goal_option = click.option(
     "--goal",
     "policy_goal",
     type=GoalText(),
-    help="What the plan aims at, in place of weights: 'max: accuracy, cores_at_most: 20', 'min: cost, "
-    "accuracy_at_least: 35', each also with 'late_at_most: 0.01' of the requests of an hour.",
+    help="Objective in place of weights: 'max: accuracy, cores_at_most: 20' or 'min: cost, accuracy_at_least: 35'; "
+    "'late_at_most: 0.01' limits the late requests of any hour.",
 )
 """It sets the key `policy.goal`."""
 
@@ -217,7 +217,7 @@ time_options = together(
     click.option(
         "--time-unit",
         type=Words(choices.TimeUnit),
-        help="Unit of the numbers in that column. Default: as its name or their size says.",
+        help="Unit of the numbers in that column. Default: from its name or their size.",
     ),
     click.option("--time-zone", metavar="ZONE", help="Zone of times without one, such as Europe/Berlin."),
     click.option(
@@ -227,7 +227,7 @@ time_options = together(
         "--skip-bad-lines",
         type=Whole(min=0),
         metavar="N",
-        help="Pass over up to N lines that cannot be read, and say which. Default: 0.",
+        help="Skip up to N lines that cannot be read, and name them. Default: 0.",
     ),
 )
 """The options that say what a trace file does not say of its columns."""
@@ -353,8 +353,7 @@ on_option = click.option(
     "--on",
     default="local",
     metavar="PLACE",
-    help="Where to run: local, with --jobs processes, or on a Dask cluster that is there: dask://HOST:PORT. Default: "
-    "local.",
+    help="Where to run: local, with --jobs processes, or dask://HOST:PORT, an existing Dask cluster. Default: local.",
 )
 
 
@@ -362,7 +361,7 @@ late_option = click.option(
     "--late-at-most",
     type=Number(min=0.0, max=1.0),
     default=studies.many.answers.LATE_AT_MOST,
-    help="The share of requests that may be late or lost where it is said which to take. Default: 0.01.",
+    help="Share of requests that may be late or lost in what is recommended. Default: 0.01.",
 )
 
 
@@ -383,7 +382,7 @@ require_option = click.option(
     "required",
     type=Required(),
     multiple=True,
-    help="End with exit code 1 where this does not hold of a mean over seeds: 'late<=0.01', 'cost<=20', 'pas>=35', "
+    help="End with exit code 1 if a mean over seeds does not meet this: 'late<=0.01', 'cost<=20', 'pas>=35', "
     "'p99<=2', or any column of the table of runs. Repeatable.",
 )
 

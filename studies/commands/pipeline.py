@@ -151,7 +151,7 @@ def _write_imported(found: Imported, to: Path | None, overwrite: bool, as_json: 
 @report_option
 @output_options
 def check(file: str, models: Path | None, report: Path | None, as_json: bool) -> None:
-    """Check a pipeline file, and show what it can serve and what is by rule.
+    """Check a pipeline file, and show what it can serve and which values follow from rules.
 
     Each mistake in the file is reported with its line, and the exit code is 2. What is allowed but likely to surprise
     is a warning on stderr. With --models, each model is started and asked: whether a batch gives what its requests give

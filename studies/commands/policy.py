@@ -47,8 +47,7 @@ def list_(as_json: bool) -> None:
 def show(name: str, as_json: bool) -> None:
     """Show a policy's parameters: types, defaults and meanings.
 
-    Of a class in a file, such as my.py:MyPolicy, a meaning is what its docstring says behind the parameter's name, as
-    in "`level`: how much of it.".
+    The meanings of a class in a file, such as my.py:MyPolicy, come from its docstring: "`level`: how much of it.".
     """
     found = ipa.policies.manual_of(name)
     if as_json:

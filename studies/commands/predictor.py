@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def predictor() -> None:
-    """Forecast loads, and see what forecasts are worth."""
+    """List, score, draw and train predictors of the load."""
 
 
 # ---- options ----
@@ -280,8 +280,7 @@ def train(
 
     A card beside the file records how it was trained. Without --window, it is trained on the first 14 days and tested
     on the rest, or trained on all of a shorter load. lstm is trained by the published recipe, on all of these seconds.
-    For the others, the last seventh validates: training stops when its loss no longer falls, and it calibrates the
-    quantiles.
+    For the others, the last seventh is the validation part: it stops the training early and calibrates the quantiles.
     """
     studies.many.predictor.check_target(model, out)
     seed, every, epochs, thinned_by = (options[name] for name in ("seed", "every", "epochs", "thinned_by"))

@@ -35,14 +35,14 @@ LOADS = "loads"
 @click.option(
     "--seeds",
     type=Whole(min=1),
-    help="Runs of each system on each load, with seeds from 1 on; of loads: loads of each family. Default: as in the "
-    "study file; 5 for paper, 1 for loads.",
+    help="Runs of each system on each load, with seeds from 1 on; with `loads`: loads of each family. Default: as in "
+    "the study file; 5 for paper, 1 for loads.",
 )
-@click.option("--draw-seed", type=Whole(min=0), help="Of loads: the seed that draws them. Default: 1.")
+@click.option("--draw-seed", type=Whole(min=0), help="With `loads`: seed that draws the loads. Default: 1.")
 @click.option(
     "--azure",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Of loads: the file of Azure's trace of requests to language models (docs/which-policy.md).",
+    help="With `loads`: file of Azure's trace of requests to language models (docs/which-policy.md).",
 )
 @late_option
 @jobs_option

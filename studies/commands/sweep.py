@@ -58,7 +58,7 @@ MOST_SHOWN = 20
 @set_option
 @declared(Options, "seeds", "until")
 @late_option
-@click.option("--dry-run", is_flag=True, help="Run nothing: print how many runs, how long they take, and an example.")
+@click.option("--dry-run", is_flag=True, help="Run nothing; print the number of runs, their time and an example.")
 @jobs_option
 @on_option
 @click.option("--out", type=FOLDER, help="Write the table to this folder; repeat the command to resume or extend it.")

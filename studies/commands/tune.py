@@ -39,7 +39,7 @@ from ipa.studies.many.tuning import Drawing, Options
 @resumable_out_option
 @output_options
 def tune(what: str, jobs: int | None, **options: Any) -> None:
-    """Tune a policy: find parameters on some windows of a load, and judge them on others.
+    """Tune a policy: choose parameters on some windows of a load, and test them on others.
 
     Prints a scenario file of the best setting, ready to run, with its gain over the defaults in comments above it.
     """

@@ -161,7 +161,7 @@ class Scenario(FileModel):
         description="the column of counts; `none`: each row of the file is a request; default: by its name",
     )
     skip_bad_lines: Whole = Field(
-        default=0, description="how many lines of a trace file may be passed over that cannot be read; which is said"
+        default=0, description="the most lines of a trace file to skip that cannot be read; they are named"
     )
     window: Annotated[Windows | None, BeforeValidator(_windows, json_schema_input_type=str | list[Any] | None)] = Field(
         default=None, description="the seconds of the trace to use, START:END; several are joined"
@@ -194,7 +194,7 @@ class Scenario(FileModel):
         description="cores of the cluster: the optimiser plans within them, a guard enforces them; a rollout may hold "
         "more for a while",
     )
-    guards: GuardBounds = Field(default=GuardBounds(), description="what holds whatever the policy decides")
+    guards: GuardBounds = Field(default=GuardBounds(), description="rules for the decisions of any policy")
     limits: ClusterLimits = Field(default=ClusterLimits(), description="what the cluster allows")
     price_per_core: Positive = Field(
         default=1.0, le=LARGEST, description="price of a core, such as per hour; the optimiser weighs cores by it"

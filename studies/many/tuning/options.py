@@ -21,9 +21,9 @@ LENGTH_S = 1200.0
 class Drawing:
     """How cases are chosen; `draw` None: alike where the load is a window of the real trace."""
 
-    train: str | None = option(None, "Seconds of the load to choose on. Default: the first 2/3.", metavar="START:END")
-    test: str | None = option(None, "Seconds of the load to judge on. Default: the rest.", metavar="START:END")
-    windows: int = option(WINDOWS, f"Windows to choose on; twice as many to judge on. Default: {WINDOWS}.", least=2)
+    train: str | None = option(None, "Seconds of the load to train on. Default: the first 2/3.", metavar="START:END")
+    test: str | None = option(None, "Seconds of the load to test on. Default: the rest.", metavar="START:END")
+    windows: int = option(WINDOWS, f"Training windows; twice as many are for testing. Default: {WINDOWS}.", least=2)
     length_s: float | None = option(None, f"Seconds of a window. Default: {LENGTH_S:g}.", above=0.0)
     draw: str | None = option(
         None, "With --trace twitter:NAME: windows like that one (default), or any.", words=("alike", "any")
@@ -42,10 +42,10 @@ class Options:
         None, "Outcome to minimise: cost_mean_cores, sla_violation_rate, ...", metavar="OUTCOME"
     )
     maximise: str | None = option(None, "Outcome to maximise: pas_mean, ...", metavar="OUTCOME")
-    also: Sequence[str] = option((), "A further aim. Repeatable.", metavar="'maximise OUTCOME'")
+    also: Sequence[str] = option((), "A further objective. Repeatable.", metavar="'maximise OUTCOME'")
     limits: Sequence[str] = option(
         (),
-        "Limit that the mean over the windows must keep; NUMBER may be `defaults` or, say, 0.9*defaults. Repeatable.",
+        "Limit on the mean over the windows; NUMBER may be `defaults` or, say, 0.9*defaults. Repeatable.",
         flag="--slo",
         metavar="'OUTCOME<=NUMBER'",
     )
@@ -55,4 +55,4 @@ class Options:
         "Default: the policy's parameters that have a range of their own.",
         metavar="KEY=FROM:TO",
     )
-    trials: int = option(TRIALS, f"How many settings to try. Default: {TRIALS}.", least=1)
+    trials: int = option(TRIALS, f"Number of settings to try. Default: {TRIALS}.", least=1)

@@ -86,7 +86,7 @@ def run_live(
         prepared = replace(prepared, trace=prepared.trace.window([(0.0, live.duration_s)]))
     trace = prepared.trace
     arrivals_s = arrivals_of(scenario, trace)
-    # Live, surges come by the clock of this machine, whatever day the load is from.
+    # Live, bursts come by the clock of this machine, whatever day the load is from.
     load = LoadView(arrivals_s, trace.history_counts, scenario.history_s, trace.duration_s, time())
     with open_journal(live.state) as journal:
         controller = _controller(scenario, live, prepared, journal)

@@ -10,7 +10,7 @@ import pytest
 from ipa.policies.foresight.forecast import (
     FALLING,
     GRID,
-    MOST_SURGES,
+    MOST_BURSTS,
     REMEMBERED_S,
     RISING,
     STEADY,
@@ -21,7 +21,7 @@ from ipa.policies.foresight.forecast import (
     multiple,
     period_of,
 )
-from ipa.policies.foresight.memory import Remembered, Surge
+from ipa.policies.foresight.memory import Burst, Remembered
 from tests.policies.foresight.cases import REACH, steps
 
 NOTHING = np.empty(0)
@@ -90,11 +90,11 @@ def test_with_nothing_known_a_rise_is_reckoned_with_and_hours_without_one_let_go
     assert found[-1] == GRID[0]
 
 
-def test_a_calm_past_plans_for_the_level_and_one_of_surges_for_more() -> None:
+def test_a_calm_past_plans_for_the_level_and_one_of_bursts_for_more() -> None:
     calm = known(steps((20, 6 * HOUR)))
     assert multiple(calm, STEADY, REACH, 0.002, NO_PRIOR) <= 1.0
     often = known(steps(*[(20, 1000), (80, 300)] * 16, (20, 1000)))
-    assert len(often.surges) == 16
+    assert len(often.bursts) == 16
     seldom = known(steps(*[(20, 20_000), (80, 300)] * 2, (20, 20_000)))
     c = [multiple(each, STEADY, REACH, 0.002, NO_PRIOR) for each in (calm, seldom, often)]
     assert c == sorted(c)
@@ -115,7 +115,7 @@ def test_a_load_of_another_size_has_the_same_multiples() -> None:
 
 
 def test_a_decision_counts_as_soon_as_it_is_over() -> None:
-    """The load rises at 600 s. Of the 14 s after the decision at 590 s, four are of the surge: too few for half as much
+    """The load rises at 600 s. Of the 14 s after the decision at 590 s, four are of the burst: too few for half as much
     again to be too little. It takes the one at 600 s by surprise, which is over at 620 s; those after it are about a
     rising load."""
     load = steps((20, 600), (80, 300))
@@ -123,9 +123,9 @@ def test_a_decision_counts_as_soon_as_it_is_over() -> None:
     counts = []
     for now in range(530, 700, 10):
         seen = learnt(seen, np.array(load[now - 120 : now]), NOTHING, float(now), REACH)
-        counts.append(len(seen.surges))
+        counts.append(len(seen.bursts))
     assert counts == [0] * 9 + [1] * 8
-    assert seen.surges[0].at_s == 600
+    assert seen.bursts[0].at_s == 600
     assert seen.tallies[RISING].decisions > 0
 
 
@@ -137,34 +137,34 @@ def test_seconds_without_a_sample_teach_nothing() -> None:
 
 def test_what_is_remembered_is_bounded() -> None:
     seen = known(steps(*[(5, 1500), (50, 60)] * 160))
-    assert len(seen.surges) == MOST_SURGES
-    assert min(each.at_s for each in seen.surges) > seen.now_s - REMEMBERED_S
+    assert len(seen.bursts) == MOST_BURSTS
+    assert min(each.at_s for each in seen.bursts) > seen.now_s - REMEMBERED_S
 
 
 # ---- periods ----
 
 
 @pytest.mark.parametrize("period_s", [300.0, 420.0, 1800.0, 3600.0])
-def test_a_period_is_found_from_surges_that_keep_it_within_a_minute(period_s: float) -> None:
+def test_a_period_is_found_from_bursts_that_keep_it_within_a_minute(period_s: float) -> None:
     rng = np.random.default_rng(3)
     times_s = 137.0 + period_s * np.arange(16) + rng.uniform(-30, 30, 16)
     assert period_of(times_s.tolist()) == period_s
 
 
-def test_surges_at_any_time_keep_no_period() -> None:
+def test_bursts_at_any_time_keep_no_period() -> None:
     drawn = (np.sort(np.random.default_rng(seed).uniform(0, 86_400, 24)).tolist() for seed in range(40))
     assert sum(period_of(times_s) is not None for times_s in drawn) <= 2  # 5 %
     assert period_of([]) is None
     assert period_of([0.0, 1800.0]) is None
 
 
-def test_surges_that_keep_a_period_count_at_their_time_of_it_and_others_at_any_time() -> None:
-    """Every half hour for a day, but for one surge that came at another time."""
+def test_bursts_that_keep_a_period_count_at_their_time_of_it_and_others_at_any_time() -> None:
+    """Every half hour for a day, but for one burst that came at another time."""
     late = tuple(np.maximum(0, 5 - 2 * GRID[GRID < 2.5]).tolist())
-    kept = tuple(Surge(1800.0 * k, late) for k in range(48))
-    odd = Surge(1800.0 * 20 + 700, late)
-    surges = tuple(sorted((*kept, odd), key=lambda each: each.at_s))
-    seen = Remembered(now_s=86_400.0, seen_s=86_400.0, surges=surges, period_s=1800.0)
+    kept = tuple(Burst(1800.0 * k, late) for k in range(48))
+    odd = Burst(1800.0 * 20 + 700, late)
+    bursts = tuple(sorted((*kept, odd), key=lambda each: each.at_s))
+    seen = Remembered(now_s=86_400.0, seen_s=86_400.0, bursts=bursts, period_s=1800.0)
     due, between = (
         multiple(replace(seen, now_s=86_400.0 + at_s), STEADY, REACH, 0.002, NO_PRIOR) for at_s in (0.0, 900.0)
     )
