@@ -17,6 +17,7 @@ from ipa.sim import FloatArray
 from ipa.studies.many import Group, cell
 from ipa.studies.many.answers import Recommendation
 from ipa.studies.pages.colours import SLA_COLOUR, colour
+from ipa.studies.pages.graph_of_run import drawing_of
 from ipa.studies.runs import FIGURES, RESIZES, RunData, has_records, run_lines, run_title
 from ipa.studies.series import bin_s, decided, existing_cores, latency_quantiles_s, load_rps, violation_counts
 
@@ -181,8 +182,12 @@ def _picture(label: str, drawn: str, height: int) -> Picture:
 
 
 def run_card(run: RunData) -> str:
-    """A run in a few lines, with pictures where it has records."""
-    return card(run_title(run.summary), run_lines(run.summary), _sketches(run) if has_records(run) else "")
+    """A run in a few lines, with pictures where it has records; of a graph, what came to each stage."""
+    if not has_records(run):
+        return card(run_title(run.summary), run_lines(run.summary))
+    drawn = drawing_of(run)
+    graph = [] if drawn is None else [drawn.svg("The graph: stages with their load, edges with their factors")]
+    return card(run_title(run.summary), run_lines(run.summary), _sketches(run), *graph)
 
 
 def _sketches(run: RunData) -> str:

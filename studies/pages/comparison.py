@@ -15,6 +15,7 @@ from ipa.studies.pages.answers import recommended
 from ipa.studies.pages.cards import comparison_card, run_card
 from ipa.studies.pages.colours import colour
 from ipa.studies.pages.document import Cell, Choice, Items, Page, Paragraph, Part, Section, Strong, Swatch, Table, Text
+from ipa.studies.pages.graph_of_run import READING, drawing_of
 from ipa.studies.pages.latencies import distribution, latency, violations
 from ipa.studies.pages.plane import trade_off
 from ipa.studies.pages.plots import Plot
@@ -41,7 +42,12 @@ def page(result: Comparison | RunData) -> Page:
     return Page(
         comparison.title,
         [_subtitle(scene.groups)],
-        [*recommended(comparison.recommend()), Section("Headline", headline(scene.groups)), *plots_of(scene)],
+        [
+            *recommended(comparison.recommend()),
+            Section("Headline", headline(scene.groups)),
+            *graphs(scene),
+            *plots_of(scene),
+        ],
         _facts(scene.groups),
     )
 
@@ -51,6 +57,19 @@ def card(result: Comparison | RunData) -> str:
     if not isinstance(result, Comparison):
         return run_card(result)
     return comparison_card(f"{result.title}: {len(result.runs)} runs", by_policy(result.runs), result.recommend())
+
+
+def graphs(scene: Scene) -> list[Part]:
+    """The pipeline's graph in the first run of each policy, of which the reader picks one; of a chain none."""
+    drawn = [(group, each) for group in scene.groups if (each := drawing_of(group.runs[0])) is not None]
+    if len(drawn) < 2:
+        return [each.plot("graph", "The graph", READING) for _, each in drawn]
+    names = {str(group.place): group.label for group, _ in drawn}
+    shown = [
+        Section("", [each.plot(f"graph-{group.place}", group.label)], shown_for={"graph": str(group.place)})
+        for group, each in drawn
+    ]
+    return [Section("The graph", [Choice("graph", "Policy", names), *shown], READING + scene.first)]
 
 
 def plots_of(scene: Scene) -> list[Plot]:

@@ -1,8 +1,13 @@
-"""A pipeline's graph, drawn from left to right: its stages with what is said of each, its edges with their factors."""
+"""A pipeline's graph, drawn from left to right: its stages with what is said of each, its edges with their factors.
+
+One drawing serves a report, which plotly draws, and a notebook, which gets it as SVG.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 
 from ipa.profiles import Graph, Pipeline, default_rules
 from ipa.studies.pages.colours import BACKGROUND, LINE, MUTED, TEXT
@@ -14,8 +19,111 @@ _ROW, _COLUMN = 92, 190
 _SIDE = 88
 """From the middle of a stage to the word of its join [pixels]."""
 
+_BOX, _GAP, _LINE_HEIGHT = (142, 58), 44, 15
+"""In SVG, which has no ground to write on: a stage's width and height, the gap in a line for its factor, and the height
+of a line of text [pixels]."""
+
+_FRAME = ' stroke="currentColor" stroke-opacity="0.5" fill="none"'
+
 Place = tuple[float, float]
 """From the left and from below, from 0 to 1."""
+
+Said = Mapping[str, Sequence[str]]
+"""Stage -> lines about it; all stages, in the pipeline's order."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Where everything stands.
+
+    `ways`: for each edge the places that its line joins; `factors`: the words on them. `boxes`: the stages with their
+    lines. `joins`: where stages stand that join, and what.
+    """
+
+    columns: int
+    rows: int
+    ways: Sequence[Sequence[Place]]
+    factors: Sequence[str]
+    boxes: Mapping[str, tuple[Place, Sequence[str]]]
+    joins: Sequence[tuple[Place, str]]
+
+    def plot(self, name: str, title: str, reading: str = "") -> Plot:
+        """For a page."""
+        lines = [
+            line([x for x, _ in way], [y for _, y in way], "", {"color": MUTED, "width": 1.2}, hoverinfo="skip")
+            for way in self.ways
+        ]
+        notes = [
+            *(_text(_half_way(way), text) for way, text in zip(self.ways, self.factors, strict=True)),
+            *(_text(place, text) | {"xshift": -_SIDE} for place, text in self.joins),
+            *(_box(place, [f"<b>{safe(stage)}</b>", *map(safe, said)]) for stage, (place, said) in self.boxes.items()),
+        ]
+        names = [points([], [], safe(stage), {"color": TEXT}) for stage in self.boxes]  # for those who cannot see it
+        axes: Spec = {"visible": False, "fixedrange": True, "range": [0.0, 1.0]}
+        looks: Spec = {"showlegend": False, "margin": {"l": 0, "r": 0, "t": 10, "b": 10}, "annotations": notes}
+        spec = layout(_ROW * self.rows + 20, xaxis=axes, yaxis=axes, **looks)
+        return Plot(name, title, reading, [*lines, *names], spec, least_width=_COLUMN * self.columns)
+
+    def svg(self, label: str) -> str:
+        """For a notebook, in the colour of the text around it; it scrolls where there is no room."""
+        width, height = (_COLUMN + _GAP) * self.columns, _ROW * self.rows
+        half = _BOX[0] / 2
+
+        def at(place: Place) -> Place:
+            return place[0] * width, (1 - place[1]) * height
+
+        parts = []
+        for way, factor in zip(self.ways, self.factors, strict=True):
+            (x, y), *between, (end_x, end_y) = map(at, way)
+            corners = [(x + half, y), *between, (end_x - half, end_y)]
+            middle_x, middle_y = _half_way(corners)
+            rise = _GAP / 2 * (corners[1][1] - y) / (corners[1][0] - corners[0][0])
+            drawn = (
+                [corners[0], (middle_x - _GAP / 2, middle_y - rise)],
+                [(middle_x + _GAP / 2, middle_y + rise), *corners[1:]],
+            )
+            parts += [f'<path d="M{"L".join(f"{x:g} {y:g}" for x, y in each)}"{_FRAME}/>' for each in drawn]
+            parts.append(_letters(middle_x, middle_y + 4, factor))
+        for place, word in self.joins:
+            x, y = at(place)
+            parts.append(_letters(x - half - 4, y + 16, word, "end"))
+        for stage, (place, said) in self.boxes.items():
+            x, y = at(place)
+            corner = f'x="{x - half:g}" y="{y - _BOX[1] / 2:g}"'
+            parts.append(f'<rect {corner} width="{_BOX[0]}" height="{_BOX[1]}"{_FRAME}/>')
+            first = y - _LINE_HEIGHT * len(said) / 2 + 4
+            parts.append(_letters(x, first, stage, more=' font-weight="bold"'))
+            parts += [_letters(x, first + _LINE_HEIGHT * (k + 1), each) for k, each in enumerate(said)]
+        return (
+            f'<div style="overflow-x:auto"><svg role="img" aria-label="{escape(label)}" width="{width}" '
+            f'height="{height}" font-size="11">{"".join(parts)}</svg></div>'
+        )
+
+
+def drawing(graph: Graph, factors: Sequence[float | None], said: Said) -> Drawing:
+    """A graph with the factor of each of its edges; None: it is not known."""
+    columns = _columns(list(said), graph)
+    rows = max(map(len, columns))
+    places = {
+        way: ((k + 0.5) / len(columns), 0.5 + ((len(column) - 1) / 2 - row) / rows)
+        for k, column in enumerate(columns)
+        for row, way in enumerate(column)
+    }
+    ways = []
+    for edge in graph.edges:
+        between = sorted(place for way, place in places.items() if way[:-1] == (edge.parent, edge.child))
+        ways.append([places[edge.parent,], *between, places[edge.child,]])
+    return Drawing(
+        columns=len(columns),
+        rows=rows,
+        ways=ways,
+        factors=["" if factor is None else f"× {factor:.3g}" for factor in factors],
+        boxes={stage: (places[stage,], lines) for stage, lines in said.items()},
+        joins=[
+            (places[stage,], f"{join.wait_s:g} s" if join.kind == "wait" else join.kind)
+            for stage, join in graph.joins.items()
+        ],
+    )
 
 
 def plots(pipeline: Pipeline) -> list[Plot]:
@@ -23,11 +131,13 @@ def plots(pipeline: Pipeline) -> list[Plot]:
     graph, load_rps = pipeline.graph, pipeline.defaults.load_rps
     if graph is None:
         return []
-    return [
-        plot(graph, f"graph-{end}", f"scale-only:{end} at {load_rps:g} requests/s", chosen, _loads(pipeline, chosen))
-        for end, chosen in pipeline.defaults.scale_only.items()
-        if end in ("low", "high")
-    ]
+    found = []
+    for end, chosen in pipeline.defaults.scale_only.items():
+        if end in ("low", "high"):
+            factors = [edge.factor(chosen[edge.parent]) for edge in graph.edges]
+            drawn = drawing(graph, factors, _loads(pipeline, chosen))
+            found.append(drawn.plot(f"graph-{end}", f"scale-only:{end} at {load_rps:g} requests/s"))
+    return found
 
 
 def _loads(pipeline: Pipeline, chosen: Mapping[str, str]) -> dict[str, list[str]]:
@@ -39,40 +149,13 @@ def _loads(pipeline: Pipeline, chosen: Mapping[str, str]) -> dict[str, list[str]
         variant, load_rps = stage.variant(chosen[stage.name]), loads_rps[stage.name]
         replicas = default_rules.replicas(defaults, stage, variant, load_rps)
         busy = load_rps / (replicas * default_rules.replica_rps(defaults, stage, variant))
-        found[stage.name] = [f"{replicas} x {variant.name}", f"{load_rps:.3g} items/s, {100 * busy:.0f} % busy"]
+        found[stage.name] = lines_of(f"{replicas} x {variant.name}", load_rps, busy)
     return found
 
 
-def plot(graph: Graph, name: str, title: str, variants: Mapping[str, str], said: Mapping[str, Sequence[str]]) -> Plot:
-    """A graph with the variants that serve it.
-
-    `said`: stage -> lines about it, of all stages, in the pipeline's order.
-    """
-    columns = _columns(list(said), graph)
-    rows = max(map(len, columns))
-    places = {
-        way: ((k + 0.5) / len(columns), 0.5 + ((len(column) - 1) / 2 - row) / rows)
-        for k, column in enumerate(columns)
-        for row, way in enumerate(column)
-    }
-    lines, factors = [], []
-    for edge in graph.edges:
-        between = sorted(place for way, place in places.items() if way[:-1] == (edge.parent, edge.child))
-        way = [places[edge.parent,], *between, places[edge.child,]]
-        across, up = [place[0] for place in way], [place[1] for place in way]
-        lines.append(line(across, up, "", {"color": MUTED, "width": 1.2}, hoverinfo="skip"))
-        factors.append(_factor(way[0], way[1], f"× {edge.factor(variants[edge.parent]):.3g}"))
-    joins = [
-        _word(places[stage,], f"{join.wait_s:g} s" if join.kind == "wait" else join.kind)
-        for stage, join in graph.joins.items()
-    ]
-    boxes = [_box(places[stage,], [f"<b>{safe(stage)}</b>", *map(safe, of_stage)]) for stage, of_stage in said.items()]
-    names = [points([], [], safe(stage), {"color": TEXT}) for stage in said]  # for those who cannot see it
-    axes: Spec = {"visible": False, "fixedrange": True, "range": [0.0, 1.0]}
-    margin = {"l": 0, "r": 0, "t": 10, "b": 10}
-    looks: Spec = {"showlegend": False, "margin": margin, "annotations": [*factors, *joins, *boxes]}
-    spec = layout(_ROW * rows + 20, xaxis=axes, yaxis=axes, **looks)
-    return Plot(name, title, "", [*lines, *names], spec, least_width=_COLUMN * len(columns))
+def lines_of(served_by: str, load_rps: float, busy: float) -> list[str]:
+    """What is said of a stage: what serves it, its items per second, and how busy that is, of 1."""
+    return [served_by, f"{load_rps:.3g} items/s, {100 * busy:.0f} % busy"]
 
 
 def _columns(stages: Sequence[str], graph: Graph) -> list[list[tuple[str, ...]]]:
@@ -90,20 +173,21 @@ def _columns(stages: Sequence[str], graph: Graph) -> list[list[tuple[str, ...]]]
     return columns
 
 
+def _half_way(way: Sequence[Place]) -> Place:
+    """Half way to the first place that a line passes."""
+    (x, y), (next_x, next_y) = way[:2]
+    return (x + next_x) / 2, (y + next_y) / 2
+
+
 def _box(place: Place, lines: Sequence[str]) -> Spec:
     frame: Spec = {"bordercolor": LINE, "borderwidth": 1, "borderpad": 5}
     return _text(place, "<br>".join(lines)) | frame | {"font": {"size": 12, "color": TEXT}}
 
 
-def _word(place: Place, text: str) -> Spec:
-    """What a stage joins, where edges come in."""
-    return _text(place, text) | {"xshift": -_SIDE}
-
-
-def _factor(start: Place, end: Place, text: str) -> Spec:
-    """Half way between two places."""
-    return _text(((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), text)
-
-
 def _text(place: Place, text: str) -> Spec:
     return note(text, x=place[0], y=place[1], xanchor="center", yanchor="middle", bgcolor=BACKGROUND)
+
+
+def _letters(x: float, y: float, text: str, anchor: str = "middle", more: str = "") -> str:
+    """A line of text in SVG."""
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="currentColor"{more}>{escape(text)}</text>'
