@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ipa.live.gateway_client import GatewayClient
 from ipa.live.sent import Sent
-from ipa.sim import COMPLETED, DROPPED, OUTCOMES, UNFINISHED, IntArray, Records, ReplicaRecords
+from ipa.sim import COMPLETED, DROPPED, OUTCOMES, UNFINISHED, FloatArray, IntArray, Records, ReplicaRecords
 
 _PER_REQUEST = ("request", "outcome", "stage", "arrival_s", "end_s")
 _PER_STAGE = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")
@@ -75,12 +75,12 @@ class Collector:
             self._next[self._epoch] = said["next"]
             self._refused[said["epoch"]] = said.get("refused", {})
             for record in said["records"]:
-                visited = zip(self.stages, record["stages"], strict=False)
-                self.retried |= {stage for stage, visit in visited if visit.get("retried")}
+                self.retried |= {stage for stage, visit in self._visited(record) if visit.get("retried")}
                 number = str(record["id"]).removeprefix(self.prefix)
                 if f"{self.prefix}{number}" == record["id"] and number.isdecimal():
-                    rows.append(self._row(int(number), record))
-                    self._rows.extend(rows[-1])
+                    made = self._rows_of(int(number), record)
+                    rows += made
+                    self.take(made)
                 else:
                     self.foreign += 1
             fresh += said["records"]
@@ -110,22 +110,31 @@ class Collector:
         width = len(_PER_REQUEST) + len(_PER_STAGE) * len(self.stages)
         return np.array(self._rows, dtype=np.float64).reshape(-1, width)
 
-    def _row(self, request: int, record: Mapping[str, Any]) -> list[float]:
+    def _visited(self, record: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+        """A request's visits, each with its stage."""
+        return zip(self.stages, record["stages"], strict=False)
+
+    def _rows_of(self, request: int, record: Mapping[str, Any]) -> list[list[float]]:
+        row = self._request(request, record)
+        visits = record["stages"]
+        for position in range(len(self.stages)):
+            row += self._visit(position, visits[position] if position < len(visits) else {})
+        return [row]
+
+    def _request(self, request: int, record: Mapping[str, Any]) -> list[float]:
         ended_at = record["stage"]
-        row = [
+        return [
             float(request),
             float(OUTCOMES.index(record["outcome"])),
             -1.0 if ended_at is None else float(self.stages.index(ended_at)),
             record["arrival_s"],
             record["end_s"],
         ]
-        visits = record["stages"]
-        for position in range(len(self.stages)):
-            visit = visits[position] if position < len(visits) else {}
-            if visit.get("batch") is not None:
-                visit = {**visit, "batch": visit["batch"] + self._batches[position]}
-            row += [_number(visit.get(key), key) for key in _PER_STAGE]
-        return row
+
+    def _visit(self, position: int, visit: Mapping[str, Any]) -> list[float]:
+        if visit.get("batch") is not None:
+            visit = {**visit, "batch": visit["batch"] + self._batches[position]}
+        return [_number(visit.get(key), key) for key in _PER_STAGE]
 
     def records(
         self,
@@ -141,21 +150,9 @@ class Collector:
         (200), dropped (504), failed (any other answer, or no connection), unfinished (no answer). It is lost if the
         answer says that it had been admitted; when and where it was served is then not known.
         """
-        rows = self._table()
-        place = {int(request): index for index, request in enumerate(sent.request.tolist())}
-        known = np.array([int(row) in place for row in rows[:, 0]], dtype=bool)
-        self.foreign += int(np.count_nonzero(~known))
-        rows = rows[known]
-        where = np.array([place[int(row)] for row in rows[:, 0]], dtype=np.int64)
+        rows, where, outcome, end_s, ended_at = self._ends(sent)
         count = len(sent.request)
-        has_record = np.zeros(count, dtype=bool)
-        has_record[where] = True
-        self.lost = int(np.count_nonzero(~has_record & (np.isin(sent.status, _ENDED) | sent.is_dropped)))
-        outcome, end_s = sent.outcome, sent.end_s.copy()
-        ended_at = np.full(count, -1, dtype=np.int64)
-        outcome[where], end_s[where] = rows[:, 1].astype(np.int64), rows[:, 4]
-        ended_at[where] = rows[:, 2].astype(np.int64)
-        end_s[outcome == UNFINISHED] = NAN
+        has_record = np.isin(np.arange(count), where)
         per_stage: dict[str, Any] = _spread(rows[:, len(_PER_REQUEST) :], where, count, len(self.stages))
         finish_s = per_stage["finish_s"]
         finish_s[-1, outcome != COMPLETED] = NAN
@@ -177,6 +174,26 @@ class Collector:
             configured=tuple(tuple(configured[name]) for name in names),
             **per_stage,
         )
+
+    def _ends(self, sent: Sent) -> tuple[npt.NDArray[np.float64], IntArray, IntArray, FloatArray, IntArray]:
+        """The rows of requests that were sent, and which each is of; and of these requests, how, when and where they
+        ended."""
+        rows = self._table()
+        place = {int(request): index for index, request in enumerate(sent.request.tolist())}
+        known = np.array([int(row) in place for row in rows[:, 0]], dtype=bool)
+        self.foreign += int(np.count_nonzero(~known))
+        rows = rows[known]
+        where = np.array([place[int(row)] for row in rows[:, 0]], dtype=np.int64)
+        count = len(sent.request)
+        has_record = np.zeros(count, dtype=bool)
+        has_record[where] = True
+        self.lost = int(np.count_nonzero(~has_record & (np.isin(sent.status, _ENDED) | sent.is_dropped)))
+        outcome, end_s = sent.outcome, sent.end_s.copy()
+        ended_at = np.full(count, -1, dtype=np.int64)
+        outcome[where], end_s[where] = rows[:, 1].astype(np.int64), rows[:, 4]
+        ended_at[where] = rows[:, 2].astype(np.int64)
+        end_s[outcome == UNFINISHED] = NAN
+        return rows, where, outcome, end_s, ended_at
 
 
 def _number(value: float | None, key: str) -> float:

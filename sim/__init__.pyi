@@ -9,7 +9,11 @@ from .engines import choose_engine as choose_engine
 from .engines import create_engine as create_engine
 from .engines import must_compile as must_compile
 from .engines import not_in_graphs as not_in_graphs
+from .graph import NO_EDGE as NO_EDGE
+from .graph import Routes as Routes
+from .graph import Way as Way
 from .graph import collect_records as collect_records
+from .graph import draws as draws
 from .interface import Engine as Engine
 from .interface import Resize as Resize
 from .interface import Resizes as Resizes

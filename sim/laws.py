@@ -86,7 +86,12 @@ def _of_graph(records: Records, oldest_s: Sequence[float] | None) -> Iterator[st
     completed, is_left = records.outcome == COMPLETED, np.isin(records.outcome, (DROPPED, FAILED))
     if np.any(is_open[completed]) or np.any(records.end_s[completed] != last_s[completed]):
         yield "L1: a request has not completed with its last item"
-    if np.any(is_left != (records.dropped_stage >= 0)) or np.any(records.end_s[is_left] > last_s[is_left]):
+    lost = records.dropped_stage >= 0  # live, who was refused has failed nowhere
+    if (
+        np.any(lost & ~is_left)
+        or np.any(~lost & (records.outcome == DROPPED))
+        or np.any(records.end_s[lost] > last_s[lost])
+    ):
         yield "L1: a request was dropped otherwise than with an item"
     if np.any(np.isfinite(records.end_s) != (records.outcome != UNFINISHED)):
         yield "L1: a request has an end but no outcome, or the other way"

@@ -6,8 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 from ipa.live.serving import tensors
 from ipa.live.serving.counts import RunClock
@@ -28,6 +27,9 @@ PROBE_EVERY_S = 0.25
 TEXT_BYTES = 1024
 """What a BYTES element counts in a batch beyond its own bytes: a batch has at most as many as a message may have."""
 
+EMULATED = "ipa_emulated"
+"""The platform of a model that only takes time, as its metadata say it."""
+
 log = logging.getLogger("live.gateway")
 
 
@@ -38,7 +40,8 @@ class Job:
     open while it is inside, if spans are made.
 
     `done` is set once the request has ended. Before that, `status` is set to its HTTP status if that is not the one of
-    its outcome, and `retry_after_s` if it was dropped where no replica could take batches.
+    its outcome, and `retry_after_s` if it was dropped where no replica could take batches. `owner` is that of the whole
+    request where this is that of one of its items, and `missing` says what of a request is not in the answer.
     """
 
     tensors: Sequence[Tensor]
@@ -49,6 +52,23 @@ class Job:
     trace: Trace | None = None
     retry_after_s: int | None = None
     status: int | None = None
+    owner: Job | None = None
+    missing: str = ""
+
+
+class ItemOutputs(Protocol):
+    """What becomes of outputs in a graph; those of the stages `ends` are in the answer."""
+
+    @property
+    def ends(self) -> Sequence[int]: ...
+
+    def served(self, batch: Batch, parts: Sequence[Sequence[Tensor]], is_emulated: bool) -> None:
+        """The items of a batch have these outputs. Raises TensorError."""
+        ...
+
+    def answered_name(self, stage: int, name: str) -> str:
+        """What an output of a stage is called in the answer."""
+        ...
 
 
 class BatchService:
@@ -65,7 +85,10 @@ class BatchService:
         metrics: GatewayMetrics,
         clock: RunClock,
         spawn: Callable[..., object],
+        items: ItemOutputs | None = None,
     ) -> None:
+        """`items`: of a graph."""
+        self._items = items
         self._names = tuple(stage.name for stage in pipeline.stages)
         self._inputs = [stage.inputs for stage in pipeline.stages]
         self._output_rows = [stage.output_rows for stage in pipeline.stages]
@@ -82,18 +105,40 @@ class BatchService:
 
     async def metadata(self) -> Mapping[str, Any]:
         """The pipeline as a model: the inputs of its first stage and the outputs of its last, if replicas tell."""
-        first, last = [await self._metadata_of(stage) for stage in (0, len(self._names) - 1)]
+        first, *last = [await self._metadata_of(stage) for stage in (0, *self._ends)]
         return {
             "platform": "ipa_pipeline",
             "inputs": first.get("inputs", []),
-            "outputs": last.get("outputs", []),
+            "outputs": [
+                each | {"name": self._answered_name(stage, each["name"])}
+                for stage, said in zip(self._ends, last, strict=True)
+                for each in said.get("outputs", [])
+            ],
         }
 
+    @property
+    def _ends(self) -> Sequence[int]:
+        return (len(self._names) - 1,) if self._items is None else self._items.ends
+
+    def _answered_name(self, stage: int, name: str) -> str:
+        return name if self._items is None else self._items.answered_name(stage, name)
+
     async def output_names(self) -> Collection[str]:
-        """The outputs that the last stage's replicas declare, any of which may serve; empty if one declares none."""
-        serving = [each for each in self._router.lanes[-1].replicas if each.is_listed and not each.is_suspended]
-        declared = await asyncio.gather(*[self._clients.output_names(each) for each in serving])
-        return list(dict.fromkeys(chain.from_iterable(declared))) if all(declared) else ()
+        """The outputs that the last stages' replicas declare, any of which may serve; empty if one declares none."""
+        serving = [
+            (stage, each)
+            for stage in self._ends
+            for each in self._router.lanes[stage].replicas
+            if each.is_listed and not each.is_suspended
+        ]
+        declared = await asyncio.gather(*[self._clients.output_names(each) for _, each in serving])
+        if not all(declared) or (self._items is not None and len({stage for stage, _ in serving}) < len(self._ends)):
+            return ()
+        names = [
+            self._answered_name(stage, name) for (stage, _), own in zip(serving, declared, strict=True) for name in own
+        ]
+        counts = [f"{name}.counts" for name in names] if self._items is not None else []
+        return list(dict.fromkeys([*names, *counts]))
 
     async def _metadata_of(self, stage: int) -> Mapping[str, Any]:
         for replica in self._router.lanes[stage].replicas:
@@ -112,7 +157,10 @@ class BatchService:
             batch.answered_s = self._clock.now_s()
             rows = {tensor.shape[0] for tensor in jobs[0].tensors}
             parts: list[Sequence[Tensor]] = [*shared(outputs, batch.size, rows, self._output_rows[batch.stage])]
-            if batch.stage + 1 < len(self._names):
+            if self._items is not None:
+                said = await self._clients.said(batch.replica)
+                self._items.served(batch, parts, said.get("platform") == EMULATED)
+            elif batch.stage + 1 < len(self._names):
                 after = batch.stage + 1
                 parts = [mapped(part, self._inputs[after], self._names[after]) for part in parts]
         except (ReplicaError, TensorError) as error:
@@ -126,7 +174,7 @@ class BatchService:
             await asyncio.sleep(0)
             self._failed(batch, ReplicaError(f"met {type(error).__name__} in the gateway", again=False))
             return
-        for request, job, part in zip(batch.requests, jobs, parts, strict=True):
+        for request, job, part in zip(batch.requests, jobs, parts, strict=True) if self._items is None else ():
             job.tensors = part
             request.size_bytes = batch_bytes(part)
             request.kind = kind(part, job.parameters)
@@ -139,7 +187,7 @@ class BatchService:
             served, again, status = error.served, error.again, error.status
         jobs: list[Job] = [request.data for request in batch.requests if request.data is not None]
         for job in jobs:
-            job.status = status
+            (job.owner or job).status = status
         if served and jobs and not all(tensor.shape[0] for tensor in jobs[0].tensors):
             again = False  # a model that cannot take an empty input is not broken: see `docs/serving.md`, Rows
         problem = f"replica {batch.replica.number} ({batch.replica.variant}) {error}"

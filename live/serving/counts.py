@@ -10,7 +10,8 @@ from itertools import islice, takewhile
 from math import floor
 from typing import Any
 
-from ipa.live.serving.request import Request
+from ipa.live.serving.items import WholeRequest
+from ipa.live.serving.request import Request, Visit
 
 
 class RunClock:
@@ -116,17 +117,15 @@ class EndedRequests:
 
     def add(self, request: Request) -> None:
         """Add one. Only plain values are kept, which cost the garbage collector nothing."""
-        visits = tuple(
-            (visit.enqueue_s, None, None, None, None, None, None, visit.is_retried)
-            if (batch := visit.batch) is None
-            else (
-                *(visit.enqueue_s, batch.start_s, visit.finish_s, batch.number, batch.size),
-                *(batch.replica.number, batch.replica.variant, visit.is_retried),
-            )
-            for visit in request.visits
-        )
+        visits = tuple(map(_plain, request.visits))
         stage = None if request.outcome == "completed" else self._stages[request.stage]
         ended = (request.name, request.arrival_s, request.end_s, request.outcome, stage, request.problem)
+        if isinstance(request, WholeRequest):
+            visits = tuple(
+                (*_plain(item.visits[-1]), self._stages[item.stage], item.edge, item.place, item.outcome, item.end_s)
+                for item in request.items
+                if item.visits
+            )
         self._rows.append((*ended, visits))
         self.count += 1
 
@@ -134,13 +133,25 @@ class EndedRequests:
         """The number of the last one given, and those after the `number`-th, at most `limit` of them."""
         start = max(number, self.lost)
         rows = islice(self._rows, start - self.lost, start - self.lost + limit)
-        found = [dict(zip(_KEYS, (*row[:-1], _visits(row[-1])), strict=True)) for row in rows]
+        found = [dict(zip(_KEYS, (*row[:-1], [_told(visit) for visit in row[-1]]), strict=True)) for row in rows]
         return start + len(found), found
 
 
 _KEYS = ("id", "arrival_s", "end_s", "outcome", "stage", "problem", "stages")
 _VISIT_KEYS = ("enqueue_s", "start_s", "finish_s", "batch", "batch_size", "replica", "variant", "retried")
+_ITEM_KEYS = (*_VISIT_KEYS, "stage", "edge", "place", "outcome", "end_s")
+"""In a graph, `stages` has a request's items, each with its stage, the number of its edge (-1: none), how many came
+there before it, and its end."""
 
 
-def _visits(rows: Iterable[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    return [dict(zip(_VISIT_KEYS, row, strict=True)) for row in rows]
+def _plain(visit: Visit) -> tuple[Any, ...]:
+    if (batch := visit.batch) is None:
+        return visit.enqueue_s, None, None, None, None, None, None, visit.is_retried
+    return (
+        *(visit.enqueue_s, batch.start_s, visit.finish_s, batch.number, batch.size),
+        *(batch.replica.number, batch.replica.variant, visit.is_retried),
+    )
+
+
+def _told(visit: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(_VISIT_KEYS if len(visit) == len(_VISIT_KEYS) else _ITEM_KEYS, visit, strict=True))

@@ -118,7 +118,18 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     "--wait-for-start", "waits_for_start", is_flag=True, help="refuse requests until the control API has set time 0"
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="of who gets which variant of a mix"
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="of who gets which variant of a mix, and of what goes where in a graph",
+)
+@click.option(
+    "--most-items",
+    type=COUNT,
+    default=1000,
+    show_default=True,
+    help="items that a request may become in a graph; beyond, it is answered with 400",
 )
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def main(
@@ -143,6 +154,10 @@ def main(
                 loaded = profiles.load(pipeline).with_limits(sla_s, drop_limits_s)
             finally:
                 gc.enable()
+            if loaded.graph is not None and options["drop"] != "request":
+                raise click.UsageError(
+                    f"--drop {options['drop']}: {loaded.name} is a graph of stages; allowed: request"
+                )
             given = {key: value for key, value in options.items() if value not in (None, ())}
             serve(GatewayOptions(loaded, **given), data, control)
     except InputError as error:

@@ -12,6 +12,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from math import ceil
@@ -27,6 +28,10 @@ from ipa.live.serving.bodies import Turns, read_body
 from ipa.live.serving.connections import peer_of
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals, RunClock
 from ipa.live.serving.gateway_metrics import GatewayMetrics
+from ipa.live.serving.graph_host import ItemHost
+from ipa.live.serving.graph_router import GraphRouter
+from ipa.live.serving.graph_tensors import MOST_ITEMS, GraphTensors, WholeJob
+from ipa.live.serving.items import WholeRequest
 from ipa.live.serving.protocol import InferRequest, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request
@@ -34,6 +39,7 @@ from ipa.live.serving.router import Router
 from ipa.live.serving.spans import Spans
 from ipa.live.serving.stage_lanes import Deadlines
 from ipa.live.serving.stage_queue import DispatchOptions, StageQueue
+from ipa.live.serving.tensors import TensorError
 from ipa.live.serving.web import ADMITTED, ID, about, known_id, readiness, send, traceparent_of
 from ipa.policies import lightest_configuration
 from ipa.profiles import Pipeline
@@ -55,7 +61,8 @@ class GatewayOptions:
     `most_json_bytes` long, as which binary data do not count; `records` requests
     that have ended are kept for the control API. One that `waits_for_start` serves nobody before its time 0 is set.
 
-    `seed` is that of the draws which say to which of several variants of a stage a request goes.
+    `seed` is that of the draws which say to which of several variants of a stage a request goes, and in a graph, where
+    its items go and how many they are. A request may become `most_items` there.
 
     `control_token_file` holds the token of the control port, whose callers may also know it under `control_names`
     (None: a new token, in a file of its own). `data_token_file` holds those of clients (None: they need none), who may
@@ -81,6 +88,7 @@ class GatewayOptions:
     records: int = 50_000
     waits_for_start: bool = False
     seed: int = 0
+    most_items: int = MOST_ITEMS
     log_level: str = "info"
 
 
@@ -122,23 +130,15 @@ class Gateway:
         self.bound_s = rules.bound_s(pipeline.sla_s) if options.bound_s is None else options.bound_s
         self._replica_timeout_s = self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s
         self._limits = limits = Limits.within(options.most_inside_bytes, options.most_json_bytes)
-        self.router = Router(
-            self.names,
-            pipeline.drop_limits_s,
-            lightest_configuration(pipeline),
-            self,
-            DispatchOptions(options.drop, options.removal == "lose", limits.body_bytes),
-            Deadlines(pipeline.sla_s, self._latency_s) if options.drop == "deadline" else None,
-            [
-                (len(stage.variants), IndexedUniforms(stream(options.seed, "mix", position)))
-                for position, stage in enumerate(pipeline.stages)
-            ],
-        )
+        self._items = None if pipeline.graph is None else GraphTensors(pipeline, options.most_items)
+        self.router = self._router()
         self._turns = Turns()
         self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)
         self.clients = ReplicaClients(self._replica_timeout_s, limits.body_bytes, self._turns)
         self._spans = None if provider is None else Spans(provider, pipeline.name, self.names, self.clock.now_s)
-        self._batches = BatchService(pipeline, self.router, self.clients, self.metrics, self.clock, self._spawn)
+        self._batches = BatchService(
+            pipeline, self.router, self.clients, self.metrics, self.clock, self._spawn, self._items
+        )
         self.metadata = self._batches.metadata
         self._admission = Admission(options.most_inside_bytes)
         self._is_closed = False
@@ -147,6 +147,24 @@ class Gateway:
         self._tasks: set[asyncio.Task[None]] = set()
         self._by_age: deque[Request] = deque()
         self._spawn(self._sweep())
+
+    def _router(self) -> Router:
+        pipeline, options = self.pipeline, self.options
+        dispatch = DispatchOptions(options.drop, options.removal == "lose", self._limits.body_bytes)
+        initial = lightest_configuration(pipeline)
+        if self._items is not None and pipeline.graph is not None:
+            host = ItemHost(self, self._items, self.clock, self.ended_requests)
+            made = GraphRouter(
+                self.names, pipeline.drop_limits_s, initial, host, pipeline.graph, dispatch, (options.seed, 0.0)
+            )
+            host.router = made
+            return made
+        mixing = [
+            (len(stage.variants), IndexedUniforms(stream(options.seed, "mix", position)))
+            for position, stage in enumerate(pipeline.stages)
+        ]
+        deadlines = Deadlines(pipeline.sla_s, self._latency_s) if options.drop == "deadline" else None
+        return Router(self.names, pipeline.drop_limits_s, initial, self, dispatch, deadlines, mixing)
 
     def _latency_s(self, stage: int, variant: str, cores: int) -> Sequence[float]:
         return self.pipeline.stages[stage].variant(variant).latency_table(cores)[0]
@@ -196,7 +214,8 @@ class Gateway:
         """One request of a client, from its body to its answer."""
         if not self.has_begun:
             raise ProtocolError("the run has not begun", 503)
-        with self._admission.share(peer_of(http)) as share:
+        with ExitStack() as held:
+            share = held.enter_context(self._admission.share(peer_of(http)))
             asked = await self._read(http, share)
             if self._is_closed:
                 raise ProtocolError("the gateway is shutting down", 503)
@@ -205,15 +224,37 @@ class Gateway:
             asked = asked._replace(inputs=())  # they are the job's, and make room when their stage is done
             job: Job = request.data
             http[ADMITTED] = True
-            await job.done
-            request.data = None  # the request itself is remembered for a while, its data need not be
+            if isinstance(job, WholeJob):
+                job.share = share
+                await self._until_ended(request, job, held)
+            else:
+                await job.done
+                request.data = None  # the request itself is remembered for a while, its data need not be
             if request.outcome != "completed":
                 raise self._refusal(request, job)
             size = protocol.json_size(asked, job.tensors)
-            writing = protocol.writing_response(self.pipeline.name, asked, job.tensors, self._limits.json_bytes)
+            writing = protocol.writing_response(
+                self.pipeline.name, asked, job.tensors, self._limits.json_bytes, missing=job.missing
+            )
             answer = await self._turns.take(size, writing)
             del job
             return await send(http, answer)
+
+    async def _until_ended(self, request: Request, job: WholeJob, held: ExitStack) -> None:
+        """Wait until a request in a graph has ended, and make its answer."""
+        assert isinstance(request, WholeRequest)
+        assert self._items is not None
+        try:
+            await job.done
+        finally:
+            if request.open:  # items go on, though nobody waits for them
+                job.kept = held.pop_all()
+        if request.outcome == "completed":
+            job.missing = "; ".join(request.missing)
+            try:
+                job.tensors = self._items.answer(job)
+            except TensorError as error:
+                raise ProtocolError(f"no answer can be made of what has been served: {error}", 502) from None
 
     async def _read(self, http: web.Request, share: Share) -> InferRequest:
         """A client's request, refused as early as it can be known; `share` counts what it holds."""
@@ -236,8 +277,9 @@ class Gateway:
         trace = None
         if self._spans is not None:
             trace, traceparent = self._spans.begin(now_s, request_id, traceparent)
-        job = Job(asked.inputs, asked.parameters, self._loop.create_future(), request_id, traceparent, trace)
-        request = Request(name, now_s, kind(asked.inputs, asked.parameters), job, batch_bytes(asked.inputs))
+        make_job, make_request = (Job, Request) if self._items is None else (WholeJob, WholeRequest)
+        job = make_job(asked.inputs, asked.parameters, self._loop.create_future(), request_id, traceparent, trace)
+        request = make_request(name, now_s, kind(asked.inputs, asked.parameters), job, batch_bytes(asked.inputs))
         self.arrivals.add(now_s)
         self._by_age.append(request)
         self.router.arrive(request, now_s)
@@ -281,7 +323,8 @@ class Gateway:
 
     def ended(self, request: Request) -> None:
         """Enter a request's end in the books, and let its client know."""
-        self.ended_requests.add(request)
+        if self._items is None:
+            self.ended_requests.add(request)  # in a graph, when none of its items is left
         self.metrics.ended(request)
         if self._spans is not None and request.data.trace is not None:
             self._spans.end(request.data.trace, request)

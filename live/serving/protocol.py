@@ -335,13 +335,21 @@ def writing_request(
 
 
 def writing_response(
-    model: str, request: InferRequest, outputs: Sequence[Tensor], most_json_bytes: int = sys.maxsize
+    model: str,
+    request: InferRequest,
+    outputs: Sequence[Tensor],
+    most_json_bytes: int = sys.maxsize,
+    *,
+    missing: str = "",
 ) -> Steps[Body]:
-    """The steps of `write_response`. Raises ProtocolError (413) for more JSON than allowed."""
+    """The steps of `write_response`; `missing` says what is not in it. Raises ProtocolError (413) for more JSON than
+    allowed."""
     outputs = wanted_outputs(request, outputs)
     head: dict[str, Any] = {"model_name": model, "model_version": "1"}
     if request.id is not None:
         head["id"] = request.id
+    if missing:
+        head["parameters"] = {"missing": missing}
     return _written(head, "outputs", outputs, lambda name: is_binary(request, name), most_json_bytes)
 
 

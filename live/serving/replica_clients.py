@@ -64,7 +64,7 @@ class ReplicaClients:
             raise_for_status=False,
         )
         self._is_binary: dict[str, bool] = {}
-        self._outputs: dict[tuple[str, str], Collection[str]] = {}
+        self._said: dict[tuple[str, str], Mapping[str, Any]] = {}
 
     async def close(self) -> None:
         """Close all connections."""
@@ -123,8 +123,8 @@ class ReplicaClients:
         self._connections.forget(urls)
         for url in self._is_binary.keys() - urls:
             del self._is_binary[url]
-        for key in [key for key in self._outputs if key[0] not in urls]:
-            del self._outputs[key]
+        for key in [key for key in self._said if key[0] not in urls]:
+            del self._said[key]
 
     async def metadata(self, replica: RoutedReplica) -> Mapping[str, Any]:
         """What the replica says about its model; empty if it says nothing."""
@@ -133,16 +133,18 @@ class ReplicaClients:
         except (aiohttp.ClientError, TimeoutError):
             return {}
 
-    async def output_names(self, replica: RoutedReplica) -> Collection[str]:
-        """The outputs that the replica's model declares; empty if it declares none. It is asked until it has said."""
+    async def said(self, replica: RoutedReplica) -> Mapping[str, Any]:
+        """The same, remembered: it is asked until it has said."""
         key = replica.url, replica.model
-        if key not in self._outputs and (said := await self.metadata(replica)):
-            declared = said.get("outputs")
-            names = (
-                [each.get("name") for each in declared if isinstance(each, dict)] if isinstance(declared, list) else []
-            )
-            self._outputs[key] = [name for name in names if isinstance(name, str)]
-        return self._outputs.get(key, ())
+        if key not in self._said and (said := await self.metadata(replica)):
+            self._said[key] = said
+        return self._said.get(key, {})
+
+    async def output_names(self, replica: RoutedReplica) -> Collection[str]:
+        """The outputs that the replica's model declares; empty if it declares none."""
+        declared = (await self.said(replica)).get("outputs")
+        names = [each.get("name") for each in declared if isinstance(each, dict)] if isinstance(declared, list) else []
+        return [name for name in names if isinstance(name, str)]
 
     async def _takes_binary(self, url: str) -> bool:
         """Whether the server takes binary data; it is asked until it has said."""

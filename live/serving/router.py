@@ -198,6 +198,14 @@ class Router(StageHost):
 
     def complete(self, batch: Batch, now_s: float) -> Sequence[Request]:
         """Take note of a finished batch; returns its requests, which go on, or at the last stage have ended."""
+        alive = self._alive(batch, now_s)
+        if batch.stage + 1 == len(self.lanes):
+            for request in alive:
+                self.end(request, COMPLETED, now_s)
+        return alive
+
+    def _alive(self, batch: Batch, now_s: float) -> list[Request]:
+        """Take note of a finished batch at its stage; returns those of its requests that have not ended."""
         self.pass_seconds(now_s)
         counts = self.counts[batch.stage]
         counts.completions += batch.size
@@ -206,11 +214,7 @@ class Router(StageHost):
         for request in batch.requests:
             request.visits[-1].finish_s = now_s
             self.stage_latencies[batch.stage].add(request.enqueue_s, now_s)
-        alive = [request for request in batch.requests if request.outcome is None]
-        if batch.stage + 1 == len(self.lanes):
-            for request in alive:
-                self.end(request, COMPLETED, now_s)
-        return alive
+        return [request for request in batch.requests if request.outcome is None]
 
     def failed(self, batch: Batch, now_s: float, problem: str, *, served: bool = True, again: bool = True) -> None:
         """A replica has failed a batch and is suspended; `served` False: the batch never reached it.
@@ -265,10 +269,13 @@ class Router(StageHost):
 
     def end(self, request: Request, outcome: int, now_s: float) -> None:
         """The one place where a request gets its outcome."""
+        self.inside -= 1
+        self._tell(request, outcome, now_s)
+
+    def _tell(self, request: Request, outcome: int, now_s: float) -> None:
         assert request.outcome is None, "a request has ended twice"
         request.outcome = OUTCOMES[outcome]
         request.end_s = now_s
-        self.inside -= 1
         if outcome == COMPLETED:
             self.latencies.add(request.arrival_s, now_s)
         self._host.ended(request)

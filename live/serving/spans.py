@@ -11,8 +11,10 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ipa.live.serving.items import WholeRequest
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -95,12 +97,17 @@ class Spans:
 
         if trace.span.is_recording():
             inside = set_span_in_context(trace.span)
-            for stage, visit in zip(self._stages, request.visits, strict=False):
+            for stage, visit in self._visits(request):
                 self._visit(trace, inside, stage, visit, request.end_s)
             trace.span.set_attribute("ipa.outcome", str(request.outcome))
             if request.outcome != "completed":
                 trace.span.set_status(self._failed(request.problem or str(request.outcome)))
         trace.span.end(trace.at_ns(request.end_s))
+
+    def _visits(self, request: Request) -> Iterable[tuple[str, Visit]]:
+        if isinstance(request, WholeRequest):
+            return [(self._stages[item.stage], visit) for item in request.items for visit in item.visits]
+        return zip(self._stages, request.visits, strict=False)
 
     def _visit(self, trace: Trace, inside: Any, stage: str, visit: Visit, end_s: float) -> None:
         """What a request did at one stage, up to the request's end at the latest."""

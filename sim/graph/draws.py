@@ -95,6 +95,33 @@ def latent_uniforms(
     return np.asarray(ndtr(persistent(normals, np.diff(arrivals_s), persist_s)))
 
 
+class Places:
+    """The same, request by request, for who does not know the arrivals before they come."""
+
+    def __init__(self, seed: int, number: int, persist_s: float) -> None:
+        self._uniforms = streams.IndexedUniforms(streams.stream(seed, "items", number))
+        self._persist_s = persist_s
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin again with the first request."""
+        self._count, self._normal, self._arrival_s = 0, 0.0, 0.0
+
+    def next(self, arrival_s: float) -> float:
+        """That of the next request."""
+        place = self._uniforms[self._count]
+        self._count += 1
+        if self._persist_s == 0.0:
+            return place
+        from scipy.special import ndtr, ndtri
+
+        normals = [self._normal, float(ndtri(max(place, streams.SMALLEST_UNIFORM)))]
+        if self._count > 1:
+            persist(normals, [arrival_s - self._arrival_s], self._persist_s)
+        self._normal, self._arrival_s = normals[1], arrival_s
+        return float(ndtr(normals[1]))
+
+
 def numbers_of_items(edge: Edge, variant: str, places: FloatArray) -> IntArray:
     """How many items one that the variant served puts on the edge, at places from 0 to 1 in the law of that number."""
     if edge.counts:

@@ -91,11 +91,9 @@ def _check_source(live: Live) -> None:
 
 
 def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live()) -> Plane:
-    """The settings of the serving plane. Raises LiveError for a graph, whose items the gateway cannot hand on."""
+    """The settings of the serving plane."""
     from ipa.live import Plane
 
-    if prepared.pipeline.graph is not None:
-        raise LiveError(f"{scenario.pipeline}: its stages form a graph; live mode serves chains")
     return Plane(
         pipeline=prepared.pipeline,
         source=scenario.pipeline,

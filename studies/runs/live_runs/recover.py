@@ -49,7 +49,7 @@ def recover(out: Path) -> LiveRun:
 
     Raises LiveError where it has left nothing or is still going on, ScenarioError for a folder that is not empty.
     """
-    from ipa.live import UNKNOWN, Collector, Finished, LiveError, broken_laws, from_plain, read_kept
+    from ipa.live import UNKNOWN, Collector, Finished, ItemCollector, LiveError, broken_laws, from_plain, read_kept
 
     folder = kept_folder(out)
     try:
@@ -62,7 +62,8 @@ def recover(out: Path) -> LiveRun:
     prepared = replace(prepared, trace=prepared.trace.window([(0.0, kept.about["duration_s"])]))
     duration_s = min(max(kept.now_s, 1.0), prepared.trace.duration_s)
     arrivals_s = arrivals_of(scenario, prepared.trace)
-    collector = Collector(None, tuple(kept.replicas))  # type: ignore[arg-type]
+    collects = Collector if prepared.pipeline.graph is None else ItemCollector
+    collector = collects(None, tuple(kept.replicas))  # type: ignore[arg-type]
     collector.take(kept.rows)
     sent = _sent(kept.rows, arrivals_s)
     records = collector.records(sent, kept.replicas, kept.configured, duration_s, kept.now_s)

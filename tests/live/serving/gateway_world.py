@@ -8,7 +8,7 @@ what carries out the rollouts of a stage, so that another one can be put to the 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -99,19 +99,8 @@ class GatewayWorld:
         names = [str(position) for position in range(len(self._stages))]
         initial = [configuration_of(wanted) for wanted in scenario["initial"]]
         limits_s = [stage["drop_limit_s"] for stage in self._stages]
-        drop = scenario.get("drop", "request")
-        deadlines = None
-        if drop == "deadline":
-            deadlines = Deadlines(scenario["sla_s"], self._latency_s, scenario["hop_s"])
-        configuration = dict(zip(names, initial, strict=True))
-        mixing = [
-            (len(stage["variants"]), draws)
-            for stage, draws in zip(self._stages, scenario.get("mix_draws", ()), strict=False)
-        ]
         self._loses = scenario.get("removal") == "lose"
-        self.router = Router(
-            names, limits_s, configuration, self, DispatchOptions(drop, self._loses), deadlines=deadlines, mixing=mixing
-        )
+        self.router = self._router(names, limits_s, dict(zip(names, initial, strict=True)))
         self._now_s = 0.0
         self._made = count()
         self._events: list[tuple[float, int, int, int, Callable[[], None]]] = []
@@ -120,7 +109,7 @@ class GatewayWorld:
         self.fleets = [fleet(scenario["max_surge"], scenario["max_unavailable"]) for _ in names]
         self._factors = [endless(scenario, "factors", position) for position in range(len(names))]
         self._start_ups = [endless(scenario, "start_up_factors", position) for position in range(len(names))]
-        self.requests = [Request(str(n), arrival_s) for n, arrival_s in enumerate(scenario["arrivals"])]
+        self.requests = [self._request(str(n), arrival_s) for n, arrival_s in enumerate(scenario["arrivals"])]
         self._open = len(self.requests)
         self._wanted = initial
         for position, wanted in enumerate(initial):
@@ -130,6 +119,22 @@ class GatewayWorld:
             for position, wanted_now in enumerate(stages):
                 at_s = time_s + scenario["decision_delay_s"]
                 self._at(at_s, rules.APPLICATION, position, self._apply, position, configuration_of(wanted_now))
+
+    def _request(self, name: str, arrival_s: float) -> Request:
+        return Request(name, arrival_s)
+
+    def _router(self, names: list[str], limits_s: list[float], configuration: dict[str, StageConfiguration]) -> Router:
+        scenario = self._scenario
+        drop = scenario.get("drop", "request")
+        deadlines = None
+        if drop == "deadline":
+            deadlines = Deadlines(scenario["sla_s"], self._latency_s, scenario["hop_s"])
+        mixing = [
+            (len(stage["variants"]), draws)
+            for stage, draws in zip(self._stages, scenario.get("mix_draws", ()), strict=False)
+        ]
+        options = DispatchOptions(drop, self._loses)
+        return Router(names, limits_s, configuration, self, options, deadlines=deadlines, mixing=mixing)
 
     def _stand(self, stage: int, wanted: StageConfiguration) -> None:
         """What is ready at the start."""
@@ -148,13 +153,17 @@ class GatewayWorld:
             self._now_s = min(instants)
             # In the queue for every event of their instant; the attempt of their own ranks with the timers.
             while coming and coming[0].arrival_s == self._now_s:
-                self.router.inside += 1
-                lanes = self.router.enqueue(0, [coming.pop(0)], self._now_s)
-                self._at(self._now_s, rules.TIMER, 0, self.router.attempt, 0, self._now_s, lanes)
+                for stage, lanes in self._admit(coming.pop(0)):
+                    self._at(self._now_s, rules.TIMER, stage, self.router.attempt, stage, self._now_s, lanes)
             while self._events and self._events[0][0] == self._now_s:
                 heapq.heappop(self._events)[-1]()
                 self._after_event()
         return self._result(self._end_s())
+
+    def _admit(self, request: Request) -> list[tuple[int, Sequence[int]]]:
+        """Let a request in; the stages that are to attempt, in which lanes."""
+        self.router.inside += 1
+        return [(0, self.router.enqueue(0, [request], self._now_s))]
 
     def _after_event(self) -> None:
         """What follows an event."""

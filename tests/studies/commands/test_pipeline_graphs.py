@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import SHORT, answer, ipa, refusal
+from tests.command import answer, ipa, refusal
 from tests.profiles.test_graph_file import HEAD, TREE, stage
 from tests.profiles.test_imported import KSERVE, TRITON
 
@@ -117,8 +117,3 @@ def test_a_file_that_is_no_graph_is_refused_and_nothing_is_written(here: Path) -
     assert "has no InferenceGraph; kinds: InferenceService" in refusal("pipeline", "from-kserve", "graph.yaml")
     assert "none.pbtxt: cannot be read: No such file" in refusal("pipeline", "from-triton", "none.pbtxt")
     assert [each.name for each in here.iterdir()] == ["graph.yaml"]
-
-
-def test_live_mode_says_that_it_serves_no_graph(tree: Path) -> None:
-    said = refusal("live", "run", tree.name, *SHORT, "--policy", "scale-only:low")
-    assert said == "tree.yaml: its stages form a graph; live mode serves chains"

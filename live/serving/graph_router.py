@@ -1,0 +1,316 @@
+"""The router of a graph: what queues hold are items, and what has been served goes on by the edges (rule 12).
+
+How many items an edge carries is what the replica has answered, as far as the host can tell, or else drawn: by the
+same draws as in simulation, keyed by the seed, the edge and the request's number.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from math import inf, nextafter
+from typing import Any, Protocol
+
+import numpy as np
+
+from ipa.live.serving.items import Arrival, Item, Path, WholeRequest
+from ipa.live.serving.request import Batch, Request, Visit
+from ipa.live.serving.router import Host, Router
+from ipa.live.serving.stage_queue import DispatchOptions
+from ipa.policies import Configuration
+from ipa.profiles import Graph
+from ipa.sim import COMPLETED, FAILED, NO_EDGE, OUTCOMES, UNFINISHED, Routes, Way
+from ipa.sim import draws as item_draws
+
+
+class GraphHost(Host, Protocol):
+    """What carries out what the router of a graph decides."""
+
+    def later(self, stage: int, at_s: float) -> None:
+        """Call `enter(stage, at_s)` at that moment, as a delivery."""
+        ...
+
+    def carried(self, item: Item, edge: int, drawn: Callable[[], int]) -> Sequence[Any] | None:
+        """The data of each item that one which was served puts on an edge; by the draws there are `drawn()`. None: its
+        request becomes more than it may, and has a `problem`."""
+        ...
+
+    def prepare(self, item: Item, arrived: Sequence[Arrival]) -> str:
+        """Let an item have what came for it; returns why it cannot, empty if it can."""
+        ...
+
+    def left(self, request: WholeRequest) -> None:
+        """No item of a request, which has its outcome, is there any more."""
+        ...
+
+
+class GraphRouter(Router):
+    """The stages of a graph. Counts are of items, but those of the whole pipeline, which are of requests; these are
+    `inside` until their last item has ended. `carried` has by edge how many items it has carried."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        drop_limits_s: Sequence[float],
+        configuration: Configuration,
+        host: GraphHost,
+        graph: Graph,
+        options: DispatchOptions = DispatchOptions(),  # noqa: B008 - frozen
+        seed_and_hop: tuple[int, float] = (0, 0.0),
+    ) -> None:
+        """`seed_and_hop`: the seed of the draws, and how long items are on their way between stages [s]."""
+        super().__init__(names, drop_limits_s, configuration, host, options)
+        self._graph_host = host
+        seed, self._hop_s = seed_and_hop
+        self.routes = Routes(graph, names, np.empty(0), seed)
+        self._places = [item_draws.Places(seed, number, edge.persist_s) for number, edge in enumerate(graph.edges)]
+        self._begin()
+
+    def _begin(self) -> None:
+        self._arrived = 0
+        self._entering: dict[tuple[int, float], list[Item]] = {}
+        self.carried = [0] * len(self.routes.edges)
+        for places in self._places:
+            places.restart()
+
+    def restart(self, now_s: float) -> None:
+        super().restart(now_s)
+        self._begin()
+
+    # ---- requests ----
+
+    def arrive(self, request: Request, now_s: float) -> None:
+        """A request arrives: it is one item at each entry."""
+        for stage, lanes in self.admit(request, now_s):
+            self.lanes[stage].attempt(now_s, lanes)
+
+    def admit(self, request: Request, now_s: float) -> list[tuple[int, Sequence[int]]]:
+        """Let a request in; the caller makes the attempts that follow, in the lanes returned by entry."""
+        assert isinstance(request, WholeRequest)
+        self.pass_seconds(now_s)
+        self.inside += 1
+        request.number = self._arrived
+        self._arrived += 1
+        ones = self.routes.carries_one
+        request.places = [
+            0.0 if one else places.next(request.arrival_s) for one, places in zip(ones, self._places, strict=True)
+        ]
+        entries = self.routes.entries
+        request.left = {
+            stage: sum(entry in self.routes.upstream[stage] for entry in entries) for stage in self.routes.gathering
+        }
+        items = [self._item(request, entry) for entry in entries]
+        for item in items:
+            self._graph_host.prepare(item, ())  # what the client has sent
+        return [(item.stage, self.enqueue(item.stage, (item,), now_s)) for item in items]
+
+    def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> Sequence[int]:
+        """Items come to a stage, in order; the caller makes the attempt that follows in the lanes returned."""
+        self.pass_seconds(now_s)
+        for item in requests:
+            assert isinstance(item, Item)
+            item.place = self.counts[stage].arrivals
+            self.counts[stage].arrivals += 1
+        return self.lanes[stage].enqueue(requests, now_s)
+
+    def _item(self, whole: WholeRequest, stage: int, path: Path = (), key: int | None = None) -> Item:
+        """One more item of a request, on its way to a stage; without a key it is all of the request there."""
+        item = Item(
+            name=whole.name,
+            arrival_s=whole.arrival_s,
+            kind=whole.kind,
+            size_bytes=whole.size_bytes,
+            number=whole.number,
+            stage=stage,
+            whole=whole,
+            key=self.routes.key(stage, whole.number) if key is None else key,
+            edge=NO_EDGE if key is None else path[-1][0],
+            path=path,
+        )
+        whole.items.append(item)
+        whole.open += 1
+        return item
+
+    def give_up(self, request: Request, now_s: float) -> None:
+        """Give up a request that has been inside for longer than the bound, with all its items."""
+        assert isinstance(request, WholeRequest)
+        if request.outcome is not None:
+            return
+        self.pass_seconds(now_s)
+        for item in [each for each in request.items if each.outcome is None]:
+            request.stage, request.lane = item.stage, item.lane
+            if item.visits:
+                self._queue(item).withdraw(item, now_s)
+                if (batch := item.visits[-1].batch) is not None:
+                    request.problem = f"replica {batch.replica.number} ({batch.replica.variant}) has not answered"
+            self._end_item(item, UNFINISHED, now_s)
+        request.open = 0
+        self._tell(request, UNFINISHED, now_s)
+        self._leave(request)
+
+    # ---- from stage to stage ----
+
+    def finished(self, batch: Batch, now_s: float) -> None:
+        """A batch is done: what its items put on the edges enters the stages after it, which attempt; then its own."""
+        for child, items in self.go_on(batch, now_s):
+            self.deliver(child, items, now_s)
+        self.lanes[batch.stage].attempt(now_s, (batch.lane,))
+
+    def go_on(self, batch: Batch, now_s: float) -> list[tuple[int, list[Item]]]:
+        """Take note of a finished batch; returns the items that enter later stages a hop from now, by stage."""
+        served = [item for item in self._alive(batch, now_s) if isinstance(item, Item)]
+        coming: dict[int, list[Item]] = defaultdict(list)
+        came: dict[int, list[WholeRequest]] = defaultdict(list)
+        for item in served:
+            for way in self.routes.ways[batch.stage]:
+                for made in self._put_on(item, way, batch.replica.variant, now_s):
+                    came[way.child].append(item.whole)
+                    if self._waits_s(way.child) is None:
+                        coming[way.child].append(made)
+        for item in served:
+            self._end_item(item, COMPLETED, now_s)
+        self._gather(batch.stage, [item.whole for item in served], came, now_s)
+        for item in served:
+            self._close(item, now_s)
+        return sorted(coming.items())
+
+    def deliver(self, stage: int, items: Sequence[Item], now_s: float) -> None:
+        """Items enter a stage, which attempts; those that cannot be served fail at once."""
+        able = [item for item in items if not item.problem]
+        lanes = self.enqueue(stage, able, now_s) if able else ()
+        for item in items:
+            if item.problem:
+                self.counts[stage].arrivals += 1
+                item.visits.append(Visit(now_s))
+                self.fail(item, now_s, item.problem)
+        self.lanes[stage].attempt(now_s, lanes)
+
+    def _put_on(self, item: Item, way: Way, variant: str, now_s: float) -> list[Item]:
+        """What an item puts on an edge, as far as it enters the stage there; of several to join, the first alone."""
+        sent = self._graph_host.carried(item, way.number, lambda: self._drawn(item, way, variant))
+        if sent is None:
+            self._lose(item, FAILED, now_s)
+            item.whole.lost |= {*self.routes.gathering}
+            return []
+        self.carried[way.number] += len(sent)
+        join, whole, entering = self.routes.joins[way.child], item.whole, []
+        key = item_draws.key_of(item.key, way.number) if sent else 0
+        for number, data in enumerate(sent):
+            arrival = Arrival((*item.path, (way.number, number)), data)
+            if join is None:
+                made = self._item(whole, way.child, arrival.path, item_draws.key_of(key, number))
+                made.problem = self._graph_host.prepare(made, (arrival,))
+                entering.append(made)
+                continue
+            whole.arrived.setdefault(way.child, []).append(arrival)
+            if join.kind == "all" or way.child in whole.joined:
+                continue
+            whole.joined.add(way.child)
+            made = self._item(whole, way.child)
+            if join.kind == "any":
+                made.problem = self._graph_host.prepare(made, (arrival,))
+            else:
+                self._enter_at(made, now_s + self._hop_s + join.wait_s)
+            entering.append(made)
+        return entering
+
+    def _waits_s(self, stage: int) -> float | None:
+        join = self.routes.joins[stage]
+        return join.wait_s if join is not None and join.kind == "wait" else None
+
+    def _drawn(self, item: Item, way: Way, variant: str) -> int:
+        """How many items one puts on an edge, by the draws."""
+        if not (way.is_sure or way.low <= item_draws.uniform(item_draws.key_of(item.key, way.drawn)) < way.high):
+            return 0
+        if self.routes.carries_one[way.number]:
+            return 1
+        place = np.array([item.whole.places[way.number]])
+        return int(item_draws.numbers_of_items(self.routes.edges[way.number], variant, place)[0])
+
+    # ---- joins ----
+
+    def _gather(
+        self, stage: int, ended: Sequence[WholeRequest], came: Mapping[int, list[WholeRequest]], end_s: float
+    ) -> None:
+        """Items of these requests have ended at a stage and others come to stages: who joins all by that, enters."""
+        coming = dict(came)
+        for target in self.routes.gathering:
+            upstream = self.routes.upstream[target]
+            if stage not in upstream:
+                continue
+            for child, wholes in coming.items():
+                if child in upstream:
+                    for whole in wholes:
+                        whole.left[target] += 1
+            joined = []
+            for whole in ended:
+                whole.left[target] -= 1
+                whole.last_s[target] = max(whole.last_s.get(target, 0.0), end_s)
+                if whole.left[target] == 0 and target not in whole.lost:
+                    joined.append(whole)
+                    self._enter_at(self._item(whole, target), whole.last_s[target] + self._hop_s)
+            coming[target] = joined
+
+    def _enter_at(self, item: Item, moment_s: float) -> None:
+        """Let an item that joins enter its stage together with all others that do so at that moment."""
+        at = item.stage, moment_s
+        if at not in self._entering:
+            self._entering[at] = []
+            self._graph_host.later(*at)
+        self._entering[at].append(item)
+
+    def enter(self, stage: int, at_s: float, now_s: float) -> None:
+        """The moment that `later` was asked for has come: requests enter as one item each, in their order."""
+        entering = [item for item in self._entering.pop((stage, at_s), ()) if item.outcome is None]
+        for item in entering:
+            item.problem = self._graph_host.prepare(item, item.whole.arrived.pop(stage, ()))
+        if entering:
+            self.deliver(stage, sorted(entering, key=lambda item: item.number), now_s)
+
+    # ---- ends ----
+
+    def end(self, request: Request, outcome: int, now_s: float) -> None:
+        """An item is dropped or fails: its request does so at this moment, unless it may go on without."""
+        assert isinstance(request, Item)
+        item, whole = request, request.whole
+        self._end_item(item, outcome, now_s)
+        if not self.routes.forgives(item.stage, item.edge):
+            whole.lost |= {target for target in self.routes.gathering if item.stage in self.routes.upstream[target]}
+            if whole.outcome is None:
+                whole.problem = item.problem
+                self._lose(item, outcome, now_s)
+        elif whole.outcome is None:
+            whole.missing.append(f"{self.names[item.stage]}{_told(item.path)} {item.outcome}: {item.problem}")
+        # Within one instant much may have happened before; what a drop brings about comes after all that.
+        self._gather(item.stage, [whole], {}, now_s if self._hop_s > 0.0 else nextafter(now_s, inf))
+        self._close(item, now_s)
+
+    def _lose(self, item: Item, outcome: int, now_s: float) -> None:
+        """A request ends where an item is."""
+        whole = item.whole
+        if whole.outcome is None:
+            whole.stage, whole.lane = item.stage, item.lane
+            self._tell(whole, outcome, now_s)
+
+    def _close(self, item: Item, now_s: float) -> None:
+        """An item has ended, and all that comes of it has been told."""
+        whole = item.whole
+        whole.open -= 1
+        if whole.open == 0:
+            if whole.outcome is None:
+                self._tell(whole, COMPLETED, now_s)
+            self._leave(whole)
+
+    def _leave(self, whole: WholeRequest) -> None:
+        self.inside -= 1
+        self._graph_host.left(whole)
+
+    def _end_item(self, item: Item, outcome: int, now_s: float) -> None:
+        assert item.outcome is None, "an item has ended twice"
+        item.outcome, item.end_s = OUTCOMES[outcome], now_s
+        item.data = None
+
+
+def _told(path: Path) -> str:
+    """By which of the items of each edge it came: ` 2.1`; empty at an entry or a join."""
+    return " " + ".".join(str(number + 1) for _, number in path) if path else ""

@@ -1,0 +1,261 @@
+"""What items carry through a graph: from the outputs of one stage to the inputs of the next, and into the answer.
+
+An emulated model has no outputs of its own, so items that it has served keep the client's tensors, and their numbers
+are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ipa.live.serving.admission import Share
+from ipa.live.serving.batch_service import Job, batch_bytes, kind
+from ipa.live.serving.items import Arrival, Item, Path
+from ipa.live.serving.protocol import ProtocolError
+from ipa.live.serving.request import Batch
+from ipa.live.serving.tensors import Tensor, TensorError, cut, mapped, of_array, to_array
+from ipa.profiles import Edge, Pipeline
+
+MOST_ITEMS = 1000
+"""How many items a request may become, unless a gateway is told otherwise."""
+
+
+@dataclass(slots=True)
+class WholeJob(Job):
+    """What the gateway keeps of a request in a graph; `tensors` are the client's.
+
+    `share` counts what it holds, until `kept` is closed if its client was answered while items were left, and
+    `sent_bytes` are those that it has become. `ends` has the outputs of items that go no further.
+    """
+
+    share: Share | None = None
+    kept: ExitStack | None = None
+    sent_bytes: int = 0
+    is_emulated: bool = False
+    ends: dict[int, list[tuple[Path, Sequence[Tensor]]]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class ItemJob(Job):
+    """What it keeps of an item. Once it has been served, `onward` has by edge the tensors of each item that it becomes;
+    None there: as many as are drawn."""
+
+    onward: Mapping[int, Sequence[Sequence[Tensor]] | None] = field(default_factory=dict)
+
+
+class GraphTensors:
+    """The tensors of a pipeline whose stages form a graph; a request may become `most_items`."""
+
+    def __init__(self, pipeline: Pipeline, most_items: int = MOST_ITEMS) -> None:
+        assert pipeline.graph is not None
+        self._stages = pipeline.stages
+        self._names = [stage.name for stage in pipeline.stages]
+        self._graph = pipeline.graph
+        self._most_items = most_items
+        edges = list(enumerate(self._graph.edges))
+        self._out = [[each for each in edges if each[1].parent == name] for name in self._names]
+        self._several = dict(zip(self._names, self._may_get_several(), strict=True))
+        self.entries = [self._names.index(name) for name in self._graph.entries(self._names)]
+        self.ends = [position for position in range(len(self._names)) if self._may_end(position)]
+        """The stages whose outputs are in the answer."""
+        self._seen: dict[
+            tuple[int, str], Tensor
+        ] = {}  # by stage and name, what came for an input of a join, of no rows
+        self._seen_ends: dict[tuple[int, str], Tensor] = {}  # the same of an output that is in answers
+
+    def _may_end(self, position: int) -> bool:
+        return all(edge.when is not None and not edge.items_from for _, edge in self._out[position])
+
+    def _may_get_several(self) -> Iterator[bool]:
+        found: dict[str, bool] = {}
+        for name in self._names:
+            into = self._graph.into(name)
+            many = len(into) > 1 or any(edge.may_carry_several or found[edge.parent] for edge in into)
+            found[name] = many and name not in self._graph.joins
+            yield found[name]
+
+    # ---- what has been served ----
+
+    def served(self, batch: Batch, parts: Sequence[Sequence[Tensor]], is_emulated: bool) -> None:
+        """The items of a batch have these outputs. Raises TensorError for outputs that do not say where they go."""
+        onward = [{} if is_emulated else self._onward(batch.stage, part) for part in parts]
+        for item, part, sent in zip(batch.requests, parts, onward, strict=True):
+            if item.data is None or not isinstance(item, Item):
+                continue  # its request has been given up
+            job: ItemJob = item.data
+            job.tensors, job.onward = part, sent
+            whole: WholeJob = item.whole.data
+            whole.is_emulated |= is_emulated
+            goes_on = any(sent.values()) if sent else bool(self._out[batch.stage])
+            if batch.stage in self.ends and not goes_on:
+                whole.ends.setdefault(batch.stage, []).append((item.path, part))
+
+    def _onward(self, stage: int, outputs: Sequence[Tensor]) -> dict[int, Sequence[Sequence[Tensor]] | None]:
+        found: dict[int, Sequence[Sequence[Tensor]] | None] = {}
+        taken: dict[str, bool] = {}  # of each switch that asks conditions, whether an edge has been taken
+        for number, edge in self._out[stage]:
+            asks = edge.switch and any(each.when for _, each in self._out[stage] if each.switch == edge.switch)
+            if edge.items_from:
+                found[number] = self._rows(stage, edge, outputs)
+            elif not (edge.when or asks):
+                found[number] = None
+            else:
+                holds = not taken.get(edge.switch, False) and (edge.when is None or _holds(edge, outputs))
+                found[number] = [outputs] if holds else []
+                if asks:
+                    taken[edge.switch] = taken.get(edge.switch, False) or holds
+        for switch, is_taken in taken.items():
+            if not is_taken:
+                raise TensorError(f"its outputs take no edge of the switch {switch!r}")
+        return found
+
+    def _rows(self, stage: int, edge: Edge, outputs: Sequence[Tensor]) -> list[Sequence[Tensor]]:
+        """The rows of an output as items, each with those of the others that have as many rows for the same reason."""
+        declared = self._stages[stage].output_rows
+        rows = declared.get(edge.items_from, 1)
+        count = _named(outputs, edge.items_from, f"whose rows are the items of {edge.child!r}").shape[0]
+        wanted = self._stages[self._names.index(edge.child)].inputs.values()
+        whole = [each for each in outputs if declared.get(each.name, 1) != rows]
+        cuts = [cut(each, [1] * count) for each in outputs if declared.get(each.name, 1) == rows]
+        items = [[*parts, *(each for each in whole if each.name in wanted)] for parts in zip(*cuts, strict=True)]
+        if edge.when is None:
+            return [*items]
+        return [item for item in items if _holds(edge, [*item, *whole])]
+
+    def carried(self, item: Item, edge: int, drawn: Callable[[], int]) -> Sequence[Any] | None:
+        """The tensors of each item that one which was served puts on an edge, None for those of the client; or None if
+        the request becomes more than it may: its `problem` and its job say so."""
+        job: ItemJob = item.data
+        whole: WholeJob = item.whole.data
+        found: Sequence[Any] | None = None if not job.onward else job.onward[edge]
+        if found is None:
+            found = [job.tensors if job.onward else None] * drawn()
+        to = self._graph.edges[edge].child
+        if len(item.whole.items) + len(found) > self._most_items:
+            more = f"its {len(found)} items for {to!r} make more than {self._most_items}"
+            item.whole.problem, whole.status = more, 400
+            return None
+        if job.onward and whole.share is not None:
+            whole.sent_bytes += sum(len(tensor.data) for tensors in found for tensor in tensors)
+            try:
+                whole.share.hold(2 * sum(len(tensor.data) for tensor in whole.tensors) + whole.sent_bytes)
+            except ProtocolError as error:
+                item.whole.problem, whole.status = f"no room for its {len(found)} items for {to!r}: {error}", 503
+                return None
+        return found
+
+    # ---- what comes ----
+
+    def prepare(self, item: Item, arrived: Sequence[Arrival]) -> str:
+        """Give an item the tensors that came for it; returns what is wrong with them, empty if nothing is."""
+        whole: WholeJob = item.whole.data
+        try:
+            tensors = self._inputs(item, [each for each in arrived if each.data is not None])
+        except TensorError as error:
+            return str(error)
+        item.data = ItemJob(tensors, whole.parameters, whole.done, whole.request_id, whole.traceparent, owner=whole)
+        item.kind = kind(tensors, whole.parameters)
+        item.size_bytes = batch_bytes(tensors)
+        return ""
+
+    def _inputs(self, item: Item, arrived: Sequence[Arrival]) -> Sequence[Tensor]:
+        whole: WholeJob = item.whole.data
+        stage, name = item.stage, self._names[item.stage]
+        if stage in self.entries or (whole.is_emulated and not arrived):
+            return whole.tensors
+        wanted = self._stages[stage].inputs
+        if name not in self._graph.joins:
+            return mapped(arrived[0].data, wanted, name)
+        came: dict[str, list[Tensor]] = {}
+        for each in sorted(arrived, key=lambda each: (each.path[-1][0], each.path)):
+            for tensor in each.data:
+                came.setdefault(tensor.name, []).append(tensor)
+        names = wanted or {each: each for each in [*came, *(seen for at, seen in self._seen if at == stage)]}
+        if not names:
+            raise TensorError(f"nothing came for {name!r}")
+        return [self._joined(stage, to, came.get(source, ())) for to, source in names.items()]
+
+    def _joined(self, stage: int, name: str, parts: Sequence[Tensor]) -> Tensor:
+        """What has come for one input, one after the other along axis 0; of no rows where nothing has."""
+        if parts:
+            joined = one_after_another(parts)._replace(name=name)
+            self._seen[stage, name] = empty(joined)
+            return joined
+        if (stage, name) not in self._seen:
+            raise TensorError(f"nothing came for the input {name!r} of {self._names[stage]!r}")
+        return self._seen[stage, name]
+
+    # ---- the answer ----
+
+    def answer(self, job: WholeJob) -> list[Tensor]:
+        """The outputs of the items that went no further, item after item, in the order of the edges and rows. Raises
+        TensorError if they do not go together."""
+        found: list[Tensor] = []
+        for stage in self.ends:
+            parts = [part for _, part in sorted(job.ends.get(stage, ()), key=lambda end: end[0])]
+            for name in dict.fromkeys(tensor.name for part in parts for tensor in part):
+                of_name = [tensor for part in parts for tensor in part if tensor.name == name]
+                joined = one_after_another(of_name)
+                self._seen_ends[stage, name] = empty(joined)
+                found += self._answered(stage, joined, [part.shape[0] for part in of_name])
+            if not parts and self._several[self._names[stage]]:
+                for (at, _), seen in self._seen_ends.items():
+                    found += self._answered(stage, seen, []) if at == stage else []
+        return found
+
+    def _answered(self, stage: int, tensor: Tensor, rows: Sequence[int]) -> list[Tensor]:
+        """A tensor of the answer, and how many rows each item has in it if there may be several."""
+        named = tensor._replace(name=self.answered_name(stage, tensor.name))
+        if not self._several[self._names[stage]]:
+            return [named]
+        return [named, of_array(f"{named.name}.counts", np.array(rows, dtype=np.int64))]
+
+    def answered_name(self, stage: int, name: str) -> str:
+        """What an output of a stage is called in the answer."""
+        return f"{self._names[stage]}.{name}" if len(self.ends) > 1 else name
+
+
+def _named(outputs: Sequence[Tensor], name: str, what: str) -> Tensor:
+    found = next((each for each in outputs if each.name == name), None)
+    if found is None:
+        raise TensorError(f"no output {name!r}, {what}; outputs: {', '.join(each.name for each in outputs)}")
+    return found
+
+
+def _holds(edge: Edge, outputs: Sequence[Tensor]) -> bool:
+    """Whether an item with these outputs takes an edge. Raises TensorError where that cannot be said."""
+    condition = edge.when
+    assert condition is not None
+    tensor = _named(outputs, condition.output, f"which `when: {condition}` asks for")
+    values = to_array(tensor).reshape(-1)
+    if len(values) != 1:
+        text = f"output {tensor.name!r} has {len(values)} values; `when: {condition}` asks for one of each item"
+        raise TensorError(text)
+    value = values[0]
+    try:
+        return condition.holds(value.decode(errors="replace") if isinstance(value, bytes) else float(value))
+    except TypeError:
+        raise TensorError(
+            f"output {tensor.name!r} is {tensor.datatype}; `when: {condition}` compares another"
+        ) from None
+
+
+def one_after_another(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors of one name joined along axis 0. Raises TensorError if they are of another kind otherwise."""
+    first = parts[0]
+    for each in parts:
+        if (each.datatype, each.shape[1:]) != (first.datatype, first.shape[1:]):
+            ours, theirs = (f"{tensor.datatype} {list(tensor.shape)}" for tensor in (first, each))
+            raise TensorError(f"{first.name!r} cannot be joined along axis 0: {ours} and {theirs}")
+    rows = sum(each.shape[0] for each in parts)
+    return first._replace(shape=(rows, *first.shape[1:]), data=b"".join([each.data for each in parts]))
+
+
+def empty(tensor: Tensor) -> Tensor:
+    """The tensor without its rows."""
+    return tensor._replace(shape=(0, *tensor.shape[1:]), data=b"")
