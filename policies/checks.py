@@ -1,4 +1,4 @@
-"""Checks of what a person has written. Errors name the key, the value, what is allowed and the nearest right name."""
+"""Checks of user input. Errors name the key, the value, what is allowed and the nearest right name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipa.errors import nearest as nearest_name
 from ipa.policies.interface import PolicyError
 
 LARGEST = 1e12
-"""What a number may be that nothing else bounds: exact sums and products of two of them stay finite."""
+"""Bound of numbers without another one: exact sums and products of two of them stay finite."""
 
 LONGEST_SHOWN = 80
 """In characters: how much of a value stands in a message."""

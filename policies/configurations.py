@@ -1,4 +1,4 @@
-"""What a policy may answer: checks of decisions, variants by name, and a pipeline's lightest configuration."""
+"""Valid configurations: checks of decisions, variants by name, and a pipeline's lightest configuration."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def _check_why(why: object) -> None:
 
 
 def as_permitted(pipeline: Pipeline, observation: Observation) -> Observation:
-    """The observation as if variants that have been ruled out since had never run, so that policies need not know them.
+    """The observation as if variants that were ruled out meanwhile had never run, so that policies need not know them.
 
-    What is wanted of such a stage is as many replicas of the lightest variant, and its replicas do not count.
+    Such a stage appears with as many replicas of the lightest variant, none of which exists.
     """
     lightest_ones, stages = lightest_configuration(pipeline), dict(observation.stages)
     for stage in pipeline.stages:

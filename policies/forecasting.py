@@ -1,4 +1,4 @@
-"""What policies share that plan for a forecast load: the forecast, how sure it is to be, and what holds without one."""
+"""The base of policies that plan for a forecast load: the forecast, its quantile, and what to do without one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ipa.policies.predictors import Outlook
 class ForecastingPolicy:
     """A policy that plans for `outlook`'s forecast x (1 + `load_margin`), and scores what it decides by a programme.
 
-    PolicyError: a margin out of range, or a goal and a quantile that both say how sure a plan is.
+    PolicyError: a margin out of range, or a quantile beside a goal that determines it.
     """
 
     def __init__(self, programme: Programme, outlook: Outlook, load_margin: float | None) -> None:

@@ -1,4 +1,4 @@
-"""Goals: what is wanted of a pipeline in a user's terms, in place of weights.
+"""Goals: objectives in a user's terms, in place of weights.
 
     {max: accuracy, cores_at_most: 20}           the most accuracy that so many cores reach; of equals the fewest cores
     {min: cost, accuracy_at_least: 35}           the fewest cores that reach it; of equals the most accuracy
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 KEYS = ("max", "min", "cores_at_most", "accuracy_at_least", "late_at_most")
 WEIGHTS = ("alpha", "beta", "gamma", "accuracy", "accuracy_scale", "accuracy_floor")
-"""The parameters in whose place an aim stands."""
+"""The parameters that an aim replaces."""
 
 ROUNDING = 1e-9
 """Of per cents, which are products of decimals."""
@@ -31,7 +31,7 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Goal:
-    """What is wanted. `aim`: "accuracy" is to be high or "cost" low; None: as the weights say.
+    """A goal. `aim`: maximise "accuracy" or minimise "cost"; None: as the weights say.
 
     `accuracy_at_least` of the whole pipeline and `stage_accuracy_at_least` by stage are per cent.
     """

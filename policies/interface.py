@@ -1,8 +1,8 @@
-"""The interface between policies and the world: what a policy sees, what it answers, and what carries that out.
+"""The interface between policies and backends: observations, decisions, and what carries decisions out.
 
-A policy is asked at every control step. It gets an `Observation` (everything it may know, including the time) and the
-memory that it returned last time, and answers with a `Decision`. It has no state of its own, so one object serves many
-runs, and the same observation and memory give the same decision in simulation and on a cluster.
+At every control step, a policy gets an `Observation` (everything it may know, including the time) and the memory that
+it returned last time, and returns a `Decision`. It has no state of its own, so one object serves many runs, and the
+same observation and memory give the same decision in simulation and on a cluster.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ COSTLY_FIELDS = ("latency", "busy_fraction", "concurrency", "future_rps", "past_
 
 
 FACTS = ("interval_s", "decision_delay_s", "dispatch")
-"""What a scenario says of the world a policy runs in: given as parameters to policies whose class names them in
-`facts`. What else a policy needs to know of the world, such as start-up times, is in its pipeline."""
+"""Keys of the scenario that are passed as parameters to policies whose class names them in `facts`. Other facts of the
+environment, such as start-up times, are in the pipeline."""
 
 
 class PolicyError(InputError):
@@ -34,7 +34,7 @@ class PolicyError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class StageConfiguration:
-    """What is wanted of one stage: `replicas` copies of `variant` with `cores` each, and batches of up to `batch`.
+    """The desired state of one stage: `replicas` copies of `variant` with `cores` each, and batches of up to `batch`.
 
     A mix has further variants `beside` this one, each with a configuration of its own, and each gets its `share` of
     the requests; the shares add up to 1 (see `mix_of`).

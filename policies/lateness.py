@@ -1,9 +1,9 @@
-"""How many requests of the last hour were late, and how sure a plan has to be that no more than allowed will be.
+"""The late requests of the last hour, and the quantile of the forecast that keeps their share within a limit.
 
-A plan for the quantile q of the forecast is exceeded with the probability 1 - q, and only then are requests late that
-were not to be. So a policy that may be late with a share of the requests plans for the quantile 1 - share. What has
-been late within the hour is taken off the share: once it is used up, the plan is for the highest quantile that the
-forecast has, until enough of the lateness is more than an hour ago.
+A plan for the quantile q of the forecast is exceeded with probability 1 - q, and only then are requests late. So a
+policy that may be late with a share of the requests plans for the quantile 1 - share. Requests that were late within
+the hour reduce the share: once it is used up, the plan is for the highest quantile of the forecast, until enough of
+them are more than an hour old.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ipa.policies.interface import LatencyQuantiles, Memory, Observation
 
 HOUR_S = 3600.0
 BIN_S = 60.0
-"""What is remembered of the hour is counted by the minute."""
+"""Resolution of the hour's counts."""
 
 KEY = "late_by_minute"
 

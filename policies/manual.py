@@ -1,4 +1,4 @@
-"""What can be said of a policy without a pipeline: what it does, its parameters, and values of them worth trying.
+"""The manual of a policy, without a pipeline: what it does, its parameters, and values worth trying.
 
 A parameter's type and default are those of the signature. What it means stands in the docstring of the class, or of a
 class below it, as "`name`: what it means." up to the end of the sentence, or to the next name after a semicolon.

@@ -1,4 +1,4 @@
-"""Why a policy that uses the optimiser decided what it did: found again from what it saw, where somebody asks."""
+"""The reasons of a decision by a policy that uses the optimiser, recomputed from the observation on request."""
 
 from __future__ import annotations
 

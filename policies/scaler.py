@@ -1,4 +1,4 @@
-"""What the policies that change replicas alone share: variants and batches are given, and replicas follow the load."""
+"""The base of policies that change only replicas: variants and batches are given, and replicas follow the load."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A guard of simulations: a policy that does not come to an end is stopped, and the error says where it was."""
+"""A time limit for decisions in simulations: a policy that does not return is stopped, and the error says where."""
 
 from __future__ import annotations
 

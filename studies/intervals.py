@@ -35,12 +35,12 @@ FEW_EVENTS = 5.0
 LATENCY_SKEWNESS = 2.0
 """That of an exponential distribution."""
 
-HELD = "Of rare or very unequal figures and few {}, they hold in 88 to 95 % of cases."
+HELD = "For rare or very unequal figures and few {}, they hold in 88 to 95 % of cases."
 _LIMITS = (
-    "Intervals are of 95 %; a mean without one was the same with every seed. (≤) is what there may be where no seed "
-    f"had any, if it comes in bursts of 10 s. {HELD.format('seeds')}"
+    "95 % intervals; a mean without one was the same with every seed. (≤): upper bound where no seed had any, assuming "
+    f"bursts of 10 s. {HELD.format('seeds')}"
 )
-_ONE_LOG = "A load that is a log is the same with every seed: intervals hold it fixed, and say nothing of other loads."
+_ONE_LOG = "A log is the same load with every seed: intervals hold it fixed, and say nothing of other loads."
 
 
 def limits(traces: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""Guards: what holds whatever a policy says. A guard wraps a policy and is itself a policy."""
+"""Guards: rules for the decisions of any policy. A guard wraps a policy and is itself a policy."""
 
 from ipa.policies.guards.bounds import Bounds, Ceiling, CoreLimit
 from ipa.policies.guards.rules import Steadiness

@@ -116,15 +116,15 @@ LEAST_FACTOR = 1e-9
 """Lower bound on the items per request of a stage in a graph."""
 
 RECENT_S = 10
-"""How many of the last samples are the load of a policy that does not say what it plans for."""
+"""Number of last samples whose mean stands for the planned load if a policy does not name it."""
 
 
 @dataclass(frozen=True)
 class Ceiling(Guard):
-    """Adds replicas until the planned load is at most `utilisation` of what they sustain as profiled, at every stage.
+    """Adds replicas until the planned load is at most `utilisation` of their profiled throughput, at every stage.
 
-    The planned load is the decision's; where it says none, the mean of the last 10 s. A decision of the optimiser that
-    is already the most that there is room for stays as it is.
+    The planned load is the decision's or, if it has none, the mean of the last 10 s. A decision of the optimiser on its
+    last rung (the most throughput) stays as it is.
     """
 
     utilisation: float
@@ -170,7 +170,7 @@ class CoreLimit(Guard):
     """
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
-        """The policy's decision, cut down to what there is. PolicyError: a limit below 1."""
+        """The policy's decision, reduced to the available cores. PolicyError: a limit below 1."""
         decision = self.asked(observation, memory)
         limit_cores = observation.limit_cores
         if limit_cores is not None and limit_cores < 1:

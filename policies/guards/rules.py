@@ -1,7 +1,7 @@
-"""The rules that keep a stage steady, and their settings: what is wanted of it, in its situation -> what it gets.
+"""The rules that hold back changes of a stage, and their settings: wanted configuration, situation -> what it gets.
 
-All compare configurations by what they sustain: replicas x profiled throughput. So they hold across variants and batch
-sizes too. A mix sustains the load at which the first of its variants is at its limit.
+All compare configurations by the load they sustain: replicas x profiled throughput. So they work across variants and
+batch sizes. A mix sustains the load at which the first of its variants reaches its limit.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ipa.profiles import Stage
 
 @dataclass(frozen=True)
 class Steadiness:
-    """The settings of `Steady`; with the defaults, nothing is guarded.
+    """The settings of `Steady`; the defaults guard nothing.
 
-    `hysteresis`: a stage keeps its variant, batch size and replicas while what is wanted with the same variant and
-    cores sustains as much load within this share; in a mix, each of the variants. `scale_down_window_s`: what a stage
-    sustains is at no time less than anything wanted in so many seconds before. `max_step_up`, `max_step_down`: how many
-    replicas one decision may add to or take from a stage, in a mix from each variant; None: any number.
-    `wait_for_starting`: none are added while those that are ready and starting are enough. `variant_stays_s`: how long
-    a stage keeps a variant, or those of a mix, at least. `flap_budget`: how often a stage may be changed in
-    `flap_window_s` seconds; None: any number.
+    `hysteresis`: a stage keeps its variant, batch size and replicas if the wanted configuration has the same variant
+    and cores and sustains the same load within this share; in a mix, each of the variants. `scale_down_window_s`: a
+    stage sustains at least the most that was wanted within this many seconds. `max_step_up`, `max_step_down`: the most
+    replicas that one decision adds to or removes from a stage, in a mix each variant; None: any number.
+    `wait_for_starting`: no replicas are added while the ready and starting ones are enough. `variant_stays_s`: the
+    least time for which a stage keeps a variant, or those of a mix. `flap_budget`: the most changes of a stage within
+    `flap_window_s`; None: any number.
 
     PolicyError: a value out of range.
     """
@@ -59,10 +59,10 @@ class Steadiness:
 class Situation:
     """A stage at one decision.
 
-    `now`: what is desired at present. `wished`: what was wanted within the scale-down window, oldest first, now
-    included. `planned_rps`: the load that the profiled throughput must reach for the plan, None where the policy does
-    not say; `expected_rps`: the forecast or, if more, the recent load, None without any. `variant_for_s`: how long the
-    present variants have been desired. `changes`: within the flap window.
+    `now`: the present configuration. `wished`: the configurations wanted within the scale-down window, oldest first,
+    including this decision's. `planned_rps`: the load that the profiled throughput must reach for the plan; None if the
+    policy does not say. `expected_rps`: the forecast or, if higher, the recent load; None without either.
+    `variant_for_s`: how long the present variants have been desired. `changes`: within the flap window.
     """
 
     stage: Stage
@@ -99,10 +99,10 @@ class Situation:
         return min(part.replicas * self.replica_rps(part) / part.share for part in of.parts)
 
     def now_with(self, wanted: StageConfiguration) -> StageConfiguration:
-        """The present variants, shares and batch sizes, with replicas for what is needed of `wanted`.
+        """The present variants, shares and batch sizes, with the replicas that sustain what `wanted` needs to.
 
-        That is what it sustains; where one replica of it sustains more or less than one of the present, the plan may
-        need less.
+        That is the load it sustains, or less if the plan needs less: a replica of it may sustain another load than a
+        present one.
         """
         needed_rps = self.rps(wanted)
         wanted_rps, present_rps = (sorted(map(self.replica_rps, each.parts)) for each in (wanted, self.now))
@@ -122,12 +122,12 @@ def variants_of(stage: StageConfiguration) -> frozenset[str]:
 
 
 def counted(stage: StageConfiguration) -> list[tuple[str, int, int, int]]:
-    """What of a configuration counts as a change if it is another."""
+    """The parts of a configuration that make a change if they differ."""
     return sorted((part.variant, part.batch, part.replicas, part.cores) for part in stage.parts)
 
 
 def is_same(one: StageConfiguration, other: StageConfiguration) -> bool:
-    """Whether rules have nothing to hold between the two: of mixes, shares and batch timeouts are free."""
+    """Whether the two are the same to the rules, which ignore shares and batch timeouts of mixes."""
     return one == other or (one.is_mix and counted(one) == counted(other))
 
 
@@ -138,7 +138,7 @@ Rule = Callable[[StageConfiguration, Situation, Steadiness], tuple[StageConfigur
 def hold_the_way_down(
     wanted: StageConfiguration, at: Situation, settings: Steadiness
 ) -> tuple[StageConfiguration, str]:
-    """The wish of the window that sustains most, the latest among equals (Kubernetes' stabilisation window)."""
+    """The configuration of the window that sustains most, the latest of equals (Kubernetes' stabilisation window)."""
     working = [each for each in at.wished if variants_of(each).isdisjoint(at.seen.failed_variants)] or [wanted]
     most = max(reversed(working), key=at.rps)
     if at.rps(most) <= at.rps(wanted) * (1 + SLACK):
@@ -155,7 +155,7 @@ def keep_the_variant(wanted: StageConfiguration, at: Situation, settings: Steadi
 
 
 def ignore_the_small(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
-    """What is there, if what is wanted with the same variants and cores sustains about as much, of each of them."""
+    """The present configuration, if the wanted one has the same variants and cores and each sustains about as much."""
     same = at.has_variants_of(wanted) and all(part.cores == at.present(part).cores for part in wanted.parts)
     if not settings.hysteresis or not same or wanted == at.now:
         return wanted, ""
@@ -171,9 +171,9 @@ def ignore_the_small(wanted: StageConfiguration, at: Situation, settings: Steadi
 
 
 def limit_the_step(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
-    """At most so many replicas more or fewer of each variant; of other variants, than sustain what is there.
+    """Each variant's replicas within the step of its present ones; a new variant's within that of as much throughput.
 
-    With other shares of the same variants, both are steps: from what is there of a variant, and from what sustains it.
+    With other shares of the same variants, both limits hold.
     """
     up, down = settings.max_step_up, settings.max_step_down
     parts, whys = [], []
@@ -196,10 +196,10 @@ def limit_the_step(wanted: StageConfiguration, at: Situation, settings: Steadine
 def wait_for_the_starting(
     wanted: StageConfiguration, at: Situation, settings: Steadiness
 ) -> tuple[StageConfiguration, str]:
-    """No further replicas of a variant while some start, and they and those that are ready sustain its expected load.
+    """No further replicas of a variant while some are starting that, with the ready ones, sustain its expected load.
 
-    After the pending guard of AIBrix (its issue 2670): metrics stay high until replicas that were asked for are ready,
-    and a policy that goes by them asks for more each time.
+    After the pending guard of AIBrix (its issue 2670): metrics stay high until requested replicas are ready, and a
+    policy that follows them requests more each time.
     """
     if not (settings.wait_for_starting and at.has_variants_of(wanted)):
         return wanted, ""
@@ -217,7 +217,7 @@ def wait_for_the_starting(
 
 
 def spend_no_more(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
-    """With the budget spent only more replicas of what is there, if the plan needs them; these are not counted."""
+    """With the budget spent, only further replicas of the present variant if the plan needs them; they do not count."""
     is_spent = settings.flap_budget is not None and at.changes >= settings.flap_budget
     if not is_spent or is_same(wanted, at.now) or at.has_failed:
         return wanted, ""
@@ -237,4 +237,4 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("starting", wait_for_the_starting),
     ("flap budget", spend_no_more),
 )
-"""In the order in which they are asked, each about the answer of the one before."""
+"""In the order of application, each on the result of the previous one."""

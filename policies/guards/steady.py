@@ -1,4 +1,4 @@
-"""Steady: a policy whose changes are held back by rules that know the past."""
+"""Steady: a guard that holds back a policy's changes by rules with a memory."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from ipa.policies.guards.rules import RULES, Situation, Steadiness, counted, is_
 from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration, mix_of
 
 KEY = "guards"
-"""Under which the guard's memory stands beside the policy's own keys."""
+"""Key of the guard's memory, beside the policy's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What is remembered of a stage.
+    """The memory of a stage.
 
-    `seen`: what was desired when last observed, and `since_s` since when with these variants. `changed_s`: when it was
-    changed, within the flap window; replicas that were added although the budget was spent do not count. `wished`: what
-    was wanted, with the time, oldest first: only what sustains more than all that was wanted after it.
+    `seen`: the configuration last observed, and `since_s` the time since which it has these variants. `changed_s`: the
+    times of changes within the flap window, without replicas added after the budget was spent. `wished`: wanted
+    configurations with their times, oldest first: only those that sustain more than all later ones.
     """
 
     seen: StageConfiguration
@@ -63,9 +63,8 @@ def _configuration(plain: Sequence[Any]) -> StageConfiguration:
 class Steady(Guard):
     """Holds a policy's changes back by the `settings`, stage by stage; see `rules` for each.
 
-    Of a mix, shares and batch timeouts are free: where nothing else differs, there is no change, and no rule holds it.
-    The first decision, before anything runs, is free. What the guard remembers is what it observes, so it counts what
-    has come into force, whoever decided it.
+    Shares and batch timeouts of a mix may always change, and so may everything at the first decision, before anything
+    runs. The memory holds what the guard observes, so all changes in force count, whoever decided them.
     """
 
     settings: Steadiness

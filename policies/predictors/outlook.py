@@ -1,4 +1,4 @@
-"""What a policy plans from: a predictor, by name or from a file, how far it looks ahead, and which quantile counts."""
+"""The forecast of a policy: a predictor, by name or from a file, its horizon, and the quantile to plan for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PREDICTORS: Mapping[str, type[Any]] = {
 }
 
 DEFAULT_PREDICTOR = "quantile-gbm"
-"""What a policy plans by that is given none; docs/forecasts.md says why."""
+"""The default predictor; docs/forecasts.md says why."""
 
 
 class PointPredictor:

@@ -24,6 +24,8 @@ def again(ctx: click.Context, results: Path, options: Sequence[str]) -> None:
     FOLDER holds a run, a comparison or a sweep. `ipa simulate`, `compare` or `sweep` runs again with its scenario,
     policies, points and seeds; options change them: --set sla_s=2 --set scale=2 --policy foresight.
     """
+    if not results.exists():
+        raise ScenarioError(f"{results}: no such folder")
     question = studies.results.asked(results)
     if question is None:
         raise ScenarioError(f"{results}: holds no results of a run, a comparison or a sweep")

@@ -55,7 +55,7 @@ def forecast(entry: Entry | None) -> str:
     if entry is None or entry.decision.forecast_rps is None:
         return "no forecast"
     planned = entry.decision.planned_load_rps
-    return f"forecast {entry.decision.forecast_rps:.1f}" + ("" if planned is None else f", planned {planned:g}")
+    return f"forecast {entry.decision.forecast_rps:.1f}" + ("" if planned is None else f", planned {planned:.1f}")
 
 
 def quantiles(latency: LatencyQuantiles) -> tuple[str, str]:

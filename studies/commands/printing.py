@@ -202,7 +202,7 @@ def print_run(run: Run, folder: Path | None, report: Path | None) -> None:
         right = f"{100 * answers['character_accuracy']:.2f} % of the characters of {answers['checked']} answers"
         rows["right in the answers"] = right
     if run.decisions_reused is not None:
-        rows["decisions found before"] = f"{100 * run.decisions_reused:.0f} %"
+        rows["decisions from cache"] = f"{100 * run.decisions_reused:.0f} %"
     print_figures(title, rows)
     print_places(folder, report)
 

@@ -55,7 +55,7 @@ def note(pipeline: Pipeline, file: str) -> Sequence[str]:
         weights += f"; at a forecast of {defaults.load_rps:g} requests/s low and high are worth the same"
     sla = sla_sum(pipeline) + (SLA_RULE if any(not stage.sla_why for stage in pipeline.stages) else "")
     return (
-        f"{file}: what it leaves out is by rule (ipa pipeline check {file} says why):",
+        f"{file}: rules fill in what it leaves out (ipa pipeline check {file} says why):",
         f"  SLA {sla}; {weights}",
         f"  scale-only low: {low}; high: {high}; switch-only replicas: {replicas}",
     )

@@ -105,8 +105,8 @@ def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = la
         _cases(found[1], last, how.seeds),
         how.seeds,
         f"windows of {length_s:g} s{f' like {scenario.trace}' if like else ''}: {len(found[0])} of seconds "
-        f"{train[0]:,.12g} to {train[1]:,.12g} to train on, "
-        f"{len(found[1])} of {test[0]:,.12g} to {test[1]:,.12g} to test on",
+        f"{train[0]:,.12g} to {train[1]:,.12g} for training, "
+        f"{len(found[1])} of {test[0]:,.12g} to {test[1]:,.12g} for the test",
     )
 
 
@@ -130,7 +130,7 @@ def _seeds_apart(scenario: Scenario, how: Drawing) -> Cases:
         tuple(Case(None, seed) for seed in range(first, last)),
         tuple(Case(None, seed) for seed in range(last, last + 2 * count)),
         1,
-        f"seeds {first} to {last - 1} to train on, {last} to {last + 2 * count - 1} to test on",
+        f"seeds {first} to {last - 1} for training, {last} to {last + 2 * count - 1} for the test",
     )
 
 

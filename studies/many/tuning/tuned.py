@@ -140,11 +140,11 @@ def lines(tuned: Tuned) -> Iterator[str]:
         sum(each.is_dropped for each in tuned.settings),
         sum(each.error is not None for each in tuned.settings),
     )
-    tried = f"{len(tuned.settings)} settings tried, {dropped} of them dropped early"
+    tried = f"{len(tuned.settings)} settings tried, {dropped} of them pruned early"
     yield f"{tried}{f', {failed} failed' if failed else ''}; {tuned.cases.words}"
     if tuned.cases.train[0].window is not None:
         yield PAST
-    yield f"Intervals of changes are of 95 %. {HELD.format('windows')}"
+    yield f"95 % intervals of changes. {HELD.format('windows')}"
     for place, best in enumerate(tuned.best):
         yield ""
         yield from _lines_of(tuned, best, place)
@@ -152,15 +152,15 @@ def lines(tuned: Tuned) -> Iterator[str]:
 
 def _lines_of(tuned: Tuned, best: Best, place: int) -> Iterator[str]:
     if best.number is None:
-        yield "The defaults: no setting was found that is better on the windows to train on"
+        yield "The defaults: no setting was better in training"
     else:
         name = f"Setting {best.number}" if len(tuned.best) == 1 else f"{place + 1}. Setting {best.number}"
         yield f"{name}: {', '.join(f'{key}={_short(value)}' for key, value in best.values.items())}"
     for part, kept in zip(("train", "test"), best.keeps_limits, strict=True):
         if not kept:
-            yield f"  breaks a limit on the windows to {part} on"
+            yield f"  breaks a limit in {'training' if part == 'train' else 'the test'}"
     widths = (max(len(gain.outcome) for gain in best.test), 9, 9)
-    for title, gains in (("chosen on", best.train), ("never seen", best.test)):
+    for title, gains in (("training", best.train), ("test", best.test)):
         yield f"  {title:<{widths[0]}}  {'defaults':>{widths[1]}}  {'tuned':>{widths[2]}}  change (95 %)"
         for gain in gains:
             yield (

@@ -97,7 +97,9 @@ def test_a_sweep_whose_manifest_is_not_whole_is_refused(here: Path, changed: dic
 
 
 def test_what_cannot_be_asked_again_is_refused(here: Path) -> None:
-    assert "gone: holds no results of a run" in refusal("again", "gone")
+    assert "gone: no such folder" in refusal("again", "gone")
+    (here / "bare").mkdir()
+    assert "bare: holds no results of a run" in refusal("again", "bare")
     assert "both: holds a comparison of 2 policies; name one with --policy" in refusal("simulate", "both")
     assert "sla: unknown key; did you mean 'sla_s'?" in refusal("again", "run", "--set", "sla=2")
     assert "run: already holds results" in refusal("again", "run", "--out", "run")

@@ -124,7 +124,7 @@ def test_intervals_over_one_log_say_that_they_hold_it_fixed(here: Path) -> None:
             shown = ipa(*command, "--trace", trace, "--seeds", seeds, "--report", page)
             assert shown.exit_code == 0, shown.output
             for text in (" ".join(shown.stdout.split()), page.read_text()):
-                assert ("A load that is a log is the same with every seed" in text) is is_said, (command, trace, seeds)
+                assert ("A log is the same load with every seed" in text) is is_said, (command, trace, seeds)
 
 
 def test_intervals_of_five_seeds_stand_on_one_line(here: Path) -> None:

@@ -64,7 +64,7 @@ def drawn(view: View) -> list[str]:
 
 def test_a_view_in_one_line() -> None:
     assert line(VIEW) == (
-        "   69 s, 51 s left  load 13 rps (forecast 29.1, planned 29)  object-detection yolov5n b2 2/2 q3  "
+        "   69 s, 51 s left  load 13 rps (forecast 29.1, planned 29.0)  object-detection yolov5n b2 2/2 q3  "
         "image-classification resnet34 b8 1/2 q0  p50 0.722 p99 1.035 of 6.89 s  violations 0.5 %  5 cores"
     )
 
@@ -79,7 +79,7 @@ def test_a_view_before_anything_has_happened_in_one_line() -> None:
 def test_the_picture_fits_eighty_columns() -> None:
     assert drawn(VIEW) == [
         "video, policy ipa, bursty   1:09 of 2:00   http://127.0.0.1:36123",
-        "load 13 rps  forecast 29.1, planned 29  █",
+        "load 13 rps  forecast 29.1, planned 29.0  █",
         "",
         "stage                variant  batch ready start drain queue  busy p50 s p99 s",
         "object-detection     yolov5n      2   2/2     -     1     3     4 0.310 0.420",

@@ -22,7 +22,7 @@ answer,Large 2,78,2,1,270,348,a
 answer,Large 2,78,2,4,900,1140,a
 """
 NOTE = """\
-mine.yaml: what it leaves out is by rule (ipa pipeline check mine.yaml says why):
+mine.yaml: rules fill in what it leaves out (ipa pipeline check mine.yaml says why):
   SLA 1.75 + 7.6 = 9.35 s (25 x the mean p99; --set sla_s=SECONDS gives yours); alpha 56, beta 1, load margin 0.2; \
 at a forecast of 20 requests/s low and high are worth the same
   scale-only low: small, small; high: small, large-2; switch-only replicas: 2, 6
@@ -55,7 +55,7 @@ def test_a_pipeline_from_a_table_compares_at_once_and_the_rules_are_said_once(mi
     rows = [line.split()[0] for line in result.stdout.splitlines() if line.strip()]
     assert [word for word in rows if word in policies] == policies
     assert result.stderr.count(NOTE) == 1
-    assert result.stderr.count("by rule") == 1
+    assert result.stderr.count("rules fill in") == 1
 
 
 def test_a_study_says_the_rules_of_each_pipeline_once(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ def removals(**values: Any) -> losses.Removals:
 def test_intervals_over_one_log_say_that_they_hold_it_fixed(here: Path) -> None:
     pytest.importorskip("plotly")
     (here / "log.csv").write_text("count\n" + "5\n" * 30)
-    said = "A load that is a log is the same with every seed"
+    said = "A log is the same load with every seed"
     for trace, seeds, is_said in (
         ("log.csv", (1, 2), True),
         ("constant:5:30", (1, 2), False),

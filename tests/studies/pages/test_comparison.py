@@ -342,7 +342,7 @@ def test_intervals_on_one_log_say_that_they_hold_it_fixed() -> None:
         scenario = Scenario(pipeline="video", trace=trace)
         return [replace(made(seed=seed), scenario=scenario) for seed in range(1, seeds + 1)]
 
-    said = "A load that is a log is the same with every seed"
+    said = "A log is the same load with every seed"
     assert said in body(*runs("access.log", 2))
     assert said in body(*runs("twitter:bursty", 2))
     for trace, seeds in (("bursty", 2), ("constant:5:20", 2), ("access.log", 1)):

@@ -59,7 +59,7 @@ def test_one_seed_has_no_interval_and_says_so() -> None:
 
 def test_intervals_over_one_log_say_that_they_hold_it_fixed() -> None:
     """In the terminal, on the page and in the tables; not those over drawn loads."""
-    said = "A load that is a log is the same with every seed"
+    said = "A log is the same load with every seed"
     Path("log.csv").write_text("count\n" + "5\n" * 40)
     for trace, is_said in (("log.csv", True), ("constant:5:40", False)):
         Path("short.yaml").write_text(

@@ -122,7 +122,7 @@ def test_windows_like_a_published_one_are_cut_from_the_whole_trace_scaled_as_it(
     assert [case.window[0] % 7200 for case in cases.test if case.window] == [4920.0] * 20  # 120 s of history later
     assert all(case.window and case.window[1] <= 14 * DAY_S for case in cases.train)
     assert all(case.window and 14 * DAY_S < case.window[0] < 21 * DAY_S for case in cases.test)
-    assert "like twitter:bursty: 10 of seconds 0 to 1,209,600 to train on" in cases.words
+    assert "like twitter:bursty: 10 of seconds 0 to 1,209,600 for training" in cases.words
 
 
 def test_any_windows_are_drawn_where_that_is_asked_for(real: Path) -> None:
