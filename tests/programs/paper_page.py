@@ -85,14 +85,19 @@ def refreshed(page: str, text: str) -> str:
     """The page with the tables, and the sentences, that follow from the text of FOLDER/tables.md."""
     tables = sections(text)
     for heading, digest in DIGESTS.items():
-        start = re.search(rf"^### {re.escape(heading)}\n.*?^\|---[^\n]*\n", page, re.MULTILINE | re.DOTALL)
-        assert start, f"no table under {heading!r}"
-        after = re.sub(r"\A(\|[^\n]*\n)+", "", page[start.end() :])
-        page = page[: start.end()] + "".join(f"| {' | '.join(row)} |\n" for row in digest(tables)) + after
+        page = with_table(page, heading, digest(tables))
     heading = paper_sentences.HEADING
     return page.replace(
         f"### {heading}\n{sections(page)[heading]}", f"### {heading}\n{paper_sentences.section(tables)}"
     )
+
+
+def with_table(page: str, heading: str, rows: Iterable[Iterable[str]]) -> str:
+    """The page with another body of the first table under a heading."""
+    start = re.search(rf"^### {re.escape(heading)}\n.*?^\|---[^\n]*\n", page, re.MULTILINE | re.DOTALL)
+    assert start, f"no table under {heading!r}"
+    after = re.sub(r"\A(\|[^\n]*\n)+", "", page[start.end() :])
+    return page[: start.end()] + "".join(f"| {' | '.join(row)} |\n" for row in rows) + after
 
 
 if __name__ == "__main__":
