@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from ipa.live.serving import access
+from ipa.live.serving.graph_router import GraphRouter
 from ipa.live.serving.host import Gateway
 from ipa.live.serving.protocol import ProtocolError
 from ipa.live.serving.request import RoutedReplica
@@ -320,4 +321,11 @@ def observation(gateway: Gateway, now_s: float, since_s: float, seconds: int) ->
             for position, (name, latencies) in enumerate(zip(router.names, router.stage_latencies, strict=True))
         },
         "latencies_s": router.latencies.after(since_s),
+        **({"edges": _edges(router)} if isinstance(router, GraphRouter) else {}),
     }
+
+
+def _edges(router: GraphRouter) -> list[dict[str, Any]]:
+    """Of a graph, how many items each edge has carried: over the completions of its parent, the factor seen."""
+    pairs = zip(router.routes.edges, router.carried, strict=True)
+    return [{"parent": edge.parent, "child": edge.child, "items": items} for edge, items in pairs]

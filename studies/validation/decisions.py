@@ -12,9 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipa.policies import Configuration, Entry, StageConfiguration, mix_of, replay_journal
-from ipa.sim import choose_engine, collect_records, create_engine, replicas_table, requests_table, stages_table
-from ipa.studies.runs import Prepared, guarded
-from ipa.studies.scenario import Scenario, ScenarioError, arrivals_of, later, models_of, world_of
+from ipa.sim import (
+    choose_engine,
+    collect_records,
+    create_engine,
+    items_table,
+    replicas_table,
+    requests_table,
+    stages_table,
+)
+from ipa.studies.runs import ITEMS, Prepared, guarded
+from ipa.studies.scenario import Scenario, arrivals_of, later, models_of, world_of
 from ipa.studies.validation.figures import FloatArray, Tables
 
 if TYPE_CHECKING:
@@ -90,15 +98,13 @@ def _wanted(row: Mapping[object, object]) -> StageConfiguration:
 def simulate_decisions(
     scenario: Scenario, prepared: Prepared, decisions: Sequence[tuple[float, Configuration]], late_s: float = 0.0
 ) -> Tables:
-    """The tables `requests`, `stages` and `replicas` of the scenario's load under these decisions, without a policy.
+    """The tables of visits, `requests` and `replicas` of the scenario's load under these decisions, without a policy.
 
     Beside the simulation in closed loop it tells errors of queues and replicas from errors of decisions. The first
     decision is ready at the start; each later one, in order of time, is made at its time and takes effect after the
     scenario's decision delay. Requests reach the pipeline `late_s` after they were due.
     """
     pipeline, trace = prepared.pipeline, prepared.trace
-    if pipeline.graph is not None:
-        raise ScenarioError(f"{pipeline.name} is a graph of stages; recorded decisions are simulated on chains alone")
     (_, initial), *following = decisions
     due_s = arrivals_of(scenario, trace)
     engine = create_engine(
@@ -109,14 +115,16 @@ def simulate_decisions(
         initial,
         scenario.seed,
         mixes=any(each.is_mix for _, wanted in decisions for each in wanted.values()),
+        graph=pipeline.graph,
     )
     waiting = iter(following)
     for _ in engine.steps(iter([time_s for time_s, _ in following if time_s < trace.duration_s])):
         engine.apply(next(waiting)[1])
     found = replace(collect_records(engine), arrival_s=due_s)
+    visits = {"stages": stages_table(found)} if pipeline.graph is None else {ITEMS: items_table(found)}
     return {
         "requests": requests_table(pipeline, found),
-        "stages": stages_table(found),
+        **visits,
         "replicas": replicas_table(found),
     }
 

@@ -11,11 +11,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ipa.studies.formatting import NONE, plus
+from ipa.studies.runs import ITEMS
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Tables = Mapping[str, "pd.DataFrame"]
+
+
+def visits_of(tables: Tables) -> pd.DataFrame:
+    """A run's visits to stages: of its requests, or in a graph of their items."""
+    return tables[ITEMS] if ITEMS in tables else tables["stages"]
+
+
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
@@ -73,7 +81,7 @@ def utilisation(tables: Tables, windows: Windows) -> Mapping[str, FloatArray]:
 
     A replica that has been removed counts until its last batch is done.
     """
-    stages, replicas = tables["stages"], tables["replicas"]
+    stages, replicas = visits_of(tables), tables["replicas"]
     served = stages[stages["batch"] >= 0].drop_duplicates(["stage", "batch"])
     found: dict[str, FloatArray] = {}
     for name in replicas["stage"].cat.categories:
@@ -174,7 +182,7 @@ def measure(runs: Sequence[Tables], windows: Windows, sla_s: float, price_per_co
     cores = (_time_mean(run["replicas"], ("created_s", "gone_s"), run["replicas"]["cores"], windows) for run in runs)
     values["cost_mean_cores"] = price_per_core * _mean(list(cores))
     for stage in map(str, runs[0]["replicas"]["stage"].cat.categories):
-        of_stage = _of_visits([_visits(run["stages"], stage, own) for run, own in zip(runs, requests, strict=True)])
+        of_stage = _of_visits([_visits(visits_of(run), stage, own) for run, own in zip(runs, requests, strict=True)])
         replicas = [run["replicas"][run["replicas"]["stage"] == stage] for run in runs]
         ready = [_time_mean(own, ("ready_s", "removed_s"), np.ones(len(own)), windows) for own in replicas]
         values |= {f"{stage}.{key}": value for key, value in {**of_stage, "replicas_mean": _mean(ready)}.items()}

@@ -17,10 +17,12 @@ import numpy.typing as npt
 from ipa.sim import ServiceTime, StageModel, standard_normals, stream
 from ipa.studies.series import mixes_as_one
 from ipa.studies.validation.decisions import accepted
-from ipa.studies.validation.figures import JUDGED_UP_TO, FloatArray, Tables, Windows, busiest
+from ipa.studies.validation.figures import JUDGED_UP_TO, FloatArray, Tables, Windows, busiest, visits_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ipa.profiles import Graph
 
 IntArray = npt.NDArray[np.int64]
 
@@ -90,9 +92,16 @@ class Overheads:
 
 
 def measure_overheads(
-    tables: Tables, models: Sequence[StageModel], seed: int, *, interference: bool = False
+    tables: Tables,
+    models: Sequence[StageModel],
+    seed: int,
+    *,
+    interference: bool = False,
+    graph: Graph | None = None,
 ) -> Overheads:
     """The overheads of a run; `models` are the stages without any overhead.
+
+    `graph`: how the stages hang together that are no chain.
 
     `interference`: what others that served at the same time explain, by the models' slowdowns, is no overhead.
     """
@@ -107,10 +116,12 @@ def measure_overheads(
     extra_s = [_start_up_s(replicas, model) for model in models]
     return Overheads(
         dispatch_overhead_s=Measured.of(np.concatenate(list(by_stage.values()))),
-        hop_s=Measured.of(_hops_s(tables["stages"], [model.name for model in models]), trimmed=True),
+        hop_s=Measured.of(
+            _hops_s(visits_of(tables), _hops_between([model.name for model in models], graph)), trimmed=True
+        ),
         start_up_extra_s=Measured.of(np.concatenate(extra_s)),
         decision_delay_s=Measured.of(_delays_s(tables["decisions"], replicas)),
-        stop_s=Measured.of(_stops_s(tables["stages"], replicas)),
+        stop_s=Measured.of(_stops_s(visits_of(tables), replicas)),
         arrival_s=Measured.of(late_s),
         dispatch_by_stage={stage: Measured.of(values_s) for stage, values_s in by_stage.items()},
     )
@@ -118,7 +129,7 @@ def measure_overheads(
 
 def _quiet(tables: Tables) -> Windows:
     """The windows in which no stage was near saturation; all, where each had one that was."""
-    moments_s = tables["stages"][["start_s", "finish_s"]].to_numpy(dtype=np.float64)
+    moments_s = visits_of(tables)[["start_s", "finish_s"]].to_numpy(dtype=np.float64)
     every = Windows.all_of(float(np.nanmax(moments_s, initial=QUIET_S)), QUIET_S)
     is_quiet = busiest([tables], every) <= JUDGED_UP_TO
     return every.only(is_quiet) if is_quiet.any() else every
@@ -133,7 +144,7 @@ def _dispatch_s(
     Batches of a replica that came and went unseen (-1) are left out. With `busy_at`, it is what is left once the
     slowdown beside the cores that were busy is taken away.
     """
-    batches = batches_of(tables["stages"], model.name)
+    batches = batches_of(visits_of(tables), model.name)
     batches = batches[(batches["replica"] >= 0) & quiet.holds(batches["start_s"].to_numpy(dtype=np.float64))]
     own = _replicas_of(tables, model.name)
     served_by = dict(zip(own.index, zip(own["variant"], own["cores"].astype(int), strict=True), strict=True))
@@ -160,7 +171,7 @@ def _normals(tables: Tables, stage: str, position: int, seed: int) -> Mapping[in
 
     Where variants were mixed, batches are counted lane by lane, and a batch that has left no row is not counted.
     """
-    stages, replicas = tables["stages"], _replicas_of(tables, stage)
+    stages, replicas = visits_of(tables), _replicas_of(tables, stage)
     started = stages[(stages["stage"] == stage) & (stages["batch"] >= 0) & (stages["replica"] >= 0)]
     batches = started.drop_duplicates("batch").sort_values("batch")
     if "lane" not in replicas:
@@ -182,19 +193,31 @@ def _emulated_s(service: ServiceTime, size: int, normal: float) -> float:
 
 def arrivals_late_s(tables: Tables, first: str) -> pd.Series[Any]:
     """By request, the time from when it was due until it was in the queue of the first stage; NaN: it never was."""
-    stages = tables["stages"]
+    stages = visits_of(tables)
     enqueue_s = stages[stages["stage"] == first].set_index("request")["enqueue_s"]
     return enqueue_s - tables["requests"].set_index("request")["arrival_s"]
 
 
-def _hops_s(stages: pd.DataFrame, names: Sequence[str]) -> FloatArray:
-    """Per request and hop, the time from the finish at one stage to the enqueue at the next."""
-    by_name = {name: stages[stages["stage"] == name].set_index("request") for name in names}
-    hops = [
-        (by_name[after]["enqueue_s"] - by_name[before]["finish_s"]).to_numpy(dtype=np.float64)
-        for before, after in pairwise(names)
-    ]
-    return np.concatenate(hops) if hops else np.empty(0)
+def _hops_between(names: Sequence[str], graph: Graph | None) -> dict[str, list[str]]:
+    """Stage -> those before it; without those that wait for others on purpose."""
+    if graph is None:
+        return {after: [before] for before, after in pairwise(names)}
+    waits = {stage for stage, join in graph.joins.items() if join.kind == "wait"}
+    into = {name: [edge.parent for edge in graph.into(name)] for name in names if name not in waits}
+    return {name: before for name, before in into.items() if before}
+
+
+def _hops_s(visits: pd.DataFrame, between: Mapping[str, Sequence[str]]) -> FloatArray:
+    """Per visit, the time from the request's latest finish at a stage before until the enqueue at this one."""
+    import pandas as pd
+
+    found = [np.empty(0)]
+    for after, before in between.items():
+        came = visits[visits["stage"] == after][["request", "enqueue_s"]].dropna().sort_values("enqueue_s")
+        went = visits[visits["stage"].isin(before)][["request", "finish_s"]].dropna().sort_values("finish_s")
+        both = pd.merge_asof(came, went, left_on="enqueue_s", right_on="finish_s", by="request")
+        found.append((both["enqueue_s"] - both["finish_s"]).to_numpy(dtype=np.float64))
+    return np.concatenate(found)
 
 
 def _start_up_s(replicas: pd.DataFrame, model: StageModel) -> FloatArray:
@@ -241,8 +264,8 @@ def busy_cores(tables: Tables) -> BusyAt:
     starts: list[FloatArray] = []
     finishes: list[FloatArray] = []
     cores: list[IntArray] = []
-    for stage in tables["stages"]["stage"].cat.categories:
-        batches = batches_of(tables["stages"], str(stage))
+    for stage in visits_of(tables)["stage"].cat.categories:
+        batches = batches_of(visits_of(tables), str(stage))
         batches = batches[batches["replica"] >= 0]
         starts.append(batches["start_s"].to_numpy(dtype=np.float64))
         finishes.append(batches["finish_s"].to_numpy(dtype=np.float64))

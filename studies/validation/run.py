@@ -184,7 +184,8 @@ def _late_s(scenario: Scenario, tables: Tables, simulated: Run, given: Overheads
 def _overheads(scenario: Scenario, tables: Tables) -> Overheads:
     pipeline = prepare(scenario).pipeline
     models = stage_models(pipeline, sampled=scenario.service_times == "lognormal")
-    return measure_overheads(tables, models, scenario.seed, interference=scenario.interference == "measured")
+    measured = scenario.interference == "measured"
+    return measure_overheads(tables, models, scenario.seed, interference=measured, graph=pipeline.graph)
 
 
 def _conditions(run: KeptRun, overheads: Overheads, refused: int) -> Conditions:

@@ -1,0 +1,135 @@
+"""Real models in a graph: what they answer decides how many items go on and where, and one answer has all of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.live.serving.models_world import classifier_file, detector_file
+from tests.live.serving.serving_plane import Plane, Process, call, entry, plane, put, until, wanted
+from tests.live.serving.test_ragged import CANDIDATES, image
+from tests.profiles.test_graph_file import HEAD, stage
+
+LEAST = 60.0
+"""The sum of a crop's corners from which on it is classified."""
+
+DETECT = stage("detect", "    after: []\n    output_rows: {crops: counts}\n")
+MEASURE = stage(
+    "measure", "    after: [{stage: detect, items: 2, spread: 1, items_from: crops}]\n    inputs: {x: crops}\n"
+)
+CLASSIFY = stage(
+    "classify", f"    after: [{{stage: measure, share: 0.5, when: sum >= {LEAST:g}}}]\n    inputs: {{x: same}}\n"
+)
+GRAPH = HEAD + "stages:\n" + DETECT + MEASURE + CLASSIFY + "accuracy: {combine: product}\n"
+
+
+def measure_file(onnx: Any, path: Path) -> None:
+    """x: rows x 4 -> x, and sum: of each row."""
+    helper, floating = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceSum", ["x", "axis"], ["sum"], keepdims=0),
+            helper.make_node("Identity", ["x"], ["same"]),
+        ],
+        "measure",
+        [helper.make_tensor_value_info("x", floating, ["rows", 4])],
+        [
+            helper.make_tensor_value_info("same", floating, ["rows", 4]),
+            helper.make_tensor_value_info("sum", floating, ["rows"]),
+        ],
+        [helper.make_tensor("axis", onnx.TensorProto.INT64, [1], [1])],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+@contextmanager
+def running(folder: Path, text: str = GRAPH, *options: str) -> Iterator[tuple[Plane, Process]]:
+    """A replica of each model behind a gateway with batches of up to 4."""
+    onnx = pytest.importorskip("onnx")
+    detector_file(onnx, folder / "detect.onnx")
+    measure_file(onnx, folder / "measure.onnx")
+    classifier_file(onnx, folder / "classify.onnx")
+    (folder / "traffic.yaml").write_text(text)
+    with plane(folder) as up:
+        # Nothing expires, however slow the machine is.
+        gateway = up.gateway("--pipeline", str(folder / "traffic.yaml"), "--sla", "600", *options)
+        names = [name for name in ("detect", "measure", "classify") if f"name: {name}\n" in text]
+        for name in names:
+            server = up.server("--backend", "onnx", "--file", str(folder / f"{name}.onnx"), "--model", "only")
+            until(lambda url=server.url: call("GET", url + "/v2/health/ready")[0] == 200, "ready")
+            up.listed[name] = [entry(0, server.url, "only")]
+        control = gateway.urls["control_url"] + "/control/"
+        put(control + "configuration", {name: wanted("only", 1) for name in names})
+        put(control + "replicas", up.listed)
+        yield up, gateway
+
+
+def infer(gateway: Process, rows: Any) -> tuple[int, Any]:
+    data = np.array(rows, dtype=np.float32)
+    asked = {"name": "image", "datatype": "FP32", "shape": list(data.shape), "data": data.ravel().tolist()}
+    return call("POST", gateway.url + "/v2/models/traffic/infer", {"inputs": [asked]})
+
+
+def outputs(answer: Any) -> dict[str, Any]:
+    return {each["name"]: np.array(each["data"]).reshape(each["shape"]) for each in answer["outputs"]}
+
+
+def test_models_decide_how_many_items_go_on_and_which(tmp_path: Path) -> None:
+    """Each image's crops are measured one by one, and those that are large are classified."""
+    import onnxruntime
+
+    draws = random.Random(3)
+    images = [image(draws, draws.randint(0, CANDIDATES)) for _ in range(24)]
+    with running(tmp_path) as (_, gateway):
+        with ThreadPoolExecutor(6) as pool:
+            answers = list(pool.map(lambda rows: infer(gateway, [rows]), [each[0] for each in images]))
+        seen = call("GET", gateway.urls["control_url"] + "/control/observation")[1]
+    sessions = {name: onnxruntime.InferenceSession(tmp_path / f"{name}.onnx") for name in ("detect", "classify")}
+    found = 0
+    for (status, answer), rows in zip(answers, images, strict=True):
+        assert status == 200, answer
+        crops, _ = sessions["detect"].run(None, {"image": np.array(rows, dtype=np.float32)})
+        large = crops[crops.sum(axis=1) >= LEAST]
+        small = crops[crops.sum(axis=1) < LEAST]
+        found += len(crops)
+        said = outputs(answer)
+        if len(small):
+            np.testing.assert_allclose(said["measure.same"], small, rtol=1e-5)
+            assert said["measure.sum.counts"].tolist() == [1] * len(small)
+        if len(large):
+            np.testing.assert_allclose(said["classify.y"], sessions["classify"].run(None, {"x": large})[0], rtol=1e-5)
+            assert said["classify.y.counts"].tolist() == [1] * len(large)
+    stages = seen["stages"]
+    assert stages["measure"]["arrivals"] == found
+    assert 0 < stages["classify"]["arrivals"] < found
+    assert [(edge["parent"], edge["child"], edge["items"]) for edge in seen["edges"]] == [
+        ("detect", "measure", found),
+        ("measure", "classify", stages["classify"]["arrivals"]),
+    ]
+
+
+def test_more_items_than_allowed_are_a_clear_400(tmp_path: Path) -> None:
+    text = HEAD + "stages:\n" + DETECT + MEASURE + "accuracy: {combine: product}\n"
+    draws = random.Random(1)
+    with running(tmp_path, text, "--most-items", "4") as (_, gateway):
+        assert infer(gateway, image(draws, 3))[0] == 200
+        status, answer = infer(gateway, image(draws, 4))
+    assert (status, answer) == (
+        400,
+        {"error": "failed at stage 'detect': its 4 items for 'measure' make more than 4"},
+    )
+
+
+def test_outputs_that_do_not_say_where_an_item_goes_fail_it_in_words(tmp_path: Path) -> None:
+    text = GRAPH.replace(f"when: sum >= {LEAST:g}", "when: score < 1")
+    with running(tmp_path, text) as (_, gateway):
+        status, answer = infer(gateway, image(random.Random(1), 2))
+    assert status == 502
+    assert "no output 'score', which `when: score < 1` asks for; outputs: same, sum" in answer["error"]
