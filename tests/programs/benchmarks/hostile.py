@@ -1,13 +1,14 @@
-"""What hostile bodies cost honest clients: a gateway with 512 MiB, with and without a thousand of them, by turns."""
+"""What hostile bodies cost honest clients: a gateway with 512 MiB, without them, with a thousand, and with bodies that
+stall, by turns."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from itertools import cycle, islice
 from multiprocessing import get_context
@@ -24,6 +25,8 @@ from tests.programs.benchmarks.tables import Column, Table, Value
 MEMORY_BYTES = 512 * 2**20
 ROUNDS, BODIES, AT_ONCE = 10, 100, 4
 """In every round, so many bodies are sent, so many at a time."""
+STALLED, STALLED_BYTES = 80, 2**20
+"""So many bodies of that size stop half-way and stay."""
 HONEST_RPS, CONNECTIONS, QUIET_S = 50.0, 16, 6.0
 
 
@@ -31,9 +34,9 @@ def hostile_bodies() -> Table:
     """Latency of honest clients alone and beside hostile ones, and the gateway's memory."""
     return Table(
         name="hostile",
-        title=f"Hostile bodies: {ROUNDS * BODIES} in {ROUNDS} rounds, {AT_ONCE} at a time, at a gateway with 512 MiB",
+        title=f"In each of {ROUNDS} rounds {BODIES} hostile bodies, {AT_ONCE} at a time, then {STALLED} stalled ones",
         columns=(
-            Column("beside", "honest clients"),
+            Column("beside", "honest clients beside"),
             Column("requests", "requests", ",d"),
             Column("not_200", "not 200", "d"),
             Column("p50_ms", "p50 ms", ".2f"),
@@ -46,8 +49,8 @@ def hostile_bodies() -> Table:
         label=("beside",),
         bars=("p99_ms",),
         notes=(
-            f"Honest: {HONEST_RPS:g}/s on {CONNECTIONS} connections, 64 float32 as JSON; quiet and hostile by turns.",
-            "Peak: resident memory of the gateway.",
+            f"Honest: {HONEST_RPS:g}/s on {CONNECTIONS} connections, 64 float32 as JSON.",
+            "Peak: resident memory of the gateway, which may have 512 MiB: before the first attack, and of all.",
         ),
     )
 
@@ -57,32 +60,32 @@ def _rows() -> Iterator[dict[str, Value]]:
 
     message = gateway.message("json")
     path = f"/v2/models/{gateway.PIPELINE}/infer"
-    quiet, beside = load_client.Answers(), load_client.Answers()
-    answers: Counter[int] = Counter()
+    beside = {name: (load_client.Answers(), Counter[int]()) for name in ("alone", "hostile bodies", "stalled bodies")}
     options = ("--most-inside", str(MEMORY_BYTES // 4))
     with gateway.running(*options) as process, _limited(process, MEMORY_BYTES), _elsewhere() as sender:
         gateway.configure(process, 1, 0.0)
         asyncio.run(_honest(process.url, message, None))  # warm up
-        peaks_mb = []
+        before_mb = _peak_mb(process)
         for number in range(ROUNDS):
-            _add(quiet, asyncio.run(_honest(process.url, message, None)))
-            peaks_mb.append(_peak_mb(process))
-            sending = sender.submit(_send, process.url, path, number * BODIES)
-            _add(beside, asyncio.run(_honest(process.url, message, sending)))
-            answers += sending.result()
+            sends: dict[str, Callable[[], Future[Counter[int]]]] = {
+                "hostile bodies": partial(sender.submit, _send, process.url, path, number * BODIES),
+                "stalled bodies": partial(sender.submit, _stall, process.url, path),
+            }
+            for name, (honest, answers) in beside.items():
+                sending = sends[name]() if name in sends else None
+                _add(honest, asyncio.run(_honest(process.url, message, sending)))
+                answers.update(sending.result() if sending else ())
         after_mb = _peak_mb(process)
-    for name, found, peak_mb in (("alone", quiet, peaks_mb[0]), ("beside hostile ones", beside, after_mb)):
+    for name, (honest, answers) in beside.items():
         yield {
             "beside": name,
-            "requests": found.statuses.total(),
-            "not_200": found.statuses.total() - found.statuses[200],
-            "p50_ms": 1e3 * median(found.latencies_s),
-            "p99_ms": 1e3 * float(np.quantile(found.latencies_s, 0.99)),
-            "most_ms": 1e3 * max(found.latencies_s),
-            "peak_mb": peak_mb,
-            "answers": " ".join(f"{status}:{count}" for status, count in sorted(answers.items()))
-            if found is beside
-            else "",
+            "requests": honest.statuses.total(),
+            "not_200": honest.statuses.total() - honest.statuses[200],
+            "p50_ms": 1e3 * median(honest.latencies_s),
+            "p99_ms": 1e3 * float(np.quantile(honest.latencies_s, 0.99)),
+            "most_ms": 1e3 * max(honest.latencies_s),
+            "peak_mb": before_mb if name == "alone" else after_mb,
+            "answers": " ".join(f"{status}:{count}" for status, count in sorted(answers.items())),
         }
 
 
@@ -139,6 +142,28 @@ def _send(url: str, path: str, first: int) -> Counter[int]:
 
     async def every() -> None:
         await asyncio.gather(*[some() for _ in range(AT_ONCE)])
+
+    asyncio.run(every())
+    return statuses
+
+
+def _stall(url: str, path: str) -> Counter[int]:
+    """Begin bodies that stop half-way, and keep their connections for as long as a quiet round lasts."""
+    host, port = url.removeprefix("http://").split(":")
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {STALLED_BYTES}\r\n\r\n".encode()
+    statuses: Counter[int] = Counter()
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(head + b" " * (STALLED_BYTES // 2))
+        line = b""
+        with suppress(TimeoutError, ConnectionError):
+            line = await asyncio.wait_for(reader.readline(), QUIET_S)
+        statuses[int(line[9:12]) if line else hostile.NO_ANSWER] += 1
+        writer.transport.abort()
+
+    async def every() -> None:
+        await asyncio.gather(*[one() for _ in range(STALLED)])
 
     asyncio.run(every())
     return statuses
