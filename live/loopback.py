@@ -296,7 +296,7 @@ class LoopbackBackend(LiveBackend):
             self._port,
             self._control_port,
             str(self._tokens.path),
-            more=("--linger", "0", "--wait-for-start", "--seed", str(self.plane.seed)),
+            more=("--linger", "0", "--wait-for-start"),
         )
         log = self.run_process("gateway", GATEWAY, arguments, self._on_gateway)
         until_s = time.monotonic() + READY_WITHIN_S

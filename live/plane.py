@@ -114,6 +114,8 @@ def gateway_arguments(
     arguments += ["--control-host", host, "--control-port", str(control_port)]
     arguments += ["--control-token-file", control_token_file]
     arguments += ["--sla", repr(plane.pipeline.sla_s), "--drop", plane.drop, "--log-level", "warning"]
+    if plane.mixes or plane.pipeline.graph is not None:
+        arguments += ["--seed", str(plane.seed)]  # the draws of variants and of items are those of the simulation
     if plane.removal != "drain":
         arguments += ["--removal", plane.removal]
     for stage, limit_s in zip(plane.pipeline.stages, plane.pipeline.drop_limits_s, strict=True):
