@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ipa.live.gateway_client import GatewayClient
+from ipa.live.gateway_client import GatewayClient, visits_of
 from ipa.live.sent import Sent
 from ipa.sim import COMPLETED, DROPPED, OUTCOMES, UNFINISHED, FloatArray, IntArray, Records, ReplicaRecords
 
@@ -75,7 +75,7 @@ class Collector:
             self._next[self._epoch] = said["next"]
             self._refused[said["epoch"]] = said.get("refused", {})
             for record in said["records"]:
-                self.retried |= {stage for stage, visit in self._visited(record) if visit.get("retried")}
+                self.retried |= {stage for stage, visit in visits_of(record, self.stages) if visit.get("retried")}
                 number = str(record["id"]).removeprefix(self.prefix)
                 if f"{self.prefix}{number}" == record["id"] and number.isdecimal():
                     made = self._rows_of(int(number), record)
@@ -109,10 +109,6 @@ class Collector:
     def _table(self) -> npt.NDArray[np.float64]:
         width = len(_PER_REQUEST) + len(_PER_STAGE) * len(self.stages)
         return np.array(self._rows, dtype=np.float64).reshape(-1, width)
-
-    def _visited(self, record: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
-        """A request's visits, each with its stage."""
-        return zip(self.stages, record["stages"], strict=False)
 
     def _rows_of(self, request: int, record: Mapping[str, Any]) -> list[list[float]]:
         row = self._request(request, record)

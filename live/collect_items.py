@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,6 @@ _AT = {name: len(_PER_REQUEST) + place for place, name in enumerate((*_PER_STAGE
 
 class ItemCollector(Collector):
     """Like a `Collector`, for a graph."""
-
-    def _visited(self, record: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
-        return [(item["stage"], item) for item in record["stages"]]
 
     def _rows_of(self, request: int, record: Mapping[str, Any]) -> list[list[float]]:
         rows = []

@@ -24,6 +24,14 @@ class RefusedError(Error):
     """The gateway refused; the text says why."""
 
 
+def visits_of(record: Mapping[str, Any], stages: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    """The visits of a request that has ended, each with its stage; in a graph those of its items, which name theirs."""
+    visits = record["stages"]
+    if visits and "stage" in visits[0]:
+        return [(item["stage"], item) for item in visits]
+    return list(zip(stages, visits, strict=False))
+
+
 class ControlWay(Protocol):
     """How calls of the control API get to the gateway."""
 

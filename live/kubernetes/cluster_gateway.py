@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from ipa.live.errors import LiveError, RunError
-from ipa.live.gateway_client import ANSWERS_WITHIN_S, ControlWay, DirectWay, GatewayClient, RefusedError, lanes_of
+from ipa.live.gateway_client import (
+    ANSWERS_WITHIN_S,
+    ControlWay,
+    DirectWay,
+    GatewayClient,
+    RefusedError,
+    lanes_of,
+    visits_of,
+)
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError, ReadOnlyError
 from ipa.live.kubernetes.deployed_lanes import Parts, what_stood
@@ -175,9 +183,8 @@ class ClusterGateway(GatewayClient):
         said["started"] = True  # the times are the run's, whoever set the gateway's clock
         for record in said["records"]:
             self._shift(record, "arrival_s", "end_s")
-            for visit in record["stages"]:
-                self._shift(visit, "enqueue_s", "start_s", "finish_s")
-            for stage, visit in zip(self._stages, record["stages"], strict=False):
+            for stage, visit in visits_of(record, self._stages):
+                self._shift(visit, "enqueue_s", "start_s", "finish_s", "end_s")
                 if visit.get("replica") is not None:
                     visit["replica"] = self._timeline.number(stage, int(visit["replica"]), visit["start_s"])
                     self._timeline.served(stage, visit["replica"], visit["start_s"])

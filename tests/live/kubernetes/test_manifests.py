@@ -633,7 +633,7 @@ def test_manifests_as_yaml_say_what_each_rule_is_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("name", [name for name in profiles.names() if profiles.load(name).graph is None])
+@pytest.mark.parametrize("name", profiles.names())
 def test_a_real_server_takes_the_manifests_of_every_shipped_pipeline(name: str) -> None:
     """A server-side dry run: the API server's own validation of every field."""
     from ipa.live.kubernetes import api
