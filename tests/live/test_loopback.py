@@ -102,7 +102,7 @@ def test_a_mix_is_served_in_lanes_by_its_draws_and_one_variant_takes_over_again(
     """Small alone; then half of the requests each; then large alone, in its lane; then small in its place."""
 
     async def story() -> None:
-        async with running(tmp_path, seed=5) as backend:
+        async with running(tmp_path, seed=5, mixes=True) as backend:
             stage = backend.stages["sort"]
             parts = [replace(sort(variant, batch=batch)["sort"], share=0.5) for variant, batch in BOTH]
             assert await apply(backend, {"sort": mix_of(parts)}) == Applied(True)
@@ -140,7 +140,7 @@ def test_a_mix_may_stand_from_the_start(tmp_path: Path) -> None:
 
     async def story() -> None:
         path = pipeline_file(tmp_path)
-        backend = LoopbackBackend(Plane(profiles.load(str(path)), str(path), seed=3), tmp_path, HISTORY)
+        backend = LoopbackBackend(Plane(profiles.load(str(path)), str(path), seed=3, mixes=True), tmp_path, HISTORY)
         try:
             await backend.open({"sort": mix_of(parts)})
             await backend.start(time.monotonic())
