@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import floor, log10
 
@@ -10,17 +10,46 @@ import numpy as np
 
 from ipa.studies.formatting import NONE, number, plus
 from ipa.studies.intervals import limits
-from ipa.studies.many.answers import Differences, Found, Outcome, Ranking, Recommendation, Settings, shown_mean
+from ipa.studies.many.answers import (
+    Differences,
+    Found,
+    Key,
+    Outcome,
+    Ranking,
+    Recommendation,
+    Settings,
+    differences,
+    shown_mean,
+)
 from ipa.studies.pages import answers_figures, answers_front, cards
-from ipa.studies.pages.document import Cell, Cells, Items, Page, Paragraph, Part, Section, Table
+from ipa.studies.pages.document import Cell, Cells, Choice, Items, Page, Paragraph, Part, Section, Table
 from ipa.studies.pages.plots import Plot
 
 
 def page(found: Found) -> Page:
     """The page."""
     said = Section("What was found", [headline(found)])
-    shown: list[Part] = [*recommended(found.recommend()), said, *best_settings(found), *plots(found)]
-    return Page(found.question, [f"{found.title}: {found.ran}"], shown)
+    shown: list[Part] = [*recommended(found.recommend()), said, *best_settings(found), *against(found), *plots(found)]
+    return Page(found.question, [f"{found.title}: {found.ran}"], shown, _facts(found))
+
+
+def _facts(found: Found) -> dict[str, str]:
+    """The lines of "What was run"."""
+    whole = found.all_settings
+    return {
+        **({"Pipeline and load": found.where} if found.where else {}),
+        **{key.title: _levels(key) for key in whole.keys},
+        "Seeds": ", ".join(map(str, whole.seeds)),
+        "Runs": found.ran,
+    }
+
+
+def _levels(key: Key) -> str:
+    """The values of a key; of many, how many there are, and the ends of numbers."""
+    texts = [key.text(code) for code in range(len(key.levels))]
+    if len(texts) <= MOST_ROWS:
+        return ", ".join(texts)
+    return f"{len(texts):,} values" + (f" from {texts[0]} to {texts[-1]}" if key.is_number else "")
 
 
 def recommended(found: Recommendation | None) -> list[Section]:
@@ -43,6 +72,46 @@ def best_settings(found: Found) -> list[Section]:
         for each in found.winners
         if each.others and settings.differs(each.outcome)
     ]
+
+
+def against(found: Found, of: str = "") -> list[Section]:
+    """How all settings differ from the one that the reader picks; nothing of more than can be picked among. `of` tells
+    several of a page apart."""
+    settings = found.settings
+    if not found.are_compared or not 2 <= len(settings) <= MOST_PICKED:
+        return []
+    choice, names = f"against{of}", [_title(settings, at) for at in range(len(settings))]
+    tables = [Section("", [_against(settings, at, names)], shown_for={choice: str(at)}) for at in range(len(settings))]
+    note = "Seed by seed, over the loads that all met."
+    if len(settings.seeds) > 1:
+        note += " The intervals of an outcome hold together in 95 % of all cases."
+    picked = Choice(choice, "Against", {str(at): name for at, name in enumerate(names)})
+    return [Section("Differences from the one you pick", [picked, *tables], note)]
+
+
+def _against(settings: Settings, picked: int, names: Sequence[str]) -> Table:
+    found = [differences(settings, outcome, picked) for outcome in settings.outcomes]
+    columns: Cells = ["", *(Cell(each.outcome.axis, f"each at {_level(each)} %") for each in found)]
+    rows: list[Cells] = [
+        [Cell(name, is_heading=True), *(_difference(each, at) for each in found)]
+        for at, name in enumerate(names)
+        if at != picked
+    ]
+    return Table(f"Differences from {names[picked]}", columns, rows, "best")
+
+
+def _title(settings: Settings, at: int) -> str:
+    """A setting in words; of a single key its value alone."""
+    return settings.keys[0].text(settings.codes[at, 0]) if len(settings.keys) == 1 else settings.title(at)
+
+
+def _difference(found: Differences, at: int) -> Cell:
+    """A difference with its interval beneath."""
+    mean, low, high = (float(each[at]) for each in (found.mean, found.low, found.high))
+    if not np.isfinite(mean):
+        return Cell(NONE)
+    decimals = found.outcome.decimals
+    return Cell(plus(mean, decimals), f"[{number(low, decimals)}, {number(high, decimals)}]" * bool(np.isfinite(low)))
 
 
 def card(found: Found) -> str:
@@ -99,6 +168,9 @@ def _order(settings: Settings, ranking: Ranking | None) -> list[int]:
 
 MOST_ROWS = 12
 
+MOST_PICKED = 20
+"""Settings that a reader picks among."""
+
 
 def _best_settings(settings: Settings, found: Differences) -> Table:
     """What the best settings have, how far they are behind the first, and what is shown."""
@@ -139,16 +211,12 @@ def _level(found: Differences) -> str:
 
 
 def _row(settings: Settings, found: Differences, at: int, others: list[Outcome]) -> list[str | Cell]:
-    decimals = found.outcome.decimals
     keys = [key.text(code) for key, code in zip(settings.keys, settings.codes[at].tolist(), strict=True)]
-    difference, interval, shown = "best", "", NONE
+    difference, shown = Cell("best"), NONE
     if at != found.against:
-        difference = plus(float(found.mean[at]), decimals)
-        ends = [float(end[at]) for end in (found.low, found.high)]
-        interval = f"[{', '.join(number(end, decimals) for end in ends)}]" if np.isfinite(ends[0]) else ""
-        shown = "yes" if found.is_worse[at] else "no"
+        difference, shown = _difference(found, at), "yes" if found.is_worse[at] else "no"
     own = _figure(settings, found.outcome, at)
-    return [*keys, own, Cell(difference, interval), shown, *(_figure(settings, each, at) for each in others)]
+    return [*keys, own, difference, shown, *(_figure(settings, each, at) for each in others)]
 
 
 def _figure(settings: Settings, outcome: Outcome, at: int) -> Cell:

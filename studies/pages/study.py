@@ -6,7 +6,7 @@ Two choices hold for the whole page, the setting and the workload; a part that i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ipa.studies.intervals import held_fixed
@@ -30,11 +30,30 @@ def page(found: Found) -> Page:
         f"Study {found.plan.name}: {counted}, {', '.join(each.pipeline for each in found.findings)}",
         [ran_on(found)],
         [_overview(found, styles, settings), *(_Pipeline(found, each, styles).section for each in found.findings)],
+        _facts(found),
         choices={
             "setting": {name: found.setting_title(name) for name in settings},
             "workload": {name: name for name in workloads},
         },
     )
+
+
+def _facts(found: Found) -> dict[str, str]:
+    """The lines of "What was run"."""
+    studied = [findings.study for findings in found.findings]
+
+    def titles(of: Iterable[tuple[str, str]]) -> str:
+        return ", ".join(dict.fromkeys(title or name for name, title in of))
+
+    given = {
+        "Pipelines": ", ".join(findings.pipeline for findings in found.findings),
+        "Settings": titles((name, each.title) for of in studied for name, each in of.settings.items()),
+        "Workloads": titles((name, "") for of in studied for name in of.workloads),
+        "Systems": titles((name, each.title or "") for of in studied for name, each in of.systems.items()),
+        "Sweeps": titles((name, each.title) for of in studied for name, each in of.sweeps.items()),
+        "Runs": ran_on(found),
+    }
+    return {name: text for name, text in given.items() if text}
 
 
 def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> Section:
@@ -43,13 +62,17 @@ def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> Section:
         parts.append(_table(sheets.score(found)))
         if DEFECT in found.settings:
             parts.append(Paragraph(sheets.queue_term(found, found.settings[0], DEFECT)))
+    taken = list(found.recommendations())
     for setting in settings:
         title = found.setting_title(setting)
+        first = [f"{pipeline}: {each.sentences[0]}" for pipeline, where, each in taken if where == setting]
+        which = [Section("Which to take", [Items(first)])] if first else []
         measured = (sheets.headline(found, setting, measure) for measure in ("measured", "planned"))
         shown = [sheet for sheet in measured if sheet.rows] + [sheets.overall(found, setting)]
         bounds = sheets.bounds(found, setting)
         tables = [_table(sheet, title) for sheet in [*shown, *([bounds] if bounds.rows else [])]]
-        parts.append(_only(setting, [*_unswept(found, setting, "So there is no headline here."), *tables]))
+        unswept = _unswept(found, setting, "So there is no headline here.")
+        parts.append(_only(setting, [*which, *unswept, *tables]))
     of_loads = sheets.loads(found)
     parts += [
         study_overview.loads(found, styles),
@@ -81,7 +104,9 @@ class _Pipeline(NamedTuple):
         given = of_systems(self.findings, setting, self.found.late_at_most)
         if given is not None:
             taken = answers.recommended(given.recommend())
-            yield _only(setting, [*taken, Section("Which system wins", [answers.headline(given)])])
+            wins = Section("Which system wins", [answers.headline(given)])
+            place = f"{self.found.findings.index(self.findings)}x{self.found.settings.index(setting)}"
+            yield _only(setting, [*taken, wins, *answers.against(given, place)])
         found, findings, styles = self
         yield _only(setting, [study_bars.means(found, findings, styles, setting)])
         for workload in findings.study.workloads:
@@ -141,8 +166,12 @@ MANY = 9
 
 def _table(sheet: Sheet, of: str = "") -> Section:
     """A sheet under its heading; `of`: what tells it from other sheets of the same title."""
-    columns = [Cell(column, css="name") if at < sheet.names else column for at, column in enumerate(sheet.columns)]
-    rows = [[_name(text) if at < sheet.names else _figure(text) for at, text in enumerate(row)] for row in sheet.rows]
+    # A pipeline that is that of all rows would take room from what matters, on a telephone half of it.
+    left_out = int(sheet.columns[0] == "pipeline" and len({row[0] for row in sheet.rows}) == 1)
+    names = sheet.names - left_out
+    shown = [row[left_out:] for row in (sheet.columns, *sheet.rows)]
+    columns = [Cell(column, css="name") if at < names else column for at, column in enumerate(shown[0])]
+    rows = [[_name(text) if at < names else _figure(text) for at, text in enumerate(row)] for row in shown[1:]]
     name = f"{sheet.title}: {of}" if of else sheet.title
     table = Table(name, columns, rows, css="many" if len(columns) >= MANY else "")
     return Section(sheet.title, [table], sheet.reading)

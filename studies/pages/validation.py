@@ -35,6 +35,10 @@ _READING = (
     "error, or twice the spread where that is larger."
 )
 
+_JUDGED, _NOT_JUDGED = (3, 5, 6, 0, 2, 4, 1), (3, 0, 2, 4, 1)
+"""The places of `sentences.cells` that the page shows, in its order: what the verdict is about stands first, so that a
+telephone shows it."""
+
 _COLOURS = {"ok": GOOD, "in spread": DOUBTFUL, "OFF": BAD}
 
 
@@ -66,7 +70,7 @@ def _headline(validation: Validation) -> list[Part]:
         _muted("The same by utilisation of the busiest stage:"),
         _bands(validation),
         *by_interference,
-        Items([[f"{name}: ", Strong(value)] for name, value in found]),
+        Items([f"{name}: {value}" for name, value in found]),
         _muted(f"{sentences.ROLLOUTS}:"),
         _rollouts(validation),
         Section("Stage by stage", [_by_stage(validation.rows)], is_folded=True),
@@ -79,23 +83,33 @@ def _muted(text: str) -> Paragraph:
 
 def _judged(rows: Sequence[Row]) -> Table:
     """The figures of the whole pipeline with their verdicts."""
-    shown = [[_name(row), *_cells(row)] for row in rows if row.metric.stage is None]
-    return Table("Live against simulated", ["figure", *sentences.HEADINGS[:-1], "verdict"], shown)
+    shown = [[_name(row), *_cells(row, _JUDGED)] for row in rows if row.metric.stage is None]
+    columns = [*sentences.HEADINGS[:-1], "verdict"]
+    return Table("Live against simulated", ["figure", *(columns[place] for place in _JUDGED)], shown)
 
 
 def _by_stage(rows: Sequence[Row]) -> Table:
     """The figures of each stage, which are not judged."""
-    shown = [[row.metric.stage or "", _name(row), *_cells(row)[:-1]] for row in rows if row.metric.stage is not None]
-    return Table("Live against simulated, by stage", ["stage", "figure", *sentences.HEADINGS[:-1]], shown)
+    shown = [
+        [Cell(row.metric.stage, is_heading=True), _name(row), *_cells(row, _NOT_JUDGED)]
+        for row in rows
+        if row.metric.stage is not None
+    ]
+    columns = ["stage", "figure", *(sentences.HEADINGS[place] for place in _NOT_JUDGED)]
+    return Table("Live against simulated, by stage", columns, shown)
 
 
-def _name(row: Row) -> str:
-    return f"{row.metric.title} ({row.metric.unit})" if row.metric.unit else row.metric.title
+def _name(row: Row) -> Cell:
+    of = row.metric
+    return Cell(f"{of.title} ({of.unit})" if of.unit else of.title, is_heading=of.stage is None)
 
 
-def _cells(row: Row) -> list[str | Cell]:
-    *figures, verdict = sentences.cells(row)
-    return [*figures, Cell([Strong(verdict, _COLOURS[verdict])]) if verdict in _COLOURS else ""]
+def _cells(row: Row, places: Sequence[int]) -> list[str | Cell]:
+    found = sentences.cells(row)
+    return [
+        Cell([Strong(found[place], _COLOURS[found[place]])]) if found[place] in _COLOURS else found[place]
+        for place in places
+    ]
 
 
 def _bands(validation: Validation) -> Table:

@@ -6,6 +6,7 @@ from .answers import read_answers as read_answers
 from .differences import RESAMPLES as RESAMPLES
 from .differences import Differences as Differences
 from .differences import Front as Front
+from .differences import differences as differences
 from .effects import Bins as Bins
 from .effects import Effect as Effect
 from .effects import effect as effect
@@ -19,5 +20,6 @@ from .recommendation import Recommendation as Recommendation
 from .recommendation import keeping as keeping
 from .recommendation import recommend as recommend
 from .sensitivity import Ranking as Ranking
+from .settings import Key as Key
 from .settings import Settings as Settings
 from .settings import of_summaries as of_summaries

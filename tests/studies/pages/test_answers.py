@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from ipa.studies import Answers, ScenarioError, answer, read_answers
-from ipa.studies.pages import html_of
-from ipa.studies.pages.answers import page, plots
+from ipa.studies.pages import Section, Table, html_of
+from ipa.studies.pages.answers import against, page, plots
+from ipa.studies.pages.document import Choice
 from tests.command import ipa, refusal
 from tests.studies.answers.tables import grid, runs
 from tests.studies.browser import browser, needs_chromium
@@ -170,3 +171,34 @@ def test_parallel_coordinates_scroll_in_their_own_box_and_can_be_brushed(tmp_pat
         assert shown.run("document.getElementById('plot-parallel').offsetWidth") > 390
         assert shown.run("document.querySelectorAll('#plot-parallel .axis-brush').length") == 7
         assert shown.run("errors") == []
+
+
+def test_a_reader_picks_the_setting_that_all_others_are_compared_with() -> None:
+    """Two settings with the same seeds: 2, 4 and 6 less 1, 2 and 3 cores is 2 on average, and the other way round."""
+    table = runs(
+        [
+            {"policy": "cheap", "cost_mean_cores": [1.0, 2.0, 3.0]},
+            {"policy": "dear", "cost_mean_cores": [2.0, 4.0, 6.0]},
+        ],
+        3,
+    )
+    (section,) = against(answer(table))
+    choice, *shown = section.parts
+    assert isinstance(choice, Choice)
+    assert dict(choice.options) == {"0": "cheap", "1": "dear"}
+    rows = {}
+    for each in shown:
+        assert isinstance(each, Section)
+        (of,) = each.parts
+        assert isinstance(of, Table)
+        rows[each.shown_for["against"]] = [[cell if isinstance(cell, str) else cell.text for cell in of.rows[0]]]
+    assert rows == {"0": [["dear", "+2.00"]], "1": [["cheap", "−2.00"]]}
+    assert not against(answer(runs(swept(21, 2), 2)))
+
+
+def test_what_was_run_is_told_at_the_end_and_folded() -> None:
+    facts = page(answer(TABLE)).facts
+    assert facts["Seeds"] == "1, 2, 3, 4"
+    assert facts["max_surge"] == "0, 1, 2, 3"
+    assert facts["alpha"].startswith("30 values from ")
+    assert facts["Runs"] == "120 runs: 30 settings with 4 seeds"

@@ -37,9 +37,8 @@ def test_a_setting_without_sweeps_says_so_in_the_report() -> None:
     study("--seeds", 1)
     page = Path("out/report.html").read_text()
     assert page.count("The sweeps are run in plain alone.") == 2
-    assert (
-        '<div data-setting="slow">\n<p class="muted">The sweeps are run in plain alone. So there is no headline' in page
-    )
+    of_slow = page.partition('<div data-setting="slow">')[2].partition("</div>\n</div>")[0]
+    assert '<p class="muted">The sweeps are run in plain alone. So there is no headline' in of_slow
 
 
 def test_the_terminals_headline_explains_no_more_than_it_has() -> None:
@@ -70,6 +69,18 @@ def test_intervals_over_one_log_say_that_they_hold_it_fixed() -> None:
         assert result.exit_code == 0, result.output
         texts = [Path(trace[:3], name).read_text() for name in ("report.html", "tables.md")]
         assert [said in text for text in (" ".join(result.stdout.split()), *texts)] == [is_said] * 3
+
+
+def test_the_report_begins_with_what_to_take_and_ends_with_what_was_run() -> None:
+    """And no table has a column for the one pipeline that all rows are of."""
+    study("--seeds", 1)
+    page = Path("out/report.html").read_text()
+    assert "<h3>Which to take</h3>\n<ul>\n<li>mine: Take " in page.partition("The headline")[0]
+    assert page.count('<select data-choice="against') == 1
+    told = page.partition("<summary>What was run</summary>")[2]
+    assert "<dt>Systems</dt><dd>IPA, one, two</dd>" in told
+    assert "<dt>Sweeps</dt><dd>other weights</dd>" in told
+    assert ">pipeline<" not in page
 
 
 def test_the_report_needs_nothing_else_and_has_every_system() -> None:
