@@ -25,7 +25,7 @@ from ipa.profiles import Pipeline
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One control step: what was seen, what was decided, and how the backend answered (None: not yet)."""
+    """One control step: the observation, the decision, and the backend's answer (None: not yet)."""
 
     observation: Observation
     decision: Decision
@@ -38,7 +38,7 @@ class Entry:
 
 
 _WHOLE = {int, str, bool, type(None)}
-"""What comes back from JSON as it is."""
+"""Types that JSON preserves."""
 
 
 class Journal:
@@ -73,7 +73,7 @@ class Journal:
 
 
 class Controller:
-    """Asks a policy at every step and keeps its memory; everything else it knows comes from the backend."""
+    """Runs a policy at every step and keeps its memory; everything else it knows comes from the backend."""
 
     def __init__(self, pipeline: Pipeline, policy: Policy, journal: Journal, memory: Memory | None = None) -> None:
         self._pipeline = pipeline

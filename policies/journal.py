@@ -26,7 +26,7 @@ from ipa.policies.interface import (
 from ipa.profiles import Pipeline
 
 MOST_DIGITS = 300
-"""How long a whole number of a journal may be: it can still be a float."""
+"""The most digits of a whole number in a journal, so that it fits a float."""
 
 
 def to_line(entry: Entry) -> str:
@@ -94,7 +94,7 @@ def read_journal(lines: Iterable[str], where: str = "journal") -> Iterator[Entry
 
 
 def replay_journal(pipeline: Pipeline, policy: Policy, entries: Iterable[Entry]) -> Iterator[Entry]:
-    """What `policy` would have decided at each step on what was seen then, starting from an empty memory.
+    """The decisions of `policy` on the recorded observations, starting from an empty memory.
 
     Raises PolicyError if the journal is of a pipeline with other stages, or lacks a field that the policy reads.
     """

@@ -1,4 +1,4 @@
-"""What came at the same time of yesterday and of last week: loads repeat by the day and by the week."""
+"""The load around the same time yesterday and last week: loads repeat daily and weekly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding pipelines: the shipped ones by name, one's own by path."""
+"""Finding pipelines: the shipped ones by name, others by path."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A CSV table whose columns go by name, as text: its lines, what its columns mean, its numbers.
+"""A CSV table with named columns: its lines, the meaning of its columns, its numbers.
 
-Columns come in any order, under any of a few names, with the unit of a time in its name. Problems are collected, so
-that all of them are answered at once, each by file, line, column, value and what is allowed.
+Columns come in any order, under any of several names, with the unit of a time in its name. Problems are collected and
+reported together, each with file, line, column, value and what is allowed.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The rules for the defaults that a pipeline leaves out: functions of its stages.
 
-They bracket what the pipeline can do. The lightest variants are one end (scale-only:low), the most accurate ones that
-keep their stage's SLA the other (scale-only:high). `alpha` makes both ends worth the same when `load_rps` is forecast:
+They bracket the pipeline: the lightest variants at one end (scale-only:low), the most accurate ones that keep their
+stage's SLA at the other (scale-only:high). `alpha` gives both ends the same objective when `load_rps` is forecast:
 below that load accuracy is worth its cores, above it cores are worth more. Switch-only has the replicas with which the
-lightest variants still carry one and a half times that load.
+lightest variants carry one and a half times that load.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def heaviest(stage: Stage) -> Variant:
 def most_accurate(stages: Sequence[Stage], measured: Measured) -> dict[str, str]:
     """Stage -> its `heaviest` variant or, where accuracies were measured together, those of the best combination.
 
-    Of these, those count that the rule for `heaviest` lets count at each stage; of equals, the one with the fewest base
-    cores, then the first.
+    Only variants that are eligible for `heaviest` count; of equals, the combination with the fewest base cores, then
+    the first.
     """
     if not measured:
         return {stage.name: heaviest(stage).name for stage in stages}

@@ -1,4 +1,4 @@
-"""What policies use of a pipeline unless they are told otherwise: weights, assumptions, the baselines' choices."""
+"""The defaults that a pipeline gives to policies: weights, assumptions, the baselines' choices."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ CONSTANTS = (
 def defaults_problem(
     defaults: Defaults, stages: Mapping[str, Sequence[str]]
 ) -> tuple[tuple[str | int, ...], str] | None:
-    """Where defaults name what the pipeline (stage -> variants) lacks, and the text.
+    """The place and text of the first name in the defaults that the pipeline (stage -> variants) lacks.
 
     A baseline must name every stage, and variants of that stage; candidates name any stages, and at
     least one variant of each. None where all is well.
@@ -82,7 +82,7 @@ def defaults_problem(
 def defaults_within(defaults: Defaults, stages: Mapping[str, Sequence[str]]) -> Defaults:
     """The defaults without what names variants that are not in `stages` (stage -> variants).
 
-    Of candidates only these are left out; a stage whose candidates have all gone has all its variants.
+    Of candidates, only these names are removed; a stage without any left has all its variants.
     """
     candidates = {
         stage: [name for name in names if name in stages[stage]] for stage, names in defaults.candidates.items()

@@ -1,6 +1,6 @@
-"""What is wrong with a file or a name, and how it is said: the nearest right one, and all that are allowed.
+"""Errors in a file or a name, with the nearest right name and all that are allowed.
 
-It imports nothing slow, unlike `yaml_file`: who only asks for names does not wait for pydantic.
+It imports nothing slow, unlike `yaml_file`: listing names must not wait for pydantic.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""One profiled point of a variant, what a grid of them must satisfy, and its look-up tables.
+"""One profiled point of a variant, the laws of a grid of them, and its look-up tables.
 
-A variant is profiled on a full grid of allocations (cores) times batch sizes. Between profiled
-batch sizes the figures are interpolated once, into tables indexed by the batch size, so that a
-look-up is one index. Between allocations nothing is interpolated: how a model scales with cores is
-a finding, not something to guess while simulating.
+A variant is profiled on a full grid of allocations (cores) times batch sizes. Between profiled batch sizes the figures
+are interpolated once, into tables indexed by the batch size. Between allocations nothing is interpolated: how a model
+scales with cores must be measured.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong: the row (None: the whole profile), its key (empty: the row), the text."""
+    """An error: the row (None: the whole profile), its key (empty: the row), the text."""
 
     row: int | None
     key: str

@@ -1,4 +1,4 @@
-"""Tables that other tools write, as tables of latencies: their columns renamed, and the mean found where it is implied.
+"""Tables of other tools as tables of latencies: columns renamed, and an implied mean computed.
 
     perf_analyzer    `perf_analyzer -f`: a row for each concurrency, microseconds. Of concurrency 1, as a replica here
                      serves one batch at a time; the mean is the sum of the parts of a request, or `Avg latency`
@@ -36,7 +36,7 @@ _PARTS = (
     "server_compute_output",
     "client_recv",
 )
-"""What a request's time consists of, in the columns of perf_analyzer."""
+"""perf_analyzer's columns for the parts of a request's time."""
 
 _IPA = {
     "model_variant": "variant",
@@ -129,7 +129,7 @@ def _number(path: Path, line: int, column: str, text: str) -> float:
 
 
 def _series(folder: Path) -> Lines:
-    """A series of the published profiler: of each experiment, what its model took, and the most that it served."""
+    """A series of the published profiler: each experiment's model times and highest throughput."""
     if not (folder / SERIES).is_file():
         raise ProfileError(f"{folder}: is a folder without {SERIES}, which a series of the published profiler has")
     (_, header), *rows = lines_of(folder / SERIES)
@@ -151,7 +151,7 @@ def _series(folder: Path) -> Lines:
 
 
 def _model_seconds(path: Path) -> list[float]:
-    """What the one model of an experiment took for each request that was answered."""
+    """The model's time for each answered request of an experiment."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         seconds = [

@@ -5,7 +5,7 @@
     Splitter   edges of one switch, with the weights as shares
     Switch     the same; the shares, which are up to the requests, are left to fill in
 
-A router before the first service has no stage whose items it could share out, so it becomes a stage of its own.
+A router before the first service becomes a stage of its own, as there is no stage whose items it could split.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _UNSAID = {
 
 @dataclass(frozen=True)
 class _Head:
-    """Where the next stage is attached: a stage, its share of the items, and whether others are waited for there."""
+    """The place to attach the next stage: a stage, its share of the items, and whether it joins others."""
 
     stage: str
     keys: Mapping[str, object] = field(default_factory=dict)

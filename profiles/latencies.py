@@ -26,7 +26,7 @@ NAMES = {
     "start_up_s": ("start_up", "startup", "start_up_time", "startup_time"),
     "accuracy_metric": ("accuracy_metric", "metric"),
 }
-"""What a column holds -> what it may be called; a time's name ends in its unit as well."""
+"""Key -> the names that its column may have; the name of a time also ends in its unit."""
 
 OPTIONAL = ("throughput_rps", "start_up_s", "accuracy_metric")
 
@@ -71,8 +71,8 @@ class Row:
 class Latencies:
     """The rows of a table by stage and variant, in the order of the file.
 
-    `files` are those of the table. `in_percent`: accuracies stand in them as per cent. `unused` are columns without a
-    meaning here, `renamed` names that are written in another way.
+    `files`: those of the table. `in_percent`: their accuracies are per cent. `unused`: columns without a meaning here.
+    `renamed`: names written in another way.
     """
 
     files: tuple[str, ...]
@@ -178,7 +178,7 @@ class _Names:
 def _row(
     line: int, cells: Sequence[str], columns: Mapping[str, Column], names: _Names, problems: Problems
 ) -> Row | None:
-    """The row, or None if something in it is wrong."""
+    """The row, or None if it has an error."""
     before = len(problems.found)
     least = 1 + max(column.place for column in columns.values())
     if len(cells) < least:
@@ -226,7 +226,7 @@ Columns = Mapping[str, Mapping[str, Column]]
 
 
 def _check(stages: Mapping[str, Mapping[str, Sequence[Row]]], columns: Columns, problems: Problems) -> None:
-    """Refuse what should be the same throughout a variant or stage and is not, and figures that break a law."""
+    """Refuse values that differ within a variant or stage and must not, and figures that break a law."""
     for stage, variants in stages.items():
         of_stage = [row for rows in variants.values() for row in rows]
         _check_same(f"stage {stage}", "accuracy_metric", of_stage, columns, problems)

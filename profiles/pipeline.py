@@ -1,4 +1,4 @@
-"""A pipeline: frozen values; and what a real cluster allows of it, whatever a policy wants."""
+"""A pipeline, and the limits of the cluster that it runs on: frozen values."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Limits:
         return min(self.max_replicas.get(stage, otherwise), otherwise)
 
     def why_not(self, stage: str, variant: str, cores: int) -> str:
-        """Why a variant with replicas of so many cores cannot be used; empty where it can."""
+        """Why a variant with replicas of this many cores cannot be used; empty if it can."""
         if variant in self.ruled_out.get(stage, ()):
             return f"{variant} is ruled out"
         if cores > self.largest_node:
@@ -66,8 +66,8 @@ class Limits:
 def fits_nodes(replicas: Iterable[tuple[int, int]], nodes: Sequence[int]) -> bool:
     """Whether all replicas find a node, by first fit: the largest first, each on the first node with room for it.
 
-    `replicas`: (cores of each, how many). `nodes`: the cores of each. If they fit so, there is such a placement; where
-    sizes do not divide each other, there may be one although first fit finds none.
+    `replicas`: (cores of each, number). `nodes`: the cores of each. First fit may miss a placement if sizes do not
+    divide each other.
     """
     free = list(nodes)
     for cores, count in sorted(replicas, reverse=True):
@@ -85,7 +85,7 @@ def fits_nodes(replicas: Iterable[tuple[int, int]], nodes: Sequence[int]) -> boo
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where figures come from: measured, interpolated, calibrated or assumed; the source, law or reason."""
+    """The origin of figures: measured, interpolated, calibrated or assumed; with the source, law or reason."""
 
     kind: str
     text: str
@@ -213,9 +213,9 @@ class Pipeline:
     def within(self, limits: Limits) -> Pipeline:
         """The pipeline on a cluster with these limits.
 
-        Variants that are ruled out, or whose replicas fit no node with their base cores, are not part of it any more.
-        What its defaults say of them is left out, and filled in by rule from the others. ProfileError: a stage or
-        variant that is not there, bounds that contradict each other, or a stage without any variant.
+        Variants that are ruled out, or whose base cores fit no node, are removed, from the defaults too, which the
+        rules complete from the other variants. ProfileError: an unknown stage or variant, bounds that contradict each
+        other, or a stage without any variant.
         """
         for key in ("min_replicas", "max_replicas", "ruled_out"):
             for name in getattr(limits, key):

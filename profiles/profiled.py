@@ -1,4 +1,4 @@
-"""Profiled figures as the text of a pipeline file: a new one, or written into one of which all else stays as it is."""
+"""Profiled figures as the text of a pipeline file: a new one, or an existing one with everything else unchanged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TEXT_OF = {"measured": "source", "interpolated": "law", "assumed": "why"}
 
 @dataclass(frozen=True)
 class ProfiledVariant:
-    """What has been measured of a variant; None and empty: it has not been, and what the file says stays.
+    """The measurements of a variant; None or empty: not measured, and the file's value stays.
 
     `source` is the provenance key of what is no figure: start-up, memory and interference.
     """
@@ -74,8 +74,8 @@ def profiled_text(
 ) -> str:
     """The text of a pipeline file with the figures of these variants in place of theirs.
 
-    `provenance` holds the keys that are new; those that no figure comes from any more are removed. Comments and all
-    else stay. ProfileError if the file would not be valid then, as with base cores that are no longer profiled.
+    `provenance` holds the new keys; unused ones are removed. Comments and all else stay. ProfileError if the result
+    would not be valid, as with base cores that are no longer profiled.
     """
     edits = _Edits(text)
     root = _mapping(yaml.compose(text, Loader=yaml.BaseLoader))
@@ -127,7 +127,7 @@ class _Edits:
         self._edits: list[tuple[int, int, str]] = []
 
     def text(self) -> str:
-        """The text with all edits; of those at one place, the first that was made stands first."""
+        """The text with all edits; those at one place in the order in which they were made."""
         parts, at = [], 0
         for start, end, new in sorted(self._edits, key=lambda each: each[:2]):
             parts += [self._text[at:start], new]
@@ -235,8 +235,8 @@ def _end(node: yaml.Node, text: str) -> int:
 def pipeline_text(table: Latencies, name: str) -> str:
     """The text of a valid pipeline file of that name.
 
-    Numbers are those of the table. What it leaves out is said under `provenance`: a throughput is batch / mean_s, a
-    start-up the rule's. SLAs, base cores and defaults are the rules', each in a comment with its value. ProfileError if
+    Numbers are those of the table. `provenance` explains the missing ones: a throughput is batch / mean_s, a start-up
+    the rule's. SLAs, base cores and defaults follow from the rules, each in a comment with its value. ProfileError if
     the rules find no base cores for a variant.
     """
     text = "\n".join(_body(table, name)) + "\n"

@@ -1,6 +1,6 @@
-"""The pipeline file: its pydantic models, and the laws that hold between its parts.
+"""The pipeline file: its pydantic models, and the laws between its parts.
 
-The models say what a file may hold; `PipelineFile.pipeline()` makes the frozen values of it.
+The models define what a file may hold; `PipelineFile.pipeline()` makes frozen values of it.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class DefaultsSection(FileModel):
 
 
 class PairAccuracies(FileModel):
-    """What two variants reach together: variant of the first stage -> variant of the second -> a fraction."""
+    """Accuracies of two variants together: variant of the first stage -> variant of the second -> a fraction."""
 
     source: Slug = Field(alias="from")
     values: dict[Slug, dict[Slug, Annotated[float, Field(ge=0, le=1)]]]

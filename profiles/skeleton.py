@@ -1,4 +1,4 @@
-"""The text of a pipeline file whose graph is known and whose figures are left to fill in."""
+"""The text of a pipeline file with a known graph and figures to fill in."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Bone:
 
 @dataclass(frozen=True)
 class Imported:
-    """The text of a pipeline file with its figures left to fill in, its name, and what it could not say."""
+    """The text of a pipeline file with figures to fill in, its name, and what it cannot express."""
 
     name: str
     text: str

@@ -1,7 +1,7 @@
 """The stages of a pipeline file: their variants and figures, as pydantic models, and the laws within a stage.
 
-The laws of figures are those of `ipa.profiles.figures`, the rules those of `ipa.profiles.stage`; here they are
-said with the file's lines.
+The laws of figures are those of `ipa.profiles.figures`, the rules those of `ipa.profiles.stage`; errors here name the
+file's lines.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Accuracy(FileModel):
 
 
 class StartUp(FileModel):
-    """From creating a replica to its being ready."""
+    """The time from creating a replica until it is ready."""
 
     seconds: Annotated[float, Field(ge=0, le=86_400)]
     source: Slug = Field(alias="from")
@@ -116,7 +116,7 @@ class Interference(FileModel):
 
 
 class Beside(FileModel):
-    """What other replicas on the same machine do to a batch's time."""
+    """The effect of other replicas on the same machine on a batch's time."""
 
     measured: Annotated[list[Interference], Field(min_length=1)]
     source: Slug = Field(alias="from")

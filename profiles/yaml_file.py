@@ -1,11 +1,11 @@
 """YAML files with line numbers, validated with errors in plain words.
 
 It takes two steps. `read_yaml` turns a file into a `Document`: plain data, and the line of every key and item.
-`validate_document` runs a pydantic model over it. Whatever is wrong is reported in one error, with a line of text for
-each problem: `file:line: key: what is wrong; given ...; did you mean ...?`.
+`validate_document` validates it with a pydantic model. One error reports all problems, each in a line of text:
+`file:line: key: what is wrong; given ...; did you mean ...?`.
 
 Scalars are those of YAML 1.2: `1e-6` is a number; `on`, `no`, `2018-04-01` and `1:30` are text. Duplicate keys, aliases
-and tags are refused, because a file with them may not mean what it seems to.
+and tags are refused, because they are easily misread.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Loc = tuple[str | int, ...]
 M = TypeVar("M", bound=BaseModel)
 
 MOST_PROBLEMS = 10
-"""How many problems of a file are listed; the rest are only counted."""
+"""The most problems of a file that are listed; the rest are counted."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ _PLAIN_TAGS = tuple(_YAML_TAG + kind for kind in ("map", "seq", "str"))
 
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _INTEGERS_BELOW = 2**63
-"""What a table's column of whole numbers can hold; larger ones are read as floating-point numbers."""
+"""The range of a table's column of whole numbers; larger ones are read as floating-point numbers."""
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _CONSTANTS = {
     spelling: value
@@ -206,7 +206,7 @@ class FileModel(BaseModel):
 
     @classmethod
     def _nearest(cls, key: str, keys: Sequence[str]) -> str:
-        """Which key may be meant by an unknown one, as `did_you_mean` says it."""
+        """The key nearest to an unknown one, in the words of `did_you_mean`."""
         return did_you_mean(key, keys)
 
 

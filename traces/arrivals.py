@@ -24,11 +24,11 @@ def arrivals(trace: Trace, process: str = "poisson", rng: np.random.Generator | 
       has, given its counts;
     - `poisson-count`: the count is drawn as well, Poisson with the given one as its mean;
     - `even`: of n requests the k-th (from 0) comes at (k + 1/2) / n of its second; draws nothing;
-    - `clumped`: the published load generator. Each request comes Exp(mean 1/count s) after the
-      start of its second, not after the request before it, so that all gather there. A request may
-      so fall into a later second (a lone one does in 37 % of cases), but not past the trace's end:
-      the law is the exponential's, given that the request falls before duration_s. The number of
-      requests of the whole trace is exact.
+    - `clumped`: the published load generator. Each request arrives Exp(mean 1/count s) after the
+      start of its second, not after the previous request, so that all gather there. A request may
+      fall into a later second (a lone one does in 37 % of cases), but not past the trace's end:
+      the exponential is conditioned on falling before duration_s. The number of requests of the
+      whole trace is exact.
 
     A trace of timestamps gives its timestamps, whatever the process.
 

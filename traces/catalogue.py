@@ -1,4 +1,4 @@
-"""Finding traces by what a person types: a name or a path."""
+"""Finding traces by name or path."""
 
 import math
 import os

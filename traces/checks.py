@@ -1,7 +1,7 @@
-"""What a count and an instant may be, and how to say that one is not.
+"""The valid counts and times, and the words for invalid ones.
 
-The rules stand here once; whoever holds the numbers (a trace, a file) says where the bad one is.
-A number too large is refused because it is nearly always another column, read by mistake.
+The caller (a trace, a file) adds the place of the bad number. A number too large is refused because it is nearly always
+another column, read by mistake.
 """
 
 from typing import Any

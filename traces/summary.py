@@ -1,4 +1,4 @@
-"""The figures of a trace, for a person deciding whether it is the load they meant."""
+"""The figures of a trace, to check that it is the intended load."""
 
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -12,15 +12,15 @@ MINUTE_S = 60
 
 
 def info(trace: Trace) -> dict[str, object]:
-    """What a trace is and how it moves, JSON-able; rates are per-second counts.
+    """A trace's origin and figures, JSON-able; rates are per-second counts.
 
     `sd_rps` and `change_sd_rps` (of the differences between neighbouring seconds) are population
     standard deviations. `dispersion_index` is variance / mean: 1 for a constant Poisson load, above
     it for a varying one; `dispersion_by_scale` has it by time scale, `largest_rises` the largest rises of the mean
     rate, `daily_rps` and `weekly_rps` the means by hour of the day and by day of the week (see `shape`).
-    `minute_means_rps` ends with what is left of the last minute. None stands
-    where there is nothing to say: how a file was read where nothing had to be found out, a clock
-    where the file has none, quotients of an empty load, changes within a single second.
+    `minute_means_rps` ends with what is left of the last minute. None: not applicable, as how a file
+    was read if nothing had to be detected, the clock of a file without one, quotients of an empty load, or changes
+    within a single second.
     """
     counts = trace.per_second()
     mean_rps = float(counts.mean())
@@ -52,7 +52,7 @@ def info(trace: Trace) -> dict[str, object]:
 
 
 def sentence(trace: Trace) -> str:
-    """How a file was understood, in a line: requests, notation, unit and span. Empty where nothing had to be found."""
+    """How a file was read, in a line: requests, notation, unit and span. Empty if nothing had to be detected."""
     if not trace.reading:
         return ""
     span = f"{trace.duration_s:,.12g} s"
@@ -74,7 +74,7 @@ SCALES_S = (1, 10, 60, 600, 3600)
 """The time scales of burstiness and of rises, in seconds."""
 
 FEWEST_STRETCHES = 10
-"""Of fewer stretches a variance says little."""
+"""Fewest windows from which a variance is estimated."""
 
 HOUR_S, DAY_S, WEEK_S = 3600, 86_400, 604_800
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -128,8 +128,8 @@ def rises(trace: Trace) -> list[Rise]:
 
 
 def daily(trace: Trace) -> list[float] | None:
-    """The mean rate in each hour of the day, shape (24,), from midnight on the trace's clock, or from its start where
-    it has none. A clock that is changed later counts as if it were not. None for a trace shorter than a day."""
+    """The mean rate in each hour of the day, shape (24,), from midnight on the trace's clock, or from its start without
+    a clock. Later changes of the clock are ignored. None for a trace shorter than a day."""
     if trace.duration_s < DAY_S:
         return None
     return _means(trace.per_second(), _since_monday_s(trace), HOUR_S, 24)

@@ -1,4 +1,4 @@
-"""Why a configuration was chosen: every option of every stage, what binds, and what came second."""
+"""Why a configuration was chosen: every option of every stage, the binding constraint, and the runner-up."""
 
 from __future__ import annotations
 

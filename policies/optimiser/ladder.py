@@ -1,16 +1,16 @@
-"""From a problem to an answer: the optimum, or else the answer of the first rung of a ladder that has one.
+"""From a problem to an answer: the optimum, or the first fallback of a ladder that has an answer.
 
 1. `optimal`: the best configuration that keeps the SLA, sustains the load, and stays within cores and replicas.
-2. `no-accuracy`: the wish for accuracy is dropped. What is feasible does not depend on the weight of accuracy, so this
-   rung is only for problems that want certain `variants`, and is skipped otherwise. The restriction is lifted (with
-   `keep_variants=False`; in any case at a stage whose wanted variants have all failed) and, with alpha = 0, the
-   cheapest configuration is taken that keeps the SLA and sustains the load. Where a goal asks for an accuracy that is
-   out of reach, the most accurate of these.
+2. `no-accuracy`: the required accuracy is dropped. Feasibility does not depend on the weight of accuracy, so this rung
+   is only for problems that want certain `variants`, and is skipped otherwise. The restriction is lifted (with
+   `keep_variants=False`; in any case at a stage whose wanted variants have all failed), and the answer is the cheapest
+   configuration (alpha = 0) that keeps the SLA and sustains the load; for a goal whose accuracy is out of reach, the
+   most accurate one.
 3. `sla-excess`: the least planned latency that sustains the load; among equals, the best objective.
 4. `most-throughput`: the greatest load that cores and replicas sustain; among equals, the least planned latency, then
    the best objective. If not even one replica for each stage fits the cores: the fewest cores, and a note says so.
 
-On the last two a note says what is in the way (see `reason`).
+On the last two, a note gives the `reason`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One decision's question to the optimiser, and the knapsack that it comes down to, which solvers are asked.
+"""One decision's problem for the optimiser, and the knapsack that it reduces to, which solvers solve.
 
 A multiple-choice knapsack has for each stage a list of options, of which a pick takes one. An option is a variant, a
 batch size, and the replicas that sustain the load. Options are plain parallel lists, which any solver can turn into its
@@ -25,12 +25,12 @@ HIGHEST_LOAD_RPS = 1e12
 
 @dataclass(frozen=True)
 class Problem:
-    """One decision's question.
+    """One decision's problem.
 
-    `variants` (stage -> the variants wanted; a missing stage: all) is the wish of a policy that fixes variants;
-    `keep_variants` says whether it still holds when nothing feasible meets it. `replicas` (stage -> number) fixes the
-    replicas. `failed` variants are left out as long as there are others. `current` is the present configuration, which
-    is preferred among equals.
+    `variants` (stage -> the variants wanted; a missing stage: all) is for policies that fix variants; `keep_variants`:
+    they are required even if nothing is feasible with them. `replicas` (stage -> number) fixes the replicas. `failed`
+    variants are left out as long as there are others. `current` is the present configuration, which is preferred among
+    equals.
 
     PolicyError: a load that is NaN, infinite or negative, an unknown stage or variant, or a number out of range.
     """

@@ -54,7 +54,7 @@ class Solution:
 
 
 def solve(problem: Problem, *, solver: str = "exact", fallback: str | None = None) -> Solution:
-    """The best configuration, or else the ladder's; there is always one.
+    """The best configuration, or the ladder's fallback; there is always one.
 
     If the solver cannot answer, the `fallback` does. PolicyError: an unknown solver. SolverError: the solver cannot
     answer and there is no fallback.
@@ -109,11 +109,11 @@ CONSTRAINTS = ("sla", "cores", "nodes", "replicas", "accuracy")
 
 
 def binding(problem: Problem, answer: Answer, solver: Solver) -> str:
-    """The constraint that gains most when it alone is lifted; among equals, the first of `CONSTRAINTS`.
+    """The constraint whose removal alone gains most; among equals, the first of `CONSTRAINTS`.
 
-    "sla+cores" and the like if only lifting both gains anything, "none" if nothing does. On a lower rung: what ruled
-    out the rungs above, where "variants" is the wish for certain variants. Solves again only if a constraint was in the
-    way.
+    "sla+cores" and the like if only removing both gains anything, "none" if nothing does. On a lower rung: the
+    constraint that ruled out the rungs above ("variants": the variants wanted). Solves again only if a constraint was
+    binding.
     """
     if answer.rung == NO_ACCURACY:
         return "accuracy" if problem.programme.wanted.wants_accuracy and problem.variants is None else "variants"

@@ -1,14 +1,13 @@
-"""The solvers by name, and what any of them is held to besides: nodes, and accuracies of pairs of variants.
+"""The solvers by name, and constraints outside their model: nodes, and accuracies of pairs of variants.
 
-Any solver can answer, and all agree in the objective.
-`exact` is built in. `gurobi` and `highs` come with the extras of their names, and are imported when first asked; they
-take chains only. Their answers differ from those of `exact` only among equals.
+All solvers agree in the objective. `exact` is built in. `gurobi` and `highs` come with the extras of their names, are
+imported at first use and take chains only. Their answers differ from those of `exact` only among equals.
 
-Nodes: all replicas must find one, by first fit, which is no sum over the stages and so stands in no model. What fits
-depends on the *shape* of each stage alone: the cores of a replica, and the replicas. So the solver is asked without
-nodes; if the shapes of its pick do not fit, the picks are parted into those that differ in the shape of the first
-stage, those that have it and differ in that of the second, and so on, and the solver is asked for the best of each
-part. The best pick that fits, of all parts, is the best that there is (Lawler 1972, on the k best solutions).
+Nodes: all replicas must fit by first fit, which is no sum over the stages and so in no model. Whether they fit depends
+only on the *shape* of each stage: the cores of a replica, and the replicas. So the solver first ignores nodes. If the
+shapes of its pick do not fit, the picks are partitioned into those that differ in the shape of the first stage, those
+that have it and differ in that of the second, and so on, and the solver finds the best of each part. The best pick that
+fits, of all parts, is the optimum (Lawler 1972, on the k best solutions).
 
 Pairs: once the first stage's variant is chosen, the accuracy of a pair is one of the second stage alone. So the best
 pick is the best of those with each variant of the first stage in turn.

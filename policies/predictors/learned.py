@@ -112,7 +112,7 @@ def _loaded(model: str) -> tuple[Model, Callable[[Floats], Floats]]:
 
 
 _shipped = cache(_loaded)
-"""As every run makes its own predictor, and preparing a forward pass takes as long as a hundred forecasts."""
+"""Cached, as every run makes its own predictor, and preparing a forward pass takes as long as a hundred forecasts."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""Predictors that need no training: the last windows again, exponential smoothing, Poisson counts, the future itself.
+"""Predictors without training: the last windows, exponential smoothing, Poisson counts, the true future.
 
-`Auto` asks the one of them that did best on the seconds just gone.
+`Auto` takes the one that did best on the latest seconds.
 """
 
 from __future__ import annotations
@@ -251,10 +251,10 @@ EVERY_S = 10
 class Auto(Shipped):
     """The candidate whose forecasts of the last `window_s` seconds of the history had the least pinball loss.
 
-    Each is asked what it would have forecast, with what had been seen by then, at every tenth second from which the
-    horizon lies within the window. The loss is the mean over these forecasts and over `LEVELS`. The first candidate is
-    the one to stay with: another takes its place only if its loss is less by more than the share `margin`. As all of
-    this comes from the history, there is nothing to remember. Where the history is too short to try, the first.
+    Each forecasts from the history up to every tenth second whose horizon lies within the window. The loss is the mean
+    over these forecasts and over `LEVELS`. The first candidate is the default: another replaces it only if its loss is
+    lower by more than the share `margin`. All of this comes from the history, so there is no memory. If the history is
+    too short, the first candidate.
     """
 
     candidates: tuple[Predictor, ...] = (Poisson(), Ewma(), Holt(), Mean(), Max(windows=2))  # type: ignore[assignment]

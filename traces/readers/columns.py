@@ -1,21 +1,21 @@
-"""From a table's columns to a trace: which are read, the facts beside them, and what whole seconds and minutes mean.
+"""From a table's columns to a trace: which are read, the metadata, and how whole seconds and minutes are read.
 
-Read is a column of times, `timestamp`, `time` or `arrival`, each also with a unit at the end (`arrival_s`, `time_ms`),
-or the one that the hints name; or a column of counts, named as in `COUNT_NAMES` or by the hints, which may have a
-column of times beside it, or the number of its `second` or `minute`. Upper and lower case are the same. Other columns
-are passed over, unless they hold numbers beside times of equal steps: these may be counts, which is asked about.
+The columns are one of times: `timestamp`, `time` or `arrival`, each also with a unit at the end (`arrival_s`,
+`time_ms`), or the one that the hints name; or one of counts, named as in `COUNT_NAMES` or by the hints, with an
+optional column of times or the number of the `second` or `minute`. Case does not matter. Other columns are ignored,
+unless they hold numbers beside times of equal steps: these may be counts, so the error asks for a hint.
 
-What columns cannot say stands in the facts, a JSON object: `duration_s` (of times; without it the trace ends with the
-last one's second), `history_counts` and `starts_at`. In a CSV file it is a comment before the header,
-`# ipa-trace {...}`; in parquet the schema's metadata under `ipa-trace`.
+The metadata ("facts") are a JSON object: `duration_s` (of times; without it the trace ends with the last request's
+second), `history_counts` and `starts_at`. In a CSV file it is a comment before the header, `# ipa-trace {...}`; in
+parquet the schema's metadata under `ipa-trace`.
 
 - Times since the start stay as they are. Times on a clock begin with the whole second of the first.
-- Times out of order are sorted, and how many they were is said.
+- Times out of order are sorted, and their number is reported.
 - Times that are all whole seconds are requests per second, those written without seconds requests per minute, and
-  dates requests per day: a burst at the start of each would be the clock's, not the load's. Only `arrival_s` and
-  `timestamp_s`, counted from the start, are taken to mean what they say.
-- Counts are those of equal steps without a gap, of whole seconds: the step between the times beside them. Within a
-  step requests come as in a Poisson process: each in any second with the same probability, apart from the others.
+  dates requests per day: otherwise all requests of a second, minute or day would arrive at its start. Only `arrival_s`
+  and `timestamp_s`, counted from the start, are taken literally.
+- Counts have equal steps of whole seconds without gaps; the step is the distance of the times beside them. Within a
+  step, requests arrive as in a Poisson process: each in any second with the same probability, independently.
 """
 
 import json
@@ -47,7 +47,7 @@ from ipa.traces.trace import Trace, spread
 ROWS_LOOKED_AT = 1000
 
 FACTS = "ipa-trace"
-"""Where the facts stand: the word after `#` in CSV, the metadata's key in parquet."""
+"""The key of the facts: the word after `#` in CSV, the metadata's key in parquet."""
 
 COUNT_NAMES = ("count", "requests", "request_count", "requestcount", "sum")
 """The last two are CloudWatch's."""
@@ -124,9 +124,9 @@ def is_count(name: str, hints: TimeHints) -> bool:
 
 
 class Beside:
-    """The columns that are not read and hold numbers: beside times, they may be counts.
+    """The columns of numbers that are not read: beside times, they may be counts.
 
-    Looked at are the first thousand rows and the last: a single row may lack a value.
+    The first thousand rows and the last are examined, as a single row may lack a value.
     """
 
     def __init__(self, read: Sequence[str], hints: TimeHints) -> None:
@@ -320,7 +320,7 @@ def _last_second(times_s: Numbers) -> float:
 
 
 def _written_step_s(instants_us: Counts, notation: Notation) -> int:
-    """To what whole seconds the times are written; 0: to less than one."""
+    """The resolution of the times in whole seconds; 0: finer than a second."""
     for step_s in sorted(STEPS, reverse=True):
         if step_s <= notation.written_s and not (instants_us % (step_s * _SECOND_US)).any():
             return step_s
@@ -365,7 +365,7 @@ def _step_us(clock: Column, instants_us: Counts) -> int:
 
 
 def _check_steps(clock: Column, notation: Notation, instants_us: Counts, start: int, step_us: int) -> None:
-    """Raise TraceError at the first row that is not the one due."""
+    """Raise TraceError at the first row whose time is not the next step's."""
     due_us = start + np.arange(len(instants_us)) * step_us
     good = instants_us == due_us
     if good.all():

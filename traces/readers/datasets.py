@@ -1,4 +1,4 @@
-"""Published data sets whose tables need to be known to be read; each is known by its header.
+"""Published data sets with tables of their own form, each recognised by its header.
 
 - Azure Functions 2019, `invocations_per_function_md.anon.dNN.csv`: a row for each function, and the invocations of each
   minute in the columns 1 to 1440 (https://github.com/Azure/AzurePublicDataset). The minutes are summed over functions;

@@ -1,11 +1,11 @@
-"""How the times of a column are written, found from the first of them.
+"""The notation of the times of a column, detected from the first of them.
 
-- Text is an ISO 8601 time, with a zone or without, the time of an access log (05/Jan/2026:10:00:00 +0100), or a date
-  with slashes, whose order of day and month one of them must settle. Times without a zone are taken as they stand, or
-  in the zone of the hints, whose clock may be put forward and back.
-- A number is a time since 1970 or since the trace's start. The unit is that of the hints or the one that the column's
-  name ends with (`time_ms`). Otherwise it must be such that the number is a time of 1990 to 2100, which can be true of
-  one unit only; a smaller number may be in any unit, and is asked about.
+- Text is an ISO 8601 time, with or without a zone, the time of an access log (05/Jan/2026:10:00:00 +0100), or a date
+  with slashes; one of the dates must settle the order of day and month. Times without a zone are taken literally, or
+  in the zone of the hints, with its daylight saving time.
+- A number is a time since 1970 or since the trace's start. The unit is that of the hints or of the column's name
+  (`time_ms`). Otherwise it is the only one in which the number is a time from 1990 to 2100; a smaller number may be in
+  any unit, so the error asks for it.
 
 Times on a clock are whole microseconds since 1970, exact in a float64.
 """
@@ -44,8 +44,8 @@ _COARSE = {
 
 @dataclass(frozen=True)
 class TimeHints:
-    """What a file may not say: the column of its times, their unit, the zone of a clock without one, and the column of
-    counts, `NO_COUNTS` where each row is a request. Of lines that cannot be read, `skip_bad_lines` are passed over.
+    """What a file does not say: the column of its times, their unit, the zone of times without one, and the column of
+    counts (`NO_COUNTS`: each row is a request). Up to `skip_bad_lines` unreadable lines are skipped.
 
     Raises TraceError for an unknown unit or zone.
     """
@@ -83,16 +83,16 @@ class TimeHints:
 
 NO_HINTS = TimeHints()
 NO_COUNTS = "none"
-"""In place of a column of counts: each row is a request."""
+"""Instead of a column of counts: each row is a request."""
 
 
 @dataclass(frozen=True)
 class Notation:
-    """How times are written: what `parse` answers, times `us`, are microseconds.
+    """How times are written: `parse` returns a number, which times `us` is in microseconds.
 
-    `is_clock`: since 1970, else since the trace's start. `zone` is where the clock hangs, None for one without a zone;
-    `written_s`: the seconds that one time stands for, 60 where nothing below minutes is written. `parse` raises
-    ValueError with what is wrong with a time.
+    `is_clock`: since 1970, else since the trace's start. `zone`: the clock's zone, None without one. `written_s`: the
+    resolution of the notation in seconds, such as 60 if minutes are the smallest unit. `parse` raises ValueError with
+    what is wrong with a time.
     """
 
     words: str
@@ -287,9 +287,9 @@ def _since(epoch: datetime, fault: str, read: Callable[[str], datetime]) -> Call
 
 
 def _local(zone: ZoneInfo, read: Callable[[str], datetime]) -> Callable[[str], float]:
-    """Times of a clock that is put forward and back.
+    """Times of a clock with daylight saving time.
 
-    An hour that the clock shows twice is read so as to be near the time before it in the file.
+    A time in an hour that the clock shows twice is read as the one nearer to the previous time in the file.
     """
     before_us: float | None = None
 

@@ -1,13 +1,13 @@
-"""What Prometheus answers to a range query: the saved JSON of `/api/v1/query_range`.
+"""The answer of Prometheus to a range query: the saved JSON of `/api/v1/query_range`.
 
-- A value counts the requests of the step that ends at its time, as `sum(increase(requests_total[1m]))` does where the
-  step is a minute too. Counters that were reset (a server started again) are `increase`'s business then.
-- Series of counters themselves, named `..._total` or `..._count`, are read by their increase from step to step. Where
-  one falls it was reset, and has counted from 0 since.
-- Several series are summed. A series without a sample in a step had no requests in it; a step in which no series has
-  one is a gap, of which nothing is known: it is refused, or filled by a rule that the caller states.
-- `increase` extrapolates, so that values have fractions: each step is rounded so that the sum up to its end is right to
-  half a request.
+- A value counts the requests of the step that ends at its time, as `sum(increase(requests_total[1m]))` does with a step
+  of a minute. `increase` handles counters that were reset.
+- Series of counters, named `..._total` or `..._count`, are read by their increase from step to step. A counter that
+  falls was reset, and has counted from 0 since.
+- Several series are summed. A series without a sample in a step had no requests in it. A step without a sample of any
+  series is a gap: an error, or filled as the caller says.
+- `increase` extrapolates, so values have fractions: each step is rounded so that each cumulative sum is within half a
+  request.
 """
 
 import json
@@ -25,7 +25,7 @@ from ipa.traces.readers.stored import Stored
 from ipa.traces.trace import Trace, spread
 
 Filling = Literal["refuse", "zero", "linear"]
-"""What becomes of gaps: an error, no requests, or a straight line between the steps around."""
+"""The treatment of gaps: an error, no requests, or linear interpolation."""
 
 _COUNTER = re.compile(r".*_(total|count)")
 _ANSWER = re.compile(

@@ -21,7 +21,7 @@ from ipa.traces.checks import TraceError
 BUFFER_BYTES = 1 << 20
 
 SHOWN = 3
-"""How many of the lines that could not be read are told."""
+"""The most unreadable lines that a message names."""
 
 _CONTAINER = re.compile(rb"\d{4}-\d\d-\d\dT\S+ (stdout|stderr) ([FP]) ")
 """What the container runtimes of Kubernetes write before each line; P: more of it follows."""
@@ -40,11 +40,11 @@ _UNPACK: dict[str, tuple[bytes, Callable[[BinaryIO], Any]]] = {
     ".bz2": (b"BZh", bz2.BZ2File),
 }
 PACKINGS = tuple(_UNPACK)
-"""The suffixes of packed files: each with its first bytes, by which a file of any name is known."""
+"""The suffixes of compressed files, which are recognised by their first bytes whatever their names."""
 
 
 DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
-"""What is raised by a packed file that is damaged or cut off."""
+"""The exceptions of damaged or truncated compressed files."""
 
 
 class About(TypedDict):
@@ -83,7 +83,7 @@ class Stored:
         return f"{self.path}, line {line}"
 
     def pass_over(self, error: TraceError) -> None:
-        """Note a line that cannot be read, which is passed over; raises the error for one more than is allowed."""
+        """Skip an unreadable line and note it; raises the error if more than allowed were skipped."""
         if len(self._bad) == self.skip_bad_lines:
             allowed = f"; skip_bad_lines, {self.skip_bad_lines}, have been passed over before" if self._bad else ""
             raise TraceError(f"{error}{allowed}") from None
@@ -182,7 +182,7 @@ def _beside(path: Path) -> list[str]:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Opens a file; a pipe that nobody writes to is at its end, where a plain `open` waits for ever."""
+    """Opens a file; a pipe without a writer is at its end, for which a plain `open` would wait for ever."""
     nonblocking = getattr(os, "O_NONBLOCK", 0)  # Windows has none, and no such pipes
     descriptor = os.open(path, flags | nonblocking)
     if nonblocking:

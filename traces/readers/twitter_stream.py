@@ -2,11 +2,10 @@
 
     2018/04/01/00/30.json.bz2: {"created_at": ..., "id": ..., ..., "timestamp_ms": "1522540800659"}
 
-Members may lie in any folders, and in a tar within the tar. Other files in it are passed over. A status counts in the
-second of its `timestamp_ms`; seconds of which nothing is there count 0. Notices of deletion and other messages of the
-stream (`limit`, `scrub_geo`, ...) are no statuses: they are not counted, and it is said how many they are. The reader
-that was published with the Twitter trace counts notices of deletion too; the time column
-`timestamp_ms,delete.timestamp_ms` does so.
+Members may be in any folders, or in a tar within the tar. Other files are ignored. A status counts in the second of its
+`timestamp_ms`; seconds without any count 0. Deletion notices and other messages of the stream (`limit`, `scrub_geo`,
+...) are not counted, and their number is reported. The reader that was published with the Twitter trace also counts
+deletion notices, as does the time column `timestamp_ms,delete.timestamp_ms`.
 
 The archive is read as a stream: memory grows with the seconds of the trace, not with its messages.
 """
@@ -78,7 +77,7 @@ def _trace(counts: dict[int, int], places: dict[int, str], others: int, keys: tu
 
 
 def _second(line: bytes, keys: tuple[str, ...], place: str) -> int | None:
-    """The second since 1970 in which a message counts, None for one that does not."""
+    """The second since 1970 in which a message counts, None if it does not count."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError) as error:
