@@ -54,9 +54,8 @@ def fetch(url: str, folder: Path, endpoint: str, as_json: bool) -> None:
 def list_(where: str, endpoint: str, as_json: bool) -> None:
     """List the models in a folder or an object store, with their checksums.
 
-    A checksum is of all files of a model: the same for the same files, here and there. One that is missing means
-    that `ipa models push` did not put the model there, or not wholly. Files that were added, removed or changed since
-    are named in its place.
+        A checksum covers all files of a model, so the same files have the same checksum everywhere. It is missing if
+    `ipa models push` did not put the whole model there. Files added, removed or changed since are named instead.
     """
     is_url = "://" in where
     found = model_store.in_store(where, endpoint, os.environ) if is_url else model_store.in_folder(Path(where))

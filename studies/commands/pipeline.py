@@ -154,8 +154,8 @@ def check(file: str, models: Path | None, report: Path | None, as_json: bool) ->
     """Check a pipeline file, and show what it can serve and which values follow from rules.
 
     Each mistake in the file is reported with its line, and the exit code is 2. What is allowed but likely to surprise
-    is a warning on stderr. With --models, each model is started and asked: whether a batch gives what its requests give
-    alone, and whether each stage takes what the one before it gives.
+    is a warning on stderr. With --models, each model is started and tested: whether a batch gives the outputs that its
+    requests give alone, and whether each stage accepts the outputs of the one before.
     """
     if report is not None:
         reports.check_report(report)

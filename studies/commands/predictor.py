@@ -61,7 +61,7 @@ cases_options = together(
         "--windows",
         multiple=True,
         metavar="START:END",
-        help="Seconds of the trace to forecast; what is seen may lie before. Several are separated by commas. "
+        help="Seconds of the trace to forecast; the history may lie before them. Several are separated by commas. "
         "Default: all.",
     ),
     scale_option,
@@ -71,7 +71,7 @@ cases_options = together(
         "interval_s",
         type=WHOLE_SECONDS,
         default=10,
-        help="Seconds from one forecast to the next; longer ones take a sample. Default: 10.",
+        help="Seconds between two forecasts. Default: 10.",
     ),
     click.option(
         "--horizon",
