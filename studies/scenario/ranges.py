@@ -10,6 +10,7 @@ LARGEST = 1e12
 """Of what the optimiser computes with exactly, as of a policy's parameters."""
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0.0, le=LARGEST, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Whole = Annotated[int, Field(strict=True, ge=0)]
 Counting = Annotated[int, Field(strict=True, ge=1)]

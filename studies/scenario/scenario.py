@@ -37,7 +37,7 @@ from ipa.studies.scenario import choices
 from ipa.studies.scenario.bounds import ClusterLimits, GuardBounds
 from ipa.studies.scenario.errors import ScenarioError
 from ipa.studies.scenario.loads import Windows, parse_windows
-from ipa.studies.scenario.ranges import LARGEST, Counting, NotNegative, Positive, Whole
+from ipa.studies.scenario.ranges import LARGEST, Counting, Factor, NotNegative, Positive, Whole
 from ipa.studies.scenario.start import StageStart
 from ipa.traces import TimeHints
 
@@ -214,7 +214,7 @@ class Scenario(FileModel):
     service_factor: Positive = Field(
         default=1.0, description="factor on profiled batch times (1.1: 10 % slower); policies plan with the profile"
     )
-    profile_factors: dict[str, dict[str, Positive]] = Field(
+    profile_factors: dict[str, dict[str, Factor]] = Field(
         default_factory=dict,
         description="stage -> variant -> factor on profiled batch times (0.5: twice as fast); policies plan with it",
     )

@@ -335,6 +335,10 @@ def test_the_price_is_what_a_run_is_planned_with_and_costs() -> None:
             {"profile_factors.object-detection.yolov5n": 0},
             "profile_factors.object-detection.yolov5n: should",
         ),
+        (
+            {"profile_factors.object-detection.yolov5n": 1e300},
+            "profile_factors.object-detection.yolov5n: should be at most 1000000000000; given 1e",
+        ),
         ({"limits": {"nodes": 3}}, "limits.nodes: unknown key"),
     ],
 )
