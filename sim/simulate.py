@@ -24,7 +24,7 @@ from ipa.policies import (
 from ipa.profiles import Graph, Pipeline
 from ipa.sim import engines, laws, records, streams
 from ipa.sim.backend import Opening, Outlook, SimulatedBackend
-from ipa.sim.graph import collect_records
+from ipa.sim.graph import collect_records, records_of_none
 from ipa.sim.interface import Engine, Handover
 from ipa.sim.intervals import IntervalCounts, Intervals
 from ipa.sim.load_view import LoadView, Spans
@@ -162,7 +162,7 @@ def simulate_policy(
         laws.check(found, eager=world.dispatch == "eager", oldest_s=laws.oldest_s(models, world))
         totals = totals_of(pipeline, found, pipeline.sla_s)
     if control.records == "none":
-        found = found if graph is None else records.records_of_none(engine)
+        found = found if graph is None else records_of_none(engine)
         return Simulated(found, counted, totals, planned, (), initial, name)
     planned = Planned.of(pipeline, initial, journal.entries)
     return Simulated(found, counted, totals, planned, journal.entries, initial, name)

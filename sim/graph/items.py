@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -21,6 +22,9 @@ from ipa.sim.records import (
     integral_s,
     replica_records,
 )
+
+_OF_VISITS = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")
+"""The arrays of records that have a row for each stage."""
 
 
 class ItemLog(NamedTuple):
@@ -85,6 +89,22 @@ def collect_items(engine: GraphEngine) -> Records:
         integral_s=np.concatenate([part.integral_s for part in parts]),
         configured=tuple(part.configured[0] for part in parts),
         items=parts,
+    )
+
+
+def records_of_none(engine: Engine) -> Records:
+    """The records of a finished run's replicas, without those of any request or item of its graph."""
+    whole = records.records_of_none(engine)
+    nothing = {name: getattr(whole, name)[:1] for name in _OF_VISITS}
+    parts = zip(whole.stages, whole.replicas, whole.integral_s.tolist(), whole.configured, strict=True)
+    return replace(
+        whole,
+        items=tuple(
+            replace(
+                whole, stages=(name,), replicas=(of,), integral_s=np.array([present_s]), configured=(sizes,), **nothing
+            )
+            for name, of, present_s, sizes in parts
+        ),
     )
 
 

@@ -50,6 +50,17 @@ def test_without_records_the_summary_is_the_same(run: Run) -> None:
     }
 
 
+def test_without_records_the_folder_has_its_tables_without_rows(run: Run, tmp_path: Path) -> None:
+    bare = simulate(SCENARIO.with_values({"records": "none"}))
+    results.write_run(bare, tmp_path / "run")
+    tables = results.read_run(tmp_path / "run").tables
+    assert set(tables) == set(run.tables)
+    for name, table in tables.items():
+        assert list(table.columns) == list(run.tables[name].columns), name
+    assert (len(tables["requests"]), len(tables["items"])) == (0, 0)
+    assert tables["replicas"].equals(run.tables["replicas"])
+
+
 @pytest.mark.parametrize(
     "values",
     [
