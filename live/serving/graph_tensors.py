@@ -121,9 +121,10 @@ class GraphTensors:
         count = _named(outputs, edge.items_from, f"whose rows are the items of {edge.child!r}").shape[0]
         wanted = self._stages[self._names.index(edge.child)].inputs.values()
         whole = [each for each in outputs if declared.get(each.name, 1) != rows]
-        cuts = [cut(each, [1] * count) for each in outputs if declared.get(each.name, 1) == rows]
+        ones = [1] * min(count, self._most_items + 1)  # no more are cut than tell that they are too many
+        cuts = [cut(each, ones) for each in outputs if declared.get(each.name, 1) == rows]
         items = [[*parts, *(each for each in whole if each.name in wanted)] for parts in zip(*cuts, strict=True)]
-        if edge.when is None:
+        if edge.when is None or count > self._most_items:
             return [*items]
         return [item for item in items if _holds(edge, [*item, *whole])]
 

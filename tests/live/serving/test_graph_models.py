@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ipa.live.serving.graph_tensors import GraphTensors, ItemJob, WholeJob
+from ipa.live.serving.items import Item, WholeRequest
+from ipa.live.serving.request import Batch, RoutedReplica
+from ipa.live.serving.tensors import of_array
+from ipa.profiles import load
 from tests.live.serving.models_world import classifier_file, detector_file
 from tests.live.serving.serving_plane import Plane, Process, call, entry, plane, put, until, wanted
 from tests.live.serving.test_ragged import CANDIDATES, image
@@ -125,6 +131,24 @@ def test_more_items_than_allowed_are_a_clear_400(tmp_path: Path) -> None:
         400,
         {"error": "failed at stage 'detect': its 4 items for 'measure' make more than 4"},
     )
+
+
+def test_of_far_too_many_rows_no_more_are_cut_than_tell_so(tmp_path: Path) -> None:
+    path = tmp_path / "traffic.yaml"
+    path.write_text(GRAPH)
+    tensors = GraphTensors(load(path), 4)
+
+    async def story() -> None:
+        whole = WholeRequest("0", 0.0, data=WholeJob([], {}, asyncio.get_running_loop().create_future()))
+        item = Item("0", 0.0, whole=whole, data=ItemJob([], {}, whole.data.done))
+        batch = Batch(0, 0, RoutedReplica(0, "only", 1), [item], 0.0)
+        crops = of_array("crops", np.zeros((1_000_000, 4), dtype=np.float32))
+        tensors.served(batch, [[crops, of_array("counts", np.array([1_000_000]))]], False)
+        assert len(item.data.onward[0]) == 5
+        assert tensors.carried(item, 0, lambda: 0) is None
+        assert whole.data.status == 400
+
+    asyncio.run(story())
 
 
 def test_outputs_that_do_not_say_where_an_item_goes_fail_it_in_words(tmp_path: Path) -> None:
