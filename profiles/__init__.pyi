@@ -22,6 +22,7 @@ from .pipeline import Limits as Limits
 from .pipeline import Pipeline as Pipeline
 from .pipeline import Provenance as Provenance
 from .pipeline import fits_nodes as fits_nodes
+from .profiled import ProfiledEdge as ProfiledEdge
 from .profiled import ProfiledVariant as ProfiledVariant
 from .profiled import new_pipeline_text as new_pipeline_text
 from .profiled import pipeline_text as pipeline_text

@@ -39,6 +39,15 @@ class ProfiledVariant:
     interference: tuple[tuple[int, float], ...] = ()
 
 
+@dataclass(frozen=True)
+class ProfiledEdge:
+    """What has been counted on an edge of a graph: key of the file -> its value, None for one that is left out."""
+
+    parent: str
+    child: str
+    values: Mapping[str, object]
+
+
 def new_pipeline_text(
     name: str, description: str, variants: Sequence[ProfiledVariant], provenance: Mapping[str, Provenance]
 ) -> str:
@@ -70,9 +79,13 @@ def new_pipeline_text(
 
 
 def profiled_text(
-    text: str, path: str, variants: Sequence[ProfiledVariant], provenance: Mapping[str, Provenance]
+    text: str,
+    path: str,
+    variants: Sequence[ProfiledVariant],
+    provenance: Mapping[str, Provenance],
+    edges: Sequence[ProfiledEdge] = (),
 ) -> str:
-    """The text of a pipeline file with the figures of these variants in place of theirs.
+    """The text of a pipeline file with the figures of these variants, and values of edges, in place of theirs.
 
     `provenance` holds the new keys; unused ones are removed. Comments and all else stay. ProfileError if the result
     would not be valid, as with base cores that are no longer profiled.
@@ -90,6 +103,16 @@ def profiled_text(
             pairs = (f"{{busy_cores: {cores}, factor: {factor!r}}}" for cores, factor in each.interference)
             beside = f"{{measured: [{', '.join(pairs)}], from: {each.source}}}"
             edits.set(found, "interference", beside, after="accuracy")
+    for edge in edges:
+        after = _value(_named(root, "stages", edge.child), "after")
+        listed_ones = (each for each in after.value if isinstance(each, yaml.MappingNode))
+        node = next(each for each in listed_ones if _value(each, "stage").value == edge.parent)
+        for key, value in edge.values.items():
+            if value is None:
+                edits.leave_out(node, key)
+            else:
+                said = scalar_text(value) if isinstance(value, str) else json.dumps(value)
+                edits.set(node, key, said, after="stage")
     for key, origin in provenance.items():
         edits.add(_mapping(_value(root, "provenance")), key, origin)
     written = _without_unused(edits.text())
@@ -137,7 +160,7 @@ class _Edits:
     def set(self, mapping: yaml.MappingNode, key: str, value: str | Sequence[str], *, after: str = "") -> None:
         """Give a key of a mapping a value in flow style, or a list of such; a key that is new comes after another."""
         names = {name.value: (name, each) for name, each in mapping.value}
-        column = " " * names["name"][0].start_mark.column
+        column = " " * mapping.value[0][0].start_mark.column
         if isinstance(value, str) or mapping.flow_style:
             new = ": " + (value if isinstance(value, str) else f"[{', '.join(value)}]")
         else:
@@ -151,6 +174,17 @@ class _Edits:
         else:
             at = self._line_end(names[after][1])
             self._edits.append((at, at, f"\n{column}{key}{new}"))
+
+    def leave_out(self, mapping: yaml.MappingNode, key: str) -> None:
+        """Remove a key of a mapping that has others before it, if it is there."""
+        before: yaml.Node | None = None
+        for name, value in mapping.value:
+            if name.value == key and before is not None:
+                start, end = _end(before, self._text), _end(value, self._text)
+                if not mapping.flow_style:
+                    start, end = self._text.rfind("\n", 0, name.start_mark.index), self._line_end(value)
+                self._edits.append((start, end, ""))
+            before = value
 
     def add(self, provenance: yaml.MappingNode, key: str, origin: Provenance) -> None:
         """Add an entry to the provenance, which is not empty."""

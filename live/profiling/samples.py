@@ -27,10 +27,14 @@ MADE_UP = 16
 
 @dataclass(frozen=True)
 class Samples:
-    """Requests of each kind, by a label of their shapes; `source` says where they come from."""
+    """Requests of each kind, by a label of their shapes; `source` says where they come from.
+
+    `in_order`: all of them, as they come in the file or by the names of the folder's files; empty: made up.
+    """
 
     kinds: Mapping[str, Sequence[Sequence[Tensor]]]
     source: str
+    in_order: Sequence[Sequence[Tensor]] = ()
 
     def pool(self, size: int, seed: int) -> Pool:
         """Batches of `size` requests drawn with that seed: each of one kind, kinds as often as they have samples.
@@ -81,15 +85,19 @@ def read_samples(path: Path, inputs: Sequence[Mapping[str, Any]] = ()) -> Sample
             raise LiveError(f"{path}: should hold .npz files, or files of texts alone, each of which is a request")
         found = f"{len(files)} samples of {path.name}"
         if packed:
-            return Samples(_by_kind(rows_of(path)), found)
+            return _read(rows_of(path), found)
         if [each["datatype"] for each in inputs] != ["BYTES"]:
             raise LiveError(
                 f"{path}: holds files of texts, such as pictures; a model takes them whose only input is BYTES, and "
                 "which says so in its metadata; for others, give .npz files"
             )
-        return Samples(_by_kind([_text(inputs[0], file)] for file in files), found)
+        return _read([[_text(inputs[0], file)] for file in files], found)
     requests = rows_of(path)
-    return Samples(_by_kind(requests), f"{len(requests)} samples of {path.name}")
+    return _read(requests, f"{len(requests)} samples of {path.name}")
+
+
+def _read(requests: Sequence[Sequence[Tensor]], source: str) -> Samples:
+    return Samples(_by_kind(requests), source, requests)
 
 
 def _is_no_request(name: str) -> bool:

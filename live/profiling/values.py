@@ -104,7 +104,18 @@ class Beside:
     others: float
 
 
-Record = Point | Start | Overhead | Beside
+@dataclass(frozen=True)
+class Numbers:
+    """How many items each sample put on the edge to `child`, in the samples' order; `output` says what decided it."""
+
+    stage: str
+    variant: str
+    child: str
+    output: str
+    items: tuple[int, ...]
+
+
+Record = Point | Start | Overhead | Beside | Numbers
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@ from .file_requests import FileRequest as FileRequest
 from .file_requests import file_request as file_request
 from .file_requests import tensors_request as tensors_request
 from .file_requests import text_of as text_of
+from .graph_tensors import GraphTensors as GraphTensors
 from .metrics import STAGE_STATE as STAGE_STATE
 from .metrics import TABLE as TABLE
 from .metrics import Metric as Metric

@@ -83,7 +83,7 @@ class GraphTensors:
 
     def served(self, batch: Batch, parts: Sequence[Sequence[Tensor]], is_emulated: bool) -> None:
         """The items of a batch have these outputs. Raises TensorError for outputs that do not say where they go."""
-        onward = [{} if is_emulated else self._onward(batch.stage, part) for part in parts]
+        onward = [{} if is_emulated else self.onward(batch.stage, part) for part in parts]
         for item, part, sent in zip(batch.requests, parts, onward, strict=True):
             if item.data is None or not isinstance(item, Item):
                 continue  # its request has been given up
@@ -95,7 +95,10 @@ class GraphTensors:
             if batch.stage in self.ends and not goes_on:
                 whole.ends.setdefault(batch.stage, []).append((item.path, part))
 
-    def _onward(self, stage: int, outputs: Sequence[Tensor]) -> dict[int, Sequence[Sequence[Tensor]] | None]:
+    def onward(self, stage: int, outputs: Sequence[Tensor]) -> dict[int, Sequence[Sequence[Tensor]] | None]:
+        """By edge from a stage, the tensors of each item that an item with these outputs becomes there; None: as many
+        as are drawn. Raises TensorError for outputs that do not say it.
+        """
         found: dict[int, Sequence[Sequence[Tensor]] | None] = {}
         taken: dict[str, bool] = {}  # of each switch that asks conditions, whether an edge has been taken
         for number, edge in self._out[stage]:
@@ -118,7 +121,10 @@ class GraphTensors:
         """The rows of an output as items, each with those of the others that have as many rows for the same reason."""
         declared = self._stages[stage].output_rows
         rows = declared.get(edge.items_from, 1)
-        count = _named(outputs, edge.items_from, f"whose rows are the items of {edge.child!r}").shape[0]
+        shape = _named(outputs, edge.items_from, f"whose rows are the items of {edge.child!r} by `items_from`").shape
+        if not shape:
+            raise TensorError(f"output {edge.items_from!r} has no rows; `items_from` asks for one of each item")
+        count = shape[0]
         wanted = self._stages[self._names.index(edge.child)].inputs.values()
         whole = [each for each in outputs if declared.get(each.name, 1) != rows]
         ones = [1] * min(count, self._most_items + 1)  # no more are cut than tell that they are too many

@@ -162,7 +162,7 @@ def check(file: str, models: Path | None, report: Path | None, as_json: bool) ->
     pipeline = ipa.profiles.load(file)
     if report is not None:
         reports.write_page(studies.pages.profile.page(pipeline, pipeline.stages), report)
-    warnings = list(studies.profile.warnings(pipeline)) + ([] if models is None else _of_models(pipeline, models))
+    warnings = list(studies.profile.warnings(pipeline)) + ([] if models is None else _of_models(file, pipeline, models))
     if as_json:
         printing.print_json({**studies.profile.checked(pipeline), "warnings": warnings})
         return
@@ -175,11 +175,11 @@ def check(file: str, models: Path | None, report: Path | None, as_json: bool) ->
         printing.log(f"Warning: {warning}")
 
 
-def _of_models(pipeline: Pipeline, models: Path) -> list[str]:
+def _of_models(file: str, pipeline: Pipeline, models: Path) -> list[str]:
     pairs = [(stage.name, each.name) for stage in pipeline.stages for each in stage.variants]
     targets = studies.profiling.targets_of(pipeline, models, pairs)
     batches = [(each, pipeline.stage(each.stage).variant(each.variant).batches()) for each in targets]
-    return list(studies.profiling.check(batches, pipeline, 1, Effort()))
+    return list(studies.profiling.check(batches, pipeline, 1, Effort(), file))
 
 
 def _print_variants(pipeline: Pipeline) -> None:

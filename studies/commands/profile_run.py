@@ -75,6 +75,12 @@ def names(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str
     "--samples", type=FOLDER, help="Sample requests: a .npz file with a request per row, or a folder of files."
 )
 @click.option(
+    "--every",
+    "every_s",
+    type=Number(min=1e-6, max=86_400.0),
+    help="Seconds from each sample to the next: measures how long numbers of items persist.",
+)
+@click.option(
     "--shape",
     "shapes",
     multiple=True,
@@ -127,7 +133,7 @@ def run(
         printing.note(f"{plan.record}: goes on after {kept.found} measurements; --fresh begins again")
     if any((plan.cores[0], 1) not in kept.points(each.stage, each.variant) for each in plan.targets):
         batches = [(each, plan.batches) for each in plan.targets]
-        for doubt in profiling.check(batches, plan.pipeline, plan.cores[0], plan.effort):
+        for doubt in profiling.check(batches, plan.pipeline, plan.cores[0], plan.effort, plan.source):
             printing.log(f"Warning: {doubt}")
     with progress.counted("measurements", profiling.count(plan)) as advance:
 
@@ -161,6 +167,7 @@ def _print(profile: Profile) -> None:
     _print_content(profile)
     _print_starts(profile)
     _print_beside(profile)
+    _print_edges(profile)
     plan = profile.plan
     for each in profile.skipped:
         printing.print_line(profiling.spared(each))
@@ -265,6 +272,22 @@ def _print_beside(profile: Profile) -> None:
     printing.print_table(table)
 
 
+def _print_edges(profile: Profile) -> None:
+    rows = profiling.as_dict(profile)["edges"]
+    if not rows:
+        return
+    table = printing.new_table(
+        "What goes on", "stage", "variant", "to", "output", "samples", "items", "spread", "persists s", names=4
+    )
+    for each in rows:
+        persist_s = "?" if each["persist_s"] is None else f"{each['persist_s']:.3g}"
+        for variant, items in each["items"].items():
+            figures = (f"{items:.4g}", f"{each['spread'][variant]:.3g}", persist_s)
+            samples = str(each["samples"][variant])
+            table.add_row(each["stage"], variant, each["to"], each["output"], samples, *figures)
+    printing.print_table(table)
+
+
 def _percent(share: float | None) -> str:
     return "?" if share is None else f"{100 * share:.1f}"
 
@@ -290,6 +313,8 @@ def _warn(profile: Profile, has_no_accuracies: bool) -> None:
             f"Warning: {len(wide)} of {len(points)} points were not within {100 * effort.within:g} % after "
             f"{effort.longest_s:g} s; --longest gives them more time"
         )
+    for doubt in profiling.doubts(profile):
+        printing.log(f"Warning: {doubt}")
     if has_no_accuracies:
         printing.log(f"Warning: {profile.plan.to}: accuracies are not measured: all are 1; write yours there")
 

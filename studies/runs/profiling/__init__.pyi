@@ -1,3 +1,5 @@
+from .edges import counted as counted
+from .edges import doubts as doubts
 from .figures import VERDICTS as VERDICTS
 from .figures import Change as Change
 from .figures import changes as changes

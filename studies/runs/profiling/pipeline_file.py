@@ -13,11 +13,14 @@ from ipa.live import profiling
 from ipa.live.profiling import Beside, Overhead, Point, Start, Target
 from ipa.profiles import Figure, Pipeline, ProfiledVariant, Provenance
 from ipa.studies import results
+from ipa.studies.runs.profiling.edges import counted, written
 from ipa.studies.runs.profiling.figures import LAWS, figures
 from ipa.studies.runs.profiling.profile import Profile
 
 SOURCE = "profiled"
 """The provenance key of what is measured; `profiled-2` where the file has one that stays."""
+COUNTED = "counted"
+"""That of what samples put on the edges of a graph."""
 
 BUSY = 0.05
 """Others that use a larger share of the machine, or a host that takes it, are said with the figures."""
@@ -44,7 +47,15 @@ def _text(profile: Profile, made_on: str, old: str) -> str:
     there = plan.pipeline.provenance if plan.pipeline is not None else {}
     provenance |= {law: Provenance("interpolated", LAWS[law]) for law in LAWS if law in used and law not in there}
     if plan.pipeline is not None:
-        return profiles.profiled_text(old, str(plan.to), variants, provenance)
+        counted_key = _free(COUNTED, there)
+        edges, tables = written(profile, counted_key)
+        if edges:
+            samples = " and ".join(sorted({str(each.samples) for each in plan.targets if each.samples}))
+            said = f"ipa profile run, {made_on}: what the models made of {samples}; {plan.record.name}"
+            provenance[counted_key] = Provenance("measured", said)
+        for name, table in tables.items():
+            results.write_text(table, plan.to.parent / name)
+        return profiles.profiled_text(old, str(plan.to), variants, provenance, edges)
     stages = " then ".join(dict.fromkeys(each.stage for each in variants))
     return profiles.new_pipeline_text(plan.name, f"{stages}, profiled", variants, provenance)
 
@@ -125,6 +136,18 @@ def as_dict(profile: Profile) -> dict[str, Any]:
                 "beside": [asdict(each) for each in kept.of(Beside, target.stage, target.variant)],
             }
             for target in plan.targets
+        ],
+        "edges": [
+            {
+                "stage": each.edge.parent,
+                "to": each.edge.child,
+                "output": profiling.said_of(each.edge),
+                "items": each.means,
+                "spread": {variant: profiling.spread_of(items) for variant, items in each.numbers.items()},
+                "persist_s": each.persist_s,
+                "samples": {variant: len(items) for variant, items in each.numbers.items()},
+            }
+            for each in counted(profile)
         ],
         "skipped": [asdict(each) for each in profile.skipped],
     }

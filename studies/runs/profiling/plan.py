@@ -11,7 +11,7 @@ from typing import Any
 from ipa import profiles
 from ipa.live import profiling
 from ipa.live.profiling import Effort, ModelFolder, Target
-from ipa.profiles import Pipeline
+from ipa.profiles import Edge, Pipeline
 from ipa.studies.scenario import ScenarioError
 
 Shapes = Mapping[str, Sequence[tuple[int, ...]]]
@@ -22,7 +22,7 @@ class Plan:
     """A profile to make: of which targets, on which cores and batch sizes, beside how many neighbours.
 
     `pipeline` is the one whose file gets the figures, None for a file that is new; `source` is its name or file, `to`
-    the file that is written, `record` that of the measurements.
+    the file that is written, `record` that of the measurements. `every_s`: the time between samples; None: not said.
     """
 
     name: str
@@ -34,6 +34,11 @@ class Plan:
     to: Path
     pipeline: Pipeline | None = None
     source: str = ""
+    every_s: float | None = None
+
+    def edges_from(self, stage: str) -> list[Edge]:
+        """The edges from a stage on which its models' outputs decide."""
+        return profiling.edges_from(self.pipeline, stage)
 
     @property
     def record(self) -> Path:
@@ -76,6 +81,7 @@ class Asked:
     effort: Effort
     to: Path | None
     in_place: bool
+    every_s: float | None = None
 
 
 def make(what: str, asked: Asked) -> Plan:
@@ -99,7 +105,8 @@ def make(what: str, asked: Asked) -> Plan:
         raise ScenarioError(f"--to {path}: should end in .yaml")
     cores, batches, neighbours = (tuple(sorted(set(each))) for each in (asked.cores, asked.batches, asked.neighbours))
     source = what if pipeline is not None else ""
-    return Plan(name, tuple(targets), cores, batches, neighbours, asked.effort, path, pipeline, source)
+    kept = (asked.effort, path, pipeline, source, asked.every_s)
+    return Plan(name, tuple(targets), cores, batches, neighbours, *kept)
 
 
 def _beside(what: str, name: str) -> Path:

@@ -8,20 +8,27 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 from ipa import profiles
-from ipa.live import profiling
-from ipa.live.profiling import Answer, Beside, Content, Effort, Overhead, Point, Record, Start, Target, Visit
+from ipa.live import LiveError, profiling
+from ipa.live.profiling import Answer, Beside, Content, Effort, Numbers, Overhead, Point, Record, Start, Target, Visit
 from ipa.profiles import Pipeline
 from ipa.studies import results
 from ipa.studies.runs.profiling.plan import Plan
 from ipa.studies.scenario import ScenarioError
 
-R = TypeVar("R", Point, Start, Overhead, Beside)
+R = TypeVar("R", Point, Start, Overhead, Beside, Numbers)
 
-_KINDS: Mapping[str, type[Record]] = {"point": Point, "start": Start, "overhead": Overhead, "beside": Beside}
+_KINDS: Mapping[str, type[Record]] = {
+    "point": Point,
+    "start": Start,
+    "overhead": Overhead,
+    "beside": Beside,
+    "numbers": Numbers,
+}
 
 
 class Kept:
@@ -113,6 +120,8 @@ def _record(line: dict[str, Any]) -> Record:
     cls = _KINDS[fields.pop("record")]
     if cls is Point:
         fields["content"] = tuple(Content(**each) for each in fields["content"])
+    if cls is Numbers:
+        fields["items"] = tuple(fields["items"])
     return cls(**fields)
 
 
@@ -144,16 +153,25 @@ class Profile:
 def count(plan: Plan) -> int:
     """How many measurements there are, if none is spared."""
     per_variant = len(plan.cores) * len(plan.batches) + len(plan.neighbours)
-    return len(plan.targets) * per_variant
+    return len(plan.targets) * per_variant + len(_to_count(plan))
+
+
+def _to_count(plan: Plan) -> list[Target]:
+    """The variants whose samples are counted on edges."""
+    return [each for each in plan.targets if each.samples and plan.edges_from(each.stage)]
 
 
 def check(
-    targets: Sequence[tuple[Target, Sequence[int]]], pipeline: Pipeline | None, cores: int, effort: Effort
+    targets: Sequence[tuple[Target, Sequence[int]]],
+    pipeline: Pipeline | None,
+    cores: int,
+    effort: Effort,
+    source: str = "",
 ) -> Iterator[str]:
     """Ask models, with the batch sizes that they are to serve, for what a profile takes for granted.
 
-    Yields what should be told of them; `pipeline` None: their file is yet to be written. LiveError for models whose
-    batches or neighbours get wrong answers, else raises as `measure`.
+    Yields what should be told of them; `pipeline` None: their file is yet to be written, else `source` is its file.
+    LiveError for models whose batches or neighbours get wrong answers, else raises as `measure`.
     """
     stages: dict[str, list[Answer]] = {}
     with TemporaryDirectory(prefix="ipa-check-") as folder:
@@ -162,16 +180,28 @@ def check(
             asked = _ask(target, batches, rows, cores, effort, Path(folder) / "server.log")
             answer = profiling.finished(asked)
             yield from answer.doubts
+            if pipeline is not None and profiling.edges_from(pipeline, target.stage):
+                try:
+                    profiling.items_on(pipeline, target, answer.outputs)
+                except LiveError as error:
+                    raise LiveError(f"{source}: {error}") from None
             stages.setdefault(target.stage, []).append(answer)
     known = {each["name"]: None for answers in stages.values() for answer in answers for each in answer.inputs}
     for name in (name for target, _ in targets for name in target.shapes or {} if name not in known):
         raise ScenarioError(f"--shape {name}: no such input; inputs: {', '.join(known)}")
-    order = list(stages) if pipeline is None else [stage.name for stage in pipeline.stages]
-    for before, after in pairwise(order):
+    for before, after in _neighbouring(list(stages), pipeline):
         inputs = None if pipeline is None else pipeline.stage(after).inputs
         for first in stages.get(before, ()):
             for second in stages.get(after, ()):
                 yield from filter(None, [profiling.check_fit(first, second, inputs)])
+
+
+def _neighbouring(stages: Sequence[str], pipeline: Pipeline | None) -> list[tuple[str, str]]:
+    """The stages of which one takes what the other gives; of a graph those that take it from one alone."""
+    if pipeline is None or pipeline.graph is None:
+        return list(pairwise(stages if pipeline is None else list(pipeline.by_name)))
+    graph = pipeline.graph
+    return [(edge.parent, edge.child) for edge in graph.edges if len(graph.into(edge.child)) == 1]
 
 
 async def _ask(
@@ -190,6 +220,8 @@ def measure(plan: Plan, kept: Kept, advance: Advance) -> Profile:
     skipped: list[Skipped] = []
     with TemporaryDirectory(prefix="ipa-profile-") as folder:
         log = Path(folder) / "server.log"
+        for target in _to_count(plan):
+            profiling.finished(_count(plan, kept, target, log, advance))
         for visit in profiling.visits(list(targets), plan.cores, plan.batches):
             target = targets[visit.stage, visit.variant]
             skipped += profiling.finished(_visit(plan, kept, target, visit, log, advance))
@@ -197,6 +229,24 @@ def measure(plan: Plan, kept: Kept, advance: Advance) -> Profile:
             for neighbours in plan.neighbours:
                 _neighbours(plan, kept, target, neighbours, log, advance)
     return Profile(plan, kept, tuple(skipped))
+
+
+async def _count(plan: Plan, kept: Kept, target: Target, log: Path, advance: Advance) -> None:
+    """Count what samples put on the edges from a stage, unless that is kept."""
+    edges = plan.edges_from(target.stage)
+    known = {(each.child, each.output) for each in kept.of(Numbers, target.stage, target.variant)}
+    if plan.pipeline is None or all((edge.child, profiling.said_of(edge)) in known for edge in edges):
+        advance("")
+        return
+    async with profiling.opened(target, plan.cores[0], plan.effort, log) as (session, _):
+        try:
+            found = await profiling.numbers_of(session, plan.pipeline)
+        except LiveError as error:
+            raise LiveError(f"{plan.source}: {error}") from None
+    for each in found:
+        kept.add(each)
+    said = ", ".join(f"{fmean(each.items):.4g} to {each.child}" for each in found)
+    advance(f"{target.stage} {target.variant}: of {len(found[0].items)} samples go on for each: {said}")
 
 
 async def _visit(plan: Plan, kept: Kept, target: Target, visit: Visit, log: Path, advance: Advance) -> list[Skipped]:
