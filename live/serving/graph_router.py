@@ -280,7 +280,8 @@ class GraphRouter(Router):
                 whole.problem = item.problem
                 self._lose(item, outcome, now_s)
         elif whole.outcome is None:
-            whole.missing.append(f"{self.names[item.stage]}{_told(item.path)} {item.outcome}: {item.problem}")
+            why = f": {item.problem}" if item.problem else ""
+            whole.missing.append(f"{self.names[item.stage]} {item.called}".rstrip() + f" {item.outcome}{why}")
         # Within one instant much may have happened before; what a drop brings about comes after all that.
         self._gather(item.stage, [whole], {}, now_s if self._hop_s > 0.0 else nextafter(now_s, inf))
         self._close(item, now_s)
@@ -289,7 +290,7 @@ class GraphRouter(Router):
         """A request ends where an item is."""
         whole = item.whole
         if whole.outcome is None:
-            whole.stage, whole.lane = item.stage, item.lane
+            whole.stage, whole.lane, whole.lost_item = item.stage, item.lane, item.called
             self._tell(whole, outcome, now_s)
 
     def _close(self, item: Item, now_s: float) -> None:
@@ -309,8 +310,3 @@ class GraphRouter(Router):
         assert item.outcome is None, "an item has ended twice"
         item.outcome, item.end_s = OUTCOMES[outcome], now_s
         item.data = None
-
-
-def _told(path: Path) -> str:
-    """By which of the items of each edge it came: ` 2.1`; empty at an entry or a join."""
-    return " " + ".".join(str(number + 1) for _, number in path) if path else ""

@@ -292,18 +292,20 @@ class Gateway:
         return ProtocolError(self._why(request, job), status, retry_after_s=job.retry_after_s)
 
     def _why(self, request: Request, job: Job) -> str:
-        stage = self.names[request.stage]
+        stage = repr(self.names[request.stage])
+        if isinstance(request, WholeRequest) and request.lost_item:
+            stage += f", item {request.lost_item}"
         age_s = request.end_s - request.arrival_s
         if job.retry_after_s is not None:
-            return f"dropped: no replica can take batches at stage {stage!r}, {age_s:.3f} s after its arrival"
+            return f"dropped: no replica can take batches at stage {stage}, {age_s:.3f} s after its arrival"
         match request.outcome:
             case "dropped":
                 why = "expired" if self.options.drop != "deadline" else "too late for the SLA"
-                return f"dropped: {why} at stage {stage!r}, {age_s:.3f} s after its arrival"
+                return f"dropped: {why} at stage {stage}, {age_s:.3f} s after its arrival"
             case "unfinished":
-                given_up = f"unfinished: given up at stage {stage!r} after {age_s:.3f} s"
+                given_up = f"unfinished: given up at stage {stage} after {age_s:.3f} s"
                 return f"{given_up}: {request.problem}" if request.problem else given_up
-        return f"failed at stage {stage!r}: {request.problem}"
+        return f"failed at stage {stage}: {request.problem}"
 
     # ---- the router's Host ----
 

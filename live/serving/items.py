@@ -27,7 +27,7 @@ class WholeRequest(Request):
     `open`: how many of its items have not ended. `places`: by edge, where in the law of its number that is. By stage
     that joins: `left` has how many items are upstream, `last_s` when the latest one ended there, and `arrived` what has
     come; at those in `lost` it will not join, at those in `joined` it has. `missing` says which items, lost on edges
-    that let a request go on without, are not in the answer, and why.
+    that let a request go on without, are not in the answer, and why; `lost_item` with which the request was lost.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -39,6 +39,7 @@ class WholeRequest(Request):
     joined: set[int] = field(default_factory=set)
     arrived: dict[int, list[Arrival]] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    lost_item: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -51,3 +52,8 @@ class Item(Request):
     edge: int = NO_EDGE
     path: Path = ()
     place: int = 0
+
+    @property
+    def called(self) -> str:
+        """Which of the items of each edge on its way it is, from 1: `2`, `2.1`; empty at an entry or a join."""
+        return ".".join(str(number + 1) for _, number in self.path)

@@ -91,9 +91,14 @@ def _check_source(live: Live) -> None:
 
 
 def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live()) -> Plane:
-    """The settings of the serving plane."""
+    """The settings of the serving plane. Raises LiveError for a mix in a graph."""
     from ipa.live import Plane
 
+    may_mix = mixes(prepared.policy) or any(wanted.is_mix for wanted in (prepared.initial or {}).values())
+    if may_mix and prepared.pipeline.graph is not None:
+        raise LiveError(
+            f"policy {scenario.policy.name}: {scenario.pipeline} is a graph of stages; only chains mix variants"
+        )
     return Plane(
         pipeline=prepared.pipeline,
         source=scenario.pipeline,
@@ -106,7 +111,7 @@ def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live()) -> Pla
         resize=scenario.resize,
         removal=scenario.removal,
         limit_cores=scenario.limit_cores,
-        mixes=mixes(prepared.policy) or any(wanted.is_mix for wanted in (prepared.initial or {}).values()),
+        mixes=may_mix,
         port=live.port,
         control_port=live.control_port,
         models=folder_of(live.models),

@@ -157,3 +157,75 @@ def test_outputs_that_do_not_say_where_an_item_goes_fail_it_in_words(tmp_path: P
         status, answer = infer(gateway, image(random.Random(1), 2))
     assert status == 502
     assert "no output 'score', which `when: score < 1` asks for; outputs: same, sum" in answer["error"]
+
+
+SPLIT = """
+import numpy as np
+
+
+class Model:
+    def predict(self, inputs):
+        counts = inputs["n"].astype(np.int64)
+        return {"part": np.concatenate([np.arange(each) for each in counts]), "counts": counts, "all": inputs["n"]}
+"""
+DOUBLE = """
+class Model:
+    def predict(self, inputs):
+        if 13 in inputs["x"]:
+            raise ValueError("thirteen")
+        return {"doubled": 2 * inputs["x"]}
+"""
+NEGATE = """
+class Model:
+    def predict(self, inputs):
+        return {"negated": -inputs["x"]}
+"""
+MERGE = """
+class Model:
+    def predict(self, inputs):
+        return {"sum": inputs["parts"].sum(keepdims=True) + inputs["whole"], "first": inputs["parts"][:1]}
+"""
+DIAMOND = (
+    HEAD
+    + "stages:\n"
+    + stage("split", "    after: []\n    output_rows: {part: counts}\n")
+    + stage(
+        "double",
+        "    after: [{stage: split, items: 2, spread: 1, items_from: part, partial: ok}]\n    inputs: {x: part}\n",
+    )
+    + stage("negate", "    after: [split]\n    inputs: {x: all}\n")
+    + stage("merge", "    after: [double, negate]\n    join: all\n    inputs: {parts: doubled, whole: negated}\n")
+    + "accuracy: {combine: product}\n"
+)
+
+
+def test_a_join_gets_what_has_come_in_order_and_the_answer_names_what_is_missing(tmp_path: Path) -> None:
+    """0, 1, ... n - 1 are doubled one by one, but 13, on which the model fails; n is negated beside; both are added."""
+    (tmp_path / "traffic.yaml").write_text(DIAMOND)
+    models = {"split": SPLIT, "double": DOUBLE, "negate": NEGATE, "merge": MERGE}
+    with plane(tmp_path) as up:
+        gateway = up.gateway("--pipeline", str(tmp_path / "traffic.yaml"), "--sla", "600")
+        for name, text in models.items():
+            (tmp_path / f"{name}.py").write_text(text)
+            server = up.server("--backend", f"{tmp_path / name}.py:Model", "--model", "only")
+            until(lambda url=server.url: call("GET", url + "/v2/health/ready")[0] == 200, "ready")
+            up.listed[name] = [entry(0, server.url, "only")]
+        control = gateway.urls["control_url"] + "/control/"
+        put(control + "configuration", {name: wanted("only") for name in models})
+        put(control + "replicas", up.listed)
+
+        def asked(n: int) -> tuple[int, Any]:
+            tensor = {"name": "n", "datatype": "INT64", "shape": [1], "data": [n]}
+            return call("POST", gateway.url + "/v2/models/traffic/infer", {"inputs": [tensor]})
+
+        status, answer = asked(5)
+        assert (status, outputs(answer)["sum"].tolist(), outputs(answer)["first"].tolist()) == (200, [20 - 5], [0])
+        assert "parameters" not in answer
+        status, answer = asked(15)
+        assert (status, outputs(answer)["sum"].tolist()) == (200, [210 - 2 * 13 - 15])
+        assert answer["parameters"]["missing"].startswith("double 14 failed: replica 0 (only) ")
+        assert "thirteen" in answer["parameters"]["missing"]
+        status, answer = asked(0)
+        assert (status, outputs(answer)["sum"].tolist()) == (200, [0])
+        (records, *_) = [call("GET", control + "records")[1]["records"]]
+    assert [len(record["stages"]) for record in records] == [1 + 5 + 1 + 1, 1 + 15 + 1 + 1, 1 + 1 + 1]
