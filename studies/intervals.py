@@ -35,6 +35,9 @@ FEW_EVENTS = 5.0
 LATENCY_SKEWNESS = 2.0
 """That of an exponential distribution."""
 
+NO_FIGURES = frozenset({"policy", "wall_s", "records", "engine"})
+"""What a summary says of how a run was called and made."""
+
 HELD = "For rare or very unequal figures and few {}, they hold in 88 to 95 % of cases."
 _LIMITS = (
     "95 % intervals; a mean without one was the same with every seed. (≤): upper bound where no seed had any, assuming "
@@ -156,14 +159,23 @@ def difference_of(
     factor: float = 1.0,
     confidence: float = CONFIDENCE,
 ) -> Estimate | None:
-    """As `paired_difference`, of a figure of the summaries by seed, times a factor, with the interval that suits it."""
+    """As `paired_difference`, of a figure of the summaries by seed, times a factor, with the interval that suits it.
+
+    Runs that are alike in every figure differ in none: their interval is 0, also where few or no events were seen.
+    """
     pairs = [(run, other[seed]) for seed, run in one.items() if seed in other]
     pairs = [pair for pair in pairs if all(run.get(key) is not None for run in pair)]
     if not pairs:
         return None
-    kind = kind_of(key)
+    kind = PLAIN if all(_are_alike(*pair) for pair in pairs) else kind_of(key)
     a, b = (_row(pair[place][key] for pair in pairs) for place in (0, 1))
     return _of_row(differences(kind, a, b, confidence, *_sizes(kind, [run for run, _ in pairs])), factor)
+
+
+def _are_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two runs have the same summary, whatever they are called and however long they took."""
+    keys = {*one, *other} - NO_FIGURES
+    return all(one.get(key) == other.get(key) for key in keys)
 
 
 def paired_difference(one: Mapping[int, float | None], other: Mapping[int, float | None]) -> Estimate | None:
@@ -224,7 +236,7 @@ def differences(
 
     Student's interval of the differences; a skewed figure is corrected at both ends. Where one of two shares rests on
     few events, the seeds that are there say little of their difference: its interval then comes from those of both
-    shares (Newcombe, Statistics in Medicine 17, 1998).
+    shares (Newcombe, Statistics in Medicine 17, 1998), unless events were seen and were as many with every seed.
     """
     mean, error, critical = _student(one - other, confidence)
     half = (critical + _correction(kind, one - other, critical)) * error
@@ -233,7 +245,8 @@ def differences(
         return Bounds(mean, low, high, np.full(len(mean), inf))
     a, b = (bounds(kind, each, confidence, of, span_s) for each in (one, np.broadcast_to(other, one.shape)))
     events = np.minimum(a.events, b.events)
-    few = (events < FEW_EVENTS) & np.isfinite(error)
+    is_same = (mean == 0.0) & (error == 0.0) & (a.mean > 0.0)
+    few = (events < FEW_EVENTS) & np.isfinite(error) & ~is_same
     below, above = np.hypot(a.mean - a.low, b.high - b.mean), np.hypot(a.high - a.mean, b.mean - b.low)
     return Bounds(mean, np.where(few, mean - below, low), np.where(few, mean + above, high), events)
 

@@ -90,7 +90,8 @@ def sweep(
     studies.many.runner.check(on)
     question = studies.results.asked(what)
     if question is not None and not asked.vary:
-        asked = replace(asked, **{**question.options, **({"seeds": asked.seeds} if asked.seeds else {})})
+        given = {key: value for key in ("seeds", "points") if (value := getattr(asked, key))}
+        asked = replace(asked, **{**question.options, **given})
     plan = studies.many.sweeps.prepare(what, replace(asked, values=values_of(assignments, options)))
     printing.say_rules(plan.base.pipeline)
     if dry_run:

@@ -1,2 +1,3 @@
+from .points import about as about
 from .questions import Question as Question
 from .server import Explorer as Explorer

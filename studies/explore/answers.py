@@ -14,13 +14,11 @@ from ipa.studies.explore.questions import Question
 from ipa.studies.formatting import plus, signed
 from ipa.studies.intervals import difference_of, estimate_of, limits
 from ipa.studies.many.answers import USUAL, find, of_summaries, recommend
-from ipa.studies.runs import FIGURES, RESIZES, Run, has_records
+from ipa.studies.runs import FIGURES, LIVE, RESIZES, Run, has_records
 from ipa.studies.scenario import Scenario, ScenarioError
 
 Plain = dict[str, Any]
 """What is JSON-able."""
-
-QUANTILES = (0.5, 0.99)
 
 
 # ---- of one run, where it was made ----
@@ -32,26 +30,26 @@ def plain_run(run: Run, drawn: bool) -> Plain:
     return {"summary": run.summary, "load": load, "curves": curves(run) if drawn and has_records(run) else None}
 
 
-def curves(run: Run) -> Plain:
+def curves(run: Run | results.StoredRun) -> Plain:
     """What is drawn of a run, over its time: load, forecast, cores, latencies, and what each stage was given."""
     tables, duration_s = run.tables, float(run.summary["duration_s"])
     decisions = tables["decisions"]
-    middles_s, latency_s = series.latency_quantiles_s(tables, duration_s, QUANTILES)
+    middles_s, latency_s = series.latency_quantiles_s(tables, duration_s, (0.99,))
     took_s, share = series.latency_curve([tables], run.summary["sla_s"])
     return {
         "load": _steps(series.load_rps(tables, duration_s)),
         "forecast": _steps(series.decided(decisions, "forecast_rps", duration_s)),
         "existing": _steps(series.existing_cores(tables["replicas"], duration_s, tables.get(RESIZES))),
         "decided": _steps(series.decided(decisions, "cost_cores", duration_s)),
-        "latency": {"x": _short(middles_s), "p50": _short(latency_s[0]), "p99": _short(latency_s[1])},
+        "latency": {"x": _short(middles_s), "p99": _short(latency_s[0])},
         "distribution": {"x": _short(took_s), "y": _short(share)},
         "variants": {stage: sorted(each, key=each.__getitem__) for stage, each in run.accuracies.items()},
         "stages": {
-            stage.name: [
+            stage: [
                 [each.start_s, each.end_s, each.variant, each.batch, each.replicas]
-                for each in series.segments(decisions, stage.name, duration_s)
+                for each in series.segments(decisions, stage, duration_s)
             ]
-            for stage in run.pipeline.stages
+            for stage in run.accuracies
         },
     }
 
@@ -97,6 +95,30 @@ def answer(question: Question, chosen: Sequence[Sequence[Scenario]], runs: Seque
         "intervals": limits([chosen[0][0].trace]) if len(runs[0]) > 1 else "",
         **question.ways(chosen[0][0]),
     }
+
+
+def coarse_answer(question: Question, chosen: Sequence[Sequence[Scenario]], runs: Sequence[Sequence[Plain]]) -> Plain:
+    """What there is to say of a question before all of it has run: as `answer`, and in words how `coarse` it is.
+
+    `runs`: of each policy one. It recommends nothing.
+    """
+    found = answer(question, chosen, runs)
+    whole_s, part_s = runs[0][0]["whole_s"], found["made"]["duration_s"]
+    parts = [] if whole_s is None else [f"the first {part_s:g} of {whole_s:,g} s"]
+    parts += [f"seed {found['made']['seeds'][0]} of {question.seeds}"] if question.seeds > 1 else []
+    return {**found, "coarse": f"Coarse: {', '.join(parts)}. The whole answer follows.", "recommendation": []}
+
+
+def measured(folder: str) -> Plain:
+    """What a live run measured, for the page to show beside its simulation: as of `answer`, without ways to ask it.
+
+    Raises ScenarioError where the folder holds no live run.
+    """
+    run = results.read_run(folder)
+    if run.summary["engine"] != LIVE:
+        raise ScenarioError(f"{folder}: holds a simulated run, of which nothing was measured")
+    drawn = curves(run) if has_records(run) else None
+    return {"policies": [{"policy": run.summary["policy"], **of_policy([run.summary]), "curves": drawn}]}
 
 
 def recommendation(summaries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

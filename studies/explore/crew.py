@@ -22,11 +22,12 @@ from typing import Any
 
 from ipa.errors import Error
 from ipa.studies.explore.answers import plain_run
+from ipa.studies.explore.coarse import coarse_part
 from ipa.studies.explore.inside import inside
 from ipa.studies.explore.plan import planned
 from ipa.studies.explore.take import FORMS, taken
 from ipa.studies.runs import simulate
-from ipa.studies.scenario import Scenario
+from ipa.studies.scenario import Scenario, Shared
 
 PATIENCE_S = 1.0
 """How long a run may take to its next decision once nobody waits for it."""
@@ -37,8 +38,9 @@ STOP = "stop"
 
 @dataclass(frozen=True)
 class Wanted:
-    """A scenario and what is wanted of its run: the "summary", its curves "drawn" too, its "inside", or instead of a
-    run the "plan" for a load; or what is taken along of it and `others` together, one of `FORMS`."""
+    """A scenario and what is wanted of its run: the "summary", its curves "drawn" too, its "inside"; of the beginning
+    of a long load, what is "drawn" of a run, and of a load that is none nothing ("brief") or the whole ("first"); or
+    instead of a run the "plan" for a load; or what is taken along of it and `others` together, one of `FORMS`."""
 
     scenario: Scenario
     view: str = "summary"
@@ -192,6 +194,18 @@ def _work(pipe: Connection[Any, Any]) -> None:
                 pipe.send(_made(pipe, *task))
 
 
+_shared = Shared()
+"""Of coarse answers: loads are read once."""
+
+
+def _coarse(scenario: Scenario, view: str, look: Callable[[float], object]) -> dict[str, Any]:
+    part = coarse_part(scenario, _shared)
+    if part is None and view == "brief":
+        return {}
+    shorter, whole_s = part or (scenario, None)
+    return {**plain_run(simulate(shorter, look, shared=_shared), True), "whole_s": whole_s}
+
+
 def _made(pipe: Connection[Any, Any], data: list[dict[str, Any]], view: str, load_rps: float) -> tuple[str, Any]:
     def look(_: float) -> None:
         if pipe.poll():
@@ -203,6 +217,8 @@ def _made(pipe: Connection[Any, Any], data: list[dict[str, Any]], view: str, loa
             return "found", taken(scenarios, view, look)
         if view == "plan":
             return "found", planned(scenarios[0], load_rps)
+        if view in ("brief", "first"):
+            return "found", _coarse(scenarios[0], view, look)
         run = simulate(scenarios[0], look)
         return "found", inside(run) if view == "inside" else plain_run(run, view == "drawn")
     except _Stopped:

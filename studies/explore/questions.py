@@ -46,12 +46,16 @@ class Question:
     """Policies on a pipeline, each with so many seeds; `what`: PIPELINE, FILE or results folder, as for every command.
 
     `policies`: as after `--policy`; none: that of the scenario. `values`: key of the scenario -> text as after `--set`.
+    `among`: the folder of a sweep or a study whose points the page shows beside it; `measured`: that of a live run,
+    whose figures it pins.
     """
 
     what: str = "video"
     policies: tuple[str, ...] = ()
     seeds: int = 1
     values: Mapping[str, str] = field(default_factory=dict)
+    among: str = ""
+    measured: str = ""
 
     @classmethod
     def of(cls, plain: Any) -> Question:
@@ -75,19 +79,25 @@ class Question:
         return cls(what, tuple(named), seeds, dict(values))
 
     @classmethod
-    def about(cls, what: str) -> Question:
-        """What a pipeline or file asks, or what made a results folder. Raises as a command does."""
-        made = results.asked(what)
-        if made is None:
-            find(what)
-            return cls(what)
-        return cls(what, tuple(map(_spec, made.policies[:MOST_POLICIES])), min(made.seeds, MOST_SEEDS))
+    def of_scenario(cls, scenario: Scenario, seeds: int) -> Question:
+        """The question that a scenario answers, from its seed on, with the records of all requests, which are drawn."""
+        own = scenario.model_dump(mode="json", exclude_defaults=True, exclude={"records"})
+        values = {key: _as_value(value) for key, value in _flat(own)}
+        return cls(scenario.pipeline, (spec(scenario.policy.model_dump()),), min(seeds, MOST_SEEDS), values)
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The question as the page asks it, JSON-able."""
+        return {"what": self.what, "policies": list(self.policies), "seeds": self.seeds, "values": dict(self.values)}
 
     @property
     def address(self) -> str:
         """The question as it stands in the page's address."""
         seeds = [("seeds", str(self.seeds))] if self.seeds > 1 else []
-        return urlencode([("from", self.what), *(("policy", each) for each in self.policies), *seeds])
+        among = [("among", self.among)] if self.among else []
+        pin = [("pin", urlencode({"measured": self.measured}))] if self.measured else []
+        policies = [("policy", each) for each in self.policies]
+        return urlencode([("from", self.what), *policies, *seeds, *self.values.items(), *among, *pin])
 
     @property
     def parsed(self) -> dict[str, Any]:
@@ -147,7 +157,7 @@ def _scenario(what: str, values: Mapping[str, Any] | None = None) -> Scenario:
     return find(what, values) if made is None else made.scenario.with_values(values or {})
 
 
-def _spec(policy: Mapping[str, Any]) -> str:
+def spec(policy: Mapping[str, Any]) -> str:
     """A policy as after `--policy`."""
     return " ".join([policy["name"], *(f"{key}={json.dumps(value)}" for key, value in policy.items() if key != "name")])
 
@@ -174,7 +184,7 @@ def base_of(what: str) -> dict[str, Any]:
     return {
         "pipeline": pipeline.name,
         "description": pipeline.description,
-        "policy": _spec({"name": scenario.policy.name, **scenario.policy.parameters}),
+        "policy": spec({"name": scenario.policy.name, **scenario.policy.parameters}),
         "variants": {stage.name: [each.name for each in stage.variants] for stage in pipeline.stages},
         "values": {key: _as_text(value) for key, value in _flat(scenario.as_dict())},
         "usual": {"sla_s": pipeline.sla_s, "start_up_s": max(start_ups_s), **own},
@@ -254,6 +264,11 @@ def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from ((f"{key}.{inner}", each) for inner, each in value.items())
         elif key not in NOT_ASKED:
             yield key, value
+
+
+def _as_value(value: Any) -> str:
+    """A value as one writes it behind `--set KEY=`, whatever it is."""
+    return value if isinstance(value, str) and parse_value(value) == value else json.dumps(value)
 
 
 def _as_text(value: Any) -> str:

@@ -30,8 +30,9 @@ from urllib.parse import parse_qs, urlsplit
 from ipa.errors import Error
 from ipa.studies import pages
 from ipa.studies.displayed import check_plotly
-from ipa.studies.explore.answers import answer, differences
+from ipa.studies.explore.answers import answer, coarse_answer, differences, measured
 from ipa.studies.explore.crew import Crew, SupersededError, Wanted
+from ipa.studies.explore.points import points_of
 from ipa.studies.explore.questions import Question, base_of, choices
 from ipa.studies.explore.take import FORMS
 from ipa.studies.many import workers
@@ -55,6 +56,7 @@ PAGE = {
     "/figures.js": ("figures.js", "text/javascript"),
     "/inside.js": ("inside.js", "text/javascript"),
     "/plan.js": ("plan.js", "text/javascript"),
+    "/points.js": ("points.js", "text/javascript"),
 }
 """Path -> file in the folder `page`, and what it is."""
 
@@ -85,6 +87,7 @@ class Explorer(ThreadingHTTPServer):
         self.token = secrets.token_urlsafe(24)
         self.cookie = f"ipa-explore-{self.server_port}"  # cookies are of a host, whatever its port
         self.crew = Crew(jobs or workers.cores())
+        self.hasty = Crew(1)  # for coarse answers, which wait for no whole one
         self._newest: OrderedDict[str, int] = OrderedDict()
         self._lock = Lock()
 
@@ -109,6 +112,15 @@ class Explorer(ThreadingHTTPServer):
         if asked.get("pinned") is not None:
             found["differences"] = differences(found, asked["pinned"])
         return found
+
+    def coarse(self, asked: Any) -> dict[str, Any]:
+        """What there is to say at once of a question that takes long: of the first seed, and of a long load only its
+        beginning; nothing where that would be the whole answer. A newer question of the tab ends it."""
+        question, is_stale = self._asked(asked)
+        first = [[runs[0]] for runs in question.scenarios()]
+        view = "first" if question.seeds > 1 else "brief"
+        runs = self.hasty.run_all([[Wanted(one, view)] for (one,) in first], is_stale)
+        return coarse_answer(question, first, runs) if runs[0][0] else {"coarse": None}
 
     def inside(self, asked: Any) -> dict[str, Any]:
         """One of a question's runs from inside: that of the `policy` and the `seed` of those places."""
@@ -146,7 +158,8 @@ class Explorer(ThreadingHTTPServer):
     def close(self) -> None:
         """Listen no more, and end the workers."""
         self.server_close()
-        self.crew.close()
+        for crew in (self.crew, self.hasty):
+            crew.close()
 
     def handle_error(self, *_: Any) -> None:
         """Nothing: a browser that goes away in the middle is no error."""
@@ -170,6 +183,9 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = IDLE_S
     POSTS: ClassVar = {
         "/base": lambda _, asked: base_of(_text(asked, "what")),
+        "/points": lambda _, asked: points_of(_text(asked, "what")),
+        "/measured": lambda _, asked: measured(_text(asked, "what")),
+        "/coarse": Explorer.coarse,
         "/answer": Explorer.answer,
         "/inside": Explorer.inside,
         "/plan": Explorer.plan,

@@ -93,10 +93,30 @@ def test_shares_of_runs_whose_length_is_not_told_have_student_s_interval() -> No
 
 def test_two_settings_without_violations_are_not_known_to_be_alike() -> None:
     """Nor are those of which one has had some with one of five seeds known to differ."""
+    none = {seed: {**run, "cost_mean_cores": 3.0} for seed, run in runs(0, 0, 0, 0, 0).items()}
     for one in (runs(0, 0, 0, 0, 0), runs(0.01, 0, 0, 0, 0)):
-        found = difference_of("sla_violation_rate", one, runs(0, 0, 0, 0, 0), 100.0)
+        found = difference_of("sla_violation_rate", one, none, 100.0)
         assert found is not None
         assert found.low < -0.4 < 0.6 < found.high
+
+
+@pytest.mark.parametrize("rates", [(0, 0, 0), (0.01, 0, 0), (1e-4, 1e-4, 1e-4)])
+def test_runs_that_are_alike_in_every_figure_differ_in_none(rates: tuple[float, ...]) -> None:
+    """Whatever they are called, and however few violations there were."""
+    one = {seed: {**run, "policy": "ipa", "wall_s": 1.0} for seed, run in runs(*rates).items()}
+    other = {seed: {**run, "policy": "ipa beta=1", "wall_s": 2.0} for seed, run in runs(*rates).items()}
+    for key in ("sla_violation_rate", "dropped"):
+        found = difference_of(key, one, other, 100.0)
+        assert found is not None
+        assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
+
+
+def test_where_few_violations_were_as_many_with_every_seed_they_do_not_differ() -> None:
+    """Settings of different costs, each with one late request of 14,412 in one of three runs: the same one."""
+    dearer = {seed: {**run, "cost_mean_cores": 3.0} for seed, run in runs(1e-4, 0, 0).items()}
+    found = difference_of("sla_violation_rate", runs(1e-4, 0, 0), dearer, 100.0)
+    assert found is not None
+    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
 
 
 def test_a_mean_that_is_the_same_with_every_seed_stands_alone() -> None:

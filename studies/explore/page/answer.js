@@ -2,7 +2,7 @@
 
 const at = id => document.getElementById(id);
 
-function made(tag, properties = {}, ...children) {
+export function made(tag, properties = {}, ...children) {
   const found = Object.assign(document.createElement(tag), properties);
   found.append(...children);
   return found;
@@ -24,14 +24,16 @@ export function showProblem(text) {
   at("problem").textContent = text;
 }
 
-export function showAnswer(answer) {
+// `measured`: what a live run measured beside it, if anything.
+export function showAnswer(answer, measured) {
   const {made: of, policies, figures} = answer;
   at("title").textContent = `${of.pipeline} on ${of.load.name}`;
   document.title = `${of.pipeline} on ${of.load.name} · ipa explore`;
   const seeds = of.seeds.length > 1 ? `seeds ${of.seeds[0]} to ${of.seeds.at(-1)}` : `seed ${of.seeds[0]}`;
   at("subtitle").textContent = `${of.duration_s} s, ${of.requests.toLocaleString("en")} requests, SLA ${of.sla_s} s, ${seeds}`;
-  at("figures").replaceChildren(table(["policy", ...figures], policies.map((each, place) => [
-    made("th", {scope: "row"}, patch(place), each.policy),
+  const rows = [...policies, ...(measured?.policies ?? []).map(each => ({...each, policy: `${each.policy} (${measured.name})`}))];
+  at("figures").replaceChildren(table(["policy", ...figures], rows.map((each, place) => [
+    made("th", {scope: "row"}, ...(place < policies.length ? [patch(place)] : []), each.policy),
     ...figures.map(name => made("td", {textContent: each.estimates[name].text, title: each.estimates[name].mean ?? "none"})),
   ])));
   at("intervals").textContent = answer.intervals;
@@ -59,7 +61,8 @@ function showWays({command, file, python}) {
 export function showDifferences({differences}, link) {
   at("pinned").hidden = !differences;
   if (!differences) return;
-  Object.assign(at("pinned-link"), {href: link.href, textContent: `Pinned: ${link.text}`});
+  at("pinned-link").textContent = link.isMeasured ? link.text : `Pinned: ${link.text}`;
+  if (link.isMeasured) at("pinned-link").removeAttribute("href"); else at("pinned-link").href = link.href;
   at("words").replaceChildren(...differences.map(each => {
     const against = each.against === each.policy ? "" : ` against ${each.against}`;
     return made("li", {textContent: `${each.policy}${against}: ${each.words}`});

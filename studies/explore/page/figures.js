@@ -44,21 +44,46 @@ const sla = (value, axis) => { const found = across(value, axis); delete found[a
 // Policies of the answer, then those of the pin, each with how it is drawn.
 const drawn = (answer, pinned) => [
   ...answer.policies.map((each, place) => ({...each, of: colour(place), name: each.policy, isPin: false})),
-  ...(pinned?.policies ?? []).map((each, place) => ({...each, of: colour(place), name: `${each.policy} (pinned)`, isPin: true})),
+  ...(pinned?.policies ?? []).map((each, place) => ({...each, of: colour(place), name: `${each.policy} (${pinned.name ?? "pinned"})`, isPin: true})),
 ];
+
+// The names of points, together of those that lie on each other: above them, or below where there is no room or another name.
+// `pixels`: the size of the plane, `ranges` of its axes.
+function named(points, names, pixels, ranges) {
+  const at = (point, axis) => pixels[axis] * (point[axis][0] - ranges[axis][0]) / (ranges[axis][1] - ranges[axis][0]);
+  const groups = [];
+  points.forEach((point, place) => {
+    const group = groups.find(each => ["x", "y"].every(axis => Math.abs(at(each.point, axis) - at(point, axis)) < TOUCHING));
+    if (group) group.names.push(names[place]); else groups.push({point, names: [names[place]]});
+  });
+  const boxes = [];
+  for (const group of groups) {
+    const {point, names: of} = group, half = LETTER * Math.max(...of.map(([name]) => name.length)) / 2, high = LINE * of.length + TOUCHING;
+    const [x, y] = ["x", "y"].map(axis => at(point, axis));
+    const sides = [["top center", y, y + high], ["bottom center", y - high, y]];
+    const isFree = ([, low, top]) => low >= 0 && top <= pixels.y && !boxes.some(box => Math.abs(box.x - x) < box.half + half && box.low < top && low < box.top);
+    const [side, low, top] = sides.find(isFree) ?? sides[0];
+    boxes.push({x, half, low, top});
+    point.textposition = side;
+    point.text = [of.map(([name, colour]) => of.length < 2 ? name : `<span style="color:${colour}">${name}</span>`).join("<br>")];
+  }
+}
+const TOUCHING = 10, LETTER = 6.2, LINE = 14;  // pixels
 
 const DRAW = {
   plane(all) {
     const bar = ({mean, low, high}, of) => low === null ? undefined : {type: "data", symmetric: false, array: [high - mean], arrayminus: [mean - low], color: of, thickness: 1.3, width: 4};
-    const points = all.filter(each => each.estimates.PAS.mean !== null).map(each => {
+    const shown = all.filter(each => each.estimates.PAS.mean !== null);
+    const points = shown.map(each => {
       const {PAS, cores} = each.estimates;
-      return {type: "scatter", mode: "markers+text", x: [cores.mean], y: [PAS.mean], text: [safe(each.name)], textposition: each.isPin ? "bottom center" : "top center", textfont: {size: 11}, cliponaxis: false,
+      return {type: "scatter", mode: "markers+text", x: [cores.mean], y: [PAS.mean], textposition: "top center", textfont: {size: 11}, cliponaxis: false,
         error_x: bar(cores, each.of), error_y: bar(PAS, each.of), marker: {size: 12, color: each.of, symbol: each.isPin ? "circle-open" : "circle"},
         hovertemplate: `${safe(each.name)}<br>%{x:.2f} cores, PAS %{y:.2f}<extra></extra>`};
     });
     const range = values => { const low = Math.min(...values), high = Math.max(...values), room = Math.max((high - low) * 0.35, high * 0.03, 0.05); return [Math.max(0, low - room), high + room]; };
-    const x = points.flatMap(each => each.x), y = points.flatMap(each => each.y);
-    return [points, layout({x: {title: "cores", range: range(x)}, y: {title: "PAS", range: range(y)}})];
+    const x = range(points.flatMap(each => each.x)), y = range(points.flatMap(each => each.y));
+    named(points, shown.map(each => [safe(each.name), each.of]), {x: at("plot-plane").clientWidth - 64, y: 248}, {x, y});
+    return [points, layout({x: {title: "cores", range: x}, y: {title: "PAS", range: y}})];
   },
   load(all) {
     const first = all[0].curves?.load;
@@ -114,9 +139,60 @@ export async function drawAll(answer, pinned) {
     const plot = at(`plot-${name}`);
     plot.style.height = `${wanted.height}px`;
     plot.setAttribute("aria-label", `${title} of ${names}: ${reading}`);
-    await Plotly.react(plot, traces, wanted, CONFIG);
+    await react(plot, traces, wanted);
     if (mine !== call) return;
   }
+}
+
+// Draw a figure, unless it is what stands there.
+const standing = new WeakMap();
+async function react(plot, traces, wanted) {
+  const text = JSON.stringify([traces, wanted]);
+  if (standing.get(plot) === text) return;
+  standing.set(plot, text);
+  await Plotly.react(plot, traces, wanted, CONFIG);
+}
+
+// ---- the points of a sweep or a study: parallel coordinates ----
+
+const AXIS_WIDTH = 108, LONGEST = 17, SHADES = 4;
+const cut = text => safe(text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text);
+
+// An axis: its name, and of each point its text and its place from 0 to 1.
+function axisOf({name, values}) {
+  const isNumber = values.every(each => each === null || typeof each === "number");
+  const text = each => each === null || each === "" ? "–" : typeof each === "string" ? each : typeof each === "number" ? String(Number(each.toPrecision(4))) : JSON.stringify(each);
+  const texts = values.map(text), levels = [...new Set(texts)];
+  const known = values.filter(each => each !== null), low = Math.min(...known), high = Math.max(...known);
+  const isLine = isNumber && low < high && known.length === values.length;
+  const place = isLine ? values.map(each => (each - low) / (high - low)) : texts.map(each => levels.length < 2 ? 0.5 : levels.indexOf(each) / (levels.length - 1));
+  const ticks = isLine ? [[0, text(low)], [1, text(high)]] : levels.length > 12 ? [] : levels.map((each, of) => [levels.length < 2 ? 0.5 : of / (levels.length - 1), each]);
+  return {name, texts, place, ticks};
+}
+
+// `columns`: {name, values}; `shade`: the column whose values are the colour; `chosen`: the place of a point, or -1.
+export async function drawPoints(columns, shade, chosen, pick) {
+  themed();
+  const plot = at("plot-points") ?? place("points-figure", "points", "All keys and figures at once", "a line is a point, the stronger the more cores; a click on one of its dots asks it; orange: the one asked");
+  const axes = columns.map(axisOf), count = axes[0].place.length;
+  const order = axisOf(shade).place.map(each => Math.min(SHADES - 1, Math.floor(each * SHADES)));
+  const words = of => axes.map(each => `${safe(each.name)} ${safe(each.texts[of])}`).join("<br>");
+  const lines = (which, of, width) => ({
+    type: "scatter", mode: "lines+markers", x: which.flatMap(() => [...axes.keys(), null]), y: which.flatMap(each => [...axes.map(axis => axis.place[each]), null]),
+    customdata: which.flatMap(each => [...axes.map(() => each), null]), text: which.flatMap(each => [...axes.map(() => words(each)), ""]),
+    line: {color: of, width}, marker: {size: width * 3 + 2, color: of}, hovertemplate: "%{text}<extra></extra>", cliponaxis: false,
+  });
+  const traces = [...Array(SHADES).keys()].map(each => lines([...Array(count).keys()].filter(of => order[of] === each && of !== chosen), colours(`v0${each + 1}`), 1.2));
+  if (chosen >= 0) traces.push(lines([chosen], colour(1), 2.6));
+  const mark = (x, y, text, more) => ({x, y, text, showarrow: false, font: {size: 11}, bgcolor: colours("back"), borderpad: 1, ...more});
+  const annotations = axes.flatMap((axis, x) => [mark(x, 1.1, `<b>${cut(axis.name)}</b>`, {yanchor: "bottom"}), ...axis.ticks.map(([y, text]) => mark(x, y, cut(text), {xanchor: "left", xshift: 6, opacity: 0.9}))]);
+  const shapes = axes.map((_, x) => ({type: "line", x0: x, x1: x, y0: 0, y1: 1, line: {color: colours("line"), width: 1}, layer: "below"}));
+  plot.parentElement.style.minWidth = `${AXIS_WIDTH * axes.length}px`;
+  const none = {visible: false, fixedrange: true};
+  plot.setAttribute("aria-label", `All keys and figures of ${count} points at once; the table below has the same`);
+  await react(plot, traces, layout({annotations, shapes, hovermode: "closest", margin: {l: 30, r: 30, t: 14, b: 14}, x: {...none, range: [-0.35, axes.length - 0.35]}, y: {...none, range: [-0.06, 1.24]}}));
+  plot.removeAllListeners("plotly_click");
+  plot.on("plotly_click", ({points: [found]}) => pick(found.customdata));
 }
 
 function place(where, name, title, reading) {
@@ -128,6 +204,7 @@ function place(where, name, title, reading) {
   plot.setAttribute("role", "img");
   figure.append(caption, plot);
   at(where).append(figure);
+  return plot;
 }
 
 // The plans for a load: the Pareto front with the plan that is taken, and the plan against the load.
@@ -149,6 +226,6 @@ export async function drawPlan({front, chosen, over, load_rps}) {
     if (!at(`plot-${name}`)) place("plan-figures", name, title, reading);
     at(`plot-${name}`).setAttribute("aria-label", `${title}: ${reading}`);
     at(`plot-${name}`).previousElementSibling.querySelector("small").textContent = reading;
-    await Plotly.react(at(`plot-${name}`), traces, wanted, CONFIG);
+    await react(at(`plot-${name}`), traces, wanted);
   }
 }

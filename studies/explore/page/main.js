@@ -3,10 +3,12 @@ import {showAnswer, showDifferences, showProblem, toCsv} from "./answer.js";
 import {drawAll} from "./figures.js";
 import * as inside from "./inside.js";
 import * as plan from "./plan.js";
+import * as points from "./points.js";
 import {fromAddress, label, Question, toAddress} from "./question.js";
 
 const PAUSE_MS = 60;  // a slider that moves asks once it rests so long
 const ADDRESS_MS = 400;  // browsers refuse addresses that change faster
+const COARSE_MS = 400;  // what is not answered by then is answered coarsely meanwhile
 const MOST_HISTORY = 100;
 
 const at = id => document.getElementById(id);
@@ -16,6 +18,7 @@ let waiting = null;  // what would abort the question under way
 let last = null;  // {state, answer}
 let pinned = null;  // {state, answer}
 let form = null;
+let among = "";  // the folder whose points stand beside the question
 let history_ = JSON.parse(sessionStorage.getItem("history") ?? "[]");
 
 async function post(path, body, signal) {
@@ -29,12 +32,13 @@ async function post(path, body, signal) {
 const questionOf = ({from, policies, seeds, values}) => ({what: from, policies, seeds: Number(seeds), values});
 
 // The answer of a question; null once a newer one was asked, or where there is none, which is then said.
-async function asked(state, against) {
+async function asked(state, against, isShown = false) {
   const mine = ++number;
   waiting?.abort();
   waiting = new AbortController();
   at("status").textContent = "Asking…";
-  const began = performance.now();
+  const began = performance.now(), isOpen = new AbortController();
+  const meanwhile = isShown && setTimeout(coarsely, COARSE_MS, state, mine, AbortSignal.any([isOpen.signal, waiting.signal]));
   try {
     const body = {tab, number: mine, question: questionOf(state), pinned: against};
     const {status, found} = await post("answer", body, waiting.signal);
@@ -45,10 +49,45 @@ async function asked(state, against) {
   } catch (error) {
     if (mine !== number || error.name === "AbortError") return null;
     return said("The server has ended: start ipa explore again. What stands here is its last answer.");
+  } finally {
+    clearTimeout(meanwhile);
+    isOpen.abort();
   }
 }
 
+// Show what can be said at once of a question that is still open: marked as coarse, and not to be taken along.
+async function coarsely(state, mine, signal) {
+  try {
+    const {status, found} = await post("coarse", {tab, number: mine, question: questionOf(state)}, signal);
+    if (signal.aborted || status !== 200 || !found.coarse) return;
+    mark(found.coarse);
+    document.body.classList.remove("stale");
+    show(found);
+    await drawAll(found, pinned?.answer);
+  } catch (error) {
+    if (error.name !== "AbortError" && !(error instanceof TypeError)) throw error;  // the whole answer says what is wrong
+  }
+}
+
+const show = found => showAnswer(found, pinned?.state.measured && pinned.answer);
+
+// Say that what stands here is coarse, or no more.
+function mark(coarse) {
+  at("coarse").hidden = !coarse;
+  at("coarse").textContent = coarse;
+  document.body.classList.toggle("coarse", !!coarse);
+  for (const id of TAKING) at(id).setAttribute("aria-disabled", !!coarse);
+}
+
+const TAKING = ["pin", "csv", "table", "report"];
+const canTake = () => last && !document.body.classList.contains("coarse");
+
 function said(problem) {
+  if (!at("coarse").hidden && last) {  // the last whole answer is what stays
+    show(last.answer);
+    drawAll(last.answer, pinned?.answer);
+  }
+  mark("");
   showProblem(problem);
   form?.mark(problem);
   document.body.classList.add("stale");
@@ -58,17 +97,19 @@ function said(problem) {
 
 // Ask what the state says, and show it; a state that is `settled`, not in the midst of a slider's way, has an address.
 async function ask(settled, isNew = true) {
-  const state = form.state();
+  const state = {...form.state(), among};
   const against = pinned && Object.fromEntries(pinned.answer.policies.map(each => [each.policy, each.runs]));
   if (settled && isNew) address(state);
-  const found = await asked(state, against);
+  const found = await asked(state, against, true);
   if (!found) return;
   last = {state, answer: found};
+  mark("");
   showProblem("");
   form.mark("");
   document.body.classList.remove("stale");
-  showAnswer(found);
-  showDifferences(found, pinned && {href: `#${toAddress(pinned.state)}`, text: label(pinned.state)});
+  show(found);
+  showDifferences(found, pinned && {href: `#${toAddress(pinned.state)}`, text: label(pinned.state), isMeasured: !!pinned.state.measured});
+  points.choose(state);
   await drawAll(found, pinned?.answer);
   if (settled) remember(state);
   for (const part of [inside, plan]) part.offer(found);
@@ -95,14 +136,21 @@ function address(state) {
 async function open() {
   const state = fromAddress(location.hash);
   const {pin, ...current} = state;
-  await form.show(current);
+  among = current.among ?? "";
+  await Promise.all([form.show(current), points.show(among, post)]);
   if (!pin || pinned && toAddress(pin) !== toAddress(pinned.state)) pinned = null;
   if (pin && !pinned) {
-    const found = await asked(pin, null);
+    const found = pin.measured ? await measured(pin.measured) : await asked(pin, null);
     if (found) pinned = {state: pin, answer: found};
   }
   at("unpin").hidden = !pinned;
   await ask(true, false);
+}
+
+// What a live run measured; null where there is none, which is then said.
+async function measured(what) {
+  const {status, found} = await post("measured", {what});
+  return status === 200 ? {...found, name: "measured live"} : said(found.error);
 }
 
 // ---- history ----
@@ -125,7 +173,7 @@ function remember(state) {
 // ---- what can be pressed ----
 
 at("pin").addEventListener("click", () => {
-  if (!last) return;
+  if (!canTake()) return;
   pinned = last;
   at("unpin").hidden = false;
   ask(true);
@@ -136,9 +184,9 @@ at("unpin").addEventListener("click", () => {
   ask(true);
   at("pin").focus();
 });
-at("csv").addEventListener("click", () => last && save("explore.csv", toCsv(last.answer)));
+at("csv").addEventListener("click", () => canTake() && save("explore.csv", toCsv(last.answer)));
 for (const form of ["table", "report"]) at(form).addEventListener("click", async () => {
-  if (!last) return;
+  if (!canTake()) return;
   at("status").textContent = "Making the file…";
   const found = await askedFurther("take", {form});
   at("status").textContent = "";
@@ -176,11 +224,15 @@ const lookInside = inside.setUp(async (policy, seed, before) => {
   if (found?.error) at("decided").textContent = found.error;
   return found && !found.error ? {key, found} : null;
 });
+points.setUp(question => { location.hash = toAddress({...question, among, pin: pinned?.state}); });
 const showPlan = plan.setUp((policy, load) => last && askedFurther("plan", {policy, load}));
 
 let pause = 0;
 addEventListener("popstate", open);  // also where a link of this page was followed
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => last && drawAll(last.answer, pinned?.answer));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  points.draw();
+  if (last) drawAll(last.answer, pinned?.answer);
+});
 at("question").addEventListener("submit", event => event.preventDefault());
 
 try {

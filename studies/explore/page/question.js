@@ -1,28 +1,34 @@
 // The question's side: a control for every key and parameter, made of what the server says of them; the state as a value
-// {from, policies, seeds, values}, and as an address.
+// {from, policies, seeds, values}, and as an address; `among`: the folder whose points stand beside it; a pin may be what
+// a live run has {measured}.
 import {around, Control, made} from "./control.js";
 import {ByVariant} from "./variants.js";
 
 // ---- addresses ----
 
-export function toAddress({from, policies, seeds, values, pin}) {
+export function toAddress({from, policies, seeds, values, among, pin, measured}) {
+  if (measured) return new URLSearchParams({measured}).toString();
   const found = new URLSearchParams({from});
   for (const policy of policies) found.append("policy", policy);
   if (String(seeds) !== "1") found.set("seeds", seeds);
   for (const key of Object.keys(values).sort()) found.set(key, values[key]);
+  if (among) found.set("among", among);
   if (pin) found.set("pin", toAddress(pin));
   return found.toString();
 }
 
 export function fromAddress(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, "")), values = {};
-  for (const [key, value] of given) if (!["from", "policy", "seeds", "pin"].includes(key)) values[key] = value;
+  if (given.get("measured")) return {measured: given.get("measured")};
+  for (const [key, value] of given) if (!["from", "policy", "seeds", "among", "pin"].includes(key)) values[key] = value;
   const state = {from: given.get("from") || "video", policies: given.getAll("policy"), seeds: given.get("seeds") || "1", values};
+  if (given.get("among")) state.among = given.get("among");
   if (given.get("pin")) state.pin = fromAddress(given.get("pin"));
   return state;
 }
 
-export function label({from, policies, seeds, values}) {
+export function label({from, policies, seeds, values, measured}) {
+  if (measured) return `measured live, ${measured}`;
   const set = Object.entries(values).map(([key, value]) => `${key}=${value}`);
   return [from, policies.join(", "), seeds > 1 ? `${seeds} seeds` : "", set.join(" ")].filter(Boolean).join(" · ");
 }

@@ -332,6 +332,7 @@ def _manifest(plan: Plan) -> dict[str, Any]:
         "where": [condition.text for condition in space.where],
         "sample": space.method,
         "sample_seed": space.sample_seed if space.points else None,
+        "drawn": space.points,
         "points": plan.size,
         "until": [aim.text for aim in plan.aims],
         "cores": os.cpu_count(),

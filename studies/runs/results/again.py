@@ -12,9 +12,6 @@ from ipa.studies import scenario as scenarios
 from ipa.studies.runs.results.manifest import MANIFEST, read_manifest
 from ipa.studies.scenario import Scenario, ScenarioError
 
-LISTED = ("grid", "list")
-"""Samples of a sweep whose points its manifest lists."""
-
 
 @dataclass(frozen=True)
 class Question:
@@ -47,8 +44,13 @@ def asked(what: str | Path) -> Question | None:
         case "runs":
             return _comparison([_scenario(read_manifest(folder / name), folder / name) for name in manifest["runs"]])
         case "sweep":
+            if manifest.get("finished") is False:
+                raise ScenarioError(f"{folder}: the sweep is not finished; run the same command again to resume it")
             return Question("sweep", _scenario(manifest, folder), options=_options(manifest, folder))
-    raise ScenarioError(f"{folder}: holds a study; run its file again, with other values in it")
+    raise ScenarioError(
+        f"{folder}: holds a study; run `ipa study` with its file and other values in it, or ask one of its runs with "
+        f"other values: ipa explore {folder}"
+    )
 
 
 def find(
@@ -95,19 +97,16 @@ def _comparison(runs: Sequence[Scenario]) -> Question:
 
 
 def _options(manifest: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
-    """The options of a sweep, as texts of the command line."""
+    """The options of a sweep, as texts of the command line; drawn points are drawn again, from the same seed."""
     for key in ("vary", "where", "until", "seeds"):
         if not isinstance(manifest.get(key), list):
             raise ScenarioError(f"{folder / MANIFEST}: the key {key!r} should hold a list")
-    vary = manifest["vary"]
-    for each in vary:
-        values = each.get("values", []) if isinstance(each, dict) else None
-        if not isinstance(values, list) or "key" not in each:
-            text = f"should be a key with its values; given {json.dumps(each)[:40]}"
-            raise ScenarioError(f"{folder / MANIFEST}: vary: {text}")
-    if manifest.get("sample") not in LISTED or any("values" not in each for each in vary):
-        raise ScenarioError(f"{folder}: holds a sweep of drawn points; repeat its command with other values")
-    axes = [(each.get("when"), f"{each['key']}={','.join(map(json.dumps, each['values']))}") for each in vary]
+    if not isinstance(manifest.get("sample"), str):
+        raise ScenarioError(f"{folder / MANIFEST}: the key 'sample' should say how points are chosen, such as grid")
+    axes = [(each.get("when"), f"{each['key']}={_values(each)}") for each in _axes(manifest["vary"], folder)]
+    drawn = {}
+    if manifest.get("sample_seed") is not None:
+        drawn = {"points": _drawn(manifest, folder), "sample_seed": manifest["sample_seed"]}
     return {
         "vary": [axis for when, axis in axes if when is None],
         "when": [f"{when}: {axis}" for when, axis in axes if when is not None],
@@ -115,4 +114,35 @@ def _options(manifest: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
         "sample": manifest["sample"],
         "until": manifest["until"],
         "seeds": None if manifest["until"] else len(manifest["seeds"]),
+        **drawn,
     }
+
+
+def _axes(vary: Sequence[Any], folder: Path) -> Sequence[Mapping[str, Any]]:
+    """What is varied, checked."""
+    for each in vary:
+        whole = isinstance(each, dict) and "key" in each
+        ends = [each.get("from"), each.get("to")] if whole else []
+        if not whole or not (isinstance(each.get("values"), list) or all(isinstance(end, float) for end in ends)):
+            text = f"should be a key with its values; given {json.dumps(each)[:40]}"
+            raise ScenarioError(f"{folder / MANIFEST}: vary: {text}")
+    return vary
+
+
+def _values(axis: Mapping[str, Any]) -> str:
+    """The values of an axis, or its two ends, as a text of the command line."""
+    if "values" in axis:
+        return ",".join(map(json.dumps, axis["values"]))
+    return f"{axis['from']!r}:{axis['to']!r}" + (":log" if axis.get("scale") == "log" else "")
+
+
+def _drawn(manifest: Mapping[str, Any], folder: Path) -> int:
+    """How many points were asked for. Raises ScenarioError for a folder of an earlier version that does not say it."""
+    if isinstance(manifest.get("drawn"), int):
+        return int(manifest["drawn"])
+    if not isinstance(manifest.get("points"), int) or manifest["where"]:
+        raise ScenarioError(
+            f"{folder}: does not say how many points were drawn before --where left some out; repeat its command"
+        )
+    rows = len(manifest["vary"]) + 2 if manifest["sample"] == "saltelli" else 1
+    return int(manifest["points"]) // rows

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from ipa.studies import ScenarioError, find, read_run, simulate
@@ -68,9 +70,41 @@ def test_a_sweep_is_asked_again_at_its_points(here: Path) -> None:
     manifests = [json.loads((here / name / "manifest.json").read_text()) for name in ("swept", "again")]
     assert manifests[0]["vary"] == manifests[1]["vary"]
     assert [each["scenario"]["sla_s"] for each in manifests] == [None, 3.0]
-    drawn = ("--vary", "hop_s=0:1", "--sample", "random", "--points", 2)
-    assert ipa("sweep", "video", *drawn, *SHORT, "--out", "drawn", "-q").exit_code == 0
-    assert "drawn: holds a sweep of drawn points; repeat its command" in refusal("again", "drawn")
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        ("--sample", "random", "--points", 5, "--where", "hop_s<=0.1"),
+        ("--sample", "lhs", "--points", 3, "--sample-seed", 4),
+        ("--sample", "saltelli", "--points", 8),
+    ],
+)
+def test_drawn_points_are_asked_again(here: Path, drawn: tuple[Any, ...]) -> None:
+    """The same points, to the last digit, with another SLA."""
+    vary = ("--vary", "hop_s=0:0.3", "--vary", "policy.beta=0.1:10:log", *drawn)
+    assert ipa("sweep", "video", *vary, *SHORT, "--out", "drawn", "-q").exit_code == 0
+    assert ipa("again", "drawn", "--set", "sla_s=3", "--out", "again", "-q").exit_code == 0
+    then, now = (pd.read_parquet(here / name / "runs.parquet") for name in ("drawn", "again"))
+    keys = ["hop_s", "policy.beta", "seed"]
+    pd.testing.assert_frame_equal(then[keys], now[keys], check_exact=True)
+    assert set(now["sla_s"]) == {3.0} != set(then["sla_s"])
+    manifest = here / "drawn" / "manifest.json"
+    kept = json.loads(manifest.read_text())
+    del kept["drawn"]  # as by an earlier version
+    manifest.write_text(json.dumps(kept))
+    if kept["where"]:
+        assert "does not say how many points were drawn before --where" in refusal("again", "drawn")
+    else:
+        assert answer("again", "drawn", "--out", "old", "--json", "-q")["points"] == kept["points"]
+
+
+def test_more_points_of_a_drawn_sweep_keep_the_ones_before(here: Path) -> None:
+    vary = ("--vary", "hop_s=0:0.3", "--sample", "random", "--points", 2)
+    assert ipa("sweep", "video", *vary, *SHORT, "--out", "drawn", "-q").exit_code == 0
+    assert ipa("again", "drawn", "--points", 4, "--out", "again", "-q").exit_code == 0
+    then, now = (pd.read_parquet(here / name / "runs.parquet")["hop_s"].tolist() for name in ("drawn", "again"))
+    assert (len(now), now[:2]) == (4, then)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +117,9 @@ def test_a_sweep_is_asked_again_at_its_points(here: Path) -> None:
         ({"vary": [5]}, "vary: should be a key with its values; given 5"),
         ({"vary": [{"values": [1]}]}, 'vary: should be a key with its values; given {"values": [1]}'),
         ({"vary": [{"key": "scale", "values": 5}]}, "vary: should be a key with its values; given"),
-        ({"sample": None}, "holds a sweep of drawn points"),
+        ({"vary": [{"key": "scale", "from": 1}]}, "vary: should be a key with its values; given"),
+        ({"sample": None}, "the key 'sample' should say how points are chosen"),
+        ({"sample": "lhs", "sample_seed": 1}, "swept: does not say how many points were drawn"),
     ],
 )
 def test_a_sweep_whose_manifest_is_not_whole_is_refused(here: Path, changed: dict[str, object], answer: str) -> None:

@@ -29,7 +29,9 @@ def explorer() -> Iterator[Explorer]:
     server = Explorer(jobs=2)
     Thread(target=server.serve_forever, daemon=True).start()
     for number in range(2):  # a page waits for seconds only, and a process that starts may take longer
-        server.answer({"tab": "warm", "number": number, "question": {"what": "video", "policies": ["ipa", "rate"]}})
+        asked = {"tab": "warm", "number": number, "question": {"what": "video", "policies": ["ipa", "rate"]}}
+        server.answer(asked)
+        server.coarse(asked)
     yield server
     server.shutdown()
     server.close()

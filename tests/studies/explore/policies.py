@@ -30,12 +30,13 @@ class Prints(_Hold):
 
 
 class Waits(_Hold):
-    """Until a file is gone that a test has made."""
+    """Until a file is gone that a test has made; from some second of the load on."""
 
-    def __init__(self, pipeline, file):
+    def __init__(self, pipeline, file, since_s=0):
         self.file = file
+        self.since_s = since_s
 
     def decide(self, observation, memory):
-        while os.path.exists(self.file):
+        while observation.time_s >= self.since_s and os.path.exists(self.file):
             os.stat(".")
         return super().decide(observation, memory)

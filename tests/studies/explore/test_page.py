@@ -162,6 +162,63 @@ def test_a_pin_is_compared_seed_by_seed_and_stands_in_the_address(shown: Browser
     shown.until("document.getElementById('pinned').hidden")
 
 
+def test_a_long_load_is_answered_coarsely_first_and_that_is_not_taken_along(
+    shown: Browser, explorer: Explorer, tmp_path: Path
+) -> None:
+    """The policy waits from 400 s on: the beginning of the load is answered meanwhile."""
+    visit(shown, explorer, SHORT)
+    (tmp_path / "here").touch()
+    enter(shown, "trace", "constant:5:600")
+    answered(shown, "constant%3A5%3A600")
+    enter(shown, "Policy 1", f"{Path(__file__).with_name('policies.py')}:Waits file={tmp_path / 'here'} since_s=400")
+    shown.until("!document.getElementById('coarse').hidden")
+    assert text(shown, "#coarse") == "Coarse: the first 300 of 600 s. The whole answer follows."
+    assert text(shown, "#subtitle").startswith("300 s, 1,500 requests")
+    assert cells(shown, "figures")[1][0].endswith("since_s=400")
+    for button in ("csv", "table", "report", "pin"):
+        assert shown.run(f"document.getElementById('{button}').getAttribute('aria-disabled')") == "true"
+        click(shown, f"#{button}")
+    assert shown.run("document.getElementById('pinned').hidden")
+    assert text(shown, "#status") == "Asking…"  # no file is made
+    (tmp_path / "here").unlink()
+    answered(shown, "since_s")
+    assert shown.run("document.getElementById('coarse').hidden && !document.body.classList.contains('coarse')")
+    assert text(shown, "#subtitle").startswith("600 s, 3,000 requests")
+    assert saved(shown, "csv").decode().count("\n") == 2
+
+
+def test_a_newer_question_takes_the_place_of_a_coarse_answer(
+    shown: Browser, explorer: Explorer, tmp_path: Path
+) -> None:
+    visit(shown, explorer, SHORT)
+    before = cells(shown, "figures")
+    (tmp_path / "here").touch()
+    enter(shown, "trace", "constant:5:600")
+    answered(shown, "constant%3A5%3A600")
+    enter(shown, "Policy 1", f"{Path(__file__).with_name('policies.py')}:Waits file={tmp_path / 'here'} since_s=400")
+    shown.until("!document.getElementById('coarse').hidden")
+    enter(shown, "sla_s", "-1")
+    shown.until("!document.getElementById('problem').hidden")
+    assert shown.run("document.getElementById('coarse').hidden")
+    assert text(shown, "#subtitle").startswith("600 s")  # the last whole answer stays
+    enter(shown, "sla_s", "")
+    enter(shown, "Policy 1", "")
+    enter(shown, "trace", "constant:5:30")
+    shown.until("document.body.dataset.answered.includes('constant%3A5%3A30')")
+    assert cells(shown, "figures") == before
+
+
+def test_names_of_points_that_coincide_stand_together(shown: Browser, explorer: Explorer) -> None:
+    visit(shown, explorer, SHORT)
+    click(shown, "#pin")
+    shown.until("!document.getElementById('pinned').hidden")
+    names = "[...document.querySelectorAll('#plot-plane .textpoint text')].map(each => each.textContent)"
+    shown.until(f"{names}.length === 1")
+    assert shown.run(f"{names}[0]") == "ipaipa (pinned)"
+    lines = "[...document.querySelectorAll('#plot-plane .textpoint tspan.line')].map(each => each.textContent)"
+    assert shown.run(lines) == ["ipa", "ipa (pinned)"]
+
+
 def test_a_wrong_value_is_said_where_it_stands_and_the_last_answer_stays(shown: Browser, explorer: Explorer) -> None:
     visit(shown, explorer, SHORT)
     table = cells(shown, "figures")

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from ipa.studies import find, simulate
-from ipa.studies.explore import Explorer, Question
+from ipa.studies.explore import Explorer, Question, about
+from ipa.studies.explore.coarse import beginning
 from ipa.studies.explore.questions import controls
 from ipa.studies.many import by_policy, cell
 from ipa.studies.runs import FIGURES
@@ -75,7 +76,7 @@ def test_a_results_folder_is_opened_with_its_question_and_asked_on(
     policies += ["--policy", "rate margin=0.5 label=calm", "--seeds", "2"] if command == "compare" else []
     made = ipa(command, "video", *policies, "--trace", "constant:5:30", "--set", "seed=3", "--out", "out", "--json")
     stored = json.loads(made.stdout)
-    question = Question.about("out")
+    question = about("out")
     told = {"what": str(elsewhere / "out"), "policies": list(question.policies), "seeds": question.seeds}
     answered = found(explorer, **told, values={})
     runs = [{**run, "wall_s": 0} for each in answered["policies"] for run in each["runs"]]
@@ -127,6 +128,49 @@ def test_without_records_there_are_figures_and_nothing_is_drawn(explorer: Explor
     (only,) = found(explorer, values={**SHORT, "records": "none"})["policies"]
     assert only["curves"] is None
     assert only["runs"][0]["requests"] == 150
+
+
+# ---- coarse first ----
+
+
+def coarse(explorer: Explorer, **question: Any) -> Any:
+    status, text, _ = send(explorer, "POST", "/coarse", {"tab": f"{question}"[:64], "number": 1, "question": question})
+    assert status == 200, text
+    return json.loads(text)
+
+
+def test_of_a_long_load_its_beginning_and_the_first_seed_are_a_coarse_answer(explorer: Explorer) -> None:
+    long = {"what": "video", "policies": ["ipa", "rate"], "seeds": 3, "values": {"trace": "constant:5:600"}}
+    answered = coarse(explorer, **long)
+    assert answered["coarse"] == "Coarse: the first 300 of 600 s, seed 1 of 3. The whole answer follows."
+    assert answered["recommendation"] == []
+    for each in answered["policies"]:
+        wanted = {"trace": "constant:5:600", "policy": each["policy"], "window": [[0, 300]]}
+        (run,) = each["runs"]
+        assert {**run, "wall_s": 0} == {**simulate(find("video", wanted)).summary, "wall_s": 0}
+    assert answered["command"].endswith("--set trace=constant:5:600 --seeds 3")
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ({"seeds": 2, "values": SHORT}, "seed 1 of 2"),
+        ({"values": {"trace": "constant:5:900"}}, "the first 300 of 900 s"),
+        ({"values": {"trace": "constant:5:900", "window": "100:200, 300:900"}}, "the first 300 of 700 s"),
+        ({"values": SHORT}, None),
+        ({"values": {"trace": "constant:5:599"}}, None),
+    ],
+)
+def test_there_is_a_coarse_answer_only_where_it_is_less_than_the_whole(
+    explorer: Explorer, question: dict[str, Any], text: str | None
+) -> None:
+    told = coarse(explorer, what="video", policies=["rate"], **question)["coarse"]
+    assert told == (None if text is None else f"Coarse: {text}. The whole answer follows.")
+
+
+def test_the_beginning_of_windows_is_as_long_as_asked() -> None:
+    windows = beginning(Scenario(pipeline="video", window=((100, 200), (300, 900), (950, 960))), 300).window
+    assert windows == ((100, 200), (300, 500))
 
 
 # ---- a pin ----
@@ -357,7 +401,7 @@ def test_the_page_and_its_parts_are_in_the_wheel(tmp_path: Path) -> None:
     names = ZipFile(built("wheel", ROOT, tmp_path)).namelist()
     page = {path.name for path in (ROOT / "studies" / "explore" / "page").iterdir()}
     assert {name.rpartition("/")[2] for name in names if name.startswith("ipa/studies/explore/page/")} == page
-    assert len(page) == 10
+    assert len(page) == 11
 
 
 def test_every_colour_of_the_page_is_one_of_all_pages(explorer: Explorer) -> None:

@@ -1,0 +1,110 @@
+"""Results folders as they are opened: what is asked first, and the points of a sweep or a study, each a question."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ipa.studies import results
+from ipa.studies.explore.coarse import beginning
+from ipa.studies.explore.questions import MOST_POLICIES, MOST_SEEDS, Question, spec
+from ipa.studies.many.study import read_trials
+from ipa.studies.many.sweeps import read_sweep
+from ipa.studies.runs import FIGURES, LIVE
+from ipa.studies.scenario import Scenario, ScenarioError, Shared, find
+
+MOST_POINTS = 1000
+"""That a page shows."""
+
+OF_TRIALS = ("pipeline", "setting", "workload", "system", "point")
+"""What tells the runs of a study apart, but for the seed."""
+
+Ran = tuple[Mapping[str, Any], Scenario, Mapping[str, Any]]
+"""What tells the point of a run apart, its scenario, and its summary."""
+
+
+def about(what: str) -> Question:
+    """What a pipeline or file asks, or what made a results folder; of a sweep or study, its first point.
+
+    Raises as a command does.
+    """
+    kind = _kind(what)
+    if kind in ("sweep", "study"):
+        first = _points(what)[0]
+        question = Question.of_scenario(first[0][1], len(first))
+        find(question.what)  # a file may stand elsewhere by now
+        return replace(question, among=what)
+    made = results.asked(what)
+    if made is None:
+        find(what)
+        return Question(what)
+    if kind == "run" and (run := results.read_run(what)).summary["engine"] == LIVE:
+        return Question(what, tuple(map(spec, made.policies)), values=_window(run), measured=what)
+    return Question(what, tuple(map(spec, made.policies[:MOST_POLICIES])), min(made.seeds, MOST_SEEDS))
+
+
+def _kind(what: str) -> str:
+    """What a results folder holds; nothing where it is none."""
+    path = Path(what)
+    folder = path.parent if path.name == results.MANIFEST else path
+    return str(results.read_manifest(folder)["kind"]) if (folder / results.MANIFEST).is_file() else ""
+
+
+def _window(run: results.StoredRun) -> dict[str, str]:
+    """The part of the load that a live run met, where that was not all of it."""
+    ran_s = int(run.summary["duration_s"])
+    if not 0 < ran_s < Shared().trace(run.scenario).duration_s:
+        return {}
+    return {"window": Question.of_scenario(beginning(run.scenario, ran_s), 1).values["window"]}
+
+
+def points_of(folder: str) -> dict[str, Any]:
+    """The points of a sweep or a study: what tells them apart, the means of their figures, and their questions.
+
+    JSON-able. Raises ScenarioError where the folder holds neither, or one that is not finished.
+    """
+    found = _points(folder)
+    labels = [dict(point[0][0]) for point in found]
+    keys = list(dict.fromkeys(key for each in labels for key in each))
+    return {
+        "keys": keys,
+        "figures": [{"name": name, "digits": digits} for name, _, _, digits in FIGURES],
+        "points": [
+            {
+                "values": [label.get(key) for key in keys],
+                "means": [_mean((summary[key] for *_, summary in runs), factor) for _, key, factor, _ in FIGURES],
+                "question": Question.of_scenario(runs[0][1], len(runs)).plain,
+            }
+            for label, runs in zip(labels[:MOST_POINTS], found, strict=False)
+        ],
+        "all": len(found),
+    }
+
+
+def _points(folder: str) -> list[list[Ran]]:
+    """The runs of every point, by seed. Raises as `points_of`."""
+    runs = list(_sweep(folder) if _kind(folder) == "sweep" else _study(folder))
+    found: dict[str, list[Ran]] = {}
+    for run in runs:
+        found.setdefault(repr(run[0]), []).append(run)
+    if not found:
+        raise ScenarioError(f"{folder}: holds no run that has not failed")
+    return list(found.values())
+
+
+def _sweep(folder: str) -> Iterable[Ran]:
+    return ((values, scenario, row) for values, scenario, row in read_sweep(folder))
+
+
+def _study(folder: str) -> Iterable[Ran]:
+    """The runs of a study by what tells them apart."""
+    trials = read_trials(folder)
+    told = [key for key in OF_TRIALS if len({getattr(trial, key) for trial, _ in trials}) > 1] or ["system"]
+    return (({key: getattr(trial, key) for key in told}, trial.scenario, summary) for trial, summary in trials)
+
+
+def _mean(values: Iterable[float | None], factor: float) -> float | None:
+    known = [value for value in values if value is not None]
+    return factor * sum(known) / len(known) if known else None

@@ -1,0 +1,205 @@
+"""Results folders that are opened: the points of sweeps and studies, and what a live run measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ipa.studies import find
+from ipa.studies.explore import Explorer, Question, about
+from ipa.studies.explore.points import points_of
+from tests.command import PIPELINE, SHORT, ipa, refusal
+from tests.studies.browser import NARROW, WIDE, Browser, needs_chromium
+from tests.studies.explore.conftest import answered, send, visit
+from tests.studies.study.mine import STUDY
+
+pytest.importorskip("plotly")
+
+VARY = ("--vary", 'policy="ipa","static:1,1"', "--vary", "limit_cores=null,9")
+VARY += ("--when", "policy==ipa: policy.alpha=1,20")
+
+
+@pytest.fixture
+def swept(elsewhere: Path) -> Path:
+    """A sweep of a list of policies, one with a parameter, and of a key that may be none: six points."""
+    assert ipa("sweep", "video", *VARY, *SHORT, "--seeds", 2, "--out", "swept", "-q").exit_code == 0
+    return elsewhere / "swept"
+
+
+def asked(explorer: Explorer, path: str, **body: Any) -> tuple[int, Any]:
+    status, text, _ = send(explorer, "POST", path, body)
+    return status, json.loads(text)
+
+
+def test_every_point_of_a_sweep_is_a_question_with_the_figures_of_the_table(explorer: Explorer, swept: Path) -> None:
+    status, found = asked(explorer, "/points", what=str(swept))
+    table = pd.read_parquet(swept / "runs.parquet")
+    assert (status, found["all"], len(found["points"])) == (200, 6, 6)
+    assert found["keys"] == ["policy", "limit_cores", "policy.alpha"]
+    assert [each["values"] for each in found["points"]][:2] == [["ipa", None, 1], ["ipa", None, 20]]
+    assert [each["values"] for each in found["points"]][-1] == ["static:1,1", 9, None]
+    names = [each["name"] for each in found["figures"]]
+    for place, point in enumerate(found["points"]):
+        (answer,) = asked(explorer, "/answer", tab=f"{place}", number=1, question=point["question"])[1]["policies"]
+        for name, mean in zip(names, point["means"], strict=True):
+            assert answer["estimates"][name]["mean"] == pytest.approx(mean, rel=2e-3)  # the sweep kept no records
+        assert mean == table["changes"][2 * place : 2 * place + 2].mean()
+
+
+@pytest.mark.parametrize(
+    "sample", [("--sample", "list"), ("--sample", "random", "--points", 2), ("--sample", "lhs", "--points", 2)]
+)
+@pytest.mark.usefixtures("elsewhere")
+def test_listed_and_drawn_points_are_asked_to_the_last_digit(sample: tuple[Any, ...]) -> None:
+    of = "hop_s=0.01,0.02" if "list" in sample else "hop_s=0:1"
+    assert ipa("sweep", "video", "--vary", of, *sample, *SHORT, "--out", "drawn", "-q").exit_code == 0
+    first = about("drawn")
+    assert (first.what, first.among) == ("video", "drawn")
+    drawn = pd.read_parquet("drawn/runs.parquet")["hop_s"].tolist()
+    questions = [Question.of(each["question"]) for each in points_of("drawn")["points"]]
+    assert [question.scenarios()[0][0].hop_s for question in questions] == drawn
+    assert questions[0].plain == first.plain
+
+
+def test_the_cells_of_a_study_are_asked(explorer: Explorer, elsewhere: Path) -> None:
+    (elsewhere / "mine.yaml").write_text(PIPELINE)
+    (elsewhere / "study.yaml").write_text(STUDY)
+    assert ipa("study", "study.yaml", "--out", "cells", "-q").exit_code == 0
+    status, found = asked(explorer, "/points", what="cells")
+    assert (status, found["keys"]) == (200, ["setting", "workload", "system", "point"])
+    slow = next(each for each in found["points"] if each["values"] == ["slow", "constant:9:40", "one", ""])
+    assert slow["question"] == {
+        "what": "mine.yaml", "policies": ["switch-only:1"], "seeds": 2,
+        "values": {"trace": "constant:9:40", "decision_delay_s": "5.0"},
+    }  # fmt: skip
+    assert "ipa study" in refusal("again", "cells")
+    assert "ipa explore cells" in refusal("again", "cells")
+    assert about("cells").among == "cells"
+    (elsewhere / "mine.yaml").unlink()
+    assert "mine.yaml" in refusal("explore", "cells")
+
+
+def test_a_folder_without_points_or_with_too_few_runs_is_refused(explorer: Explorer, swept: Path) -> None:
+    status, told = asked(explorer, "/points", what="gone")
+    assert (status, told["error"]) == (422, "gone: no such file or folder")
+    manifest = swept / "manifest.json"
+    kept = json.loads(manifest.read_text())
+    del kept["seeds"]
+    manifest.write_text(json.dumps({**kept, "finished": False}))
+    for command in ("explore", "again"):
+        assert "swept: the sweep is not finished; run the same command again" in refusal(command, "swept")
+
+
+def live(folder: Path) -> None:
+    """Make of a simulated run's folder that of a live one which met 20 of 30 s, with other figures."""
+    manifest = folder / "manifest.json"
+    kept = json.loads(manifest.read_text())
+    kept["summary"] |= {"engine": "live", "duration_s": 20.0, "cost_mean_cores": 7.25}
+    manifest.write_text(json.dumps(kept))
+
+
+def test_a_live_run_is_asked_with_its_figures_as_the_pin(explorer: Explorer, elsewhere: Path) -> None:
+    assert ipa("simulate", "video", "--trace", "constant:5:30", "--out", "live", "-q").exit_code == 0
+    assert asked(explorer, "/measured", what="live")[0] == 422
+    assert about("live").measured == ""
+    live(elsewhere / "live")
+    question = about("live")
+    assert question.values == {"window": "[[0.0, 20.0]]"}
+    assert question.scenarios()[0][0] == find("live", {"window": [[0, 20]]})
+    status, found = asked(explorer, "/measured", what="live")
+    (policy,) = found["policies"]
+    assert (status, policy["estimates"]["cores"]["mean"]) == (200, 7.25)
+    assert policy["curves"]["stages"]["object-detection"]
+
+
+# ---- on the page ----
+
+
+def rows(shown: Browser, box: str) -> list[list[str]]:
+    found = f"[...document.querySelectorAll('#{box} tbody tr')].map(row => [...row.cells].map(cell => cell.innerText))"
+    return list(shown.run(found))
+
+
+@needs_chromium
+def test_a_point_is_asked_from_the_table_and_asked_on(shown: Browser, explorer: Explorer, swept: Path) -> None:
+    shown.size(WIDE, 900)
+    visit(shown, explorer, about(str(swept)).address)
+    table = rows(shown, "points-table")
+    first = [["Ask", "ipa", "–", "1"], ["Ask", "ipa", "–", "20"], ["Ask", "ipa", "9", "1"]]
+    assert [row[:4] for row in table[:3]] == first
+    current = "[...document.querySelectorAll('#points-table a')].findIndex(each => each.ariaCurrent === 'true')"
+    assert shown.run(current) == 0
+    shown.run("document.querySelectorAll('#points-table a')[5].click()")
+    answered(shown, "static")
+    assert shown.run(current) == 5
+    figures = rows(shown, "figures")
+    assert (figures[0][0], figures[0][1].split()[0]) == ("static:1,1", table[5][4])
+    assert shown.run("document.getElementById('plot-load').querySelectorAll('.main-svg').length") > 0
+    label = "[...document.querySelectorAll('#controls label')].find(each => each.textContent.startsWith('scale '))"
+    change = "dispatchEvent(new Event('change', {bubbles: true}))"
+    shown.run(f"{{ const i = document.getElementById({label}.htmlFor); i.value = '2'; i.{change}; }}")
+    answered(shown, "scale=2")
+    assert shown.run(current) == -1
+    assert shown.run("errors") == []
+
+
+@needs_chromium
+def test_points_are_sorted_by_any_column_and_drawn_with_the_one_that_is_asked(
+    shown: Browser, explorer: Explorer, swept: Path
+) -> None:
+    visit(shown, explorer, about(str(swept)).address)
+    for expected in ([1.0, 1.0, 20.0, 20.0], [20.0, 20.0, 1.0, 1.0]):
+        shown.run("document.querySelectorAll('#points-table thead button')[2].click()")
+        alphas = [row[3] for row in rows(shown, "points-table")]
+        assert [float(each) for each in alphas if each != "–"] == expected
+    assert shown.run("document.activeElement.textContent") == "policy.alpha ↓"
+    drawn = "document.getElementById('plot-points').data"
+    lines = shown.run(f"{drawn}.map(each => new Set(each.customdata.filter(of => of !== null)).size)")
+    assert sum(lines) == 6
+    assert lines[-1] == 1
+    cores = shown.run(f"{drawn}.at(-1).text[0]")
+    assert cores.startswith("policy ipa<br>limit_cores –<br>policy.alpha 1<br>cores ")
+    shown.run("document.getElementById('plot-points').emit('plotly_click', {points: [{customdata: 4}]})")
+    answered(shown, "static")
+    assert shown.run(f"{drawn}.at(-1).customdata[0]") == 4
+    assert shown.run("errors") == []
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_the_points_do_not_make_the_page_scroll_sideways(
+    shown: Browser, explorer: Explorer, swept: Path, width: int
+) -> None:
+    shown.size(width, 900)
+    visit(shown, explorer, about(str(swept)).address)
+    assert shown.run("document.documentElement.scrollWidth") <= width
+
+
+@needs_chromium
+def test_a_folder_that_is_gone_is_said_and_the_question_is_answered(
+    shown: Browser, explorer: Explorer, elsewhere: Path
+) -> None:
+    visit(shown, explorer, f"from=video&trace=constant%3A5%3A30&among={elsewhere}/gone")
+    assert "gone: no such file or folder" in shown.run("document.getElementById('points-words').textContent")
+    assert len(rows(shown, "figures")) == 1
+
+
+@needs_chromium
+def test_what_was_measured_stands_beside_its_simulation(shown: Browser, explorer: Explorer, elsewhere: Path) -> None:
+    assert ipa("simulate", "video", "--trace", "constant:5:30", "--out", "live", "-q").exit_code == 0
+    live(elsewhere / "live")
+    visit(shown, explorer, about(str(elsewhere / "live")).address)
+    figures = rows(shown, "figures")
+    assert [row[0] for row in figures] == ["ipa", "ipa (measured live)"]
+    assert figures[1][2] == "7.25"
+    assert shown.run("document.getElementById('pinned-link').textContent") == f"measured live, {elsewhere / 'live'}"
+    assert "measured live" in shown.run("document.getElementById('plot-plane').textContent")
+    assert shown.run("errors") == []
+    shown.run("document.getElementById('unpin').click()")
+    shown.until("document.getElementById('pinned').hidden")
+    shown.until("!location.hash.includes('pin=')")
+    assert len(rows(shown, "figures")) == 1
