@@ -130,10 +130,8 @@ class Goal:
 
 def most_accurate(pipeline: Pipeline) -> float:
     """The highest accuracy of a pipeline's variants together, from 0 to 1."""
-    if pipeline.pair_accuracies:
-        return max(accuracy for row in pipeline.pair_accuracies.values() for accuracy in row.values())
-    if pipeline.graph is not None and pipeline.graph.accuracies:
-        return max(pipeline.graph.accuracies.values())
+    if pipeline.measured_accuracies:
+        return max(pipeline.measured_accuracies.values())
     return pipeline.accuracy_of([max(s.variants, key=lambda v: v.accuracy).name for s in pipeline.stages])
 
 

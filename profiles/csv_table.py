@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
-from ipa.profiles.errors import ProfileError, listed
+from ipa.profiles.errors import ProfileError, listed, text_of
 from ipa.profiles.yaml_file import MOST_PROBLEMS
 
 UNITS = {
@@ -58,12 +58,7 @@ def lines_of(path: Path) -> Iterator[tuple[int, list[str]]]:
     Cells are separated by commas, semicolons or tabs, whichever the header has most of. ProfileError for a file that
     cannot be read or is no such table.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise ProfileError(f"{path}: not a text file (UTF-8)") from None
-    except (OSError, ValueError) as cause:  # a path with a null byte is a ValueError
-        raise ProfileError(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from None
+    text = text_of(path)
     header = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
     reader = csv.reader(text.splitlines(), delimiter=max(",;\t", key=header.count), strict=True)
     try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from ipa.profiles.defaults import Defaults
 from ipa.profiles.graph import Graph
@@ -20,20 +21,38 @@ PEAK = 1.5
 """The load that switch-only's fixed replicas carry, over `load_rps`."""
 
 
-def complete(
-    defaults: Defaults, stages: Sequence[Stage], measured: Measured | None = None, graph: Graph | None = None
-) -> Defaults:
-    """The defaults with nothing missing, for stages that have whatever the given ones name."""
-    measured = measured or {}
+class Outline(Protocol):
+    """A pipeline, whether or not its defaults are whole; they are always right in what they name."""
+
+    @property
+    def stages(self) -> Sequence[Stage]: ...
+
+    @property
+    def defaults(self) -> Defaults: ...
+
+    @property
+    def measured_accuracies(self) -> Measured: ...
+
+    @property
+    def graph(self) -> Graph | None: ...
+
+
+def complete(pipeline: Outline) -> Defaults:
+    """The defaults of a pipeline with nothing missing."""
+    defaults, stages = pipeline.defaults, pipeline.stages
     missing: list[str] = [f"scale_only.{label}" for label in ("low", "high") if label not in defaults.scale_only]
-    ends = {"low": {s.name: s.lightest().name for s in stages}, "high": most_accurate(stages, measured)}
-    whole = replace(defaults, scale_only={**ends, **defaults.scale_only})
+    ends = {
+        "low": {s.name: s.lightest().name for s in stages},
+        "high": most_accurate(stages, pipeline.measured_accuracies),
+    }
+    scale_only = {**ends, **defaults.scale_only}
+    whole = replace(defaults, scale_only=scale_only)
     if defaults.alpha is None:
         missing.append("alpha")
-        whole = replace(whole, alpha=alpha(whole, stages, measured, graph))
+        whole = replace(whole, alpha=alpha(pipeline, scale_only))
     if not defaults.switch_only_replicas:
         missing.append("switch_only_replicas")
-        whole = replace(whole, switch_only_replicas=switch_only_replicas(whole, stages, graph))
+        whole = replace(whole, switch_only_replicas=switch_only_replicas(pipeline, scale_only["low"]))
     return replace(whole, by_rule=(*defaults.by_rule, *(each for each in missing if each not in defaults.by_rule)))
 
 
@@ -67,48 +86,40 @@ def _quick_enough(stage: Stage) -> Sequence[Variant]:
     return [variant for variant in stage.variants if variant.p99_s(1) <= stage.sla_s] or stage.variants
 
 
-def alpha(defaults: Defaults, stages: Sequence[Stage], measured: Measured, graph: Graph | None = None) -> float:
-    """The weight with which scale-only's low and high have the same objective when `load_rps` is forecast.
+def alpha(pipeline: Outline, scale_only: Mapping[str, Mapping[str, str]]) -> float:
+    """The weight with which `scale_only`'s low and high have the same objective when `load_rps` is forecast.
 
     That is beta x the difference of their cores (at least one core) over the difference of their accuracies, to three
     digits; 1 where the accuracies do not differ.
     """
-    low, high = defaults.scale_only["low"], defaults.scale_only["high"]
-    of_low, of_high = (combined_accuracy(defaults, stages, end, measured, graph) for end in (low, high))
+    low, high, defaults = scale_only["low"], scale_only["high"], pipeline.defaults
+    of_low, of_high = (combined_accuracy(pipeline, end) for end in (low, high))
     if of_high <= of_low:
         return 1.0
-    load_rps = defaults.load_rps
-    cores = total_cores(defaults, stages, high, load_rps, graph) - total_cores(defaults, stages, low, load_rps, graph)
+    cores = total_cores(pipeline, high, defaults.load_rps) - total_cores(pipeline, low, defaults.load_rps)
     return float(f"{(defaults.beta or 1.0) * max(cores, 1) / (of_high - of_low):.3g}")
 
 
-def switch_only_replicas(defaults: Defaults, stages: Sequence[Stage], graph: Graph | None = None) -> dict[str, int]:
+def switch_only_replicas(pipeline: Outline, low: Mapping[str, str]) -> dict[str, int]:
     """Stage -> the replicas with which its variant of scale-only:low carries `PEAK` x `load_rps`."""
-    low = defaults.scale_only["low"]
-    loads_rps = stage_loads_rps(stages, low, PEAK * defaults.load_rps, graph)
-    return {s.name: replicas(defaults, s, s.variant(low[s.name]), loads_rps[s.name]) for s in stages}
+    return {stage: count for stage, (_, count) in _carrying(pipeline, low, PEAK * pipeline.defaults.load_rps).items()}
 
 
-def total_cores(
-    defaults: Defaults,
-    stages: Sequence[Stage],
-    variants: Mapping[str, str],
-    load_rps: float,
-    graph: Graph | None = None,
-) -> int:
+def total_cores(pipeline: Outline, variants: Mapping[str, str], load_rps: float) -> int:
     """The cores with which one variant for each stage carries a forecast load."""
-    loads_rps = stage_loads_rps(stages, variants, load_rps, graph)
-    chosen = [(stage, stage.variant(variants[stage.name])) for stage in stages]
-    return sum(
-        replicas(defaults, stage, variant, loads_rps[stage.name]) * variant.base_cores for stage, variant in chosen
-    )
+    return sum(count * variant.base_cores for variant, count in _carrying(pipeline, variants, load_rps).values())
 
 
-def stage_loads_rps(
-    stages: Sequence[Stage], variants: Mapping[str, str], load_rps: float, graph: Graph | None
-) -> dict[str, float]:
+def _carrying(pipeline: Outline, variants: Mapping[str, str], load_rps: float) -> dict[str, tuple[Variant, int]]:
+    """Stage -> its variant, and the replicas of it that carry a forecast load of the pipeline."""
+    loads_rps = stage_loads_rps(pipeline, variants, load_rps)
+    chosen = [(stage, stage.variant(variants[stage.name])) for stage in pipeline.stages]
+    return {s.name: (variant, replicas(pipeline.defaults, s, variant, loads_rps[s.name])) for s, variant in chosen}
+
+
+def stage_loads_rps(pipeline: Outline, variants: Mapping[str, str], load_rps: float) -> dict[str, float]:
     """Stage -> the items per second that it gets at a load of the pipeline, with one variant for each."""
-    names = [stage.name for stage in stages]
+    names, graph = [stage.name for stage in pipeline.stages], pipeline.graph
     factors = dict.fromkeys(names, 1.0) if graph is None else graph.factors(names, variants)
     return {name: load_rps * factors[name] for name in names}
 
@@ -127,14 +138,10 @@ def replica_rps(defaults: Defaults, stage: Stage, variant: Variant) -> float:
     return defaults.throughput_share * max(variant.throughput_rps(b) for b in fitting)
 
 
-def combined_accuracy(
-    defaults: Defaults,
-    stages: Sequence[Stage],
-    variants: Mapping[str, str],
-    measured: Measured,
-    graph: Graph | None = None,
-) -> float:
+def combined_accuracy(pipeline: Outline, variants: Mapping[str, str]) -> float:
     """The accuracy of one variant for each stage, as the objective counts it."""
+    defaults, stages, graph = pipeline.defaults, pipeline.stages, pipeline.graph
+    measured = pipeline.measured_accuracies
     if measured and defaults.accuracy == ("pairs" if graph is None else "product"):
         return max(defaults.accuracy_floor, measured[tuple(variants[stage.name] for stage in stages)])
     terms = {

@@ -123,8 +123,7 @@ class Pipeline:
         if wrong:
             raise ProfileError(f"{self.name}: defaults.{'.'.join(map(str, wrong[0]))}: {wrong[1]}")
         self._check_pairs()
-        whole = default_rules.complete(self.defaults, self.stages, self.measured_accuracies, self.graph)
-        object.__setattr__(self, "defaults", whole)
+        object.__setattr__(self, "defaults", default_rules.complete(self))
 
     def _put_in_order(self, graph: Graph) -> None:
         """Raise ProfileError for a graph that is none of these stages; sort the stages by it."""

@@ -23,7 +23,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from ipa.profiles.errors import ProfileError, did_you_mean, listed
+from ipa.profiles.errors import ProfileError, did_you_mean, listed, text_of
 
 Loc = tuple[str | int, ...]
 """Keys and indexes from the top of a document to a value in it, as pydantic writes them."""
@@ -62,15 +62,8 @@ def read_yaml(
     error: type[ValueError] = ProfileError,
 ) -> Document:
     """The file as a document; `error` if it cannot be read or has another kind or version."""
-    name = str(path)
-    source = Path(path) if isinstance(path, str) else path
-    try:
-        text = source.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise error(f"{name}: not a text file (UTF-8)") from None
-    except OSError as cause:
-        raise error(f"{name}: cannot be read: {cause.strerror or cause}") from None
-    document = parse_yaml(text, name, error=error)
+    text = text_of(path, error)
+    document = parse_yaml(text, str(path), error=error)
     _check_header(document, "kind", (kind,) if isinstance(kind, str) else kind, error)
     _check_header(document, "schema_version", (schema_version,), error)
     return document

@@ -29,6 +29,7 @@ from .laws import LawError as LawError
 from .load_view import LoadView as LoadView
 from .model import FloatArray as FloatArray
 from .model import IntArray as IntArray
+from .model import RunInput as RunInput
 from .model import ServiceTime as ServiceTime
 from .model import StageModel as StageModel
 from .model import World as World

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import cache
 
 from ipa.errors import InputError
 from ipa.policies import StageConfiguration
-from ipa.profiles import Graph
 from ipa.sim.graph import GraphEngine
 from ipa.sim.interface import Engine, Handover
-from ipa.sim.model import FloatArray, StageModel, World
+from ipa.sim.model import RunInput, World
 
 ENGINES = ("auto", "simpy", "compiled")
 """What may be asked for. auto: the compiled engine where it can run, else the SimPy engine."""
@@ -70,57 +69,45 @@ def _warn(obstacle: str) -> None:
 
 def create_engine(
     engine: str,
-    models: Sequence[StageModel],
-    world: World,
-    arrivals_s: FloatArray,
+    given: RunInput,
     initial: Mapping[str, StageConfiguration],
-    seed: int,
     receive: Callable[[Handover], object] | None = None,
     *,
     mixes: bool = False,
-    graph: Graph | None = None,
 ) -> Engine:
     """An engine by the name that `choose_engine` gave, ready to run once.
 
-    With `receive`, it hands over what happens instead of keeping it. `mixes`: whether configurations that are applied
-    may mix variants within a stage, as `initial` may; it costs some speed. `graph`: how stages hang together that are
-    no chain, of which nothing is handed over; EngineError for what is not simulated of a graph.
+    With `receive`, it hands over what happens instead of keeping it; nothing of a graph is handed over. `mixes`:
+    whether configurations that are applied may mix variants within a stage, as `initial` may; it costs some speed.
+    EngineError for what is not simulated of a graph.
     """
     mixes = mixes or any(wanted.is_mix for wanted in initial.values())
-    if graph is not None:
+    if given.graph is not None:
         if mixes:
             raise EngineError("mixes of variants are not simulated where the stages form a graph, only in chains")
-        return create_graph_engine(engine, models, world, arrivals_s, initial, seed, graph)
+        return create_graph_engine(engine, given, initial)
     if engine == "compiled":
         from ipa.sim.compiled import CompiledEngine, StreamedEngine
 
         if receive is not None and not mixes:
-            return StreamedEngine(models, world, arrivals_s, initial, seed, receive)
-        return CompiledEngine(models, world, arrivals_s, initial, seed, receive, mixes=mixes)
+            return StreamedEngine(given, initial, receive)
+        return CompiledEngine(given, initial, receive, mixes=mixes)
     from ipa.sim.events import SimPyEngine
 
-    return SimPyEngine(models, world, arrivals_s, initial, seed, receive, mixes=mixes)
+    return SimPyEngine(given, initial, receive, mixes=mixes)
 
 
-def create_graph_engine(
-    engine: str,
-    models: Sequence[StageModel],
-    world: World,
-    arrivals_s: FloatArray,
-    initial: Mapping[str, StageConfiguration],
-    seed: int,
-    graph: Graph,
-) -> GraphEngine:
-    """An engine for stages that form a graph, in whose topological order they come; raises as `create_engine`."""
-    if refused := not_in_graphs(world):
+def create_graph_engine(engine: str, given: RunInput, initial: Mapping[str, StageConfiguration]) -> GraphEngine:
+    """An engine for stages that form a graph; raises as `create_engine`."""
+    if refused := not_in_graphs(given.world):
         raise EngineError(f"{refused} is not simulated where the stages form a graph; only chains have it")
     if engine == "compiled":
         from ipa.sim.compiled import CompiledGraphEngine
 
-        return CompiledGraphEngine(models, world, arrivals_s, initial, seed, graph)
+        return CompiledGraphEngine(given, initial)
     from ipa.sim.events import SimPyGraphEngine
 
-    return SimPyGraphEngine(models, world, arrivals_s, initial, seed, graph)
+    return SimPyGraphEngine(given, initial)
 
 
 def not_in_graphs(world: World) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from ipa.policies import StageConfiguration, mix_of
 from ipa.sim.interface import Batches, Drops, EngineStage, Replicas, Resizes, Seen
-from ipa.sim.model import FloatArray, IntArray, StageModel
+from ipa.sim.model import IntArray, RunInput
 from ipa.sim.rules import NEVER
 
 
@@ -156,11 +156,11 @@ class MergedStage:
     Batches are numbered by start and replicas by creation; of equal ones, those of the lower lane come first.
     """
 
-    def __init__(self, position: int, model: StageModel, arrivals_s: FloatArray, plan: Lanes) -> None:
+    def __init__(self, given: RunInput, position: int, initial: StageConfiguration) -> None:
         self.position = position
-        self.model = model
-        self.plan = plan
-        self._arrivals_s = arrivals_s
+        self.model = given.models[position]
+        self.plan = Lanes(initial, len(self.model.start_up_s))
+        self._arrivals_s = given.arrivals_s
         self._read: list[int] = []
 
     @property

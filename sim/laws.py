@@ -14,7 +14,7 @@ import numpy as np
 
 from ipa.errors import Error
 from ipa.sim.interface import Engine
-from ipa.sim.model import FloatArray, IntArray, StageModel, World
+from ipa.sim.model import FloatArray, IntArray, RunInput
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records, ReplicaRecords
 from ipa.sim.rules import NEVER
 
@@ -37,10 +37,11 @@ def check(records: Records, *, eager: bool, oldest_s: Sequence[float] | None = N
         raise LawError("the simulation broke its own laws: " + "; ".join(broken))
 
 
-def oldest_s(models: Sequence[StageModel], world: World) -> list[float]:
+def oldest_s(given: RunInput) -> list[float]:
     """How old a request may be when it starts at each stage: the drop limit, by deadline at most the SLA."""
+    world = given.world
     most_s = NEVER if world.drop != "deadline" or world.sla_s is None else world.sla_s
-    return [min(model.drop_limit_s, most_s) for model in models]
+    return [min(model.drop_limit_s, most_s) for model in given.models]
 
 
 def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | None = None) -> Iterator[str]:

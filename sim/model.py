@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ipa.profiles import Pipeline, Stage
+from ipa.profiles import Graph, Pipeline, Stage
 from ipa.sim import streams
 
 FloatArray = npt.NDArray[np.float64]
@@ -94,6 +94,26 @@ class World:
                 f"max_surge {self.max_surge} and max_unavailable {self.max_unavailable}: "
                 "their sum must be at least 1, or no rollout could ever move"
             )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RunInput:
+    """What a run of the model is made of, besides the configurations that are put into effect.
+
+    `arrivals_s`: when requests arrive, shape (requests,), sorted, in [0, duration). `seed`: of all draws. `graph`: how
+    the models hang together if they are no chain; they come in its topological order.
+    """
+
+    models: Sequence[StageModel]
+    world: World
+    arrivals_s: FloatArray
+    seed: int
+    graph: Graph | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Those of the stages."""
+        return [model.name for model in self.models]
 
 
 def stage_model(

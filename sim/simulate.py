@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import count, takewhile
 
 import numpy as np
@@ -21,14 +21,14 @@ from ipa.policies import (
     mixes,
     reads,
 )
-from ipa.profiles import Graph, Pipeline
+from ipa.profiles import Pipeline
 from ipa.sim import engines, laws, records, streams
 from ipa.sim.backend import Opening, Outlook, SimulatedBackend
 from ipa.sim.graph import collect_records, records_of_none
 from ipa.sim.interface import Engine, Handover
 from ipa.sim.intervals import IntervalCounts, Intervals
 from ipa.sim.load_view import LoadView, Spans
-from ipa.sim.model import FloatArray, IntArray, StageModel, World
+from ipa.sim.model import FloatArray, IntArray, RunInput
 from ipa.sim.sample import Sampling
 from ipa.sim.summary import LatestEntry, Planned, Totalling, Totals, totals_of
 
@@ -101,22 +101,19 @@ class Simulated:
 def simulate_policy(
     pipeline: Pipeline,
     policy: Policy,
-    models: Sequence[StageModel],
-    world: World,
+    given: RunInput,
     control: ControlSettings,
-    arrivals_s: FloatArray,
     history_rps: FloatArray | IntArray,
-    seed: int,
     on_step: Callable[[float], object] = lambda _: None,
 ) -> Simulated:
-    """Run `policy` on the arrivals; shape of `arrivals_s`: (requests,), sorted, in [0, duration).
+    """Run `policy` on the arrivals.
 
     `on_step` is called after every control step with the share of the duration that has passed.
 
     Raises EngineError for an engine that cannot run here, PolicyError for a decision that cannot be carried out, and
     LawError should the run break a law of the model.
     """
-    name = engines.choose_engine(control.engine)
+    name, world, arrivals_s = engines.choose_engine(control.engine), given.world, given.arrivals_s
     planned = Planned(pipeline)
     journal = LatestEntry(planned) if control.records == "none" else Journal()
     controller = Controller(pipeline, policy, journal)
@@ -126,28 +123,20 @@ def simulate_policy(
     initial = control.initial
     if initial is None:
         forecasts.make(0.0)
-        opening = Opening(pipeline, load, world.duration_s, control.limit_cores, fields, seed)
+        opening = Opening(pipeline, load, world.duration_s, control.limit_cores, fields, given.seed)
         controller.step(opening)
         initial = opening.configuration
     else:
         planned.stands(initial, 0.0)
-    graph = pipeline.graph
-    keeping = None if graph else _keeping(control.records, pipeline, world, arrivals_s, seed)
+    keeping = None if given.graph else _keeping(control.records, pipeline, given)
     run = stepped(
         pipeline.name,
-        models,
-        world,
-        arrivals_s,
+        given,
         load,
         initial,
-        seed,
-        engine=name,
-        interval_s=control.interval_s,
-        limit_cores=control.limit_cores,
-        fields=fields,
+        replace(control, engine=name, fields=tuple(fields)),
         receive=None if keeping is None else keeping.receive,
         mixes=mixes(policy),
-        graph=graph,
     )
     for now_s in run.steps():
         forecasts.make(now_s)
@@ -159,10 +148,10 @@ def simulate_policy(
         found, totals, counted = keeping.found(engine)
     else:
         found = collect_records(engine)
-        laws.check(found, eager=world.dispatch == "eager", oldest_s=laws.oldest_s(models, world))
+        laws.check(found, eager=world.dispatch == "eager", oldest_s=laws.oldest_s(given))
         totals = totals_of(pipeline, found, pipeline.sla_s)
     if control.records == "none":
-        found = found if graph is None else records_of_none(engine)
+        found = found if given.graph is None else records_of_none(engine)
         return Simulated(found, counted, totals, planned, (), initial, name)
     planned = Planned.of(pipeline, initial, journal.entries)
     return Simulated(found, counted, totals, planned, journal.entries, initial, name)
@@ -191,11 +180,12 @@ class _Forecasts:
 class _Keeping:
     """What is kept of a run that is handed over piece by piece: totals, and with a sample its records and counts."""
 
-    def __init__(self, pipeline: Pipeline, world: World, arrivals_s: FloatArray, sample: IntArray | None) -> None:
+    def __init__(self, pipeline: Pipeline, given: RunInput, sample: IntArray | None) -> None:
+        world, arrivals_s = given.world, given.arrivals_s
         self._totalling = Totalling(pipeline, arrivals_s, world)
         self._sample = sample
         if sample is not None:
-            names = tuple(stage.name for stage in pipeline.stages)
+            names = tuple(given.names)
             self._counts = IntervalCounts(arrivals_s, names, world, pipeline.sla_s)
             self._sampling = Sampling(arrivals_s, len(names), world.hop_s, sample, SLOWEST)
 
@@ -214,14 +204,15 @@ class _Keeping:
         return found, self._totalling.totals(engine, found), counted
 
 
-def _keeping(wanted: str, pipeline: Pipeline, world: World, arrivals_s: FloatArray, seed: int) -> _Keeping | None:
+def _keeping(wanted: str, pipeline: Pipeline, given: RunInput) -> _Keeping | None:
     if wanted == "all":
         return None
     sample = None
     if wanted == "sample":
-        size = min(SAMPLE, len(arrivals_s))
-        sample = np.sort(streams.stream(seed, "sample").choice(len(arrivals_s), size, replace=False, shuffle=False))
-    return _Keeping(pipeline, world, arrivals_s, sample)
+        count = len(given.arrivals_s)
+        draws = streams.stream(given.seed, "sample")
+        sample = np.sort(draws.choice(count, min(SAMPLE, count), replace=False, shuffle=False))
+    return _Keeping(pipeline, given, sample)
 
 
 @dataclass(frozen=True)
@@ -244,30 +235,18 @@ class Stepped:
 
 def stepped(
     pipeline: str,
-    models: Sequence[StageModel],
-    world: World,
-    arrivals_s: FloatArray,
+    given: RunInput,
     load: LoadView,
     initial: Configuration,
-    seed: int,
+    control: ControlSettings,
     *,
-    engine: str = "auto",
-    interval_s: float = 10.0,
-    limit_cores: int | None = None,
-    fields: Collection[str] = (),
     receive: Callable[[Handover], object] | None = None,
     mixes: bool = False,
-    graph: Graph | None = None,
 ) -> Stepped:
-    """A run on the arrivals, shape (requests,), sorted, in [0, duration), of which control steps see `load`.
+    """A run of which control steps see `load` and the costly fields of `control` alone, from `initial` on.
 
-    `fields`: the costly fields to include in observations. With `receive`, the engine hands over what happens instead
-    of keeping it. `mixes`: whether configurations may mix variants within a stage. `graph`: how stages hang together
-    that are no chain.
-
-    Raises EngineError for an engine that cannot run here.
+    For `receive` and `mixes` see `create_engine`. Raises EngineError for an engine that cannot run here.
     """
-    name = engines.choose_engine(engine)
-    built = engines.create_engine(name, models, world, arrivals_s, initial, seed, receive, mixes=mixes, graph=graph)
-    outlook = Outlook(load, world.duration_s, pipeline, seed, limit_cores, fields)
-    return Stepped(built, SimulatedBackend(built, outlook), interval_s)
+    built = engines.create_engine(engines.choose_engine(control.engine), given, initial, receive, mixes=mixes)
+    outlook = Outlook(load, given.world.duration_s, pipeline, given.seed, control.limit_cores, control.fields)
+    return Stepped(built, SimulatedBackend(built, outlook), control.interval_s)

@@ -14,7 +14,7 @@ from ipa.traces.catalogue import (
     synthesise,
 )
 from ipa.traces.checks import LONGEST_S, TraceError
-from ipa.traces.readers import NO_HINTS, Filling, TimeHints, answered_series, read, trace_of_series
+from ipa.traces.readers import NO_HINTS, Filling, Steps, TimeHints, answered_series, read, trace_of_series
 from ipa.traces.summary import SCALES_S, WEEKDAYS, Rise, daily, dispersion, info, means_rps, rises, sentence, weekly
 from ipa.traces.trace import HISTORY_S, Trace
 from ipa.traces.writers import check_new, write
@@ -32,6 +32,7 @@ __all__ = [
     "WINDOWS",
     "Filling",
     "Rise",
+    "Steps",
     "TimeHints",
     "Trace",
     "TraceError",

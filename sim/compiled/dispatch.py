@@ -27,14 +27,10 @@ _stay_s = small(rules.stay_s)
 @hot
 def attempt(s: int, memory: Memory, deadlines: RecordArray | None) -> bool:
     """Central dispatch: start every batch that can start now, or else set the timer. False: out of random draws."""
-    stage, now_s, numbers = memory.stages[s], memory.stages[s].now_s, memory.numbers
+    stage, numbers = memory.stages[s], memory.numbers
     stage.timer_s = NEVER
     while numbers[s, IDLE, 0] + numbers[s, IDLE_OTHERS, 0] > 0:
-        ready_s = next_batch_s(s, memory, deadlines)
-        if ready_s > now_s:
-            stage.timer_s = ready_s
-            if deadlines is not None:
-                look_again(s, memory, deadlines)
+        if waits(s, memory, deadlines):
             return True
         row = IDLE if numbers[s, IDLE, 0] > 0 else IDLE_OTHERS
         number = numbers[s, row, 1]
@@ -45,6 +41,19 @@ def attempt(s: int, memory: Memory, deadlines: RecordArray | None) -> bool:
         if size > 0:
             pop_number(numbers[s, row])
             start(s, number, size, memory)
+    return True
+
+
+@small
+def waits(s: int, memory: Memory, deadlines: RecordArray | None) -> bool:
+    """Whether the next batch of stage s cannot start now; the timer is then set to the end of its wait."""
+    stage = memory.stages[s]
+    ready_s = next_batch_s(s, memory, deadlines)
+    if ready_s <= stage.now_s:
+        return False
+    stage.timer_s = ready_s
+    if deadlines is not None:
+        look_again(s, memory, deadlines)
     return True
 
 

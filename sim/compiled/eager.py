@@ -10,11 +10,10 @@ from ipa.sim.compiled.dispatch import (
     dispatch_size,
     drop,
     lacks_draw,
-    look_again,
-    next_batch_s,
     size_of,
     start,
     take,
+    waits,
 )
 from ipa.sim.compiled.jit import hot, inner
 from ipa.sim.compiled.memory import DRAINING, EXISTING, Memory, RecordArray
@@ -24,7 +23,7 @@ from ipa.sim.rules import NEVER
 @hot
 def attempt_eager(s: int, memory: Memory, waiting: RecordArray, deadlines: RecordArray | None) -> bool:
     """Start what waits at a replica that has finished, then form batches while possible. False: out of random draws."""
-    stage, now_s = memory.stages[s], memory.stages[s].now_s
+    stage = memory.stages[s]
     stage.timer_s = NEVER
     if stage.freed >= 0:
         if memory.replicas[s, stage.freed].first >= 0:
@@ -34,13 +33,7 @@ def attempt_eager(s: int, memory: Memory, waiting: RecordArray, deadlines: Recor
         stage.freed = -1
     while True:
         number = next_in_turn(s, memory)
-        if number < 0:
-            return True
-        ready_s = next_batch_s(s, memory, deadlines)
-        if ready_s > now_s:
-            stage.timer_s = ready_s
-            if deadlines is not None:
-                look_again(s, memory, deadlines)
+        if number < 0 or waits(s, memory, deadlines):
             return True
         replica = memory.replicas[s, number]
         is_idle = replica.batch < 0

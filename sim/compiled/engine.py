@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 
 import numpy as np
@@ -12,11 +12,11 @@ from ipa.sim import streams
 from ipa.sim.compiled.jit import direct, is_cached
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, SETTLES, advance
 from ipa.sim.compiled.lanes import lane_memory
-from ipa.sim.compiled.memory import DEADLINE, OPTION, SERVICE, Layout, Memory, RecordArray, allocate, layout_of
+from ipa.sim.compiled.memory import DEADLINE, Layout, Memory, RecordArray, allocate, layout_of
 from ipa.sim.compiled.stage import CompiledStage, MixedStage
 from ipa.sim.compiled.stepping import Stepping
 from ipa.sim.interface import Handover, all_of
-from ipa.sim.model import FloatArray, StageModel, World
+from ipa.sim.model import FloatArray, RunInput, ServiceTime, StageModel
 from ipa.sim.rules import APPLICATION, NEVER
 
 _SPARE_ROOM = 32
@@ -25,7 +25,8 @@ _SPARE_ROOM = 32
 
 def compile_error() -> str:
     """What happens instead of the kernel being compiled, or loaded, in one line; nothing if it is."""
-    memory, _ = allocate(1, 1, np.zeros(1, OPTION), np.zeros((1, 2), SERVICE), np.ones((1, 1)), 1, is_eager=False)
+    layout = layout_of([StageModel("", {("", 1): ServiceTime((0.0, 1.0))}, {"": 0.0}, NEVER)])
+    memory, _ = allocate(1, 1, layout, is_eager=False)
     try:
         direct(advance, 0.0, 0, memory, None, None, None)
     except Exception as error:  # of numba, llvmlite or the disk: whatever it is, the other engine can run
@@ -57,18 +58,15 @@ class CompiledEngine(Stepping):
 
     def __init__(
         self,
-        models: Sequence[StageModel],
-        world: World,
-        arrivals_s: FloatArray,
+        given: RunInput,
         initial: Mapping[str, StageConfiguration],
-        seed: int,
         receive: Callable[[Handover], object] | None = None,
         *,
         mixes: bool = False,
         position: int = 0,
     ) -> None:
-        super().__init__(world)
-        self.arrivals_s = arrivals_s
+        super().__init__(given)
+        models, world, seed = given.models, given.world, given.seed
         self._receive = receive
         layout = layout_of(models)
         self._most = most = max(len(model.start_up_s) for model in models) if mixes else 1  # lanes of a stage
@@ -77,23 +75,13 @@ class CompiledEngine(Stepping):
         self._start_up_factors = [
             streams.start_up_factors(seed, place, world.start_up_sigma, lane) for place, lane in keys
         ]
-        self._memory, self._waiting = allocate(
-            self._capacity(),
-            len(keys),
-            layout.rows,
-            layout.service,
-            layout.beside,
-            layout.variants,
-            is_eager=world.dispatch == "eager",
-        )
-        self._lanes = lane_memory(seed, len(models), most, len(arrivals_s)) if mixes else None
+        self._memory, self._waiting = allocate(self._capacity(), len(keys), layout, is_eager=world.dispatch == "eager")
+        self._lanes = lane_memory(seed, len(models), most, len(self.arrivals_s)) if mixes else None
         self._write_world()
-        self._deadlines = self._find_deadlines(models, most)
+        self._deadlines = self._find_deadlines(most)
         self._kernel = direct(advance, 0.0, 0, self._memory, self._waiting, self._deadlines, self._lanes)
         self._run["instant_s"] = self._safe_until_s(layout.shortest_s)
-        self.stages = tuple(
-            self._stage(place, model, layout, initial[model.name]) for place, model in enumerate(models)
-        )
+        self.stages = tuple(self._stage(place, layout, initial[name]) for place, name in enumerate(given.names))
         self._make_room(max(part.replicas for wanted in initial.values() for part in wanted.parts))
         for stage in self.stages:
             stage.start(initial[stage.model.name])
@@ -103,12 +91,10 @@ class CompiledEngine(Stepping):
         """How many requests there is memory for."""
         return len(self.arrivals_s)
 
-    def _stage(
-        self, position: int, model: StageModel, layout: Layout, initial: StageConfiguration
-    ) -> CompiledStage | MixedStage:
+    def _stage(self, position: int, layout: Layout, initial: StageConfiguration) -> CompiledStage | MixedStage:
         if self._lanes is None:
-            return CompiledStage(position, model, self._memory, layout)
-        return MixedStage(position, model, self.arrivals_s, initial, self._memory, layout, self._lanes)
+            return CompiledStage(position, self.given.models[position], self._memory, layout)
+        return MixedStage(self.given, position, initial, self._memory, layout, self._lanes)
 
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
         """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
@@ -208,13 +194,14 @@ class CompiledEngine(Stepping):
         run["drops_singly"] = world.drop != "batch"
         run["interferes"], run["loses"] = world.interference, world.removal == "lose"
 
-    def _find_deadlines(self, models: Sequence[StageModel], lanes: int) -> RecordArray | None:
+    def _find_deadlines(self, lanes: int) -> RecordArray | None:
         """For dropping by deadline, what stages look at: DEADLINE (S x lanes,)."""
         if self.world.drop != "deadline":
             return None
-        deadlines = np.zeros(len(models) * lanes, DEADLINE)
+        limits_s = np.repeat([model.drop_limit_s for model in self.given.models], lanes)
+        deadlines = np.zeros(len(limits_s), DEADLINE)
         deadlines["sla_s"] = self.world.sla_s
-        deadlines["limit_s"] = np.repeat([model.drop_limit_s for model in models], lanes)
+        deadlines["limit_s"] = limits_s
         deadlines["looked_s"] = -NEVER
         deadlines["lanes"] = lanes
         deadlines["gets_requests"] = lanes == 1

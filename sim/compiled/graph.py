@@ -11,14 +11,14 @@ import numpy as np
 
 from ipa.errors import InputError
 from ipa.policies import StageConfiguration
-from ipa.profiles import Graph, Join
+from ipa.profiles import Join
 from ipa.sim.compiled.engine import safe_until_s
 from ipa.sim.compiled.item_stage import PIECE, ItemStage
 from ipa.sim.compiled.memory import RecordArray, layout_of
 from ipa.sim.compiled.routing import COMING, Fork, persist
 from ipa.sim.compiled.stepping import Stepping
 from ipa.sim.graph import NO_EDGE, Routes
-from ipa.sim.model import FloatArray, IntArray, StageModel, World
+from ipa.sim.model import FloatArray, IntArray, RunInput
 from ipa.sim.rules import CLOSING, NEVER
 
 
@@ -27,34 +27,25 @@ class CompiledGraphEngine(Stepping):
 
     busy_core_s = None
 
-    def __init__(
-        self,
-        models: Sequence[StageModel],
-        world: World,
-        arrivals_s: FloatArray,
-        initial: Mapping[str, StageConfiguration],
-        seed: int,
-        graph: Graph,
-    ) -> None:
-        super().__init__(world)
-        self.arrivals_s = arrivals_s
+    def __init__(self, given: RunInput, initial: Mapping[str, StageConfiguration]) -> None:
+        super().__init__(given)
+        models, world, count = given.models, given.world, len(given.arrivals_s)
         # Up to here every batch and every hop ends after it begins, in doubles, and stages can run alone.
         self._safe_s = safe_until_s(layout_of(models).shortest_s, world.hop_s)
-        count = len(arrivals_s)
-        self.routes = routes = Routes(graph, [model.name for model in models], arrivals_s, seed, persist)
-        self._requests_arrive_s = np.array(arrivals_s)  # of its own, which the kernel may index whatever it was given
+        assert given.graph is not None
+        self.routes = routes = Routes(given.graph, given.names, given.arrivals_s, given.seed, persist)
+        self._requests_arrive_s = np.array(
+            given.arrivals_s
+        )  # of its own, which the kernel may index whatever it was given
         self._runs = tuple(
             ItemStage(
+                given,
                 position,
-                model,
-                world,
-                arrivals_s if position in routes.entries else None,
-                count,
-                initial[model.name],
-                seed,
+                initial,
+                is_entry=position in routes.entries,
                 delivered_apart=world.hop_s > 0.0 or _is_timed(routes.joins[position]),
             )
-            for position, model in enumerate(models)
+            for position in range(len(models))
         )
         self.stages = tuple(run.stage for run in self._runs)
         self._sent: list[list[RecordArray]] = [[] for _ in models]  # COMING of the stages before, as they end there

@@ -6,6 +6,7 @@ first does nothing, but what it is said to have finished is delivered to the sec
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from ipa.sim.compiled.memory import Layout, RecordArray, carve, extended, layout
 from ipa.sim.compiled.routing import ITEM, Fork, enter, put
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.graph import ItemLog, Routes
-from ipa.sim.model import FloatArray, IntArray, StageModel, World
+from ipa.sim.model import FloatArray, IntArray, RunInput
 from ipa.sim.rules import COMPLETION, NEVER
 
 PIECE = 2**14
@@ -50,26 +51,24 @@ class ItemStage(CompiledEngine):
 
     def __init__(
         self,
+        given: RunInput,
         position: int,
-        model: StageModel,
-        world: World,
-        arrivals_s: FloatArray | None,
-        requests: int,
-        initial: StageConfiguration,
-        seed: int,
+        initial: Mapping[str, StageConfiguration],
         *,
+        is_entry: bool,
         delivered_apart: bool,
     ) -> None:
-        """`arrivals_s`: when its items arrive, at an entry. `requests`: how many items to expect. `delivered_apart`:
-        whether a delivery is an event of its own, not part of a completion."""
-        is_entry = arrivals_s is not None
+        """`given`: of the graph. `delivered_apart`: whether a delivery is an event of its own, not part of a
+        completion."""
+        model, requests = given.models[position], len(given.arrivals_s)
         models = [model] if is_entry else [model, model]
-        arriving_s = np.zeros(0) if arrivals_s is None else arrivals_s
-        world = replace(world, hop_s=_NO_TIME_S if delivered_apart else 0.0)
+        world = replace(given.world, hop_s=_NO_TIME_S if delivered_apart else 0.0)
+        arrivals_s = given.arrivals_s if is_entry else np.zeros(0)
         first = position if is_entry else position - 1
         # Beyond what is used, room takes no memory.
-        self._expected = len(arriving_s) if is_entry else max(requests + requests // 4, PIECE)
-        super().__init__(models, world, arriving_s, {model.name: initial}, seed, position=first)
+        self._expected = requests if is_entry else max(requests + requests // 4, PIECE)
+        alone = RunInput(models, world, arrivals_s, given.seed)
+        super().__init__(alone, {model.name: initial[model.name]}, position=first)
         self.stage = self.stages[-1]
         self.stage.position, self.stage.enters = position, is_entry
         (self.stage.items,) = carve([((self._memory.capacity,), ITEM)])
@@ -83,8 +82,8 @@ class ItemStage(CompiledEngine):
     def _capacity(self) -> int:
         return self._expected
 
-    def _stage(self, position: int, model: StageModel, layout: Layout, _: StageConfiguration) -> StageOfGraph:
-        return StageOfGraph(position, model, self._memory, layout)
+    def _stage(self, position: int, layout: Layout, _: StageConfiguration) -> StageOfGraph:
+        return StageOfGraph(position, self.given.models[position], self._memory, layout)
 
     def _safe_until_s(self, shortest_s: float) -> float:
         return NEVER  # the engine of the graph has looked

@@ -231,20 +231,11 @@ def extended(array: npt.NDArray[Any], requests: int) -> npt.NDArray[Any]:
     return longer
 
 
-def allocate(
-    requests: int,
-    stages: int,
-    options: RecordArray,
-    service: RecordArray,
-    beside: npt.NDArray[np.float64],
-    variants: int,
-    *,
-    is_eager: bool,
-) -> tuple[Memory, RecordArray | None]:
+def allocate(requests: int, stages: int, layout: Layout, *, is_eager: bool) -> tuple[Memory, RecordArray | None]:
     """The memory of a run and, for eager dispatch, the requests in batches that wait at replicas: WAITING (S, N).
 
-    `options`, `service` and `beside` are as in `Memory`. The arrays with a place for each request come from a block
-    that the process keeps for its next run.
+    `stages`: with a row for each lane. The arrays with a place for each request come from a block that the process
+    keeps for its next run.
     """
     kinds: dict[str, Kind] = {
         "arrivals_s": ((requests,), np.float64),
@@ -261,11 +252,11 @@ def allocate(
     memory = Memory(
         run=np.zeros(1, RUN),
         stages=np.zeros(stages, STAGE),
-        options=options,
-        service=service,
-        beside=beside,
+        options=layout.rows,
+        service=layout.service,
+        beside=layout.beside,
         normals=np.empty((stages, BLOCK)),
-        tally=np.zeros((variants, 3), np.int64),
+        tally=np.zeros((layout.variants, 3), np.int64),
         counts=np.zeros((stages, 7), np.int64),
         replicas=np.zeros((stages, 0), REPLICA),
         numbers=np.zeros((stages, 4, 1), np.uint32),

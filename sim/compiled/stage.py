@@ -11,8 +11,8 @@ from ipa.sim import rules
 from ipa.sim.compiled.lanes import LaneMemory
 from ipa.sim.compiled.memory import EXISTING, IDLE, Layout, Memory, RecordArray
 from ipa.sim.interface import Batches, Drops, Replicas, Resize, Resizes, Seen
-from ipa.sim.lanes import Lanes, MergedStage
-from ipa.sim.model import FloatArray, StageModel
+from ipa.sim.lanes import MergedStage
+from ipa.sim.model import RunInput, StageModel
 from ipa.sim.rules import NEVER
 
 
@@ -188,20 +188,19 @@ class MixedStage(MergedStage):
 
     def __init__(
         self,
+        given: RunInput,
         position: int,
-        model: StageModel,
-        arrivals_s: FloatArray,
-        configuration: StageConfiguration,
+        initial: StageConfiguration,
         memory: Memory,
         layout: Layout,
         lanes: LaneMemory,
     ) -> None:
-        super().__init__(position, model, arrivals_s, Lanes(configuration, len(model.start_up_s)))
+        super().__init__(given, position, initial)
         self._first = position * lanes.routes.shape[1]
         self._memory = lanes
         self._state = memory.stages[self._first : self._first + len(self.plan.lanes)]
         self._lanes = [
-            CompiledStage(position, model, memory, layout, self._first + number)
+            CompiledStage(position, self.model, memory, layout, self._first + number)
             for number in range(len(self.plan.lanes))
         ]
 

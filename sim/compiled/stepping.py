@@ -7,17 +7,19 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 
 from ipa.policies import StageConfiguration
-from ipa.sim.model import World
+from ipa.sim.model import RunInput
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
 
 
 class Stepping(ABC):
     """A run that stops where Python has something to do."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, given: RunInput) -> None:
+        self.given = given
+        self.world = given.world
+        self.arrivals_s = given.arrivals_s
         self.now_s = 0.0
-        self.end_s = world.duration_s
+        self.end_s = given.world.duration_s
         self._pending: deque[tuple[float, Mapping[str, StageConfiguration]]] = deque()
 
     @abstractmethod

@@ -8,7 +8,7 @@ run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from ipa.sim.compiled.engine import CompiledEngine
 from ipa.sim.compiled.memory import Layout, Memory, RecordArray, extended
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.interface import Batches, Drops, Handover, Seen
-from ipa.sim.model import FloatArray, IntArray, StageModel, World
+from ipa.sim.model import FloatArray, IntArray, RunInput, StageModel
 from ipa.sim.rules import COMPLETION
 
 WINDOW = 2**18
@@ -33,17 +33,14 @@ class StreamedEngine(CompiledEngine):
 
     def __init__(
         self,
-        models: Sequence[StageModel],
-        world: World,
-        arrivals_s: FloatArray,
+        given: RunInput,
         initial: Mapping[str, StageConfiguration],
-        seed: int,
         receive: Callable[[Handover], object],
         window: int | None = None,
     ) -> None:
         self._window = WINDOW if window is None else window
         self._first = 0  # the number, in the whole run, of the first request in memory
-        super().__init__(models, world, arrivals_s, initial, seed, receive)
+        super().__init__(given, initial, receive)
         self._end = self._capacity()  # and of the first one that is not there yet
 
     def _capacity(self) -> int:
@@ -51,8 +48,8 @@ class StreamedEngine(CompiledEngine):
         at_start = int(self.arrivals_s.searchsorted(0.0, "right"))
         return min(max(self._window, at_start), len(self.arrivals_s))
 
-    def _stage(self, position: int, model: StageModel, layout: Layout, _: StageConfiguration) -> StreamedStage:
-        return StreamedStage(position, model, self._memory, layout, self.arrivals_s)
+    def _stage(self, position: int, layout: Layout, _: StageConfiguration) -> StreamedStage:
+        return StreamedStage(position, self.given.models[position], self._memory, layout, self.arrivals_s)
 
     def _advance(self, time_s: float, rank: int) -> int:
         while self._end < len(self.arrivals_s) and (next_s := float(self.arrivals_s[self._end])) <= time_s:

@@ -22,10 +22,7 @@ class EagerStage(SimPyStage):
         """Form every batch that can be formed now, each for the ready replica whose turn it is."""
         self._timer_s = NEVER
         while (replica := self._next_in_turn()) is not None:
-            ready_s = self._next_batch_s(now_s)
-            if ready_s > now_s:
-                if ready_s < NEVER:
-                    self._wake_at(ready_s if self._sla_s is None else self._look_again_s(ready_s, now_s))
+            if self._waits(now_s):
                 return
             head = self.head
             requests = self._take(rules.dispatch_size(self._batch, replica.max_batch), now_s)

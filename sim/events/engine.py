@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 from ipa.policies import Configuration, StageConfiguration
-from ipa.sim import streams
 from ipa.sim.events.eager import EagerStage
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.lanes import MixedStage
 from ipa.sim.events.replica_set import BusyCores
-from ipa.sim.events.stage import SimPyStage
+from ipa.sim.events.stage import SimPyStage, Surroundings
 from ipa.sim.interface import Handover, all_of
-from ipa.sim.model import FloatArray, StageModel, World
+from ipa.sim.model import RunInput
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL
 
 PIECE = 2**16
@@ -30,74 +29,33 @@ class SimPyEngine:
 
     def __init__(
         self,
-        models: Sequence[StageModel],
-        world: World,
-        arrivals_s: FloatArray,
+        given: RunInput,
         initial: Mapping[str, StageConfiguration],
-        seed: int,
         receive: Callable[[Handover], object] | None = None,
         *,
         mixes: bool = False,
     ) -> None:
         self._receive = receive
-        self.world = world
-        self.arrivals_s = arrivals_s
-        self.env = Environment(len(models))
-        self._open = len(arrivals_s)
-        self.end_s = world.duration_s
-        self._busy = BusyCores() if world.interference else None
-        stages: Any = (self._stages_of_lanes if mixes else self._stages)(models, initial, seed)
+        self.world = given.world
+        self.arrivals_s = given.arrivals_s
+        self.env = Environment(len(given.models))
+        self._open = len(given.arrivals_s)
+        self.end_s = given.world.duration_s
+        self._busy = BusyCores() if given.world.interference else None
+        around = Surroundings(self._of_stages(given), self.env, given.arrivals_s.tolist(), self._on_ended, self._busy)
+        kind: Any = MixedStage if mixes else self._kind
+        stages: Any = tuple(kind(around, position, initial[name]) for position, name in enumerate(given.names))
         self.stages: tuple[SimPyStage, ...] | tuple[MixedStage, ...] = stages
         self._connect()
 
-    def _stages(
-        self, models: Sequence[StageModel], initial: Mapping[str, StageConfiguration], seed: int
-    ) -> tuple[SimPyStage, ...]:
-        kind = EagerStage if self.world.dispatch == "eager" else SimPyStage
-        return self._stages_of(kind, self.world, models, initial, seed)
+    @property
+    def _kind(self) -> type[SimPyStage]:
+        """What its stages are where none mixes variants."""
+        return EagerStage if self.world.dispatch == "eager" else SimPyStage
 
-    def _stages_of(
-        self,
-        kind: type[SimPyStage],
-        world: World,
-        models: Sequence[StageModel],
-        initial: Mapping[str, StageConfiguration],
-        seed: int,
-    ) -> tuple[SimPyStage, ...]:
-        arrivals = self.arrivals_s.tolist()
-        return tuple(
-            kind(
-                self.env,
-                position,
-                model,
-                world,
-                initial[model.name],
-                arrivals,
-                streams.standard_normals(streams.stream(seed, "service", position)),
-                streams.start_up_factors(seed, position, world.start_up_sigma),
-                self._on_ended,
-                self._busy,
-            )
-            for position, model in enumerate(models)
-        )
-
-    def _stages_of_lanes(
-        self, models: Sequence[StageModel], initial: Mapping[str, StageConfiguration], seed: int
-    ) -> tuple[MixedStage, ...]:
-        return tuple(
-            MixedStage(
-                self.env,
-                position,
-                model,
-                self.world,
-                initial[model.name],
-                self.arrivals_s,
-                seed,
-                self._on_ended,
-                self._busy,
-            )
-            for position, model in enumerate(models)
-        )
+    def _of_stages(self, given: RunInput) -> RunInput:
+        """What the stages get to see."""
+        return given
 
     def _connect(self) -> None:
         """Let what a stage finishes go on to the next one."""

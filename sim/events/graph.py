@@ -14,13 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ipa.policies import StageConfiguration
-from ipa.profiles import Graph
 from ipa.sim.events.engine import SimPyEngine
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.replica_set import Batch, SimPyReplica
 from ipa.sim.events.stage import SimPyStage
 from ipa.sim.graph import NO_EDGE, ItemLog, Routes, Way, draws
-from ipa.sim.model import FloatArray, IntArray, StageModel, World
+from ipa.sim.model import IntArray, RunInput
 
 
 class Sent(NamedTuple):
@@ -33,8 +32,6 @@ class Sent(NamedTuple):
 
 class ItemStage(SimPyStage):
     """A stage of a graph; the arrivals that it knows are those of its items' requests, which set their age."""
-
-    _arrivals_s: list[float]
 
     def begin(self, flow: Flow) -> None:
         """Take part in a graph."""
@@ -240,23 +237,18 @@ class SimPyGraphEngine(SimPyEngine):
 
     stages: tuple[ItemStage, ...]
 
-    def __init__(
-        self,
-        models: Sequence[StageModel],
-        world: World,
-        arrivals_s: FloatArray,
-        initial: Mapping[str, StageConfiguration],
-        seed: int,
-        graph: Graph,
-    ) -> None:
-        self.routes = Routes(graph, [model.name for model in models], arrivals_s, seed)
-        super().__init__(models, world, arrivals_s, initial, seed)
-        self._open = len(arrivals_s) * len(self.routes.entries)
+    def __init__(self, given: RunInput, initial: Mapping[str, StageConfiguration]) -> None:
+        assert given.graph is not None
+        self.routes = Routes(given.graph, given.names, given.arrivals_s, given.seed)
+        super().__init__(given, initial)
+        self._open = len(given.arrivals_s) * len(self.routes.entries)
 
-    def _stages(
-        self, models: Sequence[StageModel], initial: Mapping[str, StageConfiguration], seed: int
-    ) -> tuple[SimPyStage, ...]:
-        return self._stages_of(ItemStage, replace(self.world, hop_s=0.0), models, initial, seed)
+    @property
+    def _kind(self) -> type[SimPyStage]:
+        return ItemStage
+
+    def _of_stages(self, given: RunInput) -> RunInput:
+        return replace(given, world=replace(given.world, hop_s=0.0))  # what is on the way is with the flow
 
     def _connect(self) -> None:
         arrivals = self.arrivals_s.tolist()

@@ -5,19 +5,17 @@ Here an arrival is an event, since its lane depends on what is in force by then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules, streams
 from ipa.sim.events.eager import EagerStage
-from ipa.sim.events.environment import Environment
-from ipa.sim.events.replica_set import Batch, BusyCores, SimPyReplica
-from ipa.sim.events.stage import SimPyStage
+from ipa.sim.events.replica_set import Batch, SimPyReplica
+from ipa.sim.events.stage import SimPyStage, Surroundings
 from ipa.sim.interface import Seen, arrived
-from ipa.sim.lanes import Lanes, MergedStage
-from ipa.sim.model import FloatArray, StageModel, World
+from ipa.sim.lanes import MergedStage
 from ipa.sim.rules import COMPLETION, DELIVERY
 
 _MOST_LANES = 1024
@@ -61,40 +59,15 @@ class _EagerLane(_Lane, EagerStage):
 class MixedStage(MergedStage):
     """A stage of lanes."""
 
-    def __init__(
-        self,
-        env: Environment,
-        position: int,
-        model: StageModel,
-        world: World,
-        configuration: StageConfiguration,
-        arrivals_s: FloatArray,
-        seed: int,
-        on_ended: Callable[[int], None],
-        busy: BusyCores | None,
-    ) -> None:
-        super().__init__(position, model, arrivals_s, Lanes(configuration, len(model.start_up_s)))
-        self._env = env
-        self.delivery = env.priority(DELIVERY, position)
+    def __init__(self, around: Surroundings, position: int, initial: StageConfiguration) -> None:
+        given = around.given
+        super().__init__(given, position, initial)
+        self._env = around.env
+        self.delivery = around.env.priority(DELIVERY, position)
         self.next: MixedStage | None = None
-        self._draws = streams.stream(seed, "mix", position).random(len(arrivals_s)).tolist()
-        kind: Any = _EagerLane if world.dispatch == "eager" else _Lane
-        arrivals = arrivals_s.tolist()
-        self.lanes: list[_Lane] = [
-            kind(
-                env,
-                position,
-                model,
-                world,
-                lane.in_force,
-                arrivals,
-                streams.standard_normals(streams.stream(seed, "service", position, number)),
-                streams.start_up_factors(seed, position, world.start_up_sigma, number),
-                on_ended,
-                busy,
-            )
-            for number, lane in enumerate(self.plan.lanes)
-        ]
+        self._draws = streams.stream(given.seed, "mix", position).random(len(given.arrivals_s)).tolist()
+        kind = _EagerLane if given.world.dispatch == "eager" else _Lane
+        self.lanes = [kind(around, position, lane.in_force, number) for number, lane in enumerate(self.plan.lanes)]
         for number, lane in enumerate(self.lanes):
             lane.stage, lane.number = self, number
             lane._timer += number / _MOST_LANES

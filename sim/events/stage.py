@@ -9,18 +9,34 @@ expired. Service is logged by batch and assigned to requests once, at the end.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import exp, nan
 from typing import Any
 
 from ipa.policies import StageConfiguration
-from ipa.sim import rules
+from ipa.sim import rules, streams
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.logs import BatchLog, DropLog
 from ipa.sim.events.replica_set import Batch, BusyCores, ReplicaSet, SimPyReplica, removal_order
 from ipa.sim.interface import Batches, Drops, Replicas, Seen
-from ipa.sim.model import StageModel, World
+from ipa.sim.model import RunInput
 from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the stages of a run have in common.
+
+    `arrivals_s`: those of the run, which Python reads quicker one by one than in an array. `on_ended`: is told how many
+    requests have ended.
+    """
+
+    given: RunInput
+    env: Environment
+    arrivals_s: list[float]
+    on_ended: Callable[[int], None]
+    busy: BusyCores | None
 
 
 class SimPyStage:
@@ -68,21 +84,12 @@ class SimPyStage:
         "replicas",
     )
 
-    def __init__(
-        self,
-        env: Environment,
-        position: int,
-        model: StageModel,
-        world: World,
-        configuration: StageConfiguration,
-        arrivals_s: Sequence[float],
-        normals: Iterator[float],
-        start_up_factors: Iterator[float],
-        on_ended: Callable[[int], None],
-        busy: BusyCores | None,
-    ) -> None:
+    def __init__(self, around: Surroundings, position: int, configuration: StageConfiguration, lane: int = 0) -> None:
+        """`lane`: by which its draws are keyed."""
+        env, world, seed = around.env, around.given.world, around.given.seed
+        model = around.given.models[position]
         self._env = env
-        self._busy = busy
+        self._busy = around.busy
         self._completion = env.priority(COMPLETION, position)
         self._loses = world.removal == "lose"
         self._completed = self._on_end_of_batch if self._loses else self._on_completion  # bound once
@@ -95,10 +102,10 @@ class SimPyStage:
         self._limit_s = model.drop_limit_s  # by deadline: as of the latest attempt
         self._drops_singly = world.drop != "batch"
         self._sla_s = world.sla_s if world.drop == "deadline" else None
-        self._arrivals_s = arrivals_s
-        self._normals = normals
-        self._start_up_factors = start_up_factors
-        self._on_ended = on_ended
+        self._arrivals_s = around.arrivals_s
+        self._normals = streams.standard_normals(streams.stream(seed, "service", position, lane))
+        self._start_up_factors = streams.start_up_factors(seed, position, world.start_up_sigma, lane)
+        self._on_ended = around.on_ended
         self.next: SimPyStage | None = None
         self.queue: list[int] = []
         self.enqueued_s: list[float] = []
@@ -109,7 +116,7 @@ class SimPyStage:
         self.configured: list[tuple[float, int]] = []  # batch sizes, as (since when, size)
         self._adopt(configuration, 0.0)
         for _ in self.replicas.all:
-            next(start_up_factors)  # the first replicas are ready at once, but take their draws too
+            next(self._start_up_factors)  # the first replicas are ready at once, but take their draws too
         self._timer_s = NEVER
         self._scheduled_s = NEVER
         self._looked_s = -NEVER  # when its timer last made an attempt
@@ -232,10 +239,7 @@ class SimPyStage:
         self._timer_s = NEVER
         replicas = self.replicas
         while replicas.idle or replicas.idle_others:
-            ready_s = self._next_batch_s(now_s)
-            if ready_s > now_s:
-                if ready_s < NEVER:
-                    self._wake_at(ready_s if self._sla_s is None else self._look_again_s(ready_s, now_s))
+            if self._waits(now_s):
                 return
             replica = replicas.take_idle()
             requests = self._take(rules.dispatch_size(self._batch, replica.max_batch), now_s)
@@ -243,6 +247,15 @@ class SimPyStage:
                 self._start(replica, requests, now_s)
             else:
                 replicas.put_idle(replica)
+
+    def _waits(self, now_s: float) -> bool:
+        """Whether the next batch cannot start now; the timer is then set to the end of its wait, if that has one."""
+        ready_s = self._next_batch_s(now_s)
+        if ready_s <= now_s:
+            return False
+        if ready_s < NEVER:
+            self._wake_at(ready_s if self._sla_s is None else self._look_again_s(ready_s, now_s))
+        return True
 
     def _look_again_s(self, ready_s: float, now_s: float) -> float:
         """By deadline: now if requests that arrive now are yet to make an attempt, else when a batch may be ready."""

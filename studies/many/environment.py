@@ -23,7 +23,7 @@ import numpy.typing as npt
 from ipa.policies import Configuration, Controller, Journal, Observation, StageConfiguration
 from ipa.policies.optimiser import Programme
 from ipa.profiles import Pipeline
-from ipa.sim import Engine, LoadView, Opening, Stepped, stepped
+from ipa.sim import ControlSettings, Engine, LoadView, Opening, RunInput, Stepped, stepped
 from ipa.studies.runs import Prepared, prepare
 from ipa.studies.scenario import Scenario, ScenarioError, Shared, world_of
 
@@ -219,15 +219,16 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
         self._configuration = self._first(scenario, prepared, load)
         self._run: Stepped = stepped(
             pipeline.name,
-            self._shared.models(scenario),
-            world_of(scenario, trace.duration_s, prepared.sla_s),
-            arrivals_s,
+            RunInput(
+                self._shared.models(scenario),
+                world_of(scenario, trace.duration_s, prepared.sla_s),
+                arrivals_s,
+                scenario.seed,
+                pipeline.graph,
+            ),
             load,
             self._configuration,
-            scenario.seed,
-            engine=scenario.engine,
-            interval_s=scenario.interval_s,
-            limit_cores=scenario.limit_cores,
+            ControlSettings(scenario.interval_s, limit_cores=scenario.limit_cores, engine=scenario.engine),
         )
         self._steps: Iterator[float] = self._run.steps()
         self._violations = Violations(self._run.engine, prepared.sla_s)

@@ -143,7 +143,7 @@ def plots(pipeline: Pipeline) -> list[Plot]:
 def _loads(pipeline: Pipeline, chosen: Mapping[str, str]) -> dict[str, list[str]]:
     """Stage -> its fewest replicas, its items per second, and how busy they are; in the pipeline's order."""
     defaults = pipeline.defaults
-    loads_rps = default_rules.stage_loads_rps(pipeline.stages, chosen, defaults.load_rps, pipeline.graph)
+    loads_rps = default_rules.stage_loads_rps(pipeline, chosen, defaults.load_rps)
     found = {}
     for stage in pipeline.stages:
         variant, load_rps = stage.variant(chosen[stage.name]), loads_rps[stage.name]

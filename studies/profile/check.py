@@ -37,10 +37,10 @@ def ends(pipeline: Pipeline) -> list[End]:
 
 
 def _end(pipeline: Pipeline, name: str) -> End:
-    defaults, stages = pipeline.defaults, pipeline.stages
+    defaults = pipeline.defaults
     names = dict(defaults.scale_only[name])
-    variants = [(stage, stage.variant(names[stage.name])) for stage in stages]
-    items = default_rules.stage_loads_rps(stages, names, 1.0, pipeline.graph)
+    variants = [(stage, stage.variant(names[stage.name])) for stage in pipeline.stages]
+    items = default_rules.stage_loads_rps(pipeline, names, 1.0)
     least_rps = min(
         default_rules.replica_rps(defaults, stage, variant) / items[stage.name]
         for stage, variant in variants
@@ -50,7 +50,7 @@ def _end(pipeline: Pipeline, name: str) -> End:
         name=name,
         variants=names,
         pas=100 * pipeline.accuracy_of([variant.name for _, variant in variants]),
-        cores=default_rules.total_cores(defaults, stages, names, defaults.load_rps, pipeline.graph),
+        cores=default_rules.total_cores(pipeline, names, defaults.load_rps),
         most_rps=MOST_REPLICAS * least_rps / (1 + defaults.load_margin),
     )
 

@@ -55,9 +55,7 @@ def edge_lines(pipeline: Pipeline) -> list[EdgeLine]:
 def items_per_request(pipeline: Pipeline) -> dict[str, Mapping[str, float]]:
     """Scale-only's choice of variants -> stage -> the items that a request makes there on average."""
     ends = pipeline.defaults.scale_only
-    return {
-        end: default_rules.stage_loads_rps(pipeline.stages, ends[end], 1.0, pipeline.graph) for end in ("low", "high")
-    }
+    return {end: default_rules.stage_loads_rps(pipeline, ends[end], 1.0) for end in ("low", "high")}
 
 
 def way_lines(pipeline: Pipeline) -> list[WayLine]:

@@ -30,6 +30,7 @@ from ipa.sim import (
     Counted,
     FloatArray,
     Records,
+    RunInput,
     Simulated,
     choose_engine,
     not_in_graphs,
@@ -209,12 +210,15 @@ def simulate(
         simulated = simulate_policy(
             pipeline,
             limited,
-            shared.models(scenario),
-            world_of(scenario, trace.duration_s, prepared.sla_s),
+            RunInput(
+                shared.models(scenario),
+                world_of(scenario, trace.duration_s, prepared.sla_s),
+                come_s,
+                scenario.seed,
+                pipeline.graph,
+            ),
             _control(scenario, prepared.initial, trace),
-            come_s,
             trace.history_counts,
-            scenario.seed,
             on_step,
         )
     if come_s is not due_s:

@@ -192,9 +192,7 @@ class Server:
             each()
         return traces.trace_of_series(
             series,
-            asked.start_s,
-            asked.step_s,
-            asked.steps,
+            traces.Steps(asked.start_s, asked.step_s, asked.steps),
             place=self.url,
             seed=seed,
             name="prometheus",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ipa.policies import Configuration, Entry, StageConfiguration, mix_of, replay_journal
 from ipa.sim import (
+    RunInput,
     choose_engine,
     collect_records,
     create_engine,
@@ -107,15 +108,18 @@ def simulate_decisions(
     pipeline, trace = prepared.pipeline, prepared.trace
     (_, initial), *following = decisions
     due_s = arrivals_of(scenario, trace)
-    engine = create_engine(
-        choose_engine(scenario.engine),
+    given = RunInput(
         models_of(scenario, pipeline),
         world_of(scenario, trace.duration_s, prepared.sla_s),
         later(due_s, late_s, trace.duration_s),
-        initial,
         scenario.seed,
+        pipeline.graph,
+    )
+    engine = create_engine(
+        choose_engine(scenario.engine),
+        given,
+        initial,
         mixes=any(each.is_mix for _, wanted in decisions for each in wanted.values()),
-        graph=pipeline.graph,
     )
     waiting = iter(following)
     for _ in engine.steps(iter([time_s for time_s, _ in following if time_s < trace.duration_s])):

@@ -270,4 +270,4 @@ def test_no_forecast_is_one_too() -> None:
 )
 def test_what_cannot_be_is_refused(given: object, text: str) -> None:
     with pytest.raises(PolicyError, match=text):
-        create_predictor(given)  # type: ignore[arg-type]
+        create_predictor(given)

@@ -365,7 +365,7 @@ def test_the_fallback_answers_and_says_so_once_in_a_run(fallback: str, monkeypat
     def refuse(*_: object) -> None:
         raise SolverError("solver='gurobi': no valid licence")
 
-    monkeypatch.setitem(cast("dict[str, Solver]", solvers.SOLVERS), "gurobi", cast("solvers.Solver", refuse))
+    monkeypatch.setitem(cast("dict[str, Solver]", solvers.SOLVERS), "gurobi", cast("Solver", refuse))
     policy = Ipa(two_by_two(), solver="gurobi", solver_fallback=fallback)
     first = policy.decide(observation([6.0] * 120), {})
     again = policy.decide(observation([9.0] * 120), first.memory)
@@ -383,7 +383,7 @@ def test_without_a_fallback_the_solvers_error_stands(monkeypatch: pytest.MonkeyP
         raise SolverError("no")
 
     policy = Ipa(two_by_two())
-    monkeypatch.setitem(cast("dict[str, Solver]", solvers.SOLVERS), "exact", cast("solvers.Solver", refuse))
+    monkeypatch.setitem(cast("dict[str, Solver]", solvers.SOLVERS), "exact", cast("Solver", refuse))
     with pytest.raises(SolverError, match="no"):
         policy.decide(observation([6.0] * 120), {})
 

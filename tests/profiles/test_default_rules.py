@@ -55,11 +55,11 @@ def by_rule(**given: object) -> Defaults:
 
 def test_alpha_makes_low_and_high_worth_the_same_at_the_load_it_is_made_for() -> None:
     """At 20 rps low takes 2 + 2 replicas of 1 core, high 4 + 4 of 2 cores: 12 cores more for 0.42 more accuracy."""
-    defaults, stages = by_rule(), two_by_two().stages
-    assert defaults.alpha == 28.6  # 12 / 0.42 = 28.57
+    made = two_by_two(Defaults(load_margin=0.0))
+    alpha, ends = made.defaults.alpha, made.defaults.scale_only
+    assert alpha == 28.6  # 12 / 0.42 = 28.57
     low, high = (
-        defaults.alpha * default_rules.combined_accuracy(defaults, stages, defaults.scale_only[end], {})
-        - default_rules.total_cores(defaults, stages, defaults.scale_only[end], 20)
+        alpha * default_rules.combined_accuracy(made, ends[end]) - default_rules.total_cores(made, ends[end], 20)
         for end in ("low", "high")
     )
     assert low == pytest.approx(high, abs=0.02)
@@ -117,9 +117,9 @@ def test_better_for_fewer_cores_still_counts_as_a_core() -> None:
 
 
 def test_what_is_given_stays_and_nothing_is_by_rule_twice() -> None:
-    whole = by_rule()
-    assert default_rules.complete(whole, two_by_two().stages) == whole
-    assert default_rules.complete(whole, two_by_two().stages).by_rule == whole.by_rule
+    made = two_by_two(Defaults(load_margin=0.0))
+    assert default_rules.complete(made) == made.defaults
+    assert default_rules.complete(made).by_rule == made.defaults.by_rule
     for shipped in map(profiles.load, profiles.names()):
         assert shipped.defaults.by_rule == () or shipped.graph is not None
 

@@ -52,14 +52,12 @@ def test_the_rules_for_defaults_count_the_items_that_each_stage_gets() -> None:
     made = tree()
     ends = made.defaults.scale_only
     assert (ends["low"]["detect"], ends["high"]["detect"]) == ("light", "exact")
-    loads = default_rules.stage_loads_rps(made.stages, ends["high"], 10.0, made.graph)
+    loads = default_rules.stage_loads_rps(made, ends["high"], 10.0)
     assert loads == {"detect": 10.0, "cars": 50.0, "faces": 5.0, "check": 20.0}
-    total = default_rules.total_cores(made.defaults, made.stages, ends["high"], 10.0, made.graph)
+    total = default_rules.total_cores(made, ends["high"], 10.0)
     assert total == 2 * 2 + 5 + 1 + 2
     assert made.defaults.switch_only_replicas == {"detect": 2, "cars": 3, "faces": 1, "check": 2}
-    low, high = (
-        default_rules.combined_accuracy(made.defaults, made.stages, ends[each], {}, made.graph) for each in ends
-    )
+    low, high = (default_rules.combined_accuracy(made, ends[each]) for each in ends)
     assert low == pytest.approx(0.5 * (0.9 * 0.9 + 0.9) / 2)
     assert high == pytest.approx(0.8 * (0.9 * 0.9 + 0.9) / 2)
     cores = total - (1 + 2 + 1 + 1)

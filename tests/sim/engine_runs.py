@@ -7,13 +7,13 @@ from math import exp, isnan
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ipa.policies import StageConfiguration, mix_of
+from ipa.profiles import Graph
 from ipa.sim import streams
 from ipa.sim.engines import create_engine
 from ipa.sim.interface import Engine
-from ipa.sim.model import ServiceTime, StageModel, World
+from ipa.sim.model import RunInput, ServiceTime, StageModel, World
 from ipa.sim.records import OUTCOMES, Records, collect_records
 
 SIGMA = 0.4
@@ -48,13 +48,13 @@ def factors(seed: int, purpose: str, position: int, lane: int = 0, most: int = M
 
 def build(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Engine:
     """The engine of a name for a scenario; one with lanes if it has draws for them."""
-    return create_engine(engine, *parts(scenario), seed, mixes="mix_draws" in scenario)
+    return create_engine(engine, *parts(scenario, seed), mixes="mix_draws" in scenario)
 
 
 def parts(
-    scenario: dict[str, Any],
-) -> tuple[list[StageModel], World, npt.NDArray[np.float64], dict[str, StageConfiguration]]:
-    """What an engine is built from: models, world, arrivals and what stands ready at the start."""
+    scenario: dict[str, Any], seed: int, graph: Graph | None = None
+) -> tuple[RunInput, dict[str, StageConfiguration]]:
+    """What an engine is built from, and what stands ready at the start."""
     models = [
         _model(str(number), stage, bool(scenario.get("factors"))) for number, stage in enumerate(scenario["stages"])
     ]
@@ -75,7 +75,7 @@ def parts(
         removal=scenario.get("removal", "drain"),
     )
     arrivals_s = np.array(scenario["arrivals"], dtype=np.float64)
-    return models, world, arrivals_s, configuration(scenario["initial"])
+    return RunInput(models, world, arrivals_s, seed, graph), configuration(scenario["initial"])
 
 
 def run(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Records:

@@ -121,7 +121,7 @@ def graph_of(made: dict[str, Any]) -> Graph:
 
 def run(made: dict[str, Any], seed: int, engine: str = "simpy") -> Records:
     """What an engine makes of a graph."""
-    return collect_items(go(create_graph_engine(engine, *engine_runs.parts(made), seed, graph_of(made)), made))
+    return collect_items(go(create_graph_engine(engine, *engine_runs.parts(made, seed, graph_of(made))), made))
 
 
 def go(built: GraphEngine, made: dict[str, Any]) -> GraphEngine:

@@ -18,7 +18,7 @@ import pytest
 from ipa.policies import StageConfiguration
 from ipa.sim import streams
 from ipa.sim.events import SimPyEngine
-from ipa.sim.model import FloatArray, ServiceTime, StageModel, World
+from ipa.sim.model import FloatArray, RunInput, ServiceTime, StageModel, World
 from ipa.sim.records import COMPLETED, DROPPED, Records, collect_records
 from tests.sim.blocks import blocks
 
@@ -65,7 +65,7 @@ def in_ours(
         for stage, limit_s in enumerate(limits_s)
     ]
     initial = {str(stage): StageConfiguration("v", 1, replicas, 0.0, 1) for stage, replicas in enumerate(servers)}
-    run = engine(models, World(float(arrivals_s[-1]), LONG_S), arrivals_s, initial, 0)
+    run = engine(RunInput(models, World(float(arrivals_s[-1]), LONG_S), arrivals_s, 0), initial)
     list(run.steps(iter(())))
     return collect_records(run)
 

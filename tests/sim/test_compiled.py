@@ -21,7 +21,7 @@ from ipa import sim
 from ipa.policies import StageConfiguration, to_line
 from ipa.sim import EngineError, Records, choose_engine
 from ipa.sim.engines import create_engine
-from ipa.sim.model import ServiceTime, StageModel, World
+from ipa.sim.model import RunInput, ServiceTime, StageModel, World
 from ipa.sim.records import collect_records
 from ipa.studies import Run, Scenario, simulate
 from tests.sim import engine_runs
@@ -73,7 +73,7 @@ def crowded(engine: str, dispatch: str) -> Records:
     ]
     arrivals_s = np.linspace(0.0, 11.9, 10_000)
     world = World(12.0, 50.0, start_up_sigma=0.3, max_surge=3, dispatch=dispatch)
-    run = create_engine(engine, models, world, arrivals_s, decisions[0], seed=3)
+    run = create_engine(engine, RunInput(models, world, arrivals_s, 3), decisions[0])
     steps = iter(decisions[1:])
     for _ in run.steps(iter(range(1, 12))):
         run.apply(next(steps))

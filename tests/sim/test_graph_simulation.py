@@ -16,6 +16,7 @@ from ipa.sim import (
     COMPLETED,
     ControlSettings,
     EngineError,
+    RunInput,
     Simulated,
     World,
     items_table,
@@ -64,8 +65,8 @@ def run(pipeline: Pipeline, policy: Any, engine: str, **settings: Any) -> Simula
     arrivals_s = np.sort(np.random.default_rng(5).uniform(0.0, 60.0, 500))
     world = World(60.0, 10.0, hop_s=0.01, sla_s=1.0)
     control = ControlSettings(interval_s=5.0, engine=engine, **settings)
-    models = stage_models(pipeline, sampled=True)
-    return simulate_policy(pipeline, policy, models, world, control, arrivals_s, np.full(10, 8), 1)
+    given = RunInput(stage_models(pipeline, sampled=True), world, arrivals_s, 1, pipeline.graph)
+    return simulate_policy(pipeline, policy, given, control, np.full(10, 8))
 
 
 @pytest.mark.skipif(len(ENGINES) == 1, reason="needs numba")

@@ -44,6 +44,7 @@ from ipa.sim import (
     Records,
     Resize,
     Resizes,
+    RunInput,
     World,
     decisions_table,
     laws,
@@ -117,12 +118,9 @@ class Setting:
         simulated = simulate_policy(
             self.pipeline,
             self.new_policy(),
-            stage_models(self.pipeline, sampled=self.sampled),
-            self.world,
+            RunInput(stage_models(self.pipeline, sampled=self.sampled), self.world, arrivals_s, self.seed),
             self.control,
-            arrivals_s,
             self.trace.history_counts.astype(float),
-            self.seed,
         )
         return Finished(self.pipeline, self.world, simulated.initial, tuple(simulated.entries), simulated.records)
 
@@ -334,7 +332,7 @@ def law(strategy: Any, examples: int) -> Callable[[Callable[[Any], None]], Calla
 
         test.__name__, test.__doc__ = holds.__name__, holds.__doc__
         often = pytest.param(examples, marks=pytest.mark.long)
-        return pytest.mark.parametrize("examples", [examples // 6, often])(test)  # type: ignore[no-any-return]
+        return pytest.mark.parametrize("examples", [examples // 6, often])(test)
 
     return decorate
 

@@ -14,7 +14,7 @@ from ipa.sim import laws, streams
 from ipa.sim.engines import create_engine
 from ipa.sim.interface import Handover
 from ipa.sim.lanes import LaneLogs
-from ipa.sim.model import ServiceTime, StageModel, World
+from ipa.sim.model import RunInput, ServiceTime, StageModel, World
 from ipa.sim.records import DROPPED, Recorder, Records, collect_records
 from tests.sim import engine_runs
 from tests.sim.random_scenarios import scenario, ways
@@ -39,12 +39,12 @@ def test_what_is_handed_over_at_the_end_is_what_is_kept(engine: str) -> None:
     for seed in range(20):
         drawn = drawn_for("mixed", "central", "request", seed)
         given: list[Handover] = []
-        parts = engine_runs.parts(drawn)
-        run = create_engine(engine, *parts, seed, given.append, mixes=True)
+        of_run, initial = engine_runs.parts(drawn, seed)
+        run = create_engine(engine, of_run, initial, given.append, mixes=True)
         decisions = iter(drawn["decisions"])
         for _ in run.steps(iter([time_s for time_s, _ in drawn["decisions"]])):
             run.apply(engine_runs.configuration(next(decisions)[1]))
-        recorder = Recorder(parts[2], len(parts[0]))
+        recorder = Recorder(of_run.arrivals_s, len(of_run.models))
         for each in given:
             recorder.take(each.stage, each.batches, each.drops)
         assert list(differences(engine_runs.run(drawn, seed, engine), recorder.records(run))) == []
@@ -69,7 +69,7 @@ def two_variants(
         "a", {("small", 1): SMALL, ("small", 2): SMALL, ("large", 2): LARGE}, {"small": 3.0, "large": 4.0}, 100.0
     )
     world = World(20.0, 100.0, drop="request" if by_deadline is None else "deadline", sla_s=by_deadline)
-    run = create_engine(engine, [model], world, np.array(arrivals_s), {"a": initial}, seed, mixes=True)
+    run = create_engine(engine, RunInput([model], world, np.array(arrivals_s), seed), {"a": initial}, mixes=True)
     wanted = iter(decisions)
     for _ in run.steps(iter([time_s for time_s, _ in decisions])):
         run.apply({"a": next(wanted)[1]})
@@ -175,7 +175,7 @@ def test_by_deadline_the_fastest_lane_of_a_later_stage_counts(engine: str, later
     mix = mix_of([small(1, 0.5), large(2, 0.5)]) if later == "both" else large(2)
     initial = {"a": StageConfiguration("one", 1, 1, 0.0, 1), "b": mix}
     world = World(20.0, 100.0, drop="deadline", sla_s=2.5)
-    run = create_engine(engine, models, world, np.array([0.0, 0.3, 0.6]), initial, 1, mixes=True)
+    run = create_engine(engine, RunInput(models, world, np.array([0.0, 0.3, 0.6]), 1), initial, mixes=True)
     list(run.steps(iter([])))
     records = collect_records(run)
     assert np.isfinite(records.start_s[0]).tolist() == starts
@@ -197,7 +197,7 @@ def test_of_batches_that_start_in_one_instant_the_later_lane_counts_those_before
     model = StageModel("a", service, {"small": 3.0, "large": 4.0}, 100.0)
     lanes = [small(1, 0.9), large(1, 0.1)] if first == "small" else [large(1, 0.9), small(1, 0.1)]
     world = World(20.0, 100.0, interference=True)
-    run = create_engine(engine, [model], world, np.array([0.0, 0.0]), {"a": mix_of(lanes)}, 1, mixes=True)
+    run = create_engine(engine, RunInput([model], world, np.array([0.0, 0.0]), 1), {"a": mix_of(lanes)}, mixes=True)
     list(run.steps(iter([])))
     assert collect_records(run).finish_s[0].tolist() == finish_s
 

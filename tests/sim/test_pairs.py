@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,10 +12,10 @@ from tests.profiles.test_pairs import MEASURED, file_of
 
 
 @pytest.mark.parametrize("settings", [{"engine": "simpy"}, {"engine": "compiled"}, {"records": "none"}])
-def test_pas_is_the_mean_of_the_pairs_that_served(tmp_path: Path, settings: dict[str, str]) -> None:
+def test_pas_is_the_mean_of_the_pairs_that_served(tmp_path: Path, settings: dict[str, Any]) -> None:
     """IPA on a bursty load, in which variants change."""
     path = str(file_of(tmp_path))
-    load = {"trace": "bursty", "seed": 3, "policy": {"name": "ipa", "alpha": 100}}
+    load: dict[str, Any] = {"trace": "bursty", "seed": 3, "policy": {"name": "ipa", "alpha": 100}}
     whole = simulate(Scenario(pipeline=path, **load))
     served = [
         whole.tables["replicas"].query("stage == @stage").set_index("replica")["variant"].astype(str)

@@ -12,7 +12,7 @@ import pytest
 
 from ipa.policies import Configuration, Decision, Memory, Observation, ReplicaCounts, Static, lightest_configuration
 from ipa.profiles import Pipeline
-from ipa.sim import ControlSettings, Records, World, laws, simulate_policy, stage_models
+from ipa.sim import ControlSettings, Records, RunInput, World, laws, simulate_policy, stage_models
 from ipa.sim.backend import Outlook, SimulatedBackend
 from ipa.sim.load_view import LoadView
 from ipa.sim.records import COMPLETED, FAILED, OUTCOMES, collect_records
@@ -44,7 +44,7 @@ def test_engine_tells_the_story(story: Story) -> None:
     log, seen, records = on_the_engine(story)
     assert log.batches == list(story.batches)
     assert log == told(story)
-    oldest_s = None if "eager" in story.rule else laws.oldest_s(*engine_runs.parts(in_oracle_format(story))[:2])
+    oldest_s = None if "eager" in story.rule else laws.oldest_s(engine_runs.parts(in_oracle_format(story), 1)[0])
     assert list(laws.violations(records, eager=story.dispatch == "eager", oldest_s=oldest_s)) == []
     if story.seen:
         assert seen == list(story.seen)
@@ -253,7 +253,8 @@ def watched(
     pipeline, policy = one_stage(), Recorder(SMALL_ONE)
     world = World(duration_s=duration_s, bound_s=10.0)
     models = stage_models(pipeline, sampled=False)
-    simulate_policy(pipeline, policy, models, world, control, np.array(arrivals_s), np.array(history_rps), seed=1)
+    given = RunInput(models, world, np.array(arrivals_s), 1)
+    simulate_policy(pipeline, policy, given, control, np.array(history_rps))
     return policy.seen
 
 
@@ -287,7 +288,7 @@ def test_rule_9_warm_the_first_decision_is_made_on_the_history_and_stands_ready(
     policy, world = Recorder(wanted), World(duration_s=5.0, bound_s=5.0)
     models, control = stage_models(pipeline, sampled=False), ControlSettings(history_s=4)
     history_rps = np.array([9.0, 4.0, 5.0])
-    run = simulate_policy(pipeline, policy, models, world, control, np.array([0.0]), history_rps, seed=1)
+    run = simulate_policy(pipeline, policy, RunInput(models, world, np.array([0.0]), 1), control, history_rps)
     (opening,) = policy.seen
     assert repr(opening.load_rps) == "(nan, 9.0, 4.0, 5.0)"  # a second before all history has no sample
     assert opening.configuration == lightest_configuration(pipeline)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from math import fsum
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ipa.policies import Applied, Configuration, to_line
-from ipa.sim import LATENCY_ERROR, LawError, events, laws, simulate
+from ipa.sim import LATENCY_ERROR, LawError, World, events, laws, simulate
 from ipa.sim.aggregates import LEAST, RELATIVE_ERROR, Buckets, ExactSum, Histogram, exact_sum
 from ipa.sim.backend import SimulatedBackend
 from ipa.sim.engines import create_engine
@@ -66,7 +67,7 @@ def followed(engine: Engine, drawn: dict[str, Any]) -> list[list[Seen]]:
 def streamed(drawn: dict[str, Any], seed: int, window: int) -> tuple[Records, list[list[Seen]]]:
     """What is handed over, put together again, and what was seen."""
     given: list[Handover] = []
-    return put_together(StreamedEngine(*engine_runs.parts(drawn), seed, given.append, window), drawn, given)
+    return put_together(StreamedEngine(*engine_runs.parts(drawn, seed), given.append, window), drawn, given)
 
 
 def put_together(engine: Engine, drawn: dict[str, Any], given: list[Handover]) -> tuple[Records, list[list[Seen]]]:
@@ -84,7 +85,7 @@ def test_a_window_of_a_few_requests_changes_nothing(dispatch: str, drop: str, bl
     """1, 4 or 17 requests are in memory at first, of up to 120; more only where more are present at once."""
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
         drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed), interference=seed % 3 == 0)
-        whole = create_engine("compiled", *engine_runs.parts(drawn), seed)
+        whole = create_engine("compiled", *engine_runs.parts(drawn, seed))
         steps = followed(whole, drawn)
         for window in WINDOWS:
             records, steps_of_window = streamed(drawn, seed, window)
@@ -101,10 +102,10 @@ def test_simpy_hands_over_what_it_would_have_kept(
     monkeypatch.setattr(events.engine, "PIECE", 1)
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
         drawn = scenario(seed, dispatch=dispatch, drop=drop, interference=seed % 3 == 0)
-        whole = create_engine("simpy", *engine_runs.parts(drawn), seed)
+        whole = create_engine("simpy", *engine_runs.parts(drawn, seed))
         steps = followed(whole, drawn)
         given: list[Handover] = []
-        engine = create_engine("simpy", *engine_runs.parts(drawn), seed, given.append)
+        engine = create_engine("simpy", *engine_runs.parts(drawn, seed), given.append)
         records, steps_of_pieces = put_together(engine, drawn, given)
         assert list(differences(collect_records(whole), records)) == [], f"seed {seed}"
         assert steps_of_pieces == steps, f"seed {seed}"
@@ -132,11 +133,11 @@ def test_the_first_timer_is_that_of_all_arrivals() -> None:
 
 def test_memory_grows_with_what_is_present_alone() -> None:
     """10,000 requests one by one need no more than the window; one heap of 1000 that nothing serves needs room."""
-    models, world, _, initial = engine_runs.parts(scenario(3, dispatch="central", drop="request"))
-    quick = world.__class__(duration_s=20_000.0, bound_s=1e6)
+    drawn, initial = engine_runs.parts(scenario(3, dispatch="central", drop="request"), 1)
+    quick = replace(drawn, world=World(duration_s=20_000.0, bound_s=1e6))
 
     def capacity(arrivals_s: list[float]) -> int:
-        engine = StreamedEngine(models, quick, np.array(arrivals_s), initial, 1, lambda _: None, 100)
+        engine = StreamedEngine(replace(quick, arrivals_s=np.array(arrivals_s)), initial, lambda _: None, 100)
         list(engine.steps(iter(())))
         return engine._memory.capacity
 

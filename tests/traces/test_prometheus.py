@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ipa.traces import TimeHints, Trace, TraceError, answered_series, read, sentence, trace_of_series
+from ipa.traces import Steps, TimeHints, Trace, TraceError, answered_series, read, sentence, trace_of_series
 
 NOON_S = 1_767_614_400
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -135,15 +135,15 @@ def test_a_file_that_is_no_answer_is_refused(tmp_path: Path) -> None:
 )
 def test_gaps_are_filled_by_the_rule_that_is_stated(filling: Any, counts: list[int], said: str) -> None:
     found = answered_series(answer(series(None, 10, None, 40, start_s=NOON_S + 60)), "there")
-    trace = trace_of_series(found, NOON_S, 60, 4, place="there", seed=1, name="x", filling=filling)
+    trace = trace_of_series(found, Steps(NOON_S, 60, 4), place="there", seed=1, name="x", filling=filling)
     assert per_step(trace) == counts
     assert f", 2 of 4 steps without a sample filled {said}" in trace.reading
     with pytest.raises(TraceError, match=r"there: no sample in 2 of 4 steps.*2026-01-05T12:01:00.*--fill linear"):
-        trace_of_series(found, NOON_S, 60, 4, place="there", seed=1, name="x")
+        trace_of_series(found, Steps(NOON_S, 60, 4), place="there", seed=1, name="x")
 
 
 def test_a_series_may_come_in_pieces(tmp_path: Path) -> None:
     """A counter's increase across the border of two answers is kept."""
     pieces = [series(100, 130, __name__="a_total"), series(150, 170, __name__="a_total", start_s=NOON_S + 120)]
     found = answered_series(answer(*pieces), "there")
-    assert per_step(trace_of_series(found, NOON_S, 60, 3, place="there", seed=1, name="x")) == [30, 20, 20]
+    assert per_step(trace_of_series(found, Steps(NOON_S, 60, 3), place="there", seed=1, name="x")) == [30, 20, 20]

@@ -3,6 +3,6 @@
 from ipa.traces.readers.columns import FACTS
 from ipa.traces.readers.formats import read
 from ipa.traces.readers.notation import NO_HINTS, TimeHints
-from ipa.traces.readers.prometheus import Filling, answered_series, trace_of_series
+from ipa.traces.readers.prometheus import Filling, Steps, answered_series, trace_of_series
 
-__all__ = ["FACTS", "NO_HINTS", "Filling", "TimeHints", "answered_series", "read", "trace_of_series"]
+__all__ = ["FACTS", "NO_HINTS", "Filling", "Steps", "TimeHints", "answered_series", "read", "trace_of_series"]

@@ -47,6 +47,15 @@ class Series:
         return _COUNTER.fullmatch(dict(self.labels).get("__name__", "")) is not None
 
 
+@dataclass(frozen=True)
+class Steps:
+    """So many steps, one after the other; `start_s` since 1970."""
+
+    start_s: int
+    step_s: int
+    count: int
+
+
 def is_prometheus(line: bytes) -> bool:
     """Whether a first line begins an answer of Prometheus, or is the `{` of one with a key a line."""
     return _ANSWER.match(line) is not None
@@ -75,7 +84,8 @@ def read_prometheus(stored: Stored, hints: TimeHints, seed: int) -> Trace:
         )
     start_ms = int(times_ms[0]) - before * step_ms
     about = stored.about
-    trace = trace_of_series(series, start_ms // 1000, step_ms // 1000, steps, place=path, seed=seed, name=about["name"])
+    grid = Steps(start_ms // 1000, step_ms // 1000, steps)
+    trace = trace_of_series(series, grid, place=path, seed=seed, name=about["name"])
     return Trace(
         duration_s=trace.duration_s,
         counts=trace.counts,
@@ -119,16 +129,14 @@ def _series(given: Any, place: str) -> Series:
 
 def trace_of_series(
     series: list[Series],
-    start_s: int,
-    step_s: int,
-    steps: int,
+    steps: Steps,
     *,
     place: str,
     seed: int,
     name: str,
     filling: Filling = "refuse",
 ) -> Trace:
-    """The trace of steps from `start_s` (since 1970) on; a series may be in several pieces, with the same labels.
+    """The trace of these steps; a series may be in several pieces, with the same labels.
 
     `seed` decides where requests fall within a step. Raises TraceError, with the place, for no series, counters among
     other values, and gaps that are not to be filled.
@@ -142,31 +150,32 @@ def trace_of_series(
     pieces: dict[tuple[tuple[str, str], ...], list[Series]] = {}
     for each in series:
         pieces.setdefault(each.labels, []).append(each)
-    of_series = [_increases(parts, start_s, step_s, steps) for parts in pieces.values()]
+    of_series = [_increases(parts, steps) for parts in pieces.values()]
     requests = np.nansum(of_series, axis=0)
     gaps: Numbers = np.isnan(np.array(of_series)).all(axis=0)
-    filled = _fill(requests, gaps, filling, start_s, step_s, place)
+    filled = _fill(requests, gaps, filling, steps, place)
     counts = np.diff(np.floor(np.cumsum(requests) + 0.5), prepend=0.0)
     fault = bad_count(counts)
     if fault:
-        end_s = start_s + (fault[0] + 1) * step_s
+        end_s = steps.start_s + (fault[0] + 1) * steps.step_s
         raise TraceError(f"{place}: the step that ends at {_clock(end_s * 1000)}: {fault[1]}")
+    step_s = steps.step_s
     step = STEPS.get(step_s, f"{step_s} s")
     return Trace.of_counts(
         name,
         spread(counts.astype(np.int64), step_s, np.random.default_rng(seed)),
         source="Prometheus",
         reading=f"counts per {step} of Prometheus{filled}{SPREAD if step_s > 1 else ''}",
-        starts_at=EPOCH + timedelta(seconds=start_s),
+        starts_at=EPOCH + timedelta(seconds=steps.start_s),
     )
 
 
-def _increases(pieces: list[Series], start_s: int, step_s: int, steps: int) -> Numbers:
-    """The requests of each step by one series, float64, shape (steps,); NaN where it has no sample."""
-    values = np.full(steps + 1, np.nan)
+def _increases(pieces: list[Series], steps: Steps) -> Numbers:
+    """The requests of each step by one series, float64, shape (steps.count,); NaN where it has no sample."""
+    values = np.full(steps.count + 1, np.nan)
     for piece in pieces:
-        places = (piece.times_ms - start_s * 1000) // (step_s * 1000)
-        within = (places >= 0) & (places <= steps)
+        places = (piece.times_ms - steps.start_s * 1000) // (steps.step_s * 1000)
+        within = (places >= 0) & (places <= steps.count)
         values[places[within]] = piece.values[within]
     if not pieces[0].is_counter:
         return values[1:]
@@ -174,11 +183,11 @@ def _increases(pieces: list[Series], start_s: int, step_s: int, steps: int) -> N
     return np.where(rises < 0, values[1:], rises)
 
 
-def _fill(requests: Numbers, gaps: Numbers, filling: Filling, start_s: int, step_s: int, place: str) -> str:
+def _fill(requests: Numbers, gaps: Numbers, filling: Filling, steps: Steps, place: str) -> str:
     """Fills gaps in place, and says so."""
     if not gaps.any():
         return ""
-    first = _clock((start_s + (int(np.argmax(gaps)) + 1) * step_s) * 1000)
+    first = _clock((steps.start_s + (int(np.argmax(gaps)) + 1) * steps.step_s) * 1000)
     what = f"{gaps.sum():,} of {len(gaps):,} steps"
     if filling == "refuse":
         raise TraceError(

@@ -30,7 +30,7 @@ from ipa.live.kubernetes.readiness import is_alone
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.plane import Plane
 from ipa.policies import StageConfiguration
-from ipa.sim import FloatArray, ReplicaRecords, ServiceTime, StageModel, World, collect_records, create_engine
+from ipa.sim import FloatArray, ReplicaRecords, RunInput, ServiceTime, StageModel, World, collect_records, create_engine
 from tests.live.kubernetes.world import IMAGE
 
 WITHIN_S = 180.0
@@ -205,7 +205,7 @@ def in_model(change: Change, decided_s: Sequence[float], start_up_s: float, stop
     model = StageModel(STAGE, service, dict.fromkeys(variants, start_up_s), inf)
     duration_s = decided_s[-1] + 20.0 * (start_up_s + stop_s)
     world = World(duration_s, 0.0, stop_s=stop_s, max_surge=change.max_surge, max_unavailable=change.max_unavailable)
-    engine = create_engine("simpy", [model], world, np.array([duration_s]), {STAGE: change.initial}, 1)
+    engine = create_engine("simpy", RunInput([model], world, np.array([duration_s]), 1), {STAGE: change.initial})
     decisions = iter(change.decisions.values())
     for _ in engine.steps(iter(decided_s)):
         engine.apply({STAGE: next(decisions)})

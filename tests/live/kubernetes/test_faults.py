@@ -621,14 +621,13 @@ def scraped(port: int) -> dict[tuple[str, ...], float]:
         return {}
 
 
-def wait_for(holds: Any, process: subprocess.Popen[str], what: str, within_s: float = 60.0) -> float:
-    """How long it took until something held."""
+def wait_for(holds: Any, process: subprocess.Popen[str], what: str, within_s: float = 60.0) -> None:
+    """Until something holds."""
     since_s = time.monotonic()
     while not holds():
         assert process.poll() is None, process.stderr.read() if process.stderr else ""
         assert time.monotonic() < since_s + within_s, f"waited {within_s:g} s in vain: {what}"
         time.sleep(0.1)
-    return time.monotonic() - since_s
 
 
 SWITCH = """
@@ -684,8 +683,8 @@ def test_a_controller_that_is_killed_in_a_rollout_is_succeeded_by_one_that_ends_
         assert (left["stages"]["sort"]["complete"], left["stages"]["sort"]["replicas"]) == (False, 1)
         wait_for(lambda: "has not renewed" in str(status()["troubles"]), other, "status says that none controls")
         other.send_signal(signal.SIGCONT)
-        took_s = wait_for(lambda: status()["controller"] != holder, other, "it takes over")
-        assert took_s < 15.0
+        wait_for(lambda: status()["controller"] != holder, other, "it takes over")
+        assert f"-{other.pid}-" in status()["controller"]
         wait_for(lambda: len(steps(tmp_path / "other.jsonl")) > 1, other, "it decides")
         # It goes on from the latest step that the cluster remembers, and not from those at its own start.
         assert max(steps(state)) - 1 <= steps(tmp_path / "other.jsonl")[0] <= max(steps(state))

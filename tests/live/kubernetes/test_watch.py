@@ -218,7 +218,7 @@ def test_a_watch_that_is_ended_at_once_is_begun_again_after_a_pause(lasts_s: flo
         "ipa-tiny",
         lambda pods, is_fresh: None,
         random_factor=lambda: pauses.append(watch._pause_s) or 0.0,  # type: ignore[func-returns-value]
-        clock=lambda: now_s.__setitem__(0, now_s[0] + lasts_s) or now_s[0],  # type: ignore[func-returns-value]
+        clock=lambda: now_s.__setitem__(0, now_s[0] + lasts_s) or now_s[0],
     )
     server.watch = watch
     watch.run()
@@ -370,7 +370,7 @@ def test_the_gateway_is_told_nothing_before_the_first_list_and_the_latest_then(t
         lister.stop()
         return True
 
-    lister._tell = stop_after  # type: ignore[method-assign,assignment]
+    lister._tell = stop_after  # type: ignore[method-assign]
     lister.run()
     assert [len(each["sort"]) for each in told] == [2]
 
@@ -434,7 +434,7 @@ def test_pods_that_the_pipeline_s_file_does_not_know_are_left_out_and_that_is_sa
             lister.stop()
         return True
 
-    lister._tell = note  # type: ignore[method-assign,assignment]
+    lister._tell = note  # type: ignore[method-assign]
     pods = {"a": pod(1), "b": replace(pod(2), variant="dropped"), "c": pod(3, cores=64), "d": pod(4, lane=2)}
     lister.changed(pods, True)
     lister.run()
@@ -443,7 +443,7 @@ def test_pods_that_the_pipeline_s_file_does_not_know_are_left_out_and_that_is_sa
         "sort-2",
         "sort-3",
         "sort-4",
-    ]  # type: ignore[attr-defined]
+    ]
 
 
 def test_at_most_so_many_changes_a_minute() -> None:

@@ -25,6 +25,7 @@ from ipa.profiles import ProfileError
 from ipa.sim import (
     ControlSettings,
     IndexedNormals,
+    RunInput,
     ServiceTime,
     World,
     simulate_policy,
@@ -65,9 +66,8 @@ def test_the_kth_batch_takes_as_long_as_in_simulation() -> None:
     policy = Static(pipeline, configuration=chosen, planned_load_rps=20.0)
     arrivals_s = np.sort(stream(3, "arrivals").uniform(0.0, 20.0, 300))
     models, world = stage_models(pipeline, sampled=True), World(duration_s=20.0, bound_s=70.0)
-    records = simulate_policy(
-        pipeline, policy, models, world, ControlSettings(), arrivals_s, np.empty(0), seed=3
-    ).records
+    given = RunInput(models, world, arrivals_s, 3)
+    records = simulate_policy(pipeline, policy, given, ControlSettings(), np.empty(0)).records
     for position, stage in enumerate(pipeline.stages):
         emulated = create(ServerOptions(pipeline=pipeline, stage=stage.name, variant=stage.variants[0].name, seed=3))
         assert isinstance(emulated, Emulated)

@@ -11,7 +11,7 @@ import numpy as np
 from ipa import traces
 from ipa.policies import StageConfiguration
 from ipa.profiles import Edge, Graph
-from ipa.sim import Engine, FloatArray, ServiceTime, StageModel, World, create_engine
+from ipa.sim import Engine, FloatArray, RunInput, ServiceTime, StageModel, World, create_engine
 from ipa.studies import Scenario, simulate
 from tests.programs.benchmarks import naive
 from tests.programs.benchmarks.tables import Column, Table, Value, cpu_s
@@ -120,10 +120,10 @@ def graphs() -> Table:
     rows: list[dict[str, Value]] = []
     for engine in _engine_names():
         rate_rps, batch, sigma = MIXING_CASE if engine == "compiled" else CASES[1]
-        run = two_stages(arrivals(rate_rps), batch, sigma)
+        make = partial(create_engine, engine)
         chain_s = 0.0
         for name, graph in GRAPHS.items():
-            make = partial(create_engine, engine, graph=graph)
+            run = two_stages(arrivals(rate_rps), batch, sigma, graph)
             run(make)  # compiled code is compiled, or loaded, by now
             spent_s = cpu_s(partial(run, make), REPEATS)
             chain_s = chain_s or spent_s
@@ -147,7 +147,9 @@ def graphs() -> Table:
     )
 
 
-def two_stages(arrivals_s: FloatArray, batch: int, sigma: float | None) -> Callable[[Callable[..., Engine]], None]:
+def two_stages(
+    arrivals_s: FloatArray, batch: int, sigma: float | None, graph: Graph | None = None
+) -> Callable[[Callable[..., Engine]], None]:
     """Two equal stages, reconfigured every 10 s for the load of the last 10 s; the decisions are made beforehand.
 
     To be called with what makes an engine."""
@@ -163,7 +165,7 @@ def two_stages(arrivals_s: FloatArray, batch: int, sigma: float | None) -> Calla
     decided = [configuration(rate_rps) for rate_rps in rates_rps]
 
     def run(make: Callable[..., Engine]) -> None:
-        engine = make(models, World(DURATION_S, 100.0), arrivals_s, decided[0], seed=1)
+        engine = make(RunInput(models, World(DURATION_S, 100.0), arrivals_s, 1, graph), decided[0])
         decisions = iter(decided)
         for _ in engine.steps(iter(edges_s[1:-1].tolist())):
             engine.apply(next(decisions))

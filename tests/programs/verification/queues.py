@@ -12,7 +12,17 @@ import numpy as np
 
 from ipa.policies import StageConfiguration
 from ipa.profiles import Graph
-from ipa.sim import FloatArray, Records, ServiceTime, StageModel, World, collect_records, create_engine, streams
+from ipa.sim import (
+    FloatArray,
+    Records,
+    RunInput,
+    ServiceTime,
+    StageModel,
+    World,
+    collect_records,
+    create_engine,
+    streams,
+)
 
 NEVER_S = 1e12
 
@@ -109,6 +119,6 @@ def run(
     }
     world = World(duration_s=float(arrivals_s[-1]), bound_s=NEVER_S)
     with patch.object(streams, "normal_blocks", law.blocks):
-        made = create_engine(engine, models, world, arrivals_s, initial, seed, graph=graph)
+        made = create_engine(engine, RunInput(models, world, arrivals_s, seed, graph), initial)
         list(made.steps(iter(())))
     return collect_records(made)

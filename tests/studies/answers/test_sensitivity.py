@@ -57,7 +57,7 @@ def test_shares_of_the_variance_have_intervals_of_at_least_five_seeds() -> None:
     first, second = answer(runs(rows, 6)).rankings[0].keys
     assert (first.key.title, second.key.title) == ("a", "b")
     assert second.high < first.low <= first.value <= first.high <= 1.0
-    four = answer(runs([{**row, "cost_mean_cores": row["cost_mean_cores"][:4]} for row in rows], 4)).rankings[0]  # type: ignore[index]
+    four = answer(runs([{**row, "cost_mean_cores": row["cost_mean_cores"][:4]} for row in rows], 4)).rankings[0]
     assert np.isnan(four.keys[0].low)
 
 

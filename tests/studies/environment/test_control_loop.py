@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from gymnasium.utils.env_checker import check_env  # noqa: E402
 from ipa.studies.many.environment import ControlLoop, make, make_vec  # noqa: E402
 
 
-def scenario(engine: str = "simpy", **keys: object) -> Scenario:
+def scenario(engine: Any = "simpy", **keys: Any) -> Scenario:
     return Scenario(pipeline="video", trace="constant:8:60", engine=engine, **keys)
 
 

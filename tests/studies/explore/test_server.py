@@ -333,7 +333,7 @@ QUESTION = {"tab": "evil", "number": 1, "question": {"what": "video", "values": 
 )
 def test_a_question_from_elsewhere_is_refused(explorer: Explorer, status: int, changes: dict[str, str]) -> None:
     before = dict(explorer._newest)
-    found, text, _ = send(explorer, "POST", "/answer", QUESTION, **changes)  # type: ignore[arg-type]
+    found, text, _ = send(explorer, "POST", "/answer", QUESTION, **changes)
     assert (found, text.count("\n")) == (status, 1)
     assert explorer._newest == before
 
@@ -355,7 +355,7 @@ def test_nothing_is_given_without_the_token(explorer: Explorer, path: str) -> No
     assert "token" in text
     assert "Set-Cookie" not in headers
     for changes in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec_Fetch_Site": "cross-site"}):
-        assert send(explorer, "GET", path, **changes)[0] in (403, 421)  # type: ignore[arg-type]
+        assert send(explorer, "GET", path, **changes)[0] in (403, 421)
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/../server.py", "/page/main.js", "/%2e%2e/server.py", "/answer"])

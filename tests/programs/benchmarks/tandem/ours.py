@@ -9,7 +9,7 @@ from unittest.mock import patch
 import numpy as np
 
 from ipa.policies import StageConfiguration
-from ipa.sim import Engine, FloatArray, ServiceTime, StageModel, World, streams
+from ipa.sim import Engine, FloatArray, RunInput, ServiceTime, StageModel, World, streams
 from ipa.sim.events import SimPyEngine
 from tests.programs.benchmarks.tandem import ARRIVAL_RATE, SERVERS, SERVICE_RATE, STAGES
 
@@ -42,7 +42,7 @@ def simulator(kind: Callable[..., Engine]) -> Callable[[int, int], float]:
         gaps_s = streams.stream(seed, "arrivals").exponential(1.0 / ARRIVAL_RATE, customers)
         arrivals_s = np.cumsum(gaps_s, out=gaps_s)
         with patch.object(streams, "normal_blocks", exponential_blocks):
-            engine = kind(models, World(arrivals_s[-1], NEVER_S), arrivals_s, configuration, seed)
+            engine = kind(RunInput(models, World(arrivals_s[-1], NEVER_S), arrivals_s, seed), configuration)
             list(engine.steps(iter(())))
         return (engine.stages[-1].left_sum_s - engine.stages[0].enqueued_sum_s) / customers
 
