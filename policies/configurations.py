@@ -208,6 +208,19 @@ def factors_of(pipeline: Pipeline, variants: Mapping[str, str]) -> Mapping[str, 
     return pipeline.graph.factors(list(pipeline.by_name), variants)
 
 
+LEAST_FACTOR = 1e-3
+"""Lower bound on the items per request of a stage in a graph, where something is divided by them."""
+
+
+def carried_rps(stage: Stage, factor: float) -> float:
+    """The arrival rate that any plan carries at a stage which `factor` items per request reach: that of one replica of
+    the slowest variant. 0 from a factor of 1 on.
+
+    A few items waiting behind a rare branch stand for many requests, and yet require no replica more.
+    """
+    return min(variant.throughput_rps(1) for variant in stage.variants) / factor if factor < 1.0 else 0.0
+
+
 def explicit_variants(pipeline: Pipeline, variants: str | Mapping[str, str]) -> dict[str, str]:
     """Stage -> variant, from a name or from such a mapping.
 

@@ -15,14 +15,17 @@ from math import ceil, nan
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.configurations import factors_of
+from ipa.policies.configurations import LEAST_FACTOR, carried_rps, factors_of
 from ipa.policies.interface import Decision, Histories, Memory, Observation, PolicyError, Predictor
 from ipa.policies.ipa import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
-from ipa.policies.optimiser import Problem
+from ipa.policies.optimiser import Problem, Solution
 from ipa.policies.predictors import DEFAULT_PREDICTOR, OUTLOOK_PARAMETERS
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
+
+MOST = 3.0
+"""What waits behind a branch requires at most this multiple of the load to come."""
 
 
 class Oracle(OptimisingPolicy):
@@ -115,31 +118,59 @@ class Oracle(OptimisingPolicy):
         interval_s = since_s if since_s > 0 else self.interval_s
         horizon_s = max(1, ceil(interval_s + self.decision_delay_s + self.start_up_s))
         present = _present(observation, memory.get("present", {}))
-        waiting = self._waiting(observation, present)
-        load_rps = sustained_rps(self._to_come(observation, horizon_s), max(waiting, 0), self.wait_s)
+        load_rps, most_rps = self._needed_rps(observation, present, self._to_come(observation, horizon_s))
         problem = self.problem(observation, load_rps)
         if problem is None:
             return self.hold(observation, memory)
         now = {**memory, "time_s": observation.time_s, "present": present, "lost": 0.0}
         free = self.answers.solve(problem)
         if "time_s" not in memory:
-            return decision_from_solution(free, now, load_rps, problem.load_rps)
+            return self._decided(observation, free, now, (load_rps, most_rps))
         kept = self.answers.solve(problem.with_variants(observation.configuration))
         gain = max(free.objective["total"] - kept.objective["total"], 0.0)
         lost = memory["lost"] + gain * interval_s
         price = self.price_of_change * self.price_of_starting(observation.configuration, free.configuration)
         if kept.feasible and lost < price:
-            return decision_from_solution(kept, {**now, "lost": lost}, load_rps, problem.load_rps)
-        return decision_from_solution(free, now, load_rps, problem.load_rps)
+            return self._decided(observation, kept, {**now, "lost": lost}, (load_rps, most_rps))
+        return self._decided(observation, free, now, (load_rps, most_rps))
 
-    def _waiting(self, observation: Observation, present: Mapping[str, int]) -> int:
-        """The requests that wait at the stage where most do; of a graph, those whose items wait."""
+    def _decided(
+        self, observation: Observation, found: Solution, memory: Memory, rates_rps: tuple[float, float]
+    ) -> Decision:
+        """A plan, with more replicas of the same variants where what waits behind a branch requires the second rate."""
+        load_rps, most_rps = rates_rps
+        problem = self.problem(observation, most_rps)
+        assert problem is not None
+        if most_rps > load_rps:
+            swollen = self.answers.solve(problem.with_variants(found.configuration))
+            found = swollen if swollen.feasible else found
+        return decision_from_solution(found, memory, load_rps, problem.load_rps)
+
+    def _needed_rps(
+        self, observation: Observation, present: Mapping[str, int], to_come: Sequence[float]
+    ) -> tuple[float, float]:
+        """The rate at which the requests waiting, at the stage where most do, and those to come are served in time.
+
+        In a graph, those wait whose items do. A stage that only some requests reach is planned for these alone: if more
+        waits there than one replica serves in time, it counts as the requests that bring so many items, up to `MOST`
+        times the load to come. That is the second rate; else it is the first.
+        """
         items = {name: present[name] - stage.in_service for name, stage in observation.stages.items()}
         pipeline = self.programme.pipeline
         if pipeline.graph is None:
-            return max(items.values())
-        factors = factors_of(pipeline, {name: each.variant for name, each in observation.configuration.items()})
-        return ceil(max(count / max(factors[name], 1.0) for name, count in items.items()))
+            return (sustained_rps(to_come, max(*items.values(), 0), self.wait_s),) * 2
+        variants = {name: each.variant for name, each in observation.configuration.items()}
+        factors = {name: max(each, LEAST_FACTOR) for name, each in factors_of(pipeline, variants).items()}
+        waiting, behind = 0.0, 0.0
+        for name, count in items.items():
+            waiting = max(waiting, count / max(factors[name], 1.0))
+            if count / factors[name] > self.wait_s * carried_rps(pipeline.stage(name), factors[name]):
+                behind = max(behind, count / factors[name])
+        found_rps = sustained_rps(to_come, ceil(waiting), self.wait_s)
+        if behind <= waiting:
+            return found_rps, found_rps
+        most_rps = MOST * sustained_rps(to_come, 0, self.wait_s)
+        return found_rps, max(found_rps, min(sustained_rps(to_come, ceil(behind), self.wait_s), most_rps))
 
     def _to_come(self, observation: Observation, seconds: int) -> tuple[float, ...]:
         """The load of the seconds to come, as it will be or as it is forecast."""

@@ -225,6 +225,18 @@ class Graph:
                 found[stage] = min(came, 1.0) if join else came
         return found
 
+    def onward(self, stages: Sequence[str], variants: Mapping[str, str], source: str) -> Mapping[str, float]:
+        """Items at each stage, on average, that one item at `source` becomes; 1 there.
+
+        `stages` in topological order. A stage with a join gets one item of a request, of however many it is made.
+        """
+        most = 1.0 / max(self.factors(stages, variants)[source], 1.0)
+        found: dict[str, float] = {}
+        for stage in stages:
+            came = math.fsum(found[edge.parent] * edge.factor(variants[edge.parent]) for edge in self.into(stage))
+            found[stage] = 1.0 if stage == source else min(came, most) if stage in self.joins else came
+        return found
+
 
 def in_order(stages: Sequence[str], edges: Sequence[Edge]) -> tuple[str, ...]:
     """The stages, every one after its parents and otherwise as listed. ProfileError: a circle."""

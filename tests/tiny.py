@@ -90,6 +90,7 @@ def observation(
     future_rps: Sequence[float] | None = None,
     failed: Mapping[str, tuple[str, ...]] | None = None,
     queue_length: Mapping[str, int] | None = None,
+    arrivals: Mapping[str, int] | None = None,
     time_s: float = 30.0,
     busy: Mapping[str, float] | None = None,
     replicas: Mapping[str, ReplicaCounts] | None = None,
@@ -115,7 +116,7 @@ def observation(
         stages={
             name: StageObservation(
                 configuration=stage,
-                arrivals=0,
+                arrivals=(arrivals or {}).get(name, 0),
                 completions=0,
                 drops=0,
                 failures=0,

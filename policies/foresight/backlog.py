@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import accumulate
 
-from ipa.policies.configurations import factors_of
+from ipa.policies.configurations import LEAST_FACTOR, carried_rps, factors_of
 from ipa.policies.foresight.forecast import Level, Reach
 from ipa.policies.foresight.memory import StageMemory
 from ipa.policies.interface import Observation, StageObservation
@@ -34,10 +34,6 @@ def serves_rps(stage: Stage, seen: StageObservation) -> float:
     )
 
 
-LEAST_FACTOR = 1e-3
-"""Lower bound on the items per request of a stage in a graph."""
-
-
 def factors_now(pipeline: Pipeline, observation: Observation) -> Mapping[str, float]:
     """Stage -> the items per request that come to it with the variants that are wanted now; 1 in a chain."""
     factors = factors_of(pipeline, {name: seen.configuration.variant for name, seen in observation.stages.items()})
@@ -45,13 +41,18 @@ def factors_now(pipeline: Pipeline, observation: Observation) -> Mapping[str, fl
 
 
 def waiting_before(pipeline: Pipeline, observation: Observation) -> dict[str, float]:
-    """Stage -> the requests waiting there and at the stages before it."""
+    """Stage -> the requests that bring so many items there as wait there and will come from the stages before it."""
     factors, names = factors_now(pipeline, observation), list(pipeline.by_name)
-    here = {name: observation.stages[name].queue_length / factors[name] for name in names}
+    here = {name: observation.stages[name].queue_length for name in names}
     if pipeline.graph is None:
-        return dict(zip(names, accumulate(here.values()), strict=True))
-    before = {name: pipeline.graph.ancestors(name) for name in names}
-    return {name: here[name] + sum(here[each] for each in names if each in before[name]) for name in names}
+        return dict(zip(names, map(float, accumulate(here.values())), strict=True))
+    variants = {name: seen.configuration.variant for name, seen in observation.stages.items()}
+    found = dict.fromkeys(names, 0.0)
+    for source in filter(here.__getitem__, names):
+        onward = pipeline.graph.onward(names, variants, source)
+        for name in names:
+            found[name] += here[source] * onward[name] / factors[name]
+    return found
 
 
 def required_rps(
@@ -72,6 +73,8 @@ def required_rps(
         seen, waiting = observation.stages[stage.name], waits[stage.name]
         have_rps = serves_rps(stage, seen) * known[stage.name].reaches / factors[stage.name]
         rate_rps = max((waiting + coming_rps * by_s) / (by_s + wait_s) for by_s in (0.0, end_s))
+        if rate_rps <= carried_rps(stage, factors[stage.name]):
+            continue
         if rate_rps > have_rps:
             left = waiting - have_rps * reach.lead_s
             dues_s = (max(0.0, reach.lead_s + LEAST_REST_S - wait_s), end_s)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipa.policies import checks
+from ipa.policies.configurations import carried_rps
 from ipa.policies.foresight.backlog import factors_now, noted, required_rps
 from ipa.policies.foresight.forecast import Prior, Reach, learnt, level_now, multiple
 from ipa.policies.foresight.memory import Remembered, clock_s
@@ -171,9 +172,13 @@ class Foresight(OptimisingPolicy):
         """Whether replicas are starting, or the backlog is longer than plans allow for: a change of variants removes
         old replicas before all new ones serve."""
         factors = factors_now(self._pipeline, observation)
-        waiting = max(stage.queue_length / factors[name] for name, stage in observation.stages.items())
         may_wait_s = (1 - LATENCY_SHARE) * self.sla_s
-        return any(map(_is_starting, observation.stages.values())) or waiting > may_wait_s * lasting_rps
+        waits = any(
+            observation.stages[name].queue_length / factor
+            > may_wait_s * max(lasting_rps, carried_rps(self._pipeline.stage(name), factor))
+            for name, factor in factors.items()
+        )
+        return waits or any(map(_is_starting, observation.stages.values()))
 
 
 def stepped(rate_rps: float, before_rps: float = 0.0) -> float:

@@ -123,10 +123,51 @@ def test_a_general_solver_is_refused_at_once(solver: str) -> None:
 
 
 def test_what_waits_before_a_stage_of_a_graph_counts_in_requests() -> None:
-    """30 cars are 15 frames; what waits at the detector is still to come everywhere, what waits at faces is not."""
+    """30 cars are 15 frames; what waits at the detector is still to come everywhere, what waits at faces is not.
+
+    The 3 faces are of 3 frames, each of which is yet to be merged, though faces are planned as half of the frames.
+    """
     seen = observation([10.0], at_hand=AT_HAND, queue_length={"detect": 4, "cars": 30, "faces": 3, "merge": 1})
     found = waiting_before(pipeline(), seen)
-    assert found == {"detect": 4.0, "cars": 4.0 + 15.0, "faces": 4.0 + 6.0, "merge": 4.0 + 15.0 + 6.0 + 1.0}
+    assert found == {"detect": 4.0, "cars": 4.0 + 15.0, "faces": 4.0 + 6.0, "merge": 4.0 + 15.0 + 3.0 + 1.0}
+
+
+def branch(share: float) -> Pipeline:
+    """detect -> rare for a share of the requests, and detect -> merge, to which rare leads as well."""
+    edges = (Edge("detect", "rare", share=share), Edge("detect", "merge"), Edge("rare", "merge"))
+    graph = Graph(edges, sla_s=1.0, joins={"merge": Join("all")})
+    stages = [("detect", DETECT), ("rare", CARS[:1]), ("merge", CARS[:1])]
+    return Pipeline(
+        "branch",
+        "",
+        tuple(Stage(name, "task", 0.25, 1.0, of) for name, of in stages),
+        Defaults(load_margin=0.0),
+        graph=graph,
+    )
+
+
+RARE = dict.fromkeys(("detect", "rare", "merge"), AT_HAND["merge"])
+
+
+@pytest.mark.parametrize("name", ["oracle", "foresight"])
+@pytest.mark.parametrize("share", [0.01, 0.5])
+def test_one_item_behind_a_branch_changes_no_plan(name: str, share: float) -> None:
+    """One of 100 requests comes there, but one item is not 100 requests: the one replica serves it in 0.04 s."""
+
+    def planned_rps(waiting: int) -> float | None:
+        queues = {"detect": 1, "rare": waiting}
+        load = {"future_rps": [10.0] * 120, "queue_length": queues, "arrivals": queues}
+        return create(name, branch(share)).decide(observation([10.0] * 60, at_hand=RARE, **load), {}).planned_load_rps
+
+    assert planned_rps(1) == planned_rps(0)
+
+
+def test_the_oracle_plans_for_all_that_waits_behind_a_branch() -> None:
+    """Half of the frames come there, and 40 items wait: as many as 80 frames bring. They and the 40 frames of a second
+    are to be served in a quarter of the SLA."""
+    queues = {"rare": 40}
+    seen = observation([40.0] * 60, at_hand=RARE, future_rps=[40.0] * 120, queue_length=queues, arrivals=queues)
+    assert create("oracle", branch(0.5)).decide(seen, {}).planned_load_rps == (80 + 40) / 0.25
 
 
 def test_a_ceiling_counts_items() -> None:
