@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 MOST_UTILISATION = 0.95
 TOLERANCE = 1e-4
-"""Of the mean utility: what a replica must bring to be kept."""
+"""Loss of mean utility below which replicas are not needed."""
 
 SURELY_IDLE = 4.0
 """From a + 4 sqrt(a) + 3 servers on, an offered load a waits with a probability below 1e-4."""
@@ -60,7 +60,7 @@ SURELY_IDLE = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a stage is judged on: the sampled loads [rps], the SLO, the share that must keep it, and the exponent."""
+    """The load and target of a stage: the sampled loads [rps], the SLO, the share that must keep it, the exponent."""
 
     samples_rps: Sequence[float]
     slo_s: float
@@ -206,7 +206,7 @@ class Faro(Scaler):
         return {stage.name: moment(before.get(stage.name, now_s), now_s) for stage in stages if self._violates(stage)}
 
     def _planned(self, samples_rps: Sequence[float], stages: Sequence[Served], limit_cores: int | None) -> list[int]:
-        """The replicas of the greatest utility, and no more than it takes."""
+        """The fewest replicas of the greatest utility."""
         utilities = [self._utility(k, stage, samples_rps) for k, stage in enumerate(stages)]
         counts = [each.fewest(self.min_replicas, self.max_replicas) for each in utilities]
         cores = [stage.variant.base_cores for stage in stages]

@@ -10,7 +10,7 @@ the panic window (6 s), and R >= 1 ready replicas:
 A *panic* begins when the panic window wants at least 200 % of the ready replicas (before the bounds), and ends when it
 has wanted less for a whole stable window. During a panic the replicas never fall: they are the most that either window
 has wanted since it began. An autoscaler that starts with more than one ready replica starts in a panic, so that these
-stay until there is a history to go by.
+stay until there is a history.
 
 Concurrency counts the requests queued and in service at a stage. Knative averages it over every second; here it is the
 mean since the last control step. An interval of 2 s (the tick) gives 30 and 3 values in the two windows, 10 s only 6

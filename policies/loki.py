@@ -10,14 +10,14 @@ Inference Pipelines with Hardware and Accuracy Scaling", HPDC 2024. Its resource
                   the latencies of any path through the variants used add up to at most SLA / 2
                   the cores of all replicas are at most the limit
 
-with one batch size for each variant. The other half of the SLA is left for waiting. Within a stage, the most accurate
-variants get all that they sustain (its load balancer's "most accurate first"). If even the least accurate variants
-cannot serve the load, as much as possible is served; Loki then drops early, as a run with `drop: deadline` does.
+with one batch size for each variant. The other half of the SLA is for queueing. Within a stage, the most accurate
+variants get all the load that they sustain (its load balancer's "most accurate first"). If even the least accurate
+variants cannot serve the load, as much as possible is served; Loki then drops early, like a run with `drop: deadline`.
 
-Departures. Loki counts servers, here a replica takes its variant's base cores. Its load balancer chooses variants for
-whole paths, here each stage draws for itself, so that the pipeline's accuracy is the product of the stages' means, and
+Departures. Loki counts servers; here a replica takes its variant's base cores. Its load balancer chooses variants for
+whole paths; here each stage draws independently, so the pipeline's accuracy is the product of the stages' means, and
 every path through the variants used occurs. A mix has at most two variants (see `ipa.policies.mixing`). The load is
-that of the predictor, where Loki takes an exponentially weighted mean. Requests that cannot be in time any more are not
+the predictor's, where Loki takes an exponentially weighted mean. Requests that can no longer be in time are not
 rerouted to faster variants.
 
 Trees. Each stage has a load of its own, by the mean number of items that the variants before it put there, and the
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ipa.profiles import Pipeline, Variant
 
 PART_OF_SLA = 0.5
-"""The part of the SLA that the batches of all stages may take together."""
+"""The share of the SLA for the batches of all stages together."""
 
 
 class Loki(MixingPolicy):
@@ -102,7 +102,7 @@ class Loki(MixingPolicy):
 
     @cached_property
     def _half(self) -> Programme:
-        """The programme of the most accuracy, of equals with the fewest cores, within half the SLA."""
+        """The programme for the most accuracy, then the fewest cores, within half the SLA."""
         within_s = PART_OF_SLA * self.programme.target_s
         return replace(
             self.programme.most_accurate, sla_s=within_s, accuracy="product", accuracy_scale="raw", accuracy_floor=0.0
@@ -135,7 +135,7 @@ class Loki(MixingPolicy):
         return max(PART_OF_SLA * self.programme.target_s, fastest_s)
 
     def _thresholds(self, stages: Sequence[Sequence[Variant]], budget_s: float) -> list[tuple[float, ...]]:
-        """How long the batches of each stage may take, in all ways that matter: the last has what is left."""
+        """The time limits of the stages' batches, in all relevant divisions; the last stage has the remainder."""
         of_stages = [
             sorted({size.latency_s for variant in variants for size in self.sizes(variant)}) for variants in stages
         ]

@@ -1,8 +1,8 @@
-"""What Loki and InfAdapter share: the ways to serve a stage's load by one or two variants, and the best under a limit.
+"""The base of Loki and InfAdapter: the ways to serve a stage's load by one or two variants, and the best under a limit.
 
-If some cores serve a stage's load by two variants, accuracy is greatest when the more accurate one gets all that its
-replicas sustain, and the other one the rest. More than two variants are not tried: a stage's problem has two
-constraints, load and cores, so that an optimum of its relaxation without whole replicas has at most two.
+If two variants serve a stage's load, accuracy is greatest when the more accurate one gets all that its replicas
+sustain, and the other one the rest. More than two variants are not tried: a stage's problem has two constraints, load
+and cores, so an optimum of its relaxation without whole replicas has at most two variants.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 MIXING_PARAMETERS = (*OUTLOOK_PARAMETERS, "load_margin", "goal")
 
 LEAST_RPS = 1e-9
-"""The least load that is planned for, so that every stage keeps a replica."""
+"""The least planned load, so that every stage keeps a replica."""
 
 HALVINGS = 12
-"""How often the load is halved between what fits and what does not, to find the most that fits."""
+"""Steps of the bisection for the greatest load that fits."""
 
 NO_ACCURACY = "no-accuracy"
-"""The rung of an answer without the accuracy that is wanted."""
+"""The rung of an answer that misses the required accuracy."""
 
 MOST_KEPT = 2048
-"""How many answers are kept."""
+"""The most answers in the cache."""
 
 
 class Candidate(NamedTuple):
@@ -103,7 +103,7 @@ def _option(*parts: Part) -> Option:
 
 
 class Front:
-    """The options of a stage that nothing is better than: `values` rise with `cores`."""
+    """The Pareto front of a stage's options: `values` rise with `cores`."""
 
     def __init__(self, found: Iterable[tuple[Option, float]]) -> None:
         """`found`: options with their values; of equal ones, the fewest cores count."""
@@ -116,12 +116,12 @@ class Front:
         self.cores = [option.cores for option in self.options]
 
     def within(self, cores: float) -> int:
-        """How many of the options have at most so many cores."""
+        """The number of options with at most this many cores."""
         return bisect_right(self.cores, cores)
 
 
 class Combination(NamedTuple):
-    """An option of each of some stages, and what they come to."""
+    """An option for each of some stages, and their totals."""
 
     value: float
     cores: int
@@ -165,7 +165,7 @@ def best_of(
 
 
 def best_way(ways: Iterable[Sequence[Front]], limit_cores: float, at_least: float | None = None) -> Combination | None:
-    """Of several ways to serve the stages, whose values are accuracies, the best combination: as `best_of`."""
+    """The best combination (see `best_of`) of several ways to serve the stages, whose values are accuracies."""
     bounded = []
     for fronts in ways:
         fitting = [front.within(limit_cores) for front in fronts]
@@ -305,12 +305,12 @@ class MixingPolicy(ForecastingPolicy, ABC):
         )
 
     def _allowed(self, stage: Stage, failed: Collection[str]) -> list[Variant]:
-        """The variants that have not failed to start, all if every one has; of these, those that a goal allows."""
+        """The variants that have not failed to start (all, if every one has) and that a goal allows."""
         standing = [variant for variant in stage.variants if variant.name not in failed] or list(stage.variants)
         return [each for each in standing if self.goal.is_enough_at(stage.name, each.accuracy)] or standing
 
     def _judged(self, chosen: Chosen) -> Chosen:
-        """The answer, which is no optimum where a goal's accuracy is not reached."""
+        """The answer, with the rung for a goal's accuracy that is not reached."""
         accuracy = prod(option.accuracy for option in chosen.options)
         is_enough = accuracy >= self.least_accuracy and all(
             self.goal.is_enough_at(stage.name, part.candidate.variant.accuracy)
@@ -330,7 +330,7 @@ class MixingPolicy(ForecastingPolicy, ABC):
     def candidates(
         self, variants: Sequence[Variant], within_s: float, most_batch: int | None = None
     ) -> list[Candidate]:
-        """Each variant with the batch that sustains most, of those that take at most `within_s` (p99)."""
+        """Each variant with the batch size of the greatest throughput whose p99 is at most `within_s`."""
         found = []
         for variant in variants:
             fitting = [each for each in self.sizes(variant, most_batch) if each.latency_s <= within_s]

@@ -1,4 +1,4 @@
-"""The Planner of NVIDIA Dynamo: a slow loop that plans ahead, and a fast one that looks at the queue.
+"""The Planner of NVIDIA Dynamo: a slow loop that plans ahead, and a fast one that follows the queue.
 
 Source: NVIDIA Dynamo, "Planner Design" and "Planner Guide" (docs.nvidia.com/dynamo, versions 0.9 and 1.0), with its
 defaults and both loops on. For each stage, whose target is its share of the SLA:

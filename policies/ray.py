@@ -1,4 +1,4 @@
-"""Ray Serve's autoscaler: replicas for the requests that are under way, after they have asked for them long enough.
+"""Ray Serve's autoscaler: replicas for the ongoing requests, once these have needed them for long enough.
 
 Source: Ray Serve, "Ray Serve Autoscaling" and "Advanced Ray Serve Autoscaling" (docs.ray.io, Ray 2.32 and later), with
 the defaults of `num_replicas="auto"`. For each stage, with the ongoing requests (queued and in service) averaged over
@@ -105,7 +105,7 @@ class Ray(Scaler):
         return self.bounded(replicas_for(load_rps * stage.factor, self._throughput_rps(stage.variant, batch)))
 
     def _wanted(self, ongoing: float, running: int) -> int:
-        """The replicas that the requests ask for; without a running one, all that they need."""
+        """The replicas that the requests need; with none running, all of them at once."""
         needed = ongoing / self.target_ongoing_requests
         missing = needed - running
         factor = self.upscaling_factor if missing > 0 else self.downscaling_factor

@@ -112,7 +112,7 @@ def _completed(merged: list[Point], last: list[Point], limits: tuple[float, floa
 
 
 class Bound(NamedTuple):
-    """A relaxation as one stage needs it: the best that may follow, and the most that a pick may cost."""
+    """A relaxation for one stage: the best that may follow, and the most that a pick may cost."""
 
     prices: tuple[float, float]
     limit_price: float
@@ -202,11 +202,11 @@ def _grown(
                 yield loss + more, late, large, combined, picks + pick, total, product
 
 
-# ---- what is worth keeping ----
+# ---- dominance ----
 
 
 class Matters(NamedTuple):
-    """What matters besides the loss."""
+    """The criteria besides the loss."""
 
     sla: bool
     cores: bool
@@ -214,14 +214,14 @@ class Matters(NamedTuple):
 
     @classmethod
     def of(cls, asked: Knapsack) -> Matters:
-        """What matters for a knapsack."""
+        """The criteria of a knapsack."""
         return cls(
             asked.sla_ns is not None, asked.limit_cores is not None, asked.reward > 0 or asked.least_accuracy > 0
         )
 
 
 def front(stage: StageOptions, matters: Matters) -> list[Point]:
-    """A stage's options that no other one beats in what matters, by rising loss."""
+    """The options of a stage that no other one dominates in the criteria, by rising loss."""
     loss, nothing = stage.loss, [0] * len(stage.loss)
     latency_ns = stage.latency_ns if matters.sla else nothing
     cores = stage.cores if matters.cores else nothing
@@ -238,7 +238,7 @@ def front(stage: StageOptions, matters: Matters) -> list[Point]:
 
 
 def unbeaten(points: list[P], matters: Matters) -> list[P]:
-    """The points, by rising loss, that no point with less loss equals or beats in everything that matters.
+    """The points, by rising loss, that no point with less loss equals or beats in all criteria.
 
     Points are tuples that begin like `Point`. The given list is sorted in place.
     """

@@ -199,7 +199,7 @@ def _could_keep(sla_ns: int, stages: Sequence[StageOptions], flow: Flow | None, 
 
 
 def _kept_the_load_out(problem: Problem, answer: Answer, solver: Solver) -> str:
-    """What keeps the load out: "nodes" or "cores" if more could be sustained without these, else "replicas"."""
+    """What limits the load: "nodes" or "cores" if more could be sustained without these, else "replicas"."""
     unlimited = _without_cores_rps(problem, answer, solver)
     enough_rps = answer.sustained_rps * (1 + SLACK)
     large = answer.asked.limit_cores != problem.most_cores
@@ -241,17 +241,17 @@ Question = tuple[object, ...]
 
 
 class Asked(NamedTuple):
-    """How many questions had been answered before, and how many had not."""
+    """The numbers of cache hits and misses."""
 
     hits: int
     misses: int
 
 
 class Answers:
-    """The solutions of one programme's problems by one solver, each computed once.
+    """A cache of the solutions of one programme's problems by one solver.
 
-    A solution depends only on its problem, so a kept answer is the same as a new one. `hits` and `misses` count the
-    questions asked. The oldest answer goes when there are very many.
+    A solution depends only on its problem, so a cached answer equals a new one. `hits` and `misses` count the
+    questions. The oldest answer is evicted when there are very many.
     """
 
     def __init__(self, programme: Programme, solver: str = "exact", fallback: str | None = None) -> None:
@@ -266,13 +266,13 @@ class Answers:
         return Asked(self.hits, self.misses)
 
     def hit_rate(self, since: Asked | None = None) -> float:
-        """The share of questions that had been answered before, of those asked `since`; 0 if nothing was asked."""
+        """The share of cache hits among the questions asked `since`; 0 without questions."""
         before = Asked(0, 0) if since is None else since
         hits, misses = self.hits - before.hits, self.misses - before.misses
         return hits / (hits + misses) if hits + misses else 0.0
 
     def kept(self, asked: Question) -> Solution | None:
-        """The answer to a question that has been asked before; None if it has not, or not lately."""
+        """The cached answer to a question; None without one."""
         known = self._known.get(asked)
         self.hits += known is not None
         return known

@@ -20,10 +20,9 @@ def most_sustained_rps(
 ) -> float:
     """The greatest rate up to `load_rps` that all stages can serve within `limit_cores` in all.
 
-    `bounds`: the fewest and the most replicas of each stage. `fits` says whether a rate can be served whatever else
-    there is; if it can, so can any lower one.
-    It is `load_rps`, or the throughput of a whole number of replicas of some row, so the search is among these. 0 if
-    even one replica for each stage (or the `fixed` ones) takes too many cores.
+    `bounds`: the fewest and the most replicas of each stage. `fits`: a further condition on a rate, which holds for
+    every lower rate too. The answer is `load_rps` or the throughput of a whole number of replicas of some row, so the
+    search is among these. 0 if even one replica for each stage (or the `fixed` ones) takes too many cores.
     """
     useful = [_useful(rows) for rows in stages]
     rates = {load_rps}
@@ -68,7 +67,7 @@ def most_of_graph_rps(
 
 
 def fewest_cores(stages: Sequence[Sequence[Row]], replicas: Sequence[int]) -> int:
-    """The cores of so many replicas of the smallest variant of every stage."""
+    """The cores of this many replicas of the smallest variant of every stage."""
     return sum(min(row.cores for row in rows) * count for rows, count in zip(stages, replicas, strict=True))
 
 

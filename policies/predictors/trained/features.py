@@ -1,4 +1,4 @@
-"""What learned predictors see: the maxima of the last windows as published, and more of each for ours.
+"""The features of learned predictors: the maxima of the last windows as published, and more of each window for ours.
 
 Everything is computed row by row of an array of histories, so that a forecast is the same, bit for bit, whether it is
 made alone or with others.
@@ -34,7 +34,7 @@ _LOG_HORIZON = 1.5
 
 
 def inputs_of(is_seasonal: bool) -> int:
-    """How many features trees see."""
+    """The number of features of trees."""
     return WINDOWS * len(PER_WINDOW) + is_seasonal * len(LAGS_S) * len(PER_SEASON)
 
 
@@ -99,8 +99,8 @@ def seasons_before(counts_rps: Floats, seconds: npt.NDArray[np.int64]) -> Floats
 
 
 def are_known(seasons: Floats) -> npt.NDArray[np.bool_]:
-    """Whether each season of (forecasts, lags, seconds) is known: without a second that is not, and without a minute
-    in which no request came, which is a hole in the record."""
+    """Whether each season of (forecasts, lags, seconds) is complete: no unknown second, and no minute without requests,
+    which is a gap in the record."""
     by_minute = seasons.reshape(*seasons.shape[:2], -1, 60).sum(axis=-1)
     return np.asarray((by_minute > 0).all(axis=-1))
 

@@ -16,7 +16,7 @@ from ipa.policies.predictors.trained.features import Floats
 from ipa.policies.predictors.trained.models import TREES, Model
 
 _ROWS = 128
-"""So many at once: the forecasts of a run of 20 minutes."""
+"""The rows of one pass: the forecasts of a run of 20 minutes."""
 
 Numbers = npt.NDArray[np.int64]
 

@@ -1,8 +1,8 @@
-"""Models that a training made: files of arrays and a card, from which nothing is ever executed.
+"""Trained models: files of arrays and a card, of which nothing is ever executed.
 
 An .npz file holds the arrays of `SHAPES` and the text `card`, a JSON object: what the model is, on what it was trained
-and how well it did. Of a .keras file the card is the file NAME.card.json beside it; without one it is taken for a
-published predictor, which sees counts as they are.
+and how well it did. The card of a .keras file is NAME.card.json beside it; without one it is read as a published
+predictor, which gets the raw counts.
 
 Of a .keras file (a zip of config.json and model.weights.h5) the weights are read as data: no layer is ever built. Only
 what the published predictor consists of is known: an input, one LSTM, one Dense layer.
@@ -27,12 +27,12 @@ from ipa.policies.interface import PolicyError
 from ipa.policies.predictors.trained import features
 
 ACTIVATIONS = ("tanh", "relu")
-"""What the cell of an LSTM may squash with."""
+"""The activations of an LSTM's cell."""
 
 KNOWN = "an input, one LSTM, then one Dense layer"
 
 MOST_BYTES = 50_000_000
-"""What a file may hold, unpacked. Models have some thousand numbers."""
+"""The most bytes of a decompressed file. Models have some thousand numbers."""
 
 _LSTM = {"recurrent_activation": "sigmoid", "use_bias": True, "return_sequences": False, "go_backwards": False}
 _DENSE = {"activation": "linear", "use_bias": True}
@@ -152,8 +152,8 @@ NORMALISATIONS = {
     "lstm-quantile": ("deviation",),
     **dict.fromkeys(TREES, ("deviation",)),
 }
-"""What loads are made of before a model sees them: nothing, or distances from the mean of the history in its standard
-deviations (`features.relative`)."""
+"""The scaling of a model's inputs: none, or distances from the mean of the history in its standard deviations
+(`features.relative`)."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class Model:
         return tuple(checks.number(f"{self.source}: levels", level) for level in given)
 
     def _sizes(self) -> dict[str, int]:
-        """How long each of the dimensions is."""
+        """The length of each dimension."""
         wanted = SHAPES[self.kind]
         checks.mapping(f"{self.source}: arrays", dict(self.arrays), wanted)
         sizes: dict[str, int] = {}
