@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipa import studies
-from ipa.studies.commands import complete, printing, progress, reports
+from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.options import (
     Results,
-    Whole,
     assigned,
     build_scenario,
     check_required,
+    declared,
     goal_option,
     jobs_option,
     late_option,
@@ -30,6 +30,7 @@ from ipa.studies.commands.options import (
     scenario_options,
     taken,
 )
+from ipa.studies.many.systems import Options
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def is_for_all(assignment: str) -> bool:
     return key.startswith(OF_POLICY) and key not in ("policy.name", "policy.label")
 
 
-def _predictors(_: click.Context, __: click.Parameter, given: str | None) -> Sequence[Given]:
-    """Names, or mappings with `name` and parameters, as in YAML."""
+def _predictors(given: str | None) -> Sequence[Given]:
+    """Names, or mappings with `name` and parameters, as in YAML. Raises BadParameter for what is none."""
     if given is None:
         return ()
     try:
@@ -56,30 +57,18 @@ def _predictors(_: click.Context, __: click.Parameter, given: str | None) -> Seq
     except ScenarioError:
         found = []
     if not found or not all(isinstance(each, str) or (isinstance(each, dict) and "name" in each) for each in found):
-        raise click.BadParameter(f"{given!r}; allowed: names with commas between them, such as max,reactive")
+        raise click.BadParameter(
+            f"{given!r}; allowed: names with commas between them, such as max,reactive", param_hint="'--predictors'"
+        )
     return tuple(found)
 
 
 @click.command()
 @pipeline_argument
-@click.option(
-    "--policy",
-    "policies",
-    multiple=True,
-    shell_complete=complete.policies,
-    help="Policy to compare, with parameters of its own and a label after it: 'ipa alpha=2 label=\"IPA, cheap\"'. "
-    "Repeatable. Default: ipa, foresight, scale-only:low, scale-only:high and switch-only.",
-)
-@click.option(
-    "--predictors",
-    callback=_predictors,
-    metavar="NAME,...",
-    shell_complete=complete.predictors,
-    help="Compare each policy with each of these predictors: max,reactive,my.py:MyPredictor.",
-)
+@declared(Options, "policies", "predictors")
 @goal_option
 @scenario_options
-@click.option("--seeds", type=Whole(min=1), help="Runs per policy, with seeds from --seed on. Default: 1.")
+@declared(Options, "seeds")
 @late_option
 @jobs_option
 @resumable_out_option
@@ -88,10 +77,7 @@ def _predictors(_: click.Context, __: click.Parameter, given: str | None) -> Seq
 @output_options
 def compare(
     what: str,
-    policies: Sequence[str],
-    predictors: Sequence[Given],
     assignments: Sequence[str],
-    seeds: int | None,
     late_at_most: float,
     jobs: int | None,
     required: Sequence[Requirement],
@@ -104,18 +90,19 @@ def compare(
     With --out each run is saved as soon as it finishes. Repeat the command to resume an interrupted comparison, or add
     policies or seeds to extend one. A command that would drop or change a saved run is refused.
     """
-    results, goal = taken(Results, options), options.pop("policy_goal")
+    results, asked, goal = taken(Results, options), taken(Options, options), options.pop("policy_goal")
+    predictors = _predictors(asked.predictors)
     for_all = [each for each in assignments if is_for_all(each)]
     question = studies.results.asked(what)
+    seeds = asked.seeds or 1
     if question is not None and question.kind == "runs":
         options["policy"] = question.scenario.policy.name
-        seeds = seeds or question.seeds
+        seeds = asked.seeds or question.seeds or 1
     base = build_scenario(what, [each for each in assignments if each not in for_all], **options)
     parameters = {key.removeprefix(OF_POLICY): value for key, value in assigned(for_all).items()}
     if goal is not None:
         parameters["goal"] = goal
-    chosen = policies or _as_before(question, parameters) or studies.BASELINES
-    seeds = seeds or 1
+    chosen = asked.policies or _as_before(question, parameters) or studies.BASELINES
     systems = studies.many.systems.choose(base, chosen, predictors=predictors, parameters=parameters, log=printing.note)
     if results.report is not None:
         reports.check_report(results.report, results.out, base.records)

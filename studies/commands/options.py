@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
@@ -125,21 +125,27 @@ def declared(of: type, *names: str) -> Callable[[F], F]:
 
 
 def _declared(of: Field[Any], about: Option, flag: str) -> Callable[[Any], Any]:
-    lowest: dict[str, Any] = {"min": about.least if about.above is None else about.above, "max": about.most}
-    arguments: dict[str, Any] = {"default": of.default, "help": about.help, "metavar": about.metavar}
-    kind = str(of.type).removesuffix(" | None")
+    bounds: dict[str, Any] = {
+        "min": about.least if about.above is None else about.above,
+        "max": about.most if about.below is None else about.below,
+    }
+    arguments: dict[str, Any] = {"help": about.help, "metavar": about.metavar}
+    kind = re.sub(r"(?:Sequence|tuple)\[(\w+).*\]", r"\1", str(of.type)).removesuffix(" | None")
     if about.words is not None:
         arguments["type"] = Words(about.words)
     elif kind == "bool":
         arguments["is_flag"] = True
     elif kind == "Path":
-        arguments["type"] = NEW_FILE
+        arguments["type"] = click.Path(exists=True, dir_okay=False, path_type=Path) if about.exists else NEW_FILE
     elif kind == "int":
-        arguments["type"] = Whole(**lowest)
+        arguments["type"] = Whole(**bounds)
     elif kind == "float":
-        arguments["type"] = Number(**lowest, min_open=about.above is not None)
-    if of.default == ():
-        arguments |= {"multiple": True, "default": None}
+        arguments["type"] = Number(**bounds, min_open=about.above is not None, max_open=about.below is not None)
+    if of.default is MISSING:
+        arguments["required"] = True
+    else:
+        arguments["default"] = of.default or None if isinstance(of.default, tuple) else of.default
+        arguments["multiple"] = isinstance(of.default, tuple)
     if about.completes:
         arguments["shell_complete"] = getattr(complete, about.completes)
     return click.option(flag, of.name, **arguments)

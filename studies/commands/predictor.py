@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +15,19 @@ from ipa.studies.commands.group import Group
 from ipa.studies.commands.options import (
     NEW_FILE,
     SHARE,
-    Whole,
-    Words,
+    declared,
     output_options,
     scale_option,
+    taken,
     together,
     window_option,
     workload_seed_option,
 )
-from ipa.studies.scenario import ScenarioError, choices
+from ipa.studies.many.predictor import Measured, Recipe
+from ipa.studies.scenario import ScenarioError, option
 
 if TYPE_CHECKING:
-    from ipa.studies.many.predictor import Cases, Chosen, Measured, Score
+    from ipa.studies.many.predictor import Cases, Chosen, Score
     from ipa.traces import Trace
 
 
@@ -38,77 +39,34 @@ def predictor() -> None:
 # ---- options ----
 
 
-WHOLE_SECONDS = Whole(min=1)
-
-predictors_option = click.option(
-    "--predictor",
-    "names",
-    multiple=True,
-    metavar="NAME|FILE:CLASS",
-    help="Predictor to use, with its parameters if any: 'poisson k=1.2'. Repeatable. Default: all that are built in, "
-    "without the oracle.",
-)
-
-cases_options = together(
-    click.option(
-        "--trace",
-        "name",
-        default="bursty",
-        help="Load to forecast: a named workload, a window of the real trace (twitter:bursty) or a file. "
-        "Default: bursty.",
-    ),
-    click.option(
-        "--windows",
-        multiple=True,
-        metavar="START:END",
-        help="Seconds of the trace to forecast; the history may lie before them. Several are separated by commas. "
-        "Default: all.",
-    ),
-    scale_option,
-    workload_seed_option,
-    click.option(
-        "--interval",
-        "interval_s",
-        type=WHOLE_SECONDS,
-        default=10,
-        help="Seconds between two forecasts. Default: 10.",
-    ),
-    click.option(
-        "--horizon",
-        "horizon_s",
-        type=WHOLE_SECONDS,
-        default=20,
-        help="Forecast the busiest of this many seconds. Default: 20.",
-    ),
-    click.option(
-        "--history",
-        "history_s",
-        type=WHOLE_SECONDS,
-        default=120,
-        help="Seconds of the load that a predictor sees. Default: 120.",
-    ),
-    click.option(
-        "--without-zeros",
-        is_flag=True,
-        help="Remove seconds without a request first: gaps of the recording, as published.",
-    ),
-)
-"""The options that say which forecasts are made."""
-
-
 @dataclass(frozen=True)
 class Asked:
     """Which predictors forecast which load, and at which of its moments."""
 
-    names: Sequence[str]
-    name: str
-    windows: Sequence[str]
-    scale: float | None
-    seed: int
-    interval_s: int
-    history_s: int
-    horizon_s: int
-    without_zeros: bool
+    names: Sequence[str] = option(
+        (),
+        "Predictor to use, with its parameters if any: 'poisson k=1.2'. Repeatable. Default: all that are built in, "
+        "without the oracle.",
+        flag="--predictor",
+        metavar="NAME|FILE:CLASS",
+    )
+    name: str = option(
+        "bursty",
+        "Load to forecast: a named workload, a window of the real trace (twitter:bursty) or a file. Default: bursty.",
+        flag="--trace",
+    )
+    windows: Sequence[str] = option(
+        (),
+        "Seconds of the trace to forecast; the history may lie before them. Several are separated by commas. "
+        "Default: all.",
+        metavar="START:END",
+    )
+    scale: float | None = None
+    seed: int = 1
+    interval_s: int = option(10, "Seconds between two forecasts. Default: 10.", least=1)
+    horizon_s: int = option(20, "Forecast the busiest of this many seconds. Default: 20.", least=1)
+    history_s: int = option(120, "Seconds of the load that a predictor sees. Default: 120.", least=1)
+    without_zeros: bool = option(False, "Remove seconds without a request first: gaps of the recording, as published.")
 
     def predictors(self) -> list[Chosen]:
         """Those that are named, or all. Raises PolicyError."""
@@ -133,29 +91,24 @@ class Asked:
         return studies.many.predictor.cases_of(trace, spans, **self.moments)
 
 
+asked_options = together(
+    declared(Asked, "names", "name", "windows"),
+    scale_option,
+    workload_seed_option,
+    declared(Asked, "interval_s", "horizon_s", "history_s", "without_zeros"),
+)
+"""The options that say which forecasts are made."""
+
+
 # ---- evaluate ----
 
 
 @predictor.command()
-@predictors_option
-@cases_options
-@click.option(
-    "--quantile",
-    "quantiles",
-    type=SHARE,
-    multiple=True,
-    default=(0.5, 0.95),
-    help="Quantile to score the forecasts at. Repeatable. Default: 0.5 and 0.95.",
-)
-@click.option(
-    "--within",
-    type=SHARE,
-    default=0.9,
-    help="Share of the loads that the central interval of a forecast should hold. Default: 0.9.",
-)
+@asked_options
+@declared(Measured, "quantiles", "interval")
 @click.option("--to", type=NEW_FILE, help="Write the table to this new .csv or .md file.")
 @output_options
-def evaluate(quantiles: tuple[float, ...], within: float, to: Path | None, as_json: bool, **options: Any) -> None:
+def evaluate(to: Path | None, as_json: bool, **options: Any) -> None:
     """Score predictors on a load, side by side.
 
     A forecast is made every --interval seconds from the --history seconds before, and compared with the busiest of the
@@ -170,10 +123,10 @@ def evaluate(quantiles: tuple[float, ...], within: float, to: Path | None, as_js
     """
     if to is not None:
         studies.many.predictor.check_file(to)
+    measured = taken(Measured, options)
     asked = Asked(**options)
     chosen, trace = asked.predictors(), asked.trace()
     cases = asked.cases(trace)
-    measured = studies.many.predictor.Measured(quantiles, within)
     with progress.shared("forecasts") as advance:
         scores = studies.many.predictor.scores_of(chosen, cases, measured, advance)
     if to is not None:
@@ -221,8 +174,7 @@ def list_(as_json: bool) -> None:
 
 
 @predictor.command()
-@predictors_option
-@cases_options
+@asked_options
 @click.option(
     "--within", type=SHARE, default=0.9, help="Share of the loads that the drawn interval should hold. Default: 0.9."
 )
@@ -237,7 +189,7 @@ def show(within: float, to: Path, as_json: bool, **options: Any) -> None:
     studies.displayed.check_plotly("--to")
     asked = Asked(**options)
     chosen, trace = asked.predictors(), asked.trace()
-    ends = studies.many.predictor.Measured(interval=within).ends
+    ends = Measured(interval=within).ends
     studies.pages.write(studies.pages.predictor.page(trace, asked.cases(trace), chosen, ends), to)
     printing.print_made(to, as_json)
 
@@ -249,48 +201,26 @@ def show(within: float, to: Path, as_json: bool, **options: Any) -> None:
 @click.option("--trace", required=True, metavar="NAME|FILE", help="Load to learn from.")
 @window_option
 @scale_option
-@click.option(
-    "--model",
-    required=True,
-    type=Words(choices.Model),
-    help="What to train: the published network, ours with quantiles, or trees with quantiles.",
-)
+@declared(Recipe, "kind")
 @click.option("--out", required=True, type=NEW_FILE, help="File to write: .npz, or .keras for a network.")
-@click.option("--seed", type=Whole(min=0), default=1, help="Seed of every random draw. Default: 1.")
-@click.option("--every", type=Whole(min=1), help="Seconds between samples. Default: 10; 1 for short loads.")
-@click.option(
-    "--epochs",
-    type=Whole(min=1),
-    help="Passes over the samples, for a network. Default: 30 for lstm, at most 60 for lstm-quantile.",
-)
-@click.option(
-    "--thin",
-    "thinned_by",
-    type=click.IntRange(min=2),
-    multiple=True,
-    metavar="FACTOR",
-    help="Train on the load thinned to one request in FACTOR as well, so that the model knows lower rates. Repeatable. "
-    "Default: the load as it is.",
-)
+@declared(Recipe, "seed", "every_s", "epochs", "thinned_by")
 @output_options
-def train(
-    trace: str, window: str | None, scale: float | None, model: str, out: Path, as_json: bool, **options: Any
-) -> None:
+def train(trace: str, window: str | None, scale: float | None, out: Path, as_json: bool, **options: Any) -> None:
     """Train a predictor on a load.
 
     A card beside the file records how it was trained. Without --window, it is trained on the first 14 days and tested
     on the rest, or trained on all of a shorter load. lstm is trained by the published recipe, on all of these seconds.
     For the others, the last seventh is the validation part: it stops the training early and calibrates the quantiles.
     """
-    studies.many.predictor.check_target(model, out)
-    seed, every, epochs, thinned_by = (options[name] for name in ("seed", "every", "epochs", "thinned_by"))
-    load = studies.Load.given(trace, window, scale, seed).trace()
-    given = {"--trace": Path(trace).name, "--window": window, "--scale": scale, "--model": model, "--out": out.name}
-    command = _as_typed({**given, "--seed": seed, "--every": every, "--epochs": epochs})
-    command += "".join(f" --thin {factor}" for factor in thinned_by)
-    learnt_s = studies.many.predictor.TRAINED_S if window is None else None
-    with progress.counted(f"training {model}", studies.many.predictor.steps(model, epochs)) as on_step:
-        recipe = studies.many.predictor.Recipe(model, seed, command, every, epochs, thinned_by, learnt_s)
+    recipe = taken(Recipe, options, learnt_s=studies.many.predictor.TRAINED_S if window is None else None)
+    studies.many.predictor.check_target(recipe.kind, out)
+    load = studies.Load.given(trace, window, scale, recipe.seed).trace()
+    given = {"--trace": Path(trace).name, "--window": window, "--scale": scale, "--model": recipe.kind}
+    of_recipe = {"--seed": recipe.seed, "--every": recipe.every_s, "--epochs": recipe.epochs}
+    command = _as_typed({**given, "--out": out.name, **of_recipe})
+    recipe = replace(recipe, command=command + "".join(f" --thin {factor}" for factor in recipe.thinned_by))
+    steps = studies.many.predictor.steps(recipe.kind, recipe.epochs)
+    with progress.counted(f"training {recipe.kind}", steps) as on_step:
         trained = studies.many.predictor.train(load, recipe, on_step)
     card = studies.many.predictor.write(trained, out)
     scores = {

@@ -14,7 +14,16 @@ import click
 import ipa
 from ipa import studies
 from ipa.studies.commands import complete, printing, progress
-from ipa.studies.commands.options import FOLDER, Whole, jobs_option, late_option, on_option, output_options
+from ipa.studies.commands.options import (
+    FOLDER,
+    declared,
+    jobs_option,
+    late_option,
+    on_option,
+    output_options,
+    taken,
+)
+from ipa.studies.many.study import Options
 
 if TYPE_CHECKING:
     from ipa.studies.many import Running
@@ -31,19 +40,7 @@ LOADS = "loads"
     required=True,
     help="Write the tables and the report to this folder; repeat the command to resume an interrupted study.",
 )
-@click.option("--pipeline", "pipelines", multiple=True, help="Run only this pipeline of the study. Repeatable.")
-@click.option(
-    "--seeds",
-    type=Whole(min=1),
-    help="Runs of each system on each load, with seeds from 1 on; with `loads`: loads of each family. Default: as in "
-    "the study file; 5 for paper, 1 for loads.",
-)
-@click.option("--draw-seed", type=Whole(min=0), help="With `loads`: seed that draws the loads. Default: 1.")
-@click.option(
-    "--azure",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="With `loads`: file of Azure's trace of requests to language models (docs/which-policy.md).",
-)
+@declared(Options, "pipelines", "seeds", "draw_seed", "azure")
 @late_option
 @jobs_option
 @on_option
@@ -51,11 +48,10 @@ LOADS = "loads"
 def study(
     what: str,
     out: Path,
-    pipelines: Sequence[str],
-    seeds: int | None,
     late_at_most: float,
     jobs: int | None,
     on: str,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Run a study: several systems on several loads, over seeds and parameter sweeps.
@@ -65,18 +61,18 @@ def study(
     saved as soon as it finishes. Repeat the command after an interrupt, with more seeds or pipelines, or with a changed
     file: only the missing runs are made.
     """
-    as_json = options.pop("as_json")
+    asked = taken(Options, options)
     running = progress.running(out, jobs, on)
     if what == LOADS:
         if late_at_most != studies.many.answers.LATE_AT_MOST:
             raise click.UsageError(f"--late-at-most is not of the study {LOADS}")
-        _study_loads(running, pipelines, seeds or 1, as_json, **options)
+        _study_loads(running, asked, as_json)
         return
-    for name, value in options.items():
+    for flag, value in (("--draw-seed", asked.draw_seed), ("--azure", asked.azure)):
         if value is not None:
-            raise click.UsageError(f"--{name.replace('_', '-')} is of the study {LOADS} alone")
+            raise click.UsageError(f"{flag} is of the study {LOADS} alone")
     studies.displayed.check_plotly("a study's report")
-    wanted = studies.many.study.prepare(what, pipelines, seeds)
+    wanted = studies.many.study.prepare(what, asked.pipelines, asked.seeds)
     for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
         printing.say_rules(pipeline)
     progress.compile_engine(*(trial.scenario for trial in wanted.trials))
@@ -97,9 +93,7 @@ def study(
         )
 
 
-def _study_loads(
-    running: Running, pipelines: Sequence[str], draws: int, as_json: bool, draw_seed: int | None, azure: Path | None
-) -> None:
+def _study_loads(running: Running, asked: Options, as_json: bool) -> None:
     """Which policy for which load."""
     out = running.folder
     if running.on != studies.many.LOCAL:
@@ -111,11 +105,11 @@ def _study_loads(
         with progress.counted("runs", len(cases)) as advance:
             yield advance
 
-    tweets, seed = ipa.traces.default_path(os.environ), 1 if draw_seed is None else draw_seed
-    loads = studies.load_study.Loads(draws=draws, seed=seed, tweets=tweets, azure=azure)
+    tweets, seed = ipa.traces.default_path(os.environ), 1 if asked.draw_seed is None else asked.draw_seed
+    loads = studies.load_study.Loads(draws=asked.seeds or 1, seed=seed, tweets=tweets, azure=asked.azure)
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):
         found = studies.load_study.conduct(
-            out, loads, pipelines=pipelines, jobs=running.jobs or 1, progress=progress_of
+            out, loads, pipelines=asked.pipelines, jobs=running.jobs or 1, progress=progress_of
         )
     if as_json:
         printing.print_json(studies.load_study.as_dict(found))

@@ -11,8 +11,9 @@ from typing import Any
 class Option:
     """What is known of a field beside its name, type and default; `flag` where it is not the name with dashes.
 
-    `words`: a `Literal` or the words it may be; `least` and `most`: its bounds, `above`: a bound that it may not reach.
-    `completes`: what the shell offers for it, `keys` or `policies`. One whose default is () may be repeated.
+    `words`: a `Literal` or the words it may be; `least` and `most`: its bounds, `above` and `below`: bounds that it may
+    not reach; `exists`: a path has to be there. `completes`: what the shell offers for it, such as `keys`. One whose
+    default is a tuple may be repeated; one without a default has to be given.
     """
 
     help: str
@@ -22,6 +23,8 @@ class Option:
     least: float | None = None
     above: float | None = None
     most: float | None = None
+    below: float | None = None
+    exists: bool = False
     completes: str = ""
 
 

@@ -18,7 +18,7 @@ from ipa.policies.predictors import Outlook
 from ipa.studies.many.predictor.cases import Cases
 from ipa.studies.many.predictor.choice import Chosen
 from ipa.studies.runs.results import check_writable, write_text
-from ipa.studies.scenario import ScenarioError
+from ipa.studies.scenario import ScenarioError, option
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,8 +47,20 @@ class Forecasts:
 class Measured:
     """At which quantiles forecasts are scored, and how much of what comes should lie within the interval."""
 
-    quantiles: tuple[float, ...] = (0.5, 0.95)
-    interval: float = 0.9
+    quantiles: tuple[float, ...] = option(
+        (0.5, 0.95),
+        "Quantile to score the forecasts at. Repeatable. Default: 0.5 and 0.95.",
+        flag="--quantile",
+        above=0.0,
+        below=1.0,
+    )
+    interval: float = option(
+        0.9,
+        "Share of the loads that the central interval of a forecast should hold. Default: 0.9.",
+        flag="--within",
+        above=0.0,
+        below=1.0,
+    )
 
     @property
     def ends(self) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, replace
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ from ipa.policies.predictors.trained import Model, features, forward_pass, write
 from ipa.studies import results
 from ipa.studies.many.predictor import samples
 from ipa.studies.many.predictor.samples import Samples, Set
-from ipa.studies.scenario import ScenarioError, choices
+from ipa.studies.scenario import ScenarioError, choices, option
 from ipa.traces import Trace
 
 KINDS = get_args(choices.Model)
@@ -68,12 +68,28 @@ class Recipe:
     `learnt_s`: the first seconds of the load, which it learns from; None: all of them.
     """
 
-    kind: str
-    seed: int
-    command: str
-    every_s: int | None = None
-    epochs: int | None = None
-    thinned_by: Sequence[int] = ()
+    kind: str = option(
+        MISSING,
+        "What to train: the published network, ours with quantiles, or trees with quantiles.",
+        flag="--model",
+        words=choices.Model,
+    )
+    seed: int = option(1, "Seed of every random draw. Default: 1.", least=0)
+    command: str = ""
+    every_s: int | None = option(None, "Seconds between samples. Default: 10; 1 for short loads.", least=1)
+    epochs: int | None = option(
+        None,
+        "Passes over the samples, for a network. Default: 30 for lstm, at most 60 for lstm-quantile.",
+        least=1,
+    )
+    thinned_by: Sequence[int] = option(
+        (),
+        "Train on the load thinned to one request in FACTOR as well, so that the model knows lower rates. Repeatable. "
+        "Default: the load as it is.",
+        flag="--thin",
+        least=2,
+        metavar="FACTOR",
+    )
     learnt_s: int | None = None
 
 

@@ -8,6 +8,7 @@ from .findings import LOST as LOST
 from .findings import Cell as Cell
 from .findings import Findings as Findings
 from .headline import front as front
+from .options import Options as Options
 from .plan import Plan as Plan
 from .run import conduct as conduct
 from .run import prepare as prepare
