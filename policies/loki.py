@@ -60,7 +60,7 @@ class Loki(MixingPolicy):
         if joined:
             raise PolicyError(
                 f"policy 'loki' takes chains and trees only, and the stages of {pipeline.name} form a graph in which "
-                f"{joined[0]} has two edges before it"
+                f"{joined[0]} has several edges before it"
             )
 
     def choose(

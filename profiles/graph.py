@@ -119,6 +119,10 @@ class Graph:
         """The edges that lead on from a stage."""
         return tuple(edge for edge in self.edges if edge.parent == stage)
 
+    def wait_s(self, stage: str) -> float:
+        """How long a stage waits after the first of the items that it joins."""
+        return self.joins[stage].wait_s if stage in self.joins else 0.0
+
     def entries(self, stages: Sequence[str]) -> tuple[str, ...]:
         """The stages to which no edge leads."""
         return tuple(stage for stage in stages if not self.into(stage))

@@ -347,16 +347,20 @@ def _for_bursts(burst: int, batch: int, fewest: int) -> list[int]:
 
 
 def waits_ns(problem: Problem, stage: int, batches: Collection[int], load: float) -> dict[int, int]:
-    """Batch size -> the longest wait for it to fill, (b - 1) / load [ns]; 0 at zero load. `stage` is a position.
+    """Batch size -> the longest wait at a stage [ns]: what its join waits, and (b - 1) / load, or 0 at zero load, for a
+    batch to fill. `stage` is a position.
 
     With `published_queue_defect`, the published code's term, whatever the batch: -|M_s| (|B| - 1) / load.
     """
+    programme = problem.programme
+    graph = programme.pipeline.graph
+    joining = 0 if graph is None else round(graph.wait_s(programme.table.stages[stage].name) * NS)
     if load <= 0:
-        return dict.fromkeys(batches, 0)
-    if problem.programme.published_queue_defect:
-        loosened = -problem.programme.table.published_wait_ns[stage]
+        return dict.fromkeys(batches, joining)
+    if programme.published_queue_defect:
+        loosened = -programme.table.published_wait_ns[stage]
         return dict.fromkeys(batches, -round(min(loosened / load, LONGEST_WAIT_NS)))
-    return {batch: round(min((batch - 1) * NS / load, LONGEST_WAIT_NS)) for batch in batches}
+    return {batch: joining + round(min((batch - 1) * NS / load, LONGEST_WAIT_NS)) for batch in batches}
 
 
 def _kept(problem: Problem, stage: str) -> tuple[str, int] | None:

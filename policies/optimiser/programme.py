@@ -8,8 +8,8 @@
 max(1, ceil(load / h)).
 
 In a graph, the load of stage s is f_s load, with f_s items a request, and the latencies add up along every way from an
-entry to an exit. A burst of m items at once takes ceil(m / (b_s n_s)) services of l_s; more replicas than the load
-needs are therefore tried too, where a burst takes fewer services with them (see `flows`).
+entry to an exit, what a join waits among them. A burst of m items at once takes ceil(m / (b_s n_s)) services of l_s;
+more replicas than the load needs are therefore tried too, where a burst takes fewer services with them (see `flows`).
 """
 
 from __future__ import annotations

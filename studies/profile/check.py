@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ipa.profiles import Pipeline, Stage, default_rules
+from ipa.profiles import Pipeline, Stage, default_rules, listed
 from ipa.studies.profile.by_rule import ruled
-from ipa.studies.profile.graph import graph_as_dict, longest_way
+from ipa.studies.profile.graph import fastest_s, graph_as_dict, longest_way
 from ipa.studies.profile.numbers import sla_sum
 
 MOST_REPLICAS = 100
@@ -57,16 +57,18 @@ def _end(pipeline: Pipeline, name: str) -> End:
 
 def warnings(pipeline: Pipeline) -> Iterator[str]:
     """What is likely to be a mistake, or to surprise."""
-    fastest_s = {stage.name: min(variant.p99_s(1) for variant in stage.variants) for stage in pipeline.stages}
+    least_s = fastest_s(pipeline)
     for stage in pipeline.stages:
-        others_s = (
-            math.fsum(fastest_s[each] for each in longest_way(pipeline, fastest_s, stage.name)) - fastest_s[stage.name]
-        )
+        on_way_s = math.fsum(least_s[each] for each in longest_way(pipeline, least_s, stage.name))
+        others_s = on_way_s - min(variant.p99_s(1) for variant in stage.variants)
         yield from _too_slow(pipeline, stage, others_s)
         if all(variant.max_batch() == 1 for variant in stage.variants):
             yield f"{stage.name}: only batch size 1 is profiled, so requests are never batched"
+    entries = pipeline.graph.entries(list(pipeline.by_name)) if pipeline.graph else ()
+    if len(entries) > 1:
+        yield f"each request enters at {listed(entries)}, as these say no stage that they are `after`"
     yield from unmeasured(pipeline)
-    fastest_way_s = math.fsum(fastest_s[each] for each in longest_way(pipeline, fastest_s))
+    fastest_way_s = math.fsum(least_s[each] for each in longest_way(pipeline, least_s))
     low, high = (_end(pipeline, label) for label in ("low", "high"))
     if low.most_rps < pipeline.defaults.load_rps:
         yield (
@@ -95,7 +97,9 @@ def _too_slow(pipeline: Pipeline, stage: Stage, others_s: float) -> Iterator[str
         p99_s = variant.p99_s(1)
         said = f"{stage.name}: {variant.name} never keeps"
         if p99_s + others_s > pipeline.sla_s:
-            at_others = f" and the fastest at the other stages {others_s:.3g} s" if len(pipeline.stages) > 1 else ""
+            waits = " and joins" if pipeline.graph and any(map(pipeline.graph.wait_s, pipeline.by_name)) else ""
+            others = f" and the fastest at the other stages{waits} {others_s:.3g} s"
+            at_others = others if len(pipeline.stages) > 1 else ""
             yield f"{said} the SLA of {pipeline.sla_s:.4g} s: its p99 at batch 1 is {p99_s:.3g} s{at_others}"
         elif p99_s > stage.sla_s:
             yield f"{said} its stage's SLA of {stage.sla_s:.4g} s: its p99 at batch 1 is {p99_s:.3g} s"

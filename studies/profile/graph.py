@@ -29,7 +29,7 @@ class EdgeLine:
 
 @dataclass(frozen=True)
 class WayLine:
-    """A way from an entry to an exit, with the least that it takes: the p99 of the fastest variants at batch 1 [s]."""
+    """A way from an entry to an exit, and `fastest_s` of its stages in all."""
 
     stages: tuple[str, ...]
     fastest_s: float
@@ -58,13 +58,22 @@ def items_per_request(pipeline: Pipeline) -> dict[str, Mapping[str, float]]:
     return {end: default_rules.stage_loads_rps(pipeline, ends[end], 1.0) for end in ("low", "high")}
 
 
+def fastest_s(pipeline: Pipeline) -> dict[str, float]:
+    """Stage -> the least that it takes [s]: the p99 of its fastest variant at batch 1, and what its join waits."""
+    return {
+        stage.name: min(variant.p99_s(1) for variant in stage.variants)
+        + (pipeline.graph.wait_s(stage.name) if pipeline.graph else 0.0)
+        for stage in pipeline.stages
+    }
+
+
 def way_lines(pipeline: Pipeline) -> list[WayLine]:
     """The ways through a graph, the slowest first; of a chain none. Beyond `MOST_WAYS` not all are looked at."""
     if pipeline.graph is None:
         return []
-    fastest_s = {stage.name: min(variant.p99_s(1) for variant in stage.variants) for stage in pipeline.stages}
-    ways = islice(pipeline.graph.ways(list(fastest_s)), MOST_WAYS)
-    lines = [WayLine(way, math.fsum(fastest_s[stage] for stage in way)) for way in ways]
+    least_s = fastest_s(pipeline)
+    ways = islice(pipeline.graph.ways(list(least_s)), MOST_WAYS)
+    lines = [WayLine(way, math.fsum(least_s[stage] for stage in way)) for way in ways]
     return sorted(lines, key=lambda line: -line.fastest_s)
 
 

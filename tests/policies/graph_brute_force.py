@@ -90,6 +90,9 @@ Option = tuple[str, int, int, int, float]
 def _options(problem: Problem, stage: str, variant: Variant, factor: float, burst: int) -> Iterator[Option]:
     programme = problem.programme
     rate_rps = problem.load_rps * factor
+    assert programme.pipeline.graph is not None
+    join = programme.pipeline.graph.joins.get(stage)
+    joining_ns = round(join.wait_s * 1e9) if join is not None and join.kind == "wait" else 0
     for batch in variant.batches() if rate_rps else [1]:
         throughput_rps = variant.throughput_rps(batch) * programme.throughput_share
         wait_s = (batch - 1) / rate_rps if rate_rps else 0.0
@@ -100,7 +103,7 @@ def _options(problem: Problem, stage: str, variant: Variant, factor: float, burs
             counts = range(problem.replicas[stage], problem.replicas[stage] + 1)
         for count in counts:
             services = ceil(burst / (batch * count))
-            latency_ns = services * round(variant.p99_s(batch) * 1e9) + round(wait_s * 1e9)
+            latency_ns = services * round(variant.p99_s(batch) * 1e9) + round(wait_s * 1e9) + joining_ns
             yield variant.name, batch, count, latency_ns, count * throughput_rps / factor if factor else float("inf")
 
 

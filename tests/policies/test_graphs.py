@@ -10,7 +10,7 @@ import pytest
 
 from ipa.policies import PolicyError
 from ipa.policies.optimiser import Problem, Programme, Solution, SolverError, explain_problem, pareto_plans, solve
-from ipa.profiles import Defaults, Edge, Graph, Pipeline, Stage
+from ipa.profiles import Defaults, Edge, Graph, Join, Pipeline, Stage
 from tests.policies import graph_brute_force as brute
 from tests.policies.random_graphs import small
 from tests.tiny import variant
@@ -87,6 +87,23 @@ def test_a_burst_takes_as_many_services_as_its_replicas_need() -> None:
         3,
         3,
     ]
+
+
+def test_what_a_join_waits_counts_as_latency() -> None:
+    """find takes 0.1 s and the faces 0.1 s or 0.2 s; merge waits 0.3 s and takes 0.1 s."""
+
+    def merged(sla_s: float) -> Pipeline:
+        edges = (Edge("find", "faces"), Edge("find", "merge"), Edge("faces", "merge"))
+        graph = Graph(edges, sla_s, joins={"merge": Join("wait", 0.3)})
+        stages = [("find", [FAST]), ("faces", [FAST, SLOW]), ("merge", [FAST])]
+        of_stages = tuple(Stage(name, "task", sla_s / 3, 1.0, tuple(of)) for name, of in stages)
+        return Pipeline("merged", "", of_stages, Defaults(), graph=graph)
+
+    found = {sla_s: solve(asked(merged(sla_s))) for sla_s in (0.7, 0.6, 0.55)}
+    assert [found[sla_s].feasible for sla_s in (0.7, 0.6, 0.55)] == [True, True, False]
+    assert [found[sla_s].configuration["faces"].variant for sla_s in (0.7, 0.6)] == ["slow", "fast"]
+    assert not solve(asked(merged(0.55), 0.0)).feasible
+    assert explain_problem(asked(merged(0.7))).latency_s == pytest.approx(0.7)
 
 
 def test_the_slowest_way_is_named() -> None:

@@ -58,6 +58,22 @@ def test_a_variant_is_held_against_the_ways_that_lead_through_its_stage(here: Pa
     assert "never keeps" not in ipa("pipeline", "check", "tree.yaml").stderr
 
 
+def test_what_a_join_waits_is_held_against_the_sla(tree: Path) -> None:
+    waiting = tree.read_text().replace("join: all", "join: {wait_s: 2}")
+    tree.write_text(waiting + "sla_s: 2.1\n")
+    result = ipa("pipeline", "check", tree.name)
+    assert "detect → cars → check → merge 2.16" in " ".join(result.stdout.split())
+    said = "merge: only never keeps the SLA of 2.1 s: its p99 at batch 1 is 0.02 s and the fastest at the other stages"
+    assert f"Warning: {said} and joins 2.14 s" in result.stderr
+
+
+def test_several_entries_are_named(tree: Path) -> None:
+    assert "enters at" not in ipa("pipeline", "check", tree.name).stderr
+    tree.write_text(tree.read_text().replace("    after: [{stage: detect, items: 0.6}]\n", ""))
+    said = "Warning: each request enters at detect, faces, as these say no stage that they are `after`"
+    assert said in ipa("pipeline", "check", tree.name).stderr
+
+
 def test_a_graph_as_json(tree: Path) -> None:
     for command in ("pipeline check", "profile show"):
         graph = answer(*command.split(), tree.name, "--json")["graph"]
