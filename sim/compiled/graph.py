@@ -120,7 +120,8 @@ class CompiledGraphEngine(Stepping):
             fresh = _together(sent)
             if len(sent) > 1:  # of batches that end in one instant, those of the first stage come first
                 fresh = fresh[np.lexsort((fresh["group"] % len(self._runs), fresh["moment_s"]))]
-            fresh["moment_s"] += hop_s
+            if hop_s > 0.0:
+                fresh["moment_s"] += hop_s
             if join is not None:
                 fresh = self._first_of(position, fresh, join)
         else:

@@ -14,7 +14,7 @@ import numpy as np
 from ipa.policies import StageConfiguration
 from ipa.sim.compiled.engine import CompiledEngine
 from ipa.sim.compiled.memory import Layout, RecordArray, carve, extended, layout_of
-from ipa.sim.compiled.routing import ITEM, Fork, enter, put
+from ipa.sim.compiled.routing import ITEM, Fork, enter, put, split
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.graph import ItemLog, Routes
 from ipa.sim.model import FloatArray, IntArray, RunInput
@@ -22,6 +22,7 @@ from ipa.sim.rules import COMPLETION, NEVER
 
 PIECE = 2**14
 """How many items are put before a stage at once, and a few more."""
+_NONE: IntArray = np.zeros(0, dtype=np.int64)
 _NO_TIME_S = 1e-300
 """A hop that takes no time. With it a delivery has a rank of its own; with none it is part of a completion."""
 
@@ -76,6 +77,8 @@ class ItemStage(CompiledEngine):
         self._variants = np.array([of_model.index(option.variant) for option in layout_of(models).options])
         self._row = len(models) - 1
         self._count = 0
+        if not is_entry:  # what does nothing draws nothing
+            self._memory.stages["draw"][0] = 0
         self._batches = self._drops = 0  # how many have been collected
         self._running = np.zeros(0, dtype=np.int64)  # batches that have started
 
@@ -142,22 +145,24 @@ class ItemStage(CompiledEngine):
 
     def served_by(self, time_s: float) -> IntArray:
         """The batches that have been served by then and have not been collected, in the order in which they ended."""
-        log = self._memory.batches[self._row]
         started = int(self.stage._state["batches"])
         running = np.concatenate([self._running, np.arange(self._batches, started)])
         self._batches = started
         if self.world.removal == "lose" and len(running):
             running = running[~np.isin(self._memory.served[self._row][self._begin_of(running)], self._lost())]
-        finish_s = log["finish_s"][running]
-        is_over = finish_s <= time_s
-        self._running = running[~is_over]
-        return np.asarray(running[is_over][finish_s[is_over].argsort(kind="stable")])
+        count = split(running, self._row, time_s, self._memory)
+        self._running = running[count:]
+        return running[:count]
 
     def put_on(self, fork: Fork, over: IntArray) -> RecordArray:
         """What these batches put on edges."""
-        replica = self._memory.batches[self._row]["replica"][over]
-        variants = self._variants[self._memory.replicas[self._row]["option"][replica]]
+        variants = self._variants_of(over) if fork.counts else _NONE
         return fork.send(over, variants, self._row, self._memory, self.stage.items)
+
+    def _variants_of(self, batches: IntArray) -> IntArray:
+        """The place of each batch's variant."""
+        replica = self._memory.batches[self._row]["replica"][batches]
+        return np.asarray(self._variants[self._memory.replicas[self._row]["option"][replica]])
 
     def members_of(self, over: IntArray) -> tuple[IntArray, FloatArray]:
         """The requests of the items of these batches, and when they ended."""

@@ -68,7 +68,7 @@ def direct(compiled: Any, *arguments: Any) -> Callable[..., int]:
     It does not look at the types again, which takes several times as long as a step in which nothing happens. An
     argument has one type in all runs, unless it is None.
     """
-    key = (compiled, *(argument is None for argument in arguments))
+    key = (compiled, *[argument is None for argument in arguments])
     if key not in _direct:
         signature = tuple(map(numba.typeof, arguments))
         compiled.compile(signature)

@@ -28,6 +28,9 @@ WAY = record(
     asks_keys="?",
 )
 
+_SPARE_ROOM = 64
+"""For items more than expected; what is left of it takes no time."""
+
 _STEP: Any = np.uint64(draws.STEP)
 _mixed = small(draws.mixed)
 _persist = entry(draws.persist)
@@ -43,7 +46,8 @@ class Fork:
         ways = [way for way in routes.ways[position] if way.child == child]
         self._edges = [way.number for way in ways]
         self._ways = np.array([_row_of(way, routes) for way in ways], WAY)
-        places = 0 if self._ways["carries_one"].all() else requests
+        self.counts = not self._ways["carries_one"].all()  # whether numbers of items matter
+        places = requests if self.counts else 0
         self._numbers = np.empty((len(self._edges), len(variants), places), np.uint32)
         self._per_batch = 1.0  # items
         self._known: set[int] = set()  # the variants whose numbers of items are there
@@ -51,14 +55,14 @@ class Fork:
     def send(self, over: IntArray, variants: IntArray, row: int, memory: Memory, items: RecordArray) -> RecordArray:
         """What the batches `over`, of a row of the memory, put on these edges: COMING, at the moment of their end.
 
-        `variants`: the place of each batch's variant. `items`: ITEM by number.
+        `variants`: the place of each batch's variant, where it `counts`. `items`: ITEM by number.
         """
-        if self._numbers.size:
+        if self.counts:
             for place in set(variants.tolist()) - self._known:
                 self._known.add(place)
                 for way, edge in enumerate(self._edges):
                     self._numbers[way, place] = self._routes.numbers(edge, self._variants[place])
-        count = int(1.25 * self._per_batch * len(over)) + 1
+        count = int(1.5 * self._per_batch * len(over)) + _SPARE_ROOM
         while True:
             coming = np.empty(count, COMING)
             given = (over, variants, row, memory, items, self._ways, self._numbers, *self._group, coming)
@@ -111,6 +115,37 @@ def _send(
                         fresh.moment_s = batch.finish_s
                         fresh.group = np.int64(over[i]) * stages + position
                     count += 1
+    return count
+
+
+def split(batches: IntArray, row: int, time_s: float, memory: Memory) -> int:
+    """Put those that have ended by a time in front, in the order in which they ended, the others behind as they were.
+
+    `batches`: of a row, in the order in which they began. Returns how many have ended.
+    """
+    given = (batches, np.empty_like(batches), row, float(time_s), memory)
+    return direct(_split, *given)(*given)
+
+
+@entry
+def _split(batches: IntArray, running: IntArray, row: int, time_s: float, memory: Memory) -> int:
+    count = left = 0
+    for i in range(len(batches)):
+        batch = batches[i]
+        finish_s = memory.batches[row, batch].finish_s
+        is_over = finish_s <= time_s
+        if not is_over:
+            running[left] = batch
+            left += 1
+            continue
+        place = count  # few have begun earlier and end later
+        while place > 0 and memory.batches[row, batches[place - 1]].finish_s > finish_s:
+            batches[place] = batches[place - 1]
+            place -= 1
+        batches[place] = batch
+        count += 1
+    for i in range(left):
+        batches[count + i] = running[i]
     return count
 
 
