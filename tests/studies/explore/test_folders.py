@@ -169,6 +169,32 @@ def test_points_are_sorted_by_any_column_and_drawn_with_the_one_that_is_asked(
     assert shown.run("errors") == []
 
 
+def press(shown: Browser, key: str, code: int, text: str = "") -> None:
+    for kind in ("keyDown", "keyUp"):
+        shown.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text)
+
+
+@needs_chromium
+def test_points_are_sorted_and_asked_by_the_keyboard_alone(shown: Browser, explorer: Explorer, swept: Path) -> None:
+    """From the table on, Tab comes to each heading and then to each point."""
+    shown.size(WIDE, 900)
+    visit(shown, explorer, about(str(swept)).address)
+    shown.run("document.getElementById('points-table').focus()")
+    seen = []
+    for _ in range(3 + 7 + 6):
+        press(shown, "Tab", 9)
+        seen.append(shown.run("document.activeElement.ariaLabel ?? document.activeElement.textContent"))
+    assert seen[:4] == ["policy", "limit_cores", "policy.alpha", "PAS"]
+    assert seen[-1] == "Ask policy=static:1,1, limit_cores=9, policy.alpha=–"
+    press(shown, "Enter", 13, "\r")
+    answered(shown, "limit_cores=9")
+    shown.run("document.querySelectorAll('#points-table thead button')[1].focus()")
+    press(shown, "Enter", 13, "\r")
+    assert [row[2] for row in rows(shown, "points-table")] == ["9", "9", "9", "–", "–", "–"]
+    assert shown.run("document.activeElement.parentElement.ariaSort") == "ascending"
+    assert shown.run("errors") == []
+
+
 @needs_chromium
 @pytest.mark.parametrize("width", [WIDE, NARROW])
 def test_the_points_do_not_make_the_page_scroll_sideways(

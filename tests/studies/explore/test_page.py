@@ -219,6 +219,21 @@ def test_names_of_points_that_coincide_stand_together(shown: Browser, explorer: 
     assert shown.run(lines) == ["ipa", "ipa (pinned)"]
 
 
+def test_a_figure_that_did_not_change_is_not_drawn_again(shown: Browser, explorer: Explorer) -> None:
+    """Another SLA moves its line; the load is the same."""
+    visit(shown, explorer, SHORT)
+    shown.run("""{
+      const react = Plotly.react;
+      window.drawn = [];
+      Plotly.react = (plot, ...rest) => { drawn.push(plot.id); return react(plot, ...rest); };
+    }""")
+    enter(shown, "sla_s", "3")
+    answered(shown, "sla_s=3")
+    drawn = shown.run("drawn")
+    assert "plot-latency" in drawn
+    assert "plot-load" not in drawn
+
+
 def test_a_wrong_value_is_said_where_it_stands_and_the_last_answer_stays(shown: Browser, explorer: Explorer) -> None:
     visit(shown, explorer, SHORT)
     table = cells(shown, "figures")
