@@ -81,9 +81,9 @@ def _of_graph(records: Records, oldest_s: Sequence[float] | None) -> Iterator[st
         yield from violations(part, eager=False, oldest_s=None if oldest_s is None else oldest_s[stage : stage + 1])
     last_s, is_open = np.full(len(records.request), -np.inf), np.zeros(len(records.request), dtype=bool)
     for part in records.items:
-        ended = part.outcome != UNFINISHED
-        np.maximum.at(last_s, part.request[ended], part.end_s[ended])
-        is_open[part.request[~ended]] = True
+        ended, request = part.outcome != UNFINISHED, records.places(part)
+        np.maximum.at(last_s, request[ended], part.end_s[ended])
+        is_open[request[~ended]] = True
     completed, is_left = records.outcome == COMPLETED, np.isin(records.outcome, (DROPPED, FAILED))
     if np.any(is_open[completed]) or np.any(records.end_s[completed] != last_s[completed]):
         yield "L1: a request has not completed with its last item"

@@ -58,6 +58,10 @@ class Records:
     busy_core_s: float | None = None
     items: tuple[Records, ...] = ()
 
+    def places(self, part: Records) -> IntArray:
+        """Where the request of each of a stage's items is in these records, which may leave out some."""
+        return np.searchsorted(self.request, part.request)
+
 
 @dataclass(frozen=True)
 class ReplicaRecords:

@@ -14,7 +14,7 @@ from ipa.policies import Configuration, Entry
 from ipa.profiles import Pipeline
 from ipa.sim.intervals import Intervals
 from ipa.sim.model import FloatArray, IntArray
-from ipa.sim.records import COMPLETED, OUTCOMES, Records
+from ipa.sim.records import COMPLETED, DROPPED, FAILED, OUTCOMES, Records
 from ipa.sim.sample import KINDS
 
 if TYPE_CHECKING:
@@ -324,14 +324,14 @@ def _items_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
     for position, (stage, part) in enumerate(zip(pipeline.stages, records.items, strict=True)):
         names = [variant.name for variant in stage.variants]
         of_replica = np.array([names.index(name) for name in part.replicas[0].variant])
-        served = np.flatnonzero(part.replica[0] >= 0)
-        request, first = np.unique(part.request[served], return_index=True)
+        served, of_request = np.flatnonzero(part.replica[0] >= 0), records.places(part)
+        request, first = np.unique(of_request[served], return_index=True)
         latest = np.zeros(count + 1, dtype=np.int64)
         latest[request + 1] = np.arange(1, len(request) + 1)
         variant = np.append(of_replica[0], of_replica[part.replica[0][served[first]]])
         served_by[position] = variant[np.maximum.accumulate(latest)[1:]]
-        came = np.bincount(part.request, minlength=count)
-        lost = np.bincount(part.request[part.dropped_stage >= 0], minlength=count)
+        came = np.bincount(of_request, minlength=count)
+        lost = np.bincount(of_request[np.isin(part.outcome, (DROPPED, FAILED))], minlength=count)
         accuracy *= np.where(came > 0, (came - lost) / np.maximum(came, 1), 1.0)
     combinations, place = np.unique(served_by, axis=1, return_inverse=True)
     of_stages = [[variant.name for variant in stage.variants] for stage in pipeline.stages]
