@@ -14,13 +14,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ipa.policies import Applied, Configuration, to_line
+from ipa.policies import Applied, Configuration, StageConfiguration, to_line
 from ipa.sim import LATENCY_ERROR, LawError, World, events, laws, simulate
 from ipa.sim.aggregates import LEAST, RELATIVE_ERROR, Buckets, ExactSum, Histogram, exact_sum
 from ipa.sim.backend import SimulatedBackend
 from ipa.sim.engines import create_engine
-from ipa.sim.interface import Engine, Handover, Seen
+from ipa.sim.interface import Batches, Drops, Engine, Handover, Seen
+from ipa.sim.intervals import Completed, IntervalCounts
+from ipa.sim.model import RunInput, ServiceTime, StageModel
 from ipa.sim.records import Recorder, Records, collect_records
+from ipa.sim.sample import Sampling
 from ipa.studies import Run, Scenario, results
 from ipa.studies import simulate as run_scenario
 from ipa.traces import Trace, arrivals
@@ -143,6 +146,37 @@ def test_memory_grows_with_what_is_present_alone() -> None:
 
     assert capacity([2.0 * number for number in range(10_000)]) == 100
     assert 1000 <= capacity([0.5] * 1000 + [19_000.0]) <= 3200
+
+
+# ---- by hand ----
+
+
+def test_what_happens_at_an_edge_counts_in_the_interval_that_begins_there() -> None:
+    """Intervals of 1 s, an SLA of 1 s. The first request ends just when it would become late; the second, late from
+    2 s on, just when the duration ends, so that it is still served in the last interval and no longer late after it."""
+    world = World(duration_s=3.0, bound_s=10.0)
+    counts = IntervalCounts(np.array([0.0, 1.0]), ("a",), world, sla_s=1.0)
+    requests, start_s, finish_s = np.array([0, 1]), np.array([0.0, 1.0]), np.array([1.0, 3.0])
+    batches = Batches(requests, np.array([1, 1]), start_s, finish_s, np.array([0, 0]))
+    drops = Drops(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
+    given = Handover(0, 3.0, batches, np.array([0, 0]), drops)
+    counts.take(given, Completed(requests, finish_s, finish_s - np.array([0.0, 1.0])))
+    found = counts.intervals()
+    assert (found.completed.tolist(), found.late.tolist()) == ([1, 1, 0], [0, 1, 0])
+    assert (found.became_late.tolist(), found.late_waiting.tolist()) == ([0, 0, 1], [0, 0, 0])
+    assert (found.started[0].tolist(), found.finished[0].tolist()) == ([1, 1, 0], [0, 1, 0])
+
+
+@pytest.mark.parametrize("engine", ["simpy", "compiled"])
+def test_of_equally_slow_requests_the_first_are_kept(engine: str) -> None:
+    """Three requests take 1 s each, one after the other; records are kept of the two slowest."""
+    model = StageModel("a", {("v", 1): ServiceTime((0.0, 1.0))}, {"v": 0.0}, 10.0)
+    given = RunInput([model], World(duration_s=10.0, bound_s=10.0), np.array([0.0, 1.0, 2.0]), 1)
+    sampling = Sampling(given.arrivals_s, 1, 0.0, np.zeros(0, dtype=np.int64), slowest=2)
+    run = create_engine(engine, given, {"a": StageConfiguration("v", 1, 1, 0.0, 1)}, sampling.take)
+    list(run.steps(iter(())))
+    records, _ = sampling.records(run)
+    assert records.request.tolist() == [0, 1]
 
 
 # ---- whole runs under a policy ----
