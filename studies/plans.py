@@ -13,15 +13,18 @@ from ipa.policies import (
     Solution,
     StageConfiguration,
     explain_problem,
+    in_time,
     pareto_plans,
     without_mix,
 )
 from ipa.profiles import Pipeline
-from ipa.studies.runs import asked_of
+from ipa.studies.runs import EASIER, asked_of
 from ipa.studies.scenario import Scenario, ScenarioError
 
 MOST_LOADS = 10_000
 """Plans in one call: each takes a fraction of a millisecond."""
+LONGEST_S = 60.0
+"""How long a frontier is looked for: each of its plans is a search, which takes seconds in a graph of 40 stages."""
 
 
 @dataclass(frozen=True)
@@ -119,11 +122,15 @@ class Over:
 
 
 def frontier(scenario: Scenario, load_rps: float) -> Frontier:
-    """All Pareto-optimal plans of a scenario's policy for a planned load. Raises as `studies.explain`."""
+    """All Pareto-optimal plans of a scenario's policy for a planned load. Raises as `studies.explain`.
+
+    PolicyError: not found within `LONGEST_S`, as may be in a large graph.
+    """
     policy, pipeline = asked_of(scenario, load_rps)
     problem = policy.problem_for(load_rps, scenario.limit_cores)
-    plans = tuple(_plan(load_rps, each) for each in pareto_plans(problem, solver=policy.solver))
-    return Frontier(scenario.policy.title, pipeline, plans, explain_problem(problem, solver=policy.solver))
+    with in_time(f"frontier of {pipeline.name} ({EASIER})", LONGEST_S):
+        plans = tuple(_plan(load_rps, each) for each in pareto_plans(problem, solver=policy.solver))
+        return Frontier(scenario.policy.title, pipeline, plans, explain_problem(problem, solver=policy.solver))
 
 
 def over(scenario: Scenario, loads_rps: Sequence[float]) -> Over:

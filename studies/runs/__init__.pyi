@@ -2,6 +2,7 @@ from . import columns as columns
 from . import live_runs as live_runs
 from . import profiling as profiling
 from . import results as results
+from .decision import EASIER as EASIER
 from .decision import Replayed as Replayed
 from .decision import asked_of as asked_of
 from .decision import explain as explain

@@ -15,6 +15,7 @@ from ipa.policies import (
     TimeLimit,
     explain_decision,
     explain_problem,
+    in_time,
     read_journal,
     replay_journal,
     to_line,
@@ -28,10 +29,16 @@ from ipa.studies.scenario import Scenario, ScenarioError, pipeline_of, policy_of
 def explain(scenario: Scenario, load_rps: float) -> Explanation:
     """The decision of the scenario's policy for a known load, with the reasons and the prices.
 
-    Raises ScenarioError for an impossible load and for a policy that does not use the optimiser.
+    Raises ScenarioError for an impossible load and for a policy that does not use the optimiser. PolicyError: it takes
+    longer than a decision may, as it does in a large graph, where the optimiser is asked once for each stage.
     """
-    policy, _ = asked_of(scenario, load_rps)
-    return explain_problem(policy.problem_for(load_rps, scenario.limit_cores), solver=policy.solver, prices=True)
+    policy, pipeline = asked_of(scenario, load_rps)
+    with in_time(f"explanation of the decision for {pipeline.name} ({EASIER})"):
+        return explain_problem(policy.problem_for(load_rps, scenario.limit_cores), solver=policy.solver, prices=True)
+
+
+EASIER = "--set limits.ruled_out leaves variants out"
+"""What makes a search shorter."""
 
 
 def asked_of(scenario: Scenario, *loads_rps: float) -> tuple[OptimisingPolicy, Pipeline]:

@@ -32,6 +32,18 @@ def test_the_frontier_rises_in_cores_and_accuracy_and_holds_the_chosen_plan() ->
     assert "3 x yolov5m b8; 2 x resnet50 b4" in ipa("optimise", "video", "--load", 20, "--frontier").stdout
 
 
+def test_a_frontier_that_takes_too_long_ends_in_a_sentence(mine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr(plans, "LONGEST_S", 0.01)
+    monkeypatch.setattr(plans, "pareto_plans", never)
+    assert refusal("optimise", mine, "--load", 5, "--frontier") == (
+        "no frontier of mine (--set limits.ruled_out leaves variants out) within 0.01 s"
+    )
+
+
 def test_a_variant_alone_leaves_one_plan(mine: str) -> None:
     """25 rps take two replicas with batches of 4 and no fewer than two with any."""
     found = plans.frontier(Scenario(pipeline=mine), 25.0)
