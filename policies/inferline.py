@@ -28,9 +28,9 @@ own, which saves nothing until the next.)
 *Is the SLA met?* The paper simulates the sample request by request. Here each stage is a fluid queue, second by second:
 what a stage cannot serve within a second waits, and what it serves arrives at the next stage. The latency of a second
 is the sum over the stages of the backlog at its end / capacity, the wait for a batch to fill, and the batch's p99; in a
-graph, the greatest such sum of all ways, where a stage gets what all stages before it have served. It must keep the SLA
-for the best 99 % of requests, and no stage may carry less than the mean load. Queueing within a second is invisible,
-which is negligible with an SLA of seconds, but not with one below about 0.1 s.
+graph, the greatest such sum of all ways, where joins wait and a stage gets what all before it have served. It must keep
+the SLA for the best 99 % of requests, and no stage may carry less than the mean load. Queueing within a second is
+invisible, which is negligible with an SLA of seconds, but not with one below about 0.1 s.
 """
 
 from __future__ import annotations
@@ -63,7 +63,10 @@ LEAST_RHO = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A batch size of a stage's variant, and what one replica does with it."""
+    """A batch size of a stage's variant, and what one replica does with it.
+
+    `fill_s`: until a batch is full, and before that what the stage's join waits.
+    """
 
     batch: int
     throughput_rps: float
@@ -332,16 +335,18 @@ class InferLine(Scaler):
 
     def _sizes(self, stage: int, served: Served, items_rps: float) -> list[Size]:
         """The batch sizes that a stage may have, as the planner takes them."""
-        variant = served.variant
+        variant, programme = served.variant, self._programme
+        graph = programme.pipeline.graph
+        joining_s = graph.wait_s(programme.table.stages[stage].name) if graph else 0.0
         return [
             Size(
                 batch=batch,
                 throughput_rps=self._throughput_rps(variant, batch) / max(served.factor, LEAST_FACTOR),
                 latency_s=variant.p99_s(batch),
-                fill_s=self._programme.batch_timeout_s(stage, batch, items_rps),
+                fill_s=joining_s + programme.batch_timeout_s(stage, batch, items_rps),
                 cores=variant.base_cores,
             )
-            for batch in variant.planned_batches(self._programme.batch_cap)
+            for batch in variant.planned_batches(programme.batch_cap)
         ]
 
 

@@ -68,6 +68,18 @@ def test_a_policy_decides_or_says_that_it_takes_chains_only(name: str) -> None:
     check_decision(pipeline(), decision)
 
 
+@pytest.mark.parametrize("name", ["ipa", "inferline"])
+def test_a_plan_counts_what_a_join_waits(name: str) -> None:
+    """The fastest variants take 0.13 s of an SLA of 1 s; a wait of 0.6 s leaves enough, one of 0.95 s does not."""
+
+    def keeps_the_sla(wait_s: float) -> bool:
+        waiting = replace(GRAPH, joins={"merge": Join("wait", wait_s)})
+        return create(name, pipeline(waiting)).decide(SEEN, {}).feasible
+
+    assert keeps_the_sla(0.6)
+    assert not keeps_the_sla(0.95)
+
+
 TREE = Graph(GRAPH.edges[:2], sla_s=0.6)
 """detect -> cars and detect -> faces; merge is an entry of its own, beside them."""
 
