@@ -39,10 +39,10 @@ def _one_for_all(value: Any) -> Any:
 
 def _number_or_output(value: Any) -> Any:
     is_number = isinstance(value, int) and not isinstance(value, bool)
-    if (is_number and 1 <= value <= 4096) or (isinstance(value, str) and value):
+    if (is_number and 0 <= value <= 4096) or (isinstance(value, str) and value):
         return value
     raise refusal(
-        "should be the rows for each row of the input, from 1 to 4096, "
+        "should be the rows for each row of the input, from 1 to 4096, 0 for any number of a stage without batches, "
         f"or the name of the output that has their number for each; given {value!r}"
     )
 
@@ -69,8 +69,8 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Rate = Annotated[float, Field(gt=0, le=1e9)]
 Weight = Annotated[float, Field(ge=0, le=1e9)]
 
-RowCount = Annotated[Count | Text, BeforeValidator(_number_or_output)]
-"""Rows of an output for each row of the input: so many, or as many as another output says."""
+RowCount = Annotated[Annotated[int, Field(ge=0, le=4096)] | Text, BeforeValidator(_number_or_output)]
+"""Rows of an output for each row of the input: so many, or as many as another output says; 0: any number."""
 
 RULE_OR_NULL = BeforeValidator(_null_for_rule)
 """For `Pinned | None`: the word `rule` stands for None, the value that the published rule gives."""

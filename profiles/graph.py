@@ -25,10 +25,11 @@ class Edge:
     `items`: how many items one item of the parent puts into the child on average: for all of the parent's variants, or
     by variant. `spread`: the variance of that number over its mean; 0: the mean's floor or ceiling, 1: Poisson.
     `persist_s`: how fast numbers of successive requests become independent: the correlation of their normal quantiles
-    is exp(-time between them / persist_s); 0: at once. `counts`: measured numbers by variant, in place of mean and spread. `share`: the
-    probability that an item takes the edge at all. `switch`: of the edges of one parent with the same switch, each item
-    takes exactly one; their shares sum to 1. `partial`: whether a request goes on, if without the item, where an item
-    that came by this edge is dropped. `source` names the entry of the provenance that the numbers come from.
+    is exp(-time between them / persist_s); 0: at once. `counts`: measured numbers by variant, in place of mean and
+    spread. `share`: the probability that an item takes the edge at all. `switch`: of the edges of one parent with the
+    same switch, each item takes exactly one; their shares sum to 1. `partial`: whether a request goes on, if without
+    the item, where an item that came by this edge is dropped. `source` names the entry of the provenance that the
+    numbers come from.
 
     In live mode, real models say what is planned for here. `items_from`: the output of the parent of which each row is
     an item; empty: as many items as are drawn. `when`: what an item's outputs must say for it to take the edge, of

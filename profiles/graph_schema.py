@@ -124,7 +124,8 @@ class After(FileModel):
         default=0.0, description="variance of that number over its mean; 0: the mean's floor or ceiling, 1: Poisson"
     )
     persist_s: Annotated[float, Field(ge=0, le=86_400)] = Field(
-        default=0.0, description="the numbers of requests that far apart correlate by about 1/e; 0: they are independent"
+        default=0.0,
+        description="numbers of requests that far apart correlate by about 1/e; 0: they are independent",
     )
     counts: Counts = Field(
         default_factory=dict,

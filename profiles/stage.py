@@ -173,7 +173,8 @@ class Stage:
     here, None for the default (see `Pipeline.drop_limits_s`). `inputs` (live mode) names for each
     input tensor the output tensor of the stage before that it takes; empty: the same names.
     `output_rows` (live mode) says of outputs that do not have the input's rows how many rows each row
-    of the input has there: a number, or the name of the output that has the number for each.
+    of the input has there: a number, or the name of the output that has the number for each; 0: as many
+    as it gives, which takes a stage without batches.
     """
 
     name: str
@@ -193,7 +194,8 @@ class Stage:
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise ProfileError(f"{self.name}: {key} should be finite and above 0; given {value!r}")
         refuse_twins(self.name, "variant", (variant.name for variant in self.variants))
-        for output, problem in output_rows_problems(self.output_rows):
+        most_batch = max(variant.max_batch() for variant in self.variants)
+        for output, problem in output_rows_problems(self.output_rows, most_batch):
             raise ProfileError(f"{self.name}: output_rows.{output}: {problem}")
 
     @cached_property
@@ -252,13 +254,16 @@ def interference_problems(measured: Iterable[tuple[int, float]]) -> Iterator[str
         before = busy_cores
 
 
-def output_rows_problems(output_rows: Mapping[str, int | str]) -> Iterator[tuple[str, str]]:
-    """Outputs whose rows are declared in a way that cannot be followed, and why not."""
+def output_rows_problems(output_rows: Mapping[str, int | str], most_batch: int) -> Iterator[tuple[str, str]]:
+    """Outputs whose rows are declared in a way that cannot be followed at a stage with batches of up to `most_batch`,
+    and why not."""
     for output, rows in output_rows.items():
         if isinstance(rows, str) and rows in output_rows:
             yield output, f"{rows!r} has one number for each row of the input, so it has no rows of its own to declare"
-        elif isinstance(rows, int) and rows < 1:
-            yield output, f"should be at least 1; given {rows}"
+        elif isinstance(rows, int) and rows < 0:
+            yield output, f"should be at least 0; given {rows}"
+        elif rows == 0 and most_batch > 1:
+            yield output, f"0, any number, is for stages profiled at batch 1 alone; here is a batch of {most_batch}"
 
 
 def named(name: str, things: Mapping[str, T], lacks: str) -> T:

@@ -216,14 +216,16 @@ class StageSection(FileModel):
         default_factory=dict, description="live: input tensor -> output of the stage before; default: by the same names"
     )
     output_rows: dict[Text, RowCount] = Field(
-        default_factory=dict, description="live: output -> rows per row of the input, or the output that counts them"
+        default_factory=dict,
+        description="live: output -> rows per row of the input, output that counts them, or 0: any, without batches",
     )
     variants: Annotated[list[VariantSection], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _lawful(self) -> StageSection:
         refuse_twins("variants", "variant", (variant.name for variant in self.variants))
-        for output, problem in output_rows_problems(self.output_rows):
+        most_batch = max(row.batch for variant in self.variants for row in variant.figures)
+        for output, problem in output_rows_problems(self.output_rows, most_batch):
             raise refusal(problem, "output_rows", output)
         return self
 

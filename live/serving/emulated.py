@@ -102,9 +102,9 @@ async def until(finish_s: float) -> None:
 
 
 def _repeated(tensor: Tensor, name: str, rows: int | str) -> Tensor:
-    """The tensor under another name, each row so many times; once if they are counted."""
+    """The tensor under another name, each row so many times; once if they are counted, or may be any number."""
     named = tensor._replace(name=name)
-    if not isinstance(rows, int) or rows == 1:
+    if not isinstance(rows, int) or rows <= 1:
         return named
     parts = cut(named, [1] * named.shape[0])
     data = b"".join(part.data * rows for part in parts)

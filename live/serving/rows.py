@@ -26,7 +26,7 @@ def shared(
 
     `requests` of one kind are in the batch; `input_rows` are the rows along axis 0 of each one's inputs, which may
     differ from input to input. `output_rows` says of some outputs how many rows each row of the input has there: a
-    number, or the name of the output that has the number for each.
+    number, or the name of the output that has the number for each; 0: any number, of a request alone.
 
     Raises RowsError unless every output has the rows that it should have, whatever the number of requests: a wrong
     declaration shows at once, not only under load.
@@ -35,12 +35,20 @@ def shared(
     columns = []
     for tensor in outputs:
         rows = output_rows.get(tensor.name, 1)
-        if isinstance(rows, str):
+        if rows == 0:
+            shares = _any(tensor, requests)
+        elif isinstance(rows, str):
             shares = _counted(tensor, rows, by_name, requests, input_rows)
         else:
             shares = _equal(tensor, rows, requests, input_rows)
         columns.append(cut(tensor, shares) if requests > 1 else [tensor])
     return [list(row) for row in zip(*columns, strict=True)] if columns else [[] for _ in range(requests)]
+
+
+def _any(tensor: Tensor, requests: int) -> list[int]:
+    if requests > 1:
+        raise RowsError(f"output {tensor.name!r} may have any number of rows, so a batch has no more than one request")
+    return [tensor.shape[0]]
 
 
 def _equal(tensor: Tensor, multiple: int, requests: int, input_rows: Collection[int]) -> list[int]:

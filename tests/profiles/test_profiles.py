@@ -224,7 +224,9 @@ def test_a_value_made_in_code_obeys_the_same_laws_as_a_file() -> None:
         variant(start_up_s=math.inf)
     with pytest.raises(ProfileError, match="sla_s should be"):
         replace(stage(), sla_s=0.0)
-    with pytest.raises(ProfileError, match=r"only: output_rows.y: should be at least 1; given 0"):
+    with pytest.raises(ProfileError, match=r"only: output_rows.y: should be at least 0; given -1"):
+        replace(stage(), output_rows={"y": -1})
+    with pytest.raises(ProfileError, match=r"only: output_rows.y: 0, any number, is for stages profiled at batch 1"):
         replace(stage(), output_rows={"y": 0})
     with pytest.raises(ProfileError, match=r"defaults.scale_only.low: the stage 'only' is miss"):
         Pipeline("tiny", "", (stage(),), Defaults(scale_only={"low": {}}))
@@ -358,7 +360,12 @@ def test_a_wrong_variant_is_answered_by_line(
                 f"    output_rows: {{boxes: {given}}}\n{THRESHOLD}",
                 "12: stages[only].output_rows.boxes: should be",
             )
-            for given in ("0", "4097", "1.5", "true", "''")
+            for given in ("-1", "4097", "1.5", "true", "''")
+        ),
+        (
+            THRESHOLD,
+            f"    output_rows: {{boxes: 0}}\n{THRESHOLD}",
+            "12: stages[only].output_rows.boxes: 0, any number, is for stages profiled at batch 1 alone",
         ),
         (
             THRESHOLD,

@@ -19,6 +19,7 @@ from ipa import profiles
 from ipa.live.serving.host import Gateway, GatewayOptions
 from ipa.live.serving.protocol import EVERYTHING_BINARY, InferRequest
 from ipa.live.serving.request import Batch, RoutedReplica
+from ipa.live.serving.rows import RowsError, shared
 from ipa.live.serving.tensors import Tensor, of_array, to_array
 from ipa.policies import StageConfiguration
 from tests.live.serving.models_world import classifier_file, detector_file
@@ -211,3 +212,10 @@ def test_a_model_that_cannot_take_an_image_without_crops_fails_that_request_alon
         assert answers[1][1]["outputs"][0]["shape"] == [2, 4]
         (state,) = put(gateway.urls["control_url"] + "/control/replicas", up.listed)[CLASSIFICATION]
         assert (state["failures"], state["suspended"]) == (1, False)
+
+
+def test_any_number_of_rows_belongs_to_a_request_that_is_alone() -> None:
+    whole = of_array("y", np.zeros((1, 2), dtype=np.float32))
+    assert shared([whole], 1, {3}, {"y": 0}) == [[whole]]
+    with pytest.raises(RowsError, match="'y' may have any number of rows, so a batch has no more than one request"):
+        shared([whole], 2, {3}, {"y": 0})
