@@ -30,7 +30,6 @@ from ipa.studies.commands.options import (
     scenario_options,
     taken,
 )
-from ipa.studies.many.systems import Options
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -65,10 +64,10 @@ def _predictors(given: str | None) -> Sequence[Given]:
 
 @click.command()
 @pipeline_argument
-@declared(Options, "policies", "predictors")
+@declared(studies.many.systems.Options, "policies", "predictors")
 @goal_option
 @scenario_options
-@declared(Options, "seeds")
+@declared(studies.many.systems.Options, "seeds")
 @late_option
 @jobs_option
 @resumable_out_option
@@ -90,7 +89,8 @@ def compare(
     With --out each run is saved as soon as it finishes. Repeat the command to resume an interrupted comparison, or add
     policies or seeds to extend one. A command that would drop or change a saved run is refused.
     """
-    results, asked, goal = taken(Results, options), taken(Options, options), options.pop("policy_goal")
+    results, goal = taken(Results, options), options.pop("policy_goal")
+    asked = taken(studies.many.systems.Options, options)
     predictors = _predictors(asked.predictors)
     for_all = [each for each in assignments if is_for_all(each)]
     question = studies.results.asked(what)
