@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ipa import profiles
+from ipa.live.serving.admission import REQUEST_BYTES, Admission
 from ipa.live.serving.graph_tensors import GraphTensors, ItemJob, WholeJob
 from ipa.live.serving.items import Item, WholeRequest
 from ipa.live.serving.request import Batch, RoutedReplica
@@ -229,3 +231,20 @@ def test_a_join_gets_what_has_come_in_order_and_the_answer_names_what_is_missing
         assert (status, outputs(answer)["sum"].tolist()) == (200, [0])
         (records, *_) = [call("GET", control + "records")[1]["records"]]
     assert [len(record["stages"]) for record in records] == [1 + 5 + 1 + 1, 1 + 15 + 1 + 1, 1 + 1 + 1]
+
+
+def test_items_for_which_there_is_no_room_are_a_clear_503(tmp_path: Path) -> None:
+    """A request may hold 16 KiB beside twice its own 80 bytes: two crops of 16 bytes find room, 1,100 bytes do not."""
+    (tmp_path / "traffic.yaml").write_text(GRAPH)
+    graph = GraphTensors(profiles.load(tmp_path / "traffic.yaml"))
+    with Admission(REQUEST_BYTES + 1_200).share() as share:
+        job = WholeJob([of_array("image", np.zeros((1, 20), np.float32))], {}, None, share=share)  # type: ignore[arg-type]
+        whole = WholeRequest("one", 0.0, data=job)
+        item = Item("one", 0.0, whole=whole)
+        assert graph.prepare(item, ()) == ""
+        for count, answered in ((2, None), (70, 503)):
+            crops = of_array("crops", np.zeros((count, 4), np.float32))
+            item.data.onward = graph.onward(0, [crops, of_array("counts", np.array([count]))])
+            sent = graph.carried(item, 0, lambda: 0)
+            assert (None if sent is None else len(sent), job.status) == (None if answered else count, answered)
+    assert whole.problem.startswith("no room for its 70 items for 'measure': the requests inside hold ")
