@@ -166,6 +166,20 @@ def test_where_one_variant_is_profiled_the_others_keep_their_items() -> None:
     assert edge.spread == pytest.approx(np.var([0, 4, 2, 3]) / 2.25, rel=1e-5)
 
 
+def test_persistence_is_written_where_samples_are_said_to_be_in_order() -> None:
+    """Sixty samples half a second apart: ten with one number above 0, ten with none, and so on."""
+    rows = np.zeros((60, 4), np.float32)
+    rows[:, 0] = np.arange(60) // 10 % 2
+    np.savez("models/mine/detect/samples.npz", x=rows)
+    result = ipa(*RUN, "--stages", "detect", "--variant", "small", "--every", 0.5)
+    assert result.exit_code == 0, result.stderr
+    assert "--every" not in result.stderr
+    edge = graph_of("mine.profiled.yaml").edges[0]
+    assert edge.items == {"small": 0.5, "large": 2.5}
+    assert edge.persist_s == pytest.approx(persist_s_of(rows[:, 0].astype(int).tolist(), 0.5), rel=1e-5)
+    assert edge.persist_s > 0.5
+
+
 def test_without_samples_nothing_is_counted_and_that_is_said() -> None:
     Path("models/mine/detect/samples.npz").unlink()
     result = ipa(*RUN, "--stages", "detect", "--variant", "small")
