@@ -54,11 +54,19 @@ class _Step:
 
 def _steps(path: Path, messages: Sequence[Message]) -> list[_Step]:
     names, found = Names(), []
+    made: dict[str, str] = {}
     for message in messages:
         model = _first(message, "model_name", "")
         if not isinstance(model, str) or not model:
             raise ProfileError(f"{path}:{message[':line'][0]}: step: model_name is missing")
         tensors = {key: _tensors(path, message, key) for key in ("input_map", "output_map")}
+        for tensor in tensors["output_map"]:
+            if tensor in made:
+                at = f"{path}:{message[':line'][0]}: output_map"
+                raise ProfileError(
+                    f"{at}: {made[tensor]} gives the tensor {tensor!r} already; each comes from one step"
+                )
+            made[tensor] = model
         found.append(_Step(names.new(model), model, tensors["input_map"], tensors["output_map"]))
     return found
 

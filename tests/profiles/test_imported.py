@@ -291,6 +291,13 @@ def test_steps_in_a_circle_are_refused(tmp_path: Path) -> None:
         triton(tmp_path, text)
 
 
+def test_a_tensor_that_two_steps_give_is_refused(tmp_path: Path) -> None:
+    twice = TRITON.replace('{ key: "Y" value: "boxes" }', '{ key: "Y" value: "features" }')
+    answer = r"config\.pbtxt:16: output_map: resnet gives the tensor 'features' already"
+    with pytest.raises(ProfileError, match=answer):
+        triton(tmp_path, twice)
+
+
 def test_a_name_without_a_value_is_that_of_the_folder(tmp_path: Path) -> None:
     (tmp_path / "whole").mkdir()
     assert triton(tmp_path / "whole", TRITON.replace('name: "ensemble_image"', "name: []")).name == "whole"
