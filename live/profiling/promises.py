@@ -50,7 +50,10 @@ async def asked(session: Session, batches: Sequence[int], output_rows: Mapping[s
     name = f"{target.stage}/{target.variant}"
     requests = max(session.samples.kinds.values(), key=len)
     inputs = (await session.probe.metadata()).get("inputs", ())
-    alone = [await session.probe.serve(requests[0], 1, cores)]
+    try:
+        alone = [await session.probe.serve(requests[0], 1, cores)]
+    except ProbeError as error:
+        raise ProbeError(f"{name}: {error}") from None
     if output_rows is not None:
         try:
             shared(alone[0], 1, {tensor.shape[0] for tensor in requests[0]}, output_rows)

@@ -205,6 +205,10 @@ def test_a_model_that_fails_is_answered_with_what_it_said(models: Path) -> None:
     assert "sort/small: serves a request, but not 2 in a batch: " in result.stderr
     assert "small answered 500" in result.stderr
     assert not Path("mine.yaml").exists()
+    model.write_text(SLEEPER.replace('return {"y"', 'raise ValueError("no")\n        return {"y"'))
+    result = ipa("profile", "run", models / "mine", "--shape", "x=4", *QUICK, "--fresh")
+    assert result.exit_code != 0
+    assert "Error: sort/small: " in result.stderr
     model.write_text("import nonsense_that_is_nowhere")
     result = ipa("profile", "run", models / "mine", "--shape", "x=4", *QUICK, "--fresh")
     assert result.exit_code == 1
