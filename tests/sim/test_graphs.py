@@ -230,6 +230,13 @@ def test_a_binomial_number_of_very_many_trials_is_drawn_like_a_poisson_number() 
     assert np.abs(many - poisson).max() <= 1
 
 
+def test_a_binomial_number_is_of_as_many_trials_as_come_nearest_to_its_spread() -> None:
+    """Mean 2, spread 0.25: three trials of chance 2/3 have a spread of 1/3, and two would have none."""
+    edge = Edge("detect", "cars", items=2.0, spread=0.25)
+    numbers = numbers_of_items(edge, "any", (np.arange(27) + 0.5) / 27)
+    assert np.bincount(numbers).tolist() == [1, 3 * 2, 3 * 4, 8]
+
+
 def test_measured_numbers_are_drawn_as_often_as_they_were_measured() -> None:
     edge = Edge("detect", "cars", counts={"n": (3, 0, 3, 1)})
     assert numbers_of_items(edge, "n", np.array([0.1, 0.3, 0.6, 0.99])).tolist() == [0, 1, 3, 3]
