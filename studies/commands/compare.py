@@ -64,10 +64,10 @@ def _predictors(given: str | None) -> Sequence[Given]:
 
 @click.command()
 @pipeline_argument
-@declared(studies.many.systems.Options, "policies", "predictors")
+@declared(studies.many.options.Options, "policies", "predictors")
 @goal_option
 @scenario_options
-@declared(studies.many.systems.Options, "seeds")
+@declared(studies.many.options.Options, "seeds")
 @late_option
 @jobs_option
 @resumable_out_option
@@ -90,7 +90,7 @@ def compare(
     policies or seeds to extend one. A command that would drop or change a saved run is refused.
     """
     results, goal = taken(Results, options), options.pop("policy_goal")
-    asked = taken(studies.many.systems.Options, options)
+    asked = taken(studies.many.options.Options, options)
     predictors = _predictors(asked.predictors)
     for_all = [each for each in assignments if is_for_all(each)]
     question = studies.results.asked(what)

@@ -1,6 +1,7 @@
 from . import answers as answers
 from . import environment as environment
 from . import losses as losses
+from . import options as options
 from . import predictor as predictor
 from . import requirements as requirements
 from . import runner as runner

@@ -5,38 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from ipa.policies import PLANNING_PARAMETERS, split_spec, takes
 from ipa.profiles import did_you_mean
-from ipa.studies.scenario import PolicyChoice, Scenario, ScenarioError, option, parse_value
+from ipa.studies.scenario import PolicyChoice, Scenario, ScenarioError, parse_value
 
 Given = str | Mapping[str, Any]
 """A policy or a predictor as it is named: a text, or a mapping with `name` and parameters."""
 
 BASELINES = ("ipa", "foresight", "scale-only:low", "scale-only:high", "switch-only")
 """The systems of the publication: what a comparison runs by default."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a comparison is asked for; `predictors`: names with commas between them, as in YAML."""
-
-    policies: Sequence[str] = option(
-        (),
-        "Policy to compare, with parameters of its own and a label after it: 'ipa alpha=2 label=\"IPA, cheap\"'. "
-        "Repeatable. Default: ipa, foresight, scale-only:low, scale-only:high and switch-only.",
-        flag="--policy",
-        completes="policies",
-    )
-    predictors: str | None = option(
-        None,
-        "Compare each policy with each of these predictors: max,reactive,my.py:MyPredictor.",
-        metavar="NAME,...",
-        completes="predictors",
-    )
-    seeds: int | None = option(None, "Runs per policy, with seeds from --seed on. Default: 1.", least=1)
 
 
 class Choosing(TypedDict, total=False):

@@ -6,7 +6,6 @@ from .choice import Manual as Manual
 from .choice import choose as choose
 from .choice import manuals as manuals
 from .evaluate import Forecasts as Forecasts
-from .evaluate import Measured as Measured
 from .evaluate import Score as Score
 from .evaluate import check_file as check_file
 from .evaluate import columns as columns
@@ -19,10 +18,11 @@ from .evaluate import scores_of as scores_of
 from .evaluate import smape_percent as smape_percent
 from .evaluate import under_share as under_share
 from .evaluate import write_table as write_table
+from .options import Measured as Measured
+from .options import Recipe as Recipe
 from .training import EPOCHS as EPOCHS
 from .training import KINDS as KINDS
 from .training import TRAINED_S as TRAINED_S
-from .training import Recipe as Recipe
 from .training import Trained as Trained
 from .training import check_target as check_target
 from .training import steps as steps

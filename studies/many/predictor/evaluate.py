@@ -17,8 +17,9 @@ from ipa.policies import Predictor, in_time, plugins, reads
 from ipa.policies.predictors import Outlook
 from ipa.studies.many.predictor.cases import Cases
 from ipa.studies.many.predictor.choice import Chosen
+from ipa.studies.many.predictor.options import Measured
 from ipa.studies.runs.results import check_writable, write_text
-from ipa.studies.scenario import ScenarioError, option
+from ipa.studies.scenario import ScenarioError
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,37 +42,6 @@ class Forecasts:
     point_rps: Floats
     quantiles_rps: Floats
     is_certain: bool
-
-
-@dataclass(frozen=True)
-class Measured:
-    """At which quantiles forecasts are scored, and how much of what comes should lie within the interval."""
-
-    quantiles: tuple[float, ...] = option(
-        (0.5, 0.95),
-        "Quantile to score the forecasts at. Repeatable. Default: 0.5 and 0.95.",
-        flag="--quantile",
-        above=0.0,
-        below=1.0,
-    )
-    interval: float = option(
-        0.9,
-        "Share of the loads that the central interval of a forecast should hold. Default: 0.9.",
-        flag="--within",
-        above=0.0,
-        below=1.0,
-    )
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The levels of the interval's ends."""
-        outside = (1.0 - self.interval) / 2.0
-        return outside, 1.0 - outside
-
-    @property
-    def levels(self) -> tuple[float, ...]:
-        """All the levels that are needed: the quantiles, then the interval's ends."""
-        return (*self.quantiles, *self.ends)
 
 
 @dataclass(frozen=True)

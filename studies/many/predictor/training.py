@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -18,8 +18,9 @@ from ipa.policies.predictors.trained import TREES as TREE_KINDS
 from ipa.policies.predictors.trained import Model, features, forward_pass, write_npz
 from ipa.studies import results
 from ipa.studies.many.predictor import samples
+from ipa.studies.many.predictor.options import Recipe
 from ipa.studies.many.predictor.samples import Samples, Set
-from ipa.studies.scenario import ScenarioError, choices, option
+from ipa.studies.scenario import ScenarioError, choices
 from ipa.traces import Trace
 
 KINDS = get_args(choices.Model)
@@ -56,41 +57,6 @@ class Trained:
 
     model: Model
     keras_file: bytes | None
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How a model of a kind is trained; `command` is what its card says of it.
-
-    `every_s` is how far samples are apart; None: 10 s, or 1 s in a load with fewer than `MOST_SAMPLES` seconds.
-    `epochs` limits the passes of a network over them; None: `EPOCHS`. `thinned_by`: the model learns from the load of
-    one of so many requests as well, as it does not know the rates, and the spread, of a load that is far smaller.
-    `learnt_s`: the first seconds of the load, which it learns from; None: all of them.
-    """
-
-    kind: str = option(
-        MISSING,
-        "What to train: the published network, ours with quantiles, or trees with quantiles.",
-        flag="--model",
-        words=choices.Model,
-    )
-    seed: int = option(1, "Seed of every random draw. Default: 1.", least=0)
-    command: str = ""
-    every_s: int | None = option(None, "Seconds between samples. Default: 10; 1 for short loads.", least=1)
-    epochs: int | None = option(
-        None,
-        "Passes over the samples, for a network. Default: 30 for lstm, at most 60 for lstm-quantile.",
-        least=1,
-    )
-    thinned_by: Sequence[int] = option(
-        (),
-        "Train on the load thinned to one request in FACTOR as well, so that the model knows lower rates. Repeatable. "
-        "Default: the load as it is.",
-        flag="--thin",
-        least=2,
-        metavar="FACTOR",
-    )
-    learnt_s: int | None = None
 
 
 def train(trace: Trace, recipe: Recipe, on_step: Callable[[], object] = lambda: None) -> Trained:

@@ -17,8 +17,9 @@ from ipa.policies.predictors.trained import SHAPES, Model, forward_pass, load
 from ipa.policies.seasons import BEFORE_S, DAY_S
 from ipa.studies import ScenarioError
 from ipa.studies.many.predictor import KINDS, samples, train
+from ipa.studies.many.predictor.options import Recipe
 from ipa.studies.many.predictor.samples import Samples, folds, split, thinned
-from ipa.studies.many.predictor.training import VALIDATION_SHARE, Recipe, _shift
+from ipa.studies.many.predictor.training import VALIDATION_SHARE, _shift
 from ipa.traces import Trace, find
 from tests.command import ipa, refusal
 from tests.tiny import observation

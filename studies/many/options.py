@@ -1,0 +1,28 @@
+"""What a comparison is asked for: each option declared once, for the command line and for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ipa.studies.scenario import option
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a comparison is asked for; `predictors`: names with commas between them, as in YAML."""
+
+    policies: Sequence[str] = option(
+        (),
+        "Policy to compare, with parameters of its own and a label after it: 'ipa alpha=2 label=\"IPA, cheap\"'. "
+        "Repeatable. Default: ipa, foresight, scale-only:low, scale-only:high and switch-only.",
+        flag="--policy",
+        completes="policies",
+    )
+    predictors: str | None = option(
+        None,
+        "Compare each policy with each of these predictors: max,reactive,my.py:MyPredictor.",
+        metavar="NAME,...",
+        completes="predictors",
+    )
+    seeds: int | None = option(None, "Runs per policy, with seeds from --seed on. Default: 1.", least=1)

@@ -1,0 +1,74 @@
+"""How forecasts are scored and models trained: each option declared once, for the command line and for Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass
+
+from ipa.studies.scenario import choices, option
+
+
+@dataclass(frozen=True)
+class Measured:
+    """At which quantiles forecasts are scored, and how much of what comes should lie within the interval."""
+
+    quantiles: tuple[float, ...] = option(
+        (0.5, 0.95),
+        "Quantile to score the forecasts at. Repeatable. Default: 0.5 and 0.95.",
+        flag="--quantile",
+        above=0.0,
+        below=1.0,
+    )
+    interval: float = option(
+        0.9,
+        "Share of the loads that the central interval of a forecast should hold. Default: 0.9.",
+        flag="--within",
+        above=0.0,
+        below=1.0,
+    )
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The levels of the interval's ends."""
+        outside = (1.0 - self.interval) / 2.0
+        return outside, 1.0 - outside
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """All the levels that are needed: the quantiles, then the interval's ends."""
+        return (*self.quantiles, *self.ends)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model of a kind is trained; `command` is what its card says of it.
+
+    `every_s` is how far samples are apart; None: 10 s, or 1 s in a load with fewer than `MOST_SAMPLES` seconds.
+    `epochs` limits the passes of a network over them; None: `EPOCHS`. `thinned_by`: the model learns from the load of
+    one of so many requests as well, as it does not know the rates, and the spread, of a load that is far smaller.
+    `learnt_s`: the first seconds of the load, which it learns from; None: all of them.
+    """
+
+    kind: str = option(
+        MISSING,
+        "What to train: the published network, ours with quantiles, or trees with quantiles.",
+        flag="--model",
+        words=choices.Model,
+    )
+    seed: int = option(1, "Seed of every random draw. Default: 1.", least=0)
+    command: str = ""
+    every_s: int | None = option(None, "Seconds between samples. Default: 10; 1 for short loads.", least=1)
+    epochs: int | None = option(
+        None,
+        "Passes over the samples, for a network. Default: 30 for lstm, at most 60 for lstm-quantile.",
+        least=1,
+    )
+    thinned_by: Sequence[int] = option(
+        (),
+        "Train on the load thinned to one request in FACTOR as well, so that the model knows lower rates. Repeatable. "
+        "Default: the load as it is.",
+        flag="--thin",
+        least=2,
+        metavar="FACTOR",
+    )
+    learnt_s: int | None = None
