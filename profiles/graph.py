@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import TypeVar
 
 from ipa.profiles.conditions import Condition
@@ -141,18 +143,27 @@ class Graph:
                 children.append(edge.child)
         return {parent: tuple(children) for parent, children in found.items()}
 
-    def ways(self, stages: Sequence[str]) -> Iterator[tuple[str, ...]]:
-        """Every way from an entry to an exit, as the stages on it."""
+    def ways(self, weights: Mapping[str, float]) -> Iterator[tuple[str, ...]]:
+        """Every way from an entry to an exit, as the stages on it, the largest sum of weights first.
 
-        def from_here(way: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        `weights`: stage -> weight, in topological order. Found by A*; of equals the one begun last goes on, so that the
+        next way never takes going all of them.
+        """
+        onward: dict[str, float] = {}  # the largest sum from a stage to an exit
+        for stage, weight in reversed(weights.items()):
+            onward[stage] = weight + max((onward[child] for child in self._children.get(stage, ())), default=0.0)
+        numbers = count(0, -1)
+        entries = reversed(self.entries(list(weights)))
+        begun = [(-onward[entry], next(numbers), 0.0, (entry,)) for entry in entries]
+        heapify(begun)
+        while begun:
+            _, _, before, way = heappop(begun)
             children = self._children.get(way[-1], ())
             if not children:
                 yield way
-            for child in children:
-                yield from from_here((*way, child))
-
-        for entry in self.entries(stages):
-            yield from from_here((entry,))
+            here = before + weights[way[-1]]
+            for child in reversed(children):
+                heappush(begun, (-(here + onward[child]), next(numbers), here, (*way, child)))
 
     def longest_way(self, weights: Mapping[str, float]) -> tuple[str, ...]:
         """The way with the largest sum of weights; of equals the first.

@@ -131,7 +131,7 @@ def _plan(problem: Problem, served: Mapping[str, Variant], accuracy: Fraction, c
         batches=batches,
         changes=kept.count(False),
         places=tuple(_place(problem, name, *choice[name][:2]) for name in served),
-        latency_ns=max(sum(latencies[name] for name in way) for way in graph.ways(list(served))),
+        latency_ns=max(sum(latencies[name] for name in way) for way in graph.ways(dict.fromkeys(served, 0.0))),
         sustained_rps=min(option[4] for option in chosen),
         accuracy=accuracy,
     )
@@ -154,7 +154,7 @@ def _accuracy(problem: Problem, served: Mapping[str, Variant]) -> Fraction:
         measured = graph.accuracies[tuple(v.name for v in served.values())]
         return max(Fraction(round(measured * 10**9), 10**9), Fraction(str(programme.accuracy_floor)))
     of_end: dict[str, list[Fraction]] = {}
-    for way in graph.ways(list(served)):
+    for way in graph.ways(dict.fromkeys(served, 0.0)):
         of_end.setdefault(way[-1], []).append(prod((terms[name] for name in way), start=Fraction(1)))
     weights = {name: Fraction(str(weight)) for name, weight in (graph.exits or dict.fromkeys(of_end, 1)).items()}
     means = [weight * sum(of_end[name]) / len(of_end[name]) for name, weight in weights.items()]

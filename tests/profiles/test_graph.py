@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
@@ -39,9 +40,25 @@ def graph_of(pipeline: Pipeline) -> Graph:
     return pipeline.graph
 
 
+def test_the_slowest_of_a_million_ways_are_found_first() -> None:
+    """Twenty diamonds in a row: the slowest way takes the slower side of each, the next one the faster side of one."""
+    edges, weights = [], {"s0": 0.0}
+    for number in range(20):
+        before, after = f"s{number}", f"s{number + 1}"
+        weights |= {f"fast{number}": 1.0, f"slow{number}": 2.0, after: 0.0}
+        edges += [Edge(before, f"fast{number}"), Edge(before, f"slow{number}")]
+        edges += [Edge(f"fast{number}", after), Edge(f"slow{number}", after)]
+    graph = Graph(tuple(edges), sla_s=1.0, assumes_product=True)
+    sums = [sum(weights[stage] for stage in way) for way in islice(graph.ways(weights), 22)]
+    assert sums == [40.0, *[39.0] * 20, 38.0]
+    alike = dict.fromkeys(weights, 1.0)
+    assert [len(way) for way in islice(graph.ways(alike), 22)] == [41] * 22
+
+
 def test_the_ways_go_from_entries_to_exits_and_the_longest_is_that_of_the_largest_sum() -> None:
     graph = graph_of(tree())
-    assert list(graph.ways(["detect", "cars", "faces", "check"])) == [("detect", "cars", "check"), ("detect", "faces")]
+    weights = {"detect": 1.0, "cars": 1.0, "faces": 3.0, "check": 1.0}
+    assert list(graph.ways(weights)) == [("detect", "faces"), ("detect", "cars", "check")]
     assert graph.longest_way({"detect": 1.0, "cars": 1.0, "faces": 1.5, "check": 1.0}) == ("detect", "cars", "check")
     assert graph.longest_way({"detect": 1.0, "cars": 1.0, "faces": 2.5, "check": 1.0}) == ("detect", "faces")
     assert graph.ancestors("check") == {"detect", "cars"}
