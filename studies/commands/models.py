@@ -54,7 +54,7 @@ def fetch(url: str, folder: Path, endpoint: str, as_json: bool) -> None:
 def list_(where: str, endpoint: str, as_json: bool) -> None:
     """List the models in a folder or an object store, with their checksums.
 
-        A checksum covers all files of a model, so the same files have the same checksum everywhere. It is missing if
+    A checksum covers all files of a model, so the same files have the same checksum everywhere. It is missing if
     `ipa models push` did not put the whole model there. Files added, removed or changed since are named instead.
     """
     is_url = "://" in where
