@@ -118,7 +118,7 @@ class ReplicaLister:
 
 @click.command()
 @click.option("--namespace", required=True)
-@click.option("--instance", required=True, help="namespace of the pipeline whose replicas are watched")
+@click.option("--instance", required=True, help="name of the deployed pipeline")
 @click.option("--pipeline", "pipeline_name", required=True, help="a shipped pipeline's name, or a file: the gateway's")
 @click.option("--gateway", required=True, metavar="URL", help="its control port")
 @click.option(

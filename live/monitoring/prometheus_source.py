@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from math import ceil, floor
-from typing import TYPE_CHECKING
 
 from ipa.live.monitoring.prometheus_api import (
     Gateway,
@@ -37,9 +36,6 @@ from ipa.live.monitoring.prometheus_counts import (
 )
 from ipa.live.monitoring.sources import Access, Reading, Source, SourceMaker, StageReading
 from ipa.policies import LatencyQuantiles
-
-if TYPE_CHECKING:
-    pass
 
 DURATION, STAGE_DURATION = "ipa_request_duration_seconds_bucket", "ipa_stage_duration_seconds_bucket"
 
