@@ -20,7 +20,7 @@ _PER_STAGE = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_siz
 _WHOLE = ("replica", "batch", "batch_size")
 
 _ENDED = (200, 502, 504)
-"""The statuses with which a gateway answers a request that it had admitted, unless nobody could serve it."""
+"""The statuses of answers to admitted requests, besides 503 where no replica could serve them."""
 
 NAN = float("nan")
 
@@ -31,9 +31,9 @@ BoolArray = npt.NDArray[np.bool_]
 class Collector:
     """Fetches records before the gateway's bounded buffer drops them; 8 bytes per value.
 
-    A gateway that has restarted is another epoch, and numbers its records from the first. `lost` counts requests that a
-    gateway answered and whose record never came, `foreign` requests that are not of the run's load. `retried`: the
-    stages at which a batch has failed and its requests were tried again.
+    A restarted gateway has a new epoch and numbers its records from the start again. `lost` counts requests that a
+    gateway answered but whose record never came; `foreign`, requests that are not of the run's load. `retried`: the
+    stages at which a batch failed and its requests were retried.
     """
 
     client: GatewayClient
@@ -41,7 +41,7 @@ class Collector:
     on_rows: Callable[[list[list[float]]], object] = lambda _: None
     """Called with each fetch's rows of the run's load."""
     prefix: str = ""
-    """What stands before the number in the ids of the run's load."""
+    """The prefix of the ids of the run's load, before the number."""
     lost: int = 0
     foreign: int = 0
     retried: set[str] = field(default_factory=set)
@@ -49,9 +49,9 @@ class Collector:
     """By epoch: how many requests were refused, by reason."""
     _epoch: str | None = None
     _next: dict[str | None, int] = field(default_factory=dict)
-    """By epoch: while one gateway replaces another, either may answer."""
+    """By epoch, the number of the last record fetched; while one gateway replaces another, either may answer."""
     _batches: list[int] = field(default_factory=list)
-    """Per stage, the number of this epoch's first batch: earlier epochs have the numbers before it."""
+    """Per stage, the offset of this epoch's batch numbers: earlier epochs have the lower ones."""
     _rows: array[float] = field(default_factory=lambda: array("d"))
 
     async def fetch(self) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ class Collector:
 
     @property
     def refused(self) -> dict[str, int]:
-        """How many requests were refused before they were let in, by reason."""
+        """How many requests were not admitted, by reason."""
         return dict(sum(map(Counter, self._refused.values()), Counter()))
 
     def take(self, rows: Iterable[Sequence[float]]) -> None:
@@ -142,9 +142,9 @@ class Collector:
     ) -> Records:
         """The records of the requests that were sent, like those of a simulation.
 
-        A request arrives when it was scheduled. What became of one without a record is what its client saw: completed
-        (200), dropped (504), failed (any other answer, or no connection), unfinished (no answer). It is lost if the
-        answer says that it had been admitted; when and where it was served is then not known.
+        A request arrives at its scheduled time. Without a record, its outcome is what its client saw: completed (200),
+        dropped (504, or 503 with Retry-After), failed (any other answer, or no connection), unfinished (no answer). It
+        is lost if the answer shows that it had been admitted; when and where it was served is then unknown.
         """
         rows, where, outcome, end_s, ended_at = self._ends(sent)
         count = len(sent.request)
@@ -172,8 +172,8 @@ class Collector:
         )
 
     def _ends(self, sent: Sent) -> tuple[npt.NDArray[np.float64], IntArray, IntArray, FloatArray, IntArray]:
-        """The rows of requests that were sent, and which each is of; and of these requests, how, when and where they
-        ended."""
+        """The rows of sent requests and the index of each row's request; then, for all requests, outcome, end [s] and
+        stage of the end."""
         rows = self._table()
         place = {int(request): index for index, request in enumerate(sent.request.tolist())}
         known = np.array([int(row) in place for row in rows[:, 0]], dtype=bool)

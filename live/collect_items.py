@@ -78,11 +78,11 @@ class ItemCollector(Collector):
 
 
 About = tuple[ReplicaRecords, tuple[tuple[float, int], ...], float, float]
-"""Of a stage: its replicas and batch sizes, and how long its load and its run last."""
+"""A stage's replicas and configured batch sizes, the duration of the load and the end of the run [s]."""
 
 
 def _of_stage(name: str, rows: npt.NDArray[np.float64], sent: Sent, where: IntArray, about: About) -> Records:
-    """The records of a stage as of a chain that it is alone, with its items in place of requests."""
+    """The records of a stage as if it were a chain of its own, with its items as the requests."""
     replicas, configured, duration_s, run_end_s = about
 
     def whole(key: str) -> IntArray:

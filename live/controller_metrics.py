@@ -29,7 +29,7 @@ class ControllerMetrics:
         self._counted: dict[tuple[str, ...], int] = {}
 
     def step(self, entry: Entry, decision_s: float) -> None:
-        """Take in another control step."""
+        """Record a control step."""
         metrics, decision, observation = self.of_process, entry.decision, entry.observation
         metrics.of("ipa_decision_seconds").observe(decision_s)
         metrics.of("ipa_decisions_total", rung=decision.rung).inc()
@@ -55,7 +55,7 @@ class ControllerMetrics:
         metrics.of("ipa_planned_accuracy_ratio").set(configured_accuracy(self._pipeline, wanted))
 
     def look(self, backend: LiveBackend) -> None:
-        """Take in the present state of the backend."""
+        """Record the backend's present state."""
         gauges = self.of_process.of
         stages = backend.stages
         gauges("ipa_existing_cores").set(sum(stage.cores for stage in stages.values()))
@@ -82,7 +82,7 @@ class ControllerMetrics:
         self._counted[key] = total
 
     def follow(self, backend: LiveBackend) -> None:
-        """Look every second until the backend is closed."""
+        """Record the backend's state every second until it is closed."""
         backend.spawn(self._following(backend))
 
     async def _following(self, backend: LiveBackend) -> None:
@@ -93,9 +93,9 @@ class ControllerMetrics:
 
 @contextmanager
 def serving(port: int | None, pipeline: Pipeline, host: str = LOOPBACK) -> Iterator[ControllerMetrics | None]:
-    """Serve a controller's metrics while the block lasts; None: none are kept.
+    """Serve a controller's metrics within a `with` block; port None: there are none.
 
-    Raises LiveError for a port that is taken, and a host that is not this machine.
+    Raises LiveError for a taken port, or a host that is not this machine's.
     """
     if port is None:
         yield None

@@ -1,11 +1,11 @@
-"""How live mode answers what cannot be run, and what goes wrong while it runs."""
+"""The errors of live mode: invalid requests, and failures of a run."""
 
 from ipa.errors import Error, InputError
 
 
 class LiveError(InputError):
-    """Something asked of live mode that cannot be had; the text says what is allowed."""
+    """Invalid input to live mode; the text says what is allowed."""
 
 
 class RunError(Error):
-    """A live run that cannot go on: a process of it has died, or nothing answers any more."""
+    """A live run cannot go on: a process has died, or does not answer."""

@@ -1,4 +1,4 @@
-"""The gateway's control API from the controller's side, and the way to its port."""
+"""The controller's client of a gateway's control API, and how its calls reach the port."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RefusedError(Error):
 
 
 def visits_of(record: Mapping[str, Any], stages: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
-    """The visits of a request that has ended, each with its stage; in a graph those of its items, which name theirs."""
+    """The visits in the record of an ended request, each with its stage; in a graph, those of its items."""
     visits = record["stages"]
     if visits and "stage" in visits[0]:
         return [(item["stage"], item) for item in visits]
@@ -33,7 +33,7 @@ def visits_of(record: Mapping[str, Any], stages: Sequence[str]) -> list[tuple[st
 
 
 class ControlWay(Protocol):
-    """How calls of the control API get to the gateway."""
+    """How calls of the control API reach the gateway."""
 
     async def call(
         self,
@@ -43,12 +43,12 @@ class ControlWay(Protocol):
         query: Mapping[str, str] | None = None,
         within_s: float = ANSWERS_WITHIN_S,
     ) -> Any:
-        """The answer in JSON. Raises RefusedError with the gateway's reason, RunError where it does not answer."""
+        """The JSON answer. Raises RefusedError with the gateway's reason, RunError if there is no answer."""
         ...
 
 
 class DirectWay:
-    """To the port itself, at `url`, with the token in a file."""
+    """Calls the port at `url`, with the token from a file."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, tokens: TokenFile) -> None:
         self._session = session
@@ -99,7 +99,7 @@ OF_A_STAGE = (
 
 
 class GatewayClient:
-    """Calls the control API. Every call raises RunError where the gateway does not answer."""
+    """Calls the control API. Every call raises RunError if the gateway does not answer."""
 
     def __init__(self, way: ControlWay) -> None:
         self._way = way
@@ -113,12 +113,12 @@ class GatewayClient:
         return True
 
     async def start(self, origin_s: float) -> str:
-        """Set the run's t = 0 to a moment of `time.monotonic()`; the epoch of what the gateway counts from then on."""
+        """Set the run's t = 0 to a moment of `time.monotonic()`; returns the epoch of the gateway's counters."""
         answer = await self._way.call("PUT", "/control/start", {"origin": origin_s})
         return str(answer["epoch"])
 
     async def configure(self, configuration: Configuration, epoch: str | None = None) -> None:
-        """Put a configuration in force in the queues, of a gateway of that epoch alone (None: whichever answers).
+        """Put a configuration in force in the gateway's queues, provided it is of that epoch (None: of any).
 
         Raises RefusedError with the gateway's reason.
         """
@@ -126,9 +126,9 @@ class GatewayClient:
         await self._way.call("PUT", "/control/configuration", told, None if epoch is None else {"epoch": epoch})
 
     async def list_replicas(self, replicas: Mapping[str, Sequence[Replica]]) -> None:
-        """Tell the gateway which replicas there are, ready and draining, and note which are busy, and which suspended.
+        """Send the gateway the list of ready and draining replicas; note which are busy, and which suspended.
 
-        One that the gateway does not know any more is neither.
+        A replica that the gateway no longer knows is neither.
         """
         listed = {stage: [_listed(each) for each in members] for stage, members in replicas.items()}
         answer = await self._way.call("PUT", "/control/replicas", listed)
@@ -140,14 +140,14 @@ class GatewayClient:
                 replica.suspended_s = min(replica.suspended_s, time.monotonic()) if state["suspended"] else NEVER
 
     async def lanes(self) -> dict[str, dict[int, StageConfiguration]]:
-        """Of every stage, by lane, what is in force there for now, in the lanes that are not free."""
+        """Stage -> lane -> the configuration in force there at present; free lanes are left out."""
         answer = await self._way.call("GET", "/control/lanes")
         return lanes_of(answer)
 
     async def stand(self, lanes: Mapping[str, Mapping[int, StageConfiguration]], epoch: str) -> None:
-        """Tell a gateway of that epoch, which was started anew, what is in force in which lane of every stage.
+        """Tell a restarted gateway of that epoch the configuration in force in each lane of every stage.
 
-        Raises RefusedError with its reason, such as that it has been told already.
+        Raises RefusedError with its reason, such as that it already has one.
         """
         told = {
             stage: [to_plain(parts[lane]) if lane in parts else None for lane in range(max(parts) + 1)]
@@ -167,7 +167,7 @@ class GatewayClient:
         return answer
 
     async def records(self, after: int, limit: int = 10_000) -> dict[str, Any]:
-        """Requests that have ended, after the first `after` of them, of the epoch that the answer names."""
+        """The records of ended requests after the first `after`, of the epoch that the answer names."""
         query = {"after": str(after), "limit": str(limit)}
         answer: dict[str, Any] = await self._way.call("GET", "/control/records", query=query)
         return answer
@@ -182,7 +182,7 @@ def lanes_of(answer: Mapping[str, Sequence[Any]]) -> dict[str, dict[int, StageCo
 
 
 def _lacking(observation: Mapping[str, Any]) -> list[str]:
-    """The keys that an observation should have and has not, such as one of an older gateway."""
+    """The required keys that an observation lacks, as that of an older gateway does."""
     of_stages = {key for stage in observation.get("stages", {}).values() for key in OF_A_STAGE if key not in stage}
     return [key for key in OBSERVED if key not in observation] + sorted(of_stages)
 

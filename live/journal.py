@@ -1,7 +1,7 @@
 """The journal of a live controller: a file that is complete at every moment, with one writer.
 
-In a run without end memory is bounded: it holds the latest entries and, of the others, their places in the file. So is
-the file: once it has twice as many entries as are kept, another one with the latest replaces it.
+A run without an end bounds its memory: it holds the latest entries, and the file offsets of the others. It bounds the
+file too: once that has twice as many entries as are kept, a new file with the latest replaces it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 
 ASK_EVERY_S = 0.2
 KEPT_IN_FILE = 10_000
-"""How many steps the file of a run without end holds at least: more than a day at one every 10 s."""
+"""The fewest steps in the file of a run without an end: more than a day at one every 10 s."""
 
 _BEGINNING = b'{"observation":'
 """How the line of an entry begins."""
 
 
 class Past(NamedTuple):
-    """What a journal hands to the controller that resumes from it.
+    """The state from which a controller resumes.
 
     `entries` counts those in memory. `configuration` is the last one that was not refused; None without an entry.
     """
@@ -44,7 +44,7 @@ class Past(NamedTuple):
 
 
 def past_of(journal: Journal) -> Past:
-    """What was decided before this run."""
+    """The state after a journal's last step."""
     if not journal.entries:
         return Past(0, {}, 1, None)
     latest = journal.entries[-1]
@@ -58,7 +58,7 @@ def open_journal(
 ) -> Iterator[Journal]:
     """The journal of a run: in the file at `path`, or in memory alone. Raises as `FileJournal`.
 
-    A run without tables keeps only its latest entry in memory; the file of one without end is bounded.
+    A run without tables keeps only its latest entry in memory; the file of a run without an end is bounded.
     """
     kept = None if has_tables else 1
     if path is None:
@@ -69,13 +69,14 @@ def open_journal(
 
 
 class FileJournal(Journal):
-    """Entries in a file, on the disk (fsync) before anything is applied.
+    """A journal in a file; entries are on disk (fsync) before anything is applied.
 
-    An entry is written when it is decided, again with the backend's answer, and again if it is rolled back later: of
-    several lines of a step the latest counts. An existing file is continued; a line that a kill cut short is removed.
-    `kept`: how many of the latest entries are in memory too; `kept_in_file`: the file never has more than twice as
-    many; None: all. Raises LiveError for a file that another controller is writing, and goes on writing for
-    `within_s`, or that cannot be written, PolicyError for one that is not a journal.
+    An entry is written when it is decided, again with the backend's answer, and again if it is rolled back: the last
+    line of a step counts. An existing file is continued; a truncated last line is removed.
+
+    `kept`: how many of the latest entries are in memory too; `kept_in_file`: the file has at most twice as many; None:
+    all. Raises LiveError if the file cannot be written, or another controller still writes it after `within_s`;
+    PolicyError if it is not a journal.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class FileJournal(Journal):
         self.entries = [self._entry(step) for step in _latest(self._places, kept)]
 
     def decided(self, entry: Entry) -> None:
-        """Keep a decision, on the disk when this returns."""
+        """Append a decision; it is on disk when this returns."""
         with self._lock:
             super().decided(entry)
             self._write(entry)
@@ -124,7 +125,7 @@ class FileJournal(Journal):
                 self._shorten(_latest(self._places, self._kept_in_file))
 
     def failed(self, step: int, why: str) -> None:
-        """Change the outcome of an earlier decision: its line is written again."""
+        """Change the outcome of an earlier decision by writing its line again."""
         with self._lock:
             if step not in self._places:
                 return
@@ -134,7 +135,7 @@ class FileJournal(Journal):
                 self._write(replace(entry, outcome=Applied(False, why)))
 
     def close(self) -> None:
-        """Let others write it."""
+        """Close the file, so that others may write it."""
         self._file.close()
 
     def _write(self, entry: Entry) -> None:
@@ -151,11 +152,11 @@ class FileJournal(Journal):
         return self._file.readline()
 
     def _shorten(self, steps: list[int]) -> None:
-        """Leave these entries alone in the file."""
+        """Keep only these entries in the file."""
         path = Path(os.path.realpath(self._path))
         try:
             file = _replaced(path, map(self._line, steps))
-        except OSError as error:  # a folder that is not ours, a full disk: go on, and try again when as many have come
+        except OSError as error:  # another user's folder, a full disk: go on, and retry after as many entries
             log.warning("the journal is not shortened", extra={"problem": str(error)})
             self._places = {step: self._places[step] for step in steps}
             return
@@ -170,7 +171,7 @@ class FileJournal(Journal):
 
 
 def _open(path: Path, within_s: float) -> BinaryIO:
-    """The file, which nobody else writes from here on."""
+    """The file, locked. Raises LiveError if another controller still holds it after `within_s`."""
     until_s = time.monotonic() + within_s
     while (file := _locked(path)) is None:
         if time.monotonic() >= until_s:
@@ -187,7 +188,7 @@ def _locked(path: Path) -> BinaryIO | None:
         raise LiveError(f"{path}: cannot be written: {error.strerror}") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its writer may have put a shorter one in its place since.
+        # Its writer may have replaced it with a shorter one.
         if os.path.samestat(os.fstat(file.fileno()), path.stat()):
             return file
     except (BlockingIOError, FileNotFoundError):
@@ -200,8 +201,8 @@ def _locked(path: Path) -> BinaryIO | None:
 
 
 def _replaced(path: Path, lines: Iterable[bytes]) -> BinaryIO:
-    """A file with these lines in the place of the one there, which nobody else writes; a kill leaves the one or the
-    other, whole. Raises OSError, and leaves the one there."""
+    """Replace the file atomically by one with these lines; returns that, locked. Raises OSError, and leaves the old
+    one."""
     beside = path.with_name(f"{path.name}.new")
     file = beside.open("w+b")
     try:
@@ -212,7 +213,7 @@ def _replaced(path: Path, lines: Iterable[bytes]) -> BinaryIO:
         shutil.copymode(path, beside)
         beside.replace(path)
     except OSError:
-        with suppress(OSError):  # a full disk keeps what is still to be written from it, too
+        with suppress(OSError):  # on a full disk, the flush of closing fails too
             file.close()
         beside.unlink(missing_ok=True)
         raise
@@ -220,7 +221,7 @@ def _replaced(path: Path, lines: Iterable[bytes]) -> BinaryIO:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A file that took another's place has it on the disk too."""
+    """Sync a folder, so that a replaced file in it is on disk."""
     at = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(at)
@@ -229,5 +230,5 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _latest(places: dict[int, int], count: int) -> list[int]:
-    """The last steps of those that have a place."""
+    """The last `count` steps in the file."""
     return list(places)[max(len(places) - count, 0) :]

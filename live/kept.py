@@ -1,7 +1,7 @@
-"""What a live run has found so far, on disk while it runs: a controller that is killed loses no row that has ended.
+"""Saves a live run's records to disk while it runs, so that a killed controller loses no ended request.
 
-Lines are appended as requests end and decisions are taken, at most a second later, and what a kill leaves can be read.
-Once a run that ends by itself or by a signal has written its results, this is removed.
+Lines are appended at most a second after a request ends or a decision is taken, and what a kill leaves can be read. A
+run that ends by itself or by a signal removes them once its results are written.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from ipa.live.live_controller import LiveController
 
 ABOUT, REQUESTS, JOURNAL, STANDING = "about.json", "requests.jsonl", "journal.jsonl", "standing.json"
-"""The files: what the run is, one line per request and per decision, and how its replicas stood last."""
+"""The files: the run's description, one line per request and per decision, and the last state of the replicas."""
 
 log = logging.getLogger(__name__)
 
 
 class Keeper:
-    """Keeps a run in a folder of its own, which is made with the first rows; `about` says, for JSON, what the run is.
+    """Saves a run in a folder of its own, made with the first rows; `about` describes the run, ready for JSON.
 
-    Where it cannot be written any more, that is logged once, and the run goes on.
+    A write error is logged once; the run then goes on unsaved.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, Any], controller: LiveController) -> None:
@@ -72,7 +72,7 @@ class Keeper:
         part = self._folder / f".{STANDING}"
         part.write_text(json.dumps(standing), encoding="utf-8")
         part.replace(self._folder / STANDING)
-        # Last, so that every replica which a row names is known whenever a kill comes.
+        # Last, so that a kill never leaves a row whose replica is unknown.
         file.writelines(json.dumps(row) + "\n" for row in rows)
         file.flush()
 
@@ -84,15 +84,15 @@ class Keeper:
         return self._requests
 
     def close(self) -> None:
-        """End keeping; what has been kept stays until the results are written."""
+        """Close the file; the folder stays until the results are written."""
         if self._requests is not None:
             self._requests.close()
 
 
 @dataclass(frozen=True)
 class KeptRun:
-    """What a killed run has left: what it was, the collector's rows, its decisions, of which `held` failed, and how it
-    stood at `now_s`."""
+    """What a killed run has left: its description, the collector's rows, its decisions (`held` of them only held the
+    configuration), and its state at `now_s`."""
 
     about: Mapping[str, Any]
     rows: list[list[float]]
@@ -104,9 +104,9 @@ class KeptRun:
 
 
 def read_kept(folder: Path) -> KeptRun:
-    """What `Keeper` has left in a folder; a line that the kill has cut short is left out.
+    """The run that a `Keeper` saved in a folder, without truncated lines.
 
-    Raises LiveError where there is nothing, or the run is still going on.
+    Raises LiveError if there is none, or it is still going on.
     """
     try:
         with (folder / REQUESTS).open(encoding="utf-8") as file:
@@ -141,7 +141,7 @@ def as_plain(configuration: Configuration) -> dict[str, dict[str, Any]]:
 
 
 def from_plain(said: Mapping[str, Mapping[str, Any]]) -> Configuration:
-    """What `as_plain` has made."""
+    """The inverse of `as_plain`."""
     return {name: stage_from_plain(each) for name, each in said.items()}
 
 
@@ -153,7 +153,7 @@ def said_of(replicas: ReplicaRecords) -> dict[str, Any]:
 
 
 def replicas_of(said: Mapping[str, Any]) -> ReplicaRecords:
-    """What `said_of` has made."""
+    """The inverse of `said_of`."""
     moments: dict[str, Any] = {
         key: np.array(value, dtype=np.float64) for key, value in said.items() if key.endswith("_s")
     }

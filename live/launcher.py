@@ -17,7 +17,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 
 
 class Launcher:
-    """Starts processes by name, and reports when each has ended; `pids` are those that run.
+    """Starts processes by name, and reports when each has ended; `pids` are of the running ones.
 
     `on_death` is called, in the event loop, when their parent itself has died.
     """

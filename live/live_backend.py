@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 OnRollback = Callable[[int, str], object]
-"""Learns the number of a step whose decision has been rolled back, and why."""
+"""Called with the number of a step whose decision was rolled back, and why."""
 
 TROUBLES: Mapping[str, str] = {
     "no_sample": "nothing has been sampled since the previous step, or the source does not answer: policies hold "
@@ -51,25 +51,25 @@ TROUBLES: Mapping[str, str] = {
 """What may keep a controller from its work: kind -> what it is, and what follows."""
 
 NO_CHANGE = "advise: nothing is changed"
-"""Why decisions come to nothing where steps only advise."""
+"""Why decisions are not applied where steps only advise."""
 
 ENDED_POLLED_EVERY_S = 0.02
-"""While a run closes, between two checks whether its processes have ended."""
+"""How often a closing run checks whether its processes have ended."""
 
 
 class LiveBackend(ABC):
     """Implements `ipa.policies.interface.Backend` in real time: a gateway with its queues, and replicas that converge.
 
-    It is made in an event loop, where it lives; `observe` and `apply` are called from another thread. `apply` sets the
-    desired configuration; one task, the reconcile loop, compares it with what there is and acts (level-triggered: an
+    It is created and lives in an event loop; `observe` and `apply` are called from another thread. `apply` sets the
+    desired configuration; one task, the reconcile loop, compares it with the actual state and acts (level-triggered: an
     event only wakes it). Other processes of a run, such as the load, are children of the launcher on this machine.
 
-    `connect` makes the client of the gateway's control API, and `source` what is observed through. `on_rollback` learns
-    of each step whose decision was accepted and has come to nothing since, and why.
+    `connect` makes the client of the gateway's control API; `source`, the source of observations. `on_rollback` is
+    called for each accepted decision that is undone later.
 
     `url` is where the load goes, `control_url` the gateway's control API (empty: not reached by a URL). `failed` is
     done, with RunError, once the run cannot go on. `rollbacks` counts rollbacks by stage and variant, `look_failures`
-    the looks that failed. One that `advises` sees everything, and carries no decision out.
+    the looks that failed. With `advises`, it observes, and applies no decision.
     """
 
     url: str
@@ -106,13 +106,13 @@ class LiveBackend(ABC):
         self._tasks: set[asyncio.Task[None]] = set()
         self._step, self._late = 0, ""
         self._asked_s = 0.0
-        """When the latest configuration was asked for: what is found to be in force may be since then."""
+        """When the latest configuration was sent: a newly observed one may have been in force since then."""
 
     # ---- the run ----
 
     @abstractmethod
     async def open(self, initial: Configuration) -> None:
-        """Wait until `initial` is ready. Raises RunError, with the reason, where that does not happen."""
+        """Wait until `initial` is ready. Raises RunError, with the reason, if it does not become so."""
 
     @abstractmethod
     async def start(self, origin_s: float) -> None:
@@ -148,11 +148,11 @@ class LiveBackend(ABC):
         return {"no_sample": self._observer.trouble} if self._observer.trouble else {}
 
     def fail(self, text: str) -> None:
-        """The run cannot go on; the text says why."""
+        """End the run with a RunError of this text."""
         if not self.failed.done():
             self.failed.set_exception(RunError(text))
 
-    # ---- the seam: from a thread beside the event loop ----
+    # ---- observe and apply: called from another thread ----
 
     def begin_step(self, step: int, late: str = "") -> None:
         """Number the next step; `late` tells the journal why the steps before it were skipped."""
@@ -189,28 +189,28 @@ class LiveBackend(ABC):
         return Applied(True, self._late)
 
     async def _tell(self, configuration: Configuration) -> None:
-        """Tell the gateway what is wanted. Raises RunError, RefusedError."""
+        """Send the gateway the desired configuration. Raises RunError, RefusedError."""
         await self.client.configure(configuration)
 
     def _refused(self, why: str) -> Applied:
-        """What becomes of a decision that is not carried out: why, and why steps before this one were skipped."""
+        """The outcome of a decision that is not applied: why, and why steps before this one were skipped."""
         return Applied(False, "; ".join(filter(None, (why, self._late))))
 
     @abstractmethod
     def _refusal(self, configuration: Configuration) -> str:
-        """Why a configuration may not be asked for now; empty if it may."""
+        """Why a configuration is refused now; empty if it is not."""
 
     def _note_batch(self, stage: str, batch: int, before_s: float) -> None:
-        """A batch size came into force between `before_s` and now; the larger one is taken to have held throughout."""
+        """Record a batch size that came into force between `before_s` and now; the larger one counts for all of that
+        time."""
         latest = self.configured[stage][-1][1]
         if batch != latest:
             self.configured[stage].append((before_s if batch > latest else self.now_s, batch))
 
     def _follow_lanes(self, lanes: Mapping[str, Mapping[int, StageConfiguration]]) -> None:
-        """Take over what the gateway says is in force in the lanes of stages that mix variants: it knows who still
-        waits there."""
+        """Take over the gateway's lanes of stages that mix variants: it knows which lanes still have requests."""
         for name, stage in self.stages.items():
-            if stage.is_laned:  # also one of which that has been decided just now
+            if stage.is_laned:  # also if that was decided just now
                 stage.follow(lanes[name], self._asked_s, self.now_s)
                 if 0 in lanes[name]:
                     self._note_batch(name, lanes[name][0].batch, self._asked_s)
@@ -231,16 +231,17 @@ class LiveBackend(ABC):
 
     @abstractmethod
     async def _reconcile(self) -> float:
-        """Look at everything and act on it; return after how many seconds at most to look again."""
+        """One pass: compare everything and act; returns the longest time until the next pass [s]."""
 
     # ---- processes and tasks ----
 
     async def _open_launcher(self, modules: Sequence[str], pipeline: str = "") -> None:
-        """Make it possible to start processes; those of `modules`, with the pipeline, then start in a moment."""
+        """Start the launcher; processes of `modules`, with the pipeline, then start in a moment."""
         await self.launcher.open(modules, self._log("launcher"), pipeline)
 
     def run_process(self, name: str, module: str, arguments: list[str], on_exit: Callable[[int], object]) -> Path:
-        """Start a process of the run, such as the load; return the path of its log. `on_exit` gets its exit status."""
+        """Start a process of the run, such as the load; return the path of its log. `on_exit` is called with its exit
+        status."""
         log = self._log(name)
         self.launcher.start(name, module, arguments, log, on_exit)
         return log
@@ -252,7 +253,7 @@ class LiveBackend(ABC):
         return self._folder / f"{name}.log"
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something alongside; an exception in it ends the run."""
+        """Run a coroutine as a task; an exception in it ends the run."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._done)

@@ -1,4 +1,4 @@
-"""The controller of a live run: the one of `ipa.policies`, with a past to resume and a time limit for its policy.
+"""The controller of a live run: that of `ipa.policies`, resumed from a journal, with a time limit for its policy.
 
 A policy that exceeds its time limit or fails changes nothing.
 """
@@ -43,7 +43,7 @@ class LiveController(Controller):
         self.resume()
 
     def resume(self) -> None:
-        """Go on from what the journal holds now; called before the first step where that has come to hold more."""
+        """Resume from the journal as it is now; to be called before the first step if entries have been added."""
         past = past_of(self.journal)
         self.first_step = past.next_step
         self.resumed: Configuration | None = past.configuration
@@ -52,7 +52,7 @@ class LiveController(Controller):
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """What has been decided in this run."""
+        """The entries of this run."""
         return tuple(self.journal.entries[self._entries_before :])
 
     @property
@@ -73,11 +73,11 @@ FIRST_LIMIT_S = 60.0
 
 @dataclass
 class Deadline:
-    """Holds the configuration if the policy does not decide within `limit_s`, fails, or decides what is impossible.
+    """Holds the configuration if the policy does not decide within `limit_s`, fails, or makes an invalid decision.
 
-    The decision then has the rung "hold" and a note that says why; the memory stays as it was. While the policy is
-    still busy with an earlier decision it is not asked for another, and the configuration is held too. `held` counts
-    these decisions. The first decision may take `first_limit_s`, since policies load their libraries then.
+    The decision then has the rung "hold" and a note that says why; the memory stays as it was. It also holds the
+    configuration while the policy is still busy with an earlier decision. `held` counts these decisions. The first
+    decision may take `first_limit_s`, since policies load their libraries then.
     """
 
     policy: Policy

@@ -1,8 +1,7 @@
 """An open-loop load generator: `python -m ipa.live.load_generator JOB RESULT`, or `generate` in an idle process.
 
-Requests go out at the moments they are scheduled for, whatever has become of those before: a slow server is not
-spared, and a latency counts from the scheduled moment (no coordinated omission). How late the generator itself is, is
-measured request by request.
+Requests are sent at their scheduled times, whatever became of earlier ones: a slow server gets no relief, and a latency
+counts from the scheduled time (no coordinated omission). The generator's own lateness is measured for each request.
 """
 
 from __future__ import annotations
@@ -49,14 +48,14 @@ MOST_REASONS = 100
 
 @dataclass(frozen=True)
 class Job:
-    """What to send where: `body` is a V2 inference request, to which each request's id, its number, is added; None:
-    zeros, as the model's metadata say.
+    """What to send, and where. `body` is a V2 inference request without an id, to which each request's is added: its
+    number; None: zeros, by the model's metadata.
 
-    `first` is the number of the first request; `patience_s` how long after the last scheduled moment answers are
-    waited for. `token_file` holds the token that the server asks its clients for, empty: none. `samples` names a folder
-    of files, or files of arrays, that are sent in turn in place of `body` (see `live.samples`); request k is sample k
-    modulo their number. `origin_s`: the moment of `time.monotonic()` that is 0 on the schedule. `prefix` stands before
-    the number in each id: nobody else's request has it, if nobody can guess it.
+    `first`: the number of the first request; `patience_s`: how long answers are awaited after the last scheduled time.
+    `token_file` holds the client's token; empty: none. `samples`: a folder of files, or files of arrays, sent in turn
+    instead of `body` (see `live.samples`); request k is sample k modulo their number. `origin_s`: the moment of
+    `time.monotonic()` that is 0 on the schedule. `prefix` precedes the number in each id; if it cannot be guessed, no
+    other request has it.
     """
 
     url: str
@@ -81,7 +80,7 @@ class Job:
 
 
 Answers = dict[int, str]
-"""What requests with samples were answered, by their numbers."""
+"""The answers to requests with samples, by number."""
 
 
 async def generate(
@@ -89,8 +88,8 @@ async def generate(
 ) -> Sent:
     """Send a request at each of the scheduled moments, shape (requests,), sorted, and wait for the answers.
 
-    `stop` ends it early: nothing more is sent or waited for. `answers` is filled with what samples were answered.
-    Raises LiveError for samples that the model does not take.
+    `stop` ends it early: nothing more is sent or waited for. `answers` is filled with the answers to samples. Raises
+    LiveError for samples that the model does not take.
     """
     import aiohttp
 
@@ -151,7 +150,7 @@ async def _on_schedule(
 
 
 class _Reasons:
-    """Why requests failed: texts that differ in their numbers alone are one reason, and there are not too many."""
+    """Why requests failed: texts that differ only in numbers are one reason, and the number of reasons is bounded."""
 
     def __init__(self) -> None:
         self._by_form: dict[str, str] = {}
@@ -165,7 +164,7 @@ class _Reasons:
 
 
 async def _writer(job: Job) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
-    """What writes a request, by its number: the body and its headers."""
+    """The function that makes the body and headers of a request from its number."""
     samples = await _sample_requests(job) if job.samples else []
     body = await zeros_for(job.url, job.model, job.token_file) if job.body is None and not samples else job.body
     head, tail = b'{"id":"' + job.prefix.encode(), b'",' + json.dumps(body).encode()[1:]
@@ -182,7 +181,7 @@ async def _writer(job: Job) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
 
 
 async def _sample_requests(job: Job) -> list[FileRequest]:
-    """The samples as requests: arrays, or files to a model that takes one file. Raises LiveError for another one."""
+    """The samples as requests: arrays, or files to a model that takes one file. Raises LiveError for another model."""
     from ipa.live.serving import file_request, tensors_request
 
     if holds_arrays(Path(job.samples)):
@@ -192,7 +191,7 @@ async def _sample_requests(job: Job) -> list[FileRequest]:
 
 
 async def _file_input(job: Job, what: str) -> str:
-    """The name of a model's one input, which takes files. Raises LiveError, which names `what` is to be sent."""
+    """The name of a model's only input, of BYTES. Raises LiveError, naming `what` is sent, if it takes other inputs."""
     inputs = (await metadata_of(job.url, job.model, job.token_file)).get("inputs") or []
     if [each.get("datatype") for each in inputs] != ["BYTES"]:
         taken = ", ".join(f"{each.get('name')} ({each.get('datatype')})" for each in inputs) or "unknown inputs"
@@ -201,8 +200,8 @@ async def _file_input(job: Job, what: str) -> str:
 
 
 def ask_file(job: Job, content: bytes, what: str) -> str:
-    """Send one file and wait for the text of the answer. Raises LiveError, which names `what` was sent, and RunError
-    where the server cannot be reached or fails."""
+    """Send one file and wait for the text of the answer. Raises LiveError, naming `what` was sent, or RunError if the
+    server cannot be reached or fails."""
 
     async def ask() -> str:
         import aiohttp
@@ -229,7 +228,7 @@ def ask_file(job: Job, content: bytes, what: str) -> str:
 
 
 def _text(answer: bytes, headers: Mapping[str, str]) -> str:
-    """What an answer says; empty for one that is not text."""
+    """The text of an answer; empty if it is not text."""
     from ipa.live.serving import HEADER, ProtocolError, text_of
 
     try:
@@ -252,7 +251,7 @@ async def _warm_up(session: aiohttp.ClientSession, url: str) -> None:
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    """Sleep, unless it is a long time that is to be stopped."""
+    """Sleep; a long sleep ends once `stop` is set."""
     if seconds < 0.5:
         await asyncio.sleep(seconds)
         return
@@ -301,12 +300,12 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def answers_file(result: Path) -> Path:
-    """Where the answers are written beside what was sent."""
+    """The file of the answers, beside that of what was sent."""
     return result.with_suffix(".answers.json")
 
 
 def read_answers(result: Path) -> Answers:
-    """The answers beside what was sent; empty if there are none."""
+    """The answers to what was sent; empty if there are none."""
     try:
         return {int(number): text for number, text in json.loads(answers_file(result).read_bytes()).items()}
     except FileNotFoundError:

@@ -12,12 +12,12 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "task
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    """What the call says besides its event."""
+    """The extra fields of a log call."""
     return {key: value for key, value in vars(record).items() if key not in _OWN}
 
 
 class Lines(logging.Formatter):
-    """Time, level and event, then what the call says besides: `... warning: waiting for the Lease: problem: ...`."""
+    """Time, level and event, then the call's extra fields: `... warning: waiting for the Lease: problem: ...`."""
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -28,7 +28,7 @@ class Lines(logging.Formatter):
 
 
 class JsonLines(logging.Formatter):
-    """`time` (UTC), `level`, `process`, `event`, and what the call says besides under keys of its own."""
+    """`time` (UTC), `level`, `process`, `event`, and the call's extra fields under their own keys."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class JsonLines(logging.Formatter):
 
 
 class _Stderr(logging.Handler):
-    """Writes to what `sys.stderr` is now: a screen that is drawn there takes it over meanwhile."""
+    """Writes to the present `sys.stderr`, which a live screen may have replaced."""
 
     def emit(self, record: logging.LogRecord) -> None:
         print(self.format(record), file=sys.stderr)
@@ -74,7 +74,7 @@ def json_to_stderr(process: str, level: str = "info") -> None:
 
 
 class OnceASecond:
-    """A warning that comes at most once a second, with how many there were since the last one."""
+    """A warning that is logged at most once a second, with how many there were since the last one."""
 
     def __init__(self, log: logging.Logger, event: str) -> None:
         self._log = log
@@ -83,7 +83,7 @@ class OnceASecond:
         self._next_s = 0.0
 
     def __call__(self, **what: object) -> None:
-        """One more; `what` is said of it."""
+        """Count one more; `what` are its fields in the log."""
         self._count += 1
         if (now_s := time.monotonic()) >= self._next_s:
             self._log.warning(self._event, extra={**what, "count": self._count})

@@ -1,6 +1,6 @@
-"""The one live loop: a run with a load of its own, or without, opens a backend, takes the control steps, and closes it.
+"""The live loop, for runs with and without a load of their own: it opens a backend, takes control steps, and closes it.
 
-A step is due at every interval, and one that would be late is skipped.
+A step is due every interval; one that would be late is skipped.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Prometheus:
 
 @dataclass(frozen=True)
 class Setup:
-    """A live run as it is set up.
+    """The settings of a live run.
 
-    A control step is due every `interval_s`. `prometheus` is what policies observe through; None: the gateway itself.
-    With `advise`, steps decide and journal, and change nothing. The controller's own metrics are served at
-    `metrics_port` of `metrics_host`; None: nowhere.
+    A control step is due every `interval_s`. `prometheus`: the source of observations; None: the gateway itself. With
+    `advise`, steps decide and journal, and change nothing. The controller's own metrics are served at `metrics_port` of
+    `metrics_host`; None: nowhere.
     """
 
     pipeline: Pipeline
@@ -77,8 +77,8 @@ def run_with_load(
 ) -> Finished:
     """Send a load, and run until each of its requests has ended; `initial` is ready at t = 0.
 
-    `on_view` is called every second with how the run stands; `keeper` keeps on disk what has ended. A signal or a
-    failure once the load is being sent ends the run early; before that they raise (see `in_loop`).
+    `on_view` is called every second with a view of the run; `keeper` saves ended requests to disk. Once the load is
+    being sent, a signal or a failure ends the run early; before that, it raises (see `in_loop`).
     """
 
     async def send(loop: Loop) -> Finished:
@@ -105,8 +105,8 @@ def run_without_load(
 ) -> None:
     """Control a pipeline whose load comes from elsewhere, for `duration_s` (None: without end) or until a signal.
 
-    Steps are due at multiples of the interval on the gateway's clock; `on_step` is called with each new entry. Once
-    nobody else controls, `recall` adds to the journal what has been decided elsewhere, and the first step goes on from
+    Steps are due at multiples of the interval on the gateway's clock; `on_step` is called with each new entry. Once no
+    other controller is active, `recall` adds decisions from elsewhere to the journal, and the first step resumes from
     there. Raises as `in_loop`, and RunError for a failure later on; a signal raises nothing.
     """
 
@@ -130,7 +130,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Loop:
-    """An open backend, the controller that steps on it, and what may end that early; `folder` is the run's own."""
+    """An open backend, its controller, and what may end the run early; `folder` is the run's own."""
 
     setup: Setup
     controller: LiveController
@@ -157,11 +157,10 @@ def in_loop(
     initial: Configuration,
     on_step: Callable[[Entry], object] = lambda _: None,
 ) -> T:
-    """Do something with a backend on which `initial` is ready; `on_step` is called with each new entry.
+    """Call `use` with a backend on which `initial` is ready; `on_step` is called with each new entry.
 
     SIGINT or SIGTERM ends it early, a second one ends the program at once. No process is left behind. Raises RunError
-    where the backend does not start, KeyboardInterrupt for a signal before it has, LiveError for a metrics port that is
-    taken.
+    if the backend does not start, KeyboardInterrupt for a signal before it has, LiveError for a taken metrics port.
     """
 
     async def main(metrics: ControllerMetrics | None) -> T:
@@ -209,7 +208,7 @@ async def _opened(
 
 
 def _source(prometheus: Prometheus | None, folder: Path) -> tuple[SourceMaker, PrometheusServer | None]:
-    """What makes the source of the observations, and the server to start for it, if any."""
+    """The maker of the source of observations, and the server to start for it, if any."""
     if prometheus is None:
         return from_gateway, None
     if prometheus.url is not None:
@@ -219,7 +218,7 @@ def _source(prometheus: Prometheus | None, folder: Path) -> tuple[SourceMaker, P
 
 
 class Clocked(Protocol):
-    """What steps are taken on: it has the run's clock, and is told the number of the step to come."""
+    """The subject of control steps: it has the run's clock, and is told the number of the next step."""
 
     @property
     def now_s(self) -> float: ...
@@ -270,7 +269,7 @@ def _skipped(first: int, last: int, during: int) -> str:
 
 
 async def _in_thread(function: Callable[[], Entry]) -> Entry:
-    """Call a function that may itself wait for this event loop, which goes on meanwhile."""
+    """Call a function in a thread, since it may itself wait for this event loop."""
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
     call = Call(function, lambda: loop.call_soon_threadsafe(done.set))

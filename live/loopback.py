@@ -123,7 +123,7 @@ class LoopbackBackend(LiveBackend):
 
     @property
     def _moment_s(self) -> float:
-        """Now, on the run's clock; what happens in the moment before its t = 0 counts as happening then."""
+        """Now, on the run's clock; the moment before its t = 0 counts as 0."""
         return max(self.now_s, 0.0)
 
     def _refusal(self, configuration: Configuration) -> str:
@@ -156,7 +156,7 @@ class LoopbackBackend(LiveBackend):
         return min(waits_s)
 
     async def _list_replicas(self) -> None:
-        """Tell the gateway which replicas there are: only then are those removed that are to go."""
+        """Send the gateway the list of replicas; only then do those that are to go count as removed."""
         await self.client.list_replicas(self._listed())
         for replica in (each for stage in self.stages.values() for each in stage.draining):
             replica.removed_s = min(replica.removed_s, self._moment_s)  # a batch could start there until now
@@ -165,7 +165,7 @@ class LoopbackBackend(LiveBackend):
                 self.launcher.signal(replica.name, signal.SIGKILL)
 
     def _resize(self, now_s: float) -> bool:
-        """Give replicas the configured cores, if that is to be in place; whether any had others."""
+        """Resize replicas to the configured cores, if that is done in place; returns whether any had others."""
         is_in_place = self.plane.resize == "in_place"
         return is_in_place and sum(stage.resize(now_s) for stage in self.stages.values()) > 0
 
@@ -184,7 +184,7 @@ class LoopbackBackend(LiveBackend):
         return removed
 
     def _stop_if_idle(self, replica: Replica) -> bool:
-        """Ask a removed replica to end once its batch is done, or end it at once; whether that has been done."""
+        """Stop a removed replica once its batch is done (`removal: lose`: at once); returns whether it is stopping."""
         if replica.is_stopping:
             return True
         if self.plane.removal == "lose":
@@ -204,7 +204,7 @@ class LoopbackBackend(LiveBackend):
             self.launcher.signal(replica.name, signal.SIGKILL)
 
     def _listed(self) -> dict[str, list[Replica]]:
-        """What the gateway learns of: ready replicas, and draining ones that may be busy."""
+        """The replicas in the gateway's list: ready ones, and draining ones that may be busy."""
         return {
             name: [each for each in (*stage.ready, *stage.draining) if not each.is_starting]
             for name, stage in self.stages.items()
@@ -238,13 +238,13 @@ class LoopbackBackend(LiveBackend):
         return MODEL_READY_WITHIN_S if self.plane.models else READY_WITHIN_S
 
     def _start_up_s(self, replica: Replica) -> float:
-        """What is waited for before a replica can be ready: a real model is asked from the start."""
+        """How long to wait before asking whether a replica is ready; a real model is asked from the start."""
         if self.plane.models:
             return 0.0
         return self.plane.pipeline.stage(replica.stage).variant(replica.variant).start_up_s
 
     async def _await_ready(self, replica: Replica, start_up_s: float) -> None:
-        """From when the replica should be ready, ask it until it is; kill it if that takes too long."""
+        """Ask the replica from when it should be ready until it is; kill it if that takes too long."""
         await asyncio.sleep(start_up_s)
         until_s = time.monotonic() + self._ready_within_s
         pause_s = POLLED_EVERY_S
@@ -318,6 +318,6 @@ class LoopbackBackend(LiveBackend):
         replica.is_busy = False
         if not replica.is_removed:
             self.stages[replica.stage].died(replica, now_s)
-        elif not replica.is_stopping:  # nothing but this has ended it
+        elif not replica.is_stopping:  # it ended before it was told to stop
             replica.removed_s = now_s
         self._wake.set()

@@ -1,4 +1,4 @@
-"""The observations of a live run, made from what its source reads and from how its replicas stand."""
+"""The observations of a live run, from its source's readings and the state of its replicas."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ipa.policies import Observation, SeenLoad, StageObservation
 
 
 class Observer:
-    """Observes at every step; what is counted is counted since the previous one.
+    """Observes at every step; counts are since the previous one.
 
     `history_rps` is the load of the seconds before the run, newest last; `clock` the wall clock [s since 1970].
     `trouble` says why nothing has been sampled since the previous step; empty if something has.
@@ -34,7 +34,7 @@ class Observer:
         self._seen = SeenLoad()
 
     def begin_at(self, time_s: float) -> None:
-        """Let the first observation count the time from this moment on the run's clock."""
+        """Let the first observation count from this moment on the run's clock."""
         self._observed_s = self._counted_s = time_s
 
     async def observe(self, step: int, now_s: float, stages: Mapping[str, StageReplicas]) -> Observation:
@@ -42,7 +42,7 @@ class Observer:
         reading = await self._read(now_s)
         since_s, self._observed_s = self._observed_s, reading.time_s
         counted_since_s = self._counted_s
-        if not self.trouble:  # else what happens meanwhile is counted by the first reading after it
+        if not self.trouble:  # otherwise the first reading after it counts what happens meanwhile
             self._seen.note(reading.time_s, reading.load_rps)
             self._counted_s = reading.time_s if reading.counted_until_s is None else reading.counted_until_s
         observation = Observation(
@@ -58,7 +58,7 @@ class Observer:
             },
             latency=reading.latency,
             elapsed_s=max(reading.time_s - since_s, 0.0),
-            past_rps=(),  # what came before a run is known to the decision before it alone
+            past_rps=(),  # only the decision before a run knows the load before it
             clock_s=self._clock(),
             seasons_rps=self._seen.seasons_at(reading.time_s),
         )

@@ -1,6 +1,6 @@
 """The parent of the processes of a live run: `python -m ipa.live.parent FOLDER PIPELINE MODULE...`.
 
-A small process that has imported the modules and read the pipeline forks one that is ready in about 10 ms, where a
+A small process that has imported the modules and read the pipeline forks children that are ready in about 10 ms; a
 fresh interpreter would cost half a second of a core each time. It reads commands from stdin and answers on stdout, both
 in JSON lines:
 
@@ -11,8 +11,8 @@ in JSON lines:
 
 No process outlives the run, however it ends. When stdin ends, because the controller is gone (even by SIGKILL), the
 parent kills all of its children, and removes the folder of logs that a killed controller leaves behind. If the parent
-itself is killed, the kernel ends them (Linux: PR_SET_PDEATHSIG).
-It has one thread and no event loop, so that a fork inherits neither held locks nor a running loop.
+itself is killed, the kernel ends them (Linux: PR_SET_PDEATHSIG). It has one thread and no event loop, so that a fork
+inherits neither held locks nor a running loop.
 """
 
 from __future__ import annotations

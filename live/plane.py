@@ -1,6 +1,6 @@
 """The serving plane of a live run: its settings, its ports, and the command lines of its processes.
 
-Ports can be open long before a server answers: what connects meanwhile waits in the kernel's queue. So this imports
+Ports can be open long before a server answers: connections meanwhile wait in the kernel's backlog. So this imports
 little.
 """
 
@@ -37,9 +37,9 @@ EVERYWHERE = "::"
 """All addresses of a machine, IPv6 and IPv4."""
 
 ACCEPTS_PATH = "/gateway/ready"
-"""Where, on its data port, a gateway says that it takes requests. Not `/v2/health/ready`, which needs a replica at
-every stage: if a cluster asked that, the gateway would be cut off and could not tell its clients why they are not
-served."""
+"""The path of the data port at which a gateway says that it takes requests. Not `/v2/health/ready`, which needs a
+replica at every stage: a cluster that probed that would cut off the gateway, which then could not tell clients why they
+are not served."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def free_port() -> int:
 
 
 def release_port(port: int) -> None:
-    """Let others have a port again; nothing for one that is not held."""
+    """Release a port for others; does nothing for one that is not held."""
     if (holder := _HELD.pop(port, None)) is not None:
         os.close(holder)
 
@@ -153,7 +153,7 @@ def server_arguments(
 
 
 BACKLOG = 1024
-"""How many connections may wait."""
+"""How many connections may wait to be accepted."""
 
 
 def open_port(host: str, port: int) -> socket.socket:

@@ -1,9 +1,9 @@
-"""What to send: a folder of files, each as one request, and what the answer to each should be; or arrays.
+"""Sample requests: a folder of files, each one request, with their expected answers; or arrays.
 
-The folder's `labels.jsonl` has one line for each file, `{"file": "0001.jpg", "answer": "..."}`; the answer may be left
-out, and further keys are somebody else's.
+The folder's `labels.jsonl` has one line for each file, `{"file": "0001.jpg", "answer": "..."}`; the answer is optional,
+and further keys are ignored.
 
-Arrays are those of a `.npz` file, a row of each a request, or of a folder of such files, each of which is a request.
+Arrays are in a `.npz` file, where a row of each is a request, or in a folder of such files, each of which is a request.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LABELS = "labels.jsonl"
 
 @dataclass(frozen=True)
 class Sample:
-    """A file, and the answer that it should get; None: nobody said."""
+    """A file and its expected answer; None: unknown."""
 
     path: Path
     answer: str | None

@@ -1,4 +1,4 @@
-"""The load of a live run: the process that sends it, what is seen of it every second, and what it leaves behind."""
+"""The load of a live run: the process that sends it, a view of the run every second, and its results."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from ipa.policies import Entry, Journal, LatencyQuantiles, ReplicaCounts, StageC
 from ipa.sim import FloatArray, Records, ReplicaRecords, laws
 
 STOPS_WITHIN_S = 5.0
-"""How long a load generator that is to stop may take to say what it has sent."""
+"""How long a load generator may take to report what it has sent, once it is told to stop."""
 
 
 @dataclass(frozen=True)
 class Schedule:
     """Requests to send at these moments, shape (requests,), in a run of `duration_s`.
 
-    Answers are waited for until `patience_s` after its end. `body` is the V2 inference request (None: zeros, as the
-    model's metadata say), `token_file` holds the token that the gateway asks clients for (empty: none). `samples`: a
-    folder of files, or files of arrays, to send instead (empty: none).
+    Answers are awaited until `patience_s` after its end. `body`: the V2 inference request (None: zeros, by the model's
+    metadata); `token_file` holds the client's token for the gateway (empty: none). `samples`: a folder of files, or
+    files of arrays, to send instead (empty: none).
     """
 
     arrivals_s: FloatArray
@@ -51,13 +51,12 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Finished:
-    """What a run with a load leaves behind; `ended` says why it ended early, empty if it did not.
+    """The result of a run with a load; `ended`: why it ended early, empty if it did not.
 
     `lost` and `foreign` count requests without a record, and requests of others (see `Collector`). `cut_off` counts
-    those that the early end of the run cut off before they had ended: nothing can be said of them, and they are in
-    neither `records` nor `sent`. `broken_laws` are the laws of the model that the records break, one sentence each.
-    `refused` counts requests, of whomever, that the gateway did not let in, by reason. `answers`: what requests with
-    samples were answered, by their numbers.
+    requests that had not ended when the run ended early; they are in neither `records` nor `sent`. `broken_laws` are
+    the laws of the model that the records break, one sentence each. `refused` counts requests, of anybody, that the
+    gateway did not admit, by reason. `answers`: the answers to requests with samples, by number.
     """
 
     records: Records
@@ -120,12 +119,13 @@ class Sending:
             self._backend.fail(f"the load generator has ended ({in_words(status)}):\n{log_end(self._log)}")
 
     async def until_all_ended(self) -> None:
-        """Wait until the duration is over and every request has ended, or patience has."""
+        """Wait until the duration is over and every request has ended, or `patience_s` has passed."""
         await self._has_ended.wait()
         await asyncio.sleep(max(self._schedule.duration_s - self._backend.now_s, 0.0))
 
     async def finish(self, why: str) -> Finished:
-        """Stop the load if it is still being sent, and put together what there is. `why` the run ended early."""
+        """Stop the load if it is still being sent, and assemble the result. `why`: the reason for an early end; empty:
+        none."""
         schedule, backend, collector = self._schedule, self._backend, self._collector
         end_s = backend.now_s
         self._watching.cancel()
@@ -157,11 +157,11 @@ class Sending:
 def broken_laws(records: Records, is_whole: bool, retried: Collection[str]) -> Iterator[str]:
     """The laws that a live run breaks, of those that apply to it.
 
-    The integral of L9 is an engine's own. A batch that is retried starts after those that overtook it (L3, at the
-    stages `retried`). In a run that did not end by itself, or whose gateway served others too or lost records, batches
-    lack members, and where a request was dropped may not be known. A batch that failed, or whose requests were given
-    up, has no finish, and its replica may have served others since, or gone. A replica that is killed may still be sent
-    a batch until that is known, and its last answer may be on its way (L4).
+    L9 does not: its integral is an engine's own. A retried batch starts after those that overtook it (L3, at the stages
+    `retried`). If the run is not whole (it ended early, its gateway served other requests too, or records were lost),
+    batches lack members, and the stage of a drop may be unknown. A batch that failed, or whose requests were given up,
+    has no finish, and its replica may have served others since, or be gone. A killed replica may be sent a batch until
+    its death is known, and its last answer may still arrive (L4).
     """
     answered = _answered(records)
     broken = [*laws.violations(records, eager=False)]
@@ -180,13 +180,13 @@ def broken_laws(records: Records, is_whole: bool, retried: Collection[str]) -> I
 
 
 def _answered(records: Records) -> Records:
-    """The same, but what was started and has no finish has taken no time."""
+    """The records, where services without a finish take no time."""
     finish_s = np.where(np.isnan(records.finish_s), records.start_s, records.finish_s)
     return replace(records, finish_s=finish_s, items=tuple(map(_answered, records.items)))
 
 
 def _without_killed(records: Records) -> Records:
-    """The same, but replicas that ended without being asked to (removed in the moment they were gone) never end."""
+    """The records, where replicas that ended by themselves (removed in the moment they were gone) never end."""
 
     def endless(replicas: ReplicaRecords) -> ReplicaRecords:
         was_killed = replicas.removed_s == replicas.gone_s
@@ -198,7 +198,7 @@ def _without_killed(records: Records) -> Records:
 
 
 def _presumed(arrivals_s: FloatArray, end_s: float) -> Sent:
-    """What a load generator that left no account was to send until a moment."""
+    """What a load generator that left no result was scheduled to send until `end_s`."""
     count = int(np.searchsorted(arrivals_s, end_s))
     unknown, unanswered = np.full(count, np.nan), np.full(count, UNANSWERED, dtype=np.int64)
     numbers, may_retry = np.arange(count), np.zeros(count, dtype=bool)
@@ -248,7 +248,7 @@ class View:
 
 
 class Watch:
-    """Collects the records of a run as they come, and shows the run, every second of its clock."""
+    """Collects a run's records, and shows the run, every second of its clock."""
 
     def __init__(
         self,
@@ -268,7 +268,7 @@ class Watch:
         self._ended = self._violations = 0
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Collect and show until cancelled."""
         while True:
             await asyncio.sleep(SHOWN_EVERY_S - self._backend.now_s % SHOWN_EVERY_S)
             try:

@@ -16,7 +16,7 @@ UNANSWERED, UNREACHABLE = 0, -1
 """In place of an HTTP status: no answer by the end, and a connection that failed."""
 
 UNKNOWN = "unknown"
-"""The reason of what a run that was killed could not tell any more."""
+"""The reason of requests whose end a killed run did not record."""
 
 COMPLETED_STATUS, EXPIRED_STATUS, UNAVAILABLE_STATUS = 200, 504, 503
 
@@ -42,13 +42,13 @@ class Sent(NamedTuple):
 
     @property
     def is_dropped(self) -> npt.NDArray[np.bool_]:
-        """Whether each was dropped: expired, or refused for now by a pipeline that nobody could serve."""
+        """Whether each was dropped: expired, or refused for now because no replica could serve it."""
         is_refused: npt.NDArray[np.bool_] = (self.status == UNAVAILABLE_STATUS) & self.may_retry
         return is_refused | np.equal(self.status, EXPIRED_STATUS)
 
     @property
     def outcome(self) -> IntArray:
-        """What became of each as its client saw it, by code of `ipa.sim.OUTCOMES`.
+        """The outcome of each as its client saw it, as a code of `ipa.sim.OUTCOMES`.
 
         Completed is status 200, dropped 504 or a 503 that says when to ask again, failed any other answer or a failed
         connection, unfinished no answer.
@@ -72,7 +72,7 @@ class Sent(NamedTuple):
 
     def lateness(self) -> dict[str, float | int]:
         """The lateness of sending: p50, p99 and greatest [s], and how many requests were late by more than 10 ms."""
-        late_s = self.lateness_s[np.isfinite(self.sent_s)]  # it is not known of those of a killed run
+        late_s = self.lateness_s[np.isfinite(self.sent_s)]  # unknown for requests of a killed run
         if not len(late_s):
             return {"lateness_p50_s": 0.0, "lateness_p99_s": 0.0, "lateness_max_s": 0.0, "sent_late": 0}
         p50_s, p99_s = np.quantile(late_s, (0.5, 0.99)).tolist()
@@ -85,7 +85,7 @@ class Sent(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> Sent:
-        """What `write` has written."""
+        """The inverse of `write`."""
         with np.load(path) as stored:
             columns = {name: stored[name] for name in cls._fields}
             columns["reason"] = stored["reasons"].astype(object)[columns["reason"]]

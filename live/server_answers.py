@@ -1,4 +1,4 @@
-"""What a server of the V2 protocol says of its model, or why it says nothing: bounded, and fit for a terminal."""
+"""A V2 server's metadata, answers and errors: bounded in size, and fit for a terminal."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 DEFAULT_BODY: dict[str, Any] = {"inputs": [{"name": "input", "shape": [1, 1], "datatype": "FP32", "data": [0.0]}]}
 
 MOST_KEPT_BYTES = 2**20
-"""What is kept of an answer; the rest is read and forgotten, however long it is."""
+"""The bytes kept of an answer; the rest is read and discarded, however long it is."""
 MOST_ZEROS = 2**24
 """How many elements a request of zeros may have: as JSON it is 50 MB."""
 LONGEST_REASON = 300
 IDENTITY = {"Accept-Encoding": "identity"}
-"""Answers are wanted as they are: what is compressed may be a bomb, and is never inflated."""
+"""Asks for uncompressed answers: a compressed one may be a bomb, and is never inflated."""
 
 
 async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, Any]:
-    """What a V2 server says of a model. Raises LiveError for an address that is none, and where the server has no such
-    model; RunError where it cannot be reached or fails."""
+    """A V2 server's metadata of a model. Raises LiveError for an invalid URL or an unknown model, RunError if the
+    server cannot be reached or fails."""
     import aiohttp
 
     address = f"{url.rstrip('/')}/v2/models/{model}"
@@ -56,7 +56,7 @@ async def metadata_of(url: str, model: str, token_file: str = "") -> dict[str, A
 
 
 async def zeros_for(url: str, model: str, token_file: str = "") -> dict[str, Any]:
-    """A request of zeros that a V2 server's metadata of its model describes; `DEFAULT_BODY` where it names no inputs.
+    """A request of zeros by a V2 server's metadata of its model; `DEFAULT_BODY` if they name no inputs.
 
     Raises as `metadata_of`, and LiveError for a token that cannot be read.
     """
@@ -89,7 +89,7 @@ def authorization(token_file: str) -> dict[str, str]:
 
 
 async def received(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
-    """The beginning of an answer, once all of it has come."""
+    """The first `most_bytes` of an answer, once all of it has arrived."""
     kept = bytearray()
     async for piece in response.content.iter_any():
         kept += piece[: most_bytes - len(kept)]
@@ -97,7 +97,7 @@ async def received(response: aiohttp.ClientResponse, most_bytes: int) -> bytes:
 
 
 def said(answer: bytes) -> str:
-    """What an answer says, its error if it is one, in one line of characters that a terminal may be shown."""
+    """The text of an answer, or its error, as one line of printable characters."""
     try:
         found = json.loads(answer)
         text = str(found["error"]) if isinstance(found, dict) and "error" in found else str(found)
@@ -108,7 +108,7 @@ def said(answer: bytes) -> str:
 
 
 def refusal(what: str, status: int, answer: bytes) -> Error:
-    """What a server answered instead: what was asked is wrong, or the server has failed."""
+    """The error for a server's answer: LiveError if the request was wrong, RunError if the server failed."""
     kind = RunError if status >= 500 else LiveError
     return kind(f"{what}: HTTP status {status}: {said(answer)}")
 

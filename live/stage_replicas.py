@@ -1,7 +1,7 @@
 """The replicas of one stage on real machines: which exist, what a rollout does next, which variants fail to start.
 
 Times are seconds on the run's clock. The rollout itself is the model's (rule 5, `ipa.sim.rules.rollout`). Where
-variants are mixed, each is rolled out in a lane of its own (rule 11); which lanes there are, the gateway says.
+variants are mixed, each is rolled out in a lane of its own (rule 11), as the gateway reports them.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ LONGEST_BACK_OFF_S = 30.0
 class Replica:
     """One copy of a variant: `url` is where it serves, `number` counts the stage's replicas from 0, of all lanes.
 
-    `suspended_s`: since when of the monotonic clock the gateway sends it nothing, as it does not answer ready.
-    `is_to_go`: it is to be removed, which it is at `removed_s`, once the gateway knows and sends it nothing any more.
+    `suspended_s`: since when, on the monotonic clock, the gateway sends it nothing, because it does not answer ready.
+    `is_to_go`: it is to be removed, and counts as removed at `removed_s`, once the gateway sends it nothing more.
     """
 
     stage: str
@@ -52,7 +52,7 @@ class Replica:
     """When its cores changed in place, from how many to how many."""
 
     def resize(self, cores: int, now_s: float) -> None:
-        """It has so many cores from now on."""
+        """Set its cores from now on."""
         self.resizes.append((now_s, self.cores, cores))
         self.cores = cores
 
@@ -98,8 +98,8 @@ class _Failures:
 class StageReplicas:
     """All replicas that a stage has had, in order of creation.
 
-    `max_surge` None: a quarter of the desired replicas, rounded up. `lanes`: by number, what is in force in the lanes
-    that are not free; None: there is one, the first, and what is in force is the configuration.
+    `max_surge` None: a quarter of the desired replicas, rounded up. `lanes`: the configuration in force by lane,
+    without free lanes; None: there is only the first lane, with `configuration` in force.
     """
 
     stage: str
@@ -109,7 +109,7 @@ class StageReplicas:
     lanes: Mapping[int, StageConfiguration] | None = None
     all: list[Replica] = field(default_factory=list)
     deaths: Counter[str] = field(default_factory=Counter)
-    """By variant, how many replicas have ended without being asked to."""
+    """By variant, how many replicas have ended by themselves."""
     _failures: dict[str, _Failures] = field(default_factory=dict)
     _batches: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
     """Of each lane but the first, the batch sizes in force, as (since when, size)."""
@@ -118,7 +118,7 @@ class StageReplicas:
 
     @property
     def in_force(self) -> Mapping[int, StageConfiguration]:
-        """By lane, what is in force for now."""
+        """The configuration in force by lane."""
         return {0: self.configuration} if self.lanes is None else self.lanes
 
     @property
@@ -128,19 +128,19 @@ class StageReplicas:
 
     @property
     def is_closing(self) -> bool:
-        """Whether a lane only serves what it still has: its variant is wanted no more."""
+        """Whether a lane serves only its remaining requests, since its variant is no longer wanted."""
         wanted = {part.variant for part in self.configuration.parts}
         return self.is_laned and any(lane.variant not in wanted for lane in self.in_force.values())
 
     def stand(self, lanes: Mapping[int, StageConfiguration] | None = None) -> None:
-        """The configuration stands at t = 0, in these lanes (None: its variants are in the first ones)."""
+        """The configuration is in force from t = 0, in these lanes (None: its variants are in the first ones)."""
         self._batches.clear()
         if lanes is not None or self.configuration.is_mix:
             self.follow(lanes or dict(enumerate(self.configuration.parts)), 0.0, 0.0)
 
     def follow(self, lanes: Mapping[int, StageConfiguration], since_s: float, now_s: float) -> None:
-        """The gateway says what is in force in which lane. A change of batch size came into force between `since_s` and
-        now; the larger one is taken to have held throughout."""
+        """Take over the gateway's lanes. A changed batch size came into force between `since_s` and now; the larger one
+        counts for all of that time."""
         for number, lane in lanes.items():
             log = self._batches.setdefault(number, [(since_s, lane.batch)]) if number else []
             if log and log[-1][1] != lane.batch:
@@ -153,7 +153,7 @@ class StageReplicas:
         return sorted({*self.in_force, *(replica.lane for replica in self.existing)})
 
     def _wanted(self, lane: int) -> StageConfiguration:
-        """What is in force in a lane; no replica if it is free."""
+        """The configuration in force in a lane; without replicas if it is free."""
         return self.in_force.get(lane) or replace(self.configuration.parts[0], replicas=0)
 
     # ---- replicas ----
@@ -173,14 +173,14 @@ class StageReplicas:
         return [replica for replica in self.existing if not replica.is_starting]
 
     def create(self, now_s: float, lane: int = 0) -> Replica:
-        """One replica more, of the configured variant."""
+        """Add a replica of the configured variant."""
         wanted = self._wanted(lane)
         replica = Replica(self.stage, len(self.all), wanted.variant, wanted.cores, now_s, lane=lane)
         self.all.append(replica)
         return replica
 
     def resize(self, now_s: float) -> bool:
-        """Give the configured cores to existing replicas of the configured variant; whether any had others."""
+        """Resize existing replicas of the configured variant to its cores; returns whether any had others."""
         is_any = False
         for replica in self.existing:
             wanted = self._wanted(replica.lane)
@@ -190,7 +190,7 @@ class StageReplicas:
         return is_any
 
     def roll_out(self, now_s: float, lane: int = 0) -> Change:
-        """The next step of a lane to what is in force there; nothing is created while the variant's back-off lasts."""
+        """The next rollout step of a lane; no replica is created while the variant's back-off lasts."""
         wanted = self._wanted(lane)
         existing = [each for each in self.existing if each.lane == lane]
         current = [each for each in existing if (each.variant, each.cores) == (wanted.variant, wanted.cores)]
@@ -216,7 +216,8 @@ class StageReplicas:
         return Change(step.create if self.back_off_left_s(now_s, lane) <= 0.0 else 0, remove)
 
     def restart(self) -> None:
-        """It is t = 0: what stands has always stood, and what has gone is gone. Times before were of another clock."""
+        """Set t = 0: existing replicas have always existed, and those that have gone are gone. Earlier times are of
+        another clock."""
         for replica in self.all:
             replica.created_s = 0.0
             replica.ready_s, replica.removed_s, replica.gone_s = (
@@ -238,7 +239,7 @@ class StageReplicas:
         failures.latest_s = now_s
 
     def note_steady(self, now_s: float) -> None:
-        """Forget the failures of variants of which a replica has served long enough, and those of long ago."""
+        """Forget the failures of variants with a replica that has served long enough, and those of long ago."""
         steady = {each.variant for each in self.ready if now_s - each.ready_s >= STEADY_AFTER_S}
         self._failures = {
             variant: failures
@@ -286,7 +287,7 @@ class StageReplicas:
         )
 
     def records(self, configured: Sequence[tuple[float, int]] = ()) -> ReplicaRecords:
-        """The timeline, as the simulator's tables want it.
+        """The timeline, in the form of the simulator's tables.
 
         `configured`: the batch sizes in force at the first lane, which are needed where there were several.
         """

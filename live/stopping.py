@@ -27,11 +27,11 @@ def heeded() -> tuple[signal.Signals, ...]:
 
 
 class Interrupts:
-    """What signals do to a command around its live run, within a `with` block.
+    """How a command handles signals around its live run, within a `with` block.
 
-    Before the run there is nothing to keep: the program ends at once, with exit code 1 (an exception could strike
-    anywhere, even where nobody can catch it). From its beginning on (see `Stopping`), what has been found is to be
-    written: one signal is borne, a second one ends the program at once. `on_end` is called then.
+    Before the run there is nothing to save: the program ends at once, with exit code 1 (an exception could be raised
+    where nothing can catch it). Once it has begun (see `Stopping`), its results are to be written: one signal is
+    tolerated, and a second one ends the program at once. `on_end` is called before that.
     """
 
     def __init__(self, on_end: Callable[[], object] = lambda: None) -> None:
@@ -61,8 +61,8 @@ class Interrupts:
 class Stopping:
     """Waits for work to be done, or for a reason to stop; to be made in an event loop, as the first thing of a run.
 
-    The first signal asks the run to end in order. A second one ends the program with exit code 1; what `follow` was
-    given leaves no process behind. Signals that the process ignores stay ignored.
+    The first signal asks the run to end in order. A second one ends the program with exit code 1; `at_once` of `follow`
+    leaves no process behind. Signals that the process ignores stay ignored.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class Stopping:
         return INTERRUPTED if self._signalled.done() else ""
 
     async def finishes(self, work: Coroutine[Any, Any, object]) -> bool:
-        """Do some work, and cancel it where the run has to end first; whether it was done."""
+        """Do some work, and cancel it if the run has to end first; returns whether it was done."""
         if self.why:
             work.close()
             return False
@@ -111,7 +111,7 @@ class Stopping:
             await asyncio.gather(doing, return_exceptions=True)
 
     async def must_finish(self, work: Coroutine[Any, Any, object]) -> None:
-        """Do some work without which there is no run. Raises as `check` where the run has to end before it is done."""
+        """Do some work without which there is no run. Raises as `check` if the run has to end before it is done."""
         if not await self.finishes(work):
             self.check()
 
@@ -121,12 +121,12 @@ class Stopping:
             raise KeyboardInterrupt if self.why == INTERRUPTED else RunError(self.why)
 
     async def sleep(self, seconds: float) -> bool:
-        """Sleep, unless the run has to end; whether it goes on."""
+        """Sleep until the run has to end, at the longest; returns whether the run goes on."""
         await self.finishes(asyncio.sleep(seconds))
         return not self.why
 
     def close(self) -> None:
-        """Leave signals to whoever handled them before."""
+        """Restore the earlier signal handlers."""
         for number, before in self._before.items():
             self._loop.remove_signal_handler(number)
             signal.signal(number, before)

@@ -1,6 +1,6 @@
-"""Tokens that a gateway's ports ask for: made, kept in files that only their owner can read, and compared.
+"""Tokens for a gateway's ports: made, kept in files that only their owner can read, and compared.
 
-A file holds one token a line. Each is accepted, and the first is the one to send, so that a token can be replaced
+A file holds one token a line. All are accepted, and the first is the one to send, so that a token can be replaced
 without an interruption. A file that has changed is read again: this is how tokens are rotated.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 from ipa.live.errors import LiveError
 
 CONTROL_HEADER = "X-Ipa-Control-Token"
-"""Carries the control token where `Authorization` is taken: the API server's proxy keeps that header to itself."""
+"""Carries the control token through the API server's proxy, which does not forward `Authorization`."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]{16,}")
 
@@ -54,7 +54,8 @@ class TokenFile:
         return self._tokens
 
     def accepts(self, given: str) -> bool:
-        """Whether `given` is one of the tokens, in a time that says nothing of them. Raises LiveError as `read`."""
+        """Whether `given` is one of the tokens, in a time that reveals nothing about them. Raises LiveError as
+        `read`."""
         offered = given.encode("utf-8", "surrogateescape")
         matches = [hmac.compare_digest(offered, token.encode()) for token in self.read()]  # all: any() stops early
         return any(matches)
@@ -65,7 +66,7 @@ class TokenFile:
 
 
 def tokens_in(text: str, where: str) -> tuple[str, ...]:
-    """The tokens of a file's text. Raises LiveError, which never quotes a token, where a line is none."""
+    """The tokens in a text. Raises LiveError for a line that is no token; the error never quotes one."""
     lines = tuple(text.split())
     if not lines or not all(map(_TOKEN.fullmatch, lines)):
         raise LiveError(f"{where}: should hold tokens, one a line, each of at least 16 printable ASCII characters")

@@ -1,4 +1,4 @@
-"""Quantiles and exact sums of very many values in bounded memory, whatever the order in which they come.
+"""Quantiles and exact sums of very many values, in any order, in bounded memory.
 
 Quantiles come from counts in buckets of equal width on a log scale (Masson, Rim and Lee, DDSketch, VLDB 2019), sums
 from whole numbers of small units.
@@ -15,10 +15,10 @@ import numpy as np
 from ipa.sim.model import FloatArray, IntArray
 
 RELATIVE_ERROR = 0.001
-"""By how much a quantile may differ from the exact one, relative to it."""
+"""The largest relative error of a quantile."""
 
 LEAST = 1e-6
-"""Smaller values count as this; for latencies it is a microsecond."""
+"""Smaller values count as this: 1 microsecond, for latencies."""
 
 MOST = 1e9
 
@@ -30,7 +30,7 @@ class Buckets:
         # A little less, for the rounding of the logarithm.
         error = relative_error * (1.0 - 1e-9)
         self._width = log1p(error) - log1p(-error)
-        # A bucket's middle over its lower end; its relative distance from both ends is the same.
+        # The ratio of a bucket's middle to its lower end. The middle is at the same relative distance from both ends.
         self._middle = 2.0 * exp(self._width) / (1.0 + exp(self._width))
         self.count = ceil(log(MOST / LEAST) / self._width) + 1
 
@@ -65,9 +65,9 @@ class Histogram:
 
 
 def counted_quantiles(values: FloatArray, counts: IntArray, shares: Sequence[float]) -> FloatArray:
-    """The quantiles of values that occur several times each, as `numpy.quantile` of all of them would give.
+    """The quantiles that `numpy.quantile` gives if each value is repeated `counts` times.
 
-    `values` rise; shapes of `values` and `counts`: (n,), n at least 1. Each share is from 0 to 1.
+    `values` are ascending. `values` and `counts` have shape (n,), n at least 1. Each share is from 0 to 1.
     """
     up_to = np.cumsum(counts)
     place = np.asarray(shares) * (up_to[-1] - 1)
@@ -83,8 +83,8 @@ _FINER = (2.0**30, 2.0**30, 2.0**30)  # how many of the next unit each one is
 class ExactSum:
     """The sum of values from 0 to `MOST`, as `math.fsum` gives it, in bounded memory.
 
-    Each value is a whole number of the first unit, the rest one of the second, and so on. These whole numbers are added
-    up as such. A double from 2^-30 on (1 ns) has no digits below the last unit.
+    Each value is split into whole numbers of ever smaller units, which are added as integers. A double of at least
+    2^-30 (1 ns) has no digits below the last unit.
     """
 
     def __init__(self) -> None:
@@ -96,7 +96,7 @@ class ExactSum:
         for place, finer in enumerate(_FINER):
             whole = np.floor(rest)
             total = whole.sum()
-            # A sum of whole numbers is exact in doubles while it is small enough; larger ones are rare.
+            # A sum of whole numbers below 2^53 is exact in doubles; larger ones are rare.
             self._counts[place] += int(total) if total < 2.0**53 else sum(map(int, whole.tolist()))
             rest -= whole
             rest *= finer
@@ -110,7 +110,7 @@ LEAST_EXACT = 2.0**-30
 
 
 def exact_sum(values: FloatArray) -> float:
-    """The sum of values of at least 0, rounded once: as `math.fsum` gives it, in a fifth of the time; shape (n,)."""
+    """The sum of values of at least 0, shape (n,), rounded once: equal to `math.fsum`, in a fifth of the time."""
     if not len(values) or (values.min() < LEAST_EXACT and np.any((values > 0.0) & (values < LEAST_EXACT))):
         return fsum(values)
     total = ExactSum()

@@ -1,7 +1,4 @@
-"""The simulated backend: what a control step sees of a running engine, and how its decision takes effect.
-
-Then the decision before the first request.
-"""
+"""The simulated backends: of a running engine, and of the decision before the first request."""
 
 from __future__ import annotations
 
@@ -31,7 +28,7 @@ _ACCEPTED = Applied(accepted=True)
 
 @dataclass(frozen=True)
 class Outlook:
-    """What the observations of a run have in common, and its load. `fields`: the costly ones to include."""
+    """The load of a run and what all its observations share. `fields`: the costly observation fields to compute."""
 
     load: LoadView
     duration_s: float
@@ -50,7 +47,7 @@ class Outlook:
         latency: LatencyQuantiles | None,
         sample_age_s: float = 0.0,
     ) -> Observation:
-        """What is seen at a step; the seconds of the load since the latest sample are unknown."""
+        """The observation of a step. The load of the seconds since the latest sample is unknown (NaN)."""
         load, fields, load_rps = self.load, self.fields, self.load.before(time_s)
         if sample_age_s:
             unseen = min(ceil(sample_age_s), len(load_rps))
@@ -75,7 +72,7 @@ class Outlook:
     def nothing_counted(
         self, configuration: StageConfiguration, replicas: Mapping[str, ReplicaCounts]
     ) -> StageObservation:
-        """A stage of which only the replicas are seen; of the costly fields, those that are read."""
+        """The observation of a stage of which only the replicas are known; requested costly fields are 0 or empty."""
         return StageObservation(
             configuration=configuration,
             arrivals=0,
@@ -96,7 +93,7 @@ class Outlook:
 
 
 class SimulatedBackend:
-    """A backend in front of a running engine."""
+    """The backend of a running engine."""
 
     def __init__(self, engine: Engine, outlook: Outlook) -> None:
         self._engine = engine
@@ -110,7 +107,7 @@ class SimulatedBackend:
         self._presence = Presence(engine) if "concurrency" in fields else None
 
     def observe(self) -> Observation:
-        """What has happened since the last step, and the load of the window up to now."""
+        """What has happened since the last step, and the load of the window that ends now."""
         now_s, since_s, fields = self._engine.now_s, self._observed_s, self._outlook.fields
         self._step, self._observed_s = self._step + 1, now_s
         if self._outlook.load.is_dark(now_s):
@@ -142,8 +139,8 @@ class SimulatedBackend:
         )
 
     def _unsampled(self, now_s: float, since_s: float) -> Observation:
-        """What is seen in an outage of the metrics: the replicas and the clock. What happens meanwhile is counted by
-        the first step after it."""
+        """The observation in an outage of the metrics: replicas and clock only. The first step after the outage counts
+        what happened during it."""
         outlook = self._outlook
         stages = {
             name: outlook.nothing_counted(stage.configuration, stage.seen(now_s).replicas)
@@ -169,7 +166,7 @@ def _measuring(engine: Engine) -> Measuring:
 
 
 class Opening:
-    """The backend of the decision before the first request: nothing runs yet, and what is decided is ready at once."""
+    """The backend of the decision before the first request: nothing runs yet, and the decision is ready at once."""
 
     def __init__(
         self,

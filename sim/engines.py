@@ -1,4 +1,4 @@
-"""The choice between the two engines, each of which is imported when it is first asked for."""
+"""The choice between the two engines; each is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ipa.sim.interface import Engine, Handover
 from ipa.sim.model import RunInput, World
 
 ENGINES = ("auto", "simpy", "compiled")
-"""What may be asked for. auto: the compiled engine where it can run, else the SimPy engine."""
+"""The allowed names. auto: the compiled engine where it can run, else the SimPy engine."""
 
 
 class EngineError(InputError):
@@ -21,10 +21,10 @@ class EngineError(InputError):
 
 
 def choose_engine(wanted: str) -> str:
-    """The engine to run, "simpy" or "compiled", where `wanted` is asked for. Both give the same records, bit for bit.
+    """The engine for a name of `ENGINES`: "simpy" or "compiled". Both give the same records, bit for bit.
 
-    Where the compiled engine cannot run, "auto" is the SimPy engine, and a warning is logged, once in a process.
-    Raises EngineError for a name that is not in `ENGINES`, and for "compiled" where that cannot run.
+    Where the compiled engine cannot run, "auto" is the SimPy engine, and a warning is logged once in a process.
+    Raises EngineError for a name that is not in `ENGINES`, and for "compiled" where it cannot run.
     """
     if wanted not in ENGINES:
         raise EngineError(f"engine {wanted!r}; allowed: {', '.join(ENGINES)}")
@@ -39,7 +39,7 @@ def choose_engine(wanted: str) -> str:
 
 
 def must_compile(wanted: str) -> bool:
-    """Whether the first run where `wanted` is asked for has to compile the engine, as no earlier run has."""
+    """Whether the first run with this engine name has to compile the engine."""
     if wanted == "simpy":
         return False
     try:
@@ -51,7 +51,7 @@ def must_compile(wanted: str) -> bool:
 
 @cache
 def _obstacle() -> str:
-    """Why the compiled engine cannot run here, and what to do about it; nothing if it can."""
+    """Why the compiled engine cannot run here, and what to do about it; empty if it can."""
     try:
         from ipa.sim.compiled import compile_error
     except ImportError as error:
@@ -75,11 +75,11 @@ def create_engine(
     *,
     mixes: bool = False,
 ) -> Engine:
-    """An engine by the name that `choose_engine` gave, ready to run once.
+    """The engine of a name from `choose_engine`, ready to run once.
 
-    With `receive`, it hands over what happens instead of keeping it; nothing of a graph is handed over. `mixes`:
-    whether configurations that are applied may mix variants within a stage, as `initial` may; it costs some speed.
-    EngineError for what is not simulated of a graph.
+    With `receive`, it hands over what happens instead of keeping it, except in a graph. `mixes`: whether applied
+    configurations may mix variants within a stage, as `initial` may; this costs some speed. Raises EngineError for
+    settings that are not simulated in a graph.
     """
     mixes = mixes or any(wanted.is_mix for wanted in initial.values())
     if given.graph is not None:
@@ -111,7 +111,7 @@ def create_graph_engine(engine: str, given: RunInput, initial: Mapping[str, Stag
 
 
 def not_in_graphs(world: World) -> str:
-    """Which setting of the world only chains know, as a key with its value; empty where there is none."""
+    """The first setting of the world that graphs do not support, as `key: value`; empty if there is none."""
     if world.dispatch != "central":
         return f"dispatch: {world.dispatch}"
     if world.drop != "request":

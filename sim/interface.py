@@ -1,4 +1,4 @@
-"""What both engines have in common: how they are run, and what control steps, measurements and records read."""
+"""The interface of both engines: how they are run, and what control steps, measurements and records read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ipa.sim.model import FloatArray, IntArray, StageModel, World
 
 
 class Resize(NamedTuple):
-    """A replica's cores change in place, from `cores_before` to `cores`."""
+    """A change of a replica's cores in place, from `cores_before` to `cores`."""
 
     replica: int
     time_s: float
@@ -42,15 +42,15 @@ class Resizes(NamedTuple):
         )
 
     def at_creation(self, cores: IntArray) -> IntArray:
-        """The cores with which replicas were created that have `cores` now, by number."""
+        """Each replica's cores at its creation, given its `cores` now."""
         created = cores.copy()
-        created[self.replica[::-1]] = self.cores_before[::-1]  # of several resizes of one replica, the first stands
+        created[self.replica[::-1]] = self.cores_before[::-1]  # reversed: a replica's first resize is written last
         return created
 
     def by(self, replica: IntArray, moment_s: FloatArray, cores: IntArray, *, until: bool) -> IntArray:
-        """The cores of replicas at moments, both of one shape; `until`: resizes at the moment itself count.
+        """The cores of each replica at its moment, arrays of one shape; `until`: include resizes at the moment itself.
 
-        `cores`: with which replicas were created, by number.
+        `cores`: each replica's cores at its creation, by number.
         """
         found = cores[replica]
         for number, time_s, before, after in zip(*self, strict=True):
@@ -59,7 +59,7 @@ class Resizes(NamedTuple):
         return found
 
     def at_end(self, cores: IntArray) -> IntArray:
-        """The cores that replicas have now that were created with `cores`, by number."""
+        """Each replica's cores now, given its `cores` at creation."""
         ended = cores.copy()
         ended[self.replica] = self.cores
         return ended
@@ -72,7 +72,7 @@ BoolArray = npt.NDArray[np.bool_]
 
 
 class Batches(NamedTuple):
-    """Batches in the order in which a stage started them; `requests` holds the members of all, batch after batch."""
+    """Batches in the order in which a stage started them; `requests` holds all their members, batch after batch."""
 
     requests: IntArray
     size: IntArray
@@ -101,8 +101,8 @@ class Batches(NamedTuple):
 class Drops(NamedTuple):
     """The requests that left a stage unserved, and when.
 
-    `finish_s`: NaN for one that was dropped; for one that failed, as its replica was removed, when its batch would have
-    finished, infinity if that had not started. The logs of batches keep what was planned.
+    `finish_s`: NaN for a dropped request. For a request that failed with its replica: when its batch would have
+    finished, or infinity if the batch had not started. The batch logs keep the planned times.
     """
 
     requests: IntArray
@@ -114,7 +114,7 @@ class Drops(NamedTuple):
         return ~np.isnan(self.finish_s)
 
     def goes_on(self, batches: Batches) -> BoolArray:
-        """Of each batch, whether none of its requests has failed; all of a batch fail, or none."""
+        """For each batch, whether it has not failed; its requests fail all together or not at all."""
         failed = self.requests[self.failed]
         if not len(failed):
             return np.ones(len(batches.size), dtype=bool)
@@ -122,10 +122,10 @@ class Drops(NamedTuple):
 
 
 class Handover(NamedTuple):
-    """What has happened at a stage since its last handover, in order; the first stage comes first.
+    """What has happened at a stage since its last handover, in order; stages hand over first to last.
 
-    `variant` holds, for each batch, the position of its variant in the stage's model. Whatever starts, finishes or is
-    dropped before `before_s` has been handed over by now; some of the batches here may finish later.
+    `variant` is the position of each batch's variant in the stage's model. All starts, finishes and drops before
+    `before_s` have been handed over; some of these batches may finish later.
     """
 
     stage: int
@@ -136,7 +136,7 @@ class Handover(NamedTuple):
 
 
 class Replicas(NamedTuple):
-    """The replicas of a stage by number; infinity for what has not happened.
+    """The replicas of a stage by number; infinity for events that have not happened.
 
     `cores` are those at creation. `finish_s`: when the last batch ends.
     """
@@ -152,12 +152,12 @@ class Replicas(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a control step sees of a stage: counts of requests since the start of the run, and what is there now.
+    """What a control step sees of a stage: counts of requests since the start of the run, and its present state.
 
-    `entered`: how many were enqueued before now (first stage) or have been so far (later stages). `waiting`: how many
-    wait, in the queue or in batches formed at replicas, including those that arrive now. `in_service`: how many are
-    being served, draining replicas included. `replicas`: how many of each variant exist, by state. `failed`: how many
-    removed replicas took with them; they are not among the dropped.
+    `entered`: requests enqueued before now (first stage) or up to now (later stages). `waiting`: requests that wait in
+    the queue or in batches formed at replicas, including those that arrive now. `in_service`: requests being served,
+    also by draining replicas. `replicas`: replicas of each variant by state. `failed`: requests that failed with
+    removed replicas; they do not count as dropped.
     """
 
     entered: int
@@ -177,7 +177,7 @@ class EngineStage(Protocol):
 
     @property
     def is_entry(self) -> bool:
-        """Whether all requests arrive here."""
+        """Whether requests arrive here from outside."""
         ...
 
     @property
@@ -195,7 +195,7 @@ class EngineStage(Protocol):
 
     @property
     def enqueued(self) -> int:
-        """How many requests have been put in the queue; at the first stage, all of the run's."""
+        """How many requests have been enqueued; at the first stage, all requests of the run."""
         ...
 
     @property
@@ -217,7 +217,7 @@ class EngineStage(Protocol):
         ...
 
     def seen(self, now_s: float) -> Seen:
-        """What a control step at `now_s`, where the engine stands, sees of the stage."""
+        """What a control step at `now_s`, the engine's current time, sees of the stage."""
         ...
 
     def batch_log(self, since: int = 0) -> Batches:
@@ -232,7 +232,7 @@ class EngineStage(Protocol):
 
 
 def all_of(stage: EngineStage, end_s: float) -> Handover:
-    """All that has happened at a stage in a run that is over."""
+    """Everything that has happened at a stage in a finished run."""
     batches, places = stage.batch_log(), {name: place for place, name in enumerate(stage.model.start_up_s)}
     of_replica = np.array([places[name] for name in stage.replica_log().variant], dtype=np.int64)
     return Handover(stage.position, end_s, batches, of_replica[batches.replica], stage.drop_log())
@@ -258,11 +258,11 @@ class Engine(Protocol):
 
     @property
     def busy_core_s(self) -> float | None:
-        """The integral of the cores that serve batches over the run that has ended; None without interference."""
+        """The integral of the busy cores over the finished run; None without interference."""
         ...
 
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
-        """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
+        """Run to the end and stop at each of the times, which must be ascending; yields each time."""
         ...
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
@@ -271,7 +271,7 @@ class Engine(Protocol):
 
 
 def arrived(arrivals_s: FloatArray, now_s: float) -> tuple[int, int]:
-    """How many requests have arrived before `now_s`, and how many by then, those that arrive just now included."""
+    """How many requests have arrived before `now_s`, and how many up to and including `now_s`."""
     by_now = int(arrivals_s.searchsorted(now_s, "right"))
     if by_now and arrivals_s[by_now - 1] == now_s:
         return int(arrivals_s.searchsorted(now_s)), by_now

@@ -1,7 +1,7 @@
-"""A run in intervals of time: what arrived in each and how it ended, how long that took, and the queues at its end.
+"""A run in intervals of time: the requests that arrived in each, their outcomes and latencies, and the queues.
 
-All figures are whole numbers, so they do not depend on the order of counting: both engines give the same. The bins are
-used wherever time is cut into such pieces.
+All figures are whole numbers, so they do not depend on the order of counting and both engines give the same. The bins
+serve wherever time is divided into intervals.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ MOST_INTERVALS = 1500
 
 
 def interval_s(duration_s: float) -> float:
-    """The width of the intervals of a run: 1 s up to 25 minutes, else the least of 2, 5, 10, ... that suffices."""
+    """The width of a run's intervals: 1 s up to 25 minutes, else the least sufficient one of 2, 5, 10, ... s."""
     return round_up(max(1.0, duration_s / MOST_INTERVALS))
 
 
 def round_up(value: float) -> float:
-    """The least of 1, 2, 5 x 10^k that is at least the value."""
+    """The least number 1, 2 or 5 x 10^k that is at least the value."""
     power = 10.0 ** floor(log10(value))
     return next(power * step for step in (1, 2, 5, 10) if power * step >= value * (1 - 1e-9))
 
 
 def bin_edges(duration_s: float, width_s: float) -> FloatArray:
-    """The edges of bins over the duration; the last bin may be narrower."""
+    """The edges of the bins over the duration; the last bin may be narrower."""
     inner = np.arange(ceil(duration_s / width_s - 1e-9)) * width_s
     return np.append(inner, duration_s)
 
@@ -43,7 +43,7 @@ def bin_numbers(time_s: FloatArray, edges_s: FloatArray) -> IntArray:
 
 
 LATENCY_ERROR = 0.01
-"""By how much a latency may differ from the middle of its bucket, relative to it."""
+"""The largest relative difference between a latency and the middle of its bucket."""
 
 
 _PIECE = 2**20
@@ -51,17 +51,18 @@ _PIECE = 2**20
 
 @dataclass(frozen=True)
 class Intervals:
-    """The counts of I intervals, between `edges_s`, shape (I + 1,): `interval_s` wide, the last one maybe narrower.
+    """The counts of I intervals between `edges_s`, shape (I + 1,); all have one width, but the last may be narrower.
 
-    `requests` arrived, and of these so many were `completed` (and `late`), `dropped`, `failed` and `unfinished`; the
-    quietest and the busiest second had `quietest_rps` and `busiest_rps` requests: shape (I,). So many requests in the
-    system `became_late` in the interval, having been there for the SLA; `late_waiting` were so at its end: shape (I,).
+    By the interval of arrival, shape (I,): `requests`, and how many of them were `completed` (and `late`), `dropped`,
+    `failed` or `unfinished`; `quietest_rps` and `busiest_rps` are the requests of its quietest and busiest second.
+    `became_late`: requests whose time in the system reached the SLA in the interval; `late_waiting`: late requests
+    in the system at its end; shape (I,).
 
-    `latency_interval`, `latency_s` and `latency_count`, shape (L,): how many completed requests that arrived in an
-    interval had about this latency, the middle of a bucket (see `LATENCY_ERROR`).
+    `latency_count` completed requests that arrived in interval `latency_interval` had about the latency `latency_s`,
+    the middle of a bucket (see `LATENCY_ERROR`); shape (L,).
 
-    `enqueued`, `started`, `finished`, `dropped_at` (which counts who failed waiting) and `interrupted` (who failed in
-    service) count by stage and by when it happened; shape (stages, I).
+    By stage and the interval of the event, shape (stages, I): `enqueued`, `started`, `finished`, `dropped_at` (includes
+    requests that failed while waiting) and `interrupted` (those that failed in service).
     """
 
     stages: tuple[str, ...]
@@ -98,7 +99,7 @@ NONE_COMPLETED = Completed(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0)
 
 
 class IntervalCounts:
-    """Counts a run in intervals while it is handed over."""
+    """Counts a run by interval while it is handed over."""
 
     def __init__(self, arrivals_s: FloatArray, stages: tuple[str, ...], world: World, sla_s: float) -> None:
         self._arrivals_s, self._stages, self._hop_s, self._sla_s = arrivals_s, stages, world.hop_s, sla_s
@@ -112,7 +113,7 @@ class IntervalCounts:
         self._latencies = np.zeros(count * self._buckets.count, dtype=np.int64)
         self._requests = np.diff(np.searchsorted(arrivals_s, self._edges_s))
         self._enqueued[0] = self._requests
-        # Every request becomes late, but for those that end before.
+        # Count every request as becoming late; those that end earlier are subtracted later.
         self._became_late, self._late_ended = np.zeros((2, count), dtype=np.int64)
         for begin in range(0, len(arrivals_s), _PIECE):
             self._became_late += self._counts_of(arrivals_s[begin : begin + _PIECE] + sla_s)
@@ -125,7 +126,7 @@ class IntervalCounts:
         if position + 1 < len(self._stages):
             self._enqueued[position + 1] += self._counts_of(batches.finish_s + self._hop_s, batches.size)
         interrupted = np.isfinite(drops.finish_s)
-        if interrupted.any():  # their batches were taken for finished
+        if interrupted.any():  # their batches were counted as finished
             never_s = drops.finish_s[interrupted]
             self._finished[position] -= self._counts_of(never_s)
             if position + 1 < len(self._stages):
@@ -144,16 +145,16 @@ class IntervalCounts:
         self._latencies[places] += counts
 
     def _end(self, requests: IntArray, end_s: FloatArray) -> None:
-        """Tell late from other requests that have ended."""
+        """Count ended requests as late or not."""
         late_from_s = self._arrivals_s[requests] + self._sla_s
         is_late = end_s > late_from_s
         self._became_late -= self._counts_of(late_from_s[~is_late])
-        # At the end of an interval, those are gone that end just then.
+        # A request that ends at the end of an interval is gone by then.
         interval = np.searchsorted(self._edges_s, end_s[is_late]) - 1
         self._late_ended += np.bincount(interval, minlength=len(self._edges_s))[: len(self._late_ended)]
 
     def _counts_of(self, time_s: FloatArray, size: IntArray | None = None) -> IntArray:
-        """How many events, each of so many requests, happen in each interval; not those after the duration."""
+        """How many events, weighted by `size`, fall into each interval; events after the duration do not count."""
         within = time_s < self._edges_s[-1]
         weight = None if size is None else size[within]
         counts = np.bincount(bin_numbers(time_s[within], self._edges_s), weight, minlength=len(self._edges_s) - 1)

@@ -1,8 +1,8 @@
-"""The lanes of a stage: how a mix of variants is put into effect, and to which lane a request goes (rule 11).
+"""The lanes of a stage: how a mix of variants takes effect, and to which lane a request goes (rule 11).
 
-A lane is a queue with replicas, served and rolled out as a stage of one variant is. What a decision asks of a stage is
-its *parts*, one for each variant, and each gets a lane. The rule is written once (`Lanes`) for both engines and the
-gateway. Control steps and records read a stage of several lanes as one (`MergedStage`).
+A lane is a queue with replicas, served and rolled out like a stage of one variant. A decision consists of *parts*, one
+for each variant of a stage, and each part gets a lane. The rule is written once (`Lanes`) for both engines and the
+gateway. Control steps and records read a stage with several lanes as one (`MergedStage`).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ipa.sim.rules import NEVER
 
 @dataclass(slots=True)
 class Lane:
-    """One lane: what is wanted of it, and how many replicas are desired for now (0: it is free).
+    """One lane: its configuration as decided, and the number of replicas desired for now (0: the lane is free).
 
-    `is_asked`: whether the latest decision has a part for it. `is_warm`: whether it has had all its replicas ready.
+    `is_asked`: whether the latest decision has a part for it. `is_warm`: whether all its replicas have been ready.
     `gets_requests`: whether new requests go to it.
     """
 
@@ -41,27 +41,27 @@ class Lane:
 
     @property
     def is_closing(self) -> bool:
-        """Whether it only serves what it still has; it is free as soon as no request is there."""
+        """Whether it only serves the requests that it still has; without any, it becomes free."""
         return self.desired > 0 and not self.is_asked and not self.gets_requests
 
 
 class Lanes:
-    """The lanes of one stage. `most`: how many there are, as many as the stage has variants."""
+    """The lanes of one stage. `most`: their number, which is that of the stage's variants."""
 
     def __init__(self, initial: StageConfiguration, most: int) -> None:
-        """`initial`: what stands ready at the start."""
+        """`initial`: the configuration that is ready at the start."""
         self.configuration = initial
         unused = replace(initial.parts[0], replicas=0, share=1.0)
         self.lanes = [Lane(unused) for _ in range(most)]
         self._asked: list[int] = []
         self.table: tuple[tuple[int, float], ...] = ()
-        """The lanes that get requests, each with the sum of the shares up to it; infinity for the last."""
+        """The lanes that get requests, each with the cumulative share up to and including it; infinity for the last."""
         self.stand(dict(enumerate(initial.parts)))
 
     def stand(self, parts: Mapping[int, StageConfiguration], present: Sequence[int] = ()) -> None:
-        """These parts are in force in these lanes, as if they always had been.
+        """Put these parts into force in these lanes at once, as if they had always been.
 
-        `present`: how many requests each lane has (empty: none has any). A lane that has some and no part closes.
+        `present`: the requests in each lane (empty: none). A lane with requests but without a part closes.
         """
         self.configuration = mix_of(list(parts.values()))
         self._asked = []
@@ -74,7 +74,7 @@ class Lanes:
         self._settle()
 
     def configure(self, wanted: StageConfiguration, ready: Sequence[int], present: Sequence[int]) -> None:
-        """A decision takes effect; `ready` replicas and `present` requests of each lane."""
+        """Put a decision into effect. `ready` replicas and `present` requests: by lane."""
         was_mix, asked_before = self.configuration.is_mix, self._asked
         for number, lane in enumerate(self.lanes):
             if lane.is_closing and not present[number]:
@@ -89,7 +89,7 @@ class Lanes:
             if part.variant in of_variant:
                 places[part.variant] = of_variant[part.variant]
             elif not was_mix and not wanted.is_mix:
-                places[part.variant] = asked_before[0]  # one variant follows another: a rollout as by rule 5
+                places[part.variant] = asked_before[0]  # one variant replaces another: a rollout by rule 5
             else:
                 fresh.append(part)
         free = (number for number, lane in enumerate(self.lanes) if not lane.desired)
@@ -106,7 +106,7 @@ class Lanes:
                 lane.desired = 0
 
     def readied(self, number: int, ready: int) -> bool:
-        """Another replica of a lane is ready, `ready` in all; whether the decision now takes effect as a whole."""
+        """Note that a lane has another ready replica, `ready` in all; returns whether the decision now takes effect."""
         lane = self.lanes[number]
         if lane.is_warm or not lane.is_asked or ready < lane.desired:
             return False
@@ -114,11 +114,11 @@ class Lanes:
         return self._settle_if_warm()
 
     def emptied(self, number: int) -> None:
-        """A closing lane has no more requests, and is free."""
+        """Note that a closing lane has no more requests: it is free."""
         self.lanes[number].desired = 0
 
     def lane_of(self, draw: float) -> int:
-        """The lane of a request with a draw from [0, 1)."""
+        """The lane of a request with this draw, in [0, 1)."""
         return next(number for number, until in self.table if draw < until)
 
     def _ask(self, number: int, part: StageConfiguration, desired: int) -> None:
@@ -133,7 +133,7 @@ class Lanes:
         return True
 
     def _settle(self) -> None:
-        """The shares hold from now on, and lanes may shrink; those that are no longer asked for close."""
+        """Apply the shares and the numbers of replicas from now on; lanes without a part close."""
         for lane in self.lanes:
             lane.gets_requests = lane.is_asked
             if lane.is_asked:
@@ -144,16 +144,16 @@ class Lanes:
 
 
 class LaneLogs(NamedTuple):
-    """Of which lane each replica of a stage is, by number, and the batch sizes in force at each lane."""
+    """The lane of each replica of a stage, by number, and the batch sizes in force in each lane."""
 
     lane: IntArray
     configured: tuple[tuple[tuple[float, int], ...], ...]
 
 
 class MergedStage:
-    """An `EngineStage` made of lanes; the engines add what drives it.
+    """An `EngineStage` made of lanes; the engines' subclasses run it.
 
-    Batches are numbered by start and replicas by creation; of equal ones, those of the lower lane come first.
+    Batches are numbered by start, replicas by creation; ties go to the lower lane.
     """
 
     def __init__(self, given: RunInput, position: int, initial: StageConfiguration) -> None:
@@ -165,11 +165,11 @@ class MergedStage:
 
     @property
     def rows(self) -> Sequence[EngineStage]:
-        """The lanes in the engine."""
+        """The engine's stages of the lanes."""
         raise NotImplementedError
 
     def seen(self, now_s: float) -> Seen:
-        """What a control step at `now_s`, where the engine stands, sees of the stage."""
+        """What a control step at `now_s`, the engine's current time, sees of the stage."""
         raise NotImplementedError
 
     # ---- what control steps and records read: sim.interface.EngineStage ----
@@ -209,7 +209,7 @@ class MergedStage:
         return sum(row.left_sum_s for row in self.rows)
 
     def batch_log(self, since: int = 0) -> Batches:
-        """All batches in order (since 0); else those that no earlier call has given, which come after it."""
+        """All batches in order of start if `since` is 0, else those that no earlier call has returned."""
         read = self._read if since else [0] * len(self.rows)
         logs = [row.batch_log(first) for row, first in zip(self.rows, read, strict=True)]
         self._read = [first + len(log.size) for first, log in zip(read, logs, strict=True)]
@@ -243,13 +243,13 @@ class MergedStage:
         )
 
     def lane_logs(self) -> LaneLogs:
-        """Which replica is of which lane, and what was in force there."""
+        """The lane of each replica, and the batch sizes in force in each lane."""
         logs = [row.replica_log() for row in self.rows]
         lane = np.repeat(np.arange(len(logs)), [len(log.variant) for log in logs])
         return LaneLogs(lane[_by_creation(logs)], tuple(tuple(row.configured) for row in self.rows))
 
     def _numbers(self) -> list[IntArray]:
-        """For each lane, the number at the stage of each of its replicas."""
+        """For each lane, the numbers of its replicas at the stage."""
         logs = [row.replica_log() for row in self.rows]
         order = _by_creation(logs)
         number = np.empty(len(order), dtype=np.int64)
@@ -258,7 +258,7 @@ class MergedStage:
 
 
 def _by_creation(logs: Sequence[Replicas]) -> IntArray:
-    """The replicas of all lanes, lane after lane, in order of creation."""
+    """The order of creation of the replicas of all lanes, as indices into the lanes' joined logs."""
     return np.argsort(np.concatenate([log.created_s for log in logs]), kind="stable")
 
 

@@ -1,4 +1,4 @@
-"""The laws that every run obeys, checked at its end: on its records, or on its totals where those are all there is.
+"""The laws of the model, checked at the end of every run: on its records or, without records, on its totals.
 
 A broken law is a bug in this program, never bad input.
 """
@@ -31,29 +31,29 @@ class LawError(Error):
 
 
 def check(records: Records, *, eager: bool, oldest_s: Sequence[float] | None = None) -> None:
-    """Raise LawError naming every law that a run's records break."""
+    """Check a run's records. Raises LawError, naming each broken law, if they break any."""
     broken = list(violations(records, eager=eager, oldest_s=oldest_s))
     if broken:
         raise LawError("the simulation broke its own laws: " + "; ".join(broken))
 
 
 def oldest_s(given: RunInput) -> list[float]:
-    """How old a request may be when it starts at each stage: the drop limit, by deadline at most the SLA."""
+    """The largest age [s] at which a request may start at each stage: the drop limit; by deadline, at most the SLA."""
     world = given.world
     most_s = NEVER if world.drop != "deadline" or world.sla_s is None else world.sla_s
     return [min(model.drop_limit_s, most_s) for model in given.models]
 
 
 def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | None = None) -> Iterator[str]:
-    """What is wrong with a run's records, one sentence for each broken law; nothing for a sound run.
+    """The laws that a run's records break, a sentence for each.
 
-    `oldest_s` (None: unknown): how old a request may be when it starts at each stage; with eager dispatch it may be
-    older, since it starts later than it leaves the queue.
+    `oldest_s` (None: unknown): the largest age at which a request may start at each stage. It is not checked with eager
+    dispatch, where a request starts later than it leaves the queue.
     """
     if records.items:
         yield from _of_graph(records, oldest_s)
         return
-    # Arrays are indexed by stage and then by request: to index both at once takes three times as long.
+    # Index arrays by stage first, then by request: indexing both at once takes three times as long.
     yield from _one_outcome_each(records)
     yield from _times_in_order(records)
     yield from _busy_cores_differ(records)
@@ -76,7 +76,7 @@ def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | Non
 
 
 def _of_graph(records: Records, oldest_s: Sequence[float] | None) -> Iterator[str]:
-    """The same of a graph: of each stage by itself, with items in place of requests, and of the ends of requests."""
+    """As `violations`, for a graph: the laws of each stage, with items in place of requests, and of requests' ends."""
     for stage, part in enumerate(records.items):
         yield from violations(part, eager=False, oldest_s=None if oldest_s is None else oldest_s[stage : stage + 1])
     last_s, is_open = np.full(len(records.request), -np.inf), np.zeros(len(records.request), dtype=bool)
@@ -87,7 +87,7 @@ def _of_graph(records: Records, oldest_s: Sequence[float] | None) -> Iterator[st
     completed, is_left = records.outcome == COMPLETED, np.isin(records.outcome, (DROPPED, FAILED))
     if np.any(is_open[completed]) or np.any(records.end_s[completed] != last_s[completed]):
         yield "L1: a request has not completed with its last item"
-    lost = records.dropped_stage >= 0  # live, who was refused has failed nowhere
+    lost = records.dropped_stage >= 0  # in a live run, a refused request has failed but at no stage
     if (
         np.any(lost & ~is_left)
         or np.any(~lost & (records.outcome == DROPPED))
@@ -99,9 +99,9 @@ def _of_graph(records: Records, oldest_s: Sequence[float] | None) -> Iterator[st
 
 
 class _Batches(NamedTuple):
-    """The batches of a stage: `order` has the requests served there, batch after batch, those of each by number;
-    `first` says where in it each batch begins, `size` how many requests it has. Batches should be in order of their
-    start; if they are, `by_start` and `first_by_start` take places and batches as they are, else they sort them."""
+    """The batches of a stage. `order`: the requests served there, batch after batch, in order of number within a batch;
+    `first`: where each batch begins in `order`; `size`: its requests. `by_start` and `first_by_start` put places in
+    `order` and batches in order of start: whole slices if they are already, as they should be."""
 
     order: IntArray
     first: IntArray
@@ -126,7 +126,7 @@ class _Batches(NamedTuple):
 
 
 def _queues(records: Records, stage: int, batches: _Batches) -> Iterator[tuple[_Batches, _Configured]]:
-    """The batches of each queue of a stage, one for each lane, with the batch sizes that were in force there."""
+    """The batches of each queue of a stage (each lane has one), with the batch sizes that were in force there."""
     lanes = records.replicas[stage].lanes
     if lanes is None:
         yield batches, records.configured[stage]
@@ -136,7 +136,7 @@ def _queues(records: Records, stage: int, batches: _Batches) -> Iterator[tuple[_
 
 
 def cost_differs(records: Records, stage: int) -> Iterator[str]:
-    """What is wrong with the cost of a stage: L8."""
+    """Violations of L8, the cost of a stage."""
     name, replicas = records.stages[stage], records.replicas[stage]
     if not close(replica_core_s(replicas, records), existing_core_s(replicas, records)):
         yield f"L8: at stage {name} the cost differs from the integral of the replica timeline"
@@ -186,7 +186,7 @@ def _starts_in_queue_order(records: Records, stage: int, batches: _Batches) -> b
 
 
 def _fail_with_replicas(records: Records, stage: int) -> bool:
-    """Whether what failed at the stage did so as a replica was removed: that which served it, if any did."""
+    """Whether each request that failed at the stage did so when a replica was removed: its own, if it was served."""
     failed = np.flatnonzero((records.outcome == FAILED) & (records.dropped_stage == stage))
     removed_s, replica = records.replicas[stage].removed_s, records.replica[stage][failed]
     served, end_s = replica >= 0, records.end_s[failed]
@@ -200,7 +200,7 @@ def _left_s(records: Records, stage: int) -> FloatArray:
 
 
 def _starts_too_late(records: Records, stage: int, oldest_s: float) -> bool:
-    """Whether a request started that was older than it may be."""
+    """Whether a request started at a greater age than allowed."""
     return bool(np.any(records.start_s[stage] > records.arrival_s + oldest_s))
 
 
@@ -223,7 +223,7 @@ def _replicas_serve_one_batch(records: Records, stage: int, batches: _Batches) -
 
 
 def _busy_cores_differ(records: Records) -> Iterator[str]:
-    """L11: with interference, the cores that the engine counted as busy are those of the batches being served."""
+    """Violations of L11: with interference, the engine's busy cores must add up to those of the batches served."""
     if records.busy_core_s is None:
         return
     least_s = most_s = 0.0
@@ -233,7 +233,7 @@ def _busy_cores_differ(records: Records) -> Iterator[str]:
         start_s, finish_s = records.start_s[stage][members], _left_s(records, stage)[members]
         took_s = np.where(np.isnan(finish_s), records.run_end_s, finish_s) - start_s
         of_replica = records.replica[stage][members]
-        # Within one instant a batch may start before or after its replica is resized.
+        # Within one instant, a batch may start before or after its replica is resized.
         either = [replicas.resizes.by(of_replica, start_s, replicas.cores, until=until) for until in (False, True)]
         least_s += fsum(np.minimum(*either) * took_s)
         most_s += fsum(np.maximum(*either) * took_s)
@@ -251,7 +251,7 @@ def replica_core_s(replicas: ReplicaRecords, records: Records) -> float:
 
 
 def existing_core_s(replicas: ReplicaRecords, records: Records) -> float:
-    """The same figure as an integral over time of the cores that exist: they change at creation, resizes and exit."""
+    """The same figure as an integral over time of the existing cores, which change at creation, resizes and exit."""
     gone, resizes = np.isfinite(replicas.gone_s), replicas.resizes
     at_end = resizes.at_end(replicas.cores)
     moments = np.concatenate([replicas.created_s, resizes.time_s, replicas.gone_s[gone]])
@@ -270,7 +270,7 @@ def _presence_s(records: Records, stage: int) -> float:
 
 
 def _magnitude_s(records: Records) -> float:
-    """The size of the sums whose small difference the integral is."""
+    """The magnitude of the sums whose difference the integral is."""
     return len(records.arrival_s) * records.run_end_s
 
 
@@ -279,34 +279,34 @@ def _sizes_in_force(records: Records, stage: int, batches: _Batches, configured:
     requests = batches.order[batches.by_start]
     start_s, size = records.start_s[stage][requests], records.batch_size[stage][requests]
     last = _latest(np.searchsorted(start_s, since_s, side="left"), len(start_s))
-    # Within one instant a batch may start before or after a change, so both sizes are in force.
+    # Within one instant, a batch may start before or after a change, so both sizes are in force.
     first = np.maximum(_latest(np.searchsorted(start_s, since_s, side="right"), len(start_s)), 0)
     too_large = size > np.maximum(sizes[first], sizes[last])
     return not np.any(too_large & (last - first <= 1))
 
 
 def _or_never(moments_s: FloatArray) -> FloatArray:
-    """The moments, infinity in place of NaN."""
+    """The moments, with infinity in place of NaN."""
     return np.where(np.isnan(moments_s), np.inf, moments_s)
 
 
 def _latest(begins: IntArray, count: int) -> IntArray:
-    """For each of `count` places, the number of the latest thing that has begun by then; -1: none.
+    """For each of `count` places, the index of the last element of `begins` that is at most the place; -1: none.
 
-    `begins`: at which place each thing begins, rising.
+    `begins`: ascending places.
     """
     return np.cumsum(np.bincount(begins, minlength=count)[:count]) - 1
 
 
 def close(one: float, other: float, magnitude: float = 0.0) -> bool:
-    """Whether two figures are equal up to rounding; `magnitude`: the size of the sums that they are differences of."""
+    """Whether two figures are equal up to rounding; `magnitude`: that of the sums whose differences they are."""
     scale = max(abs(one), abs(other), 1.0)
     return abs(one - other) <= _RELATIVE * scale + 1e-12 * magnitude
 
 
 @dataclass(slots=True)
 class StageTotals:
-    """Counts of requests in a stage's batches and drops, and the sums of the times at which each happened."""
+    """Counts of requests in a stage's batches and drops, and the sums of the times of these events."""
 
     finished: int = 0
     finished_sum_s: float = 0.0
@@ -317,14 +317,14 @@ class StageTotals:
 
 
 def check_totals(stages: Sequence[StageTotals], records: Records, engine: Engine) -> None:
-    """Raise LawError naming every law that a finished run breaks; `records` hold all its replicas."""
+    """Check a run's totals; `records` hold all replicas. Raises LawError, naming each broken law, if they break any."""
     broken = list(violations_of_totals(stages, records, engine))
     if broken:
         raise LawError("the simulation broke its own laws: " + "; ".join(broken))
 
 
 def violations_of_totals(stages: Sequence[StageTotals], records: Records, engine: Engine) -> Iterator[str]:
-    """What is wrong, one sentence for each broken law: the engine's figures must agree with its batches and drops."""
+    """The broken laws, a sentence for each: the engine's figures must agree with its batches and drops."""
     came, came_sum_s = len(engine.arrivals_s), float(engine.arrivals_s.sum())
     magnitude_s = len(engine.arrivals_s) * records.run_end_s
     for position, (total, state) in enumerate(zip(stages, engine.stages, strict=True)):

@@ -1,4 +1,4 @@
-"""The load as policies see it: requests by the second, before and after any moment of a run."""
+"""The load as policies see it: requests per second before and after any moment of a run."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from ipa.sim.model import FloatArray, IntArray
 Spans = Sequence[tuple[float, float]]
 
 FUTURE_S = 120
-"""How many seconds ahead a policy sees if it reads the future."""
+"""How many seconds of the future a policy sees if it reads them."""
 
 PAST_STEPS = 1
-"""Up to which step observations carry the past, which a policy learns from once."""
+"""The last step whose observation carries the past; a policy learns from it once."""
 
 MOST_LOADS, MOST_SECONDS = 16, 2**13
-"""Loads of up to so many seconds are kept with their windows, for further runs on the same,"""
+"""This many loads of up to this many seconds are kept with their windows, for further runs on the same load."""
 
 MOST_WINDOWS = 2**10
-"""and so many windows of each, a kilobyte each: 22 MB in all at most."""
+"""The windows kept of each load, about a kilobyte each: at most 22 MB in all."""
 
 
 class _Seconds(NamedTuple):
-    """The counts of a load's seconds, and windows of them by where they begin, made when they are first asked for."""
+    """The per-second counts of a load, and windows of them by their beginning, made at first use."""
 
     counts: tuple[float, ...]
     windows: dict[int, tuple[float, ...]]
 
     def window(self, begin: int, length: int) -> tuple[float, ...]:
-        """So many seconds from that one on; the same object each time, so that it is quickly found again."""
+        """`length` seconds from `begin` on; the same object each time, so that caches find it quickly."""
         found = self.windows.get(begin)
         if found is None:
             found = self.counts[begin : begin + length]
@@ -45,7 +45,7 @@ class _Seconds(NamedTuple):
 
 
 def _seconds(counts: FloatArray, window_s: int) -> _Seconds:
-    """Those of these counts. All windows asked of them are `window_s` long."""
+    """The `_Seconds` of these counts; all windows must be `window_s` long."""
     if len(counts) > MOST_SECONDS:
         return _Seconds(tuple(counts.tolist()), {})
     return _kept(counts.tobytes(), window_s)
@@ -57,15 +57,15 @@ def _kept(counts: bytes, _: int) -> _Seconds:
 
 
 class LoadView:
-    """Per-second counts of requests around any moment of a run, the time before its start included.
+    """Per-second counts of requests around any moment of a run, including the time before its start.
 
-    `history_rps` holds the counts of the seconds before the run, newest last. Without it, the first ten seconds of the
-    run are repeated in its place (rule 9; in a shorter run, its whole seconds, at least one). Where the history is
-    shorter than asked for, the seconds before it have no sample (NaN).
+    `history_rps` holds the counts of the seconds before the run, newest last. If it is empty, the run's first ten
+    seconds are repeated instead (rule 9; in a shorter run, its whole seconds, at least one). If it is shorter than
+    `history_s`, the seconds before it have no sample (NaN).
 
-    `starts_s`: the time on the wall clock at the start of the run, in seconds since 1970; None where there is none.
+    `starts_s`: the wall-clock time at the start of the run [s since 1970]; None if the load has none.
 
-    `outages`: (start, end) of the times in which no metrics come [s]. Their seconds are never sampled (NaN).
+    `outages`: (start, end) of the times without metrics [s]; their seconds are never sampled (NaN).
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class LoadView:
         self._starts_s = starts_s
         self._outages = outages
         self._past_rps = history_rps
-        self._whole: FloatArray | None = None  # what is known of all seconds, once it is asked for
+        self._whole: FloatArray | None = None  # all seconds, past ones included; made at first use
         self._arrivals_s = arrivals_s
         self._history_s = history_s
         known = history_rps
@@ -92,7 +92,7 @@ class LoadView:
         history[history_s - length :] = known[len(known) - length :]
         self._history: tuple[float, ...] = tuple(history.tolist())
         until_s = int(arrivals_s[-1]) + 1 if len(arrivals_s) else 0
-        # Whole seconds up to the last request, and enough after it for any moment to be seen from.
+        # Whole seconds up to the last request, and a window after it, for any later moment.
         self._until_s = until_s + history_s
         self._counts = np.zeros(self._until_s)
         self._counts[:until_s] = self._between(np.arange(until_s + 1))
@@ -101,12 +101,12 @@ class LoadView:
         self._ahead: dict[float, tuple[float, ...]] = {}
 
     def look_ahead(self, times_s: Iterable[float]) -> Iterable[tuple[float, ...]]:
-        """What `before` will return at these times; it is kept until the next call."""
+        """What `before` will return at these times; kept until the next call."""
         self._ahead = {time_s: self.before(time_s) for time_s in times_s}
         return self._ahead.values()
 
     def before(self, time_s: float) -> tuple[float, ...]:
-        """The counts of the seconds [t - k, t - k + 1) up to `time_s`, newest last."""
+        """The counts of the seconds [t - k, t - k + 1) up to t = `time_s`, newest last."""
         ahead = self._ahead.get(time_s)
         if ahead is not None:
             return ahead
@@ -118,31 +118,31 @@ class LoadView:
         return (*self._history[seconds:], *self._sampled(self._between(edges_s), edges_s).tolist())
 
     def is_dark(self, time_s: float) -> bool:
-        """Whether no metrics come at a moment of the run."""
+        """Whether a moment of the run lies in an outage of the metrics."""
         return bool(self._outages) and any(start <= time_s < end for start, end in self._outages)
 
     def past(self, step: int, time_s: float) -> tuple[float, ...]:
-        """What is known of the seconds before those of `before(time_s)`, newest last; empty after the first steps."""
+        """The counts of the seconds before those of `before(time_s)`, newest last; empty after step `PAST_STEPS`."""
         if step > PAST_STEPS:
             return ()
-        # `before` reaches so many seconds back beyond the start of the run.
+        # How many seconds `before` reaches back beyond the start of the run.
         seen = max(0, self._history_s - int(time_s))
         kept = self._past_rps[: max(0, len(self._past_rps) - seen)]
         return tuple(np.asarray(kept, dtype=np.float64).tolist())
 
     def seasons(self, time_s: float) -> Seasons:
-        """What came around the same time a day and a week before the second that `time_s` lies in; see `seasons_at`."""
+        """The load around the same time a day and a week before the second of `time_s`; see `seasons_at`."""
         if self._whole is None:
             sampled = self._sampled(self._counts, np.arange(len(self._counts) + 1))
             self._whole = np.concatenate([self._past_rps, sampled])
         return seasons_at(self._whole, len(self._past_rps) + int(time_s))
 
     def clock_s(self, time_s: float) -> float | None:
-        """The time on the wall clock [s since 1970] at a moment of the run; None where there is none."""
+        """The wall-clock time [s since 1970] at a moment of the run; None if the load has none."""
         return None if self._starts_s is None else self._starts_s + time_s
 
     def after(self, time_s: float, duration_s: float) -> tuple[float, ...]:
-        """The counts of the whole seconds to come, soonest first, up to the end of the run."""
+        """The counts of the next whole seconds, at most `FUTURE_S`, up to the end of the run."""
         seconds = min(FUTURE_S, int(duration_s - time_s))
         if time_s == int(time_s):
             counts = self._counts[int(time_s) : int(time_s) + seconds].tolist()
@@ -150,7 +150,7 @@ class LoadView:
         return tuple(self._between(time_s + np.arange(seconds + 1)).tolist())
 
     def _sampled(self, counts: FloatArray, edges_s: npt.NDArray[Any]) -> FloatArray:
-        """The counts between the edges, NaN where the time between two edges lies in an outage, if only in part."""
+        """The counts between the edges; NaN if the time between two edges overlaps an outage."""
         if not self._outages:
             return counts
         sampled = counts.copy()

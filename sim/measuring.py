@@ -24,7 +24,7 @@ class StepFigures(NamedTuple):
 
 @dataclass(slots=True)
 class _Reader:
-    """When requests were enqueued at a stage, its batches that are still running, and how many have been read."""
+    """The times of enqueue at a stage, its running batches, and the number of batches read."""
 
     enqueue_s: FloatArray
     running: Batches
@@ -32,9 +32,9 @@ class _Reader:
 
 
 class Presence:
-    """How many requests are at each stage, on average since the last call.
+    """The mean number of requests at each stage since the last call.
 
-    Computed from the engine's sums of the times at which requests come and leave.
+    It is computed from the engine's sums of the times at which requests come and leave.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -44,7 +44,7 @@ class Presence:
         self._integrals = [0.0] * len(engine.stages)
 
     def step(self, now_s: float) -> list[float]:
-        """The mean of every stage; if no time has passed, the number present."""
+        """The mean of every stage; the present number if no time has passed."""
         means = []
         for position, stage in enumerate(self._engine.stages):
             entered, entered_sum_s = stage.enqueued, stage.enqueued_sum_s
@@ -62,7 +62,7 @@ class Presence:
 
 
 class Measuring:
-    """Reads the batch logs of an engine while they grow."""
+    """Computes each step's figures from the growing batch logs of an engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -91,7 +91,7 @@ class Measuring:
         return StepFigures(latency, stage_latency, busy_fraction)
 
     def _latency(self, position: int, finished: Batches, now_s: float) -> LatencyQuantiles | None:
-        """That of the whole pipeline, as soon as the last stage's batches are known."""
+        """The latency of the whole pipeline at the last stage; None at the others."""
         is_last = position + 1 == len(self._readers)
         return quantiles(finished, self._engine.arrivals_s) if is_last else None
 
@@ -109,7 +109,7 @@ class Measuring:
             self._readers[position + 1].enqueue_s[fresh.requests] = np.repeat(delivered_s, fresh.size)
 
     def _busy_fraction(self, stage: EngineStage, start_s: FloatArray, ended_s: FloatArray, now_s: float) -> float:
-        """Time in service over time ready, of all replicas; a removed one counts until its last batch is finished."""
+        """Time in service over time ready, of all replicas; a removed one counts until its last batch finishes."""
         since_s = self._since_s
         busy_s = np.sum(np.minimum(ended_s, now_s) - np.maximum(start_s, since_s))
         replicas = stage.replica_log()
@@ -119,7 +119,7 @@ class Measuring:
 
 
 def quantiles(finished: Batches, since_s: FloatArray) -> LatencyQuantiles:
-    """Of the time since then of each request; `since_s`: shape (requests,)."""
+    """The quantiles of the finished requests' time since `since_s`; shape of `since_s`: (requests,)."""
     if not len(finished.size):
         return NO_LATENCY
     latency_s = np.repeat(finished.finish_s, finished.size) - since_s[finished.requests]

@@ -23,11 +23,11 @@ REMOVAL_MODES = ("drain", "lose")
 
 @dataclass(frozen=True, slots=True)
 class ServiceTime:
-    """How long one replica, of a given variant and number of cores, takes for a batch of each size.
+    """The time that a replica of a given variant and number of cores takes for a batch of each size.
 
     `latency_s[n]` is the mean for n requests (index 0 is unused). `sigma[n]` is the sigma of a lognormal factor with
     mean 1; None: every batch takes exactly the mean. `beside[n]` is the slowdown while n cores of other replicas are
-    busy, and the last one while more are.
+    busy; the last one holds for more cores.
     """
 
     latency_s: tuple[float, ...]
@@ -42,7 +42,7 @@ class ServiceTime:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StageModel:
-    """One stage as an engine sees it; the keys of `service` are (variant, cores). It is equal to itself alone.
+    """One stage as an engine sees it; the keys of `service` are (variant, cores). Stages are compared by identity.
 
     With eager dispatch and resizing in place, all cores of a variant need the same batch sizes, as profiles have them.
     """
@@ -59,8 +59,8 @@ class World:
 
     `max_surge` None: a quarter of the desired replicas, rounded up. `bound_s`: how long the run may continue after
     `duration_s`; requests that have not ended by then are unfinished. `resize`: how replicas of the configured variant
-    get other cores. `interference`: whether batches take longer beside others, by `ServiceTime.beside`. `removal`:
-    whether a removed replica finishes its batch, or what it holds fails with it.
+    get other cores. `interference`: whether busy cores of other replicas slow a batch down, by `ServiceTime.beside`.
+    `removal`: whether a removed replica finishes its batch or loses its requests.
     """
 
     duration_s: float
@@ -98,10 +98,10 @@ class World:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RunInput:
-    """What a run of the model is made of, besides the configurations that are put into effect.
+    """The input of a run, besides the configurations that are applied.
 
     `arrivals_s`: when requests arrive, shape (requests,), sorted, in [0, duration). `seed`: of all draws. `graph`: how
-    the models hang together if they are no chain; they come in its topological order.
+    the stages are connected if they are not a chain; `models` are then in its topological order.
     """
 
     models: Sequence[StageModel]
@@ -112,7 +112,7 @@ class RunInput:
 
     @property
     def names(self) -> list[str]:
-        """Those of the stages."""
+        """The names of the stages."""
         return [model.name for model in self.models]
 
 
@@ -127,8 +127,8 @@ def stage_model(
 ) -> StageModel:
     """A profiled stage as an engine sees it; with `sampled`, service times vary and fit the profile's mean and p99.
 
-    Two overheads of real systems come on top of the profile: `dispatch_overhead_s` lengthens every batch,
-    `start_up_extra_s` every start-up. `service_factor`: how many times as long as profiled a batch takes.
+    Two overheads of real systems are added to the profile: `dispatch_overhead_s` to every batch, `start_up_extra_s` to
+    every start-up. `service_factor` multiplies the profiled latency of a batch.
     """
     service = {
         (variant.name, cores): _service_time(
@@ -153,7 +153,7 @@ def stage_models(
     start_up_extra_s: float = 0.0,
     service_factor: float = 1.0,
 ) -> tuple[StageModel, ...]:
-    """All stages of a pipeline, with its drop limits; for the rest see `stage_model`."""
+    """All stages of a pipeline, with its drop limits; see `stage_model`."""
     return tuple(
         stage_model(
             stage,
@@ -167,7 +167,7 @@ def stage_models(
     )
 
 
-@lru_cache(maxsize=4096)  # the runs of a study keep asking for the same ones
+@lru_cache(maxsize=4096)  # the runs of a study need the same ones again and again
 def _service_time(
     mean_s: tuple[float, ...],
     p99_s: tuple[float, ...],
@@ -177,7 +177,7 @@ def _service_time(
     *,
     sampled: bool,
 ) -> ServiceTime:
-    """Factor and overhead make batches longer, not more random: sigma stays that of the profile."""
+    """The service time with factor and overhead, which make batches longer but not more random: sigma is unchanged."""
     latency_s = (mean_s[0], *(factor * mean + overhead_s for mean in mean_s[1:]))
     if not sampled:
         return ServiceTime(latency_s, None, beside)
@@ -186,9 +186,9 @@ def _service_time(
 
 
 def slowdowns(measured: Sequence[tuple[int, float]]) -> tuple[float, ...]:
-    """The slowdown by the number of busy cores, from 0, where it is 1; between measured numbers on straight lines.
+    """The slowdown by the number of busy cores, from 0, where it is 1; linear between measured numbers.
 
-    `measured`: (busy cores, slowdown), ascending; with more cores than that, the last one holds.
+    `measured`: (busy cores, slowdown), ascending; the last slowdown holds for more cores.
     """
     found, before = [1.0], (0, 1.0)
     for cores, slowdown in measured:

@@ -22,20 +22,19 @@ OUTCOMES = ("completed", "dropped", "failed", "unfinished")
 class Records:
     """All requests of a run, or a sample of them: S stages, N requests.
 
-    Times are in seconds. What never happened is NaN as a time and -1 as a number.
+    Times are in seconds. An event that never happened has the time NaN and the number -1.
 
     `request` holds the requests' numbers in order of arrival, shape (N,).
 
     `enqueue_s`, `start_s`, `finish_s`, `replica`, `batch` (k: the k-th batch started at the stage) and `batch_size`
     have shape (S, N); `arrival_s`, `end_s`, `outcome` (codes of `OUTCOMES`) and `dropped_stage` (where it was dropped,
     or failed with a removed replica) have shape (N,).
-    `integral_s` is the number of requests present at each stage, integrated over time by the engine itself, shape (S,).
-    `configured` holds the batch sizes in force at each stage, as (since when, size). `busy_core_s` is the integral of
-    the cores that serve batches by the engine itself, None where it does not count them: without interference.
+    `integral_s` is the engine's own integral over time of the number of requests at each stage, shape (S,).
+    `configured` holds the batch sizes in force at each stage, as (since when, size). `busy_core_s` is the engine's own
+    integral of the busy cores; None without interference.
 
-    In a graph of stages, `items` holds for each stage the records of a chain of that stage alone, whose requests are
-    the items that came there, in that order; `request` says of which request each is a part. The arrays of shape (S, N)
-    are then empty, (S, 0).
+    In a graph, `items` holds the records of each stage as those of a chain of one stage: its requests are the items, in
+    order of coming, and `request` is the request of each item. The arrays of shape (S, N) are then empty, (S, 0).
     """
 
     stages: tuple[str, ...]
@@ -59,15 +58,15 @@ class Records:
     items: tuple[Records, ...] = ()
 
     def places(self, part: Records) -> IntArray:
-        """Where the request of each of a stage's items is in these records, which may leave out some."""
+        """The place of the request of each of a stage's items in these records, which may leave out requests."""
         return np.searchsorted(self.request, part.request)
 
 
 @dataclass(frozen=True)
 class ReplicaRecords:
-    """The replicas of one stage in order of creation; NaN for what did not happen within the run.
+    """The replicas of one stage in order of creation; NaN for events that did not happen within the run.
 
-    `cores` are those at creation; `resizes` say how they changed. `lanes`: the lane of each, in a run that may mix
+    `cores` are those at creation; `resizes` are their changes. `lanes`: the lane of each, in a run that may mix
     variants.
     """
 
@@ -84,7 +83,7 @@ class ReplicaRecords:
 class Visits(NamedTuple):
     """What happened to N requests at S stages, as in `Records`: five arrays of shape (S, N), three of shape (N,).
 
-    `failed`: whether it left unserved with a removed replica, at `dropped_stage`.
+    `failed`: whether the request failed with a removed replica, at `dropped_stage`.
     """
 
     start_s: FloatArray
@@ -98,7 +97,7 @@ class Visits(NamedTuple):
 
     @classmethod
     def none_yet(cls, stages: int, requests: int) -> Self:
-        """Of requests to which nothing has happened."""
+        """The visits of requests to which nothing has happened yet."""
         start_s, finish_s = np.full((2, stages, requests), np.nan)
         replica, batch, batch_size = np.full((3, stages, requests), -1, dtype=np.int64)
         dropped_stage, end_s = np.full(requests, -1, dtype=np.int64), np.full(requests, np.nan)
@@ -109,7 +108,7 @@ class Visits(NamedTuple):
 
         `first_request`: the number of the first request here.
         """
-        # Of each array first the stage: to index both at once takes three times as long.
+        # Index each array by stage first: indexing stage and request at once takes three times as long.
         members, size = batches.requests - first_request, batches.size
         number = np.repeat(np.arange(len(size)), size)
         self.start_s[position][members] = batches.start_s[number]
@@ -125,30 +124,30 @@ class Visits(NamedTuple):
         self.finish_s[position][lost] = np.nan
 
     def where(self, chosen: IntArray | slice) -> Visits:
-        """The chosen requests."""
+        """The visits of the chosen requests."""
         columns: list[Any] = [column[..., chosen] for column in self]
         return Visits(*columns)
 
     def followed_by(self, others: Visits) -> Visits:
-        """These requests, then the others."""
+        """The visits of these requests, then those of the others."""
         columns: list[Any] = [np.concatenate(both, axis=-1) for both in zip(self, others, strict=True)]
         return Visits(*columns)
 
 
 class Recorder:
-    """Fills in the records of all requests from the stages' logs as they come; those of a stage come in order."""
+    """Fills in the records of all requests from pieces of the stages' logs; the pieces of a stage come in order."""
 
     def __init__(self, arrivals_s: FloatArray, stages: int) -> None:
         self._visits = Visits.none_yet(stages, len(arrivals_s))
         self._batches = [0] * stages
 
     def take(self, position: int, batches: Batches, drops: Drops) -> None:
-        """The next batches and drops of a stage."""
+        """Add the next batches and drops of a stage."""
         self._visits.enter(position, batches, drops, self._batches[position])
         self._batches[position] += len(batches.size)
 
     def records(self, engine: Engine) -> Records:
-        """The records of a run that has ended."""
+        """The records of a finished run."""
         return records_of(engine, np.arange(len(engine.arrivals_s)), self._visits)
 
 
@@ -166,7 +165,7 @@ def records_of_none(engine: Engine) -> Records:
 
 
 def records_of(engine: Engine, request: IntArray, visits: Visits) -> Records:
-    """The records of a finished run with the visits of these requests, whose numbers rise; shape (N,)."""
+    """The records of a finished run with the visits of these requests, in ascending order; shape of `request`: (N,)."""
     end_s, finish_s = engine.end_s, visits.finish_s
     finish_s[finish_s > end_s] = np.nan
     enqueue_s = np.empty_like(finish_s)
@@ -200,7 +199,7 @@ def records_of(engine: Engine, request: IntArray, visits: Visits) -> Records:
 
 
 def integral_s(stage: EngineStage, end_s: float) -> float:
-    """The requests present at the stage, integrated over the run: the sum of exit times less that of enqueue times."""
+    """The integral over the run of the requests at the stage: the sum of exit times less that of enqueue times."""
     present = stage.enqueued - stage.completions - stage.dropped
     return stage.left_sum_s + present * end_s - stage.enqueued_sum_s
 

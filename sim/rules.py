@@ -1,7 +1,7 @@
 """The model's rules as pure functions of numbers.
 
-They are written once: the SimPy engine calls them, the compiled engine compiles them as they are, and the live gateway
-follows them on a real clock. All times are absolute seconds. Every comparison takes a single addition, so that all
+They are written once: the SimPy engine calls them, the compiled engine compiles them unchanged, and the live gateway
+follows them on a real clock. All times are absolute seconds. Every comparison uses a single addition, so that all
 callers get the same double.
 """
 
@@ -13,7 +13,7 @@ COMPLETION, DELIVERY, REPLICA, CONTROL, APPLICATION, TIMER, CLOSING = range(7)
 """The order of events within one instant, first to last."""
 
 NEVER = float("inf")
-"""The time of something that never happens."""
+"""The time of an event that never happens."""
 
 
 def is_expired(now_s: float, arrival_s: float, limit_s: float) -> bool:
@@ -22,18 +22,18 @@ def is_expired(now_s: float, arrival_s: float, limit_s: float) -> bool:
 
 
 def stay_s(waiting: int, ready: int, batch: int, latency_s: float) -> float:
-    """How long a request that joins a stage is expected to be there: until those who wait have gone, then one batch.
+    """The expected stay [s] of a request that joins a stage: the time to serve the waiting requests, then one batch.
 
-    `waiting` requests are not being served yet; `ready` replicas serve them in batches of `batch`, each of which takes
-    `latency_s`. Without a ready replica, one is expected soon, and counted.
+    `waiting` requests are not being served yet; `ready` replicas serve them in batches of `batch`, each in `latency_s`.
+    If no replica is ready, one is counted, as it is expected soon.
     """
     return latency_s + waiting * latency_s / (batch * (ready if ready > 0 else 1))
 
 
 def deadline_limit_s(limit_s: float, sla_s: float, ahead_s: float) -> float:
-    """The oldest that a request may be where deadlines count and `ahead_s` is expected until its completion.
+    """By deadline, the largest age [s] of a request that is expected to need `ahead_s` until its completion.
 
-    What is older than the SLA allows has no hope of being in time; nor is anything older than `limit_s` served.
+    An older one cannot keep the SLA, or is older than the drop limit `limit_s`.
     """
     left_s = sla_s - ahead_s
     return left_s if left_s < limit_s else limit_s
@@ -55,27 +55,27 @@ def dispatch_size(batch: int, max_batch: int) -> int:
 
 
 def beside_s(latency_s: float, slowdown: float) -> float:
-    """The latency of a batch beside others that are served at the same time; `slowdown`: over that alone."""
+    """The latency of a batch while other replicas are busy; `slowdown`: its ratio to the latency alone."""
     return latency_s * slowdown
 
 
 def finish_s(start_s: float, latency_s: float, factor: float) -> float:
-    """When a batch started at `start_s` is finished."""
+    """When a batch that starts at `start_s` finishes."""
     return start_s + latency_s * factor
 
 
 def waiting(entered: int, dropped: int, started: int) -> int:
-    """How many requests wait at a stage: in its queue, or in a batch that is formed and waits at a replica."""
+    """How many requests wait at a stage, in its queue or in batches formed at replicas."""
     return entered - dropped - started
 
 
 def gone_s(removed_s: float, busy_until_s: float, stop_s: float) -> float:
-    """When a removed replica is gone and costs nothing more: it finishes its batch, then takes `stop_s` to stop."""
+    """When a removed replica is gone and its cost ends: it finishes its batch, then takes `stop_s` to stop."""
     return (removed_s if removed_s > busy_until_s else busy_until_s) + stop_s
 
 
 def bound_s(sla_s: float) -> float:
-    """How long a run may go on after its duration: ten SLAs. What has not ended by then is unfinished."""
+    """How long a run may go on after its duration: ten SLAs. Requests that have not ended by then are unfinished."""
     return 10.0 * sla_s
 
 
@@ -85,7 +85,7 @@ def default_max_surge(desired: int) -> int:
 
 
 class Rollout(NamedTuple):
-    """What one rollout step does, as numbers of replicas; `removal_order` says which ones are removed."""
+    """The numbers of replicas that one rollout step removes and creates; `removal_order` says which ones go."""
 
     remove_starting_obsolete: int
     remove_current: int
@@ -102,11 +102,11 @@ def rollout(
     ready_current: int,
     ready_obsolete: int,
 ) -> Rollout:
-    """One rollout step, repeated until nothing changes, as the controller of a Kubernetes Deployment does it.
+    """One rollout step, repeated until nothing changes, as in the controller of a Kubernetes Deployment.
 
     The counts are of one stage's replicas: current ones have the configured variant and cores, all others are
     obsolete; draining ones are not counted. `max_unavailable` limits only the removal of ready obsolete replicas,
-    `max_surge` only creation. Their sum must be at least 1, or nothing could ever move.
+    `max_surge` only creation. Their sum must be at least 1, or no rollout could make progress.
     """
     remove_starting_obsolete = starting_obsolete
     remove_current = 0
@@ -133,7 +133,7 @@ def rollout(
 
 
 def removal_order(is_starting: bool, is_busy: bool, number: int) -> tuple[int, int]:
-    """The sort key of replicas to be removed: starting ones first, then idle, then busy; highest number first in each.
+    """The sort key of removal: starting replicas first, then idle, then busy ones; in each, the highest number first.
 
     `number` must be a signed integer.
     """

@@ -1,8 +1,8 @@
-"""Records of some requests of a run that is handed over piece by piece: of a sample, and of the slowest; and where the
-time of all completed ones went.
+"""Records of a sample of the requests and of the slowest ones, from a run that is handed over piece by piece; and where
+the time of all completed requests went.
 
-Which requests are slow is known only when they have ended. Therefore all are recorded while they are under way, in a
-window that moves on with them, so that memory stays bounded.
+A request is known to be slow only when it has ended. So all unfinished requests are recorded, in a moving window that
+keeps memory bounded.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.records import Records, Visits, records_of
 
 KINDS = ("hop", "batch", "queue", "service")
-"""On the way to the stage; until the last of the batch came; until a replica took the batch; until it was served."""
+"""The hop to the stage; the wait until the last request of the batch came; the wait for a replica; the service."""
 
 
 class Spent:
-    """Adds up the time that requests spent at each stage on each of `KINDS`; all of it is their latency."""
+    """Adds up the time that requests spent at each stage on each of `KINDS`; the parts add up to their latency."""
 
     def __init__(self, stages: int, hop_s: float) -> None:
         self._hop_s = hop_s
         self._sums = [[ExactSum() for _ in KINDS] for _ in range(stages)]
 
     def add(self, arrival_s: FloatArray, visits: Visits, filled_s: FloatArray, places: IntArray) -> None:
-        """Add the completed requests at places of `visits` and `filled_s`; shape of `arrival_s`: that of `places`."""
+        """Add the completed requests at these places of `visits` and `filled_s`; `arrival_s` has one entry for each."""
         left_s = arrival_s
         for position, sums in enumerate(self._sums):
             enqueue_s = left_s if position == 0 else left_s + self._hop_s
@@ -46,7 +46,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class _Part:
-    """Some requests: their visits, and when the last of each one's batch was enqueued, shape (stages, requests)."""
+    """Some requests: their visits, and when the last request of each one's batch was enqueued; (stages, requests)."""
 
     visits: Visits
     filled_s: FloatArray
@@ -64,7 +64,7 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Kept:
-    """Requests that have ended, by number, in any order; `took_s`: from arrival to end, where that matters."""
+    """Requests that have ended, in any order; `took_s`: from arrival to end, 0 where it is not needed."""
 
     request: IntArray
     took_s: FloatArray
@@ -82,10 +82,9 @@ class _Kept:
 
 
 class Sampling:
-    """Keeps the records of `chosen` requests, whose numbers rise, and of the `slowest`, so many, of two kinds.
+    """Keeps the records of the `chosen` requests, in ascending order, and of the `slowest` slowest of two kinds.
 
-    These are the completed requests that took longest, and the dropped ones that did until they were dropped. Of
-    equally slow ones, the first come first.
+    The kinds are completed requests, and dropped ones by their time until the drop. Ties go to the earlier request.
     """
 
     def __init__(self, arrivals_s: FloatArray, stages: int, hop_s: float, chosen: IntArray, slowest: int) -> None:
@@ -118,7 +117,7 @@ class Sampling:
             self._is_over = np.concatenate([self._is_over, np.zeros(missing, dtype=bool)])
 
     def _fill(self, position: int, batches: Batches) -> None:
-        """Note when the last of each batch was enqueued."""
+        """Record when the last request of each batch was enqueued."""
         if not len(batches.size):
             return
         members = batches.requests - self._first
@@ -130,7 +129,7 @@ class Sampling:
         self._window.filled_s[position][members] = np.repeat(last_s, batches.size)
 
     def _sift(self, before_s: float) -> None:
-        """Keep what is wanted of the requests that have ended since the last time."""
+        """Keep the sampled and the slowest of the requests that have ended since the last call."""
         visits = self._window.visits
         completed = visits.finish_s[-1] <= before_s
         dropped = visits.dropped_stage >= 0
@@ -144,11 +143,11 @@ class Sampling:
         self._dropped = self._slower(self._dropped, ended[dropped[ended]], visits.end_s)
 
     def _at(self, places: IntArray) -> _Kept:
-        """The requests at places of the window."""
+        """The requests at these places of the window."""
         return _Kept(places + self._first, np.zeros(len(places)), self._window.where(places))
 
     def _slower(self, slow: _Kept, places: IntArray, end_s: FloatArray) -> _Kept:
-        """The slowest of those so far and of those at places of the window; `end_s`: of each request there."""
+        """The slowest of `slow` and of the requests at these places of the window; `end_s`: by place."""
         request = places + self._first
         took_s = end_s[places] - self._arrivals_s[request]
         first = self._slowest(request, took_s)
@@ -159,17 +158,17 @@ class Sampling:
         return np.lexsort((request, -took_s))[: self._most]
 
     def _move_on(self) -> None:
-        """Drop the leading requests that have ended."""
+        """Discard the leading requests that have ended."""
         gone = len(self._is_over) if self._is_over.all() else int(np.argmin(self._is_over))
         self._window, self._is_over = self._window.where(slice(gone, None)), self._is_over[gone:]
         self._first += gone
 
     def spent_s(self) -> FloatArray:
-        """How long all completed requests were at each stage, by what for (`spent.KINDS`); shape (stages, kinds)."""
+        """The time that all completed requests spent at each stage, by `KINDS`; shape (stages, kinds)."""
         return self._spent.totals_s()
 
     def records(self, engine: Engine) -> tuple[Records, FloatArray]:
-        """The records of a finished run, and when the last of each batch was enqueued, shape (stages, requests).
+        """The records of a finished run, and when the last request of each batch was enqueued; (stages, requests).
 
         Sampled requests that have not ended are included.
         """

@@ -1,6 +1,6 @@
-"""One simulated run: an engine, a controller that steps at regular intervals, and what both leave behind.
+"""One simulated run: an engine, a controller that steps at regular intervals, and their results.
 
-`stepped` is the same without the controller: whoever steps decides, a policy or anything else.
+`stepped` is a run without the controller: the caller decides at each step.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ from ipa.sim.sample import Sampling
 from ipa.sim.summary import LatestEntry, Planned, Totalling, Totals, totals_of
 
 SAMPLE = 10_000
-"""How many requests a sample keeps records of, and"""
+"""How many requests a sample has records of."""
 
 SLOWEST = 1_000
-"""of how many of the slowest, completed and dropped ones, there are records beside it."""
+"""How many of the slowest completed and of the slowest dropped requests have records besides."""
 
 
 STEPS_AHEAD = 256
-"""Of how many steps the forecasts are made at once."""
+"""For how many steps forecasts are computed at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlSettings:
     """How a run is controlled: a decision every `interval_s` on the load of the last `history_s` seconds.
 
-    `initial` is the configuration that is ready at the start; None: what the policy decides at time 0 from the history
-    (a warm start). `fields`: costly observation fields to compute besides those that the policy reads. `engine` is one
-    of `engines.ENGINES`. `records`: keep records of all requests ("all"); of a uniform sample of `SAMPLE` (all, where
-    there are fewer) and of the `SLOWEST`, with counts of all in intervals ("sample"); or of none, and no decisions
-    either ("none"). `starts_s`: the wall clock at the start, in seconds since 1970; None: the load has none.
-    `outages`: (start, end) of the times in which control steps see no metrics [s].
+    `initial` is the configuration that is ready at the start; None: the policy's decision at time 0 from the history (a
+    warm start). `fields`: costly observation fields to compute besides those that the policy reads. `engine` is one of
+    `engines.ENGINES`. `records`: keep records of all requests ("all"); of a uniform sample of at most `SAMPLE` and of
+    the `SLOWEST`, with counts of all by interval ("sample"); or of none, and no decisions either ("none"). `starts_s`:
+    the wall-clock time at the start [s since 1970]; None: the load has none. `outages`: (start, end) of the times in
+    which control steps see no metrics [s].
     """
 
     interval_s: float = 10.0
@@ -68,11 +68,11 @@ class ControlSettings:
 
 @dataclass(frozen=True)
 class Counted:
-    """A run of which the records are a sample: all of it in intervals, and the numbers of the sampled requests.
+    """What accompanies the records of a sample: counts of the whole run by interval, and the sampled requests' numbers.
 
-    The other requests with records are the slowest. `filled_s`: when the last request of each batch was enqueued; of
-    the requests with records, shape (stages, requests), NaN where they were not served. `spent_s`: how long all
-    completed requests were at each stage, by what for (`spent.KINDS`); shape (stages, kinds).
+    The other requests with records are the slowest. `filled_s`: for each request with records, when the last request of
+    its batch was enqueued; shape (stages, requests), NaN where it was not served. `spent_s`: the time that all
+    completed requests spent at each stage, by `sample.KINDS`; shape (stages, kinds).
     """
 
     intervals: Intervals
@@ -83,10 +83,10 @@ class Counted:
 
 @dataclass(frozen=True)
 class Simulated:
-    """What a run left behind: its records, its journal, the configuration ready at the start, and the engine's name.
+    """The results of a run: its records, its journal, the configuration ready at the start, and the engine's name.
 
-    `totals` and `planned` cover the whole run, whatever records and entries have been kept. `counted`: what there is
-    beside the records of a sample, else None.
+    `totals` and `planned` cover the whole run, whichever records and entries were kept. `counted`: None unless the
+    records are a sample.
     """
 
     records: records.Records
@@ -110,8 +110,8 @@ def simulate_policy(
 
     `on_step` is called after every control step with the share of the duration that has passed.
 
-    Raises EngineError for an engine that cannot run here, PolicyError for a decision that cannot be carried out, and
-    LawError should the run break a law of the model.
+    Raises EngineError if the engine cannot run here, PolicyError if a decision cannot be carried out, and LawError if
+    the run breaks a law of the model.
     """
     name, world, arrivals_s = engines.choose_engine(control.engine), given.world, given.arrivals_s
     planned = Planned(pipeline)
@@ -158,7 +158,7 @@ def simulate_policy(
 
 
 class _Forecasts:
-    """The policy's forecasts, made some hundred steps ahead at once where all that they see is the load."""
+    """Computes the policy's forecasts for `STEPS_AHEAD` steps at once, if they depend on the load alone."""
 
     def __init__(self, policy: Policy, load: LoadView, interval_s: float, duration_s: float) -> None:
         self._compute = ahead_of(policy)
@@ -168,7 +168,7 @@ class _Forecasts:
         self._until_s = 0.0
 
     def make(self, now_s: float) -> None:
-        """Make those of this step and of the next ones, unless it has been done."""
+        """Compute the forecasts of this step and the next ones, unless that has been done."""
         if self._compute is None or now_s < self._until_s:
             return
         first = round(now_s / self._interval_s)
@@ -178,7 +178,7 @@ class _Forecasts:
 
 
 class _Keeping:
-    """What is kept of a run that is handed over piece by piece: totals, and with a sample its records and counts."""
+    """Collects totals from a run that is handed over piece by piece and, with a sample, its records and counts."""
 
     def __init__(self, pipeline: Pipeline, given: RunInput, sample: IntArray | None) -> None:
         world, arrivals_s = given.world, given.arrivals_s
@@ -217,16 +217,16 @@ def _keeping(wanted: str, pipeline: Pipeline, given: RunInput) -> _Keeping | Non
 
 @dataclass(frozen=True)
 class Stepped:
-    """A run that stands at time 0 with a configuration ready; go through its `steps` once."""
+    """A run at time 0 with a configuration ready; go through its `steps` once."""
 
     engine: Engine
     backend: SimulatedBackend
     interval_s: float
 
     def steps(self) -> Iterator[float]:
-        """The times [s] of the control steps, `interval_s` apart and before the duration ends.
+        """The times [s] of the control steps, `interval_s` apart and before the end of the duration.
 
-        At each of them the backend can be observed, and a configuration applied; after the last the run ends.
+        At each of them, the caller can observe the backend and apply a configuration; after the last, the run ends.
         """
         duration_s = self.engine.world.duration_s
         moments = (step * self.interval_s for step in count(1))
@@ -243,9 +243,9 @@ def stepped(
     receive: Callable[[Handover], object] | None = None,
     mixes: bool = False,
 ) -> Stepped:
-    """A run of which control steps see `load` and the costly fields of `control` alone, from `initial` on.
+    """A run from `initial` on, whose control steps see `load` and, of the costly fields, those of `control`.
 
-    For `receive` and `mixes` see `create_engine`. Raises EngineError for an engine that cannot run here.
+    For `receive` and `mixes` see `create_engine`. Raises EngineError if the engine cannot run here.
     """
     built = engines.create_engine(engines.choose_engine(control.engine), given, initial, receive, mixes=mixes)
     outlook = Outlook(load, given.world.duration_s, pipeline, given.seed, control.limit_cores, control.fields)

@@ -1,4 +1,4 @@
-"""Digests of source files, by which results and machine code made from other source are recognised."""
+"""Digests of source files, which identify results and machine code made from other source."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ def file_digest(folder: Path, files: Iterable[Path]) -> str:
     """sha256 of the names and the text of files below a folder; equal files give the same digest on every machine."""
     sha = sha256()
     for name, file in sorted((file.relative_to(folder).as_posix(), file) for file in files):
-        text = file.read_bytes().replace(b"\r\n", b"\n")  # what a checkout on Windows may have
+        text = file.read_bytes().replace(b"\r\n", b"\n")  # a checkout on Windows may have CRLF
         sha.update(f"{name} {len(text)}\n".encode() + text)
     return sha.hexdigest()

@@ -1,7 +1,7 @@
-"""Random streams with keys: one per (seed, purpose, stage), so that a change in one place shifts no draws elsewhere.
+"""Keyed random streams: one per (seed, purpose, stage), so that a change in one place shifts no draws elsewhere.
 
-The k-th batch started at a stage takes the k-th draw of that stage's service stream, whatever the policy or the engine:
-runs that are compared see the same draws.
+The k-th batch started at a stage takes the k-th draw of that stage's service stream, whatever the policy or engine:
+compared runs get the same draws.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import numpy.typing as npt
 PURPOSES = ("arrivals", "service", "start-up", "scaling", "workload", "sample", "windows", "mix", "items")
 
 BLOCK = 4096
-"""Draws are made in blocks of this many."""
+"""How many draws are made at once."""
 
 SMALLEST_UNIFORM = 2.0**-54  # the normal quantile of an exact zero would be minus infinity
 _NORMAL_P99 = 2.3263478740408408  # the standard normal's 99 % quantile
 
 
 def stream(seed: int, purpose: str, stage: int = 0, lane: int = 0) -> np.random.Generator:
-    """The generator for a purpose (one of `PURPOSES`) at a lane of a stage, in a run with this seed.
+    """The generator for a purpose (one of `PURPOSES`) in a lane of a stage, for a run with this seed.
 
     Lane 0 has the generator of the stage.
     """
@@ -48,7 +48,7 @@ def standard_normals(generator: np.random.Generator) -> Iterator[float]:
 
 
 def start_up_factors(seed: int, stage: int, sigma: float, lane: int = 0) -> Iterator[float]:
-    """Lognormal factors of mean 1, one for each replica created at a lane of a stage; exactly 1 where sigma is 0."""
+    """Lognormal factors of mean 1, one for each replica created in a lane of a stage; exactly 1 if sigma is 0."""
     if sigma == 0.0:
         return repeat(1.0)
     normals = standard_normals(stream(seed, "start-up", stage, lane))
@@ -58,8 +58,8 @@ def start_up_factors(seed: int, stage: int, sigma: float, lane: int = 0) -> Iter
 def lognormal_sigma(p99_over_mean: float) -> float:
     """The sigma of the lognormal whose 99 % quantile is `p99_over_mean` times its mean.
 
-    It solves quantile / mean = exp(z sigma - sigma^2 / 2), where z is the standard normal's 99 % quantile; of the two
-    roots it is the smaller. Raises ValueError outside [1, exp(z^2 / 2)] = [1, 14.97], where no lognormal fits.
+    It is the smaller root of quantile / mean = exp(z sigma - sigma^2 / 2), where z is the standard normal's 99 %
+    quantile. Raises ValueError outside [1, exp(z^2 / 2)] = [1, 14.97], where no lognormal fits.
     """
     discriminant = _NORMAL_P99**2 - 2.0 * log(p99_over_mean) if p99_over_mean >= 1.0 else -1.0
     if discriminant < 0.0:
@@ -68,10 +68,10 @@ def lognormal_sigma(p99_over_mean: float) -> float:
 
 
 class _Indexed(ABC):
-    """Draws by number, in any order, without making the ones in between."""
+    """Draws by number, in any order, without computing those in between."""
 
     def __init__(self, generator: np.random.Generator) -> None:
-        """`generator`: fresh from `stream`, and used by nothing else."""
+        """`generator`: new from `stream`, and not used elsewhere."""
         bits = generator.bit_generator
         assert isinstance(bits, np.random.PCG64)
         self._bits = bits
@@ -84,13 +84,13 @@ class _Indexed(ABC):
             if len(self._blocks) >= 4:
                 self._blocks.pop(next(iter(self._blocks)))
             self._bits.state = self._start
-            self._bits.advance(block * BLOCK)  # a uniform takes one step of the generator
+            self._bits.advance(block * BLOCK)  # a uniform draw takes one step of the generator
             self._blocks[block] = self._made(np.random.Generator(self._bits))
         return self._blocks[block][place]
 
     @abstractmethod
     def _made(self, generator: np.random.Generator) -> list[float]:
-        """The next block of draws, each of one uniform."""
+        """The next block of draws, each from one uniform draw."""
 
 
 class IndexedNormals(_Indexed):

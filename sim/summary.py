@@ -1,4 +1,4 @@
-"""The figures of a run: totals over its requests and replicas, and the summary, one flat dictionary of stable names."""
+"""The figures of a run: totals over its requests and replicas, and its summary, a flat dictionary of stable names."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Totals:
     """Counts of requests and sums over them.
 
     Of the completed requests, `in_time` kept the SLA, `within` completed before the end of the trace, and `good` did
-    both. Requests arrived in `seconds` different seconds; in `seconds_violated` of them the p99 of that second's
-    requests is above the SLA (see `violated_seconds`). The sums are over completed requests. `quantiles_s` are the
-    quantiles `QUANTILES` of their latency, each within `relative_error` of the exact one; None if nothing completed.
-    `core_s`: the core-seconds of all replicas.
+    both. Requests arrived in `seconds` different seconds; in `seconds_violated` of these, the requests' p99 is above
+    the SLA (see `violated_seconds`). The sums are over completed requests. `quantiles_s` are the quantiles `QUANTILES`
+    of their latency, each within `relative_error` of the exact one; None if no request completed. `core_s`: the
+    core-seconds of all replicas.
     """
 
     duration_s: float
@@ -55,7 +55,7 @@ class Totals:
 
 
 def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
-    """The totals of a run that has kept all records."""
+    """The totals of a run with the records of all requests."""
     outcome, duration_s = records.outcome, records.duration_s
     completed = outcome == COMPLETED
     latency_s = (records.end_s - records.arrival_s)[completed]
@@ -85,7 +85,7 @@ def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
 
 
 def _accuracy_sum(accuracies: FloatArray) -> float:
-    """Their sum; an unknown one (NaN: of a live request whose record was lost) counts as the mean of the others."""
+    """The sum of the accuracies; an unknown one (NaN: a live request without record) counts as the mean of the rest."""
     known = accuracies[np.isfinite(accuracies)]
     if not len(known):
         return 0.0
@@ -98,13 +98,13 @@ def violated_seconds(arrived: IntArray, in_time: IntArray) -> int:
     """The number of seconds whose p99 is above the SLA; both arrays count requests by the second of their arrival.
 
     A request that never completed counts as infinitely late. The p99 is the least latency that at least 99 % of the
-    second's requests keep, so a second counts if more than 1 % of its requests violate the SLA.
+    second's requests do not exceed, so a second counts if more than 1 % of its requests violate the SLA.
     """
     return int(np.count_nonzero(100 * (arrived - in_time) > arrived))
 
 
 def _counted(numbers: IntArray) -> tuple[IntArray, IntArray]:
-    """The different ones of some small numbers, and how often each occurs; shape of `numbers`: (n,)."""
+    """The distinct values of small numbers, and how often each occurs; shape of `numbers`: (n,)."""
     if numbers.dtype.itemsize > 1:
         return np.unique(numbers, return_counts=True)
     counts = np.bincount(numbers)
@@ -117,11 +117,11 @@ def _core_s(records: Records) -> float:
 
 
 class Totalling:
-    """Adds up a run while it is handed over.
+    """Adds up the totals of a run while it is handed over.
 
-    The result is that of the records, except for the quantiles, whose relative error is up to `RELATIVE_ERROR` (0.1 %).
-    Memory: one byte a request (more only if there are too many combinations of variants for a byte), and 16 bytes for
-    each second of the duration.
+    They equal those of the records, except that the quantiles have a relative error of up to `RELATIVE_ERROR` (0.1 %).
+    Memory: one byte for each request (more only if the combinations of variants do not fit into a byte), and 16 bytes
+    for each second of the duration.
     """
 
     def __init__(self, pipeline: Pipeline, arrivals_s: FloatArray, world: World) -> None:
@@ -131,10 +131,10 @@ class Totalling:
         self._sla_s = pipeline.sla_s
         self._pipeline = pipeline
         self._variants = [[variant.name for variant in stage.variants] for stage in pipeline.stages]
-        # The variants that served a request, as digits of a mixed radix, the first stage's last; 0: not served there.
+        # The variants that served a request, as the digits of a mixed-radix number, first stage last; 0: not served.
         self._radixes = [1 + len(names) for names in self._variants]
         self._served = np.zeros(len(arrivals_s), np.min_scalar_type(prod(self._radixes) - 1))
-        self._of_served: Counter[int] = Counter()  # completed requests, by that number
+        self._of_served: Counter[int] = Counter()  # completed requests by this number
         self._stages = [laws.StageTotals() for _ in pipeline.stages]
         self._open: list[Batches | None] = [None for _ in pipeline.stages]  # not yet at the next stage
         self._histogram = Histogram()
@@ -193,7 +193,7 @@ class Totalling:
             self._in_time_by_second[first : first + len(counts)] += counts
 
     def totals(self, engine: Engine, records: Records) -> Totals:
-        """The totals of a finished run; LawError if they break a law. `records` must hold all replicas."""
+        """The totals of a finished run; `records` must hold all replicas. Raises LawError if they break a law."""
         for position, batches in enumerate(self._open):
             if batches is not None:
                 self._finish(position, batches.where(batches.finish_s <= engine.end_s))
@@ -241,7 +241,7 @@ def summarise(
     sla_s: float,
     price_per_core: float,
 ) -> dict[str, int | float | None]:
-    """The figures of a run that has kept all records and entries; see `summary_of`."""
+    """The figures of a run with all records and journal entries; see `summary_of`."""
     return summary_of(
         totals_of(pipeline, records, sla_s), Planned.of(pipeline, initial, entries), sla_s, price_per_core
     )
@@ -251,9 +251,9 @@ def summary_of(totals: Totals, planned: Planned, sla_s: float, price_per_core: f
     """The figures of one run, in seconds, requests per second, and cores times price; PAS in points (x 100).
 
     The SLA violation rate is the share of late, dropped, failed and unfinished requests among all. The rate of violated
-    seconds is the share, among the seconds in which a request arrived, of those whose p99 is above the SLA (see
-    `violated_seconds`). Rates and cost cover the trace's duration. Planned figures are means over time of the decided
-    configuration in force. A figure of completed requests is None if nothing completed.
+    seconds is the share of seconds whose p99 is above the SLA among those with arrivals (see `violated_seconds`). Rates
+    and cost cover the trace's duration. Planned figures are means over time of the decided configuration in force. A
+    figure of completed requests is None if no request completed.
     """
     duration_s, completed = totals.duration_s, totals.completed
     core_s = price_per_core * totals.core_s
@@ -287,9 +287,9 @@ def summary_of(totals: Totals, planned: Planned, sla_s: float, price_per_core: f
 
 
 class Planned:
-    """The configurations in force during a run, in order: since when, with what cores and accuracy in all.
+    """The configurations in force during a run, in order: since when, their total cores and their accuracy.
 
-    A refused decision leaves the one before it in force.
+    A refused decision leaves the previous one in force.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -306,7 +306,7 @@ class Planned:
 
     @classmethod
     def of(cls, pipeline: Pipeline, initial: Configuration, entries: Iterable[Entry]) -> Self:
-        """From a journal. `initial` was in force before its first entry, unless that entry is of time 0."""
+        """Read them from a journal. `initial` was in force before its first entry, unless that is of time 0."""
         planned = cls(pipeline)
         for entry in entries:
             if not planned.decisions and entry.observation.step > 0:
@@ -345,11 +345,11 @@ class Planned:
         return self._known[chosen]
 
     def mean_cores(self, duration_s: float) -> float:
-        """The mean over time of the cores decided on."""
+        """The mean over time of the decided cores."""
         return self._time_mean(self._cores, duration_s)
 
     def mean_accuracy(self, duration_s: float) -> float:
-        """The mean over time of the accuracy decided on."""
+        """The mean over time of the decided accuracy."""
         return self._time_mean(self._accuracy, duration_s)
 
     def _time_mean(self, values: list[float], duration_s: float) -> float:
@@ -358,14 +358,14 @@ class Planned:
 
 
 class LatestEntry(Journal):
-    """A journal that keeps only its latest entry; what the summary needs of the others goes to `planned`."""
+    """A journal that keeps only its latest entry; each entry's figures for the summary go to `planned`."""
 
     def __init__(self, planned: Planned) -> None:
         super().__init__()
         self._planned = planned
 
     def decided(self, entry: Entry) -> None:
-        """Note a decision in place of the one before."""
+        """Record a decision in place of the previous one."""
         self.entries = [entry]
 
     def answered(self, outcome: Applied) -> None:

@@ -1,4 +1,4 @@
-"""The tidy tables of a run: one row for each thing, times in seconds, NaN for what never came, names as categories."""
+"""The tidy tables of a run. Times are in seconds, NaN if an event never happened; names are categories."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Array = TypeVar("Array", FloatArray, IntArray)
 def requests_table(pipeline: Pipeline, records: Records, sample: IntArray | None = None) -> pd.DataFrame:
     """One row for each request: request, arrival_s, outcome, dropped_stage, end_s, latency_s, accuracy.
 
-    The last two are of completed requests only. `accuracy` is the product of the accuracies of the variants that served
-    the request (its PAS as a fraction). With the numbers of a `sample`, a further column `sampled` says which requests
-    belong to it.
+    Only completed requests have the last two. `accuracy` is the product of the accuracies of the variants that served
+    the request (its PAS as a fraction). If `sample` gives the numbers of the sampled requests, the column `sampled` is
+    added.
     """
     import pandas as pd
 
@@ -53,8 +53,8 @@ def stages_table(records: Records, filled_s: FloatArray | None = None) -> pd.Dat
     """One row for each request and stage it reached: when it was enqueued, started and finished, and in which batch.
 
     The columns are request, stage, enqueue_s, start_s, finish_s, replica, batch, batch_size. `batch` numbers a stage's
-    batches in order of start; -1 if the request was not served there. A further column `filled_s`, where it is given,
-    says when the last request of the batch was enqueued, which may have no row here.
+    batches in order of start; -1 if the request was not served there. If `filled_s` is given, it is added as a column:
+    when the last request of the batch was enqueued, which may have no row here.
     """
     import pandas as pd
 
@@ -82,8 +82,8 @@ def stages_table(records: Records, filled_s: FloatArray | None = None) -> pd.Dat
 
 
 def items_table(records: Records) -> pd.DataFrame:
-    """One row for each item of a graph, in the order of requests, then stages, then as they came: request, stage,
-    enqueue_s, start_s, finish_s, replica, batch, batch_size; as `stages_table` has them, and `dropped_s`."""
+    """One row for each item of a graph, by request, then stage, then order of coming: request, stage, enqueue_s,
+    start_s, finish_s, replica, batch, batch_size, as in `stages_table`, and dropped_s."""
     import pandas as pd
 
     parts = records.items
@@ -110,7 +110,7 @@ def items_table(records: Records) -> pd.DataFrame:
 def replicas_table(records: Records) -> pd.DataFrame:
     """One row for each replica: stage, replica, variant, cores (at creation), created_s, ready_s, removed_s, gone_s.
 
-    Where a stage has had several lanes, there is a column `lane` behind `variant`.
+    If a stage has used several lanes, the column `lane` follows `variant`.
     """
     import pandas as pd
 
@@ -139,7 +139,7 @@ def replicas_table(records: Records) -> pd.DataFrame:
 
 
 def resizes_table(records: Records) -> pd.DataFrame:
-    """One row for each replica whose cores changed in place, each time: stage, replica, time_s, cores_before, cores."""
+    """One row for each change of a replica's cores in place: stage, replica, time_s, cores_before, cores."""
     import pandas as pd
 
     resizes = [replicas.resizes for replicas in records.replicas]
@@ -156,12 +156,12 @@ def resizes_table(records: Records) -> pd.DataFrame:
 
 
 def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequence[Entry]) -> pd.DataFrame:
-    """One row for each control step and stage: step, time_s, stage, what was decided for it, then the step's figures.
+    """One row for each control step and stage: step, time_s, stage, the decision for it, then the step's figures.
 
-    A mix of variants has one row for each of them, and a run with mixes a column `share` behind `variant`.
+    A mix has a row for each of its variants, and a run with mixes a column `share` after `variant`.
     Step 0 is the configuration that was ready at the start; its `rung` is "initial" if no policy decided it.
     `cost_cores` and `accuracy` are of the whole configuration, repeated for each stage. `accepted` is False for a
-    decision that the backend refused, which leaves the one before it in force.
+    decision that the backend refused; the previous one stays in force.
     """
     import pandas as pd
 
@@ -219,7 +219,7 @@ _DECISIONS = ("step", "time_s", "stage", *_OF_STAGE, "cost_cores", "accuracy", *
 
 
 def intervals_table(intervals: Intervals) -> pd.DataFrame:
-    """One row for each interval, which starts at `time_s`: the requests that arrived in it, and how they ended.
+    """One row for each interval, which starts at `time_s`: the requests that arrived in it, and their outcomes.
 
     The columns are time_s, requests, quietest_rps, busiest_rps, completed, late, dropped, failed, unfinished,
     became_late, late_waiting.
@@ -244,7 +244,7 @@ def intervals_table(intervals: Intervals) -> pd.DataFrame:
 
 
 def latencies_table(intervals: Intervals) -> pd.DataFrame:
-    """How many completed requests that arrived in an interval had about a latency: time_s, latency_s, requests."""
+    """One row for each interval and latency: time_s, latency_s, and how many requests of the interval had about it."""
     import pandas as pd
 
     return pd.DataFrame(
@@ -257,7 +257,7 @@ def latencies_table(intervals: Intervals) -> pd.DataFrame:
 
 
 def queues_table(intervals: Intervals) -> pd.DataFrame:
-    """One row for each interval and stage: what happened at the stage in the interval, and what is there at its end.
+    """One row for each interval and stage: the events at the stage in the interval, and the requests at its end.
 
     The columns are time_s, stage, enqueued, started, finished, dropped, waiting, in_service.
     """
@@ -283,9 +283,9 @@ def queues_table(intervals: Intervals) -> pd.DataFrame:
 
 
 def spent_table(intervals: Intervals, spent_s: FloatArray) -> pd.DataFrame:
-    """One row for each stage: stage, hop_s, batch_s, queue_s, service_s, the means over all completed requests.
+    """One row for each stage: stage, hop_s, batch_s, queue_s, service_s, means over all completed requests.
 
-    `spent_s`: their sums, shape (stages, kinds). The means add up to the mean latency; NaN if nothing completed.
+    `spent_s`: their sums, shape (stages, kinds). The means add up to the mean latency; NaN if no request completed.
     """
     import pandas as pd
 
@@ -298,8 +298,8 @@ def spent_table(intervals: Intervals, spent_s: FloatArray) -> pd.DataFrame:
 def served_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
     """For each request, the accuracy of the variants that served it; shape (requests,).
 
-    It is the product of the stages' accuracies or, where pairs were measured, the pair's. NaN where a stage has not
-    served it, or it is not known by which replica. In a graph, see `_items_accuracy`.
+    It is the product of the stages' accuracies or, where pairs were measured, that of the pair. NaN if a stage has not
+    served the request, or it is not known which replica did. For graphs see `_items_accuracy`.
     """
     if pipeline.graph is not None:
         return _items_accuracy(pipeline, records)
@@ -316,8 +316,8 @@ def served_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
 def _items_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
     """For each request of a graph, the accuracy of the variants that served its first items at the stages.
 
-    At a stage to which it did not come, the variant that served the request before it there counts. An item that was
-    dropped scores 0: for each stage, times the share of the request's items that were served.
+    At a stage that it did not reach, the variant that served the previous request there counts. A dropped item scores
+    0: the accuracy is multiplied, for each stage, by the share of the request's items that were served.
     """
     count = len(records.request)
     accuracy, served_by = np.ones(count), np.zeros((len(records.items), count), dtype=np.int64)
@@ -361,9 +361,9 @@ def configured_cores(configuration: Configuration) -> int:
 
 
 def configured_accuracy(pipeline: Pipeline, configuration: Configuration) -> float:
-    """The accuracy of a configuration's variants: the product of the stages' or, where it was measured, the pair's.
+    """The accuracy of a configuration's variants: the product of the stages' or, where measured, that of the pair.
 
-    Of mixes, the mean weighted by the shares.
+    For mixes, it is the mean weighted by the shares.
     """
     chosen = [configuration[stage.name] for stage in pipeline.stages]
     if not any(each.beside for each in chosen):
@@ -375,14 +375,14 @@ def configured_accuracy(pipeline: Pipeline, configuration: Configuration) -> flo
 
 
 def _named(codes: IntArray, names: Sequence[str]) -> pd.Categorical[str]:
-    """The names that codes stand for; -1 stands for none."""
+    """The names of these codes; -1 is no name."""
     import pandas as pd
 
     return pd.Categorical.from_codes(codes, _index(tuple(names)), validate=False)
 
 
 def _categories(values: Sequence[str | None]) -> pd.Categorical[str]:
-    """Names as categories, which are sorted; None stands for none."""
+    """Names as sorted categories; None is no name."""
     import pandas as pd
 
     names = sorted({value for value in values if value is not None})
@@ -393,7 +393,7 @@ def _categories(values: Sequence[str | None]) -> pd.Categorical[str]:
 
 @lru_cache(maxsize=256)
 def _index(names: tuple[str, ...]) -> pd.Index[str]:
-    """Names as pandas has them, which take longer to make than a column; runs of a pipeline have the same ones."""
+    """Names as a pandas index, cached: it takes longer to make than a column, and a pipeline's runs share it."""
     import pandas as pd
 
     return pd.Index(names) if names else pd.Index([], dtype=object)

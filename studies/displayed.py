@@ -1,7 +1,7 @@
-"""What every result offers to be seen: the figures of its page, the page, and a card in a notebook.
+"""The base class of results that can be displayed: as figures, as a page, and as a card in a notebook.
 
-Pages stand above what they show. A result therefore names its module of `pages`, which is imported only when something
-is to be seen; this is the one import upwards, and the rules of imports name it.
+`pages` imports the results, so a result names its module of `pages`, which is imported only on display. This is the
+only upward import, an exception in the import rules.
 """
 
 from __future__ import annotations
@@ -25,16 +25,15 @@ class Displayed:
     def figures(self) -> dict[str, Figure]:
         """The figures of the report, by name, as plotly's own.
 
-        Raises ScenarioError for runs without records, or where plotly is not installed.
+        Raises ScenarioError if runs have no records, or plotly is not installed.
         """
         return {plot.name: plot.figure() for plot in page_of(self).page(self).plots}
 
     def write_report(self, path: str | Path, *, plotly_beside: bool = False) -> None:
-        """Write the report as one HTML page, whole or not at all; `plotly_beside`: with plotly.js as a file of its own
-        beside it, which the pages of a folder share.
+        """Write the report as one HTML page, atomically; `plotly_beside`: with plotly.js as a separate file beside it,
+        which the pages of a folder share.
 
-        Raises ScenarioError for runs without records, for a path that cannot be written, and where plotly is not
-        installed.
+        Raises ScenarioError if runs have no records, the path cannot be written, or plotly is not installed.
         """
         from ipa.studies import pages
 
@@ -53,7 +52,7 @@ def page_of(result: Displayed) -> Any:
 
 
 def check_plotly(what: str, needed: Sequence[str] = ("plotly", "jinja2")) -> None:
-    """Raise ScenarioError where what draws `what` is not installed: plotly and, for a page, jinja2."""
+    """Raise ScenarioError if a package `needed` to draw `what` is not installed: plotly and, for a page, jinja2."""
     for name in needed:
         if find_spec(name) is None:
             raise ScenarioError(f"{what} needs {name}, which is not installed: pip install '.[report]' in the checkout")

@@ -1,7 +1,7 @@
-"""Figures as people read them: a true minus, an interval in brackets.
+"""Figures as text for people: with a true minus, and intervals in brackets.
 
-Whatever people read has the true minus, U+2212: pages, plots, Markdown, the terminal. What programs read (JSON, CSV,
-parquet) has the hyphen of ASCII, U+002D.
+Pages, plots, Markdown and the terminal have the true minus, U+2212. Data for programs (JSON, CSV, parquet) has the
+ASCII hyphen, U+002D.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from ipa.studies.intervals import Estimate
 
 MINUS = "−"
 NONE = "–"
-"""Shown where there is no figure."""
+"""The text for a missing figure."""
 
 
 def number(value: float, decimals: int) -> str:
-    """A figure rounded to some decimals; what rounds to zero has no sign."""
+    """A figure rounded to some decimals; zero has no sign."""
     text = f"{value:,.{decimals}f}".replace("-", MINUS)
     return text if any(digit in "123456789" for digit in text) else text.removeprefix(MINUS)
 
 
 def plus(value: float, decimals: int) -> str:
-    """A difference with its sign; what rounds to zero has none."""
+    """A difference with its sign; zero has none."""
     text = number(value, decimals)
     return f"+{text}" if value > 0.0 and text.strip("0.,") else text
 

@@ -1,6 +1,6 @@
-"""Means over seeds with intervals that hold for the kind of figure: 95 % unless said otherwise.
+"""Means over seeds with intervals that suit the kind of figure: 95 % by default.
 
-Student's t trusts that a mean over few seeds is normally distributed. That holds for cost and PAS, not for all else:
+Student's t assumes that a mean over few seeds is normally distributed. That holds for cost and PAS, not for:
 
 shares      of requests, seconds or decisions (`sla_violation_rate`), and counts of these (`dropped`): Clopper and
             Pearson's interval of the effective number of requests, by the design effect between seeds (Korn and
@@ -9,7 +9,7 @@ shares      of requests, seconds or decisions (`sla_violation_rate`), and counts
 latencies   are skewed: most runs are alike, a few far slower, and these may be missing. The far end is that of a
             figure with the skewness of an exponential distribution (the correction of Johnson's t, JASA 73, 1978).
 
-No interval reaches beyond what the figure can be. What they cover is measured: `make verify`, docs/verification.md.
+Intervals stay within the figure's possible range. Their coverage is measured: `make verify`, docs/verification.md.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from ipa.studies.scenario import is_log
 CONFIDENCE = 0.95
 
 BURST_S = 10.0
-"""Where too few events were seen to know how they cluster, this long is one chance for them."""
+"""The assumed length of a burst if there are too few events to know how they cluster [s]."""
 
 FEW_EVENTS = 5.0
-"""With fewer events than this, effectively, how they cluster is not known."""
+"""With fewer effective events, it is unknown how they cluster."""
 
 LATENCY_SKEWNESS = 2.0
-"""That of an exponential distribution."""
+"""The skewness of an exponential distribution."""
 
 NO_FIGURES = frozenset({"policy", "wall_s", "records", "engine"})
-"""What a summary says of how a run was called and made."""
+"""The keys of a summary that are no figures: how a run is named and was made."""
 
 HELD = "For rare or very unequal figures and few {}, they hold in 88 to 95 % of cases."
 _LIMITS = (
@@ -47,19 +47,18 @@ _ONE_LOG = "A log is the same load with every seed: intervals hold it fixed, and
 
 
 def limits(traces: Iterable[str]) -> str:
-    """What a reader of intervals over seeds should know; `traces`: the names of the loads."""
+    """What intervals over seeds do not cover, in words; `traces`: the names of the loads."""
     return f"{_LIMITS} {held_fixed(traces)}".rstrip()
 
 
 def held_fixed(traces: Iterable[str]) -> str:
-    """That intervals over seeds hold a log fixed, where one of the loads is one; else empty."""
+    """The sentence that intervals over seeds hold a log fixed, if one of the loads is a log; else empty."""
     return _ONE_LOG if any(map(is_log, traces)) else ""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What is known of a figure beforehand: its range, its skewness, and of a share or a count (`is_count`) the key
-    of what it is part of."""
+    """Properties of a figure: its range, its skewness, and for a share or a count (`is_count`) the key of its total."""
 
     least: float = 0.0
     most: float = inf
@@ -69,7 +68,7 @@ class Kind:
 
 
 PLAIN = Kind(least=-inf)
-"""Of what may be anything, such as a difference."""
+"""The kind of figures without known range, such as differences."""
 
 KINDS: Mapping[str, Kind] = {
     "sla_violation_rate": Kind(most=1.0, of="requests"),
@@ -117,7 +116,7 @@ class Estimate:
 
 
 class Bounds(NamedTuple):
-    """Row by row, a mean and the ends of its interval; `events`: how many a share rests on, effectively, else inf."""
+    """For each row, a mean and the ends of its interval; `events`: the effective number behind a share, else inf."""
 
     mean: FloatArray
     low: FloatArray
@@ -126,7 +125,7 @@ class Bounds(NamedTuple):
 
 
 def as_columns(key: str, found: Estimate | None) -> dict[str, float]:
-    """A figure in a row of a table: `KEY`, its mean, and `KEY_low` and `KEY_high`; NaN for what is not there."""
+    """A figure as columns of a table: `KEY` (its mean), `KEY_low` and `KEY_high`; NaN if missing."""
     mean, low, high = (nan, nan, nan) if found is None else (found.mean, found.low, found.high)
     return {key: mean, f"{key}_low": low, f"{key}_high": high}
 
@@ -143,8 +142,7 @@ def estimate(values: Iterable[float | None]) -> Estimate | None:
 def estimate_of(
     key: str, runs: Iterable[Mapping[str, Any]], factor: float = 1.0, confidence: float = CONFIDENCE
 ) -> Estimate | None:
-    """The mean of a figure over the summaries of runs, times a factor, with the interval that suits it; None where no
-    run has it."""
+    """The mean of a figure over summaries, times a factor, with the interval of its kind; None if none has it."""
     known = [run for run in runs if run.get(key) is not None]
     if not known:
         return None
@@ -159,9 +157,9 @@ def difference_of(
     factor: float = 1.0,
     confidence: float = CONFIDENCE,
 ) -> Estimate | None:
-    """As `paired_difference`, of a figure of the summaries by seed, times a factor, with the interval that suits it.
+    """As `paired_difference`, of a figure of the summaries by seed, times a factor, with the interval of its kind.
 
-    Runs that are alike in every figure differ in none: their interval is 0, also where few or no events were seen.
+    If all runs are equal in every figure, the interval is 0, even with few or no events.
     """
     pairs = [(run, other[seed]) for seed, run in one.items() if seed in other]
     pairs = [pair for pair in pairs if all(run.get(key) is not None for run in pair)]
@@ -173,18 +171,18 @@ def difference_of(
 
 
 def _are_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two runs have the same summary, whatever they are called and however long they took."""
+    """Whether two runs have the same figures in their summaries."""
     keys = {*one, *other} - NO_FIGURES
     return all(one.get(key) == other.get(key) for key in keys)
 
 
 def paired_difference(one: Mapping[int, float | None], other: Mapping[int, float | None]) -> Estimate | None:
-    """The mean of one - other over the seeds that both have, which met the same random draws."""
+    """The mean of one - other over the common seeds, in which both have the same random draws."""
     return estimate(a - b for a, b in _pairs(one, other))
 
 
 def paired_change_percent(one: Mapping[int, float | None], other: Mapping[int, float | None]) -> Estimate | None:
-    """The mean of one / other - 1, in percent, over the seeds that both have; an other of zero is left out."""
+    """The mean of one / other - 1, in percent, over the common seeds; seeds where other is zero are left out."""
     return estimate(100.0 * (a / b - 1.0) for a, b in _pairs(one, other) if b != 0.0)
 
 
@@ -198,7 +196,7 @@ def _row(values: Iterable[float]) -> FloatArray:
 
 
 def _sizes(kind: Kind, runs: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, FloatArray]:
-    """What each run's figure is a share of, and how long the run is; NaN where it does not say."""
+    """For each run the total that its figure is a share of, and its duration [s]; NaN if unknown."""
     return _row(run.get(kind.of or "", nan) for run in runs), _row(run.get("duration_s", nan) for run in runs)
 
 
@@ -210,11 +208,11 @@ def _of_row(found: Bounds, factor: float = 1.0) -> Estimate:
 def bounds(
     kind: Kind, values: FloatArray, confidence: float, of: FloatArray | None = None, span_s: FloatArray | None = None
 ) -> Bounds:
-    """The mean of every row of `values`, of what is not NaN, with its interval.
+    """The mean of every row of `values`, ignoring NaN, with its interval.
 
-    A share needs `of`, what each value is a share of, and `span_s`, the length of each run; without one of them, it is
-    taken as any other figure. The ends are NaN for a row of fewer than two values, the mean for a row of none. A
-    confidence of 1 - 0.05 / m gives m intervals that all hold at a time in 95 % of all cases (Bonferroni).
+    A share needs `of`, the total of each value, and `span_s`, the length of each run; without them it is treated as any
+    other figure. The ends are NaN for a row of fewer than two values, the mean too for an empty row. A confidence of 1
+    - 0.05 / m gives m simultaneous 95 % intervals (Bonferroni).
     """
     if kind.of is not None and of is not None and span_s is not None and np.isfinite(of + span_s).any():
         return _shares(kind, values, confidence, of, span_s)
@@ -232,11 +230,11 @@ def differences(
     of: FloatArray | None = None,
     span_s: FloatArray | None = None,
 ) -> Bounds:
-    """Row by row the mean of one - other, of seeds that both have and in which both met the same draws, with its ends.
+    """For each row the mean of one - other over common seeds (with the same random draws), with its interval.
 
-    Student's interval of the differences; a skewed figure is corrected at both ends. Where one of two shares rests on
-    few events, the seeds that are there say little of their difference: its interval then comes from those of both
-    shares (Newcombe, Statistics in Medicine 17, 1998), unless events were seen and were as many with every seed.
+    Student's interval of the differences; for a skewed figure corrected at both ends. If one of two shares is based on
+    few events, the seeds say little about their difference: its interval then comes from those of both shares
+    (Newcombe, Statistics in Medicine 17, 1998), unless there are events, and equally many with every seed.
     """
     mean, error, critical = _student(one - other, confidence)
     half = (critical + _correction(kind, one - other, critical)) * error
@@ -252,7 +250,7 @@ def differences(
 
 
 def _student(values: FloatArray, confidence: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Row by row the mean, its standard error (NaN for fewer than two values), and Student's critical value."""
+    """For each row the mean, its standard error (NaN for fewer than two values), and Student's critical value."""
     from scipy.special import stdtrit
 
     known = np.isfinite(values)
@@ -265,7 +263,7 @@ def _student(values: FloatArray, confidence: float) -> tuple[FloatArray, FloatAr
 
 
 def _correction(kind: Kind, values: FloatArray, critical: FloatArray) -> FloatArray:
-    """How much further an end is in standard errors, for the skewness that the kind of figure has."""
+    """The shift of an end [standard errors] for the skewness of the kind of figure."""
     count = np.maximum(np.isfinite(values).sum(axis=1), 1)
     return np.asarray(kind.skewness / (6.0 * np.sqrt(count)) * (2.0 * critical**2 + 1.0))
 

@@ -22,9 +22,9 @@ from ipa.studies.runs import EASIER, asked_of
 from ipa.studies.scenario import Scenario, ScenarioError
 
 MOST_LOADS = 10_000
-"""Plans in one call: each takes a fraction of a millisecond."""
+"""The most plans in one call; each takes a fraction of a millisecond."""
 LONGEST_S = 60.0
-"""How long a frontier is looked for: each of its plans is a search, which takes seconds in a graph of 40 stages."""
+"""The time limit of a frontier [s]: each of its plans is a search, which takes seconds in a graph of 40 stages."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,17 @@ class Plan:
 
     @property
     def is_served_as(self) -> tuple[tuple[str, int, int], ...]:
-        """Variant, batch and replicas of each stage: what plans for other loads may have in common with it."""
+        """Variant, batch and replicas of each stage, by which plans for different loads are compared."""
         return tuple((each.variant, each.batch, each.replicas) for each in self.configuration.values())
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as dicts, lists, numbers and strings, ready for JSON."""
+        """The plan as a JSON-able dict."""
         return asdict(self, dict_factory=without_mix)
 
 
 @dataclass(frozen=True)
 class Frontier:
-    """The plans for a load that are Pareto-optimal in accuracy and cores, by rising cores, and what is chosen."""
+    """The plans for a load that are Pareto-optimal in accuracy and cores, by rising cores, and the chosen one."""
 
     policy: str
     pipeline: Pipeline
@@ -73,7 +73,7 @@ class Frontier:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON: each plan says whether it is the chosen one."""
+        """JSON-able; each plan says whether it is the chosen one."""
         return {
             "load_rps": self.chosen.load_rps,
             "plans": [{**plan.as_dict(), "chosen": self.is_chosen(plan)} for plan in self.plans],
@@ -87,7 +87,7 @@ class Frontier:
 
 @dataclass(frozen=True)
 class Over:
-    """The plan for each of some loads, which rise."""
+    """The plans for rising loads."""
 
     policy: str
     pipeline: Pipeline
@@ -95,18 +95,18 @@ class Over:
 
     @property
     def end_rps(self) -> float:
-        """Where the plan for the last load ends in a picture: as far on as that load is from the one before."""
+        """The end of the last plan in a plot [rps]: its step is as long as the one before."""
         last = self.plans[-1].load_rps
         return last + (last - self.plans[-2].load_rps if len(self.plans) > 1 else 1.0)
 
     def weight(self, stage: str) -> Callable[[str], tuple[float, int]]:
-        """What puts a stage's variants in order, light ones first: their accuracy, then their cores."""
+        """The sort key of a stage's variants, the lightest first: accuracy, then cores."""
         variants = self.pipeline.stage(stage).variants
         return {each.name: (each.accuracy, each.base_cores) for each in variants}.__getitem__
 
     @property
     def spans(self) -> list[tuple[Plan, ...]]:
-        """Plans for neighbouring loads that are alike in variants, batches, replicas and rung, together."""
+        """Consecutive plans with equal variants, batches, replicas and rung, grouped."""
         found: list[list[Plan]] = []
         for plan in self.plans:
             last = found[-1][-1] if found else None
@@ -117,14 +117,14 @@ class Over:
         return [tuple(span) for span in found]
 
     def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
+        """The plans as a JSON-able dict."""
         return {"plans": [plan.as_dict() for plan in self.plans]}
 
 
 def frontier(scenario: Scenario, load_rps: float) -> Frontier:
     """All Pareto-optimal plans of a scenario's policy for a planned load. Raises as `studies.explain`.
 
-    PolicyError: not found within `LONGEST_S`, as may be in a large graph.
+    Raises PolicyError if not found within `LONGEST_S`, as may happen in a large graph.
     """
     policy, pipeline = asked_of(scenario, load_rps)
     problem = policy.problem_for(load_rps, scenario.limit_cores)
@@ -134,7 +134,7 @@ def frontier(scenario: Scenario, load_rps: float) -> Frontier:
 
 
 def over(scenario: Scenario, loads_rps: Sequence[float]) -> Over:
-    """The plan of a scenario's policy for each of some planned loads, none of which knows of the others.
+    """The plan of a scenario's policy for each planned load, independently of the others.
 
     Raises as `studies.explain`.
     """
@@ -143,9 +143,9 @@ def over(scenario: Scenario, loads_rps: Sequence[float]) -> Over:
 
 
 def loads_of(text: str) -> tuple[float, ...]:
-    """The loads that `FROM:TO` or `FROM:TO:STEP` means, the last one included; the step is 1 unless given.
+    """The loads of `FROM:TO` or `FROM:TO:STEP`, the last one included; the default step is 1.
 
-    Raises ScenarioError for anything else, and for more than `MOST_LOADS`.
+    Raises ScenarioError for any other text, and for more than `MOST_LOADS` loads.
     """
     try:
         numbers = [float(part) for part in text.split(":")]

@@ -1,4 +1,4 @@
-"""A run over time as plain arrays: counted in bins, merged and thinned, so that what is drawn of it stays small."""
+"""A run over time as plain arrays for plots: counted in bins, merged and thinned, so that they stay small."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ MOST_SEGMENTS = 500
 MOST_CURVE_POINTS = 400
 
 VIOLATIONS = ("late", "dropped", "failed", "unfinished")
-"""The ways to violate the SLA; no request does so in more than one."""
+"""The kinds of SLA violations; a request has at most one."""
 
 
 def bin_s(duration_s: float) -> float:
-    """The width of the bins that statistics are taken in: 10 s, more for a run above 20 minutes, less below 100 s."""
+    """The width of the bins of statistics [s]: 10 s, more for a run above 20 minutes, less below 100 s."""
     return round_up(max(duration_s / 120.0, min(10.0, duration_s / 10.0)))
 
 
 # ---- counted in bins ----
 #
-# Of a run with records of a sample, its counts in intervals are drawn; each of these bins holds whole intervals.
+# A run that records only a sample is drawn from its counts in intervals; each of these bins holds whole intervals.
 
 Tables = Mapping[str, "pd.DataFrame"]
 
 
 def load_rps(tables: Tables, duration_s: float, *, thin: bool = True) -> Steps:
-    """Arrivals per second, counted by the second (`thin`: in longer bins where the run is long).
+    """Arrivals per second, counted by the second (`thin`: in longer bins if the run is long).
 
-    From counts in intervals above a second they are the intervals' means, each with its quietest and busiest second.
+    From counts in intervals above 1 s: the intervals' means, each with its quietest and busiest second.
     """
     if "intervals" in tables:
         counted = tables["intervals"]
@@ -54,9 +54,10 @@ def load_rps(tables: Tables, duration_s: float, *, thin: bool = True) -> Steps:
 
 
 def latency_quantiles_s(tables: Tables, duration_s: float, quantiles: Sequence[float]) -> tuple[FloatArray, FloatArray]:
-    """The middles of the bins, and the quantiles (shape: quantiles, bins) of the requests that arrived in each.
+    """The middles of the bins, and the latency quantiles (shape: quantiles, bins) of the requests that arrived in each.
 
-    Of completed requests; NaN in a bin without one. From counts, within `LATENCY_ERROR` (1 %) of the exact ones.
+    Only completed requests count; NaN in a bin without one. From counts, within `LATENCY_ERROR` (1 %) of the exact
+    ones.
     """
     edges_s = edges_of(tables, duration_s)
     result = np.full((len(quantiles), len(edges_s) - 1), np.nan)
@@ -77,7 +78,7 @@ def latency_quantiles_s(tables: Tables, duration_s: float, quantiles: Sequence[f
 
 
 def merged_latency_quantiles_s(runs: Sequence[Tables], quantiles: Sequence[float]) -> FloatArray | None:
-    """The quantiles of the completed requests of several runs together; None where there are no records or requests."""
+    """The latency quantiles of the completed requests of several runs, pooled; None without records or requests."""
     found = []
     for tables in runs:
         if "latencies" in tables:
@@ -93,7 +94,7 @@ def merged_latency_quantiles_s(runs: Sequence[Tables], quantiles: Sequence[float
 def violation_counts(
     tables: Tables, duration_s: float, sla_s: float
 ) -> tuple[FloatArray, dict[str, NDArray[np.int64]]]:
-    """The edges of the bins, and the requests arrived in each that violated the SLA, by how."""
+    """The edges of the bins, and the numbers of requests arrived in each that violated the SLA, by kind."""
     edges_s = edges_of(tables, duration_s)
     if "intervals" in tables:
         counted = tables["intervals"]
@@ -108,7 +109,7 @@ def violation_counts(
 
 
 def edges_of(tables: Tables, duration_s: float) -> FloatArray:
-    """The edges of the bins that statistics are taken in; below 10 s they may be narrower than intervals are."""
+    """The edges of the bins of statistics; below 10 s the bins may be narrower than intervals."""
     least_s = interval_s(duration_s) if "intervals" in tables else 0.0
     return bin_edges(duration_s, max(bin_s(duration_s), least_s))
 
@@ -120,7 +121,7 @@ def edges_of(tables: Tables, duration_s: float) -> FloatArray:
 class Steps:
     """A figure that holds value[i] from edges_s[i] until edges_s[i + 1]; one edge more than values.
 
-    Where `value` is itself a mean, `low` and `high` are the least and the greatest value in its time.
+    If `value` is a mean, `low` and `high` are the minimum and maximum in its time.
     """
 
     edges_s: FloatArray
@@ -130,11 +131,11 @@ class Steps:
 
     @property
     def line(self) -> tuple[FloatArray, FloatArray]:
-        """Times and values for a line that keeps each value until the next time."""
+        """Times and values of a step line, which keeps each value until the next time."""
         return self.edges_s, np.append(self.value, self.value[-1:])
 
     def thinned(self) -> Steps:
-        """The same, or where there are too many steps their time-means in bins."""
+        """The same, or if there are too many steps, their means over time in bins."""
         if len(self.value) <= MOST_STEPS:
             return self
         integral = np.concatenate([[0.0], np.cumsum(np.diff(self.edges_s) * self.value)])
@@ -162,7 +163,8 @@ def existing_cores(
 
 
 def _with_resizes(replicas: pd.DataFrame, resizes: pd.DataFrame | None) -> pd.DataFrame:
-    """Each resize as a further replica of the cores that it added (below 0: took), from then until its own is gone."""
+    """The replicas, and each resize as a further replica with the added cores (below 0: removed), from then until the
+    resized one is gone."""
     import pandas as pd
 
     if resizes is None or resizes.empty:
@@ -173,7 +175,7 @@ def _with_resizes(replicas: pd.DataFrame, resizes: pd.DataFrame | None) -> pd.Da
 
 
 def decided(decisions: pd.DataFrame, column: str, duration_s: float, *, thin: bool = True) -> Steps | None:
-    """A figure of the decisions over time, from the first that has it; None where none has.
+    """A figure of the decisions over time, from the first that has it; None if none has.
 
     `thin`: as `Steps.thinned`.
     """
@@ -191,7 +193,7 @@ def decided(decisions: pd.DataFrame, column: str, duration_s: float, *, thin: bo
 
 @dataclass(frozen=True)
 class Segment:
-    """A time in which the same was decided for a stage, first at `step`."""
+    """A time with one decided configuration of a stage, first decided at `step`."""
 
     step: int
     start_s: float
@@ -202,7 +204,8 @@ class Segment:
 
 
 def mixes_as_one(decisions: pd.DataFrame) -> pd.DataFrame:
-    """The decisions with one row for each step and stage: of a mix, the names of all variants and all replicas.
+    """The decisions with one row for each step and stage; for a mix, with the names of all variants and the sum of
+    replicas.
 
     The batch size and the cores are those of its first variant.
     """
@@ -215,7 +218,7 @@ def mixes_as_one(decisions: pd.DataFrame) -> pd.DataFrame:
 
 
 def segments(decisions: pd.DataFrame, stage: str, duration_s: float) -> list[Segment]:
-    """What was decided for a stage, equal neighbours as one; of too many, those in force at evenly spaced moments."""
+    """The segments of a stage, equal neighbours merged; of too many, those in force at evenly spaced moments."""
     rows = mixes_as_one(decisions[decisions["stage"] == stage])
     time_s = rows["time_s"].to_numpy(dtype=np.float64)
     wanted = list(zip(*(rows[name].tolist() for name in ("variant", "batch", "replicas")), strict=True))
@@ -236,11 +239,11 @@ def segments(decisions: pd.DataFrame, stage: str, duration_s: float) -> list[Seg
 
 
 def latency_curve(runs: Sequence[Tables], sla_s: float) -> tuple[FloatArray, FloatArray]:
-    """Latencies in increasing order, and the share in percent of *all* requests that took no longer.
+    """Latencies in increasing order, and the percentage of *all* requests that took no longer.
 
-    A request that never completed is never counted, so that the height at the SLA is the share without violation.
-    The curve is thinned to evenly spaced ranks, closer at the slow end, and the one at the SLA. From counts, latencies
-    are within `LATENCY_ERROR` (1 %) of the exact ones, and the height at the SLA is exact.
+    Requests that did not complete never count, so that the height at the SLA is the percentage without violation. The
+    curve is thinned to evenly spaced ranks, closer at the slow end, and the one at the SLA. From counts, latencies are
+    within `LATENCY_ERROR` (1 %) of the exact ones, and the height at the SLA is exact.
     """
     latencies = [_latencies(tables) for tables in runs]
     latency_s, size = (np.concatenate(columns) for columns in zip(*latencies, strict=True))
@@ -256,13 +259,13 @@ def latency_curve(runs: Sequence[Tables], sla_s: float) -> tuple[FloatArray, Flo
         slow = count - np.geomspace(1, count / 20, MOST_CURVE_POINTS // 4 - 1)
         rank = np.unique(np.concatenate([bulk, slow, [max(in_time - 1, 0)]]).astype(np.int64))
     found_s = latency_s[np.searchsorted(up_to, rank, side="right")]
-    # The middle of a bucket of latencies may be on the other side of the SLA than some of them.
+    # The middle of a bucket of latencies may be across the SLA from some of them.
     found_s = np.where(rank < in_time, np.minimum(found_s, sla_s), np.maximum(found_s, np.nextafter(sla_s, np.inf)))
     return found_s, 100.0 * (rank + 1) / total
 
 
 def _latencies(tables: Tables) -> tuple[FloatArray, NDArray[np.int64]]:
-    """Latencies of completed requests, and how many had each."""
+    """Latencies of completed requests, and the number of requests with each."""
     if "latencies" in tables:
         counted = tables["latencies"].groupby("latency_s")["requests"].sum()
         return counted.index.to_numpy(dtype=np.float64), counted.to_numpy(dtype=np.int64)
@@ -271,7 +274,7 @@ def _latencies(tables: Tables) -> tuple[FloatArray, NDArray[np.int64]]:
 
 
 def _in_time(tables: Tables, sla_s: float) -> tuple[int, int]:
-    """How many requests there were, and how many kept the SLA."""
+    """The number of requests, and how many kept the SLA."""
     if "intervals" in tables:
         counts = tables["intervals"].sum()
         return int(counts["requests"]), int(counts["completed"] - counts["late"])

@@ -1,8 +1,7 @@
 """Arrival processes: from requests per second to the instant of each request.
 
-Each process is a function of the counts and a generator, and works on arrays of some million requests
-at a time: 30,000 requests take milliseconds, a hundred million seconds, and little memory beyond the
-result.
+Each process is a function of the counts and a random generator, and works on arrays of some million requests at a time:
+30,000 requests take milliseconds, a hundred million take seconds, with little memory beyond the result.
 """
 
 from collections.abc import Callable, Iterator
@@ -74,8 +73,8 @@ def _even(counts: Counts, _: np.random.Generator | None = None) -> Times:
 def _clumped(counts: Counts, rng: np.random.Generator) -> Times:
     times_s = np.empty(int(counts.sum()))
     for seconds, part_s in _parts(counts, times_s):
-        # The exponential's inverse distribution function; `reach` is minus the probability that the
-        # offset lies within the seconds left, practically -1 but near the end.
+        # The exponential's inverse distribution function; `reach` is the negative probability that the
+        # offset lies within the seconds left, practically -1 except near the end.
         within, since_s = counts[seconds], np.arange(seconds.start, seconds.stop)
         reach = np.repeat(np.expm1(-1.0 * within * (len(counts) - since_s)), within)
         offsets_s = -np.log1p(rng.random(len(reach)) * reach) / np.repeat(within, within)
@@ -85,9 +84,9 @@ def _clumped(counts: Counts, rng: np.random.Generator) -> Times:
 
 
 def _parts(counts: Counts, times_s: Times) -> Iterator[tuple[slice, Times]]:
-    """Runs of seconds with some `_PART` requests each, and the part of `times_s` that is theirs.
+    """Slices of seconds with about `_PART` requests each, and their part of `times_s`.
 
-    What is drawn is the same in parts as at once.
+    Random draws are the same in parts as at once.
     """
     ends = np.cumsum(counts)
     begin = first = 0
@@ -99,7 +98,7 @@ def _parts(counts: Counts, times_s: Times) -> Iterator[tuple[slice, Times]]:
 
 
 def _place(seconds: slice, offsets_s: Times, counts: Counts) -> None:
-    """Put offsets within [0, 1) in their seconds; rounding must not carry one into the next."""
+    """Add offsets in [0, 1) to the starts of their seconds; rounding must not carry one into the next second."""
     starts_s, within = np.arange(seconds.start, seconds.stop, dtype=np.float64), counts[seconds]
     offsets_s += np.repeat(starts_s, within)
     np.minimum(offsets_s, np.repeat(np.nextafter(starts_s + 1.0, 0.0), within), out=offsets_s)

@@ -15,7 +15,7 @@ from ipa.traces.readers import NO_HINTS, TimeHints, read
 from ipa.traces.trace import HISTORY_S, Trace
 
 TRACE_VARIABLE = "IPA_TRACE"
-"""The environment variable for the file of the real trace."""
+"""The environment variable that names the file of the real trace."""
 
 _REAL = "twitter:"
 _CONSTANT = "constant:"
@@ -34,8 +34,8 @@ def find(name_or_path: str | Path, *, seed: int = 0, real: Path | None = None, h
     - `constant:25`, `constant:25:600`: 25 requests per second, for 1200 s, for 600 s;
     - `twitter:bursty` and so on: the published window itself, cut from the file `real` (see
       `default_path`);
-    - anything with a suffix or a folder, or that is a file: the file, with what `hints` say of its times.
-      `./bursty` is a file.
+    - anything with a suffix or a folder, or an existing file: that file, with `hints` on its times. `./bursty` is a
+      file.
 
     Raises TraceError for an unknown name, and as `read` does.
     """
@@ -85,7 +85,7 @@ def _published(name: str, real: Path | None) -> Trace:
 
 
 SCALE = 1 / 8
-"""Requests of a published workload per message of the stream."""
+"""Requests of a published workload per message of the Twitter stream."""
 
 WINDOWS: dict[str, tuple[tuple[int, int], ...]] = {
     "bursty": ((1301160, 1302360),),
@@ -99,7 +99,7 @@ NAMES = tuple(WINDOWS)
 """The names of the workloads."""
 
 CONSTANT_S = 1200
-"""How long `constant` lasts unless told, as the published workloads do."""
+"""The default duration of `constant` [s], as of the published workloads."""
 
 _MINUTE_S = 60
 
@@ -165,7 +165,7 @@ def constant(rate_rps: float, duration_s: int = CONSTANT_S) -> Trace:
     A rate between whole numbers is spread as evenly as counts can be: by the end of second s (from
     1) floor(s x rate) requests have come: at 2.5 the counts are 2, 3, 2, 3 ...
 
-    Raises TraceError for a rate that is not finite and above 0, or a duration below 1 s.
+    Raises TraceError if the rate is not finite and above 0, or the duration is below 1 s.
     """
     if not (math.isfinite(rate_rps) and rate_rps > 0):
         raise TraceError(f"constant:{rate_rps:g}: the rate should be a finite number above 0")
@@ -194,7 +194,7 @@ def _seeded(seed: int) -> np.random.Generator:
 
 @lru_cache
 def _through_minutes(means_rps: tuple[float, ...]) -> Times:
-    """A rate for every second, linear between the minutes' middles, with just these minute means.
+    """A rate for every second, linear between the minutes' middles, with exactly these minute means.
 
     Between knots x at the middles (level before the first and after the last) the mean of minute k
     is (x[k-1] + 6 x[k] + x[k+1]) / 8, with x[-1] = x[0] at the start and likewise at the end.

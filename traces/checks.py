@@ -1,7 +1,7 @@
-"""The valid counts and times, and the words for invalid ones.
+"""Checks of counts and times, and the error texts for invalid ones.
 
-The caller (a trace, a file) adds the place of the bad number. A number too large is refused because it is nearly always
-another column, read by mistake.
+The caller (a trace, a file) adds the place of the bad number. Numbers that are too large are refused, as they nearly
+always come from the wrong column.
 """
 
 from typing import Any
@@ -19,15 +19,15 @@ MOST_PER_S = 10**9
 """The largest count of one second."""
 
 LONGEST_S = 1e8
-"""The longest trace, about three years; the seconds since 1970 lie beyond it."""
+"""The longest trace [s], about three years; seconds since 1970 are larger."""
 
 
 class TraceError(InputError):
-    """A load that cannot be used: names the file or argument, the value and what is allowed."""
+    """A load that cannot be used; the text names the file or argument, the value and what is allowed."""
 
 
 def bad_count(values: Numbers) -> tuple[int, str] | None:
-    """The first index whose value is no count (a whole number, 0 to `MOST_PER_S`), and why."""
+    """The first index whose value is no count (a whole number from 0 to `MOST_PER_S`), and why."""
     good = (values >= 0) & (values <= MOST_PER_S) & (values == np.floor(values))
     fault = first_bad(values, good, "not a whole number")
     if fault and MOST_PER_S < values[fault[0]] < np.inf:
@@ -43,7 +43,7 @@ def bad_time(values: Numbers, unit_s: float = 1.0) -> tuple[int, str] | None:
 
 
 def first_bad(values: Numbers, good: NDArray[np.bool_], otherwise: str) -> tuple[int, str] | None:
-    """The first index that is not good, and why: not finite, negative, or what is said `otherwise`."""
+    """The first index that is not good, and the reason: not finite, negative, or else the text `otherwise`."""
     if good.all():
         return None
     index = int(np.argmin(good))
@@ -58,7 +58,7 @@ def first_bad(values: Numbers, good: NDArray[np.bool_], otherwise: str) -> tuple
 def numbers(values: ArrayLike, what: str) -> Numbers:
     """`values` as a one-dimensional array of numbers.
 
-    Raises TraceError, with `what` as its subject, for anything else.
+    Raises TraceError, with `what` as its subject, if they are anything else.
     """
     try:
         array = np.asarray(values)

@@ -1,4 +1,4 @@
-"""The figures of a trace, to check that it is the intended load."""
+"""The figures of a trace, which show whether it is the intended load."""
 
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -52,7 +52,7 @@ def info(trace: Trace) -> dict[str, object]:
 
 
 def sentence(trace: Trace) -> str:
-    """How a file was read, in a line: requests, notation, unit and span. Empty if nothing had to be detected."""
+    """How a file was read, in one line: requests, notation, unit and span. Empty if nothing had to be detected."""
     if not trace.reading:
         return ""
     span = f"{trace.duration_s:,.12g} s"
@@ -63,7 +63,7 @@ def sentence(trace: Trace) -> str:
 
 
 def means_rps(trace: Trace, width_s: int) -> list[float]:
-    """The mean rate of each stretch of `width_s` seconds, the last one of what is left."""
+    """The mean rate of each stretch of `width_s` seconds; the last one may be shorter."""
     counts = trace.per_second()
     starts = np.arange(0, len(counts), width_s)
     widths = np.diff(np.append(starts, len(counts)))
@@ -71,10 +71,10 @@ def means_rps(trace: Trace, width_s: int) -> list[float]:
 
 
 SCALES_S = (1, 10, 60, 600, 3600)
-"""The time scales of burstiness and of rises, in seconds."""
+"""The time scales of burstiness and of rises [s]."""
 
 FEWEST_STRETCHES = 10
-"""Fewest windows from which a variance is estimated."""
+"""The fewest stretches from which a variance is estimated."""
 
 HOUR_S, DAY_S, WEEK_S = 3600, 86_400, 604_800
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -82,7 +82,7 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 
 @dataclass(frozen=True)
 class Rise:
-    """From one stretch of `span_s` seconds to the next the mean rose most here: at `at_s`, where they meet."""
+    """The largest rise of the mean rate between two adjacent stretches of `span_s` seconds, which meet at `at_s`."""
 
     span_s: int
     at_s: int
@@ -93,9 +93,9 @@ class Rise:
 def dispersion(trace: Trace) -> dict[int, float]:
     """The index of dispersion for counts by time scale in seconds: variance / mean of the requests in each stretch.
 
-    It is 1 at every scale for a Poisson process of constant rate, and above it where requests gather or the rate varies
-    (Cox and Lewis, The Statistical Analysis of Series of Events, 1966). Scales of which the trace has fewer than 10
-    whole stretches are left out, as are all of an empty trace.
+    It is 1 at every scale for a Poisson process of constant rate, and above 1 if requests cluster or the rate varies
+    (Cox and Lewis, The Statistical Analysis of Series of Events, 1966). Scales with fewer than 10 whole stretches are
+    left out, as are all scales of an empty trace.
     """
     counts = trace.per_second()
     found = {}
@@ -108,9 +108,9 @@ def dispersion(trace: Trace) -> dict[int, float]:
 
 
 def rises(trace: Trace) -> list[Rise]:
-    """The largest rise of the mean rate between neighbouring stretches, for every time scale of which two fit.
+    """The largest rise of the mean rate between adjacent stretches, for every time scale of which two fit.
 
-    Stretches begin at any second; of equal rises the first is meant. Scales at which the load never rises are left out.
+    Stretches begin at any second; of equal rises the first counts. Scales at which the load never rises are left out.
     """
     counts = trace.per_second()
     total = np.concatenate([[0], np.cumsum(counts)])
@@ -129,22 +129,22 @@ def rises(trace: Trace) -> list[Rise]:
 
 def daily(trace: Trace) -> list[float] | None:
     """The mean rate in each hour of the day, shape (24,), from midnight on the trace's clock, or from its start without
-    a clock. Later changes of the clock are ignored. None for a trace shorter than a day."""
+    a clock. Later clock changes are ignored. None if the trace is shorter than a day."""
     if trace.duration_s < DAY_S:
         return None
     return _means(trace.per_second(), _since_monday_s(trace), HOUR_S, 24)
 
 
 def weekly(trace: Trace) -> list[float] | None:
-    """The mean rate on each day of the week, shape (7,), from Monday on the trace's clock, or from its start where it
-    has none. None for a trace shorter than a week."""
+    """The mean rate on each day of the week, shape (7,), from Monday on the trace's clock, or from its start without a
+    clock. None if the trace is shorter than a week."""
     if trace.duration_s < WEEK_S:
         return None
     return _means(trace.per_second(), _since_monday_s(trace), DAY_S, 7)
 
 
 def _since_monday_s(trace: Trace) -> int:
-    """Where the trace starts in the week of its clock; 0 without one."""
+    """The start of the trace in the week of its clock [s]; 0 without a clock."""
     start = trace.starts_at
     if start is None:
         return 0
@@ -153,7 +153,7 @@ def _since_monday_s(trace: Trace) -> int:
 
 
 def _means(counts: Counts, start_s: int, width_s: int, places: int) -> list[float]:
-    """The mean count of the seconds that fall into each of `places` stretches, which come again and again."""
+    """The mean count of the seconds in each of `places` stretches, which repeat cyclically."""
     place = (np.arange(start_s, start_s + len(counts)) // width_s) % places
     seconds = np.bincount(place, minlength=places)
     means: Numbers = np.bincount(place, counts, minlength=places) / seconds

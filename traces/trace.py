@@ -1,4 +1,4 @@
-"""Scaling and cutting as functions of plain arrays; `Trace` is made of them."""
+"""Traces, with scaling and cutting as functions of plain arrays."""
 
 import hashlib
 import math
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from ipa.traces.checks import LONGEST_S, MOST_PER_S, Counts, Numbers, Times, TraceError, bad_count, bad_time, numbers
 
 ALMOST = 1e-9
-"""A product this close below a whole number is meant to be it: 100 x 0.29 is 29, not 28."""
+"""A product this close below a whole number counts as that number: 100 x 0.29 is 29, not 28."""
 
 
 def floored(counts: Counts, factor: float) -> Counts:
@@ -24,22 +24,22 @@ def floored(counts: Counts, factor: float) -> Counts:
 
 
 def thinned(counts: Counts, factor: float, rng: np.random.Generator) -> Counts:
-    """Each request kept floor(factor) times, and once more with the probability of the fraction."""
+    """Each request is kept floor(factor) times, and once more with the probability of the fraction."""
     _refuse_beyond(counts, factor)
     whole, fraction = divmod(factor, 1.0)
     return counts * int(whole) + rng.binomial(counts, fraction)
 
 
 def thinned_times(times_s: Times, factor: float, rng: np.random.Generator) -> Times:
-    """The same for instants: copies of a request stand at its own instant."""
+    """The same for instants: copies of a request have its instant."""
     whole, fraction = divmod(factor, 1.0)
     return np.repeat(times_s, int(whole) + (rng.random(len(times_s)) < fraction))
 
 
 def moved(times_s: Times, start_s: float, end_s: float, to_s: float) -> Times:
-    """The sorted instants of [start_s, end_s), so shifted that start_s becomes to_s.
+    """The sorted instants of [start_s, end_s), shifted so that start_s becomes to_s.
 
-    Rounding may carry an instant just before end_s onto it; it is kept the least step below.
+    Rounding may carry an instant just before end_s onto it; it is then set to the next float below.
     """
     first, last = np.searchsorted(times_s, (start_s, end_s))
     below_s = np.nextafter(to_s + (end_s - start_s), 0.0)
@@ -47,7 +47,7 @@ def moved(times_s: Times, start_s: float, end_s: float, to_s: float) -> Times:
 
 
 def per_second(times_s: Times, start_s: float, seconds: int) -> Counts:
-    """How many of the sorted instants lie in each of the seconds from start_s on."""
+    """The number of sorted instants in each second from start_s on."""
     edges_s = start_s + np.arange(seconds + 1)
     return np.diff(np.searchsorted(times_s, edges_s)).astype(np.int64, copy=False)
 
@@ -55,8 +55,8 @@ def per_second(times_s: Times, start_s: float, seconds: int) -> Counts:
 def spread(counts: Counts, step_s: int, rng: np.random.Generator) -> Counts:
     """Counts of steps of `step_s` seconds as counts per second: those of a Poisson process, given each step's count.
 
-    Each request falls into any second of its step with the same probability: a multinomial draw. Shape
-    (len(counts) x step_s,); nothing is drawn where a step is a second.
+    Each request falls into any second of its step with the same probability: a multinomial draw. Shape (len(counts) x
+    step_s,); nothing is drawn if a step is a second.
     """
     if step_s == 1:
         return counts
@@ -73,11 +73,10 @@ def _refuse_beyond(counts: Counts, factor: float) -> None:
 
 
 HISTORY_S = 600
-"""The seconds of history that a synthetic load has, and of which thinning draws first."""
+"""The seconds of history of a synthetic load; thinning draws these first."""
 
 LONGEST_HISTORY_S = 3 * 86_400
-"""The most seconds of history that a window takes along: three days, as loads repeat by the day, but now and then skip
-one."""
+"""The most seconds of history of a window: three days, as loads repeat daily, but sometimes skip a day."""
 
 NO_HISTORY: Counts = np.empty(0, np.int64)
 NO_HISTORY.setflags(write=False)
@@ -242,7 +241,7 @@ class Trace:
         words = " then ".join(f"{start_s:.12g}-{end_s:.12g}" for start_s, end_s in spans_s)
         part = self._changed(np.concatenate(parts), total_s, history, f"seconds {words}")
         if self.starts_at is None or len(spans_s) > 1:
-            return replace(part, starts_at=None)  # the clock of joined windows jumps
+            return replace(part, starts_at=None)  # joined windows have no continuous clock
         return replace(part, starts_at=self.starts_at + timedelta(seconds=spans_s[0][0]))
 
     def scaled(
@@ -276,7 +275,7 @@ class Trace:
         elif how == "thin":
             if rng is None:
                 raise TraceError("how='thin' draws random numbers: give rng, a numpy Generator")
-            # What is far back is drawn last, so that a longer history shifts no draw of the load.
+            # Old history is drawn last, so that a longer history does not change the draws of the load.
             far = max(0, len(self.history_counts) - HISTORY_S)
             near = thinned(self.history_counts[far:], factor, rng)
             thin = thinned_times if self.counts is None else thinned
@@ -358,5 +357,5 @@ def _history_before(trace: Trace, start_s: float) -> Counts:
     else:
         within = trace.counts[int(start_s) - seconds : int(start_s)]
     if start_s != math.floor(start_s):
-        return within  # the seconds of the trace's own history do not line up with these
+        return within  # the seconds of the trace's own history are not aligned with these
     return np.concatenate([trace.history_counts, within])[-LONGEST_HISTORY_S:]

@@ -1,4 +1,4 @@
-"""From traces to files: CSV and parquet, in the columns and with the facts that `readers` know."""
+"""Writes traces to files: CSV and parquet, with the columns and facts that `readers` read."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def write(trace: Trace, path: str | Path, *, overwrite: bool = False) -> Path:
 
 
 def check_new(path: Path, *, overwrite: bool = False) -> None:
-    """Raises TraceError for a file that `write` would refuse for its name."""
+    """Raises TraceError if `write` would refuse the file's name."""
     if path.suffix not in _SUFFIXES:
         raise TraceError(
             f"{path}: unknown suffix {path.suffix!r}; supported: {', '.join(_SUFFIXES)}"

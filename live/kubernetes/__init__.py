@@ -1,8 +1,9 @@
 """Live mode on a Kubernetes cluster.
 
-A decision gets to the pods like this: `kubernetes_backend` takes it, within what `pace`, `failed_variants` and `room`
-allow, and its loop calls `reconcile` whenever something may have changed: that reads the whole state (`stage_state`),
-decides what is left to do (`difference`), and does that through the `api`, unless one of the `foreign_scalers` does.
+How a decision reaches the pods: `kubernetes_backend` takes it, within what `pace`, `failed_variants` and `room` allow,
+and its loop calls `reconcile` whenever something may have changed. That reads the whole state (`stage_state`), computes
+the actions that are left (`difference`) and applies them through the `api`, except replicas that are left to
+`foreign_scalers`.
 """
 
 import lazy_loader as lazy

@@ -23,14 +23,14 @@ from ipa.live.kubernetes.names import FIELD_MANAGER, REPLICAS
 
 Object = dict[str, Any]
 OnWarning = Callable[[str], object]
-"""Told what the server warns of."""
+"""Called with a warning of the server."""
 
 ANSWERS_WITHIN_S = 10.0
 WATCH_S = 20
 """The longest a watch may last; by then a connection that has died silently is noticed."""
 
 CLOCK_IS_RIGHT_TO_S = 2.0
-"""How far this machine's clock may be from the server's, which is told in whole seconds, and still count as right."""
+"""The largest difference between this machine's clock and the server's (which has whole seconds) that is ignored."""
 
 TRANSIENT = (0, 408, 429, 500, 502, 503, 504)
 """Statuses after which the same request may succeed later; 0: no answer at all."""
@@ -71,7 +71,7 @@ class ReadOnlyError(LiveError):
 class Api:
     """A cluster as one user sees it. With `read_only`, any write raises ReadOnlyError before it is sent.
 
-    Each warning of the server is told once, to `on_warning`.
+    Each warning of the server is passed once to `on_warning`.
     """
 
     def __init__(self, client: Any, read_only: bool = False, on_warning: OnWarning | None = None) -> None:
@@ -350,7 +350,7 @@ def path_of(kind: str, namespace: str, name: str = "", api_version: str = "") ->
 
 
 def _plural(kind: str) -> str:
-    """How a kind is called in paths; those that we have are regular."""
+    """The plural of a kind, as in paths; all of ours are regular."""
     name = kind.lower()
     return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
@@ -371,7 +371,7 @@ VERSIONS = {
 }
 """The API groups of kinds outside the core group."""
 OLDER = {"PodDisruptionBudget": "policy/v1beta1"}
-"""Where servers had a kind before it moved to the group above."""
+"""The API groups of kinds on older servers."""
 
 
 class _NoDiscovery:
@@ -381,7 +381,7 @@ class _NoDiscovery:
 
 
 def _failure(what: str, error: Any) -> ApiError:
-    """The server's own words about a refusal, and the fields concerned."""
+    """The error of a refusal, with the server's message and the fields concerned."""
     body = error.body.decode(errors="replace") if isinstance(error.body, bytes) else error.body
     try:
         said = json.loads(body or "{}")
@@ -422,7 +422,7 @@ T = TypeVar("T")
 
 
 class Threads:
-    """Makes calls in threads, and remembers those under way.
+    """Makes calls in threads, and tracks those under way.
 
     Cancelling a task does not stop a call that it has begun in a thread, so `finish` waits for all of them.
     """

@@ -1,8 +1,8 @@
 """A Helm chart of a pipeline and its controller: the objects of `manifests`, with Helm's values where users choose.
 
-The objects are made with a mark in place of each value; in their YAML, each mark becomes a template's expression. The
-Deployments of the gateway and the stages are left out: the controller makes them, from the values that it finds in the
-pipeline's ConfigMap. So is the Secret, which is made once: whoever renders a chart again would make another token.
+The objects are made with a placeholder for each value; in their YAML, each placeholder becomes a template expression.
+The Deployments of the gateway and the stages are left out: the controller makes them, from the values in the pipeline's
+ConfigMap. So is the Secret, which is made once: rendering the chart again would make another token.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _path(manifest: Manifest) -> str:
 
 
 def _template(manifest: Manifest, digests: Mapping[str, str]) -> str:
-    """An object as a template. What is data stands where YAML has a quoted text; what is text, within one."""
+    """An object as a template. A value that is data replaces a quoted text of YAML; one that is text goes into it."""
     text = _escaped(yaml_of(manifest)).replace(f"apiVersion: {BUDGET_APIS[0]}\n", f"apiVersion: {BUDGET_API}\n")
     for digest, expression in digests.items():
         text = text.replace(f"{names.CONTENT}: {digest}", f"{names.CONTENT}: '{digest}'").replace(digest, expression)
@@ -146,7 +146,7 @@ SCENARIO{{ end }}
 
 
 def _helpers(deployed: Deployed, scenario: Mapping[str, Any], files: Mapping[str, str]) -> str:
-    """The scenario's text, and the digest by which its change means another pod; other stages are refused."""
+    """The helpers: the scenario's text, the digest whose change replaces the pod, and the refusal of other stages."""
     text = _escaped(scenario_text({**scenario, "policy": _mark("policy")}))
     text = text.replace(json.dumps(_mark("policy")), "{{ toJson .Values.policy }}")
     stages = " ".join(map(json.dumps, deployed.stages))

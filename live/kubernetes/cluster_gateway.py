@@ -1,11 +1,11 @@
-"""The gateway of a deployed pipeline: the ways to its control port, its clock, and keeping it configured as wanted.
+"""The gateway of a deployed pipeline: how calls reach its control port, its clock, and reconciling its configuration.
 
-A gateway may have another configuration than the wanted one if it has restarted, if a variant has been rolled back, or
-if an answer was lost. One that was started anew does not know either what stood before: the Deployments say so.
+A gateway's configuration differs from the wanted one after a restart, a rollback of a variant, or a lost answer. A
+restarted gateway does not know the configuration before either: that is read from the Deployments.
 
-The API server's proxy needs nothing of the cluster's network: whoever may talk to the API server, and may use this one
-Service and read this one Secret, reaches the gateway. Inside the cluster the Service is called as it is, so that the
-control of a gateway depends neither on that proxy nor on the permission to use it.
+From outside, calls go through the API server's proxy, which needs no access to the cluster's network: permission to use
+this Service and to read this Secret is enough. Inside the cluster, the Service is called directly, so control depends
+neither on that proxy nor on the permission to use it.
 """
 
 from __future__ import annotations
@@ -45,14 +45,15 @@ if TYPE_CHECKING:
 
 
 def way_to(api: Api, deployed: Deployed, session: aiohttp.ClientSession, token_file: Path | None) -> ControlWay:
-    """To the Service with the token in a file, as a pod of the cluster can; without one, by the API server's proxy."""
+    """The Service itself, with the token from a file, for a pod of the cluster; without a file, the API server's
+    proxy."""
     return (
         ProxiedWay(api, deployed) if token_file is None else ServiceWay(api, deployed, session, TokenFile(token_file))
     )
 
 
 class ServiceWay:
-    """To the Service of the control port, at the address that it has now: a cluster need not have a DNS."""
+    """Calls the Service of the control port, at its present IP address: a cluster need not have DNS."""
 
     def __init__(self, api: Api, deployed: Deployed, session: aiohttp.ClientSession, tokens: TokenFile) -> None:
         self._api = api
@@ -77,7 +78,7 @@ class ServiceWay:
         try:
             return await self._direct.call(method, path, body, query, within_s)
         except RunError as error:
-            self._direct = None  # the Service may have been made anew, at another address
+            self._direct = None  # the Service may have been recreated, at another address
             raise RunError(f"Service {self._deployed.control_name}: {error}") from None
 
     def _url(self, within_s: float) -> str:
@@ -93,9 +94,9 @@ class ServiceWay:
 
 
 class ProxiedWay:
-    """By the API server's proxy, with the token that the Secret holds.
+    """Calls through the API server's proxy, with the token from the Secret.
 
-    The proxy keeps the header `Authorization` to itself, so that the token goes in a header of its own.
+    The proxy does not forward the header `Authorization`, so the token has a header of its own.
     """
 
     def __init__(self, api: Api, deployed: Deployed) -> None:
@@ -136,7 +137,7 @@ class ProxiedWay:
 
 
 def read_token(api: Api, deployed: Deployed, within_s: float = ANSWERS_WITHIN_S) -> str:
-    """The token that the Secret of the control port holds. Raises ApiError; LiveError where there is none."""
+    """The token in the Secret of the control port. Raises ApiError, or LiveError if there is none."""
     name = deployed.control_name
     secret = api.get("Secret", deployed.namespace, name, within_s)
     if secret is None:
@@ -162,9 +163,8 @@ class ClockReading(NamedTuple):
 class ClusterGateway(GatewayClient):
     """The control API of a deployed pipeline's gateway.
 
-    Records come with the replicas' numbers in the run's tables, which the timeline knows. All times are the run's,
-    whose clock is `now_s`. A gateway that has restarted (another epoch) counts from its own start; the difference is
-    then measured.
+    Records have the replica numbers of the run's tables, from the timeline. All times are on the run's clock, `now_s`.
+    A restarted gateway (another epoch) has a clock of its own; the offset is then measured.
     """
 
     def __init__(self, way: ControlWay, deployed: Deployed, timeline: Timeline, now_s: Callable[[], float]) -> None:
@@ -217,7 +217,7 @@ class ClusterGateway(GatewayClient):
         return self._shift(said, "time_s")
 
     async def _align(self, epoch: str) -> bool:
-        """Whether another gateway answers than before; its clock has then been measured."""
+        """Whether another gateway answers than before; if so, its clock is measured."""
         if self._epoch in (None, epoch):
             return False
 
@@ -254,10 +254,11 @@ log = logging.getLogger("ipa.live.kubernetes.cluster_gateway")
 
 
 class GatewayKeeper:
-    """The gateway behind a `client`; `stages` are those of the run.
+    """Keeps the gateway behind `client` configured; `stages` are those of the run.
 
-    `states` reads how the stages stand on the cluster, and may raise ApiError. `follow` takes over what is in force in
-    the lanes; `note_batch` learns of a stage that it has a batch size, since some moment between the given one and now.
+    `states` reads the state of the stages on the cluster, and may raise ApiError. `follow` takes over the
+    configurations in force in the lanes; `note_batch` records a stage's batch size, in force since some moment between
+    the given one and now.
     """
 
     def __init__(
@@ -283,7 +284,7 @@ class GatewayKeeper:
 
     @property
     def lanes(self) -> dict[str, Parts]:
-        """Stage -> what is in force in its lanes, as far as that is known: of a mix the gateway says so."""
+        """Stage -> the configuration in force by lane, where known: for a mix, once the gateway has reported it."""
         return {
             name: dict(stage.in_force)
             for name, stage in self._stages.items()
@@ -291,8 +292,9 @@ class GatewayKeeper:
         }
 
     async def keep(self, wanted: Configuration, now_s: float, has_started: bool) -> bool:
-        """Learn what is in force, and once the run has started configure a gateway that is not as wanted; whether the
-        replicas are to be looked at again at once. One that does not answer, or refuses, is asked again next time."""
+        """Read what is in force and, once the run has started, reconfigure a gateway that differs from `wanted`;
+        returns whether to look at the replicas again at once. A gateway that does not answer, or refuses, is asked
+        again next time."""
         is_laned, has_changed = self.is_laned, False
         try:
             said = await self._client.observation(now_s, 0)
@@ -314,8 +316,8 @@ class GatewayKeeper:
         return is_laned  # to learn what is in force now
 
     async def tell(self, wanted: Configuration, now_s: float) -> None:
-        """Tell the gateway what is wanted; where variants are or were mixed, one that was started anew is first told
-        what stood. Raises RunError, RefusedError."""
+        """Send the gateway the wanted configuration; where variants are or were mixed, a restarted one first gets the
+        configuration that was in force. Raises RunError, RefusedError."""
         if not (self.is_laned or any(each.is_mix for each in wanted.values())):
             await self._client.configure(wanted)
             return
@@ -338,7 +340,7 @@ class GatewayKeeper:
 
 
 def _configuration(said: Mapping[str, Mapping[str, Any]]) -> Configuration | None:
-    """A configuration as a gateway says it; None if that cannot be read."""
+    """A configuration as a gateway reports it; None if it cannot be read."""
     try:
         return {name: from_plain(each) for name, each in said.items()}
     except TypeError:

@@ -37,14 +37,14 @@ FOLDER = "/etc/ipa"
 SCENARIO = "scenario.yaml"
 STATE_FOLDER = "/var/lib/ipa"
 ONE_BY_ONE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
-"""For a controller whose journal outlives it: the next pod can write that once the one before has ended. To apply
-Recreate where there was a default strategy is refused, since that has left its fields."""
+"""The strategy for a controller whose journal outlives it: the next pod can write that once the previous one has ended.
+The API server refuses to apply Recreate over a default strategy, whose fields remain."""
 NOT_OURS = ("trace", "window", "scale", "scaling", "arrivals", "kubernetes")
-"""The keys of a scenario that say nothing to a controller: its load, and how its pods are laid out."""
+"""The keys of a scenario that a controller ignores: its load, and the layout of pods."""
 
 
 def access(deployed: Deployed, name: str, rules: Sequence[Rule] = RULES) -> list[Manifest]:
-    """A ServiceAccount that is allowed what the rules say; one that is given is not made."""
+    """A ServiceAccount with these rules; an account that is given by name is not made."""
     given = str(deployed.pods_of(CONTROLLER).get("serviceAccountName") or "")
     return account(deployed, deployed.meta(name, CONTROLLER), role(deployed, name, rules), given)
 
@@ -52,13 +52,13 @@ def access(deployed: Deployed, name: str, rules: Sequence[Rule] = RULES) -> list
 def controller(
     deployed: Deployed, files: Mapping[str, str], advise: bool = False, state_claim: str = ""
 ) -> list[Manifest]:
-    """The objects of a controller for a deployed pipeline: its scenario, what it may do, and its Deployment.
+    """The objects of a controller for a deployed pipeline: its scenario, its permissions and its Deployment.
 
     `files` are those of its scenario, by name (`scenario_files`). With `advise` it decides and changes nothing, and its
     Role allows no write.
 
-    Whatever must not be lost is kept on the cluster's own objects. Its journal, and with it what its policy has learnt,
-    lives as long as its pod, or on the PersistentVolumeClaim `state_claim`; the latest entry is always on the cluster.
+    State that must not be lost is in the cluster's objects. The journal, with what the policy has learnt, lasts as long
+    as the pod, or is on the PersistentVolumeClaim `state_claim`; its latest entry is always on the cluster.
     """
     name = names.name(deployed.instance, "controller")
     meta = deployed.meta(name, CONTROLLER)
@@ -75,7 +75,7 @@ def controller(
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": dict(files)},
         *access(deployed, name, rules_of(deployed, read_only=advise)),
         *([controller_policy(deployed, meta, METRICS_PORT)] if deployed.layout.network_policy else []),
-        # Evictions take one at a time; an only one comes again elsewhere, and goes on from what the cluster keeps.
+        # Evictions take one pod at a time; a single one starts elsewhere, and resumes from the cluster's objects.
         budget(meta, {"maxUnavailable": 1}, selector),
         {
             "apiVersion": "apps/v1",
@@ -93,7 +93,7 @@ def controller(
 
 
 def content_of(deployed: Deployed, files: Mapping[str, str]) -> str:
-    """A digest of all that the controller's pod reads at its start: another one means another pod."""
+    """A digest of all that the controller's pod reads at its start; a change replaces the pod."""
     return digest_of(deployed.pipeline_file, files.get(SCENARIO, ""), other_files(files))
 
 
@@ -103,7 +103,7 @@ def other_files(files: Mapping[str, str]) -> str:
 
 
 def digest_of(*texts: str) -> str:
-    """A digest of texts, such as a template of Helm can make too."""
+    """A digest of texts that a Helm template can compute too."""
     return sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
@@ -115,8 +115,8 @@ class _State(NamedTuple):
 
 
 def _state(deployed: Deployed, files: Mapping[str, str], advise: bool, claim: str) -> _State:
-    """On a claim, which controllers may share, each has a journal of its own, and a new one with another pipeline,
-    scenario or image: it might make nothing of what the one before has learnt, or not read it."""
+    """Controllers may share a claim: each has a journal of its own there, and another pipeline, scenario or image gets
+    a new one, since its controller might not understand, or not read, the previous one."""
     if not claim:
         return _State(f"{STATE_FOLDER}/journal.jsonl", {"name": "state", "emptyDir": {"sizeLimit": "1Gi"}})
     told = digest_of(content_of(deployed, files), deployed.layout.image, str(advise))
@@ -161,10 +161,10 @@ def _container(deployed: Deployed, advise: bool, state: _State) -> Manifest:
         "args": arguments,
         "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
         "ports": [{"name": "metrics", "containerPort": METRICS_PORT, "protocol": "TCP"}],
-        # Metrics are served once the scenario has been read: without a claim, a controller that cannot run replaces
-        # none.
+        # Metrics are served once the scenario has been read: so a controller that cannot run replaces none (without
+        # a claim).
         "readinessProbe": {**probe, "periodSeconds": 2},
-        # One that hangs is started anew. It has two minutes to read its scenario, find the cluster and listen.
+        # A hanging one is restarted. It has two minutes to read its scenario, find the cluster and listen.
         "livenessProbe": {**probe, "initialDelaySeconds": 120, "periodSeconds": 10, "failureThreshold": 6},
         "resources": {
             "requests": {"cpu": "100m", "memory": "512Mi", "ephemeral-storage": "0"},
@@ -181,7 +181,7 @@ def _container(deployed: Deployed, advise: bool, state: _State) -> Manifest:
 
 
 def monitors(deployed: Deployed, has_controller: bool = True) -> list[Manifest]:
-    """What tells the Prometheus operator of the gateway and of the controller in the cluster."""
+    """The Prometheus operator's objects for the gateway and for the controller in the cluster."""
     return [service_monitor(deployed), *([pod_monitor(deployed), alert_rules(deployed)] if has_controller else [])]
 
 
@@ -224,7 +224,7 @@ ALERTS = {
     "failed_variant": ("5m", "warning"),
     "held": ("1h", "info"),
 }
-"""Trouble -> for how long it lasts before somebody is told, and how urgent that is."""
+"""Trouble -> how long it lasts before its alert fires, and the severity."""
 
 
 def alert_rules(deployed: Deployed) -> Manifest:

@@ -30,12 +30,12 @@ def up(
     on_look: Callable[[Look], object] = lambda _: None,
     within_s: float = 600.0,
 ) -> None:
-    """Apply everything and wait until it is ready, in the configuration wanted before, or in `first` if none was.
+    """Apply everything and wait until it is ready, in the configuration wanted before, or `first` if there was none.
 
-    Stages that the pipeline no longer has are deleted last, when the gateway that used them has finished.
+    Stages that the pipeline no longer has are deleted last, once the gateway that used them has ended.
 
-    The Deployments are written under the Lease. A controller that holds it writes them itself, or ends if it sees
-    another pipeline or layout. Raises LiveError for a refusal, RunError if the pipeline does not become ready.
+    The Deployments are written under the Lease. A controller that holds it writes them itself, or ends if the pipeline
+    or layout has changed. Raises LiveError for a refusal, RunError if the pipeline does not become ready.
     """
     try:
         owner = owner_of(api.apply(root(deployed)))
@@ -76,7 +76,7 @@ def _until_stands(
             continue
         look = reconciler.reconcile(wanted, there, may_write=lambda: lease.is_held)
         on_look(look)
-        if look.is_complete(wanted, alone=False):  # a controller ends lanes, once nobody waits there
+        if look.is_complete(wanted, alone=False):  # a controller ends lanes, once they have no request
             return
         trouble = look.hopeless
         if look.is_down or look.is_changed:
@@ -88,7 +88,7 @@ def _until_stands(
 
 
 def _delete_leftovers(api: Api, deployed: Deployed, within_s: float) -> None:
-    """Delete what is left of earlier stages, once no gateway that is ending may still send requests there."""
+    """Delete the objects of former stages, once no terminating gateway can still send requests there."""
     left = leftovers(api, deployed)
     selector = names.as_query(names.selector(deployed.instance, GATEWAY))
     until_s = time.monotonic() + within_s
@@ -118,7 +118,7 @@ class Step:
 
 
 def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
-    """What `up` would do, by the server's own answers to a dry run of everything, and what it would delete.
+    """The steps of `up`, by a server-side dry run of everything, and what it would delete.
 
     Raises LiveError for what the server would refuse, and for objects that have our names but are not ours.
     """
@@ -170,17 +170,17 @@ def _step(manifest: Manifest, given: dict[str, Any] | None) -> Step:
 
 
 LATE_S = 5.0
-"""How much longer than it may a gateway's pod is waited for."""
+"""How long a gateway's pod is waited for beyond its grace period."""
 
 
 def down(
     api: Api, deployed: Deployed, on_wait: Callable[[str], object] = lambda _: None, within_s: float = 120.0
 ) -> int:
-    """Delete everything with this pipeline's labels and wait until it is gone; returns how many objects there were.
+    """Delete everything with this pipeline's labels and wait until it is gone; returns the number of objects.
 
-    The gateway goes first, and answers the requests inside while the models still serve. `on_wait` is told what is
-    waited for, whenever that changes. Raises LiveError for objects that may not be deleted, RunError for objects that
-    remain `within_s` after the gateway has ended.
+    The gateway is deleted first, and answers the requests inside while the models still serve. `on_wait` is called with
+    what is waited for, whenever that changes. Raises LiveError for objects that may not be deleted, RunError for
+    objects that remain `within_s` after the gateway has ended.
     """
     said = _once(on_wait)
     try:
@@ -203,9 +203,11 @@ def down(
 
 
 def _drain(api: Api, deployed: Deployed, belonging: Container[tuple[str, str]], said: Callable[[str], object]) -> None:
-    """End the gateway while all else is there, and wait for as long as its pods may take to answer what is inside.
+    """Delete the gateway before the rest, and wait until its pods have answered the requests inside, at most their
+    grace period.
 
-    The root goes before it, alone: controllers see that the pipeline is down and make nothing anew.
+    The root is deleted before it, without its dependents: controllers see that the pipeline is down and recreate
+    nothing.
     """
     namespace = deployed.namespace
     if ("ConfigMap", deployed.instance) in belonging:
@@ -240,7 +242,7 @@ def _once(say: Callable[[str], object]) -> Callable[[str], None]:
 
 
 LOOKED_EVERY_S = 0.5
-"""How often somebody who waits looks whether objects stand, or are gone."""
+"""How often the state is polled while waiting for objects to be ready, or gone."""
 
 KINDS = (
     "Deployment",
@@ -264,7 +266,7 @@ KINDS = (
 def belongings(api: Api, deployed: Deployed) -> Iterator[tuple[str, str]]:
     """Kind and name of everything with this pipeline's labels."""
     for kind in kinds(api):
-        if kind == "Secret":  # asked for by its name: to list them one has to be allowed to read all
+        if kind == "Secret":  # read by its name: listing them needs permission to read all
             yield from _our_secret(api, deployed)
             continue
         found = api.list(kind, deployed.namespace, names.of_instance(deployed.instance))
@@ -284,7 +286,7 @@ def _our_secret(api: Api, deployed: Deployed) -> Iterator[tuple[str, str]]:
 
 
 def leftovers(api: Api, deployed: Deployed) -> list[tuple[str, str]]:
-    """Kind and name of what is left of stages that the pipeline had under an earlier file. Raises ApiError."""
+    """Kind and name of the objects of stages that are not in the pipeline's file any more. Raises ApiError."""
     stages = {
         deployed.stage_name(stage, lane) for stage in deployed.stages for lane in (0, *deployed.further_lanes(stage))
     }
@@ -314,7 +316,7 @@ def check_ours(given: Mapping[str, object] | None, deployed: Deployed) -> None:
 
 
 def refused(error: ApiError, deployed: Deployed) -> str:
-    """What a refusal of the API server means to a person."""
+    """A refusal of the API server as a sentence for people."""
     if error.status == 404 and "namespaces" in error.text:
         return f"namespace {deployed.namespace} does not exist: kubectl create namespace {deployed.namespace}"
     if error.status == 403:

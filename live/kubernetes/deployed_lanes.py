@@ -1,9 +1,9 @@
 """The lanes of a stage (rule 11) on a cluster: each has a Deployment of its own, and serves one variant.
 
-What is in force in which lane, the gateway says; here is what the Deployments say of it, for whoever cannot ask one: a
-controller that begins, `up`, and a controller whose gateway was started anew and has to be told. A lane that is free
-keeps its Deployment, without replicas. That of the first lane speaks for the stage: its annotations say what is wanted
-of the whole, even while that lane is free.
+The gateway knows the configuration in force in each lane. This derives it from the Deployments where no gateway can be
+asked: in a starting controller, in `up`, and in a controller that has to configure a restarted gateway. A free lane
+keeps its Deployment, without replicas. That of the first lane represents the stage: its annotations hold the wanted
+configuration of the whole stage, even while that lane is free.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from ipa.policies import Configuration, StageConfiguration, mix_by_weight
 from ipa.profiles import Pipeline, Stage
 
 Parts = Mapping[int, StageConfiguration]
-"""Lane -> what is in force there."""
+"""Lane -> the configuration in force there."""
 
 
 def in_force(stage: Stage, wanted: StageConfiguration, state: StageState | None) -> Parts:
-    """What is in force, as far as the Deployments say: a variant that has a lane keeps it, another one gets a free one.
+    """The configurations in force, by the Deployments: a variant keeps its lane, and another one gets a free lane.
 
-    What is in force in other lanes stays so, and nothing shrinks until all that is wanted is ready. If one variant
-    follows one other, it gets the lane of that one.
+    Other lanes stay as they are, and none shrinks until all wanted ones are ready. If a single variant follows another
+    single one, it takes over its lane.
     """
     parts = wanted.parts
     there = {} if state is None else _occupied(stage, state)
@@ -44,10 +44,10 @@ def in_force(stage: Stage, wanted: StageConfiguration, state: StageState | None)
 
 
 def what_stood(stage: Stage, wanted: StageConfiguration, state: StageState | None) -> Parts:
-    """What a gateway that was started anew is told to be in force, before it is told what is wanted.
+    """The configurations to restore in a restarted gateway, before it gets the wanted ones.
 
-    It is what stood last, as far as there are pods that serve it: if a change was under way, requests go on to what
-    they went to before. Where nothing serves, it is what is wanted.
+    They are the last complete ones, as far as pods serve them: if a change was under way, requests still go where they
+    went before. If no pod serves, they are the wanted ones.
     """
     lanes = {} if state is None else _occupied(stage, state)
     serving = {lane: each for lane, each in lanes.items() if any(pod.is_serving for pod in each.pods)}
@@ -66,10 +66,11 @@ def what_stood(stage: Stage, wanted: StageConfiguration, state: StageState | Non
 def targets(
     pipeline: Pipeline, wanted: Configuration, states: Mapping[str, StageState], lanes: Mapping[str, Parts] | None
 ) -> dict[str, Parts]:
-    """Stage -> what the Deployment of every lane should be: what is in force there; no replicas where nothing is.
+    """Stage -> the target of each lane's Deployment: the configuration in force there; without replicas if the lane is
+    free.
 
-    `lanes`: stage -> what the gateway says is in force; stages of which it says nothing are left out. None: nobody has
-    asked it, and the Deployments say so themselves.
+    `lanes`: stage -> the configurations in force, as the gateway reports them; stages that it does not report are left
+    out. None: the gateway was not asked, and they follow from the Deployments.
     """
     found: dict[str, Parts] = {}
     for name, configuration in wanted.items():
@@ -85,14 +86,15 @@ def targets(
 
 
 def as_it_is(state: StageState) -> StageConfiguration:
-    """A lane's configuration as its Deployment has it; of batches it says nothing if its variant is wanted no more."""
+    """A lane's configuration by its Deployment, which does not say the batch size of a variant that is no longer
+    wanted: 1."""
     labels = state.given["spec"]["template"]["metadata"]["labels"]
     part = state.part or StageConfiguration(state.variant, 1, 1, 0.0, int(labels[names.CORES]))
     return replace(part, replicas=_asked(state))
 
 
 def _asked(state: StageState) -> int:
-    """The replicas of a lane, whatever another may have set lately."""
+    """The replicas that we last asked of a lane, whatever somebody else has set."""
     return state.replicas if state.is_ours or state.asked is None else state.asked
 
 
@@ -101,14 +103,14 @@ def _is_warm(state: StageState, part: StageConfiguration) -> bool:
 
 
 def _occupied(stage: Stage, state: StageState) -> dict[int, StageState]:
-    """The lanes that are not free; the only one never is."""
+    """The lanes that are not free; a stage's only lane never is."""
     if not state.further:
         return {0: state}
     return {lane: each for lane, each in state.lanes.items() if _asked(each) and _known(stage, each)}
 
 
 def _known(stage: Stage, state: StageState | None) -> StageConfiguration | None:
-    """A lane's configuration as it is, unless the pipeline's file no longer has its variant with its cores."""
+    """A lane's configuration; None if the pipeline's file no longer has its variant with its cores."""
     found = None if state is None else as_it_is(state)
     is_known = found is not None and any(
         found.variant == each.name and found.cores in each.cores for each in stage.variants

@@ -1,9 +1,9 @@
-"""What a Deployment and its ReplicaSets say of themselves, and what keeps the pods of its present template from coming.
+"""The status of a Deployment and its ReplicaSets, and what hinders the pods of its present template.
 
-A Deployment's own conditions are of all its ReplicaSets together, and Kubernetes (1.20 to 1.34) leaves the words of a
-condition as they are while its reason is the same. So they may tell why a pod of an earlier template was refused, and
-of the rollout before that it has begun, has ended or is past its deadline. What is refused to the present template is
-read from its own ReplicaSet, and a deadline counts if it names that.
+A Deployment's conditions cover all its ReplicaSets together, and Kubernetes (1.20 to 1.34) keeps a condition's message
+while its reason stays the same. So they may concern a pod of an earlier template, or say of an earlier rollout that it
+has begun, has ended or is past its deadline. Refusals for the present template are therefore read from its own
+ReplicaSet, and a deadline counts only if its message names that.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ipa.live.kubernetes.pods import FAILING, Pod, controller_of, seconds
 class ReplicaSet:
     """The ReplicaSet of a Deployment's present template; without a name, there is none yet.
 
-    `refusal` is why the API server refuses its next pod, and has done so for `refused_for_s`; empty if it does not.
+    `refusal`: why the API server has refused its next pod for `refused_for_s`; empty if it has not.
     """
 
     name: str = ""
@@ -30,10 +30,10 @@ class ReplicaSet:
 
 
 def present(given: Mapping[str, Any], replica_sets: Iterable[Mapping[str, Any]], now_s: float) -> ReplicaSet:
-    """That of a Deployment's present template: of those made from such a template, the one of the latest revision.
-    `now_s`: the server's Unix time.
+    """The ReplicaSet of a Deployment's present template: among all with that template, the latest revision.
 
-    Another is of such a template after `kubectl rollout restart`, or where only the pipeline's file differs.
+    `now_s`: the server's Unix time. Several have one template after `kubectl rollout restart`, or if only the
+    pipeline's file differs.
     """
     uid = given["metadata"].get("uid")
     of_template = [
@@ -50,15 +50,15 @@ def present(given: Mapping[str, Any], replica_sets: Iterable[Mapping[str, Any]],
 
 
 def refusal(given: Mapping[str, Any]) -> str:
-    """Why the server refuses a pod of a Deployment, whichever of its templates that is of; empty if it does not."""
+    """Why the server refuses a pod of a Deployment, of any of its templates; empty if it does not."""
     return _words(conditions(given).get("ReplicaFailure", {}))
 
 
 def uncreated(given: Mapping[str, Any]) -> str:
     """Why the server refuses the ReplicaSet of a Deployment's latest template; empty if it does not.
 
-    It is told before the change counts as seen, which it does once there is a ReplicaSet. For a moment it may still be
-    about the template before.
+    The condition appears before the change counts as seen, which needs a ReplicaSet. For a moment it may still concern
+    the previous template.
     """
     if is_seen(given):
         return ""
@@ -93,7 +93,7 @@ def has_available(given: Mapping[str, Any] | None) -> bool:
 
 
 def digest_of_template(given: Mapping[str, Any]) -> str:
-    """The digest of what the pods of a Deployment or a ReplicaSet are made from."""
+    """The digest of the pod template of a Deployment or a ReplicaSet."""
     return _annotation_of_template(given, names.TEMPLATE)
 
 
@@ -107,7 +107,7 @@ def _annotation_of_template(given: Mapping[str, Any], key: str) -> str:
 
 
 def _revision(replica_set: Mapping[str, Any]) -> int:
-    """How late in the rollouts of its Deployment it came, or came back."""
+    """The number of its latest rollout among those of its Deployment."""
     return int((replica_set["metadata"].get("annotations") or {}).get(names.REVISION, 0))
 
 
@@ -115,29 +115,32 @@ def _words(refused: Mapping[str, Any]) -> str:
     return str(refused.get("message", refused.get("reason", ""))) if refused.get("status") == "True" else ""
 
 
-# ---- what keeps pods from coming ----
+# ---- what hinders pods ----
 
 
 CRASHES_ALLOWED = 2
 """If a container has crashed more often while its variant never became ready, another start will not help."""
 NO_SUCH_IMAGE = ("ErrImageNeverPull", "InvalidImageName")
-"""Waiting will not bring these images; a registry that is away may come back before the deadline."""
+"""Reasons why an image will never come; a registry that is unavailable may return before the deadline."""
 
 _OVER_QUOTA = "exceeded quota"
 _PASSES = "exceeded quota|status unknown for quota|error looking up service account"
 _REFUSED = re.compile(rf"is forbidden: (?!{_PASSES})|is invalid: ")
-"""What the API server says of pods that it will refuse again: limits that a quota asks for or a LimitRange sets, Pod
-Security, a priority class that is not there. A quota has room again some day; a new one is counted, and a new account
-known, in a moment."""
+"""Messages of refusals that will recur: limits that a quota demands or a LimitRange sets, Pod Security, an unknown
+priority class. An exceeded quota may get room again; the status of a new quota, or a new account, is known in a
+moment."""
 _WANT_OF_ROOM = re.compile(r"Insufficient|Too many pods|\btaint|unschedulable|no nodes available")
-"""What a scheduler says if other, or emptier, nodes would help; with volumes and affinities they would not."""
+"""Messages of a scheduler where other, or emptier, nodes would help; with volumes and affinities they would not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """`problem` is why a rollout cannot go on, empty if it can; with `is_out_of_room` that is a lack of quota or nodes
-    (`wants_node`), and no fault of the variant; with `is_late` the time that a rollout may take has passed. `delay` is
-    what keeps a pod from starting now, and may pass; `lost` says which nodes with pods of it are not ready."""
+    """What hinders a rollout.
+
+    `problem`: why it cannot go on; empty if it can. `is_out_of_room`: the problem is lack of quota or nodes
+    (`wants_node`), no fault of the variant. `is_late`: the time that a rollout may take has passed. `delay`: what keeps
+    a pod from starting now, and may pass. `lost`: which nodes with its pods are not ready.
+    """
 
     problem: str = ""
     is_out_of_room: bool = False
@@ -157,12 +160,12 @@ def obstacle(
     now_s: float | None = None,
     lost: Collection[str] = (),
 ) -> Obstacle:
-    """What keeps the pods of a Deployment from coming; nothing once all are there.
+    """What hinders the pods of a Deployment; nothing once all are ready.
 
-    `pods` are those of all its templates. `made` is the ReplicaSet of the present one; None: that may not be read. Then
-    a refusal, of whichever template, delays: only a quota and the deadline are believed. `now_s`: the server's Unix
-    time; without it, no pod is late by itself. `lost` are nodes that are not ready: their pods count against nothing,
-    and while there are some no deadline does.
+    `pods`: those of all its templates. `made`: the ReplicaSet of the present one; None if it may not be read. Then a
+    refusal, of whichever template, is only a delay, unless it is of a quota or the deadline has passed. `now_s`: the
+    server's Unix time; without it, no single pod counts as late. `lost`: the nodes that are not ready; their pods count
+    against nothing, and while there are any, no deadline counts.
     """
     away = [pod for pod in pods if pod.node in lost and not pod.is_over]
     found = _obstacle(given, [pod for pod in pods if pod not in away], made, now_s, any(pod.is_lost for pod in away))
@@ -176,7 +179,7 @@ def obstacle(
 def _obstacle(
     given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None, now_s: float | None, has_served: bool
 ) -> Obstacle:
-    """The same of pods whose nodes can be asked; `has_served`: others of the same Deployment have."""
+    """The same for pods on nodes that are ready; `has_served`: other pods of the Deployment have served."""
     here = _present([pod for pod in pods if pod.removed_s is None and not pod.is_over], given, made)
     if is_rolled_out(given):
         return Obstacle(delay=_unresized(here))
@@ -202,7 +205,7 @@ def _obstacle(
 
 
 def _present(pods: Sequence[Pod], given: Mapping[str, Any], made: ReplicaSet | None) -> list[Pod]:
-    """Those of the present template."""
+    """The pods of the present template."""
     if made is None:
         return [pod for pod in pods if pod.template == digest_of_template(given)]
     return [pod for pod in pods if pod.replica_set == made.name]
@@ -211,7 +214,7 @@ def _present(pods: Sequence[Pod], given: Mapping[str, Any], made: ReplicaSet | N
 def _too_late(
     given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None, refused: str, has_served: bool
 ) -> str:
-    """What has not come within its time; empty if it may still come.
+    """What has passed its deadline; empty if nothing has.
 
     Kubernetes sets no deadline for a template that has had pods before and gets none now.
     """
@@ -235,7 +238,7 @@ def _delay(given: Mapping[str, Any], pods: Sequence[Pod], refused: str) -> str:
 
 
 def _hangs(given: Mapping[str, Any], pods: Sequence[Pod], now_s: float | None) -> str:
-    """A pod that is not ready for longer than a rollout may take: Kubernetes sets no deadline for one beside others."""
+    """A pod that has not been ready for longer than a rollout may take: Kubernetes has no deadline for a single pod."""
     deadline_s = _deadline_s(given)
     if now_s is None:
         return ""
@@ -256,7 +259,7 @@ def _unresized(pods: Sequence[Pod]) -> str:
 
 
 def _of_variant(given: Mapping[str, Any], text: str) -> str:
-    """A sentence about pods with their variant, where they have one."""
+    """A text about pods, with their variant before it if they have one."""
     variant = variant_of_template(given)
     return f"variant {variant}: {text}" if variant else text
 
@@ -269,7 +272,7 @@ def _last_words(pods: Sequence[Pod]) -> str:
 
 
 def _waits(pods: Sequence[Pod]) -> str:
-    """What a pod that says nothing has come to, and where its node tells why."""
+    """The state of a pod that gives no reason, and the command that shows its events."""
     late = next((pod for pod in pods if pod.ready_s is None), None)
     if late is None:
         return ""

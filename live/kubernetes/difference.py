@@ -1,8 +1,8 @@
-"""What is left to do at a stage, as a pure function of what is wanted and what there is.
+"""The actions that bring a stage to its wanted state, as a pure function of wanted and observed state.
 
 Level-triggered: every pass starts from the whole state in the API server, however it came about, and yields only the
-difference. A refused or stale write is never repeated unchanged: the next pass reads again and finds what is then left
-to do.
+difference. A refused or stale write is never repeated unchanged: the next pass reads again and computes the difference
+anew.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _QUANTITY = re.compile(r"\.resources\.(requests|limits)\.[^\[]+$")
 
 @dataclass(frozen=True, slots=True)
 class Apply:
-    """Apply a manifest, server-side, provided the object is still what was read; None: there was none."""
+    """Server-side apply of a manifest, provided the object has not changed since it was read; None: there was none."""
 
     manifest: Manifest = field(repr=False)
     why: str
@@ -36,10 +36,10 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Set a stage's replicas, provided its Deployment is still what was read.
+    """Set a stage's replicas, provided its Deployment has not changed since it was read.
 
-    `is_rolling`: it has replicas of more than one template. The Deployment controller would share the replicas out
-    among them in proportion, by the number that their ReplicaSets remember; that number is removed first.
+    `is_rolling`: it has replicas of more than one template. The Deployment controller would distribute the change among
+    them in proportion, by a number noted on their ReplicaSets; that is removed first.
     """
 
     stage: str
@@ -52,7 +52,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class ResizePod:
-    """Give a pod other cores, as it runs."""
+    """Change the cores of a running pod in place."""
 
     stage: str
     pod: str
@@ -66,17 +66,18 @@ Action = Apply | Scale | ResizePod
 
 
 class ForeignOwnerError(Error):
-    """Another field manager owns what would have to change."""
+    """Another field manager owns a field that has to change."""
 
 
 class Kept:
-    """What a server keeps different from what was asked, say because of admission webhooks: asking again is no use."""
+    """Fields that a server keeps different from what was applied, as admission webhooks may: applying again is no
+    use."""
 
     def __init__(self) -> None:
         self._of: dict[tuple[str, str], tuple[Manifest, frozenset[str]]] = {}
 
     def note(self, manifest: Manifest, answer: Mapping[str, Any]) -> None:
-        """Remember what the answer to an apply lacks of what was asked."""
+        """Remember where the answer to an apply differs from its manifest."""
         self._of[_key(manifest)] = manifest, frozenset(drift(manifest, _of_kind(manifest, answer)))
 
     def drift(self, manifest: Manifest, given: Mapping[str, Any]) -> list[str]:
@@ -97,10 +98,10 @@ def _of_kind(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A lane of a stage; one that mixes no variants has the first alone.
+    """A lane of a stage; without a mix, a stage has only the first.
 
-    `wanted` is in force there, `decided` is wanted of the whole stage (None: the same); `state` is that of the lane's
-    Deployment, None if there is none.
+    `wanted` is in force there; `decided` is the wanted configuration of the whole stage (None: the same). `state` is
+    that of the lane's Deployment; None if there is none.
     """
 
     stage: str
@@ -111,7 +112,7 @@ class Lane:
 
     @property
     def title(self) -> str:
-        """The lane in a sentence."""
+        """The lane's name in a sentence."""
         return names.title(self.stage, self.number)
 
 
@@ -123,24 +124,24 @@ def difference(
     kept: Kept | None = None,
     by_rollout: str = "",
 ) -> list[Action]:
-    """The actions, in order, that make a lane what it should be; none if it already is.
+    """The actions, in order, that bring a lane to its wanted state; none if it is there.
 
-    `failed` are the variants to remember as failed, with the times [Unix time]; None: those remembered already. `kept`
-    is what the server is known to keep different. `by_rollout` is why cores, though they should be, cannot be changed
-    in place. Raises ForeignOwnerError if another has paused the Deployment.
+    `failed`: the variants to record as failed, with the times [Unix time]; None: those already recorded. `kept`: what
+    the server is known to keep different. `by_rollout`: why cores cannot be changed in place, though they should be.
+    Raises ForeignOwnerError if somebody else has paused the Deployment.
 
-    More replicas are asked for only once the Deployment controller has seen a new template, so that they are of the new
-    variant; fewer are asked for before it gets one, so that old replicas make room for new ones.
+    Scaling up waits until the Deployment controller has seen a new template, so that new replicas are of the new
+    variant; scaling down comes before a new template, so that old replicas make room for new ones.
 
-    Where cores are changed in place, a new template would be a rollout: it keeps the cores that it has as long as its
-    variant stays, and each pod, new ones too, gets the wanted ones.
+    Where cores are changed in place, other cores in the template would be a rollout: the template keeps its cores as
+    long as its variant stays, and each pod, new ones too, is resized to the wanted ones.
     """
     stage, wanted, state, kept = lane.stage, lane.wanted, lane.state, kept or Kept()
     decided = lane.decided or wanted
     if state is None:
         made = stage_deployment(deployed, stage, wanted, owner, lane=lane.number, decided=decided)
         return [Apply(made, f"{lane.title} does not exist")]
-    if lane.number and not wanted.replicas:  # it is free: what its pods would be made from does not matter
+    if lane.number and not wanted.replicas:  # it is free: its template does not matter
         return _scaled(lane, state, (), [])
     if state.given["spec"].get("paused"):
         name = deployed.stage_name(stage, lane.number)
@@ -160,8 +161,8 @@ def difference(
 
 
 def template_cores(deployed: Deployed, stage: str, wanted: StageConfiguration, state: StageState) -> int | None:
-    """The cores that a stage's template keeps where pods are resized in place; None: it takes the wanted ones, as that
-    of another variant does, or one of cores that the pipeline no longer has."""
+    """The cores that a stage's template keeps if pods are resized in place; None: it gets the wanted ones, as for
+    another variant, or if the pipeline no longer has its present ones."""
     is_kept = deployed.plane.resize == "in_place" and state.variant == wanted.variant
     profiled = deployed.plane.pipeline.stage(stage).variant(wanted.variant).cores
     return state.cores if is_kept and state.cores in profiled else None
@@ -184,7 +185,7 @@ def _resizes(lane: Lane, state: StageState) -> list[Action]:
 
 
 def _scaled(lane: Lane, state: StageState, changed: Sequence[str], apply: list[Action]) -> list[Action]:
-    """The apply, if any, and before or after it the setting of replicas."""
+    """The apply, if any, and the scaling before or after it."""
     replicas = lane.wanted.replicas
     if state.asked == state.replicas == replicas:
         return apply
@@ -199,9 +200,9 @@ def _scaled(lane: Lane, state: StageState, changed: Sequence[str], apply: list[A
 
 
 def version_of(given: Mapping[str, Any]) -> str | None:
-    """The version of an object as it was read: a write that names it is refused once anybody has changed the object.
+    """The resource version of an object as read: a write that names it is refused once the object has changed.
 
-    So what a controller wrote that has lost its Lease meanwhile changes nothing that the next one has written.
+    So a controller that has lost its Lease cannot overwrite what the next one has written.
     """
     version: str | None = given["metadata"].get("resourceVersion")
     return version
@@ -256,7 +257,7 @@ def foreign_owner(given: Mapping[str, Any], path: Sequence[str]) -> str:
 
 
 RESIZED_WITHIN_S = 30.0
-"""How long a pod may wait for the cores that were asked for it, before a rollout looks for another node."""
+"""How long a pod may wait for a resize before a rollout replaces it, perhaps on another node."""
 
 INFEASIBLE = "Infeasible"
 """The kubelet's reason where its node can never grant a resize; it defers one that may have to wait."""
@@ -265,8 +266,8 @@ NO_SUCH_API = "the server cannot resize pods (Kubernetes can since 1.33)"
 
 
 class Resizing:
-    """Remembers why the cores of stages cannot be changed in place: for the server as a whole, and for what a stage
-    wants now. `clock`: a monotonic one [s]."""
+    """Remembers why cores cannot be changed in place: on this server at all, and for what a stage wants now. `clock`: a
+    monotonic one [s]."""
 
     def __init__(self, api: Api, deployed: Deployed, clock: Callable[[], float]) -> None:
         self._api = api
@@ -278,7 +279,7 @@ class Resizing:
         self._since_s: dict[tuple[str, int], dict[str, float]] = {}
 
     def by_rollout(self, stage: str, wanted: StageConfiguration, state: StageState | None, lane: int = 0) -> str:
-        """Why the wanted cores cannot be had in place; empty if they can, or are not to be. Raises ApiError."""
+        """Why the wanted cores need a rollout; empty if they do not, or resizing is not wanted. Raises ApiError."""
         if not self._is_wanted or state is None:
             return ""
         if self._is_possible is None:
@@ -303,7 +304,7 @@ class Resizing:
         self._why[action.stage, action.lane] = (action.variant, action.cores), error.text
 
     def _ungranted(self, at: tuple[str, int], wanted: StageConfiguration, state: StageState) -> str:
-        """Why a pod does not get the wanted cores where it is, or not for too long."""
+        """Why a pod cannot be resized, or has waited for it too long; empty if neither."""
         waiting = [pod for pod in state.resizable(wanted.variant) if pod.asked_cores == wanted.cores != pod.cores]
         before, now_s = self._since_s.get(at, {}), self._clock()
         self._since_s[at] = {pod.uid: before.get(pod.uid, now_s) for pod in waiting}

@@ -1,7 +1,7 @@
-"""What is new from one look at the cluster to the next: in the log, and as Events on the stages' Deployments.
+"""Changes from one look at the cluster to the next: in the log, and as Events on the stages' Deployments.
 
 An Event, for `kubectl describe`, is written when something begins or changes, and the same one not again within
-`REPEATED_AFTER_S`. A controller works as well without: what cannot be written, or may not be, is logged once.
+`REPEATED_AFTER_S`. A controller does not depend on Events: a failure to write one is logged once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger("ipa.live.kubernetes.events")
 
 
 class Event(NamedTuple):
-    """What is told of a stage; one that `is_warning` asks for somebody's attention."""
+    """A message about a stage; `is_warning`: it needs attention."""
 
     stage: str
     reason: str
@@ -37,7 +37,8 @@ class Event(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A field of a look, stage -> why; how its news are called as Events (empty: they are none) and in the log."""
+    """A field of a look (stage -> why), and how its changes are reported: the reason of Events (empty: none) and the
+    log line."""
 
     field: str
     reason: str
@@ -64,7 +65,7 @@ def _found(before: Look, look: Look) -> Iterator[tuple[Kind, str, str]]:
 
 
 def news(before: Look, look: Look) -> Iterator[Event]:
-    """What a look did at stages and found there that the one before had not."""
+    """The actions of a look at stages, and its findings there that the look before did not have."""
     for what in look.done:
         stage = what.partition(":")[0].partition(",")[0].partition(" does not exist")[0]
         if stage in look.stages:
@@ -75,13 +76,13 @@ def news(before: Look, look: Look) -> Iterator[Event]:
 
 
 def log_news(before: Look, look: Look) -> None:
-    """Log what was done, and what has changed of what keeps the controller from its work: that, why, and its end."""
+    """Log the actions, and each beginning, change and end of what hinders the controller."""
     for what in look.done:
         log.info("changed", extra={"what": what})
     for name in (*look.stopped, *(before.stopped.keys() - look.stopped)):
         why = look.stopped.get(name, "")
         if why and name in look.foreign:
-            continue  # which says who it is left to, and until when
+            continue  # that message says who sets the replicas, and until when
         if why and why != before.stopped.get(name):
             log.error("stopped: nothing is changed here until somebody acts", extra={"stage": name, "problem": why})
         elif not why:

@@ -1,4 +1,4 @@
-"""Variants that failed to start: which are left out, and what a stage goes back to."""
+"""Variants that failed to start: which are excluded, and what a stage is rolled back to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ipa.policies import Configuration, StageConfiguration, mix_by_weight
 
 
 class FailedVariants:
-    """What has failed at each of `stages`, which say when each variant that is left out did."""
+    """The failed variants of each of `stages`, which hold the excluded ones with the times of their failures."""
 
     def __init__(self, stages: Mapping[str, PodReplicas]) -> None:
         self._stages = stages
@@ -23,7 +23,7 @@ class FailedVariants:
         self._decided_at |= dict.fromkeys(stages, step)
 
     def refusal(self, configuration: Configuration) -> str:
-        """Why a configuration may not be asked for; empty if it may."""
+        """Why a configuration is refused; empty if it is not."""
         for name, wanted in configuration.items():
             stage = self._stages[name]
             present = {part.variant for part in stage.configuration.parts}
@@ -32,18 +32,19 @@ class FailedVariants:
                     return f"{name}: variant {part.variant} has failed to start and is left out for now"
         return ""
 
-    # ---- what the cluster remembers ----
+    # ---- failures recorded on the cluster ----
 
     def to_write(self, states: Mapping[str, StageState], wall_s: float) -> dict[str, dict[str, float]]:
-        """Stage -> variant -> Unix time: what the Deployments of stages with new failures are to remember."""
+        """Stage -> variant -> Unix time of its failure: what to record on the Deployments of stages with new
+        failures."""
         return {name: {**_remembered(states.get(name), wall_s), **new} for name, new in self._unwritten.items()}
 
     def has_written(self) -> None:
-        """The Deployments remember all of it now."""
+        """All failures are recorded on the Deployments."""
         self._unwritten = {}
 
     def take_over(self, states: Mapping[str, StageState], wall_s: float) -> None:
-        """Leave out what an earlier controller found failing."""
+        """Exclude the variants that an earlier controller recorded as failed."""
         for name, state in states.items():
             stage = self._stages[name]
             stage.excluded = left_out(state.failed, wall_s) | stage.excluded
@@ -56,12 +57,12 @@ class FailedVariants:
         self._unwritten.setdefault(stage, {})[variant] = wall_s
 
     def steps_undone(self, stage: str, step: int) -> range:
-        """The steps whose decision comes to nothing when a stage is rolled back at `step`: those that chose its present
+        """The steps whose decision is undone when a stage is rolled back at `step`: those that chose its present
         variant or kept it."""
         return range(self._decided_at.get(stage, step), step + 1)
 
     def trouble(self, failing: Mapping[str, str]) -> str:
-        """What fails (stage -> why) or is left out, empty where there is nothing."""
+        """What fails (stage -> why) or is excluded, as a text; empty if nothing does."""
         excluded = {each.stage: names for each in self._stages.values() if (names := each.failed_variants)}
         said = [f"{stage}: {why}" for stage, why in failing.items()]
         return "; ".join([*said, *(f"left out: {stage}: {', '.join(names)}" for stage, names in excluded.items())])
@@ -69,17 +70,18 @@ class FailedVariants:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """A stage goes `back_to` the configuration that stood before `variant`, which has failed."""
+    """A stage goes `back_to` the configuration that was complete before `variant` failed."""
 
     variant: str
     back_to: StageConfiguration
 
 
 def rollback(state: StageState, wanted: StageConfiguration) -> Rollback | None:
-    """What to do about a stage that cannot go on; None if what fails is no longer wanted, or nothing has stood before.
+    """How to roll back a stage that cannot go on; None if the failed variant is no longer wanted, or no configuration
+    was ever complete.
 
-    If a mix with the failed variant has stood, the others get its requests. If that variant has stood alone, with other
-    cores, it gets those back.
+    If the last complete one is a mix with the failed variant, the others get its requests. If it is that variant alone,
+    with other cores, it gets those back.
     """
     failed = state.troubled
     if failed is None or state.sound is None or (part := part_of(wanted, failed.variant)) is None:

@@ -1,4 +1,4 @@
-"""What puts a variant from an object store into a pod: `python -m ipa.live.kubernetes.fetch s3://BUCKET/FOLDER TARGET`.
+"""Fetches a variant from an object store into a pod: `python -m ipa.live.kubernetes.fetch s3://BUCKET/FOLDER TARGET`.
 
 An init container runs it before the model server starts. The target is either complete or absent.
 """
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 
 def fetch(url: str, target: Path, endpoint: str, environment: Mapping[str, str], attempts: int = ATTEMPTS) -> int:
-    """Fetch all files below `url`, or below the same without its PIPELINE, to `target`; returns how many there are.
+    """Fetch all files below `url`, or below the same without its PIPELINE, to `target`; returns their number.
 
-    A target that exists was fetched completely by an earlier start of the container, and stays. Where one was broken
-    off, the files stay that are what `ipa models push` has left checksums of. Raises StoreError.
+    A target that exists was fetched completely by an earlier start of the container, and stays. After an interrupted
+    fetch, files stay that match the checksums of `ipa models push`. Raises StoreError.
     """
     if target.exists():
         return sum(path.is_file() for path in target.rglob("*"))
@@ -83,7 +83,7 @@ def _files(store: S3FileSystem, url: str, endpoint: str) -> dict[str, str]:
 
 
 def _copy(store: S3FileSystem, source: str, target: Path) -> None:
-    """One complete object; every request makes sure that its part is of the same version."""
+    """Copy one whole object; every request checks that its part is of the same version."""
     from s3fs.utils import FileExpired
 
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,14 @@
-"""Others who scale: when their number of replicas is set back, and when it is left to them.
+"""Foreign scalers: when a number of replicas that another has set is set back, and when it is left to them.
 
-Others who set a stage's replicas are a HorizontalPodAutoscaler, KEDA, a person with `kubectl scale`. With the replicas
-of a Deployment we write an annotation that says how many we asked for: any other number is somebody else's. (Field
-ownership alone would not tell: older servers, such as 1.20, keep no record of who used the scale subresource, and an
-owner that has been deleted stays the owner.) A number that another has set is set back at once. If that has happened
-`SET_BACK_TIMES` within `WITHIN_S`, whoever it is will do it again, and we stand aside at this stage rather than start
-and stop pods in turns: the replicas are left to the other until the number has not changed for `WITHIN_S`, or the
-autoscaler that was named is gone. They are then set back once; if that is undone within `WITHIN_S`, we stand aside
-again.
+Others who set a stage's replicas are a HorizontalPodAutoscaler, KEDA, or a person with `kubectl scale`. With the
+replicas of a Deployment we write an annotation with the number that we asked for: any other number is somebody else's.
+(Field ownership alone does not tell: older servers, such as 1.20, do not record who used the scale subresource, and a
+deleted owner stays the owner.)
+
+A foreign number is set back at once. After `SET_BACK_TIMES` times within `WITHIN_S`, the other will do it again, and we
+stand aside at this stage rather than start and stop pods in turns: the replicas are left to the other until the number
+has not changed for `WITHIN_S`, or the named autoscaler is gone. They are then set back once; if that is undone within
+`WITHIN_S`, we stand aside again.
 """
 
 from __future__ import annotations
@@ -24,18 +25,18 @@ SET_BACK_TIMES = 3
 WITHIN_S = 300.0
 
 UNKNOWN = "somebody"
-"""Who acted, where neither the server's record nor an autoscaler says so."""
+"""The name of a scaler that neither the server's record nor an autoscaler reveals."""
 _OF_AUTOSCALERS = ("", "kube-controller-manager", "horizontal-pod-autoscaler")
 """The field managers under which a HorizontalPodAutoscaler may act; with none, the server kept no record."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """What is remembered of others at one stage. Times are of a monotonic clock [s].
+    """The history of foreign scaling at one stage. Times are of a monotonic clock [s].
 
-    `set_back_s`: when their number was lately set back. `by`: who it was; `autoscaler` is its name if it is a
-    HorizontalPodAutoscaler. `seen`: the replicas they set. `aside_s`: while we stand aside, since when that number has
-    not changed; None otherwise.
+    `set_back_s`: when a foreign number was lately set back. `by`: who set it; `autoscaler`: the name, if that is a
+    HorizontalPodAutoscaler. `seen`: the replicas that it set. `aside_s`: while we stand aside, since when that number
+    has not changed; None otherwise.
     """
 
     set_back_s: tuple[float, ...] = ()
@@ -50,7 +51,7 @@ class Dispute:
         return self.aside_s is not None
 
     def said(self, wanted: int) -> str:
-        """What a person should know; empty if nobody else has lately acted. `wanted`: the replicas that we want."""
+        """A message for people; empty if nobody else has lately scaled. `wanted`: the replicas that we want."""
         if self.stands_aside:
             sooner = f", or at once when {self.by} is deleted" if self.autoscaler else ""
             return (
@@ -63,10 +64,10 @@ class Dispute:
 def judged(
     before: Dispute, seen: int, is_ours: bool, by: str, autoscaler: str, now_s: float, has_gone: bool = False
 ) -> Dispute:
-    """The dispute after one look, on the assumption that a number that may be set back is set back.
+    """The dispute after one look, assuming that a number that may be set back is set back.
 
-    `seen`: the replicas of the Deployment; `is_ours`: they are as we asked for; else `by` and `autoscaler` are who set
-    them. `has_gone`: the autoscaler of the dispute does not exist any more.
+    `seen`: the replicas of the Deployment; `is_ours`: we asked for that number; otherwise `by` and `autoscaler` name
+    who set it. `has_gone`: the autoscaler of the dispute no longer exists.
     """
     lately = tuple(at_s for at_s in before.set_back_s if now_s - at_s < WITHIN_S)
     if before.aside_s is not None:
@@ -91,10 +92,10 @@ class Autoscalers:
         self._deployed = deployed
         self._of: dict[str, Mapping[str, Any]] | None = None
         self.are_known = False
-        """Whether the server has told; meaningful once `of` has been called."""
+        """Whether they could be listed; meaningful once `of` has been called."""
 
     def of(self, name: str) -> Mapping[str, Any] | None:
-        """The one that scales the Deployment of a name, if any."""
+        """The autoscaler of the Deployment of that name, if any."""
         if self._of is None:
             self._of = self._listed()
         return self._of.get(name)

@@ -29,19 +29,20 @@ TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 ALIVE_PATH = "/tmp/alive"
 SILENT_S = 60
-"""The watch, which has no port, writes every two seconds that it goes on; one so long silent is started anew."""
+"""The watch has no port, but writes a heartbeat every two seconds; it is restarted after so long without one."""
 
 DRAIN_S = 3
-"""How long the gateway's pod still answers as before when it is to end; meanwhile every node learns of that."""
+"""How long a terminating gateway pod serves as before, until every node knows of its end."""
 LINGER_S = 5
-"""How long the gateway then still serves clients that stay connected, each for the last time."""
+"""How long the gateway then still serves connected clients, one last request each."""
 MEMORY_SHARE = 4
-"""The share of the gateway's memory that requests may take is one in this many: read, in batches and as answers they
-need up to three times their size, and the rest is for the gateway itself and its books."""
+"""Requests may take one part in this many of the gateway's memory: read, in batches and as answers they need up to
+three times their size, and the rest is for the gateway itself and its records."""
 
 
 def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
-    """The router with its queues, and beside it the watch that tells it about its replicas."""
+    """The gateway's Deployment: the router with its queues, and beside it the watch that sends it the list of
+    replicas."""
     volumes = [_token_volume(), secret_volume("control", deployed.control_name)]
     if deployed.layout.client_token_secret:
         volumes += [secret_volume("clients", deployed.layout.client_token_secret)]
@@ -58,7 +59,7 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
         names.selector(deployed.instance, GATEWAY),
         deployed.labels(GATEWAY),
         pod,
-        # A new gateway takes new requests before the old one, which finishes what it has, goes away.
+        # A new gateway takes requests before the old one finishes its own and ends.
         manifest_parts.rolling(1, 0, ceil(deployed.layout.ready_within_s)),
         added=deployed.pods_of(GATEWAY),
     )
@@ -90,7 +91,8 @@ def _router(deployed: Deployed) -> Manifest:
 
 
 def _bounds(deployed: Deployed) -> list[str]:
-    """Its times and memory, who may use its ports, and where its replicas may be: pods have addresses, and our port."""
+    """Its timeouts and memory, who may use its ports, and where replicas may be: pods have IP addresses, and our
+    port."""
     arguments = ["--replica-timeout", repr(_answers_within_s(deployed.plane.pipeline)), "--linger", str(LINGER_S)]
     arguments += ["--most-inside", str(memory_bytes(deployed.layout.gateway_memory) // MEMORY_SHARE)]
     arguments += ["--replica-port", str(MODEL_PORT)]
@@ -107,7 +109,7 @@ def _bounds(deployed: Deployed) -> list[str]:
 
 
 def _answers_within_s(pipeline: Pipeline) -> float:
-    """How long a batch may take before its replica counts as lost: a node that dies says nothing."""
+    """How long a batch may take before its replica counts as lost: a dead node does not answer at all."""
     slowest_s = max(
         variant.p99_s(variant.max_batch(cores), cores)
         for stage in pipeline.stages
@@ -164,7 +166,8 @@ def _token_volume() -> Manifest:
 
 
 def gateway_access(deployed: Deployed, owner: Manifest | None = None) -> list[Manifest]:
-    """What the gateway's watch is allowed: to see the namespace's pods. A ServiceAccount that is given is not made."""
+    """The permission of the gateway's watch to see the namespace's pods. A ServiceAccount that is given by name is not
+    made."""
     meta = deployed.meta(deployed.gateway_name, GATEWAY, owner)
     sees_pods = manifest_parts.role(meta, [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}])
     given = str(deployed.pods_of(GATEWAY).get("serviceAccountName") or "")

@@ -1,9 +1,9 @@
-"""The backend whose replicas are pods: opened, observed, told what is decided, and left as it stands.
+"""The backend whose replicas are pods: opened, observed, given decisions, and left running.
 
-`apply` says what is wanted: the gateway's queues take batch sizes and timeouts over at once. One task, the reconcile
-loop, brings the cluster there pass by pass (`reconcile`); a watch of the pods wakes it and keeps the replicas'
-timeline. The cluster carries out rule 5. Nothing is kept here that could not be read again, so a controller that is
-restarted carries on.
+`apply` sets the wanted configuration; batch sizes and timeouts take effect in the gateway's queues at once. One task,
+the reconcile loop, brings the cluster to it pass by pass (`reconcile`); a watch of the pods wakes it and keeps the
+replicas' timeline. The cluster carries out rule 5. All state here can be read again, so a restarted controller carries
+on.
 """
 
 from __future__ import annotations
@@ -48,20 +48,20 @@ BETWEEN_LOOKS_S = 0.2
 """The least time between two looks, however much happens."""
 LOOK_EVERY_WHILE_STOPPED_S = 5.0
 LOOK_EVERY_WHILE_CLOSING_S = 0.5
-"""While somebody may still wait in a lane that gets no more requests: its replicas go when nobody does."""
+"""While a lane that gets no more requests may still have some: its replicas are removed when it has none."""
 
 log = logging.getLogger("ipa.live.kubernetes.kubernetes_backend")
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a controller works on a deployed pipeline. `url` is where its clients reach that; empty where no load comes
-    from here.
+    """How a controller works on a deployed pipeline. `url` is where clients reach it; empty if no load is sent from
+    here.
 
-    With `adopts` it takes over what is running, as is: it starts from the configuration that the cluster says is
-    wanted, rolled out or not, and uses the gateway's clock. Without, it first brings the initial configuration up and
-    sets t = 0. `lease` None: nobody else writes. `finish` waits for what writes beside the backend, before the Lease is
-    given back. `control_token_file` is for one inside the cluster (see `way_to`).
+    With `adopts` it takes over what is running: it starts from the wanted configuration on the cluster, rolled out or
+    not, and uses the gateway's clock. Without, it first rolls out the initial configuration and sets t = 0. `lease`
+    None: there is no other writer. `finish` waits for other writers of this process, before the Lease is released.
+    `control_token_file` is for a controller inside the cluster (see `way_to`).
     """
 
     url: str = ""
@@ -73,9 +73,9 @@ class Options:
 
 
 class KubernetesBackend(LiveBackend):
-    """A pipeline that has been deployed, and what brings it to what is wanted.
+    """A deployed pipeline, and the loop that brings it to the wanted configuration.
 
-    With a read-only `api` it sees everything and changes nothing.
+    With a read-only `api` it observes, and changes nothing.
     """
 
     client: ClusterGateway
@@ -127,16 +127,16 @@ class KubernetesBackend(LiveBackend):
         self._is_listed = asyncio.Event()
         self._watch = PodWatch(api, deployed.namespace, deployed.instance, self._watched)
         self._has_started = self._is_closing = False
-        self._changing = asyncio.Lock()  # held while what is wanted, or the gateway's configuration, changes
+        self._changing = asyncio.Lock()  # held while the wanted, or the gateway's, configuration changes
 
     # ---- the run ----
 
     async def open(self, initial: Configuration) -> None:
         """Bring the pipeline to `initial` and wait until that is ready, with nothing else left.
 
-        One that adopts waits until nobody else may change the pipeline and takes over what the cluster says is wanted;
-        `initial` then fills in stages about which it says nothing. Raises RunError, with the reason, if the pipeline
-        does not become ready.
+        A backend that adopts takes over the wanted configuration on the cluster, once no other controller can change
+        it; `initial` is for stages without one. Raises RunError, with the reason, if the pipeline does not become
+        ready.
         """
         await self._open_launcher((LOAD,))
         await self._threads.call(permissions.check, self._api, self.deployed, self._is_inside)
@@ -201,7 +201,7 @@ class KubernetesBackend(LiveBackend):
             raise RunError(str(error)) from None
 
     async def _find_lanes(self, wanted: Configuration) -> None:
-        """Take over, until the gateway is asked, what the Deployments say is in force in the lanes."""
+        """Take over the lanes in force by the Deployments, until the gateway is asked."""
         try:
             states = await self._threads.call(read_stages, self._api, self.deployed)
         except ApiError:
@@ -212,12 +212,12 @@ class KubernetesBackend(LiveBackend):
                 self._stand(name, parts)
 
     def _stand(self, name: str, parts: Parts) -> None:
-        """These parts are in force in a stage's lanes, and always have been."""
+        """Put these parts in force in a stage's lanes, as if they had always been."""
         self.stages[name].stand(parts)
         if 0 in parts:
             self.configured[name] = [(0.0, parts[0].batch)]
 
-    # ---- the seam ----
+    # ---- observe and apply ----
 
     async def _apply(self, configuration: Configuration) -> Applied:
         async with self._changing:
@@ -240,7 +240,7 @@ class KubernetesBackend(LiveBackend):
         return self._failures.refusal(configuration) or self._pace.refusal(self._moves(configuration))
 
     def _moves(self, configuration: Configuration) -> int:
-        """For how many stages a configuration changes pods."""
+        """The number of stages whose pods a configuration changes."""
         return sum(moves_pods(self.stages[name].configuration, each) for name, each in configuration.items())
 
     async def _observe(self) -> Observation:
@@ -275,9 +275,9 @@ class KubernetesBackend(LiveBackend):
         self._room.note(look, time.monotonic())
         if self._may_write() and not look.is_held:
             async with self._changing:
-                # Before the run begins there is nothing to go back to: what is to be ready first fails as a whole.
+                # Before the run begins there is nothing to roll back to: the first configuration fails as a whole.
                 for name, why in look.failed.items() if self._has_started or self._adopts else ():
-                    if self.stages[name].configuration == wanted[name]:  # what has been decided since may do
+                    if self.stages[name].configuration == wanted[name]:  # a later decision may succeed
                         await self._roll_back(name, why, look)
                 if (self._has_started or self._gateway.is_laned) and await self._gateway.keep(
                     self.wanted, self.now_s, self._has_started
@@ -288,7 +288,7 @@ class KubernetesBackend(LiveBackend):
         return pause_s(look, self._reconciler.pause_s, is_closing)
 
     async def _pass(self, wanted: Configuration) -> Look:
-        """Take another look at the cluster, and bring it closer to what is wanted."""
+        """Make one reconcile pass; log what is new, and write it as Events."""
         pods, failed = list(self._pods.values()), self._failures.to_write(self.look.stages, self._api.time_s())
         reconcile, lanes = self._reconciler.reconcile, self._gateway.lanes
         look = following(self.look, await self._threads.call(reconcile, wanted, pods, failed, self._may_write, lanes))
@@ -303,13 +303,13 @@ class KubernetesBackend(LiveBackend):
                 await self._threads.call(self._events.tell, event, look)
 
     def _follow(self, states: Mapping[str, StageState]) -> None:
-        """Take over what others want, where this controller only reads."""
+        """Take over what another controller wants, where this one only reads."""
         for name, state in states.items():
             if state.wanted is not None:
                 self.stages[name].configuration = state.wanted
 
     async def _roll_back(self, name: str, why: str, look: Look) -> None:
-        """Go back to the configuration that stood before, and leave the variant out for a while."""
+        """Roll a stage back to its last complete configuration, and exclude the failed variant for a while."""
         stage = self.stages[name]
         found = rollback(look.stages[name], stage.configuration)
         if found is None or not self._pods:
@@ -344,7 +344,7 @@ class KubernetesBackend(LiveBackend):
         self._is_listed.set()
         self._wake.set()
 
-    # ---- what a person should know ----
+    # ---- troubles ----
 
     @property
     def _held_by(self) -> str:
@@ -384,9 +384,9 @@ class KubernetesBackend(LiveBackend):
 
 
 def pause_s(look: Look, back_off_s: float, is_closing: bool) -> float:
-    """How long the next look may wait if nothing happens: after one that failed, the back-off, whatever is to be done.
+    """How long the next look may wait if nothing happens; after one that failed, the back-off.
 
-    `is_closing`: a lane only serves what it still has.
+    `is_closing`: a lane serves only its remaining requests.
     """
     if back_off_s:
         return back_off_s

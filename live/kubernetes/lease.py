@@ -1,7 +1,7 @@
 """One writer: a Lease that the controller holds, and that another takes over once it is no longer renewed.
 
-Whether a holder is alive is judged by this machine's clock alone: its record must have stayed unchanged for the whole
-duration as seen from here. So clocks that differ do no harm.
+A holder counts as dead by this machine's clock alone: as seen from here, its record has not changed for the whole
+duration. So differing clocks do no harm.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ipa.live.kubernetes.settings import Deployed
 
 
 def monotonic_s() -> float:
-    """Seconds of a clock that nobody sets, and that, where possible, keeps running while the machine sleeps."""
+    """Seconds of a monotonic clock that, where possible, keeps running while the machine sleeps."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 
@@ -54,7 +54,7 @@ class Lease:
         self.identity = identity or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.holder = ""
         self.problem = ""
-        """Why the latest attempt could neither read nor write it; empty if it could."""
+        """Why the latest attempt to read or write it failed; empty if it did not."""
         self.report = ""
         self.retry_s = RETRY_S
         self._seen: tuple[str, str] = ("", "")  # holder and renewal, as last seen to change
@@ -82,7 +82,7 @@ class Lease:
             return self.is_held
 
     def release(self) -> None:
-        """Let the next controller have it at once; from here on it is not held."""
+        """Give it up, so that the next controller can take it at once."""
         self._renewed_at_s = None
         try:
             found = self._read()
@@ -155,7 +155,7 @@ log = logging.getLogger("ipa.live.kubernetes.lease")
 
 
 class LeaseKeeper:
-    """Takes a Lease, renews it and gives it back; with no Lease (None), nobody else writes.
+    """Takes a Lease, renews it and releases it; with no Lease (None), there is no other writer.
 
     `report` is what each renewal publishes for `ipa live status`.
     """
@@ -191,7 +191,7 @@ class LeaseKeeper:
             log.warning("the Lease is ours")
 
     async def keep(self, on_lost: Callable[[str], object]) -> None:
-        """Renew the Lease until another controller has taken it; `on_lost` is then told so."""
+        """Renew the Lease until another controller has taken it; `on_lost` is then called with a message."""
         lease, said = self._lease, ""
         while lease is not None:
             await asyncio.sleep(lease.retry_s)
@@ -203,7 +203,7 @@ class LeaseKeeper:
                 log.warning("the Lease is not renewed" if said else "the Lease is renewed again", extra=_problem(said))
 
     async def release(self) -> None:
-        """Let the next controller have the Lease at once."""
+        """Release the Lease, so that the next controller can take it at once."""
         if self._lease is not None:
             await asyncio.to_thread(self._lease.release)
 

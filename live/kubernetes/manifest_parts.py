@@ -17,19 +17,19 @@ CONTROL_TOKEN_PATH = "/etc/ipa-control/token"
 """Where the token of the gateway's control port is mounted in those containers that need it."""
 READABLE_BY_GROUP = 0o440
 BUDGET_APIS = ("policy/v1", "policy/v1beta1")
-"""Where servers have PodDisruptionBudgets, the newest first; before 1.21 only the older."""
+"""The API versions of PodDisruptionBudgets, the newest first; servers before 1.21 have only the older."""
 MODEL_PORT = 8080
 """The port of model servers."""
 MODEL_CONTAINER = "model-server"
 """The name of their container."""
 USER = 65532
 GRACE_S = 10
-"""How much longer than its work a pod may take to end before it is killed."""
+"""How long a pod may take to end beyond its work, before it is killed."""
 MOST_DISK = "2Gi"
 """How much of its node's disk a container may take with its volumes and logs; beyond it, its pod is evicted."""
 PROBED_EVERY_S = 1
 NODE_LOST_FOR_S = 30
-"""How long a pod stays on a node that is not ready or cannot be reached; then another is made elsewhere."""
+"""How long a pod stays on a node that is not ready or unreachable, before it is replaced elsewhere."""
 SAYS_ITS_LAST_LINES = "FallbackToLogsOnError"
 """The termination message of a container that fails: the end of its log."""
 
@@ -130,7 +130,7 @@ def container(
             *({"name": key, "value": str(threads)} for key in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")),
             {"name": "PYTHONDONTWRITEBYTECODE", "value": "1"},
         ],
-        # It requests no disk: a node that does not say how much it has takes it too.
+        # It requests no disk, so that nodes that do not report theirs take it too.
         "resources": {
             "requests": {**resources["requests"], "ephemeral-storage": "0"},
             "limits": {**resources.get("limits", {}), "ephemeral-storage": most_disk},
@@ -144,8 +144,8 @@ def container(
 
 
 def account(deployed: Deployed, meta: Manifest, role: Manifest, given: str, token: bool = True) -> list[Manifest]:
-    """A ServiceAccount that is bound to a role; one that is `given` by its name is bound, and not made. Without `token`
-    pods that run as it get none by themselves."""
+    """A ServiceAccount bound to a role; one that is `given` by name is bound, and not made. Without `token`, pods do
+    not mount its token automatically."""
     group = "rbac.authorization.k8s.io"
     made: Manifest = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}
     subject = {"kind": "ServiceAccount", "name": given or meta["name"], "namespace": deployed.namespace}
@@ -168,13 +168,13 @@ def role(meta: Manifest, rules: Sequence[Manifest]) -> Manifest:
 
 
 def budget(meta: Manifest, bound: Manifest, selector: Mapping[str, str], api_version: str = BUDGET_APIS[0]) -> Manifest:
-    """A PodDisruptionBudget: what evictions leave, or take at once, of the pods that are selected."""
+    """A PodDisruptionBudget: a bound on evictions of the selected pods."""
     spec = {**bound, "selector": {"matchLabels": dict(selector)}}
     return {"apiVersion": api_version, "kind": "PodDisruptionBudget", "metadata": meta, "spec": spec}
 
 
 def lost_node_tolerations() -> list[Manifest]:
-    """Without these a cluster tolerates a lost node for five minutes."""
+    """How long pods stay on a lost node; a cluster's default is five minutes."""
     return [
         {
             "key": f"node.kubernetes.io/{state}",
@@ -198,7 +198,7 @@ def secret_mount(name: str, path: str) -> Manifest:
 
 
 def pod_security() -> Manifest:
-    """A pod does not run as root."""
+    """The security of a pod that does not run as root."""
     return {
         "runAsNonRoot": True,
         "runAsUser": USER,
@@ -209,7 +209,7 @@ def pod_security() -> Manifest:
 
 
 def container_security() -> Manifest:
-    """A container can write nowhere and gain no privileges."""
+    """The security of a container that can write nowhere and gain no privileges."""
     return {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -218,17 +218,17 @@ def container_security() -> Manifest:
 
 
 def draining(drain_s: int) -> Manifest:
-    """Of a container that goes on as before for `drain_s` when its pod is to end, until others have learnt of that."""
+    """The hook of a terminating container that serves as before for `drain_s`, until others know of its end."""
     return {"lifecycle": {"preStop": {"exec": {"command": ["sleep", str(drain_s)]}}}}
 
 
 def serving(
     ports: Mapping[str, int], ready_path: str = "/v2/health/ready", starts_within_s: int | None = None
 ) -> Manifest:
-    """Ports and probes of a container, which is asked at the first of its ports.
+    """Ports and probes of a container; the first port is probed.
 
-    One that takes long to start has `starts_within_s`. Others may take a minute, and are asked at once whether they are
-    ready: a startup probe would put that off by up to a second.
+    One that takes long to start has `starts_within_s`. Others may take a minute, and their readiness is probed at once:
+    a startup probe would delay that by up to a second.
     """
     port = next(iter(ports.values()))
 

@@ -45,13 +45,13 @@ PIPELINE, LAYOUT = "pipeline.yaml", "layout.json"
 """The keys of the ConfigMap."""
 
 DRAIN_S = 1
-"""How long a pod that is to end still answers as before; meanwhile the gateway learns of its end."""
+"""How long a terminating pod serves as before, until the gateway knows of its end."""
 
 
 def root(deployed: Deployed) -> Manifest:
     """The ConfigMap with the pipeline's file and its layout, which owns everything else."""
     meta = deployed.meta(deployed.instance, "pipeline")
-    del meta["labels"][names.MANAGED_BY]  # Helm sets it on what it installs: no controller may want it otherwise
+    del meta["labels"][names.MANAGED_BY]  # Helm sets it on what it installs, and a controller must not change it
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -61,7 +61,7 @@ def root(deployed: Deployed) -> Manifest:
 
 
 def owner_of(root: Mapping[str, Any]) -> Manifest:
-    """The reference to the ConfigMap, as an owner, as the server has it: its uid is needed."""
+    """The owner reference to the ConfigMap as the server has it: its uid is needed."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -81,8 +81,8 @@ def everything(
 ) -> list[Manifest]:
     """All objects but the root, in the order in which they are applied; `apis` are the API groups of the server.
 
-    `lanes`: stage -> lane -> what is in force there, for stages where it is not the parts of the configuration in their
-    order. `cores`: stage and lane -> the cores that its pods are made with, where these are not the wanted ones.
+    `lanes`: stage -> lane -> the configuration in force there, unless it is the parts of the stage's configuration in
+    order. `cores`: stage and lane -> the cores in the pod template, where these are not the wanted ones.
     """
     return [
         *surroundings(deployed, owner, apis),
@@ -98,7 +98,7 @@ def everything(
 
 
 def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str]) -> list[Manifest]:
-    """All objects but the root and the Deployments, which the reconciler keeps."""
+    """All objects but the root and the Deployments, which the reconciler maintains."""
     budgets = next((version for version in BUDGET_APIS if version in apis), None)
     # Since 1.21 servers have policy/v1, and know Services of two families.
     is_dual = "policy/v1" in apis
@@ -116,7 +116,7 @@ def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str
 
 
 def is_of_stage(manifest: Manifest) -> bool:
-    """Whether it is a stage's Deployment, which a controller makes where there is none."""
+    """Whether it is a stage's Deployment, which a controller creates if it is missing."""
     return manifest["kind"] == "Deployment" and names.STAGE in manifest["metadata"]["labels"]
 
 
@@ -129,10 +129,10 @@ def stage_deployment(
     lane: int = 0,
     decided: StageConfiguration | None = None,
 ) -> Manifest:
-    """The model servers of a lane of a stage, where `wanted` is in force; that may be no replica.
+    """The Deployment of a lane of a stage, where `wanted` is in force, perhaps without replicas.
 
-    `cores` are those that its pods are made with, where they get the wanted ones in place; None: the wanted ones.
-    `decided` is what is wanted of the whole stage, which the first lane's Deployment says; None: the same.
+    `cores`: those of its pod template, if pods are then resized in place; None: the wanted ones. `decided`: the wanted
+    configuration of the whole stage, which is noted on the first lane's Deployment; None: the same.
     """
     plane, standing = deployed.plane, wanted
     wanted = wanted if cores is None else replace(wanted, cores=cores)
@@ -205,7 +205,7 @@ def disruption_budgets(
     """Evictions leave at least half of a stage's replicas, and never take an only one, nor the gateway; where variants
     may be mixed, this holds for the replicas of each lane.
 
-    The share holds for any number of replicas, also for none, so no budget has to follow the scaling.
+    A share holds for any number of replicas, even none, so no budget has to follow the scaling.
     """
 
     def of_lane(stage: str, lane: int) -> Manifest:

@@ -1,8 +1,8 @@
-"""What a controller's policy has learnt and its number of steps, in a ConfigMap: they outlive the controller's pod.
+"""What a controller's policy has learnt and its number of steps, in a ConfigMap that outlives the controller's pod.
 
-The latest entry of the journal is written after each step, beside the loop. A controller reads it when it takes the
-Lease over, and goes on from it unless its own journal ends as late. It is bounded, as a ConfigMap is; whoever wants the
-whole journal keeps it on a volume.
+The latest entry of the journal is written after each step, in a thread of its own. A controller reads it when it takes
+over the Lease, and resumes from it unless its own journal is as recent. Its size is bounded, as a ConfigMap's is; the
+whole journal can be kept on a volume.
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ MOST_BYTES = 512 * 2**10
 WRITTEN_WITHIN_S = 5.0
 """How long a write may take; the end of a run waits for the one under way and the last one."""
 ENTRY, OF = "entry", "of"
-"""The keys of the ConfigMap: the entry as a line of the journal, and a digest of what has written it."""
+"""The keys of the ConfigMap: the entry as a line of the journal, and a digest of the scenario, pipeline file and
+version."""
 
 log = logging.getLogger("ipa.live.kubernetes.memory")
 
 
 def memory_map(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
-    """The ConfigMap, empty: what is in it is no field of this manifest, so that applying it forgets nothing."""
+    """The ConfigMap without data: this manifest lacks that field, so that applying it loses nothing."""
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": deployed.meta(deployed.memory_name, CONTROLLER, owner)}
 
 
 class Memory:
-    """The ConfigMap of a deployed pipeline; `scenario` is what its controller runs. With another scenario, pipeline
-    file or version of this program what is there counts for nothing: a policy might make nothing of it. `may_write` is
-    asked before each write, from any thread: one without the Lease writes nothing."""
+    """The ConfigMap of a deployed pipeline; `scenario` is what its controller runs. An entry of another scenario,
+    pipeline file or version of this program is ignored: a policy might not understand it. `may_write` is asked before
+    each write, from any thread: without the Lease, nothing is written."""
 
     def __init__(
         self, api: Api, deployed: Deployed, scenario: object, may_write: Callable[[], bool] = lambda: True
@@ -55,7 +56,7 @@ class Memory:
         self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
 
     def resume(self, journal: Journal) -> None:
-        """Let a journal go on from what is there, unless its own latest entry is at least as late."""
+        """Add the entry in the ConfigMap to a journal, unless its own latest entry is at least as recent."""
         entry = self._read()
         if entry is None or (journal.entries and journal.entries[-1].observation.step >= entry.observation.step):
             return
@@ -74,7 +75,7 @@ class Memory:
             return None
 
     def keep(self, entry: Entry) -> None:
-        """Have an entry written, in place of one that still waits."""
+        """Queue an entry to be written, in place of one that still waits."""
         with self._changed:
             self._latest = to_line(entry)
             self._changed.notify()
@@ -82,7 +83,7 @@ class Memory:
                 self._thread.start()
 
     def close(self) -> None:
-        """Wait for the last write: called before the Lease is given back, since another may write from then on."""
+        """Wait for the last write: called before the Lease is released, since another may write from then on."""
         with self._changed:
             self._is_closing = True
             self._changed.notify()
@@ -102,7 +103,7 @@ class Memory:
             self._problem = problem
 
     def _write(self, line: str) -> str:
-        """Write a line; why that could not be done, empty if it was."""
+        """Write a line; returns why that failed, empty if it did not."""
         if not self._may_write():
             return ""
         if len(line.encode()) > MOST_BYTES:

@@ -23,7 +23,7 @@ CLAIM, IMAGE = "pvc:", "image:"
 MOUNTED_AT = "/models"
 READ_ONLY: Manifest = {"name": "models", "mountPath": MOUNTED_AT, "readOnly": True}
 MOST_MODEL, MOST_FETCHED = "64Gi", "66Gi"
-"""How much of its node's disk a variant that is fetched may take, and the pod that fetches it."""
+"""The most disk of its node that a fetched variant may take, and the pod that fetches it."""
 
 _NAME = r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
 _FOLDER = r"(/[^/\s]+)*"
@@ -62,7 +62,7 @@ def check(layout: Layout) -> None:
 
 
 def placed(deployed: Deployed, stage: str, variant: str, cores: int) -> Placed | None:
-    """How a variant's model gets into the pod of a replica with so many cores; None for an emulated model."""
+    """How a variant's model gets into the pod of a replica with `cores` cores; None for an emulated model."""
     kind = _kind(deployed.layout)
     if kind is None:
         return None

@@ -1,9 +1,9 @@
-"""Model folders in an object store: what is there, and how they get there and back (`fetch` is for one variant).
+"""Model folders in an object store: listing, pushing and fetching them (`fetch` is for one variant).
 
-A folder holds [PIPELINE/]STAGE/VARIANT/; a stage's sample requests, beside its variants, are not put there. Each
-variant is put there file by file, its checksums last: where these are, the variant is whole, and `fetch` compares them.
-Beside them stands the tag that the store gave each file (ETag), so that a file which has been replaced since is noticed
-without reading all of them.
+A folder holds [PIPELINE/]STAGE/VARIANT/; sample requests beside a stage's variants are not pushed. Each variant is
+pushed file by file, its checksums last: with these, the variant is complete, and `fetch` compares them. They come with
+the store's tag (ETag) of each file, so that a file which has been replaced since is noticed without reading all of
+them.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ OnVariant = Callable[["Shelved", bool], object]
 class Shelved:
     """A variant in a folder or a store: `name` is [PIPELINE/]STAGE/VARIANT, `digest` that of its checksums.
 
-    An empty digest: it has no checksums, so it was not put there by `push`, or not wholly; or `wrong` names the files
-    that are missing, are not among the checksums, or are not what these say.
+    The digest is empty if it has no checksums (`push` has not put it there, or not completely) or if files are `wrong`:
+    missing, not among the checksums, or different from these.
     """
 
     name: str
@@ -75,11 +75,10 @@ def in_store(url: str, endpoint: str, environment: Mapping[str, str]) -> list[Sh
 def push(
     folder: Path, url: str, endpoint: str, environment: Mapping[str, str], on_variant: OnVariant = lambda *_: None
 ) -> list[Shelved]:
-    """Put all variants of a folder below an `s3://` URL; returns them.
+    """Push all variants of a folder below an `s3://` URL; returns them.
 
-    One that is there with the same checksums, and with files that are what these say, is not sent again. A variant that
-    is sent over another one loses its checksums first. Raises StoreError, or LiveError, also for a link that leaves the
-    folder.
+    A variant that is there with the same checksums, and files that match them, is not sent again. One that differs is
+    removed first. Raises StoreError, or LiveError, also for a link that leaves the folder.
     """
     root = _root(url)
     check_links(folder)
@@ -107,7 +106,8 @@ def fetch_all(
 ) -> list[Shelved]:
     """Fetch all variants below an `s3://` URL to a folder; returns them.
 
-    What is there already stays, file by file where a fetch was broken off; LiveError for another variant in its place.
+    Variants that are there already stay, and so do the files of an interrupted fetch. Raises LiveError for another
+    variant in the place of one.
     """
     shelved = in_store(url, endpoint, environment)
     for each in shelved:

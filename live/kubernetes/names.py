@@ -22,7 +22,7 @@ GATEWAY, MODEL_SERVER, CONTROLLER = "gateway", "model-server", "controller"
 """The components."""
 
 WANTED = "ipa/wanted"
-"""On a stage's Deployment: the wanted configuration, as JSON; on that of a further lane, what is in force there."""
+"""On a stage's Deployment: the wanted configuration, as JSON; on that of a further lane, the one in force there."""
 SOUND = "ipa/sound"
 """On a stage's Deployment: the latest configuration to be rolled out completely; a failed one is rolled back to it."""
 FAILED = "ipa/failed"
@@ -50,7 +50,7 @@ RESERVED = (
     *(NAME, INSTANCE, COMPONENT, "app.kubernetes.io/part-of", MANAGED_BY),
     *("deployment.kubernetes.io/", "pod-template-hash"),
 )
-"""How the labels and annotations begin by which objects are found again; nobody else sets them."""
+"""The prefixes of labels and annotations by which objects are found again; nobody else may set them."""
 TOKEN_KEY = "token"
 """The key of Secrets with tokens."""
 
@@ -93,14 +93,14 @@ def selector(instance: str, component: str, **more: str) -> dict[str, str]:
 def of_lane(stage: str, lane: int) -> dict[str, str]:
     """The labels, as arguments of `labels` and `selector`, of the pods of a stage's lane.
 
-    The selectors of two Deployments may not overlap, and the first lane's is of all pods with the label `ipa/stage`: so
-    those of further lanes do not have it. (Their Deployments do.)
+    The selectors of two Deployments may not overlap, and the first lane's selects all pods with the label `ipa/stage`:
+    so pods of further lanes do not have it. (Their Deployments do.)
     """
     return {"stage": stage} if lane == 0 else {"lane-of": stage, "lane": str(lane)}
 
 
 def title(stage: str, lane: int) -> str:
-    """A lane of a stage in a sentence; the first is called as the stage is."""
+    """A lane's name in a sentence; the first lane has the stage's."""
     return stage if lane == 0 else f"{stage}, lane {lane}"
 
 

@@ -1,7 +1,7 @@
-"""Who connects to what: the NetworkPolicies of a deployed pipeline. The node's probes always pass.
+"""The NetworkPolicies of a deployed pipeline. The node's probes always pass.
 
-Model servers are called by the gateway only, and call only the object store of their models. That of the gateway and
-that of the controller in the cluster are there if they are asked for.
+Model servers are called by the gateway only, and call only the object store of their models. Policies for the gateway
+and for the controller in the cluster are optional.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DNS: Manifest = {"ports": [{"protocol": protocol, "port": 53} for protocol in ("
 
 
 def network_policies(deployed: Deployed, owner: Manifest | None = None) -> list[Manifest]:
-    """That of the model servers, and if it is asked for that of the gateway."""
+    """The policy of the model servers and, if it is asked for, that of the gateway."""
     meta = deployed.meta(names.name(deployed.instance, "replicas"), MODEL_SERVER, owner)
     ingress = [{"from": [_pods(deployed, GATEWAY)], "ports": _ports(MODEL_PORT)}]
     of_models = _policy(deployed, meta, MODEL_SERVER, ingress, _to_store(deployed.layout))
@@ -33,9 +33,9 @@ def network_policies(deployed: Deployed, owner: Manifest | None = None) -> list[
 
 
 def gateway_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
-    """Everyone reaches the gateway's data port; its control port, the controller and what the layout names.
+    """Everyone reaches the gateway's data port; the controller and the layout's peers reach its control port.
 
-    It calls model servers; the watch beside it, the API server, by name or address.
+    It calls model servers; the watch beside it calls the API server, by name or address.
     """
     control_from = [_pods(deployed, CONTROLLER), *map(_peer, deployed.layout.control_from)]
     ingress = [{"ports": _ports(DATA_PORT)}, {"from": control_from, "ports": _ports(CONTROL_PORT)}]
@@ -45,7 +45,7 @@ def gateway_policy(deployed: Deployed, owner: Manifest | None = None) -> Manifes
 
 
 def controller_policy(deployed: Deployed, meta: Manifest, metrics_port: int) -> Manifest:
-    """Whom the layout names reaches its metrics; it calls the gateway's control port and the API server."""
+    """The layout's peers reach its metrics; it calls the gateway's control port and the API server."""
     peers = [*map(_peer, deployed.layout.control_from)]
     ingress = [{"from": peers, "ports": _ports(metrics_port)}] if peers else []
     calls = {"to": [_pods(deployed, GATEWAY)], "ports": _ports(CONTROL_PORT)}

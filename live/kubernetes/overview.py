@@ -1,4 +1,4 @@
-"""How a deployed pipeline stands, for a person or a script that asks."""
+"""The state of a deployed pipeline, for a person or a script that asks."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ class Pace:
         self._changed_at_s: deque[float] = deque()
 
     def refusal(self, changes: int) -> str:
-        """Why so many changes may not be made now, empty if they may. After a minute without any, all of them may."""
+        """Why so many changes are refused now; empty if they are not. After a minute without changes, any number is
+        allowed."""
         since_s = self._clock() - WINDOW_S
         while self._changed_at_s and self._changed_at_s[0] < since_s:
             self._changed_at_s.popleft()
@@ -29,12 +30,12 @@ class Pace:
         return ""
 
     def note(self, changes: int) -> None:
-        """So many changes have been asked for now."""
+        """Count changes that are made now."""
         self._changed_at_s.extend([self._clock()] * changes)
 
 
 def moves_pods(before: StageConfiguration, after: StageConfiguration) -> bool:
-    """Whether a change needs other pods, and not other queues alone."""
+    """Whether a change concerns pods, and not only queues."""
     return _pods(before) != _pods(after)
 
 

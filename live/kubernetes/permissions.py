@@ -151,8 +151,8 @@ class Permission:
 
 
 def needed(deployed: Deployed, read_only: bool, is_inside: bool) -> Iterator[Permission]:
-    """What a controller of a deployed pipeline needs, inside the cluster or outside; one that only reads (`run
-    --advise`) needs less."""
+    """The permissions that a controller needs, inside the cluster or outside; one that is `read_only` (`run --advise`)
+    needs fewer."""
     rules = rules_of(deployed, read_only)
     rules = rules if is_inside else tuple(from_outside(rules))
     for (why, _), rule in zip(rules, named(rules, deployed), strict=True):
@@ -163,7 +163,7 @@ def needed(deployed: Deployed, read_only: bool, is_inside: bool) -> Iterator[Per
 
 
 def missing(api: Api, deployed: Deployed, is_inside: bool) -> list[Permission]:
-    """What this client's account lacks of it. Raises ApiError where the server does not say."""
+    """The needed permissions that this client's account lacks. Raises ApiError if the server does not say."""
     wanted = list(needed(deployed, api.read_only, is_inside))
 
     def is_allowed(each: Permission) -> bool:

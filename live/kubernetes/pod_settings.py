@@ -1,8 +1,8 @@
-"""What people add to our pods, the section `kubernetes` of a scenario, and how it gets into pod templates.
+"""What people add to our pods (the section `kubernetes` of a scenario), and how it is merged into pod templates.
 
-Every key is one of Kubernetes' and means what it means there, so that a piece of a manifest can be pasted: it goes into
-the pod template as it is, and the server's dry run judges it before anything changes. What would break a pipeline is
-refused here: labels and annotations by which its pods are found again, and the security of its pods.
+Every key is one of Kubernetes', with its meaning there, so that a piece of a manifest can be pasted: it goes into the
+pod template unchanged, and the server's dry run checks it before anything changes. Settings that would break a pipeline
+are refused here: labels and annotations by which its pods are found again, and the security of its pods.
 
 Sections are merged from the general to the particular: `pods`, then `gateway`, `controller`, or `models` and the one of
 the stage. Mappings are merged key by key; anything else of the more particular section replaces what was there.
@@ -56,17 +56,17 @@ _OPTIONS = {
 }
 
 SET_BY_US = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONDONTWRITEBYTECODE")
-"""Variables that a part's container has anyway."""
+"""Environment variables that we set ourselves."""
 
 _QUANTITY = re.compile(r"\+?(\d+(\.\d*)?|\.\d+)(m|[kMGTPE]|[KMGTPE]i|[eE][-+]?\d+)?")
 HELPER_CPU_LIMIT = "500m"
-"""The CPU limit of a container beside the main one, where that has one: a quota on limits asks it of each container."""
+"""The CPU limit of a sidecar, if the main container has one: a quota on limits demands it of each container."""
 OVER_NODES: Mapping[str, Any] = {
     "maxSkew": 1,
     "topologyKey": "kubernetes.io/hostname",
     "whenUnsatisfiable": "ScheduleAnyway",
 }
-"""Pods of a part go to different nodes where they can: one node that is lost takes as few as may be."""
+"""Spreads a part's pods over nodes where possible, so that a lost node takes as few as possible."""
 
 Plain = Mapping[str, Any]
 
@@ -75,7 +75,7 @@ Plain = Mapping[str, Any]
 
 
 def _section(given: dict[str, Any]) -> dict[str, Any]:
-    """A section with what is ours refused, and quantities as text."""
+    """A section, with quantities as text. Keys that are ours are refused."""
     for key in given:
         if key in _OURS:
             raise refusal(f"cannot be given: {_OURS[key]}", key)
@@ -99,7 +99,7 @@ def _section(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_options(given: dict[str, Any]) -> dict[str, Any]:
-    """A section where options of `up` already say what the container requests."""
+    """A section. Resources that options of `up` set are refused."""
     for kind, of_kind in (given.get("resources") or {}).items():
         for key in of_kind:
             if key == "memory" or (key, kind) == ("cpu", "requests"):
@@ -130,7 +130,7 @@ Section = Annotated[ControllerSection, AfterValidator(_of_options)]
 
 
 class PodSections(FileModel):
-    """What is added to the pods of each part: `pods` are all, `models` those of all stages."""
+    """The additions to the pods of each part; `pods`: of all parts, `models`: of all stages."""
 
     pods: Section | None = None
     gateway: Section | None = None
@@ -160,7 +160,7 @@ def check(sections: Plain, has_profile_cpu: bool) -> None:
 
 
 def of_part(sections: Plain, component: str, stage: str = "") -> dict[str, Any]:
-    """What is given for the pods of the gateway, the controller or a stage's model servers."""
+    """The additions to the pods of the gateway, the controller or a stage's model servers."""
     if component in (GATEWAY, CONTROLLER):
         return _merged(sections.get("pods"), sections.get(component))
     of_models = _merged(sections.get("pods"), sections.get("models"))
@@ -168,9 +168,9 @@ def of_part(sections: Plain, component: str, stage: str = "") -> dict[str, Any]:
 
 
 def put_into(template: dict[str, Any], given: Plain, selector: Mapping[str, str]) -> None:
-    """Add what is given for a part to its pod template, whose first container is the main one.
+    """Merge a part's additions into its pod template, whose first container is the main one.
 
-    `selector` are the labels of the part's own pods, which a spread constraint without a selector means.
+    `selector`: the labels of the part's own pods, for spread constraints without a selector.
     """
     of_pod = dict(given)
     meta, spec = template["metadata"], template["spec"]
@@ -200,7 +200,7 @@ def _add(container: dict[str, Any], kind: str, given: Plain) -> None:
 
 
 def _beside(given: Plain) -> dict[str, Any]:
-    """What a container beside the main one gets: quotas ask every container of a pod."""
+    """The resources of a sidecar: quotas demand them of every container of a pod."""
     limits = {key: value for key, value in given.items() if key == "ephemeral-storage"}
     return limits | ({"cpu": HELPER_CPU_LIMIT} if "cpu" in given else {})
 

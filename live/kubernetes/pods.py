@@ -1,4 +1,4 @@
-"""What a model server's pod tells about its replica."""
+"""A model server's pod, as the state of its replica."""
 
 from __future__ import annotations
 
@@ -33,14 +33,13 @@ log = logging.getLogger("ipa.live.kubernetes.pods")
 class Pod:
     """One replica; times are Unix times [s], None if they have not come.
 
-    `uid` is unique for all time; `template` is the digest of what the pod was made from, and `replica_set` names what
-    made it; `unready_s` is since when it has not been ready, where its node says that it is not; `ended_s` is when the
-    last container of a pod that is to go had ended, to half a second. `waiting` is why its container does not start,
-    empty if it does, and `said` what it, or the system, last said about that; `crash` is how a container that crashed
-    had ended; `unschedulable` is why no node takes the pod, empty if one may. A pod that `is_over` serves no more and
-    holds no resources. `asked_cores` are those that its specification asks for, None for one that is not resized in
-    place; `unresized` is what the kubelet says if it does not get them yet. `node` is where it runs. One that `is_lost`
-    has been marked as not ready without its containers: its node has gone silent.
+    `uid` is unique for all time. `template`: the digest of its template; `replica_set`: the name of its ReplicaSet.
+    `unready_s`: since when its node has reported it as not ready. `ended_s`: when its last container ended, to half a
+    second. `waiting`: why a container does not start, empty if all do; `said`: the last message about that, its own or
+    the system's; `crash`: how a crashed container ended. `unschedulable`: why no node takes the pod, empty if one may.
+    `is_over`: it no longer serves, and holds no resources. `asked_cores`: those in its specification, None if it is not
+    resized in place; `unresized`: why the kubelet has not granted them yet. `is_lost`: it is marked as not ready but
+    its containers are not, since its node is silent.
     """
 
     uid: str
@@ -71,17 +70,17 @@ class Pod:
 
     @property
     def is_serving(self) -> bool:
-        """Whether it is ready, and to stay."""
+        """Whether it is ready, and not terminating."""
         return self.ready_s is not None and self.removed_s is None and not self.is_over and self.address is not None
 
     def remembering(self, earlier: Pod | None) -> Pod:
-        """The pod as it is now, with how its container ended before, where the kubelet has cleared that away."""
+        """The pod, with its earlier `crash` if the kubelet has cleared that away."""
         is_lost = earlier is not None and not self.crash and self.restarts > 0
         return replace(self, crash=earlier.crash) if earlier is not None and is_lost else self
 
     @property
     def number(self) -> int:
-        """The replica's number, the same for whoever sees the pod; it grows with the second of creation.
+        """The replica's number: the same for every observer, and rising with the second of creation.
 
         A double holds it exactly (53 bits), since it passes through JSON and tables.
         """
@@ -90,7 +89,7 @@ class Pod:
 
 
 def ours(given: Iterable[Mapping[str, Any]]) -> list[Pod]:
-    """Pods read from what the API server gives, without those that have our labels but were made by others."""
+    """The pods in objects of the API server, without those that have our labels but were made by others."""
     found = []
     for each in given:
         try:
@@ -101,7 +100,7 @@ def ours(given: Iterable[Mapping[str, Any]]) -> list[Pod]:
 
 
 def read(given: Mapping[str, Any]) -> Pod:
-    """A pod read from what the API server gives. Raises ValueError for labels that we would not give it."""
+    """The pod in an object of the API server. Raises ValueError for labels that we would not give it."""
     meta, status = given["metadata"], given.get("status") or {}
     conditions = {each["type"]: each for each in status.get("conditions") or ()}
     ready, scheduled = conditions.get("Ready", {}), conditions.get("PodScheduled", {})
@@ -171,7 +170,7 @@ def listing(pods: Iterable[Pod], stages: Iterable[str]) -> dict[str, list[dict[s
 
 
 def controller_of(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The reference to what made an object and keeps it; empty if nothing does."""
+    """The owner reference to the controller of an object; empty if it has none."""
     return next((each for each in given["metadata"].get("ownerReferences") or () if each.get("controller")), {})
 
 
@@ -208,9 +207,9 @@ def _removed_s(meta: Mapping[str, Any]) -> float | None:
 
 
 def _has_ended(meta: Mapping[str, Any], containers: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a pod that is to go no longer runs any container.
+    """Whether a terminating pod no longer runs any container.
 
-    Of an ended container that has been cleared away the kubelet says that it waits, and not when it ended.
+    The kubelet reports an ended container that has been cleared away as waiting, without the time of its end.
     """
     is_to_go = meta.get("deletionTimestamp") is not None
     return is_to_go and bool(containers) and not any("running" in (each.get("state") or {}) for each in containers)
@@ -223,7 +222,7 @@ def _ended_s(containers: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def _crash(container: Mapping[str, Any], is_to_go: bool) -> str:
-    """Such as "OOMKilled, exit code 137". Containers of a pod that is to go are told to end."""
+    """How a container crashed, such as "OOMKilled, exit code 137". Exits of a terminating pod are no crashes."""
     ended = (container.get("lastState") or {}).get("terminated")
     now = (container.get("state") or {}).get("terminated")
     if now is not None and now.get("exitCode") and not is_to_go:

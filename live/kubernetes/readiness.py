@@ -1,4 +1,4 @@
-"""Waiting until a deployed pipeline is ready for a run and clients reach it, and where they do."""
+"""Waits until a deployed pipeline is ready for a run and reachable, and finds the URL for clients."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ ASK_EVERY_S = 0.2
 
 
 class Readiness:
-    """Waits, while the reconcile loop works, for what its looks find: `look` is the latest, `pods` are those seen.
+    """Waits for findings of the reconcile loop: `look` is its latest look, `pods` are those seen.
 
-    `tell` tells the gateway what is wanted (see `GatewayClient.configure`). `failed` is done, with an error, once the
+    `tell` sends the gateway a configuration (see `GatewayClient.configure`). `failed` is done, with an error, once the
     run cannot go on; both waits raise that error.
     """
 
@@ -46,7 +46,7 @@ class Readiness:
         self._unanswered = ""
 
     async def until_gateway(self, within_s: float) -> None:
-        """Wait until a gateway serves and answers here. Raises RunError if none does."""
+        """Wait until a gateway is ready and answers this machine. Raises RunError if none does."""
 
         async def is_there() -> bool:
             return self._look().is_gateway_there and await self._gateway_answers()
@@ -54,7 +54,7 @@ class Readiness:
         await self._until(is_there, "gateway", within_s, lambda: bool(self._look().gateway_problem))
 
     async def until_whole(self, initial: Configuration, within_s: float) -> None:
-        """Wait until `initial` is in force and its replicas alone are there, ready. Raises RunError if that fails."""
+        """Wait until `initial` is in force and exactly its replicas are there, ready. Raises RunError if that fails."""
 
         async def is_whole() -> bool:
             self._is_configured = self._is_configured or await self._gateway_takes(initial)
@@ -99,7 +99,7 @@ class Readiness:
 
 
 def longest_s(pipeline: Pipeline, initial: Configuration) -> float:
-    """How long a configuration may take to stand ready [s]."""
+    """How long a configuration may take to become ready [s]."""
     return READY_WITHIN_S + max(
         pipeline.stage(name).variant(part.variant).start_up_s * part.replicas
         for name, wanted in initial.items()
@@ -123,7 +123,7 @@ ASKED_EVERY_S = 0.2
 
 
 async def until_reached(url: str, within_s: float = REACHED_WITHIN_S) -> None:
-    """Wait until the gateway answers from here, so that no request of the load is wasted. Raises RunError."""
+    """Wait until the gateway answers this machine, so that no request of the load is wasted. Raises RunError."""
     until_s = time.monotonic() + within_s
     while problem := await _unreached(url):
         if time.monotonic() > until_s:

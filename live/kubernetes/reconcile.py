@@ -1,8 +1,8 @@
-"""Reconciling a deployed pipeline: observe it, decide what is left to do, guard each write, apply.
+"""Reconciling a deployed pipeline: observe, compute the difference, guard each write, apply.
 
-Level-triggered: every pass starts from the whole state in the API server, however it came about, and does the rest of
-what is wanted, part by part. A part that is stopped stops no other. A refused or stale write is never repeated
-unchanged: what is left to do is found by reading again. The loop itself is the backend's, which says what is wanted.
+Level-triggered: every pass starts from the whole state in the API server, however it came about, and applies the
+difference to the wanted state, part by part. A part that is stopped stops no other. A refused or stale write is never
+repeated unchanged: the next pass reads again. The loop itself is the backend's, which sets the wanted configuration.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from ipa.policies import Configuration, StageConfiguration
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
 """The pause after a pass that failed: it doubles each time, times a random factor between a half and one."""
 STALE_READS = 3
-"""How often one pass reads what changes between its reading and its writing; after that it has failed."""
+"""How often one pass reads state that changes before it is written; after that the pass has failed."""
 AFTER_LOSS_S = 300.0
-"""How long after a node was lost it proves nothing against a variant that its rollout takes too long."""
+"""How long after a node was lost a late rollout does not count against its variant."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Observed:
 
 @dataclass(frozen=True)
 class Aim:
-    """What is to be: `wanted` of the stages, and of it `parts` in force in their lanes. `failed`: stage -> the variants
-    to remember as failed, with when; where a stage is missing, those remembered already stay."""
+    """The target of a pass: the `wanted` configuration, and its `parts` in force in the stages' lanes. `failed`: stage
+    -> the variants to record as failed, with the times; a stage that is missing keeps those recorded already."""
 
     wanted: Configuration
     parts: Mapping[str, Parts]
@@ -76,11 +76,11 @@ class Aim:
 
 @dataclass
 class Work:
-    """What one pass does, part by part: at stages, and at other objects by their names.
+    """The work of one pass, part by part: a part is a stage, or another object by its name.
 
-    `may_write` is asked before each write. `parts` are those that it is to come to, `judged` those to which it came,
-    and `due` those where something was to be done. `stopped`: part -> why nothing is done there. `error`: why it broke
-    off. `is_stale`: something had changed between the reading and the writing.
+    `may_write` is asked before each write. `parts`: all parts of the pass; `judged`: those that it reached; `due`:
+    those that needed an action. `stopped`: part -> why nothing is done there. `error`: why the pass broke off.
+    `is_stale`: something had changed between reading and writing.
     """
 
     may_write: Callable[[], bool] = lambda: True
@@ -93,13 +93,13 @@ class Work:
     is_stale: bool = False
 
     def is_settled(self, part: str) -> bool:
-        """Whether a part was as it should be when it was read; before that, what goes wrong there says nothing of what
-        is wanted now."""
+        """Whether a part needed no action when it was read; until then, its failures say nothing about the wanted
+        state."""
         return part not in self.parts or (part in self.judged and part not in self.due)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """One stage or other object. Raises ApiError if the server answers nobody now, so that the rest can wait."""
+        """Work at one part. Raises ApiError for a transient failure, so that the rest can wait."""
         try:
             yield
         except ForeignOwnerError as foreign:
@@ -126,10 +126,10 @@ class _MayNotWriteError(Exception):
 class Reconciler:
     """Brings one deployed pipeline to a configuration, pass by pass.
 
-    All it remembers is its pause, whether the pipeline's root has once been as it should be, what the server keeps
-    different from what was asked, who else has set replicas, and which pods cannot be resized. If the root differs
-    after it has stood, somebody else has redeployed the pipeline, and that is not undone. `has_stood`: this holds from
-    the beginning. `clock`: a monotonic one [s].
+    It remembers its pause, whether the pipeline's root has once matched, the fields that the server keeps different,
+    foreign scalers, pods that cannot be resized, and lost nodes. If the root differs after it has matched, somebody
+    else has redeployed the pipeline, and that is not undone. `has_stood`: it counts as matched from the beginning.
+    `clock`: a monotonic one [s].
     """
 
     def __init__(
@@ -154,11 +154,11 @@ class Reconciler:
         may_write: Callable[[], bool] = lambda: True,
         lanes: Mapping[str, Parts] | None = None,
     ) -> Look:
-        """One pass. `failed`: stage -> the variants to remember as failed, with when. `lanes`: stage -> what the
-        gateway says is in force (see `lanes.targets`).
+        """One pass. `failed`: stage -> the variants to record as failed, with the times. `lanes`: stage -> the
+        configurations in force, as the gateway reports them (see `deployed_lanes.targets`).
 
-        `may_write` is asked before each write: requests take time, and a Lease may run out meanwhile. Where something
-        has changed between reading and writing, all is read and compared again at once, as the cluster's own
+        `may_write` is asked before each write: requests take time, and a Lease may run out meanwhile. If something
+        changes between reading and writing, everything is read and compared again at once, as the cluster's own
         controllers write too.
         """
         done: tuple[str, ...] = ()
@@ -180,7 +180,7 @@ class Reconciler:
     # ---- observe ----
 
     def _observe(self, pods: Sequence[Pod]) -> Observed | Look:
-        """Everything as the server has it, or at once what keeps it from being read."""
+        """The whole state on the server, or a look that says why it cannot be read."""
         api, deployed = self._api, self._deployed
         try:
             there = api.get("ConfigMap", deployed.namespace, deployed.instance)
@@ -199,7 +199,7 @@ class Reconciler:
             return Look(stopped={deployed.instance: str(error)})
 
     def _is_as_said(self, data: Mapping[str, str]) -> bool:
-        """Whether the root describes this pipeline, if only in the words of another version."""
+        """Whether the root describes this pipeline, even as another version writes it."""
         try:
             layout = Layout.from_text(data.get(LAYOUT, "{}"))
         except LiveError:
@@ -209,7 +209,7 @@ class Reconciler:
     # ---- decide, guard, apply ----
 
     def _work(self, found: Observed, aim: Aim, may_write: Callable[[], bool]) -> Work:
-        """Do what is left to do: at the root, at the gateway, then stage by stage."""
+        """Apply the difference: to the root, to the gateway, then stage by stage."""
         work = Work(may_write, frozenset({self._deployed.gateway_name, *aim.parts}))
         owner = owner_of(found.root)
         autoscalers = Autoscalers(self._api, self._deployed)
@@ -243,7 +243,8 @@ class Reconciler:
         failed: Mapping[str, float] | None,
         autoscalers: Autoscalers,
     ) -> None:
-        """Do what is to be done at a lane of a stage; its replicas are left alone while they are left to another."""
+        """Apply the difference to a lane of a stage; its replicas are not touched while they are left to another
+        scaler."""
         at, state = (lane.stage, lane.number), lane.state
         by_rollout = self._resizing.by_rollout(lane.stage, lane.wanted, state, lane.number)
         actions = difference(self._deployed, lane, owner, failed, self._kept, by_rollout)
@@ -269,9 +270,9 @@ class Reconciler:
         return judged(before, state.replicas, is_ours, by, autoscaler, self._clock(), has_gone)
 
     def _act(self, work: Work, part: str, actions: Sequence[Action], state: StageState | None = None) -> bool:
-        """Carry out the actions of one part, in order; whether the replicas were set.
+        """Carry out the actions of one part, in order; returns whether the replicas were set.
 
-        Those after the first go on from what the one before has made of the object.
+        Each action after the first builds on the object in the answer to the one before.
         """
         answer: Mapping[str, Any] | None = None
         has_scaled = False
@@ -304,7 +305,8 @@ class Reconciler:
         return self._api.scale(self._deployed.namespace, name, action.replicas, version)
 
     def _undivide(self, stage: str, lane: int) -> None:
-        """Keep a change of replicas from being shared out among old and new ones, if this account may do that."""
+        """Keep the Deployment controller from distributing a change of replicas among old and new ones, if this account
+        may."""
         namespace = self._deployed.namespace
         selector = names.as_query(names.selector(self._deployed.instance, MODEL_SERVER, **names.of_lane(stage, lane)))
         try:
@@ -315,10 +317,10 @@ class Reconciler:
             if error.status != 403:
                 raise
 
-    # ---- what came of it ----
+    # ---- the result of a pass ----
 
     def _judged(self, found: Observed, aim: Aim, work: Work) -> Look:
-        """What a pass found and did. What is not yet as it should be is judged by the next pass."""
+        """What a pass found and did. Parts that needed an action are judged by the next pass."""
         settled = {stage: each for stage, each in found.stages.items() if work.is_settled(stage)}
         lost = {stage: each.lost for stage, each in found.stages.items() if each.lost}
         self._lost_s |= dict.fromkeys(lost, self._clock())
@@ -337,7 +339,7 @@ class Reconciler:
             out_of_room={stage: each.problem for stage, each in problems.items() if each.is_out_of_room},
             delays={stage: each.problem for stage, each in troubled.items() if stage not in problems} | delays,
             lost=lost | ({"the gateway": at_gateway.lost} if at_gateway.lost else {}),
-            # For the gateway want of room is a delay: there is nothing else to choose.
+            # For the gateway, lack of room is a delay: it has no other variant.
             gateway_problem="" if at_gateway.is_out_of_room else at_gateway.problem,
             gateway_delay=at_gateway.problem if at_gateway.is_out_of_room else at_gateway.delay,
             is_held=found.is_held,
@@ -379,8 +381,8 @@ def _is_scaled(answer: Mapping[str, Any], state: StageState) -> bool:
 
 
 def following(before: Look, look: Look) -> Look:
-    """A look with what is still believed of the one before: what only a person can end lasts until it is seen to have
-    ended, which one that broke off may not have come to."""
+    """A look; one that broke off keeps what only a person can end (the kill switch, stopped parts) from the look
+    before, as far as it did not reach it."""
     if not look.error:
         return look
     stopped = {name: why for name, why in before.stopped.items() if name not in look.judged}

@@ -1,10 +1,10 @@
-"""Tells a gateway of its replicas: `python -m ipa.live.kubernetes.replica_lister`, the container beside it.
+"""Sends a gateway the list of its replicas: `python -m ipa.live.kubernetes.replica_lister`, the container beside it.
 
 It watches the pods of the pipeline's model servers and sends the gateway the whole list after every change, and every
-few seconds without one, so that a restarted gateway gets to know them again. It needs no controller: replicas that
-crash, move or are added by hand are found while none runs. While the API server is away, the latest list stays in
-force; the gateway itself skips replicas that do not answer. Pods of a variant or a lane that the pipeline's file does
-not have, made from an older or newer file, are not listed: the gateway would refuse the whole list.
+few seconds without one, so that a restarted gateway gets it again. It needs no controller: replicas that crash, move or
+are added by hand are found while none runs. While the API server is unavailable, the latest list stays in force; the
+gateway itself skips replicas that do not answer. Pods whose variant or lane is not in the pipeline's file, made from an
+older or newer one, are not listed: the gateway would refuse the whole list.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ log = logging.getLogger("ipa.live.kubernetes.replica_lister")
 
 
 class ReplicaLister:
-    """Keeps the latest list, and tells the gateway."""
+    """Keeps the latest list and sends it to the gateway."""
 
     def __init__(self, gateway: str, pipeline: Pipeline, tokens: TokenFile, alive: Path | None = None) -> None:
-        """`alive`: the file that says for a probe when this last went round, on the monotonic clock."""
+        """`alive`: the heartbeat file for a probe, with the time of the latest round on the monotonic clock."""
         self._tokens = tokens
         self._alive = alive
         self._url = f"{gateway.rstrip('/')}/control/replicas"
@@ -56,7 +56,7 @@ class ReplicaLister:
         self._is_stopping = False
 
     def changed(self, pods: Mapping[str, Pod], is_fresh: bool) -> None:
-        """The watch has seen something."""
+        """Take the pods after a change that the watch has seen."""
         self._changes.put(pods)
 
     def stop(self) -> None:
@@ -65,7 +65,7 @@ class ReplicaLister:
         self._changes.put({})
 
     def run(self) -> None:
-        """Keep telling the gateway until stopped, from the first list of the API server on."""
+        """Send the list until stopped, from the first one of the API server on."""
         pause_s, failed_s = TOLD_AGAIN_EVERY_S, TRIED_AGAIN_AFTER_S
         while not self._is_stopping:
             if self._alive is not None:
@@ -102,7 +102,7 @@ class ReplicaLister:
         self._listed = listed
 
     def _tell(self, listed: dict[str, list[dict[str, Any]]]) -> bool:
-        """Whether the gateway has taken the list."""
+        """Send the list; returns whether the gateway has accepted it."""
         try:
             headers = {"Content-Type": "application/json", **self._tokens.headers()}
             request = urllib.request.Request(self._url, json.dumps(listed).encode(), headers, method="PUT")

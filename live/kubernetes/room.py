@@ -1,18 +1,18 @@
-"""The core limit that follows from what has found room on a cluster."""
+"""The limit on cores that follows from the room on a cluster."""
 
 from __future__ import annotations
 
 from ipa.live.kubernetes.stage_state import Look, said
 
 BELIEVED_FOR_S = 120.0
-"""How long a refusal for want of room bounds the cores; then more are tried again."""
+"""How long a refusal for lack of room limits the cores; then more are tried again."""
 
 
 class Room:
-    """The core limit that follows from what has found room; none until something has not.
+    """The limit on cores that follows from the pods that found room; none until one has not.
 
-    A limit is never below one core for each of the `stages`. Pods that no node has room for are waited with for
-    `nodes_within_s`, so that a node can come; a quota does not grow by waiting.
+    A limit is never below one core for each of the `stages`. Pods without a node wait `nodes_within_s` for a new one
+    before cores are limited; a quota does not grow by waiting.
     """
 
     def __init__(self, stages: int, nodes_within_s: float = 0.0) -> None:
@@ -25,7 +25,7 @@ class Room:
         """The cores that found room; None while no refusal is believed."""
 
     def note(self, look: Look, now_s: float) -> None:
-        """Bound the cores by what has found room among the pods that a look saw, for a while or until more has."""
+        """Limit the cores to those of a look's pods that found room, for a while or until more have."""
         pods = [pod for state in look.stages.values() for pod in state.all_pods]
         placed = sum(pod.cores for pod in pods if pod.is_scheduled and pod.removed_s is None and not pod.is_over)
         if look.out_of_room and self._is_final(look, placed, now_s):
@@ -38,7 +38,7 @@ class Room:
             self.cores = None
 
     def _is_final(self, look: Look, placed: int, now_s: float) -> bool:
-        """Whether waiting for a node is no use, or has been none."""
+        """Whether waiting for a node is no use, or has taken too long."""
         if self._since_s is None or placed > self._placed:
             self._since_s = now_s
         self._placed = placed
@@ -46,13 +46,13 @@ class Room:
         return self.cores is not None or not wants_nodes or now_s - self._since_s >= self._nodes_within_s
 
     def within(self, limit_cores: int | None) -> int | None:
-        """The lower of `limit_cores` (None: no limit) and what there is room for."""
+        """The lower of `limit_cores` (None: no limit) and the cores that found room."""
         if self.cores is None:
             return limit_cores
         return min(self.cores, limit_cores or self.cores)
 
     def trouble(self, look: Look) -> str:
-        """What there is no room for, empty if there is room for all."""
+        """A message about lack of room; empty if there is room for all."""
         why = said(look.out_of_room)
         if self.cores is None:
             return why and f"{why} (another node may come within {self._nodes_within_s:g} s)"

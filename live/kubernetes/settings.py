@@ -1,4 +1,4 @@
-"""What a deployed pipeline is: the settings of the serving plane, and how it is laid out on a cluster."""
+"""The settings of a deployed pipeline: those of its serving plane, and its layout on a cluster."""
 
 from __future__ import annotations
 
@@ -75,12 +75,11 @@ class Layout:
     `EMULATED_CPU` for emulated ones. A variant that is not ready `ready_within_s` after its start-up time is rolled
     back. Pods that no node has room for wait `nodes_within_s` for another node before policies get a lower limit on
     cores. `gateway_cpu` is the gateway's request, `gateway_memory` its request and limit. `pods` is a scenario's
-    section `kubernetes` (see `pod_settings`): what is added to the pods of each part.
-    `client_token_secret` names the Secret with the tokens of clients (empty: they need none), `client_origins` the web
-    pages that may be clients. With `network_policy` the gateway's connections are restricted too; `control_from` are
-    the namespaces and networks that then reach its control port and the controller's metrics, beside the controller in
-    the cluster, `api_networks` those of the API server (empty: its ports anywhere). `pod_networks` are those of
-    replicas (empty: any).
+    section `kubernetes` (see `pod_settings`): what is added to the pods of each part. `client_token_secret` names the
+    Secret with the tokens of clients (empty: they need none), `client_origins` the web pages that may be clients. With
+    `network_policy` the gateway's connections are restricted too. `control_from` are then the namespaces and networks
+    that reach its control port (as the controller in the cluster does) and the controller's metrics; `api_networks` are
+    those of the API server (empty: its ports anywhere). `pod_networks` are those of replicas (empty: any).
     """
 
     image: str = DEFAULT_IMAGE
@@ -142,7 +141,7 @@ class Deployed:
 
     @cached_property
     def instance(self) -> str:
-        """The name of the whole, which tells several deployed pipelines of a cluster apart."""
+        """The name of the instance, which distinguishes the deployed pipelines of a cluster."""
         return self.name or names.name("ipa", self.pipeline)
 
     @property
@@ -179,15 +178,15 @@ class Deployed:
         return sha256(self.pipeline_file.encode()).hexdigest()[:16]
 
     def replica_resources(self, cores: int) -> Resources:
-        """The resources of a replica with so many of its profile's cores."""
+        """The resources of a replica with `cores` of its profile's cores."""
         layout = self.layout
         if layout.has_profile_cpu:
             return Resources(str(cores), str(cores), layout.replica_memory)
         return Resources(layout.replica_cpu or EMULATED_CPU, None, layout.replica_memory)
 
     def check_resize(self) -> None:
-        """Raise LiveError if replicas are to be resized in place whose CPU does not follow their cores, or removed with
-        what they hold."""
+        """Raise LiveError if replicas are to be resized in place but their CPU does not follow their cores, or to lose
+        their requests when they are removed."""
         if self.plane.removal == "lose":
             raise LiveError("removal: lose: pods drain on a cluster; allowed: drain. This machine loses: ipa live run")
         if self.plane.resize == "in_place" and not self.layout.has_profile_cpu:

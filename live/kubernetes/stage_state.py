@@ -1,4 +1,4 @@
-"""How the stages of a deployed pipeline and its gateway stand: read from the server, and what one look at all found."""
+"""The state of a deployed pipeline's stages and gateway, as read from the server, and the result of one look at it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,9 @@ from ipa.profiles import Pipeline
 class StageState:
     """A Deployment as the server has it, and its pods: of a stage, of a further lane of one, or of the gateway.
 
-    That of a stage is of its first lane, and speaks for the whole stage; `further` are the other lanes, by number.
-
-    `wanted`, `sound`, `failed` and `asked`, the replicas that we last asked for, are what its annotations say (None:
-    nothing that could be read). `obstacle` is what keeps the pods of its present template from coming.
+    A stage's is that of its first lane and represents the whole stage; `further` are the other lanes, by number.
+    `wanted`, `sound`, `failed` and `asked` (the replicas that we last asked for) are read from its annotations; None:
+    absent or unreadable. `obstacle`: what hinders the pods of its present template.
     """
 
     given: Mapping[str, Any]
@@ -56,12 +55,12 @@ class StageState:
 
     @property
     def all_pods(self) -> list[Pod]:
-        """Those of all lanes."""
+        """The pods of all lanes."""
         return [pod for lane in self.lanes.values() for pod in lane.pods]
 
     @property
     def troubled(self) -> StageState | None:
-        """The first lane that cannot go on, if there is one: for a fault of its own rather than for want of room."""
+        """The first lane that cannot go on, if any; one with a fault of its own rather than one without room."""
         found = [lane for lane in self.lanes.values() if lane.obstacle.problem]
         return min(found, key=lambda lane: lane.obstacle.is_out_of_room, default=None)
 
@@ -81,7 +80,7 @@ class StageState:
         return any(lane.obstacle.wants_node for lane in self.lanes.values())
 
     def stands(self, wanted: StageConfiguration, *, alone: bool = True) -> bool:
-        """Whether the stage is as wanted: the replicas of every variant, ready, and if `alone` no others."""
+        """Whether the stage has the wanted replicas of every variant, ready, and if `alone` no others."""
         lanes = [lane for lane in self.lanes.values() if lane.replicas or not lane.is_complete]
         parts = {(part.variant, part.replicas) for part in wanted.parts}
         there = [lane for lane in lanes if lane.is_complete and (lane.variant, lane.replicas) in parts]
@@ -91,7 +90,7 @@ class StageState:
 
     @property
     def part(self) -> StageConfiguration | None:
-        """Of what is wanted, the part of the variant of its template; None where that is not wanted."""
+        """The wanted part of its template's variant; None if that variant is not wanted."""
         return None if self.wanted is None else part_of(self.wanted, self.variant)
 
     @property
@@ -124,7 +123,7 @@ class StageState:
 
     @property
     def cores(self) -> int | None:
-        """The cores that its pods are made with; None if they are not resized in place."""
+        """The cores in its template; None if pods are not resized in place."""
         meta = self.given["spec"]["template"]["metadata"]
         is_resized = names.RESIZE in (meta.get("annotations") or {})
         return int(meta["labels"][names.CORES]) if is_resized else None
@@ -135,7 +134,7 @@ class StageState:
         return variant_of_template(self.given)
 
     def resizable(self, variant: str) -> list[Pod]:
-        """The pods of a variant whose cores change in place, without those that are to go."""
+        """The pods of a variant whose cores change in place, without terminating ones."""
         return [
             pod
             for pod in self.pods
@@ -186,22 +185,22 @@ def _failed(text: str | None) -> dict[str, float]:
         return {}
 
 
-# ---- what one look at all found ----
+# ---- the result of a look ----
 
 
 @dataclass(frozen=True)
 class Look:
     """What one look found and did.
 
-    `is_gateway_there`: a gateway serves; `is_gateway_ready`: all of it is as it should be. `failed`: stage -> why its
-    wanted variant will not become ready; `out_of_room`: stage -> why it cannot have all its replicas; `delays`: stage
-    -> what keeps a pod from starting and may pass; `lost`: stage -> which nodes with its pods are not ready.
-    `gateway_problem` and `gateway_delay` say the same of the gateway, where lack of room is a delay. `is_held`: the
-    kill switch is on; `is_down`: the pipeline has been taken down; `is_changed`: it has been redeployed with another
-    file or layout. `stopped`: stage, or another object's name -> why nothing is done there until somebody else acts;
-    `foreign`: stage -> who else has lately set its replicas. `error`: why this look broke off; another follows.
-    `is_contested`: another kept changing what it was to change. `has_read`: it broke off only when it had read what
-    there is; `judged`: the stages and other objects to which it came.
+    `is_gateway_there`: a gateway serves; `is_gateway_ready`: its rollout is complete. `failed`: stage -> why its wanted
+    variant will not become ready; `out_of_room`: stage -> why it cannot have all its replicas; `delays`: stage -> what
+    keeps a pod from starting and may pass; `lost`: stage -> which nodes with its pods are not ready. `gateway_problem`
+    and `gateway_delay` say the same of the gateway, where lack of room is a delay. `is_held`: the kill switch is on;
+    `is_down`: the pipeline has been taken down; `is_changed`: it has been redeployed with another file or layout.
+    `stopped`: stage, or another object's name -> why nothing is done there until somebody else acts; `foreign`: stage
+    -> who else has lately set its replicas. `error`: why this look broke off; another follows. `is_contested`: another
+    kept changing what it had to change. `has_read`: if it broke off, it had read everything before; `judged`: the
+    stages and other objects that it reached.
     """
 
     stages: Mapping[str, StageState] = field(default_factory=dict)
@@ -236,15 +235,15 @@ class Look:
 
     @property
     def waits_for(self) -> str:
-        """What keeps it from being ready and may pass; empty if nothing is known."""
+        """What delays it and may pass; empty if nothing is known."""
         return self.error or said({**self.out_of_room, **self.delays, "the gateway": self.gateway_delay})
 
     def refusal(self, before: Configuration, wanted: Configuration) -> str:
-        """Why `wanted` may not be asked for after `before`: a stage that it changes, or the whole, is stopped."""
+        """Why the change from `before` to `wanted` is refused: a stage that it changes, or the whole, is stopped."""
         return said({name: why for name, why in self.stopped.items() if before.get(name, 0) != wanted.get(name, 1)})
 
     def is_complete(self, configuration: Configuration, *, alone: bool = True) -> bool:
-        """Whether every stage is as it should be, if `alone` with no lane left that is not wanted."""
+        """Whether every stage has its wanted replicas ready, if `alone` without lanes that are not wanted."""
         has_ended = self.is_down or self.is_changed
         is_quiet = self.is_gateway_ready and not (self.error or self.stopped or has_ended or self.done)
         return is_quiet and all(
@@ -301,7 +300,7 @@ def read_gateway(api: Api, deployed: Deployed, given: Mapping[str, Any] | None) 
 
 
 def _lost(api: Api, pods: Iterable[Pod]) -> set[str]:
-    """The nodes that are not ready: those that the server names, if it may be asked, and those that pods tell of."""
+    """The nodes that are not ready, according to the server, if it may be asked, or to their pods."""
     return {pod.node for pod in pods if pod.is_lost} | api.lost_nodes()
 
 
@@ -321,7 +320,7 @@ def _selector(deployed: Deployed, component: str) -> str:
 
 
 def read_wanted(api: Api, deployed: Deployed, first: Configuration) -> Configuration:
-    """The configuration that the cluster says is wanted; `first` for stages where it names none that the pipeline has.
+    """The wanted configuration on the cluster; `first` for stages without one that the pipeline can have.
 
     Raises ApiError.
     """

@@ -1,10 +1,10 @@
-"""An S3-compatible object store, what is said where it does not do what it should, and the checksums of files.
+"""An S3-compatible object store, its error messages, and the checksums of files.
 
-The store is used through fsspec's s3fs, which retries, after a pause with jitter, what fails for a moment (no
-connection, 5xx, throttling, a body that breaks off). Credentials are the usual variables AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION; without the first, access is anonymous.
+The store is used through fsspec's s3fs, which retries transient failures (no connection, 5xx, throttling, a body that
+breaks off) after a pause with jitter. Credentials are the usual variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
+AWS_SESSION_TOKEN and AWS_REGION; without the first, access is anonymous.
 
-The SHA-256 of every file of a variant's folder stands in a file of their own that `sha256sum --check` reads too.
+The SHA-256 of every file of a variant's folder is in a separate file that `sha256sum --check` reads too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEYS_AT = "/keys"
 DEFAULT_REGION = "us-east-1"
 
 ATTEMPTS = 6
-"""How often a call is tried before it counts as failed: some 12 s if nobody listens."""
+"""How often a call is tried before it counts as failed: some 12 s if nothing listens."""
 PART_ATTEMPTS = 3
 """How often a part whose body breaks off is asked for."""
 CONNECTED_WITHIN_S, SILENT_FOR_S = 5.0, 20.0
@@ -37,12 +37,12 @@ PART_BYTES = 8 * 2**20
 
 
 class StoreError(LiveError):
-    """The store did not give or take what it should; the text says why, in one line."""
+    """The store failed or refused a request; the text says why, in one line."""
 
 
 @contextmanager
 def explained(url: str, endpoint: str) -> Iterator[None]:
-    """Raises StoreError for what goes wrong within; `url` is what is asked of the store."""
+    """Turns errors of the store within a `with` block into StoreError; `url` is the address asked for."""
     # Otherwise the machine's metadata service is asked for a region and credentials, which pods may not do.
     os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     try:
@@ -80,8 +80,8 @@ def opened(endpoint: str, environment: Mapping[str, str], attempts: int = ATTEMP
 
 
 def files_below(store: S3FileSystem, place: str) -> dict[str, dict[str, Any]]:
-    """What a store says of the files below a place, by their paths from there. Raises StoreError for one that leads out
-    of it."""
+    """The store's metadata of the files below a place, by their paths from there. Raises StoreError for a path that
+    leads out of it."""
     files = {}
     for name, about in store.find(place, detail=True).items():
         if about["type"] == "file" and not name.endswith("/") and name != place:
@@ -133,7 +133,7 @@ def sums_of(folder: Path) -> dict[str, str]:
 
 
 def check_links(folder: Path) -> None:
-    """Raise LiveError for what is below a folder and really elsewhere: it would be sent or packed unseen."""
+    """Raise LiveError for a link that leads out of a folder: its target would be sent or packed unseen."""
     root = folder.resolve()
     for path in folder.rglob("*"):
         if path.is_symlink() and not path.resolve().is_relative_to(root):
@@ -147,7 +147,7 @@ def sha256_of(path: Path) -> str:
 
 
 def sums_text(sums: Mapping[str, str], tags: Mapping[str, str] | None = None) -> str:
-    """The text of `SUMS`; `tags` are what a store calls the content that files have, as comments."""
+    """The text of `SUMS`; `tags`: the store's ETags of the files, added as comments."""
     lines = [f"{digest}  {name}\n" for name, digest in sums.items()]
     return "".join(lines + [f"{TAG}{tag}  {name}\n" for name, tag in (tags or {}).items()])
 

@@ -13,17 +13,17 @@ from ipa.live.kubernetes.pods import Pod
 from ipa.live.stage_replicas import Replica, StageReplicas
 
 EXCLUDED_FOR_S = 300.0
-"""How long a variant that did not become ready is left out."""
+"""How long a variant that did not become ready is excluded."""
 
 
 def left_out(failed: Mapping[str, float], wall_s: float) -> dict[str, float]:
-    """The variants, with the times of their failures [Unix time], that are still left out."""
+    """The variants, with the times of their failures [Unix time], that are still excluded."""
     return {variant: at_s for variant, at_s in failed.items() if at_s + EXCLUDED_FOR_S > wall_s}
 
 
 @dataclass
 class PodReplicas(StageReplicas):
-    """The replicas of one stage; `excluded`: variant that failed to start and is left out -> when [Unix time]."""
+    """The replicas of one stage; `excluded`: variant -> when it failed to start [Unix time]."""
 
     excluded: dict[str, float] = field(default_factory=dict)
 
@@ -33,7 +33,7 @@ class PodReplicas(StageReplicas):
         return tuple(sorted(self.excluded))
 
     def forgive(self, wall_s: float) -> None:
-        """Let variants be tried again that have been left out for long enough at `wall_s` [Unix time]."""
+        """Allow variants again whose exclusion has expired at `wall_s` [Unix time]."""
         self.excluded = left_out(self.excluded, wall_s)
 
 
@@ -120,7 +120,7 @@ class Timeline:
                 replica.ready_s = replica.ready_s if replica.is_starting else 0.0
 
     def set_forward(self, by_s: float) -> None:
-        """The run's clock is set forward (below 0: back): what it has dated keeps its age."""
+        """Shift all times, as the run's clock is set forward (below 0: back)."""
         for stage in self._stages.values():
             for replica in stage.all:
                 replica.created_s += by_s
@@ -152,15 +152,15 @@ class Timeline:
         }
 
     def served(self, stage: str, number: int, start_s: float) -> None:
-        """A replica has started a batch, so it was ready then and not yet removed, even where this watch saw the one a
-        little later or the other a little earlier. What the gateway knows is what counts."""
+        """A replica has started a batch, so it was ready then and not yet removed, even if this watch saw the one a
+        little later or the other a little earlier: the gateway's record counts."""
         if 0 <= number < len(self._stages[stage].all):
             replica = self._stages[stage].all[number]
             replica.ready_s = min(replica.ready_s, start_s)
             replica.removed_s = max(replica.removed_s, start_s)
 
     def number(self, stage: str, gateways: int, start_s: float) -> int:
-        """The position in the table of the replica, by the gateway's number, that started a batch at `start_s`; -1 for
+        """The position in the table of the replica that started a batch at `start_s`, by the gateway's number; -1 for
         one that was never seen."""
         known = self._numbers.get((stage, gateways), [])
         created = (number for number in reversed(known) if self._stages[stage].all[number].created_s <= start_s)

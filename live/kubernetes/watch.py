@@ -1,8 +1,8 @@
 """The pods of a pipeline, kept up to date: list, then watch, and list again whenever the watch cannot go on.
 
-Lost connections, restarts of the API server and expired resource versions (410) all lead to the same place: a new
-list, whose differences from what was known are reported as if they had been watched. Until then, what is known stays in
-force.
+After a lost connection the watch resumes from its latest resource version. Other errors, such as an expired version
+(410), lead to a new list, whose differences are reported as if they had been watched. Until then, the known pods stay
+in force.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from ipa.live.kubernetes.pods import Pod, ours
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 """Between attempts to list or watch: it doubles each time, times a random factor between a half and one."""
 LASTS_S = 1.0
-"""A watch that has ended sooner and has brought nothing counts as an attempt that failed: something in between, such as
-a proxy, ends it."""
+"""A watch that ends sooner and without an event counts as failed: something in between, such as a proxy, ends it."""
 CAUGHT_UP_AFTER_S = 1.0
 """For this long, what a resumed watch reports may have happened while it was interrupted."""
 

@@ -1,4 +1,4 @@
-"""What live mode sees of a running pipeline, from either of two sources."""
+"""How live mode observes a running pipeline, from either of two sources."""
 
 import lazy_loader as lazy
 

@@ -1,4 +1,4 @@
-"""Queries to a Prometheus server: raw samples of the series of one pipeline, and what those of counters say.
+"""Queries to a Prometheus server: raw samples of the series of one pipeline, and the increase of counters.
 
 A series is a list of (time_s, value) with rising times. A value below the one before means that the counter was reset
 and has counted from zero since. A silence of more than a few scrapes is a gap: what happened in it, and when, is
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Samples = Sequence[tuple[float, float]]
 
 SCRAPES_TO_A_GAP = 2.5
-"""A silence longer than so many times the usual interval between scrapes is a gap."""
+"""A silence longer than this many usual intervals between scrapes is a gap."""
 
 
 def clean(samples: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -1,12 +1,12 @@
-"""What one gateway's samples say, exactly or by its counters, and the sum of several gateways.
+"""The part of one gateway by its samples, exactly or by its counters, and the sum of several gateways.
 
-At every scrape a gateway tells how many whole seconds have passed on the run's clock, how many requests came in each
-of the last ones, and how its stages stood when the newest one ended. The requests are told by slots: slot `k/n` is that
-of the newest second whose number is k modulo n. All samples of a scrape have the same time, so they can be put together
-again, and nothing of it depends on when the scrapes took place (`WholeSeconds`).
+At every scrape a gateway reports how many whole seconds have passed on the run's clock, the requests in each of the
+last ones, and the state of its stages at the end of the newest. Requests are reported in slots: slot `k/n` has those of
+the newest second whose number is k modulo n. All samples of a scrape have the same time, so they can be joined again,
+and the result does not depend on when the scrapes took place (`WholeSeconds`).
 
-Of gateways that do not tell their counts of whole seconds, or that are on another clock than the run's, what came
-between two scrapes is spread evenly over the time between them (`spread_part`).
+For gateways that do not report whole seconds, or are on another clock than the run's, the increase between two scrapes
+is spread evenly over the time between them (`spread_part`).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ipa.live.serving import STAGE_STATE, at_whole_second
 COUNTED = {field: name for field, name in STAGE_STATE.items() if name.endswith("_total")}
 """The counter of each field of a `StageReading` that is counted since the reading before."""
 GAUGES = {field: name for field, name in STAGE_STATE.items() if field not in COUNTED}
-"""The gauge of each field that is what it is now."""
+"""The gauge of each field that is a present value."""
 
 STALE_AFTER_S = 60.0
 """A gauge whose newest sample is older says nothing about the present."""
@@ -50,7 +50,7 @@ def added_load_rps(parts: Sequence[Part], seconds: int) -> tuple[float, ...]:
 
 
 def added_values(parts: Sequence[Part], stage: str) -> dict[str, Any]:
-    """Field -> value at a stage, over all gateways; requests are whole."""
+    """Field -> value at a stage, over all gateways; counts of requests are rounded."""
     sums = {field: sum(part.values.get((stage, field), 0.0) for part in parts) for field in (*COUNTED, *GAUGES)}
     return {field: value if field.endswith("_s") else round(value) for field, value in sums.items()}
 
@@ -60,16 +60,16 @@ STATE = {at_whole_second(name): field for field, name in STAGE_STATE.items()}
 """The field that each metric of a stage's state gives."""
 
 CLOCKS_AGREE_WITHIN_S = 5.0
-"""How far behind the run's clock a gateway on that clock may be; the clock of another run differs by any time."""
+"""How far a gateway on the run's clock may lag behind it; the clock of another run differs by any time."""
 AWAITED_INTERVAL_S = 2.0
 """The longest interval between scrapes with which a reading waits for the next one."""
 SCRAPES_AWAITED = 2.5
-"""A gateway that has been silent for longer, in intervals, is not waited for."""
+"""After how many intervals of silence a gateway is no longer waited for."""
 
 
 @dataclass(frozen=True)
 class Scrape:
-    """How the stages stood when `second` whole seconds had passed: (stage, field) -> value, counted from `since` on."""
+    """The state of the stages after `second` whole seconds: (stage, field) -> value, counted from `since` on."""
 
     second: int
     since: float
@@ -91,9 +91,9 @@ def seconds_of(series: Iterable[Series], origin_s: float) -> dict[float, int]:
 
 
 def awaited_s(scrapes: Mapping[float, int], wanted: int, servers_s: float) -> float:
-    """How long to wait until a gateway will have told of `wanted` whole seconds; 0 if that is not to be waited for.
+    """How long to wait until a gateway will have reported `wanted` whole seconds; 0: do not wait.
 
-    Waited for is a gateway that is scraped often, and was scraped of late; `servers_s` is the server's time.
+    Only a gateway that is scraped often, and was scraped lately, is waited for. `servers_s` is the server's time.
     """
     times_s = sorted(scrapes)
     if len(times_s) < 2 or scrapes[times_s[-1]] >= wanted:
@@ -106,7 +106,7 @@ def awaited_s(scrapes: Mapping[float, int], wanted: int, servers_s: float) -> fl
 
 
 class WholeSeconds:
-    """What one gateway has told of its whole seconds."""
+    """The whole seconds that one gateway has reported."""
 
     def __init__(self) -> None:
         self._load: dict[int, float] = {}
@@ -130,7 +130,7 @@ class WholeSeconds:
         self._load = {second: count for second, count in self._load.items() if second >= oldest}
 
     def read(self, series: Sequence[Series], scrapes: Mapping[float, int], now_s: float, seconds: int) -> Part:
-        """What has been told since the last call, and the load of the last whole seconds."""
+        """The state since the last call, and the load of the last whole seconds."""
         before = self._last
         grown: dict[tuple[str, str], float] = {}
         for scrape in _states(series, scrapes):
@@ -148,7 +148,7 @@ class WholeSeconds:
 
 
 def _add(grown: dict[tuple[str, str], float], before: Scrape | None, scrape: Scrape) -> None:
-    """By how much the counters have grown since a scrape; those of a gateway that has begun anew, since zero."""
+    """Add the increase of the counters since a scrape; since zero for those of a restarted gateway."""
     since = before.state if before is not None and before.since == scrape.since else {}
     for key, value in scrape.state.items():
         if key[1] in COUNTED:
@@ -176,8 +176,8 @@ LOAD = "ipa_requests_received_total"
 def spread_part(
     load: Sequence[Series], series: Sequence[Series], origin_s: float, now_s: float, since_s: float | None, seconds: int
 ) -> Part:
-    """What its samples since `since_s` of the server's clock say, None: since the run's start, and its load in the last
-    whole seconds; `origin_s` is the run's start on the server's clock."""
+    """The part of a gateway by its counters since `since_s` of the server's clock (None: since the run's start), with
+    its load in the last whole seconds; `origin_s` is the run's start on the server's clock."""
     end_s = origin_s + int(now_s)
     counts = [per_second(samples, end_s, seconds) for _, samples in load]
     after_s = origin_s if since_s is None else since_s

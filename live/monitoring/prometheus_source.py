@@ -1,7 +1,7 @@
 """Readings from a Prometheus server that scrapes the gateway.
 
 It asks for raw samples (a range selector in an instant query) and not for rates: Prometheus extrapolates and looks back
-up to five minutes, which would turn a gap into load. What the scrapes do not tell stays NaN.
+up to five minutes, which would turn a gap into load. What the scrapes do not cover stays NaN.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ DURATION, STAGE_DURATION = "ipa_request_duration_seconds_bucket", "ipa_stage_dur
 MARGIN_S = 60
 """How far samples are fetched beyond the period asked for, so that one lies before it."""
 RECENT_S = 7
-"""How far back scrapes are looked for that tell of the last seconds."""
+"""How far back the scrapes of the last seconds are looked for."""
 
 
 class PrometheusSource:
     """Reads the metrics of one pipeline from a server; `clock` is the run's.
 
-    Where scrapes are frequent, a reading waits for those that tell of the last whole second. `read` raises SourceError
-    if the server does not answer or answers with an error.
+    Where scrapes are frequent, a reading waits for those of the last whole second. `read` raises SourceError if the
+    server does not answer or answers with an error.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class PrometheusSource:
         self._whole_seconds: dict[Gateway, WholeSeconds] = {}
 
     async def read(self, now_s: float) -> Reading:
-        """What the samples since the last call say."""
+        """The reading of the samples since the last call."""
         # The server's clock dates the samples; this machine's may differ from it, and may be set at any moment.
         asked_s = self._clock()
         servers_s = await self._server.time_s()
@@ -99,7 +99,7 @@ class PrometheusSource:
         return reading
 
     async def _await_second(self, wanted: int, origin_s: float) -> None:
-        """Wait until the gateways have told of so many whole seconds, as far as that is soon."""
+        """Wait until the gateways have reported `wanted` whole seconds, as far as that is soon."""
         while True:
             scrapes = by_gateway(await self._server.series([PASSED], RECENT_S))
             servers_s = origin_s + self._clock()
@@ -119,7 +119,7 @@ class PrometheusSource:
         origin_s: float,
         now_s: float,
     ) -> list[Part]:
-        """What each gateway tells: its whole seconds if it can, else its counters."""
+        """The part of each gateway: by whole seconds if it reports them, else by its counters."""
         seconds = self._seconds(now_s)
         by_spread, by_second = by_gateway(load), by_gateway(series)
         for gateway, of_one in by_gateway(told).items():
@@ -148,7 +148,7 @@ def _latency(series: Sequence[Series], name: str, stage: str | None, since_s: fl
 
 
 def from_prometheus(url: str, matchers: Sequence[str] = ()) -> SourceMaker:
-    """What makes the source that asks the Prometheus server at `url`.
+    """The maker of the source that asks the Prometheus server at `url`.
 
     `matchers` are further ones (`check_matcher`), for a server that scrapes several gateways of the pipeline, which
     would otherwise be added up.

@@ -1,4 +1,4 @@
-"""What a source of monitoring tells at a control step, and the one that asks the gateway itself."""
+"""The readings of a monitoring source at a control step, and the source that asks the gateway itself."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Reading:
     """The pipeline at `time_s` of the run's clock.
 
     `load_rps` holds the arrivals in the run's whole seconds so far, newest last, at most as many as asked for; NaN: no
-    sample. `sample_age_s` is the age of the newest sample, `covered_s` the time that the stages' integrals cover: 0 at
-    the first reading, and if no sample is new. The stages are as they were at `counted_until_s`; None: at `time_s`.
+    sample. `sample_age_s` is the age of the newest sample. `covered_s` is the time that the stages' integrals cover: 0
+    at the first reading, and without a new sample. The stages' state is that of `counted_until_s`; None: of `time_s`.
     """
 
     time_s: float
@@ -62,7 +62,7 @@ class Reading:
     counted_until_s: float | None = None
 
     def concurrency(self, stage: str) -> float:
-        """How many requests were at a stage on average since the reading before; if no time has passed, how many are.
+        """The mean number of requests at a stage since the reading before; if no time has passed, the present number.
 
         The same as in simulation (`ipa.sim.measuring.Presence`).
         """
@@ -76,7 +76,7 @@ class Source(Protocol):
     """Where readings come from."""
 
     async def read(self, now_s: float) -> Reading:
-        """What has happened since the last call. Raises SourceError if nothing can be said now."""
+        """What has happened since the last call. Raises SourceError if there is no reading now."""
         ...
 
 
@@ -150,9 +150,9 @@ class GatewaySource:
 
 @dataclass(frozen=True)
 class Access:
-    """A running pipeline, and what sources need to learn about it.
+    """A running pipeline, and how sources reach it.
 
-    Sources keep the load of the last `history_s` seconds; `clock` tells the time of the run [s].
+    Sources keep the load of the last `history_s` seconds; `clock` is the run's [s].
     """
 
     pipeline: Pipeline

@@ -1,4 +1,4 @@
-"""The offline profiler: what a model server takes for batches of a size on so many cores, alone and beside others."""
+"""The offline profiler: the times of a model server's batches by size and cores, alone and beside others."""
 
 import lazy_loader as lazy
 

@@ -1,4 +1,4 @@
-"""How many items of a sample go on by each edge of a graph: what `items_from` and `when` make of a model's outputs."""
+"""How many items each sample puts on each edge of a graph, by `items_from` and `when` of a model's outputs."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ipa.profiles import Edge, Pipeline
 
 
 def edges_from(pipeline: Pipeline | None, stage: str) -> list[Edge]:
-    """The edges from a stage on which its models' outputs decide; with them the one that takes a switch's rest."""
+    """The edges out of a stage that its models' outputs decide, with the default edge of a switch."""
     edges = () if pipeline is None or pipeline.graph is None else pipeline.graph.out_of(stage)
     switches = {edge.switch for edge in edges if edge.switch and edge.when}
     return [edge for edge in edges if edge.items_from or edge.when or edge.switch in switches]
 
 
 async def numbers_of(session: Session, pipeline: Pipeline) -> list[Numbers]:
-    """What one sample after another puts on each edge on which outputs decide. Raises ProbeError, and LiveError as
+    """The items that each sample puts on each edge that outputs decide. Raises ProbeError, and LiveError as
     `items_on`."""
     target = session.target
     found = [
@@ -35,9 +35,9 @@ async def numbers_of(session: Session, pipeline: Pipeline) -> list[Numbers]:
 
 
 def items_on(pipeline: Pipeline, target: Target, outputs: Sequence[Tensor]) -> dict[str, int]:
-    """Stage after -> the items that one with these outputs puts on the edge, as a gateway does it.
+    """Next stage -> the number of items that an item with these outputs puts on the edge, as in a gateway.
 
-    LiveError for outputs that do not say it.
+    Raises LiveError for outputs that do not determine it.
     """
     assert pipeline.graph is not None
     try:
@@ -53,10 +53,10 @@ def said_of(edge: Edge) -> str:
     return " ".join(filter(None, parts)) or f"the rest of {edge.switch}"
 
 
-# ---- what they come to ----
+# ---- statistics ----
 
 SURE = 2.0
-"""A correlation is told from none by so many of its standard errors."""
+"""A correlation above this many of its standard errors counts as above 0."""
 MOST_LAGS = 20
 
 
@@ -67,10 +67,12 @@ def spread_of(items: Sequence[int]) -> float:
 
 
 def persist_s_of(items: Sequence[int], apart_s: float) -> float:
-    """How fast numbers of successive requests become independent: their correlation is exp(-time / this); 0: at once.
+    """How fast numbers of successive requests become independent [s]: their correlation is exp(-time / this); 0: at
+    once.
 
-    Of the ranks' normal scores, the correlations at the first lags that are surely above 0 give a straight line of
-    their logarithms. That they begin below 1 is the rounding to whole numbers, which does not change how they fall.
+    It follows from the slope of a straight line through the logarithms of the autocorrelations of the ranks' normal
+    scores, at the first lags where these are surely above 0. Rounding to whole numbers lowers them all, but does not
+    change the slope.
     """
     from scipy.stats import norm, rankdata
 

@@ -36,7 +36,7 @@ class ModelFolder:
 
 
 def variants_among(files: Iterable[str]) -> list[str]:
-    """The folders of variants, by name, from the paths of all files: those with a model that are in no other such."""
+    """The names of the variants' folders among the paths of all files: those with a model, and inside no other such."""
     paths = map(PurePosixPath, files)
     holding = {path.parent for path in paths if path.name in (ONNX_FILE, OWN_FILE) and len(path.parts) <= LEVELS + 1}
     shown = set(filter(_is_shown, holding))
@@ -50,7 +50,8 @@ def _is_shown(folder: PurePosixPath) -> bool:
 def model_folders(root: Path) -> list[ModelFolder]:
     """The variants in a folder of pipelines, of one pipeline, of a stage or of a variant, in the order of their names.
 
-    LiveError for a folder without models, for one beside variants that has none, and for names that no pipeline takes.
+    Raises LiveError for a folder without models, for one beside variants that has none, and for names that no pipeline
+    takes.
     """
     if not root.is_dir():
         raise LiveError(f"{root}: no such folder")
@@ -70,7 +71,7 @@ def model_folders(root: Path) -> list[ModelFolder]:
 
 
 def variant_folder(root: Path, pipeline: str, stage: str, variant: str) -> ModelFolder:
-    """The folder of a pipeline's variant below `root`. LiveError if it has no model."""
+    """The folder of a pipeline's variant below `root`. Raises LiveError if it has no model."""
     places = (root / pipeline / stage / variant, root / stage / variant)
     for path in places:
         if any((path / name).is_file() for name in (ONNX_FILE, OWN_FILE)):

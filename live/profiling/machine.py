@@ -1,4 +1,4 @@
-"""What machine this is, what it does besides while something is measured, and our model server on some of its cores."""
+"""The machine, its other work during a measurement, and our model server on some of its cores."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def _memory_gb() -> float:
         return 0.0
 
 
-# ---- what it does besides ----
+# ---- other work ----
 
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """Shares of the machine's processor time that did not serve: stolen by its host, and used by other processes."""
+    """Shares of the machine's processor time that were lost: stolen by its host, and used by other processes."""
 
     steal: float
     others: float
@@ -91,7 +91,7 @@ class Clocks:
 
     @classmethod
     def read(cls, pids: Iterable[int]) -> Clocks:
-        """Those of now; `pids` are ours besides this process. Zeros where the system does not tell."""
+        """The present values; `pids` are ours besides this process. Zeros if the system does not tell."""
         try:
             with (_PROC / "stat").open() as lines:
                 ticks = [int(each) for each in lines.readline().split()[1:9]]
@@ -103,7 +103,7 @@ class Clocks:
         return cls((busy + idle + waiting + steal) * _TICK_S, steal * _TICK_S, busy * _TICK_S, ours_s)
 
     def until(self, later: Clocks) -> Elsewhere:
-        """What the machine did besides ours between two moments."""
+        """The shares lost from this moment to a later one."""
         all_s = later.all_s - self.all_s
         if all_s <= 0.0:
             return Elsewhere(0.0, 0.0)
@@ -155,11 +155,12 @@ class ModelServer:
 
     @property
     def memory_mb(self) -> float | None:
-        """The most memory that it has held so far."""
+        """The most memory that it has held so far [MiB]; None if the system does not tell."""
         return peak_memory_mb(self.pid)
 
     async def __aenter__(self) -> ModelServer:
-        """Start it and wait until it is ready. Raises RunError, with the end of its log, if it does not get there."""
+        """Start it and wait until it is ready. Raises RunError, with the end of its log, if it does not become
+        ready."""
         began_s = time.monotonic()
         threads = dict.fromkeys(ONE_THREAD, str(self._cores))
         with self._log.open("ab") as log:

@@ -1,4 +1,4 @@
-"""Measures a variant on so many cores: its start, its points, and what others beside it do to it."""
+"""Measures a variant on some cores: its start-up, its points, and the slowdown by replicas beside it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ T = TypeVar("T")
 TIMEOUT_S = 300.0
 """How long a batch may take."""
 ROUNDS = 20
-"""So often are a replica alone and one beside others measured in turn."""
+"""How often a replica is measured alone and beside others, in turn."""
 OVERHEAD_S = 1.0
 
 
 @dataclass
 class Session:
-    """A model that answers, on so many cores, and the requests for it."""
+    """A running model on `cores` cores, and the requests for it."""
 
     target: Target
     cores: int
@@ -76,7 +76,7 @@ class Session:
         )
 
     async def overhead(self, batch: int, nothing_there: Probe) -> Overhead:
-        """What a batch takes with a model that does nothing. Raises ProbeError."""
+        """The mean time of a batch with a model that does nothing. Raises ProbeError."""
         draws = iter(self.samples.pool(batch, self.effort.seed))
         taken = await repeats.mean_s(nothing_there, draws, batch, self.cores, OVERHEAD_S)
         half = taken[len(taken) // 2 :] or taken
@@ -90,9 +90,9 @@ class Session:
 async def opened(
     target: Target, cores: int, effort: Effort, log: Path
 ) -> AsyncIterator[tuple[Session, ModelServer | None]]:
-    """A session with the target's own server, or with a server of ours, which is None for another's.
+    """A session, and our server for it; None if the target has a server of its own.
 
-    Raises RunError and ProbeError if no server answers, LiveError for a model that cannot be asked.
+    Raises RunError and ProbeError if no server answers, LiveError if no requests can be made for it.
     """
     if target.folder is None:
         probe = Probe(target.url, target.variant, TIMEOUT_S)
@@ -161,7 +161,7 @@ async def beside(target: Target, cores: int, neighbours: int, effort: Effort, lo
 async def _among(
     probe: Probe, others: Sequence[Probe], draws: Sequence[repeats.Draws], cores: int, seconds: float
 ) -> list[float]:
-    """What single requests take while other replicas serve one after another."""
+    """The times of single requests while other replicas serve one after another."""
     until_s = time.monotonic() + seconds
     found: list[float] = []
 
@@ -177,9 +177,9 @@ async def _among(
 
 
 def placed(cores: int, number: int) -> tuple[list[int], list[int]]:
-    """The cores of the `number`-th replica with so many, and those that are left beside it (all, if none is).
+    """The core numbers of the `number`-th replica of `cores` cores, and the others (all, if there are none).
 
-    Replicas take cores one after another, and begin again where there are no more.
+    Replicas take cores one after another, and start over when there are no more.
     """
     usable = usable_cores()
     taken = set(islice(cycle(usable), number * cores, (number + 1) * cores))
@@ -189,7 +189,7 @@ def placed(cores: int, number: int) -> tuple[list[int], list[int]]:
 
 @contextmanager
 def _pinned(cores: Sequence[int]) -> Iterator[None]:
-    """This process on these cores only."""
+    """Pin this process to these cores within a `with` block."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

@@ -1,7 +1,7 @@
-"""What a profile takes for granted of models, asked of them before anything is measured.
+"""Checks of what a profile assumes of models, before anything is measured.
 
-A batch of b gives what b batches of 1 give, or the rows of one request change the answer to another; and a stage takes
-what the one before it gives.
+A batch of b must give what b batches of 1 give: otherwise the rows of one request change the answer to another. And a
+stage must take the outputs of the one before it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from ipa.live.profiling.values import Target
 from ipa.live.serving import ProbeError, Tensor, TensorError, check_inputs, joined, mapped, shared, to_array
 
 ROUNDING, WRONG = 1e-3, 0.05
-"""Two outputs whose numbers differ by less of the largest are equal; those that differ by more than WRONG are wrong,
-and not only rounded otherwise, as a model with numbers of 8 bits does."""
+"""Differences below ROUNDING of the largest number count as equal. Those above WRONG are wrong, and not only rounded
+otherwise, as by a model with 8-bit numbers."""
 SHARE = 0.25
-"""Of the longest time for a point, batches are compared for so long; larger ones are then left out."""
+"""The share of the longest time for a point in which batches are compared; larger ones are then left out."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says that it takes, what it gave for one request, and what should be told about it."""
+    """The inputs that a model declares, its outputs for one request, and doubts to report."""
 
     target: Target
     inputs: Sequence[Mapping[str, Any]]
@@ -41,10 +41,10 @@ class Answer:
 
 
 async def asked(session: Session, batches: Sequence[int], output_rows: Mapping[str, int | str] | None) -> Answer:
-    """The answer of a model to one request, after batches have been compared with as many single requests.
+    """The answer of a model to one request, after comparing batches with as many single requests.
 
-    `output_rows` as in `Stage`, None where no pipeline file says it. Raises LiveError for a model that does not keep
-    what a profile takes for granted, ProbeError for one that serves no request.
+    `output_rows` as in `Stage`, None without a pipeline file. Raises LiveError for a model that breaks an assumption of
+    profiles, ProbeError for one that serves no request.
     """
     target, cores = session.target, session.cores
     name = f"{target.stage}/{target.variant}"
@@ -85,7 +85,8 @@ async def asked(session: Session, batches: Sequence[int], output_rows: Mapping[s
 
 
 def differences(together: Sequence[Tensor], alone: Sequence[Sequence[Tensor]]) -> Iterator[tuple[bool, str]]:
-    """How the outputs of a batch differ from those of its requests alone, and whether that is wrong for certain."""
+    """How the outputs of a batch differ from those of its requests alone, and whether a difference is certainly
+    wrong."""
     names = [tensor.name for tensor in together]
     if any([tensor.name for tensor in each] != names for each in alone):
         yield True, f"the outputs are {', '.join(names)}, alone {', '.join(tensor.name for tensor in alone[0])}"
@@ -110,10 +111,10 @@ def differences(together: Sequence[Tensor], alone: Sequence[Sequence[Tensor]]) -
 
 
 def check_fit(first: Answer, second: Answer, inputs: Mapping[str, str] | None) -> str:
-    """What should be told of two models of neighbouring stages; empty: nothing.
+    """The doubt to report about two models of neighbouring stages; empty: none.
 
-    `inputs` as in `Stage`, None where no pipeline file says it. LiveError if the second does not take what the first
-    gives.
+    `inputs` as in `Stage`, None without a pipeline file. Raises LiveError if the second does not take the outputs of
+    the first.
     """
     given, doubt = list(first.outputs), ""
     if inputs is None and len(given) == len(second.inputs) == 1 and given[0].name != second.inputs[0]["name"]:

@@ -1,6 +1,6 @@
-"""Batches are measured until it is enough: how sure a mean and a p99 are, latencies, and throughput.
+"""Batches are measured until their intervals are narrow enough: estimates of mean and p99, latencies, and throughput.
 
-Latencies are those of batches one after another, a throughput that of a server that is never without work.
+Latencies are of batches one after another; a throughput is of a server that is always busy.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ipa.live.serving import Probe, Tensor
 
 BLOCKS = 20
 FEWEST = 20
-"""With fewer values nothing is said of how sure they are."""
+"""With fewer values the interval of a mean is infinite."""
 _Z = NormalDist().inv_cdf(0.975)
 TAIL = 0.01
 FAR_OUT = 3.0
@@ -40,8 +40,8 @@ class Estimate:
 def mean_of(values: Sequence[float]) -> Estimate:
     """The mean, with the interval of the means of BLOCKS consecutive blocks (of n / 2, where that is less).
 
-    Blocks, because latencies that follow each other are alike: a machine is slow for a while. (Batch means: Law and
-    Kelton, Simulation Modeling and Analysis.)
+    Blocks, because successive latencies are correlated: a machine is slow for a while. (Batch means: Law and Kelton,
+    Simulation Modeling and Analysis.)
     """
     mean = fmean(values)
     if len(values) < FEWEST:
@@ -62,8 +62,8 @@ def _t_95(degrees: int) -> float:
 def p99_of(values: Sequence[float]) -> Estimate:
     """The p99 (nearest rank), with the interval that its order statistics give; no distribution is assumed.
 
-    So many of n values lie above the true p99 as a binomial (n, 0.01) says. The interval is unbounded above with fewer
-    than 368 values.
+    The number of n values above the true p99 is binomial (n, 0.01). The interval is unbounded above with fewer than 368
+    values.
     """
     ordered, n = sorted(values), len(values)
     value = ordered[ceil((1 - TAIL) * n) - 1]
@@ -87,15 +87,15 @@ def _tail_counts(n: int) -> tuple[int, int]:
 
 
 LOOKED_AT = 1.25
-"""Values are looked at whenever there are so many times more of them."""
+"""Values are looked at each time their number has grown by this factor."""
 
 
 @dataclass
 class Stopping:
-    """When measured values are enough: the intervals of all `of` are within a share at two looks in succession.
+    """When there are enough values: the intervals of all `of` are within a share at two looks in succession.
 
-    At a single one of many looks an interval is narrow by chance, and then holds the truth in 91 to 93 of 100 cases in
-    place of 95; at two in succession, in 94 to 95.
+    At one look among many an interval may be narrow by chance, and would then cover the truth in 91 to 93 of 100 cases
+    instead of 95; at two in succession, it does in 94 to 95.
     """
 
     within: float
@@ -114,7 +114,7 @@ class Stopping:
 
 
 def outliers_in(values: Sequence[float]) -> int:
-    """How many latencies are far out. They are counted, and stay."""
+    """How many latencies are outliers. They are only counted, not removed."""
     if len(values) < 4:
         return 0
     first, _, third = quantiles(values, n=4)
@@ -130,7 +130,7 @@ WARM_UP = 5
 
 @dataclass
 class Latencies:
-    """What batches took, in order, and the kind of each; `warm_up` batches before them do not count."""
+    """The times of batches, in order, and the kind of each; `warm_up` batches before them do not count."""
 
     seconds: list[float] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
@@ -142,8 +142,8 @@ async def one_after_another(
 ) -> Latencies:
     """Latencies of batches, each sent when the one before has been answered.
 
-    They are enough by `Stopping` for mean and p99, or after `longest_s`. The warm-up is over
-    once WARM_UP batches take no less than those before them (or after a quarter of `longest_s`). Raises ProbeError.
+    They are enough by `Stopping` of mean and p99, or after `longest_s`. The warm-up is over once WARM_UP batches take
+    no less than those before them (or after a quarter of `longest_s`). Raises ProbeError.
     """
     found = Latencies()
     found.warm_up = await _warm_up(probe, draws, size, cores, longest_s / 4)
@@ -160,7 +160,8 @@ async def one_after_another(
 async def always_with_work(
     probe: Probe, draws: Draws, size: int, cores: int, *, within: float, longest_s: float
 ) -> Estimate:
-    """The batches per second of a server that has IN_FLIGHT batches at any time, until it is known within that share.
+    """The batches per second of a server that always has IN_FLIGHT batches, measured until it is known to within
+    `within`.
 
     It is the inverse of the mean time between answers. Raises ProbeError.
     """
@@ -182,14 +183,14 @@ async def always_with_work(
 
     enough = asyncio.Event()
     await gathered([keep_busy() for _ in range(IN_FLIGHT)])
-    gaps_s = gaps_s[1 : len(gaps_s) - IN_FLIGHT + 1] or gaps_s  # the first and the last were not among others
+    gaps_s = gaps_s[1 : len(gaps_s) - IN_FLIGHT + 1] or gaps_s  # the first and the last ran beside fewer others
     gap_s = mean_of(gaps_s)
     rate = 1.0 / gap_s.value
     return Estimate(rate, rate * (1 - gap_s.within), rate * (1 + gap_s.within))
 
 
 async def mean_s(probe: Probe, draws: Draws, size: int, cores: int, seconds: float) -> list[float]:
-    """What batches took, one after another, for so long; at least one."""
+    """The times of batches, one after another, for `seconds`; at least one."""
     until_s = time.monotonic() + seconds
     found: list[float] = []
     while not found or time.monotonic() < until_s:
@@ -198,7 +199,7 @@ async def mean_s(probe: Probe, draws: Draws, size: int, cores: int, seconds: flo
 
 
 async def gathered(work: Sequence[object]) -> None:
-    """Do several things at once; the first that fails ends all, and its error is raised."""
+    """Run several coroutines at once; the first that fails ends all, and its error is raised."""
     tasks = [asyncio.ensure_future(each) for each in work]  # type: ignore[call-overload]
     try:
         await asyncio.gather(*tasks)

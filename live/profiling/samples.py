@@ -1,7 +1,7 @@
-"""What requests contain: samples from files, or numbers made up in the shapes that a model takes.
+"""The contents of requests: samples from files, or random numbers in the shapes that a model takes.
 
-Requests whose tensors differ in shape never share a batch (see `serving.stage_queue`), so a batch is of one kind. What
-it takes may depend on the kind: batches are drawn as the samples have it, and their times are told apart.
+Requests whose tensors differ in shape never share a batch (see `serving.stage_queue`), so a batch is of one kind. Its
+time may depend on the kind: kinds are drawn as often as they are among the samples, and their times are kept apart.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from ipa.live.serving import DTYPES, Tensor, joined, kind, of_array
 
 POOL_BYTES = 64 * 2**20
 POOL = 16
-"""So many different batches of each kind are kept ready at least, and fewer where they would hold more than
-POOL_BYTES."""
+"""The fewest different batches of each kind that are kept ready; fewer if they would hold more than POOL_BYTES."""
 MADE_UP = 16
-"""Requests of each shape, where they are made up."""
+"""The number of requests of each shape, if they are made up."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,9 @@ class Pool:
 def read_samples(path: Path, inputs: Sequence[Mapping[str, Any]] = ()) -> Samples:
     """The requests of a `.npz` file, a row of its arrays each, or of a folder, each file a request.
 
-    Files of a folder are all `.npz`, or none: then each is, as it is, the one text that a model takes whose metadata
-    list a single input of that kind, `inputs`. Labels beside them are not a request. LiveError for what cannot be read.
+    The files of a folder are all `.npz`, or none is: then each is one element of BYTES, for a model whose metadata list
+    that as the only one of its `inputs`. Labels beside them are not a request. Raises LiveError for what cannot be
+    read.
     """
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and not _is_no_request(file.name))
@@ -108,7 +108,8 @@ def made_up(inputs: Sequence[Mapping[str, Any]], shapes: Mapping[str, Sequence[t
     """Random requests for a model's inputs, as its metadata list them.
 
     `shapes`: input -> shapes without the row axis, for those that the metadata leave open; several make several kinds,
-    and those of other inputs are another stage's. LiveError for shapes that stay open, do not fit, and inputs of text.
+    and those of other inputs are ignored. Raises LiveError for shapes that stay open or do not fit, and for inputs of
+    text.
     """
     if not inputs:
         raise LiveError("the model does not say which inputs it takes: give samples of requests (--samples)")
@@ -152,7 +153,7 @@ def _random(described: Mapping[str, Any], shape: tuple[int, ...], generator: np.
 
 
 def _text(described: Mapping[str, Any], file: Path) -> Tensor:
-    """A file as a request: one element, of as many axes as the model wants."""
+    """A file as a request: one element, with as many axes as the model has."""
     element = np.empty((1,) * max(1, len(described["shape"])), dtype=object)
     element[...] = file.read_bytes()
     return of_array(str(described["name"]), element)
@@ -168,7 +169,7 @@ def _by_kind(requests: Any) -> dict[str, list[Sequence[Tensor]]]:
 
 
 def _rows(tensor: Tensor) -> str:
-    """A tensor's shape; where a request is one row, without that."""
+    """A tensor's shape, without the row axis if a request is one row."""
     shape = tensor.shape[1:] if tensor.shape[0] == 1 else tensor.shape
     return "x".join(map(str, shape)) or "1"
 

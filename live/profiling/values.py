@@ -1,4 +1,4 @@
-"""What is to be measured, in which order, and what has been: plain values, the latter as a line of JSON holds them."""
+"""What to measure, in which order, and the results: plain values; a line of JSON holds one result."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Target:
 
 @dataclass(frozen=True)
 class Effort:
-    """How sure is sure enough (the share that intervals keep within), the longest time for a point, and the seed of
-    what requests are drawn."""
+    """The precision to reach (half-width of intervals, as a share), the longest time for a point, and the seed for
+    drawing requests."""
 
     within: float = 0.05
     longest_s: float = 30.0
@@ -41,11 +41,11 @@ class Content:
 
 @dataclass(frozen=True)
 class Point:
-    """Batches of one size on so many cores.
+    """Batches of one size on `cores` cores.
 
     `count` batches one after another gave mean and p99, with the half-widths of their 95 % intervals as shares (None:
-    too few to say); `throughput_rps` is that of a server which always has work. `client_s` is what the profiler's own
-    process used for a batch, `steal` and `others` are shares of the machine's processor time, see `machine`.
+    too few to say); `throughput_rps` is that of a server which always has work. `client_s` is the processor time of the
+    profiler's own process for a batch; `steal` and `others` are shares of the machine's processor time (see `machine`).
     """
 
     stage: str
@@ -68,8 +68,8 @@ class Point:
 
 @dataclass(frozen=True)
 class Start:
-    """A start of the server: `start_up_s` from the creation of its process to its saying that it is ready, and the most
-    memory that it has held until its end (None: not known)."""
+    """A start of the server: `start_up_s` from the creation of its process until it answered ready, and the most memory
+    that it held until its end (None: not known)."""
 
     stage: str
     variant: str
@@ -80,7 +80,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Overhead:
-    """What a batch of these inputs takes with a model that does nothing: HTTP, the server, the profiler."""
+    """The mean time of a batch of these inputs with a model that does nothing: HTTP, the server, the profiler."""
 
     stage: str
     variant: str
@@ -120,7 +120,7 @@ Record = Point | Start | Overhead | Beside | Numbers
 
 @dataclass(frozen=True)
 class Visit:
-    """A variant on so many cores, with the batch sizes that are measured while its server runs."""
+    """A variant on `cores` cores, with the batch sizes that are measured while its server runs."""
 
     stage: str
     variant: str
@@ -131,7 +131,7 @@ class Visit:
 def visits(variants: Sequence[tuple[str, str]], cores: Sequence[int], batches: Sequence[int]) -> list[Visit]:
     """All visits, in order: first all single requests, from which the stages' SLAs follow, then larger batches.
 
-    `variants`: (stage, name). Batches ascend, so that what a batch takes can rule out larger ones.
+    `variants`: (stage, name). Batches ascend, so that the time of a batch can rule out larger ones.
     """
     larger = tuple(sorted(set(batches) - {1}))
     rounds = [(1,), larger] if larger else [(1,)]
@@ -141,7 +141,7 @@ def visits(variants: Sequence[tuple[str, str]], cores: Sequence[int], batches: S
 def ruled_out(mean_s: Mapping[int, float], batch: int, most_s: float) -> int | None:
     """The smaller batch which shows that a batch takes longer than `most_s`, or None.
 
-    A batch takes no less time than a smaller one on the same cores, so nothing that keeps `most_s` is lost. `mean_s`:
+    A batch takes no less time than a smaller one on the same cores, so no batch within `most_s` is left out. `mean_s`:
     batch -> its measured mean.
     """
     return next((size for size in sorted(mean_s) if size < batch and mean_s[size] > most_s), None)

@@ -1,7 +1,7 @@
-"""Who may use the ports of a gateway: the control port asks for its token, the data port for one if it has any.
+"""Access to the ports of a gateway: the control port demands its token, the data port one of its tokens if it has any.
 
-A token that is asked for keeps out web pages too, since a browser cannot add it to a request. What needs no token is
-kept from them by `Host`: a page that has rebound its own name to our address (DNS rebinding) still sends that name.
+A demanded token keeps out web pages too, since a browser cannot add it to a request. Where none is demanded, `Host`
+keeps them out: a page that has rebound its own name to our address (DNS rebinding) still sends that name.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ from ipa.live.serving.web import error_response
 from ipa.live.tokens import CONTROL_HEADER, TokenFile
 
 HEALTH = frozenset({"/v2/health/live", "/v2/health/ready"})
-"""What probes ask, without a token; the data port's also `ACCEPTS_PATH`."""
+"""The paths of probes, which need no token; on the data port also `ACCEPTS_PATH`."""
 OPEN = HEALTH | {"/metrics"}
-"""What the control port answers without a token: it tells nobody's data, and Prometheus has to read it."""
+"""The paths of the control port that need no token: they reveal no client's data, and Prometheus has to read them."""
 ITSELF = frozenset({"127.0.0.1", "::1"})
 """The addresses from which this machine, or pod, calls itself. A service mesh delivers from others, as 127.0.0.6."""
 
 FREE_OF_DELAY = 10
 DELAY_S = 1.0
 MOST_SLOWED = 64
-"""A peer's further requests without a right token, in a minute, are answered after so long; so many wait at a time."""
+"""After FREE_OF_DELAY requests without a valid token within a minute, a peer's further ones are answered after DELAY_S;
+at most MOST_SLOWED wait at a time."""
 
 Network = IPv4Network | IPv6Network
 
@@ -43,7 +44,7 @@ log = logging.getLogger("live.gateway")
 
 
 class _Slowed:
-    """Requests without a right token, slowed where a peer sends many, so that nobody tries out tokens."""
+    """Slows down requests without a valid token if a peer sends many, so that nobody can try out tokens."""
 
     def __init__(self) -> None:
         self._of_peer: Counter[str] = Counter()
@@ -71,7 +72,8 @@ class _Slowed:
 
 
 def control_guard(tokens: TokenFile, names: Collection[str] = ()) -> Middleware:
-    """Lets through to the control port what has the token; without one, what is open, for addresses and `names`."""
+    """Lets requests with the token through to the control port; without it, only to open paths, under an address or one
+    of `names`."""
     wrong = _Slowed()
 
     @web.middleware
@@ -91,7 +93,7 @@ def control_guard(tokens: TokenFile, names: Collection[str] = ()) -> Middleware:
 def data_guard(
     tokens: TokenFile | None = None, names: Collection[str] | None = (), origins: Collection[str] = ()
 ) -> Middleware:
-    """Lets through to the data port what has a token; where none is asked for, what was sent to an address or one of
+    """Lets requests with a token through to the data port; if none is demanded, those sent to an address or one of
     `names` (None: to any). Probes need neither. Web pages are let through from `origins`."""
     wrong, open_paths = _Slowed(), {*HEALTH, ACCEPTS_PATH}
     ours = None if names is None else tuple(names)
@@ -113,7 +115,7 @@ def data_guard(
 
 
 def _foreign_host(request: web.Request, names: tuple[str, ...]) -> web.Response | None:
-    """The answer to a request for a host that is not ours."""
+    """The refusal of a request for a host that is not ours; None if it is."""
     host = request.headers.get(hdrs.HOST)
     if host is None or is_own_host(host, names):
         return None
@@ -140,15 +142,15 @@ def is_itself(address: str | None) -> bool:
 
 
 def is_loopback(port: socket) -> bool:
-    """Whether a port listens on loopback alone, where nobody has a name for it but `localhost`."""
+    """Whether a port listens on loopback alone, where its only name is `localhost`."""
     found = _address(port.getsockname()[0])
     return found is not None and found.is_loopback
 
 
 def is_among(host: str, networks: Iterable[Network]) -> bool:
-    """Whether a host is an address in one of the networks. Loopback has to be meant by a network of its own.
+    """Whether a host is an address in one of the networks. Loopback addresses need a loopback network.
 
-    Link-local addresses, among them the clouds' metadata services, and multicast never are.
+    Link-local addresses, among them the clouds' metadata services, and multicast addresses never are.
     """
     address = _address(host)
     if address is None or address.is_link_local or address.is_multicast or address.is_unspecified:

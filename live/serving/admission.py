@@ -1,4 +1,4 @@
-"""Admission by bytes: what requests may hold, one alone and all together, derived from the memory there is."""
+"""Admission by bytes: what requests may hold, one alone and all together, derived from the available memory."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ MOST_INSIDE_BYTES = 2 * 2**30
 MOST_BODY_BYTES = 64 * 2**20
 """How large a body may be at most, however much memory there is."""
 MOST_MESSAGE_BYTES = MOST_BODY_BYTES + 2**20
-"""How large a batch may be on its way to a model server: as a client's largest body, with some more parameters."""
+"""How large a batch sent to a model server may be: a client's largest body, and some more parameters."""
 MOST_JSON_BYTES = 4 * 2**20
-"""How long JSON may be unless somebody says otherwise: binary data take a tenth of the time, and are not limited so."""
+"""How long JSON may be by default; binary data, which take a tenth of the time, do not count."""
 REQUEST_BYTES = 16 * 2**10
-"""What a request counts beyond its body, for its connection, its task and its place in the books."""
+"""The bytes that a request counts beyond its body, for its connection, its task and its records."""
 
 SMALL_BYTES = 2**18
 SMALL_WAITS_S = 0.1
 LARGE_WAITS_S = 1.0
-"""A body that has been without a byte for so long gives way: to a request of up to SMALL_BYTES, and to a larger one."""
+"""How long a body must be without a byte to give way to a request of up to SMALL_BYTES, and to a larger one."""
 
 JSON_GROWS = 8
-"""What is held while JSON is read, for each byte of it: twice what its numbers become, which is four times as much
-where they have one digit and 8 bytes."""
+"""The bytes held per byte of JSON while it is read: twice its numbers, which take four times the bytes of their JSON if
+they have one digit and 8 bytes."""
 
 _CGROUP_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -48,13 +48,13 @@ class Limits:
 
     @classmethod
     def within(cls, inside_bytes: int, json_bytes: int = MOST_JSON_BYTES) -> Limits:
-        """Those of a server whose requests may hold so many bytes together: none takes more than half of them."""
+        """The limits of a server whose requests may together hold so many bytes: none takes more than half of them."""
         body_bytes = min(MOST_BODY_BYTES, inside_bytes // 4)
         return cls(body_bytes, min(json_bytes, body_bytes, inside_bytes // (2 * JSON_GROWS)))
 
 
 def default_inside_bytes() -> int:
-    """How many bytes the requests inside may hold if nobody says: a quarter of this process's memory, at most 2 GiB."""
+    """How many bytes the requests inside may hold by default: a quarter of this process's memory, at most 2 GiB."""
     return min(MOST_INSIDE_BYTES, memory_bytes() // 4)
 
 
@@ -71,7 +71,7 @@ def memory_bytes() -> int:
 
 
 def open_files() -> None:
-    """Let this process open as many files as it may be allowed to: each connection is one."""
+    """Raise this process's limit of open files as far as allowed: each connection is one."""
     import resource
 
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -97,8 +97,8 @@ _M_MMAP_THRESHOLD = -3
 class Admission:
     """Counts the bytes that the requests inside hold, at most `most_bytes`.
 
-    Where there is no room, a body that is still arriving gives way: first one that stands still, of the peer whose
-    bodies hold most. So bodies that stand still keep nobody out, nor does a peer that sends many.
+    Without room, a body that is still arriving gives way: first one that has stalled, of the peer whose bodies hold
+    most. So neither stalled bodies nor a peer that sends many keep others out.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -108,7 +108,7 @@ class Admission:
         self._arriving_bytes: Counter[str] = Counter()
 
     def share(self, peer: str = "") -> Share:
-        """What one request of a peer holds, from now to the end of a `with` block. Raises ProtocolError (503) without
+        """The share of one request of a peer, until the end of a `with` block. Raises ProtocolError (503) without
         room."""
         return Share(self, peer)
 
@@ -122,12 +122,12 @@ class Admission:
         share.held_bytes += bytes_more
         if share in (arriving := self._arriving.get(share.peer, {})):
             self._arriving_bytes[share.peer] += bytes_more
-            if bytes_more > 0:  # it comes last
+            if bytes_more > 0:  # the latest to grow comes last
                 arriving[share] = arriving.pop(share)
 
     def _gives_way(self, share: Share, bytes_more: int) -> Share | None:
-        """The body that gives way to more of this one: one that stands still, or to what is small, or to a peer that
-        holds less."""
+        """The body that gives way to more of this one: one that has stalled (sooner for a small request), or one of the
+        peer that holds most, if this request's peer holds less."""
         peers = sorted(self._arriving, key=self._arriving_bytes.__getitem__, reverse=True)
         oldest = [next((each for each in self._arriving[peer] if each is not share), None) for peer in peers]
         others = [each for each in oldest if each is not None]
@@ -153,7 +153,7 @@ class Admission:
 
 
 class Share:
-    """What one request holds of the memory for all."""
+    """One request's share of the memory."""
 
     def __init__(self, admission: Admission, peer: str) -> None:
         self.peer = peer
@@ -176,7 +176,7 @@ class Share:
         return time.monotonic() - self._changed_s
 
     def hold(self, size: int) -> None:
-        """The request now holds so many bytes and those of any request. Raises ProtocolError (503) without room."""
+        """Set what the request holds: `size` bytes and REQUEST_BYTES. Raises ProtocolError (503) without room."""
         if self.gave_way:
             raise ProtocolError("there is no room for a body that arrives so slowly", 503)
         self._admission.change(self, REQUEST_BYTES + size - self.held_bytes)
@@ -184,7 +184,7 @@ class Share:
 
     @contextmanager
     def arriving(self, stop: Callable[[], object]) -> Iterator[None]:
-        """Its body arrives meanwhile; `stop` is called where it has to give way to another."""
+        """Its body arrives within the block; `stop` is called if it has to give way to another."""
         self._stop = stop
         self._admission.begin(self)
         try:
@@ -193,7 +193,7 @@ class Share:
             self._admission.end(self)
 
     def give_way(self) -> None:
-        """Hold nothing more, and arrive no more."""
+        """Release all that it holds, and stop its body."""
         self._admission.end(self)
         self._admission.change(self, -self.held_bytes)
         self.gave_way = True

@@ -25,23 +25,23 @@ PROBE_EVERY_S = 0.25
 """How often a suspended replica is asked whether it is ready."""
 
 TEXT_BYTES = 1024
-"""What a BYTES element counts in a batch beyond its own bytes: a batch has at most as many as a message may have."""
+"""The bytes that a BYTES element counts in a batch beyond its own, so that a batch has at most as many as a message may
+have."""
 
 EMULATED = "ipa_emulated"
-"""The platform of a model that only takes time, as its metadata say it."""
+"""The platform of an emulated model, in its metadata."""
 
 log = logging.getLogger("live.gateway")
 
 
 @dataclass(slots=True)
 class Job:
-    """What the gateway keeps of a request while it is inside: the tensors for its present stage, its client's
-    parameters, and what replicas are told besides: an id, and the trace that it is part of. `trace` is the span that is
-    open while it is inside, if spans are made.
+    """The gateway's data of a request inside: the tensors for its present stage, its client's parameters, and the id
+    and trace context that replicas get. `trace` is its open span, if spans are made.
 
     `done` is set once the request has ended. Before that, `status` is set to its HTTP status if that is not the one of
-    its outcome, and `retry_after_s` if it was dropped where no replica could take batches. `owner` is that of the whole
-    request where this is that of one of its items, and `missing` says what of a request is not in the answer.
+    its outcome, and `retry_after_s` if it was dropped where no replica could take batches. `owner`: the job of the
+    whole request, if this is one of its items'. `missing`: the parts of a request that its answer lacks.
     """
 
     tensors: Sequence[Tensor]
@@ -57,7 +57,7 @@ class Job:
 
 
 class ItemOutputs(Protocol):
-    """What becomes of outputs in a graph; those of the stages `ends` are in the answer."""
+    """Takes the outputs of a graph's items; those of the stages `ends` are in the answer."""
 
     @property
     def ends(self) -> Sequence[int]: ...
@@ -67,14 +67,14 @@ class ItemOutputs(Protocol):
         ...
 
     def answered_name(self, stage: int, name: str) -> str:
-        """What an output of a stage is called in the answer."""
+        """The name of a stage's output in the answer."""
         ...
 
 
 class BatchService:
-    """Has replicas serve batches and tells the router how that ended; a request's `data` is its `Job`.
+    """Sends batches to replicas and tells the router the result; a request's `data` is its `Job`.
 
-    `spawn` runs a coroutine beside, `at_once=True` up to where it first waits.
+    `spawn` runs a coroutine as a task; with `at_once=True` it runs up to its first wait at once.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class BatchService:
         spawn: Callable[..., object],
         items: ItemOutputs | None = None,
     ) -> None:
-        """`items`: of a graph."""
+        """`items`: for a graph."""
         self._items = items
         self._names = tuple(stage.name for stage in pipeline.stages)
         self._inputs = [stage.inputs for stage in pipeline.stages]
@@ -104,7 +104,8 @@ class BatchService:
         self._spawn(self._serve(batch), at_once=True)
 
     async def metadata(self) -> Mapping[str, Any]:
-        """The pipeline as a model: the inputs of its first stage and the outputs of its last, if replicas tell."""
+        """The pipeline as a model: the inputs of its first stage and the outputs of its last, if replicas declare
+        them."""
         first, *last = [await self._metadata_of(stage) for stage in (0, *self._ends)]
         return {
             "platform": "ipa_pipeline",
@@ -219,5 +220,5 @@ def kind(inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> tuple[Any, 
 
 
 def batch_bytes(inputs: Sequence[Tensor]) -> int:
-    """What a request adds to its batch; BYTES elements count for the time that each costs."""
+    """The bytes that a request adds to its batch; BYTES elements count more, for the time that each costs."""
     return sum(len(tensor.data) + TEXT_BYTES * tensor.texts for tensor in inputs)

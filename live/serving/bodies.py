@@ -23,15 +23,15 @@ READ_S = 30.0
 """How long a body may take to arrive after its headers."""
 STANDS_S = 10.0
 LEAST_BYTES_S = 16 * 2**10
-"""A request's body may stand still for so long, and after that time must have come at so many bytes a second."""
+"""A request's body may stall for STANDS_S; after that time it must have arrived at LEAST_BYTES_S bytes a second."""
 
 PIECE_BYTES = 256 * 2**10
 """How much is inflated at a time."""
 MOST_RATIO = 100
 FREE_OF_RATIO_BYTES = 2**20
-"""A compressed body may become so many times larger, or this large."""
+"""A compressed body may become MOST_RATIO times larger, or FREE_OF_RATIO_BYTES large."""
 MOST_MEMBERS = 100
-"""How many gzip files one after the other a compressed body may be."""
+"""How many gzip members a compressed body may have."""
 
 CODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """The content codings that are inflated, with the window bits by which zlib tells them apart."""
@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class Collected:
-    """A body so far; `told` hears how much is held for it."""
+    """A body so far; `told` is called with the bytes held for it."""
 
     def __init__(self, json_bytes: int | None, limits: Limits, told: Callable[[int], None] | None = None) -> None:
         """`json_bytes` is the length of the JSON part, None: the whole body."""
@@ -183,7 +183,7 @@ class Inflater:
             raise self._broken("it ends too early")
 
     def _next(self, compressed: bytes) -> zlib._Decompress:
-        """The stream that goes on, or the next one."""
+        """The present stream, or the next one after its end."""
         if self._stream is None or self._stream.eof:
             self._members += 1
             if self._members > (1 if self._coding == "deflate" else MOST_MEMBERS):
@@ -199,13 +199,14 @@ class Inflater:
 
 
 class Turns:
-    """Large JSON is read and written a piece at a time, one message after another; in between, others have a turn."""
+    """Lets large JSON be read and written in pieces, one message after another, with other tasks in between."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
 
     async def take(self, size: int, steps: Steps[T]) -> T:
-        """What steps over about `size` bytes of JSON give. Raises ProtocolError (503) for what has to wait too long."""
+        """The result of steps over about `size` bytes of JSON. Raises ProtocolError (503) if they have to wait too
+        long."""
         if size <= AT_ONCE_BYTES:
             return at_once(steps)
         try:

@@ -1,8 +1,8 @@
-"""The connections of a port, bounded before anything that they bring counts as a request.
+"""The connections of a port, bounded before their data count as a request.
 
-Each port of live mode listens by `web.listen`, and so through this. What a connection may make the server keep before a
-request is whole: one head, for a while. Where there are too many connections, the one that has gone longest without a
-whole request gives way, first of those that never sent one: an honest client that comes among strangers is served.
+Each port of live mode listens by `web.listen`, which uses this. Before its request is complete, a connection can make
+the server keep one head, for a limited time. With too many connections, the one that has gone longest without a
+complete request gives way, first among those that never sent one: an honest client among strangers is served.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ WRITE_S = 30.0
 MOST_CONNECTIONS = 16_384
 """How many connections a port may have, however much memory there is."""
 CONNECTION_BYTES = 32 * 2**10
-"""How much of the memory there is for each connection; an idle one takes 5 kB."""
+"""The memory reckoned for each connection; an idle one takes 5 kB."""
 PORTS = 3
-"""For each connection of a port, the process may open so many files: it has two ports, and calls others."""
+"""The open files reckoned for each connection of a port: the process has two ports, and calls others."""
 
 TOO_LARGE = f"the headers are too large; allowed: {MOST_HEAD_BYTES} bytes"
 
@@ -55,7 +55,7 @@ def default_connections() -> int:
 
 
 class _Peer:
-    """One peer's connections: those that have sent no whole head, and the others by their last one."""
+    """One peer's connections: those without a complete head yet, and the others in the order of their last one."""
 
     def __init__(self) -> None:
         self.strangers: dict[Connection, None] = {}
@@ -83,7 +83,8 @@ class Connections:
         self._warn = OnceASecond(log, "too many connections")
 
     def admit(self, connection: Connection) -> bool:
-        """Whether there is room for another connection, which may be that of one that gives way."""
+        """Admit a connection if there is room, perhaps in place of one that gives way; returns whether it is
+        admitted."""
         own = self._peers.setdefault(connection.peer, _Peer())
         crowd = [own] if 2 * len(own) >= self.most else self._by_size if self._count >= self.most else None
         is_room = crowd is None or self._gives_way(crowd)
@@ -99,7 +100,8 @@ class Connections:
         return sorted(self._peers.values(), key=len, reverse=True)
 
     def _gives_way(self, peers: Iterable[_Peer], head_bytes: int = 0) -> bool:
-        """Whether a connection with so much of a head gives way, of the first of these peers that has one."""
+        """Close a connection with at least `head_bytes` of a head, of the first of these peers that has one; returns
+        whether one gave way."""
         candidates = chain.from_iterable(peers)
         found = next((each for each in candidates if not each.is_served and each.head_bytes >= head_bytes), None)
         if found is not None:
@@ -108,13 +110,13 @@ class Connections:
         return found is not None
 
     def asked(self, connection: Connection) -> None:
-        """A whole head has come."""
+        """A complete head has arrived."""
         peer = self._peers[connection.peer]
         peer.remove(connection)
         peer.known[connection] = None
 
     def hold(self, bytes_more: int) -> None:
-        """More of unfinished heads has come, or is done with."""
+        """Count more bytes of unfinished heads, or fewer."""
         self._heads_bytes += bytes_more
         while bytes_more > 0 and self._heads_bytes > MOST_HEADS_BYTES and self._gives_way(self._by_size, 1):
             pass
@@ -129,7 +131,7 @@ class Connections:
 
 
 class Resuming(BaseProtocol):
-    """Resumes what is paused alone. aiohttp does so whenever a body has been read, and parses nothing once more."""
+    """Resumes reading only if it is paused; aiohttp does so after every body, and runs its parser for nothing."""
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         if self._reading_paused:
@@ -137,7 +139,7 @@ class Resuming(BaseProtocol):
 
 
 class Connection(Resuming, RequestHandler):
-    """One connection: aiohttp's, with a bound on what comes before a request is whole."""
+    """One connection: aiohttp's, with a bound on what arrives before a request is complete."""
 
     def __init__(self, connections: Connections, server: web.Server, **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
@@ -154,7 +156,7 @@ class Connection(Resuming, RequestHandler):
 
     @property
     def is_served(self) -> bool:
-        """Whether it has sent a whole request, and waits for the answer."""
+        """Whether it has sent a complete request, and waits for the answer."""
         return self._requests > 0 and self._payload.is_eof()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -209,12 +211,12 @@ class Connection(Resuming, RequestHandler):
 
     @property
     def _waiting_bytes(self) -> int:
-        """The heads that are to be read by a handler."""
+        """The bytes of heads that wait for a handler."""
         heads = [message for message, _ in self._messages if isinstance(message, RawRequestMessage)]
         return sum(len(head.path) + sum(map(len, chain.from_iterable(head.raw_headers))) for head in heads)
 
     def _note_head(self, size: int) -> None:
-        """So much of an unfinished head has come."""
+        """Set the bytes of an unfinished head that have arrived."""
         bytes_more, self.head_bytes = size - self.head_bytes, size
         if self._timer is not None and not size:
             self._timer.cancel()
@@ -237,13 +239,13 @@ class Connection(Resuming, RequestHandler):
         self.force_close()
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks whether to keep the connection
-        """Who has sent a whole request and then closes its side gets the answer; anyone else cannot go on."""
+        """A client that closes its side after a complete request gets the answer; any other connection ends."""
         self.is_left = True
         self._is_last = self.is_served
         return self.is_served
 
     def pause_writing(self) -> None:
-        """More of an answer waits than the system takes: the time runs until all of it has been handed over."""
+        """The system takes no more of an answer: limit the time until all of it has been handed over."""
         super().pause_writing()
         if self._unread is None and self.transport is not None:
             self._unread = self._loop.call_later(WRITE_S, self.transport.abort)
@@ -269,7 +271,7 @@ async def _too_large(_: web.BaseRequest) -> web.StreamResponse:
 
 
 def peer_of(http: web.BaseRequest) -> str:
-    """Whom to count a request for."""
+    """The peer for which a request counts."""
     return str(getattr(http.protocol, "peer", http.remote))
 
 
@@ -279,7 +281,7 @@ def is_left(http: web.BaseRequest) -> bool:
 
 
 def _peer(transport: asyncio.BaseTransport) -> str:
-    """Whom to count a connection for: its address, of IPv6 the network of 64 bits."""
+    """The peer for which a connection counts: its IPv4 address, or its IPv6 network of 64 bits."""
     address = ip_address((transport.get_extra_info("peername") or ("::",))[0].partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
         return f"{address.exploded[:19]}::/64"

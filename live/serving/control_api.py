@@ -69,7 +69,7 @@ class _ControlApi:
         self._gateway = gateway
 
     async def start(self, http: web.Request) -> web.Response:
-        """Set the moment that is time 0. Setting it to what it already is changes nothing, whatever is inside."""
+        """Set the moment that is time 0. Setting the present one again changes nothing, whatever is inside."""
         given = await read_json(http)
         origin_s = _checked(checks.mapping, "the body", given, ["origin"])["origin"]
         origin_s = _checked(checks.number, "origin", origin_s)
@@ -81,8 +81,8 @@ class _ControlApi:
         return json_response({"epoch": gateway.epoch, "time_s": gateway.clock.now_s()})
 
     async def configure(self, http: web.Request) -> web.Response:
-        """Put another configuration in force at once; the shares of a mix when its variants are ready, or at once if
-        nobody is served yet, or nothing has been said so far."""
+        """Put another configuration in force at once. The shares of a mix take effect when its variants are ready, or
+        at once if the run has not begun or no configuration was known before."""
         given = await read_json(http)
         gateway = self._gateway
         stages = _checked(checks.mapping, "the configuration", given, gateway.names)
@@ -98,19 +98,19 @@ class _ControlApi:
         return json_response({"time_s": now_s})
 
     def _check_epoch(self, http: web.Request) -> None:
-        """Refuse what was meant for another gateway: while one replaces another, either may be asked."""
+        """Refuse a call for another gateway's epoch: while one gateway replaces another, either may be called."""
         meant, ours = http.query.get("epoch"), self._gateway.epoch
         if meant not in (None, ours):
             raise ProtocolError(f"epoch={meant}; allowed: {ours}, that of this gateway", 409)
 
     @property
     def _is_as_started(self) -> bool:
-        """Whether nothing is known of what stood before this gateway."""
+        """Whether no configuration from before this gateway is known."""
         stages = self._gateway.router.lanes
         return not self._gateway.is_configured and all(stage.is_plain for stage in stages)
 
     async def stand(self, http: web.Request) -> web.Response:
-        """Tell a gateway that was started anew what is in force in which lane, as if it always had been."""
+        """Set the configuration in force in each lane of a restarted gateway, as if it had always been."""
         given = await read_json(http)
         gateway = self._gateway
         stages = _checked(checks.mapping, "the lanes", given, gateway.names)
@@ -163,7 +163,7 @@ class _ControlApi:
         )
 
     async def lanes(self, _: web.Request) -> web.Response:
-        """Of every stage, by lane, what is in force there for now; null: the lane is free."""
+        """The configuration in force in each lane of every stage; null: the lane is free."""
         return json_response(lanes(self._gateway.router))
 
     def _listed(self, stage: str, given: object) -> Mapping[tuple[int, str], Callable[[], RoutedReplica]]:
@@ -210,7 +210,7 @@ class _ControlApi:
             raise ProtocolError(f"{where}; allowed: below {lanes}, the number of variants of {stage!r}")
 
     def _check_url(self, where: str, url: object) -> None:
-        """Requests go to replicas that the gateway's backend can have made, and nowhere else."""
+        """Refuse URLs of replicas that the gateway's backend cannot have made: requests go nowhere else."""
         try:
             parts = urlsplit(url if isinstance(url, str) else "")
             host, port = parts.hostname or "", parts.port
@@ -297,7 +297,7 @@ def _query(http: web.Request, key: str, default: float, *, least: float = -math.
 
 
 def lanes(router: Router) -> dict[str, list[Any]]:
-    """Of every stage, by lane, what is in force there for now; None: the lane is free."""
+    """The configuration in force in each lane of every stage; None: the lane is free."""
     return {
         name: [to_plain(lane.in_force) if lane.desired else None for lane in stage.plan.lanes]
         for name, stage in zip(router.names, router.lanes, strict=True)
@@ -305,9 +305,9 @@ def lanes(router: Router) -> dict[str, list[Any]]:
 
 
 def observation(gateway: Gateway, now_s: float, since_s: float, seconds: int) -> dict[str, Any]:
-    """How things stand now, with the load of up to `seconds` whole seconds and the latencies of what has ended after
-    `since_s`. A stage's are of the batches that have finished there, as in simulation, whatever becomes of the requests
-    then. Counters only ever grow within an epoch: a reader takes differences."""
+    """The present state, with the load of up to `seconds` whole seconds and the latencies of requests that ended after
+    `since_s`. A stage's latencies are of the batches that have finished there, as in simulation, whatever becomes of
+    their requests. Counters only ever grow within an epoch: a reader takes differences."""
     router = gateway.router
     return {
         "epoch": gateway.epoch,
@@ -326,6 +326,6 @@ def observation(gateway: Gateway, now_s: float, since_s: float, seconds: int) ->
 
 
 def _edges(router: GraphRouter) -> list[dict[str, Any]]:
-    """Of a graph, how many items each edge has carried: over the completions of its parent, the factor seen."""
+    """How many items each edge of a graph has carried; over its parent's completions, that is the observed factor."""
     pairs = zip(router.routes.edges, router.carried, strict=True)
     return [{"parent": edge.parent, "child": edge.child, "items": items} for edge, items in pairs]

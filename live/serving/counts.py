@@ -1,4 +1,4 @@
-"""The run's clock, and what has been seen on it, in bounded memory: arrivals by the second, and how requests ended."""
+"""The run's clock, and counts on it in bounded memory: arrivals by the second, and ended requests."""
 
 from __future__ import annotations
 
@@ -60,23 +60,23 @@ class ArrivalCounts:
 
 
 class Latencies:
-    """How long what has ended had lasted, the newest `MOST_LATENCIES`."""
+    """The newest `MOST_LATENCIES` latencies."""
 
     def __init__(self) -> None:
         self._ended: deque[tuple[float, float]] = deque(maxlen=MOST_LATENCIES)
 
     def add(self, since_s: float, end_s: float) -> None:
-        """Add one that has ended now."""
+        """Add one that ended at `end_s`."""
         self._ended.append((end_s, end_s - since_s))
 
     def after(self, moment_s: float) -> list[float]:
-        """Of those that ended after a moment, in that order."""
+        """The latencies of those that ended after a moment, in that order."""
         found = [latency_s for _, latency_s in takewhile(lambda each: each[0] > moment_s, reversed(self._ended))]
         return found[::-1]
 
 
 class Refusals:
-    """Requests that a port refused before they were let in, by reason; all but the log begin anew with a run."""
+    """Requests that a port did not admit, by reason; a new run resets the counts, not the log."""
 
     def __init__(self, port: str) -> None:
         self.counts: Counter[str] = Counter()
@@ -84,7 +84,7 @@ class Refusals:
         self._untold: dict[str, dict[str, Any]] = {}
 
     def add(self, reason: str, text: str, **about: str) -> None:
-        """Count one more; `text` is what its client was told, and the log tells what else there is `about` it."""
+        """Count one more; `text` is its client's answer, and `about` has further fields for the log."""
         self.counts[reason] += 1
         count = self._untold.get(reason, {"count": 0})["count"] + 1
         self._untold[reason] = {"count": count, "told": text, **about}

@@ -1,7 +1,7 @@
-"""A model that only takes time: it is busy for a service time drawn from the profile and echoes its inputs.
+"""An emulated model: it is busy for a service time drawn from the profile and echoes its inputs.
 
-The k-th batch started at a lane of a stage takes the k-th draw of the lane's stream, as in simulation; the gateway says
-which batch is which, and how many cores the replica has.
+The k-th batch started at a lane of a stage takes the k-th draw of the lane's stream, as in simulation; the gateway
+sends the batch's number and the replica's cores.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Emulated:
         factor: float = 1.0,
         resized: Mapping[int, ServiceTime] | None = None,
     ) -> None:
-        """`outputs` are names that the next stage asks for, each filled from the input of that name, else the first.
+        """`outputs` are the names that the next stage takes, each filled from the input of that name, else the first.
 
-        `output_rows` are the stage's: an output has so many equal rows for each row of the input, or one where another
-        output counts them.
+        `output_rows` are the stage's: an output has that many equal rows for each row of the input, or one where
+        another output counts them.
 
         `factor` scales all service times; 0 removes them. `resized`: the service time by the cores that a batch names.
         """
@@ -49,7 +49,7 @@ class Emulated:
         self._output_rows = output_rows or {}
         self._factor = factor
         self._resized = resized or {}
-        # Whoever reaches the server may name any lane: only so many are remembered, and are the same when made again.
+        # Callers may name any lane: only so many streams are kept, and one that is made again is the same.
         self._normals = lru_cache(16)(lambda lane: IndexedNormals(stream(seed, "service", stage, lane)))
         self._batches = 0
         self.service_s(0, 1)  # makes the first draws now, and loads what makes them

@@ -1,4 +1,4 @@
-"""The protocol from a client's side: tensors, or files as they are, and the text of the answer."""
+"""A client's requests, of tensors or of files as they are, and the text of the answer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def tensors_request(tensors: Sequence[Tensor]) -> FileRequest:
 
 
 def text_of(answer: Buffer, header_length: str | None) -> str | None:
-    """What the first output of an answer says, if that is text. Raises ProtocolError for what is no answer."""
+    """The text of an answer's first output; None if that is not text. Raises ProtocolError for an invalid answer."""
     outputs = read_response(answer, header_length)
     if not outputs or outputs[0].datatype != "BYTES" or not outputs[0].texts:
         return None

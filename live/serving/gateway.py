@@ -3,8 +3,8 @@
 One asyncio process holds the router and all its queues (`gateway_process`, `host`). Clients use the data port, which
 serves the pipeline as one model of the protocol; the control plane uses the control port.
 
-Both ports are open before anything that takes long is imported. Who connects meanwhile waits, and is answered as soon
-as the gateway can: a cluster that asks whether it is ready need not ask again, and its list of replicas is not refused.
+Both ports are open before the slow imports. Connections meanwhile wait, and are answered as soon as the gateway can: a
+cluster's readiness probe need not be repeated, and its list of replicas is not refused.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def main(
     """Run the gateway of one pipeline: the router and its queues."""
     try:
         with open_port(host, port) as data, open_port(control_host, control_port) as control:
-            gc.disable()  # what is imported stays: to look for garbage among it takes a tenth of the time
+            gc.disable()  # imported objects stay: looking for garbage among them takes a tenth of the time
             try:
                 from ipa import profiles
                 from ipa.live.serving.gateway_process import serve

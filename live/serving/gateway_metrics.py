@@ -138,7 +138,7 @@ class _Standing(Collector):
         return [self._family(name, values[name]) for name in _STANDING]
 
     def _of_states(self, states: Iterable[StageState]) -> Mapping[str, list[tuple[tuple[str, ...], float]]]:
-        """The values of the metrics of `STAGE_STATE` where the stages stand so."""
+        """The values of the metrics of `STAGE_STATE` for these states of the stages."""
         named = list(zip(self._router.names, states, strict=True))
         return {
             name: [((stage,), getattr(state, field)) for stage, state in named] for field, name in STAGE_STATE.items()

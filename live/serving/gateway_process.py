@@ -31,7 +31,7 @@ from ipa.live.serving.web import (
 from ipa.live.tokens import TokenFile, create_token_file
 
 COLLECTED_EVERY = 20_000
-"""Garbage is looked for when there are so many objects more; a request leaves next to none that needs to be found."""
+"""After how many new objects garbage is looked for; a request leaves next to none that needs to be found."""
 
 log = logging.getLogger("live.gateway")
 

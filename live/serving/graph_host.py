@@ -1,4 +1,4 @@
-"""The gateway's side of a router of a graph: its moments, its tensors, and the records of its items."""
+"""The gateway as the host of a graph's router: its timers, its tensors, and the records of its items."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ipa.live.serving.router import Host
 
 
 class ItemHost:
-    """A `GraphHost` of which `host` does what is the same in a chain."""
+    """A `GraphHost`; `host` does what is the same in a chain."""
 
     router: GraphRouter
 

@@ -1,7 +1,7 @@
-"""The router of a graph: what queues hold are items, and what has been served goes on by the edges (rule 12).
+"""The router of a graph: queues hold items, and served items go on along the edges (rule 12).
 
-How many items an edge carries is what the replica has answered, as far as the host can tell, or else drawn: by the
-same draws as in simulation, keyed by the seed, the edge and the request's number.
+How many items an edge carries follows from the replica's outputs, as far as the host can tell, or else is drawn as in
+simulation: keyed by the seed, the edge and the request's number.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from ipa.sim import draws as item_draws
 
 
 class GraphHost(Host, Protocol):
-    """What carries out what the router of a graph decides."""
+    """Carries out the decisions of a graph's router."""
 
     def later(self, stage: int, at_s: float) -> None:
         """Call `enter(stage, at_s)` at that moment, as a delivery."""
         ...
 
     def carried(self, item: Item, edge: int, drawn: Callable[[], int]) -> Sequence[Any] | None:
-        """The data of each item that one which was served puts on an edge; by the draws there are `drawn()`. None: its
-        request becomes more than it may, and has a `problem`."""
+        """The data of each item that a served item puts on an edge; if the number is drawn, it is `drawn()`. None: its
+        request would exceed its limits, and has a `problem`."""
         ...
 
     def prepare(self, item: Item, arrived: Sequence[Arrival]) -> str:
-        """Let an item have what came for it; returns why it cannot, empty if it can."""
+        """Give an item the data that came for it; returns what is wrong with them, empty if nothing is."""
         ...
 
     def left(self, request: WholeRequest) -> None:
-        """No item of a request, which has its outcome, is there any more."""
+        """The last item of a request has ended; the request has its outcome."""
         ...
 
 
 class GraphRouter(Router):
-    """The stages of a graph. Counts are of items, but those of the whole pipeline, which are of requests; these are
-    `inside` until their last item has ended. `carried` has by edge how many items it has carried."""
+    """The stages of a graph. Stages count items; the pipeline counts requests, which are `inside` until their last item
+    has ended. `carried`: by edge, how many items it has carried."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class GraphRouter(Router):
             self.lanes[stage].attempt(now_s, lanes)
 
     def admit(self, request: Request, now_s: float) -> list[tuple[int, Sequence[int]]]:
-        """Let a request in; the caller makes the attempts that follow, in the lanes returned by entry."""
+        """Admit a request; the caller makes the attempts that follow, in the lanes returned by entry."""
         assert isinstance(request, WholeRequest)
         self.pass_seconds(now_s)
         self.inside += 1
@@ -114,7 +114,7 @@ class GraphRouter(Router):
         return self.lanes[stage].enqueue(requests, now_s)
 
     def _item(self, whole: WholeRequest, stage: int, path: Path = (), key: int | None = None) -> Item:
-        """One more item of a request, on its way to a stage; without a key it is all of the request there."""
+        """Add an item of a request on its way to a stage; without a key, it is the request's only one there."""
         item = Item(
             name=whole.name,
             arrival_s=whole.arrival_s,
@@ -151,7 +151,8 @@ class GraphRouter(Router):
     # ---- from stage to stage ----
 
     def finished(self, batch: Batch, now_s: float) -> None:
-        """A batch is done: what its items put on the edges enters the stages after it, which attempt; then its own."""
+        """A batch is done: the items that it puts on edges enter the next stages, which attempt; then its own stage
+        does."""
         for child, items in self.go_on(batch, now_s):
             self.deliver(child, items, now_s)
         self.lanes[batch.stage].attempt(now_s, (batch.lane,))
@@ -186,7 +187,8 @@ class GraphRouter(Router):
         self.lanes[stage].attempt(now_s, lanes)
 
     def _put_on(self, item: Item, way: Way, variant: str, now_s: float) -> list[Item]:
-        """What an item puts on an edge, as far as it enters the stage there; of several to join, the first alone."""
+        """The items that an item puts on an edge and that enter the next stage; of several that join there, only the
+        first."""
         sent = self._graph_host.carried(item, way.number, lambda: self._drawn(item, way, variant))
         if sent is None:
             self._lose(item, FAILED, now_s)
@@ -219,7 +221,7 @@ class GraphRouter(Router):
         return join.wait_s if join is not None and join.kind == "wait" else None
 
     def _drawn(self, item: Item, way: Way, variant: str) -> int:
-        """How many items one puts on an edge, by the draws."""
+        """The drawn number of items that an item puts on an edge."""
         if not (way.is_sure or way.low <= item_draws.uniform(item_draws.key_of(item.key, way.drawn)) < way.high):
             return 0
         if self.routes.carries_one[way.number]:
@@ -232,7 +234,8 @@ class GraphRouter(Router):
     def _gather(
         self, stage: int, ended: Sequence[WholeRequest], came: Mapping[int, list[WholeRequest]], end_s: float
     ) -> None:
-        """Items of these requests have ended at a stage and others come to stages: who joins all by that, enters."""
+        """Items of these requests have ended at a stage, and others come to stages: requests that are then complete at
+        a stage that joins all enter it."""
         coming = dict(came)
         for target in self.routes.gathering:
             upstream = self.routes.upstream[target]
@@ -260,7 +263,7 @@ class GraphRouter(Router):
         self._entering[at].append(item)
 
     def enter(self, stage: int, at_s: float, now_s: float) -> None:
-        """The moment that `later` was asked for has come: requests enter as one item each, in their order."""
+        """The moment set by `later` has come: requests enter as one item each, in their order."""
         entering = [item for item in self._entering.pop((stage, at_s), ()) if item.outcome is None]
         for item in entering:
             item.problem = self._graph_host.prepare(item, item.whole.arrived.pop(stage, ()))
@@ -270,7 +273,7 @@ class GraphRouter(Router):
     # ---- ends ----
 
     def end(self, request: Request, outcome: int, now_s: float) -> None:
-        """An item is dropped or fails: its request does so at this moment, unless it may go on without."""
+        """An item is dropped or fails: so does its request at this moment, unless it may go on without the item."""
         assert isinstance(request, Item)
         item, whole = request, request.whole
         self._end_item(item, outcome, now_s)
@@ -282,19 +285,19 @@ class GraphRouter(Router):
         elif whole.outcome is None:
             why = f": {item.problem}" if item.problem else ""
             whole.missing.append(f"{self.names[item.stage]} {item.called}".rstrip() + f" {item.outcome}{why}")
-        # Within one instant much may have happened before; what a drop brings about comes after all that.
+        # The consequences of a drop come after everything else of its instant.
         self._gather(item.stage, [whole], {}, now_s if self._hop_s > 0.0 else nextafter(now_s, inf))
         self._close(item, now_s)
 
     def _lose(self, item: Item, outcome: int, now_s: float) -> None:
-        """A request ends where an item is."""
+        """End a request at the stage of an item."""
         whole = item.whole
         if whole.outcome is None:
             whole.stage, whole.lane, whole.lost_item = item.stage, item.lane, item.called
             self._tell(whole, outcome, now_s)
 
     def _close(self, item: Item, now_s: float) -> None:
-        """An item has ended, and all that comes of it has been told."""
+        """An item has ended, with all its consequences; the last one ends its request."""
         whole = item.whole
         whole.open -= 1
         if whole.open == 0:

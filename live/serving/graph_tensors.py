@@ -1,7 +1,7 @@
-"""What items carry through a graph: from the outputs of one stage to the inputs of the next, and into the answer.
+"""The tensors of items in a graph: from the outputs of one stage to the inputs of the next, and into the answer.
 
-An emulated model has no outputs of its own, so items that it has served keep the client's tensors, and their numbers
-are drawn.
+An emulated model has no outputs of its own, so the items that it serves keep the client's tensors, and the numbers of
+items are drawn.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ MOST_ITEMS = 1000
 
 @dataclass(slots=True)
 class WholeJob(Job):
-    """What the gateway keeps of a request in a graph; `tensors` are the client's.
+    """The gateway's data of a request in a graph; `tensors` are the client's.
 
-    `share` counts what it holds, until `kept` is closed if its client was answered while items were left, and
-    `sent_bytes` are those that it has become. `ends` has the outputs of items that go no further.
+    `share` counts the memory that it holds; if its client is answered before its last item has ended, `kept` keeps that
+    counted until then. `sent_bytes`: the size of the tensors of its items. `ends`: the outputs of items that go no
+    further.
     """
 
     share: Share | None = None
@@ -42,14 +43,14 @@ class WholeJob(Job):
 
 @dataclass(slots=True)
 class ItemJob(Job):
-    """What it keeps of an item. Once it has been served, `onward` has by edge the tensors of each item that it becomes;
-    None there: as many as are drawn."""
+    """The gateway's data of an item. Once it has been served, `onward` has by edge the tensors of each item that it
+    becomes; None there: as many as are drawn."""
 
     onward: Mapping[int, Sequence[Sequence[Tensor]] | None] = field(default_factory=dict)
 
 
 class GraphTensors:
-    """The tensors of a pipeline whose stages form a graph; a request may become `most_items`."""
+    """The tensors of a pipeline whose stages form a graph; a request may become `most_items` items."""
 
     def __init__(self, pipeline: Pipeline, most_items: int = MOST_ITEMS) -> None:
         assert pipeline.graph is not None
@@ -79,7 +80,7 @@ class GraphTensors:
             found[name] = many and name not in self._graph.joins
             yield found[name]
 
-    # ---- what has been served ----
+    # ---- outputs of served items ----
 
     def served(self, batch: Batch, parts: Sequence[Sequence[Tensor]], is_emulated: bool) -> None:
         """The items of a batch have these outputs. Raises TensorError for outputs that do not say where they go."""
@@ -96,9 +97,8 @@ class GraphTensors:
                 whole.ends.setdefault(batch.stage, []).append((item.path, part))
 
     def onward(self, stage: int, outputs: Sequence[Tensor]) -> dict[int, Sequence[Sequence[Tensor]] | None]:
-        """By edge from a stage, the tensors of each item that an item with these outputs becomes there; None: as many
-        as are drawn. Raises TensorError for outputs that do not say it.
-        """
+        """By edge out of a stage, the tensors of each item that an item with these outputs becomes; None: as many as
+        are drawn. Raises TensorError for outputs that do not determine them."""
         found: dict[int, Sequence[Sequence[Tensor]] | None] = {}
         taken: dict[str, bool] = {}  # of each switch that asks conditions, whether an edge has been taken
         for number, edge in self._out[stage]:
@@ -118,7 +118,7 @@ class GraphTensors:
         return found
 
     def _rows(self, stage: int, edge: Edge, outputs: Sequence[Tensor]) -> list[Sequence[Tensor]]:
-        """The rows of an output as items, each with those of the others that have as many rows for the same reason."""
+        """The rows of an output as items, each with the same row of the outputs that are declared to have as many."""
         declared = self._stages[stage].output_rows
         rows = declared.get(edge.items_from, 1)
         shape = _named(outputs, edge.items_from, f"whose rows are the items of {edge.child!r} by `items_from`").shape
@@ -127,7 +127,7 @@ class GraphTensors:
         count = shape[0]
         wanted = self._stages[self._names.index(edge.child)].inputs.values()
         whole = [each for each in outputs if declared.get(each.name, 1) != rows]
-        ones = [1] * min(count, self._most_items + 1)  # no more are cut than tell that they are too many
+        ones = [1] * min(count, self._most_items + 1)  # cut only as many as show that there are too many
         cuts = [cut(each, ones) for each in outputs if declared.get(each.name, 1) == rows]
         items = [[*parts, *(each for each in whole if each.name in wanted)] for parts in zip(*cuts, strict=True)]
         if edge.when is None or count > self._most_items:
@@ -135,8 +135,8 @@ class GraphTensors:
         return [item for item in items if _holds(edge, [*item, *whole])]
 
     def carried(self, item: Item, edge: int, drawn: Callable[[], int]) -> Sequence[Any] | None:
-        """The tensors of each item that one which was served puts on an edge, None for those of the client; or None if
-        the request becomes more than it may: its `problem` and its job say so."""
+        """The tensors of each item that a served item puts on an edge, None for those of the client. None instead of
+        all: the request would exceed its limits; its `problem` and its job say so."""
         job: ItemJob = item.data
         whole: WholeJob = item.whole.data
         found: Sequence[Any] | None = None if not job.onward else job.onward[edge]
@@ -156,7 +156,7 @@ class GraphTensors:
                 return None
         return found
 
-    # ---- what comes ----
+    # ---- inputs of items ----
 
     def prepare(self, item: Item, arrived: Sequence[Arrival]) -> str:
         """Give an item the tensors that came for it; returns what is wrong with them, empty if nothing is."""
@@ -188,7 +188,7 @@ class GraphTensors:
         return [self._joined(stage, to, came.get(source, ())) for to, source in names.items()]
 
     def _joined(self, stage: int, name: str, parts: Sequence[Tensor]) -> Tensor:
-        """What has come for one input, one after the other along axis 0; of no rows where nothing has."""
+        """The tensors for one input, joined along axis 0; without rows if none has come."""
         if parts:
             joined = one_after_another(parts)._replace(name=name)
             self._seen[stage, name] = empty(joined)
@@ -201,7 +201,7 @@ class GraphTensors:
 
     def answer(self, job: WholeJob) -> list[Tensor]:
         """The outputs of the items that went no further, item after item, in the order of the edges and rows. Raises
-        TensorError if they do not go together."""
+        TensorError if they cannot be joined."""
         found: list[Tensor] = []
         for stage in self.ends:
             parts = [part for _, part in sorted(job.ends.get(stage, ()), key=lambda end: end[0])]
@@ -223,7 +223,7 @@ class GraphTensors:
         return [named, of_array(f"{named.name}.counts", np.array(rows, dtype=np.int64))]
 
     def answered_name(self, stage: int, name: str) -> str:
-        """What an output of a stage is called in the answer."""
+        """The name of a stage's output in the answer."""
         return f"{self._names[stage]}.{name}" if len(self.ends) > 1 else name
 
 
@@ -235,7 +235,7 @@ def _named(outputs: Sequence[Tensor], name: str, what: str) -> Tensor:
 
 
 def _holds(edge: Edge, outputs: Sequence[Tensor]) -> bool:
-    """Whether an item with these outputs takes an edge. Raises TensorError where that cannot be said."""
+    """Whether an item with these outputs takes an edge. Raises TensorError if the outputs do not determine it."""
     condition = edge.when
     assert condition is not None
     tensor = _named(outputs, condition.output, f"which `when: {condition}` asks for")
@@ -253,7 +253,7 @@ def _holds(edge: Edge, outputs: Sequence[Tensor]) -> bool:
 
 
 def one_after_another(parts: Sequence[Tensor]) -> Tensor:
-    """Tensors of one name joined along axis 0. Raises TensorError if they are of another kind otherwise."""
+    """Tensors of one name joined along axis 0. Raises TensorError if their datatypes or other axes differ."""
     first = parts[0]
     for each in parts:
         if (each.datatype, each.shape[1:]) != (first.datatype, first.shape[1:]):

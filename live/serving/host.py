@@ -1,7 +1,7 @@
-"""The gateway between its clients and its replicas: real time, and the end of a request's wait.
+"""The gateway between its clients and its replicas: the router's host, in real time.
 
-The router decides; `Gateway` is its host, which keeps its timers, hands its batches to `batch_service` and lets clients
-know how their requests ended.
+The router decides; `Gateway` keeps its timers, hands its batches to `batch_service` and answers clients when their
+requests have ended.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ class GatewayOptions:
 
     `bound_s` is the longest that a request may stay (None: 10 x the SLA), `replica_timeout_s` the longest that a
     replica may take over a batch (None: the bound). When the gateway is to end, clients that are still connected may
-    take `linger_s` to send their last request. The requests inside may hold `most_inside_bytes`, and JSON may be
-    `most_json_bytes` long, as which binary data do not count; `records` requests
-    that have ended are kept for the control API. One that `waits_for_start` serves nobody before its time 0 is set.
+    take `linger_s` to send their last request. The requests inside may hold `most_inside_bytes`, and JSON (not binary
+    data) may be `most_json_bytes` long; `records` ended requests are kept for the control API. With `waits_for_start`,
+    no request is served before time 0 is set.
 
-    `seed` is that of the draws which say to which of several variants of a stage a request goes, and in a graph, where
-    its items go and how many they are. A request may become `most_items` there.
+    `seed` is for the draws of the variant of a mix that a request goes to and, in a graph, of the numbers and ways of
+    its items; a request may become `most_items` items.
 
-    `control_token_file` holds the token of the control port, whose callers may also know it under `control_names`
-    (None: a new token, in a file of its own). `data_token_file` holds those of clients (None: they need none), who may
-    know the data port under `data_names`, and be web pages of `data_origins`. Replicas
-    are accepted in `replica_networks` alone, and at `replica_port` alone (None: at any).
+    `control_token_file` holds the token of the control port (None: a new one, in a file of its own); `control_names`
+    are further host names of that port. `data_token_file` holds the tokens of clients (None: they need none);
+    `data_names` are further host names of the data port, `data_origins` the web pages that may be clients. Replicas are
+    accepted only in `replica_networks` and at `replica_port` (None: at any).
     """
 
     pipeline: Pipeline
@@ -105,12 +105,12 @@ log = logging.getLogger("live.gateway")
 
 
 class Gateway:
-    """The router's host, to be made in a running event loop; the control API reads and sets it from outside.
+    """The router's host, to be made in a running event loop; the control API reads and sets it.
 
-    `epoch` names what is counted together, so that clients computing deltas see that the counters have restarted.
-    It `is_configured` once it has been told what is in force; until then the lightest variants are, in whatever lanes
-    there are replicas. While it `is_closing`, new requests are still served, each as the last of its connection.
-    `provider` takes the spans of its requests; None: none are made.
+    `epoch` names one series of counters, so that clients that take differences see when they have restarted.
+    `is_configured`: it has been told the configuration in force; until then that is the lightest variants, or those of
+    the listed replicas in their lanes. While it `is_closing`, new requests are still served, each as the last of its
+    connection. `provider` exports the spans of its requests; None: none are made.
     """
 
     def __init__(self, options: GatewayOptions, provider: TracerProvider | None = None) -> None:
@@ -170,8 +170,8 @@ class Gateway:
         return self.pipeline.stages[stage].variant(variant).latency_table(cores)[0]
 
     def restart_clock(self, origin_s: float) -> None:
-        """Set time 0 to another moment of the monotonic clock: a new run, of which everything is counted afresh. No
-        request may be inside."""
+        """Set time 0 to another moment of the monotonic clock: a new run, with all counts from zero. No request may be
+        inside."""
         self.is_started = True
         self.epoch = _new_epoch()
         self.clock.origin_s = origin_s
@@ -183,7 +183,7 @@ class Gateway:
         self.metrics.restart()
 
     def refused(self, reason: str, text: str, http: web.Request) -> None:
-        """A request was refused before it was let in; `text` is what its client was told."""
+        """Count a request that was not admitted; `text` is its client's answer."""
         self.refusals.add(reason, text, **about(http))
         self.metrics.of("ipa_requests_refused_total", reason=reason).inc()
 
@@ -199,8 +199,8 @@ class Gateway:
         return f"no replica that can take batches at stage {stages}" if stages else ""
 
     async def accepts(self, request: web.Request) -> web.Response:
-        """Whether this gateway takes requests, whatever the replicas: so that a cluster keeps sending them here, where
-        they wait or are told why not, until it shuts down."""
+        """Whether this gateway takes requests, whatever the replicas: until it shuts down, a cluster should send them
+        here, where they wait or are told why not."""
         return readiness(request, {}, "the gateway is shutting down" if self.is_closing else "")
 
     # ---- clients ----
@@ -211,7 +211,7 @@ class Gateway:
         return self.is_started or not self._waits_for_start
 
     async def infer(self, http: web.Request) -> web.StreamResponse:
-        """One request of a client, from its body to its answer."""
+        """Serve one request of a client, from its body to its answer."""
         if not self.has_begun:
             raise ProtocolError("the run has not begun", 503)
         with ExitStack() as held:
@@ -221,7 +221,7 @@ class Gateway:
                 raise ProtocolError("the gateway is shutting down", 503)
             name = known_id(http, asked.id)
             request = self._admitted(asked, self.clock.now_s(), name, http[ID], traceparent_of(http))
-            asked = asked._replace(inputs=())  # they are the job's, and make room when their stage is done
+            asked = asked._replace(inputs=())  # the job holds them, and frees them when their stage is done
             job: Job = request.data
             http[ADMITTED] = True
             if isinstance(job, WholeJob):
@@ -247,7 +247,7 @@ class Gateway:
         try:
             await job.done
         finally:
-            if request.open:  # items go on, though nobody waits for them
+            if request.open:  # items go on after the answer
                 job.kept = held.pop_all()
         if request.outcome == "completed":
             job.missing = "; ".join(request.missing)
@@ -257,7 +257,7 @@ class Gateway:
                 raise ProtocolError(f"no answer can be made of what has been served: {error}", 502) from None
 
     async def _read(self, http: web.Request, share: Share) -> InferRequest:
-        """A client's request, refused as early as it can be known; `share` counts what it holds."""
+        """Read a client's request, and refuse it as early as possible; `share` counts what it holds."""
         body = await read_body(http, self._limits, share)
         reading = protocol.reading_request(body.data, http.headers.get(protocol.HEADER))
         asked = await self._turns.take(body.json_bytes, reading)
@@ -324,7 +324,7 @@ class Gateway:
             self._timers[stage] = self._loop.call_later(delay_s, self._ring, stage)
 
     def ended(self, request: Request) -> None:
-        """Enter a request's end in the books, and let its client know."""
+        """Record a request's end, and let its client know."""
         if self._items is None:
             self.ended_requests.add(request)  # in a graph, when none of its items is left
         self.metrics.ended(request)
@@ -351,7 +351,7 @@ class Gateway:
     # ---- the end ----
 
     async def _sweep(self) -> None:
-        """Drop what has expired, and give up what has been inside for longer than the bound."""
+        """Drop expired requests, and give up those that have been inside for longer than the bound."""
         told_s = self.clock.now_s()
         while True:
             await asyncio.sleep(SWEEP_S)
@@ -367,10 +367,10 @@ class Gateway:
                 self.router.give_up(self._by_age.popleft(), now_s)
 
     async def drain(self, is_connected: Callable[[], bool], linger_s: float) -> None:
-        """Send clients elsewhere, each with its last answer, while one is connected, at most for `linger_s`.
+        """Close each connection after its next answer, while there is one, at most for `linger_s`.
 
-        Then take no new request, and wait until those inside have ended, at most as long as the latest of them may be
-        served: until it expires at every stage, and a batch that began just before has been answered.
+        Then take no new request, and wait until those inside have ended, at most as long as the latest may be served:
+        until it expires at every stage, and a batch that began just before has been answered.
         """
         self.is_closing = True
         log.info("draining", extra={"inside": self.router.inside})
@@ -395,7 +395,8 @@ class Gateway:
             await asyncio.to_thread(self._spans.close)
 
     def _spawn(self, work: Coroutine[Any, Any, None], *, at_once: bool = False) -> None:
-        """Run work beside, `at_once` up to where it first waits: that saves a turn of the loop, from Python 3.12 on."""
+        """Run work as a task; `at_once` runs it up to its first wait now, which saves a turn of the loop (from Python
+        3.12 on)."""
         if at_once and sys.version_info >= (3, 12):
             task = asyncio.Task(work, loop=self._loop, eager_start=True)
         else:

@@ -1,4 +1,4 @@
-"""A request in a graph of stages, and the items that it becomes there: what queues hold, each at one stage."""
+"""A request in a graph of stages, and its items, which queues hold: each is at one stage."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ipa.live.serving.request import Request
 from ipa.sim import NO_EDGE
 
 Path = tuple[tuple[int, int], ...]
-"""By which edges an item came, and the how-manieth of each it was."""
+"""The edges by which an item came, each with the item's number among those on it."""
 
 
 @dataclass(slots=True, eq=False)
 class Arrival:
-    """What came to a stage by an edge, the last of the path; `data` is what goes on from the item before."""
+    """Data that came to a stage by an edge, the last of the path; `data` is what the item before passes on."""
 
     path: Path
     data: Any
@@ -22,12 +22,13 @@ class Arrival:
 
 @dataclass(slots=True, eq=False)
 class WholeRequest(Request):
-    """A request and its items, those that have ended too; `stage` is where it was lost.
+    """A request and all its items, also ended ones; `stage` is where it was lost.
 
-    `open`: how many of its items have not ended. `places`: by edge, where in the law of its number that is. By stage
-    that joins: `left` has how many items are upstream, `last_s` when the latest one ended there, and `arrived` what has
-    come; at those in `lost` it will not join, at those in `joined` it has. `missing` says which items, lost on edges
-    that let a request go on without, are not in the answer, and why; `lost_item` with which the request was lost.
+    `open`: how many of its items have not ended. `places`: by edge, the quantile level of its number of items there. By
+    joining stage: `left`, how many items are upstream; `last_s`, when the latest of them ended; `arrived`, the data
+    that have come. It will not join at the stages in `lost`, and has joined at those in `joined`. `missing`: which
+    items the answer lacks (those lost on edges that let a request go on without), and why. `lost_item`: the item with
+    which the request was lost.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -44,8 +45,8 @@ class WholeRequest(Request):
 
 @dataclass(slots=True, eq=False)
 class Item(Request):
-    """An item at one stage; `edge` is the one by which it came, `key` what its draws are keyed by, `number` that of its
-    request, and `place` how many had come to its stage before it."""
+    """An item at one stage. `edge`: the one by which it came; `key`: the key of its draws; `number`: that of its
+    request; `place`: how many items had come to its stage before it."""
 
     whole: WholeRequest = field(kw_only=True)
     key: int = 0

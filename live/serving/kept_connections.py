@@ -23,7 +23,7 @@ CONNECT_S = 2.0
 KEPT_S = 60.0
 """How long a connection may be idle: less than model servers keep it."""
 TOGETHER_BYTES = 64 * 2**10
-"""A body of up to so many bytes is copied behind its head, to be sent at once."""
+"""A body of up to this size is copied behind its head, to be sent at once."""
 
 T = TypeVar("T")
 Read = Callable[[RawResponseMessage, StreamReader], Awaitable[T]]
@@ -31,7 +31,7 @@ Read = Callable[[RawResponseMessage, StreamReader], Awaitable[T]]
 
 
 class _Answers(Resuming, ResponseHandler):
-    """What is read of a connection."""
+    """The answers on a connection."""
 
 
 class UnreachableError(Error):
@@ -46,8 +46,9 @@ class KeptConnections:
         self._heads: dict[tuple[str, str], str] = {}
 
     async def post(self, url: str, model: str, data: bytes, headers: Mapping[str, str], read: Read[T]) -> T:
-        """What `read` makes of the answer of a model at the server at `url`. Raises UnreachableError, whatever `read`
-        raises, and aiohttp's ClientError or HttpProcessingError for an answer that breaks off, or is none."""
+        """Send a request to a model of the server at `url`; returns the answer as `read` makes it. Raises
+        UnreachableError, whatever `read` raises, and aiohttp's ClientError or HttpProcessingError for an answer that
+        breaks off or is invalid."""
         connection = self._kept(url)
         if connection is None:
             connection = await _connected(url)
@@ -74,7 +75,7 @@ class KeptConnections:
         return found
 
     def _kept(self, url: str) -> ResponseHandler | None:
-        """A connection that can be used again, the one used last."""
+        """The usable idle connection that was used last; None if there is none."""
         idle, now_s = self._idle.get(url, []), asyncio.get_running_loop().time()
         while idle:
             since_s, connection = idle.pop()
@@ -92,7 +93,7 @@ class KeptConnections:
         return self._heads[key]
 
     def forget(self, urls: set[str]) -> None:
-        """Close what is idle to all servers but these."""
+        """Close the idle connections to all servers but these."""
         for url in self._idle.keys() - urls:
             for _, connection in self._idle.pop(url):
                 connection.close()

@@ -52,7 +52,7 @@ class Metric:
 
 
 SLOTS = 64
-"""The load of so many whole seconds is told: more than the longest usual interval between scrapes, a minute."""
+"""How many whole seconds of load are reported: more than the longest usual interval between scrapes, a minute."""
 
 _METRICS: tuple[Metric, ...] = (
     Metric("ipa_requests_received_total", "counter", GATEWAY, (), "Requests that came to the pipeline."),
@@ -134,11 +134,11 @@ STAGE_STATE = {
     "busy_s": "ipa_busy_seconds_total",
     "request_s": "ipa_stage_request_seconds_total",
 }
-"""The metric of each field of a stage's state; each is also told as it was when the last whole second ended."""
+"""The metric of each field of a stage's state; each is also reported as of the end of the last whole second."""
 
 
 def at_whole_second(name: str) -> str:
-    """The name under which a metric of `STAGE_STATE` is told as it was when the last whole second ended."""
+    """The name of a metric of `STAGE_STATE` as of the end of the last whole second."""
     return name.replace("ipa_", "ipa_whole_second_", 1)
 
 
@@ -178,7 +178,7 @@ class ProcessMetrics:
         return generate_latest(self.registry)
 
     async def answer(self, _: web.Request) -> web.Response:
-        """The text, for whoever asks."""
+        """The answer to a scrape."""
         from aiohttp import web
 
         return web.Response(body=self.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -195,7 +195,7 @@ def _described(path: Path, entry: Any) -> dict[str, Any]:
 
 
 def own_model(spec: str, cores: int | None = None) -> Threaded:
-    """The model of `file.py:Class`, which has so many cores; None: not known."""
+    """The model of `file.py:Class`, which has `cores` cores; None: unknown."""
     try:
         factory = plugins.from_file(spec, "predict")
         takes_cores = "cores" in inspect.signature(factory).parameters

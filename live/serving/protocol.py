@@ -42,7 +42,7 @@ def batch_parameters(number: int, size: int, cores: int, lane: int = 0) -> dict[
 
 
 RESERVED = frozenset(batch_parameters(0, 1, 1, lane=1))
-"""No client may send them."""
+"""The parameters that no client may send."""
 
 MOST_ELEMENTS = 2**40
 MOST_EMPTY_ROWS = 2**16
@@ -116,7 +116,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 
 
 class _TensorEntry(Struct):
-    """A tensor in the JSON part of a message. What it holds is looked at piece by piece, once it is known to fit."""
+    """A tensor in the JSON part of a message. Its data are read piece by piece, once they are known to fit."""
 
     name: Name
     datatype: str
@@ -137,7 +137,8 @@ class _Response(Struct):
 
 
 class _OutputParameters(Struct):
-    """Of an output; `classification` and `shared_memory_region` are Triton's, which nothing here serves."""
+    """The parameters of an output; `classification` and `shared_memory_region` are Triton's, which nothing here
+    serves."""
 
     binary_data: bool | None = None
     classification: int = 0
@@ -354,7 +355,7 @@ def writing_response(
 
 
 def wanted_outputs(request: InferRequest, outputs: Sequence[Tensor]) -> Sequence[Tensor]:
-    """The outputs that the answer has. Raises ProtocolError if one that is wanted is not there."""
+    """The outputs that the answer has. Raises ProtocolError if a wanted one is missing."""
     if request.wanted.names is None:
         return outputs
     by_name = {tensor.name: tensor for tensor in outputs}

@@ -1,7 +1,4 @@
-"""The client side of model servers: sends them batches, and asks whether they are ready.
-
-`Probe` does that for whoever measures one.
-"""
+"""Clients of model servers: they send batches, and ask whether a replica is ready. `Probe` is one for measurements."""
 
 from __future__ import annotations
 
@@ -28,11 +25,11 @@ from ipa.live.serving.web import JSON_LIMITS
 
 PROBE_S = 2.0
 STANDS_S = 2.0
-"""An answer that has begun may stand still for so long, or drip: the batch is then tried elsewhere."""
+"""How long an answer that has begun may stall, or drip: the batch is then tried elsewhere."""
 MOST_ANSWER_JSON_BYTES = 16 * 2**20
 """How long JSON may be in the answer of a replica that gives no binary data: a batch's, so longer than a client's."""
 MOST_SAID = 500
-"""How many characters of a replica's error reach its clients and the books."""
+"""How many characters of a replica's error reach clients and records."""
 
 
 class ReplicaError(Error):
@@ -50,7 +47,7 @@ class ReplicaError(Error):
 
 
 class ReplicaClients:
-    """One pool of connections to all replicas; a batch may take `timeout_s` at most, and its answer be so long."""
+    """One pool of connections to all replicas; a batch may take at most `timeout_s`, and its answer `body_bytes`."""
 
     def __init__(self, timeout_s: float, body_bytes: int, turns: Turns) -> None:
         self._timeout_s, self._connections = timeout_s, KeptConnections()
@@ -134,7 +131,7 @@ class ReplicaClients:
             return {}
 
     async def said(self, replica: RoutedReplica) -> Mapping[str, Any]:
-        """The same, remembered: it is asked until it has said."""
+        """The same, cached once the replica has answered."""
         key = replica.url, replica.model
         if key not in self._said and (said := await self.metadata(replica)):
             self._said[key] = said
@@ -147,7 +144,7 @@ class ReplicaClients:
         return [name for name in names if isinstance(name, str)]
 
     async def _takes_binary(self, url: str) -> bool:
-        """Whether the server takes binary data; it is asked until it has said."""
+        """Whether the server takes binary data; cached once it has answered."""
         if url not in self._is_binary:
             try:
                 said = await self._mapping(f"{url}/v2")
@@ -160,7 +157,7 @@ class ReplicaClients:
         return self._is_binary[url]
 
     async def _mapping(self, url: str) -> Mapping[str, Any]:
-        """What a server says at an address; empty where that is no JSON object, or no answer with status 200."""
+        """The JSON object at a URL; empty if there is none, or the status is not 200."""
         try:
             status, text = await self._get(url)
             found = orjson.loads(text)
@@ -176,7 +173,7 @@ class ReplicaClients:
 
 async def _body(headers: Mapping[str, str], content: aiohttp.StreamReader, limits: Limits) -> Collected:
     """The whole answer. Raises ProtocolError if it is, or claims to be, larger than a body may be, TimeoutError if it
-    stands still or drips."""
+    stalls or drips."""
     coding = headers.get(hdrs.CONTENT_ENCODING, "identity")
     if coding != "identity":
         raise ProtocolError(f"{hdrs.CONTENT_ENCODING}: {coding}; allowed: identity")

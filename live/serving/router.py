@@ -23,7 +23,7 @@ MOST_TRIES = 2
 
 
 class Host(Protocol):
-    """What carries out what the router decides."""
+    """Carries out the router's decisions."""
 
     def start(self, batch: Batch) -> None:
         """Have the batch's replica serve it; later call `finished` or `failed`."""
@@ -71,8 +71,8 @@ class Router(StageHost):
 
     `lanes` has each stage with all its lanes, `stages` the first queue of each, the only one unless variants are mixed.
     `whole_second` is the last whole second that has ended, as the number of seconds until its end, and
-    `at_whole_second` how the stages stood at that end, exactly: see `pass_seconds`. `latencies` has the completed
-    requests, `stage_latencies` those in finished batches.
+    `at_whole_second` the exact state of the stages at that end: see `pass_seconds`. `latencies` are of the completed
+    requests, `stage_latencies` of those in finished batches.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Router(StageHost):
         deadlines: Deadlines | None = None,
         mixing: Sequence[tuple[int, Draws]] = (),
     ) -> None:
-        """To drop by deadline needs `deadlines`; ValueError is raised where one is given without the other.
+        """Dropping by deadline needs `deadlines`. Raises ValueError if one is given without the other.
 
         `mixing`: how many variants each stage has, and the draws that say which one a request gets; empty: no stage
         mixes any.
@@ -134,7 +134,7 @@ class Router(StageHost):
         self.latencies, self.stage_latencies = Latencies(), [Latencies() for _ in self.names]
 
     def state(self, stage: int, now_s: float) -> StageState:
-        """How a stage stands; `now_s` may be any moment since its last change."""
+        """The state of a stage; `now_s` may be any moment since its last change."""
         counts, lanes = self.counts[stage], self.lanes[stage]
         return StageState(
             counts.arrivals,
@@ -148,9 +148,9 @@ class Router(StageHost):
         )
 
     def pass_seconds(self, now_s: float) -> None:
-        """Keep how the stages stood when the last whole second ended.
+        """Keep the state of the stages at the end of the last whole second.
 
-        To be called before anything changes: until then all is as it was at that moment, so it needs no timer.
+        To be called before anything changes: until then the state is that of that moment, so no timer is needed.
         """
         second = floor(now_s)
         if second > self.whole_second:
@@ -183,7 +183,7 @@ class Router(StageHost):
         self.lanes[stage].timer(now_s)
 
     def expire(self, now_s: float) -> None:
-        """Drop at every stage what has expired there, and what waits where nobody has served for too long."""
+        """Drop the expired requests at every stage, and all that wait where no replica has served for too long."""
         self.pass_seconds(now_s)
         for stage in self.lanes:
             stage.expire(now_s)
@@ -238,7 +238,7 @@ class Router(StageHost):
             is_late = served and rules.is_expired(now_s, request.arrival_s, queue.oldest_s)
             if not (is_lost or is_late) and (again or batch.size > 1) and request.tries < MOST_TRIES:
                 if served:
-                    request.kind = object()  # of which there is no other
+                    request.kind = object()  # a kind of its own
                 request.visits[-1].batch = None
                 request.visits[-1].is_retried = True
                 returning.append(request)
@@ -302,14 +302,14 @@ class Router(StageHost):
         self._adopt_deadlines(stage)
 
     def stand(self, lanes: Sequence[Mapping[int, StageConfiguration]], now_s: float) -> None:
-        """Of every stage, by lane, the parts that are in force at once, as if they always had been."""
+        """Put these parts of every stage, by lane, in force at once, as if they had always been."""
         self.pass_seconds(now_s)
         for position, parts in enumerate(lanes):
             self._stand(position, parts, now_s)
             self.lanes[position].attempt(now_s)
 
     def stand_on_listed(self, stage: int, now_s: float) -> None:
-        """While nobody has said what is in force: lanes that have replicas get requests; the caller makes the attempt
+        """Before any configuration is set, give requests to the lanes that have replicas; the caller makes the attempt
         that follows."""
         parts = self.lanes[stage].listed_parts()
         if parts:

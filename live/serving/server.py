@@ -81,7 +81,7 @@ class Server:
 
     def __init__(self, name: str, model: Model) -> None:
         inside_bytes = default_inside_bytes()
-        # However little memory there is, one batch may come: what a model needs for it is its owner's affair.
+        # However little memory there is, one batch is admitted: what a model needs for it is its owner's affair.
         self._admission = Admission(max(inside_bytes, 2 * MOST_MESSAGE_BYTES + REQUEST_BYTES))
         self._limits = replace(Limits.within(inside_bytes), body_bytes=MOST_MESSAGE_BYTES)
         self._turns = Turns()
@@ -95,7 +95,7 @@ class Server:
 
     @property
     def is_live(self) -> bool:
-        """Whether somebody still waits for the batch that it works on, if it does."""
+        """Whether it is idle, or the client of its batch still waits."""
         return not self._turn.locked() or self._served is None or not is_left(self._served)
 
     @property

@@ -1,9 +1,8 @@
 """Each request as a trace of OpenTelemetry: the request, and at each stage its queue, its batch and its service.
 
-Spans are made as requests end, from the moments that are in the books anyway. There are none, nothing of OpenTelemetry
-is imported and nothing is paid unless its own variables name an endpoint of the OTLP over HTTP and the extra `otel` is
-installed. The variables (OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, OTEL_BSP_..., OTEL_EXPORTER_OTLP_...) mean what they
-always do.
+Spans are made as requests end, from times that are recorded anyway. There are none, and nothing is imported, unless
+OpenTelemetry's variables name an OTLP endpoint over HTTP and the extra `otel` is installed. The variables
+(OTEL_TRACES_SAMPLER, OTEL_SERVICE_NAME, OTEL_BSP_..., OTEL_EXPORTER_OTLP_...) have their standard meaning.
 """
 
 from __future__ import annotations
@@ -24,13 +23,14 @@ if TYPE_CHECKING:
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 SERVICE = "ipa-gateway"
-"""What the gateway is called unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say otherwise."""
+"""The gateway's service name unless OTEL_SERVICE_NAME or OTEL_RESOURCE_ATTRIBUTES say otherwise."""
 
 log = logging.getLogger("live.gateway")
 
 
 def configured_provider() -> TracerProvider | None:
-    """What exports spans as the variables say; None if they say nothing, or the extra is not installed."""
+    """The provider that exports spans as the variables say; None if they name no endpoint, or the extra is not
+    installed."""
     named = next((each for each in ENDPOINTS if os.environ.get(each)), None)
     is_off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     if named is None or is_off or os.environ.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
@@ -79,7 +79,8 @@ class Spans:
         self._failed: Callable[[str], Status] = lambda why: Status(StatusCode.ERROR, why)
 
     def begin(self, arrival_s: float, request_id: str, traceparent: str) -> tuple[Trace, str]:
-        """The trace of a request that comes now, part of its client's if that has one, and what replicas are told."""
+        """The trace of an arriving request, as part of its client's if that has one, and the `traceparent` for
+        replicas."""
         origin_ns = time.time_ns() - round(1e9 * self._now_s())
         span = self._tracer.start_span(
             f"infer {self._pipeline}",
@@ -110,7 +111,7 @@ class Spans:
         return zip(self._stages, request.visits, strict=False)
 
     def _visit(self, trace: Trace, inside: Any, stage: str, visit: Visit, end_s: float) -> None:
-        """What a request did at one stage, up to the request's end at the latest."""
+        """The spans of a request at one stage, up to the request's end at the latest."""
 
         def span(what: str, since_s: float, until_s: float | None, within: Any, **about: Any) -> Any:
             attributes = {f"ipa.{key}": value for key, value in {"stage": stage, **about}.items()}

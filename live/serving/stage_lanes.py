@@ -1,11 +1,11 @@
 """The lanes of a stage: each is a queue with replicas of its own, and a draw says where a request goes (rule 11).
 
-Which lane serves which variant, and when shares take effect, is the model's rule, `ipa.sim.Lanes`. Without mixes, a
-stage has one lane and this hands everything on to its queue.
+`ipa.sim.Lanes` decides which lane serves which variant, and when shares take effect. Without mixes, a stage has one
+lane, and its queue gets everything.
 
-`Deadlines` says how old a request may be at a stage, given what is expected to be ahead of it (rule 4). Its figures are
-those of the model at the same instant, and the arithmetic is that of `ipa.sim.rules`, so the gateway drops whom the
-simulator drops.
+`Deadlines` gives the age limit of a request at a stage, from the time that is expected ahead of it (rule 4). Its
+figures are those of the model at the same instant, and the arithmetic is that of `ipa.sim.rules`, so the gateway drops
+the requests that the simulator drops.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ class StageLanes:
         self.plan = Lanes(wanted, most)
         self._adopt()
 
-    # ---- what is wanted ----
+    # ---- configuration ----
 
     def stand(self, parts: Mapping[int, StageConfiguration], now_s: float) -> None:
-        """These parts are in force in these lanes, as if they always had been. Who waits in another lane is served
-        there; if that has no replica, as when it was not known in which lanes there are some, they go to these."""
+        """Put these parts in force in these lanes, as if they had always been. Requests that wait in another lane stay
+        there; if that has no replica, as when the lanes of replicas were not known, they move to these lanes."""
         self.plan.stand(parts, self._present)
         self._adopt()
         for queue in self.queues:
@@ -76,7 +76,7 @@ class StageLanes:
 
     @property
     def in_force(self) -> dict[int, StageConfiguration]:
-        """By number, what is in force in the lanes that are not free; its replicas are those desired for now."""
+        """The configuration in force by lane, without free lanes; its replicas are those desired at present."""
         return {number: lane.in_force for number, lane in enumerate(self.plan.lanes) if lane.desired}
 
     @property
@@ -103,11 +103,12 @@ class StageLanes:
 
     @property
     def replicas(self) -> list[RoutedReplica]:
-        """Those of all lanes, lane after lane."""
+        """The replicas of all lanes, lane after lane."""
         return [replica for queue in self.queues for replica in queue.replicas]
 
     def list_replicas(self, listed: Mapping[tuple[int, str], Callable[[], RoutedReplica]]) -> bool:
-        """Set the replicas that may take batches (see `Router.list_replicas`); whether shares take effect by that."""
+        """Set the replicas that may take batches (see `Router.list_replicas`); returns whether shares take effect by
+        that."""
         made = [(key, create()) for key, create in listed.items()]
         wanted = {(*key, replica.lane): replica for key, replica in made}
         known = {(replica.number, replica.url, replica.lane): replica for replica in self.replicas}
@@ -122,13 +123,13 @@ class StageLanes:
         return self.note_ready()
 
     def note_ready(self) -> bool:
-        """Take note of how many replicas are ready; whether shares take effect by that."""
+        """Take note of how many replicas are ready; returns whether shares take effect by that."""
         settled = [self.plan.readied(queue.lane, queue.ready) for queue in self.queues]
         return any(settled)
 
     def listed_parts(self) -> dict[int, StageConfiguration]:
-        """What the listed replicas alone say is in force: each lane that has some serves their variant, one request at
-        a time, and gets its part of the requests by their number. Empty where all are in the first lane, and were."""
+        """The parts that follow from the listed replicas alone: each lane that has some serves their variant in batches
+        of 1, with a share of the requests by their number. Empty if all are in the first lane, and were."""
         of = {
             queue.lane: listed
             for queue in self.queues
@@ -148,13 +149,13 @@ class StageLanes:
         return any(queue.can_serve for queue in self.queues)
 
     def outage_s(self, now_s: float) -> float:
-        """For how long there has been none, as far as `expire` has seen."""
+        """For how long no replica could take batches, as far as `expire` has seen."""
         return min(queue.outage_s(now_s) for queue in self.queues)
 
     # ---- requests ----
 
     def enqueue(self, requests: Sequence[Request], now_s: float) -> Sequence[int]:
-        """Requests arrive at this stage, in order; the lanes that get some, which are to attempt."""
+        """Requests arrive at this stage, in order; returns the lanes that get some, which are to attempt."""
         table = self.plan.table
         if len(table) == 1:
             lane = table[0][0]
@@ -179,7 +180,7 @@ class StageLanes:
         self.attempt(now_s, due or [min(self.queues, key=lambda queue: queue.timer_s).lane])
 
     def expire(self, now_s: float) -> None:
-        """Drop what has expired, and what waits where nobody has served for too long."""
+        """Drop expired requests, and all that wait in a lane where no replica has served for too long."""
         for queue in self.queues:
             queue.look(now_s)
             queue.expire(now_s)
@@ -190,12 +191,12 @@ class StageLanes:
             self.plan.emptied(lane)
 
     def restart(self, now_s: float) -> None:
-        """Number batches from 0 again; nobody may be waiting, and time may go back."""
+        """Number batches from 0 again; no request may be waiting, and time may go back."""
         self._started = 0
         for queue in self.queues:
             queue.restart(now_s)
 
-    # ---- how it stands ----
+    # ---- state ----
 
     @property
     def length(self) -> int:
@@ -233,7 +234,7 @@ LatencyTable = Callable[[int, str, int], Sequence[float]]
 
 
 class Deadlines:
-    """What is expected at every stage of a pipeline with this SLA; a hop between stages takes `network_delay_s`."""
+    """The stays expected at every stage of a pipeline with this SLA; a hop between stages takes `network_delay_s`."""
 
     def __init__(self, sla_s: float, latency_s: LatencyTable, network_delay_s: float = 0.0) -> None:
         self.sla_s = sla_s
@@ -248,8 +249,8 @@ class Deadlines:
         self._batches[stage, lane] = full, latency_s[full]
 
     def limit_s(self, stage: int, lane: int, limit_s: float, stages: Sequence[StageLanes]) -> float:
-        """The oldest that a request may be that is about to be served in a lane of a stage whose drop limit is
-        `limit_s`. At later stages it is expected in the lane where the stay is shortest now (rule 11)."""
+        """The age limit [s] of a request about to be served in a lane of a stage whose drop limit is `limit_s`. At
+        later stages, the lane with the shortest stay now counts (rule 11)."""
         ahead_s = self._stay_s(stage, lane, 0, stages[stage].queues[lane].ready)
         for following in range(stage + 1, len(stages)):
             ahead_s = ahead_s + self._network_delay_s + self._shortest_s(following, stages[following].open)

@@ -2,19 +2,19 @@
 
 A stage has one, or one for each lane where it mixes variants (`stage_lanes`); "stage" below is such a lane.
 
-There is no clock and no network here: every method is told the time, and a `StageHost` carries out what follows. So
-the gateway runs it with real replicas, and the tests run it in virtual time with the simulator's stories.
+There is no clock and no network here: every method is told the time, and a `StageHost` carries out what follows. So the
+gateway runs it with real replicas, and the tests run it in virtual time with the simulator's stories.
 
 One thing is not in the model: requests whose tensors differ in name, datatype or shape never share a batch. The queue
 stays first in, first out, so a batch ends where the kind changes; and once a request of another kind waits behind a
 batch, the batch cannot grow and counts as full. The same holds for requests that have more bytes together than one
 message may have.
 
-Another is `expire`, which a gateway calls every few milliseconds: by the model, what has expired is dropped by the next
-attempt, which may never come. A request that is dropped by `expire` gets its outcome at once but keeps its place until
-an attempt would have dropped it, so that batches start when they would have started, with the requests they would have
-had (`docs/serving.md`, Drops). At the head, its place no longer matters and is given up, unless the stages before this
-one look at the length of the queue, as they do where requests are dropped by deadline.
+Another is `expire`, which a gateway calls every few milliseconds: in the model, expired requests are dropped by the
+next attempt, which may never come. A request that is dropped by `expire` gets its outcome at once but keeps its place
+until an attempt would have dropped it, so that batches start at the same times with the same requests as without it
+(`docs/serving.md`, Drops). At the head, its place no longer matters and is given up, unless the stages before this one
+look at the length of the queue, as they do where requests are dropped by deadline.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ipa.sim import NEVER, rules
 
 
 class StageHost(Protocol):
-    """What carries out what a stage decides."""
+    """Carries out a stage's decisions."""
 
     def start(self, batch: Batch) -> None:
         """Have the batch's replica serve it."""
@@ -73,7 +73,7 @@ class StageQueue:
         options: DispatchOptions,
         deadline: tuple[float, Callable[[], float]] | None = None,
     ) -> None:
-        """`deadline`: the SLA and, never more than that, the oldest that a request may be at an attempt [s]."""
+        """`deadline`: the SLA, and the age limit of a request at an attempt, which never exceeds it [s]."""
         sla_s = NEVER if deadline is None else deadline[0]
         self._limit_now_s = None if deadline is None else deadline[1]
         self.position = position
@@ -85,8 +85,8 @@ class StageQueue:
         self.timer_s = NEVER
         self._request_s, self._request_s_at_s = 0.0, 0.0  # the integral, and up to when it has been taken
         self._changes_of_kind = 0
-        self._ended = 0  # of those waiting, how many have their outcome already
-        self._by_age: list[tuple[float, int, Request]] = []  # a heap of those waiting, and some that wait no more
+        self._ended = 0  # how many of those waiting have their outcome already
+        self._by_age: list[tuple[float, int, Request]] = []  # a heap of those waiting, and some that no longer are
         self._entries = count()
         self.without_since_s: float | None = None
         self._waiting_bytes = 0
@@ -118,7 +118,7 @@ class StageQueue:
         return sum(replica.is_listed and not replica.is_suspended for replica in self.replicas)
 
     def outage_s(self, now_s: float) -> float:
-        """For how long there has been none, as far as `look` has seen."""
+        """For how long no replica could take batches, as far as `look` has seen."""
         return 0.0 if self.without_since_s is None else now_s - self.without_since_s
 
     def request_s(self, now_s: float) -> float:
@@ -132,7 +132,7 @@ class StageQueue:
         self._request_s_at_s = now_s
 
     def restart(self, now_s: float) -> None:
-        """Number batches and take the integral from 0 again; nobody may be waiting, and time may go back."""
+        """Number batches and take the integral from 0 again; no request may be waiting, and time may go back."""
         self.waiting.clear()
         self._by_age.clear()
         self._ended = self._changes_of_kind = self._waiting_bytes = 0
@@ -165,7 +165,7 @@ class StageQueue:
             self._remember(request)
 
     def hand_over(self, now_s: float) -> list[Request]:
-        """All who wait for an outcome, in order, as they are to wait elsewhere; nobody waits here any more."""
+        """Remove all requests, and return those that wait for an outcome, in order, to wait elsewhere."""
         self._integrate(now_s)
         gone = [request for request in self.waiting if request.outcome is None]
         self.waiting.clear()
@@ -211,10 +211,10 @@ class StageQueue:
             self.without_since_s = now_s
 
     def expire(self, now_s: float) -> None:
-        """Drop what has expired, wherever it is in the queue; see the module's docstring.
+        """Drop expired requests, wherever they are in the queue; see the module's docstring.
 
-        If the stage has had no replica that can take batches for as long as its drop limit, drop whatever waits: who
-        comes now cannot hope for one in time.
+        If the stage has had no replica that can take batches for as long as its drop limit, drop all that wait: a
+        replica cannot be expected in time.
         """
         self._integrate(now_s)
         is_hopeless = self.outage_s(now_s) >= self._drop_limit_s

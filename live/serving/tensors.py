@@ -68,7 +68,7 @@ class Tensor(NamedTuple):
 
 
 def parameters_kind(parameters: Mapping[str, Any]) -> bytes:
-    """What is equal for equal parameters alone: their JSON, as Python takes 1, 1.0 and true for equal."""
+    """A key that is equal only for equal parameters: their JSON, as Python takes 1, 1.0 and true for equal."""
     return orjson.dumps(parameters, option=orjson.OPT_SORT_KEYS)
 
 
@@ -133,7 +133,7 @@ def _check_shape(name: str, shape: tuple[int, ...], skeleton: bytes) -> None:
             raise TensorError(f"input {name!r}: {commas + 1} elements of data; the shape {list(shape)} has {elements}")
         return
     nested = b""
-    if prod(size or 1 for size in shape) <= len(skeleton):  # else it cannot be, and would take any memory
+    if prod(size or 1 for size in shape) <= len(skeleton):  # otherwise it cannot match, and could take any memory
         for size in reversed(shape):
             nested = b"[%b]" % ((nested + b",") * size)[:-1]
     if nested != skeleton:
@@ -305,7 +305,7 @@ MOST_LISTS = 2**17
 
 @cache
 def _text_decoder(levels: int) -> msgspec.json.Decoder[Any]:
-    """Of lists of strings, nested so many levels deep."""
+    """A decoder of lists of strings, nested `levels` deep."""
     kind: Any = str
     for _ in range(levels):
         kind = list[kind]
@@ -328,7 +328,7 @@ def _shown(value: object) -> str:
 def mapped(outputs: Sequence[Tensor], wanted: Mapping[str, str], stage: str) -> Sequence[Tensor]:
     """The inputs that a stage takes from the outputs of the one before it: input -> output, or all by their names.
 
-    Raises TensorError for an output that there is not.
+    Raises TensorError for an output that is missing.
     """
     if not wanted:
         return outputs

@@ -25,7 +25,7 @@ from ipa.live.serving.connections import Connection, Connections, peer_of
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 
 JSON_LIMITS = Limits(body_bytes=2**20)
-"""What a body may take that is read at once, as those of the control API are."""
+"""The limits of a body that is read at once, as those of the control API are."""
 KEEP_ALIVE_S = 75.0
 """How long a connection may be silent."""
 SHUTDOWN_S = 5.0
@@ -71,9 +71,9 @@ _TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def known_id(request: web.Request, asked: str | None) -> str:
-    """The id under which a request is in the books: the one in its message, else that of its headers.
+    """The id of a request in the records: the one in its message, else that of its headers.
 
-    Without the latter, the answer's headers have the former, if they can.
+    Without an id in its headers, the answer's headers have that of the message, if it is valid there.
     """
     if asked is None:
         return request[ID]
@@ -83,7 +83,7 @@ def known_id(request: web.Request, asked: str | None) -> str:
 
 
 def about(request: web.Request) -> dict[str, str]:
-    """What the log tells of a request."""
+    """The fields of a request in the log."""
     return {"peer": peer_of(request), "path": request.path[:200], "request_id": request[ID]}
 
 
@@ -129,10 +129,10 @@ REASONS = {
     400: "invalid", 401: "token", 403: "forbidden", 404: "unknown", 405: "method", 408: "slow", 413: "too large",
     415: "coding", 429: "token", 503: "unavailable",
 }  # fmt: skip
-"""Why a request is refused before it is let in, by the status of the answer."""
+"""The reasons for not admitting a request, by the status of the answer."""
 OnRefusal = Callable[[str, str, web.Request], object]
 ADMITTED = web.RequestKey("admitted", bool)
-"""The key of an HTTP request under which a handler notes that it was let in: whatever its answer, it is no refusal."""
+"""The request key by which a handler notes that a request was admitted: whatever its answer, it is no refusal."""
 
 
 def application(*guards: Middleware, on_refusal: OnRefusal = lambda *_: None) -> web.Application:
@@ -245,7 +245,7 @@ def add_health_routes(app: web.Application, live: Handler, ready: Handler) -> No
 async def listen(
     app: web.Application, port: socket.socket, most_connections: int | None = None
 ) -> tuple[web.AppRunner, str]:
-    """Serve `app` at an open port to so many connections; returns the runner, to be cleaned up, and the URL."""
+    """Serve `app` at an open port to at most `most_connections`; returns the runner, to be cleaned up, and the URL."""
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
     connections = Connections(most_connections)
 

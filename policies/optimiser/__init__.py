@@ -1,4 +1,4 @@
-"""The optimiser: a pipeline's integer programme, solved exactly, and always with an answer."""
+"""The optimiser: solves a pipeline's integer programme exactly, with fallbacks if it is infeasible."""
 
 from ipa.policies.optimiser.explain import ExplainedOption, Explanation, Price, RunnerUp, explain_problem, pareto_plans
 from ipa.policies.optimiser.ladder import RUNGS

@@ -1,11 +1,11 @@
 """The optimum of a multiple-choice knapsack by merging Pareto fronts, for any number of stages.
 
-Every stage picks one option. Options are merged stage by stage. Of the partial picks, only those are kept that no other
-one beats in all of loss, latency, cores and accuracy, as far as these matter, and, where there are many, only those
-that can still become the best: each has an optimistic bound (see `relaxation`), and goes if that is worse than a pick
-already met. A limit is left out until an answer breaks it: an optimum that keeps it anyway is the optimum, and its
-fronts are far smaller. Losses are whole numbers of which no two sums are equal (see `scales`), so the answer is the one
-that enumeration would find, ties included; floats serve only as bounds.
+A pick has one option of every stage. Options are merged stage by stage. Partial picks are kept only if no other one
+dominates them in loss, latency, cores and accuracy, as far as these matter. If there are many, each also has an
+optimistic bound (see `relaxation`), and is pruned if that is worse than a pick already found. A limit is ignored until
+an answer breaks it: an optimum that keeps it anyway is the optimum, and its fronts are far smaller. Losses are whole
+numbers of which no two sums are equal (see `scales`), so the answer is the one that enumeration would find, ties
+included; floats serve only as bounds.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from ipa.policies.optimiser.graphs import Found
 from ipa.policies.optimiser.problem import LIMITS, Knapsack, Pick, StageOptions
 from ipa.policies.optimiser.relaxation import Envelope, Option, Relaxed
 
-# Up to this many combinations of options, bounds cost more than they save.
+# Up to this many combinations of options, bounds cost more time than they save.
 FEW = 2000
 
 Partial = tuple[int, int, int, int, tuple[int, ...], float, float]
-"""A point, then its cost and accuracy in shares."""
+"""A point, followed by its cost and accuracy as shares."""
 
 Point = tuple[int, int, int, int, tuple[int, ...]]
-"""Loss, latency [ns], cores, accuracy, picks; what does not matter is 0 (accuracy: 1)."""
+"""Loss, latency [ns], cores, accuracy, picks; a criterion that does not matter is 0 (accuracy: 1)."""
 
 T = TypeVar("T")
 P = TypeVar("P", bound=tuple[Any, ...])
@@ -42,7 +42,7 @@ def exact(asked: Knapsack) -> Pick | None:
 
 
 def _by_limits(asked: Knapsack, best: Callable[[Knapsack], Found | None]) -> Pick | None:
-    """The best pick, without the limits that it keeps anyway."""
+    """The best pick; limits are added only when a pick breaks them."""
     held: tuple[str, ...] = ()
     free_loss: int | None = None
     while True:
@@ -112,7 +112,7 @@ def _completed(merged: list[Point], last: list[Point], limits: tuple[float, floa
 
 
 class Bound(NamedTuple):
-    """A relaxation for one stage: the best that may follow, and the most that a pick may cost."""
+    """A relaxation for one stage: a bound of what may follow, and the highest cost that a pick may have."""
 
     prices: tuple[float, float]
     limit_price: float
@@ -129,7 +129,7 @@ def _best_of_many(fronts: Sequence[Sequence[Point]], asked: Knapsack, matters: M
     unit = max(1, asked.reward * highest, *(max(stage)[0] - min(stage)[0] for stage in points))
     share = asked.reward * highest / unit
     options = [_in_shares(stage, unit) for stage in points]
-    # What is met on the way to good prices counts as a pick only if it is accurate enough beyond all rounding.
+    # A pick found during the search for prices counts only if it is accurate enough despite rounding.
     least_share = asked.least_accuracy / highest * (1 + 1e-9) if asked.least_accuracy else 0.0
     relaxed = Relaxed(options, share, limits, (matters.sla, matters.cores), least_share)
     merged: list[Partial] = [(0, 0, 0, 1, (), 0.0, 1.0)]
@@ -143,7 +143,7 @@ def _best_of_many(fronts: Sequence[Sequence[Point]], asked: Knapsack, matters: M
         merged = list(_grown(merged, list(zip(*stage, strict=True)), bounds, (*limits, least)))
         if k < len(points):
             merged = unbeaten(merged, matters)
-    # No two picks have the same loss, since their places in the order are part of it.
+    # No two picks have the same loss, since it includes their place in the order.
     return min(
         ((loss - asked.reward * accuracy, picks) for loss, _, _, accuracy, picks, *_ in merged),
         default=None,
@@ -151,7 +151,7 @@ def _best_of_many(fronts: Sequence[Sequence[Point]], asked: Knapsack, matters: M
 
 
 def _reduced(fronts: Sequence[Sequence[Point]], asked: Knapsack) -> tuple[list[list[Point]], tuple[int, int]] | None:
-    """The options that can be within the limits, by falling accuracy, and the limits, both above the stages' least."""
+    """The options that can keep the limits, by falling accuracy, and the limits; both above the least spending."""
     most_ns = inf if asked.sla_ns is None else asked.sla_ns
     most_cores = inf if asked.limit_cores is None else asked.limit_cores
     while True:
@@ -186,7 +186,7 @@ def _grown(
     bounds: Sequence[Bound],
     limits: tuple[int, int, int],
 ) -> Iterator[Partial]:
-    """Every partial pick with every option of the next stage, as far as limits and bounds allow."""
+    """Every partial pick extended by every option of the next stage, if limits and bounds allow."""
     most_ns, most_cores, least_accuracy = limits
     for loss, latency, used, accuracy, picks, spent, rate in merged:
         for (more, wait, extra, factor, pick), (cost, _, share) in stage:
@@ -238,7 +238,7 @@ def front(stage: StageOptions, matters: Matters) -> list[Point]:
 
 
 def unbeaten(points: list[P], matters: Matters) -> list[P]:
-    """The points, by rising loss, that no point with less loss equals or beats in all criteria.
+    """The points, by rising loss, that no point with less loss equals or beats in all criteria (the Pareto front).
 
     Points are tuples that begin like `Point`. The given list is sorted in place.
     """
@@ -265,7 +265,7 @@ def _in_one(costs: Sequence[int], points: Sequence[T]) -> list[T]:
 
 
 def _in_two(costs: Sequence[tuple[int, int]], points: Sequence[P]) -> list[P]:
-    """Keeps a staircase of points, along which the first cost rises and the second falls."""
+    """Keep a staircase of points, along which the first cost rises and the second falls."""
     kept: list[P] = []
     firsts: list[int] = []
     seconds: list[int] = []

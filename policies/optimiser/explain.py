@@ -21,10 +21,10 @@ from ipa.policies.optimiser.solvers import placed, solver_for
 class ExplainedOption:
     """One variant and batch size of a stage.
 
-    `latency_s` includes `queue_wait_s`; `accuracy` is the raw one. `value` is the objective with this option here and
-    the other stages as chosen. `sustains`: within the allowed replicas. `dominated`: another option of the stage is as
-    good in everything that matters (value at equal accuracy, latency, and cores if they are limited); with accuracies
-    of pairs, another one of the same variant, as others may be worth more beside another variant at the other stage.
+    `latency_s` includes `queue_wait_s`; `accuracy` is the raw one. `value` is the objective with this option and the
+    other stages as chosen. `sustains`: it needs no more than the allowed replicas. `dominated`: another option of the
+    stage is as good in all criteria (value at equal accuracy, latency, and cores if limited). With accuracies of pairs,
+    only options of the same variant count, as another variant's accuracy depends on the other stage.
     """
 
     variant: str
@@ -42,7 +42,7 @@ class ExplainedOption:
 
 @dataclass(frozen=True, slots=True)
 class RunnerUp:
-    """The best configuration with other variants or batch sizes, and the `difference` of the objectives."""
+    """The best configuration with other variants or batch sizes, and the `difference` in objective."""
 
     configuration: Mapping[str, StageConfiguration]
     objective: Mapping[str, float]
@@ -51,13 +51,13 @@ class RunnerUp:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything there is to say about one decision of the optimiser.
+    """One decision of the optimiser with its reasons.
 
-    `gains`: by how much the objective would rise without each constraint (empty unless the answer is optimal).
-    `slack_s` is the SLA less the planned latency. The runner-up is the second best in the order of the rung; None if
-    there is none. `one_more_core` (None where cores are not limited) and `ten_ms_of_sla` are what a little more would
-    bring; None where prices were not asked for. `trade_offs` say the same of a goal, in its own terms. `slowest_way`:
-    in a graph, the stages of the way whose planned latency is `latency_s`.
+    `gains`: the rise of the objective without each constraint (empty unless the answer is optimal). `slack_s` is the
+    SLA minus the planned latency. `runner_up` is the second best in the order of the rung; None if there is none.
+    `one_more_core` (None if cores are not limited) and `ten_ms_of_sla` are shadow prices; None if not requested.
+    `trade_offs` are those of a goal, in its own terms. `slowest_way`: in a graph, the stages of the path whose planned
+    latency is `latency_s`.
     """
 
     load_rps: float
@@ -79,15 +79,15 @@ class Explanation:
     slowest_way: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as dicts, tuples, numbers and strings, ready for JSON."""
+        """The explanation as a JSON-able dict."""
         found = asdict(self, dict_factory=without_mix)
         return {key: value for key, value in found.items() if value or key not in ("trade_offs", "slowest_way")}
 
 
 def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = False) -> Explanation:
-    """The solution of a problem with its reasons; with `prices`, for which the problem is solved twice more, those too.
+    """The solution of a problem with its reasons; `prices`: also shadow prices, for which it is solved twice more.
 
-    PolicyError: an unknown solver.
+    Raises PolicyError if the solver is unknown.
     """
     best = solver_for(solver, problem.programme)
     by_weights = prices and problem.programme.wanted.aim is None
@@ -133,7 +133,7 @@ def _runner_up(
     configuration: Mapping[str, StageConfiguration],
     best: Solver,
 ) -> RunnerUp | None:
-    """The best of all picks with another option at some stage, found by leaving out one chosen option at a time."""
+    """The best pick with another option at some stage, found by removing one chosen option at a time."""
     found: list[tuple[int, int, Answer, Pick]] = []
     for k, chosen in enumerate(answer.pick.indices):
         stages = list(answer.asked.stages)
@@ -152,7 +152,7 @@ def _runner_up(
 
 
 def _next_best(asked: Knapsack, rung: str, best: Solver) -> tuple[Pick, int] | None:
-    """The best pick in the order of a rung, and what that order ranks before the loss."""
+    """The best pick in the order of a rung, and the value that this order ranks before the loss."""
     if rung in (OPTIMAL, NO_ACCURACY):
         pick = best(asked)
         return None if pick is None else (pick, 0)
@@ -161,7 +161,7 @@ def _next_best(asked: Knapsack, rung: str, best: Solver) -> tuple[Pick, int] | N
 
 
 def _unbeaten(stage: StageOptions, matters: Matters, of_each_variant: bool) -> Iterator[int]:
-    """The options that no other one beats, or none of the same variant."""
+    """The options that are not dominated by another one; `of_each_variant`: by one of the same variant."""
     every = range(len(stage.rows))
     groups: list[Sequence[int]] = [every]
     if of_each_variant:
@@ -219,10 +219,10 @@ MORE_SLA_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The answer with a little more of something.
+    """The answer with a little more of a resource.
 
-    `gain`: by how much the objective rises; None where the answer is not feasible with it, or was not without. `rung`,
-    `latency_s` and `sustained_rps` as in `Solution`.
+    `gain`: the rise of the objective; None if the answer with or without it is infeasible. `rung`, `latency_s` and
+    `sustained_rps` as in `Solution`.
     """
 
     gain: float | None
@@ -234,7 +234,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class TradeOff:
-    """The plan with a little more or less of what a goal fixes: its accuracy (PAS), its cores, and its rung."""
+    """The plan with one bound moved a little: its accuracy (PAS), its cores, and its rung."""
 
     pas: float
     cores: int
@@ -243,13 +243,13 @@ class TradeOff:
 
 
 def price_of_core(problem: Problem, solution: Solution, solver: str = "exact") -> Price | None:
-    """What one core more brings; None where cores are not limited."""
+    """The price of one more core; None if cores are not limited."""
     limit = problem.core_limit
     return None if limit is None else _price(solution, solve(problem.with_core_limit(limit + 1), solver=solver))
 
 
 def price_of_sla(problem: Problem, solution: Solution, solver: str = "exact") -> Price:
-    """What `MORE_SLA_S` more of SLA bring."""
+    """The price of `MORE_SLA_S` more SLA."""
     return _price(solution, solve(_with_more_sla(problem), solver=solver))
 
 
@@ -260,7 +260,7 @@ def _with_more_sla(problem: Problem) -> Problem:
 
 
 def trade_offs_of(problem: Problem, solver: str = "exact") -> dict[str, TradeOff]:
-    """What a little more or less of what a goal fixes brings and costs; empty without an aim. Solved, not estimated."""
+    """The plans with one bound each (cores, accuracy, SLA) moved a little, solved exactly; empty without a goal."""
     programme, limit = problem.programme, problem.core_limit
     goal = programme.wanted
     if goal.aim is None:
@@ -298,17 +298,17 @@ def _price(before: Solution, after: Solution) -> Price:
 
 
 def pareto_plans(problem: Problem, *, solver: str = "exact") -> list[Solution]:
-    """The plans that keep SLA, load and limits and that no other such plan beats, by rising cores; empty for none.
+    """The Pareto-optimal plans that keep SLA, load and limits, by rising cores; empty if there are none.
 
-    Another plan beats one that it equals or betters in both cores and accuracy, as the programme combines it. Of plans
-    with the same cores and accuracy, the one that the rule for ties prefers (fewest cores, smallest batches, ...).
-    Their objective is that of the problem's programme. Raises as `solve`.
+    The criteria are cores and the accuracy as the programme combines it. Of plans equal in both, only the one that the
+    rule for ties prefers (smallest batches, ...) is given. Their objective is that of the problem's programme. Raises
+    as `solve`.
     """
     return list(reversed(list(_by_falling_accuracy(problem, solver))))
 
 
 def _by_falling_accuracy(problem: Problem, solver: str) -> Iterator[Solution]:
-    """The most accurate plan, of these the one with the fewest cores; then the same with fewer cores than that."""
+    """The most accurate plan, with the fewest cores among equals; then repeatedly the same with fewer cores."""
     programme = problem.programme
     accurate = replace(problem, programme=programme.most_accurate)
     while True:

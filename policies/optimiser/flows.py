@@ -1,14 +1,14 @@
-"""What comes to the stages of a graph, and what its accuracy is made of, as the variants before each stage decide it.
+"""The items that arrive at the stages of a graph, and its accuracy, as functions of the variants.
 
-An item that a variant serves puts items into the stages after it, and how many may depend on the variant. So the
-*inflow* of a stage depends on the variants of some of the stages before it, the *deciding* ones. A *scene* is one
-variant for each deciding stage; within a scene every inflow is known, and each stage can be planned by itself.
+How many items a served item sends to the next stages may depend on its variant. So the *inflow* of a stage depends on
+the variants of some stages before it, the *deciding* ones. A *scene* is one variant for each deciding stage; within a
+scene every inflow is known, and each stage can be planned by itself.
 
-The inflow has two figures. The *factor* is the mean number of items of a request. The *burst* is how many items a
-request puts there at once, at most in about 95 % of cases: along each edge, of the items that come to the parent as
-many as take the edge (a binomial number: mean + 1.645 standard deviations, and never more than all), times as many as
-one puts there (its mean + 1.645 standard deviations, or the 95 % quantile of the counts measured), each rounded up, and
-the edges added up. That is cautious, as if all numbers were high at once. A stage that joins gets one item at once.
+The inflow has two figures. The *factor* is the mean number of items per request. The *burst* is the number of items
+that a request sends there at once, about the 95 % quantile. Along each edge it is the product of two numbers, each
+rounded up: how many of the parent's items take the edge (binomial: mean + 1.645 standard deviations, at most all), and
+how many items one sends (mean + 1.645 standard deviations, or the 95 % quantile of measured counts). Edges add up. This
+is cautious, as if all numbers were high at once. The burst of a stage that joins is one item.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
     from ipa.profiles import Edge, Graph
 
 MOST_SCENES = 2_000
-"""A decision takes about a second with so many."""
+"""The most scenes; a decision takes about a second with so many."""
 DEVIATIONS = 1.645
-"""Of a normal distribution, 95 % are below its mean and so many standard deviations."""
+"""The 95 % quantile of a normal distribution, in standard deviations above the mean."""
 SHARE_BELOW = 0.95
 ROUNDING = 1e-9
 
 
 class Inflow(NamedTuple):
-    """What comes to a stage: items per request on average, and at most at once."""
+    """The items that arrive at a stage: the mean per request, and the most at once."""
 
     factor: float
     burst: int
 
 
 class Scene(NamedTuple):
-    """A variant for each deciding stage, and the inflow of every stage, as its place among all of that stage's."""
+    """A variant for each deciding stage, and the inflow of every stage, as an index into that stage's inflows."""
 
     variants: tuple[str, ...]
     inflows: tuple[int, ...]
@@ -50,10 +50,10 @@ class Scene(NamedTuple):
 
 @dataclass(frozen=True)
 class Flow:
-    """A graph by the positions of its stages, in topological order, for some variants of each.
+    """A graph with stages as positions in topological order, for some variants of each.
 
-    `parents`: for each stage, those before it. `deciding`: the deciding stages. `inflows`: the different ones of each
-    stage. `joint`: its accuracy, if that is neither a sum nor an average over the stages.
+    `parents`: those of each stage. `deciding`: the deciding stages. `inflows`: the distinct ones of each stage.
+    `joint`: the graph's accuracy, if that is neither a sum nor an average over the stages.
     """
 
     names: tuple[str, ...]
@@ -65,12 +65,12 @@ class Flow:
 
     @cached_property
     def children(self) -> tuple[tuple[int, ...], ...]:
-        """For each stage, those right after it."""
+        """The children of each stage."""
         every = range(len(self.parents))
         return tuple(tuple(j for j in every if k in self.parents[j]) for k in every)
 
     def longest_way(self, latency_ns: Sequence[int]) -> tuple[int, tuple[str, ...]]:
-        """The latency of the slowest way and the stages on it; of equally slow ones, by the parents listed first."""
+        """The latency [ns] of the slowest path and its stages; among equals, by the parents listed first."""
         found: list[tuple[int, tuple[str, ...]]] = []
         for k, parents in enumerate(self.parents):
             before: tuple[int, tuple[str, ...]] = (0, ())
@@ -82,9 +82,9 @@ class Flow:
 
 
 def flow_of(graph: Graph, variants: Mapping[str, Sequence[str]], joint: Ways | Combinations | None) -> Flow:
-    """The flow of a graph; `variants`: stage -> those to choose from, stages in topological order.
+    """The flow of a graph; `variants`: stage -> its candidates, stages in topological order.
 
-    PolicyError: more than `MOST_SCENES` scenes.
+    Raises PolicyError if there are more than `MOST_SCENES` scenes.
     """
     names = tuple(variants)
     parents = tuple(tuple(dict.fromkeys(names.index(edge.parent) for edge in graph.into(name))) for name in names)
@@ -108,7 +108,7 @@ def flow_of(graph: Graph, variants: Mapping[str, Sequence[str]], joint: Ways | C
 
 
 def _decides(graph: Graph, stage: str, variants: Sequence[str]) -> bool:
-    """Whether the variant of a stage makes a difference to what comes to those after it."""
+    """Whether the variant of a stage affects the inflow of later stages."""
     joined = {name for name, join in graph.joins.items() if join.kind == "all"}
     edges = [edge for edge in graph.out_of(stage) if edge.child not in joined]
     return len({tuple((edge.factor(name), _at_once(edge, name)) for edge in edges) for name in variants}) > 1
@@ -124,12 +124,12 @@ def _bursts(graph: Graph, stages: Sequence[str], variants: Mapping[str, str]) ->
 
 
 def _taking(items: int, share: float) -> int:
-    """How many of some items take an edge."""
+    """How many of `items` take an edge, at its burst."""
     return min(items, _up(items * share + DEVIATIONS * math.sqrt(items * share * (1 - share))))
 
 
 def _at_once(edge: Edge, variant: str) -> int:
-    """How many items one item puts on an edge that it takes."""
+    """How many items one item sends along an edge that it takes, at its burst."""
     if edge.counts:
         counts = sorted(edge.counts[variant])
         return counts[min(len(counts) - 1, _up(SHARE_BELOW * len(counts)) - 1)]
@@ -146,10 +146,11 @@ def _up(number: float) -> int:
 
 @dataclass(frozen=True)
 class Ways:
-    """The weighted mean over the exits of the mean, over the ways that lead there, of the products of accuracies.
+    """The accuracy of a graph: the weighted mean over exits of the mean over paths to the exit of the product of
+    accuracies.
 
-    In whole numbers: for each stage its parents with a multiplier each, as ways differ in length, and its weight; that
-    is 0 but for exits.
+    In whole numbers: for each stage its parents with a multiplier each, as paths differ in length, and its weight,
+    which is 0 except for exits.
     """
 
     parents: tuple[tuple[tuple[int, int], ...], ...]
@@ -158,7 +159,7 @@ class Ways:
 
     @classmethod
     def of(cls, graph: Graph, names: Sequence[str], denominator: int) -> Ways:
-        """For accuracies in units of 1 / `denominator`; those of the whole are in units of 1 / `unit`."""
+        """For stages' accuracies in units of 1 / `denominator`; the graph's are in units of 1 / `unit`."""
         parents = [tuple(dict.fromkeys(names.index(edge.parent) for edge in graph.into(name))) for name in names]
         depths: list[int] = []
         ways: list[int] = []
@@ -183,11 +184,11 @@ class Ways:
         )
 
     def before(self, k: int, through: Sequence[int]) -> int:
-        """What comes to stage k of the accuracies before it; `through`: that of each stage before it, times its own."""
+        """The accuracy accumulated before stage k; `through`: for each earlier stage, that accumulated through it."""
         return sum([through[i] * multiplier for i, multiplier in self.parents[k]]) if self.parents[k] else 1
 
     def accuracy(self, terms: Sequence[int], _: Sequence[str]) -> int:
-        """The accuracy of the whole, for that of each stage."""
+        """The graph's accuracy, from that of each stage."""
         through: list[int] = []
         for k, term in enumerate(terms):
             through.append(term * self.before(k, through))
@@ -195,14 +196,14 @@ class Ways:
 
     @cached_property
     def children(self) -> tuple[tuple[tuple[int, int], ...], ...]:
-        """For each stage, those after it with their multipliers."""
+        """The children of each stage with their multipliers."""
         return tuple(
             tuple((j, multiplier) for j, parents in enumerate(self.parents) for i, multiplier in parents if i == k)
             for k in range(len(self.parents))
         )
 
     def worths(self, terms: Sequence[int]) -> list[int]:
-        """For each stage, what a unit of accuracy there brings the whole, if the stages after it have these."""
+        """For each stage, the graph's gain from a unit of accuracy there, if later stages have these accuracies."""
         found = [0] * len(terms)
         for k in reversed(range(len(terms))):
             found[k] = self.weights[k] + sum(terms[j] * found[j] * multiplier for j, multiplier in self.children[k])
@@ -217,12 +218,12 @@ class Combinations:
     unit: int
 
     def accuracy(self, _: Sequence[int], variants: Sequence[str]) -> int:
-        """The accuracy of the whole, for one variant for each stage."""
+        """The graph's accuracy, for one variant of each stage."""
         return self.table[tuple(variants)]
 
     @cached_property
     def highest(self) -> Mapping[tuple[str, ...], int]:
-        """The highest accuracy of all combinations that begin with some variants."""
+        """Variants of the first stages -> the highest accuracy of all combinations that begin with them."""
         found: dict[tuple[str, ...], int] = {}
         for variants, accuracy in self.table.items():
             for start in accumulate(((name,) for name in variants), initial=()):

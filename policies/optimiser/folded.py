@@ -7,9 +7,9 @@
                 0 <= z[k, g] <= sum of x[k, i] over the options i of accuracy g
                 p_S >= A                     where there is a least accuracy
 
-Replicas are folded into the options. The product of accuracies is a flow: the product so far reaches stage k, and all
-of it goes through the accuracy picked there. Where accuracies do not count, there is no flow. Columns are the x, stage
-by stage, then the z; rows are in the order above.
+Replicas are folded into the options. The product of accuracies is a flow: the product so far enters stage k and passes
+through the accuracy picked there. If accuracies do not count, there is no flow. Columns are the x, stage by stage, then
+the z; rows are in the order above.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from ipa.policies.optimiser.problem import Knapsack, Pick
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
 
-# Solvers keep rows and costs to about 1e-9, which is little if they are written in large units.
+# Solvers have absolute tolerances of about 1e-9, which large units make relatively smaller.
 ROW_UNIT, COST_UNIT = 1e3, 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The part of a model that stays the same while only figures change: its columns, rows and entries.
+    """The fixed part of a model, while only figures change: its columns, rows and entries.
 
-    For each stage, `accuracies` has the distinct accuracies as shares, rising, and `groups` the place of each option's
-    accuracy among them. Without flow there is a single accuracy. `least`: the least accuracy of the pipeline, as a
+    For each stage, `accuracies` has the distinct accuracies as shares, rising, and `groups` the index of each option's
+    accuracy among them. Without flow there is a single accuracy. `least`: the required accuracy of the pipeline, as a
     share of the highest.
     """
 
@@ -85,7 +85,7 @@ class Folded:
 
 
 def fold(asked: Knapsack) -> Folded | None:
-    """The model of a knapsack; None if obviously nothing is within the limits."""
+    """The model of a knapsack; None if it is obviously infeasible."""
     if asked.is_hopeless():
         return None
     stages, reward = asked.stages, asked.reward
@@ -94,7 +94,7 @@ def fold(asked: Knapsack) -> Folded | None:
     used = _shares([stage.cores for stage in stages], asked.limit_cores)
     levels = [sorted(set(stage.accuracy)) if flow else [1] for stage in stages]
     top = prod(level[-1] for level in levels)
-    # A solver may let a pick pass that is a rounding short of the least accuracy; `pick_of` does not.
+    # A solver may accept a pick just below the least accuracy due to rounding; `pick_of` rejects it.
     least = asked.least_accuracy / top * (1 - 1e-6) if asked.least_accuracy else None
     layout = Layout(
         groups=tuple(
@@ -113,9 +113,9 @@ def fold(asked: Knapsack) -> Folded | None:
 
 
 def _shares(spendings: Sequence[Sequence[int]], limit: int | None) -> list[float]:
-    """Each option's share of what the least options leave of a limit, plus 1, so that it is never 0.
+    """Each option's share of what the least-spending options leave of a limit, plus 1, so that it is never 0.
 
-    An option that takes more than all of that counts as twice as much, which is still too much.
+    An option that takes more than all of that counts as twice as much, which is still infeasible.
     """
     if limit is None:
         return []
@@ -128,7 +128,7 @@ def _written(layout: Layout, costs: list[float], limited: list[float], reward: f
     stage_of = np.repeat(np.arange(stages, dtype=np.int32), [len(group) for group in layout.groups])
     every = np.arange(count, dtype=np.int32)
     limits = sum(layout.limited)
-    # The limits come first, so that the entries that change with the load are in front.
+    # The limits come first, so that the entries that change with the load come first.
     rows = [np.repeat(stages + np.arange(limits, dtype=np.int32), count), stage_of]
     columns = [np.tile(every, limits), every]
     entries = [np.array(limited), np.ones(count)]

@@ -1,19 +1,18 @@
 """The optimum of a knapsack whose stages form a graph: by scenes, then by branch and bound within a scene.
 
-In a scene (see `flows`) every stage has one list of options, and what is left to hold is the SLA on every way, the
-cores and the accuracy. Scenes are opened in the order of what they could at best cost, until none can beat the best
-pick found. In an open one, stages are picked in topological order, and a partial pick goes where it cannot beat the
-best.
+In a scene (see `flows`) every stage has one list of options; the remaining constraints are the SLA on every path, the
+cores and the accuracy. Scenes are searched in the order of their lower bounds, until none can beat the best pick found.
+In a scene, stages are picked in topological order, and a partial pick is pruned if it cannot beat the best.
 
-*What a pick costs.* Let M be the highest accuracies of the stages. The accuracy of all M, less `before` x `worth` x
-(M - own) at each stage, is that of a pick exactly, where `before` comes of the picks made and `worth` of the M after
-it. So a pick's cost is a sum over the stages, in which only `before` depends on earlier picks, and the least `before`
-gives a bound for the stages that are still to come.
+*The cost of a pick.* Let M be the highest accuracies of the stages. A pick's accuracy is exactly that of all M, minus
+`before` x `worth` x (M - own) at each stage, where `before` depends on earlier picks and `worth` on the M of later
+stages. So a pick's cost is a sum over the stages, in which only `before` depends on earlier picks, and the least
+`before` gives a bound for the remaining stages.
 
-*What the rest costs at least.* Each stage counts as reached from its first parent alone, which makes the graph a
-forest. There, the least cost from a stage on is a function of the time left (dynamic programming backwards, on a grid
-of times rounded down), and so is that of all stages to come one of the cores left. Both are bounds, and the higher one
-holds.
+*A bound for the remaining stages.* Each stage is considered reachable from its first parent only, which makes the graph
+a forest. There, the least cost from a stage on is a function of the time left (dynamic programming backwards, on a grid
+of times rounded down). Likewise, the least cost of all remaining stages is a function of the cores left. The higher of
+the two bounds counts.
 
 Losses are whole numbers (see `scales`), so the answer is the one that enumeration would find, ties included.
 """
@@ -27,12 +26,12 @@ from ipa.policies.optimiser.flows import Combinations, Flow, Ways
 from ipa.policies.optimiser.problem import Knapsack, StageOptions
 
 SLOTS = 64
-"""Of the grid of times, and that of cores."""
+"""The number of slots in the grids of times and of cores."""
 
 
 class Point(NamedTuple):
-    """An option: its loss, latency [ns] and cores (0 where they are not limited), accuracy and variant, and its place
-    among the options of its stage."""
+    """An option: its loss, latency [ns] and cores (0 if not limited), accuracy and variant, and its index among the
+    options of its stage."""
 
     loss: int
     latency_ns: int
@@ -43,11 +42,11 @@ class Point(NamedTuple):
 
 
 Found = tuple[int, tuple[int, ...]]
-"""A loss, less the reward, and its picks."""
+"""A loss, less the reward, and the picks."""
 
 
 def best(asked: Knapsack) -> Found | None:
-    """The best pick within the limits; None: there is none."""
+    """The best pick within the limits; None if there is none."""
     flow = asked.flow
     assert flow is not None
     offered = [_by_inflow(stage, asked.sla_ns is not None, asked.limit_cores is not None) for stage in asked.stages]
@@ -68,7 +67,7 @@ def best(asked: Knapsack) -> Found | None:
 
 
 def least_latency_ns(asked: Knapsack) -> int:
-    """The least latency of any pick, whatever cores it takes. Some scene must have options at every stage."""
+    """The least latency [ns] of any pick, whatever its cores. Some scene must have options at every stage."""
     flow = asked.flow
     assert flow is not None
     offered = [_by_inflow(stage, True, False) for stage in asked.stages]
@@ -80,11 +79,11 @@ def least_latency_ns(asked: Knapsack) -> int:
 
 
 Offered = dict[tuple[int, str], list[Point]]
-"""The options of a stage that may be worth picking, by inflow and variant."""
+"""(Inflow, variant) -> the options of a stage that are not dominated."""
 
 
 def _by_inflow(stage: StageOptions, is_timed: bool, is_limited: bool) -> Offered:
-    """Of each variant, what no other one of its options beats in loss and in what is limited."""
+    """For each inflow and variant, the options that are not dominated in loss and limited resources."""
     found: Offered = {}
     for i in sorted(range(len(stage.rows)), key=stage.loss.__getitem__):
         latency_ns, cores = stage.latency_ns[i] if is_timed else 0, stage.cores[i] if is_limited else 0
@@ -100,7 +99,7 @@ def _by_inflow(stage: StageOptions, is_timed: bool, is_limited: bool) -> Offered
 
 
 def _scenes(flow: Flow, offered: Sequence[Offered], costs: _Costs) -> Iterator[tuple[int, list[list[Point]]]]:
-    """The scenes in which every stage has options: what a pick costs at least, and each stage's options."""
+    """The scenes in which every stage has options: the least cost of a pick, and each stage's options."""
     variants = [dict.fromkeys(name for _, name in of) for of in offered]
     known: dict[tuple[int, int, str], tuple[int, list[Point]]] = {}
     for scene in flow.scenes:
@@ -119,13 +118,13 @@ def _scenes(flow: Flow, offered: Sequence[Offered], costs: _Costs) -> Iterator[t
             yield least, points
 
 
-# ---- what a pick costs ----
+# ---- the cost of a pick ----
 
 
 class _Costs:
-    """What picks cost: `base`, and a further cost at each stage.
+    """The cost of picks: `base`, and a further cost at each stage.
 
-    The accuracy is that of a graph where there is a reward for it or it must be reached; else it costs nothing.
+    Accuracy counts if there is a reward for it or a required accuracy; else it costs nothing.
     """
 
     def __init__(self, asked: Knapsack, flow: Flow, points: Sequence[Sequence[Point]]) -> None:
@@ -149,15 +148,15 @@ class _Costs:
         self.base = -self.reward * self.highest
 
     def least(self, k: int, point: Point) -> int:
-        """The least that an option costs at stage k, whatever was picked before."""
+        """The least cost of an option at stage k, over all earlier picks."""
         return point.loss + self.reward * self.least_drops[k] * (self.most[k] - point.accuracy)
 
     def before(self, k: int, through: Sequence[int]) -> int:
-        """What comes to stage k of the accuracies `through` those before it; 0 where accuracies are none of ways."""
+        """The accuracy accumulated before stage k (see `Ways.before`); 0 if accuracies are not over paths."""
         return 0 if self.along is None else self.along.before(k, through)
 
     def drops(self, k: int, points: Sequence[Point], picked: Sequence[Point], before: int) -> list[int]:
-        """By how much the highest accuracy falls with each option of stage k, after what was picked before."""
+        """The drop of the highest accuracy with each option of stage k, after the earlier picks."""
         if self.along is not None:
             return [before * self.worths[k] * (self.most[k] - point.accuracy) for point in points]
         if self.together is not None:
@@ -188,12 +187,12 @@ class _Search:
             self.costs = _Costs(asked, flow, self.points)
             self.picked: list[Point] = []
             self.finished_ns, self.through = [0] * len(points), [0] * len(points)
-            # No pick costs more: an accuracy is never negative.
+            # An upper bound for all picks: an accuracy is never negative.
             self.worst = found[0] if found else 1 + sum(max(point.loss for point in of) for of in self.points)
             self._bound_the_rest()
 
     def _bound_the_rest(self) -> None:
-        """The least costs of each stage and its heirs, by the time left, and of all from it on, by the cores left."""
+        """Compute the least cost of each stage and its descendants by time left, and of later stages by cores left."""
         least = [[self.costs.least(k, point) for point in of] for k, of in enumerate(self.points)]
         never = self.worst - self.costs.base + 1 + 2 * sum(max(map(abs, of)) for of in least)
         size = len(self.points)
@@ -213,10 +212,10 @@ class _Search:
         self.rest = sum(self.in_time[k][-1] for k in range(size) if not self.flow.parents[k])
 
     def visit(self, k: int, total: int, top: int, rest: int, spare: int) -> None:
-        """Pick on from stage k.
+        """Search the picks from stage k on.
 
-        `total`: what the picks cost so far; `top`: the highest accuracy that is left; `rest`: a bound of what the
-        stages to come cost; `spare`: the cores left above the fewest of each stage.
+        `total`: the cost of the picks so far; `top`: the highest accuracy still possible; `rest`: a bound of the
+        remaining stages' cost; `spare`: the cores left above each stage's fewest.
         """
         if k == len(self.points):
             self.worst = total
@@ -237,7 +236,7 @@ class _Search:
     ) -> list[tuple[int, int, int, int, int, Point]]:
         """The options of stage k that can still lead to the best pick, the most promising one first.
 
-        Each with its bound, then as the arguments of `visit`.
+        Each with its bound, followed by the arguments of `visit`.
         """
         start_ns, parents = self._start_ns(k), self.flow.parents[k]
         reached_ns = self.finished_ns[parents[0]] if parents else 0
@@ -263,7 +262,7 @@ class _Search:
 
 
 def _least_costs(taken: Sequence[int], costs: Sequence[int], following: Sequence[int], never: int) -> list[int]:
-    """The least of an option's cost and what follows, by what is left of a limit; `taken` of it by each option."""
+    """The least of an option's cost plus `following`, by what is left of a limit; `taken`: each option's use of it."""
     found = [never] * len(following)
     lowest: int | None = None
     for units, cost in sorted(zip(taken, costs, strict=True)):
@@ -279,7 +278,7 @@ def _least_costs(taken: Sequence[int], costs: Sequence[int], following: Sequence
 
 
 def _beside(flow: Flow, least_ns: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The least time that passes before each stage, and after it, on the slowest way."""
+    """The least time [ns] before each stage, and after it, on the slowest path."""
     heads: list[int] = []
     for parents in flow.parents:
         heads.append(max([heads[i] + least_ns[i] for i in parents], default=0))

@@ -1,7 +1,7 @@
-"""The folded model in Gurobi: one environment for each process, with models that are kept and updated in place.
+"""The folded model in Gurobi: one environment per process, with models that are cached and updated in place.
 
-There is one model for each layout, so that a decision for another load only changes coefficients. It is reset before
-each solution, because the choice among equals must not depend on earlier answers. Not thread-safe.
+There is one model per layout, so a decision for another load only changes coefficients. It is reset before each
+solution, because the choice among equals must not depend on earlier answers. Not thread-safe.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _models: dict[Layout, KeptModel] = {}
 
 
 def best(asked: Knapsack) -> Pick | None:
-    """As `exact`. SolverError: no licence, a model too large for it, or any other failure of Gurobi."""
+    """As `exact`. Raises SolverError without a licence, if the model is too large for it, or if Gurobi fails."""
     folded = fold(asked)
     if folded is None:
         return None
@@ -56,7 +56,7 @@ def best(asked: Knapsack) -> Pick | None:
 
 
 def expiry() -> date | None:
-    """The day on which the licence in use expires; None: never. SolverError: there is no valid licence."""
+    """The day on which the licence in use expires; None: never. Raises SolverError if there is no valid licence."""
     try:
         with gp.Model(env=_environment()) as model:
             number = int(model.LicenseExpiration)
@@ -90,7 +90,7 @@ class KeptModel:
         self.model.update()
 
     def update(self, folded: Folded) -> None:
-        """Change the figures that differ from those of the latest decision; the layout is the same."""
+        """Change the figures that differ from those of the latest decision, with the same layout."""
         if not np.array_equal(folded.cost, self._cost):
             self.model.setAttr(gp.GRB.Attr.Obj, self._x, folded.cost.tolist())
         for at in np.flatnonzero(folded.entries[: folded.changing] != self._entries[: folded.changing]).tolist():
@@ -116,7 +116,7 @@ class KeptModel:
 
 
 def _model(folded: Folded) -> KeptModel:
-    """The model of a layout, made if there is none yet; the oldest goes when there are too many."""
+    """The cached model of a layout, made on first use; the oldest is evicted if there are too many."""
     env = _environment()
     if folded.layout not in _models:
         if len(_models) >= KEPT_MODELS:
@@ -126,7 +126,7 @@ def _model(folded: Folded) -> KeptModel:
 
 
 def _environment() -> gp.Env:
-    """The environment of this process; one that a fork has inherited is not used."""
+    """The environment of this process; one inherited by a fork is not used."""
     process = os.getpid()
     if process not in _environments:
         _models.clear()

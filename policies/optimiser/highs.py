@@ -1,4 +1,4 @@
-"""The folded model in HiGHS, built anew for every decision."""
+"""The folded model in HiGHS, rebuilt for every decision."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class QuietHighs(highspy.Highs):
 
 
 def best(asked: Knapsack) -> Pick | None:
-    """As `exact`. SolverError: HiGHS gives up."""
+    """As `exact`. Raises SolverError if HiGHS gives up."""
     folded = fold(asked)
     if folded is None:
         return None

@@ -1,4 +1,4 @@
-"""From a problem to an answer: the optimum, or the first fallback of a ladder that has an answer.
+"""From a problem to an answer: the optimum, or the first fallback with an answer on a ladder of rungs.
 
 1. `optimal`: the best configuration that keeps the SLA, sustains the load, and stays within cores and replicas.
 2. `no-accuracy`: the required accuracy is dropped. Feasibility does not depend on the weight of accuracy, so this rung
@@ -36,7 +36,7 @@ OPTIMAL, NO_ACCURACY, SLA_EXCESS, MOST_THROUGHPUT = RUNGS = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A pick, the knapsack of its rung, and for each stage the variants that there were to choose from."""
+    """A pick, the knapsack of its rung, and the candidate variants of each stage."""
 
     rung: str
     pick: Pick
@@ -46,12 +46,12 @@ class Answer:
 
     @property
     def chosen(self) -> Iterator[tuple[StageOptions, int]]:
-        """Each stage's options, and which of them it is."""
+        """Each stage's options, and the index of the chosen one."""
         return zip(self.asked.stages, self.pick.indices, strict=True)
 
     @property
     def sustained_rps(self) -> float:
-        """The load that the pick sustains, at all stages."""
+        """The load that the pick sustains at all stages [rps]."""
         rates = [stage.replicas[i] * stage.rows[i].throughput_rps for stage, i in self.chosen]
         if self.asked.flow is None:
             return min(rates)
@@ -102,7 +102,7 @@ def climb(problem: Problem, solver: Solver) -> Answer:
 
 
 def _accurate_enough(problem: Problem, wanted: tuple[Collection[str], ...]) -> tuple[Collection[str], ...]:
-    """For each stage, the variants that have the accuracy which a goal asks of it."""
+    """For each stage, the variants with at least the accuracy that a goal requires of it."""
     programme = problem.programme
     if not programme.wanted.stage_accuracy_at_least:
         return wanted
@@ -117,7 +117,7 @@ def _most_accurate(
     best: Solver,
     needed_cores: int | None,
 ) -> Answer | None:
-    """The most accurate of the plans that keep all but a goal's accuracy, for which `needed_cores` would do."""
+    """The most accurate plan that keeps all but the goal's accuracy; `needed_cores`: those that this accuracy needs."""
     programme, limit = problem.programme, problem.most_cores
     accurate = programme.most_accurate
     stages = options(replace(problem, programme=accurate), wanted)
@@ -137,7 +137,7 @@ def _most_accurate(
 
 
 def _fewest_cores_of_equals(problem: Problem, asked: Knapsack, pick: Pick, best: Solver) -> Pick:
-    """The pick with the fewest cores of those as accurate. Only general solvers do not see what has no weight."""
+    """The pick with the fewest cores of those as accurate. Only general solvers ignore criteria without weight."""
     if pick.free_loss is not None or asked.flow is not None:
         return pick
     pairs = problem.programme.table.scales.pairs
@@ -150,14 +150,14 @@ def _fewest_cores_of_equals(problem: Problem, asked: Knapsack, pick: Pick, best:
 
 
 def _fewest_cores(asked: Knapsack, best: Solver) -> int | None:
-    """The fewest cores with which a knapsack's limits can be kept; None: never."""
+    """The fewest cores with which a knapsack's other limits can be kept; None: they cannot."""
     by_cores = replace(asked, stages=tuple(replace(stage, loss=stage.cores) for stage in asked.stages), reward=0)
     fewest = best(by_cores)
     return None if fewest is None else sum(s.cores[i] for s, i in zip(asked.stages, fewest.indices, strict=True))
 
 
 def fastest(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
-    """The best of the picks of least planned latency, and the knapsack that has this latency as its SLA."""
+    """The best pick of least planned latency, and the knapsack with this latency as its SLA."""
     stages = asked.stages
     if asked.flow is not None:
         return _fastest_way(asked, best)
@@ -178,7 +178,7 @@ def fastest(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
 
 
 def _fastest_way(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
-    """As `fastest`, in a graph: the slowest way's latency is no sum, so the least SLA that can be kept is sought."""
+    """As `fastest`, in a graph: the latency of the slowest path is no sum, so the least feasible SLA is searched."""
     kept = best(replace(asked, sla_ns=None, reward=0))
     if kept is None:
         return None
@@ -199,7 +199,7 @@ def _fastest_way(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
 
 
 def _fastest_for_goal(problem: Problem, asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
-    """As `fastest`; where a goal is the most accuracy, with the fewest cores of equals."""
+    """As `fastest`; if a goal maximises accuracy, with the fewest cores among equals."""
     found = fastest(asked, best)
     if found is None or problem.programme.wanted.aim != "accuracy":
         return found
@@ -210,10 +210,10 @@ def _fastest_for_goal(problem: Problem, asked: Knapsack, best: Solver) -> tuple[
 def wanted_variants(
     problem: Problem,
 ) -> tuple[tuple[Collection[str], ...], bool, tuple[str, ...]]:
-    """For each stage the variants to choose from; whether failures end the wish at some stage; and notes.
+    """For each stage the candidate variants; whether failures override the wanted ones at some stage; and notes.
 
-    Failed variants are left out as long as there are others, wanted ones first. If all have failed, the choice is made
-    as if none had.
+    Failed variants are left out as long as there are others, wanted ones first. If all have failed, none counts as
+    failed.
     """
     stages = problem.programme.table.stages
     if not problem.variants and not problem.failed:
@@ -278,10 +278,10 @@ def _most_throughput(
 
 
 def reason(problem: Problem, stages: Sequence[StageOptions], solver: Solver) -> str:
-    """Why no pick of these options, which sustain the load, keeps the SLA, the cores and the nodes. There must be none.
+    """Why no pick of these options, which sustain the load, keeps the SLA, the cores and the nodes. No pick may do so.
 
-    A stage alone is named where there is one: with the others at their quickest and at their smallest, which may be two
-    different options, none of its own options keeps to what is left. Otherwise the stages get into each other's way.
+    A single stage is named if none of its options fits what the others leave at their quickest and at their smallest
+    (which may be different options). Otherwise the conflict is between stages.
     """
     names = problem.programme.table.names
     load, limit = f"{problem.load_rps:.4g} rps", problem.most_cores
@@ -317,7 +317,7 @@ def reason(problem: Problem, stages: Sequence[StageOptions], solver: Solver) -> 
 
 
 def _reason_of_graph(problem: Problem, flow: Flow, stages: Sequence[StageOptions], solver: Solver) -> str:
-    """As `reason`, in a graph: a stage, a way or the cores, the first that is in the way."""
+    """As `reason`, in a graph: a stage, a path or the cores, whichever is found first."""
     load, sla_ns = f"{problem.load_rps:.4g} rps", problem.programme.table.sla_ns
     for name, stage in zip(flow.names, stages, strict=True):
         if not stage.rows:

@@ -1,6 +1,6 @@
-"""One decision's problem for the optimiser, and the knapsack that it reduces to, which solvers solve.
+"""One decision's problem for the optimiser, and the knapsack to which it reduces.
 
-A multiple-choice knapsack has for each stage a list of options, of which a pick takes one. An option is a variant, a
+A multiple-choice knapsack has a list of options for each stage, of which a pick takes one. An option is a variant, a
 batch size, and the replicas that sustain the load. Options are plain parallel lists, which any solver can turn into its
 own arrays.
 """
@@ -27,12 +27,12 @@ HIGHEST_LOAD_RPS = 1e12
 class Problem:
     """One decision's problem.
 
-    `variants` (stage -> the variants wanted; a missing stage: all) is for policies that fix variants; `keep_variants`:
-    they are required even if nothing is feasible with them. `replicas` (stage -> number) fixes the replicas. `failed`
-    variants are left out as long as there are others. `current` is the present configuration, which is preferred among
-    equals.
+    `variants` (stage -> candidates; a missing stage: all) is for policies that fix variants; `keep_variants`: they are
+    required even if nothing is feasible with them. `replicas` (stage -> number) fixes the replicas. `failed` variants
+    are left out as long as there are others. `current` is the present configuration, which is preferred among equals.
 
-    PolicyError: a load that is NaN, infinite or negative, an unknown stage or variant, or a number out of range.
+    Raises PolicyError if the load is NaN, infinite or negative, a stage or variant is unknown, or a number is out of
+    range.
     """
 
     programme: Programme
@@ -46,22 +46,22 @@ class Problem:
 
     @property
     def nodes(self) -> tuple[int, ...]:
-        """The cores of each node that replicas have to fit; empty where their number is not limited."""
+        """The cores of each node, into which replicas must fit; empty if nodes are not limited."""
         return self.programme.pipeline.limits.nodes
 
     @property
     def most_cores(self) -> int | None:
-        """The cores that there are at most: the limit and those of all nodes; None: any number."""
+        """The most cores: the lower of the limit and those of all nodes; None: unlimited."""
         limits = [each for each in (self.core_limit, sum(self.nodes) or None) if each is not None]
         return min(limits, default=None)
 
     @property
     def core_limit(self) -> int | None:
-        """The limit of cores, or the goal's if that is less; None: there is none."""
+        """The lower of the limit of cores and the goal's; None: unlimited."""
         return self.programme.wanted.core_limit(self.limit_cores)
 
     def with_core_limit(self, limit_cores: int) -> Problem:
-        """The same with another limit of cores, the goal's too if it has one."""
+        """The problem with another limit of cores, also in the goal if it has one."""
         goal = self.programme.wanted
         if goal.cores_at_most is None:
             return replace(self, limit_cores=limit_cores)
@@ -69,11 +69,11 @@ class Problem:
         return replace(self, programme=programme, limit_cores=limit_cores)
 
     def with_variants(self, configuration: Configuration) -> Problem:
-        """The same with the variants of a configuration."""
+        """The problem with the variants of a configuration."""
         return replace(self, variants={name: [stage.variant] for name, stage in configuration.items()})
 
     def bounds(self, stage: str) -> tuple[int, int]:
-        """The fewest and the most replicas that a stage may have; the most come first where they contradict."""
+        """The fewest and the most replicas of a stage; the most take precedence if they contradict."""
         limits = self.programme.pipeline.limits
         most = limits.most(stage, self.programme.max_replicas)
         return min(limits.least(stage), most), most
@@ -96,23 +96,23 @@ class Problem:
                 checks.integer(f"replicas.{stage}", count)
 
 
-# No further replica for a load that is sustained up to rounding.
+# Tolerance against a further replica due to rounding.
 SLACK = 1e-9
 # The wait for a batch that never fills: far beyond any SLA, but short enough to add up in nanoseconds.
 LONGEST_WAIT_NS = 1_000_000 * NS
-# As good as unbounded.
+# Practically unbounded.
 FREE = (1, 1 << 31)
 
 
 class SolverError(PolicyError):
-    """A solver that cannot answer here: not installed, without a licence, or with one that is too small."""
+    """A solver cannot answer: it is not installed, or has no licence or one that is too small."""
 
 
 @dataclass(frozen=True, slots=True)
 class StageOptions:
-    """One stage's options; `cut` counts those left out because they need too many replicas.
+    """One stage's options; `cut`: how many were left out because they need too many replicas.
 
-    `inflow` (in a graph): which of the stage's inflows each is for.
+    `inflow` (in a graph): for each option the index of the inflow that it is for.
     """
 
     rows: Sequence[Row]
@@ -125,7 +125,7 @@ class StageOptions:
     inflow: Sequence[int] = ()
 
     def only(self, indices: Sequence[int]) -> StageOptions:
-        """Some of the options, in the order given."""
+        """The options with these indices, in this order."""
         return StageOptions(
             rows=[self.rows[i] for i in indices],
             replicas=[self.replicas[i] for i in indices],
@@ -140,11 +140,11 @@ class StageOptions:
 
 @dataclass(frozen=True, slots=True)
 class Knapsack:
-    """What a solver is asked: the pick of the least loss - `reward` x product of accuracies within the limits.
+    """The input of a solver, which finds the pick of least loss - `reward` x product of accuracies within the limits.
 
-    The limits are the sum of latencies [ns], the sum of cores, and the least product of accuracies. None (0 for the
-    accuracy): no limit. With a `flow`, the latency is that of the longest way and the accuracy that of its `joint`, and
-    all options of a pick have the inflows of one scene.
+    The limits are on the sum of latencies [ns], the sum of cores, and the product of accuracies (at least). None (0 for
+    the accuracy): no limit. With a `flow`, the latency is that of the longest path, the accuracy that of its `joint`,
+    and all options of a pick have the inflows of one scene.
     """
 
     stages: Sequence[StageOptions]
@@ -156,12 +156,12 @@ class Knapsack:
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """The names of the limits that there are."""
+        """The names of the present limits."""
         given = (self.sla_ns is not None, self.limit_cores is not None, self.least_accuracy > 0)
         return tuple(name for name, is_given in zip(LIMITS, given, strict=True) if is_given)
 
     def without(self, *names: str) -> Knapsack:
-        """The same without some limits."""
+        """The knapsack without these limits."""
         return Knapsack(
             self.stages,
             None if "sla" in names else self.sla_ns,
@@ -172,12 +172,12 @@ class Knapsack:
         )
 
     def latency_ns(self, indices: Sequence[int]) -> int:
-        """The planned latency of a pick."""
+        """The planned latency [ns] of a pick."""
         latencies = [stage.latency_ns[i] for stage, i in zip(self.stages, indices, strict=True)]
         return sum(latencies) if self.flow is None else self.flow.longest_way(latencies)[0]
 
     def accuracy(self, indices: Sequence[int]) -> int:
-        """The accuracy of a pick, where it is a product or the joint one of a graph."""
+        """The accuracy of a pick, if it is a product or the joint one of a graph."""
         chosen = list(zip(self.stages, indices, strict=True))
         terms = [stage.accuracy[i] for stage, i in chosen]
         if self.flow is None or self.flow.joint is None:
@@ -185,11 +185,11 @@ class Knapsack:
         return self.flow.joint.accuracy(terms, [stage.rows[i].variant for stage, i in chosen])
 
     def factor(self, k: int, i: int) -> float:
-        """The items per request that come to stage k with its option i: 1 in a chain."""
+        """The items per request that arrive at stage k for its option i: 1 in a chain."""
         return 1.0 if self.flow is None else self.flow.inflows[k][self.stages[k].inflow[i]].factor
 
     def broken(self, indices: Sequence[int]) -> tuple[str, ...]:
-        """The limits that a pick does not keep."""
+        """The limits that a pick breaks."""
         late = self.sla_ns is not None and self.latency_ns(indices) > self.sla_ns
         cores = [stage.cores[i] for stage, i in zip(self.stages, indices, strict=True)]
         large = self.limit_cores is not None and sum(cores) > self.limit_cores
@@ -197,7 +197,8 @@ class Knapsack:
         return tuple(name for name, is_broken in zip(LIMITS, (late, large, poor), strict=True) if is_broken)
 
     def is_hopeless(self) -> bool:
-        """Whether some stage of a chain has no option, or the best of all break a limit. (Enough, but not needed.)"""
+        """Whether a chain is obviously infeasible: a stage has no option, or the best values of all stages break a
+        limit. (Sufficient, not necessary.)"""
         return (
             not all(stage.rows for stage in self.stages)
             or (self.sla_ns is not None and sum(min(stage.latency_ns) for stage in self.stages) > self.sla_ns)
@@ -211,10 +212,10 @@ LIMITS = ("sla", "cores", "accuracy")
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """One option for each stage by index, its loss (less the reward), and the limits that shaped it.
+    """One option for each stage by index, its loss (less the reward), and the limits that mattered.
 
-    A limit that is not in `held` made no difference: without it the answer is the same. `free_loss` is the loss of the
-    best pick without any limit, if the solver knows it.
+    Without a limit that is not in `held`, the answer is the same. `free_loss` is the loss of the best pick without any
+    limit, if the solver knows it.
     """
 
     indices: tuple[int, ...]
@@ -224,7 +225,7 @@ class Pick:
 
 
 Solver = Callable[[Knapsack], Pick | None]
-"""The best pick of a knapsack; None if none keeps the limits. SolverError: it cannot answer."""
+"""Finds the best pick of a knapsack; None if none keeps the limits. Raises SolverError if it cannot answer."""
 
 
 def replicas_for(load_rps: float, throughput_rps: float) -> int:
@@ -242,8 +243,8 @@ def options(
 ) -> tuple[StageOptions, ...]:
     """For each stage, the options with the `wanted` variants that sustain the load.
 
-    With `sustain_rps`, they need to sustain only that, although their queues fill at the load. Without
-    `replicas_bound`, replicas are free and unlimited whatever the problem says.
+    With `sustain_rps`, they need to sustain only that, although batches fill at the load. Without `replicas_bound`,
+    replicas are neither fixed nor limited, whatever the problem says.
     """
     table, load = problem.programme.table, problem.load_rps
     sustained = load if sustain_rps is None else sustain_rps
@@ -272,7 +273,7 @@ class _Asked(NamedTuple):
 
 
 def _stage_options(asked: _Asked, k: int, every: Columns, load_rps: float, sustained_rps: float) -> StageOptions:
-    """The options out of some rows of a stage that gets `load_rps` and has to sustain `sustained_rps`."""
+    """The options from some rows of a stage that gets `load_rps` and must sustain `sustained_rps`."""
     problem, table = asked.problem, asked.problem.programme.table
     stage, core_loss = table.stages[k], table.scales.core_loss
     fixed, least, most = asked.replicas(stage.name)
@@ -337,7 +338,7 @@ def _of_inflows(
 
 
 def _for_bursts(burst: int, batch: int, fewest: int) -> list[int]:
-    """The numbers of replicas, from the fewest on, with each of which a burst takes fewer services than with less."""
+    """The numbers of replicas, from `fewest` on, at which a burst takes fewer services than with one fewer."""
     counts = [fewest]
     for services in range(-(-burst // (batch * fewest)) - 1, 0, -1):
         count = -(-burst // (batch * services))
@@ -347,8 +348,8 @@ def _for_bursts(burst: int, batch: int, fewest: int) -> list[int]:
 
 
 def waits_ns(problem: Problem, stage: int, batches: Collection[int], load: float) -> dict[int, int]:
-    """Batch size -> the longest wait at a stage [ns]: what its join waits, and (b - 1) / load, or 0 at zero load, for a
-    batch to fill. `stage` is a position.
+    """Batch size -> the longest wait at a stage [ns]: the wait of its join, plus (b - 1) / load for a batch to fill (0
+    at zero load). `stage` is an index.
 
     With `published_queue_defect`, the published code's term, whatever the batch: -|M_s| (|B| - 1) / load.
     """

@@ -7,9 +7,10 @@
 (IPA, JSys 2024.) At each stage it chooses one variant and one batch size; the number of replicas n follows from them:
 max(1, ceil(load / h)).
 
-In a graph, the load of stage s is f_s load, with f_s items a request, and the latencies add up along every way from an
-entry to an exit, what a join waits among them. A burst of m items at once takes ceil(m / (b_s n_s)) services of l_s;
-more replicas than the load needs are therefore tried too, where a burst takes fewer services with them (see `flows`).
+In a graph, the load of stage s is f_s load, with f_s items per request, and the latencies, including the waits of
+joins, add up along every path from an entry to an exit. A burst of m items at once takes ceil(m / (b_s n_s)) services
+of l_s; therefore more replicas than the load needs are also tried, if a burst takes fewer services with them (see
+`flows`).
 """
 
 from __future__ import annotations
@@ -47,11 +48,11 @@ PIPELINE_PARAMETERS = (
 
 
 class Programme(Parameters):
-    """The programme with given parameters (see `Parameters`), and its tables, which do not depend on the load."""
+    """The programme with given parameters (see `Parameters`), and its tables, which are independent of the load."""
 
     @classmethod
     def of(cls, pipeline: Pipeline, **changes: Any) -> Programme:
-        """The programme with the pipeline's parameters and `changes` to them; PolicyError: an unknown parameter."""
+        """The programme with the pipeline's parameters and `changes`. Raises PolicyError if a parameter is unknown."""
         checks.known("parameter", changes, PROGRAMME_PARAMETERS)
         own = {key: getattr(pipeline.defaults, key) for key in PIPELINE_PARAMETERS}
         goal = Goal.of(changes.get("goal"), pipeline)
@@ -63,39 +64,39 @@ class Programme(Parameters):
 
     @property
     def wanted(self) -> Goal:
-        """The goal; one without any wish where there is none."""
+        """The goal; an empty one if there is none."""
         return self.goal if isinstance(self.goal, Goal) else Goal()
 
     @cached_property
     def least_accuracy(self) -> int:
-        """The accuracy that a goal asks of the pipeline, in the units of the scales; 0 for none."""
+        """The accuracy that a goal requires of the pipeline, in the units of the scales; 0 for none."""
         return ceil(Fraction(str(self.wanted.accuracy_at_least or 0)) / 100 * self.table.scales.unit)
 
     def accurate_enough(self, stage: str, variant: str) -> bool:
-        """Whether a variant has the accuracy that a goal asks of its stage."""
+        """Whether a variant has the accuracy that a goal requires of its stage."""
         return self.wanted.is_enough_at(stage, self.table.scales.raw[self.table.names.index(stage)][variant])
 
     @cached_property
     def most_accurate(self) -> Programme:
-        """The same with the one wish for as much accuracy as possible; of equals, the fewest cores."""
+        """The programme that maximises accuracy only; among equals, it prefers the fewest cores."""
         return replace(self, goal=None, alpha=1.0, beta=0.0, gamma=0.0)
 
     @cached_property
     def table(self) -> Table:
-        """Everything about the options that does not depend on the load, computed once."""
+        """The figures of the options that are independent of the load, computed once."""
         return tabulate(self)
 
     @property
     def core_weight(self) -> float:
-        """What a core weighs in the objective: `beta` x its price."""
+        """The weight of a core in the objective: `beta` x its price."""
         return self.beta * self.pipeline.limits.price_per_core
 
     def score(self, configuration: Configuration) -> dict[str, float]:
         """The parts of the objective, for any configuration of this pipeline.
 
-        They are accuracy (combined), pas (the product of raw accuracies, or what was measured of the pair), cost_cores,
-        batch (the sum of sizes), total. Of mixes, they are the means over requests: both accuracies are linear in that
-        of each stage.
+        They are accuracy (combined), pas (the product of raw accuracies, or the measured accuracy of the pair),
+        cost_cores, batch (the sum of sizes), total. For mixes, they are means over requests: both accuracies are linear
+        in that of each stage.
         """
         chosen = [configuration[stage.name] for stage in self.pipeline.stages]
         if any(each.beside for each in chosen):
@@ -115,7 +116,7 @@ class Programme(Parameters):
         return total | {"cost_cores": float(cores)}
 
     def accuracy_of(self, variants: Sequence[str]) -> float:
-        """The combined accuracy of one variant for each stage."""
+        """The combined accuracy, for one variant of each stage."""
         return self.table.scales.parts(variants, 0, 0)["accuracy"]
 
 
@@ -123,8 +124,7 @@ class Programme(Parameters):
 class Row:
     """The figures of one replica with one variant and batch size of a stage.
 
-    `loss` is its loss without its cores (see `scales`), if it is a change for the stage; `bare_loss` is the same
-    without accuracy.
+    `loss` is its loss without cores (see `scales`), if it changes the stage; `bare_loss` is the same without accuracy.
     """
 
     variant: str
@@ -139,7 +139,7 @@ class Row:
 
 
 class Columns(NamedTuple):
-    """Some rows of a stage, and their figures in columns, which are quicker to go through."""
+    """Some rows of a stage with their figures in columns, which are faster to iterate."""
 
     rows: tuple[Row, ...]
     batch: tuple[int, ...]
@@ -240,7 +240,7 @@ def tabulate(parameters: Parameters) -> Table:
 
 
 def _placeable(parameters: Parameters, stage: Stage) -> tuple[Variant, ...]:
-    """The candidates of which a node has room for a replica. PolicyError: there are none."""
+    """The candidates of which a replica fits a node. Raises PolicyError if there are none."""
     largest = parameters.pipeline.limits.largest_node
     found = parameters.candidates_of(stage)
     kept = tuple(variant for variant in found if parameters.cores_of(stage, variant) <= largest)

@@ -1,16 +1,15 @@
-"""Optimistic bounds: SLA and cores priced instead of held (Lagrangian relaxation).
+"""Optimistic bounds by Lagrangian relaxation: SLA and cores are priced instead of constrained.
 
-With a price on time and one on cores, only the product of accuracies connects the stages. Whatever was picked before
-stage k, if the product of its accuracies is y, the best that the stages from k on can still do is
+With a price on time and one on cores, only the product of accuracies connects the stages. If the product of the
+accuracies picked before stage k is y, the stages from k on can at best reach
 
     F_k(y) = min over their picks of  sum (cost + prices x spending) - R y (product of accuracies),
 
-which is a lower envelope of straight lines in y, and F_k(y) = min over options (cost + prices x spending +
-F_(k+1)(y a)), so the envelopes follow from the last stage backwards. A pick within the limits costs at least F less the
-price of the limits, which bounds every partial pick. Cutting planes find prices that bound well, one price at a time.
+which is a lower envelope of straight lines in y, and F_k(y) = min over options (cost + prices x spending + F_(k+1)(y
+a)), so the envelopes follow from the last stage backwards. A pick within the limits costs at least F minus the price of
+the limits, which bounds every partial pick. Cutting planes find good prices, one at a time.
 
-Costs and accuracies are floats, as shares of the greatest one. Bounds only say what cannot be best, with a margin for
-rounding.
+Costs and accuracies are floats, as shares of the greatest one. Bounds only prune, with a margin for rounding.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from math import inf
 from typing import NamedTuple
 
 STEPS = 12
-# Prices are good enough when the bound can rise by no more than this share of the gap.
+# Prices are good enough if the bound can rise by at most this share of the gap.
 ENOUGH = 0.1
 ROUNDING = 1e-12
 
 
 class Option(NamedTuple):
-    """An option: cost and accuracy in shares; time [ns] and cores above the stage's least."""
+    """An option: cost and accuracy as shares; time [ns] and cores above the stage's least."""
 
     cost: float
     spent: tuple[int, int]
@@ -36,7 +35,7 @@ class Option(NamedTuple):
 
 Chain = tuple[int, "Chain"] | None
 Line = tuple[float, float, Chain]
-"""Value at y = 0, downward slope, and the options that the line stands for, stage by stage."""
+"""Value at y = 0, downward slope, and the line's options, stage by stage."""
 
 
 class Envelope(NamedTuple):
@@ -50,8 +49,8 @@ class Envelope(NamedTuple):
 class Relaxation:
     """The envelopes F_0 .. F_S for the prices of a nanosecond and a core.
 
-    `limit_price` is the price of everything that may be spent. `bound` is F_0(1) less that price, which `pick` attains.
-    `cost` (less the reward) and `spent` are those of the pick.
+    `limit_price` is the price of the limits. `bound` is F_0(1) minus that price, attained by `pick`. `cost` (less the
+    reward) and `spent` are those of the pick.
     """
 
     prices: tuple[float, float]
@@ -64,15 +63,15 @@ class Relaxation:
 
     @property
     def margin(self) -> float:
-        """How far a bound may be off because of rounding."""
+        """The largest error of a bound due to rounding."""
         return ROUNDING * len(self.pick) * (1.0 + self.limit_price)
 
 
 class Relaxed:
-    """A programme's relaxations on the way to good prices, and the cost of the best pick met that keeps the limits.
+    """A programme's relaxations found while searching prices, and the cost of the best pick found within the limits.
 
-    `stages` hold their options by falling accuracy. A limit that there is not is 0, not `limited`, and options spend
-    nothing of it. `least_share`: the least product of accuracies. It has no price: bounds are those without it.
+    `stages` hold their options by falling accuracy. An absent limit is 0, not `limited`, and options spend nothing of
+    it. `least_share`: the required product of accuracies, which has no price: bounds ignore it.
     """
 
     def __init__(
@@ -88,7 +87,7 @@ class Relaxed:
         for stage in stages[:-1]:
             self._lows.append(self._lows[-1] * stage[-1].accuracy)
         self.tried: list[Relaxation] = []
-        # No pick costs more, whatever it spends.
+        # An upper bound for all picks, whatever they spend.
         self.cost = sum(max(option.cost for option in stage) for stage in stages)
         self._look_for_prices([axis for axis in (0, 1) if limited[axis]])
         self.tried.sort(key=lambda each: -each.bound)
@@ -101,11 +100,10 @@ class Relaxed:
             prices = self._improved(prices, axis)
 
     def _improved(self, prices: tuple[float, float], axis: int) -> tuple[float, float]:
-        """The prices with that of one axis moved to where the bound is greatest.
+        """The prices, with that of one axis moved to the maximum of the bound.
 
-        The bound is concave in the price, and every pick is a line above it: its cost if nothing
-        had a price, rising by what it spends too much. The highest point that the lines leave is
-        tried next.
+        The bound is concave in the price, and every pick is a line above it: its cost without prices, with the excess
+        of its spending as slope. The highest point below the lines is tried next.
         """
         other = 1 - axis
 
@@ -143,7 +141,7 @@ class Relaxed:
         return found
 
     def _met(self, pick: Sequence[int]) -> tuple[float, tuple[int, int]]:
-        """A pick's cost, reward taken off, and what it spends; the least cost of one within the limits is kept."""
+        """A pick's cost (less the reward) and spending; records the least cost of a pick within the limits."""
         cost, ns, cores, product = 0.0, 0, 0, 1.0
         for stage, i in zip(self._stages, pick, strict=True):
             more, (wait, extra), share = stage[i]

@@ -1,16 +1,15 @@
-"""The objective in whole numbers, so that equal means equal, for every solver.
+"""The objective in whole numbers, so that ties are exact for every solver.
 
 Accuracies are fractions (raw ones to 1e-9, ranks exact) and weights are the decimals as written.
 With D and W their common denominators, and U the number that stands for an accuracy of 1 (sum: D,
 average: D x stages, product: D ^ stages), U W (alpha A - beta cores - gamma batch) is whole.
 
-A *loss* is one whole number, to be added up over the stages and minimised. Its digits are, from the highest: the
-objective's loss, the cores, the batch sizes, the number of stages that change, and the place in the order. The sum of
-losses therefore orders configurations by the rule for ties (fewest cores, then smallest batches, then fewest changes,
-then the first), and no two configurations have the same (in a graph, two may that differ in replicas alone). With
-product accuracy the loss leaves the accuracy out: a configuration's rank is then its loss minus `reward` times the
-product. So it does with accuracies of pairs, where D is their common denominator and U is D, and with those of a graph
-(see `flows`).
+A *loss* is one whole number, added up over the stages and minimised. Its digits are, from the highest: the objective's
+loss, the cores, the batch sizes, the number of stages that change, and the place in the order. The sum of losses
+therefore orders configurations by the rule for ties (fewest cores, then smallest batches, then fewest changes, then the
+first), and no two configurations have the same sum (except, in a graph, two that differ only in replicas). With product
+accuracy the loss excludes the accuracy: a configuration's rank is its loss minus `reward` times the product. The same
+holds for accuracies of pairs, where D is their common denominator and U is D, and for those of a graph (see `flows`).
 """
 
 from __future__ import annotations
@@ -37,8 +36,8 @@ class Scales:
 
     `terms` and `raw` map each stage's variants to their accuracy, in units of 1 / D and as a fraction. `shift` is the
     number of bits below the objective's digits, `order_bits` the number below the count of changes. `pairs`: the
-    accuracies of pairs in units of 1 / U, and all terms 1; empty unless they count. `joint`: what takes the place of
-    the product in a graph.
+    accuracies of pairs in units of 1 / U, with all terms 1; empty unless they count. `joint`: replaces the product in a
+    graph.
     """
 
     terms: tuple[dict[str, int], ...]
@@ -61,7 +60,7 @@ class Scales:
 
     @property
     def reward(self) -> int:
-        """What each unit of the product of accuracies takes off a loss (0 if the loss includes accuracy)."""
+        """The reduction of a loss per unit of the product of accuracies (0 if the loss includes accuracy)."""
         return self.alpha << self.shift if self.multiply else 0
 
     @property
@@ -150,7 +149,7 @@ def scales(parameters: Parameters, order_bits: int) -> Scales:
 
 
 def combination_terms(parameters: Parameters) -> Combinations | None:
-    """The accuracies that a graph has for combinations of variants, raised to the floor; None: it has none."""
+    """A graph's accuracies of combinations of variants, raised to the floor; None if it has none."""
     graph = parameters.pipeline.graph
     if graph is None or not graph.accuracies or parameters.accuracy != "product":
         return None

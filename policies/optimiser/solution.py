@@ -31,10 +31,10 @@ from ipa.policies.optimiser.throughput import most_of_graph_rps, most_sustained_
 class Solution:
     """The answer to a problem.
 
-    `rung` is one of `RUNGS`; for `binding` see `binding.binding`. `objective` has accuracy, pas, cost_cores, batch and
-    total. `latency_s` is the planned worst case, to be compared with `sla_s`; `sustained_rps` is the most that the
-    configuration serves as planned. `fallback_note` says why the fallback answered in the solver's place; it is empty
-    if the solver itself answered.
+    `rung` is one of `RUNGS`; for `binding` see the function of that name. `objective` has accuracy, pas, cost_cores,
+    batch and total. `latency_s` is the planned worst case, to be compared with `sla_s`; `sustained_rps` is the most
+    that the configuration serves as planned. `fallback_note` says why the fallback answered in the solver's place; it
+    is empty if the solver itself answered.
     """
 
     configuration: Mapping[str, StageConfiguration]
@@ -56,8 +56,8 @@ class Solution:
 def solve(problem: Problem, *, solver: str = "exact", fallback: str | None = None) -> Solution:
     """The best configuration, or the ladder's fallback; there is always one.
 
-    If the solver cannot answer, the `fallback` does. PolicyError: an unknown solver. SolverError: the solver cannot
-    answer and there is no fallback.
+    If the solver cannot answer, the `fallback` does. Raises PolicyError if a solver is unknown, SolverError if the
+    solver cannot answer and there is no fallback.
     """
     try:
         return _solution(problem, solver)
@@ -84,7 +84,7 @@ def _solution(problem: Problem, solver: str) -> Solution:
 
 
 def configured(problem: Problem, answer: Answer, pick: Pick) -> dict[str, StageConfiguration]:
-    """The configuration that a pick of an answer's options stands for."""
+    """The configuration of a pick of an answer's options."""
     configuration = {}
     names = problem.programme.table.names
     for k, (name, stage, i) in enumerate(zip(names, answer.asked.stages, pick.indices, strict=True)):
@@ -102,7 +102,7 @@ def configured(problem: Problem, answer: Answer, pick: Pick) -> dict[str, StageC
 
 
 _stage_configuration = lru_cache(maxsize=2**12, typed=True)(StageConfiguration)
-"""Equal ones are mostly the same object, which is quickly found to be equal."""
+"""Caches configurations, so that equal ones are mostly the same object, which is faster to compare."""
 
 
 CONSTRAINTS = ("sla", "cores", "nodes", "replicas", "accuracy")
@@ -112,7 +112,7 @@ def binding(problem: Problem, answer: Answer, solver: Solver) -> str:
     """The constraint whose removal alone gains most; among equals, the first of `CONSTRAINTS`.
 
     "sla+cores" and the like if only removing both gains anything, "none" if nothing does. On a lower rung: the
-    constraint that ruled out the rungs above ("variants": the variants wanted). Solves again only if a constraint was
+    constraint that ruled out the rungs above ("variants": the wanted ones). Solves again only if a constraint was
     binding.
     """
     if answer.rung == NO_ACCURACY:
@@ -134,9 +134,9 @@ def binding(problem: Problem, answer: Answer, solver: Solver) -> str:
 
 
 def relaxation_gains(problem: Problem, answer: Answer, solver: Solver) -> dict[str, int]:
-    """By how much the objective of an optimal answer rises when one constraint is lifted, for each of them.
+    """For each constraint, the rise of the objective of an optimal answer when it alone is lifted.
 
-    Exact, in units of the scales' U W. A constraint that the solver never needed gains nothing. Without nodes, all
+    Exact, in units of the scales' U W. A constraint that did not matter to the solver gains nothing. Without nodes, all
     other limits of cores remain.
     """
     held: tuple[str, ...] = answer.pick.held
@@ -160,7 +160,7 @@ def relaxation_gains(problem: Problem, answer: Answer, solver: Solver) -> dict[s
 
 
 def _is_bounded(problem: Problem, answer: Answer) -> bool:
-    """Whether the numbers of replicas that are allowed leave anything out."""
+    """Whether the allowed numbers of replicas exclude any option."""
     at_least = any(problem.bounds(name)[0] > 1 for name in problem.programme.table.names)
     return bool(problem.replicas) or at_least or any(stage.cut for stage in answer.asked.stages)
 
@@ -171,7 +171,7 @@ def _gain(problem: Problem, answer: Answer, freed: Knapsack, best: Solver) -> in
 
 
 def _rise(problem: Problem, answer: Answer, loss: int) -> int:
-    """By how much the objective of a loss exceeds that of the answer."""
+    """The rise of the objective from the answer to a loss."""
     shift = problem.programme.table.scales.shift
     return (answer.pick.loss >> shift) - (loss >> shift)
 

@@ -3,14 +3,14 @@
 All solvers agree in the objective. `exact` is built in. `gurobi` and `highs` come with the extras of their names, are
 imported at first use and take chains only. Their answers differ from those of `exact` only among equals.
 
-Nodes: all replicas must fit by first fit, which is no sum over the stages and so in no model. Whether they fit depends
-only on the *shape* of each stage: the cores of a replica, and the replicas. So the solver first ignores nodes. If the
-shapes of its pick do not fit, the picks are partitioned into those that differ in the shape of the first stage, those
-that have it and differ in that of the second, and so on, and the solver finds the best of each part. The best pick that
-fits, of all parts, is the optimum (Lawler 1972, on the k best solutions).
+Nodes: all replicas must fit by first fit, which is no sum over the stages and so cannot be in a model. Whether they fit
+depends only on the *shape* of each stage: the cores of a replica, and the number of replicas. The solver first ignores
+nodes. If the shapes of its pick do not fit, the picks are partitioned into those that differ in the shape of the first
+stage, those that have it and differ in that of the second, and so on, and the solver finds the best of each part. The
+best pick of all parts that fits is the optimum (Lawler 1972, on the k best solutions).
 
-Pairs: once the first stage's variant is chosen, the accuracy of a pair is one of the second stage alone. So the best
-pick is the best of those with each variant of the first stage in turn.
+Pairs: with a fixed variant of the first stage, the accuracy of a pair depends on the second stage alone. So the best
+pick is the best over all variants of the first stage.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ipa.profiles import Pipeline, fits_nodes
 
 
 def gurobi(asked: Knapsack) -> Pick | None:
-    """As `exact`, with Gurobi. SolverError: not installed, no licence, or a model too large for the licence."""
+    """As `exact`, with Gurobi. Raises SolverError if not installed or licensed, or the model is too large."""
     check_installed("gurobi")
     from ipa.policies.optimiser.gurobi import best
 
@@ -37,7 +37,7 @@ def gurobi(asked: Knapsack) -> Pick | None:
 
 
 def highs(asked: Knapsack) -> Pick | None:
-    """As `exact`, with HiGHS. SolverError: not installed."""
+    """As `exact`, with HiGHS. Raises SolverError if not installed."""
     check_installed("highs")
     from ipa.policies.optimiser.highs import best
 
@@ -45,7 +45,7 @@ def highs(asked: Knapsack) -> Pick | None:
 
 
 def gurobi_licence_expiry() -> date | None:
-    """The day on which Gurobi's licence expires, None for never. SolverError: not installed, no valid licence."""
+    """The day on which Gurobi's licence expires, None for never. Raises SolverError if not installed or licensed."""
     check_installed("gurobi")
     from ipa.policies.optimiser.gurobi import expiry
 
@@ -56,12 +56,12 @@ SOLVERS: Mapping[str, Solver] = {"exact": exact, "gurobi": gurobi, "highs": high
 
 
 def solver_named(name: str) -> Solver:
-    """The solver of that name; PolicyError for an unknown one."""
+    """The solver of that name. Raises PolicyError if it is unknown."""
     return SOLVERS[checks.choice("solver", name, SOLVERS)]
 
 
 def solver_for(name: str, programme: Programme) -> Solver:
-    """The solver of that name for a programme. PolicyError: an unknown one. SolverError: it takes chains only."""
+    """The solver of that name for a programme. Raises PolicyError if unknown, SolverError if it solves chains only."""
     best = solver_named(name)
     if programme.pipeline.graph is not None and name != "exact":
         raise SolverError(takes_chains(name, programme.pipeline))
@@ -69,19 +69,19 @@ def solver_for(name: str, programme: Programme) -> Solver:
 
 
 def takes_chains(name: str, pipeline: Pipeline) -> str:
-    """Why a general solver cannot answer for a graph."""
+    """Why a general solver cannot answer for a graph, in words."""
     return f"solver={name!r} takes chains only, and the stages of {pipeline.name} form a graph; use solver='exact'"
 
 
 Shape = tuple[int, int]
-"""The cores of a replica, and how many replicas."""
+"""The cores of a replica, and the number of replicas."""
 
 Part = tuple[tuple[int, ...], ...]
-"""For each stage, the options that are left, by index."""
+"""For each stage, the indices of the remaining options."""
 
 
 def placed(best: Solver, nodes: Sequence[int]) -> Solver:
-    """The solver, whose picks fit nodes with these cores; the solver itself if there are none to fit."""
+    """The solver restricted to picks that fit nodes with these cores; the solver itself if there are no nodes."""
     if not nodes:
         return best
 
@@ -109,7 +109,7 @@ def _shapes(stage: StageOptions) -> list[Shape]:
 def _first_that_fits(
     shapes: Sequence[Sequence[Shape]], nodes: Sequence[int], best_of: Callable[[Part], Pick | None]
 ) -> Pick | None:
-    """The pick of least loss that fits; parts are asked in the order of the best that they may still hold."""
+    """The pick of least loss that fits; parts are searched in the order of their bounds."""
     waiting: list[tuple[int, int, Part, Pick]] = []
 
     def ask(part: Part) -> None:
@@ -119,7 +119,7 @@ def _first_that_fits(
             asked.append(pick)
 
     asked: list[Pick] = []
-    # What does not even fit alone fits with nothing.
+    # An option that does not fit alone fits with no others.
     alone = [[i for i, shape in enumerate(each) if fits_nodes([shape], nodes)] for each in shapes]
     ask(tuple(map(tuple, alone)))
     while waiting:
@@ -135,7 +135,7 @@ def _first_that_fits(
 
 
 def with_pairs(best: Solver, pairs: Mapping[str, Mapping[str, int]]) -> Solver:
-    """The solver, for two stages whose variants have these accuracies together; as it is if there are none."""
+    """The solver for two stages whose variants have these joint accuracies; the solver itself if there are none."""
 
     def best_pair(asked: Knapsack) -> Pick | None:
         if not asked.reward and not asked.least_accuracy:
@@ -149,7 +149,7 @@ def with_pairs(best: Solver, pairs: Mapping[str, Mapping[str, int]]) -> Solver:
         ]
         if not found:
             return None
-        # A limit that left a variant without any pick may have shaped the answer; so may one held by another pick.
+        # A limit matters if it left a variant without any pick, or if another pick depends on it.
         held = [each for each in asked.limits if len(found) < len(tried) or any(each in pick.held for pick in found)]
         chosen = min(found, key=lambda pick: pick.loss)
         free = [pick.free_loss for pick in found if pick.free_loss is not None]
@@ -162,7 +162,7 @@ def with_pairs(best: Solver, pairs: Mapping[str, Mapping[str, int]]) -> Solver:
 def _by_first(
     first: StageOptions, second: StageOptions, pairs: Mapping[str, Mapping[str, int]]
 ) -> Iterator[tuple[list[int], tuple[StageOptions, ...]]]:
-    """For each variant of the first stage, the places of its options, and both stages' options with it."""
+    """For each variant of the first stage, the indices of its options, and both stages' options with it."""
     for variant in dict.fromkeys(row.variant for row in first.rows):
         indices = [i for i, row in enumerate(first.rows) if row.variant == variant]
         one = replace(first.only(indices), accuracy=[1] * len(indices))
@@ -174,7 +174,7 @@ PACKAGES: Mapping[str, str] = {"gurobi": "gurobipy", "highs": "highspy"}
 
 
 def check_installed(name: str) -> None:
-    """SolverError if the solver's package is missing; it names the extra to install."""
+    """Raise SolverError, which names the extra to install, if the solver's package is missing."""
     package = PACKAGES.get(name)
     if package is not None and find_spec(package) is None:
         raise SolverError(

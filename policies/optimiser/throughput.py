@@ -18,10 +18,10 @@ def most_sustained_rps(
     fixed: Sequence[int] | None,
     fits: Callable[[float], bool] = lambda _: True,
 ) -> float:
-    """The greatest rate up to `load_rps` that all stages can serve within `limit_cores` in all.
+    """The greatest rate up to `load_rps` that all stages can serve with at most `limit_cores` in total.
 
-    `bounds`: the fewest and the most replicas of each stage. `fits`: a further condition on a rate, which holds for
-    every lower rate too. The answer is `load_rps` or the throughput of a whole number of replicas of some row, so the
+    `bounds`: the fewest and the most replicas of each stage. `fits`: a further condition on a rate, which must hold for
+    every lower rate too. The answer is `load_rps` or the throughput of a whole number of replicas of some row; the
     search is among these. 0 if even one replica for each stage (or the `fixed` ones) takes too many cores.
     """
     useful = [_useful(rows) for rows in stages]
@@ -46,7 +46,7 @@ def most_sustained_rps(
 def most_of_graph_rps(
     problem: Problem, wanted: Sequence[Collection[str]], best: Solver, limit_cores: int | None
 ) -> float:
-    """As `most_sustained_rps`, for a problem whose stages form a graph."""
+    """As `most_sustained_rps`, for a graph."""
     load, flow, tables = problem.load_rps, problem.programme.table.flow, problem.programme.table.stages
     assert flow is not None
 
@@ -72,7 +72,7 @@ def fewest_cores(stages: Sequence[Sequence[Row]], replicas: Sequence[int]) -> in
 
 
 def _useful(rows: Sequence[Row]) -> list[Row]:
-    """The rows whose throughput no row with as few cores reaches."""
+    """The rows whose throughput no other row with at most as many cores reaches."""
     kept: list[Row] = []
     for row in sorted(rows, key=lambda row: (row.cores, -row.throughput_rps)):
         if not kept or row.throughput_rps > kept[-1].throughput_rps:
@@ -86,7 +86,7 @@ def _cores_for(
     bounds: Sequence[tuple[int, int]],
     fixed: Sequence[int] | None,
 ) -> float:
-    """The fewest cores that sustain a rate; infinite if the replicas are not enough."""
+    """The fewest cores that sustain a rate; infinite if the allowed replicas are not enough."""
     total = 0.0
     for k, rows in enumerate(stages):
         least, most = (fixed[k], fixed[k]) if fixed else bounds[k]

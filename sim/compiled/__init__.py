@@ -1,6 +1,6 @@
-"""The compiled engine: the model as one function that numba compiles, bit by bit what the SimPy engine gives.
+"""The compiled engine: the model as one function that numba compiles. Its results equal the SimPy engine's bit by bit.
 
-Needs numba. What only graphs of stages need is loaded for them alone.
+Needs numba. The code for graphs of stages is loaded only for graphs.
 """
 
 import lazy_loader as lazy

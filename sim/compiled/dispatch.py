@@ -26,7 +26,7 @@ _stay_s = small(rules.stay_s)
 
 @hot
 def attempt(s: int, memory: Memory, deadlines: RecordArray | None) -> bool:
-    """Central dispatch: start every batch that can start now, or else set the timer. False: out of random draws."""
+    """Central dispatch: start every batch that can start now; if the next must wait, set the timer. False: no draws."""
     stage, numbers = memory.stages[s], memory.numbers
     stage.timer_s = NEVER
     while numbers[s, IDLE, 0] + numbers[s, IDLE_OTHERS, 0] > 0:
@@ -46,7 +46,7 @@ def attempt(s: int, memory: Memory, deadlines: RecordArray | None) -> bool:
 
 @small
 def waits(s: int, memory: Memory, deadlines: RecordArray | None) -> bool:
-    """Whether the next batch of stage s cannot start now; the timer is then set to the end of its wait."""
+    """Whether the next batch of stage s must wait; if so, set the timer to the end of its wait."""
     stage = memory.stages[s]
     ready_s = next_batch_s(s, memory, deadlines)
     if ready_s <= stage.now_s:
@@ -59,13 +59,13 @@ def waits(s: int, memory: Memory, deadlines: RecordArray | None) -> bool:
 
 @small
 def lacks_draw(s: int, number: int, memory: Memory) -> bool:
-    """Whether a batch at this replica of stage s needs a random draw and there is none left."""
+    """Whether a batch at this replica of stage s needs a random draw and none is left."""
     return memory.stages[s].draw == BLOCK and memory.options[memory.replicas[s, number].option].is_sampled
 
 
 @inner
 def look_again(s: int, memory: Memory, deadlines: RecordArray) -> None:
-    """By deadline: set the timer to now if requests that arrive now are yet to make an attempt."""
+    """By deadline: set the timer to now if requests that arrive now have not made an attempt yet."""
     stage = memory.stages[s]
     if s >= deadlines[s].lanes or deadlines[s].looked_s == stage.now_s:
         return
@@ -103,7 +103,7 @@ def next_batch_s(s: int, memory: Memory, deadlines: RecordArray | None) -> float
 
 @inner
 def _look_ahead(s: int, memory: Memory, deadlines: RecordArray) -> None:
-    """Set the limit of stage s, or of a lane, to what a request's age may be, given what is expected to be ahead."""
+    """By deadline: set the age limit of stage s, or of a lane, from the time that a request still has ahead of it."""
     run, stage, lanes = memory.run[0], memory.stages[s], deadlines[s].lanes
     ahead_s = _stay_s(stage.at_replicas, stage.ready, deadlines[s].full, deadlines[s].latency_s)
     for first in range((s // lanes + 1) * lanes, len(memory.stages), lanes):
@@ -120,7 +120,7 @@ def _look_ahead(s: int, memory: Memory, deadlines: RecordArray) -> None:
 
 @small
 def _full_s(s: int, memory: Memory) -> float:
-    """When the batch at the head is full, as far as requests are known."""
+    """When the batch at the head is full; NEVER if too few requests are in memory."""
     stage = memory.stages[s]
     last = stage.head + stage.batch - 1
     moment_s: float = memory.enqueued_s[s, last] if last < stage.tail else NEVER
@@ -129,7 +129,7 @@ def _full_s(s: int, memory: Memory) -> float:
 
 @inner
 def wake_s(s: int, memory: Memory, deadlines: RecordArray | None) -> float:
-    """When a waiting batch may start, or when an arrival finds that its head has expired."""
+    """When a waiting batch may start, or the first arrival that finds its head expired, if that is earlier."""
     stage, enqueued_s = memory.stages[s], memory.enqueued_s
     head, total = stage.head, stage.tail
     if head == total:
@@ -138,7 +138,7 @@ def wake_s(s: int, memory: Memory, deadlines: RecordArray | None) -> float:
     due_s = _due_s(enqueued_s[s, head], stage.batch_timeout_s)
     first_s = full_s if full_s < due_s else due_s
     if deadlines is not None:
-        # By deadline, any arrival may find that the head has too much ahead of it.
+        # By deadline, any arrival may find that the head cannot finish in time.
         finder = head
         while finder < total and enqueued_s[s, finder] <= stage.now_s:
             finder += 1
@@ -157,9 +157,9 @@ def wake_s(s: int, memory: Memory, deadlines: RecordArray | None) -> float:
 
 @small
 def take(s: int, size: int, memory: Memory) -> int:
-    """Move up to `size` requests from the head of the queue to the end of `served`; returns how many.
+    """Move up to `size` requests from the head of the queue to the end of `served` and return their number.
 
-    Expired ones are dropped instead. With batch dropping, the whole batch is dropped if its oldest request has expired.
+    Expired requests are dropped instead. With batch dropping, the whole batch is dropped if its oldest has expired.
     """
     run, stage, served, arrivals_s = memory.run[0], memory.stages[s], memory.served, memory.arrivals_s
     now_s, head, end = stage.now_s, stage.head, stage.served
@@ -194,7 +194,7 @@ def later(one_s: float, other_s: float) -> float:
 
 @inner
 def drop(s: int, request: int, finish_s: float, memory: Memory) -> None:
-    """A request leaves unserved; `finish_s` is as in `Drops`."""
+    """Drop or fail a request, which leaves unserved; `finish_s` is as in `Drops`."""
     run, stage = memory.run[0], memory.stages[s]
     left = memory.drops[s, stage.drops]
     left.request = request
@@ -209,7 +209,7 @@ def drop(s: int, request: int, finish_s: float, memory: Memory) -> None:
 
 @small
 def change_busy(by: int, now_s: float, memory: Memory) -> None:
-    """So many cores become busy, or idle if below 0."""
+    """Add `by` to the number of busy cores."""
     run = memory.run[0]
     run.busy_core_s += run.busy_cores * (now_s - run.busy_since_s)
     run.busy_since_s = now_s
@@ -218,7 +218,7 @@ def change_busy(by: int, now_s: float, memory: Memory) -> None:
 
 @inner
 def _among_others_s(s: int, number: int, latency_s: float, memory: Memory) -> float:
-    """The latency of a batch that starts on a replica beside those that are being served, with which it counts now."""
+    """Slow a starting batch down by the cores that are busy, and count its own cores as busy; returns its latency."""
     replica = memory.replicas[s, number]
     option = memory.options[replica.option]
     busy = memory.run[0].busy_cores

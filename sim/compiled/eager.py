@@ -22,7 +22,7 @@ from ipa.sim.rules import NEVER
 
 @hot
 def attempt_eager(s: int, memory: Memory, waiting: RecordArray, deadlines: RecordArray | None) -> bool:
-    """Start what waits at a replica that has finished, then form batches while possible. False: out of random draws."""
+    """Start the next batch at a replica that has just finished one, then form batches. False: out of random draws."""
     stage = memory.stages[s]
     stage.timer_s = NEVER
     if stage.freed >= 0:
@@ -53,7 +53,7 @@ def attempt_eager(s: int, memory: Memory, waiting: RecordArray, deadlines: Recor
 
 @inner
 def next_in_turn(s: int, memory: Memory) -> int:
-    """The ready replica with the next number after the one chosen last, else with the lowest; -1 if there is none."""
+    """The next ready replica, round-robin: the next number after the one chosen last, else the lowest; -1: none."""
     existing = memory.numbers[s, EXISTING]
     lowest = -1
     for i in range(existing[0]):
@@ -68,7 +68,7 @@ def next_in_turn(s: int, memory: Memory) -> int:
 
 @inner
 def _put_waiting(s: int, number: int, head: int, size: int, memory: Memory, waiting: RecordArray) -> None:
-    """Let the batch just taken from position `head` on wait at a replica; dropped requests may lie in between."""
+    """Queue at a replica the batch just taken from position `head` on; dropped requests may lie in between."""
     stage, replica, served = memory.stages[s], memory.replicas[s, number], memory.served
     first = served[s, stage.served]
     stage.at_replicas += size
@@ -104,7 +104,7 @@ def _take_waiting(s: int, number: int, memory: Memory, waiting: RecordArray) -> 
 
 @inner
 def lose(s: int, since: int, memory: Memory, waiting: RecordArray | None) -> None:
-    """Fail what removed replicas, from the `since`-th on, hold: batches that wait there, then the one in service."""
+    """Fail the batches of removed replicas, from the `since`-th on: those that wait there, then the one in service."""
     stage, removed = memory.stages[s], memory.numbers[s, DRAINING]
     for i in range(since, removed[0]):
         replica = memory.replicas[s, removed[1 + i]]
@@ -132,7 +132,7 @@ def lose(s: int, since: int, memory: Memory, waiting: RecordArray | None) -> Non
 
 @inner
 def take_back(s: int, since: int, memory: Memory, waiting: RecordArray) -> None:
-    """Return the batches of removed replicas, from the `since`-th on, to the queue's head in the order of forming."""
+    """Return the waiting batches of removed replicas, from the `since`-th on, to the queue's head, oldest first."""
     stage, replicas, removed = memory.stages[s], memory.replicas, memory.numbers[s, DRAINING]
     for i in range(since, removed[0]):
         batch = replicas[s, removed[1 + i]].first
@@ -140,7 +140,7 @@ def take_back(s: int, since: int, memory: Memory, waiting: RecordArray) -> None:
             stage.head -= waiting[s, batch].size
             stage.at_replicas -= waiting[s, batch].size
             batch = waiting[s, batch].next
-    # They were taken from before the head, so there is room for them.
+    # These requests were taken from before the head, so there is room for them.
     position = stage.head
     while True:
         earliest: Any = -1

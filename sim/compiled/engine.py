@@ -1,4 +1,4 @@
-"""The compiled engine: the kernel, and what Python does around it: decisions, random draws, and making room."""
+"""The compiled engine: the kernel, and what Python does for it: decisions, random draws, and more memory."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from ipa.sim.model import FloatArray, RunInput, ServiceTime, StageModel
 from ipa.sim.rules import APPLICATION, NEVER
 
 _SPARE_ROOM = 32
-"""How many replicas a stage has room for beyond those it needs at once."""
+"""How many replicas a stage has room for beyond those needed now."""
 
 
 def compile_error() -> str:
-    """What happens instead of the kernel being compiled, or loaded, in one line; nothing if it is."""
+    """The error, in one line, if the kernel can be neither compiled nor loaded; else empty."""
     layout = layout_of([StageModel("", {("", 1): ServiceTime((0.0, 1.0))}, {"": 0.0}, NEVER)])
     memory, _ = allocate(1, 1, layout, is_eager=False)
     try:
         direct(advance, 0.0, 0, memory, None, None, None)
-    except Exception as error:  # of numba, llvmlite or the disk: whatever it is, the other engine can run
+    except Exception as error:  # from numba, llvmlite or the disk: in any case the SimPy engine can run
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
     return ""
 
 
 def is_compiled() -> bool:
-    """Whether the kernel has been compiled: by this process, or by an earlier one that this one finds on disk."""
+    """Whether the kernel has been compiled by this process or is in the cache on disk."""
     return is_cached(advance)
 
 
 def safe_until_s(shortest_s: float, hop_s: float) -> float:
-    """Up to which time every batch and every hop ends after it begins, in doubles: t + x > t if x >= t / 2^52.
+    """Until when every batch and every hop ends later than it begins, in doubles: t + x > t if x >= t / 2^52.
 
-    `shortest_s`: what no batch takes less than.
+    `shortest_s`: a lower bound of the latency of every batch.
     """
     return 2.0**52 * min(shortest_s, hop_s or shortest_s)
 
@@ -50,8 +50,8 @@ def safe_until_s(shortest_s: float, hop_s: float) -> float:
 class CompiledEngine(Stepping):
     """One run of the model. Build it, go through its `steps` once, then read the stages.
 
-    With `mixes`, configurations may mix variants. `receive` gets everything that has happened, at the end. `position`:
-    that of the first of these stages in its pipeline, by which draws are keyed.
+    With `mixes`, configurations may mix variants. `receive` gets everything that has happened, at the end. `position`
+    is that of the first of these stages in its pipeline; it keys the draws.
     """
 
     stages: tuple[CompiledStage | MixedStage, ...]
@@ -88,7 +88,7 @@ class CompiledEngine(Stepping):
         self._expect()
 
     def _capacity(self) -> int:
-        """How many requests there is memory for."""
+        """How many requests fit into memory."""
         return len(self.arrivals_s)
 
     def _stage(self, position: int, layout: Layout, initial: StageConfiguration) -> CompiledStage | MixedStage:
@@ -97,7 +97,7 @@ class CompiledEngine(Stepping):
         return MixedStage(self.given, position, initial, self._memory, layout, self._lanes)
 
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
-        """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
+        """Run to the end and stop at each of the times, which must be ascending; yields each time."""
         yield from self._steps(control_times_s)
         self._hand_over(self.end_s)
 
@@ -114,7 +114,7 @@ class CompiledEngine(Stepping):
 
     @property
     def busy_core_s(self) -> float | None:
-        """The integral of the busy cores over the run, where they matter."""
+        """The integral of the busy cores over the run; None without interference."""
         run = self._run
         if not self.world.interference:
             return None
@@ -129,18 +129,18 @@ class CompiledEngine(Stepping):
             if self._deadlines is not None:
                 stage.tell(self._deadlines)
             if in_turn:
-                # A stage looks at the others before those that follow have their new configuration.
+                # A stage reads the state of the others, so it goes on before the next one gets its new configuration.
                 self._roll_out(stage.position, stage.position + 1)
                 self._advance(self.now_s, APPLICATION)
         if not in_turn:
             self._roll_out(0, len(self.stages))
 
     def _roll_out(self, first: int, end: int) -> None:
-        """Let these stages roll out their configurations as soon as the kernel goes on."""
+        """Let these stages roll out their configurations when the kernel runs next."""
         self._applies_from[0], self._applies_to[0] = first * self._most, end * self._most
 
     def _advance(self, time_s: float, rank: int) -> int:
-        """Run the kernel up to a time and rank, or the end of the run, giving it what it needs on the way."""
+        """Run the kernel up to a time and rank, or to the end of the run; give it draws and memory as needed."""
         while True:
             status = self._kernel(time_s, rank, self._memory, self._waiting, self._deadlines, self._lanes)
             if status == OUT_OF_DRAWS:
@@ -163,7 +163,7 @@ class CompiledEngine(Stepping):
             stage.tell(self._deadlines)
 
     def _draw(self) -> None:
-        """Give each stage that has used up its draws a new block of them."""
+        """Give a new block of draws to each stage that has used up its own."""
         for stage, blocks in enumerate(self._normals):
             state = self._memory.stages[stage]
             if state["draw"] == streams.BLOCK:
@@ -171,7 +171,7 @@ class CompiledEngine(Stepping):
                 state["draw"] = 0
 
     def _make_room(self, replicas: int) -> None:
-        """Give every stage room for twice as many replicas, with the start-up factors of those to come."""
+        """Give every stage room for twice as many replicas, and draw their start-up factors."""
         before, room = self._memory.room, 2 * replicas + _SPARE_ROOM
         self._use(self._memory.with_room(room))
         for stage, factors in enumerate(self._start_up_factors):
@@ -185,7 +185,7 @@ class CompiledEngine(Stepping):
 
     def _write_world(self) -> None:
         self._run = self._memory.run[0]
-        # Quicker to write than the fields of the record.
+        # Faster to write than the fields of the record.
         self._applies_from, self._applies_to = self._memory.run["applies_from"], self._memory.run["applies_to"]
         run, world = self._run, self.world
         run["duration_s"], run["hop_s"], run["stop_s"] = world.duration_s, world.hop_s, world.stop_s
@@ -195,7 +195,7 @@ class CompiledEngine(Stepping):
         run["interferes"], run["loses"] = world.interference, world.removal == "lose"
 
     def _find_deadlines(self, lanes: int) -> RecordArray | None:
-        """For dropping by deadline, what stages look at: DEADLINE (S x lanes,)."""
+        """The DEADLINE records for dropping by deadline, shape (S x lanes,); None for the other drop modes."""
         if self.world.drop != "deadline":
             return None
         limits_s = np.repeat([model.drop_limit_s for model in self.given.models], lanes)
@@ -211,9 +211,9 @@ class CompiledEngine(Stepping):
         return safe_until_s(shortest_s, self.world.hop_s)
 
     def _expect(self) -> None:
-        """Begin with all requests still to come and no draws; the first attempts of dispatch set the timers.
+        """Begin with all requests still to come and no draws; the first dispatch attempts set the timers.
 
-        By deadline, an attempt could drop what arrives at time 0 too early in that instant, so nobody has looked yet.
+        By deadline there are no such attempts: they could drop arrivals of time 0 too early in that instant.
         """
         rows, count = self._memory.stages, len(self.arrivals_s)
         rows["draw"] = streams.BLOCK

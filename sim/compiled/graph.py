@@ -1,6 +1,6 @@
-"""The compiled engine for a graph of stages: between two stops they run one after the other, as nothing flows back.
+"""The compiled engine for a graph of stages. Nothing flows back, so between two stops they run one after the other.
 
-What a stage has finished is put on the edges for all items at once.
+The finished items of a stage are put on the edges all at once.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class CompiledGraphEngine(Stepping):
     def __init__(self, given: RunInput, initial: Mapping[str, StageConfiguration]) -> None:
         super().__init__(given)
         models, world, count = given.models, given.world, len(given.arrivals_s)
-        # Up to here every batch and every hop ends after it begins, in doubles, and stages can run alone.
+        # Until then every batch and every hop ends later than it begins, in doubles, so stages can run alone.
         self._safe_s = safe_until_s(layout_of(models).shortest_s, world.hop_s)
         assert given.graph is not None
         self.routes = routes = Routes(given.graph, given.names, given.arrivals_s, given.seed, persist)
         self._requests_arrive_s = np.array(
             given.arrivals_s
-        )  # of its own, which the kernel may index whatever it was given
+        )  # a copy, which the kernel can index whatever kind of array was given
         self._runs = tuple(
             ItemStage(
                 given,
@@ -48,7 +48,7 @@ class CompiledGraphEngine(Stepping):
             for position in range(len(models))
         )
         self.stages = tuple(run.stage for run in self._runs)
-        self._sent: list[list[RecordArray]] = [[] for _ in models]  # COMING of the stages before, as they end there
+        self._sent: list[list[RecordArray]] = [[] for _ in models]  # COMING from the stages before, in order of end
         self._coming = [np.zeros(0, COMING) for _ in models]  # on the way
         self._forks = tuple(
             {
@@ -67,7 +67,7 @@ class CompiledGraphEngine(Stepping):
     # ---- time ----
 
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
-        """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
+        """Run to the end and stop at each of the times, which must be ascending; yields each time."""
         return self._steps(control_times_s)
 
     def _reach(self, time_s: float, rank: int) -> float | None:
@@ -78,7 +78,7 @@ class CompiledGraphEngine(Stepping):
                 run.load(due, self._requests_arrive_s)
             run.advance(time_s, rank)
             self._collect(position, run, time_s)
-        # After the duration each stage has gone on only until its own items had ended.
+        # After the duration, each stage has run only until its own items had ended.
         is_closing, ended_s = time_s > self.world.duration_s, NEVER
         if is_closing and self._has_ended():
             ended_s = max(run.ended_s for run in self._runs)
@@ -102,7 +102,7 @@ class CompiledGraphEngine(Stepping):
     # ---- what comes to a stage ----
 
     def _due(self, position: int, time_s: float) -> RecordArray:
-        """Take the items that come to a stage by then."""
+        """Take the items that reach a stage by `time_s`."""
         coming = self._coming[position]
         if not len(coming):
             return coming
@@ -111,14 +111,14 @@ class CompiledGraphEngine(Stepping):
         return coming[:count]
 
     def _admit(self, position: int) -> None:
-        """Put on their way to a stage the items that those before it have sent, or what it joins of them."""
+        """Put the items sent by the stages before on their way to this one, joined if it joins."""
         join, sent, hop_s = self.routes.joins[position], self._sent[position], self.world.hop_s
         self._sent[position] = []
         if join is not None and join.kind == "all":
             fresh = self._whole(position, *self._gathered[position].joining(hop_s))
         elif sent:
             fresh = _together(sent)
-            if len(sent) > 1:  # of batches that end in one instant, those of the first stage come first
+            if len(sent) > 1:  # batches that end in one instant are ordered by stage
                 fresh = fresh[np.lexsort((fresh["group"] % len(self._runs), fresh["moment_s"]))]
             if hop_s > 0.0:
                 fresh["moment_s"] += hop_s
@@ -134,7 +134,7 @@ class CompiledGraphEngine(Stepping):
         self._coming[position] = coming
 
     def _first_of(self, position: int, fresh: RecordArray, join: Join) -> RecordArray:
-        """Of each request the first item, unless one has come before."""
+        """The first item of each request, unless an earlier one has joined already."""
         _, first = np.unique(fresh["request"], return_index=True)
         fresh = fresh[np.sort(first)]
         fresh = fresh[~self._joined[position][fresh["request"]]]
@@ -154,10 +154,10 @@ class CompiledGraphEngine(Stepping):
         """The requests of the items that are on their way to a stage."""
         return np.concatenate([coming["request"] for coming in self._coming]).astype(np.int64)
 
-    # ---- what goes on from it ----
+    # ---- what leaves a stage ----
 
     def _collect(self, position: int, run: ItemStage, time_s: float) -> None:
-        """Take what a stage has served and dropped by then, and send on what follows from it."""
+        """Take the items that a stage has served or dropped by `time_s`, and send on what they lead to."""
         if not self._forks[position] and not self._gathered:
             return
         over = run.served_by(time_s)
@@ -169,7 +169,7 @@ class CompiledGraphEngine(Stepping):
         request, finish_s = run.members_of(over)
         item, dropped_s = run.dropped()
         lost = item[~self.routes.forgiven(position, run.edge_of(item))]
-        # Within one instant much may have happened before; what a drop brings about comes after all that.
+        # What a drop brings about comes after everything else of its instant.
         noticed_s = dropped_s if self.world.hop_s > 0.0 else np.nextafter(dropped_s, np.inf)
         for gathered in self._gathered.values():
             gathered.end(position, request, finish_s)
@@ -178,13 +178,13 @@ class CompiledGraphEngine(Stepping):
 
 
 def _together(parts: Sequence[RecordArray]) -> RecordArray:
-    """Arrays one after the other; there must be one."""
+    """The arrays joined; at least one is needed."""
     parts = [part for part in parts if len(part)] or parts[:1]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _pieces(coming: RecordArray) -> Iterator[RecordArray]:
-    """The items in pieces that caches hold; what comes at one moment stays together."""
+    """The items in pieces that fit into caches; items of one moment stay together."""
     begin, count, moment_s = 0, len(coming), np.ascontiguousarray(coming["moment_s"])
     while begin < count:
         end = begin + PIECE
@@ -195,7 +195,7 @@ def _pieces(coming: RecordArray) -> Iterator[RecordArray]:
 
 
 def _is_timed(join: Join | None) -> bool:
-    """Whether requests enter at a moment of their own, not with what a stage before has finished."""
+    """Whether requests enter at a moment of their own, not with a batch of a stage before."""
     return join is not None and join.kind != "any"
 
 
@@ -207,27 +207,27 @@ class _Gathered:
         self._left = np.full(requests, sum(entry in self._upstream for entry in routes.entries))
         self._last_s = np.zeros(requests)
         self._lost = np.zeros(requests, dtype=bool)
-        self._ended: list[IntArray] = []  # requests of which items have ended since the last look
+        self._ended: list[IntArray] = []  # requests with items that ended since the last call of `joining`
 
     def come(self, stage: int, requests: IntArray) -> None:
-        """Items of these requests are on their way to a stage."""
+        """Note that items of these requests are on their way to a stage."""
         if stage in self._upstream:
             np.add.at(self._left, requests, 1)
 
     def end(self, stage: int, requests: IntArray, end_s: FloatArray) -> None:
-        """Items of these requests have ended at a stage."""
+        """Note that items of these requests have ended at a stage."""
         if stage in self._upstream and len(requests):
             np.subtract.at(self._left, requests, 1)
             np.maximum.at(self._last_s, requests, end_s)
             self._ended.append(requests)
 
     def lose(self, stage: int, requests: IntArray) -> None:
-        """These requests have lost an item at a stage without which they do not go on."""
+        """Note that these requests have lost an item at a stage and do not go on without it."""
         if stage in self._upstream:
             self._lost[requests] = True
 
     def joining(self, hop_s: float) -> tuple[IntArray, FloatArray]:
-        """The requests of which all has ended upstream since the last look, and when they enter."""
+        """The requests whose last upstream item has ended since the last call, and when they enter."""
         if not self._ended:
             return np.zeros(0, dtype=np.int64), np.zeros(0)
         requests = np.unique(np.concatenate(self._ended))

@@ -1,4 +1,4 @@
-"""Heaps in the kernel's memory: a stage's events to come, and the numbers of its idle replicas."""
+"""Heaps in the kernel's memory: a stage's future events, and the numbers of its idle replicas."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ipa.sim.compiled.jit import inner, small
 from ipa.sim.compiled.memory import RecordArray
 
 RANK_SHIFT = 40
-"""An event's order is its rank, shifted by so many bits, and a number that rises from event to event."""
+"""An event's order is its rank, shifted by this many bits, plus a number that grows from event to event."""
 
 
 @small
@@ -26,7 +26,7 @@ def _put(event: Any, time_s: float, order: int, replica: int) -> None:
 
 @inner
 def push_event(time_s: float, rank: int, replica: int, run: Any, stage: Any, heap: RecordArray) -> None:
-    """Add an event to the heap of a stage, replacing the first one if that is over."""
+    """Add an event to the heap of a stage; it replaces the first one if that is over."""
     order = (rank << RANK_SHIFT) + run.made
     run.made += 1
     if stage.is_over:

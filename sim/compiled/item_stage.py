@@ -1,7 +1,8 @@
-"""One stage of a graph in the kernel: it runs alone, on items that are put before it, and what it did is collected.
+"""One stage of a graph in the kernel: it runs alone on the items loaded into it, and its results are collected.
 
-To the kernel it is a chain. At an entry that has one stage, to which the requests arrive. Elsewhere it has two: the
-first does nothing, but what it is said to have finished is delivered to the second, the stage.
+To the kernel it is a chain: of one stage at an entry, where requests arrive; elsewhere of two. The first of the two is
+a stand-in that serves nothing: the items are entered as batches that it has finished, which the kernel delivers to the
+second.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ from ipa.sim.model import FloatArray, IntArray, RunInput
 from ipa.sim.rules import COMPLETION, NEVER
 
 PIECE = 2**14
-"""How many items are put before a stage at once, and a few more."""
+"""About how many items are loaded into a stage at once."""
 _NONE: IntArray = np.zeros(0, dtype=np.int64)
 _NO_TIME_S = 1e-300
-"""A hop that takes no time. With it a delivery has a rank of its own; with none it is part of a completion."""
+"""A hop that takes no time but makes a delivery an event of its own; with a hop of 0 it is part of a completion."""
 
 
 class StageOfGraph(CompiledStage):
-    """What control steps and records read of it."""
+    """What control steps and records read of a stage of a graph."""
 
     enters: bool
     items: RecordArray
-    """ITEM by number in the order in which they come, with some room behind."""
+    """ITEM by number, in the order of coming; the end of the array is spare."""
 
     @property
     def is_entry(self) -> bool:
         return self.enters
 
     def item_log(self, since: int = 0) -> ItemLog:
-        """Its items from number `since` on, in the order in which they came."""
+        """The items from number `since` on, in the order in which they came."""
         came = self.items[since : self.enqueued]
         enqueue_s = self.memory.enqueued_s[self._row, since : self.enqueued].copy()
         return ItemLog(came["request"].astype(np.int64), came["edge"].astype(np.int64), enqueue_s)
@@ -59,14 +60,14 @@ class ItemStage(CompiledEngine):
         is_entry: bool,
         delivered_apart: bool,
     ) -> None:
-        """`given`: of the graph. `delivered_apart`: whether a delivery is an event of its own, not part of a
-        completion."""
+        """`given`: the input of the whole graph. `delivered_apart`: whether a delivery is an event of its own, not part
+        of a completion."""
         model, requests = given.models[position], len(given.arrivals_s)
         models = [model] if is_entry else [model, model]
         world = replace(given.world, hop_s=_NO_TIME_S if delivered_apart else 0.0)
         arrivals_s = given.arrivals_s if is_entry else np.zeros(0)
         first = position if is_entry else position - 1
-        # Beyond what is used, room takes no memory.
+        # Room that is not used takes no memory.
         self._expected = requests if is_entry else max(requests + requests // 4, PIECE)
         alone = RunInput(models, world, arrivals_s, given.seed)
         super().__init__(alone, {model.name: initial[model.name]}, position=first)
@@ -77,7 +78,7 @@ class ItemStage(CompiledEngine):
         self._variants = np.array([of_model.index(option.variant) for option in layout_of(models).options])
         self._row = len(models) - 1
         self._count = 0
-        if not is_entry:  # what does nothing draws nothing
+        if not is_entry:  # the stand-in needs no draws
             self._memory.stages["draw"][0] = 0
         self._batches = self._drops = 0  # how many have been collected
         self._running = np.zeros(0, dtype=np.int64)  # batches that have started
@@ -89,17 +90,17 @@ class ItemStage(CompiledEngine):
         return StageOfGraph(position, self.given.models[position], self._memory, layout)
 
     def _safe_until_s(self, shortest_s: float) -> float:
-        return NEVER  # the engine of the graph has looked
+        return NEVER  # the engine of the graph checks this
 
     # ---- items ----
 
     def enter(self, routes: Routes) -> None:
-        """At an entry each request is an item."""
+        """At an entry, make each request an item."""
         enter(self.stage.items, routes, self.stage.position)
         self._count = len(self.stage.items)
 
     def load(self, coming: RecordArray, arrivals_s: FloatArray) -> None:
-        """Put items before it that come before it is advanced next: COMING. `arrivals_s`: when requests arrived."""
+        """Load the items (COMING) that come during the next advance. `arrivals_s`: when requests arrived."""
         count = self._count + len(coming)
         if count > self._memory.capacity:
             capacity = max(count, 2 * self._memory.capacity)
@@ -121,15 +122,15 @@ class ItemStage(CompiledEngine):
     # ---- time ----
 
     def advance(self, time_s: float, rank: int) -> None:
-        """Let everything happen before (time, rank), after the duration no more than it takes until all have ended."""
+        """Run up to (time, rank); after the duration, only until all items have ended."""
         self._advance(time_s, rank)
 
     def advance_to_delivery(self, time_s: float) -> None:
-        """Let everything happen before a delivery at that time, so that what was loaded before has been delivered."""
+        """Run up to a delivery at that time, so that everything loaded earlier has been delivered."""
         self._advance(time_s, COMPLETION - 1)
 
     def follow(self, time_s: float, rank: int) -> None:
-        """Let everything happen before (time, rank), whether or not its items have ended."""
+        """Run up to (time, rank), whether or not its items have ended."""
         self._run["open"] += 1
         self._advance(time_s, rank)
         self._run["open"] -= 1
@@ -144,7 +145,7 @@ class ItemStage(CompiledEngine):
     # ---- what has happened ----
 
     def served_by(self, time_s: float) -> IntArray:
-        """The batches that have been served by then and have not been collected, in the order in which they ended."""
+        """The batches served by `time_s` and not collected yet, in order of end."""
         started = int(self.stage._state["batches"])
         running = np.concatenate([self._running, np.arange(self._batches, started)])
         self._batches = started
@@ -155,12 +156,12 @@ class ItemStage(CompiledEngine):
         return running[:count]
 
     def put_on(self, fork: Fork, over: IntArray) -> RecordArray:
-        """What these batches put on edges."""
+        """The items that these batches put on the edges of a fork."""
         variants = self._variants_of(over) if fork.counts else _NONE
         return fork.send(over, variants, self._row, self._memory, self.stage.items)
 
     def _variants_of(self, batches: IntArray) -> IntArray:
-        """The place of each batch's variant."""
+        """The position of each batch's variant in the model."""
         replica = self._memory.batches[self._row]["replica"][batches]
         return np.asarray(self._variants[self._memory.replicas[self._row]["option"][replica]])
 
@@ -186,7 +187,7 @@ class ItemStage(CompiledEngine):
         return np.asarray(log["request"][~np.isnan(log["finish_s"])])
 
     def dropped(self) -> tuple[IntArray, FloatArray]:
-        """The items that were dropped or failed, and when, that have not been collected."""
+        """The items dropped or failed that have not been collected yet, and when that was."""
         log = self._memory.drops[self._row, self._drops : self.stage.dropped]
         self._drops = self.stage.dropped
         return log["request"].astype(np.int64), log["dropped_s"].copy()

@@ -1,4 +1,4 @@
-"""How functions are compiled, and where the result is cached so that later processes only have to load it."""
+"""How functions are compiled, and where the result is cached for later processes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _config: Any = numba.config
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Nothing is allocated, so arrays need no reference counts, which would cost more than everything else together.
+# Compiled code allocates nothing, so arrays need no reference counts; these would cost more than everything else.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "no_cfunc_wrapper": True, "_nrt": False}
 _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
 
@@ -33,13 +33,13 @@ def inner(function: F) -> F:
 
 
 def small(function: F) -> F:
-    """The same, copied into its callers: for what is short or called once, as every function takes time to compile."""
+    """As `inner`, copied into its callers. For functions that are short or called once: each takes time to compile."""
     compiled: Any = njit(**_INNER, inline="always")(function)
     return compiled
 
 
 def hot(function: F) -> F:
-    """The same, merged into its callers by LLVM, which pays off for functions that every event goes through."""
+    """As `inner`, merged into its callers by LLVM. For functions that every event goes through."""
     compiled: Any = njit(**_INNER, forceinline=True)(function)
     return compiled
 
@@ -63,10 +63,10 @@ def entry(function: F) -> F:
 
 
 def direct(compiled: Any, *arguments: Any) -> Callable[..., int]:
-    """An `entry`, to be called with arguments of the same types as these.
+    """An `entry` for arguments of the same types as these, without the type check of every call.
 
-    It does not look at the types again, which takes several times as long as a step in which nothing happens. An
-    argument has one type in all runs, unless it is None.
+    That check takes several times as long as a step in which nothing happens. An argument has the same type in all
+    runs, unless it is None.
     """
     key = (compiled, *[argument is None for argument in arguments])
     if key not in _direct:
@@ -80,7 +80,7 @@ _direct: dict[tuple[Any, ...], Callable[..., int]] = {}
 
 
 def is_cached(compiled: Any) -> bool:
-    """Whether an `entry` was compiled for this machine's processor, now or in a process that left it on disk."""
+    """Whether an `entry` has been compiled for this processor, in this process or in the cache on disk."""
     if compiled.overloads:
         return True
     cache = getattr(compiled._cache, "_cache_file", None)
@@ -89,9 +89,9 @@ def is_cached(compiled: Any) -> bool:
 
 
 def _or_nothing(load_index: Callable[[], dict[Any, Any]]) -> Callable[[], dict[Any, Any]]:
-    """The same; an index that cannot be read counts as empty.
+    """The same function, but a cache index that cannot be read counts as empty.
 
-    numba unpickles an index before it compares the stamp, which fails if a class of the older source has been renamed.
+    numba unpickles the index before it compares the stamp. That fails if a class of the older source was renamed.
     """
 
     def load() -> dict[Any, Any]:
@@ -104,8 +104,8 @@ def _or_nothing(load_index: Callable[[], dict[Any, Any]]) -> Callable[[], dict[A
 
 
 def _undisturbed(compile_for: Callable[..., Any]) -> Callable[..., Any]:
-    """The same in less time: without garbage collection, which would find nearly nothing, and with LLVM's first level
-    of optimisation, whose code is about 3 % slower."""
+    """The same compilation in less time: without garbage collection, which would find next to nothing, and with LLVM's
+    first level of optimisation, whose code is about 3 % slower."""
 
     def compile_undisturbed(*arguments: Any, **named: Any) -> Any:
         was_enabled, level = gc.isenabled(), _config.OPT

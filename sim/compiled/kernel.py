@@ -1,13 +1,13 @@
 """The event loop of the compiled engine. It allocates nothing, and stops wherever Python has something to do.
 
-A stage depends only on the stages before it and on control. Between two control steps each stage therefore runs alone
-up to the next step, the first stage first, on what the stage before has finished: every stage sees its own events in
-the order in which the whole pipeline would have them. This requires that nothing ends at the instant at which it
-begins, since such an instant could lead through several stages and back in rank. Where that can happen, where stages
-look at each other, and for what is left when all requests have ended, the stages advance event by event in the
-pipeline's order.
+A stage depends only on the stages before it and on control. Between two control steps, each stage therefore runs alone
+up to the next step, first to last, on the batches that the stage before has finished. It still sees its own events in
+the order of the whole pipeline, provided that nothing ends at the instant at which it begins: such an instant could
+lead through several stages and back in rank. Where that can happen, where stages depend on each other's state, and for
+the events left when all requests have ended, the stages advance event by event in the pipeline's order.
 
-A stage has one lane or, where variants may be mixed, several: rows of the memory, of whose events it takes the next.
+A stage has one lane or, where variants may be mixed, several. Each lane is a row of the memory; the stage takes the
+next event of all its rows.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ipa.sim.compiled.rollout import count_replicas, has_room, put_idle, roll_ou
 from ipa.sim.rules import CLOSING, COMPLETION, DELIVERY, NEVER, TIMER
 
 REACHED, ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, SETTLES = range(5)
-"""Why the kernel stops: it has got where it should; all requests have ended, after the run's duration; a lane needs
-more random draws; a lane needs room for more replicas; a cold lane has all its replicas ready (`LANES.row`), so that a
-decision may take effect as a whole. After the last three it continues as if it had not stopped."""
+"""Why the kernel stops: it has reached its target; all requests have ended, after the run's duration; a lane needs more
+random draws; a lane needs room for more replicas; a cold lane (`LANES.row`) has all its replicas ready, so a decision
+may take effect as a whole. After the last three it continues as if it had not stopped."""
 
 _HANDOVER = COMPLETION - 1
-"""The rank of a delivery without a hop, which is part of a completion that the stage before has already handled."""
+"""The rank of a delivery without a hop: it is part of a completion that the stage before has already handled."""
 
 
 @entry
@@ -39,10 +39,10 @@ def advance(
     deadlines: RecordArray | None,
     lanes: LaneMemory | None,
 ) -> int:
-    """Let everything happen that comes before (time, rank); returns why it stopped, one of the above.
+    """Run up to (time, rank) and return why it stopped, one of the above.
 
-    `waiting` None: central dispatch; `deadlines` None: not dropping by deadline, else a record for each row; `lanes`
-    None: one for each stage. What only the others need is then not even compiled.
+    `waiting` None: central dispatch. `deadlines` None: no dropping by deadline; else a record for each row. `lanes`
+    None: one lane for each stage. Code for an argument that is None is not compiled.
     """
     run, rows = memory.run[0], memory.stages
     count = len(rows) // most_lanes(lanes)
@@ -64,7 +64,7 @@ def advance(
         run.applies_to = 0
     is_closing = until_s > run.duration_s
     alone_s, alone_rank = (until_s, until_rank) if until_s <= run.instant_s else (run.instant_s, COMPLETION)
-    # No stage runs alone: what a batch takes, or who is dropped, depends on all of them.
+    # No stage runs alone: the latency of a batch, or which request is dropped, depends on all of them.
     turn = 0
     if deadlines is not None or run.interferes:
         turn = count
@@ -92,7 +92,7 @@ def advance(
 
 @small
 def count_requests(stages: int, memory: Memory, lanes: LaneMemory | None) -> None:
-    """Note each stage's counts, which Python reads quicker in one row than in the fields of a record."""
+    """Copy each stage's counts into one row, which Python reads faster than the fields of a record."""
     most = most_lanes(lanes)
     for s in range(stages):
         counts = memory.counts[s]
@@ -106,7 +106,7 @@ def count_requests(stages: int, memory: Memory, lanes: LaneMemory | None) -> Non
             counts[5] += stage.failed
             counts[6] += stage.interrupted
         counts[1] = counts[0]
-    # The first stage's queue holds requests that are still to come.
+    # The first stage's queue also holds future requests.
     counts, now_s, known = memory.counts[FIRST], memory.run[0].now_s, memory.run[0].known
     counts[0] = _come_before(now_s, known, memory)
     by_now = counts[0]
@@ -117,7 +117,7 @@ def count_requests(stages: int, memory: Memory, lanes: LaneMemory | None) -> Non
 
 @small
 def _come_before(now_s: float, known: int, memory: Memory) -> int:
-    """How many of the known requests arrive before now."""
+    """How many of the requests in memory arrive before now."""
     first, end = 0, known
     while first < end:
         middle = (first + end) // 2
@@ -140,11 +140,11 @@ def _go_on(
     deadlines: RecordArray | None,
     lanes: LaneMemory | None,
 ) -> int:
-    """Let everything happen at stage s that comes before (time, rank). If it does not run alone, only what is next: its
-    attempts, or else a single event, as another stage may come before this one's next.
+    """Advance stage s up to (time, rank). If it does not run alone, only by one step, its attempts or else one event,
+    as an event of another stage may come before its next one.
 
-    When the run is closing, a stage that runs alone stops as soon as it expects no more requests, since the run may end
-    before its other events.
+    When the run is closing, a stage that runs alone stops once it expects no more requests: the run may end before its
+    other events.
     """
     most = most_lanes(lanes)
     while True:
@@ -199,8 +199,8 @@ def _go_on(
 
 @hot
 def _next(s: int, memory: Memory, lanes: LaneMemory | None) -> tuple[float, int, int]:
-    """When the next event of stage s happens, its rank, and its row. Equal ones go in the order in which they were
-    made, timers by lane."""
+    """The time, rank and row of the next event of stage s. Ties go by the order in which events were created, timers
+    by lane."""
     most = most_lanes(lanes)
     first, end = s * most, (s + 1) * most
     time_s, order, row = NEVER, TIMER << RANK_SHIFT, first
@@ -226,9 +226,9 @@ def _next(s: int, memory: Memory, lanes: LaneMemory | None) -> tuple[float, int,
 
 @inner
 def _first_stage(count: int, until_s: float, until_rank: int, memory: Memory, lanes: LaneMemory | None) -> int:
-    """The stage at which the pipeline's next event happens, if that is before (time, rank), else -1.
+    """The stage of the pipeline's next event, if that is before (time, rank), else -1.
 
-    A stage that has just got a batch attempts before the one that finished it.
+    A stage that has just received a batch attempts before the one that finished it.
     """
     most = most_lanes(lanes)
     for row in range(len(memory.stages) - 1, -1, -1):
@@ -246,11 +246,11 @@ def _first_stage(count: int, until_s: float, until_rank: int, memory: Memory, la
 def _set_first_timers(
     memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None, lanes: LaneMemory | None
 ) -> None:
-    """Set the first stage's timers to what they would be if the latest attempts had known all arrivals known now.
+    """Set the first stage's timers as if the latest attempts had known all arrivals known now.
 
-    This is no new attempt, which could drop requests: those are dropped only when something happens at the stage. The
-    arrivals that the attempt did not know are in the future, so what it did, and that it had to wait, still holds, as
-    does a timer for the same instant.
+    This is not a new attempt, which could drop requests: requests are dropped only when something happens at the stage.
+    The new arrivals are in the future, so what the attempt did and its decision to wait still hold, as does a timer for
+    the same instant.
     """
     for row in range(most_lanes(lanes)):
         if waiting is None:
@@ -265,7 +265,7 @@ def _set_first_timers(
 def _complete(
     s: int, row: int, is_alone: bool, memory: Memory, waiting: RecordArray | None, lanes: LaneMemory | None
 ) -> None:
-    """A replica finishes its batch, which goes to the next stage, at once or after the hop, or ends the requests."""
+    """Finish a replica's batch: its requests go to the next stage, at once or after the hop, or end."""
     run, stage, first = memory.run[0], memory.stages[row], s * most_lanes(lanes)
     number = memory.heap[row, 0].replica
     stage.is_over = True
@@ -301,7 +301,7 @@ def _complete(
 
 @small
 def _activate(row: int, memory: Memory, waiting: RecordArray | None) -> None:
-    """A replica's start-up time is over; nothing happens if it has been removed in the meantime."""
+    """Make a replica ready at the end of its start-up, unless it has been removed in the meantime."""
     stage = memory.stages[row]
     replica = memory.replicas[row, memory.heap[row, 0].replica]
     pop_event(stage, memory.heap[row])
@@ -314,7 +314,7 @@ def _activate(row: int, memory: Memory, waiting: RecordArray | None) -> None:
 
 @inner
 def _close(row: int, memory: Memory, waiting: RecordArray | None, lanes: LaneMemory) -> None:
-    """Free a lane that closes and has no more requests."""
+    """Free a closing lane that has no more requests."""
     stage = memory.stages[row]
     if lanes.rows[row].closes and stage.present == 0:
         lanes.rows[row].closes = False
@@ -332,12 +332,12 @@ def _roll_out(row: int, memory: Memory, waiting: RecordArray | None) -> None:
         take_back(row, removed_before, memory, waiting)
 
 
-# ---- between stages; the records of the batches to be delivered are those of a stage's first lane ----
+# ---- between stages; a stage's first lane holds the records of the batches to be delivered ----
 
 
 @small
 def _expects_requests(s: int, memory: Memory, lanes: LaneMemory | None) -> bool:
-    """Whether stage s has requests or is about to get some from the stage before."""
+    """Whether stage s has requests or will get some from the stage before."""
     most = most_lanes(lanes)
     for row in range(s * most, (s + 1) * most):
         if memory.stages[row].present > 0:
@@ -354,7 +354,7 @@ def _expects_delivery(s: int, memory: Memory, lanes: LaneMemory | None) -> bool:
 
 @small
 def _delivered_s(s: int, memory: Memory, lanes: LaneMemory | None) -> float:
-    """When stage s receives the batch that the stage before has finished next."""
+    """When stage s receives the next batch that the stage before has finished."""
     row = first = (s - 1) * most_lanes(lanes)
     number = memory.stages[first].delivered
     if lanes is not None:
@@ -365,7 +365,7 @@ def _delivered_s(s: int, memory: Memory, lanes: LaneMemory | None) -> float:
 
 @inner
 def _deliver(s: int, now_s: float, memory: Memory, lanes: LaneMemory | None) -> None:
-    """Put that batch in the queues of stage s; the lanes that get some of it are to attempt."""
+    """Put that batch in the queues of stage s; the lanes that get requests of it will attempt."""
     most = most_lanes(lanes)
     row = first = (s - 1) * most
     sender = memory.stages[first]

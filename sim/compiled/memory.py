@@ -1,10 +1,10 @@
-"""The memory of a run of the compiled engine: arrays of records, which the kernel and the engine both read and write.
+"""The memory of a run of the compiled engine: arrays of records that the kernel and the engine both read and write.
 
-The fields of the records are the state of the model, which the SimPy engine keeps in objects. Index s is a row: the
-stage's position, or that of a lane where stages have several (see `lanes`). Replicas, requests and batches go by
-number. `NEVER` is the time of what has not happened, -1 stands for no number. Numbers with which the kernel indexes
-arrays at every event are unsigned and have 32 bits, because numba checks the sign of others; convert them to signed
-ones before taking a difference.
+The fields of the records are the state of the model, which the SimPy engine keeps in objects. Index s is a row: a
+stage's position or, where stages have several lanes, that of a lane (see `lanes`). Replicas, requests and batches are
+indexed by number. `NEVER` is the time of an event that has not happened; -1 stands for no number. Numbers by which the
+kernel indexes arrays at every event are unsigned 32-bit integers, because numba checks the sign of signed ones; convert
+them to signed integers before taking a difference.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ipa.sim.model import FloatArray, ServiceTime, StageModel
 from ipa.sim.streams import BLOCK
 
 MOST_KEPT_BYTES = 128 * 2**20
-"""The most that a process keeps between runs."""
+"""The most memory that a process keeps between runs."""
 
 Kind = tuple[tuple[int, ...], npt.DTypeLike]
 """An array's shape and type."""
@@ -34,18 +34,18 @@ _kept: list[npt.NDArray[np.uint8]] = []  # by rising size
 
 
 class _Lease(np.ndarray[Any, Any]):
-    """A block on loan: every array carved from it refers to the lease; when none is left, the block is free again."""
+    """A block in use. Every array carved from it refers to the lease; once none is left, the block is free again."""
 
 
 def carve(kinds: Sequence[Kind]) -> list[npt.NDArray[Any]]:
-    """Arrays with arbitrary contents, from one block: a kept one or a new one, kept again once they are gone."""
+    """Uninitialised arrays in one block, a kept or a new one, which is kept once the arrays are gone."""
     sizes = [prod(shape) * np.dtype(dtype).itemsize for shape, dtype in kinds]
     ends = np.cumsum([-(-size // _ALIGNMENT) * _ALIGNMENT for size in sizes]).tolist()
     fits = next((place for place, block in enumerate(_kept) if len(block) >= ends[-1]), None)
     block = np.empty(ends[-1], np.uint8) if fits is None else _kept.pop(fits)
     lease = block.view(_Lease)
     weakref.finalize(lease, _keep, block).atexit = False
-    # Carved from a slice: numpy would let an array skip the lease and refer to the block itself.
+    # Slices of the lease: from a whole one, numpy would let an array refer to the block itself.
     parts = [lease[begin : begin + size] for begin, size in zip([0, *ends[:-1]], sizes, strict=True)]
     return [part.view(np.ndarray).view(dtype).reshape(shape) for part, (shape, dtype) in zip(parts, kinds, strict=True)]
 
@@ -59,7 +59,7 @@ def _keep(block: npt.NDArray[np.uint8]) -> None:
 
 RecordArray = npt.NDArray[Any]
 
-# Typed numbers, since numba would compile a function once for every Python literal that it is called with.
+# Typed numbers: numba would compile a function once for each Python literal that it is called with.
 _typed: Any = np.arange(8)
 COMPLETES, IS_READY = _typed[rules.COMPLETION], _typed[rules.REPLICA]
 """The ranks of the events on a stage's heap."""
@@ -68,9 +68,9 @@ FIRST = _typed[0]
 """The first stage."""
 
 EXISTING, DRAINING, IDLE, IDLE_OTHERS = _typed[:4]
-"""The rows of `numbers`: starting and ready replicas by rising number; removed ones; heaps of idle ones.
+"""The rows of `numbers`: starting and ready replicas in order of number; removed ones; two heaps of idle ones.
 
-The first entry of a row says how many numbers follow.
+The first entry of a row is the count of the numbers after it.
 """
 
 STARTING, READY, DRAINED = range(3)
@@ -83,68 +83,68 @@ def record(**fields: str) -> np.dtype[np.void]:
 
 
 RUN = record(
-    now_s="f8",  # up to which the kernel has been
+    now_s="f8",  # the time that the kernel has reached
     ended_s="f8",  # when the latest request ended
     duration_s="f8",
-    instant_s="f8",  # up to which nothing that begins ends at the same instant
+    instant_s="f8",  # until then, nothing ends at the instant at which it begins
     hop_s="f8",
     stop_s="f8",
     max_surge="i8",  # -1: the default of the rules
     max_unavailable="i8",
     drops_singly="?",
-    loses="?",  # whether what a removed replica holds fails
-    known="i8",  # requests in memory, also those to come
-    extended="?",  # whether arrivals have come to be known since the first stage's timer was set
-    applies_from="i8",  # the stages whose new configurations still have to take effect: from this one,
-    applies_to="i8",  # up to and without that one; 0: none
+    loses="?",  # whether the requests of a removed replica fail
+    known="i8",  # requests in memory, future ones included
+    extended="?",  # whether arrivals have been added since the first stage's timer was set
+    applies_from="i8",  # the rows whose new configurations still have to take effect: from this one
+    applies_to="i8",  # to this one, exclusive; 0: none
     open="i8",  # requests that have not ended
-    made="i8",  # events so far, which orders equal ones
-    interferes="?",  # whether batches take longer beside others, and then:
-    busy_cores="i8",  # that serve batches, of all stages
-    busy_core_s="f8",  # their integral, up to
+    made="i8",  # events created so far: the order of simultaneous ones
+    interferes="?",  # whether busy cores slow batches down, and then:
+    busy_cores="i8",  # cores that serve batches, of all stages
+    busy_core_s="f8",  # the integral of busy_cores up to busy_since_s
     busy_since_s="f8",
 )
 STAGE = record(
     now_s="f8",
-    attempts="?",  # whether it has yet to attempt dispatch at this moment
-    present="i8",  # requests that it has, at the first stage also those to come
-    events="u4",  # on its heap
-    is_over="?",  # whether the first of them has happened, and only waits to be removed
-    limit_s="f8",  # by deadline: as of the latest attempt
+    attempts="?",  # whether it still has to attempt dispatch at this moment
+    present="i8",  # requests here; at the first stage, future ones too
+    events="u4",  # number of events on its heap
+    is_over="?",  # whether the first event has happened and is only to be removed
+    limit_s="f8",  # age limit; by deadline, as of the latest attempt
     variant="i8",
     option="i8",
     batch="i8",
     desired="i8",
     batch_timeout_s="f8",
     timer_s="f8",
-    head="u4",  # of the queue, and its end
+    head="u4",  # the beginning and the end of the queue
     tail="u4",
-    batches="u4",  # started, and the requests in them
+    batches="u4",  # batches started, and the requests in them
     served="u4",
-    finished="u4",  # batches, and those of them that the next stage has got
+    finished="u4",  # batches finished, and those of them that the next stage has received
     delivered="u4",
     completions="i8",
-    drops="u4",  # requests that left unserved, of these
-    failed="i8",  # those that a removed replica held, and of these
-    interrupted="i8",  # those in service
+    drops="u4",  # requests that left unserved
+    failed="i8",  # of these, those with a removed replica
+    interrupted="i8",  # of the failed, those in service
     enqueued_sum_s="f8",
     left_sum_s="f8",
-    draw="u4",  # the next one in the block of `normals`
-    replicas="u4",  # ever created
-    formed="i8",  # eager dispatch: batches formed, the replica that got the last one, the one that has just finished
-    chosen="i8",
-    freed="i8",
-    at_replicas="i8",  # and the requests in batches that wait at a replica
-    ready="i8",  # replicas
+    draw="u4",  # the index of the next draw in the block of `normals`
+    replicas="u4",  # replicas ever created
+    formed="i8",  # eager dispatch: batches formed
+    chosen="i8",  # the replica that got the last one
+    freed="i8",  # the replica that has just finished a batch
+    at_replicas="i8",  # requests in batches that wait at a replica
+    ready="i8",  # ready replicas
 )
 DEADLINE = record(
     sla_s="f8",
-    limit_s="f8",  # of the stage, whatever is ahead
-    full="i8",  # a whole batch of the configured variant, and how long it takes
+    limit_s="f8",  # the drop limit of the stage
+    full="i8",  # the size of a full batch of the configured variant, and its latency
     latency_s="f8",
     looked_s="f8",  # when the stage's timer last made an attempt
-    lanes="i8",  # records of each stage: one, or where variants are mixed one for each lane
-    gets_requests="?",  # whether requests that come to the stage may go here
+    lanes="i8",  # records of each stage: one, or one for each lane where variants are mixed
+    gets_requests="?",  # whether requests that come to the stage may go to this lane
 )
 OPTION = record(start_up_s="f8", variant="i8", max_batch="i8", is_sampled="?", cores="i8", beside="i8")
 SERVICE = record(latency_s="f8", sigma="f8")
@@ -155,9 +155,9 @@ REPLICA = record(
     finish_s="f8",
     start_up_factor="f8",
     option="i8",
-    batch="i8",  # being served
-    busy_cores="i8",  # with which, where batches beside others take longer
-    first="i8",  # eager dispatch: the batches waiting, each by its first request
+    batch="i8",  # the batch being served
+    busy_cores="i8",  # with interference: the cores with which it began that batch
+    first="i8",  # eager dispatch: the first and the last batch waiting, each by its first request
     last="i8",
 )
 EVENT = record(time_s="f8", order="i8", replica="u4")
@@ -167,28 +167,28 @@ WAITING = record(enqueued_s="f8", formed="i8", size="i4", behind="i4", next="i4"
 
 
 class Memory(NamedTuple):
-    """The arrays: S rows (a stage, or a lane of one), N requests, at most R replicas of a row."""
+    """The arrays: S rows (stages, or lanes of stages), N requests, at most R replicas in a row."""
 
     run: RecordArray  # RUN (1,)
     stages: RecordArray  # STAGE (S,)
     options: RecordArray  # OPTION: the (variant, cores) of all stages
     service: RecordArray  # SERVICE (options, largest batch + 1)
-    beside: npt.NDArray[np.float64]  # (options, most busy cores + 1): slowdowns; an option has `beside` + 1 of them
+    beside: npt.NDArray[np.float64]  # (options, most busy cores + 1): slowdowns; an option uses `OPTION.beside` + 1
     arrivals_s: npt.NDArray[np.float64]  # (N,)
     normals: npt.NDArray[np.float64]  # (S, BLOCK)
     tally: npt.NDArray[np.int64]  # (variants of all stages, 3), as of the latest stop
-    # (S, 7), by stage, as of the latest stop: requests enqueued before it and by it (at the first stage, those that
-    # have arrived), in batches started, completed, left unserved, and of these failed and interrupted
+    # (S, 7), by stage, as of the latest stop: requests enqueued before it and up to it (first stage: arrived), in
+    # batches started, completed, left unserved, and of the last ones those failed and those interrupted
     counts: npt.NDArray[np.int64]
     queue: npt.NDArray[np.uint32]  # (S, N): requests in order of enqueue
-    enqueued_s: npt.NDArray[np.float64]  # (S, N): of the same
+    enqueued_s: npt.NDArray[np.float64]  # (S, N): their times of enqueue
     served: npt.NDArray[np.uint32]  # (S, N): the members of the batches started, one batch after the other
-    batches: RecordArray  # BATCH (S, N), in order of start; `end` is that of its members in `served`
+    batches: RecordArray  # BATCH (S, N), in order of start; `end` is the end of its members in `served`
     drops: RecordArray  # DROP (S, N)
-    finished: npt.NDArray[np.uint32]  # (S, N): batches in order of completion, but for the last stage
+    finished: npt.NDArray[np.uint32]  # (S, N): batches in order of completion; not of the last stage
     replicas: RecordArray  # REPLICA (S, R)
     numbers: npt.NDArray[np.uint32]  # (S, 4, 1 + R): replicas by state
-    heap: RecordArray  # EVENT (S, R): each replica has at most one event to come
+    heap: RecordArray  # EVENT (S, R): each replica has at most one future event
 
     @property
     def capacity(self) -> int:
@@ -197,7 +197,7 @@ class Memory(NamedTuple):
 
     @property
     def room(self) -> int:
-        """The most replicas that a stage can have had."""
+        """R: how many replicas a stage can have over the run."""
         return int(self.replicas.shape[1])
 
     def with_room(self, room: int) -> Memory:
@@ -212,7 +212,7 @@ class Memory(NamedTuple):
         return self._replace(replicas=replicas, numbers=numbers, heap=heap)
 
     def with_capacity(self, requests: int) -> Memory:
-        """The same with room for `requests` requests, which must not be fewer."""
+        """The same with room for `requests` requests, at least as many as now."""
         kept = {name: extended(getattr(self, name), requests) for name in PER_REQUEST}
         return self._replace(**kept)
 
@@ -222,7 +222,7 @@ PER_REQUEST = ("arrivals_s", "queue", "enqueued_s", "served", "batches", "drops"
 
 
 def extended(array: npt.NDArray[Any], requests: int) -> npt.NDArray[Any]:
-    """An array with `requests` places along its last axis; unchanged if it has none (this run does not need it)."""
+    """An array with `requests` places along its last axis; unchanged if it is empty (not needed in this run)."""
     before = array.shape[-1]
     if before == 0:
         return array
@@ -234,8 +234,8 @@ def extended(array: npt.NDArray[Any], requests: int) -> npt.NDArray[Any]:
 def allocate(requests: int, stages: int, layout: Layout, *, is_eager: bool) -> tuple[Memory, RecordArray | None]:
     """The memory of a run and, for eager dispatch, the requests in batches that wait at replicas: WAITING (S, N).
 
-    `stages`: with a row for each lane. The arrays with a place for each request come from a block that the process
-    keeps for its next run.
+    `stages`: the number of rows, one for each lane. The arrays with a place for each request lie in a block that the
+    process keeps for its next run.
     """
     kinds: dict[str, Kind] = {
         "arrivals_s": ((requests,), np.float64),
@@ -267,14 +267,14 @@ def allocate(requests: int, stages: int, layout: Layout, *, is_eager: bool) -> t
 
 
 _LEAST_NORMAL = -8.3
-"""A bound below the normal quantile of the smallest uniform draw, 2^-54."""
+"""A lower bound of the normal quantile of the smallest uniform draw, 2^-54."""
 
 MOST_KEPT = 64
-"""The layouts that a process keeps, some 100 KB each."""
+"""How many layouts a process keeps, some 100 KB each."""
 
 
 class Option(NamedTuple):
-    """A kind of replica. The kernel knows it by its number among the options of all stages."""
+    """A kind of replica; the kernel uses its number among the options of all stages."""
 
     stage: int
     variant: str
@@ -282,11 +282,11 @@ class Option(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """The options of all stages, one stage after the other, and their figures; the kernel only reads the arrays.
+    """The options of all stages, stage by stage, and their figures; the kernel only reads the arrays.
 
-    For each stage, `numbers` holds those of its options by (variant, cores), `variant_numbers` those of its variants
-    among the variants of all stages, and `first_variants` the first of these. `shortest_s`: what no batch can take less
-    than, in doubles.
+    For each stage, `numbers` maps (variant, cores) to the option's number, `variant_numbers` a variant to its number
+    among the variants of all stages, and `first_variants` is the first of these. `shortest_s`: a lower bound of the
+    latency of every batch, in doubles.
     """
 
     options: tuple[Option, ...]
@@ -344,7 +344,7 @@ def _layout(models: tuple[StageModel, ...]) -> Layout:
 
 
 def _shortest_s(service: ServiceTime) -> float:
-    """No batch takes less: no draw is below `_LEAST_NORMAL`."""
+    """A lower bound of the latency of every batch, as no draw is below `_LEAST_NORMAL`."""
     sigmas = service.sigma or (0.0,) * len(service.latency_s)
     return min(
         latency_s * exp(sigma * _LEAST_NORMAL - 0.5 * sigma * sigma)

@@ -1,4 +1,4 @@
-"""The replicas of a stage in the kernel: rollouts, and which ones are idle, as in `ipa.sim.events.replica_set`."""
+"""The replicas of a stage in the kernel: rollouts and idle replicas, as in `ipa.sim.events.replica_set`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _max_surge(s: int, memory: Memory) -> int:
 
 @small
 def has_room(s: int, memory: Memory) -> bool:
-    """Whether there is room for all the replicas that a rollout step of stage s may create."""
+    """Whether there is room for all replicas that a rollout step of stage s may create."""
     stage = memory.stages[s]
     return stage.replicas + stage.desired + _max_surge(s, memory) <= memory.replicas.shape[1]
 
@@ -65,7 +65,7 @@ def roll_out(s: int, memory: Memory) -> None:
         ready_current,
         ready_obsolete,
     )
-    # Starting replicas go first, so the sum is enough to say which obsolete ones go.
+    # Starting replicas are removed first, so the sum determines which obsolete ones are.
     obsolete = step.remove_starting_obsolete + step.remove_ready_obsolete
     if step.remove_current + obsolete > 0:
         _remove(s, step.remove_current, obsolete, memory)
@@ -76,7 +76,7 @@ def roll_out(s: int, memory: Memory) -> None:
 
 @inner
 def _remove(s: int, current: int, obsolete: int, memory: Memory) -> None:
-    """Remove that many current and that many obsolete replicas, by the rules' order of removal."""
+    """Remove this many current and this many obsolete replicas, in the rules' order of removal."""
     stage, replicas, existing = memory.stages[s], memory.replicas, memory.numbers[s, EXISTING]
     count = existing[0]
     while current + obsolete > 0:
@@ -121,7 +121,7 @@ def _create(s: int, memory: Memory) -> None:
 
 @small
 def _idle_row(s: int, replica: Any, memory: Memory) -> int:
-    """The row of idle replicas that a replica belongs to: those of the configured variant are preferred."""
+    """The heap of idle replicas that a replica belongs to: of the configured variant, or of others."""
     stage = memory.stages[s]
     # The first comparison often settles it, and saves looking up the options.
     if replica.option == stage.option or memory.options[replica.option].variant == stage.variant:
@@ -131,7 +131,7 @@ def _idle_row(s: int, replica: Any, memory: Memory) -> int:
 
 @inner
 def _sort_idle(s: int, memory: Memory) -> None:
-    """Rebuild the heaps of idle replicas; rising numbers already form a heap."""
+    """Rebuild the heaps of idle replicas and count the ready ones. Ascending numbers already form a heap."""
     existing = memory.numbers[s, EXISTING]
     memory.numbers[s, IDLE, 0] = 0
     memory.numbers[s, IDLE_OTHERS, 0] = 0

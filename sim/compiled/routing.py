@@ -1,4 +1,4 @@
-"""What a stage of a graph has served is put on its edges, and before the stages that come after it."""
+"""Items of a graph in the kernel: from the finished batches of a stage onto its edges and into the next stages."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from ipa.sim.model import FloatArray, IntArray
 
 ITEM = record(key="u8", request="i4", edge="i4")
 COMING = record(key="u8", request="i4", edge="i4", moment_s="f8", group="i8")
-"""An item that comes to a stage. Those with one `moment_s` and `group` are delivered together, and have the next ones
-after them."""
+"""An item on its way to a stage. Consecutive items with the same `moment_s` and `group` are delivered together."""
 WAY = record(
-    step="u8",  # from an item's key to that of what it puts on the edge, before mixing
-    drawn="u8",  # and to that of its draw
+    step="u8",  # from an item's key to the key of the items that it puts on the edge, before mixing
+    drawn="u8",  # from an item's key to the key of its draw, before mixing
     low="f8",
     high="f8",
     edge="i4",
@@ -29,7 +28,7 @@ WAY = record(
 )
 
 _SPARE_ROOM = 64
-"""For items more than expected; what is left of it takes no time."""
+"""Room for more items than expected; unused room costs no time."""
 
 _STEP: Any = np.uint64(draws.STEP)
 _mixed = small(draws.mixed)
@@ -37,7 +36,7 @@ _persist = entry(draws.persist)
 
 
 class Fork:
-    """The edges from a stage to one of those after it."""
+    """The edges from a stage to one of its next stages."""
 
     def __init__(self, routes: Routes, position: int, child: int, variants: Sequence[str], requests: int) -> None:
         self._routes = routes
@@ -46,16 +45,16 @@ class Fork:
         ways = [way for way in routes.ways[position] if way.child == child]
         self._edges = [way.number for way in ways]
         self._ways = np.array([_row_of(way, routes) for way in ways], WAY)
-        self.counts = not self._ways["carries_one"].all()  # whether numbers of items matter
+        self.counts = not self._ways["carries_one"].all()  # whether numbers of items are drawn
         places = requests if self.counts else 0
         self._numbers = np.empty((len(self._edges), len(variants), places), np.uint32)
-        self._per_batch = 1.0  # items
-        self._known: set[int] = set()  # the variants whose numbers of items are there
+        self._per_batch = 1.0  # items a batch, as of the latest call
+        self._known: set[int] = set()  # the variants whose numbers of items are filled in
 
     def send(self, over: IntArray, variants: IntArray, row: int, memory: Memory, items: RecordArray) -> RecordArray:
-        """What the batches `over`, of a row of the memory, put on these edges: COMING, at the moment of their end.
+        """The items (COMING) that the finished batches `over` of a row put on these edges, when each batch ends.
 
-        `variants`: the place of each batch's variant, where it `counts`. `items`: ITEM by number.
+        `variants`: the position of each batch's variant, used if `counts`. `items`: ITEM by number.
         """
         if self.counts:
             for place in set(variants.tolist()) - self._known:
@@ -73,7 +72,7 @@ class Fork:
 
 
 def _row_of(way: Way, routes: Routes) -> tuple[float, ...]:
-    """WAY."""
+    """The fields of a WAY record."""
     steps, one = (draws.step(way.number), draws.step(way.drawn)), routes.carries_one[way.number]
     return (*steps, way.low, way.high, way.number, way.is_sure, one, routes.asks_keys)
 
@@ -91,7 +90,7 @@ def _send(
     stages: int,
     coming: RecordArray,
 ) -> int:
-    """Returns how many items there are; those for which there is no room are left out."""
+    """Fill in `coming` and return the number of items; those beyond its length are left out."""
     count = 0
     for i in range(len(over)):
         batch = memory.batches[row, over[i]]
@@ -119,9 +118,9 @@ def _send(
 
 
 def split(batches: IntArray, row: int, time_s: float, memory: Memory) -> int:
-    """Put those that have ended by a time in front, in the order in which they ended, the others behind as they were.
+    """Move the batches that have ended by `time_s` to the front, in order of end; return how many there are.
 
-    `batches`: of a row, in the order in which they began. Returns how many have ended.
+    `batches`: numbers of a row's batches in order of start. Those that are still running keep their order.
     """
     given = (batches, np.empty_like(batches), row, float(time_s), memory)
     return direct(_split, *given)(*given)
@@ -138,7 +137,7 @@ def _split(batches: IntArray, running: IntArray, row: int, time_s: float, memory
             running[left] = batch
             left += 1
             continue
-        place = count  # few have begun earlier and end later
+        place = count  # insertion sort: few batches began earlier and end later
         while place > 0 and memory.batches[row, batches[place - 1]].finish_s > finish_s:
             batches[place] = batches[place - 1]
             place -= 1
@@ -150,7 +149,7 @@ def _split(batches: IntArray, running: IntArray, row: int, time_s: float, memory
 
 
 def enter(items: RecordArray, routes: Routes, position: int) -> None:
-    """Make an item of each request, at an entry."""
+    """Make an item of each request at an entry."""
     given = (items, np.uint64(routes.base_key), np.uint64(draws.step(position)), routes.asks_keys)
     direct(_enter, *given)(*given)
 
@@ -168,7 +167,7 @@ def _enter(items: RecordArray, base_key: int, step: int, asks_keys: bool) -> int
 
 
 def put(coming: RecordArray, count: int, arrivals_s: FloatArray, memory: Memory, items: RecordArray) -> None:
-    """Put items before a stage that has had `count`, as what the stage before it has finished.
+    """Enter items as batches finished by the stand-in before a stage that has had `count` items so far.
 
     `arrivals_s`: when requests arrived.
     """

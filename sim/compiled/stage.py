@@ -17,9 +17,9 @@ from ipa.sim.rules import NEVER
 
 
 class CompiledStage:
-    """One row of the memory: a stage of one lane, which is an `EngineStage`, or one of several lanes of a stage.
+    """One row of the memory: a stage with one lane, which is an `EngineStage`, or one of a stage's lanes.
 
-    What is read is copied, so that it outlives the run.
+    Logs are copies, so that they outlive the run.
     """
 
     configuration: StageConfiguration
@@ -27,12 +27,12 @@ class CompiledStage:
     def __init__(
         self, position: int, model: StageModel, memory: Memory, layout: Layout, row: int | None = None
     ) -> None:
-        """`row`: where it is in memory, unless that is at its position."""
+        """`row`: its row of the memory; default: its position."""
         self.position = position
         self._row = position if row is None else row
         self.model = model
         self.configured: list[tuple[float, int]] = []
-        self._written: StageConfiguration | None = None  # the one in memory
+        self._written: StageConfiguration | None = None  # the configuration in memory
         self._resizes: list[Resize] = []
         self.memory = memory
         self._options = layout.options
@@ -41,7 +41,7 @@ class CompiledStage:
         self._variants = layout.variant_numbers[position]
         self._tally = memory.tally[first : first + len(self._variants)]
         self._tallied: list[list[int]] = []
-        self._replicas: Mapping[str, ReplicaCounts] = {}  # as of the latest look
+        self._replicas: Mapping[str, ReplicaCounts] = {}  # of the counts in `_tallied`
         self._state = memory.stages[self._row]
         self._wanted = memory.stages[["option", "variant", "batch", "desired", "batch_timeout_s"]][self._row :]
         self._counts = memory.counts[position]
@@ -66,7 +66,7 @@ class CompiledStage:
             return
         self.configuration = self._written = configuration
         variant = configuration.variant
-        self._wanted[0] = (  # in one go, as each field by itself takes longer than all of them
+        self._wanted[0] = (  # at once: writing a single field takes longer than writing all together
             self._numbers[variant, configuration.cores],
             self._variants[variant],
             configuration.batch,
@@ -89,7 +89,7 @@ class CompiledStage:
         self.memory = memory
 
     def tell(self, deadlines: RecordArray) -> None:
-        """Note the batches that its configuration makes expect, for dropping by deadline."""
+        """By deadline: write the size and latency of a full batch of the configuration into `deadlines`."""
         wanted, deadline = self.configuration, deadlines[self._row]
         service = self.model.service[wanted.variant, wanted.cores]
         full = rules.dispatch_size(wanted.batch, service.max_batch)
@@ -119,7 +119,7 @@ class CompiledStage:
 
     @property
     def interrupted(self) -> int:
-        """Of the failed, those in service."""
+        """How many of the failed requests were in service."""
         return int(self._state["interrupted"])
 
     @property
@@ -131,7 +131,7 @@ class CompiledStage:
         return float(self._state["left_sum_s"])
 
     def seen(self, now_s: float) -> Seen:
-        return self._seen_of(*self._counts.tolist())  # the kernel counted when it stopped, which is now
+        return self._seen_of(*self._counts.tolist())  # counted by the kernel when it stopped, which is now
 
     def _seen_of(
         self, before: int, by_now: int, served: int, completions: int, drops: int, failed: int, interrupted: int
@@ -141,7 +141,7 @@ class CompiledStage:
         return Seen(before, completions, drops - failed, waiting, served - completions, replicas, failed)
 
     def _replica_counts(self) -> Mapping[str, ReplicaCounts]:
-        """How many replicas of each variant the stage has, by state, over all its lanes."""
+        """How many replicas of each variant the stage has in each state, over all its lanes."""
         counts = self._tally.tolist()
         if counts != self._tallied:
             self._tallied = counts
@@ -184,7 +184,7 @@ class CompiledStage:
 
 
 class MixedStage(MergedStage):
-    """A stage of several lanes: the rows from its position times the most lanes of a stage on."""
+    """A stage with several lanes. Its first row is its position times the most lanes that a stage has."""
 
     def __init__(
         self,
@@ -212,7 +212,7 @@ class MixedStage(MergedStage):
         return self._lanes[0].seen(now_s)  # the kernel counts over all lanes
 
     def start(self, configuration: StageConfiguration) -> None:
-        """Make the configuration that the plan begins with ready."""
+        """Make the initial configuration of the plan ready."""
         for lane, planned in zip(self._lanes, self.plan.lanes, strict=True):
             lane.start(planned.in_force)
         self._write()
@@ -224,7 +224,7 @@ class MixedStage(MergedStage):
         self._adopt(now_s)
 
     def settle(self, row: int, now_s: float) -> bool:
-        """A cold lane has all its replicas ready; whether its stage has to be rolled out."""
+        """Note that a cold lane has all its replicas ready; returns whether the stage must be rolled out."""
         self._note_free()
         number = row - self._first
         settles = self.plan.readied(number, int(self._state["ready"][number]))
@@ -258,7 +258,7 @@ class MixedStage(MergedStage):
         self._write()
 
     def _write(self) -> None:
-        """Note what the kernel has to know of the plan."""
+        """Write the plan into the kernel's memory."""
         for number, planned in enumerate(self.plan.lanes, self._first):
             self._memory.rows[number] = (planned.is_asked and not planned.is_warm, planned.is_closing)
         for place, (number, until) in enumerate(self.plan.table):

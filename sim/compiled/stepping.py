@@ -1,4 +1,4 @@
-"""From one stop of a run to the next: control steps, decisions that take effect, and the end."""
+"""The stops of a run: control steps, decisions that take effect, and the end."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Stepping(ABC):
 
     @abstractmethod
     def _reach(self, time_s: float, rank: int) -> float | None:
-        """Let everything happen before (time, rank); when the run ended, if it did before that time."""
+        """Run up to (time, rank); returns when the run ended, if it did before, else None."""
 
     @abstractmethod
     def _has_ended(self) -> bool:
-        """Whether all requests that are known have ended."""
+        """Whether all requests have ended."""
 
     @abstractmethod
     def _configure(self, configuration: Mapping[str, StageConfiguration]) -> None:
@@ -48,7 +48,7 @@ class Stepping(ABC):
                 time_s, rank = self._pending[0][0], APPLICATION
             if closing_s < time_s:
                 time_s, rank = closing_s, CLOSING
-            # Nothing can happen between a control step and an application at the same instant.
+            # Nothing can happen between a control step and an application of the same instant.
             is_there = rank == APPLICATION and stood_rank == CONTROL and time_s == stood_s
             if not is_there:
                 ended_s = self._reach(time_s, rank)

@@ -1,9 +1,9 @@
-"""The compiled engine with room for a window of requests: what is past is handed over, so that memory stays bounded.
+"""The compiled engine with a window of requests: results are handed over as the run goes on, so memory stays bounded.
 
-The kernel and its results are the same. Before it reaches an arrival that is not in memory yet, it stops; what is done
-is handed over, the rest moves to the front of the arrays, and the next arrivals follow. In the arrays, requests,
-batches and places in a queue are numbered from the first one still there; outside, they have their numbers in the whole
-run.
+The kernel and its results are the same. The kernel stops before an arrival that is not in memory yet. Then everything
+finished is handed over, the rest moves to the front of the arrays, and the next arrivals are appended. In the arrays,
+requests, batches and places in a queue are numbered from the first one still there; outside, by their numbers in the
+whole run.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from ipa.sim.model import FloatArray, IntArray, RunInput, StageModel
 from ipa.sim.rules import COMPLETION
 
 WINDOW = 2**18
-"""How many requests there is room for; more if more of them are present at once."""
+"""How many requests fit into the window; it grows if more are present at once."""
 
 
 class StreamedEngine(CompiledEngine):
-    """The compiled engine in bounded memory; `receive` gets everything that happens at the stages, piece by piece."""
+    """The compiled engine in bounded memory; it hands over to `receive` what happens at the stages, piece by piece."""
 
     stages: tuple[StreamedStage, ...]
 
@@ -41,10 +41,10 @@ class StreamedEngine(CompiledEngine):
         self._window = WINDOW if window is None else window
         self._first = 0  # the number, in the whole run, of the first request in memory
         super().__init__(given, initial, receive)
-        self._end = self._capacity()  # and of the first one that is not there yet
+        self._end = self._capacity()  # the number of the first request that is not in memory yet
 
     def _capacity(self) -> int:
-        # The run begins with attempts at time 0, which must know all requests that arrive then.
+        # The run begins with attempts at time 0, which need all requests that arrive then.
         at_start = int(self.arrivals_s.searchsorted(0.0, "right"))
         return min(max(self._window, at_start), len(self.arrivals_s))
 
@@ -65,7 +65,7 @@ class StreamedEngine(CompiledEngine):
             self._receive(stage.hand_over(before_s))
 
     def _move_on(self) -> None:
-        """Make room for further requests by dropping those that have ended."""
+        """Discard requests that have ended, to make room for further ones."""
         known = self._end - self._first
         present = [stage.move_on(self._waiting) for stage in self.stages]
         first = int(min((numbers.min() for numbers in present if len(numbers)), default=known))
@@ -77,7 +77,7 @@ class StreamedEngine(CompiledEngine):
             self._double()
 
     def _double(self) -> None:
-        """Double the room, so that moving does not become most of the work."""
+        """Double the window, so that moving requests does not become most of the work."""
         capacity = 2 * self._memory.capacity
         self._use(self._memory.with_capacity(capacity))
         if self._waiting is not None:
@@ -91,9 +91,9 @@ class StreamedEngine(CompiledEngine):
 
 
 class _Past(NamedTuple):
-    """What has left a stage's memory, in numbers."""
+    """How many things have left a stage's memory."""
 
-    requests: int = 0  # counted in the whole run, whether this stage has seen them or not
+    requests: int = 0  # of the whole run, whether or not this stage has seen them
     queued: int = 0
     served: int = 0
     batches: int = 0
@@ -101,7 +101,7 @@ class _Past(NamedTuple):
 
 
 class StreamedStage(CompiledStage):
-    """A stage that keeps in memory only what has not ended; its counts are of the whole run."""
+    """A stage that keeps only unfinished requests in memory; its counts are of the whole run."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class StreamedStage(CompiledStage):
         self._arrivals_s = arrivals_s
         self._past = _Past()
         self._handed = 0  # how many of the batches in memory have been handed over
-        self._unread: Batches | None = None  # handed over but not read yet; None if nobody reads
+        self._unread: Batches | None = None  # handed over but not read yet; None before the first read
         self._variant_of_option = memory.options["variant"] - layout.first_variants[position]
 
     # ---- what control steps and records read ----
@@ -137,7 +137,7 @@ class StreamedStage(CompiledStage):
         )
 
     def batch_log(self, since: int = 0) -> Batches:
-        """The batches from number `since` on; earlier ones can no longer be read afterwards."""
+        """The batches from number `since` on; earlier ones cannot be read afterwards."""
         log = fresh = self._batches(self._handed)
         if self._unread is not None:
             log = self._unread.followed_by(fresh)
@@ -154,7 +154,7 @@ class StreamedStage(CompiledStage):
     # ---- the window ----
 
     def hand_over(self, before_s: float) -> Handover:
-        """What has happened since the last time."""
+        """What has happened since the last handover."""
         fresh, drops = self._batches(self._handed), self.drop_log()
         options = self.memory.replicas["option"][self.position, : self._state["replicas"]]
         variant = self._variant_of_option[options][fresh.replica]
@@ -166,10 +166,10 @@ class StreamedStage(CompiledStage):
         return Handover(self.position, before_s, fresh, variant, drops)
 
     def move_on(self, waiting: RecordArray | None) -> IntArray:
-        """Move what has not ended here to the front of the stage's arrays; returns the requests among it."""
+        """Move the requests still here to the front of the stage's arrays and return them."""
         memory, s, state = self.memory, self.position, self._state
         batches = self._leave_batches()
-        # Batches that wait at a replica may return to the queue, to places before the head.
+        # Batches that wait at a replica may return to the queue, so they need places before the head.
         at_replicas = self._at_replicas(waiting)
         left, queued = int(state["head"]) - len(at_replicas), int(state["tail"]) - int(state["head"])
         for array in (memory.queue[s], memory.enqueued_s[s]):
@@ -192,12 +192,12 @@ class StreamedStage(CompiledStage):
         self._past = self._past._replace(requests=self._past.requests + first)
 
     def _batches(self, since: int) -> Batches:
-        """The batches from number `since` in memory on."""
+        """The batches in memory, from place `since` on."""
         log = super().batch_log(since)
         return log._replace(requests=log.requests + self._past.requests)
 
     def _leave_batches(self) -> npt.NDArray[np.uint32]:
-        """Drop the leading batches that have gone on to the next stage; returns the requests in the others."""
+        """Discard the leading batches that have gone on to the next stage; returns the requests in the others."""
         memory, s, state = self.memory, self.position, self._state
         batches, delivered, finished = (int(state[name]) for name in ("batches", "delivered", "finished"))
         running = memory.replicas["batch"][s, : state["replicas"]]

@@ -37,7 +37,7 @@ class EagerStage(SimPyStage):
                 self._serve_waiting(replica, now_s)
 
     def _next_in_turn(self) -> SimPyReplica | None:
-        """The ready replica with the next number after the one chosen last, or else with the lowest."""
+        """The next ready replica, round-robin: the next number after the one chosen last, else the lowest."""
         ready = [replica for replica in self.replicas.existing if not replica.is_starting]
         later = (replica for replica in ready if replica.number > self._last_chosen)
         return next(later, ready[0] if ready else None)
@@ -59,7 +59,7 @@ class EagerStage(SimPyStage):
         requests = [request for batch in waiting for request in batch.requests]
         self.at_replicas -= len(requests)
         enqueued_s = [moment for batch in waiting for moment in batch.enqueued_s]
-        # They were taken from before the head, so there is room for them.
+        # These requests were taken from before the head, so there is room for them.
         end, self.head = self.head, self.head - len(requests)
         self.queue[self.head : end] = requests
         self.enqueued_s[self.head : end] = enqueued_s

@@ -17,14 +17,14 @@ from ipa.sim.model import RunInput
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL
 
 PIECE = 2**16
-"""How many requests in the first stage's batches make a piece to hand over."""
+"""Results are handed over once the first stage's batches hold this many requests."""
 
 
 class SimPyEngine:
     """One run of the model. Build it, go through its `steps` once, then read the logs of its stages.
 
-    With `mixes`, configurations may mix variants. With `receive`, it hands over what happens piece by piece, at control
-    steps, and its logs hold only what follows; with both, all at the end.
+    With `mixes`, configurations may mix variants. With `receive`, it hands over what happens piece by piece at control
+    steps, and its logs keep only the rest; with both, it hands over everything at the end.
     """
 
     def __init__(
@@ -50,35 +50,35 @@ class SimPyEngine:
 
     @property
     def _kind(self) -> type[SimPyStage]:
-        """What its stages are where none mixes variants."""
+        """The class of its stages if no stage mixes variants."""
         return EagerStage if self.world.dispatch == "eager" else SimPyStage
 
     def _of_stages(self, given: RunInput) -> RunInput:
-        """What the stages get to see."""
+        """The input that the stages get."""
         return given
 
     def _connect(self) -> None:
-        """Let what a stage finishes go on to the next one."""
+        """Connect each stage to the next one."""
         stages: Any = self.stages
         for stage, following in pairwise(stages):
             stage.follow_with(following)
 
     def _expect(self) -> None:
-        """Let requests arrive."""
+        """Schedule the arrivals."""
         self.stages[0].expect(float(self.arrivals_s.sum()))
 
     @property
     def now_s(self) -> float:
-        """The present time."""
+        """The current simulated time."""
         return self.env.now
 
     @property
     def busy_core_s(self) -> float | None:
-        """The integral of the busy cores over the run, where they matter."""
+        """The integral of the busy cores over the run; None without interference."""
         return None if self._busy is None else self._busy.core_s(self.end_s)
 
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
-        """Run to the end, stopping at each of the times, which must rise; yields the time it stands at."""
+        """Run to the end and stop at each of the times, which must be ascending; yields each time."""
         world = self.world
         self._expect()
 
@@ -101,7 +101,7 @@ class SimPyEngine:
         self._hand_over()
 
     def _hand_over(self) -> None:
-        """Hand over what has happened, if somebody receives it. Control steps have read it by now."""
+        """Hand over what has happened, if there is a receiver. Control steps have read it by now."""
         if self._receive is not None:
             for stage in self.stages:
                 if isinstance(stage, SimPyStage):
@@ -115,7 +115,7 @@ class SimPyEngine:
         if self.world.drop != "deadline" and not self.world.interference:
             self.env.at(due_s, self.env.priority(APPLICATION), self._on_application, (configuration, None))
             return
-        # Stages look at others, so what an application makes due at its instant must come before the next one's.
+        # Stages read each other's state, so the events that one application makes due now come before the next one.
         for stage in self.stages:
             priority = self.env.priority(APPLICATION, stage.position)
             self.env.at(due_s, priority, self._on_application, (configuration, stage))
@@ -135,17 +135,17 @@ class SimPyEngine:
             self._close(None, now_s)
 
     def _stand_still(self, _: Any, __: float) -> None:
-        """At a control step."""
+        """Stop the run at a control step."""
         self.env.stop(False)
 
     def _close(self, _: Any, __: float) -> None:
-        """At the end."""
+        """End the run."""
         self.env.stop(True)
 
 
 def _hand_over(stage: SimPyStage, before_s: float) -> Handover:
-    """What has happened at a stage since the last time, which it forgets."""
-    # Batches that wait at a replica may return to the head of the queue, which needs the room before it.
+    """What has happened at a stage since the last handover; the stage discards it."""
+    # Batches that wait at a replica may return to the queue, so they need places before the head.
     at_replicas = sum(len(batch.requests) for replica in stage.replicas.existing for batch in replica.waiting)
     left = stage.head - at_replicas
     del stage.queue[:left], stage.enqueued_s[:left]

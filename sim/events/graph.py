@@ -1,6 +1,6 @@
-"""A graph of stages in the SimPy engine: its stages are those of a chain, with items in place of requests.
+"""A graph of stages in the SimPy engine: stages as in a chain, with items in place of requests.
 
-A stage numbers its items in the order in which they are put on their way to it, which is that in which they come.
+A stage numbers its items in the order in which they are sent to it, which is the order in which they come.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Sent(NamedTuple):
 
 
 class ItemStage(SimPyStage):
-    """A stage of a graph; the arrivals that it knows are those of its items' requests, which set their age."""
+    """A stage of a graph. An item is as old as its request, so `_arrivals_s` holds the arrivals of the requests."""
 
     def begin(self, flow: Flow) -> None:
-        """Take part in a graph."""
+        """Join the flow of a graph."""
         self._flow = flow
         self.served_by = ""
         self.sent: list[Sent] = []
@@ -45,7 +45,7 @@ class ItemStage(SimPyStage):
             self._arrivals_s = []
 
     def adopt(self, sent: Sequence[Sent]) -> Batch:
-        """Number these items, which come next."""
+        """Give the next numbers to these items and return them."""
         first = len(self.sent)
         self.sent += sent
         self._arrivals_s += [self._flow.arrivals_s[each.request] for each in sent]
@@ -56,7 +56,7 @@ class ItemStage(SimPyStage):
         super()._on_completion(replica, now_s)
 
     def _take(self, size: int, now_s: float) -> Batch:
-        return self._sift([], size, now_s)  # of items, the first is not always the oldest
+        return self._sift([], size, now_s)  # an item with a lower number may be younger
 
     def _drop(self, request: int, now_s: float, finish_s: float = nan) -> None:
         self._flow.dropped(self, self.sent[request], now_s)
@@ -67,7 +67,7 @@ class ItemStage(SimPyStage):
         return self.position in self._flow.routes.entries
 
     def item_log(self, since: int = 0) -> ItemLog:
-        """Its items from number `since` on, in the order in which they came."""
+        """The items from number `since` on, in the order in which they came."""
         came = self.sent[since : len(self.queue)]
         return ItemLog(
             request=np.array([each.request for each in came], dtype=np.int64),
@@ -77,18 +77,18 @@ class ItemStage(SimPyStage):
 
 
 class _Onward:
-    """What comes after a stage, in place of the one next stage of a chain."""
+    """Passes a stage's batches to the flow, in place of a chain's next stage."""
 
     def __init__(self, stage: ItemStage, flow: Flow) -> None:
         self._stage, self._flow = stage, flow
 
     def receive(self, items: Batch, now_s: float) -> None:
-        """A batch has been served."""
+        """Pass on a batch that has been served."""
         self._flow.served(self._stage, items, now_s)
 
 
 class Flow:
-    """Puts what has been served on its way to the stages that come after, and joins it there."""
+    """Sends served items to the next stages and joins them there."""
 
     def __init__(
         self,
@@ -99,17 +99,17 @@ class Flow:
         hop_s: float,
         on_ended: Callable[[int], None],
     ) -> None:
-        """`on_ended`: is told by how many the items that have not ended become fewer."""
+        """`on_ended`: gets the decrease in the number of unfinished items."""
         self._env, self._stages, self._hop_s, self._on_ended = env, stages, hop_s, on_ended
         self.routes = routes
         self.arrivals_s = arrivals_s
         self.requests = len(arrivals_s)
-        self._joined: dict[int, set[int]] = defaultdict(set)  # stages that join, the requests that came there
-        self._joining: dict[tuple[int, float], list[int]] = {}  # stage and moment, the requests that enter then
+        self._joined: dict[int, set[int]] = defaultdict(set)  # joining stage -> the requests that came there
+        self._joining: dict[tuple[int, float], list[int]] = {}  # (stage, moment) -> the requests that enter then
         self._gathering = {stage: _Gathered(routes, stage, self.requests) for stage in routes.gathering}
 
     def served(self, stage: ItemStage, items: Batch, now_s: float) -> None:
-        """The items of a batch have been served, by a replica of `stage.served_by`."""
+        """Send on the items of a batch, which the variant `stage.served_by` has served."""
         sent: dict[int, list[Sent]] = defaultdict(list)
         for item in items:
             for way in self.routes.ways[stage.position]:
@@ -124,18 +124,18 @@ class Flow:
             self._put_on_way(child, entering, now_s)
 
     def dropped(self, stage: ItemStage, item: Sent, now_s: float) -> None:
-        """An item has been dropped, or failed; that it has ended is told by the stage."""
+        """Handle the effects of an item dropped or failed at a stage; the stage itself reports that it has ended."""
         if not self.routes.forgives(stage.position, item.edge):
             for gathered in self._gathering.values():
                 gathered.lose(stage.position, item.request)
-        # Within one instant much may have happened before; what a drop brings about comes after all that.
+        # What a drop brings about comes after everything else of its instant.
         end_s = now_s if self._hop_s > 0.0 else nextafter(now_s, inf)
         joined = self._gather(stage.position, [item.request], {}, end_s)
         if joined:
             self._on_ended(-joined)
 
     def _sent(self, item: Sent, way: Way, variant: str) -> list[Sent]:
-        """What an item puts on an edge."""
+        """The items that an item puts on an edge."""
         if not (way.is_sure or way.low <= draws.uniform(draws.key_of(item.key, way.drawn)) < way.high):
             return []
         key = draws.key_of(item.key, way.number)
@@ -143,7 +143,7 @@ class Flow:
         return [Sent(item.request, draws.key_of(key, number), way.number) for number in range(count)]
 
     def _entering(self, child: int, sent: Sequence[Sent]) -> list[Sent]:
-        """Those of the items put on the way to a stage that are to enter it; of several to join, the first alone."""
+        """The sent items that enter a stage; if it joins, only the first of each request; if it joins all, none."""
         join = self.routes.joins[child]
         if join is None:
             return list(sent)
@@ -172,7 +172,8 @@ class Flow:
             self._env.at(now_s + self._hop_s, stage.delivery, stage.receive, stage.adopt(entering))
 
     def _gather(self, stage: int, ended: list[int], came: Mapping[int, Sequence[Sent]], end_s: float) -> int:
-        """Tell the stages that join all what ended at a stage and came to others; returns how many join by that."""
+        """Tell the stages that join all which items ended at a stage and which came to others; returns how many
+        requests join by that."""
         coming = {child: [each.request for each in entering] for child, entering in came.items()}
         count = 0
         for target, gathered in self._gathering.items():
@@ -184,7 +185,7 @@ class Flow:
         return count
 
     def _join_at(self, stage: int, requests: list[int], moment_s: float) -> None:
-        """Let requests enter a stage together with all others that do so at that moment, in their order."""
+        """Schedule requests to enter a stage, together with all others of that moment, in order of number."""
         if (stage, moment_s) not in self._joining:
             self._joining[stage, moment_s] = []
             self._env.at(moment_s, self._stages[stage].delivery, self._enter, (stage, moment_s))
@@ -211,12 +212,12 @@ class _Gathered:
         self.last_s = [0.0] * requests
 
     def lose(self, stage: int, request: int) -> None:
-        """A request has lost an item at a stage without which it does not go on."""
+        """Note that a request has lost an item at a stage and does not go on without it."""
         if stage in self._upstream:
             self._lost.add(request)
 
     def ended(self, stage: int, ended: Sequence[int], coming: Mapping[int, Sequence[int]], end_s: float) -> list[int]:
-        """Items of these requests have ended at a stage, and others come to stages; returns which requests join."""
+        """Note that items of these requests have ended at a stage and led to others; returns the requests that join."""
         if stage not in self._upstream:
             return []
         for child, requests in coming.items():
@@ -248,7 +249,7 @@ class SimPyGraphEngine(SimPyEngine):
         return ItemStage
 
     def _of_stages(self, given: RunInput) -> RunInput:
-        return replace(given, world=replace(given.world, hop_s=0.0))  # what is on the way is with the flow
+        return replace(given, world=replace(given.world, hop_s=0.0))  # the flow adds the hop
 
     def _connect(self) -> None:
         arrivals = self.arrivals_s.tolist()

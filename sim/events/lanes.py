@@ -1,6 +1,6 @@
-"""Stages of several lanes, for runs that mix variants: a lane is a stage of its own, between a draw and the next stage.
+"""Stages with several lanes, for runs that mix variants: each lane is a stage of its own, and a draw chooses one.
 
-Here an arrival is an event, since its lane depends on what is in force by then.
+Here an arrival is an event, since its lane depends on the shares in force at that moment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ipa.sim.lanes import MergedStage
 from ipa.sim.rules import COMPLETION, DELIVERY
 
 _MOST_LANES = 1024
-"""More lanes than any stage has; they order timers of the same instant within a stage."""
+"""More lanes than any stage has; the lane's number orders a stage's timers of the same instant."""
 
 
 class _Lane(SimPyStage):
@@ -30,7 +30,7 @@ class _Lane(SimPyStage):
 
     @property
     def present(self) -> int:
-        """How many requests wait or are served."""
+        """How many requests wait or are being served."""
         return self.enqueued - self.completions - self.dropped
 
     def _on_ready(self, replica: SimPyReplica, now_s: float) -> None:
@@ -46,7 +46,7 @@ class _Lane(SimPyStage):
             self._roll_out(replace(self.configuration, replicas=0), now_s)
 
     def enqueue(self, request: int, now_s: float) -> None:
-        """An arrival; the attempt that follows it ranks with the timers."""
+        """Enqueue an arrival; the attempt that follows it ranks with the timers."""
         self.queue.append(request)
         self.enqueued_s.append(now_s)
         self._wake_at(now_s)
@@ -57,7 +57,7 @@ class _EagerLane(_Lane, EagerStage):
 
 
 class MixedStage(MergedStage):
-    """A stage of lanes."""
+    """A stage with several lanes."""
 
     def __init__(self, around: Surroundings, position: int, initial: StageConfiguration) -> None:
         given = around.given
@@ -77,13 +77,13 @@ class MixedStage(MergedStage):
         return self.lanes
 
     def follow_with(self, following: MixedStage) -> None:
-        """Let finished batches go on to another stage."""
+        """Send finished batches on to another stage."""
         self.next = following
         for lane in self.lanes:
             lane.next = following  # type: ignore[assignment]  # it has what a lane calls of a stage
 
     def _replica_counts(self, now_s: float) -> Mapping[str, ReplicaCounts]:
-        """How many replicas of each variant exist, by state."""
+        """How many replicas of each variant are in each state."""
         by_lane = [lane.replicas.counts(now_s) for lane in self.lanes]
         found = {}
         for variant in self.model.start_up_s:
@@ -97,7 +97,7 @@ class MixedStage(MergedStage):
         return found
 
     def stay_s(self) -> float:
-        """How long a request that comes now is expected to be here, in the lane where that is shortest."""
+        """The expected stay of a request that comes now, in the lane where it is shortest."""
         return min(
             lane.stay_s() for lane, planned in zip(self.lanes, self.plan.lanes, strict=True) if planned.gets_requests
         )
@@ -113,11 +113,11 @@ class MixedStage(MergedStage):
         replicas = self._replica_counts(now_s)
         return Seen(before, completions, dropped - failed, waiting, served - completions, replicas, failed)
 
-    # ---- what happens to it ----
+    # ---- events ----
 
     def expect(self, _: float) -> None:
         """Make this the first stage."""
-        self._arriving = self._env.priority(COMPLETION) - 1  # before anything else of the instant
+        self._arriving = self._env.priority(COMPLETION) - 1  # before all other events of the instant
         self._coming = self._arrivals_s.tolist()
         self._next = 0
         self._await_arrival()
@@ -133,7 +133,7 @@ class MixedStage(MergedStage):
         self._await_arrival()
 
     def receive(self, requests: Batch, now_s: float) -> None:
-        """Enqueue the requests of a finished batch, in order, each at its lane."""
+        """Enqueue the requests of a finished batch in order, each in its lane."""
         parts: list[Batch] = [[] for _ in self.lanes]
         for request in requests:
             parts[self.plan.lane_of(self._draws[request])].append(request)
@@ -148,7 +148,7 @@ class MixedStage(MergedStage):
         self._roll_out(now_s)
 
     def readied(self, lane: _Lane, now_s: float) -> None:
-        """A replica of a lane is ready."""
+        """Handle a replica of a lane that has become ready."""
         if self.plan.readied(lane.number, lane.replicas.ready):
             self._roll_out(now_s)
 

@@ -1,4 +1,4 @@
-"""The batches started and the requests dropped at a stage of the SimPy engine, in lists that grow until handed over."""
+"""Logs of a stage of the SimPy engine: batches started and requests dropped, in lists until they are handed over."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ipa.sim.model import FloatArray, IntArray
 
 @dataclass(slots=True)
 class BatchLog:
-    """The batches in order of start; `requests` holds their members, batch after batch, as many as its `size` each.
+    """The batches in order of start; `requests` holds their members, batch after batch, `size` of each.
 
-    `past_batches` earlier ones, of `past_requests`, have been handed over.
+    `past_batches` earlier ones, with `past_requests` members, have been handed over.
     """
 
     requests: list[int] = field(default_factory=list)
@@ -44,7 +44,7 @@ class BatchLog:
         )
 
     def hand_over(self) -> Batches:
-        """The batches since the last time, which are forgotten here."""
+        """Return the batches since the last handover, and clear them here."""
         fresh = self.since(self.past_batches)
         self.past_batches += len(fresh.size)
         self.past_requests += len(fresh.requests)
@@ -57,7 +57,7 @@ class BatchLog:
 class DropLog:
     """The requests that left unserved, in order, as in `Drops`; `past` earlier ones have been handed over.
 
-    Of all, so many have `failed`, and so many of these were `interrupted` in service.
+    `failed` of all of them failed, and `interrupted` of these were in service.
     """
 
     requests: list[int] = field(default_factory=list)
@@ -73,12 +73,12 @@ class DropLog:
         return self.past + len(self.requests)
 
     def arrays(self, since: int = 0) -> Drops:
-        """The same as arrays, of those kept here from number `since` on."""
+        """The drops kept here, from place `since` on, as arrays."""
         columns = (self.requests[since:], self.dropped_s[since:], self.finish_s[since:])
         return Drops(_whole_numbers(columns[0]), *map(_moments_s, columns[1:]))
 
     def hand_over(self) -> Drops:
-        """The drops since the last time, which are forgotten here."""
+        """Return the drops since the last handover, and clear them here."""
         fresh = self.arrays()
         self.past += len(fresh.requests)
         for column in (self.requests, self.dropped_s, self.finish_s):
@@ -87,7 +87,7 @@ class DropLog:
 
 
 def _whole_numbers(values: Sequence[int]) -> IntArray:
-    return np.fromiter(values, np.int64, len(values))  # quicker than np.array, which looks at each twice
+    return np.fromiter(values, np.int64, len(values))  # faster than np.array, which reads each value twice
 
 
 def _moments_s(values: Sequence[float]) -> FloatArray:

@@ -1,4 +1,4 @@
-"""The replicas of one stage: which exist, which are ready, which are idle, and how a rollout moves them."""
+"""The replicas of one stage: which exist, are ready or are idle, and how a rollout changes them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class WaitingBatch(NamedTuple):
 
 
 class SimPyReplica:
-    """One copy of a variant. `finish_s`: when its latest batch ends, which is known when that batch starts.
+    """One copy of a variant. `finish_s`: when its latest batch ends, known when that batch starts.
 
-    `busy_cores`: with which it serves that batch, where batches beside each other take longer.
+    `busy_cores`: with interference, the cores with which it began that batch.
     """
 
     __slots__ = (
@@ -73,17 +73,17 @@ class SimPyReplica:
         self.is_preferred = True
 
     def resize(self, cores: int, service: ServiceTime) -> None:
-        """Give it so many cores; the batch that it serves ends as it would have."""
+        """Give it this many cores; the batch in service ends as before."""
         self.cores = cores
         self.latency_s = service.latency_s
         self.max_batch = service.max_batch
         self.sigma = service.sigma
-        # What keeps the mean of the factor at 1, worked out once and not for each batch.
+        # The term that makes the mean of the factor 1, computed once rather than for each batch.
         self.drift = tuple(0.5 * sigma * sigma for sigma in service.sigma or ())
         self.beside = service.beside
 
     def slowdown(self, busy_cores: int) -> float:
-        """How much longer its batches take while so many cores of others are busy."""
+        """The factor on the latency of its batches while this many cores of other replicas are busy."""
         return self.beside[min(busy_cores, len(self.beside) - 1)]
 
     @property
@@ -128,7 +128,7 @@ class ReplicaSet:
         self._sort_idle()
 
     def take_idle(self) -> SimPyReplica:
-        """The idle replica that serves next: one of the configured variant if possible, the lowest number first."""
+        """Take the idle replica that serves next: of the configured variant if possible, the lowest number first."""
         return self.all[heappop(self.idle or self.idle_others)]
 
     def put_idle(self, replica: SimPyReplica) -> None:
@@ -185,7 +185,7 @@ class ReplicaSet:
         return True
 
     def counts(self, now_s: float) -> dict[str, ReplicaCounts]:
-        """How many replicas of each variant exist, by state; variants that have none are left out."""
+        """How many replicas of each variant are in each state; variants without replicas are left out."""
         stop_s = self._world.stop_s
         self.draining = [replica for replica in self.draining if replica.gone_s(stop_s) > now_s]
         tally = {variant: [0, 0, 0] for variant in self._model.start_up_s}
@@ -239,7 +239,7 @@ class ReplicaSet:
         return np.array([numbers[replica.variant] for replica in self.all], dtype=np.int64)
 
     def _sort_idle(self) -> None:
-        """Rebuild the heaps of idle replicas; the configuration says which replicas are preferred."""
+        """Rebuild the heaps of idle replicas, by whether they have the configured variant; count the ready ones."""
         self.idle = []
         self.idle_others = []
         self.ready = sum(not replica.is_starting for replica in self.existing)
@@ -270,11 +270,11 @@ class BusyCores:
         self._since_s = 0.0
 
     def change(self, by: int, now_s: float) -> None:
-        """So many cores become busy, or idle if below 0."""
+        """Add `by` to the number of busy cores."""
         self._integral_s += self.cores * (now_s - self._since_s)
         self._since_s = now_s
         self.cores += by
 
     def core_s(self, until_s: float) -> float:
-        """The integral until then."""
+        """The integral up to `until_s`."""
         return self._integral_s + self.cores * (until_s - self._since_s)

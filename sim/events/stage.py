@@ -1,9 +1,9 @@
 """One stage: a FIFO queue in front of replicas that serve batches.
 
-A request has neither an object nor an event of its own. The queue is a list of request numbers that only grows, with a
-head that moves. Arrivals are known in advance, so the first stage's list holds all of them from the start, and an
-arrival needs no event either: the stage wakes when the next batch can be full or is due, or when a waiting request has
-expired. Service is logged by batch and assigned to requests once, at the end.
+A request has neither an object nor an event of its own. The queue is a growing list of request numbers with a moving
+head. Arrivals are known in advance, so the first stage's list holds all of them from the start, and an arrival needs no
+event: the stage wakes when the next batch is full or due, or at the first arrival that finds the head expired. Service
+is logged by batch and assigned to requests at the end.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the stages of a run have in common.
+    """What the stages of a run share.
 
-    `arrivals_s`: those of the run, which Python reads quicker one by one than in an array. `on_ended`: is told how many
-    requests have ended.
+    `arrivals_s`: a list, since Python reads its elements faster than those of an array. `on_ended`: gets the number of
+    requests that have just ended.
     """
 
     given: RunInput
@@ -42,7 +42,7 @@ class Surroundings:
 class SimPyStage:
     """A stage with central dispatch: a batch stays in the queue until an idle replica takes it."""
 
-    # Python finds attributes slowly where an object has more than 30 of them and no slots.
+    # Attribute access is slow in objects with more than 30 attributes and no slots.
     __slots__ = (
         "_activation",
         "_arrivals_s",
@@ -85,7 +85,7 @@ class SimPyStage:
     )
 
     def __init__(self, around: Surroundings, position: int, configuration: StageConfiguration, lane: int = 0) -> None:
-        """`lane`: by which its draws are keyed."""
+        """`lane` keys its draws."""
         env, world, seed = around.env, around.given.world, around.given.seed
         model = around.given.models[position]
         self._env = env
@@ -116,15 +116,15 @@ class SimPyStage:
         self.configured: list[tuple[float, int]] = []  # batch sizes, as (since when, size)
         self._adopt(configuration, 0.0)
         for _ in self.replicas.all:
-            next(self._start_up_factors)  # the first replicas are ready at once, but take their draws too
+            next(self._start_up_factors)  # the initial replicas are ready at once, but take their draws too
         self._timer_s = NEVER
         self._scheduled_s = NEVER
         self._looked_s = -NEVER  # when its timer last made an attempt
         self.batches = BatchLog()
         self.drops = DropLog()
         self.completions = 0
-        self.enqueued_sum_s = 0.0  # the sums of the times at which requests came and left,
-        self.left_sum_s = 0.0  # which the law of the integral needs
+        self.enqueued_sum_s = 0.0  # the sums of the times at which requests came
+        self.left_sum_s = 0.0  # and left, for the law of the integral
 
     def _adopt(self, configuration: StageConfiguration, now_s: float) -> None:
         self.configured.append((now_s, configuration.batch))
@@ -138,14 +138,14 @@ class SimPyStage:
     def configuration(self) -> StageConfiguration:
         return self.replicas.configuration
 
-    # ---- what happens to a stage ----
+    # ---- events ----
 
     def follow_with(self, following: SimPyStage) -> None:
-        """Let finished batches go on to another stage."""
+        """Send finished batches on to another stage."""
         self.next = following
 
     def receive(self, requests: Batch, now_s: float) -> None:
-        """Enqueue the requests of a finished batch, in order, and attempt to dispatch."""
+        """Enqueue the requests of a finished batch in order, then attempt to dispatch."""
         size = len(requests)
         self.queue.extend(requests)
         self.enqueued_s.extend([now_s] * size)
@@ -182,7 +182,7 @@ class SimPyStage:
             self._take_back(change.removed)
 
     def _lose(self, removed: list[SimPyReplica], now_s: float) -> None:
-        """Fail what removed replicas hold: the batch in service, and those that wait there."""
+        """Fail the batches of removed replicas: those that wait there, and the one in service."""
         for replica in sorted(removed, key=removal_order):
             for batch in replica.waiting:
                 self.at_replicas -= len(batch.requests)
@@ -201,7 +201,7 @@ class SimPyStage:
             self._drop(request, now_s, finish_s)
 
     def _on_end_of_batch(self, replica: SimPyReplica, now_s: float) -> None:
-        """What ends a batch, unless the replica was removed with it."""
+        """Finish a batch, unless it failed with its replica."""
         if replica.batch is not None:
             self._on_completion(replica, now_s)
 
@@ -249,7 +249,7 @@ class SimPyStage:
                 replicas.put_idle(replica)
 
     def _waits(self, now_s: float) -> bool:
-        """Whether the next batch cannot start now; the timer is then set to the end of its wait, if that has one."""
+        """Whether the next batch must wait; if so, set the timer to the end of its wait, if there is one."""
         ready_s = self._next_batch_s(now_s)
         if ready_s <= now_s:
             return False
@@ -258,7 +258,7 @@ class SimPyStage:
         return True
 
     def _look_again_s(self, ready_s: float, now_s: float) -> float:
-        """By deadline: now if requests that arrive now are yet to make an attempt, else when a batch may be ready."""
+        """By deadline: now if requests that arrive now have not made an attempt yet, else `ready_s`."""
         if self.position == 0 and self._looked_s != now_s:
             arrival = bisect_left(self.enqueued_s, now_s, self.head)
             if arrival < len(self.queue) and self.enqueued_s[arrival] == now_s:
@@ -278,7 +278,7 @@ class SimPyStage:
             oldest_s = self._arrivals_s[queue[head]]
             if not (self._drops_singly and rules.is_expired(now_s, oldest_s, self._limit_s)):
                 break
-            if enqueued_s[head] > now_s:  # by deadline, even who is yet to come can be without hope
+            if enqueued_s[head] > now_s:  # by deadline, even a future request can be past its limit
                 break
             self._drop(queue[head], now_s)
             self.head = head + 1
@@ -291,12 +291,12 @@ class SimPyStage:
             return now_s
         wake_s = full_s if full_s < due_s else due_s
         if self._sla_s is not None:
-            # By deadline, any arrival may find that the head has too much ahead of it.
+            # By deadline, any arrival may find that the head cannot finish in time.
             finder = bisect_right(enqueued_s, now_s, head)
             if finder < total and enqueued_s[finder] < wake_s:
                 wake_s = enqueued_s[finder]
         elif self._drops_singly:
-            # The first arrival after the head has expired is the only one whose attempt changes anything: it drops it.
+            # Of all arrivals, only the first after the head's expiry matters: its attempt drops the head.
             expiry_s = oldest_s + self._limit_s
             if expiry_s < wake_s:
                 finder = bisect_right(enqueued_s, expiry_s, head)
@@ -305,7 +305,7 @@ class SimPyStage:
         return wake_s
 
     def _ahead_s(self) -> float:
-        """How long a request that leaves the queue now is expected to take until its completion."""
+        """The expected time to completion of a request that leaves the queue now."""
         ahead_s = self._stay_s(self.at_replicas)
         stage = self.next
         while stage is not None:
@@ -314,7 +314,7 @@ class SimPyStage:
         return ahead_s
 
     def stay_s(self) -> float:
-        """How long a request that comes now is expected to be here."""
+        """The expected stay of a request that comes now."""
         return self._stay_s(len(self.queue) - self.head + self.at_replicas)
 
     def _stay_s(self, waiting: int) -> float:
@@ -325,7 +325,7 @@ class SimPyStage:
         queue, enqueued_s, head = self.queue, self.enqueued_s, self.head
         if size == 1 and self._drops_singly:
             self.head = head + 1
-            return [queue[head]]  # it is there and has not expired: that has just been looked at
+            return [queue[head]]  # the caller has just checked that it is there and has not expired
         total = len(queue)
         end = head + size
         if end > total or enqueued_s[end - 1] > now_s:
@@ -342,7 +342,7 @@ class SimPyStage:
         return requests
 
     def _sift(self, requests: Batch, size: int, now_s: float) -> Batch:
-        """Drop the expired among `requests`, and fill up to `size` from the queue."""
+        """Drop the expired ones of `requests`, and fill up to `size` from the queue."""
         kept: Batch = []
         while True:
             for request in requests:
@@ -385,20 +385,20 @@ class SimPyStage:
         self._env.at(finish_s, self._completion, self._completed, replica)
 
     def _wake_at(self, time_s: float) -> None:
-        """Set the stage's only timer; a happening that is already scheduled for that time is used again."""
+        """Set the stage's only timer; an event already scheduled for that time is used again."""
         self._timer_s = time_s
         if time_s != self._scheduled_s:
             self._scheduled_s = time_s
             self._env.at(time_s, self._timer, self._on_timer)
 
-    # ---- what eager dispatch does differently ----
+    # ---- overridden by eager dispatch ----
 
     def _serve_waiting(self, replica: SimPyReplica, now_s: float) -> None:
-        """Start the batch that waits at a replica, which none does here."""
+        """Start the batch that waits at a replica; with central dispatch none does."""
         raise NotImplementedError
 
     def _take_back(self, removed: list[SimPyReplica]) -> None:
-        """Nothing waits at a replica here."""
+        """Return the waiting batches of removed replicas to the queue; with central dispatch there are none."""
 
     # ---- what control steps and records read: sim.interface.EngineStage ----
 
@@ -420,7 +420,7 @@ class SimPyStage:
 
     @property
     def interrupted(self) -> int:
-        """Of the failed, those in service."""
+        """How many of the failed requests were in service."""
         return self.drops.interrupted
 
     def seen(self, now_s: float) -> Seen:
@@ -433,7 +433,7 @@ class SimPyStage:
         )
 
     def _came(self, now_s: float) -> tuple[int, int]:
-        """How many requests came before now, and by now."""
+        """How many requests came before now, and how many up to now."""
         if self.is_entry:
             return bisect_left(self._arrivals_s, now_s), bisect_right(self._arrivals_s, now_s)
         return self.enqueued, self.enqueued

@@ -1,6 +1,6 @@
-"""What both engines have in common where stages form a graph: draws, routes, and what becomes of requests.
+"""What both engines share for graphs of stages: draws, routes, and the records of items and requests.
 
-Nothing flows back in a graph, so its stages can be simulated one after the other, each for itself.
+Nothing flows back in a graph, so its stages can be simulated one after the other.
 """
 
 import lazy_loader as lazy

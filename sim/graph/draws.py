@@ -1,7 +1,7 @@
-"""The draws that decide where items go and how many they are, keyed by seed, edge and request, never by policy.
+"""The draws of the routes and numbers of items, keyed by seed, edge and request, never by policy.
 
-An item has a key of 64 bits, made of its request and of the edges by which it came, whatever served it when. All keys
-come from SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+An item has a 64-bit key, derived from its request and the edges by which it came, whichever replica served it and when.
+All keys come from SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 def base_key(seed: int) -> int:
-    """The key from which those of a run with this seed are made."""
+    """The key from which all keys of a run with this seed are derived."""
     sequence = np.random.SeedSequence(seed, spawn_key=(streams.PURPOSES.index("items"),))
     return int(sequence.generate_state(1, np.uint64)[0])
 
 
 def key_of(key: int, number: int) -> int:
-    """The key of the part of that number, from 0, of what has a key."""
+    """The key of part `number`, from 0, of the thing with this key."""
     key = (key + step(number)) & _MASK
     key = ((key ^ (key >> 30)) * _FIRST) & _MASK
     key = ((key ^ (key >> 27)) * _SECOND) & _MASK
@@ -39,38 +39,38 @@ def key_of(key: int, number: int) -> int:
 
 
 def keys_of(keys: Keys, numbers: Keys | int) -> Keys:
-    """The same of an array of keys and a number, or an array of these, all `numpy.uint64`."""
+    """As `key_of`, for an array of keys and a number or an array of numbers; arrays are `numpy.uint64`."""
     if isinstance(numbers, int):
         return mixed(keys + np.uint64(step(numbers)))
     return mixed(keys + (numbers + np.uint64(1)) * np.uint64(STEP))
 
 
 def step(number: int) -> int:
-    """From a key to that of its part of that number, before mixing."""
+    """What is added to a key for its part `number`, before mixing."""
     return (number + 1) * STEP & _MASK
 
 
 def mixed(keys: Keys) -> Keys:
-    """The mixing of SplitMix64, of an array or, compiled, of one key."""
+    """SplitMix64's mixing of an array of keys or, compiled, of one key."""
     keys = (keys ^ (keys >> np.uint64(30))) * np.uint64(_FIRST)
     keys = (keys ^ (keys >> np.uint64(27))) * np.uint64(_SECOND)
     return keys ^ (keys >> np.uint64(31))
 
 
 def uniform(key: int) -> float:
-    """A number from 0 to below 1, in steps of 2^-53, that a key stands for."""
+    """The uniform draw of a key, in [0, 1), a multiple of 2^-53."""
     return (key >> 11) * 2.0**-53
 
 
 def persist(normals: MutableSequence[float], apart_s: Sequence[float], persist_s: float) -> None:
-    """Give each number, in place, the correlation exp(-apart / persist_s) with the one before."""
+    """Give each number, in place, the correlation exp(-apart_s / persist_s) with the one before."""
     for i in range(1, len(normals)):
         correlation = exp(-apart_s[i - 1] / persist_s)
         normals[i] = correlation * normals[i - 1] + sqrt(1.0 - correlation * correlation) * normals[i]
 
 
 def persistent(normals: FloatArray, apart_s: FloatArray, persist_s: float) -> FloatArray:
-    """The same of arrays."""
+    """As `persist`, for arrays; returns a new one."""
     found = normals.tolist()
     persist(found, apart_s.tolist(), persist_s)
     return np.array(found)
@@ -82,9 +82,9 @@ Persistent = Callable[[FloatArray, FloatArray, float], FloatArray]
 def latent_uniforms(
     seed: int, number: int, persist_s: float, arrivals_s: FloatArray, persistent: Persistent = persistent
 ) -> FloatArray:
-    """One number from 0 to 1 for each request, on edge `number`: where in its law the request's number of items is.
+    """A quantile level, from 0 to 1, for each request's number of items on edge `number`; shape (requests,).
 
-    Its normal quantiles have the correlation exp(-time between / persist_s) with that of the request before.
+    As standard normals, the levels of successive requests have the correlation exp(-time between / persist_s).
     """
     places = streams.stream(seed, "items", number).random(len(arrivals_s))
     if persist_s == 0.0 or not len(places):
@@ -96,7 +96,7 @@ def latent_uniforms(
 
 
 class Places:
-    """The same, request by request, for who does not know the arrivals before they come."""
+    """As `latent_uniforms`, request by request, where arrivals are not known in advance."""
 
     def __init__(self, seed: int, number: int, persist_s: float) -> None:
         self._uniforms = streams.IndexedUniforms(streams.stream(seed, "items", number))
@@ -104,11 +104,11 @@ class Places:
         self.restart()
 
     def restart(self) -> None:
-        """Begin again with the first request."""
+        """Start again at the first request."""
         self._count, self._normal, self._arrival_s = 0, 0.0, 0.0
 
     def next(self, arrival_s: float) -> float:
-        """That of the next request."""
+        """The quantile level of the next request."""
         place = self._uniforms[self._count]
         self._count += 1
         if self._persist_s == 0.0:
@@ -123,7 +123,7 @@ class Places:
 
 
 def numbers_of_items(edge: Edge, variant: str, places: FloatArray) -> IntArray:
-    """How many items one that the variant served puts on the edge, at places from 0 to 1 in the law of that number."""
+    """How many items an item served by the variant puts on the edge, at these quantile levels from 0 to 1."""
     if edge.counts:
         measured = np.sort(np.array(edge.counts[variant], dtype=np.int64))
         return measured[np.minimum((places * len(measured)).astype(np.int64), len(measured) - 1)]
@@ -136,10 +136,10 @@ def numbers_of_items(edge: Edge, variant: str, places: FloatArray) -> IntArray:
 
 @lru_cache(maxsize=256)
 def _cumulative(mean: float, spread: float) -> FloatArray:
-    """The probabilities of at most 0, 1, 2, ... items, up to nearly all.
+    """The probabilities of at most 0, 1, 2, ... items, up to nearly 1.
 
-    A binomial number below a spread of 1, of as many trials as come nearest to it; Poisson at 1; a negative binomial
-    number above. Successive probabilities have the ratio a + b / k, as all belong to Panjer's class (a, b, 0).
+    The law is binomial for a spread below 1, with the number of trials that comes nearest to it; Poisson at 1; negative
+    binomial above. All are in Panjer's class (a, b, 0): successive probabilities have the ratio a + b / k.
     """
     if mean == 0.0:
         return np.ones(1)
@@ -159,5 +159,5 @@ def _cumulative(mean: float, spread: float) -> FloatArray:
         a = 1.0 - 1.0 / spread
         b, log_first = (size - 1.0) * a, -size * log(spread)
     ratios = a + b / np.arange(1, most + 1)
-    with np.errstate(divide="ignore"):  # a mean of nearly nothing: the ratios are 0 then
+    with np.errstate(divide="ignore"):  # the ratios are 0 if the mean is tiny
         return np.cumsum(np.exp(log_first + np.append(0.0, np.cumsum(np.log(ratios)))))

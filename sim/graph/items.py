@@ -1,4 +1,4 @@
-"""The records of a graph: of the items of each stage, and of the requests that they are parts of."""
+"""The records of a graph: of the items at each stage, and of the requests to which they belong."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from ipa.sim.records import (
 )
 
 _OF_VISITS = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")
-"""The arrays of records that have a row for each stage."""
+"""The arrays of `Records` with a row for each stage."""
 
 
 class ItemLog(NamedTuple):
-    """The items that came to a stage in that order: of which request, by which edge, and when; shape (items,)."""
+    """The items of a stage in order of coming: request, edge and time of enqueue; shape (items,)."""
 
     request: IntArray
     edge: IntArray
@@ -39,13 +39,13 @@ class ItemStage(EngineStage, Protocol):
     """One stage of a graph."""
 
     def item_log(self, since: int = 0) -> ItemLog:
-        """Its items from number `since` on, in the order in which they came."""
+        """The items from number `since` on, in the order in which they came."""
         ...
 
 
 @runtime_checkable
 class GraphEngine(Engine, Protocol):
-    """One run of a graph of stages; the members of batches and drops are items, by their places in `item_log`."""
+    """One run of a graph of stages. The members of batches and drops are items, by their places in `item_log`."""
 
     @property
     def routes(self) -> Routes: ...
@@ -64,7 +64,7 @@ def collect_records(engine: Engine) -> Records:
 
 
 def collect_items(engine: GraphEngine) -> Records:
-    """The records of a finished run, which have those of each stage's items."""
+    """The records of a finished run of a graph, with `items` for each stage."""
     logs = [stage.item_log() for stage in engine.stages]
     parts = tuple(_stage_records(engine, stage, log) for stage, log in zip(engine.stages, logs, strict=True))
     count = len(engine.arrivals_s)
@@ -109,7 +109,7 @@ def records_of_none(engine: Engine) -> Records:
 
 
 def _stage_records(engine: GraphEngine, stage: ItemStage, log: ItemLog) -> Records:
-    """The records of a stage as of a chain that it is alone, with its items in place of requests."""
+    """The records of a stage as those of a chain of one stage, with items in place of requests."""
     visits = Visits.none_yet(1, len(log.request))
     visits.enter(0, stage.batch_log(), stage.drop_log(), 0)
     end_s, finish_s = engine.end_s, visits.finish_s
@@ -142,8 +142,8 @@ def _stage_records(engine: GraphEngine, stage: ItemStage, log: ItemLog) -> Recor
 def _ends(
     engine: GraphEngine, parts: Sequence[Records], logs: Sequence[ItemLog]
 ) -> tuple[IntArray, IntArray, FloatArray]:
-    """How requests end, at which stage they are dropped, and when they end: with the first item without which they do
-    not go on, else with the last item."""
+    """Each request's outcome, the stage where it was dropped or failed, and its end. A request ends with the first lost
+    item that it cannot do without, else with its last item."""
     count = len(engine.arrivals_s)
     last_s, is_open = np.full(count, -np.inf), np.zeros(count, dtype=bool)
     lost_s, lost_at, failed = np.full(count, np.inf), np.full(count, -1), np.zeros(count, dtype=bool)
@@ -153,7 +153,7 @@ def _ends(
         is_open[log.request[~ended]] = True
         np.maximum.at(last_s, log.request[ended], part.end_s[ended])
         lost = np.flatnonzero((part.dropped_stage >= 0) & ~engine.routes.forgiven(position, log.edge))
-        first = lost[np.lexsort((part.outcome[lost], part.end_s[lost]))][::-1]  # of several, the first is written last
+        first = lost[np.lexsort((part.outcome[lost], part.end_s[lost]))][::-1]  # reversed: the earliest is written last
         request = log.request[first]
         times_s, at, has_failed = lost_s.copy(), lost_at.copy(), failed.copy()
         times_s[request], at[request], has_failed[request] = part.end_s[first], position, part.outcome[first] == FAILED

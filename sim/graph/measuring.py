@@ -24,8 +24,8 @@ class MeasuringItems(Measuring):
         self._graph = engine
         count = len(engine.arrivals_s)
         self._came, self._dropped = [0] * len(engine.stages), [0] * len(engine.stages)
-        self._logs = [stage.item_log() for stage in engine.stages]  # of what came, with some room behind
-        self._open = np.zeros(count, dtype=np.int64)  # items of each request
+        self._logs = [stage.item_log() for stage in engine.stages]  # the ends of the arrays are spare
+        self._open = np.zeros(count, dtype=np.int64)  # unfinished items of each request
         self._last_s = np.zeros(count)  # when the latest of them ended
         self._is_lost = np.zeros(count, dtype=bool)
         self._ended: list[IntArray] = []
@@ -42,7 +42,7 @@ class MeasuringItems(Measuring):
         super()._read_new_batches(position)
 
     def _note_enqueued(self, position: int, fresh: Batches) -> None:
-        """The stages say so themselves."""
+        """Nothing to do: the stages' item logs have the times."""
 
     def _latency(self, position: int, finished: Batches, now_s: float) -> LatencyQuantiles | None:
         log, drops = self._logs[position], self._graph.stages[position].drop_log(self._dropped[position])
@@ -58,7 +58,7 @@ class MeasuringItems(Measuring):
         return self._of_requests() if position + 1 == len(self._readers) else None
 
     def _of_requests(self) -> LatencyQuantiles:
-        """The latency of the requests that have ended since the last step, none of them dropped."""
+        """The latency of the requests completed since the last step."""
         requests = np.unique(np.concatenate(self._ended))
         self._ended = []
         on_the_way = np.isin(requests, self._graph.on_the_way())
@@ -70,7 +70,7 @@ class MeasuringItems(Measuring):
 
 
 def _followed(column: npt.NDArray[T], count: int, fresh: npt.NDArray[T]) -> npt.NDArray[T]:
-    """The first `count` values of a column and then these, with some room behind."""
+    """The first `count` values of a column followed by `fresh`; the end of the array may be spare."""
     end = count + len(fresh)
     if end > len(column):
         column = np.concatenate([column, np.empty(end, column.dtype)])

@@ -1,4 +1,4 @@
-"""The stages of a graph by position, and where what has been served goes from each."""
+"""The routes of a graph: its stages by position, and where served items go from each."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ipa.sim.interface import BoolArray
 from ipa.sim.model import FloatArray, IntArray
 
 NO_EDGE = -1
-"""By which edge an item came that is a request at an entry, or that a join has made of others."""
+"""The edge of an item that came by none: a request at an entry, or the result of a join."""
 
 
 @dataclass(frozen=True)
 class Way:
     """An edge that leads on from a stage.
 
-    `child`: the position of the stage after it. An item whose draw is in [`low`, `high`) takes it; edges with one
-    `drawn` share the draw.
+    `child`: the position of the next stage. An item whose draw is in [`low`, `high`) takes the edge; edges with the
+    same `drawn` share the draw.
     """
 
     number: int
@@ -37,7 +37,7 @@ class Way:
 
 
 class Routes:
-    """A graph of stages with the draws of a run. Stages go by position, edges by number in the order of the file."""
+    """A graph of stages with the draws of a run. Stages are numbered by position, edges in the order of the file."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Routes:
         seed: int,
         persistent: draws.Persistent = draws.persistent,
     ) -> None:
-        """`stages`: their names in topological order. `persistent`: that of the draws, or what does the same."""
+        """`stages`: their names in topological order. `persistent`: `draws.persistent` or an equivalent."""
         self._persistent = persistent
         self._seed = seed
         self._arrivals_s = arrivals_s
@@ -60,7 +60,7 @@ class Routes:
         self.ways = tuple(tuple(_ways_from(graph, name, place)) for name in stages)
         self.carries_one = tuple(_carries_one(edge) for edge in graph.edges)
         self.asks_keys = any(not way.is_sure for ways in self.ways for way in ways)
-        """Whether any draw is made by the keys of items."""
+        """Whether any draw depends on the keys of items."""
         self.parents = tuple(tuple(sorted({place[edge.parent] for edge in graph.into(name)})) for name in stages)
         self.joins: tuple[Join | None, ...] = tuple(graph.joins.get(name) for name in stages)
         self.upstream = tuple(frozenset(place[each] for each in graph.ancestors(name)) for name in stages)
@@ -68,25 +68,25 @@ class Routes:
         self.gathering = tuple(
             position for position, join in enumerate(self.joins) if join is not None and join.kind == "all"
         )
-        """The stages that join all items, which hear of all that ends upstream."""
+        """The stages that join all items; they need to know of every item that ends upstream."""
         self._forgives = tuple(edge.partial for edge in graph.edges)
         self._joined_forgives = tuple(
             bool(graph.into(name)) and all(edge.partial for edge in graph.into(name)) for name in stages
         )
 
     def forgives(self, position: int, edge: int) -> bool:
-        """Whether a request goes on without an item that is dropped at a stage, to which it came by an edge.
+        """Whether a request goes on if an item that came to a stage by an edge is dropped there.
 
-        What a join has made of several items may be missing if each of them may.
+        The result of a join may be missing if each edge into the stage allows it.
         """
         return self._joined_forgives[position] if edge == NO_EDGE else self._forgives[edge]
 
     def forgiven(self, position: int, edges: IntArray) -> BoolArray:
-        """The same of several items at one stage."""
+        """As `forgives`, for several items at one stage."""
         return np.array([*self._forgives, self._joined_forgives[position]], dtype=bool)[edges]
 
     def numbers(self, edge: int, variant: str) -> IntArray:
-        """How many items of each request the edge carries for an item that the variant served; shape (requests,)."""
+        """How many items of each request the edge carries per item served by the variant; shape (requests,)."""
         if (edge, variant) not in self._numbers:
             if edge not in self._places:
                 persist_s = self.edges[edge].persist_s
@@ -98,11 +98,11 @@ class Routes:
         return self._numbers[edge, variant]
 
     def key(self, position: int, request: int) -> int:
-        """The key of the one item that a request is at an entry, or at a stage that joins."""
+        """The key of a request's only item at an entry or a joining stage."""
         return draws.key_of(draws.key_of(self.base_key, request), position)
 
     def keys(self, position: int, requests: IntArray) -> draws.Keys:
-        """The same of several requests; zeros where no draw is made by them."""
+        """As `key`, for several requests; zeros if no draw depends on keys."""
         if not self.asks_keys:
             return np.zeros(len(requests), np.uint64)
         base = np.full(len(requests), self.base_key, np.uint64)
@@ -110,7 +110,7 @@ class Routes:
 
 
 def _carries_one(edge: Edge) -> bool:
-    """Whether an item that takes the edge is one item there, whatever served it."""
+    """Whether every item that takes the edge becomes exactly one, whichever variant served it."""
     means = edge.items.values() if isinstance(edge.items, Mapping) else [edge.items]
     return not edge.counts and edge.spread == 0.0 and all(mean == 1.0 for mean in means)
 

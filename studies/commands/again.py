@@ -11,7 +11,7 @@ from ipa import studies
 from ipa.studies.scenario import ScenarioError
 
 MADE_BY = {"run": "simulate", "runs": "compare", "sweep": "sweep"}
-"""Kind of a folder -> the command that makes such."""
+"""Kind of a folder -> the command that makes it."""
 
 
 @click.command(context_settings={"ignore_unknown_options": True})

@@ -1,4 +1,4 @@
-"""What the commands about a pipeline on a Kubernetes cluster share: their options, and what those describe."""
+"""Shared by the commands about a pipeline on a Kubernetes cluster: their options, and the objects built from them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
-"""What Kubernetes takes as the name of most objects."""
+"""The names that Kubernetes allows for most objects."""
 
 
 def _memory(_: click.Context, __: click.Parameter, given: str) -> str:
@@ -60,7 +60,7 @@ def _image(_: click.Context, __: click.Parameter, given: str) -> str:
 
 
 def name_of(kind: str) -> Callable[[click.Context, click.Parameter, str], str]:
-    """Checks an option that names an object of this kind; an empty one names none."""
+    """A callback that checks the name of an object of this kind; an empty name means none."""
 
     def checked(_: click.Context, __: click.Parameter, given: str) -> str:
         if given and not (len(given) <= 253 and _SUBDOMAIN.fullmatch(given)):
@@ -230,12 +230,12 @@ def warn(text: str) -> None:
 
 
 def taken_cluster(options: dict[str, Any]) -> Cluster:
-    """The cluster that the options describe, taken out of `options`."""
+    """The cluster that the options describe; they are removed from `options`."""
     return taken(live_runs.Cluster, options)
 
 
 def taken_layout(options: dict[str, Any]) -> Layout:
-    """The layout that the options describe, taken out of `options`. Raises LiveError if it is impossible."""
+    """The layout that the options describe; they are removed from `options`. Raises LiveError if it is impossible."""
     names = [field.name for field in fields(kubernetes.Layout)]
     layout = kubernetes.Layout(**{name: options.pop(name) for name in names if name in options})
     kubernetes.model_sources.check(layout)
@@ -246,9 +246,9 @@ def taken_layout(options: dict[str, Any]) -> Layout:
 
 
 def prepared(scenario: Scenario, cluster: Cluster, layout: Layout | None = None) -> tuple[Prepared, Deployed]:
-    """The scenario with what it names, and what is deployed for it: a layout takes the scenario's pods over.
+    """The prepared scenario and its deployment; the layout is extended by the scenario's pods.
 
-    Raises LiveError for pods that the layout cannot have.
+    Raises LiveError if the layout cannot have these pods.
     """
     found = studies.prepare(scenario)
     if layout is not None:

@@ -42,13 +42,13 @@ OF_POLICY = "policy."
 
 
 def is_for_all(assignment: str) -> bool:
-    """Whether --set gives a parameter of policies, rather than something else or which policy is the scenario's."""
+    """Whether a --set assigns a parameter of policies, and not another key or the scenario's policy itself."""
     key = assignment.partition("=")[0]
     return key.startswith(OF_POLICY) and key not in ("policy.name", "policy.label")
 
 
 def _predictors(given: str | None) -> Sequence[Given]:
-    """Names, or mappings with `name` and parameters, as in YAML. Raises BadParameter for what is none."""
+    """Predictors as names, or as YAML mappings with `name` and parameters. Raises BadParameter for anything else."""
     if given is None:
         return ()
     try:
@@ -134,14 +134,14 @@ def compare(
 
 
 def _as_before(question: Question | None, parameters: Mapping[str, Any]) -> Sequence[Given]:
-    """The policies of a comparison that is asked again, without what `parameters` give all of them now."""
+    """The policies of a repeated comparison, without the parameters that `parameters` now set for all."""
     given = {key.partition(".")[0] for key in parameters}
     policies = () if question is None else question.policies
     return [{key: value for key, value in policy.items() if key not in given} for policy in policies]
 
 
 def _show(comparison: Comparison, results: Results) -> None:
-    """Write the report, print what was found and warn."""
+    """Write the report, print the results and warnings."""
     if results.report is not None:
         reports.write_report(comparison, results.report)
     if results.as_json:
@@ -152,7 +152,7 @@ def _show(comparison: Comparison, results: Results) -> None:
 
 
 def print_comparison(comparison: Comparison, folder: Path | None, report: Path | None) -> None:
-    """Print a row for each policy, means over seeds with 95 % intervals, which to take, and where results are."""
+    """Print a row for each policy (means over seeds with 95 % intervals), the recommendation, and where results are."""
     groups = studies.many.by_policy(comparison.runs)
     first = groups[0]
     span = f"seed {first.seeds[0]}"

@@ -1,4 +1,4 @@
-"""What a shell offers when Tab is pressed: pipelines, policies, loads, and the keys of --set with their words."""
+"""Shell completion: pipelines, policies, loads, and the keys of --set with their values."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def studies(_: click.Context, __: click.Parameter, typed: str) -> Items:
 
 
 def policies(_: click.Context, __: click.Parameter, typed: str) -> Items:
-    """The policies, with the variants that most pipelines name, and files."""
-    scaling = (ipa.policies.ScaleOnly, ipa.policies.Scaler)  # they take the names of variants
+    """The policies, with the choices of variants that most pipelines define, and files."""
+    scaling = (ipa.policies.ScaleOnly, ipa.policies.Scaler)  # their argument names a choice of variants
     named = [
         f"{name}:{variants}"
         for name, kind in ipa.policies.POLICIES.items()
@@ -39,7 +39,7 @@ def policies(_: click.Context, __: click.Parameter, typed: str) -> Items:
 
 
 def predictors(_: click.Context, __: click.Parameter, typed: str) -> Items:
-    """The predictors, behind those that are typed already."""
+    """The predictors, after those already typed."""
     before, comma, _last = typed.rpartition(",")
     return _beginning(typed, (f"{before}{comma}{name}" for name in ipa.policies.PREDICTORS))
 
@@ -50,7 +50,7 @@ def traces(_: click.Context, __: click.Parameter, typed: str) -> Items:
 
 
 def keys(context: click.Context, _: click.Parameter, typed: str) -> Items:
-    """The keys of a scenario and of its policy, with `=`; behind that the words that the key may hold."""
+    """The keys of a scenario and of its policy, with `=`; after it the key's allowed words."""
     key, equals, _value = typed.partition("=")
     if key.startswith("policy."):
         return _beginning(typed, [] if equals else (f"policy.{name}=" for name in _parameters(context)))
@@ -70,7 +70,7 @@ def _beginning(typed: str, words: Iterable[str]) -> Items:
 
 
 def _parameters(context: click.Context) -> list[str]:
-    """The parameters of the policies that the command line names, as far as they are built in; of none: of ipa."""
+    """The parameters of the built-in policies on the command line; if it names none, those of ipa."""
     given = context.params.get("policy") or context.params.get("policies") or "ipa"
     specs = [given] if isinstance(given, str) else list(given)
     known = [name for spec in specs if (name := spec.split(":")[0].split()[0]) in ipa.policies.POLICIES]
@@ -78,7 +78,7 @@ def _parameters(context: click.Context) -> list[str]:
 
 
 def _keys_of(model: type[BaseModel]) -> dict[str, tuple[str, ...]]:
-    """The keys of a part of scenario files, each with the words that it may hold, if it is a choice of them."""
+    """The keys of a part of scenario files, each with its allowed words if it is a choice."""
     found = {}
     for name, about in model.model_fields.items():
         kinds = (about.annotation, *get_args(about.annotation))  # `Literal[...]`, alone or beside None

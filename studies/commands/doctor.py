@@ -1,4 +1,4 @@
-"""`ipa doctor`: Python, engines, solvers, extras, programs, and files that the environment names. No network."""
+"""`ipa doctor`: checks Python, engines, solvers, extras, programs and configured files, without network."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ PURPOSES = {
     "train": "training predictors",
     "tune": "ipa tune",
 }
-"""What each extra is for."""
+"""The purpose of each extra."""
 
 LICENCE_FILES = ("~/gurobi.lic", "/opt/gurobi/gurobi.lic", "/Library/gurobi/gurobi.lic", "C:/gurobi/gurobi.lic")
 """Where Gurobi looks for a licence that GRB_LICENSE_FILE does not name."""
 _SERVED = ("WLSACCESSID", "TOKENSERVER", "CLOUDACCESSID", "CSMANAGER", "COMPUTESERVER")
 
 Finding = dict[str, Any]
-"""`ready` (true, false, or null where it cannot be known from here), `version` and `note`."""
+"""`ready` (true, false, or null if it cannot be known locally), `version` and `note`."""
 
 
 def findings(environ: Mapping[str, str] = os.environ, today: date | None = None) -> dict[str, Any]:
-    """What this machine has, JSON-able; `today` decides whether a licence file has expired."""
+    """The findings on this machine, JSON-able; `today` decides whether a licence file has expired."""
     return {
         "project": {"version": _version(PROJECT)},
         "python": {
@@ -85,7 +85,7 @@ def findings(environ: Mapping[str, str] = os.environ, today: date | None = None)
 
 
 def lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """The same for people, one line per finding."""
+    """The findings as text, one line each."""
     python = found["python"]
     yield f"{PROJECT} {found['project']['version']}"
     yield f"Python {python['version']} ({python['implementation']}), {python['cpus']} cores, {python['platform']}"
@@ -155,7 +155,7 @@ def _file(named: str) -> Finding:
 
 
 def _gurobi(environ: Mapping[str, str], today: date) -> Finding:
-    """The solver and its licence, as far as that can be told without asking a server."""
+    """The solver and its licence, without asking a licence server."""
     found = _package("gurobipy", "gurobi")
     if not found["ready"]:
         return found

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from ipa.studies.many.losses import Losses, Named, OfPolicy
 
 LONG_S = 600.0
-"""What would take longer has to be asked for."""
+"""The longest estimated time without explicit options [s]."""
 
 OVERVIEW_WIDTH = 140
 """Columns where stdout is not a terminal."""
 
 SURELY_SHORT = 10
-"""So few runs are explained without an estimate of how long it takes."""
+"""Up to so many runs are explained without an estimate of the time."""
 
 
 @click.command()
@@ -77,7 +77,7 @@ def explain(
 
 
 def _check_short(results: Path, runs: Sequence[Named], jobs: int) -> None:
-    """Raise ScenarioError, which says what can be chosen, for more runs than are explained in a short time."""
+    """Raise ScenarioError, which lists the possible selections, if explaining the runs takes too long."""
     if len(runs) <= SURELY_SHORT:
         return
     needed_s = studies.many.losses.estimated_s(runs, jobs)
@@ -95,8 +95,8 @@ def _example(run: Named) -> str:
 
 
 def print_losses(found: Losses) -> None:
-    """Print what all lost, a row each, if there are several; then for each, unless there are many, the table of its
-    causes and a sentence for each."""
+    """Print an overview with a row for each policy, if there are several; then for each, unless there are many, its
+    causes as a table and in sentences."""
     wording = studies.many.losses.sentences
     in_full = studies.pages.losses.in_full(found)
     if len(found.policies) > 1:

@@ -1,4 +1,4 @@
-"""Groups of commands: one answers a wrong name with the nearest, and one imports a command when it is called."""
+"""Groups of commands: `Group` suggests the nearest name for a wrong one; `LazyGroup` imports a command when called."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ipa import profiles
 
 
 class Group(click.Group):
-    """A group whose commands are in its own module, listed with the first paragraphs of their helps."""
+    """A group whose commands are in its own module, listed with the first paragraph of each one's help."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does; a command that is not there is answered with the nearest and with all."""
+        """As click's, but the error for an unknown command names the nearest and all."""
         name, commands = args[0], self.list_commands(ctx)
         if not name.startswith("-") and name not in commands and not ctx.resilient_parsing:
             hint = profiles.did_you_mean(name, commands)
@@ -34,7 +34,7 @@ class Group(click.Group):
 
 
 class LazyGroup(Group):
-    """A group that knows its commands by name and summary, so that its help imports none of them.
+    """A group that has its commands' names and summaries, so that its help imports none of them.
 
     `package` holds a module for each command, which defines the command under the module's name.
     """

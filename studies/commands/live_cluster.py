@@ -61,7 +61,7 @@ def up(
     api = live_runs.connect(where, on_warning=cluster.warn)
     first = live_runs.first_configuration(prepared)
     steps = kubernetes.deploy.plan(api, there, first)
-    tell = printing.note if yes else printing.log  # whoever is asked has to see what about
+    tell = printing.note if yes else printing.log  # a confirmation must show the plan, even if quiet
     tell(f"{there.instance} in namespace {there.namespace}:")
     for step in steps:
         fields = f" ({', '.join(step.fields[:3])}{', ...' if len(step.fields) > 3 else ''})" if step.fields else ""
@@ -77,7 +77,7 @@ def up(
 
 
 class _Progress:
-    """Prints on stderr what was done or is awaited, once."""
+    """Prints on stderr what was done or is awaited, each message once."""
 
     def __init__(self) -> None:
         self._printed = ""
@@ -109,7 +109,7 @@ def status(what: str, backend: str, as_json: bool, **options: Any) -> None:
 
 
 def print_status(found: dict[str, Any]) -> None:
-    """Print a line about the whole, its problems, and a row for each stage."""
+    """Print a line about the deployment, its problems, and a row for each stage."""
     gateway = "ready" if found["gateway_ready"] else "not ready"
     name, namespace, controller = found["name"], found["namespace"], found["controller"]
     click.echo(f"{name} in namespace {namespace}: gateway {gateway}, controller {controller}")
@@ -164,12 +164,12 @@ def down(what: str, backend: str, yes: bool, as_json: bool, **options: Any) -> N
 
 
 APIS = frozenset({"networking.k8s.io/v1", "policy/v1"})
-"""The APIs beyond the core that a cluster is taken to have."""
+"""The APIs beyond the core that a cluster is assumed to have."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What is printed beside the pipeline, and what is left out."""
+    """Which objects are printed besides the pipeline's, and which are left out."""
 
     controller: bool
     advise: bool
@@ -251,7 +251,7 @@ def manifests(
 
 
 def _write(folder: Path, files: Mapping[str, str], as_json: bool) -> None:
-    """Write files, by their paths, to a new or empty folder: all of them or none."""
+    """Write files, by their paths, to a new or empty folder, atomically."""
     with results.whole_folder(folder) as fresh:
         for name, text in files.items():
             (fresh / name).parent.mkdir(exist_ok=True)
@@ -274,7 +274,7 @@ def _objects(scenario: Scenario, there: Deployed, first: Configuration, parts: P
 
 
 def _print(objects: Sequence[dict[str, Any]], as_json: bool) -> None:
-    """Print objects as a YAML stream, or as the one JSON document that kubectl takes as well."""
+    """Print objects as a YAML stream, or as one JSON document, which kubectl accepts too."""
     if as_json:
         printing.print_json({"apiVersion": "v1", "kind": "List", "items": objects})
     else:

@@ -1,4 +1,4 @@
-"""A live run in one line, and the words of which lines and screens are made."""
+"""A live run in one line, and the texts that lines and screens share."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def step_line(entry: Entry) -> str:
 
 
 def ready(stage: StageView) -> int:
-    """The replicas of the wanted variants that are ready."""
+    """The number of ready replicas of the configured variants."""
     counts = [stage.replicas.get(part.variant) for part in stage.configuration.parts]
     return sum(each.ready for each in counts if each is not None)
 
 
 def desired(stage: StageView) -> int:
-    """The replicas wanted, of all variants."""
+    """The number of desired replicas, of all variants."""
     return sum(part.replicas for part in stage.configuration.parts)
 
 

@@ -96,7 +96,7 @@ def run(what: str, backend: str, no_load: bool, **options: Any) -> None:
 
 
 def _check_no_results(results: Results, why: str) -> None:
-    """Raise UsageError for an option about a run's results, where there is only a controller."""
+    """Raise UsageError for an option about a run's results if only a controller runs."""
     options = {"--out": results.out, "--report": results.report, "--json": results.as_json}
     given = [name for name, value in options.items() if value]
     if given:
@@ -107,7 +107,7 @@ def _check_no_results(results: Results, why: str) -> None:
 
 
 def _run(scenario: Scenario, how: Live, results: Results) -> None:
-    """Run the scenario with a load of its own; write, print and warn."""
+    """Run the scenario with a load generator; write and print the results and warnings."""
     out, report = results.out, results.report
     if out is not None:
         studies.results.claim(out)
@@ -196,7 +196,7 @@ def load(
     live_runs.check_address(what, url, model)
     is_url = live_runs.is_url(what)
     sent_as = {name: options.pop(name) for name in ("body", "duration_s", "token_file")}
-    # A load needs no pipeline; any one will do for the scenario of a URL.
+    # A load needs no pipeline; the scenario of a URL takes any.
     scenario = described_scenario("video" if is_url else what, **options)
     target = live_runs.load_target(scenario, what if is_url else url or live_runs.GATEWAY, model, **sent_as)
     printing.say_load(target.trace)

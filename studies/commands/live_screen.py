@@ -21,7 +21,7 @@ SPARK_SECONDS = 40
 
 
 class Screen:
-    """The whole picture, drawn anew every second."""
+    """The whole screen, redrawn every second."""
 
     def __init__(self, title: str) -> None:
         self._title = title
@@ -101,7 +101,7 @@ class Screen:
 
 
 def spark(values: deque[float]) -> str:
-    """The last values as a row of bars, from 0 to the greatest."""
+    """The last values as a row of bars, scaled from 0 to their maximum."""
     top = max(values, default=0.0)
     if top <= 0.0:
         return ""

@@ -1,4 +1,4 @@
-"""How a live run is shown on stderr while it runs: as a screen on a terminal, as a line every few seconds elsewhere."""
+"""Shows a live run on stderr: as a screen on a terminal, else as a line every few seconds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Show = Callable[["View"], object]
 
 
 def interrupts() -> Interrupts:
-    """What Ctrl-C and SIGTERM do around a live run; the cursor, which a screen hides, comes back."""
+    """Handles Ctrl-C and SIGTERM during a live run; restores the cursor, which a screen hides."""
     from ipa.live import Interrupts
 
     return Interrupts(lambda: os.write(2, SHOW_CURSOR) if os.isatty(2) else None)
@@ -33,7 +33,7 @@ def interrupts() -> Interrupts:
 
 @contextmanager
 def showing(title: str) -> Iterator[Show]:
-    """Yields what to call with every view of the run; the screen vanishes when the block ends."""
+    """Yields a function to call with every view of the run; the screen disappears when the block ends."""
     if printing.is_quiet():
         yield lambda _: None
         return
@@ -72,7 +72,7 @@ def show_step(entry: Entry) -> None:
 
 
 def warn(live: Mapping[str, Any]) -> None:
-    """Warn on stderr of what makes the figures of a live run misleading."""
+    """Warn on stderr if the figures of a live run may mislead."""
     from ipa.live import UNKNOWN
 
     unknown = [key for key, value in live.items() if value == UNKNOWN]

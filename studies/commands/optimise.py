@@ -1,4 +1,4 @@
-"""`ipa optimise`: one decision, explained; all plans worth having for a load; the plan against the load."""
+"""`ipa optimise`: one decision, explained; the Pareto-optimal plans for a load; the plan against the load."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _show_plans(found: Frontier | Over, report: Path | None, as_json: bool) -> N
 
 
 def print_frontier(found: Frontier) -> None:
-    """Print a row for each Pareto-optimal plan, the chosen one marked; where there is none, why."""
+    """Print a row for each Pareto-optimal plan, with the chosen one marked; if there is none, the reason."""
     load = f"{found.chosen.load_rps:g} requests/s"
     if not found.plans:
         printing.print_line(f"No plan keeps the SLA and the limits at {load}")
@@ -159,7 +159,7 @@ def _plan(configuration: Mapping[str, StageConfiguration]) -> str:
 
 
 def print_explanation(explanation: Explanation) -> None:
-    """Print the options of each stage, the choice, what binds, the runner-up and the prices."""
+    """Print the options of each stage, the choice, the binding constraint, the runner-up and the prices."""
     for stage, options in explanation.options.items():
         table = printing.new_table(
             f"{stage}: options for {explanation.load_rps:g} requests/s",
@@ -241,7 +241,7 @@ def _latency(explanation: Explanation) -> str:
 
 
 def _worth(explanation: Explanation, price: Price) -> str:
-    """What a little more of something would bring, in words."""
+    """A shadow price in words."""
     if price.configuration == explanation.configuration:
         return "no other plan"
     plan = printing.describe_configuration(price.configuration)

@@ -63,7 +63,7 @@ T = TypeVar("T")
 
 
 class File(click.Path):
-    """The path of a file, which may not be there yet."""
+    """The path of a file, which may not exist yet."""
 
     def __init__(self) -> None:
         super().__init__(path_type=Path)
@@ -80,7 +80,7 @@ FOLDER = click.Path(path_type=Path)
 
 
 class Url(click.ParamType[str]):
-    """The address of a server; an empty one is none."""
+    """The address of a server; empty: none."""
 
     name = "URL"
 
@@ -91,13 +91,13 @@ class Url(click.ParamType[str]):
 
 
 class Words(click.Choice[str]):
-    """A choice among words, those of a `Literal` or others; a wrong one is answered with the nearest and with all."""
+    """A choice among words (a `Literal` or a sequence); the error for a wrong word names the nearest and all."""
 
     def __init__(self, words: object) -> None:
         super().__init__(get_args(words) or cast("Sequence[str]", words))
 
     def get_missing_message(self, param: click.Parameter, ctx: click.Context | None) -> str:
-        """None: the usage, which stands above, names the words already."""
+        """Empty: the usage, printed above, already names the words."""
         return ""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
@@ -119,7 +119,7 @@ def together(*options: Callable[[Any], Any]) -> Callable[[F], F]:
 
 
 def declared(of: type, *names: str) -> Callable[[F], F]:
-    """The options that fields of a dataclass declare (`option`), in this order; the command has them by these names."""
+    """The options that these fields of a dataclass declare (`option`), in this order and with these names."""
     known = {each.name: (each, about, flag) for each, about, flag in options_of(of)}
     return together(*(_declared(*known[name]) for name in names))
 
@@ -152,7 +152,7 @@ def _declared(of: Field[Any], about: Option, flag: str) -> Callable[[Any], Any]:
 
 
 def taken(of: type[T], options: dict[str, Any], **more: Any) -> T:
-    """A dataclass made of those options that are fields of it, which are taken out of `options`."""
+    """A dataclass built from the options that are its fields; they are removed from `options`."""
     names = [each.name for each in fields(of) if each.name in options]  # type: ignore[arg-type]
     return of(**{name: options.pop(name) for name in names}, **more)
 
@@ -178,7 +178,7 @@ live_policy_option = _policy_option(choices.LIVE_POLICY)
 
 
 class GoalText(click.ParamType[Any]):
-    """A goal as in a scenario file; the braces around it may be left out."""
+    """A goal as in a scenario file; the outer braces are optional."""
 
     name = "GOAL"
 
@@ -200,7 +200,7 @@ goal_option = click.option(
     help="Objective in place of weights: 'max: accuracy, cores_at_most: 20' or 'min: cost, accuracy_at_least: 35'; "
     "'late_at_most: 0.01' limits the late requests of any hour.",
 )
-"""It sets the key `policy.goal`."""
+"""Sets the key `policy.goal`."""
 
 
 set_option = click.option(
@@ -236,7 +236,7 @@ time_options = together(
         help="Skip up to N lines that cannot be read, and name them. Default: 0.",
     ),
 )
-"""The options that say what a trace file does not say of its columns."""
+"""The options for what a trace file does not specify about its columns."""
 
 scale_option = click.option(
     "--scale", type=Number(min=0.0, min_open=True), help="Multiply the request rate by this factor. Default: 1."
@@ -296,15 +296,15 @@ def time_hints(
     count_column: str | None,
     skip_bad_lines: int | None,
 ) -> TimeHints:
-    """What the time options say. Raises TraceError for an unknown zone."""
+    """The hints from the time options. Raises TraceError for an unknown time zone."""
     return ipa.traces.TimeHints(time_column, time_unit, time_zone, count_column, skip_bad_lines or 0)
 
 
 def build_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:
     """The scenario that a command's argument and options describe, for a policy to run.
 
-    What its pipeline leaves out is said on stderr, unless the command is quiet. Raises ScenarioError or
-    ProfileError.
+    Values that its pipeline leaves to rules are reported on stderr, unless the command is quiet. Raises ScenarioError
+    or ProfileError.
     """
     scenario = described_scenario(what, assignments, **options)
     printing.say_rules(scenario.pipeline)
@@ -312,7 +312,7 @@ def build_scenario(what: str, assignments: Sequence[str], **options: object) -> 
 
 
 def build_live_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:
-    """As `build_scenario`; where neither an option nor a file names a policy it is that of live mode, which is said."""
+    """As `build_scenario`; if neither an option nor a file names a policy, it is that of live mode, with a note."""
     given = values_of(assignments, options)
     scenario = studies.find(what, given, {"policy": choices.LIVE_POLICY})
     if scenario.policy != studies.find(what, given).policy:
@@ -327,7 +327,7 @@ def described_scenario(what: str, assignments: Sequence[str] = (), **options: ob
 
 
 def values_of(assignments: Sequence[str], options: Mapping[str, object]) -> dict[str, Any]:
-    """The values of keys that options and --set give, by key. Raises ScenarioError as `assigned`."""
+    """Key -> value from options and --set. Raises as `assigned`."""
     given = {name: value for name, value in options.items() if value is not None}
     if (goal := given.pop("policy_goal", None)) is not None:
         given["policy.goal"] = goal
@@ -335,7 +335,7 @@ def values_of(assignments: Sequence[str], options: Mapping[str, object]) -> dict
 
 
 def assigned(assignments: Sequence[str]) -> dict[str, Any]:
-    """The values that --set gives, by key. Raises ScenarioError for one that is not KEY=VALUE."""
+    """Key -> value from --set. Raises ScenarioError if one is not KEY=VALUE."""
     values = {}
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
@@ -372,7 +372,7 @@ late_option = click.option(
 
 
 class Required(click.ParamType[Any]):
-    """A figure with what it has to be."""
+    """A requirement: a figure and its bound."""
 
     name = "FIGURE<=NUMBER"
 
@@ -396,19 +396,19 @@ require_option = click.option(
 def check_required(
     required: Sequence[Requirement], runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]], failed: str = ""
 ) -> None:
-    """End the command with exit code 1 and a line for each requirement that the results of runs, which are written,
-    do not hold, by name and with the summaries of their seeds; `failed`: what else ends it so."""
+    """End the command with exit code 1 and a line for each requirement that the runs, which are already written, do not
+    meet. `runs`: name and summaries by seed; `failed`: a further reason for exit code 1."""
     broken = studies.many.requirements.broken(required, runs) if required else ()
     if lines := [*filter(None, [failed]), *broken]:
         raise click.ClickException("\n".join(lines))
 
 
-# ---- what comes out ----
+# ---- output ----
 
 
 @dataclass(frozen=True)
 class Results:
-    """Where results are written, to a folder and as a page, and whether they are printed as JSON."""
+    """Where results are written (a folder, a page), and whether they are printed as JSON."""
 
     out: Path | None = None
     report: Path | None = None
@@ -444,7 +444,7 @@ output_options = together(
     ),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else."),
 )
-"""What every command has: how much it says beside its results, and in which form it prints them."""
+"""The output options that every command has: verbosity and format."""
 
 
 # ---- live ----
@@ -467,17 +467,17 @@ def backend_option(where: str) -> Callable[[F], F]:
 
 
 def taken_live(backend: str, options: dict[str, Any]) -> Live:
-    """How a scenario runs live, of the options that `Live` and `Cluster` declare, which are taken out of `options`."""
+    """How a scenario runs live, from the options that `Live` and `Cluster` declare; they are removed from `options`."""
     cluster = taken(Cluster, options)
     return taken(Live, options, cluster=cluster if backend == "kubernetes" else None)
 
 
 cluster_options = declared(Cluster, "context", "namespace", "name")
-"""The options that say which cluster, and what on it."""
+"""The options that select a cluster and the deployment on it."""
 
 
 def check_of_cluster(backend: str, options: Mapping[str, object], *further: str) -> None:
-    """Raise UsageError for an option, of a cluster or one of the `further`, that needs the backend kubernetes."""
+    """Raise UsageError for a cluster option, or one of the `further`, without the backend kubernetes."""
     names = ("context", "namespace", "name", "url", "control_token_file", *further)
     given = [name for name in names if options.get(name) is not None]
     if backend != "kubernetes" and given:

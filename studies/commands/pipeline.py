@@ -1,4 +1,4 @@
-"""`ipa pipeline`: pipeline files of one's own."""
+"""`ipa pipeline`: makes and checks pipeline files."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def _print_variants(pipeline: Pipeline) -> None:
 
 
 def _print_graph(pipeline: Pipeline) -> None:
-    """Edges, joins and ways; of a chain nothing."""
+    """Print edges, joins and paths; nothing for a chain."""
     edges = studies.profile.edge_lines(pipeline)
     if not edges:
         return

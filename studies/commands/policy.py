@@ -57,7 +57,7 @@ def show(name: str, as_json: bool) -> None:
 
 
 def print_manual(found: Manual) -> None:
-    """Print what a policy does, what may follow its name, and a row for each parameter."""
+    """Print a policy's summary, its argument, and a row for each parameter."""
     printing.print_line(f"{found.name}: {found.summary or 'its class has no docstring'}")
     if found.argument:
         printing.print_line(f"With an argument: {found.argument}")

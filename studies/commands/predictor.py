@@ -1,4 +1,4 @@
-"""`ipa predictor`: forecasts of a load: scored, shown and learned."""
+"""`ipa predictor`: scores, draws and trains forecasts of a load."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def predictor() -> None:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which predictors forecast which load, and at which of its moments."""
+    """The predictors, the load and the moments of forecasts that the options describe."""
 
     names: Sequence[str] = option(
         (),
@@ -69,7 +69,7 @@ class Asked:
     without_zeros: bool = option(False, "Remove seconds without a request first: gaps of the recording, as published.")
 
     def predictors(self) -> list[Chosen]:
-        """Those that are named, or all. Raises PolicyError."""
+        """The named predictors, or all. Raises PolicyError."""
         return [studies.many.predictor.choose(text) for text in self.names or studies.many.predictor.NAMES]
 
     def trace(self) -> Trace:
@@ -78,7 +78,7 @@ class Asked:
 
     @property
     def moments(self) -> dict[str, Any]:
-        """What `cases_of` needs beside the load and its windows."""
+        """The arguments of `cases_of` besides the load and its windows."""
         return {name: getattr(self, name) for name in ("interval_s", "history_s", "horizon_s", "without_zeros")}
 
     def cases(self, trace: Trace) -> Cases:
@@ -97,7 +97,7 @@ asked_options = together(
     workload_seed_option,
     declared(Asked, "interval_s", "horizon_s", "history_s", "without_zeros"),
 )
-"""The options that say which forecasts are made."""
+"""The options of `Asked`."""
 
 
 # ---- evaluate ----

@@ -1,6 +1,6 @@
-"""What commands print for people: lines and tables on stdout, warnings on stderr.
+"""Human-readable output of commands: lines and tables on stdout, warnings on stderr.
 
-rich is imported with the first line or table, so that help does not load it.
+rich is imported with the first line or table, so that `--help` does not load it.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from ipa.traces import Trace
 
 QUIET = f"{__name__}.quiet"
-"""The key of a command's context under which --quiet is kept."""
+"""The key of --quiet in a command's context."""
 
 PIPED_WIDTH = 120
 """Columns where stdout is not a terminal."""
 
 _UNFOLDED = 1000
-"""Columns in which every table has room."""
+"""Columns that are enough for every table."""
 
 
 def console(*, stderr: bool = False, soft_wrap: bool = False, piped_width: int = PIPED_WIDTH) -> Console:
-    """The console of all commands; it prints names as they are: `static:x:1:2` is no emoji, `[b]` no markup."""
+    """The console of all commands; it prints names literally: `static:x:1:2` is no emoji, `[b]` no markup."""
     from rich.console import Console
 
     width = None if stderr or sys.stdout.isatty() else piped_width
@@ -68,13 +68,13 @@ def silence(context: click.Context, _: click.Parameter, given: bool) -> None:
 
 
 def is_quiet() -> bool:
-    """Whether the command that runs prints neither progress nor notes."""
+    """Whether the running command prints neither progress nor notes."""
     context = click.get_current_context(silent=True)
     return context is not None and bool(context.meta.get(QUIET))
 
 
 def say_load(trace: Trace) -> None:
-    """Say on stderr how a file was understood as a load; nothing where there was nothing to find out."""
+    """Report on stderr how a file was read as a load, if anything was inferred."""
     said = ipa.traces.sentence(trace)
     if said:
         note(said)
@@ -86,7 +86,7 @@ def print_json(value: object) -> None:
 
 
 def print_made(path: Path, as_json: bool) -> None:
-    """Print where the file is that a command has written."""
+    """Print the path of the file that a command has written."""
     if as_json:
         print_json({"file": str(path)})
     else:
@@ -94,7 +94,7 @@ def print_made(path: Path, as_json: bool) -> None:
 
 
 def print_files(paths: Sequence[Path], as_json: bool) -> None:
-    """Print where the files are that a command has written."""
+    """Print the paths of the files that a command has written."""
     if as_json:
         print_json({"files": [str(path) for path in paths]})
     else:
@@ -110,7 +110,7 @@ def print_places(results: Path | None, report: Path | None) -> None:
 
 
 def print_recommendation(found: Recommendation | None) -> None:
-    """Print which setting to take and why, a line for each sentence; nothing where it cannot be said."""
+    """Print the recommended setting and the reasons, a line for each sentence; nothing if there is none."""
     if found is not None:
         for sentence in found.sentences:
             print_line(sentence)
@@ -120,12 +120,12 @@ def print_recommendation(found: Recommendation | None) -> None:
 
 
 def print_table(table: RenderableType, piped_width: int = PIPED_WIDTH) -> None:
-    """Print a table, or whatever rich can draw, on stdout."""
+    """Print a table, or anything that rich can draw, on stdout."""
     console(piped_width=piped_width).print(table)
 
 
 def print_tight(table: Table) -> None:
-    """Print a table; one that would be too wide has less room between its columns."""
+    """Print a table; if it would be too wide, with smaller gaps between its columns."""
     out = console()
     whole = out.options.update(width=_UNFOLDED)
     table.collapse_padding = out.measure(table, options=whole).maximum > out.width
@@ -133,7 +133,7 @@ def print_tight(table: Table) -> None:
 
 
 def new_table(title: str, *columns: str, names: int = 1, folds_names: bool = False) -> Table:
-    """An empty table. The first `names` columns hold names, kept on one line unless `folds_names`; the rest figures."""
+    """An empty table. The first `names` columns hold names, on one line unless `folds_names`; the others figures."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -147,7 +147,7 @@ def new_table(title: str, *columns: str, names: int = 1, folds_names: bool = Fal
 
 
 def new_listing(*columns: str) -> Table:
-    """An empty table without lines."""
+    """An empty table without borders."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -208,12 +208,12 @@ def print_run(run: Run, folder: Path | None, report: Path | None) -> None:
 
 
 def title_of_run(summary: Mapping[str, Any], rest: str) -> str:
-    """The pipeline, load and duration of a run, then the rest."""
+    """The pipeline, load and duration of a run, followed by `rest`."""
     return f"{summary['pipeline']} on {summary['trace']}, {summary['duration_s']:g} s, {rest}"
 
 
 def _outcomes(summary: Mapping[str, Any]) -> dict[str, str]:
-    """How requests ended, in a row; only live requests can fail."""
+    """The numbers of requests by outcome, as one row; failed only if there are any."""
     names = [name for name in ("completed", "dropped", "failed", "unfinished") if name != "failed" or summary["failed"]]
     return {", ".join(names): ", ".join(str(summary[name]) for name in names)}
 
@@ -238,8 +238,8 @@ def _described(part: StageConfiguration) -> str:
 
 
 def say_rules(pipeline: str) -> None:
-    """Say on stderr what the file of a pipeline leaves out and the rules give, and whether accuracies weigh nothing; of
-    a shipped one, nothing."""
+    """Report on stderr which values of a pipeline's file are given by rules, and whether accuracies have no effect;
+    nothing for a shipped pipeline."""
     if pipeline not in ipa.profiles.names():
         loaded = ipa.profiles.load(pipeline)
         for line in studies.profile.note(loaded, pipeline):
@@ -249,7 +249,7 @@ def say_rules(pipeline: str) -> None:
 
 
 def warn(summaries: Sequence[Mapping[str, Any]]) -> None:
-    """Warn on stderr of what makes the summaries of a policy, over all its seeds, misleading."""
+    """Warn on stderr if the summaries of a policy, over all its seeds, may mislead."""
     policies = dict.fromkeys(summary["policy"] for summary in summaries)
     for policy in policies:
         of_policy = [summary for summary in summaries if summary["policy"] == policy]
@@ -265,4 +265,4 @@ _MISLEADING = (
     ("unfinished", 0.0, "were unfinished 10 SLAs after the end of the trace; latencies are of completed ones only"),
     ("dropped", 0.05, "were dropped: it is overloaded; latencies are of completed ones only"),
 )
-"""A count of the summary, the share of the requests above which it misleads, and what became of that share."""
+"""A count of the summary, the share of the requests above which it misleads, and the text of the warning."""

@@ -1,4 +1,4 @@
-"""`ipa profile`: profiles, listed, shown, compared and measured."""
+"""`ipa profile`: lists, shows, compares and measures profiles."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def show(pipeline: str, stage: str | None, to: Path | None, as_json: bool) -> No
 
 
 def print_profiles(pipeline: Pipeline, stages: Sequence[Stage], page: Path | None) -> None:
-    """Print the tables of each stage, then where the numbers come from."""
+    """Print the tables of each stage, then the sources of the numbers."""
     for stage in stages:
         printing.print_table(studies.profile.StageTable(pipeline, stage))
     printing.print_table(studies.profile.notes(pipeline, stages))

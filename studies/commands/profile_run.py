@@ -1,4 +1,4 @@
-"""`ipa profile run`: a profile measured on this machine."""
+"""`ipa profile run`: measures a profile on this machine."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 
 BUSY = 0.05
-"""A larger share of the machine that others use is warned of."""
+"""The share of the machine used by other processes above which a warning is printed."""
 STOLEN = 0.02
 
 
 def wholes(_: click.Context, option: click.Parameter, given: str | None) -> tuple[int, ...]:
-    """Whole numbers from 1, with commas between them; of nothing, none."""
+    """Comma-separated whole numbers from 1; empty if not given."""
     if given is None:
         return ()
     if not re.fullmatch(r"[1-9][0-9]{0,3}(,[1-9][0-9]{0,3})*", given):
@@ -42,7 +42,7 @@ def wholes(_: click.Context, option: click.Parameter, given: str | None) -> tupl
 
 
 def names(_: click.Context, __: click.Parameter, given: str | None) -> tuple[str, ...]:
-    """Names, with commas between them; of nothing, none."""
+    """Comma-separated names; empty if not given."""
     return tuple(filter(None, map(str.strip, (given or "").split(","))))
 
 
@@ -152,7 +152,7 @@ def run(
 
 
 def _shapes(given: Sequence[str]) -> Mapping[str, list[tuple[int, ...]]]:
-    """--shape as input -> its shapes."""
+    """The values of --shape: input -> its shapes."""
     found: dict[str, list[tuple[int, ...]]] = {}
     for each in given:
         name, equals, sizes = each.rpartition("=")
@@ -201,7 +201,7 @@ def _print_points(profile: Profile) -> None:
 
 
 def _print_content(profile: Profile) -> None:
-    """What batches take by what is in them, where requests are of several kinds."""
+    """Print batch latencies by content, if requests are of several kinds."""
     rows = [
         (target, point, content)
         for target in profile.plan.targets
@@ -293,7 +293,7 @@ def _percent(share: float | None) -> str:
 
 
 def _warn(profile: Profile, has_no_accuracies: bool) -> None:
-    """Say what makes the figures worse than they look."""
+    """Warn of what makes the figures less reliable than they look."""
     busiest = profiling.as_dict(profile)["busiest"]
     if busiest["others"] > BUSY:
         printing.log(

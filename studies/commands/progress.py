@@ -1,4 +1,4 @@
-"""Many runs at once: how many, how they come along, and how a command ends when it is interrupted."""
+"""Parallel runs: how many at a time, their progress, and the message when a command is interrupted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def at_once(jobs: int | None) -> int:
-    """How many runs to run at a time where `jobs` are asked for: by default one per core, at most two per core."""
+    """How many runs to run at a time for the option `jobs`: by default one per core, at most two per core."""
     most = workers.PER_CORE * workers.cores()
     if jobs is not None and jobs > most:
         printing.note(f"--jobs {jobs}: running {most} at a time, {workers.PER_CORE} per core; more gain nothing")
@@ -32,13 +32,13 @@ def at_once(jobs: int | None) -> int:
 
 
 def running(out: Path, jobs: int | None, on: str) -> Running:
-    """How many runs are made and kept in `out`: what --jobs and --on say, with their progress."""
+    """How runs are made and kept in `out`: on how many processes or which cluster (--jobs, --on), with progress."""
     return many.Running(out, at_once(jobs), on, lambda total: counted("runs", total), printing.note)
 
 
 @contextmanager
 def ended_cleanly(out: Path | None) -> Iterator[None]:
-    """Answer an interrupt, SIGTERM or a killed worker with one line that says where finished runs are kept."""
+    """Turn an interrupt, SIGTERM or a killed worker into one line that says where finished runs are kept."""
     try:
         with workers.terminable():
             yield
@@ -58,21 +58,21 @@ def _kept(out: Path | None) -> str:
 
 
 LINE_EVERY_S = 10.0
-"""How often a line is printed where there is no bar: often enough to follow, rarely enough for a log."""
+"""The interval of progress lines where there is no bar [s]."""
 
 SETTLED_S = 1.0
-"""What is done in so short a time was mostly there already, as runs of an interrupted study are: no rate counts it."""
+"""Work done within this time [s] does not count for the rate: it was mostly there already, as in a resumed study."""
 
 
 class Advance(Protocol):
-    """Called whenever a run has ended, with whether it has failed."""
+    """A function to call when a run has ended; `failed`: whether it has failed."""
 
     def __call__(self, failed: bool = False) -> object: ...
 
 
 @contextmanager
 def counted(what: str, total: int) -> Iterator[Advance]:
-    """Progress over `total` runs; call what it yields whenever one has ended."""
+    """Shows the progress over `total` runs; yields a function to call when one has ended."""
     if total < 2:
         yield lambda failed=False: None
         return
@@ -90,14 +90,14 @@ def counted(what: str, total: int) -> Iterator[Advance]:
 
 @contextmanager
 def shared(what: str) -> Iterator[Callable[[float], object]]:
-    """Progress of one run; call what it yields with the share that is done, from 0 to 1."""
+    """Shows the progress of one run; yields a function to call with the share done, from 0 to 1."""
     with _shown(what, 100, " %") as show:
         yield lambda share: show(100.0 * share, "")
 
 
 @contextmanager
 def _shown(what: str, total: int, unit: str) -> Iterator[Callable[[float, str], object]]:
-    """Yields what to call with how much of `total` is done and what else to say; nothing is printed where the command
+    """Yields a function to call with the part of `total` that is done and further text; prints nothing if the command
     is quiet."""
     if printing.is_quiet():
         yield lambda _, __: None
@@ -109,19 +109,19 @@ def _shown(what: str, total: int, unit: str) -> Iterator[Callable[[float, str], 
 
 
 RECENT_S, RECENT = 60.0, 10
-"""A rate is that of the last minute, or of the last ten times that something was done where these took longer."""
+"""A rate covers the last minute, or the last ten updates if these took longer."""
 
 
 class Pace:
-    """How fast something gets on of late, and how long the rest will take at that rate."""
+    """The recent rate of progress, and the remaining time at that rate."""
 
     def __init__(self, total: float, unit: str, clock: Callable[[], float]) -> None:
         self._total, self._unit, self._clock = total, unit, clock
         self.began_s = clock()
-        self._recent = deque([(self.began_s, 0.0)])  # when, and how much was done
+        self._recent = deque([(self.began_s, 0.0)])  # time, and how much was done by then
 
     def __call__(self, done: float) -> str:
-        """The rate and the time left in words, such as `15 per min, 2 min left`; empty while there is no rate."""
+        """The rate and the remaining time in words, such as `15 per min, 2 min left`; empty while there is no rate."""
         now_s = self._clock()
         if now_s < self.began_s + SETTLED_S:
             self._recent = deque([(now_s, done)])
@@ -137,7 +137,7 @@ class Pace:
 
 
 class Lines:
-    """Progress as plain lines for a log, at most one every 10 s, and none when all is done."""
+    """Progress as lines for a log, at most one every 10 s, and none once all is done."""
 
     def __init__(self, what: str, total: int, unit: str = "", clock: Callable[[], float] = monotonic) -> None:
         self._what, self._total, self._unit, self._clock = what, total, unit, clock
@@ -167,7 +167,7 @@ def _bar(what: str, total: int, unit: str) -> Iterator[Callable[[float, str], ob
         def show(done: float, besides: str) -> None:
             nonlocal shown
             text = ", ".join(filter(None, (pace(done), besides)))
-            if done >= shown + total / 500 or done >= total:  # a step of a run takes less time than drawing does
+            if done >= shown + total / 500 or done >= total:  # drawing takes longer than a step of a run
                 shown = done
                 bar.update(task, completed=done, pace=text)
 
@@ -187,9 +187,9 @@ def span(time_s: float) -> str:
 
 
 def compile_engine(*scenarios: Scenario) -> None:
-    """Compile the engine that these runs take where nobody has done so on this machine, and say so, before workers do.
+    """Compile the engine for these runs with a note, unless it is cached on this machine, before workers need it.
 
-    Raises EngineError for one that cannot run here.
+    Raises EngineError if the engine cannot run here.
     """
     engines = {each.engine for each in scenarios}
     if not printing.is_quiet() and any(map(sim.must_compile, engines)):

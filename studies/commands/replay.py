@@ -1,4 +1,4 @@
-"""`ipa replay`: a journal, decided by another policy."""
+"""`ipa replay`: a journal's observations, decided by another policy."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def replay(run: Path, pipeline: str | None, policy: str | None, assignments: Seq
 
 
 def _scenario_of(journal: Path, values: Mapping[str, object]) -> Scenario:
-    """The scenario of the run in a journal's folder, with other values; says which of its files have changed since."""
+    """The scenario of the run in a journal's folder, with other values; reports which files have changed since."""
     if not (journal.parent / studies.results.MANIFEST).is_file():
         why = f"no run's {studies.results.MANIFEST} is beside it; give the run's folder, or --pipeline"
         raise ScenarioError(f"{journal}: {why if journal.exists() else 'no such file or folder'}")

@@ -88,7 +88,7 @@ def _result(results: Path, kind: str) -> Comparison | Validation | Study | Answe
 
 
 def _kind(results: Path) -> str:
-    """What the results are: a table, a validation, or what the manifest says."""
+    """The kind of the results: a table, a validation, or that in the manifest."""
     if results.is_file():
         return "table"
     if studies.validation.read_manifest(results) is not None:

@@ -1,4 +1,4 @@
-"""The option --report: what is checked before anything runs, and the report that is written afterwards."""
+"""The option --report: checks before anything runs, and writing afterwards."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ SWEPT = "runs.parquet"
 """The table of a sweep's folder."""
 
 FORMS = ("png", "svg", "pdf")
-"""What --static can write."""
+"""The image formats of --static."""
 
 
 def check_report(path: Path, out: Path | None = None, records: str = "all", option: str = "--report") -> None:
-    """Raise ScenarioError, before anything is simulated, for a report that could not be written or drawn.
+    """Raise ScenarioError, before anything is simulated, if a report could not be written or drawn.
 
-    Its folder has to exist, or be made by the run, as `out` is. `option`: the one that names the file.
+    Its folder must exist, or be `out`, which the run creates. `option`: the name for error texts.
     """
     studies.runs.check_records(records)
     if path.is_dir():
@@ -43,20 +43,20 @@ def check_report(path: Path, out: Path | None = None, records: str = "all", opti
 
 
 def records_of(runs: Sequence[RunData]) -> str:
-    """Which records runs hold: `none` if one of them holds none; older results, which do not say it, hold all."""
+    """Which records runs hold: `none` if one of them holds none; older results, which lack the key, hold all."""
     kept = [str(run.summary.get("records", "all")) for run in runs]
     return "none" if "none" in kept else kept[0]
 
 
 def answers_of(results: Path) -> Answers:
-    """What a table of runs says, or the one in a sweep's folder. Raises ScenarioError for what is none."""
+    """The answers of a table of runs, or of that in a sweep's folder. Raises ScenarioError if it is no such table."""
     if results.is_file():
         return studies.read_answers(results)
     return studies.read_answers(results / SWEPT, title=f"Sweep: {results.resolve().name}")
 
 
 def check_images(folder: Path) -> None:
-    """Raise ScenarioError, before anything is read, for images that could not be drawn or written."""
+    """Raise ScenarioError, before anything is read, if images could not be drawn or written."""
     studies.pages.check_images("--static")
     if folder.is_file():
         raise ScenarioError(f"{folder}: is a file; images go into a folder")
@@ -64,7 +64,7 @@ def check_images(folder: Path) -> None:
 
 
 def write_images(plots: Sequence[Plot], form: str, folder: Path) -> list[Path]:
-    """Write plots as images named after them; their paths."""
+    """Write plots as images named after them; returns their paths."""
     with progress.counted("images", len(plots)) as on_drawn:
         drawn = studies.pages.draw_images(plots, form, on_drawn)
     files = {f"{plot.name}.{form}": image for plot, image in zip(plots, drawn, strict=True)}

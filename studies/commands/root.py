@@ -1,4 +1,4 @@
-"""The command `ipa`: its commands, and how it answers errors."""
+"""The command `ipa`: its subcommands, and its handling of errors."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ KEPT = {
     "models": "files that were finished are kept",
     "profile": "measurements made so far are kept: ipa profile run resumes",
 }
-"""What an interrupted command leaves, where it is not nothing; commands of many runs say it themselves."""
+"""Command -> what it leaves when interrupted; commands of many runs report it themselves."""
 
 
 class Root(LazyGroup):
-    """Answers errors with one clear message and their exit code, never with a traceback."""
+    """Reports errors as one clear message with an exit code, never as a traceback."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         if sys.stdout is None:  # `ipa ... >&-`
@@ -31,7 +31,7 @@ class Root(LazyGroup):
             try:
                 return super().main(*args, **kwargs)
             finally:
-                sys.stdout.flush()  # here, where an error can still be answered
+                sys.stdout.flush()  # here, where an error can still be handled
         except OSError as error:
             _drop_output()
             if isinstance(error, BrokenPipeError):
@@ -52,7 +52,7 @@ class Root(LazyGroup):
         except InputError as error:
             raise click.UsageError(str(error)) from None
         except BrokenPipeError:
-            # Whoever read our output has stopped (`ipa ... | head`), which is no error.
+            # The reader of our output has stopped (`ipa ... | head`), which is no error.
             _drop_output()
             raise click.exceptions.Exit(0) from None
         except Error as error:
@@ -61,7 +61,7 @@ class Root(LazyGroup):
 
 
 def _drop_output() -> None:
-    """Let what is still to be printed go nowhere: it cannot be written, and would fail again at the end."""
+    """Discard buffered output: it cannot be written, and flushing it at exit would fail again."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -30,11 +30,11 @@ def schema(kind: str | None, as_json: bool) -> None:
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 HEADER = ("schema_version", "kind")
-"""Keys that a file needs, though a value made in Python does not."""
+"""Keys that are required in files, but have defaults in Python."""
 
 
 def json_schema(kind: str | None = None) -> dict[str, Any]:
-    """The schema of files of a kind, one of `choices.FileKind`; None: of any of them, told apart by their `kind`."""
+    """The schema of files of a kind, one of `choices.FileKind`; None: of all kinds, distinguished by their `kind`."""
     if kind is not None:
         return {"$schema": DIALECT, **_schemas()[kind]()}
     found: dict[str, Any] = {name: make() for name, make in _schemas().items()}
@@ -58,7 +58,7 @@ def json_schema(kind: str | None = None) -> dict[str, Any]:
 
 
 def _renamed(part: Any, kind: str) -> Any:
-    """The same with references into the definitions of all kinds, where those of a kind begin with its name."""
+    """The part with its references renamed: in the schema of all kinds, a kind's definitions begin with its name."""
     if isinstance(part, dict):
         return {
             key: f"#/$defs/{kind}.{value.removeprefix('#/$defs/')}" if key == "$ref" else _renamed(value, kind)

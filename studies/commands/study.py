@@ -94,7 +94,7 @@ def study(
 
 
 def _study_loads(running: Running, asked: Options, as_json: bool) -> None:
-    """Which policy for which load."""
+    """Run the study of which policy suits which load."""
     out = running.folder
     if running.on != studies.many.LOCAL:
         raise click.UsageError(f"--on {running.on}: the study {LOADS} is run on this machine")

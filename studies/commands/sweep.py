@@ -43,10 +43,10 @@ if TYPE_CHECKING:
     from ipa.studies.many.sweeps import Swept, Trial
 
 SHOWN = ("cost_mean_cores", "pas_mean", "sla_violation_rate", "latency_p99_s")
-"""Outcomes that are printed."""
+"""The outcomes that are printed."""
 
 MOST_SHOWN = 20
-"""Points that are printed one by one."""
+"""The most points that are printed one by one."""
 
 
 @click.command()
@@ -121,7 +121,7 @@ def sweep(
 
 
 def print_trial(tried: Trial, on: str) -> None:
-    """Print how many runs there would be, how long they would take, and the scenario of the first."""
+    """Print the number of runs, the estimated time, and the scenario of the first run."""
     most = "at most " if tried.is_open else ""
     there = f", {tried.runs - tried.missing} of them are there" if tried.missing < tried.runs else ""
     printing.print_line(f"{most}{tried.runs} runs: {_of(tried.points, 'point')} x {_of(tried.seeds, 'seed')}{there}")
@@ -133,7 +133,7 @@ def print_trial(tried: Trial, on: str) -> None:
 
 
 def print_swept(swept: Swept, keys: Sequence[str], advice: Recommendation | None, report: Path | None) -> None:
-    """Print means of some outcomes by point, or of many points the range of these means; then which to take."""
+    """Print means of some outcomes by point, or with many points the range of these means; then the recommendation."""
     table = swept.table
     if swept.looks:
         last = swept.looks[-1]

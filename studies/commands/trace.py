@@ -1,4 +1,4 @@
-"""`ipa trace`: loads, listed, described, made, converted and fetched."""
+"""`ipa trace`: lists, describes, makes, converts and fetches loads."""
 
 from __future__ import annotations
 
@@ -85,20 +85,20 @@ def _row(name: str) -> dict[str, Any]:
 
 
 MOST_MEANS = 24
-"""How many means over time a person still reads."""
+"""The most means over time that are printed."""
 
 WIDTHS = (
     (60, "minute"), (300, "5 minutes"), (600, "10 minutes"), (1800, "30 minutes"), (3600, "hour"), (10800, "3 hours"),
     (86400, "day"), (604800, "week"),
 )  # fmt: skip
-"""Over what a mean is taken, in seconds and in words: the first that gives at most `MOST_MEANS`."""
+"""The possible widths of a mean, in seconds and in words; the first with at most `MOST_MEANS` means is used."""
 
 
 SHAPES = (
     *("minute_means_rps", "dispersion_index", "dispersion_by_scale"),
     *("largest_rises", "daily_rps", "weekly_rps"),
 )
-"""Figures that are printed in words."""
+"""Figures that are printed as text."""
 
 
 @trace.command()
@@ -132,7 +132,7 @@ def info(
 
 
 def _shape(trace: Trace) -> dict[str, Any]:
-    """Burstiness, rises, day and week, in a row each."""
+    """Burstiness, rises, day and week, a row each."""
     scales = studies.pages.load.SCALES
     clock = trace.starts_at is not None
     rows: dict[str, Any] = {}
@@ -151,7 +151,7 @@ def _shape(trace: Trace) -> dict[str, Any]:
 
 
 def _means(trace: Trace) -> dict[str, str]:
-    """The means over time, as many as a person reads."""
+    """The means over time, at most `MOST_MEANS`."""
     width_s, words = next((each for each in WIDTHS if trace.duration_s <= MOST_MEANS * each[0]), WIDTHS[-1])
     means = ", ".join(f"{mean:.4g}" for mean in ipa.traces.means_rps(trace, width_s))
     return {f"mean_rps of every {words}": means}
@@ -247,7 +247,7 @@ def from_prometheus(
 
 
 def _asked(query: str, start: str, end: str, step: str | None, now_s: float) -> Range:
-    """The query over its time, which begins and ends with whole steps. Raises ScenarioError for what is none."""
+    """The range of the query, aligned to whole steps. Raises ScenarioError if it is malformed."""
     step_s = _step_s(query, step)
     moments = {}
     for option, text in (("--start", start), ("--end", end)):
@@ -272,7 +272,7 @@ def _step_s(query: str, step: str | None) -> int:
 
 
 def _token(path: Path) -> str:
-    """The token in a file, which is never shown. Raises ScenarioError where there is none."""
+    """The token in a file, which is never printed. Raises ScenarioError if there is none."""
     try:
         token = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:

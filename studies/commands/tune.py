@@ -1,4 +1,4 @@
-"""`ipa tune`: parameters that serve a wish best, found on some windows of a load and judged on others."""
+"""`ipa tune`: the best parameters for an aim, searched on some windows of a load and tested on others."""
 
 from __future__ import annotations
 

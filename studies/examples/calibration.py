@@ -1,8 +1,8 @@
-"""How well the steady loads determine the throughputs that were never published (IPA, JSys 2024).
+"""How well the steady loads determine the unpublished throughputs (IPA, JSys 2024).
 
-Each of them is varied alone by some per cent, the published runs on the two steady loads are simulated, and planned
-cost and PAS compared with the published ones: a row a change, in every cell the throughput and the mean errors in cost
-and in PAS. The bursty and fluctuating loads play no part.
+Each throughput is varied alone by some per cent, the published runs on the two steady loads are simulated, and planned
+cost and PAS are compared with the published ones. It prints a row for each change; a cell has the throughput and the
+mean errors in cost and in PAS. The bursty and fluctuating loads are not used.
 
 Run it with the real trace (see docs/traces.md):  IPA_TRACE=FILE python studies/examples/calibration.py
 """
@@ -27,7 +27,7 @@ CALIBRATED = {
     "roberta-base": ("audio-qa", 1, ("ipa", "scale-only:high")),
     "yolov5s": ("video", 8, ("scale-only:high",)),
 }
-"""Variant -> its pipeline, the batch size at which its throughput was calibrated, and the systems that may tell it."""
+"""Variant -> its pipeline, the batch size at which its throughput was calibrated, and the systems that depend on it."""
 
 PUBLISHED = {
     ("audio-qa", "ipa"): {"steady-low": (8.9, 48.7), "steady-high": (32.7, 48.7)},
@@ -41,7 +41,7 @@ PUBLISHED_RUNS = {"arrivals": "clumped", "start": "configured", "decision_delay_
 
 
 def scaled(pipeline: dict[str, Any], name: str, factor: float, batch: int) -> float:
-    """Multiply the speed of a variant in a pipeline file's content; its throughput then on one core, for a batch."""
+    """Multiply the speed of a variant in a pipeline file's content; returns its new throughput on one core."""
     (variant,) = (each for stage in pipeline["stages"] for each in stage["variants"] if each["name"] == name)
     for row in variant["figures"]:
         row["mean_s"] /= factor
@@ -52,7 +52,7 @@ def scaled(pipeline: dict[str, Any], name: str, factor: float, batch: int) -> fl
 
 
 def errors(file: Path, pipeline: str, policy: str) -> Iterator[tuple[float, float]]:
-    """Of a system's published runs, with the pipeline in a file: relative error in cost [%], error in PAS."""
+    """The errors of a system's published runs, with the pipeline in a file: relative in cost [%], absolute in PAS."""
     for workload, (cores, pas) in PUBLISHED[pipeline, policy].items():
         scenario = Scenario(pipeline=str(file), trace=f"twitter:{workload}")
         summary = simulate(scenario.with_values({"policy": policy, **PUBLISHED_RUNS})).summary

@@ -2,10 +2,10 @@
 
     python studies/examples/learn.py --generations 15
 
-It learns by the cross-entropy method (Rubinstein, 1999), which needs nothing but numpy: draw settings from a normal
-distribution, run an episode with each, and fit the distribution to the best ones. What is learned is small: for each
-stage one variant, one batch size, and replicas that follow the load of the last 10 s, its rise, and the queue. It
-learns on episodes with even seeds, and both are judged on odd ones.
+It learns by the cross-entropy method (Rubinstein, 1999), which needs only numpy: draw weights from a normal
+distribution, run an episode with each, and fit the distribution to the best ones. The policy is small: for each stage
+one variant, one batch size, and replicas that follow the load of the last 10 s, its rise, and the queue. It learns on
+episodes with even seeds; both policies are judged on odd ones.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Decide = Callable[[environment.ControlLoop], Configuration]
 
 
 def learned(weights: np.ndarray) -> Decide:
-    """The policy with these weights: for each stage scores of variants and of batch sizes, then `OF_REPLICAS`."""
+    """The policy with these weights: for each stage the scores of variants and batch sizes, then `OF_REPLICAS` more."""
 
     def decide(loop: environment.ControlLoop) -> Configuration:
         load = np.nan_to_num(np.array(loop.seen.load_rps[-20:])).reshape(2, 10).mean(axis=1) / 10
@@ -48,7 +48,7 @@ def learned(weights: np.ndarray) -> Decide:
 
 
 def of_policy(policy: Policy) -> Decide:
-    """A policy that keeps no memory, such as `ipa`, in the same episodes."""
+    """A policy without memory, such as `ipa`, as a function for the same episodes."""
     return lambda loop: policy.decide(loop.seen, {}).configuration
 
 
@@ -66,7 +66,7 @@ def episode(loop: environment.ControlLoop, decide: Decide, seed: int) -> tuple[f
 
 
 def learn(loop: environment.ControlLoop, generations: int, drawn: int, seed: int) -> np.ndarray:
-    """The weights after so many generations of `drawn` episodes each."""
+    """The weights after `generations` of `drawn` episodes each."""
     sizes = [len(stage.variants) + len(loop.encoding.batches) for stage in loop.encoding.pipeline.stages]
     mean = np.concatenate([np.concatenate([np.zeros(size), [1.0, 1.0, 0.0, 0.0]]) for size in sizes])
     spread = np.ones_like(mean)

@@ -3,8 +3,8 @@
     pip install -r studies/examples/requirements-ppo.txt
     python studies/examples/learn_ppo.py TRACE
 
-It learns on 20-minute windows of the days 0 to 13 of the trace, four on each, and both it and `ipa` are
-judged on three windows of each of the days 15 to 21.
+It learns on 20-minute windows of days 0 to 13 of the trace, four a day. It and `ipa` are judged on three windows of
+each of the days 15 to 21.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from ipa.studies.many import environment
 DAY_S, WINDOW_S = 86_400, 1_200
 LEARNT_ON, JUDGED_ON = range(14), range(15, 22)
 AT_ONCE = 8
-"""Environments that are gone through together."""
+"""The number of parallel environments."""
 
 Decide = Callable[[environment.ControlLoop], Configuration]
 
 
 def windows(trace: str, scale: float, days: range, starts_s: tuple[int, ...]) -> list[Scenario]:
-    """The windows that begin so many seconds after the beginning of each day."""
+    """The windows of these days; `starts_s`: their starts from the beginning of each day."""
     begins = [day * DAY_S + start for day in days for start in starts_s]
     return [
         Scenario(pipeline="video", trace=trace, scale=scale, window=f"{begin}:{begin + WINDOW_S}")  # type: ignore[arg-type]
@@ -40,7 +40,7 @@ def windows(trace: str, scale: float, days: range, starts_s: tuple[int, ...]) ->
 
 
 def learnt(scenarios: list[Scenario], steps: int, seed: int) -> Decide:
-    """What PPO decides after so many steps of all environments together."""
+    """The policy that PPO has learnt after `steps` of all environments together."""
     loops = VecNormalize(make_vec_env(lambda: environment.ControlLoop(scenarios), AT_ONCE, seed=seed), gamma=0.95)
     model = PPO("MlpPolicy", loops, n_steps=256, batch_size=256, gamma=0.95, seed=seed, device="cpu")
     model.learn(steps)

@@ -50,7 +50,7 @@ class Steady:
         kept = solve(replace(problem, variants=at_hand))
         gain = free.objective["total"] - kept.objective["total"]
 
-        # Steadiness is worth a little of the objective, but no broken SLA and no lost load.
+        # Steadiness is worth a little of the objective, but no SLA violation and no lost load.
         if kept.feasible and gain <= self.least_gain:
             made = decision_from_solution(kept, memory, forecast_rps, problem.load_rps)
             return replace(made, notes=(*made.notes, f"kept the variants; a change gains {gain:.3g}"))

@@ -1,4 +1,4 @@
-"""The explorer: a question on a local page, its answer beside it. `serve` is all of it; `page` is what browsers get."""
+"""The explorer: a local page that answers questions about scenarios. The folder `page` has the browser's files."""
 
 import lazy_loader as lazy
 

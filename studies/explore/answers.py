@@ -1,4 +1,4 @@
-"""What a question is answered with: the figures of each policy over its seeds, what is drawn, and against a pin."""
+"""Answers to questions: the figures of each policy over its seeds, curves, and differences from a pinned answer."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from ipa.studies.runs import FIGURES, LIVE, RESIZES, Run, has_records
 from ipa.studies.scenario import Scenario, ScenarioError
 
 Plain = dict[str, Any]
-"""What is JSON-able."""
+"""A JSON-able dict."""
 
 
-# ---- of one run, where it was made ----
+# ---- one run, in the process that made it ----
 
 
 def plain_run(run: Run, drawn: bool) -> Plain:
-    """A run for the page: its summary to the last digit, its load, and where it is to be `drawn` its curves."""
+    """A run for the page: its summary in full precision, its load, and if `drawn` its curves."""
     load = {"name": run.trace.name, "source": run.trace.source, "sha256": run.trace.sha256}
     return {"summary": run.summary, "load": load, "curves": curves(run) if drawn and has_records(run) else None}
 
 
 def curves(run: Run | results.StoredRun) -> Plain:
-    """What is drawn of a run, over its time: load, forecast, cores, latencies, and what each stage was given."""
+    """The curves of a run over time: load, forecast, cores, latencies, and the configuration of each stage."""
     tables, duration_s = run.tables, float(run.summary["duration_s"])
     decisions = tables["decisions"]
     middles_s, latency_s = series.latency_quantiles_s(tables, duration_s, (0.99,))
@@ -59,15 +59,15 @@ def _steps(found: series.Steps | None) -> Plain | None:
 
 
 def _short(values: FloatArray) -> list[float | None]:
-    """Rounded to what a picture shows; None for NaN."""
+    """Values rounded for drawing; None if not finite."""
     return [float(f"{value:.5g}") if np.isfinite(value) else None for value in np.asarray(values).tolist()]
 
 
-# ---- of all runs together ----
+# ---- all runs of a question ----
 
 
 def answer(question: Question, chosen: Sequence[Sequence[Scenario]], runs: Sequence[Sequence[Plain]]) -> Plain:
-    """The answer of a question: `runs` as of `plain_run`, for each policy by seed."""
+    """The answer to a question; `runs`: for each policy by seed, as `plain_run` returns them."""
     first = runs[0][0]["summary"]
     return {
         "policies": [
@@ -98,9 +98,9 @@ def answer(question: Question, chosen: Sequence[Sequence[Scenario]], runs: Seque
 
 
 def coarse_answer(question: Question, chosen: Sequence[Sequence[Scenario]], runs: Sequence[Sequence[Plain]]) -> Plain:
-    """What there is to say of a question before all of it has run: as `answer`, and in words how `coarse` it is.
+    """A preliminary answer: as `answer`, with a sentence `coarse` on what it covers, and without recommendation.
 
-    `runs`: of each policy one. It recommends nothing.
+    `runs`: one for each policy.
     """
     found = answer(question, chosen, runs)
     whole_s, part_s = runs[0][0]["whole_s"], found["made"]["duration_s"]
@@ -110,9 +110,9 @@ def coarse_answer(question: Question, chosen: Sequence[Sequence[Scenario]], runs
 
 
 def measured(folder: str) -> Plain:
-    """What a live run measured, for the page to show beside its simulation: as of `answer`, without ways to ask it.
+    """The measurements of a live run, to be shown beside its simulation: the `policies` of an `answer`.
 
-    Raises ScenarioError where the folder holds no live run.
+    Raises ScenarioError if the folder holds no live run.
     """
     run = results.read_run(folder)
     if run.summary["engine"] != LIVE:
@@ -122,9 +122,9 @@ def measured(folder: str) -> Plain:
 
 
 def recommendation(summaries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """Which policy to take and why, in sentences as `ipa compare` prints them; none where there is nothing to choose.
+    """Which policy to choose and why, in sentences as `ipa compare` prints them; empty if there is nothing to choose.
 
-    `summaries`: policy -> those of its runs.
+    `summaries`: policy -> the summaries of its runs.
     """
     by_seed = {policy: {run["seed"]: run for run in runs} for policy, runs in summaries.items()}
     found = recommend(of_summaries("policy", by_seed, find(USUAL, USUAL))) if len(by_seed) > 1 else None
@@ -132,7 +132,7 @@ def recommendation(summaries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list
 
 
 def of_policy(summaries: Sequence[Mapping[str, Any]]) -> Plain:
-    """The figures of a policy, means over seeds with their intervals, as `ipa compare` prints them."""
+    """The figures of a policy as `ipa compare` prints them: means over seeds with their intervals."""
     found: dict[str, Plain] = {}
     for name, key, factor, digits in FIGURES:
         estimate = estimate_of(key, summaries, factor)
@@ -145,9 +145,9 @@ def of_policy(summaries: Sequence[Mapping[str, Any]]) -> Plain:
 
 
 def differences(found: Plain, pinned: Any) -> list[Plain]:
-    """The answer against a pinned one: for each of its policies the pin's of the same name, else the pin's first.
+    """The differences of each policy from its counterpart in the pinned answer.
 
-    `pinned`: policy -> summaries, one for each seed. Raises ScenarioError for what is none.
+    `pinned`: policy -> summaries, one for each seed. Raises ScenarioError if it is malformed.
     """
     try:
         return [_against(each, *_counterpart(each["policy"], pinned)) for each in found["policies"]]
@@ -156,7 +156,7 @@ def differences(found: Plain, pinned: Any) -> list[Plain]:
 
 
 def _counterpart(policy: str, pinned: Mapping[str, Any]) -> tuple[str, Any]:
-    """The pin's policy of that name, or the same with other parameters, or the first."""
+    """The pinned policy of that name, else the same policy with other parameters, else the first."""
     name = split_spec(policy)[0]
     alike = [each for each in pinned if split_spec(each)[0] == name]
     chosen = policy if policy in pinned else next(iter([*alike, *pinned]))
@@ -179,7 +179,7 @@ def _against(current: Plain, other: str, summaries: Sequence[Mapping[str, Any]])
         text = "-" if found is None else signed(found, digits, "")
         each = ["-" if value is None else plus(value, digits) for value in by_seed]
         rows.append({"name": name, "text": text, "seeds": each, "values": by_seed, "is_clear": is_clear})
-        if found is not None and plus(found.mean, digits).strip("0."):  # more than nothing, as it is shown
+        if found is not None and plus(found.mean, digits).strip("0."):  # not zero as shown
             (clear if is_clear or len(seeds) < 2 else unclear).append(f"{name} {text}")
     said = "; ".join([*clear, *([f"within their intervals: {', '.join(unclear)}"] if unclear else [])])
     said = "no seed in common" if not seeds else said or "no difference in any figure"

@@ -1,21 +1,21 @@
-"""Part of a scenario's load: what is answered first of a long one, and what a live run met of its own."""
+"""The beginning of a scenario's load: for coarse answers on long loads, and for the part that a live run covered."""
 
 from __future__ import annotations
 
 from ipa.studies.scenario import Scenario, Shared
 
 COARSE_S = 300
-"""So much of a load is run for a coarse answer, if the load is at least twice as long."""
+"""The length of load for a coarse answer [s]; the load must be at least twice as long."""
 
 
 def coarse_part(scenario: Scenario, shared: Shared) -> tuple[Scenario, float] | None:
-    """The scenario on the beginning of its load, and how long the load is [s]; None where that is no long one."""
+    """The scenario on the beginning of its load, and the length of the whole load [s]; None if the load is not long."""
     whole_s = shared.trace(scenario).duration_s
     return (beginning(scenario, COARSE_S), whole_s) if whole_s >= 2 * COARSE_S else None
 
 
 def beginning(scenario: Scenario, length_s: int) -> Scenario:
-    """The scenario on the first seconds of its load, which has at least as many."""
+    """The scenario on the first `length_s` seconds of its load, which must be at least as long."""
     windows, left_s = [], float(length_s)
     for start_s, end_s in scenario.window or ((0.0, left_s),):
         if left_s > 0.0:

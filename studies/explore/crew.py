@@ -1,7 +1,7 @@
-"""Processes that make the runs of answers: warm, so that a run is all there is to wait for, and each easily replaced.
+"""Worker processes that make the runs of answers; they are warm and replaceable.
 
-A policy may raise, print, hang or end its process: that is the end of one run, and said. A run that nobody waits for
-is broken off at its next decision, or with its process where that does not come soon.
+A policy that raises, prints, hangs or ends its process affects one run only, and is reported. A superseded run is
+cancelled at its next decision; if that does not come soon, its process is killed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ipa.studies.runs import simulate
 from ipa.studies.scenario import Scenario, Shared
 
 PATIENCE_S = 1.0
-"""How long a run may take to its next decision once nobody waits for it."""
+"""How long a superseded run may take to its next decision before its process is killed."""
 
 LOOK_EVERY_S = 0.02
 STOP = "stop"
@@ -38,9 +38,10 @@ STOP = "stop"
 
 @dataclass(frozen=True)
 class Wanted:
-    """A scenario and what is wanted of its run: the "summary", its curves "drawn" too, its "inside"; of the beginning
-    of a long load, what is "drawn" of a run, and of a load that is none nothing ("brief") or the whole ("first"); or
-    instead of a run the "plan" for a load; or what is taken along of it and `others` together, one of `FORMS`."""
+    """A task: a scenario, and which `view` of its run is requested: "summary"; "drawn", with curves; "inside", for
+    moments and decisions. "brief" and "first" are "drawn" for the beginning of a long load; if the load is not long,
+    "brief" is empty and "first" covers all of it. "plan" is the plan for a load instead of a run; one of `FORMS` is a
+    file of the runs of the scenario and `others`."""
 
     scenario: Scenario
     view: str = "summary"
@@ -53,26 +54,26 @@ class RunError(Error):
 
 
 class SupersededError(Error):
-    """Nobody waits for the answer any more."""
+    """The question has been superseded by a newer one, or another run of it has failed."""
 
 
 class _Stopped(Exception):  # noqa: N818
-    """Out of a run that is broken off."""
+    """Ends a run that is cancelled."""
 
 
 class Worker:
-    """One process, started when it is first needed, and again when it has ended."""
+    """One process, started on first use, and restarted after it has ended."""
 
     def __init__(self) -> None:
         self._process: Any = None
         self._pipe: Connection[Any, Any] | None = None
 
     def start(self) -> Connection[Any, Any]:
-        """The pipe to the process, which runs from now on."""
+        """Start the process if needed; returns the pipe to it."""
         if self._pipe is None:
-            if hasattr(signal, "pthread_sigmask"):  # Ctrl-C is for the command: what is started here inherits this
+            if hasattr(signal, "pthread_sigmask"):  # Ctrl-C is for the command; children inherit this
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            # Started by a server of its own where there is one: forking a process with threads is not safe.
+            # Use a fork server where available: forking a process with threads is not safe.
             ways = multiprocessing.get_all_start_methods()
             context: Any = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
             if "forkserver" in ways:
@@ -81,11 +82,11 @@ class Worker:
             process = context.Process(target=_work, args=(its,), daemon=True)
             process.start()
             its.close()
-            self._process, self._pipe = process, pipe  # there, once it runs
+            self._process, self._pipe = process, pipe  # set only once it runs
         return self._pipe
 
     def run(self, wanted: Wanted, is_stale: Callable[[], bool]) -> dict[str, Any]:
-        """What is wanted. Raises RunError, or SupersededError once `is_stale`."""
+        """Execute a task. Raises RunError if the run fails, SupersededError once `is_stale`."""
         try:
             pipe = self.start()
             scenarios = [each.as_dict() for each in (wanted.scenario, *wanted.others)]
@@ -102,7 +103,7 @@ class Worker:
         return dict(found)
 
     def _await(self, pipe: Connection[Any, Any], is_stale: Callable[[], bool]) -> None:
-        """Wait until the process has answered; tell it to stop once nobody wants its answer."""
+        """Wait until the process has answered; tell it to stop once the task is stale."""
         told_s: float | None = None
         while not pipe.poll(LOOK_EVERY_S):
             if told_s is None and is_stale():
@@ -113,26 +114,26 @@ class Worker:
                 raise SupersededError("a newer question was asked")
 
     def close(self) -> int | None:
-        """End the process, if there is one; its exit code."""
+        """End the process and return its exit code; None if there is none."""
         if self._pipe is None:
             return None
         self._pipe.close()
         self._pipe = None
-        self._process.join(0.2)  # one that is ending by itself has its own exit code
+        self._process.join(0.2)  # a process that is ending by itself keeps its own exit code
         self._process.kill()
         self._process.join()
         return int(self._process.exitcode)
 
 
 class Crew:
-    """So many workers, which make the runs of all questions in the order in which they were asked."""
+    """A pool of workers for the runs of all questions, first in, first out."""
 
     def __init__(self, size: int) -> None:
         self._workers = [Worker() for _ in range(size)]
         self._idle: SimpleQueue[Worker] = SimpleQueue()
         self._threads = ThreadPoolExecutor(size, "runs")
         for worker in self._workers:
-            self._threads.submit(self._begin, worker)  # a process takes a second to be there
+            self._threads.submit(self._begin, worker)  # a process takes a second to start
 
     def _begin(self, worker: Worker) -> None:
         try:
@@ -141,7 +142,7 @@ class Crew:
             self._idle.put(worker)
 
     def run_all(self, chosen: Sequence[Sequence[Wanted]], is_stale: Callable[[], bool]) -> list[list[dict[str, Any]]]:
-        """What is wanted of each policy, by seed. Raises as `Worker.run`, as soon as one does."""
+        """Execute the tasks of each policy, by seed. Raises as `Worker.run`; the first failure cancels the others."""
         failed: list[Error] = []
         several = sum(map(len, chosen)) > 1
 
@@ -181,21 +182,21 @@ class Crew:
 
 
 def _work(pipe: Connection[Any, Any]) -> None:
-    """A run for each task that comes, until nobody is there to send more."""
+    """Execute each task from the pipe, until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.dup2(2, 1)  # what policies print
-    with suppress(Error):  # warm: what a run needs is imported, and the engine compiled
+    os.dup2(2, 1)  # policies print to stderr
+    with suppress(Error):  # warm up: import what a run needs, compile the engine
         plain_run(simulate(Scenario(pipeline="video", trace="constant:1", window=((0, 20),))), True)
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             task = pipe.recv()
-            if task != STOP:  # which came too late: the run had ended
+            if task != STOP:  # too late: the run had ended
                 pipe.send(_made(pipe, *task))
 
 
 _shared = Shared()
-"""Of coarse answers: loads are read once."""
+"""The loads of coarse answers, read once."""
 
 
 def _coarse(scenario: Scenario, view: str, look: Callable[[float], object]) -> dict[str, Any]:
@@ -225,6 +226,6 @@ def _made(pipe: Connection[Any, Any], data: list[dict[str, Any]], view: str, loa
         return STOP, pipe.recv()
     except Error as error:
         return "error", str(error)
-    except Exception as error:  # a policy's, or ours
+    except Exception as error:  # from a policy, or from us
         last = traceback.extract_tb(error.__traceback__)[-1]
         return "error", f"{Path(last.filename).name}:{last.lineno}: {type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""A run from inside: what waits, is served and stands at each stage at every moment, and why each decision was made."""
+"""A run over time: requests waiting and in service and replicas at each stage, and the reasons of each decision."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOST_MOMENTS = 3600
-"""That are looked at: every second of an hour."""
+"""The most moments of a run: every second of an hour."""
 
 
 def inside(run: Run) -> dict[str, Any]:
     """The moments of a run, evenly spaced, with counts for each stage; and its decisions. JSON-able.
 
-    Raises ScenarioError for a run without the records of all requests.
+    Raises ScenarioError if the run lacks the records of all requests.
     """
     if run.scenario.records != "all":
         raise ScenarioError(f"records: should be all to look inside a run; given {run.scenario.records}")
@@ -38,7 +38,7 @@ def inside(run: Run) -> dict[str, Any]:
 
 
 def _stage(run: Run, name: str, moments_s: FloatArray) -> dict[str, list[int]]:
-    """Requests and replicas at each moment, all that happens at it included."""
+    """Requests and replicas at each moment, after all events of that moment."""
     tables = run.tables
     requests, replicas = tables["items" if "items" in tables else "stages"], tables["replicas"]
     requests, replicas = requests[requests["stage"] == name], replicas[replicas["stage"] == name]
@@ -49,7 +49,7 @@ def _stage(run: Run, name: str, moments_s: FloatArray) -> dict[str, list[int]]:
         else tables["requests"].set_index("request")["end_s"].reindex(requests["request"]).to_numpy(dtype=np.float64)
     )
     entered_s, started_s, finished_s = (_times(requests, f"{key}_s") for key in ("enqueue", "start", "finish"))
-    # Whoever was dropped here has left the queue without a start.
+    # A request dropped here left the queue without a start.
     left_s = np.where(np.isfinite(started_s), started_s, np.where(np.isfinite(ended_s), ended_s, np.inf))
     removed_s = np.minimum(removed_s, gone_s)
     return {
@@ -65,13 +65,13 @@ _LIFE = ("created", "ready", "removed", "gone")
 
 
 def _times(table: pd.DataFrame, column: str) -> FloatArray:
-    """A column of times; infinite where it was never reached."""
+    """A column of times; infinite where the event did not happen."""
     times_s = table[column].to_numpy(dtype=np.float64)
     return np.where(np.isnan(times_s), np.inf, times_s)
 
 
 def _between(since_s: FloatArray, until_s: FloatArray, moments_s: FloatArray) -> list[int]:
-    """How many have begun by each moment, and not ended."""
+    """How many have begun by each moment and not yet ended."""
     begun, ended = (np.searchsorted(np.sort(times_s), moments_s, side="right") for times_s in (since_s, until_s))
     return [int(count) for count in begun - ended]
 
@@ -93,7 +93,7 @@ def _wanted(parts: Any) -> str:
 
 
 def _reasons(entry: Entry) -> Iterator[str]:
-    """What the decision rests on, in lines."""
+    """The reasons of the decision, in lines."""
     decision = entry.decision
     if decision.forecast_rps is not None:
         yield f"forecast {decision.forecast_rps:.1f} rps, planned for {decision.planned_load_rps:.1f} rps"

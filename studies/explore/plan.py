@@ -1,4 +1,4 @@
-"""The optimiser's plans of a policy for a load: all that are worth having, the one it takes, and that over loads."""
+"""The optimiser's plans of a policy: the Pareto front for a load, the plan taken, and the plans over loads."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ipa.studies.scenario import Scenario, ScenarioError
 
 MOST_RPS = 1000.0
 STEPS = 60
-"""Loads for which the plan is drawn, up to twice the one asked for."""
+"""The number of loads for which the plan is drawn, up to twice the requested load."""
 
 
 def planned(scenario: Scenario, load_rps: float) -> dict[str, Any]:
     """The Pareto front for a load, the plan taken, and the plans for loads up to twice as high. JSON-able.
 
-    Raises ScenarioError for a load that is none, and for a policy that does not use the optimiser.
+    Raises ScenarioError if the load is invalid, or the policy does not use the optimiser.
     """
     if not (isfinite(load_rps) and 0.0 < load_rps <= MOST_RPS):
         raise ScenarioError(f"load: should be above 0 and at most {MOST_RPS:g} requests per second; given {load_rps:g}")

@@ -1,4 +1,4 @@
-"""Results folders as they are opened: what is asked first, and the points of a sweep or a study, each a question."""
+"""Results folders in the explorer: the first question, and a question for each point of a sweep or a study."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from ipa.studies.runs import FIGURES, LIVE
 from ipa.studies.scenario import Scenario, ScenarioError, Shared, find
 
 MOST_POINTS = 1000
-"""That a page shows."""
+"""The most points that a page shows."""
 
 OF_TRIALS = ("pipeline", "setting", "workload", "system", "point")
-"""What tells the runs of a study apart, but for the seed."""
+"""The fields that distinguish the runs of a study, apart from the seed."""
 
 Ran = tuple[Mapping[str, Any], Scenario, Mapping[str, Any]]
-"""What tells the point of a run apart, its scenario, and its summary."""
+"""A run: the values that distinguish its point, its scenario, and its summary."""
 
 
 def about(what: str) -> Question:
-    """What a pipeline or file asks, or what made a results folder; of a sweep or study, its first point.
+    """The first question for a pipeline, a file or a results folder; for a sweep or study, that of its first point.
 
-    Raises as a command does.
+    Raises as a command does for its argument.
     """
     kind = _kind(what)
     if kind in ("sweep", "study"):
         first = _points(what)[0]
         question = Question.of_scenario(first[0][1], len(first))
-        find(question.what)  # a file may stand elsewhere by now
+        find(question.what)  # a file may have moved by now
         return replace(question, among=what)
     made = results.asked(what)
     if made is None:
@@ -46,14 +46,14 @@ def about(what: str) -> Question:
 
 
 def _kind(what: str) -> str:
-    """What a results folder holds; nothing where it is none."""
+    """The kind of a results folder; empty if it is none."""
     path = Path(what)
     folder = path.parent if path.name == results.MANIFEST else path
     return str(results.read_manifest(folder)["kind"]) if (folder / results.MANIFEST).is_file() else ""
 
 
 def _window(run: results.StoredRun) -> dict[str, str]:
-    """The part of the load that a live run met, where that was not all of it."""
+    """The window of the load that a live run covered; empty if it covered all."""
     ran_s = int(run.summary["duration_s"])
     if not 0 < ran_s < Shared().trace(run.scenario).duration_s:
         return {}
@@ -61,9 +61,9 @@ def _window(run: results.StoredRun) -> dict[str, str]:
 
 
 def points_of(folder: str) -> dict[str, Any]:
-    """The points of a sweep or a study: what tells them apart, the means of their figures, and their questions.
+    """The points of a sweep or a study: their distinguishing values, the means of their figures, and their questions.
 
-    JSON-able. Raises ScenarioError where the folder holds neither, or one that is not finished.
+    JSON-able. Raises ScenarioError if the folder holds neither, or an unfinished one.
     """
     found = _points(folder)
     labels = [dict(point[0][0]) for point in found]
@@ -99,7 +99,7 @@ def _sweep(folder: str) -> Iterable[Ran]:
 
 
 def _study(folder: str) -> Iterable[Ran]:
-    """The runs of a study by what tells them apart."""
+    """The runs of a study with their distinguishing values."""
     trials = read_trials(folder)
     told = [key for key in OF_TRIALS if len({getattr(trial, key) for trial, _ in trials}) > 1] or ["system"]
     return (({key: getattr(trial, key) for key in told}, trial.scenario, summary) for trial, summary in trials)

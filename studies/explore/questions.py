@@ -1,7 +1,7 @@
-"""A question: what the page asks, the scenarios that it means, and the command, file and Python that ask it too.
+"""A question of the page: its scenarios, and the equivalent command, file and Python code.
 
-The page's controls are made of the schema of scenarios and the manuals of policies: a new key or parameter has one by
-itself. Values are the texts that stand in the controls, read and refused as `--set KEY=VALUE` reads and refuses them.
+The page's controls are generated from the schema of scenarios and the manuals of policies, so a new key or parameter
+gets one by itself. Values are the texts of the controls, parsed and refused as by `--set KEY=VALUE`.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from ipa.studies.scenario import LARGEST_SEED, Scenario, ScenarioError, find, pa
 
 MOST_POLICIES = 16
 MOST_SEEDS = 50
-"""Of one question: as many as can be looked at."""
+"""The most seeds of one question."""
 
 SECTIONS = {
     "Load": ("trace", "scale", "window", "scaling", "arrivals"),
     "World": ("sla_s", "interval_s", "start_up_s", "limit_cores", "drop", "service_factor", "seed"),
     "Variants": ("profile_factors", "limits.ruled_out"),
 }
-"""The keys that are asked for first; all others stand under the title of their own part."""
+"""The keys of the first sections; all others are under the title of their own part."""
 
 NOT_ASKED = ("schema_version", "kind", "pipeline", "policy", "kubernetes")
-"""Keys that the page has elsewhere, or that say nothing of a simulation."""
+"""Keys that the page has elsewhere, or that do not affect a simulation."""
 
 OF_VARIANTS = {"object": "factors", "array": "names"}
-"""What a key has of each stage -> what it says of variants: a factor of each, or which of them."""
+"""JSON type of a key's value for a stage -> what it holds: a factor for each variant, or names of variants."""
 
 UNITS = {"s": "seconds", "rps": "requests per second", "cores": "cores"}
 
 
 @dataclass(frozen=True)
 class Question:
-    """Policies on a pipeline, each with so many seeds; `what`: PIPELINE, FILE or results folder, as for every command.
+    """Policies on a pipeline, with `seeds` seeds each; `what`: PIPELINE, FILE or results folder, as for every command.
 
-    `policies`: as after `--policy`; none: that of the scenario. `values`: key of the scenario -> text as after `--set`.
-    `among`: the folder of a sweep or a study whose points the page shows beside it; `measured`: that of a live run,
-    whose figures it pins.
+    `policies`: as after `--policy`; empty: the scenario's. `values`: key of the scenario -> text as after `--set`.
+    `among`: the folder of a sweep or study whose points the page shows too; `measured`: the folder of a live run whose
+    figures it pins.
     """
 
     what: str = "video"
@@ -59,7 +59,7 @@ class Question:
 
     @classmethod
     def of(cls, plain: Any) -> Question:
-        """The question in JSON. Raises ScenarioError for what is none."""
+        """The question from JSON. Raises ScenarioError if it is malformed."""
         if not isinstance(plain, dict) or not set(plain) <= {"what", "policies", "seeds", "values"}:
             raise ScenarioError("a question should have the keys what, policies, seeds and values, and no other")
         what, named = plain.get("what", "video"), plain.get("policies", [])
@@ -80,7 +80,7 @@ class Question:
 
     @classmethod
     def of_scenario(cls, scenario: Scenario, seeds: int) -> Question:
-        """The question that a scenario answers, from its seed on, with the records of all requests, which are drawn."""
+        """The question for a scenario, with seeds from its own on, and with the records of all requests for curves."""
         own = scenario.model_dump(mode="json", exclude_defaults=True, exclude={"records"})
         values = {key: _as_value(value) for key, value in _flat(own)}
         return cls(scenario.pipeline, (spec(scenario.policy.model_dump()),), min(seeds, MOST_SEEDS), values)
@@ -92,7 +92,7 @@ class Question:
 
     @property
     def address(self) -> str:
-        """The question as it stands in the page's address."""
+        """The question as the query of the page's address."""
         seeds = [("seeds", str(self.seeds))] if self.seeds > 1 else []
         among = [("among", self.among)] if self.among else []
         pin = [("pin", urlencode({"measured": self.measured}))] if self.measured else []
@@ -101,7 +101,7 @@ class Question:
 
     @property
     def parsed(self) -> dict[str, Any]:
-        """The values as they are meant. Raises ScenarioError as a command does for `--set`."""
+        """The parsed values. Raises ScenarioError as a command does for `--set`."""
         found = {}
         for key, text in self.values.items():
             try:
@@ -111,7 +111,7 @@ class Question:
         return found
 
     def scenarios(self) -> list[list[Scenario]]:
-        """For each policy its scenarios, by seed. Raises as a command does, all of them InputErrors."""
+        """For each policy its scenarios, by seed. Raises InputErrors, as a command does."""
         if len(self.policies) <= 1:
             policy = {"policy": self.policies[0]} if self.policies else {}
             chosen = [_scenario(self.what, {**policy, **self.parsed})]
@@ -126,7 +126,7 @@ class Question:
         return len(self.policies) <= 1 and self.seeds == 1
 
     def ways(self, scenario: Scenario) -> dict[str, str]:
-        """How else it is asked: the command, the Python, and the file of its first scenario, which is given."""
+        """The equivalent command and Python code, and the file of its first scenario, which is given."""
         named = self.policies or (() if self.is_one_run else (scenario.policy.name,))
         options = [word for each in named for word in ("--policy", each)]
         options += [word for key, text in self.values.items() for word in ("--set", f"{key}={text}")]
@@ -152,7 +152,7 @@ class Question:
 
 
 def _scenario(what: str, values: Mapping[str, Any] | None = None) -> Scenario:
-    """The scenario of a pipeline, a file, or what made a results folder; of a comparison with a policy like any."""
+    """The scenario of a pipeline, a file, or a results folder; for a comparison, with one of its policies."""
     made = results.asked(what)
     return find(what, values) if made is None else made.scenario.with_values(values or {})
 
@@ -169,13 +169,13 @@ def _file(scenario: Scenario) -> str:
     return yaml.safe_dump({**head, "policy": scenario.policy.model_dump(), **own}, sort_keys=False, allow_unicode=True)
 
 
-# ---- what there is to ask ----
+# ---- the controls ----
 
 
 def base_of(what: str) -> dict[str, Any]:
-    """What holds of a pipeline or file where the question says nothing: its policy, and the value of every key.
+    """The defaults of a pipeline or file: its policy, and the value of every key.
 
-    `usual`: of what a pipeline has its own value of, that value. Raises as `find` and `profiles.load`.
+    `usual`: the pipeline's own values of keys that it sets. Raises as `find` and `profiles.load`.
     """
     scenario = _scenario(what)
     pipeline = profiles.load(scenario.pipeline)
@@ -192,7 +192,7 @@ def base_of(what: str) -> dict[str, Any]:
 
 
 def choices() -> dict[str, Any]:
-    """Everything that there is to ask, whatever the pipeline: JSON-able."""
+    """All choices and controls that do not depend on the pipeline. JSON-able."""
     return {
         "controls": list(controls()),
         "pipelines": list(profiles.names()),
@@ -203,7 +203,7 @@ def choices() -> dict[str, Any]:
 
 
 def controls() -> Iterator[dict[str, Any]]:
-    """What the page needs of each key for its control: the section, kind, words, bounds, unit and help."""
+    """For each key the data of its control: section, kind, words, bounds, unit and help."""
     schema = Scenario.model_json_schema()
     for name, about in schema["properties"].items():
         if name in NOT_ASKED:
@@ -236,7 +236,7 @@ def _control(key: str, about: Mapping[str, Any], part: str) -> dict[str, Any]:
 
 
 def _manual(name: str) -> dict[str, Any]:
-    """What the page needs of a policy; those with values worth trying come first."""
+    """A policy's description and parameters; those with ranges for tuning come first."""
     manual, ranges = policies.manual_of(name), policies.ranges_of(name)
     parameters = [
         {"name": each.name, "default": each.default, "help": each.meaning, "range": _range(ranges.get(each.name))}
@@ -250,7 +250,7 @@ def _manual(name: str) -> dict[str, Any]:
 def _range(text: str | None) -> dict[str, Any] | None:
     try:
         found = None if text is None else policies.parse_range(text)
-    except PolicyError:  # of an installed policy's own
+    except PolicyError:  # a parameter of an installed policy
         return None
     if isinstance(found, Range):
         return {"low": found.low, "high": found.high, "step": found.step, "log": found.log}
@@ -258,7 +258,7 @@ def _range(text: str | None) -> dict[str, Any] | None:
 
 
 def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Keys in dotted form, those that the page asks for."""
+    """The keys that have a control, in dotted form."""
     for key, value in values.items():
         if key in ("guards", "limits"):
             yield from ((f"{key}.{inner}", each) for inner, each in value.items())
@@ -267,10 +267,10 @@ def _flat(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _as_value(value: Any) -> str:
-    """A value as one writes it behind `--set KEY=`, whatever it is."""
+    """Any value as text after `--set KEY=`."""
     return value if isinstance(value, str) and parse_value(value) == value else json.dumps(value)
 
 
 def _as_text(value: Any) -> str:
-    """A value as one would write it behind `--set KEY=`; nothing for none."""
+    """A value as text after `--set KEY=`; empty for None."""
     return "" if value in (None, {}, []) else value if isinstance(value, str) else json.dumps(value)

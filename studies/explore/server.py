@@ -1,11 +1,11 @@
-"""The explorer's server: on this machine alone, for those who have its token, and nothing of it from anywhere else.
+"""The explorer's server: on this machine only, for clients with its token.
 
-It is the standard library's: a page, a few files and two questions need no more, and no extra is asked for but plotly,
-which draws. Whoever reaches the port is refused unless
+It is the standard library's, which is enough for a page, a few files and a few endpoints; plotly is the only extra. A
+request is refused unless
 
-- the request names this server as its `Host`, which a name that was rebound to this machine does not;
-- it brings the token, once in the address, then as a cookie that no other site's page can make a browser send;
-- a question comes from this page (`Origin`) as JSON of bounded size.
+- it names this server as its `Host`, which DNS rebinding does not;
+- it has the token, first in the address, then as a cookie that no other site's page can make a browser send;
+- a POST comes from this page (`Origin`) as JSON of bounded size.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ ADDRESS = "127.0.0.1"
 LARGEST_BODY = 2**20
 MOST_TABS = 64
 IDLE_S = 60.0
-"""How long a connection may say nothing."""
+"""How long a connection may be idle."""
 LINGER_S = 0.5
 
 PAGE = {
@@ -58,10 +58,10 @@ PAGE = {
     "/plan.js": ("plan.js", "text/javascript"),
     "/points.js": ("points.js", "text/javascript"),
 }
-"""Path -> file in the folder `page`, and what it is."""
+"""Path -> file in the folder `page`, and its content type."""
 
 HEADERS = {
-    # plotly puts styles into the page, and draws images from data; scripts come from here alone.
+    # plotly adds styles to the page and draws images from data; scripts come from this server only.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -72,9 +72,9 @@ HEADERS = {
 
 
 class Explorer(ThreadingHTTPServer):
-    """The server, listening from the moment it is made; `serve_forever` answers, `close` ends it and its workers.
+    """The server, which listens from its creation; `serve_forever` answers, `close` ends it and its workers.
 
-    `port` 0: any that is free. Raises OSError for a port that cannot be had, ScenarioError without plotly.
+    `port` 0: any free one. Raises OSError if the port is not available, ScenarioError if plotly is not installed.
     """
 
     daemon_threads = True
@@ -85,18 +85,18 @@ class Explorer(ThreadingHTTPServer):
         super().__init__((ADDRESS, port), _Handler)
         self.host = f"{ADDRESS}:{self.server_port}"
         self.token = secrets.token_urlsafe(24)
-        self.cookie = f"ipa-explore-{self.server_port}"  # cookies are of a host, whatever its port
+        self.cookie = f"ipa-explore-{self.server_port}"  # cookies belong to a host, whatever its port
         self.crew = Crew(jobs or workers.cores())
-        self.hasty = Crew(1)  # for coarse answers, which wait for no whole one
+        self.hasty = Crew(1)  # for coarse answers, which do not wait for whole ones
         self._newest: OrderedDict[str, int] = OrderedDict()
         self._lock = Lock()
 
     def address(self, question: Question | None = None) -> str:
-        """Where the page is, with the token, and what it asks first."""
+        """The page's address with the token and the first question."""
         return f"http://{self.host}/?token={self.token}" + (f"#{question.address}" if question else "")
 
     def is_stale(self, tab: str, number: int) -> Callable[[], bool]:
-        """Note that a tab has asked its question of that number; what it gives says whether a newer one has come."""
+        """Record the number of a tab's question; the returned function tells whether a newer one has come."""
         with self._lock:
             self._newest[tab] = max(number, self._newest.pop(tab, number))
             while len(self._newest) > MOST_TABS:
@@ -104,7 +104,7 @@ class Explorer(ThreadingHTTPServer):
         return lambda: self._newest.get(tab, number) > number
 
     def answer(self, asked: Any) -> dict[str, Any]:
-        """The answer of what a page asks: a question with the tab and number of it, and perhaps what is pinned."""
+        """The answer to a request: a question with its tab and number, and optionally a pinned answer."""
         question, is_stale = self._asked(asked)
         chosen = question.scenarios()
         wanted = [[Wanted(each, "summary" if place else "drawn") for place, each in enumerate(runs)] for runs in chosen]
@@ -114,8 +114,8 @@ class Explorer(ThreadingHTTPServer):
         return found
 
     def coarse(self, asked: Any) -> dict[str, Any]:
-        """What there is to say at once of a question that takes long: of the first seed, and of a long load only its
-        beginning; nothing where that would be the whole answer. A newer question of the tab ends it."""
+        """A coarse answer to a question that takes long: its first seed, and only the beginning of a long load; empty
+        if that would be the whole answer. A newer question of the tab cancels it."""
         question, is_stale = self._asked(asked)
         first = [[runs[0]] for runs in question.scenarios()]
         view = "first" if question.seeds > 1 else "brief"
@@ -123,15 +123,15 @@ class Explorer(ThreadingHTTPServer):
         return coarse_answer(question, first, runs) if runs[0][0] else {"coarse": None}
 
     def inside(self, asked: Any) -> dict[str, Any]:
-        """One of a question's runs from inside: that of the `policy` and the `seed` of those places."""
+        """One of a question's runs over time: that of the `policy` and `seed` with these indices."""
         question, is_stale = self._asked(asked)
         chosen = question.scenarios()
         one = chosen[_place(asked, "policy", len(chosen))][_place(asked, "seed", question.seeds)]
-        # A full journal has the reasons of decisions.
+        # Only a full journal has the reasons of decisions.
         return self.crew.run_all([[Wanted(one.with_values({"journal": "full"}), "inside")]], is_stale)[0][0]
 
     def plan(self, asked: Any) -> dict[str, Any]:
-        """The plans of a question's policy of that place for a `load`."""
+        """The plans for a `load` of the question's `policy` with this index."""
         question, is_stale = self._asked(asked)
         chosen = question.scenarios()
         if not isinstance(load_rps := asked.get("load"), int | float) or isinstance(load_rps, bool):
@@ -140,7 +140,7 @@ class Explorer(ThreadingHTTPServer):
         return self.crew.run_all([[Wanted(one, "plan", float(load_rps))]], is_stale)[0][0]
 
     def take(self, asked: Any) -> dict[str, Any]:
-        """A file of all runs of a question, in the `form` that is asked for."""
+        """A file of all runs of a question, in the requested `form`."""
         question, is_stale = self._asked(asked)
         if not isinstance(form := asked.get("form"), str) or form not in FORMS:
             raise ScenarioError(f"form: should be one of {', '.join(FORMS)}")
@@ -152,21 +152,21 @@ class Explorer(ThreadingHTTPServer):
             raise ScenarioError("tab: should be a short text")
         if not isinstance(number := asked.get("number"), int):
             raise ScenarioError("number: should be a whole number")
-        is_stale = self.is_stale(tab, number)  # also by one that is refused
+        is_stale = self.is_stale(tab, number)  # a refused question supersedes too
         return Question.of(asked.get("question")), is_stale
 
     def close(self) -> None:
-        """Listen no more, and end the workers."""
+        """Stop listening, and end the workers."""
         self.server_close()
         for crew in (self.crew, self.hasty):
             crew.close()
 
     def handle_error(self, *_: Any) -> None:
-        """Nothing: a browser that goes away in the middle is no error."""
+        """Ignore: a browser that disconnects is no error."""
 
 
 class _Refused(Exception):  # noqa: N818
-    """A request that is not answered, and why."""
+    """A request that is refused, and why."""
 
     def __init__(self, status: HTTPStatus, why: str) -> None:
         super().__init__(why)
@@ -199,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answered(self._post)
 
     def _answered(self, answer: Callable[[str], None]) -> None:
-        """Answer a request, or say in one line why not."""
+        """Answer a request, or refuse it with one line of text."""
         try:
             self._check_sender()
             answer(urlsplit(self.path).path)
@@ -217,7 +217,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": text})
 
     def _check_sender(self) -> None:
-        """Refuse whoever does not address this server by its own name, or comes from another site's page."""
+        """Refuse requests with another `Host`, and those from another site's page."""
         if self.headers.get_all("Host") != [self.server.host]:
             raise _Refused(HTTPStatus.MISDIRECTED_REQUEST, f"this is {self.server.host}, and no other host")
         origin = self.headers.get("Origin")
@@ -239,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(HTTPStatus.FORBIDDEN, "open the address that `ipa explore` printed: it has a token")
 
     def _hang_up(self) -> None:
-        """End the connection; a body that was not read is, so that the refusal reaches whoever still sends."""
+        """End the connection. An unread body is read first, so that the refusal reaches a client still sending."""
         self.close_connection = True
         with suppress(OSError):
             self.connection.settimeout(LINGER_S)
@@ -253,7 +253,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _get(self, path: str) -> None:
         token = parse_qs(urlsplit(self.path).query).get("token", [""])[0]
         if path == "/" and _same(token, self.server.token):
-            # The token is kept as a cookie, and leaves the address; what stands behind the # stays there.
+            # The token moves from the address into a cookie; the fragment (after #) stays in the address.
             cookie = f"{self.server.cookie}={self.server.token}; Path=/; HttpOnly; SameSite=Strict"
             self._send(HTTPStatus.SEE_OTHER, "text/plain", b"", {"Location": "/", "Set-Cookie": cookie})
             return
@@ -291,7 +291,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, RecursionError):
             raise _Refused(HTTPStatus.BAD_REQUEST, "a question is JSON") from None
 
-    # ---- what goes back ----
+    # ---- responses ----
 
     def _send_json(self, status: HTTPStatus, value: Any) -> None:
         self._send(status, "application/json", json.dumps(value, allow_nan=False).encode())
@@ -309,13 +309,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the base class refuses: an unknown method, a request that is none."""
+        """Answer requests that the base class refuses: an unknown method, a malformed request."""
         self.close_connection = True
         status = HTTPStatus.METHOD_NOT_ALLOWED if code == HTTPStatus.NOT_IMPLEMENTED else HTTPStatus(code)
         self._send(status, "text/plain", f"{message or status.phrase}\n".encode())
 
     def log_message(self, *_: Any) -> None:
-        """Nothing: the page says what there is to say."""
+        """Log nothing: the page shows all errors."""
 
 
 def _same(given: str, token: str) -> bool:

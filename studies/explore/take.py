@@ -1,4 +1,4 @@
-"""What is taken along of a question: a report as one HTML page, and a table of its runs, as `ipa compare` has them."""
+"""Downloads of a question: a report as one HTML page, and a table of its runs, as `ipa compare` writes them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ipa.studies.runs import simulate
 from ipa.studies.scenario import Scenario
 
 FORMS = {"report": "explore.html", "table": "explore.parquet"}
-"""What there is to take, and the name of its file."""
+"""Form -> the name of its file."""
 
 
 def taken(scenarios: Sequence[Scenario], form: str, look: Callable[[float], object]) -> dict[str, str]:
     """A file of the scenarios' runs: its name, and its content in base64. `look` is called at each decision.
 
-    Raises as `simulate`, and ScenarioError for a report of runs without records.
+    Raises as `simulate`, and ScenarioError if a report is requested of runs without records.
     """
     comparison = Comparison(tuple(simulate(each, look) for each in scenarios))
     with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""The library of loads as a benchmark: which policy for which load, in which world."""
+"""A benchmark on a library of loads: which policy suits which load, in which world."""
 
 import lazy_loader as lazy
 

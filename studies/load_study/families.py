@@ -1,4 +1,4 @@
-"""The library of loads: families of which anyone can draw what nobody has seen, by a seed."""
+"""The library of loads: families from which a seed draws unseen loads."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from ipa.traces import HISTORY_S, SCALE, Trace
 Rates = npt.NDArray[np.float64]
 
 LENGTH_S = 1200
-"""Of every load, as the published ones last."""
+"""The length of every load [s], as of the published ones."""
 DAY_S = 86_400
 MEAN_RPS = 8.0
-"""About the mean of the published stream of tweets as scaled; what a family is at a scale of 1."""
+"""The mean load of a family at scale 1: about that of the published stream of tweets, as scaled."""
 TWEETS_FROM_S = 14 * DAY_S
-"""Windows of tweets are drawn from the fifteenth day on: policies and predictors were developed on the days before."""
+"""Windows of tweets begin on the fifteenth day: policies and predictors were developed on the days before."""
 FEWEST = 30
-"""Requests: a window with fewer at a scale of 1 lies in a gap of a recording, and is not drawn."""
+"""A window with fewer requests at scale 1 lies in a gap of the recording, and is not drawn."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A load of a family: the number of the draw, from 1, and the load itself at a scale of 1."""
+    """A load of a family: the number of the draw, from 1, and the load at scale 1."""
 
     family: str
     draw: int
     load: Trace
 
     def name(self, scale: float) -> str:
-        """What the load is called at a scale."""
+        """The load's name at a scale."""
         return f"{self.family} {self.draw}, x {scale:g}"
 
     def scaled(self, scale: float, seed: int) -> Trace:
@@ -53,13 +53,13 @@ def _seconds() -> Rates:
 
 
 def step(rng: np.random.Generator) -> Rates:
-    """From one second to the next, three to six times the load; it stays."""
+    """A step to three to six times the load, which stays."""
     factor, at_s = rng.uniform(3, 6), rng.uniform(200, 900)
     return np.where(_seconds() < at_s, 1.0, factor) * MEAN_RPS / 2
 
 
 def square(rng: np.random.Generator) -> Rates:
-    """Low and three to six times as high in turn, two to four minutes each; calm before."""
+    """Low and three to six times as high alternately, two to four minutes each; calm before the run."""
     factor, half_s, first_s = rng.uniform(3, 6), rng.uniform(120, 240), rng.uniform(60, 240)
     is_high = (_seconds() >= first_s) & ((_seconds() - first_s) // half_s % 2 == 0)
     return np.where(is_high, factor, 1.0) * MEAN_RPS / 2
@@ -74,7 +74,7 @@ def ramp(rng: np.random.Generator) -> Rates:
 
 
 def flash(rng: np.random.Generator) -> Rates:
-    """Two to four flash crowds: three to eight times the load at once, halved each 20 to 90 s."""
+    """Two to four flash crowds: a jump to three to eight times the load, halved every 20 to 90 s."""
     rates = np.ones(HISTORY_S + LENGTH_S)
     for at_s in rng.uniform(60, LENGTH_S - 60, rng.integers(2, 5)):
         since_s = _seconds() - at_s
@@ -84,7 +84,7 @@ def flash(rng: np.random.Generator) -> Rates:
 
 
 def on_off(rng: np.random.Generator) -> Rates:
-    """Requests for one to four minutes, none for one to three, again and again, before the run too."""
+    """Requests for one to four minutes and none for one to three, alternately, before the run too."""
     rates, at, is_on = np.zeros(HISTORY_S + LENGTH_S), 0, True
     while at < len(rates):
         until = at + int(rng.uniform(60, 240) if is_on else rng.uniform(60, 180))
@@ -94,7 +94,7 @@ def on_off(rng: np.random.Generator) -> Rates:
 
 
 def diurnal(rng: np.random.Generator) -> Rates:
-    """A day's wave, of which two days are known, and bursts at random, one in forty minutes."""
+    """A daily wave, with two days of history, and random bursts, one in forty minutes."""
     seconds = np.arange(-2 * DAY_S, LENGTH_S, dtype=float)
     rates = MEAN_RPS * (1 + 0.5 * np.sin(2 * np.pi * (seconds / DAY_S + rng.uniform())))
     factor, at = np.ones(len(seconds)), rng.exponential(2400)
@@ -119,9 +119,9 @@ ALL = (*FAMILIES, TWEETS, WITHOUT_PAST, AZURE)
 
 
 def drawn(families: Sequence[str], draws: int, seed: int, tweets: Path | None, azure: Path | None) -> list[Drawn]:
-    """So many loads of each family, drawn by the seed; the recorded ones where their file is given.
+    """`draws` loads of each family, drawn by the seed; recorded families only if their file is given.
 
-    Raises TraceError for a file that cannot be read.
+    Raises TraceError if a file cannot be read.
     """
     found = []
     for place, family in enumerate(ALL):
@@ -147,7 +147,7 @@ def _synthetic(rates_of: Callable[[np.random.Generator], Rates], rng: np.random.
 
 
 def _windows(whole: Trace, rng: np.random.Generator, draws: int, from_s: int, scale: float) -> list[Trace]:
-    """Windows of a recording, scaled, from a second on."""
+    """Random windows of a scaled recording, from the second `from_s` on."""
     starts: list[Any] = np.arange(from_s, int(whole.duration_s) - LENGTH_S + 1, 60).tolist()
     found: list[Trace] = []
     for start in rng.permutation(starts):

@@ -1,4 +1,4 @@
-"""The study from beginning to end: its loads, its runs, a table as CSV and as Markdown, and one HTML page."""
+"""Conducts the study: its loads, its runs, a table as CSV and as Markdown, and one HTML page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ READING = (
 
 @dataclass(frozen=True)
 class Found:
-    """What the study has found: its lines, and the errors of runs that failed."""
+    """The results of the study: its lines, and the errors of failed runs."""
 
     lines: Sequence[Line]
     failures: Sequence[str]
@@ -37,7 +37,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Loads:
-    """Which loads are drawn: so many of each family, by a seed; and files with recordings to draw from."""
+    """Which loads are drawn: families, draws of each and seed; and the files of recordings."""
 
     families: Sequence[str] = ALL
     draws: int = 1
@@ -54,10 +54,10 @@ def conduct(
     jobs: int = 1,
     progress: Callable[[list[Case]], AbstractContextManager[Any]],
 ) -> Found:
-    """Draw the loads, make the runs that the folder lacks, and write the table and the page.
+    """Draw the loads, make the runs that are missing in the folder, and write the table and the page.
 
-    A folder of another seed has other loads, and gets a folder of its own inside. Raises TraceError for a file that
-    cannot be read, and ScenarioError for a place that cannot be written to.
+    Each seed has its own loads, in its own folder inside. Raises TraceError if a file cannot be read, ScenarioError if
+    the folder cannot be written.
     """
     inside = folder / f"seed-{asked.seed}"
     loads = drawn(asked.families, asked.draws, asked.seed, asked.tweets, asked.azure)
@@ -72,7 +72,7 @@ def conduct(
 
 
 def as_csv(lines: Sequence[Line]) -> str:
-    """Every policy of every line, a row each."""
+    """The lines as CSV, a row for every policy."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["world", "scale", "family", "policy", *Figures._fields, "is_best_simple", "closed"])
@@ -85,7 +85,7 @@ def as_csv(lines: Sequence[Line]) -> str:
 
 
 def as_dict(found: Found) -> dict[str, Any]:
-    """Everything, JSON-able."""
+    """All results, JSON-able."""
     lines = [
         {
             "world": line.world,
@@ -104,7 +104,7 @@ COLUMNS = ("world", "load", "best simple choice", "ipa", OURS, BOUND, "closed %"
 
 
 def text_rows(lines: Sequence[Line]) -> Iterator[tuple[str, ...]]:
-    """The rows under `COLUMNS`: objective, late, cores and PAS of the best simple choice, IPA, ours and the oracle."""
+    """The rows under `COLUMNS`: objective, late, cores and PAS of the best simple policy, IPA, ours and the oracle."""
     for line in lines:
         load = line.family if line.world != WORLD else f"{line.family}, x {line.scale:g}"
         share = number(100 * line.closed, 0) if line.closed == line.closed else "-"

@@ -1,4 +1,4 @@
-"""The runs of the benchmark: every policy on every load, in every world; each is kept as soon as it has finished."""
+"""The runs of the benchmark: every policy on every load, in every world; each is saved as soon as it has finished."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ POLICIES: Mapping[str, float | None] = {
     "infadapter": None,
     BOUND: None,
 }
-"""Every causal policy and the oracle, with the interval that each is meant for [s]; None: the scenario's."""
+"""Every causal policy and the oracle, with the control interval that each is designed for [s]; None: the scenario's."""
 
 SCALES = (0.2, 1.0, 5.0)
 WORLD = "as it is"
-"""The world in which every scale is run; the others are run at scale 1."""
+"""The world that is run at every scale; the others are run at scale 1."""
 WORLDS: Mapping[str, Mapping[str, Any]] = {
     WORLD: {},
     "decisions each 30 s": {"interval_s": 30.0},
@@ -55,11 +55,11 @@ WORLDS: Mapping[str, Mapping[str, Any]] = {
     "two minutes of silence": {"outages": ((400.0, 520.0),)},
     "a new deployment": {"start": "configured"},
 }
-"""What is changed of the scenario; `sla_share` multiplies the pipeline's SLA."""
+"""World -> changed keys of the scenario; `sla_share` multiplies the pipeline's SLA."""
 
 
 class Row(NamedTuple):
-    """The figures of a run: its objective as it came out, the share of late requests in percent, cores and PAS."""
+    """The figures of a run: its achieved objective, the percentage of late requests, cores and PAS."""
 
     world: str
     scale: float
@@ -74,22 +74,22 @@ class Row(NamedTuple):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """Which run it is."""
+        """The key that identifies the run."""
         return self[:6]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A run that is to be made: what it is called in a row, and its scenario."""
+    """A run to make: the key of its row, and its scenario."""
 
     key: tuple[str, float, str, int, str, str]
     scenario: Any
 
 
 def cases_of(loads: Sequence[Drawn], pipelines: Sequence[str], seed: int, folder: Path) -> Iterator[Case]:
-    """All runs on the loads, which are written to the folder: any command can take them from there.
+    """All runs on the loads, which are written to the folder, where other commands can use them.
 
-    Raises ScenarioError for a pipeline whose stages form a graph.
+    Raises ScenarioError if a pipeline is a graph.
     """
     for pipeline in pipelines:
         if profiles.load(pipeline).graph is not None:
@@ -107,7 +107,7 @@ def cases_of(loads: Sequence[Drawn], pipelines: Sequence[str], seed: int, folder
 
 
 def scenario_of(world: str, load: Path, pipeline: str, policy: str, seed: int) -> Any:
-    """The scenario of a run. The oracle knows the load before it has seen any, and starts warm."""
+    """The scenario of a run. The oracle always starts warm, as it knows the load in advance."""
     keys = {**({} if (interval_s := POLICIES[policy]) is None else {"interval_s": interval_s}), **WORLDS[world]}
     if (share := keys.pop("sla_share", None)) is not None:
         keys["sla_s"] = share * profiles.load(pipeline).sla_s
@@ -120,7 +120,7 @@ def scenario_of(world: str, load: Path, pipeline: str, policy: str, seed: int) -
 def made(
     cases: Sequence[Case], kept: Path, jobs: int, advance: Callable[[bool], object]
 ) -> tuple[list[Row], list[str]]:
-    """The rows of all cases, in their order, and the errors of those that failed; those in the file are kept."""
+    """The rows of all cases, in order, and the errors of failed ones; rows in the file `kept` are not run again."""
     known = {}
     if kept.exists():
         known = {row.key: row for row in (Row(*json.loads(line)) for line in kept.read_text().splitlines())}
@@ -141,7 +141,7 @@ def made(
 
 
 def run_one(case: Case) -> Row | str:
-    """The row of a run, or what it failed with."""
+    """The row of a run, or its error."""
     try:
         run = studies.simulate(case.scenario)
     except Error as error:
@@ -152,8 +152,8 @@ def run_one(case: Case) -> Row | str:
 
 
 def objective_of(run: Any) -> float:
-    """alpha x the mean accuracy of what has served the completed requests - beta x the mean cores, with IPA's weights
-    for the pipeline. A run without any has an accuracy of 0."""
+    """alpha x the mean accuracy of completed requests - beta x the mean cores, with IPA's weights for the pipeline. The
+    accuracy is 0 if none completed."""
     programme = _programme(run.pipeline.name)
     scales, records = programme.table.scales, run.records
     done = records.outcome == 0

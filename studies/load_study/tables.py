@@ -1,4 +1,4 @@
-"""What the runs come to, by family, scale and world: the figures of every policy, and the best choice."""
+"""The results by family, scale and world: the figures of every policy, and the best one."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ipa.studies.load_study.runs import BOUND, Row
 
 OURS = "foresight"
 MOST_MORE = 0.1
-"""In points of late requests: a policy that has so many more than the oracle does not keep the SLA as it does."""
+"""The most percentage points of late requests above the oracle's with which a policy counts as keeping the SLA."""
 LEAST_GAP = 0.1
-"""Of objective: where the oracle is no further ahead of the best other policy, a share of that says nothing."""
+"""The least gap in objective between the oracle and the best other policy of which a share is meaningful."""
 
 
 class Figures(NamedTuple):
-    """The means of a policy over pipelines and draws; `most_late_percent`: of the worst pipeline."""
+    """The means of a policy over pipelines and draws; `most_late_percent`: that of the worst pipeline."""
 
     objective: float
     late_percent: float
@@ -31,9 +31,9 @@ class Figures(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """A family at a scale in a world: policy -> its figures; the best simple choice; and what share of the gap between
-    the best other policy and the oracle ours closes, in the mean of the cells, none counted above 1 (NaN: no cell has a
-    gap)."""
+    """A family at a scale in a world. `figures`: those of each policy; `best`: the best simple policy; `closed`: the
+    mean over cells of the share of the gap between `best` and the oracle that ours closes, each at most 1 (NaN: no cell
+    has a gap)."""
 
     world: str
     scale: float
@@ -77,7 +77,7 @@ def _figures(rows: Sequence[Row]) -> Figures:
 
 
 def closed(cell: Mapping[str, Row]) -> float:
-    """(ours - best other) / (oracle - best other), in objective, at most 1; NaN where there is no gap."""
+    """(ours - best other) / (oracle - best other), in objective, at most 1; NaN if the gap is below `LEAST_GAP`."""
     if BOUND not in cell or OURS not in cell:
         return nan
     others = {p: (row.objective, row.late_percent) for p, row in cell.items() if p not in (BOUND, OURS)}
@@ -87,8 +87,8 @@ def closed(cell: Mapping[str, Row]) -> float:
 
 
 def _best(others: Mapping[str, tuple[float, float]], bound: Row | Figures | None) -> str:
-    """The policy of the highest objective that has about as few late as the oracle; where none has, the one with the
-    fewest."""
+    """The policy of the highest objective among those with about as few late requests as the oracle; if there is none,
+    the one with the fewest."""
     most_percent = MOST_MORE + (0.0 if bound is None else bound.late_percent)
     kept = [policy for policy, (_, late_percent) in others.items() if late_percent <= most_percent]
     return max(kept, key=lambda policy: others[policy][0]) if kept else min(others, key=lambda p: others[p][1])

@@ -1,4 +1,4 @@
-"""Many runs: what is missing is made where it is asked for, and kept as it comes; and all that stands on it."""
+"""Many runs, made locally or on a cluster and kept as they finish; and studies, sweeps and tunings built on them."""
 
 import lazy_loader as lazy
 

@@ -1,7 +1,7 @@
-"""What runs need besides their scenarios: the files that these name, and the windows of the real trace.
+"""The bundle: what runs need besides their scenarios, which is the files that these name and windows of the real trace.
 
-It travels to a cluster once. A worker unpacks it into a folder of its own, and runs the scenarios with the names that
-the files have there; in what comes of the runs the names are as they were.
+It is sent to a cluster once. A worker unpacks it into a temporary folder and runs the scenarios with the files' names
+there; results have the original names.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ipa.traces import Trace
 
 @dataclass(frozen=True)
 class Bundle:
-    """The content of files by the names that scenarios give them, and loads by their names; sha256 of all that."""
+    """The content of files by their names in scenarios, loads by name, and the sha256 of all."""
 
     files: Mapping[str, bytes]
     loads: Mapping[str, Trace]
@@ -39,7 +39,7 @@ class Bundle:
 
     @classmethod
     def of(cls, scenarios: Iterable[Scenario]) -> Bundle:
-        """What these scenarios need, from this machine. Raises TraceError for a real trace that is not there."""
+        """The bundle of these scenarios, from this machine. Raises TraceError if the real trace is missing."""
         names: dict[str, None] = {}
         loads: dict[str, None] = {}
         for scenario in scenarios:
@@ -56,7 +56,7 @@ class Bundle:
 
 
 class Unpacked:
-    """The files of a bundle in a folder of this process, which goes with it."""
+    """The files of a bundle in a temporary folder, which is removed when this process ends."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="ipa-bundle-"))
@@ -72,11 +72,11 @@ class Unpacked:
         self._paths = _either(self._back)
 
     def renamed(self, planned: PlannedRun) -> PlannedRun:
-        """The same run with the names that the files have here."""
+        """The same run with the files' names here."""
         return PlannedRun(planned.key, self._over(planned.data, self._names, self._there)) if self._there else planned
 
     def returned(self, done: Done) -> Done:
-        """What came of runs, with the names that the files have where the runs were asked for."""
+        """The results of runs with the files' original names."""
         if not self._there:
             return done
         return Done([(key, self._as_asked(outcome)) for key, outcome in done.ended], done.took_s)
@@ -99,24 +99,24 @@ class Unpacked:
 
 
 def _either(names: Iterable[str]) -> re.Pattern[str]:
-    """Finds each of the names where it stands alone, not as a part of a longer one."""
+    """A pattern that matches each of the names as a whole, not as a part of a longer one."""
     words = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
     return re.compile(rf"(?<![\w./-])(?:{words})(?![\w/-]|\.\w)")
 
 
-# What a worker of a cluster does with a chunk, and what it says of the program that it has.
+# The work of a cluster's worker on a chunk, and the version of its program.
 
 
 OURS = ("ipa-pipelines", "source")
-"""What must be the same here and there; the versions of libraries may differ, and it is said."""
+"""The versions that must be equal here and on workers; those of libraries may differ, which is reported."""
 
 _ALONE = threading.Lock()
-"""A worker may have several threads; runs take turns, as they need the interpreter all the time."""
+"""Lets the runs of a worker's threads take turns, as they are bound to the interpreter."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A chunk that a worker has made, its machine, and the versions of the program and the libraries there."""
+    """A finished chunk, the worker's machine, and the versions of the program and libraries there."""
 
     host: str
     versions: Mapping[str, str | None]
@@ -124,7 +124,7 @@ class Answer:
 
 
 def work(bundle: Bundle, kept: Kept, chunk: Chunk) -> Answer:
-    """Make the runs of a chunk with what has come along, in a process of their own."""
+    """Make the runs of a chunk with its bundle, in a separate process."""
     with _ALONE:
         unpacked, child = _opened(bundle, kept)
         done = child.make([unpacked.renamed(each) for each in chunk])
@@ -133,7 +133,7 @@ def work(bundle: Bundle, kept: Kept, chunk: Chunk) -> Answer:
 
 @cache
 def program() -> dict[str, str | None]:
-    """The versions here: of Python, of this program and its source, of the libraries."""
+    """The versions here of Python, of this program and its source, and of libraries."""
     found: dict[str, Any] = versions()
     return {"python": found["python"], **found["versions"]}
 
@@ -142,7 +142,7 @@ _OPEN: dict[tuple[str, Kept], tuple[Unpacked, Child]] = {}
 
 
 def _opened(bundle: Bundle, kept: Kept) -> tuple[Unpacked, Child]:
-    """The bundle on this worker, unpacked when it is first needed, and a process for its runs; the last ones stay."""
+    """The bundle unpacked on this worker, and a process for its runs; those of the latest call are kept."""
     here = (bundle.digest, kept)
     if here not in _OPEN:
         for _, child in _OPEN.values():
@@ -154,18 +154,18 @@ def _opened(bundle: Bundle, kept: Kept) -> tuple[Unpacked, Child]:
 
 @dataclass
 class VersionCheck:
-    """Checks what programs the workers have, as their answers come."""
+    """Checks the workers' program versions as their answers come."""
 
     say: Callable[[str], object]
     _said: set[str] = field(default_factory=set)
 
     def passed(self, answer: Answer) -> Done:
-        """The runs of an answer. Raises WorkerError where the worker has another version of this program."""
+        """The runs of an answer. Raises WorkerError if the worker has another version of this program."""
         self.check(answer.host, answer.versions)
         return answer.done
 
     def check(self, host: str, theirs: Mapping[str, str | None]) -> None:
-        """As `passed`, of the versions alone; a library's is only told, once for each machine."""
+        """As `passed`, for the versions alone; a different library version is only reported, once for each machine."""
         here = program()
         differ = [name for name in {**here, **theirs} if here.get(name) != theirs.get(name)]
         if any(name in OURS for name in differ):
@@ -186,10 +186,10 @@ def _named(program: Mapping[str, str | None]) -> str:
 
 @contextmanager
 def silenced(library: str) -> Iterator[None]:
-    """Within it a library logs nothing: what matters is said in an error of ours."""
+    """A context in which a library logs nothing: our own errors say what matters."""
     names = [library, *(name for name in logging.root.manager.loggerDict if name.startswith(f"{library}."))]
     talking = [logger for logger in map(logging.getLogger, names) if not logger.disabled]
-    for logger in talking:  # each: some have levels and handlers of their own
+    for logger in talking:  # each one, as some have levels and handlers of their own
         logger.disabled = True
     try:
         yield
@@ -199,4 +199,4 @@ def silenced(library: str) -> Iterator[None]:
 
 
 LACKING = "the workers lack a part of this program ({error}): install the same version of ipa-pipelines there"
-"""What is said where a worker cannot even read a task."""
+"""The error text for a worker that cannot read a task."""

@@ -1,4 +1,4 @@
-"""Policies against each other on the same requests, over seeds, on all cores."""
+"""Comparison of policies on the same requests, over seeds, on all cores."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def compare(
 ) -> Comparison:
     """Run policies on the same requests: each with the seeds scenario.seed, scenario.seed + 1, ..., `seeds` of them.
 
-    A policy is a text, such as `ipa alpha=20 label="IPA, bold"`, or a mapping with `name`, perhaps `label`, and
-    parameters. `choosing`, that is `predictors`, `parameters` and `log`: as in `choose`. `jobs` runs at a time,
-    default: one per core. With a folder each run is kept there as soon as it has finished, and an interrupted
-    comparison is resumed. `on_finished` is called after each run. The runs are ordered by policy, then seed. An error
-    in a run names its policy and its seed. Raises as `choose`, `prepare` and `run_all`, and ScenarioError for a folder
-    that cannot be used, or for which another command makes runs.
+    A policy is a text, such as `ipa alpha=20 label="IPA, bold"`, or a mapping with `name`, optionally `label`, and
+    parameters. `choosing`: `predictors`, `parameters` and `log`, as in `choose`. `jobs` runs at a time, default: one
+    per core. With a folder, each run is kept there when it finishes, and an interrupted comparison is resumed.
+    `on_finished` is called after each run. The runs are ordered by policy, then seed. An error in a run names its
+    policy and seed. Raises as `choose`, `prepare` and `run_all`, and ScenarioError if the folder cannot be used or
+    another command makes runs for it.
     """
     folder = None if folder is None else Path(folder)
     chosen = choose(scenario, policies, **choosing)
@@ -61,7 +61,7 @@ def compare(
     with ExitStack() as alone:
         if folder is not None:
             is_new = not (folder / results.MANIFEST).is_file()
-            if not is_new:  # whom another command precedes does not change its manifest
+            if not is_new:  # lock first: the manifest of another running command must not change
                 results.claim(folder, resumable=True)
                 alone.enter_context(results.alone(folder))
             results.open_comparison(every, folder)
@@ -74,7 +74,7 @@ def compare(
 
 
 def with_seeds(chosen: Sequence[Scenario], seeds: int) -> list[Scenario]:
-    """Each scenario with its seed and those after it, `seeds` of them."""
+    """Each scenario with `seeds` consecutive seeds, from its own on."""
     return [one.with_values({"seed": one.seed + offset}) for one in chosen for offset in range(seeds)]
 
 
@@ -85,10 +85,10 @@ def run_all(
     folder: Path | None = None,
     on_finished: Callable[[], object] = lambda: None,
 ) -> list[RunData]:
-    """Run all scenarios, `jobs` at a time; results in the order of the scenarios, whatever finished first.
+    """Run all scenarios, `jobs` at a time; results are in the order of the scenarios.
 
-    With a folder each run is written to it as soon as it has finished, and a run of the same scenario that is there
-    already is not run again. Raises as `workers.run_all`.
+    With a folder, each run is written to it when it finishes, and a scenario whose run is there already is not run
+    again. Raises as `workers.run_all`.
     """
     found: dict[int, RunData] = {}
     missing: dict[int, Scenario] = {}
@@ -112,11 +112,11 @@ def _run_one(folder: Path | None, scenario: Scenario) -> RunData:
         return run
     inner = folder / results.run_name(scenario)
     results.write_run(run, inner)
-    return results.finished(inner, scenario)  # which reads its tables when they are asked for, and is small until then
+    return results.finished(inner, scenario)  # small: it reads its tables only at first use
 
 
 MOST_NAMED = 5
-"""Policies that a title names; of more it says how many they are."""
+"""The most policies that a title names; for more it gives their number."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -175,7 +175,7 @@ class Comparison(Displayed):
 
     @property
     def title(self) -> str:
-        """What was asked, in one line: the pipeline, the load, and what was varied."""
+        """The comparison in one line: the pipeline, the load, and the policies."""
         first = self.runs[0].summary
         names = self.policies
         varied = f"policies {', '.join(names)}" if len(names) <= MOST_NAMED else f"{len(names)} policies"
@@ -192,7 +192,7 @@ class Comparison(Displayed):
 
 
 def read_comparison(folder: str | Path) -> Comparison:
-    """The comparison in a results folder; a run alone is one too. Raises ScenarioError as `read_runs`."""
+    """The comparison in a results folder, or a single run as one. Raises ScenarioError as `read_runs`."""
     return Comparison(tuple(results.read_runs(folder)))
 
 
@@ -201,7 +201,7 @@ def read_comparison(folder: str | Path) -> Comparison:
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one policy, one per seed; `label` is what it is called."""
+    """The runs of one policy, one per seed; `label` is its short name."""
 
     policy: str
     label: str
@@ -233,11 +233,11 @@ class Group:
         return {seed: summary[key] for seed, summary in self.summaries.items()}
 
     def estimate(self, key: str, factor: float = 1.0) -> Estimate | None:
-        """A figure's mean over the seeds with its interval, times a factor; None where no run has it."""
+        """A figure's mean over the seeds with its interval, times a factor; None if no run has it."""
         return estimate_of(key, self.summaries.values(), factor)
 
     def merged_latency_s(self, quantiles: Sequence[float]) -> FloatArray | None:
-        """Quantiles of the requests of all seeds together, where the mean over the seeds is of quantiles."""
+        """Latency quantiles of the requests of all seeds together, unlike the means of the seeds' quantiles."""
         return merged_latency_quantiles_s([run.tables for run in self.runs], quantiles)
 
 
@@ -277,14 +277,14 @@ def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:
 
 
 def _labels(policies: Sequence[str]) -> dict[str, str]:
-    """Names without the folders of a policy's file, unless two would then be the same."""
+    """Names without the folders of policy files, unless two would be equal."""
     short = [re.sub(r"^\S*/(?=[^/\s]*\.py:)", "", policy) for policy in policies]
     names = short if len(set(short)) == len(short) else policies
     return dict(zip(policies, names, strict=True))
 
 
 def cell(group: Group, figure: tuple[str, str, float, int]) -> str:
-    """One of `FIGURES` of a policy over its seeds: the mean with half its 95 % interval; `-` where no run has it."""
+    """One of `FIGURES` of a policy over its seeds: the mean with half its 95 % interval; `-` if no run has it."""
     _, key, factor, digits = figure
     found = group.estimate(key, factor)
     return "-" if found is None else found.text(digits)

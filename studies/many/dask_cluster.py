@@ -1,4 +1,4 @@
-"""On a Dask cluster that is there: each worker has some chunks; those of one that dies or falls silent go to others."""
+"""Runs on an existing Dask cluster: each worker gets chunks; those of a dead or silent worker go to others."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from ipa.studies.many.workers import AHEAD, interrupt_noted
 from ipa.studies.scenario import WorkerError
 
 CONNECT_S = 10
-"""How long to wait for the scheduler, and for what a worker says of its program."""
+"""How long to wait for the scheduler, and for a worker's program versions [s]."""
 
 SILENT_S = 10.0
-"""A worker that has not been heard of for so long gets no runs; it should say every second or so that it is there."""
+"""A worker without a heartbeat for this long gets no runs; heartbeats should come about every second."""
 
 ANSWER_S = 5.0
-"""How long to wait for an answer of the scheduler's, and for what came of a chunk that has ended."""
+"""How long to wait for an answer of the scheduler, and for the results of a finished chunk."""
 
 LOOK_EVERY_S = 2.0
-"""How often to look which workers are there."""
+"""The interval between two looks at the list of workers."""
 
 NAP_S = 0.02
-"""How long to wait before looking again whether a chunk has ended, or an interrupt has come."""
+"""The interval between two checks for a finished chunk or an interrupt."""
 
 DEATHS = 4
-"""A run over which so many workers have died is given up."""
+"""A run is given up after this many workers have died over it."""
 
 GONE = (CancelledError, CommClosedError, TimeoutError, OSError)
-"""What is raised once the scheduler cannot be reached: it forgets the tasks, and they are cancelled here."""
+"""The exceptions if the scheduler cannot be reached: it loses the tasks, and they are cancelled here."""
 
 LOST = "the Dask scheduler at {address} is gone"
 
@@ -50,12 +50,12 @@ LOST = "the Dask scheduler at {address} is gone"
 def connected(address: str, bundle: Bundle, say: Callable[[str], object]) -> Iterator[Cluster]:
     """The cluster whose scheduler is at HOST:PORT. Raises WorkerError as `runner.opened`."""
     with silenced("distributed"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of other versions, which `VersionCheck` says; of the bundle's size
+        warnings.simplefilter("ignore")  # about versions, which `VersionCheck` checks, and about the bundle's size
         try:
             client = Client(f"tcp://{address}", timeout=CONNECT_S, set_as_default=False)
         except (OSError, TimeoutError) as error:
             raise WorkerError(f"no Dask scheduler answers at {address}: {str(error) or 'timeout'}") from error
-        # Where a worker dies with an answer, the client leaves a failed task behind, which Python would tell.
+        # If a worker dies with an answer, the client leaves a failed task behind; asyncio must not report it.
         client.loop.asyncio_loop.set_exception_handler(lambda *_: None)
         try:
             versions = VersionCheck(say)
@@ -76,7 +76,7 @@ def connected(address: str, bundle: Bundle, say: Callable[[str], object]) -> Ite
 
 
 async def _programs(client: Any, workers: list[str]) -> dict[str, Any]:
-    """What each worker says of its program, or what went wrong as it was asked."""
+    """Each worker's program versions, or the exception raised when it was asked."""
     asked = (asyncio.wait_for(client.run(program, workers=[each]), CONNECT_S) for each in workers)
     said = await asyncio.gather(*asked, return_exceptions=True)
     return {
@@ -85,14 +85,14 @@ async def _programs(client: Any, workers: list[str]) -> dict[str, Any]:
 
 
 def _silence_s(dask_scheduler: Any) -> dict[str, float]:
-    """At the scheduler: for how long it has not heard of each worker."""
+    """The time since each worker's last heartbeat [s]; runs at the scheduler."""
     now_s = time()
     return {address: now_s - worker.last_seen for address, worker in dask_scheduler.workers.items()}
 
 
 @contextmanager
 def _read(address: str) -> Iterator[None]:
-    """Answers what goes wrong between here, the scheduler and the workers with one sentence."""
+    """Turn errors between here, the scheduler and the workers into a WorkerError of one sentence."""
     try:
         yield
     except GONE:
@@ -107,23 +107,23 @@ def _read(address: str) -> Iterator[None]:
 
 @dataclass
 class Cluster:
-    """An executor, as long as the client is connected.
+    """An executor while the client is connected.
 
-    It hands chunks to workers by name, so that it knows who has which: a task that the scheduler gives to a stopped
-    worker would stay there for as long as the scheduler waits for it, five minutes by default.
+    It assigns chunks to named workers, so that it can take them back: a task that the scheduler gives to a stopped
+    worker would stay there until the scheduler's own timeout, five minutes by default.
     """
 
     _client: Any
     _address: str
     _bundle: Bundle
     _versions: VersionCheck
-    _held: dict[str, dict[Any, Chunk]] = field(default_factory=dict)  # worker -> its chunks by their futures, in order
+    _held: dict[str, dict[Any, Chunk]] = field(default_factory=dict)  # worker -> its chunks by future, in order
     _packed: dict[str, Any] = field(default_factory=dict)  # worker -> the bundle there
     _again: deque[Chunk] = field(default_factory=deque)
-    _over: Counter[str] = field(default_factory=Counter)  # run -> how many workers have died over it
+    _over: Counter[str] = field(default_factory=Counter)  # run -> the number of workers that died over it
     _looked_s: float = -inf
     _silent: Set[str] = frozenset()
-    _waits: bool = False  # for the scheduler
+    _waits: bool = False  # whether the scheduler does not answer
     _ahead: int = AHEAD
 
     @property
@@ -135,7 +135,7 @@ class Cluster:
         return max(1, len(self._held))
 
     def look(self) -> list[Done]:
-        """Take in the workers that are heard of, and the chunks of all others back; the runs that are given up."""
+        """Add the workers with a heartbeat, and take back the chunks of all others; returns the runs given up."""
         self._looked_s, is_first, had = monotonic(), self._looked_s == -inf, bool(self._held)
         if self._client.status != "running":
             raise WorkerError(LOST.format(address=self._address))
@@ -162,7 +162,7 @@ class Cluster:
                 self._versions.say(f"Worker {address} has not been heard of for {for_s:.0f} s; its runs go to others")
             elif for_s <= SILENT_S and address not in self._held:
                 self._held[address] = {}
-                with _read(self._address):  # a task, so that it is made again should the worker come back without it
+                with _read(self._address):  # a task, so that it is repeated if the worker comes back without it
                     self._packed[address] = self._submit(address, _itself, self._bundle)
         self._silent = silence_s.keys() - self._held.keys()
         if not self._held and (had or is_first):
@@ -170,7 +170,7 @@ class Cluster:
         return given_up
 
     def _answered(self, call: Callable[..., Any], *given: Any) -> Any:
-        """What the scheduler answers. TimeoutError: nothing for as long as an interrupt may have to wait."""
+        """The scheduler's answer. Raises TimeoutError after `ANSWER_S`, so that an interrupt need not wait longer."""
 
         async def answered() -> Any:
             return await asyncio.wait_for(call(*given), ANSWER_S)
@@ -183,7 +183,7 @@ class Cluster:
             raise WorkerError(LOST.format(address=self._address)) from None
 
     def _died_over(self, chunk: Chunk) -> list[Done]:
-        """Hand the runs out again, each alone, but for one over which too many workers have died."""
+        """Queue the runs again, each alone; returns a run over which too many workers have died as failed."""
         if len(chunk) > 1:
             self._again += [[each] for each in chunk]
             return []
@@ -198,7 +198,7 @@ class Cluster:
         return self._client.submit(*call, workers=[address], pure=False)
 
     def make(self, kept: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
-        """As `Executor.make`: an interrupt gives up the chunks under way, and keeps those that are done."""
+        """As `Executor.make`; an interrupt abandons the running chunks and keeps the finished ones."""
         waiting = iter(chunks)
         if (first := next(waiting, None)) is None:
             return
@@ -223,8 +223,8 @@ class Cluster:
             raise KeyboardInterrupt
 
     def _hand_out(self, kept: Kept, waiting: Iterator[Chunk], ended: Any) -> bool:
-        """Give each worker what it may hold; whether nothing is left to be given."""
-        for place in range(self._ahead):  # nobody gets a second one before all have a first one
+        """Give each worker as many chunks as it may hold; returns whether none are left."""
+        for place in range(self._ahead):  # every worker gets a first chunk before any gets a second
             for address, held in self._held.items():
                 if len(held) > place:
                     continue
@@ -238,7 +238,7 @@ class Cluster:
         return False
 
     def _take_in(self, future: Any, keep: Callable[[Done], object]) -> None:
-        """Keep what came of a chunk that has ended, unless it has been taken back."""
+        """Keep the results of a finished chunk, unless it has been taken back."""
         chunk = next((held.pop(future) for held in self._held.values() if future in held), None)
         if chunk is None:
             return
@@ -246,14 +246,14 @@ class Cluster:
             with _read(self._address):
                 try:
                     answer = future.result(timeout=ANSWER_S)
-                except TimeoutError:  # its worker has ended or stopped with the answer
+                except TimeoutError:  # its worker has ended or stopped before sending the answer
                     self._again.append(chunk)
                     return
         except KilledWorker:
             for done in self._died_over(chunk):
                 keep(done)
             return
-        self._ahead = AHEAD if answer.done.took_s < 2 * CHUNK_S else 1  # at the end nobody is to wait for long runs
+        self._ahead = AHEAD if answer.done.took_s < 2 * CHUNK_S else 1  # no queues of long runs at the end
         keep(self._versions.passed(answer))
 
 

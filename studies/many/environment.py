@@ -1,12 +1,12 @@
-"""The control loop as a Gymnasium environment: one step is one control interval, decided by whoever learns.
+"""The control loop as a Gymnasium environment: one step is one control interval, decided by the learning agent.
 
-What a step is worth is the objective that IPA maximises, less what violations of the SLA cost:
+The reward of a step is the objective that IPA maximises, less a penalty for violations of the SLA:
 
     reward = objective(configuration) - PENALTY x violations / arrivals
 
-The objective is alpha x accuracy - beta x cores - gamma x batch sizes of the configuration that was in force, with the
-pipeline's own weights, and violations and arrivals are those of the step. A violation is a request that finishes later
-than the SLA after it arrived, or that is dropped; it counts in the step in which that happens.
+The objective is alpha x accuracy - beta x cores - gamma x batch sizes of the configuration in force, with the
+pipeline's own weights; violations and arrivals are those of the step. A violation is a request whose latency exceeds
+the SLA, or that is dropped; it counts in the step in which it ends.
 """
 
 from __future__ import annotations
@@ -34,21 +34,21 @@ WINDOW_S = 10
 """An observation holds the mean load of the last windows, newest last."""
 
 OF_STAGE = 6
-"""Numbers of a stage: queue, in service, ready and starting replicas, wanted replicas, cores of all wanted ones."""
+"""Numbers of a stage: queue, in service, ready and starting replicas, desired replicas, total desired cores."""
 
 LARGEST = 1e6
-"""No number of an observation is larger."""
+"""The largest number of an observation."""
 
 LONGEST_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a pipeline's observations and configurations are written as arrays.
+    """The encoding of a pipeline's observations and configurations as arrays.
 
-    An observation is `WINDOWS` loads [rps], then `OF_STAGE` numbers of each stage, then for each stage a one-hot vector
-    of its wanted variant and its wanted batch. An action is three whole numbers for each stage: variant, batch (the
-    position in `batches`) and replicas less one, up to `most_replicas`.
+    An observation is `WINDOWS` loads [rps], then `OF_STAGE` numbers of each stage, then for each stage one-hot vectors
+    of its desired variant and batch size. An action is three whole numbers for each stage: variant, batch size (index
+    in `batches`) and replicas less one, up to `most_replicas`.
     """
 
     pipeline: Pipeline
@@ -57,7 +57,7 @@ class Encoding:
 
     @property
     def action_sizes(self) -> list[int]:
-        """How many values each number of an action has."""
+        """The number of values of each component of an action."""
         return [
             size
             for stage in self.pipeline.stages
@@ -66,7 +66,7 @@ class Encoding:
 
     @property
     def observation_size(self) -> int:
-        """How many numbers an observation has."""
+        """The number of components of an observation."""
         names = sum(len(stage.variants) + len(self.batches) for stage in self.pipeline.stages)
         return WINDOWS + OF_STAGE * len(self.pipeline.stages) + names
 
@@ -89,7 +89,7 @@ class Encoding:
         return found
 
     def configuration(self, action: Sequence[int] | npt.NDArray[np.integer], load_rps: float) -> Configuration:
-        """What an action asks for; a batch waits for as long as it takes to fill at this load, at most 1 s."""
+        """The configuration of an action; the batch timeout is the time to fill a batch at this load, at most 1 s."""
         chosen = {}
         for place, stage in enumerate(self.pipeline.stages):
             variant = stage.variants[int(action[3 * place])]
@@ -103,7 +103,7 @@ class Encoding:
 
 
 PENALTY = 10.0
-"""Of a step in which as many requests violate the SLA as arrive."""
+"""The penalty of a step in which as many requests violate the SLA as arrive."""
 
 
 class Violations:
@@ -123,7 +123,7 @@ class Violations:
         self._batches += len(fresh.size)
         finish_s = np.repeat(fresh.finish_s, fresh.size)
         is_late = finish_s - self._engine.arrivals_s[fresh.requests] > self._sla_s
-        # A batch is in the log from its start on, and may finish later.
+        # The log has a batch from its start on; it may finish later.
         late_s = np.concatenate([self._late_s, finish_s[is_late]])
         self._late_s = late_s[late_s > now_s]
         dropped = sum(stage.dropped for stage in self._engine.stages)
@@ -132,13 +132,13 @@ class Violations:
         return found
 
     def unfinished(self) -> int:
-        """How many requests the engine has left unfinished, at its end."""
+        """How many requests are unfinished at the end of the run."""
         stages = self._engine.stages
         return len(self._engine.arrivals_s) - stages[-1].completions - sum(stage.dropped for stage in stages)
 
 
 ENVIRONMENT = "ipa/ControlLoop-v0"
-"""The name under which Gymnasium knows it, once `make` or `make_vec` has been called."""
+"""Its name in Gymnasium's registry, from the first call of `make` or `make_vec` on."""
 
 BATCHES = (1, 2, 4, 8)
 MOST_REPLICAS = 8
@@ -149,10 +149,10 @@ _SEEDS = 2**31
 class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
     """The control loop of a scenario. An action is the configuration from now on; see `Encoding` for both arrays.
 
-    Each episode is a run of one of the `scenarios`, drawn at random, with a seed that is drawn too: `reset(seed=...)`
-    decides both. It begins with what the scenario's own policy has ready at the start, and stands at the first control
-    step. The reward of a step is that of its interval (`reward`), with `penalty` for violations. The episode is over,
-    terminated, with the load; requests still under way then are run to their end, and count in the last step.
+    Each episode is a run of one of the `scenarios` with a seed, both drawn at random: `reset(seed=...)` determines
+    them. It begins with the configuration that the scenario's own policy makes ready, at the first control step. The
+    reward of a step is that of its interval, with `penalty` for violations. The episode terminates with the load;
+    unfinished requests are then run to their end and count in the last step.
 
     `info`: `time_s`, and of the interval `arrivals`, `violations`, and, of the configuration, `cores` and `pas` (0 to
     1). `seen` is the last observation as policies see it. Raises as `prepare`.
@@ -182,7 +182,7 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
         self.observation_space = gymnasium.spaces.Box(0.0, LARGEST, (self.encoding.observation_size,), np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Vector, dict[str, Any]]:
-        """Begin an episode; the observation is that of the first control step."""
+        """Begin an episode; returns the observation of the first control step."""
         super().reset(seed=seed)
         chosen = self._scenarios[int(self.np_random.integers(len(self._scenarios)))]
         drawn = int(self.np_random.integers(_SEEDS))
@@ -192,12 +192,12 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
         return self.encoding.observation(self.seen), info
 
     def step(self, action: npt.NDArray[np.int64]) -> tuple[Vector, float, bool, bool, dict[str, Any]]:
-        """Put a configuration into effect and go on to the next control step, or to the end."""
+        """Apply a configuration and go on to the next control step, or to the end."""
         configuration = self.encoding.configuration(action, self._load_rps())
         return self.decide(configuration)
 
     def decide(self, configuration: Configuration) -> tuple[Vector, float, bool, bool, dict[str, Any]]:
-        """As `step`, with a configuration as policies decide it."""
+        """As `step`, with a configuration in place of an action."""
         self._run.backend.apply(configuration)
         self._configuration = configuration
         ended = next(self._steps, None) is None
@@ -235,7 +235,7 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
         self._since_s = 0.0
 
     def _first(self, scenario: Scenario, prepared: Prepared, load: LoadView) -> Configuration:
-        """What is ready at the start."""
+        """The configuration that is ready at the start."""
         if prepared.initial is not None:
             return prepared.initial
         opening = Opening(
@@ -245,7 +245,7 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
         return opening.configuration
 
     def _interval(self, ended: bool) -> tuple[dict[str, Any], float]:
-        """What has happened since the last control step, and what it is worth."""
+        """The `info` of the interval since the last control step, and its reward."""
         engine = self._run.engine
         now_s = engine.end_s if ended else engine.now_s
         if not ended:
@@ -267,20 +267,20 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
         return info, float(reward)
 
     def _load_rps(self) -> float:
-        """The mean load of the last 10 seconds that were sampled."""
+        """The mean load of the last 10 seconds, without those that have no sample."""
         recent = [value for value in self.seen.load_rps[-10:] if value == value]
         return sum(recent) / len(recent) if recent else 0.0
 
 
 def make(scenarios: Scenario | Sequence[Scenario], **options: Any) -> gymnasium.Env[Any, Any]:
-    """One environment, as `gymnasium.make` makes it; `options` as `ControlLoop` takes them."""
+    """One environment, made by `gymnasium.make`; `options` as for `ControlLoop`."""
     return gymnasium.make(_registered(), scenarios=scenarios, **options)
 
 
 def make_vec(
     scenarios: Scenario | Sequence[Scenario], count: int, *, mode: str = "sync", **options: Any
 ) -> gymnasium.vector.VectorEnv[Any, Any, Any]:
-    """Several environments at once, as `gymnasium.make_vec` makes them; `mode`: "sync", or "async" (a process each)."""
+    """Several environments, made by `gymnasium.make_vec`; `mode`: "sync", or "async" (a process for each)."""
     return gymnasium.make_vec(_registered(), num_envs=count, vectorization_mode=mode, scenarios=scenarios, **options)
 
 

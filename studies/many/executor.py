@@ -1,7 +1,7 @@
-"""Where runs are made: on this machine, by worker processes of which none outlives this one, or elsewhere.
+"""Executors of runs: on this machine, by worker processes that never outlive this one, or elsewhere.
 
-Many runs take one path: a plan of runs, each with a key (`plan`), an executor, which makes them chunk by chunk, what
-keeps them as they come (`store`), and in the end a table. `runner` leads along it; what is held in memory is gathered.
+Many runs take one path, led by `runner`: a plan of runs with keys (`plan`), an executor that makes them chunk by chunk,
+a store that keeps them (`store`), and finally a table. `gathered` is for results that are kept in memory.
 """
 
 from __future__ import annotations
@@ -37,58 +37,58 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 Kept = Literal["all", "summary"]
-"""What is kept of a run: what a study's tables and pages need, or its summary alone."""
+"""What is kept of a run: everything that a study's tables and pages need, or its summary alone."""
 
 Chunk = list[PlannedRun]
-"""Some runs, which a worker makes in one go."""
+"""Runs that a worker makes in one task."""
 
 CHUNK_S = 0.5
-"""How long a chunk should take: long enough that handing it over costs next to nothing, short enough that progress is
-seen, and that an interrupt loses little."""
+"""How long a chunk should take: long enough that the cost of handing it over is negligible, short enough to show
+progress and to lose little by an interrupt."""
 
 ATTEMPTS = 2
-"""How often a run may end its process before it is blamed: once may be somebody else's doing."""
+"""A run fails when it has ended its process this often: the first time may have another cause."""
 
 SERVE = (sys.executable, "-P", "-c", "from ipa.studies.many import executor; executor.serve()")
 
 
 @dataclass(frozen=True)
 class Done:
-    """A chunk that has ended: for each run its key with what came of it, or the error that ended it."""
+    """A finished chunk: for each run, its key and its outcome or the error that ended it."""
 
     ended: list[tuple[str, Outcome | str]]
     took_s: float
 
 
 class Executor(Protocol):
-    """Where runs are made. `where` says so in a few words."""
+    """Makes runs; `where` names the place in a few words."""
 
     @property
     def where(self) -> str: ...
 
     def make(self, kept: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
-        """Make the runs of all chunks and `keep` each that has ended; a chunk is taken shortly before its turn.
+        """Make the runs of all chunks and `keep` each finished chunk; chunks are taken shortly before their turn.
 
-        Raises KeyboardInterrupt after an interrupt, WorkerError where workers or what holds them together are lost.
+        Raises KeyboardInterrupt after an interrupt, WorkerError if workers or their scheduler are lost.
         """
 
 
 @dataclass(frozen=True)
 class Local:
-    """So many worker processes; one: this process itself."""
+    """Worker processes of this machine; `workers` 1: this process itself."""
 
     workers: int
     say: Callable[[str], object] = lambda _: None
-    mark: str = field(default_factory=lambda: uuid4().hex)  # of what its runs have in common
+    mark: str = field(default_factory=lambda: uuid4().hex)  # names the cache that its runs share
 
     @property
     def where(self) -> str:
         return f"{self.workers} process{'es' if self.workers > 1 else ''} of this machine"
 
     def make(self, kept: Kept, chunks: Iterable[Chunk], keep: Callable[[Done], object]) -> None:
-        """As `Executor.make`: an interrupt lets the chunks that have begun finish, a second one ends them.
+        """As `Executor.make`; an interrupt lets the running chunks finish, a second one kills them.
 
-        Where a worker is killed, the runs under way are made again one by one, so that it is seen whose doing it was.
+        If a worker is killed, the unfinished runs are repeated one by one, to find the run that caused it.
         """
         task, rest = partial(make, kept, self.mark), iter(chunks)
         with closing(Child(kept, {})) as child:
@@ -100,7 +100,7 @@ class Local:
                     self.say(f"{killed}: the runs under way are made again, one by one")
                     left = list(islice(rest, 2))
                     again, rest = list(killed.tasks), chain(left, rest)
-                    if len(left) == 1:  # alone, it would be made in this process, which its runs may end
+                    if len(left) == 1:  # a single chunk would be made in this process, which its runs may end
                         again, rest = again + left, iter(())
                     for chunk in again:
                         keep(child.make(chunk))
@@ -112,7 +112,7 @@ def gathered(
     jobs: int,
     on_finished: Callable[[K, R], object] = lambda _, __: None,
 ) -> dict[K, R]:
-    """What a function makes of each task, `jobs` at a time on this machine, by the task's key. Raises as `run_all`."""
+    """The results of a function on each task, by key; `jobs` at a time on this machine. Raises as `run_all`."""
     keys, found = list(tasks), {}
 
     def keep(place: int, result: R) -> None:
@@ -126,11 +126,10 @@ def gathered(
 def summaries(scenarios: Iterable[Scenario], shared: Shared | None = None) -> Iterator[dict[str, Any] | str]:
     """The summary of each run, in order, as `simulate(scenario).summary`; or the text of the error that ended it.
 
-    What several of the runs need is found, drawn or computed once, and kept in `shared`, by default what all runs of
-    this thread share. A scenario's `records` says what a run records; "none" is the fastest. Memory stays bounded,
-    whatever the number of runs.
+    `shared`: the cache of the runs, by default that of this thread. A scenario's `records` says what a run records;
+    "none" is the fastest. Memory stays bounded for any number of runs.
 
-    An error that is not one of ours, a bug in this program, ends the iteration; a note says in which run.
+    An unexpected exception, a bug in this program, ends the iteration; a note names the run.
     """
     for scenario in scenarios:
         try:
@@ -145,7 +144,7 @@ def summaries(scenarios: Iterable[Scenario], shared: Shared | None = None) -> It
 def make(kept: Kept, of: str, chunk: Sequence[PlannedRun]) -> Done:
     """Make the runs of a chunk, one after the other, in this process.
 
-    What runs have in common is kept from one chunk to the next `of` the same name, while files stay as they are.
+    Chunks with the same name `of` share a cache; files must not change meanwhile.
     """
     began_s = perf_counter()
     if of not in _AT_HAND:
@@ -173,10 +172,10 @@ def outcome(kept: Kept, planned: PlannedRun, shared: Shared) -> Outcome | str:
 
 @dataclass
 class Child:
-    """A process of its own for runs: one that ends it, by a policy's doing or for want of memory, ends nothing else.
+    """A separate process for runs: a run that ends it, by its policy or for lack of memory, ends nothing else.
 
-    It is started when it is needed, and again after it has ended; `loads` go along by their names. There a run is in
-    the main thread, where the time limit of decisions holds, whatever thread asks for it.
+    It is started at first use, and again after it has ended; `loads` are sent to it by name. Runs are in its main
+    thread, where the time limit of decisions works, whichever thread here asks for them.
     """
 
     kept: Kept
@@ -184,7 +183,7 @@ class Child:
     _process: subprocess.Popen[bytes] | None = None
 
     def make(self, chunk: Chunk) -> Done:
-        """Make the runs of a chunk; one that ends the process twice has failed."""
+        """Make the runs of a chunk; a run that ends the process `ATTEMPTS` times has failed."""
         began_s = perf_counter()
         ended = [(each.key, self._made(each)) for each in chunk]
         return Done(ended, perf_counter() - began_s)
@@ -210,18 +209,18 @@ class Child:
         return self._process
 
     def close(self) -> int:
-        """End the process, if there is one; its exit code."""
+        """End the process, if there is one, and return its exit code."""
         if self._process is None:
             return 0
         process, self._process = self._process, None
-        process.kill()  # changes nothing where it is ending by itself
-        with suppress(OSError), process:  # what could not be sent any more
+        process.kill()  # no effect if it is ending by itself
+        with suppress(OSError), process:  # unsent data
             pass
         return process.wait()
 
 
 def serve() -> None:
-    """What the process does: a run for each that comes, until nobody is there to send more."""
+    """The main function of the process: makes the runs that it receives until its parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent ends it
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what policies print

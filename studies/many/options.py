@@ -1,4 +1,4 @@
-"""What a comparison is asked for: each option declared once, for the command line and for Python."""
+"""The options of a comparison, declared once for the command line and Python."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipa.studies.scenario import option
 
 @dataclass(frozen=True)
 class Options:
-    """What a comparison is asked for; `predictors`: names with commas between them, as in YAML."""
+    """The options of a comparison; `predictors`: comma-separated names, as in YAML."""
 
     policies: Sequence[str] = option(
         (),

@@ -1,5 +1,5 @@
-"""What is kept of one of many runs: its summary; for a study's pages also a timeline, histograms of latencies and the
-configurations decided."""
+"""What is kept of one of many runs: its summary; for a study's pages also a timeline, latency histograms and the
+decided configurations."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ ARRIVED_SECONDS = "arrived_seconds"
 LATENCY_LEAST_S = 1e-3
 LATENCY_BINS_PER_DECADE = 100
 LATENCY_DECADES = 7
-"""Latencies are counted in bins from a millisecond on, 2.3 % wide."""
+"""Latencies are counted in bins 2.3 % wide, from a millisecond on."""
 
 
 class Wanted(NamedTuple):
-    """A configuration that was decided: the variant of each stage and its replicas, the cores of all, and the share of
-    the time for which it was in force."""
+    """A decided configuration: the variant and replicas of each stage, the total cores, and the share of the time for
+    which it was in force."""
 
     variants: tuple[str, ...]
     replicas: tuple[int, ...]
@@ -58,16 +58,16 @@ class Wanted(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As people write it: `2 x yolov5n + resnet18`."""
+        """In words: `2 x yolov5n + resnet18`."""
         pairs = zip(self.variants, self.replicas, strict=True)
         return " + ".join((f"{count} x " if count > 1 else "") + variant for variant, count in pairs)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished run. `timeline`: shape (len(TIMELINE), bins); `latencies`: requests completed, by bin of their
-    latency; `seconds`: the seconds in which requests arrived, by bin of these requests' p99, without those whose p99 is
-    that of a request which was not answered. All but the summary is empty where nothing else was to be kept."""
+    """A finished run. `timeline`: shape (len(TIMELINE), bins); `latencies`: completed requests by bin of latency;
+    `seconds`: the seconds with arrivals by bin of these requests' p99, without those whose p99 is infinite, that of a
+    request not completed. All but the summary is empty if only that is kept."""
 
     summary: dict[str, Any]
     timeline: FloatArray
@@ -77,7 +77,7 @@ class Outcome:
 
 
 def outcome_of(run: Run) -> Outcome:
-    """What is kept of a run with all its records."""
+    """What is kept of a run for a study's pages; it needs all records."""
     since_s, wanted, forecast_rps = _decided(run)
     p99_s = p99_of_seconds_s(run.records)
     return Outcome(
@@ -90,7 +90,7 @@ def outcome_of(run: Run) -> Outcome:
 
 
 def summary_of(run: Run) -> Outcome:
-    """What is kept where only the summary is asked for, which needs no records."""
+    """What is kept if only the summary is needed; it needs no records."""
     none = np.empty(0, np.int64)
     return Outcome(run.summary, np.empty((len(TIMELINE), 0)), none, none, [])
 
@@ -103,12 +103,12 @@ def latency_edges_s() -> FloatArray:
 
 
 def _latency_s(records: Records) -> FloatArray:
-    """Of every request; infinite where it was not answered."""
+    """The latency of every request; infinite if it was not completed."""
     return np.where(records.outcome == COMPLETED, records.end_s - records.arrival_s, np.inf)
 
 
 def p99_of_seconds_s(records: Records) -> FloatArray:
-    """The least latency that at least 99 % of the requests of a second keep, for each second in which any arrived."""
+    """For each second with arrivals, the least latency that at least 99 % of its requests do not exceed."""
     latency_s, second = _latency_s(records), records.arrival_s.astype(np.int64)
     ordered_s = latency_s[np.lexsort((latency_s, second))]
     _, first, count = np.unique(second, return_index=True, return_counts=True)  # requests are in order of arrival
@@ -116,14 +116,14 @@ def p99_of_seconds_s(records: Records) -> FloatArray:
 
 
 def _histogram(latency_s: FloatArray) -> IntArray:
-    """How many are in each bin; infinite ones are in none."""
+    """The number of latencies in each bin; infinite ones do not count."""
     edges_s = latency_edges_s()
     place = np.searchsorted(edges_s, latency_s[np.isfinite(latency_s)], side="left")
     return np.bincount(np.minimum(place, len(edges_s) - 1), minlength=len(edges_s))
 
 
 def _decided(run: Run) -> tuple[FloatArray, list[Configuration], FloatArray]:
-    """When each configuration was wanted, and the forecast it was decided on."""
+    """Since when each configuration was decided, the configurations, and the forecasts for them."""
     entries = run.entries
     since_s = [entry.observation.time_s for entry in entries]
     wanted: list[Configuration] = [entry.decision.configuration for entry in entries]
@@ -161,7 +161,7 @@ def _timeline(run: Run, since_s: FloatArray, wanted: list[Configuration], foreca
 
 
 def _bin_means(since_s: FloatArray, value: FloatArray, edges_s: FloatArray) -> FloatArray:
-    """The means over bins of a figure that has value[i] from since_s[i] on; the first begins with the first bin."""
+    """The bin means of a figure that is value[i] from since_s[i] on; the first begins with the first bin."""
     moments_s = np.append(since_s, edges_s[-1])
     integral = np.concatenate([[0.0], np.cumsum(np.diff(moments_s) * value)])
     return np.asarray(np.diff(np.interp(edges_s, moments_s, integral)) / np.diff(edges_s))
@@ -171,7 +171,7 @@ def _existing_cores(records: Records, edges_s: FloatArray) -> FloatArray:
     """The mean cores of existing replicas in each bin."""
     total = np.zeros(len(edges_s))
     for replicas in records.replicas:
-        resizes = replicas.resizes  # each as a further replica, of as many cores as it added
+        resizes = replicas.resizes  # each counts as another replica with the cores that it added
         cores = np.append(replicas.cores, resizes.cores - resizes.cores_before)
         created_s = np.nan_to_num(np.append(replicas.created_s, resizes.time_s), nan=np.inf)
         gone_s = np.nan_to_num(np.append(replicas.gone_s, replicas.gone_s[resizes.replica]), nan=np.inf)
@@ -182,7 +182,7 @@ def _existing_cores(records: Records, edges_s: FloatArray) -> FloatArray:
 
 
 def _violated_seconds(arrival_s: FloatArray, in_time: np.ndarray, edges_s: FloatArray) -> IntArray:
-    """How many seconds of each bin count as violated; see `ipa.sim.summary.violated_seconds`."""
+    """The number of violated seconds in each bin; see `ipa.sim.summary.violated_seconds`."""
     second = arrival_s.astype(np.int64)
     arrived = np.bincount(second)
     violating = np.bincount(second[~in_time], minlength=len(arrived))
@@ -191,9 +191,9 @@ def _violated_seconds(arrival_s: FloatArray, in_time: np.ndarray, edges_s: Float
 
 
 def _configurations(since_s: FloatArray, wanted: list[Configuration], duration_s: float) -> list[Wanted]:
-    """Each configuration wanted, whatever its batch sizes; the one longest in force first.
+    """The decided configurations, batch sizes ignored; the one longest in force first.
 
-    A mix counts as each combination of variants that may serve a request, for the share of the requests that get it.
+    A mix counts as each combination of variants that may serve a request, weighted by its share of the requests.
     """
     lasting_s = np.diff(np.append(since_s, duration_s)).tolist()
     shares: dict[tuple[tuple[str, ...], tuple[int, ...], float], float] = {}

@@ -1,4 +1,4 @@
-"""Runs that are planned, each with a key of all that it depends on: what has that key need not be run again."""
+"""Planned runs, each with a key of everything that it depends on: a run with a known key need not be made again."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ipa.traces import NAMES, TimeHints
 
 
 class PlannedRun(NamedTuple):
-    """A run: its key, and its scenario as plain data, which `Scenario.model_validate` takes."""
+    """A run: its key, and its scenario as plain data for `Scenario.model_validate`."""
 
     key: str
     data: Mapping[str, Any]
 
 
 class Keys:
-    """Makes keys. Each file and each load that scenarios name is read once.
+    """Makes keys. Each file and load that scenarios name is read once.
 
-    A key digests the program's version and source, the libraries' versions, the scenario, the files it names, the
-    pipeline's figures and the trace.
+    A key is a digest of the program's version and source, the libraries' versions, the scenario, the files that it
+    names, the pipeline's figures and the trace.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Keys:
         self._figures: dict[str, str] = {}
 
     def shared(self, scenario: Scenario) -> str:
-        """What the key of a scenario with any seed begins with. Raises ValueError for what cannot be found."""
+        """The part of the key that a scenario's seeds share. Raises ValueError if a file or load cannot be found."""
         files = "".join(f"{name} {digest}\n" for name in names_in(scenario) if (digest := self._file(name)))
         return (
             f"{self._always}\n{self._content(scenario.pipeline)}\n{self._load(scenario.trace, scenario.time_hints)}\n"
@@ -49,7 +49,7 @@ class Keys:
 
     def _load(self, trace: str, hints: TimeHints) -> str:
         if (trace, hints) not in self._loads:
-            # A synthetic load is that of its name and the run's seed.
+            # A synthetic load is determined by its name and the run's seed.
             self._loads[trace, hints] = trace if trace in NAMES else find_trace(trace, 1, hints).sha256
         return self._loads[trace, hints]
 
@@ -60,11 +60,11 @@ class Keys:
 
 
 def key_of(shared: str, seed: int) -> str:
-    """The key of a run, of what its scenario shares over all seeds."""
+    """The key of a run, from `Keys.shared` of its scenario and its seed."""
     return sha256(f"{shared}\n{seed}".encode()).hexdigest()
 
 
 def content(figures: Pipeline) -> str:
-    """A digest of a whole pipeline, including its figures, which its representation leaves out."""
+    """A digest of a whole pipeline, including the figures, which its `repr` leaves out."""
     rows = [variant.figures for stage in figures.stages for variant in stage.variants]
     return sha256(repr((figures, rows)).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Figures that have to hold, for continuous integration: `late<=0.01`, `cost<=20`, `latency_p99_s<=1.5`."""
+"""Required bounds on figures, for continuous integration: `late<=0.01`, `cost<=20`, `latency_p99_s<=1.5`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from ipa.studies.runs import columns
 from ipa.studies.scenario import ScenarioError
 
 SHORT = {"late": "sla_violation_rate", "cost": "cost_mean_cores", "pas": "pas_mean", "p99": "latency_p99_s"}
-"""Short names of columns that are asked for most."""
+"""Short names of frequent columns."""
 
 WORDS = ("pipeline", "policy", "trace", "seed", "engine", "records", "wall_s")
-"""What a summary has that is no figure of the table."""
+"""The keys of a summary that are not figures of the table."""
 
 FIGURES = tuple(name for name in columns.SUMMARY if name not in WORDS)
-"""The columns of the table of runs that may be required."""
+"""The columns of the table of runs that a requirement may name."""
 
 _TEXT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*(\S+)\s*")
 
 
 @dataclass(frozen=True)
 class Requirement:
-    """A column of the table of runs whose mean over the seeds has to be at most, or else at least, `bound`."""
+    """A column of the table of runs whose mean over the seeds must be at most (else at least) `bound`."""
 
     column: str
     is_most: bool
@@ -35,12 +35,12 @@ class Requirement:
     text: str
 
     def holds(self, found: Estimate | None) -> bool:
-        """Whether it holds; not where no run has the figure."""
+        """Whether it holds; False if no run has the figure."""
         return found is not None and (found.mean <= self.bound if self.is_most else found.mean >= self.bound)
 
 
 def parse(text: str) -> Requirement:
-    """The requirement that a text describes. Raises ScenarioError with what is allowed."""
+    """The requirement in a text. Raises ScenarioError, with the allowed forms, for any other text."""
     found = _TEXT.fullmatch(text)
     try:
         bound = float(found[3]) if found else float("nan")
@@ -57,7 +57,7 @@ def parse(text: str) -> Requirement:
 
 
 def broken(required: Sequence[Requirement], runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> Iterator[str]:
-    """A line for each requirement that does not hold of what `runs` names, by the summaries of its seeds."""
+    """A line for each broken requirement. `runs`: names of policies or points with the summaries of their seeds."""
     for name, summaries in runs:
         for each in required:
             found = estimate_of(each.column, summaries)
@@ -67,6 +67,6 @@ def broken(required: Sequence[Requirement], runs: Iterable[tuple[str, Sequence[M
 
 
 def _text(found: Estimate) -> str:
-    """A mean, and its interval where there is one: `0.0231 [0.02, 0.026]`."""
+    """A mean, with its interval if there is one: `0.0231 [0.02, 0.026]`."""
     is_wide = found.has_interval and found.low < found.high
     return f"{found.mean:.4g}" + (f" [{found.low:.3g}, {found.high:.3g}]" if is_wide else "")

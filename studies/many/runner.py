@@ -1,6 +1,6 @@
-"""Many runs that are kept in a folder: what its store lacks is made, and kept as it comes; nothing is made twice.
+"""Many runs kept in a folder: runs that its store lacks are made and kept as they finish; no run is made twice.
 
-A study and a sweep are each a plan, and what they make of the store's runs in the end; all between is here.
+A study or a sweep is a plan of runs and an evaluation of the finished ones; this module does everything in between.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ LOCAL = "local"
 LARGEST_CHUNK = 256
 
 LOOKED_UP = 500
-"""Keys that are looked up in the store at a time."""
+"""How many keys are looked up in the store at a time."""
 
 Progress = Callable[[int], AbstractContextManager[Callable[[bool], object]]]
-"""Given the number of runs; what the context manager yields is called after each of them, with whether it failed."""
+"""Takes the number of runs; the function that its context manager yields is called after each run with whether it
+failed."""
 
 
 def silent(_: int) -> AbstractContextManager[Callable[[bool], object]]:
-    """The progress of those who do not look."""
+    """A progress that shows nothing."""
     return nullcontext(lambda _: None)
 
 
 @dataclass(frozen=True)
 class Running:
-    """How runs are made: kept in `folder`, `jobs` at a time (default: one per core), or on the cluster
-    that `on` names.
+    """How runs are made: kept in `folder`, `jobs` at a time (default: one per core), or on the cluster `on`.
 
-    `log` is told how many runs there were, what of the folder is damaged, and what people should know of workers.
+    `log` gets messages: the number of runs, damaged runs in the folder, and problems of workers.
     """
 
     folder: Path
@@ -58,8 +58,8 @@ class Running:
 
 @dataclass(frozen=True)
 class Ran:
-    """How many of the planned runs were made, were in the store, or share the run of another; how many of those made
-    failed."""
+    """How many planned runs were made (`fresh`), were in the store (`found`), or are equal to another one (`shared`);
+    and how many of those made `failed`."""
 
     fresh: int = 0
     found: int = 0
@@ -68,7 +68,7 @@ class Ran:
 
     @property
     def others(self) -> str:
-        """Which needed no run and which failed, in words; empty where all needed one that finished."""
+        """The counts other than `fresh`, in words; empty if they are all 0."""
         counts = ((self.failed, "failed"), (self.found, "were there"), (self.shared, "share the run of another"))
         return "".join(f"; {count} {what}" for count, what in counts if count)
 
@@ -78,7 +78,7 @@ class Ran:
 
 @dataclass
 class Session:
-    """A folder that this command alone makes runs for: its store, what has been run, and for how long."""
+    """A folder locked by this command: its store, the counts of its runs, and their time."""
 
     running: Running
     manifest: dict[str, Any]
@@ -91,7 +91,8 @@ class Session:
 
     @contextmanager
     def executor(self, scenarios: Iterable[Scenario]) -> Iterator[Callable[[Iterable[PlannedRun], int], Ran]]:
-        """Yields what makes those of some planned runs that the store lacks; 0 runs: without telling their progress.
+        """Yields a function that makes the planned runs missing in the store; its second argument is their number for
+        the progress, 0 for none.
 
         `scenarios` are those of all runs. Raises as `opened` and `run_missing`.
         """
@@ -113,7 +114,7 @@ class Session:
         running.log(f"{fresh} {'run' if fresh == 1 else 'runs'} in {self.ran_s:.1f} s{self.ran.others}")
 
     def finish(self, **found: Any) -> None:
-        """Write the manifest: all is there."""
+        """Write the manifest of the finished folder, with the entries `found`."""
         times = {"runs_s": self.ran_s, "whole_s": perf_counter() - self._began_s, "fresh_runs": self.ran.fresh}
         manifest = {**self.manifest, "ran_on": self.where, **times, **found, "finished": True}
         results.write_json(manifest, self.running.folder / results.MANIFEST)
@@ -121,10 +122,10 @@ class Session:
 
 @contextmanager
 def begun(running: Running, manifest: dict[str, Any], kept: Kept) -> Iterator[Session]:
-    """Have the folder alone for runs of the manifest's kind; the manifest says that they are not finished.
+    """Lock the folder for runs of the manifest's kind, and mark its manifest as not finished.
 
-    Raises ScenarioError for a folder that holds anything else, that cannot be written or that another command runs
-    for, and as `check`.
+    Raises ScenarioError if the folder holds anything else, cannot be written or is locked by another command, and as
+    `check`.
     """
     check(running.on)
     folder = running.folder
@@ -136,7 +137,7 @@ def begun(running: Running, manifest: dict[str, Any], kept: Kept) -> Iterator[Se
 
 
 def check(on: str) -> None:
-    """Raise ScenarioError for a word that names no executor, or one for which a package is missing."""
+    """Raise ScenarioError if `on` names no executor, or a package for it is missing."""
     if on != LOCAL and _scheduler(on) and find_spec("distributed") is None:
         raise ScenarioError(f"--on {on} needs distributed: pip install '.[dask]' in the checkout")
 
@@ -145,11 +146,10 @@ def check(on: str) -> None:
 def opened(
     on: str, jobs: int, bundle: Callable[[], Bundle], say: Callable[[str], object] = lambda _: None
 ) -> Iterator[Executor]:
-    """The executor of that name: `local`, with `jobs` processes, or a cluster that is there, reached until the block
-    ends.
+    """The executor of that name: `local` with `jobs` processes, or an existing cluster, connected within the block.
 
-    `bundle` gives what goes to a cluster; `say` is told what people should know of workers. Raises ScenarioError
-    as `check`, WorkerError for a cluster that cannot be reached or whose program is another.
+    `bundle` makes the bundle for a cluster; `say` gets messages about workers. Raises ScenarioError as `check`,
+    WorkerError if the cluster cannot be reached or has another version of the program.
     """
     check(on)
     if on == LOCAL:
@@ -174,8 +174,8 @@ def run_missing(
 ) -> Ran:
     """Make the runs that the store lacks, and keep them.
 
-    `on_ended` is called for every run, found or made, with whether it has failed. A run that fails ends nothing: the
-    error is kept in its place. The memory needed does not depend on how many runs there are. Raises as `Executor.make`.
+    `on_ended` is called for every run, found or made, with whether it has failed. A failed run does not stop the
+    others: its error is kept in its place. Memory is bounded for any number of runs. Raises as `Executor.make`.
     """
     hand_out = _HandOut(store, on_ended)
     executor.make(kept, hand_out.chunks(planned), hand_out.keep)
@@ -184,7 +184,7 @@ def run_missing(
 
 @dataclass
 class _HandOut:
-    """The counts of one call of `run_missing`, and the runs that have been handed over."""
+    """The counts of one call of `run_missing`, and the runs that are being made."""
 
     store: Store
     on_ended: Callable[[bool], object]
@@ -201,7 +201,7 @@ class _HandOut:
             yield chunk
 
     def _missing(self, planned: Iterable[PlannedRun]) -> Iterator[PlannedRun]:
-        """Those to be made, each once."""
+        """The runs to make, each once."""
         begun = self.store.last()
         rest = iter(planned)
         while batch := list(islice(rest, LOOKED_UP)):

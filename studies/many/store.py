@@ -1,4 +1,4 @@
-"""The finished runs of a study or a sweep in one file, kept as they come, each under a key of all it depends on."""
+"""The finished runs of a study, sweep or tuning in one SQLite file, by keys of everything that they depend on."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ FINISHED = "finished.sqlite"
 LAYOUT = 3
 
 BUSY_S = 5.0
-"""How long a change waits in silence for a program that reads the file."""
+"""How long a change waits for a program that reads the file before it says so [s]."""
 
 PATIENCE_S = 300.0
-"""How long it waits in all."""
+"""How long it waits in all [s]."""
 
 _TABLES = {
     "runs": "key TEXT PRIMARY KEY, summary TEXT, timeline BLOB, latencies BLOB, seconds BLOB, checksum INTEGER",
@@ -36,19 +36,19 @@ _TABLES = {
 
 
 class Store:
-    """The file; whatever is kept in it is kept whole, even if the program is killed right then."""
+    """The file. Changes are atomic, even if the program is killed."""
 
     def __init__(self, path: Path, say: Callable[[str], object] = lambda _: None) -> None:
         self._path = path
         self._say = say
         self._connection = sqlite3.connect(path, timeout=BUSY_S)
-        self._connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # of damage too
+        self._connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # reads damaged text too
         self._connection.execute("PRAGMA synchronous = NORMAL")
         (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
         if layout not in (0, LAYOUT):
             raise ScenarioError(f"{path}: was written by another version of this program; give a new folder")
         tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if not tables.issuperset(_TABLES):  # what is whole is only read
+        if not tables.issuperset(_TABLES):  # a complete file is not written to
             with self._connection:
                 for name, columns in _TABLES.items():
                     self._connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
@@ -56,15 +56,15 @@ class Store:
         self._is_new = self.last() == (0, 0)
 
     def last(self) -> tuple[int, int]:
-        """A mark of what is there now, for `among`."""
+        """A mark of the present state, for `among`."""
         (runs,) = self._connection.execute("SELECT ifnull(max(rowid), 0) FROM runs").fetchone()
         (failed,) = self._connection.execute("SELECT ifnull(max(rowid), 0) FROM failed").fetchone()
         return runs, failed
 
     def among(self, keys: Sequence[str], mark: tuple[int, int]) -> dict[str, bool]:
-        """Those of the keys whose run has finished, or has failed since the mark; whether it finished before that.
+        """The keys whose run has finished, or has failed since the mark -> whether it finished before the mark.
 
-        A run that is damaged on the disk is not among them, and this is said.
+        Runs that are damaged on the disk are left out, with a message.
         """
         there = _marks(keys)
         runs, failed = mark
@@ -80,7 +80,7 @@ class Store:
         return {**{key: False for (key,) in since}, **whole}
 
     def say_left_out(self, keys: Iterable[str], what: str) -> None:
-        """Say how many finished runs are none of these, and so not in `what`."""
+        """Report the number of finished runs with other keys than these, which are not in `what`."""
         if self._is_new:
             return
         with self._connection:
@@ -94,7 +94,7 @@ class Store:
             self._say(f"{count} {runs} in {self._path}, of other values or an earlier version, and not in {what}")
 
     def count(self, keys: Iterable[str]) -> int:
-        """How many of the runs have finished."""
+        """How many of these runs have finished."""
         rest, found = iter(keys), 0
         while some := list(islice(rest, 500)):
             finished = self._connection.execute(f"SELECT count(*) FROM runs WHERE key IN ({_marks(some)})", some)
@@ -102,18 +102,18 @@ class Store:
         return found
 
     def summaries(self, keys: Sequence[str]) -> dict[str, dict[str, Any] | str]:
-        """The summary of each of these runs that has finished, or the error of one that has failed, by key."""
+        """The summary of each finished run, or the error of each failed one, by key."""
         there = _marks(keys)
         runs = self._rows(f"key IN ({there})", keys)
         failed = self._connection.execute(f"SELECT key, error FROM failed WHERE key IN ({there})", keys)
         return {**dict(failed), **{key: json.loads(text)[0] for key, text, *_ in runs}}
 
     def errors(self) -> dict[str, str]:
-        """The errors of the runs that failed and have not finished since, by key."""
+        """The errors of failed runs that have not finished since, by key."""
         return dict(self._connection.execute("SELECT key, error FROM failed"))
 
     def keep(self, ended: Iterable[tuple[str, Outcome | str]]) -> None:
-        """Add runs, each with its outcome or with the error that ended it: all of them or, if interrupted, none."""
+        """Add runs, each with its outcome or its error: all of them or, if interrupted, none."""
         runs, failed, keys = [], [], []
         for key, outcome in ended:
             keys.append((key,))
@@ -130,12 +130,12 @@ class Store:
         self._change(change)
 
     def outcome(self, key: str) -> Outcome:
-        """The run of that key, which must have been kept. Raises ScenarioError for one that is damaged."""
+        """The run of a key in the store. Raises ScenarioError if it is damaged."""
         ((_, summary, timeline, latencies, seconds),) = self._rows("key = ?", (key,))
         return _unpacked(summary, timeline, latencies, seconds)
 
     def keep_plan(self, plan: str) -> None:
-        """Keep the plan of the study as text, in place of an earlier one."""
+        """Keep the plan of a study as text, in place of an earlier one."""
         packed = zlib.compress(plan.encode())
 
         def change(connection: sqlite3.Connection) -> None:
@@ -145,7 +145,7 @@ class Store:
         self._change(change)
 
     def plan(self) -> str | None:
-        """The plan that was kept; None in a store of an earlier version."""
+        """The kept plan; None in a store of an earlier version."""
         kept = self._connection.execute("SELECT text FROM plan").fetchone()
         return zlib.decompress(kept[0]).decode() if kept else None
 
@@ -161,7 +161,7 @@ class Store:
             yield key, summary, timeline, latencies, seconds
 
     def _change(self, change: Callable[[sqlite3.Connection], object]) -> None:
-        """Make a change whole or not at all, once no other program reads the file."""
+        """Make an atomic change, once no other program reads the file."""
         until_s, is_told = monotonic() + PATIENCE_S, False
         while True:
             try:
@@ -178,10 +178,10 @@ class Store:
 
 @contextmanager
 def opened(path: Path, say: Callable[[str], object] = lambda _: None, *, alone: bool = False) -> Iterator[Store]:
-    """The store in a file, created if need be; `say` is told of what is damaged, and of what is waited for.
+    """The store in a file, created if need be; `say` gets messages about damage and waiting.
 
-    `alone`: to make runs, as one command at a time may. Raises ScenarioError where another one does, and for a file
-    that is not a store.
+    `alone`: lock its folder, to make runs. Raises ScenarioError if another command holds the lock, and for a file that
+    is not a store.
     """
     store = None
     try:
@@ -200,7 +200,7 @@ def _marks(keys: Sequence[str]) -> str:
 
 
 def _checksum(row: Sequence[Any]) -> int:
-    """Of a run as it is kept, its key included."""
+    """The checksum of a row of `runs`, including its key."""
     return zlib.crc32(b"\0".join(each.encode() if isinstance(each, str) else each for each in row))
 
 

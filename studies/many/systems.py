@@ -1,4 +1,4 @@
-"""What a comparison compares: policies with their own keys and labels, each perhaps with several predictors."""
+"""The entries of a comparison: policies with their parameters and labels, optionally each with several predictors."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ipa.profiles import did_you_mean
 from ipa.studies.scenario import PolicyChoice, Scenario, ScenarioError, parse_value
 
 Given = str | Mapping[str, Any]
-"""A policy or a predictor as it is named: a text, or a mapping with `name` and parameters."""
+"""A policy or a predictor: a text, or a mapping with `name` and parameters."""
 
 BASELINES = ("ipa", "foresight", "scale-only:low", "scale-only:high", "switch-only")
 """The systems of the publication: what a comparison runs by default."""
 
 
 class Choosing(TypedDict, total=False):
-    """What `choose` may be told beside the policies."""
+    """The further arguments of `choose`."""
 
     predictors: Sequence[Given]
     parameters: Mapping[str, Any] | None
@@ -36,12 +36,12 @@ def choose(
 ) -> list[Scenario]:
     """A scenario for each policy, in the order given; with `predictors`, for each policy with each of them.
 
-    `parameters`, by dotted key (`alpha`, `predictor.factor`), are for every policy that has them; a key of a policy's
-    own comes first. The base's own policy keeps its parameters. A policy without a predictor runs once. `log` is told
-    which policies a parameter or the predictors do not reach.
+    `parameters`, by dotted key (`alpha`, `predictor.factor`), apply to every policy that has them; a policy's own value
+    takes precedence. The base's policy keeps its parameters. A policy without a predictor runs once. `log` gets a
+    message for policies that lack a parameter or a predictor.
 
-    Raises ScenarioError for two entries that are equal or have one label, for parameters or predictors that no policy
-    has or that are given in two ways, and for parameters of the base's policy if that is not compared; PolicyError for
+    Raises ScenarioError for two entries that are equal or have the same label, for parameters or predictors that no
+    policy has or that are given twice, and for parameters of the base's policy if it is not compared; PolicyError for
     an unknown policy.
     """
     common = dict(parameters or {})
@@ -110,7 +110,7 @@ def _have(names: Sequence[str]) -> str:
 
 
 def _check_different(chosen: Sequence[PolicyChoice]) -> None:
-    """Raise ScenarioError for two entries that would be the same runs, or that tables could not tell apart."""
+    """Raise ScenarioError for two entries that would be the same runs or have the same title."""
     for position, one in enumerate(chosen):
         for other in chosen[:position]:
             if one.name == other.name and one.title == other.title:
@@ -137,7 +137,7 @@ def _top(key: str) -> str:
 
 
 def _as_text(value: object) -> str:
-    """A value as behind a policy's name: YAML in one line, plain where that is read back as the same."""
+    """A value as in a policy's text: YAML in one line, unquoted if that is read back as the same value."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key}: {_as_text(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Tasks on worker processes. An interrupt ends them cleanly, and none outlives this process, however it ends."""
+"""Tasks on worker processes. An interrupt ends them cleanly, and no worker outlives this process."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ R = TypeVar("R")
 Handler = Callable[[int, FrameType | None], Any]
 
 PER_CORE = 2
-"""The most workers per core: a second one gains only where a policy waits for something, a third nothing."""
+"""The most workers per core: a second one helps only if a policy waits for something, a third never."""
 
 AHEAD = 3
-"""Tasks per worker that are handed over at a time, the one it works on included: none waits for its next one."""
+"""Tasks handed over per worker, including the one in progress, so that no worker waits for its next task."""
 
 
 class WorkerKilledError(WorkerError):
-    """Something else killed a worker; `tasks` were taken and have no result that was kept."""
+    """A worker was killed from outside; `tasks` were taken but have no kept result."""
 
     def __init__(self, tasks: Sequence[Any]) -> None:
         super().__init__("a worker process was killed (out of memory? try fewer --jobs)")
@@ -43,15 +43,15 @@ OWN_CGROUP = Path("/proc/self/cgroup")
 
 
 def cores() -> int:
-    """How many cores this process may use: those that it may run on, but no more than its container's quota."""
+    """How many cores this process may use: its CPU affinity, limited by its container's quota."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, ceil(min(allowed, _quota_cores())))
 
 
 def _quota_cores() -> float:
-    """The least quota of the control groups of this process and of those above them, in cores; inf without one.
+    """The least quota, in cores, of this process's control groups and their parents; inf without one.
 
-    Version 1 has a hierarchy for each controller, version 2 one for all of them; a machine may have both.
+    Version 1 has a hierarchy for each controller, version 2 one for all; a machine may have both.
     """
     with suppress(OSError):
         quotas = [inf]
@@ -72,18 +72,18 @@ def _quota_cores() -> float:
 def _quota_in(group: Path, *names: str) -> float:
     with suppress(OSError, ValueError, ZeroDivisionError):
         quota_us, period_us = " ".join((group / name).read_text() for name in names).split()
-        if float(quota_us) > 0:  # version 1 says -1 where there is none
+        if float(quota_us) > 0:  # in version 1, -1 is no quota
             return float(quota_us) / float(period_us)
-    return inf  # also "max", version 2's word for none
+    return inf  # in version 2, "max" is no quota
 
 
 def run_all(function: Callable[[T], R], tasks: Iterable[T], jobs: int, keep: Callable[[int, R], object]) -> None:
-    """Call `function` on every task, `jobs` at a time, and `keep` with the place and the result of each that finishes.
+    """Call `function` on every task, `jobs` at a time, and `keep` with the place and result of each finished one.
 
-    A task is taken from `tasks` shortly before its turn, so that there may be any number of them. With workers,
-    SIGINT or SIGTERM lets the tasks that have begun finish, and keeps their results; then it raises KeyboardInterrupt.
-    A second signal kills the workers. Raises WorkerKilledError where something else kills one. A single task, or
-    tasks one at a time, are called in this process, which none of them ends unsaid.
+    Tasks are taken shortly before their turn, so there may be any number of them. With workers, SIGINT or SIGTERM lets
+    running tasks finish and keeps their results; then KeyboardInterrupt is raised. A second signal kills the workers.
+    Raises WorkerKilledError if a worker is killed from outside. A single task, or tasks one at a time, run in this
+    process, where `os._exit` raises WorkerError.
     """
     rest = iter(tasks)
     first = list(islice(rest, jobs))
@@ -98,11 +98,12 @@ def run_all(function: Callable[[T], R], tasks: Iterable[T], jobs: int, keep: Cal
 
 @contextmanager
 def _exit_said() -> Iterator[None]:
-    """Within it `os._exit` in this process, of a policy's say, is an error: it would end the command without a word."""
+    """A context in which `os._exit` in this process, say by a policy, raises WorkerError: it would end the command
+    silently."""
     owner, end = os.getpid(), os._exit
 
     def say(status: int) -> NoReturn:
-        if os.getpid() != owner:  # a process that was forked from this one may end as it likes
+        if os.getpid() != owner:  # a fork of this process may exit
             end(status)
         raise WorkerError(f"os._exit({status}) was called, which would have ended this process and all its runs")
 
@@ -115,18 +116,17 @@ def _exit_said() -> Iterator[None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Within it SIGTERM raises KeyboardInterrupt, as SIGINT does."""
+    """A context in which SIGTERM raises KeyboardInterrupt, as SIGINT does."""
     with _handled((signal.SIGTERM,), signal.default_int_handler):
         yield
 
 
 @contextmanager
 def interrupt_noted() -> Iterator[Callable[[], bool]]:
-    """Within it the first SIGINT or SIGTERM raises nothing: what this yields says whether one has come.
+    """A context in which the first SIGINT or SIGTERM raises nothing; the yielded function says whether one has come.
 
-    For calls of a library in this thread: an exception that strikes within one of its finalisers or callbacks is
-    swallowed there, and one that strikes within its locks may leave it waiting for ever. A second signal does what the
-    first did before.
+    It is for calls of a library in this thread: an exception raised within one of its finalisers or callbacks would be
+    swallowed, and one within its locks could make it wait for ever. A second signal has its usual effect.
     """
     noted: list[int] = []
     with ExitStack() as handling:
@@ -142,8 +142,8 @@ def interrupt_noted() -> Iterator[Callable[[], bool]]:
 class _Crew(Generic[T, R]):
     """A pool of workers for one list of tasks.
 
-    An interrupt raises nothing in here, where it could strike a half-made pool or a half-kept result: it waits its turn
-    among the results.
+    An interrupt raises nothing in here, where it could hit a half-made pool or a half-kept result: it is queued among
+    the results.
     """
 
     def __init__(self, size: int) -> None:
@@ -192,7 +192,7 @@ class _Crew(Generic[T, R]):
                 raise KeyboardInterrupt
 
     def _interrupt(self, number: int, _: FrameType | None) -> None:
-        if os.getpid() != self._owner:  # a worker just forked, which still has its parent's handlers
+        if os.getpid() != self._owner:  # a worker just forked still has its parent's handlers
             if number == signal.SIGTERM:
                 os._exit(1)
         elif self._is_interrupted:
@@ -212,15 +212,15 @@ class _Crew(Generic[T, R]):
             self._cut()
 
     def _cut(self) -> None:
-        """Close the sending end of the results: a worker killed while sending one leaves a part of it, for whose rest
-        the pool would wait for ever."""
+        """Close the sending end of the results: a worker killed while sending leaves an incomplete result, and the pool
+        would wait for the rest for ever."""
         results: Any = self._pool._result_queue
         results._writer.close()
 
 
 @contextmanager
 def _handled(numbers: Sequence[signal.Signals], handler: Handler) -> Iterator[None]:
-    """Let `handler` handle the signals within the block, except ignored ones; only the main thread can do so."""
+    """Let `handler` handle the signals within the block, except ignored ones; no effect outside the main thread."""
     before: dict[signal.Signals, Any] = {}
     try:
         if threading.current_thread() is threading.main_thread():
@@ -234,24 +234,24 @@ def _handled(numbers: Sequence[signal.Signals], handler: Handler) -> Iterator[No
 
 
 def _way_to_start() -> str:
-    """Forking is quick, and safe where no thread may hold a lock: a notebook's threads do. macOS and Windows have no
-    safe fork."""
+    """The start method of workers. Forking is fast, and safe unless a thread may hold a lock, as in a notebook. macOS
+    and Windows have no safe fork."""
     is_notebook = "IPython" in sys.modules and threading.active_count() > 1
     return "fork" if sys.platform == "linux" and not is_notebook else "spawn"
 
 
 def _become_worker(folder: str) -> None:
-    """Leave interrupts to the parent, which lets started runs finish; keep its stdout clean of what policies print."""
-    os.chdir(folder)  # a process that was not forked begins where its parent did
+    """Leave interrupts to the parent, which lets running tasks finish; send what policies print to stderr."""
+    os.chdir(folder)  # a spawned process begins in the parent's original folder
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    gc.freeze()  # what a fork has from its parent lasts as long as it does, and is not to be looked through again
+    gc.freeze()  # objects inherited by a fork live as long as it does and need no collection
     sys.stdout = sys.stderr
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """End this worker as soon as its parent is gone: nobody else would, and nobody waits for its results."""
+    """End this worker as soon as its parent is gone: nothing else would end it."""
     from multiprocessing import parent_process
 
     parent = parent_process()

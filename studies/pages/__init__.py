@@ -1,4 +1,4 @@
-"""Pages: what people look at, each one HTML file that needs nothing else, and the kit that all are drawn with."""
+"""Pages: reports as self-contained HTML files, and the plots, tables and colours that they share."""
 
 import lazy_loader as lazy
 

@@ -1,4 +1,4 @@
-"""What a table of runs says as a page, or as parts of another page."""
+"""The answers of a table of runs as a page, or as parts of another page."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _facts(found: Found) -> dict[str, str]:
 
 
 def _levels(key: Key) -> str:
-    """The values of a key; of many, how many there are, and the ends of numbers."""
+    """The values of a key; of many values their number and, if numeric, the range."""
     texts = [key.text(code) for code in range(len(key.levels))]
     if len(texts) <= MOST_ROWS:
         return ", ".join(texts)
@@ -53,19 +53,19 @@ def _levels(key: Key) -> str:
 
 
 def recommended(found: Recommendation | None) -> list[Section]:
-    """Which setting to take; nothing where there is nothing to choose."""
+    """Which setting to choose; empty if there is nothing to choose."""
     if found is None or found.settings < 2:
         return []
     return [Section("Which to take", [Items(found.sentences)])]
 
 
 def headline(found: Found) -> Part:
-    """What was found in words."""
+    """The findings in words."""
     return Items(found.headline) if found.headline else Paragraph("Too little was run to say anything.")
 
 
 def best_settings(found: Found) -> list[Section]:
-    """The best settings by outcome, without outcomes that are the same with every setting."""
+    """The best settings by outcome, without outcomes that no setting changes."""
     settings = found.kept
     return [
         Section(f"Best settings: {each.outcome.title}", [_best_settings(settings, each)], reading(settings, each))
@@ -75,8 +75,8 @@ def best_settings(found: Found) -> list[Section]:
 
 
 def against(found: Found, of: str = "") -> list[Section]:
-    """How all settings differ from the one that the reader picks; nothing of more than can be picked among. `of` tells
-    several of a page apart."""
+    """The differences of all settings from the one that the reader picks; empty if there are more than `MOST_PICKED`.
+    `of` distinguishes several such sections of a page."""
     settings = found.settings
     if not found.are_compared or not 2 <= len(settings) <= MOST_PICKED:
         return []
@@ -101,7 +101,7 @@ def _against(settings: Settings, picked: int, names: Sequence[str]) -> Table:
 
 
 def _title(settings: Settings, at: int) -> str:
-    """A setting in words; of a single key its value alone."""
+    """A setting in words; with a single key, its value alone."""
     return settings.keys[0].text(settings.codes[at, 0]) if len(settings.keys) == 1 else settings.title(at)
 
 
@@ -122,12 +122,12 @@ def card(found: Found) -> str:
 
 
 def plots(found: Found, prefix: str = "") -> list[Plot]:
-    """The pictures that the table can carry; `prefix`: what their names begin with."""
+    """The plots that the table allows; `prefix`: that of their names."""
     return [replace(plot, name=f"{prefix}{plot.name}") for plot in _plots(found)]
 
 
 def _plots(found: Found) -> Iterator[Plot]:
-    """What one key carries: its effects; two: a map and a ranking; the front and all at once of several settings."""
+    """Effects for one key or more, a heat map for two or more; rankings, fronts, parallel coordinates where found."""
     chosen, whole = found.settings, found.all_settings
     if found.rankings:
         yield answers_figures.ranking(found.rankings)
@@ -152,12 +152,12 @@ def _plots(found: Found) -> Iterator[Plot]:
 
 
 def _differing(settings: Settings) -> tuple[Outcome, ...]:
-    """The outcomes that have a picture: one that is the same with every setting is said in words."""
+    """The outcomes to plot: those that differ between settings. The others are told in words."""
     return tuple(outcome for outcome in settings.outcomes if settings.differs(outcome))
 
 
 def _order(settings: Settings, ranking: Ranking | None) -> list[int]:
-    """The places of the keys, the most important first; loads last."""
+    """The indices of the keys, the most important first; loads last."""
     names = [key.name for key in settings.keys]
     first = [names.index(each.key.name) for each in ranking.keys] if ranking else []
     return [*first, *(place for place in range(len(names)) if place not in first)]
@@ -169,11 +169,11 @@ def _order(settings: Settings, ranking: Ranking | None) -> list[int]:
 MOST_ROWS = 12
 
 MOST_PICKED = 20
-"""Settings that a reader picks among."""
+"""The most settings that a reader can pick from."""
 
 
 def _best_settings(settings: Settings, found: Differences) -> Table:
-    """What the best settings have, how far they are behind the first, and what is shown."""
+    """The best settings: their outcomes, and their differences from the first."""
     outcome = found.outcome
     means = outcome.sign * settings.means[outcome.column]
     order = [found.against, *(at for at in np.argsort(means, kind="stable").tolist() if at != found.against)]
@@ -204,7 +204,7 @@ def reading(settings: Settings, found: Differences) -> str:
 
 
 def _level(found: Differences) -> str:
-    """The confidence of an interval in percent, with as many decimals as tell it from 100."""
+    """The confidence of an interval in percent, with enough decimals to differ from 100."""
     level = 100.0 * found.confidence
     decimals = max(1, 1 - floor(log10(100.0 - level)))
     return f"{level:.{decimals}f}".rstrip("0").rstrip(".")
@@ -220,6 +220,6 @@ def _row(settings: Settings, found: Differences, at: int, others: list[Outcome])
 
 
 def _figure(settings: Settings, outcome: Outcome, at: int) -> Cell:
-    """A figure with its interval beneath; its unit stands in the heading."""
+    """A figure with its interval beneath; its unit is in the heading."""
     main, _, interval = shown_mean(settings, outcome, at).removesuffix(outcome.unit).strip().partition(" ")
     return Cell(main, interval)

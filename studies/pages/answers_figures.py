@@ -1,4 +1,4 @@
-"""What each key of a table of runs does: its effects, an outcome over two keys, and which key matters most."""
+"""Plots of a table's keys: the effects of each, an outcome over two, and which key matters most."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ipa.studies.pages.plots import Plot, Spec, axis, error_bars, layout, line, 
 
 MOST_KEYS = 8
 LOGARITHMIC = 50.0
-"""An axis whose largest number is so many times its smallest is logarithmic."""
+"""An axis is logarithmic if its largest number is at least so many times its smallest."""
 
 LONGEST_LEVEL = 28
 """In characters; longer values of a key are cut on the axis."""
 
 
 def effects(settings: Settings, outcome: Outcome, order: list[int], name: str = "") -> Plot:
-    """The effects of the keys at the places `order`, of which the first eight are drawn."""
+    """The effects of the keys with the indices `order`; the first eight are drawn."""
     found = [effect(settings, outcome, place) for place in order[:MOST_KEYS]]
     ends = np.concatenate([np.concatenate([each.mean, each.low, each.high]) for each in found])
     low, high = np.nanmin(ends), np.nanmax(ends)
@@ -65,7 +65,7 @@ def _across(found: Effect) -> Spec:
 
 
 def _levels(names: list[str]) -> Spec:
-    """The keys of an axis that has a place for each value."""
+    """The settings of an axis that has a place for each value."""
     count = len(names)
     return {"tickvals": list(range(count)), "ticktext": names, "range": [-0.5, count - 0.5]}
 
@@ -94,16 +94,16 @@ def _trace(found: Effect) -> Spec:
 
 
 MOST_WRITTEN = 80
-"""A map of at most so many cells has the figures in them."""
+"""A map with at most so many cells shows the figures in them."""
 
 NARROW = 4
-"""A map of more columns has no room on a telephone."""
+"""A map with more columns does not fit on a telephone."""
 
 LONGEST_NAME = 22
 
 
 def heat_map(settings: Settings, outcome: Outcome, across: int, up: int, name: str = "") -> Plot:
-    """The mean of an outcome by the values of two keys, given by their places."""
+    """The mean of an outcome by the values of two keys, given by their indices."""
     found = plane(settings, outcome, across, up)
     high, wide = found.mean.shape
     titles = [found.across.key.title, found.up.key.title]
@@ -147,7 +147,7 @@ def heat_map(settings: Settings, outcome: Outcome, across: int, up: int, name: s
 
 
 def _figures(mean: np.ndarray, shown: list[list[float | None]]) -> Spec:
-    """The figures in the cells, each in a colour that is read on its cell in both themes."""
+    """The figures in the cells, each in a colour readable on its cell in both themes."""
     low, high = float(np.nanmin(mean)), float(np.nanmax(mean))
     largest = float(np.nanmax(np.abs(mean)))
     digits = 0 if largest >= 100.0 else 1 if largest >= 10.0 else 2
@@ -195,7 +195,7 @@ READINGS = {
 }
 
 OVER = {"variance": "seeds", "Sobol": "settings", "PAWN": "settings", "permutation": "settings"}
-"""What the intervals of a method are over."""
+"""What the intervals of a method are taken over."""
 
 
 def ranking(found: list[Ranking], name: str = "ranking") -> Plot:

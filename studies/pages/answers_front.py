@@ -1,4 +1,4 @@
-"""The Pareto front of two or three outcomes: what is on it, what may be, and what is bettered."""
+"""The Pareto front of two or three outcomes: settings on it, possibly on it, and dominated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ipa.studies.pages.colours import ARRIVALS, BACKGROUND, LINE, PALETTE, SHADE
 from ipa.studies.pages.plots import Plot, Spec, axis, error_bars, layout, line, points, safe
 
 MOST_BETTERED, MOST_BARS = 600, 40
-"""So many settings that others better are drawn, and the intervals of so many that are on the front."""
+"""The most dominated settings drawn, and the most settings on the front drawn with intervals."""
 
 MAYBE = 0.05
 """A setting may be on the front if it is in this share of the draws of seeds."""
@@ -100,14 +100,14 @@ def _at(settings: Settings, found: Front, places: IntArray) -> tuple[list[float 
 
 
 def _staircase(settings: Settings, found: Front, on: IntArray) -> Spec:
-    """What the front reaches between its settings."""
+    """The front as steps between its settings."""
     shape = "hv" if found.outcomes[0].better == "less" else "vh"
     style = {"shape": shape, "width": 1.4, "color": faded(PALETTE[0], 0.6)}
     return line(*_at(settings, found, on), "", style, hoverinfo="skip", showlegend=False)
 
 
 def _bars(settings: Settings, found: Front, on: IntArray) -> Spec:
-    """The intervals of the first settings on the front, both ways; nothing of a single seed."""
+    """The intervals of the first settings on the front, in both axes; empty with a single seed."""
     if len(settings.seeds) < 2:
         return {}
     bars: Spec = {}
@@ -127,12 +127,12 @@ LONGEST_LEVEL = 14
 FEW_LEVELS = 12
 
 AXIS_WIDTH = 105
-"""The room of an axis [pixels]."""
+"""The width of an axis [pixels]."""
 
 
 def parallel(settings: Settings, order: list[int], kept: IntArray, name: str = "parallel") -> Plot:
-    """The keys at the places `order`, then the outcomes; the colour is the first outcome. `kept`: settings that are
-    drawn in any case, where not all can be."""
+    """The keys with the indices `order`, then the outcomes; the colour is the first outcome. `kept`: settings that are
+    drawn even if not all can be."""
     places = _drawn(settings, kept)
     axes = [_key(settings, place, places) for place in order[:MOST_KEYS]]
     for each in settings.outcomes:
@@ -208,19 +208,19 @@ SCALE = [[place / (len(SHADES) - 1), shade] for place, shade in enumerate(SHADES
 
 
 def cut(name: str, longest: int) -> str:
-    """A name for an axis, which has room for some characters."""
+    """A name cut to the `longest` number of characters."""
     return safe(name if len(name) <= longest else f"{name[: longest - 1]}…")
 
 
 def rounded(outcome: Outcome, values: FloatArray) -> list[float | None]:
-    """Figures in the outcome's unit, finer than they are read."""
+    """Figures in the outcome's unit, with more digits than are shown."""
     return [
         round(outcome.factor * value, outcome.decimals + 2) if np.isfinite(value) else None for value in values.tolist()
     ]
 
 
 def hover(outcome: Outcome, variable: str) -> str:
-    """A line of what is shown under the pointer: `cost 2.41 cores`."""
+    """A line of the hover text: `cost 2.41 cores`."""
     return f"{safe(outcome.title)} %{{{variable}:.{outcome.decimals}f}} {outcome.unit}".rstrip()
 
 

@@ -1,4 +1,4 @@
-"""Bands of what stages are served with: a part for each stage, a row for each policy, the variant as a colour."""
+"""Bands of the configurations of stages: a panel for each stage, a row for each policy, a colour for each variant."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ipa.studies.plans import Over
 from ipa.studies.series import mixes_as_one, segments
 
 _MOST_GAPS = 150
-"""With more parts in a row, the gaps between them would fill it."""
+"""Rows with more parts have no gaps, which would fill them."""
 
 _ROW, _HEAD, _BOTTOM = 30, 46, 52
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a row in which the same is served, as plotly takes it; `about`: what the pointer shows, by lines."""
+    """A part of a row with one configuration, as plotly takes it; `about`: the lines of the hover text."""
 
     row: int
     variant: str
@@ -34,7 +34,7 @@ class Part:
 
 
 def over_time(scene: Scene) -> Plot:
-    """Variant, batch size and replicas of every stage over time, and why."""
+    """Variant, batch size and replicas of every stage over time, with the reasons."""
     stages = list(dict.fromkeys(scene.groups[0].tables["decisions"]["stage"].astype(str)))
     parts = {stage: _decided(scene, stage) for stage in stages}
     traces, spec = _bands(
@@ -54,7 +54,7 @@ def over_time(scene: Scene) -> Plot:
 
 
 def by_load(found: Over, title: str) -> Plot:
-    """What each stage is served with, by the load; `title`: that of its axis."""
+    """The configuration of each stage by the load; `title`: that of its axis."""
     x = axis(title, range=[found.plans[0].load_rps, found.end_rps])
     stages = list(found.plans[0].configuration)
     traces, spec = _bands({stage: _planned(found, stage) for stage in stages}, [""], x, 34)
@@ -71,7 +71,7 @@ def by_load(found: Over, title: str) -> Plot:
 def _bands(
     stages: Mapping[str, tuple[Sequence[str], Sequence[Part]]], names: Sequence[str], x: Spec, row: int
 ) -> tuple[list[Spec], Spec]:
-    """Traces and layout: for each stage its variants, the lightest first, and its parts; a row for each name."""
+    """Traces and layout, a row for each name. `stages`: the variants of each, the lightest first, and its parts."""
     panels, inner = placed([len(names) * row] * len(stages), _HEAD)
     axes: Spec = {}
     traces: list[Spec] = []
@@ -117,7 +117,7 @@ def _stage(panel: Panel, variants: Sequence[str], parts: Sequence[Part], hue: tu
 
 
 def _decided(scene: Scene, stage: str) -> list[Part]:
-    """The parts of a stage over time: whose each is, when, and why."""
+    """The parts of a stage over time: policy, time and reason."""
     clock, found = scene.clock, []
     for row, group in enumerate(scene.groups):
         for part in segments(group.tables["decisions"], stage, scene.duration_s):
@@ -130,7 +130,7 @@ def _decided(scene: Scene, stage: str) -> list[Part]:
 
 
 def _planned(found: Over, stage: str) -> tuple[list[str], list[Part]]:
-    """The variants of a stage by the load, the lightest first, and its parts, equal neighbours as one."""
+    """The variants of a stage by the load, the lightest first, and its parts; equal neighbours are merged."""
     parts: list[tuple[tuple[str, int, int], float, float]] = []
     ends = [*(plan.load_rps for plan in found.plans[1:]), found.end_rps]
     for plan, end in zip(found.plans, ends, strict=True):
@@ -148,7 +148,7 @@ def _planned(found: Over, stage: str) -> tuple[list[str], list[Part]]:
 
 
 def _variants(groups: Sequence[Group], stage: str) -> list[str]:
-    """The variants decided for a stage, light ones first: by accuracy, then cores, then name with numbers in order."""
+    """The variants decided for a stage, the lightest first: by accuracy, cores, then name in natural order."""
     weight: dict[str, tuple[float, int]] = {}
     for group in groups:
         accuracies = group.accuracies.get(stage, {})

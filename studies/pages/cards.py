@@ -1,7 +1,7 @@
-"""Small pictures and tables as HTML that stands alone: how a notebook shows a result.
+"""Cards for notebooks: small pictures and tables as self-contained HTML.
 
-They have neither script nor style sheet. Text and frames have the colour of the text around them, so that they can be
-read on a dark ground as well.
+They need no script and no style sheet. Text and frames take the colour of the surrounding text, so that they are
+readable on a dark background too.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ WIDTH, HEIGHT = 240, 56
 
 @dataclass(frozen=True)
 class Curve:
-    """A line over time, a gap where y is NaN; `is_area`: the area under it, which begins at 0.
+    """A line over time, with a gap where y is NaN; `is_area`: fill the area from 0 to it.
 
-    Steps have one x more than y: y[i] holds from x[i] until x[i + 1]. `colour` empty: that of the text.
+    Steps have one x more than y: y[i] holds from x[i] until x[i + 1]. `colour` empty: the text's.
     """
 
     x: FloatArray
@@ -39,9 +39,9 @@ class Curve:
 
 
 def sketch(title: str, unit: str, curves: Sequence[Curve], end_s: float, top: float | None = None) -> Picture:
-    """A small picture of curves over [0, end_s], from 0 to their highest value, or to `top`, under what it shows.
+    """A small picture of curves over [0, end_s], from 0 to their highest value, or to `top`, under its title.
 
-    It is never wider than what it stands in.
+    It is never wider than its container.
     """
     highest = max((float(np.nanmax(curve.y, initial=0.0)) for curve in curves), default=0.0) if top is None else top
     label = f"{title}, up to {highest:,.3g} {unit}".strip()
@@ -67,12 +67,12 @@ def _as_given(curve: Curve) -> tuple[FloatArray, FloatArray]:
 
 
 def _stepped(curve: Curve) -> tuple[FloatArray, FloatArray]:
-    """The corners of steps."""
+    """Steps as the points of their corners."""
     return np.repeat(curve.x, 2)[1:-1], np.repeat(curve.y, 2)
 
 
 def _thinned(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """In each half pixel across only the first, highest, lowest and last of many points."""
+    """Of many points, only the first, highest, lowest and last in each half pixel across."""
     if len(x) <= 4 * WIDTH:
         return x, y
     starts = np.flatnonzero(np.diff(np.floor(2 * x), prepend=-1.0)).tolist()
@@ -87,18 +87,18 @@ def _thinned(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def named(colour: str, name: str) -> Picture:
-    """A name after a dot in the colour of its curves and points."""
+    """A name after a dot in its colour."""
     return Picture(f'<span style="color:{_toned(colour)}">●</span> {escape(name)}')
 
 
 def _toned(colour: str) -> str:
-    """A page's colour #rrggbb, lighter, so that it is seen on a dark ground too."""
+    """A page's colour #rrggbb made lighter, so that it is visible on a dark background too."""
     parts = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
     return "#" + "".join(f"{round(0.7 * part + 0.3 * 200):02x}" for part in parts)
 
 
 def _points(x: FloatArray, y: FloatArray) -> str:
-    """The line through points as SVG has it, lifted where y is not a number."""
+    """An SVG path through points, interrupted where y is not a number."""
     parts, letter = [], "M"
     for across, down in zip(x.tolist(), y.tolist(), strict=True):
         if down != down:
@@ -110,7 +110,7 @@ def _points(x: FloatArray, y: FloatArray) -> str:
 
 
 class Picture(str):
-    """HTML that `sketch`, `plane` or `named` has made, and that is shown as it is."""
+    """HTML made by `sketch`, `plane` or `named`, which is not escaped."""
 
 
 def _shown(cell: str) -> str:
@@ -118,8 +118,7 @@ def _shown(cell: str) -> str:
 
 
 def plain_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in the style of whatever shows it: of texts and, where one is a `Picture`, pictures; the first column has
-    names."""
+    """A table of texts and `Picture`s without a style of its own; the first column has names."""
     head = "".join(f"<th>{_shown(column)}</th>" for column in columns)
     body = "".join(_row(*map(_shown, cells)) for cells in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -131,7 +130,7 @@ def _row(name: str, *cells: str) -> str:
 
 
 def card(title: str, lines: Iterable[str], *parts: str) -> str:
-    """What a notebook shows: the title, some lines below it (all of these text), and parts in HTML."""
+    """A card: the title, lines of text below it, and parts in HTML."""
     said = "".join(f"<br>{escape(line)}" for line in lines)
     return f"<div><b>{escape(title)}</b>{said}<br>{''.join(parts)}</div>"
 
@@ -147,7 +146,7 @@ class Dot:
 
 
 def plane(title: str, x_name: str, y_name: str, dots: Sequence[Dot]) -> Picture:
-    """A small picture of points, each with its name when pointed at; the axes end at the outermost points."""
+    """A small picture of points with their names as hover text; the axes end at the outermost points."""
     known = [dot for dot in dots if np.isfinite([dot.x, dot.y]).all()]
     across, up = _place([dot.x for dot in known], WIDTH), _place([dot.y for dot in known], 2 * HEIGHT)
     drawn = "".join(
@@ -182,7 +181,7 @@ def _picture(label: str, drawn: str, height: int) -> Picture:
 
 
 def run_card(run: RunData) -> str:
-    """A run in a few lines, with pictures where it has records; of a graph, what came to each stage."""
+    """A run in a few lines, with pictures where it has records; for a graph, also the arrivals at each stage."""
     if not has_records(run):
         return card(run_title(run.summary), run_lines(run.summary))
     drawn = drawing_of(run)
@@ -236,7 +235,7 @@ def violations(run: RunData) -> Curve:
 
 
 def comparison_card(title: str, groups: Sequence[Group], taken: Recommendation) -> str:
-    """Which to take; a row for each policy: its figures, and cores and violations over time in the first seed."""
+    """The recommendation, and a row for each policy: figures, and cores and violations over time in the first seed."""
     rows: list[list[str]] = [
         [named(colour(group.place), group.label), *(cell(group, figure) for figure in FIGURES)] for group in groups
     ]

@@ -1,4 +1,4 @@
-// Show what is for what the reader has chosen, for the whole page or in a part of it.
+// Show the parts for the reader's choices, on the whole page or within a part.
 {
   const choices = [...document.querySelectorAll("[data-choice]")];
   const parts = choices.flatMap(choice => [...document.querySelectorAll(`[data-${choice.dataset.choice}]`)]);

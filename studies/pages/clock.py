@@ -22,8 +22,8 @@ TIME = "time since the start"
 
 ORIGIN = datetime(1971, 1, 1)
 ORIGIN_MS = 31_536_000_000
-"""The start of a run, from which days are counted. It could not be in 1970: plotly takes numbers of four digits for
-years, and so the moments from 1 to 10 s for the years 1000 to 9999."""
+"""The start of a run, from which days are counted. It cannot be in 1970: plotly reads numbers of four digits as years,
+so moments from 1 to 10 s would be the years 1000 to 9999."""
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60.0, 3600.0, 86400.0
 
@@ -42,21 +42,21 @@ def lengths(durations_s: Iterable[float]) -> list[int]:
 
 @dataclass(frozen=True)
 class Clock:
-    """The time of a run of some length: since its start, or on the load's own clock where that is known."""
+    """The time of a run: since its start, or on the load's own clock where that is known."""
 
     duration_s: float
     starts_at: datetime | None = None
 
     def moments(self, times_s: Iterable[float]) -> list[int | None]:
-        """Times since the start as an axis takes them: milliseconds since 1970; None for what is not a number."""
+        """Times since the start as an axis takes them: milliseconds since 1970; None for NaN."""
         at = ORIGIN if self.starts_at is None else self.starts_at.replace(tzinfo=None)
         origin_ms = ORIGIN_MS + round(1e3 * (at - ORIGIN).total_seconds())
         return [origin_ms + round(1e3 * float(time_s)) if isfinite(time_s) else None for time_s in times_s]
 
     def axis(self, title: str = TIME, **more: Any) -> Spec:
-        """The axis of time, the same in all plots; `title`: on the load's own clock it has its own.
+        """The axis of time, the same in all plots; `title` is ignored on the load's own clock, which has its own.
 
-        Where the whole duration is a minute, an hour or a day it ends a little early: the tick there would read 0.
+        If the duration is a whole minute, hour or day, the axis ends a little early: the tick there would read 0.
         """
         is_round = self.duration_s in (_MINUTE_S, _HOUR_S, _DAY_S)
         ends = self.moments([0.0, self.duration_s * (1.0 - 2e-4) if is_round else self.duration_s])
@@ -100,7 +100,7 @@ class Clock:
 
 
 def _ticks(duration_s: float) -> tuple[list[Spec], str]:
-    """The form of the ticks since the start by the step between them, in milliseconds, and that under the pointer."""
+    """The format of ticks since the start, by the step between them [ms], and that of the hover text."""
     day = "<br>day %-j" if duration_s > _DAY_S else ""
     if duration_s <= _MINUTE_S:
         seconds, minutes = "%-S s", "%-S s"
@@ -126,12 +126,12 @@ ENVELOPE_BINS = 480
 """An envelope has at most this many bins."""
 
 MOST_SHORT = 100
-"""A line may have this many steps that are too short to be seen."""
+"""The most steps of a line that may be too short to be seen."""
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """The least, the mean (by time) and the greatest value in each bin; one edge more than values."""
+    """Minimum, mean over time and maximum in each bin; one edge more than values."""
 
     edges_s: FloatArray
     low: FloatArray
@@ -140,13 +140,13 @@ class Envelope:
 
 
 def is_long(figure: Steps) -> bool:
-    """Whether a figure has too many short steps to tell them apart, or they are means: an envelope shows it then."""
+    """Whether a figure is shown as an envelope: it has too many short steps, or its steps are means."""
     lasting_s = np.diff(figure.edges_s)
     return figure.low is not None or int(np.sum(lasting_s < np.sum(lasting_s) / MOST_STEPS)) > MOST_SHORT
 
 
 def envelope(figure: Steps) -> Envelope:
-    """The envelope of a figure, in bins of a round width."""
+    """The envelope of a figure, in bins of a round width [s]."""
     start_s, end_s = float(figure.edges_s[0]), float(figure.edges_s[-1])
     bins_s = start_s + bin_edges(end_s - start_s, round_up((end_s - start_s) / ENVELOPE_BINS))
     pieces_s = np.union1d(figure.edges_s, bins_s)
@@ -172,9 +172,9 @@ class Look:
 def course(
     clock: Clock, figure: Steps, name: str, look: Look, unit: str, reasons: Sequence[str] = (), **more: Any
 ) -> list[Spec]:
-    """The traces of a figure over time; `reasons`: what the pointer shows beneath each value (HTML), one each.
+    """The traces of a figure over time; `reasons`: for each value a hover text (HTML).
 
-    A long figure is the line of its means within a band from the least to the greatest value, without area or reasons.
+    A long figure (see `is_long`) is its envelope, without area or reasons.
     """
     style: Spec = {"color": look.colour, "width": look.width, "dash": look.dash}
     if is_long(figure):
@@ -188,7 +188,7 @@ def course(
 
 
 def _enveloped(clock: Clock, found: Envelope, name: str, style: Spec, unit: str, **more: Any) -> list[Spec]:
-    """The means within the band from the least to the greatest."""
+    """The means within the band from minimum to maximum."""
     x = clock.moments(found.edges_s)
     low, mean, high = (numbers([*values, *values[-1:]]) for values in (found.low, found.mean, found.high))
     ends = [list(each) for each in zip(low, high, strict=True)]
@@ -200,7 +200,7 @@ def _enveloped(clock: Clock, found: Envelope, name: str, style: Spec, unit: str,
 def band(
     x: Sequence[object], low: Sequence[object], high: Sequence[object], name: str, colour: str, **more: Any
 ) -> list[Spec]:
-    """What lies between two lines of steps, beneath a line of the colour."""
+    """The area between two step lines."""
     edge: Spec = {**more, "showlegend": False, "hoverinfo": "skip"}
     filled: Spec = {"fill": "tonexty", "fillcolor": faded(colour, 0.22)}
     return [steps(x, low, name, {"width": 0}, **edge), steps(x, high, name, {"width": 0}, **edge, **filled)]

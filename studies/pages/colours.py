@@ -1,7 +1,7 @@
 """The colours of every page, the explorer's too, in a light and in a dark theme.
 
-Pages and plots are written in the colours of the light theme. `DARK` has the counterpart of each in the dark one, which
-the page's script puts in their place where the screen asks for it; a colour that is not in it is the same in both.
+Pages and plots are written in the colours of the light theme. `DARK` maps each to its counterpart, which the page's
+script uses where the screen asks for the dark theme; a colour not in it is the same in both.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ PALETTE = (
     "#3f7a1f",
 )
 """The colours of policies, systems, variants and worlds, by their place. The first nine are distinct to colour-blind
-eyes and in print; where there may be more, a dash or a symbol goes with each."""
+readers and in print; figures with more add a dash or a symbol."""
 
 HUES = (("#d6e6f4", "#08306b"), ("#e2f0d9", "#0d4a26"), ("#fbe3cf", "#7a2c05"), ("#e9e0f1", "#3d1766"))
-"""Per stage of a pipeline a light and a dark colour, for what is shown between; the same in both themes."""
+"""For each stage of a pipeline, the light and the dark end of its colours; the same in both themes."""
 
 BACKGROUND = "#ffffff"
 TEXT = "#1d2429"
@@ -48,7 +48,7 @@ SHADES = ("#5a97c9", "#3f80b8", "#2669a3", "#0f5288", "#083a63")
 
 ON_LIGHT = "#1d242a"
 ON_DARK = "#fefefe"
-"""The colour of text on a light or a dark area that is the same in both themes."""
+"""The colour of text on an area whose colour is the same in both themes."""
 
 _BLACK, _BLACK_THEN_WHITE, _WHITE_THEN_BLACK = "#000000", "#000001", "#fefeff"
 """Text on a shade: black in both themes; black in the light one and white in the dark one; the other way round."""
@@ -93,7 +93,7 @@ DARK = {
 
 
 def colour(place: int) -> str:
-    """The colour for a place; after the last the first comes again."""
+    """The colour for a place; the palette repeats."""
     return PALETTE[place % len(PALETTE)]
 
 
@@ -104,20 +104,20 @@ def faded(colour: str, opacity: float) -> str:
 
 
 def between(light: str, dark: str, depth: float) -> str:
-    """A colour between two of the form #rrggbb; `depth` is from 0, the light one, to 1, the dark one."""
+    """A colour between two of the form #rrggbb; `depth` is from 0 (the light one) to 1 (the dark one)."""
     ends = [[int(colour[at : at + 2], 16) for at in (1, 3, 5)] for colour in (light, dark)]
     return "#" + "".join(f"{round(a + (b - a) * depth):02x}" for a, b in zip(*ends, strict=True))
 
 
 def shade(depth: float, *, dark: bool = False) -> str:
-    """The colour of a theme between SHADES; `depth` is from 0, few, to 1, many."""
+    """A theme's colour between SHADES; `depth` is from 0 (few) to 1 (many)."""
     ends = [DARK[each] if dark else each for each in SHADES]
     place = min(int(depth * (len(ends) - 1)), len(ends) - 2)
     return between(ends[place], ends[place + 1], depth * (len(ends) - 1) - place)
 
 
 def text_on_shade(depth: float) -> str:
-    """The colour of text on a shade: black or white, whichever is read better in each theme."""
+    """The colour of text on a shade: black or white, whichever is more readable in each theme."""
     light, dark = (_is_read_in_black(shade(depth, dark=theme)) for theme in (False, True))
     if light:
         return _BLACK if dark else _BLACK_THEN_WHITE
@@ -132,7 +132,7 @@ def _is_read_in_black(colour: str) -> bool:
 
 
 def coloured(text: str, colour: str) -> str:
-    """Bold text beside a patch of a colour, for a plot's title: not every colour is dark enough for text."""
+    """Bold text beside a patch of the colour, for a plot's title: not every colour is dark enough for text."""
     return f'<span style="color:{colour}">■</span> <b style="color:{TEXT}">{text}</b>'
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def page(result: Comparison | RunData) -> Page:
     """The page of runs on the same load; a policy with several seeds gets intervals.
 
-    Raises ScenarioError where there are no runs, they have no records or are on different loads, or a policy has a seed
+    Raises ScenarioError if there are no runs, they have no records or are on different loads, or a policy has a seed
     twice.
     """
     comparison = result if isinstance(result, Comparison) else Comparison((result,))
@@ -60,7 +60,7 @@ def card(result: Comparison | RunData) -> str:
 
 
 def graphs(scene: Scene) -> list[Part]:
-    """The pipeline's graph in the first run of each policy, of which the reader picks one; of a chain none."""
+    """The pipeline's graph in the first run of each policy, of which the reader picks one; empty for a chain."""
     drawn = [(group, each) for group in scene.groups if (each := drawing_of(group.runs[0])) is not None]
     if len(drawn) < 2:
         return [each.plot("graph", "The graph", READING) for _, each in drawn]
@@ -131,7 +131,7 @@ def _counted(count: int, one: str, several: str) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """A figure of the summary as it is shown: times a factor, rounded; `good`: which end is better, if any."""
+    """A column of the table: a figure of the summary times a factor, rounded; `good`: which end is better, if any."""
 
     key: str
     title: str
@@ -159,7 +159,7 @@ _WHERE_ANY = (
 
 
 def headline(groups: Sequence[Group]) -> list[Part]:
-    """How each policy stood, their figures, and all others against the one that the reader picks."""
+    """The state and the figures of each policy, and the differences from the one that the reader picks."""
     stood = [sentence(group) for group in groups]
     found: list[Part] = [
         Items(stood),
@@ -181,7 +181,7 @@ def _differences(one: Group, groups: Sequence[Group]) -> Section:
 
 
 def figures(groups: Sequence[Group]) -> Table:
-    """Means with their intervals beneath; in bold what is better than all others, beyond the interval."""
+    """Means with their intervals beneath; bold if better than all others, beyond the interval."""
     columns = [*_COLUMNS, *(each for each in _WHERE_ANY if any(any(of.values(each.key).values()) for of in groups))]
     cells = [_column(column, groups) for column in columns]
     names = [Cell([Swatch(colour(group.place)), group.label], is_heading=True) for group in groups]
@@ -207,8 +207,8 @@ def _column(column: Column, groups: Sequence[Group]) -> list[Cell]:
 
 
 def _best(column: Column, found: Sequence[Estimate | None], groups: Sequence[Group]) -> int | None:
-    """The place of the policy that is better than each other one, beyond the intervals of their differences, which hold
-    together (see `many.answers.differences`)."""
+    """The index of the policy that is better than each other one beyond the interval of their difference; the intervals
+    are simultaneous (see `many.answers.differences`)."""
     sign = {"high": 1.0, "low": -1.0}.get(column.good)
     if sign is None or len(groups) < 2:
         return None
@@ -238,7 +238,7 @@ def reading(groups: Sequence[Group]) -> str:
 
 
 def _against(one: Group, other: Group) -> Text:
-    """The differences of one policy from another, seed by seed."""
+    """The differences of one policy from another, paired by seed."""
     names: list[str | Strong] = [Strong(one.label), " against ", Strong(other.label)]
     if not set(one.seeds) & set(other.seeds):
         return [*names, ": no seed in common"]

@@ -1,6 +1,6 @@
-"""A page as values: sections of figures, tables and words, which any page, notebook or server can show; and its HTML.
+"""A page as values: sections of figures, tables and text, which a page, notebook or server can show; and its HTML.
 
-Texts are plain; `page.html`, the one place with HTML, escapes them.
+Texts are plain; the template `page.html`, the only place with HTML, escapes them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 class Strong(NamedTuple):
-    """Bold words in a text, in a colour where that says something."""
+    """Bold words in a text, in a colour if given."""
 
     text: str
     colour: str = ""
 
 
 class Swatch(NamedTuple):
-    """A dot in a colour, before the name of what is drawn in it."""
+    """A dot in a colour, before the name that is drawn in it."""
 
     colour: str
     text: str = ""
@@ -55,9 +55,9 @@ Cells = Sequence[str | Cell]
 
 @dataclass(frozen=True)
 class Table:
-    """A table under its columns' headings; readers sort, filter and download it.
+    """A table with headings, which readers can sort, filter and download.
 
-    `name` says what it shows: to those who cannot see it, and as the name of the downloaded file.
+    `name` describes it to screen readers, and names the downloaded file.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Items:
-    """A list of texts; `css`: `key` for what explains the marks of figures."""
+    """A list of texts; `css`: `key` for the key to the marks of figures."""
 
     items: Sequence[Text]
     css: str = ""
@@ -76,7 +76,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """A text; `css`: `muted` for what helps to read the rest."""
+    """A text; `css`: `muted` for help with reading the rest."""
 
     text: Text
     css: str = ""
@@ -84,8 +84,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a reader chooses for the sections that say so in `shown_for`: its options and their titles; the first is
-    chosen."""
+    """A reader's choice for sections that name it in `shown_for`: options and titles; the first is preselected."""
 
     key: str
     title: str
@@ -94,7 +93,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names, and what there is to say of each."""
+    """Names with a text each."""
 
     lines: Mapping[str, str]
 
@@ -108,9 +107,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: its title, how to read it, and what it shows, one below the other.
+    """A part of a page: its title, how to read it, and its content from top to bottom.
 
-    `shown_for`: the choice of a reader (see `Choice` and `Page.choices`) and the option for which alone it is shown.
+    `shown_for`: a choice of the reader (see `Choice` and `Page.choices`), and the only option for which it is shown.
     """
 
     title: str
@@ -127,10 +126,10 @@ Part = Section | Plot | Table | Items | Paragraph | Choice | Facts | Pair
 
 @dataclass(frozen=True)
 class Page:
-    """A page: `facts` are told at its end, folded; `subtitle` has a line for each text.
+    """A page: `facts` stand folded at its end; `subtitle` has a line for each text.
 
-    `choices`: what a reader chooses for the whole page -> its options and their titles; such a page has links to its
-    sections above all.
+    `choices`: choice of the reader for the whole page -> its options and their titles; such a page begins with links to
+    its sections.
     """
 
     title: str
@@ -160,9 +159,9 @@ def _plots(parts: Sequence[Part]) -> Iterator[Plot]:
 
 
 def html_of(page: Page, plotly_file: str = "") -> str:
-    """The page as HTML: one document, plotly.js included, that opens anywhere; the same page, byte for byte.
+    """The page as one HTML document, plotly.js included; the same page gives the same bytes.
 
-    `plotly_file`: the file beside the page that has plotly.js instead. Raises ScenarioError where plotly or jinja2 is
+    `plotly_file`: load plotly.js from this file beside the page instead. Raises ScenarioError if plotly or jinja2 is
     not installed.
     """
     check_plotly("a report")
@@ -178,10 +177,10 @@ def html_of(page: Page, plotly_file: str = "") -> str:
 
 
 def write(page: Page, path: Path, *, plotly_beside: bool = False) -> None:
-    """Write a page to a file, whole or not at all; `plotly_beside`: plotly.js as one file beside it, which the pages of
-    a folder share.
+    """Write a page to a file, atomically; `plotly_beside`: plotly.js as one file beside it, which the pages of a folder
+    share.
 
-    Raises as `html_of`, and ScenarioError for an unusable path.
+    Raises as `html_of`, and ScenarioError if the path cannot be written.
     """
     check_plotly("a report")
     if not plotly_beside:
@@ -213,7 +212,7 @@ def _template() -> Template:
 
 
 def _own(name: str) -> Any:
-    """A file of ours, which is not escaped."""
+    """A file of this package, which is not escaped."""
     from markupsafe import Markup
 
     return Markup(files("ipa.studies.pages").joinpath(name).read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-// Draw each figure when it comes into view: in the colours of the theme, laid out for its width, and once more for paper,
-// where what is folded is open.
+// Draw each figure when it comes into view, in the colours of the theme and laid out for its width, and again for paper,
+// on which folded parts are open.
 {
-  const NARROW = 640;  // a page less wide has figures laid out for narrow screens, as in page.css [pixels]
+  const NARROW = 640;  // narrower pages have figures laid out for narrow screens, as in page.css [pixels]
   const PAPER = 680;  // the width of a figure on paper; A4 and Letter are wider [pixels]
   const {colours, config} = JSON.parse(document.querySelector("script#drawing").textContent);
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -28,13 +28,13 @@
     const wanted = look();
     if (JSON.stringify(drawn.get(figure)) === JSON.stringify(wanted)) return;
     drawn.set(figure, wanted);
-    const text = figure.nextElementSibling.textContent;  // not by its id, which has names of the user's in it
+    const text = figure.nextElementSibling.textContent;  // not by id, which contains names of the user's
     const spec = JSON.parse(wanted.isDark ? darkened(text) : text);
     const layout = wanted.isNarrow ? spec.narrow : spec.layout;
-    // What a reader has zoomed to stays.
+    // Keep the reader's zoom.
     Object.assign(layout, {uirevision: true}, wanted.isOnPaper ? {width: PAPER, autosize: false} : {});
     figure.style.height = `${layout.height}px`;
-    // On a narrow screen there is no room for buttons, and a finger that moves scrolls the page.
+    // A narrow screen has no room for buttons, and dragging scrolls the page.
     Plotly.react(figure, spec.data, layout, wanted.isNarrow ? {...config, displayModeBar: false} : config);
     figure.dispatchEvent(new Event("drawn", {bubbles: true}));
   }
@@ -42,7 +42,7 @@
   const isShown = figure => figure.offsetParent !== null;
   const redraw = () => figures.filter(figure => drawn.has(figure) && isShown(figure)).forEach(draw);
   const seen = new IntersectionObserver(
-    // One by one, so that the page answers meanwhile.
+    // One by one, so that the page stays responsive.
     entries => entries.filter(entry => entry.isIntersecting).forEach(entry => setTimeout(draw, 0, entry.target)),
     {rootMargin: "300px"},
   );

@@ -1,6 +1,6 @@
-"""A pipeline's graph, drawn from left to right: its stages with what is said of each, its edges with their factors.
+"""A pipeline's graph, drawn from left to right: its stages with lines of text, its edges with their factors.
 
-One drawing serves a report, which plotly draws, and a notebook, which gets it as SVG.
+Reports draw it with plotly; notebooks get it as SVG.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from ipa.studies.pages.colours import BACKGROUND, LINE, MUTED, TEXT
 from ipa.studies.pages.plots import Plot, Spec, layout, line, note, points, safe
 
 _ROW, _COLUMN = 92, 190
-"""The room of a stage: its height and its least width [pixels]."""
+"""The height and the minimum width of a stage [pixels]."""
 
 _SIDE = 88
-"""From the middle of a stage to the word of its join [pixels]."""
+"""The distance from the middle of a stage to the word of its join [pixels]."""
 
 _BOX, _GAP, _LINE_HEIGHT = (142, 58), 44, 15
-"""In SVG, which has no ground to write on: a stage's width and height, the gap in a line for its factor, and the height
-of a line of text [pixels]."""
+"""In SVG: a stage's width and height, the gap in an edge for its factor (SVG text has no background), and the height of
+a line of text [pixels]."""
 
 _FRAME = ' stroke="currentColor" stroke-opacity="0.5" fill="none"'
 
 Place = tuple[float, float]
-"""From the left and from below, from 0 to 1."""
+"""x from the left and y from below, from 0 to 1."""
 
 Said = Mapping[str, Sequence[str]]
 """Stage -> lines about it; all stages, in the pipeline's order."""
@@ -34,10 +34,10 @@ Said = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Drawing:
-    """Where everything stands.
+    """The positions of a graph's parts.
 
-    `ways`: for each edge the places that its line joins; `factors`: the words on them. `boxes`: the stages with their
-    lines. `joins`: where stages stand that join, and what.
+    `ways`: for each edge the places that its line joins; `factors`: their texts. `boxes`: the stages with their lines
+    of text. `joins`: the places of stages that join, and how.
     """
 
     columns: int
@@ -48,7 +48,7 @@ class Drawing:
     joins: Sequence[tuple[Place, str]]
 
     def plot(self, name: str, title: str, reading: str = "") -> Plot:
-        """For a page."""
+        """As a plot of a page."""
         lines = [
             line([x for x, _ in way], [y for _, y in way], "", {"color": MUTED, "width": 1.2}, hoverinfo="skip")
             for way in self.ways
@@ -65,7 +65,7 @@ class Drawing:
         return Plot(name, title, reading, [*lines, *names], spec, least_width=_COLUMN * self.columns)
 
     def svg(self, label: str) -> str:
-        """For a notebook, in the colour of the text around it; it scrolls where there is no room."""
+        """As SVG for a notebook, in the colour of the surrounding text; it scrolls if it does not fit."""
         width, height = (_COLUMN + _GAP) * self.columns, _ROW * self.rows
         half = _BOX[0] / 2
 
@@ -101,7 +101,7 @@ class Drawing:
 
 
 def drawing(graph: Graph, factors: Sequence[float | None], said: Said) -> Drawing:
-    """A graph with the factor of each of its edges; None: it is not known."""
+    """The drawing of a graph; `factors`: for each edge, None if unknown."""
     columns = _columns(list(said), graph)
     rows = max(map(len, columns))
     places = {
@@ -127,7 +127,7 @@ def drawing(graph: Graph, factors: Sequence[float | None], said: Said) -> Drawin
 
 
 def plots(pipeline: Pipeline) -> list[Plot]:
-    """A graph at its `load_rps`, for each of scale-only's choices of variants; of a chain none."""
+    """The graph at its `load_rps`, for each of scale-only's choices of variants; empty for a chain."""
     graph, load_rps = pipeline.graph, pipeline.defaults.load_rps
     if graph is None:
         return []
@@ -141,7 +141,7 @@ def plots(pipeline: Pipeline) -> list[Plot]:
 
 
 def _loads(pipeline: Pipeline, chosen: Mapping[str, str]) -> dict[str, list[str]]:
-    """Stage -> its fewest replicas, its items per second, and how busy they are; in the pipeline's order."""
+    """Stage -> its fewest replicas, its arrival rate [items/s] and its utilisation as text; in the pipeline's order."""
     defaults = pipeline.defaults
     loads_rps = default_rules.stage_loads_rps(pipeline, chosen, defaults.load_rps)
     found = {}
@@ -154,13 +154,13 @@ def _loads(pipeline: Pipeline, chosen: Mapping[str, str]) -> dict[str, list[str]
 
 
 def lines_of(served_by: str, load_rps: float, busy: float) -> list[str]:
-    """What is said of a stage: what serves it, its items per second, and how busy that is, of 1."""
+    """The text of a stage: what serves it, its arrival rate [items/s], and the utilisation (`busy`, 0 to 1)."""
     return [served_by, f"{load_rps:.3g} items/s, {100 * busy:.0f} % busy"]
 
 
 def _columns(stages: Sequence[str], graph: Graph) -> list[list[tuple[str, ...]]]:
-    """From left to right what stands there, from above: stages as (name,), each after all that lead to it; and between
-    them the room that longer edges take, as (from, to, which)."""
+    """The columns from left to right, each from above: stages as (name,), after all that lead to them; and placeholders
+    for edges that pass the column, as (from, to, which)."""
     depth: dict[str, int] = {}
     for stage in stages:
         depth[stage] = 1 + max((depth[edge.parent] for edge in graph.into(stage)), default=-1)
@@ -174,7 +174,7 @@ def _columns(stages: Sequence[str], graph: Graph) -> list[list[tuple[str, ...]]]
 
 
 def _half_way(way: Sequence[Place]) -> Place:
-    """Half way to the first place that a line passes."""
+    """The middle of a line's first segment."""
     (x, y), (next_x, next_y) = way[:2]
     return (x + next_x) / 2, (y + next_y) / 2
 

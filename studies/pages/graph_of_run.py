@@ -1,4 +1,4 @@
-"""The graph of a run: what came to its stages, what served it, and how busy that was, as measured."""
+"""The graph of a run, with the measured arrival rate, variants and utilisation of each stage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READING = (
 
 
 def drawing_of(run: RunData) -> Drawing | None:
-    """None for a chain, and where the pipeline's file is gone or has other stages by now."""
+    """The drawing of a run's graph; None for a chain, or if the pipeline's file is gone or has other stages by now."""
     if ITEMS not in run.tables:
         return None
     try:
@@ -62,7 +62,7 @@ def _drawing(graph: Graph, run: RunData) -> Drawing:
 
 
 def _ended(moments_s: pd.Series) -> pd.Series:
-    """What has not happened in the run, later."""
+    """Moments, infinite where the event did not happen in the run."""
     return moments_s.fillna(np.inf)
 
 

@@ -1,4 +1,4 @@
-"""How requests were answered: latencies and violations over time, and the distribution of the latency."""
+"""Plots of latencies and violations over time, and of the distribution of the latency."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ _KINDS = {"late": "#e8a33d", "dropped": SLA_COLOUR, "failed": FAILED, "unfinishe
 
 
 def share_line(x: FloatArray, y: FloatArray, name: str, style: Spec, **more: Any) -> Spec:
-    """A distribution: the share in percent that took no longer than each latency."""
+    """A cumulative distribution: latencies (x) and the percentage that took no longer (y)."""
     return line(numbers(x, 5), numbers(y), name, style, hovertemplate="%{y:.2f} % within %{x:.3f} s", **more)
 
 
 def quantile_line(x: Sequence[object], values: FloatArray, name: str, style: Spec, **more: Any) -> Spec:
-    """A quantile over time; few have markers."""
+    """A quantile over time, with markers if there are few values."""
     shown: Spec = {"mode": "lines" if len(x) > 20 else "lines+markers", "marker": {"size": 4}}
     return line(x, numbers(values, 4), name, style, hovertemplate="%{y:.3f} s", **{**shown, **more})
 
@@ -73,7 +73,7 @@ def latency(scene: Scene) -> Plot:
 
 
 def violations(scene: Scene) -> Plot | None:
-    """The requests that violated the SLA, by how, in bins of time; None where none did."""
+    """The requests that violated the SLA, by kind, in bins of time; None if there are none."""
     found = [violation_counts(group.tables, scene.duration_s, scene.sla_s) for group in scene.groups]
     highest = max(int(np.sum(list(counts.values()), axis=0).max()) for _, counts in found)
     if not highest:
@@ -121,7 +121,7 @@ def violations(scene: Scene) -> Plot | None:
 
 
 MOST_CURVES = 5
-"""With more policies than these, the distribution of each has a panel of its own."""
+"""With more policies, the distribution of each has a panel of its own."""
 
 Curves = Sequence[tuple[Group, tuple[FloatArray, FloatArray]]]
 """Each policy's latencies and shares."""
@@ -166,7 +166,7 @@ def _in_one(curves: Curves, x_axis: Spec, sla_s: float) -> tuple[list[Spec], Spe
 
 
 def _in_panels(curves: Curves, x_axis: Spec, sla_s: float) -> tuple[list[Spec], Spec]:
-    """A panel for each policy, with the curve of the first in grey."""
+    """A panel for each policy, with the first policy's curve in grey."""
     panels, spec = stacked(panel_titles([group for group, _ in curves], [""] * len(curves)), x_axis, SHARE, 101.0)
     traces = [sla_key(sla_s)]
     for panel, (group, curve) in zip(panels, curves, strict=True):

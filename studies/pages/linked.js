@@ -1,7 +1,7 @@
 // The plots over time of a page zoom together, and the moment under the pointer is marked in all of them.
 {
-  const linked = new Map();  // plot -> the line that marks the moment
-  let shown = null;  // the time that all of them show, once one was zoomed
+  const linked = new Map();  // plot -> its line at the moment
+  let shown = null;  // the time range of all plots, once one was zoomed
   let isFollowing = false;
 
   const isOverTime = layout => layout.xaxis?.type === "date"
@@ -32,7 +32,7 @@
 
   const show = plot => Plotly.relayout(plot, {"xaxis.range": [...shown]});
 
-  // What the others tell of their own change is not followed in turn.
+  // Ignore the events that this change causes in the other plots.
   async function follow(plot) {
     const range = [...plot.layout.xaxis.range];
     if (isFollowing || String(range) === String(shown)) return;

@@ -14,12 +14,12 @@ from ipa.studies.pages.plots import Plot, Spec, axis, bars, layout, line, log_ti
 from ipa.traces import SCALES_S, WEEKDAYS, Trace
 
 MOST_BINS = 600
-"""How many points the plot over time has at most."""
+"""The most points in the plot over time."""
 
 BINS_S = (1, 2, 5, 10, 30, 60, 300, 600, 1800, 3600, 10_800, 43_200, 86_400, 604_800)
 
 SCALES = dict(zip(SCALES_S, ("1 s", "10 s", "1 min", "10 min", "1 h"), strict=True))
-"""The time scales of burstiness and of rises, as people read them."""
+"""The names of the time scales of burstiness and of rises."""
 
 
 def page(trace: Trace) -> Page:
@@ -37,7 +37,7 @@ def page(trace: Trace) -> Page:
 
 
 def plots(trace: Trace) -> list[Plot]:
-    """The plots of the page; those that the trace is too short or too empty for are left out."""
+    """The plots of the page, without those for which the trace is too short or too empty."""
     found = [_over_time(trace)]
     by_scale = traces.dispersion(trace)
     if sum(index > 0 for index in by_scale.values()) > 1:
@@ -92,7 +92,7 @@ def _over_time(trace: Trace) -> Plot:
 
 
 def _across(trace: Trace, starts_s: Sequence[int]) -> tuple[Sequence[object], Spec]:
-    """Moments and their axis: on the trace's clock, or in the unit in which they have at most three digits."""
+    """Moments and their axis: on the trace's clock, or in a unit in which they have at most three digits."""
     if trace.starts_at is None:
         units = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
         unit = next((unit for unit, unit_s in units.items() if trace.duration_s <= 600 * unit_s), "d")

@@ -1,4 +1,4 @@
-"""What was lost against the oracle, and to what, as a page."""
+"""The page of losses against the oracle, by cause."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from ipa.studies.pages.panels import grid
 from ipa.studies.pages.plots import Plot, Spec, axis, bars, error_bars, layout, numbers, rows, safe
 
 MOST_IN_FULL = 9
-"""Policies, or systems on several loads, with a section each: as many as the publication compares."""
+"""The most policies, or systems on several loads, with a section each: as many as the publication compares."""
 
 
 def in_full(found: Losses) -> tuple[OfPolicy, ...]:
-    """Those of which more is shown than a row: all, unless there are many."""
+    """The policies with a section of their own: all, unless there are more than `MOST_IN_FULL`."""
     return found.policies if len(found.policies) <= MOST_IN_FULL else ()
 
 
@@ -30,7 +30,7 @@ def page(found: Losses) -> Page:
 
 
 def by_policy(found: Losses) -> Plot:
-    """The objective lost by each policy, cause on cause."""
+    """The objective lost by each policy, stacked by cause."""
     policies = found.policies
     names = [safe(of.policy) for of in policies]
     traces: list[Spec] = []
@@ -56,7 +56,7 @@ def by_policy(found: Losses) -> Plot:
 
 
 def by_cause(of: OfPolicy, place: int = 0) -> Plot:
-    """What each cause adds to the difference between a policy and the oracle, by each figure."""
+    """For each figure, what each cause adds to the difference between a policy and the oracle."""
     causes = [cause for cause in CAUSES if cause not in of.kept]
     panels, spec = grid(
         [f"{figure.title} ({figure.unit})" if figure.unit else figure.title for figure in FIGURES],

@@ -1,6 +1,6 @@
-"""The layout of a plot on a narrow screen, such as a telephone's: one column, more room for legends, fewer ticks.
+"""The layout of a plot on a narrow screen, such as a telephone: one column, more room for legends, fewer ticks.
 
-The page's script takes it where the page is less than 640 pixels wide. The data stay the same.
+The page's script uses it on pages less than 640 pixels wide. The data stay the same.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Any
 Spec = dict[str, Any]
 
 _WIDTH, _USUAL_WIDTH = 260.0, 900.0
-"""The room for a legend on a narrow screen and on others [pixels]."""
+"""The width of a legend on a narrow screen and on others [pixels]."""
 
 _ROW, _ENTRY, _LETTER = 19.0, 46.0, 6.4
 """The height of a legend's row, the width of an entry besides its name, and that of a letter [pixels]."""
 
 _COLUMN_GAP = 64.0
-"""Between panels that were side by side [pixels]."""
+"""The gap between panels that were side by side [pixels]."""
 
 _MOST_TICKS = 6
 
 PANEL_TITLE_GAP = "   "
-"""Between the name in a panel's title and what is said beside it."""
+"""The separator between the name in a panel's title and the text beside it."""
 
 
 def narrowed(traces: Sequence[Spec], layout: Spec) -> Spec:
-    """The layout for a narrow screen; the given one is left as it is.
+    """The layout for a narrow screen; the given one is not changed.
 
-    Panels side by side come one above the other. A legend that takes more rows pushes down what is beneath it. Axes
-    across have at most six ticks. Names beside points go, as the legend has them. A finger that moves scrolls the page.
+    Panels side by side are stacked. A legend that takes more rows moves down everything beneath it. x axes have at most
+    six ticks. Names beside points are removed, as the legend has them. Dragging scrolls the page.
     """
     narrow = deepcopy(layout)
     rows_more = _rows_more(traces, narrow)
@@ -60,7 +60,7 @@ def narrowed(traces: Sequence[Spec], layout: Spec) -> Spec:
 
 
 def _axes(layout: Spec, letter: str) -> list[tuple[str, Spec]]:
-    """The axes of a letter: plotly's short reference (`y2`) and the axis."""
+    """The axes of a letter: plotly's short reference (such as `y2`) and the axis."""
     found = ((re.fullmatch(rf"{letter}axis(\d*)", key), axis) for key, axis in layout.items())
     return [(f"{letter}{match[1]}", axis) for match, axis in found if match]
 
@@ -74,7 +74,7 @@ def _thin(axis: Spec) -> None:
 
 
 def _small(note: Spec) -> Spec:
-    """A note in small letters; what a title says beside a name comes beneath it."""
+    """A note in small letters; the text beside a name goes on a line beneath it."""
     text = note["text"].replace(PANEL_TITLE_GAP, "<br>")
     return note | {"text": text, "align": "left", "font": {**note["font"], "size": min(note["font"]["size"], 10)}}
 
@@ -87,12 +87,12 @@ def _is_beside_a_point(note: Spec) -> bool:
 
 
 def _is_above_all(layout: Spec) -> bool:
-    """Whether the first legend stands above all panels, and not above one of several."""
+    """Whether the first legend is above all panels, not above one of several."""
     return "legend2" not in layout
 
 
 def _rows_more(traces: Iterable[Spec], layout: Spec) -> dict[str, int]:
-    """How many more rows each legend takes than on other screens."""
+    """Legend -> how many more rows it takes than on other screens."""
     widths: dict[str, list[float]] = {}
     seen = set()
     for trace in traces:
@@ -108,7 +108,7 @@ def _rows_more(traces: Iterable[Spec], layout: Spec) -> dict[str, int]:
 
 
 def _rows(widths: Sequence[float], room: float) -> int:
-    """The rows of a legend, whose entries are all as wide as the widest."""
+    """The rows of a legend with all entries as wide as the widest."""
     in_row = max(int(room // max(widths)), 1)
     return ceil(len(widths) / in_row)
 
@@ -117,7 +117,7 @@ def _rows(widths: Sequence[float], room: float) -> int:
 
 
 _Panel = tuple[Spec, Spec, str]
-"""The axis across, the axis up, and the legend of the panel's own, if it has one."""
+"""The x axis, the y axis, and the name of the panel's own legend, if it has one."""
 
 
 def _corner(panel: _Panel) -> tuple[float, float]:
@@ -127,7 +127,7 @@ def _corner(panel: _Panel) -> tuple[float, float]:
 
 
 def _restack(layout: Spec, rows_more: Mapping[str, int]) -> None:
-    """Put all panels in one column, each beneath the room that its legend needs."""
+    """Put all panels in one column, with room for its legend above each."""
     x_axes = dict(_axes(layout, "x"))
     panels: list[_Panel] = [
         (x_axes[axis.get("anchor", "x")], axis, f"legend{reference[1:]}")

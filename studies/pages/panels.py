@@ -1,4 +1,4 @@
-"""Panels: where those of a figure stand, one above the other or in rows of two, and the looks that figures share."""
+"""Panels: their positions in a figure, stacked or in rows of two, and the layouts that figures share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOOLS = 26
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel among others: plotly's number of its axes, and its edges as shares of the room of all."""
+    """A panel of a figure: the number of its axes in plotly, and its edges as fractions of the plot area."""
 
     reference: str
     left: float
@@ -28,23 +28,23 @@ class Panel:
 
     @property
     def axes(self) -> Spec:
-        """The axes, for a trace."""
+        """The axes, as part of a trace."""
         return {"xaxis": f"x{self.reference}", "yaxis": f"y{self.reference}"}
 
     def y(self, of: Spec) -> Spec:
-        """A layout's entry of the axis up."""
+        """The y axis, as part of a layout."""
         return {f"yaxis{self.reference}": of | {"domain": [self.lower, self.upper], "anchor": f"x{self.reference}"}}
 
     def y_alone(self, of: Spec) -> Spec:
-        """The same where all panels stand over one axis."""
+        """The same if all panels share the first x axis."""
         return {f"yaxis{self.reference}": of | {"domain": [self.lower, self.upper], "anchor": "x"}}
 
     def x(self, of: Spec) -> Spec:
-        """A layout's entry of the axis across."""
+        """The x axis, as part of a layout."""
         return {f"xaxis{self.reference}": of | {"domain": [self.left, self.right], "anchor": f"y{self.reference}"}}
 
     def shared_x(self, of: Spec) -> Spec:
-        """The same of an axis that all panels share, which is written under the last."""
+        """The same of an x axis that all panels share; only the last shows its title and labels."""
         hidden: Spec = {} if self.is_last else {"title": {"text": ""}, "showticklabels": False}
         return self.x(of | hidden | ({"matches": "x"} if self.reference else {}))
 
@@ -53,7 +53,7 @@ class Panel:
         return note(text, x=self.left, xanchor="left", y=self.upper, yanchor="bottom", yshift=shift, **more)
 
     def legend(self, title: str, above: float) -> Spec:
-        """A layout's entry of a legend of the panel's own, in one row with its title; `above`: as a share."""
+        """The panel's own legend, in one row with its title, as part of a layout; `above`: its distance (fraction)."""
         return {
             f"legend{self.reference}": {
                 "orientation": "h",
@@ -68,7 +68,7 @@ class Panel:
 
 
 def placed(heights: Sequence[float], gap: float, columns: int = 1) -> tuple[list[Panel], float]:
-    """Panels of some heights from above, in rows of one or two; and the height of all together [pixels]."""
+    """Panels of the given heights from above, in rows of one or two; and the total height [pixels]."""
     by_row = [max(heights[row : row + columns]) for row in range(0, len(heights), columns)]
     inner = sum(by_row) + gap * (len(by_row) - 1)
     found = []
@@ -82,14 +82,14 @@ def placed(heights: Sequence[float], gap: float, columns: int = 1) -> tuple[list
 
 
 def under_legend(inner: float, top: float, bottom: float = 52, **more: Any) -> Spec:
-    """The layout of panels with the legend at the top, beneath plotly's buttons where it leaves them room."""
+    """The layout of panels with the legend at the top, beneath plotly's buttons if there is room."""
     height = inner + top + bottom
     legend = {"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"}
     return layout(height, margin={"l": 64, "r": 24, "t": top, "b": bottom}, legend=legend, **more)
 
 
 def framed(inner: float, top: float, bottom: float, **more: Any) -> Spec:
-    """The layout of a figure whose panels are `inner` high, under plotly's buttons and the legend, which has `top`."""
+    """The layout of a figure: panels of height `inner`, under plotly's buttons and a legend of height `top`."""
     height = inner + TOOLS + top + bottom
     legend = {
         "orientation": "h",
@@ -103,9 +103,9 @@ def framed(inner: float, top: float, bottom: float, **more: Any) -> Spec:
 
 
 def stacked(titles: Sequence[str], x: Spec, y_title: str, highest: float, **more: Any) -> tuple[list[Panel], Spec]:
-    """Panels one above the other, each under its title (see `panel_title`), and their layout.
+    """Stacked panels, each under its title (see `panel_title`), and their layout.
 
-    `x` is the axis that they share, written under the last; `highest` is where their y axes end.
+    `x` is their shared x axis, labelled under the last; `highest` is the end of their y axes.
     """
     panels, inner = placed([250 if len(titles) == 1 else 112] * len(titles), 30)
     axes: Spec = {}
@@ -117,21 +117,21 @@ def stacked(titles: Sequence[str], x: Spec, y_title: str, highest: float, **more
 
 
 def panel_title(name: str, colour: str, more: str = "") -> str:
-    """The title of a panel: a name in its colour, and what is said beside it."""
+    """The title of a panel: a name in its colour, and the text beside it."""
     return coloured(safe(name), colour) + (f"{PANEL_TITLE_GAP}{more}" if more else "")
 
 
 def panel_titles(groups: Sequence[Group], more: Sequence[str]) -> list[str]:
-    """The titles of panels, one per policy, each with what it says beside the name."""
+    """The titles of panels, one per policy, each with the text beside the name."""
     return [panel_title(group.label, colour(group.place), text) for group, text in zip(groups, more, strict=True)]
 
 
 def grid(
     titles: Sequence[str], x: Sequence[Spec], y: Sequence[Spec], panel: int = 270, top: int = 76
 ) -> tuple[list[Panel], Spec]:
-    """Panels for the titles in rows of two, with what their axes add to the usual ones, and their layout.
+    """Panels with these titles in rows of two, and their layout; `x`, `y`: additions to the usual axes.
 
-    `top` is the room of the legend above all. Titles of axes are given as text.
+    `top` is the height of the legend above all. Titles of axes are given as text.
     """
     panels, inner = placed([panel] * len(titles), 64, columns=2)
     axes: Spec = {}

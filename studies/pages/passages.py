@@ -1,4 +1,4 @@
-"""Where each second of a request went, stage by stage, and what happened beside it."""
+"""The latency of requests by stage and kind of time, and the rollouts meanwhile."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KINDS = ("hop", "batch", "queue", "service")
-"""On the way to the stage; until the last of its batch came; until a replica took the batch; until it was served."""
+"""Network delay to the stage; wait for the last request of the batch; wait for a replica; service."""
 
 MOMENTS = ("left_s", "enqueue_s", "filled_s", "start_s", "finish_s")
-"""Where the kinds of time at a stage begin and end, in their order."""
+"""The moments at which the kinds of time at a stage begin and end, in order."""
 
 BACK = "(back)"
-"""The last row of a request: its way back from the last stage, where that takes time. No stage can be called so."""
+"""The last row of a request: its way back from the last stage, if that takes time. No stage can have this name."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Passed:
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """As `passages`; of a graph, along the way that was critical."""
+        """As `passages`; in a graph, along the critical path."""
         tables = self.group.tables
         if ITEMS not in tables:
             return passages(tables["requests"], tables["stages"])
@@ -46,7 +46,7 @@ class Passed:
         return counted_spent_s(tables["spent"]) if "spent" in tables else mean_spent_s(tables["requests"], self.rows)
 
     def slowest(self, completed: int, dropped: int) -> pd.DataFrame:
-        """The requests that took longest until they were answered, then those until they were dropped or failed."""
+        """The completed requests that took longest, then the dropped or failed ones that took longest."""
         requests = self.group.tables["requests"]
         requests = requests[requests["request"].isin(self.rows["request"])]
         requests = requests.assign(taken_s=requests["end_s"] - requests["arrival_s"])
@@ -58,8 +58,8 @@ class Passed:
 
 
 def critical(requests: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
-    """The items that each ended request had to wait for, first to last: that with which it ended, the one that ended
-    last before this came, and so on. Columns as of `items`."""
+    """The critical path of each ended request: its items from first to last. It is traced back from the item with which
+    it ended, to the one that ended last before this came, and so on. Columns as of `items`."""
     import pandas as pd
 
     filled = {moment: items[moment].fillna(items["dropped_s"]) for moment in ("start_s", "finish_s")}
@@ -83,8 +83,8 @@ def passages(requests: pd.DataFrame, stages: pd.DataFrame, everything: pd.DataFr
     """One row for each ended request and stage that it reached, in order: request, stage, and `MOMENTS` (seconds).
 
     Each row begins where the one before ended, the first with the arrival, and the last ends with the request, so that
-    the kinds of time add up to its latency. A request that was dropped waited in the queue to its end. Where it is not
-    known when the last of a batch came, its wait counts as queue. `everything`: the table with all of each batch, where
+    the kinds of time add up to its latency. A dropped request counts as queued until its end. If it is unknown when the
+    last request of a batch came, the wait counts as queue. `everything`: the table with all requests of each batch, if
     `stages` has only some.
     """
     import pandas as pd
@@ -112,7 +112,7 @@ def passages(requests: pd.DataFrame, stages: pd.DataFrame, everything: pd.DataFr
 
 
 def _filled_s(rows: pd.DataFrame, stages: pd.DataFrame) -> pd.Series[float]:
-    """When the last request of each row's batch was enqueued; the row's own enqueueing where that is not known."""
+    """When the last request of each row's batch was enqueued; if unknown, when the row's own was."""
     batches = stages[stages["batch"] >= 0].groupby(["stage", "batch"], observed=True)["enqueue_s"].agg(["max", "size"])
     batches = batches.rename(columns={"max": "last_s", "size": "known"}).reset_index()
     found = rows[["stage", "batch", "batch_size", "enqueue_s", "start_s"]].merge(
@@ -123,14 +123,14 @@ def _filled_s(rows: pd.DataFrame, stages: pd.DataFrame) -> pd.Series[float]:
 
 
 def spent_s(found: pd.DataFrame) -> pd.DataFrame:
-    """The seconds of each passage by kind: request, stage, and `KINDS`."""
+    """The seconds of each passage by kind; columns request, stage, and `KINDS`."""
     moments = found[list(MOMENTS)].to_numpy(dtype=np.float64)
     lasting_s = np.diff(moments, axis=1)
     return found[["request", "stage"]].assign(**{kind: lasting_s[:, place] for place, kind in enumerate(KINDS)})
 
 
 def mean_spent_s(requests: pd.DataFrame, found: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """(stage, kind) -> its seconds of the mean latency of completed requests; empty if none completed."""
+    """(stage, kind) -> its part of the mean latency of completed requests [s]; empty if none completed."""
     completed = requests.loc[requests["outcome"] == "completed", "request"]
     known = completed[completed.isin(found["request"])]
     if known.empty:
@@ -140,7 +140,7 @@ def mean_spent_s(requests: pd.DataFrame, found: pd.DataFrame) -> dict[tuple[str,
 
 
 def counted_spent_s(spent: pd.DataFrame) -> dict[tuple[str, str], float]:
-    """As `mean_spent_s`, from the table that a run has with records of a sample."""
+    """As `mean_spent_s`, from the table `spent` of a run that records only a sample."""
     return {
         (str(row["stage"]), kind): float(row[f"{kind}_s"])
         for row in spent.dropna().to_dict("records")
@@ -149,7 +149,7 @@ def counted_spent_s(spent: pd.DataFrame) -> dict[tuple[str, str], float]:
 
 
 def beside(replicas: pd.DataFrame, stage: str, from_s: float, to_s: float) -> str:
-    """The rollout at a stage in a time: which replicas were starting and which leaving; empty for none."""
+    """The replicas of a stage that were starting or being removed between two times, in words; empty if none."""
     here = replicas[replicas["stage"] == stage]
     created_s, ready_s, removed_s, gone_s = (
         here[name].to_numpy(dtype=np.float64) for name in ("created_s", "ready_s", "removed_s", "gone_s")

@@ -1,4 +1,4 @@
-"""The accuracy-cost plane: every policy a point, with its interval both ways."""
+"""The accuracy-cost plane: a point for every policy, with intervals in both axes."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Point:
 
     @property
     def diameter(self) -> float:
-        """In pixels: always large enough to be seen, growing with the violations up to a quarter of the requests."""
+        """In pixels: always visible, growing with the violations up to a quarter of the requests."""
         return 10.0 + 26.0 * sqrt(min(self.violations_percent, 25.0) / 25.0)
 
 
 def trade_off(scene: Scene) -> Plot:
-    """PAS over cost, one point per policy; its size says how many requests violated the SLA."""
+    """PAS over cost, one point per policy; its size shows the share of requests that violated the SLA."""
     found = [point for group in scene.groups if (point := _point(group)) is not None]
     shown = [point.group.label for point in found]
     missing = [group.label for group in scene.groups if group.label not in shown]
@@ -125,17 +125,17 @@ def _range(found: Sequence[Point], figure: str) -> list[float]:
 
 
 SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1))
-"""Across and up from a point, the best first."""
+"""Directions (x, y) from a point, the best first."""
 
 _SIZE = np.array([850.0, HEIGHT - 90.0])
-"""About the size of the plane, whose width depends on the screen [pixels]."""
+"""The approximate size of the plane, whose width depends on the screen [pixels]."""
 
 _TOUCH = 600.0
 """Touching a thin bar is nearly as bad as hiding a point [square pixels]."""
 
 
 def _names(found: Sequence[Point], x_range: Sequence[float], y_range: Sequence[float]) -> list[Spec]:
-    """The policies' names, each on the side of its point where it hides least."""
+    """The policies' names, each on the side of its point where it covers least."""
     low, high = np.array([x_range, y_range]).T
     scale = _SIZE / (high - low)
     at = [(np.array([point.cost.mean, point.pas.mean]) - low) * scale for point in found]
@@ -175,19 +175,19 @@ def _name(point: Point, side: tuple[int, int]) -> Spec:
 
 
 def _shift(point: Point, side: tuple[int, int]) -> FloatArray:
-    """From the point to the nearest side of its name; a corner comes closer, as it stands between the bars."""
+    """The offset of a name from its point; at a corner it is smaller, between the bars."""
     away = point.diameter / 2 + 6.0
     return np.array(side) * (away if 0 in side else max(0.5 * away, 5.0))
 
 
 def _box(middle: FloatArray, across: float, up: float) -> FloatArray:
-    """The lower left and the upper right corner of what reaches so far from its middle."""
+    """The lower left and upper right corner of a box, from its middle and its half width and height."""
     half = np.array([across, up])
     return np.array([middle - half, middle + half])
 
 
 def _harm(box: FloatArray, taken: Sequence[FloatArray]) -> float:
-    """How bad a place is: what the name hides there, each touch besides, and what of it is outside the plane."""
+    """The penalty of a place for a name: the area covered there, each touch, and the area outside the plane."""
     hidden = [overlap for other in taken if (overlap := _overlap(box, other)) > 0.0]
     outside = _overlap(box, box) - _overlap(box, np.array([0.0 * _SIZE, _SIZE]))
     return sum(hidden) + _TOUCH * len(hidden) + 4.0 * outside

@@ -1,4 +1,4 @@
-"""Plans as a page: all worth having for one load, or the plan against the load."""
+"""Plans as a page: the Pareto-optimal plans for one load, or the plan against the load."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def frontier_plot(found: Frontier) -> Plot:
 
 
 def load_plots(found: Over) -> list[Plot]:
-    """Cores, accuracy, latency and objective by the load, and what each stage is served with."""
+    """Cores, accuracy, latency, objective and the configuration of each stage, by the load."""
     return [_figures_plot(found), bands.by_load(found, LOAD)]
 
 
@@ -157,7 +157,7 @@ def _span_row(span: Sequence[Plan], has_rung: bool) -> list[str]:
 
 
 def span_text(span: Sequence[Plan]) -> str:
-    """The loads of plans that are alike: `7` or `7 to 9`."""
+    """The loads of consecutive equal plans: `7` or `7 to 9`."""
     first, last = span[0].load_rps, span[-1].load_rps
     return f"{first:.12g}" if first == last else f"{first:.12g} to {last:.12g}"
 

@@ -1,6 +1,6 @@
-"""Plots as plain data for plotly, and the parts they share: axes, layout, traces, notes.
+"""Plots as plain data for plotly, and their shared parts: axes, layout, traces, notes.
 
-They are dicts in plotly's own words. Its objects would check every key: 0.5 s for the first figure of a page.
+They are dicts with plotly's keys. Plotly's objects check every key, which takes 0.5 s for a page's first figure.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ CONFIG: Spec = {
 }
 
 TITLE = 36
-"""The room that the title takes above a figure of plotly's, which has it on a page as a heading [pixels]."""
+"""The height of the title above a plotly figure [pixels]; on a page the title is a heading instead."""
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure with its title, and a note that says how to read it.
+    """A figure with its title and a note on how to read it.
 
-    On a screen narrower than `least_width` pixels it scrolls sideways, in its own box.
+    On a screen narrower than `least_width` [pixels] it scrolls sideways, in its own box.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Plot:
     def figure(self) -> Figure:
         """The plot as plotly's own figure, with its title; the plot itself keeps its size.
 
-        Raises ScenarioError where plotly is not installed.
+        Raises ScenarioError if plotly is not installed.
         """
         check_plotly("a figure", ["plotly"])
         from plotly.graph_objects import Figure
@@ -75,12 +75,12 @@ class Plot:
 
     @property
     def spec(self) -> Spec:
-        """What the page's script draws, also on narrow screens."""
+        """The data for the page's script, with the layout for narrow screens."""
         return {"data": self.traces, "layout": self.layout, "narrow": narrowed(self.traces, self.layout)}
 
     @property
     def in_words(self) -> str:
-        """What it shows, for those who cannot see it: its title, what is up and across, the names of what is drawn."""
+        """A description for screen readers: its title, the titles of its axes, the names of its traces."""
         up, across = (_titles(self.layout, letter) for letter in "yx")
         names = list(dict.fromkeys(name for trace in self.traces if (name := _text(trace.get("name", "")))))
         axes = " against ".join(filter(None, (up, across)))
@@ -88,7 +88,7 @@ class Plot:
 
 
 def _titles(layout: Spec, letter: str) -> str:
-    """The titles of the axes of a letter; of panels that share one, it is turned text beside them."""
+    """The titles of the axes of a letter, including a title that panels share, which is rotated text."""
     axes = [axis for key, axis in layout.items() if re.fullmatch(rf"{letter}axis\d*", key)]
     titles = [_text(axis.get("title", {}).get("text", "")) for axis in axes]
     if letter == "y":
@@ -106,7 +106,7 @@ def safe(text: str) -> str:
 
 
 def numbers(values: Iterable[float], decimals: int = 3) -> list[float | None]:
-    """Values rounded, so that a page stays small; None, a gap, for what is not a number."""
+    """Values rounded, so that a page stays small; None, drawn as a gap, for NaN."""
     return [round(float(value), decimals) if isfinite(value) else None for value in values]
 
 
@@ -130,7 +130,7 @@ def axis(title: str = "", **more: Any) -> Spec:
 
 
 def row_axis(names: Sequence[str], **more: Any) -> Spec:
-    """An axis of rows, the first above, each under its name."""
+    """A y axis of rows, the first at the top, labelled with the names."""
     count = len(names)
     ticks: Spec = {"tickvals": list(range(count)), "ticktext": list(names), "ticks": "", "showgrid": False}
     return axis(range=[max(count, 1) - 0.5, -0.5], fixedrange=True, **ticks, **more)
@@ -150,7 +150,7 @@ def log_axis(title: str, low: float, high: float, **more: Any) -> Spec:
 
 
 def layout(height: float, **more: Any) -> Spec:
-    """What every plot looks like."""
+    """The layout that every plot has."""
     return {
         "height": height,
         "autosize": True,
@@ -171,12 +171,12 @@ def layout(height: float, **more: Any) -> Spec:
 
 
 def line(x: Iterable[object], y: Iterable[object], name: str, style: Spec, **more: Any) -> Spec:
-    """A line through points; `style`: its colour, width, dash, and as `shape` how it goes from one to the next."""
+    """A line through points; `style`: its colour, width, dash and shape."""
     return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "name": name, "line": style, **more}
 
 
 def steps(x: Iterable[object], y: Iterable[object], name: str, style: Spec, **more: Any) -> Spec:
-    """A line that keeps each value until the next one."""
+    """A step line: each value holds until the next."""
     return line(x, y, name, {"shape": "hv", "width": 1.8, **style}, **more)
 
 
@@ -192,17 +192,17 @@ def bars(x: Iterable[object], y: Iterable[object], name: str, colour: object, **
 
 
 def rows(x: Iterable[object], y: Iterable[object], name: str, colour: object, **more: Any) -> Spec:
-    """Bars that lie."""
+    """Horizontal bars."""
     return bars(x, y, name, colour, orientation="h", **more)
 
 
 def key(name: str, group: str, style: Spec, **more: Any) -> Spec:
-    """An entry of the legend alone, for all traces of its group, in a neutral colour."""
+    """A legend entry without data, for all traces of its group, in a neutral colour."""
     return line([None], [None], name, style, legendgroup=group, **more)
 
 
 def error_bars(means: Sequence[float], lows: Sequence[float], highs: Sequence[float], colour: str, **more: Any) -> Spec:
-    """Bars from the low to the high ends of intervals around means; none where an end is not known."""
+    """Error bars from the low to the high ends of intervals around means; none if an end is unknown."""
     ends = [
         [abs(end - mean) if isfinite(end) else 0.0 for mean, end in zip(means, of, strict=True)] for of in (highs, lows)
     ]
@@ -213,7 +213,7 @@ def error_bars(means: Sequence[float], lows: Sequence[float], highs: Sequence[fl
 
 
 def interval_bars(found: Sequence[Estimate | None], colour: str, **more: Any) -> Spec:
-    """`error_bars` of estimates; none where one has no interval."""
+    """`error_bars` of estimates; none if one has no interval."""
     known = [(0.0, 0.0, 0.0) if each is None else (each.mean, each.low, each.high) for each in found]
     means, lows, highs = zip(*known, strict=True)
     return error_bars(means, lows, highs, colour, **more)
@@ -223,7 +223,7 @@ def interval_bars(found: Sequence[Estimate | None], colour: str, **more: Any) ->
 
 
 def ruler(at: float, style: Spec, *, vertical: bool = False, reference: str = "") -> Spec:
-    """A straight line across a panel, at a value of its y axis, or of its x axis if it is vertical."""
+    """A straight line across a panel, at a value of its y axis, or of its x axis if `vertical`."""
     along, across = ("y", "x") if vertical else ("x", "y")
     return {
         "type": "line",
@@ -246,7 +246,7 @@ def sla_line(sla_s: float, *, vertical: bool = False, reference: str = "") -> Sp
 
 
 def sla_key(sla_s: float) -> Spec:
-    """The legend's entry of the line of the SLA."""
+    """The legend entry of the SLA line."""
     return key(f"SLA {sla_s:.4g} s", "sla", _SLA)
 
 
@@ -264,7 +264,7 @@ WIDTH = 1000
 
 
 def check_images(what: str) -> None:
-    """Raise ScenarioError, beginning with `what`, where kaleido or Chromium is missing."""
+    """Raise ScenarioError, its text beginning with `what`, if kaleido or Chromium is missing."""
     if find_spec("kaleido") is None:
         raise ScenarioError(f"{what} needs kaleido, which is not installed: pip install '.[static]' in the checkout")
     from choreographer.browsers.chromium import Chromium
@@ -279,9 +279,9 @@ def check_images(what: str) -> None:
 
 
 def draw_images(plots: Sequence[Plot], form: str, on_drawn: Callable[[], object] = lambda: None) -> list[bytes]:
-    """The files of plots in a form: png, svg or pdf; `on_drawn` is called after each.
+    """The image files of plots, as png, svg or pdf (`form`); `on_drawn` is called after each.
 
-    Raises ScenarioError where kaleido or Chromium is missing (see `check_images`), or Chromium does not draw.
+    Raises ScenarioError if kaleido or Chromium is missing (see `check_images`), or Chromium does not draw.
     """
     check_images(f"an image as {form}")
     from choreographer.errors import BrowserFailedError, ChannelClosedError
@@ -296,7 +296,7 @@ async def _drawn(plots: Sequence[Plot], form: str, on_drawn: Callable[[], object
     from kaleido import Kaleido
 
     scale = 2 if form == "png" else 1
-    # MathJax would come from the network.
+    # MathJax would be loaded from the network.
     async with Kaleido(mathjax=False) as chromium:
         drawn = []
         for plot in plots:

@@ -17,13 +17,13 @@ from ipa.studies.scenario import ScenarioError
 from ipa.traces import Trace
 
 MOST_S = 7200
-"""The longest time that a page shows second by second."""
+"""The longest time that a page shows second by second [s]."""
 
 
 def page(trace: Trace, cases: Cases, chosen: Sequence[Chosen], ends: tuple[float, float]) -> Page:
-    """The page of all forecasts at the moments, with the interval between two levels; the same input, the same page.
+    """The page of all forecasts at the moments, with the interval between two levels; deterministic.
 
-    ScenarioError: more than `MOST_S` from the first moment to the last.
+    Raises ScenarioError if the first and the last moment are more than `MOST_S` apart.
     """
     lasts_s = cases.place[-1] + cases.horizon_s - cases.place[0]
     if lasts_s > MOST_S:
@@ -83,7 +83,7 @@ def _said(each: Forecasts, actual: FloatArray) -> str:
 
 
 def _panel(cases: Cases, each: Forecasts, clock: Clock, tint: str, shared: Spec) -> list[Spec]:
-    """The load, the band, what came and the point forecast, from the back to the front."""
+    """From back to front: the load, the band, the actual values and the point forecast."""
     loads = _loads(cases)
     at = clock.moments(cases.place - int(cases.place[0]))
     area: Spec = {"fill": "tozeroy", "fillcolor": FILL, "hovertemplate": "%{y:.4~g} rps", "legendgroup": "load"}

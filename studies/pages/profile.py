@@ -83,12 +83,12 @@ def _sources(pipeline: Pipeline, stages: Sequence[Stage]) -> Section:
 
 _PANEL, _GAP, _TOP, _BOTTOM = 165, 34, 30, 50
 _DIGITS = ((1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
-"""First digits of an axis's ticks, from few to many."""
+"""Leading digits of an axis's ticks, from few to many."""
 
 
 @dataclass(frozen=True)
 class View:
-    """What the panels are drawn against, and which figures of a variant they show."""
+    """The x axis of the panels, and the figures of a variant that they show."""
 
     key: str
     title: str
@@ -165,7 +165,7 @@ def _across(stage: Stage, view: View, is_last: bool) -> Spec:
 
 
 def _line(pipeline: Pipeline, variant: Variant, of: str, view: View, quantity: Quantity) -> Spec:
-    """One variant: a thin line, and for each number a marker whose shape says where it comes from."""
+    """One variant: a thin line, and for each number a marker whose shape shows its source."""
     figures = sorted(view.figures(variant), key=view.place)
     origins = [(quantity.source(figure), pipeline.provenance[quantity.source(figure)].kind) for figure in figures]
     found = line(

@@ -1,4 +1,4 @@
-"""What the plots of a page of runs share: the runs of each policy, their clock, and why each decision was made."""
+"""Shared by the plots of a page of runs: the runs of each policy, their clock, and the reasons of decisions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Scene:
 
     @property
     def first(self) -> str:
-        """The sentence for plots over time, which show one seed of several."""
+        """The sentence that plots over time show only one seed; empty with a single seed."""
         if all(len(group.runs) == 1 for group in self.groups):
             return ""
         first = {group.seeds[0] for group in self.groups}
@@ -54,7 +54,7 @@ class Scene:
 
     @cached_property
     def reasons(self) -> tuple[Reasons, ...]:
-        """Why each policy decided what."""
+        """The reasons of each policy's decisions."""
         return tuple(map(Reasons, self.groups))
 
 
@@ -62,7 +62,7 @@ class Scene:
 
 
 LINE = 58
-"""The width of the lines, in letters; longer ones are continued."""
+"""The width of a line of hover text [characters]; longer ones are wrapped."""
 
 _BINDING = {
     "none": "no limit keeps a better one out",
@@ -75,7 +75,7 @@ _BINDING = {
 
 
 class Reasons:
-    """The reasons of the decisions of a policy's first seed, by their steps."""
+    """The reasons of the decisions of a policy's first seed, by step."""
 
     def __init__(self, group: Group) -> None:
         self._run = group.runs[0]
@@ -85,11 +85,11 @@ class Reasons:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """The steps that decided."""
+        """The steps with a decision."""
         return tuple(self._rows)
 
     def of(self, step: int) -> str:
-        """Why the decision of a step was made, as HTML in lines."""
+        """The reasons of a step's decision, as lines of HTML."""
         if step not in self._kept:
             lines = [*_lines(self._rows[step]), *self._second(step), *_notes(self._rows[step])]
             self._kept[step] = "<br>".join(part for line in lines for part in _wrapped(line))
@@ -153,7 +153,7 @@ def _runner_up(found: Explanation) -> str:
 
 
 def _prices(why: Mapping[str, Any]) -> Iterator[str]:
-    """What a full journal says that a little more would bring."""
+    """The shadow prices that a full journal has."""
     for key, what in (("one_more_core", "one more core"), ("ten_ms_of_sla", "10 ms more of SLA")):
         price = why.get(key)
         if isinstance(price, Mapping):

@@ -1,4 +1,4 @@
-"""From the mean latency down to the slowest requests: at which stage each second went."""
+"""Plots of the mean latency and of the slowest requests, by stage and kind of time."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _DEPTHS = {"batch": 0.12, "queue": 0.5, "service": 0.95}
 _ON_THE_WAY = "#9aa4ab"
 
 _LEAST_S = 1e-6
-"""Less time than this is not drawn."""
+"""Shorter times are not drawn."""
 
 _ROW, _HEAD, _TOP = 17, 30, 62 + TOOLS
 
 
 class _Style(NamedTuple):
-    """A kind of time at a stage as it is drawn."""
+    """How a kind of time at a stage is drawn."""
 
     key: tuple[str, str]
     name: str
@@ -34,13 +34,13 @@ class _Style(NamedTuple):
 
 
 def down_to_requests(scene: Scene) -> list[Plot]:
-    """Where the latency went; nothing for runs kept without the times of requests at the stages."""
+    """The plots; empty if a run was kept without the times of requests at the stages."""
     passed = [Passed(group) for group in scene.groups]
     return [] if any(each.rows.empty for each in passed) else [mean_latency(scene, passed), slowest(scene, passed)]
 
 
 def mean_latency(scene: Scene, passed: Sequence[Passed]) -> Plot:
-    """Where the mean second of latency went, a bar for each policy."""
+    """The mean latency by stage and kind of time, a bar for each policy."""
     means = [each.mean_s for each in passed]
     totals = [sum(mean.values()) for mean in means]
     places = list(range(len(passed)))
@@ -74,7 +74,7 @@ def mean_latency(scene: Scene, passed: Sequence[Passed]) -> Plot:
 
 
 def slowest(scene: Scene, passed: Sequence[Passed]) -> Plot:
-    """The slowest requests of each policy, and those dropped after the longest wait: a bar each, second by second."""
+    """The slowest requests of each policy, and those dropped after the longest wait: a bar each over time."""
     completed, dropped = (20, 8) if len(passed) == 1 else (8, 4) if len(passed) <= 4 else (4, 2)
     styles, chosen = _styles(passed), [each.slowest(completed, dropped) for each in passed]
     whose = "" if len(passed) == 1 else " of each policy"
@@ -114,7 +114,7 @@ def _layout(inner: float, top: float, **more: Any) -> Spec:
 
 
 def _styles(passed: Sequence[Passed]) -> list[_Style]:
-    """The kinds of time in the order of a request; all ways in one colour."""
+    """The kinds of time in the order of a request; all network delays in one colour."""
     stages = list(dict.fromkeys(stage for each in passed for stage in each.rows["stage"].unique() if stage != BACK))
     found = []
     for place, stage in enumerate(stages):
@@ -159,7 +159,7 @@ def _panel(each: Passed, chosen: pd.DataFrame, styles: Sequence[_Style], panel: 
 
 
 def _said(row: Mapping[Any, Any], clock: Clock) -> str:
-    """What the pointer shows of a request: which it is, when it came, and how it ended unless it was answered."""
+    """The hover text of a request: its number, its arrival, and how it ended if not completed."""
     text = f"<b>request {row['request']}</b>, arrived at {clock.text(row['arrival_s'])}"
     if row["outcome"] == "completed":
         return text
@@ -173,7 +173,7 @@ def _with_rollout(each: Passed, row: Mapping[Any, Any], text: str) -> str:
 
 
 def _ends(each: Passed, chosen: pd.DataFrame, panel: Panel) -> list[Spec]:
-    """Beside each bar how the request ended, where it was not answered, and whether a stage was rolled out then."""
+    """Beside each bar: how the request ended if not completed, and whether a rollout was in progress."""
     refs = {"xref": f"x{panel.reference}", "yref": f"y{panel.reference}", "xanchor": "left", "xshift": 4}
     found = []
     for place, row in enumerate(chosen.to_dict("records")):

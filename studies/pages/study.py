@@ -1,7 +1,7 @@
 """The page of a study.
 
-Two choices hold for the whole page, the setting and the workload; a part that is for one of them only says so in
-`shown_for`. A figure is drawn when it comes into view, so that the page opens at once.
+The reader chooses the setting and the workload for the whole page; parts for one option have it in `shown_for`. A
+figure is drawn when it comes into view, so that the page opens at once.
 """
 
 from __future__ import annotations
@@ -94,13 +94,13 @@ class _Pipeline(NamedTuple):
 
     @property
     def section(self) -> Section:
-        """All of it, setting by setting."""
+        """The whole part, setting by setting."""
         settings = [name for name in self.found.full_settings if name in self.findings.study.settings]
         parts = [part for setting in settings for part in self._of_setting(setting)]
         return Section(self.findings.study.title, parts, ident=f"of:{self.findings.pipeline}")
 
     def _of_setting(self, setting: str) -> Iterator[Part]:
-        """Which system wins what, over all loads; the figures; the sweeps; the tables."""
+        """The winners over all loads, the figures, the sweeps and the tables."""
         given = of_systems(self.findings, setting, self.found.late_at_most)
         if given is not None:
             taken = answers.recommended(given.recommend())
@@ -120,7 +120,7 @@ class _Pipeline(NamedTuple):
         yield _only(setting, [*swept, *latencies, *named, *unswept, *sweeps, *self._tables(setting)])
 
     def _sweep(self, setting: str, name: str, given: Answers) -> Section:
-        """A sweep, folded: what was found, its best points, its figures."""
+        """A sweep, folded: its findings, best points and figures."""
         prefix = f"{self.findings.pipeline}-{name}-{setting}-"
         parts = [answers.headline(given), *answers.best_settings(given), *answers.plots(given, prefix)]
         return Section(f"Sweep: {self.findings.title(name)}", parts, is_folded=True)
@@ -147,7 +147,7 @@ class _Pipeline(NamedTuple):
 
 
 def _unswept(found: Found, setting: str, so: str) -> list[Paragraph]:
-    """Why a setting has nothing made from sweeps; nothing where it does, or where the study has no sweeps."""
+    """Why a setting has no results of sweeps; empty if it has, or if the study has no sweeps."""
     swept = found.swept_settings
     if not swept or setting in swept:
         return []
@@ -156,7 +156,7 @@ def _unswept(found: Found, setting: str, so: str) -> list[Paragraph]:
 
 
 def _only(setting: str, parts: Sequence[Part]) -> Section:
-    """Parts that are shown for a setting alone."""
+    """Parts that are shown for one setting only."""
     return Section("", parts, shown_for={"setting": setting})
 
 
@@ -165,8 +165,8 @@ MANY = 9
 
 
 def _table(sheet: Sheet, of: str = "") -> Section:
-    """A sheet under its heading; `of`: what tells it from other sheets of the same title."""
-    # A pipeline that is that of all rows would take room from what matters, on a telephone half of it.
+    """A sheet under its heading; `of` distinguishes sheets with the same title."""
+    # A column with one pipeline in all rows would waste room, on a telephone half of it.
     left_out = int(sheet.columns[0] == "pipeline" and len({row[0] for row in sheet.rows}) == 1)
     names = sheet.names - left_out
     shown = [row[left_out:] for row in (sheet.columns, *sheet.rows)]
@@ -182,7 +182,7 @@ def _name(text: str) -> Cell:
 
 
 def _figure(text: str) -> Cell:
-    """A figure; round brackets at its end are set small, on a line of their own."""
+    """A figure; a part in round brackets at its end is set small, on its own line."""
     main, bracket, rest = text.replace("violations ", "violations\u00a0").partition(" (")
     return Cell(main, f"({rest}" if bracket else "")
 

@@ -1,4 +1,4 @@
-"""Bars side by side: a row for each figure, a group for each workload, a bar for each system or point of a sweep."""
+"""Grouped bars: a row for each figure, a group for each workload, a bar for each system or point of a sweep."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PANEL, GAP, TOP, BOTTOM = 190, 26, 70, 40
 
 
 class Row(NamedTuple):
-    """A figure of the bars, its factor, the figure of their small ticks (empty: none), and what is published of it by
+    """A figure of the bars, its factor, the figure of their small ticks (empty: none), and its published values by
     workload and bar."""
 
     title: str
@@ -27,7 +27,7 @@ class Row(NamedTuple):
 
 
 class Series(NamedTuple):
-    """A bar of every group: how it looks, and its cells."""
+    """One bar in every group: its look and its cells."""
 
     look: Look
     cells: Sequence[Cell]
@@ -121,7 +121,7 @@ _TICKS = (
 
 
 def _rows(costs: Mapping[tuple[str, str], float], accuracies: Mapping[tuple[str, str], float]) -> list[Row]:
-    """Cost, accuracy and violations, with what is published of the first two."""
+    """Cost, accuracy and violations, with published values of the first two."""
     return [
         Row("cost (cores)", "cost_mean_cores", 1.0, "planned_cost_mean_cores", costs),
         Row("PAS (x 100)", "pas_mean", 1.0, "planned_pas_mean", accuracies),
@@ -130,7 +130,7 @@ def _rows(costs: Mapping[tuple[str, str], float], accuracies: Mapping[tuple[str,
 
 
 def means(found: Found, findings: Findings, styles: Looks, setting: str) -> Plot:
-    """Bars of cost, accuracy and violations, one group per workload, with published figures beside them."""
+    """Bars of cost, accuracy and violations, one group per workload, with the published values."""
     workloads = findings.study.workloads
     series = [
         Series(styles[system], [cell for each in workloads if (cell := findings.cell(setting, each, system))])
@@ -150,7 +150,7 @@ def means(found: Found, findings: Findings, styles: Looks, setting: str) -> Plot
 
 
 def named_points(found: Found, findings: Findings, setting: str) -> Iterator[Plot]:
-    """Bars of cost, accuracy and requests lost, a bar for each point of the sweeps that name theirs."""
+    """Bars of cost, accuracy and requests lost, a bar for each point of the sweeps with named points."""
     workloads = findings.study.workloads
     for name, sweep in findings.study.sweeps.items():
         cells = {
@@ -217,13 +217,13 @@ SYMBOLS = (
     "hexagram",
     "diamond-tall",
 )
-"""Beside its colour a system's dash and symbol in every figure, by its place in the study; no two systems share a dash
-or a symbol, so that a print without colour tells them apart."""
+"""A system's dash and symbol in every figure, by its place in the study. No two systems share one, so that prints
+without colour are readable."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """How a system is drawn; `title`: as plotly takes it."""
+    """How a system is drawn; `title` is escaped for plotly."""
 
     name: str
     title: str
@@ -234,12 +234,12 @@ class Look:
 
     @property
     def legend(self) -> str:
-        """Its group in a legend, beside groups of ours such as `load`."""
+        """Its legend group, distinct from other groups such as `load`."""
         return f"system {self.name}"
 
 
 Looks = Mapping[str, Look]
-"""A look a system, by its name."""
+"""System's name -> look."""
 
 
 def looks(titles: Mapping[str, str]) -> Looks:

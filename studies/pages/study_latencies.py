@@ -1,4 +1,4 @@
-"""The distribution of the latencies of a pipeline's systems, and their accuracy over cost beside that of sweeps."""
+"""The latency distributions of a pipeline's systems, and their accuracy over cost with that of sweeps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ipa.studies.pages.study_bars import Look, Looks
 
 
 class _Of(NamedTuple):
-    """What a curve counts: the name of its histogram in an outcome, and of the total in the summary."""
+    """What a curve counts: the name of its histogram in an outcome, and that of the total in the summary."""
 
     name: str
     total: str
@@ -50,7 +50,7 @@ _KINDS = (
 
 
 def latencies(findings: Findings, looks: Looks, setting: str) -> list[Plot]:
-    """The distributions, one panel per workload, one line per system, all seeds together."""
+    """The distributions, one panel per workload, one line per system, all seeds pooled."""
     return [_distribution(findings, looks, setting, of) for of in _KINDS]
 
 
@@ -85,7 +85,7 @@ def _distribution(findings: Findings, looks: Looks, setting: str, of: _Of) -> Pl
 
 
 def _beneath(title: str, count: int) -> list[str]:
-    """The titles of axes across, of which only the lowest have one."""
+    """The titles of the x axes; only the lowest have one."""
     return [title if place >= count - 2 else "" for place in range(count)]
 
 
@@ -109,7 +109,7 @@ def _sla_note(sla_s: float, panel: Panel) -> Spec:
 
 
 def _curve(cell: Cell, of: _Of) -> tuple[FloatArray, FloatArray]:
-    """Latencies, and the percentage of all requests or seconds that took no longer."""
+    """Latencies [s], and the percentage of all requests or seconds that took no longer."""
     outcomes = cell.outcomes.values()
     counts = np.sum([getattr(outcome, of.name) for outcome in outcomes], axis=0)
     total = sum(int(outcome.summary[of.total]) for outcome in outcomes)
@@ -121,7 +121,7 @@ def _curve(cell: Cell, of: _Of) -> tuple[FloatArray, FloatArray]:
 
 
 MARKS = ("x-thin", "cross-thin", "triangle-up-open", "square-open", "asterisk", "y-up")
-"""The mark of a sweep's points, by its place in the study."""
+"""The symbols of sweeps' points, by the sweep's place in the study."""
 
 PUBLISHED, PLANNED = "published (planned)", "ours, planned"
 _OF_PUBLISHED = (
@@ -131,7 +131,7 @@ _OF_PUBLISHED = (
 
 
 def trade_off(found: Found, findings: Findings, looks: Looks, setting: str) -> list[Plot]:
-    """PAS over cost, one panel per workload: sweeps as curves, systems as points, published ones as diamonds; nothing
+    """PAS over cost, one panel per workload: sweeps as curves, systems as points, published values as diamonds; empty
     without sweeps that vary values."""
     varied = [name for name, sweep in findings.study.sweeps.items() if not sweep.points]
     swept = {
@@ -176,7 +176,7 @@ def trade_off(found: Found, findings: Findings, looks: Looks, setting: str) -> l
 
 
 def _log_cores(findings: Findings, setting: str, workload: str, systems: Sequence[str]) -> Spec:
-    """A logarithmic axis of cost for all that a panel shows."""
+    """A logarithmic axis of cost for everything in a panel."""
     shown = [
         cell.mean("cost_mean_cores")
         for cell in findings.cells
@@ -194,7 +194,7 @@ def _plane(cells: Sequence[Cell]) -> tuple[list[float | None], list[float | None
 
 
 def _sweep(look: Look, mark: str, cells: list[Cell], is_first: bool) -> list[Spec]:
-    """The best points as a line, and all."""
+    """The best points as a line, and all points."""
     style = {"color": faded(look.colour, 0.55), "width": 1.4, "dash": look.dash}
     marker = {"symbol": mark, "size": 6, "color": look.colour, "line": {"color": look.colour, "width": 1.4}}
     best = line(*_plane(front(cells, "measured")), "", style, showlegend=False, hoverinfo="skip")
@@ -227,7 +227,7 @@ def _point(cell: Cell, look: Look, panel: Panel) -> Spec:
 
 
 def _published(found: Found, where: tuple[str, str, str], looks: Looks, panel: Panel) -> Iterator[Spec]:
-    """What is published of a pipeline, setting and workload, and ours as planned."""
+    """The published points of a pipeline, setting and workload, and our planned ones."""
     cells = [each for each in found.compared if (each.pipeline, each.setting, each.workload) == where]
     for number, each in enumerate(cells):
         look = looks[each.system]

@@ -1,4 +1,4 @@
-"""The figures of a study over time: the loads, and what systems wanted; and the time that a decision takes."""
+"""The figures of a study over time: the loads and the systems' plans; and the time that a decision takes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ipa.studies.scenario import find_trace
 
 
 def loads(found: Found, looks: Looks) -> Plot:
-    """The requests of every second, and what the first system forecast."""
+    """The requests of every second, and the first system's forecasts."""
     findings = found.findings[0]
     setting, first = found.settings[0], findings.systems[0]
     cells = [cell for workload in findings.study.workloads if (cell := findings.cell(setting, workload, first))]
@@ -67,7 +67,7 @@ def loads(found: Found, looks: Looks) -> Plot:
 
 
 def decision_times(found: Found) -> Plot:
-    """Time of a decision over the variants per stage, one line per number of stages, published ones as diamonds."""
+    """Time of a decision over the variants per stage, one line per number of stages, published values as diamonds."""
     regular = [timing for timing in found.timings if timing.is_regular]
     traces: list[Spec] = []
     for shade, stages in zip(SHADES, sorted({len(timing.shape) for timing in regular}), strict=False):
@@ -121,10 +121,10 @@ ROWS = (
     ("planned PAS", "planned_pas", 190),
     ("SLA violations (%)", "violations", 150),
 )
-"""A panel each: title, column of the timeline, height."""
+"""For each panel: title, column of the timeline, height [pixels]."""
 
 CLIPPED_AT = 0.99
-"""Of the costs over time the panel shows this share; a single spike would make the rest flat."""
+"""The panel of costs over time shows up to this quantile; a single spike would flatten the rest."""
 
 _LOAD = Look("load", "load", "#8b949b", "solid", "", 1.4)
 
@@ -164,7 +164,7 @@ def timeline(findings: Findings, looks: Looks, setting: str, workload: str) -> P
 
 
 def cost_shown_to(cells: Sequence[Cell], seed: int) -> float | None:
-    """Where the axis of cost ends: above nearly all costs where the highest is far above these, else None."""
+    """The end of the cost axis: above nearly all costs if the highest is far above them, else None."""
     column = TIMELINE.index("planned_cost_cores")
     costs = np.concatenate([cell.outcomes[seed].timeline[column] for cell in cells])
     most = float(np.quantile(costs, CLIPPED_AT, method="higher"))
@@ -180,7 +180,7 @@ def _line(clock: Clock, timeline: FloatArray, look: Look, column: str) -> Spec:
 
 
 def shown_values(timeline: FloatArray, column: str) -> FloatArray:
-    """A column; of violations their percentage of the requests, NaN where none arrived."""
+    """A column of the timeline; violations as a percentage of the requests, NaN where none arrived."""
     values: FloatArray = timeline[TIMELINE.index(column)]
     if column != "violations":
         return values

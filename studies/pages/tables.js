@@ -1,12 +1,12 @@
 // Tables that can be sorted, filtered where they are long, and downloaded as CSV.
 {
-  const LONG = 12;  // a table of more rows can be filtered
-  const SORTS = ["ascending", "descending", "none"];  // of a column, one after the other
+  const LONG = 12;  // tables with more rows can be filtered
+  const SORTS = ["ascending", "descending", "none"];  // the orders of a column, in turn
 
   const small = cell => cell.querySelector("small")?.textContent ?? "";
   const main = cell => [...cell.childNodes].filter(part => part.nodeName !== "SMALL").map(part => part.textContent).join("").trim();
 
-  // The number that a cell begins with, as people write it: a true minus, commas between thousands; NaN for none.
+  // The number at the start of a cell, with a true minus and commas between thousands; NaN if there is none.
   function leading(text) {
     const found = text.replace(/^≈ /, "").match(/^[+−]?[\d,]*\.?\d+(e[+−-]?\d+)?(?![\w:])/);
     return found ? Number(found[0].replaceAll("−", "-").replaceAll(",", "")) : NaN;
@@ -17,7 +17,7 @@
     if (isNaN(a) && isNaN(b)) return one.localeCompare(other, "en", {numeric: true});
     return isNaN(a) - isNaN(b) || a - b;
   };
-  // What is no number comes last, whichever way.
+  // Cells without a number come last in both directions.
   const isLast = text => text === "" || text === "–";
 
   function sort(table, rows, place, direction) {
@@ -35,7 +35,7 @@
   const plain = text => /^[+−]?[\d,]*\.?\d+( %)?$/.test(text) ? text.replaceAll(",", "").replace("−", "-").replace("+", "") : text;
   const title = head => [main(head), small(head) && `(${small(head)})`].filter(Boolean).join(" ");
 
-  // The rows that are shown, in their order; what stands small beneath figures gets a column of its own.
+  // The shown rows, in order; small text beneath figures gets its own column.
   function csv(table) {
     const heads = [...table.tHead.rows[0].cells];
     const rows = [...table.tBodies[0].rows];

@@ -1,4 +1,4 @@
-"""What was asked and provided over time: load and forecast, existing and decided cores."""
+"""Demand and supply over time: load and forecasts, existing and decided cores."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ipa.studies.runs import RESIZES
 from ipa.studies.series import Steps, decided, existing_cores, load_rps
 
 MOST_LINES = 4
-"""With more forecasts and plans than these in one plot, each has a panel of its own."""
+"""With more forecasts and plans in one plot, each policy has a panel of its own."""
 
 LEGEND_WIDTH = 48
-"""Characters of a line of the legend: as many as a page of 390 pixels has room for."""
+"""The width of a legend's line [characters]: what fits on a page of 390 pixels."""
 
 _PLANS = (("forecast_rps", "forecast", "solid"), ("planned_load_rps", "planned for", "dot"))
 _UP = "load (requests per second)"
 
 
 class Plan(NamedTuple):
-    """A forecast or a plan: how it is called and dashed, its line, and the policies that share it."""
+    """A forecast or a plan: its name, dash and line, and the policies that share it."""
 
     what: str
     dash: str
@@ -37,7 +37,7 @@ class Plan(NamedTuple):
 
 
 def load(scene: Scene) -> Plot:
-    """Arrivals per second, and what the policies forecast and planned for."""
+    """Arrivals per second, and the policies' forecasts and planned loads."""
     arrivals = load_rps(scene.groups[0].tables, scene.duration_s, thin=False)
     plans = [Plan(what, dash, *shared) for column, what, dash in _PLANS for shared in _shared(scene, column)]
     return Plot(
@@ -87,7 +87,7 @@ def _arrivals(scene: Scene, arrivals: Steps, **more: Any) -> list[Spec]:
 
 
 def _long(*figures: Steps | None) -> str:
-    """How to read the envelopes of a long run."""
+    """How to read the envelopes of a long run; empty if there are none."""
     if not any(figure is not None and is_long(figure) for figure in figures):
         return ""
     return (
@@ -96,7 +96,7 @@ def _long(*figures: Steps | None) -> str:
 
 
 def _shared(scene: Scene, column: str) -> list[tuple[Steps, list[Group]]]:
-    """The lines of a column of the decisions, equal lines together, without plans that equal the forecast."""
+    """The lines of a column of the decisions, equal ones merged, without plans that equal the forecast."""
     found: dict[bytes, tuple[Steps, list[Group]]] = {}
     for group in scene.groups:
         line, forecast = (
@@ -109,7 +109,7 @@ def _shared(scene: Scene, column: str) -> list[tuple[Steps, list[Group]]]:
 
 
 def _alike(plan: Steps, forecast: Steps) -> bool:
-    """Whether a plan is the forecast except for rounding."""
+    """Whether a plan equals the forecast except for rounding."""
     same = len(plan.value) == len(forecast.value)
     return same and bool(np.all(np.abs(plan.value - forecast.value) <= 0.5))
 

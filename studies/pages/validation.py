@@ -36,8 +36,8 @@ _READING = (
 )
 
 _JUDGED, _NOT_JUDGED = (3, 5, 6, 0, 2, 4, 1), (3, 0, 2, 4, 1)
-"""The places of `sentences.cells` that the page shows, in its order: what the verdict is about stands first, so that a
-telephone shows it."""
+"""The indices of `sentences.cells` that the page shows, in its order. The judged error comes first, so that it is
+visible on a telephone."""
 
 _COLOURS = {"ok": GOOD, "in spread": DOUBTFUL, "OFF": BAD}
 
@@ -165,7 +165,7 @@ def card(validation: Validation) -> str:
     return cards.card("Live against simulated", validation.lines(), table, f"<div>{latencies}{utilisation}</div>")
 
 
-# ---- the plots: live and simulated on top of each other ----
+# ---- the plots: live and simulated overlaid ----
 
 
 LIVE, SIMULATED, OPEN_LOOP = PALETTE[:3]
@@ -178,13 +178,13 @@ def plots(validation: Validation) -> list[Plot]:
 
 
 def both_worlds(validation: Validation) -> list[tuple[str, Sequence[Tables], str]]:
-    """The live repeats together and the simulation: name, tables, colour."""
+    """The live repeats, pooled, and the simulation: name, tables, colour."""
     worlds = validation.worlds
     return [("live", worlds.live, LIVE), ("simulated", [worlds.simulated], SIMULATED)]
 
 
 def quantiles_s(runs: Sequence[Tables], duration_s: float, quantiles: Sequence[float]) -> tuple[FloatArray, FloatArray]:
-    """As `latency_quantiles_s`, of several runs together."""
+    """As `latency_quantiles_s`, of several runs pooled."""
     import pandas as pd
 
     return latency_quantiles_s({"requests": pd.concat([run["requests"] for run in runs])}, duration_s, quantiles)
@@ -272,7 +272,7 @@ def replicas(validation: Validation) -> Plot:
 
 
 def utilisation(validation: Validation) -> Plot:
-    """How busy the busiest stage was in each window."""
+    """The utilisation of the busiest stage in each window."""
     edges_s = validation.windows.edges_s
     clock = Clock(float(edges_s[-1]))
     busy = [(name, 100.0 * busiest(runs, validation.windows), of) for name, runs, of in both_worlds(validation)]
@@ -293,7 +293,7 @@ def utilisation(validation: Validation) -> Plot:
 
 
 def load(validation: Validation) -> Plot:
-    """The arrivals at the pipeline, as they reached the gateway and as the trace has them."""
+    """The arrivals at the pipeline, as received by the gateway and as in the trace."""
     clock, worlds = _clock(validation), validation.worlds
     drawn = (("live 1", worlds.live[0], LIVE, 1.6), ("simulated", worlds.simulated, SIMULATED, 1.0))
     return Plot(

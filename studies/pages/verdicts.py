@@ -23,7 +23,7 @@ _COLOURS: dict[State, str] = {"stable": GOOD, "backlogged": DOUBTFUL, "overloade
 
 
 def sentence(group: Group) -> Text:
-    """The state of a policy, that of its worst seed, and what it rests on."""
+    """The state of a policy, which is that of its worst seed, and the reason."""
     found = dict(zip(group.seeds, map(_standing, group.runs), strict=True))
     worst = max(found, key=lambda seed: _badness(found[seed]))
     state = found[worst].state
@@ -36,13 +36,13 @@ def sentence(group: Group) -> Text:
 
 
 def definitions(sentences: Sequence[Text]) -> str:
-    """What the states in such sentences mean."""
+    """The definitions of the states in such sentences."""
     said = {part.text for text in sentences for part in text if isinstance(part, Strong)}
     return " ".join(DEFINED[state] for state in STATES if state in said)
 
 
 def in_words(found: Standing, seed: int | None = None) -> str:
-    """What the state of a run rests on; `seed`: the one that it is of, where that has to be said."""
+    """The reason of a run's state; `seed`: name this seed."""
     of_time = "" if seed is None else f" with seed {seed}"
     if found.state == "overloaded":
         share = _percent(found.overloaded_share)
@@ -69,7 +69,7 @@ def _badness(found: Standing) -> tuple[int, float, float]:
 
 
 def _where(found: Mapping[int, Standing], state: State) -> str:
-    """With which seeds a policy is in the state that is said of it; empty where with all."""
+    """With how many seeds a policy is in this state; empty if with all."""
     seeds = [seed for seed, each in found.items() if each.state == state]
     return "" if len(seeds) == len(found) else f" with {len(seeds)} of {len(found)} seeds"
 
@@ -91,7 +91,7 @@ def _percent(share: float) -> str:
 State = Literal["stable", "backlogged", "overloaded"]
 
 OVERLOADED = BACKLOGGED = 0.05
-"""The share of the time from which on a run is called so."""
+"""The share of the time from which a run counts as such."""
 
 STATES: tuple[State, ...] = ("stable", "backlogged", "overloaded")
 """From good to bad."""
@@ -104,14 +104,14 @@ DEFINED: Mapping[State, str] = {
     "overloaded": f"Overloaded: during at least {100 * OVERLOADED:g} % of the time, requests were in the system for "
     "longer than the SLA, and more arrived than were completed.",
 }
-"""What each means; see `Standing.state`."""
+"""The meaning of each state; see `Standing.state`."""
 
 Counts = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How a run stood: shares of its time, and how many requests were late in the system at its end."""
+    """The backlog of a run: shares of its time, and the number of late requests in the system at its end."""
 
     backlogged_share: float
     overloaded_share: float
@@ -119,16 +119,16 @@ class Standing:
 
     @property
     def state(self) -> State:
-        """The state by the rule."""
+        """The state, by the thresholds above."""
         if self.overloaded_share >= OVERLOADED:
             return "overloaded"
         return "backlogged" if self.backlogged_share >= BACKLOGGED or self.late_at_end else "stable"
 
 
 def standing(arrived: Counts, completed: Counts, late: Counts, late_at_end: int) -> Standing:
-    """How a run stood, from the requests of each bin of equal width.
+    """The backlog of a run, from the requests of each bin of equal width.
 
-    `late`: how many were late in the system at some time of it; `late_at_end`: how many at the end of the run.
+    `late`: how many were in the system and late at some time of the bin; `late_at_end`: how many at the end of the run.
     """
     backlogged = late > 0
     overloaded = backlogged & (arrived > completed)
@@ -137,7 +137,7 @@ def standing(arrived: Counts, completed: Counts, late: Counts, late_at_end: int)
 
 
 def standing_counted(intervals: pd.DataFrame, queues: pd.DataFrame, edges_s: NDArray[np.float64]) -> Standing:
-    """How a run stood, from its counts in intervals; each bin between `edges_s` holds whole intervals."""
+    """The backlog of a run, from its counts in intervals; each bin between `edges_s` holds whole intervals."""
     first = np.searchsorted(intervals["time_s"].to_numpy(float), edges_s[:-1])
     last_stage = queues[queues["stage"] == queues["stage"].iloc[-1]]
     late = intervals["late_waiting"].to_numpy()
@@ -151,17 +151,17 @@ def standing_counted(intervals: pd.DataFrame, queues: pd.DataFrame, edges_s: NDA
 
 
 def standing_of(requests: pd.DataFrame, sla_s: float, edges_s: NDArray[np.float64]) -> Standing:
-    """How a run stood, from its table of requests; `edges_s`: the edges of the bins, the last one the run's end."""
+    """The backlog of a run, from its table of requests; `edges_s`: those of the bins, the last one the run's end."""
     arrival_s = requests["arrival_s"].to_numpy(float)
     end_s = requests["end_s"].to_numpy(float)
     is_completed, is_unfinished = ((requests["outcome"] == name).to_numpy() for name in ("completed", "unfinished"))
-    # Of a request that failed no end may be known.
+    # The end of a failed request may be unknown.
     end_s = np.where(is_unfinished, np.inf, np.where(np.isnan(end_s), arrival_s, end_s))
     late_from_s = arrival_s + sla_s
     is_late = end_s > late_from_s
     late_from_s, late_to_s = late_from_s[is_late], end_s[is_late]
     duration_s = edges_s[-1]
-    # Late in a bin: those late before its end, without those that were gone by its start.
+    # Late in a bin: late before its end, and not gone by its start.
     late = np.searchsorted(np.sort(late_from_s), edges_s[1:]) - np.searchsorted(
         np.sort(late_to_s), edges_s[:-1], side="right"
     )

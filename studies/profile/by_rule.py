@@ -1,4 +1,4 @@
-"""What of a pipeline is by rule because its file does not say it, in words."""
+"""The values of a pipeline that rules give because its file lacks them, in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SLA_RULE = " (25 x the mean p99; --set sla_s=SECONDS gives yours)"
 
 @dataclass(frozen=True)
 class Ruled:
-    """A value that a rule gives: its key, the value, both as in the file, and why it is that."""
+    """A value that a rule gives: key and value as in the file, and the reason."""
 
     key: str
     value: str
@@ -22,7 +22,7 @@ class Ruled:
 
 
 def ruled(pipeline: Pipeline) -> Iterator[Ruled]:
-    """All values of a pipeline that are by rule, in the file's order."""
+    """All values of a pipeline that rules give, in the file's order."""
     for stage in pipeline.stages:
         if not stage.sla_why:
             yield Ruled(f"{stage.name}: sla", f"{stage.sla_s:.4g} s", "25 x the mean p99 at batch 1 and most cores")
@@ -41,10 +41,7 @@ def ruled(pipeline: Pipeline) -> Iterator[Ruled]:
 
 
 def note(pipeline: Pipeline, file: str) -> Sequence[str]:
-    """A few lines that say what policies take from a pipeline whose file leaves out more than the scale-only choices.
-
-    No line where it does not.
-    """
+    """Lines on the values that rules give to policies; empty if the file leaves out at most the scale-only choices."""
     defaults = pipeline.defaults
     if not any("." not in key for key in defaults.by_rule):
         return ()
@@ -62,7 +59,7 @@ def note(pipeline: Pipeline, file: str) -> Sequence[str]:
 
 
 def _reasons(pipeline: Pipeline) -> Mapping[str, str]:
-    """Key -> why its rule gives what it does."""
+    """Key -> the reason of its rule's value."""
     load_rps, margin = pipeline.defaults.load_rps, pipeline.defaults.load_margin
     return {
         "alpha": f"at a forecast of {load_rps:g} requests/s (load_rps), low and high are worth the same",

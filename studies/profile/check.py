@@ -1,4 +1,4 @@
-"""What a pipeline can do, and what about it is likely to surprise."""
+"""Checks a pipeline: what it can serve, and what is likely to be a mistake."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ipa.studies.profile.graph import fastest_s, graph_as_dict, longest_way
 from ipa.studies.profile.numbers import sla_sum
 
 MOST_REPLICAS = 100
-"""Of a stage, as policies plan unless told otherwise."""
+"""The most replicas of a stage, as is the policies' default."""
 
 
 @dataclass(frozen=True)
 class End:
-    """One end of what a pipeline can do: scale-only's choice of variants.
+    """One end of what a pipeline can serve: a choice of variants of scale-only.
 
     `pas` from 0 to 100, `cores` for a forecast of the pipeline's `load_rps`, `most_rps` the largest forecast that
     `MOST_REPLICAS` replicas at each stage carry.
@@ -32,7 +32,7 @@ class End:
 
 
 def ends(pipeline: Pipeline) -> list[End]:
-    """What each of scale-only's choices reaches."""
+    """The end of each of scale-only's choices."""
     return [_end(pipeline, name) for name in pipeline.defaults.scale_only]
 
 
@@ -56,7 +56,7 @@ def _end(pipeline: Pipeline, name: str) -> End:
 
 
 def warnings(pipeline: Pipeline) -> Iterator[str]:
-    """What is likely to be a mistake, or to surprise."""
+    """Warnings of what is likely to be a mistake or a surprise."""
     least_s = fastest_s(pipeline)
     for stage in pipeline.stages:
         on_way_s = math.fsum(least_s[each] for each in longest_way(pipeline, least_s, stage.name))
@@ -86,13 +86,14 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
 
 
 def unmeasured(pipeline: Pipeline) -> Iterator[str]:
-    """That accuracies weigh nothing, as in the file of a new profile; nothing where they differ from 1."""
+    """The warning that accuracies have no effect, as in the file of a new profile; empty if any differs from 1."""
     if all(variant.accuracy == 1.0 for stage in pipeline.stages for variant in stage.variants):
         yield f"{pipeline.name}: all accuracies are 1, so that no variant is better than another: write what yours are"
 
 
 def _too_slow(pipeline: Pipeline, stage: Stage, others_s: float) -> Iterator[str]:
-    """Variants that cannot keep the SLA, with the fastest ones at the other stages or in their stage's share of it."""
+    """Variants that cannot keep the SLA, even with the fastest ones at the other stages, or cannot keep their stage's
+    share of it."""
     for variant in stage.variants:
         p99_s = variant.p99_s(1)
         said = f"{stage.name}: {variant.name} never keeps"
@@ -106,7 +107,7 @@ def _too_slow(pipeline: Pipeline, stage: Stage, others_s: float) -> Iterator[str
 
 
 def checked(pipeline: Pipeline) -> dict[str, Any]:
-    """All of it, JSON-able."""
+    """The whole check, JSON-able."""
     return {
         "pipeline": pipeline.name,
         "sla_s": pipeline.sla_s,

@@ -1,4 +1,4 @@
-"""The graph of a pipeline in words: edges with their factors, joins, ways, and what its accuracy is made of."""
+"""The graph of a pipeline in words: edges with their factors, joins, paths, and the formula of its accuracy."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from ipa.profiles import Edge, Join, Pipeline, default_rules
 
 MOST_WAYS = 20
-"""How many ways are shown."""
+"""The most paths that are shown."""
 
 
 @dataclass(frozen=True)
 class EdgeLine:
-    """A stage and one it comes after, empty for an entry; what the edge carries; and the items that a request makes of
-    it there, with the lightest and with the most accurate variants."""
+    """An edge: its child and its parent (empty for an entry), what it carries, and the child's items per request with
+    the lightest and with the most accurate variants."""
 
     stage: str
     after: str
@@ -29,14 +29,14 @@ class EdgeLine:
 
 @dataclass(frozen=True)
 class WayLine:
-    """A way from an entry to an exit, and `fastest_s` of its stages in all."""
+    """A path from an entry to an exit, and the sum of `fastest_s` of its stages."""
 
     stages: tuple[str, ...]
     fastest_s: float
 
 
 def edge_lines(pipeline: Pipeline) -> list[EdgeLine]:
-    """The edges of a graph, by the stages that they lead to; of a chain none."""
+    """The edges of a graph, by the stages that they lead to; empty for a chain."""
     graph = pipeline.graph
     if graph is None:
         return []
@@ -53,13 +53,13 @@ def edge_lines(pipeline: Pipeline) -> list[EdgeLine]:
 
 
 def items_per_request(pipeline: Pipeline) -> dict[str, Mapping[str, float]]:
-    """Scale-only's choice of variants -> stage -> the items that a request makes there on average."""
+    """Scale-only's choice of variants -> stage -> mean items per request."""
     ends = pipeline.defaults.scale_only
     return {end: default_rules.stage_loads_rps(pipeline, ends[end], 1.0) for end in ("low", "high")}
 
 
 def fastest_s(pipeline: Pipeline) -> dict[str, float]:
-    """Stage -> the least that it takes [s]: the p99 of its fastest variant at batch 1, and what its join waits."""
+    """Stage -> its least time [s]: the p99 of its fastest variant at batch 1, plus the wait of its join."""
     return {
         stage.name: min(variant.p99_s(1) for variant in stage.variants)
         + (pipeline.graph.wait_s(stage.name) if pipeline.graph else 0.0)
@@ -77,7 +77,7 @@ def way_lines(pipeline: Pipeline) -> list[WayLine]:
 
 
 def longest_way(pipeline: Pipeline, weights: Mapping[str, float], through: str = "") -> tuple[str, ...]:
-    """The way with the largest sum of weights (stage -> weight), of those through a stage if one is named."""
+    """The path with the largest sum of weights (stage -> weight), of those through a stage if one is named."""
     if pipeline.graph is None:
         return tuple(weights)
     heavy = {through: weights[through] + math.fsum(weights.values()) + 1.0} if through else {}
@@ -85,7 +85,7 @@ def longest_way(pipeline: Pipeline, weights: Mapping[str, float], through: str =
 
 
 def said_of_edge(edge: Edge) -> str:
-    """What an edge carries, in words: `1.98 to 17.8 items by variant, spread 0.5, 73 % of them`."""
+    """What an edge carries, in words: items, spread, persistence, share and conditions."""
     parts = [_said_of_items(edge)]
     if edge.spread:
         parts.append(f"spread {edge.spread:g}")
@@ -117,7 +117,7 @@ def _said_of_join(join: Join | None) -> str:
 
 
 def accuracy_said(pipeline: Pipeline) -> str:
-    """What the accuracy of the whole is made of."""
+    """How the pipeline's accuracy is computed, in words."""
     graph = pipeline.graph
     if graph is None:
         return "what was measured of pairs" if pipeline.pair_accuracies else "the share that every stage gets right"
@@ -129,7 +129,7 @@ def accuracy_said(pipeline: Pipeline) -> str:
 
 
 def graph_facts(pipeline: Pipeline) -> dict[str, str]:
-    """What there is to say of a graph beneath tables of its stages; of a chain nothing."""
+    """Facts about a graph for beneath the tables of its stages; empty for a chain."""
     lines = edge_lines(pipeline)
     facts = {f"{each.after} → {each.stage}": each.items for each in lines if each.after}
     facts |= {f"join at {each.stage}": each.join for each in lines if each.join}
@@ -137,7 +137,7 @@ def graph_facts(pipeline: Pipeline) -> dict[str, str]:
 
 
 def graph_as_dict(pipeline: Pipeline) -> dict[str, Any]:
-    """The graph under the key `graph`, JSON-able; of a chain nothing."""
+    """The graph under the key `graph`, JSON-able; empty for a chain."""
     graph = pipeline.graph
     if graph is None:
         return {}

@@ -1,4 +1,4 @@
-"""The numbers of a profile, and the marks that say where each comes from: the same in the terminal and on the page."""
+"""The numbers of a profile and the marks of their sources, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipa.profiles import Figure, Pipeline, Stage
 
 @dataclass(frozen=True)
 class Mark:
-    """How a kind of provenance is shown: a sign in text, and plotly's name of a symbol like it."""
+    """The mark of a kind of provenance: a sign in text, and plotly's name of a similar symbol."""
 
     sign: str
     symbol: str
@@ -22,12 +22,12 @@ MARKS: Mapping[str, Mark] = {
     "calibrated": Mark("★", "star"),
     "assumed": Mark("✕", "x-thin-open"),
 }
-"""Kind of provenance -> its mark; shapes, which can be told apart without colours."""
+"""Kind of provenance -> its mark; the shapes are distinct without colours."""
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """One of a figure's three numbers, and the provenance key it comes from."""
+    """One of a figure's three numbers, and its provenance key."""
 
     label: str
     title: str
@@ -56,7 +56,7 @@ def counts(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, int]:
 
 
 def sources(pipeline: Pipeline, stages: Sequence[Stage]) -> list[str]:
-    """The provenance keys of all that the stages' profiles hold, by kind, in the file's order."""
+    """The provenance keys of everything in the stages' profiles, by kind, in the file's order."""
     used = set(_number_sources(stages))
     for variant in (variant for stage in stages for variant in stage.variants):
         used |= {variant.accuracy_from, variant.start_up_from, variant.memory_from, variant.interference_from}
@@ -67,7 +67,7 @@ def sources(pipeline: Pipeline, stages: Sequence[Stage]) -> list[str]:
 
 
 def pins(stages: Sequence[Stage]) -> dict[str, str]:
-    """What was pinned in place of the rule's value, and why."""
+    """Values pinned instead of those of rules, with the reasons."""
     found = {}
     for stage in stages:
         if stage.sla_why:
@@ -79,7 +79,7 @@ def pins(stages: Sequence[Stage]) -> dict[str, str]:
 
 
 def besides(stages: Sequence[Stage]) -> dict[str, str]:
-    """What has been measured of variants besides their figures: memory, and how others slow them down."""
+    """Further measurements of variants: memory, and slowdown by other replicas."""
     found = {}
     for variant in (variant for stage in stages for variant in stage.variants):
         if variant.memory_mb is not None:
@@ -91,7 +91,7 @@ def besides(stages: Sequence[Stage]) -> dict[str, str]:
 
 
 def sla_sum(pipeline: Pipeline) -> str:
-    """The end-to-end SLA as the sum it is, in a graph on the longest way: `4.62 + 2.27 = 6.89 s`."""
+    """The end-to-end SLA as a sum over the stages, in a graph those of the longest path: `4.62 + 2.27 = 6.89 s`."""
     parts = {stage.name: stage.sla_s for stage in pipeline.stages}
     if pipeline.graph is not None:
         parts = {name: parts[name] for name in pipeline.graph.longest_way(parts)}

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 _WIDE = 100
-"""A terminal with this many columns has room for every batch size and allocation."""
+"""The least width of a terminal that shows every batch size and number of cores [columns]."""
 
 _AGAINST_CORES = QUANTITIES[1:]
-"""What is shown over cores: p99 and throughput, which are held against the SLA and the load."""
+"""The quantities shown over cores: p99 and throughput, to compare with the SLA and the load."""
 
 
 @dataclass(frozen=True)
 class StageTable:
-    """A stage's variants, as `rich` prints them in the room it has: at their base cores over the batch sizes, then at
-    batch 1 and at the largest batch over the cores."""
+    """A stage's variants as tables of `rich`, fitted to the terminal: by batch size at their base cores, then by cores
+    at batch 1 and at the largest batch."""
 
     pipeline: Pipeline
     stage: Stage
@@ -54,7 +54,7 @@ class StageTable:
         return table
 
     def _over_batches(self, variant: Variant, batches: Sequence[int]) -> Iterator[list[str]]:
-        """One line per quantity, beside the facts of the variant."""
+        """One line per quantity, with the facts of the variant."""
         facts = (
             variant.name,
             f"accuracy {100 * variant.accuracy:.2f}{self._sign(variant.accuracy_from)}",
@@ -65,7 +65,7 @@ class StageTable:
             yield [fact, quantity.label, *self._cells(quantity, figures, batches)]
 
     def _over_cores(self, variant: Variant, cores: Sequence[int]) -> Iterator[list[str]]:
-        """One line per quantity at batch 1, then at the largest batch; the base cores are given beneath the name."""
+        """One line per quantity at batch 1, then at the largest batch; the base cores are beneath the name."""
         facts = iter((variant.name, f"base: {_in_cores(variant)}"))
         for batch in dict.fromkeys((variant.batches()[0], variant.max_batch())):
             figures = {figure.cores: figure for figure in variant.figures if figure.batch == batch}
@@ -87,7 +87,7 @@ class StageTable:
 
 
 def _places(is_narrow: bool, profiled: Iterable[int]) -> list[int]:
-    """The columns: what is profiled, ascending; if there is no room for all, the first, a middle one and the last."""
+    """The columns: the profiled values, ascending; if not all fit, the first, a middle one and the last."""
     places = sorted(set(profiled))
     return [places[0], places[len(places) // 2], places[-1]] if is_narrow and len(places) > 3 else places
 
@@ -97,7 +97,7 @@ def _in_cores(variant: Variant) -> str:
 
 
 def notes(pipeline: Pipeline, stages: Sequence[Stage]) -> Table:
-    """What stands beneath the tables: the SLA, the marks, what is pinned and why, where the numbers come from."""
+    """The notes beneath the tables: the SLA, the marks, pinned values with reasons, and the sources of the numbers."""
     table = Table.grid(padding=(0, 2))
     table.add_column(overflow="fold")
     table.add_column(overflow="fold")
@@ -114,7 +114,7 @@ def notes(pipeline: Pipeline, stages: Sequence[Stage]) -> Table:
 
 
 def as_dict(pipeline: Pipeline, stages: Sequence[Stage]) -> dict[str, Any]:
-    """The profiles of some stages of a pipeline, JSON-able, with the rules' values beside the ones in force."""
+    """The profiles of some stages of a pipeline, JSON-able, with the rules' values and those in force."""
     return {
         "pipeline": pipeline.name,
         "description": pipeline.description,

@@ -1,4 +1,4 @@
-"""What the columns of a run's tables, and the keys of its summary and manifest, hold."""
+"""The columns of a run's tables, and the keys of its summary and manifest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Column(NamedTuple):
-    """`unit` is empty for a name or a number without one."""
+    """A column or key; `unit` is empty for names and for numbers without one."""
 
     unit: str
     meaning: str
@@ -161,7 +161,7 @@ COLUMNS = {
         ),
     },
 }
-"""Of each table, by name; `load` is that of a live run."""
+"""The columns of each table, by the table's name; only live runs have `load`."""
 
 SUMMARY = {
     "pipeline": Column("", "its name"),
@@ -218,7 +218,7 @@ SUMMARY = {
     "changes": Column("", "decisions that changed the configuration in force"),
     "wall_s": Column("s", "duration of the simulation; the only figure that differs from run to run"),
 }
-"""Of `runs.parquet`, `--json` and the manifest."""
+"""The keys of the summary, in `runs.parquet`, `--json` and the manifest."""
 
 MANIFEST = {
     "schema_version": Column("", "1"),
@@ -283,4 +283,4 @@ LIVE = {
         "last batches of replicas that were killed",
     ),
 }
-"""Of the manifest's key `live`, which live runs have."""
+"""The keys below the manifest's key `live`, which only live runs have."""

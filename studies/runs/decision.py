@@ -1,4 +1,4 @@
-"""One decision explained, why a journal's decisions were made, and a journal replayed with another policy."""
+"""Explanations of one decision or of a journal's decisions, and a journal replayed with another policy."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from ipa.studies.scenario import Scenario, ScenarioError, pipeline_of, policy_of
 def explain(scenario: Scenario, load_rps: float) -> Explanation:
     """The decision of the scenario's policy for a known load, with the reasons and the prices.
 
-    Raises ScenarioError for an impossible load and for a policy that does not use the optimiser. PolicyError: it takes
-    longer than a decision may, as it does in a large graph, where the optimiser is asked once for each stage.
+    Raises ScenarioError for an impossible load or a policy that does not use the optimiser, and PolicyError if it takes
+    longer than a decision may, as in a large graph, where the optimiser runs once for each stage.
     """
     policy, pipeline = asked_of(scenario, load_rps)
     with in_time(f"explanation of the decision for {pipeline.name} ({EASIER})"):
@@ -38,11 +38,11 @@ def explain(scenario: Scenario, load_rps: float) -> Explanation:
 
 
 EASIER = "--set limits.ruled_out leaves variants out"
-"""What makes a search shorter."""
+"""The hint how to make a search shorter."""
 
 
 def asked_of(scenario: Scenario, *loads_rps: float) -> tuple[OptimisingPolicy, Pipeline]:
-    """The scenario's policy, which uses the optimiser, and its pipeline; raises as `explain`."""
+    """The scenario's optimising policy and its pipeline. Raises ScenarioError as `explain`."""
     for load_rps in loads_rps:
         if not 0.0 <= load_rps <= HIGHEST_LOAD_RPS:
             raise ScenarioError(f"load {load_rps:g}: should be from 0 to {HIGHEST_LOAD_RPS:g} requests per second")
@@ -58,7 +58,7 @@ def asked_of(scenario: Scenario, *loads_rps: float) -> tuple[OptimisingPolicy, P
 
 @dataclass(frozen=True)
 class Replayed:
-    """A journal and what another policy decided on it, entry by entry."""
+    """A journal, and the decisions of another policy on its observations, entry by entry."""
 
     policy: str
     recorded: tuple[Entry, ...]
@@ -78,13 +78,13 @@ class Replayed:
 def replay(journal: Path, scenario: Scenario) -> Replayed:
     """Ask a scenario's policy, its guards included, on every observation of a recorded journal.
 
-    The policy has its own memory from step to step. Raises ScenarioError for a file that cannot be read, PolicyError
-    for one that is not a journal or lacks what the policy reads, and as `prepare`.
+    The policy keeps its state from step to step. Raises ScenarioError if the file cannot be read, PolicyError if it is
+    not a journal or lacks fields that the policy reads, and as `prepare`.
     """
     prepared = prepare(scenario)
     policy = guarded(prepared.policy, scenario, prepared.pipeline)
     lines = read_lines(journal)
-    # The file of a live controller has a further line for each answer: of the lines of a step the last counts.
+    # The journal of a live controller has a further line for each answer; the last line of a step counts.
     by_step = {entry.observation.step: entry for entry in read_journal(lines, str(journal))}
     recorded = tuple(by_step.values())
     if not recorded:
@@ -95,10 +95,10 @@ def replay(journal: Path, scenario: Scenario) -> Replayed:
 
 
 def planner(scenario: Scenario) -> OptimisingPolicy | None:
-    """The scenario's policy where it is one of ours that uses the optimiser, to explain what it decided.
+    """The scenario's policy, to explain its decisions, if it is a shipped one that uses the optimiser.
 
-    None for any other policy, or a predictor from a file, as explaining runs nobody's code again; and where what the
-    scenario names is gone.
+    None for any other policy or with a predictor from a file, since explaining must not run users' code again; and if
+    a file that the scenario names is gone.
     """
     chosen = scenario.policy
     if chosen.name.partition(":")[0] not in POLICIES or ".py:" in str(chosen.parameters):
@@ -111,9 +111,9 @@ def planner(scenario: Scenario) -> OptimisingPolicy | None:
 
 
 def explained(policy: OptimisingPolicy, entry: Entry) -> Explanation | None:
-    """Why a policy decided what a journal's entry says; None where it would not decide that today.
+    """Why a policy made the decision of a journal's entry; None if it would not make it today.
 
-    That is so for a decision that was held, guarded, or made of files that have changed since.
+    It would not if the decision was held or guarded, or depends on files that have changed since.
     """
     try:
         return explain_decision(policy, entry.observation, entry.decision)

@@ -1,4 +1,4 @@
-"""`simulate(scenario) -> Run`: the Python face of the simulator; the command line only calls it."""
+"""`simulate(scenario) -> Run`: the Python interface of the simulator, which the command line calls."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ from ipa.traces import Trace
 class Run(DisplayedRun):
     """A finished run: the scenario, what was simulated, and the figures.
 
-    `records` and `entries` hold what the scenario's key `records` says, and `counted` what there is beside a sample;
-    the summary is of all.
-    `summary` holds the stable names of the documentation; `tables` the tidy tables, made when first asked for.
-    `decisions_reused` is the share of decisions that the policy had already found for an equal question, None for a
-    policy that does not remember them.
+    `records` and `entries` are as the scenario's key `records` says; `counted` holds the counts that accompany a
+    sample. The summary always covers all requests.
+    `summary` has the stable names of the documentation; `tables` are tidy tables, made at first use.
+    `decisions_reused` is the share of decisions that the policy reused from an identical question, None for a policy
+    that does not keep them.
     """
 
     scenario: Scenario
@@ -68,20 +68,20 @@ class Run(DisplayedRun):
 
     @cached_property
     def tables(self) -> Tables:
-        """The tables `requests`, `stages`, `decisions` and `replicas`, those of `COUNTED` with a sample, and `resizes`
-        where replicas are resized in place."""
+        """The tables `requests`, `stages` (in a graph `items`), `decisions` and `replicas`; with a sample also those of
+        `COUNTED`; with resizing in place also `resizes`."""
         is_graph = self.pipeline.graph is not None
         names = tables_of(self.scenario.records, self.scenario.resize, is_graph=is_graph)
         return tables_from(names, self.pipeline, self.initial, self.entries, self.records, self.counted)
 
     @property
     def starts_at(self) -> datetime | None:
-        """When the load begins on a clock of its own; None where it has none."""
+        """The wall-clock start of the load; None if it has none."""
         return self.trace.starts_at
 
     @property
     def loss(self) -> str:
-        """What is to be said first of a live run that lost too many requests; empty for any other."""
+        """The warning for a live run that lost too many requests; empty for any other."""
         return ""
 
     @property
@@ -93,13 +93,13 @@ class Run(DisplayedRun):
 
     @property
     def further(self) -> Mapping[str, Any]:
-        """What else the manifest says of a run that is more than a simulation."""
+        """Further entries of the manifest for a run that is not a simulation."""
         return {}
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A scenario with everything it names found and checked, ready to run."""
+    """A scenario with everything that it names loaded and checked, ready to run."""
 
     pipeline: Pipeline
     policy: Policy
@@ -109,10 +109,10 @@ class Prepared:
 
 
 def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
-    """Find and check everything that a scenario names; `shared`: what it has in common with other runs.
+    """Load and check everything that a scenario names; `shared`: a cache shared with other runs.
 
-    Raises EngineError, ProfileError, TraceError, PolicyError or ScenarioError, all ValueErrors, for what cannot be
-    used.
+    Raises EngineError, ProfileError, TraceError, PolicyError or ScenarioError, all ValueErrors, for input that cannot
+    be used.
     """
     shared = Shared() if shared is None else shared
     choose_engine(scenario.engine)
@@ -141,7 +141,7 @@ def _check_interference(scenario: Scenario, pipeline: Pipeline) -> None:
 
 
 def _check_graph(scenario: Scenario, pipeline: Pipeline, trace: Trace) -> None:
-    """Raise ScenarioError for what is not simulated where the stages form a graph."""
+    """Raise ScenarioError for settings that are not simulated in a graph."""
     if pipeline.graph is None:
         return
     refused = not_in_graphs(world_of(scenario, trace.duration_s, pipeline.sla_s))
@@ -152,11 +152,11 @@ def _check_graph(scenario: Scenario, pipeline: Pipeline, trace: Trace) -> None:
 
 
 def visits_of(pipeline: Pipeline) -> float:
-    """How many stages a request comes to; in a graph, how many items it is, with the variants that make most of it."""
+    """How many stages a request visits; in a graph, its expected number of items with the variants that make most."""
     graph, names = pipeline.graph, [stage.name for stage in pipeline.stages]
     if graph is None:
         return len(names)
-    worth: dict[str, float] = {}  # of an item at a stage, in items there and on the ways from there
+    worth: dict[str, float] = {}  # stage -> one item there and all items that follow from it, in items
     heaviest: dict[str, str] = {}
     for stage in reversed(pipeline.stages):
         sent = {
@@ -169,7 +169,7 @@ def visits_of(pipeline: Pipeline) -> float:
 
 
 class _OfThread(threading.local):
-    """What all runs of a thread share unless they are told otherwise."""
+    """The cache that all runs of a thread share by default."""
 
     def __init__(self) -> None:
         self.shared = Shared()
@@ -178,7 +178,7 @@ class _OfThread(threading.local):
 _of_thread = _OfThread()
 
 LIVE = "live"
-"""What the summary of a live run calls its engine; it has all records."""
+"""The engine's name in the summary of a live run, which has records of all requests."""
 
 
 def simulate(
@@ -188,15 +188,15 @@ def simulate(
     shared: Shared | None = None,
     late_s: float | FloatArray = 0.0,
 ) -> Run:
-    """Run a scenario. Same scenario, same tables, byte for byte.
+    """Run a scenario. The same scenario gives the same tables, byte for byte.
 
-    `on_step` is called after every decision with the share of the trace that is over, from 0 to 1. `shared`: what it
-    has in common with other runs, by default with all of this thread; for the summaries of many runs see `summaries`.
-    With `late_s`, every request reaches the pipeline so much after it was due, as over a network, all equally or each
-    as said; its latency counts from when it was due. This needs the records of all requests and decisions.
+    `on_step` is called after every decision with the share of the trace that has passed, from 0 to 1. `shared`: a cache
+    shared with other runs, by default with all of this thread; for the summaries of many runs see `summaries`.
+    With `late_s`, each request reaches the pipeline this much after it was due [s], as with a network delay; one number
+    for all, or one for each. Its latency counts from when it was due. This needs `records: all`.
 
-    Raises as `prepare`, before anything has run; PolicyError for a decision that cannot be carried out; LawError should
-    the run break a law of the model.
+    Raises as `prepare`, before anything has run; PolicyError if a decision cannot be carried out; LawError if the run
+    breaks a law of the model.
     """
     started_s = perf_counter()
     shared = _of_thread.shared if shared is None else shared
@@ -239,7 +239,7 @@ def simulate(
 
 
 def _figures(scenario: Scenario, prepared: Prepared, simulated: Simulated, *, is_late: bool) -> dict[str, Any]:
-    """As the engine has counted them; where requests came late their latencies count from when they were due."""
+    """The figures of a run; if requests came late, latencies count from when they were due."""
     sla_s, price = prepared.sla_s, scenario.price_per_core
     if not is_late:
         return summary_of(simulated.totals, simulated.planned, sla_s, price)
@@ -249,7 +249,7 @@ def _figures(scenario: Scenario, prepared: Prepared, simulated: Simulated, *, is
 def summary_with(
     scenario: Scenario, prepared: Prepared, engine: str, figures: Mapping[str, Any], wall_s: float
 ) -> dict[str, Any]:
-    """The summary of a run: which run it is, its figures, and the time it took."""
+    """The summary of a run: its identity, its figures, and its wall time."""
     return {
         "pipeline": prepared.pipeline.name,
         "policy": scenario.policy.title,
@@ -279,14 +279,17 @@ def _control(scenario: Scenario, initial: Configuration | None, trace: Trace) ->
 
 
 def initial_configuration(scenario: Scenario, pipeline: Pipeline) -> Configuration | None:
-    """What is ready at the start; None for a warm start. Raises ScenarioError for what the pipeline lacks."""
+    """The configuration that is ready at the start; None for a warm start.
+
+    Raises ScenarioError if the pipeline lacks a variant or stage of it.
+    """
     return None if scenario.start == "warm" else ready_at_start(pipeline, scenario.initial or {})
 
 
 def guarded(policy: Policy, scenario: Scenario, pipeline: Pipeline) -> Policy:
-    """The policy with the guards and within the limits that the scenario sets; the last guard has the last word.
+    """The policy with the scenario's guards and limits; the last guard decides last.
 
-    A full journal says why the policy decided.
+    With a full journal, decisions carry the policy's reasons.
     """
     limits, steadiness = pipeline.limits, scenario.guards.steadiness
     if scenario.journal == "full" and isinstance(policy, OptimisingPolicy):
@@ -303,25 +306,25 @@ def guarded(policy: Policy, scenario: Scenario, pipeline: Pipeline) -> Policy:
 
 
 MOST_DECISIONS = 10_000_000
-"""In one run: at a fraction of a millisecond each, an hour or more."""
+"""The most decisions of a run: at a fraction of a millisecond each, an hour or more."""
 
 ARRIVAL_BYTES = 10
 RECORD_BYTES = 130
-"""Of a request at a stage, where records of all requests are kept."""
+"""Memory for a request at a stage, if records of all requests are kept."""
 ITEM_BYTES = 350
-"""Of an item of a graph, whatever records are kept."""
+"""Memory for an item of a graph, whichever records are kept."""
 DECISION_BYTES = 3_000
 SAMPLE_BYTES = 100 * 2**20
-"""Where records of a sample are kept: of the requests under way, and the counts in intervals."""
+"""Memory for a sample: the records of unfinished requests, and the counts by interval."""
 
 
 def check_size(
     scenario: Scenario, trace: Trace, stages: float, memory_bytes: float | None = None, *, is_graph: bool = False
 ) -> None:
-    """Raise ScenarioError for a run of more decisions than `MOST_DECISIONS`, or that needs more memory than there is.
+    """Raise ScenarioError for a run of more than `MOST_DECISIONS` decisions, or with too little memory.
 
-    `memory_bytes`: that of this machine by default. The estimate is that of docs/scenarios.md, Long loads. A graph
-    keeps its items until the end, whatever records are asked for.
+    `memory_bytes`: by default, this machine's memory. `stages`: the stages or items of a request. The estimate is that
+    of docs/scenarios.md, Long loads. A graph keeps its items until the end, whichever records are requested.
     """
     decisions = trace.duration_s / scenario.interval_s
     if decisions > MOST_DECISIONS:
@@ -342,7 +345,7 @@ def check_size(
         return
     fits = [
         f"records: {records} (--records {records}), "
-        for records in ("sample", "none")[is_graph:]  # no sample is kept of a graph
+        for records in ("sample", "none")[is_graph:]  # graphs have no samples
         if needed_bytes(records) <= available
     ]
     way = fits[0] if fits else ""
@@ -354,7 +357,7 @@ def check_size(
 
 
 def _memory_bytes() -> float:
-    """The memory of this machine; infinite where it is not known."""
+    """The memory of this machine [bytes]; infinite if unknown."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):

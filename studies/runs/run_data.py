@@ -1,4 +1,4 @@
-"""What every finished run offers, whether it was just simulated, ran live or was read back, and what is said of it."""
+"""The interface of every finished run, whether simulated, live or read back, and its description."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ FIGURES = (
     ("dropped", "dropped", 1.0, 0),
     ("changes", "changes", 1.0, 0),
 )
-"""What is said first of a policy: title, key of the summary, factor, digits."""
+"""The main figures of a policy: title, key of the summary, factor, digits."""
 
 
 class RunData(Protocol):
-    """A finished run, just made or read back: its scenario, summary, tables, variants and journal."""
+    """A finished run, just made or read back: its scenario, summary, tables, accuracies and journal."""
 
     @property
     def scenario(self) -> Scenario: ...
 
     @property
     def starts_at(self) -> datetime | None:
-        """When the load begins on a clock of its own; None where it has none."""
+        """The wall-clock start of the load; None if it has none."""
         ...
 
     @property
     def loss(self) -> str:
-        """What is to be said first of a live run that lost too many requests; empty for any other."""
+        """The warning for a live run that lost too many requests; empty for any other."""
         ...
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """The journal. Raises ScenarioError where it cannot be read, PolicyError where it is damaged."""
+        """The journal. Raises ScenarioError if it cannot be read, PolicyError if it is damaged."""
         ...
 
     @property
@@ -62,7 +62,7 @@ class RunData(Protocol):
 
 
 class DisplayedRun(Displayed):
-    """What notebooks and programs have of a run, beside its data."""
+    """How notebooks and consoles show a run."""
 
     PAGE = "comparison"
 
@@ -77,12 +77,12 @@ def check_records(records: str) -> None:
 
 
 def has_records(run: RunData) -> bool:
-    """Whether pictures can be drawn of a run."""
+    """Whether a run has records, so that it can be drawn."""
     return bool(run.summary.get("records", "all") != "none")
 
 
 def run_title(summary: Mapping[str, Any]) -> str:
-    """Which run it is, in one line."""
+    """The identity of a run, in one line."""
     return (
         f"{summary['policy']} on {summary['pipeline']}, {summary['trace']}: {summary['duration_s']:,g} s, "
         f"seed {summary['seed']}"

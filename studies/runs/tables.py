@@ -1,4 +1,4 @@
-"""The tables of a run by name: which there are, and how they are made."""
+"""The tables of a run by name: which ones it has, and how they are made."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ TABLES = ("requests", "stages", "decisions", "replicas")
 """The tables that every run has."""
 
 ITEMS = "items"
-"""The table that is there in place of `stages` where the stages form a graph."""
+"""The table that replaces `stages` in a graph."""
 
 COUNTED = ("intervals", "latencies", "queues", "spent")
 """The further tables of a run with a sample of records."""
 
 
 RESIZES = "resizes"
-"""The table that is there where the scenario resizes replicas in place."""
+"""The additional table of a run that resizes replicas in place."""
 
 
 class Tables(dict[str, "pd.DataFrame"]):
-    """Tables by name. Raises ScenarioError for one that a run does not have."""
+    """Tables by name. Raises ScenarioError for a table that the run does not have."""
 
     def __missing__(self, name: str) -> pd.DataFrame:
         why = "; a run has it with records: sample" if name in COUNTED else ""
@@ -65,7 +65,7 @@ def tables_from(
     records: Records,
     counted: Counted | None,
 ) -> Tables:
-    """The tables of a run, those of `names` as of `tables_of`, made of what it left behind."""
+    """The tables of a run from its results; `names`: those of `tables_of`."""
     is_graph = pipeline.graph is not None
     visits = items_table(records) if is_graph else stages_table(records, counted.filled_s if counted else None)
     tables = Tables(

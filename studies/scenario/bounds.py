@@ -1,4 +1,4 @@
-"""What bounds the replicas of a run, whatever the policy decides: guards, and the limits of the cluster."""
+"""Bounds on the replicas of a run, whatever the policy decides: guards, and the limits of the cluster."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ class GuardBounds(FileModel):
 
     @property
     def steadiness(self) -> Steadiness:
-        """How far the policy is kept from changing."""
+        """The guards against frequent changes."""
         bounds = {"min_replicas", "max_replicas"}
         return Steadiness(**self.model_dump(exclude=bounds))
 
 
 def _nodes(value: object) -> object:
-    """The cores of every node, or of each."""
+    """The number of cores of all nodes, or a list with that of each. Raises if it is neither."""
     each = value if isinstance(value, list | tuple) else [value]
     is_whole = all(isinstance(cores, int) and not isinstance(cores, bool) and cores >= 1 for cores in each)
     if value is not None and not (each and is_whole):

@@ -1,4 +1,4 @@
-"""The words that keys of a scenario and options may hold: one list for the schemas, the command line and completion."""
+"""The words that keys of a scenario and options accept: one list for schemas, command line and completion."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Journal = Literal["lean", "full"]
 Sample = Literal["grid", "list", "random", "lhs", "sobol", "saltelli"]
 
 Model = Literal["lstm", "lstm-quantile", "quantile-gbm", "seasonal-gbm"]
-"""What can be trained to predict a load."""
+"""The kinds of predictors that can be trained."""
 
 Source = Literal["gateway", "prometheus"]
 """Where policies get their observations in a live run."""
 
 LIVE_POLICY = "foresight"
-"""The policy of commands that run live, where neither an option nor a file names one: the safer of `ipa` and
-`foresight` where nothing is known of the load (docs/which-policy.md). A simulation has the scenario's default."""
+"""The default policy of commands that run live: the safer of `ipa` and `foresight` if the load is unknown
+(docs/which-policy.md). A simulation has the scenario's default."""
 
 FileKind = Literal["pipeline", "scenario", "study", "published"]
-"""What a file may be: its key `kind`."""
+"""The kinds of files: the values of their key `kind`."""

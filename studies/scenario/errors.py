@@ -1,11 +1,11 @@
-"""How wrong input to a study is answered, and what goes wrong while it runs."""
+"""Errors for wrong input to a study, and for failures while it runs."""
 
 from ipa.errors import Error, InputError
 
 
 class ScenarioError(InputError):
-    """A scenario, a key of one or a command's argument that cannot be used; the text says what is allowed."""
+    """A scenario, one of its keys or a command's argument cannot be used; the text says what is allowed."""
 
 
 class WorkerError(Error):
-    """A worker process that something else has killed; its run is lost, those finished before are not."""
+    """A worker process was killed from outside; its run is lost, earlier finished ones are not."""

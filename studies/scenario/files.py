@@ -1,4 +1,4 @@
-"""Scenarios by name, from files and from values on the command line; what a file names is found and checked."""
+"""Scenarios by name, from files and from command-line values; the files and names in them are checked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def find(
     """The scenario of that name: a scenario file, or a pipeline (shipped or a file) with defaults for everything else.
 
     `values`, by dotted key, override these; `defaults` are for keys that a file does not have. Raises ProfileError or
-    ScenarioError where it is neither.
+    ScenarioError if it is neither.
     """
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or path.exists():
@@ -43,10 +43,10 @@ def find(
 def load(
     path: str | Path, values: Mapping[str, Any] | None = None, defaults: Mapping[str, Any] | None = None
 ) -> Scenario:
-    """The scenario in a YAML file; ScenarioError with file and line for anything wrong in it.
+    """The scenario in a YAML file. Raises ScenarioError, with file and line, for anything wrong in it.
 
     Paths in the file (pipeline, trace, policy, predictor and its model) are relative to the file's folder. `values`, by
-    dotted key, override what the file says; `defaults` are for keys that it does not have.
+    dotted key, override the file; `defaults` are for keys that it does not have.
     """
     document = read_yaml(path, kind="scenario", schema_version=SCHEMA_VERSION, error=ScenarioError)
     scenario = validate_document(Scenario, document, error=ScenarioError)
@@ -71,7 +71,7 @@ def load(
 
 
 def _check_names(scenario: Scenario, document: Document, replaced: Collection[str]) -> None:
-    """Raise ScenarioError, with the line, for anything that a file names and that does not exist."""
+    """Raise ScenarioError, with the line, if something that a file names does not exist."""
     key = "pipeline"
     try:
         pipeline = profiles.load(scenario.pipeline)
@@ -88,27 +88,27 @@ def _check_names(scenario: Scenario, document: Document, replaced: Collection[st
         key = "time_zone"
         hints = scenario.time_hints
         key = "trace"
-        if not Path(scenario.trace).is_file():  # a file is read once, by the run
+        if not Path(scenario.trace).is_file():  # files are read only once, by the run
             find_trace(scenario.trace, scenario.seed, hints)
     except ValueError as error:
         if key in replaced or key not in document.data:
             raise
         inside, _, text = str(error).partition(": ")
         path = tuple(inside.split("."))
-        if path[0] == key and _can_hold(document.data, path):  # not the name of a file, such as `policy.py:3`
+        if path[0] == key and _can_hold(document.data, path):  # a key, not a file name such as `policy.py:3`
             raise ScenarioError(document.error_at(path, text)) from None
         raise ScenarioError(document.error_at((key,), str(error))) from None
 
 
 def _can_hold(data: object, path: Sequence[str]) -> bool:
-    """Whether a document has the mapping in which the last key of a path would stand."""
+    """Whether a document has the mapping that would hold the last key of a path."""
     for part in path[:-1]:
         data = data.get(part) if isinstance(data, Mapping) else None
     return isinstance(data, Mapping) and ":" not in path[-1]
 
 
 def check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object]) -> None:
-    """Raise ScenarioError for a key of a scenario that names a stage the pipeline does not have."""
+    """Raise ScenarioError if a key of a scenario names a stage that the pipeline does not have."""
     known = [stage.name for stage in pipeline.stages]
     for name in given:
         if name not in known:
@@ -118,7 +118,7 @@ def check_stage_names(pipeline: Pipeline, key: str, given: Mapping[str, object])
 
 
 def with_profile(pipeline: Pipeline, scenario: Scenario) -> Pipeline:
-    """The pipeline with the scenario's factors on its profile. Raises ScenarioError for those that it cannot have."""
+    """The pipeline with the scenario's factors on its profile. Raises ScenarioError for factors that do not fit it."""
     check_stage_names(pipeline, "profile_factors", scenario.profile_factors)
     try:
         return pipeline.bent(scenario.profile_factors)
@@ -127,7 +127,7 @@ def with_profile(pipeline: Pipeline, scenario: Scenario) -> Pipeline:
 
 
 def within_limits(pipeline: Pipeline, scenario: Scenario) -> Pipeline:
-    """The pipeline on the scenario's cluster. Raises ScenarioError for limits that it cannot have."""
+    """The pipeline within the scenario's cluster limits. Raises ScenarioError for limits that do not fit it."""
     for key in ("min_replicas", "max_replicas", "ruled_out"):
         check_stage_names(pipeline, f"limits.{key}", getattr(scenario.limits, key))
     try:
@@ -137,14 +137,14 @@ def within_limits(pipeline: Pipeline, scenario: Scenario) -> Pipeline:
 
 
 def beside(folder: Path, name: str) -> str:
-    """The path of a file that lies in the folder; any other name (a shipped one has no suffix) is unchanged."""
+    """The path of a file in the folder; any other name (shipped ones have no suffix) is returned unchanged."""
     file, colon, rest = name.partition(":")
     is_there = bool(Path(file).suffix) and (folder / file).is_file()
     return f"{folder / file}{colon}{rest}" if is_there else name
 
 
 def predictor_beside(folder: Path, given: Any) -> Any:
-    """A predictor, by name or with its parameters; a class or a model that lies in the folder as its path."""
+    """A predictor, by name or with parameters, with the paths of a class or model file in the folder filled in."""
     if isinstance(given, str):
         return beside(folder, given)
     if isinstance(given, Mapping):
@@ -156,7 +156,7 @@ def predictor_beside(folder: Path, given: Any) -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """A value on the command line, read as the same text in a scenario file would be. Raises ScenarioError."""
+    """A command-line value, parsed like the same text in a scenario file. Raises ScenarioError if it is invalid."""
     try:
         return parse_yaml(f"value: {text}", "", error=ScenarioError).data["value"]
     except ScenarioError as error:

@@ -1,4 +1,4 @@
-"""What a scenario's run is given: its load, the arrivals, the policy, the stages as the engines see them, the world."""
+"""The inputs of a scenario's run: load, arrivals, policy, the stages as the engines see them, and the world."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def load_of(scenario: Scenario) -> Load:
 def pipeline_of(scenario: Scenario) -> Pipeline:
     """The scenario's pipeline with its limits, batch and start-up times, on its cluster.
 
-    Raises as `profiles.load` and `Pipeline.with_limits`, and ScenarioError for a stage that is not there.
+    Raises as `profiles.load` and `Pipeline.with_limits`, and ScenarioError for an unknown stage.
     """
     pipeline = profiles.load(scenario.pipeline)
     check_stage_names(pipeline, "drop_limits_s", scenario.drop_limits_s)
@@ -33,7 +33,7 @@ def pipeline_of(scenario: Scenario) -> Pipeline:
 
 
 def policy_of(scenario: Scenario, pipeline: Pipeline) -> Policy:
-    """The scenario's policy, which is told what it has to know of the scenario's world. Raises as `policies.create`."""
+    """The scenario's policy, with the facts of the scenario's world that it needs. Raises as `policies.create`."""
     return create(scenario.policy.name, pipeline, scenario.policy.parameters, scenario.facts)
 
 
@@ -54,9 +54,9 @@ def arrivals_of(scenario: Scenario, trace: Trace) -> FloatArray:
 
 
 def later(due_s: FloatArray, late_s: float | FloatArray, duration_s: float) -> FloatArray:
-    """When requests that were due at these moments come that are late, all equally or each as said.
+    """The arrivals of requests that are `late_s` after their due times; one number for all, or one for each.
 
-    None of them comes after the duration, or before the one that was due before it.
+    No request comes after the duration, or before an earlier due one.
     """
     if not np.any(late_s):
         return due_s

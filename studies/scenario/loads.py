@@ -16,10 +16,10 @@ from ipa.studies.scenario.errors import ScenarioError
 from ipa.traces import NO_HINTS, TRACE_VARIABLE, TimeHints, Trace
 
 REAL = "twitter:"
-"""What the names of windows of the real trace begin with."""
+"""The prefix of names of windows of the real trace."""
 
 CONSTANT = "constant:"
-"""What the names of constant loads begin with."""
+"""The prefix of names of constant loads."""
 
 Windows = tuple[tuple[float, float], ...]
 """Windows of a trace, each (start_s, end_s), joined in this order."""
@@ -27,7 +27,7 @@ Windows = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class Load:
-    """The choice of a load; `trace()` finds it."""
+    """The choice of a load; `trace()` loads it."""
 
     name: str
     windows: Windows | None = None
@@ -47,13 +47,13 @@ class Load:
 
     @property
     def has_fixed_times(self) -> bool:
-        """Whether every seed has the same arrivals: the trace holds the times of its requests, and none are drawn."""
+        """Whether all seeds have the same arrivals: the trace holds the times of requests, and none are drawn."""
         is_drawn = self.scale != 1.0 and self.scaling == "thin"
         return not is_drawn and self.trace().kind == "timestamps"
 
     @property
     def key(self) -> Hashable | None:
-        """What the load depends on, the state of its file included; None where it cannot be read twice."""
+        """A cache key: what the load depends on, including the state of its file; None if it cannot be read twice."""
         path = traces.default_path(os.environ) if self.name.startswith(REAL) else Path(self.name)
         is_drawn = self.scale != 1.0 and self.scaling == "thin"
         seed = self.seed
@@ -77,12 +77,13 @@ class Load:
 
 
 def is_log(name: str) -> bool:
-    """Whether every seed has the requests of one and the same log, a file or a window of the real trace."""
+    """Whether the load is a log, a file or a window of the real trace, so that all seeds have the same requests."""
     return name not in traces.NAMES and not name.startswith(CONSTANT)
 
 
 def find_trace(name: str, seed: int, hints: TimeHints = NO_HINTS) -> Trace:
-    """The whole trace of a name or a path. Raises TraceError, and ScenarioError where IPA_TRACE names no file."""
+    """The whole trace of a name or a path. Raises TraceError if it cannot be used, ScenarioError if IPA_TRACE names no
+    file."""
     if name in _brought:
         return _brought[name]
     real = traces.default_path(os.environ)
@@ -94,7 +95,7 @@ def find_trace(name: str, seed: int, hints: TimeHints = NO_HINTS) -> Trace:
     if not name:
         raise ScenarioError(f"trace {name!r}: should be a named load or a file; ipa trace list lists the names")
     if path.exists() and name not in traces.NAMES:
-        # A pipe can be read once, and changes while it is.
+        # A pipe can be read only once, and changes while it is read.
         return _own(name, path.stat().st_mtime_ns if path.is_file() else 0, seed, hints)
     return traces.find(name, seed=seed)
 
@@ -104,7 +105,7 @@ _brought: dict[str, Trace] = {}
 
 @contextmanager
 def brought(loads: Mapping[str, Trace]) -> Iterator[None]:
-    """Within it these loads are found by their names, whatever files this machine has."""
+    """A context in which these loads are found by their names, whatever files this machine has."""
     before = dict(_brought)
     _brought.update(loads)
     try:
@@ -116,18 +117,18 @@ def brought(loads: Mapping[str, Trace]) -> Iterator[None]:
 
 @lru_cache(maxsize=8)
 def _real(name: str, real: Path, changed_ns: int) -> Trace:
-    """A window of the real trace, read again only when its file has changed: a month of it takes longer than a run."""
+    """A window of the real trace, cached until its file changes: reading a month of it takes longer than a run."""
     return traces.find(name, real=real)
 
 
 @lru_cache(maxsize=2)
 def _own(name: str, changed_ns: int, seed: int, hints: TimeHints) -> Trace:
-    """A file's trace, read again only when it has changed: several runs on it, and what is said of it, read it once."""
+    """A file's trace, cached until the file changes, for several runs and for messages about it."""
     return traces.find(name, seed=seed, hints=hints)
 
 
 def parse_windows(value: object) -> object:
-    """Windows as pairs, from `10:20`, `10:20,40:50`, or a list of these or of pairs. Raises ValueError otherwise."""
+    """Windows as pairs, from `10:20`, `10:20,40:50`, or a list of texts or pairs. Raises ValueError otherwise."""
     if isinstance(value, str):
         value = value.split(",")
     if value is None:
@@ -145,7 +146,7 @@ def _items(value: object) -> Sequence[object]:
 
 
 def _pair(item: object) -> tuple[float, float]:
-    """One window; TypeError or ValueError if it is none."""
+    """One window. Raises TypeError or ValueError if it is not one."""
     if isinstance(item, str):
         first, last = item.split(":")
         return float(first), float(last)

@@ -1,4 +1,4 @@
-"""Options declared once: a field of a frozen dataclass, with the help and the bounds that a command line shows."""
+"""Options declared once: fields of a frozen dataclass, with the help and bounds for the command line."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of a field beside its name, type and default; `flag` where it is not the name with dashes.
+    """The properties of a field besides its name, type and default; `flag`: if it is not the name with dashes.
 
-    `words`: a `Literal` or the words it may be; `least` and `most`: its bounds, `above` and `below`: bounds that it may
-    not reach; `exists`: a path has to be there. `completes`: what the shell offers for it, such as `keys`. One whose
-    default is a tuple may be repeated; one without a default has to be given.
+    `words`: a `Literal` or the allowed words; `least` and `most`: inclusive bounds; `above` and `below`: exclusive
+    bounds; `exists`: the path must exist; `completes`: what the shell completes, such as `keys`. An option whose
+    default is a tuple may be repeated; one without a default is required.
     """
 
     help: str
@@ -29,14 +29,14 @@ class Option:
 
 
 def option(default: Any, help: str, **about: Any) -> Any:  # noqa: A002
-    """A field of a dataclass that is an option of a command; `about`: as in `Option`."""
+    """A dataclass field that is an option of a command; `about`: as in `Option`."""
     return field(default=default, metadata={"option": Option(help, **about)})
 
 
 def options_of(of: type) -> Iterator[tuple[Field[Any], Option, str]]:
-    """The fields of a dataclass that are options, each with what is known of it and its flag, `--decision-timeout`.
+    """The fields of a dataclass that are options, each with its `Option` and its flag, such as `--decision-timeout`.
 
-    A flag has no unit: that is in the name of the field, and in the help.
+    A flag has no unit: the field's name and the help have it.
     """
     for each in fields(of):
         if about := each.metadata.get("option"):

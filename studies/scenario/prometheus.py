@@ -1,7 +1,7 @@
-"""A load out of a Prometheus server: a query over a span of time, asked in parts and read as `traces` reads answers.
+"""A load from a Prometheus server: a range query, split into requests; `traces` reads the answers.
 
-Prometheus answers at most 11,000 points a series and request; a week by the second takes 55 requests. Credentials go
-only to the host that they are for: a server that sends elsewhere is an error.
+Prometheus returns at most 11,000 points of a series per request, so a week by the second takes 55 requests. Credentials
+go only to the host that they are for: a redirect is an error.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ipa.studies.scenario.errors import ScenarioError
 from ipa.traces import LONGEST_S, Filling, Trace
 
 MOST_POINTS = 11_000
-"""Points of a series that Prometheus answers to one request."""
+"""The most points of a series in one answer of Prometheus."""
 
 MOST_BYTES = 256 << 20
-"""The longest answer that is read."""
+"""The longest answer accepted."""
 
 LATEST_S = 4_102_444_800
 """2100-01-01T00:00:00Z."""
@@ -41,14 +41,14 @@ _RATE = re.compile(r"\bi?rate\s*\(")
 
 
 class ServerError(Error):
-    """A Prometheus server that does not answer, or answers with an error."""
+    """A Prometheus server does not answer, or answers with an error."""
 
 
 @dataclass(frozen=True)
 class Range:
     """A query for the requests of every step from `start_s` to `end_s`, whole seconds since 1970.
 
-    Raises ScenarioError for times in the wrong order, and a query whose values do not count the requests of a step.
+    Raises ScenarioError for an impossible range or step, and if the query does not count the requests of a step.
     """
 
     query: str
@@ -69,11 +69,11 @@ class Range:
 
     @property
     def steps(self) -> int:
-        """The whole steps in it."""
+        """The number of whole steps."""
         return (self.end_s - self.start_s) // self.step_s
 
     def parts(self) -> Iterator[tuple[int, int]]:
-        """The first and last time of each request; together every step's end, and the start, where counters begin."""
+        """The first and last time of each request. Together they cover the start and the end of every step."""
         points = self.steps + 1
         for first in range(0, points, MOST_POINTS):
             last = min(first + MOST_POINTS, points) - 1
@@ -81,7 +81,7 @@ class Range:
 
 
 def _check_query(query: str, step_s: int) -> None:
-    """Raises ScenarioError for a query whose values cannot be the requests of a step, nor counters."""
+    """Raise ScenarioError if a query's values can be neither the requests of a step nor counters."""
     plain, windows = _plain(query), windows_s(query)
     use = f"use increase, such as sum(increase(requests_total[{step_s}s]))"
     if _RATE.search(plain):
@@ -98,24 +98,24 @@ def _check_query(query: str, step_s: int) -> None:
 
 
 def _plain(query: str) -> str:
-    """A query without what stands in quotes."""
+    """A query with its quoted strings emptied."""
     return _STRING.sub('""', query)
 
 
 def windows_s(query: str) -> set[int]:
-    """The lengths of the windows in a query, `[1m]`, of those that are written as whole seconds and longer units."""
+    """The lengths [s] of the windows in a query, such as `[1m]`, that are written in whole seconds or longer units."""
     return {duration_s(found) for found in _WINDOW.findall(_plain(query)) if _DURATION.fullmatch(found)}
 
 
 def duration_s(text: str) -> int:
-    """Seconds of a duration as Prometheus writes them: `90s`, `5m`, `1h30m`, `7d`. Raises ValueError for another."""
+    """The seconds of a Prometheus duration: `90s`, `5m`, `1h30m`, `7d`. Raises ValueError for any other text."""
     if not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration such as 30s, 5m, 1h30m or 7d")
     return sum(int(number) * _UNITS_S[unit] for number, unit in re.findall(r"(\d+)([smhdwy])", text))
 
 
 def moment_s(text: str, now_s: float) -> float:
-    """Seconds since 1970 of `now`, a duration before now (`7d`), a number, or an ISO 8601 time with its zone.
+    """Seconds since 1970 of `now`, a duration before now (`7d`), a number, or an ISO 8601 time with a time zone.
 
     Raises ValueError for anything else.
     """
@@ -147,9 +147,10 @@ def moment_s(text: str, now_s: float) -> float:
 
 
 class Server:
-    """The server at a URL, which may hold a user and a password for basic authentication.
+    """The server at a URL, which may contain a user and a password for basic authentication.
 
-    `token` is a bearer token; `timeout_s` is for each request. Raises ScenarioError for a URL that is none.
+    `token` is a bearer token; `timeout_s` is for each request. Raises ScenarioError for an invalid URL, or if both a
+    user and a token are given.
     """
 
     def __init__(self, url: str, *, token: str | None = None, timeout_s: float = 30.0) -> None:
@@ -183,8 +184,8 @@ class Server:
     ) -> Trace:
         """The load of a query; `each` is called after each request.
 
-        Raises ServerError for a server that does not answer, or answers with an error; TraceError for an answer that
-        is no load, and for gaps unless they are to be filled.
+        Raises ServerError if the server does not answer or answers with an error; TraceError if the answer is not a
+        load, and for gaps unless `filling` fills them.
         """
         series = []
         for first_s, last_s in asked.parts():
@@ -227,7 +228,7 @@ class Server:
 
 
 def _said(error: HTTPError) -> str:
-    """What a server says of a request that it refuses: Prometheus' own words where it is one."""
+    """A server's reason for refusing a request; Prometheus' own error text if there is one."""
     where = error.headers.get("Location")
     if where is not None and 300 <= error.code < 400:
         target = urlsplit(where)
@@ -241,7 +242,7 @@ def _said(error: HTTPError) -> str:
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Credentials are for one host; urllib would take them along to any other."""
+    """Follows no redirects: urllib would send the credentials on to another host."""
 
     def redirect_request(self, *_: Any) -> None:
         return None

@@ -1,4 +1,4 @@
-"""Numbers of a scenario, by the range that they may have."""
+"""The types of numbers in a scenario, by their allowed range."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 LARGEST = 1e12
-"""Of what the optimiser computes with exactly, as of a policy's parameters."""
+"""The largest number that the optimiser computes with exactly, as for a policy's parameters."""
 
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Factor = Annotated[float, Field(gt=0.0, le=LARGEST, allow_inf_nan=False)]

@@ -46,13 +46,13 @@ SCHEMA_VERSION = 1
 LONGEST_HISTORY_S = 86_400
 
 LONGEST_LABEL = 80
-"""In characters; a table has room for it."""
+"""The most characters of a label, so that tables have room for it."""
 
 STAGE_KEYS = ("initial", "drop_limits_s")
-"""Keys of values by stage."""
+"""Keys that hold values by stage."""
 
 LARGEST_SEED = 2**63 - 1
-"""What a table's column of seeds can hold."""
+"""The largest seed that a table's column can hold."""
 
 
 def _policy(value: object) -> object:
@@ -118,7 +118,7 @@ class PolicyChoice(BaseModel):
 
     @property
     def title(self) -> str:
-        """What tables, reports and folders call the policy."""
+        """The policy's name in tables, reports and folders."""
         return self.label or self.name
 
     @property
@@ -276,7 +276,7 @@ class Scenario(FileModel):
         description="what `ipa live up` and `ipa live manifests` add to pods, under Kubernetes' own names",
     )
 
-    if not TYPE_CHECKING:  # type checkers make a better one from the keys
+    if not TYPE_CHECKING:  # type checkers derive a better signature from the keys
 
         def __init__(self, /, **values: Any) -> None:
             try:
@@ -284,7 +284,7 @@ class Scenario(FileModel):
             except ValidationError as error:
                 raise ScenarioError(in_words(error, _Given("", values, {}))) from None
 
-        # A file is validated without it, and keeps its own errors, which know the lines.
+        # Files are validated without it: their own errors know the lines.
         __init__.__pydantic_base_init__ = True
 
     @classmethod
@@ -310,16 +310,16 @@ class Scenario(FileModel):
         return validate_document(Scenario, _Given("", data, {}), error=ScenarioError)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, defaults included, JSON-able; `from_dict` takes it back."""
+        """All keys with their values, defaults included, JSON-able."""
         return self.model_dump(mode="json")
 
     @property
     def time_hints(self) -> TimeHints:
-        """What is said of the columns of the trace's file. Raises TraceError for an unknown zone."""
+        """The keys on the columns of the trace's file. Raises TraceError for an unknown time zone."""
         return TimeHints(self.time_column, self.time_unit, self.time_zone, self.count_column, self.skip_bad_lines)
 
     def limits_of(self, stages: Sequence[str]) -> Limits:
-        """What the cluster and the guards allow of a pipeline with these stages."""
+        """The limits of the cluster and the guards for a pipeline with these stages."""
         limits, guards = self.limits, self.guards
         least = {stage: max(guards.min_replicas, limits.min_replicas.get(stage, 1)) for stage in stages}
         most = {**limits.max_replicas}
@@ -336,7 +336,7 @@ class Scenario(FileModel):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a policy may have to know of the world in which it runs (`FACTS`)."""
+        """The facts of the world that a policy may need (`FACTS`)."""
         return {fact: getattr(self, fact) for fact in FACTS}
 
     @property
@@ -346,7 +346,7 @@ class Scenario(FileModel):
 
 
 class _Given(Document):
-    """Values from the command line: errors name the key, as there is no line."""
+    """Values without a file: errors name the key, as there is no line."""
 
     def line_of(self, loc: Loc) -> int:
         return 0

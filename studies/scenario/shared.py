@@ -1,7 +1,7 @@
-"""What runs in one process have in common, kept so that it is found, drawn or computed once.
+"""A cache of what runs in one process share, so that it is loaded, drawn or computed once.
 
-All of it depends on a part of a scenario alone, so a run gets the same as it would make by itself: the question
-decides, not the run. Everything is bounded; what has not been asked for longest goes first.
+Each entry depends only on its key, a part of the scenario, so a run gets the same as without the cache. The cache is
+bounded; the least recently used entry is discarded first.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ V = TypeVar("V")
 
 MOST_PIPELINES = 32
 MOST_POLICIES = 16
-"""Each with up to some thousand answers."""
+"""The most policies kept, each with up to some thousand answers."""
 MOST_LOADS = 128
 MOST_NUMBERS = 2**16
-"""Of a load that is kept, or of its arrivals: half a megabyte."""
+"""The most numbers of a load that is kept, or of its arrivals: half a megabyte."""
 
 _FILES = (".py", ".npz", ".keras")
-"""What of a policy may be a file, which may have changed by the next run."""
+"""Endings of files in a policy's name or parameters; such a file may change before the next run."""
 
 
 class Kept(Generic[K, V]):
-    """Up to `most` things by what they were made for; those that are not `small` are made anew each time."""
+    """At most `most` values by key; values that are not `small` are made anew each time."""
 
     def __init__(self, most: int, small: Callable[[V], bool] = lambda _: True) -> None:
         self._most = most
@@ -43,7 +43,7 @@ class Kept(Generic[K, V]):
         self._things: dict[K, V] = {}
 
     def get(self, key: K, make: Callable[[], V]) -> V:
-        """The thing for a key, made if need be."""
+        """The value for a key, made if need be."""
         found = self._things.pop(key, None)
         if found is None:
             found = make()
@@ -57,16 +57,16 @@ class Kept(Generic[K, V]):
 
 @dataclass(frozen=True)
 class Served:
-    """A pipeline with the limits of a scenario, and its stages as the engines see them, each kept once made."""
+    """A pipeline with the limits of a scenario, and the cache of its stages as the engines see them."""
 
     pipeline: Pipeline
     models: Kept[Hashable, tuple[StageModel, ...]]
 
 
 class Shared:
-    """Pipelines, policies with the answers that they have found, forecasts, and loads with their arrivals.
+    """A cache of pipelines, policies with their earlier answers, forecasts, and loads with their arrivals.
 
-    Runs that follow each other cost least if they differ in few of these.
+    Successive runs cost least if they differ in few of these.
     """
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Shared:
         return served.models.get(settings, lambda: models_of(scenario, served.pipeline))
 
     def policy(self, scenario: Scenario) -> Policy:
-        """The scenario's policy; one of ours serves all runs that ask for the same. Raises as `policies.create`."""
+        """The scenario's policy; a shipped one is shared by all equal runs. Raises as `policies.create`."""
         about = _pipeline_key(scenario)
         pipeline = self._served_as(about, scenario).pipeline
         name = scenario.policy.name
@@ -112,7 +112,7 @@ class Shared:
 
         told = tuple(getattr(scenario, fact) for fact in facts_of(name))
         policy = self._policies.get((about, text, told), made)
-        # Somebody else's may keep more than it should.
+        # A policy of the user may keep state that must not be shared.
         return policy if type(policy) in POLICIES.values() else policy_of(scenario, pipeline)
 
     def trace(self, scenario: Scenario) -> Trace:

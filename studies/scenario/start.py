@@ -1,4 +1,4 @@
-"""What is ready when a run starts: the keys of a scenario for it, and the configuration that they mean."""
+"""The configuration that is ready when a run starts, and the keys of a scenario for it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class StageStart(FileModel):
 
 
 def ready_at_start(pipeline: Pipeline, initial: Mapping[str, StageStart]) -> Configuration:
-    """The configuration at the start, the lightest where none is given. Raises ScenarioError for an impossible one."""
+    """The configuration at the start, by default the lightest. Raises ScenarioError for an impossible one."""
     configuration = dict(lightest_configuration(pipeline))
     for stage, start in initial.items():
         known = {variant.name: variant.base_cores for variant in pipeline.stage(stage).variants}

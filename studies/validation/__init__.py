@@ -1,4 +1,4 @@
-"""Validation: live runs against simulations of the same, figure by figure."""
+"""Validation: live runs compared with simulations of the same scenario, figure by figure."""
 
 import lazy_loader as lazy
 

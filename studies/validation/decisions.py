@@ -1,4 +1,4 @@
-"""What was decided, live and simulated, and what became of it: agreement, and how long replicas and rollouts took."""
+"""Decisions live and simulated: their agreement, and the durations of start-ups, rollouts and stops."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How many of how many decisions were equal."""
+    """How many decisions were equal, out of how many."""
 
     equal: int
     total: int
 
     @property
     def percent(self) -> float:
-        """The share of equal ones; NaN where there were no decisions."""
+        """The percentage of equal decisions; NaN if there were none."""
         return 100.0 * self.equal / self.total if self.total else nan
 
     def __add__(self, other: Agreement) -> Agreement:
@@ -49,7 +49,7 @@ class Agreement:
 
 
 def on_same_observations(entries: Sequence[Entry], scenario: Scenario, prepared: Prepared) -> Agreement:
-    """A recorded journal against the scenario's policy, asked again on each of its observations (law L10)."""
+    """Compare a recorded journal with the scenario's policy, which decides again on each observation (law L10)."""
     replayed = replay_journal(prepared.pipeline, guarded(prepared.policy, scenario, prepared.pipeline), entries)
     equal = [
         one.decision.configuration == two.decision.configuration for one, two in zip(entries, replayed, strict=True)
@@ -58,10 +58,10 @@ def on_same_observations(entries: Sequence[Entry], scenario: Scenario, prepared:
 
 
 def in_closed_loop(live: pd.DataFrame, simulated: pd.DataFrame, interval_s: float) -> Agreement:
-    """The decisions of two runs at the same control steps, from the tables `decisions`.
+    """Compare the decisions of two runs at the same control steps, from the tables `decisions`.
 
-    What stood ready at the start does not count. A step that only one of them took, or in which one was refused, counts
-    as unequal.
+    The configuration at the start does not count. A step that only one run took, or in which one decision was refused,
+    counts as unequal.
     """
     ours, theirs = (
         {round(time_s / interval_s): wanted for time_s, wanted in decided(table)[1:]} for table in (live, simulated)
@@ -71,9 +71,9 @@ def in_closed_loop(live: pd.DataFrame, simulated: pd.DataFrame, interval_s: floa
 
 
 def decided(decisions: pd.DataFrame) -> list[tuple[float, Configuration]]:
-    """When each configuration came into force, in order, from the table `decisions`; first the one at the start.
+    """When each configuration took effect, in order, from the table `decisions`; first the one at the start.
 
-    A refused decision does not count: the configuration before it stayed in force.
+    A refused decision does not count: the configuration before it stays in force.
     """
     found: dict[int, tuple[float, dict[str, StageConfiguration]]] = {}
     for row in accepted(decisions).to_dict("records"):
@@ -85,7 +85,7 @@ def decided(decisions: pd.DataFrame) -> list[tuple[float, Configuration]]:
 
 
 def accepted(decisions: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the table `decisions` that were put in force."""
+    """The rows of the table `decisions` that were not refused."""
     kept: pd.DataFrame = decisions[decisions["accepted"]]
     return kept
 
@@ -99,11 +99,12 @@ def _wanted(row: Mapping[object, object]) -> StageConfiguration:
 def simulate_decisions(
     scenario: Scenario, prepared: Prepared, decisions: Sequence[tuple[float, Configuration]], late_s: float = 0.0
 ) -> Tables:
-    """The tables of visits, `requests` and `replicas` of the scenario's load under these decisions, without a policy.
+    """Simulate the scenario's load under these decisions, without a policy: tables of visits, `requests` and
+    `replicas`.
 
-    Beside the simulation in closed loop it tells errors of queues and replicas from errors of decisions. The first
-    decision is ready at the start; each later one, in order of time, is made at its time and takes effect after the
-    scenario's decision delay. Requests reach the pipeline `late_s` after they were due.
+    Compared with the simulation in closed loop, it separates errors of queues and replicas from errors of decisions.
+    The first decision is ready at the start; each later one, in order of time, is made at its time and takes effect
+    after the scenario's decision delay. Requests reach the pipeline `late_s` after they were due.
     """
     pipeline, trace = prepared.pipeline, prepared.trace
     (_, initial), *following = decisions
@@ -136,13 +137,13 @@ def simulate_decisions(
 # ---- replicas ----
 
 GRID_S = 0.1
-"""The time between two moments at which numbers of replicas are compared."""
+"""The interval at which numbers of replicas are compared [s]."""
 
 
 def replicas_alike_percent(
     live: Sequence[pd.DataFrame], simulated: pd.DataFrame, duration_s: float
 ) -> dict[str, float]:
-    """Stage -> the share of the time in which equally many replicas were ready in both; the mean over live runs."""
+    """Stage -> the percentage of time with equally many ready replicas in both; the mean over live runs."""
     moments_s = np.arange(0.0, duration_s, GRID_S)
     return {
         str(stage): 100.0
@@ -164,7 +165,7 @@ KINDS = {"start_up": "start-up", "rollout": "rollout", "stop": "stop"}
 
 @dataclass(frozen=True)
 class Durations:
-    """Of one kind, at one stage: how many were seen, and how long they took [s]; NaN where none was seen."""
+    """The durations [s] of one kind at one stage, and how many were seen; NaN if none."""
 
     count: int
     mean_s: float
@@ -172,18 +173,19 @@ class Durations:
 
     @classmethod
     def of(cls, values_s: FloatArray) -> Durations:
-        """Over those that came to an end."""
+        """From all durations; those that did not end are NaN and left out."""
         values_s = values_s[np.isfinite(values_s)]
         return cls(len(values_s), float(values_s.mean()), float(values_s.max())) if len(values_s) else cls(0, nan, nan)
 
 
 @dataclass(frozen=True)
 class Took:
-    """What took how long at a stage, live and in the simulations with the live decisions, whose rollouts are the same.
+    """The durations of one kind at a stage, live and in the simulations with the live decisions, which have the same
+    rollouts.
 
     `kind`: `start_up`, from a replica's creation until it is ready; `rollout`, from a decision that changes variant,
-    replicas or cores until all replicas are ready and no others are left that serve; `stop`, from a replica's removal
-    until it is gone.
+    replicas or cores until all its replicas are ready and no others serve; `stop`, from a replica's removal until it is
+    gone.
     """
 
     stage: str
@@ -217,10 +219,10 @@ def _durations_s(stage: str, runs: Sequence[tuple[pd.DataFrame, pd.DataFrame]]) 
 
 
 def rollouts(wanted: Sequence[tuple[float, StageConfiguration]], replicas: pd.DataFrame) -> FloatArray:
-    """Per decision that changed a stage's variant, replicas or cores, how long its rollout took [s].
+    """The duration [s] of the rollout of each decision that changed a stage's variant, replicas or cores.
 
-    `wanted`: the decisions, what stood at the start first; `replicas`: those of the stage. NaN for a rollout that the
-    next change, or the end of the run, came before.
+    `wanted`: the decisions, first the configuration at the start; `replicas`: those of the stage. NaN for a rollout
+    that did not finish before the next change or the end of the run.
     """
     changes = [wanted[0]]
     for time_s, configuration in wanted[1:]:
@@ -244,5 +246,5 @@ def _rollout_s(replicas: pd.DataFrame, since_s: float, wanted: StageConfiguratio
 
 
 def _serving(configuration: StageConfiguration) -> Counter[tuple[str, int]]:
-    """What a rollout is about, replicas by variant and cores: batches and their timeouts change at once."""
+    """Replicas by variant and cores, which a rollout changes; batch sizes and timeouts change at once."""
     return Counter({(part.variant, part.cores): part.replicas for part in configuration.parts})

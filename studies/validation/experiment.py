@@ -1,4 +1,4 @@
-"""The plan of a validation: which seconds of the load are compared, which others calibrate, and what runs them live."""
+"""The plan of a validation: which seconds of the load are compared, which others calibrate, and the live backend."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from ipa.studies.scenario import Scenario, ScenarioError, Windows, load_of
 Counts = NDArray[np.int64]
 
 RunLive = Callable[[Scenario, Path], None]
-"""Runs a scenario live and writes its results to the folder, which is empty."""
+"""A function that runs a scenario live and writes its results to the folder, which is empty."""
 
 DURATION_S = 120
-"""How long a comparison is unless the scenario or a person says otherwise."""
+"""The default length of a comparison [s]."""
 
 CALIBRATION_S = 90
-"""How long the calibration is unless a person says otherwise, or the trace is too short."""
+"""The default length of the calibration [s]; a short trace allows less."""
 
 SHORTEST_CALIBRATION_S = 20
 
 BLOCK_S = 10
-"""Windows begin at multiples of it, and rises are those of the mean load of so many seconds."""
+"""Windows begin at multiples of this [s]; rises are those of the mean load over so many seconds."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """The scenario that is compared, and the one that overheads are measured on: the same on other seconds.
+    """The scenario that is compared, and the one for calibration: the same on other seconds.
 
-    `backend`: what the live runs run on, `loopback` or `kubernetes`; `source`: what their policies observe through.
+    `backend` of the live runs: `loopback` or `kubernetes`; `source`: that of their policies' observations.
     """
 
     compared: Scenario
@@ -47,7 +47,7 @@ class Experiment:
 
     @property
     def reality(self) -> str:
-        """What the live runs run on, in words."""
+        """The backend of the live runs, in words."""
         return self.backend if self.source == "gateway" else f"{self.backend}, observed by {self.source.capitalize()}"
 
 
@@ -59,13 +59,13 @@ def design(
     backend: str = "loopback",
     source: str = "gateway",
 ) -> Experiment:
-    """Choose the seconds: of the scenario's window, or all of the trace, those `duration_s` with the greatest rise.
+    """Choose the `duration_s` seconds with the greatest rise, from the scenario's window or all of the trace.
 
-    With a window and no duration the whole window is compared; with neither, `DURATION_S` seconds. The overheads are
-    measured on `calibration`, by default on the `CALIBRATION_S` other seconds with the greatest rise and fall, where
-    replicas come and go.
+    With a window and no duration, the whole window is compared; with neither, `DURATION_S` seconds. The overheads are
+    measured on `calibration`; default: the `CALIBRATION_S` other seconds with the greatest rise and fall, where
+    replicas are added and removed.
 
-    Raises ScenarioError where there are not enough seconds, or the two would share some.
+    Raises ScenarioError if there are not enough seconds, or the two overlap.
     """
     if scenario.records != "all":
         raise ScenarioError(
@@ -118,7 +118,7 @@ def _calibration(counts: Counts, free: NDArray[np.bool_], trace: str) -> tuple[f
 def _greatest(
     change: Callable[[Counts], float], counts: Counts, allowed: NDArray[np.bool_], length_s: int
 ) -> tuple[float, float] | None:
-    """The seconds, `length_s` in a row and all allowed, in which the load changes most; the earliest of equal ones."""
+    """The `length_s` consecutive allowed seconds in which the load changes most; the earliest of equal ones."""
     starts = [s for s in range(0, len(counts) - length_s + 1, BLOCK_S) if allowed[s : s + length_s].all()]
     if not starts:
         return None
@@ -131,14 +131,14 @@ def _rise_and_fall(counts: Counts) -> float:
 
 
 def _rise(counts: Counts) -> float:
-    """The most by which the mean load of a block exceeds that of an earlier one; never below 0."""
+    """The largest increase of the mean load from one block to a later one; at least 0."""
     edges = np.arange(0, len(counts), BLOCK_S)
     means = np.add.reduceat(counts, edges) / np.diff(np.append(edges, len(counts)))
     return float(np.max(means - np.minimum.accumulate(means)))
 
 
 def _without(seconds: int, windows: Windows) -> NDArray[np.bool_]:
-    """Which seconds lie in none of the windows."""
+    """Whether each second is outside all windows."""
     free = np.ones(seconds, dtype=bool)
     for start_s, end_s in windows:
         free[int(start_s) : int(np.ceil(end_s))] = False
@@ -155,7 +155,7 @@ def _words(windows: Windows) -> str:
 def live_runner(how: Live, scenario: Scenario) -> RunLive:
     """A function that runs a scenario live and writes its results folder.
 
-    Raises LiveError, before anything runs, where the scenario, this machine or the cluster cannot run live.
+    Raises LiveError, before anything runs, if the scenario, this machine or the cluster does not support it.
     """
     check_installed()
     for key in ("dispatch_overhead_s", "start_up_extra_s"):
@@ -171,7 +171,7 @@ def live_runner(how: Live, scenario: Scenario) -> RunLive:
 
 
 def _run(how: Live, scenario: Scenario, folder: Path) -> None:
-    """Raise KeyboardInterrupt or RunError for a run that ended early, which says nothing."""
+    """Run live; raises KeyboardInterrupt or RunError if the run ended early, as it cannot be compared."""
     finished = run_live(scenario, how)
     if finished.ended == "interrupted":
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""The figures that are compared, from the tables of runs within chosen windows: errors, spreads and verdicts."""
+"""The compared figures of runs within chosen windows, with errors, spreads and verdicts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Tables = Mapping[str, "pd.DataFrame"]
 
 
 def visits_of(tables: Tables) -> pd.DataFrame:
-    """A run's visits to stages: of its requests, or in a graph of their items."""
+    """A run's visits to stages: those of requests, or in a graph those of items."""
     return tables[ITEMS] if ITEMS in tables else tables["stages"]
 
 
@@ -33,7 +33,7 @@ BANDS = (("below 30 %", 0.30), ("30 to 60 %", 0.60), ("60 to 85 %", 0.85), ("abo
 """The bands of utilisation, each with its upper end, which it includes."""
 
 JUDGED_UP_TO = 0.85
-"""The highest utilisation at which a verdict is given: nearer to saturation small differences grow without bound."""
+"""The highest utilisation with a verdict: nearer to saturation, small differences grow without bound."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Windows:
 
     @property
     def counted(self) -> dict[str, int]:
-        """How many are chosen, of how many."""
+        """How many are chosen, and how many there are."""
         return {"windows": int(self.chosen.sum()), "of_windows": len(self.chosen)}
 
     @property
@@ -64,22 +64,22 @@ class Windows:
         return float(np.diff(self.edges_s)[self.chosen].sum())
 
     def holds(self, time_s: FloatArray) -> BoolArray:
-        """Which moments lie in a chosen window; shape of `time_s`. NaN never does."""
+        """Which moments are in a chosen window; shape of `time_s`. NaN never is."""
         place = np.searchsorted(self.edges_s, time_s, side="right") - 1
         inside = (place >= 0) & (place < len(self.chosen)) & np.isfinite(time_s)
         return inside & self.chosen[np.clip(place, 0, len(self.chosen) - 1)]
 
     def overlap_s(self, since_s: FloatArray, until_s: FloatArray) -> FloatArray:
-        """For how long each span [since, until) lies in each window, chosen or not; shape (spans, W)."""
+        """The overlap [s] of each span [since, until) with each window, chosen or not; shape (spans, W)."""
         starts, ends = self.edges_s[:-1], self.edges_s[1:]
         shared = np.minimum(until_s[:, None], ends[None, :]) - np.maximum(since_s[:, None], starts[None, :])
         return np.asarray(np.maximum(np.nan_to_num(shared, nan=0.0), 0.0), dtype=np.float64)
 
 
 def utilisation(tables: Tables, windows: Windows) -> Mapping[str, FloatArray]:
-    """Stage -> busy replica-seconds over ready ones in each window, shape (W,); 0 where none was ready.
+    """Stage -> busy over ready replica-seconds in each window, shape (W,); 0 where none was ready.
 
-    A replica that has been removed counts until its last batch is done.
+    A removed replica counts as ready until its last batch is done.
     """
     stages, replicas = visits_of(tables), tables["replicas"]
     served = stages[stages["batch"] >= 0].drop_duplicates(["stage", "batch"])
@@ -117,7 +117,7 @@ POINTS: ErrorKind = "points"
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure: `error` says whether differences are relative or, of figures in percent or PAS, in points.
+    """A figure: `error` says whether differences are relative or, for figures in percent or PAS, in points.
 
     `tolerance` is the largest error allowed (a fraction, or points); None: the figure is shown and not judged.
     """
@@ -155,13 +155,13 @@ LIMITS: Mapping[str, Mapping[str, float]] = {
     "loopback": dict(zip(_JUDGED, (0.05, 0.10, 2.0, 0.02, 0.5), strict=True)),
     "kubernetes": dict(zip(_JUDGED, (0.10, 0.15, 2.0, 0.03, 0.5), strict=True)),
 }
-"""By backend, the errors allowed (a fraction, or points); figures that are not here are shown and not judged."""
+"""Backend -> figure -> the error allowed (a fraction, or points); figures not listed are shown and not judged."""
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 def metrics(stages: Sequence[str], limits: Mapping[str, float]) -> tuple[Metric, ...]:
-    """All figures of a pipeline with these stages; `limits`: by key, the errors allowed."""
+    """All figures of a pipeline with these stages; `limits`: key -> the error allowed."""
     of_pipeline = (replace(metric, tolerance=limits.get(metric.key)) for metric in PIPELINE_METRICS)
     of_stages = (
         Metric(f"{stage}.{key}", title, unit, stage=stage) for stage in stages for key, title, unit in _STAGE_METRICS
@@ -170,7 +170,7 @@ def metrics(stages: Sequence[str], limits: Mapping[str, float]) -> tuple[Metric,
 
 
 def measure(runs: Sequence[Tables], windows: Windows, sla_s: float, price_per_core: float = 1.0) -> dict[str, float]:
-    """Every metric's value by key, of the requests that arrived in the chosen windows; NaN where there is none.
+    """Metric's key -> value, for the requests that arrived in the chosen windows; NaN if there is none.
 
     Requests of several runs are pooled; figures over time (cost, replicas, throughput) are means over the runs.
     """
@@ -202,7 +202,7 @@ def _of_requests(requests: Sequence[pd.DataFrame], sla_s: float) -> dict[str, fl
 
 
 def _visits(stages: pd.DataFrame, stage: str, requests: pd.DataFrame) -> pd.DataFrame:
-    """The visits of these requests to a stage, as far as they were served."""
+    """The visits of these requests to a stage that were served."""
     served = stages[(stages["stage"] == stage) & np.isfinite(stages["finish_s"].to_numpy())]
     visits: pd.DataFrame = served[served["request"].isin(requests["request"])]
     return visits
@@ -221,14 +221,14 @@ def _of_visits(visits: Sequence[pd.DataFrame]) -> dict[str, float]:
 def _latencies(latency_s: FloatArray) -> dict[str, float]:
     quantiles = [nan] * len(QUANTILES)
     if len(latency_s):
-        # This definition of a quantile is the same for a run as for that run pooled with its equals.
+        # By this definition, a run has the same quantiles as several equal runs pooled.
         quantiles = np.quantile(latency_s, list(QUANTILES.values()), method="inverted_cdf").tolist()
     named = {f"latency_{name}_s": float(value) for name, value in zip(QUANTILES, quantiles, strict=True)}
     return {"latency_mean_s": _mean(latency_s), **named}
 
 
 def _time_mean(replicas: pd.DataFrame, span: tuple[str, str], weights: ArrayLike, windows: Windows) -> float:
-    """The weights of the replicas that are within their span of columns, averaged over the chosen windows."""
+    """The mean over chosen windows of the summed weights of replicas; `span`: the columns between which each counts."""
     if windows.total_s == 0.0:
         return nan
     since_s, until_s = (replicas[name].to_numpy(dtype=np.float64) for name in span)
@@ -248,14 +248,15 @@ def _mean(values: ArrayLike) -> float:
 # ---- verdicts ----
 
 SPREADS_ALLOWED = 2.0
-"""An error within this many spreads of the live repeats is no more than the live system differs from itself."""
+"""An error within this many spreads of the live repeats is attributed to the live system's own variation."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. Errors and spreads are fractions of the live value, or points, as the metric says; NaN: none.
+    """One compared figure. Errors and spreads are fractions of the live value, or points, as the metric says; NaN:
+    none.
 
-    `spread` is the standard deviation over the live repeats (n - 1 in the denominator), NaN of one repeat.
+    `spread` is the standard deviation over the live repeats (n - 1 in the denominator); NaN with one repeat.
     """
 
     metric: Metric
@@ -266,12 +267,12 @@ class Row:
 
     @property
     def error(self) -> float:
-        """Simulated in closed loop against live: above 0 where the simulation has more."""
+        """The error of the simulation in closed loop against live; above 0 if the simulated value is larger."""
         return self._against_live(self.simulated)
 
     @property
     def open_loop_error(self) -> float:
-        """The same with the live decisions."""
+        """The error of the simulations with the live decisions."""
         return self._against_live(self.open_loop)
 
     @property
@@ -281,13 +282,13 @@ class Row:
 
     @property
     def allowed_by_spread(self) -> float:
-        """The part of `allowed` that is owed to the spread of the live repeats, beyond the tolerance."""
+        """The part of `allowed` above the tolerance, due to the spread of the live repeats."""
         spread = 0.0 if isnan(self.spread) else self.spread
         return max(0.0, SPREADS_ALLOWED * spread - (self.metric.tolerance or 0.0))
 
     @property
     def passed(self) -> bool | None:
-        """The verdict; None for a figure that is not judged, or that neither world has."""
+        """The verdict; None if the figure is not judged, or has no value in either world."""
         allowed = self.allowed
         if allowed is None or (isnan(self.live) and isnan(self.simulated)):
             return None
@@ -295,7 +296,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """In a word: `ok`, `in spread` (above the tolerance, yet within twice the spread), `OFF`, or none."""
+        """In a word: `ok`, `in spread` (above the tolerance, but within twice the spread), `OFF`, or empty."""
         if self.passed is None or self.metric.tolerance is None:
             return ""
         if not self.passed:
@@ -310,7 +311,7 @@ class Row:
         return value / self.live - 1.0 if self.live else nan
 
     def shown(self, error: float | None) -> str:
-        """An error or a spread of this figure, in percent or points, as a person reads it."""
+        """An error or a spread of this figure as text, in percent or points."""
         if error is None or not isfinite(error):
             return NONE
         return plus(error, 2) if self.metric.error == POINTS else f"{plus(100.0 * error, 1)} %"
@@ -332,7 +333,7 @@ class Row:
 
 
 def plain(value: Any) -> Any:
-    """JSON-able: the fields of dataclasses by name; None for numbers that are not finite."""
+    """A JSON-able value: dataclasses as dicts; None for numbers that are not finite."""
     if is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
@@ -344,8 +345,7 @@ def plain(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Worlds:
-    """What is compared: the tables of the live repeats, of the simulation in closed loop, and of a simulation with the
-    decisions of each repeat."""
+    """The compared tables: live repeats, the simulation in closed loop, simulations with each repeat's decisions."""
 
     live: Sequence[Tables]
     simulated: Tables
@@ -355,7 +355,7 @@ class Worlds:
 def compare_worlds(
     worlds: Worlds, windows: Windows, judged: Sequence[Metric], sla_s: float, price_per_core: float
 ) -> list[Row]:
-    """One row per metric, of the requests that arrived and the time that passed within the chosen windows."""
+    """One row per metric, over the requests that arrived in the chosen windows and the windows' time."""
 
     def measured(runs: Sequence[Tables]) -> Mapping[str, float]:
         return measure(runs, windows, sla_s, price_per_core)

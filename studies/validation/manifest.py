@@ -1,4 +1,4 @@
-"""What a folder says of itself: whether it holds a validation. It is asked where live mode is not installed too."""
+"""The manifest of a validation's folder. This module works without live mode installed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KIND = "validation"
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a validation's folder; None where the folder holds no validation."""
+    """The manifest of a validation's folder; None if the folder holds no validation."""
     try:
         manifest = json.loads((folder / results.MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""What a live run takes beyond the profile, measured from its tables: the overheads that a simulation is given.
+"""Overheads: the time that a live run takes beyond the profile, measured from its tables and given to simulations.
 
 The emulated service time of every batch is known exactly: the k-th batch started at a lane of a stage takes the k-th
-draw of that lane's stream. The dispatch overhead is how much longer its replica was occupied.
+draw of that lane's stream. The dispatch overhead is the time that its replica was occupied beyond that.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 IntArray = npt.NDArray[np.int64]
 
 BusyAt = Callable[[FloatArray], IntArray]
-"""Moments -> the cores that serve batches which have begun before and go on."""
+"""Moments -> the cores busy with batches that began before."""
 
 TRIMMED = 0.05
-"""The share of the smallest and of the largest values that a mean leaves out: one stall says nothing of a system."""
+"""The share of the smallest and of the largest values that a mean leaves out, against single stalls."""
 
 QUIET_S = 10.0
-"""The windows by which quiet moments are told from busy ones."""
+"""The width of the windows that are classified as quiet or busy [s]."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One overhead in seconds: the value to use, and how it is distributed; `count` 0: it was not seen.
+    """One overhead [s]: the value to use, and its distribution; `count` 0: it was not observed.
 
-    The value is the median for a batch, of those that started in quiet moments alone, where there were any: those
-    windows that verdicts are about. A machine's stalls come and go, and the mean would put those of one run into all.
-    It is the trimmed mean for a hop; the median for what happens only a few times per run (changes of replicas), and
-    for the way of requests, as it is to put most of them into the right second.
+    For batches the value is the median over those that started in quiet windows, if there are any; verdicts are about
+    these windows. A mean would carry the stalls of one run into all. For a hop it is the trimmed mean; for events that
+    are few per run (changes of replicas), and for the lateness of arrivals, which should be in the right second, the
+    median.
     """
 
     value_s: float
@@ -53,7 +53,7 @@ class Measured:
 
     @classmethod
     def of(cls, values_s: FloatArray, *, trimmed: bool = False) -> Measured:
-        """From all values seen, by their trimmed mean or their median; 0 s where there were none."""
+        """From all observed values, by their trimmed mean or their median; 0 s if there are none."""
         values_s = values_s[np.isfinite(values_s)]
         if not len(values_s):
             return cls(0.0, 0.0, 0.0, 0)
@@ -65,10 +65,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Overheads:
-    """The overheads of one run; the names are those of the scenario's keys.
+    """The overheads of one run, named as the scenario's keys.
 
-    `arrival_s` is from the moment a request was due to the first stage's queue: no key of a scenario, but requests are
-    simulated to come so much later, since a policy counts them by the second in which they came.
+    `arrival_s`, from the moment a request was due until it entered the first stage's queue, is not a key of scenarios.
+    Simulated requests arrive so much later, because policies count arrivals by the second.
     """
 
     dispatch_overhead_s: Measured
@@ -82,12 +82,12 @@ class Overheads:
     KEYS = ("dispatch_overhead_s", "hop_s", "start_up_extra_s", "decision_delay_s", "stop_s")
 
     def values(self) -> dict[str, float]:
-        """What a scenario is given, in whole microseconds; never below 0."""
+        """The values for a scenario's keys [s], rounded to microseconds; at least 0."""
         return {key: max(0.0, round(getattr(self, key).value_s, 6)) for key in self.KEYS}
 
     @property
     def late_s(self) -> float:
-        """How late simulated requests come, in whole microseconds; never below 0."""
+        """How late simulated requests arrive [s], rounded to microseconds; at least 0."""
         return max(0.0, round(self.arrival_s.value_s, 6))
 
 
@@ -99,11 +99,11 @@ def measure_overheads(
     interference: bool = False,
     graph: Graph | None = None,
 ) -> Overheads:
-    """The overheads of a run; `models` are the stages without any overhead.
+    """Measure the overheads of a run; `models` are the stages without any overhead.
 
-    `graph`: how the stages hang together that are no chain.
+    `graph`: that of the stages, unless they are a chain.
 
-    `interference`: what others that served at the same time explain, by the models' slowdowns, is no overhead.
+    `interference`: the models' slowdown by other busy cores does not count as overhead.
     """
     replicas = tables["replicas"]
     busy = busy_cores(tables) if interference else None
@@ -128,7 +128,7 @@ def measure_overheads(
 
 
 def _quiet(tables: Tables) -> Windows:
-    """The windows in which no stage was near saturation; all, where each had one that was."""
+    """The windows in which no stage was near saturation; all windows if there is none."""
     moments_s = visits_of(tables)[["start_s", "finish_s"]].to_numpy(dtype=np.float64)
     every = Windows.all_of(float(np.nanmax(moments_s, initial=QUIET_S)), QUIET_S)
     is_quiet = busiest([tables], every) <= JUDGED_UP_TO
@@ -138,11 +138,11 @@ def _quiet(tables: Tables) -> Windows:
 def _dispatch_s(
     tables: Tables, model: StageModel, normals: Mapping[int, float], busy_at: BusyAt | None, quiet: Windows
 ) -> FloatArray:
-    """Per finished batch of a stage that started in a quiet moment, by how much it took longer than its emulated
-    service time, of which `normals` are the draws.
+    """For each finished batch of a stage that started in a quiet window, the time [s] beyond its emulated service time,
+    whose draws are `normals`.
 
-    Batches of a replica that came and went unseen (-1) are left out. With `busy_at`, it is what is left once the
-    slowdown beside the cores that were busy is taken away.
+    Batches of replicas that were never observed (-1) are left out. With `busy_at`, the slowdown by busy cores is
+    removed first.
     """
     batches = batches_of(visits_of(tables), model.name)
     batches = batches[(batches["replica"] >= 0) & quiet.holds(batches["start_s"].to_numpy(dtype=np.float64))]
@@ -161,15 +161,15 @@ def _dispatch_s(
 
 
 def _replicas_of(tables: Tables, stage: str) -> pd.DataFrame:
-    """The replicas of a stage, by their number."""
+    """The replicas of a stage, indexed by number."""
     replicas = tables["replicas"]
     return replicas[replicas["stage"] == stage].set_index("replica")
 
 
 def _normals(tables: Tables, stage: str, position: int, seed: int) -> Mapping[int, float]:
-    """The draw of each batch of a stage, by the batch's number there.
+    """Batch's number at the stage -> its draw.
 
-    Where variants were mixed, batches are counted lane by lane, and a batch that has left no row is not counted.
+    With mixed variants, batches are counted lane by lane, and a batch without a row is not counted.
     """
     stages, replicas = visits_of(tables), _replicas_of(tables, stage)
     started = stages[(stages["stage"] == stage) & (stages["batch"] >= 0) & (stages["replica"] >= 0)]
@@ -192,14 +192,14 @@ def _emulated_s(service: ServiceTime, size: int, normal: float) -> float:
 
 
 def arrivals_late_s(tables: Tables, first: str) -> pd.Series[Any]:
-    """By request, the time from when it was due until it was in the queue of the first stage; NaN: it never was."""
+    """For each request the time [s] from its due time to its enqueueing at the first stage; NaN if it never was."""
     stages = visits_of(tables)
     enqueue_s = stages[stages["stage"] == first].set_index("request")["enqueue_s"]
     return enqueue_s - tables["requests"].set_index("request")["arrival_s"]
 
 
 def _hops_between(names: Sequence[str], graph: Graph | None) -> dict[str, list[str]]:
-    """Stage -> those before it; without those that wait for others on purpose."""
+    """Stage -> the stages before it; stages with a `wait` join are left out, as they wait on purpose."""
     if graph is None:
         return {after: [before] for before, after in pairwise(names)}
     waits = {stage for stage, join in graph.joins.items() if join.kind == "wait"}
@@ -208,7 +208,7 @@ def _hops_between(names: Sequence[str], graph: Graph | None) -> dict[str, list[s
 
 
 def _hops_s(visits: pd.DataFrame, between: Mapping[str, Sequence[str]]) -> FloatArray:
-    """Per visit, the time from the request's latest finish at a stage before until the enqueue at this one."""
+    """For each visit the time [s] from the request's latest finish at a stage before until its enqueueing here."""
     import pandas as pd
 
     found = [np.empty(0)]
@@ -221,7 +221,7 @@ def _hops_s(visits: pd.DataFrame, between: Mapping[str, Sequence[str]]) -> Float
 
 
 def _start_up_s(replicas: pd.DataFrame, model: StageModel) -> FloatArray:
-    """Per replica created during the run that became ready, how much longer it took than its profile says."""
+    """For each replica created during the run that became ready, the start-up time [s] beyond the profile's."""
     own = replicas[(replicas["stage"] == model.name) & (replicas["created_s"] > 0.0)]
     profiled_s = np.array([model.start_up_s[variant] for variant in own["variant"]])
     took_s: FloatArray = (own["ready_s"] - own["created_s"]).to_numpy(dtype=np.float64)
@@ -230,7 +230,7 @@ def _start_up_s(replicas: pd.DataFrame, model: StageModel) -> FloatArray:
 
 
 def _delays_s(decisions: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
-    """Per decision in force that was followed, before the next, by a replica created or removed: how soon."""
+    """The time [s] from each accepted, changed decision to the first replica created or removed before the next one."""
     decisions = mixes_as_one(accepted(decisions))
     made_s = decisions.drop_duplicates("step")["time_s"].to_numpy(dtype=np.float64)
     wanted = decisions.set_index(["step", "stage"])[["variant", "replicas", "cores"]].astype(str).unstack("stage")
@@ -245,7 +245,7 @@ def _delays_s(decisions: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
 
 
 def _stops_s(stages: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
-    """Per replica that is gone, how long it took from its removal or its last batch, whichever was later."""
+    """For each replica that is gone, the time [s] since its removal or its last batch, whichever was later."""
     last_s = stages[stages["batch"] >= 0].groupby(["stage", "replica"], observed=True)["finish_s"].max()
     pairs = list(zip(replicas["stage"], replicas["replica"], strict=True))
     finish_s = last_s.reindex(pairs).to_numpy(dtype=np.float64)
@@ -259,7 +259,7 @@ def _stops_s(stages: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
 
 
 def busy_cores(tables: Tables) -> BusyAt:
-    """How many cores are busy at a moment, of all stages. Batches of replicas that nobody saw (-1) are left out."""
+    """The number of busy cores of all stages, by moment. Batches of unobserved replicas (-1) are left out."""
     replicas = tables["replicas"].set_index(["stage", "replica"])["cores"]
     starts: list[FloatArray] = []
     finishes: list[FloatArray] = []
@@ -289,6 +289,6 @@ def batches_of(stages: pd.DataFrame, stage: str) -> pd.DataFrame:
 
 
 def _cumulated(moment_s: FloatArray, cores: IntArray) -> tuple[FloatArray, IntArray]:
-    """The moments in order, and the cores of all before each, from 0."""
+    """The moments in order, and the cumulative sum of cores before each, from 0."""
     order = np.argsort(moment_s, kind="stable")
     return moment_s[order], np.concatenate([[0], np.cumsum(cores[order])])

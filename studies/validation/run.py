@@ -1,4 +1,4 @@
-"""A validation from its plan to its folder: measure the overheads live, run live, simulate the same, compare.
+"""Conducts a validation: measures the overheads live, runs live, simulates the same, and compares.
 
 Each run in the folder is an ordinary results folder, written as soon as the run has finished.
 """
@@ -70,10 +70,10 @@ def conduct(
     repeats: int = 3,
     on_finished: Callable[[], object] = lambda: None,
 ) -> Validation:
-    """Conduct an experiment, keeping every run in `folder`: what has finished there is not run again.
+    """Conduct an experiment and keep every run in `folder`; runs that have finished there are not repeated.
 
-    `on_finished` is called after each of the `repeats` + 1 live runs. Raises ScenarioError for a folder that cannot be
-    used, or for which another command makes runs, as `prepare` for what the scenario names, and as `run_live`.
+    `on_finished` is called after each of the `repeats` + 1 live runs. Raises ScenarioError if the folder cannot be
+    used, or another command is using it; and as `prepare` and `run_live`.
     """
     for scenario in (experiment.compared, experiment.calibration):
         prepare(scenario)
@@ -127,7 +127,7 @@ def _validation(experiment: Experiment, calibration: KeptRun, live: Sequence[Kep
 
 
 def in_world(scenario: Scenario, overheads: Overheads) -> Scenario:
-    """The scenario in a world with these overheads. Its policy is told what it is live, where nobody knows of them."""
+    """The scenario with these overheads. Its policy gets the facts of the live run, which do not include them."""
     by_hand = scenario.policy.parameters
     told = {fact: getattr(scenario, fact) for fact in facts_of(scenario.policy.name) if fact not in by_hand}
     return scenario.with_values({**{f"policy.{fact}": value for fact, value in told.items()}, **overheads.values()})
@@ -142,9 +142,9 @@ def _simulated(scenario: Scenario, overheads: Overheads, seen: Sequence[Tables])
 
 
 def _other(experiment: Experiment, calibration: KeptRun, seen: Sequence[Tables]) -> Other:
-    """The same simulated with interference where the scenario has none, and the other way round.
+    """The simulation with interference if the scenario has none, and without if it has.
 
-    The overheads are measured likewise: what interference explains is none.
+    The overheads are measured accordingly: slowdown by interference does not count.
     """
     flipped = {"interference": "none" if experiment.compared.interference == "measured" else "measured"}
     overheads = _overheads(experiment.calibration.with_values(flipped), calibration.stored.tables)
@@ -153,7 +153,7 @@ def _other(experiment: Experiment, calibration: KeptRun, seen: Sequence[Tables])
 
 
 def _measured(run: KeptRun, scenario: Scenario, given: Overheads, simulated: Run) -> Repeat:
-    """What was found in a live run of the scenario, which was simulated with the overheads `given`."""
+    """The findings of a live run of the scenario, which was simulated with the overheads `given`."""
     tables = run.stored.tables
     entries = run.stored.entries
     overheads = _overheads(scenario, tables)
@@ -175,7 +175,7 @@ def _measured(run: KeptRun, scenario: Scenario, given: Overheads, simulated: Run
 
 
 def _late_s(scenario: Scenario, tables: Tables, simulated: Run, given: Overheads) -> FloatArray:
-    """How late each request came to the first queue live, in seconds; those that never did, as late as others."""
+    """How late each request entered the first queue live [s]; for those that never did, the lateness `given`."""
     first = prepare(scenario).pipeline.stages[0]
     late_s = arrivals_late_s(tables, first.name).reindex(simulated.tables["requests"]["request"]).fillna(given.late_s)
     return np.asarray(late_s.clip(lower=0.0), dtype=np.float64)
@@ -189,7 +189,7 @@ def _overheads(scenario: Scenario, tables: Tables) -> Overheads:
 
 
 def _conditions(run: KeptRun, overheads: Overheads, refused: int) -> Conditions:
-    """What a live run met; its manifest has the facts of the live world."""
+    """The conditions of a live run, from its manifest and its overheads."""
     live: Mapping[str, Any] = run.stored.manifest.get("live", {})
     counted = {
         "records_lost": "{} records of requests were lost",
@@ -219,9 +219,9 @@ SCENARIOS = ("compared", "calibration")
 
 
 def open_folder(folder: Path, experiment: Experiment) -> None:
-    """Make the folder of a validation, or resume one of the same experiment.
+    """Create the folder of a validation, or resume one of the same experiment.
 
-    Raises ScenarioError for a folder that holds anything else.
+    Raises ScenarioError if the folder holds anything else.
     """
     wanted = {
         "schema_version": results.SCHEMA_VERSION,
@@ -243,7 +243,7 @@ def open_folder(folder: Path, experiment: Experiment) -> None:
 
 
 def read_experiment(folder: Path) -> Experiment:
-    """The experiment of a validation's folder. Raises ScenarioError where it holds none."""
+    """The experiment of a validation's folder. Raises ScenarioError if it holds none."""
     manifest = read_manifest(folder)
     if manifest is None:
         raise ScenarioError(f"{folder}: holds no validation")
@@ -255,9 +255,9 @@ def read_experiment(folder: Path) -> Experiment:
 
 
 def kept_run(folder: Path, name: str, scenario: Scenario, run_live: RunLive) -> KeptRun:
-    """The live run of that name: the finished one in the folder, of the same scenario; else it is run now and kept.
+    """The live run of that name: read from the folder if it has finished there, else run now and kept.
 
-    An interrupted run leaves nothing behind. Raises as `read_kept`.
+    An interrupted run leaves no files. Raises as `read_kept`.
     """
     place = folder / name
     if not place.exists():
@@ -267,7 +267,7 @@ def kept_run(folder: Path, name: str, scenario: Scenario, run_live: RunLive) -> 
 
 
 def read_kept(place: Path, scenario: Scenario) -> KeptRun:
-    """The live run in a folder. Raises ScenarioError for one that is missing, damaged or of another scenario."""
+    """The live run in a folder. Raises ScenarioError if it is missing, damaged or of another scenario."""
     stored = results.finished(place, scenario)
     try:
         conditions = json.loads((place / CONDITIONS).read_text(encoding="utf-8"))
@@ -278,7 +278,7 @@ def read_kept(place: Path, scenario: Scenario) -> KeptRun:
 
 @contextmanager
 def _watched(path: Path) -> Iterator[None]:
-    """Measure how busy the machine is until the block's end, and write it to a file."""
+    """Measure the machine's processor use during the block, and write it to a file."""
     before = _cpu_times()
     yield
     after = _cpu_times()
@@ -294,11 +294,11 @@ def _watched(path: Path) -> Iterator[None]:
 
 
 def _cpu_times() -> tuple[float, float] | None:
-    """Busy and total processor time since the machine's start, in ticks; None on a system that does not say."""
+    """Busy and total processor time since boot [ticks]; None on systems that do not report it."""
     try:
         words = _CPU_TIMES.read_text(encoding="ascii").split("\n", 1)[0].split()[1:9]
     except OSError:
         return None
     times = [float(word) for word in words]
-    idle = times[3] + times[4]  # idle, and waiting for a disk
+    idle = times[3] + times[4]  # idle and iowait
     return sum(times) - idle, sum(times)

@@ -1,4 +1,4 @@
-"""What is said of a validation, in words and rows of text: the same in the terminal and on the page."""
+"""A validation in sentences and rows of text, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BEYOND_METRICS = ("latency_mean_s", "latency_p99_s", "sla_violations_percent", "
 
 
 def overheads(found: Overheads) -> str:
-    """What was measured beyond the profile, in one line."""
+    """The measured overheads, in one line."""
     words = [
         wording.format(1e3 * getattr(found, key).value_s)
         for key, wording in OVERHEAD_NAMES.items()
@@ -39,7 +39,7 @@ def overheads(found: Overheads) -> str:
 
 
 def decisions(validation: Validation) -> list[tuple[str, str]]:
-    """How many decisions were equal, how many refused, and for how long as many replicas were ready."""
+    """The shares of equal decisions and of time with equally many ready replicas; the number of refused decisions."""
     alike = ", ".join(f"{stage} {share:.1f} %" for stage, share in validation.replicas_alike_percent.items())
     return [
         ("Equal decisions on the same observation", _share(validation.same_observations, ", wanted 100 %")),
@@ -55,7 +55,7 @@ INTERFERENCE_HEADINGS = ("live", "without", "error", "with", "error")
 
 
 def interference(validation: Validation) -> list[tuple[str, ...]]:
-    """Each figure of the pipeline, simulated without and with interference; empty where it has not been measured."""
+    """Each figure of the pipeline, simulated without and with interference; empty if interference was not measured."""
     both = validation.by_interference
     if not both:
         return []
@@ -72,7 +72,7 @@ def interference(validation: Validation) -> list[tuple[str, ...]]:
 
 
 def beyond(validation: Validation) -> list[tuple[str, str]]:
-    """How far off the simulator is where no verdict is given: nearer to saturation, and in what was dropped."""
+    """The simulator's errors that are not judged: nearer to saturation, and of drops."""
     found = []
     if (above := validation.above).chosen.any():
         rows = [row for row in validation.compared(above) if row.metric.key in BEYOND_METRICS]
@@ -87,7 +87,7 @@ def beyond(validation: Validation) -> list[tuple[str, str]]:
 
 
 def judged(validation: Validation) -> str:
-    """Which part of the run the verdicts are about."""
+    """The part of the run that the verdicts are about."""
     windows = validation.judged
     width_s = validation.scenario.interval_s
     return (
@@ -110,7 +110,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 
 def _allowed(row: Row) -> str:
-    """The allowance, with the part of it that is spread."""
+    """The allowed error, with the part of it that is spread."""
     if row.allowed is None:
         return ""
     by_spread = row.allowed_by_spread
@@ -122,7 +122,7 @@ HEADINGS = ("live", "spread", "simulated", "error", "with live decisions", "allo
 
 
 def rollout_cells(took: Took) -> tuple[str, ...]:
-    """A row as text: how many, the mean and the longest, live and simulated."""
+    """A row as text: count, mean and maximum, live and simulated."""
     return tuple(
         text
         for found in (took.live, took.simulated)

@@ -1,4 +1,4 @@
-"""What a validation found: live runs and simulations, compared within the windows that verdicts are about."""
+"""The result of a validation: live runs and simulations, compared within the windows that are judged."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CALIBRATION = "calibration"
-"""The name of the live run that overheads are measured in."""
+"""The name of the live run in which overheads are measured."""
 
 LATENESS_P99_S = 0.010
-"""The load is that of the trace as long as 99 % of the requests are sent within this time of when they are due."""
+"""The load counts as that of the trace if 99 % of the requests are sent within this time of when they are due [s]."""
 
 BUSY_SHARE = 0.80
-"""The share of the processor time above which processes often wait for a processor."""
+"""The share of processor time above which processes often wait for a processor."""
 
 OVERHEAD_P99_S = 0.050
-"""The dispatch overhead that one batch in a hundred may exceed; with more, something else held the replicas up."""
+"""The dispatch overhead that one batch in a hundred may exceed [s]; more: something else delayed replicas."""
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a live run met; None where it is not known.
+    """The conditions of a live run; None: unknown.
 
-    `lateness_p99_s`: sending a request against its time. `overhead_p99_s`: the dispatch overhead of batches.
-    `busy_share`: of the machine's processor time during the run, by whomever. `load_average`: of the last minute at its
-    end. `processors`: how many there are. `faults`: what else went wrong, in words.
+    `lateness_p99_s`: of sending requests, after they were due. `overhead_p99_s`: the dispatch overhead of batches.
+    `busy_share`: of the machine's processor time during the run, by all processes. `load_average`: of the run's last
+    minute. `processors`: their number. `faults`: what else went wrong, in words.
     """
 
     lateness_p99_s: float | None
@@ -77,7 +77,7 @@ class Conditions:
         return (*found, *self.faults)
 
     def words(self) -> str:
-        """What was met, in one line."""
+        """The conditions, in one line."""
         figures = {
             "requests sent late by p99 {:.1f} ms": (self.lateness_p99_s, 1e3),
             "batches held up by p99 {:.1f} ms": (self.overhead_p99_s, 1e3),
@@ -95,15 +95,15 @@ class Conditions:
 SCHEMA_VERSION = 1
 
 FEWEST_JUDGED = 0.5
-"""The least share of the windows that verdicts should be about."""
+"""The least share of the windows that should be judged."""
 
 CLOSED_LOOP_PERCENT = 90.0
-"""The share of decisions that must be equal in closed loop; on the same observation all must be."""
+"""The percentage of decisions that must be equal in closed loop; on the same observations all must be."""
 
 
 @dataclass(frozen=True)
 class KeptRun:
-    """A live run that is kept: its results, and how busy the machine was meanwhile."""
+    """A live run on disk: its results, and the machine's processor use meanwhile."""
 
     stored: StoredRun
     machine: dict[str, Any]
@@ -116,10 +116,10 @@ def live_name(repeat: int) -> str:
 
 @dataclass(frozen=True)
 class Repeat:
-    """One live run with what was measured in it; `refused`: how many of its decisions were not put in force.
+    """One live run with its measurements; `refused`: how many of its decisions were refused.
 
-    `closed_loop` compares with the one simulation, in which all requests come equally late; `as_they_came` with one of
-    the run's own requests, each of which comes as late as it did live.
+    `closed_loop` compares with the common simulation, in which all requests are equally late; `as_they_came` with a
+    simulation in which each request is as late as in this run.
     """
 
     run: KeptRun
@@ -150,8 +150,7 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Other:
-    """The same simulated with interference where the scenario has none, or without where it has; the overheads that
-    were measured likewise."""
+    """The simulation with interference if the scenario has none, else without; and the overheads measured so."""
 
     simulated: Run
     worlds: Worlds

@@ -1,4 +1,4 @@
-"""From files to traces. A format is a module, found by suffix or content; the rules that they share stand apart."""
+"""Reads traces from files. Each format is a module, found by suffix or content; shared rules have their own modules."""
 
 from ipa.traces.readers.columns import FACTS
 from ipa.traces.readers.formats import read

@@ -1,7 +1,7 @@
-"""Access logs of web servers, proxies and load balancers: one line for each request, of which only the time is read.
+"""Access logs of web servers, proxies and load balancers: a line for each request, of which only the time is read.
 
-Where a log writes its times to the second, it is a trace of counts, and memory grows with the seconds of the log, not
-with its lines. Times below a second are kept. The order of lines does not matter.
+A log with times in whole seconds becomes a trace of counts, so memory grows with its seconds, not with its lines. Finer
+times are kept. The order of lines does not matter.
 """
 
 import re
@@ -24,9 +24,9 @@ _IS_LONG = re.compile(rb"#Fields:\s*date\s+time\s")
 
 @dataclass(frozen=True)
 class _Form:
-    """A kind of log: how a line is written, with its time as the only group, and what the time means.
+    """A kind of log: the pattern of a line, with its time as the only group, and the meaning of the time.
 
-    `below_s`: whether times are written to less than a second.
+    `below_s`: whether times are finer than a second.
     """
 
     words: str
@@ -48,7 +48,7 @@ _EXTENDED = _Form(
     re.compile(rb"(\d{4}-\d\d-\d\d[ \t]\d\d:\d\d:\d\d)[ \t]"),
     lambda written: moment_on_clock(written.replace("\t", " ") + "Z"),
 )
-"""Of IIS and CloudFront; always in UTC."""
+"""The format of IIS and CloudFront; always in UTC."""
 
 _FORMS = (
     _Form(
@@ -80,7 +80,7 @@ def is_access_log(line: bytes) -> bool:
 
 
 def read_access_log(stored: Stored, hints: TimeHints, seed: int) -> Trace:
-    """The trace of an access log. Raises TraceError, with file and line, for a line without its parts."""
+    """The trace of an access log. Raises TraceError, with file and line, if a line does not match its form."""
     if hints:
         raise TraceError(f"{stored.path}: an access log says time, unit and zone itself; {hints.in_vain}")
     form = _form_of(stored.first) or _COMMON
@@ -89,7 +89,7 @@ def read_access_log(stored: Stored, hints: TimeHints, seed: int) -> Trace:
 
 
 def _times(stored: Stored, form: _Form) -> Iterator[tuple[int, bytes]]:
-    """The number of each line that is a request, and its time as it is written."""
+    """For each line that is a request its number, and its time as written."""
     is_said = form is not _EXTENDED
     for number, line in enumerate(stored.lines, start=1):
         if not line.strip():
@@ -106,7 +106,7 @@ def _times(stored: Stored, form: _Form) -> Iterator[tuple[int, bytes]]:
 
 
 def _moment(stored: Stored, form: _Form, number: int, written: bytes) -> datetime | None:
-    """The instant that is written; None for a line that is passed over."""
+    """The instant of a written time; None if the line is skipped."""
     try:
         return form.moment(written.decode())
     except ValueError as error:

@@ -1,9 +1,9 @@
-"""From a table's columns to a trace: which are read, the metadata, and how whole seconds and minutes are read.
+"""Makes traces from a table's columns: which columns are read, the metadata, and times in whole seconds or minutes.
 
-The columns are one of times: `timestamp`, `time` or `arrival`, each also with a unit at the end (`arrival_s`,
-`time_ms`), or the one that the hints name; or one of counts, named as in `COUNT_NAMES` or by the hints, with an
-optional column of times or the number of the `second` or `minute`. Case does not matter. Other columns are ignored,
-unless they hold numbers beside times of equal steps: these may be counts, so the error asks for a hint.
+A table has a column of times: `timestamp`, `time` or `arrival`, optionally with a unit as suffix (`arrival_s`,
+`time_ms`), or the one that the hints name. Or it has a column of counts, named as in `COUNT_NAMES` or by the hints,
+with an optional column of times or of the number of the `second` or `minute`. Case does not matter. Other columns are
+ignored, unless they hold numbers beside times of equal steps: these may be counts, so the error asks for a hint.
 
 The metadata ("facts") are a JSON object: `duration_s` (of times; without it the trace ends with the last request's
 second), `history_counts` and `starts_at`. In a CSV file it is a comment before the header, `# ipa-trace {...}`; in
@@ -11,11 +11,11 @@ parquet the schema's metadata under `ipa-trace`.
 
 - Times since the start stay as they are. Times on a clock begin with the whole second of the first.
 - Times out of order are sorted, and their number is reported.
-- Times that are all whole seconds are requests per second, those written without seconds requests per minute, and
-  dates requests per day: otherwise all requests of a second, minute or day would arrive at its start. Only `arrival_s`
-  and `timestamp_s`, counted from the start, are taken literally.
-- Counts have equal steps of whole seconds without gaps; the step is the distance of the times beside them. Within a
-  step, requests arrive as in a Poisson process: each in any second with the same probability, independently.
+- Times that are all whole seconds become requests per second, times without seconds requests per minute, and dates
+  requests per day: otherwise all requests of a second, minute or day would arrive at its start. Only `arrival_s` and
+  `timestamp_s`, counted from the start, are taken literally.
+- Counts have equal steps of whole seconds without gaps; the step is the distance of their times. Within a step,
+  requests arrive as in a Poisson process: each in any second with the same probability, independently.
 """
 
 import json
@@ -50,21 +50,21 @@ FACTS = "ipa-trace"
 """The key of the facts: the word after `#` in CSV, the metadata's key in parquet."""
 
 COUNT_NAMES = ("count", "requests", "request_count", "requestcount", "sum")
-"""The last two are CloudWatch's."""
+"""Names of columns of counts; the last two are CloudWatch's."""
 
 _TIMES = ("timestamp", "time", "arrival")
 TIME_NAMES = (*_TIMES, *(f"{name}_{unit}" for name in _TIMES for unit in UNITS))
 LOG_NAMES = ("time_iso8601", "time_local", "@timestamp", "start_time", "msec", "ts")
-"""The time in JSON logs of nginx, Envoy and others: the first of these where none of `TIME_NAMES` is there."""
+"""Columns of times in JSON logs of nginx, Envoy and others: the first present is used if no `TIME_NAMES` is."""
 
 Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Column:
-    """The numbers of one column, and where each stands: `word` is the format's, line or row.
+    """The numbers of one column, and the place of each; `word` is the format's word for it, line or row.
 
-    `notation`: how the times of a column are written; None for counts.
+    `notation`: that of times; None for counts.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Column:
 
 
 class Gathering:
-    """A column of text on its way to numbers, one value after the other; `parse` raises ValueError for a wrong one."""
+    """A column of text that is parsed to numbers, value by value; `parse` raises ValueError for a wrong one."""
 
     def __init__(self, name: str, hints: TimeHints) -> None:
         self.name = name
@@ -93,7 +93,7 @@ class Gathering:
         self.parse: Callable[[str], float] = number if is_count(name, hints) else self._first
         self._hints = hints
         self._notation: Notation | None = None
-        self._open: list[str] = []  # the dates so far, as nothing has settled their order
+        self._open: list[str] = []  # the dates so far, while their order is ambiguous
 
     def _first(self, token: str) -> float:
         if order_of_date(token) == AMBIGUOUS:
@@ -107,7 +107,7 @@ class Gathering:
         return self.parse(token)
 
     def column(self, path: str, word: str, rows: Sequence[int]) -> Column:
-        """What was gathered, and where it stood. Raises TraceError for dates of an order that nothing settles."""
+        """The parsed column with its places. Raises TraceError if the order of its dates is ambiguous."""
         if self._open:
             raise TraceError(
                 f"{path}, {word} {rows[0]}, column {self.name}: {self._open[0][:40]!r} is {AMBIGUOUS}, and no date "
@@ -117,14 +117,14 @@ class Gathering:
 
 
 def is_count(name: str, hints: TimeHints) -> bool:
-    """Whether a column that is read holds counts, not times."""
+    """Whether a column to read holds counts, not times."""
     if hints.counts is not None:
         return name == hints.counts
     return name.lower() in COUNT_NAMES and name != hints.column
 
 
 class Beside:
-    """The columns of numbers that are not read: beside times, they may be counts.
+    """Finds the columns of numbers that are not read: beside times, they may be counts.
 
     The first thousand rows and the last are examined, as a single row may lack a value.
     """
@@ -136,7 +136,7 @@ class Beside:
         self._names: dict[str, None] = {}
 
     def look(self, row: Iterable[tuple[str, object]]) -> None:
-        """Look at a row, if it is one of the first."""
+        """Examine a row, if it is one of the first."""
         self._rows += 1
         if self._rows <= ROWS_LOOKED_AT and self._is_asked:
             self._names |= {name: None for name, value in row if name not in self._read and _is_number(value)}
@@ -156,7 +156,7 @@ def _is_number(value: object) -> bool:
 
 
 def wanted(names: Sequence[str], place: str, hints: TimeHints) -> list[str]:
-    """The columns to read, counts before times. Raises TraceError for none, and for more than can be meant."""
+    """The columns to read, counts before times. Raises TraceError if there are none, or the choice is ambiguous."""
     counts = [name for name in names if is_count(name, hints)]
     clocks = (*TIME_NAMES, *INDICES) if counts else TIME_NAMES
     times = [name for name in names if (name == hints.column if hints.column else name.lower() in clocks)]
@@ -192,7 +192,7 @@ def wanted(names: Sequence[str], place: str, hints: TimeHints) -> list[str]:
 
 
 def facts_of(text: str | bytes, place: str) -> Facts:
-    """The facts in their JSON text. Raises TraceError, with the place, for what is none."""
+    """The facts from JSON text. Raises TraceError, with the place, if it is invalid."""
     try:
         facts = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -219,7 +219,7 @@ def facts_of(text: str | bytes, place: str) -> Facts:
 
 
 def _separated(names: Sequence[str]) -> str:
-    """What to say of a header that is not separated by commas."""
+    """A hint for a header that is not separated by commas; else empty."""
     mark = next((mark for mark in (";", "\t") if len(names) == 1 and mark in names[0]), None)
     return "" if mark is None else f"; values are separated by commas, not by {mark!r}"
 
@@ -237,9 +237,9 @@ STEPS = {1: "second", 60: "minute", 3600: "hour", 86_400: "day"}
 def trace_of_columns(
     columns: list[Column], facts: Facts, stored: Stored, seed: int, beside: Collection[str] = ()
 ) -> Trace:
-    """The trace of a table: its times, or its counts and, where there is one, their clock.
+    """The trace of a table: from its times, or from its counts and, if present, their times.
 
-    Raises TraceError with the place of a wrong value, and where the numbers `beside` times may be counts.
+    Raises TraceError, with the place, if a value is wrong, or if the numbers `beside` times may be counts.
     """
     first, *clocks = columns
     for column in columns:
@@ -270,7 +270,7 @@ def trace_of_columns(
 
 
 def start_us(instants_us: Numbers, place: Callable[[int], str]) -> int:
-    """The whole second of the first instant. Raises TraceError for instants too far apart."""
+    """The whole second of the first instant [us]. Raises TraceError if instants are too far apart."""
     first, last = int(np.argmin(instants_us)), int(np.argmax(instants_us))
     start = int(instants_us[first] // _SECOND_US) * _SECOND_US
     if instants_us[last] - start >= LONGEST_S * _SECOND_US:
@@ -307,7 +307,7 @@ def _of_times(column: Column, notation: Notation, facts: Facts, seed: int) -> Fa
 
 
 def _are_steps(times: Numbers) -> bool:
-    """Whether these are the times of a table of counts: apart by one step, most of them, or by a multiple of it."""
+    """Whether these look like the times of a table of counts: most are one step apart, the others a multiple of it."""
     steps = np.diff(np.sort(times))
     if len(steps) < 2 or not steps.min() > 0:
         return False
@@ -320,7 +320,7 @@ def _last_second(times_s: Numbers) -> float:
 
 
 def _written_step_s(instants_us: Counts, notation: Notation) -> int:
-    """The resolution of the times in whole seconds; 0: finer than a second."""
+    """The resolution of the times [s]; 0: finer than a second."""
     for step_s in sorted(STEPS, reverse=True):
         if step_s <= notation.written_s and not (instants_us % (step_s * _SECOND_US)).any():
             return step_s
@@ -352,7 +352,7 @@ def _of_counts(counts: Column, clock: Column, seed: int) -> Facts:
 
 
 def _step_us(clock: Column, instants_us: Counts) -> int:
-    """The step of a clock: its name's, else the smallest between two rows."""
+    """The step of a column of times [us]: that of its name, else the smallest between two rows."""
     if clock.name.lower() in INDICES:
         return int(UNITS[INDICES[clock.name.lower()]])
     if len(instants_us) == 1:
@@ -365,7 +365,7 @@ def _step_us(clock: Column, instants_us: Counts) -> int:
 
 
 def _check_steps(clock: Column, notation: Notation, instants_us: Counts, start: int, step_us: int) -> None:
-    """Raise TraceError at the first row whose time is not the next step's."""
+    """Raise TraceError at the first row whose time is not one step after the row before."""
     due_us = start + np.arange(len(instants_us)) * step_us
     good = instants_us == due_us
     if good.all():

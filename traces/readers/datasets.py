@@ -1,13 +1,13 @@
-"""Published data sets with tables of their own form, each recognised by its header.
+"""Published data sets with tables of their own formats, recognised by their headers.
 
 - Azure Functions 2019, `invocations_per_function_md.anon.dNN.csv`: a row for each function, and the invocations of each
-  minute in the columns 1 to 1440 (https://github.com/Azure/AzurePublicDataset). The minutes are summed over functions;
-  a file's header further down begins the next day, so that days can be put one after the other.
+  minute in the columns 1 to 1440 (https://github.com/Azure/AzurePublicDataset). The minutes are summed over functions.
+  A further header begins the next day, so that files of several days can be concatenated.
 - Azure Functions 2021: `app,func,end_timestamp,duration`, in seconds since the start. An invocation arrives at its end
-  less its duration. One that arrived before second 0 is left out: only the long ones of that time are in the file.
+  minus its duration. Arrivals before second 0 are left out: the file has only the long ones.
 - BurstGPT: `Timestamp` in seconds since midnight of the first day (https://github.com/HPMLL/BurstGPT).
 
-The tables of Azure LLM inference have a column TIMESTAMP of ISO 8601 times, and are read as any table.
+The tables of Azure LLM inference have a column TIMESTAMP of ISO 8601 times, and are read as ordinary tables.
 """
 
 from array import array
@@ -43,7 +43,7 @@ def is_invocations_per_minute(line: bytes) -> bool:
 def read_invocations_per_minute(stored: Stored, hints: TimeHints, seed: int) -> Trace:
     """The trace of days of Azure Functions 2019, all functions together.
 
-    Raises TraceError, with file and line, for a row that is not four names and a count for every minute.
+    Raises TraceError, with file and line, if a row is not four names and a count for every minute.
     """
     if hints:
         raise TraceError(f"{stored.path}: Azure Functions 2019 counts minutes from 1 to 1440; {hints.in_vain}")
@@ -53,7 +53,7 @@ def read_invocations_per_minute(stored: Stored, hints: TimeHints, seed: int) -> 
         if is_invocations_per_minute(line):
             minutes = _minutes(line, stored.place(place), minutes)
             days.append(np.zeros(minutes, np.int64))
-        elif days and line.strip():  # comments may stand above the first header
+        elif days and line.strip():  # comments may come before the first header
             days[-1] += _row(line, minutes, stored.place(place))
     counts = np.concatenate(days)
     fault = bad_count(counts)
@@ -67,7 +67,7 @@ def read_invocations_per_minute(stored: Stored, hints: TimeHints, seed: int) -> 
 
 
 def _minutes(line: bytes, place: str, before: int) -> int:
-    """The number of minutes in a header; all headers of a file have the same."""
+    """The number of minutes in a header, which must be the same in all headers of a file."""
     if not _names(line).startswith(_MINUTES):
         raise TraceError(
             f"{place}: a table of Azure Functions 2019, but not the one of invocations per minute; that is in the "
@@ -105,9 +105,9 @@ def is_invocations(line: bytes) -> bool:
 
 
 def read_invocations(stored: Stored, hints: TimeHints, seed: int) -> Trace:
-    """The trace of Azure Functions 2021: a request at each invocation's end less its duration.
+    """The trace of Azure Functions 2021: a request at each invocation's end minus its duration.
 
-    Raises TraceError, with file, line and column, for what is no time, and if nothing arrived in second 0 or later.
+    Raises TraceError, with file, line and column, if a value is no time, or nothing arrived in second 0 or later.
     """
     if hints:
         raise TraceError(f"{stored.path}: Azure Functions 2021 has seconds since its start; {hints.in_vain}")
@@ -152,5 +152,5 @@ def is_burst_gpt(line: bytes) -> bool:
 
 
 def read_burst_gpt(stored: Stored, hints: TimeHints, seed: int) -> Trace:
-    """The trace of BurstGPT. Raises TraceError as of any CSV file."""
+    """The trace of BurstGPT. Raises TraceError as for any CSV file."""
     return read_csv(stored, replace(hints, unit=hints.unit or "s"), seed)

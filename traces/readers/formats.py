@@ -1,4 +1,4 @@
-"""The formats, and the one that a file has: by its suffix, else by its first line."""
+"""The formats, and detection of a file's format by its suffix, else by its first line."""
 
 import re
 import string
@@ -45,8 +45,8 @@ def read_plain_counts(stored: Stored, hints: TimeHints, seed: int) -> Trace:
 
 
 def _counts(content: bytes, path: str) -> Counts:
-    # Two million numbers in 30 ms: one sweep over the bytes proves that numpy's parser will meet
-    # nothing but digits, so that only a file with a fault in it is gone through token by token.
+    # Two million numbers in 30 ms: one pass over the bytes proves that numpy's parser will meet
+    # only digits, so that only an invalid file is parsed token by token.
     if not is_plain_counts(content):
         tokens = enumerate(content.split())
         raise _refusal(content, next(at for at, token in tokens if not token.isdigit()), path)
@@ -78,10 +78,10 @@ def _reason(token: str) -> str:
 
 @dataclass(frozen=True)
 class Format:
-    """A format: the suffixes that mean it, how its first line is known, and its reader.
+    """A format: its suffixes, the test of its first line, and its reader.
 
-    A line may be known as that of several formats: the first of them is meant. A format without a suffix is known by
-    its first line whatever the file's name.
+    If a first line matches several formats, the first of them counts. A format without suffixes is detected by the
+    first line, whatever the file's name.
     """
 
     suffixes: tuple[str, ...]
@@ -108,7 +108,7 @@ FORMATS = (
 )
 
 _ANYTHING = (".json", ".log", ".txt", "")
-"""Suffixes that say little: the first line is looked at before."""
+"""Ambiguous suffixes: the first line is examined before."""
 
 
 def read(path: str | Path, hints: TimeHints = NO_HINTS, seed: int = 0) -> Trace:

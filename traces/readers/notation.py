@@ -1,10 +1,10 @@
-"""The notation of the times of a column, detected from the first of them.
+"""The notation of a column of times, detected from its first value.
 
 - Text is an ISO 8601 time, with or without a zone, the time of an access log (05/Jan/2026:10:00:00 +0100), or a date
-  with slashes; one of the dates must settle the order of day and month. Times without a zone are taken literally, or
+  with slashes; one of the dates must determine the order of day and month. Times without a zone are taken literally, or
   in the zone of the hints, with its daylight saving time.
 - A number is a time since 1970 or since the trace's start. The unit is that of the hints or of the column's name
-  (`time_ms`). Otherwise it is the only one in which the number is a time from 1990 to 2100; a smaller number may be in
+  (`time_ms`). Otherwise it is the only unit in which the number is a time from 1990 to 2100; a smaller number may be in
   any unit, so the error asks for it.
 
 Times on a clock are whole microseconds since 1970, exact in a float64.
@@ -24,12 +24,12 @@ from ipa.errors import did_you_mean
 from ipa.traces.checks import LONGEST_S, Numbers, TraceError, bad_time, first_bad
 
 UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3, "min": 6e7}
-"""Microseconds in a unit, by its name: in hints, and after the last `_` of a column's name."""
+"""Unit -> microseconds; the names are used in hints, and after the last `_` of a column's name."""
 
 WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds", "min": "minutes"}
 
 INDICES = {"second": "s", "minute": "min"}
-"""Columns that number the seconds or minutes of a table of counts."""
+"""Columns that number the seconds or minutes of a table of counts -> their unit."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST_US = (datetime(1990, 1, 1, tzinfo=UTC) - EPOCH).total_seconds() * 1e6
@@ -39,13 +39,13 @@ _COARSE = {
     86_400: r"\d{4}-?\d\d-?\d\d|[\d/]+",
     60: r"\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d(Z| ?[+-]\d\d:?\d\d)?|[\d/]+\D+\d+:\d+\D*",
 }
-"""Times without seconds: how many seconds one of them stands for, and how it is written."""
+"""The resolution [s] of times without seconds -> their pattern."""
 
 
 @dataclass(frozen=True)
 class TimeHints:
-    """What a file does not say: the column of its times, their unit, the zone of times without one, and the column of
-    counts (`NO_COUNTS`: each row is a request). Up to `skip_bad_lines` unreadable lines are skipped.
+    """Hints on what a file leaves open: the column of times, their unit, the zone of times without one, and the column
+    of counts (`NO_COUNTS`: each row is a request). Up to `skip_bad_lines` unreadable lines are skipped.
 
     Raises TraceError for an unknown unit or zone.
     """
@@ -69,12 +69,12 @@ class TimeHints:
                 ) from None
 
     def __bool__(self) -> bool:
-        """Whether anything is said of the times."""
+        """Whether there is any hint on times or counts."""
         return replace(self, skip_bad_lines=0) != TimeHints()
 
     @property
     def in_vain(self) -> str:
-        """What to do with them where a file says its times itself, as the end of a message."""
+        """The end of an error text that says which options to omit, for files whose times need no hints."""
         given = {
             "time_column": self.column, "time_unit": self.unit, "time_zone": self.zone, "count_column": self.counts
         }  # fmt: skip
@@ -83,16 +83,16 @@ class TimeHints:
 
 NO_HINTS = TimeHints()
 NO_COUNTS = "none"
-"""Instead of a column of counts: each row is a request."""
+"""Given instead of a column of counts: each row is a request."""
 
 
 @dataclass(frozen=True)
 class Notation:
-    """How times are written: `parse` returns a number, which times `us` is in microseconds.
+    """How times are written: `parse` returns a number in units of `us` microseconds.
 
     `is_clock`: since 1970, else since the trace's start. `zone`: the clock's zone, None without one. `written_s`: the
     resolution of the notation in seconds, such as 60 if minutes are the smallest unit. `parse` raises ValueError with
-    what is wrong with a time.
+    the reason if a time is invalid.
     """
 
     words: str
@@ -103,7 +103,7 @@ class Notation:
     written_s: int = 1
 
     def at(self, instant_us: float) -> datetime:
-        """The time on the clock, with its distance from UTC where it has a zone."""
+        """The time on the clock, with its offset from UTC if it has a zone."""
         moment = EPOCH + timedelta(microseconds=float(instant_us))
         if self.zone is None:
             return moment.replace(tzinfo=None)
@@ -111,7 +111,7 @@ class Notation:
         return there.replace(tzinfo=timezone(there.utcoffset() or timedelta()))  # so that adding seconds is exact
 
     def bad(self, values: Numbers) -> tuple[int, str] | None:
-        """The first index whose value cannot be a time in this notation, and why."""
+        """The first index whose value cannot be a time in this notation, and the reason."""
         if not self.is_clock:
             return bad_time(values, self.us / 1e6)
         good = (values >= EARLIEST_US / self.us) & (values < LATEST_US / self.us)
@@ -122,7 +122,7 @@ class Notation:
 
 
 def notation_of(first: str, name: str, hints: TimeHints) -> Notation:
-    """The notation of a column, from its first value. Raises ValueError with what is wrong, and what to say."""
+    """The notation of a column, from its first value. Raises ValueError with the problem and the hint to give."""
     unit = hints.unit or unit_in(name)
     try:
         float(first)
@@ -133,14 +133,14 @@ def notation_of(first: str, name: str, hints: TimeHints) -> Notation:
 
 
 def unit_in(name: str) -> str | None:
-    """The unit that a column's name says: `ms` of `time_ms`, `min` of `minute`."""
+    """The unit in a column's name: `ms` for `time_ms`, `min` for `minute`."""
     name = name.lower()
     _, underscore, end = name.rpartition("_")
     return INDICES.get(name) or (end if underscore and end in UNITS else None)
 
 
 def of_numbers(first: float, unit: str | None, hints: TimeHints) -> Notation:
-    """The notation of numbers, from the first of them and the unit, None if nothing says it. Raises ValueError."""
+    """The notation of numbers, from the first of them and the unit (None: unknown). Raises ValueError if ambiguous."""
     if unit is None:
         unit = next((each for each in UNITS if each != "min" and EARLIEST_US <= first * UNITS[each] < LATEST_US), None)
     if not math.isfinite(first):
@@ -160,7 +160,7 @@ def of_numbers(first: float, unit: str | None, hints: TimeHints) -> Notation:
 
 
 def number(token: str) -> float:
-    """A number; ValueError says of which text it is none."""
+    """The number of a text. Raises ValueError, which names the text, if it is none."""
     try:
         return float(token)
     except ValueError:
@@ -169,12 +169,12 @@ def number(token: str) -> float:
 
 
 def on_clock(words: str, zone: tzinfo | None) -> Notation:
-    """The notation of instants that are microseconds since 1970 already."""
+    """The notation of instants that are already microseconds since 1970."""
     return Notation(words, 1.0, True, _since(EPOCH, "", _moment), zone)
 
 
 def microseconds(since: timedelta) -> float:
-    """All of a span in microseconds, exact."""
+    """A span in microseconds, exact."""
     return (since.days * 86_400 + since.seconds) * 1e6 + since.microseconds
 
 
@@ -211,7 +211,7 @@ _OF_LOG = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-]
 
 
 def moment_of_log(written: str) -> datetime:
-    """The instant of `05/Jan/2026:10:00:00 +0100`, whatever the language of this machine. Raises ValueError."""
+    """The instant of `05/Jan/2026:10:00:00 +0100`, independent of the locale. Raises ValueError if invalid."""
     parts = _OF_LOG.fullmatch(written.strip())
     try:
         if parts is None:
@@ -226,7 +226,7 @@ def moment_of_log(written: str) -> datetime:
 
 
 def moment_on_clock(written: str) -> datetime:
-    """The instant of an ISO 8601 time that has a zone. Raises ValueError."""
+    """The instant of an ISO 8601 time with a zone. Raises ValueError if invalid."""
     try:
         return _in_range(datetime.fromisoformat(written))
     except ValueError:
@@ -246,7 +246,7 @@ AMBIGUOUS = "DAY/MONTH/YEAR or MONTH/DAY/YEAR"
 
 
 def order_of_date(token: str) -> str:
-    """How a date with slashes is written: `MONTH/DAY/YEAR`, `DAY/MONTH/YEAR`, or `AMBIGUOUS`; "" for another text."""
+    """The order of a date with slashes: `MONTH/DAY/YEAR`, `DAY/MONTH/YEAR`, or `AMBIGUOUS`; "" for another text."""
     parts = _SLASHES.fullmatch(token.strip())
     if parts is None:
         return ""
@@ -280,7 +280,7 @@ def _since(epoch: datetime, fault: str, read: Callable[[str], datetime]) -> Call
     def parse(token: str) -> float:
         try:
             return microseconds(read(token) - epoch)
-        except TypeError:  # of a time with a zone and one without
+        except TypeError:  # a time with a zone minus one without
             raise ValueError(f"{token[:40]!r} {fault}") from None
 
     return parse
@@ -299,7 +299,7 @@ def _local(zone: ZoneInfo, read: Callable[[str], datetime]) -> Callable[[str], f
         if moment.tzinfo is not None:
             raise ValueError(f"{token[:40]!r} has a zone, but the first time has none")
         one_us, other_us = (microseconds(moment.replace(tzinfo=zone, fold=fold) - EPOCH) for fold in (0, 1))
-        if other_us < one_us:  # Python's sign of a time that does not exist
+        if other_us < one_us:  # Python's indication of a time that does not exist
             raise ValueError(f"{token[:40]!r} does not exist in {zone.key}: the clock was put forward over it")
         if before_us is not None and abs(other_us - before_us) < abs(one_us - before_us):
             one_us = other_us

@@ -3,7 +3,7 @@
 - A value counts the requests of the step that ends at its time, as `sum(increase(requests_total[1m]))` does with a step
   of a minute. `increase` handles counters that were reset.
 - Series of counters, named `..._total` or `..._count`, are read by their increase from step to step. A counter that
-  falls was reset, and has counted from 0 since.
+  falls was reset to 0.
 - Several series are summed. A series without a sample in a step had no requests in it. A step without a sample of any
   series is a gap: an error, or filled as the caller says.
 - `increase` extrapolates, so values have fractions: each step is rounded so that each cumulative sum is within half a
@@ -25,7 +25,7 @@ from ipa.traces.readers.stored import Stored
 from ipa.traces.trace import Trace, spread
 
 Filling = Literal["refuse", "zero", "linear"]
-"""The treatment of gaps: an error, no requests, or linear interpolation."""
+"""The treatment of gaps: an error, zero requests, or linear interpolation."""
 
 _COUNTER = re.compile(r".*_(total|count)")
 _ANSWER = re.compile(
@@ -35,7 +35,7 @@ _ANSWER = re.compile(
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """A series of an answer: its labels, and samples at these rising times (ms since 1970); none is NaN."""
+    """A series of an answer: its labels, and samples at rising times [ms since 1970]; none is NaN."""
 
     labels: tuple[tuple[str, str], ...]
     times_ms: Numbers
@@ -43,13 +43,13 @@ class Series:
 
     @property
     def is_counter(self) -> bool:
-        """Whether the values are those of a counter, which functions of PromQL take the name from."""
+        """Whether the values are those of a counter; PromQL functions would have removed its name."""
         return _COUNTER.fullmatch(dict(self.labels).get("__name__", "")) is not None
 
 
 @dataclass(frozen=True)
 class Steps:
-    """So many steps, one after the other; `start_s` since 1970."""
+    """Consecutive steps; `start_s` is since 1970."""
 
     start_s: int
     step_s: int
@@ -57,12 +57,12 @@ class Steps:
 
 
 def is_prometheus(line: bytes) -> bool:
-    """Whether a first line begins an answer of Prometheus, or is the `{` of one with a key a line."""
+    """Whether a first line begins an answer of Prometheus, or is the `{` of a formatted one."""
     return _ANSWER.match(line) is not None
 
 
 def read_prometheus(stored: Stored, hints: TimeHints, seed: int) -> Trace:
-    """The trace of a saved answer. Raises TraceError for one that is none, gaps, and samples not in equal steps."""
+    """The trace of a saved answer. Raises TraceError if it is invalid, has gaps, or samples not in equal steps."""
     if hints:
         raise TraceError(f"{stored.path}: an answer of Prometheus says its times itself; {hints.in_vain}")
     path = str(stored.path)
@@ -96,7 +96,7 @@ def read_prometheus(stored: Stored, hints: TimeHints, seed: int) -> Trace:
 
 
 def answered_series(answer: Any, place: str) -> list[Series]:
-    """The series of an answer, a parsed JSON document. Raises TraceError, with the place, for one that has none."""
+    """The series of an answer, a parsed JSON document. Raises TraceError, with the place, if it has none."""
     if not isinstance(answer, dict) or answer.get("status") != "success":
         said = answer.get("error", answer) if isinstance(answer, dict) else answer
         raise TraceError(f"{place}: no answer of Prometheus, or one of an error: {str(said)[:300]}")
@@ -136,10 +136,10 @@ def trace_of_series(
     name: str,
     filling: Filling = "refuse",
 ) -> Trace:
-    """The trace of these steps; a series may be in several pieces, with the same labels.
+    """The trace of these steps; a series may come in several pieces with the same labels.
 
-    `seed` decides where requests fall within a step. Raises TraceError, with the place, for no series, counters among
-    other values, and gaps that are not to be filled.
+    `seed` decides where requests fall within a step. Raises TraceError, with the place, if there are no series,
+    counters are mixed with other values, or gaps are not to be filled.
     """
     if not any(len(each.values) for each in series):
         raise TraceError(
@@ -171,7 +171,7 @@ def trace_of_series(
 
 
 def _increases(pieces: list[Series], steps: Steps) -> Numbers:
-    """The requests of each step by one series, float64, shape (steps.count,); NaN where it has no sample."""
+    """The requests of one series in each step, float64, shape (steps.count,); NaN where it has no sample."""
     values = np.full(steps.count + 1, np.nan)
     for piece in pieces:
         places = (piece.times_ms - steps.start_s * 1000) // (steps.step_s * 1000)
@@ -184,7 +184,7 @@ def _increases(pieces: list[Series], steps: Steps) -> Numbers:
 
 
 def _fill(requests: Numbers, gaps: Numbers, filling: Filling, steps: Steps, place: str) -> str:
-    """Fills gaps in place, and says so."""
+    """Fill gaps in place; returns a sentence on it."""
     if not gaps.any():
         return ""
     first = _clock((steps.start_s + (int(np.argmax(gaps)) + 1) * steps.step_s) * 1000)

@@ -1,4 +1,4 @@
-"""A file as it is stored: its lines, unpacked by what its first bytes say, and its sha256, in one pass."""
+"""A stored file: its lines, decompressed as its first bytes indicate, and its sha256, in one pass."""
 
 import bz2
 import gzip
@@ -21,10 +21,10 @@ from ipa.traces.checks import TraceError
 BUFFER_BYTES = 1 << 20
 
 SHOWN = 3
-"""The most unreadable lines that a message names."""
+"""The most unreadable lines that an error text names."""
 
 _CONTAINER = re.compile(rb"\d{4}-\d\d-\d\dT\S+ (stdout|stderr) ([FP]) ")
-"""What the container runtimes of Kubernetes write before each line; P: more of it follows."""
+"""The prefix that container runtimes of Kubernetes write to each line; P: partial, more of the line follows."""
 
 
 def _zstd(packed: BinaryIO) -> Any:
@@ -40,7 +40,7 @@ _UNPACK: dict[str, tuple[bytes, Callable[[BinaryIO], Any]]] = {
     ".bz2": (b"BZh", bz2.BZ2File),
 }
 PACKINGS = tuple(_UNPACK)
-"""The suffixes of compressed files, which are recognised by their first bytes whatever their names."""
+"""The suffixes of compressed files, which are recognised by their first bytes, whatever their names."""
 
 
 DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
@@ -48,7 +48,7 @@ DAMAGE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
 
 class About(TypedDict):
-    """The file as a trace names it."""
+    """The fields of a trace that identify the file."""
 
     name: str
     source: str
@@ -57,7 +57,7 @@ class About(TypedDict):
 
 @dataclass
 class Stored:
-    """An open file: `lines` can be gone through once; `first` is the first that is neither blank nor a comment."""
+    """An open file: `lines` can be iterated once; `first` is the first line that is neither blank nor a comment."""
 
     path: Path
     lines: Iterator[bytes]
@@ -69,21 +69,21 @@ class Stored:
 
     @property
     def content_name(self) -> Path:
-        """The file's name without the suffix of its packing."""
+        """The file's name without the suffix of its compression."""
         packing = self.path.suffix if self.path.suffix in PACKINGS else ""
         return Path(self.path.name.removesuffix(packing))
 
     @property
     def about(self) -> About:
-        """The name of the trace, its source, and the sha256 of the file, of which what is left is read for it."""
+        """The name of the trace, its source, and the sha256 of the file; reads the rest of the file."""
         return About(name=self.content_name.stem, source=self.path.name, sha256=self._raw.sha256())
 
     def place(self, line: int) -> str:
-        """A line, counted from 1, for a message."""
+        """The place of a line, counted from 1, for an error text."""
         return f"{self.path}, line {line}"
 
     def pass_over(self, error: TraceError) -> None:
-        """Skip an unreadable line and note it; raises the error if more than allowed were skipped."""
+        """Skip an unreadable line and record it; raises the error if more are skipped than allowed."""
         if len(self._bad) == self.skip_bad_lines:
             allowed = f"; skip_bad_lines, {self.skip_bad_lines}, have been passed over before" if self._bad else ""
             raise TraceError(f"{error}{allowed}") from None
@@ -91,7 +91,7 @@ class Stored:
 
     @property
     def passed_over(self) -> str:
-        """Which lines could not be read, and why, as the end of a sentence; nothing where all could."""
+        """Which lines were unreadable, and why, as the end of a sentence; empty if none."""
         if not self._bad:
             return ""
         more = f"; and {len(self._bad) - SHOWN} more" if len(self._bad) > SHOWN else ""
@@ -99,11 +99,11 @@ class Stored:
         return f", without {lines} ({'; '.join(self._bad[:SHOWN])}{more})"
 
     def stream(self) -> BinaryIO:
-        """The unpacked bytes, of what has no lines; in place of `lines`."""
+        """The decompressed bytes, for formats without lines; use instead of `lines`."""
         return io.BufferedReader(_Joined(self.lines), BUFFER_BYTES)
 
     def text_lines(self) -> Iterator[str]:
-        """The lines as UTF-8 text, without a byte order mark. Raises TraceError with the line for other bytes."""
+        """The lines as UTF-8 text, without a byte order mark. Raises TraceError, with the line, for other bytes."""
         encoding = "utf-8-sig"
         for number, line in enumerate(self.lines, start=1):
             try:
@@ -115,7 +115,7 @@ class Stored:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Stored]:
-    """The file, open for the block. Raises TraceError where it cannot be read or unpacked, in the block too."""
+    """The file, open for the block. Raises TraceError, also within the block, if it cannot be read or decompressed."""
     packing = ""
     try:
         with _Hashed(path) as raw, io.BufferedReader(raw, BUFFER_BYTES) as buffered:
@@ -138,7 +138,7 @@ def opened(path: Path) -> Iterator[Stored]:
 
 
 def unpacked(file: "io.BufferedReader[Any]", path: Path) -> tuple[str, "io.BufferedReader[Any]"]:
-    """The suffix of a file's packing, empty for none, and its content; its first bytes decide, else its name."""
+    """The suffix of a file's compression (empty: none), and its content; the first bytes decide, else the name."""
     head = file.peek(8)
     by_content = next((suffix for suffix, (magic, _) in _UNPACK.items() if head.startswith(magic)), "")
     packing = by_content or (path.suffix if path.suffix in PACKINGS else "")
@@ -146,7 +146,7 @@ def unpacked(file: "io.BufferedReader[Any]", path: Path) -> tuple[str, "io.Buffe
 
 
 def _of_container(lines: Iterator[bytes]) -> Iterator[bytes]:
-    """The lines, of a container's log those of its standard output; for each of the others a blank one."""
+    """The lines; in a container's log those of standard output, with blank lines in place of the others."""
     first = next(lines, b"")
     if not _CONTAINER.match(first):
         yield from chain([first] if first else [], lines)
@@ -182,8 +182,8 @@ def _beside(path: Path) -> list[str]:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Opens a file; a pipe without a writer is at its end, for which a plain `open` would wait for ever."""
-    nonblocking = getattr(os, "O_NONBLOCK", 0)  # Windows has none, and no such pipes
+    """Open a file without blocking: a pipe without a writer is at its end, while a plain `open` would wait forever."""
+    nonblocking = getattr(os, "O_NONBLOCK", 0)  # Windows lacks it, and such pipes
     descriptor = os.open(path, flags | nonblocking)
     if nonblocking:
         os.set_blocking(descriptor, True)

@@ -1,7 +1,7 @@
 """Tables as CSV, JSON lines and parquet.
 
-- CSV: comma-separated, a header, every row as long as the header; comments may stand above, the facts in one.
-- JSON lines: an object a line, its keys the columns of a table; all have the first one's time, or count.
+- CSV: comma-separated, with a header; every row as long as the header; comments may come first, one with the facts.
+- JSON lines: an object per line, whose keys are columns; all must have the first one's time, or count.
 - Parquet: numbers, timestamps or text in columns, the facts in the schema's metadata.
 """
 
@@ -41,7 +41,7 @@ def read_csv(stored: Stored, hints: TimeHints, seed: int) -> Trace:
 
 
 def below_comments(stored: Stored) -> tuple[Facts, int, Iterator[str]]:
-    """The facts in the comments above the header, how many lines these are, and the lines from the header on."""
+    """The facts in the comments above the header, the number of these lines, and the lines from the header on."""
     lines = stored.text_lines()
     facts: Facts = {}
     above, header = 0, ""
@@ -56,7 +56,7 @@ def below_comments(stored: Stored) -> tuple[Facts, int, Iterator[str]]:
 
 
 def _columns(lines: Iterator[str], above: int, stored: Stored, hints: TimeHints) -> tuple[list[Column], list[str]]:
-    """The columns that are read, and the names of those beside them that hold numbers."""
+    """The columns that are read, and the names of others that hold numbers."""
     rows = rows_of(lines, above, stored)
     line, header = next(rows)
     names = wanted(header, stored.place(line), hints)
@@ -74,7 +74,7 @@ def _columns(lines: Iterator[str], above: int, stored: Stored, hints: TimeHints)
 
 
 def _add(columns: Sequence[Gathering], token_of: Callable[[str], str], line: int, stored: Stored) -> bool:
-    """Whether a line's value of each column has been added; else the line is passed over as a whole."""
+    """Add a line's value to each column; returns False if the whole line is skipped instead."""
     numbers = []
     for column in columns:
         try:
@@ -88,9 +88,9 @@ def _add(columns: Sequence[Gathering], token_of: Callable[[str], str], line: int
 
 
 def rows_of(lines: Iterator[str], above: int, stored: Stored) -> Iterator[tuple[int, list[str]]]:
-    """The header, its names stripped, and every row, each with its line; `above` lines stand before them.
+    """The header (names stripped) and every row, each with its line number; `above` lines come before them.
 
-    Raises TraceError, with file and line, for a row that is not as long as the header.
+    Raises TraceError, with file and line, if a row is not as long as the header.
     """
     rows = csv.reader(lines, strict=True)
     blank = 0
@@ -99,7 +99,7 @@ def rows_of(lines: Iterator[str], above: int, stored: Stored) -> Iterator[tuple[
         yield above + 1, header
         for row in rows:
             line = rows.line_num + above
-            if not row:  # blank lines may end a file
+            if not row:  # a file may end with blank lines
                 blank = blank or line
                 continue
             if blank:
@@ -132,7 +132,7 @@ def read_json_lines(stored: Stored, hints: TimeHints, seed: int) -> Trace:
             continue
         try:
             row = _object(line)
-        except (ValueError, RecursionError) as error:  # the place in the line is no help beside that in the file
+        except (ValueError, RecursionError) as error:  # the line number is enough, without the column
             stored.pass_over(TraceError(f"{stored.place(number)}: not a JSON object: {getattr(error, 'msg', error)}"))
             continue
         if not columns:
@@ -222,7 +222,7 @@ def _of_numbers(first: Any, unit: str | None, hints: TimeHints, path: str, name:
 
 
 def _on_clock(zone: str | None) -> Notation:
-    """Timestamps count from 1970 in UTC, and those without a zone as if they were of it."""
+    """Timestamps count from 1970 in UTC; those without a zone are treated as UTC."""
     from datetime import UTC
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 

@@ -1,11 +1,11 @@
-"""Archive Team's Twitter stream: a tar of files of JSON lines, packed one by one; messages are counted per second.
+"""Archive Team's Twitter stream: a tar of individually compressed files of JSON lines; messages are counted per second.
 
     2018/04/01/00/30.json.bz2: {"created_at": ..., "id": ..., ..., "timestamp_ms": "1522540800659"}
 
 Members may be in any folders, or in a tar within the tar. Other files are ignored. A status counts in the second of its
 `timestamp_ms`; seconds without any count 0. Deletion notices and other messages of the stream (`limit`, `scrub_geo`,
-...) are not counted, and their number is reported. The reader that was published with the Twitter trace also counts
-deletion notices, as does the time column `timestamp_ms,delete.timestamp_ms`.
+...) are not counted; their number is reported. The reader published with the Twitter trace also counts deletion
+notices, as does the time column `timestamp_ms,delete.timestamp_ms`.
 
 The archive is read as a stream: memory grows with the seconds of the trace, not with its messages.
 """
@@ -37,7 +37,7 @@ def is_tar(line: bytes) -> bool:
 
 
 def read_twitter_stream(stored: Stored, hints: TimeHints, seed: int) -> Trace:
-    """The trace of an archive. Raises TraceError, with file, member and line, for what is no message of the stream."""
+    """The trace of an archive. Raises TraceError, with file, member and line, if a line is no message of the stream."""
     if hints.column not in _CHOICES or hints.unit or hints.zone:
         raise TraceError(
             f"{stored.path}: statuses are counted by {_STATUS}, or with time_column {_STATUS},{_DELETION} notices of "
@@ -124,7 +124,7 @@ def _lines(file: IO[bytes], path: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _lines_of(content: "io.BufferedReader[Any]", path: str, name: Path) -> Iterator[tuple[str, bytes]]:
-    """The lines of a member, or of the members of one that is an archive."""
+    """The lines of a member, or of its members if it is an archive."""
     suffixes = [suffix.lower() for suffix in name.suffixes[-2:]]
     if not {".json", ".tar", ".tgz"} & set(suffixes):
         return
@@ -144,7 +144,7 @@ def _lines_of(content: "io.BufferedReader[Any]", path: str, name: Path) -> Itera
 
 @contextmanager
 def _answering(path: str) -> Iterator[None]:
-    """Answers for an archive or a member that is damaged."""
+    """Turn errors of a damaged archive or member into TraceError."""
     try:
         yield
     except (*DAMAGE, tarfile.TarError) as error:

@@ -1,4 +1,4 @@
-"""Reading text with real models: a folder of them, pages to read, and how well they are read. See docs/own-models.md.
+"""Reads text with real models: makes their folder and pages, and measures their accuracy. See docs/own-models.md.
 
 python -m ipa.studies.examples.ocr --help
 """

@@ -1,4 +1,4 @@
-"""Every answer of a live run, compared with the same two variants run alone, outside of any server."""
+"""Compares every answer of a live run with that of the same two variants run alone, without a server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wrong:
-    """An answer that is not what its variants say alone."""
+    """An answer that differs from that of its variants alone."""
 
     request: int
     variants: tuple[str, str]
@@ -30,9 +30,9 @@ class Wrong:
 
 @dataclass(frozen=True)
 class Compared:
-    """How many answers of a run were compared, by the pair of variants that served them, and those that differ.
+    """The numbers of compared answers by the pair of variants that served them, and the answers that differ.
 
-    `unknown` counts answers of which the gateway's record, and with it the variants, was lost.
+    `unknown` counts answers whose record at the gateway, and with it the variants, was lost.
     """
 
     by_pair: dict[tuple[str, str], int]
@@ -48,7 +48,7 @@ class Compared:
 def compare(run: Path, models: Path, samples: list[bytes]) -> Compared:
     """Compare the answers in a results folder; request k was sent sample k modulo their number.
 
-    Raises InputError for a folder that holds no live run with answers.
+    Raises InputError if the folder holds no live run with answers.
     """
     alone = _Alone(models, samples)
     by_pair: dict[tuple[str, str], int] = {}
@@ -65,7 +65,7 @@ def compare(run: Path, models: Path, samples: list[bytes]) -> Compared:
 
 
 class _Alone:
-    """The answers of models that are loaded when first asked, each page once for each variant."""
+    """The answers of models, loaded on first use; each variant reads each page once."""
 
     def __init__(self, models: Path, samples: list[bytes]) -> None:
         self._models, self._samples = models, samples
@@ -74,7 +74,7 @@ class _Alone:
         self._texts: dict[tuple[int, tuple[str, str]], str] = {}
 
     def text(self, sample: int, pair: tuple[str, str]) -> str:
-        """What two variants read in a sample."""
+        """The text that two variants read in a sample."""
         first, second = STAGES
         if (sample, pair) not in self._texts:
             if (sample, pair[0]) not in self._lines:
@@ -96,7 +96,7 @@ def _one(content: bytes) -> Any:
 
 
 def _served(run: Path) -> Iterator[tuple[int, tuple[str, str] | None, str]]:
-    """Request, variants (None: not known) and answer of every request that completed."""
+    """Request, variants (None: unknown) and answer of every completed request."""
     import pandas as pd
 
     tables = {name: run / f"{name}.parquet" for name in ("load", "stages", "replicas")}

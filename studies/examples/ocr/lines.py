@@ -1,10 +1,10 @@
-"""Lines of text: from a map of probabilities to boxes, and what these hold as one element of a BYTES tensor.
+"""Lines of text: boxes from a map of probabilities, and their pixels as one element of a BYTES tensor.
 
-Boxes are the second half of differentiable binarisation (Liao et al., AAAI 2020): the network marks the core of each
-line of text. Every connected core becomes the rectangle along its main axis, and grows by area x `GROWTH` /
-circumference on each side, as the cores were shrunk for training.
+Boxes follow the post-processing of differentiable binarisation (Liao et al., AAAI 2020): the network marks the core of
+each line of text. Every connected core becomes the rectangle along its main axis, and grows by area x `GROWTH` /
+circumference on each side, because cores were shrunk for training.
 
-A request has one row at both stages, however many lines its picture has, and shares batches with any other. A line
+A request has one row at both stages, however many lines its picture has, so it can share batches with any other. A line
 is grey, `HEIGHT` pixels high; an element has, for each line, its width (2 bytes, little-endian) and its pixels.
 """
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 THRESHOLD = 0.3
-"""Pixels of a core are at least so probable."""
+"""The least probability of a core's pixels."""
 LEAST_MEAN = 0.5
-"""What a core's mean probability must be."""
+"""The least mean probability of a core."""
 LEAST_SIDE = 2.0
 """The least height of a core [pixels]."""
 GROWTH = 1.6
 LONG = 1.5
-"""A core at least so much longer than high has a direction; a shorter one is taken as level."""
+"""The least ratio of length to height of a core that has a direction; others count as level."""
 
 Floats = npt.NDArray[np.floating]
 
@@ -55,7 +55,7 @@ class Box:
         return tuple((self.x + a * right[0] + b * down[0], self.y + a * right[1] + b * down[1]) for a, b in signs)
 
     def scaled(self, x: float, y: float) -> Box:
-        """The same in a picture that is `x` times as wide and `y` times as high; both about the same."""
+        """The box in a picture scaled by `x` in width and `y` in height, which must be about equal."""
         return Box(self.x * x, self.y * y, self.width * x, self.height * y, self.angle)
 
 
@@ -105,7 +105,7 @@ def _grown(box: Box) -> Box:
 
 
 def in_reading_order(boxes: list[Box]) -> list[Box]:
-    """From the top, and from the left where two stand side by side (their centres half a height apart at most)."""
+    """From top to bottom, and from left to right if side by side (centres at most half a height apart)."""
     rows: list[list[Box]] = []
     for box in sorted(boxes, key=lambda each: each.y):
         if rows and box.y - rows[-1][0].y <= 0.5 * min(box.height, rows[-1][0].height):
@@ -116,7 +116,7 @@ def in_reading_order(boxes: list[Box]) -> list[Box]:
 
 
 HEIGHT = 48
-"""What the recognition models take."""
+"""The height of a line for the recognition models [pixels]."""
 MOST_WIDE = 4096
 
 Line = npt.NDArray[np.uint8]
@@ -126,7 +126,7 @@ _WIDTH = Struct("<H")
 
 
 def cut(picture: Image, box: Box) -> Line:
-    """What a box of a grey picture holds, level and `HEIGHT` pixels high."""
+    """The content of a box of a grey picture, made level and `HEIGHT` pixels high."""
     from PIL import Image as Images
 
     width = min(max(round(box.width * HEIGHT / max(box.height, 1.0)), 8), MOST_WIDE)
@@ -141,7 +141,7 @@ def packed(lines: Iterable[Line]) -> bytes:
 
 
 def unpacked(element: bytes) -> list[Line]:
-    """The lines of an element. Raises ValueError for one that is not whole."""
+    """The lines of an element. Raises ValueError if it is truncated."""
     lines, at = [], 0
     while at < len(element):
         (width,) = _WIDTH.unpack_from(element, at)

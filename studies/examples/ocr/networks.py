@@ -1,4 +1,4 @@
-"""The networks of PP-OCR: where lines of text are in a picture, and what they say."""
+"""The networks of PP-OCR: detection finds the lines of text in a picture, recognition reads them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 STEP = 32
-"""Sides are multiples of what the network halves five times."""
+"""Sides are multiples of this, as the network halves them five times."""
 
 MEAN, SPREAD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
-"""Of the pictures that the networks were trained with (ImageNet's)."""
+"""Mean and standard deviation of the training pictures (ImageNet's), by colour."""
 
 MOST_PIXELS = 50_000_000
 
@@ -31,9 +31,9 @@ MOST_PIXELS = 50_000_000
 class Detection:
     """A model of the stage `detection`: pictures in, their lines cut out.
 
-    `image`: BYTES (n, 1), each a picture file (PNG, JPEG ...) -> `lines`: BYTES (n, 1), each as `lines.packed`.
-    `side`: to how many pixels the longer side of a picture is scaled before the network sees it. Pictures of a batch
-    that come to the same shape are seen together.
+    `image`: BYTES (n, 1), each a picture file (PNG, JPEG ...) -> `lines`: BYTES (n, 1), each as `lines.packed`. `side`:
+    the longer side to which a picture is scaled for the network [pixels]. Pictures of a batch with equal shapes are
+    processed together.
     """
 
     def __init__(self, network: Path, *, side: int, cores: int = 1) -> None:
@@ -53,7 +53,7 @@ class Detection:
         return {"inputs": [{"name": "image", **one}], "outputs": [{"name": "lines", **one}]}
 
     def predict(self, inputs: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """The lines of a batch of pictures. Raises ModelError for what is no picture."""
+        """The lines of a batch of pictures. Raises ModelError if one is no picture."""
         pictures = [opened(each) for each in inputs["image"].ravel().tolist()]
         elements = [
             packed([cut(picture.convert("L"), box) for box in boxes])
@@ -76,7 +76,7 @@ class Detection:
         return boxes
 
     def _seen(self, picture: Image) -> npt.NDArray[np.float32]:
-        """What the network is given: shape (3, height, width)."""
+        """The network's input: shape (3, height, width)."""
         from PIL import Image as Images
 
         scale = self._side / max(picture.size)
@@ -86,7 +86,7 @@ class Detection:
 
 
 def opened(data: bytes | str) -> Image:
-    """A picture file's content as an RGB picture. Raises ModelError if it is none, or too large."""
+    """A picture file's content as an RGB picture. Raises ModelError if it is no picture, or too large."""
     from PIL import Image as Images
     from PIL import UnidentifiedImageError
 
@@ -102,7 +102,7 @@ def opened(data: bytes | str) -> Image:
 
 
 CHARACTERS_KEY = "character"
-"""Where the metadata of a network's file list its characters, one a line."""
+"""The key of the characters, one a line, in the metadata of a network's file."""
 BLANK = 0
 
 
@@ -110,8 +110,8 @@ class Recognition:
     """A model of the stage `recognition`: the lines of pictures in, their text out.
 
     `lines`: BYTES (n, 1), each as `lines.packed` -> `text`: BYTES (n, 1), the lines of a picture joined by newlines.
-    `width`: how many pixels of a line the network sees; a longer one is squeezed, a shorter one filled up. All lines of
-    a batch are seen together. `characters`: a file with the network's characters, if its own file lacks them.
+    `width` of a line for the network [pixels]; longer lines are squeezed, shorter ones padded. All lines of a batch are
+    processed together. `characters`: a file with the network's characters, if its own file lacks them.
     """
 
     def __init__(self, network: Path, *, width: int, characters: Path | None = None, cores: int = 1) -> None:
@@ -140,7 +140,8 @@ class Recognition:
         return {"inputs": [{"name": "lines", **one}], "outputs": [{"name": "text", **one}]}
 
     def predict(self, inputs: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """The text of the lines of a batch of pictures. Raises ModelError for what `lines.packed` has not made."""
+        """The text of the lines of a batch of pictures. Raises ModelError if an element is not as from
+        `lines.packed`."""
         try:
             pictures = [unpacked(each) for each in inputs["lines"].ravel().tolist()]
         except (ValueError, TypeError) as error:
@@ -150,7 +151,7 @@ class Recognition:
         return {"text": np.array(pages, dtype=object).reshape(-1, 1)}
 
     def texts(self, lines: Sequence[Line]) -> list[str]:
-        """What each line says."""
+        """The text of each line."""
         if not lines:
             return []
         seen = np.stack([self._seen(line) for line in lines])
@@ -158,7 +159,7 @@ class Recognition:
         return [self._spelt(row) for row in scores.argmax(axis=2).tolist()]
 
     def _seen(self, line: Line) -> npt.NDArray[np.float32]:
-        """What the network is given in each of its three colours: shape (HEIGHT, width), from -1 to 1."""
+        """The network's input in each of its three colours: shape (HEIGHT, width), from -1 to 1."""
         from PIL import Image
 
         if line.shape[1] > self._width:
@@ -169,5 +170,5 @@ class Recognition:
         return seen
 
     def _spelt(self, classes: Sequence[int]) -> str:
-        """Each run of one class is one character, and blanks are none (connectionist temporal classification)."""
+        """Decode connectionist temporal classification: each run of one class is one character, blanks are none."""
         return "".join(self._characters[each] for each, _ in groupby(classes) if each != BLANK)

@@ -1,6 +1,6 @@
-"""Pages to read: rendered lines of text, blurred, turned and noisy, and what they say.
+"""Pages to read: rendered lines of text, blurred, rotated and noisy, with their texts.
 
-Page k of a seed is always the same, byte for byte, with one version of Pillow (which brings its own FreeType and JPEG).
+With one version of Pillow (which includes FreeType and JPEG), page k of a seed always has the same bytes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NOISES = (1.0, 14.0)
 """Standard deviation of the noise [grey levels of 255]."""
 QUALITY = 80
 MARGIN = 0.2
-"""How far a labelled box goes beyond the ink, in heights of the ink."""
+"""The margin of a labelled box around the ink, as a fraction of the ink's height."""
 LABELS = "labels.jsonl"
 
 WORDS: Sequence[str] = tuple(
@@ -66,7 +66,7 @@ valley velvet village violet voice warm water west wheel white wide wild window 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text and where it stands."""
+    """A line of text and its place."""
 
     text: str
     box: Box
@@ -81,7 +81,7 @@ class Page:
 
     @property
     def text(self) -> str:
-        """What a perfect reader answers."""
+        """The text of the whole page, which a perfect reader answers."""
         return "\n".join(line.text for line in self.lines)
 
 
@@ -119,7 +119,7 @@ def _page(rng: Random, fonts: list[Path]) -> Page:
 
 
 def _text(rng: Random) -> str:
-    """One or two words, some with a capital, or one and a number."""
+    """One or two words, some capitalised, or a word and a number."""
     words = [rng.choice(WORDS) for _ in range(rng.randint(1, 2))]
     words = [each.capitalize() if rng.random() < 0.3 else each for each in words]
     if len(words) == 1 and rng.random() < 0.5:
@@ -128,7 +128,7 @@ def _text(rng: Random) -> str:
 
 
 def _turned(box: Box, angle: float) -> Box:
-    """Where a level box is once the page has been turned about its middle, clockwise."""
+    """A level box after the page has been rotated clockwise about its middle."""
     x, y = box.x - SIZE[0] / 2, box.y - SIZE[1] / 2
     turned = x * cos(angle) - y * sin(angle), x * sin(angle) + y * cos(angle)
     return Box(turned[0] + SIZE[0] / 2, turned[1] + SIZE[1] / 2, box.width, box.height, angle)
@@ -148,9 +148,9 @@ def _noisy(picture: Image, rng: Random) -> bytes:
 
 
 def write_pages(count: int, seed: int, folder: Path) -> None:
-    """Write pages to a new folder: `NUMBER.jpg`, and `labels.jsonl` with what each says and where.
+    """Write pages to a new folder: `NUMBER.jpg`, and `labels.jsonl` with the texts and places of lines.
 
-    Raises InputError if there is something already.
+    Raises InputError if the folder is not empty.
     """
     check_new(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Measured accuracies, written into a pipeline file, whose other lines stay as they are."""
+"""Writes measured accuracies into a pipeline file, whose other lines stay unchanged."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ipa.profiles import Document, read_yaml
 from ipa.studies.examples.ocr.measure import Measured
 
 SOURCE = "accuracy"
-"""The entry of the provenance."""
+"""The provenance key of the accuracies."""
 PAIRS = "pair_accuracies"
 _ONE_LINE = re.compile(r"( *)accuracy: *\{.*\}( *#.*)?")
 
 
 def check_into(path: Path) -> None:
-    """Raise ProfileError for a file that is no pipeline, InputError for one whose accuracies cannot be replaced."""
+    """Raise ProfileError if the file is no pipeline, InputError if its accuracies cannot be replaced."""
     profiles.load(path)
     document, lines = _read(path)
     at = document.line_of(("provenance",)) - 1
@@ -33,7 +33,7 @@ def check_into(path: Path) -> None:
 def put_into(measured: Measured, path: Path) -> str:
     """The text of a pipeline file with these accuracies in place of its own.
 
-    Raises InputError for a variant that was not measured.
+    Raises InputError if a variant was not measured.
     """
     document, lines = _read(path)
     for (stage, variant), at in _accuracy_lines(document).items():
@@ -41,7 +41,7 @@ def put_into(measured: Measured, path: Path) -> str:
         if accuracy is None:
             raise InputError(f"{path}:{at + 1}: {stage} {variant}: was not measured")
         indent = lines[at][: len(lines[at]) - len(lines[at].lstrip())]
-        # A law of the file: an accuracy is above 0, even of a model that reads nothing.
+        # A rule of the file: an accuracy is above 0, even for a model that reads nothing.
         lines[at] = f"{indent}accuracy: {{value: {max(accuracy, 0.0001)!r}, from: {SOURCE}}}"
     kept = list(_without(document, lines))
     start = next(at for at, line in enumerate(kept) if line.startswith("provenance:")) + 1
@@ -65,7 +65,7 @@ def _read(path: Path) -> tuple[Document, list[str]]:
 
 
 def _accuracy_lines(document: Document) -> dict[tuple[str, str], int]:
-    """(stage, variant) -> the place of its accuracy's line, from 0."""
+    """(stage, variant) -> the index of its accuracy's line."""
     return {
         (stage["name"], variant["name"]): document.line_of(("stages", s, "variants", v, "accuracy")) - 1
         for s, stage in enumerate(document.data["stages"])
@@ -74,7 +74,7 @@ def _accuracy_lines(document: Document) -> dict[tuple[str, str], int]:
 
 
 def _without(document: Document, lines: list[str]) -> Iterator[str]:
-    """The lines without earlier accuracies of pairs, and without entries of the provenance that nothing names now."""
+    """The lines without earlier accuracies of pairs, and without provenance entries that are no longer used."""
     tops = sorted(line for loc, line in document.lines.items() if len(loc) == 1)
     dropped: set[int] = set()
     if PAIRS in document.data:

@@ -1,4 +1,4 @@
-// The answer's side but for its figures: the table, the differences to a pin, and what can be taken along.
+// The answer without its figures: the table, the differences from a pinned answer, and the downloads.
 
 const at = id => document.getElementById(id);
 
@@ -24,7 +24,7 @@ export function showProblem(text) {
   at("problem").textContent = text;
 }
 
-// `measured`: what a live run measured beside it, if anything.
+// `measured`: the measurements of a live run, if any.
 export function showAnswer(answer, measured) {
   const {made: of, policies, figures} = answer;
   at("title").textContent = `${of.pipeline} on ${of.load.name}`;
@@ -76,7 +76,7 @@ export function showDifferences({differences}, link) {
   at("differences").replaceChildren(table(["", ...differences[0].figures.map(one => one.name)], rows));
 }
 
-// Every run with its whole summary, to the last digit.
+// Every run with its whole summary, in full precision.
 export function toCsv({policies}) {
   const runs = policies.flatMap(each => each.runs), columns = Object.keys(runs[0]);
   const cell = value => /[",\n]/.test(String(value ?? "")) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? "");

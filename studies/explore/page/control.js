@@ -1,4 +1,4 @@
-// A control: one value as text, its words, and perhaps a slider.
+// A control: one value as text, its allowed words, and an optional slider.
 
 let counted = 0;
 
@@ -8,7 +8,7 @@ export function made(tag, properties = {}, ...children) {
   return found;
 }
 
-// A slider's scale: from its position, 0 to 1, to a value and back.
+// A slider's scale: converts its position (0 to 1) to a value and back.
 function scaleOf({low, high, step, log}) {
   const value = log ? part => low * (high / low) ** part : part => low + (high - low) * part;
   const part = log ? of => Math.log(of / low) / Math.log(high / low) : of => (of - low) / (high - low);
@@ -16,14 +16,14 @@ function scaleOf({low, high, step, log}) {
   return {value: at => String(Number(whole(value(at)).toPrecision(3))), part};
 }
 
-// A tenth to ten times of what is usual, for a number that has no range of its own.
+// A tenth to ten times the usual value, for a number without a range of its own.
 export function around(usual, {kind, least, most}) {
   if (!(usual > 0)) return null;
   const low = Math.max(usual / 10, kind === "whole" ? Math.max(least ?? 1, 1) : 0), high = Math.min(usual * 10, most ?? Infinity);
   return low < high ? {low, high, step: kind === "whole" ? 1 : null, log: true} : null;
 }
 
-// One value: a text or a choice, perhaps with a slider; an empty one is the default. `changed(settled)`: not in the midst of a slider's way.
+// One value: a text or a choice, optionally with a slider; empty: the default. `changed(settled)`; `settled`: no slider is moving.
 export class Control {
   constructor({name, unit = "", help = "", words = [], list = ""}, changed) {
     const id = `control-${++counted}`;
@@ -54,7 +54,7 @@ export class Control {
     this.show();
   }
 
-  // What holds where nothing is said, and the range of a slider, if it has one.
+  // Set the default, and the range of a slider, if there is one.
   usual(text, range) {
     const said = text === "" ? "" : `default ${text}`;
     if (this.input.tagName === "SELECT") this.input.options[0].textContent = said || "default";

@@ -41,13 +41,13 @@ const across = (value, axis) => ({type: "line", [axis]: [value, value], [`${axis
   [`${axis === "y" ? "x" : "y"}0`]: 0, [`${axis === "y" ? "x" : "y"}1`]: 1, line: {color: colours("bad"), width: 1.2}});
 const sla = (value, axis) => { const found = across(value, axis); delete found[axis]; return found; };
 
-// Policies of the answer, then those of the pin, each with how it is drawn.
+// The policies of the answer, then those of the pinned one, each with its style.
 const drawn = (answer, pinned) => [
   ...answer.policies.map((each, place) => ({...each, of: colour(place), name: each.policy, isPin: false})),
   ...(pinned?.policies ?? []).map((each, place) => ({...each, of: colour(place), name: `${each.policy} (${pinned.name ?? "pinned"})`, isPin: true})),
 ];
 
-// The names of points, together of those that lie on each other: above them, or below where there is no room or another name.
+// The names of points, joined for coinciding points: above them, or below if there is no room or another name.
 // `pixels`: the size of the plane, `ranges` of its axes.
 function named(points, names, pixels, ranges) {
   const at = (point, axis) => pixels[axis] * (point[axis][0] - ranges[axis][0]) / (ranges[axis][1] - ranges[axis][0]);
@@ -111,7 +111,7 @@ const DRAW = {
     const rows = stages.flatMap(stage => shown.map(each => ({stage, each})));
     const names = rows.map(({stage, each}) => shown.length > 1 ? `${safe(stage)}<br>${safe(each.name)}` : stage);
     const bars = rows.flatMap(({stage, each}, place) => each.curves.stages[stage].map(([start, end, variant, batch, replicas]) => {
-      const known = each.curves.variants[stage], rank = known.indexOf(variant);  // a mix is none of them
+      const known = each.curves.variants[stage], rank = known.indexOf(variant);  // -1 for a mix
       const depth = known.length < 2 ? 1 : Math.round(4 * Math.max(rank, 0) / (known.length - 1));
       return {place, start, length: end - start, variant, shade: `v${stages.indexOf(stage) % 4}${depth}`, on: depth < 2 ? "on-light" : "on-dark", text: `${safe(variant)}, batch ${batch}, ${replicas} ${replicas === 1 ? "replica" : "replicas"}`};
     }));
@@ -126,7 +126,7 @@ const DRAW = {
   },
 };
 
-// Draw every figure, one after the other so that the page answers meanwhile; a newer call ends an older one.
+// Draw all figures one by one, so that the page stays responsive; a newer call ends an older one.
 let call = 0;
 export async function drawAll(answer, pinned) {
   const mine = ++call;
@@ -144,7 +144,7 @@ export async function drawAll(answer, pinned) {
   }
 }
 
-// Draw a figure, unless it is what stands there.
+// Draw a figure, unless it is already shown.
 const standing = new WeakMap();
 async function react(plot, traces, wanted) {
   const text = JSON.stringify([traces, wanted]);
@@ -158,7 +158,7 @@ async function react(plot, traces, wanted) {
 const AXIS_WIDTH = 108, LONGEST = 17, SHADES = 4;
 const cut = text => safe(text.length > LONGEST ? `${text.slice(0, LONGEST - 1)}…` : text);
 
-// An axis: its name, and of each point its text and its place from 0 to 1.
+// An axis: its name, and for each point its text and its place from 0 to 1.
 function axisOf({name, values}) {
   const isNumber = values.every(each => each === null || typeof each === "number");
   const text = each => each === null || each === "" ? "–" : typeof each === "string" ? each : typeof each === "number" ? String(Number(each.toPrecision(4))) : JSON.stringify(each);
@@ -170,7 +170,7 @@ function axisOf({name, values}) {
   return {name, texts, place, ticks};
 }
 
-// `columns`: {name, values}; `shade`: the column whose values are the colour; `chosen`: the place of a point, or -1.
+// `columns`: {name, values}; `shade`: the column whose values are the colour; `chosen`: the index of a point, or -1.
 export async function drawPoints(columns, shade, chosen, pick) {
   themed();
   const plot = at("plot-points") ?? place("points-figure", "points", "All keys and figures at once", "a line is a point, the stronger the more cores; a click on one of its dots asks it; orange: the one asked");
@@ -207,7 +207,7 @@ function place(where, name, title, reading) {
   return plot;
 }
 
-// The plans for a load: the Pareto front with the plan that is taken, and the plan against the load.
+// The plans for a load: the Pareto front with the chosen plan, and the plan against the load.
 export async function drawPlan({front, chosen, over, load_rps}) {
   themed();
   const hover = each => safe(each.words).replaceAll("; ", "<br>");

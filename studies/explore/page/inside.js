@@ -1,10 +1,10 @@
-// A run from inside: a moment that can be moved or played, the stages as they stand at it, and the decision in force.
+// A run over time: a moment that can be moved or played, the state of the stages at it, and the decision in force.
 
 const at = id => document.getElementById(id);
-const MOST_MARKS = 24;  // of a stage's replicas one by one
+const MOST_MARKS = 24;  // the most replicas of a stage that are drawn one by one
 
-let found = null;  // what the server says of the run
-let key = "";  // what it was asked for
+let found = null;  // the run as the server returned it
+let key = "";  // identifies the run that was requested
 let time_s = 0, playing = 0, shown_ms = 0;
 
 function made(tag, properties = {}, ...children) {
@@ -13,7 +13,7 @@ function made(tag, properties = {}, ...children) {
   return element;
 }
 
-// Once: `ask(policy, seed)` gives the run of a policy, by its place, and a seed; null where there is none.
+// Called once: `ask(policy, seed)` returns the run of a policy (by index) and a seed; null if there is none.
 export function setUp(ask) {
   const again = () => refresh(ask);
   at("inside").addEventListener("toggle", again);
@@ -23,7 +23,7 @@ export function setUp(ask) {
   return again;
 }
 
-// The runs that there are to look into; the one that was chosen stays.
+// Offer the runs to choose from; the chosen one stays chosen.
 export function offer({policies, made: {seeds}}) {
   const before = at("inside-run").value;
   at("inside-run").replaceChildren(...policies.flatMap((each, place) => seeds.map((seed, of) =>

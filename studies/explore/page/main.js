@@ -1,4 +1,4 @@
-// The page: its state is a question and perhaps a pinned one, both in the address; whatever changes the state asks.
+// The page: its state is a question and optionally a pinned one, both in the address; any change of the state asks the server.
 import {showAnswer, showDifferences, showProblem, toCsv} from "./answer.js";
 import {drawAll} from "./figures.js";
 import * as inside from "./inside.js";
@@ -6,19 +6,19 @@ import * as plan from "./plan.js";
 import * as points from "./points.js";
 import {fromAddress, label, Question, toAddress} from "./question.js";
 
-const PAUSE_MS = 60;  // a slider that moves asks once it rests so long
+const PAUSE_MS = 60;  // a moving slider asks once it has rested this long
 const ADDRESS_MS = 400;  // browsers refuse addresses that change faster
-const COARSE_MS = 400;  // what is not answered by then is answered coarsely meanwhile
+const COARSE_MS = 400;  // questions not answered by then get a coarse answer first
 const MOST_HISTORY = 100;
 
 const at = id => document.getElementById(id);
 const tab = crypto.randomUUID();
 let number = 0;
-let waiting = null;  // what would abort the question under way
+let waiting = null;  // the AbortController of the pending question
 let last = null;  // {state, answer}
 let pinned = null;  // {state, answer}
 let form = null;
-let among = "";  // the folder whose points stand beside the question
+let among = "";  // the folder whose points are shown too
 let history_ = JSON.parse(sessionStorage.getItem("history") ?? "[]");
 
 async function post(path, body, signal) {
@@ -31,7 +31,7 @@ async function post(path, body, signal) {
 
 const questionOf = ({from, policies, seeds, values}) => ({what: from, policies, seeds: Number(seeds), values});
 
-// The answer of a question; null once a newer one was asked, or where there is none, which is then said.
+// The answer to a question; null if a newer one was asked, or on an error, which is shown.
 async function asked(state, against, isShown = false) {
   const mine = ++number;
   waiting?.abort();
@@ -55,7 +55,7 @@ async function asked(state, against, isShown = false) {
   }
 }
 
-// Show what can be said at once of a question that is still open: marked as coarse, and not to be taken along.
+// Show a coarse answer, marked as such and without downloads, while the whole one is pending.
 async function coarsely(state, mine, signal) {
   try {
     const {status, found} = await post("coarse", {tab, number: mine, question: questionOf(state)}, signal);
@@ -65,13 +65,13 @@ async function coarsely(state, mine, signal) {
     show(found);
     await drawAll(found, pinned?.answer);
   } catch (error) {
-    if (error.name !== "AbortError" && !(error instanceof TypeError)) throw error;  // the whole answer says what is wrong
+    if (error.name !== "AbortError" && !(error instanceof TypeError)) throw error;  // the whole answer reports the error
   }
 }
 
 const show = found => showAnswer(found, pinned?.state.measured && pinned.answer);
 
-// Say that what stands here is coarse, or no more.
+// Mark the shown answer as coarse, or remove the mark.
 function mark(coarse) {
   at("coarse").hidden = !coarse;
   at("coarse").textContent = coarse;
@@ -83,7 +83,7 @@ const TAKING = ["pin", "csv", "table", "report"];
 const canTake = () => last && !document.body.classList.contains("coarse");
 
 function said(problem) {
-  if (!at("coarse").hidden && last) {  // the last whole answer is what stays
+  if (!at("coarse").hidden && last) {  // go back to the last whole answer
     show(last.answer);
     drawAll(last.answer, pinned?.answer);
   }
@@ -95,7 +95,7 @@ function said(problem) {
   return null;
 }
 
-// Ask what the state says, and show it; a state that is `settled`, not in the midst of a slider's way, has an address.
+// Ask the state's question and show the answer; `settled` (no slider is moving): write it to the address.
 async function ask(settled, isNew = true) {
   const state = {...form.state(), among};
   const against = pinned && Object.fromEntries(pinned.answer.policies.map(each => [each.policy, each.runs]));
@@ -115,7 +115,7 @@ async function ask(settled, isNew = true) {
   for (const part of [inside, plan]) part.offer(found);
   lookInside();
   showPlan();
-  document.body.dataset.answered = toAddress(state);  // for those who wait for it
+  document.body.dataset.answered = toAddress(state);  // tests wait for this
 }
 
 // ---- the address ----
@@ -147,7 +147,7 @@ async function open() {
   await ask(true, false);
 }
 
-// What a live run measured; null where there is none, which is then said.
+// The measurements of a live run; null on an error, which is shown.
 async function measured(what) {
   const {status, found} = await post("measured", {what});
   return status === 200 ? {...found, name: "measured live"} : said(found.error);
@@ -170,7 +170,7 @@ function remember(state) {
   }));
 }
 
-// ---- what can be pressed ----
+// ---- buttons ----
 
 at("pin").addEventListener("click", () => {
   if (!canTake()) return;
@@ -202,7 +202,7 @@ function save(name, content) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
-// ---- the parts that ask more of what was answered, once they are open ----
+// ---- parts that ask for more about the answer, once they are open ----
 
 let further = 0;
 
@@ -213,7 +213,7 @@ async function askedFurther(path, more) {
     if (status === 409) return null;
     return status === 200 ? found : {error: found.error};
   } catch {
-    return null;  // the next question says that the server has ended
+    return null;  // the next question reports that the server has ended
   }
 }
 
@@ -228,7 +228,7 @@ points.setUp(question => { location.hash = toAddress({...question, among, pin: p
 const showPlan = plan.setUp((policy, load) => last && askedFurther("plan", {policy, load}));
 
 let pause = 0;
-addEventListener("popstate", open);  // also where a link of this page was followed
+addEventListener("popstate", open);  // also after a link of this page was followed
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   points.draw();
   if (last) drawAll(last.answer, pinned?.answer);
@@ -240,7 +240,7 @@ try {
   form = new Question(at("asked"), at("controls"), choices, {
     base: async what => {
       const {status, found} = await post("base", {what});
-      return status === 200 ? found : null;  // the answer says what is wrong with it
+      return status === 200 ? found : null;  // the answer reports the error
     },
     changed: settled => {
       clearTimeout(pause);

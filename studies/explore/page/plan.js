@@ -1,4 +1,4 @@
-// The optimiser's plans for a load that a slider moves: the Pareto front, the plan taken, and the plan against the load.
+// The optimiser's plans for a load set by a slider: the Pareto front, the chosen plan, and the plan against the load.
 import {drawPlan} from "./figures.js";
 
 const at = id => document.getElementById(id);
@@ -6,7 +6,7 @@ const PAUSE_MS = 60;
 
 let pause = 0;
 
-// Once: `ask(policy, load)` gives the plans of a policy, by its place; null where there are none.
+// Called once: `ask(policy, load)` returns the plans of a policy (by index); null if there are none.
 export function setUp(ask) {
   const again = async () => {
     if (!at("plan").open) return;
@@ -24,7 +24,7 @@ export function setUp(ask) {
   return again;
 }
 
-// The policies that there are to ask; at first for the mean load of the answer.
+// Offer the policies to choose from; the load starts at the answer's mean.
 export function offer({policies, made: {requests, duration_s}}) {
   const before = at("plan-policy").value;
   at("plan-policy").replaceChildren(...policies.map((each, place) =>

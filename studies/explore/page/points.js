@@ -1,25 +1,25 @@
-// The points of a sweep's or a study's folder: as parallel coordinates, and as a table from which one is asked.
+// The points of a sweep's or a study's folder: as parallel coordinates, and as a table from which to choose one.
 import {made} from "./answer.js";
 import {drawPoints} from "./figures.js";
 import {toAddress} from "./question.js";
 
 const at = id => document.getElementById(id);
-const AXES = ["cores", "PAS", "violations %", "p99 s"];  // the figures that are drawn, the first as the colour too
+const AXES = ["cores", "PAS", "violations %", "p99 s"];  // the figures that are drawn; the first is also the colour
 
 let ask = null, folder = "", found = null;
-let chosen = -1;  // the place of the point that is asked
-let by = {column: -1, isDown: false};  // what the table is sorted by; -1: the order of the folder
+let chosen = -1;  // the index of the point that is shown
+let by = {column: -1, isDown: false};  // the sort order of the table; -1: the order of the folder
 
 const stateOf = ({what, ...rest}) => ({...rest, from: what, seeds: String(rest.seeds)});
 const text = value => value === null || value === "" ? "–" : typeof value === "string" ? value : JSON.stringify(value);
 
-// Once: `asks(question)` asks what a state says.
+// Called once: `asks(question)` asks the question of a state.
 export function setUp(asks) {
   ask = place => asks(stateOf(found.points[place].question));
   at("points").querySelector("details").addEventListener("toggle", draw);
 }
 
-// Show the points of a folder, or none; `post` asks the server.
+// Show the points of a folder, or none; `post` sends a request to the server.
 export async function show(which, post) {
   if (which === folder) return;
   folder = which;
@@ -40,7 +40,7 @@ export async function show(which, post) {
 
 const words = ({points, all}) => `${all > points.length ? `the first ${points.length} of ` : ""}${all.toLocaleString("en")} points, means over their seeds`;
 
-// Mark the point that a question asks.
+// Mark the point of a question.
 export function choose(state) {
   if (!found) return;
   const {from, policies, seeds, values} = state, now = toAddress({from, policies, seeds, values});
@@ -54,7 +54,7 @@ function current(link, place) {
 }
 
 export async function draw() {
-  if (!found || !at("points").querySelector("details").open) return;  // a closed one has no width
+  if (!found || !at("points").querySelector("details").open) return;  // closed details have no width
   const figure = name => ({name, values: found.points.map(each => each.means[found.figures.findIndex(one => one.name === name)])});
   const keys = found.keys.map((name, of) => ({name, values: found.points.map(each => each.values[of])}));
   await drawPoints([...keys, ...AXES.map(figure)], figure(AXES[0]), chosen, ask);

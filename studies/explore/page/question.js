@@ -1,6 +1,6 @@
-// The question's side: a control for every key and parameter, made of what the server says of them; the state as a value
-// {from, policies, seeds, values}, and as an address; `among`: the folder whose points stand beside it; a pin may be what
-// a live run has {measured}.
+// The question: a control for every key and parameter, built from the server's descriptions; the state as a value
+// {from, policies, seeds, values}, and as an address; `among`: the folder whose points are shown too; a pin may be the
+// measurements of a live run, {measured}.
 import {around, Control, made} from "./control.js";
 import {ByVariant} from "./variants.js";
 
@@ -76,7 +76,7 @@ export class Question {
     for (const each of ["Load", "World"]) if (innerWidth > 900 && sections.has(each)) sections.get(each).open = true;
   }
 
-  // Show a state; what it says nothing of is the default.
+  // Show a state; what it leaves out is the default.
   async show(state) {
     if (this.from.value !== state.from || !this.known) {
       this.from.set(state.from);
@@ -97,12 +97,12 @@ export class Question {
     const values = {...this.other};
     for (const [key, {control}] of this.controls) if (control.value !== "") values[key] = control.value;
     const given = this.rows.map(row => row.spec.value).filter(Boolean);
-    // Beside others, an empty first one is named: it is the scenario's own.
+    // If there are several policies, an empty first one is replaced by the scenario's own.
     const policies = given.length && !this.rows[0].spec.value ? [this.known?.policy ?? "", ...given] : given;
     return {from: this.from.value || "video", policies, seeds: this.seeds.value || "1", values};
   }
 
-  // Ask what holds of the pipeline where nothing is said.
+  // Ask the server for the pipeline's defaults.
   async rebase() {
     this.known = await this.base(this.from.value || "video");
     this.from.text = (this.known?.description ?? "").replace(/\.$/, "");
@@ -143,7 +143,7 @@ export class Question {
     this.changed(true);
   }
 
-  // The controls of a policy's parameters, which write behind its name.
+  // The controls of a policy's parameters, which edit the text after its name.
   parameters(row) {
     const spec = split(row.spec.value || this.known?.policy || "");
     const manual = this.choices.policies[spec.name.split(":")[0]];
@@ -171,7 +171,7 @@ export class Question {
     }
   }
 
-  // Mark the control that a refusal names, and no other.
+  // Mark only the control that an error names.
   mark(problem) {
     const named = problem.replace(/^--set /, ""), isNamed = key => named.startsWith(key) && ".:=".includes(named[key.length]);
     const key = [...this.controls.keys()].find(isNamed);

@@ -1,7 +1,7 @@
-// A control of what is said of variants: beside its text, one small control for each variant writes that text.
+// A control of a key about variants: a small control for each variant edits the text.
 import {Control, made} from "./control.js";
 
-// By kind: what a variant's control looks like; from what the text says of a stage to variant -> text, and back.
+// By kind: a variant's control; conversions of a stage's value in the text to variant -> text, and back.
 const KINDS = {
   factors: {
     about: {unit: "×"}, usual: "1", range: {low: 0.1, high: 10, log: true}, none: {},
@@ -41,7 +41,7 @@ export class ByVariant extends Control {
     this.changed(settled);
   }
 
-  // A text that is no JSON is left to those who wrote it.
+  // A text that is no JSON is left as it is.
   show() {
     super.show();
     if (!this.parts) return;

@@ -1,4 +1,4 @@
-"""What a table of runs says: which settings differ, which wins, what it costs, and which key matters most."""
+"""Answers from a table of runs: which settings differ, which wins, what it costs, and which key matters most."""
 
 import lazy_loader as lazy
 

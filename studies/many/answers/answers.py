@@ -1,4 +1,4 @@
-"""Everything that a table of runs says, as tables, figures and a page, for notebooks and programs."""
+"""All answers from a table of runs, as tables, figures and a page, for notebooks and programs."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Found:
-    """What a table of runs says; `all_settings` has every key, loads included.
+    """The answers from a table of runs; `all_settings` has every key, including those of loads.
 
-    No setting is called the best of which more than the share `late_at_most` of the requests violates the SLA.
+    A setting with a larger share of SLA violations than `late_at_most` is never called the best.
     """
 
     title: str
@@ -37,19 +37,19 @@ class Found:
 
     @property
     def question(self) -> str:
-        """What was asked: pipeline and load where all runs have the same, else the title; and what was varied."""
+        """The question: pipeline and load if all runs have the same, else the title; and the keys varied."""
         keys = [key.title for key in self.all_settings.keys]
         varied = ", ".join(keys) if len(keys) <= MOST_NAMED else f"{len(keys)} keys"
         return f"{self.where or self.title}: {varied} varied"
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings that one chooses among, over all loads; all settings where there is nothing to choose."""
+        """The settings to choose among, over all loads; all settings if there is nothing to choose."""
         return over_loads(self.all_settings) or self.all_settings
 
     @property
     def are_compared(self) -> bool:
-        """Whether settings met the same loads, so that they can be compared."""
+        """Whether settings ran on the same loads, so that they can be compared."""
         return over_loads(self.all_settings) is not None
 
     @cached_property
@@ -58,18 +58,18 @@ class Found:
         return self.settings.only(keeping(self.settings, self.late_at_most))
 
     def recommend(self, late_at_most: float | None = None) -> Recommendation | None:
-        """Which setting to take; None where there is nothing to choose, or the table does not say enough."""
+        """Which setting to take; None if there is nothing to choose, or the table lacks an outcome that is needed."""
         limit = self.late_at_most if late_at_most is None else late_at_most
         return recommend(self.settings, limit) if self.are_compared else None
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """What was asked."""
+        """The outcomes asked for."""
         return self.all_settings.outcomes
 
     @cached_property
     def winners(self) -> list[Differences]:
-        """For each outcome, the settings that keep the limit less the best of them."""
+        """For each outcome, the differences of the settings that keep the limit from the best of them."""
         if not self.are_compared:
             return []
         found = [(outcome, best(self.kept, outcome)) for outcome in self.outcomes]
@@ -77,13 +77,13 @@ class Found:
 
     @cached_property
     def rankings(self) -> list[Ranking]:
-        """For each outcome, the keys in the order of how much they matter; without those where this cannot be said."""
+        """The ranking of the keys for each outcome that has one."""
         found = (rank(self.settings, outcome) for outcome in self.outcomes)
         return [each for each in found if each is not None]
 
     @cached_property
     def fronts(self) -> list[Front]:
-        """The Pareto front of the first two outcomes, and of the first three; not where the third tells none apart."""
+        """The Pareto front of the first two outcomes, and of the first three if settings differ in the third."""
         if not self.are_compared or len(self.settings) < 2:
             return []
         asked = self.outcomes
@@ -94,7 +94,7 @@ class Found:
 
     @property
     def headline(self) -> list[str]:
-        """What was found, in sentences."""
+        """The findings, in sentences."""
         same = [] if self.are_compared else [each for each in self.outcomes if not self.all_settings.differs(each)]
         known = self.kept if self.winners else self.settings
         return [*self._left_out(), *sentences(known, self.rankings, self.winners, self.are_compared, same)]
@@ -108,7 +108,7 @@ class Found:
 
     @property
     def ran(self) -> str:
-        """What was run, in words."""
+        """The number of runs, settings, loads and seeds, in words."""
         whole = self.all_settings
         loads = len(whole) // len(self.settings)
         on = f" on {loads:,} loads" if loads > 1 else ""
@@ -118,7 +118,7 @@ class Found:
 
 
 MOST_NAMED = 5
-"""Keys that a title names; of more it says how many they are."""
+"""The most keys that a title names; for more it gives their number."""
 
 
 def _count(number: int, what: str) -> str:
@@ -126,14 +126,14 @@ def _count(number: int, what: str) -> str:
 
 
 NAMES = ("pipeline", "setting", "workload", "system", "point")
-"""Columns of a study's table that may tell settings apart, beside the keys of a scenario."""
+"""Columns of a study's table that may distinguish settings, besides the keys of a scenario."""
 
 NOT_KEYS = ("schema_version", "kind", "seed", "engine", "records", "journal")
-"""Keys of a scenario that say nothing of what is simulated."""
+"""Keys of a scenario that do not affect what is simulated."""
 
 
 def keys_of(table: pd.DataFrame) -> tuple[str, ...]:
-    """The columns of a table that are keys and vary: names of a study, keys of a scenario (`policy.alpha`, `scale`)."""
+    """The columns that are keys and vary: names of a study, and keys of a scenario (`policy.alpha`, `scale`)."""
     known = [*NAMES, *(key for key in Scenario.model_fields if key not in NOT_KEYS)]
     dotted = [name for name in table.columns if name.partition(".")[0] in Scenario.model_fields and "." in name]
     return varied(table, [name for name in table.columns if name in known or name in dotted])
@@ -147,12 +147,12 @@ def answer(
     title: str = "Runs",
     late_at_most: float = LATE_AT_MOST,
 ) -> Answers:
-    """What a table says that has a row for every run, columns of keys, of outcomes and `seed`.
+    """The answers from a table with a row for every run, and columns of keys, of outcomes and `seed`.
 
-    `keys` (default: all that vary, see `keys_of`) tell settings apart; `outcomes` (default: cost, PAS and SLA
-    violations) are columns of a run's summary, or any others as an `Outcome`. Rows with an `error` are left out, and
-    counted. Of settings that are late more often than `late_at_most` none is called the best. Raises ScenarioError for
-    columns that are not there, no finished run, or two runs that are told apart by no key.
+    `keys` (default: all that vary, see `keys_of`) distinguish settings; `outcomes` (default: cost, PAS and SLA
+    violations) are columns of a run's summary, or any others as an `Outcome`. Rows with an `error` are left out and
+    counted. A setting with a larger share of late requests than `late_at_most` is never called the best. Raises
+    ScenarioError for missing columns, no finished run, or two runs that no key distinguishes.
     """
     columns = list(table.columns)
     given = tuple(name for name in USUAL if name in columns) if outcomes is None else outcomes
@@ -165,9 +165,9 @@ def answer(
 
 
 def read_answers(path: str | Path, *, title: str = "") -> Answers:
-    """What the table of runs in a parquet file says, with its keys and outcomes by default (see `answer`).
+    """The answers from the table of runs in a parquet file, with default keys and outcomes (see `answer`).
 
-    `title`: by default the file's name. Raises ScenarioError as `answer`, and for a file that is no such table.
+    `title`: by default the file's name. Raises ScenarioError as `answer`, and for a file that is not such a table.
     """
     import pandas as pd
 
@@ -186,7 +186,7 @@ def read_answers(path: str | Path, *, title: str = "") -> Answers:
 
 @dataclass(frozen=True, repr=False)
 class Answers(Displayed, Found):
-    """What a table of runs says, as tables, figures and a page."""
+    """The answers from a table of runs, as tables, figures and a page."""
 
     PAGE = "answers"
 
@@ -194,9 +194,8 @@ class Answers(Displayed, Found):
         """One row a setting: the outcome's mean, and its difference from one setting (default: the best of those that
         keep the limit, else of all), by seed.
 
-        `low` and `high` are the ends of intervals that hold for all settings together in 95 % of all cases; `shown` is
-        "better", "worse", or "not shown". Raises ScenarioError for a setting or outcome that is not there, or where
-        settings met different loads.
+        `low` and `high` are the ends of simultaneous 95 % intervals for all settings; `shown` is "better", "worse", or
+        "not shown". Raises ScenarioError for an unknown setting or outcome, or if settings ran on different loads.
         """
         chosen = self._outcome(outcome)
         if not self.are_compared:
@@ -209,7 +208,7 @@ class Answers(Displayed, Found):
     def sensitivity(self, outcome: str | Outcome) -> pd.DataFrame:
         """One row a key, the most important first: its index with its 95 % interval, and the method.
 
-        `alone` is the share that a key has without the others, of methods that divide the variance. Empty where the
+        `alone` is a key's share without the others, for methods that divide the variance. The table is empty if the
         settings allow no method.
         """
         import pandas as pd
@@ -223,10 +222,10 @@ class Answers(Displayed, Found):
         return pd.DataFrame(rows, columns=["key", "method", "index", "low", "high", "alone"])
 
     def front(self, *outcomes: str | Outcome) -> pd.DataFrame:
-        """The settings on the Pareto front of two or three outcomes, by the first: their means, and `on_front`.
+        """The settings on the Pareto front of two or three outcomes, in order of the first: means and `on_front`.
 
-        That is the share of draws of the seeds in which a setting is on the front, NaN for fewer than three seeds.
-        Raises ScenarioError for another number of outcomes.
+        `on_front` is the share of bootstrap draws of the seeds in which the setting is on the front, NaN for fewer than
+        three seeds. Raises ScenarioError for another number of outcomes.
         """
         import pandas as pd
 
@@ -244,12 +243,12 @@ class Answers(Displayed, Found):
         return pd.DataFrame(rows)
 
     def draw_front(self, *outcomes: str | Outcome) -> Figure:
-        """The front of any two or three outcomes as plotly's own figure. Raises as `front`, and without plotly."""
+        """The front of two or three outcomes as a plotly figure. Raises as `front`, and if plotly is not installed."""
         figure: Figure = page_of(self).answers_front.front(self.settings, self._front(outcomes)).figure()
         return figure
 
     def draw_map(self, outcome: str | Outcome, across: str, up: str) -> Figure:
-        """An outcome over any two keys as plotly's own figure. Raises ScenarioError for unknown keys."""
+        """An outcome over two keys as a plotly figure. Raises ScenarioError for unknown keys."""
         names = [key.name for key in self.all_settings.keys]
         for name in (across, up):
             if name not in names:

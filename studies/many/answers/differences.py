@@ -1,13 +1,13 @@
 """Differences between settings, seed by seed, and whether one of them wins.
 
-Settings with the same seed met the same arrivals and draws, so that they are compared by their differences for each
-seed. The best setting by its mean wins an outcome only if it is shown to be better than every other one: the interval
-of each difference has to lie on its side of zero.
+Settings with the same seed have the same arrivals and draws, so they are compared by their differences for each seed.
+The setting with the best mean wins an outcome only if it is shown to be better than every other one: the interval of
+each difference must lie on its side of zero.
 
-With m others each interval is of 100 - 5 / m % (Bonferroni), and the whole claim is then wrong in at most 5 % of all
-cases, although the best was chosen by the same runs: for a wrong claim some setting has to look better than the one
-that truly is best (m cases), or that one better than its equal (one more), each in at most half of 5 / m % of all
-cases, as only one end of the interval can err.
+With m others, each interval has 100 - 5 / m % (Bonferroni), and the whole claim is wrong in at most 5 % of all cases,
+although the best was chosen by the same runs. For a wrong claim, some setting must look better than the truly best one
+(m cases), or that one better than its equal (one more). Each happens in at most half of 5 / m % of all cases, as only
+one end of the interval can err.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Differences:
-    """Every setting less the one at `against`, by outcome, in the outcome's unit; arrays are by setting.
+    """The differences of all settings from the one at `against`, in the outcome's unit; arrays are by setting.
 
-    `confidence` is that of each interval: together, those of all `others` hold in 95 % of all cases.
+    `confidence` is that of each interval; those of all `others` together hold in 95 % of all cases.
     """
 
     outcome: Outcome
@@ -50,7 +50,7 @@ class Differences:
 
     @property
     def is_better(self) -> NDArray[np.bool_]:
-        """Which are shown to be better."""
+        """Which settings are shown to be better than the one compared with."""
         return self._is_shown(-1.0)
 
     def _is_shown(self, side: float) -> NDArray[np.bool_]:
@@ -83,7 +83,7 @@ def differences(settings: Settings, outcome: Outcome, against: int) -> Differenc
 
 
 def best(settings: Settings, outcome: Outcome) -> int | None:
-    """The setting with the best mean, the first of equal ones; None where none has the figure."""
+    """The setting with the best mean, the first of equal ones; None if no setting has the figure."""
     means = outcome.sign * settings.means[outcome.column]
     return int(np.nanargmin(means)) if np.isfinite(means).any() else None
 
@@ -110,22 +110,22 @@ def as_table(settings: Settings, found: Differences) -> pd.DataFrame:
     )
 
 
-# The Pareto front of two or three outcomes, and how sure it is.
+# The Pareto front of two or three outcomes, and its certainty.
 
 
 LEAST_FOR_BOOTSTRAP = 3
-"""Of fewer seeds it is not said how sure the front is."""
+"""The fewest seeds for a bootstrap of the front."""
 
 RESAMPLES = 400
-"""How often the seeds are drawn anew."""
+"""The number of bootstrap draws of the seeds."""
 
 
 @dataclass(frozen=True, eq=False)
 class Front:
-    """Which settings no other one betters, by their means; by setting.
+    """The Pareto front by the settings' means; arrays are by setting.
 
-    `share`: of draws of the seeds, with replacement and the same for all settings, those in which a setting is on the
-    front; None where there are too few seeds.
+    `share`: the share of bootstrap draws of the seeds, the same for all settings, in which a setting is on the front;
+    None for too few seeds.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -139,7 +139,7 @@ class Front:
 
 
 def front(settings: Settings, outcomes: Sequence[Outcome], seed: int = 0) -> Front:
-    """The front of some outcomes. A setting betters another if it is no worse in any outcome and better in one."""
+    """The Pareto front of some outcomes: a setting dominates another if it is worse in none and better in one."""
     is_on = on_front(np.column_stack([each.sign * settings.means[each.column] for each in outcomes]))
     return Front(tuple(outcomes), is_on, _shares(settings, outcomes, seed))
 
@@ -149,7 +149,7 @@ def _shares(settings: Settings, outcomes: Sequence[Outcome], seed: int) -> Float
     if seeds < LEAST_FOR_BOOTSTRAP:
         return None
     times = np.random.default_rng(seed).multinomial(seeds, np.full(seeds, 1.0 / seeds), RESAMPLES).astype(np.float64)
-    # Means by draw and setting, of the seeds that a setting has.
+    # Means by draw and setting, over the seeds that a setting has.
     means = []
     for outcome in outcomes:
         values = settings.values[outcome.column]
@@ -162,12 +162,12 @@ def _shares(settings: Settings, outcomes: Sequence[Outcome], seed: int) -> Float
 
 
 def on_front(points: FloatArray) -> NDArray[np.bool_]:
-    """Which points, of shape (points, outcomes), no other betters; less is better. One with a NaN is none of them."""
+    """Which points, shape (points, outcomes), no other dominates; less is better. A point with a NaN is not on it."""
     there = np.flatnonzero(np.isfinite(points).all(axis=1))
     ordered = there[np.lexsort(points[there].T[::-1])]
     found = np.zeros(len(points), dtype=bool)
     while len(ordered):
-        # The first by its first outcome, then the second and so on, is bettered by none; what it betters goes.
+        # The first in lexicographic order is dominated by none; remove what it dominates.
         first = points[ordered[0]]
         left = points[ordered]
         equal = (left == first).all(axis=1)

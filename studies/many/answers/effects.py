@@ -1,4 +1,4 @@
-"""What a key does to an outcome: means over all settings with the same value of it, or of two keys."""
+"""The effect of a key, or of two, on an outcome: means over all settings with the same values."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from ipa.studies.many.answers.outcome import Outcome
 from ipa.studies.many.answers.settings import Key, Settings, row_means
 
 MOST_LEVELS = 12
-"""A number with more values than this is put into bins."""
+"""A numeric key with more values than this is binned."""
 
 BINS = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """The values of a key, in bins where they are many numbers: `bin` by setting (-1: not set), `names` by bin.
+    """The values of a key, binned if they are many numbers: `bin` by setting (-1: not set), `names` by bin.
 
-    `numbers`: the middle of every bin, of a numeric key.
+    `numbers`: the middle of every bin of a numeric key.
     """
 
     key: Key
@@ -38,7 +38,7 @@ class Bins:
 
 @dataclass(frozen=True, eq=False)
 class Effect:
-    """The mean of an outcome, in its unit, in every bin of a key, with 95 % intervals over the seeds (NaN for one)."""
+    """An outcome's mean, in its unit, in every bin of a key, with 95 % intervals over the seeds (NaN for one seed)."""
 
     outcome: Outcome
     bins: Bins
@@ -50,7 +50,7 @@ class Effect:
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """The mean of an outcome, in its unit, by the bins of two keys, NaN where no setting is, and how many are there."""
+    """An outcome's mean, in its unit, and the number of settings by the bins of two keys; NaN without settings."""
 
     outcome: Outcome
     across: Bins
@@ -60,8 +60,7 @@ class Plane:
 
 
 def bins(settings: Settings, place: int, most: int = MOST_LEVELS, count: int = BINS) -> Bins:
-    """The bins of a key: its values, or where these are more than `most` numbers, about `count` bins with as many
-    settings each."""
+    """The bins of a key: its values or, for more than `most` numbers, about `count` bins with equally many settings."""
     key, codes = settings.keys[place], settings.codes[:, place]
     if len(key.levels) <= most or not key.is_number:
         numbers = np.array(key.levels, dtype=np.float64) if key.is_number else None
@@ -76,8 +75,7 @@ def bins(settings: Settings, place: int, most: int = MOST_LEVELS, count: int = B
 
 
 def effect(settings: Settings, outcome: Outcome, place: int) -> Effect:
-    """The effect of a key. The interval is that over seeds of the mean over settings, from the seeds that all
-    settings have."""
+    """The effect of a key. The interval is that of the mean over settings, over the seeds that all settings have."""
     given = bins(settings, place)
     values = outcome.factor * settings.values[outcome.column]
     known = np.isfinite(values).any(axis=1) & (given.bin >= 0)
@@ -97,7 +95,7 @@ def effect(settings: Settings, outcome: Outcome, place: int) -> Effect:
 
 
 def plane(settings: Settings, outcome: Outcome, across: int, up: int) -> Plane:
-    """The outcome over two keys, as the mean over everything else."""
+    """The outcome over two keys, averaged over all other keys."""
     of_x, of_y = (bins(settings, place, count=8) for place in (across, up))
     means = outcome.factor * settings.means[outcome.column]
     known = np.isfinite(means) & (of_x.bin >= 0) & (of_y.bin >= 0)

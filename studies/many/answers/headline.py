@@ -1,4 +1,4 @@
-"""What was found, in words: which key matters most, which setting wins, or that none is shown to."""
+"""The findings in words: which key matters most, and which setting wins, or that none is shown to."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def _nearest(found: Differences) -> str:
 def sentences(
     settings: Settings, rankings: list[Ranking], winners: list[Differences], compared: bool, same: list[Outcome]
 ) -> Iterator[str]:
-    """All of it, a sentence each. `compared`: whether all settings met the same loads; `same`: outcomes that are the
-    same with every setting and in no winner."""
+    """All findings, a sentence each. `compared`: whether all settings ran on the same loads; `same`: outcomes that are
+    equal in all settings and have no winner."""
     if not compared:
         yield "The settings met different loads, and so none of them is compared with another."
     for outcome in same:

@@ -1,4 +1,4 @@
-"""Outcomes: the columns of a table of runs that say how a run went, with their names for people and what is better."""
+"""Outcomes: the result columns of a table of runs, with their titles and whether less or more is better."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Better = Literal["less", "more"]
 class Outcome:
     """A column of a table of runs. `column` x `factor` is shown in `unit`, rounded to `decimals`.
 
-    `is_rate`: it is never below 0, so that its intervals end there.
+    `is_rate`: it is never below 0, so its intervals end there.
     """
 
     column: str
@@ -29,7 +29,7 @@ class Outcome:
 
     @property
     def sign(self) -> float:
-        """1 where less is better, else -1: a figure times it is the better the less it is."""
+        """1 if less is better, else -1; a figure times this sign is better if it is less."""
         return 1.0 if self.better == "less" else -1.0
 
     @property
@@ -39,7 +39,7 @@ class Outcome:
 
     @property
     def best(self) -> str:
-        """What the best setting has, in words: `lowest cost`."""
+        """The best value in words: `lowest cost`."""
         return f"{'lowest' if self.better == 'less' else 'highest'} {self.title}"
 
 
@@ -64,14 +64,14 @@ KNOWN = (
 """The outcomes that a run's summary has."""
 
 USUAL = ("cost_mean_cores", "pas_mean", "sla_violation_rate")
-"""What is asked first."""
+"""The default outcomes."""
 
 LATE_AT_MOST = 0.01
-"""The share of requests that may violate the SLA in a setting that is recommended, unless told otherwise."""
+"""The default limit on the share of SLA violations of a recommended setting."""
 
 
 def find(given: Iterable[str | Outcome], columns: Sequence[str]) -> tuple[Outcome, ...]:
-    """The outcomes by the names of their columns, or as they are. Raises ScenarioError for one that the table lacks."""
+    """The outcomes, given as such or by column name. Raises ScenarioError for an unknown one or a missing column."""
     known = {each.column: each for each in KNOWN}
     found = []
     for each in given:

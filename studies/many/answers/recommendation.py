@@ -1,9 +1,9 @@
-"""Which setting to take: the cheapest, and the most accurate, of those that keep a limit on late requests.
+"""The recommended settings: the cheapest, and the most accurate, of those that keep a limit on late requests.
 
-A setting keeps the limit if the mean of its SLA violations over the seeds does. Only such settings are recommended, and
-only among them is one called dominated: another is no worse in cost and accuracy, and shown to be better in one of
-them. Settings are tied where the interval of their difference, seed by seed, reaches zero; of a single seed, where they
-are equal. The intervals are those of `differences`, which hold together.
+A setting keeps the limit if its mean SLA violations over the seeds do. Only such settings are recommended or called
+dominated: another is no worse in cost and accuracy, and shown to be better in one of them. Settings are tied if the
+interval of their difference, seed by seed, reaches zero or, for a single seed, if they are equal. The intervals are the
+simultaneous ones of `differences`.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from ipa.studies.many.answers.settings import Settings
 COST, ACCURACY, LATE = find(USUAL, USUAL)
 
 NAMES = ("policy", "system", "point")
-"""Keys whose values name a setting by themselves."""
+"""Keys whose value alone names a setting."""
 
 MOST_NAMED = 5
-"""Settings that a sentence names; of more it says how many they are."""
+"""The most settings that a sentence names; for more it gives their number."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A setting with its figures over the seeds: cost [cores], accuracy [PAS; NaN: no request was completed], late
-    requests [%]."""
+    """A setting with its figures over the seeds: cost [cores], accuracy [PAS; NaN: no request completed], late requests
+    [%]."""
 
     name: str
     cost: Estimate
@@ -52,10 +52,10 @@ class Choice:
 class Recommendation:
     """Which setting to take if at most the share `late_at_most` of the requests may violate the SLA.
 
-    `cheapest` and `most_accurate`: of those that keep the limit, None where none does. `tied_in_cost` with the one and
-    `tied_in_accuracy` with the other: what keeps it too, is not told apart, and not dominated. `dominated`: what keeps
-    the limit -> what dominates it. `late`: what breaks it, the nearest first. `settings`, `seeds`, `loads`: how many
-    there were.
+    `cheapest` and `most_accurate`: of the settings that keep the limit, None if none does. `tied_in_cost` and
+    `tied_in_accuracy`: settings tied with these that also keep it and are not dominated. `dominated`: a setting that
+    keeps the limit -> the one that dominates it. `late`: the settings that break it, the nearest first. `settings`,
+    `seeds`, `loads`: their numbers.
     """
 
     late_at_most: float
@@ -71,7 +71,7 @@ class Recommendation:
 
     @property
     def sentences(self) -> list[str]:
-        """What to take and why, a sentence each, the recommendation first."""
+        """The recommendation and its reasons, a sentence each."""
         found = [self._first, self._accurate, self._ties, self._dominated, self._late, self._unsure, self._over]
         return [sentence for sentence in found if sentence]
 
@@ -168,14 +168,14 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def keeping(settings: Settings, late_at_most: float) -> IntArray:
-    """The places of the settings that keep the limit by their means; all where it is not known who is late."""
+    """The places of the settings whose means keep the limit; all if SLA violations are not among the outcomes."""
     if LATE.column not in settings.values:
         return np.arange(len(settings))
     return np.flatnonzero(settings.means[LATE.column] <= late_at_most)
 
 
 def recommend(settings: Settings, late_at_most: float = LATE_AT_MOST) -> Recommendation | None:
-    """Which of the settings to take; None where cost, accuracy or late requests are not among their outcomes."""
+    """Which of the settings to take; None if cost, accuracy or late requests are not among their outcomes."""
     if any(outcome.column not in settings.values for outcome in (COST, ACCURACY, LATE)):
         return None
     settings = settings.only(np.flatnonzero(np.isfinite(settings.means[COST.column])))
@@ -213,14 +213,14 @@ def _choices(settings: Settings, places: Sequence[int]) -> tuple[Choice, ...]:
 
 
 def _first(kept: Settings, outcome: Outcome, then: Outcome) -> int | None:
-    """The best setting by its mean, of equal ones the best by a further outcome; None where there is none."""
+    """The setting with the best mean, ties decided by a further outcome; None if there is none."""
     keys = [each.sign * kept.means[each.column] for each in (then, outcome)]
     order = np.lexsort(keys)  # NaN comes last
     return int(order[0]) if np.isfinite(keys[1]).any() else None
 
 
 def _tied(kept: Settings, outcome: Outcome, place: int | None, dominated: Mapping[int, int]) -> tuple[Choice, ...]:
-    """The settings that are not dominated and not told apart from the one at `place`, the nearest first."""
+    """The settings that are tied with the one at `place` and not dominated, the nearest first."""
     if place is None:
         return ()
     found = differences(kept, outcome, place)
@@ -229,7 +229,7 @@ def _tied(kept: Settings, outcome: Outcome, place: int | None, dominated: Mappin
 
 
 def _dominated(kept: Settings) -> dict[int, int]:
-    """Setting -> the one on the front, the cheapest first, that dominates it."""
+    """Dominated setting -> the cheapest setting on the front that dominates it."""
     means = [outcome.sign * kept.means[outcome.column] for outcome in (COST, ACCURACY)]
     front = np.flatnonzero(on_front(np.column_stack(means)))
     found: dict[int, int] = {}
@@ -243,6 +243,6 @@ def _dominated(kept: Settings) -> dict[int, int]:
 
 
 def _is_worse(kept: Settings, outcome: Outcome, place: int) -> NDArray[np.bool_]:
-    """Which settings are shown to be worse than the one at `place`; of a single seed, which are."""
+    """Which settings are shown to be worse than the one at `place`; for a single seed, which ones are worse."""
     found = differences(kept, outcome, place)
     return found.is_worse if len(kept.seeds) > 1 else np.asarray(outcome.sign * found.mean > 0.0)

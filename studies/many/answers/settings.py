@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LOADS = ("pipeline", "setting", "workload", "trace", "window", "scale", "scaling", "arrivals")
-"""Keys that say what a run has to do. Nobody chooses among their values: settings are compared on the same ones."""
+"""Keys of the load. They are not chosen: settings are compared at the same values of these."""
 
 SIZES = ("requests", "duration_s", "decisions")
-"""Columns that say how much a run is."""
+"""Columns with the size of a run."""
 
 NOT_SET = "–"
-"""Shown for a key that a setting does not have."""
+"""The text for a key that a setting does not have."""
 
 MOST_NAMES = 30
 
@@ -36,7 +36,7 @@ Level = float | str
 
 @dataclass(frozen=True)
 class Key:
-    """A key that varies: its levels, in order (numbers by size, anything else as it comes)."""
+    """A key that varies, and its levels: numbers in ascending order, others in order of appearance."""
 
     name: str
     title: str
@@ -45,16 +45,16 @@ class Key:
 
     @property
     def is_load(self) -> bool:
-        """Whether it says what a run has to do."""
+        """Whether it is a key of the load."""
         return self.name in LOADS
 
     @property
     def fits(self) -> bool:
-        """Whether its values fit on an axis: numbers, which can be put into bins, or at most thirty names."""
+        """Whether its values fit on an axis: numbers, which can be binned, or at most thirty names."""
         return self.is_number or len(self.levels) <= MOST_NAMES
 
     def text(self, code: int) -> str:
-        """A level as people read it."""
+        """A level as text for people."""
         if code < 0:
             return NOT_SET
         level = self.levels[code]
@@ -68,10 +68,10 @@ class Key:
 class Settings:
     """The settings of a table.
 
-    `codes`: shape (settings, keys), the place of each value among its key's levels, -1 where the key is not set.
-    `values`: outcome's column -> shape (settings, seeds), NaN where there is no such run or figure. `sizes`: likewise,
-    of how much each run is, as far as the table says; `loads`: over how many loads values are means and sizes sums;
-    `traces`: the names of these loads.
+    `codes`: shape (settings, keys), the index of each value among its key's levels, -1 if the key is not set.
+    `values`: outcome's column -> shape (settings, seeds), NaN without such a run or figure. `sizes`: likewise, the
+    sizes of the runs, as far as the table has them. `loads`: the number of loads over which values are means and sizes
+    are sums; `traces`: the names of these loads.
     """
 
     keys: tuple[Key, ...]
@@ -90,7 +90,7 @@ class Settings:
 
     @cached_property
     def means(self) -> Mapping[str, FloatArray]:
-        """Outcome's column -> the mean over the seeds of every setting, NaN where no run has the figure."""
+        """Outcome's column -> the mean over the seeds of every setting, NaN if no run has the figure."""
         return {column: row_means(values) for column, values in self.values.items()}
 
     def estimate(self, outcome: Outcome, place: int) -> Estimate | None:
@@ -99,18 +99,18 @@ class Settings:
         return None if np.isnan(found.mean[0]) else Estimate(*(float(each[0]) for each in found[:3]))
 
     def bounds(self, outcome: Outcome, places: IntArray) -> Bounds:
-        """As `estimate`, of some settings."""
+        """As `estimate`, for some settings."""
         kind, values, of, span_s = self.given(outcome)
         found = bounds(kind, values[places], CONFIDENCE, of[places], span_s[places])
         return self.in_unit(found, kind, outcome)
 
     def differences(self, outcome: Outcome, against: int, confidence: float) -> Bounds:
-        """All settings less the one at `against`, seed by seed, in the outcome's unit."""
+        """The differences of all settings from the one at `against`, seed by seed, in the outcome's unit."""
         kind, values, of, span_s = self.given(outcome)
         return self.in_unit(differences(kind, values, values[against][None], confidence, of, span_s), kind, outcome)
 
     def given(self, outcome: Outcome) -> tuple[Kind, FloatArray, FloatArray, FloatArray]:
-        """What `intervals.bounds` asks for, of all settings: the kind, the values, and how much each run is."""
+        """The arguments of `intervals.bounds` for all settings: the kind, the values, and the sizes of the runs."""
         kind, values = kind_of(outcome.column), self.values[outcome.column]
         unknown = np.full(values.shape, np.nan)
         of, span_s = self.sizes.get(kind.of or "", unknown), self.sizes.get("duration_s", unknown)
@@ -118,7 +118,7 @@ class Settings:
         return kind, values * (self.loads if kind.is_count else 1), of, span_s
 
     def in_unit(self, found: Bounds, kind: Kind, outcome: Outcome) -> Bounds:
-        """What it answers, in the outcome's unit."""
+        """The result of `intervals.bounds` in the outcome's unit."""
         factor = outcome.factor / (self.loads if kind.is_count else 1)
         return Bounds(factor * found.mean, factor * found.low, factor * found.high, found.events)
 
@@ -139,12 +139,12 @@ class Settings:
         )
 
     def numbers_of(self, place: int) -> FloatArray:
-        """The values of a numeric key, by setting; NaN where it is not set."""
+        """The values of a numeric key, by setting; NaN if it is not set."""
         levels = np.array([*self.keys[place].levels, np.nan], dtype=np.float64)
         return np.asarray(levels[self.codes[:, place]])
 
     def find(self, wanted: Mapping[str, Any]) -> int:
-        """The place of the setting with these values. Raises ScenarioError where none, or more than one, has them."""
+        """The place of the setting with these values. Raises ScenarioError if none, or more than one, has them."""
         names = [key.name for key in self.keys]
         there = np.ones(len(self), dtype=bool)
         for name, value in wanted.items():
@@ -162,7 +162,7 @@ class Settings:
 
 
 def row_means(values: FloatArray) -> FloatArray:
-    """The mean of what is known of every row, NaN for a row of which nothing is."""
+    """The mean of each row without its NaNs; NaN for a row of NaNs only."""
     known = np.isfinite(values)
     count = known.sum(axis=1)
     total = np.where(known, values, 0.0).sum(axis=1)
@@ -170,10 +170,10 @@ def row_means(values: FloatArray) -> FloatArray:
 
 
 def read(table: pd.DataFrame, keys: Sequence[str], outcomes: Sequence[Outcome]) -> Settings:
-    """The table's runs by setting; settings and seeds in the order in which they come.
+    """The table's runs by setting, settings in order of appearance, seeds in ascending order.
 
-    Runs with an `error` are counted as failed. Raises ScenarioError for a key or `seed` that the table lacks, for a
-    table without a finished run, and for two runs of the same setting with the same seed.
+    Runs with an `error` are counted as failed. Raises ScenarioError if the table lacks a key, `seed` or any finished
+    run, and for two runs of the same setting with the same seed.
     """
     columns = list(table.columns)
     for name in (*keys, "seed"):
@@ -219,7 +219,7 @@ def read(table: pd.DataFrame, keys: Sequence[str], outcomes: Sequence[Outcome]) 
 def of_summaries(
     key: str, summaries: Mapping[str, Mapping[int, Mapping[str, Any]]], outcomes: Sequence[Outcome]
 ) -> Settings:
-    """The settings that one key tells apart, from its values and the runs' summaries by seed."""
+    """The settings of a single key, from the runs' summaries by its value and by seed."""
     seeds = tuple(sorted({seed for runs in summaries.values() for seed in runs}))
 
     def by_setting(column: str) -> FloatArray:
@@ -239,8 +239,8 @@ def of_summaries(
 
 
 def varied(table: pd.DataFrame, names: Iterable[str]) -> tuple[str, ...]:
-    """Those of some columns of which a table has more than one value. Text that says the same as an earlier column,
-    such as the trace of a workload, is not repeated."""
+    """Those of some columns that have more than one value in a table. Text columns equivalent to an earlier column,
+    such as the trace of a workload, are left out."""
     found: list[str] = []
     seen: list[list[int]] = []
     for name in names:
@@ -255,10 +255,10 @@ def varied(table: pd.DataFrame, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def over_loads(settings: Settings) -> Settings | None:
-    """The settings that one chooses among, each with its means over all loads, seed by seed.
+    """The settings to choose among, each with its means over all loads, seed by seed.
 
-    None where there is nothing to choose; also where settings met different loads, so that they cannot be compared.
-    A figure that is missing on one of the loads is missing.
+    None if there is nothing to choose, or if settings ran on different loads and cannot be compared. A figure that is
+    missing on one of the loads is missing.
     """
     chosen = [at for at, key in enumerate(settings.keys) if not key.is_load]
     if not chosen:
@@ -287,7 +287,7 @@ def over_loads(settings: Settings) -> Settings | None:
 
 
 def _numbered(codes: IntArray) -> tuple[IntArray, IntArray]:
-    """The first row of each kind in the order they come, and for every row the number of its kind."""
+    """The first row of each distinct kind, in order of appearance, and the number of each row's kind."""
     if not codes.shape[1]:
         return np.zeros(1, dtype=np.int64), np.zeros(len(codes), dtype=np.int64)
     _, first, kind = np.unique(codes, axis=0, return_index=True, return_inverse=True)
@@ -298,7 +298,7 @@ def _numbered(codes: IntArray) -> tuple[IntArray, IntArray]:
 
 
 def _key(name: str, title: str, given: list[Any]) -> tuple[Key, IntArray]:
-    """A key of a column, and the codes of the column's values."""
+    """The key of a column, and the codes of its values."""
     present = [value for value in given if not _is_missing(value)]
     is_number = bool(present) and all(
         isinstance(value, int | float | np.number) and not isinstance(value, bool | np.bool_) for value in present
@@ -332,6 +332,6 @@ def _is_missing(value: Any) -> bool:
 
 
 def _titles(names: Sequence[str]) -> list[str]:
-    """The last parts of dotted names (`predictor` of `policy.predictor.name`), unless two would then be the same."""
+    """The last parts of dotted names (`predictor` of `policy.predictor.name`), unless two would be equal."""
     short = [name.removesuffix(".name").rpartition(".")[2] for name in names]
     return [one if short.count(one) == 1 else name for one, name in zip(short, names, strict=True)]

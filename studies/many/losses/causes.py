@@ -1,7 +1,7 @@
-"""The causes for which a run is worse than the oracle's, and the changes of its scenario that remove them.
+"""The causes of a run's loss against the oracle, and the changes of its scenario that remove them.
 
-All are changes of public keys, so that anybody can make the same run. What a policy has no key for cannot be removed
-alone: it then goes with the planning model, whose removal puts the oracle in the policy's place.
+All are changes of public keys, so that the runs can be reproduced. A cause for which a policy has no key cannot be
+removed alone: it is removed with the planning model, which replaces the policy by the oracle.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from ipa.studies.scenario import Scenario
 FORECAST, PLANNING, CAUTION, CHANGE, START_UP = CAUSES = ("forecast", "planning", "caution", "change", "start-up")
 
 ORDER = (START_UP, CHANGE, FORECAST, CAUTION, PLANNING)
-"""The order that is stated: first what is the world's, then what is the policy's, from the outside in."""
+"""The stated order: first the causes of the world, then those of the policy."""
 
 WORLD = (START_UP, CHANGE)
-"""What the oracle suffers from as well."""
+"""The causes of the world, which affect the oracle too."""
 
 WITHOUT_START_UP = {"start_up_s": 0.0, "start_up_extra_s": 0.0, "start_up_sigma": 0.0}
 WITHOUT_CHANGE = {"max_surge": MOST_REPLICAS, "stop_s": 0.0}
@@ -36,7 +36,7 @@ WITHOUT_CAUTION: Mapping[str, Any] = {
 """Parameters that make a plan cautious -> their values without caution."""
 
 OF_ORACLE = {"margin": "load_margin", "quantile": "stand_in_quantile"}
-"""What the oracle calls some of them."""
+"""The oracle's names of some of them."""
 
 WISHES = (
     "alpha",
@@ -50,12 +50,12 @@ WISHES = (
     "max_replicas",
     "threshold_rps",
 )
-"""Parameters that say what is wanted, not how to get it: the oracle has them too."""
+"""Parameters that define the goal rather than the method: the oracle gets them too."""
 
 
 @dataclass(frozen=True)
 class Removals:
-    """How each cause of a run's loss is removed; `kept` says of those that cannot be removed alone why not."""
+    """How each cause of a run's loss is removed; `kept`: a cause that cannot be removed alone -> the reason."""
 
     scenario: Scenario
     name: str
@@ -81,7 +81,7 @@ class Removals:
         return self.scenario.with_values({**values, "policy": policy, "records": records, "journal": "lean"})
 
     def changes(self, cause: str) -> dict[str, Any]:
-        """The keys that removing a cause alone changes, and their values then; the whole policy if it is another."""
+        """The keys that removing a cause alone changes, with their new values; the whole policy if it is replaced."""
         before, after = (each.as_dict() for each in (self.without(()), self.without([cause])))
         found = {key: value for key, value in after.items() if key != "policy" and before[key] != value}
         own, then = before["policy"], after["policy"]
@@ -100,7 +100,7 @@ class Removals:
         return policy
 
     def _oracle(self, removed: Collection[str]) -> dict[str, Any]:
-        """The oracle in the policy's place: with its wishes, and with its forecast and caution unless removed."""
+        """The oracle in place of the policy: with its goal, and with its forecast and caution unless removed."""
         policy = {
             "name": "oracle",
             **{key: self.given[key] for key in WISHES if key in self.given},
@@ -123,14 +123,14 @@ class Removals:
         return [key for key in WITHOUT_CAUTION if takes(self.name, key) and key in self.effective]
 
     def _true_load(self) -> Any:
-        """The predictor that knows the future, of the same kind of load: of the busiest second, or the mean."""
+        """The oracle predictor for the same figure of the load: its busiest second or its mean."""
         described = self.effective.get("predictor")
         of = described.get("of") if isinstance(described, Mapping) else None
         return {"name": "oracle", **({"of": of} if of else {})}
 
 
 def removals(scenario: Scenario, policy: Policy) -> Removals:
-    """How the causes of a scenario's loss are removed, whose policy is `policy`."""
+    """How the causes of a scenario's loss are removed; `policy` is the scenario's policy."""
     name, own = split_spec(scenario.policy.name)
     given = {**own, **scenario.policy.parameters}
     effective = {**describe(policy)["parameters"], **given}

@@ -1,4 +1,4 @@
-"""The runs without each set of causes, and what each cause has cost."""
+"""The runs without each set of causes, and the cost of each cause."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ipa.studies.scenario import Scenario, ScenarioError
 
 @dataclass(frozen=True)
 class Loss:
-    """What one run lost. `left`: set of removed causes -> figures of the run without them; `oracle`: likewise, of the
-    oracle without what the world does."""
+    """The loss of one run. `left`: set of removed causes -> figures of the run without them; `recorded`: the figures in
+    its summary."""
 
     scenario: Scenario
     removals: Removals
@@ -31,7 +31,7 @@ class Loss:
 
     @property
     def run(self) -> Values:
-        """The figures of the run, simulated again."""
+        """The figures of the run, simulated anew."""
         return self.left[frozenset()]
 
     @property
@@ -48,7 +48,7 @@ class Loss:
         return shared_out(self.removals.causes, lambda removed: self._difference(figure, removed))
 
     def of_oracle(self, figure: Figure) -> dict[str, Share]:
-        """Cause -> what the oracle itself loses to it; only to what is the world's."""
+        """Cause of the world -> the oracle's own loss to it."""
         free = self._oracle(frozenset(WORLD))[figure.key]
         world = [cause for cause in self.removals.causes if cause in WORLD]
         return shared_out(world, lambda removed: self._oracle(removed)[figure.key] - free)
@@ -63,7 +63,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Part:
-    """What a cause cost a policy by one figure, over its seeds: the shares' means."""
+    """The cost of a cause to a policy in one figure: the means of the shares over its seeds."""
 
     cause: str
     figure: Figure
@@ -77,7 +77,7 @@ class Part:
 class OfPolicy:
     """The losses of a policy's runs, one for each seed, in order.
 
-    `policy` is what tables call it: where there are runs on several loads, or in several settings, with theirs.
+    `policy` is its name in tables; with the load and setting if there are several.
     """
 
     policy: str
@@ -111,7 +111,7 @@ class OfPolicy:
         return _mean(loss.oracle[figure.key] for loss in self.losses).mean
 
     def parts(self, figure: Figure) -> list[Part]:
-        """What each cause cost by a figure, in the order of `CAUSES`."""
+        """The cost of each cause in a figure, in the order of `CAUSES`."""
         shares = [loss.shares(figure) for loss in self.losses]
         return [
             Part(
@@ -127,20 +127,20 @@ class OfPolicy:
         ]
 
     def of_oracle(self, figure: Figure) -> dict[str, float]:
-        """Cause -> what it costs the oracle itself."""
+        """Cause of the world -> its cost to the oracle itself."""
         shares = [loss.of_oracle(figure) for loss in self.losses]
         return {cause: _mean(each[cause].mean for each in shares).mean for cause in shares[0]}
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What runs lost against the oracle; by policy, and by load and setting where there are several."""
+    """The losses of runs against the oracle, by policy, and by load and setting if there are several."""
 
     policies: tuple[OfPolicy, ...]
 
     @property
     def where(self) -> str:
-        """The pipeline and the load, in words; of several loads or pipelines how many there are."""
+        """The pipeline and the load, in words; their number if there are several."""
         pipelines, traces = (
             list(dict.fromkeys(getattr(of.scenario, key) for of in self.policies)) for key in ("pipeline", "trace")
         )
@@ -151,10 +151,10 @@ class Losses:
 def explain_losses(
     runs: Sequence[RunData | Named], *, jobs: int = 1, on_finished: Callable[[], object] = lambda: None
 ) -> Losses:
-    """What runs lost against the oracle, and to what; `on_finished` is called after each run that is made.
+    """The losses of runs against the oracle, by cause; `on_finished` is called after each run that is made.
 
-    Each run is made again without every set of the causes that can be removed from it, at most 32 times, `jobs` at a
-    time. Raises ScenarioError for no runs, and as `prepare` and `simulate`; the error names the policy.
+    Each run is repeated without every set of its removable causes, at most 32 times, `jobs` at a time. Raises
+    ScenarioError for no runs, and as `prepare` and `simulate`; the error names the policy.
     """
     if not runs:
         raise ScenarioError("there are no runs to explain")
@@ -171,17 +171,17 @@ def explain_losses(
 
 
 def runs_needed(runs: Sequence[RunData | Named]) -> int:
-    """How many runs `explain_losses` makes. Raises as it."""
+    """How many runs `explain_losses` makes. Raises as that."""
     return len({task.key for run in runs for task in _tasks(_removals_of(run.scenario)).values()})
 
 
 def estimated_s(runs: Sequence[RunData | Named], jobs: int) -> float:
-    """How long `explain_losses` would take at most in `jobs` processes: by the first, middle and last run, made once.
+    """An upper estimate of the time [s] of `explain_losses` in `jobs` processes, from the first, middle and last run.
 
-    Raises as it.
+    Raises as that.
     """
     tried = [runs[place].scenario for place in sorted({0, len(runs) // 2, len(runs) - 1})]
-    _figures_of_itself(tried[0])  # loads what is loaded once
+    _figures_of_itself(tried[0])  # warm-up
     started_s = perf_counter()
     for scenario in tried:
         _figures_of_itself(scenario)
@@ -198,7 +198,7 @@ def _named(runs: Sequence[RunData | Named]) -> list[Named]:
 
 
 class _Task(NamedTuple):
-    """A run to make: its scenario, that of the oracle whose programme judges it, and whether changes are free."""
+    """A run to make: its scenario, the oracle's scenario whose programme scores it, and whether changes are free."""
 
     scenario: Scenario
     judge: Scenario
@@ -228,7 +228,7 @@ def _figures(task: _Task) -> Values:
 
 
 def _recorded(summary: Mapping[str, Any]) -> Values:
-    """The figures of a run that its summary holds; none of an empty one."""
+    """The figures in a run's summary; none if that is empty."""
     if not summary:
         return {}
     pas = summary["pas_mean"]
@@ -245,11 +245,11 @@ def _mean(values: Iterable[float]) -> Estimate:
     return found
 
 
-# What a run is judged by: the objective of its programme as it came out, and what stands behind it.
+# The figures of a run: the realised objective of its programme, and its components.
 
 
 class Figure(NamedTuple):
-    """A figure: its name in results, in tables and in sentences, how it is rounded, and whether more of it is better.
+    """A figure: its names in results, tables and sentences, its rounding, and whether more is better.
 
     `more` and `less` follow a number: `0.4 cores more`.
     """
@@ -285,10 +285,10 @@ Values = Mapping[str, float]
 
 
 def figures_of(run: Run, judge: OptimisingPolicy, free_changes: bool) -> Values:
-    """The figures of a run, whose objective is that of `judge`'s programme: alpha x A - beta x cost.
+    """The figures of a run; the objective is that of `judge`'s programme: alpha x A - beta x cost.
 
-    A is the time's mean of the accuracy of what was decided, as the programme combines it; cost is that of all replicas
-    that existed or, with `free_changes`, of those that were wanted. PAS is NaN where no request completed.
+    A is the mean over time of the decided configurations' accuracy, as the programme combines it. The cost is that of
+    all existing replicas or, with `free_changes`, of the desired ones. PAS is NaN if no request completed.
     """
     summary, programme = run.summary, judge.programme
     cost = summary["planned_cost_mean_cores" if free_changes else "cost_mean_cores"]
@@ -305,7 +305,7 @@ def figures_of(run: Run, judge: OptimisingPolicy, free_changes: bool) -> Values:
 def _mean_accuracy(
     entries: Sequence[Entry], initial: Configuration, duration_s: float, judge: OptimisingPolicy
 ) -> float:
-    """Of the configurations in force, by the time that each was."""
+    """The accuracy of the configurations in force, weighted by time."""
     in_force = [(0.0, initial)]
     in_force += [(each.observation.time_s, each.decision.configuration) for each in entries if not each.is_refused]
     ends_s = [*(since_s for since_s, _ in in_force), duration_s]
@@ -317,11 +317,11 @@ def _mean_accuracy(
     return total / duration_s
 
 
-# A difference shared out among the causes of it, from what is left of it without each set of causes.
+# A difference divided among its causes, from what is left of it without each set of causes.
 #
 # For a set of removed causes S, d(S) is what is left of the difference; d of all causes is 0. Removing cause i after S
-# takes d(S) - d(S + i) off it. The order in which causes are removed matters where they act together, so that a cause's
-# share is the mean over all orders (Shapley, 1953):
+# reduces it by d(S) - d(S + i). The order of removal matters if causes interact, so a cause's share is the mean over
+# all orders (Shapley, 1953):
 #
 #     share(i) = sum over S without i of |S|! (n - |S| - 1)! / n! [ d(S) - d(S + i) ]
 #
@@ -333,8 +333,8 @@ Causes = frozenset[str]
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one cause takes off a difference: `mean` over all orders, `in_order` in the one that was given, and the
-    `least` and `most` in any."""
+    """A cause's share of a difference: the `mean` over all orders of removal, its value `in_order` (the stated order),
+    and the `least` and `most` in any order."""
 
     mean: float
     in_order: float
@@ -348,7 +348,7 @@ def subsets(causes: Sequence[str]) -> list[Causes]:
 
 
 def shared_out(causes: Sequence[str], left: Callable[[Causes], float]) -> dict[str, Share]:
-    """Cause -> its share of `left` of nothing removed; `causes` are in the order in which `in_order` removes them."""
+    """Cause -> its share of the whole difference, `left(frozenset())`; `causes` are in the stated order of removal."""
     count = len(causes)
     found = {}
     for place, cause in enumerate(causes):

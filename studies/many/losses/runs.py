@@ -1,4 +1,4 @@
-"""The runs of a results folder by the names that tell them apart, and those of them that are asked for."""
+"""The runs of a results folder with the names that distinguish them, and the choice of some of them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SEED = "seed"
 OF_TRIAL = ("pipeline", "setting", "workload", "system", "point")
 
 MOST_LISTED = 12
-"""Values of a name that an error lists."""
+"""The most values of a name that an error lists."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """A run: its names in its folder, whose it is (the policy or the system), its scenario and its summary."""
+    """A run: its names in its folder, its policy or system (`of`), its scenario and its summary."""
 
     names: Mapping[str, Any]
     of: str
@@ -32,22 +32,22 @@ class Named:
 
     @property
     def group(self) -> Hashable:
-        """The same for runs that differ only in their seed."""
+        """A key that is equal for runs that differ only in their seed."""
         return self.of, *(repr(value) for name, value in self.names.items() if name != SEED)
 
     def meets(self, condition: conditions.Condition) -> bool:
-        """Whether a condition on its names and on the keys of its scenario holds."""
+        """Whether a condition on its names and its scenario's keys holds."""
         return condition.holds(self.scenario.as_dict(), self.names)
 
 
 def named(run: RunData) -> Named:
-    """A run on its own, or of a comparison: its names are its policy and its seed."""
+    """A single run, or one of a comparison; its names are its policy and its seed."""
     policy = str(run.summary["policy"])
     return Named({"policy": policy, SEED: run.scenario.seed}, policy, run.scenario, run.summary)
 
 
 def with_values(run: Named, values: Mapping[str, Any]) -> Named:
-    """The run with other values of its scenario's keys, of which nothing is recorded; itself without any."""
+    """The run with other values of its scenario's keys, and so without a summary; the run itself if there are none."""
     if not values:
         return run
     scenario = run.scenario.with_values(values)
@@ -56,9 +56,9 @@ def with_values(run: Named, values: Mapping[str, Any]) -> Named:
 
 
 def runs_in(folder: str | Path) -> list[Named]:
-    """The runs in a results folder: of one run, a comparison, a study or a sweep, without those that failed.
+    """The runs in a results folder of one run, a comparison, a study or a sweep, without those that failed.
 
-    Raises ScenarioError where the folder holds none of these, or one that is not finished.
+    Raises ScenarioError if the folder holds none of these, or one that is not finished.
     """
     folder = Path(folder)
     match read_manifest(folder)["kind"]:
@@ -82,10 +82,10 @@ def runs_in(folder: str | Path) -> list[Named]:
 
 
 def chosen(runs: Sequence[Named], where: Iterable[str]) -> list[Named]:
-    """Those of the runs that meet all conditions on their names and on keys of their scenarios.
+    """The runs that meet all conditions on their names and on keys of their scenarios.
 
-    Raises ScenarioError for a condition of another form or on another name, and where no run is left; it lists the
-    names that there are.
+    Raises ScenarioError for an invalid condition or an unknown name, and if no run is left; the error lists the known
+    names.
     """
     left = list(runs)
     for text in where:
@@ -115,7 +115,7 @@ def _listed(values: Sequence[str]) -> str:
 
 
 def titles(runs: Iterable[Named]) -> dict[Hashable, str]:
-    """Group -> how tables call it: whose runs they are, and the names that other groups have otherwise."""
+    """Group -> its title in tables: its policy or system, and the names in which groups differ."""
     groups = {run.group: run for run in runs}
     names = dict.fromkeys(name for run in groups.values() for name in run.names if name != SEED)
     varied = [name for name in names if len({repr(run.names.get(name)) for run in groups.values()}) > 1]

@@ -1,4 +1,4 @@
-"""What was lost, in sentences and as plain data."""
+"""Losses in sentences and as plain data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MEANINGS = {
     CHANGE: "rollouts in steps, old replicas beside new ones",
     START_UP: "replicas take their time to be ready",
 }
-"""What each cause is, as the rest of its title."""
+"""The meaning of each cause, as the rest of its title."""
 
 
 def headline(of: OfPolicy) -> str:
@@ -46,13 +46,13 @@ BOUGHT = "What is gained is bought with violations of the SLA, which the objecti
 
 
 def is_bought(of: OfPolicy) -> bool:
-    """Whether a policy has more than the oracle in the objective, and more violations of the SLA."""
+    """Whether a policy has both a higher objective and more violations of the SLA than the oracle."""
     gained, violations = of.difference(OBJECTIVE).mean, of.difference(VIOLATIONS).mean
     return gained > 0 < violations and not (_is_nothing(gained, OBJECTIVE) or _is_nothing(violations, VIOLATIONS))
 
 
 def of_causes(of: OfPolicy) -> list[str]:
-    """One sentence for each cause: what it costs, how that depends on the order, and by which figures."""
+    """One sentence for each cause: its cost, how that depends on the order, and in which figures."""
     parts = {figure: {part.cause: part for part in of.parts(figure)} for figure in FIGURES}
     lost = -of.difference(OBJECTIVE).mean
     own = of.of_oracle(OBJECTIVE)
@@ -86,7 +86,7 @@ def _sentence(part: Part, lost: float, others: list[tuple[Figure, float]], of_or
 
 
 def _others(differences: list[tuple[Figure, float]]) -> str:
-    """`0.40 cores more, 0.10 PAS less`; what rounds to nothing is left out."""
+    """`0.40 cores more, 0.10 PAS less`; differences that round to zero are left out."""
     return ", ".join(
         f"{number(abs(value), figure.decimals)} {figure.more if value > 0 else figure.less}"
         for figure, value in differences
@@ -99,13 +99,13 @@ def _is_nothing(value: float, figure: Figure) -> bool:
 
 
 def order(of: OfPolicy) -> str:
-    """The order that is stated, as a sentence."""
+    """The stated order of removal, as a sentence."""
     titles = [TITLES[cause].lower() for cause in of.losses[0].removals.causes]
     return f"The stated order of removal: {', '.join(titles)}."
 
 
 def recorded(of: OfPolicy) -> str:
-    """How the runs that were given differ from the same simulated again; empty where they do not."""
+    """How the given runs differ from the same runs simulated anew; empty if they do not."""
     given, again = of.losses[0].recorded, of.losses[0].run
     said = _others([(figure, given[figure.key] - again[figure.key]) for figure in FIGURES if figure.key in given])
     return f"The run itself had {said} than it has simulated now, which is not explained here." if said else ""
@@ -127,8 +127,7 @@ def _value(value: object) -> str:
 
 
 def table_row(of: OfPolicy, cause: str) -> list[str]:
-    """What a cause contributes to each difference, with its sign, and to the objective in the stated order and in
-    any."""
+    """The signed share of a cause in each difference, and in the objective's for the stated order and for any."""
     found = {figure: next(part for part in of.parts(figure) if part.cause == cause) for figure in FIGURES}
     objective = found[OBJECTIVE]
     return [
@@ -139,12 +138,12 @@ def table_row(of: OfPolicy, cause: str) -> list[str]:
 
 
 def difference_row(of: OfPolicy) -> list[str]:
-    """The whole differences in a row like `table_row`."""
+    """The whole differences, in a row like `table_row`."""
     return [*(_signed(of.difference(figure), figure) for figure in FIGURES), "", ""]
 
 
 def overview_row(of: OfPolicy) -> list[str]:
-    """The objective lost, in all and to each cause; then by how much the other figures are above the oracle's."""
+    """The objective lost, in all and to each cause; then the other figures' differences from the oracle's."""
     parts = {part.cause: part.mean.mean for part in of.parts(OBJECTIVE)}
     whole = of.difference(OBJECTIVE)
     return [
@@ -161,13 +160,13 @@ _INTERVALS = "Intervals over seeds are Student's; of violations that only some s
 
 
 def intervals(policies: Sequence[OfPolicy]) -> str:
-    """What a reader of intervals over seeds should know; empty where there are none."""
+    """A remark on the intervals over seeds; empty if there are none."""
     several = [of for of in policies if len(of.losses) > 1]
     return f"{_INTERVALS} {held_fixed(of.scenario.trace for of in several)}".rstrip() if several else ""
 
 
 NOT_ALONE = "Empty: cannot be told apart from planning."
-"""Under the rows of an overview of which one lacks a cause."""
+"""The remark below an overview with a row that lacks a cause."""
 
 COLUMNS = (*(figure.title for figure in FIGURES), "in the stated order", "in any order")
 """The columns of `table_row` and `difference_row`; the last two are of the objective."""

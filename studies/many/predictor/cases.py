@@ -1,4 +1,4 @@
-"""The moments of a load at which forecasts are made: what was seen, and what came."""
+"""The moments of a load at which forecasts are made: the load before and after each."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Places = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Cases:
-    """Moments between the seconds of a load: before each lie `history_s` seconds, behind it `horizon_s`.
+    """Moments between the seconds of a load: `history_s` seconds precede each, and `horizon_s` follow it.
 
-    `counts_rps`: the requests of each second, those before the trace included; shape (seconds,). `place`: the second
-    that begins at each moment, an index of these; shape (moments,). `time_s`: the same moments in the trace's time.
-    `clock_rps`: the same requests with none of the seconds removed, those that were removed being NaN; shape (all
-    seconds,). `clock_place`: where each moment is there.
+    `counts_rps`: the requests of each second, including those before the trace; shape (seconds,). `place`: the index
+    there of the second that begins at each moment; shape (moments,). `time_s`: the same moments in the trace's time.
+    `clock_rps`: the requests of all seconds, NaN for the seconds removed from `counts_rps`; shape (all seconds,).
+    `clock_place`: the index of each moment there.
     """
 
     counts_rps: Floats
@@ -39,13 +39,13 @@ class Cases:
 
     @property
     def actual_rps(self) -> Floats:
-        """The load of the busiest of the `horizon_s` seconds after each moment, shape (moments,)."""
+        """The load of the busiest second of the horizon after each moment, shape (moments,)."""
         after = np.lib.stride_tricks.sliding_window_view(self.counts_rps, self.horizon_s)
         return np.asarray(after[self.place].max(axis=1))
 
     def observation(self, number: int, *, future: bool = False, seasons: bool = False) -> Observation:
-        """What a predictor sees at a moment: the load, with `future` the seconds to come, with `seasons` those of a day
-        and a week ago."""
+        """What a predictor sees at a moment: the load; with `future`, the next seconds; with `seasons`, those a day and
+        a week ago."""
         place = int(self.place[number])
         after = self.counts_rps[place : place + self.horizon_s] if future else None
         return Observation(
@@ -71,13 +71,13 @@ def cases_of(
     horizon_s: int = 20,
     without_zeros: bool = False,
 ) -> Cases:
-    """The moments every `interval_s` from the start of each window, their seconds to come within it.
+    """The moments every `interval_s` from the start of each window, with horizons within it.
 
-    `windows`: seconds of the trace (start, end); None: all of it. What is seen may lie before the window, and before
-    the trace if its history is known; otherwise the first moment is the first that sees `history_s`. `without_zeros`:
-    seconds without a request are gaps of the recording, and are removed before anything is counted, as published.
+    `windows`: seconds of the trace (start, end); None: all of it. Histories may lie before the window, and before the
+    trace if its history is known; otherwise the first moment is the first with a full history. `without_zeros`: seconds
+    without a request are gaps in the recording and are removed first, as published.
 
-    ScenarioError: a window outside of the trace, and windows without such a moment.
+    Raises ScenarioError for a window outside of the trace, and for windows without such a moment.
     """
     counts = np.concatenate([trace.history_counts, trace.per_second()])
     second = np.arange(len(counts)) - len(trace.history_counts)

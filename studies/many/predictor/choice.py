@@ -1,4 +1,4 @@
-"""Predictors as a person names them."""
+"""Predictors by name, as on the command line."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ipa.policies.predictors.trained import load
 from ipa.studies.scenario import ScenarioError, parse_value
 
 NAMES = tuple(name for name, kind in PREDICTORS.items() if "future_rps" not in reads(kind))
-"""The predictors that are built in, without those that know the future."""
+"""The built-in predictors, without those that know the future."""
 
 SEEN = ("future_rps", "seasons_rps")
-"""What a load alone can tell, of the fields that a predictor has to ask for."""
+"""The optional observation fields that a load alone provides."""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A predictor under the name that it was asked for by."""
+    """A predictor, and the text by which it was chosen."""
 
     name: str
     predictor: Predictor
@@ -28,7 +28,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Manual:
-    """What there is to say of a predictor that has a name; its parameters as Python writes them."""
+    """The description of a named predictor; defaults of parameters as Python literals."""
 
     name: str
     summary: str
@@ -36,7 +36,7 @@ class Manual:
 
 
 def manuals() -> list[Manual]:
-    """The predictors that have a name: those built in, then those of installed packages."""
+    """The descriptions of named predictors: built-in ones, then those of installed packages."""
     names = (*PREDICTORS, *(name for name in plugins.installed("ipa.predictors") if name not in PREDICTORS))
     return [_manual(name, plugins.find("predictor", name, PREDICTORS, "ipa.predictors")) for name in names]
 
@@ -49,9 +49,9 @@ def _manual(name: str, factory: Any) -> Manual:
 
 
 def choose(text: str) -> Chosen:
-    """The predictor of a name, a class in a file or a model's file, perhaps with parameters: `poisson k=1.2`.
+    """The predictor of a name, a class in a file or a model file, optionally with parameters: `poisson k=1.2`.
 
-    ScenarioError: a value that is none, and a predictor that reads more than the load. PolicyError: as
+    Raises ScenarioError for an invalid value and for a predictor that reads more than the load, PolicyError as
     `create_predictor`.
     """
     name, *assignments = re.split(r"\s+(?=[A-Za-z_]\w*=)", text.strip())

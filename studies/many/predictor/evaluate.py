@@ -1,4 +1,4 @@
-"""All forecasts of a predictor on a load, made as a simulation makes them, their scores, and these as rows of text."""
+"""A predictor's forecasts on a load, made as in a simulation, their scores, and the scores as rows of text."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ TIMED = 100
 
 @dataclass(frozen=True, eq=False)
 class Forecasts:
-    """What a predictor said at each moment; NaN where it had no forecast.
+    """A predictor's forecasts at all moments; NaN without a forecast.
 
-    `point_rps`: shape (moments,). `quantiles_rps`: at each of `levels`, shape (levels, moments); of a forecast without
-    a distribution they are its point. `is_certain`: whether all of them are without one.
+    `point_rps`: shape (moments,). `quantiles_rps`: at each of `levels`, shape (levels, moments); for a forecast without
+    a distribution, its point. `is_certain`: whether no forecast has a distribution.
     """
 
     levels: tuple[float, ...]
@@ -46,10 +46,10 @@ class Forecasts:
 
 @dataclass(frozen=True)
 class Score:
-    """What a predictor's forecasts were worth; of those that it made, `missing` of `moments` aside.
+    """The scores of a predictor's forecasts, without the `missing` ones of `moments`.
 
     `smape_percent`, `under_share`: of its point forecasts. `pinball_rps`, `quantile_under_share`: at each quantile.
-    `coverage`: of the interval; None without a distribution. `forecast_ms`: what one forecast takes, made alone.
+    `coverage`: of the interval; None without a distribution. `forecast_ms`: the time of a single forecast.
     """
 
     name: str
@@ -66,9 +66,9 @@ class Score:
 def forecasts_of(
     predictor: Predictor, cases: Cases, levels: Sequence[float], on_share: Callable[[float], object] = lambda _: None
 ) -> Forecasts:
-    """The predictor's forecasts at all moments. `on_share` is told the share that is done.
+    """The predictor's forecasts at all moments. `on_share` is called with the share that is done.
 
-    PolicyError: what it gives is no forecast, or an error in a user's own file.
+    Raises PolicyError for an invalid forecast, or an error in a user's own file.
     """
     outlook = Outlook(predictor, horizon_s=cases.horizon_s)
     future, seasons = _seen_by(outlook.reads)
@@ -97,7 +97,7 @@ def score_of(
     measured: Measured,
     on_share: Callable[[float], object] = lambda _: None,
 ) -> Score:
-    """The scores of a predictor on these moments, and the time that a forecast takes. Raises as `forecasts_of`."""
+    """The scores of a predictor at these moments, with the time of a forecast. Raises as `forecasts_of`."""
     forecasts = forecasts_of(predictor, cases, measured.levels, on_share)
     return scored(name, forecasts, cases.actual_rps, measured, forecast_ms(predictor, cases))
 
@@ -107,7 +107,7 @@ def scores_of(
 ) -> list[Score]:
     """The scores of predictors on the same moments. Raises as `forecasts_of`.
 
-    One after the other, not on all cores as other runs: what a forecast takes is that of a machine that does only this.
+    They are computed one after the other, not on all cores, so that the times of forecasts are of an idle machine.
     """
     count = len(chosen)
 
@@ -118,7 +118,7 @@ def scores_of(
 
 
 def scored(name: str, forecasts: Forecasts, actual_rps: Floats, measured: Measured, took_ms: float) -> Score:
-    """The scores of forecasts at `measured.levels`, given what came."""
+    """The scores of forecasts at `measured.levels`, given the actual load."""
     made = ~np.isnan(forecasts.point_rps)
     actual, point = actual_rps[made], forecasts.point_rps[made]
     *quantiles, low, high = forecasts.quantiles_rps[:, made]
@@ -137,7 +137,7 @@ def scored(name: str, forecasts: Forecasts, actual_rps: Floats, measured: Measur
 
 
 def forecast_ms(predictor: Predictor, cases: Cases) -> float:
-    """The median time of a forecast made alone [ms], as a live controller makes it; over moments spread evenly."""
+    """The median time of a single forecast [ms], as in a live controller; over evenly spaced moments."""
     future, seasons = _seen_by(reads(predictor))
     took_s = []
     for number in np.linspace(0, len(cases) - 1, min(TIMED, len(cases))).astype(int).tolist():
@@ -154,9 +154,9 @@ def _seen_by(reads: Sequence[str]) -> tuple[bool, bool]:
     return "future_rps" in reads, "seasons_rps" in reads
 
 
-# What forecasts were worth, given what came: pure functions of arrays of the same shape, in requests per second.
+# Scores of forecasts against the actual load: pure functions of arrays of the same shape, in requests per second.
 #
-# Each is a mean over the forecasts; NaN where there are none.
+# Each is a mean over the forecasts; NaN if there are none.
 
 
 def smape_percent(actual_rps: Floats, forecast_rps: Floats) -> float:
@@ -173,20 +173,20 @@ def smape_percent(actual_rps: Floats, forecast_rps: Floats) -> float:
 def pinball_rps(actual_rps: Floats, quantile_rps: Floats, level: float) -> float:
     """The pinball loss of a forecast quantile q: the mean of level (a - q) where a > q, else of (1 - level) (q - a).
 
-    Of all forecasts the true quantile has the least (Koenker and Bassett, 1978, Econometrica 46). At the level 0.5 it
-    is half the mean absolute error.
+    It is least for the true quantile (Koenker and Bassett, 1978, Econometrica 46). At the level 0.5 it is half the mean
+    absolute error.
     """
     short = actual_rps - quantile_rps
     return _mean(np.maximum(level * short, (level - 1.0) * short))
 
 
 def under_share(actual_rps: Floats, forecast_rps: Floats) -> float:
-    """The share of under-predictions, where more came than was forecast; of a true quantile about 1 - level."""
+    """The share of forecasts below the actual load; about 1 - level for a true quantile."""
     return _mean(np.asarray(actual_rps > forecast_rps, dtype=np.float64))
 
 
 def coverage(actual_rps: Floats, low_rps: Floats, high_rps: Floats) -> float:
-    """The share of what came within an interval, ends included; 0.9 between the true quantiles at 0.05, 0.95."""
+    """The share of actual loads within an interval, ends included; 0.9 between the true quantiles at 0.05 and 0.95."""
     return _mean(np.asarray((low_rps <= actual_rps) & (actual_rps <= high_rps), dtype=np.float64))
 
 
@@ -201,7 +201,7 @@ NONE = "-"
 
 
 def columns(measured: Measured) -> list[str]:
-    """The headings, with units."""
+    """The column headings, with units."""
     return [
         "predictor",
         "SMAPE %",
@@ -214,7 +214,7 @@ def columns(measured: Measured) -> list[str]:
 
 
 def row(score: Score) -> list[str]:
-    """The cells of a predictor; `-` where there is nothing to score, and beside the name what is missing."""
+    """The cells of a predictor; `-` without a score; missing forecasts are noted beside the name."""
     missing = f" (no forecast at {score.missing} of {score.moments})" if score.missing else ""
     return [
         score.name + missing,
@@ -228,7 +228,7 @@ def row(score: Score) -> list[str]:
 
 
 def check_file(path: Path) -> None:
-    """Raise ScenarioError, before anything is scored, for a file that the table cannot be written to as a new one."""
+    """Raise ScenarioError, before anything is scored, if the table could not be written to this path as a new file."""
     if path.suffix not in _MAKERS:
         raise ScenarioError(f"{path}: a table is written as {' or '.join(_MAKERS)}")
     if path.exists():
@@ -237,7 +237,7 @@ def check_file(path: Path) -> None:
 
 
 def write_table(scores: Sequence[Score], measured: Measured, path: Path) -> None:
-    """Write the table to a new file, whose folder is created if need be. Raises as `check_file`."""
+    """Write the table to a new file; its folder is created if need be. Raises as `check_file`."""
     check_file(path)
     write_text(_MAKERS[path.suffix]([columns(measured), *map(row, scores)]), path)
 

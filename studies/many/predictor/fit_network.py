@@ -1,4 +1,4 @@
-"""Training of the networks with Keras, on its jax backend. Importing this module imports both."""
+"""Training of the networks with Keras on its jax backend. Importing this module imports both."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from ipa.studies.many.predictor.samples import Set
 UNITS = 25
 PUBLISHED_BATCH = 64
 L1 = 1e-5
-"""The published penalty of the sum of the LSTM kernel's absolute values."""
+"""The published L1 penalty on the LSTM kernel."""
 
 BATCH = 256
 LEARNING_RATE = 0.003
-"""At the start; it falls to zero along a cosine (Loshchilov and Hutter, 2017)."""
+"""The initial learning rate; it decays to zero along a cosine (Loshchilov and Hutter, 2017)."""
 
 PATIENCE = 10
-"""Training stops after so many epochs without a better loss on the validation set, and the best weights are kept."""
+"""Training stops after this many epochs without a better validation loss; the best weights are kept."""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network: its arrays as in `models.SHAPES`, how it was trained, and its .keras file."""
+    """A trained network: its arrays as in `models.SHAPES`, how it was trained, and the Keras network."""
 
     arrays: dict[str, npt.NDArray[Any]]
     recipe: dict[str, Any]
@@ -60,8 +60,8 @@ def fit(
     epochs: int,
     on_epoch: Callable[[], object],
 ) -> Fitted:
-    """Train a network with an output for each level by the pinball loss; without levels, the published one by the
-    published recipe: squared error, Adam at Keras's own rate, no validation."""
+    """Train a network with an output for each level by the pinball loss; without levels, the published network by the
+    published recipe: squared error, Adam at Keras's default rate, no validation."""
     keras.utils.set_random_seed(seed)
     layer = {} if levels else {"activation": "relu", "kernel_regularizer": keras.regularizers.L1(L1)}
     network = keras.Sequential(
@@ -105,7 +105,7 @@ def _column(samples: Set) -> npt.NDArray[np.float32]:
 
 
 def _pinball(levels: tuple[float, ...]) -> Callable[[Any, Any], Any]:
-    """The loss of quantiles (Koenker and Bassett, 1978), averaged over the levels."""
+    """The pinball loss (Koenker and Bassett, 1978), averaged over the levels."""
     level = np.array(levels, dtype=np.float32)
 
     def loss(true: Any, given: Any) -> Any:

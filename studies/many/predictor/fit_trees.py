@@ -1,4 +1,4 @@
-"""Training of gradient-boosted trees with scikit-learn, and their nodes as plain arrays. Importing imports sklearn."""
+"""Training of gradient-boosted trees with scikit-learn, and their nodes as plain arrays. Imports sklearn."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ipa.studies.many.predictor.samples import Set
 
 SETTINGS = {"learning_rate": 0.15, "max_leaf_nodes": 8, "min_samples_leaf": 40}
 PATIENCE = 5
-"""A level's trees end after so many without a better loss on the validation set."""
+"""Training of a level stops after this many trees without a better validation loss."""
 
 
 def fit(
     training: Set, validation: Set, levels: tuple[float, ...], seed: int, trees: int, on_level: Callable[[], object]
 ) -> dict[str, npt.NDArray[Any]]:
-    """At most so many trees for each level, fitted by the pinball loss; arrays as in `models.SHAPES`."""
+    """At most `trees` trees for each level, fitted by the pinball loss; arrays as in `models.SHAPES`."""
     nodes, baselines = [], []
     for level in levels:
         fitted = HistGradientBoostingRegressor(
@@ -38,7 +38,7 @@ def fit(
 
 
 def _as_arrays(nodes: list[list[Any]]) -> dict[str, npt.NDArray[Any]]:
-    """The nodes of each level's trees, filled up to the most trees and the most nodes with leaves of nothing."""
+    """The nodes of each level's trees, padded with zero leaves to the same numbers of trees and nodes."""
     shape = (len(nodes), max(map(len, nodes)), max(len(tree) for level in nodes for tree in level))
     itself = np.broadcast_to(np.arange(shape[2], dtype=np.int16), shape)
     arrays: dict[str, npt.NDArray[Any]] = {

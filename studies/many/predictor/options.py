@@ -1,4 +1,4 @@
-"""How forecasts are scored and models trained: each option declared once, for the command line and for Python."""
+"""The options of scoring forecasts and of training models, declared once for the command line and Python."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipa.studies.scenario import choices, option
 
 @dataclass(frozen=True)
 class Measured:
-    """At which quantiles forecasts are scored, and how much of what comes should lie within the interval."""
+    """The quantiles at which forecasts are scored, and the share of loads that the interval should hold."""
 
     quantiles: tuple[float, ...] = option(
         (0.5, 0.95),
@@ -35,18 +35,18 @@ class Measured:
 
     @property
     def levels(self) -> tuple[float, ...]:
-        """All the levels that are needed: the quantiles, then the interval's ends."""
+        """All levels needed: the quantiles, then the interval's ends."""
         return (*self.quantiles, *self.ends)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model of a kind is trained; `command` is what its card says of it.
+    """How a model of a kind is trained; `command` is recorded in its card.
 
-    `every_s` is how far samples are apart; None: 10 s, or 1 s in a load with fewer than `MOST_SAMPLES` seconds.
-    `epochs` limits the passes of a network over them; None: `EPOCHS`. `thinned_by`: the model learns from the load of
-    one of so many requests as well, as it does not know the rates, and the spread, of a load that is far smaller.
-    `learnt_s`: the first seconds of the load, which it learns from; None: all of them.
+    `every_s` is the time between samples; None: 10 s, or 1 s for a load with fewer than `MOST_SAMPLES` seconds.
+    `epochs` limits a network's passes over them; None: `EPOCHS`. `thinned_by`: train also on the load with one request
+    in so many, so that the model knows the rates and the spread of much smaller loads. `learnt_s`: train on this many
+    first seconds of the load; None: all.
     """
 
     kind: str = option(

@@ -1,4 +1,4 @@
-"""What a predictor learns from: histories of a trace, and the busiest second that followed each."""
+"""Training samples of a predictor: histories of a trace, and the busiest second that followed each."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ipa.studies.scenario import ScenarioError
 Floats = npt.NDArray[np.float64]
 
 HORIZONS_S = (20, 10, 40, 60)
-"""The horizons that a model learns, if it learns several; every other sample has the first one, the published."""
+"""The horizons of a model that learns several; more than half of the samples have the first, published one."""
 
 GAP_S = 60
-"""So many seconds without any request are no load but a hole in the record; nothing is learnt from around it."""
+"""This many seconds without a request are a gap in the recording; samples that overlap one are left out."""
 
 LEAST_SAMPLES = {"training": (100, "train on"), "validation": (100, "validate with")}
-"""What each part of a load needs, and for what."""
+"""The fewest samples of each part of a load, and their purpose."""
 
 FOLDS = 5
 
@@ -31,7 +31,7 @@ _ROWS = 10_000
 
 @dataclass(frozen=True)
 class Samples:
-    """Moments of a load: `ends` are their seconds in `counts`, `horizons_s` how far each looks ahead."""
+    """Moments of a load: `ends` are their indices in `counts`, `horizons_s` their horizons."""
 
     counts: Floats
     ends: npt.NDArray[np.int64]
@@ -55,14 +55,14 @@ class Samples:
         return found
 
     def windows(self) -> Iterator[Floats]:
-        """The histories by windows, as `features.by_window`, some thousand at once."""
+        """The histories by windows, as `features.by_window`, in blocks of some thousand."""
         before = np.lib.stride_tricks.sliding_window_view(self.counts, features.HISTORY_S)
         for first in range(0, len(self), _ROWS):
             ends = self.ends[first : first + _ROWS]
             yield features.by_window(before[ends - features.HISTORY_S])
 
     def seasons(self) -> Iterator[Floats]:
-        """What came around the same seconds a day and a week ago, as `features.by_lag`, as many at once."""
+        """The loads around the same seconds a day and a week ago, as `features.by_lag`, in the same blocks."""
         for first in range(0, len(self), _ROWS):
             yield features.seasons_before(self.counts, self.ends[first : first + _ROWS])
 
@@ -70,10 +70,9 @@ class Samples:
 def split(
     counts: npt.NDArray[np.int64], every_s: int, rng: np.random.Generator, horizons: int, ends_s: Mapping[str, int]
 ) -> dict[str, Samples]:
-    """The samples of each part of a load, by where it ends: one every `every_s` seconds, of the first `horizons` of
-    `HORIZONS_S`.
+    """The samples of each part of a load, one every `every_s` seconds, with the first `horizons` of `HORIZONS_S`.
 
-    No second that is forecast is in two. ScenarioError: there are too few in one.
+    `ends_s`: part -> its end. No forecast second is in two parts. Raises ScenarioError if a part has too few samples.
     """
     load = counts.astype(np.float64)
     parts = {}
@@ -86,17 +85,17 @@ def split(
                 f"a load of {len(counts)} s gives {len(part)} samples to {what}; at least {least} are needed, "
                 f"each of a history of {features.HISTORY_S} s and a horizon of {max(HORIZONS_S[:horizons])} s"
             )
-        parts[name] = Samples(load, part.ends + seen, part.horizons_s)  # seasons may lie in the parts before
+        parts[name] = Samples(load, part.ends + seen, part.horizons_s)  # seasons may lie in earlier parts
     return parts
 
 
 def folds(
     counts: npt.NDArray[np.int64], every_s: int, rng: np.random.Generator, horizons: int
 ) -> Iterator[tuple[Samples, Samples, Samples]]:
-    """`FOLDS` times, samples to train on, to stop with, and to calibrate with: one part of the load after the other.
+    """For each of `FOLDS` parts of the load, the samples to train on, to stop with, and to calibrate with (the part).
 
-    Another part, no neighbour of it, is to stop with, the rest to train on, without the samples that share a second
-    with those of the part that calibrates.
+    Another part that is not adjacent is to stop with, the rest to train on, without samples that share a second with
+    those of the calibration part.
     """
     every = _samples(counts.astype(np.float64), every_s, rng, horizons)
     apart_s = features.HISTORY_S + max(HORIZONS_S[:horizons])
@@ -108,7 +107,7 @@ def folds(
 
 
 def thinned(learnt: Samples, factor: int, share: int, rng: np.random.Generator) -> Samples:
-    """Every `share`-th sample, in a load of which each request is kept with the probability 1 / `factor`."""
+    """Every `share`-th sample, in a load thinned by keeping each request with probability 1 / `factor`."""
     kept = rng.binomial(learnt.counts.astype(np.int64), 1.0 / factor)
     return Samples(kept.astype(np.float64), learnt.ends[::share], learnt.horizons_s[::share])
 
@@ -118,7 +117,7 @@ def _samples(counts: Floats, every_s: int, rng: np.random.Generator, horizons: i
     ends = np.arange(features.HISTORY_S, len(counts) - max(allowed) + 1, every_s)
     others = rng.choice(allowed, len(ends))
     horizons_s = np.where(rng.random(len(ends)) < 0.5, allowed[0], others)
-    before = np.concatenate([[0], np.cumsum(_is_gap(counts))])  # seconds of gaps before each one
+    before = np.concatenate([[0], np.cumsum(_is_gap(counts))])  # the number of gap seconds before each second
     is_whole = before[ends + max(allowed)] == before[ends - features.HISTORY_S]
     return Samples(counts, ends[is_whole], horizons_s[is_whole])
 
@@ -132,12 +131,12 @@ def _is_gap(counts: Floats) -> npt.NDArray[np.bool_]:
     return found
 
 
-# Samples as what each kind of model sees and answers.
+# Samples as inputs and targets of each kind of model.
 
 
 @dataclass(frozen=True)
 class Set:
-    """`inputs` for a model, and `targets` it should answer with; a target in rps is `level` + `scale` x that."""
+    """A model's `inputs` and `targets`; a target in rps is `level` + `scale` x target."""
 
     inputs: Floats
     targets: Floats
@@ -174,7 +173,7 @@ def _seasonal(samples: Samples, level: Floats, scale: Floats) -> Floats:
 
 
 def joined(parts: Sequence[Set]) -> Set:
-    """All of their samples."""
+    """All samples of the parts."""
     return Set(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Set)))
 
 

@@ -1,4 +1,4 @@
-"""Training a predictor on a load: what it learns from, how it is fitted and calibrated, and the card about it."""
+"""Training a predictor on a load: its samples, fit and calibration, and the card that describes it."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ from ipa.traces import Trace
 KINDS = get_args(choices.Model)
 
 EPOCHS = {"lstm": 30, "lstm-quantile": 60}
-"""Passes of a network over its samples: of the published one as many, of ours at most."""
+"""Passes of a network over its samples: exactly this many for the published one, at most for ours."""
 
 TREES = 170
-"""Trees for each quantile, at most."""
+"""The most trees for each quantile."""
 
 VALIDATION_SHARE = 1 / 7
-"""The share of the seconds, the last ones, that models of ours are not fitted on: 2 days of 14."""
+"""The share of the seconds, at the end, that our models are not fitted on: 2 days of 14."""
 
 TRAINED_S = 14 * 86_400
-"""The published training part of a trace: its first 14 days."""
+"""The published training part of a trace, its first 14 days."""
 
 MOST_SAMPLES = 100_000
-"""A sample every 10 s, as the published system forecasts; of a load with fewer seconds than these, every second."""
+"""A load with fewer seconds than this has a sample every second; others every 10 s, as the published system does."""
 
 SHORT_S = 6 * 3600
-"""The validation part of a shorter load is too short to calibrate with: the whole load is used, part by part."""
+"""A shorter load has too short a validation part to calibrate with: all its parts are used in turn."""
 
 LEAST_SEASONAL_S = 2 * 86_400
-"""A model of seasons needs a day to learn from and one before it."""
+"""A seasonal model needs a day to learn from and a day before it."""
 
 CARD_VERSION = 1
 
@@ -53,23 +53,22 @@ _ROWS = 10_000
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model, and for a network the .keras file that it is too."""
+    """A trained model and, for a network, its .keras file."""
 
     model: Model
     keras_file: bytes | None
 
 
 def train(trace: Trace, recipe: Recipe, on_step: Callable[[], object] = lambda: None) -> Trained:
-    """Train a model on the first `learnt_s` of a trace, or on all of it; the rest tests it.
+    """Train a model on the first `learnt_s` of a trace, or on all of it; the rest is for testing.
 
-    The last seventh of these seconds is for validation, but the published network, which stops after its epochs and
-    has no quantiles, learns from them too. This seventh also calibrates the quantiles. In a load below `SHORT_S` it is
-    too short for that: models that are trained on the rest of the load calibrate with each of its parts
-    (cross-conformal, Vovk, 2015).
+    The last seventh of these seconds is for validation and for calibrating the quantiles; the published network, which
+    has a fixed number of epochs and no quantiles, is trained on it too. In a load below `SHORT_S` it is too short for
+    calibration: each part of the load then calibrates with a model trained on the rest (cross-conformal, Vovk, 2015).
 
     The same trace and seed give the same trees, and the same network on the same machine. `on_step` is called after
-    each of `steps(kind, epochs)` parts of the work, or fewer. Raises ScenarioError: the trace is too short, or what
-    trains is not installed.
+    each of at most `steps(kind, epochs)` parts of the work. Raises ScenarioError if the trace is too short, or a
+    training library is not installed.
     """
     kind, seed = recipe.kind, recipe.seed
     every = trace.per_second()
@@ -109,7 +108,7 @@ def train(trace: Trace, recipe: Recipe, on_step: Callable[[], object] = lambda: 
 
 
 def _learnt(training: Samples, recipe: Recipe, rng: np.random.Generator) -> Set:
-    """What a model learns from: the samples, and half as many of thinned loads, of each factor equally many."""
+    """The training set: the samples, and half as many of thinned loads, equally many for each factor."""
     factors = recipe.thinned_by
     thinned = [samples.thinned(training, factor, 2 * len(factors), rng) for factor in factors]
     return samples.joined([samples.set_of(part, recipe.kind) for part in (training, *thinned)])
@@ -122,7 +121,7 @@ def _fitted(
     card: dict[str, Any],
     on_step: Callable[[], object] = lambda: None,
 ) -> tuple[Model, Any]:
-    """A model that is not calibrated yet, and what Keras made of it, if it is a network."""
+    """A model before calibration and, for a network, its `Fitted`."""
     kind, seed = recipe.kind, recipe.seed
     levels = () if kind == "lstm" else LEVELS
     if kind in TREE_KINDS:
@@ -133,12 +132,12 @@ def _fitted(
 
 
 def steps(kind: str, epochs: int | None = None) -> int:
-    """The most parts of the work that training tells of."""
+    """The most calls of `on_step` in training."""
     return len(LEVELS) if kind in TREE_KINDS else epochs or EPOCHS[kind]
 
 
 def write(trained: Trained, to: Path) -> Path:
-    """Write the model to an .npz or a .keras file, and its card to the file beside it, whose path is returned."""
+    """Write the model to an .npz or .keras file, and its card to a file beside it; returns the card's path."""
     card = card_of(to)
     with results.whole_file(to) as part:
         if to.suffix == ".keras":
@@ -151,12 +150,12 @@ def write(trained: Trained, to: Path) -> Path:
 
 
 def card_of(model: Path) -> Path:
-    """The file of a model's card; NAME.npz and NAME.keras have the same."""
+    """The file of a model's card; NAME.npz and NAME.keras share it."""
     return model.with_suffix(".card.json")
 
 
 def check_target(kind: str, to: Path) -> None:
-    """Raise ScenarioError where a model of a kind cannot be written to such a file as a new one, with its card."""
+    """Raise ScenarioError if a model of a kind and its card cannot be written to this path as new files."""
     allowed = (".npz",) if kind in TREE_KINDS else (".npz", ".keras")
     if to.suffix not in allowed:
         raise ScenarioError(f"--out {to}: a model of kind {kind} is written to {' or '.join(allowed)}")
@@ -174,16 +173,16 @@ def _fitter(module: str) -> Any:
 
 
 def _errors(model: Model, validation: Set) -> npt.NDArray[np.float64]:
-    """By how much targets exceed what the model answers, shape (samples, outputs)."""
+    """Targets less the model's outputs, shape (samples, outputs)."""
     return np.asarray(validation.targets[:, None] - forward_pass(model)(validation.inputs))
 
 
 def _shift(errors: npt.NDArray[np.float64], levels: tuple[float, ...], every_s: int) -> npt.NDArray[np.float64]:
-    """What to add to each quantile so that its level is the share of the targets below it.
+    """The shift of each quantile that makes its level the share of the targets below it.
 
-    This is split conformal calibration (Romano, Patterson and Candès, 2019): of n errors, a level above the median asks
-    for the quantile at (1 + 1 / n) x the level, one below for its mirror image. Samples whose horizons overlap count as
-    one. A point forecast stays as it is.
+    This is split conformal calibration (Romano, Patterson and Candès, 2019): a level above the median takes the
+    quantile of the n errors at (1 + 1 / n) x level, one below it the mirror image. Samples whose horizons overlap count
+    as one. A point forecast is not shifted.
     """
     if not levels:
         return np.zeros(errors.shape[1])
@@ -194,7 +193,7 @@ def _shift(errors: npt.NDArray[np.float64], levels: tuple[float, ...], every_s: 
 
 
 def _scores(model: Model, part: Set) -> dict[str, Any]:
-    """How well the model does on a part, before its quantiles are sorted."""
+    """The model's scores on a part, before its quantiles are sorted."""
     busiest, outputs = part.busiest_rps, forward_pass(model)
     answers = np.concatenate([outputs(part.inputs[at : at + _ROWS]) for at in range(0, len(part.inputs), _ROWS)])
     forecasts = np.maximum(part.level[:, None] + part.scale[:, None] * answers, 0.0)
@@ -212,7 +211,7 @@ def _scores(model: Model, part: Set) -> dict[str, Any]:
 
 
 def _card(trace: Trace, recipe: Recipe, every_s: int, ends_s: Mapping[str, int]) -> dict[str, Any]:
-    """What can be said of a model before it is trained."""
+    """The entries of a model's card that are known before training."""
     kind = recipe.kind
     parts = dict(zip(ends_s, map(list, pairwise((0, *ends_s.values()))), strict=True))
     return {
@@ -235,4 +234,4 @@ _TRAINERS = {
     "lstm": ("ipa-pipelines", "numpy", "keras", "jax"),
     "lstm-quantile": ("ipa-pipelines", "numpy", "keras", "jax"),
 }
-"""The packages that decide what comes of a training."""
+"""The packages that affect the result of training, by kind."""

@@ -1,10 +1,10 @@
-"""How far every system is from the one that bounds them, by the objective of its programme as it came out.
+"""The distance of every system from the one that bounds them, by the realised objective of the bound's programme.
 
-    alpha x A - beta x cost     A: the time's mean of the accuracy of what was decided, as the programme combines it;
-                                cost: of all replicas that existed
+    alpha x A - beta x cost     A: the mean over time of the decided accuracy, as the programme combines it;
+                                cost: of all existing replicas
 
-Batch sizes are left out: their weight is next to nothing. An objective says nothing of requests that were not served in
-time, so a system and the bound are only comparable where neither violates the SLA more often than the other.
+Batch sizes are left out: their weight is negligible. An objective ignores requests that were not served in time, so a
+system and the bound are comparable only if neither violates the SLA more often than the other.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ipa.studies.many.study.findings import Cell, Findings, Values
 from ipa.studies.scenario import ScenarioError, policy_of
 
 AS_RARELY_POINTS = 0.1
-"""SLA violations that differ by at most so many percentage points are equally rare."""
+"""SLA violations are equally rare if they differ by at most this many percentage points."""
 
 
 @dataclass(frozen=True)
 class Distance:
-    """A system's objective less the bound's on the same arrivals; of SLA violations likewise, in percentage points."""
+    """A system's objective less the bound's on the same arrivals; likewise SLA violations, in percentage points."""
 
     system: str
     objective: Estimate | None
@@ -32,18 +32,18 @@ class Distance:
 
     @property
     def breaks_more(self) -> bool:
-        """Whether the system violates the SLA more often, so that its objective is the easier one."""
+        """Whether the system violates the SLA more often, which makes its objective easier."""
         return self.violations_points > AS_RARELY_POINTS
 
     @property
     def breaks_less(self) -> bool:
-        """Whether the bound does."""
+        """Whether the bound violates the SLA more often."""
         return self.violations_points < -AS_RARELY_POINTS
 
 
 @dataclass(frozen=True)
 class Bounded:
-    """The bound on one workload in one setting, and the distances of all others to it."""
+    """The bound on one workload in one setting, and the distances of all other systems from it."""
 
     bound: Cell
     objective: float
@@ -51,7 +51,7 @@ class Bounded:
 
 
 def bounded(findings: Findings, setting: str) -> Iterator[Bounded]:
-    """One per workload; none where the study names no bound. Raises ScenarioError for a bound without a programme."""
+    """One per workload; none if the study names no bound. Raises ScenarioError if the bound has no programme."""
     name = findings.study.bound
     for workload in findings.study.workloads if name else ():
         cell = findings.cell(setting, workload, str(name))
@@ -76,7 +76,7 @@ def bounded(findings: Findings, setting: str) -> Iterator[Bounded]:
 
 
 def objective(cell: Cell, programme: Programme) -> Values:
-    """The objective that came out, by seed."""
+    """The realised objective, by seed."""
     return {
         seed: programme.alpha
         * sum(each.share * programme.accuracy_of(each.variants) for each in outcome.configurations)

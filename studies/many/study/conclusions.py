@@ -1,4 +1,4 @@
-"""Everything a study has found, on all its pipelines, and what its runs say of systems and sweeps."""
+"""All findings of a study on all its pipelines, and the answers on its systems and sweeps."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Found:
     """The findings of each pipeline; the matches of the headline and the published cells of all; decision times.
 
-    `failures`: the runs that failed. `late_at_most`: the share of requests that may violate the SLA in what is
-    recommended. Of a pipeline all of whose systems have failed there are no findings.
+    `failures`: the runs that failed. `late_at_most`: the limit on the share of SLA violations of a recommended system.
+    A pipeline whose systems have all failed has no findings.
     """
 
     plan: Plan
@@ -36,7 +36,7 @@ class Found:
     late_at_most: float = field(default=LATE_AT_MOST, kw_only=True)
 
     def recommendations(self) -> Iterator[tuple[str, str, Recommendation]]:
-        """Pipeline, setting, and which of the systems to take there over all loads, where there are several."""
+        """Pipeline, setting, and which system to take there over all loads, if there are several."""
         for findings in self.findings:
             for setting in self.full_settings:
                 given = of_systems(findings, setting, self.late_at_most)
@@ -49,7 +49,7 @@ class Found:
         return published.scores([each for each in self.compared if each.setting == setting], self.plan.published)
 
     def published_points(self, pipeline: str, sweep: str) -> Mapping[str, Mapping[str, PublishedPoint]]:
-        """What is published of a sweep: workload -> point -> figures."""
+        """The published figures of a sweep: workload -> point -> figures."""
         given = self.plan.published.points if self.plan.published else {}
         return given.get(sweep, {}).get(pipeline, {})
 
@@ -60,7 +60,7 @@ class Found:
 
     @property
     def full_settings(self) -> list[str]:
-        """The settings that have all systems; the others appear only in tables of the published cells."""
+        """The settings with all systems; others appear only in tables of the published cells."""
         everywhere = (item for each in self.findings for item in each.study.settings.items())
         partial = {name for name, setting in everywhere if setting.systems is not None}
         return [name for name in self.settings if name not in partial]
@@ -72,7 +72,7 @@ class Found:
 
     @property
     def swept_settings(self) -> list[str]:
-        """The settings in which sweeps were run, so that the headline has an answer."""
+        """The settings in which sweeps were run, which the headline needs."""
         swept = {cell.setting for findings in self.findings for cell in findings.cells if cell.point}
         return [name for name in self.settings if name in swept]
 
@@ -94,7 +94,7 @@ class Found:
 
 
 def of_systems(findings: Findings, setting: str, late_at_most: float = LATE_AT_MOST) -> Answers | None:
-    """The systems of a setting, over all loads; None of a single one."""
+    """The answers on the systems of a setting, over all loads; None for a single system."""
     cells = [cell for cell in findings.cells if cell.setting == setting and not cell.point]
     if len({cell.system for cell in cells}) < 2:
         return None
@@ -108,8 +108,8 @@ def of_systems(findings: Findings, setting: str, late_at_most: float = LATE_AT_M
 
 
 def of_sweeps(findings: Findings, setting: str, late_at_most: float = LATE_AT_MOST) -> Iterator[tuple[str, Answers]]:
-    """The sweeps that were run in a setting, each by the keys that it varies or by its named points, over all
-    loads; none of one point."""
+    """The answers on each sweep of more than one point run in a setting, by its varied keys or named points, over all
+    loads."""
     for name, sweep in findings.study.sweeps.items():
         cells = [cell for cell in findings.cells if (cell.setting, cell.system) == (setting, name)]
         if len({cell.point for cell in cells}) > 1:
@@ -141,7 +141,7 @@ def _runs(cell: Cell) -> Iterator[dict[str, Any]]:
 
 
 def _value(cell: Cell, key: str) -> Any:
-    """What a run's scenario has for a dotted key."""
+    """The value of a dotted key in a cell's scenario."""
     value: Any = cell.scenario.as_dict()
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

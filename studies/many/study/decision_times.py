@@ -1,4 +1,4 @@
-"""How long one decision takes: the exact solver on pipelines of many sizes, on this machine, now."""
+"""The time of one decision: the exact solver on pipelines of many sizes, measured on this machine."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ BATCHES = 7
 PROBLEMS = 5
 
 Shape = tuple[int, ...]
-"""How many variants each stage has."""
+"""The number of variants of each stage."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """The median time of one decision, over `PROBLEMS` random problems of that size."""
+    """The median time of one decision over `PROBLEMS` random problems of a size."""
 
     shape: Shape
     batches: int
@@ -29,18 +29,18 @@ class Timing:
 
     @property
     def is_regular(self) -> bool:
-        """Whether it is one of those with the same variants at every stage and all batches."""
+        """Whether all stages have the same number of variants, and all `BATCHES` batch sizes."""
         return len(set(self.shape)) == 1 and self.batches == BATCHES
 
 
 def measure(further: Iterable[tuple[Shape, int]] = ()) -> list[Timing]:
-    """The time of a decision for 1 to 9 stages of 1 to 9 variants with batches of 1 to 64, each from scratch: with the
-    tables of its programme, which a run makes once.
+    """The time of a decision for 1 to 9 stages with 1 to 9 variants and batches of 1 to 64, each from scratch: it
+    includes the programme's tables, which a run makes only once.
 
-    `further`: other sizes, each with its number of batch sizes. The SLA lies between the quickest configuration and
-    what would be best without one, so that it binds.
+    `further`: other sizes, each with its number of batch sizes. The SLA lies between the fastest configuration and the
+    best one without an SLA, so that it binds.
     """
-    _seconds(_problem(0, (2, 2), 2))  # loading and compiling at the first use is not part of a decision
+    _seconds(_problem(0, (2, 2), 2))  # warm-up: loading and compiling are not part of a decision
     sizes = [((variants,) * stages, BATCHES) for stages in SIZES for variants in SIZES]
     return [
         Timing(shape, batches, median(_seconds(_problem(seed, shape, batches)) for seed in range(PROBLEMS)))
@@ -57,7 +57,7 @@ def _seconds(problem: Problem) -> float:
 def _problem(seed: int, shape: Shape, batches: int) -> Problem:
     rng = Random(f"{seed} {shape} {batches}")
     made = tuple(_stage(rng, f"stage-{number}", variants, batches) for number, variants in enumerate(shape))
-    # From a request alone to full batches of the slowest variants: most of what lies between is too slow.
+    # Between a single request and full batches of the slowest variants: most configurations are too slow.
     least_s = sum(min(variant.p99_s(1) for variant in stage.variants) for stage in made)
     programme = Programme(Pipeline("random", "", made, Defaults()), alpha=60.0, beta=0.5, sla_s=3.0 * least_s)
     return Problem(programme, float(rng.randint(3, 60)))
@@ -70,7 +70,7 @@ def _stage(rng: Random, name: str, variants: int, batches: int) -> Stage:
 
 
 def _variant(rng: Random, place: int, variants: int, batches: int, quickest_s: float) -> Variant:
-    """The later, the more accurate, slower and larger on the whole; latency is about affine in the batch."""
+    """A random variant. Later ones tend to be more accurate, slower and larger; latency is near-affine in the batch."""
     single_s = quickest_s * (1 + place * rng.uniform(0.3, 0.7))
     fixed = rng.uniform(0.3, 0.8)
     cores = 1 << int(5 * place / max(variants - 1, 1) * rng.uniform(0.5, 1.0))

@@ -21,10 +21,10 @@ Values = Mapping[int, float | None]
 """A figure by seed."""
 
 INFEASIBLE_SHARE = "infeasible_share"
-"""Of a cell's decisions."""
+"""The figure: the share of a cell's decisions that are infeasible."""
 
 LOST = "lost"
-"""A cell's requests that were dropped or failed."""
+"""The figure: the requests of a cell that were dropped or failed."""
 
 
 @dataclass(frozen=True)
@@ -40,33 +40,33 @@ class Cell:
     outcomes: Mapping[int, Outcome]
 
     def values(self, key: str, factor: float = 1.0) -> Values:
-        """A figure of the summary by seed, or one of `DERIVED`, times a factor."""
+        """A figure of the summary or of `DERIVED`, times a factor, by seed."""
         found = {seed: run[key] for seed, run in self.summaries(key).items()}
         return {seed: None if value is None else factor * value for seed, value in found.items()}
 
     def summaries(self, key: str) -> Mapping[int, Mapping[str, Any]]:
-        """The runs' summaries by seed, which have the figure even if it is one of `DERIVED`."""
+        """The runs' summaries by seed, including the figure even if it is one of `DERIVED`."""
         of = DERIVED.get(key, itemgetter(key))
         return {seed: {**outcome.summary, key: of(outcome.summary)} for seed, outcome in self.outcomes.items()}
 
     def estimate(self, key: str, factor: float = 1.0) -> Estimate | None:
-        """A figure's mean over the seeds with its interval; None where no run has it."""
+        """A figure's mean over the seeds with its interval; None if no run has it."""
         return estimate_of(key, self.summaries(key).values(), factor)
 
     def mean(self, key: str, factor: float = 1.0) -> float:
-        """A figure's mean over the seeds, NaN where no run has it."""
+        """A figure's mean over the seeds; NaN if no run has it."""
         found = self.estimate(key, factor)
         return float("nan") if found is None else found.mean
 
     @property
     def name(self) -> tuple[str, str, str, str, str]:
-        """The columns that name the cell in a table."""
+        """The values of the columns that name the cell in a table."""
         return self.pipeline, self.setting, self.workload, self.system, self.point
 
 
 @dataclass(frozen=True)
 class Findings:
-    """All finished runs of a study."""
+    """All finished runs of a study on one pipeline."""
 
     study: Study
     pipeline: str
@@ -125,7 +125,7 @@ DERIVED: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {INFEASIBLE_SHARE: _
 
 
 def gather(study: Study, trials: Sequence[Trial], store: Store) -> Findings:
-    """The findings of a study all of whose trials, at least one, are in the store."""
+    """The findings of a study whose trials, at least one, are all in the store."""
     cells: dict[tuple[str, str, str, str], tuple[Trial, dict[int, Outcome]]] = {}
     for trial in trials:
         name = trial.setting, trial.workload, trial.system, trial.point
@@ -140,10 +140,10 @@ def gather(study: Study, trials: Sequence[Trial], store: Store) -> Findings:
     )
 
 
-# Runs that failed, and what is left of a study without them: the systems all of whose runs have finished.
+# Runs that failed, and the study without them: the systems whose runs have all finished.
 #
-# A system that lacks a run is left out of all tables, since a mean over the loads that it did finish would stand beside
-# means over all of them. Of a sweep only the point is left out.
+# A system that lacks a run is left out of all tables, since its mean over some loads would be compared with means over
+# all of them. Of a sweep, only the point is left out.
 
 
 @dataclass(frozen=True)
@@ -160,13 +160,13 @@ class Failure:
 
 
 def failures(trials: Sequence[Trial], store: Store) -> tuple[Failure, ...]:
-    """Those of the runs that have failed and never finished."""
+    """The runs that have failed and never finished."""
     errors = store.errors()
     return tuple(Failure(trial, errors[trial.key]) for trial in trials if trial.key in errors)
 
 
 def finished(study: Study, trials: Sequence[Trial], failed: Sequence[Failure]) -> tuple[Study, tuple[Trial, ...]]:
-    """The study without its systems and points that have failed, and its runs; no run where no system is left."""
+    """The study without its failed systems and points, and its remaining runs; no runs if no system is left."""
     names = {each.trial.system for each in failed if not each.trial.point}
     points = {(each.trial.system, each.trial.point) for each in failed}
     systems = {name: system for name, system in study.systems.items() if name not in names}
@@ -190,13 +190,13 @@ def _headline(headline: Headline | None, there: set[str]) -> Headline | None:
     return headline.model_copy(update=kept)
 
 
-# The first system of a study against each of the others, paired by seed, in figures and as a sentence.
+# The first system of a study compared with each of the others, paired by seed, in figures and as a sentence.
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One cell against another that met the same arrivals and draws: differences of PAS (points), of cost (percent of
-    the other's), of requests that violate the SLA (percentage points), and the first two as planned."""
+    """One cell compared with another on the same arrivals and draws: differences of PAS (points), of cost (percent of
+    the other's), of SLA violations (percentage points), and the first two for planned figures."""
 
     one: Cell
     other: Cell
@@ -228,7 +228,7 @@ class Comparison:
 
     @property
     def shown(self) -> str:
-        """What is shown, in words: `+2.1 [1.9, 2.3] PAS at -0.4 [-1.1, 0.3] % cost and ...`."""
+        """The differences in words: `+2.1 [1.9, 2.3] PAS at -0.4 [-1.1, 0.3] % cost and ...`."""
         return (
             f"{signed(self.pas_points, 1, ' PAS')}{' at' if self.pas_points else ','} "
             f"{signed(self.cost_percent, 1, ' % cost')} and "
@@ -246,7 +246,7 @@ def sentence(findings: Findings, comparison: Comparison) -> str:
 
 
 def comparisons(findings: Findings) -> Iterator[Comparison]:
-    """The first system against each of the others, in every setting and on every workload that both have."""
+    """The first system compared with each of the others, in every setting and on every workload that both have."""
     first, *others = findings.systems
     for setting, workload in findings.places():
         one = findings.cell(setting, workload, first)
@@ -256,17 +256,18 @@ def comparisons(findings: Findings) -> Iterator[Comparison]:
                 yield Comparison.of(one, other)
 
 
-# How good the forecasts of a system were: their error against the busiest second that followed.
+# The error of a system's forecasts against the busiest second that followed.
 
 
 HORIZON_S = 20
-"""The published predictor forecasts the busiest of so many seconds to come."""
+"""The horizon of the published predictor, which forecasts the busiest second of it."""
 
 
 def smape_percent(cell: Cell) -> float | None:
     """The symmetric mean absolute percentage error of the forecasts in force at the start of each bin of a timeline.
 
-    100 x the mean of |forecast - busiest| / ((forecast + busiest) / 2), of the first seed; None without any forecast.
+    It is 100 x the mean of |forecast - busiest| / ((forecast + busiest) / 2), for the first seed; None without any
+    forecast.
     """
     seed, outcome = next(iter(cell.outcomes.items()))
     counts = find_trace(cell.scenario.trace, seed, cell.scenario.time_hints).per_second()

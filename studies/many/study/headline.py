@@ -1,13 +1,13 @@
 """The headline: the accuracy that a curve of settings gains at equal cost, and the cost it saves at equal accuracy.
 
-The curve is a sweep (IPA with several weights); the others are systems, or the points of a further sweep. Against one
-of them stands, at equal cost, the curve's most accurate point whose cost is within `EQUAL_COST` of its; at equal
-accuracy the cheapest whose PAS is within `EQUAL_PAS`. Where there is no such point, the two that are next to it on the
-curve are mixed, as if each were used for a share of the time. All are chosen by means over the seeds. What remains of a
-difference in cost or PAS is reported beside the gain.
+The curve is a sweep (IPA with several weights); the others are systems, or the points of another sweep. Each of them is
+compared, at equal cost, with the curve's most accurate point whose cost is within `EQUAL_COST` of its own; at equal
+accuracy, with the cheapest point whose PAS is within `EQUAL_PAS`. If there is no such point, the two adjacent points of
+the curve are mixed, as if each were used for a share of the time. Points are chosen by means over the seeds. The
+remaining difference in cost or PAS is reported beside the gain.
 
-Of a sweep those points count that do the same work and that no other such point betters. One that violates the SLA far
-more often than what stands against it is cheap because it hardly serves anyone: it is left out.
+Points of a sweep count if they do the same work and no other such point dominates them. A point that violates the SLA
+far more often than the curve's point is cheap because it serves few requests: it is left out.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from ipa.studies.intervals import Estimate
 from ipa.studies.many.study.findings import Cell, Comparison, Findings
 
 EQUAL_COST = 0.05
-"""Costs within this share of the other's are equal."""
+"""Costs are equal within this share of the other's."""
 
 EQUAL_PAS = 0.5
-"""PAS within so many points are equal."""
+"""PAS are equal within this many points."""
 
 SAME_WORK_POINTS = 5.0
-"""A sweep's point does the same work where its SLA violations are at most so many percentage points more."""
+"""A sweep's point does the same work if its SLA violations are at most this many percentage points more."""
 
 MEASURES = {
     "measured": ("cost_mean_cores", "pas_mean"),
     "planned": ("planned_cost_mean_cores", "planned_pas_mean"),
 }
-"""Cost and PAS: of what existed and of what was served; or of what was decided, which the publication plots."""
+"""The keys of cost and PAS: measured, or as decided (planned), which the publication plots."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """A system, and the curve's point against it at equal `at` ("cost" or "accuracy"); None: the curve has none, as it
-    begins at a higher cost, or ends at a lower accuracy.
+    """A system (`other`) compared with the curve's point at equal `at` ("cost" or "accuracy"). `comparison` None: the
+    curve has no such point, as it begins at a higher cost or ends at a lower accuracy.
 
-    `over` is the system's name, or that of the sweep whose point it is. `is_mixed`: two points of the curve are mixed.
-    `is_left_out`: a sweep's point that does not do the same work, whose gain says nothing.
+    `over` is the name of the system, or of the sweep whose point it is. `is_mixed`: two points of the curve are mixed.
+    `is_left_out`: it is a sweep's point that does not do the same work, so the gain means nothing.
     """
 
     measure: str
@@ -53,7 +53,7 @@ class Match:
 
     @property
     def pas_points(self) -> Estimate | None:
-        """The difference of PAS by this measure: at equal cost, what is gained."""
+        """The difference of PAS by this measure: the gain at equal cost."""
         found = self.comparison
         if found is None:
             return None
@@ -61,7 +61,7 @@ class Match:
 
     @property
     def cost_percent(self) -> Estimate | None:
-        """The difference of cost by this measure: at equal accuracy, below 0, what is saved."""
+        """The difference of cost by this measure: the saving at equal accuracy, if below 0."""
         found = self.comparison
         if found is None:
             return None
@@ -69,7 +69,7 @@ class Match:
 
 
 def matches(findings: Findings) -> Iterator[Match]:
-    """All that the study's headline asks, in every setting and on every workload where the curve was run."""
+    """The matches of the study's headline, in every setting and on every workload where the curve was run."""
     headline = findings.study.headline
     if headline is None:
         return
@@ -84,9 +84,10 @@ def matches(findings: Findings) -> Iterator[Match]:
 
 
 def against(curve: Sequence[Cell], others: Sequence[Cell], over: str, measure: str, at: str) -> Iterator[Match]:
-    """The matches of a system, or of the points of a sweep that count; those left out come after them.
+    """The matches of a system, or of a sweep's points that count, followed by those left out.
 
-    Left out first: the front of all would be that of the points that hardly serve, as they are the cheapest.
+    Points are left out before the front is made: else the front would be of points that serve few requests, which are
+    the cheapest.
     """
     found = {other.point: match(curve, other, over, measure, at) for other in others}
     idle = [other.point for other in others if other.point and not does_same_work(found[other.point])]
@@ -97,13 +98,13 @@ def against(curve: Sequence[Cell], others: Sequence[Cell], over: str, measure: s
 
 
 def does_same_work(match: Match) -> bool:
-    """Whether the other violates the SLA hardly more often than what stands against it, if anything does."""
+    """Whether the other cell violates the SLA hardly more often than the curve's point, if there is one."""
     violations = None if match.comparison is None else match.comparison.violations_points
     return violations is None or violations.mean >= -SAME_WORK_POINTS
 
 
 def match(curve: Sequence[Cell], other: Cell, over: str, measure: str, at: str) -> Match:
-    """The point of the curve that stands against a cell."""
+    """The match of a cell: its comparison with a point of the curve."""
     cost, pas = MEASURES[measure]
     if at == "cost":
         key, wanted, tolerance = cost, other.mean(cost), EQUAL_COST * other.mean(cost)
@@ -112,7 +113,7 @@ def match(curve: Sequence[Cell], other: Cell, over: str, measure: str, at: str) 
     ordered = front(curve, measure)
     equal = [cell for cell in ordered if abs(cell.mean(key) - wanted) <= tolerance]
     if equal:
-        # On the front the dearest is the most accurate.
+        # On the front, the most expensive point is the most accurate.
         return Match(measure, at, over, other, Comparison.of(equal[-1 if at == "cost" else 0], other))
     below = [cell for cell in ordered if cell.mean(key) < wanted]
     above = [cell for cell in ordered if cell.mean(key) > wanted]
@@ -120,13 +121,13 @@ def match(curve: Sequence[Cell], other: Cell, over: str, measure: str, at: str) 
         one, two = below[-1], above[0]
         share = (two.mean(key) - wanted) / (two.mean(key) - one.mean(key))
         return Match(measure, at, over, other, Comparison.of(mixed(one, two, share), other), is_mixed=True)
-    # All of the curve is cheaper, or more accurate, than the other; or all is dearer, or less accurate.
+    # The whole curve is cheaper, or more accurate, than the other; or more expensive, or less accurate.
     best = below[-1:] if at == "cost" else above[:1]
     return Match(measure, at, over, other, Comparison.of(best[0], other) if best else None)
 
 
 def mixed(one: Cell, two: Cell, share: float) -> Cell:
-    """A cell whose figures are those of one for a share of the time, else those of two."""
+    """A cell whose figures are those of `one` for a share of the time, and those of `two` for the rest."""
 
     def mean(a: float | None, b: float | None) -> float | None:
         return None if a is None or b is None else share * a + (1.0 - share) * b
@@ -143,7 +144,7 @@ _MIXED = (*MEASURES["measured"], *MEASURES["planned"], "sla_violation_rate")
 
 
 def front(cells: Sequence[Cell], measure: str) -> list[Cell]:
-    """The cells that no other of them betters: cheaper at no less accuracy, or more accurate at no more cost."""
+    """The Pareto front of the cells in cost and accuracy, in order of cost."""
     cost, pas = MEASURES[measure]
     ordered = sorted(cells, key=lambda cell: (cell.mean(cost), -cell.mean(pas)))
     found: list[Cell] = []

@@ -1,4 +1,4 @@
-"""What a study is asked for: each option declared once."""
+"""The options of a study, declared once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ipa.studies.scenario import option
 
 @dataclass(frozen=True)
 class Options:
-    """What a study is asked for; None: as its file says. `draw_seed` and `azure` are of the study of loads alone."""
+    """The options of a study; None: as its file says. Only the study of loads has `draw_seed` and `azure`."""
 
     pipelines: Sequence[str] = option((), "Run only this pipeline of the study. Repeatable.", flag="--pipeline")
     seeds: int | None = option(

@@ -38,8 +38,8 @@ OWN_KEYS = ("schema_version", "kind", "pipeline", "trace", "seed")
 class Trial:
     """One run of a study.
 
-    `system` is the name of a system, `point` then empty; or of a sweep, and `point` says which of its values. `key`
-    digests everything that the run depends on; see `Keys`.
+    `system` is the name of a system, with an empty `point`; or that of a sweep, with the name of its `point`. `key` is
+    a digest of everything that the run depends on; see `Keys`.
     """
 
     pipeline: str
@@ -53,7 +53,7 @@ class Trial:
 
     @property
     def planned(self) -> PlannedRun:
-        """The run as it is made."""
+        """The run for an executor."""
         return PlannedRun(self.key, self.scenario.as_dict())
 
 
@@ -73,13 +73,13 @@ class Plan:
 
     @property
     def loads(self) -> str:
-        """What the runs are on, in words: the real trace, synthetic loads, the names of files."""
+        """The loads of the runs, in words: the real trace, synthetic loads, the names of files."""
         words = dict.fromkeys(_load_in_words(trial.scenario.trace) for trial in self.trials)
         return ", ".join(words)
 
     @property
     def has_real_trace(self) -> bool:
-        """Whether any of the runs is on the real trace."""
+        """Whether any run is on the real trace."""
         return any(trial.scenario.trace.startswith("twitter:") for trial in self.trials)
 
 
@@ -91,7 +91,7 @@ def _load_in_words(trace: str) -> str:
 
 @dataclass(frozen=True)
 class _Case:
-    """What the seeds of a trial share: the values that make its scenario, and where each of them stands."""
+    """What the seeds of a trial share: the values of its scenario, and the place of each in the files."""
 
     setting: str
     workload: str
@@ -104,7 +104,7 @@ class _Case:
 def trials(study: Study, seeds: int) -> list[Trial]:
     """All runs of a study: settings, workloads, systems and points in the order of the file, then seeds 1, 2, ...
 
-    Raises ScenarioError, with file and line, for what cannot be run: nothing has run then.
+    Raises ScenarioError, with file and line, for anything that cannot be run, before anything runs.
     """
     pipeline = _beside(study, study.pipeline)
     try:
@@ -138,7 +138,7 @@ def trials(study: Study, seeds: int) -> list[Trial]:
 
 
 def points(study: Study, sweep: Sweep, figures: profiles.Pipeline) -> list[tuple[str, Values]]:
-    """The points of a sweep: its name (`alpha=4`, or that given), and the values."""
+    """The points of a sweep: the name of each (given, or such as `alpha=4`), and its values."""
     if sweep.points:
         return [(name, {**sweep.set, **values}) for name, values in sweep.points.items()]
     axes = [[(key, value) for value in _values(values, figures)] for key, values in sweep.vary.items()]
@@ -190,13 +190,13 @@ def _case(study: Study, setting: str, workload: str, system: str) -> _Case:
 
 
 def _lineage(study: Study, setting: str) -> list[str]:
-    """The setting, after those that it is like."""
+    """The settings that a setting inherits from, then the setting itself."""
     like = study.settings[setting].like
     return [*(_lineage(study, like) if like else ()), setting]
 
 
 def _scenario(base: Scenario, case: _Case, trace: str, study: Study) -> Scenario:
-    """The scenario of a case, seed 1, checked. Raises ScenarioError that names the place of the wrong key."""
+    """The scenario of a case with seed 1, checked. Raises ScenarioError with the place of the wrong key."""
     for key in OWN_KEYS:
         if key in case.values:
             raise case.origins[key].error(f"set: {key} is set by the study itself, not for a run")
@@ -220,20 +220,20 @@ def _scenario(base: Scenario, case: _Case, trace: str, study: Study) -> Scenario
 
 
 def _blamed(case: _Case, text: str) -> Place:
-    """Where the key of an error is: the longest one that the text names, else the policy's."""
+    """The place of the key that caused an error: the longest key that the text names, else the policy."""
     named = [key for key in case.origins if key in text or key.removeprefix("policy.") in text.split(": ")[0]]
     return case.origins[max(named, key=len, default="policy")]
 
 
 def _trace_name(study: Study, workload: str) -> str:
-    """The load of a workload: the window of the real trace where that is preferred and available."""
+    """The load of a workload: the window of the real trace if that is preferred and available."""
     if study.prefer_real_trace and workload in NAMES and traces.default_path(os.environ) is not None:
         return f"twitter:{workload}"
     return _beside(study, workload)
 
 
 def _beside(study: Study, name: str) -> str:
-    """The path of a file that lies beside the study; any other name is unchanged."""
+    """The path of a file beside the study; any other name is returned unchanged."""
     return beside(study.path.parent, name)
 
 
@@ -246,14 +246,14 @@ def _values(given: list[Any] | str, figures: profiles.Pipeline) -> list[Any]:
 
 
 def _short(value: Any) -> str:
-    """A value as the name of a point has it; of a mapping only the values."""
+    """A value as text in the name of a point; for a mapping, only its values."""
     if isinstance(value, Mapping):
         return ",".join(map(str, value.values()))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def check_names(wanted: Sequence[str], known: Sequence[str], option: str) -> None:
-    """Raise ScenarioError for a name given to an option that is not known."""
+    """Raise ScenarioError if a name given to an option is unknown."""
     for name in wanted:
         if name not in known:
             raise ScenarioError(
@@ -261,7 +261,7 @@ def check_names(wanted: Sequence[str], known: Sequence[str], option: str) -> Non
             )
 
 
-# The plan of a study as text, kept with its runs, so that the study can be read back without its files.
+# The plan of a study as text, kept with its runs, so that the study can be read back without its own files.
 
 
 _SECTIONS: dict[str, type[FileModel]] = {"settings": Setting, "systems": System, "sweeps": Sweep}
@@ -270,7 +270,7 @@ _OF_TRIAL = ("pipeline", "setting", "workload", "system", "point", "seed", "key"
 
 
 def to_text(plan: Plan) -> str:
-    """The plan as JSON; `from_text` takes it back, without the places of its keys."""
+    """The plan as JSON for `from_text`, without the places of its keys."""
     return json.dumps(
         {
             "name": plan.name,
@@ -283,7 +283,7 @@ def to_text(plan: Plan) -> str:
 
 
 def from_text(text: str) -> Plan:
-    """The plan of a text of `to_text`. Raises ValueError, KeyError or TypeError for another text."""
+    """The plan from a text of `to_text`. Raises ValueError, KeyError or TypeError for any other text."""
     data = json.loads(text)
     return Plan(
         name=data["name"],
@@ -327,7 +327,7 @@ def _study_of(data: dict[str, Any]) -> Study:
 
 
 def _trials(trials: tuple[Trial, ...]) -> dict[str, Any]:
-    """The trials, and their scenarios once for all seeds."""
+    """The trials, with scenarios stored once for all seeds."""
     scenarios: dict[tuple[str, ...], Scenario] = {}
     for trial in trials:
         scenarios.setdefault(_cell(trial), trial.scenario)

@@ -1,4 +1,4 @@
-"""Published figures beside ours: every cell with its difference, and how well they agree on the whole."""
+"""Published figures compared with ours: every cell with its difference, and the overall agreement."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ipa.studies.many.study.findings import LOST, Findings
 from ipa.studies.many.study.schema import PublishedFigures, PublishedFile
 
 TIE_COST = 0.02
-"""Published costs closer than this share of the larger one are tied."""
+"""Published costs are tied if they differ by less than this share of the larger one."""
 
 TIE_PAS = 0.5
-"""Published PAS closer than this are tied."""
+"""Published PAS are tied if they differ by less than this."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A published cell beside ours, whose means are over the seeds."""
+    """A published cell and ours, whose figures are means over the seeds."""
 
     pipeline: str
     setting: str
@@ -41,8 +41,8 @@ class Compared:
 
 @dataclass(frozen=True)
 class Score:
-    """How well some cells agree; in `rows_in_order` of the `rows` workloads all systems are in the published order, by
-    cost and by PAS."""
+    """The agreement of some cells: mean absolute errors; and in `rows_in_order` of `rows` workloads, all systems are in
+    the published order by cost and by PAS."""
 
     cells: int
     cost_error: float
@@ -67,7 +67,7 @@ def compared(findings: Findings, published: PublishedFile) -> Iterator[Compared]
 
 
 def score(cells: Sequence[Compared]) -> Score | None:
-    """The score of some cells, of one setting; None for none."""
+    """The score of cells of one setting; None without cells."""
     if not cells:
         return None
     rows: dict[tuple[str, str], list[Compared]] = {}
@@ -83,7 +83,7 @@ def score(cells: Sequence[Compared]) -> Score | None:
 
 
 def out_of_order(row: Sequence[Compared]) -> list[tuple[str, str, str]]:
-    """The pairs of a row in another order than published: (what, one system, the other). Ties may be in any order."""
+    """The pairs of a row that are not in the published order: (figure, one system, the other). Ties do not count."""
     wrong = []
     for one, other in combinations(row, 2):
         costs = one.published.cores - other.published.cores
@@ -97,8 +97,8 @@ def out_of_order(row: Sequence[Compared]) -> list[tuple[str, str, str]]:
 
 
 def scores(cells: Sequence[Compared], file: PublishedFile | None) -> dict[str, Score | None]:
-    """The scores of all cells of a setting; of those on workloads that figures were calibrated on; of the others, the
-    test; and of the test without the cells that a parameter was fitted on, None where there are none."""
+    """The scores of the cells of a setting: of all; of those on workloads used for calibration; of the others (test);
+    and of the test without the cells on which a parameter was fitted, None if there are no such cells."""
     if file is None:
         return dict.fromkeys(("all", "calibrated", "test", "test_unfitted"))
     test = [cell for cell in cells if cell.workload not in file.calibrated_on]

@@ -1,4 +1,4 @@
-"""A study from its file to its folder: run what is missing, then write the tables, the report and the manifest."""
+"""A study from its file to its folder: make the missing runs, then write the tables, the report and the manifest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ipa.studies.many.study.study import Study
 from ipa.studies.scenario import ScenarioError
 
 PAPER = "paper"
-"""The name of the shipped studies, those of the publication: one file per pipeline."""
+"""The name of the shipped study, that of the publication: one file per pipeline."""
 
 ORDER = ("video", "audio-qa", "audio-sent", "sum-qa", "nlp")
 REPORT = "report.html"
@@ -48,10 +48,9 @@ def run_study(
 ) -> Study:
     """Run a study (`paper`, or the path of a study file) and write its tables and its report to `folder`.
 
-    It runs on `pipelines` (default: all of the study's), with seeds from 1 to `seeds` (default: what the study says),
-    as `running` says: `jobs`, `on`, `progress` and `log`, as in `Running`. Runs that `folder` holds already are not run
-    again, so that an interrupted study is resumed. Raises as `prepare` and `conduct`, and ScenarioError where plotly is
-    not installed.
+    It runs on `pipelines` (default: all of the study's), with seeds from 1 to `seeds` (default: as in the study file).
+    `running`: `jobs`, `on`, `progress` and `log`, as in `Running`. Runs already in `folder` are not repeated, so an
+    interrupted study is resumed. Raises as `prepare` and `conduct`, and ScenarioError if plotly is not installed.
     """
     check_plotly("a study's report")
     wanted = prepare(str(what), pipelines, seeds)
@@ -59,7 +58,7 @@ def run_study(
 
 
 def read_study(folder: str | Path) -> Study:
-    """The study in a results folder. Raises ScenarioError where it holds none, or one that is not finished."""
+    """The study in a results folder. Raises ScenarioError if it holds none, or one that is not finished."""
     folder = Path(folder)
     with _kept(folder) as (wanted, store, manifest):
         try:
@@ -73,7 +72,7 @@ def read_study(folder: str | Path) -> Study:
 
 
 def read_trials(folder: str | Path) -> list[tuple[Trial, Mapping[str, Any]]]:
-    """The runs of the study in a results folder that have not failed, each with its summary; raises as `read_study`."""
+    """The runs of a study's folder that have not failed, each with its summary. Raises as `read_study`."""
     with _kept(Path(folder)) as (wanted, store, _):
         found = store.summaries([trial.key for trial in wanted.trials])
         return [(trial, each) for trial in wanted.trials if isinstance(each := found.get(trial.key), dict)]
@@ -81,7 +80,7 @@ def read_trials(folder: str | Path) -> list[tuple[Trial, Mapping[str, Any]]]:
 
 @contextmanager
 def _kept(folder: Path) -> Iterator[tuple[Plan, Store, dict[str, Any]]]:
-    """The plan of a finished study, its runs and its manifest; raises as `read_study`."""
+    """The plan of a finished study, its store and its manifest. Raises as `read_study`."""
     manifest = results.read_manifest(folder)
     if manifest["kind"] != "study":
         raise ScenarioError(f"{folder}: holds no study; read it with read_run or read_comparison")
@@ -99,9 +98,9 @@ def _kept(folder: Path) -> Iterator[tuple[Plan, Store, dict[str, Any]]]:
 
 
 def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
-    """The runs of `paper` or of a study file: of these pipelines (none: all), with seeds from 1 to `seeds`.
+    """The runs of `paper` or of a study file on these pipelines (none: all), with seeds from 1 to `seeds`.
 
-    Raises ScenarioError, with file and line, for anything wrong in it; nothing has run or been written then.
+    Raises ScenarioError, with file and line, for anything wrong in it, before anything is run or written.
     """
     if what == PAPER:
         names = shipped()
@@ -131,11 +130,11 @@ def shipped() -> tuple[str, ...]:
 
 
 def conduct(wanted: Plan, running: Running, late_at_most: float = LATE_AT_MOST) -> Study:
-    """Run what the folder does not hold yet of a plan, then write what was found, and which system to take.
+    """Make the runs of a plan that the folder lacks, then write the findings and the recommended system.
 
-    An interrupt keeps what has finished. Runs that fail are kept with their errors, and tried again the next time; see
-    `Found.failures`. Raises ScenarioError for a folder that holds anything but a study or cannot be written, and as
-    `begun` and `Session.executor`.
+    Finished runs survive an interrupt. Failed runs are kept with their errors and tried again the next time; see
+    `Found.failures`. Raises ScenarioError if the folder holds anything but a study or cannot be written, and as `begun`
+    and `Session.executor`.
     """
     trials, folder = wanted.trials, running.folder
     with begun(running, _manifest(wanted), "all") as session:
@@ -147,7 +146,7 @@ def conduct(wanted: Plan, running: Running, late_at_most: float = LATE_AT_MOST) 
         found = replace(_study(wanted, session.store, timings, folder), late_at_most=late_at_most)
     if found.findings:
         _write(found, folder)
-    else:  # what an earlier version of the study has left is not of this one
+    else:  # remove the files of an earlier version of the study
         for path in (*folder.glob("*.parquet"), *(folder / name for name in (TABLES, TIMES, REPORT))):
             path.unlink(missing_ok=True)
     session.finish(
@@ -175,7 +174,7 @@ def _write(found: Study, folder: Path) -> None:
 
 
 def _study(wanted: Plan, store: Store, timings: tuple[decision_times.Timing, ...], folder: Path) -> Study:
-    """What the runs in the store say, without the systems that have failed."""
+    """The study from the runs in the store, without the systems that have failed."""
     failed = [failures(trials, store) for _, trials in wanted.studies]
     there = [finished(*part, of_part) for part, of_part in zip(wanted.studies, failed, strict=True)]
     findings = tuple(gather(study, trials, store) for study, trials in there if trials)
@@ -193,7 +192,7 @@ def _study(wanted: Plan, store: Store, timings: tuple[decision_times.Timing, ...
 
 
 def _published_sizes(wanted: Plan) -> list[tuple[tuple[int, ...], int]]:
-    """The sizes of the problems whose published decision times are known."""
+    """The sizes of the problems with published decision times."""
     given = wanted.published.decision_times if wanted.published else []
     return [(tuple(each.variants), each.batches or decision_times.BATCHES) for each in given]
 

@@ -1,10 +1,10 @@
-"""A study file, and that of the published figures beside ours.
+"""The schemas of a study file, and of a file of published figures.
 
 A study file has named systems on named workloads under named settings, and sweeps of their parameters.
 
-`set` maps keys of a scenario, dotted as on the command line (`policy.beta`), to values. The scenario of a run is put
-together from these, later ones overriding earlier ones: the setting's `set`, the system's policy and `set`, every entry
-of `parameters` that is for it, and for a point of a sweep its `set` and the values varied.
+`set` maps keys of a scenario, dotted as on the command line (`policy.beta`), to values. The scenario of a run is made
+of these, later ones overriding earlier ones: the setting's `set`, the system's policy and `set`, every matching entry
+of `parameters` and, for a point of a sweep, its `set` and the varied values.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHIPPED = Path(str(files("ipa.studies")))
 """The folder of the shipped studies: `paper/video.yaml` and others."""
 
 ALL_VARIANTS = "all"
-"""For `policy.variants` in a sweep: every combination of the stages' variants."""
+"""The value of `policy.variants` in a sweep for every combination of the stages' variants."""
 
 
 class Setting(FileModel):
@@ -129,7 +129,7 @@ class StudyFile(FileModel):
 
 @dataclass(frozen=True)
 class Place:
-    """Where something is in a file, for error messages."""
+    """A place in a file, for error messages."""
 
     document: Document
     loc: Loc
@@ -140,7 +140,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Study:
-    """A study joined with its base. `places` says where each part comes from: (section, name or number) -> place."""
+    """A study merged with its bases. `places` are the origins of its parts: (section, name or number) -> place."""
 
     path: Path
     title: str
@@ -160,11 +160,11 @@ class Study:
 
 
 ONLY_SETTING = {"default": Setting(title="own defaults")}
-"""The settings of a study that names none."""
+"""The settings of a study without any."""
 
 
 def load(path: Path) -> Study:
-    """The study of a file. Raises ScenarioError, with file and line, for anything wrong in it or in its base."""
+    """The study in a file. Raises ScenarioError, with file and line, for anything wrong in it or in its bases."""
     layers = _layers(path)
     document, _ = layers[-1]
 
@@ -209,7 +209,7 @@ def load(path: Path) -> Study:
         files=tuple(Path(each.path) for each, _ in layers),
         places=places,
     )
-    # A study may take only some of its base's workloads, and leave the parameters for the others.
+    # A study may use only some of its base's workloads, and keep the parameters for the others.
     ever = [workload for _, layer in layers for workload in layer.workloads or ()]
     _check_references(study, tuple(dict.fromkeys(ever)))
     return study
@@ -235,7 +235,7 @@ def _layers(path: Path) -> list[tuple[Document, StudyFile]]:
 
 
 def _published(layers: list[tuple[Document, StudyFile]]) -> Path | None:
-    """The file of published figures, beside the file that names it."""
+    """The file of published figures, in the folder of the file that names it."""
     for document, layer in reversed(layers):
         if layer.published is not None:
             path = Path(document.path).parent / layer.published
@@ -246,7 +246,7 @@ def _published(layers: list[tuple[Document, StudyFile]]) -> Path | None:
 
 
 def _check_references(study: Study, workloads: tuple[str, ...]) -> None:
-    """Raise ScenarioError for an unknown name; `workloads` are those of the file and of its bases."""
+    """Raise ScenarioError for an unknown name; `workloads` are those of the file and its bases."""
     known = {
         "systems": (*study.systems,),
         "workloads": workloads,
@@ -351,5 +351,5 @@ class PublishedFile(FileModel):
 
 
 def load_published(path: Path) -> PublishedFile:
-    """The file's figures. Raises ScenarioError, with file and line, for anything wrong in it."""
+    """The published figures in a file. Raises ScenarioError, with file and line, for anything wrong in it."""
     return validate_document(PublishedFile, read_yaml(path, kind="published", error=ScenarioError), error=ScenarioError)

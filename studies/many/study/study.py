@@ -1,4 +1,4 @@
-"""A study that has been run, as notebooks and programs have it: tables, named figures, a summary with pictures."""
+"""A finished study for notebooks and programs: tables, named figures, and a page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Study(Displayed, Found):
-    """Everything a study has found, and the folder that holds it."""
+    """All findings of a study, and its folder."""
 
     PAGE = "study"
 
@@ -52,10 +52,10 @@ class Study(Displayed, Found):
         return pd.DataFrame(rows)
 
     def answers(self, sweep: str = "", pipeline: str = "", setting: str = "") -> Answers:
-        """What the runs say of a sweep, or of the systems: which wins, fronts, which key matters most.
+        """The answers on a sweep, or on the systems: which wins, fronts, which key matters most.
 
-        Of the first pipeline and setting unless others are named. Raises ScenarioError for names that the study does
-        not have, and where there is only one system or point.
+        They are for the first pipeline and setting unless others are named. Raises ScenarioError for names that the
+        study does not have, and if there is only one system or point.
         """
         pipeline = pipeline or (self.findings[0].pipeline if self.findings else "")
         for findings in self.findings:
@@ -77,7 +77,7 @@ class Study(Displayed, Found):
         return "\n  ".join([f"Study {self.plan.name}", *self.lines()])
 
     def lines(self) -> Iterator[str]:
-        """What was run and found, in lines of text."""
+        """The runs and findings, in lines of text."""
         yield ran_on(self)
         yield f"folder {self.folder}"
         for findings in self.findings:

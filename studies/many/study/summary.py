@@ -1,4 +1,4 @@
-"""The findings as one Markdown file: tables to read without a browser, or to paste into a page."""
+"""The findings as one Markdown file, to read without a browser or to paste into a page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def render(found: Found) -> str:
 
 
 def render_times(found: Found) -> str:
-    """The file of decision times, published and ours; a file of its own, as they differ every time."""
+    """The file of decision times, published and ours; a separate file, as they differ each time."""
     return "\n".join(table(sheets.decision_times(found)))
 
 
@@ -51,7 +51,7 @@ def _lines(found: Found) -> Iterator[str]:
 
 
 def _against_published(found: Found) -> Iterator[str]:
-    """Our figures against the published ones, in the first setting."""
+    """Our figures compared with the published ones, in the first setting."""
     yield from table(sheets.score(found))
     first = found.settings[0]
     yield from table(sheets.cells(found, first))
@@ -64,7 +64,7 @@ def _against_published(found: Found) -> Iterator[str]:
 
 
 def _of_pipeline(found: Found, findings: Findings, setting: str) -> Iterator[str]:
-    """The systems of a pipeline in a setting, and what is to be said of them; nothing where there is none."""
+    """The table of a pipeline's systems in a setting, and sentences on them; nothing if there are none."""
     sheet = sheets.systems(findings, setting)
     if sheet.rows:
         yield from (f"## {findings.pipeline}: {found.setting_title(setting)}", "")
@@ -74,16 +74,16 @@ def _of_pipeline(found: Found, findings: Findings, setting: str) -> Iterator[str
 
 
 def _with_rows(sheet: Sheet) -> Iterator[str]:
-    """The table, where it has rows."""
+    """The table, if it has rows."""
     return table(sheet) if sheet.rows else iter(())
 
 
 DEFECT = "queue-term"
-"""The setting that has the published optimiser's defect."""
+"""The setting with the published optimiser's defect."""
 
 
 def ran_on(found: Found) -> str:
-    """What was run, in words."""
+    """The runs, pipelines, loads and seeds, in words."""
     plan = found.plan
     seeds = "1 seed" if plan.seeds == 1 else f"seeds 1 to {plan.seeds}"
     pipelines = ", ".join(dict.fromkeys(trial.pipeline for trial in plan.trials))
@@ -92,7 +92,7 @@ def ran_on(found: Found) -> str:
 
 
 def table(sheet: Sheet) -> Iterator[str]:
-    """A sheet as Markdown, under its title."""
+    """A sheet as Markdown, with its title."""
     yield f"### {sheet.title}"
     yield ""
     yield sheet.reading
@@ -104,11 +104,11 @@ def table(sheet: Sheet) -> Iterator[str]:
     yield ""
 
 
-# What a study has found in brief, for people and as plain data.
+# The findings of a study in brief, for people and as plain data.
 
 
 def as_dict(found: Found, folder: Path) -> dict[str, Any]:
-    """What was found, JSON-able: scores, headline, comparisons; null for what is not there."""
+    """The findings, JSON-able: scores, headline, comparisons, recommendations; null for missing figures."""
     return {
         "study": found.plan.name,
         "folder": str(folder),
@@ -137,7 +137,7 @@ def as_dict(found: Found, folder: Path) -> dict[str, Any]:
 
 
 def brief(found: Found, folder: Path) -> Iterator[str | Sheet]:
-    """What people read first: lines and tables, the score and the headline, then where the rest is."""
+    """The findings in brief, lines and tables: the score, the headline, recommendations, and where the rest is."""
     yield ran_on(found)
     if found.failures:
         yield sheets.failures(found)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAMES = ("pipeline", "setting", "workload", "system", "point")
-"""The columns that say which cell a row is of."""
+"""The columns that name the cell of a row."""
 
 _NOT_OF_THE_RUN = ("wall_s", "pipeline", "seed")
 
@@ -45,7 +45,7 @@ def tables(
 def _runs(cells: Iterable[Cell]) -> Iterator[dict[str, Any]]:
     for cell in cells:
         for seed, outcome in cell.outcomes.items():
-            # A missing figure (no request completed) is NaN, so that a column has the same type in every table.
+            # A missing figure (no request completed) is NaN, so that a column has one type in all tables.
             figures = {
                 key: float("nan") if value is None else value
                 for key, value in outcome.summary.items()
@@ -66,7 +66,7 @@ def _timelines(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def _latencies(cells: Sequence[Cell]) -> pd.DataFrame:
-    """The bins of latency with any request or second: `up_to_s` is the bin's upper end."""
+    """The latency bins with any request or second: `up_to_s` is the bin's upper end."""
     parts = [(cell, seed, outcome) for cell in cells for seed, outcome in cell.outcomes.items()]
     places = [np.flatnonzero(outcome.latencies + outcome.seconds) for _, _, outcome in parts]
     table = _repeated([(cell, seed) for cell, seed, _ in parts], [len(place) for place in places])
@@ -90,7 +90,7 @@ def _configurations(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def _repeated(names: Sequence[tuple[Cell, int]], lengths: Sequence[int]) -> pd.DataFrame:
-    """The columns that say which run a row belongs to, repeated for so many rows each."""
+    """The columns that name the run of a row; each run is repeated for its number of rows."""
     import pandas as pd
 
     columns: dict[str, Any] = {}
@@ -114,7 +114,7 @@ def _comparison(findings: Findings, comparison: Comparison) -> dict[str, Any]:
 
 
 def differences(comparison: Comparison | None) -> dict[str, float]:
-    """The differences with the ends of their intervals, NaN where there are none."""
+    """The differences with the ends of their intervals; NaN if there are none."""
     row: dict[str, float] = {}
     for name in _DIFFERENCES:
         value: Estimate | None = getattr(comparison, name, None)

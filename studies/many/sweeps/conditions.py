@@ -1,7 +1,7 @@
 """Conditions on the values of a point: `policy==ipa and policy.load_margin<=0.2`, `guards.min_replicas<limit_cores`.
 
 Each term compares a key of the scenario with a value or with another key; a mapping with a name (a policy, a predictor)
-is compared by its name. A key that the point does not have equals nothing, and is above and below nothing.
+is compared by its name. For a key that the point does not have, only `!=` can hold.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ _TERM = re.compile(r"\s*([\w.]+)\s*(==|!=|<=|>=|<|>)\s*(.*\S)\s*")
 
 @dataclass(frozen=True)
 class Condition:
-    """All of some terms: (key, operator, text of the other side)."""
+    """A conjunction of terms: (key, operator, text of the other side)."""
 
     text: str
     terms: tuple[tuple[str, str, str], ...]
     keys: Collection[str] = tuple(Scenario.model_fields)
 
     def holds(self, data: Mapping[str, Any], names: Mapping[str, Any] = MappingProxyType({})) -> bool:
-        """Whether it holds for a scenario as plain data, and for values of further `names`, which come first.
+        """Whether it holds for a scenario as plain data and the values of further `names`, which take precedence.
 
-        Raises ScenarioError for what cannot be compared.
+        Raises ScenarioError for values that cannot be compared.
         """
         return all(self._holds(data, names, *term) for term in self.terms)
 
@@ -50,7 +50,7 @@ class Condition:
         if one is None or (other is None and is_key):
             return sign == "!=" and one is not other
         if isinstance(one, str) and not isinstance(other, str) and sign in ("==", "!="):
-            other = text  # of a name that looks like a number, or like a list
+            other = text  # a name that looks like a number or a list
         try:
             return bool(OPERATORS[sign](one, other))
         except TypeError:
@@ -58,9 +58,9 @@ class Condition:
 
 
 def parse(text: str, option: str = "--where", names: Collection[str] = ()) -> Condition:
-    """The condition of a text, which `option` gives, on keys of a scenario and further `names`.
+    """The condition in a text, given by `option`, on keys of a scenario and further `names`.
 
-    Raises ScenarioError for another form, or a key that is neither.
+    Raises ScenarioError for an invalid form or an unknown key.
     """
     keys = (*names, *Scenario.model_fields)
     terms = []
@@ -79,7 +79,7 @@ def parse(text: str, option: str = "--where", names: Collection[str] = ()) -> Co
 
 
 def value_of(data: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key; of a mapping with a name its name; None where there is none."""
+    """The value of a dotted key; for a mapping with a name, its name; None if there is none."""
     value: Any = data
     for name in [key] if key in data else key.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None

@@ -1,4 +1,4 @@
-"""What a sweep is asked for: each option declared once, for the command line and for Python."""
+"""The options of a sweep, declared once for the command line and Python."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 from ipa.studies.scenario import choices, option
 
 Vary = Mapping[str, str | Sequence[Any]] | Sequence[str]
-"""Keys with their values, each as a text of the command line or as a sequence; or texts `KEY=VALUES`."""
+"""Keys with their values, as a command-line text or a sequence; or texts `KEY=VALUES`."""
 
 Texts = str | Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What a sweep is asked for.
+    """The options of a sweep.
 
-    `values` of the scenario's keys, by dotted key, are for all runs. Records of requests are kept only if these say so:
-    latency quantiles then have a relative error of up to 0.1 %.
+    `values` of the scenario, by dotted key, are for all runs. Unless they set `records`, no records of requests are
+    kept, and latency quantiles have a relative error of up to 0.1 %.
     """
 
     vary: Vary = option(

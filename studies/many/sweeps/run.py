@@ -1,4 +1,4 @@
-"""A sweep: every point with the same seeds, so that points are compared on the same random draws, into one table."""
+"""A sweep: every point is run with the same seeds, so that points share random draws, and all runs make one table."""
 
 from __future__ import annotations
 
@@ -42,17 +42,18 @@ if TYPE_CHECKING:
 TABLE = "runs.parquet"
 
 ERRORS_TOLD = 20
-"""Different errors that are told; the table has all."""
+"""The most different errors that are reported; the table has all."""
 
 MOST_CHECKED = 50
-"""Scenarios that are prepared before anything runs; the others are checked for their keys and values alone."""
+"""The most varied values whose scenarios are prepared before anything runs; of others, only keys and values are
+checked."""
 
 TRIED = 3
-"""Runs of a trial: of the first, the middle and the last point, after one that warms up."""
+"""The runs of a trial: of the first, middle and last point, after a warm-up."""
 
 
 class Point(NamedTuple):
-    """A point: the values of the keys that are varied there, and the scenario with its first seed."""
+    """A point: the values of its varied keys, and the scenario with its first seed."""
 
     values: Values
     scenario: Scenario
@@ -60,8 +61,8 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """A scenario, what is varied, and the seeds `base.seed`, `base.seed` + 1, ...: `seeds` of them, or with aims as
-    many as these need but at most that. `size`: how many points it has, once it is checked."""
+    """A scenario, what is varied, and the seeds `base.seed`, `base.seed` + 1, ...: `seeds` of them or, with aims, as
+    many as the aims need but at most that. `size`: the number of points, set by the check."""
 
     base: Scenario
     space: Space
@@ -70,12 +71,12 @@ class Plan:
     size: int = 0
 
     def points(self) -> Iterator[Point]:
-        """All points in order, made as they are asked for. Raises ScenarioError for values that cannot be."""
+        """All points in order, generated lazily. Raises ScenarioError for invalid values."""
         for values in self.space.values(self.base.as_dict()):
             yield Point(values, self.base.with_values(values))
 
     def rows(self, keys: Keys, seeds: range) -> Iterator[table.Row]:
-        """The runs with the seeds of these places (0: the first): values, seed, and the run as it is made."""
+        """The runs with the seeds at these places (0: the first): values, seed, and the planned run."""
         for point in self.points():
             yield from rows_of(point, keys, seeds)
 
@@ -90,7 +91,7 @@ def rows_of(point: Point, keys: Keys, seeds: range) -> Iterator[table.Row]:
 
 @dataclass(frozen=True)
 class Swept:
-    """A sweep that has ended: its folder, points, seeds and runs; how many failed, of these and by error; the looks."""
+    """A finished sweep: its folder, points, seeds and runs; how many failed, in all and by error; the looks."""
 
     folder: Path
     points: int
@@ -127,7 +128,7 @@ class Swept:
         return pd.read_parquet(self.folder / TABLE)
 
     def by_point(self, keys: Sequence[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-        """Each point in words, and what its runs that have not failed have in the table; none of a point without."""
+        """Each point with finished runs, in words, and the rows of these runs in the table."""
         table = self.table
         ended = table[table["error"].isna()]
         for values, runs in ended.groupby(list(keys), dropna=False, sort=False):
@@ -141,11 +142,11 @@ class Swept:
             )
 
     def recommend(self, keys: Sequence[str], late_at_most: float = LATE_AT_MOST) -> Recommendation | None:
-        """Which point to take, of those that `keys` tell apart; None where nothing is to be chosen."""
+        """Which of the points distinguished by `keys` to take; None if there is nothing to choose."""
         chosen = [key for key in keys if key != "seed"]
         try:
             return answer(self.table, chosen, late_at_most=late_at_most).recommend()
-        except ScenarioError:  # no key, no finished run, or a point that is there twice
+        except ScenarioError:  # no key, no finished run, or a point that occurs twice
             return None
 
 
@@ -163,8 +164,8 @@ def sweep(
     """Run a scenario with other values of its keys, over seeds; a row for each run, as in `runs.parquet`.
 
     `what` is a scenario, or names a pipeline or a scenario file; `vary` and the other `options` as in `Options`. With a
-    folder, runs that it holds already are not run again. `jobs` runs at a time (default: one per core), or on the
-    cluster that `on` names. A run that fails has its error in the column `error`.
+    folder, runs that it holds already are not repeated. `jobs` runs at a time (default: one per core), or on the
+    cluster `on`. A failed run has its error in the column `error`.
 
     Raises as `prepare` and `conduct`.
     """
@@ -176,7 +177,7 @@ def sweep(
 def prepare(what: str | Path | Scenario, options: Options) -> Plan:
     """The plan of a sweep, checked.
 
-    Raises ScenarioError, PolicyError, ProfileError or TraceError for what cannot be run, before anything runs.
+    Raises ScenarioError, PolicyError, ProfileError or TraceError for input that cannot be run, before anything runs.
     """
     own = {"records": "none", **(options.values or {})}
     base = what.with_values(own) if isinstance(what, Scenario) else results.find(str(what), own)
@@ -204,10 +205,10 @@ def _several(texts: Texts) -> Sequence[str]:
 
 
 def _checked(plan: Plan) -> int:
-    """How many points there are. Raises ScenarioError for none, and for any that cannot be run, naming its values.
+    """The number of points. Raises ScenarioError for none, and for a point that cannot be run, naming its values.
 
-    The keys and values of every point are checked; beyond that, a scenario with each value that a key takes is prepared
-    (its policy, pipeline and load are made).
+    The keys and values of every point are checked. In addition, a scenario with each value of a key is prepared (its
+    policy, pipeline and load are made), up to `MOST_CHECKED`.
     """
     if "seed" in plan.space.keys and (plan.seeds > 1 or plan.aims):
         raise ScenarioError("seed: is varied itself; leave out --seeds and --until")
@@ -229,7 +230,7 @@ def _checked(plan: Plan) -> int:
 
 
 def _refusal(scenario: Scenario) -> ValueError | None:
-    """Why the scenario cannot be run, if it cannot."""
+    """The error if the scenario cannot be run, else None."""
     try:
         prepare_run(scenario)
     except ValueError as error:
@@ -243,9 +244,9 @@ def in_words(values: Values) -> str:
 
 
 def conduct(plan: Plan, running: Running) -> Swept:
-    """Run what the folder does not hold yet of a plan, then write the table.
+    """Make the runs of a plan that the folder lacks, then write the table.
 
-    An interrupt keeps what has finished. Raises ScenarioError for a folder that holds anything but a sweep or cannot be
+    Finished runs survive an interrupt. Raises ScenarioError if the folder holds anything but a sweep or cannot be
     written, and as `begun` and `Session.executor`.
     """
     keys = Keys()
@@ -273,7 +274,7 @@ def conduct(plan: Plan, running: Running) -> Swept:
 
 
 def _looks(plan: Plan, keys: Keys, session: Session, run: Callable[..., Ran]) -> Iterator[Look]:
-    """Run what is missing: with all seeds, or look by look until the aims are reached; each look."""
+    """Make the missing runs: with all seeds or, with aims, look by look until they are reached; yields each look."""
 
     def run_seeds(seeds: range) -> None:
         run((planned for _, _, planned in plan.rows(keys, seeds)), plan.size * len(seeds))
@@ -281,13 +282,13 @@ def _looks(plan: Plan, keys: Keys, session: Session, run: Callable[..., Ran]) ->
     if not plan.aims:
         run_seeds(range(plan.seeds))
         return
-    # The first run alone shows whether what is aimed at is an outcome.
+    # The first run shows whether each aim names an outcome.
     rows = list(islice(plan.rows(keys, range(1)), 1))
     ran = run([planned for _, _, planned in rows], 0)
     if summary := table.first_summary(rows, session.store):
         stopping.check_outcomes(plan.aims, summary)
     made = ran.fresh - ran.failed
-    session.ran = Ran(fresh=made, found=-made)  # at the first look it is there, and is tried again if it has failed
+    session.ran = Ran(fresh=made, found=-made)  # the first look finds it in the store, or repeats it if it failed
     done = 0
     for seeds, error in stopping.looks(plan.seeds):
         run_seeds(range(done, seeds))
@@ -299,7 +300,7 @@ def _looks(plan: Plan, keys: Keys, session: Session, run: Callable[..., Ran]) ->
 
 
 def _look(plan: Plan, keys: Keys, session: Session, seeds: int, error: float) -> Look:
-    """How wide the intervals are after so many seeds; a point none of whose runs has finished is left out."""
+    """The widths of the intervals after this many seeds; points without finished runs are left out."""
     missed, widest = 0, 0.0
     rows = plan.rows(keys, range(seeds))
     while some := list(islice(rows, seeds)):
@@ -314,7 +315,7 @@ def _look(plan: Plan, keys: Keys, session: Session, seeds: int, error: float) ->
 
 
 def _axes(plan: Plan) -> dict[str, list[Any]]:
-    """Values of each varied key that show its type."""
+    """Values of each varied key, which determine its column's type."""
     found: dict[str, list[Any]] = {key: [] for key in plan.space.keys}
     for branch in plan.space.branches:
         found[branch.axis.key] += branch.axis.values or branch.axis.ends or ()
@@ -351,7 +352,7 @@ def _described(branch: Branch) -> dict[str, Any]:
 def read_sweep(folder: str | Path) -> list[tuple[Values, Scenario, Mapping[str, Any]]]:
     """The runs of a sweep's folder that have not failed: the values of the point, the scenario, the run's row.
 
-    Raises ScenarioError where the folder holds no sweep, or one that is not finished.
+    Raises ScenarioError if the folder holds no sweep, or one that is not finished.
     """
     folder = Path(folder)
     manifest = results.read_manifest(folder)
@@ -372,7 +373,7 @@ def read_sweep(folder: str | Path) -> list[tuple[Values, Scenario, Mapping[str, 
 @dataclass(frozen=True)
 class Trial:
     """The size of a sweep. `run_s`: the mean time of a run on one core of this machine; `missing`: the runs that the
-    folder lacks; `seeds`: at most, where `is_open`."""
+    folder lacks; `is_open`: whether `seeds` is an upper bound, as there are aims."""
 
     points: int
     seeds: int
@@ -385,12 +386,12 @@ class Trial:
 
     @property
     def runs(self) -> int:
-        """All runs; at most, where `is_open`."""
+        """The number of all runs; an upper bound if `is_open`."""
         return self.points * self.seeds
 
     @property
     def estimated_s(self) -> float:
-        """How long the missing runs would take on this machine."""
+        """The estimated time [s] of the missing runs on this machine."""
         return self.missing * self.run_s / min(self.jobs, max(1, self.missing))
 
     def as_dict(self) -> dict[str, Any]:
@@ -399,7 +400,7 @@ class Trial:
 
 
 def trial(plan: Plan, jobs: int, folder: Path | None) -> Trial:
-    """Try a few runs of a sweep: what it is, and how long it would take in `jobs` processes."""
+    """Try a few runs of a sweep: its size, and how long it would take in `jobs` processes."""
     wanted = {0, plan.size // 2, plan.size - 1}
     chosen = [point for place, point in enumerate(plan.points()) if place in wanted]
     keys = Keys()
@@ -424,7 +425,7 @@ def trial(plan: Plan, jobs: int, folder: Path | None) -> Trial:
 
 
 def _example(values: Values, scenario: Scenario) -> str:
-    """A point's scenario as a file that `ipa simulate` runs: what is not a default, and all values of the point."""
+    """A point's scenario as a file for `ipa simulate`: the keys that are not defaults, and all values of the point."""
     import yaml
 
     data = scenario.model_dump(mode="json", exclude_defaults=True)

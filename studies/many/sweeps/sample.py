@@ -1,4 +1,4 @@
-"""The points of a sweep: each gives values to some keys, which are those of an axis, a list or between two ends.
+"""The points of a sweep: each gives values to some keys, from a list or from between two ends (an axis).
 
 policy.alpha=0.5,1,2           a list, as in YAML
 policy.load_margin=0:0.5:0.1   from 0 to 0.5 in steps of 0.1, both ends included
@@ -33,7 +33,7 @@ from ipa.studies.scenario import ScenarioError, choices, parse_value, put
 LOG = "log"
 
 NEVER_A_RANGE = ("window",)
-"""Keys whose values look like ranges: of seconds."""
+"""Keys whose values START:END are not a range to vary over."""
 
 MOST_STEPS = 1_000_000
 
@@ -42,7 +42,7 @@ SHAPE = "should be KEY=VALUE,VALUE,... or KEY=FROM:TO:STEP, such as policy.alpha
 
 @dataclass(frozen=True)
 class Axis:
-    """A key with its `values`, or with the `ends` between which it lies, evenly or on a logarithmic scale."""
+    """A key with its `values`, or with the `ends` of its range, on a linear or logarithmic scale."""
 
     key: str
     values: tuple[Any, ...] = ()
@@ -50,7 +50,7 @@ class Axis:
     is_log: bool = False
 
     def at(self, share: float) -> Any:
-        """The value at a share of the way from the first to the last, 0 <= share < 1."""
+        """The value at a share of the range from first to last, 0 <= share < 1."""
         if self.ends is None:
             return self.values[int(share * len(self.values))]
         low, high = self.ends
@@ -58,7 +58,7 @@ class Axis:
 
 
 def parse_axis(text: str, option: str = "--vary") -> Axis:
-    """The axis of `KEY=VALUES`, which `option` gives. Raises ScenarioError for anything else."""
+    """The axis of `KEY=VALUES`, given by `option`. Raises ScenarioError for anything else."""
     key, equals, given = text.partition("=")
     if not equals or not all(key.split(".")) or not given.strip():
         raise ScenarioError(f"{option} {text}: {SHAPE}")
@@ -66,7 +66,7 @@ def parse_axis(text: str, option: str = "--vary") -> Axis:
 
 
 def axis_of(key: str, given: str | Sequence[Any]) -> Axis:
-    """The axis of a key, of a text as on the command line or of a sequence of values. Raises ScenarioError."""
+    """The axis of a key from a command-line text or a sequence of values. Raises ScenarioError if it is invalid."""
     if isinstance(given, str):
         found = None if key in NEVER_A_RANGE else _range(key, given)
         if found is not None:
@@ -85,7 +85,10 @@ def axis_of(key: str, given: str | Sequence[Any]) -> Axis:
 
 
 def _range(key: str, text: str) -> Axis | None:
-    """The axis of FROM:TO, FROM:TO:STEP or FROM:TO:log; None for a text of another form."""
+    """The axis of FROM:TO, FROM:TO:STEP or FROM:TO:log; None for any other form.
+
+    Raises ScenarioError for an empty range, a bad step, or a logarithmic scale that does not begin above 0.
+    """
     first, colon, rest = text.strip().partition(":")
     last, _, by = rest.partition(":")
     low, high, step = _number(first), _number(last), _number(by)
@@ -116,10 +119,10 @@ def _number(text: str) -> Decimal | None:
 DRAWN = ("random", "lhs", "sobol", "saltelli")
 
 LEAST_ROWS = 8
-"""The fewest rows of a sample of Saltelli's that its indices are computed from."""
+"""The fewest rows of a Saltelli sample for computing its indices."""
 
 Values = dict[str, Any]
-"""The values of a point, by key; a key that is not varied there is not in it."""
+"""The values of a point, by key, without keys that are not varied there."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ class Space:
             raise ScenarioError("--sample list: takes no condition on a key; leave points out with --where")
 
     def _check_saltelli(self) -> None:
-        """Its points share keys by a pattern, which a value met twice or a point left out would break."""
+        """Check a Saltelli sample: its points share keys by a pattern that a repeated value or missing point breaks."""
         assert self.points is not None
         if self.where or any(branch.when for branch in self.branches):
             raise ScenarioError("--sample saltelli: takes no --when and no --where; every point of it is needed")
@@ -170,11 +173,11 @@ class Space:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys that are varied, in order."""
+        """The varied keys, in order."""
         return tuple(dict.fromkeys(branch.axis.key for branch in self.branches))
 
     def values(self, base: Mapping[str, Any]) -> Iterator[Values]:
-        """The points over a scenario as plain data; none twice. Raises ScenarioError for unusable conditions."""
+        """The points for a base scenario as plain data, none twice. Raises ScenarioError for unusable conditions."""
         seen: set[int] = set()
         for values in self._all(base):
             if self.where and not _hold(self.where, base, values):
@@ -227,7 +230,7 @@ class Space:
         return values
 
     def _shares(self) -> FloatArray:
-        """Shares of the axes' ranges: 0 <= share < 1, shape (points, axes), for `saltelli` axes + 2 rows a point."""
+        """Shares of the axes' ranges, 0 <= share < 1, shape (points, axes); for `saltelli`, axes + 2 rows per point."""
         assert self.points is not None
         rng = np.random.default_rng(self.sample_seed)
         if self.method == "random":
@@ -238,13 +241,13 @@ class Space:
             return np.asarray(qmc.LatinHypercube(len(self.branches), rng=rng).random(self.points))
         columns = 2 * len(self.branches) if self.method == "saltelli" else len(self.branches)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of balance, which the documentation says
+            warnings.simplefilter("ignore")  # about balance, which the documentation explains
             rows = np.asarray(qmc.Sobol(columns, rng=rng).random(self.points))
         return _crossed(rows) if self.method == "saltelli" else rows
 
 
 def _crossed(rows: FloatArray) -> FloatArray:
-    """A, for each key A with the key's value from B, and B, where A is the left half of each row and B the right one.
+    """Saltelli's blocks: A; for each key, A with the key's value from B; and B. A and B are the halves of each row.
 
     Saltelli et al., Computer Physics Communications 181, 2010.
     """

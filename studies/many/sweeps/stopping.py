@@ -1,15 +1,14 @@
 """As many seeds as an aim needs: `cost_mean_cores:2%`, the interval of the mean at most 2 % of it to either side.
 
-All points are run with the same seeds. After 8, 12, 18, 27, ... seeds, half as many more each time, the intervals are
-looked at, and the sweep stops at the first look at which every aim is reached at every point. Who looks several times
-and stops when pleased is more often wrong than 1 in 20: so the k-th look uses intervals of 1 - 0.05 / (k (k + 1)), of
-the kind that suits the outcome (`intervals`). What they may miss adds up to 0.05 over all looks, however many there are
-(Bonferroni's inequality with an error that is spent over the looks: 0.05 x (1/2 + 1/6 + 1/12 + ...) = 0.05). So the
-interval at which the sweep stops holds a point's mean with 95 %, as far as such intervals do for a fixed number of
-seeds.
-Where violations are rare, the first seeds may all be without the burst that the next one has, and their interval rests
-on how violations are taken to come. So a share or a count is known only once `FEW_EVENTS` events were seen at a point,
-effectively; without them, the sweep goes on to its last seed.
+All points are run with the same seeds. The intervals are computed after 8, 12, 18, 27, ... seeds, half as many more
+each time, and the sweep stops at the first such look at which every aim is reached at every point. Stopping at the
+first of several 95 % intervals would be wrong more often than 1 in 20, so the k-th look uses intervals of
+1 - 0.05 / (k (k + 1)), of the kind that suits the outcome (`intervals`). Their errors add up to 0.05 over any number of
+looks (Bonferroni's inequality with error spending: 0.05 x (1/2 + 1/6 + 1/12 + ...) = 0.05). So the interval at which
+the sweep stops holds a point's mean with 95 %, as far as such intervals do for a fixed number of seeds.
+If violations are rare, the first seeds may all lack the burst that the next one has, and their interval depends on the
+assumed law of violations. So a share or a count is known only after effectively `FEW_EVENTS` events at a point; without
+them, the sweep goes on to its last seed.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ from ipa.studies.intervals import FEW_EVENTS, Bounds, estimate_of
 from ipa.studies.scenario import ScenarioError
 
 FIRST = 8
-"""Seeds at the first look: with fewer, intervals are wide and trust most in what they take for granted."""
+"""Seeds at the first look: with fewer, intervals are wide and depend most on their assumptions."""
 
 ERROR = 0.05
 
 MOST = 100
-"""Seeds at most, unless it is said."""
+"""The default of the most seeds."""
 
 
 @dataclass(frozen=True)
 class Aim:
-    """An outcome whose interval may reach so far to either side: a share of the mean, or so much."""
+    """An outcome and the largest half-width of its interval: a share of the mean if `is_relative`, else absolute."""
 
     outcome: str
     width: float
@@ -45,13 +44,13 @@ class Aim:
 
     @property
     def text(self) -> str:
-        """As it was given."""
+        """The aim as a command-line text."""
         return f"{self.outcome}:{self.width * 100:g}%" if self.is_relative else f"{self.outcome}:{self.width:g}"
 
     def excess(self, runs: Sequence[Mapping[str, Any]], error: float) -> float:
-        """How wide the interval of the mean over runs is, as a multiple of the aim.
+        """The half-width of the interval of the mean over runs, as a multiple of the aim.
 
-        Inf where there is none, or where it rests on too few events.
+        It is infinite without an interval, or if that is based on too few events.
         """
         found = estimate_of(self.outcome, runs, confidence=1.0 - error)
         if found is None or not found.has_interval:
@@ -60,7 +59,7 @@ class Aim:
         return float(self.excess_of(Bounds(*(np.array(each) for each in ends))))
 
     def excess_of(self, found: Bounds) -> FloatArray:
-        """As `excess`, of intervals."""
+        """As `excess`, for several intervals."""
         mean, low, high, events = found
         half = np.maximum(high - mean, mean - low)
         allowed = self.width * np.abs(mean) if self.is_relative else self.width
@@ -70,7 +69,7 @@ class Aim:
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen after so many seeds: intervals of 1 - `error`; at how many points some aim was missed, and the
+    """The state after this many seeds, by intervals of 1 - `error`: the number of points that missed some aim, and the
     widest interval as a multiple of its aim."""
 
     seeds: int
@@ -98,7 +97,7 @@ def parse(text: str) -> Aim:
 
 
 def looks(most: int) -> Iterator[tuple[int, float]]:
-    """The numbers of seeds at which is looked, the last one `most`, and the error that each look may spend."""
+    """The numbers of seeds at each look, the last one `most`, and the error that the look may spend."""
     seeds, number = min(FIRST, most), 1
     while True:
         yield seeds, ERROR / (number * (number + 1))
@@ -108,7 +107,7 @@ def looks(most: int) -> Iterator[tuple[int, float]]:
 
 
 def check_outcomes(aims: Sequence[Aim], summary: Mapping[str, Any]) -> None:
-    """Raise ScenarioError for an aim at something that a summary does not have as a number."""
+    """Raise ScenarioError for an aim whose outcome is not a number in a summary."""
     known = [key for key, value in summary.items() if not isinstance(value, str)]
     for aim in aims:
         if aim.outcome not in known:

@@ -1,8 +1,8 @@
-"""The runs of a sweep as one tidy table: a row a run, written a part at a time, whatever its length.
+"""The runs of a sweep as one tidy table, a row for each run, written in parts so that it can have any length.
 
-The columns: every key that is varied, under its own name (`policy.alpha`; empty where it is not varied), `seed`, the
-summary of the run, and `error`, empty but for a run that failed, which has no summary. A varied key takes the place of
-a summary's column of the same name.
+The columns: every varied key under its own name (`policy.alpha`; empty if not varied for the point), `seed`, the
+summary of the run, and `error`, which only a failed run has, without a summary. A varied key replaces a column of the
+summary with the same name.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Row = tuple[Values, int, PlannedRun]
 """The values of a run's point, its seed, and the run."""
 
 PART = 5_000
-"""Rows that are held at a time."""
+"""How many rows are in memory at a time."""
 
 NOT_OF_THE_RUN = ("wall_s",)
 
@@ -36,10 +36,10 @@ Summary = Mapping[str, Any]
 def write(
     rows: Iterable[Row], store: Store, axes: Mapping[str, Sequence[Any]], summary: Summary, path: Path
 ) -> Counter[str]:
-    """Write the table of runs that are in the store; how many of them have failed, by error.
+    """Write the table of runs from the store; returns the number of failed runs by error.
 
-    `axes`: the values of each varied key, an example of them for a range; `summary` of any of the runs, empty where
-    none has finished. They decide the columns' types. Raises as `whole_file`.
+    `axes`: the values of each varied key, or examples for a range; `summary`: that of any run, empty if none has
+    finished. They determine the columns' types. Raises as `whole_file`.
     """
     keys = {key: _type_of(values) for key, values in axes.items()}
     outcomes = {
@@ -59,10 +59,10 @@ def write(
 
 
 def read(path: Path, axes: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Values, int, Summary]]:
-    """The rows of a table without those of runs that failed: the values of the point, the seed, the summary.
+    """The rows of a table without failed runs: the values of the point, the seed, the summary.
 
-    `axes`: the values of each varied key that are listed, in their own types, which a column may not have; none for a
-    range. Raises ScenarioError for a table that cannot be read.
+    `axes`: the listed values of each varied key, in their original types, which a column may have lost; none for a
+    range. Raises ScenarioError if the table cannot be read.
     """
     try:
         rows = pq.read_table(path).to_pylist()
@@ -76,12 +76,12 @@ def read(path: Path, axes: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Values
 
 
 def _listed(found: Any, values: Sequence[Any]) -> Any:
-    """The value that a column has as `found`; itself where the values are not listed."""
+    """The listed value that a column holds as `found`; `found` itself if there is none."""
     return next((value for value in values if found in (value, _plain(value), *_as([value], pa.string()))), found)
 
 
 def first_summary(rows: Iterable[Row], store: Store) -> Summary:
-    """The summary of the first of the runs that has finished; empty where none has."""
+    """The summary of the first finished run; empty if none has finished."""
     for some in _parts(rows, 100):
         there = store.summaries([planned.key for _, _, planned in some])
         for _, _, planned in some:
@@ -109,7 +109,7 @@ def _table(some: Sequence[Row], store: Store, keys: Iterable[str], outcomes: Ite
 
 
 def _type_of(values: Sequence[Any]) -> Any:
-    """The type of a column: numbers and truth values as such, all else as text."""
+    """The type of a column: numbers and booleans as such, anything else as text."""
     known = [value for value in values if value is not None]
     if known and all(isinstance(value, bool) for value in known):
         return pa.bool_()

@@ -1,4 +1,4 @@
-"""Tuning: values of a scenario's keys that serve a wish best, chosen on some windows and judged on others."""
+"""Tuning: the values of a scenario's keys that best meet a goal, chosen on some windows and tested on others."""
 
 import lazy_loader as lazy
 

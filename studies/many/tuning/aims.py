@@ -1,4 +1,4 @@
-"""What is wished of a policy: outcomes to make large or small, and limits that they have to keep."""
+"""The goal of a tuning: outcomes to maximise or minimise, and limits to keep."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ OUTCOMES = (
     "infeasible_decisions",
     "changes",
 )
-"""The figures of a run's summary that may be wished for."""
+"""The figures of a run's summary that aims and limits may name."""
 
 JUDGED = ("sla_violation_rate", "cost_mean_cores", "pas_mean")
-"""The figures that every policy is judged by."""
+"""The figures that are always reported."""
 
 DEFAULTS = "defaults"
-"""What stands in a limit for what the default parameters come to."""
+"""The word in a limit for the outcome of the default parameters."""
 
 _LIMIT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*(?:(?P<factor>[^*]+?)\s*\*\s*)?(?P<value>\S+)\s*")
 _ALSO = re.compile(r"\s*(minimise|maximise)\s+(\w+)\s*")
 
 Outcomes = Mapping[str, float]
-"""Outcome -> its mean over the runs of one setting; NaN where it has none."""
+"""Outcome -> its mean over the runs of one setting; NaN if there is none."""
 
 
 @dataclass(frozen=True)
 class Aim:
-    """An outcome to make as large, or else as small, as possible."""
+    """An outcome to maximise (`is_most`) or else to minimise."""
 
     outcome: str
     is_most: bool = False
@@ -53,7 +53,7 @@ class Aim:
         return f"{'maximise' if self.is_most else 'minimise'} {self.outcome}"
 
     def loss(self, value: float) -> float:
-        """The outcome as something to make small; infinity where there is none."""
+        """The outcome with the sign for minimising; infinity if there is none."""
         if isnan(value):
             return inf
         return -value if self.is_most else value
@@ -61,7 +61,7 @@ class Aim:
 
 @dataclass(frozen=True)
 class Limit:
-    """An outcome that has to be at most, or else at least, `value`, times that of the defaults if `of_defaults`."""
+    """An outcome must be at most (`is_most`) or else at least `value`, a multiple of the defaults' if `of_defaults`."""
 
     outcome: str
     is_most: bool
@@ -74,11 +74,11 @@ class Limit:
         return f"{self.outcome}{'<=' if self.is_most else '>='}{bound}"
 
     def bound(self, defaults: float) -> float:
-        """The limit itself, where the outcome of the defaults is `defaults`."""
+        """The bound, given the outcome of the defaults."""
         return self.value * defaults if self.of_defaults else self.value
 
     def excess(self, value: float, defaults: float) -> float:
-        """By how much an outcome breaks the limit; at most 0 where it keeps it, infinity where there is no outcome."""
+        """How far an outcome is beyond the limit: at most 0 if it keeps it, infinity if there is no outcome."""
         if isnan(value):
             return inf
         bound = self.bound(defaults)
@@ -87,23 +87,23 @@ class Limit:
 
 @dataclass(frozen=True)
 class Wishes:
-    """All that is wished; the first aim is the one by which a single answer is chosen."""
+    """All aims and limits; the first aim decides a single answer."""
 
     aims: tuple[Aim, ...]
     limits: tuple[Limit, ...] = ()
 
     @property
     def outcomes(self) -> list[str]:
-        """Every outcome that is wished anything of, then `JUDGED`."""
+        """Every outcome of an aim or a limit, then `JUDGED`."""
         aims, limits = (aim.outcome for aim in self.aims), (limit.outcome for limit in self.limits)
         return list(dict.fromkeys([*aims, *limits, *JUDGED]))
 
     def are_kept(self, found: Outcomes, defaults: Outcomes) -> bool:
-        """Whether all limits are."""
+        """Whether all limits are kept."""
         return all(each.excess(found[each.outcome], defaults[each.outcome]) <= 0.0 for each in self.limits)
 
     def breach(self, found: Outcomes, defaults: Outcomes) -> float:
-        """How much is broken of all limits together, each as a share of its bound; 0 where all are kept."""
+        """The sum of the excesses over all limits, each relative to its bound; 0 if all are kept."""
         total = 0.0
         for each in self.limits:
             excess = each.excess(found[each.outcome], defaults[each.outcome])
@@ -111,14 +111,14 @@ class Wishes:
         return total
 
     def losses(self, found: Outcomes) -> tuple[float, ...]:
-        """What to make small, an aim each."""
+        """The losses to minimise, one for each aim."""
         return tuple(aim.loss(found[aim.outcome]) for aim in self.aims)
 
 
 def wishes_of(
     minimise: str | None, maximise: str | None, also: Sequence[str] = (), limits: Sequence[str] = ()
 ) -> Wishes:
-    """The wishes in words. Raises ScenarioError for an outcome that does not exist or a limit that is none."""
+    """The aims and limits of command-line texts. Raises ScenarioError for an unknown outcome or an invalid limit."""
     if (minimise is None) == (maximise is None):
         raise ScenarioError("--minimise or --maximise: give one of them; further ones with --also")
     first = (
@@ -132,9 +132,9 @@ def wishes_of(
 
 
 def parse_limit(text: str) -> Limit:
-    """The limit that a text describes: `OUTCOME<=NUMBER`, `OUTCOME>=defaults` or `OUTCOME<=0.5*defaults`.
+    """The limit in a text: `OUTCOME<=NUMBER`, `OUTCOME>=defaults` or `OUTCOME<=0.5*defaults`.
 
-    Raises ScenarioError with what is allowed.
+    Raises ScenarioError, with the allowed forms, for any other text.
     """
     found = _LIMIT.fullmatch(text)
     if found is None:

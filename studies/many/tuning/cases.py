@@ -1,4 +1,4 @@
-"""On which loads settings are tried: windows to train on and others to test on, or seeds where a load is drawn."""
+"""The loads on which settings are tried: windows to train on and to test on, or seeds if the load is random."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ DAY_S = 86_400.0
 
 REAL_TRAIN: Span = (0.0, 14 * DAY_S)
 REAL_TEST: Span = (14 * DAY_S, 21 * DAY_S)
-"""The parts of the real trace: the shipped predictors that learn have learnt from its first 14 days."""
+"""The parts of the real trace: the shipped trained predictors have learnt from its first 14 days."""
 
 TRAIN_SHARE = 2 / 3
-"""Of any other load, from its start."""
+"""The training share of any other load, from its start."""
 
 STRETCH_S = 60
-"""Windows are alike by what happens from minute to minute."""
+"""Rises from minute to minute decide whether windows are alike [s]."""
 
 ALIKE = 2.0
-"""A factor: windows are alike if neither mean nor largest rise differ by more."""
+"""Windows are alike if their means and their largest rises differ by at most this factor."""
 
 REAL = "twitter:"
 
 PAST = "Policies that read a longer past than history_s may see some of the other part before their first windows."
-"""`foresight` and forecasts by `seasonal-gbm` do: nothing is cut out of the load before a window."""
+"""`foresight` and forecasts by `seasonal-gbm` do: nothing is removed from the load before a window."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What one setting is run on: a window of the load, None for all of it, and the seed of a run."""
+    """One run of a setting: a window of the load (None: all of it), and the seed."""
 
     window: Span | None
     seed: int
@@ -48,9 +48,9 @@ class Case:
 
 @dataclass(frozen=True)
 class Cases:
-    """The base scenario for all runs, on which `train` and `test` are, and how they were chosen, in words.
+    """The base scenario of all runs, the cases to train and to test on, and how they were chosen, in words.
 
-    The cases of one window follow each other, `seeds` of them. Settings are chosen on `train` alone.
+    The cases of one window are consecutive, `seeds` of them. Settings are chosen on `train` alone.
     """
 
     base: Scenario
@@ -61,15 +61,15 @@ class Cases:
 
     @property
     def window_s(self) -> float:
-        """How long every window is."""
+        """The length of every window."""
         window = self.train[0].window
         return _length_of(self.base) if window is None else window[1] - window[0]
 
 
 def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = lambda _: None) -> Cases:
-    """The cases for a scenario, drawn by its seed. `log` is told where there are fewer than asked for.
+    """The cases for a scenario, drawn by its seed. `log` gets a message if there are fewer than requested.
 
-    Raises ScenarioError for parts of the load that overlap or hold no window, TraceError as the load.
+    Raises ScenarioError for parts of the load that overlap or hold no window, TraceError if the load cannot be used.
     """
     is_real = scenario.trace.startswith(REAL)
     if scenario.trace in NAMES or scenario.trace.startswith("constant:"):
@@ -111,13 +111,13 @@ def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = la
 
 
 def of_case(scenario: Scenario, case: Case) -> Scenario:
-    """The scenario of a run."""
+    """The scenario of the run of a case."""
     window = None if case.window is None else (case.window,)
     return scenario.model_copy(update={"window": window, "seed": case.seed, "records": "none"})
 
 
 def _seeds_apart(scenario: Scenario, how: Drawing) -> Cases:
-    """For a load that each seed draws anew: some seeds to train on, and others to test on."""
+    """The cases for a load that each seed draws anew: some seeds to train on, others to test on."""
     if how.train or how.test or how.length_s or how.draw == "alike":
         raise ScenarioError(
             f"--trace {scenario.trace}: is drawn by each seed, so that seeds are kept apart, not windows; leave "
@@ -135,8 +135,8 @@ def _seeds_apart(scenario: Scenario, how: Drawing) -> Cases:
 
 
 def _whole_real(scenario: Scenario) -> Scenario:
-    """The scenario on the whole real trace, scaled as the workloads that are cut from it."""
-    find_trace(scenario.trace, scenario.seed)  # which answers a wrong name, and where the file is not known
+    """The scenario on the whole real trace, scaled like the workloads that are cut from it."""
+    find_trace(scenario.trace, scenario.seed)  # raises for a wrong name, and if the file is not known
     path = traces.default_path(os.environ)
     return scenario.model_copy(update={"trace": str(path), "scale": SCALE * scenario.scale})
 
@@ -146,7 +146,7 @@ def _length_of(scenario: Scenario) -> float:
 
 
 def _parts(whole: Trace, how: Drawing, is_real: bool, history_s: int) -> tuple[Span, Span]:
-    """The parts to train and to test on; the second begins late enough for no window of it to look into the first."""
+    """The parts to train and to test on; no window of the second has a history that reaches into the first."""
     if (how.train is None) != (how.test is None):
         raise ScenarioError("--train and --test: give both, or none")
     if how.train is not None and how.test is not None:
@@ -182,7 +182,7 @@ def _part(text: str, option: str, whole: Trace) -> Span:
 
 
 def _windows(load: Load, whole: Trace, part: Span, length_s: float, like: tuple[float, float] | None) -> list[Span]:
-    """The windows that fit into a part, side by side from its start; with `like`, those whose figures are like it."""
+    """The consecutive windows in a part, from its start; with `like`, those with similar figures."""
     count = int((part[1] - part[0]) // length_s)
     spans = [(part[0] + number * length_s, part[0] + (number + 1) * length_s) for number in range(count)]
     if like is None:
@@ -191,7 +191,7 @@ def _windows(load: Load, whole: Trace, part: Span, length_s: float, like: tuple[
 
 
 def _figures(trace: Trace) -> tuple[float, float]:
-    """The mean rate, and the largest rise from one minute to the next, of any minutes [rps]."""
+    """The mean rate and the largest rise from any minute to the next [rps]."""
     counts = trace.per_second()
     total = np.concatenate([[0], np.cumsum(counts)])
     minutes = total[STRETCH_S:] - total[:-STRETCH_S]

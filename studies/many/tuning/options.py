@@ -1,4 +1,4 @@
-"""What a tuning is asked for: each option declared once, for the command line and for Python."""
+"""The options of a tuning, declared once for the command line and Python."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from ipa.studies.scenario import option
 
 TRIALS = 100
-"""Settings that are tried unless told."""
+"""The default number of settings to try."""
 
 WINDOWS = 16
-"""Windows to train on unless told."""
+"""The default number of windows to train on."""
 
 LENGTH_S = 1200.0
-"""How long a window is unless told: as the published ones."""
+"""The default length of a window, that of the published ones."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How cases are chosen; `draw` None: alike where the load is a window of the real trace."""
+    """How cases are chosen; `draw` None: alike if the load is a window of the real trace."""
 
     train: str | None = option(None, "Seconds of the load to train on. Default: the first 2/3.", metavar="START:END")
     test: str | None = option(None, "Seconds of the load to test on. Default: the rest.", metavar="START:END")
@@ -33,7 +33,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Options:
-    """What is looked for, among which values, and how long.
+    """The goal of the search, its space, and the number of trials.
 
     `also`: as `aims.wishes_of`; `limits`: as `aims.parse_limit`; `vary`: as `space.space_of`.
     """

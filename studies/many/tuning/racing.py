@@ -1,11 +1,11 @@
-"""Which settings are dropped early, and what those left gain over the defaults.
+"""Racing: which settings are dropped early, and the gains of the others over the defaults.
 
-One that is clearly worse on the first windows is not tried on all of them.
+A setting that is clearly worse on the first windows is not tried on all of them.
 
-Settings meet the same windows in the same order, so that they can be compared window by window. After a quarter and
-after half of the windows, a setting is dropped if it breaks a limit, or if the best ones so far are better in an aim,
-by more than the one-sided 95 % Student bound of the mean difference leaves open. Several looks make errors likelier
-than 5 %: what is dropped is at worst a good setting less among those found.
+All settings run on the same windows in the same order, so they are compared window by window. After a quarter and after
+half of the windows, a setting is dropped if it breaks a limit, or if one of the best so far is better in every aim, by
+a one-sided 95 % Student bound of the mean difference. Several looks make errors more likely than 5 %; at worst, a good
+setting is missed.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from ipa.studies.intervals import CONFIDENCE, FEW_EVENTS, Estimate, differences,
 from ipa.studies.many.tuning.aims import OUTCOMES, Wishes
 
 Columns = Mapping[str, npt.NDArray[np.float64]]
-"""Outcome -> one value a run, in the order of the cases; NaN where a run has none."""
+"""Outcome -> one value for each run, in the order of the cases; NaN if a run has none."""
 
 Rows = list[list[float | None]]
-"""Of each run the `OUTCOMES`; None where it has none."""
+"""For each run, its `OUTCOMES`; None if it has none."""
 
 FEWEST = 4
-"""Windows before the first look."""
+"""The fewest windows at a look."""
 
 LEVEL = 0.95
 
 
 def looks(windows: int, seeds: int) -> list[int]:
-    """After how many runs settings are looked at; the last is all of them."""
+    """The numbers of runs after which settings are compared; the last is all of them."""
     shares = (ceil(windows / 4), ceil(windows / 2))
     return [seeds * count for count in shares if FEWEST <= count < windows] + [seeds * windows]
 
 
 def is_hopeless(found: Columns, wishes: Wishes, defaults: Columns, best: Sequence[Columns]) -> bool:
-    """Whether a setting, of which the first runs are known, is clearly out.
+    """Whether a setting with only its first runs is clearly worse and can be dropped.
 
-    `best`: the best settings so far that keep the limits, with all runs, as `defaults`. Where nothing has kept them
-    yet, nothing is out: what breaks them least may be the best there is.
+    `best`: the best settings so far that keep the limits, with all their runs, like `defaults`. If none keeps them yet,
+    none is dropped: the one that breaks them least may be the best.
     """
     if not best:
         return False
@@ -65,7 +65,7 @@ def _is_beaten(found: Columns, other: Columns, wishes: Wishes, count: int) -> bo
 
 
 def _is_above_zero(values: npt.NDArray[np.float64]) -> bool:
-    """Whether the mean of what these are a sample of is above zero, by a one-sided Student bound."""
+    """Whether the mean of the values' population is above zero, by a one-sided Student bound."""
     known = values[~np.isnan(values)]
     if len(known) < 2:
         return False
@@ -75,12 +75,12 @@ def _is_above_zero(values: npt.NDArray[np.float64]) -> bool:
     return bool(known.mean() > half)
 
 
-# What a setting gains over the defaults: differences of the same windows and seeds, with intervals.
+# The gains of a setting over the defaults: differences on the same windows and seeds, with intervals.
 #
-# The runs of one window are averaged first, as they share its load; windows are what was drawn, both settings of a
-# window together. Intervals are those that suit the outcome (`ipa.studies.intervals`). The change in percent is that of
-# the means, not the mean of changes, which a window without violations would leave undefined; of few violations it is
-# not told.
+# The runs of one window are averaged first, as they share its load; the windows are the sample, paired between both
+# settings. Intervals are of the kind that suits the outcome (`ipa.studies.intervals`). The change in percent is that of
+# the means, not the mean of changes, which is undefined for a window without violations; it is not given for few
+# violations.
 
 
 Floats = npt.NDArray[np.float64]
@@ -90,7 +90,7 @@ Floats = npt.NDArray[np.float64]
 class Gain:
     """An outcome with the defaults and with a setting: both means, and the change with its 95 % interval.
 
-    `percent` is None where the defaults come to zero, or either rests on few events.
+    `percent` is None if the defaults' mean is zero, or there are few events.
     """
 
     outcome: str
@@ -102,7 +102,7 @@ class Gain:
 
 def gains(outcomes: Sequence[str], tuned: Columns, defaults: Columns, seeds: int, window_s: float) -> list[Gain]:
     """The gains in outcomes; both columns are of the same cases, `seeds` of them for each window of `window_s`."""
-    # Few violations in many requests: how many completed is near enough to how many came.
+    # With few violations in many requests, the completed ones approximate the arrivals.
     completed = window_s * _by_window(
         defaults.get("throughput_rps", np.full(len(defaults[outcomes[0]]), np.nan)), seeds
     )
@@ -125,7 +125,7 @@ def _gain(outcome: str, tuned: Floats, defaults: Floats, of: Floats | None, span
     before, after = float(other.mean()), float(one.mean())
     percent = None
     if before and change.events[0] >= FEW_EVENTS:
-        # What a window is off from the common ratio of both, by which the ratio of the means is off in its share.
+        # Each window's deviation from the common ratio; their mean is the error of the ratio of the means.
         ratio = after / before
         off = differences(replace(kind, of=None), one / before, ratio * other / before, CONFIDENCE)
         ends = (max(100.0 * (ratio - 1.0 + float(end[0])), -100.0) for end in (off.low, off.high))
@@ -145,5 +145,5 @@ def columns_of(rows: Rows) -> Columns:
 
 
 def means_of(found: Columns) -> dict[str, float]:
-    """The mean of each outcome over the runs that have it; NaN where one has not, as it is then unknown."""
+    """The mean of each outcome over the runs; NaN, for unknown, if a run does not have it."""
     return {name: float(values.mean()) for name, values in found.items()}

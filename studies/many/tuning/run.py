@@ -1,4 +1,4 @@
-"""From the wishes to what was found: `tune`."""
+"""`tune`: a tuning from its goal to its findings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ipa.studies.runs import prepare
 from ipa.studies.scenario import Scenario
 
 MOST_BEST = 8
-"""Of how many of the best settings, with several aims, the gains on windows never seen are measured."""
+"""With several aims, the most settings of the front whose gains are measured on unseen windows."""
 
 
 def tune(
@@ -36,14 +36,14 @@ def tune(
     log: Callable[[str], object] = lambda _: None,
     **options: Any,
 ) -> Tuned:
-    """Look for values of a scenario's keys with which an outcome is least (`minimise`) or most (`maximise`).
+    """Search values of a scenario's keys that minimise or maximise an outcome (`minimise`, `maximise`).
 
     These and the other options, `also`, `limits`, `vary` and `trials`, are those of the command line, with the same
-    names (`limits`: --slo). `drawing`: on which loads, also as there. `jobs` runs at a time, default: one per
-    core. With a folder everything is kept there, and an interrupted tuning goes on. `on_finished` is called after each
-    setting. The same scenario, wishes, space, drawing, trials and seed find the same, whatever `jobs`.
+    names (`limits`: --slo). `drawing`: the loads, also as there. `jobs` runs at a time, default: one per core. With a
+    folder, everything is kept there and an interrupted tuning is resumed. `on_finished` is called after each setting.
+    The same scenario, goal, space, drawing, trials and seed give the same result for any `jobs`.
 
-    Raises ScenarioError for wishes, keys, parts of the load or a folder that cannot be used, or where no setting could
+    Raises ScenarioError for a goal, keys, parts of the load or a folder that cannot be used; Error if no setting could
     be run; as `prepare` for the scenario itself; and as `Executor.make`.
     """
     asked = Options(**options)
@@ -75,7 +75,7 @@ def tune(
 
 
 class _Race:
-    """Running batches of settings on the cases to train on, and dropping those that are clearly out."""
+    """Runs batches of settings on the training cases, and drops those that are clearly worse."""
 
     def __init__(self, search: Search, wishes: Wishes, cases: Cases, store: Store, executor: Local) -> None:
         self._search = search
@@ -84,13 +84,13 @@ class _Race:
         self._store = store
         self._executor = replace(executor, workers=1)
         self._keys = Keys()
-        self.run_on({None: {}}, cases.train[:1])  # in this process, so that workers find compiled what they are to run
+        self.run_on({None: {}}, cases.train[:1])  # in this process, so that workers find the engine compiled
         self._executor = executor
         self.defaults = self.run_on({None: {}}, cases.train)[None]
         self.default_means = means_of(self.defaults)
 
     def run_on(self, values: Mapping[int | None, Values], cases: Sequence[Case]) -> dict[int | None, Columns]:
-        """Run each of the settings on all of the cases. Raises the error of a run that fails."""
+        """Run each setting on all cases. Raises Error, with its text, if a run fails."""
         found = {}
         for number, rows in self._outcomes(values, cases).items():
             if isinstance(rows, str):
@@ -99,7 +99,7 @@ class _Race:
         return found
 
     def _outcomes(self, values: Mapping[int | None, Values], cases: Sequence[Case]) -> dict[int | None, Rows | str]:
-        """Of each of the settings the outcomes of its runs on the cases, or the error of the first that failed."""
+        """For each setting, the outcomes of its runs on the cases, or the error of the first that failed."""
         found: dict[int | None, Rows | str] = {}
         planned: dict[int | None, list[PlannedRun]] = {}
         for number, chosen in values.items():
@@ -123,7 +123,7 @@ class _Race:
         return PlannedRun(key_of(self._keys.shared(scenario), scenario.seed), scenario.as_dict())
 
     def run(self, batch: Sequence[Setting]) -> None:
-        """Run a batch until each setting is complete, dropped or has failed."""
+        """Run a batch until each setting is complete, dropped or failed."""
         train = self._cases.train
         best = self._best_before(batch[0].number // BATCH * BATCH)
         for look in looks(len(train) // self._cases.seeds, self._cases.seeds):
@@ -139,7 +139,7 @@ class _Race:
                     setting.is_dropped = is_hopeless(columns_of(rows), self._wishes, self.defaults, best)
 
     def _best_before(self, number: int) -> list[Columns]:
-        """The runs of the best complete settings among those before a number, the defaults included."""
+        """The runs of the best complete settings with numbers below this one, the defaults included."""
         complete = [
             each for each in self._search.told() if each.number < number and not each.is_dropped and each.error is None
         ]
@@ -148,9 +148,9 @@ class _Race:
 
 
 def best_of(complete: Sequence[Setting], wishes: Wishes, defaults: Mapping[str, float]) -> list[Setting | None]:
-    """The settings that keep the limits and that none is better than in all aims, the best in the first aim first.
+    """The Pareto front, over all aims, of the settings that keep the limits, the best in the first aim first.
 
-    None stands for the defaults. Where nothing keeps the limits: nothing. Of equal settings the first is taken.
+    None stands for the defaults. The front is empty if none keeps the limits. Of equal settings, the first is taken.
     """
     candidates: list[tuple[tuple[float, ...], Setting | None]] = [(wishes.losses(defaults), None)] * wishes.are_kept(
         defaults, defaults

@@ -1,9 +1,8 @@
-"""Asking Optuna for settings, and telling it what came of them, so that the same seed asks for the same ones.
+"""The search by Optuna: it asks for settings and tells their results, so that the same seed gives the same settings.
 
-Settings are asked for in batches, whatever the number of workers, and told in the order in which they were asked for.
-The sampler of each one has a seed of its own, so that it depends on what has been told alone: a search that was
-interrupted, even while it asked, goes on as if it had not been. Optuna's own storage keeps what was told, in one file
-that only grows.
+Settings are asked for in batches, whatever the number of workers, and told in the same order. Each setting's sampler
+has its own seed, so the setting depends only on the results told so far: a search that was interrupted, even while
+asking, resumes as if it had not been. Optuna's own storage keeps the results, in one append-only file.
 """
 
 from __future__ import annotations
@@ -27,22 +26,22 @@ if TYPE_CHECKING:
     from ipa.studies.many.tuning.aims import Outcomes
 
 TRIALS = "trials.log"
-"""Optuna's file, which other programs of it, such as its dashboard, read too."""
+"""Optuna's file, which its other programs, such as the dashboard, can read too."""
 
 NAME = "ipa"
 
 BATCH = 8
-"""Settings asked for at once."""
+"""How many settings are asked for at once."""
 
 AT_RANDOM = 24
-"""How many settings are drawn at random before what came of them leads the way."""
+"""How many settings are drawn at random before results guide the search."""
 
 _ROWS, _VALUES, _ERROR = "rows", "values", "error"
 
 
 @dataclass
 class Setting:
-    """One setting: its number, its values, and what its runs came to so far, in the order of the cases."""
+    """One setting: its number, its values, and the outcomes of its runs so far, in the order of the cases."""
 
     number: int
     values: Values
@@ -57,7 +56,7 @@ class Setting:
 
 
 class Search:
-    """A search in a space; `runs`: of how many each setting has that is not dropped."""
+    """A search in a space, for the aims and limits of `wishes`."""
 
     def __init__(self, study: Study, space: Space, wishes: Wishes, seed: int) -> None:
         self._study = study
@@ -67,7 +66,7 @@ class Search:
         self._open: dict[int, Trial] = {}
 
     def batches(self, trials: int) -> Iterator[list[Setting]]:
-        """The settings to be tried, up to `trials` of them, batch by batch; each batch has to be told as a whole."""
+        """The settings to try, up to `trials` in all, batch by batch; each batch must be told completely."""
         from optuna.trial import TrialState
 
         known = self._study.get_trials(deepcopy=False)
@@ -81,7 +80,7 @@ class Search:
             waiting = []
 
     def tell(self, setting: Setting, defaults: Outcomes) -> None:
-        """Tell what came of a setting; it is complete, dropped, or has failed."""
+        """Tell the result of a setting, which is complete, dropped or failed."""
         from optuna.trial import TrialState
 
         trial = self._open.pop(setting.number)
@@ -92,7 +91,7 @@ class Search:
             return
         found = setting.means
         with _quietly():
-            # A command that was killed after this and before the telling has set the same value.
+            # A command that was killed between this and `tell` has set the same value.
             warnings.filterwarnings("ignore", "The constraint value is ignored", UserWarning)
             for limit in self._wishes.limits:
                 trial.set_constraint(str(limit), limit.excess(found[limit.outcome], defaults[limit.outcome]))
@@ -122,7 +121,7 @@ class Search:
             return self._suggested(trial)
 
     def _again(self, known: FrozenTrial) -> Setting:
-        """A setting that was asked for, perhaps not to the end, but not told."""
+        """A setting that was asked for, perhaps incompletely, but not told."""
         from optuna.trial import Trial
 
         with _quietly():
@@ -138,9 +137,9 @@ class Search:
 
 @contextmanager
 def opened(folder: Path | None, space: Space, wishes: Wishes, seed: int) -> Iterator[Search]:
-    """The search that a folder keeps, begun where it has none; None: kept in memory.
+    """The search kept in a folder, new if there is none; `folder` None: kept in memory.
 
-    Raises ScenarioError where Optuna is missing, or cannot read its file.
+    Raises ScenarioError if Optuna is missing.
     """
     try:
         import optuna
@@ -155,7 +154,7 @@ def opened(folder: Path | None, space: Space, wishes: Wishes, seed: int) -> Iter
                 from optuna.storages import JournalStorage
                 from optuna.storages.journal import JournalFileBackend
 
-                # Who opens the folder has it alone: a lock of Optuna's own would outlive a killed process.
+                # The folder is locked already; Optuna's own lock would outlive a killed process.
                 storage = JournalStorage(JournalFileBackend(str(folder / TRIALS), lock_obj=cast(Any, _NoLock())))
             study = optuna.create_study(
                 storage=storage,
@@ -169,7 +168,7 @@ def opened(folder: Path | None, space: Space, wishes: Wishes, seed: int) -> Iter
 
 
 class _NoLock:
-    """A lock of Optuna's file that is always free."""
+    """A lock for Optuna's file that is always free."""
 
     def acquire(self) -> bool:
         return True
@@ -188,7 +187,7 @@ def _sampler(seed: int, number: int) -> Any:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the warnings of what Optuna still calls experimental."""
+    """A context without Optuna's warnings about experimental features."""
     from optuna.exceptions import ExperimentalWarning
 
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Where settings are looked for: keys of a scenario, each with the values that are tried."""
+"""The search space: keys of a scenario, each with the values to try."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 Space = Mapping[str, Range | Choices]
-"""Key of a scenario (`policy.alpha`) -> what is tried."""
+"""Key of a scenario (`policy.alpha`) -> the values to try."""
 
 Values = Mapping[str, Any]
 """Key of a scenario -> one value."""
@@ -23,17 +23,18 @@ OWN_KEYS = (
     *("pipeline", "trace", "window", "scale", "scaling", "seed", "records"),
     *("time_column", "time_unit", "time_zone", "count_column", "skip_bad_lines"),
 )
-"""Keys that say what is run, and are the same for all settings."""
+"""Keys that define what is run and are the same for all settings."""
 
 DIGITS = 4
-"""Significant digits of the numbers tried: what is printed is what was tried."""
+"""Significant digits of the numbers tried, so that printed values are exact."""
 
 
 def space_of(scenario: Scenario, vary: Sequence[str] = ()) -> Space:
-    """The keys to vary: those of `vary`, each `KEY=RANGE` (see `parse_range`) or a `KEY` of the policy with a range of
-    its own; by default all parameters of the policy that have one and that the scenario does not set.
+    """The keys to vary: those of `vary`, each `KEY=RANGE` (see `parse_range`) or a `KEY` of the policy with a default
+    range; by default all parameters of the policy with such a range that the scenario does not set.
 
-    Raises ScenarioError for a key that cannot be varied, PolicyError for a range that is none.
+    Raises ScenarioError for a key that cannot be varied or a range of `vary` that is invalid, PolicyError for an
+    invalid default range.
     """
     spec = scenario.policy.name
     known = {f"{OF_POLICY}{name}": text for name, text in ranges_of(spec).items()}
@@ -65,9 +66,9 @@ def space_of(scenario: Scenario, vary: Sequence[str] = ()) -> Space:
 
 
 def check_values(scenario: Scenario, space: Space) -> None:
-    """Raise ScenarioError for a choice, or a range with both of its ends, that cannot be had whatever the others are.
+    """Raise ScenarioError for a choice, or both ends of a range, that is invalid for all values of the other keys.
 
-    What others are is only tried at their first and last values, and as the scenario says.
+    Of the other keys, only the scenario's values and their first and last values are tried.
     """
     ends = {key: each.values if isinstance(each, Choices) else (each.low, each.high) for key, each in space.items()}
     for key, values in ends.items():
@@ -78,7 +79,7 @@ def check_values(scenario: Scenario, space: Space) -> None:
 
 
 def _wrong(scenario: Scenario, key: str, value: Any, others: Sequence[Values]) -> str:
-    """Why no run can have this value, with any of these other values; empty if one can."""
+    """Why this value is invalid with all of these other values; empty if it is valid with some."""
     said = []
     for each in others:
         try:
@@ -92,7 +93,7 @@ def _wrong(scenario: Scenario, key: str, value: Any, others: Sequence[Values]) -
 
 
 def suggested(trial: Trial, space: Space) -> dict[str, Any]:
-    """What Optuna suggests for a trial; the same again where it has been asked before."""
+    """Optuna's suggestion for a trial; the same as before if it has been asked already."""
     return {key: _suggested(trial, key, each) for key, each in space.items()}
 
 
@@ -100,7 +101,7 @@ def _suggested(trial: Trial, key: str, each: Range | Choices) -> Any:
     if isinstance(each, Choices):
         if all(isinstance(value, str | int | float) for value in each.values):
             return trial.suggest_categorical(key, each.values)
-        # Optuna keeps numbers and texts; what else a key may hold, such as a mapping, it knows by its place.
+        # Optuna stores only numbers and texts; other values, such as mappings, are given by index.
         return each.values[trial.suggest_categorical(key, range(len(each.values)))]
     if each.is_whole:
         return trial.suggest_int(key, int(each.low), int(each.high), step=int(each.step or 1))

@@ -1,4 +1,4 @@
-"""What a tuning has found: the best settings, what they gain over the defaults, and the scenario to run."""
+"""The findings of a tuning: the best settings, their gains over the defaults, and the scenario to run."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DIGITS = {"cost_mean_cores": 3, "planned_cost_mean_cores": 3, "dropped": 1, "changes": 1, "infeasible_decisions": 1}
-"""Of outcomes in text; 2 of PAS, 3 of latencies."""
+"""The decimals of outcomes in text; 2 for other PAS, 3 for the rest."""
 
 
 @dataclass(frozen=True)
 class Best:
-    """A setting with its scenario, and its gains on the windows it was chosen on (`train`) and on others (`test`).
+    """A setting with its scenario, and its gains on the windows for training (`train`) and on others (`test`).
 
-    `keeps_limits`: on average over the windows to train on, and over those to test on.
+    `keeps_limits`: on average over the training windows, and over the test windows.
     """
 
     number: int | None
@@ -50,12 +50,11 @@ class Best:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a tuning has found.
+    """The findings of a tuning.
 
-    `best`: the best settings, those that nothing found is better than in all aims (one where there is one aim), the
-    best in the first aim first. Where no setting keeps the limits it is the one that breaks them least. `number` None
-    are the defaults, where nothing better was found. `runs` holds the outcomes of all runs by setting, None for the
-    defaults, to train and to test.
+    `best`: the Pareto front over all aims (one setting if there is one aim), the best in the first aim first. If no
+    setting keeps the limits, it is the one that breaks them least. `number` None: the defaults, if nothing better was
+    found. `runs`: the outcomes of all training and test runs by setting, None for the defaults.
     """
 
     defaults: Scenario
@@ -73,9 +72,9 @@ class Tuned:
 
     @property
     def table(self) -> pd.DataFrame:
-        """All runs, one a row: `trial` (-1: the defaults), `part`, the values of the varied keys, `window_start_s` and
-        `window_end_s` (NaN: the whole load), `seed`, the outcomes, and `error`, empty except for a setting that failed,
-        which has one row and no outcomes."""
+        """One row for each run: `trial` (-1: the defaults), `part`, the values of the varied keys, `window_start_s` and
+        `window_end_s` (NaN: the whole load), `seed`, the outcomes, and `error`. A failed setting has one row with an
+        error and no outcomes."""
         import pandas as pd
 
         values = {setting.number: setting.values for setting in self.settings}
@@ -109,7 +108,7 @@ class Tuned:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it but the runs, JSON-able."""
+        """Everything but the runs, JSON-able."""
         return {
             "aims": [str(aim) for aim in self.wishes.aims],
             "limits": [str(limit) for limit in self.wishes.limits],
@@ -132,7 +131,7 @@ class Tuned:
 
 
 def lines(tuned: Tuned) -> Iterator[str]:
-    """What was found, in lines of text: what was done, then each of the best settings beside the defaults."""
+    """The findings in lines of text: what was done, then each of the best settings compared with the defaults."""
     aims = " and ".join(map(str, tuned.wishes.aims))
     limits = ", ".join(map(str, tuned.wishes.limits))
     yield f"{tuned.defaults.pipeline} on {tuned.defaults.trace}: {aims}{f' with {limits}' if limits else ''}"
@@ -179,7 +178,7 @@ def number(outcome: str, value: float) -> str:
 
 
 def change(gain: Gain) -> str:
-    """The change of an outcome in percent of the defaults, else as it is (a rate in points), with its interval."""
+    """The change of an outcome with its interval, in percent of the defaults or else absolute (a rate in points)."""
     if gain.percent is not None:
         mean, low, high = gain.percent.mean, gain.percent.low, gain.percent.high
         return f"{mean:+.1f} %" + ("" if isnan(low) else f" [{low:+.1f}, {high:+.1f}]")
@@ -192,7 +191,7 @@ def change(gain: Gain) -> str:
 
 
 def as_file(tuned: Tuned, best: Best) -> str:
-    """A best setting as a scenario file; what it gains stands in comments above."""
+    """A best setting as a scenario file; comments above give the findings."""
     import yaml
 
     head = "".join(f"# {line}".rstrip() + "\n" for line in lines(tuned))
@@ -225,11 +224,11 @@ def _short(value: Any) -> str:
 
 
 def _cell(value: Any) -> Any:
-    """A value as a table's column can hold it."""
+    """A value that a table's column can hold."""
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
-# The folder of a tuning: what was asked, Optuna's file, and in the end the runs as a table and the scenarios.
+# The folder of a tuning: its manifest, Optuna's file, and finally the table of runs and the scenarios.
 
 
 KIND = "tuning"
@@ -239,7 +238,7 @@ FOUND = "found.json"
 
 
 def asked_of(scenario: Scenario, wishes: Wishes, space: Space, cases: Cases) -> dict[str, Any]:
-    """What a tuning depends on, but for the number of settings to try; JSON-able."""
+    """What a tuning depends on, except the number of settings to try; JSON-able."""
     return {
         "scenario": scenario.as_dict(),
         "aims": [str(aim) for aim in wishes.aims],
@@ -253,9 +252,9 @@ def asked_of(scenario: Scenario, wishes: Wishes, space: Space, cases: Cases) -> 
 
 
 def open_folder(folder: Path, wanted: Mapping[str, Any]) -> None:
-    """Make the folder, or find that it holds the same tuning, which then goes on.
+    """Create the folder, or check that it holds the same tuning, to resume it.
 
-    Raises ScenarioError for a folder that holds anything else, or that cannot be written.
+    Raises ScenarioError if the folder holds anything else, or cannot be written.
     """
     check_writable(folder, f"--out {folder}")
     manifest = folder / MANIFEST
@@ -276,7 +275,7 @@ def open_folder(folder: Path, wanted: Mapping[str, Any]) -> None:
 
 
 def close_folder(folder: Path, tuned: Tuned) -> None:
-    """Write what was found: the runs, a JSON document, and a scenario file for each of the best settings."""
+    """Write the findings: the runs, a JSON document, and a scenario file for each of the best settings."""
     write_table(tuned.table, folder / RUNS)
     write_json(tuned.as_dict(), folder / FOUND)
     for place, best in enumerate(tuned.best):
@@ -295,7 +294,7 @@ def _read(manifest: Path, folder: Path) -> dict[str, Any]:
 
 
 def _differ(key: str, then: Any, now: Any) -> str:
-    """Where two values differ, in words: the first key of two mappings, else the values themselves."""
+    """The difference of two values, in words: the first different key of two mappings, else the values."""
     if isinstance(then, dict) and isinstance(now, dict):
         for name in {**then, **now}:
             if then.get(name) != now.get(name):

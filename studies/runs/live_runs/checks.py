@@ -1,4 +1,4 @@
-"""What a live run can have of a scenario and of its options, and what it runs on."""
+"""Checks of the scenario and options of a live run, and the settings of its serving plane."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SOURCES = get_args(choices.Source)
 
 
 def check_installed() -> None:
-    """Raise LiveError where the libraries of live mode are missing."""
+    """Raise LiveError if libraries of live mode are missing."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise LiveError(f"live mode needs {', '.join(missing)}: pip install '.[live]' in the checkout")
 
 
 def check_live(scenario: Scenario, live: Live, prepared: Prepared) -> None:
-    """Raise LiveError, naming the key or option, for what only a simulation can have and what is impossible."""
+    """Raise LiveError, naming the key or option, for settings that only a simulation has or that are impossible."""
     _check_scenario(scenario, prepared)
     _check_source(live)
     check_models(live.models, live.samples, live.cluster is not None, prepared.pipeline)

@@ -1,4 +1,4 @@
-"""`ipa live load`: which load goes where, and the figures of how it was answered."""
+"""`ipa live load`: the load, its target, and the figures of the answers."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ GATEWAY = "http://127.0.0.1:8080"
 SUFFIXES = (".csv", ".parquet")
 
 UNKNOWN_STATUS = -2
-"""In place of an HTTP status that is not known any more."""
+"""Stands for an HTTP status that is no longer known."""
 
 LATE_SHARE = 0.01
-"""The share of requests sent late above which latencies are not what they seem."""
+"""The share of requests sent late above which the latencies cannot be trusted."""
 
 MOST_LOST = 0.05
-"""The share of requests that may be dropped, fail or stay unfinished before a live run has failed, and says so."""
+"""The largest share of dropped, failed and unfinished requests of a live run that does not count as failed."""
 MOST_NAMED = 3
-"""So many reasons are named."""
+"""How many reasons for lost requests are named."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A load, and the server and model it goes to; `body` None: zeros, as the model's metadata says.
+    """A load, and the server and model that it goes to; `body` None: zeros, shaped by the model's metadata.
 
-    `token_file` holds the token that the server asks clients for; empty: none.
+    `token_file` is a file with the token that the server requires of clients; empty: none.
     """
 
     url: str
@@ -52,12 +52,12 @@ class Target:
 
 
 def is_url(what: str) -> bool:
-    """Whether the argument of `ipa live load` is a server's address, and not a pipeline or a file."""
+    """Whether the argument of `ipa live load` is a server's URL rather than a pipeline or a file."""
     return what.startswith(("http://", "https://"))
 
 
 def check_address(what: str, url: str | None, model: str | None) -> None:
-    """Raise ScenarioError for an address that comes with another one, or without the model to ask."""
+    """Raise ScenarioError if the argument is a URL and --url is given too, or --model is missing."""
     if is_url(what) and url is not None:
         raise ScenarioError(f"--url {url}: the argument is already a URL: {what}")
     if is_url(what) and model is None:
@@ -75,7 +75,7 @@ def load_target(
     """The load of a scenario, at most `duration_s` of it, for the server at `url`.
 
     `model` None: the pipeline's name. `body`: a file with the request to send. Raises ScenarioError, TraceError or
-    ProfileError.
+    ProfileError for input that cannot be used.
     """
     model = model or profiles.load(scenario.pipeline).name
     trace = load_of(scenario).trace()
@@ -86,8 +86,8 @@ def load_target(
 
 
 def send_load(target: Target, patience_s: float) -> Sent:
-    """Send it, in this process, which does nothing else. Raises LiveError where the server has no such model, RunError
-    where no server answers."""
+    """Send the load from this process, which does nothing else. Raises LiveError if the server has no such model,
+    RunError if no server answers."""
     from ipa.live import Job, send_job, zeros_for
 
     zeros = asyncio.run(zeros_for(target.url, target.model, target.token_file))
@@ -101,10 +101,10 @@ def load_table(sent: Sent, checked: Checked | None = None) -> pd.DataFrame:
     """One row per request that was sent: request, arrival_s (scheduled), sent_s, outcome, end_s, latency_s, status,
     reason.
 
-    `outcome` and `end_s` are as a client sees them: completed is status 200, dropped 504 or a 503 that says when
-    to ask again, failed any other answer or a failed connection, unfinished no answer by the end. A latency counts
-    from the scheduled moment. `reason` is why it was not completed, as its client was told. Where samples were sent,
-    also `answer`, and the share of its characters that are right, `character_accuracy`.
+    `outcome` and `end_s` are as a client sees them: completed is status 200; dropped is 504, or 503 with a time to
+    retry; failed is any other answer or a failed connection; unfinished is no answer by the end. Latency counts from
+    the scheduled time. `reason` is why it was not completed, as told to its client. If samples were sent, the columns
+    `answer` and `character_accuracy`, the share of its correct characters, are added.
     """
     import numpy as np
     import pandas as pd
@@ -138,7 +138,7 @@ def load_table(sent: Sent, checked: Checked | None = None) -> pd.DataFrame:
 
 
 def load_figures(sent: Sent, target: Target) -> dict[str, Any]:
-    """Counts and latencies as the clients saw them, and by how much the generator itself was late."""
+    """Counts and latencies as the clients saw them, and how late the load generator sent."""
     import numpy as np
 
     table = load_table(sent)
@@ -160,8 +160,8 @@ def load_figures(sent: Sent, target: Target) -> dict[str, Any]:
 
 
 def loss(summary: Mapping[str, Any], load: pd.DataFrame) -> str:
-    """What is to be said first of a run that lost more than `MOST_LOST` of its requests, with the commonest reasons in
-    its table `load`; empty for any other."""
+    """The warning for a run that lost more than `MOST_LOST` of its requests, with the most frequent reasons in its
+    table `load`; empty for any other."""
     ways = {way: summary[way] for way in ("dropped", "failed", "unfinished") if summary[way]}
     lost = sum(ways.values())
     if lost <= MOST_LOST * summary["requests"]:
@@ -174,7 +174,7 @@ def loss(summary: Mapping[str, Any], load: pd.DataFrame) -> str:
 
 
 def check_load_file(path: Path) -> None:
-    """Raise ScenarioError, before anything is sent, for a table that could not be written."""
+    """Raise ScenarioError, before anything is sent, if the table could not be written."""
     if path.suffix not in SUFFIXES:
         raise ScenarioError(f"--out {path}: should end in {' or '.join(SUFFIXES)}")
     if path.exists():
@@ -193,7 +193,7 @@ def write_load_table(sent: Sent, path: Path) -> None:
 
 
 def late_warning(lateness: Mapping[str, Any], requests: int) -> str:
-    """The warning where more than 1 % of the requests were sent late; empty where not."""
+    """The warning if more than 1 % of the requests were sent late, else empty."""
     share = lateness["sent_late"] / requests if requests else 0.0
     if share <= LATE_SHARE:
         return ""

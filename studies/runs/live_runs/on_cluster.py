@@ -1,4 +1,4 @@
-"""What a cluster is asked to run for a scenario, and what it runs already."""
+"""A scenario on a cluster: the pipeline to deploy, the one deployed already, and the backend of a run."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from ipa.live.monitoring import SourceMaker
 
 LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-"""What Kubernetes takes as the name of a namespace."""
+"""The names of namespaces that Kubernetes accepts."""
 
 
 def connect(cluster: Cluster, read_only: bool = False, on_warning: Callable[[str], object] | None = None) -> Api:
-    """The cluster's API; `on_warning` None: the server's warnings are logged. Raises LiveError where there is none."""
+    """The cluster's API; `on_warning` None: the server's warnings are logged. Raises LiveError if there is none."""
     from ipa.live.kubernetes import connect
 
     return connect(cluster.context, read_only, on_warning)
 
 
 def deployed(scenario: Scenario, prepared: Prepared, cluster: Cluster, layout: Layout | None = None) -> Deployed:
-    """What is deployed for a scenario. `layout` None: the default one."""
+    """The deployment of a scenario. `layout` None: the default one. Raises LiveError for an invalid name."""
     from ipa.live.kubernetes import Deployed, Layout, current_namespace, names
 
     if cluster.name is not None and names.name(cluster.name) != cluster.name:
@@ -55,9 +55,9 @@ def deployed(scenario: Scenario, prepared: Prepared, cluster: Cluster, layout: L
 
 
 def as_laid_out(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deployed:
-    """The same with the layout that the cluster has. Raises LiveError where nothing is deployed.
+    """The deployment with the layout that the cluster has. Raises LiveError if nothing is deployed.
 
-    `is_adopted`: its pipeline file has to be the same too.
+    `is_adopted`: its pipeline file must be the same too.
     """
     from ipa.live.kubernetes import ApiError, Layout, manifests
 
@@ -75,7 +75,7 @@ def as_laid_out(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deploye
 
 
 def check_reachable(scenario: Scenario, prepared: Prepared, cluster: Cluster) -> None:
-    """Raise LiveError where the pipeline is not on the cluster, or its clients could not reach it from here."""
+    """Raise LiveError if the pipeline is not on the cluster, or clients could not reach it from here."""
     from ipa.live.kubernetes import client_url
 
     api = connect(cluster, read_only=True)
@@ -85,15 +85,15 @@ def check_reachable(scenario: Scenario, prepared: Prepared, cluster: Cluster) ->
 
 
 def first_configuration(prepared: Prepared) -> Configuration:
-    """What `up` deploys where nothing is deployed yet."""
+    """The configuration that `ipa live up` deploys if nothing is deployed yet."""
     return prepared.initial or lightest_configuration(prepared.pipeline)
 
 
 @dataclass
 class Held:
-    """Whether a controller holds its Lease, asked by what writes beside its backend; there is none before it runs.
+    """Whether a controller holds its Lease, for writers besides its backend; before it runs there is no Lease.
 
-    `finish` waits for what that writes last.
+    `finish` waits for their last write.
     """
 
     lease: Lease | None = None
@@ -107,9 +107,9 @@ class Held:
 def remembered(
     scenario: Scenario, prepared: Prepared, cluster: Cluster, held: Held, *, read_only: bool
 ) -> Iterator[tuple[Callable[[Journal], object], Callable[[Entry], object]]]:
-    """What lets a journal go on from what the cluster remembers then, and what has a new entry remembered there.
+    """Two functions: one lets a journal resume from the state kept on the cluster, one keeps a new entry there.
 
-    One that only reads remembers nothing.
+    With `read_only` they do nothing.
     """
     from ipa.live.kubernetes import Memory
 
@@ -132,9 +132,9 @@ def backend_maker(
     sends_load: bool = True,
     held: Held | None = None,
 ) -> BackendMaker:
-    """What makes the backend of a run on a cluster. Raises LiveError for what is not there.
+    """A factory for the backend of a run on a cluster. Raises LiveError if the pipeline is not deployed.
 
-    One that sends no load adopts what is deployed as it stands. `held` is told the backend's Lease.
+    Without `sends_load`, the backend adopts the deployment as it is. `held` gets the backend's Lease.
     """
     from ipa.live.kubernetes import KubernetesBackend, Lease, Options, Pace, client_url
 

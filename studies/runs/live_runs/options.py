@@ -1,4 +1,4 @@
-"""How a scenario runs live: what `ipa live run` and Python may say of it, each option declared once."""
+"""The options of a live run, declared once for `ipa live run` and Python."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipa.studies.scenario import choices, option
 
 @dataclass(frozen=True)
 class Cluster:
-    """Which cluster, and what is deployed there."""
+    """Which cluster, and which deployment there."""
 
     context: str | None = option(None, "Context in the kubeconfig. Default: the current one.")
     namespace: str | None = option(None, "Namespace of the pipeline. Default: the context's.")
@@ -75,5 +75,5 @@ class Live:
 
     @property
     def backend(self) -> str:
-        """What it runs on, in a word."""
+        """The name of the backend."""
         return "loopback" if self.cluster is None else "kubernetes"

@@ -1,4 +1,4 @@
-"""`ipa live recover`: the results of a run whose controller was killed, from what it kept on disk while it ran."""
+"""`ipa live recover`: the results of a run whose controller was killed, from the records that it kept on disk."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ KILLED = "the controller was killed"
 LOST_FACTS = (
     "lateness_p50_s", "lateness_p99_s", "lateness_max_s", "sent_late", "records_lost", "foreign_requests", "refused",
 )  # fmt: skip
-"""What only the load generator or the gateway could have said."""
+"""Facts that only the load generator or the gateway knew."""
 
 STATUS = {"completed": 200, "dropped": 504, "failed": 502, "unfinished": 504}
-"""How a gateway answers, by what became of a request."""
+"""The gateway's HTTP status by the outcome of a request."""
 
 
 def kept_folder(out: Path) -> Path:
-    """Where a run that is to write its results to `out` keeps what it has found so far: beside it, until it has."""
+    """Where a run with results folder `out` keeps its records until it has finished: a hidden folder beside it."""
     out = out if out.name else out.absolute()
     return out.with_name(f".{out.name}.running")
 
 
 def check_none_kept(out: Path) -> None:
-    """Raise ScenarioError where a run that was killed has left something, which another would mix with its own."""
+    """Raise ScenarioError if a run, killed or still going on, keeps records there, which would be mixed."""
     if kept_folder(out).exists():
         raise ScenarioError(
             f"--out {out}: a run that is going on, or was killed, keeps its results so far in {kept_folder(out)}; "
@@ -45,9 +45,9 @@ def check_none_kept(out: Path) -> None:
 
 
 def recover(out: Path) -> LiveRun:
-    """Write the results of a killed run to the folder that it was to fill; it ends where it was last kept.
+    """Write the results of a killed run to its results folder; the run ends with its last kept record.
 
-    Raises LiveError where it has left nothing or is still going on, ScenarioError for a folder that is not empty.
+    Raises LiveError if it kept nothing or is still going on, ScenarioError if the folder is not empty.
     """
     from ipa.live import UNKNOWN, Collector, Finished, ItemCollector, LiveError, broken_laws, from_plain, read_kept
 
@@ -85,9 +85,9 @@ def recover(out: Path) -> LiveRun:
 
 
 def _sent(rows: list[list[float]], arrivals_s: FloatArray) -> Sent:
-    """What the load generator, which was killed too, is known to have sent: requests that have a record.
+    """The requests that the load generator, killed too, is known to have sent: those with a record.
 
-    When it sent each is not known; the answer is taken to have come when the gateway had finished with the request.
+    The times of sending are unknown; each answer is assumed to come when the gateway finished the request.
     """
     from ipa.live import UNKNOWN, Sent
     from ipa.sim import OUTCOMES

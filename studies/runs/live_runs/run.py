@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 
 LONGEST_DECISION_S = 5.0
 HANDED_OVER_S = 20.0
-"""How long a controller waits until the one before it no longer writes the journal: on a claim, the next pod begins
-while the one before ends."""
+"""How long a controller waits for its predecessor to stop writing the journal: on a persistent volume claim, the next
+pod starts while the previous one ends."""
 
 
 @dataclass(frozen=True, repr=False)
 class LiveRun(Run):
-    """A finished live run: like a simulated one, with what the load generator sent and the facts of the live world."""
+    """A finished live run: like a simulated one, with what the load generator sent and the facts of the live run."""
 
     sent: Sent
     live: Mapping[str, Any]
@@ -48,17 +48,17 @@ class LiveRun(Run):
 
     @property
     def loss(self) -> str:
-        """What is to be said first of a live run that lost too many requests; empty for any other."""
+        """The warning for a live run that lost too many requests; empty for any other."""
         return str(self.live["loss"])
 
     @cached_property
     def tables(self) -> Tables:
-        """Those of a simulated run, and `load`: what the load generator saw (see `load_table`)."""
+        """The tables of a simulated run, and `load`: the requests as the load generator saw them (see `load_table`)."""
         return Tables({**super().tables, "load": load_table(self.sent, self.checked)})
 
     @property
     def further(self) -> Mapping[str, Any]:
-        """The facts of the live world."""
+        """The facts of the live run, for the manifest."""
         return {"live": dict(self.live)}
 
 
@@ -70,10 +70,11 @@ def run_live(
 ) -> LiveRun:
     """Run a scenario on real servers until its load is over, or SIGINT or SIGTERM ends it.
 
-    `live` says on what and how it runs; default: on this machine. `on_view` is called every second with how the run
-    stands. What has ended is kept in the new folder `keep_in` meanwhile, for `recover` should this process be killed.
-    Raises as `prepare`, LiveError for what a live run cannot have, PolicyError for a journal of another
-    pipeline, RunError where the servers do not start, and KeyboardInterrupt for a signal before they have.
+    `live` says on what and how it runs; default: on this machine. `on_view` is called every second with the state of
+    the run. Ended requests are kept in the new folder `keep_in` meanwhile, so that `recover` can write the results if
+    this process is killed.
+    Raises as `prepare`, LiveError for settings that a live run cannot have, PolicyError for a journal of another
+    pipeline, RunError if the servers do not start, and KeyboardInterrupt for a signal before they have started.
     """
     check_installed()
     from ipa.live import Keeper, as_plain, open_journal, run_with_load
@@ -86,7 +87,7 @@ def run_live(
         prepared = replace(prepared, trace=prepared.trace.window([(0.0, live.duration_s)]))
     trace = prepared.trace
     arrivals_s = arrivals_of(scenario, trace)
-    # Live, bursts come by the clock of this machine, whatever day the load is from.
+    # Live, the time of day is this machine's, whatever day the load is from.
     load = LoadView(arrivals_s, trace.history_counts, scenario.history_s, trace.duration_s, time())
     with open_journal(live.state) as journal:
         controller = _controller(scenario, live, prepared, journal)
@@ -117,7 +118,7 @@ def live_run_of(
     facts: Mapping[str, Any],
     wall_s: float,
 ) -> LiveRun:
-    """A finished run with its figures, and the `facts` of the live world (`facts_of`)."""
+    """A finished run with its figures and the `facts` of the live run (`facts_of`)."""
     pipeline, policy = prepared.pipeline, prepared.policy
     figures = summarise(pipeline, finished.records, initial, entries, prepared.sla_s, scenario.price_per_core)
     summary = summary_with(scenario, prepared, LIVE, figures, wall_s)
@@ -139,10 +140,10 @@ def live_run_of(
 def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], object] = lambda _: None) -> None:
     """Control a pipeline on `live.cluster` whose load comes from elsewhere, for `duration_s` or until a signal.
 
-    It begins with the configuration in force there, and resumes from the journal `state`, or from what the cluster
-    remembers once the Lease is ours if that is later; `on_step` is called with each
-    new entry. With `advise` it only decides, and its client cannot write. Raises as `run_live`, and RunError for a
-    failure that ends it early; a signal raises nothing.
+    It begins with the configuration in force there. It resumes from the journal `state` or, once it holds the Lease,
+    from the state kept on the cluster if that is later. `on_step` is called with each new entry. With `advise` it only
+    decides, and its client cannot write. Raises as `run_live`, and RunError for a failure that ends it early; a signal
+    raises nothing.
     """
     check_installed()
     from ipa.live import open_journal, run_without_load
@@ -199,7 +200,7 @@ def _backend_maker(scenario: Scenario, live: Live, prepared: Prepared, history_r
 
 
 def _controller(scenario: Scenario, live: Live, prepared: Prepared, journal: Journal) -> LiveController:
-    """The policy with its guards, which decides in time and resumes from the journal."""
+    """The controller: the policy with its guards and time limit, resumed from the journal."""
     from ipa.live import LiveController
 
     limit_s = live.decision_timeout_s or min(LONGEST_DECISION_S, scenario.interval_s)
@@ -208,10 +209,10 @@ def _controller(scenario: Scenario, live: Live, prepared: Prepared, journal: Jou
 
 
 def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController, load: LoadView) -> Configuration:
-    """What is to be ready at t = 0: the journal's latest configuration, else the scenario's, else the policy's.
+    """The configuration that is ready at t = 0: the journal's latest, else the scenario's, else the policy's.
 
-    The policy then decides before the first request, as in a simulation (rule 9). Raises PolicyError for a journal of
-    another pipeline, ScenarioError where the policy cannot decide.
+    In the last case, the policy decides before the first request, as in a simulation (rule 9). Raises PolicyError for a
+    journal of another pipeline, ScenarioError if the policy cannot decide.
     """
     if controller.resumed is not None:
         check_configuration(prepared.pipeline, controller.resumed)
@@ -230,7 +231,7 @@ def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController,
 
 
 def _schedule(live: Live, prepared: Prepared, arrivals_s: FloatArray) -> Schedule:
-    """What the load generator sends, and until when it waits for answers."""
+    """What the load generator sends, and how long it waits for answers."""
     from ipa.live import Schedule
 
     token_file = "" if live.token_file is None else str(live.token_file.absolute())
@@ -241,7 +242,7 @@ def _schedule(live: Live, prepared: Prepared, arrivals_s: FloatArray) -> Schedul
 
 
 def _how(live: Live, controller: LiveController) -> dict[str, Any]:
-    """What the manifest says of how it runs."""
+    """The manifest's entries on how the run is made."""
     return {
         "backend": live.backend,
         "source": live.source,
@@ -251,7 +252,7 @@ def _how(live: Live, controller: LiveController) -> dict[str, Any]:
 
 
 def facts_of(how: Mapping[str, Any], held: int, finished: Finished) -> dict[str, Any]:
-    """What the manifest says of the live world: `how` it ran, and how many decisions `held` the configuration."""
+    """The manifest's facts of a live run. `how` it ran: as of `_how`; `held`: the number of held decisions."""
     return {
         **{key: how[key] for key in ("backend", "source", "advise")},
         "ended": finished.ended,

@@ -1,4 +1,4 @@
-"""What a live run sends to which real models, checked before it starts, and how right the answers were."""
+"""The real models of a live run and the samples sent to them, checked before it starts, and the answers' accuracy."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EMULATED = "emulated"
 
 @dataclass(frozen=True)
 class Checked:
-    """The answers to samples, by request, beside what they should be; `folder` names where the samples are from."""
+    """The answers to samples, by request, with the expected ones in `samples`; `folder` is that of the samples."""
 
     folder: str
     answers: Mapping[int, str]
@@ -29,7 +29,7 @@ class Checked:
 
     @cached_property
     def right(self) -> dict[int, float]:
-        """Request -> the share of characters that are right in its answer, where it is known what is right."""
+        """Request -> the share of correct characters in its answer, if the correct answer is known."""
         known: dict[tuple[str, str], float] = {}
         found = {}
         for request, answer in self.answers.items():
@@ -41,7 +41,7 @@ class Checked:
         return found
 
     def as_dict(self) -> dict[str, Any]:
-        """For the manifest: how many answers were checked, and the share of all their characters that are right."""
+        """For the manifest: the number of answers checked, and the share of correct characters in all of them."""
         lengths = {request: len(self._truth(request) or "") for request in self.right}
         total = sum(lengths.values())
         right = sum(self.right[request] * length for request, length in lengths.items())
@@ -56,7 +56,7 @@ class Checked:
 
 
 def check_models(models: str, samples: str, on_cluster: bool, pipeline: Pipeline) -> None:
-    """Raise LiveError for models or samples that are not there; both as in `Live`."""
+    """Raise LiveError if the models or samples, both as in `Live`, are missing, ScenarioError for an invalid body."""
     if models and on_cluster:
         raise LiveError("--models: a cluster has the models that `ipa live up --models` named")
     if models not in ("", EMULATED):
@@ -68,12 +68,12 @@ def check_models(models: str, samples: str, on_cluster: bool, pipeline: Pipeline
 
 
 def is_body(samples: str) -> bool:
-    """Whether what is to be sent is one V2 inference request in a file of JSON, again and again."""
+    """Whether `samples` is a JSON file with one V2 inference request, which is sent repeatedly."""
     return Path(samples).suffix == ".json"
 
 
 def read_body(option: str, path: Path) -> dict[str, Any]:
-    """The V2 inference request of a file that an option names. Raises ScenarioError for what is none."""
+    """The V2 inference request in the file that an option names. Raises ScenarioError for any other file."""
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -93,19 +93,19 @@ def read_body(option: str, path: Path) -> dict[str, Any]:
 
 
 def _check_folder(folder: Path, pipeline: Pipeline) -> None:
-    """Every variant needs its folder: any of them may be chosen."""
+    """Check that every variant has its folder, as any of them may be chosen."""
     for stage in pipeline.stages:
         for variant in stage.variants:
             variant_folder(folder, pipeline.name, stage.name, variant.name)
 
 
 def folder_of(models: str) -> str:
-    """The folder of the real models, as it is named from anywhere; empty: replicas are emulated. As in `Live`."""
+    """The absolute path of the folder of real models; empty: replicas are emulated. `models` as in `Live`."""
     return "" if models in ("", EMULATED) else str(Path(models).absolute())
 
 
 def checked(samples: str, answers: Mapping[int, str]) -> Checked | None:
-    """The answers of a run beside what they should be; None where no files were sent. `samples` as in `Live`."""
+    """The answers of a run with the expected ones; None if no sample files were sent. `samples` as in `Live`."""
     if not samples or is_body(samples) or holds_arrays(Path(samples)):
         return None
     return Checked(samples, answers, tuple(read_samples(Path(samples))))
@@ -115,7 +115,7 @@ def checked(samples: str, answers: Mapping[int, str]) -> Checked | None:
 
 
 def edit_distance(a: str, b: str) -> int:
-    """The fewest characters to insert, remove or replace that make one of the other (Levenshtein)."""
+    """The fewest insertions, removals and replacements of characters that turn `a` into `b` (Levenshtein)."""
     row = list(range(len(b) + 1))
     for i, left in enumerate(a, start=1):
         diagonal, row[0] = row[0], i

@@ -1,4 +1,4 @@
-"""What was counted on the edges of a graph, as a pipeline file says it: numbers by variant, shares, persistence."""
+"""Counts of items on the edges of a graph, and their form in a pipeline file: numbers, shares, persistence."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from ipa.profiles import Edge, ProfiledEdge
 from ipa.studies.runs.profiling.profile import Profile
 
 APART = 0.05
-"""Shares of variants that are further apart are told: a file has one for all."""
+"""If the variants' shares differ by more than this, it is reported: a file has one share for all variants."""
 
 
 @dataclass(frozen=True)
 class Counted:
-    """How many items samples put on an edge, in their order: variant -> numbers. `others`: those of the parent's
-    variants that were not asked. `every_s`: the time between samples; None: nobody said, so nothing is known of
-    persistence.
+    """How many items each sample put on an edge, in order of the samples: variant -> numbers. `others`: the parent's
+    variants that were not measured. `every_s`: the time between samples; None: unknown, and so is persistence.
     """
 
     edge: Edge
@@ -33,30 +32,30 @@ class Counted:
 
     @property
     def share(self) -> float:
-        """Of all items, how many take the edge; of variants the mean."""
+        """The share of items that take the edge, averaged over variants."""
         return fmean(self.means.values())
 
     @property
     def means(self) -> dict[str, float]:
-        """Variant -> items on the edge for one item."""
+        """Variant -> mean number of items on the edge per item."""
         return {variant: fmean(items) for variant, items in self.numbers.items()}
 
     @property
     def persist_s(self) -> float | None:
-        """How long numbers of items persist; None where it is not known, and for shares, which do not."""
+        """How long numbers of items persist; None if unknown, and for shares, which do not persist."""
         if self.every_s is None or not self.edge.items_from:
             return None
         return median(profiling.persist_s_of(items, self.every_s) for items in self.numbers.values())
 
     @property
     def table(self) -> Mapping[str, tuple[int, ...]]:
-        """What a file of counts holds, a column for each variant; empty where some variant has none."""
+        """The content of a file of counts, a column for each variant; empty if some variant has no counts."""
         known = {**self.edge.counts, **self.numbers}
         is_whole = self.edge.items_from and all(each in self.edge.counts for each in self.others)
         return known if is_whole else {}
 
     def values(self, source: str, table: str) -> dict[str, object]:
-        """Key of the edge -> its value, None for one that is left out; `table`: the file of the counts."""
+        """Key of the edge -> its value, None for a key to leave out; `table`: the file of the counts."""
         found: dict[str, object] = {"from": source}
         if not self.edge.items_from:
             return {"share": _rounded(self.share, 12), **found}
@@ -75,7 +74,7 @@ class Counted:
 
 
 def counted(profile: Profile) -> list[Counted]:
-    """What was counted on each edge on which outputs decide, in the order of the file."""
+    """The counts on each edge that depends on models' outputs, in the order of the file."""
     plan, found = profile.plan, []
     if plan.pipeline is None or plan.pipeline.graph is None:
         return []
@@ -94,7 +93,7 @@ def counted(profile: Profile) -> list[Counted]:
 
 
 def written(profile: Profile, source: str) -> tuple[list[ProfiledEdge], dict[str, str]]:
-    """What goes into the pipeline file, and the files of counts beside it: name -> text."""
+    """The edges for the pipeline file, and the files of counts beside it: name -> text."""
     edges, tables = [], {}
     every = counted(profile)
     for each in every:
@@ -109,7 +108,7 @@ def written(profile: Profile, source: str) -> tuple[list[ProfiledEdge], dict[str
 
 
 def _is_writable(each: Counted, every: list[Counted]) -> bool:
-    """Whether a file can say it: shares are above 0, and those of a switch sum to 1."""
+    """Whether a file can hold the counts: shares must be above 0, and those of a switch must sum to 1."""
     edge = each.edge
     if edge.items_from or not edge.switch:
         return bool(edge.items_from) or each.share > 0.0
@@ -118,7 +117,7 @@ def _is_writable(each: Counted, every: list[Counted]) -> bool:
 
 
 def doubts(profile: Profile) -> Iterator[str]:
-    """What should be told of what was counted, or was not."""
+    """Remarks on counts that are missing, or that a file cannot hold exactly."""
     plan, every = profile.plan, counted(profile)
     for target in plan.targets:
         edges = plan.edges_from(target.stage)

@@ -1,4 +1,4 @@
-"""A profile's figures from what was measured, in the file's bounds, and how they differ from earlier ones."""
+"""A profile's figures from measured points, within the bounds of the file, and their changes from earlier ones."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ LAWS: Mapping[str, str] = {
     "through the two largest that were measured (through one: as long for each request); p99_s over mean_s as at the "
     "largest, throughput_rps = batch / mean_s",
 }
-"""Provenance of what is not as measured -> its law."""
+"""Provenance key of a figure that differs from the measured one -> the rule by which it was computed."""
 
 MOST_P99 = exp(MAX_LN_P99_OVER_MEAN) * (1 - 1e-6)
 
 
 def figures(points: Mapping[tuple[int, int], Point], measured: str) -> tuple[Figure, ...]:
-    """The figures of a variant from its points, (cores, batch) -> what was measured; `measured` is their provenance.
+    """The figures of a variant from its measured points, by (cores, batch); `measured` is their provenance.
 
-    Every batch size that was measured on some cores gets a figure on all of them.
+    Every batch size that was measured for some number of cores gets a figure for all of them.
     """
     sizes = sorted({batch for _, batch in points})
     rows: list[Figure] = []
@@ -46,7 +46,7 @@ def figures(points: Mapping[tuple[int, int], Point], measured: str) -> tuple[Fig
 
 
 def _lawful(point: Point, measured: str, before: Figure | None) -> Figure:
-    """A point as a figure, which comes after that of a smaller batch."""
+    """A point as a figure within bounds; `before` is the figure of the next smaller batch."""
     mean_s, p99_s = _rounded(point.mean_s), _rounded(point.p99_s)
     figure = Figure(
         point.cores, point.batch, mean_s, p99_s, 0.0, measured, measured, measured, point.mean_within, point.p99_within
@@ -63,7 +63,7 @@ def _lawful(point: Point, measured: str, before: Figure | None) -> Figure:
 
 
 def _continued(there: Sequence[Point], batch: int) -> Figure:
-    """A figure for a batch larger than those that were measured."""
+    """An extrapolated figure for a batch larger than the measured ones."""
     last = there[-1]
     each_s = last.mean_s / last.batch
     if len(there) > 1:
@@ -78,7 +78,7 @@ def _rounded(value: float) -> float:
 
 
 def _below(value: float) -> float:
-    """Rounded down to six digits."""
+    """The value rounded down to six digits."""
     return float(Context(prec=6, rounding=ROUND_DOWN).create_decimal(repr(value)))
 
 
@@ -88,12 +88,11 @@ VERDICTS = (WORSE, BETTER, UNSURE, SAME, COPIED)
 
 @dataclass(frozen=True)
 class Change:
-    """A number of both profiles: what it is, its values, and the half-width of the interval of `after` / `before` as a
-    share (None: not known).
+    """A number in both profiles: what it is, its values, and `within`, the half-width of the interval of `after` /
+    `before` as a share (None: unknown).
 
-    `verdict`: worse or better, if the change is above the threshold and above that interval; same below the
-    threshold; unsure where the interval is wider than the change, or not known; copied if both files have the number of
-    one measurement.
+    `verdict`: worse or better if the change exceeds the threshold and that interval; same up to the threshold; unsure
+    if the interval is wider than the change, or unknown; copied if both files hold the same measurement.
     """
 
     stage: str
@@ -113,7 +112,7 @@ class Change:
 
 
 def changes(before: Pipeline, after: Pipeline, threshold: float) -> list[Change]:
-    """All numbers that both have, in the order of the first; `threshold` is a share, 0.05 for 5 %."""
+    """All numbers that both pipelines have, in the order of the first; `threshold` is a share, 0.05 for 5 %."""
     same = {key for key, origin in before.provenance.items() if after.provenance.get(key) == origin}
     return [
         change
@@ -150,7 +149,7 @@ def _of_figure(
     is_copied = was == now and {was.mean_from, was.p99_from, was.throughput_from} <= same
     for what in ("mean_s", "p99_s", "throughput_rps"):
         key = what.removesuffix("_s") + "_within"
-        # A throughput is batch / mean or noisier than that: its interval is the mean's.
+        # A throughput is batch / mean, or noisier: it takes the mean's interval.
         key = "mean_within" if what == "throughput_rps" else key
         within = _together(getattr(was, key), getattr(now, key))
         before, after = getattr(was, what), getattr(now, what)
@@ -160,7 +159,7 @@ def _of_figure(
 
 
 def _together(first: float | None, second: float | None) -> float | None:
-    """The half-width of a ratio, as a share: errors of independent measurements add in squares."""
+    """The half-width of a ratio's interval, as a share: squared errors of independent measurements add up."""
     return None if first is None or second is None else hypot(first, second)
 
 

@@ -18,18 +18,18 @@ from ipa.studies.runs.profiling.figures import LAWS, figures
 from ipa.studies.runs.profiling.profile import Profile
 
 SOURCE = "profiled"
-"""The provenance key of what is measured; `profiled-2` where the file has one that stays."""
+"""The provenance key of measured figures; `profiled-2` if the file keeps an earlier one."""
 COUNTED = "counted"
-"""That of what samples put on the edges of a graph."""
+"""The provenance key of the items that samples put on the edges of a graph."""
 
 BUSY = 0.05
-"""Others that use a larger share of the machine, or a host that takes it, are said with the figures."""
+"""If other processes or the host use a larger share of the machine, the provenance says so."""
 
 
 def write(profile: Profile, made_on: str) -> str:
     """Write the pipeline file of a profile made on that day, and return its text.
 
-    ProfileError where no valid pipeline comes of it, with its measurements kept.
+    Raises ProfileError if the result is not a valid pipeline; the measurements are kept.
     """
     plan = profile.plan
     old = "" if plan.pipeline is None else profiles.text(plan.source)
@@ -90,7 +90,7 @@ def _source(profile: Profile, made_on: str) -> str:
     packages = results.versions_of("ipa-pipelines", "numpy", "onnxruntime")
     versions = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
     where = plan.targets[0].url or f"{profiling.this_machine()}; {versions}"
-    busy = busiest(profile)  # `disturbances` reads these words
+    busy = busiest(profile)  # `disturbances` parses the words below
     said = f"; others used up to {100 * busy['others']:.0f} % of the machine" if busy["others"] > BUSY else ""
     said += f"; its host took up to {100 * busy['steal']:.0f} %" if busy["steal"] > BUSY else ""
     return (
@@ -106,13 +106,13 @@ def points_of(profile: Profile) -> list[Point]:
 
 
 def busiest(profile: Profile) -> dict[str, float]:
-    """The largest shares of the machine that others used and its host took, over all points."""
+    """The largest shares of the machine used by other processes and by its host, over all points."""
     points = points_of(profile)
     return {key: max((getattr(point, key) for point in points), default=0.0) for key in ("steal", "others")}
 
 
 def disturbances(pipeline: Pipeline) -> list[str]:
-    """What else the machines did on which a pipeline's figures were measured, in the words of its provenance."""
+    """Other loads on the machines where a pipeline's figures were measured, in the words of its provenance."""
     words = r"others used up to \d+ % of the machine|its host took up to \d+ %"
     return [said for origin in pipeline.provenance.values() for said in re.findall(words, origin.text)]
 

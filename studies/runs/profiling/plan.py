@@ -1,4 +1,4 @@
-"""What is to be profiled, checked before anything starts."""
+"""The plan of a profile, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Shapes = Mapping[str, Sequence[tuple[int, ...]]]
 
 @dataclass(frozen=True)
 class Plan:
-    """A profile to make: of which targets, on which cores and batch sizes, beside how many neighbours.
+    """A profile to make: its targets, numbers of cores, batch sizes and numbers of neighbours.
 
-    `pipeline` is the one whose file gets the figures, None for a file that is new; `source` is its name or file, `to`
-    the file that is written, `record` that of the measurements. `every_s`: the time between samples; None: not said.
+    `pipeline` is the one whose file gets the figures, None for a new file; `source` is its name or file, `to` the file
+    to write, `record` the file of the measurements. `every_s`: the time between samples; None: unknown.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Plan:
     every_s: float | None = None
 
     def edges_from(self, stage: str) -> list[Edge]:
-        """The edges from a stage on which its models' outputs decide."""
+        """The edges from a stage that depend on its models' outputs."""
         return profiling.edges_from(self.pipeline, stage)
 
     @property
@@ -46,14 +46,14 @@ class Plan:
         return self.to.with_suffix(".measurements.jsonl")
 
     def most_s(self, stage: str) -> float | None:
-        """The SLA of a stage where it is pinned; what takes longer is of no use."""
+        """The SLA [s] of a stage if it is pinned, else None; slower batches are of no use."""
         if self.pipeline is None:
             return None
         found = self.pipeline.stage(stage)
         return found.sla_s if found.sla_why else None
 
     def asked(self) -> dict[str, Any]:
-        """What its measurements depend on, but for the cores and batch sizes, of which there may be more later."""
+        """What the measurements depend on, except cores and batch sizes, to which more may be added later."""
         return {
             "models": {f"{each.stage}/{each.variant}": each.url or _digest(each.folder) for each in self.targets},
             "samples": {f"{each.stage}/{each.variant}": _digest(each.samples) for each in self.targets if each.samples},
@@ -67,7 +67,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a profile is asked for: `models` in a folder or at a `server`, of which stages and variants (none: all)."""
+    """The request for a profile: `models` in a folder or at a `server`, of some stages and variants (none: all)."""
 
     models: Path | None
     server: str
@@ -85,7 +85,10 @@ class Asked:
 
 
 def make(what: str, asked: Asked) -> Plan:
-    """The plan for a pipeline (name or file) or a model folder. Raises ScenarioError, LiveError and ProfileError."""
+    """The plan for a pipeline (name or file) or a model folder.
+
+    Raises ScenarioError, LiveError or ProfileError for a request that cannot be carried out.
+    """
     if 1 not in asked.batches:
         raise ScenarioError("--batches: 1 is missing, which every variant needs")
     if asked.to is not None and asked.in_place:
@@ -117,7 +120,7 @@ def _beside(what: str, name: str) -> Path:
 def _found(
     what: str, models: Path | None, server: str, stages: Sequence[str], variants: Sequence[str]
 ) -> tuple[Pipeline | None, str, list[Target]]:
-    """The pipeline, its name, and those of its variants that are asked for, in its order."""
+    """The pipeline, its name, and the requested variants, in the pipeline's order."""
     if Path(what).is_dir() and what not in profiles.names():
         if models is not None or server:
             raise ScenarioError(f"{what}: is a folder of models; --models and --server go with a pipeline")
@@ -143,12 +146,12 @@ def _found(
 
 
 def targets_of(pipeline: Pipeline, models: Path, pairs: Sequence[tuple[str, str]]) -> list[Target]:
-    """Variants, (stage, name), whose models are in a folder. LiveError for one that is not there."""
+    """The targets of variants, (stage, name), whose models are in a folder. Raises LiveError for a missing one."""
     return [_target(profiling.variant_folder(models, pipeline.name, *each)) for each in pairs]
 
 
 def _in_folder(root: Path, stages: Sequence[str], variants: Sequence[str]) -> tuple[str, list[Target]]:
-    """The name of the pipeline whose models a folder holds, and those that are asked for, stage by stage."""
+    """The name of the pipeline whose models a folder holds, and the requested models, stage by stage."""
     folders = profiling.model_folders(root)
     pipelines, held = ({getattr(each, key): None for each in folders} for key in ("pipeline", "stage"))
     if len(pipelines) > 1:
@@ -196,7 +199,7 @@ def _check_pinned(pipeline: Pipeline, targets: Sequence[Target], cores: Sequence
 
 
 def _digest(path: Path | None) -> str:
-    """sha256 over the files of a folder (or of a file), with their names."""
+    """sha256 of a file, or of the files of a folder, with their names; empty for None."""
     if path is None:
         return ""
     digest = sha256()

@@ -1,4 +1,4 @@
-"""`ipa profile run`: what is measured in which order, kept as it comes, and what is spared."""
+"""`ipa profile run`: what is measured and in which order, how it is kept, and what is skipped."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ _KINDS: Mapping[str, type[Record]] = {
 
 
 class Kept:
-    """The file of a profile's measurements. One that is there is continued, also with other variants."""
+    """The file of a profile's measurements. An existing file is continued, also with other variants."""
 
     def __init__(self, path: Path, head: Mapping[str, Any], *, fresh: bool) -> None:
-        """`head`: `asked`, what the measurements depend on, and whatever else is worth keeping.
+        """`head`: the file's first line, with `asked`, which is what the measurements depend on.
 
-        ScenarioError for a file of something else, unless `fresh`, which replaces it.
+        Raises ScenarioError for a file of another profile, unless `fresh`, which replaces it.
         """
         self.path = path
         self.records: list[Record] = []
         self.found = 0
-        """How many measurements were there already."""
+        """How many measurements the file held already."""
         whole = {"schema_version": 1, "kind": "measurements", **head}
         self._beginning: str | None = json.dumps(whole) + "\n"
-        """What is written before the first measurement: a profile without any leaves the file as it was."""
+        """Written before the first measurement, so that a profile without any leaves the file unchanged."""
         if fresh or not path.exists():
             return
         was, self.records = _read(path)
@@ -72,17 +72,17 @@ class Kept:
         self.records.append(record)
 
     def points(self, stage: str, variant: str) -> dict[tuple[int, int], Point]:
-        """(cores, batch) -> what was measured of a variant."""
+        """(cores, batch) -> the measured point of a variant."""
         return {(each.cores, each.batch): each for each in self.of(Point, stage, variant)}
 
     def of(self, kind: type[R], stage: str, variant: str) -> list[R]:
-        """The measurements of a kind of a variant, in order."""
+        """A variant's measurements of a kind, in order."""
         found = (each for each in self.records if isinstance(each, kind))
         return [each for each in found if (each.stage, each.variant) == (stage, variant)]
 
 
 def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """What differs between what was asked and what is, of what both say; mappings, such as of models, by their keys."""
+    """The differences between two requests in the keys that both have; mappings, such as of models, key by key."""
     for key in sorted(was.keys() & now.keys()):
         before, after = was[key], now[key]
         if isinstance(before, dict) and isinstance(after, dict):
@@ -92,7 +92,7 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tup
 
 
 def _together(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """All that was and is asked; mappings by their keys."""
+    """Both requests merged; mappings key by key."""
     both = {
         key: {**was[key], **now[key]} for key in now if isinstance(now[key], dict) and isinstance(was.get(key), dict)
     }
@@ -100,7 +100,7 @@ def _together(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Record]]:
-    """The head and the measurements; a last line that is not whole, as of a killed program, is cut off."""
+    """The head and the measurements; an incomplete last line, left by a killed program, is cut off."""
     text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
     try:
@@ -126,7 +126,7 @@ def _record(line: dict[str, Any]) -> Record:
 
 
 Advance = Callable[[str], object]
-"""Called with what has been measured, in words, or need not be."""
+"""Called after each measurement, made or skipped, with its description; empty if it was kept already."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Profile:
-    """What has been measured, and what need not be."""
+    """The measurements of a plan, and the points skipped."""
 
     plan: Plan
     kept: Kept
@@ -151,13 +151,13 @@ class Profile:
 
 
 def count(plan: Plan) -> int:
-    """How many measurements there are, if none is spared."""
+    """How many measurements there are if none is skipped."""
     per_variant = len(plan.cores) * len(plan.batches) + len(plan.neighbours)
     return len(plan.targets) * per_variant + len(_to_count(plan))
 
 
 def _to_count(plan: Plan) -> list[Target]:
-    """The variants whose samples are counted on edges."""
+    """The variants whose items are counted on edges."""
     return [each for each in plan.targets if each.samples and plan.edges_from(each.stage)]
 
 
@@ -168,10 +168,10 @@ def check(
     effort: Effort,
     source: str = "",
 ) -> Iterator[str]:
-    """Ask models, with the batch sizes that they are to serve, for what a profile takes for granted.
+    """Check, with the batch sizes to serve, that models do what a profile assumes.
 
-    Yields what should be told of them; `pipeline` None: their file is yet to be written, else `source` is its file.
-    LiveError for models whose batches or neighbours get wrong answers, else raises as `measure`.
+    Yields remarks on them. `pipeline` None: its file does not exist yet; else `source` is its name or file. Raises
+    LiveError if a batch gets wrong answers or neighbouring stages do not fit, and as `measure`.
     """
     stages: dict[str, list[Answer]] = {}
     with TemporaryDirectory(prefix="ipa-check-") as folder:
@@ -197,7 +197,7 @@ def check(
 
 
 def _neighbouring(stages: Sequence[str], pipeline: Pipeline | None) -> list[tuple[str, str]]:
-    """The stages of which one takes what the other gives; of a graph those that take it from one alone."""
+    """Pairs of stages of which the second takes the first one's output; in a graph, if it takes no other."""
     if pipeline is None or pipeline.graph is None:
         return list(pairwise(stages if pipeline is None else list(pipeline.by_name)))
     graph = pipeline.graph
@@ -214,7 +214,7 @@ async def _ask(
 def measure(plan: Plan, kept: Kept, advance: Advance) -> Profile:
     """Measure what is not kept yet.
 
-    Raises RunError and ProbeError for a server that fails, LiveError for a model that cannot be asked.
+    Raises RunError or ProbeError if a server fails, LiveError if a model cannot be asked.
     """
     targets = {(each.stage, each.variant): each for each in plan.targets}
     skipped: list[Skipped] = []
@@ -232,7 +232,7 @@ def measure(plan: Plan, kept: Kept, advance: Advance) -> Profile:
 
 
 async def _count(plan: Plan, kept: Kept, target: Target, log: Path, advance: Advance) -> None:
-    """Count what samples put on the edges from a stage, unless that is kept."""
+    """Count the items that samples put on the edges from a stage, unless that is kept already."""
     edges = plan.edges_from(target.stage)
     known = {(each.child, each.output) for each in kept.of(Numbers, target.stage, target.variant)}
     if plan.pipeline is None or all((edge.child, profiling.said_of(edge)) in known for edge in edges):
@@ -250,7 +250,7 @@ async def _count(plan: Plan, kept: Kept, target: Target, log: Path, advance: Adv
 
 
 async def _visit(plan: Plan, kept: Kept, target: Target, visit: Visit, log: Path, advance: Advance) -> list[Skipped]:
-    """Measure what a visit asks for and is neither kept nor ruled out."""
+    """Measure the points of a visit that are neither kept nor ruled out."""
     skipped: list[Skipped] = []
     todo = list(_todo(plan, kept, visit, skipped, advance))
     if not todo:
@@ -276,7 +276,7 @@ async def _visit(plan: Plan, kept: Kept, target: Target, visit: Visit, log: Path
 
 
 def _todo(plan: Plan, kept: Kept, visit: Visit, skipped: list[Skipped], advance: Advance) -> Iterator[int]:
-    """The batch sizes of a visit that may have to be measured; what is ruled out at once is put with the skipped."""
+    """The batch sizes of a visit that may need measuring; those ruled out already are added to `skipped`."""
     there = kept.points(visit.stage, visit.variant)
     for batch in visit.batches:
         if (visit.cores, batch) in there:
@@ -299,7 +299,7 @@ def _ruled_out(plan: Plan, kept: Kept, visit: Visit, batch: int) -> Skipped | No
 
 
 def stage_sla_s(plan: Plan, kept: Kept, stage: str) -> float | None:
-    """A stage's SLA: the pinned one, or the rule's once all single requests have been measured; None before."""
+    """A stage's SLA [s]: the pinned one, else by the rule once all single requests are measured; None before."""
     pinned_s = plan.most_s(stage)
     if pinned_s is not None:
         return pinned_s
@@ -340,7 +340,7 @@ def _sure(within: float | None) -> str:
 
 
 def place(point: Point | Skipped) -> str:
-    """Which point it is, in words."""
+    """The name of a point, in words."""
     return f"{point.stage} {point.variant}, {cores_text(point.cores)}, batch {point.batch}"
 
 
@@ -353,5 +353,5 @@ def spared(point: Skipped) -> str:
 
 
 def cores_text(cores: int, what: str = "") -> str:
-    """So many cores, in words."""
+    """A number of cores, in words."""
     return f"{cores} {what}{'core' if cores == 1 else 'cores'}"

@@ -1,4 +1,4 @@
-"""What made a results folder, as it can be asked again with other values."""
+"""The scenario or command that made a results folder, to be run again with other values."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ipa.studies.scenario import Scenario, ScenarioError
 class Question:
     """What made a folder of the kind `run`, `runs` (a comparison) or `sweep`.
 
-    `scenario`: that of the run, of the sweep, or of the comparison with its first seed, without a policy of its own.
-    `policies` and `seeds` of a comparison: as `compare` takes them; of a sweep `options`: as `sweeps.Options` has them.
+    `scenario`: that of the run, of the sweep, or of the comparison with its first seed and the default policy.
+    `policies` and `seeds`, for a comparison: as for `compare`. `options`, for a sweep: as in `sweeps.Options`.
     """
 
     kind: str
@@ -29,9 +29,9 @@ class Question:
 
 
 def asked(what: str | Path) -> Question | None:
-    """What made a results folder, which `what` names, or its manifest; None where it names neither.
+    """What made the results folder at `what`, or of the manifest there; None if it is neither.
 
-    Raises ScenarioError for a folder that cannot be asked again, as that of a study.
+    Raises ScenarioError for a folder that cannot be run again this way, such as a study's.
     """
     path = Path(what)
     folder = path.parent if path.name == MANIFEST else path
@@ -58,8 +58,8 @@ def find(
 ) -> Scenario:
     """The scenario of that name: a pipeline, a pipeline file, a scenario file, or a results folder.
 
-    `values`, by dotted key, override what it says; `defaults` are for keys that a file does not have. Raises
-    ProfileError or ScenarioError where it is none of these, and for a comparison unless `values` name the policy.
+    `values`, by dotted key, override its own; `defaults` are for keys that a file does not have. Raises ProfileError or
+    ScenarioError if it is none of these, and for a comparison unless `values` name the policy.
     """
     question = asked(name_or_path)
     if question is None:
@@ -88,7 +88,7 @@ def _comparison(runs: Sequence[Scenario]) -> Question:
         "runs",
         runs[0].with_values({"policy": "ipa", "seed": first}),
         tuple(
-            # What --set gave it stands beside its name: its title stays what it was called.
+            # Parameters from --set are not in its name, so the label keeps its title.
             {**policy.model_dump(), **({"label": policy.title} if policy.parameters else {})}
             for policy in policies.values()
         ),
@@ -97,7 +97,7 @@ def _comparison(runs: Sequence[Scenario]) -> Question:
 
 
 def _options(manifest: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
-    """The options of a sweep, as texts of the command line; drawn points are drawn again, from the same seed."""
+    """The options of a sweep as command-line texts; sampled points are drawn again from the same seed."""
     for key in ("vary", "where", "until", "seeds"):
         if not isinstance(manifest.get(key), list):
             raise ScenarioError(f"{folder / MANIFEST}: the key {key!r} should hold a list")
@@ -119,7 +119,7 @@ def _options(manifest: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
 
 
 def _axes(vary: Sequence[Any], folder: Path) -> Sequence[Mapping[str, Any]]:
-    """What is varied, checked."""
+    """The axes of a sweep. Raises ScenarioError if one is malformed."""
     for each in vary:
         whole = isinstance(each, dict) and "key" in each
         ends = [each.get("from"), each.get("to")] if whole else []
@@ -130,14 +130,14 @@ def _axes(vary: Sequence[Any], folder: Path) -> Sequence[Mapping[str, Any]]:
 
 
 def _values(axis: Mapping[str, Any]) -> str:
-    """The values of an axis, or its two ends, as a text of the command line."""
+    """The values of an axis, or its two ends, as a command-line text."""
     if "values" in axis:
         return ",".join(map(json.dumps, axis["values"]))
     return f"{axis['from']!r}:{axis['to']!r}" + (":log" if axis.get("scale") == "log" else "")
 
 
 def _drawn(manifest: Mapping[str, Any], folder: Path) -> int:
-    """How many points were asked for. Raises ScenarioError for a folder of an earlier version that does not say it."""
+    """How many points were requested. Raises ScenarioError if the folder is of an earlier version and does not say."""
     if isinstance(manifest.get("drawn"), int):
         return int(manifest["drawn"])
     if not isinstance(manifest.get("points"), int) or manifest["where"]:

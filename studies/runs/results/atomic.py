@@ -1,8 +1,8 @@
-"""Writing whole or not at all: a file or a folder takes its name only once everything in it has been written.
+"""Atomic writes: a file or a folder gets its name only once it has been written completely.
 
-Until then it lies beside that name under another one, which begins with a dot. On any error (a full disk, an interrupt)
-it is removed, so that nothing half-written is left behind. What a killed program leaves is removed by the next one that
-writes the same file or folder.
+Until then it has a temporary name beside it that begins with a dot. On any error (a full disk, an interrupt) it is
+removed, so that nothing incomplete remains. Leftovers of a killed program are removed by the next one that writes the
+same file or folder.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """The path to write a file to, which replaces `path` when the block ends well and vanishes otherwise.
+    """A temporary path to write to; it replaces `path` if the block succeeds and is removed otherwise.
 
-    Raises ScenarioError where the file cannot be written.
+    Raises ScenarioError if the file cannot be written.
     """
     part = _part(path)
     try:
@@ -44,9 +44,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A fresh folder beside `folder`, which takes its name when the block ends well and vanishes otherwise.
+    """A temporary folder beside `folder`; it takes that name if the block succeeds and is removed otherwise.
 
-    An empty `folder` may exist already. Raises ScenarioError where the folder cannot be written.
+    An empty `folder` may exist already. Raises ScenarioError if the folder cannot be written.
     """
     folder = folder.absolute()
     fresh = None
@@ -67,7 +67,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def write_text(text: str, path: Path) -> None:
-    """Write a text to a file, whose folder is created if need be. Raises as `whole_file`."""
+    """Write a text to a file; its folder is created if need be. Raises as `whole_file`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -77,7 +77,7 @@ def write_text(text: str, path: Path) -> None:
 
 
 def write_files(files: Mapping[str, bytes], folder: Path) -> list[Path]:
-    """Write files of some names into a folder, which is created if need be; their paths. Raises as `whole_file`."""
+    """Write files, by name, into a folder, created if need be; returns their paths. Raises as `whole_file`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -106,12 +106,12 @@ def as_json(value: object) -> str:
 
 
 def put_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a parquet file to a path that no one sees yet: to that of `whole_file`, or in `whole_folder`."""
+    """Write a parquet file to a temporary path, of `whole_file` or inside `whole_folder`."""
     table.to_parquet(path, compression="zstd", index=False)
 
 
 def check_writable(folder: Path, what: str) -> None:
-    """Raise ScenarioError, beginning with `what`, where nothing could be written to a folder, existing or not."""
+    """Raise ScenarioError, beginning with `what`, if a folder, existing or not, could not be written to."""
     place = next(each for each in (folder, *folder.parents, Path()) if each.exists())
     if not place.is_dir():
         raise ScenarioError(f"{what}: cannot be written: {place} is not a folder")
@@ -122,7 +122,7 @@ def check_writable(folder: Path, what: str) -> None:
 
 
 def check_place(path: Path, what: str) -> None:
-    """Raise ScenarioError, beginning with `what`, where a file could not be written: its folder has to exist."""
+    """Raise ScenarioError, beginning with `what`, if a file could not be written; its folder must exist."""
     folder = path.parent
     if not folder.exists():
         raise ScenarioError(f"{what}: cannot be written: the folder {folder} does not exist")
@@ -130,12 +130,12 @@ def check_place(path: Path, what: str) -> None:
 
 
 def _part(path: Path) -> Path:
-    """What a file or folder is called while this process writes it."""
+    """The temporary name of a file or folder while this process writes it."""
     return path.with_name(f".{path.name}.{node()}-{os.getpid()}.part")
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what processes of this machine that are no more have left of a file or folder."""
+    """Remove what ended processes of this machine have left of a file or folder."""
     beginning = f".{path.name}.{node()}-"
     for part in path.parent.glob(f"{escape(beginning)}*.part"):
         process = part.name.removeprefix(beginning).removesuffix(".part")
@@ -152,7 +152,7 @@ def _is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        pass  # it is somebody else's
+        pass  # it belongs to another user
     return True
 
 

@@ -1,4 +1,4 @@
-"""Filling a results folder: with one run (tables, journal, manifest), or with a comparison (a folder for each run)."""
+"""Writing a results folder: of one run (tables, journal, manifest), or of a comparison (a folder for each run)."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LOCK = ".lock"
 
 
 def claim(folder: Path, *, resumable: bool = False, kind: str = "runs") -> None:
-    """Make sure that results may go to `folder`: it is new or empty, and can be written.
+    """Check that results may be written to `folder`: it is new or empty, and writable.
 
     `resumable`: it may also hold results of that kind (`runs`: a comparison), which are then resumed. Raises
-    ScenarioError, before anything is simulated or written, for a folder that holds anything else: finished results are
+    ScenarioError, before anything is simulated or written, if the folder holds anything else: finished results are
     never overwritten.
     """
     if folder.exists() and not folder.is_dir():
@@ -45,13 +45,13 @@ def claim(folder: Path, *, resumable: bool = False, kind: str = "runs") -> None:
 
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
-    """Within it no other command makes runs for the folder, which is there. ScenarioError: one does.
+    """Lock an existing folder, so that no other command makes runs for it. Raises ScenarioError if one does.
 
-    The lock is SQLite's, which ends with the process, however that ends.
+    The lock is SQLite's, which is released however the process ends.
     """
     with closing(sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None)) as lock:
         try:
-            lock.execute("PRAGMA journal_mode = OFF")  # nothing is written: a full disk is no obstacle
+            lock.execute("PRAGMA journal_mode = OFF")  # writes nothing, so it works on a full disk
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
@@ -65,7 +65,7 @@ def alone(folder: Path) -> Iterator[None]:
 def write_run(run: Run, folder: Path) -> None:
     """Write a run's tables, journal and manifest to `folder`, which appears complete or not at all.
 
-    Raises ScenarioError where it cannot be written.
+    Raises ScenarioError if it cannot be written.
     """
     with whole_folder(folder) as fresh:
         for name, table in {**run.tables, "runs": runs_table([run])}.items():
@@ -75,14 +75,14 @@ def write_run(run: Run, folder: Path) -> None:
 
 
 def open_comparison(chosen: Sequence[Scenario], folder: Path) -> None:
-    """Make the folder of a comparison before its runs: its manifest names all of them.
+    """Create the folder of a comparison before its runs; its manifest names all of them.
 
-    A folder that holds a comparison is resumed by the same one, or by one with more policies or seeds. Raises
-    ScenarioError where a run in the folder would be left out, or is of another scenario.
+    A comparison in the folder can be resumed by the same one, or by one with more policies or seeds. Raises
+    ScenarioError if a run in the folder would be left out or is of another scenario.
     """
     claim(folder, resumable=True)
     names = [run_name(scenario) for scenario in chosen]
-    folded = [name.casefold() for name in names]  # some file systems take upper and lower case for the same
+    folded = [name.casefold() for name in names]  # some file systems ignore case
     if twins := {name for name in names if folded.count(name.casefold()) > 1}:
         raise ScenarioError(f"--out {folder}: two policies would be kept as {min(twins)}; compare them apart")
     if (folder / MANIFEST).is_file():
@@ -114,5 +114,5 @@ def runs_table(runs: Sequence[RunData]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [{key: value for key, value in run.summary.items() if key != "wall_s"} for run in runs]
-    # A missing figure (no request completed) is NaN, so that a column has the same type in every table.
+    # A missing figure (no request completed) is NaN, so that a column has one type in all tables.
     return pd.DataFrame([{key: float("nan") if value is None else value for key, value in row.items()} for row in rows])

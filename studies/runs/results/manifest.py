@@ -1,4 +1,4 @@
-"""What a results folder says of itself: its kind, versions, a digest of the source, hashes of the files read."""
+"""The manifest of a results folder: its kind, versions, a digest of the source, hashes of the files read."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
 KINDS = ("run", "runs", "study", "sweep")
-"""What a results folder may hold: one run, a comparison, a study, a sweep."""
+"""The kinds of results folders: one run, a comparison, a study, a sweep."""
 
 IDENTITY = ("pipeline", "policy", "trace", "seed")
-"""What the summary of every run says: which run it is."""
+"""The keys of a summary that identify the run."""
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder, checked. Raises ScenarioError where there is none, or none this program can read."""
+    """The manifest of a folder, checked. Raises ScenarioError if there is none that this program can read."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -92,7 +92,7 @@ def manifest_of(run: Run) -> dict[str, Any]:
 
 
 def completed(kept: object) -> object:
-    """A scenario as a manifest has it, with the defaults of keys that there are since; what is none stays as it is."""
+    """A manifest's scenario with the defaults of keys added since; any other value is returned unchanged."""
     try:
         return Scenario.model_validate(kept).as_dict()
     except ValueError:
@@ -100,7 +100,7 @@ def completed(kept: object) -> object:
 
 
 def difference(what: str, then: object, now: object) -> str:
-    """The key in which two scenarios differ, or the file in which their files do, in words."""
+    """The first key in which two scenarios differ, or the first file whose content differs, in words."""
     if not (isinstance(then, Mapping) and isinstance(now, Mapping)):
         return f"another {what}"
     key = next(key for key in (*now, *then) if then.get(key) != now.get(key))
@@ -110,35 +110,35 @@ def difference(what: str, then: object, now: object) -> str:
 
 
 PACKAGES = ("ipa-pipelines", "numba", "numpy", "pandas", "pyarrow", "scipy", "simpy")
-"""What the figures of a run depend on."""
+"""The packages that affect the figures of a run."""
 
 LAYERS = ("profiles", "traces", "policies", "sim")
 OF_STUDIES = ("scenario/*.py", "runs/run.py", "runs/tables.py", "series.py", "many/outcome.py")
-"""The files of `studies` that a run goes through; all others only show what came of it."""
+"""The files of `studies` that affect a run; all others only present results."""
 
 
 def versions() -> dict[str, Any]:
-    """The versions of Python and of `PACKAGES`, and as this program's own a digest of its source too."""
+    """The versions of Python and of `PACKAGES`, and a digest of this program's source."""
     return {"python": platform.python_version(), "versions": {**versions_of(*PACKAGES), "source": source_digest()}}
 
 
 def versions_of(*packages: str) -> dict[str, str | None]:
-    """The versions of installed packages; None: it is not installed."""
+    """The versions of packages; None for one that is not installed."""
     return {name: _version(name) for name in packages}
 
 
 @cache
 def source_digest() -> str:
-    """sha256 of the source that decides what comes of a run, read once per process.
+    """sha256 of the source that determines a run's results, read once per process.
 
-    It is the same for a checkout and for what is installed from it.
+    It is the same for a checkout and a package installed from it.
     """
     folder = Path(__file__).parents[3]
     return file_digest(folder, source_files(folder))
 
 
 def source_files(folder: Path) -> list[Path]:
-    """The files of that source, in the folder that holds the packages."""
+    """The files of that source; `folder` holds the packages."""
     layers = [file for layer in LAYERS for file in (folder / layer).rglob("*.py")]
     learned = (folder / "policies" / "predictors" / "library").glob("*.npz")
     return [*layers, *learned, *(file for name in OF_STUDIES for file in (folder / "studies").glob(name))]
@@ -150,7 +150,7 @@ def files_of(scenario: Scenario) -> dict[str, str]:
 
 
 def names_in(scenario: Scenario) -> dict[str, None]:
-    """Everything in a scenario that may be the name of a file, in order."""
+    """All texts in a scenario that may name a file, in order."""
     found: dict[str, None] = {}
 
     def look_at(value: object) -> None:

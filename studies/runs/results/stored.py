@@ -1,4 +1,4 @@
-"""Runs read back, with their journals."""
+"""Runs and their journals read back from results folders."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ COMPRESSED = "journal.jsonl.gz"
 
 
 def journal_name(records: str) -> str:
-    """The name of the journal's file in a run with this value of `records`."""
+    """The name of the journal's file for this value of `records`."""
     return COMPRESSED if records == "sample" else JOURNAL
 
 
 def write_journal(entries: Iterable[Entry], path: Path) -> None:
-    """Write a journal to a path that no one sees yet, compressed if its name ends with `.gz`."""
+    """Write a journal to a path inside `whole_folder`, compressed if its name ends with `.gz`."""
     lines = (to_line(entry).encode() + b"\n" for entry in entries)
     with path.open("wb") as file:
         if path.suffix != ".gz":
             file.writelines(lines)
             return
-        # Without a name and a time, so that the same journal gives the same bytes.
+        # No name and no time, so that the same journal gives the same bytes.
         with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as compressed:
             compressed.writelines(lines)
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a journal, compressed or not. Raises ScenarioError where it cannot be read."""
+    """The lines of a journal, compressed or not. Raises ScenarioError if it cannot be read."""
     try:
         data = path.read_bytes()
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
@@ -56,7 +56,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 _PLAIN = re.compile(r"[\w.:/,-]{1,100}")
-"""A policy's name as it usually is: `ipa`, `scale-only:low`, `my.py:MyPolicy`."""
+"""Usual policy names: `ipa`, `scale-only:low`, `my.py:MyPolicy`."""
 
 OF_OLD = {
     "requests": ("request", "arrival_s", "outcome", "latency_s"),
@@ -64,7 +64,7 @@ OF_OLD = {
     "decisions": ("step", "time_s", "stage", "variant", "replicas", "cost_cores"),
     "replicas": ("stage", "replica", "variant", "cores", "created_s"),
 }
-"""Table -> columns that it has always had."""
+"""Table -> columns that it has had in all versions."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,13 +81,13 @@ class StoredRun(DisplayedRun):
 
     @property
     def starts_at(self) -> datetime | None:
-        """When the load begins on a clock of its own, as in `RunData`."""
+        """The wall-clock start of the load, as in `RunData`."""
         found = self.manifest.get("trace", {}).get("starts_at")
         return None if found is None else datetime.fromisoformat(found)
 
     @property
     def loss(self) -> str:
-        """What is to be said first of a live run that lost too many requests; empty for any other."""
+        """The warning for a live run that lost too many requests; empty for any other."""
         return str(self.manifest.get("live", {}).get("loss", ""))
 
     @property
@@ -104,7 +104,7 @@ class StoredRun(DisplayedRun):
 
     @property
     def records(self) -> str:
-        """Which requests there are records of, as in the scenario; all in older results, which do not say it."""
+        """Which requests have records, as in the scenario; "all" in older results, which do not say."""
         return str(self.summary.get("records", "all"))
 
     @cached_property
@@ -120,7 +120,7 @@ class StoredRun(DisplayedRun):
 
     @property
     def entries(self) -> list[Entry]:
-        """The journal. Raises ScenarioError where it cannot be read, PolicyError where it is damaged."""
+        """The journal. Raises ScenarioError if it cannot be read, PolicyError if it is damaged."""
         return list(read_journal(read_lines(self.journal), str(self.journal)))
 
     @property
@@ -132,7 +132,7 @@ class StoredRun(DisplayedRun):
 def read_runs(folder: str | Path) -> list[StoredRun]:
     """The runs in a results folder: one, or those of a comparison.
 
-    Raises ScenarioError where the folder holds neither, or not all runs of the comparison.
+    Raises ScenarioError if the folder holds neither, or not all runs of the comparison.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -152,7 +152,7 @@ def read_runs(folder: str | Path) -> list[StoredRun]:
 
 
 def read_run(folder: str | Path) -> StoredRun:
-    """The run in a results folder. Raises ScenarioError where it holds none, or several."""
+    """The run in a results folder. Raises ScenarioError if it holds none or several."""
     runs = read_runs(folder)
     if runs[0].folder != Path(folder):
         raise ScenarioError(f"{folder}: holds a comparison of {len(runs)} runs; give the folder of one of them")
@@ -160,16 +160,16 @@ def read_run(folder: str | Path) -> StoredRun:
 
 
 def find_finished(scenario: Scenario, folder: Path) -> StoredRun | None:
-    """The run of this scenario in a comparison's folder; None where it has not finished.
+    """The run of this scenario in a comparison's folder; None if it has not finished.
 
-    Raises ScenarioError where the run there is of another scenario, or of files that have changed since.
+    Raises ScenarioError if the run there is of another scenario, or of files that have changed since.
     """
     inner = folder / run_name(scenario)
     return finished(inner, scenario) if inner.exists() else None
 
 
 def finished(folder: Path, scenario: Scenario) -> StoredRun:
-    """The run in a folder inside another one, which must be of this scenario; raises as `find_finished`."""
+    """The run in a folder of a comparison, which must be of this scenario. Raises as `find_finished`."""
     stored = _read_run(folder)
     kept = {**stored.manifest, "scenario": completed(stored.manifest.get("scenario"))}
     given = {"scenario": scenario.as_dict(), "files": files_of(scenario)}
@@ -185,8 +185,8 @@ def finished(folder: Path, scenario: Scenario) -> StoredRun:
 def run_name(scenario: Scenario) -> str:
     """The name of a run's folder in that of its comparison.
 
-    A long title, or one with other characters than a policy's usual name, is followed by the start of its sha256: two
-    titles that look alike have two folders.
+    If the title is not a usual policy name, the start of its sha256 follows, so that titles shortened to the same text
+    have different folders.
     """
     title = scenario.policy.title
     plain = re.sub(r"[^\w.-]", "_", title)
@@ -203,7 +203,7 @@ def _read_run(folder: Path) -> StoredRun:
 
 
 def why_no_table(error: Exception) -> str:
-    """Why a file is not read as a table, without the file's name, which pyarrow says too."""
+    """Why a file cannot be read as a table, without the file's name, which pyarrow includes."""
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read: {error.strerror}"
     said = re.sub(r"^Could not open Parquet input source '.*?': ", "", str(error))

@@ -3,11 +3,11 @@
     alone(k) = Var(E[y | k]) / Var(y)             total(k) = 1 - Var(E[y | all but k]) / Var(y)
 
 These are Sobol's first and total indices (Saltelli et al., Global Sensitivity Analysis: The Primer, 2008) for keys that
-take each of their values equally often. On a grid they are sums over it: nothing is estimated but the means of runs.
+take each of their values equally often. On a grid they are exact sums; only the means of runs are estimated.
 
-These means have an error, of which a key has the larger share the more levels it has. Of several seeds that is known,
-and taken off: the sums of squares are less their degrees of freedom times the error's variance, as in adjusted R².
-Whether a key matters at all is asked by permutation: its values dealt out anew, for each seed and all other keys alone.
+These means have an error; the more levels a key has, the larger its share of it. With several seeds the error's
+variance is known and removed: sums of squares are reduced by their degrees of freedom times it, as in adjusted R².
+Whether a key matters at all is tested by permuting its values, separately for each seed and each value of the others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PERMUTATIONS = 999
 
 
 def is_grid(codes: IntArray, levels: tuple[int, ...]) -> bool:
-    """Whether every combination of so many levels of each key is there once. `codes`: shape (settings, keys)."""
+    """Whether every combination of the keys' levels occurs exactly once. `codes`: shape (settings, keys)."""
     if len(codes) != np.prod(levels, dtype=np.float64) or (codes < 0).any():
         return False
     return len(np.unique(np.ravel_multi_index(tuple(codes.T), levels))) == len(codes)
@@ -29,9 +29,10 @@ def is_grid(codes: IntArray, levels: tuple[int, ...]) -> bool:
 def shares(
     codes: IntArray, levels: tuple[int, ...], outcome: FloatArray, error: float = 0.0
 ) -> tuple[FloatArray, FloatArray]:
-    """By key, the share of the variance that it has alone, and that it has with all others together.
+    """For each key, its share of the variance alone, and its share together with all others.
 
-    `outcome`: one figure a setting of a grid; `error`: the variance of each by chance. Zeros where it does not vary.
+    `outcome`: one figure for each setting of a grid; `error`: the variance of its random error. Zeros if it does not
+    vary.
     """
     cube = np.empty(levels)
     cube[tuple(codes.T)] = outcome
@@ -47,8 +48,8 @@ def shares(
 
 
 def error_of_mean(values: FloatArray) -> float:
-    """The variance by chance of a setting's mean over seeds, from what seeds do not do alike to all settings; `values`:
-    shape (settings, seeds). 0 for a single seed, where it is not known."""
+    """The error variance of a setting's mean over seeds, from the interaction of settings and seeds. `values`: shape
+    (settings, seeds). 0 for a single seed, where it is unknown."""
     settings, seeds = values.shape
     if seeds < 2:
         return 0.0
@@ -59,7 +60,10 @@ def error_of_mean(values: FloatArray) -> float:
 def chance(
     codes: IntArray, levels: tuple[int, ...], values: FloatArray, key: int, random: np.random.Generator
 ) -> float:
-    """How often a key without effect looks at least as important; `values`: shape (settings, seeds)."""
+    """The p-value of a key by permutation: how often a key without effect looks at least as important.
+
+    `values`: shape (settings, seeds).
+    """
     cube = np.empty((*levels, values.shape[1]))
     cube[tuple(codes.T)] = values
 

@@ -1,10 +1,10 @@
-"""PAWN: how far the distribution of an outcome moves where a key's value is known (Pianosi and Wagener, 2018).
+"""PAWN: how far the distribution of an outcome moves if a key's value is known (Pianosi and Wagener, 2018).
 
-A key's values are put into slides of equally many settings. The index is the median over the slides of the
-Kolmogorov-Smirnov distance between the outcome's distribution in the slide and over all settings: from 0 to 1. Even a
-key without effect has an index above 0, as a slide is a sample; `noise` says how far above.
+A key's values are divided into slides with equally many settings. The index, from 0 to 1, is the median over the slides
+of the Kolmogorov-Smirnov distance between the outcome's distribution in the slide and over all settings. Even a key
+without effect has an index above 0, as a slide is a sample; `noise` says how far above.
 
-SALib has the index as well (the tests compare the two), but neither an interval nor values that are text.
+SALib has the index too (the tests compare them), but no interval and no text values.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 from ipa.sim import FloatArray, IntArray
 
 LEAST = 100
-"""Fewer settings than this have too few in a slide."""
+"""The fewest settings, so that slides are large enough."""
 
 SLIDES = 10
 RESAMPLES = 200
 
 
 def slides(codes: IntArray) -> IntArray:
-    """The slide of every setting, by a key's codes: a slide per value or, of many values, of equally many settings."""
+    """The slide of every setting by a key's codes: one per value or, for many values, of equally many settings."""
     kinds, number = np.unique(codes, return_inverse=True)
     if len(kinds) <= SLIDES:
         return np.asarray(number.reshape(-1), dtype=np.int64)
@@ -36,10 +36,10 @@ def index(slide: IntArray, outcome: FloatArray) -> float:
 
 
 def interval(slide: IntArray, outcome: FloatArray, random: np.random.Generator) -> tuple[float, float, float]:
-    """The index, and the ends of a 95 % interval for what samples of this size have on average.
+    """The index, and the ends of a 95 % interval for its mean over samples of this size.
 
-    The index plus and minus 1.96 times its standard deviation over samples drawn anew from this one, within 0 and 1.
-    The quantiles of those would not do: a sample drawn anew has a larger index than the one it is drawn from.
+    The interval is the index plus and minus 1.96 bootstrap standard deviations, within 0 and 1. Bootstrap quantiles
+    would be biased: a resample has a larger index than the sample.
     """
     order, last = _sorted(outcome)
     found = index(slide, outcome)
@@ -50,21 +50,21 @@ def interval(slide: IntArray, outcome: FloatArray, random: np.random.Generator) 
 
 
 def noise(slide: IntArray, outcome: FloatArray, random: np.random.Generator) -> float:
-    """What a key without effect has at most in 95 % of all cases: the index of its values dealt out anew."""
+    """The 95 % quantile of the index of a key without effect, by permutation of its values."""
     order, last = _sorted(outcome)
     found = [_medians(random.permutation(slide)[order], last, np.ones((1, len(slide))))[0] for _ in range(RESAMPLES)]
     return float(np.quantile(found, 0.95))
 
 
 def _sorted(outcome: FloatArray) -> tuple[IntArray, IntArray]:
-    """The order of the outcome, and the places in it after which it grows: between equal ones there is no distance."""
+    """The order of the outcome, and the places in it after which it grows: equal values are counted together."""
     order = np.argsort(outcome, kind="stable")
     ordered = outcome[order]
     return order, np.flatnonzero(np.append(np.diff(ordered) > 0.0, True))
 
 
 def _medians(slide: IntArray, last: IntArray, times: FloatArray) -> FloatArray:
-    """The index in each of some samples, which have every setting so many times; settings by their outcome."""
+    """The index in each of several samples. `times`: how often each has every setting, in order of the outcome."""
     whole = np.cumsum(times, axis=1)[:, last]
     whole /= whole[:, -1:]
     distances = []

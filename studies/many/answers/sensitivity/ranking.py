@@ -1,6 +1,6 @@
-"""The keys in the order of how much they matter for an outcome.
+"""The ranking of keys by their importance for an outcome.
 
-The method is the first of these that the settings allow; which it was is part of the answer.
+The method is the first of these that the settings allow; the answer names it.
 
     variance      the settings are a full grid: shares of the variance, exact but for the error of the means
     Sobol         they are a sample of Saltelli's, and SALib is installed
@@ -24,14 +24,14 @@ from ipa.studies.many.answers.settings import Key, Settings
 Method = Literal["variance", "Sobol", "PAWN", "permutation"]
 
 LEAST_SEEDS = 5
-"""Of fewer seeds, shares of the variance have no interval."""
+"""The fewest seeds for intervals of the shares of the variance."""
 
 RESAMPLES = 400
 
 
 @dataclass(frozen=True)
 class Importance:
-    """A key's index with its 95 % interval, NaN where there is none; `alone`: its share without the other keys'."""
+    """A key's index with its 95 % interval, NaN without one; `alone`: its share without the other keys."""
 
     key: Key
     value: float
@@ -47,10 +47,10 @@ class Importance:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The keys, the most important first. `noise`: what a key without effect may have as well; NaN if not known.
-    `chance`: how often the first one would look as important without effect, by permutation; NaN for other methods.
+    """The keys, the most important first. `noise`: the index that a key without effect may have; NaN if unknown.
+    `chance`: the first key's p-value by permutation; NaN for other methods.
 
-    `explained`: the share of the variance that the surrogate explains, NaN for the other methods.
+    `explained`: the share of the variance that the surrogate explains; NaN for other methods.
     """
 
     outcome: Outcome
@@ -62,13 +62,13 @@ class Ranking:
 
     @property
     def is_noise(self) -> bool:
-        """Whether even the first key may well have no effect."""
+        """Whether even the first key may have no effect."""
         first = self.keys[0]
         return (np.isfinite(self.noise) and first.low <= self.noise) or self.chance > 0.05 / len(self.keys)
 
     @property
     def measure(self) -> str:
-        """What the index is, for an axis."""
+        """The name of the index, for an axis."""
         return {
             "variance": "share of the variance",
             "Sobol": "Sobol's total index",
@@ -78,14 +78,14 @@ class Ranking:
 
     @property
     def first(self) -> Importance | None:
-        """The key that is shown to matter most: its interval is above those of all others, and above the noise. None
-        where none is shown, and where there are no intervals."""
+        """The key that is shown to matter most: its interval is above those of all others and above the noise. None if
+        there is no such key or there are no intervals."""
         first, *others = self.keys
         return first if first.low > max([0.0, *(other.high for other in others)]) and not self.is_noise else None
 
 
 def rank(settings: Settings, outcome: Outcome, seed: int = 0) -> Ranking | None:
-    """The ranking of the keys; None of fewer than two keys, too few settings, or an outcome that is the same in all."""
+    """The ranking of the keys; None for fewer than two keys, too few settings, or an outcome equal in all of them."""
     whole = np.isfinite(settings.means[outcome.column])
     codes, means = settings.codes[whole], settings.means[outcome.column][whole]
     values = settings.values[outcome.column][whole]
@@ -125,14 +125,14 @@ def _whole_seeds(values: FloatArray) -> FloatArray:
 def _over_seeds(
     settings: Settings, codes: np.ndarray, levels: tuple[int, ...], values: FloatArray, random: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """The intervals of the shares of the variance by the bootstrap over the seeds, which are the same for all."""
+    """The intervals of the shares of the variance, by a bootstrap over the seeds, the same draws for all settings."""
     values = _whole_seeds(values)
     seeds = values.shape[1]
     if seeds < LEAST_SEEDS:
         none = np.full(len(settings.keys), np.nan)
         return none, none
     times = random.multinomial(seeds, np.full(seeds, 1.0 / seeds), RESAMPLES) / seeds
-    error = 2.0 * grid.error_of_mean(values)  # of the seeds, and of the draw
+    error = 2.0 * grid.error_of_mean(values)  # of the seeds and of the bootstrap draw
     drawn = [grid.shares(codes, levels, values @ weights, error)[1] for weights in times]
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     return low, high

@@ -1,7 +1,7 @@
-"""Sobol's indices where the settings are a sample of Saltelli's, by SALib.
+"""Sobol's indices by SALib, if the settings are a Saltelli sample.
 
-Such a sample is of blocks: a row of a first matrix A, for every key that row with the key's value from a second matrix
-B, maybe for every key the row of B with the key's value from A, and the row of B (Saltelli et al., Computer Physics
+Such a sample consists of blocks: a row of a matrix A; for every key, that row with the key's value from a matrix B;
+possibly, for every key, the row of B with the key's value from A; and the row of B (Saltelli et al., Computer Physics
 Communications 181, 2010). `SALib.sample.sobol` makes one.
 """
 
@@ -15,17 +15,17 @@ from ipa.sim import FloatArray, IntArray
 
 
 def is_installed() -> bool:
-    """Whether SALib is."""
+    """Whether SALib is installed."""
     return find_spec("SALib") is not None
 
 
 def is_saltelli(codes: IntArray) -> bool:
-    """Whether settings, in their order, are such a sample. `codes`: shape (settings, keys)."""
+    """Whether settings, in their order, are a Saltelli sample. `codes`: shape (settings, keys)."""
     return _block(codes) > 0
 
 
 def indices(codes: IntArray, outcome: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """By key, the first index, the total one, and half the 95 % interval of the total one, by the bootstrap."""
+    """For each key, the first index, the total one, and half the bootstrap 95 % interval of the total one."""
     from SALib.analyze.sobol import analyze
 
     keys = codes.shape[1]
@@ -35,7 +35,7 @@ def indices(codes: IntArray, outcome: FloatArray) -> tuple[FloatArray, FloatArra
 
 
 def _block(codes: IntArray) -> int:
-    """The settings of a block; 0 if they are no such sample."""
+    """The number of settings in a block; 0 if they are not a Saltelli sample."""
     settings, keys = codes.shape
     for size in (2 * keys + 2, keys + 2):
         if keys > 1 and settings >= 8 * size and settings % size == 0 and _has_blocks(codes.reshape(-1, size, keys)):

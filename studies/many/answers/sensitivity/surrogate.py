@@ -1,9 +1,9 @@
 """Permutation importance in a surrogate: how much worse an outcome is predicted once a key's values are shuffled.
 
-The surrogate is a ridge regression on powers of each number's rank (up to the third), on a column a value of what is
-text, and on the products of any two keys. A fold of the settings is predicted by what was learnt from the others, so
-that nothing is predicted that was learnt from. The importance of a key is the mean growth of the squared error, as a
-share of the outcome's variance (Fisher, Rudin and Dominici, JMLR 20, 2019).
+The surrogate is a ridge regression on powers of a numeric key's rank (up to the third), on an indicator for each value
+of a text key, and on the products of any two keys. It is cross-validated: each fold of the settings is predicted by a
+fit to the others. The importance of a key is the mean growth of the squared error, as a share of the outcome's variance
+(Fisher, Rudin and Dominici, JMLR 20, 2019).
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ipa.sim import FloatArray, IntArray
 
 FOLDS, SHUFFLES = 5, 10
 LEAST = 10
-"""Fewer settings than this teach nothing."""
+"""The fewest settings to fit the surrogate on."""
 
 PENALTIES = (1e-6, 1e-4, 1e-2, 1.0, 10.0, 100.0)
 MOST_COLUMNS = 300
-"""Without the products if there were more."""
+"""The most columns; the products are left out if there would be more."""
 
 
 def importances(
     codes: IntArray, numeric: Sequence[bool], outcome: FloatArray, random: np.random.Generator
 ) -> tuple[float, FloatArray]:
-    """The share of the variance that the surrogate explains in settings it has not seen; shape (keys, settings), the
-    growth of each one's squared error over the variance. Zeros where the outcome does not vary."""
+    """The share of the variance that the surrogate explains in unseen settings; and for each setting the growth of its
+    squared error over the variance, shape (keys, settings). Zeros if the outcome does not vary."""
     count, keys = codes.shape
     variance = float(outcome.var())
     if variance == 0.0:
@@ -77,7 +77,7 @@ class _Fit:
 
 
 def _columns(codes: IntArray, among: IntArray, numeric: Sequence[bool]) -> FloatArray:
-    """What the surrogate sees of settings; `among`: all settings, by which numbers are ranked."""
+    """The surrogate's inputs for some settings; `among`: all settings, which define the ranks of numbers."""
     by_key = [_of_key(codes[:, key], among[:, key], is_number) for key, is_number in enumerate(numeric)]
     firsts = [part[:, :1] if is_number else part for part, is_number in zip(by_key, numeric, strict=True)]
     products = [(one[:, :, None] * other[:, None, :]).reshape(len(codes), -1) for one, other in combinations(firsts, 2)]

@@ -1,4 +1,4 @@
-"""How well the published cells agree, and what explains where they do not."""
+"""The agreement with the published cells, and explanations of the differences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ipa.studies.scenario import find_trace
 
 
 def score(found: Found) -> Sheet:
-    """How well the published cells agree."""
+    """The agreement with the published cells."""
     rows = []
     for setting in found.settings:
         scores = found.scores(setting)
@@ -49,7 +49,7 @@ def _score(given: Score) -> tuple[str, ...]:
 
 
 def cells(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
-    """Every published cell beside ours."""
+    """Every published cell and ours."""
     rows = [
         (each.pipeline, each.workload, found.system_title(each), *_cell(each))
         for each in found.compared
@@ -87,7 +87,7 @@ def _or_none(value: float | None, decimals: int) -> str:
 
 
 def misplaced(found: Found, setting: str) -> list[str]:
-    """The pairs of systems in another order than published, one sentence each."""
+    """The pairs of systems that are not in the published order, one sentence each."""
     rows: dict[tuple[str, str], list[Compared]] = {}
     for each in found.compared:
         if each.setting == setting:
@@ -100,7 +100,7 @@ def misplaced(found: Found, setting: str) -> list[str]:
 
 
 def seen_most(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
-    """The configurations seen most often, published and ours."""
+    """The most frequent configurations, published and ours."""
     rows: list[tuple[str, ...]] = []
     given = found.plan.published.seen_most if found.plan.published else {}
     for findings in found.findings:
@@ -138,7 +138,7 @@ def _listed(parts: Iterable[str]) -> str:
 
 
 def queue_term(found: Found, setting: str, defect: str) -> str:
-    """What the published optimiser's defect changes, in words."""
+    """The effect of the published optimiser's defect, in words."""
     ours = {(c.pipeline, c.workload, c.system): c for c in found.compared if c.setting == setting}
     with_defect = {(c.pipeline, c.workload, c.system): c for c in found.compared if c.setting == defect}
     both = [(ours[name], with_defect[name]) for name in ours if name in with_defect]
@@ -158,7 +158,7 @@ def queue_term(found: Found, setting: str, defect: str) -> str:
 
 
 def forecasts(found: Found) -> Sheet:
-    """The error of the first system's forecasts in every setting that all systems have."""
+    """The error of the first system's forecasts in every setting with all systems."""
     findings = found.findings[0]
     first = findings.systems[0]
     rows = []
@@ -180,7 +180,7 @@ def forecasts(found: Found) -> Sheet:
 
 
 def loads(found: Found) -> Sheet:
-    """One row per published load: its requests, their mean and range by the second, and how ours differs."""
+    """One row per published load: its requests, their mean and range per second, and our differences."""
     findings = found.findings[0]
     rows = []
     for workload, theirs in (found.plan.published.loads if found.plan.published else {}).items():
@@ -217,7 +217,7 @@ def loads(found: Found) -> Sheet:
     )
 
 
-# How long decisions take, published and ours.
+# Decision times, published and ours.
 
 
 def decision_times(found: Found) -> Sheet:

@@ -1,4 +1,4 @@
-"""The systems of a study side by side as tables of text: for the page, Markdown and the terminal alike."""
+"""Tables of text that compare the systems of a study, for the page, Markdown and the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ipa.studies.many.study.headline import SAME_WORK_POINTS, Match
 
 @dataclass(frozen=True)
 class Sheet:
-    """A table: the first `names` columns are names, the others figures."""
+    """A table of text: the first `names` columns are names, the others figures."""
 
     title: str
     reading: str
@@ -25,7 +25,7 @@ class Sheet:
     names: int = 1
 
 
-# The systems side by side, of one pipeline or of all.
+# Comparisons of the systems, on one pipeline or on all.
 
 
 _FIGURES = (
@@ -100,7 +100,7 @@ def _estimate(cell: Cell, key: str, factor: float, digits: int) -> str:
 
 
 def sentences(findings: Findings, setting: str) -> list[tuple[str, str]]:
-    """For every workload and system the workload, and how the first system compares, in words."""
+    """For every workload and other system: the workload, and the first system's comparison with it in words."""
     first = findings.title(findings.systems[0])
     return [
         (each.one.workload, f"{first} against {findings.title(each.other.system)}: {each.shown}")
@@ -109,7 +109,7 @@ def sentences(findings: Findings, setting: str) -> list[tuple[str, str]]:
     ]
 
 
-# The named points of a sweep beside each other.
+# Comparisons of the named points of a sweep.
 
 
 _OF_POINTS = (
@@ -148,9 +148,9 @@ def _figures(cell: Cell) -> list[str]:
 
 
 def lost(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
-    """What is lost at the named points of which that is published, on the loads of which it is, and whether the order
-    is the published one: that of the points. Of other sweeps that have these points, too; each has its own further
-    points, with nothing in the columns of those of the others."""
+    """The lost requests at named points with published figures, on the loads that have them, and whether they are in
+    the published order, that of the points. Sweeps that include these points are listed too; the columns of points that
+    a sweep lacks are empty."""
     published = found.plan.published.points if found.plan.published else {}
     known = {workload for of in published.values() for each in of.values() for workload in each}
     names = {point for of in published.values() for each in of.values() for at in each.values() for point in at}
@@ -191,11 +191,11 @@ def lost(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
     )
 
 
-# How far every system is from the one that bounds them.
+# The distance of every system from the one that bounds them.
 
 
 MORE, LESS = "*", "†"
-"""Beside a distance: the system violates the SLA more often than the bound, or the bound does."""
+"""Marks of a distance: the system violates the SLA more often than the bound, or less often."""
 
 
 def bounds(found: Found, setting: str) -> Sheet:
@@ -235,11 +235,11 @@ def _mark(distance: Distance) -> str:
     return MORE if distance.breaks_more else LESS if distance.breaks_less else ""
 
 
-# The headline: what a curve gains at equal cost, and what it saves at equal accuracy.
+# The headline: a curve's gain at equal cost, and its saving at equal accuracy.
 
 
 MIXED = "≈ "
-"""Before a gain for which two settings are mixed."""
+"""The mark of a gain for which two settings are mixed."""
 
 _CHOICE = (
     "At another's cost stands the most accurate of IPA's settings whose cost is within 5 % of it, at its PAS the "
@@ -257,7 +257,7 @@ _REST = (
 def headline(found: Found, setting: str, measure: str, *, brief: bool = False) -> Sheet:
     """The accuracy gained at equal cost and the cost saved at equal accuracy, one row per pipeline and workload.
 
-    `brief`: against systems only, without what is in round brackets.
+    `brief`: over systems only, without the part in round brackets.
     """
     grouped: dict[tuple[str, str], dict[tuple[str, str], list[Match]]] = {}
     asked: dict[tuple[str, str], str] = {}
@@ -322,13 +322,13 @@ def _unit(match: Match) -> str:
 
 
 def _violations(match: Match) -> float | None:
-    """By how many percentage points IPA violates the SLA more often."""
+    """IPA's SLA violations less the other's, in percentage points."""
     found = None if match.comparison is None else match.comparison.violations_points
     return None if found is None else found.mean
 
 
 def _gain(match: Match) -> Estimate | None:
-    """What is gained: points of PAS at equal cost, percent of the cost at equal PAS (below 0: saved)."""
+    """The gain: points of PAS at equal cost, or percent of the cost at equal PAS (below 0: saved)."""
     return match.pas_points if match.at == "cost" else match.cost_percent
 
 
