@@ -150,7 +150,7 @@ class Graph:
         next way never takes going all of them.
         """
         onward: dict[str, float] = {}  # the largest sum from a stage to an exit
-        for stage, weight in reversed(weights.items()):
+        for stage, weight in reversed(list(weights.items())):
             onward[stage] = weight + max((onward[child] for child in self._children.get(stage, ())), default=0.0)
         numbers = count(0, -1)
         entries = reversed(self.entries(list(weights)))

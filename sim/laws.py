@@ -68,7 +68,7 @@ def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | Non
             if not eager and not _sizes_in_force(records, stage, queued, configured):
                 yield f"L4: at stage {name} a batch is larger than the batch size in force"
         if not eager and oldest_s is not None and _starts_too_late(records, stage, oldest_s[stage]):
-            yield f"L11: at stage {name} a request started that was to be dropped"
+            yield f"L13: at stage {name} a request started that was to be dropped"
         yield from _replicas_serve_one_batch(records, stage, batches)
         yield from cost_differs(records, stage)
         if not close(float(records.integral_s[stage]), _presence_s(records, stage), magnitude_s):

@@ -830,7 +830,7 @@ BREAKS: Mapping[str, tuple[str, Callable[[Records], Records]]] = {
     ),
     "an integral that misses a second": ("L9: at stage 1", lambda r: put(r, "integral_s", 1, r.integral_s[1] - 1.0)),
     "an enqueue later than the hop allows": ("L9: at stage 1", lambda r: put(r, "enqueue_s", (1, 1), 1.25)),
-    "a request that was served although it was too old": ("L11: at stage 1", lambda r: put(r, "arrival_s", 1, -1.5)),
+    "a request that was served although it was too old": ("L13: at stage 1", lambda r: put(r, "arrival_s", 1, -1.5)),
     "a request that never finished at the stage before": ("L9: at stage 0", lambda r: put(r, "finish_s", (0, 1), NAN)),
     "an item that was served later than its request ended": (
         "L1: a request has not completed with its last item",
