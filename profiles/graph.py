@@ -154,6 +154,7 @@ class Graph:
             onward[stage] = weight + max((onward[child] for child in self._children.get(stage, ())), default=0.0)
         numbers = count(0, -1)
         entries = reversed(self.entries(list(weights)))
+        begun: list[tuple[float, int, float, tuple[str, ...]]]
         begun = [(-onward[entry], next(numbers), 0.0, (entry,)) for entry in entries]
         heapify(begun)
         while begun:
