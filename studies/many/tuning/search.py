@@ -139,7 +139,7 @@ class Search:
 def opened(folder: Path | None, space: Space, wishes: Wishes, seed: int) -> Iterator[Search]:
     """The search kept in a folder, new if there is none; `folder` None: kept in memory.
 
-    Raises ScenarioError if Optuna is missing.
+    Raises ScenarioError if Optuna is missing, or its file is damaged.
     """
     try:
         import optuna
@@ -149,22 +149,27 @@ def opened(folder: Path | None, space: Space, wishes: Wishes, seed: int) -> Iter
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with _quietly():
-            storage = None
-            if folder is not None:
-                from optuna.storages import JournalStorage
-                from optuna.storages.journal import JournalFileBackend
-
-                # The folder is locked already; Optuna's own lock would outlive a killed process.
-                storage = JournalStorage(JournalFileBackend(str(folder / TRIALS), lock_obj=cast(Any, _NoLock())))
-            study = optuna.create_study(
-                storage=storage,
-                study_name=NAME,
-                directions=["maximize" if aim.is_most else "minimize" for aim in wishes.aims],
-                load_if_exists=True,
-            )
+            try:
+                study = optuna.create_study(
+                    storage=None if folder is None else _storage(folder / TRIALS),
+                    study_name=NAME,
+                    directions=["maximize" if aim.is_most else "minimize" for aim in wishes.aims],
+                    load_if_exists=True,
+                )
+            except (ValueError, LookupError, TypeError, AssertionError) as error:  # Optuna's, for a damaged file
+                where = folder and folder / TRIALS
+                raise ScenarioError(f"{where}: is not a file of Optuna's ({error!r}); give another folder") from None
         yield Search(study, space, wishes, seed)
     finally:
         optuna.logging.set_verbosity(level)
+
+
+def _storage(path: Path) -> Any:
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    # The folder is locked already; Optuna's own lock would outlive a killed process.
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=cast(Any, _NoLock())))
 
 
 class _NoLock:

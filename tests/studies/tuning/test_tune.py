@@ -216,6 +216,14 @@ def test_another_tuning_is_not_mixed_into_a_folder(here: Path) -> None:
         tune(scenario(), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "mine")
 
 
+@pytest.mark.parametrize("text", ["no JSON\n", "[]\n", '{"op_code": 99}\n'])
+def test_a_damaged_file_of_trials_is_refused(here: Path, text: str) -> None:
+    tune(scenario(), **WISHES, trials=1, drawing=FEW, jobs=1, folder=here / "out")
+    (here / "out" / "trials.log").write_text(text)
+    with pytest.raises(ScenarioError, match=r"trials\.log: is not a file of Optuna's"):
+        tune(scenario(), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "out")
+
+
 # ---- what is told ----
 
 
