@@ -11,6 +11,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -57,9 +58,13 @@ class Image:
     def process(self, *command: str) -> subprocess.Popen[str]:
         """A command in the image, as in a pod: the image's user, nothing but /tmp can be written."""
         inside = ("sh", "-c", AS_A_POD.format(user=USER), str(self.root), *command)
-        outside = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+        outside = ("unshare", "--mount", "--pid", "--fork")
         return subprocess.Popen(
-            [*outside, *inside], stdout=subprocess.PIPE, text=True, env={**os.environ, "PATH": PATH}
+            [*outside, *inside],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PATH": PATH},
+            start_new_session=True,
         )
 
     def run(self, *command: str) -> str:
@@ -81,7 +86,7 @@ class Image:
                     TOKEN_FILES[said["control_url"]] = token
                 yield said
             finally:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # one that has become another user outlives its parent
 
 
 def buildah(store: Path, *command: str) -> str:
