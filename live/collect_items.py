@@ -10,7 +10,18 @@ import numpy.typing as npt
 
 from ipa.live.collect import _PER_REQUEST, _PER_STAGE, NAN, Collector
 from ipa.live.sent import Sent
-from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED, FloatArray, IntArray, Records, ReplicaRecords
+from ipa.sim import (
+    COMPLETED,
+    DROPPED,
+    FAILED,
+    OUTCOMES,
+    UNFINISHED,
+    FloatArray,
+    IntArray,
+    Records,
+    ReplicaRecords,
+    records_of_items,
+)
 
 _PER_ITEM = ("stage", "place", "outcome", "end_s")
 _AT = {name: len(_PER_REQUEST) + place for place, name in enumerate((*_PER_STAGE, *_PER_ITEM))}
@@ -47,34 +58,14 @@ class ItemCollector(Collector):
     ) -> Records:
         """The records of the requests that were sent, with those of their items, like those of a simulation."""
         rows, where, outcome, end_s, ended_at = self._ends(sent)
-        names = tuple(self.stages)
         parts = []
-        for stage, name in enumerate(names):
+        for stage, name in enumerate(self.stages):
             own = rows[:, _AT["stage"]] == stage
             order = np.lexsort((rows[own, _AT["place"]], rows[own, _AT["enqueue_s"]]))
             about = (replicas[name], tuple(configured[name]), duration_s, run_end_s)
             parts.append(_of_stage(name, rows[own][order], sent, where[own][order], about))
-        none_s, none = np.zeros((len(names), 0)), np.zeros((len(names), 0), dtype=np.int64)
-        return Records(
-            stages=names,
-            run_end_s=run_end_s,
-            duration_s=duration_s,
-            request=sent.request,
-            arrival_s=sent.scheduled_s,
-            outcome=outcome,
-            dropped_stage=np.where(np.isin(outcome, (DROPPED, FAILED)), ended_at, -1),
-            end_s=end_s,
-            enqueue_s=none_s,
-            start_s=none_s,
-            finish_s=none_s,
-            replica=none,
-            batch=none,
-            batch_size=none,
-            replicas=tuple(replicas[name] for name in names),
-            integral_s=np.zeros(len(names)),
-            configured=tuple(tuple(configured[name]) for name in names),
-            items=tuple(parts),
-        )
+        dropped_stage = np.where(np.isin(outcome, (DROPPED, FAILED)), ended_at, -1)
+        return records_of_items(parts, sent.request, sent.scheduled_s, (outcome, dropped_stage, end_s))
 
 
 About = tuple[ReplicaRecords, tuple[tuple[float, int], ...], float, float]

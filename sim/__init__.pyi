@@ -14,6 +14,7 @@ from .graph import Routes as Routes
 from .graph import Way as Way
 from .graph import collect_records as collect_records
 from .graph import draws as draws
+from .graph import records_of_items as records_of_items
 from .interface import Engine as Engine
 from .interface import Resize as Resize
 from .interface import Resizes as Resizes

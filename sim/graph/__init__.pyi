@@ -2,6 +2,7 @@ from . import draws as draws
 from .items import GraphEngine as GraphEngine
 from .items import ItemLog as ItemLog
 from .items import collect_records as collect_records
+from .items import records_of_items as records_of_items
 from .items import records_of_none as records_of_none
 from .measuring import MeasuringItems as MeasuringItems
 from .routes import NO_EDGE as NO_EDGE

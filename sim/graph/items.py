@@ -67,15 +67,25 @@ def collect_items(engine: GraphEngine) -> Records:
     """The records of a finished run of a graph, with `items` for each stage."""
     logs = [stage.item_log() for stage in engine.stages]
     parts = tuple(_stage_records(engine, stage, log) for stage, log in zip(engine.stages, logs, strict=True))
-    count = len(engine.arrivals_s)
-    outcome, dropped_stage, end_s = _ends(engine, parts, logs)
+    request = np.arange(len(engine.arrivals_s))
+    return records_of_items(parts, request, engine.arrivals_s, _ends(engine, parts, logs))
+
+
+def records_of_items(
+    parts: Sequence[Records], request: IntArray, arrival_s: FloatArray, ends: tuple[IntArray, IntArray, FloatArray]
+) -> Records:
+    """The records of a graph's requests with those of each stage's items as `items`.
+
+    `ends`: outcome, stage where dropped (-1: none) and end [s] of each request; shape (requests,) each.
+    """
+    outcome, dropped_stage, end_s = ends
     none_s, none = np.zeros((len(parts), 0)), np.zeros((len(parts), 0), dtype=np.int64)
     return Records(
-        stages=tuple(stage.model.name for stage in engine.stages),
-        run_end_s=engine.end_s,
-        duration_s=engine.world.duration_s,
-        request=np.arange(count),
-        arrival_s=engine.arrivals_s,
+        stages=tuple(part.stages[0] for part in parts),
+        run_end_s=parts[0].run_end_s,
+        duration_s=parts[0].duration_s,
+        request=request,
+        arrival_s=arrival_s,
         outcome=outcome,
         dropped_stage=dropped_stage,
         end_s=end_s,
@@ -88,7 +98,7 @@ def collect_items(engine: GraphEngine) -> Records:
         replicas=tuple(part.replicas[0] for part in parts),
         integral_s=np.concatenate([part.integral_s for part in parts]),
         configured=tuple(part.configured[0] for part in parts),
-        items=parts,
+        items=tuple(parts),
     )
 
 
