@@ -143,6 +143,10 @@ class World:
         """The numbers of the steps in that log."""
         return [int(each) for each in re.findall(r"^step (\d+):", self.log(pod), re.MULTILINE)]
 
+    def first_step(self, pod: dict[str, Any]) -> int:
+        """The number of the first step in that log. A step is logged after the cluster has been told of it."""
+        return until(lambda: self.logged_steps(pod), "its log has a step")[0]
+
     def logged_replicas(self, pod: dict[str, Any]) -> list[int]:
         """The replicas that the steps in that log have decided on, each time that they are others."""
         found = [int(each) for each in re.findall(r"^step .* sort small b1 x(\d+)", self.log(pod), re.MULTILINE)]
@@ -223,14 +227,14 @@ def test_what_is_printed_controls_a_pipeline_from_inside_until_it_is_taken_down(
         execute(world.deployed, first["metadata"]["name"], "import os, signal; os.kill(1, signal.SIGTERM)")
         until(lambda: world.restarts() == [started + 1], "its container is started again")
         until(lambda: world.is_controlled_by(first, done), "it goes on")
-        assert world.logged_steps(first)[0] > done  # from the journal
+        assert world.first_step(first) > done  # from the journal
 
         done = world.status()["step"]
         world.api.request("DELETE", world.path(first), grace_period_seconds=0)
         (second,) = until(lambda: world.pods(names.CONTROLLER), "another pod is ready")
         assert second["metadata"]["uid"] != first["metadata"]["uid"]
         until(lambda: world.is_controlled_by(second, done), "status names it, and its steps")
-        assert world.logged_steps(second)[0] >= done  # from the cluster's memory
+        assert world.first_step(second) >= done  # from the cluster's memory
         assert (world.stage()["wanted"]["replicas"], world.stage()["ready"]) == (2, 2)
     until(lambda: world.stage()["replicas"] == 1 and world.stage()["complete"], "it takes the replica away")
     until(lambda: world.metrics(second).get(("ipa_replicas", "sort", "ready", "small")) == 1.0, "its metrics say so")
@@ -269,7 +273,7 @@ def test_a_journal_on_a_claim_is_continued_by_the_next_pod(world: World, tmp_pat
         world.api.request("DELETE", world.path(first), grace_period_seconds=0)
         (second,) = until(lambda: ready(first), "another pod is ready")
         until(lambda: world.is_controlled_by(second, done), "it goes on")
-        assert world.logged_steps(second)[0] > done
+        assert world.first_step(second) > done
 
         done = world.status()["step"]
         path = path_of("Deployment", world.deployed.namespace, f"{world.deployed.instance}-controller")
@@ -278,7 +282,7 @@ def test_a_journal_on_a_claim_is_continued_by_the_next_pod(world: World, tmp_pat
         world.api.request("PATCH", path, again, content_type=merge, field_manager="kubectl")
         (third,) = until(lambda: ready(first, second), "a third pod is ready")
         until(lambda: world.is_controlled_by(third, done), "it goes on")
-        assert world.logged_steps(third)[0] > done
+        assert world.first_step(third) > done
         (journal,) = kept.iterdir()
         steps = [json.loads(line)["observation"]["step"] for line in journal.read_text().splitlines()]
         assert steps == sorted(steps)
@@ -323,7 +327,7 @@ def test_a_controller_inside_mixes_variants_and_goes_on_with_the_mix_when_it_is_
         execute(world.deployed, pod["metadata"]["name"], "import os, signal; os.kill(1, signal.SIGTERM)")
         until(lambda: world.restarts() == [started + 1], "its container is started again")
         until(lambda: world.is_controlled_by(pod, done), "it goes on")
-        assert world.logged_steps(pod)[0] > done  # from the journal
+        assert world.first_step(pod) > done  # from the journal
         until(lambda: (world.served_by(), world.wanted()) == both, "both serve as before")
     until(lambda: world.served_by() == {"large": 1} and world.stage()["complete"], "the large one is alone again")
 
