@@ -244,7 +244,7 @@ class Model:
             raise ValueError("too large")
         return {"y": inputs["x"].sum(axis=1, keepdims=True)}
 """
-FEW = ("--trace", "constant:10:2", "--set", "interval_s=1", "--policy", "static:1", "-q")
+FEW = ("--trace", "constant:20:1", "--set", "interval_s=1", "--policy", "static:1", "-q")
 
 
 @pytest.fixture
@@ -328,7 +328,7 @@ def test_a_controller_does_not_go_on_with_what_was_refused(tmp_path: Path, monke
     """Advice is in the journal, and no part of it stands when the next controller begins."""
     monkeypatch.chdir(tmp_path)
     pipeline_file(tmp_path)
-    given = ("--trace", "constant:20:2", "--set", "interval_s=1", "--set", "start=configured", "--policy", "static:2")
+    given = ("--trace", "constant:20:1", "--set", "interval_s=0.5", "--set", "start=configured", "--policy", "static:2")
     for _ in range(2):
         result = ipa("live", "run", "tiny.yaml", *given, "--advise", "--state", "journal.jsonl")
         assert result.exit_code == 0, result.output
@@ -341,7 +341,7 @@ def test_a_controller_does_not_go_on_with_what_was_refused(tmp_path: Path, monke
 def test_a_controller_goes_on_from_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     pipeline_file(tmp_path)
-    load = ("--trace", "constant:20:2", "--set", "interval_s=1")
+    load = ("--trace", "constant:20:1", "--set", "interval_s=0.5")
     for _ in range(2):
         answered = ipa("live", "run", "tiny.yaml", *load, "--state", "journal.jsonl", "--json")
         assert answered.exit_code == 0, answered.output
@@ -432,9 +432,9 @@ def test_ctrl_c_at_any_moment_leaves_no_traceback_no_process_and_no_half_written
 
 
 def interrupted_after(folder: Path, name: str, seconds: float | None) -> float:
-    """A run of two seconds of load, with Ctrl-C so long after the start of its program; how long it took in all."""
+    """A run of one second of load, with Ctrl-C so long after the start of its program; how long it took in all."""
     code = "from ipa.__main__ import main; print(flush=True); main()"
-    command = ["live", "run", "tiny.yaml", "--trace", "constant:20:2", "--set", "interval_s=1", "--out", name]
+    command = ["live", "run", "tiny.yaml", "--trace", "constant:20:1", "--set", "interval_s=0.5", "--out", name]
     with interruptible():
         process = Popen(
             [sys.executable, "-c", code, *command],
@@ -455,9 +455,9 @@ def interrupted_after(folder: Path, name: str, seconds: float | None) -> float:
     if process.returncode == 0 or (folder / name).exists():
         (stored,) = results.read_runs(folder / name)
         assert stored.summary["unfinished"] == 0
-        assert stored.summary["requests"] <= 40
+        assert stored.summary["requests"] <= 20
         if stored.manifest["live"]["ended"] == "":
-            assert stored.summary["completed"] == 40
+            assert stored.summary["completed"] == 20
     return time.monotonic() - started_s
 
 

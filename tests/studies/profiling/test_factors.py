@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ipa import profiles
-from ipa.live.profiling import measuring, persist_s_of
+from ipa.live.profiling import persist_s_of
 from ipa.profiles import Edge, Graph
 from tests.command import ipa
 
@@ -108,9 +108,8 @@ def save(graph: Any, path: Path) -> None:
 
 
 @pytest.fixture(autouse=True)
-def made(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def made(elsewhere: Path) -> None:
     """A file and its models; `small` finds what is above 0, `large` what is above 1."""
-    monkeypatch.setattr(measuring, "OVERHEAD_S", 0.05)
     detector(Path("models/mine/detect/small"), 0.0)
     detector(Path("models/mine/detect/large"), 1.0)
     same(Path("models/mine/cars/only"), "crops", ["n"])
@@ -120,7 +119,7 @@ def made(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("mine.yaml").write_text(text())
 
 
-RUN = ("profile", "run", "mine.yaml", "--models", "models", "--batches", "1", "--longest", 0.2, "--quiet")
+RUN = ("profile", "run", "mine.yaml", "--models", "models", "--batches", "1", "--longest", 0.1, "--quiet")
 
 
 def graph_of(path: str) -> Graph:

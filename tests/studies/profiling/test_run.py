@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ipa import profiles
-from ipa.live.profiling import Overhead, measuring
+from ipa.live.profiling import Overhead
 from ipa.studies.runs.profiling.profile import Kept
 from tests.command import PIPELINE, ipa, refusal
 from tests.live.serving.models_world import affine_file
@@ -31,13 +31,7 @@ class Model:
         return {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, -1]}]}
 '''
 
-QUICK = ("--longest", 0.2, "--batches", "1,2")
-
-
-@pytest.fixture(autouse=True)
-def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a server that does nothing takes is measured for a moment: nothing here depends on how well it is known."""
-    monkeypatch.setattr(measuring, "OVERHEAD_S", 0.05)
+QUICK = ("--longest", 0.1, "--batches", "1,2")
 
 
 @pytest.fixture
@@ -64,7 +58,7 @@ def test_models_become_a_pipeline_that_can_be_simulated(models: Path) -> None:
     result = ipa("profile", "run", models / "mine", "--shape", "x=4", *QUICK)
     assert result.exit_code == 0, result.stderr
     assert "accuracies are not measured" in result.stderr
-    assert "of 2 points were not within 5 % after 0.2 s" in result.stderr
+    assert "of 2 points were not within 5 % after 0.1 s" in result.stderr
     variant = profiles.load(Path("mine.yaml")).stage("sort").variant("small")
     assert variant.batches() == (1, 2)
     assert variant.mean_s(1) >= 0.014
@@ -82,7 +76,7 @@ def test_stages_are_in_the_order_in_which_requests_pass_them(models: Path) -> No
     (models / "mine" / "answer" / "only" / "model.py").write_text(SLEEPER.replace('"x"', '"z"'))
     message = refusal("profile", "run", models, "--shape", "x=4")
     assert "models: in which order do requests pass the stages answer, sort? Give all that there are" in message
-    given = ("--stages", "sort,answer", "--shape", "x=4", "--shape", "z=4", "--batches", "1", "--longest", 0.2)
+    given = ("--stages", "sort,answer", "--shape", "x=4", "--shape", "z=4", "--batches", "1", "--longest", 0.1)
     assert "--shape u: no such input; inputs: x, z" in refusal("profile", "run", models, *given, "--shape", "u=1")
     made = run(models, *given)
     assert (made["pipeline"], made["file"]) == ("mine", "mine.yaml")
@@ -98,7 +92,7 @@ def test_an_onnx_model_says_its_shapes_itself(models: Path) -> None:
     large = models / "mine" / "sort" / "large"
     large.mkdir()
     affine_file(onnx, large / "model.onnx")
-    found = run(models / "mine", "--variant", "large", "--longest", 0.2, "--batches", "1")
+    found = run(models / "mine", "--variant", "large", "--longest", 0.1, "--batches", "1")
     (variant,) = found["variants"]
     assert [each["kind"] for each in variant["points"][0]["content"]] == ["x 3"]
     assert [each["batch"] for each in variant["overheads"]] == [1]
@@ -118,7 +112,7 @@ def test_what_is_in_a_batch_is_told_apart_and_the_profile_is_over_all(models: Pa
 
 def test_figures_go_into_the_file_in_place_or_beside_it(models: Path) -> None:
     Path("mine.yaml").write_text(PIPELINE)
-    beside = ("profile", "run", "mine.yaml", "--models", models, "--shape", "x=4", "--longest", 0.2, "--batches", "1")
+    beside = ("profile", "run", "mine.yaml", "--models", models, "--shape", "x=4", "--longest", 0.1, "--batches", "1")
     assert ipa(*beside).exit_code == 0
     assert Path("mine.yaml").read_text() == PIPELINE
     assert profiles.load(Path("mine.profiled.yaml")).stage("sort").variant("small").batches() == (1,)
@@ -132,7 +126,7 @@ def test_a_batch_that_the_sla_rules_out_is_not_measured(models: Path) -> None:
     """The SLA is 160 ms, of which one takes 14, or more on a busy machine; sixteen take 164 at least, so that 32 need
     not be measured."""
     Path("mine.yaml").write_text(PIPELINE.replace("pinned_s: 2", "pinned_s: 0.16"))
-    batches = ("--batches", "1,16,32", "--longest", 0.2)
+    batches = ("--batches", "1,16,32", "--longest", 0.1)
     found = run("mine.yaml", "--models", models, "--shape", "x=4", *batches)
     (spared,) = found["skipped"]
     assert (spared["batch"], spared["shown_by"], spared["most_s"]) == (32, 16, 0.16)
@@ -143,7 +137,7 @@ def test_a_batch_that_the_sla_rules_out_is_not_measured(models: Path) -> None:
 
 def test_a_profile_goes_on_where_it_stopped(models: Path) -> None:
     """A killed one has left its points, and half a line; what is there stays, to the digit, and more is added."""
-    given = ("--shape", "x=4", "--longest", 0.2)
+    given = ("--shape", "x=4", "--longest", 0.1)
     first = run(models / "mine", *given, "--batches", "1")
     record = Path("mine.measurements.jsonl")
     record.write_text(record.read_text() + '{"record": "point", "stage"')
@@ -158,7 +152,7 @@ def test_a_profile_goes_on_where_it_stopped(models: Path) -> None:
 
 def test_variants_can_be_profiled_one_after_the_other_into_one_file(models: Path) -> None:
     Path("mine.yaml").write_text(PIPELINE)
-    given = ("mine.yaml", "--models", models, "--longest", 0.2, "--batches", "1", "--in-place")
+    given = ("mine.yaml", "--models", models, "--longest", 0.1, "--batches", "1", "--in-place")
     assert run(*given, "--shape", "x=4")["file"] == "mine.yaml"
     second = PIPELINE[PIPELINE.index("      - name: small") : PIPELINE.index("published:")].replace("small", "large")
     text = (
@@ -177,7 +171,7 @@ def test_variants_can_be_profiled_one_after_the_other_into_one_file(models: Path
 
 
 def test_measurements_of_something_else_are_not_gone_on_with(models: Path) -> None:
-    given = (models / "mine", "--longest", 0.2, "--batches", "1")
+    given = (models / "mine", "--longest", 0.1, "--batches", "1")
     first = ipa("profile", "run", *given, "--shape", "x=4")
     assert first.exit_code == 0, first.stderr
     said = refusal("profile", "run", *given, "--shape", "x=5")

@@ -17,10 +17,10 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 pytest.importorskip("aiohttp")
 
 QUICK = (
-    *("--trace", "bursty", "--window", "360:372", "--calibration-window", "420:428"),
-    *("--set", "interval_s=2", "--set", "policy.load_margin=0.5", "--set", "sla_s=1", "--scale", "0.3"),
+    *("--trace", "bursty", "--window", "360:366", "--calibration-window", "420:424"),
+    *("--set", "interval_s=1", "--set", "policy.load_margin=0.5", "--set", "sla_s=1", "--scale", "0.3"),
 )
-"""12 seconds with five decisions, after 8 others."""
+"""6 seconds with five decisions, after 4 others."""
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_an_interrupt_keeps_what_is_finished_and_leaves_no_process(pipeline: str
     until = time.monotonic() + 60
     while not Path("out/calibration").exists() and time.monotonic() < until:
         time.sleep(0.1)
-    time.sleep(4)
+    time.sleep(3)
     command.send_signal(signal.SIGINT)
     _, complaints = command.communicate(timeout=60)
     assert command.returncode == 1
