@@ -75,7 +75,7 @@ class Question:
         if not (isinstance(seeds, int) and not isinstance(seeds, bool) and 1 <= seeds <= MOST_SEEDS):
             raise ScenarioError(f"seeds: should be a whole number from 1 to {MOST_SEEDS}; given {seeds!r}")
         if wrong := sorted({key.partition(".")[0] for key in values} & set(NOT_ASKED)):
-            raise ScenarioError(f"values: {wrong[0]} is not asked so")
+            raise ScenarioError(f"{wrong[0]}: should not be among the values of a question")
         return cls(what, tuple(named), seeds, dict(values))
 
     @classmethod

@@ -19,6 +19,7 @@ let last = null;  // {state, answer}
 let pinned = null;  // {state, answer}
 let form = null;
 let among = "";  // the folder whose points are shown too
+let leftOut = [];  // what was refused of the address and is left out of the answer
 let history_ = JSON.parse(sessionStorage.getItem("history") ?? "[]");
 
 async function post(path, body, signal) {
@@ -88,6 +89,7 @@ function said(problem) {
     drawAll(last.answer, pinned?.answer);
   }
   mark("");
+  if (!last) at("title").textContent = "No answer";
   showProblem(problem);
   form?.mark(problem);
   document.body.classList.add("stale");
@@ -96,15 +98,17 @@ function said(problem) {
 }
 
 // Ask the state's question and show the answer; `settled` (no slider is moving): write it to the address.
+// Returns whether it was answered.
 async function ask(settled, isNew = true) {
+  if (isNew) leftOut = [];
   const state = {...form.state(), among};
   const against = pinned && Object.fromEntries(pinned.answer.policies.map(each => [each.policy, each.runs]));
   if (settled && isNew) address(state);
   const found = await asked(state, against, true);
-  if (!found) return;
+  if (!found) return false;
   last = {state, answer: found};
   mark("");
-  showProblem("");
+  showProblem(leftOut.join("\n"));
   form.mark("");
   document.body.classList.remove("stale");
   show(found);
@@ -116,6 +120,7 @@ async function ask(settled, isNew = true) {
   lookInside();
   showPlan();
   document.body.dataset.answered = toAddress(state);  // tests wait for this
+  return true;
 }
 
 // ---- the address ----
@@ -138,13 +143,15 @@ async function open() {
   const {pin, ...current} = state;
   among = current.among ?? "";
   await Promise.all([form.show(current), points.show(among, post)]);
+  leftOut = [];
   if (!pin || pinned && toAddress(pin) !== toAddress(pinned.state)) pinned = null;
   if (pin && !pinned) {
     const found = pin.measured ? await measured(pin.measured) : await asked(pin, null);
     if (found) pinned = {state: pin, answer: found};
+    else leftOut.push(`Not pinned: ${at("problem").textContent}`);
   }
   at("unpin").hidden = !pinned;
-  await ask(true, false);
+  while (!await ask(true, false) && form.forget(at("problem").textContent)) leftOut.push(at("problem").textContent);
 }
 
 // The measurements of a live run; null on an error, which is shown.

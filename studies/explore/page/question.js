@@ -49,6 +49,9 @@ export function split(spec) {
 const joined = ({name, parameters}) =>
   [name, ...Object.entries(parameters).filter(([, text]) => text !== "").map(([key, text]) => `${key}=${text}`)].join(" ");
 
+// Whether an error is about a key.
+const isNamed = (key, problem) => [":", ".", "="].some(end => problem.replace(/^--set /, "").startsWith(key + end));
+
 // ---- the form ----
 
 export class Question {
@@ -171,11 +174,16 @@ export class Question {
     }
   }
 
+  // Leave out a key of the address that has no control, if an error names it; returns whether there was one.
+  forget(problem) {
+    const key = Object.keys(this.other).find(each => isNamed(each, problem));
+    return key !== undefined && delete this.other[key];
+  }
+
   // Mark only the control that an error names.
   mark(problem) {
-    const named = problem.replace(/^--set /, ""), isNamed = key => named.startsWith(key) && ".:=".includes(named[key.length]);
-    const key = [...this.controls.keys()].find(isNamed);
-    const wrong = this.controls.get(key)?.control ?? (isNamed("seeds") ? this.seeds : null);
+    const key = [...this.controls.keys()].find(each => isNamed(each, problem));
+    const wrong = this.controls.get(key)?.control ?? (isNamed("seeds", problem) ? this.seeds : null);
     for (const each of [this.seeds, ...[...this.controls.values()].map(found => found.control)]) {
       each.element.classList.toggle("wrong", each === wrong);
       each.input.toggleAttribute("aria-invalid", each === wrong);

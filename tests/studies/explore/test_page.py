@@ -16,7 +16,7 @@ import pytest
 
 from ipa.studies import compare, find
 from ipa.studies.explore import Explorer
-from tests.command import answer, start
+from tests.command import answer, refusal, start
 from tests.studies.browser import NARROW, WIDE, Browser, needs_chromium
 from tests.studies.explore.conftest import answered, enter, send, visit
 
@@ -246,6 +246,30 @@ def test_a_wrong_value_is_said_where_it_stands_and_the_last_answer_stays(shown: 
     enter(shown, "sla_s", "")
     shown.until("document.getElementById('problem').hidden")
     assert not shown.run("document.body.classList.contains('stale') || !!document.querySelector('.wrong')")
+
+
+def test_an_unknown_key_of_the_address_is_said_and_the_rest_is_answered(shown: Browser, explorer: Explorer) -> None:
+    """No control shows such a key, so it could not be mended in the page either; nor could one of a pin."""
+    visit(shown, explorer, f"{SHORT}&policies=ipa&sla_s=3&pipeline=nlp&pin=from%3Dvideo%26foo%3D1")
+    said = text(shown, "#problem").splitlines()
+    assert said[0].startswith("Not pinned: foo: unknown key; allowed: schema_version, ")
+    assert said[1].startswith("pipeline: should not be among the values")
+    assert said[2] == refusal("simulate", "video", "--set", "policies=ipa")
+    assert text(shown, "h1") == "video on constant:5"
+    assert "--set sla_s=3" in text(shown, "#ways pre")
+    enter(shown, "scale", "2")
+    answered(shown, "scale=2")
+    assert shown.run("document.getElementById('problem').hidden")
+    shown.until("location.hash.includes('scale=2')")
+    assert "policies" not in shown.run("location.hash")
+
+
+def test_without_any_answer_the_title_says_so(shown: Browser, explorer: Explorer) -> None:
+    shown.call("Page.navigate", url="about:blank")
+    shown.call("Page.navigate", url=explorer.address() + "#from=vidoe")
+    shown.until("document.querySelector('#problem')?.textContent")
+    assert text(shown, "#problem") == refusal("simulate", "vidoe")
+    assert text(shown, "h1") == "No answer"
 
 
 def test_a_policy_that_raises_is_said(shown: Browser, explorer: Explorer) -> None:

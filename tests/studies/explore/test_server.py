@@ -254,7 +254,7 @@ def test_a_wrong_value_is_answered_in_the_words_of_the_command(
         ({"seeds": 0}, "seeds: should be a whole number from 1 to 50; given 0"),
         ({"seeds": True}, "seeds: should be"),
         ({"values": {"sla_s": 2}}, "values: should be a mapping of keys to texts"),
-        ({"values": {"policy.alpha": "2"}}, "values: policy is not asked so"),
+        ({"values": {"policy.alpha": "2"}}, "policy: should not be among the values"),
         ({"more": 1}, "a question should have"),
         ({"values": {"seed": str(2**63 - 1)}, "seeds": 2}, "seed 9223372036854775807: 2 seeds"),
     ],
