@@ -10,6 +10,7 @@ import pytest
 from ipa import traces
 from ipa.studies import Scenario, ScenarioError
 from ipa.studies.many.tuning import Drawing
+from ipa.studies.many.tuning import cases as tuning_cases
 from ipa.studies.many.tuning.cases import Case, cases_of, of_case
 
 DAY_S = 86_400
@@ -114,17 +115,23 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_windows_like_a_published_one_are_cut_from_the_whole_trace_scaled_as_it(real: Path) -> None:
+def test_windows_like_a_published_one_are_cut_from_the_whole_trace_scaled_as_it(
+    real: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`twitter:bursty` is 5 rps with ten minutes at 30: so are the windows that begin 4800 s into two hours."""
+    monkeypatch.setattr(tuning_cases, "REAL_TRAIN", (0.0, 2 * DAY_S))
+    monkeypatch.setattr(tuning_cases, "REAL_TEST", (2 * DAY_S, 5 * DAY_S))
     cases = cases_of(Scenario(pipeline="video", trace="twitter:bursty"), Drawing(windows=10))
     assert (cases.base.trace, cases.base.scale) == (str(real), 1 / 8)
     assert [case.window[0] % 7200 for case in cases.train if case.window] == [4800.0] * 10
     assert [case.window[0] % 7200 for case in cases.test if case.window] == [4920.0] * 20  # 120 s of history later
-    assert all(case.window and case.window[1] <= 14 * DAY_S for case in cases.train)
-    assert all(case.window and 14 * DAY_S < case.window[0] < 21 * DAY_S for case in cases.test)
-    assert "like twitter:bursty: 10 of seconds 0 to 1,209,600 for training" in cases.words
+    assert "like twitter:bursty: 10 of seconds 0 to 172,800 for training" in cases.words
 
 
 def test_any_windows_are_drawn_where_that_is_asked_for(real: Path) -> None:
-    cases = cases_of(Scenario(pipeline="video", trace="twitter:bursty"), Drawing(windows=10, draw="any"))
+    """Of the two weeks from which the shipped predictors have learnt, and of the one after them."""
+    cases = cases_of(Scenario(pipeline="video", trace="twitter:bursty"), Drawing(windows=10, draw="any", length_s=12_000))
     assert len({case.window[0] % 7200 for case in cases.train if case.window}) > 1
+    assert all(case.window and case.window[1] <= 14 * DAY_S for case in cases.train)
+    assert all(case.window and 14 * DAY_S < case.window[0] < 21 * DAY_S for case in cases.test)
+    assert "10 of seconds 0 to 1,209,600 for training" in cases.words
