@@ -538,20 +538,11 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
         (("--set", "start_up_sigma=0.5"), "start_up_sigma: 0.5: processes start as they do; allowed: 0"),
         (("--set", "hop_s=0.1"), "hop_s: 0.1: a live hop takes what it takes; allowed: 0"),
         (("--set", "decision_delay_s=1"), "decision_delay_s: 1.0: a live decision takes what it takes; allowed: 0"),
-        (
-            ("--set", "service_factor=1.1"),
-            "service_factor: 1.1: the emulated servers take the profiled times; allowed: 1",
-        ),
-        (
-            ("--set", "profile_factors.object-detection.yolov5n=2"),
-            "profile_factors: {'object-detection': {'yolov5n': 2.0}}: the servers take the times that they take",
-        ),
+        (("--set", "service_factor=1.1"), "service_factor: 1.1: the emulated servers take the profiled times"),
+        (("--set", "profile_factors.object-detection.yolov5n=2"), "profile_factors: {'object-detection': {'yolov5n':"),
         (("--set", "outages=[[1, 5]]"), "outages: [[1.0, 5.0]]: metrics fail when they do; allowed: none"),
         (("--set", "service_times=mean"), "service_times: mean: the emulated servers take the profiled times"),
-        (
-            ("--policy", "ipa predictor=oracle"),
-            "policy ipa predictor=oracle: it or its predictor reads the future load",
-        ),
+        (("--policy", "ipa predictor=oracle"), "policy ipa predictor=oracle: it or its predictor reads the future"),
         (("--policy", "oracle"), "policy oracle: it or its predictor reads the future load"),
         (("--source", "guess"), "'--source': 'guess'; allowed: gateway, prometheus"),
         (("--prometheus", "http://localhost:9090"), "--prometheus needs --source prometheus"),

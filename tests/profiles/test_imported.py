@@ -199,22 +199,10 @@ def test_a_spec_that_is_no_mapping_is_answered_by_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "answer"),
     [
-        (
-            "kind: InferenceGraph",
-            "kind: InferenceService",
-            "graph.yaml: has no InferenceGraph; kinds: ConfigMap, Infer",
-        ),
-        (
-            "nodeName: both",
-            "nodeName: bth",
-            "graph.yaml:15: spec.nodes.root.steps[1].nodeName: no node is called 'bth'",
-        ),
+        ("kind: InferenceGraph", "kind: InferenceService", "graph.yaml: has no InferenceGraph; kinds: ConfigMap"),
+        ("nodeName: both", "nodeName: bth", "graph.yaml:15: spec.nodes.root.steps[1].nodeName: no node is called"),
         ("nodeName: trial", "nodeName: root", "spec.nodes.both.steps[1].nodeName: a circle: root -> both -> root"),
-        (
-            "routerType: Ensemble",
-            "routerType: Ensembl",
-            "graph.yaml:20: spec.nodes.both.routerType: should be Sequence or",
-        ),
+        ("routerType: Ensemble", "routerType: Ensembl", "graph.yaml:20: spec.nodes.both.routerType: should be"),
         (", weight: 80", "", "graph.yaml:27: spec.nodes.trial.steps[0]: a step of a Splitter should have a weight"),
         ("weight: 80", "weight: 0", "spec.nodes.trial.steps[0].weight: a step of a Splitter should have a weight, a"),
         ("weight: 80", "weight: true", "steps[0].weight: a step of a Splitter should have a weight, a whole number"),
@@ -263,10 +251,7 @@ def test_what_an_ensemble_says_and_a_file_cannot_is_named(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        (
-            'platform: "onnxruntime_onnx"',
-            "config.pbtxt: is no ensemble: it has no steps of ensemble_scheduling; platform:",
-        ),
+        ('platform: "onnxruntime_onnx"', "config.pbtxt: is no ensemble: it has no steps of ensemble_scheduling"),
         ("platform: []", "config.pbtxt: is no ensemble: it has no steps of ensemble_scheduling; platform: none"),
         ("ensemble_scheduling { step { model_name: [] } }", "config.pbtxt:1: step: model_name is missing"),
         ("a {" * 100_000, "config.pbtxt: nested too deeply"),

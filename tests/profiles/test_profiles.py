@@ -344,29 +344,17 @@ def test_a_wrong_variant_is_answered_by_line(
         ("name: small", "name: Small Net", "15: stages[only].variants[Small Net].name: should be a simple name of"),
         ("provenance:", "provenance:\n  more: {kind: measured, source: x}", "6: provenance.more: no figure comes from"),
         ("kind: assumed", "kind: asumed", "7: provenance.guess: kind should be 'measured', 'interpolated'"),
-        (
-            "accuracy: product",
-            "accuracy: prodct",
-            "28: published.accuracy: should be 'product', 'sum', 'average' or 'pairs'; given 'prodct'; did you mean",
-        ),
+        ("accuracy: product", "accuracy: prodct", "28: published.accuracy: should be 'product', 'sum', 'average' or"),
         ("published:", "published:\n  scale_only: {low: {only: smal}}", "25: published.scale_only.low.only: only has"),
         ("published:", "published:\n  switch_only_replicas: {ony: 3}", "25: published.switch_only_replicas.ony: no"),
         ("published:", "published:\n  candidates: {ony: [small]}", "25: published.candidates.ony: no stage is called"),
         ("published:", "published:\n  candidates: {only: [small, smal]}", "25: published.candidates.only[1]: only has"),
         ("published:", "published:\n  candidates: {only: []}", "25: published.candidates.only: "),
         *(
-            (
-                THRESHOLD,
-                f"    output_rows: {{boxes: {given}}}\n{THRESHOLD}",
-                "12: stages[only].output_rows.boxes: should be",
-            )
+            (THRESHOLD, f"    output_rows: {{boxes: {given}}}\n{THRESHOLD}", "12: stages[only].output_rows.boxes:")
             for given in ("-1", "4097", "1.5", "true", "''")
         ),
-        (
-            THRESHOLD,
-            f"    output_rows: {{boxes: 0}}\n{THRESHOLD}",
-            "12: stages[only].output_rows.boxes: 0, any number, is for stages profiled at batch 1 alone",
-        ),
+        (THRESHOLD, f"    output_rows: {{boxes: 0}}\n{THRESHOLD}", "12: stages[only].output_rows.boxes: 0, any"),
         (
             THRESHOLD,
             f"    output_rows: {{boxes: counts, counts: 4}}\n{THRESHOLD}",

@@ -136,21 +136,9 @@ def test_every_system_has_every_predictor_once_and_one_without_runs_once() -> No
     ("policies", "varied", "text"),
     [
         (["ipa"], {"predictors": ["max", "max"]}, "--policy ipa predictor=max: given twice"),
-        (
-            ["ipa predictor=mean"],
-            {"predictors": ["max"]},
-            "--policy ipa predictor=mean: has a predictor of its own besi",
-        ),
-        (
-            ["ipa"],
-            {"predictors": ["max"], "parameters": {"predictor": "mean"}},
-            "policy.predictor: given beside a list",
-        ),
-        (
-            ["hpa", "static"],
-            {"predictors": ["max"]},
-            "policy.predictor: none of the compared policies has it: hpa, static",
-        ),
+        (["ipa predictor=mean"], {"predictors": ["max"]}, "--policy ipa predictor=mean: has a predictor of its own"),
+        (["ipa"], {"predictors": ["max"], "parameters": {"predictor": "mean"}}, "policy.predictor: given beside a"),
+        (["hpa", "static"], {"predictors": ["max"]}, "policy.predictor: none of the compared policies has it: hpa"),
     ],
 )
 def test_predictors_that_contradict_or_reach_nobody_are_refused(

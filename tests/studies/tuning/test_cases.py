@@ -130,7 +130,9 @@ def test_windows_like_a_published_one_are_cut_from_the_whole_trace_scaled_as_it(
 
 def test_any_windows_are_drawn_where_that_is_asked_for(real: Path) -> None:
     """Of the two weeks from which the shipped predictors have learnt, and of the one after them."""
-    cases = cases_of(Scenario(pipeline="video", trace="twitter:bursty"), Drawing(windows=10, draw="any", length_s=12_000))
+    cases = cases_of(
+        Scenario(pipeline="video", trace="twitter:bursty"), Drawing(windows=10, draw="any", length_s=12_000)
+    )
     assert len({case.window[0] % 7200 for case in cases.train if case.window}) > 1
     assert all(case.window and case.window[1] <= 14 * DAY_S for case in cases.train)
     assert all(case.window and 14 * DAY_S < case.window[0] < 21 * DAY_S for case in cases.test)

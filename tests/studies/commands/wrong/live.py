@@ -28,10 +28,7 @@ LIVE = [
     Wrong("live run mine.yaml --records none", "records: none: a live run keeps all records; allowed: all"),
     Wrong("live run mine.yaml --backend kubernetes", "no cluster: the kubeconfig /nonexistent/kubeconfig does not"),
     Wrong("live run mine.yaml --backend kubernetes --advise --out new", "--out: with --advise on a cluster no load"),
-    Wrong(
-        "live load x",
-        "no pipeline is called 'x'; shipped: audio-qa, audio-sent, cascade, image, nlp, sum-qa, traffic, video; or",
-    ),
+    Wrong("live load x", "no pipeline is called 'x'; shipped: audio-qa, audio-sent, cascade, image, nlp, sum-qa"),
     Wrong("live load http://127.0.0.1:1", "http://127.0.0.1:1: name the model with --model"),
     Wrong("live load mine.yaml --url ftp://x", "'--url': 'ftp://x'; allowed: the URL of a server, such as"),
     Wrong("live load mine.yaml --body gone.json", "--body gone.json: cannot be read: No such file or directory"),

@@ -71,10 +71,7 @@ SCENARIOS = [
     key("seed=1.5", "seed: should be a whole number; given 1.5"),
     key("seed.x=1", "seed.x: 'seed' holds a single value, not keys"),
     key("seed=[1", "--set seed=[1: not valid YAML: did not find expected ',' or ']'"),
-    key(
-        "seed=99999999999999999999",
-        "seed: should be a whole number in digits alone, below 9223372036854775808; given 1e+20",
-    ),
+    key("seed=99999999999999999999", "seed: should be a whole number in digits alone, below 9223372036854775808"),
     key("history_s=0", "history_s: should be at least 1; given 0"),
     key("sla_s=0", "sla_s: should be above 0; given 0"),
     key("stop_s=.inf", "stop_s: should be a finite number; given inf"),
@@ -105,10 +102,7 @@ SCENARIOS = [
     key("policy.predictor=lsmt", "unknown predictor 'lsmt' (did you mean 'lstm'?); allowed: auto, ewma, holt, lstm,"),
     key("policy.predictor=gone.py:A", "gone.py: cannot be read: No such file or directory"),
     key("policy.predictor=3", "predictor=3 must be a name, a mapping, or have forecast() or predict()"),
-    key(
-        "policy.beta=!!python/name:os.system",
-        "--set policy.beta=!!python/name:os.system: tags are not supported; given",
-    ),
+    key("policy.beta=!!python/name:os.system", "--set policy.beta=!!python/name:os.system: tags are not supported"),
 ]
 
 KEYS = [
@@ -135,9 +129,7 @@ KEYS = [
     scenario("start: configured\ninitial: {sort: {variant: small, cores: 3}}\n", "s.yaml:5: initial: stage 'sort': 3"),
     scenario("start: configured\ninitial: {sort: {batch: 1}}\n", "s.yaml:5: initial.sort: the key variant is"),
     scenario("start: configured\ninitial: {sort: {mix: []}}\n", "s.yaml:5: initial.sort.mix: should not be empty;"),
-    mixed(
-        "mix: [{variant: yolov5n, share: 0}, {variant: yolov5s, share: 1}]", "mix[0].share: should be above 0; given 0"
-    ),
+    mixed("mix: [{variant: yolov5n, share: 0}, {variant: yolov5s, share: 1}]", "mix[0].share: should be above 0"),
     mixed("mix: [{variant: yolov5n, share: 0.5}, {variant: yolov5s, share: 0.6}]", "add up to 1.1; allowed: 1"),
     mixed("mix: [{variant: yolov5n, share: 0.5}, {variant: yolov5n, share: 0.5}]", "allowed: each variant once"),
     mixed("batch: 2, variant: yolov5n, mix: [{variant: yolov5n, share: 1}]", "with mix, give variant, batch in its"),
