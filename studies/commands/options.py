@@ -426,11 +426,15 @@ plotly_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=reports.keep_plotly_beside,
-    help="Write plotly.js, 5 MB, to a file beside the report instead of into it; the reports of a folder share it.",
+    help="Write plotly.js, 5 MB, to a file beside the page instead of into it; the pages of a folder share it.",
 )
 
 report_option = together(
     click.option("--report", type=NEW_FILE, help="Write an HTML report to this file."), plotly_option
+)
+
+page_option = together(
+    click.option("--to", type=NEW_FILE, help="Write an HTML page with plots to this file."), plotly_option
 )
 
 output_options = together(

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing, progress
+from ipa.studies.commands import printing, progress, reports
 from ipa.studies.commands.group import Group
 from ipa.studies.commands.options import (
     NEW_FILE,
     SHARE,
     declared,
     output_options,
+    plotly_option,
     scale_option,
     taken,
     together,
@@ -179,6 +180,7 @@ def list_(as_json: bool) -> None:
     "--within", type=SHARE, default=0.9, help="Share of the loads that the drawn interval should hold. Default: 0.9."
 )
 @click.option("--to", type=NEW_FILE, required=True, help="HTML file to write.")
+@plotly_option
 @output_options
 def show(within: float, to: Path, as_json: bool, **options: Any) -> None:
     """Draw forecasts over the load as one HTML page.
@@ -190,7 +192,7 @@ def show(within: float, to: Path, as_json: bool, **options: Any) -> None:
     asked = Asked(**options)
     chosen, trace = asked.predictors(), asked.trace()
     ends = Measured(interval=within).ends
-    studies.pages.write(studies.pages.predictor.page(trace, asked.cases(trace), chosen, ends), to)
+    reports.write_page(studies.pages.predictor.page(trace, asked.cases(trace), chosen, ends), to)
     printing.print_made(to, as_json)
 
 

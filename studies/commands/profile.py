@@ -13,9 +13,9 @@ import click
 import ipa
 from ipa import studies
 from ipa.studies import profiling
-from ipa.studies.commands import complete, printing
+from ipa.studies.commands import complete, printing, reports
 from ipa.studies.commands.group import Group
-from ipa.studies.commands.options import NEW_FILE, Number, output_options
+from ipa.studies.commands.options import Number, output_options, page_option
 from ipa.studies.commands.profile_run import run
 from ipa.studies.scenario import ScenarioError
 
@@ -63,14 +63,14 @@ def list_(as_json: bool) -> None:
 @profile.command()
 @click.argument("pipeline", metavar="PIPELINE|FILE", shell_complete=complete.pipelines)
 @click.option("--stage", help="Show only this stage.")
-@click.option("--to", type=NEW_FILE, help="Write an HTML page with plots to this file.")
+@page_option
 @output_options
 def show(pipeline: str, stage: str | None, to: Path | None, as_json: bool) -> None:
     """Show accuracy, base cores, latency and throughput of every variant, and which of them are measured."""
     found = ipa.profiles.load(pipeline)
     stages = found.stages if stage is None else (found.stage(stage),)
     if to is not None:
-        studies.pages.write(studies.pages.profile.page(found, stages), to)
+        reports.write_page(studies.pages.profile.page(found, stages), to)
     if as_json:
         printing.print_json(studies.profile.as_dict(found, stages))
     else:

@@ -80,7 +80,7 @@ def keep_plotly_beside(context: click.Context, _: click.Parameter, given: bool) 
 
 
 def write_page(page: Page, path: Path) -> None:
-    """Write a page to the file of --report."""
+    """Write a page to the file of --report or --to."""
     is_beside = bool(click.get_current_context().meta.get(_BESIDE))
     studies.pages.write(page, path, plotly_beside=is_beside)
 

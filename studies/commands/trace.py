@@ -11,7 +11,7 @@ import click
 
 import ipa
 from ipa import studies
-from ipa.studies.commands import complete, printing, progress
+from ipa.studies.commands import complete, printing, progress, reports
 from ipa.studies.commands.group import Group
 from ipa.studies.commands.options import (
     NEW_FILE,
@@ -19,6 +19,7 @@ from ipa.studies.commands.options import (
     Whole,
     Words,
     output_options,
+    page_option,
     scale_option,
     time_hints,
     time_options,
@@ -107,7 +108,7 @@ SHAPES = (
 @window_option
 @scale_option
 @workload_seed_option
-@click.option("--to", type=NEW_FILE, help="Write an HTML page with plots to this file.")
+@page_option
 @output_options
 def info(
     name: str,
@@ -121,7 +122,7 @@ def info(
     """Show the figures of a load: requests, mean rate, range, burstiness, day and week, largest rises."""
     trace = studies.Load.given(name, window, scale, seed, time_hints(**times)).trace()
     if to is not None:
-        studies.pages.write(studies.pages.load.page(trace), to)
+        reports.write_page(studies.pages.load.page(trace), to)
     figures = ipa.traces.info(trace)
     if as_json:
         printing.print_json(figures)

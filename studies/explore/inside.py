@@ -1,16 +1,20 @@
-"""A run over time: requests waiting and in service and replicas at each stage, and the reasons of each decision."""
+"""A run over time: what waits and is served and the replicas at each stage, what flows on each edge, and why each
+decision was made."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ipa.policies import Entry
+from ipa.profiles import Edge, Graph
 from ipa.sim import FloatArray
 from ipa.studies.formatting import plus
-from ipa.studies.runs import Run
+from ipa.studies.pages import drawing
+from ipa.studies.runs import ITEMS, Run
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -19,9 +23,16 @@ if TYPE_CHECKING:
 MOST_MOMENTS = 3600
 """The most moments of a run: every second of an hour."""
 
+FLOW_S = 10.0
+"""What flows on an edge is a mean over this long."""
+
+SAME_S = 1e-9
+"""Moments this close are one: a sum of times is rounded."""
+
 
 def inside(run: Run) -> dict[str, Any]:
-    """The moments of a run, evenly spaced, with counts for each stage; and its decisions. JSON-able.
+    """The moments of a run, evenly spaced, with counts for each stage and flows for each edge; where to draw both; and
+    the decisions. JSON-able.
 
     Raises ScenarioError if the run lacks the records of all requests.
     """
@@ -30,18 +41,36 @@ def inside(run: Run) -> dict[str, Any]:
     duration_s = float(run.summary["duration_s"])
     moments_s = np.arange(0.0, duration_s, max(1.0, duration_s / MOST_MOMENTS))
     names = [stage.name for stage in run.pipeline.stages]
+    chain = Graph(tuple(Edge(*ends) for ends in pairwise(names)), run.pipeline.sla_s)
+    graph = run.pipeline.graph or chain
+    visits = run.tables[ITEMS if ITEMS in run.tables else "stages"]
+    drawn = drawing(graph, [None] * len(graph.edges), dict.fromkeys(names, ()))
+    joins = dict(drawn.joins)
     return {
         "moments_s": [round(moment, 3) for moment in moments_s.tolist()],
-        "stages": {name: _stage(run, name, moments_s) for name in names},
+        "columns": drawn.columns,
+        "rows": drawn.rows,
+        "stages": {
+            name: {"place": place, "join": joins.get(place, ""), **_stage(run, visits, name, moments_s)}
+            for name, (place, _) in drawn.boxes.items()
+        },
+        "edges": [
+            {
+                "name": f"{edge.parent} to {edge.child}",
+                "way": way,
+                "flow_rps": _flow_rps(*_came(visits, graph, edge, run.scenario.hop_s), moments_s),
+            }
+            for edge, way in zip(graph.edges, drawn.ways, strict=True)
+        ],
         "decisions": [_decision(entry) for entry in run.entries],
     }
 
 
-def _stage(run: Run, name: str, moments_s: FloatArray) -> dict[str, list[int]]:
-    """Requests and replicas at each moment, after all events of that moment."""
+def _stage(run: Run, visits: pd.DataFrame, name: str, moments_s: FloatArray) -> dict[str, list[int]]:
+    """Requests, batches and replicas at each moment, after all events of that moment."""
     tables = run.tables
-    requests, replicas = tables["items" if "items" in tables else "stages"], tables["replicas"]
-    requests, replicas = requests[requests["stage"] == name], replicas[replicas["stage"] == name]
+    requests, replicas = visits[visits["stage"] == name], tables["replicas"]
+    replicas = replicas[replicas["stage"] == name]
     created_s, ready_s, removed_s, gone_s = (_times(replicas, f"{key}_s") for key in _LIFE)
     ended_s = (
         _times(requests, "dropped_s")
@@ -49,16 +78,48 @@ def _stage(run: Run, name: str, moments_s: FloatArray) -> dict[str, list[int]]:
         else tables["requests"].set_index("request")["end_s"].reindex(requests["request"]).to_numpy(dtype=np.float64)
     )
     entered_s, started_s, finished_s = (_times(requests, f"{key}_s") for key in ("enqueue", "start", "finish"))
+    batches = requests.drop_duplicates(["replica", "batch"])
     # A request dropped here left the queue without a start.
     left_s = np.where(np.isfinite(started_s), started_s, np.where(np.isfinite(ended_s), ended_s, np.inf))
     removed_s = np.minimum(removed_s, gone_s)
     return {
         "waiting": _between(entered_s, left_s, moments_s),
         "served": _between(started_s, finished_s, moments_s),
+        "batches": _between(_times(batches, "start_s"), _times(batches, "finish_s"), moments_s),
         "starting": _between(created_s, np.minimum(ready_s, removed_s), moments_s),
         "ready": _between(np.minimum(ready_s, removed_s), removed_s, moments_s),
         "draining": _between(removed_s, gone_s, moments_s),
     }
+
+
+def _came(visits: pd.DataFrame, graph: Graph, edge: Edge, hop_s: float) -> tuple[FloatArray, FloatArray]:
+    """When items came by an edge, and how many each counts for.
+
+    Records do not name an item's edge, so where several lead to a stage, it is that on which its request was served
+    just before, in equal parts if there are several. An item that joins counts whole for each edge from a stage that
+    had served its request.
+    """
+    items, into = visits[visits["stage"] == edge.child].reset_index(), graph.into(edge.child)
+    joins = edge.child in graph.joins
+    if len(into) == 1 and not joins:
+        return _times(items, "enqueue_s"), np.ones(len(items))
+    served = visits.loc[visits["stage"].isin([each.parent for each in into]), ["request", "stage", "finish_s"]]
+    pairs = items.merge(served, on="request", suffixes=("", "_before"))
+    gap_s = pairs["enqueue_s"] - pairs["finish_s_before"] - hop_s
+    pairs = pairs[(gap_s > -SAME_S) & (joins | (gap_s < SAME_S))].drop_duplicates(["index", "stage_before"])
+    parts = 1.0 if joins else 1.0 / pairs.groupby("index")["index"].transform("size")
+    mine = pairs.assign(part=parts)[pairs["stage_before"] == edge.parent]
+    return _times(mine, "enqueue_s"), mine["part"].to_numpy(dtype=np.float64)
+
+
+def _flow_rps(came_s: FloatArray, parts: FloatArray, moments_s: FloatArray) -> list[float]:
+    """Items per second up to each moment, over `FLOW_S` or since the start."""
+    order = np.argsort(came_s)
+    total = np.concatenate(([0.0], np.cumsum(parts[order])))
+    now, before = (
+        total[np.searchsorted(came_s[order], each_s, side="right")] for each_s in (moments_s, moments_s - FLOW_S)
+    )
+    return [round(flow, 2) for flow in ((now - before) / np.clip(moments_s, 1.0, FLOW_S)).tolist()]
 
 
 _LIFE = ("created", "ready", "removed", "gone")

@@ -115,10 +115,6 @@ def _run_one(folder: Path | None, scenario: Scenario) -> RunData:
     return results.finished(inner, scenario)  # small: it reads its tables only at first use
 
 
-MOST_NAMED = 5
-"""The most policies that a title names; for more it gives their number."""
-
-
 @dataclass(frozen=True, repr=False)
 class Comparison(Displayed):
     """Finished runs on the same load, ordered by policy, then seed."""
@@ -175,10 +171,10 @@ class Comparison(Displayed):
 
     @property
     def title(self) -> str:
-        """The comparison in one line: the pipeline, the load, and the policies."""
+        """The question in one line: the pipeline, the load, and what is compared: one or two policies, or how many."""
         first = self.runs[0].summary
         names = self.policies
-        varied = f"policies {', '.join(names)}" if len(names) <= MOST_NAMED else f"{len(names)} policies"
+        varied = f"{' and '.join(names) if len(names) == 2 else f'{len(names)} policies'} compared"
         return f"{first['pipeline']} on {first['trace']}: {f'policy {names[0]}' if len(names) == 1 else varied}"
 
     def __repr__(self) -> str:

@@ -16,6 +16,7 @@ from .document import Strong as Strong
 from .document import Table as Table
 from .document import html_of as html_of
 from .document import write as write
+from .graph import drawing as drawing
 from .plots import Plot as Plot
 from .plots import check_images as check_images
 from .plots import draw_images as draw_images

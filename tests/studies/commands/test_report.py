@@ -43,6 +43,16 @@ def test_pages_share_one_file_of_plotly_beside_them(here: Path) -> None:
     assert not [*(here / "five").glob("*.js")]
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["profile show video", "trace info bursty", "predictor show --trace bursty --windows 0:120 --predictor reactive"],
+)
+def test_a_page_written_by_to_may_have_plotly_beside_it(here: Path, command: str) -> None:
+    assert ipa(*command.split(), "--to", "page.html", "--plotly-beside").exit_code == 0
+    (shared,) = here.glob("plotly-*.js")
+    assert f'<script src="{shared.name}"></script>' in (here / "page.html").read_text()
+
+
 @needs_chromium
 def test_a_page_is_drawn_with_the_file_beside_it(here: Path) -> None:
     assert ipa("simulate", "video", *SHORT, "--plotly-beside", "--report", "page.html").exit_code == 0

@@ -101,8 +101,8 @@ def test_columns_for_what_rarely_happens_appear_where_it_happened() -> None:
 
 def test_the_title_says_pipeline_load_and_what_was_varied() -> None:
     assert page_of(made()).title == "video on bursty: policy ipa"
-    assert page_of(made(), made("low")).title == "video on bursty: policies ipa, low"
-    assert page_of(*many(*"abcdefg", seeds=1)).title == "video on bursty: 7 policies"
+    assert page_of(made(), made("low")).title == "video on bursty: ipa and low compared"
+    assert page_of(*many(*"abc", seeds=1)).title == "video on bursty: 3 policies compared"
 
 
 # ---- what the plots draw ----

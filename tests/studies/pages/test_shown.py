@@ -117,7 +117,7 @@ def test_the_summary_of_a_comparison_has_means_and_intervals(stored: Comparison)
 
 def test_a_comparison_is_shown_as_a_table(stored: Comparison) -> None:
     title, head, *rows = repr(stored).splitlines()
-    assert title == "Comparison of 4 runs: video on bursty: policies ipa, static"
+    assert title == "Comparison of 4 runs: video on bursty: ipa and static compared"
     assert head.split()[:3] == ["PAS", "cores", "violations"]
     assert [row.split()[0] for row in rows] == ["ipa", "static"]
     assert len({len(head), *map(len, rows)}) == 1
