@@ -10,8 +10,7 @@ from itertools import islice, takewhile
 from math import floor
 from typing import Any
 
-from ipa.live.serving.items import WholeRequest
-from ipa.live.serving.request import Request, Visit
+from ipa.live.serving.request import Request, Visit, WholeRequest
 
 
 class RunClock:

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ipa.live.serving.items import Arrival, Item, Path, WholeRequest
-from ipa.live.serving.request import Batch, Request, Visit
+from ipa.live.serving.request import Arrival, Batch, Item, Path, Request, Visit, WholeRequest
 from ipa.live.serving.router import Host, Router
 from ipa.live.serving.stage_queue import DispatchOptions
 from ipa.policies import Configuration
@@ -30,6 +29,14 @@ class GraphHost(Host, Protocol):
         """Call `enter(stage, at_s)` at that moment, as a delivery."""
         ...
 
+    def left(self, request: WholeRequest) -> None:
+        """The last item of a request has ended; the request has its outcome."""
+        ...
+
+
+class ItemData(Protocol):
+    """The data that items pass on."""
+
     def carried(self, item: Item, edge: int, drawn: Callable[[], int]) -> Sequence[Any] | None:
         """The data of each item that a served item puts on an edge; if the number is drawn, it is `drawn()`. None: its
         request would exceed its limits, and has a `problem`."""
@@ -37,10 +44,6 @@ class GraphHost(Host, Protocol):
 
     def prepare(self, item: Item, arrived: Sequence[Arrival]) -> str:
         """Give an item the data that came for it; returns what is wrong with them, empty if nothing is."""
-        ...
-
-    def left(self, request: WholeRequest) -> None:
-        """The last item of a request has ended; the request has its outcome."""
         ...
 
 
@@ -54,13 +57,14 @@ class GraphRouter(Router):
         drop_limits_s: Sequence[float],
         configuration: Configuration,
         host: GraphHost,
+        data: ItemData,
         graph: Graph,
         options: DispatchOptions = DispatchOptions(),  # noqa: B008 - frozen
         seed_and_hop: tuple[int, float] = (0, 0.0),
     ) -> None:
         """`seed_and_hop`: the seed of the draws, and how long items are on their way between stages [s]."""
         super().__init__(names, drop_limits_s, configuration, host, options)
-        self._graph_host = host
+        self._graph_host, self._data = host, data
         seed, self._hop_s = seed_and_hop
         self.routes = Routes(graph, names, np.empty(0), seed)
         self._places = [item_draws.Places(seed, number, edge.persist_s) for number, edge in enumerate(graph.edges)]
@@ -101,7 +105,7 @@ class GraphRouter(Router):
         }
         items = [self._item(request, entry) for entry in entries]
         for item in items:
-            self._graph_host.prepare(item, ())  # what the client has sent
+            self._data.prepare(item, ())  # what the client has sent
         return [(item.stage, self.enqueue(item.stage, (item,), now_s)) for item in items]
 
     def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> Sequence[int]:
@@ -189,7 +193,7 @@ class GraphRouter(Router):
     def _put_on(self, item: Item, way: Way, variant: str, now_s: float) -> list[Item]:
         """The items that an item puts on an edge and that enter the next stage; of several that join there, only the
         first."""
-        sent = self._graph_host.carried(item, way.number, lambda: self._drawn(item, way, variant))
+        sent = self._data.carried(item, way.number, lambda: self._drawn(item, way, variant))
         if sent is None:
             self._lose(item, FAILED, now_s)
             item.whole.lost |= {*self.routes.gathering}
@@ -201,7 +205,7 @@ class GraphRouter(Router):
             arrival = Arrival((*item.path, (way.number, number)), data)
             if join is None:
                 made = self._item(whole, way.child, arrival.path, item_draws.key_of(key, number))
-                made.problem = self._graph_host.prepare(made, (arrival,))
+                made.problem = self._data.prepare(made, (arrival,))
                 entering.append(made)
                 continue
             whole.arrived.setdefault(way.child, []).append(arrival)
@@ -210,7 +214,7 @@ class GraphRouter(Router):
             whole.joined.add(way.child)
             made = self._item(whole, way.child)
             if join.kind == "any":
-                made.problem = self._graph_host.prepare(made, (arrival,))
+                made.problem = self._data.prepare(made, (arrival,))
             else:
                 self._enter_at(made, now_s + self._hop_s + join.wait_s)
             entering.append(made)
@@ -266,7 +270,7 @@ class GraphRouter(Router):
         """The moment set by `later` has come: requests enter as one item each, in their order."""
         entering = [item for item in self._entering.pop((stage, at_s), ()) if item.outcome is None]
         for item in entering:
-            item.problem = self._graph_host.prepare(item, item.whole.arrived.pop(stage, ()))
+            item.problem = self._data.prepare(item, item.whole.arrived.pop(stage, ()))
         if entering:
             self.deliver(stage, sorted(entering, key=lambda item: item.number), now_s)
 

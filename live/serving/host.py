@@ -28,13 +28,11 @@ from ipa.live.serving.bodies import Turns, read_body
 from ipa.live.serving.connections import peer_of
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals, RunClock
 from ipa.live.serving.gateway_metrics import GatewayMetrics
-from ipa.live.serving.graph_host import ItemHost
 from ipa.live.serving.graph_router import GraphRouter
 from ipa.live.serving.graph_tensors import MOST_ITEMS, GraphTensors, WholeJob
-from ipa.live.serving.items import WholeRequest
 from ipa.live.serving.protocol import InferRequest, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
-from ipa.live.serving.request import Batch, Request
+from ipa.live.serving.request import Batch, Request, WholeRequest
 from ipa.live.serving.router import Router
 from ipa.live.serving.spans import Spans
 from ipa.live.serving.stage_lanes import Deadlines
@@ -153,12 +151,8 @@ class Gateway:
         dispatch = DispatchOptions(options.drop, options.removal == "lose", self._limits.body_bytes)
         initial = lightest_configuration(pipeline)
         if self._items is not None and pipeline.graph is not None:
-            host = ItemHost(self, self._items, self.clock, self.ended_requests)
-            made = GraphRouter(
-                self.names, pipeline.drop_limits_s, initial, host, pipeline.graph, dispatch, (options.seed, 0.0)
-            )
-            host.router = made
-            return made
+            limits_s, seed_and_hop = pipeline.drop_limits_s, (options.seed, 0.0)
+            return GraphRouter(self.names, limits_s, initial, self, self._items, pipeline.graph, dispatch, seed_and_hop)
         mixing = [
             (len(stage.variants), IndexedUniforms(stream(options.seed, "mix", position)))
             for position, stage in enumerate(pipeline.stages)
@@ -334,6 +328,22 @@ class Gateway:
             request.data.retry_after_s = self._starts_within_s(request)
         if not request.data.done.done():
             request.data.done.set_result(None)
+
+    def later(self, stage: int, at_s: float) -> None:
+        """Have what joins at a stage enter it at that moment."""
+        self._loop.call_later(max(0.0, at_s - self.clock.now_s()), self._enter, stage, at_s)
+
+    def _enter(self, stage: int, at_s: float) -> None:
+        assert isinstance(self.router, GraphRouter)
+        self.router.enter(stage, at_s, self.clock.now_s())
+
+    def left(self, request: WholeRequest) -> None:
+        """Record a request of a graph with its items, and release what it holds."""
+        job: WholeJob = request.data
+        self.ended_requests.add(request)
+        request.data = None
+        if job.kept is not None:
+            job.kept.close()
 
     def _queue(self, request: Request) -> StageQueue:
         return self.router.lanes[request.stage].queues[request.lane]

@@ -11,7 +11,7 @@ from ipa.live.collect_items import ItemCollector
 from ipa.live.sending import broken_laws
 from ipa.live.sent import Sent
 from ipa.live.serving.counts import EndedRequests
-from ipa.live.serving.items import WholeRequest
+from ipa.live.serving.request import WholeRequest
 from tests.live.serving.graph_world import GraphWorld
 from tests.sim import graph_runs
 

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ipa.live.serving.graph_router import GraphRouter
-from ipa.live.serving.items import Arrival, Item, WholeRequest
-from ipa.live.serving.request import Batch, Request
+from ipa.live.serving.request import Arrival, Batch, Item, Request, WholeRequest
 from ipa.live.serving.router import Router
 from ipa.live.serving.stage_queue import DispatchOptions
 from ipa.policies import StageConfiguration
@@ -30,7 +29,7 @@ class GraphWorld(GatewayWorld):
         hop_s: float = self._scenario["hop_s"]
         options = DispatchOptions("request", self._loses)
         graph = graph_of(self._scenario)
-        made = _Noting(names, limits_s, configuration, self, graph, options, (self._seed, hop_s))
+        made = _Noting(names, limits_s, configuration, self, self, graph, options, (self._seed, hop_s))
         made.came = self.came
         return made
 

@@ -16,8 +16,7 @@ import pytest
 from ipa import profiles
 from ipa.live.serving.admission import REQUEST_BYTES, Admission
 from ipa.live.serving.graph_tensors import GraphTensors, ItemJob, WholeJob
-from ipa.live.serving.items import Item, WholeRequest
-from ipa.live.serving.request import Batch, RoutedReplica
+from ipa.live.serving.request import Batch, Item, RoutedReplica, WholeRequest
 from ipa.live.serving.tensors import of_array
 from ipa.profiles import load
 from tests.live.serving.models_world import classifier_file, detector_file
