@@ -126,7 +126,7 @@ def difference(
 ) -> list[Action]:
     """The actions, in order, that bring a lane to its wanted state; none if it is there.
 
-    `failed`: the variants to record as failed, with the times [Unix time]; None: those already recorded. `kept`: what
+    `failed`: the variants to record as failed, with the times [Unix time], beside those recorded already. `kept`: what
     the server is known to keep different. `by_rollout`: why cores cannot be changed in place, though they should be.
     Raises ForeignOwnerError if somebody else has paused the Deployment.
 
@@ -149,7 +149,7 @@ def difference(
     notes = {}
     if not lane.number:
         sound = decided if state.stands(decided) else state.sound
-        notes = _notes(sound, state.failed if failed is None else failed)
+        notes = _notes(sound, {**state.failed, **(failed or {})})
     cores = None if by_rollout else template_cores(deployed, stage, wanted, state)
     manifest = stage_deployment(deployed, stage, wanted, owner, cores, lane.number, decided)
     manifest["metadata"]["annotations"] |= notes

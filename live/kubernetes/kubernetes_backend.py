@@ -17,12 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ipa.live.errors import RunError
-from ipa.live.kubernetes import permissions
+from ipa.live.kubernetes import failed_variants, permissions
 from ipa.live.kubernetes.api import Api, ApiError, Threads
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, GatewayKeeper, way_to
 from ipa.live.kubernetes.deployed_lanes import Parts, in_force
 from ipa.live.kubernetes.events import Event, Events, log_news, news
-from ipa.live.kubernetes.failed_variants import FailedVariants, rollback
 from ipa.live.kubernetes.lease import Lease, LeaseKeeper
 from ipa.live.kubernetes.pace import Pace, moves_pods
 from ipa.live.kubernetes.pods import Pod
@@ -122,7 +121,6 @@ class KubernetesBackend(LiveBackend):
         )
         self._events = Events(api, deployed)
         self._room = Room(len(deployed.stages), deployed.layout.nodes_within_s)
-        self._failures = FailedVariants(self.stages)
         self._pods: dict[str, Pod] = {}
         self._is_listed = asyncio.Event()
         self._watch = PodWatch(api, deployed.namespace, deployed.instance, self._watched)
@@ -225,8 +223,9 @@ class KubernetesBackend(LiveBackend):
             applied = await super()._apply(configuration)
             if applied.accepted:
                 self._pace.note(moves)
-                changed = [name for name, each in configuration.items() if _variants(each) != _variants(before[name])]
-                self._failures.decided(changed, self._step)
+                for name, each in configuration.items():
+                    if _variants(each) != _variants(before[name]):
+                        self.stages[name].decided_at = self._step
             return applied
 
     def _refusal(self, configuration: Configuration) -> str:
@@ -237,7 +236,7 @@ class KubernetesBackend(LiveBackend):
         stopped = self.look.refusal(self.wanted, configuration)
         if stopped:
             return f"stopped: {stopped}"
-        return self._failures.refusal(configuration) or self._pace.refusal(self._moves(configuration))
+        return failed_variants.refusal(self.stages, configuration) or self._pace.refusal(self._moves(configuration))
 
     def _moves(self, configuration: Configuration) -> int:
         """The number of stages whose pods a configuration changes."""
@@ -262,13 +261,12 @@ class KubernetesBackend(LiveBackend):
             return LOOK_EVERY_S
         wanted = self.wanted
         look = self.look = await self._pass(wanted)
-        if look.done and not (look.error or look.stopped):
-            self._failures.has_written()
         if look.is_down:
             self.fail(f"{self.deployed.instance} no longer exists; run ipa live up")
         if look.is_changed:
             self.fail(f"{self.deployed.instance} has been redeployed with another layout or pipeline file: start again")
-        self._failures.take_over(look.stages, self._api.time_s())
+        for name, state in look.stages.items():  # an earlier controller may have recorded some
+            self.stages[name].exclude(state.failed, self._api.time_s())
         if self._api.read_only:
             self._follow(look.stages)
         self.look_failures += bool(look.error)
@@ -289,7 +287,7 @@ class KubernetesBackend(LiveBackend):
 
     async def _pass(self, wanted: Configuration) -> Look:
         """Make one reconcile pass; log what is new, and write it as Events."""
-        pods, failed = list(self._pods.values()), self._failures.to_write(self.look.stages, self._api.time_s())
+        pods, failed = list(self._pods.values()), {name: dict(each.excluded) for name, each in self.stages.items()}
         reconcile, lanes = self._reconciler.reconcile, self._gateway.lanes
         look = following(self.look, await self._threads.call(reconcile, wanted, pods, failed, self._may_write, lanes))
         log_news(self.look, look)
@@ -311,12 +309,13 @@ class KubernetesBackend(LiveBackend):
     async def _roll_back(self, name: str, why: str, look: Look) -> None:
         """Roll a stage back to its last complete configuration, and exclude the failed variant for a while."""
         stage = self.stages[name]
-        found = rollback(look.stages[name], stage.configuration)
+        found = failed_variants.rollback(look.stages[name], stage.configuration)
         if found is None or not self._pods:
             return  # nothing to go back to; the look says what is wrong
-        self._failures.add(name, found.variant, self._api.time_s())
+        stage.excluded[found.variant] = self._api.time_s()
         self.rollbacks[name, found.variant] += 1
-        for step in self._failures.steps_undone(name, self._step):
+        # The step that chose the present variants is undone, with those that kept them.
+        for step in range(self._step if stage.decided_at is None else stage.decided_at, self._step + 1):
             self._on_rollback(step, f"{name}: rolled back to {found.back_to.variants}: {why}")
         log.error("rolled back", extra={"stage": name, "variant": found.variant, "problem": why})
         stage.configuration = found.back_to
@@ -366,7 +365,7 @@ class KubernetesBackend(LiveBackend):
             "no_replica": said(self._unserved()) if self._is_listed.is_set() else "",
             "lost_node": said(look.lost),
             "no_room": self._room.trouble(look),
-            "failed_variant": self._failures.trouble(look.failed),
+            "failed_variant": failed_variants.trouble(self.stages, look.failed),
         }
         return {kind: text for kind, text in found.items() if text}
 

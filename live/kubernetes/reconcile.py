@@ -67,7 +67,7 @@ class Observed:
 @dataclass(frozen=True)
 class Aim:
     """The target of a pass: the `wanted` configuration, and its `parts` in force in the stages' lanes. `failed`: stage
-    -> the variants to record as failed, with the times; a stage that is missing keeps those recorded already."""
+    -> the variants to record as failed, with the times, beside those recorded already."""
 
     wanted: Configuration
     parts: Mapping[str, Parts]
@@ -154,7 +154,7 @@ class Reconciler:
         may_write: Callable[[], bool] = lambda: True,
         lanes: Mapping[str, Parts] | None = None,
     ) -> Look:
-        """One pass. `failed`: stage -> the variants to record as failed, with the times. `lanes`: stage -> the
+        """One pass. `failed`: stage -> the variants to record as failed, with the times; `lanes`: stage -> the
         configurations in force, as the gateway reports them (see `deployed_lanes.targets`).
 
         `may_write` is asked before each write: requests take time, and a Lease may run out meanwhile. If something

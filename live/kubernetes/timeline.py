@@ -23,14 +23,21 @@ def left_out(failed: Mapping[str, float], wall_s: float) -> dict[str, float]:
 
 @dataclass
 class PodReplicas(StageReplicas):
-    """The replicas of one stage; `excluded`: variant -> when it failed to start [Unix time]."""
+    """The replicas of one stage. `excluded`: variant -> when it failed to start [Unix time]. `decided_at`: the step by
+    which its present variants were chosen; None: by none of this run.
+    """
 
     excluded: dict[str, float] = field(default_factory=dict)
+    decided_at: int | None = None
 
     @property
     def failed_variants(self) -> tuple[str, ...]:
         """Variants that may not be chosen now."""
         return tuple(sorted(self.excluded))
+
+    def exclude(self, failed: Mapping[str, float], wall_s: float) -> None:
+        """Exclude variants that have failed at these times, as far as that still counts at `wall_s` [Unix time]."""
+        self.excluded = left_out(failed, wall_s) | self.excluded
 
     def forgive(self, wall_s: float) -> None:
         """Allow variants again whose exclusion has expired at `wall_s` [Unix time]."""
