@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipa.live.errors import LiveError, RunError
-from ipa.live.samples import holds_arrays, read_samples, rows_of
+from ipa.live.samples import SampleRequest, file_request, holds_arrays, read_samples, rows_of, tensors_request
 from ipa.live.sent import COMPLETED_STATUS, UNANSWERED, UNREACHABLE, Sent
 from ipa.live.server_answers import (
     IDENTITY,
@@ -38,7 +38,6 @@ from ipa.live.stopping import heeded
 if TYPE_CHECKING:
     import aiohttp
 
-    from ipa.live.serving import FileRequest
     from ipa.sim import FloatArray
 
 CONNECT_S = 5.0
@@ -174,16 +173,14 @@ async def _writer(job: Job) -> Callable[[int], tuple[bytes, Mapping[str, str]]]:
         return b"%s%d%s" % (head, number, tail), headers
 
     def of_sample(number: int) -> tuple[bytes, Mapping[str, str]]:
-        body = samples[number % len(samples)].with_id(f"{job.prefix}{number}")
-        return body.data, {**headers, **body.headers}
+        data, own = samples[number % len(samples)].written(f"{job.prefix}{number}")
+        return data, {**headers, **own}
 
     return of_sample if samples else of_body
 
 
-async def _sample_requests(job: Job) -> list[FileRequest]:
+async def _sample_requests(job: Job) -> list[SampleRequest]:
     """The samples as requests: arrays, or files to a model that takes one file. Raises LiveError for another model."""
-    from ipa.live.serving import file_request, tensors_request
-
     if holds_arrays(Path(job.samples)):
         return [tensors_request(tensors) for tensors in rows_of(Path(job.samples))]
     name = await _file_input(job, job.samples)
@@ -206,15 +203,11 @@ def ask_file(job: Job, content: bytes, what: str) -> str:
     async def ask() -> str:
         import aiohttp
 
-        from ipa.live.serving import file_request
-
-        body = file_request(await _file_input(job, what), content).without_id()
+        data, own = file_request(await _file_input(job, what), content).written()
         try:
             async with (
                 aiohttp.ClientSession(auto_decompress=False) as session,
-                session.post(
-                    job.target, data=body.data, headers={**job.headers, **body.headers}, allow_redirects=False
-                ) as response,
+                session.post(job.target, data=data, headers={**job.headers, **own}, allow_redirects=False) as response,
             ):
                 answer = await received(response, MOST_KEPT_BYTES)
                 status, headers = response.status, response.headers
@@ -228,13 +221,16 @@ def ask_file(job: Job, content: bytes, what: str) -> str:
 
 
 def _text(answer: bytes, headers: Mapping[str, str]) -> str:
-    """The text of an answer; empty if it is not text."""
-    from ipa.live.serving import HEADER, ProtocolError, text_of
+    """The text of an answer's first output; empty if that is not text."""
+    from ipa.live.serving import HEADER, ProtocolError, at_once, reading_response, to_array
 
     try:
-        return text_of(answer, headers.get(HEADER)) or ""
+        outputs = at_once(reading_response(answer, headers.get(HEADER)))
     except ProtocolError:
         return ""
+    if not outputs or outputs[0].datatype != "BYTES":
+        return ""
+    return "\n".join(each.decode(errors="replace") for each in to_array(outputs[0]).ravel().tolist())
 
 
 async def _warm_up(session: aiohttp.ClientSession, url: str) -> None:

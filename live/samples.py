@@ -1,4 +1,4 @@
-"""Sample requests: a folder of files, each one request, with their expected answers; or arrays.
+"""Sample requests: a folder of files, each one request, with their expected answers; or arrays; and how they are sent.
 
 The folder's `labels.jsonl` has one line for each file, `{"file": "0001.jpg", "answer": "..."}`; the answer is optional,
 and further keys are ignored.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from ipa.live.errors import LiveError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ipa.live.serving import Tensor
 
@@ -101,3 +101,36 @@ def _tensors(path: Path, arrays: dict[str, np.ndarray[Any, Any]]) -> list[Tensor
         return [of_array(name, array) for name, array in arrays.items()]
     except TensorError as cause:
         raise LiveError(f"{path}: {cause}") from None
+
+
+# ---- as requests ----
+
+
+class SampleRequest(NamedTuple):
+    """A request ready to be given an id: the JSON part, and the file or tensors behind it."""
+
+    message: bytes
+    rest: bytes
+
+    def written(self, identity: str = "") -> tuple[bytes, Mapping[str, str]]:
+        """Its body and headers, under an id that needs no escapes in JSON; empty: without one."""
+        from ipa.live.serving import HEADER
+
+        message = b'{"id":"' + identity.encode() + b'",' + self.message[1:] if identity else self.message
+        return message + self.rest, {"Content-Type": "application/octet-stream", HEADER: str(len(message))}
+
+
+def file_request(name: str, content: bytes) -> SampleRequest:
+    """A request whose input of that name, BYTES of shape (1, 1), is a file's content."""
+    from ipa.live.serving import of_array
+
+    return tensors_request([of_array(name, np.array([[content]], dtype=object))])
+
+
+def tensors_request(tensors: Sequence[Tensor]) -> SampleRequest:
+    """A request of these tensors, as binary data."""
+    from ipa.live.serving import HEADER, at_once, writing_request
+
+    data, headers = at_once(writing_request(tensors, {}, binary=True))
+    length = int(headers[HEADER])
+    return SampleRequest(data[:length], data[length:])

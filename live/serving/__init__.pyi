@@ -1,7 +1,3 @@
-from .file_requests import FileRequest as FileRequest
-from .file_requests import file_request as file_request
-from .file_requests import tensors_request as tensors_request
-from .file_requests import text_of as text_of
 from .graph_tensors import GraphTensors as GraphTensors
 from .metrics import STAGE_STATE as STAGE_STATE
 from .metrics import TABLE as TABLE
@@ -16,6 +12,9 @@ from .models import folder_model as folder_model
 from .models import onnx_session as onnx_session
 from .protocol import HEADER as HEADER
 from .protocol import ProtocolError as ProtocolError
+from .protocol import at_once as at_once
+from .protocol import reading_response as reading_response
+from .protocol import writing_request as writing_request
 from .replica_clients import Probe as Probe
 from .replica_clients import ProbeError as ProbeError
 from .rows import shared as shared

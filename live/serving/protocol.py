@@ -107,9 +107,6 @@ class InferRequest(NamedTuple):
     wanted: Wanted
 
 
-EVERYTHING_BINARY = Wanted(None, True)
-
-
 # ---- reading ----
 
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
@@ -167,18 +164,8 @@ def at_once(steps: Steps[T]) -> T:
             return end.value  # type: ignore[no-any-return]
 
 
-def read_request(body: Buffer, header_length: str | None) -> InferRequest:
-    """Read a request from an HTTP body; `header_length` is the value of the extension's header, if given."""
-    return at_once(reading_request(body, header_length))
-
-
-def read_response(body: Buffer, header_length: str | None) -> list[Tensor]:
-    """Read the outputs from a server's answer."""
-    return at_once(reading_response(body, header_length))
-
-
 def reading_request(body: Buffer, header_length: str | None) -> Steps[InferRequest]:
-    """The steps of `read_request`."""
+    """Read a request from an HTTP body; `header_length` is the value of the extension's header, if given."""
     message, rest = _parts(_REQUESTS, body, header_length)
     parameters = dict(_parameters("parameters", message.parameters))
     all_binary = parameters.pop("binary_data_output", False)
@@ -194,7 +181,7 @@ def reading_request(body: Buffer, header_length: str | None) -> Steps[InferReque
 
 
 def reading_response(body: Buffer, header_length: str | None) -> Steps[list[Tensor]]:
-    """The steps of `read_response`."""
+    """Read the outputs from a server's answer."""
     message, rest = _parts(_RESPONSES, body, header_length)
     yield
     return (yield from _tensors(message.outputs, "outputs", rest))
@@ -316,20 +303,11 @@ _SHORT.maxstring = _SHORT.maxother = 64
 # ---- writing ----
 
 
-def write_request(inputs: Sequence[Tensor], parameters: Mapping[str, Any], binary: bool) -> Body:
-    """Write a request for all outputs, in binary form or in JSON."""
-    return at_once(writing_request(inputs, parameters, binary))
-
-
-def write_response(model: str, request: InferRequest, outputs: Sequence[Tensor]) -> Body:
-    """Write the answer to `request`: the outputs that it wants, each in the wanted form."""
-    return at_once(writing_response(model, request, outputs))
-
-
 def writing_request(
     inputs: Sequence[Tensor], parameters: Mapping[str, Any], binary: bool, most_json_bytes: int = sys.maxsize
 ) -> Steps[Body]:
-    """The steps of `write_request`. Raises ProtocolError (413) for more JSON than allowed."""
+    """Write a request for all outputs, in binary form or in JSON. Raises ProtocolError (413) for more JSON than
+    allowed."""
     asked = {**parameters, "binary_data_output": True} if binary else parameters
     head: dict[str, Any] = {"parameters": asked} if asked else {}
     return _written(head, "inputs", inputs, lambda _: binary, most_json_bytes)
@@ -343,8 +321,8 @@ def writing_response(
     *,
     missing: str = "",
 ) -> Steps[Body]:
-    """The steps of `write_response`; `missing` says what is not in it. Raises ProtocolError (413) for more JSON than
-    allowed."""
+    """Write the answer to `request`: the outputs that it wants, each in the wanted form; `missing` says what is not in
+    it. Raises ProtocolError (413) for more JSON than allowed."""
     outputs = wanted_outputs(request, outputs)
     head: dict[str, Any] = {"model_name": model, "model_version": "1"}
     if request.id is not None:

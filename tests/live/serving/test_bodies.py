@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from ipa.live.serving import replica_clients
 from ipa.live.serving.admission import JSON_GROWS, REQUEST_BYTES, Admission, Limits, Share
 from ipa.live.serving.bodies import MOST_MEMBERS, PIECE_BYTES, Collected, Inflater, Turns, in_time
-from ipa.live.serving.protocol import ProtocolError, json_length, read_request
+from ipa.live.serving.protocol import ProtocolError, at_once, json_length, reading_request
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import of_array
@@ -81,7 +81,7 @@ def test_no_json_becomes_larger_than_what_is_held_for_it(body: bytes, is_read: b
     tracemalloc.start()
     try:
         with nullcontext() if is_read else pytest.raises(ProtocolError):
-            read_request(body, None)
+            at_once(reading_request(body, None))
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ipa.live.serving import protocol, tensors
-from ipa.live.serving.protocol import HEADER, InferRequest, ProtocolError, Wanted
+from ipa.live.serving.protocol import HEADER, InferRequest, ProtocolError, Wanted, at_once
 from ipa.live.serving.tensors import DTYPES, Tensor, TensorError
 
 NUMBERS = st.sampled_from(sorted(DTYPES))
@@ -51,8 +51,8 @@ def one_input(**changes: Any) -> bytes:
 
 @given(st.lists(st.one_of(numeric(), texts()), min_size=1, max_size=3, unique_by=lambda t: t.name), st.booleans())
 def test_a_request_comes_back_as_it_was(inputs: list[Tensor], binary: bool) -> None:
-    body = protocol.write_request(inputs, {"temperature": 0.5}, binary=binary)
-    read = protocol.read_request(body.data, body.headers.get(HEADER))
+    body = at_once(protocol.writing_request(inputs, {"temperature": 0.5}, binary=binary))
+    read = at_once(protocol.reading_request(body.data, body.headers.get(HEADER)))
     assert list(read.inputs) == inputs
     assert read.parameters == {"temperature": 0.5}
     assert read.wanted.is_binary == binary
@@ -61,8 +61,8 @@ def test_a_request_comes_back_as_it_was(inputs: list[Tensor], binary: bool) -> N
 @given(st.one_of(numeric(), texts()), st.booleans())
 def test_an_answer_comes_back_as_it_was(output: Tensor, binary: bool) -> None:
     asked = InferRequest("7", {}, [], Wanted(None, binary))
-    body = protocol.write_response("m", asked, [output])
-    assert protocol.read_response(body.data, body.headers.get(HEADER)) == [output]
+    body = at_once(protocol.writing_response("m", asked, [output]))
+    assert at_once(protocol.reading_response(body.data, body.headers.get(HEADER))) == [output]
     head = json.loads(body.data[: int(body.headers.get(HEADER, len(body.data)))])
     assert (head["model_name"], head["model_version"], head["id"]) == ("m", "1", "7")
 
@@ -70,7 +70,7 @@ def test_an_answer_comes_back_as_it_was(output: Tensor, binary: bool) -> None:
 def test_an_answer_holds_the_outputs_asked_for_each_in_its_form() -> None:
     outputs = [tensors.of_array(name, np.array([n], dtype=np.int32)) for n, name in enumerate("abc")]
     asked = InferRequest(None, {}, [], Wanted({"c": False, "a": True}, True))
-    body = protocol.write_response("m", asked, outputs)
+    body = at_once(protocol.writing_response("m", asked, outputs))
     length = int(body.headers[HEADER])
     head = json.loads(body.data[:length])
     assert [(each["name"], each.get("data")) for each in head["outputs"]] == [("c", [2]), ("a", None)]
@@ -79,19 +79,19 @@ def test_an_answer_holds_the_outputs_asked_for_each_in_its_form() -> None:
 
 
 def test_nested_data_are_read_in_row_major_order() -> None:
-    (x,) = protocol.read_request(one_input(shape=[2, 1, 2], data=[[[1, 2]], [[3, 4]]]), None).inputs
+    (x,) = at_once(protocol.reading_request(one_input(shape=[2, 1, 2], data=[[[1, 2]], [[3, 4]]]), None)).inputs
     assert np.array_equal(tensors.to_array(x), np.array([[[1, 2]], [[3, 4]]]))
 
 
 @pytest.mark.parametrize(("shape", "data"), [([0], []), ([2, 0], [[], []]), ([2, 0], []), ([0, 3], [])])
 def test_a_tensor_without_elements_has_no_data(shape: list[int], data: list[Any]) -> None:
-    (x,) = protocol.read_request(one_input(shape=shape, data=data), None).inputs
+    (x,) = at_once(protocol.reading_request(one_input(shape=shape, data=data), None)).inputs
     assert (x.shape, x.data) == (tuple(shape), b"")
 
 
 def test_not_a_number_has_no_json_form_and_comes_as_null() -> None:
     output = tensors.of_array("x", np.array([np.nan, 1.0]))
-    body = protocol.write_response("m", InferRequest(None, {}, [], Wanted(None, False)), [output])
+    body = at_once(protocol.writing_response("m", InferRequest(None, {}, [], Wanted(None, False)), [output]))
     assert json.loads(body.data)["outputs"][0]["data"] == [None, 1.0]
 
 
@@ -201,7 +201,7 @@ WRONG: list[tuple[bytes, str]] = [
 @pytest.mark.parametrize(("body", "answer"), WRONG, ids=[answer for _, answer in WRONG])
 def test_a_request_that_breaks_the_protocol_is_refused(body: bytes, answer: str) -> None:
     with pytest.raises(ProtocolError, match=answer) as refused:
-        protocol.read_request(body, None)
+        at_once(protocol.reading_request(body, None))
     assert refused.value.status == 400
 
 
@@ -227,30 +227,30 @@ def binary_request(size: int, datatype: str = "INT16", shape: tuple[int, ...] = 
 )
 def test_binary_data_must_be_what_the_tensor_says(head: bytes, rest: bytes, answer: str | None) -> None:
     if answer is None:
-        (x,) = protocol.read_request(head + rest, str(len(head))).inputs
+        (x,) = at_once(protocol.reading_request(head + rest, str(len(head)))).inputs
         assert x.data == rest
         return
     with pytest.raises(ProtocolError, match=answer):
-        protocol.read_request(head + rest, str(len(head)))
+        at_once(protocol.reading_request(head + rest, str(len(head))))
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1e2", "99999", "", "²"])
 def test_a_wrong_header_length_is_refused(length: str) -> None:
     with pytest.raises(ProtocolError, match="allowed: a number up to the body's"):
-        protocol.read_request(one_input(), length)
+        at_once(protocol.reading_request(one_input(), length))
 
 
 def test_an_output_that_is_not_there_is_refused_with_the_nearest() -> None:
     outputs = [tensors.of_array("label", np.array([1]))]
     asked = InferRequest(None, {}, [], Wanted({"labels": False}, False))
     with pytest.raises(ProtocolError, match=r"no output is called 'labels' \(did you mean 'label'\?\); outputs: label"):
-        protocol.write_response("m", asked, outputs)
+        at_once(protocol.writing_response("m", asked, outputs))
 
 
 def test_bytes_that_are_no_text_are_only_given_as_binary_data() -> None:
     output = tensors.of_array("raw", np.array([b"\xff"], dtype=object))
     with pytest.raises(ProtocolError, match="'raw': its bytes are not UTF-8 text; ask for binary data"):
-        protocol.write_response("m", InferRequest(None, {}, [], Wanted(None, False)), [output])
+        at_once(protocol.writing_response("m", InferRequest(None, {}, [], Wanted(None, False)), [output]))
 
 
 @pytest.mark.parametrize("dtype", ["complex128", "datetime64[s]"])

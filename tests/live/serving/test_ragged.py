@@ -17,7 +17,7 @@ import pytest
 
 from ipa import profiles
 from ipa.live.serving.host import Gateway, GatewayOptions
-from ipa.live.serving.protocol import EVERYTHING_BINARY, InferRequest
+from ipa.live.serving.protocol import InferRequest, Wanted
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.rows import RowsError, shared
 from ipa.live.serving.tensors import Tensor, of_array, to_array
@@ -165,7 +165,7 @@ def test_in_whatever_batches_each_request_gets_its_own_rows(tmp_path: Path) -> N
                 position, {(number, ""): partial(RoutedReplica, number, variant, 8) for number in range(4)}
             )
         tensors = [of_array("image", np.array(rows, dtype=np.float32)) for rows in images]
-        asked = [InferRequest(None, {}, [tensor], EVERYTHING_BINARY) for tensor in tensors]
+        asked = [InferRequest(None, {}, [tensor], Wanted(None, True)) for tensor in tensors]
         requests = [gateway._admitted(each, gateway.clock.now_s()) for each in asked]
         jobs = [request.data for request in requests]
         await asyncio.gather(*(job.done for job in jobs))
