@@ -109,13 +109,13 @@ class Launcher:
             self._on_death()
 
 
-def log_end(log: Path, lines: int = 5) -> str:
-    """The last lines of a log, indented, for an error message."""
+def log_end(log: Path) -> str:
+    """The last five lines of a log, indented, for an error message."""
     try:
         text = log.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return "  (nothing was logged)"
-    return "\n".join(f"  {line}" for line in text.splitlines()[-lines:]) or "  (nothing was logged)"
+    return "\n".join(f"  {line}" for line in text.splitlines()[-5:]) or "  (nothing was logged)"
 
 
 def in_words(status: int) -> str:

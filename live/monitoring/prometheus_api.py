@@ -15,7 +15,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from ipa.live.errors import LiveError
-from ipa.live.monitoring.sources import SourceError
+from ipa.live.monitoring.sources import QUANTILES, SourceError
 from ipa.policies import NO_LATENCY, LatencyQuantiles
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def added(series: Sequence[Sequence[float]], seconds: int) -> tuple[float, ...]:
     return tuple(sum(column) if column else nan for column in columns)
 
 
-def bucket_quantiles(buckets: Mapping[float, float], shares: Sequence[float] = (0.5, 0.95, 0.99)) -> LatencyQuantiles:
-    """Quantiles of a histogram's increments (upper bound -> how many up to it), linear within a bucket.
+def bucket_quantiles(buckets: Mapping[float, float]) -> LatencyQuantiles:
+    """The quantiles of a histogram's increments (upper bound -> how many up to it), linear within a bucket.
 
     Values above the last finite bound count as that bound, as in Prometheus's `histogram_quantile`.
     """
@@ -83,7 +83,7 @@ def bucket_quantiles(buckets: Mapping[float, float], shares: Sequence[float] = (
     total = buckets[bounds[-1]] if bounds else 0.0
     if total <= 0.0:
         return NO_LATENCY
-    return LatencyQuantiles(*(_quantile(buckets, bounds, share * total) for share in shares))
+    return LatencyQuantiles(*(_quantile(buckets, bounds, share * total) for share in QUANTILES))
 
 
 def _quantile(buckets: Mapping[float, float], bounds: Sequence[float], rank: float) -> float:

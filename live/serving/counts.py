@@ -16,8 +16,8 @@ from ipa.live.serving.request import Request, Visit, WholeRequest
 class RunClock:
     """Counts from `origin_s`, a moment of the monotonic clock (CLOCK_MONOTONIC, in seconds)."""
 
-    def __init__(self, origin_s: float | None = None) -> None:
-        self.origin_s = time.monotonic() if origin_s is None else origin_s
+    def __init__(self) -> None:
+        self.origin_s = time.monotonic()
 
     def now_s(self) -> float:
         """Seconds since the origin; negative before it."""

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,8 +40,6 @@ from ipa.live.serving.web import (
 )
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
     from ipa.profiles import Pipeline
 
 MOST_WAITING = 256
@@ -158,8 +156,8 @@ class Server:
         self._model.close()
 
 
-async def run(options: ServerOptions, model: Model, tell: Callable[..., None] = announce) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal ends at once. Calls `tell(url=...)` once it listens."""
+async def run(options: ServerOptions, model: Model) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal ends at once."""
     name = options.model or options.variant or "model"
     server = Server(name, model)
     port = open_port(options.host, options.port)
@@ -176,7 +174,7 @@ async def run(options: ServerOptions, model: Model, tell: Callable[..., None] = 
     runner, url = await listen(app, port)
     stopping = asyncio.Event()
     on_signals(stopping.set, lambda: os._exit(1))
-    tell(url=url)
+    announce(url=url)
     log.info("listening", extra={"url": url, "model": name, "backend": options.backend})
     created_s = _process_start_s() if options.created_s is None else options.created_s
     starting = asyncio.create_task(server.start(created_s + _start_up_s(options)))
@@ -246,23 +244,6 @@ def _process_start_s() -> float:
         return time.monotonic()
 
 
-def serve(options: ServerOptions, tell: Callable[..., None] = announce) -> None:
-    """Make the model and `run` in an event loop. Raises ModelError or ProfileError if there is no such model."""
-    model = create(options)
-    logs.json_to_stderr("server", options.log_level)
-    in_event_loop(run(options, model, tell))
-
-
-def serve_announced(options: ServerOptions, connection: Connection) -> None:
-    """`serve` for a child process, which sends its URL through the connection."""
-
-    def tell(url: str) -> None:
-        connection.send(url)
-        connection.close()
-
-    serve(options, tell)
-
-
 @click.command()
 @click.option("--backend", default="emulated", show_default=True, help="emulated, onnx, folder, or my.py:MyModel")
 @click.option("--model", default="", help="the model's name [the variant's]")
@@ -295,7 +276,10 @@ def main(pipeline_name: str | None, **options: Any) -> None:
 
     try:
         pipeline = None if pipeline_name is None else profiles.load(pipeline_name)
-        serve(ServerOptions(pipeline=pipeline, **options))
+        given = ServerOptions(pipeline=pipeline, **options)
+        model = create(given)
+        logs.json_to_stderr("server", given.log_level)
+        in_event_loop(run(given, model))
     except (ProfileError, ModelError) as error:
         raise click.UsageError(str(error)) from None
     except OSError as error:
