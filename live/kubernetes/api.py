@@ -161,9 +161,24 @@ class Api:
         meta: Object = {"annotations": {REPLICAS: str(replicas)}}
         if resource_version is not None:
             meta["resourceVersion"] = resource_version
-        patch = {"metadata": meta, "spec": {"replicas": replicas}}
-        path, content_type = path_of("Deployment", namespace, name), "application/merge-patch+json"
-        return self.request("PATCH", path, patch, content_type=content_type, field_manager=FIELD_MANAGER)
+        return self.patch("Deployment", namespace, name, {"metadata": meta, "spec": {"replicas": replicas}})
+
+    def forget(self, kind: str, namespace: str, name: str, annotation: str) -> None:
+        """Remove an annotation from an object, if it has it."""
+        self.patch(kind, namespace, name, {"metadata": {"annotations": {annotation: None}}})
+
+    def patch(
+        self, kind: str, namespace: str, name: str, patch: Mapping[str, Any], within_s: float = ANSWERS_WITHIN_S
+    ) -> Object:
+        """Merge a patch into an object (RFC 7386: null removes a field)."""
+        return self.request(
+            "PATCH",
+            path_of(kind, namespace, name),
+            patch,
+            within_s=within_s,
+            content_type="application/merge-patch+json",
+            field_manager=FIELD_MANAGER,
+        )
 
     def can_resize(self) -> bool:
         """Whether this server can resize pods in place, as of Kubernetes 1.33."""
@@ -175,12 +190,6 @@ class Api:
         patch = {"spec": {"containers": [{"name": container, "resources": resources}]}}
         path, content_type = f"{path_of('Pod', namespace, name)}/resize", "application/strategic-merge-patch+json"
         return self.request("PATCH", path, patch, content_type=content_type, field_manager=FIELD_MANAGER)
-
-    def forget(self, kind: str, namespace: str, name: str, annotation: str) -> None:
-        """Remove an annotation from an object, if it has it."""
-        patch = {"metadata": {"annotations": {annotation: None}}}
-        path, content_type = path_of(kind, namespace, name), "application/merge-patch+json"
-        self.request("PATCH", path, patch, content_type=content_type, field_manager=FIELD_MANAGER)
 
     def delete(self, kind: str, namespace: str, name: str, *, alone: bool = False) -> None:
         """Delete an object and, unless `alone`, what it owns; an object that does not exist counts as deleted."""
@@ -396,7 +405,9 @@ def _failure(what: str, error: Any) -> ApiError:
 def _events(response: Any, what: str) -> Iterator[Object]:
     """The events of a watch, to its end. Raises ApiError."""
     try:
-        for line in _lines(response):
+        from kubernetes.watch.watch import iter_resp_lines
+
+        for line in filter(None, iter_resp_lines(response)):
             event = json.loads(line)
             if event["type"] == "ERROR":
                 said = event["object"]
@@ -408,13 +419,6 @@ def _events(response: Any, what: str) -> Iterator[Object]:
         raise ApiError(what, 0, f"{type(error).__name__}: {error}") from None
     finally:
         response.close()
-
-
-def _lines(response: Any) -> Iterator[bytes]:
-    pending = b""
-    for part in response.stream(amt=None, decode_content=False):
-        *lines, pending = (pending + part).split(b"\n")
-        yield from (line for line in lines if line.strip())
 
 
 P = ParamSpec("P")

@@ -16,7 +16,7 @@ from ipa.live.kubernetes.manifest_parts import (
     secret_volume,
 )
 from ipa.live.kubernetes.names import GATEWAY
-from ipa.live.kubernetes.settings import Deployed, Resources, memory_bytes
+from ipa.live.kubernetes.settings import Deployed, memory_bytes
 from ipa.live.plane import ACCEPTS_PATH, EVERYWHERE, gateway_arguments
 from ipa.live.tokens import new_token
 from ipa.profiles import Pipeline
@@ -75,12 +75,13 @@ def _router(deployed: Deployed) -> Manifest:
         host=EVERYWHERE,
         more=_bounds(deployed),
     )
+    memory = {"memory": deployed.layout.gateway_memory}
     container = manifest_parts.container(
         deployed,
         "gateway",
         "ipa.live.serving.gateway",
         arguments,
-        Resources(deployed.layout.gateway_cpu, None, deployed.layout.gateway_memory).as_manifest(),
+        {"requests": {**memory, "cpu": deployed.layout.gateway_cpu}, "limits": memory},
     )
     container |= manifest_parts.serving({"http": DATA_PORT, "control": CONTROL_PORT}, ACCEPTS_PATH)
     container |= manifest_parts.draining(DRAIN_S)

@@ -186,7 +186,7 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
             host=EVERYWHERE,
             models=("folder", "--file", real.folder) if real else ("emulated",),
         ),
-        deployed.replica_resources(wanted.cores).as_manifest(),
+        deployed.replica_resources(wanted.cores),
         threads=wanted.cores,
     )
     # The start-up probe gives the model time, whether the server listens while it loads or only afterwards.

@@ -15,9 +15,9 @@ from hashlib import sha256
 from importlib.metadata import version
 from typing import Any
 
-from ipa.live.kubernetes.api import Api, ApiError, path_of
+from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.manifest_parts import Manifest
-from ipa.live.kubernetes.names import CONTROLLER, FIELD_MANAGER
+from ipa.live.kubernetes.names import CONTROLLER
 from ipa.live.kubernetes.settings import Deployed
 from ipa.policies import Entry, Journal, PolicyError, from_line, to_line
 
@@ -108,13 +108,9 @@ class Memory:
             return ""
         if len(line.encode()) > MOST_BYTES:
             return f"an entry has more than {MOST_BYTES // 2**10} KiB: see --state-claim"
-        path = path_of("ConfigMap", self._deployed.namespace, self._deployed.memory_name)
-        patch = {"data": {ENTRY: line, OF: self._of}}
-        merge = "application/merge-patch+json"
+        namespace, name = self._deployed.namespace, self._deployed.memory_name
         try:
-            self._api.request(
-                "PATCH", path, patch, within_s=WRITTEN_WITHIN_S, content_type=merge, field_manager=FIELD_MANAGER
-            )
+            self._api.patch("ConfigMap", namespace, name, {"data": {ENTRY: line, OF: self._of}}, WRITTEN_WITHIN_S)
         except ApiError as error:
             return str(error)
         return ""

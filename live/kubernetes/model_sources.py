@@ -103,7 +103,7 @@ def _fetching(deployed: Deployed, url: str, folder: str, cores: int) -> Manifest
             *(("--endpoint", layout.s3_endpoint) if layout.s3_endpoint else ()),
             *(("--secret", layout.s3_secret) if layout.s3_secret else ()),
         ],
-        deployed.replica_resources(cores).as_manifest(),
+        deployed.replica_resources(cores),
         most_disk=MOST_FETCHED,
     )
     made["terminationMessagePolicy"] = manifest_parts.SAYS_ITS_LAST_LINES

@@ -51,21 +51,6 @@ def cpu_cores(quantity: str) -> float:
 
 
 @dataclass(frozen=True)
-class Resources:
-    """The Kubernetes quantities of one container; None: no CPU request, or no CPU limit."""
-
-    cpu: str | None
-    cpu_limit: str | None
-    memory: str
-
-    def as_manifest(self) -> dict[str, dict[str, str]]:
-        """As a container's `resources`; memory has a request equal to its limit."""
-        requests = {"memory": self.memory} | ({} if self.cpu is None else {"cpu": self.cpu})
-        limits = {"memory": self.memory} | ({} if self.cpu_limit is None else {"cpu": self.cpu_limit})
-        return {"requests": requests, "limits": limits}
-
-
-@dataclass(frozen=True)
 class Layout:
     """How a pipeline is laid out on a cluster: chosen when it is deployed, and kept with it there.
 
@@ -177,12 +162,13 @@ class Deployed:
         """A digest of the pipeline's file."""
         return sha256(self.pipeline_file.encode()).hexdigest()[:16]
 
-    def replica_resources(self, cores: int) -> Resources:
-        """The resources of a replica with `cores` of its profile's cores."""
-        layout = self.layout
+    def replica_resources(self, cores: int) -> dict[str, dict[str, str]]:
+        """The container's `resources` of a replica with `cores` of its profile's cores; memory has a request equal to
+        its limit."""
+        layout, memory = self.layout, {"memory": self.layout.replica_memory}
         if layout.has_profile_cpu:
-            return Resources(str(cores), str(cores), layout.replica_memory)
-        return Resources(layout.replica_cpu or EMULATED_CPU, None, layout.replica_memory)
+            return {kind: {**memory, "cpu": str(cores)} for kind in ("requests", "limits")}
+        return {"requests": {**memory, "cpu": layout.replica_cpu or EMULATED_CPU}, "limits": memory}
 
     def check_resize(self) -> None:
         """Raise LiveError if replicas are to be resized in place but their CPU does not follow their cores, or to lose

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ipa.live.kubernetes.api import ApiError
+from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.controller_manifests import ALERTS, alert_rules, controller
 from ipa.live.kubernetes.events import REPEATED_AFTER_S, Event, Events, news
 from ipa.live.kubernetes.memory import MOST_BYTES, Memory, memory_map
@@ -47,6 +47,8 @@ class Given:
         if self.refusal is not None:
             raise self.refusal
         return {"data": self.data}
+
+    patch = Api.patch
 
     def request(self, method: str, path: str, body: Any, **_: Any) -> None:
         if self.refusal is not None:

@@ -18,7 +18,7 @@ from urllib3 import HTTPHeaderDict
 
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import ANSWERS_WITHIN_S
-from ipa.live.kubernetes.api import ApiError, _lines
+from ipa.live.kubernetes.api import ApiError, _events
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, ProxiedWay
 from ipa.live.kubernetes.lease import DURATION_S, RETRY_S, Lease
 from ipa.live.kubernetes.pace import Pace
@@ -351,9 +351,11 @@ def test_a_call_of_the_gateway_through_the_proxy_waits_as_long_as_it_is_to(tmp_p
 def test_lines_are_put_together_however_the_network_cuts_them() -> None:
     class Response:
         def stream(self, amt: None, decode_content: bool) -> Iterator[bytes]:
-            yield from (b'{"a"', b':1}\n{"b"', b":2}\n\n{", b'"c":3}\n')
+            yield from (b'{"type"', b':"A"}\n{"type"', b':"B"}\n\n{', b'"type":"C"}\n')
 
-    assert list(_lines(Response())) == [b'{"a":1}', b'{"b":2}', b'{"c":3}']
+        def close(self) -> None: ...
+
+    assert list(_events(Response(), "watch pods")) == [{"type": "A"}, {"type": "B"}, {"type": "C"}]
 
 
 # ---- the list for the gateway ----
