@@ -132,7 +132,7 @@ def read_kept(folder: Path) -> KeptRun:
 
 def timelines(backend: LiveBackend) -> dict[str, ReplicaRecords]:
     """The replicas of each stage, so far."""
-    return {name: stage.records(backend.configured[name]) for name, stage in backend.stages.items()}
+    return {name: stage.records() for name, stage in backend.stages.items()}
 
 
 def as_plain(configuration: Configuration) -> dict[str, dict[str, Any]]:

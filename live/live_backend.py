@@ -90,7 +90,6 @@ class LiveBackend(ABC):
         import aiohttp
 
         self.plane = plane
-        self.configured: dict[str, list[tuple[float, int]]] = {}
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.launcher = Launcher(self._on_launcher)
         self.rollbacks: Counter[tuple[str, str]] = Counter()
@@ -127,6 +126,11 @@ class LiveBackend(ABC):
     def wanted(self) -> Configuration:
         """What the replicas converge to."""
         return {name: stage.configuration for name, stage in self.stages.items()}
+
+    @property
+    def configured(self) -> dict[str, list[tuple[float, int]]]:
+        """The batch sizes in force in the first lane of each stage, as (since when, size)."""
+        return {name: stage.batches[0] for name, stage in self.stages.items()}
 
     async def close(self) -> None:
         """End every process of the run on this machine with SIGTERM, and those that remain with SIGKILL."""
@@ -184,7 +188,7 @@ class LiveBackend(ABC):
         for name, stage in self.stages.items():
             stage.configuration = configuration[name]
             if not stage.is_laned:
-                self._note_batch(name, configuration[name].batch, before_s)
+                stage.note_batch(configuration[name].batch, before_s, self.now_s)
         self._wake.set()
         return Applied(True, self._late)
 
@@ -200,20 +204,11 @@ class LiveBackend(ABC):
     def _refusal(self, configuration: Configuration) -> str:
         """Why a configuration is refused now; empty if it is not."""
 
-    def _note_batch(self, stage: str, batch: int, before_s: float) -> None:
-        """Record a batch size that came into force between `before_s` and now; the larger one counts for all of that
-        time."""
-        latest = self.configured[stage][-1][1]
-        if batch != latest:
-            self.configured[stage].append((before_s if batch > latest else self.now_s, batch))
-
     def _follow_lanes(self, lanes: Mapping[str, Mapping[int, StageConfiguration]]) -> None:
         """Take over the gateway's lanes of stages that mix variants: it knows which lanes still have requests."""
         for name, stage in self.stages.items():
             if stage.is_laned:  # also if that was decided just now
                 stage.follow(lanes[name], self._asked_s, self.now_s)
-                if 0 in lanes[name]:
-                    self._note_batch(name, lanes[name][0].batch, self._asked_s)
 
     async def _observe(self) -> Observation:
         return await self._observer.observe(self._step, self.now_s, self.stages)

@@ -98,7 +98,6 @@ class LoopbackBackend(LiveBackend):
             wanted = initial[stage.name]
             replicas = StageReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
             self.stages[stage.name] = replicas
-            self.configured[stage.name] = [(0.0, wanted.batch)]  # that of a mix's first variant, in the first lane
             replicas.stand()
             for lane, part in replicas.in_force.items():
                 for _ in range(part.replicas):

@@ -111,8 +111,11 @@ class StageReplicas:
     deaths: Counter[str] = field(default_factory=Counter)
     """By variant, how many replicas have ended by themselves."""
     _failures: dict[str, _Failures] = field(default_factory=dict)
-    _batches: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
-    """Of each lane but the first, the batch sizes in force, as (since when, size)."""
+    batches: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
+    """Of each lane that has got requests, and the first: the batch sizes in force, as (since when, size)."""
+
+    def __post_init__(self) -> None:
+        self.batches = {0: [(0.0, self.configuration.batch)]}
 
     # ---- lanes ----
 
@@ -134,18 +137,23 @@ class StageReplicas:
 
     def stand(self, lanes: Mapping[int, StageConfiguration] | None = None) -> None:
         """The configuration is in force from t = 0, in these lanes (None: its variants are in the first ones)."""
-        self._batches.clear()
         if lanes is not None or self.configuration.is_mix:
-            self.follow(lanes or dict(enumerate(self.configuration.parts)), 0.0, 0.0)
+            parts = lanes or dict(enumerate(self.configuration.parts))
+            self.batches = {0: [(0.0, parts.get(0, self.configuration).batch)]}
+            self.follow(parts, 0.0, 0.0)
 
     def follow(self, lanes: Mapping[int, StageConfiguration], since_s: float, now_s: float) -> None:
-        """Take over the gateway's lanes. A changed batch size came into force between `since_s` and now; the larger one
-        counts for all of that time."""
+        """Take over the gateway's lanes; for batch sizes see `note_batch`."""
         for number, lane in lanes.items():
-            log = self._batches.setdefault(number, [(since_s, lane.batch)]) if number else []
-            if log and log[-1][1] != lane.batch:
-                log.append((since_s if lane.batch > log[-1][1] else now_s, lane.batch))
+            self.note_batch(lane.batch, since_s, now_s, number)
         self.lanes = None if set(lanes) == {0} and not self.configuration.is_mix else lanes
+
+    def note_batch(self, batch: int, since_s: float, now_s: float, lane: int = 0) -> None:
+        """Record the batch size of a lane. A changed one came into force between `since_s` and now; the larger one
+        counts for all of that time."""
+        log = self.batches.setdefault(lane, [(since_s, batch)])
+        if batch != log[-1][1]:
+            log.append((since_s if batch > log[-1][1] else now_s, batch))
 
     @property
     def lane_numbers(self) -> Sequence[int]:
@@ -286,11 +294,8 @@ class StageReplicas:
             for since_s, cores in _added_cores(each)
         )
 
-    def records(self, configured: Sequence[tuple[float, int]] = ()) -> ReplicaRecords:
-        """The timeline, in the form of the simulator's tables.
-
-        `configured`: the batch sizes in force at the first lane, which are needed where there were several.
-        """
+    def records(self) -> ReplicaRecords:
+        """The timeline, in the form of the simulator's tables."""
 
         def moments(of: Callable[[Replica], float]) -> np.typing.NDArray[np.float64]:
             values = np.array([of(replica) for replica in self.all], dtype=np.float64)
@@ -306,14 +311,13 @@ class StageReplicas:
             removed_s=moments(lambda replica: replica.removed_s),
             gone_s=moments(lambda replica: replica.gone_s),
             resizes=resizes,
-            lanes=self._lane_logs(configured) if self._batches else None,
+            lanes=self._lane_logs() if len(self.batches) > 1 else None,
         )
 
-    def _lane_logs(self, configured: Sequence[tuple[float, int]]) -> LaneLogs:
+    def _lane_logs(self) -> LaneLogs:
         lane = np.array([replica.lane for replica in self.all], dtype=np.int64)
-        last = max([*self._batches, *lane.tolist()])
-        further = (self._batches.get(number, [(0.0, 0)]) for number in range(1, last + 1))
-        return LaneLogs(lane, (tuple(configured), *map(tuple, further)))
+        last = max([*self.batches, *lane.tolist()])
+        return LaneLogs(lane, tuple(tuple(self.batches.get(number, [(0.0, 0)])) for number in range(last + 1)))
 
 
 def _added_cores(replica: Replica) -> Iterator[tuple[float, int]]:

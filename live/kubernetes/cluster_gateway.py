@@ -257,8 +257,7 @@ class GatewayKeeper:
     """Keeps the gateway behind `client` configured; `stages` are those of the run.
 
     `states` reads the state of the stages on the cluster, and may raise ApiError. `follow` takes over the
-    configurations in force in the lanes; `note_batch` records a stage's batch size, in force since some moment between
-    the given one and now.
+    configurations in force in the lanes. `now_s` is the run's clock.
     """
 
     def __init__(
@@ -268,14 +267,14 @@ class GatewayKeeper:
         stages: Mapping[str, PodReplicas],
         states: Callable[[], Awaitable[Mapping[str, StageState]]],
         follow: Callable[[Mapping[str, Parts]], object],
-        note_batch: Callable[[str, int, float], object],
+        now_s: Callable[[], float],
     ) -> None:
         self._client = client
         self._pipeline = pipeline
         self._stages = stages
         self._states = states
         self._follow = follow
-        self._note_batch = note_batch
+        self._now_s = now_s
 
     @property
     def is_laned(self) -> bool:
@@ -291,13 +290,13 @@ class GatewayKeeper:
             if stage.lanes is not None or not stage.configuration.is_mix
         }
 
-    async def keep(self, wanted: Configuration, now_s: float, has_started: bool) -> bool:
+    async def keep(self, wanted: Configuration, has_started: bool) -> bool:
         """Read what is in force and, once the run has started, reconfigure a gateway that differs from `wanted`;
         returns whether to look at the replicas again at once. A gateway that does not answer, or refuses, is asked
         again next time."""
-        is_laned, has_changed = self.is_laned, False
+        is_laned, has_changed, since_s = self.is_laned, False, self._now_s()
         try:
-            said = await self._client.observation(now_s, 0)
+            said = await self._client.observation(since_s, 0)
             is_told = _configuration(said["configuration"]) == wanted
             if is_told and is_laned and said["configured"]:
                 before = self.lanes
@@ -306,22 +305,22 @@ class GatewayKeeper:
             if not has_started or (is_told and (said["configured"] or not is_laned)):
                 return has_changed
             log.warning("the gateway is being reconfigured")
-            await self.tell(wanted, now_s)
+            await self.tell(wanted)
         except (RunError, RefusedError) as error:
             log.warning("the gateway keeps its configuration", extra={"problem": str(error)})
             return False
         for name, each in wanted.items():
             if not self._stages[name].is_laned:
-                self._note_batch(name, each.batch, now_s)
+                self._stages[name].note_batch(each.batch, since_s, self._now_s())
         return is_laned  # to learn what is in force now
 
-    async def tell(self, wanted: Configuration, now_s: float) -> None:
+    async def tell(self, wanted: Configuration) -> None:
         """Send the gateway the wanted configuration; where variants are or were mixed, a restarted one first gets the
         configuration that was in force. Raises RunError, RefusedError."""
         if not (self.is_laned or any(each.is_mix for each in wanted.values())):
             await self._client.configure(wanted)
             return
-        there = await self._client.observation(now_s, 0)
+        there = await self._client.observation(self._now_s(), 0)
         if not there["configured"]:
             await self._tell_what_stood(wanted, there["epoch"])
         await self._client.configure(wanted, there["epoch"])

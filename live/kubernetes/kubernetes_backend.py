@@ -20,7 +20,7 @@ from ipa.live.errors import RunError
 from ipa.live.kubernetes import failed_variants, permissions
 from ipa.live.kubernetes.api import Api, ApiError, Threads
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, GatewayKeeper, way_to
-from ipa.live.kubernetes.deployed_lanes import Parts, in_force
+from ipa.live.kubernetes.deployed_lanes import in_force
 from ipa.live.kubernetes.events import Event, Events, log_news, news
 from ipa.live.kubernetes.lease import Lease, LeaseKeeper
 from ipa.live.kubernetes.pace import Pace, moves_pods
@@ -117,7 +117,7 @@ class KubernetesBackend(LiveBackend):
         self._lease = LeaseKeeper(options.lease, self._threads, self._report)
         self._reconciler = Reconciler(api, deployed, has_stood=self._adopts)
         self._gateway = GatewayKeeper(
-            self.client, deployed.plane.pipeline, self.stages, self._states, self._follow_lanes, self._note_batch
+            self.client, deployed.plane.pipeline, self.stages, self._states, self._follow_lanes, lambda: self.now_s
         )
         self._events = Events(api, deployed)
         self._room = Room(len(deployed.stages), deployed.layout.nodes_within_s)
@@ -145,7 +145,6 @@ class KubernetesBackend(LiveBackend):
         for stage in self.plane.pipeline.stages:
             wanted = initial[stage.name]
             self.stages[stage.name] = PodReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
-            self.configured[stage.name] = [(0.0, wanted.batch)]
         await self._find_lanes(initial)
         self._watch.start()
         try:
@@ -177,9 +176,9 @@ class KubernetesBackend(LiveBackend):
             await self.client.start(origin_s + reading.offset_s)
             await self.client.join()
             self._timeline.restart()
-        for name, stage in self.stages.items():
+        for stage in self.stages.values():
             if stage.lanes is not None:
-                self._stand(name, stage.lanes)
+                stage.stand(stage.lanes)
         self._has_started = True
         self._wake.set()
 
@@ -207,13 +206,7 @@ class KubernetesBackend(LiveBackend):
         for name, configuration in wanted.items():
             parts = in_force(self.plane.pipeline.stage(name), configuration, states.get(name))
             if configuration.is_mix or set(parts) != {0}:
-                self._stand(name, parts)
-
-    def _stand(self, name: str, parts: Parts) -> None:
-        """Put these parts in force in a stage's lanes, as if they had always been."""
-        self.stages[name].stand(parts)
-        if 0 in parts:
-            self.configured[name] = [(0.0, parts[0].batch)]
+                self.stages[name].stand(parts)
 
     # ---- observe and apply ----
 
@@ -278,7 +271,7 @@ class KubernetesBackend(LiveBackend):
                     if self.stages[name].configuration == wanted[name]:  # a later decision may succeed
                         await self._roll_back(name, why, look)
                 if (self._has_started or self._gateway.is_laned) and await self._gateway.keep(
-                    self.wanted, self.now_s, self._has_started
+                    self.wanted, self._has_started
                 ):
                     self._wake.set()
         await asyncio.sleep(BETWEEN_LOOKS_S)
@@ -324,7 +317,7 @@ class KubernetesBackend(LiveBackend):
         await self._tell_events(look, Event(name, "RolledBack", said_so))
 
     async def _tell(self, wanted: Configuration) -> None:
-        await self._gateway.tell(wanted, self.now_s)
+        await self._gateway.tell(wanted)
 
     async def _states(self) -> dict[str, StageState]:
         """The stages as the server has them now, with their pods. Raises ApiError."""

@@ -126,7 +126,7 @@ def test_a_mix_is_served_in_lanes_by_its_draws_and_one_variant_takes_over_again(
             assert await apply(backend, sort("small")) == Applied(True)
             await until(lambda: stage.all[1].is_gone, "large has gone")
             assert await ask(backend) == 200
-            records = stage.records(backend.configured["sort"])
+            records = stage.records()
             assert records.variant == ("small", "large", "small")
             assert records.lanes is not None
             assert records.lanes.lane.tolist() == [0, 1, 1]

@@ -212,13 +212,13 @@ def test_a_mix_that_stands_is_in_the_first_lanes_and_another_variant_of_it_may_f
 def test_records_say_the_lane_of_each_replica_and_its_batch_sizes_also_after_a_kill() -> None:
     """Asked for at 9 s and found in force at 9.5 s: of two sizes, the larger one held in between."""
     sort = stage("small", 1)
-    assert sort.records([(0.0, 1)]).lanes is None
+    assert sort.records().lanes is None
     sort.configuration = mixed(small=(0.5, 1), large=(0.5, 1))
     sort.follow({0: wanted("small", 1), 1: replace(wanted("large", 1), batch=4)}, 5.0, 5.5)
     sort.create(5.0, 1)
     for batch, asked_s in ((2, 9.0), (8, 12.0)):
         sort.follow({0: wanted("small", 1), 1: replace(wanted("large", 1), batch=batch)}, asked_s, asked_s + 0.5)
-    records = sort.records([(0.0, 1)])
+    records = sort.records()
     for lanes in (records.lanes, replicas_of(json.loads(json.dumps(said_of(records)))).lanes):
         assert lanes is not None
         assert lanes.lane.tolist() == [0, 1]

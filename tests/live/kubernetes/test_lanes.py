@@ -330,7 +330,7 @@ def test_a_mix_is_rolled_out_before_anything_shrinks_and_goes_back_when_nobody_w
         assert (await apply(backend, wanted(SMALL))).accepted
         await until(lambda: cluster.of_lanes() == {0: ("small", 0), 1: ("small", 2)}, "one follows one in its lane")
         await until(lambda: len(backend.stages["sort"].ready) == 2, "the watch has seen that too")
-        records = backend.stages["sort"].records(backend.configured["sort"])
+        records = backend.stages["sort"].records()
         assert records.lanes is not None
         assert sorted(zip(records.variant, records.lanes.lane.tolist(), strict=True)) == [
             ("large", 1), ("small", 0), ("small", 0), ("small", 1), ("small", 1),

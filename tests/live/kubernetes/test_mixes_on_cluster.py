@@ -98,7 +98,7 @@ def test_two_variants_share_the_requests_and_one_serves_alone_again_and_none_is_
             await until_stands(backend, sort("small"))
             assert replicas(deployed) == {first: ("small", 0), second: ("small", 1)}
             assert await share_of_large(asked) == 0.0
-            records = backend.stages["sort"].records(backend.configured["sort"])
+            records = backend.stages["sort"].records()
             assert records.lanes is not None
             lanes = zip(records.variant, records.lanes.lane.tolist(), strict=True)
             print(f"{len(asked.answers)} answers; variant and lane of the replicas: {list(lanes)}")
