@@ -29,7 +29,7 @@ from ipa.live.kubernetes.readiness import Readiness, longest_s, until_reached
 from ipa.live.kubernetes.reconcile import Reconciler, following
 from ipa.live.kubernetes.room import Room
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.kubernetes.stage_state import Look, StageState, read_stages, read_wanted, said
+from ipa.live.kubernetes.stage_state import Look, StageState, read_stages, said, wanted_of
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.kubernetes.watch import PodWatch
 from ipa.live.live_backend import LiveBackend, OnRollback
@@ -140,12 +140,16 @@ class KubernetesBackend(LiveBackend):
         await self._threads.call(permissions.check, self._api, self.deployed, self._is_inside)
         await self._lease.take()
         self.spawn(self._lease.keep(self.fail))
+        there = await self._states_there()
         if self._adopts:
-            initial = await self._wanted_there(initial)
+            initial = wanted_of(self.deployed, initial, there)
         for stage in self.plane.pipeline.stages:
             wanted = initial[stage.name]
             self.stages[stage.name] = PodReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
-        await self._find_lanes(initial)
+            # Until the gateway is asked, the lanes in force are those by the Deployments.
+            parts = in_force(stage, wanted, there.get(stage.name))
+            if wanted.is_mix or set(parts) != {0}:
+                self.stages[stage.name].stand(parts)
         self._watch.start()
         try:
             async with asyncio.timeout(READ_WITHIN_S):
@@ -191,22 +195,14 @@ class KubernetesBackend(LiveBackend):
         await self._threads.finish()  # before another may write
         await self._lease.release()
 
-    async def _wanted_there(self, initial: Configuration) -> Configuration:
+    async def _states_there(self) -> dict[str, StageState]:
+        """The stages by their Deployments. Raises RunError where this backend has to know them."""
         try:
-            return await self._threads.call(read_wanted, self._api, self.deployed, initial)
+            return await self._threads.call(read_stages, self._api, self.deployed)
         except ApiError as error:
-            raise RunError(str(error)) from None
-
-    async def _find_lanes(self, wanted: Configuration) -> None:
-        """Take over the lanes in force by the Deployments, until the gateway is asked."""
-        try:
-            states = await self._threads.call(read_stages, self._api, self.deployed)
-        except ApiError:
-            states = {}  # the first look reports it
-        for name, configuration in wanted.items():
-            parts = in_force(self.plane.pipeline.stage(name), configuration, states.get(name))
-            if configuration.is_mix or set(parts) != {0}:
-                self.stages[name].stand(parts)
+            if self._adopts:
+                raise RunError(str(error)) from None
+            return {}  # the first look reports it
 
     # ---- observe and apply ----
 
