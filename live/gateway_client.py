@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ipa.errors import Error
@@ -32,17 +33,24 @@ def visits_of(record: Mapping[str, Any], stages: Sequence[str]) -> list[tuple[st
     return list(zip(stages, visits, strict=False))
 
 
+@dataclass(frozen=True)
+class ControlCall:
+    """A call of the control API; the answer may take `within_s`."""
+
+    method: str
+    path: str
+    body: object = None
+    query: Mapping[str, str] | None = None
+    within_s: float = ANSWERS_WITHIN_S
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
 class ControlWay(Protocol):
     """How calls of the control API reach the gateway."""
 
-    async def call(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        query: Mapping[str, str] | None = None,
-        within_s: float = ANSWERS_WITHIN_S,
-    ) -> Any:
+    async def answer(self, call: ControlCall) -> Any:
         """The JSON answer. Raises RefusedError with the gateway's reason, RunError if there is no answer."""
         ...
 
@@ -55,26 +63,18 @@ class DirectWay:
         self._tokens = tokens
         self.url = url
 
-    async def call(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        query: Mapping[str, str] | None = None,
-        within_s: float = ANSWERS_WITHIN_S,
-    ) -> Any:
-        """See `ControlWay`."""
+    async def answer(self, call: ControlCall) -> Any:
         import aiohttp
 
-        failure = f"the gateway does not answer {method} {path} at {self.url}"
+        failure = f"the gateway does not answer {call} at {self.url}"
         try:
             async with self._session.request(
-                method,
-                self.url + path,
-                json=body,
-                params=query,
+                call.method,
+                self.url + call.path,
+                json=call.body,
+                params=call.query,
                 headers=self._tokens.headers(),
-                timeout=aiohttp.ClientTimeout(total=within_s),
+                timeout=aiohttp.ClientTimeout(total=call.within_s),
                 allow_redirects=False,
             ) as response:
                 text = await response.read()
@@ -107,14 +107,14 @@ class GatewayClient:
     async def is_ready(self) -> bool:
         """Whether it answers."""
         try:
-            await self._way.call("GET", "/v2/health/live", within_s=1.0)
+            await self._way.answer(ControlCall("GET", "/v2/health/live", within_s=1.0))
         except (RunError, RefusedError):
             return False
         return True
 
     async def start(self, origin_s: float) -> str:
         """Set the run's t = 0 to a moment of `time.monotonic()`; returns the epoch of the gateway's counters."""
-        answer = await self._way.call("PUT", "/control/start", {"origin": origin_s})
+        answer = await self._way.answer(ControlCall("PUT", "/control/start", {"origin": origin_s}))
         return str(answer["epoch"])
 
     async def configure(self, configuration: Configuration, epoch: str | None = None) -> None:
@@ -123,7 +123,9 @@ class GatewayClient:
         Raises RefusedError with the gateway's reason.
         """
         told = {name: to_plain(each) for name, each in configuration.items()}
-        await self._way.call("PUT", "/control/configuration", told, None if epoch is None else {"epoch": epoch})
+        await self._way.answer(
+            ControlCall("PUT", "/control/configuration", told, None if epoch is None else {"epoch": epoch})
+        )
 
     async def list_replicas(self, replicas: Mapping[str, Sequence[Replica]]) -> None:
         """Send the gateway the list of ready and draining replicas; note which are busy, and which suspended.
@@ -131,7 +133,7 @@ class GatewayClient:
         A replica that the gateway no longer knows is neither.
         """
         listed = {stage: [_listed(each) for each in members] for stage, members in replicas.items()}
-        answer = await self._way.call("PUT", "/control/replicas", listed)
+        answer = await self._way.answer(ControlCall("PUT", "/control/replicas", listed))
         for stage, members in replicas.items():
             states = {each["number"]: each for each in answer.get(stage, ())}
             for replica in members:
@@ -141,7 +143,7 @@ class GatewayClient:
 
     async def lanes(self) -> dict[str, dict[int, StageConfiguration]]:
         """Stage -> lane -> the configuration in force there at present; free lanes are left out."""
-        answer = await self._way.call("GET", "/control/lanes")
+        answer = await self._way.answer(ControlCall("GET", "/control/lanes"))
         return lanes_of(answer)
 
     async def stand(self, lanes: Mapping[str, Mapping[int, StageConfiguration]], epoch: str) -> None:
@@ -153,12 +155,12 @@ class GatewayClient:
             stage: [to_plain(parts[lane]) if lane in parts else None for lane in range(max(parts) + 1)]
             for stage, parts in lanes.items()
         }
-        await self._way.call("PUT", "/control/lanes", told, {"epoch": epoch})
+        await self._way.answer(ControlCall("PUT", "/control/lanes", told, {"epoch": epoch}))
 
     async def observation(self, since_s: float, seconds: int) -> dict[str, Any]:
         """Counters, gauges and the load of the last seconds; latencies since a moment of the run's clock."""
         query = {"seconds": str(seconds), "since": repr(since_s)}
-        answer: dict[str, Any] = await self._way.call("GET", "/control/observation", query=query)
+        answer: dict[str, Any] = await self._way.answer(ControlCall("GET", "/control/observation", query=query))
         if lacking := _lacking(answer):
             raise RunError(
                 f"the gateway is of another version than this controller: its observation lacks {', '.join(lacking)}; "
@@ -169,7 +171,7 @@ class GatewayClient:
     async def records(self, after: int, limit: int = 10_000) -> dict[str, Any]:
         """The records of ended requests after the first `after`, of the epoch that the answer names."""
         query = {"after": str(after), "limit": str(limit)}
-        answer: dict[str, Any] = await self._way.call("GET", "/control/records", query=query)
+        answer: dict[str, Any] = await self._way.answer(ControlCall("GET", "/control/records", query=query))
         return answer
 
 

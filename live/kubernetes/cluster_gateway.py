@@ -22,6 +22,7 @@ from urllib.parse import urlencode
 from ipa.live.errors import LiveError, RunError
 from ipa.live.gateway_client import (
     ANSWERS_WITHIN_S,
+    ControlCall,
     ControlWay,
     DirectWay,
     GatewayClient,
@@ -62,21 +63,13 @@ class ServiceWay:
         self._tokens = tokens
         self._direct: DirectWay | None = None
 
-    async def call(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        query: Mapping[str, str] | None = None,
-        within_s: float = ANSWERS_WITHIN_S,
-    ) -> Any:
-        """See `ControlWay`."""
-        if self._api.read_only and method != "GET":
-            raise RefusedError(f"{method} {path}: this client only reads")
+    async def answer(self, call: ControlCall) -> Any:
+        if self._api.read_only and call.method != "GET":
+            raise RefusedError(f"{call}: this client only reads")
         if self._direct is None:
-            self._direct = DirectWay(self._session, await asyncio.to_thread(self._url, within_s), self._tokens)
+            self._direct = DirectWay(self._session, await asyncio.to_thread(self._url, call.within_s), self._tokens)
         try:
-            return await self._direct.call(method, path, body, query, within_s)
+            return await self._direct.answer(call)
         except RunError as error:
             self._direct = None  # the Service may have been recreated, at another address
             raise RunError(f"Service {self._deployed.control_name}: {error}") from None
@@ -106,24 +99,16 @@ class ProxiedWay:
         service = f"services/http:{deployed.control_name}:control"
         self._proxy = f"/api/v1/namespaces/{deployed.namespace}/{service}/proxy"
 
-    async def call(
-        self,
-        method: str,
-        path: str,
-        body: object = None,
-        query: Mapping[str, str] | None = None,
-        within_s: float = ANSWERS_WITHIN_S,
-    ) -> Any:
-        """See `ControlWay`."""
-        return await asyncio.to_thread(self._call, method, path, body, query, within_s)
+    async def answer(self, call: ControlCall) -> Any:
+        return await asyncio.to_thread(self._answer, call)
 
-    def _call(self, method: str, path: str, body: object, query: Mapping[str, str] | None, within_s: float) -> Any:
-        url = f"{self._proxy}{path}" + (f"?{urlencode(query)}" if query else "")
-        failure = f"the gateway does not answer {method} {path} by the API server's proxy"
+    def _answer(self, call: ControlCall) -> Any:
+        url = f"{self._proxy}{call.path}" + (f"?{urlencode(call.query)}" if call.query else "")
+        failure = f"the gateway does not answer {call} by the API server's proxy"
         try:
-            self._token = self._token or read_token(self._api, self._deployed, within_s)
+            self._token = self._token or read_token(self._api, self._deployed, call.within_s)
             headers = {CONTROL_HEADER: self._token}
-            return self._api.request(method, url, body, within_s=within_s, headers=headers)
+            return self._api.request(call.method, url, call.body, within_s=call.within_s, headers=headers)
         except ReadOnlyError as error:
             raise RefusedError(str(error)) from None
         except LiveError as error:
@@ -198,7 +183,7 @@ class ClusterGateway(GatewayClient):
         """
 
         async def read() -> float:
-            return float((await self._way.call("PUT", "/control/start", {"origin": 0.0}))["time_s"])
+            return float((await self._way.answer(ControlCall("PUT", "/control/start", {"origin": 0.0})))["time_s"])
 
         best = await _compared(time.monotonic, read)
         return ClockReading(0.0, 0.0) if abs(best.offset_s) <= best.error_s else best

@@ -17,7 +17,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ipa.live.errors import LiveError, RunError
-from ipa.live.gateway_client import ControlWay, RefusedError
+from ipa.live.gateway_client import ControlCall, ControlWay, RefusedError
 from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.cluster_gateway import ProxiedWay, read_token, way_to
 from ipa.live.tokens import CONTROL_HEADER
@@ -54,7 +54,7 @@ def by_proxy(server: Server, folder: Path, *calls: str) -> Any:
     way = ProxiedWay(server, tiny(folder))  # type: ignore[arg-type]
 
     async def story() -> Any:
-        return [await way.call("GET", call, query={"after": "0"}) for call in calls][-1]
+        return [await way.answer(ControlCall("GET", call, query={"after": "0"})) for call in calls][-1]
 
     return asyncio.run(story())
 
@@ -76,9 +76,9 @@ def test_a_token_that_is_refused_is_read_again_for_the_next_call(tmp_path: Path)
     async def story() -> None:
         server.failure = ApiError("GET", 401, '{"error":"needs the token of the control port"}')
         with pytest.raises(RunError, match=r"does not answer GET /x by the API server's proxy: .*needs the token"):
-            await way.call("GET", "/x")
+            await way.answer(ControlCall("GET", "/x"))
         server.failure, server.token = None, "the-next-token-of-it"
-        await way.call("GET", "/x")
+        await way.answer(ControlCall("GET", "/x"))
 
     asyncio.run(story())
     assert [headers[CONTROL_HEADER] for _, _, headers in server.proxied] == [TOKEN, "the-next-token-of-it"]
@@ -138,9 +138,11 @@ def to_service(
 def test_inside_the_service_is_called_itself_and_no_secret_is_read(tmp_path: Path) -> None:
     async def use(way: ControlWay, server: Server, _: TestServer) -> None:
         for _ in range(2):
-            assert await way.call("PUT", "/control/start", {"origin": 0.0}, {"a": "b"}) == {"epoch": "first"}
+            assert await way.answer(ControlCall("PUT", "/control/start", {"origin": 0.0}, {"a": "b"})) == {
+                "epoch": "first"
+            }
         with pytest.raises(RefusedError, match=r"^allowed: a number$"):
-            await way.call("GET", "/wrong")
+            await way.answer(ControlCall("GET", "/wrong"))
         assert (server.read, server.proxied) == (["Service ipa-tiny-control"], [])
 
     seen = to_service(tmp_path, use)
@@ -149,15 +151,15 @@ def test_inside_the_service_is_called_itself_and_no_secret_is_read(tmp_path: Pat
 
 def test_a_failure_of_the_service_names_it_and_its_address_is_read_again(tmp_path: Path) -> None:
     async def use(way: ControlWay, server: Server, listening: TestServer) -> None:
-        await way.call("GET", "/x")
+        await way.answer(ControlCall("GET", "/x"))
         await listening.close()
         said = r"^Service ipa-tiny-control: the gateway does not answer GET /x at http://127.0.0.1:\d+: "
         for _ in range(2):
             with pytest.raises(RunError, match=said):
-                await way.call("GET", "/x")
+                await way.answer(ControlCall("GET", "/x"))
         server.port = 0
         with pytest.raises(RunError, match="Service ipa-tiny-control does not exist; run ipa live up"):
-            await way.call("GET", "/x")
+            await way.answer(ControlCall("GET", "/x"))
         assert server.read == ["Service ipa-tiny-control"] * 3
 
     to_service(tmp_path, use)
@@ -166,7 +168,7 @@ def test_a_failure_of_the_service_names_it_and_its_address_is_read_again(tmp_pat
 def test_a_wrong_token_is_said_with_its_file_and_never_quoted(tmp_path: Path) -> None:
     async def use(way: ControlWay, *_: object) -> None:
         with pytest.raises(RunError, match=r"Service .* refuses the token in .*/token: needs the token") as refused:
-            await way.call("GET", "/x")
+            await way.answer(ControlCall("GET", "/x"))
         assert "a-token-of-another" not in str(refused.value)
 
     to_service(tmp_path, use, token="a-token-of-another")
@@ -176,8 +178,8 @@ def test_an_adviser_s_client_sends_no_write(tmp_path: Path) -> None:
     async def use(way: ControlWay, server: Server, _: TestServer) -> None:
         server.read_only = True
         with pytest.raises(RefusedError, match="PUT /control/configuration: this client only reads"):
-            await way.call("PUT", "/control/configuration", {})
-        await way.call("GET", "/control/records")
+            await way.answer(ControlCall("PUT", "/control/configuration", {}))
+        await way.answer(ControlCall("GET", "/control/records"))
 
     assert [each.method for each in to_service(tmp_path, use)] == ["GET"]
 

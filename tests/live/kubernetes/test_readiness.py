@@ -21,7 +21,7 @@ class SilentAtFirst(ControlWay):
     def __init__(self, calls: float) -> None:
         self.left = calls
 
-    async def call(self, *_: Any, **__: Any) -> Any:
+    async def answer(self, *_: Any, **__: Any) -> Any:
         """Nothing, once it answers."""
         self.left -= 1
         if self.left >= 0:

@@ -100,7 +100,7 @@ def test_an_older_gateway_is_said_to_be_one() -> None:
     del older["stages"]["a"]["request_s"]
 
     class Older:
-        async def call(self, *_: object, **__: object) -> Any:
+        async def answer(self, *_: object, **__: object) -> Any:
             return older
 
     source = GatewaySource(GatewayClient(Older()), 3)
