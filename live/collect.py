@@ -89,7 +89,6 @@ class Collector:
 
     @property
     def refused(self) -> dict[str, int]:
-        """How many requests were not admitted, by reason."""
         return dict(sum(map(Counter, self._refused.values()), Counter()))
 
     def take(self, rows: Iterable[Sequence[float]]) -> None:

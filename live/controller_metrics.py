@@ -29,7 +29,6 @@ class ControllerMetrics:
         self._counted: dict[tuple[str, ...], int] = {}
 
     def step(self, entry: Entry, decision_s: float) -> None:
-        """Record a control step."""
         metrics, decision, observation = self.of_process, entry.decision, entry.observation
         metrics.of("ipa_decision_seconds").observe(decision_s)
         metrics.of("ipa_decisions_total", rung=decision.rung).inc()
@@ -82,7 +81,6 @@ class ControllerMetrics:
         self._counted[key] = total
 
     def follow(self, backend: LiveBackend) -> None:
-        """Record the backend's state every second until it is closed."""
         backend.spawn(self._following(backend))
 
     async def _following(self, backend: LiveBackend) -> None:

@@ -105,7 +105,6 @@ class GatewayClient:
         self._way = way
 
     async def is_ready(self) -> bool:
-        """Whether it answers."""
         try:
             await self._way.answer(ControlCall("GET", "/v2/health/live", within_s=1.0))
         except (RunError, RefusedError):

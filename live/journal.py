@@ -44,7 +44,6 @@ class Past(NamedTuple):
 
 
 def past_of(journal: Journal) -> Past:
-    """The state after a journal's last step."""
     if not journal.entries:
         return Past(0, {}, 1, None)
     latest = journal.entries[-1]
@@ -117,7 +116,6 @@ class FileJournal(Journal):
             self._write(entry)
 
     def answered(self, outcome: Applied) -> None:
-        """Add the backend's answer to the latest decision."""
         with self._lock:
             super().answered(outcome)
             self._write(self.entries[-1])
@@ -230,5 +228,4 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _latest(places: dict[int, int], count: int) -> list[int]:
-    """The last `count` steps in the file."""
     return list(places)[max(len(places) - count, 0) :]

@@ -131,12 +131,10 @@ def read_kept(folder: Path) -> KeptRun:
 
 
 def timelines(backend: LiveBackend) -> dict[str, ReplicaRecords]:
-    """The replicas of each stage, so far."""
     return {name: stage.records() for name, stage in backend.stages.items()}
 
 
 def as_plain(configuration: Configuration) -> dict[str, dict[str, Any]]:
-    """A configuration, for JSON."""
     return {name: to_plain(each) for name, each in configuration.items()}
 
 

@@ -119,5 +119,4 @@ def log_end(log: Path) -> str:
 
 
 def in_words(status: int) -> str:
-    """An exit status in words."""
     return f"killed by signal {-status}" if status < 0 else f"exit status {status}"

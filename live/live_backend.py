@@ -119,7 +119,6 @@ class LiveBackend(ABC):
 
     @property
     def now_s(self) -> float:
-        """The run's clock."""
         return time.monotonic() - self._origin_s
 
     @property
@@ -152,7 +151,6 @@ class LiveBackend(ABC):
         return {"no_sample": self._observer.trouble} if self._observer.trouble else {}
 
     def fail(self, text: str) -> None:
-        """End the run with a RunError of this text."""
         if not self.failed.done():
             self.failed.set_exception(RunError(text))
 

@@ -52,7 +52,6 @@ class LiveController(Controller):
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """The entries of this run."""
         return tuple(self.journal.entries[self._entries_before :])
 
     @property
@@ -62,7 +61,6 @@ class LiveController(Controller):
 
     @property
     def decision_s(self) -> float:
-        """How long the latest decision took."""
         return self._deadline.decision_s
 
 
@@ -95,7 +93,6 @@ class Deadline:
         return reads(self.policy)
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
-        """The policy's decision, or one that holds the configuration."""
         started_s = monotonic()
         try:
             return self._decide(observation, memory)

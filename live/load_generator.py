@@ -69,7 +69,6 @@ class Job:
 
     @property
     def target(self) -> str:
-        """Where requests go."""
         return f"{self.url.rstrip('/')}/v2/models/{self.model}/infer"
 
     @property
@@ -280,7 +279,6 @@ def send_job(job: Job, scheduled_s: FloatArray, answers: Answers | None = None) 
 
 
 def write_job(job: Job, scheduled_s: FloatArray, path: Path) -> None:
-    """Write a job for a process of its own."""
     np.savez(path, scheduled_s=scheduled_s, job=np.frombuffer(json.dumps(job.__dict__).encode(), dtype=np.uint8))
 
 
@@ -296,7 +294,6 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def answers_file(result: Path) -> Path:
-    """The file of the answers, beside that of what was sent."""
     return result.with_suffix(".answers.json")
 
 

@@ -12,7 +12,6 @@ _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "task
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
-    """The extra fields of a log call."""
     return {key: value for key, value in vars(record).items() if key not in _OWN}
 
 

@@ -43,7 +43,6 @@ class _Children:
         self.is_dismissed = False
 
     def obey(self, command: dict[str, Any]) -> None:
-        """Do what a line of stdin asks for."""
         if "end" in command:
             self.is_dismissed = True
             return
@@ -59,7 +58,6 @@ class _Children:
                 os.kill(pid, command["number"])
 
     def reap(self) -> None:
-        """Report the children that have ended."""
         while self.names:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:

@@ -62,12 +62,10 @@ class Sent(NamedTuple):
         return outcome
 
     def only(self, chosen: npt.NDArray[np.bool_]) -> Sent:
-        """The chosen requests; `chosen` has shape (sent,)."""
         return Sent._make(column[chosen] for column in self)
 
     @property
     def lateness_s(self) -> FloatArray:
-        """How late each was sent."""
         return self.sent_s - self.scheduled_s
 
     def lateness(self) -> dict[str, float | int]:
@@ -85,7 +83,6 @@ class Sent(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> Sent:
-        """The inverse of `write`."""
         with np.load(path) as stored:
             columns = {name: stored[name] for name in cls._fields}
             columns["reason"] = stored["reasons"].astype(object)[columns["reason"]]

@@ -52,13 +52,11 @@ class Replica:
     """When its cores changed in place, from how many to how many."""
 
     def resize(self, cores: int, now_s: float) -> None:
-        """Set its cores from now on."""
         self.resizes.append((now_s, self.cores, cores))
         self.cores = cores
 
     @property
     def name(self) -> str:
-        """Its name in logs and among the processes of a run."""
         return f"{self.stage}-{self.number}"
 
     @property
@@ -121,7 +119,6 @@ class StageReplicas:
 
     @property
     def in_force(self) -> Mapping[int, StageConfiguration]:
-        """The configuration in force by lane."""
         return {0: self.configuration} if self.lanes is None else self.lanes
 
     @property
@@ -181,7 +178,6 @@ class StageReplicas:
         return [replica for replica in self.existing if not replica.is_starting]
 
     def create(self, now_s: float, lane: int = 0) -> Replica:
-        """Add a replica of the configured variant."""
         wanted = self._wanted(lane)
         replica = Replica(self.stage, len(self.all), wanted.variant, wanted.cores, now_s, lane=lane)
         self.all.append(replica)
@@ -283,7 +279,6 @@ class StageReplicas:
 
     @property
     def cores(self) -> int:
-        """Of all replicas that exist."""
         return sum(each.cores for each in self.all if not each.is_gone)
 
     def core_s(self, until_s: float) -> float:
@@ -327,5 +322,4 @@ def _added_cores(replica: Replica) -> Iterator[tuple[float, int]]:
 
 
 def _first_to_go(replicas: Sequence[Replica], count: int) -> list[Replica]:
-    """The first `count` of these replicas in the order of removal."""
     return sorted(replicas, key=lambda each: rules.removal_order(each.is_starting, each.is_busy, each.number))[:count]

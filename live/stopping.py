@@ -49,7 +49,6 @@ class Interrupts:
             signal.signal(number, before)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Handle a signal."""
         if self.has_begun and not self._is_asked:
             self._is_asked = True
             return
@@ -126,7 +125,6 @@ class Stopping:
         return not self.why
 
     def close(self) -> None:
-        """Restore the earlier signal handlers."""
         for number, before in self._before.items():
             self._loop.remove_signal_handler(number)
             signal.signal(number, before)

@@ -164,7 +164,6 @@ class Api:
         return self.patch("Deployment", namespace, name, {"metadata": meta, "spec": {"replicas": replicas}})
 
     def forget(self, kind: str, namespace: str, name: str, annotation: str) -> None:
-        """Remove an annotation from an object, if it has it."""
         self.patch(kind, namespace, name, {"metadata": {"annotations": {annotation: None}}})
 
     def patch(
@@ -351,7 +350,6 @@ def current_namespace(context: str | None = None) -> str:
 
 
 def path_of(kind: str, namespace: str, name: str = "", api_version: str = "") -> str:
-    """The path of an object, or of all of a kind in a namespace."""
     version = api_version or VERSIONS.get(kind, CORE)
     prefix = f"/apis/{version}" if "/" in version else f"/api/{version}"
     path = f"{prefix}/namespaces/{namespace}/{_plural(kind)}"

@@ -98,7 +98,6 @@ def content_of(deployed: Deployed, files: Mapping[str, str]) -> str:
 
 
 def other_files(files: Mapping[str, str]) -> str:
-    """A digest of the files beside the scenario's own."""
     return digest_of(json.dumps({name: text for name, text in files.items() if name != SCENARIO}, sort_keys=True))
 
 

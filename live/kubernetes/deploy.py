@@ -227,7 +227,6 @@ def _drain(api: Api, deployed: Deployed, belonging: Container[tuple[str, str]], 
 
 
 def _once(say: Callable[[str], object]) -> Callable[[str], None]:
-    """Say a text unless it was the latest."""
     latest = [""]
 
     def said(text: str) -> None:

@@ -205,7 +205,6 @@ def _obstacle(
 
 
 def _present(pods: Sequence[Pod], given: Mapping[str, Any], made: ReplicaSet | None) -> list[Pod]:
-    """The pods of the present template."""
     if made is None:
         return [pod for pod in pods if pod.template == digest_of_template(given)]
     return [pod for pod in pods if pod.replica_set == made.name]

@@ -112,7 +112,6 @@ class Lane:
 
     @property
     def title(self) -> str:
-        """The lane's name in a sentence."""
         return names.title(self.stage, self.number)
 
 

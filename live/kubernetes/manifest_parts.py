@@ -163,7 +163,6 @@ def account(deployed: Deployed, meta: Manifest, role: Manifest, given: str, toke
 
 
 def role(meta: Manifest, rules: Sequence[Manifest]) -> Manifest:
-    """A Role with these rules."""
     return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta, "rules": [*rules]}
 
 

@@ -230,7 +230,6 @@ def disruption_budgets(
 
 
 def as_text(wanted: StageConfiguration) -> str:
-    """A stage's configuration as an annotation."""
     return json.dumps(to_plain(wanted), separators=(",", ":"), sort_keys=True)
 
 

@@ -115,7 +115,6 @@ def url(host: str, port: int) -> str:
 
 
 def as_query(wanted: Mapping[str, str]) -> str:
-    """A label selector as the API's query parameter."""
     return ",".join(f"{key}={value}" for key, value in wanted.items())
 
 

@@ -53,7 +53,6 @@ def controller_policy(deployed: Deployed, meta: Manifest, metrics_port: int) -> 
 
 
 def _policy(deployed: Deployed, meta: Manifest, part: str, ingress: list[Manifest], egress: list[Manifest]) -> Manifest:
-    """A part's policy: who reaches it, and what it calls."""
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -86,7 +85,6 @@ def _api_server(layout: Layout) -> Manifest:
 
 
 def _pods(deployed: Deployed, part: str) -> Manifest:
-    """The pods of a part, as a policy's peer."""
     return {"podSelector": {"matchLabels": names.selector(deployed.instance, part)}}
 
 

@@ -30,7 +30,6 @@ class Pace:
         return ""
 
     def note(self, changes: int) -> None:
-        """Count changes that are made now."""
         self._changed_at_s.extend([self._clock()] * changes)
 
 

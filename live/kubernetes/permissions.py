@@ -120,7 +120,6 @@ def _names(rule: Mapping[str, Any], bound: Mapping[str, list[str]]) -> dict[str,
 
 
 def role(deployed: Deployed, name: str, rules: Sequence[Rule] = RULES) -> Manifest:
-    """A Role with a controller's rules."""
     return manifest_parts.role(deployed.meta(name, CONTROLLER), named(rules, deployed))
 
 
@@ -142,7 +141,6 @@ class Permission:
 
     @property
     def is_optional(self) -> bool:
-        """Whether a controller can do without."""
         return self.resource in OPTIONAL
 
     def __str__(self) -> str:

@@ -139,7 +139,6 @@ class PodSections(FileModel):
     controller: ControllerSection | None = None
 
     def as_plain(self) -> dict[str, Any]:
-        """What was given, as plain data."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
@@ -210,7 +209,6 @@ def _taint(toleration: Plain) -> tuple[Any, Any]:
 
 
 def _merged(general: Any, particular: Any) -> dict[str, Any]:
-    """Two sections as one."""
     found = dict(general or {})
     for key, value in (particular or {}).items():
         both = isinstance(value, Mapping) and isinstance(found.get(key), Mapping)

@@ -99,7 +99,6 @@ class Readiness:
 
 
 def longest_s(pipeline: Pipeline, initial: Configuration) -> float:
-    """How long a configuration may take to become ready [s]."""
     return READY_WITHIN_S + max(
         pipeline.stage(name).variant(part.variant).start_up_s * part.replicas
         for name, wanted in initial.items()

@@ -56,7 +56,6 @@ class ReplicaLister:
         self._is_stopping = False
 
     def changed(self, pods: Mapping[str, Pod], is_fresh: bool) -> None:
-        """Take the pods after a change that the watch has seen."""
         self._changes.put(pods)
 
     def stop(self) -> None:

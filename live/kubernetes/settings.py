@@ -93,7 +93,6 @@ class Layout:
         return (self.replica_cpu or (EMULATED_CPU if self.models == EMULATED else PROFILE)) == PROFILE
 
     def as_text(self) -> str:
-        """As JSON."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
@@ -121,7 +120,6 @@ class Deployed:
 
     @property
     def pipeline(self) -> str:
-        """The pipeline's name."""
         return self.plane.pipeline.name
 
     @cached_property
@@ -131,7 +129,6 @@ class Deployed:
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages, in order."""
         return tuple(stage.name for stage in self.plane.pipeline.stages)
 
     def stage_name(self, stage: str, lane: int = 0) -> str:
@@ -159,7 +156,6 @@ class Deployed:
 
     @property
     def content(self) -> str:
-        """A digest of the pipeline's file."""
         return sha256(self.pipeline_file.encode()).hexdigest()[:16]
 
     def replica_resources(self, cores: int) -> dict[str, dict[str, str]]:
@@ -183,7 +179,6 @@ class Deployed:
         return pod_settings.of_part(self.layout.pods, component, stage)
 
     def labels(self, component: str, **more: str) -> dict[str, str]:
-        """The labels of an object of this pipeline."""
         return names.labels(self.instance, self.pipeline, component, **more)
 
     def meta(self, name: str, component: str, owner: Any = None, **more: str) -> dict[str, Any]:

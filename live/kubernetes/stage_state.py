@@ -55,7 +55,6 @@ class StageState:
 
     @property
     def all_pods(self) -> list[Pod]:
-        """The pods of all lanes."""
         return [pod for lane in self.lanes.values() for pod in lane.pods]
 
     @property
@@ -130,7 +129,6 @@ class StageState:
 
     @property
     def variant(self) -> str:
-        """The variant of its template."""
         return variant_of_template(self.given)
 
     def resizable(self, variant: str) -> list[Pod]:

@@ -141,7 +141,6 @@ def check_links(folder: Path) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """A file's checksum."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 

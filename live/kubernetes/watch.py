@@ -69,7 +69,6 @@ class PodWatch:
         self._stopping.set()
 
     def run(self) -> None:
-        """List and watch until stopped."""
         while not self._stopping.is_set():
             try:
                 if not self._version:

@@ -29,7 +29,6 @@ SCRAPES_TO_A_GAP = 2.5
 
 
 def clean(samples: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The samples that are numbers."""
     return [(time_s, value) for time_s, value in samples if isfinite(value)]
 
 
@@ -122,7 +121,6 @@ def check_matcher(text: str) -> None:
 
 
 def by_gateway(series: Iterable[Series]) -> dict[Gateway, list[Series]]:
-    """The series of each gateway."""
     found: dict[Gateway, list[Series]] = {}
     for labels, samples in series:
         key = frozenset((name, value) for name, value in labels.items() if name not in _OWN_LABELS)
@@ -142,7 +140,6 @@ class PrometheusApi:
         self._matchers = [f'pipeline="{pipeline}"', *matchers]
 
     async def time_s(self) -> float:
-        """The time of the server's clock."""
         return float((await self._ask("time()"))[1])
 
     async def series(self, names: Sequence[str], seconds: int) -> list[Series]:

@@ -45,7 +45,6 @@ class Part:
 
 
 def added_load_rps(parts: Sequence[Part], seconds: int) -> tuple[float, ...]:
-    """The load of all gateways."""
     return added([part.load_rps for part in parts], seconds)
 
 
@@ -198,7 +197,6 @@ def spread_part(
 
 
 def _of(series: Sequence[Series], name: str) -> list[tuple[str, Samples]]:
-    """The stage and the samples of all series of a name."""
     return [(labels["stage"], samples) for labels, samples in series if labels["__name__"] == name]
 
 

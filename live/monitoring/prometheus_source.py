@@ -69,7 +69,6 @@ class PrometheusSource:
         self._whole_seconds: dict[Gateway, WholeSeconds] = {}
 
     async def read(self, now_s: float) -> Reading:
-        """The reading of the samples since the last call."""
         # The server's clock dates the samples; this machine's may differ from it, and may be set at any moment.
         asked_s = self._clock()
         servers_s = await self._server.time_s()

@@ -166,5 +166,4 @@ SourceMaker = Callable[[Access], Source]
 
 
 def from_gateway(access: Access) -> Source:
-    """The source that asks the gateway itself."""
     return GatewaySource(access.client, access.history_s)

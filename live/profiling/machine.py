@@ -39,12 +39,10 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The machine that this process runs on."""
     return Machine(_processor(), len(usable_cores()), round(_memory_gb(), 1), platform.system() + " " + _kernel())
 
 
 def usable_cores() -> list[int]:
-    """The numbers of the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
@@ -149,7 +147,6 @@ class ModelServer:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
         assert self._process is not None
         return self._process.pid
 

@@ -112,14 +112,12 @@ async def opened(
 
 @asynccontextmanager
 async def does_nothing(cores: int, log: Path) -> AsyncIterator[Probe]:
-    """A server of a model that does nothing."""
     backend = (f"{machine.__file__}:{machine.Nothing.__name__}",)
     async with ModelServer(backend, "nothing", cores, placed(cores, 0)[0], log, TIMEOUT_S) as up:
         yield up.probe
 
 
 def started(session: Session, server: ModelServer) -> Start:
-    """The record of a start, once the server has served."""
     memory_mb = server.memory_mb
     target = session.target
     return Start(target.stage, target.variant, session.cores, server.start_up_s, memory_mb)
@@ -189,7 +187,6 @@ def placed(cores: int, number: int) -> tuple[list[int], list[int]]:
 
 @contextmanager
 def _pinned(cores: Sequence[int]) -> Iterator[None]:
-    """Pin this process to these cores within a `with` block."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return

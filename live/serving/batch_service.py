@@ -99,7 +99,6 @@ class BatchService:
         self._spawn = spawn
 
     def start(self, batch: Batch) -> None:
-        """Have its replica serve a batch."""
         self._metrics.started(batch)
         self._spawn(self._serve(batch), at_once=True)
 

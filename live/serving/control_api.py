@@ -129,7 +129,6 @@ class _ControlApi:
         return json_response({"time_s": now_s})
 
     def _standing(self, stage: str, given: object) -> dict[int, StageConfiguration]:
-        """The parts of a stage by lane."""
         if not isinstance(given, list) or not any(part is not None for part in given):
             raise ProtocolError(f"{stage}: {given!r}; allowed: a list of configurations, with null for a free lane")
         self._check_lane(stage, stage, len(given) - 1)
@@ -226,14 +225,12 @@ class _ControlApi:
             raise ProtocolError(f"{where}={url!r}; allowed: port {options.replica_port}")
 
     async def observe(self, http: web.Request) -> web.Response:
-        """An observation (`observation`)."""
         gateway = self._gateway
         seconds = _query(http, "seconds", 120.0, least=0.0, most=MOST_NUMBER)
         since_s = _query(http, "since", -math.inf)
         return json_response(observation(gateway, gateway.clock.now_s(), since_s, int(seconds)))
 
     async def records(self, http: web.Request) -> web.Response:
-        """Requests that have ended."""
         after = int(_query(http, "after", 0.0, least=0.0, most=MOST_NUMBER))
         limit = min(int(_query(http, "limit", MOST_RECORDS, least=1.0, most=MOST_NUMBER)), MOST_RECORDS)
         gateway = self._gateway

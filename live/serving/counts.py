@@ -39,12 +39,10 @@ class ArrivalCounts:
         self.restart(since_s)
 
     def restart(self, since_s: float) -> None:
-        """Count afresh from a moment on."""
         self._first = max(0, floor(since_s))
         self._counts.clear()
 
     def add(self, now_s: float) -> None:
-        """Count one more arrival."""
         second = floor(now_s)
         self._counts[second] += 1
         if len(self._counts) > 2 * MOST_SECONDS:
@@ -65,7 +63,6 @@ class Latencies:
         self._ended: deque[tuple[float, float]] = deque(maxlen=MOST_LATENCIES)
 
     def add(self, since_s: float, end_s: float) -> None:
-        """Add one that ended at `end_s`."""
         self._ended.append((end_s, end_s - since_s))
 
     def after(self, moment_s: float) -> list[float]:
@@ -110,7 +107,6 @@ class EndedRequests:
         return self.count - len(self._rows)
 
     def clear(self) -> None:
-        """Forget them all, and number from 1 again."""
         self._rows.clear()
         self.count = 0
 

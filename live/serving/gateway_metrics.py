@@ -50,7 +50,6 @@ class GatewayMetrics(ProcessMetrics):
         self.of("ipa_counted_since_timestamp_seconds").set(time.time())
 
     def ended(self, request: Request) -> None:
-        """A request has its outcome."""
         self._outcomes[str(request.outcome)].inc()
         latency_s = request.end_s - request.arrival_s
         if request.outcome == "completed":
@@ -59,11 +58,9 @@ class GatewayMetrics(ProcessMetrics):
             self._violations.inc()
 
     def started(self, batch: Batch) -> None:
-        """A batch has been sent to its replica."""
         self._batch(batch)[0].observe(batch.size)
 
     def finished(self, batch: Batch, now_s: float) -> None:
-        """A batch has been answered."""
         self._batch(batch)[1].observe(now_s - batch.start_s)
         duration = self._of_stage[batch.stage]
         for request in batch.requests:

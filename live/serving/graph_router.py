@@ -84,7 +84,6 @@ class GraphRouter(Router):
     # ---- requests ----
 
     def arrive(self, request: Request, now_s: float) -> None:
-        """A request arrives: it is one item at each entry."""
         for stage, lanes in self.admit(request, now_s):
             self.lanes[stage].attempt(now_s, lanes)
 
@@ -294,7 +293,6 @@ class GraphRouter(Router):
         self._close(item, now_s)
 
     def _lose(self, item: Item, outcome: int, now_s: float) -> None:
-        """End a request at the stage of an item."""
         whole = item.whole
         if whole.outcome is None:
             whole.stage, whole.lane, whole.lost_item = item.stage, item.lane, item.called

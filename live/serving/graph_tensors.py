@@ -222,7 +222,6 @@ class GraphTensors:
         return [named, of_array(f"{named.name}.counts", np.array(rows, dtype=np.int64))]
 
     def answered_name(self, stage: int, name: str) -> str:
-        """The name of a stage's output in the answer."""
         return f"{self._names[stage]}.{name}" if len(self.ends) > 1 else name
 
 
@@ -263,5 +262,4 @@ def one_after_another(parts: Sequence[Tensor]) -> Tensor:
 
 
 def empty(tensor: Tensor) -> Tensor:
-    """The tensor without its rows."""
     return tensor._replace(shape=(0, *tensor.shape[1:]), data=b"")

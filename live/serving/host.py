@@ -304,7 +304,6 @@ class Gateway:
     # ---- the router's Host ----
 
     def start(self, batch: Batch) -> None:
-        """Have a replica serve a batch."""
         self._batches.start(batch)
 
     def wake(self, stage: int, at_s: float) -> None:
@@ -396,7 +395,6 @@ class Gateway:
             self.router.give_up(request, self.clock.now_s())
 
     async def close(self) -> None:
-        """End all tasks and connections."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -174,11 +174,9 @@ class ProcessMetrics:
         return self._made[name].labels(pipeline=self._pipeline, **labels)
 
     def text(self) -> bytes:
-        """Prometheus's text format."""
         return generate_latest(self.registry)
 
     async def answer(self, _: web.Request) -> web.Response:
-        """The answer to a scrape."""
         from aiohttp import web
 
         return web.Response(body=self.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -197,7 +197,6 @@ def json_length(header_length: str | None) -> int | None:
 
 
 def _parts(decoder: msgspec.json.Decoder[T], body: Buffer, header_length: str | None) -> tuple[T, memoryview]:
-    """The JSON part, and what follows it."""
     view = memoryview(body)
     length = json_length(header_length)
     end = len(view) if length is None else length
@@ -361,7 +360,6 @@ def json_size(request: InferRequest, outputs: Sequence[Tensor]) -> int:
 
 
 def write_error(text: str) -> bytes:
-    """Write an error in the protocol's form."""
     return orjson.dumps({"error": text})
 
 

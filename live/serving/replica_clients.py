@@ -64,7 +64,6 @@ class ReplicaClients:
         self._said: dict[tuple[str, str], Mapping[str, Any]] = {}
 
     async def close(self) -> None:
-        """Close all connections."""
         self._connections.forget(set())
         await self._session.close()
 
@@ -109,7 +108,6 @@ class ReplicaClients:
         return message.code, message.headers, await _body(message.headers, content, self._limits)
 
     async def is_ready(self, replica: RoutedReplica) -> bool:
-        """Whether the replica's model answers that it is ready."""
         try:
             return (await self._get(f"{replica.url}/v2/models/{replica.model}/ready"))[0] == 200
         except (aiohttp.ClientError, TimeoutError, ProtocolError):
@@ -219,7 +217,6 @@ class Probe:
         self._batches = 0
 
     async def is_ready(self) -> bool:
-        """Whether the model says that it is ready."""
         return await self._clients.is_ready(self._replica)
 
     async def metadata(self) -> Mapping[str, Any]:
@@ -236,5 +233,4 @@ class Probe:
             raise ProbeError(f"{self._replica.url}: {self._replica.model} {error}") from None
 
     async def close(self) -> None:
-        """Close its connections."""
         await self._clients.close()

@@ -46,7 +46,6 @@ class Request:
 
     @property
     def enqueue_s(self) -> float:
-        """When it arrived at its present stage."""
         return self.visits[-1].enqueue_s
 
 
@@ -75,7 +74,6 @@ class RoutedReplica:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it may take a batch now."""
         return self.batch is None and self.is_listed and not self.is_suspended
 
 

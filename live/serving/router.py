@@ -163,7 +163,6 @@ class Router(StageHost):
     # ---- requests ----
 
     def arrive(self, request: Request, now_s: float) -> None:
-        """A request arrives at the pipeline."""
         self.pass_seconds(now_s)
         self.inside += 1
         self.lanes[0].attempt(now_s, self.enqueue(0, (request,), now_s))
@@ -178,7 +177,6 @@ class Router(StageHost):
         return self.lanes[stage].enqueue(requests, now_s)
 
     def timer(self, stage: int, now_s: float) -> None:
-        """The moment that `wake` asked for has come."""
         self.pass_seconds(now_s)
         self.lanes[stage].timer(now_s)
 
@@ -248,13 +246,11 @@ class Router(StageHost):
         self.lanes[batch.stage].attempt(now_s, (batch.lane,))
 
     def fail(self, request: Request, now_s: float, problem: str) -> None:
-        """Give up a request at its stage."""
         request.problem = problem
         self.counts[request.stage].failures += 1
         self.end(request, FAILED, now_s)
 
     def dropped(self, request: Request, now_s: float) -> None:
-        """A request has expired in the queue of its stage."""
         self.counts[request.stage].drops += 1
         self.end(request, DROPPED, now_s)
 

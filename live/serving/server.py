@@ -104,7 +104,6 @@ class Server:
         return "" if self.is_live else f"replica of {self.name!r} works on a batch that has been given up"
 
     async def infer(self, http: web.Request) -> web.StreamResponse:
-        """Serve one batch, from body to answer."""
         with self._admission.share(peer_of(http)) as share:
             body = await read_body(http, self._limits, share)
             reading = protocol.reading_request(body.data, http.headers.get(protocol.HEADER))
@@ -138,7 +137,6 @@ class Server:
             self._waiting -= 1
 
     async def metadata(self) -> Mapping[str, Any]:
-        """What the model says about itself."""
         return self._model.metadata()
 
     async def start(self, ready_at_s: float) -> None:

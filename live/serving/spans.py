@@ -91,7 +91,6 @@ class Spans:
         return Trace(span, origin_ns), f"00-{of.trace_id:032x}-{of.span_id:016x}-{of.trace_flags:02x}"
 
     def end(self, trace: Trace, request: Request) -> None:
-        """A request has ended."""
         from opentelemetry.trace import set_span_in_context
 
         if trace.span.is_recording():

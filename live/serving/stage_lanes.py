@@ -103,7 +103,6 @@ class StageLanes:
 
     @property
     def replicas(self) -> list[RoutedReplica]:
-        """The replicas of all lanes, lane after lane."""
         return [replica for queue in self.queues for replica in queue.replicas]
 
     def list_replicas(self, listed: Mapping[tuple[int, str], Callable[[], RoutedReplica]]) -> bool:
@@ -200,7 +199,6 @@ class StageLanes:
 
     @property
     def length(self) -> int:
-        """How many requests wait for an outcome."""
         return sum(queue.length for queue in self.queues)
 
     @property

@@ -143,7 +143,6 @@ class StageQueue:
     # ---- what happens to a stage; none of this attempts ----
 
     def enqueue(self, requests: Iterable[Request], now_s: float) -> None:
-        """Requests arrive at this stage, in order."""
         self._integrate(now_s)
         for request in requests:
             request.stage = self.position

@@ -40,12 +40,10 @@ _http_log.setLevel(logging.CRITICAL)
 
 
 def json_response(value: object, status: int = 200) -> web.Response:
-    """A JSON document."""
     return web.Response(body=orjson.dumps(value), status=status, content_type="application/json")
 
 
 def error_response(text: str, status: int, retry_after_s: int | None = None) -> web.Response:
-    """An error in the protocol's form."""
     headers = {} if retry_after_s is None else {hdrs.RETRY_AFTER: str(retry_after_s)}
     return web.Response(
         body=protocol.write_error(text), status=status, headers=headers, content_type="application/json"
@@ -83,7 +81,6 @@ def known_id(request: web.Request, asked: str | None) -> str:
 
 
 def about(request: web.Request) -> dict[str, str]:
-    """The fields of a request in the log."""
     return {"peer": peer_of(request), "path": request.path[:200], "request_id": request[ID]}
 
 
@@ -237,7 +234,6 @@ def readiness(request: web.Request, described: Mapping[str, Any], problem: str) 
 
 
 def add_health_routes(app: web.Application, live: Handler, ready: Handler) -> None:
-    """Whether a server lives, and whether it is ready."""
     app.router.add_get("/v2/health/live", live)
     app.router.add_get("/v2/health/ready", ready)
 
