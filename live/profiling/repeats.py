@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf, sqrt
-from statistics import NormalDist, fmean, median, quantiles, stdev
+from statistics import fmean, median, quantiles, stdev
+
+import numpy as np
+from scipy import special
 
 from ipa.live.serving import Probe, Tensor
 
 BLOCKS = 20
 FEWEST = 20
 """With fewer values the interval of a mean is infinite."""
-_Z = NormalDist().inv_cdf(0.975)
 TAIL = 0.01
 FAR_OUT = 3.0
 """An outlier is this many interquartile ranges above the third quartile (Tukey's "far out")."""
@@ -49,14 +51,8 @@ def mean_of(values: Sequence[float]) -> Estimate:
     count = min(BLOCKS, len(values) // 2)
     size = len(values) / count
     blocks = [fmean(values[round(n * size) : round((n + 1) * size)]) for n in range(count)]
-    half = _t_95(count - 1) * stdev(blocks) / sqrt(count)
+    half = float(special.stdtrit(count - 1, 0.975)) * stdev(blocks) / sqrt(count)
     return Estimate(mean, mean - half, mean + half)
-
-
-def _t_95(degrees: int) -> float:
-    """The 97.5 % quantile of Student's t, by its expansion in 1 / degrees (Abramowitz and Stegun, 26.7.5)."""
-    z, n = _Z, degrees
-    return z + (z**3 + z) / (4 * n) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * n**2)
 
 
 def p99_of(values: Sequence[float]) -> Estimate:
@@ -67,23 +63,10 @@ def p99_of(values: Sequence[float]) -> Estimate:
     """
     ordered, n = sorted(values), len(values)
     value = ordered[ceil((1 - TAIL) * n) - 1]
-    fewest, most = _tail_counts(n)
+    fewest, most = np.searchsorted(special.bdtr(np.arange(n + 1), n, TAIL), (0.025, 0.975)).tolist()
     low = ordered[n - 1 - most] if most < n else -inf
     high = ordered[n - fewest] if fewest > 0 else inf
     return Estimate(value, low, high)
-
-
-def _tail_counts(n: int) -> tuple[int, int]:
-    """The least and the most of `n` values that lie above the p99, with 2.5 % beyond each."""
-    chance, total, fewest = (1 - TAIL) ** n, 0.0, -1
-    for count in range(n + 1):
-        total += chance
-        if fewest < 0 and total > 0.025:
-            fewest = count
-        if total >= 0.975:
-            return fewest, count
-        chance *= (n - count) / (count + 1) * TAIL / (1 - TAIL)
-    return max(fewest, 0), n
 
 
 LOOKED_AT = 1.25

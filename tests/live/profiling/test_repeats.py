@@ -17,7 +17,7 @@ def test_the_p99_is_the_nearest_rank_and_its_interval_two_order_statistics() -> 
     assert repeats.p99_of([float(n) for n in range(1, 1001)]) == repeats.Estimate(990.0, 983.0, 997.0)
 
 
-@pytest.mark.parametrize(("count", "is_bounded"), [(367, False), (368, True)])
+@pytest.mark.parametrize(("count", "is_bounded"), [(367, False), (368, True), (100_000, True)])
 def test_a_p99_has_an_upper_bound_from_368_values(count: int, is_bounded: bool) -> None:
     """0.99^368 = 2.48 %: only then it is unlikely enough that no value lies above it."""
     high = repeats.p99_of([float(n) for n in range(count)]).high
