@@ -16,10 +16,10 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 from ipa.live.errors import LiveError
-from ipa.policies import Applied, Configuration, Entry, Journal, Memory, PolicyError, from_line, to_line
+from ipa.policies import Applied, Entry, Journal, PolicyError, from_line, to_line
 
 log = logging.getLogger(__name__)
 
@@ -29,26 +29,6 @@ KEPT_IN_FILE = 10_000
 
 _BEGINNING = b'{"observation":'
 """How the line of an entry begins."""
-
-
-class Past(NamedTuple):
-    """The state from which a controller resumes.
-
-    `entries` counts those in memory. `configuration` is the last one that was not refused; None without an entry.
-    """
-
-    entries: int
-    memory: Memory
-    next_step: int
-    configuration: Configuration | None
-
-
-def past_of(journal: Journal) -> Past:
-    if not journal.entries:
-        return Past(0, {}, 1, None)
-    latest = journal.entries[-1]
-    configuration = latest.observation.configuration if latest.is_refused else latest.decision.configuration
-    return Past(len(journal.entries), latest.decision.memory, latest.observation.step + 1, configuration)
 
 
 @contextmanager

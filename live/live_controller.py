@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Generic, TypeVar
 
-from ipa.live.journal import past_of
 from ipa.policies import (
     Configuration,
     Controller,
@@ -44,11 +43,16 @@ class LiveController(Controller):
 
     def resume(self) -> None:
         """Resume from the journal as it is now; to be called before the first step if entries have been added."""
-        past = past_of(self.journal)
-        self.first_step = past.next_step
-        self.resumed: Configuration | None = past.configuration
-        self._entries_before = past.entries
-        self._memory = past.memory
+        entries = self.journal.entries
+        self._entries_before = len(entries)
+        self.first_step = 1
+        self.resumed: Configuration | None = None
+        self._memory: Memory = {}
+        if entries:
+            latest = entries[-1]
+            self.first_step = latest.observation.step + 1
+            self.resumed = (latest.observation if latest.is_refused else latest.decision).configuration
+            self._memory = latest.decision.memory
 
     @property
     def entries(self) -> tuple[Entry, ...]:
