@@ -141,7 +141,7 @@ def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
         }
         for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups(), lanes, cores)):
             given = api.get(manifest["kind"], deployed.namespace, manifest["metadata"]["name"])
-            check_ours(None if given is None else {"kind": manifest["kind"], **given}, deployed)
+            check_ours(manifest["kind"], given, deployed)
             api.apply(manifest, dry_run=True)
             steps.append(_step(manifest, given))
         steps.insert(1, _step_of_secret(api, deployed))
@@ -154,7 +154,7 @@ def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
 def _step_of_secret(api: Api, deployed: Deployed) -> Step:
     """The token of the control port is made once and then stays: `up` never reads or writes it again."""
     given = api.get("Secret", deployed.namespace, deployed.control_name)
-    check_ours(None if given is None else {"kind": "Secret", **given}, deployed)
+    check_ours("Secret", given, deployed)
     return Step(CREATE if given is None else KEEP, "Secret", deployed.control_name)
 
 
@@ -299,17 +299,14 @@ def leftovers(api: Api, deployed: Deployed) -> list[tuple[str, str]]:
     ]
 
 
-def check_ours(given: Mapping[str, object] | None, deployed: Deployed) -> None:
+def check_ours(kind: str, given: Mapping[str, Any] | None, deployed: Deployed) -> None:
     """Raise LiveError for an object that exists and is not this pipeline's."""
-    meta = (given or {}).get("metadata")
-    if not isinstance(meta, dict):
+    if given is None:
         return
-    labels = meta.get("labels") or {}
-    wanted = {names.INSTANCE: deployed.instance, "app.kubernetes.io/part-of": names.PART_OF}
-    if any(labels.get(key) != value for key, value in wanted.items()):
-        kind = (given or {}).get("kind", "object")
+    meta, wanted = given["metadata"], {names.INSTANCE: deployed.instance, "app.kubernetes.io/part-of": names.PART_OF}
+    if any((meta.get("labels") or {}).get(key) != value for key, value in wanted.items()):
         raise LiveError(
-            f"{kind} {meta.get('name')} in namespace {meta.get('namespace')} is not ours (it lacks "
+            f"{kind} {meta['name']} in namespace {meta['namespace']} is not ours (it lacks "
             f"{names.as_query(wanted)}); choose another --name"
         )
 

@@ -44,10 +44,6 @@ class Part:
     covered_s: float
 
 
-def added_load_rps(parts: Sequence[Part], seconds: int) -> tuple[float, ...]:
-    return added([part.load_rps for part in parts], seconds)
-
-
 def added_values(parts: Sequence[Part], stage: str) -> dict[str, Any]:
     """Field -> value at a stage, over all gateways; counts of requests are rounded."""
     sums = {field: sum(part.values.get((stage, field), 0.0) for part in parts) for field in (*COUNTED, *GAUGES)}

@@ -14,6 +14,7 @@ from ipa.live.monitoring.prometheus_api import (
     Gateway,
     PrometheusApi,
     Series,
+    added,
     bucket_quantiles,
     by_gateway,
     increase_since,
@@ -28,7 +29,6 @@ from ipa.live.monitoring.prometheus_counts import (
     STATE,
     Part,
     WholeSeconds,
-    added_load_rps,
     added_values,
     awaited_s,
     seconds_of,
@@ -84,7 +84,7 @@ class PrometheusSource:
         parts = self._parts(load, told, series, origin_s, now_s)
         reading = Reading(
             time_s=now_s,
-            load_rps=added_load_rps(parts, self._seconds(now_s)),
+            load_rps=added([part.load_rps for part in parts], self._seconds(now_s)),
             sample_age_s=max(now_s - max((part.newest_s for part in parts), default=0.0), 0.0),
             stages={
                 name: StageReading(**added_values(parts, name), latency=_latency(series, STAGE_DURATION, name, since_s))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import logging
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +24,7 @@ from ipa.live.serving.web import (
     close_connections,
     in_event_loop,
     listen,
-    on_signals,
+    stopped,
 )
 from ipa.live.tokens import TokenFile, create_token_file
 
@@ -58,8 +56,7 @@ async def run(
     data_runner, url = await listen(data, data_port)
     control = control_application(gateway, control_tokens)
     control_runner, control_url = await listen(control, control_port)
-    stopping = asyncio.Event()
-    on_signals(stopping.set, lambda: os._exit(1))
+    stopping = stopped()
     announce(url=url, control_url=control_url, control_token_file=str(control_tokens.path))
     log.info("listening", extra={"url": url, "control_url": control_url, "pipeline": options.pipeline.name})
     gc.freeze()

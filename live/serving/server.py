@@ -35,8 +35,8 @@ from ipa.live.serving.web import (
     application,
     in_event_loop,
     listen,
-    on_signals,
     send,
+    stopped,
 )
 
 if TYPE_CHECKING:
@@ -170,8 +170,7 @@ async def run(options: ServerOptions, model: Model) -> None:
         infer=server.infer,
     )
     runner, url = await listen(app, port)
-    stopping = asyncio.Event()
-    on_signals(stopping.set, lambda: os._exit(1))
+    stopping = stopped()
     announce(url=url)
     log.info("listening", extra={"url": url, "model": name, "backend": options.backend})
     created_s = _process_start_s() if options.created_s is None else options.created_s

@@ -110,7 +110,7 @@ class StageQueue:
     @property
     def can_serve(self) -> bool:
         """Whether there is a replica that can take batches, now or when it has finished one."""
-        return any(replica.is_listed and not replica.is_suspended for replica in self.replicas)
+        return self.ready > 0
 
     @property
     def ready(self) -> int:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import re
-import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -23,6 +22,7 @@ from ipa.live.serving.admission import Limits, open_files, return_large_blocks
 from ipa.live.serving.bodies import read_body
 from ipa.live.serving.connections import Connection, Connections, peer_of
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
+from ipa.live.stopping import heeded
 
 JSON_LIMITS = Limits(body_bytes=2**20)
 """The limits of a body that is read at once, as those of the control API are."""
@@ -273,18 +273,18 @@ def announce(**urls: str) -> None:
     sys.stdout.flush()
 
 
-def on_signals(stop: Callable[[], None], exit_at_once: Callable[[], None]) -> None:
-    """The first SIGTERM or SIGINT stops the process, the second ends it at once; an ignored signal stays ignored."""
-    loop = asyncio.get_running_loop()
-    seen: list[int] = []
+def stopped() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second ends the process at once. An ignored signal stays ignored."""
+    event = asyncio.Event()
 
     def handle() -> None:
-        seen.append(1)
-        (stop if len(seen) == 1 else exit_at_once)()
+        if event.is_set():
+            os._exit(1)
+        event.set()
 
-    for which in (signal.SIGTERM, signal.SIGINT):
-        if signal.getsignal(which) is not signal.SIG_IGN:
-            loop.add_signal_handler(which, handle)
+    for which in heeded():
+        asyncio.get_running_loop().add_signal_handler(which, handle)
+    return event
 
 
 def in_event_loop(work: Coroutine[Any, Any, None]) -> None:

@@ -371,11 +371,11 @@ def test_what_is_not_ours_is_refused(tmp_path: Path) -> None:
     from ipa.live.errors import LiveError
 
     deployed = tiny(tmp_path)
-    check_ours(None, deployed)
-    check_ours(root(deployed), deployed)
-    theirs = {"kind": "Service", "metadata": {"name": "ipa-tiny", "namespace": "default", "labels": {"app": "x"}}}
+    check_ours("Service", None, deployed)
+    check_ours("ConfigMap", root(deployed), deployed)
+    theirs = {"metadata": {"name": "ipa-tiny", "namespace": "default", "labels": {"app": "x"}}}
     with pytest.raises(LiveError, match="Service ipa-tiny in namespace default is not ours"):
-        check_ours(theirs, deployed)
+        check_ours("Service", theirs, deployed)
 
 
 # ---- pods ----
