@@ -145,7 +145,7 @@ class GatewayClient:
         answer = await self._way.answer(ControlCall("GET", "/control/lanes"))
         return lanes_of(answer)
 
-    async def stand(self, lanes: Mapping[str, Mapping[int, StageConfiguration]], epoch: str) -> None:
+    async def restore(self, lanes: Mapping[str, Mapping[int, StageConfiguration]], epoch: str) -> None:
         """Tell a restarted gateway of that epoch the configuration in force in each lane of every stage.
 
         Raises RefusedError with its reason, such as that it already has one.

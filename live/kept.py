@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ipa.live.live_backend import LiveBackend
     from ipa.live.live_controller import LiveController
 
-ABOUT, REQUESTS, JOURNAL, STANDING = "about.json", "requests.jsonl", "journal.jsonl", "standing.json"
+ABOUT, REQUESTS, JOURNAL, STATE = "about.json", "requests.jsonl", "journal.jsonl", "state.json"
 """The files: the run's description, one line per request and per decision, and the last state of the replicas."""
 
 log = logging.getLogger(__name__)
@@ -63,15 +63,15 @@ class Keeper:
                     break
                 journal.write(to_line(entry) + "\n")
                 self._decided += 1
-        standing = {
+        state = {
             "now_s": backend.now_s,
             "held": self._controller.held,
             "configured": backend.configured,
             "replicas": {name: said_of(each) for name, each in timelines(backend).items()},
         }
-        part = self._folder / f".{STANDING}"
-        part.write_text(json.dumps(standing), encoding="utf-8")
-        part.replace(self._folder / STANDING)
+        part = self._folder / f".{STATE}"
+        part.write_text(json.dumps(state), encoding="utf-8")
+        part.replace(self._folder / STATE)
         # Last, so that a kill never leaves a row whose replica is unknown.
         file.writelines(json.dumps(row) + "\n" for row in rows)
         file.flush()
@@ -113,7 +113,7 @@ def read_kept(folder: Path) -> KeptRun:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             rows = [json.loads(line) for line in file if line.endswith("\n")]
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        standing = json.loads((folder / STANDING).read_text(encoding="utf-8"))
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
         lines = (folder / JOURNAL).read_text(encoding="utf-8").splitlines(keepends=True)
     except BlockingIOError:
         raise LiveError(f"{folder}: the run is still going on") from None
@@ -123,10 +123,10 @@ def read_kept(folder: Path) -> KeptRun:
         about,
         rows,
         tuple(from_line(line, f"{folder / JOURNAL}") for line in lines if line.endswith("\n")),
-        {name: replicas_of(said) for name, said in standing["replicas"].items()},
-        {name: [(time_s, int(size)) for time_s, size in said] for name, said in standing["configured"].items()},
-        standing["now_s"],
-        standing["held"],
+        {name: replicas_of(said) for name, said in state["replicas"].items()},
+        {name: [(time_s, int(size)) for time_s, size in said] for name, said in state["configured"].items()},
+        state["now_s"],
+        state["held"],
     )
 
 

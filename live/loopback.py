@@ -98,7 +98,7 @@ class LoopbackBackend(LiveBackend):
             wanted = initial[stage.name]
             replicas = StageReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
             self.stages[stage.name] = replicas
-            replicas.stand()
+            replicas.put_in_force()
             for lane, part in replicas.in_force.items():
                 for _ in range(part.replicas):
                     self._start(replicas.create(0.0, lane), start_up_s=0.0)

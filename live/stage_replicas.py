@@ -132,7 +132,7 @@ class StageReplicas:
         wanted = {part.variant for part in self.configuration.parts}
         return self.is_laned and any(lane.variant not in wanted for lane in self.in_force.values())
 
-    def stand(self, lanes: Mapping[int, StageConfiguration] | None = None) -> None:
+    def put_in_force(self, lanes: Mapping[int, StageConfiguration] | None = None) -> None:
         """The configuration is in force from t = 0, in these lanes (None: its variants are in the first ones)."""
         if lanes is not None or self.configuration.is_mix:
             parts = lanes or dict(enumerate(self.configuration.parts))

@@ -56,9 +56,9 @@ class Lanes:
         self._asked: list[int] = []
         self.table: tuple[tuple[int, float], ...] = ()
         """The lanes that get requests, each with the cumulative share up to and including it; infinity for the last."""
-        self.stand(dict(enumerate(initial.parts)))
+        self.put_in_force(dict(enumerate(initial.parts)))
 
-    def stand(self, parts: Mapping[int, StageConfiguration], present: Sequence[int] = ()) -> None:
+    def put_in_force(self, parts: Mapping[int, StageConfiguration], present: Sequence[int] = ()) -> None:
         """Put these parts into force in these lanes at once, as if they had always been.
 
         `present`: the requests in each lane (empty: none). A lane with requests but without a part closes.

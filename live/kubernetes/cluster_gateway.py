@@ -32,7 +32,7 @@ from ipa.live.gateway_client import (
 )
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError, ReadOnlyError
-from ipa.live.kubernetes.deployed_lanes import Parts, what_stood
+from ipa.live.kubernetes.deployed_lanes import Parts, to_restore
 from ipa.live.kubernetes.names import TOKEN_KEY
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState
@@ -307,20 +307,20 @@ class GatewayKeeper:
             return
         there = await self._client.observation(self._now_s(), 0)
         if not there["configured"]:
-            await self._tell_what_stood(wanted, there["epoch"])
+            await self._restore(wanted, there["epoch"])
         await self._client.configure(wanted, there["epoch"])
 
-    async def _tell_what_stood(self, wanted: Configuration, epoch: str) -> None:
+    async def _restore(self, wanted: Configuration, epoch: str) -> None:
         try:
             states = await self._states()
         except ApiError as error:
-            raise RunError(f"what stands on the cluster cannot be read: {error}") from None
+            raise RunError(f"the Deployments cannot be read: {error}") from None
         stages = self._pipeline.by_name
-        stood = {name: what_stood(stages[name], each, states.get(name)) for name, each in wanted.items()}
+        found = {name: to_restore(stages[name], each, states.get(name)) for name, each in wanted.items()}
         try:
-            await self._client.stand(stood, epoch)
+            await self._client.restore(found, epoch)
         except RefusedError as error:  # such as batches that a new pipeline file no longer has
-            log.warning("the gateway is not told what stood", extra={"problem": str(error)})
+            log.warning("the gateway is not told its earlier lanes", extra={"problem": str(error)})
 
 
 def _configuration(said: Mapping[str, Mapping[str, Any]]) -> Configuration | None:

@@ -46,7 +46,7 @@ def up(
         raise LiveError(refused(error, deployed)) from None
     lease = Lease(api, deployed)
     try:
-        _until_stands(api, deployed, first, on_look, within_s, lease)
+        _until_ready(api, deployed, first, on_look, within_s, lease)
     finally:
         lease.release()
     try:
@@ -55,7 +55,7 @@ def up(
         raise LiveError(refused(error, deployed)) from None
 
 
-def _until_stands(
+def _until_ready(
     api: Api,
     deployed: Deployed,
     first: Configuration,

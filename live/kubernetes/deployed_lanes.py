@@ -43,7 +43,7 @@ def in_force(stage: Stage, wanted: StageConfiguration, state: StageState | None)
     return {lane: found for lane, each in there.items() if (found := _known(stage, each))} | placed
 
 
-def what_stood(stage: Stage, wanted: StageConfiguration, state: StageState | None) -> Parts:
+def to_restore(stage: Stage, wanted: StageConfiguration, state: StageState | None) -> Parts:
     """The configurations to restore in a restarted gateway, before it gets the wanted ones.
 
     They are the last complete ones, as far as pods serve them: if a change was under way, requests still go where they
@@ -51,11 +51,11 @@ def what_stood(stage: Stage, wanted: StageConfiguration, state: StageState | Non
     """
     lanes = {} if state is None else _occupied(stage, state)
     serving = {lane: each for lane, each in lanes.items() if any(pod.is_serving for pod in each.pods)}
-    stood = None if state is None else state.sound
+    known = None if state is None else state.sound
     sound = {
         lane: replace(part, replicas=max(_asked(each), 1))
         for lane, each in serving.items()
-        if stood is not None and (part := part_of(stood, each.variant)) is not None
+        if known is not None and (part := part_of(known, each.variant)) is not None
     }
     parts = sound or {lane: as_it_is(each) for lane, each in serving.items()}
     if not parts:

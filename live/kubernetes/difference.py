@@ -147,7 +147,7 @@ def difference(
         raise ForeignOwnerError(f"{name} is paused: kubectl rollout resume deployment/{name}")
     notes = {}
     if not lane.number:
-        sound = decided if state.stands(decided) else state.sound
+        sound = decided if state.has_reached(decided) else state.sound
         notes = _notes(sound, {**state.failed, **(failed or {})})
     cores = None if by_rollout else template_cores(deployed, stage, wanted, state)
     manifest = stage_deployment(deployed, stage, wanted, owner, cores, lane.number, decided)

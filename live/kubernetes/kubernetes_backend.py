@@ -115,7 +115,7 @@ class KubernetesBackend(LiveBackend):
         self._threads = Threads()
         self._finish = options.finish
         self._lease = LeaseKeeper(options.lease, self._threads, self._report)
-        self._reconciler = Reconciler(api, deployed, has_stood=self._adopts)
+        self._reconciler = Reconciler(api, deployed, has_matched=self._adopts)
         self._gateway = GatewayKeeper(
             self.client, deployed.plane.pipeline, self.stages, self._states, self._follow_lanes, lambda: self.now_s
         )
@@ -149,7 +149,7 @@ class KubernetesBackend(LiveBackend):
             # Until the gateway is asked, the lanes in force are those by the Deployments.
             parts = in_force(stage, wanted, there.get(stage.name))
             if wanted.is_mix or set(parts) != {0}:
-                self.stages[stage.name].stand(parts)
+                self.stages[stage.name].put_in_force(parts)
         self._watch.start()
         try:
             async with asyncio.timeout(READ_WITHIN_S):
@@ -182,7 +182,7 @@ class KubernetesBackend(LiveBackend):
             self._timeline.restart()
         for stage in self.stages.values():
             if stage.lanes is not None:
-                stage.stand(stage.lanes)
+                stage.put_in_force(stage.lanes)
         self._has_started = True
         self._wake.set()
 

@@ -134,7 +134,7 @@ def stage_deployment(
     `cores`: those of its pod template, if pods are then resized in place; None: the wanted ones. `decided`: the wanted
     configuration of the whole stage, which is noted on the first lane's Deployment; None: the same.
     """
-    plane, standing = deployed.plane, wanted
+    plane, in_force = deployed.plane, wanted
     wanted = wanted if cores is None else replace(wanted, cores=cores)
     variant = plane.pipeline.stage(stage).variant(wanted.variant)
     slowest_s = max(variant.p99_s(batch, wanted.cores) for batch in variant.batches(wanted.cores))
@@ -161,7 +161,7 @@ def stage_deployment(
         ),
         added=deployed.pods_of(MODEL_SERVER, stage),
     )
-    said = standing if lane or decided is None else decided
+    said = in_force if lane or decided is None else decided
     deployment["metadata"]["annotations"] = {names.WANTED: as_text(said)}
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
     annotations[names.VARIANT] = wanted.variant

@@ -128,19 +128,19 @@ class Reconciler:
 
     It remembers its pause, whether the pipeline's root has once matched, the fields that the server keeps different,
     foreign scalers, pods that cannot be resized, and lost nodes. If the root differs after it has matched, somebody
-    else has redeployed the pipeline, and that is not undone. `has_stood`: it counts as matched from the beginning.
+    else has redeployed the pipeline, and that is not undone. `has_matched`: it counts as matched from the beginning.
     `clock`: a monotonic one [s].
     """
 
     def __init__(
-        self, api: Api, deployed: Deployed, has_stood: bool = False, clock: Callable[[], float] = time.monotonic
+        self, api: Api, deployed: Deployed, has_matched: bool = False, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._api = api
         self._deployed = deployed
         self._clock = clock
         self.pause_s = 0.0
         """How long to wait after a pass that failed; 0 after one that succeeded."""
-        self._has_stood = has_stood
+        self._has_matched = has_matched
         self._kept = Kept()
         self._disputes: dict[tuple[str, int], Dispute] = {}  # by stage and lane
         self._resizing = Resizing(api, deployed, clock)
@@ -187,9 +187,9 @@ class Reconciler:
             if there is None:
                 return Look(is_down=True)
             is_as_said = self._is_as_said(there.get("data") or {})
-            if self._has_stood and not is_as_said:
+            if self._has_matched and not is_as_said:
                 return Look(is_changed=True)
-            self._has_stood = is_as_said
+            self._has_matched = is_as_said
             stages = read_stages(api, deployed, pods)
             gateway = api.get("Deployment", deployed.namespace, deployed.gateway_name)
             return Observed(there, stages, gateway, read_gateway(api, deployed, gateway))

@@ -78,7 +78,7 @@ class StageState:
         """Whether pods of a lane wait for a node with room."""
         return any(lane.obstacle.wants_node for lane in self.lanes.values())
 
-    def stands(self, wanted: StageConfiguration, *, alone: bool = True) -> bool:
+    def has_reached(self, wanted: StageConfiguration, *, alone: bool = True) -> bool:
         """Whether the stage has the wanted replicas of every variant, ready, and if `alone` no others."""
         lanes = [lane for lane in self.lanes.values() if lane.replicas or not lane.is_complete]
         parts = {(part.variant, part.replicas) for part in wanted.parts}
@@ -245,7 +245,7 @@ class Look:
         has_ended = self.is_down or self.is_changed
         is_quiet = self.is_gateway_ready and not (self.error or self.stopped or has_ended or self.done)
         return is_quiet and all(
-            (state := self.stages.get(stage)) is not None and state.stands(wanted, alone=alone)
+            (state := self.stages.get(stage)) is not None and state.has_reached(wanted, alone=alone)
             for stage, wanted in configuration.items()
         )
 

@@ -57,7 +57,7 @@ def control_application(gateway: Gateway, tokens: TokenFile) -> web.Application:
     app.router.add_put("/control/configuration", control.configure)
     app.router.add_put("/control/replicas", control.replicas)
     app.router.add_get("/control/lanes", control.lanes)
-    app.router.add_put("/control/lanes", control.stand)
+    app.router.add_put("/control/lanes", control.restore)
     app.router.add_get("/control/observation", control.observe)
     app.router.add_get("/control/records", control.records)
     app.router.add_get("/metrics", gateway.metrics.answer)
@@ -91,7 +91,7 @@ class _ControlApi:
         self._check_epoch(http)
         now_s = gateway.clock.now_s()
         if not gateway.has_begun or self._is_as_started:
-            gateway.router.stand([dict(enumerate(wanted[name].parts)) for name in gateway.names], now_s)
+            gateway.router.put_in_force([dict(enumerate(wanted[name].parts)) for name in gateway.names], now_s)
         else:
             gateway.router.configure(wanted, now_s)
         gateway.is_configured = True
@@ -109,12 +109,12 @@ class _ControlApi:
         stages = self._gateway.router.lanes
         return not self._gateway.is_configured and all(stage.is_plain for stage in stages)
 
-    async def stand(self, http: web.Request) -> web.Response:
+    async def restore(self, http: web.Request) -> web.Response:
         """Set the configuration in force in each lane of a restarted gateway, as if it had always been."""
         given = await read_json(http)
         gateway = self._gateway
         stages = _checked(checks.mapping, "the lanes", given, gateway.names)
-        lanes = [self._standing(name, stages[name]) for name in gateway.names]
+        lanes = [self._given_lanes(name, stages[name]) for name in gateway.names]
         _checked(
             check_configuration,
             gateway.pipeline,
@@ -124,11 +124,11 @@ class _ControlApi:
         if gateway.is_configured:
             raise ProtocolError("the gateway has a configuration, from which its lanes follow", 409)
         now_s = gateway.clock.now_s()
-        gateway.router.stand(lanes, now_s)
+        gateway.router.put_in_force(lanes, now_s)
         gateway.is_configured = True
         return json_response({"time_s": now_s})
 
-    def _standing(self, stage: str, given: object) -> dict[int, StageConfiguration]:
+    def _given_lanes(self, stage: str, given: object) -> dict[int, StageConfiguration]:
         if not isinstance(given, list) or not any(part is not None for part in given):
             raise ProtocolError(f"{stage}: {given!r}; allowed: a list of configurations, with null for a free lane")
         self._check_lane(stage, stage, len(given) - 1)
@@ -150,7 +150,7 @@ class _ControlApi:
             gateway.router.list_replicas(position, of_stage)
             now_s = gateway.clock.now_s()
             if not gateway.is_configured:
-                gateway.router.stand_on_listed(position, now_s)
+                gateway.router.follow_listed(position, now_s)
             gateway.router.attempt(position, now_s)
         everyone = [replica for stage in gateway.router.lanes for replica in stage.replicas]
         gateway.clients.forget({replica.url for replica in everyone})

@@ -18,7 +18,7 @@ from ipa.live.serving.router import Router, StageState
 from ipa.profiles import Pipeline
 from ipa.sim import OUTCOMES
 
-_STANDING = (
+FROM_ROUTER = (
     "ipa_requests_received_total", "ipa_requests_inside", "ipa_sla_seconds", "ipa_batch_size_limit",
     "ipa_batch_timeout_seconds", "ipa_replicas", "ipa_stage_outage_seconds", "ipa_whole_seconds",
     "ipa_whole_second_requests",
@@ -34,8 +34,10 @@ class GatewayMetrics(ProcessMetrics):
     """A few histograms and counters kept as things happen; all else is read from the router when Prometheus asks."""
 
     def __init__(self, pipeline: Pipeline, router: Router, arrivals: ArrivalCounts, clock: RunClock) -> None:
-        super().__init__("gateway", pipeline.name, pipeline.sla_s, without=_STANDING)
-        self.registry.register(_Standing(pipeline, router, arrivals, clock, self.of("ipa_request_duration_seconds")))
+        super().__init__("gateway", pipeline.name, pipeline.sla_s, without=FROM_ROUTER)
+        self.registry.register(
+            _RouterMetrics(pipeline, router, arrivals, clock, self.of("ipa_request_duration_seconds"))
+        )
         self._names = router.names
         self._outcomes = {outcome: self.of("ipa_requests_total", outcome=outcome) for outcome in OUTCOMES}
         self._violations = self.of("ipa_sla_violations_total")
@@ -79,7 +81,7 @@ class GatewayMetrics(ProcessMetrics):
         return self._of_variant[key]
 
 
-class _Standing(Collector):
+class _RouterMetrics(Collector):
     """Reads the metrics that are in the router's counts and queues."""
 
     def __init__(
@@ -92,10 +94,10 @@ class _Standing(Collector):
         self._clock = clock
 
     def describe(self) -> Iterable[Family]:
-        return [self._family(name, []) for name in _STANDING]
+        return [self._family(name, []) for name in FROM_ROUTER]
 
     def collect(self) -> Iterable[Family]:
-        yield from self._standing()
+        yield from self._from_router()
         yield self._kserve()
 
     def _kserve(self) -> Family:
@@ -110,7 +112,7 @@ class _Standing(Collector):
             family.add_metric((self._pipeline.name,), buckets, total)
         return family
 
-    def _standing(self) -> Iterable[Family]:
+    def _from_router(self) -> Iterable[Family]:
         router, now_s = self._router, self._clock.now_s()
         router.pass_seconds(now_s)
         values: dict[str, list[tuple[tuple[str, ...], float]]] = {
@@ -132,7 +134,7 @@ class _Standing(Collector):
                 ((name,), stage.outage_s(now_s)) for name, stage in zip(router.names, router.lanes, strict=True)
             ],
         }
-        return [self._family(name, values[name]) for name in _STANDING]
+        return [self._family(name, values[name]) for name in FROM_ROUTER]
 
     def _of_states(self, states: Iterable[StageState]) -> Mapping[str, list[tuple[tuple[str, ...], float]]]:
         """The values of the metrics of `STAGE_STATE` for these states of the stages."""

@@ -297,23 +297,23 @@ class Router(StageHost):
         self.lanes[stage].configure(wanted)
         self._adopt_deadlines(stage)
 
-    def stand(self, lanes: Sequence[Mapping[int, StageConfiguration]], now_s: float) -> None:
+    def put_in_force(self, lanes: Sequence[Mapping[int, StageConfiguration]], now_s: float) -> None:
         """Put these parts of every stage, by lane, in force at once, as if they had always been."""
         self.pass_seconds(now_s)
         for position, parts in enumerate(lanes):
-            self._stand(position, parts, now_s)
+            self._put_in_force(position, parts, now_s)
             self.lanes[position].attempt(now_s)
 
-    def stand_on_listed(self, stage: int, now_s: float) -> None:
+    def follow_listed(self, stage: int, now_s: float) -> None:
         """Before any configuration is set, give requests to the lanes that have replicas; the caller makes the attempt
         that follows."""
         parts = self.lanes[stage].listed_parts()
         if parts:
-            self._stand(stage, parts, now_s)
+            self._put_in_force(stage, parts, now_s)
 
-    def _stand(self, stage: int, parts: Mapping[int, StageConfiguration], now_s: float) -> None:
+    def _put_in_force(self, stage: int, parts: Mapping[int, StageConfiguration], now_s: float) -> None:
         self.configuration[self.names[stage]] = mix_of(list(parts.values()))
-        self.lanes[stage].stand(parts, now_s)
+        self.lanes[stage].put_in_force(parts, now_s)
         self._adopt_deadlines(stage)
 
     def _adopt_deadlines(self, stage: int) -> None:

@@ -46,10 +46,10 @@ class StageLanes:
 
     # ---- configuration ----
 
-    def stand(self, parts: Mapping[int, StageConfiguration], now_s: float) -> None:
+    def put_in_force(self, parts: Mapping[int, StageConfiguration], now_s: float) -> None:
         """Put these parts in force in these lanes, as if they had always been. Requests that wait in another lane stay
         there; if that has no replica, as when the lanes of replicas were not known, they move to these lanes."""
-        self.plan.stand(parts, self._present)
+        self.plan.put_in_force(parts, self._present)
         self._adopt()
         for queue in self.queues:
             if queue.lane not in parts and queue.waiting and not queue.replicas:

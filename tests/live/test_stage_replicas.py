@@ -200,7 +200,7 @@ def test_a_stage_with_one_variant_in_its_first_lane_follows_nobody() -> None:
 
 def test_a_mix_that_stands_is_in_the_first_lanes_and_another_variant_of_it_may_fail_alone() -> None:
     sort = StageReplicas("sort", mixed(small=(0.5, 1), large=(0.5, 2)))
-    sort.stand()
+    sort.put_in_force()
     assert {lane: part.variant for lane, part in sort.in_force.items()} == {0: "small", 1: "large"}
     for _ in range(3):
         die(sort, sort.create(0.0, 1), 0.0)

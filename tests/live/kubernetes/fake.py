@@ -633,7 +633,9 @@ class Cluster(Rolling):
             raise self.unstood
         if call == "/control/lanes":
             self.stood.append(body)
-            self.plan.stand({lane: from_plain(each) for lane, each in enumerate(body["sort"]) if each}, self.present)
+            self.plan.put_in_force(
+                {lane: from_plain(each) for lane, each in enumerate(body["sort"]) if each}, self.present
+            )
             self.is_configured = True
         stage = dict.fromkeys(
             ("arrivals", "completions", "drops", "failures", "queue_length", "in_service", "busy_s", "request_s"), 0
@@ -663,7 +665,7 @@ class Cluster(Rolling):
         if self.is_configured:
             self.plan.configure(wanted, [self._ready(lane) for lane in range(2)], self.present)
         else:
-            self.plan.stand(dict(enumerate(wanted.parts)), self.present)
+            self.plan.put_in_force(dict(enumerate(wanted.parts)), self.present)
         self.is_configured = True
 
     def _ready(self, lane: int) -> int:

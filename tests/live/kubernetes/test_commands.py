@@ -338,7 +338,7 @@ def test_up_ends_with_the_cause_at_once_where_waiting_is_no_use(
     monkeypatch.setattr(deploy, "Reconciler", lambda *_: reconciler)
     lease = SimpleNamespace(acquire=lambda: None, is_held=True)
     with pytest.raises(RunError, match="the gateway: forbidden"):
-        deploy._until_stands(None, tiny(tmp_path), first, lambda _: None, 60.0, lease)  # type: ignore[arg-type]
+        deploy._until_ready(None, tiny(tmp_path), first, lambda _: None, 60.0, lease)  # type: ignore[arg-type]
     assert clock.now_s == 2 * deploy.LOOKED_EVERY_S
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("aiohttp")
 
 from ipa.live.kubernetes import names, overview
 from ipa.live.kubernetes.api import ApiError
-from ipa.live.kubernetes.deployed_lanes import in_force, targets, what_stood
+from ipa.live.kubernetes.deployed_lanes import in_force, targets, to_restore
 from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Lane, Scale, difference
 from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
 from ipa.live.kubernetes.manifests import as_text, disruption_budgets, everything, owner_of, stage_deployment
@@ -151,8 +151,8 @@ def test_what_is_wanted_no_more_stays_in_its_lane_until_the_gateway_says_that_no
     state = two_lanes(tmp_path, decided=LARGE)
     parts = in_force(profile(tmp_path), LARGE, state)
     assert {lane: (part.variant, part.replicas) for lane, part in parts.items()} == {0: ("small", 2), 1: ("large", 1)}
-    assert state.stands(LARGE, alone=False)  # so `up` has nothing to wait for
-    assert not state.stands(LARGE)
+    assert state.has_reached(LARGE, alone=False)  # so `up` has nothing to wait for
+    assert not state.has_reached(LARGE)
     pipeline = tiny(tmp_path).plane.pipeline
     (found,) = targets(pipeline, {"sort": LARGE}, {"sort": state}, {"sort": {1: LARGE}}).values()
     assert found == {0: replace(SMALL, replicas=0), 1: LARGE}
@@ -172,11 +172,11 @@ def test_nothing_is_aimed_at_where_the_gateway_has_not_said_what_is_in_force(tmp
 
 
 def test_a_mix_stands_when_every_variant_has_its_replicas_and_there_are_no_others(tmp_path: Path) -> None:
-    assert two_lanes(tmp_path).stands(BOTH)
-    assert not two_lanes(tmp_path, second=replace(LARGE, replicas=2)).stands(BOTH)
-    assert not two_lanes(tmp_path, decided=LARGE).stands(BOTH)
+    assert two_lanes(tmp_path).has_reached(BOTH)
+    assert not two_lanes(tmp_path, second=replace(LARGE, replicas=2)).has_reached(BOTH)
+    assert not two_lanes(tmp_path, decided=LARGE).has_reached(BOTH)
     empty = two_lanes(tmp_path, second=replace(LARGE, replicas=0), decided=SMALL)
-    assert empty.stands(SMALL)  # a free lane keeps its Deployment, without replicas
+    assert empty.has_reached(SMALL)  # a free lane keeps its Deployment, without replicas
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_mix_stands_when_every_variant_has_its_replicas_and_there_are_no_other
 def test_a_gateway_that_was_started_anew_is_told_what_stood_as_far_as_it_serves(
     tmp_path: Path, sound: StageConfiguration | None, served: tuple[int, ...], shares: Mapping[int, tuple[str, float]]
 ) -> None:
-    found = what_stood(profile(tmp_path), BOTH, two_lanes(tmp_path, sound=sound, served=served))
+    found = to_restore(profile(tmp_path), BOTH, two_lanes(tmp_path, sound=sound, served=served))
     assert {lane: (part.variant, part.share) for lane, part in found.items()} == shares
 
 

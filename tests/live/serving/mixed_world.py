@@ -30,7 +30,7 @@ class MixedWorld(GatewayWorld):
         surge, unavailable = self._scenario["max_surge"], self._scenario["max_unavailable"]
         replicas = StageReplicas(str(stage), wanted, surge, unavailable)
         self.replicas.append(replicas)
-        replicas.stand()
+        replicas.put_in_force()
         for lane, part in replicas.in_force.items():
             for _ in range(part.replicas):
                 next(self._draws("start_up_factors", stage, lane))

@@ -169,7 +169,7 @@ def test_who_came_before_it_was_known_in_which_lanes_there_are_replicas_goes_to_
     made, host = router(one("small"), [0.1, 0.9, 0.2, 0.3, 0.1])
     arrive(made, "abcd")
     parts = mix(large=(0.5, one("large", 1, 2)), small=(0.5, one("small"))).parts
-    made.stand([{1: parts[0], 2: parts[1]}], 1.0)
+    made.put_in_force([{1: parts[0], 2: parts[1]}], 1.0)
     assert [[each.name for each in queue.waiting] for queue in made.lanes[0].queues] == [[], ["a", "c", "d"], ["b"]]
     assert sorted(made.lanes[0].in_force) == [1, 2]
     ready(made, ("large", 1, [0]), ("small", 2, [1]), now_s=2.0)
@@ -185,7 +185,7 @@ def test_who_waits_where_there_are_replicas_is_served_there_whatever_is_said_to_
     made, host = router(one("small"), [0.1, 0.9])
     ready(made, ("small", 0, [0]), ("large", 1, [1]), now_s=0.0)
     arrive(made, "ab")
-    made.stand([{1: one("large")}], 1.0)
+    made.put_in_force([{1: one("large")}], 1.0)
     assert sorted(made.lanes[0].in_force) == [0, 1]
     made.finished(host.serving[0], 2.0)
     made.finished(host.serving[1], 3.0)
