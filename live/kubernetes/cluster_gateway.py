@@ -36,10 +36,9 @@ from ipa.live.kubernetes.deployed_lanes import Parts, to_restore
 from ipa.live.kubernetes.names import TOKEN_KEY
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState
-from ipa.live.kubernetes.timeline import PodReplicas, Timeline
+from ipa.live.kubernetes.timeline import Timeline
 from ipa.live.tokens import CONTROL_HEADER, TokenFile, tokens_in
 from ipa.policies import Configuration, from_plain
-from ipa.profiles import Pipeline
 
 if TYPE_CHECKING:
     import aiohttp
@@ -134,6 +133,8 @@ def read_token(api: Api, deployed: Deployed, within_s: float = ANSWERS_WITHIN_S)
 # ---- its control API, and its clock ----
 
 
+log = logging.getLogger("ipa.live.kubernetes.cluster_gateway")
+
 ASKED = 9
 """How many times the gateway's clock is read; the quickest answer counts."""
 
@@ -150,10 +151,25 @@ class ClusterGateway(GatewayClient):
 
     Records have the replica numbers of the run's tables, from the timeline. All times are on the run's clock, `now_s`.
     A restarted gateway (another epoch) has a clock of its own; the offset is then measured.
+
+    It is kept configured: `states` reads the state of the stages on the cluster, and may raise ApiError; `follow` takes
+    over the configurations in force in the lanes.
     """
 
-    def __init__(self, way: ControlWay, deployed: Deployed, timeline: Timeline, now_s: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        way: ControlWay,
+        deployed: Deployed,
+        timeline: Timeline,
+        now_s: Callable[[], float],
+        states: Callable[[], Awaitable[Mapping[str, StageState]]],
+        follow: Callable[[Mapping[str, Parts]], object],
+    ) -> None:
         super().__init__(way)
+        self._pipeline = deployed.plane.pipeline
+        self._replicas = timeline.stages
+        self._states = states
+        self._follow = follow
         self._now_s = now_s
         self._epoch: str | None = None
         self._shift_s = 0.0
@@ -220,6 +236,69 @@ class ClusterGateway(GatewayClient):
                 said[key] += self._shift_s
         return said
 
+    # ---- keeping it configured ----
+
+    @property
+    def is_laned(self) -> bool:
+        """Whether a stage mixes variants, or has done so."""
+        return any(stage.is_laned for stage in self._replicas.values())
+
+    @property
+    def in_force(self) -> dict[str, Parts]:
+        """Stage -> the configuration in force by lane, where known: for a mix, once the gateway has reported it."""
+        return {
+            name: dict(stage.in_force)
+            for name, stage in self._replicas.items()
+            if stage.lanes is not None or not stage.configuration.is_mix
+        }
+
+    async def keep(self, wanted: Configuration, has_started: bool) -> bool:
+        """Read what is in force and, once the run has started, reconfigure a gateway that differs from `wanted`;
+        returns whether to look at the replicas again at once. A gateway that does not answer, or refuses, is asked
+        again next time."""
+        is_laned, has_changed, since_s = self.is_laned, False, self._now_s()
+        try:
+            said = await self.observation(since_s, 0)
+            is_told = _configuration(said["configuration"]) == wanted
+            if is_told and is_laned and said["configured"]:
+                before = self.in_force
+                self._follow(lanes_of(said["lanes"]))
+                has_changed = self.in_force != before
+            if not has_started or (is_told and (said["configured"] or not is_laned)):
+                return has_changed
+            log.warning("the gateway is being reconfigured")
+            await self.tell(wanted)
+        except (RunError, RefusedError) as error:
+            log.warning("the gateway keeps its configuration", extra={"problem": str(error)})
+            return False
+        for name, each in wanted.items():
+            if not self._replicas[name].is_laned:
+                self._replicas[name].note_batch(each.batch, since_s, self._now_s())
+        return is_laned  # to learn what is in force now
+
+    async def tell(self, wanted: Configuration) -> None:
+        """Send the gateway the wanted configuration; where variants are or were mixed, a restarted one first gets the
+        configuration that was in force. Raises RunError, RefusedError."""
+        if not (self.is_laned or any(each.is_mix for each in wanted.values())):
+            await self.configure(wanted)
+            return
+        there = await self.observation(self._now_s(), 0)
+        if not there["configured"]:
+            await self._restore(wanted, there["epoch"])
+        await self.configure(wanted, there["epoch"])
+
+    async def _restore(self, wanted: Configuration, epoch: str) -> None:
+        try:
+            states = await self._states()
+        except ApiError as error:
+            raise RunError(f"the Deployments cannot be read: {error}") from None
+        stage = self._pipeline.stage
+        found = {name: to_restore(stage(name), each, states.get(name)) for name, each in wanted.items()}
+        try:
+            await self.restore(found, epoch)
+        except RefusedError as error:  # such as batches that a new pipeline file no longer has
+            log.warning("the gateway is not told its earlier lanes", extra={"problem": str(error)})
+
 
 async def _compared(ours_s: Callable[[], float], theirs_s: Callable[[], Awaitable[float]]) -> ClockReading:
     """Their clock minus ours, by the quickest of several answers."""
@@ -230,97 +309,6 @@ async def _compared(ours_s: Callable[[], float], theirs_s: Callable[[], Awaitabl
         between_s = (ours_s() - asked_s) / 2
         readings.append(ClockReading(said_s - asked_s - between_s, between_s))
     return min(readings, key=lambda reading: reading.error_s)
-
-
-log = logging.getLogger("ipa.live.kubernetes.cluster_gateway")
-
-
-# ---- keeping it configured ----
-
-
-class GatewayKeeper:
-    """Keeps the gateway behind `client` configured; `stages` are those of the run.
-
-    `states` reads the state of the stages on the cluster, and may raise ApiError. `follow` takes over the
-    configurations in force in the lanes. `now_s` is the run's clock.
-    """
-
-    def __init__(
-        self,
-        client: GatewayClient,
-        pipeline: Pipeline,
-        stages: Mapping[str, PodReplicas],
-        states: Callable[[], Awaitable[Mapping[str, StageState]]],
-        follow: Callable[[Mapping[str, Parts]], object],
-        now_s: Callable[[], float],
-    ) -> None:
-        self._client = client
-        self._pipeline = pipeline
-        self._stages = stages
-        self._states = states
-        self._follow = follow
-        self._now_s = now_s
-
-    @property
-    def is_laned(self) -> bool:
-        """Whether a stage mixes variants, or has done so."""
-        return any(stage.is_laned for stage in self._stages.values())
-
-    @property
-    def lanes(self) -> dict[str, Parts]:
-        """Stage -> the configuration in force by lane, where known: for a mix, once the gateway has reported it."""
-        return {
-            name: dict(stage.in_force)
-            for name, stage in self._stages.items()
-            if stage.lanes is not None or not stage.configuration.is_mix
-        }
-
-    async def keep(self, wanted: Configuration, has_started: bool) -> bool:
-        """Read what is in force and, once the run has started, reconfigure a gateway that differs from `wanted`;
-        returns whether to look at the replicas again at once. A gateway that does not answer, or refuses, is asked
-        again next time."""
-        is_laned, has_changed, since_s = self.is_laned, False, self._now_s()
-        try:
-            said = await self._client.observation(since_s, 0)
-            is_told = _configuration(said["configuration"]) == wanted
-            if is_told and is_laned and said["configured"]:
-                before = self.lanes
-                self._follow(lanes_of(said["lanes"]))
-                has_changed = self.lanes != before
-            if not has_started or (is_told and (said["configured"] or not is_laned)):
-                return has_changed
-            log.warning("the gateway is being reconfigured")
-            await self.tell(wanted)
-        except (RunError, RefusedError) as error:
-            log.warning("the gateway keeps its configuration", extra={"problem": str(error)})
-            return False
-        for name, each in wanted.items():
-            if not self._stages[name].is_laned:
-                self._stages[name].note_batch(each.batch, since_s, self._now_s())
-        return is_laned  # to learn what is in force now
-
-    async def tell(self, wanted: Configuration) -> None:
-        """Send the gateway the wanted configuration; where variants are or were mixed, a restarted one first gets the
-        configuration that was in force. Raises RunError, RefusedError."""
-        if not (self.is_laned or any(each.is_mix for each in wanted.values())):
-            await self._client.configure(wanted)
-            return
-        there = await self._client.observation(self._now_s(), 0)
-        if not there["configured"]:
-            await self._restore(wanted, there["epoch"])
-        await self._client.configure(wanted, there["epoch"])
-
-    async def _restore(self, wanted: Configuration, epoch: str) -> None:
-        try:
-            states = await self._states()
-        except ApiError as error:
-            raise RunError(f"the Deployments cannot be read: {error}") from None
-        stages = self._pipeline.by_name
-        found = {name: to_restore(stages[name], each, states.get(name)) for name, each in wanted.items()}
-        try:
-            await self._client.restore(found, epoch)
-        except RefusedError as error:  # such as batches that a new pipeline file no longer has
-            log.warning("the gateway is not told its earlier lanes", extra={"problem": str(error)})
 
 
 def _configuration(said: Mapping[str, Mapping[str, Any]]) -> Configuration | None:

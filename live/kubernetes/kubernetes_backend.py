@@ -19,7 +19,7 @@ from pathlib import Path
 from ipa.live.errors import RunError
 from ipa.live.kubernetes import failed_variants, permissions
 from ipa.live.kubernetes.api import Api, ApiError, Threads
-from ipa.live.kubernetes.cluster_gateway import ClusterGateway, GatewayKeeper, way_to
+from ipa.live.kubernetes.cluster_gateway import ClusterGateway, way_to
 from ipa.live.kubernetes.deployed_lanes import in_force
 from ipa.live.kubernetes.events import Event, Events, log_news, news
 from ipa.live.kubernetes.lease import Lease, LeaseKeeper
@@ -98,7 +98,12 @@ class KubernetesBackend(LiveBackend):
             folder,
             history_rps,
             lambda session: ClusterGateway(
-                way_to(api, deployed, session, token_file), deployed, self._timeline, lambda: self.now_s
+                way_to(api, deployed, session, token_file),
+                deployed,
+                self._timeline,
+                lambda: self.now_s,
+                self._states,
+                self._follow_lanes,
             ),
             source,
             on_rollback,
@@ -116,9 +121,6 @@ class KubernetesBackend(LiveBackend):
         self._finish = options.finish
         self._lease = LeaseKeeper(options.lease, self._threads, self._report)
         self._reconciler = Reconciler(api, deployed, has_matched=self._adopts)
-        self._gateway = GatewayKeeper(
-            self.client, deployed.plane.pipeline, self.stages, self._states, self._follow_lanes, lambda: self.now_s
-        )
         self._events = Events(api, deployed)
         self._room = Room(len(deployed.stages), deployed.layout.nodes_within_s)
         self._pods: dict[str, Pod] = {}
@@ -266,7 +268,7 @@ class KubernetesBackend(LiveBackend):
                 for name, why in look.failed.items() if self._has_started or self._adopts else ():
                     if self.stages[name].configuration == wanted[name]:  # a later decision may succeed
                         await self._roll_back(name, why, look)
-                if (self._has_started or self._gateway.is_laned) and await self._gateway.keep(
+                if (self._has_started or self.client.is_laned) and await self.client.keep(
                     self.wanted, self._has_started
                 ):
                     self._wake.set()
@@ -277,7 +279,7 @@ class KubernetesBackend(LiveBackend):
     async def _pass(self, wanted: Configuration) -> Look:
         """Make one reconcile pass; log what is new, and write it as Events."""
         pods, failed = list(self._pods.values()), {name: dict(each.excluded) for name, each in self.stages.items()}
-        reconcile, lanes = self._reconciler.reconcile, self._gateway.lanes
+        reconcile, lanes = self._reconciler.reconcile, self.client.in_force
         look = following(self.look, await self._threads.call(reconcile, wanted, pods, failed, self._may_write, lanes))
         log_news(self.look, look)
         await self._tell_events(look, *news(self.look, look))
@@ -313,7 +315,7 @@ class KubernetesBackend(LiveBackend):
         await self._tell_events(look, Event(name, "RolledBack", said_so))
 
     async def _tell(self, wanted: Configuration) -> None:
-        await self._gateway.tell(wanted)
+        await self.client.tell(wanted)
 
     async def _states(self) -> dict[str, StageState]:
         """The stages as the server has them now, with their pods. Raises ApiError."""

@@ -48,7 +48,7 @@ class Timeline:
     """Keeps the replicas of all stages up to date with the pods."""
 
     def __init__(self, stages: Mapping[str, StageReplicas]) -> None:
-        self._stages = stages
+        self.stages = stages
         self._replicas: dict[str, Replica] = {}  # by the pod's uid
         # stage and the gateway's number of a pod -> our numbers: a restarted container is another replica
         self._numbers: dict[tuple[str, int], list[int]] = {}
@@ -63,7 +63,7 @@ class Timeline:
 
         self._forgotten &= pods.keys()
         for uid, pod in sorted(pods.items(), key=lambda item: item[1].number):
-            if pod.stage in self._stages and uid not in self._forgotten:
+            if pod.stage in self.stages and uid not in self._forgotten:
                 replica = self._replicas.get(uid) or self._first(uid, pod, moment(pod.created_s))
                 self._update(replica, pod, moment, now_s, wall_s)
         for uid, replica in self._replicas.items():
@@ -77,7 +77,7 @@ class Timeline:
         return self._created(uid, pod, at_s)
 
     def _created(self, uid: str, pod: Pod, at_s: float) -> Replica:
-        stage = self._stages[pod.stage]
+        stage = self.stages[pod.stage]
         replica = Replica(pod.stage, len(stage.all), pod.variant, pod.cores, at_s, lane=pod.lane)
         stage.all.append(replica)
         self._replicas[uid] = replica
@@ -97,7 +97,7 @@ class Timeline:
             self._end(replica, pod, now_s, wall_s)
         crashed = pod.restarts - self._restarts[pod.uid]
         if crashed > 0:
-            self._stages[pod.stage].deaths[pod.variant] += crashed
+            self.stages[pod.stage].deaths[pod.variant] += crashed
             self._restarts[pod.uid] = pod.restarts
             if not (replica.is_starting or replica.is_removed):
                 self._succeed(replica, pod, now_s)
@@ -120,7 +120,7 @@ class Timeline:
     def restart(self) -> None:
         """Make this t = 0: forget what is gone; what exists has existed since t = 0."""
         self._keep(lambda replica: not replica.is_gone)
-        for stage in self._stages.values():
+        for stage in self.stages.values():
             for replica in stage.all:
                 replica.created_s = 0.0
                 replica.resizes.clear()
@@ -128,7 +128,7 @@ class Timeline:
 
     def set_forward(self, by_s: float) -> None:
         """Shift all times, as the run's clock is set forward (below 0: back)."""
-        for stage in self._stages.values():
+        for stage in self.stages.values():
             for replica in stage.all:
                 replica.created_s += by_s
                 replica.ready_s += by_s
@@ -138,7 +138,7 @@ class Timeline:
 
     def forget(self, before_s: float) -> None:
         """Forget replicas that were gone before a moment, as a controller without an end has to."""
-        if any(replica.gone_s < before_s for stage in self._stages.values() for replica in stage.all):
+        if any(replica.gone_s < before_s for stage in self.stages.values() for replica in stage.all):
             self._keep(lambda replica: replica.gone_s >= before_s)
 
     def _keep(self, is_kept: Callable[[Replica], bool]) -> None:
@@ -147,7 +147,7 @@ class Timeline:
         self._replicas = {uid: replica for uid, replica in self._replicas.items() if is_kept(replica)}
         self._restarts = {uid: count for uid, count in self._restarts.items() if uid in self._replicas}
         moved: dict[tuple[str, int], int] = {}  # stage and number -> the new number
-        for name, stage in self._stages.items():
+        for name, stage in self.stages.items():
             stage.all = [replica for replica in stage.all if is_kept(replica)]
             for position, replica in enumerate(stage.all):
                 moved[name, replica.number] = position
@@ -161,8 +161,8 @@ class Timeline:
     def served(self, stage: str, number: int, start_s: float) -> None:
         """A replica has started a batch, so it was ready then and not yet removed, even if this watch saw the one a
         little later or the other a little earlier: the gateway's record counts."""
-        if 0 <= number < len(self._stages[stage].all):
-            replica = self._stages[stage].all[number]
+        if 0 <= number < len(self.stages[stage].all):
+            replica = self.stages[stage].all[number]
             replica.ready_s = min(replica.ready_s, start_s)
             replica.removed_s = max(replica.removed_s, start_s)
 
@@ -170,5 +170,5 @@ class Timeline:
         """The position in the table of the replica that started a batch at `start_s`, by the gateway's number; -1 for
         one that was never seen."""
         known = self._numbers.get((stage, gateways), [])
-        created = (number for number in reversed(known) if self._stages[stage].all[number].created_s <= start_s)
+        created = (number for number in reversed(known) if self.stages[stage].all[number].created_s <= start_s)
         return next(created, known[0] if known else -1)

@@ -342,7 +342,7 @@ def test_a_call_of_the_gateway_through_the_proxy_waits_as_long_as_it_is_to(tmp_p
         request=lambda *_, within_s, headers: waited_s.append(within_s) or answer,
     )
     way = ProxiedWay(api, tiny(tmp_path))  # type: ignore[arg-type]
-    gateway = ClusterGateway(way, tiny(tmp_path), Timeline({}), lambda: 0.0)
+    gateway = ClusterGateway(way, tiny(tmp_path), Timeline({}), lambda: 0.0, lambda: None, print)  # type: ignore[arg-type,return-value]
     assert asyncio.run(gateway.is_ready())
     asyncio.run(gateway.observation(0.0, 0))
     assert waited_s == [1.0, ANSWERS_WITHIN_S]
