@@ -177,7 +177,7 @@ class LiveBackend(ABC):
             return self._refused(refusal)
         before_s = self.now_s
         try:
-            await self._tell(configuration)
+            await self.client.tell(configuration)
         except RefusedError as error:
             return self._refused(f"the gateway refused it: {error}")
         except RunError as failure:
@@ -189,10 +189,6 @@ class LiveBackend(ABC):
                 stage.note_batch(configuration[name].batch, before_s, self.now_s)
         self._wake.set()
         return Applied(True, self._late)
-
-    async def _tell(self, configuration: Configuration) -> None:
-        """Send the gateway the desired configuration. Raises RunError, RefusedError."""
-        await self.client.configure(configuration)
 
     def _refused(self, why: str) -> Applied:
         """The outcome of a decision that is not applied: why, and why steps before this one were skipped."""

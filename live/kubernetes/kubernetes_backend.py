@@ -159,7 +159,7 @@ class KubernetesBackend(LiveBackend):
         except TimeoutError:
             raise RunError(f"the pods could not be listed within {READ_WITHIN_S:g} s: {self._watch.error}") from None
         self.spawn(self._reconcile_loop())
-        readiness = Readiness(self.client, self._tell, lambda: self.look, lambda: self._pods.values(), self.failed)
+        readiness = Readiness(self.client, lambda: self.look, lambda: self._pods.values(), self.failed)
         within_s = longest_s(self.plane.pipeline, initial)
         if self._adopts:
             await readiness.until_gateway(within_s)
@@ -313,9 +313,6 @@ class KubernetesBackend(LiveBackend):
         self._wake.set()
         said_so = f"variant {found.variant} has failed and is left out; back to {found.back_to.variants}: {why}"
         await self._tell_events(look, Event(name, "RolledBack", said_so))
-
-    async def _tell(self, wanted: Configuration) -> None:
-        await self.client.tell(wanted)
 
     async def _states(self) -> dict[str, StageState]:
         """The stages as the server has them now, with their pods. Raises ApiError."""

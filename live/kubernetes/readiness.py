@@ -25,20 +25,17 @@ ASK_EVERY_S = 0.2
 class Readiness:
     """Waits for findings of the reconcile loop: `look` is its latest look, `pods` are those seen.
 
-    `tell` sends the gateway a configuration (see `GatewayClient.configure`). `failed` is done, with an error, once the
-    run cannot go on; both waits raise that error.
+    `failed` is done, with an error, once the run cannot go on; both waits raise that error.
     """
 
     def __init__(
         self,
         client: GatewayClient,
-        tell: Callable[[Configuration], Awaitable[None]],
         look: Callable[[], Look],
         pods: Callable[[], Iterable[Pod]],
         failed: asyncio.Future[None],
     ) -> None:
         self._client = client
-        self._tell = tell
         self._look = look
         self._pods = pods
         self._failed = failed
@@ -89,7 +86,7 @@ class Readiness:
 
     async def _gateway_takes(self, initial: Configuration) -> bool:
         try:
-            await self._tell(initial)
+            await self._client.tell(initial)
         except RunError as error:
             self._unanswered = str(error)
             return False

@@ -33,7 +33,7 @@ def wait(way: SilentAtFirst, look: Look, within_s: float) -> None:
     async def main() -> None:
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         client = GatewayClient(way)
-        await Readiness(client, client.configure, lambda: look, lambda: (), failed).until_gateway(within_s)
+        await Readiness(client, lambda: look, lambda: (), failed).until_gateway(within_s)
 
     asyncio.run(main())
 
