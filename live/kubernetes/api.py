@@ -5,7 +5,6 @@ Nothing is retried here: the caller reads again and decides afresh (`reconcile`)
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 from ipa.errors import Error
 from ipa.live.errors import LiveError
@@ -417,28 +416,3 @@ def _events(response: Any, what: str) -> Iterator[Object]:
         raise ApiError(what, 0, f"{type(error).__name__}: {error}") from None
     finally:
         response.close()
-
-
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Threads:
-    """Makes calls in threads, and tracks those under way.
-
-    Cancelling a task does not stop a call that it has begun in a thread, so `finish` waits for all of them.
-    """
-
-    def __init__(self) -> None:
-        self._begun: set[asyncio.Future[Any]] = set()
-
-    async def call(self, function: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-        """Call in a thread; the call goes on even if the task that waits for it is cancelled."""
-        begun = asyncio.ensure_future(asyncio.to_thread(function, *given, **named))
-        self._begun.add(begun)
-        begun.add_done_callback(self._begun.discard)
-        return await asyncio.shield(begun)
-
-    async def finish(self) -> None:
-        """Wait until every call has returned or failed."""
-        await asyncio.gather(*self._begun, return_exceptions=True)

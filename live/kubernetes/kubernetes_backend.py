@@ -13,12 +13,13 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ipa.live.errors import RunError
 from ipa.live.kubernetes import failed_variants, permissions
-from ipa.live.kubernetes.api import Api, ApiError, Threads
+from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, way_to
 from ipa.live.kubernetes.deployed_lanes import in_force
 from ipa.live.kubernetes.events import Event, Events, log_news, news
@@ -117,7 +118,7 @@ class KubernetesBackend(LiveBackend):
         self.advises = api.read_only
         self._adopts = options.adopts or api.read_only
         self._pace = options.pace or Pace()
-        self._threads = Threads()
+        self._threads = ThreadPoolExecutor(thread_name_prefix="cluster")  # its calls go on if their task is cancelled
         self._finish = options.finish
         self._lease = LeaseKeeper(options.lease, self._threads, self._report)
         self._reconciler = Reconciler(api, deployed, has_matched=self._adopts)
@@ -139,7 +140,7 @@ class KubernetesBackend(LiveBackend):
         ready.
         """
         await self._open_launcher((LOAD,))
-        await self._threads.call(permissions.check, self._api, self.deployed, self._is_inside)
+        await self._loop.run_in_executor(self._threads, permissions.check, self._api, self.deployed, self._is_inside)
         await self._lease.take()
         self.spawn(self._lease.keep(self.fail))
         there = await self._states_there()
@@ -194,13 +195,13 @@ class KubernetesBackend(LiveBackend):
         self._watch.stop()
         await asyncio.to_thread(self._finish)  # while the Lease is still renewed
         await super().close()
-        await self._threads.finish()  # before another may write
+        await asyncio.to_thread(self._threads.shutdown)  # before another may write
         await self._lease.release()
 
     async def _states_there(self) -> dict[str, StageState]:
         """The stages by their Deployments. Raises RunError where this backend has to know them."""
         try:
-            return await self._threads.call(read_stages, self._api, self.deployed)
+            return await self._loop.run_in_executor(self._threads, read_stages, self._api, self.deployed)
         except ApiError as error:
             if self._adopts:
                 raise RunError(str(error)) from None
@@ -280,7 +281,10 @@ class KubernetesBackend(LiveBackend):
         """Make one reconcile pass; log what is new, and write it as Events."""
         pods, failed = list(self._pods.values()), {name: dict(each.excluded) for name, each in self.stages.items()}
         reconcile, lanes = self._reconciler.reconcile, self.client.in_force
-        look = following(self.look, await self._threads.call(reconcile, wanted, pods, failed, self._may_write, lanes))
+        look = following(
+            self.look,
+            await self._loop.run_in_executor(self._threads, reconcile, wanted, pods, failed, self._may_write, lanes),
+        )
         log_news(self.look, look)
         await self._tell_events(look, *news(self.look, look))
         return look
@@ -289,7 +293,7 @@ class KubernetesBackend(LiveBackend):
         """Write Events, where this controller writes."""
         for event in events:
             if self._may_write():
-                await self._threads.call(self._events.tell, event, look)
+                await self._loop.run_in_executor(self._threads, self._events.tell, event, look)
 
     def _follow(self, states: Mapping[str, StageState]) -> None:
         """Take over what another controller wants, where this one only reads."""
@@ -316,7 +320,9 @@ class KubernetesBackend(LiveBackend):
 
     async def _states(self) -> dict[str, StageState]:
         """The stages as the server has them now, with their pods. Raises ApiError."""
-        return await self._threads.call(read_stages, self._api, self.deployed, list(self._pods.values()))
+        return await self._loop.run_in_executor(
+            self._threads, read_stages, self._api, self.deployed, list(self._pods.values())
+        )
 
     # ---- the watch ----
 

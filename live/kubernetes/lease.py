@@ -13,11 +13,12 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Any
 
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.api import Api, ApiError, Threads, path_of
+from ipa.live.kubernetes.api import Api, ApiError, path_of
 from ipa.live.kubernetes.manifests import owner_of
 from ipa.live.kubernetes.settings import Deployed
 
@@ -160,7 +161,7 @@ class LeaseKeeper:
     `report` is what each renewal publishes for `ipa live status`.
     """
 
-    def __init__(self, lease: Lease | None, threads: Threads, report: Callable[[], str]) -> None:
+    def __init__(self, lease: Lease | None, threads: Executor, report: Callable[[], str]) -> None:
         self._lease = lease
         self._threads = threads
         self._report = report
@@ -213,7 +214,7 @@ class LeaseKeeper:
 
     async def _acquire(self, lease: Lease) -> bool:
         lease.report = self._report()
-        return await self._threads.call(lease.acquire)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lease.acquire)
 
 
 def _problem(said: str) -> dict[str, str]:

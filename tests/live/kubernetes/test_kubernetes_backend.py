@@ -7,6 +7,7 @@ import copy
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ pytest.importorskip("aiohttp")
 from ipa.live.errors import RunError
 from ipa.live.kubernetes import kubernetes_backend as backend_module
 from ipa.live.kubernetes import names, readiness
-from ipa.live.kubernetes.api import ApiError, Threads
+from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
 from ipa.live.kubernetes.lease import LeaseKeeper
 from ipa.live.kubernetes.manifests import as_text
@@ -438,7 +439,7 @@ def test_why_the_lease_is_waited_for_stands_in_the_log(caplog: pytest.LogCapture
         return turn is None
 
     lease.acquire = acquire  # type: ignore[method-assign]
-    asyncio.run(LeaseKeeper(lease, Threads(), lambda: "").take())  # type: ignore[arg-type]
+    asyncio.run(LeaseKeeper(lease, ThreadPoolExecutor(), lambda: "").take())  # type: ignore[arg-type]
     assert [Lines().format(record).partition(" ")[2] for record in caplog.records] == [
         "warning: waiting for the Lease: problem: held by another",
         "warning: waiting for the Lease: problem: GET leases: HTTP 403: forbidden",
