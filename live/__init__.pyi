@@ -1,6 +1,6 @@
 from . import logs as logs
 from .collect import Collector as Collector
-from .collect_items import ItemCollector as ItemCollector
+from .collect import ItemCollector as ItemCollector
 from .errors import LiveError as LiveError
 from .errors import RunError as RunError
 from .journal import open_journal as open_journal

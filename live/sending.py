@@ -14,8 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ipa.live.collect import Collector
-from ipa.live.collect_items import ItemCollector
+from ipa.live.collect import Collector, ItemCollector
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import RefusedError
 from ipa.live.kept import Keeper, timelines

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipa.live.collect_items import ItemCollector
+from ipa.live.collect import ItemCollector
 from ipa.live.sending import broken_laws
 from ipa.live.sent import Sent
 from ipa.live.serving.counts import EndedRequests
