@@ -103,14 +103,18 @@ class Memory:
             self._problem = problem
 
     def _write(self, line: str) -> str:
-        """Write a line; returns why that failed, empty if it did not."""
-        if not self._may_write():
-            return ""
+        """Write a line, unless another writes meanwhile; returns why that failed, empty if it did not."""
         if len(line.encode()) > MOST_BYTES:
             return f"an entry has more than {MOST_BYTES // 2**10} KiB: see --state-claim"
         namespace, name = self._deployed.namespace, self._deployed.memory_name
         try:
-            self._api.patch("ConfigMap", namespace, name, {"data": {ENTRY: line, OF: self._of}}, WRITTEN_WITHIN_S)
+            found = self._api.get("ConfigMap", namespace, name, WRITTEN_WITHIN_S)
+            if found is None:
+                return f"ConfigMap {name} does not exist; run ipa live up"
+            if self._may_write():
+                version = {"resourceVersion": found["metadata"]["resourceVersion"]}
+                patch = {"metadata": version, "data": {ENTRY: line, OF: self._of}}
+                self._api.patch("ConfigMap", namespace, name, patch, WRITTEN_WITHIN_S)
         except ApiError as error:
             return str(error)
         return ""

@@ -38,21 +38,25 @@ class Given:
         self.written: list[Any] = []
         self.paths: list[str] = []
         self.data: dict[str, str] = {}
+        self.version = 1
         self.refusal: ApiError | None = None
 
     def time_s(self) -> float:
         return BEGAN_S
 
-    def get(self, kind: str, namespace: str, name: str) -> Mapping[str, Any]:
+    def get(self, kind: str, namespace: str, name: str, within_s: float = 0.0) -> Mapping[str, Any]:
         if self.refusal is not None:
             raise self.refusal
-        return {"data": self.data}
+        return {"metadata": {"resourceVersion": str(self.version)}, "data": self.data}
 
     patch = Api.patch
 
     def request(self, method: str, path: str, body: Any, **_: Any) -> None:
         if self.refusal is not None:
             raise self.refusal
+        if body.get("metadata", {}).get("resourceVersion", str(self.version)) != str(self.version):
+            raise ApiError(method, 409, "the object has been modified")
+        self.version += 1
         self.paths.append(f"{method} {path}")
         self.written.append(body)
         self.data |= body.get("data", {})
@@ -152,6 +156,25 @@ def test_a_controller_that_does_not_hold_the_lease_has_nothing_remembered(tmp_pa
     memory.keep(entry(7))
     memory.close()
     assert api.paths == []
+
+
+def test_a_write_begun_before_another_took_over_undoes_nothing_when_it_comes_late(tmp_path: Path) -> None:
+    api = Given()
+    first, second = (Memory(api, tiny(tmp_path), {}) for _ in range(2))  # type: ignore[arg-type]
+    at_once = api.patch
+
+    def late(*given: Any) -> Any:
+        api.patch = at_once  # type: ignore[method-assign]
+        second.keep(entry(8))
+        second.close()
+        return at_once(*given)
+
+    api.patch = late  # type: ignore[assignment,method-assign]
+    first.keep(entry(7))
+    first.close()
+    journal = Journal(1)
+    Memory(api, tiny(tmp_path), {}).resume(journal)  # type: ignore[arg-type]
+    assert [each.observation.step for each in journal.entries] == [8]
 
 
 @pytest.mark.parametrize(
