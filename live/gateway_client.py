@@ -111,10 +111,9 @@ class GatewayClient:
             return False
         return True
 
-    async def start(self, origin_s: float) -> str:
-        """Set the run's t = 0 to a moment of `time.monotonic()`; returns the epoch of the gateway's counters."""
-        answer = await self._way.answer(ControlCall("PUT", "/control/start", {"origin": origin_s}))
-        return str(answer["epoch"])
+    async def start(self, origin_s: float) -> float:
+        """Set the run's t = 0 to a moment of the gateway's `time.monotonic()`; returns the time since."""
+        return float((await self._way.answer(ControlCall("PUT", "/control/start", {"origin": origin_s})))["time_s"])
 
     async def configure(self, configuration: Configuration, epoch: str | None = None) -> None:
         """Put a configuration in force in the gateway's queues, provided it is of that epoch (None: of any).

@@ -142,15 +142,13 @@ class Api:
             dry_run="All" if dry_run else None,
         )
 
-    def create(self, manifest: Mapping[str, Any]) -> bool:
-        """Create an object; False if there is one already, which stays as it is."""
+    def create(self, manifest: Mapping[str, Any]) -> None:
+        """Create an object; if there is one already, that stays as it is."""
         try:
             self.request("POST", path_of(manifest["kind"], manifest["metadata"]["namespace"]), manifest)
         except ApiError as error:
             if error.status != 409:
                 raise
-            return False
-        return True
 
     def scale(self, namespace: str, name: str, replicas: int, resource_version: str | None = None) -> Object:
         """Set a Deployment's replicas and note the number as ours; with a resource version, only if it is current.

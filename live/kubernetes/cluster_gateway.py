@@ -197,11 +197,7 @@ class ClusterGateway(GatewayClient):
         A difference no larger than its error means that both processes share one machine and its clock. Raises
         RefusedError while requests are inside.
         """
-
-        async def read() -> float:
-            return float((await self._way.answer(ControlCall("PUT", "/control/start", {"origin": 0.0})))["time_s"])
-
-        best = await _compared(time.monotonic, read)
+        best = await _compared(time.monotonic, lambda: self.start(0.0))
         return ClockReading(0.0, 0.0) if abs(best.offset_s) <= best.error_s else best
 
     async def join(self) -> float:

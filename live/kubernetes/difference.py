@@ -1,9 +1,4 @@
-"""The actions that bring a stage to its wanted state, as a pure function of wanted and observed state.
-
-Level-triggered: every pass starts from the whole state in the API server, however it came about, and yields only the
-difference. A refused or stale write is never repeated unchanged: the next pass reads again and computes the difference
-anew.
-"""
+"""The actions that bring a stage to its wanted state, as a function of wanted and observed state (see `reconcile`)."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from typing import Protocol
 
 from ipa.live.serving.request import Batch, Request, RoutedReplica, Visit
@@ -172,17 +172,15 @@ class StageQueue:
         self._ended = self._changes_of_kind = self._waiting_bytes = 0
         return gone
 
-    def withdraw(self, request: Request, now_s: float) -> bool:
-        """Take a request out of the queue; False if it is not in it."""
+    def withdraw(self, request: Request, now_s: float) -> None:
+        """Take a request out of the queue, if it is in it."""
         self._integrate(now_s)
-        try:
-            self.waiting.remove(request)
-        except ValueError:
-            return False
+        if request not in self.waiting:
+            return
+        self.waiting.remove(request)
         self._waiting_bytes -= request.size_bytes
         kinds = [each.kind for each in self.waiting]
-        self._changes_of_kind = sum(kind != before for kind, before in zip(kinds[1:], kinds, strict=False))
-        return True
+        self._changes_of_kind = sum(one != other for one, other in pairwise(kinds))
 
     def configure(self, wanted: StageConfiguration) -> None:
         """Another batch size, timeout or preferred variant, in force at once."""
