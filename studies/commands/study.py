@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,22 +94,12 @@ def study(
 
 def _study_loads(running: Running, asked: Options, as_json: bool) -> None:
     """Run the study of which policy suits which load."""
-    out = running.folder
-    if running.on != studies.many.LOCAL:
-        raise click.UsageError(f"--on {running.on}: the study {LOADS} is run on this machine")
-
-    @contextmanager
-    def progress_of(cases: Sequence[Any]) -> Iterator[Any]:
-        progress.compile_engine(*(case.scenario for case in cases[:1]))
-        with progress.counted("runs", len(cases)) as advance:
-            yield advance
-
+    out, pipelines = running.folder, asked.pipelines or studies.load_study.PIPELINES
     tweets, seed = ipa.traces.default_path(os.environ), 1 if asked.draw_seed is None else asked.draw_seed
     loads = studies.load_study.Loads(draws=asked.seeds or 1, seed=seed, tweets=tweets, azure=asked.azure)
+    progress.compile_engine(studies.Scenario(pipeline=pipelines[0]))
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):
-        found = studies.load_study.conduct(
-            out, loads, pipelines=asked.pipelines, jobs=running.jobs or 1, progress=progress_of
-        )
+        found = studies.load_study.conduct(loads, running, pipelines)
     if as_json:
         printing.print_json(studies.load_study.as_dict(found))
     else:

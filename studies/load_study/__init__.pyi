@@ -10,6 +10,5 @@ from .pages import text_rows as text_rows
 from .runs import PIPELINES as PIPELINES
 from .runs import Row as Row
 from .runs import cases_of as cases_of
-from .runs import objective_of as objective_of
 from .tables import Line as Line
 from .tables import lines_of as lines_of

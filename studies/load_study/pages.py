@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ipa.studies.formatting import number
 from ipa.studies.load_study.families import ALL, drawn
-from ipa.studies.load_study.runs import BOUND, PIPELINES, POLICIES, WORLD, Case, Row, cases_of, made
+from ipa.studies.load_study.runs import BOUND, PIPELINES, POLICIES, WORLD, Row, cases_of, check, row_of
 from ipa.studies.load_study.tables import OURS, Figures, Line, lines_of
+from ipa.studies.many import Running, begun
 from ipa.studies.pages import Cell, Page, Paragraph, Section, Strong, Table, write
-from ipa.studies.runs.results import write_text
+from ipa.studies.runs.results import SCHEMA_VERSION, versions, write_text
+from ipa.studies.scenario import Scenario
 
-RUNS, TABLE, MARKDOWN, PAGE = "runs.jsonl", "table.csv", "table.md", "report.html"
+TABLE, MARKDOWN, PAGE = "table.csv", "table.md", "report.html"
 READING = (
     "Means over pipelines and draws: objective (alpha x accuracy - beta x cores, with IPA's weights) / requests that "
     "missed the SLA, in percent / cores / PAS. Best simple choice: the causal policy but foresight of the highest "
@@ -46,28 +47,28 @@ class Loads:
     azure: Path | None = None
 
 
-def conduct(
-    folder: Path,
-    asked: Loads,
-    *,
-    pipelines: Sequence[str] = (),
-    jobs: int = 1,
-    progress: Callable[[list[Case]], AbstractContextManager[Any]],
-) -> Found:
-    """Draw the loads, make the runs that are missing in the folder, and write the table and the page.
+def conduct(asked: Loads, running: Running, pipelines: Sequence[str] = PIPELINES) -> Found:
+    """Draw the loads, make the runs that the folder lacks, and write the table and the page.
 
     Each seed has its own loads, in its own folder inside. Raises TraceError if a file cannot be read, ScenarioError if
-    the folder cannot be written.
+    a pipeline is a graph, and as `begun` and `Session.executor`.
     """
-    inside = folder / f"seed-{asked.seed}"
-    loads = drawn(asked.families, asked.draws, asked.seed, asked.tweets, asked.azure)
-    cases = list(cases_of(loads, pipelines or PIPELINES, asked.seed, inside / "loads"))
-    with progress(cases) as advance:
-        rows, failures = made(cases, inside / RUNS, jobs, advance)
-    lines = lines_of(rows)
-    write_text(as_csv(lines), folder / TABLE)
-    write_text(as_markdown(lines), folder / MARKDOWN)
-    write(page(lines, rows, asked.seed), folder / PAGE)
+    check(pipelines)
+    loads, folder = drawn(asked.families, asked.draws, asked.seed, asked.tweets, asked.azure), running.folder
+    manifest = {"schema_version": SCHEMA_VERSION, "kind": "loads", "seed": asked.seed, **versions()}
+    with begun(running, manifest, "objective") as session:
+        cases = list(cases_of(loads, pipelines, asked.seed, folder / f"seed-{asked.seed}" / "loads"))
+        with session.executor(Scenario.model_validate(planned.data) for _, planned in cases) as run:
+            run((planned for _, planned in cases), len(cases))
+        session.store.say_left_out((planned.key for _, planned in cases), "the table")
+        found = [(cell, session.store.summaries([planned.key])[planned.key]) for cell, planned in cases]
+        rows = [row_of(cell, summary) for cell, summary in found if isinstance(summary, dict)]
+        lines = lines_of(rows)
+        write_text(as_csv(lines), folder / TABLE)
+        write_text(as_markdown(lines), folder / MARKDOWN)
+        write(page(lines, rows, asked.seed), folder / PAGE)
+    failures = [f"{tuple(cell)}: {error}" for cell, error in found if isinstance(error, str)]
+    session.finish(failed_runs=failures)
     return Found(lines, failures)
 
 
@@ -127,7 +128,7 @@ def as_markdown(lines: Sequence[Line]) -> str:
 
 def page(lines: Sequence[Line], rows: Sequence[Row], seed: int) -> Page:
     """The study as a page: a table of choices, then every policy in every world."""
-    pipelines = ", ".join(dict.fromkeys(row.pipeline for row in rows))
+    pipelines = ", ".join(dict.fromkeys(row.cell.pipeline for row in rows))
     title = "Which policy for which load"
     choices = Table(title, COLUMNS, list(text_rows(lines)), css="many")
     worlds = dict.fromkeys(line.world for line in lines)

@@ -1,20 +1,15 @@
-"""The runs of the benchmark: every policy on every load, in every world; each is saved as soon as it has finished."""
+"""The runs of the benchmark: every policy on every load, in every world."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from ipa import profiles, studies, traces
-from ipa.errors import Error
-from ipa.policies import OptimisingPolicy, create
+from ipa import profiles, traces
 from ipa.studies.load_study.families import Drawn
+from ipa.studies.many import OBJECTIVE, Keys, PlannedRun, key_of
+from ipa.studies.scenario import Scenario, ScenarioError
 
 PIPELINES = ("video", "audio-qa", "audio-sent", "sum-qa", "nlp")
 BOUND = "oracle"
@@ -58,8 +53,8 @@ WORLDS: Mapping[str, Mapping[str, Any]] = {
 """World -> changed keys of the scenario; `sla_share` multiplies the pipeline's SLA."""
 
 
-class Row(NamedTuple):
-    """The figures of a run: its achieved objective, the percentage of late requests, cores and PAS."""
+class Cell(NamedTuple):
+    """What identifies a run of the study."""
 
     world: str
     scale: float
@@ -67,46 +62,49 @@ class Row(NamedTuple):
     draw: int
     pipeline: str
     policy: str
+
+
+class Case(NamedTuple):
+    """A run to make: what identifies it, and the run for an executor."""
+
+    cell: Cell
+    planned: PlannedRun
+
+
+class Row(NamedTuple):
+    """The figures of a run: its achieved objective, the percentage of late requests, cores and PAS."""
+
+    cell: Cell
     objective: float
     late_percent: float
     cores: float
     pas: float
 
-    @property
-    def key(self) -> tuple[object, ...]:
-        """The key that identifies the run."""
-        return self[:6]
 
-
-@dataclass(frozen=True)
-class Case:
-    """A run to make: the key of its row, and its scenario."""
-
-    key: tuple[str, float, str, int, str, str]
-    scenario: Any
+def check(pipelines: Sequence[str]) -> None:
+    """Raise ScenarioError if a pipeline is a graph."""
+    for pipeline in pipelines:
+        if profiles.load(pipeline).graph is not None:
+            raise ScenarioError(f"{pipeline} is a graph of stages; the study of loads takes chains")
 
 
 def cases_of(loads: Sequence[Drawn], pipelines: Sequence[str], seed: int, folder: Path) -> Iterator[Case]:
-    """All runs on the loads, which are written to the folder, where other commands can use them.
-
-    Raises ScenarioError if a pipeline is a graph.
-    """
-    for pipeline in pipelines:
-        if profiles.load(pipeline).graph is not None:
-            raise studies.ScenarioError(f"{pipeline} is a graph of stages; the study of loads takes chains")
+    """All runs on the loads, which are written to the folder, where other commands can use them."""
     folder.mkdir(parents=True, exist_ok=True)
+    keys = Keys()
     for load in loads:
+        paths = {scale: folder / f"{load.family.replace(' ', '-')}-{load.draw}-x{scale:g}.parquet" for scale in SCALES}
+        for scale, path in paths.items():
+            traces.write(load.scaled(scale, seed), path, overwrite=True)
         for world, scale in [(WORLD, scale) for scale in SCALES] + [(world, 1.0) for world in WORLDS if world != WORLD]:
-            path = folder / f"{load.family.replace(' ', '-')}-{load.draw}-x{scale:g}.parquet"
-            if not path.exists():
-                traces.write(load.scaled(scale, seed), path)
             for pipeline in pipelines:
                 for policy in POLICIES:
-                    key = (world, scale, load.family, load.draw, pipeline, policy)
-                    yield Case(key, scenario_of(world, path, pipeline, policy, load.draw))
+                    scenario = scenario_of(world, paths[scale], pipeline, policy, load.draw)
+                    planned = PlannedRun(key_of(keys.shared(scenario), scenario.seed), scenario.as_dict())
+                    yield Case(Cell(world, scale, load.family, load.draw, pipeline, policy), planned)
 
 
-def scenario_of(world: str, load: Path, pipeline: str, policy: str, seed: int) -> Any:
+def scenario_of(world: str, load: Path, pipeline: str, policy: str, seed: int) -> Scenario:
     """The scenario of a run. The oracle always starts warm, as it knows the load in advance."""
     keys = {**({} if (interval_s := POLICIES[policy]) is None else {"interval_s": interval_s}), **WORLDS[world]}
     if (share := keys.pop("sla_share", None)) is not None:
@@ -114,60 +112,10 @@ def scenario_of(world: str, load: Path, pipeline: str, policy: str, seed: int) -
     if policy == BOUND:
         keys.pop("start", None)
     given = {"pipeline": pipeline, "policy": policy, "trace": str(load), "seed": seed, **keys}
-    return studies.Scenario.model_validate(given)
+    return Scenario.model_validate(given)
 
 
-def made(
-    cases: Sequence[Case], kept: Path, jobs: int, advance: Callable[[bool], object]
-) -> tuple[list[Row], list[str]]:
-    """The rows of all cases, in order, and the errors of failed ones; rows in the file `kept` are not run again."""
-    known = {}
-    if kept.exists():
-        known = {row.key: row for row in (Row(*json.loads(line)) for line in kept.read_text().splitlines())}
-    waiting = [case for case in cases if case.key not in known]
-    failures: list[str] = []
-
-    def keep(place: int, found: Row | str) -> None:
-        if isinstance(found, str):
-            failures.append(f"{waiting[place].key}: {found}")
-        else:
-            known[found.key] = found
-            with kept.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(found) + "\n")
-        advance(isinstance(found, str))
-
-    studies.many.workers.run_all(run_one, waiting, jobs, keep)
-    return [known[case.key] for case in cases if case.key in known], failures
-
-
-def run_one(case: Case) -> Row | str:
-    """The row of a run, or its error."""
-    try:
-        run = studies.simulate(case.scenario)
-    except Error as error:
-        return str(error)
-    found = run.summary
-    pas = 0.0 if found["pas_mean"] is None else found["pas_mean"]
-    return Row(*case.key, objective_of(run), 100 * found["sla_violation_rate"], found["cost_mean_cores"], pas)
-
-
-def objective_of(run: Any) -> float:
-    """alpha x the mean accuracy of completed requests - beta x the mean cores, with IPA's weights for the pipeline. The
-    accuracy is 0 if none completed."""
-    programme = _programme(run.pipeline.name)
-    scales, records = programme.table.scales, run.records
-    done = records.outcome == 0
-    denominator = scales.unit ** (1 / len(records.stages)) if scales.multiply else scales.unit
-    value = np.ones(int(done.sum()))
-    for position, replicas in enumerate(records.replicas):
-        terms = np.array([scales.terms[position][name] / denominator for name in replicas.variant])
-        value *= terms[records.replica[position, done]]
-    accuracy = value.mean() if len(value) else 0.0
-    return float(programme.alpha * accuracy - programme.beta * run.summary["cost_mean_cores"])
-
-
-@cache
-def _programme(pipeline: str) -> Any:
-    policy = create("ipa", profiles.load(pipeline))
-    assert isinstance(policy, OptimisingPolicy)
-    return policy.programme
+def row_of(cell: Cell, summary: Mapping[str, Any]) -> Row:
+    """The figures of a run that has this summary."""
+    pas = 0.0 if summary["pas_mean"] is None else summary["pas_mean"]
+    return Row(cell, summary[OBJECTIVE], 100 * summary["sla_violation_rate"], summary["cost_mean_cores"], pas)

@@ -47,7 +47,7 @@ def lines_of(rows: Sequence[Row]) -> list[Line]:
     """The lines of all rows, in their order."""
     groups: dict[tuple[str, float, str], list[Row]] = defaultdict(list)
     for row in rows:
-        groups[row.world, row.scale, row.family].append(row)
+        groups[row.cell.world, row.cell.scale, row.cell.family].append(row)
     return [_line(*key, group) for key, group in groups.items()]
 
 
@@ -55,8 +55,8 @@ def _line(world: str, scale: float, family: str, rows: Sequence[Row]) -> Line:
     by_policy: dict[str, list[Row]] = defaultdict(list)
     by_cell: dict[tuple[str, int], dict[str, Row]] = defaultdict(dict)
     for row in rows:
-        by_policy[row.policy].append(row)
-        by_cell[row.pipeline, row.draw][row.policy] = row
+        by_policy[row.cell.policy].append(row)
+        by_cell[row.cell.pipeline, row.cell.draw][row.cell.policy] = row
     figures = {policy: _figures(each) for policy, each in by_policy.items()}
     simple = {policy: each for policy, each in figures.items() if policy not in (BOUND, OURS)}
     bound = figures.get(BOUND)
@@ -68,7 +68,7 @@ def _line(world: str, scale: float, family: str, rows: Sequence[Row]) -> Line:
 def _figures(rows: Sequence[Row]) -> Figures:
     late: dict[str, list[float]] = defaultdict(list)
     for row in rows:
-        late[row.pipeline].append(row.late_percent)
+        late[row.cell.pipeline].append(row.late_percent)
     means = {
         name: float(np.mean([getattr(row, name) for row in rows]))
         for name in ("objective", "late_percent", "cores", "pas")

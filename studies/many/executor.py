@@ -26,9 +26,10 @@ from uuid import uuid4
 
 from ipa.errors import Error
 from ipa.studies.many import workers
+from ipa.studies.many.objective import with_objective
 from ipa.studies.many.outcome import Outcome, outcome_of, summary_of
 from ipa.studies.many.plan import PlannedRun
-from ipa.studies.runs import simulate
+from ipa.studies.runs import Run, simulate
 from ipa.studies.scenario import Scenario, Shared, brought
 from ipa.traces import Trace
 
@@ -36,8 +37,14 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 R = TypeVar("R")
 
-Kept = Literal["all", "summary"]
-"""What is kept of a run: everything that a study's tables and pages need, or its summary alone."""
+Kept = Literal["all", "summary", "objective"]
+"""What is kept of a run: everything that a study's tables and pages need, its summary, or that with the objective."""
+
+OUTCOMES: Mapping[Kept, Callable[[Run], Outcome]] = {
+    "all": outcome_of,
+    "summary": summary_of,
+    "objective": with_objective,
+}
 
 Chunk = list[PlannedRun]
 """Runs that a worker makes in one task."""
@@ -161,7 +168,7 @@ def outcome(kept: Kept, planned: PlannedRun, shared: Shared) -> Outcome | str:
     """The outcome of a run, or the error that ended it."""
     try:
         run = simulate(Scenario.model_validate(planned.data), shared=shared)
-        return outcome_of(run) if kept == "all" else summary_of(run)
+        return OUTCOMES[kept](run)
     except Error as error:
         return str(error)
     except Exception as error:  # one run of many must not end the others

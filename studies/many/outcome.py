@@ -89,10 +89,10 @@ def outcome_of(run: Run) -> Outcome:
     )
 
 
-def summary_of(run: Run) -> Outcome:
-    """What is kept if only the summary is needed; it needs no records."""
+def summary_of(run: Run, **more: Any) -> Outcome:
+    """What is kept if only the summary is needed, with `more` in it; it needs no records."""
     none = np.empty(0, np.int64)
-    return Outcome(run.summary, np.empty((len(TIMELINE), 0)), none, none, [])
+    return Outcome({**run.summary, **more}, np.empty((len(TIMELINE), 0)), none, none, [])
 
 
 def latency_edges_s() -> FloatArray:

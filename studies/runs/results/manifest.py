@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
-KINDS = ("run", "runs", "study", "sweep")
-"""The kinds of results folders: one run, a comparison, a study, a sweep."""
+KINDS = ("run", "runs", "study", "sweep", "loads")
+"""The kinds of results folders: one run, a comparison, a study, a sweep, the study of loads."""
 
 IDENTITY = ("pipeline", "policy", "trace", "seed")
 """The keys of a summary that identify the run."""

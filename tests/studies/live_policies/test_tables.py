@@ -11,7 +11,7 @@ import pytest
 
 from ipa import profiles
 from ipa.studies import Scenario, simulate
-from ipa.studies.load_study import objective_of
+from ipa.studies.many import objective_of
 from tests.studies.live_policies.cases import Case, cases
 from tests.studies.live_policies.runs import Row, make, objective
 from tests.studies.live_policies.tables import best, lines

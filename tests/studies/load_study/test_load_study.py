@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from contextlib import nullcontext
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from ipa import profiles, traces
-from ipa.studies import load_study, prepare
+from ipa.studies import Scenario, load_study, prepare
 from ipa.studies.load_study import cases_of, drawn, families, lines_of, pages, runs
 from ipa.studies.load_study.families import DAY_S, FAMILIES, LENGTH_S, TWEETS, WITHOUT_PAST
-from ipa.studies.load_study.runs import BOUND, POLICIES, SCALES, WORLDS, Row
+from ipa.studies.load_study.runs import BOUND, POLICIES, SCALES, WORLDS, Cell, Row
+from ipa.studies.many import Running
 from ipa.traces import HISTORY_S, Trace
 from tests.command import ipa
 
@@ -62,18 +63,20 @@ def test_windows_of_a_recording_are_the_same_with_and_without_past(
 def test_every_policy_is_run_in_every_world_and_at_every_scale(tmp_path: Path) -> None:
     cases = list(cases_of(drawn(["step"], 1, 1, None, None), ["video"], 1, tmp_path))
     assert len(cases) == len(POLICIES) * (len(SCALES) + len(WORLDS) - 1)
-    assert len({case.key for case in cases}) == len(cases)
-    for case in cases[:: len(POLICIES) + 1]:
-        prepare(case.scenario)
-    of = {case.key[0]: case.scenario for case in cases if case.key[-1] == "foresight"}
+    assert len({cell for cell, _ in cases}) == len(cases)
+    assert len({planned.key for _, planned in cases}) == len(cases) - 1  # the oracle starts warm in two worlds
+    scenarios = {cell: Scenario.model_validate(planned.data) for cell, planned in cases}
+    for scenario in list(scenarios.values())[:: len(POLICIES) + 1]:
+        prepare(scenario)
+    of = {cell.world: scenario for cell, scenario in scenarios.items() if cell.policy == "foresight"}
     assert of["half the SLA"].sla_s == profiles.load("video").sla_s / 2
     assert of["a new deployment"].start == "configured"
-    bound = {case.key[0]: case.scenario for case in cases if case.key[-1] == BOUND}
+    bound = {cell.world: scenario for cell, scenario in scenarios.items() if cell.policy == BOUND}
     assert bound["a new deployment"].start == "warm"
 
 
 def row(policy: str, objective: float, late_percent: float = 0.0, pipeline: str = "video") -> Row:
-    return Row("as it is", 1.0, "step", 1, pipeline, policy, objective, late_percent, 3.0, 40.0)
+    return Row(Cell("as it is", 1.0, "step", 1, pipeline, policy), objective, late_percent, 3.0, 40.0)
 
 
 def test_the_best_choice_keeps_the_sla_as_the_oracle_does() -> None:
@@ -99,26 +102,37 @@ def test_a_study_is_resumed_and_writes_a_table_and_a_page(tmp_path: Path, monkey
     monkeypatch.setattr(runs, "POLICIES", {name: POLICIES[name] for name in ("ipa", "foresight", BOUND)})
     monkeypatch.setattr(runs, "WORLDS", {runs.WORLD: {}})
     monkeypatch.setattr(runs, "SCALES", (1.0,))
-    asked: list[int] = []
+    said: list[str] = []
 
-    def conduct(**more: Any) -> load_study.pages.Found:
-        return load_study.conduct(
-            tmp_path,
-            load_study.Loads(families=["step"], **more),
-            pipelines=["video"],
-            progress=lambda cases: nullcontext(lambda failed: asked.append(1)),
+    def conduct(**more: Any) -> tuple[load_study.pages.Found, str]:
+        found = load_study.conduct(
+            load_study.Loads(families=["step"], **more), Running(tmp_path, 1, log=said.append), ["video"]
         )
+        return found, [line for line in said if "runs in " in line][-1]
 
-    first, again = conduct(), conduct()
-    assert len(asked) == 3
+    (first, made), (again, found) = conduct(), conduct()
+    assert (made[:9], found[:9]) == ("3 runs in", "0 runs in")
     assert first == again
     with (tmp_path / pages.TABLE).open() as file:
         table = list(csv.DictReader(file))
     assert [each["policy"] for each in table] == ["ipa", "foresight", BOUND]
     assert "step, x 1" in (tmp_path / pages.MARKDOWN).read_text()
     assert "<h2>As it is</h2>" in (tmp_path / pages.PAGE).read_text()
-    conduct(draws=2)
-    assert len(asked) == 6
+    assert conduct(draws=2)[1][:9] == "3 runs in"
+
+    (other,) = drawn(["step"], 1, 2, None, None)
+    monkeypatch.setattr(pages, "drawn", lambda *_: [replace(other, draw=1)])
+    found, made = conduct()
+    assert made[:9] == "3 runs in"  # a load of the same name with other requests
+    assert found != first
+
+
+def test_what_the_folder_holds_is_said_by_commands_that_cannot_use_it(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text('{"schema_version": 1, "kind": "loads"}')
+    for command in ("report", "explain", "simulate", "compare", "explore"):
+        done = ipa(command, str(tmp_path))
+        assert done.exit_code == 2, command
+        assert "holds the study of loads" in done.stderr, command
 
 
 def test_a_graph_is_refused_before_any_load_is_written(tmp_path: Path) -> None:
