@@ -18,9 +18,15 @@ from ipa.studies.many.tuning.options import Drawing, Options
 from ipa.studies.many.tuning.racing import Columns, Rows, columns_of, gains, is_hopeless, looks, means_of
 from ipa.studies.many.tuning.search import BATCH, Search, Setting, opened
 from ipa.studies.many.tuning.space import Space, Values, check_values, space_of
-from ipa.studies.many.tuning.tuned import Best, Tuned, asked_of, close_folder, open_folder
+from ipa.studies.many.tuning.tuned import Best, Tuned, asked_of, close_folder, in_words, open_folder
 from ipa.studies.runs import prepare
 from ipa.studies.scenario import Scenario
+
+ERRORS_TOLD = 5
+"""The most reasons that are told if no setting could be run."""
+
+MOST_NAMED = 3
+"""The most settings that are named for a reason."""
 
 MOST_BEST = 8
 """With several aims, the most settings of the front whose gains are measured on unseen windows."""
@@ -67,7 +73,7 @@ def tune(
                 on_finished()
         settings = search.told()
         if all(setting.error for setting in settings):
-            raise _failed(settings[0])
+            raise failed(settings)
         found = _found(scenario, space, wishes, cases, settings, race)
         if place is not None:
             close_folder(place, found)
@@ -94,7 +100,7 @@ class _Race:
         found = {}
         for number, rows in self._outcomes(values, cases).items():
             if isinstance(rows, str):
-                raise Error(f"{dict(values[number]) or 'the defaults'}: {rows}")
+                raise Error(f"{in_words(values[number]) or 'the defaults'}: {rows}")
             found[number] = columns_of(rows)
         return found
 
@@ -209,5 +215,16 @@ def _found(
     return Tuned(scenario, wishes, space, cases, tuple(settings), best, tuple(runs))
 
 
-def _failed(setting: Setting) -> Error:
-    return Error(f"no setting could be run; the first: {dict(setting.values)}: {setting.error}")
+def failed(settings: Sequence[Setting]) -> Error:
+    """The error if no setting could be run: the reasons, the commonest first, each with the settings that have it."""
+    having: dict[str, list[str]] = {}
+    for setting in settings:
+        having.setdefault(str(setting.error), []).append(in_words(setting.values))
+    found = [f"none of {len(settings)} settings could be run; give ranges of others with --vary, or mend the reason:"]
+    for why, names in sorted(having.items(), key=lambda each: -len(each[1]))[:ERRORS_TOLD]:
+        different = list(dict.fromkeys(names))
+        more = f" and {len(different) - MOST_NAMED} others" if len(different) > MOST_NAMED else ""
+        found.append(f"  {len(names)} of them, {'; '.join(different[:MOST_NAMED])}{more}: {why}")
+    if len(having) > ERRORS_TOLD:
+        found.append(f"  and {len(having) - ERRORS_TOLD} more reasons")
+    return Error("\n".join(found))

@@ -33,8 +33,7 @@ def space_of(scenario: Scenario, vary: Sequence[str] = ()) -> Space:
     """The keys to vary: those of `vary`, each `KEY=RANGE` (see `parse_range`) or a `KEY` of the policy with a default
     range; by default all parameters of the policy with such a range that the scenario does not set.
 
-    Raises ScenarioError for a key that cannot be varied or a range of `vary` that is invalid, PolicyError for an
-    invalid default range.
+    Raises ScenarioError for a key that cannot be varied, or a range that is invalid.
     """
     spec = scenario.policy.name
     known = {f"{OF_POLICY}{name}": text for name, text in ranges_of(spec).items()}
@@ -44,7 +43,7 @@ def space_of(scenario: Scenario, vary: Sequence[str] = ()) -> Space:
         known = {key: text for key, text in known.items() if key not in given}
         if not known:
             raise ScenarioError(f"policy {spec}: no parameter is left to tune; name keys with --vary KEY=FROM:TO")
-        return {key: parse_range(text) for key, text in known.items()}
+        return {key: _default(key, text, spec) for key, text in known.items()}
     found: dict[str, Range | Choices] = {}
     for each in vary:
         key, equals, text = each.partition("=")
@@ -59,10 +58,20 @@ def space_of(scenario: Scenario, vary: Sequence[str] = ()) -> Space:
         if not equals and key not in known:
             raise ScenarioError(f"--vary {each}: has no range of its own; give one: {each}=FROM:TO")
         try:
-            found[key] = parse_range(text if equals else known[key])
+            found[key] = parse_range(text) if equals else _default(key, known[key], spec)
         except PolicyError as error:
             raise ScenarioError(f"--vary {each}: {error}") from None
     return found
+
+
+def _default(key: str, text: str, spec: str) -> Range | Choices:
+    """The default range of a key, which a user's policy may state. Raises ScenarioError."""
+    try:
+        return parse_range(text)
+    except PolicyError as error:
+        raise ScenarioError(
+            f"{key}: the default range of policy {spec} cannot be used: {error}; give one with --vary {key}=FROM:TO"
+        ) from None
 
 
 def check_values(scenario: Scenario, space: Space) -> None:

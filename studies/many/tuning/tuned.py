@@ -154,7 +154,7 @@ def _lines_of(tuned: Tuned, best: Best, place: int) -> Iterator[str]:
         yield "The defaults: no setting was better in training"
     else:
         name = f"Setting {best.number}" if len(tuned.best) == 1 else f"{place + 1}. Setting {best.number}"
-        yield f"{name}: {', '.join(f'{key}={_short(value)}' for key, value in best.values.items())}"
+        yield f"{name}: {in_words(best.values)}"
     for part, kept in zip(("train", "test"), best.keeps_limits, strict=True):
         if not kept:
             yield f"  breaks a limit in {'training' if part == 'train' else 'the test'}"
@@ -219,8 +219,11 @@ def _known(value: float) -> float | None:
     return None if isnan(value) else value
 
 
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def in_words(values: Values) -> str:
+    """The values of a setting: `policy.alpha=1, interval_s=5`."""
+    return ", ".join(
+        f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}" for key, value in values.items()
+    )
 
 
 def _cell(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from pathlib import Path
@@ -14,6 +15,8 @@ from ipa import studies
 from ipa.errors import Error
 from ipa.studies import Scenario, ScenarioError, Tuned, tune
 from ipa.studies.many.tuning import Drawing
+from ipa.studies.many.tuning.run import failed
+from ipa.studies.many.tuning.search import Setting
 from tests.command import PIPELINE, answer, ipa, start
 
 pytest.importorskip("optuna")
@@ -110,8 +113,41 @@ def test_a_setting_that_cannot_be_run_is_kept_with_its_error_and_the_rest_go_on(
     rows = found.table[found.table["error"] != ""]
     assert len(rows) == len(failed)
     assert "level=7 is no good" in rows["error"].iloc[0]
-    with pytest.raises(Error, match=r"no setting could be run; the first: .* is no good"):
-        tune(scenario(), **WISHES, vary=["policy.level=9,10"], trials=4, drawing=FEW, jobs=1)
+
+
+def test_where_no_setting_could_be_run_the_reasons_are_told_the_commonest_first() -> None:
+    with pytest.raises(Error) as raised:
+        tune(scenario(), **WISHES, vary=["policy.level=9,10"], trials=5, drawing=FEW, jobs=1)
+    assert raised.value.exit_code == 1
+    first, *reasons = str(raised.value).splitlines()
+    assert first == "none of 5 settings could be run; give ranges of others with --vary, or mend the reason:"
+    found = [re.fullmatch(r"  (\d) of them, policy.level=(\d+): .*level=(\d+) is no good", line) for line in reasons]
+    (most, one, same), (least, other, again) = [each.groups() for each in found if each]
+    assert (one, other) == (same, again)
+    assert {one, other} == {"9", "10"}
+    assert int(most) + int(least) == 5
+    assert most > least
+
+
+def test_of_many_reasons_and_settings_a_few_are_named() -> None:
+    settings = [Setting(each, {"hop_s": each / 4}, error="common") for each in range(5)]
+    settings += [Setting(each, {"hop_s": 9.0}, error=f"rare {each}") for each in range(6)]
+    assert str(failed(settings)).splitlines()[1:] == [
+        "  5 of them, hop_s=0; hop_s=0.25; hop_s=0.5 and 2 others: common",
+        *(f"  1 of them, hop_s=9: rare {each}" for each in range(4)),
+        "  and 2 more reasons",
+    ]
+
+
+@pytest.mark.parametrize("vary", [(), ("policy.level",)])
+def test_a_default_range_that_cannot_be_used_is_named_with_the_way_to_give_another(vary: tuple[str, ...]) -> None:
+    Path("my.py").write_text(POLICY.replace("1:8:1", "8:1"))
+    with pytest.raises(ScenarioError) as raised:
+        tune(scenario(), **WISHES, vary=vary, trials=4, drawing=FEW, jobs=1)
+    assert str(raised.value) == (
+        "policy.level: the default range of policy my.py:Level cannot be used: range '8:1': should begin below its "
+        "end; give one with --vary policy.level=FROM:TO"
+    )
 
 
 def test_a_choice_that_no_run_can_have_is_refused_before_anything_runs() -> None:
