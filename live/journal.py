@@ -64,6 +64,7 @@ class FileJournal(Journal):
         super().__init__(kept)
         self._path = path
         self._kept_in_file = kept_in_file
+        self._most_in_file = 2 * (kept_in_file or 0)  # more after it could not be shortened
         self._places: dict[int, int] = {}  # step -> where its latest line begins
         self._lock = Lock()  # outcomes that come late come from another thread than steps
         self._file = _open(path, within_s)
@@ -99,8 +100,8 @@ class FileJournal(Journal):
         with self._lock:
             super().answered(outcome)
             self._write(self.entries[-1])
-            if self._kept_in_file is not None and len(self._places) > 2 * self._kept_in_file:
-                self._shorten(_latest(self._places, self._kept_in_file))
+            if self._kept_in_file is not None and len(self._places) > self._most_in_file:
+                self._shorten(self._kept_in_file)
 
     def failed(self, step: int, why: str) -> None:
         """Change the outcome of an earlier decision by writing its line again."""
@@ -129,17 +130,17 @@ class FileJournal(Journal):
         self._file.seek(self._places[step])
         return self._file.readline()
 
-    def _shorten(self, steps: list[int]) -> None:
-        """Keep only these entries in the file."""
-        path = Path(os.path.realpath(self._path))
+    def _shorten(self, kept: int) -> None:
+        """Keep only the latest entries in the file."""
+        path, steps = Path(os.path.realpath(self._path)), _latest(self._places, kept)
         try:
             file = _replaced(path, map(self._line, steps))
         except OSError as error:  # another user's folder, a full disk: go on, and retry after as many entries
             log.warning("the journal is not shortened", extra={"problem": str(error)})
-            self._places = {step: self._places[step] for step in steps}
+            self._most_in_file = len(self._places) + kept
             return
         self._file.close()
-        self._file, self._places = file, {}
+        self._file, self._places, self._most_in_file = file, {}, 2 * kept
         at = file.seek(0)
         for step in steps:
             self._places[step] = at

@@ -180,8 +180,12 @@ def test_a_journal_that_cannot_be_shortened_goes_on(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl.new").mkdir()
     many_steps(journal, 1, 8)
     assert [step for step, _ in lines_of(path)][::2] == [1, 2, 3, 4, 5, 6, 7, 8]
+    journal.failed(1, "rolled back")  # it is in the file still
+    assert lines_of(path)[16:] == [(1, Applied(False, "rolled back"))]
     (tmp_path / "journal.jsonl.new").rmdir()
-    many_steps(journal, 9, 12)
+    many_steps(journal, 9, 10)
+    assert len(lines_of(path)) == 21  # it is tried again after as many entries as are kept
+    many_steps(journal, 11, 12)
     journal.close()
     assert [entry.observation.step for entry in entries_of(path)] == [9, 10, 11, 12]
 
