@@ -1,9 +1,9 @@
 """Model folders in an object store: listing, pushing and fetching them (`fetch` is for one variant).
 
-A folder holds [PIPELINE/]STAGE/VARIANT/; sample requests beside a stage's variants are not pushed. Each variant is
-pushed file by file, its checksums last: with these, the variant is complete, and `fetch` compares them. They come with
-the store's tag (ETag) of each file, so that a file which has been replaced since is noticed without reading all of
-them.
+A folder holds [PIPELINE/]STAGE/VARIANT/; sample requests beside a stage's variants are not pushed. The checksums of a
+variant are pushed before its files: until all of these are there, they do not match, and `fetch` refuses the variant.
+At the end the checksums get the store's tag (ETag) of each file, so that a file which has been replaced since is
+noticed without reading all of them.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def push(
     """Push all variants of a folder below an `s3://` URL; returns them.
 
     A variant that is there with the same checksums, and files that match them, is not sent again. One that differs is
-    removed first. Raises StoreError, or LiveError, also for a link that leaves the folder.
+    replaced. Raises StoreError, or LiveError, also for a link that leaves the folder.
     """
     root = _root(url)
     check_links(folder)
@@ -90,15 +90,20 @@ def push(
         for (variant, sums), here in zip(variants, shelved, strict=True):
             is_new = there.get(here.name) != here.digest
             if is_new:
-                target = f"{root}/{here.name}"
-                if store.exists(target):
-                    store.rm(target, recursive=True)
-                for file in sums:
-                    store.put_file(str(variant.path / file), f"{target}/{file}", chunksize=PART_BYTES)
-                tags = {file: about["ETag"] for file, about in files_below(store, target).items() if about.get("ETag")}
-                store.pipe_file(f"{target}/{SUMS}", sums_text(sums, tags).encode())
+                _send(store, variant, sums, f"{root}/{here.name}")
             on_variant(here, is_new)
     return shelved
+
+
+def _send(store: S3FileSystem, variant: ModelFolder, sums: Mapping[str, str], target: str) -> None:
+    """Put a variant at `target`; files there that it does not have are removed."""
+    store.pipe_file(f"{target}/{SUMS}", sums_text(sums).encode())
+    for file in files_below(store, target).keys() - {SUMS, *sums}:
+        store.rm_file(f"{target}/{file}")
+    for file in sums:
+        store.put_file(str(variant.path / file), f"{target}/{file}", chunksize=PART_BYTES)
+    tags = {file: about["ETag"] for file, about in files_below(store, target).items() if about.get("ETag")}
+    store.pipe_file(f"{target}/{SUMS}", sums_text(sums, tags).encode())
 
 
 def fetch_all(

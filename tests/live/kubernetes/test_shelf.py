@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,9 +17,12 @@ from ipa.live import LiveError
 from ipa.live.kubernetes import fetch as fetching
 from ipa.live.kubernetes import model_store
 from ipa.live.kubernetes.fetch import fetch
-from ipa.live.kubernetes.store import StoreError, sums_of
+from ipa.live.kubernetes.store import StoreError, opened, sums_of
 from tests.command import ipa
 from tests.live.serving.models_world import BUCKET, SOMEBODY, empty, put, s3_server, shut
+
+if TYPE_CHECKING:
+    from s3fs import S3FileSystem
 
 URL = f"s3://{BUCKET}/models"
 
@@ -74,6 +80,55 @@ def test_only_what_has_changed_is_sent_again_and_nothing_of_before_stays(
     (folder / "tiny/sort/large/deep/weights.bin").unlink()
     assert pushed(folder, server) == [("tiny/sort/large", True), ("tiny/sort/small", False)]
     assert model_store.in_store(URL, server, SOMEBODY) == model_store.in_folder(folder)
+
+
+@pytest.mark.parametrize("before", [{}, {"model.py": "old", "deep/weights.bin": "old", "gone.bin": "old"}])
+def test_a_push_that_breaks_off_leaves_no_variant_that_a_reader_takes_for_whole(
+    folder: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: dict[str, str]
+) -> None:
+    """After each of its changes in turn; before, there was nothing or another variant. Pushing again mends it."""
+    (folder / "tiny/sort/small/model.py").unlink()
+    (folder / "tiny/sort/small").rmdir()
+    large, old = folder / "tiny/sort/large", tmp_path / "old/tiny/sort/large"
+    for file, text in before.items():
+        (old / file).parent.mkdir(parents=True, exist_ok=True)
+        (old / file).write_text(text)
+    whole = [sums_of(large), *([sums_of(old)] if before else [])]
+    changes = 0
+    while True:
+        empty(server)
+        if before:
+            pushed(tmp_path / "old", server)
+        with monkeypatch.context() as patched:
+            patched.setattr(model_store, "opened", lambda *given, most=changes: broken_off(opened(*given), most))
+            with suppress(StoreError):
+                pushed(folder, server)
+                break
+        to = tmp_path / f"after-{changes}"
+        with suppress(StoreError):
+            fetch(f"{URL}/tiny/sort/large", to, server, SOMEBODY)
+        assert not to.exists() or sums_of(to) in whole, changes
+        pushed(folder, server)
+        assert model_store.in_store(URL, server, SOMEBODY) == model_store.in_folder(folder)
+        changes += 1
+    assert changes == 4 + len(before.keys() & {"gone.bin"})  # checksums twice, two files, and one to remove
+
+
+def broken_off(store: S3FileSystem, most: int) -> S3FileSystem:
+    """The store, which fails once it has been changed so often."""
+    made = itertools.count(1)
+
+    def counted(change: Callable[..., object]) -> Callable[..., object]:
+        def changed(*what: object, **how: object) -> object:
+            if next(made) > most:
+                raise ConnectionResetError("broken off")
+            return change(*what, **how)
+
+        return changed
+
+    for name in ("pipe_file", "put_file", "rm_file", "rm"):
+        setattr(store, name, counted(getattr(store, name)))
+    return store
 
 
 def test_sample_requests_beside_the_variants_stay_here(folder: Path, server: str) -> None:
