@@ -8,11 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ipa.studies.displayed import Displayed, page_of
 from ipa.studies.many.answers.differences import Differences, Front, as_table, best, differences, front
 from ipa.studies.many.answers.headline import sentences
 from ipa.studies.many.answers.outcome import LATE_AT_MOST, USUAL, Outcome, find
-from ipa.studies.many.answers.recommendation import Recommendation, keeping, recommend
+from ipa.studies.many.answers.recommendation import LATE, Recommendation, keeping, recommend
 from ipa.studies.many.answers.sensitivity import Ranking, rank
 from ipa.studies.many.answers.settings import Settings, over_loads, read, varied
 from ipa.studies.runs.results import why_no_table
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 class Found:
     """The answers from a table of runs; `all_settings` has every key, including those of loads.
 
-    A setting with a larger share of SLA violations than `late_at_most` is never called the best.
+    A setting with a larger share of SLA violations than `late_at_most`, or an unknown one, is never called the best.
     """
 
     title: str
@@ -100,11 +102,13 @@ class Found:
         return [*self._left_out(), *sentences(known, self.rankings, self.winners, self.are_compared, same)]
 
     def _left_out(self) -> Iterator[str]:
-        late = len(self.settings) - len(self.kept)
-        if late and self.are_compared:
-            of = f"{late:,} of {len(self.settings):,} settings {'breaks' if late == 1 else 'break'}"
+        out = len(self.settings) - len(self.kept)
+        if out and self.are_compared:
+            unknown = int(np.isnan(self.settings.means[LATE.column]).sum())
+            of = f"{out:,} of {len(self.settings):,} settings {'breaks' if out == 1 else 'break'}"
             limit = f"the limit of {100.0 * self.late_at_most:g} % late requests"
-            yield f"{of} {limit}, and none of these is called the best or counted among its others."
+            known = f" or {'has' if out == 1 else 'have'} no figure of them ({unknown:,})" if unknown else ""
+            yield f"{of} {limit}{known}, and none of these is called the best or counted among its others."
 
     @property
     def ran(self) -> str:

@@ -1,9 +1,9 @@
 """The recommended settings: the cheapest, and the most accurate, of those that keep a limit on late requests.
 
-A setting keeps the limit if its mean SLA violations over the seeds do. Only such settings are recommended or called
-dominated: another is no worse in cost and accuracy, and shown to be better in one of them. Settings are tied if the
-interval of their difference, seed by seed, reaches zero or, for a single seed, if they are equal. The intervals are the
-simultaneous ones of `differences`.
+A setting keeps the limit if its mean SLA violations over the seeds do; this is unknown if no run has them. Only those
+that keep it are recommended or called dominated: another is no worse in cost and accuracy, and shown to be better in
+one of them. Settings are tied if the interval of their difference, seed by seed, reaches zero or, for a single seed, if
+they are equal. The intervals are the simultaneous ones of `differences`.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Recommendation:
 
     `cheapest` and `most_accurate`: of the settings that keep the limit, None if none does. `tied_in_cost` and
     `tied_in_accuracy`: settings tied with these that also keep it and are not dominated. `dominated`: a setting that
-    keeps the limit -> the one that dominates it. `late`: the settings that break it, the nearest first. `settings`,
-    `seeds`, `loads`: their numbers.
+    keeps the limit -> the one that dominates it. `late`: the settings that break it, the nearest first. `unknown`: the
+    names of those without a figure of late requests. `settings`, `seeds`, `loads`: their numbers.
     """
 
     late_at_most: float
@@ -68,11 +68,13 @@ class Recommendation:
     tied_in_accuracy: tuple[Choice, ...]
     dominated: dict[str, str]
     late: tuple[Choice, ...]
+    unknown: tuple[str, ...]
 
     @property
     def sentences(self) -> list[str]:
         """The recommendation and its reasons, a sentence each."""
-        found = [self._first, self._accurate, self._ties, self._dominated, self._late, self._unsure, self._over]
+        parts = (self._first, self._accurate, self._ties, self._dominated, self._late, self._unknown)
+        found = [*parts, self._unsure, self._over]
         return [sentence for sentence in found if sentence]
 
     def as_dict(self) -> dict[str, Any]:
@@ -85,6 +87,7 @@ class Recommendation:
             "tied_in_accuracy": [each.name for each in self.tied_in_accuracy],
             "dominated": self.dominated,
             "late": [each.name for each in self.late],
+            "unknown": list(self.unknown),
             "sentences": self.sentences,
         }
 
@@ -102,7 +105,7 @@ class Recommendation:
             return f"{taken.name} {keeps} {self._limit}: {taken.text}."
         if self.cheapest is None:
             return f"None keeps {self._limit}; the nearest is {taken.name}: {taken.text}, {self._above(taken)}."
-        kept = self.settings - len(self.late)
+        kept = self.settings - len(self.late) - len(self.unknown)
         which = f"the cheapest{' and most accurate' if self._is_same else ''} of {kept} that keep"
         return f"Take {taken.name}, {which if kept > 1 else 'the only one that keeps'} {self._limit}: {taken.text}."
 
@@ -143,6 +146,11 @@ class Recommendation:
         return f"Above the limit: {_listed([f'{each.name} ({each.late.text(2)} %)' for each in self.late])}."
 
     @property
+    def _unknown(self) -> str:
+        names = _listed(self.unknown)
+        return f"Not known to keep {self._limit}, for want of a figure: {names}." if names else ""
+
+    @property
     def _unsure(self) -> str:
         if self.seeds < 2:
             return "By one seed, without intervals." if self.settings > 1 else ""
@@ -181,6 +189,7 @@ def recommend(settings: Settings, late_at_most: float = LATE_AT_MOST) -> Recomme
     settings = settings.only(np.flatnonzero(np.isfinite(settings.means[COST.column])))
     kept = settings.only(keeping(settings, late_at_most))
     late = np.flatnonzero(settings.means[LATE.column] > late_at_most)
+    unknown = np.flatnonzero(np.isnan(settings.means[LATE.column])).tolist()
     late = late[np.argsort(settings.means[LATE.column][late], kind="stable")]
     cheapest, most_accurate = _first(kept, COST, ACCURACY), _first(kept, ACCURACY, COST)
     dominated = _dominated(kept)
@@ -195,6 +204,7 @@ def recommend(settings: Settings, late_at_most: float = LATE_AT_MOST) -> Recomme
         tied_in_accuracy=_tied(kept, ACCURACY, most_accurate, dominated),
         dominated={_name(kept, one): _name(kept, other) for one, other in dominated.items()},
         late=_choices(settings, late.tolist()),
+        unknown=tuple(_name(settings, place) for place in unknown),
     )
 
 

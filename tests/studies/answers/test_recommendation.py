@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import nan
+
 import pytest
 
 from ipa.studies import Answers, answer
@@ -62,6 +64,25 @@ def test_one_policy_keeps_the_limit_or_does_not() -> None:
         "middle keeps at most 1 % late: 3.00 cores, PAS 35.00, 0.40 % late."
     ]
     assert recommended(table(THREE[0])).sentences[0].startswith("cheap does not keep at most 1 % late: 2.00")
+
+
+def test_what_has_no_figure_of_late_requests_is_not_known_to_keep_the_limit() -> None:
+    found = table(THREE[0], THREE[1], ("odd", 1.0, 50.0, nan))
+    taken = recommended(found)
+    assert taken.sentences == [
+        "Take middle, the only one that keeps at most 1 % late: 3.00 cores, PAS 35.00, 0.40 % late.",
+        "Above the limit: cheap (5.00 %).",
+        "Not known to keep at most 1 % late, for want of a figure: odd.",
+        "By one seed, without intervals.",
+    ]
+    assert taken.as_dict()["unknown"] == ["odd"]
+    assert found.headline[0] == (
+        "2 of 3 settings break the limit of 1 % late requests or have no figure of them (1), and none of these is "
+        "called the best or counted among its others."
+    )
+    none = recommended(table(("odd", 1.0, 50.0, nan), ("other", 2.0, 40.0, nan)))
+    assert none.cheapest is None
+    assert none.sentences[0] == "Not known to keep at most 1 % late, for want of a figure: odd, other."
 
 
 def test_of_equal_costs_the_more_accurate_is_taken_and_the_other_is_dominated() -> None:
