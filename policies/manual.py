@@ -18,6 +18,7 @@ from math import isfinite
 from typing import Any
 
 from ipa import profiles
+from ipa.numbers import number_of
 from ipa.policies import plugins
 from ipa.policies.interface import PolicyError
 from ipa.policies.optimiser import PIPELINE_PARAMETERS, Programme
@@ -229,13 +230,8 @@ def _range(text: str, parts: list[str]) -> Range:
 
 
 def _number(text: str) -> int | float | None:
-    for kind in (int, float):
-        try:
-            value = kind(text)
-        except ValueError:
-            continue
-        return value if isfinite(value) else None
-    return None
+    value = number_of(text)
+    return value if value is not None and isfinite(value) else None
 
 
 def _wrong(text: str) -> PolicyError:

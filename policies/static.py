@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ipa.numbers import number_of
 from ipa.policies import checks
 from ipa.policies.configurations import check_stage, factors_of, lightest, refuse_excluded, standing
 from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration, mix_by_weight, mix_of
@@ -198,10 +199,9 @@ def _said(word: str) -> dict[str, Any] | None:
     said = [{"variant": name, "batch": batch, "replicas": count} for name, batch, count, _ in parts]
     if len(said) == 1 and parts[0][3] is None:
         return said[0]
-    try:
-        return {"mix": [{**each, "share": float(part[3] or "")} for each, part in zip(said, parts, strict=True)]}
-    except ValueError:
-        return None
+    shares = [number_of(share or "") for *_, share in parts]
+    mix = [{**each, "share": float(share)} for each, share in zip(said, shares, strict=True) if share is not None]
+    return {"mix": mix} if len(mix) == len(said) else None
 
 
 def _standing_mix(mix: StageConfiguration, failed: Sequence[str]) -> StageConfiguration:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ipa.numbers import number_of
 from ipa.policies import checks
 from ipa.policies.interface import PolicyError
 from ipa.policies.ipa import OptimisingPolicy
@@ -58,7 +59,7 @@ class SwitchOnly(OptimisingPolicy):
 def replicas_argument(argument: str, pipeline: Pipeline) -> dict[str, int]:
     """Stage -> replicas from "3,3"; PolicyError if that is not one whole number per stage."""
     stages = [stage.name for stage in pipeline.stages]
-    words = argument.split(",")
-    if len(words) != len(stages) or not all(word.strip().isdecimal() for word in words):
+    counts = [number for number in map(number_of, argument.split(",")) if isinstance(number, int) and number >= 0]
+    if len(counts) != len(stages) or len(counts) <= argument.count(","):
         raise PolicyError(f"replicas {argument!r} must be whole numbers, one per stage: {', '.join(stages)}")
-    return {stage: int(word) for stage, word in zip(stages, words, strict=True)}
+    return dict(zip(stages, counts, strict=True))

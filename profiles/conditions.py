@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ipa.numbers import number_of
+
 COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -62,10 +64,10 @@ def parsed(text: str) -> Condition:
     elif said in _WORDS:
         value = _WORDS[said]
     else:
-        try:
-            value = float(said)
-        except ValueError:
-            raise ValueError(f'a text to compare with is quoted, as in `{output} {comparison} "{said}"`') from None
+        number = number_of(said)
+        if number is None:
+            raise ValueError(f'a text to compare with is quoted, as in `{output} {comparison} "{said}"`')
+        value = float(number)
     condition = Condition(output, comparison, value)
     if condition.problem:
         raise ValueError(condition.problem)

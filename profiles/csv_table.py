@@ -10,9 +10,10 @@ import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
+from ipa.numbers import number_of
 from ipa.profiles.errors import ProfileError, listed, text_of
 from ipa.profiles.yaml_file import MOST_PROBLEMS
 
@@ -117,10 +118,7 @@ def seconds(text: str, column: Column) -> float:
 
 def number(text: str, most: Decimal, unit: Decimal = Decimal(1)) -> float:
     """A number above 0 and at most `most`, times `unit`; ValueError says what is allowed."""
-    try:
-        given = Decimal(text)
-    except InvalidOperation:
-        given = Decimal("nan")
+    given = Decimal("nan") if number_of(text) is None else Decimal(text)
     if given.is_finite() and 0 < given <= most and (value := float(given * unit)) > 0:
         return value
     comma = ", with a decimal comma: write a point" if re.fullmatch(r"[0-9]+,[0-9]+", text) else ""

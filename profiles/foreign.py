@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
+from ipa.numbers import number_of
 from ipa.profiles.csv_table import lines_of, plain
 from ipa.profiles.errors import ProfileError
 
@@ -116,13 +117,10 @@ def _one_at_a_time(path: Path, lines: Lines, keys: Sequence[str]) -> Lines:
 
 
 def _number(path: Path, line: int, column: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= 0):
+    value = number_of(text)
+    if value is None or not 0 <= value < math.inf:
         raise ProfileError(f"{path}:{line}: {column}: should be a number from 0; given {text!r}")
-    return value
+    return float(value)
 
 
 # ---- the published project's folder ----

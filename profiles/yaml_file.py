@@ -23,6 +23,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from ipa.numbers import number_of
 from ipa.profiles.errors import ProfileError, did_you_mean, listed, text_of
 
 Loc = tuple[str | int, ...]
@@ -152,10 +153,8 @@ _LOADER: Any = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
 _YAML_TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = tuple(_YAML_TAG + kind for kind in ("map", "seq", "str"))
 
-_INTEGER = re.compile(r"[-+]?[0-9]+")
 _INTEGERS_BELOW = 2**63
 """The range of a table's column of whole numbers; larger ones are read as floating-point numbers."""
-_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _CONSTANTS = {
     spelling: value
     for word, value in (("null", None), ("true", True), ("false", False))
@@ -166,9 +165,10 @@ _CONSTANTS = {
 def _scalar(text: str) -> Any:
     if text in _CONSTANTS:
         return _CONSTANTS[text]
-    if _INTEGER.fullmatch(text) and len(text) <= 20 and abs(int(text)) < _INTEGERS_BELOW:
-        return int(text)
-    return float(text) if _NUMBER.fullmatch(text) else text
+    number = number_of(text)
+    if isinstance(number, int) and abs(number) >= _INTEGERS_BELOW:
+        return float(number)
+    return text if number is None else number
 
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9 ./()-]*")

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from math import floor, isfinite
 from typing import Any
 
+from ipa.numbers import number_of
 from ipa.policies import (
     Explanation,
     OptimisingPolicy,
@@ -147,11 +148,9 @@ def loads_of(text: str) -> tuple[float, ...]:
 
     Raises ScenarioError for any other text, and for more than `MOST_LOADS` loads.
     """
-    try:
-        numbers = [float(part) for part in text.split(":")]
-    except ValueError:
-        numbers = []
-    if len(numbers) not in (2, 3) or not all(map(isfinite, numbers)):
+    said = [number_of(part) for part in text.split(":")]
+    numbers = [float(number) for number in said if number is not None and isfinite(number)]
+    if len(said) not in (2, 3) or len(numbers) < len(said):
         raise ScenarioError(f"--over {text}: should be FROM:TO or FROM:TO:STEP in requests per second, such as 1:60")
     first, last, step = (*numbers, 1.0)[:3]
     if not (0.0 <= first <= last and step > 0.0):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ipa.errors import did_you_mean
+from ipa.numbers import number_of
 from ipa.traces.checks import LONGEST_S, Times, TraceError
 from ipa.traces.readers import NO_HINTS, TimeHints, read
 from ipa.traces.trace import HISTORY_S, Trace
@@ -60,15 +61,13 @@ def known_names() -> tuple[str, ...]:
 
 def _constant(name: str) -> Trace:
     rate, _, duration = name.removeprefix(_CONSTANT).partition(":")
-    try:
-        return constant(float(rate), int(duration) if duration else CONSTANT_S)
-    except ValueError as error:
-        if isinstance(error, TraceError):
-            raise
+    rps, duration_s = number_of(rate), number_of(duration) if duration else CONSTANT_S
+    if rps is None or not isinstance(duration_s, int):
         raise TraceError(
             f"{name!r}: should be {_CONSTANT}RATE or {_CONSTANT}RATE:SECONDS, such as "
             f"{_CONSTANT}25 or {_CONSTANT}2.5:600"
-        ) from error
+        )
+    return constant(float(rps), duration_s)
 
 
 def _published(name: str, real: Path | None) -> Trace:

@@ -58,7 +58,7 @@ _OPTIONS = {
 SET_BY_US = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONDONTWRITEBYTECODE")
 """Environment variables that we set ourselves."""
 
-_QUANTITY = re.compile(r"\+?(\d+(\.\d*)?|\.\d+)(m|[kMGTPE]|[KMGTPE]i|[eE][-+]?\d+)?")
+_QUANTITY = re.compile(r"\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)(m|[kMGTPE]|[KMGTPE]i|[eE][-+]?[0-9]+)?")
 HELPER_CPU_LIMIT = "500m"
 """The CPU limit of a sidecar, if the main container has one: a quota on limits demands it of each container."""
 OVER_NODES: Mapping[str, Any] = {

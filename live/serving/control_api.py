@@ -22,6 +22,7 @@ from ipa.live.serving.request import RoutedReplica
 from ipa.live.serving.router import Router
 from ipa.live.serving.web import about, add_health_routes, application, json_response, read_json
 from ipa.live.tokens import TokenFile
+from ipa.numbers import number_of
 from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks, mix_of, to_plain
 from ipa.profiles import ProfileError
 
@@ -283,11 +284,8 @@ def _state(replica: RoutedReplica) -> dict[str, Any]:
 
 def _query(http: web.Request, key: str, default: float, *, least: float = -math.inf, most: float = math.inf) -> float:
     text = http.query.get(key)
-    try:
-        value = default if text is None else float(text)
-    except ValueError:
-        value = math.nan
-    if not least <= value <= most or (text is not None and not math.isfinite(value)):
+    value = default if text is None else number_of(text)
+    if value is None or not least <= value <= most or (text is not None and not math.isfinite(value)):
         bounds = (f" from {least:g}" if least > -math.inf else "") + (f" to {most:g}" if most < math.inf else "")
         raise ProtocolError(f"{key}={text}; allowed: a number{bounds}")
     return value

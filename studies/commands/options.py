@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast, get_args
 
@@ -13,6 +13,7 @@ import click
 
 import ipa
 from ipa import profiles, studies
+from ipa.numbers import number_of
 from ipa.studies.commands import complete, printing, reports
 from ipa.studies.runs.live_runs import Cluster, Live
 from ipa.studies.scenario import Option, ScenarioError, choices, options_of
@@ -27,24 +28,27 @@ class Number(click.FloatRange):
     """A finite number within bounds; click's own range lets nan through."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number = number_of(value) if isinstance(value, str) else value
         try:
-            number: float = super().convert(value, param, ctx)
+            number = super().convert(nan if number is None else number, param, ctx)
         except click.BadParameter:
-            number = float("nan")
+            number = nan
         if not isfinite(number):
             self.fail(f"{str(value)!r}; allowed: {_within('a finite number', self)}", param, ctx)
-        return number
+        return float(number)
 
 
 class Whole(click.IntRange):
     """A whole number within bounds."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = number_of(value) if isinstance(value, str) else value
+        whole: Any = number if isinstance(number, int) else ""
         try:
-            number: int = super().convert(value, param, ctx)
+            found: int = super().convert(whole, param, ctx)
         except click.BadParameter:
             self.fail(f"{str(value)!r}; allowed: {_within('a whole number', self)}", param, ctx)
-        return number
+        return found
 
 
 SECONDS = Number(min=0.0, min_open=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from ipa.numbers import number_of
 from ipa.profiles import did_you_mean
 from ipa.studies.intervals import Estimate, estimate_of
 from ipa.studies.runs import columns
@@ -42,11 +43,8 @@ class Requirement:
 def parse(text: str) -> Requirement:
     """The requirement in a text. Raises ScenarioError, with the allowed forms, for any other text."""
     found = _TEXT.fullmatch(text)
-    try:
-        bound = float(found[3]) if found else float("nan")
-    except ValueError:
-        bound = float("nan")
-    if found is None or not isfinite(bound):
+    bound = number_of(found[3]) if found else None
+    if found is None or bound is None or not isfinite(bound):
         raise ScenarioError(f"{text!r}; allowed: FIGURE<=NUMBER or FIGURE>=NUMBER, such as late<=0.01")
     name = found[1]
     if name not in SHORT and name not in FIGURES:

@@ -163,7 +163,7 @@ def opened(
 
 def _scheduler(on: str) -> str:
     """HOST:PORT of a Dask cluster's scheduler."""
-    found = re.fullmatch(r"dask://([^\s/@]+:\d+)/?", on)
+    found = re.fullmatch(r"dask://([^\s/@]+:[0-9]+)/?", on)
     if found is None:
         raise ScenarioError(f"--on {on}: should be {LOCAL} or dask://HOST:PORT")
     return found[1]

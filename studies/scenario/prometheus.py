@@ -20,6 +20,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_o
 
 from ipa import traces
 from ipa.errors import Error
+from ipa.numbers import number_of
 from ipa.studies.scenario.errors import ScenarioError
 from ipa.traces import LONGEST_S, Filling, Trace
 
@@ -33,7 +34,7 @@ LATEST_S = 4_102_444_800
 """2100-01-01T00:00:00Z."""
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
-_DURATION = re.compile(r"(?:\d+[smhdwy])+")
+_DURATION = re.compile(r"(?:[0-9]+[smhdwy])+")
 _WINDOW = re.compile(r"\[\s*([^\]:\s]+)\s*\]")
 _STRING = re.compile(r"""(["'])(?:\\.|(?!\1).)*\1|`[^`]*`""")
 _COUNTER = re.compile(r"\w_(total|count)\b")
@@ -111,7 +112,7 @@ def duration_s(text: str) -> int:
     """The seconds of a Prometheus duration: `90s`, `5m`, `1h30m`, `7d`. Raises ValueError for any other text."""
     if not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration such as 30s, 5m, 1h30m or 7d")
-    return sum(int(number) * _UNITS_S[unit] for number, unit in re.findall(r"(\d+)([smhdwy])", text))
+    return sum(int(number) * _UNITS_S[unit] for number, unit in re.findall(r"([0-9]+)([smhdwy])", text))
 
 
 def moment_s(text: str, now_s: float) -> float:
@@ -126,11 +127,8 @@ def moment_s(text: str, now_s: float) -> float:
         if ago_s > now_s:
             raise ValueError(f"{text!r} ago was before 1970")
         return now_s - ago_s
-    try:
-        number = float(text)
-    except ValueError:
-        pass
-    else:
+    number = number_of(text)
+    if number is not None:
         if not 0 <= number < LATEST_S:
             raise ValueError(f"{text!r} is not a number of seconds since 1970, before 2100")
         return number

@@ -214,7 +214,7 @@ MISTAKES = [
     ("share: 0.75", "share: 1.2", "check].after[0].share: should be at most 1; given 1.2"),
     ("share: 0.75", "share: 0.75, switch: way", "check].after[0].share: the shares of switch 'way' should sum to 1;"),
     ("share: 0.75", "when: score", "check].after[0].when: should be an output, one of < <= > >= == !=, and a number"),
-    ("share: 0.75", "when: score < nan", "check].after[0].when: should be an output, one of"),
+    ("share: 0.75", "when: score < nan", "check].after[0].when: a text to compare with is quoted"),
     ("share: 0.75", "when: 0.5", "check].after[0].when: should be an output, one of"),
     ("share: 0.75", "when: kind == car", "check].after[0].when: a text to compare with is quoted, as in `kind =="),
     ("share: 0.75", "when: kind < 'car'", "check].after[0].when: a text is compared by == or !=; given 'kind <"),

@@ -21,11 +21,12 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from ipa.numbers import number_of
 from ipa.sim import FloatArray
 from ipa.studies.many.sweeps.conditions import Condition
 from ipa.studies.scenario import ScenarioError, choices, parse_value, put
@@ -109,11 +110,7 @@ def _range(key: str, text: str) -> Axis | None:
 
 
 def _number(text: str) -> Decimal | None:
-    try:
-        found = Decimal(text)
-    except InvalidOperation:
-        return None
-    return found if found.is_finite() else None
+    return None if number_of(text) is None else Decimal(text.strip(" "))
 
 
 DRAWN = ("random", "lhs", "sobol", "saltelli")

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ipa.numbers import number_of
 from ipa.profiles import did_you_mean
 from ipa.sim import FloatArray
 from ipa.studies.intervals import FEW_EVENTS, Bounds, estimate_of
@@ -86,11 +87,8 @@ class Look:
 def parse(text: str) -> Aim:
     """The aim of `OUTCOME:WIDTH` or `OUTCOME:WIDTH%`. Raises ScenarioError for anything else."""
     outcome, colon, width = text.partition(":")
-    try:
-        value = float(width.strip().removesuffix("%"))
-    except ValueError:
-        value = -1.0
-    if not colon or not outcome or not isfinite(value) or value <= 0.0:
+    value = number_of(width.strip().removesuffix("%"))
+    if not colon or not outcome or value is None or not 0 < value < inf:
         raise ScenarioError(f"--until {text}: should be OUTCOME:WIDTH, such as cost_mean_cores:2% or pas_mean:0.5")
     is_relative = width.strip().endswith("%")
     return Aim(outcome, value / 100 if is_relative else value, is_relative)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, isnan
 
+from ipa.numbers import number_of
 from ipa.profiles import did_you_mean
 from ipa.studies.scenario import ScenarioError
 
@@ -140,11 +141,8 @@ def parse_limit(text: str) -> Limit:
     if found is None:
         raise _no_limit(text)
     is_relative = found["value"] == DEFAULTS
-    try:
-        value = float(found["factor"] or 1.0) if is_relative else float(found["value"])
-    except ValueError:
-        raise _no_limit(text) from None
-    if not isfinite(value) or (found["factor"] and not is_relative):
+    value = number_of((found["factor"] or "1") if is_relative else found["value"])
+    if value is None or not isfinite(value) or (found["factor"] and not is_relative):
         raise _no_limit(text)
     return Limit(_known(found[1], f"--slo {text}"), found[2] == "<=", value, is_relative)
 

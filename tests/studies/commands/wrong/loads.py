@@ -96,7 +96,9 @@ TRACES = [
     Wrong("simulate mine.yaml --trace constant:", "'constant:': should be constant:RATE or constant:RATE:SECONDS,"),
     Wrong("simulate mine.yaml --trace constant:5:x", "'constant:5:x': should be constant:RATE or"),
     Wrong("simulate mine.yaml --trace constant:0", "constant:0: the rate should be a finite number above 0"),
-    Wrong("simulate mine.yaml --trace constant:nan", "constant:nan: the rate should be a finite number above 0"),
+    Wrong(
+        "simulate mine.yaml --trace constant:nan", "'constant:nan': should be constant:RATE or constant:RATE:SECONDS"
+    ),
     Wrong("simulate mine.yaml --trace constant:5:0", "constant:5:0: should last from 1 to 100,000,000 s"),
     Wrong("simulate mine.yaml --trace constant:1e9", "trace constant:1e+09: 1,200,000,000,000 requests and 120"),
     Wrong("simulate mine.yaml --trace load.csv --window 0:9", "window 0:9: should start at 0 or later, end after its"),

@@ -1,0 +1,75 @@
+"""What a number is, wherever a person writes one: the same as in a YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import click
+import pytest
+
+from ipa import policies, profiles, studies, traces
+from ipa.numbers import number_of
+from ipa.profiles import conditions, csv_table
+from ipa.studies import prometheus
+from ipa.studies.commands.options import Number, Whole
+from ipa.studies.many import requirements
+from ipa.studies.many.sweeps import stopping
+from ipa.studies.many.sweeps.sample import parse_axis
+from ipa.studies.many.tuning.aims import parse_limit
+from ipa.studies.scenario import parse_value, parse_windows
+from tests.tiny import two_by_two
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        *(("5", 5), ("-5", -5), ("+5", 5), ("0.5", 0.5), (".5", 0.5), ("5.", 5.0), ("5e-3", 0.005), (" 5 ", 5)),
+        *(("9" * 300, 10**300 - 1), ("9" * 5000, float("inf"))),
+        *(
+            (text, None)
+            for text in ("", "-", ".", "1_000", "1 000", "1,5", "0x5", "nan", "inf", "٥", "\uff15", "५.५", "²")
+        ),
+    ],
+)
+def test_a_number_is_written_in_the_digits_0_to_9(text: str, meant: float | None) -> None:
+    found = number_of(text)
+    assert (found, type(found)) == (meant, type(meant))
+
+
+OF_ALL: dict[str, Callable[[str], object]] = {
+    "option": lambda five: Number().convert(five, None, None),
+    "whole option": lambda five: Whole().convert(five, None, None),
+    "--require": lambda five: requirements.parse(f"late<={five}"),
+    "--slo": lambda five: parse_limit(f"latency_mean_s<={five}"),
+    "--slo, a share": lambda five: parse_limit(f"cost_mean_cores<={five}*defaults"),
+    "--until": lambda five: stopping.parse(f"pas_mean:{five}%"),
+    "--over": lambda five: studies.plans.loads_of(f"1:{five}"),
+    "--window": lambda five: parse_windows(f"1:{five}"),
+    "--start": lambda five: prometheus.moment_s(five, 0.0),
+    "--step": lambda five: prometheus.duration_s(f"{five}m"),
+    "trace": lambda five: traces.find(f"constant:{five}"),
+    "length of a trace": lambda five: traces.find(f"constant:1:{five}"),
+    "replicas": lambda five: policies.create(f"switch-only:{five},3", two_by_two()),
+    "share of a mix": lambda five: policies.create(f"static:small:1:1@{five}e-1+large:1:1@0.5,small:1:1", two_by_two()),
+    "condition": lambda five: conditions.parsed(f"score < {five}"),
+    "table": lambda five: csv_table.number(five, Decimal(10)),
+}
+
+
+@pytest.mark.parametrize("where", OF_ALL)
+def test_other_ways_to_write_a_number_are_refused_everywhere(where: str) -> None:
+    OF_ALL[where]("5")
+    for text in ("٥", "0_5"):
+        with pytest.raises((ValueError, click.BadParameter)):
+            OF_ALL[where](text)
+
+
+@pytest.mark.parametrize("text", ["٥", "0_5"])
+def test_where_texts_are_allowed_too_they_are_texts(text: str) -> None:
+    """A range of such is none, but the value is one."""
+    assert parse_value(text) == text
+    assert profiles.parse_yaml(f"key: {text}", "").data["key"] == text
+    assert parse_axis(f"policy.alpha=1:{text}").ends is None
+    with pytest.raises(policies.PolicyError, match="should be FROM:TO"):
+        policies.parse_range(f"1:{text}")
