@@ -7,7 +7,7 @@ item puts items on the edges to the stages after it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from heapq import heapify, heappop, heappush
@@ -116,11 +116,19 @@ class Graph:
 
     def into(self, stage: str) -> tuple[Edge, ...]:
         """The edges that lead to a stage."""
-        return tuple(edge for edge in self.edges if edge.child == stage)
+        return self._into.get(stage, ())
 
     def out_of(self, stage: str) -> tuple[Edge, ...]:
         """The edges that lead on from a stage."""
-        return tuple(edge for edge in self.edges if edge.parent == stage)
+        return self._out_of.get(stage, ())
+
+    @cached_property
+    def _into(self) -> Mapping[str, tuple[Edge, ...]]:
+        return _by(self.edges, lambda edge: edge.child)
+
+    @cached_property
+    def _out_of(self) -> Mapping[str, tuple[Edge, ...]]:
+        return _by(self.edges, lambda edge: edge.parent)
 
     def wait_s(self, stage: str) -> float:
         """How long a stage waits after the first of the items that it joins."""
@@ -136,12 +144,7 @@ class Graph:
 
     @cached_property
     def _children(self) -> Mapping[str, tuple[str, ...]]:
-        found: dict[str, list[str]] = {}
-        for edge in self.edges:
-            children = found.setdefault(edge.parent, [])
-            if edge.child not in children:
-                children.append(edge.child)
-        return {parent: tuple(children) for parent, children in found.items()}
+        return {parent: tuple(dict.fromkeys(edge.child for edge in edges)) for parent, edges in self._out_of.items()}
 
     def ways(self, weights: Mapping[str, float]) -> Iterator[tuple[str, ...]]:
         """Every way from an entry to an exit, as the stages on it, the largest sum of weights first.
@@ -255,14 +258,23 @@ class Graph:
         return found
 
 
+def _by(edges: Sequence[Edge], of: Callable[[Edge], str]) -> Mapping[str, tuple[Edge, ...]]:
+    """The edges by one of their stages, in their order."""
+    found: dict[str, list[Edge]] = {}
+    for edge in edges:
+        found.setdefault(of(edge), []).append(edge)
+    return {stage: tuple(those) for stage, those in found.items()}
+
+
 def in_order(stages: Sequence[str], edges: Sequence[Edge]) -> tuple[str, ...]:
     """The stages, every one after its parents and otherwise as listed. ProfileError: a circle."""
     parents = {stage: {edge.parent for edge in edges if edge.child == stage} for stage in stages}
-    order: list[str] = []
-    while len(order) < len(stages):
-        free = next((each for each in stages if each not in order and parents[each] <= set(order)), None)
+    order: dict[str, None] = {}
+    left = list(stages)
+    while left:
+        free = next((each for each in left if parents[each] <= order.keys()), None)
         if free is None:
-            left = [each for each in stages if each not in order]
             raise ProfileError(f"a circle: no order of {listed(left)} puts each after those that lead to it")
-        order.append(free)
+        order[free] = None
+        left.remove(free)
     return tuple(order)
