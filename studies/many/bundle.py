@@ -145,11 +145,17 @@ def _opened(bundle: Bundle, kept: Kept) -> tuple[Unpacked, Child]:
     """The bundle unpacked on this worker, and a process for its runs; those of the latest call are kept."""
     here = (bundle.digest, kept)
     if here not in _OPEN:
-        for _, child in _OPEN.values():
-            child.close()
-        _OPEN.clear()
+        _close()
         _OPEN[here] = (Unpacked(bundle), Child(kept, bundle.loads))
     return _OPEN[here]
+
+
+@register
+def _close() -> None:
+    """End the process that is kept: before another takes its place, and with the worker."""
+    for _, child in _OPEN.values():
+        child.close()
+    _OPEN.clear()
 
 
 @dataclass

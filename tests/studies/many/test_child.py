@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from threading import Thread
 
@@ -93,6 +95,24 @@ def test_a_run_that_ends_its_process_does_not_end_a_worker_of_a_cluster() -> Non
     assert isinstance(one[1], Outcome)
     assert three == ("3", EXITED)
     assert isinstance(two[1], Outcome)
+
+
+def test_a_worker_of_a_cluster_that_ends_ends_the_process_of_its_runs() -> None:
+    """Without a warning, which Python gives for one that nobody has waited for."""
+    command = [sys.executable, "-W", "always::ResourceWarning", "-c", WORKER]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("1\n", "")
+
+
+WORKER = """
+from ipa.studies.many import PlannedRun
+from ipa.studies.many.bundle import Bundle, work
+from ipa.studies.scenario import find
+
+scenario = find("video", {"trace": "constant:5:30", "engine": "simpy"})
+((key, _),) = work(Bundle.of([scenario]), "summary", [PlannedRun("1", scenario.as_dict())]).done.ended
+print(key)
+"""
 
 
 def test_a_last_run_after_those_that_end_workers_is_not_made_where_it_could_end_the_command(
