@@ -216,13 +216,16 @@ class Policy(Protocol):
 
 
 class Predictor(Protocol):
-    """Anything that forecasts the load; `reads` as in `Policy`.
+    """Anything that forecasts the load.
 
     One that sees nothing but `load_rps` may have `forecast_many(load_rps, horizon_s) -> list[Forecast]`, of an array of
     shape (forecasts, seconds): a simulation then asks for many at once. They must be the same numbers, bit for bit.
     """
 
-    reads: tuple[str, ...]
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The costly fields of an observation that it needs."""
+        ...
 
     def forecast(self, observation: Observation, horizon_s: float) -> Forecast:
         """The distribution of the load of the busiest of the next `horizon_s` seconds, a pure function of the two.

@@ -14,7 +14,7 @@ from ipa.policies.interface import Histories, Observation, PolicyError, Predicto
 from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm, SeasonalGbm
 from ipa.policies.predictors.simple import Auto, Ewma, Holt, Max, Mean, Oracle, Poisson, Reactive, Shipped
 
-PREDICTORS: Mapping[str, type[Any]] = {
+PREDICTORS: Mapping[str, type[Predictor]] = {
     "reactive": Reactive,
     "max": Max,
     "mean": Mean,

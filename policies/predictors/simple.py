@@ -257,7 +257,7 @@ class Auto(Shipped):
     too short, the first candidate.
     """
 
-    candidates: tuple[Predictor, ...] = (Poisson(), Ewma(), Holt(), Mean(), Max(windows=2))  # type: ignore[assignment]
+    candidates: tuple[Predictor, ...] = (Poisson(), Ewma(), Holt(), Mean(), Max(windows=2))
     window_s: int = 50
     margin: float = 0.2
 
