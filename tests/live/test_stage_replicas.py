@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from ipa.live.stage_replicas import Replica, StageReplicas
 from ipa.policies import ReplicaCounts, StageConfiguration, mix_of
 
 
-def stage(variant: str = "small", replicas: int = 2, **settings: int) -> StageReplicas:
+def stage(variant: str = "small", replicas: int = 2, **settings: Any) -> StageReplicas:
     """A stage whose replicas stand ready at 0."""
     made = StageReplicas("sort", wanted(variant, replicas), **settings)
     for _ in range(replicas):

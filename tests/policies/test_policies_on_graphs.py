@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import ceil
+from typing import Any
 
 import pytest
 
@@ -168,7 +169,7 @@ def test_one_item_behind_a_branch_changes_no_plan(name: str, share: float) -> No
 
     def planned_rps(waiting: int) -> float | None:
         queues = {"detect": 1, "rare": waiting}
-        load = {"future_rps": [10.0] * 120, "queue_length": queues, "arrivals": queues}
+        load: dict[str, Any] = {"future_rps": [10.0] * 120, "queue_length": queues, "arrivals": queues}
         return create(name, branch(share)).decide(observation([10.0] * 60, at_hand=RARE, **load), {}).planned_load_rps
 
     assert planned_rps(1) == planned_rps(0)

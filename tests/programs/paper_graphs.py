@@ -101,7 +101,11 @@ def planned(load_rps: int, duration_s: int, *, policy: dict[str, Any], **asked: 
     if policy["name"] == "inferline":  # its planner gets the load as it comes
         counts = np.random.default_rng(1).poisson(load_rps, REQUESTS // load_rps)
         policy = {**policy, "sample_rps": counts.tolist()}
-    once = {"interval_s": float(duration_s), "window": ((0.0, float(duration_s)),), "arrivals": "poisson-count"}
+    once: dict[str, Any] = {
+        "interval_s": float(duration_s),
+        "window": ((0.0, float(duration_s)),),
+        "arrivals": "poisson-count",
+    }
     return simulate(Scenario(**asked, trace=f"constant:{load_rps}", **once).with_values({"policy": policy}))
 
 

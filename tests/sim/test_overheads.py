@@ -22,7 +22,8 @@ def run(**keys: Any) -> Run:
 def test_an_overhead_makes_every_batch_longer_at_every_stage() -> None:
     lightest = {"policy": "static", "service_times": "mean", "trace": "constant:1:5"}
     plain, slower = run(**lightest), run(**lightest, dispatch_overhead_s=0.25)
-    service_s = [run.tables["stages"].eval("finish_s - start_s").to_numpy() for run in (plain, slower)]
+    stages = [run.tables["stages"] for run in (plain, slower)]
+    service_s = [(each["finish_s"] - each["start_s"]).to_numpy() for each in stages]
     np.testing.assert_allclose(service_s[1] - service_s[0], 0.25, rtol=0, atol=1e-12)
     # One request a second, and each stage takes less than a second: nobody waits, and two stages add 0.5 s.
     latency_s = [run.summary["latency_mean_s"] for run in (plain, slower)]
@@ -48,7 +49,8 @@ def test_an_overhead_occupies_the_replica() -> None:
     )
     assert first_s < 0.2 < first_s + 0.15
     assert run(**lightest).summary["latency_p99_s"] < 1.0
-    waits_s = run(**lightest, dispatch_overhead_s=0.15).tables["stages"].eval("start_s - enqueue_s").to_numpy()[::2]
+    stages = run(**lightest, dispatch_overhead_s=0.15).tables["stages"]
+    waits_s = (stages["start_s"] - stages["enqueue_s"]).to_numpy()[::2]
     assert np.all(np.diff(waits_s) > 0.0)
 
 

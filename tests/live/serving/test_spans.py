@@ -69,7 +69,7 @@ def test_a_request_has_a_span_and_at_each_stage_its_queue_batch_and_service(
 
     record = asyncio.run(served())
     spans = [each for each in kept.get_finished_spans() if f"{each.context.trace_id:032x}" == TRACE]
-    by_name = {name: rest for name, *rest in map(told, spans)}
+    by_name: dict[str, list[Any]] = {name: rest for name, *rest in map(told, spans)}
     stage_spans = [f"{what} {stage}" for stage in (DETECTION, CLASSIFICATION) for what in ("queue", "batch", "service")]
     assert sorted(by_name) == sorted(["infer video", *stage_spans])
     assert len(kept.get_finished_spans()) == 2 * len(spans)  # the other request is a trace of its own
@@ -87,7 +87,7 @@ def test_a_request_has_a_span_and_at_each_stage_its_queue_batch_and_service(
         _, parent, sent_ns, answered_ns = by_name[f"service {stage}"]
         assert parent == batch_id
         assert batch[1] <= sent_ns < answered_ns <= batch[2]
-    about = {each.name: dict(each.attributes) for each in spans}
+    about = {each.name: dict(each.attributes or {}) for each in spans}
     assert about["infer video"] == {"ipa.pipeline": "video", "ipa.request_id": "mine", "ipa.outcome": "completed"}
     replica = {"ipa.stage": DETECTION, "ipa.variant": "yolov5n", "ipa.replica": 0}
     assert about[f"batch {DETECTION}"] == {**replica, "ipa.batch": 0, "ipa.batch_size": 1}

@@ -15,6 +15,7 @@ from ipa.studies import Run, Scenario, ScenarioError, results
 from ipa.studies import simulate as run_scenario
 from ipa.studies.many.comparison import by_policy
 from ipa.studies.pages.verdicts import sentence
+from ipa.studies.runs.run_data import RunData
 from ipa.studies.runs.tables import COUNTED, TABLES
 from ipa.studies.series import latency_curve, latency_quantiles_s
 from tests.command import SHORT, contents, ipa
@@ -48,7 +49,7 @@ def stored(both: tuple[Run, Run], tmp_path_factory: pytest.TempPathFactory) -> P
     return folder
 
 
-def said(run: results.RunData) -> object:
+def said(run: RunData) -> object:
     """What the page says of the run's state."""
     return sentence(by_policy([run])[0])
 
