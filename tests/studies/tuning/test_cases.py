@@ -136,4 +136,4 @@ def test_any_windows_are_drawn_where_that_is_asked_for(real: Path) -> None:
     assert len({case.window[0] % 7200 for case in cases.train if case.window}) > 1
     assert all(case.window and case.window[1] <= 14 * DAY_S for case in cases.train)
     assert all(case.window and 14 * DAY_S < case.window[0] < 21 * DAY_S for case in cases.test)
-    assert "10 of seconds 0 to 1,209,600 for training" in cases.words
+    assert "10 of seconds 0 to 1,209,600 for training, 20 of 1,209,720 to 1,814,400 for the test" in cases.words
