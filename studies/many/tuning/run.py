@@ -220,10 +220,10 @@ def failed(settings: Sequence[Setting]) -> Error:
     having: dict[str, list[str]] = {}
     for setting in settings:
         having.setdefault(str(setting.error), []).append(in_words(setting.values))
-    found = [f"none of {len(settings)} settings could be run; give ranges of others with --vary, or mend the reason:"]
+    found = [f"none of {len(settings)} settings could be run; give other ranges with --vary, or mend the reason:"]
     for why, names in sorted(having.items(), key=lambda each: -len(each[1]))[:ERRORS_TOLD]:
         different = list(dict.fromkeys(names))
-        more = f" and {len(different) - MOST_NAMED} others" if len(different) > MOST_NAMED else ""
+        more = f" and {len(different) - MOST_NAMED} more" if len(different) > MOST_NAMED else ""
         found.append(f"  {len(names)} of them, {'; '.join(different[:MOST_NAMED])}{more}: {why}")
     if len(having) > ERRORS_TOLD:
         found.append(f"  and {len(having) - ERRORS_TOLD} more reasons")

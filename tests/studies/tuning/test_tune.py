@@ -120,7 +120,7 @@ def test_where_no_setting_could_be_run_the_reasons_are_told_the_commonest_first(
         tune(scenario(), **WISHES, vary=["policy.level=9,10"], trials=5, drawing=FEW, jobs=1)
     assert raised.value.exit_code == 1
     first, *reasons = str(raised.value).splitlines()
-    assert first == "none of 5 settings could be run; give ranges of others with --vary, or mend the reason:"
+    assert first == "none of 5 settings could be run; give other ranges with --vary, or mend the reason:"
     found = [re.fullmatch(r"  (\d) of them, policy.level=(\d+): .*level=(\d+) is no good", line) for line in reasons]
     (most, one, same), (least, other, again) = [each.groups() for each in found if each]
     assert (one, other) == (same, again)
@@ -133,7 +133,7 @@ def test_of_many_reasons_and_settings_a_few_are_named() -> None:
     settings = [Setting(each, {"hop_s": each / 4}, error="common") for each in range(5)]
     settings += [Setting(each, {"hop_s": 9.0}, error=f"rare {each}") for each in range(6)]
     assert str(failed(settings)).splitlines()[1:] == [
-        "  5 of them, hop_s=0; hop_s=0.25; hop_s=0.5 and 2 others: common",
+        "  5 of them, hop_s=0; hop_s=0.25; hop_s=0.5 and 2 more: common",
         *(f"  1 of them, hop_s=9: rare {each}" for each in range(4)),
         "  and 2 more reasons",
     ]
