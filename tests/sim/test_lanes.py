@@ -132,7 +132,7 @@ def test_all_variants_of_a_stage_have_room() -> None:
 def test_what_stands_is_in_force_in_the_lanes_that_are_said_and_who_is_elsewhere_is_served_there() -> None:
     """The third lane, of c, has two requests: it closes. The second is free, so that d gets it."""
     lanes = Lanes(mix(a=(0.5, 1), b=(0.3, 2), c=(0.2, 3)), 4)
-    lanes.stand({0: replace(one("b", 4), share=0.4), 3: replace(one("a", 1), share=0.6)}, present=[0, 0, 2, 0])
+    lanes.put_in_force({0: replace(one("b", 4), share=0.4), 3: replace(one("a", 1), share=0.6)}, present=[0, 0, 2, 0])
     assert [(lane.wanted.variant, lane.desired, lane.is_closing) for lane in lanes.lanes if lane.desired] == [
         ("b", 4, False),
         ("c", 3, True),
