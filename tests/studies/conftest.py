@@ -8,6 +8,7 @@ import pytest
 
 from ipa import sim
 from ipa.studies import Scenario, simulate
+from tests.studies.browser import Browser, browser
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,6 +16,13 @@ def compiled() -> None:
     """The engine is compiled, so that no command says that this comes first."""
     if sim.must_compile("auto"):
         simulate(Scenario(pipeline="video", trace="constant:5:10"))
+
+
+@pytest.fixture(scope="session")
+def shown() -> Iterator[Browser]:
+    """A browser; who opens a page in it sets its size and theme."""
+    with browser() as found:
+        yield found
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import SHORT, ipa, is_refused, refusal
-from tests.studies.browser import browser, needs_chromium
+from tests.studies.browser import Browser, needs_chromium
 
 
 def test_a_report_is_drawn_with_a_run_or_later(here: Path) -> None:
@@ -54,12 +54,11 @@ def test_a_page_written_by_to_may_have_plotly_beside_it(here: Path, command: str
 
 
 @needs_chromium
-def test_a_page_is_drawn_with_the_file_beside_it(here: Path) -> None:
+def test_a_page_is_drawn_with_the_file_beside_it(here: Path, shown: Browser) -> None:
     assert ipa("simulate", "video", *SHORT, "--plotly-beside", "--report", "page.html").exit_code == 0
-    with browser() as shown:
-        shown.open(here / "page.html")
-        shown.draw_all()
-        assert shown.run("document.querySelectorAll('.plot .main-svg').length") > 0
+    shown.open(here / "page.html")
+    shown.draw_all()
+    assert shown.run("document.querySelectorAll('.plot .main-svg').length") > 0
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from ipa.studies.pages.answers import against, page, plots
 from ipa.studies.pages.document import Choice
 from tests.command import ipa, refusal
 from tests.studies.answers.tables import grid, runs
-from tests.studies.browser import browser, needs_chromium
+from tests.studies.browser import Browser, needs_chromium
 from tests.studies.page_rules import check_page
 from tests.studies.study.mine import figures
 
@@ -162,15 +162,14 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
 
 
 @needs_chromium
-def test_parallel_coordinates_scroll_in_their_own_box_and_can_be_brushed(tmp_path: Path) -> None:
+def test_parallel_coordinates_scroll_in_their_own_box_and_can_be_brushed(tmp_path: Path, shown: Browser) -> None:
     (tmp_path / "page.html").write_text(render(answer(TABLE)))
-    with browser() as shown:
-        shown.open(tmp_path / "page.html", width=390)
-        shown.draw_all()
-        assert shown.run("document.documentElement.scrollWidth") <= 390
-        assert shown.run("document.getElementById('plot-parallel').offsetWidth") > 390
-        assert shown.run("document.querySelectorAll('#plot-parallel .axis-brush').length") == 7
-        assert shown.run("errors") == []
+    shown.open(tmp_path / "page.html", width=390)
+    shown.draw_all()
+    assert shown.run("document.documentElement.scrollWidth") <= 390
+    assert shown.run("document.getElementById('plot-parallel').offsetWidth") > 390
+    assert shown.run("document.querySelectorAll('#plot-parallel .axis-brush').length") == 7
+    assert shown.run("errors") == []
 
 
 def test_a_reader_picks_the_setting_that_all_others_are_compared_with() -> None:

@@ -18,7 +18,7 @@ from ipa.studies.many.comparison import by_policy, merged_latencies
 from ipa.studies.pages import html_of
 from ipa.studies.pages.colours import DARK, ON_DARK, ON_LIGHT
 from ipa.studies.runs.results import read_runs, write_run
-from tests.studies.browser import browser, needs_chromium
+from tests.studies.browser import Browser, needs_chromium
 from tests.studies.made import Made, decisions_of, drawn, made, page_of, requests_of
 from tests.studies.page_rules import check_page
 
@@ -297,28 +297,26 @@ def test_differences_are_shown_against_the_policy_that_is_picked() -> None:
 
 
 @needs_chromium
-def test_one_list_of_differences_is_shown_at_a_time(tmp_path: Path) -> None:
+def test_one_list_of_differences_is_shown_at_a_time(tmp_path: Path, shown: Browser) -> None:
     (tmp_path / "page.html").write_text(html_of(page_of(made("a"), made("b"), made("c"))))
     lists = "[...document.querySelectorAll('[data-against]')]"
-    shown = f"{lists}.filter(each => !each.hidden).map(each => each.dataset.against)"
-    with browser() as looked:
-        looked.open(tmp_path / "page.html")
-        assert looked.run(shown) == ["0"]
-        looked.run(
-            "(choice => { choice.value = '2'; choice.dispatchEvent(new Event('change')); })"
-            "(document.querySelector('[data-choice]'))"
-        )
-        assert looked.run(shown) == ["2"]
-        assert looked.run("errors") == []
+    picked = f"{lists}.filter(each => !each.hidden).map(each => each.dataset.against)"
+    shown.open(tmp_path / "page.html")
+    assert shown.run(picked) == ["0"]
+    shown.run(
+        "(choice => { choice.value = '2'; choice.dispatchEvent(new Event('change')); })"
+        "(document.querySelector('[data-choice]'))"
+    )
+    assert shown.run(picked) == ["2"]
+    assert shown.run("errors") == []
 
 
 @needs_chromium
-def test_on_a_phone_the_first_three_figures_are_in_sight(tmp_path: Path) -> None:
+def test_on_a_phone_the_first_three_figures_are_in_sight(tmp_path: Path, shown: Browser) -> None:
     (tmp_path / "page.html").write_text(html_of(page_of(*many("ipa", "scale-only:high"))))
-    with browser() as looked:
-        looked.open(tmp_path / "page.html", width=390)
-        assert looked.run("document.querySelectorAll('thead th')[3].textContent").startswith("SLA violations")
-        assert looked.run("document.querySelectorAll('thead th')[3].getBoundingClientRect().right") <= 390
+    shown.open(tmp_path / "page.html", width=390)
+    assert shown.run("document.querySelectorAll('thead th')[3].textContent").startswith("SLA violations")
+    assert shown.run("document.querySelectorAll('thead th')[3].getBoundingClientRect().right") <= 390
 
 
 def test_bold_is_what_all_differences_show_together() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ipa.studies import Comparison
-from tests.studies.browser import browser, needs_chromium
+from tests.studies.browser import Browser, needs_chromium
 from tests.studies.made import made
 
 OVER_TIME = {"load", "cores", "bands", "latency", "violations"}
@@ -35,21 +35,20 @@ def zoomed(ranges: dict[str, list[str]], wanted: list[str]) -> set[str]:
 
 
 @needs_chromium
-def test_a_zoom_and_the_pointer_reach_all_plots_over_time_and_no_other(tmp_path: Path) -> None:
+def test_a_zoom_and_the_pointer_reach_all_plots_over_time_and_no_other(tmp_path: Path, shown: Browser) -> None:
     page = tmp_path / "report.html"
     Comparison((made("ipa"), made("low"))).write_report(page)
-    with browser() as shown:
-        shown.open(page)
-        shown.draw_all()
-        part = ["1971-01-01 00:00:04", "1971-01-01 00:00:08"]
-        shown.run(f'Plotly.relayout(document.querySelector("#plot-cores"), {{"xaxis.range": {part}}}).then(() => 0)')
-        assert shown.run(LINKED.replace("START", part[0])) == len(OVER_TIME)
-        assert zoomed(shown.run(RANGES), part) == OVER_TIME
-        shown.run("""{
-            const plot = document.querySelector("#plot-latency"), {_offset, _length} = plot._fullLayout.xaxis;
-            const clientX = plot.getBoundingClientRect().left + _offset + _length / 4;
-            plot.dispatchEvent(new PointerEvent("pointermove", {clientX}));
-        }""")
-        assert {name for name, share in shown.run(MARKS).items() if share == 25} == OVER_TIME
-        shown.run("""document.querySelector('#plot-bands [data-title="Reset axes"]').click()""")
-        assert shown.run(LINKED.replace("START", "1971-01-01,")) == len(OVER_TIME)
+    shown.open(page)
+    shown.draw_all()
+    part = ["1971-01-01 00:00:04", "1971-01-01 00:00:08"]
+    shown.run(f'Plotly.relayout(document.querySelector("#plot-cores"), {{"xaxis.range": {part}}}).then(() => 0)')
+    assert shown.run(LINKED.replace("START", part[0])) == len(OVER_TIME)
+    assert zoomed(shown.run(RANGES), part) == OVER_TIME
+    shown.run("""{
+        const plot = document.querySelector("#plot-latency"), {_offset, _length} = plot._fullLayout.xaxis;
+        const clientX = plot.getBoundingClientRect().left + _offset + _length / 4;
+        plot.dispatchEvent(new PointerEvent("pointermove", {clientX}));
+    }""")
+    assert {name for name, share in shown.run(MARKS).items() if share == 25} == OVER_TIME
+    shown.run("""document.querySelector('#plot-bands [data-title="Reset axes"]').click()""")
+    assert shown.run(LINKED.replace("START", "1971-01-01,")) == len(OVER_TIME)

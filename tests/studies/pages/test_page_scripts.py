@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 from ipa.studies.pages.colours import BACKGROUND, DARK, PALETTE
 from ipa.studies.pages.document import Cell, Page, Section, Table, html_of
 from ipa.studies.pages.plots import Plot, axis, layout, steps
-from tests.studies.browser import NARROW, Browser, browser, needs_chromium
+from tests.studies.browser import NARROW, Browser, needs_chromium
 
 pytest.importorskip("plotly")
 
@@ -37,12 +36,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "page.html"
     path.write_text(html_of(Page("Title", ["Subtitle"], [Section("Tables", [short, long]), drawn])), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def shown() -> Iterator[Browser]:
-    with browser() as found:
-        yield found
 
 
 def column(shown: Browser, place: int, table: str = "Short: one") -> list[str]:
