@@ -181,32 +181,22 @@ def _container(deployed: Deployed, advise: bool, state: _State) -> Manifest:
 
 def monitors(deployed: Deployed, has_controller: bool = True) -> list[Manifest]:
     """The Prometheus operator's objects for the gateway and for the controller in the cluster."""
-    return [service_monitor(deployed), *([pod_monitor(deployed), alert_rules(deployed)] if has_controller else [])]
+    endpoints = [{"port": "control", "path": "/metrics", "interval": "1s"}]
+    of_gateway = _monitor(deployed, "ServiceMonitor", deployed.instance, GATEWAY, {"endpoints": endpoints})
+    if not has_controller:
+        return [of_gateway]
+    name, of_pods = names.name(deployed.instance, "controller"), [{"port": "metrics", "interval": "1s"}]
+    of_controller = _monitor(deployed, "PodMonitor", name, CONTROLLER, {"podMetricsEndpoints": of_pods})
+    return [of_gateway, of_controller, alert_rules(deployed)]
 
 
-def service_monitor(deployed: Deployed) -> Manifest:
-    """Tells the Prometheus operator where the gateway's metrics are."""
+def _monitor(deployed: Deployed, kind: str, name: str, part: str, endpoints: Manifest) -> Manifest:
+    """Tells the Prometheus operator where a part's metrics are."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "ServiceMonitor",
-        "metadata": deployed.meta(deployed.instance, GATEWAY),
-        "spec": {
-            "selector": {"matchLabels": names.selector(deployed.instance, GATEWAY)},
-            "endpoints": [{"port": "control", "path": "/metrics", "interval": "1s"}],
-        },
-    }
-
-
-def pod_monitor(deployed: Deployed) -> Manifest:
-    """Tells the Prometheus operator where the metrics of the controller in the cluster are."""
-    return {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PodMonitor",
-        "metadata": deployed.meta(names.name(deployed.instance, "controller"), CONTROLLER),
-        "spec": {
-            "selector": {"matchLabels": names.selector(deployed.instance, CONTROLLER)},
-            "podMetricsEndpoints": [{"port": "metrics", "interval": "1s"}],
-        },
+        "kind": kind,
+        "metadata": deployed.meta(name, part),
+        "spec": {"selector": {"matchLabels": names.selector(deployed.instance, part)}, **endpoints},
     }
 
 

@@ -186,14 +186,13 @@ def control_secret(deployed: Deployed, owner: Manifest | None = None) -> Manifes
     }
 
 
-def client_service(deployed: Deployed, owner: Manifest | None = None, is_dual: bool = False) -> Manifest:
-    """Where clients find the pipeline, as one model of the Open Inference Protocol."""
-    return _service(deployed, deployed.instance, {"http": DATA_PORT}, owner, is_dual, deployed.layout.service_type)
-
-
-def control_service(deployed: Deployed, owner: Manifest | None = None, is_dual: bool = False) -> Manifest:
-    """Where the controller and Prometheus find the gateway; not reachable from outside the cluster."""
-    return _service(deployed, deployed.control_name, {"control": CONTROL_PORT}, owner, is_dual)
+def services(deployed: Deployed, owner: Manifest | None = None, is_dual: bool = False) -> list[Manifest]:
+    """Where clients find the pipeline, as one model of the Open Inference Protocol; and where the controller and
+    Prometheus find the gateway, which is not reachable from outside the cluster."""
+    return [
+        _service(deployed, deployed.instance, {"http": DATA_PORT}, owner, is_dual, deployed.layout.service_type),
+        _service(deployed, deployed.control_name, {"control": CONTROL_PORT}, owner, is_dual),
+    ]
 
 
 def _service(

@@ -25,12 +25,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ipa.live.kubernetes import manifest_parts, model_sources, names
-from ipa.live.kubernetes.gateway_manifests import (
-    client_service,
-    control_service,
-    gateway_access,
-    gateway_deployment,
-)
+from ipa.live.kubernetes.gateway_manifests import gateway_access, gateway_deployment, services
 from ipa.live.kubernetes.manifest_parts import BUDGET_APIS, GRACE_S, MODEL_PORT, PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.memory import memory_map
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
@@ -105,8 +100,7 @@ def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str
     return [
         memory_map(deployed, owner),
         *gateway_access(deployed, owner),
-        client_service(deployed, owner, is_dual),
-        control_service(deployed, owner, is_dual),
+        *services(deployed, owner, is_dual),
         *(network_policies(deployed, owner) if "networking.k8s.io/v1" in apis else []),
         *(disruption_budgets(deployed, owner, budgets) if budgets else []),
     ]

@@ -32,10 +32,7 @@ def memory_bytes(quantity: str) -> int:
 
     Kubernetes accepts more, such as 512m, which is half a byte; for memory that is a mistake.
     """
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)", quantity)
-    if found is None or found[2] not in _UNITS or not float(found[1]):
-        raise ValueError(f"{quantity!r} should be a number of bytes, such as 512Mi or 1Gi")
-    return int(float(found[1]) * _UNITS[found[2]])
+    return int(_number(quantity, _UNITS, "bytes, such as 512Mi or 1Gi"))
 
 
 def cpu_cores(quantity: str) -> float:
@@ -43,11 +40,14 @@ def cpu_cores(quantity: str) -> float:
 
     Kubernetes accepts more, such as 1k, which is a thousand cores; that is a mistake.
     """
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(m?)", quantity)
-    cores = 0.0 if found is None else float(found[1]) * (0.001 if found[2] else 1.0)
-    if not cores:
-        raise ValueError(f"{quantity!r} should be a number of cores above 0, such as 0.5 or 500m")
-    return cores
+    return _number(quantity, {"": 1.0, "m": 0.001}, "cores above 0, such as 0.5 or 500m")
+
+
+def _number(quantity: str, units: Mapping[str, float], wanted: str) -> float:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]*)", quantity)
+    if found is None or found[2] not in units or not float(found[1]):
+        raise ValueError(f"{quantity!r} should be a number of {wanted}")
+    return float(found[1]) * units[found[2]]
 
 
 @dataclass(frozen=True)
