@@ -308,7 +308,7 @@ def observation(gateway: Gateway, now_s: float, since_s: float, seconds: int) ->
         "epoch": gateway.epoch,
         "time_s": now_s,
         "configured": gateway.is_configured,
-        "configuration": {name: to_plain(router.configuration[name]) for name in router.names},
+        "configuration": {name: to_plain(each) for name, each in router.configuration.items()},
         "lanes": lanes(router),
         "load_rps": gateway.arrivals.before(now_s, seconds),
         "stages": {

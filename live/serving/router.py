@@ -15,7 +15,7 @@ from ipa.live.serving.counts import Latencies
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.stage_lanes import Deadlines, Draws, StageLanes
 from ipa.live.serving.stage_queue import DispatchOptions, StageHost, StageQueue
-from ipa.policies import Configuration, StageConfiguration, mix_of
+from ipa.policies import Configuration, StageConfiguration
 from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED, rules
 
 MOST_TRIES = 2
@@ -116,7 +116,6 @@ class Router(StageHost):
         for position in range(len(self.lanes)):
             self._adopt_deadlines(position)
         self._count_afresh()
-        self.configuration: dict[str, StageConfiguration] = dict(configuration)
         self.inside = 0
         self.whole_second = 0
         self.at_whole_second = self._states(0.0)
@@ -283,11 +282,15 @@ class Router(StageHost):
         """The stages without a replica that can take batches."""
         return [name for name, stage in zip(self.names, self.lanes, strict=True) if not stage.can_serve]
 
+    @property
+    def configuration(self) -> Configuration:
+        """What is wanted at each stage."""
+        return {name: stage.plan.configuration for name, stage in zip(self.names, self.lanes, strict=True)}
+
     def configure(self, configuration: Configuration, now_s: float) -> None:
         """A decision takes effect: batch size, timeout and preferred variant at once, changed or not; the shares of a
         mix when its variants are ready."""
         self.pass_seconds(now_s)
-        self.configuration = dict(configuration)
         for position, name in enumerate(self.names):
             self.configure_stage(position, configuration[name])
             self.lanes[position].attempt(now_s)
@@ -312,7 +315,6 @@ class Router(StageHost):
             self._put_in_force(stage, parts, now_s)
 
     def _put_in_force(self, stage: int, parts: Mapping[int, StageConfiguration], now_s: float) -> None:
-        self.configuration[self.names[stage]] = mix_of(list(parts.values()))
         self.lanes[stage].put_in_force(parts, now_s)
         self._adopt_deadlines(stage)
 
