@@ -40,7 +40,7 @@ class Host(Protocol):
 
 @dataclass(slots=True)
 class StageCounts:
-    """A stage's running totals, in requests; `busy_s` in seconds x replicas, of batches that have ended."""
+    """A stage's totals so far, in requests; `busy_s` in seconds x replicas, of batches that have ended."""
 
     arrivals: int = 0
     completions: int = 0
@@ -49,21 +49,16 @@ class StageCounts:
     busy_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class StageState:
-    """A stage at one moment: its totals so far, in requests, and how many wait and are in service.
+@dataclass(slots=True)
+class StageState(StageCounts):
+    """A stage at one moment: its totals, and how many requests wait and are in service.
 
-    `busy_s` is in seconds x replicas and `request_s` in seconds x requests; batches in service count so far.
+    `request_s` is in seconds x requests; in `busy_s`, batches in service count so far.
     """
 
-    arrivals: int
-    completions: int
-    drops: int
-    failures: int
-    queue_length: int
-    in_service: int
-    busy_s: float
-    request_s: float
+    queue_length: int = 0
+    in_service: int = 0
+    request_s: float = 0.0
 
 
 class Router(StageHost):
@@ -140,9 +135,9 @@ class Router(StageHost):
             counts.completions,
             counts.drops,
             counts.failures,
+            counts.busy_s + lanes.running_s(now_s),
             lanes.length,
             lanes.in_service,
-            counts.busy_s + lanes.running_s(now_s),
             lanes.request_s(now_s),
         )
 
