@@ -133,17 +133,12 @@ class GatewaySource:
 
     def _stage(self, name: str, said: dict[str, Any]) -> StageReading:
         before = self._before.get(name, {})
-        since = {key: said[key] - before.get(key, 0) for key in _COUNTED}
+        since: dict[str, Any] = {key: said[key] - before.get(key, 0) for key in _COUNTED}
         self._before[name] = {key: said[key] for key in _COUNTED}
         return StageReading(
-            arrivals=since["arrivals"],
-            completions=since["completions"],
-            drops=since["drops"],
-            failures=since["failures"],
+            **since,
             queue_length=said["queue_length"],
             in_service=said["in_service"],
-            busy_s=since["busy_s"],
-            request_s=since["request_s"],
             latency=quantiles(said["latencies_s"]),
         )
 
