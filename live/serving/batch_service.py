@@ -17,7 +17,7 @@ from ipa.live.serving.request import Batch
 from ipa.live.serving.router import Router
 from ipa.live.serving.rows import RowsError, shared
 from ipa.live.serving.spans import Trace
-from ipa.live.serving.tensors import Tensor, TensorError, mapped
+from ipa.live.serving.tensors import Tensor, TensorError, kind, mapped
 from ipa.live.serving.web import MOST_ID, REQUEST_ID, TRACEPARENT
 from ipa.profiles import Pipeline
 
@@ -210,12 +210,6 @@ def _told(jobs: Sequence[Job]) -> dict[str, str]:
     if traceparent := next((job.traceparent for job in jobs if job.traceparent), ""):
         headers[TRACEPARENT] = traceparent
     return headers
-
-
-def kind(inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What requests that may share a batch have in common: names, datatypes and shapes of tensors, and parameters."""
-    found = tensors.kind(inputs)
-    return (*found, tensors.parameters_kind(parameters)) if parameters else found
 
 
 def batch_bytes(inputs: Sequence[Tensor]) -> int:

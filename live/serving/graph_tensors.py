@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from ipa.live.serving.admission import Share
-from ipa.live.serving.batch_service import Job, batch_bytes, kind
+from ipa.live.serving.batch_service import Job, batch_bytes
 from ipa.live.serving.protocol import ProtocolError
 from ipa.live.serving.request import Arrival, Batch, Item, Path
-from ipa.live.serving.tensors import Tensor, TensorError, cut, mapped, of_array, to_array
+from ipa.live.serving.tensors import Tensor, TensorError, cut, kind, mapped, of_array, to_array
 from ipa.profiles import Edge, Pipeline
 
 MOST_ITEMS = 1000

@@ -23,7 +23,7 @@ from aiohttp import web
 
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import MOST_JSON_BYTES, Admission, Limits, Share, default_inside_bytes
-from ipa.live.serving.batch_service import BatchService, Job, batch_bytes, kind
+from ipa.live.serving.batch_service import BatchService, Job, batch_bytes
 from ipa.live.serving.bodies import Turns, read_body
 from ipa.live.serving.connections import peer_of
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals, RunClock
@@ -37,7 +37,7 @@ from ipa.live.serving.router import Router
 from ipa.live.serving.spans import Spans
 from ipa.live.serving.stage_lanes import Deadlines
 from ipa.live.serving.stage_queue import DispatchOptions, StageQueue
-from ipa.live.serving.tensors import TensorError
+from ipa.live.serving.tensors import TensorError, kind
 from ipa.live.serving.web import ADMITTED, ID, about, known_id, readiness, send, traceparent_of
 from ipa.policies import lightest_configuration
 from ipa.profiles import Pipeline

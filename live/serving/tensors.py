@@ -207,9 +207,11 @@ def of_array(name: str, array: np.ndarray[Any, Any]) -> Tensor:
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-def kind(tensors: Sequence[Tensor]) -> tuple[Any, ...]:
-    """What must be equal for two requests to share a batch: names, datatypes, shapes and parameters, in order."""
-    return tuple([tensor.kind for tensor in tensors])
+def kind(tensors: Sequence[Tensor], parameters: Mapping[str, Any] = {}) -> tuple[Any, ...]:
+    """What must be equal for two requests to share a batch: names, datatypes, shapes and parameters, in order, and the
+    parameters of the request."""
+    found = tuple([tensor.kind for tensor in tensors])
+    return (*found, parameters_kind(parameters)) if parameters else found
 
 
 def joined(parts: Sequence[Sequence[Tensor]]) -> list[Tensor]:
