@@ -30,14 +30,13 @@ from ipa.live.server_answers import (
     received,
     refusal,
     said,
+    unhealthy,
     why_unreached,
     zeros_for,
 )
 from ipa.live.stopping import heeded
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from ipa.sim import FloatArray
 
 CONNECT_S = 5.0
@@ -119,7 +118,8 @@ async def generate(
     longest_s = float(scheduled_s[-1] - scheduled_s[0]) if count else 0.0
     timeout = aiohttp.ClientTimeout(total=longest_s + job.patience_s, sock_connect=CONNECT_S)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
-        await _warm_up(session, job.url)
+        # A first connection, so that the first request need not wait for it; requests themselves tell what is wrong.
+        await unhealthy(session, f"{job.url.rstrip('/')}/v2/health/live", within_s=0.2)
         await _on_schedule(job, scheduled_s, stop or asyncio.Event(), send_one)
     sent = Sent(np.arange(count) + job.first, scheduled_s, sent_s, end_s, status, may_retry, reason)
     return sent.only(np.isfinite(sent_s))
@@ -230,19 +230,6 @@ def _text(answer: bytes, headers: Mapping[str, str]) -> str:
     if not outputs or outputs[0].datatype != "BYTES":
         return ""
     return "\n".join(each.decode(errors="replace") for each in to_array(outputs[0]).ravel().tolist())
-
-
-async def _warm_up(session: aiohttp.ClientSession, url: str) -> None:
-    """Open a first connection, so that the first request does not wait for it."""
-    import aiohttp
-
-    try:
-        async with session.get(
-            f"{url.rstrip('/')}/v2/health/live", timeout=aiohttp.ClientTimeout(total=0.2), allow_redirects=False
-        ) as answer:
-            await answer.read()
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        return  # the requests themselves will tell
 
 
 async def _wait(stop: asyncio.Event, seconds: float) -> None:

@@ -26,6 +26,7 @@ from ipa.live.plane import (
     server_arguments,
 )
 from ipa.live.profiling import variant_folder
+from ipa.live.server_answers import unhealthy
 from ipa.live.stage_replicas import STEADY_AFTER_S, Replica, StageReplicas
 from ipa.live.tokens import TokenFile, create_token_file
 from ipa.policies import Configuration
@@ -248,7 +249,7 @@ class LoopbackBackend(LiveBackend):
         until_s = time.monotonic() + self._ready_within_s
         pause_s = POLLED_EVERY_S
         while not (replica.is_removed or replica.is_gone):
-            if await self._answers_ready(replica.url):
+            if not await unhealthy(self.session, f"{replica.url}/v2/health/ready", within_s=2.0):
                 replica.ready_s = self._moment_s
                 self._wake.set()
                 self.spawn(self._wake_after(STEADY_AFTER_S))
@@ -262,17 +263,6 @@ class LoopbackBackend(LiveBackend):
     async def _wake_after(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         self._wake.set()
-
-    async def _answers_ready(self, url: str) -> bool:
-        import aiohttp
-
-        try:
-            async with self.session.get(
-                f"{url}/v2/health/ready", timeout=aiohttp.ClientTimeout(total=2.0), allow_redirects=False
-            ) as response:
-                return response.status == 200
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
 
     async def _until_initial_ready(self) -> None:
         until_s = time.monotonic() + self._ready_within_s

@@ -119,3 +119,15 @@ def why_unreached(error: Exception) -> str:
     if isinstance(cause, OSError) and cause.errno is not None and cause.errno > 0:
         return os.strerror(cause.errno)
     return str(getattr(cause, "strerror", None) or cause) or type(cause).__name__
+
+
+async def unhealthy(session: aiohttp.ClientSession, url: str, within_s: float) -> str:
+    """Why a server's health at this URL is not answered with 200; empty if it is."""
+    import aiohttp
+
+    try:
+        async with session.get(url, timeout=aiohttp.ClientTimeout(total=within_s), allow_redirects=False) as response:
+            await response.read()
+            return "" if response.status == 200 else f"HTTP status {response.status}"
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return why_unreached(error)

@@ -14,6 +14,7 @@ from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look
+from ipa.live.server_answers import unhealthy
 from ipa.policies import Configuration
 from ipa.profiles import Pipeline
 
@@ -115,31 +116,18 @@ def is_alone(pods: Iterable[Pod], wanted: Configuration) -> bool:
 
 REACHED_WITHIN_S = 30.0
 """How long it may take until clients reach the gateway: the network learns of a new Service with some delay."""
-ASKED_EVERY_S = 0.2
 
 
 async def until_reached(url: str, within_s: float = REACHED_WITHIN_S) -> None:
     """Wait until the gateway answers this machine, so that no request of the load is wasted. Raises RunError."""
-    until_s = time.monotonic() + within_s
-    while problem := await _unreached(url):
-        if time.monotonic() > until_s:
-            raise RunError(f"the gateway cannot be reached at {url} ({problem}): give --url, or see --service")
-        await asyncio.sleep(ASKED_EVERY_S)
-
-
-async def _unreached(url: str) -> str:
     import aiohttp
 
-    from ipa.live.server_answers import why_unreached
-
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=2.0)) as session,
-            session.get(f"{url.rstrip('/')}/v2/health/live", allow_redirects=False) as response,
-        ):
-            return "" if response.status == 200 else f"HTTP status {response.status}"
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        return why_unreached(error)
+    until_s = time.monotonic() + within_s
+    async with aiohttp.ClientSession() as session:
+        while problem := await unhealthy(session, f"{url.rstrip('/')}/v2/health/live", within_s=2.0):
+            if time.monotonic() > until_s:
+                raise RunError(f"the gateway cannot be reached at {url} ({problem}): give --url, or see --service")
+            await asyncio.sleep(ASK_EVERY_S)
 
 
 def client_url(api: Api, deployed: Deployed) -> str:
