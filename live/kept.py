@@ -65,7 +65,7 @@ class Keeper:
                 self._decided += 1
         state = {
             "now_s": backend.now_s,
-            "held": self._controller.held,
+            "held": self._controller.deadline.held,
             "configured": backend.configured,
             "replicas": {name: said_of(each) for name, each in timelines(backend).items()},
         }

@@ -28,7 +28,7 @@ from ipa.profiles import Pipeline
 
 
 class LiveController(Controller):
-    """Decides within `limit_s`, and resumes from what its journal already holds.
+    """Decides within `limit_s` (see its `deadline`), and resumes from what its journal already holds.
 
     `first_step` is the number of its first step; `resumed` is the last configuration in force, None with an empty
     journal.
@@ -36,9 +36,8 @@ class LiveController(Controller):
 
     def __init__(self, pipeline: Pipeline, policy: Policy, limit_s: float, journal: Journal) -> None:
         self.journal = journal
-        self.limit_s = limit_s
-        self._deadline = Deadline(policy, pipeline, limit_s)
-        super().__init__(pipeline, self._deadline, journal)
+        self.deadline = Deadline(policy, pipeline, limit_s)
+        super().__init__(pipeline, self.deadline, journal)
         self.resume()
 
     def resume(self) -> None:
@@ -57,15 +56,6 @@ class LiveController(Controller):
     @property
     def entries(self) -> tuple[Entry, ...]:
         return tuple(self.journal.entries[self._entries_before :])
-
-    @property
-    def held(self) -> int:
-        """How many decisions held the configuration because the policy was late or failed."""
-        return self._deadline.held
-
-    @property
-    def decision_s(self) -> float:
-        return self._deadline.decision_s
 
 
 T = TypeVar("T")

@@ -181,7 +181,7 @@ async def _opened(
 ) -> AsyncIterator[Loop]:
     def stepped(entry: Entry) -> None:
         if metrics is not None:
-            metrics.step(entry, controller.decision_s)
+            metrics.step(entry, controller.deadline.decision_s)
         on_step(entry)
 
     with closing(Stopping()) as stopping, TemporaryDirectory(prefix="ipa-live-") as name:

@@ -104,7 +104,7 @@ def run_live(
             finished = run_with_load(setup, controller, initial, schedule, on_view, keeper)
     answers = checked(live.samples, finished.answers)
     wall_s = perf_counter() - started_s
-    facts = facts_of(how, controller.held, finished)
+    facts = facts_of(how, controller.deadline.held, finished)
     run = live_run_of(scenario, prepared, initial, controller.entries, finished, facts, wall_s)
     return run if answers is None else replace(run, checked=answers, live={**run.live, "answers": answers.as_dict()})
 
@@ -223,7 +223,7 @@ def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController,
     duration_s = prepared.trace.duration_s
     opening = Opening(prepared.pipeline, load, duration_s, scenario.limit_cores, fields, scenario.seed)
     entry = controller.step(opening)
-    if controller.held:
+    if controller.deadline.held:
         raise ScenarioError(
             f"the policy's first decision, without which nothing can start: {'; '.join(entry.decision.notes)}"
         )
@@ -247,7 +247,7 @@ def _how(live: Live, controller: LiveController) -> dict[str, Any]:
         "backend": live.backend,
         "source": live.source,
         "advise": live.advise,
-        "decision_timeout_s": controller.limit_s,
+        "decision_timeout_s": controller.deadline.limit_s,
     }
 
 
