@@ -128,7 +128,7 @@ format: install
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# JSON keeps the results, and a chart of them beside it; of other simulators too once bench-peers has been made.
+# JSON keeps the results; of other simulators too once bench-peers has been made.
 bench: install
 	$(BIN)/python -m tests.programs.benchmarks --json $(JSON)
 

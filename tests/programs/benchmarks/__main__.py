@@ -1,4 +1,4 @@
-"""`make bench`: all benchmarks that can run here, printed, kept as JSON and drawn beside it."""
+"""`make bench`: all benchmarks that can run here, printed and kept as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.programs.benchmarks import chart, engines, gateway, hostile, many_runs, peers
+from tests.programs.benchmarks import engines, gateway, hostile, many_runs, peers
 from tests.programs.benchmarks.tables import Table, machine
 
 TABLES = ("engines", "mixing", "graphs", "runs", "parts", "many", "solvers", "gateway", "hostile", "peers")
@@ -65,9 +65,7 @@ def main() -> None:
     kept: Path = arguments.json
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps({"machine": here, "tables": [table.as_json() for table in tables]}, indent=1) + "\n")
-    drawn = kept.with_suffix(".svg")
-    drawn.write_text(chart.svg(tables, caption))
-    console.print(f"Kept in {kept}, drawn in {drawn}")
+    console.print(f"Kept in {kept}")
 
 
 if __name__ == "__main__":

@@ -50,8 +50,6 @@ def engines() -> Table:
             Column("compiled_times_simpy", "compiled / SimPy", ".1f"),
         ),
         rows=tuple(_engine_row(*case) for case in CASES),
-        label=("load_rps", "batch", "service"),
-        bars=("naive_rps", "simpy_rps", "compiled_rps"),
         notes=("The naive model has the peak's replicas all along: it cannot be reconfigured.",),
     )
 
@@ -69,8 +67,6 @@ def whole_runs() -> Table:
             Column("spent_s", "processor s", ".3f"),
         ),
         rows=tuple(_run_row(policy, engine) for policy in POLICIES for engine in _engine_names()),
-        label=("policy", "engine"),
-        bars=("spent_s",),
     )
 
 
@@ -100,8 +96,6 @@ def mixing() -> Table:
             Column("ratio", "may mix / does not", ".2f"),
         ),
         rows=tuple(_mixing_row(engine, arrivals(rate_rps), batch, sigma) for engine in _engine_names()),
-        label=("engine",),
-        bars=("plain_rps", "mixing_rps"),
         notes=("Both serve each stage by one variant, with the same result. A policy says whether it may mix.",),
     )
 
@@ -141,8 +135,6 @@ def graphs() -> Table:
             Column("ratio", "time / that of the chain", ".1f"),
         ),
         rows=tuple(rows),
-        label=("engine", "graph"),
-        bars=("items_per_s",),
         notes=("Each visit of a stage is an item, about as many in all four.",),
     )
 

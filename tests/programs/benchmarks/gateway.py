@@ -40,8 +40,6 @@ def gateway() -> Table:
             Column("p99_ms", "p99 ms", ".2f"),
         ),
         rows=tuple(_row(batch, form) for batch in (1, 8) for form in ("binary", "json")),
-        label=("batch", "form"),
-        bars=("passed_rps",),
         notes=(
             "Passes: clients that send again when answered, batch timeout 5 ms.",
             "Latency: open loop, from sending to the whole answer, batch timeout 0.",

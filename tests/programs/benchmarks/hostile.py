@@ -46,8 +46,6 @@ def hostile_bodies() -> Table:
             Column("answers", "hostile answers"),
         ),
         rows=tuple(_rows()),
-        label=("beside",),
-        bars=("p99_ms",),
         notes=(
             f"Honest: {HONEST_RPS:g}/s on {CONNECTIONS} connections, 64 float32 as JSON.",
             "Peak: resident memory of the gateway, which may have 512 MiB: before the first attack, and of all.",

@@ -85,8 +85,6 @@ def parts() -> Table:
             Column("none_ms", "--records none", ".2f"),
         ),
         rows=tuple(rows),
-        label=("part",),
-        bars=("all_ms", "none_ms"),
         notes=("The whole is measured by itself; the parts are their shares of runs in which each part is timed.",),
     )
 
@@ -114,8 +112,6 @@ def many_runs() -> Table:
             Column("memory_mb", "MB, all processes", ",.0f"),
         ),
         rows=tuple(rows),
-        label=("engine", "processes"),
-        bars=("runs_per_minute",),
     )
 
 

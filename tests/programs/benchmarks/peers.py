@@ -68,8 +68,6 @@ def table(python: Path = PYTHON, *, seeds: int = 5, scale: float = 1.0) -> Table
         title="Two M/M/3 queues in a row, load 0.833: customers per processor second",
         columns=COLUMNS,
         rows=tuple(rows),
-        label=("simulator",),
-        bars=("customers_per_s",),
         notes=(theory, rates_are, kept, f"With {_listed(versions)}.", *missing),
     )
 

@@ -54,8 +54,6 @@ def table(problems: int = PROBLEMS) -> Table:
             for accuracy in ACCURACIES
             for size in sizes
         ),
-        label=("form", "stages", "variants", "batches", "accuracy"),
-        bars=tuple(f"{solver}_median_ms" for solver in HEADINGS),
         notes=(
             f"{problems} random problems a row; the first {min(FEWER, problems)} of them for Gurobi and HiGHS.",
             "In a graph, up to 625 combinations of variants decide how many items come. Gurobi and HiGHS take chains.",

@@ -1,4 +1,4 @@
-"""What a benchmark gives: a table that can be printed, kept as JSON and drawn; and the machine it was measured on."""
+"""What a benchmark gives: a table that can be printed and kept as JSON; and the machine it was measured on."""
 
 from __future__ import annotations
 
@@ -38,19 +38,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows by column key. `label` names the columns that tell the rows apart, `bars` those worth drawing."""
+    """Rows by column key."""
 
     name: str
     title: str
     columns: tuple[Column, ...]
     rows: tuple[dict[str, Value], ...]
-    label: tuple[str, ...]
-    bars: tuple[str, ...]
     notes: tuple[str, ...] = ()
-
-    def column(self, key: str) -> Column:
-        """The column of a key."""
-        return next(column for column in self.columns if column.key == key)
 
     def print(self, console: Console) -> None:
         """Print it: texts to the left, numbers to the right."""
