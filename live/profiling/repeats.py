@@ -74,7 +74,7 @@ LOOKED_AT = 1.25
 
 
 @dataclass
-class Stopping:
+class StoppingRule:
     """When there are enough values: the intervals of all `of` are within a share at two looks in succession.
 
     At one look among many an interval may be narrow by chance, and would then cover the truth in 91 to 93 of 100 cases
@@ -125,12 +125,12 @@ async def one_after_another(
 ) -> Latencies:
     """Latencies of batches, each sent when the one before has been answered.
 
-    They are enough by `Stopping` of mean and p99, or after `longest_s`. The warm-up is over once WARM_UP batches take
-    no less than those before them (or after a quarter of `longest_s`). Raises ProbeError.
+    They are enough by `StoppingRule` of mean and p99, or after `longest_s`. The warm-up is over once WARM_UP batches
+    take no less than those before them (or after a quarter of `longest_s`). Raises ProbeError.
     """
     found = Latencies()
     found.warm_up = await _warm_up(probe, draws, size, cores, longest_s / 4)
-    until_s, stopping = time.monotonic() + longest_s, Stopping(within)
+    until_s, stopping = time.monotonic() + longest_s, StoppingRule(within)
     while time.monotonic() < until_s or not found.seconds:
         kind, inputs = next(draws)
         found.seconds.append(await _timed(probe, inputs, size, cores))
@@ -149,7 +149,7 @@ async def always_with_work(
     It is the inverse of the mean time between answers. Raises ProbeError.
     """
     gaps_s: list[float] = []
-    stopping = Stopping(within, (mean_of,))
+    stopping = StoppingRule(within, (mean_of,))
     last_s = time.monotonic()
     until_s = last_s + longest_s
 

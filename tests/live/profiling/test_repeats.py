@@ -56,11 +56,11 @@ def test_values_that_follow_each_other_closely_leave_a_mean_less_sure() -> None:
 
 def test_too_few_values_say_nothing() -> None:
     assert repeats.mean_of([1.0] * 19).within == inf
-    assert not any(repeats.Stopping(0.05, look_at=n).is_over([1.0] * n) for n in (300, 400))  # a single look
+    assert not any(repeats.StoppingRule(0.05, look_at=n).is_over([1.0] * n) for n in (300, 400))  # a single look
 
 
 def test_measuring_ends_at_the_second_look_in_succession_that_is_narrow() -> None:
-    stopping = repeats.Stopping(0.05)
+    stopping = repeats.StoppingRule(0.05)
     said = {n for n in range(1, 700) if stopping.is_over([1.0] * n)}
     assert min(said) == 487  # narrow from 368 values on: at 389 first
 

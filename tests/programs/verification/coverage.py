@@ -188,7 +188,7 @@ def profiled(
     held = 0
     for _ in range(cases):
         values = random.exponential(1.0, 6000).tolist()
-        stopping = repeats.Stopping(within, of)
+        stopping = repeats.StoppingRule(within, of)
         count = stopping.look_at
         while count < 6000 and not stopping.is_over(values[:count]):
             count = stopping.look_at
