@@ -23,7 +23,7 @@ from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, way_to
 from ipa.live.kubernetes.deployed_lanes import in_force
 from ipa.live.kubernetes.events import Event, Events, log_news, news
-from ipa.live.kubernetes.lease import Lease, LeaseKeeper
+from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.pace import Pace, moves_pods
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.readiness import Readiness, longest_s, until_reached
@@ -120,7 +120,7 @@ class KubernetesBackend(LiveBackend):
         self._pace = options.pace or Pace()
         self._threads = ThreadPoolExecutor(thread_name_prefix="cluster")  # its calls go on if their task is cancelled
         self._finish = options.finish
-        self._lease = LeaseKeeper(options.lease, self._threads, self._report)
+        self._lease = options.lease
         self._reconciler = Reconciler(api, deployed, has_matched=self._adopts)
         self._events = Events(api, deployed)
         self._room = Room(len(deployed.stages), deployed.layout.nodes_within_s)
@@ -141,8 +141,9 @@ class KubernetesBackend(LiveBackend):
         """
         await self._open_launcher((LOAD,))
         await self._loop.run_in_executor(self._threads, permissions.check, self._api, self.deployed, self._is_inside)
-        await self._lease.take()
-        self.spawn(self._lease.keep(self.fail))
+        if self._lease is not None:
+            await self._lease.take(self._threads, self._report)
+            self.spawn(self._lease.keep(self._threads, self._report, self.fail))
         there = await self._states_there()
         if self._adopts:
             initial = wanted_of(self.deployed, initial, there)
@@ -196,7 +197,8 @@ class KubernetesBackend(LiveBackend):
         await asyncio.to_thread(self._finish)  # while the Lease is still renewed
         await super().close()
         await asyncio.to_thread(self._threads.shutdown)  # before another may write
-        await self._lease.release()
+        if self._lease is not None:
+            await asyncio.to_thread(self._lease.release)
 
     async def _states_there(self) -> dict[str, StageState]:
         """The stages by their Deployments. Raises RunError where this backend has to know them."""
@@ -222,7 +224,7 @@ class KubernetesBackend(LiveBackend):
 
     def _refusal(self, configuration: Configuration) -> str:
         if not self._may_write():
-            return f"the Lease is {self._lease.trouble}"
+            return f"the Lease is {self._not_held}"
         if self.look.is_held:
             return f"held: {self._held_by}"
         stopped = self.look.refusal(self.wanted, configuration)
@@ -246,10 +248,15 @@ class KubernetesBackend(LiveBackend):
 
     def _may_write(self) -> bool:
         """Whether writing is still allowed: the Lease may have run out, or the run ended. Called from any thread."""
-        return self._lease.is_held and not (self._api.read_only or self._is_closing)
+        return not (self._not_held or self._api.read_only or self._is_closing)
+
+    @property
+    def _not_held(self) -> str:
+        """Why the Lease is not held; empty if it is, or if there is no other writer. Called from any thread."""
+        return "" if self._lease is None or self._lease.is_held else self._lease.trouble
 
     async def _reconcile(self) -> float:
-        if not self._lease.is_held:
+        if self._not_held:
             return LOOK_EVERY_S
         wanted = self.wanted
         look = self.look = await self._pass(wanted)
@@ -354,7 +361,7 @@ class KubernetesBackend(LiveBackend):
             "held": self._held_by if look.is_held else "",
             "stopped": said({name: why for name, why in look.stopped.items() if name not in look.foreign}),
             "foreign_scaler": said(look.foreign),
-            "no_lease": "" if self._lease.is_held else self._lease.trouble,
+            "no_lease": self._not_held,
             "no_api": look.error or self._watch.error,
             "no_replica": said(self._unserved()) if self._is_listed.is_set() else "",
             "lost_node": said(look.lost),

@@ -36,6 +36,9 @@ ANSWERS_WITHIN_S = 3.0
 """A later answer would leave no time for another attempt."""
 
 
+log = logging.getLogger("ipa.live.kubernetes.lease")
+
+
 class Lease:
     """The Lease of a deployed pipeline. `acquire` also renews it: call it every `retry_s`.
 
@@ -148,73 +151,41 @@ class Lease:
             method, path = "POST", path_of("Lease", namespace)
         self._api.request(method, path, lease, within_s=ANSWERS_WITHIN_S)
 
-
-log = logging.getLogger("ipa.live.kubernetes.lease")
-
-
-# ---- holding it during a run ----
-
-
-class LeaseKeeper:
-    """Takes a Lease, renews it and releases it; with no Lease (None), there is no other writer.
-
-    `report` is what each renewal publishes for `ipa live status`.
-    """
-
-    def __init__(self, lease: Lease | None, threads: Executor, report: Callable[[], str]) -> None:
-        self._lease = lease
-        self._threads = threads
-        self._report = report
-
-    @property
-    def is_held(self) -> bool:
-        """Whether no other controller can be writing; may be asked from any thread."""
-        return self._lease is None or self._lease.is_held
+    # ---- during a run ----
 
     @property
     def trouble(self) -> str:
-        """Why the Lease is not held, if it is not."""
-        if self._lease is None:
-            return ""
-        if self._lease.problem:
-            return f"not renewed: {self._lease.problem}"
-        return "not renewed in time" if self._lease.holder in ("", self._lease.identity) else self._held_by
+        """Why it is not held, if it is not."""
+        if self.problem:
+            return f"not renewed: {self.problem}"
+        return "not renewed in time" if self.holder in ("", self.identity) else f"held by {self.holder}"
 
-    async def take(self) -> None:
+    async def take(self, threads: Executor, report: Callable[[], str]) -> None:
         """Wait until no other controller writes."""
-        lease, said = self._lease, ""
-        while lease is not None and not await self._acquire(lease):
-            if (why := lease.problem or self._held_by) != said:
+        said = ""
+        while not await self._acquire_in(threads, report):
+            if (why := self.problem or f"held by {self.holder}") != said:
                 log.warning("waiting for the Lease", extra={"problem": why})
                 said = why
-            await asyncio.sleep(lease.retry_s)
+            await asyncio.sleep(self.retry_s)
         if said:
             log.warning("the Lease is ours")
 
-    async def keep(self, on_lost: Callable[[str], object]) -> None:
-        """Renew the Lease until another controller has taken it; `on_lost` is then called with a message."""
-        lease, said = self._lease, ""
-        while lease is not None:
-            await asyncio.sleep(lease.retry_s)
-            if not await self._acquire(lease) and lease.is_lost:
-                on_lost(f"another controller has taken over: {lease.holder}")
+    async def keep(self, threads: Executor, report: Callable[[], str], on_lost: Callable[[str], object]) -> None:
+        """Renew it until another controller has taken it; `on_lost` is then called with a message."""
+        said = ""
+        while True:
+            await asyncio.sleep(self.retry_s)
+            if not await self._acquire_in(threads, report) and self.is_lost:
+                on_lost(f"another controller has taken over: {self.holder}")
                 return
-            if lease.problem != said:
-                said = lease.problem
+            if self.problem != said:
+                said = self.problem
                 log.warning("the Lease is not renewed" if said else "the Lease is renewed again", extra=_problem(said))
 
-    async def release(self) -> None:
-        """Release the Lease, so that the next controller can take it at once."""
-        if self._lease is not None:
-            await asyncio.to_thread(self._lease.release)
-
-    @property
-    def _held_by(self) -> str:
-        return f"held by {self._lease.holder}" if self._lease else ""
-
-    async def _acquire(self, lease: Lease) -> bool:
-        lease.report = self._report()
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lease.acquire)
+    async def _acquire_in(self, threads: Executor, report: Callable[[], str]) -> bool:
+        self.report = report()
+        return await asyncio.get_running_loop().run_in_executor(threads, self.acquire)
 
 
 def _problem(said: str) -> dict[str, str]:

@@ -26,6 +26,7 @@ from ipa.live.kubernetes import names, pods, readiness
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
+from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.manifests import owner_of, root, stage_deployment
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.watch import LASTS_S
@@ -717,13 +718,13 @@ def _lane(pod: Object) -> int:
     return int(pod["metadata"]["labels"].get(names.LANE, 0))
 
 
-class HeldLease:
+class HeldLease(Lease):
     """The Lease, held as long as a test has it so."""
 
-    identity, retry_s, report, problem = "ours", 0.02, "", ""
+    is_held, is_lost = True, False  # type: ignore[assignment]
 
     def __init__(self, log: list[str] | None = None) -> None:
-        self.is_held, self.is_lost, self.holder = True, False, "ours"
+        self.identity, self.holder, self.retry_s, self.report, self.problem = "ours", "ours", 0.02, "", ""
         self.log = [] if log is None else log
 
     def acquire(self) -> bool:

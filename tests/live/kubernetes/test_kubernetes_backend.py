@@ -21,7 +21,6 @@ from ipa.live.kubernetes import kubernetes_backend as backend_module
 from ipa.live.kubernetes import names, readiness
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
-from ipa.live.kubernetes.lease import LeaseKeeper
 from ipa.live.kubernetes.manifests import as_text
 from ipa.live.kubernetes.pace import Pace
 from ipa.live.kubernetes.permissions import needed
@@ -439,7 +438,7 @@ def test_why_the_lease_is_waited_for_stands_in_the_log(caplog: pytest.LogCapture
         return turn is None
 
     lease.acquire = acquire  # type: ignore[method-assign]
-    asyncio.run(LeaseKeeper(lease, ThreadPoolExecutor(), lambda: "").take())  # type: ignore[arg-type]
+    asyncio.run(lease.take(ThreadPoolExecutor(), lambda: ""))
     assert [Lines().format(record).partition(" ")[2] for record in caplog.records] == [
         "warning: waiting for the Lease: problem: held by another",
         "warning: waiting for the Lease: problem: GET leases: HTTP 403: forbidden",
