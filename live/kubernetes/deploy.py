@@ -19,7 +19,7 @@ from ipa.live.kubernetes.manifests import everything, owner_of, root, surroundin
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.reconcile import Reconciler
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.kubernetes.stage_state import Look, read_pods, read_stages, read_wanted, wanted_of
+from ipa.live.kubernetes.stage_state import Look, read_pods, read_stages, wanted_of
 from ipa.policies import Configuration
 
 
@@ -68,7 +68,7 @@ def _until_ready(
     while True:
         lease.acquire()
         try:
-            wanted, there = read_wanted(api, deployed, first), read_pods(api, deployed)
+            wanted, there = wanted_of(deployed, first, read_stages(api, deployed)), read_pods(api, deployed)
         except ApiError as error:
             if not error.is_transient or time.monotonic() > until_s:
                 raise LiveError(refused(error, deployed)) from None

@@ -176,7 +176,7 @@ def controller_of(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def seconds(timestamp: str) -> float:
     """Unix time of one of the API's timestamps (RFC 3339)."""
-    return datetime.fromisoformat(timestamp.replace("Z", "+00:00")).timestamp()
+    return datetime.fromisoformat(timestamp).timestamp()
 
 
 def _cores(containers: Iterable[Mapping[str, Any]], default: int) -> int:

@@ -317,15 +317,8 @@ def _selector(deployed: Deployed, component: str) -> str:
     return names.as_query(names.selector(deployed.instance, component))
 
 
-def read_wanted(api: Api, deployed: Deployed, first: Configuration) -> Configuration:
-    """The wanted configuration on the cluster; `first` for stages without one that the pipeline can have.
-
-    Raises ApiError.
-    """
-    return wanted_of(deployed, first, read_stages(api, deployed))
-
-
 def wanted_of(deployed: Deployed, first: Configuration, states: Mapping[str, StageState]) -> Configuration:
+    """The wanted configuration on the cluster; `first` for stages without one that the pipeline can have."""
     found = {stage: state.wanted for stage, state in states.items() if state.wanted is not None}
     pipeline = deployed.plane.pipeline
     return {**first, **{name: each for name, each in found.items() if _can_be(pipeline, {**first, name: each})}}

@@ -24,7 +24,7 @@ from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend, Options
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
-from ipa.live.kubernetes.stage_state import read_wanted
+from ipa.live.kubernetes.stage_state import read_stages, wanted_of
 from ipa.live.server_answers import DEFAULT_BODY
 from ipa.policies import Applied, Configuration, Observation
 from tests.live.kubernetes.world import IMAGE, own_namespace, tiny, two_stages, with_options
@@ -188,7 +188,7 @@ def test_variant_batch_and_replicas_are_rolled_out_while_every_request_is_answer
 
 def test_what_is_deployed_again_is_left_alone(deployed: Deployed) -> None:
     api = connect()
-    assert read_wanted(api, deployed, sort("large")) == sort()
+    assert wanted_of(deployed, sort("large"), read_stages(api, deployed)) == sort()
     assert {step.action for step in deploy.plan(api, deployed, sort())} == {"keep"}
 
 

@@ -333,7 +333,7 @@ def test_up_ends_with_the_cause_at_once_where_waiting_is_no_use(
     looks = iter([Look(error="HTTP 500"), Look(delays={"sort": "not yet"}), Look(gateway_problem="forbidden")])
     reconciler = SimpleNamespace(pause_s=0.0, reconcile=lambda *_, **__: next(looks))
     monkeypatch.setattr(deploy, "time", clock)
-    monkeypatch.setattr(deploy, "read_wanted", lambda *_: first)
+    monkeypatch.setattr(deploy, "read_stages", lambda *_: {})
     monkeypatch.setattr(deploy, "read_pods", lambda *_: [])
     monkeypatch.setattr(deploy, "Reconciler", lambda *_: reconciler)
     lease = SimpleNamespace(acquire=lambda: None, is_held=True)
