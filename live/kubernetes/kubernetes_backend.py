@@ -26,7 +26,7 @@ from ipa.live.kubernetes.events import Event, Events, log_news, news
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.pace import Pace, moves_pods
 from ipa.live.kubernetes.pods import Pod
-from ipa.live.kubernetes.readiness import Readiness, longest_s, until_reached
+from ipa.live.kubernetes.readiness import longest_s, until_gateway, until_reached, until_whole
 from ipa.live.kubernetes.reconcile import Reconciler, following
 from ipa.live.kubernetes.room import Room
 from ipa.live.kubernetes.settings import Deployed
@@ -161,12 +161,11 @@ class KubernetesBackend(LiveBackend):
         except TimeoutError:
             raise RunError(f"the pods could not be listed within {READ_WITHIN_S:g} s: {self._watch.error}") from None
         self.spawn(self._reconcile_loop())
-        readiness = Readiness(self.client, lambda: self.look, lambda: self._pods.values(), self.failed)
-        within_s = longest_s(self.plane.pipeline, initial)
+        within_s, client, pods = longest_s(self.plane.pipeline, initial), self.client, lambda: self._pods.values()
         if self._adopts:
-            await readiness.until_gateway(within_s)
+            await until_gateway(client, lambda: self.look, self.failed, within_s)
         else:
-            await readiness.until_whole(initial, within_s)
+            await until_whole(client, lambda: self.look, pods, initial, self.failed, within_s)
         if self.url:
             await until_reached(self.url)
 

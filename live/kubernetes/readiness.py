@@ -23,77 +23,67 @@ READY_WITHIN_S = 600.0
 ASK_EVERY_S = 0.2
 
 
-class Readiness:
-    """Waits for findings of the reconcile loop: `look` is its latest look, `pods` are those seen.
+NOT_READY = "its pods are not all ready yet"
 
-    `failed` is done, with an error, once the run cannot go on; both waits raise that error.
-    """
 
-    def __init__(
-        self,
-        client: GatewayClient,
-        look: Callable[[], Look],
-        pods: Callable[[], Iterable[Pod]],
-        failed: asyncio.Future[None],
-    ) -> None:
-        self._client = client
-        self._look = look
-        self._pods = pods
-        self._failed = failed
-        self._is_configured = False
-        self._unanswered = ""
+async def until_gateway(
+    client: GatewayClient, look: Callable[[], Look], failed: asyncio.Future[None], within_s: float
+) -> None:
+    """Wait until a gateway is ready, by the latest `look`, and answers this machine. Raises RunError if none does, and
+    the error of `failed` once that has one."""
 
-    async def until_gateway(self, within_s: float) -> None:
-        """Wait until a gateway is ready and answers this machine. Raises RunError if none does."""
-
-        async def is_there() -> bool:
-            return self._look().is_gateway_there and await self._gateway_answers()
-
-        await self._until(is_there, "gateway", within_s, lambda: bool(self._look().gateway_problem))
-
-    async def until_whole(self, initial: Configuration, within_s: float) -> None:
-        """Wait until `initial` is in force and exactly its replicas are there, ready. Raises RunError if that fails."""
-
-        async def is_whole() -> bool:
-            self._is_configured = self._is_configured or await self._gateway_takes(initial)
-            look = self._look()
-            return self._is_configured and look.is_complete(initial) and is_alone(self._pods(), initial)
-
-        def is_hopeless() -> bool:
-            return bool(self._look().hopeless)
-
-        await self._until(is_whole, "first configuration", within_s, is_hopeless)
-
-    async def _until(
-        self, is_there: Callable[[], Awaitable[bool]], what: str, within_s: float, is_hopeless: Callable[[], bool]
-    ) -> None:
-        until_s = time.monotonic() + within_s
-        while True:
-            if self._failed.done():
-                self._failed.result()
-            if await is_there():
-                return
-            if is_hopeless() or time.monotonic() > until_s:
-                look = self._look()
-                why = look.hopeless or look.waits_for or self._unanswered or "its pods are not all ready yet"
-                raise RunError(f"the {what} did not become ready: {why}")
-            await asyncio.sleep(ASK_EVERY_S)
-
-    async def _gateway_answers(self) -> bool:
+    async def lacks() -> str:
+        if not look().is_gateway_there:
+            return NOT_READY
         # The cluster calls a gateway ready a moment before each node's proxy leads to it.
-        is_there = await self._client.is_ready()
-        self._unanswered = "" if is_there else "it runs, and does not answer this controller"
-        return is_there
+        return "" if await client.is_ready() else "it runs, and does not answer this controller"
 
-    async def _gateway_takes(self, initial: Configuration) -> bool:
-        try:
-            await self._client.tell(initial)
-        except RunError as error:
-            self._unanswered = str(error)
-            return False
-        except RefusedError as refusal:
-            raise RunError(f"the gateway refused the first configuration: {refusal}") from None
-        return True
+    await _until("gateway", lacks, look, lambda: bool(look().gateway_problem), failed, within_s)
+
+
+async def until_whole(
+    client: GatewayClient,
+    look: Callable[[], Look],
+    pods: Callable[[], Iterable[Pod]],
+    initial: Configuration,
+    failed: asyncio.Future[None],
+    within_s: float,
+) -> None:
+    """Wait until `initial` is in force and exactly its replicas are there, ready. Raises as `until_gateway`."""
+    is_configured = False
+
+    async def lacks() -> str:
+        nonlocal is_configured
+        if not is_configured:
+            try:
+                await client.tell(initial)
+                is_configured = True
+            except RunError as error:
+                return str(error)
+            except RefusedError as refusal:
+                raise RunError(f"the gateway refused the first configuration: {refusal}") from None
+        return "" if look().is_complete(initial) and is_alone(pods(), initial) else NOT_READY
+
+    await _until("first configuration", lacks, look, lambda: bool(look().hopeless), failed, within_s)
+
+
+async def _until(
+    what: str,
+    lacks: Callable[[], Awaitable[str]],
+    look: Callable[[], Look],
+    is_hopeless: Callable[[], bool],
+    failed: asyncio.Future[None],
+    within_s: float,
+) -> None:
+    until_s = time.monotonic() + within_s
+    while True:
+        if failed.done():
+            failed.result()
+        if not (why := await lacks()):
+            return
+        if is_hopeless() or time.monotonic() > until_s:
+            raise RunError(f"the {what} did not become ready: {look().hopeless or look().waits_for or why}")
+        await asyncio.sleep(ASK_EVERY_S)
 
 
 def longest_s(pipeline: Pipeline, initial: Configuration) -> float:

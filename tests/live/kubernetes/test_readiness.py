@@ -11,7 +11,7 @@ pytest.importorskip("aiohttp")
 
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import ControlWay, GatewayClient
-from ipa.live.kubernetes.readiness import Readiness
+from ipa.live.kubernetes.readiness import until_gateway
 from ipa.live.kubernetes.stage_state import Look
 
 
@@ -32,8 +32,7 @@ class SilentAtFirst(ControlWay):
 def wait(way: SilentAtFirst, look: Look, within_s: float) -> None:
     async def main() -> None:
         failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        client = GatewayClient(way)
-        await Readiness(client, lambda: look, lambda: (), failed).until_gateway(within_s)
+        await until_gateway(GatewayClient(way), lambda: look, failed, within_s)
 
     asyncio.run(main())
 
