@@ -3,6 +3,7 @@ from . import rules as rules
 from . import streams as streams
 from .aggregates import counted_quantiles as counted_quantiles
 from .backend import Opening as Opening
+from .backend import RunView as RunView
 from .backend import SimulatedBackend as SimulatedBackend
 from .engines import EngineError as EngineError
 from .engines import choose_engine as choose_engine

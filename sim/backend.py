@@ -27,7 +27,7 @@ _ACCEPTED = Applied(accepted=True)
 
 
 @dataclass(frozen=True)
-class Outlook:
+class RunView:
     """The load of a run and what all its observations share. `fields`: the costly observation fields to compute."""
 
     load: LoadView
@@ -95,22 +95,22 @@ class Outlook:
 class SimulatedBackend:
     """The backend of a running engine."""
 
-    def __init__(self, engine: Engine, outlook: Outlook) -> None:
+    def __init__(self, engine: Engine, view: RunView) -> None:
         self._engine = engine
-        self._outlook = outlook
+        self._view = view
         self._step, self._observed_s = 0, 0.0
         self._sampled_s = 0.0  # the latest step at which metrics came
         self._names = [stage.model.name for stage in engine.stages]
         self._seen = [Seen(0, 0, 0, 0, 0, {}) for _ in engine.stages]  # at the latest step
-        fields = outlook.fields
+        fields = view.fields
         self._measuring = _measuring(engine) if "latency" in fields or "busy_fraction" in fields else None
         self._presence = Presence(engine) if "concurrency" in fields else None
 
     def observe(self) -> Observation:
         """What has happened since the last step, and the load of the window that ends now."""
-        now_s, since_s, fields = self._engine.now_s, self._observed_s, self._outlook.fields
+        now_s, since_s, fields = self._engine.now_s, self._observed_s, self._view.fields
         self._step, self._observed_s = self._step + 1, now_s
-        if self._outlook.load.is_dark(now_s):
+        if self._view.load.is_dark(now_s):
             return self._unsampled(now_s, since_s)
         self._sampled_s = now_s
         measured = self._measuring.step(now_s) if self._measuring else None
@@ -134,24 +134,24 @@ class SimulatedBackend:
                 latency=latency.stage_latency[position] if latency else None,
                 concurrency=concurrency[position] if concurrency else None,
             )
-        return self._outlook.observation(
+        return self._view.observation(
             self._step, now_s, stages, elapsed_s=now_s - since_s, latency=latency.latency if latency else None
         )
 
     def _unsampled(self, now_s: float, since_s: float) -> Observation:
         """The observation in an outage of the metrics: replicas and clock only. The first step after the outage counts
         what happened during it."""
-        outlook = self._outlook
+        view = self._view
         stages = {
-            name: outlook.nothing_counted(stage.configuration, stage.seen(now_s).replicas)
+            name: view.nothing_counted(stage.configuration, stage.seen(now_s).replicas)
             for name, stage in zip(self._names, self._engine.stages, strict=True)
         }
-        return outlook.observation(
+        return view.observation(
             self._step,
             now_s,
             stages,
             elapsed_s=now_s - since_s,
-            latency=outlook.no_latency,
+            latency=view.no_latency,
             sample_age_s=now_s - self._sampled_s,
         )
 
@@ -168,19 +168,10 @@ def _measuring(engine: Engine) -> Measuring:
 class Opening:
     """The backend of the decision before the first request: nothing runs yet, and the decision is ready at once."""
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        load: LoadView,
-        duration_s: float,
-        limit_cores: int | None,
-        fields: Collection[str],
-        seed: int,
-    ) -> None:
-        outlook = Outlook(load, duration_s, pipeline.name, seed, limit_cores, fields)
+    def __init__(self, pipeline: Pipeline, view: RunView) -> None:
         self.configuration: Configuration = lightest_configuration(pipeline)
-        stages = {name: outlook.nothing_counted(wanted, {}) for name, wanted in self.configuration.items()}
-        self._observation = outlook.observation(0, 0.0, stages, elapsed_s=0.0, latency=outlook.no_latency)
+        stages = {name: view.nothing_counted(wanted, {}) for name, wanted in self.configuration.items()}
+        self._observation = view.observation(0, 0.0, stages, elapsed_s=0.0, latency=view.no_latency)
 
     def observe(self) -> Observation:
         return self._observation

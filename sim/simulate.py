@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count, takewhile
 
 import numpy as np
@@ -23,7 +23,7 @@ from ipa.policies import (
 )
 from ipa.profiles import Pipeline
 from ipa.sim import engines, laws, records, streams
-from ipa.sim.backend import Opening, Outlook, SimulatedBackend
+from ipa.sim.backend import Opening, RunView, SimulatedBackend
 from ipa.sim.graph import collect_records, records_of_none
 from ipa.sim.interface import Engine, Handover
 from ipa.sim.intervals import IntervalCounts, Intervals
@@ -119,22 +119,22 @@ def simulate_policy(
     controller = Controller(pipeline, policy, journal)
     load = LoadView(arrivals_s, history_rps, control.history_s, world.duration_s, control.starts_s, control.outages)
     fields = {*control.fields, *reads(policy)}
+    view = RunView(load, world.duration_s, pipeline.name, given.seed, control.limit_cores, fields)
     forecasts = _Forecasts(policy, load, control.interval_s, world.duration_s)
     initial = control.initial
     if initial is None:
         forecasts.make(0.0)
-        opening = Opening(pipeline, load, world.duration_s, control.limit_cores, fields, given.seed)
+        opening = Opening(pipeline, view)
         controller.step(opening)
         initial = opening.configuration
     else:
         planned.stands(initial, 0.0)
     keeping = None if given.graph else _keeping(control.records, pipeline, given)
     run = stepped(
-        pipeline.name,
         given,
-        load,
         initial,
-        replace(control, engine=name, fields=tuple(fields)),
+        view,
+        control,
         receive=None if keeping is None else keeping.receive,
         mixes=mixes(policy),
     )
@@ -234,19 +234,17 @@ class Stepped:
 
 
 def stepped(
-    pipeline: str,
     given: RunInput,
-    load: LoadView,
     initial: Configuration,
+    view: RunView,
     control: ControlSettings,
     *,
     receive: Callable[[Handover], object] | None = None,
     mixes: bool = False,
 ) -> Stepped:
-    """A run from `initial` on, whose control steps see `load` and, of the costly fields, those of `control`.
+    """A run from `initial` on, whose control steps observe `view`.
 
     For `receive` and `mixes` see `create_engine`. Raises EngineError if the engine cannot run here.
     """
     built = engines.create_engine(engines.choose_engine(control.engine), given, initial, receive, mixes=mixes)
-    outlook = Outlook(load, given.world.duration_s, pipeline, given.seed, control.limit_cores, control.fields)
-    return Stepped(built, SimulatedBackend(built, outlook), control.interval_s)
+    return Stepped(built, SimulatedBackend(built, view), control.interval_s)

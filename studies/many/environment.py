@@ -23,7 +23,7 @@ import numpy.typing as npt
 from ipa.policies import Configuration, Controller, Journal, Observation, StageConfiguration
 from ipa.policies.optimiser import Programme
 from ipa.profiles import Pipeline
-from ipa.sim import ControlSettings, Engine, LoadView, Opening, RunInput, Stepped, stepped
+from ipa.sim import ControlSettings, Engine, LoadView, Opening, RunInput, RunView, Stepped, stepped
 from ipa.studies.runs import Prepared, prepare
 from ipa.studies.scenario import Scenario, ScenarioError, Shared, world_of
 
@@ -216,9 +216,9 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
             trace.starts_s,
             scenario.outages or (),
         )
-        self._configuration = self._first(scenario, prepared, load)
+        view = RunView(load, trace.duration_s, pipeline.name, scenario.seed, scenario.limit_cores, fields=())
+        self._configuration = self._first(prepared, view)
         self._run: Stepped = stepped(
-            pipeline.name,
             RunInput(
                 self._shared.models(scenario),
                 world_of(scenario, trace.duration_s, prepared.sla_s),
@@ -226,21 +226,19 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
                 scenario.seed,
                 pipeline.graph,
             ),
-            load,
             self._configuration,
-            ControlSettings(scenario.interval_s, limit_cores=scenario.limit_cores, engine=scenario.engine),
+            view,
+            ControlSettings(scenario.interval_s, engine=scenario.engine),
         )
         self._steps: Iterator[float] = self._run.steps()
         self._violations = Violations(self._run.engine, prepared.sla_s)
         self._since_s = 0.0
 
-    def _first(self, scenario: Scenario, prepared: Prepared, load: LoadView) -> Configuration:
+    def _first(self, prepared: Prepared, view: RunView) -> Configuration:
         """The configuration that is ready at the start."""
         if prepared.initial is not None:
             return prepared.initial
-        opening = Opening(
-            prepared.pipeline, load, prepared.trace.duration_s, scenario.limit_cores, set(), scenario.seed
-        )
+        opening = Opening(prepared.pipeline, view)
         Controller(prepared.pipeline, prepared.policy, Journal()).step(opening)
         return opening.configuration
 

@@ -13,7 +13,7 @@ import pytest
 from ipa.policies import Configuration, Decision, Memory, Observation, ReplicaCounts, Static, lightest_configuration
 from ipa.profiles import Pipeline
 from ipa.sim import ControlSettings, Records, RunInput, World, laws, simulate_policy, stage_models
-from ipa.sim.backend import Outlook, SimulatedBackend
+from ipa.sim.backend import RunView, SimulatedBackend
 from ipa.sim.load_view import LoadView
 from ipa.sim.records import COMPLETED, FAILED, OUTCOMES, collect_records
 from ipa.studies import Scenario
@@ -118,7 +118,7 @@ def on_the_engine(story: Story) -> tuple[Log, list[Seen], Records]:
     """The log of a story on the engine, what its control steps saw, and the records."""
     engine = engine_runs.build(in_oracle_format(story), seed=1)
     load = LoadView(engine.arrivals_s, np.empty(0), history_s=10)
-    cluster = SimulatedBackend(engine, Outlook(load, story.duration_s, "story", 1, None, ()))
+    cluster = SimulatedBackend(engine, RunView(load, story.duration_s, "story", 1, None, ()))
     decisions = iter(story.decisions)
     seen: list[Seen] = []
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.live import LiveError
 from ipa.policies import Configuration, Entry, Journal, OptimisingPolicy, check_configuration, describe
-from ipa.sim import LoadView, Opening, rules, summarise
+from ipa.sim import LoadView, Opening, RunView, rules, summarise
 from ipa.studies.runs.live_runs.checks import check_installed, check_live, plane_of
 from ipa.studies.runs.live_runs.load import load_table, loss
 from ipa.studies.runs.live_runs.on_cluster import Held, backend_maker, first_configuration, remembered
@@ -220,8 +220,9 @@ def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController,
     if prepared.initial is not None:
         return prepared.initial
     fields = {"latency", "busy_fraction", "concurrency", "past_rps", "seasons_rps"}
-    duration_s = prepared.trace.duration_s
-    opening = Opening(prepared.pipeline, load, duration_s, scenario.limit_cores, fields, scenario.seed)
+    pipeline, duration_s = prepared.pipeline, prepared.trace.duration_s
+    view = RunView(load, duration_s, pipeline.name, scenario.seed, scenario.limit_cores, fields)
+    opening = Opening(pipeline, view)
     entry = controller.step(opening)
     if controller.deadline.held:
         raise ScenarioError(
