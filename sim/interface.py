@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -150,8 +149,7 @@ class Replicas(NamedTuple):
     resizes: Resizes
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What a control step sees of a stage: counts of requests since the start of the run, and its present state.
 
     `entered`: requests enqueued before now (first stage) or up to now (later stages). `waiting`: requests that wait in

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from heapq import nsmallest
 from math import inf, prod
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
@@ -24,8 +25,11 @@ from ipa.policies.optimiser.relaxation import Envelope, Option, Relaxed
 # Up to this many combinations of options, bounds cost more time than they save.
 FEW = 2000
 
-Partial = tuple[int, int, int, int, tuple[int, ...], float, float]
-"""A point, followed by its cost and accuracy as shares."""
+WIDTHS = (8, 64, None)
+"""How many partial picks a pass keeps at each stage (None: all); a narrow one finds picks that prune the next."""
+
+Partial = tuple[int, int, int, int, tuple[int, ...], float, float, float]
+"""A point, followed by its cost and accuracy as shares, and its bound."""
 
 Point = tuple[int, int, int, int, tuple[int, ...]]
 """Loss, latency [ns], cores, accuracy, picks; a criterion that does not matter is 0 (accuracy: 1)."""
@@ -132,17 +136,26 @@ def _best_of_many(fronts: Sequence[Sequence[Point]], asked: Knapsack, matters: M
     # A pick found during the search for prices counts only if it is accurate enough despite rounding.
     least_share = asked.least_accuracy / highest * (1 + 1e-9) if asked.least_accuracy else 0.0
     relaxed = Relaxed(options, share, limits, (matters.sla, matters.cores), least_share)
-    merged: list[Partial] = [(0, 0, 0, 1, (), 0.0, 1.0)]
-    for k, stage in enumerate(zip(points, options, strict=True), start=1):
-        bounds = [
-            Bound(each.prices, each.limit_price, each.envelopes[k], relaxed.cost + each.margin)
-            for each in relaxed.tried
-        ]
-        rest = prod(later[0][3] for later in points[k:])
-        least = -(-asked.least_accuracy // rest) if rest else asked.least_accuracy
-        merged = list(_grown(merged, list(zip(*stage, strict=True)), bounds, (*limits, least)))
-        if k < len(points):
-            merged = unbeaten(merged, matters)
+    stages = [list(zip(*stage, strict=True)) for stage in zip(points, options, strict=True)]
+    rests = [prod(later[0][3] for later in points[k:]) for k in range(1, len(points) + 1)]
+    least = [-(-asked.least_accuracy // rest) if rest else asked.least_accuracy for rest in rests]
+    cost = relaxed.cost
+    for width in WIDTHS:
+        merged: list[Partial] = [(0, 0, 0, 1, (), 0.0, 1.0, 0.0)]
+        is_complete = True
+        for k, stage in enumerate(stages):
+            bounds = [
+                Bound(each.prices, each.limit_price, each.envelopes[k + 1], cost + each.margin)
+                for each in relaxed.tried
+            ]
+            merged = list(_grown(merged, stage, bounds, (*limits, least[k])))
+            if k < len(stages) - 1:
+                merged = unbeaten(merged, matters)
+                if width is not None and len(merged) > width:
+                    merged, is_complete = nsmallest(width, merged, key=itemgetter(7)), False
+        if is_complete:
+            break
+        cost = min([cost, *(spent - share * rate for *_, spent, rate, _ in merged)])
     # No two picks have the same loss, since it includes their place in the order.
     return min(
         ((loss - asked.reward * accuracy, picks) for loss, _, _, accuracy, picks, *_ in merged),
@@ -188,18 +201,21 @@ def _grown(
 ) -> Iterator[Partial]:
     """Every partial pick extended by every option of the next stage, if limits and bounds allow."""
     most_ns, most_cores, least_accuracy = limits
-    for loss, latency, used, accuracy, picks, spent, rate in merged:
+    for loss, latency, used, accuracy, picks, spent, rate, _ in merged:
         for (more, wait, extra, factor, pick), (cost, _, share) in stage:
             late, large, combined = latency + wait, used + extra, accuracy * factor
             if late > most_ns or large > most_cores or combined < least_accuracy:
                 continue
-            total, product = spent + cost, rate * share
+            total, product, bound = spent + cost, rate * share, -inf
             for (price_ns, price_core), limit_price, (lines, cuts), most in bounds:
                 value, slope, _ = lines[bisect_left(cuts, product)]
-                if total + price_ns * late + price_core * large - limit_price + value - slope * product > most:
+                here = total + price_ns * late + price_core * large - limit_price + value - slope * product
+                if here > most:
                     break
+                if here > bound:
+                    bound = here
             else:
-                yield loss + more, late, large, combined, picks + pick, total, product
+                yield loss + more, late, large, combined, picks + pick, total, product, bound
 
 
 # ---- dominance ----

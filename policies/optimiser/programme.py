@@ -62,7 +62,7 @@ class Programme(Parameters):
                 raise PolicyError(f"goal and {key}: what a goal aims at has no weights; give one of the two")
         return cls(pipeline, **{**own, **aims, **changes, "goal": goal})
 
-    @property
+    @cached_property
     def wanted(self) -> Goal:
         """The goal; an empty one if there is none."""
         return self.goal if isinstance(self.goal, Goal) else Goal()
