@@ -218,10 +218,7 @@ def tabulate(parameters: Parameters) -> Table:
         pairs = [
             (variant, batch) for variant, batches in zip(candidates[k], sizes[k], strict=True) for batch in batches
         ]
-        rows = tuple(
-            _row(stage, variant, batch, parameters, scale, scale.terms[k][variant.name], i << place)
-            for i, (variant, batch) in enumerate(pairs)
-        )
+        rows = tuple(_row(parameters, scale, k, variant, batch, i << place) for i, (variant, batch) in enumerate(pairs))
         smallest = {v.name: batches[0] for v, batches in zip(candidates[k], sizes[k], strict=True)}
         idle = tuple(row for row in rows if row.batch == smallest[row.variant])
         tables.append(StageTable(stage.name, tuple(smallest), distinct[k], Columns.of(rows), Columns.of(idle)))
@@ -250,9 +247,8 @@ def _placeable(parameters: Parameters, stage: Stage) -> tuple[Variant, ...]:
     return kept
 
 
-def _row(
-    stage: Stage, variant: Variant, batch: int, parameters: Parameters, scale: Scales, term: int, place: int
-) -> Row:
+def _row(parameters: Parameters, scale: Scales, k: int, variant: Variant, batch: int, place: int) -> Row:
+    stage, term = parameters.pipeline.stages[k], scale.terms[k][variant.name]
     cores = parameters.cores_of(stage, variant)
     latency_s = variant.p99_s(batch, cores) if parameters.statistic == "p99" else variant.mean_s(batch, cores)
     bare_loss = scale.batch_loss(batch) + scale.changed_loss + place

@@ -254,7 +254,7 @@ def prepared(scenario: Scenario, cluster: Cluster, layout: Layout | None = None)
     if layout is not None:
         layout = replace(layout, pods=scenario.kubernetes.as_plain())
         kubernetes.pod_settings.check(layout.pods, layout.has_profile_cpu)
-    there = live_runs.deployed(scenario, found, cluster, layout)
+    there = live_runs.deployed(found, cluster, layout)
     if layout is not None:
         there.check_resize()
     return found, there

@@ -82,7 +82,7 @@ def replay(journal: Path, scenario: Scenario) -> Replayed:
     not a journal or lacks fields that the policy reads, and as `prepare`.
     """
     prepared = prepare(scenario)
-    policy = guarded(prepared.policy, scenario, prepared.pipeline)
+    policy = guarded(prepared)
     lines = read_lines(journal)
     # The journal of a live controller has a further line for each answer; the last line of a step counts.
     by_step = {entry.observation.step: entry for entry in read_journal(lines, str(journal))}

@@ -101,6 +101,7 @@ class Run(DisplayedRun):
 class Prepared:
     """A scenario with everything that it names loaded and checked, ready to run."""
 
+    scenario: Scenario
     pipeline: Pipeline
     policy: Policy
     trace: Trace
@@ -125,6 +126,7 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
     _check_graph(scenario, pipeline, trace)
     check_size(scenario, trace, visits_of(pipeline), is_graph=pipeline.graph is not None)
     return Prepared(
+        scenario=scenario,
         pipeline=pipeline,
         policy=policy,
         trace=trace,
@@ -206,7 +208,7 @@ def simulate(
     asked_before = None if answers is None else answers.asked
     due_s = shared.arrivals(scenario, trace)
     come_s = later(due_s, late_s, trace.duration_s)
-    with TimeLimit(guarded(prepared.policy, scenario, pipeline)) as limited:
+    with TimeLimit(guarded(prepared)) as limited:
         simulated = simulate_policy(
             pipeline,
             limited,
@@ -223,7 +225,7 @@ def simulate(
         )
     if come_s is not due_s:
         simulated = replace(simulated, records=replace(simulated.records, arrival_s=due_s))
-    figures = _figures(scenario, prepared, simulated, is_late=come_s is not due_s)
+    figures = _figures(prepared, simulated, is_late=come_s is not due_s)
     return Run(
         scenario=scenario,
         pipeline=pipeline,
@@ -233,23 +235,22 @@ def simulate(
         entries=tuple(simulated.entries),
         records=simulated.records,
         counted=simulated.counted,
-        summary=summary_with(scenario, prepared, simulated.engine, figures, perf_counter() - started_s),
+        summary=summary_with(prepared, simulated.engine, figures, perf_counter() - started_s),
         decisions_reused=None if answers is None else answers.hit_rate(asked_before),
     )
 
 
-def _figures(scenario: Scenario, prepared: Prepared, simulated: Simulated, *, is_late: bool) -> dict[str, Any]:
+def _figures(prepared: Prepared, simulated: Simulated, *, is_late: bool) -> dict[str, Any]:
     """The figures of a run; if requests came late, latencies count from when they were due."""
-    sla_s, price = prepared.sla_s, scenario.price_per_core
+    sla_s, price = prepared.sla_s, prepared.scenario.price_per_core
     if not is_late:
         return summary_of(simulated.totals, simulated.planned, sla_s, price)
     return summarise(prepared.pipeline, simulated.records, simulated.initial, simulated.entries, sla_s, price)
 
 
-def summary_with(
-    scenario: Scenario, prepared: Prepared, engine: str, figures: Mapping[str, Any], wall_s: float
-) -> dict[str, Any]:
+def summary_with(prepared: Prepared, engine: str, figures: Mapping[str, Any], wall_s: float) -> dict[str, Any]:
     """The summary of a run: its identity, its figures, and its wall time."""
+    scenario = prepared.scenario
     return {
         "pipeline": prepared.pipeline.name,
         "policy": scenario.policy.title,
@@ -286,11 +287,12 @@ def initial_configuration(scenario: Scenario, pipeline: Pipeline) -> Configurati
     return None if scenario.start == "warm" else ready_at_start(pipeline, scenario.initial or {})
 
 
-def guarded(policy: Policy, scenario: Scenario, pipeline: Pipeline) -> Policy:
-    """The policy with the scenario's guards and limits; the last guard decides last.
+def guarded(prepared: Prepared) -> Policy:
+    """The policy with its scenario's guards and limits; the last guard decides last.
 
     With a full journal, decisions carry the policy's reasons.
     """
+    scenario, policy, pipeline = prepared.scenario, prepared.policy, prepared.pipeline
     limits, steadiness = pipeline.limits, scenario.guards.steadiness
     if scenario.journal == "full" and isinstance(policy, OptimisingPolicy):
         policy = Reasoned(policy)

@@ -23,7 +23,7 @@ from ipa.sim import (
     stages_table,
 )
 from ipa.studies.runs import ITEMS, Prepared, guarded
-from ipa.studies.scenario import Scenario, arrivals_of, later, models_of, world_of
+from ipa.studies.scenario import arrivals_of, later, models_of, world_of
 from ipa.studies.validation.figures import FloatArray, Tables
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ class Agreement:
         return Agreement(self.equal + other.equal, self.total + other.total)
 
 
-def on_same_observations(entries: Sequence[Entry], scenario: Scenario, prepared: Prepared) -> Agreement:
-    """Compare a recorded journal with the scenario's policy, which decides again on each observation (law L10)."""
-    replayed = replay_journal(prepared.pipeline, guarded(prepared.policy, scenario, prepared.pipeline), entries)
+def on_same_observations(entries: Sequence[Entry], prepared: Prepared) -> Agreement:
+    """Compare a recorded journal with a scenario's policy, which decides again on each observation (law L10)."""
+    replayed = replay_journal(prepared.pipeline, guarded(prepared), entries)
     equal = [
         one.decision.configuration == two.decision.configuration for one, two in zip(entries, replayed, strict=True)
     ]
@@ -97,16 +97,16 @@ def _wanted(row: Mapping[object, object]) -> StageConfiguration:
 
 
 def simulate_decisions(
-    scenario: Scenario, prepared: Prepared, decisions: Sequence[tuple[float, Configuration]], late_s: float = 0.0
+    prepared: Prepared, decisions: Sequence[tuple[float, Configuration]], late_s: float = 0.0
 ) -> Tables:
-    """Simulate the scenario's load under these decisions, without a policy: tables of visits, `requests` and
+    """Simulate a scenario's load under these decisions, without a policy: tables of visits, `requests` and
     `replicas`.
 
     Compared with the simulation in closed loop, it separates errors of queues and replicas from errors of decisions.
     The first decision is ready at the start; each later one, in order of time, is made at its time and takes effect
     after the scenario's decision delay. Requests reach the pipeline `late_s` after they were due.
     """
-    pipeline, trace = prepared.pipeline, prepared.trace
+    scenario, pipeline, trace = prepared.scenario, prepared.pipeline, prepared.trace
     (_, initial), *following = decisions
     due_s = arrivals_of(scenario, trace)
     given = RunInput(

@@ -164,9 +164,9 @@ def live_runner(how: Live, scenario: Scenario) -> RunLive:
     if scenario.resize != "rollout":
         raise LiveError(f"resize: {scenario.resize}: a validation measures rollouts; allowed: rollout")
     prepared = prepare(scenario)
-    check_live(scenario, how, prepared)
+    check_live(how, prepared)
     if how.cluster is not None:
-        check_reachable(scenario, prepared, how.cluster)
+        check_reachable(prepared, how.cluster)
     return partial(_run, how)
 
 

@@ -137,7 +137,7 @@ def _simulated(scenario: Scenario, overheads: Overheads, seen: Sequence[Tables])
     """The scenario simulated with these overheads, in closed loop and with the decisions of each live run."""
     scenario, late_s = in_world(scenario, overheads), overheads.late_s
     prepared, simulated = prepare(scenario), simulate(scenario, late_s=late_s)
-    open_loop = [simulate_decisions(scenario, prepared, decided(tables["decisions"]), late_s) for tables in seen]
+    open_loop = [simulate_decisions(prepared, decided(tables["decisions"]), late_s) for tables in seen]
     return prepared, simulated, Worlds(seen, simulated.tables, open_loop)
 
 
@@ -167,7 +167,7 @@ def _measured(run: KeptRun, scenario: Scenario, given: Overheads, simulated: Run
         run,
         overheads,
         _conditions(run, overheads, refused),
-        on_same_observations(entries, scenario, prepare(scenario)),
+        on_same_observations(entries, prepare(scenario)),
         closed_loop,
         as_they_came,
         refused,

@@ -531,7 +531,7 @@ def test_a_recorded_journal_gives_the_same_decisions_and_a_killed_controller_goe
     scenario = find("video", {**RUN, **ALL})
     run = simulate(scenario)
     prepared = prepare(scenario)
-    policy = guarded(prepared.policy, scenario, prepared.pipeline)
+    policy = guarded(prepared)
     replayed = list(replay_journal(prepared.pipeline, policy, run.entries))
     assert [each.decision for each in replayed] == [each.decision for each in run.entries]
     half = len(run.entries) // 2

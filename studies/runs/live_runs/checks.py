@@ -11,7 +11,7 @@ from ipa.policies import mixes, reads
 from ipa.studies.runs.live_runs.options import Live
 from ipa.studies.runs.live_runs.samples import check_models, folder_of
 from ipa.studies.runs.run import Prepared
-from ipa.studies.scenario import Scenario, choices
+from ipa.studies.scenario import choices
 
 if TYPE_CHECKING:
     from ipa.live import Plane
@@ -28,16 +28,17 @@ def check_installed() -> None:
         raise LiveError(f"live mode needs {', '.join(missing)}: pip install '.[live]' in the checkout")
 
 
-def check_live(scenario: Scenario, live: Live, prepared: Prepared) -> None:
+def check_live(live: Live, prepared: Prepared) -> None:
     """Raise LiveError, naming the key or option, for settings that only a simulation has or that are impossible."""
-    _check_scenario(scenario, prepared)
+    _check_scenario(prepared)
     _check_source(live)
     check_models(live.models, live.samples, live.cluster is not None, prepared.pipeline)
     if live.duration_s is not None and live.duration_s < 1.0:
         raise LiveError(f"--duration {live.duration_s:g}: should be at least 1 second")
 
 
-def _check_scenario(scenario: Scenario, prepared: Prepared) -> None:
+def _check_scenario(prepared: Prepared) -> None:
+    scenario = prepared.scenario
     simulated = {
         "dispatch": (scenario.dispatch != "central", "the gateway dispatches centrally; allowed: central"),
         "engine": (scenario.engine != "auto", "a live run has no engine; allowed: auto"),
@@ -90,10 +91,11 @@ def _check_source(live: Live) -> None:
         find_prometheus()
 
 
-def plane_of(scenario: Scenario, prepared: Prepared, live: Live = Live()) -> Plane:
+def plane_of(prepared: Prepared, live: Live = Live()) -> Plane:
     """The settings of the serving plane. Raises LiveError for a mix in a graph."""
     from ipa.live import Plane
 
+    scenario = prepared.scenario
     may_mix = mixes(prepared.policy) or any(wanted.is_mix for wanted in (prepared.initial or {}).values())
     if may_mix and prepared.pipeline.graph is not None:
         raise LiveError(

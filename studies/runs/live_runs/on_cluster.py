@@ -14,7 +14,6 @@ from ipa.policies import Configuration, Entry, Journal, lightest_configuration
 from ipa.studies.runs.live_runs.checks import plane_of
 from ipa.studies.runs.live_runs.options import Cluster
 from ipa.studies.runs.run import Prepared
-from ipa.studies.scenario import Scenario
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +33,7 @@ def connect(cluster: Cluster, read_only: bool = False, on_warning: Callable[[str
     return connect(cluster.context, read_only, on_warning)
 
 
-def deployed(scenario: Scenario, prepared: Prepared, cluster: Cluster, layout: Layout | None = None) -> Deployed:
+def deployed(prepared: Prepared, cluster: Cluster, layout: Layout | None = None) -> Deployed:
     """The deployment of a scenario. `layout` None: the default one. Raises LiveError for an invalid name."""
     from ipa.live.kubernetes import Deployed, Layout, current_namespace, names
 
@@ -46,8 +45,8 @@ def deployed(scenario: Scenario, prepared: Prepared, cluster: Cluster, layout: L
         allowed = "lower-case letters, digits and hyphens, of at most 63 characters"
         raise LiveError(f"--namespace {cluster.namespace}: should be {allowed}")
     return Deployed(
-        plane=plane_of(scenario, prepared),
-        pipeline_file=profiles.text(scenario.pipeline),
+        plane=plane_of(prepared),
+        pipeline_file=profiles.text(prepared.scenario.pipeline),
         namespace=cluster.namespace or current_namespace(cluster.context),
         name=cluster.name or "",
         layout=layout or Layout(),
@@ -74,12 +73,12 @@ def as_laid_out(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deploye
     return found
 
 
-def check_reachable(scenario: Scenario, prepared: Prepared, cluster: Cluster) -> None:
+def check_reachable(prepared: Prepared, cluster: Cluster) -> None:
     """Raise LiveError if the pipeline is not on the cluster, or clients could not reach it from here."""
     from ipa.live.kubernetes import client_url
 
     api = connect(cluster, read_only=True)
-    there = as_laid_out(api, deployed(scenario, prepared, cluster))
+    there = as_laid_out(api, deployed(prepared, cluster))
     if cluster.url is None:
         client_url(api, there)
 
@@ -105,7 +104,7 @@ class Held:
 
 @contextmanager
 def remembered(
-    scenario: Scenario, prepared: Prepared, cluster: Cluster, held: Held, *, read_only: bool
+    prepared: Prepared, cluster: Cluster, held: Held, *, read_only: bool
 ) -> Iterator[tuple[Callable[[Journal], object], Callable[[Entry], object]]]:
     """Two functions: one lets a journal resume from the state kept on the cluster, one keeps a new entry there.
 
@@ -116,14 +115,13 @@ def remembered(
     if read_only:
         yield (lambda _: None), (lambda _: None)
         return
-    there = deployed(scenario, prepared, cluster)
-    with closing(Memory(connect(cluster), there, scenario.as_dict(), held)) as memory:
+    there = deployed(prepared, cluster)
+    with closing(Memory(connect(cluster), there, prepared.scenario.as_dict(), held)) as memory:
         held.finish = memory.close
         yield memory.resume, memory.keep
 
 
 def backend_maker(
-    scenario: Scenario,
     prepared: Prepared,
     cluster: Cluster,
     history_rps: tuple[float, ...],
@@ -139,7 +137,7 @@ def backend_maker(
     from ipa.live.kubernetes import KubernetesBackend, Lease, Options, Pace, client_url
 
     api = connect(cluster, read_only)
-    there = as_laid_out(api, deployed(scenario, prepared, cluster), is_adopted=not sends_load)
+    there = as_laid_out(api, deployed(prepared, cluster), is_adopted=not sends_load)
     url = cluster.url or (client_url(api, there) if sends_load else "")
     beside = held or Held()
 

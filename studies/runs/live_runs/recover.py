@@ -78,7 +78,7 @@ def recover(out: Path) -> LiveRun:
     )
     initial = from_plain(kept.about["initial"])
     facts = {**facts_of(kept.about["live"], kept.held, finished), **dict.fromkeys(LOST_FACTS, UNKNOWN)}
-    run = live_run_of(scenario, prepared, initial, kept.entries, finished, facts, kept.now_s)
+    run = live_run_of(prepared, initial, kept.entries, finished, facts, kept.now_s)
     results.write_run(run, out)
     shutil.rmtree(folder, ignore_errors=True)
     return run

@@ -82,7 +82,7 @@ def run_live(
     started_s = perf_counter()
     live = live or Live()
     prepared = prepare(scenario)
-    check_live(scenario, live, prepared)
+    check_live(live, prepared)
     if live.duration_s is not None and live.duration_s < prepared.trace.duration_s:
         prepared = replace(prepared, trace=prepared.trace.window([(0.0, live.duration_s)]))
     trace = prepared.trace
@@ -90,10 +90,10 @@ def run_live(
     # Live, the time of day is this machine's, whatever day the load is from.
     load = LoadView(arrivals_s, trace.history_counts, scenario.history_s, trace.duration_s, time())
     with open_journal(live.state) as journal:
-        controller = _controller(scenario, live, prepared, journal)
-        initial = _initial(scenario, prepared, controller, load)
-        make_backend = _backend_maker(scenario, live, prepared, load.before(0.0))
-        setup = _setup(scenario, live, prepared, make_backend)
+        controller = _controller(live, prepared, journal)
+        initial = _initial(prepared, controller, load)
+        make_backend = _backend_maker(live, prepared, load.before(0.0))
+        setup = _setup(live, prepared, make_backend)
         schedule = _schedule(live, prepared, arrivals_s)
         how = _how(live, controller)
         about = {
@@ -105,12 +105,11 @@ def run_live(
     answers = checked(live.samples, finished.answers)
     wall_s = perf_counter() - started_s
     facts = facts_of(how, controller.deadline.held, finished)
-    run = live_run_of(scenario, prepared, initial, controller.entries, finished, facts, wall_s)
+    run = live_run_of(prepared, initial, controller.entries, finished, facts, wall_s)
     return run if answers is None else replace(run, checked=answers, live={**run.live, "answers": answers.as_dict()})
 
 
 def live_run_of(
-    scenario: Scenario,
     prepared: Prepared,
     initial: Configuration,
     entries: tuple[Entry, ...],
@@ -119,9 +118,9 @@ def live_run_of(
     wall_s: float,
 ) -> LiveRun:
     """A finished run with its figures and the `facts` of the live run (`facts_of`)."""
-    pipeline, policy = prepared.pipeline, prepared.policy
+    scenario, pipeline, policy = prepared.scenario, prepared.pipeline, prepared.policy
     figures = summarise(pipeline, finished.records, initial, entries, prepared.sla_s, scenario.price_per_core)
-    summary = summary_with(scenario, prepared, LIVE, figures, wall_s)
+    summary = summary_with(prepared, LIVE, figures, wall_s)
     return LiveRun(
         scenario=scenario,
         pipeline=pipeline,
@@ -151,34 +150,32 @@ def control_live(scenario: Scenario, live: Live, on_step: Callable[[Entry], obje
     if live.cluster is None:
         raise LiveError("a controller that sends no load needs a cluster")
     prepared = prepare(scenario)
-    check_live(scenario, live, prepared)
+    check_live(live, prepared)
     no_history = (float("nan"),) * scenario.history_s
     held = Held()
-    make_backend = backend_maker(
-        scenario, prepared, live.cluster, no_history, read_only=live.advise, sends_load=False, held=held
-    )
-    setup = _setup(scenario, live, prepared, make_backend)
+    make_backend = backend_maker(prepared, live.cluster, no_history, read_only=live.advise, sends_load=False, held=held)
+    setup = _setup(live, prepared, make_backend)
     has_end = live.duration_s is not None
     with (
         open_journal(live.state, has_tables=False, has_end=has_end, within_s=HANDED_OVER_S) as journal,
-        remembered(scenario, prepared, live.cluster, held, read_only=live.advise) as (recall, keep),
+        remembered(prepared, live.cluster, held, read_only=live.advise) as (recall, keep),
     ):
 
         def stepped(entry: Entry) -> None:
             keep(entry)
             on_step(entry)
 
-        controller = _controller(scenario, live, prepared, journal)
+        controller = _controller(live, prepared, journal)
         run_without_load(setup, controller, first_configuration(prepared), live.duration_s, stepped, recall)
 
 
-def _setup(scenario: Scenario, live: Live, prepared: Prepared, make_backend: BackendMaker) -> Setup:
+def _setup(live: Live, prepared: Prepared, make_backend: BackendMaker) -> Setup:
     from ipa.live import Prometheus, Setup
 
     return Setup(
         pipeline=prepared.pipeline,
         make_backend=make_backend,
-        interval_s=scenario.interval_s,
+        interval_s=prepared.scenario.interval_s,
         prometheus=Prometheus(live.prometheus, live.prometheus_match) if live.source == "prometheus" else None,
         advise=live.advise,
         metrics_port=live.metrics_port,
@@ -186,12 +183,12 @@ def _setup(scenario: Scenario, live: Live, prepared: Prepared, make_backend: Bac
     )
 
 
-def _backend_maker(scenario: Scenario, live: Live, prepared: Prepared, history_rps: tuple[float, ...]) -> BackendMaker:
+def _backend_maker(live: Live, prepared: Prepared, history_rps: tuple[float, ...]) -> BackendMaker:
     if live.cluster is not None:
-        return backend_maker(scenario, prepared, live.cluster, history_rps)
+        return backend_maker(prepared, live.cluster, history_rps)
     from ipa.live import LoopbackBackend
 
-    plane = plane_of(scenario, prepared, live)
+    plane = plane_of(prepared, live)
 
     def make(*, folder: Path, source: SourceMaker, on_rollback: OnRollback) -> LiveBackend:
         return LoopbackBackend(plane, folder, history_rps, source=source, on_rollback=on_rollback)
@@ -199,16 +196,15 @@ def _backend_maker(scenario: Scenario, live: Live, prepared: Prepared, history_r
     return make
 
 
-def _controller(scenario: Scenario, live: Live, prepared: Prepared, journal: Journal) -> LiveController:
+def _controller(live: Live, prepared: Prepared, journal: Journal) -> LiveController:
     """The controller: the policy with its guards and time limit, resumed from the journal."""
     from ipa.live import LiveController
 
-    limit_s = live.decision_timeout_s or min(LONGEST_DECISION_S, scenario.interval_s)
-    policy = guarded(prepared.policy, scenario, prepared.pipeline)
-    return LiveController(prepared.pipeline, policy, limit_s, journal)
+    limit_s = live.decision_timeout_s or min(LONGEST_DECISION_S, prepared.scenario.interval_s)
+    return LiveController(prepared.pipeline, guarded(prepared), limit_s, journal)
 
 
-def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController, load: LoadView) -> Configuration:
+def _initial(prepared: Prepared, controller: LiveController, load: LoadView) -> Configuration:
     """The configuration that is ready at t = 0: the journal's latest, else the scenario's, else the policy's.
 
     In the last case, the policy decides before the first request, as in a simulation (rule 9). Raises PolicyError for a
@@ -220,8 +216,8 @@ def _initial(scenario: Scenario, prepared: Prepared, controller: LiveController,
     if prepared.initial is not None:
         return prepared.initial
     fields = {"latency", "busy_fraction", "concurrency", "past_rps", "seasons_rps"}
-    pipeline, duration_s = prepared.pipeline, prepared.trace.duration_s
-    view = RunView(load, duration_s, pipeline.name, scenario.seed, scenario.limit_cores, fields)
+    scenario, pipeline = prepared.scenario, prepared.pipeline
+    view = RunView(load, prepared.trace.duration_s, pipeline.name, scenario.seed, scenario.limit_cores, fields)
     opening = Opening(pipeline, view)
     entry = controller.step(opening)
     if controller.deadline.held:

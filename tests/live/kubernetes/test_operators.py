@@ -143,7 +143,7 @@ def test_a_backend_is_told_how_to_wait_for_what_is_remembered_last(monkeypatch: 
     monkeypatch.setattr(on_cluster, "connect", lambda _: api)
     held.lease = SimpleNamespace(is_held=True)  # type: ignore[assignment]
     cluster = Cluster(namespace="default")
-    with on_cluster.remembered(scenario, prepare(scenario), cluster, held, read_only=False) as (_, keep):
+    with on_cluster.remembered(prepare(scenario), cluster, held, read_only=False) as (_, keep):
         keep(entry(7))
         held.finish()
         held.lease = None

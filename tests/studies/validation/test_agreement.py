@@ -52,6 +52,6 @@ def test_a_refused_decision_is_not_an_equal_one_and_never_came_in_force() -> Non
 def test_a_run_with_its_own_decisions_is_the_same_run(engine: str) -> None:
     scenario = BASE.with_values({**OVERHEADS, "window": "100:220", "engine": engine, "service_times": "lognormal"})
     run = simulate(scenario)
-    again = simulate_decisions(scenario, prepare(scenario), decided(run.tables["decisions"]))
+    again = simulate_decisions(prepare(scenario), decided(run.tables["decisions"]))
     for name, table in again.items():
         pd.testing.assert_frame_equal(table, run.tables[name])

@@ -17,7 +17,7 @@ SHORT = {"pipeline": "image", "trace": "constant:8", "window": [[0, 60]], "polic
 def test_the_decisions_of_a_run_simulated_again_are_the_run() -> None:
     scenario = Scenario.model_validate(SHORT)
     run = simulate(scenario)
-    again = simulate_decisions(scenario, prepare(scenario), decided(run.tables["decisions"]))
+    again = simulate_decisions(prepare(scenario), decided(run.tables["decisions"]))
     for name in ("requests", "items"):
         pd.testing.assert_frame_equal(again[name], run.tables[name])
 
