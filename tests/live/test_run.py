@@ -203,10 +203,9 @@ class Alternating:
 """
 
 
-def test_a_policy_may_mix_variants_and_its_run_keeps_the_laws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_may_mix_variants_and_its_run_keeps_the_laws(tmp_path: Path) -> None:
     """Small until 1 s, then half of the requests each, from 4 s on large alone: both lanes are in the tables, and who
     came while the mix was in force went by the draws of the simulator, in order of arrival."""
-    monkeypatch.chdir(tmp_path)
     pipeline_file(tmp_path)
     Path("mixes.py").write_text(MIXES)
     given = ("--policy", "mixes.py:Alternating", "--trace", "constant:20:6", "--set", "interval_s=1")
@@ -248,9 +247,8 @@ FEW = ("--trace", "constant:20:1", "--set", "interval_s=1", "--policy", "static:
 
 
 @pytest.fixture
-def picky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
+def picky(tmp_path: Path) -> tuple[str, ...]:
     """A live run of a model that takes three small integers, and nothing else."""
-    monkeypatch.chdir(tmp_path)
     pipeline_file(tmp_path)
     for variant in ("small", "large"):
         folder = Path("models/tiny/sort", variant)
@@ -305,9 +303,8 @@ def test_a_run_that_served_nothing_says_so_first_and_why_and_has_failed(picky: t
 # ---- ways to run ----
 
 
-def test_advice_changes_nothing_after_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_advice_changes_nothing_after_the_start(tmp_path: Path) -> None:
     """One replica is there, two are advised, and nothing is done."""
-    monkeypatch.chdir(tmp_path)
     pipeline_file(tmp_path)
     given = ("--trace", "constant:20:3", "--set", "interval_s=1", "--set", "start=configured", "--policy", "static:2")
     result = ipa("live", "run", "tiny.yaml", *given, "--advise", "--out", "run", "--json")
@@ -324,9 +321,8 @@ def test_advice_changes_nothing_after_the_start(tmp_path: Path, monkeypatch: pyt
     assert (summary["planned_cost_mean_cores"], summary["decisions"], summary["changes"]) == (1.0, 2, 0)
 
 
-def test_a_controller_does_not_go_on_with_what_was_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_controller_does_not_go_on_with_what_was_refused(tmp_path: Path) -> None:
     """Advice is in the journal, and no part of it stands when the next controller begins."""
-    monkeypatch.chdir(tmp_path)
     pipeline_file(tmp_path)
     given = ("--trace", "constant:20:1", "--set", "interval_s=0.5", "--set", "start=configured", "--policy", "static:2")
     for _ in range(2):
@@ -338,8 +334,7 @@ def test_a_controller_does_not_go_on_with_what_was_refused(tmp_path: Path, monke
     assert last.decision.configuration == sort(replicas=2)
 
 
-def test_a_controller_goes_on_from_its_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_controller_goes_on_from_its_state(tmp_path: Path) -> None:
     pipeline_file(tmp_path)
     load = ("--trace", "constant:20:1", "--set", "interval_s=0.5")
     for _ in range(2):
@@ -358,8 +353,7 @@ def metrics(port: int) -> str:
 
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="prometheus is not installed")
-def test_policies_may_observe_through_prometheus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_policies_may_observe_through_prometheus(tmp_path: Path) -> None:
     pipeline_file(tmp_path)
     load = ("--trace", "constant:20:7", "--set", "interval_s=2", "--source", "prometheus")
     assert ipa("live", "run", "tiny.yaml", *load, "--out", "run", "--json").exit_code == 0
@@ -474,16 +468,13 @@ def test_a_second_ctrl_c_ends_a_controller_and_leaves_no_process(tmp_path: Path)
     until_now(lambda: not list(scratch.iterdir()), "the removal of what the run kept")
 
 
-def test_a_run_that_was_killed_has_its_rows_and_decisions_in_tables_afterwards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_was_killed_has_its_rows_and_decisions_in_tables_afterwards(tmp_path: Path) -> None:
     """And none of its processes is left, nor what they kept."""
     kept, scratch = tmp_path / ".run.running", tmp_path / "scratch"
     scratch.mkdir()
     with started(tmp_path, *LONG, "--out", "run", temporary=scratch) as process:
         assert len(list(scratch.iterdir())) == 1
         until_now(lambda: (kept / "requests.jsonl").exists() and rows_in(kept) > 40, "two seconds of requests")
-        monkeypatch.chdir(tmp_path)
         early = ipa("live", "recover", "run")
         assert (early.exit_code, "the run is still going on" in early.stderr) == (2, True)
         process.kill()
@@ -554,29 +545,23 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
         (("--policy", "ipb"), "unknown policy 'ipb'"),
     ],
 )
-def test_what_only_a_simulation_can_have_is_refused_by_name(
-    given: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_what_only_a_simulation_can_have_is_refused_by_name(given: tuple[str, ...], message: str) -> None:
     assert message in refusal("live", "run", "video", *given)
 
 
-def test_without_its_libraries_live_mode_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_without_its_libraries_live_mode_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "NEEDED", ("no_such_library",))
     wanted = "live mode needs no_such_library: pip install '.[live]' in the checkout"
     assert refusal("live", "run", "video") == wanted
     assert refusal("live", "load", "video") == wanted
 
 
-def test_without_the_program_there_is_no_prometheus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_without_the_program_there_is_no_prometheus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert "apt-get install prometheus" in refusal("live", "run", "video", "--source", "prometheus")
 
 
-def test_a_metrics_port_that_is_taken_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_metrics_port_that_is_taken_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = refusal("live", "run", "video", "--metrics-port", port)
@@ -585,8 +570,7 @@ def test_a_metrics_port_that_is_taken_is_refused(tmp_path: Path, monkeypatch: py
     assert elsewhere == f"--metrics-port: 192.0.2.1 port {port}: Cannot assign requested address"
 
 
-def test_results_are_never_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_results_are_never_overwritten(tmp_path: Path) -> None:
     Path("run").mkdir()
     Path("run/notes").write_text("mine")
     assert "contains other files" in refusal("live", "run", "video", "--out", "run")
@@ -596,10 +580,7 @@ def test_results_are_never_overwritten(tmp_path: Path, monkeypatch: pytest.Monke
 # ---- ipa live load ----
 
 
-def test_a_load_is_sent_to_the_gateway_of_a_pipeline_whose_controller_s_metrics_are_served(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_load_is_sent_to_the_gateway_of_a_pipeline_whose_controller_s_metrics_are_served(tmp_path: Path) -> None:
     port, served = free_port(), free_port()
     with started(tmp_path, *LONG, "--port", port, "--metrics-port", served):
         until_now(lambda: 'ipa_decisions_total{pipeline="tiny",rung="optimal"}' in metrics(served), "a decision")
@@ -628,10 +609,7 @@ def test_a_load_is_sent_to_the_gateway_of_a_pipeline_whose_controller_s_metrics_
         (("vidio",), "no pipeline is called 'vidio'; did you mean 'video'?"),
     ],
 )
-def test_a_load_that_cannot_be_sent_is_refused(
-    given: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_load_that_cannot_be_sent_is_refused(given: tuple[str, ...], message: str) -> None:
     assert message in refusal("live", "load", *given)
 
 

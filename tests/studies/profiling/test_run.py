@@ -31,16 +31,17 @@ class Model:
         return {"inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, -1]}]}
 '''
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 QUICK = ("--longest", 0.1, "--batches", "1,2")
 
 
 @pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def models(tmp_path: Path) -> Path:
     """A folder with one model that sleeps, in the folder that tests run in."""
     folder = tmp_path / "models" / "mine" / "sort" / "small"
     folder.mkdir(parents=True)
     (folder / "model.py").write_text(SLEEPER)
-    monkeypatch.chdir(tmp_path)
     return Path("models")
 
 
@@ -236,10 +237,7 @@ def test_what_cannot_be_profiled_is_refused_before_anything_starts(models: Path,
     assert text in refusal("profile", "run", *words.split())
 
 
-def test_a_server_that_does_not_answer_ends_a_profile_as_a_failed_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_a_server_that_does_not_answer_ends_a_profile_as_a_failed_run() -> None:
     where = ("double.yaml", "--server", "http://127.0.0.1:1", "--stage", "doubling", "--variant", "double")
     result = ipa("profile", "run", *where, *QUICK)
     assert result.exit_code == 1
@@ -257,9 +255,8 @@ def test_a_record_of_something_else_is_refused(models: Path) -> None:
     assert "holds no measurements of a profile" in refusal("profile", "run", models / "mine", "--shape", "x=4")
 
 
-def test_a_real_mlserver_is_profiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_mlserver_is_profiled(tmp_path: Path) -> None:
     """Another's server, which takes no binary data; the file is new."""
-    monkeypatch.chdir(tmp_path)
     (tmp_path / "server").mkdir()
     with mlserver(tmp_path / "server") as url:
         where = ("double.yaml", "--server", url, "--stage", "doubling", "--variant", "double")

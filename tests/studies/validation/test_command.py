@@ -105,8 +105,7 @@ def test_a_report_of_what_is_not_finished(simulated_live: Callable[[RunLive], No
         (("--duration", "5000"), "has no 5000 seconds in a row"),
     ],
 )
-def test_what_cannot_be_validated(options: tuple[str, ...], said: str, monkeypatch: Any, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_what_cannot_be_validated(options: tuple[str, ...], said: str, monkeypatch: Any) -> None:
     assert said in refusal("validate", "video", *options)
 
 

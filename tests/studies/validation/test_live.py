@@ -24,9 +24,8 @@ QUICK = (
 
 
 @pytest.fixture
-def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def pipeline() -> str:
     """A pipeline of one stage, whose replicas start in a second, in the present folder."""
-    monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text(PIPELINE.replace("seconds: 8", "seconds: 1"))
     return "mine.yaml"
 
