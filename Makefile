@@ -37,7 +37,7 @@ check: install
 		{ echo 'FOLDER should name a folder that has one in tests/ too: make check FOLDER=policies'; exit 2; }
 	$(BIN)/ruff check $(FOLDER) tests/$(FOLDER)
 	$(BIN)/ruff format --check $(FOLDER) tests/$(FOLDER)
-	$(BIN)/mypy --package ipa.$(subst /,.,$(FOLDER))
+	$(BIN)/mypy --package ipa.$(subst /,.,$(FOLDER)) --package tests.$(subst /,.,$(FOLDER))
 	$(BIN)/lint-imports
 	$(PYTEST) tests/$(FOLDER)
 

@@ -212,7 +212,7 @@ def test_a_disk_that_is_full_keeps_no_half_of_a_shorter_journal(
 
     path = tmp_path / "journal.jsonl"
     journal = FileJournal(path, kept=1, kept_in_file=3)
-    path_open = Path.open
+    path_open: Any = Path.open
     monkeypatch.setattr(Path, "open", opened)
     many_steps(journal, 1, 8)
     monkeypatch.undo()

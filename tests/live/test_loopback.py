@@ -23,7 +23,7 @@ from ipa.live import loopback
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import DirectWay, GatewayClient
 from ipa.live.loopback import LoopbackBackend
-from ipa.live.plane import Plane, Serves
+from ipa.live.plane import Plane, Serves, server_arguments
 from ipa.live.server_answers import DEFAULT_BODY
 from ipa.live.stage_replicas import Replica
 from ipa.live.tokens import TokenFile, create_token_file
@@ -284,7 +284,8 @@ def test_a_replica_is_removed_when_the_gateway_has_learnt_of_that(
         async with running(tmp_path) as backend:
             stage = backend.stages["sort"]
             (first,) = stage.all
-            tell, told_s = backend.client.list_replicas, []
+            tell = backend.client.list_replicas
+            told_s: list[float] = []
 
             async def list_replicas(replicas: Mapping[str, Sequence[Replica]]) -> None:
                 if first.is_removed and not told_s:
@@ -329,7 +330,7 @@ def test_a_replica_that_dies_before_time_0_costs_nothing_and_is_replaced_at_once
 def test_a_variant_that_cannot_start_is_observed_as_failed_and_the_old_one_serves_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = loopback.server_arguments
+    right = server_arguments
 
     def arguments(plane: Plane, source: str, serves: Serves, port: int, **how: Any) -> list[str]:
         not_profiled = serves._replace(cores=7) if serves.variant == "large" else serves  # the server exits

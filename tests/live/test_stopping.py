@@ -19,7 +19,7 @@ async def stopping(log: list[str] | None = None) -> AsyncIterator[tuple[Stopping
     """One that logs when everything is to end at once, and the future that fails it."""
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     made = Stopping()
-    made.follow(failed, lambda: log is not None and log.append("at once"))
+    made.follow(failed, lambda: log is not None and log.append("at once"))  # type: ignore[func-returns-value]
     try:
         yield made, failed
     finally:

@@ -17,7 +17,7 @@ STEADY, LAST = Mean(windows=12, factor=1.0), Reactive(window_s=1)
 
 def test_the_candidate_with_the_least_loss_is_asked() -> None:
     """The load rises by 1 a second. Ten seconds ahead it is 10 above the last second, and far above the mean."""
-    rising = observation(np.arange(120))
+    rising = observation(np.arange(120).tolist())
     auto = Auto((STEADY, LAST))
     assert auto.best(rising, 10.0) is LAST
     assert auto.forecast(rising, 10.0).point_rps == 119.0
@@ -52,7 +52,7 @@ def test_candidates_see_only_what_had_been_seen_by_then() -> None:
 
 def test_a_distribution_is_judged_as_one() -> None:
     """For counts of a Poisson process, its own spread loses less than a single number, its median."""
-    load = observation(np.random.default_rng(1).poisson(30, size=300))
+    load = observation(np.random.default_rng(1).poisson(30, size=300).tolist())
 
     class Median(Poisson):
         def forecast(self, observation, horizon_s=20.0):  # type: ignore[no-untyped-def]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from http import HTTPStatus
 from math import inf
 from pathlib import Path
@@ -149,11 +148,14 @@ def test_memory_goes_from_step_to_step_as_a_journal_holds_it() -> None:
 
 
 def test_a_memory_of_any_kind_comes_back_as_its_json_does() -> None:
+    deep: Any = 1.5
+    for _ in range(300):
+        deep = [deep]
     memory = {
         "plain": [1, -0.0, 0.1, 1e300, "\u00e9\ud800", True, None],
         "nested": ({"a": (1, 2)}, [[], {}, ()]),
         "numbers": {1: np.float64(0.1), 2.5: 10**30, None: HTTPStatus.OK},
-        "deep": reduce(lambda inner, _: [inner], range(300), 1.5),
+        "deep": deep,
     }
 
     class Keeps(Counts):
@@ -163,7 +165,8 @@ def test_a_memory_of_any_kind_comes_back_as_its_json_does() -> None:
     kept: dict[str, Any] = memory
     step = Controller(PIPELINE, Keeps(), Journal()).step
     assert json.dumps(step(World()).decision.memory) == json.dumps(json.loads(json.dumps(memory)))
-    for wrong in ({"x": [inf]}, {"x": {1, 2}}, {"x": np.int64(1)}, {(1, 2): 3}):
+    wrongs: list[Any] = [{"x": [inf]}, {"x": {1, 2}}, {"x": np.int64(1)}, {(1, 2): 3}]
+    for wrong in wrongs:
         kept = wrong
         with pytest.raises(PolicyError, match="what JSON can hold"):
             step(World())

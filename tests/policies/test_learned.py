@@ -28,7 +28,7 @@ CARD = {"kind": "lstm", "normalisation": "none", "activation": "tanh"}
 TREES_CARD = {"kind": "quantile-gbm", "normalisation": "deviation", "levels": [0.5]}
 
 
-def arrays(seed: int = 0, units: int = 3, inputs: int = 1, outputs: int = 1) -> dict[str, npt.NDArray[Any]]:
+def arrays(seed: int = 0, units: int = 3, inputs: int = 1, outputs: int = 1) -> dict[str, Any]:
     """Those of a small network."""
     rng = np.random.default_rng(seed)
     return {
@@ -108,7 +108,7 @@ def test_a_load_ten_times_as_large_has_a_forecast_ten_times_as_large(name: str) 
 @pytest.mark.parametrize("name", ["lstm-quantile", "quantile-gbm"])
 def test_quantiles_rise_with_their_level_and_a_longer_horizon_is_busier(name: str) -> None:
     predictor = create_predictor(name)
-    load = observation(np.random.default_rng(3).poisson(40, size=120))
+    load = observation(np.random.default_rng(3).poisson(40, size=120).tolist())
     forecast = predictor.forecast(load, 20.0)
     assert forecast.levels == LEVELS
     assert list(forecast.values_rps) == sorted(forecast.values_rps)
@@ -422,7 +422,7 @@ def test_of_a_history_that_is_too_short_to_learn_from_the_smoothed_maxima_are_th
     """Samples count, wherever in the two minutes they are; alone and among others alike."""
     load = [float(5 + second % 7) for second in range(least_s)]
     seen = [load[1:], [nan] * 10 + load[1:], load, [nan] * 10 + load]
-    predictor = create_predictor(name)
+    predictor: Any = create_predictor(name)
     found = [predictor.forecast(observation(each), 20.0) for each in seen]
     smoothed = [create_predictor("ewma").forecast(observation(each), 20.0) for each in seen]
     assert found[:2] == smoothed[:2]

@@ -70,7 +70,9 @@ def decided(
 ) -> list[Decision]:
     """What the guard makes of the wishes, one every `step_s`, if each answer is in force by the next decision."""
     guard = Steady(Wants(wishes, plan or {}), PIPELINE, Steadiness(**keys))
-    at_hand, memory, decisions = start, {}, []
+    at_hand = start
+    memory: Memory = {}
+    decisions: list[Decision] = []
     for k in range(len(wishes)):
         now = at_hand["a"].replicas
         seen = observation(

@@ -44,7 +44,7 @@ SPEECH = Published(
     },
     8,
 )
-ANSWERING = {"xlm-roberta-base": (77.14, 1, 1), "roberta-base": (82.91, 1, 1)}
+ANSWERING: dict[str, tuple[float, int, int | None]] = {"xlm-roberta-base": (77.14, 1, 1), "roberta-base": (82.91, 1, 1)}
 
 STAGES: dict[str, dict[str, Published]] = {
     "video": {

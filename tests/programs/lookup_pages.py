@@ -275,9 +275,9 @@ def names() -> str:
     for name, each in functions:
         parts += [f"### `{name}`", _code(f"{name}{_signature(each)}"), _prose(inspect.getdoc(each))]
     parts.append("## Classes")
-    for name, each in classes:
-        parts += [f"### `{name}`", _prose(inspect.getdoc(each))]
-        if rows := list(_members(each)):
+    for name, kind in classes:
+        parts += [f"### `{name}`", _prose(inspect.getdoc(kind))]
+        if rows := list(_members(kind)):
             parts.append(table(("member", "what it is"), rows))
     parts += ["## Modules", table(("module", "what it holds"), ((_code(name), _first(each)) for name, each in modules))]
     return "\n\n".join(parts)

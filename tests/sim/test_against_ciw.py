@@ -70,7 +70,7 @@ def in_ours(
     return collect_records(run)
 
 
-class Patience(ciw.dists.Distribution):  # type: ignore[misc]
+class Patience(ciw.dists.Distribution):  # type: ignore[misc,name-defined]
     """How much longer a request waits that comes to a stage: until its age since its arrival is the drop limit."""
 
     def __init__(self, arrivals_s: FloatArray, limit_s: float) -> None:

@@ -185,7 +185,7 @@ def test_memory_in_use_is_not_given_to_another(monkeypatch: pytest.MonkeyPatch) 
 def test_the_compiled_exponential_is_that_of_python() -> None:
     """The lognormal factors are one exp each: numba's must be the C library's, as Python's is."""
 
-    @numba.njit
+    @numba.njit  # type: ignore[untyped-decorator]
     def compiled(values: Any, results: Any) -> None:
         for i in range(len(values)):
             results[i] = numba_exp(values[i])

@@ -37,7 +37,7 @@ def test_steps_in_an_outage_see_nothing_and_the_first_one_after_it_counts_all(en
             assert (first.arrivals, first.completions, first.queue_length, first.in_service) == (0, 0, 0, 0)
             assert first.replicas  # known to whatever keeps them alive
         else:
-            assert first.arrivals == {20: 50, 60: 200}.get(each.time_s, 50)
+            assert first.arrivals == {20.0: 50, 60.0: 200}.get(each.time_s, 50)
     dark = seen[40].load_rps
     assert set(dark[:-20]) == {5.0}
     assert all(map(isnan, dark[-20:]))

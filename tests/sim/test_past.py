@@ -33,11 +33,15 @@ def test_the_past_is_what_lies_before_the_window_at_the_first_two_steps() -> Non
     assert (*late.past(1, 300.0), *late.before(300.0))[-120:] == (1.0,) * 120
 
 
+def given(policy: Any, **keys: Any) -> Scenario:
+    return Scenario(**{"pipeline": "video", "trace": "given", "policy": policy, **keys})
+
+
 @pytest.mark.parametrize("start", ["warm", "configured"])
-def test_a_run_shows_the_past_to_a_policy_that_reads_it_and_the_clock_to_all(start: str) -> None:
+def test_a_run_shows_the_past_to_a_policy_that_reads_it_and_the_clock_to_all(start: Any) -> None:
     with brought({"given": LOAD}):
-        entries = simulate(Scenario(pipeline="video", trace="given", policy="foresight", start=start)).entries
-        others = simulate(Scenario(pipeline="video", trace="given", policy="rate", start=start)).entries
+        entries = simulate(given("foresight", start=start)).entries
+        others = simulate(given("rate", start=start)).entries
     first = entries[0].observation
     assert first.past_rps is not None
     assert first.past_rps == tuple(map(float, range(180 if start == "warm" else 190)))
@@ -49,7 +53,7 @@ def test_a_run_shows_the_past_to_a_policy_that_reads_it_and_the_clock_to_all(sta
 
 def test_a_journal_keeps_the_past_and_the_clock() -> None:
     with brought({"given": LOAD}):
-        entries = simulate(Scenario(pipeline="video", trace="given", policy="foresight")).entries
+        entries = simulate(given("foresight")).entries
     for entry in entries:
         assert from_line(to_line(entry)) == entry
 
@@ -59,7 +63,7 @@ def test_foresight_decides_the_same_in_a_replay() -> None:
     from ipa.policies import create, replay_journal
 
     with brought({"given": LOAD}):
-        entries = simulate(Scenario(pipeline="video", trace="given", policy="foresight")).entries
+        entries = simulate(given("foresight")).entries
     pipeline = profiles.load("video")
     lines = [from_line(to_line(entry)) for entry in entries]
     again = list(replay_journal(pipeline, create("foresight", pipeline), lines))
@@ -105,8 +109,8 @@ def test_a_seasonal_forecast_is_made_of_them_in_a_run_and_again_in_a_replay(engi
     from ipa.policies import create, replay_journal
 
     with brought({"days": DAYS}):
-        entries = simulate(Scenario(pipeline="video", trace="days", policy=SEASONAL, engine=engine)).entries
-        others = simulate(Scenario(pipeline="video", trace="days", policy="ipa", engine=engine)).entries
+        entries = simulate(given(SEASONAL, trace="days", engine=engine)).entries
+        others = simulate(given("ipa", trace="days", engine=engine)).entries
     assert all(entry.observation.seasons_rps is not None for entry in entries)
     assert all(entry.observation.seasons_rps is None for entry in others)
     assert [entry.decision.forecast_rps for entry in entries] != [entry.decision.forecast_rps for entry in others]
@@ -118,8 +122,8 @@ def test_a_seasonal_forecast_is_made_of_them_in_a_run_and_again_in_a_replay(engi
 
 def test_a_journal_holds_seasons_only_where_they_are_read() -> None:
     with brought({"days": DAYS}):
-        entries = simulate(Scenario(pipeline="video", trace="days", policy=SEASONAL)).entries
-        others = simulate(Scenario(pipeline="video", trace="days", policy="ipa")).entries
+        entries = simulate(given(SEASONAL, trace="days")).entries
+        others = simulate(given("ipa", trace="days")).entries
     assert all(from_line(to_line(entry)) == entry for entry in entries)
     assert not any("seasons_rps" in to_line(entry) for entry in others)
 

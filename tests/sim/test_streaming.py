@@ -24,6 +24,7 @@ from ipa.sim.intervals import Completed, IntervalCounts
 from ipa.sim.model import RunInput, ServiceTime, StageModel
 from ipa.sim.records import Recorder, Records, collect_records
 from ipa.sim.sample import Sampling
+from ipa.sim.summary import Totalling
 from ipa.studies import Run, Scenario, results
 from ipa.studies import simulate as run_scenario
 from ipa.traces import Trace, arrivals
@@ -112,7 +113,8 @@ def test_simpy_hands_over_what_it_would_have_kept(
         records, steps_of_pieces = put_together(engine, drawn, given)
         assert list(differences(collect_records(whole), records)) == [], f"seed {seed}"
         assert steps_of_pieces == steps, f"seed {seed}"
-        assert all(not len(stage.batch_log(stage.batches.past_batches).size) for stage in engine.stages)
+        stages: Any = engine.stages
+        assert all(not len(stage.batch_log(stage.batches.past_batches).size) for stage in stages)
 
 
 def test_the_first_timer_is_that_of_all_arrivals() -> None:
@@ -213,7 +215,7 @@ def test_a_sample_of_all_is_all(world: dict[str, Any], tmp_path: Path, monkeypat
 
 def interval_of(time_s: pd.Series[float]) -> pd.Series[float]:
     """The start of the interval of each moment: a second, as the runs here last 90 s."""
-    return np.floor(time_s)
+    return time_s // 1.0
 
 
 def in_intervals(run: Run) -> pd.DataFrame:
@@ -399,10 +401,10 @@ def test_nothing_arrives_or_nothing_completes(tmp_path: Path) -> None:
 def test_a_broken_balance_is_a_broken_law(monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches that are handed over twice are too many (L1); moments that are off are so in the sum (L9)."""
     base = Scenario(pipeline="video").with_values({"trace": "constant:30:60", "records": "none"})
-    take = simulate.Totalling.take
+    take = Totalling.take
 
     def broken(change: Any) -> str:
-        monkeypatch.setattr(simulate.Totalling, "take", lambda self, given: take(self, change(given)))
+        monkeypatch.setattr(Totalling, "take", lambda self, given: take(self, change(given)))
         with pytest.raises(LawError) as caught:
             run_scenario(base)
         return str(caught.value)

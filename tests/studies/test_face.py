@@ -67,7 +67,16 @@ def test_everything_on_the_face_is_there(module: object) -> None:
 
 
 def test_ipa_offers_what_studies_does() -> None:
-    for name in set(ipa.__all__) - {"Error", "InputError", "live", "policies", "profiles", "sim", "studies", "traces"}:
+    for name in set(vars(ipa)["__all__"]) - {
+        "Error",
+        "InputError",
+        "live",
+        "policies",
+        "profiles",
+        "sim",
+        "studies",
+        "traces",
+    }:
         assert getattr(ipa, name) is getattr(studies, name)
 
 

@@ -17,7 +17,7 @@ def figures(summary: dict[str, Any]) -> dict[str, Any]:
 
 def test_each_run_has_the_summary_that_it_has_alone_in_the_order_given() -> None:
     scenarios = [
-        Scenario(**given, seed=seed, policy={"name": policy, **parameters})
+        Scenario(**{**given, "seed": seed, "policy": {"name": policy, **parameters}})
         for given in (SHORT, LONG)
         for policy, parameters in (("ipa", {}), ("ipa", {"alpha": 0.5}), ("rate", {}))
         for seed in (1, 2)

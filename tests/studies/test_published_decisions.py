@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ def decide(
     pipeline: Pipeline, load_rps: int, fixed: Mapping[str, str] | None = None, alpha: float | None = None
 ) -> tuple[Choice, ...]:
     """The published programme."""
-    published = pipeline.defaults
+    published: Any = pipeline.defaults
     options = (choices(pipeline, stage, load_rps, (fixed or {}).get(stage.name)) for stage in pipeline.stages)
 
     def objective(combination: tuple[Choice, ...]) -> float:

@@ -119,7 +119,7 @@ def test_a_class_in_a_file_is_reached_where_it_names_the_parameter(tmp_path: Pat
 
 def test_every_system_has_every_predictor_once_and_one_without_runs_once() -> None:
     said: list[str] = []
-    predictors = ["max", {"name": "mean", "factor": 1.1}]
+    predictors: list[Any] = ["max", {"name": "mean", "factor": 1.1}]
     base = find("video", {"policy.predictor": "oracle", "policy.alpha": 3})
     chosen = choose(base, ["ipa", "hpa:high", "scale-only:low label=FA2"], predictors=predictors, log=said.append)
     assert told(chosen) == [

@@ -6,6 +6,7 @@ A process holds the pipes of its output as long as it lives: that `communicate` 
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -270,7 +271,7 @@ def test_the_cores_are_no_more_than_the_containers_quota(
     (tmp_path / "own").write_text(f"9:name=systemd:/\n{own}\n")
     monkeypatch.setattr(workers, "CGROUPS", tmp_path)
     monkeypatch.setattr(workers, "OWN_CGROUP", tmp_path / "own")
-    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     assert workers.cores() == allowed
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ Put = Callable[..., Trace]
 def put(tmp_path: Path) -> Put:
     """Writes a file with these lines and reads it."""
 
-    def read_lines(*lines: str | bytes, name: str = "data.csv", seed: int = 0, **hints: str) -> Trace:
+    def read_lines(*lines: str | bytes, name: str = "data.csv", seed: int = 0, **hints: Any) -> Trace:
         path = tmp_path / name
         path.write_bytes(b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines))
         return read(path, TimeHints(**hints), seed)

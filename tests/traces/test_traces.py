@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def of_counts(*counts: int, history: tuple[int, ...] = ()) -> Trace:
+def of_counts(*counts: int, history: Any = ()) -> Trace:
     return Trace.of_counts("given", counts, history_counts=history)
 
 

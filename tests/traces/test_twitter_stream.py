@@ -11,6 +11,7 @@ import tracemalloc
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,7 +63,7 @@ MEMBERS = {
 }
 
 
-def put(folder: Path, content: bytes, name: str = "stream.tar", **hints: str) -> Trace:
+def put(folder: Path, content: bytes, name: str = "stream.tar", **hints: Any) -> Trace:
     (folder / name).write_bytes(content)
     return read(folder / name, TimeHints(**hints))
 

@@ -11,7 +11,7 @@ import copy
 import json
 import queue
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -435,7 +435,7 @@ class Rolling(Server):
         if manifest["kind"] != "Deployment" or name == self.deployed.gateway_name:
             return manifest
         there = self.rollouts.get(name)
-        before = {"metadata": {}, "spec": {"replicas": 1}, "status": {}} if there is None else there.stage
+        before: Object = {"metadata": {}, "spec": {"replicas": 1}, "status": {}} if there is None else there.stage
         kept = {key: value for key, value in before["metadata"].get("annotations", {}).items() if key in _KEPT}
         made = copy.deepcopy(manifest)
         made["metadata"]["annotations"] = {**kept, **made["metadata"]["annotations"]}
@@ -464,7 +464,7 @@ class Rolling(Server):
             if each["metadata"]["name"] == name:
                 each["metadata"]["annotations"].pop(annotation, None)
 
-    def seen(self) -> list[pods.Pod]:
+    def seen(self) -> Sequence[Any]:
         """The pods as a watch would tell them."""
         return pods.ours(copy.deepcopy(self.pods))
 
@@ -673,7 +673,7 @@ class Cluster(Rolling):
         conditions = [pod["status"]["conditions"] for pod in self.pods if _lane(pod) == lane]
         return sum(any(each["type"] == "Ready" for each in of_pod) for of_pod in conditions)
 
-    def _lanes(self) -> list[Any]:
+    def _lanes(self) -> Sequence[Any]:
         for number, lane in enumerate(self.plan.lanes):
             self.plan.readied(number, self._ready(number))
             if lane.is_closing and not self.present[number]:
@@ -697,7 +697,7 @@ class Cluster(Rolling):
         told["metadata"]["resourceVersion"] = "2"
         self.events.put({"type": kind, "object": told})
 
-    def treat(self, variant: str, **how: bool) -> None:
+    def treat(self, variant: str, **how: Any) -> None:
         """Treat the pods of a variant so from now on."""
         self.treats[variant] = Treatment(**how)
         self.go_on()
@@ -721,7 +721,7 @@ def _lane(pod: Object) -> int:
 class HeldLease(Lease):
     """The Lease, held as long as a test has it so."""
 
-    is_held, is_lost = True, False  # type: ignore[assignment]
+    is_held, is_lost = True, False
 
     def __init__(self, log: list[str] | None = None) -> None:
         self.identity, self.holder, self.retry_s, self.report, self.problem = "ours", "ours", 0.02, "", ""

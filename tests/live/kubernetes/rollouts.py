@@ -235,7 +235,7 @@ async def on_cluster(deployed: Deployed, change: Change, folder: Path) -> Course
     try:
         await backend.open({STAGE: change.initial})
         await backend.start(time.monotonic())
-        decided_s = []
+        decided_s: list[float] = []
         for after_s, wanted in change.decisions.items():
             first_s = decided_s[0] if decided_s else FIRST_S
             await asyncio.sleep(first_s + after_s - backend.now_s)

@@ -93,8 +93,10 @@ def test_with_its_own_values_a_chart_gives_what_the_kustomize_base_has(
 
 
 def test_a_value_does_what_the_option_does(tmp_path: Path) -> None:
-    options = ("--image", "x:2", "--pull", "Never", "--service", "NodePort", "--policy", "scale-only:low")
-    options += ("--cpu", "2", "--memory", "1Gi", "--gateway-cpu", "1", "--gateway-memory", "2Gi")
+    options = (
+        *("--image", "x:2", "--pull", "Never", "--service", "NodePort", "--policy", "scale-only:low"),
+        *("--cpu", "2", "--memory", "1Gi", "--gateway-cpu", "1", "--gateway-memory", "2Gi"),
+    )
     values: dict[str, Any] = {
         "image": "x:2", "imagePullPolicy": "Never", "service": {"type": "NodePort"},
         "replica": {"cpu": "2", "memory": "1Gi"},

@@ -320,7 +320,7 @@ def test_a_variant_that_does_not_start_is_rolled_back_and_left_out(
     failed: list[tuple[int, str]] = []
 
     async def story() -> None:
-        told = {"on_rollback": lambda *what: failed.append(what)}
+        told: dict[str, Any] = {"on_rollback": lambda *what: failed.append(what)}
         async with running(deployed, tmp_path, **told) as backend, traffic(backend):
             backend.begin_step(3)
             assert (await apply(backend, sort("large"))).accepted

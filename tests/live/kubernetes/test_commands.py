@@ -584,7 +584,7 @@ def test_up_prints_each_cause_once_when_it_appears(capsys: pytest.CaptureFixture
 def test_status_says_what_keeps_the_gateway_from_coming(capsys: pytest.CaptureFixture[str]) -> None:
     from ipa.studies.commands.live_cluster import print_status
 
-    found = {"name": "ipa-tiny", "namespace": "here", "controller": None, "troubles": {}, "stages": {}}
+    found: dict[str, Any] = {"name": "ipa-tiny", "namespace": "here", "controller": None, "troubles": {}, "stages": {}}
     print_status({**found, "gateway_ready": False, "gateway_problem": "no node takes it: 0/1 nodes"})
     print_status({**found, "gateway_ready": True, "gateway_problem": ""})
     said = [line for line in capsys.readouterr().out.splitlines() if "gateway" in line]

@@ -136,7 +136,7 @@ def to_service(
 
 
 def test_inside_the_service_is_called_itself_and_no_secret_is_read(tmp_path: Path) -> None:
-    async def use(way: ControlWay, server: Server, _: TestServer) -> None:
+    async def use(way: ControlWay, server: Server, listening: TestServer) -> None:
         for _ in range(2):
             assert await way.answer(ControlCall("PUT", "/control/start", {"origin": 0.0}, {"a": "b"})) == {
                 "epoch": "first"

@@ -14,7 +14,17 @@ import pytest
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.deploy import check_ours
-from ipa.live.kubernetes.difference import Apply, ForeignOwnerError, Kept, Lane, Scale, difference, drift, foreign_owner
+from ipa.live.kubernetes.difference import (
+    Action,
+    Apply,
+    ForeignOwnerError,
+    Kept,
+    Lane,
+    Scale,
+    difference,
+    drift,
+    foreign_owner,
+)
 from ipa.live.kubernetes.manifests import root, stage_deployment
 from ipa.live.kubernetes.pods import listing, read
 from ipa.live.kubernetes.reconcile import AFTER_LOSS_S, LONGEST_PAUSE_S, Reconciler
@@ -29,7 +39,7 @@ from tests.live.world import sort
 SMALL, LARGE = sort("small", 2)["sort"], sort("large", 2)["sort"]
 
 
-def actions(deployed: Deployed, wanted: StageConfiguration, given: Mapping[str, Any] | None) -> list[Apply | Scale]:
+def actions(deployed: Deployed, wanted: StageConfiguration, given: Mapping[str, Any] | None) -> list[Action]:
     state = None if given is None else read_stage(given, ())
     return difference(deployed, Lane("sort", wanted, state), None)
 

@@ -64,7 +64,8 @@ replicas, those that it remembers of its Deployment, and its conditions."""
 def steps(api: Any, deployed: Deployed, quota: Callable[[int], object]) -> Iterator[str]:
     """The same calls for either; each step's name once it has been done."""
     name, namespace = deployed.stage_name("sort"), deployed.namespace
-    owner = owner_of(api.apply(root(deployed)) if not isinstance(api, Rolling) else api.root)
+    made: Any = api.root if isinstance(api, Rolling) else api.apply(root(deployed))
+    owner = owner_of(made)
 
     def apply(wanted: StageConfiguration) -> None:
         api.apply(stage_deployment(deployed, "sort", wanted, owner))

@@ -160,7 +160,7 @@ def test_replicas_that_another_sets_between_an_apply_and_the_scale_after_it_are_
     def apply(manifest: dict[str, Any], _: str | None) -> Any:
         return {**manifest, "spec": {**manifest["spec"], "replicas": 9}}
 
-    world.server.apply = apply  # type: ignore[method-assign]
+    world.server.apply = apply  # type: ignore[assignment,method-assign]
     world.reconciler.reconcile(four, [])
     assert world.server.written == []
 

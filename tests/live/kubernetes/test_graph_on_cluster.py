@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pandas as pd
@@ -35,7 +36,8 @@ def namespace() -> Iterator[str]:
 def items(folder: Path) -> dict[tuple[int, str], int]:
     """Request and stage -> how many items it had there."""
     found = pd.read_parquet(folder / "items.parquet").groupby(["request", "stage"], observed=True).size()
-    return {(int(request), str(stage)): int(count) for (request, stage), count in found.items()}
+    counted: dict[Any, Any] = found.to_dict()
+    return {(int(request), str(stage)): int(count) for (request, stage), count in counted.items()}
 
 
 def test_every_request_has_the_items_that_it_has_in_the_simulation(

@@ -119,7 +119,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
         "--dpkgopt=force-unsafe-io",
         *kept,
     ]
-    made = ["mmdebstrap", "--quiet", *packages, DEBIAN, base / "base.tar"]
+    made = ["mmdebstrap", "--quiet", *packages, DEBIAN, str(base / "base.tar")]
     debian = subprocess.Popen(made, env={**os.environ, "PATH": PATH})
     fetched = ("--only-binary=:all:", "--python-version", python[1], "--no-deps", "--require-hashes")
     lock = ("-r", ROOT / "requirements-image.lock", "-d", wheels)

@@ -181,7 +181,7 @@ def test_a_variant_that_the_store_lacks_is_rolled_back_while_traffic_goes_on(
     failed: list[str] = []
 
     async def story(deployed: Deployed) -> None:
-        how = {"on_rollback": lambda _, why: failed.append(why)}
+        how: dict[str, Any] = {"on_rollback": lambda _, why: failed.append(why)}
         async with running(deployed, tmp_path, **how) as backend, asking(backend.url) as asked:
             assert (await apply(backend, sort("large"))).accepted
             await until(lambda: failed, "the variant is given up")

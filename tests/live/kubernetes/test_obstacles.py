@@ -203,7 +203,7 @@ def test_what_a_server_may_allow_later_delays_until_the_deadline(said: str, tmp_
 
 def test_a_stage_that_has_all_its_replicas_is_kept_from_nothing(tmp_path: Path) -> None:
     """The conditions of a rollout that came to nothing are told a moment longer."""
-    whole = {"updated": 2, "old": 0, "available": 2}
+    whole: dict[str, Any] = {"updated": 2, "old": 0, "available": 2}
     assert found(tmp_path, [pod(1)], "exceeded quota", late=True, **whole) == Obstacle()
 
 
@@ -234,7 +234,7 @@ def test_a_replica_set_that_cannot_be_made_is_told_until_the_change_is_seen(tmp_
     """As Kubernetes 1.20 tells it. It keeps the time of the first refusal, so nothing is given up for it."""
     said = 'Failed to create new replica set "x": replicasets.apps "x" is forbidden: exceeded quota: few'
     told = {"type": "Progressing", "status": "False", "reason": "ReplicaSetCreateError", "message": said}
-    status = {"updated": 0, "old": 2, "conditions": [{**told, "lastTransitionTime": BEGAN}]}
+    status: dict[str, Any] = {"updated": 0, "old": 2, "conditions": [{**told, "lastTransitionTime": BEGAN}]}
     for seen, delay in ((1, said), (2, "")):
         given = on_server(tiny(tmp_path), LARGE, generation=2, seen=seen, **status)
         now_s = BEGAN_S + 10_000.0

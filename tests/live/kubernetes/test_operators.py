@@ -159,21 +159,21 @@ def test_a_controller_that_does_not_hold_the_lease_has_nothing_remembered(tmp_pa
 
 
 def test_a_write_begun_before_another_took_over_undoes_nothing_when_it_comes_late(tmp_path: Path) -> None:
-    api = Given()
-    first, second = (Memory(api, tiny(tmp_path), {}) for _ in range(2))  # type: ignore[arg-type]
+    api: Any = Given()
+    first, second = (Memory(api, tiny(tmp_path), {}) for _ in range(2))
     at_once = api.patch
 
     def late(*given: Any) -> Any:
-        api.patch = at_once  # type: ignore[method-assign]
+        api.patch = at_once
         second.keep(entry(8))
         second.close()
         return at_once(*given)
 
-    api.patch = late  # type: ignore[assignment,method-assign]
+    api.patch = late
     first.keep(entry(7))
     first.close()
     journal = Journal(1)
-    Memory(api, tiny(tmp_path), {}).resume(journal)  # type: ignore[arg-type]
+    Memory(api, tiny(tmp_path), {}).resume(journal)
     assert [each.observation.step for each in journal.entries] == [8]
 
 

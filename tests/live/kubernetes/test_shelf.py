@@ -190,7 +190,7 @@ def test_a_fetch_that_was_broken_off_goes_on_file_by_file(
     (incoming / "stale.bin").write_text("x")
     copied = []
     copy = fetching._copy
-    monkeypatch.setattr(fetching, "_copy", lambda *given: (copied.append(given[1]), copy(*given)))
+    monkeypatch.setattr(fetching, "_copy", lambda *given: (copied.append(given[1]), copy(*given)))  # type: ignore[func-returns-value]
     fetch(f"{URL}/tiny/sort/large", tmp_path / "large", server, SOMEBODY)
     assert sums_of(tmp_path / "large") == sums_of(folder / "tiny/sort/large")
     assert sorted(name.rpartition("/")[2] for name in copied) == ["SHA256SUMS", "weights.bin"]

@@ -7,7 +7,8 @@ import queue
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType, SimpleNamespace
@@ -66,7 +67,7 @@ class Server:
         return self._events(self._next())
 
     @staticmethod
-    def _events(answer: list[Any]) -> Iterator[dict[str, Any]]:
+    def _events(answer: Sequence[Any]) -> Iterator[dict[str, Any]]:
         for each in answer:
             if isinstance(each, ApiError):
                 raise each
@@ -232,7 +233,7 @@ def test_a_pod_that_carries_our_labels_and_cannot_be_read_is_left_out(caplog: py
     seen, asked = told([["a"], [foreign, event("ADDED", "c", "12"), {**foreign, "type": "DELETED"}], []])
     assert seen[:4] == [{"a"}, {"a"}, {"a", "c"}, {"a", "c"}]
     assert asked[:2] == ["list", "watch 10"]
-    assert [record.pod for record in caplog.records if hasattr(record, "pod")] == ["b", "b"]
+    assert [vars(record)["pod"] for record in caplog.records if hasattr(record, "pod")] == ["b", "b"]
 
 
 def test_a_mistake_of_whoever_is_told_does_not_end_the_watch() -> None:
@@ -272,8 +273,8 @@ def test_where_this_machine_s_clock_is_wrong_the_server_s_counts(
     pytest.importorskip("kubernetes")
     from ipa.live.kubernetes import api as module
 
-    monkeypatch.setattr(module.time, "time", lambda: 1767225600.0 + ours_s)
-    monkeypatch.setattr(module.time, "monotonic", lambda: 7.0)
+    monkeypatch.setattr(time, "time", lambda: 1767225600.0 + ours_s)
+    monkeypatch.setattr(time, "monotonic", lambda: 7.0)
     api = module.Api(SimpleNamespace(configuration=None))
     assert api.time_s() == 1767225600.0 + ours_s  # nothing is known of the server
     monkeypatch.setattr(api._client, "request", lambda *_, **__: Answer(b"{}"))
@@ -339,7 +340,7 @@ def test_a_call_of_the_gateway_through_the_proxy_waits_as_long_as_it_is_to(tmp_p
     answer |= {"configured": True, "lanes": {}}
     api = SimpleNamespace(
         get=lambda *_: secret("a-token-of-a-gateway"),
-        request=lambda *_, within_s, headers: waited_s.append(within_s) or answer,
+        request=lambda *_, within_s, headers: waited_s.append(within_s) or answer,  # type: ignore[func-returns-value]
     )
     way = ProxiedWay(api, tiny(tmp_path))  # type: ignore[arg-type]
     gateway = ClusterGateway(way, tiny(tmp_path), Timeline({}), lambda: 0.0, lambda: None, print)  # type: ignore[arg-type,return-value]
@@ -441,7 +442,7 @@ def test_pods_that_the_pipeline_s_file_does_not_know_are_left_out_and_that_is_sa
     lister.changed(pods, True)
     lister.run()
     assert [[each["url"] for each in listed["sort"]] for listed in told] == [["http://10.0.0.1:8080"]] * 2
-    assert [record.pod for record in caplog.records if record.msg == "a pod is left out"] == [
+    assert [vars(record)["pod"] for record in caplog.records if record.msg == "a pod is left out"] == [
         "sort-2",
         "sort-3",
         "sort-4",
@@ -628,7 +629,7 @@ def test_the_first_stops_before_the_second_may_start_although_the_second_was_ans
         one.acquire()
         return at_once(*what)
 
-    server.get = late  # type: ignore[method-assign]
+    server.get = late  # type: ignore[assignment,method-assign]
     assert not two.acquire()
     while one.is_held:
         clock.now_s += 0.1

@@ -125,7 +125,8 @@ class World:
         self.said: list[dict[str, Any]] = []
 
         def say(second: float) -> None:
-            self.said.append(observation(self._gateway, second, 0.0, HISTORY_S))
+            found = observation(self._gateway, second, 0.0, HISTORY_S)  # type: ignore[arg-type]
+            self.said.append(found)
 
         def scrape(time_s: float) -> None:
             self._now_s = time_s

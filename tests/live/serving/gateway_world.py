@@ -103,7 +103,7 @@ class GatewayWorld:
         self.router = self._router(names, limits_s, dict(zip(names, initial, strict=True)))
         self._now_s = 0.0
         self._made = count()
-        self._events: list[tuple[float, int, int, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, int, int, Callable[[], object]]] = []
         self._wakes = [0] * len(names)
         self._last_end_s = 0.0
         self.fleets = [fleet(scenario["max_surge"], scenario["max_unavailable"]) for _ in names]
@@ -173,8 +173,9 @@ class GatewayWorld:
         bound_s: float = self._scenario.get("bound_s", 10 * self._scenario["sla_s"])
         return duration_s + bound_s if self._open else max(duration_s, self._last_end_s)
 
-    def _at(self, time_s: float, rank: int, stage: int, what: Callable[..., None], *given: Any) -> None:
-        heapq.heappush(self._events, (time_s, rank, stage, next(self._made), partial(what, *given)))
+    def _at(self, time_s: float, rank: int, stage: int, what: Callable[..., object], *given: Any) -> None:
+        do: Callable[[], object] = partial(what, *given)
+        heapq.heappush(self._events, (time_s, rank, stage, next(self._made), do))
 
     def at_control_step(self, time_s: float, look: Callable[[float], None]) -> None:
         """Have a look at the moment of a control step."""
@@ -277,8 +278,8 @@ class GatewayWorld:
             replica.is_busy, replica.finish_s = False, self._now_s
             self.router.failed(batch, self._now_s, "is gone")
 
-    def _list(self, stage: int) -> None:
-        self.router.list_replicas(
+    def _list(self, stage: int) -> bool:
+        return self.router.list_replicas(
             stage,
             {
                 (each.number, ""): partial(

@@ -165,6 +165,11 @@ def get(url: str) -> Any:
     return answer
 
 
+def until_ready(url: str) -> None:
+    """Wait until a server is ready."""
+    until(lambda: call("GET", f"{url}/v2/health/ready")[0] == 200, f"{url} is ready")
+
+
 def until(condition: Callable[[], Any], what: str, timeout_s: float = START_S) -> Any:
     """Wait until the condition holds, and its value; AssertionError naming `what` otherwise."""
     deadline_s = time.monotonic() + timeout_s

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, nullcontext
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -222,7 +223,7 @@ def test_a_body_that_stands_still_or_drips_is_given_up(monkeypatch: pytest.Monke
         """When the limit stands after pieces that come after so many seconds each; None: they ended first."""
         now_s = 0.0
         content = SimpleNamespace(total_bytes=0)
-        limit = SimpleNamespace(reschedule=lambda when: setattr(limit, "when", when), when=0.0)
+        limit: Any = SimpleNamespace(reschedule=lambda when: setattr(limit, "when", when), when=0.0)
 
         async def come() -> AsyncIterator[bytes]:
             nonlocal now_s

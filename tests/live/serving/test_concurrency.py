@@ -58,7 +58,7 @@ class World:
 
     async def observation(self, since_s: float, seconds: int) -> dict[str, Any]:
         """In place of the control API's client."""
-        return observation(self._gateway, self.now_s, since_s, seconds)
+        return observation(self._gateway, self.now_s, since_s, seconds)  # type: ignore[arg-type]
 
     def _step(self, now_s: float) -> None:
         self.now_s = now_s
@@ -117,7 +117,7 @@ def test_the_gateway_says_what_the_simulator_says(drop: str, block: int) -> None
             np.testing.assert_allclose(found, expected, rtol=0.0, atol=1e-9, err_msg=f"seed {seed}, {engine}")
             np.testing.assert_allclose(told, latencies, rtol=0.0, atol=1e-9, err_msg=f"seed {seed}, {engine}")
         most = max(most, np.max(found))
-        busy += np.count_nonzero(found)
+        busy += int(np.count_nonzero(found))
     assert most > 5.0
     assert busy > 2 * BLOCK
 

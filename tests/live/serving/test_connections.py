@@ -252,7 +252,7 @@ def test_a_head_that_gives_way_itself_is_counted_no_more(monkeypatch: pytest.Mon
     monkeypatch.setattr(connections, "MOST_HEADS_BYTES", len(ASK + HEADERS) - 1)
     monkeypatch.setattr(connections, "HEAD_S", 1.0)
 
-    async def told(connect: Connect, _: asyncio.Event) -> None:
+    async def told(connect: Connect, ended: asyncio.Event) -> None:
         for _ in range(3):
             reader, writer = await connect(ASK)
             await asyncio.sleep(0.02)

@@ -20,7 +20,7 @@ from ipa.live.serving.request import Batch, Item, RoutedReplica, WholeRequest
 from ipa.live.serving.tensors import of_array
 from ipa.profiles import load
 from tests.live.serving.models_world import classifier_file, detector_file
-from tests.live.serving.serving_plane import Plane, Process, call, entry, plane, put, until, wanted
+from tests.live.serving.serving_plane import Plane, Process, call, entry, plane, put, until_ready, wanted
 from tests.live.serving.test_ragged import CANDIDATES, image
 from tests.profiles.test_graph_file import HEAD, stage
 
@@ -70,7 +70,7 @@ def running(folder: Path, text: str = GRAPH, *options: str) -> Iterator[tuple[Pl
         names = [name for name in ("detect", "measure", "classify") if f"name: {name}\n" in text]
         for name in names:
             server = up.server("--backend", "onnx", "--file", str(folder / f"{name}.onnx"), "--model", "only")
-            until(lambda url=server.url: call("GET", url + "/v2/health/ready")[0] == 200, "ready")
+            until_ready(server.url)
             up.listed[name] = [entry(0, server.url, "only")]
         control = gateway.urls["control_url"] + "/control/"
         put(control + "configuration", {name: wanted("only", 1) for name in names})
@@ -209,7 +209,7 @@ def test_a_join_gets_what_has_come_in_order_and_the_answer_names_what_is_missing
         for name, text in models.items():
             (tmp_path / f"{name}.py").write_text(text)
             server = up.server("--backend", f"{tmp_path / name}.py:Model", "--model", "only")
-            until(lambda url=server.url: call("GET", url + "/v2/health/ready")[0] == 200, "ready")
+            until_ready(server.url)
             up.listed[name] = [entry(0, server.url, "only")]
         control = gateway.urls["control_url"] + "/control/"
         put(control + "configuration", {name: wanted("only") for name in models})

@@ -93,7 +93,7 @@ def test_where_requests_go_is_said_from_loopback_alone(tmp_path: Path, address: 
             create_token_file(tmp_path / "token")
             tokens = TokenFile(tmp_path / "token")
             made = make_mocked_request("PUT", "/control/replicas", tokens.headers(), payload=payload)
-            request = made.clone(remote=address)
+            request = made.clone(remote=address)  # type: ignore[arg-type]
             app = control_application(gateway, tokens)
             app.freeze()
             return (await app._handle(request)).status

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from tritonclient import http as triton
 
-from tests.live.serving.serving_plane import Process, call, entry, get, plane, put, until, wanted
+from tests.live.serving.serving_plane import Process, call, entry, get, plane, put, until, until_ready, wanted
 
 ROOT = Path(__file__).parents[3]
 MLSERVER = ROOT / ".venv-mlserver" / "bin" / "mlserver"
@@ -72,7 +72,7 @@ def test_a_stage_takes_the_outputs_that_its_inputs_name(tmp_path: Path) -> None:
         first = up.server("--backend", f"{tmp_path / 'my.py'}:MyModel", "--model", "small")
         second = up.server("--backend", "onnx", "--file", str(tmp_path / "affine.onnx"), "--model", "small")
         for server in (first, second):
-            until(lambda url=server.url: call("GET", url + "/v2/health/ready")[0] == 200, "ready")
+            until_ready(server.url)
         configure(gateway, {"sort": first.url, "answer": second.url})
         answers = doubled(gateway.url, [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]])
         assert [each.as_numpy("y").tolist() for each in answers] == [[[3.0, 5.0, 7.0]], [[9.0, 11.0, 13.0]]]
@@ -88,7 +88,7 @@ def test_an_output_that_the_next_stage_lacks_fails_the_request_with_its_name(tmp
     with plane(tmp_path) as up:
         gateway = up.gateway("--pipeline", pipeline)
         first = up.server("--backend", f"{tmp_path / 'my.py'}:MyModel", "--model", "small")
-        until(lambda: call("GET", first.url + "/v2/health/ready")[0] == 200, "ready")
+        until_ready(first.url)
         configure(gateway, {"sort": first.url, "answer": "http://127.0.0.1:9"}, batch=1, timeout_s=0.0)
         request = {"inputs": [{"name": "image", "datatype": "FP32", "shape": [1], "data": [1.0]}]}
         status, answer = call("POST", gateway.url + "/v2/models/tickets/infer", request)

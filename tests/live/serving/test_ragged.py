@@ -23,7 +23,7 @@ from ipa.live.serving.rows import RowsError, shared
 from ipa.live.serving.tensors import Tensor, of_array, to_array
 from ipa.policies import StageConfiguration
 from tests.live.serving.models_world import classifier_file, detector_file
-from tests.live.serving.serving_plane import Plane, Process, call, entry, plane, put, until, wanted
+from tests.live.serving.serving_plane import Plane, Process, call, entry, plane, put, until_ready, wanted
 
 DETECTION, CLASSIFICATION = "object-detection", "image-classification"
 TASKS = {
@@ -81,7 +81,7 @@ def running(folder: Path, pipeline: str, classifier: tuple[str, ...] = ()) -> It
         options = classifier or ("--backend", "onnx", "--file", str(folder / "classifier.onnx"))
         last = up.server(*options, "--model", "resnet18")
         for server in (*detectors, last):
-            until(lambda url=server.url: call("GET", url + "/v2/health/ready")[0] == 200, "ready")
+            until_ready(server.url)
         control = gateway.urls["control_url"] + "/control/"
         up.listed = {
             DETECTION: [entry(number, server.url, "yolov5n") for number, server in enumerate(detectors)],

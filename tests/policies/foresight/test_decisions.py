@@ -169,12 +169,12 @@ def test_an_outage_of_the_metrics_changes_nothing() -> None:
 @pytest.mark.parametrize("policy", ["foresight", "oracle"])
 def test_cores_at_a_price_weigh_as_that_much_of_a_core_in_changes_too(policy: str) -> None:
     """Cores at a twentieth and accuracy at a twentieth: all decisions are the same."""
-    defaults = profiles.load("video").defaults
+    defaults: Any = profiles.load("video").defaults
     runs = []
     for price in (1.0, 0.05):
         weights = {"policy.alpha": price * defaults.alpha, "policy.gamma": price * defaults.gamma}
-        scenario = Scenario(pipeline="video", policy=policy, trace="bursty", window=((0, 600),), seed=1)
-        runs.append(simulate(scenario.with_values({**weights, "price_per_core": price})))
+        scenario = Scenario(pipeline="video", trace="bursty", window=((0, 600),), seed=1)
+        runs.append(simulate(scenario.with_values({"policy": policy, **weights, "price_per_core": price})))
     one, other = ([each.decision.configuration for each in run.entries] for run in runs)
     assert one == other
     assert len({tuple(sorted((name, each.variant) for name, each in plan.items())) for plan in one}) > 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pytest
 
@@ -75,7 +77,8 @@ def test_settings_that_met_different_loads_are_not_compared() -> None:
 
 
 def test_failed_runs_are_left_out_and_counted() -> None:
-    table = TABLE.assign(error=["", None, "PolicyError: no", None])
+    errors: list[Any] = ["", None, "PolicyError: no", None]
+    table = TABLE.assign(error=errors)
     found = answer(table)
     assert found.ran == "3 runs: 2 settings with 2 seeds; 1 more failed"
     assert found.settings.means["cost_mean_cores"].tolist() == [2.0, 2.0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from typing import Any
 
 import pytest
 
@@ -132,7 +133,7 @@ COMPILING = "Compiling the engine, once on this machine: 3 s, or more if it is b
 @pytest.mark.parametrize("is_terminal", [True, False])
 @pytest.mark.parametrize(("engines", "times"), [(["auto", "simpy", "compiled"], 1), (["simpy"], 0)])
 def test_it_is_said_once_that_the_engine_is_compiled_first(
-    engines: list[str],
+    engines: list[Any],
     times: int,
     is_terminal: bool,
     must_compile: list[str],

@@ -106,7 +106,8 @@ def test_the_reward_is_the_objective_less_the_share_of_violations() -> None:
 
 def test_an_action_is_a_variant_a_batch_and_replicas_for_each_stage() -> None:
     loop = ControlLoop(scenario(), batches=(1, 4), most_replicas=5)
-    assert loop.action_space.nvec.tolist() == [5, 2, 5, 5, 2, 5]
+    space: Any = loop.action_space
+    assert space.nvec.tolist() == [5, 2, 5, 5, 2, 5]
     found = loop.encoding.configuration([1, 1, 2, 0, 0, 4], load_rps=10.0)
     detection = found["object-detection"]
     assert (detection.variant, detection.batch, detection.replicas, detection.batch_timeout_s) == ("yolov5s", 4, 3, 0.3)
@@ -116,7 +117,7 @@ def test_an_action_is_a_variant_a_batch_and_replicas_for_each_stage() -> None:
 def test_several_run_at_once() -> None:
     loops = make_vec(scenario(), 3)
     observations, _ = loops.reset(seed=1)
-    assert observations.shape == (3, loops.single_observation_space.shape[0])
+    assert observations.shape == (3, *(loops.single_observation_space.shape or ()))
     assert not np.array_equal(observations[0], observations[1])
     _, rewards, *_ = loops.step(loops.action_space.sample())
     assert rewards.shape == (3,)

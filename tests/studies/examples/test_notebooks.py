@@ -23,9 +23,11 @@ def execute(cell: str, names: dict[str, Any]) -> Any:
         Path(name).write_text(text, encoding="utf-8")
         return None
     tree = ast.parse(cell)
-    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+    last = tree.body[-1]
+    if isinstance(last, ast.Expr):
+        tree.body.pop()
     exec(compile(tree, "cell", "exec"), names)
-    return None if last is None else eval(compile(ast.Expression(last.value), "cell", "eval"), names)
+    return None if not isinstance(last, ast.Expr) else eval(compile(ast.Expression(last.value), "cell", "eval"), names)
 
 
 def shown(value: Any) -> str:

@@ -19,8 +19,10 @@ from tests.studies.study.mine import STUDY
 
 pytest.importorskip("plotly")
 
-VARY = ("--vary", 'policy="ipa","static:1,1"', "--vary", "limit_cores=null,9")
-VARY += ("--when", "policy==ipa: policy.alpha=1,20")
+VARY = (
+    *("--vary", 'policy="ipa","static:1,1"', "--vary", "limit_cores=null,9"),
+    *("--when", "policy==ipa: policy.alpha=1,20"),
+)
 
 
 @pytest.fixture

@@ -122,9 +122,9 @@ def test_a_study_is_resumed_and_writes_a_table_and_a_page(tmp_path: Path, monkey
 
     (other,) = drawn(["step"], 1, 2, None, None)
     monkeypatch.setattr(pages, "drawn", lambda *_: [replace(other, draw=1)])
-    found, made = conduct()
+    later, made = conduct()
     assert made[:9] == "3 runs in"  # a load of the same name with other requests
-    assert found != first
+    assert later != first
 
 
 def test_what_the_folder_holds_is_said_by_commands_that_cannot_use_it(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from ipa.studies.many import TIMELINE, Outcome, PlannedRun, Ran, opened, run_mis
 from ipa.studies.many.executor import Chunk, Done, Kept, make
 from ipa.studies.many.runner import LARGEST_CHUNK
 
-NOTHING = Outcome({"cost_mean_cores": 1.0}, np.empty((len(TIMELINE), 0)), *[np.empty(0, np.int64)] * 2, [])
+NOTHING = Outcome(
+    {"cost_mean_cores": 1.0}, np.empty((len(TIMELINE), 0)), np.empty(0, np.int64), np.empty(0, np.int64), []
+)
 
 
 class Instant:

@@ -11,7 +11,7 @@ import pytest
 from ipa.studies.many import TIMELINE, Outcome, opened, store
 from ipa.studies.scenario.errors import ScenarioError
 
-RUN = Outcome({"cost_mean_cores": 1.25}, np.zeros((len(TIMELINE), 1)), *[np.ones(3, np.int64)] * 2, [])
+RUN = Outcome({"cost_mean_cores": 1.25}, np.zeros((len(TIMELINE), 1)), np.ones(3, np.int64), np.ones(3, np.int64), [])
 
 
 @pytest.fixture

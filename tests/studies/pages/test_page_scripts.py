@@ -23,7 +23,7 @@ FIGURES = ("1,000.5", "–", "−3", "+20 %", "7")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A page with a short table, a long and wide one, and a figure."""
     names = [f"row {number}" for number in (10, 9, 2, 1, 30)]
-    rows = [[name, Cell(text, f"of {text}")] for name, text in zip(names, FIGURES, strict=True)]
+    rows: list[list[str | Cell]] = [[name, Cell(text, f"of {text}")] for name, text in zip(names, FIGURES, strict=True)]
     short = Table("Short: one", ["name, or so", Cell("PAS", "x 100")], rows)
     long = Table("Long", [f"column {n}" for n in range(12)], [[f"cell {n}"] * 12 for n in range(13)])
     drawn = Plot(

@@ -62,8 +62,8 @@ def test_lines_are_short(run: Run) -> None:
 
 
 def test_no_code_of_others_is_run_to_explain() -> None:
-    assert planner(Scenario(pipeline="video", policy="studies/examples/my_policy.py:Steady")) is None
-    assert planner(Scenario(pipeline="video", policy="hpa")) is None
+    assert planner(Scenario(pipeline="video").with_values({"policy": "studies/examples/my_policy.py:Steady"})) is None
+    assert planner(Scenario(pipeline="video").with_values({"policy": "hpa"})) is None
 
 
 def test_a_refused_fallback_is_told_with_its_notes() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import nan
+from typing import Any
 
 import pytest
 
@@ -50,18 +51,19 @@ def test_the_scores_of_a_distribution_are_of_its_point_its_quantiles_and_its_int
     Exceeded are the points 10 (by 20), 10 (by 40) and 10 (by 30). Of the doubles, 20 by 40 and by 30. The halves of 20,
     40 and 30 are 10, 20 and 15, and only 10 of 40 comes below. So 3 of 7 are outside of the interval.
     """
+    approx: Any = pytest.approx
     assert of("wide", Wide()) == Score(
         name="wide",
         moments=7,
         missing=0,
-        smape_percent=pytest.approx(sum(200 * e for e in (1 / 3, 1 / 3, 3 / 5, 3 / 5, 1 / 2, 1 / 5, 1 / 3)) / 7),
-        under_share=pytest.approx(3 / 7),
+        smape_percent=approx(sum(200 * e for e in (1 / 3, 1 / 3, 3 / 5, 3 / 5, 1 / 2, 1 / 5, 1 / 3)) / 7),
+        under_share=approx(3 / 7),
         pinball_rps=(
-            pytest.approx(0.5 * (10 + 10 + 30 + 30 + 20 + 10 + 10) / 7),
-            pytest.approx((0.95 * (20 + 10) + 0.05 * (0 + 30 + 70 + 40 + 30)) / 7),
+            approx(0.5 * (10 + 10 + 30 + 30 + 20 + 10 + 10) / 7),
+            approx((0.95 * (20 + 10) + 0.05 * (0 + 30 + 70 + 40 + 30)) / 7),
         ),
-        quantile_under_share=(pytest.approx(3 / 7), pytest.approx(2 / 7)),
-        coverage=pytest.approx(4 / 7),
+        quantile_under_share=(approx(3 / 7), approx(2 / 7)),
+        coverage=approx(4 / 7),
         forecast_ms=0.0,
     )
 

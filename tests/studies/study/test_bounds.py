@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_a_system_that_violates_the_sla_more_often_is_marked(tmp_path: Path) -> 
 
 def test_where_the_bound_violates_the_sla_more_often_that_is_marked_too(tmp_path: Path) -> None:
     """An oracle that starts with nothing ready but one replica of each stage, beside 12 that stand ready."""
-    cold = {
+    cold: dict[str, Any] = {
         "start": "configured",
         "initial": {
             "object-detection": {"variant": "yolov5n", "replicas": 1},

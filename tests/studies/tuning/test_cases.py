@@ -86,7 +86,7 @@ def test_parts_that_cannot_be_used_are_refused(hours: str, how: dict[str, object
 def test_a_drawn_load_has_no_windows_and_a_file_no_window_of_its_own(hours: str) -> None:
     with pytest.raises(ScenarioError, match="is drawn by each seed"):
         drawn("bursty", length_s=100.0)
-    scenario = Scenario(pipeline="video", trace=hours, window="0:100")
+    scenario = Scenario(pipeline="video", trace=hours, window=((0.0, 100.0),))
     with pytest.raises(ScenarioError, match="say with --train and --test"):
         cases_of(scenario, Drawing())
 

@@ -54,7 +54,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def scenario(**keys: Any) -> Scenario:
     """25 requests a second for 20 seconds: three replicas of 10 rps are needed, and enough."""
-    return Scenario(pipeline="mine.yaml", policy="my.py:Level", trace="constant:25:20", engine="simpy", **keys)
+    given = {"pipeline": "mine.yaml", "policy": "my.py:Level", "trace": "constant:25:20", "engine": "simpy"}
+    return Scenario(**given | keys)
 
 
 def levels(tuned: Tuned) -> list[int]:

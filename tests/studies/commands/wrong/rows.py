@@ -45,7 +45,7 @@ class Wrong(NamedTuple):
     code: int = 2
 
 
-def trace(content: str | bytes, said: str, options: str = "", name: str = "t.csv") -> Wrong:
+def trace(content: str | bytes, said: str | tuple[str, ...], options: str = "", name: str = "t.csv") -> Wrong:
     """A file of a load."""
     return Wrong(f"simulate mine.yaml --trace {name} {options}", said, {name: content})
 
@@ -102,7 +102,7 @@ def decides(body: str, said: str) -> Wrong:
     )
 
 
-def predicts(body: str, said: str) -> Wrong:
+def predicts(body: str, said: str | tuple[str, ...]) -> Wrong:
     """A predictor that predicts so, in line 3."""
     source = f"class A:\n    reads = ()\n    def predict(self, observation): {body}\n"
     return Wrong(f"{RUN} --set policy.predictor=a.py:A --out new", said, {"a.py": source})
