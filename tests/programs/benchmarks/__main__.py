@@ -12,10 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.programs.benchmarks import engines, gateway, hostile, many_runs, peers
+from tests.programs.benchmarks import engines, explorer, gateway, hostile, many_runs, peers
 from tests.programs.benchmarks.tables import Table, machine
+from tests.studies.browser import CHROMIUM
 
-TABLES = ("engines", "mixing", "graphs", "runs", "parts", "many", "solvers", "gateway", "hostile", "peers")
+TABLES = ("engines", "mixing", "graphs", "runs", "parts", "many", "solvers", "gateway", "hostile", "explorer", "peers")
 
 
 def measured(names: list[str]) -> Iterator[Table | str]:
@@ -30,6 +31,8 @@ def measured(names: list[str]) -> Iterator[Table | str]:
         "gateway": gateway.gateway,
         "hostile": hostile.hostile_bodies,
     }
+    if CHROMIUM is not None:
+        makers["explorer"] = explorer.explorer
     if "solvers" in names and find_spec("tests.programs.benchmarks.solvers") is not None:
         makers["solvers"] = import_module("tests.programs.benchmarks.solvers").table
     if peers.PYTHON.exists():
@@ -39,6 +42,8 @@ def measured(names: list[str]) -> Iterator[Table | str]:
             yield makers[name]()
         elif name == "peers":
             yield f"peers: {peers.PYTHON.parents[1].name} is not there; `make bench-peers` makes it"
+        elif name == "explorer":
+            yield f"{name}: no Chromium on this machine"
         else:
             yield f"{name}: not part of this checkout"
 
