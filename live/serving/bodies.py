@@ -10,13 +10,13 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import nullcontext, suppress
 from functools import partial
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from aiohttp import StreamReader, hdrs, web
-from multidict import CIMultiDictProxy
 
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import JSON_GROWS, Limits, Share
+from ipa.live.serving.connections import Connection
 from ipa.live.serving.protocol import HEADER, ProtocolError, Steps, at_once
 
 READ_S = 30.0
@@ -95,7 +95,7 @@ async def read_body(http: web.Request, limits: Limits, share: Share | None = Non
             return collected
         async with asyncio.timeout(None) as limit:
             with nullcontext() if share is None else share.arriving(partial(_expire, limit)):
-                async for piece in in_time(limit, http.content, _pieces(http.headers, http.content), STANDS_S):
+                async for piece in in_time(limit, http.content, _pieces(http), STANDS_S):
                     collected.add(piece)
     except TimeoutError:
         if share is not None and share.gave_way:
@@ -128,21 +128,21 @@ async def in_time(
         yield piece
 
 
-def _pieces(headers: CIMultiDictProxy[str], content: StreamReader) -> AsyncIterator[bytes]:
-    coding = ", ".join(headers.getall(hdrs.CONTENT_ENCODING, [])).strip().lower()
+def _pieces(http: web.Request) -> AsyncIterator[bytes]:
+    coding = ", ".join(http.headers.getall(hdrs.CONTENT_ENCODING, [])).strip().lower()
     if coding in ("", "identity"):
-        return content.iter_any()
+        return http.content.iter_any()
     if coding not in CODINGS:
         raise ProtocolError(f"{hdrs.CONTENT_ENCODING}: {coding}; allowed: gzip, deflate, identity", 415)
-    return _inflated(coding, content)
+    return _inflated(coding, http)
 
 
-async def _inflated(coding: str, content: StreamReader) -> AsyncIterator[bytes]:
-    inflater = Inflater(coding)
-    async for compressed in content.iter_any():
+async def _inflated(coding: str, http: web.Request) -> AsyncIterator[bytes]:
+    inflater, connection = Inflater(coding), cast(Connection, http.protocol)
+    async for compressed in http.content.iter_any():
         for piece in inflater.feed(compressed):
             yield piece
-            await asyncio.sleep(0)
+            await connection.turn()
     inflater.end()
 
 

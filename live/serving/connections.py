@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
 from itertools import chain
@@ -73,11 +74,16 @@ class _Peer:
 
 
 class Connections:
-    """The connections of a port: at most `most`, and half of them of one peer."""
+    """The connections of a port: at most `most`, and half of them of one peer.
+
+    After their first piece, large bodies are taken in turns: a piece in each pass of the event loop, of one peer after
+    the other. So what they take of a pass does not grow with their number.
+    """
 
     def __init__(self, most: int | None = None) -> None:
         self.most = default_connections() if most is None else most
         self._peers: dict[str, _Peer] = {}
+        self._turns: dict[str, deque[Callable[[], object]]] = {}
         self._count = 0
         self._heads_bytes = 0
         self._warn = OnceASecond(log, "too many connections")
@@ -121,6 +127,22 @@ class Connections:
         while bytes_more > 0 and self._heads_bytes > MOST_HEADS_BYTES and self._gives_way(self._by_size, 1):
             pass
 
+    def in_turn(self, peer: str, take: Callable[[], object]) -> None:
+        """Have a piece of a peer's bodies taken in its turn."""
+        if not self._turns:
+            asyncio.get_running_loop().call_soon(self._take_next)
+        self._turns.setdefault(peer, deque()).append(take)
+
+    def _take_next(self) -> None:
+        peer = next(iter(self._turns))
+        waiting = self._turns.pop(peer)
+        take = waiting.popleft()
+        if waiting:
+            self._turns[peer] = waiting  # behind the other peers
+        if self._turns:
+            asyncio.get_running_loop().call_soon(self._take_next)
+        take()
+
     def remove(self, connection: Connection) -> None:
         """A connection that was admitted is closed."""
         peer = self._peers[connection.peer]
@@ -149,6 +171,7 @@ class Connection(Resuming, RequestHandler):
         """Whether its client has closed its side, or is gone."""
         self._connections = connections
         self._is_admitted = self._is_lost = self._is_last = False
+        self._waits_for_turn = False
         self._requests = 0
         self._payload: StreamReader = EMPTY_PAYLOAD
         self._timer: asyncio.TimerHandle | None = None
@@ -185,6 +208,22 @@ class Connection(Resuming, RequestHandler):
         if self._is_admitted:
             self._is_admitted = False
             self._connections.remove(self)
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        if self._reading_paused and not self._waits_for_turn:
+            self._waits_for_turn = True
+            self._connections.in_turn(self.peer, self._resume)
+
+    def _resume(self) -> None:
+        self._waits_for_turn = False
+        if self.transport is not None:
+            super().resume_reading()
+
+    async def turn(self) -> None:
+        """Wait for the turn of a piece that has arrived."""
+        come = asyncio.Event()
+        self._connections.in_turn(self.peer, come.set)
+        await come.wait()
 
     def data_received(self, data: bytes) -> None:
         if not self._is_admitted or self._close or self._is_last:

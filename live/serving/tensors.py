@@ -97,19 +97,20 @@ def from_json(
     dtype = DTYPES.get(datatype)
     if dtype is None:
         raise TensorError(f"input {name!r}: {datatype} has no JSON form; send binary data")
-    is_bool = dtype.kind == "b"
-    yield
-    skeleton = data.translate(None, (b"truefals" if is_bool else b"0123456789+-.eE") + b" \t\r\n")
-    if odd := skeleton.lstrip(b"[],"):
-        at = data.index(odd[0])
-        start = max(data.rfind(b",", 0, at), data.rfind(b"[", 0, at)) + 1
-        raise TensorError(f"input {name!r}: {_shown(_value(data[start : start + 60]))} is not a valid {datatype}")
-    _check_shape(name, shape, skeleton)
+    is_bool, parts = dtype.kind == "b", []
+    values = (b"truefals" if is_bool else b"0123456789+-.eE") + b" \t\r\n"
+    for start in range(0, len(data), _PIECE_BYTES):
+        yield
+        parts.append(data[start : start + _PIECE_BYTES].translate(None, values))
+        if odd := parts[-1].lstrip(b"[],"):
+            at = data.index(odd[0])
+            start = max(data.rfind(b",", 0, at), data.rfind(b"[", 0, at)) + 1
+            raise TensorError(f"input {name!r}: {_shown(_value(data[start : start + 60]))} is not a valid {datatype}")
+    _check_shape(name, shape, b"".join(parts))
     yield
     if is_bool:
         data = data.replace(b"true", b"1").replace(b"false", b"0")
-    flat = data.translate(_FLAT)
-    array = yield from _numbers(name, datatype, flat if prod(shape) else flat.replace(b",", b" "))
+    array = yield from _numbers(name, datatype, data if prod(shape) else data.replace(b",", b" "))
     if len(array) != prod(shape) * dtype.itemsize:
         raise TensorError(f"input {name!r}: its data do not have the {prod(shape)} elements of the shape {list(shape)}")
     return Tensor(name, datatype, shape, array, parameters)
@@ -140,23 +141,23 @@ def _check_shape(name: str, shape: tuple[int, ...], skeleton: bytes) -> None:
         raise TensorError(f"input {name!r}: nested data does not have the shape {list(shape)}")
 
 
-def _numbers(name: str, datatype: str, flat: bytes) -> Generator[None, None, bytes]:
-    """Numbers with commas between them, in the protocol's binary form."""
+def _numbers(name: str, datatype: str, data: bytes) -> Generator[None, None, bytes]:
+    """Numbers with commas between them, and brackets anywhere, in the protocol's binary form."""
     dtype, at, parts = DTYPES[datatype], 0, []
     decoder: msgspec.json.Decoder[Any] = _FLOATS if dtype.kind == "f" else _INTEGERS
-    while at < len(flat):
-        end = flat.find(b",", at + _PIECE_BYTES)
-        piece, at = (flat[at:], len(flat)) if end < 0 else (flat[at:end], end + 1)
+    while at < len(data):
+        end = data.find(b",", at + _PIECE_BYTES)
+        piece, at = (data[at:], len(data)) if end < 0 else (data[at:end], end + 1)
         try:
             with np.errstate(over="raise"):
-                parts.append(np.array(decoder.decode(b"[%b]" % piece), dtype=dtype).tobytes())
+                parts.append(np.array(decoder.decode(b"[%b]" % piece.translate(_FLAT)), dtype=dtype).tobytes())
         except msgspec.DecodeError as error:
             place = re.search(r"\$\[(\d+)\]", str(error))
             value = _value(piece.split(b",")[int(place[1])] if place else piece)
             raise TensorError(f"input {name!r}: {_shown(value)} is not a valid {datatype}") from None
         except (OverflowError, FloatingPointError):
             raise TensorError(f"input {name!r}: a value is outside the range of {datatype}") from None
-        if at < len(flat):
+        if at < len(data):
             yield
     return b"".join(parts)
 

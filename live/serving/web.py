@@ -26,6 +26,8 @@ from ipa.live.stopping import heeded
 
 JSON_LIMITS = Limits(body_bytes=2**20)
 """The limits of a body that is read at once, as those of the control API are."""
+READ_AHEAD_BYTES = 32 * 2**10
+"""A connection with so much of a body that nobody has taken yet is read no further."""
 KEEP_ALIVE_S = 75.0
 """How long a connection may be silent."""
 SHUTDOWN_S = 5.0
@@ -257,6 +259,7 @@ async def listen(
             auto_decompress=False,  # `bodies` inflates, within limits
             logger=_http_log,
             keepalive_timeout=KEEP_ALIVE_S,
+            read_bufsize=READ_AHEAD_BYTES // 2,
         )
 
     app.on_shutdown.append(close)

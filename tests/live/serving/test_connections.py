@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from ipa import profiles
 from ipa.live.controller_metrics import serving
 from ipa.live.plane import LOOPBACK, free_port, open_port
 from ipa.live.serving import connections
+from ipa.live.serving.connections import Connection, Connections
 from ipa.live.serving.web import application, json_response, listen
 from tests.live.serving.serving_plane import plane
 from tests.live.serving.video_plane import DETECTION
@@ -400,3 +402,70 @@ def test_a_controller_s_metrics_are_behind_the_same_bounds() -> None:
         with socket.create_connection((LOOPBACK, port)) as asks:
             asks.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             assert b"ipa_decisions_total" in b"".join(iter(lambda: asks.recv(65536), b""))
+
+
+# ---- large bodies ----
+
+
+def test_one_piece_is_taken_in_each_pass_and_peers_take_turns() -> None:
+    """Of three of peer a and one of b; a dot is a pass of the event loop."""
+    log: list[str] = []
+
+    async def passes() -> None:
+        port = Connections()
+        for peer in "aaab":
+            port.in_turn(peer, partial(log.append, peer))
+        for _ in range(6):
+            log.append(".")
+            await asyncio.sleep(0)
+
+    asyncio.run(passes())
+    assert "".join(log) == ".a.b.a.a.."
+
+
+def test_a_small_request_is_answered_before_large_bodies_have_been_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eighty bodies of 512 KiB have begun and wait. When they may go on, a request is sent: of the 40 MB that arrive
+    meanwhile, next to nothing has been read when it is answered. Counted in bytes, as passes of the event loop are."""
+    read_bytes, inside, may_read = 0, 0, asyncio.Event()
+    received = Connection.data_received
+
+    def count(self: Connection, data: bytes) -> None:
+        nonlocal read_bytes
+        read_bytes += len(data)
+        received(self, data)
+
+    async def ask(http: web.Request) -> web.Response:
+        nonlocal inside
+        if http.content_length:
+            inside += 1
+            await may_read.wait()
+            await http.read()
+        return json_response({})
+
+    async def play() -> None:
+        app = application()
+        app.router.add_post("/ask", ask)
+        runner, url = await listen(app, open_port(LOOPBACK, 0))
+        port = int(url.rpartition(":")[2])
+        streams = [await asyncio.open_connection(LOOPBACK, port) for _ in range(81)]
+        large, (reader, writer) = streams[:80], streams[80]
+        head = b"POST /ask HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+        for _, each in large:
+            each.write(head % 2**19 + bytes(2**19 - 1))
+        async with asyncio.timeout(30.0):
+            while inside < len(large):
+                await asyncio.sleep(0.01)
+            before_bytes = read_bytes
+            may_read.set()
+            writer.write(head % 0)
+            assert (await reader.readline()).split()[1] == b"200"
+            assert read_bytes - before_bytes < 2**19 * len(large) / 4
+            for _, each in large:
+                each.write(b"!")
+            assert [(await each.readline()).split()[1] for each, _ in large] == [b"200"] * len(large)
+        for _, each in streams:
+            each.transport.abort()
+        await runner.cleanup()
+
+    monkeypatch.setattr(Connection, "data_received", count)
+    asyncio.run(play())
