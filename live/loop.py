@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import ceil, inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from ipa.live.controller_metrics import ControllerMetrics, serving
 from ipa.live.kept import Keeper
@@ -140,14 +140,22 @@ class Loop:
     on_step: Callable[[Entry], object]
 
     async def take_steps(self, *, since_s: float = 0.0, until_s: float = inf) -> None:
-        """Step every interval after `since_s` until `until_s`, or until something ends the run."""
-        await take_steps(
-            lambda: self.controller.step(self.backend),
-            self.backend,
-            Due(self.setup.interval_s, self.controller.first_step, since_s, until_s),
-            self.stopping.sleep,
-            self.on_step,
-        )
+        """Take the steps that are due: every interval after `since_s`, before `until_s`, until something ends the run.
+
+        A step is taken in a thread of its own, and one that has begun always ends first. A step that falls due before
+        the previous one is done is skipped, and the journal shows it: the numbers have a gap, and the next entry's
+        outcome says why.
+        """
+        interval_s, backend, turn, late = self.setup.interval_s, self.backend, 1, ""
+        while since_s + turn * interval_s < until_s:
+            if not await self.stopping.sleep(max(since_s + turn * interval_s - backend.now_s, 0.0)):
+                return
+            step = self.controller.first_step + turn - 1
+            backend.begin_step(step, late)
+            self.on_step(await _in_thread(lambda: self.controller.step(backend)))
+            following = max(turn + 1, ceil((backend.now_s - since_s) / interval_s))
+            late = _skipped(step + 1, step + following - turn - 1, step)
+            turn = following
 
 
 def in_loop(
@@ -215,50 +223,6 @@ def _source(prometheus: Prometheus | None, folder: Path) -> tuple[SourceMaker, P
         return from_prometheus(prometheus.url, prometheus.matchers), None
     server = PrometheusServer(folder)
     return from_prometheus(server.url, prometheus.matchers), server
-
-
-class Clocked(Protocol):
-    """The subject of control steps: it has the run's clock, and is told the number of the next step."""
-
-    @property
-    def now_s(self) -> float: ...
-
-    def begin_step(self, step: int, late: str = "") -> None: ...
-
-
-class Due(NamedTuple):
-    """When steps are due: `since_s` + k x `interval_s`, k = 1, 2, ..., before `until_s`; `first` numbers the first."""
-
-    interval_s: float
-    first: int = 1
-    since_s: float = 0.0
-    until_s: float = inf
-
-
-async def take_steps(
-    take: Callable[[], Entry],
-    on: Clocked,
-    due: Due,
-    sleep: Callable[[float], Awaitable[bool]],
-    on_step: Callable[[Entry], object] = lambda _: None,
-) -> None:
-    """Take the steps that are due.
-
-    `take` is called in a thread of its own, `on_step` with what it returned in this one. A step that falls due before
-    the previous one is done is skipped, and the journal shows it: the numbers have a gap, and the next entry's outcome
-    says why. `sleep` returns False to end the loop early; a step that has begun always ends first.
-    """
-    interval_s, first, since_s, until_s = due
-    turn, late = 1, ""
-    while since_s + turn * interval_s < until_s:
-        if not await sleep(max(since_s + turn * interval_s - on.now_s, 0.0)):
-            return
-        step = first + turn - 1
-        on.begin_step(step, late)
-        on_step(await _in_thread(take))
-        following = max(turn + 1, ceil((on.now_s - since_s) / interval_s))
-        late = _skipped(step + 1, step + following - turn - 1, step)
-        turn = following
 
 
 def _skipped(first: int, last: int, during: int) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
-from ipa.live.loop import Due, take_steps
+from ipa.live.loop import Loop
 from ipa.policies import (
     Applied,
     Controller,
@@ -15,11 +18,19 @@ from ipa.policies import (
 from tests.live.clockwork import PIPELINE, Clockwork, Counts
 
 
+def loop_of(
+    backend: Clockwork, journal: Journal, first: int = 1, sleep: Callable[[float], Awaitable[bool]] | None = None
+) -> Loop:
+    controller: Any = Controller(PIPELINE, Counts(), journal)
+    controller.first_step = first
+    setup: Any = SimpleNamespace(interval_s=10.0)
+    stopping: Any = SimpleNamespace(sleep=sleep or backend.sleep)
+    return Loop(setup, controller, backend, stopping, Path(), lambda _: None)  # type: ignore[arg-type]
+
+
 def steps(lasting_s: Mapping[int, float], duration_s: float = 60.0, first: int = 1) -> tuple[Clockwork, list[Entry]]:
     backend, journal = Clockwork(lasting_s), Journal()
-    controller = Controller(PIPELINE, Counts(), journal)
-    due = Due(10.0, first, until_s=duration_s)
-    asyncio.run(take_steps(lambda: controller.step(backend), backend, due, backend.sleep))
+    asyncio.run(loop_of(backend, journal, first).take_steps(until_s=duration_s))
     return backend, journal.entries
 
 
@@ -53,11 +64,10 @@ def test_without_an_end_steps_go_on_until_told_to_stop_on_a_clock_that_began_lon
     """It is 28,803 s there; step 42 at 28,820 lasts until 28,845, and step 45 is the last."""
     backend, journal = Clockwork({42: 25.0}), Journal()
     backend.now_s = 28_803.0
-    controller = Controller(PIPELINE, Counts(), journal)
 
     async def sleep(seconds: float) -> bool:
         return await backend.sleep(seconds) and backend.step < 45
 
-    asyncio.run(take_steps(lambda: controller.step(backend), backend, Due(10.0, 41, 28_800.0), sleep))
+    asyncio.run(loop_of(backend, journal, 41, sleep).take_steps(since_s=28_800.0))
     assert backend.begun == [(41, 28_810.0), (42, 28_820.0), (45, 28_850.0)]
     assert journal.entries[-1].outcome == Applied(True, "steps 43 to 44 were skipped: step 42 took too long")
