@@ -12,7 +12,7 @@ from ipa.live.serving import tensors
 from ipa.live.serving.counts import RunClock
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.protocol import batch_parameters
-from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, until_ready
+from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError
 from ipa.live.serving.request import Batch
 from ipa.live.serving.router import Router
 from ipa.live.serving.rows import RowsError, shared
@@ -198,8 +198,11 @@ class BatchService:
             self._spawn(self._await_recovery(batch))
 
     async def _await_recovery(self, batch: Batch) -> None:
-        if await until_ready(self._clients, batch.replica, PROBE_EVERY_S):
-            self._router.resume(batch.stage, batch.replica, self._clock.now_s())
+        while batch.replica.is_listed:
+            if await self._clients.is_ready(batch.replica):
+                self._router.resume(batch.stage, batch.replica, self._clock.now_s())
+                return
+            await asyncio.sleep(PROBE_EVERY_S)
 
 
 def _told(jobs: Sequence[Job]) -> dict[str, str]:

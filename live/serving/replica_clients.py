@@ -195,15 +195,6 @@ def _error(data: bytes | bytearray) -> str:
     return str(text if text is not None else data[:200].decode(errors="replace"))[:MOST_SAID]
 
 
-async def until_ready(clients: ReplicaClients, replica: RoutedReplica, every_s: float) -> bool:
-    """Wait until a suspended replica is ready; False if it is taken off the list first."""
-    while replica.is_listed:
-        if await clients.is_ready(replica):
-            return True
-        await asyncio.sleep(every_s)
-    return False
-
-
 class ProbeError(Error):
     """A model server did not serve what it was asked for; the text says what it answered."""
 
