@@ -51,6 +51,8 @@ class GraphRouter(Router):
     """The stages of a graph. Stages count items; the pipeline counts requests, which are `inside` until their last item
     has ended. `carried`: by edge, how many items it has carried."""
 
+    _host: GraphHost
+
     def __init__(
         self,
         names: Sequence[str],
@@ -64,7 +66,7 @@ class GraphRouter(Router):
     ) -> None:
         """`seed_and_hop`: the seed of the draws, and how long items are on their way between stages [s]."""
         super().__init__(names, drop_limits_s, configuration, host, options)
-        self._graph_host, self._data = host, data
+        self._data = data
         seed, self._hop_s = seed_and_hop
         self.routes = Routes(graph, names, np.empty(0), seed)
         self._places = [item_draws.Places(seed, number, edge.persist_s) for number, edge in enumerate(graph.edges)]
@@ -262,7 +264,7 @@ class GraphRouter(Router):
         at = item.stage, moment_s
         if at not in self._entering:
             self._entering[at] = []
-            self._graph_host.later(*at)
+            self._host.later(*at)
         self._entering[at].append(item)
 
     def enter(self, stage: int, at_s: float, now_s: float) -> None:
@@ -309,7 +311,7 @@ class GraphRouter(Router):
 
     def _leave(self, whole: WholeRequest) -> None:
         self.inside -= 1
-        self._graph_host.left(whole)
+        self._host.left(whole)
 
     def _end_item(self, item: Item, outcome: int, now_s: float) -> None:
         assert item.outcome is None, "an item has ended twice"
