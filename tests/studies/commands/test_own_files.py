@@ -89,6 +89,7 @@ def test_a_policy_file_that_cannot_be_used_is_refused(own: Path, spec: str, text
         ("changed(batch=65)", "batch 65; allowed"),
         ("changed(replicas=float('nan'))", "replicas nan; allowed: whole numbers from 1"),
         ("changed(replicas=float('inf'))", "replicas inf; allowed: whole numbers from 1"),
+        ("changed(replicas=1.5)", "replicas 1.5; allowed: whole numbers from 1"),
         ("changed(replicas=0)", "replicas 0; allowed"),
         ("changed(replicas=-1)", "replicas -1; allowed"),
         ("changed(replicas=10**9)", "replicas 1000000000; allowed: whole numbers from 1 to 10000"),
