@@ -218,7 +218,8 @@ def mixes_as_one(decisions: pd.DataFrame) -> pd.DataFrame:
 
 
 def segments(decisions: pd.DataFrame, stage: str, duration_s: float) -> list[Segment]:
-    """The segments of a stage, equal neighbours merged; of too many, those in force at evenly spaced moments."""
+    """The segments of a stage, equal neighbours merged; of too many, those in force at evenly spaced moments; none if
+    nothing was decided for it."""
     rows = mixes_as_one(decisions[decisions["stage"] == stage])
     time_s = rows["time_s"].to_numpy(dtype=np.float64)
     wanted = list(zip(*(rows[name].tolist() for name in ("variant", "batch", "replicas")), strict=True))
@@ -228,7 +229,7 @@ def segments(decisions: pd.DataFrame, stage: str, duration_s: float) -> list[Seg
         in_force = np.searchsorted(time_s, moments_s, side="right") - 1
         time_s, wanted, step = moments_s, [wanted[row] for row in in_force], step[in_force]
     starts = [row for row, now in enumerate(wanted) if row == 0 or now != wanted[row - 1]]
-    ends_s = [float(time_s[row]) for row in starts[1:]] + [duration_s]
+    ends_s = [float(time_s[row]) for row in starts[1:]] + [duration_s] * bool(starts)
     return [
         Segment(int(step[row]), float(time_s[row]), end_s, *wanted[row])
         for row, end_s in zip(starts, ends_s, strict=True)

@@ -1,124 +1,102 @@
-"""Answers to questions: the figures of each policy over its seeds, curves, and differences from a pinned answer."""
+"""Answers to questions: the figures of each policy over its seeds, plots, and differences from a pinned answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from ipa.policies import split_spec
-from ipa.sim import FloatArray
-from ipa.studies import results, series
+from ipa.studies import pages, results
+from ipa.studies.explore.figures import Kept, beside, plain
 from ipa.studies.explore.questions import Question
 from ipa.studies.formatting import plus, signed
 from ipa.studies.intervals import difference_of, estimate_of, limits
+from ipa.studies.many import Group, by_policy
 from ipa.studies.many.answers import USUAL, find, of_summaries, recommend
-from ipa.studies.runs import FIGURES, LIVE, RESIZES, Run, has_records
+from ipa.studies.runs import FIGURES, LIVE, RunData
 from ipa.studies.scenario import Scenario, ScenarioError
 
 Plain = dict[str, Any]
 """A JSON-able dict."""
 
 
-# ---- one run, in the process that made it ----
+@dataclass(frozen=True)
+class Pinned:
+    """What an answer is compared with: an earlier one, by its number in the tab and its question, or a live run."""
+
+    number: int
+    question: Question | None = None
+    measured: str = ""
+
+    @classmethod
+    def of(cls, plain: Any) -> Pinned:
+        """A pin from JSON. Raises ScenarioError if it is malformed."""
+        if not isinstance(plain, dict) or not isinstance(number := plain.get("number"), int):
+            raise ScenarioError("should be a number, and a question or the folder of a live run")
+        measured = plain.get("measured")
+        if isinstance(measured, str) and measured and "\0" not in measured:
+            return cls(number, measured=measured)
+        return cls(number, Question.of(plain.get("question")))
+
+    @property
+    def name(self) -> str:
+        """What its figures are called."""
+        return "measured live" if self.measured else "pinned"
 
 
-def plain_run(run: Run, drawn: bool) -> Plain:
-    """A run for the page: its summary in full precision, its load, and if `drawn` its curves."""
-    load = {"name": run.trace.name, "source": run.trace.source, "sha256": run.trace.sha256}
-    return {"summary": run.summary, "load": load, "curves": curves(run) if drawn and has_records(run) else None}
+def measured(folder: str) -> RunData:
+    """A live run. Raises ScenarioError if the folder holds none."""
+    run = results.read_run(folder)
+    if run.summary["engine"] != LIVE:
+        raise ScenarioError(f"{folder}: holds a simulated run, of which nothing was measured")
+    return run
 
 
-def curves(run: Run | results.StoredRun) -> Plain:
-    """The curves of a run over time: load, forecast, cores, latencies, and the configuration of each stage."""
-    tables, duration_s = run.tables, float(run.summary["duration_s"])
-    decisions = tables["decisions"]
-    middles_s, latency_s = series.latency_quantiles_s(tables, duration_s, (0.99,))
-    took_s, share = series.latency_curve([tables], run.summary["sla_s"])
-    return {
-        "load": _steps(series.load_rps(tables, duration_s)),
-        "forecast": _steps(series.decided(decisions, "forecast_rps", duration_s)),
-        "existing": _steps(series.existing_cores(tables["replicas"], duration_s, tables.get(RESIZES))),
-        "decided": _steps(series.decided(decisions, "cost_cores", duration_s)),
-        "latency": {"x": _short(middles_s), "p99": _short(latency_s[0])},
-        "distribution": {"x": _short(took_s), "y": _short(share)},
-        "variants": {stage: sorted(each, key=each.__getitem__) for stage, each in run.accuracies.items()},
-        "stages": {
-            stage: [
-                [each.start_s, each.end_s, each.variant, each.batch, each.replicas]
-                for each in series.segments(decisions, stage, duration_s)
-            ]
-            for stage in run.accuracies
-        },
-    }
-
-
-def _steps(found: series.Steps | None) -> Plain | None:
-    return None if found is None else {"x": _short(found.line[0]), "y": _short(found.line[1])}
-
-
-def _short(values: FloatArray) -> list[float | None]:
-    """Values rounded for drawing; None if not finite."""
-    return [float(f"{value:.5g}") if np.isfinite(value) else None for value in np.asarray(values).tolist()]
-
-
-# ---- all runs of a question ----
-
-
-def answer(question: Question, chosen: Sequence[Sequence[Scenario]], runs: Sequence[Sequence[Plain]]) -> Plain:
-    """The answer to a question; `runs`: for each policy by seed, as `plain_run` returns them."""
-    first = runs[0][0]["summary"]
-    return {
-        "policies": [
-            {
-                "policy": scenarios[0].policy.title,
-                **of_policy([run["summary"] for run in made]),
-                "curves": made[0]["curves"],
-            }
-            for scenarios, made in zip(chosen, runs, strict=True)
-        ],
-        "recommendation": recommendation(
-            {of[0].policy.title: [run["summary"] for run in made] for of, made in zip(chosen, runs, strict=True)}
-        ),
+def answer(
+    question: Question,
+    scenario: Scenario,
+    runs: Sequence[Kept],
+    pinned: Pinned | None = None,
+    pin: Sequence[RunData] = (),
+) -> Plain:
+    """The answer to a question from its runs and those of the pin; `scenario`: the question's first."""
+    groups, others = by_policy(runs), by_policy(pin) if pinned else ()
+    first = runs[0].summary
+    found: Plain = {
+        "policies": [_of_group(group) for group in groups],
+        "plots": plain(pages.comparison.plots_of_first(beside(groups, others, pinned.name) if pinned else groups)),
+        "recommendation": recommendation({group.policy: list(group.summaries.values()) for group in groups}),
         "figures": [name for name, *_ in FIGURES],
         "made": {
             "pipeline": first["pipeline"],
             "sla_s": first["sla_s"],
             "duration_s": first["duration_s"],
             "requests": first["requests"],
-            "seeds": [run["summary"]["seed"] for run in runs[0]],
+            "seeds": list(groups[0].seeds),
             "engine": first["engine"],
             "version": results.versions_of("ipa-pipelines")["ipa-pipelines"],
-            "load": runs[0][0]["load"],
+            "load": runs[0].load,
         },
-        "intervals": limits([chosen[0][0].trace]) if len(runs[0]) > 1 else "",
-        **question.ways(chosen[0][0]),
+        "intervals": limits([scenario.trace]) if len(groups[0].runs) > 1 else "",
+        **question.ways(scenario),
     }
+    if pinned:
+        found["differences"] = [_against(each, *_counterpart(each["policy"], others)) for each in found["policies"]]
+        live = beside((), others, pinned.name) if pinned.measured else []
+        found["measured"] = [{**_of_group(group), "policy": group.label} for group in live]
+    return found
 
 
-def coarse_answer(question: Question, chosen: Sequence[Sequence[Scenario]], runs: Sequence[Sequence[Plain]]) -> Plain:
-    """A preliminary answer: as `answer`, with a sentence `coarse` on what it covers, and without recommendation.
+def coarse(found: Plain, seeds: int, whole_s: float | None) -> Plain:
+    """A preliminary answer: with a sentence `coarse` on what it covers, and without recommendation.
 
-    `runs`: one for each policy.
+    `seeds` and `whole_s`: those of the whole answer, None for a load that is not long.
     """
-    found = answer(question, chosen, runs)
-    whole_s, part_s = runs[0][0]["whole_s"], found["made"]["duration_s"]
+    part_s = found["made"]["duration_s"]
     parts = [] if whole_s is None else [f"the first {part_s:g} of {whole_s:,g} s"]
-    parts += [f"seed {found['made']['seeds'][0]} of {question.seeds}"] if question.seeds > 1 else []
+    parts += [f"seed {found['made']['seeds'][0]} of {seeds}"] if seeds > 1 else []
     return {**found, "coarse": f"Coarse: {', '.join(parts)}. The whole answer follows.", "recommendation": []}
-
-
-def measured(folder: str) -> Plain:
-    """The measurements of a live run, to be shown beside its simulation: the `policies` of an `answer`.
-
-    Raises ScenarioError if the folder holds no live run.
-    """
-    run = results.read_run(folder)
-    if run.summary["engine"] != LIVE:
-        raise ScenarioError(f"{folder}: holds a simulated run, of which nothing was measured")
-    drawn = curves(run) if has_records(run) else None
-    return {"policies": [{"policy": run.summary["policy"], **of_policy([run.summary]), "curves": drawn}]}
 
 
 def recommendation(summaries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
@@ -131,9 +109,10 @@ def recommendation(summaries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list
     return [] if found is None else found.sentences
 
 
-def of_policy(summaries: Sequence[Mapping[str, Any]]) -> Plain:
+def _of_group(group: Group) -> Plain:
     """The figures of a policy as `ipa compare` prints them: means over seeds with their intervals."""
     found: dict[str, Plain] = {}
+    summaries = list(group.summaries.values())
     for name, key, factor, digits in FIGURES:
         estimate = estimate_of(key, summaries, factor)
         if estimate is None:
@@ -141,30 +120,19 @@ def of_policy(summaries: Sequence[Mapping[str, Any]]) -> Plain:
             continue
         ends = (estimate.low, estimate.high) if estimate.has_interval else (None, None)
         found[name] = {"text": estimate.text(digits), "mean": estimate.mean, "low": ends[0], "high": ends[1]}
-    return {"estimates": found, "runs": list(summaries)}
+    return {"policy": group.policy, "estimates": found, "runs": summaries}
 
 
-def differences(found: Plain, pinned: Any) -> list[Plain]:
-    """The differences of each policy from its counterpart in the pinned answer.
-
-    `pinned`: policy -> summaries, one for each seed. Raises ScenarioError if it is malformed.
-    """
-    try:
-        return [_against(each, *_counterpart(each["policy"], pinned)) for each in found["policies"]]
-    except (AttributeError, KeyError, IndexError, StopIteration, TypeError, ValueError):
-        raise ScenarioError("pinned: should be a mapping of policies to the summaries of their runs") from None
-
-
-def _counterpart(policy: str, pinned: Mapping[str, Any]) -> tuple[str, Any]:
+def _counterpart(policy: str, pinned: Sequence[Group]) -> tuple[str, Mapping[int, Mapping[str, Any]]]:
     """The pinned policy of that name, else the same policy with other parameters, else the first."""
     name = split_spec(policy)[0]
-    alike = [each for each in pinned if split_spec(each)[0] == name]
-    chosen = policy if policy in pinned else next(iter([*alike, *pinned]))
-    return chosen, pinned[chosen]
+    alike = [each for each in pinned if split_spec(each.policy)[0] == name]
+    chosen = next(iter([*(each for each in pinned if each.policy == policy), *alike, *pinned]))
+    return chosen.policy, chosen.summaries
 
 
-def _against(current: Plain, other: str, summaries: Sequence[Mapping[str, Any]]) -> Plain:
-    ours, theirs = ({run["seed"]: run for run in runs} for runs in (current["runs"], summaries))
+def _against(current: Plain, other: str, theirs: Mapping[int, Mapping[str, Any]]) -> Plain:
+    ours = {run["seed"]: run for run in current["runs"]}
     seeds = [seed for seed in ours if seed in theirs]
     rows: list[Plain] = []
     clear: list[str] = []

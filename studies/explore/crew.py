@@ -21,8 +21,8 @@ from time import monotonic
 from typing import Any
 
 from ipa.errors import Error
-from ipa.studies.explore.answers import plain_run
 from ipa.studies.explore.coarse import coarse_part
+from ipa.studies.explore.figures import Kept
 from ipa.studies.explore.inside import inside
 from ipa.studies.explore.plan import planned
 from ipa.studies.explore.take import FORMS, taken
@@ -38,7 +38,7 @@ STOP = "stop"
 
 @dataclass(frozen=True)
 class Wanted:
-    """A task: a scenario, and which `view` of its run is requested: "summary"; "drawn", with curves; "inside", for
+    """A task: a scenario, and which `view` of its run is requested: "summary"; "drawn", with tables; "inside", for
     moments and decisions. "brief" and "first" are "drawn" for the beginning of a long load; if the load is not long,
     "brief" is empty and "first" covers all of it. "plan" is the plan for a load instead of a run; one of `FORMS` is a
     file of the runs of the scenario and `others`."""
@@ -187,7 +187,7 @@ def _work(pipe: Connection[Any, Any]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.dup2(2, 1)  # policies print to stderr
     with suppress(Error):  # warm up: import what a run needs, compile the engine
-        plain_run(simulate(Scenario(pipeline="video", trace="constant:1", window=((0, 20),))), True)
+        Kept.of(simulate(Scenario(pipeline="video", trace="constant:1", window=((0, 20),))), True)
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             task = pipe.recv()
@@ -204,7 +204,7 @@ def _coarse(scenario: Scenario, view: str, look: Callable[[float], object]) -> d
     if part is None and view == "brief":
         return {}
     shorter, whole_s = part or (scenario, None)
-    return {**plain_run(simulate(shorter, look, shared=_shared), True), "whole_s": whole_s}
+    return {"run": Kept.of(simulate(shorter, look, shared=_shared), True), "whole_s": whole_s}
 
 
 def _made(pipe: Connection[Any, Any], data: list[dict[str, Any]], view: str, load_rps: float) -> tuple[str, Any]:
@@ -221,7 +221,7 @@ def _made(pipe: Connection[Any, Any], data: list[dict[str, Any]], view: str, loa
         if view in ("brief", "first"):
             return "found", _coarse(scenarios[0], view, look)
         run = simulate(scenarios[0], look)
-        return "found", inside(run) if view == "inside" else plain_run(run, view == "drawn")
+        return "found", inside(run) if view == "inside" else {"run": Kept.of(run, view == "drawn")}
     except _Stopped:
         return STOP, pipe.recv()
     except Error as error:

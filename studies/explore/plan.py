@@ -7,8 +7,8 @@ from math import isfinite
 from typing import Any
 
 from ipa.policies import StageConfiguration
-from ipa.studies import plans
-from ipa.studies.plans import Plan
+from ipa.studies import pages, plans
+from ipa.studies.explore.figures import plain
 from ipa.studies.scenario import Scenario, ScenarioError
 
 MOST_RPS = 1000.0
@@ -17,7 +17,9 @@ STEPS = 60
 
 
 def planned(scenario: Scenario, load_rps: float) -> dict[str, Any]:
-    """The Pareto front for a load, the plan taken, and the plans for loads up to twice as high. JSON-able.
+    """The plan taken for a load in words, and plots of the Pareto front and of the plans for loads up to twice as high.
+
+    JSON-able.
 
     Raises ScenarioError if the load is invalid, or the policy does not use the optimiser.
     """
@@ -26,22 +28,13 @@ def planned(scenario: Scenario, load_rps: float) -> dict[str, Any]:
     front = plans.frontier(scenario, load_rps)
     over = plans.over(scenario, [2.0 * load_rps * (place + 1) / STEPS for place in range(STEPS)])
     chosen = front.chosen
+    cores, pas = chosen.objective["cost_cores"], 100.0 * chosen.objective["pas"]
+    of_load = [pages.plans.frontier_plot(front)] if front.plans else []
     return {
-        "load_rps": load_rps,
-        "policy": front.policy,
-        "front": [{**_point(plan), "chosen": front.is_chosen(plan)} for plan in front.plans],
-        "chosen": {
-            "cores": chosen.objective["cost_cores"],
-            "pas": 100.0 * chosen.objective["pas"],
-            "words": f"{chosen.rung}: {_in_words(chosen.configuration)}; latency {chosen.latency_s:.2f} s",
-        },
-        "over": [{"load_rps": plan.load_rps, **_point(plan)} for plan in over.plans],
+        "words": f"{front.policy} takes {cores:g} cores for PAS {pas:.2f}: "
+        f"{chosen.rung}: {_in_words(chosen.configuration)}; latency {chosen.latency_s:.2f} s",
+        "plots": plain([*of_load, *pages.plans.load_plots(over)], "plan-"),
     }
-
-
-def _point(plan: Plan) -> dict[str, Any]:
-    words = _in_words(plan.configuration)
-    return {"cores": plan.cores, "pas": 100.0 * plan.objective["pas"], "rung": plan.rung, "words": words}
 
 
 def _in_words(configuration: Mapping[str, StageConfiguration]) -> str:

@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ipa.studies import results
+from ipa.studies import pages, results
 from ipa.studies.explore.coarse import beginning
+from ipa.studies.explore.figures import plain
 from ipa.studies.explore.questions import MOST_POLICIES, MOST_SEEDS, Question, spec
 from ipa.studies.many.study import read_trials
 from ipa.studies.many.sweeps import read_sweep
 from ipa.studies.runs import FIGURES, LIVE
 from ipa.studies.scenario import Scenario, ScenarioError, Shared, find
+
+DRAWN = ("cores", "PAS", "violations %", "p99 s")
+"""The figures of the parallel coordinates; the first is also the colour."""
 
 MOST_POINTS = 1000
 """The most points that a page shows."""
@@ -68,17 +72,22 @@ def points_of(folder: str) -> dict[str, Any]:
     found = _points(folder)
     labels = [dict(point[0][0]) for point in found]
     keys = list(dict.fromkeys(key for each in labels for key in each))
+    points: list[dict[str, Any]] = [
+        {
+            "values": [label.get(key) for key in keys],
+            "means": [_mean((summary[key] for *_, summary in runs), factor) for _, key, factor, _ in FIGURES],
+            "question": Question.of_scenario(runs[0][1], len(runs)).plain,
+        }
+        for label, runs in zip(labels[:MOST_POINTS], found, strict=False)
+    ]
+    names = [name for name, *_ in FIGURES]
+    columns = {key: [each["values"][of] for each in points] for of, key in enumerate(keys)}
+    columns |= {name: [each["means"][names.index(name)] for each in points] for name in DRAWN}
     return {
         "keys": keys,
         "figures": [{"name": name, "digits": digits} for name, _, _, digits in FIGURES],
-        "points": [
-            {
-                "values": [label.get(key) for key in keys],
-                "means": [_mean((summary[key] for *_, summary in runs), factor) for _, key, factor, _ in FIGURES],
-                "question": Question.of_scenario(runs[0][1], len(runs)).plain,
-            }
-            for label, runs in zip(labels[:MOST_POINTS], found, strict=False)
-        ],
+        "points": points,
+        "plots": plain([pages.coordinates.coordinates(columns, DRAWN[0])]),
         "all": len(found),
     }
 

@@ -14,7 +14,7 @@ import hmac
 import json
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from http import HTTPStatus
@@ -30,17 +30,21 @@ from urllib.parse import parse_qs, urlsplit
 from ipa.errors import Error
 from ipa.studies import pages
 from ipa.studies.displayed import check_plotly
-from ipa.studies.explore.answers import answer, coarse_answer, differences, measured
+from ipa.studies.explore.answers import Pinned, answer, coarse, measured
 from ipa.studies.explore.crew import Crew, SupersededError, Wanted
+from ipa.studies.explore.figures import Kept
 from ipa.studies.explore.points import points_of
 from ipa.studies.explore.questions import Question, base_of, choices
 from ipa.studies.explore.take import FORMS
 from ipa.studies.many import workers
-from ipa.studies.scenario import ScenarioError
+from ipa.studies.runs import RunData
+from ipa.studies.scenario import Scenario, ScenarioError
 
 ADDRESS = "127.0.0.1"
 LARGEST_BODY = 2**20
 MOST_TABS = 64
+MOST_KEPT = 4
+"""The most answers whose runs are kept for a pin; the runs of others are made again."""
 IDLE_S = 60.0
 """How long a connection may be idle."""
 LINGER_S = 0.5
@@ -89,6 +93,7 @@ class Explorer(ThreadingHTTPServer):
         self.crew = Crew(jobs or workers.cores())
         self.hasty = Crew(1)  # for coarse answers, which do not wait for whole ones
         self._newest: OrderedDict[str, int] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int], Sequence[RunData]] = OrderedDict()
         self._lock = Lock()
 
     def address(self, question: Question | None = None) -> str:
@@ -106,21 +111,54 @@ class Explorer(ThreadingHTTPServer):
     def answer(self, asked: Any) -> dict[str, Any]:
         """The answer to a request: a question with its tab and number, and optionally a pinned answer."""
         question, is_stale = self._asked(asked)
+        pinned, before = self._pinned(asked, is_stale)
         chosen = question.scenarios()
-        wanted = [[Wanted(each, "summary" if place else "drawn") for place, each in enumerate(runs)] for runs in chosen]
-        found = answer(question, chosen, self.crew.run_all(wanted, is_stale))
-        if asked.get("pinned") is not None:
-            found["differences"] = differences(found, asked["pinned"])
-        return found
+        runs = self._runs(chosen, is_stale)
+        self._keep(asked["tab"], asked["number"], runs)
+        return answer(question, chosen[0][0], runs, pinned, before)
 
     def coarse(self, asked: Any) -> dict[str, Any]:
-        """A coarse answer to a question that takes long: its first seed, and only the beginning of a long load; empty
-        if that would be the whole answer. A newer question of the tab cancels it."""
+        """A coarse answer to a question that takes long, without a pin: its first seed, and only the beginning of a
+        long load; empty if that would be the whole answer. A newer question of the tab cancels it."""
         question, is_stale = self._asked(asked)
         first = [[runs[0]] for runs in question.scenarios()]
         view = "first" if question.seeds > 1 else "brief"
-        runs = self.hasty.run_all([[Wanted(one, view)] for (one,) in first], is_stale)
-        return coarse_answer(question, first, runs) if runs[0][0] else {"coarse": None}
+        made = self.hasty.run_all([[Wanted(one, view)] for (one,) in first], is_stale)
+        if not made[0][0]:
+            return {"coarse": None}
+        found = answer(question, first[0][0], [each["run"] for (each,) in made])
+        return coarse(found, question.seeds, made[0][0]["whole_s"])
+
+    def _runs(self, chosen: Sequence[Sequence[Scenario]], is_stale: Callable[[], bool]) -> list[Kept]:
+        """The runs of each policy's scenarios, by seed; the first of each is drawn."""
+        wanted = [[Wanted(each, "summary" if place else "drawn") for place, each in enumerate(of)] for of in chosen]
+        return [each["run"] for of_policy in self.crew.run_all(wanted, is_stale) for each in of_policy]
+
+    def _pinned(self, asked: Any, is_stale: Callable[[], bool]) -> tuple[Pinned | None, Sequence[RunData]]:
+        """The pin of a request and its runs, which are made again if they are no longer kept."""
+        if asked.get("pinned") is None:
+            return None, []
+        try:
+            pinned = Pinned.of(asked["pinned"])
+            runs = self._kept.get((asked["tab"], pinned.number))
+            if runs is None and pinned.question is not None:
+                runs = self._runs(pinned.question.scenarios(), is_stale)
+            elif runs is None:
+                runs = [measured(pinned.measured)]
+        except SupersededError:
+            raise
+        except Error as error:
+            raise ScenarioError(f"pinned: {error}") from None
+        self._keep(asked["tab"], pinned.number, runs)
+        return pinned, runs
+
+    def _keep(self, tab: str, number: int, runs: Sequence[RunData]) -> None:
+        """Keep the runs of a tab's answer for when it is pinned."""
+        with self._lock:
+            self._kept[tab, number] = runs
+            self._kept.move_to_end((tab, number))
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
 
     def inside(self, asked: Any) -> dict[str, Any]:
         """One of a question's runs over time: that of the `policy` and `seed` with these indices."""
@@ -184,7 +222,6 @@ class _Handler(BaseHTTPRequestHandler):
     POSTS: ClassVar = {
         "/base": lambda _, asked: base_of(_text(asked, "what")),
         "/points": lambda _, asked: points_of(_text(asked, "what")),
-        "/measured": lambda _, asked: measured(_text(asked, "what")),
         "/coarse": Explorer.coarse,
         "/answer": Explorer.answer,
         "/inside": Explorer.inside,
@@ -261,8 +298,10 @@ class _Handler(BaseHTTPRequestHandler):
         if path in PAGE:
             name, kind = PAGE[path]
             self._send(HTTPStatus.OK, kind, _file(name))
-        elif path == "/colours.css":
-            self._send(HTTPStatus.OK, "text/css", pages.style_of_themes().encode())
+        elif path == "/kit.js":
+            self._send(HTTPStatus.OK, "text/javascript", pages.script().encode())
+        elif path == "/kit.css":
+            self._send(HTTPStatus.OK, "text/css", pages.style().encode())
         elif path == "/plotly.js":
             self._send(HTTPStatus.OK, "text/javascript", _plotly(), {"Cache-Control": "private, max-age=86400"})
         elif path == "/choices":

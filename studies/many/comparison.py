@@ -220,6 +220,16 @@ class Group:
         return self.runs[0].accuracies
 
     @property
+    def duration_s(self) -> float:
+        """How long each run is."""
+        return float(self.runs[0].summary["duration_s"])
+
+    @property
+    def sla_s(self) -> float:
+        """The SLA, end to end."""
+        return float(self.runs[0].summary["sla_s"])
+
+    @property
     def summaries(self) -> Mapping[int, Mapping[str, Any]]:
         """The runs' summaries by seed."""
         return {int(run.summary["seed"]): run.summary for run in self.runs}

@@ -1,5 +1,6 @@
 from . import answers as answers
 from . import comparison as comparison
+from . import coordinates as coordinates
 from . import load as load
 from . import losses as losses
 from . import plans as plans
@@ -7,7 +8,6 @@ from . import predictor as predictor
 from . import profile as profile
 from . import study as study
 from . import validation as validation
-from .colours import style_of_themes as style_of_themes
 from .document import Cell as Cell
 from .document import Page as Page
 from .document import Paragraph as Paragraph
@@ -15,6 +15,8 @@ from .document import Section as Section
 from .document import Strong as Strong
 from .document import Table as Table
 from .document import html_of as html_of
+from .document import script as script
+from .document import style as style
 from .document import write as write
 from .graph import drawing as drawing
 from .plots import Plot as Plot

@@ -120,7 +120,7 @@ def _decided(scene: Scene, stage: str) -> list[Part]:
     """The parts of a stage over time: policy, time and reason."""
     clock, found = scene.clock, []
     for row, group in enumerate(scene.groups):
-        for part in segments(group.tables["decisions"], stage, scene.duration_s):
+        for part in segments(group.tables["decisions"], stage, group.duration_s):
             when = f"{clock.text(part.start_s)} to {clock.text(part.end_s)}"
             served = f"{part.replicas}×b{part.batch}"
             (start,), (length,) = clock.moments([part.start_s]), lengths([part.end_s - part.start_s])

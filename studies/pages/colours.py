@@ -150,14 +150,9 @@ NAMES = {
     "fill": FILL,
     "link": PALETTE[0],
     "bad": BAD,
-    "load": ARRIVALS,
     **{f"c{place}": each for place, each in enumerate(PALETTE)},
-    **{f"v{place}{step}": between(*hue, step / 4) for place, hue in enumerate(HUES) for step in range(5)},
-    "on-light": ON_LIGHT,
-    "on-dark": ON_DARK,
 }
-"""Names of colours for style sheets and scripts: `c0` is that of the first policy, `v04` the dark end of the first
-stage's variants."""
+"""Names of colours for style sheets and scripts: `c0` is that of the first policy."""
 
 
 def style_of_themes() -> str:

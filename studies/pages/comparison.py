@@ -23,7 +23,7 @@ from ipa.studies.pages.scene import Scene
 from ipa.studies.pages.slowest import down_to_requests
 from ipa.studies.pages.timelines import cores, load
 from ipa.studies.pages.verdicts import definitions, sentence
-from ipa.studies.runs import check_records
+from ipa.studies.runs import check_records, has_records
 
 if TYPE_CHECKING:
     from ipa.studies import RunData
@@ -75,19 +75,27 @@ def graphs(scene: Scene) -> list[Part]:
 def plots_of(scene: Scene) -> list[Plot]:
     """All plots, in the order of the page."""
     compared = [trade_off(scene)] if sum(len(group.runs) for group in scene.groups) > 1 else []
-    over_time, violated = latency(scene), violations(scene)
+    return [*compared, *over_time(scene), distribution(scene), *down_to_requests(scene)]
+
+
+def plots_of_first(groups: Sequence[Group]) -> list[Plot]:
+    """The plots of policies of which only the first seed has its tables, if it has records: all but the plane show it
+    alone."""
+    found = [trade_off(Scene(tuple(groups)))]
+    drawn = tuple(group for group in groups if has_records(group.runs[0]))
+    if drawn:
+        scene = Scene(drawn)
+        curves = distribution(Scene(tuple(replace(group, runs=group.runs[:1]) for group in drawn)))
+        found += [*over_time(scene), replace(curves, note=curves.note + scene.first)]
+    return found
+
+
+def over_time(scene: Scene) -> list[Plot]:
+    """The plots over time."""
+    latencies, violated = latency(scene), violations(scene)
     if violated is None:
-        over_time = replace(over_time, note=f"{over_time.note} No request was late, dropped or failed.")
-    return [
-        *compared,
-        load(scene),
-        cores(scene),
-        bands.over_time(scene),
-        over_time,
-        *([violated] if violated else []),
-        distribution(scene),
-        *down_to_requests(scene),
-    ]
+        latencies = replace(latencies, note=f"{latencies.note} No request was late, dropped or failed.")
+    return [load(scene), cores(scene), bands.over_time(scene), latencies, *([violated] if violated else [])]
 
 
 def _subtitle(groups: Sequence[Group]) -> str:

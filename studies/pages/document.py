@@ -5,12 +5,13 @@ Texts are plain; the template `page.html`, the only place with HTML, escapes the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ipa.studies.displayed import check_plotly
 from ipa.studies.pages.colours import DARK, in_css, style_of_themes
@@ -171,9 +172,20 @@ def html_of(page: Page, plotly_file: str = "") -> str:
         page=page,
         plotly_file=plotly_file,
         plotly="" if plotly_file else get_plotlyjs(),
-        themes=style_of_themes(),
-        drawing={"colours": DARK, "config": CONFIG},
+        style=style(),
+        script=script(),
     )
+
+
+def style() -> str:
+    """The style sheet of all pages: the colours of both themes, and the tools of tables."""
+    return style_of_themes() + _own("tables.css")
+
+
+def script() -> str:
+    """The script of all pages, which draws figures and lets tables be sorted."""
+    drawing = json.dumps({"colours": DARK, "config": CONFIG}, separators=(",", ":"))
+    return f"const drawing = {drawing};\n" + "".join(map(_own, ("linked.js", "figures.js", "tables.js")))
 
 
 def write(page: Page, path: Path, *, plotly_beside: bool = False) -> None:
@@ -211,8 +223,6 @@ def _template() -> Template:
     return environment.get_template("page.html")
 
 
-def _own(name: str) -> Any:
-    """A file of this package, which is not escaped."""
-    from markupsafe import Markup
-
-    return Markup(files("ipa.studies.pages").joinpath(name).read_text(encoding="utf-8"))
+def _own(name: str) -> str:
+    """A file of this package."""
+    return files("ipa.studies.pages").joinpath(name).read_text(encoding="utf-8")

@@ -1,12 +1,12 @@
-// Draw each figure when it comes into view, in the colours of the theme and laid out for its width, and again for paper,
-// on which folded parts are open.
+// Draw each figure when it comes into view, in the colours of the theme and laid out for its width; again when it is
+// told that its data changed, and for paper, on which folded parts are open.
 {
   const NARROW = 640;  // narrower pages have figures laid out for narrow screens, as in page.css [pixels]
   const PAPER = 680;  // the width of a figure on paper; A4 and Letter are wider [pixels]
-  const {colours, config} = JSON.parse(document.querySelector("script#drawing").textContent);
+  const {colours, config} = drawing;
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const figures = [...document.querySelectorAll(".plot")];
-  const drawn = new Map();  // figure -> the look it has
+  const figures = () => [...document.querySelectorAll(".plot")];
+  const drawn = new WeakMap();  // figure -> the look it has
   let printing = false;
 
   const hex = parts => "#" + parts.map(part => Number(part).toString(16).padStart(2, "0")).join("");
@@ -40,13 +40,18 @@
   }
 
   const isShown = figure => figure.offsetParent !== null;
-  const redraw = () => figures.filter(figure => drawn.has(figure) && isShown(figure)).forEach(draw);
+  const redraw = () => figures().filter(figure => drawn.has(figure) && isShown(figure)).forEach(draw);
   const seen = new IntersectionObserver(
     // One by one, so that the page stays responsive.
     entries => entries.filter(entry => entry.isIntersecting).forEach(entry => setTimeout(draw, 0, entry.target)),
     {rootMargin: "300px"},
   );
-  figures.forEach(figure => seen.observe(figure));
+  figures().forEach(figure => seen.observe(figure));
+  document.addEventListener("changed", ({target}) => {
+    drawn.delete(target);
+    seen.unobserve(target);  // so that it is seen anew
+    seen.observe(target);
+  });
   dark.addEventListener("change", redraw);
   addEventListener("resize", redraw);
   let opened = [];
@@ -54,7 +59,7 @@
     printing = true;
     opened = [...document.querySelectorAll("details:not([open])")];
     for (const part of opened) part.open = true;
-    figures.filter(isShown).forEach(draw);
+    figures().filter(isShown).forEach(draw);
   });
   addEventListener("afterprint", () => {
     printing = false;

@@ -49,7 +49,7 @@ def quantile_line(x: Sequence[object], values: FloatArray, name: str, style: Spe
 def latency(scene: Scene) -> Plot:
     """The median and the 99 % quantile of the latency, in bins of time."""
     sla_s = scene.sla_s
-    found = [latency_quantiles_s(group.tables, scene.duration_s, (0.5, 0.99)) for group in scene.groups]
+    found = [latency_quantiles_s(group.tables, group.duration_s, (0.5, 0.99)) for group in scene.groups]
     seen = [values[np.isfinite(values)] for _, values in found]
     highest = max([sla_s, *(float(values.max()) for values in seen if len(values))])
     titles = panel_titles(scene.groups, ["" if len(values) else "nothing completed" for values in seen])
@@ -65,8 +65,9 @@ def latency(scene: Scene) -> Plot:
     return Plot(
         "latency",
         "Latency over time",
-        f"Median (thick) and 99 % quantile (thin) of the requests that arrived in each {bin_s(scene.duration_s):g} s "
-        f"and completed; late above the dashed line, a gap where none completed.{scene.first}",
+        "Median (thick) and 99 % quantile (thin) of the requests that arrived in each "
+        f"{bin_s(scene.clock.duration_s):g} s and completed; late above the dashed line, a gap where none completed."
+        f"{scene.first}",
         traces,
         spec,
     )
@@ -74,7 +75,7 @@ def latency(scene: Scene) -> Plot:
 
 def violations(scene: Scene) -> Plot | None:
     """The requests that violated the SLA, by kind, in bins of time; None if there are none."""
-    found = [violation_counts(group.tables, scene.duration_s, scene.sla_s) for group in scene.groups]
+    found = [violation_counts(group.tables, group.duration_s, group.sla_s) for group in scene.groups]
     highest = max(int(np.sum(list(counts.values()), axis=0).max()) for _, counts in found)
     if not highest:
         return None
@@ -87,7 +88,7 @@ def violations(scene: Scene) -> Plot | None:
     panels, spec = stacked(
         panel_titles(scene.groups, titles),
         scene.clock.axis(),
-        f"requests per {bin_s(scene.duration_s):g} s",
+        f"requests per {bin_s(scene.clock.duration_s):g} s",
         1.1 * highest,
         barmode="stack",
         bargap=0,

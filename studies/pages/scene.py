@@ -19,25 +19,20 @@ from ipa.studies.runs import explained, planner
 
 @dataclass(frozen=True)
 class Scene:
-    """The runs of each policy, all on one load; `labels`: the policies' names as plotly takes them."""
+    """The runs of each policy; the first one's load and SLA are shown. `labels`: the policies' names as plotly takes
+    them."""
 
     groups: tuple[Group, ...]
 
     @cached_property
     def clock(self) -> Clock:
-        """The time of the runs."""
-        run = self.groups[0].runs[0]
-        return Clock(float(run.summary["duration_s"]), run.starts_at)
-
-    @property
-    def duration_s(self) -> float:
-        """How long each run is."""
-        return self.clock.duration_s
+        """The time of the longest run."""
+        return Clock(max(group.duration_s for group in self.groups), self.groups[0].runs[0].starts_at)
 
     @property
     def sla_s(self) -> float:
         """The SLA, end to end."""
-        return float(self.groups[0].runs[0].summary["sla_s"])
+        return self.groups[0].sla_s
 
     @property
     def labels(self) -> list[str]:
@@ -97,10 +92,12 @@ class Reasons:
 
     def _second(self, step: int) -> Iterator[str]:
         entry = self._entries.get(step)
-        found = explained(self._planner, entry) if self._planner and entry else None
+        if entry is None:
+            return
+        found = explained(self._planner, entry) if self._planner else None
         if found is not None:
             yield _runner_up(found)
-        if entry is not None and entry.decision.why is not None:
+        if entry.decision.why is not None:
             yield from _prices(entry.decision.why)
 
     @cached_property

@@ -1,4 +1,4 @@
-// Tables that can be sorted, filtered where they are long, and downloaded as CSV.
+// Tables that can be sorted, filtered where they are long, and downloaded as CSV; also those that say they are new.
 {
   const LONG = 12;  // tables with more rows can be filtered
   const SORTS = ["ascending", "descending", "none"];  // the orders of a column, in turn
@@ -69,7 +69,7 @@
     status.textContent = words.length ? `${rows.filter(row => !row.hidden).length} of ${rows.length} rows` : "";
   }
 
-  for (const table of document.querySelectorAll("table[aria-label]")) {
+  function equip(table) {
     const rows = [...table.tBodies[0].rows];
     const status = document.createElement("span");
     status.role = "status";
@@ -85,8 +85,10 @@
     }
     tools.append(button(["Download CSV"], () => download(table)), status);
     tools.lastElementChild.previousElementSibling.ariaLabel = `Download CSV of: ${table.ariaLabel}`;
-    table.closest(".table").append(tools);
-    if (rows.length < 2) continue;
+    const box = table.closest(".table");
+    box.querySelector(".tools")?.remove();
+    box.append(tools);
+    if (rows.length < 2) return;
     [...table.tHead.rows[0].cells].forEach((head, place) => {
       if (!main(head)) return;
       head.ariaSort = "none";
@@ -97,4 +99,7 @@
       }));
     });
   }
+
+  document.querySelectorAll("table[aria-label]").forEach(equip);
+  document.addEventListener("added", ({target}) => equip(target));
 }

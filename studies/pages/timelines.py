@@ -38,7 +38,7 @@ class Plan(NamedTuple):
 
 def load(scene: Scene) -> Plot:
     """Arrivals per second, and the policies' forecasts and planned loads."""
-    arrivals = load_rps(scene.groups[0].tables, scene.duration_s, thin=False)
+    arrivals = load_rps(scene.groups[0].tables, scene.groups[0].duration_s, thin=False)
     plans = [Plan(what, dash, *shared) for column, what, dash in _PLANS for shared in _shared(scene, column)]
     return Plot(
         "load",
@@ -100,7 +100,7 @@ def _shared(scene: Scene, column: str) -> list[tuple[Steps, list[Group]]]:
     found: dict[bytes, tuple[Steps, list[Group]]] = {}
     for group in scene.groups:
         line, forecast = (
-            decided(group.tables["decisions"], each, scene.duration_s, thin=False) for each in (column, "forecast_rps")
+            decided(group.tables["decisions"], each, group.duration_s, thin=False) for each in (column, "forecast_rps")
         )
         if line is None or (column != "forecast_rps" and forecast and _alike(line, forecast)):
             continue
@@ -116,11 +116,12 @@ def _alike(plan: Steps, forecast: Steps) -> bool:
 
 def cores(scene: Scene) -> Plot:
     """The cores of existing replicas, and those of the decided configuration."""
-    groups, duration_s = scene.groups, scene.duration_s
+    groups = scene.groups
     existing = [
-        existing_cores(group.tables["replicas"], duration_s, group.tables.get(RESIZES), thin=False) for group in groups
+        existing_cores(group.tables["replicas"], group.duration_s, group.tables.get(RESIZES), thin=False)
+        for group in groups
     ]
-    wanted = [decided(group.tables["decisions"], "cost_cores", duration_s, thin=False) for group in groups]
+    wanted = [decided(group.tables["decisions"], "cost_cores", group.duration_s, thin=False) for group in groups]
     highest = max(float(line.value.max()) for line in [*existing, *wanted] if line is not None)
     titles = panel_titles(groups, [f"mean {_mean(line):.2f} cores" for line in existing])
     panels, spec = stacked(titles, scene.clock.axis(), "cores", 1.08 * max(highest, 1.0), hovermode="x unified")

@@ -24,14 +24,13 @@ export function showProblem(text) {
   at("problem").textContent = text;
 }
 
-// `measured`: the measurements of a live run, if any.
-export function showAnswer(answer, measured) {
+export function showAnswer(answer) {
   const {made: of, policies, figures} = answer;
   at("title").textContent = `${of.pipeline} on ${of.load.name}`;
   document.title = `${of.pipeline} on ${of.load.name} · ipa explore`;
   const seeds = of.seeds.length > 1 ? `seeds ${of.seeds[0]} to ${of.seeds.at(-1)}` : `seed ${of.seeds[0]}`;
   at("subtitle").textContent = `${of.duration_s} s, ${of.requests.toLocaleString("en")} requests, SLA ${of.sla_s} s, ${seeds}`;
-  const rows = [...policies, ...(measured?.policies ?? []).map(each => ({...each, policy: `${each.policy} (${measured.name})`}))];
+  const rows = [...policies, ...(answer.measured ?? [])];
   at("figures").replaceChildren(table(["policy", ...figures], rows.map((each, place) => [
     made("th", {scope: "row"}, ...(place < policies.length ? [patch(place)] : []), each.policy),
     ...figures.map(name => made("td", {textContent: each.estimates[name].text, title: each.estimates[name].mean ?? "none"})),

@@ -1,6 +1,6 @@
 // The page: its state is a question and optionally a pinned one, both in the address; any change of the state asks the server.
 import {showAnswer, showDifferences, showProblem, toCsv} from "./answer.js";
-import {drawAll} from "./figures.js";
+import {show as showFigures} from "./figures.js";
 import * as inside from "./inside.js";
 import * as plan from "./plan.js";
 import * as points from "./points.js";
@@ -16,7 +16,7 @@ const tab = crypto.randomUUID();
 let number = 0;
 let waiting = null;  // the AbortController of the pending question
 let last = null;  // {state, answer}
-let pinned = null;  // {state, answer}
+let pinned = null;  // {state, number}: the number under which the server keeps its runs
 let form = null;
 let among = "";  // the folder whose points are shown too
 let leftOut = [];  // what was refused of the address and is left out of the answer
@@ -32,17 +32,21 @@ async function post(path, body, signal) {
 
 const questionOf = ({from, policies, seeds, values}) => ({what: from, policies, seeds: Number(seeds), values});
 
+const bodyOf = (state, mine) => ({
+  tab, number: mine, question: questionOf(state),
+  pinned: pinned && {number: pinned.number, ...(pinned.state.measured ? {measured: pinned.state.measured} : {question: questionOf(pinned.state)})},
+});
+
 // The answer to a question; null if a newer one was asked, or on an error, which is shown.
-async function asked(state, against, isShown = false) {
+async function asked(state) {
   const mine = ++number;
   waiting?.abort();
   waiting = new AbortController();
   at("status").textContent = "Asking…";
   const began = performance.now(), isOpen = new AbortController();
-  const meanwhile = isShown && setTimeout(coarsely, COARSE_MS, state, mine, AbortSignal.any([isOpen.signal, waiting.signal]));
+  const meanwhile = setTimeout(coarsely, COARSE_MS, state, mine, AbortSignal.any([isOpen.signal, waiting.signal]));
   try {
-    const body = {tab, number: mine, question: questionOf(state), pinned: against};
-    const {status, found} = await post("answer", body, waiting.signal);
+    const {status, found} = await post("answer", bodyOf(state, mine), waiting.signal);
     if (mine !== number || status === 409) return null;
     if (status !== 200) return said(found.error);
     at("status").textContent = `Answered in ${Math.round(performance.now() - began)} ms`;
@@ -59,18 +63,20 @@ async function asked(state, against, isShown = false) {
 // Show a coarse answer, marked as such and without downloads, while the whole one is pending.
 async function coarsely(state, mine, signal) {
   try {
-    const {status, found} = await post("coarse", {tab, number: mine, question: questionOf(state)}, signal);
+    const {status, found} = await post("coarse", bodyOf(state, mine), signal);
     if (signal.aborted || status !== 200 || !found.coarse) return;
     mark(found.coarse);
     document.body.classList.remove("stale");
     show(found);
-    await drawAll(found, pinned?.answer);
   } catch (error) {
     if (error.name !== "AbortError" && !(error instanceof TypeError)) throw error;  // the whole answer reports the error
   }
 }
 
-const show = found => showAnswer(found, pinned?.state.measured && pinned.answer);
+function show(found) {
+  showAnswer(found);
+  showFigures(at("plots"), found.plots);
+}
 
 // Mark the shown answer as coarse, or remove the mark.
 function mark(coarse) {
@@ -84,10 +90,7 @@ const TAKING = ["pin", "csv", "table", "report"];
 const canTake = () => last && !document.body.classList.contains("coarse");
 
 function said(problem) {
-  if (!at("coarse").hidden && last) {  // go back to the last whole answer
-    show(last.answer);
-    drawAll(last.answer, pinned?.answer);
-  }
+  if (!at("coarse").hidden && last) show(last.answer);  // go back to the last whole answer
   mark("");
   if (!last) at("title").textContent = "No answer";
   showProblem(problem);
@@ -102,11 +105,10 @@ function said(problem) {
 async function ask(settled, isNew = true) {
   if (isNew) leftOut = [];
   const state = {...form.state(), among};
-  const against = pinned && Object.fromEntries(pinned.answer.policies.map(each => [each.policy, each.runs]));
   if (settled && isNew) address(state);
-  const found = await asked(state, against, true);
+  const found = await asked(state);
   if (!found) return false;
-  last = {state, answer: found};
+  last = {state, number, answer: found};
   mark("");
   showProblem(leftOut.join("\n"));
   form.mark("");
@@ -114,7 +116,6 @@ async function ask(settled, isNew = true) {
   show(found);
   showDifferences(found, pinned && {href: `#${toAddress(pinned.state)}`, text: label(pinned.state), isMeasured: !!pinned.state.measured});
   points.choose(state);
-  await drawAll(found, pinned?.answer);
   if (settled) remember(state);
   for (const part of [inside, plan]) part.offer(found);
   lookInside();
@@ -145,19 +146,14 @@ async function open() {
   await Promise.all([form.show(current), points.show(among, post)]);
   leftOut = [];
   if (!pin || pinned && toAddress(pin) !== toAddress(pinned.state)) pinned = null;
-  if (pin && !pinned) {
-    const found = pin.measured ? await measured(pin.measured) : await asked(pin, null);
-    if (found) pinned = {state: pin, answer: found};
-    else leftOut.push(`Not pinned: ${at("problem").textContent}`);
+  if (pin && !pinned) pinned = {state: pin, number: ++number};
+  while (!await ask(true, false)) {
+    const problem = at("problem").textContent, isOfPin = pinned && problem.startsWith("pinned: ");
+    if (isOfPin) pinned = null;
+    else if (!form.forget(problem)) break;
+    leftOut.push(isOfPin ? `Not ${problem}` : problem);
   }
   at("unpin").hidden = !pinned;
-  while (!await ask(true, false) && form.forget(at("problem").textContent)) leftOut.push(at("problem").textContent);
-}
-
-// The measurements of a live run; null on an error, which is shown.
-async function measured(what) {
-  const {status, found} = await post("measured", {what});
-  return status === 200 ? {...found, name: "measured live"} : said(found.error);
 }
 
 // ---- history ----
@@ -236,10 +232,6 @@ const showPlan = plan.setUp((policy, load) => last && askedFurther("plan", {poli
 
 let pause = 0;
 addEventListener("popstate", open);  // also after a link of this page was followed
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  points.draw();
-  if (last) drawAll(last.answer, pinned?.answer);
-});
 at("question").addEventListener("submit", event => event.preventDefault());
 
 try {

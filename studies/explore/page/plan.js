@@ -1,5 +1,5 @@
 // The optimiser's plans for a load set by a slider: the Pareto front, the chosen plan, and the plan against the load.
-import {drawPlan} from "./figures.js";
+import {show} from "./figures.js";
 
 const at = id => document.getElementById(id);
 const PAUSE_MS = 60;
@@ -15,8 +15,8 @@ export function setUp(ask) {
     if (found?.error) at("plan-words").textContent = found.error;
     at("plan-figures").hidden = !found || !!found.error;
     if (!found || found.error) return;
-    at("plan-words").textContent = `${found.policy} takes ${found.chosen.cores} cores for PAS ${found.chosen.pas.toFixed(2)}: ${found.chosen.words}`;
-    await drawPlan(found);
+    at("plan-words").textContent = found.words;
+    show(at("plan-figures"), found.plots);
   };
   at("plan").addEventListener("toggle", again);
   at("plan-policy").addEventListener("change", again);

@@ -22,6 +22,9 @@ addEventListener("securitypolicyviolation", event => errors.push(`${event.violat
 """
 """What a page must not do unseen: complain, or break its own policy of what it may load."""
 
+ALL = 6000
+"""A height of the screen at which all figures are in view, and so are drawn."""
+
 
 @pytest.fixture(scope="package")
 def explorer() -> Iterator[Explorer]:

@@ -14,7 +14,7 @@ from ipa.studies.explore import Explorer, Question, about
 from ipa.studies.explore.points import points_of
 from tests.command import PIPELINE, SHORT, ipa, refusal
 from tests.studies.browser import NARROW, WIDE, Browser, needs_chromium
-from tests.studies.explore.conftest import answered, send, visit
+from tests.studies.explore.conftest import ALL, answered, send, visit
 from tests.studies.study.mine import STUDY
 
 pytest.importorskip("plotly")
@@ -106,16 +106,18 @@ def live(folder: Path) -> None:
 
 def test_a_live_run_is_asked_with_its_figures_as_the_pin(explorer: Explorer, elsewhere: Path) -> None:
     assert ipa("simulate", "video", "--trace", "constant:5:30", "--out", "live", "-q").exit_code == 0
-    assert asked(explorer, "/measured", what="live")[0] == 422
+    same = {"tab": "live", "number": 1, "question": {"what": "live"}, "pinned": {"number": 2, "measured": "live"}}
+    status, told = asked(explorer, "/answer", **same)
+    assert (status, told["error"]) == (422, "pinned: live: holds a simulated run, of which nothing was measured")
     assert about("live").measured == ""
     live(elsewhere / "live")
     question = about("live")
     assert question.values == {"window": "[[0.0, 20.0]]"}
     assert question.scenarios()[0][0] == find("live", {"window": [[0, 20]]})
-    status, found = asked(explorer, "/measured", what="live")
-    (policy,) = found["policies"]
+    status, found = asked(explorer, "/answer", **same)
+    (policy,) = found["measured"]
     assert (status, policy["estimates"]["cores"]["mean"]) == (200, 7.25)
-    assert policy["curves"]["stages"]["object-detection"]
+    assert found["plots"][0]["words"].endswith("Shown: ipa, ipa (measured live).")
 
 
 # ---- on the page ----
@@ -140,7 +142,6 @@ def test_a_point_is_asked_from_the_table_and_asked_on(shown: Browser, explorer: 
     assert shown.run(current) == 5
     figures = rows(shown, "figures")
     assert (figures[0][0], figures[0][1].split()[0]) == ("static:1,1", table[5][4])
-    assert shown.run("document.getElementById('plot-load').querySelectorAll('.main-svg').length") > 0
     label = "[...document.querySelectorAll('#controls label')].find(each => each.textContent.startsWith('scale '))"
     change = "dispatchEvent(new Event('change', {bubbles: true}))"
     shown.run(f"{{ const i = document.getElementById({label}.htmlFor); i.value = '2'; i.{change}; }}")
@@ -158,16 +159,18 @@ def test_points_are_sorted_by_any_column_and_drawn_with_the_one_that_is_asked(
         shown.run("document.querySelectorAll('#points-table thead button')[2].click()")
         alphas = [row[3] for row in rows(shown, "points-table")]
         assert [float(each) for each in alphas if each != "–"] == expected
-    assert shown.run("document.activeElement.textContent") == "policy.alpha ↓"
+    sorts = "[...document.querySelectorAll('#points-table thead th')].map(each => each.ariaSort)"
+    assert shown.run(sorts)[:4] == ["none", "none", "descending", "none"]
     drawn = "document.getElementById('plot-points').data"
+    shown.until(f"{drawn}?.at(-1).x.length")
     lines = shown.run(f"{drawn}.map(each => new Set(each.customdata.filter(of => of !== null)).size)")
-    assert sum(lines) == 6
+    assert sum(lines) == 6 + 1
     assert lines[-1] == 1
     cores = shown.run(f"{drawn}.at(-1).text[0]")
     assert cores.startswith("policy ipa<br>limit_cores –<br>policy.alpha 1<br>cores ")
     shown.run("document.getElementById('plot-points').emit('plotly_click', {points: [{customdata: 4}]})")
     answered(shown, "static")
-    assert shown.run(f"{drawn}.at(-1).customdata[0]") == 4
+    shown.until(f"{drawn}.at(-1).customdata[0] === 4")
     assert shown.run("errors") == []
 
 
@@ -220,12 +223,13 @@ def test_a_folder_that_is_gone_is_said_and_the_question_is_answered(
 def test_what_was_measured_stands_beside_its_simulation(shown: Browser, explorer: Explorer, elsewhere: Path) -> None:
     assert ipa("simulate", "video", "--trace", "constant:5:30", "--out", "live", "-q").exit_code == 0
     live(elsewhere / "live")
+    shown.size(WIDE, ALL)
     visit(shown, explorer, about(str(elsewhere / "live")).address)
     figures = rows(shown, "figures")
     assert [row[0] for row in figures] == ["ipa", "ipa (measured live)"]
     assert figures[1][2] == "7.25"
     assert shown.run("document.getElementById('pinned-link').textContent") == f"measured live, {elsewhere / 'live'}"
-    assert "measured live" in shown.run("document.getElementById('plot-plane').textContent")
+    shown.until("document.getElementById('plot-plane').textContent.includes('ipa (measured live)')")
     assert shown.run("errors") == []
     shown.run("document.getElementById('unpin').click()")
     shown.until("document.getElementById('pinned').hidden")

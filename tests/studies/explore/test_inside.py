@@ -19,7 +19,7 @@ from ipa.studies.explore.plan import planned
 from ipa.studies.scenario import ScenarioError
 from tests.profiles.test_graph_file import TREE
 from tests.studies.browser import NARROW, WIDE, Browser, needs_chromium
-from tests.studies.explore.conftest import send, visit
+from tests.studies.explore.conftest import ALL, send, visit
 
 SHORT = {"trace": "constant:5:30"}
 QUESTION = {"what": "video", "policies": ["ipa", "rate"], "seeds": 2, "values": SHORT}
@@ -133,15 +133,14 @@ def test_the_server_gives_the_run_that_is_asked_for(explorer: Explorer) -> None:
 def test_the_plan_is_that_of_optimise_and_lies_on_the_front() -> None:
     scenario = Scenario(pipeline="video")
     found, expected = planned(scenario, 20.0), explain(scenario, 20.0)
-    assert (found["chosen"]["cores"], found["chosen"]["pas"]) == (
-        expected.objective["cost_cores"],
-        100 * expected.objective["pas"],
-    )
-    front = found["front"]
-    assert all(a["cores"] < b["cores"] and a["pas"] < b["pas"] for a, b in pairwise(front))
-    assert {each["cores"] for each in front if each["chosen"]} <= {found["chosen"]["cores"]}
-    assert [each["load_rps"] for each in found["over"]][29] == 20.0
-    assert found["over"][29]["cores"] == found["chosen"]["cores"]
+    cores, pas = expected.objective["cost_cores"], 100 * expected.objective["pas"]
+    assert found["words"].startswith(f"ipa takes {cores:g} cores for PAS {pas:.2f}: optimal: object-detection ")
+    front, over, _ = (each["spec"]["data"] for each in found["plots"])
+    plans = list(zip(front[0]["x"], front[0]["y"], strict=True))
+    assert all(a < b and less < more for (a, less), (b, more) in pairwise(plans))
+    assert front[1]["x"] == [cores]
+    assert over[0]["x"][29] == 20.0
+    assert sum(stage["y"][29] for stage in over[:2]) == cores
 
 
 @pytest.mark.parametrize("load", [0, -1, 1e9, "20", None, True])
@@ -214,6 +213,7 @@ def test_a_graph_is_drawn_with_arrows_from_stage_to_stage(
 
 @needs_chromium
 def test_a_slider_moves_the_plan(shown: Browser, explorer: Explorer) -> None:
+    shown.size(WIDE, ALL)
     visit(shown, explorer, "from=video&trace=constant%3A5%3A30")
     shown.run("document.querySelector('#plan summary').click()")
     shown.until("document.querySelectorAll('#plan-figures .main-svg').length > 0")
@@ -221,8 +221,8 @@ def test_a_slider_moves_the_plan(shown: Browser, explorer: Explorer) -> None:
     shown.run("document.getElementById('plan-load').value = 20")
     shown.run("document.getElementById('plan-load').dispatchEvent(new Event('input'))")
     shown.until(f"document.getElementById('plan-words').textContent !== {json.dumps(before)}")
-    chosen = planned(find("video", SHORT), 20.0)["chosen"]
-    assert chosen["words"] in shown.run("document.getElementById('plan-words').textContent")
+    words = planned(find("video", SHORT), 20.0)["words"]
+    assert shown.run("document.getElementById('plan-words').textContent") == words
     assert shown.run("errors") == []
 
 

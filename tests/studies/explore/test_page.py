@@ -18,7 +18,7 @@ from ipa.studies import compare, find
 from ipa.studies.explore import Explorer
 from tests.command import answer, refusal, start
 from tests.studies.browser import NARROW, WIDE, Browser, needs_chromium
-from tests.studies.explore.conftest import answered, enter, send, visit
+from tests.studies.explore.conftest import ALL, answered, enter, send, visit
 
 pytest.importorskip("plotly")
 
@@ -87,11 +87,14 @@ def test_a_slider_moves_figures_that_are_those_of_the_copied_command(shown: Brow
 
 
 def test_all_figures_are_drawn_and_say_what_they_show(shown: Browser, explorer: Explorer) -> None:
+    shown.size(WIDE, ALL)
     visit(shown, explorer, f"{SHORT}&policy=ipa&policy=rate&seeds=2")
-    drawn = {"plane", "load", "cores", "latency", "distribution", "variants"}
-    assert {name.removeprefix("plot-") for name in pictures(shown)} == drawn
+    drawn = ["plane", "load", "cores", "bands", "latency", "distribution"]
+    shown.until(f"document.querySelectorAll('.plot .main-svg').length >= {len(drawn)}")
+    assert list(dict.fromkeys(name.removeprefix("plot-") for name in pictures(shown))) == drawn
     names = shown.run("[...document.querySelectorAll('.plot')].map(plot => plot.getAttribute('aria-label'))")
-    assert all("of ipa, rate: " in name for name in names)
+    assert names[0].endswith("Shown: ipa, rate.")
+    assert names[2].startswith("Cores: cores against time since the start.")
     assert "95 %" in text(shown, "#intervals")
 
 
@@ -154,7 +157,7 @@ def test_a_pin_is_compared_seed_by_seed_and_stands_in_the_address(shown: Browser
     shown_pas = float(rows[1][pas].split()[0].replace("−", "-"))
     assert shown_pas == pytest.approx(float(exact(shown)[0]) - float(before[0]), abs=0.005)
     assert f"PAS {rows[1][pas]}" in text(shown, "#words")
-    assert "pinned" in shown.run("document.getElementById('plot-plane').textContent")
+    shown.until("document.getElementById('plot-plane').textContent.includes('ipa (pinned)')")
     shown.until("location.hash.includes('scale=3')")
     visit(shown, explorer, shown.run("location.hash").removeprefix("#"))
     assert cells(shown, "differences") == rows
@@ -208,20 +211,11 @@ def test_a_newer_question_takes_the_place_of_a_coarse_answer(
     assert cells(shown, "figures") == before
 
 
-def test_names_of_points_that_coincide_stand_together(shown: Browser, explorer: Explorer) -> None:
-    visit(shown, explorer, SHORT)
-    click(shown, "#pin")
-    shown.until("!document.getElementById('pinned').hidden")
-    names = "[...document.querySelectorAll('#plot-plane .textpoint text')].map(each => each.textContent)"
-    shown.until(f"{names}.length === 1")
-    assert shown.run(f"{names}[0]") == "ipaipa (pinned)"
-    lines = "[...document.querySelectorAll('#plot-plane .textpoint tspan.line')].map(each => each.textContent)"
-    assert shown.run(lines) == ["ipa", "ipa (pinned)"]
-
-
 def test_a_figure_that_did_not_change_is_not_drawn_again(shown: Browser, explorer: Explorer) -> None:
     """Another SLA moves its line; the load is the same."""
+    shown.size(WIDE, ALL)
     visit(shown, explorer, SHORT)
+    shown.until("document.querySelectorAll('#plot-distribution .main-svg').length > 0")
     shown.run("""{
       const react = Plotly.react;
       window.drawn = [];
@@ -229,9 +223,8 @@ def test_a_figure_that_did_not_change_is_not_drawn_again(shown: Browser, explore
     }""")
     enter(shown, "sla_s", "3")
     answered(shown, "sla_s=3")
-    drawn = shown.run("drawn")
-    assert "plot-latency" in drawn
-    assert "plot-load" not in drawn
+    shown.until("drawn.includes('plot-latency') && drawn.includes('plot-distribution')")
+    assert "plot-load" not in shown.run("drawn")
 
 
 def test_a_wrong_value_is_said_where_it_stands_and_the_last_answer_stays(shown: Browser, explorer: Explorer) -> None:
@@ -252,8 +245,8 @@ def test_an_unknown_key_of_the_address_is_said_and_the_rest_is_answered(shown: B
     """No control shows such a key, so it could not be mended in the page either; nor could one of a pin."""
     visit(shown, explorer, f"{SHORT}&policies=ipa&sla_s=3&pipeline=nlp&pin=from%3Dvideo%26foo%3D1")
     said = text(shown, "#problem").splitlines()
-    assert said[0].startswith("Not pinned: foo: unknown key; allowed: schema_version, ")
-    assert said[1].startswith("pipeline: should not be among the values")
+    assert said[0].startswith("pipeline: should not be among the values")
+    assert said[1].startswith("Not pinned: foo: unknown key; allowed: schema_version, ")
     assert said[2] == refusal("simulate", "video", "--set", "policies=ipa")
     assert text(shown, "h1") == "video on constant:5"
     assert "--set sla_s=3" in text(shown, "#ways pre")
@@ -331,8 +324,10 @@ def test_one_variant_is_twice_as_fast_and_one_is_left_out(shown: Browser, explor
 
 def test_names_are_text_and_never_html(shown: Browser, explorer: Explorer) -> None:
     visit(shown, explorer, SHORT)
+    shown.size(WIDE, ALL)
     enter(shown, "Policy 1", 'rate label="<img src=x onerror=errors.push(1)>"')
     answered(shown, "label")
+    shown.until("document.getElementById('plot-cores').textContent.includes('<img src=x onerror=errors.push(1)>')")
     assert cells(shown, "figures")[1][0] == "<img src=x onerror=errors.push(1)>"
     assert shown.run("document.querySelectorAll('#answer img').length") == 0
 
@@ -414,8 +409,11 @@ def test_the_table_is_taken_along_to_the_last_digit(shown: Browser, explorer: Ex
 
 
 def test_every_control_has_a_name_and_is_reached_by_the_keyboard(shown: Browser, explorer: Explorer) -> None:
+    shown.size(WIDE, ALL)  # a figure that comes into view brings its buttons
     visit(shown, explorer, SHORT)
     shown.run("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    shown.until("document.querySelectorAll('.plot').length === 9")
+    shown.until("[...document.querySelectorAll('.plot')].every(each => each.querySelector('.main-svg'))")
     unnamed = """[...document.querySelectorAll('input, select, button, summary, [tabindex]')].filter(each =>
       !(each.labels?.length || each.getAttribute('aria-label') || each.textContent.trim()))"""
     assert shown.run(f"{unnamed}.length") == 0
@@ -448,6 +446,8 @@ def test_no_page_scrolls_sideways_and_nothing_is_pale(shown: Browser, explorer: 
         visit(shown, explorer, f"{SHORT}&policy=ipa&policy=rate&seeds=2")
         assert shown.run("document.documentElement.scrollWidth") <= width
         assert shown.run(_CONTRAST) >= 4.5
+        shown.run("document.getElementById('plot-load').scrollIntoView()")
+        shown.until("document.querySelector('#plot-load .main-svg')")
         background = shown.run("document.querySelector('#plot-load .main-svg').style.background")
         assert (background == "rgb(255, 255, 255)") is not dark
 

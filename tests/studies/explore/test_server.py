@@ -16,11 +16,12 @@ from zipfile import ZipFile
 import pytest
 import yaml
 
-from ipa.studies import find, simulate
+from ipa.studies import compare, find, simulate
 from ipa.studies.explore import Explorer, Question, about
 from ipa.studies.explore.coarse import beginning
 from ipa.studies.explore.questions import controls
 from ipa.studies.many import by_policy, cell
+from ipa.studies.pages.comparison import page
 from ipa.studies.runs import FIGURES
 from ipa.studies.scenario import Scenario
 from tests.command import PIPELINE, answer, ipa, refusal, start
@@ -125,9 +126,19 @@ def test_an_answer_says_what_it_was_made_with(explorer: Explorer) -> None:
 
 
 def test_without_records_there_are_figures_and_nothing_is_drawn(explorer: Explorer) -> None:
-    (only,) = found(explorer, values={**SHORT, "records": "none"})["policies"]
-    assert only["curves"] is None
-    assert only["runs"][0]["requests"] == 150
+    answered = found(explorer, values={**SHORT, "records": "none"})
+    assert [plot["name"] for plot in answered["plots"]] == ["plane"]
+    assert answered["policies"][0]["runs"][0]["requests"] == 150
+
+
+def test_the_figures_are_those_of_a_report(explorer: Explorer) -> None:
+    """But for the reasons of decisions, which need the journal."""
+    answered = found(explorer, policies=["ipa", "rate"], seeds=2)
+    plots = {plot.name: plot for plot in page(compare(find("video", SHORT), ["ipa", "rate"], seeds=2)).plots}
+    for name in ("plane", "load", "latency"):
+        shown = next(each for each in answered["plots"] if each["name"] == name)
+        assert (shown["title"], shown["note"]) == (plots[name].title, plots[name].note)
+        assert shown["spec"] == json.loads(json.dumps(plots[name].spec))
 
 
 # ---- coarse first ----
@@ -178,8 +189,9 @@ def test_the_beginning_of_windows_is_as_long_as_asked() -> None:
 
 def test_a_pin_against_itself_differs_in_nothing(explorer: Explorer) -> None:
     first = found(explorer, policies=["ipa"], seeds=2)
-    pinned = {each["policy"]: each["runs"] for each in first["policies"]}
-    _, again = asked(explorer, {"what": "video", "policies": ["ipa"], "seeds": 2, "values": SHORT}, pinned=pinned)
+    question = {"what": "video", "policies": ["ipa"], "seeds": 2, "values": SHORT}
+    _, again = asked(explorer, question, pinned={"number": 0, "question": question})
+    assert again["policies"][0]["estimates"] == first["policies"][0]["estimates"]
     (only,) = again["differences"]
     assert (only["words"], only["against"], only["seeds"]) == ("no difference in any figure", "ipa", [1, 2])
 
@@ -187,10 +199,10 @@ def test_a_pin_against_itself_differs_in_nothing(explorer: Explorer) -> None:
 def test_a_difference_is_that_of_the_runs_seed_by_seed(explorer: Explorer) -> None:
     """The policy with another parameter is compared with the pin's of the same name, over the seeds that both have."""
     busy = {"trace": "constant:20:30"}
-    first = found(explorer, policies=["rate", "scale-only:low"], seeds=3, values=busy)
-    pinned = {each["policy"]: each["runs"] for each in first["policies"]}
+    before = {"what": "video", "policies": ["rate", "scale-only:low"], "seeds": 3, "values": busy}
+    pinned = {each["policy"]: each["runs"] for each in asked(explorer, before, 1, "pin")[1]["policies"]}
     question = {"what": "video", "policies": ["scale-only:high"], "seeds": 2, "values": busy}
-    _, now = asked(explorer, question, pinned=pinned)
+    _, now = asked(explorer, question, 2, "pin", pinned={"number": 1, "question": before})
     (only,) = now["differences"]
     assert only["seeds"] == [1, 2]
     cores = next(each for each in only["figures"] if each["name"] == "cores")
@@ -203,11 +215,32 @@ def test_a_difference_is_that_of_the_runs_seed_by_seed(explorer: Explorer) -> No
 
 
 @pytest.mark.parametrize(
-    "pinned", [[], {}, 3, {"ipa": 3}, {"ipa": [{}]}, {"ipa": [{"seed": 1}]}, {"ipa": [{"seed": []}]}]
+    "pinned",
+    [
+        [],
+        {},
+        3,
+        {"number": "1"},
+        {"number": 1},
+        {"number": -1, "question": {"what": "videoo"}},
+        {"number": -1, "measured": "gone"},
+    ],
 )
 def test_a_pin_that_is_none_is_refused(explorer: Explorer, pinned: Any) -> None:
     status, told = asked(explorer, {"what": "video", "values": SHORT}, pinned=pinned)
     assert (status, told["error"][:7]) == (422, "pinned:")
+
+
+def test_a_pin_on_another_load_and_pipeline_is_drawn_beside(explorer: Explorer) -> None:
+    """The longer run ends the axis of time; a stage of one pipeline has an empty row for the other."""
+    other = {"what": "audio-qa", "policies": ["rate"], "values": {"trace": "constant:5:60"}}
+    status, now = asked(explorer, {"what": "video", "values": SHORT}, 1, "two", pinned={"number": 0, "question": other})
+    assert status == 200
+    words = {plot["name"]: plot["words"] for plot in now["plots"]}
+    assert words["plane"].endswith("Shown: ipa, rate (pinned).")
+    layout = next(plot["spec"]["layout"] for plot in now["plots"] if plot["name"] == "cores")
+    start, end = layout["xaxis"]["range"]
+    assert end - start == pytest.approx(60_000, rel=1e-3)
 
 
 # ---- what is refused is refused as the command line does ----
@@ -405,7 +438,7 @@ def test_the_page_and_its_parts_are_in_the_wheel(tmp_path: Path) -> None:
 
 
 def test_every_colour_of_the_page_is_one_of_all_pages(explorer: Explorer) -> None:
-    found = send(explorer, "GET", "/colours.css")[1]
+    found = send(explorer, "GET", "/kit.css")[1]
     named = set(re.findall(r"--([\w-]+):", found))
     for part in files("ipa.studies.explore").joinpath("page").iterdir():
         written = part.read_text()
