@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import SHORT, ipa, is_refused, refusal
+from tests.command import SHORT, ipa, refusal
 from tests.studies.browser import Browser, needs_chromium
 
 
@@ -87,29 +87,11 @@ def test_a_report_that_could_not_be_written_is_noticed_before_anything_runs(
 @pytest.mark.parametrize(
     ("manifest", "text"),
     [
-        ("{", "manifest.json:1: not valid JSON"),
-        ("[]", "manifest.json: should hold a JSON object"),
-        ('{"schema_version": 9, "kind": "run"}', "schema_version is 9; this program reads 1"),
-        ('{"schema_version": 1, "kind": "rnu"}', "kind is 'rnu'"),
-        ('{"schema_version": 1, "kind": "run"}', "'summary'"),
         ('{"schema_version": 1, "kind": "runs"}', "'runs'"),
         ('{"schema_version": 1, "kind": "runs", "runs": []}', "'runs'"),
-        ('{"schema_version": 1, "kind": "runs", "runs": [3]}', "'runs'"),
         ('{"schema_version": 1, "kind": "runs", "runs": ["a"]}', "not finished: 1 of 1 runs are missing, a first"),
     ],
 )
-def test_unreadable_results_are_refused(own: Path, manifest: str, text: str) -> None:
+def test_a_comparison_whose_runs_are_not_there_is_refused(own: Path, manifest: str, text: str) -> None:
     (own / "run" / "manifest.json").write_text(manifest)
     assert text in refusal("report", "run")
-
-
-def test_damaged_tables_are_refused(own: Path) -> None:
-    requests = own / "run" / "requests.parquet"
-    requests.write_bytes(requests.read_bytes()[:1000])
-    assert "run/requests.parquet: not readable as parquet" in refusal("report", "run")
-    requests.unlink()
-    assert "run/requests.parquet: no such file" in refusal("report", "run")
-
-
-def test_a_folder_without_results_is_refused() -> None:
-    is_refused("report nofolder", ["nofolder: no such file or folder"])
