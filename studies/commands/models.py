@@ -90,7 +90,7 @@ def push(folder: Path, url: str, endpoint: str, as_json: bool) -> None:
     """Put a folder of models into an object store.
 
     The folder holds [PIPELINE/]STAGE/VARIANT/, the store is S3-compatible. Each variant gets a file SHA256SUMS, written
-    last; pods compare it after they have fetched the variant. What is there already with the same checksums, and has
+    first; pods compare it after they have fetched the variant. What is there already with the same checksums, and has
     not been changed since, is not sent again. Credentials are taken from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
     AWS_SESSION_TOKEN and AWS_REGION.
     """
