@@ -49,7 +49,8 @@ def coordinates(columns: Mapping[str, Sequence[object]], shade: str) -> Plot:
     spec["shapes"] = [edge | {"x0": at, "x1": at} for at in range(len(axes))]
     said = (
         f"A line is a point, the stronger the higher its {shade}. A click on one of its dots asks it; orange: the one "
-        "asked. The table below has the same."
+        "asked. Dragging over part of an axis keeps the points there (with shift: over another too), a double click "
+        "all. The table below has the same."
     )
     return Plot("points", "All keys and figures at once", said, traces, spec, AXIS_WIDTH * len(axes))
 

@@ -1,5 +1,6 @@
 // The points of a sweep's or a study's folder: as parallel coordinates, and as a table from which to choose one.
 import {made} from "./answer.js";
+import {brush} from "./brush.js";
 import {show as showFigures} from "./figures.js";
 import {toAddress} from "./question.js";
 
@@ -17,6 +18,7 @@ export function setUp(asks) {
   at("points-figure").addEventListener("drawn", ({target: plot}) => {
     plot.removeAllListeners("plotly_click");
     plot.on("plotly_click", ({points: [clicked]}) => ask(clicked.customdata));
+    brush(plot, leaveOut);
   });
 }
 
@@ -39,6 +41,11 @@ export async function show(which, post) {
 }
 
 const words = ({points, all}) => `${all > points.length ? `the first ${points.length} of ` : ""}${all.toLocaleString("en")} points, means over their seeds`;
+
+// Hide the points that a brush leaves out.
+function leaveOut(out) {
+  for (const link of at("points-table").querySelectorAll("a")) link.closest("tr").hidden = out.has(Number(link.dataset.place));
+}
 
 // Mark the point of a question.
 export function choose(state) {

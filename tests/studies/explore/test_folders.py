@@ -19,6 +19,8 @@ from tests.studies.study.mine import STUDY
 
 pytest.importorskip("plotly")
 
+Place = tuple[float, float]
+
 VARY = (
     *("--vary", 'policy="ipa","static:1,1"', "--vary", "limit_cores=null,9"),
     *("--when", "policy==ipa: policy.alpha=1,20"),
@@ -171,6 +173,47 @@ def test_points_are_sorted_by_any_column_and_drawn_with_the_one_that_is_asked(
     shown.run("document.getElementById('plot-points').emit('plotly_click', {points: [{customdata: 4}]})")
     answered(shown, "static")
     shown.until(f"{drawn}.at(-1).customdata[0] === 4")
+    assert shown.run("errors") == []
+
+
+def drag(shown: Browser, place: Place, to: Place, modifiers: int = 0) -> None:
+    """Drag the pointer over the figure of the points: axes stand at 0, 1, ..., and reach from 0 to 1."""
+    plot = "document.getElementById('plot-points')"
+    shown.run(f"{plot}.scrollIntoView({{block: 'center'}})")
+    for kind, (x, y) in (("mousePressed", place), ("mouseMoved", to), ("mouseReleased", to)):
+        left, top = shown.run(f"""(({{_fullLayout: {{xaxis, yaxis, _size}}}}, {{left, top}}) =>
+          [left + _size.l + xaxis.d2p({x}), top + _size.t + yaxis.d2p({y})])({plot}, {plot}.getBoundingClientRect())""")
+        pointer = {"x": left, "y": top, "button": "left", "buttons": 1, "clickCount": 1, "modifiers": modifiers}
+        shown.call("Input.dispatchMouseEvent", type=kind, **pointer)
+
+
+@needs_chromium
+def test_points_outside_a_brush_are_left_out_of_the_figure_and_the_table(
+    shown: Browser, explorer: Explorer, swept: Path
+) -> None:
+    """Of six points, four are of the policy at the lower end of the first axis, and two of these have no limit."""
+    shown.size(WIDE, 900)
+    visit(shown, explorer, about(str(swept)).address)
+    plot = "document.getElementById('plot-points')"
+    shown.until(f"{plot}._fullLayout?.dragmode === 'select'")
+    left = (
+        "[...document.querySelectorAll('#points-table tbody tr')].filter(row => !row.hidden).map(row => row.innerText)"
+    )
+    lines = f"new Set({plot}.data.flatMap(each => each.customdata.filter((_, of) => each.y[of] !== null))).size"
+    shown.until(f"{lines} === 6")
+    drag(shown, (-0.2, -0.05), (0.2, 0.5))
+    shown.until(f"{left}.length === 4")
+    assert all("ipa" in each for each in shown.run(left))
+    drag(shown, (0.8, -0.05), (1.2, 0.5), modifiers=8)
+    shown.until(f"{left}.length === 2")
+    assert shown.run(lines) == 2
+    shown.run("document.querySelectorAll('#points-table thead button')[2].click()")
+    assert len(shown.run(left)) == 2
+    shown.run("document.querySelectorAll('#points-table a')[1].click()")
+    shown.until(f"{plot}.data.at(-1).x.length > 0")
+    assert len(shown.run(left)) == 2
+    shown.run(f"{plot}.emit('plotly_deselect')")
+    shown.until(f"{left}.length === 6 && {lines} === 6")
     assert shown.run("errors") == []
 
 
