@@ -12,7 +12,7 @@ from ipa.studies.explore.figures import Kept, beside, plain
 from ipa.studies.explore.questions import Question
 from ipa.studies.formatting import plus, signed
 from ipa.studies.intervals import difference_of, estimate_of, limits
-from ipa.studies.many import Group, by_policy
+from ipa.studies.many import Comparison, Group, by_policy
 from ipa.studies.many.answers import USUAL, find, of_summaries, recommend
 from ipa.studies.runs import FIGURES, LIVE, RunData
 from ipa.studies.scenario import Scenario, ScenarioError
@@ -69,7 +69,7 @@ def answer(
         "recommendation": recommendation({group.policy: list(group.summaries.values()) for group in groups}),
         "figures": [name for name, *_ in FIGURES],
         "made": {
-            "pipeline": first["pipeline"],
+            "title": Comparison(tuple(runs)).title,
             "sla_s": first["sla_s"],
             "duration_s": first["duration_s"],
             "requests": first["requests"],

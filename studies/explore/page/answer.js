@@ -26,8 +26,8 @@ export function showProblem(text) {
 
 export function showAnswer(answer) {
   const {made: of, policies, figures} = answer;
-  at("title").textContent = `${of.pipeline} on ${of.load.name}`;
-  document.title = `${of.pipeline} on ${of.load.name} · ipa explore`;
+  at("title").textContent = of.title;
+  document.title = `${of.title} · ipa explore`;
   const seeds = of.seeds.length > 1 ? `seeds ${of.seeds[0]} to ${of.seeds.at(-1)}` : `seed ${of.seeds[0]}`;
   at("subtitle").textContent = `${of.duration_s} s, ${of.requests.toLocaleString("en")} requests, SLA ${of.sla_s} s, ${seeds}`;
   const rows = [...policies, ...(answer.measured ?? [])];

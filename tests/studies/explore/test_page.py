@@ -89,6 +89,7 @@ def test_a_slider_moves_figures_that_are_those_of_the_copied_command(shown: Brow
 def test_all_figures_are_drawn_and_say_what_they_show(shown: Browser, explorer: Explorer) -> None:
     shown.size(WIDE, ALL)
     visit(shown, explorer, f"{SHORT}&policy=ipa&policy=rate&seeds=2")
+    assert text(shown, "h1") == "video on constant:5: ipa and rate compared"
     drawn = ["plane", "load", "cores", "bands", "latency", "distribution"]
     shown.until(f"document.querySelectorAll('.plot .main-svg').length >= {len(drawn)}")
     assert list(dict.fromkeys(name.removeprefix("plot-") for name in pictures(shown))) == drawn
@@ -248,7 +249,7 @@ def test_an_unknown_key_of_the_address_is_said_and_the_rest_is_answered(shown: B
     assert said[0].startswith("pipeline: should not be among the values")
     assert said[1].startswith("Not pinned: foo: unknown key; allowed: schema_version, ")
     assert said[2] == refusal("simulate", "video", "--set", "policies=ipa")
-    assert text(shown, "h1") == "video on constant:5"
+    assert text(shown, "h1") == "video on constant:5: policy ipa"
     assert "--set sla_s=3" in text(shown, "#ways pre")
     enter(shown, "scale", "2")
     answered(shown, "scale=2")
