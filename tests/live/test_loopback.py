@@ -246,27 +246,26 @@ def test_a_real_model_is_given_the_time_that_it_takes_to_load(tmp_path: Path, mo
 
 
 def test_where_removal_loses_a_removed_replica_takes_its_request_with_it(tmp_path: Path) -> None:
-    """Two replicas serve a request each, for 3 s; one of them goes: its client is told at once, the other is served."""
-
-    def slow(folder: Path) -> Path:
-        path = pipeline_file(folder)
-        text = path.read_text()
-        for quick in (
-            "mean_s: 0.02, p99_s: 0.02, throughput_rps: 50",
-            "mean_s: 0.04, p99_s: 0.04, throughput_rps: 100",
-        ):
-            text = text.replace(quick, "mean_s: 3, p99_s: 3, throughput_rps: 0.3")
-        path.write_text(text)
-        return path
+    """Two replicas serve a request each until a file is there; one of them goes: its client is told at once."""
+    done = tmp_path / "done"
+    for variant in ("small", "large"):
+        folder = tmp_path / "models" / "tiny" / "sort" / variant
+        folder.mkdir(parents=True)
+        (folder / "model.py").write_text(
+            "import time\nfrom pathlib import Path\n\nclass Model:\n    def predict(self, inputs):\n"
+            f"        while not Path({str(done)!r}).exists():\n            time.sleep(0.01)\n        return inputs\n"
+        )
 
     async def story() -> None:
-        async with running(tmp_path, slow, removal="lose") as backend:
+        async with running(tmp_path, models=str(tmp_path / "models"), removal="lose") as backend:
             await apply(backend, sort(replicas=2))
             await until(lambda: len(backend.stages["sort"].ready) == 2, "two replicas")
             asked = [asyncio.ensure_future(ask(backend)) for _ in range(2)]
             while (await observe(backend)).stages["sort"].in_service < 2:
                 await asyncio.sleep(0.02)
             await apply(backend, sort())
+            await until(lambda: any(each.done() for each in asked), "a client is told")
+            done.touch()
             assert sorted(await asyncio.gather(*asked)) == [200, 502]
             gone = backend.stages["sort"].all[1]
             assert gone.is_gone

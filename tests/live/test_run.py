@@ -30,12 +30,12 @@ from ipa.studies import Scenario, results, simulate
 from ipa.studies.runs.live_runs import checks
 from tests.command import contents, interruptible, ipa, refusal, start
 from tests.live.serving.serving_plane import call
-from tests.live.world import descendants, is_alive, of_environment, pipeline_file, sort, until_now
+from tests.live.world import PATIENCE_S, descendants, is_alive, of_environment, pipeline_file, sort, until_now
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
 
-LOAD = ("--trace", "constant:20:4", "--set", "interval_s=1")
-"""80 requests in 4 s, three decisions."""
+LOAD = ("--trace", "constant:20:4", "--set", "interval_s=1", "--decision-timeout", "60")
+"""80 requests in 4 s, three decisions, or fewer where the machine stands still meanwhile."""
 LONG = ("--trace", "constant:20:60", "--set", "interval_s=1")
 
 
@@ -58,8 +58,9 @@ def simulated(folder: Path) -> Any:
 def test_guards_and_limits_hold_live_as_in_a_simulation(tmp_path: Path) -> None:
     """Six replicas are wanted; of the two nodes with one core each, one is needed for each of two. And L10 holds."""
     keys = ("--set", "limits.node_cores=[1,1]", "--set", "guards.hysteresis=0.2", "--set", "interval_s=1")
+    load = ("--trace", "constant:5:4", "--decision-timeout", "60")
     file = pipeline_file(tmp_path)
-    result = ipa("live", "run", file, "--policy", "static:6", "--trace", "constant:5:4", *keys, "--out", "run", "-q")
+    result = ipa("live", "run", file, "--policy", "static:6", *load, *keys, "--out", "run", "-q")
     assert result.exit_code == 0, result.output
     entries = list(read_journal(Path("run/journal.jsonl").read_text(encoding="utf-8").splitlines()))
     assert {stage.replicas for each in entries for stage in each.decision.configuration.values()} == {2}
@@ -72,7 +73,8 @@ def test_a_live_run_says_what_a_simulated_one_says(finished: tuple[Path, dict[st
     folder, said = finished
     live = said.pop("live")
     assert list(said) == list(simulated(folder).summary)
-    assert (said["engine"], said["requests"], said["completed"], said["decisions"]) == ("live", 80, 80, 4)
+    assert (said["engine"], said["requests"], said["completed"]) == ("live", 80, 80)
+    assert said["decisions"] == len(pd.read_parquet(folder / "run" / "decisions.parquet"))  # of the one stage
     assert said["cost_core_s"] >= 4.0  # at least one replica of a core for four seconds
     assert live["broken_laws"] == []
     assert (live["ended"], live["foreign_requests"], live["records_lost"]) == ("", 0, 0)
@@ -89,16 +91,16 @@ def test_requests_of_others_with_the_same_ids_are_not_the_run_s(tmp_path: Path) 
         except OSError:
             return False
 
-    def send_others() -> None:
+    def send_others() -> int:
         until_now(lambda: is_served(0), "the run has begun")
-        assert all(map(is_served, range(1, 20)))
+        return 1 + sum(map(is_served, range(1, 20)))
 
     with ThreadPoolExecutor(1) as pool:
         others = pool.submit(send_others)
         result = ipa("live", "run", pipeline_file(tmp_path), *LOAD, "--port", port, "--out", tmp_path / "run", "--json")
-        others.result()
+        served = others.result()
     said = json.loads(result.stdout)
-    assert (said["requests"], said["live"]["foreign_requests"]) == (80, 20)
+    assert (said["requests"], said["live"]["foreign_requests"]) == (80, served)
     (run,) = results.read_runs(tmp_path / "run")
     stages, load = run.tables["stages"], pd.read_parquet(tmp_path / "run" / "load.parquet")
     assert (load["sent_s"].to_numpy() <= stages["enqueue_s"].to_numpy()).all()
@@ -143,7 +145,9 @@ def test_law_l10_a_recorded_journal_gives_the_same_decisions_offline(finished: t
     same = ("--policy", said["policy"], "--set", "interval_s=1")
     lines = ipa("replay", journal, "--pipeline", pipeline, *same, "--json").stdout.splitlines()
     assert [entry.decision for entry in read_journal(lines)] == [entry.decision for entry in recorded]
-    assert [entry.observation.step for entry in recorded] == [0, 1, 2, 3]
+    steps = [entry.observation.step for entry in recorded]
+    assert steps[:2] == [0, 1]
+    assert steps[2:] in ([2, 3], [2], [3], [])  # one that would be late is skipped
     assert all(entry.outcome is not None and entry.outcome.accepted for entry in recorded)
 
 
@@ -151,7 +155,7 @@ def test_what_is_observed_has_all_fields_and_exact_seconds(finished: tuple[Path,
     folder, _ = finished
     lines = (folder / "run" / "journal.jsonl").read_text().splitlines()
     last = list(read_journal(lines))[-1].observation
-    assert last.time_s >= 3.0
+    assert last.time_s >= last.step
     assert last.latency is not None
     assert last.latency.p50_s > 0.02
     (sort,) = last.stages.values()
@@ -161,7 +165,8 @@ def test_what_is_observed_has_all_fields_and_exact_seconds(finished: tuple[Path,
     (run,) = results.read_runs(folder / "run")
     came_s = run.tables["stages"]["enqueue_s"].to_numpy()
     assert len(last.load_rps) == 120
-    assert list(last.load_rps[-3:]) == [np.count_nonzero(came_s.astype(int) == second) for second in (0, 1, 2)]
+    seconds = range(int(last.time_s))
+    assert list(last.load_rps[-len(seconds) :]) == [np.count_nonzero(came_s.astype(int) == each) for each in seconds]
 
 
 @pytest.mark.skipif(find_spec("plotly") is None, reason="plotly is not installed")
@@ -199,36 +204,37 @@ class Alternating:
 
     def decide(self, observation, memory):
         mix = mix_of([replace(SMALL, share=0.5), replace(LARGE, share=0.5)])
-        return Decision({"sort": SMALL if observation.step < 1 else mix if observation.step < 4 else LARGE}, memory)
+        return Decision({"sort": SMALL if observation.step < 1 else mix if observation.step < 7 else LARGE}, memory)
 """
 
 
 def test_a_policy_may_mix_variants_and_its_run_keeps_the_laws(tmp_path: Path) -> None:
-    """Small until 1 s, then half of the requests each, from 4 s on large alone: both lanes are in the tables, and who
+    """Small until 1 s, then half of the requests each, from 7 s on large alone: both lanes are in the tables, and who
     came while the mix was in force went by the draws of the simulator, in order of arrival."""
     pipeline_file(tmp_path)
     Path("mixes.py").write_text(MIXES)
-    given = ("--policy", "mixes.py:Alternating", "--trace", "constant:20:6", "--set", "interval_s=1")
-    result = ipa("live", "run", "tiny.yaml", *given, "--out", "run", "--json")
+    given = ("--policy", "mixes.py:Alternating", "--trace", "constant:20:10", "--set", "interval_s=1")
+    result = ipa("live", "run", "tiny.yaml", *given, "--decision-timeout", "60", "--out", "run", "--json")
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
-    assert (said["live"]["broken_laws"], said["completed"], said["requests"]) == ([], 120, 120)
+    assert (said["live"]["broken_laws"], said["completed"], said["requests"]) == ([], 200, 200)
     replicas = pd.read_parquet("run/replicas.parquet").set_index("replica")
     assert replicas["lane"].tolist() == [0, 1]
     assert replicas["variant"].tolist() == ["small", "large"]
     assert replicas["gone_s"].notna().tolist() == [True, False]
     stages = pd.read_parquet("run/stages.parquet").sort_values("enqueue_s")
     lane = stages["replica"].map(replicas["lane"]).to_numpy()
-    in_force = (stages["enqueue_s"] > replicas["ready_s"][1] + 0.5) & (stages["enqueue_s"] < 4.0)
+    in_force = (stages["enqueue_s"] > replicas["ready_s"][1] + 2.0) & (stages["enqueue_s"] < 7.0)
     drawn = stream(1, "mix", 0).random(len(stages)) >= 0.5
     assert in_force.sum() > 10
     assert lane[in_force].tolist() == drawn[in_force].astype(int).tolist()
     accuracy = pd.read_parquet("run/requests.parquet").set_index("request")["accuracy"]
     assert accuracy[stages["request"]].tolist() == np.where(lane == 0, 0.5, 0.75).tolist()
     decisions = pd.read_parquet("run/decisions.parquet")
-    assert decisions["share"].tolist() == [1.0, *[0.5] * 6, *[1.0] * 2]
+    assert decisions["share"].tolist() == np.where(decisions["step"].between(1, 6), 0.5, 1.0).tolist()
+    steps = decisions["step"].nunique()
     lines = ipa("replay", "run/journal.jsonl", "--pipeline", "tiny.yaml", *given[:2])
-    assert "in 6 of 6 steps" in lines.stdout
+    assert f"in {steps} of {steps} steps" in lines.stdout
 
 
 # ---- real models ----
@@ -310,15 +316,17 @@ def test_advice_changes_nothing_after_the_start(tmp_path: Path) -> None:
     result = ipa("live", "run", "tiny.yaml", *given, "--advise", "--out", "run", "--json")
     assert result.exit_code == 0, result.output
     entries = list(read_journal(Path("run/journal.jsonl").read_text().splitlines()))
-    assert [entry.outcome for entry in entries] == [Applied(False, "advise: nothing is changed")] * 2
+    assert entries[0].outcome == Applied(False, "advise: nothing is changed")
+    assert not any(entry.outcome is None or entry.outcome.accepted for entry in entries)
     assert all(entry.observation.configuration == sort() for entry in entries)
     assert all(entry.decision.configuration == sort(replicas=2) for entry in entries)
     replicas = pd.read_parquet("run/replicas.parquet")
     assert (replicas["created_s"] == 0.0).all()
     assert replicas["gone_s"].isna().all()
-    assert pd.read_parquet("run/decisions.parquet")["accepted"].tolist() == [True, False, False]
+    assert pd.read_parquet("run/decisions.parquet")["accepted"].tolist() == [True] + [False] * len(entries)
     summary = json.loads(result.stdout)
-    assert (summary["planned_cost_mean_cores"], summary["decisions"], summary["changes"]) == (1.0, 2, 0)
+    assert (summary["planned_cost_mean_cores"], summary["changes"]) == (1.0, 0)
+    assert summary["decisions"] == len(entries)
 
 
 def test_a_controller_does_not_go_on_with_what_was_refused(tmp_path: Path) -> None:
@@ -347,7 +355,7 @@ def test_a_controller_goes_on_from_its_state(tmp_path: Path) -> None:
 
 
 def metrics(port: int) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10.0) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as response:
         text: str = response.read().decode()
     return text
 
@@ -360,7 +368,7 @@ def test_policies_may_observe_through_prometheus(tmp_path: Path) -> None:
     last = list(read_journal(Path("run/journal.jsonl").read_text().splitlines()))[-1].observation
     seconds = np.array(last.load_rps[-6:])
     assert np.isfinite(seconds).sum() >= 3
-    assert 10.0 < np.nanmean(seconds) < 30.0
+    assert 5.0 < np.nanmean(seconds) < 40.0  # the latest second may not have been scraped yet
     assert last.stages["sort"].arrivals > 0
 
 
@@ -399,7 +407,7 @@ def test_ctrl_c_ends_a_run_and_what_ran_is_written(tmp_path: Path) -> None:
     with run as process:
         assert {"gateway", "load", "sort-0"} <= set(run.children.values())
         process.send_signal(signal.SIGINT)
-        said, told = process.communicate(timeout=30.0)
+        said, told = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 1
         assert told.splitlines()[-1] == "Error: the run ended early: interrupted"
         assert not any(map(is_alive, run.children))
@@ -441,7 +449,7 @@ def interrupted_after(folder: Path, name: str, seconds: float | None) -> float:
     if seconds is not None:
         time.sleep(seconds)  # the moment itself is what is tried
         process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60.0)
+    _, told = process.communicate(timeout=PATIENCE_S)
     assert "Traceback" not in told
     assert process.returncode in ((0,) if seconds is None else (0, 1)), told
     until_now(lambda: not of_environment(f"IPA_TEST={name}"), "the end of the run's processes")
@@ -462,7 +470,7 @@ def test_a_second_ctrl_c_ends_a_controller_and_leaves_no_process(tmp_path: Path)
         assert len(list(scratch.iterdir())) == 1
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGINT)
-        process.wait(30.0)
+        process.wait(PATIENCE_S)
         assert process.returncode != 0
     # the block's end waits until every process of the run is gone
     until_now(lambda: not list(scratch.iterdir()), "the removal of what the run kept")
@@ -478,7 +486,7 @@ def test_a_run_that_was_killed_has_its_rows_and_decisions_in_tables_afterwards(t
         early = ipa("live", "recover", "run")
         assert (early.exit_code, "the run is still going on" in early.stderr) == (2, True)
         process.kill()
-        process.wait(30.0)
+        process.wait(PATIENCE_S)
         rows = rows_in(kept)
     until_now(lambda: not list(scratch.iterdir()), "the removal of what the run kept")
     assert f"ipa live recover {Path('run')} writes those of a killed one" in refusal(
@@ -496,7 +504,7 @@ def test_a_run_that_was_killed_has_its_rows_and_decisions_in_tables_afterwards(t
     assert not kept.exists()
     (stored,) = results.read_runs(tmp_path / "run")
     assert len(stored.tables["requests"]) == len(stored.tables["stages"]) == rows
-    assert stored.tables["requests"]["latency_s"].between(0.02, 2.0).all()
+    assert stored.tables["requests"]["latency_s"].between(0.02, 60.0).all()
     assert stored.tables["decisions"]["step"].max() >= 1
     assert stored.tables["replicas"]["variant"].tolist()
     assert "nothing to recover" in refusal("live", "recover", "other")
@@ -513,7 +521,7 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
     with run as process:
         (pid,) = [pid for pid, name in run.children.items() if name == victim]
         os.kill(pid, signal.SIGKILL)
-        _, told = process.communicate(timeout=30.0)
+        _, told = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 1
         assert f"the run ended early: {said}" in told
         assert "Traceback" not in told

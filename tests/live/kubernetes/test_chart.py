@@ -167,11 +167,10 @@ def test_what_helm_installs_makes_the_rest_and_controls_it_and_is_upgraded_and_u
             (first,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
             until(lambda: world.is_controlled_by(first, 2), "status names it, and its steps")
             until(lambda: world.stage()["ready"] == 1, "its replica is ready")
-            done = world.status()["step"]
+            done = world.steps(first)[-1]
             release.upgrade(str(chart), "tiny", {**values, "replica": {"cpu": "", "memory": "200Mi"}})
             until(lambda: world.memory_of_replicas() == ["200Mi"], "the new layout is rolled out")
-            (second,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
-            until(lambda: world.is_controlled_by(second, done), "it goes on, and nothing keeps it")
+            until(lambda: world.is_controlled(done), "it goes on, and nothing keeps it")
             release.uninstall("tiny")
         until(lambda: not world.pods(names.MODEL_SERVER) and not world.pods(names.GATEWAY), "all pods are gone")
         until(

@@ -12,7 +12,7 @@ pytest.importorskip("aiohttp")
 
 from ipa.live.kubernetes import names
 from tests.live.kubernetes.external_metrics import Labels, external_metrics
-from tests.live.kubernetes.test_in_cluster import PATIENT, RATE, SCENARIO, World, asked, namespace, until, world
+from tests.live.kubernetes.test_in_cluster import RATE, SCENARIO, World, asked, namespace, until, world
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone]
 
@@ -23,7 +23,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "kubernetes.md"
 
 def test_a_real_autoscaler_follows_the_replicas_that_an_adviser_wants(world: World, tmp_path: Path) -> None:
     """As the page has it, for the tiny pipeline; what serves the metric answers from the adviser's own."""
-    world.where[0].write_text(SCENARIO % RATE + PATIENT, encoding="utf-8")
+    world.where[0].write_text(SCENARIO % RATE, encoding="utf-8")
     world.apply("--advise")
     (adviser,) = until(lambda: world.pods(names.CONTROLLER), "the adviser's pod is ready")
     until(lambda: world.pods(names.GATEWAY) and world.stage()["ready"] == 1, "the pipeline is ready")
@@ -43,7 +43,7 @@ def test_a_real_autoscaler_follows_the_replicas_that_an_adviser_wants(world: Wor
     with external_metrics(world.api, world.deployed.namespace, tmp_path, values) as metrics:
         world.api.request("POST", path, {**autoscaler, "apiVersion": version})
         until(lambda: "ipa_desired_replicas" in metrics, "the autoscaler asks for the metric")
-        with asked(world, rps=15, seconds=60):
+        with asked(world, rps=15):
             until(lambda: world.stage()["ready"] == 2, "the autoscaler has added the replica that the adviser wants")
         world.api.request("DELETE", f"{path}/{autoscaler['metadata']['name']}")
     assert set(metrics) == {"ipa_desired_replicas"}

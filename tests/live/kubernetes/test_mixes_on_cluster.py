@@ -71,6 +71,12 @@ def replicas(deployed: Deployed) -> dict[str, tuple[str, int]]:
     }
 
 
+def lanes(deployed: Deployed) -> list[int]:
+    """The lanes of the pods that status names."""
+    pods = overview.status(connect(), deployed)["stages"]["sort"]["pods"]
+    return sorted(pod.get("lane", 0) for pod in pods)
+
+
 def test_two_variants_share_the_requests_and_one_serves_alone_again_and_none_is_lost(
     deployed: Deployed, tmp_path: Path
 ) -> None:
@@ -88,8 +94,7 @@ def test_two_variants_share_the_requests_and_one_serves_alone_again_and_none_is_
             assert abs(await share_of_large(asked) - 0.75) < 27 / ANSWERS
             seen = (await observe(backend)).stages["sort"]
             assert {variant: each.ready for variant, each in seen.replicas.items()} == {"small": 1, "large": 2}
-            said = await asyncio.to_thread(overview.status, connect(), deployed)
-            assert sorted(pod.get("lane", 0) for pod in said["stages"]["sort"]["pods"]) == [0, 1, 1]
+            await until(lambda: lanes(deployed) == [0, 1, 1], "status names the lanes of all pods")
             assert (await apply(backend, sort("large"))).accepted
             await until_stands(backend, sort("large"))
             assert replicas(deployed) == {first: ("small", 0), second: ("large", 1)}
@@ -100,8 +105,8 @@ def test_two_variants_share_the_requests_and_one_serves_alone_again_and_none_is_
             assert await share_of_large(asked) == 0.0
             records = backend.stages["sort"].records()
             assert records.lanes is not None
-            lanes = zip(records.variant, records.lanes.lane.tolist(), strict=True)
-            print(f"{len(asked.answers)} answers; variant and lane of the replicas: {list(lanes)}")
+            by_replica = list(zip(records.variant, records.lanes.lane.tolist(), strict=True))
+            print(f"{len(asked.answers)} answers; variant and lane of the replicas: {by_replica}")
 
     asyncio.run(story())
 

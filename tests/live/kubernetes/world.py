@@ -22,6 +22,7 @@ from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError, connect
 from ipa.live.kubernetes.kubernetes_backend import Options
 from ipa.live.kubernetes.manifests import as_text, stage_deployment
+from ipa.live.kubernetes.memory import ENTRY
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.plane import Plane
@@ -181,6 +182,29 @@ def takes_pods(api: Api, namespace: str) -> bool:
     except ApiError:
         return False
     return True
+
+
+@contextmanager
+def quota(api: Api, namespace: str, within_s: float, **hard: str) -> Iterator[None]:
+    """A quota meanwhile, which is in force at once: it may keep pods from coming for as long as a test looks."""
+    path = f"/api/v1/namespaces/{namespace}/resourcequotas"
+    made = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "meanwhile"}, "spec": {"hard": hard}}
+    api.request("POST", path, made)
+    try:
+        until_s = time.monotonic() + within_s
+        while not (api.request("GET", f"{path}/meanwhile").get("status") or {}).get("used"):
+            assert time.monotonic() < until_s, "the quota is not counted"
+            time.sleep(0.1)
+        yield
+    finally:
+        api.request("DELETE", f"{path}/meanwhile")
+
+
+def remembered(deployed: Deployed) -> int:
+    """The number of the step in the cluster's memory of a controller; -1 while there is none."""
+    found = connect().get("ConfigMap", deployed.namespace, deployed.memory_name)
+    entry = ((found or {}).get("data") or {}).get(ENTRY)
+    return -1 if entry is None else int(json.loads(entry)["observation"]["step"])
 
 
 @contextmanager

@@ -128,9 +128,10 @@ def test_a_real_server_s_samples_are_read_with_their_gaps_and_resets(tmp_path: P
 
     async def story() -> None:
         async with scraped(tmp_path) as (gateway, read):
-            steady = await when(lambda reading: len(known(reading)) >= 3, read)
             # Ten a scrape, one scrape a second; spread evenly, a second's count is off by the scrapes' unevenness.
-            assert 5.0 < float(np.median(known(steady))) < 20.0
+            steady = await when(
+                lambda reading: len(known(reading)) >= 3 and 5.0 < float(np.median(known(reading))) < 20.0, read
+            )
             assert steady.sample_age_s < 10.0
             assert any(map(isnan, steady.load_rps))  # before the first scrape nothing is known
 

@@ -19,7 +19,7 @@ from typing import Any
 TOKEN_FILES: dict[str, str] = {}
 """The files with the tokens of control ports, by URL."""
 
-START_S = 30.0
+START_S = 90.0
 """How long a process may take to listen, on a busy machine."""
 
 

@@ -252,7 +252,6 @@ def test_a_peer_with_fewer_connections_has_no_more_of_heads(monkeypatch: pytest.
 
 def test_a_head_that_gives_way_itself_is_counted_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MOST_HEADS_BYTES", len(ASK + HEADERS) - 1)
-    monkeypatch.setattr(connections, "HEAD_S", 1.0)
 
     async def told(connect: Connect, ended: asyncio.Event) -> None:
         for _ in range(3):

@@ -36,8 +36,9 @@ def test_live_runs_are_compared_with_the_simulation(pipeline: str) -> None:
     assert command.returncode == 0, complaints
     found: dict[str, Any] = json.loads(said)
     same, closed = found["decisions"]["on_same_observations"], found["decisions"]["in_closed_loop"]
-    assert (same["equal"], same["total"]) == (6, 6)
-    assert closed["total"] == 5
+    assert same["equal"] == same["total"]
+    assert 2 <= same["total"] <= 6  # a step that would be late is skipped
+    assert closed["total"] >= 5
     assert found["repeats"][0]["summary"]["requests"] == found["simulated"]["requests"] > 10
     rows = {row["metric"]: row for row in found["all"]["rows"]}
     assert rows["latency_mean_s"]["live"] > 0.1  # the emulated batch of one
