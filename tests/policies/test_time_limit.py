@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 from pathlib import Path
-from time import sleep
 
 import pytest
 
@@ -22,18 +21,6 @@ class Holding:
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """What stands."""
         return Decision(configuration=observation.configuration, memory=memory)
-
-
-class Slow(Holding):
-    """Takes its time."""
-
-    def __init__(self, takes_s: float) -> None:
-        self.takes_s = takes_s
-
-    def decide(self, observation: Observation, memory: Memory) -> Decision:
-        """What stands."""
-        sleep(self.takes_s)
-        return super().decide(observation, memory)
 
 
 class Looping:
@@ -65,12 +52,27 @@ def test_a_decision_that_does_not_end_is_stopped() -> None:
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
-def test_what_passes_between_decisions_does_not_count() -> None:
-    """The clock has rung three times by the end, never within a decision of 30 ms."""
-    with TimeLimit(Slow(0.03), 0.05) as limited:
+def test_what_passes_between_decisions_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock rings within each decision and after it, at moments that the test sets."""
+    now_s = 0.0
+    monkeypatch.setattr("ipa.policies.time_limit.monotonic", lambda: now_s)
+
+    def ring_after(passed_s: float) -> None:
+        nonlocal now_s
+        now_s += passed_s
+        signal.raise_signal(signal.SIGALRM)
+
+    class Ringing(Holding):
+        def decide(self, observation: Observation, memory: Memory) -> Decision:
+            ring_after(memory["takes_s"])
+            return super().decide(observation, memory)
+
+    with TimeLimit(Ringing(), 60.0) as limited:
         for _ in range(3):
-            limited.decide(observation(), {})
-            sleep(0.03)
+            limited.decide(observation(), {"takes_s": 40.0})
+            ring_after(1000.0)
+        with pytest.raises(PolicyError, match=r"no decision within 60 s"):
+            limited.decide(observation(), {"takes_s": 60.0})
 
 
 def test_beside_the_main_thread_there_is_no_limit() -> None:
