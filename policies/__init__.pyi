@@ -71,7 +71,6 @@ from .planner import Planner as Planner
 from .predictors import PREDICTORS as PREDICTORS
 from .predictors import Outlook as Outlook
 from .predictors import create_predictor as create_predictor
-from .quick import maker_of as maker_of
 from .rate import Rate as Rate
 from .ray import Ray as Ray
 from .reasoned import Reasoned as Reasoned

@@ -20,7 +20,6 @@ from ipa.policies.interface import (
     StageConfiguration,
     mixes,
 )
-from ipa.policies.quick import maker_of
 from ipa.profiles import Pipeline
 
 
@@ -38,7 +37,6 @@ class Entry:
         return self.outcome is not None and not self.outcome.accepted
 
 
-_entry, _decision = maker_of(Entry), maker_of(Decision)
 _WHOLE = {int, str, bool, type(None)}
 """Types that JSON preserves."""
 
@@ -59,7 +57,7 @@ class Journal:
     def answered(self, outcome: Applied) -> None:
         """Add the backend's answer to the latest decision."""
         entry = self.entries[-1]
-        self.entries[-1] = _entry(entry.observation, entry.decision, outcome)
+        self.entries[-1] = Entry(entry.observation, entry.decision, outcome)
 
     def failed(self, step: int, why: str) -> None:
         """Note that a decision which the backend had accepted has failed since.
@@ -107,7 +105,7 @@ class Controller:
         memory = decision.memory
         if memory or memory is not self._memory:  # an empty one handed back is as it was
             memory = _as_in_a_journal(memory)
-        return _decision(
+        return Decision(
             configuration=dict(decision.configuration),  # what the policy does to its own does not change this one
             memory=memory,
             forecast_rps=decision.forecast_rps,
@@ -124,7 +122,7 @@ class Controller:
         """One control step on a backend."""
         observation = backend.observe()
         decision = self.decide(observation)
-        self._journal.decided(_entry(observation, decision))
+        self._journal.decided(Entry(observation, decision))
         self._journal.answered(backend.apply(decision.configuration))
         return self._journal.entries[-1]
 

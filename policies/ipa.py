@@ -24,7 +24,6 @@ from ipa.policies.optimiser import (
     takes_chains,
 )
 from ipa.policies.predictors import DEFAULT_PREDICTOR, OUTLOOK_PARAMETERS, Outlook
-from ipa.policies.quick import maker_of
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -176,9 +175,6 @@ class OptimisingPolicy(ForecastingPolicy):
         return float(round(planned)) if self.rounding == "nearest" else planned
 
 
-_decision = maker_of(Decision)
-
-
 def _failed(observation: Observation) -> dict[str, tuple[str, ...]]:
     """Stage -> its variants that failed to start; stages without any are left out."""
     return {name: stage.failed_variants for name, stage in observation.stages.items() if stage.failed_variants}
@@ -191,7 +187,7 @@ def decision_from_solution(
     notes = solution.notes
     if solution.fallback_note and FALLBACK_NOTED not in memory:
         notes, memory = (*notes, solution.fallback_note), {**memory, FALLBACK_NOTED: True}
-    return _decision(
+    return Decision(
         configuration=solution.configuration,
         memory=memory,
         forecast_rps=forecast_rps,

@@ -16,7 +16,6 @@ from ipa.policies import (
     StageConfiguration,
     StageObservation,
     lightest_configuration,
-    maker_of,
 )
 from ipa.profiles import Pipeline
 from ipa.sim.graph import GraphEngine, MeasuringItems
@@ -25,7 +24,6 @@ from ipa.sim.load_view import LoadView
 from ipa.sim.measuring import Measuring, Presence
 
 _ACCEPTED = Applied(accepted=True)
-_observation, _stage_observation = maker_of(Observation), maker_of(StageObservation)
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class RunView:
         if sample_age_s:
             unseen = min(ceil(sample_age_s), len(load_rps))
             load_rps = (*load_rps[: len(load_rps) - unseen], *[nan] * unseen)
-        return _observation(
+        return Observation(
             pipeline=self.pipeline,
             step=step,
             seed=self.seed,
@@ -123,7 +121,7 @@ class SimulatedBackend:
         for position, stage in enumerate(self._engine.stages):
             before, seen = self._seen[position], stage.seen(now_s)
             self._seen[position] = seen
-            stages[self._names[position]] = _stage_observation(
+            stages[self._names[position]] = StageObservation(
                 configuration=stage.configuration,
                 arrivals=seen.entered - before.entered,
                 completions=seen.completions - before.completions,
