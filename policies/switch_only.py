@@ -59,7 +59,8 @@ class SwitchOnly(OptimisingPolicy):
 def replicas_argument(argument: str, pipeline: Pipeline) -> dict[str, int]:
     """Stage -> replicas from "3,3"; PolicyError if that is not one whole number per stage."""
     stages = [stage.name for stage in pipeline.stages]
-    counts = [number for number in map(number_of, argument.split(",")) if isinstance(number, int) and number >= 0]
-    if len(counts) != len(stages) or len(counts) <= argument.count(","):
+    words = argument.split(",")
+    counts = [count for count in map(number_of, words) if isinstance(count, int) and count >= 0]
+    if not len(words) == len(counts) == len(stages):
         raise PolicyError(f"replicas {argument!r} must be whole numbers, one per stage: {', '.join(stages)}")
     return dict(zip(stages, counts, strict=True))
