@@ -23,7 +23,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 # Tests start hundreds of processes: each would compile all that it imports where nothing may be kept.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check test-cluster test-long test-sweeps test-beside test-alone soak chaos mlserver helm verify install lint docs format bench bench-peers bench-lock mlserver-lock helm-lock lock image-lock clean
+.PHONY: demo test check test-cluster test-long test-sweeps test-beside test-alone soak chaos mlserver verify install lint docs format bench bench-peers bench-lock mlserver-lock lock image-lock clean
 
 demo: $(DEMO_INSTALLED)
 	$(BIN)/ipa compare video --trace bursty --seeds 3 --report report.html
@@ -83,10 +83,6 @@ $(MLSERVER_INSTALLED): requirements-mlserver.lock | $(INSTALLED)
 	$(MLSERVER_PYTHON) -m venv .venv-mlserver
 	.venv-mlserver/bin/pip install --quiet --require-hashes -r requirements-mlserver.lock
 	@touch $@
-
-# Helm as a library, with which the tests lint, render and install the chart; without it they skip that.
-helm: install
-	$(BIN)/pip install --quiet --require-hashes --no-deps -r requirements-helm.lock
 
 # The engines against queueing theory at larger sizes, and what intervals over seeds cover, some 2 minutes; docs/verification.md explains the tables.
 verify: install
@@ -153,11 +149,6 @@ mlserver-lock:
 	uv pip compile tests/mlserver/requirements.in --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command 'make mlserver-lock' --quiet \
 		--output-file requirements-mlserver.lock
-
-# Needs uv on the PATH.
-helm-lock:
-	uv pip compile tests/live/kubernetes/helm.in --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --custom-compile-command 'make helm-lock' --quiet --output-file requirements-helm.lock
 
 # Needs uv on the PATH. One lock for all platforms and Python versions, with hashes, and the part of it that the demo
 # needs. Of the wheels of the example ocr only the models are used, not what their programs need.

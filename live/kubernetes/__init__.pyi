@@ -1,4 +1,3 @@
-from . import chart as chart
 from . import controller_manifests as controller_manifests
 from . import deploy as deploy
 from . import manifests as manifests

@@ -66,7 +66,7 @@ def controller(
     template: Manifest = {
         "metadata": {
             "labels": deployed.labels(CONTROLLER),
-            "annotations": {names.CONTENT: content_of(deployed, files)},
+            "annotations": {names.CONTENT: _content(deployed, files)},
         },
         "spec": _pod(deployed, name, advise, _state(deployed, files, advise, state_claim)),
     }
@@ -92,18 +92,13 @@ def controller(
     ]
 
 
-def content_of(deployed: Deployed, files: Mapping[str, str]) -> str:
+def _content(deployed: Deployed, files: Mapping[str, str]) -> str:
     """A digest of all that the controller's pod reads at its start; a change replaces the pod."""
-    return digest_of(deployed.pipeline_file, files.get(SCENARIO, ""), other_files(files))
+    return _digest(deployed.pipeline_file, *(text for file in sorted(files.items()) for text in file))
 
 
-def other_files(files: Mapping[str, str]) -> str:
-    return digest_of(json.dumps({name: text for name, text in files.items() if name != SCENARIO}, sort_keys=True))
-
-
-def digest_of(*texts: str) -> str:
-    """A digest of texts that a Helm template can compute too."""
-    return sha256("\n".join(texts).encode()).hexdigest()[:16]
+def _digest(*texts: str) -> str:
+    return sha256(json.dumps(texts).encode()).hexdigest()[:16]
 
 
 class _State(NamedTuple):
@@ -118,8 +113,8 @@ def _state(deployed: Deployed, files: Mapping[str, str], advise: bool, claim: st
     a new one, since its controller might not understand, or not read, the previous one."""
     if not claim:
         return _State(f"{STATE_FOLDER}/journal.jsonl", {"name": "state", "emptyDir": {"sizeLimit": "1Gi"}})
-    told = digest_of(content_of(deployed, files), deployed.layout.image, str(advise))
-    path = f"{STATE_FOLDER}/{deployed.instance}-{told}.jsonl"
+    digest = _digest(_content(deployed, files), deployed.layout.image, str(advise))
+    path = f"{STATE_FOLDER}/{deployed.instance}-{digest}.jsonl"
     # Another name: an apply that only changes a volume's type leaves both types, and is refused.
     return _State(path, {"name": "kept-state", "persistentVolumeClaim": {"claimName": claim}})
 
@@ -260,14 +255,9 @@ def scenario_files(scenario: Mapping[str, Any]) -> dict[str, str]:
     name, parameters = split_spec(scenario["policy"]["name"])
     policy = {**scenario["policy"], "name": name, **parameters}
     there = {**kept, "pipeline": PIPELINE_PATH, "policy": _moved(policy, found)}
-    return {SCENARIO: scenario_text(there)} | {name: path.read_text(encoding="utf-8") for name, path in found.items()}
-
-
-def scenario_text(there: Mapping[str, Any]) -> str:
-    """A scenario as a file with a line for each key; JSON is YAML."""
-    return "".join(
-        f"{key}: {json.dumps(value, separators=(',', ':'), sort_keys=True)}\n" for key, value in there.items()
-    )
+    # A line for each key; JSON is YAML.
+    lines = (f"{key}: {json.dumps(value, separators=(',', ':'), sort_keys=True)}\n" for key, value in there.items())
+    return {SCENARIO: "".join(lines)} | {name: path.read_text(encoding="utf-8") for name, path in found.items()}
 
 
 def _moved(given: Any, found: dict[str, Path]) -> Any:
@@ -287,25 +277,25 @@ def _moved(given: Any, found: dict[str, Path]) -> Any:
 
 def as_yaml(objects: Sequence[Manifest]) -> str:
     """The objects as a YAML stream; each of a Role's rules has a comment that says why."""
-    return "---\n".join(map(yaml_of, objects))
+    return "---\n".join(map(_yaml_of, objects))
 
 
 def kustomize_base(objects: Sequence[Manifest]) -> dict[str, str]:
     """The files of a kustomize base, by name: one for each object, and the one that lists them."""
-    files = {f"{each['kind'].lower()}-{each['metadata']['name']}.yaml": yaml_of(each) for each in objects}
+    files = {f"{each['kind'].lower()}-{each['metadata']['name']}.yaml": _yaml_of(each) for each in objects}
     listed = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": list(files)}
-    return {**files, "kustomization.yaml": dumped(listed)}
+    return {**files, "kustomization.yaml": _dumped(listed)}
 
 
-def yaml_of(given: Manifest) -> str:
+def _yaml_of(given: Manifest) -> str:
     """An object as YAML; of a controller's Role each rule has a comment that says why."""
     if given["kind"] == "Role" and given["metadata"]["labels"][names.COMPONENT] == CONTROLLER:
         known = (RULES, (*RULES, RESIZES), READ_ONLY_RULES)
         return _commented(given, next(each for each in known if len(each) == len(given["rules"])))
-    return dumped(given)
+    return _dumped(given)
 
 
-def dumped(given: Manifest) -> str:
+def _dumped(given: Manifest) -> str:
     """As YAML in which a file's text can be read line by line."""
     import yaml
 

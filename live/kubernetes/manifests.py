@@ -45,12 +45,10 @@ DRAIN_S = 1
 
 def root(deployed: Deployed) -> Manifest:
     """The ConfigMap with the pipeline's file and its layout, which owns everything else."""
-    meta = deployed.meta(deployed.instance, "pipeline")
-    del meta["labels"][names.MANAGED_BY]  # Helm sets it on what it installs, and a controller must not change it
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": meta,
+        "metadata": deployed.meta(deployed.instance, "pipeline"),
         "data": {PIPELINE: deployed.pipeline_file, LAYOUT: deployed.layout.as_text()},
     }
 

@@ -13,7 +13,6 @@ FIELD_MANAGER = "ipa-pipelines"
 NAME = "app.kubernetes.io/name"
 INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
-MANAGED_BY = "app.kubernetes.io/managed-by"
 PIPELINE, STAGE, VARIANT, CORES = "ipa/pipeline", "ipa/stage", "ipa/variant", "ipa/cores"
 LANE_OF, LANE = "ipa/lane-of", "ipa/lane"
 """On what belongs to a further lane of a stage: the stage, and the lane's number from 1 (see `of_lane`)."""
@@ -47,7 +46,7 @@ REVISION = "deployment.kubernetes.io/revision"
 
 RESERVED = (
     "ipa/",
-    *(NAME, INSTANCE, COMPONENT, "app.kubernetes.io/part-of", MANAGED_BY),
+    *(NAME, INSTANCE, COMPONENT, "app.kubernetes.io/part-of", "app.kubernetes.io/managed-by"),
     *("deployment.kubernetes.io/", "pod-template-hash"),
 )
 """The prefixes of labels and annotations by which objects are found again; nobody else may set them."""
@@ -119,7 +118,7 @@ def as_query(wanted: Mapping[str, str]) -> str:
 
 
 def _ours() -> dict[str, str]:
-    return {"app.kubernetes.io/part-of": PART_OF, MANAGED_BY: PART_OF}
+    return {"app.kubernetes.io/part-of": PART_OF, "app.kubernetes.io/managed-by": PART_OF}
 
 
 def _with_digest(plain: str, text: str, longest: int) -> str:

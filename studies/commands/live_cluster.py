@@ -211,15 +211,8 @@ class Parts:
     type=FOLDER,
     help="Write a kustomize base of the objects to this new or empty folder.",
 )
-@click.option(
-    "--chart",
-    type=FOLDER,
-    help="With --controller: write a Helm chart of the objects to this new or empty folder.",
-)
 @output_options
-def manifests(
-    what: str, control_secret: bool, out: Path | None, chart: Path | None, as_json: bool, **options: Any
-) -> None:
+def manifests(what: str, control_secret: bool, out: Path | None, as_json: bool, **options: Any) -> None:
     """Print the objects that `ipa live up` would apply, as YAML, without asking a cluster.
 
     They are for the namespace of the kubeconfig's context, or `default` without a kubeconfig.
@@ -229,19 +222,13 @@ def manifests(
         raise click.UsageError(f"--state-claim {parts.state_claim}: needs --controller or --advise")
     if parts.gitops and not parts.controller:
         raise click.UsageError("--gitops: needs --controller, which makes what is left out")
-    if chart is not None and (not parts.controller or out is not None):
-        raise click.UsageError("--chart: needs --controller, which makes what is left out, and no --out")
     where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
-    if folder := out or chart:
-        results.claim(folder)
+    if out is not None:
+        results.claim(out)
     scenario = build_live_scenario(what, **options)
     prepared, there = cluster.prepared(scenario, where, layout)
     if control_secret:
         _print([kubernetes.control_secret(there)], as_json)
-        return
-    if chart is not None:
-        files = kubernetes.controller_manifests.scenario_files(scenario.as_dict())
-        _write(chart, kubernetes.chart.chart(there, files, APIS, parts.monitor, parts.state_claim), as_json)
         return
     objects = _objects(scenario, there, live_runs.first_configuration(prepared), parts)
     if out is None:
@@ -251,10 +238,9 @@ def manifests(
 
 
 def _write(folder: Path, files: Mapping[str, str], as_json: bool) -> None:
-    """Write files, by their paths, to a new or empty folder, atomically."""
+    """Write files, by name, to a new or empty folder, atomically."""
     with results.whole_folder(folder) as fresh:
         for name, text in files.items():
-            (fresh / name).parent.mkdir(exist_ok=True)
             (fresh / name).write_text(text, encoding="utf-8")
     if as_json:
         printing.print_json({"folder": str(folder), "files": list(files)})

@@ -62,8 +62,7 @@ def test_all_objects_are_owned_by_the_configmap_so_that_one_delete_removes_them(
 def test_all_objects_carry_the_recommended_labels_and_the_pipeline(tmp_path: Path) -> None:
     for each in (root(tiny(tmp_path)), *objects(tiny(tmp_path))):
         found = each["metadata"]["labels"]
-        managed_by = None if each["metadata"]["name"] == "ipa-tiny" and each["kind"] == "ConfigMap" else "ipa-pipelines"
-        assert found.get("app.kubernetes.io/managed-by") == managed_by  # Helm has its own word for the root
+        assert found["app.kubernetes.io/managed-by"] == "ipa-pipelines"
         assert found["app.kubernetes.io/part-of"] == "ipa-pipelines"
         assert (found["app.kubernetes.io/instance"], found["ipa/pipeline"]) == ("ipa-tiny", "tiny")
 
