@@ -98,7 +98,7 @@ class Scaler(ABC):
 
     `variants`: a name in the pipeline's `scale_only` ("low", "high"), or stage -> variant. A variant that has
     failed to start is replaced by the lightest that has not (rung "no-accuracy"). `batch`: a number for all stages,
-    stage -> number, or "largest": the largest power of two, up to the pipeline's batch cap, for which two batches fit
+    stage -> number, or "largest": the largest profiled size, up to the pipeline's batch cap, for which two batches fit
     into the stage's share of the SLA (2 x p99 <= share), else 1. `min_replicas`: the fewest replicas of a stage.
     `max_replicas`: the most replicas of a stage. The batch timeout is the least of (batch - 1) / load, 1 s and half the
     drop limit, where load is what the replicas are meant to carry: `share` x their throughput, at the stage where that

@@ -132,7 +132,7 @@ def replicas(defaults: Defaults, stage: Stage, variant: Variant, load_rps: float
 def replica_rps(defaults: Defaults, stage: Stage, variant: Variant) -> float:
     """What a replica of a variant is planned to sustain in its best batch size [rps].
 
-    Batch sizes are the profiled powers of two up to `batch_cap` whose p99 latency is within the stage's SLA, or 1.
+    Batch sizes are the profiled ones up to `batch_cap` whose p99 latency is within the stage's SLA, or 1.
     """
     fitting = [b for b in variant.planned_batches(defaults.batch_cap) if b == 1 or variant.p99_s(b) <= stage.sla_s]
     return defaults.throughput_share * max(variant.throughput_rps(b) for b in fitting)

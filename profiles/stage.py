@@ -108,8 +108,8 @@ class Variant:
         return self._table(cores).batches
 
     def planned_batches(self, cap: int) -> list[int]:
-        """The profiled powers of two up to `cap`, ascending (1 is always profiled): what may be planned with."""
-        return [batch for batch in self.batches() if batch <= cap and batch & (batch - 1) == 0]
+        """The profiled batch sizes up to `cap`, ascending (1 is always profiled): what may be planned with."""
+        return [batch for batch in self.batches() if batch <= cap]
 
     def max_batch(self, cores: int | None = None) -> int:
         """The largest profiled batch size."""

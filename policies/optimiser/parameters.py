@@ -31,7 +31,7 @@ class Parameters:
     variants together, from the pipeline's file; without "rank"). `accuracy_scale`: the scale of an accuracy: "raw"
     fraction or "rank" (the lowest variant 0, the highest 1, equally spaced; an only variant 1). `accuracy_floor`: lower
     accuracies are raised to this. `candidates`: stage -> variants to choose from and to rank; a missing stage: all.
-    `batch_cap`: batch sizes are the profiled powers of two up to this. `sla_s`: the SLA to plan for; None: the
+    `batch_cap`: batch sizes are the profiled ones up to this. `sla_s`: the SLA to plan for; None: the
     pipeline's. `statistic`: the latency to plan with: "p99" or "mean". `throughput_share`: the share of the profiled
     throughput to plan with. `throughput_cap_rps`: stage -> upper bound on a replica's profiled throughput; a missing
     stage: none. `threshold_rps`: replicas have the fewest cores that carry this load within their stage's SLA, at batch

@@ -195,12 +195,18 @@ def _print_variants(pipeline: Pipeline) -> None:
                 variant.name,
                 f"{100 * variant.accuracy:.2f}",
                 str(variant.base_cores),
-                f"1 to {variant.max_batch()}" if variant.max_batch() > 1 else "1",
+                _sizes(variant.batches()),
                 f"{variant.p99_s(1):.3g}",
                 f"{ipa.profiles.default_rules.replica_rps(pipeline.defaults, stage, variant):.4g}",
                 f"{variant.start_up_s:g}",
             )
     printing.print_table(table)
+
+
+def _sizes(batches: Sequence[int]) -> str:
+    """All of up to three sizes; of more the first two and the last."""
+    shown = batches if len(batches) <= 3 else (batches[0], batches[1], f"... {batches[-1]}")
+    return ", ".join(map(str, shown))
 
 
 def _print_graph(pipeline: Pipeline) -> None:

@@ -68,7 +68,7 @@ def _reasons(pipeline: Pipeline) -> Mapping[str, str]:
         "accuracy": accuracy_said(pipeline),
         "accuracy_scale": "accuracies as they are, not their ranks",
         "accuracy_floor": "none",
-        "batch_cap": "none: every profiled power of two",
+        "batch_cap": "none: every profiled batch size",
         "load_margin": f"replicas are at most {100 / (1 + margin):.0f} % busy at the forecast load",
         "throughput_share": "all that was measured",
         "scale_only.low": "the lightest variants",

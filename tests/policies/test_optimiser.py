@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ipa import profiles
+from ipa.policies import create
 from ipa.policies.interface import PolicyError, StageConfiguration
 from ipa.policies.optimiser import RUNGS, Problem, Programme, explain_problem, solve
 from ipa.policies.optimiser.exact import exact
@@ -33,7 +34,7 @@ LOADS = st.sampled_from([0.0, 0.4, 1.0, 5.0, 10.0, 13.7, 40.0, 95.0])
 @st.composite
 def variants(draw: st.DrawFn, name: str) -> Variant:
     seconds, batches = draw(SECONDS), {}
-    for batch in (1, 2, 4)[: draw(st.integers(1, 3))]:
+    for batch in (1, 3, 4)[: draw(st.integers(1, 3))]:
         batches[batch] = seconds
         seconds += draw(SECONDS)
     return variant(name, draw(ACCURACIES), draw(st.integers(1, 3)), batches)
@@ -315,6 +316,14 @@ def test_replicas_bind_where_the_cap_keeps_the_accurate_variant_out() -> None:
     solution = solve(problem(10.0, alpha=20.0, max_replicas=1))
     assert chosen(solution.configuration) == {"a": ("small", 1, 1), "b": ("small", 1, 1)}
     assert solution.binding == "replicas"
+
+
+def test_every_measured_batch_size_may_be_planned() -> None:
+    """60 rps: three replicas of batch 1 (25 rps each), or one of batch 10 (100 rps); 3 and 10 are no powers of two."""
+    made = pipeline([variant("light", 0.61, 1, {1: 0.04, 3: 0.09, 10: 0.1})])
+    assert chosen(solve(problem(60.0, made=made)).configuration) == {"a": ("light", 10, 1)}
+    assert chosen(solve(problem(60.0, made=made, batch_cap=9)).configuration) == {"a": ("light", 3, 2)}
+    assert create("rate", made).batch == {"a": 10}  # type: ignore[attr-defined]
 
 
 def test_equal_objectives_go_to_fewer_cores_then_to_smaller_batches() -> None:

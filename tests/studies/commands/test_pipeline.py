@@ -157,7 +157,7 @@ def test_check_says_what_a_pipeline_can_do_and_why(mine: Path) -> None:
     said = " ".join(result.stdout.split())
     for text in (
         "mine: SLA 1.75 + 7.6 = 9.35 s",
-        "answer large-2 78.00 2 1 to 4 0.348 4.444 8",
+        "answer large-2 78.00 2 1, 4 0.348 4.444 8",
         "scale-only:low small, small 51.24 5 521",
         "scale-only:high small, large-2 65.52 13 370",
         "sort: sla 1.75 s 25 x the mean p99 at batch 1 and most cores",
