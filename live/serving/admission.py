@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
+from ipa.live.serving.peers import Holdings
 from ipa.live.serving.protocol import ProtocolError
 
 MOST_INSIDE_BYTES = 2 * 2**30
@@ -105,7 +106,7 @@ class Admission:
         self._most_bytes = most_bytes
         self._inside_bytes = 0
         self._arriving: dict[str, dict[Share, None]] = {}
-        self._arriving_bytes: Counter[str] = Counter()
+        self._arriving_bytes = Holdings()
 
     def share(self, peer: str = "") -> Share:
         """The share of one request of a peer, until the end of a `with` block. Raises ProtocolError (503) without
@@ -121,35 +122,40 @@ class Admission:
         self._inside_bytes += bytes_more
         share.held_bytes += bytes_more
         if share in (arriving := self._arriving.get(share.peer, {})):
-            self._arriving_bytes[share.peer] += bytes_more
+            self._arriving_bytes.add(share.peer, bytes_more)
             if bytes_more > 0:  # the latest to grow comes last
                 arriving[share] = arriving.pop(share)
 
     def _gives_way(self, share: Share, bytes_more: int) -> Share | None:
         """The body that gives way to more of this one: one that has stalled (sooner for a small request), or one of the
         peer that holds most, if this request's peer holds less."""
-        peers = sorted(self._arriving, key=self._arriving_bytes.__getitem__, reverse=True)
-        oldest = [next((each for each in self._arriving[peer] if each is not share), None) for peer in peers]
-        others = [each for each in oldest if each is not None]
+        peers = self._arriving_bytes.largest_first()
+        others = (other for peer in peers if (other := self._oldest(peer, share)) is not None)
+        if (first := next(others, None)) is None:
+            return None
         waits_s = SMALL_WAITS_S if share.held_bytes + bytes_more <= SMALL_BYTES else LARGE_WAITS_S
-        if stands := next((each for each in others if each.stood_s > waits_s), None):
+        if stands := next((each for each in chain((first,), others) if each.stood_s > waits_s), None):
             return stands
-        is_fair = others and self._arriving_bytes[share.peer] + bytes_more < self._arriving_bytes[others[0].peer]
-        return others[0] if is_fair and others[0].peer != share.peer else None
+        is_fair = self._arriving_bytes[share.peer] + bytes_more < self._arriving_bytes[first.peer]
+        return first if is_fair and first.peer != share.peer else None
+
+    def _oldest(self, peer: str, share: Share) -> Share | None:
+        """The body of a peer that has gone longest without growing, but for this one."""
+        return next((each for each in self._arriving[peer] if each is not share), None)
 
     def begin(self, share: Share) -> None:
         """The body of a share begins to arrive."""
         self._arriving.setdefault(share.peer, {})[share] = None
-        self._arriving_bytes[share.peer] += share.held_bytes
+        self._arriving_bytes.add(share.peer, share.held_bytes)
 
     def end(self, share: Share) -> None:
         """The body of a share has arrived, or arrives no more."""
         bodies = self._arriving.get(share.peer, {})
         if share in bodies:
             del bodies[share]
-            self._arriving_bytes[share.peer] -= share.held_bytes
+            self._arriving_bytes.add(share.peer, -share.held_bytes)
             if not bodies:
-                del self._arriving[share.peer], self._arriving_bytes[share.peer]
+                del self._arriving[share.peer]
 
 
 class Share:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from ipaddress import IPv6Address, ip_address
 from itertools import chain
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from ipa.live.logs import OnceASecond
 from ipa.live.serving.admission import memory_bytes
+from ipa.live.serving.peers import Holdings, peer_at
 from ipa.live.serving.protocol import write_error
 
 MOST_HEAD_BYTES = 16 * 2**10
@@ -56,17 +56,12 @@ def default_connections() -> int:
 
 
 class _Peer:
-    """One peer's connections: those without a complete head yet, and the others in the order of their last one."""
+    """One peer's connections that may give way: those without a complete head yet, and others in the order in which
+    their last request ended. Those that are served are in neither."""
 
     def __init__(self) -> None:
         self.strangers: dict[Connection, None] = {}
         self.known: dict[Connection, None] = {}
-
-    def __len__(self) -> int:
-        return len(self.strangers) + len(self.known)
-
-    def __iter__(self) -> Iterator[Connection]:
-        return chain(self.strangers, self.known)
 
     def remove(self, connection: Connection) -> None:
         self.strangers.pop(connection, None)
@@ -83,6 +78,7 @@ class Connections:
     def __init__(self, most: int | None = None) -> None:
         self.most = default_connections() if most is None else most
         self._peers: dict[str, _Peer] = {}
+        self._numbers = Holdings()
         self._turns: dict[str, deque[Callable[[], object]]] = {}
         self._count = 0
         self._heads_bytes = 0
@@ -91,41 +87,41 @@ class Connections:
     def admit(self, connection: Connection) -> bool:
         """Admit a connection if there is room, perhaps in place of one that gives way; returns whether it is
         admitted."""
-        own = self._peers.setdefault(connection.peer, _Peer())
-        crowd = [own] if 2 * len(own) >= self.most else self._by_size if self._count >= self.most else None
-        is_room = crowd is None or self._gives_way(crowd)
+        peer = connection.peer
+        if 2 * self._numbers[peer] >= self.most:
+            is_room = self._gives_way((peer,))
+        else:
+            is_room = self._count < self.most or self._gives_way(self._numbers.largest_first())
         if is_room:
-            self._peers.setdefault(connection.peer, own).strangers[connection] = None
+            self._peers.setdefault(peer, _Peer()).strangers[connection] = None
+            self._numbers.add(peer, 1)
             self._count += 1
-        elif not own:
-            del self._peers[connection.peer]
         return is_room
 
-    @property
-    def _by_size(self) -> list[_Peer]:
-        return sorted(self._peers.values(), key=len, reverse=True)
-
-    def _gives_way(self, peers: Iterable[_Peer], head_bytes: int = 0) -> bool:
+    def _gives_way(self, peers: Iterable[str], head_bytes: int = 0) -> bool:
         """Close a connection with at least `head_bytes` of a head, of the first of these peers that has one; returns
         whether one gave way."""
-        candidates = chain.from_iterable(peers)
-        found = next((each for each in candidates if not each.is_served and each.head_bytes >= head_bytes), None)
+        owners = (self._peers[peer] for peer in peers)
+        candidates = chain.from_iterable(chain(owner.strangers, owner.known) for owner in owners)
+        found = next((each for each in candidates if each.head_bytes >= head_bytes), None)
         if found is not None:
             self._warn(peer=found.peer, connections=self._count)
             found.refuse(503, "too many connections")
         return found is not None
 
-    def asked(self, connection: Connection) -> None:
-        """A complete head has arrived."""
+    def note(self, connection: Connection) -> None:
+        """A request of a connection has begun, has arrived or has ended."""
         peer = self._peers[connection.peer]
         peer.remove(connection)
-        peer.known[connection] = None
+        if not connection.is_served:
+            peer.known[connection] = None
 
     def hold(self, bytes_more: int) -> None:
         """Count more bytes of unfinished heads, or fewer."""
         self._heads_bytes += bytes_more
-        while bytes_more > 0 and self._heads_bytes > MOST_HEADS_BYTES and self._gives_way(self._by_size, 1):
-            pass
+        while bytes_more > 0 and self._heads_bytes > MOST_HEADS_BYTES:
+            if not self._gives_way(self._numbers.largest_first(), 1):
+                return
 
     def in_turn(self, peer: str, take: Callable[[], object]) -> None:
         """Have a piece of a peer's bodies taken in its turn."""
@@ -145,10 +141,10 @@ class Connections:
 
     def remove(self, connection: Connection) -> None:
         """A connection that was admitted is closed."""
-        peer = self._peers[connection.peer]
-        peer.remove(connection)
+        self._peers[connection.peer].remove(connection)
+        self._numbers.add(connection.peer, -1)
         self._count -= 1
-        if not peer:
+        if not self._numbers[connection.peer]:
             del self._peers[connection.peer]
 
 
@@ -183,7 +179,7 @@ class Connection(Resuming, RequestHandler):
         return self._requests > 0 and self._payload.is_eof()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.peer = _peer(transport)
+        self.peer = peer_at(transport)
         self._is_admitted = self._connections.admit(self)
         if self._is_admitted:
             super().connection_made(transport)
@@ -235,7 +231,7 @@ class Connection(Resuming, RequestHandler):
         if self._request_count > heads:
             self._requests += self._request_count - heads
             self._payload = self._messages[-1][1]
-            self._connections.asked(self)
+            self._connections.note(self)
             if (come_bytes > MOST_HEAD_BYTES or len(self._messages) > 1) and self._waiting_bytes > MOST_HEAD_BYTES:
                 self._request_handler = _too_large
                 self._close = True
@@ -245,6 +241,8 @@ class Connection(Resuming, RequestHandler):
             if come_bytes > MOST_HEAD_BYTES:
                 self.refuse(431, TOO_LARGE)
             return
+        elif is_of_body and body.is_eof():
+            self._connections.note(self)
         if self.head_bytes:
             self._note_head(0)
 
@@ -300,6 +298,8 @@ class Connection(Resuming, RequestHandler):
         finally:
             self._is_read()
             self._requests -= 1
+            if self._is_admitted:
+                self._connections.note(self)
             self._close = self._close or (self._is_last and not self._requests)
 
 
@@ -309,19 +309,6 @@ async def _too_large(_: web.BaseRequest) -> web.StreamResponse:
     return response
 
 
-def peer_of(http: web.BaseRequest) -> str:
-    """The peer for which a request counts."""
-    return str(getattr(http.protocol, "peer", http.remote))
-
-
 def is_left(http: web.BaseRequest) -> bool:
     """Whether its client has closed its side, or is gone."""
     return bool(getattr(http.protocol, "is_left", False))
-
-
-def _peer(transport: asyncio.BaseTransport) -> str:
-    """The peer for which a connection counts: its IPv4 address, or its IPv6 network of 64 bits."""
-    address = ip_address((transport.get_extra_info("peername") or ("::",))[0].partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
-        return f"{address.exploded[:19]}::/64"
-    return str(getattr(address, "ipv4_mapped", None) or address)

@@ -25,11 +25,11 @@ from ipa.live.serving import protocol
 from ipa.live.serving.admission import MOST_JSON_BYTES, Admission, Limits, Share, default_inside_bytes
 from ipa.live.serving.batch_service import BatchService, Job, batch_bytes
 from ipa.live.serving.bodies import Turns, read_body
-from ipa.live.serving.connections import peer_of
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals, RunClock
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.graph_router import GraphRouter
 from ipa.live.serving.graph_tensors import MOST_ITEMS, GraphTensors, WholeJob
+from ipa.live.serving.peers import peer_of
 from ipa.live.serving.protocol import InferRequest, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request, WholeRequest

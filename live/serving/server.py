@@ -24,8 +24,9 @@ from ipa.live.plane import open_port
 from ipa.live.serving import access, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
 from ipa.live.serving.bodies import Turns, read_body
-from ipa.live.serving.connections import is_left, peer_of
+from ipa.live.serving.connections import is_left
 from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
+from ipa.live.serving.peers import peer_of
 from ipa.live.serving.protocol import Body, InferRequest, ProtocolError
 from ipa.live.serving.tensors import TensorError
 from ipa.live.serving.web import (

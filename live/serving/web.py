@@ -20,7 +20,8 @@ from ipa.live.plane import BACKLOG
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import Limits, open_files, return_large_blocks
 from ipa.live.serving.bodies import read_body
-from ipa.live.serving.connections import Connection, Connections, peer_of
+from ipa.live.serving.connections import Connection, Connections
+from ipa.live.serving.peers import peer_of
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 from ipa.live.stopping import heeded
 
@@ -67,7 +68,7 @@ ID = web.RequestKey("id", str)
 TRACEPARENT = "traceparent"
 GZIPPED_FROM_BYTES = 1024
 _ID = re.compile(rf"[\x21-\x7e]{{1,{MOST_ID}}}")
-_TRACEPARENT = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACEPARENT = re.compile("(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def known_id(request: web.Request, asked: str | None) -> str:
@@ -87,7 +88,7 @@ def about(request: web.Request) -> dict[str, str]:
 
 
 def traceparent_of(request: web.Request) -> str:
-    """The trace that a request is part of (W3C Trace Context); empty if it is of none."""
+    """The trace that a request is part of (W3C Trace Context); empty if it is of none, as zeros and version ff are."""
     given = request.headers.get(TRACEPARENT, "")
     return given if given and _TRACEPARENT.fullmatch(given) else ""
 

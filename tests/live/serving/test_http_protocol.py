@@ -292,6 +292,9 @@ TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     [
         ({"X-Request-Id": "mine-1", "traceparent": TRACE}, None, "mine-1", TRACE),
         ({"X-Request-Id": "mine-2", "traceparent": "nonsense"}, "7", "mine-2", None),
+        ({"X-Request-Id": "mine-3", "traceparent": "ff" + TRACE[2:]}, None, "mine-3", None),
+        ({"X-Request-Id": "mine-4", "traceparent": f"00-{'0' * 32}-{TRACE[36:]}"}, None, "mine-4", None),
+        ({"X-Request-Id": "mine-5", "traceparent": f"{TRACE[:36]}{'0' * 16}-01"}, None, "mine-5", None),
         ({}, "7", "7", None),
         ({"X-Request-Id": "two words"}, "caf\u00e9 \n", None, None),
         ({}, None, None, None),
