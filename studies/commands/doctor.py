@@ -47,7 +47,6 @@ PURPOSES = {
     "otel": "traces of requests, with live",
     "report": "reports and figures",
     "s3": "models in an object store",
-    "sensitivity": "Sobol indices of a sweep",
     "static": "figures as images, with Chromium",
     "train": "training predictors",
     "tune": "ipa tune",

@@ -15,10 +15,10 @@ from ipa.studies.many.answers import (
     Found,
     Key,
     Outcome,
-    Ranking,
     Recommendation,
     Settings,
     differences,
+    effect,
     shown_mean,
 )
 from ipa.studies.pages import answers_figures, answers_front, cards
@@ -127,15 +127,12 @@ def plots(found: Found, prefix: str = "") -> list[Plot]:
 
 
 def _plots(found: Found) -> Iterator[Plot]:
-    """Effects for one key or more, a heat map for two or more; rankings, fronts, parallel coordinates where found."""
+    """Effects for one key or more, a heat map for two or more; fronts, parallel coordinates where found."""
     chosen, whole = found.settings, found.all_settings
-    if found.rankings:
-        yield answers_figures.ranking(found.rankings)
     for each in found.fronts:
         yield answers_front.front(chosen, each, f"front-{len(each.outcomes)}")
-    ordered = {ranking.outcome.column: ranking for ranking in found.rankings}
     fitting = {
-        outcome: [place for place in _order(whole, ordered.get(outcome.column)) if whole.keys[place].fits]
+        outcome: [place for place in _by_effect(whole, outcome, chosen.keys) if whole.keys[place].fits]
         for outcome in _differing(whole)
     }
     for outcome, order in fitting.items():
@@ -146,7 +143,7 @@ def _plots(found: Found) -> Iterator[Plot]:
             yield answers_figures.effects(whole, outcome, order)
     several = replace(chosen, outcomes=_differing(chosen))
     if several.outcomes and len(chosen.keys) + len(several.outcomes) > 2 and len(chosen) > 2:
-        order = _order(chosen, found.rankings[0] if found.rankings else None)
+        order = _by_effect(chosen, several.outcomes[0], chosen.keys)
         kept = found.fronts[0].places if found.fronts else chosen.codes[:0, 0]
         yield answers_front.parallel(several, order, kept)
 
@@ -156,11 +153,15 @@ def _differing(settings: Settings) -> tuple[Outcome, ...]:
     return tuple(outcome for outcome in settings.outcomes if settings.differs(outcome))
 
 
-def _order(settings: Settings, ranking: Ranking | None) -> list[int]:
-    """The indices of the keys, the most important first; loads last."""
-    names = [key.name for key in settings.keys]
-    first = [names.index(each.key.name) for each in ranking.keys] if ranking else []
-    return [*first, *(place for place in range(len(names)) if place not in first)]
+def _by_effect(settings: Settings, outcome: Outcome, choices: Sequence[Key]) -> list[int]:
+    """The indices of the keys, first the one whose values differ most in the outcome's mean; those of loads last."""
+    names = [key.name for key in choices]
+
+    def rank(place: int) -> tuple[bool, float]:
+        mean = effect(settings, outcome, place).mean
+        return settings.keys[place].name not in names, -float(np.nanmax(mean) - np.nanmin(mean))
+
+    return sorted(range(len(settings.keys)), key=rank)
 
 
 # ---- the best settings for an outcome as a table ----

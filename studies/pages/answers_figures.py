@@ -1,14 +1,14 @@
-"""Plots of a table's keys: the effects of each, an outcome over two, and which key matters most."""
+"""Plots of a table's keys: the effects of each, and an outcome over two."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ipa.studies.many.answers import Bins, Effect, Outcome, Ranking, Settings, effect, plane
+from ipa.studies.many.answers import Bins, Effect, Outcome, Settings, effect, plane
 from ipa.studies.pages.answers_front import SCALE, colour_bar, cut, hover
-from ipa.studies.pages.colours import ARRIVALS, PALETTE, TEXT, faded, text_on_shade
+from ipa.studies.pages.colours import PALETTE, text_on_shade
 from ipa.studies.pages.panels import grid
-from ipa.studies.pages.plots import Plot, Spec, axis, error_bars, layout, line, log_ticks, numbers, rows, ruler, safe
+from ipa.studies.pages.plots import Plot, Spec, axis, error_bars, layout, line, log_ticks, numbers, safe
 
 MOST_KEYS = 8
 LOGARITHMIC = 50.0
@@ -168,106 +168,3 @@ def _figures(mean: np.ndarray, shown: list[list[float | None]]) -> Spec:
 
 def _axis(bins: Bins) -> Spec:
     return axis(safe(bins.key.title), showgrid=False, **_levels([cut(name, LONGEST_NAME) for name in bins.names]))
-
-
-# ---- which key matters most for each outcome, as bars with their intervals ----
-
-
-MOST_RANKED = 12
-
-READINGS = {
-    "variance": (
-        "The settings are a full grid, so that an outcome's variance can be divided exactly. Strong: the share that a "
-        "key has alone; faint: with what it does together with other keys. The faint ones may add up to more than 1."
-    ),
-    "Sobol": (
-        "Sobol's indices of a sample of Saltelli's, by SALib. Strong: the share of the variance that a key has alone; "
-        "faint: with what it does together with other keys."
-    ),
-    "PAWN": (
-        "PAWN, which any sample allows: how far the outcome's distribution moves if the key's value is known, from 0 "
-        "to 1. Up to the dashed line a key without any effect would do as well."
-    ),
-    "permutation": (
-        "Permutation importance, as the sample is small: how much worse a regression predicts settings that it has not "
-        "seen if the key's values are shuffled, as a share of the outcome's variance."
-    ),
-}
-
-OVER = {"variance": "seeds", "Sobol": "settings", "PAWN": "settings", "permutation": "settings"}
-"""What the intervals of a method are taken over."""
-
-
-def ranking(found: list[Ranking], name: str = "ranking") -> Plot:
-    """The rankings of some outcomes side by side; at least one."""
-    # Above another panel there is no room for a title.
-    titles = [each.measure if at + 2 >= len(found) else "" for at, each in enumerate(found)]
-    panels, spec = grid(
-        [each.outcome.title for each in found],
-        [{"title": title, "rangemode": "tozero"} for title in titles],
-        [_up(each) for each in found],
-        panel=60 + 24 * min(max(len(each.keys) for each in found), MOST_RANKED),
-        top=48,
-    )
-    traces = [
-        {**trace, **panel.axes, "showlegend": panel is panels[0] and trace["showlegend"]}
-        for panel, each in zip(panels, found, strict=True)
-        for trace in _bars(each)
-    ]
-    noise: Spec = {"color": ARRIVALS, "width": 1.4, "dash": "dash"}
-    shapes = [
-        ruler(round(each.noise, 4), noise, vertical=True, reference=panel.reference)
-        for panel, each in zip(panels, found, strict=True)
-        if np.isfinite(each.noise)
-    ]
-    looks = {"barmode": "overlay", "bargap": 0.35, "shapes": shapes}
-    return Plot(name, "Which key matters most", _ranking_reading(found), traces, {**spec, **looks})
-
-
-def _up(found: Ranking) -> Spec:
-    names = [safe(each.key.title) for each in found.keys[:MOST_RANKED]]
-    count = len(names)
-    return {"tickvals": list(range(count)), "ticktext": names, "range": [count - 0.4, -0.6], "showgrid": False}
-
-
-def _bars(found: Ranking) -> list[Spec]:
-    keys = found.keys[:MOST_RANKED]
-    divided = found.method in ("variance", "Sobol")
-    at, values = list(range(len(keys))), [each.value for each in keys]
-    named: Spec = {"text": [safe(each.key.title) for each in keys], "textposition": "none"}
-    whole = rows(
-        numbers(values, 4),
-        at,
-        "with other keys" if divided else safe(found.measure),
-        faded(PALETTE[0], 0.35) if divided else PALETTE[0],
-        legendgroup="whole",
-        showlegend=divided,
-        hovertemplate=f"%{{text}}<br>{found.measure} %{{x:.3f}}<extra></extra>",
-        **named,
-    )
-    if any(np.isfinite(each.low) for each in keys):
-        ends = [each.low for each in keys], [each.high for each in keys]
-        whole["error_x"] = error_bars(values, *ends, TEXT, thickness=1.4, decimals=4)
-    if not divided:
-        return [whole]
-    alone = numbers([max(each.alone, 0.0) for each in keys], 4)
-    hover = "%{text}<br>alone %{x:.3f}<extra></extra>"
-    shown: Spec = {"legendgroup": "alone", "showlegend": True, "hovertemplate": hover}
-    return [whole, rows(alone, at, "alone", PALETTE[0], **shown, **named)]
-
-
-def _ranking_reading(found: list[Ranking]) -> str:
-    methods = list(dict.fromkeys(each.method for each in found))
-    parts = [READINGS[method] for method in methods]
-    if any(np.isfinite(each.keys[0].low) for each in found):
-        parts.append(f"Bars: 95 % intervals over the {' and '.join(dict.fromkeys(map(OVER.__getitem__, methods)))}.")
-    else:
-        parts.append("Intervals need at least five seeds that all settings have.")
-    explained = [
-        f"{100 * each.explained:.0f} % of {each.outcome.title}" for each in found if np.isfinite(each.explained)
-    ]
-    if explained:
-        parts.append(f"Of the variance the regression explains {', '.join(explained)}; the rest is not in the ranking.")
-    if len(found[0].keys) > MOST_RANKED:
-        parts.append(f"The first {MOST_RANKED} of {len(found[0].keys)} keys are drawn.")
-    return " ".join(parts)

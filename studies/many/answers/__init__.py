@@ -1,4 +1,4 @@
-"""Answers from a table of runs: which settings differ, which wins, what it costs, and which key matters most."""
+"""Answers from a table of runs: which settings differ, which wins, and what it costs."""
 
 import lazy_loader as lazy
 

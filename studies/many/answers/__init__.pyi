@@ -19,7 +19,6 @@ from .outcome import find as find
 from .recommendation import Recommendation as Recommendation
 from .recommendation import keeping as keeping
 from .recommendation import recommend as recommend
-from .sensitivity import Ranking as Ranking
 from .settings import Key as Key
 from .settings import Settings as Settings
 from .settings import of_summaries as of_summaries

@@ -15,7 +15,6 @@ from ipa.studies.many.answers.differences import Differences, Front, as_table, b
 from ipa.studies.many.answers.headline import sentences
 from ipa.studies.many.answers.outcome import LATE_AT_MOST, USUAL, Outcome, find
 from ipa.studies.many.answers.recommendation import LATE, Recommendation, keeping, recommend
-from ipa.studies.many.answers.sensitivity import Ranking, rank
 from ipa.studies.many.answers.settings import Settings, over_loads, read, varied
 from ipa.studies.runs.results import why_no_table
 from ipa.studies.scenario import Scenario, ScenarioError
@@ -78,12 +77,6 @@ class Found:
         return [differences(self.kept, outcome, place) for outcome, place in found if place is not None]
 
     @cached_property
-    def rankings(self) -> list[Ranking]:
-        """The ranking of the keys for each outcome that has one."""
-        found = (rank(self.settings, outcome) for outcome in self.outcomes)
-        return [each for each in found if each is not None]
-
-    @cached_property
     def fronts(self) -> list[Front]:
         """The Pareto front of the first two outcomes, and of the first three if settings differ in the third."""
         if not self.are_compared or len(self.settings) < 2:
@@ -99,7 +92,7 @@ class Found:
         """The findings, in sentences."""
         same = [] if self.are_compared else [each for each in self.outcomes if not self.all_settings.differs(each)]
         known = self.kept if self.winners else self.settings
-        return [*self._left_out(), *sentences(known, self.rankings, self.winners, self.are_compared, same)]
+        return [*self._left_out(), *sentences(known, self.winners, self.are_compared, same)]
 
     def _left_out(self) -> Iterator[str]:
         out = len(self.settings) - len(self.kept)
@@ -208,22 +201,6 @@ class Answers(Displayed, Found):
         if place is None:
             raise ScenarioError(f"{chosen.column}: no run has it")
         return as_table(self.settings, differences(self.settings, chosen, place))
-
-    def sensitivity(self, outcome: str | Outcome) -> pd.DataFrame:
-        """One row a key, the most important first: its index with its 95 % interval, and the method.
-
-        `alone` is a key's share without the others, for methods that divide the variance. The table is empty if the
-        settings allow no method.
-        """
-        import pandas as pd
-
-        found = rank(self.settings, self._outcome(outcome))
-        rows = [
-            (each.key.name, found.method, each.value, each.low, each.high, each.alone)
-            for each in (found.keys if found else ())
-            if found
-        ]
-        return pd.DataFrame(rows, columns=["key", "method", "index", "low", "high", "alone"])
 
     def front(self, *outcomes: str | Outcome) -> pd.DataFrame:
         """The settings on the Pareto front of two or three outcomes, in order of the first: means and `on_front`.

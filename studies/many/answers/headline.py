@@ -1,4 +1,4 @@
-"""The findings in words: which key matters most, and which setting wins, or that none is shown to."""
+"""The findings in words: which setting wins, or that none is shown to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 from ipa.studies.formatting import number
 from ipa.studies.many.answers.differences import Differences
 from ipa.studies.many.answers.outcome import Outcome
-from ipa.studies.many.answers.sensitivity import Ranking
 from ipa.studies.many.answers.settings import Settings
 
 
@@ -17,33 +16,6 @@ def shown_mean(settings: Settings, outcome: Outcome, place: int) -> str:
     """A setting's figure with its interval: `2.41 ± 0.05 cores`."""
     found = settings.estimate(outcome, place)
     return "–" if found is None else f"{found.text(outcome.decimals)} {outcome.unit}".strip().replace("-", "−")
-
-
-def matters(ranking: Ranking) -> str:
-    """Which key matters most for an outcome."""
-    first = ranking.first
-    top = ranking.keys[0]
-    what = f"({_index(ranking, 0)})"
-    if first is not None:
-        return f"{ranking.outcome.title}: {first.key.title} matters most {what}"
-    if ranking.is_noise:
-        return f"{ranking.outcome.title}: no key is shown to matter"
-    others = [each.key.title for each in ranking.keys[1:] if not each.high < top.low]
-    if np.isnan(top.low) or not others:
-        return f"{ranking.outcome.title}: no key is shown to matter most; the first is {top.key.title} {what}"
-    named = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-    return f"{ranking.outcome.title}: {top.key.title} comes first {what}, but is not told apart from {named}"
-
-
-def _index(ranking: Ranking, place: int) -> str:
-    each = ranking.keys[place]
-    if ranking.method in ("variance", "Sobol"):
-        decimals = 1 if each.high - each.low < 0.02 else 0
-        value, low, high, alone = (number(100.0 * figure, decimals) for figure in (*each.figures, max(each.alone, 0.0)))
-        between = f" [{low}, {high}]" if np.isfinite(each.low) else ""
-        return f"{value}{between} % of the variance, together with other keys; alone {alone} %"
-    between = f" [{number(each.low, 2)}, {number(each.high, 2)}]" if np.isfinite(each.low) else ""
-    return f"{ranking.measure} {number(each.value, 2)}{between}"
 
 
 def wins(settings: Settings, found: Differences) -> str:
@@ -80,9 +52,7 @@ def _nearest(found: Differences) -> str:
     return f"{number(float(worse[at]), decimals)} {between} {found.outcome.unit}".strip()
 
 
-def sentences(
-    settings: Settings, rankings: list[Ranking], winners: list[Differences], compared: bool, same: list[Outcome]
-) -> Iterator[str]:
+def sentences(settings: Settings, winners: list[Differences], compared: bool, same: list[Outcome]) -> Iterator[str]:
     """All findings, a sentence each. `compared`: whether all settings ran on the same loads; `same`: outcomes that are
     equal in all settings and have no winner."""
     if not compared:
@@ -91,8 +61,6 @@ def sentences(
         yield f"{_capital(f'{outcome.title}: {shown_mean(settings, outcome, 0)}')} with every setting."
     for found in winners:
         yield f"{_capital(wins(settings, found))}."
-    for ranking in rankings:
-        yield f"{_capital(matters(ranking))}."
 
 
 def _capital(text: str) -> str:

@@ -52,7 +52,7 @@ class Study(Displayed, Found):
         return pd.DataFrame(rows)
 
     def answers(self, sweep: str = "", pipeline: str = "", setting: str = "") -> Answers:
-        """The answers on a sweep, or on the systems: which wins, fronts, which key matters most.
+        """The answers on a sweep, or on the systems: which wins, fronts, what each key does.
 
         They are for the first pipeline and setting unless others are named. Raises ScenarioError for names that the
         study does not have, and if there is only one system or point.

@@ -42,10 +42,10 @@ class Options:
     sample: choices.Sample = option(
         "grid",
         "Points: grid (all combinations), list (the first values, the second ones, ...), random, lhs (a Latin "
-        "hypercube), sobol or saltelli (for Sobol's indices). Default: grid.",
+        "hypercube) or sobol. Default: grid.",
         words=choices.Sample,
     )
-    points: int | None = option(None, "Points to draw, with random, lhs, sobol and saltelli.", least=1)
+    points: int | None = option(None, "Points to draw, with random, lhs and sobol.", least=1)
     sample_seed: int = option(1, "Seed of drawn points. Default: 1.", least=0)
     seeds: int | None = option(
         None, "Runs of each point, with seeds from --seed on. Default: 1; with --until at most 100.", least=1

@@ -10,9 +10,8 @@ list     the first values of all keys, the second ones, ...
 random   drawn evenly between the ends, or among the values, of each key
 lhs      a Latin hypercube: of N points every N-th part of each key's range holds one
 sobol    a scrambled Sobol sequence, which fills the space evenly; best with a power of two of points
-saltelli  N rows of a Sobol sequence, each with d + 1 that share keys with it, from which Sobol's indices are computed
 
-`random`, `sobol` and `saltelli` with more points keep the ones before.
+`random` and `sobol` with more points keep the ones before.
 """
 
 from __future__ import annotations
@@ -113,10 +112,7 @@ def _number(text: str) -> Decimal | None:
     return None if number_of(text) is None else Decimal(text.strip(" "))
 
 
-DRAWN = ("random", "lhs", "sobol", "saltelli")
-
-LEAST_ROWS = 8
-"""The fewest rows of a Saltelli sample for computing its indices."""
+DRAWN = ("random", "lhs", "sobol")
 
 Values = dict[str, Any]
 """The values of a point, by key, without keys that are not varied there."""
@@ -153,20 +149,8 @@ class Space:
                     f"{branch.axis.key}: a range without a step is for samples ({', '.join(DRAWN)}); give a step, "
                     "FROM:TO:STEP"
                 )
-        if self.method == "saltelli":
-            self._check_saltelli()
         if self.method == "list" and any(branch.when for branch in self.branches):
             raise ScenarioError("--sample list: takes no condition on a key; leave points out with --where")
-
-    def _check_saltelli(self) -> None:
-        """Check a Saltelli sample: its points share keys by a pattern that a repeated value or missing point breaks."""
-        assert self.points is not None
-        if self.where or any(branch.when for branch in self.branches):
-            raise ScenarioError("--sample saltelli: takes no --when and no --where; every point of it is needed")
-        if listed := [branch.axis.key for branch in self.branches if branch.axis.ends is None]:
-            raise ScenarioError(f"--sample saltelli: {listed[0]}: needs a range between two ends, FROM:TO")
-        if len(self.branches) < 2 or self.points < LEAST_ROWS:
-            raise ScenarioError(f"--sample saltelli: needs two keys and --points {LEAST_ROWS}, or more")
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -227,7 +211,7 @@ class Space:
         return values
 
     def _shares(self) -> FloatArray:
-        """Shares of the axes' ranges, 0 <= share < 1, shape (points, axes); for `saltelli`, axes + 2 rows per point."""
+        """Shares of the axes' ranges, 0 <= share < 1, shape (points, axes)."""
         assert self.points is not None
         rng = np.random.default_rng(self.sample_seed)
         if self.method == "random":
@@ -236,24 +220,9 @@ class Space:
 
         if self.method == "lhs":
             return np.asarray(qmc.LatinHypercube(len(self.branches), rng=rng).random(self.points))
-        columns = 2 * len(self.branches) if self.method == "saltelli" else len(self.branches)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about balance, which the documentation explains
-            rows = np.asarray(qmc.Sobol(columns, rng=rng).random(self.points))
-        return _crossed(rows) if self.method == "saltelli" else rows
-
-
-def _crossed(rows: FloatArray) -> FloatArray:
-    """Saltelli's blocks: A; for each key, A with the key's value from B; and B. A and B are the halves of each row.
-
-    Saltelli et al., Computer Physics Communications 181, 2010.
-    """
-    first, last = np.hsplit(rows, 2)
-    blocks = np.repeat(first[:, np.newaxis], first.shape[1] + 2, axis=1)
-    for key in range(first.shape[1]):
-        blocks[:, 1 + key, key] = last[:, key]
-    blocks[:, -1] = last
-    return blocks.reshape(-1, first.shape[1])
+            return np.asarray(qmc.Sobol(len(self.branches), rng=rng).random(self.points))
 
 
 def _hold(conditions: Sequence[Condition], base: Mapping[str, Any], values: Values) -> bool:

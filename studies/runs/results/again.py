@@ -148,5 +148,4 @@ def _drawn(manifest: Mapping[str, Any], folder: Path) -> int:
         raise ScenarioError(
             f"{folder}: does not say how many points were drawn before --where left some out; repeat its command"
         )
-    rows = len(manifest["vary"]) + 2 if manifest["sample"] == "saltelli" else 1
-    return int(manifest["points"]) // rows
+    return int(manifest["points"])

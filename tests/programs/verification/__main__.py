@@ -133,7 +133,7 @@ def rate_row(name: str, find: Callable[[], float], bound: float, *, is_most: boo
 
 
 def rate_rows() -> list[Callable[[], Row]]:
-    """What is claimed of `--until`, winners, changes and rankings."""
+    """What is claimed of `--until`, winners and changes."""
     return [
         *(
             partial(
@@ -177,13 +177,6 @@ def rate_rows() -> list[Callable[[], Row]]:
                 ("mean", (repeats.mean_of,), 0.05, 1.0),
                 ("p99", (repeats.mean_of, repeats.p99_of), 0.2, log(100)),
             )
-        ),
-        partial(
-            rate_row,
-            "a key is said to matter most in a table of noise of 2 x 10 levels and 5 seeds",
-            partial(coverage.named_of_noise, 200, np.random.default_rng(1)),
-            0.05,
-            is_most=True,
         ),
     ]
 

@@ -12,13 +12,10 @@ from dataclasses import dataclass
 from math import exp
 
 import numpy as np
-import pandas as pd
 
 from ipa.live.profiling import repeats
 from ipa.sim import FloatArray
-from ipa.studies import answer
 from ipa.studies.intervals import CONFIDENCE, PLAIN, Bounds, bounds, differences, kind_of
-from ipa.studies.many.answers.sensitivity import Ranking
 from ipa.studies.many.sweeps import stopping
 from ipa.studies.many.tuning.racing import gains
 
@@ -143,19 +140,6 @@ def changes_held(outcome: Outcome, windows: int, rows: int, random: np.random.Ge
         (found,) = gains([outcome.key], one, other, 1, SPAN_S)
         held += found.change.low <= 0.0 <= found.change.high
     return held / rows
-
-
-def noisy_rankings(of_a: float, tables: int, random: np.random.Generator) -> list[Ranking]:
-    """Rankings of two values of a, which has an effect, and ten of b, which has none; five seeds, noise of 1."""
-    cells = [(a, b, seed) for a in (0.0, 1.0) for b in range(10) for seed in range(5)]
-    table = pd.DataFrame(cells, columns=["policy.a", "policy.b", "seed"])
-    costs = (20.0 + of_a * table["policy.a"] + random.normal(size=len(table)) for _ in range(tables))
-    return [answer(table.assign(cost_mean_cores=cost), outcomes=["cost_mean_cores"]).rankings[0] for cost in costs]
-
-
-def named_of_noise(tables: int, random: np.random.Generator) -> float:
-    """Of tables of noise, the share in which a key is said to matter most."""
-    return sum(each.first is not None for each in noisy_rankings(0.0, tables, random)) / tables
 
 
 STEADY = Outcome("p99, steady", "latency_p99_s", lambda random, shape: random.normal(1.77, 0.003, shape), 1.77, 0.94)

@@ -77,7 +77,6 @@ def test_a_sweep_is_asked_again_at_its_points(here: Path) -> None:
     [
         ("--sample", "random", "--points", 5, "--where", "hop_s<=0.1"),
         ("--sample", "lhs", "--points", 3, "--sample-seed", 4),
-        ("--sample", "saltelli", "--points", 8),
     ],
 )
 def test_drawn_points_are_asked_again(here: Path, drawn: tuple[Any, ...]) -> None:

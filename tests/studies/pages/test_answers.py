@@ -50,7 +50,6 @@ def test_one_key_carries_effects_two_a_map_and_more_all_at_once() -> None:
     assert [plot.name for plot in plots(answer(one))] == ["effects-cost_mean_cores"]
     two = grid({"policy.a": [1, 2], "policy.b": [1, 2]}, lambda a, b: a + b)
     assert [plot.name for plot in plots(answer(two))] == [
-        "ranking",
         "map-cost_mean_cores",
         "effects-cost_mean_cores",
         "parallel",
@@ -100,7 +99,7 @@ def test_the_figures_are_plotlys_own() -> None:
 
 def test_the_front_is_drawn_as_it_is_by_its_means() -> None:
     found = answer(TABLE)
-    (on,) = (trace for trace in plots(found)[1].traces if trace.get("name") == "on the front")
+    (on,) = (trace for trace in plots(found)[0].traces if trace.get("name") == "on the front")
     expected = found.front("cost_mean_cores", "pas_mean")
     assert on["x"] == pytest.approx(expected["cost_mean_cores"].tolist(), abs=1e-4)
     assert on["error_x"]["array"][0] > 0.0

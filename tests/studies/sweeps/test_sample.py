@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from ipa.studies import Scenario
-from ipa.studies.many.answers.sensitivity.sobol import is_saltelli
 from ipa.studies.many.sweeps import conditions, sample
 from ipa.studies.many.sweeps.sample import Branch, Space
 from ipa.studies.scenario.errors import ScenarioError
@@ -101,14 +98,6 @@ def test_every_part_of_the_range_has_one_point(method: Any) -> None:
         assert sorted(int(each[key]) for each in points) == list(range(8))
 
 
-def test_a_sample_of_saltellis_is_one_from_which_sobols_indices_come() -> None:
-    axes = ("hop_s=0:1", "policy.beta=0.1:10:log", "sla_s=1:2")
-    few, many = (list(space(*axes, method="saltelli", points=points).values(BASE)) for points in (8, 16))
-    assert (len(few), len(many), many[:40]) == (40, 80, few)
-    table = pd.DataFrame(many)
-    assert is_saltelli(table.apply(lambda column: column.rank(method="dense")).to_numpy(dtype=np.int64))
-
-
 def test_a_drawn_point_comes_once_and_steps_are_kept() -> None:
     points = list(space("hop_s=0:0.2:0.1", method="random", points=100).values(BASE))
     assert sorted(each["hop_s"] for each in points) == [0.0, 0.1, 0.2]
@@ -118,9 +107,6 @@ def test_a_drawn_point_comes_once_and_steps_are_kept() -> None:
     ("vary", "options", "said"),
     [
         (("hop_s=0:1",), {}, "hop_s: a range without a step is for samples"),
-        (("hop_s=0:1", "sla_s=1,2"), {"method": "saltelli", "points": 8}, "sla_s: needs a range between two ends"),
-        (("hop_s=0:1", "sla_s=1:2"), {"method": "saltelli", "points": 7}, "needs two keys and --points 8, or more"),
-        (("hop_s=0:1",), {"method": "saltelli", "points": 8}, "needs two keys and --points 8, or more"),
         (("hop_s=0:1",), {"method": "lhs"}, "--sample lhs: needs --points"),
         (("hop_s=0,1",), {"points": 3}, "--sample grid: takes no --points"),
         (("hop_s=0,1", "hop_s=2"), {}, "hop_s: is varied twice"),

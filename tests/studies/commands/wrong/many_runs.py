@@ -57,7 +57,7 @@ MANY = [
     Wrong("sweep mine.yaml --vary hop_s=0,1", "--out: is missing; give a folder for the table, or look first with"),
     Wrong(f"{SWEEP} --vary policy.alph=1,2", "policy.alph=1: unknown parameter 'alph' of policy 'ipa' (did you mean"),
     Wrong(f"{SWEEP} --vary policy.alpha=1,1", "policy.alpha: 1 is given twice"),
-    Wrong(f"{SWEEP} --vary policy.alpha=1:2", "a range without a step is for samples (random, lhs, sobol, saltelli);"),
+    Wrong(f"{SWEEP} --vary policy.alpha=1:2", "a range without a step is for samples (random, lhs, sobol);"),
     Wrong(f"{SWEEP} --vary policy.alpha=0:1:0", "policy.alpha=0:1:0: the step should be above 0 and make at most"),
     Wrong(f"{SWEEP} --vary policy.alpha=2:1:0.1", "policy.alpha=2:1:0.1: a range should end above its beginning"),
     Wrong(f"{SWEEP} --vary policy.alpha=1,2 --sample sbol", "'--sample': 'sbol'; allowed: grid, list, random, lhs,"),

@@ -1,3 +1,0 @@
-from .ranking import Importance as Importance
-from .ranking import Ranking as Ranking
-from .ranking import rank as rank
