@@ -12,7 +12,7 @@ from ipa.live.serving import tensors
 from ipa.live.serving.counts import RunClock
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.protocol import batch_parameters
-from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError
+from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError, declared
 from ipa.live.serving.request import Batch
 from ipa.live.serving.router import Router
 from ipa.live.serving.rows import RowsError, shared
@@ -108,11 +108,11 @@ class BatchService:
         first, *last = [await self._metadata_of(stage) for stage in (0, *self._ends)]
         return {
             "platform": "ipa_pipeline",
-            "inputs": first.get("inputs", []),
+            "inputs": declared(first, "inputs"),
             "outputs": [
                 each | {"name": self._answered_name(stage, each["name"])}
                 for stage, said in zip(self._ends, last, strict=True)
-                for each in said.get("outputs", [])
+                for each in declared(said, "outputs")
             ],
         }
 
@@ -131,11 +131,11 @@ class BatchService:
             for each in self._router.lanes[stage].replicas
             if each.is_listed and not each.is_suspended
         ]
-        declared = await asyncio.gather(*[self._clients.output_names(each) for _, each in serving])
-        if not all(declared) or (self._items is not None and len({stage for stage, _ in serving}) < len(self._ends)):
+        names_of = await asyncio.gather(*[self._clients.output_names(each) for _, each in serving])
+        if not all(names_of) or (self._items is not None and len({stage for stage, _ in serving}) < len(self._ends)):
             return ()
         names = [
-            self._answered_name(stage, name) for (stage, _), own in zip(serving, declared, strict=True) for name in own
+            self._answered_name(stage, name) for (stage, _), own in zip(serving, names_of, strict=True) for name in own
         ]
         counts = [f"{name}.counts" for name in names] if self._items is not None else []
         return list(dict.fromkeys([*names, *counts]))
@@ -163,21 +163,23 @@ class BatchService:
             elif batch.stage + 1 < len(self._names):
                 after = batch.stage + 1
                 parts = [mapped(part, self._inputs[after], self._names[after]) for part in parts]
+            kinds = [kind(part, job.parameters) for part, job in zip(parts, jobs, strict=True)]
         except (ReplicaError, TensorError) as error:
             if isinstance(error, RowsError):
                 self._metrics.wrong_rows(batch)
             await asyncio.sleep(0)  # not within the attempt by which it was started
             self._failed(batch, error)
             return
-        except Exception as error:  # a mistake of ours must not keep the replica taken for ever
+        except Exception as error:  # whatever is wrong with an answer, or with us, must not keep the replica taken
             log.exception("a batch could not be served")
             await asyncio.sleep(0)
             self._failed(batch, ReplicaError(f"met {type(error).__name__} in the gateway", again=False))
             return
-        for request, job, part in zip(batch.requests, jobs, parts, strict=True) if self._items is None else ():
-            job.tensors = part
-            request.size_bytes = batch_bytes(part)
-            request.kind = kind(part, job.parameters)
+        if self._items is None:
+            for request, job, part, of_kind in zip(batch.requests, jobs, parts, kinds, strict=True):
+                job.tensors = part
+                request.size_bytes = batch_bytes(part)
+                request.kind = of_kind
         self._metrics.finished(batch, self._clock.now_s())
         self._router.finished(batch, self._clock.now_s())
 

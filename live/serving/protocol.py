@@ -278,6 +278,10 @@ def _parameters(what: str, given: Raw) -> dict[str, Any]:
     found = _decoded(_PARAMETERS, what, text) or {}
     if len(text) > 2 * MOST_LEVELS and _is_deep(found, MOST_LEVELS):  # a level takes two characters
         raise ProtocolError(f"{what} are nested more than {MOST_LEVELS} deep")
+    try:
+        orjson.dumps(found)  # as will be done to hand them on
+    except TypeError as error:
+        raise ProtocolError(f"{what}: {error}; allowed: integers of 64 bits") from None
     return found
 
 

@@ -137,9 +137,7 @@ class ReplicaClients:
 
     async def output_names(self, replica: RoutedReplica) -> Collection[str]:
         """The outputs that the replica's model declares; empty if it declares none."""
-        declared = (await self.said(replica)).get("outputs")
-        names = [each.get("name") for each in declared if isinstance(each, dict)] if isinstance(declared, list) else []
-        return [name for name in names if isinstance(name, str)]
+        return [each["name"] for each in declared(await self.said(replica), "outputs")]
 
     async def _takes_binary(self, url: str) -> bool:
         """Whether the server takes binary data; cached once it has answered."""
@@ -184,6 +182,15 @@ async def _body(headers: Mapping[str, str], content: aiohttp.StreamReader, limit
         async for part in in_time(limit, content, content.iter_any(), STANDS_S):
             collected.add(part)
     return collected
+
+
+def declared(metadata: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    """The tensors that a model's metadata name as its `inputs` or `outputs`; empty if any has no name."""
+    tensors = metadata.get(key)
+    if not isinstance(tensors, list):
+        return []
+    is_sound = all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in tensors)
+    return tensors if is_sound else []
 
 
 def _error(data: bytes | bytearray) -> str:
