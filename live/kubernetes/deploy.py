@@ -30,7 +30,8 @@ def up(
     on_look: Callable[[Look], object] = lambda _: None,
     within_s: float = 600.0,
 ) -> None:
-    """Apply everything and wait until it is ready, in the configuration wanted before, or `first` if there was none.
+    """Apply everything and wait until it is ready, in the configuration wanted before, or `first` if there was none:
+    `within_s` beyond the time that a node may take to come.
 
     Stages that the pipeline no longer has are deleted last, once the gateway that used them has ended.
 
@@ -64,7 +65,7 @@ def _until_ready(
     lease: Lease,
 ) -> None:
     reconciler = Reconciler(api, deployed)
-    until_s = time.monotonic() + within_s
+    until_s = time.monotonic() + within_s + deployed.layout.nodes_within_s
     while True:
         lease.acquire()
         try:

@@ -4,6 +4,9 @@ A Deployment's conditions cover all its ReplicaSets together, and Kubernetes (1.
 while its reason stays the same. So they may concern a pod of an earlier template, or say of an earlier rollout that it
 has begun, has ended or is past its deadline. Refusals for the present template are therefore read from its own
 ReplicaSet, and a deadline counts only if its message names that.
+
+A Deployment's deadline runs while its pods wait for a node and for their image, which is no fault of a variant. So
+where it has pods that are not ready, it is late when one of these has had its time, however the deadline stands.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 from ipa.live.kubernetes import names
@@ -118,6 +122,8 @@ def _words(refused: Mapping[str, Any]) -> str:
 # ---- what hinders pods ----
 
 
+PULLED_WITHIN_S = 600.0
+"""How long a node may take to pull the image, and to mount volumes, as long as it reports no failure."""
 CRASHES_ALLOWED = 2
 """If a container has crashed more often while its variant never became ready, another start will not help."""
 NO_SUCH_IMAGE = ("ErrImageNeverPull", "InvalidImageName")
@@ -157,18 +163,22 @@ def obstacle(
     given: Mapping[str, Any],
     pods: Sequence[Pod],
     made: ReplicaSet | None,
-    now_s: float | None = None,
+    now_s: float = 0.0,
     lost: Collection[str] = (),
+    nodes_within_s: float = 0.0,
 ) -> Obstacle:
     """What hinders the pods of a Deployment; nothing once all are ready.
 
     `pods`: those of all its templates. `made`: the ReplicaSet of the present one; None if it may not be read. Then a
     refusal, of whichever template, is only a delay, unless it is of a quota or the deadline has passed. `now_s`: the
-    server's Unix time; without it, no single pod counts as late. `lost`: the nodes that are not ready; their pods count
-    against nothing, and while there are any, no deadline counts.
+    server's Unix time; without it, no pod counts as late. `lost`: the nodes that are not ready; their pods count
+    against nothing, and while there are any, no deadline counts. `nodes_within_s`: how long a node may take to come.
     """
     away = [pod for pod in pods if pod.node in lost and not pod.is_over]
-    found = _obstacle(given, [pod for pod in pods if pod not in away], made, now_s, any(pod.is_lost for pod in away))
+    limits = _Limits(
+        now_s, int(given["spec"].get("progressDeadlineSeconds", 600)) - ceil(nodes_within_s), nodes_within_s
+    )
+    found = _obstacle(given, [pod for pod in pods if pod not in away], made, limits, any(pod.is_lost for pod in away))
     if not away or is_rolled_out(given):
         return found
     nodes = sorted({pod.node for pod in away})
@@ -176,8 +186,37 @@ def obstacle(
     return replace(NOTHING if found.is_late else found, lost=said, delay=found.delay or said)
 
 
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """The server's Unix time, and how long a pod may take to become ready once its container runs, and to get a
+    node."""
+
+    now_s: float
+    ready_within_s: int
+    nodes_within_s: float
+
+    def overdue(self, pods: Iterable[Pod]) -> str:
+        """Which pod has had its time and is not ready, and why, if it says so; empty if none."""
+        for pod in pods:
+            since_s, within_s = self._time_of(pod)
+            if pod.ready_s is None and self.now_s - since_s > within_s:
+                return f"{pod.name} has not been ready for {within_s:g} s{_last_words([pod]) or _waits(pod)}"
+        return ""
+
+    def _time_of(self, pod: Pod) -> tuple[float, float]:
+        """Since when [Unix time] a pod has had how long [s] to go on."""
+        if pod.scheduled_s is None:
+            return pod.created_s, self.nodes_within_s + self.ready_within_s
+        if pod.started_s is not None:
+            # Never before it had a node, whose clock may be slow.
+            return max(pod.scheduled_s, pod.started_s, pod.unready_s or 0.0), self.ready_within_s
+        if pod.waiting in FAILING:
+            return pod.failing_s or pod.scheduled_s, self.ready_within_s
+        return pod.scheduled_s, PULLED_WITHIN_S
+
+
 def _obstacle(
-    given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None, now_s: float | None, has_served: bool
+    given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None, limits: _Limits, has_served: bool
 ) -> Obstacle:
     """The same for pods on nodes that are ready; `has_served`: other pods of the Deployment have served."""
     here = _present([pod for pod in pods if pod.removed_s is None and not pod.is_over], given, made)
@@ -198,10 +237,10 @@ def _obstacle(
     elif _REFUSED.search(refused) and made is not None and not has_served:
         why = refused
     else:
-        why = late = _too_late(given, here, made, refused, has_served)
+        why = late = _too_late(given, here, made, limits, refused, has_served)
     if why:
         return Obstacle(_of_variant(given, why), is_late=bool(late))
-    return Obstacle(delay=uncreated(given) or _delay(given, here, refused) or _hangs(given, here, now_s))
+    return Obstacle(delay=uncreated(given) or _delay(given, here, refused, limits))
 
 
 def _present(pods: Sequence[Pod], given: Mapping[str, Any], made: ReplicaSet | None) -> list[Pod]:
@@ -211,45 +250,38 @@ def _present(pods: Sequence[Pod], given: Mapping[str, Any], made: ReplicaSet | N
 
 
 def _too_late(
-    given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None, refused: str, has_served: bool
+    given: Mapping[str, Any],
+    pods: Sequence[Pod],
+    made: ReplicaSet | None,
+    limits: _Limits,
+    refused: str,
+    has_served: bool,
 ) -> str:
     """What has passed its deadline; empty if nothing has.
 
-    Kubernetes sets no deadline for a template that has had pods before and gets none now.
+    Kubernetes sets no deadline for a single pod once the rollout has ended, nor for a template that has had pods before
+    and gets none now.
     """
     progress = conditions(given).get("Progressing", {})
-    text = progress.get("message", "not ready in time")
-    is_over = progress.get("reason") == "ProgressDeadlineExceeded"
-    if is_over and (made is None or f'"{made.name}"' in text):
-        return f"{text}{_last_words(pods) or (f': {refused}' if refused else _waits(pods))}"
-    deadline_s = _deadline_s(given)
-    if made is not None and refused and not has_served and made.refused_for_s > deadline_s:
-        return f"refused for {deadline_s} s: {refused}"
+    reason, text = progress.get("reason"), progress.get("message", "not ready in time")
+    is_of_present = made is None or f'"{made.name}"' in text
+    if any(pod.ready_s is None for pod in pods):
+        has_ended = reason == "NewReplicaSetAvailable" and is_of_present
+        return "" if has_ended or not is_seen(given) else limits.overdue(pods)
+    if reason == "ProgressDeadlineExceeded" and is_of_present:
+        return f"{text}{f': {refused}' if refused else ''}"
+    if made is not None and refused and not has_served and made.refused_for_s > limits.ready_within_s:
+        return f"refused for {limits.ready_within_s} s: {refused}"
     return ""
 
 
-def _delay(given: Mapping[str, Any], pods: Sequence[Pod], refused: str) -> str:
+def _delay(given: Mapping[str, Any], pods: Sequence[Pod], refused: str, limits: _Limits) -> str:
     """What keeps one of the pods from starting, or the next from being made, and may pass."""
     late = next((pod for pod in pods if pod.ready_s is None and (pod.waiting in FAILING or pod.unschedulable)), None)
     if late is not None:
         return _of_variant(given, f"{late.waiting or 'no node takes it'}{_last_words([late])}")
-    return _unresized(pods) or refused
-
-
-def _hangs(given: Mapping[str, Any], pods: Sequence[Pod], now_s: float | None) -> str:
-    """A pod that has not been ready for longer than a rollout may take: Kubernetes has no deadline for a single pod."""
-    deadline_s = _deadline_s(given)
-    if now_s is None:
-        return ""
-    late = next((pod for pod in pods if pod.unready_s is not None and now_s - pod.unready_s > deadline_s), None)
-    if late is None:
-        return ""
-    how = f" ({late.crash})" if late.crash else _waits([late])
-    return _of_variant(given, f"{late.name} has not been ready for {deadline_s} s{how}")
-
-
-def _deadline_s(given: Mapping[str, Any]) -> int:
-    return int(given["spec"].get("progressDeadlineSeconds", 600))
+    text = limits.overdue(pods)
+    return _unresized(pods) or refused or (_of_variant(given, text) if text else "")
 
 
 def _unresized(pods: Sequence[Pod]) -> str:
@@ -270,12 +302,9 @@ def _last_words(pods: Sequence[Pod]) -> str:
     return f": {said}" if said else f" ({crash})" if crash else ""
 
 
-def _waits(pods: Sequence[Pod]) -> str:
+def _waits(pod: Pod) -> str:
     """The state of a pod that gives no reason, and the command that shows its events."""
-    late = next((pod for pod in pods if pod.ready_s is None), None)
-    if late is None:
-        return ""
-    return f" ({late.waiting or 'its container runs, but is not ready'}; see: kubectl describe pod {late.name})"
+    return f" ({pod.waiting or 'its container runs, but is not ready'}; see: kubectl describe pod {pod.name})"
 
 
 def _will_not_start(pod: Pod, has_served: bool) -> bool:

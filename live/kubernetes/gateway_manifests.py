@@ -60,7 +60,7 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
         deployed.labels(GATEWAY),
         pod,
         # A new gateway takes requests before the old one finishes its own and ends.
-        manifest_parts.rolling(1, 0, ceil(deployed.layout.ready_within_s)),
+        manifest_parts.rolling(1, 0, deployed.layout.rollout_within_s()),
         added=deployed.pods_of(GATEWAY),
     )
 
@@ -78,7 +78,7 @@ def _router(deployed: Deployed) -> Manifest:
     memory = {"memory": deployed.layout.gateway_memory}
     container = manifest_parts.container(
         deployed,
-        "gateway",
+        manifest_parts.GATEWAY_CONTAINER,
         "ipa.live.serving.gateway",
         arguments,
         {"requests": {**memory, "cpu": deployed.layout.gateway_cpu}, "limits": memory},
@@ -131,7 +131,7 @@ def _watch(deployed: Deployed) -> Manifest:
     arguments += ["--token-file", CONTROL_TOKEN_PATH, "--alive-file", ALIVE_PATH]
     container = manifest_parts.container(
         deployed,
-        "replica-lister",
+        manifest_parts.LISTER_CONTAINER,
         "ipa.live.kubernetes.replica_lister",
         arguments,
         {"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},

@@ -161,7 +161,7 @@ class KubernetesBackend(LiveBackend):
         except TimeoutError:
             raise RunError(f"the pods could not be listed within {READ_WITHIN_S:g} s: {self._watch.error}") from None
         self.spawn(self._reconcile_loop())
-        within_s, client, pods = longest_s(self.plane.pipeline, initial), self.client, lambda: self._pods.values()
+        within_s, client, pods = longest_s(self.deployed, initial), self.client, lambda: self._pods.values()
         if self._adopts:
             await until_gateway(client, lambda: self.look, self.failed, within_s)
         else:

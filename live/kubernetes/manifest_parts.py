@@ -20,8 +20,11 @@ BUDGET_APIS = ("policy/v1", "policy/v1beta1")
 """The API versions of PodDisruptionBudgets, the newest first; servers before 1.21 have only the older."""
 MODEL_PORT = 8080
 """The port of model servers."""
-MODEL_CONTAINER = "model-server"
-"""The name of their container."""
+MODEL_CONTAINER, FETCH_CONTAINER = "model-server", "fetch"
+"""The names of their container, and of the init container that fetches its model."""
+GATEWAY_CONTAINER, LISTER_CONTAINER = "gateway", "replica-lister"
+OUR_CONTAINERS = (MODEL_CONTAINER, FETCH_CONTAINER, GATEWAY_CONTAINER, LISTER_CONTAINER)
+"""All that have our image; a webhook may add others to a pod."""
 USER = 65532
 GRACE_S = 10
 """How long a pod may take to end beyond its work, before it is killed."""

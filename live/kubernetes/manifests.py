@@ -149,7 +149,7 @@ def stage_deployment(
             # At least 1, as the server demands: a lane that is free has no replicas.
             rules.default_max_surge(max(wanted.replicas, 1)) if plane.max_surge is None else plane.max_surge,
             plane.max_unavailable,
-            ceil(variant.start_up_s + deployed.layout.ready_within_s),
+            deployed.layout.rollout_within_s(variant.start_up_s),
         ),
         added=deployed.pods_of(MODEL_SERVER, stage),
     )

@@ -96,7 +96,7 @@ def _fetching(deployed: Deployed, url: str, folder: str, cores: int) -> Manifest
     layout = deployed.layout
     made = manifest_parts.container(
         deployed,
-        "fetch",
+        manifest_parts.FETCH_CONTAINER,
         "ipa.live.kubernetes.fetch",
         [
             *(url, folder),

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.manifest_parts import MODEL_CONTAINER, MODEL_PORT
+from ipa.live.kubernetes.manifest_parts import MODEL_CONTAINER, MODEL_PORT, OUR_CONTAINERS
 
 FAILING = (
     "CrashLoopBackOff",
@@ -34,9 +34,11 @@ class Pod:
     """One replica; times are Unix times [s], None if they have not come.
 
     `uid` is unique for all time. `template`: the digest of its template; `replica_set`: the name of its ReplicaSet.
-    `unready_s`: since when its node has reported it as not ready. `ended_s`: when its last container ended, to half a
-    second. `waiting`: why a container does not start, empty if all do; `said`: the last message about that, its own or
-    the system's; `crash`: how a crashed container ended. `unschedulable`: why no node takes the pod, empty if one may.
+    `scheduled_s`: when it got a node; `started_s`: when a container of ours first ran there, so that its image was
+    there. `unready_s`: since when its node has reported it as not ready. `ended_s`: when its last container ended, to
+    half a second. `waiting`: why a container does not start, empty if all do; `failing_s`: since when that has been for
+    one of `FAILING`, as far as a watch has seen; `said`: the last message about that, its own or the system's; `crash`:
+    how a crashed container ended. `unschedulable`: why no node takes the pod, empty if one may.
     `is_over`: it no longer serves, and holds no resources. `asked_cores`: those in its specification, None if it is not
     resized in place; `unresized`: why the kubelet has not granted them yet. `is_lost`: it is marked as not ready but
     its containers are not, since its node is silent.
@@ -52,15 +54,17 @@ class Pod:
     replica_set: str = ""
     address: str | None = None
     created_s: float = 0.0
+    scheduled_s: float | None = None
+    started_s: float | None = None
     ready_s: float | None = None
     unready_s: float | None = None
     removed_s: float | None = None
     ended_s: float | None = None
     waiting: str = ""
+    failing_s: float | None = None
     said: str = ""
     restarts: int = 0
     crash: str = ""
-    is_scheduled: bool = True
     unschedulable: str = ""
     is_over: bool = False
     asked_cores: int | None = None
@@ -73,10 +77,19 @@ class Pod:
         """Whether it is ready, and not terminating."""
         return self.ready_s is not None and self.removed_s is None and not self.is_over and self.address is not None
 
-    def remembering(self, earlier: Pod | None) -> Pod:
-        """The pod, with its earlier `crash` if the kubelet has cleared that away."""
-        is_lost = earlier is not None and not self.crash and self.restarts > 0
-        return replace(self, crash=earlier.crash) if earlier is not None and is_lost else self
+    def remembering(self, earlier: Pod | None, now_s: float) -> Pod:
+        """The pod, with what the kubelet clears away with time, by what was known `earlier`: how a container crashed,
+        when one first ran, and since when one has failed to start. `now_s`: the server's Unix time."""
+        failing_s = now_s if self.waiting in FAILING else None
+        if earlier is None:
+            return replace(self, failing_s=failing_s)
+        starts_s = [at_s for at_s in (self.started_s, earlier.started_s) if at_s is not None]
+        return replace(
+            self,
+            crash=self.crash or (earlier.crash if self.restarts else ""),
+            started_s=min(starts_s, default=None),
+            failing_s=None if failing_s is None else earlier.failing_s or failing_s,
+        )
 
     @property
     def number(self) -> int:
@@ -123,6 +136,8 @@ def read(given: Mapping[str, Any]) -> Pod:
         replica_set=controller_of(given).get("name", ""),
         address=status.get("podIP") or None,
         created_s=seconds(meta["creationTimestamp"]),
+        scheduled_s=_scheduled_s(scheduled, meta),
+        started_s=_started_s(all_containers),
         ready_s=seconds(ready["lastTransitionTime"]) if ready.get("status") == "True" else None,
         unready_s=seconds(since) if (since := ready.get("lastTransitionTime")) and ready["status"] == "False" else None,
         removed_s=_removed_s(meta),
@@ -131,7 +146,6 @@ def read(given: Mapping[str, Any]) -> Pod:
         said=next((text for each in all_containers if (text := _said(each))), ""),
         restarts=sum(each.get("restartCount", 0) for each in all_containers),
         crash=next((how for each in all_containers if (how := _crash(each, "deletionTimestamp" in meta))), ""),
-        is_scheduled=scheduled.get("status") == "True",
         unschedulable=_unschedulable(scheduled),
         is_over=status.get("phase") in ("Failed", "Succeeded") or _has_ended(meta, containers),
         asked_cores=asked_cores,
@@ -200,6 +214,11 @@ def _unschedulable(scheduled: Mapping[str, Any]) -> str:
     return str(scheduled.get("message") or "Unschedulable") if is_refused else ""
 
 
+def _scheduled_s(scheduled: Mapping[str, Any], meta: Mapping[str, Any]) -> float | None:
+    is_placed = scheduled.get("status") == "True"
+    return seconds(scheduled.get("lastTransitionTime") or meta["creationTimestamp"]) if is_placed else None
+
+
 def _removed_s(meta: Mapping[str, Any]) -> float | None:
     """When its deletion was requested: the timestamp is that of the end of the grace period."""
     at = meta.get("deletionTimestamp")
@@ -213,6 +232,18 @@ def _has_ended(meta: Mapping[str, Any], containers: Sequence[Mapping[str, Any]])
     """
     is_to_go = meta.get("deletionTimestamp") is not None
     return is_to_go and bool(containers) and not any("running" in (each.get("state") or {}) for each in containers)
+
+
+def _started_s(containers: Iterable[Mapping[str, Any]]) -> float | None:
+    """When the first container of ours ran, of those runs that are still reported; others may have another image."""
+    runs = [
+        run
+        for each in containers
+        if each.get("name") in OUR_CONTAINERS
+        for state in (each.get("state") or {}, each.get("lastState") or {})
+        for run in (state.get("running"), state.get("terminated"))
+    ]
+    return min((seconds(run["startedAt"]) for run in runs if run and run.get("startedAt")), default=None)
 
 
 def _ended_s(containers: Sequence[Mapping[str, Any]]) -> float | None:

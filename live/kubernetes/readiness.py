@@ -16,10 +16,10 @@ from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look
 from ipa.live.server_answers import unhealthy
 from ipa.policies import Configuration
-from ipa.profiles import Pipeline
 
 READY_WITHIN_S = 600.0
-"""How long the first configuration may take to become ready, beyond the start-up times of its replicas."""
+"""How long the first configuration may take to become ready, beyond the start-up times of its replicas and the time
+that a node may take to come."""
 ASK_EVERY_S = 0.2
 
 
@@ -86,11 +86,15 @@ async def _until(
         await asyncio.sleep(ASK_EVERY_S)
 
 
-def longest_s(pipeline: Pipeline, initial: Configuration) -> float:
-    return READY_WITHIN_S + max(
-        pipeline.stage(name).variant(part.variant).start_up_s * part.replicas
-        for name, wanted in initial.items()
-        for part in wanted.parts
+def longest_s(deployed: Deployed, initial: Configuration) -> float:
+    return (
+        READY_WITHIN_S
+        + deployed.layout.nodes_within_s
+        + max(
+            deployed.plane.pipeline.stage(name).variant(part.variant).start_up_s * part.replicas
+            for name, wanted in initial.items()
+            for part in wanted.parts
+        )
     )
 
 

@@ -27,7 +27,9 @@ class Room:
     def note(self, look: Look, now_s: float) -> None:
         """Limit the cores to those of a look's pods that found room, for a while or until more have."""
         pods = [pod for state in look.stages.values() for pod in state.all_pods]
-        placed = sum(pod.cores for pod in pods if pod.is_scheduled and pod.removed_s is None and not pod.is_over)
+        placed = sum(
+            pod.cores for pod in pods if pod.scheduled_s is not None and pod.removed_s is None and not pod.is_over
+        )
         if look.out_of_room and self._is_final(look, placed, now_s):
             self.cores, self._until_s = max(placed, self._stages), now_s + BELIEVED_FOR_S
         elif not (look.out_of_room or look.done or look.error):

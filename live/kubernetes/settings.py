@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
+from math import ceil
 from typing import Any
 
 from ipa.live.errors import LiveError
@@ -58,13 +59,14 @@ class Layout:
     (empty: Amazon's) and `s3_secret` the Secret with credentials (empty: none). `replica_cpu` is what a replica
     requests; `profile` means its profile's cores, as request and limit; empty means that for real models and
     `EMULATED_CPU` for emulated ones. A variant that is not ready `ready_within_s` after its start-up time is rolled
-    back. Pods that no node has room for wait `nodes_within_s` for another node before policies get a lower limit on
-    cores. `gateway_cpu` is the gateway's request, `gateway_memory` its request and limit. `pods` is a scenario's
-    section `kubernetes` (see `pod_settings`): what is added to the pods of each part. `client_token_secret` names the
-    Secret with the tokens of clients (empty: they need none), `client_origins` the web pages that may be clients. With
-    `network_policy` the gateway's connections are restricted too. `control_from` are then the namespaces and networks
-    that reach its control port (as the controller in the cluster does) and the controller's metrics; `api_networks` are
-    those of the API server (empty: its ports anywhere). `pod_networks` are those of replicas (empty: any).
+    back; the time that its pods wait for a node and for their image does not count. Pods that no node has room for wait
+    `nodes_within_s` for another node before policies get a lower limit on cores. `gateway_cpu` is the gateway's
+    request, `gateway_memory` its request and limit. `pods` is a scenario's section `kubernetes` (see `pod_settings`):
+    what is added to the pods of each part. `client_token_secret` names the Secret with the tokens of clients (empty:
+    they need none), `client_origins` the web pages that may be clients. With `network_policy` the gateway's connections
+    are restricted too. `control_from` are then the namespaces and networks that reach its control port (as the
+    controller in the cluster does) and the controller's metrics; `api_networks` are those of the API server (empty: its
+    ports anywhere). `pod_networks` are those of replicas (empty: any).
     """
 
     image: str = DEFAULT_IMAGE
@@ -78,7 +80,7 @@ class Layout:
     gateway_cpu: str = "250m"
     gateway_memory: str = "512Mi"
     ready_within_s: float = 60.0
-    nodes_within_s: float = 60.0
+    nodes_within_s: float = 180.0
     client_token_secret: str = ""
     client_origins: tuple[str, ...] = ()
     network_policy: bool = False
@@ -91,6 +93,10 @@ class Layout:
     def has_profile_cpu(self) -> bool:
         """Whether a replica's CPU request and limit are its profile's cores."""
         return (self.replica_cpu or (EMULATED_CPU if self.models == EMULATED else PROFILE)) == PROFILE
+
+    def rollout_within_s(self, start_up_s: float = 0.0) -> int:
+        """How long a Deployment's rollout may go without progress: a node may have to come first."""
+        return ceil(start_up_s + self.ready_within_s) + ceil(self.nodes_within_s)
 
     def as_text(self) -> str:
         return json.dumps(asdict(self), sort_keys=True)

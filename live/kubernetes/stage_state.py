@@ -150,8 +150,9 @@ def read_stage(
     pods: Sequence[Pod],
     further: Mapping[int, StageState] | None = None,
     made: ReplicaSet | None = None,
-    now_s: float | None = None,
+    now_s: float = 0.0,
     lost: Collection[str] = (),
+    nodes_within_s: float = 0.0,
 ) -> StageState:
     """What a Deployment, the ReplicaSet of its present template and its pods say (see `deployments.obstacle`)."""
     annotations = given["metadata"].get("annotations") or {}
@@ -164,7 +165,7 @@ def read_stage(
         sound,
         _failed(annotations.get(names.FAILED)),
         int(asked) if asked.isdecimal() else None,
-        obstacle(given, pods, made, now_s, lost),
+        obstacle(given, pods, made, now_s, lost, nodes_within_s),
         further or {},
     )
 
@@ -264,15 +265,16 @@ def read_stages(api: Api, deployed: Deployed, pods: Sequence[Pod] | None = None)
     by_name = {each["metadata"]["name"]: each for each in found}
     is_quiet = pods is None or all(map(is_rolled_out, found))
     made = {} if is_quiet else _made(api, deployed, MODEL_SERVER, found)
-    now_s = None if is_quiet else api.time_s()
+    now_s = 0.0 if is_quiet else api.time_s()
     lost = () if is_quiet else _lost(api, pods or ())
+    nodes_within_s = deployed.layout.nodes_within_s
 
     def read_lane(stage: str, lane: int, further: Mapping[int, StageState]) -> StageState | None:
         given = by_name.get(deployed.stage_name(stage, lane))
         if given is None:
             return None
         here = [pod for pod in pods or () if (pod.stage, pod.lane) == (stage, lane)]
-        return read_stage(given, here, further, made.get(given["metadata"]["name"]), now_s, lost)
+        return read_stage(given, here, further, made.get(given["metadata"]["name"]), now_s, lost, nodes_within_s)
 
     found_stages = {}
     for stage in deployed.stages:
@@ -294,7 +296,14 @@ def read_gateway(api: Api, deployed: Deployed, given: Mapping[str, Any] | None) 
         return read_stage(given, ())
     made = _made(api, deployed, GATEWAY, [given])
     pods = ours(api.list("Pod", deployed.namespace, _selector(deployed, GATEWAY))["items"])
-    return read_stage(given, pods, made=made.get(deployed.gateway_name), now_s=api.time_s(), lost=_lost(api, pods))
+    return read_stage(
+        given,
+        pods,
+        made=made.get(deployed.gateway_name),
+        now_s=api.time_s(),
+        lost=_lost(api, pods),
+        nodes_within_s=deployed.layout.nodes_within_s,
+    )
 
 
 def _lost(api: Api, pods: Iterable[Pod]) -> set[str]:

@@ -93,7 +93,8 @@ class PodWatch:
 
     def _list(self) -> None:
         said = self._api.list("Pod", self._namespace, self._selector)
-        self._pods = {pod.uid: pod.remembering(self._pods.get(pod.uid)) for pod in ours(said["items"])}
+        now_s = self._api.time_s()
+        self._pods = {pod.uid: pod.remembering(self._pods.get(pod.uid), now_s) for pod in ours(said["items"])}
         self.lists += 1
         self._tell(False)
         self._version = said["metadata"]["resourceVersion"]
@@ -119,7 +120,7 @@ class PodWatch:
     def _note(self, event: Mapping[str, Any], is_fresh: bool) -> None:
         is_deleted = event["type"] == "DELETED"
         for pod in ours([event["object"]]):
-            self._pods[pod.uid] = pod.remembering(self._pods.get(pod.uid))
+            self._pods[pod.uid] = pod.remembering(self._pods.get(pod.uid), self._api.time_s())
             # The last event of a pod may be the first to say when its containers ended.
             if is_deleted and pod.ended_s is not None:
                 self._tell(is_fresh)

@@ -210,15 +210,15 @@ layout_options = together(
         type=Number(min=1),
         default=60.0,
         help="Seconds that a replica may take to become ready, beyond its start-up time, before its variant counts as "
-        "failed. Default: 60.",
+        "failed; waiting for a node and for the image does not count. Default: 60.",
     ),
     click.option(
         "--nodes-within",
         "nodes_within_s",
         type=Number(min=0),
-        default=60.0,
+        default=180.0,
         help="Seconds that replicas for which no node has room wait for another node, before policies get a lower "
-        "limit on cores. Default: 60.",
+        "limit on cores; 0 where none can come. Default: 180.",
     ),
 )
 """The options that say how a pipeline is laid out on a cluster."""

@@ -27,6 +27,7 @@ from ipa.live.kubernetes.api import ApiError
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
 from ipa.live.kubernetes.lease import Lease
+from ipa.live.kubernetes.manifest_parts import MODEL_CONTAINER
 from ipa.live.kubernetes.manifests import owner_of, root, stage_deployment
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.watch import LASTS_S
@@ -133,10 +134,12 @@ def three_variants(folder: Path, namespace: str = "default") -> Deployed:
 @dataclass(frozen=True)
 class Treatment:
     """How the cluster treats the pods of a variant: why the API server refuses them, why no node takes them (empty: it
-    does not, one does), whether their container crashes, or never becomes ready."""
+    does not, one does), what their container waits for, such as its image (`ContainerCreating`), whether it crashes, or
+    never becomes ready."""
 
     refusal: str = ""
     unschedulable: str = ""
+    waits: str = ""
     crashes: bool = False
     hangs: bool = False
 
@@ -360,25 +363,34 @@ class Rollout:
         }
 
     def _kubelet(self) -> Iterator[None]:
-        """What becomes of pods: one more is ready, crashes, or finds no node."""
+        """What becomes of pods: one more finds no node, gets its image, is ready, or crashes."""
         for each in self.pods:
-            treated, status = self.of.treatment(each), each["status"]
-            is_waiting = _waits_for_node(status) and not treated.unschedulable
-            is_hanging = not (_condition(status, "Ready") or "containerStatuses" in status or treated.hangs)
-            if status["conditions"] and not (is_waiting or (is_hanging and not _waits_for_node(status))):
-                continue
+            before = copy.deepcopy(each["status"])
+            if not (_condition(before, "Ready") or _restarts(before)):
+                self._go_on(each["status"], self.of.treatment(each))
+            if each["status"] != before:
+                yield
+
+    def _go_on(self, status: Object, treated: Treatment) -> None:
+        now = self.of.timestamp()
+        if _condition(status, "PodScheduled").get("status") != "True":
+            refused = {"status": "False", "reason": "Unschedulable", "message": treated.unschedulable}
+            placed = {"status": "True", "lastTransitionTime": now}
+            status["conditions"] = [{"type": "PodScheduled", **(refused if treated.unschedulable else placed)}]
             if treated.unschedulable:
-                refused = {"status": "False", "reason": "Unschedulable", "message": treated.unschedulable}
-                status["conditions"] = [{"type": "PodScheduled", **refused}]
-                continue
-            status["conditions"] = [{"type": "PodScheduled", "status": "True"}]
-            if not (treated.crashes or treated.hangs):
-                ready = {"type": "Ready", "status": "True", "lastTransitionTime": self.of.timestamp()}
-                status |= {"podIP": "10.0.0.9", "conditions": [*status["conditions"], ready]}
-            elif treated.crashes:
-                waiting = {"waiting": {"reason": "CrashLoopBackOff"}}
-                status["containerStatuses"] = [{"restartCount": 5, "state": waiting}]
-            yield
+                return
+        ran = [run for each in status.get("containerStatuses", ()) if (run := each["state"].get("running"))]
+        if treated.crashes:
+            state = {"waiting": {"reason": "CrashLoopBackOff"}}
+        elif treated.waits:
+            state = {"waiting": {"reason": treated.waits}}
+        else:
+            state = {"running": ran[0] if ran else {"startedAt": now}}
+        restarts = 5 if treated.crashes else 0
+        status["containerStatuses"] = [{"name": MODEL_CONTAINER, "restartCount": restarts, "state": state}]
+        if not (treated.crashes or treated.waits or treated.hangs):
+            status["podIP"] = "10.0.0.9"
+            status["conditions"] += [{"type": "Ready", "status": "True", "lastTransitionTime": now}]
 
 
 class Rolling(Server):
@@ -530,8 +542,8 @@ def _condition(status: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     return next((each for each in status.get("conditions") or () if each["type"] == kind), {})
 
 
-def _waits_for_node(status: Mapping[str, Any]) -> bool:
-    return bool(_condition(status, "PodScheduled").get("reason") == "Unschedulable")
+def _restarts(status: Mapping[str, Any]) -> int:
+    return sum(each["restartCount"] for each in status.get("containerStatuses", ()))
 
 
 def _is_complete(stage: Object) -> bool:
@@ -562,6 +574,7 @@ class Cluster(Rolling):
 
     def __init__(self, deployed: Deployed) -> None:
         super().__init__(deployed)
+        self.now_s = time.time()
         self.strays: list[Object] = []  # pods that nothing makes or removes
         self.events: queue.Queue[dict[str, Any]] = queue.Queue()
         self.plan = Lanes(sort()["sort"], 2)

@@ -372,9 +372,9 @@ def test_a_rollout_that_a_lost_node_has_delayed_is_not_blamed_on_its_variant(tmp
     server.lost = set()  # it is back, or another pod starts elsewhere
     clock[0] = AFTER_LOSS_S - 1.0
     look = reconciler.reconcile({"sort": LARGE}, [starts])
-    assert (look.failed, look.lost, "timed out" in look.delays["sort"]) == ({}, {}, True)
+    assert (look.failed, look.lost, "has not been ready" in look.delays["sort"]) == ({}, {}, True)
     clock[0] = AFTER_LOSS_S + 1.0
-    assert "timed out" in reconciler.reconcile({"sort": LARGE}, [starts]).failed["sort"]
+    assert "has not been ready" in reconciler.reconcile({"sort": LARGE}, [starts]).failed["sort"]
 
 
 def test_what_is_not_ours_is_refused(tmp_path: Path) -> None:
@@ -447,7 +447,7 @@ def test_a_pod_that_is_to_go_is_over_once_no_container_runs(state: str, is_over:
 
 def test_a_pod_that_has_only_just_been_made_is_starting() -> None:
     found = read(as_given())
-    assert (found.is_serving, found.is_scheduled, found.waiting, found.restarts) == (False, False, "", 0)
+    assert (found.is_serving, found.scheduled_s, found.waiting, found.restarts) == (False, None, "", 0)
 
 
 def test_an_init_container_that_fails_is_why_its_pod_waits() -> None:

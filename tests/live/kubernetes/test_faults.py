@@ -282,6 +282,32 @@ def test_a_cordoned_node_is_want_of_room_until_it_is_open_again(deployed: Deploy
     asyncio.run(story())
 
 
+@pytest.mark.alone
+def test_a_variant_whose_node_comes_after_its_rollout_was_given_up_is_not_rolled_back(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    """Kubernetes gives it up after 21 s; a node autoscaler takes minutes."""
+    deployed = replace(deployed, layout=replace(deployed.layout, ready_within_s=20.0, nodes_within_s=0.0))
+    api = connect()
+
+    def reason() -> str:
+        stage = api.get("Deployment", deployed.namespace, deployed.stage_name("sort"))
+        assert stage is not None
+        return str({each["type"]: each for each in stage["status"]["conditions"]}["Progressing"]["reason"])
+
+    async def story() -> None:
+        async with running(deployed, tmp_path) as backend, traffic(backend):
+            with cordoned(api):
+                assert (await apply(backend, sort("large", 2))).accepted
+                await until(lambda: reason() == "ProgressDeadlineExceeded", "Kubernetes gives the rollout up")
+                await until_said(backend, "no_room", "pods find no node with room")
+            await until_stands(backend, sort("large", 2))
+            assert (sum(backend.rollbacks.values()), backend.stages["sort"].failed_variants) == (0, ())
+            await until_well(backend)
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_clock_that_is_set_changes_nothing(
     deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: Proxy, hours: int

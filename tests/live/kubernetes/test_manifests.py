@@ -283,11 +283,11 @@ def _component(given: dict[str, Any]) -> str:
 
 
 def test_probes_give_a_variant_its_start_up_and_the_time_until_it_counts_as_failed(tmp_path: Path) -> None:
-    deployed = tiny(tmp_path, layout=Layout(ready_within_s=30))
+    deployed = tiny(tmp_path, layout=Layout(ready_within_s=30, nodes_within_s=120))
     made = stage(deployed, sort("large")["sort"])
     probe = server(made)["startupProbe"]
     assert probe["periodSeconds"] * probe["failureThreshold"] == 31  # 0.3 s of start-up, rounded up
-    assert made["spec"]["progressDeadlineSeconds"] == 31
+    assert made["spec"]["progressDeadlineSeconds"] == 31 + 120  # a node may have to come
     assert server(made)["readinessProbe"]["httpGet"]["path"] == "/v2/health/ready"
 
 

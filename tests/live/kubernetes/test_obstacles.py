@@ -16,6 +16,7 @@ from tests.live.world import sort
 
 LARGE = sort("large", 2)["sort"]
 TIMED_OUT = 'variant large: ReplicaSet "RS" has timed out progressing.'
+NOT_READY = "variant large: sort-1 has not been ready for 61 s"
 LATE = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
 
 
@@ -28,8 +29,9 @@ def found(
     **status: Any,
 ) -> Obstacle:
     """What keeps two large replicas from following two small ones: pods with their template are of their ReplicaSet,
-    RS; `refusal` is why its next pod is refused; `late`: it is past its deadline."""
-    given = on_server(tiny(folder), LARGE, **{"updated": 0, "old": 2, **status})
+    RS; `refusal` is why its next pod is refused; `late`: it is past its deadline, and so are its pods."""
+    deployed = tiny(folder)
+    given = on_server(deployed, LARGE, **{"updated": 0, "old": 2, **status})
     replica_set = made_of(given, refusal=refusal)
     said = f'ReplicaSet "{replica_set["metadata"]["name"]}" has timed out progressing.'
     given["status"]["conditions"] = [
@@ -39,7 +41,8 @@ def found(
     made = present(given, [replica_set], BEGAN_S)
     own = [replace(each, replica_set=made.name if each.template else "of-another") for each in pods]
     assert {each.template for each in pods} <= {"", digest_of_template(given)}
-    seen = obstacle(given, own, made, lost=lost)
+    now_s = BEGAN_S if late else 0.0
+    seen = obstacle(given, own, made, now_s, lost=lost, nodes_within_s=deployed.layout.nodes_within_s)
     return replace(seen, problem=seen.problem.replace(made.name, "RS"))
 
 
@@ -96,7 +99,7 @@ def test_an_image_that_cannot_come_is_found_without_waiting(tmp_path: Path, wait
 def test_an_image_that_does_not_come_may_until_the_deadline(tmp_path: Path, waiting: str) -> None:
     pulling = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, waiting=waiting, said="no route")
     assert problem(tmp_path, [pulling]) == ("", False)
-    assert problem(tmp_path, [pulling], late=True) == (f"{TIMED_OUT}: no route", False)
+    assert problem(tmp_path, [pulling], late=True) == (f"{NOT_READY}: no route", False)
 
 
 def test_a_rollout_past_its_deadline_has_failed(tmp_path: Path) -> None:
@@ -104,11 +107,12 @@ def test_a_rollout_past_its_deadline_has_failed(tmp_path: Path) -> None:
 
 
 def test_a_pod_that_says_nothing_until_its_deadline_is_named(tmp_path: Path) -> None:
-    silent = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, waiting="ContainerCreating")
+    silent = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None)
     see = f"see: kubectl describe pod {silent.name}"
-    assert problem(tmp_path, [silent], late=True)[0] == f"{TIMED_OUT} (ContainerCreating; {see})"
-    late = problem(tmp_path, [replace(silent, waiting="")], late=True)[0]
-    assert late == f"{TIMED_OUT} (its container runs, but is not ready; {see})"
+    assert problem(tmp_path, [silent], late=True)[0] == f"{NOT_READY} (its container runs, but is not ready; {see})"
+    creating = replace(silent, started_s=None, waiting="ContainerCreating")
+    late = problem(tmp_path, [creating], late=True)[0]
+    assert late == f"{NOT_READY.replace('61', '600')} (ContainerCreating; {see})"
 
 
 def test_what_a_container_said_at_its_end_is_part_of_the_problem(tmp_path: Path) -> None:
@@ -116,7 +120,7 @@ def test_what_a_container_said_at_its_end_is_part_of_the_problem(tmp_path: Path)
     failing = pod(1, "large", template=template(tiny(tmp_path), LARGE), ready_s=None, said=said)
     crashing = replace(failing, waiting="CrashLoopBackOff", restarts=3)
     assert problem(tmp_path, [crashing])[0] == f"variant large: CrashLoopBackOff after 3 restarts: {said}"
-    assert problem(tmp_path, [failing], late=True)[0] == f"{TIMED_OUT}: {said}"
+    assert problem(tmp_path, [failing], late=True)[0] == f"{NOT_READY}: {said}"
 
 
 def test_what_delays_a_pod_is_said_while_it_may_pass(tmp_path: Path) -> None:
@@ -152,7 +156,7 @@ def test_want_of_quota_is_no_fault_of_the_variant(tmp_path: Path) -> None:
 )
 def test_pods_that_another_node_would_take_want_room(tmp_path: Path, said: str) -> None:
     large = template(tiny(tmp_path), LARGE)
-    homeless = pod(1, "large", template=large, ready_s=None, is_scheduled=False, unschedulable=said)
+    homeless = pod(1, "large", template=large, ready_s=None, scheduled_s=None, unschedulable=said)
     here = [homeless, pod(2, "large", template=large), pod(3)]
     assert problem(tmp_path, here) == (f"1 of 2 pods find no node with room: {said}", True)
     assert found(tmp_path, here).wants_node
@@ -160,9 +164,10 @@ def test_pods_that_another_node_would_take_want_room(tmp_path: Path, said: str) 
 
 def test_what_no_node_would_take_is_no_want_of_room(tmp_path: Path) -> None:
     large, said = template(tiny(tmp_path), LARGE), 'persistentvolumeclaim "shelf" not found'
-    homeless = pod(1, "large", template=large, ready_s=None, is_scheduled=False, unschedulable=said)
+    homeless = pod(1, "large", template=large, ready_s=None, scheduled_s=None, unschedulable=said)
     assert problem(tmp_path, [homeless]) == ("", False)
-    assert problem(tmp_path, [homeless], late=True) == (f"{TIMED_OUT}: {said}", False)
+    late = NOT_READY.replace("61", "241")  # another node may come, and take it
+    assert problem(tmp_path, [homeless], late=True) == (f"{late}: {said}", False)
 
 
 # ---- what the API server refuses ----
@@ -208,26 +213,75 @@ def test_a_stage_that_has_all_its_replicas_is_kept_from_nothing(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("changes", "server_s", "says"),
+    ("changes", "due_s", "says"),
     [
-        ({}, BEGAN_S + 601.0, "its container runs, but is not ready; see: kubectl describe pod sort-2"),
-        ({"waiting": "ContainerCreating"}, BEGAN_S + 601.0, "ContainerCreating; see: kubectl describe pod sort-2"),
-        ({"crash": "Error, exit code 1"}, BEGAN_S + 601.0, "Error, exit code 1"),
-        ({}, BEGAN_S + 600.0, ""),  # it may still come
-        ({}, None, ""),
-        ({"unready_s": None}, BEGAN_S + 601.0, ""),  # its node has said nothing yet
+        ({}, 61.0, "61 s (its container runs, but is not ready; see: kubectl describe pod sort-2)"),
+        ({"crash": "Error, exit code 1"}, 61.0, "61 s (Error, exit code 1)"),
+        ({"crash": "Error, exit code 1", "unready_s": BEGAN_S + 70.0}, 131.0, "61 s (Error, exit code 1)"),
+        ({"started_s": None, "waiting": "ContainerCreating"}, 600.0, "600 s (ContainerCreating; see: kubectl describe"),
     ],
+    ids=["hangs", "has crashed", "has served", "waits for its image"],
 )
 def test_a_replica_beside_others_that_does_not_become_ready_is_told_though_kubernetes_sets_it_no_deadline(
-    changes: dict[str, Any], server_s: float | None, says: str, tmp_path: Path
+    changes: dict[str, Any], due_s: float, says: str, tmp_path: Path
 ) -> None:
-    given = on_server(tiny(tmp_path), LARGE, available=1)
-    given["spec"]["progressDeadlineSeconds"] = 600
-    of_template = template(tiny(tmp_path), LARGE)
-    hanging = pod(2, "large", template=of_template, **{"ready_s": None, "unready_s": BEGAN_S, **changes})
-    seen = obstacle(given, [pod(1, "large", template=of_template), hanging], None, server_s)
-    told = f"variant large: sort-2 has not been ready for 600 s ({says})"
-    assert seen == Obstacle(delay=told if says else "")
+    """The rollout has ended, and another is added."""
+    deployed = tiny(tmp_path)
+    given = on_server(deployed, LARGE, available=1)
+    made = present(given, [made_of(given)], BEGAN_S)
+    ended = {"type": "Progressing", "reason": "NewReplicaSetAvailable", "message": f'"{made.name}" has progressed'}
+    given["status"]["conditions"] = [{**ended, "status": "True"}]
+    began: dict[str, Any] = dict.fromkeys(("created_s", "scheduled_s", "started_s", "unready_s"), BEGAN_S)
+    hanging = pod(2, "large", replica_set=made.name, **{"ready_s": None, **began, **changes})
+    for now_s, delay in ((BEGAN_S + due_s, ""), (BEGAN_S + due_s + 1.0, f"sort-2 has not been ready for {says}")):
+        pods = [pod(1, "large", replica_set=made.name), hanging]
+        seen = obstacle(given, pods, made, now_s, nodes_within_s=deployed.layout.nodes_within_s)
+        assert (seen.problem, bool(seen.delay)) == ("", bool(delay))
+        assert delay in seen.delay
+
+
+# ---- how long a variant may take ----
+
+NODE_S, IMAGE_S = BEGAN_S + 105.0, BEGAN_S + 165.0
+"""Its pod is created as the server begins, and gets a node after 105 s; that has pulled the image 60 s later."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "due_s"),
+    [
+        ({"started_s": IMAGE_S, "scheduled_s": NODE_S}, IMAGE_S + 61.0),
+        ({"started_s": BEGAN_S, "scheduled_s": NODE_S}, NODE_S + 61.0),
+        ({"scheduled_s": NODE_S, "waiting": "ContainerCreating"}, NODE_S + 600.0),
+        ({"scheduled_s": NODE_S, "waiting": "ErrImagePull"}, NODE_S + 61.0),
+        ({"scheduled_s": NODE_S, "waiting": "ErrImagePull", "failing_s": IMAGE_S}, IMAGE_S + 61.0),
+        ({"unschedulable": "didn't match Pod's node affinity/selector"}, BEGAN_S + 180.0 + 61.0),
+        ({}, BEGAN_S + 180.0 + 61.0),
+    ],
+    ids=[
+        "runs",
+        "runs where the clock is slow",
+        "image is pulled",
+        "image cannot be pulled",
+        "image cannot be pulled after a while",
+        "no node of its kind",
+        "no scheduler",
+    ],
+)
+@pytest.mark.parametrize("may_list_sets", [True, False])
+def test_a_variant_s_time_counts_from_when_its_pod_has_a_node_and_its_image(
+    changes: dict[str, Any], due_s: float, may_list_sets: bool, tmp_path: Path
+) -> None:
+    """Whatever Kubernetes says of the rollout."""
+    deployed = tiny(tmp_path)
+    given = on_server(deployed, LARGE, updated=1, old=2)
+    made = present(given, [made_of(given)], BEGAN_S)
+    given["status"]["conditions"] = [{**LATE, "message": f'ReplicaSet "{made.name}" has timed out progressing.'}]
+    waiting: dict[str, Any] = {"scheduled_s": None, "started_s": None, "ready_s": None, "created_s": BEGAN_S}
+    of = {"replica_set": made.name, "template": template(deployed, LARGE)}
+    starting = pod(1, "large", **waiting | of | changes)
+    for now_s, is_late in ((due_s, False), (due_s + 1.0, True)):
+        seen = obstacle(given, [starting], made if may_list_sets else None, now_s, nodes_within_s=180.0)
+        assert (seen.is_late, bool(seen.problem)) == (is_late, is_late)
 
 
 def test_a_replica_set_that_cannot_be_made_is_told_until_the_change_is_seen(tmp_path: Path) -> None:

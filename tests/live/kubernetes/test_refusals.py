@@ -72,6 +72,7 @@ AILMENTS = {
     "is refused": Treatment(refusal=RANGE),
     "finds no room": Treatment(unschedulable=NO_ROOM),
     "crashes": Treatment(crashes=True),
+    "has no image": Treatment(waits="ImagePullBackOff"),
     "is never ready": Treatment(hangs=True),
 }
 
@@ -91,10 +92,41 @@ def test_a_variant_that_follows_one_that_cannot_come_is_not_blamed_for_it(
     if is_late:
         server.now_s += 3600.0
         ailing = course(world, LARGE)
-    assert any(said(ailing[-1])) or (treatment.hangs and not is_late)
+    assert any(said(ailing[-1])) or ((treatment.hangs or treatment.waits) and not is_late)
     followed = course(world, wanted)
     assert followed[-1].is_complete({"sort": wanted})
     assert judged(followed) == set()
+
+
+@pytest.mark.parametrize("nodes_within_s", [60.0, 180.0])
+def test_a_variant_whose_node_comes_late_and_pulls_its_image_has_all_its_time(
+    tmp_path: Path, nodes_within_s: float
+) -> None:
+    """The node is there after 105 s, and 90 s later the image. By then Kubernetes has given the rollout up, whose
+    deadline has run from its beginning."""
+    deployed = three_variants(tmp_path)
+    deployed = replace(deployed, layout=replace(deployed.layout, nodes_within_s=nodes_within_s))
+    server = Rolling(deployed)
+    server.stand(SMALL)
+    world = server, Reconciler(server, deployed)  # type: ignore[arg-type]
+    server.treats["large"] = Treatment(unschedulable=NO_ROOM)
+    assert said(course(world, LARGE)[-1])[1].endswith(NO_ROOM)
+    for later_s, treatment in (
+        (105.0, Treatment(waits="ContainerCreating")),
+        (90.0, Treatment(hangs=True)),
+        (61.0, Treatment(hangs=True)),
+    ):
+        server.now_s += later_s
+        looks = course(world, LARGE)  # before the change
+        server.treats["large"] = treatment
+        looks += course(world, LARGE)
+        assert {why for look in looks for why in look.failed.values()} == set()
+    conditions = {each["type"]: each for each in server.stage["status"]["conditions"]}
+    assert conditions["Progressing"]["reason"] == "ProgressDeadlineExceeded"
+    server.now_s += 1.0
+    assert "has not been ready for 61 s" in said(course(world, LARGE)[-1])[0]
+    server.treats.clear()
+    assert course(world, LARGE)[-1].is_complete({"sort": LARGE})
 
 
 def test_a_variant_that_follows_a_refused_one_has_its_own_refusal_told(world: World) -> None:
@@ -122,7 +154,7 @@ def test_a_variant_that_has_stood_before_and_is_now_refused_for_the_time_being_h
     """Which Kubernetes does not set where a template has had pods before and gets none."""
     server, _ = world
     server.treats["middle"] = Treatment(refusal=WEBHOOK)
-    deadline_s = server.stage["spec"]["progressDeadlineSeconds"]
+    deadline_s = 61  # without the time that a node may take: none is waited for
     assert course(world, MIDDLE)[-1].delays == {"sort": WEBHOOK}
     server.now_s += deadline_s
     assert course(world, MIDDLE)[-1].failed == {}

@@ -19,7 +19,7 @@ def look(folder: Path, placed: int, homeless: int, quota: str = "") -> Look:
     """A look at so many small replicas of one core with a node, and without."""
     given = on_server(tiny(folder), THREE, updated=placed + homeless, available=placed)
     made = present(given, [made_of(given, refusal=quota)], BEGAN_S)
-    waiting = [pod(9 + n, ready_s=None, is_scheduled=False, unschedulable=FULL) for n in range(homeless)]
+    waiting = [pod(9 + n, ready_s=None, scheduled_s=None, unschedulable=FULL) for n in range(homeless)]
     pods = [replace(each, replica_set=made.name) for each in (*(pod(n) for n in range(placed)), *waiting)]
     state = read_stage(given, pods, made=made)
     found = state.obstacle

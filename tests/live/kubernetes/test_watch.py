@@ -23,13 +23,13 @@ from ipa.live.kubernetes.api import ApiError, _events
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, ProxiedWay
 from ipa.live.kubernetes.lease import DURATION_S, RETRY_S, Lease
 from ipa.live.kubernetes.pace import Pace
-from ipa.live.kubernetes.pods import read
+from ipa.live.kubernetes.pods import Pod, read
 from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.replica_lister import ReplicaLister
 from ipa.live.kubernetes.timeline import Timeline
 from ipa.live.kubernetes.watch import PodWatch
 from ipa.live.tokens import TokenFile
-from tests.live.kubernetes.world import pod, secret, tiny
+from tests.live.kubernetes.world import BEGAN_S, pod, secret, tiny
 from tests.live.world import PATIENCE_S
 
 
@@ -54,6 +54,7 @@ class Server:
 
     def __init__(self, script: list[Any]) -> None:
         self.script = script
+        self.now_s = BEGAN_S
         self.asked: list[str] = []
         self.watch: PodWatch | None = None
 
@@ -88,6 +89,7 @@ class Api:
     def __init__(self, server: Server) -> None:
         self.list = server.list
         self.watch = lambda kind, namespace, selector, version: server.watch_events(version)
+        self.time_s = lambda: server.now_s
 
 
 def told(script: list[Any]) -> tuple[list[set[str]], list[str]]:
@@ -139,6 +141,32 @@ def test_how_a_container_ended_stays_known_when_the_kubelet_has_cleared_it_away(
     server.watch = watch
     watch.run()
     assert crashes[:4] == ["", *["OOMKilled, exit code 137"] * 3]
+
+
+def test_when_a_container_first_ran_and_since_when_none_starts_stays_known_too() -> None:
+    def waiting(why: str) -> dict[str, Any]:
+        return {"state": {"waiting": {"reason": why}}}
+
+    def ran(second: int) -> dict[str, Any]:
+        return {"state": {"running": {"startedAt": f"2026-01-01T00:00:{second:02}Z"}}}
+
+    states = [waiting("ContainerCreating"), waiting("ErrImagePull"), waiting("ImagePullBackOff"), ran(40), ran(50)]
+    of_another = {**ran(1), "name": "mesh", "ready": True}  # an image that is not ours
+    events = [event("MODIFIED", "a", str(11 + at)) for at in range(len(states))]
+    for each, state in zip(events, states, strict=True):
+        each["object"]["status"] = {"containerStatuses": [of_another, {"name": "model-server", **state}]}
+    known: list[tuple[float | None, float | None]] = []
+    server = Server([["a"], events, []])
+
+    def note(pods: Mapping[str, Pod], _: bool) -> None:
+        known.append((pods["a"].failing_s, pods["a"].started_s))
+        server.now_s += 10.0
+
+    watch = PodWatch(Api(server), "default", "ipa-tiny", note, random_factor=lambda: 0.0)  # type: ignore[arg-type]
+    server.watch = watch
+    watch.run()
+    fails_s, first_s = BEGAN_S + 20.0, BEGAN_S + 40.0
+    assert known[1:6] == [(None, None), (fails_s, None), (fails_s, None), (None, first_s), (None, first_s)]
 
 
 def test_what_a_container_said_is_known_while_the_next_one_has_not_become_ready() -> None:

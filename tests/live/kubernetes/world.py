@@ -143,6 +143,8 @@ def pod(number: int, variant: str = "small", **given: Any) -> Pod:
         cores=sort(variant)["sort"].cores,
         address=f"10.0.0.{number}",
         created_s=float(number),
+        scheduled_s=float(number),
+        started_s=float(number),
         ready_s=number + 8.0,
     )
     return replace(made, **given)
