@@ -2,7 +2,8 @@
 anywhere else.
 
 The pages are plain markdown and are read in the repository as well, so nothing in them is meant for Sphinx alone: the
-contents come from the tables of each README.md.
+contents come from the tables of each README.md. Pages to look up (docs/lookup/) are written before by
+tests.programs.lookup_pages, and are no part of the repository.
 """
 
 from __future__ import annotations
@@ -38,6 +39,16 @@ def contents(text: str) -> str:
     return "\n\n".join(lists)
 
 
+def looked_up() -> list[Path]:
+    """The pages to look up, which a program writes."""
+    return sorted(page.relative_to(DOCS) for page in DOCS.glob("lookup/*.md"))
+
+
+def title(page: Path) -> str:
+    """What the page's first line says."""
+    return (DOCS / page).read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+
+
 def within(page: str, text: str) -> str:
     """A page's text with its links to the repository's other folders and pages as words: they are no part of the
     site."""
@@ -65,6 +76,9 @@ def llms(folder: str = "") -> str:
             lines.append(f"- [{name.removesuffix('.md')}]({Path(folder, page).with_suffix('.html')}): {plain}")
             if Path(page).name == "README.md":
                 lines += llms(str(Path(page).parent)).splitlines()
+    if not folder:
+        lines += ["", "## Pages to look up", ""]
+        lines += [f"- [{page.stem}]({page.with_suffix('.html')}): {title(page)}" for page in looked_up()]
     return "\n".join(lines)
 
 
@@ -75,6 +89,9 @@ def setup(app: Any) -> None:
         source[0] = within(page, source[0])
         if Path(page).name == root_doc:
             source[0] += f"\n\n{contents(source[0])}\n"
+        if page == root_doc:
+            pages = "\n".join(map(str, looked_up()))
+            source[0] += f"\n```{{toctree}}\n:hidden:\n:caption: Look up\n\n{pages}\n```\n"
 
     def finish(_: Any, error: Exception | None) -> None:
         if error is None:

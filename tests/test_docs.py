@@ -361,7 +361,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_map_names_every_page() -> None:
     text = (DOCS / "README.md").read_text(encoding="utf-8")
-    for page in (*PAGES, *(DOCS / "lookup").glob("*.md")):
+    for page in PAGES:
         assert page.name == "README.md" or f"]({page.relative_to(DOCS)})" in text
 
 
@@ -397,16 +397,10 @@ def test_each_of_ten_tasks_is_a_screen_from_the_first_page() -> None:
 # ---- pages to look up ----
 
 
-@pytest.mark.parametrize("name", lookup_pages.PAGES)
-def test_a_page_to_look_up_is_what_its_program_writes(name: str) -> None:
-    """If not: `python -m tests.programs.lookup_pages`."""
-    assert (DOCS / "lookup" / name).read_text(encoding="utf-8") == lookup_pages.pages()[name]
-
-
 @pytest.mark.parametrize("name", ["keys.md", "columns.md", "parameters.md"])
 def test_a_page_to_look_up_says_what_each_thing_means(name: str) -> None:
     plain = r"^(pinned|pinned_s|value|seconds|why|mean|p99|throughput|from|values|busy_cores|factor)$"
-    lines = (DOCS / "lookup" / name).read_text(encoding="utf-8").splitlines()
+    lines = lookup_pages.pages()[name].splitlines()
     rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines if line.startswith("| `")]
     assert len(rows) > 100
     assert [row[0] for row in rows if not row[-1].strip() and not re.search(plain, named(row[0].strip()))] == []

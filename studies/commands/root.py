@@ -84,7 +84,7 @@ def _drop_output() -> None:
         "profile": "Measure, inspect and compare profiles: variants, latencies, and where each number comes from.",
         "replay": "Show what another policy would have decided on what was observed in a run.",
         "report": "Draw stored results as one HTML file.",
-        "schema": "Print the JSON Schema of files of a kind or, without one, of all kinds, for editors.",
+        "schema": "Print the JSON Schema of files of a kind, for editors, or the columns of tables.",
         "simulate": "Simulate one policy on one load.",
         "study": "Run a study: several systems on several loads, over seeds and parameter sweeps.",
         "sweep": "Run one scenario with other values of its keys, over seeds, into one table.",

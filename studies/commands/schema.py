@@ -1,4 +1,4 @@
-"""`ipa schema`: the JSON Schema of every kind of file, for editors."""
+"""`ipa schema`: the JSON Schema of every kind of file, for editors, and the columns of tables."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 import ipa
 from ipa.studies.commands import printing
 from ipa.studies.commands.options import Words, output_options
+from ipa.studies.runs.columns import COLUMNS, LIVE, MANIFEST, SUMMARY
 from ipa.studies.scenario import choices
 
 if TYPE_CHECKING:
@@ -17,15 +18,22 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("kind", type=Words(choices.FileKind), required=False)
+@click.argument("kind", type=Words(choices.SchemaOf), required=False)
 @output_options
 def schema(kind: str | None, as_json: bool) -> None:
     """Print the JSON Schema of files of a kind or, without one, of all kinds, for editors.
 
-    The kinds are pipeline, scenario, study and published. A file that begins with the comment
+    The kinds are pipeline, scenario, study and published; with tables, what the columns of a run's tables and the keys
+    of its summary and manifest mean. A file that begins with the comment
     `# yaml-language-server: $schema=ipa.schema.json` is then completed and checked while it is written.
     """
-    printing.print_json(json_schema(kind))
+    printing.print_json(table_columns() if kind == "tables" else json_schema(kind))
+
+
+def table_columns() -> dict[str, dict[str, dict[str, str]]]:
+    """Table, or `summary`, `manifest` and its `live` -> column or key -> its `unit` and `meaning`."""
+    tables = {**COLUMNS, "summary": SUMMARY, "manifest": MANIFEST, "live": LIVE}
+    return {table: {name: column._asdict() for name, column in columns.items()} for table, columns in tables.items()}
 
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

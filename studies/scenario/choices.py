@@ -30,4 +30,5 @@ LIVE_POLICY = "foresight"
 (docs/which-policy.md). A simulation has the scenario's default."""
 
 FileKind = Literal["pipeline", "scenario", "study", "published"]
+SchemaOf = Literal["pipeline", "scenario", "study", "published", "tables"]
 """The kinds of files: the values of their key `kind`."""

@@ -352,5 +352,6 @@ def pages() -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")

@@ -1,6 +1,6 @@
 """Counts the words and lines of the pages written by hand: python -m tests.programs.page_sizes
 
-Not those of docs/lookup/, which a program writes, nor the changelog. Ends with 1 where there are too many.
+Not those of docs/lookup/, which `make docs` writes, nor the changelog. Ends with 1 where there are too many.
 """
 
 from __future__ import annotations

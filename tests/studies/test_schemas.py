@@ -11,6 +11,7 @@ import pytest
 from ipa.profiles import read_yaml
 from ipa.studies.commands import schema as schemas
 from ipa.studies.scenario import choices
+from tests.command import answer
 
 jsonschema = pytest.importorskip("jsonschema")
 
@@ -89,3 +90,9 @@ def test_every_kind_needs_its_header(kind: str, key: str) -> None:
 def test_a_title_may_be_a_number() -> None:
     study = data(ROOT / "studies/paper/video.yaml") | {"title": 2000}
     assert problems(study, "study") == []
+
+
+def test_the_columns_of_tables_are_printed_with_their_units() -> None:
+    columns = answer("schema", "tables", "--json")
+    assert columns["requests"]["latency_s"] == {"unit": "s", "meaning": "end - arrival, for completed requests"}
+    assert {"stages", "decisions", "summary", "manifest", "live"} <= set(columns)
