@@ -13,7 +13,6 @@ from .figures import Figure as Figure
 from .graph import Edge as Edge
 from .graph import Graph as Graph
 from .graph import Join as Join
-from .kserve import from_kserve as from_kserve
 from .latencies import Latencies as Latencies
 from .latencies import Source as Source
 from .latencies import read_latencies as read_latencies
@@ -27,11 +26,9 @@ from .profiled import ProfiledVariant as ProfiledVariant
 from .profiled import new_pipeline_text as new_pipeline_text
 from .profiled import pipeline_text as pipeline_text
 from .profiled import profiled_text as profiled_text
-from .skeleton import Imported as Imported
 from .stage import Stage as Stage
 from .stage import Variant as Variant
 from .stage import stage_sla_s as stage_sla_s
-from .triton import from_triton as from_triton
 from .yaml_file import Document as Document
 from .yaml_file import FileModel as FileModel
 from .yaml_file import Loc as Loc

@@ -17,12 +17,12 @@ from ipa.studies.commands.options import FOLDER, NEW_FILE, output_options, repor
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
-    from ipa.profiles import Imported, Latencies, Pipeline
+    from ipa.profiles import Latencies, Pipeline
 
 
 @click.group(cls=Group)
 def pipeline() -> None:
-    """Make a pipeline file, from measured latencies or another system's graph, and check it."""
+    """Make a pipeline file from measured latencies, and check it."""
 
 
 # ---- new ----
@@ -95,51 +95,6 @@ def _say(table: Latencies) -> None:
     if table.renamed:
         names = ", ".join(f"{text} is {name}" for text, name in table.renamed.items())
         printing.note(f"Names have lower-case letters, digits and hyphens: {names}")
-
-
-# ---- from other systems ----
-
-_TO = click.option("--to", type=NEW_FILE, help="Pipeline file to write. Default: the graph's name, in this folder.")
-_OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace the pipeline file if it exists.")
-
-
-@pipeline.command()
-@click.argument("file", type=FOLDER)
-@_TO
-@_OVERWRITE
-@output_options
-def from_kserve(file: Path, to: Path | None, overwrite: bool, as_json: bool) -> None:
-    """Write a pipeline file with the stages of a KServe InferenceGraph, their figures left to fill in.
-
-    Sequences, Ensembles, Splitters and Switches become edges, joins and shares. What has no place in a pipeline file is
-    named on stderr.
-    """
-    _write_imported(ipa.profiles.from_kserve(file), to, overwrite, as_json)
-
-
-@pipeline.command()
-@click.argument("file", type=FOLDER)
-@_TO
-@_OVERWRITE
-@output_options
-def from_triton(file: Path, to: Path | None, overwrite: bool, as_json: bool) -> None:
-    """Write a pipeline file with the steps of a Triton ensemble (config.pbtxt), their figures left to fill in.
-
-    The tensors' names say which step comes after which. What has no place in a pipeline file is named on stderr.
-    """
-    _write_imported(ipa.profiles.from_triton(file), to, overwrite, as_json)
-
-
-def _write_imported(found: Imported, to: Path | None, overwrite: bool, as_json: bool) -> None:
-    file = Path(f"{found.name}.yaml") if to is None else to
-    _check_new(file, overwrite)
-    studies.results.write_text(found.text, file)
-    if as_json:
-        printing.print_json({"file": str(file), "unsaid": list(found.unsaid)})
-        return
-    printing.print_line(f"Pipeline: {file}")
-    for text in found.unsaid:
-        printing.note(f"Not in the file: {text}")
 
 
 # ---- check ----

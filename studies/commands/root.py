@@ -78,7 +78,7 @@ def _drop_output() -> None:
         "live": "Run pipelines on real servers, on this machine or on a cluster.",
         "models": "List, publish and fetch real models.",
         "optimise": "Explain one decision: each stage's options, the binding constraint, the runner-up and prices.",
-        "pipeline": "Make a pipeline file, from measured latencies or another system's graph, and check it.",
+        "pipeline": "Make a pipeline file from measured latencies, and check it.",
         "policy": "List policies and their parameters.",
         "predictor": "List, score, draw and train predictors of the load.",
         "profile": "Measure, inspect and compare profiles: variants, latencies, and where each number comes from.",

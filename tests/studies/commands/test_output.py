@@ -11,7 +11,6 @@ import pytest
 from ipa import studies
 from ipa.studies.scenario import choices
 from tests.command import PIPELINE, SHORT, every_command, ipa
-from tests.profiles.test_imported import KSERVE, TRITON
 
 COMMANDS = {words.removeprefix("ipa "): command for words, command in every_command()}
 
@@ -26,8 +25,6 @@ RUNS = {
     "live manifests": ("video",),
     "optimise": ("video", "--load", 9),
     "pipeline check": ("mine.yaml",),
-    "pipeline from-kserve": ("graph.yaml", "--to", "kserve.yaml"),
-    "pipeline from-triton": ("config.pbtxt", "--to", "triton.yaml"),
     "pipeline new": ("new.yaml", "--from", "latencies.csv"),
     "policy list": (),
     "policy show": ("ipa",),
@@ -92,8 +89,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mine.yaml").write_text(PIPELINE)
     (folder / "study.yaml").write_text(STUDY)
     (folder / "latencies.csv").write_text(LATENCIES)
-    (folder / "graph.yaml").write_text(KSERVE)
-    (folder / "config.pbtxt").write_text(TRITON)
     assert ipa("simulate", "video", *SHORT, "--out", folder / "run").exit_code == 0
     return folder
 

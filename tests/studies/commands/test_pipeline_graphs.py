@@ -9,7 +9,6 @@ import pytest
 
 from tests.command import answer, ipa, refusal
 from tests.profiles.test_graph_file import HEAD, TREE, stage
-from tests.profiles.test_imported import KSERVE, TRITON
 
 needs_plotly = pytest.mark.skipif(find_spec("plotly") is None, reason="a page is drawn with plotly")
 
@@ -107,29 +106,3 @@ def test_the_report_of_a_check_is_the_page_of_its_profiles(tree: Path) -> None:
     assert (tree.parent / "checked.html").read_bytes() == (tree.parent / "shown.html").read_bytes()
     assert "plot-graph-low" in (tree.parent / "checked.html").read_text()
     assert "none/checked.html" in refusal("pipeline", "check", tree.name, "--report", "none/checked.html")
-
-
-def test_other_systems_graphs_become_files_that_say_what_is_missing(here: Path) -> None:
-    (here / "graph.yaml").write_text(KSERVE)
-    result = ipa("pipeline", "from-kserve", "graph.yaml")
-    assert (result.exit_code, result.stdout) == (0, "Pipeline: dog-breeds.yaml\n")
-    assert (
-        "Not in the file: spec.timeout: time limits: requests are dropped by age, see drop_limit_s\n" in result.stderr
-    )
-    assert "figures: should not be empty" in refusal("pipeline", "check", "dog-breeds.yaml")
-    assert (
-        refusal("pipeline", "from-kserve", "graph.yaml") == "dog-breeds.yaml: already exists; --overwrite replaces it"
-    )
-
-    (here / "config.pbtxt").write_text(TRITON)
-    found = answer("pipeline", "from-triton", "config.pbtxt", "--to", "mine.yaml", "--json")
-    assert found["file"] == "mine.yaml"
-    assert found["unsaid"][1] == "merge: which of its inputs comes from which stage"
-    assert "join: all" in (here / "mine.yaml").read_text()
-
-
-def test_a_file_that_is_no_graph_is_refused_and_nothing_is_written(here: Path) -> None:
-    (here / "graph.yaml").write_text("kind: InferenceService\n")
-    assert "has no InferenceGraph; kinds: InferenceService" in refusal("pipeline", "from-kserve", "graph.yaml")
-    assert "none.pbtxt: cannot be read: No such file" in refusal("pipeline", "from-triton", "none.pbtxt")
-    assert [each.name for each in here.iterdir()] == ["graph.yaml"]
