@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from math import fsum, isfinite
+from math import isfinite
 from typing import Any, TypeGuard
 
 from ipa.policies import checks
@@ -82,11 +82,9 @@ def as_permitted(pipeline: Pipeline, observation: Observation) -> Observation:
     lightest_ones, stages = lightest_configuration(pipeline), dict(observation.stages)
     for stage in pipeline.stages:
         seen = stages[stage.name]
-        parts = seen.configuration.parts
-        if all(part.variant in stage.largest_batches for part in parts):
-            wanted = seen.configuration
-        else:
-            wanted = replace(lightest_ones[stage.name], replicas=sum(part.replicas for part in parts))
+        wanted = seen.configuration
+        if wanted.variant not in stage.largest_batches:
+            wanted = replace(lightest_ones[stage.name], replicas=wanted.replicas)
         known = {name: counts for name, counts in seen.replicas.items() if name in stage.largest_batches}
         stages[stage.name] = replace(seen, configuration=wanted, replicas=known)
     return replace(observation, stages=stages)
@@ -113,14 +111,13 @@ def check_configuration(
         wanted = configuration[stage.name]
         if stage.name in right and right[stage.name] is wanted:
             continue
-        if pipeline.limits.excluded:
-            for part in wanted.parts if isinstance(wanted, StageConfiguration) else ():
-                refuse_excluded(pipeline, stage.name, part.variant)
+        if pipeline.limits.excluded and isinstance(wanted, StageConfiguration):
+            refuse_excluded(pipeline, stage.name, wanted.variant)
         try:
             check_stage(stage, wanted, pipeline.limits)
         except PolicyError as error:
             raise PolicyError(f"stage {stage.name!r}: {error}") from None
-        if type(wanted) is StageConfiguration and not wanted.beside:  # a subclass may change afterwards
+        if type(wanted) is StageConfiguration:  # a subclass may change afterwards
             right[stage.name] = wanted
 
 
@@ -129,34 +126,7 @@ def check_stage(stage: Stage, wanted: object, limits: Limits) -> None:
     if not isinstance(wanted, StageConfiguration):
         raise PolicyError(f"{checks.shown(wanted)} is not an ipa.policies.StageConfiguration")
     if wanted.beside or wanted.share != 1.0:
-        _check_mix(stage, wanted, limits)
-        return
-    _check_variant(stage, wanted, limits)
-
-
-SHARES_WITHIN = 1e-6
-"""How far the sum of a mix's shares may be from 1."""
-
-
-def _check_mix(stage: Stage, wanted: StageConfiguration, limits: Limits) -> None:
-    if not isinstance(wanted.beside, tuple):
-        raise PolicyError(f"beside {wanted.beside!r}; allowed: a tuple of ipa.policies.StageConfiguration")
-    for part in wanted.beside:
-        if not isinstance(part, StageConfiguration) or part.beside:
-            raise PolicyError(f"beside: {part!r}; allowed: the ipa.policies.StageConfiguration of one variant")
-    for part in wanted.parts:
-        _check_variant(stage, part, limits)
-        if not (_is_finite(part.share) and 0.0 < part.share <= 1.0):
-            raise PolicyError(f"share {part.share!r} of {part.variant!r}; allowed: above 0, at most 1")
-    names = [part.variant for part in wanted.parts]
-    if len(set(names)) < len(names):
-        raise PolicyError(f"a mix of {', '.join(names)}; allowed: each variant once")
-    total = fsum(part.share for part in wanted.parts)
-    if abs(total - 1.0) > SHARES_WITHIN:
-        raise PolicyError(f"the shares of {', '.join(names)} add up to {total:g}; allowed: 1")
-
-
-def _check_variant(stage: Stage, wanted: StageConfiguration, limits: Limits) -> None:
+        raise PolicyError(f"mixes {wanted.variants}; allowed: one variant")
     largest = stage.largest_batches
     if not isinstance(wanted.variant, str) or wanted.variant not in largest:
         raise PolicyError(

@@ -18,7 +18,6 @@ from ipa.policies.interface import (
     Policy,
     PolicyError,
     StageConfiguration,
-    mixes,
 )
 from ipa.profiles import Pipeline
 
@@ -80,7 +79,6 @@ class Controller:
         self._policy = policy
         self._journal = journal
         self._memory: Memory = {} if memory is None else memory
-        self._mixes = mixes(policy)
         self._right: dict[str, StageConfiguration] = {}
 
     def decide(self, observation: Observation) -> Decision:
@@ -100,8 +98,6 @@ class Controller:
     def _decided(self, observation: Observation) -> Decision:
         seen = as_permitted(self._pipeline, observation) if self._pipeline.limits.excluded else observation
         decision = check_decision(self._pipeline, self._policy.decide(seen, self._memory), self._right)
-        if not self._mixes and decision.configuration != seen.configuration:  # a mix that stands may be kept
-            _check_unmixed(decision)
         memory = decision.memory
         if memory or memory is not self._memory:  # an empty one handed back is as it was
             memory = _as_in_a_journal(memory)
@@ -125,13 +121,6 @@ class Controller:
         self._journal.decided(Entry(observation, decision))
         self._journal.answered(backend.apply(decision.configuration))
         return self._journal.entries[-1]
-
-
-def _check_unmixed(decision: Decision) -> None:
-    for stage, wanted in decision.configuration.items():
-        if wanted.beside:
-            names = ", ".join(part.variant for part in wanted.parts)
-            raise PolicyError(f"stage {stage!r}: mixes {names}; allowed: for policies with the attribute mixes = True")
 
 
 def _as_in_a_journal(memory: Memory) -> Memory:

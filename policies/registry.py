@@ -11,12 +11,10 @@ from ipa.policies import plugins
 from ipa.policies.faro import Faro
 from ipa.policies.foresight import Foresight
 from ipa.policies.hpa import Hpa
-from ipa.policies.infadapter import InfAdapter
 from ipa.policies.inferline import InferLine
 from ipa.policies.interface import Policy, PolicyError, facts, reads
 from ipa.policies.ipa import Ipa
 from ipa.policies.kpa import Kpa
-from ipa.policies.loki import Loki
 from ipa.policies.oracle import Oracle
 from ipa.policies.planner import Planner
 from ipa.policies.rate import Rate
@@ -39,8 +37,6 @@ POLICIES: Mapping[str, type[Any]] = {
     "faro": Faro,
     "planner": Planner,
     "ray": Ray,
-    "loki": Loki,
-    "infadapter": InfAdapter,
     "rate": Rate,
     "oracle": Oracle,
     "static": Static,

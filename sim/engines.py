@@ -72,29 +72,21 @@ def create_engine(
     given: RunInput,
     initial: Mapping[str, StageConfiguration],
     receive: Callable[[Handover], object] | None = None,
-    *,
-    mixes: bool = False,
 ) -> Engine:
     """The engine of a name from `choose_engine`, ready to run once.
 
-    With `receive`, it hands over what happens instead of keeping it, except in a graph. `mixes`: whether applied
-    configurations may mix variants within a stage, as `initial` may; this costs some speed. Raises EngineError for
-    settings that are not simulated in a graph.
+    With `receive`, it hands over what happens instead of keeping it, except in a graph. Raises EngineError for settings
+    that are not simulated in a graph.
     """
-    mixes = mixes or any(wanted.is_mix for wanted in initial.values())
     if given.graph is not None:
-        if mixes:
-            raise EngineError("mixes of variants are not simulated where the stages form a graph, only in chains")
         return create_graph_engine(engine, given, initial)
     if engine == "compiled":
         from ipa.sim.compiled import CompiledEngine, StreamedEngine
 
-        if receive is not None and not mixes:
-            return StreamedEngine(given, initial, receive)
-        return CompiledEngine(given, initial, receive, mixes=mixes)
+        return CompiledEngine(given, initial) if receive is None else StreamedEngine(given, initial, receive)
     from ipa.sim.events import SimPyEngine
 
-    return SimPyEngine(given, initial, receive, mixes=mixes)
+    return SimPyEngine(given, initial, receive)
 
 
 def create_graph_engine(engine: str, given: RunInput, initial: Mapping[str, StageConfiguration]) -> GraphEngine:

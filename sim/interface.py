@@ -229,13 +229,6 @@ class EngineStage(Protocol):
     def replica_log(self) -> Replicas: ...
 
 
-def all_of(stage: EngineStage, end_s: float) -> Handover:
-    """Everything that has happened at a stage in a finished run."""
-    batches, places = stage.batch_log(), {name: place for place, name in enumerate(stage.model.start_up_s)}
-    of_replica = np.array([places[name] for name in stage.replica_log().variant], dtype=np.int64)
-    return Handover(stage.position, end_s, batches, of_replica[batches.replica], stage.drop_log())
-
-
 class Engine(Protocol):
     """One run of the model. Build it, go through its `steps` once, then read its stages."""
 

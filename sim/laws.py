@@ -20,9 +20,6 @@ from ipa.sim.rules import NEVER
 
 _RELATIVE = 1e-9
 
-_Configured = tuple[tuple[float, int], ...]
-"""Batch sizes in force, as (since when, size)."""
-
 
 class LawError(Error):
     """A run has broken a law of the model, so its results must not be used."""
@@ -62,11 +59,10 @@ def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | Non
         batches = _Batches.of(records, stage)
         if not _fail_with_replicas(records, stage):
             yield f"L12: at stage {name} a request failed otherwise than with the replica that held it"
-        for queued, configured in _queues(records, stage, batches):
-            if not eager and not _starts_in_queue_order(records, stage, queued):
-                yield f"L3: at stage {name} a request started before one that was ahead of it"
-            if not eager and not _sizes_in_force(records, stage, queued, configured):
-                yield f"L4: at stage {name} a batch is larger than the batch size in force"
+        if not eager and not _starts_in_queue_order(records, stage, batches):
+            yield f"L3: at stage {name} a request started before one that was ahead of it"
+        if not eager and not _sizes_in_force(records, stage, batches):
+            yield f"L4: at stage {name} a batch is larger than the batch size in force"
         if not eager and oldest_s is not None and _starts_too_late(records, stage, oldest_s[stage]):
             yield f"L13: at stage {name} a request started that was to be dropped"
         yield from _replicas_serve_one_batch(records, stage, batches)
@@ -110,12 +106,9 @@ class _Batches(NamedTuple):
     first_by_start: IntArray | slice
 
     @classmethod
-    def of(cls, records: Records, stage: int, lane: int | None = None) -> Self:
-        """All batches of the stage, or those of one of its lanes."""
+    def of(cls, records: Records, stage: int) -> Self:
+        """All batches of the stage."""
         served = np.flatnonzero(records.batch[stage] >= 0)
-        lanes = records.replicas[stage].lanes
-        if lane is not None and lanes is not None:
-            served = served[lanes.lane[records.replica[stage][served]] == lane]
         order = served[np.argsort(records.batch[stage][served], kind="stable")]
         first = np.flatnonzero(np.diff(records.batch[stage][order], prepend=-1))
         size = np.diff(first, append=len(order))
@@ -123,16 +116,6 @@ class _Batches(NamedTuple):
         if np.all(start_s[1:] >= start_s[:-1]):
             return cls(order, first, size, slice(None), slice(None))
         return cls(order, first, size, np.argsort(start_s, kind="stable"), np.argsort(start_s[first], kind="stable"))
-
-
-def _queues(records: Records, stage: int, batches: _Batches) -> Iterator[tuple[_Batches, _Configured]]:
-    """The batches of each queue of a stage (each lane has one), with the batch sizes that were in force there."""
-    lanes = records.replicas[stage].lanes
-    if lanes is None:
-        yield batches, records.configured[stage]
-        return
-    for lane, configured in enumerate(lanes.configured):
-        yield _Batches.of(records, stage, lane), configured
 
 
 def cost_differs(records: Records, stage: int) -> Iterator[str]:
@@ -274,8 +257,8 @@ def _magnitude_s(records: Records) -> float:
     return len(records.arrival_s) * records.run_end_s
 
 
-def _sizes_in_force(records: Records, stage: int, batches: _Batches, configured: _Configured) -> bool:
-    since_s, sizes = (np.array(column) for column in zip(*configured, strict=True))
+def _sizes_in_force(records: Records, stage: int, batches: _Batches) -> bool:
+    since_s, sizes = (np.array(column) for column in zip(*records.configured[stage], strict=True))
     requests = batches.order[batches.by_start]
     start_s, size = records.start_s[stage][requests], records.batch_size[stage][requests]
     last = _latest(np.searchsorted(start_s, since_s, side="left"), len(start_s))

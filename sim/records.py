@@ -9,7 +9,7 @@ import numpy as np
 
 from ipa.sim import rules
 from ipa.sim.interface import NO_RESIZES, Batches, BoolArray, Drops, Engine, EngineStage, Resizes
-from ipa.sim.lanes import LaneLogs, MergedStage
+from ipa.sim.lanes import LaneLogs
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.rules import NEVER
 
@@ -222,5 +222,4 @@ def replica_records(stage: EngineStage, end_s: float, stop_s: float) -> ReplicaR
         removed_s=within_run(log.removed_s),
         gone_s=within_run(np.array(gone_s, dtype=np.float64)),
         resizes=log.resizes,
-        lanes=stage.lane_logs() if isinstance(stage, MergedStage) else None,
     )

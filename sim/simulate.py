@@ -18,7 +18,6 @@ from ipa.policies import (
     Journal,
     Policy,
     ahead_of,
-    mixes,
     reads,
 )
 from ipa.profiles import Pipeline
@@ -136,7 +135,6 @@ def simulate_policy(
         view,
         control,
         receive=None if keeping is None else keeping.receive,
-        mixes=mixes(policy),
     )
     for now_s in run.steps():
         forecasts.make(now_s)
@@ -240,11 +238,10 @@ def stepped(
     control: ControlSettings,
     *,
     receive: Callable[[Handover], object] | None = None,
-    mixes: bool = False,
 ) -> Stepped:
     """A run from `initial` on, whose control steps observe `view`.
 
-    For `receive` and `mixes` see `create_engine`. Raises EngineError if the engine cannot run here.
+    For `receive` see `create_engine`. Raises EngineError if the engine cannot run here.
     """
-    built = engines.create_engine(engines.choose_engine(control.engine), given, initial, receive, mixes=mixes)
+    built = engines.create_engine(engines.choose_engine(control.engine), given, initial, receive)
     return Stepped(built, SimulatedBackend(built, view), control.interval_s)

@@ -336,10 +336,7 @@ class Planned:
         self._accuracy.append(self._accuracy_of(configuration))
 
     def _accuracy_of(self, configuration: Configuration) -> float:
-        wanted = [configuration[name] for name in self._names]
-        if any(each.beside for each in wanted):
-            return configured_accuracy(self._pipeline, configuration)
-        chosen = tuple([each.variant for each in wanted])
+        chosen = tuple([configuration[name].variant for name in self._names])
         if chosen not in self._known:
             self._known[chosen] = configured_accuracy(self._pipeline, configuration)
         return self._known[chosen]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import product
-from math import fsum, prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -108,16 +106,10 @@ def items_table(records: Records) -> pd.DataFrame:
 
 
 def replicas_table(records: Records) -> pd.DataFrame:
-    """One row for each replica: stage, replica, variant, cores (at creation), created_s, ready_s, removed_s, gone_s.
-
-    If a stage has used several lanes, the column `lane` follows `variant`.
-    """
+    """One row for each replica: stage, replica, variant, cores (at creation), created_s, ready_s, removed_s, gone_s."""
     import pandas as pd
 
     sets = records.replicas
-    lanes = np.concatenate(
-        [np.zeros(len(each.variant), dtype=np.int64) if each.lanes is None else each.lanes.lane for each in sets]
-    )
     counts = [len(replicas.variant) for replicas in sets]
 
     def joined(name: str) -> FloatArray:
@@ -128,7 +120,6 @@ def replicas_table(records: Records) -> pd.DataFrame:
             "stage": _named(np.repeat(np.arange(len(sets)), counts), records.stages),
             "replica": np.concatenate([np.arange(count) for count in counts]),
             "variant": _categories([name for replicas in sets for name in replicas.variant]),
-            **({"lane": lanes} if lanes.any() else {}),
             "cores": joined("cores"),
             "created_s": joined("created_s"),
             "ready_s": joined("ready_s"),
@@ -158,7 +149,6 @@ def resizes_table(records: Records) -> pd.DataFrame:
 def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequence[Entry]) -> pd.DataFrame:
     """One row for each control step and stage: step, time_s, stage, the decision for it, then the step's figures.
 
-    A mix has a row for each of its variants, and a run with mixes a column `share` after `variant`.
     Step 0 is the configuration that was ready at the start; its `rung` is "initial" if no policy decided it.
     `cost_cores` and `accuracy` are of the whole configuration, repeated for each stage. `accepted` is False for a
     decision that the backend refused; the previous one stays in force.
@@ -192,21 +182,16 @@ def decisions_table(pipeline: Pipeline, initial: Configuration, entries: Sequenc
     of_step = dict(zip(_STEP, zip(*steps, strict=True), strict=True))
     of_step["cost_cores"] = tuple(map(configured_cores, wanted))
     of_step["accuracy"] = tuple(configured_accuracy(pipeline, each) for each in wanted)
-    rows = [(step, name, part) for step, each in enumerate(wanted) for name in names for part in each[name].parts]
-    columns: dict[str, Any] = {name: [of_step[name][step] for step, _, _ in rows] for name in of_step}
-    of_stages = [part for _, _, part in rows]
-    columns["stage"] = [name for _, name, _ in rows]
-    is_mixed = len(rows) > len(wanted) * len(names)
-    for name in (*_OF_STAGE, *(("share",) if is_mixed else ())):
+    of_stages = [configuration[name] for configuration in wanted for name in names]
+    columns: dict[str, Any] = {key: [value for value in of_step[key] for _ in names] for key in of_step}
+    columns["stage"] = names * len(wanted)
+    for name in _OF_STAGE:
         columns[name] = [getattr(each, name) for each in of_stages]
     for name in ("stage", "variant", "binding", "rung"):
         columns[name] = _categories(columns[name])
     for name in _NUMBERS:
         columns[name] = np.array(columns[name])
-    table = pd.DataFrame({name: columns[name] for name in _DECISIONS}, copy=False)
-    if is_mixed:
-        table.insert(1 + _DECISIONS.index("variant"), "share", np.array(columns["share"]))
-    return table
+    return pd.DataFrame({name: columns[name] for name in _DECISIONS}, copy=False)
 
 
 _STEP = (
@@ -361,17 +346,8 @@ def configured_cores(configuration: Configuration) -> int:
 
 
 def configured_accuracy(pipeline: Pipeline, configuration: Configuration) -> float:
-    """The accuracy of a configuration's variants: the product of the stages' or, where measured, that of the pair.
-
-    For mixes, it is the mean weighted by the shares.
-    """
-    chosen = [configuration[stage.name] for stage in pipeline.stages]
-    if not any(each.beside for each in chosen):
-        return pipeline.accuracy_of([each.variant for each in chosen])
-    return fsum(
-        prod(part.share for part in parts) * pipeline.accuracy_of([part.variant for part in parts])
-        for parts in product(*(each.parts for each in chosen))
-    )
+    """The accuracy of a configuration's variants: the product of the stages' or, where measured, that of the pair."""
+    return pipeline.accuracy_of([configuration[stage.name].variant for stage in pipeline.stages])
 
 
 def _named(codes: IntArray, names: Sequence[str]) -> pd.Categorical[str]:

@@ -203,24 +203,10 @@ class Segment:
     replicas: int
 
 
-def mixes_as_one(decisions: pd.DataFrame) -> pd.DataFrame:
-    """The decisions with one row for each step and stage; for a mix, with the names of all variants and the sum of
-    replicas.
-
-    The batch size and the cores are those of its first variant.
-    """
-    if "share" not in decisions:
-        return decisions
-    keys = ["step", "stage"]
-    grouped = decisions.assign(variant=decisions["variant"].astype(str)).groupby(keys, observed=True, sort=False)
-    joined = grouped.agg(variant=("variant", " + ".join), replicas=("replicas", "sum"))
-    return decisions.drop_duplicates(keys).drop(columns=["variant", "replicas"]).merge(joined.reset_index(), on=keys)
-
-
 def segments(decisions: pd.DataFrame, stage: str, duration_s: float) -> list[Segment]:
     """The segments of a stage, equal neighbours merged; of too many, those in force at evenly spaced moments; none if
     nothing was decided for it."""
-    rows = mixes_as_one(decisions[decisions["stage"] == stage])
+    rows = decisions[decisions["stage"] == stage]
     time_s = rows["time_s"].to_numpy(dtype=np.float64)
     wanted = list(zip(*(rows[name].tolist() for name in ("variant", "batch", "replicas")), strict=True))
     step = rows["step"].to_numpy(dtype=np.int64)

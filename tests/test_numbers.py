@@ -51,7 +51,6 @@ OF_ALL: dict[str, Callable[[str], object]] = {
     "trace": lambda five: traces.find(f"constant:{five}"),
     "length of a trace": lambda five: traces.find(f"constant:1:{five}"),
     "replicas": lambda five: policies.create(f"switch-only:{five},3", two_by_two()),
-    "share of a mix": lambda five: policies.create(f"static:small:1:1@{five}e-1+large:1:1@0.5,small:1:1", two_by_two()),
     "condition": lambda five: conditions.parsed(f"score < {five}"),
     "table": lambda five: csv_table.number(five, Decimal(10)),
 }

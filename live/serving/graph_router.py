@@ -1,4 +1,4 @@
-"""The router of a graph: queues hold items, and served items go on along the edges (rule 12).
+"""The router of a graph: queues hold items, and served items go on along the edges (rule 11).
 
 How many items an edge carries follows from the replica's outputs, as far as the host can tell, or else is drawn as in
 simulation: keyed by the seed, the edge and the request's number.

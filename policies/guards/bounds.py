@@ -15,7 +15,6 @@ from ipa.policies.interface import (
     Policy,
     PolicyError,
     StageConfiguration,
-    mix_of,
     reads,
 )
 from ipa.policies.optimiser import RUNGS, replicas_for
@@ -58,58 +57,29 @@ class Bounds(Guard):
         return with_configuration(decision, bounded, "bounds")
 
     def _bounded(self, stage: str, wanted: StageConfiguration) -> StageConfiguration:
-        """As many replicas as allowed. Of a mix, all variants count, and each keeps one."""
-        limits, present = self.pipeline.limits, sum(part.replicas for part in wanted.parts)
-        most = present if self.max_replicas is None else min(present, self.max_replicas)
-        allowed = max(self.min_replicas, limits.least(stage), limits.most(stage, most))
-        if not wanted.is_mix:
-            return replace(wanted, replicas=allowed)
-
-        def least_missed(part: StageConfiguration) -> float:
-            return sustained_rps(self.pipeline, stage, part, -1)
-
-        while sum(part.replicas for part in wanted.parts) > allowed:
-            reducible = [part for part in wanted.parts if part.replicas > 1]
-            if not reducible:
-                break
-            wanted = with_one(wanted, max(reducible, key=least_missed), -1)
-        while sum(part.replicas for part in wanted.parts) < allowed:
-            wanted = with_one(wanted, min(wanted.parts, key=least_missed), 1)
-        return wanted
+        """As many replicas as allowed."""
+        limits = self.pipeline.limits
+        most = wanted.replicas if self.max_replicas is None else min(wanted.replicas, self.max_replicas)
+        return replace(wanted, replicas=max(self.min_replicas, limits.least(stage), limits.most(stage, most)))
 
 
-def sustained_rps(pipeline: Pipeline, stage: str, part: StageConfiguration, more: int) -> float:
-    """The load that a stage sustains with so many more replicas of a variant [rps]; in a mix, by its share."""
-    variant = pipeline.stage(stage).variant(part.variant)
-    return (part.replicas + more) * variant.throughput_rps(part.batch, part.cores) / part.share
-
-
-def with_one(wanted: StageConfiguration, part: StageConfiguration, more: int) -> StageConfiguration:
-    """The configuration with so many more replicas of one of its parts."""
-    return mix_of(
-        [
-            replace(each, replicas=each.replicas + more) if each.variant == part.variant else each
-            for each in wanted.parts
-        ]
-    )
+def sustained_rps(pipeline: Pipeline, stage: str, wanted: StageConfiguration) -> float:
+    """The load that a stage sustains [rps]."""
+    variant = pipeline.stage(stage).variant(wanted.variant)
+    return wanted.replicas * variant.throughput_rps(wanted.batch, wanted.cores)
 
 
 def with_configuration(decision: Decision, configuration: Configuration, guard: str, why: str = "") -> Decision:
     """The decision with other numbers of replicas, each change noted."""
     because = f" ({why})" if why else ""
     notes = tuple(
-        f"{guard}: {_name(stage, wanted, part)} {part.replicas} -> {now.replicas} replicas{because}"
+        f"{guard}: {stage} {wanted.replicas} -> {configuration[stage].replicas} replicas{because}"
         for stage, wanted in decision.configuration.items()
-        for part, now in zip(wanted.parts, configuration[stage].parts, strict=True)
-        if part.replicas != now.replicas
+        if wanted.replicas != configuration[stage].replicas
     )
     if not notes:
         return decision
     return replace(decision, configuration=configuration, notes=(*decision.notes, *notes))
-
-
-def _name(stage: str, wanted: StageConfiguration, part: StageConfiguration) -> str:
-    return f"{stage} {part.variant}" if wanted.is_mix else stage
 
 
 LEAST_FACTOR = 1e-9
@@ -147,12 +117,9 @@ class Ceiling(Guard):
         )
 
     def _enough(self, stage: Stage, wanted: StageConfiguration, load_rps: float) -> StageConfiguration:
-        parts = []
-        for part in wanted.parts:
-            throughput_rps = stage.variant(part.variant).throughput_rps(part.batch, part.cores)
-            least = replicas_for(load_rps * part.share, throughput_rps * self.utilisation)
-            parts.append(replace(part, replicas=max(part.replicas, least)))
-        return mix_of(parts)
+        throughput_rps = stage.variant(wanted.variant).throughput_rps(wanted.batch, wanted.cores)
+        least = replicas_for(load_rps, throughput_rps * self.utilisation)
+        return replace(wanted, replicas=max(wanted.replicas, least))
 
 
 def recent_rps(observation: Observation) -> float | None:
@@ -189,30 +156,30 @@ class CoreLimit(Guard):
         if fits(configuration):
             return decision
         while not fits(configuration):
-            reducible = [
-                (stage, part) for stage, wanted in configuration.items() for part in wanted.parts if part.replicas > 1
-            ]
-            if not reducible:
+            fewer = {
+                stage: replace(wanted, replicas=wanted.replicas - 1)
+                for stage, wanted in configuration.items()
+                if wanted.replicas > 1
+            }
+            if not fewer:
                 cores = _total_cores(configuration)
                 note = f"{guard}: one replica a stage already takes {cores} of {room}"
                 decision = replace(decision, notes=(*decision.notes, note))
                 break
             factors = factors_of(self.pipeline, {name: each.variant for name, each in configuration.items()})
-            stage, part = max(
-                reducible,
-                key=lambda each: (
-                    sustained_rps(self.pipeline, each[0], each[1], -1) / (max(factors[each[0]], LEAST_FACTOR))
-                ),
-            )
-            configuration[stage] = with_one(configuration[stage], part, -1)
+            sustained = {
+                stage: sustained_rps(self.pipeline, stage, wanted) / max(factors[stage], LEAST_FACTOR)
+                for stage, wanted in fewer.items()
+            }
+            stage = max(sustained, key=sustained.__getitem__)
+            configuration[stage] = fewer[stage]
         if configuration != decision.configuration:
             decision = replace(decision, binding=binding)
         return with_configuration(decision, configuration, guard)
 
     def _is_placed(self, configuration: Configuration) -> bool:
         nodes = self.pipeline.limits.nodes
-        parts = [part for wanted in configuration.values() for part in wanted.parts]
-        return not nodes or fits_nodes([(part.cores, part.replicas) for part in parts], nodes)
+        return not nodes or fits_nodes([(each.cores, each.replicas) for each in configuration.values()], nodes)
 
 
 def _total_cores(configuration: Configuration) -> int:

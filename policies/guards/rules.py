@@ -1,7 +1,7 @@
 """The rules that hold back changes of a stage, and their settings: wanted configuration, situation -> what it gets.
 
 All compare configurations by the load they sustain: replicas x profiled throughput. So they work across variants and
-batch sizes. A mix sustains the load at which the first of its variants reaches its limit.
+batch sizes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from ipa.policies import checks
-from ipa.policies.interface import ReplicaCounts, StageConfiguration, StageObservation, mix_of
+from ipa.policies.interface import ReplicaCounts, StageConfiguration, StageObservation
 from ipa.policies.optimiser import SLACK, replicas_for
 from ipa.profiles import Stage
 
@@ -20,12 +20,11 @@ class Steadiness:
     """The settings of `Steady`; the defaults guard nothing.
 
     `hysteresis`: a stage keeps its variant, batch size and replicas if the wanted configuration has the same variant
-    and cores and sustains the same load within this share; in a mix, each of the variants. `scale_down_window_s`: a
-    stage sustains at least the most that was wanted within this many seconds. `max_step_up`, `max_step_down`: the most
-    replicas that one decision adds to or removes from a stage, in a mix each variant; None: any number.
-    `wait_for_starting`: no replicas are added while the ready and starting ones are enough. `variant_stays_s`: the
-    least time for which a stage keeps a variant, or those of a mix. `flap_budget`: the most changes of a stage within
-    `flap_window_s`; None: any number.
+    and cores and sustains the same load within this share. `scale_down_window_s`: a stage sustains at least the most
+    that was wanted within this many seconds. `max_step_up`, `max_step_down`: the most replicas that one decision adds
+    to or removes from a stage; None: any number. `wait_for_starting`: no replicas are added while the ready and
+    starting ones are enough. `variant_stays_s`: the least time for which a stage keeps a variant. `flap_budget`: the
+    most changes of a stage within `flap_window_s`; None: any number.
 
     PolicyError: a value out of range.
     """
@@ -62,7 +61,7 @@ class Situation:
     `now`: the present configuration. `wished`: the configurations wanted within the scale-down window, oldest first,
     including this decision's. `planned_rps`: the load that the profiled throughput must reach for the plan; None if the
     policy does not say. `expected_rps`: the forecast or, if higher, the recent load; None without either.
-    `variant_for_s`: how long the present variants have been desired. `changes`: within the flap window.
+    `variant_for_s`: how long the present variant has been desired. `changes`: within the flap window.
     """
 
     stage: Stage
@@ -79,56 +78,27 @@ class Situation:
 
     @property
     def has_failed(self) -> bool:
-        """Whether a present variant cannot serve."""
-        return any(part.variant in self.seen.failed_variants for part in self.now.parts)
-
-    def has_variants_of(self, wanted: StageConfiguration) -> bool:
-        """Whether the present variants are those wanted."""
-        return variants_of(wanted) == variants_of(self.now)
-
-    def present(self, part: StageConfiguration) -> StageConfiguration:
-        """What is desired at present of a part's variant."""
-        return next(each for each in self.now.parts if each.variant == part.variant)
+        """Whether the present variant cannot serve."""
+        return self.now.variant in self.seen.failed_variants
 
     def replica_rps(self, of: StageConfiguration) -> float:
-        """What one replica of a part sustains."""
+        """What one replica sustains."""
         return self.stage.variant(of.variant).throughput_rps(of.batch, of.cores)
 
     def rps(self, of: StageConfiguration) -> float:
-        """What all replicas sustain; of a mix, until the first of its variants is at its limit."""
-        return min(part.replicas * self.replica_rps(part) / part.share for part in of.parts)
+        """What all replicas sustain."""
+        return of.replicas * self.replica_rps(of)
 
     def now_with(self, wanted: StageConfiguration) -> StageConfiguration:
-        """The present variants, shares and batch sizes, with the replicas that sustain what `wanted` needs to.
+        """The present variant and batch size, with the replicas that sustain what `wanted` needs to.
 
         That is the load it sustains, or less if the plan needs less: a replica of it may sustain another load than a
         present one.
         """
         needed_rps = self.rps(wanted)
-        wanted_rps, present_rps = (sorted(map(self.replica_rps, each.parts)) for each in (wanted, self.now))
-        if self.planned_rps is not None and wanted_rps != present_rps:
+        if self.planned_rps is not None and self.replica_rps(wanted) != self.replica_rps(self.now):
             needed_rps = min(needed_rps, self.planned_rps)
-        return mix_of(
-            [
-                replace(part, replicas=replicas_for(needed_rps * part.share, self.replica_rps(part)))
-                for part in self.now.parts
-            ]
-        )
-
-
-def variants_of(stage: StageConfiguration) -> frozenset[str]:
-    """The variants of a configuration."""
-    return frozenset(part.variant for part in stage.parts)
-
-
-def counted(stage: StageConfiguration) -> list[tuple[str, int, int, int]]:
-    """The parts of a configuration that make a change if they differ."""
-    return sorted((part.variant, part.batch, part.replicas, part.cores) for part in stage.parts)
-
-
-def is_same(one: StageConfiguration, other: StageConfiguration) -> bool:
-    """Whether the two are the same to the rules, which ignore shares and batch timeouts of mixes."""
-    return one == other or (one.is_mix and counted(one) == counted(other))
+        return replace(self.now, replicas=replicas_for(needed_rps, self.replica_rps(self.now)))
 
 
 Rule = Callable[[StageConfiguration, Situation, Steadiness], tuple[StageConfiguration, str]]
@@ -139,7 +109,7 @@ def hold_the_way_down(
     wanted: StageConfiguration, at: Situation, settings: Steadiness
 ) -> tuple[StageConfiguration, str]:
     """The configuration of the window that sustains most, the latest of equals (Kubernetes' stabilisation window)."""
-    working = [each for each in at.wished if variants_of(each).isdisjoint(at.seen.failed_variants)] or [wanted]
+    working = [each for each in at.wished if each.variant not in at.seen.failed_variants] or [wanted]
     most = max(reversed(working), key=at.rps)
     if at.rps(most) <= at.rps(wanted) * (1 + SLACK):
         return wanted, ""
@@ -147,50 +117,33 @@ def hold_the_way_down(
 
 
 def keep_the_variant(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
-    """The present variants for their time, with as many replicas as the plan needs of them."""
-    if at.has_variants_of(wanted) or at.has_failed or at.variant_for_s >= settings.variant_stays_s:
+    """The present variant for its time, with as many replicas as the plan needs of it."""
+    if wanted.variant == at.now.variant or at.has_failed or at.variant_for_s >= settings.variant_stays_s:
         return wanted, ""
-    stay = "stay" if at.now.is_mix else "stays"
-    return at.now_with(wanted), f"{at.now.variants} {stay} {settings.variant_stays_s:g} s, now {at.variant_for_s:g}"
+    return at.now_with(wanted), f"{at.now.variant} stays {settings.variant_stays_s:g} s, now {at.variant_for_s:g}"
 
 
 def ignore_the_small(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
-    """The present configuration, if the wanted one has the same variants and cores and each sustains about as much."""
-    same = at.has_variants_of(wanted) and all(part.cores == at.present(part).cores for part in wanted.parts)
+    """The present configuration, if the wanted one has the same variant and cores and sustains about as much."""
+    same = (wanted.variant, wanted.cores) == (at.now.variant, at.now.cores)
     if not settings.hysteresis or not same or wanted == at.now:
         return wanted, ""
-
-    def sustained_rps(part: StageConfiguration) -> float:
-        return part.replicas * at.replica_rps(part)
-
-    before = [(sustained_rps(part), sustained_rps(at.present(part))) for part in wanted.parts]
-    share = max(abs(wanted_rps - now_rps) / now_rps for wanted_rps, now_rps in before)
+    share = abs(at.rps(wanted) - at.rps(at.now)) / at.rps(at.now)
     if share > settings.hysteresis * (1 + SLACK):
         return wanted, ""
     return at.now, f"{100 * share:.3g} % is within {100 * settings.hysteresis:g} %"
 
 
 def limit_the_step(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
-    """Each variant's replicas within the step of its present ones; a new variant's within that of as much throughput.
-
-    With other shares of the same variants, both limits hold.
-    """
-    up, down = settings.max_step_up, settings.max_step_down
-    parts, whys = [], []
-    for part in wanted.parts:
-        bases = [replicas_for(at.rps(at.now) * part.share, at.replica_rps(part))]
-        if at.has_variants_of(wanted):
-            present = at.present(part)
-            bases = [present.replicas] if present.share == part.share else [present.replicas, *bases]
-        replicas = part.replicas
-        if up is not None and replicas > max(bases) + up:
-            replicas = max(bases) + up
-            whys.append(f"at most {up} more")
-        elif down is not None and replicas < min(bases) - down:
-            replicas = min(bases) - down
-            whys.append(f"at most {down} fewer")
-        parts.append(replace(part, replicas=replicas))
-    return mix_of(parts), ", ".join(dict.fromkeys(whys))
+    """The replicas within the step of the present ones; of another variant, within that of as much throughput."""
+    up, down, present = settings.max_step_up, settings.max_step_down, at.now.replicas
+    if wanted.variant != at.now.variant:
+        present = replicas_for(at.rps(at.now), at.replica_rps(wanted))
+    if up is not None and wanted.replicas > present + up:
+        return replace(wanted, replicas=present + up), f"at most {up} more"
+    if down is not None and wanted.replicas < present - down:
+        return replace(wanted, replicas=present - down), f"at most {down} fewer"
+    return wanted, ""
 
 
 def wait_for_the_starting(
@@ -201,32 +154,23 @@ def wait_for_the_starting(
     After the pending guard of AIBrix (its issue 2670): metrics stay high until requested replicas are ready, and a
     policy that follows them requests more each time.
     """
-    if not (settings.wait_for_starting and at.has_variants_of(wanted)):
+    counts = at.seen.replicas.get(at.now.variant, ReplicaCounts())
+    is_more = wanted.variant == at.now.variant and wanted.replicas > at.now.replicas
+    if not (settings.wait_for_starting and is_more and counts.starting):
         return wanted, ""
-    parts, starting = [], 0
-    for part in wanted.parts:
-        counts, present = at.seen.replicas.get(part.variant, ReplicaCounts()), at.present(part)
-        coming_rps = (counts.starting + counts.ready) * at.replica_rps(part)
-        lacks = at.expected_rps is not None and coming_rps < at.expected_rps * part.share * (1 - SLACK)
-        if part.replicas > present.replicas and counts.starting and not lacks:
-            parts.append(replace(part, replicas=present.replicas))
-            starting += counts.starting
-        else:
-            parts.append(part)
-    return mix_of(parts), f"{starting} are starting, which is enough" if starting else ""
+    coming_rps = (counts.starting + counts.ready) * at.replica_rps(wanted)
+    if at.expected_rps is not None and coming_rps < at.expected_rps * (1 - SLACK):
+        return wanted, ""
+    return replace(wanted, replicas=at.now.replicas), f"{counts.starting} are starting, which is enough"
 
 
 def spend_no_more(wanted: StageConfiguration, at: Situation, settings: Steadiness) -> tuple[StageConfiguration, str]:
     """With the budget spent, only further replicas of the present variant if the plan needs them; they do not count."""
     is_spent = settings.flap_budget is not None and at.changes >= settings.flap_budget
-    if not is_spent or is_same(wanted, at.now) or at.has_failed:
+    if not is_spent or wanted == at.now or at.has_failed:
         return wanted, ""
-    more = at.now_with(wanted)
-    kept = [
-        replace(part, replicas=max(part.replicas, needed.replicas))
-        for part, needed in zip(at.now.parts, more.parts, strict=True)
-    ]
-    return mix_of(kept), f"{at.changes} changes in {settings.flap_window_s:g} s"
+    replicas = max(at.now.replicas, at.now_with(wanted).replicas)
+    return replace(at.now, replicas=replicas), f"{at.changes} changes in {settings.flap_window_s:g} s"
 
 
 RULES: tuple[tuple[str, Rule], ...] = (

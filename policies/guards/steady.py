@@ -8,8 +8,8 @@ from typing import Any
 
 from ipa.policies.configurations import factors_of
 from ipa.policies.guards.bounds import Guard, recent_rps, sustained_rps
-from ipa.policies.guards.rules import RULES, Situation, Steadiness, counted, is_same, variants_of
-from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration, mix_of
+from ipa.policies.guards.rules import RULES, Situation, Steadiness
+from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration
 
 KEY = "guards"
 """Key of the guard's memory, beside the policy's own."""
@@ -19,7 +19,7 @@ KEY = "guards"
 class Past:
     """The memory of a stage.
 
-    `seen`: the configuration last observed, and `since_s` the time since which it has these variants. `changed_s`: the
+    `seen`: the configuration last observed, and `since_s` the time since which it has this variant. `changed_s`: the
     times of changes within the flap window, without replicas added after the budget was spent. `wished`: wanted
     configurations with their times, oldest first: only those that sustain more than all later ones.
     """
@@ -39,32 +39,23 @@ class Past:
         """From a journal. A later time is from before the clock restarted; it counts as now."""
         seen, since_s, changed_s, wished = plain
         return cls(
-            _configuration(seen),
+            StageConfiguration(*seen),
             min(since_s, now_s),
             tuple(min(time_s, now_s) for time_s in changed_s),
-            tuple((min(time_s, now_s), _configuration(each)) for time_s, *each in wished),
+            tuple((min(time_s, now_s), StageConfiguration(*each)) for time_s, *each in wished),
         )
 
 
 def _plain(wanted: StageConfiguration) -> list[Any]:
-    """The fields, of a mix those of each part with its share."""
-    if wanted.is_mix:
-        return [list(astuple(part))[: -len(("beside",))] for part in wanted.parts]
     return list(astuple(wanted))[: -len(("share", "beside"))]
-
-
-def _configuration(plain: Sequence[Any]) -> StageConfiguration:
-    if isinstance(plain[0], str):
-        return StageConfiguration(*plain)
-    return mix_of([StageConfiguration(*part) for part in plain])
 
 
 @dataclass(frozen=True)
 class Steady(Guard):
     """Holds a policy's changes back by the `settings`, stage by stage; see `rules` for each.
 
-    Shares and batch timeouts of a mix may always change, and so may everything at the first decision, before anything
-    runs. The memory holds what the guard observes, so all changes in force count, whoever decided them.
+    Everything may change at the first decision, before anything runs. The memory holds what the guard observes, so all
+    changes in force count, whoever decided them.
     """
 
     settings: Steadiness
@@ -79,13 +70,13 @@ class Steady(Guard):
         if any(stage.replicas for stage in observation.stages.values()):
             for stage in self.pipeline.stages:
                 name, wanted = stage.name, configuration[stage.name]
-                if not variants_of(observation.stages[name].configuration) <= stage.largest_batches.keys():
+                if observation.stages[name].configuration.variant not in stage.largest_batches:
                     continue  # a variant that has been ruled out since is let go at once
                 before = self._updated(known.get(name), observation, name, wanted)
                 at = self._situation(before, observation, decision, name)
                 for guard, rule in RULES:
                     answer, why = rule(wanted, at, self.settings)
-                    if not is_same(answer, wanted):
+                    if answer != wanted:
                         notes.append(f"{guard}: {name} {_brief(wanted)} -> {_brief(answer)} ({why})")
                         wanted = answer
                 configuration[name] = wanted
@@ -105,9 +96,10 @@ class Steady(Guard):
             past = Past(now, max(now_s - observation.elapsed_s, 0.0), wished=((now_s, now),))
         changed_s, since_s = past.changed_s, past.since_s
         last_s = max(now_s - observation.elapsed_s, 0.0)  # when what is new now was decided
-        if counted(now) != counted(past.seen) and not (self._is_spent(changed_s, last_s) and _is_more(past.seen, now)):
+        is_changed = _counted(now) != _counted(past.seen)
+        if is_changed and not (self._is_spent(changed_s, last_s) and _is_more(past.seen, now)):
             changed_s = (*changed_s, last_s)
-        if variants_of(now) != variants_of(past.seen):
+        if now.variant != past.seen.variant:
             since_s = last_s
         changed_s = tuple(time_s for time_s in changed_s if now_s - time_s < self.settings.flap_window_s)
         window_s = self.settings.scale_down_window_s
@@ -138,9 +130,9 @@ class Steady(Guard):
 
     def _rps(self, name: str, of: StageConfiguration) -> float:
         """What a configuration sustains; 0 with a variant that is no longer there."""
-        if not variants_of(of) <= self.pipeline.stage(name).largest_batches.keys():
+        if of.variant not in self.pipeline.stage(name).largest_batches:
             return 0.0
-        return min(sustained_rps(self.pipeline, name, part, 0) for part in of.parts)
+        return sustained_rps(self.pipeline, name, of)
 
 
 def _past(memory: Any, now_s: float) -> dict[str, Past]:
@@ -152,15 +144,13 @@ def _past(memory: Any, now_s: float) -> dict[str, Past]:
 
 def _is_more(before: StageConfiguration, after: StageConfiguration) -> bool:
     """Whether there is nothing new but further replicas."""
-    there = {part.variant: part for part in before.parts}
-    if variants_of(before) != variants_of(after) or counted(before) == counted(after):
-        return False
-    pairs = [(there[part.variant], part) for part in after.parts]
-    return all((one.batch, one.cores) == (two.batch, two.cores) and two.replicas >= one.replicas for one, two in pairs)
+    return _counted(replace(before, replicas=after.replicas)) == _counted(after) and after.replicas > before.replicas
+
+
+def _counted(stage: StageConfiguration) -> tuple[str, int, int, int]:
+    """What makes a change if it differs."""
+    return stage.variant, stage.batch, stage.replicas, stage.cores
 
 
 def _brief(stage: StageConfiguration) -> str:
-    parts = [f"{part.replicas} x {part.variant} batch {part.batch}" for part in stage.parts]
-    if stage.is_mix:
-        parts = [f"{brief} for {100 * part.share:.3g} %" for brief, part in zip(parts, stage.parts, strict=True)]
-    return " + ".join(parts)
+    return f"{stage.replicas} x {stage.variant} batch {stage.batch}"

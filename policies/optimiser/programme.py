@@ -19,13 +19,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import compress, product
-from math import ceil, prod
+from itertools import compress
+from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ipa.policies import checks
 from ipa.policies.goals import Goal
-from ipa.policies.interface import Configuration, PolicyError, StageConfiguration
+from ipa.policies.interface import Configuration, PolicyError
 from ipa.policies.optimiser.flows import Flow, flow_of
 from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS, Parameters
 from ipa.policies.optimiser.scales import NS, Scales, scales
@@ -95,25 +95,13 @@ class Programme(Parameters):
         """The parts of the objective, for any configuration of this pipeline.
 
         They are accuracy (combined), pas (the product of raw accuracies, or the measured accuracy of the pair),
-        cost_cores, batch (the sum of sizes), total. For mixes, they are means over requests: both accuracies are linear
-        in that of each stage.
+        cost_cores, batch (the sum of sizes), total.
         """
         chosen = [configuration[stage.name] for stage in self.pipeline.stages]
-        if any(each.beside for each in chosen):
-            return self._score_of_mixes(chosen)
         variants = [each.variant for each in chosen]
         cores = sum(each.total_cores for each in chosen)
         batch = sum(each.batch for each in chosen)
         return self.table.scales.parts(variants, cores, batch)
-
-    def _score_of_mixes(self, chosen: Sequence[StageConfiguration]) -> dict[str, float]:
-        cores = sum(each.total_cores for each in chosen)
-        total: dict[str, float] = {}
-        for parts in product(*(each.parts for each in chosen)):
-            share = prod(part.share for part in parts)
-            found = self.table.scales.parts([part.variant for part in parts], cores, sum(part.batch for part in parts))
-            total = {name: total.get(name, 0.0) + share * value for name, value in found.items()}
-        return total | {"cost_cores": float(cores)}
 
     def accuracy_of(self, variants: Sequence[str]) -> float:
         """The combined accuracy, for one variant of each stage."""

@@ -10,7 +10,7 @@ import numpy as np
 from ipa.sim import rules
 from ipa.sim.compiled.heaps import pop_number, push_event
 from ipa.sim.compiled.jit import hot, inner, small
-from ipa.sim.compiled.memory import COMPLETES, IDLE, IDLE_OTHERS, Memory, RecordArray
+from ipa.sim.compiled.memory import COMPLETES, FIRST, IDLE, IDLE_OTHERS, Memory, RecordArray
 from ipa.sim.rules import NEVER
 from ipa.sim.streams import BLOCK
 
@@ -67,7 +67,7 @@ def lacks_draw(s: int, number: int, memory: Memory) -> bool:
 def look_again(s: int, memory: Memory, deadlines: RecordArray) -> None:
     """By deadline: set the timer to now if requests that arrive now have not made an attempt yet."""
     stage = memory.stages[s]
-    if s >= deadlines[s].lanes or deadlines[s].looked_s == stage.now_s:
+    if s != FIRST or deadlines[s].looked_s == stage.now_s:
         return
     arrival = stage.head
     while arrival < stage.tail and memory.enqueued_s[s, arrival] < stage.now_s:
@@ -103,18 +103,13 @@ def next_batch_s(s: int, memory: Memory, deadlines: RecordArray | None) -> float
 
 @inner
 def _look_ahead(s: int, memory: Memory, deadlines: RecordArray) -> None:
-    """By deadline: set the age limit of stage s, or of a lane, from the time that a request still has ahead of it."""
-    run, stage, lanes = memory.run[0], memory.stages[s], deadlines[s].lanes
+    """By deadline: set the age limit of stage s from the time that a request still has ahead of it."""
+    run, stage = memory.run[0], memory.stages[s]
     ahead_s = _stay_s(stage.at_replicas, stage.ready, deadlines[s].full, deadlines[s].latency_s)
-    for first in range((s // lanes + 1) * lanes, len(memory.stages), lanes):
-        least_s = NEVER
-        for j in range(first, first + lanes):
-            if deadlines[j].gets_requests:
-                following = memory.stages[j]
-                waiting: Any = np.int64(following.tail) - np.int64(following.head) + following.at_replicas
-                stay_s = _stay_s(waiting, following.ready, deadlines[j].full, deadlines[j].latency_s)
-                least_s = stay_s if stay_s < least_s else least_s
-        ahead_s = ahead_s + run.hop_s + least_s
+    for j in range(s + 1, len(memory.stages)):
+        following = memory.stages[j]
+        waiting: Any = np.int64(following.tail) - np.int64(following.head) + following.at_replicas
+        ahead_s = ahead_s + run.hop_s + _stay_s(waiting, following.ready, deadlines[j].full, deadlines[j].latency_s)
     stage.limit_s = _deadline_limit_s(deadlines[s].limit_s, deadlines[s].sla_s, ahead_s)
 
 

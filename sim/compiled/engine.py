@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from itertools import islice
 
 import numpy as np
@@ -10,12 +10,10 @@ import numpy as np
 from ipa.policies import StageConfiguration
 from ipa.sim import streams
 from ipa.sim.compiled.jit import direct, is_cached
-from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, SETTLES, advance
-from ipa.sim.compiled.lanes import lane_memory
+from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
 from ipa.sim.compiled.memory import DEADLINE, Layout, Memory, RecordArray, allocate, layout_of
-from ipa.sim.compiled.stage import CompiledStage, MixedStage
+from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.compiled.stepping import Stepping
-from ipa.sim.interface import Handover, all_of
 from ipa.sim.model import FloatArray, RunInput, ServiceTime, StageModel
 from ipa.sim.rules import APPLICATION, NEVER
 
@@ -28,7 +26,7 @@ def compile_error() -> str:
     layout = layout_of([StageModel("", {("", 1): ServiceTime((0.0, 1.0))}, {"": 0.0}, NEVER)])
     memory, _ = allocate(1, 1, layout, is_eager=False)
     try:
-        direct(advance, 0.0, 0, memory, None, None, None)
+        direct(advance, 0.0, 0, memory, None, None)
     except Exception as error:  # from numba, llvmlite or the disk: in any case the SimPy engine can run
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
     return ""
@@ -50,39 +48,27 @@ def safe_until_s(shortest_s: float, hop_s: float) -> float:
 class CompiledEngine(Stepping):
     """One run of the model. Build it, go through its `steps` once, then read the stages.
 
-    With `mixes`, configurations may mix variants. `receive` gets everything that has happened, at the end. `position`
-    is that of the first of these stages in its pipeline; it keys the draws.
+    `position` is that of the first of these stages in its pipeline; it keys the draws.
     """
 
-    stages: tuple[CompiledStage | MixedStage, ...]
+    stages: tuple[CompiledStage, ...]
 
-    def __init__(
-        self,
-        given: RunInput,
-        initial: Mapping[str, StageConfiguration],
-        receive: Callable[[Handover], object] | None = None,
-        *,
-        mixes: bool = False,
-        position: int = 0,
-    ) -> None:
+    def __init__(self, given: RunInput, initial: Mapping[str, StageConfiguration], *, position: int = 0) -> None:
         super().__init__(given)
         models, world, seed = given.models, given.world, given.seed
-        self._receive = receive
         layout = layout_of(models)
-        self._most = most = max(len(model.start_up_s) for model in models) if mixes else 1  # lanes of a stage
-        keys = [(position + place, lane) for place in range(len(models)) for lane in range(most)]
-        self._normals = [streams.normal_blocks(streams.stream(seed, "service", *key)) for key in keys]
-        self._start_up_factors = [
-            streams.start_up_factors(seed, place, world.start_up_sigma, lane) for place, lane in keys
-        ]
-        self._memory, self._waiting = allocate(self._capacity(), len(keys), layout, is_eager=world.dispatch == "eager")
-        self._lanes = lane_memory(seed, len(models), most, len(self.arrivals_s)) if mixes else None
+        keys = range(position, position + len(models))
+        self._normals = [streams.normal_blocks(streams.stream(seed, "service", key)) for key in keys]
+        self._start_up_factors = [streams.start_up_factors(seed, key, world.start_up_sigma) for key in keys]
+        self._memory, self._waiting = allocate(
+            self._capacity(), len(models), layout, is_eager=world.dispatch == "eager"
+        )
         self._write_world()
-        self._deadlines = self._find_deadlines(most)
-        self._kernel = direct(advance, 0.0, 0, self._memory, self._waiting, self._deadlines, self._lanes)
+        self._deadlines = self._find_deadlines()
+        self._kernel = direct(advance, 0.0, 0, self._memory, self._waiting, self._deadlines)
         self._run["instant_s"] = self._safe_until_s(layout.shortest_s)
-        self.stages = tuple(self._stage(place, layout, initial[name]) for place, name in enumerate(given.names))
-        self._make_room(max(part.replicas for wanted in initial.values() for part in wanted.parts))
+        self.stages = tuple(self._stage(place, layout) for place in range(len(models)))
+        self._make_room(max(wanted.replicas for wanted in initial.values()))
         for stage in self.stages:
             stage.start(initial[stage.model.name])
         self._expect()
@@ -91,20 +77,8 @@ class CompiledEngine(Stepping):
         """How many requests fit into memory."""
         return len(self.arrivals_s)
 
-    def _stage(self, position: int, layout: Layout, initial: StageConfiguration) -> CompiledStage | MixedStage:
-        if self._lanes is None:
-            return CompiledStage(position, self.given.models[position], self._memory, layout)
-        return MixedStage(self.given, position, initial, self._memory, layout, self._lanes)
-
-    def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
-        """Run to the end and stop at each of the times, which must be ascending; yields each time."""
-        yield from self._steps(control_times_s)
-        self._hand_over(self.end_s)
-
-    def _hand_over(self, before_s: float) -> None:
-        if self._receive is not None:
-            for stage in self.stages:
-                self._receive(all_of(stage, before_s))
+    def _stage(self, position: int, layout: Layout) -> CompiledStage:
+        return CompiledStage(position, self.given.models[position], self._memory, layout)
 
     def _reach(self, time_s: float, rank: int) -> float | None:
         return float(self._run["now_s"]) if self._advance(time_s, rank) == ENDED else None
@@ -137,30 +111,18 @@ class CompiledEngine(Stepping):
 
     def _roll_out(self, first: int, end: int) -> None:
         """Let these stages roll out their configurations when the kernel runs next."""
-        self._applies_from[0], self._applies_to[0] = first * self._most, end * self._most
+        self._applies_from[0], self._applies_to[0] = first, end
 
     def _advance(self, time_s: float, rank: int) -> int:
         """Run the kernel up to a time and rank, or to the end of the run; give it draws and memory as needed."""
         while True:
-            status = self._kernel(time_s, rank, self._memory, self._waiting, self._deadlines, self._lanes)
+            status = self._kernel(time_s, rank, self._memory, self._waiting, self._deadlines)
             if status == OUT_OF_DRAWS:
                 self._draw()
             elif status == OUT_OF_ROOM:
                 self._make_room(max(self._memory.room, int(self._memory.stages["desired"].max())))
-            elif status == SETTLES:
-                self._settle()
             else:
                 return status
-
-    def _settle(self) -> None:
-        assert self._lanes is not None
-        row = int(self._lanes.lanes["row"][0])
-        stage = self.stages[row // self._most]
-        assert isinstance(stage, MixedStage)
-        if stage.settle(row, float(self._run["now_s"])):
-            self._roll_out(stage.position, stage.position + 1)
-        if self._deadlines is not None:
-            stage.tell(self._deadlines)
 
     def _draw(self) -> None:
         """Give a new block of draws to each stage that has used up its own."""
@@ -194,17 +156,14 @@ class CompiledEngine(Stepping):
         run["drops_singly"] = world.drop != "batch"
         run["interferes"], run["loses"] = world.interference, world.removal == "lose"
 
-    def _find_deadlines(self, lanes: int) -> RecordArray | None:
-        """The DEADLINE records for dropping by deadline, shape (S x lanes,); None for the other drop modes."""
+    def _find_deadlines(self) -> RecordArray | None:
+        """The DEADLINE records for dropping by deadline, shape (S,); None for the other drop modes."""
         if self.world.drop != "deadline":
             return None
-        limits_s = np.repeat([model.drop_limit_s for model in self.given.models], lanes)
-        deadlines = np.zeros(len(limits_s), DEADLINE)
+        deadlines = np.zeros(len(self.given.models), DEADLINE)
         deadlines["sla_s"] = self.world.sla_s
-        deadlines["limit_s"] = limits_s
+        deadlines["limit_s"] = [model.drop_limit_s for model in self.given.models]
         deadlines["looked_s"] = -NEVER
-        deadlines["lanes"] = lanes
-        deadlines["gets_requests"] = lanes == 1
         return deadlines
 
     def _safe_until_s(self, shortest_s: float) -> float:
@@ -226,13 +185,9 @@ class CompiledEngine(Stepping):
             rows["now_s"] = -NEVER
         else:
             rows["attempts"] = True
-        if self._lanes is None:
-            rows["enqueued_sum_s"][0] = self.arrivals_s.sum()
-            rows["present"][0] = count
-            self._load(self.arrivals_s[: self._capacity()], 0)
-        else:
-            self._memory.arrivals_s[:] = self.arrivals_s
-            self._run["known"] = count
+        rows["enqueued_sum_s"][0] = self.arrivals_s.sum()
+        rows["present"][0] = count
+        self._load(self.arrivals_s[: self._capacity()], 0)
 
     def _load(self, arrivals_s: FloatArray, known: int) -> None:
         """Append arrivals to the first stage's queue, as requests from number `known` on."""

@@ -66,10 +66,6 @@ class CompiledGraphEngine(Stepping):
 
     # ---- time ----
 
-    def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
-        """Run to the end and stop at each of the times, which must be ascending; yields each time."""
-        return self._steps(control_times_s)
-
     def _reach(self, time_s: float, rank: int) -> float | None:
         for position, run in enumerate(self._runs):
             self._admit(position)

@@ -86,7 +86,7 @@ class ItemStage(CompiledEngine):
     def _capacity(self) -> int:
         return self._expected
 
-    def _stage(self, position: int, layout: Layout, _: StageConfiguration) -> StageOfGraph:
+    def _stage(self, position: int, layout: Layout) -> StageOfGraph:
         return StageOfGraph(position, self.given.models[position], self._memory, layout)
 
     def _safe_until_s(self, shortest_s: float) -> float:

@@ -1,10 +1,9 @@
 """The memory of a run of the compiled engine: arrays of records that the kernel and the engine both read and write.
 
-The fields of the records are the state of the model, which the SimPy engine keeps in objects. Index s is a row: a
-stage's position or, where stages have several lanes, that of a lane (see `lanes`). Replicas, requests and batches are
-indexed by number. `NEVER` is the time of an event that has not happened; -1 stands for no number. Numbers by which the
-kernel indexes arrays at every event are unsigned 32-bit integers, because numba checks the sign of signed ones; convert
-them to signed integers before taking a difference.
+The fields of the records are the state of the model, which the SimPy engine keeps in objects. Index s is a
+stage's position. Replicas, requests and batches are indexed by number. `NEVER` is the time of an event that has not
+happened; -1 stands for no number. Numbers by which the kernel indexes arrays at every event are unsigned 32-bit
+integers, because numba checks the sign of signed ones; convert them to signed integers before taking a difference.
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ RUN = record(
     loses="?",  # whether the requests of a removed replica fail
     known="i8",  # requests in memory, future ones included
     extended="?",  # whether arrivals have been added since the first stage's timer was set
-    applies_from="i8",  # the rows whose new configurations still have to take effect: from this one
+    applies_from="i8",  # the stages whose new configurations still have to take effect: from this one
     applies_to="i8",  # to this one, exclusive; 0: none
     open="i8",  # requests that have not ended
     made="i8",  # events created so far: the order of simultaneous ones
@@ -143,8 +142,6 @@ DEADLINE = record(
     full="i8",  # the size of a full batch of the configured variant, and its latency
     latency_s="f8",
     looked_s="f8",  # when the stage's timer last made an attempt
-    lanes="i8",  # records of each stage: one, or one for each lane where variants are mixed
-    gets_requests="?",  # whether requests that come to the stage may go to this lane
 )
 OPTION = record(start_up_s="f8", variant="i8", max_batch="i8", is_sampled="?", cores="i8", beside="i8")
 SERVICE = record(latency_s="f8", sigma="f8")
@@ -167,7 +164,7 @@ WAITING = record(enqueued_s="f8", formed="i8", size="i4", behind="i4", next="i4"
 
 
 class Memory(NamedTuple):
-    """The arrays: S rows (stages, or lanes of stages), N requests, at most R replicas in a row."""
+    """The arrays: S stages, N requests, at most R replicas of a stage."""
 
     run: RecordArray  # RUN (1,)
     stages: RecordArray  # STAGE (S,)
@@ -234,8 +231,8 @@ def extended(array: npt.NDArray[Any], requests: int) -> npt.NDArray[Any]:
 def allocate(requests: int, stages: int, layout: Layout, *, is_eager: bool) -> tuple[Memory, RecordArray | None]:
     """The memory of a run and, for eager dispatch, the requests in batches that wait at replicas: WAITING (S, N).
 
-    `stages`: the number of rows, one for each lane. The arrays with a place for each request lie in a block that the
-    process keeps for its next run.
+    `stages`: their number. The arrays with a place for each request lie in a block that the process keeps for its next
+    run.
     """
     kinds: dict[str, Kind] = {
         "arrivals_s": ((requests,), np.float64),

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
-from ipa.sim.compiled.lanes import LaneMemory
 from ipa.sim.compiled.memory import EXISTING, IDLE, Layout, Memory, RecordArray
 from ipa.sim.interface import Batches, Drops, Replicas, Resize, Resizes, Seen
-from ipa.sim.lanes import MergedStage
-from ipa.sim.model import RunInput, StageModel
+from ipa.sim.model import StageModel
 from ipa.sim.rules import NEVER
 
 
 class CompiledStage:
-    """One row of the memory: a stage with one lane, which is an `EngineStage`, or one of a stage's lanes.
-
-    Logs are copies, so that they outlive the run.
-    """
+    """An `EngineStage` of which the kernel's memory holds the state. Logs are copies, so that they outlive the run."""
 
     configuration: StageConfiguration
 
-    def __init__(
-        self, position: int, model: StageModel, memory: Memory, layout: Layout, row: int | None = None
-    ) -> None:
-        """`row`: its row of the memory; default: its position."""
-        self.position = position
-        self._row = position if row is None else row
+    def __init__(self, position: int, model: StageModel, memory: Memory, layout: Layout) -> None:
+        self.position = self._row = position  # in a graph, the row of the memory is another
         self.model = model
         self.configured: list[tuple[float, int]] = []
         self._written: StageConfiguration | None = None  # the configuration in memory
@@ -141,7 +132,7 @@ class CompiledStage:
         return Seen(before, completions, drops - failed, waiting, served - completions, replicas, failed)
 
     def _replica_counts(self) -> Mapping[str, ReplicaCounts]:
-        """How many replicas of each variant the stage has in each state, over all its lanes."""
+        """How many replicas of each variant the stage has in each state."""
         counts = self._tally.tolist()
         if counts != self._tallied:
             self._tallied = counts
@@ -181,85 +172,3 @@ class CompiledStage:
             finish_s=log["finish_s"].copy(),
             resizes=resizes,
         )
-
-
-class MixedStage(MergedStage):
-    """A stage with several lanes. Its first row is its position times the most lanes that a stage has."""
-
-    def __init__(
-        self,
-        given: RunInput,
-        position: int,
-        initial: StageConfiguration,
-        memory: Memory,
-        layout: Layout,
-        lanes: LaneMemory,
-    ) -> None:
-        super().__init__(given, position, initial)
-        self._first = position * lanes.routes.shape[1]
-        self._memory = lanes
-        self._state = memory.stages[self._first : self._first + len(self.plan.lanes)]
-        self._lanes = [
-            CompiledStage(position, self.model, memory, layout, self._first + number)
-            for number in range(len(self.plan.lanes))
-        ]
-
-    @property
-    def rows(self) -> Sequence[CompiledStage]:
-        return self._lanes
-
-    def seen(self, now_s: float) -> Seen:
-        return self._lanes[0].seen(now_s)  # the kernel counts over all lanes
-
-    def start(self, configuration: StageConfiguration) -> None:
-        """Make the initial configuration of the plan ready."""
-        for lane, planned in zip(self._lanes, self.plan.lanes, strict=True):
-            lane.start(planned.in_force)
-        self._write()
-
-    def configure(self, configuration: StageConfiguration, now_s: float) -> None:
-        """Note a decision that takes effect now, for the kernel to carry out."""
-        self._note_free()
-        self.plan.configure(configuration, self._state["ready"].tolist(), self._state["present"].tolist())
-        self._adopt(now_s)
-
-    def settle(self, row: int, now_s: float) -> bool:
-        """Note that a cold lane has all its replicas ready; returns whether the stage must be rolled out."""
-        self._note_free()
-        number = row - self._first
-        settles = self.plan.readied(number, int(self._state["ready"][number]))
-        if settles:
-            self._adopt(now_s)
-        else:
-            self._write()
-        return settles
-
-    def resize(self, now_s: float) -> None:
-        for lane in self._lanes:
-            lane.resize(now_s)
-
-    def tell(self, deadlines: RecordArray) -> None:
-        for number, (lane, planned) in enumerate(zip(self._lanes, self.plan.lanes, strict=True), self._first):
-            lane.tell(deadlines)
-            deadlines["gets_requests"][number] = planned.gets_requests
-
-    def use(self, memory: Memory) -> None:
-        for lane in self._lanes:
-            lane.use(memory)
-
-    def _note_free(self) -> None:
-        for number, desired in enumerate(self._state["desired"].tolist()):
-            if not desired:
-                self.plan.emptied(number)
-
-    def _adopt(self, now_s: float) -> None:
-        for lane, planned in zip(self._lanes, self.plan.lanes, strict=True):
-            lane.configure(planned.in_force, now_s)
-        self._write()
-
-    def _write(self) -> None:
-        """Write the plan into the kernel's memory."""
-        for number, planned in enumerate(self.plan.lanes, self._first):
-            self._memory.rows[number] = (planned.is_asked and not planned.is_warm, planned.is_closing)
-        for place, (number, until) in enumerate(self.plan.table):
-            self._memory.routes[self.position, place] = (self._first + number, until)

@@ -38,7 +38,8 @@ class Stepping(ABC):
         """Put a decision made now into effect, after the world's decision delay."""
         self._pending.append((self.now_s + self.world.decision_delay_s, configuration))
 
-    def _steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
+    def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
+        """Run to the end and stop at each of the times, which must be ascending; yields each time."""
         control_s = next(control_times_s, NEVER)
         closing_s, bound_s = self.world.duration_s, self.world.duration_s + self.world.bound_s
         stood_s, stood_rank = -NEVER, CONTROL

@@ -8,7 +8,7 @@ whole run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,7 +40,8 @@ class StreamedEngine(CompiledEngine):
     ) -> None:
         self._window = WINDOW if window is None else window
         self._first = 0  # the number, in the whole run, of the first request in memory
-        super().__init__(given, initial, receive)
+        super().__init__(given, initial)
+        self._receive = receive
         self._end = self._capacity()  # the number of the first request that is not in memory yet
 
     def _capacity(self) -> int:
@@ -48,8 +49,13 @@ class StreamedEngine(CompiledEngine):
         at_start = int(self.arrivals_s.searchsorted(0.0, "right"))
         return min(max(self._window, at_start), len(self.arrivals_s))
 
-    def _stage(self, position: int, layout: Layout, _: StageConfiguration) -> StreamedStage:
+    def _stage(self, position: int, layout: Layout) -> StreamedStage:
         return StreamedStage(position, self.given.models[position], self._memory, layout, self.arrivals_s)
+
+    def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
+        """Run to the end and stop at each of the times, which must be ascending; yields each time."""
+        yield from super().steps(control_times_s)
+        self._hand_over(self.end_s)
 
     def _advance(self, time_s: float, rank: int) -> int:
         while self._end < len(self.arrivals_s) and (next_s := float(self.arrivals_s[self._end])) <= time_s:
@@ -60,7 +66,6 @@ class StreamedEngine(CompiledEngine):
         return super()._advance(time_s, rank)
 
     def _hand_over(self, before_s: float) -> None:
-        assert self._receive is not None
         for stage in self.stages:
             self._receive(stage.hand_over(before_s))
 

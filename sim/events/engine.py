@@ -9,10 +9,9 @@ from typing import Any
 from ipa.policies import Configuration, StageConfiguration
 from ipa.sim.events.eager import EagerStage
 from ipa.sim.events.environment import Environment
-from ipa.sim.events.lanes import MixedStage
 from ipa.sim.events.replica_set import BusyCores
 from ipa.sim.events.stage import SimPyStage, Surroundings
-from ipa.sim.interface import Handover, all_of
+from ipa.sim.interface import Handover
 from ipa.sim.model import RunInput
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL
 
@@ -23,8 +22,7 @@ PIECE = 2**16
 class SimPyEngine:
     """One run of the model. Build it, go through its `steps` once, then read the logs of its stages.
 
-    With `mixes`, configurations may mix variants. With `receive`, it hands over what happens piece by piece at control
-    steps, and its logs keep only the rest; with both, it hands over everything at the end.
+    With `receive`, it hands over what happens piece by piece at control steps, and its logs keep only the rest.
     """
 
     def __init__(
@@ -32,8 +30,6 @@ class SimPyEngine:
         given: RunInput,
         initial: Mapping[str, StageConfiguration],
         receive: Callable[[Handover], object] | None = None,
-        *,
-        mixes: bool = False,
     ) -> None:
         self._receive = receive
         self.world = given.world
@@ -43,14 +39,13 @@ class SimPyEngine:
         self.end_s = given.world.duration_s
         self._busy = BusyCores() if given.world.interference else None
         around = Surroundings(self._of_stages(given), self.env, given.arrivals_s.tolist(), self._on_ended, self._busy)
-        kind: Any = MixedStage if mixes else self._kind
-        stages: Any = tuple(kind(around, position, initial[name]) for position, name in enumerate(given.names))
-        self.stages: tuple[SimPyStage, ...] | tuple[MixedStage, ...] = stages
+        stages = [self._kind(around, position, initial[name]) for position, name in enumerate(given.names)]
+        self.stages: tuple[SimPyStage, ...] = tuple(stages)
         self._connect()
 
     @property
     def _kind(self) -> type[SimPyStage]:
-        """The class of its stages if no stage mixes variants."""
+        """The class of its stages."""
         return EagerStage if self.world.dispatch == "eager" else SimPyStage
 
     def _of_stages(self, given: RunInput) -> RunInput:
@@ -59,9 +54,8 @@ class SimPyEngine:
 
     def _connect(self) -> None:
         """Connect each stage to the next one."""
-        stages: Any = self.stages
-        for stage, following in pairwise(stages):
-            stage.follow_with(following)
+        for stage, following in pairwise(self.stages):
+            stage.next = following
 
     def _expect(self) -> None:
         """Schedule the arrivals."""
@@ -93,8 +87,7 @@ class SimPyEngine:
         self.env.at(world.duration_s + world.bound_s, closing, self._close)
         while not self.env.run():
             yield self.env.now
-            first = self.stages[0]
-            if isinstance(first, SimPyStage) and len(first.batches.requests) >= PIECE:
+            if len(self.stages[0].batches.requests) >= PIECE:
                 self._hand_over()
             schedule_next()
         self.end_s = self.env.now
@@ -104,10 +97,7 @@ class SimPyEngine:
         """Hand over what has happened, if there is a receiver. Control steps have read it by now."""
         if self._receive is not None:
             for stage in self.stages:
-                if isinstance(stage, SimPyStage):
-                    self._receive(_hand_over(stage, self.env.now))
-                else:
-                    self._receive(all_of(stage, self.env.now))
+                self._receive(_hand_over(stage, self.env.now))
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
         """Put a decision made now into effect, after the world's decision delay."""
@@ -120,7 +110,7 @@ class SimPyEngine:
             priority = self.env.priority(APPLICATION, stage.position)
             self.env.at(due_s, priority, self._on_application, (configuration, stage))
 
-    def _on_application(self, application: tuple[Configuration, SimPyStage | MixedStage | None], now_s: float) -> None:
+    def _on_application(self, application: tuple[Configuration, SimPyStage | None], now_s: float) -> None:
         configuration, only = application
         for stage in self.stages if only is None else (only,):
             stage.configure(configuration[stage.model.name], now_s)

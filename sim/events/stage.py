@@ -84,8 +84,7 @@ class SimPyStage:
         "replicas",
     )
 
-    def __init__(self, around: Surroundings, position: int, configuration: StageConfiguration, lane: int = 0) -> None:
-        """`lane` keys its draws."""
+    def __init__(self, around: Surroundings, position: int, configuration: StageConfiguration) -> None:
         env, world, seed = around.env, around.given.world, around.given.seed
         model = around.given.models[position]
         self._env = env
@@ -103,8 +102,8 @@ class SimPyStage:
         self._drops_singly = world.drop != "batch"
         self._sla_s = world.sla_s if world.drop == "deadline" else None
         self._arrivals_s = around.arrivals_s
-        self._normals = streams.standard_normals(streams.stream(seed, "service", position, lane))
-        self._start_up_factors = streams.start_up_factors(seed, position, world.start_up_sigma, lane)
+        self._normals = streams.standard_normals(streams.stream(seed, "service", position))
+        self._start_up_factors = streams.start_up_factors(seed, position, world.start_up_sigma)
         self._on_ended = around.on_ended
         self.next: SimPyStage | None = None
         self.queue: list[int] = []
@@ -139,10 +138,6 @@ class SimPyStage:
         return self.replicas.configuration
 
     # ---- events ----
-
-    def follow_with(self, following: SimPyStage) -> None:
-        """Send finished batches on to another stage."""
-        self.next = following
 
     def receive(self, requests: Batch, now_s: float) -> None:
         """Enqueue the requests of a finished batch in order, then attempt to dispatch."""

@@ -14,7 +14,7 @@ def line(view: View) -> str:
     """A view in one line."""
     stages = "  ".join(
         f"{name} {stage.configuration.variants} b{stage.configuration.batch} {ready(stage)}/"
-        f"{desired(stage)} q{stage.queue_length}"
+        f"{stage.configuration.replicas} q{stage.queue_length}"
         for name, stage in view.stages.items()
     )
     return (
@@ -28,8 +28,7 @@ def line(view: View) -> str:
 def step_line(entry: Entry) -> str:
     """A control step in one line."""
     decided = "  ".join(
-        f"{name} {' + '.join(f'{part.variant} b{part.batch} x{part.replicas}' for part in each.parts)}"
-        for name, each in entry.decision.configuration.items()
+        f"{name} {each.variant} b{each.batch} x{each.replicas}" for name, each in entry.decision.configuration.items()
     )
     outcome = entry.outcome
     why = "" if outcome is None or not outcome.reason else f"  ({outcome.reason})"
@@ -40,14 +39,9 @@ def step_line(entry: Entry) -> str:
 
 
 def ready(stage: StageView) -> int:
-    """The number of ready replicas of the configured variants."""
-    counts = [stage.replicas.get(part.variant) for part in stage.configuration.parts]
-    return sum(each.ready for each in counts if each is not None)
-
-
-def desired(stage: StageView) -> int:
-    """The number of desired replicas, of all variants."""
-    return sum(part.replicas for part in stage.configuration.parts)
+    """The number of ready replicas of the configured variant."""
+    counts = stage.replicas.get(stage.configuration.variant)
+    return 0 if counts is None else counts.ready
 
 
 def forecast(entry: Entry | None) -> str:

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ipa.studies.commands.live_line import clock, cores, desired, forecast, number, quantiles, ready, share
+from ipa.studies.commands.live_line import clock, cores, forecast, number, quantiles, ready, share
 
 if TYPE_CHECKING:
     from ipa.live import View
@@ -54,11 +54,11 @@ class Screen:
         for name in ("batch", "ready", "start", "drain", "queue", "busy", "p50 s", "p99 s"):
             table.add_column(name, justify="right", no_wrap=True, min_width=5)
         for name, stage in view.stages.items():
-            serving, wanted = ready(stage), desired(stage)
+            serving, wanted = ready(stage), stage.configuration.replicas
             states = list(stage.replicas.values())
             table.add_row(
                 name,
-                stage.configuration.variants,
+                stage.configuration.variant,
                 str(stage.configuration.batch),
                 Text(f"{serving}/{wanted}", style="green" if serving >= wanted else "yellow"),
                 _some(sum(each.starting for each in states)),

@@ -225,13 +225,9 @@ def _figure(value: float | None, digits: int) -> str:
 def describe_configuration(configuration: Mapping[str, StageConfiguration]) -> str:
     """A configuration in one line."""
     return "; ".join(
-        f"{stage}: {' + '.join(_described(part) for part in wanted.parts)}" for stage, wanted in configuration.items()
+        f"{stage}: {wanted.replicas} x {wanted.variant} ({wanted.cores} cores), batch {wanted.batch}"
+        for stage, wanted in configuration.items()
     )
-
-
-def _described(part: StageConfiguration) -> str:
-    share = "" if part.share == 1.0 else f" for {100 * part.share:.0f} %"
-    return f"{part.replicas} x {part.variant} ({part.cores} cores), batch {part.batch}{share}"
 
 
 # ---- warnings ----

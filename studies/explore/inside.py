@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ipa.policies import Entry
+from ipa.policies import Entry, StageConfiguration
 from ipa.profiles import Edge, Graph
 from ipa.sim import FloatArray
 from ipa.studies.formatting import plus
@@ -141,16 +141,14 @@ def _decision(entry: Entry) -> dict[str, Any]:
     decision = entry.decision
     return {
         "time_s": entry.observation.time_s,
-        "stages": {name: _wanted(each.parts) for name, each in decision.configuration.items()},
+        "stages": {name: _in_words(each) for name, each in decision.configuration.items()},
         "words": list(_reasons(entry)),
     }
 
 
-def _wanted(parts: Any) -> str:
-    cores = ["1 core" if part.cores == 1 else f"{part.cores} cores" for part in parts]
-    named = (f"{part.replicas} × {part.variant}" for part in parts)
-    batches = (f"batch {part.batch}" for part in parts)
-    return " + ".join(", ".join(each) for each in zip(named, cores, batches, strict=True))
+def _in_words(wanted: StageConfiguration) -> str:
+    cores = "1 core" if wanted.cores == 1 else f"{wanted.cores} cores"
+    return f"{wanted.replicas} × {wanted.variant}, {cores}, batch {wanted.batch}"
 
 
 def _reasons(entry: Entry) -> Iterator[str]:

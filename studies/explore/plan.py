@@ -40,6 +40,5 @@ def planned(scenario: Scenario, load_rps: float) -> dict[str, Any]:
 def _in_words(configuration: Mapping[str, StageConfiguration]) -> str:
     """The stages of a plan: `object-detection 2 × yolov5n, batch 1; ...`."""
     return "; ".join(
-        f"{stage} {' + '.join(f'{part.replicas} × {part.variant}, batch {part.batch}' for part in wanted.parts)}"
-        for stage, wanted in configuration.items()
+        f"{stage} {wanted.replicas} × {wanted.variant}, batch {wanted.batch}" for stage, wanted in configuration.items()
     )

@@ -30,8 +30,6 @@ POLICIES: Mapping[str, float | None] = {
     "faro": None,
     "planner": 5.0,
     "ray": None,
-    "loki": None,
-    "infadapter": None,
     BOUND: None,
 }
 """Every causal policy and the oracle, with the control interval that each is designed for [s]; None: the scenario's."""

@@ -4,8 +4,6 @@ decided configurations."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -191,17 +189,13 @@ def _violated_seconds(arrival_s: FloatArray, in_time: np.ndarray, edges_s: Float
 
 
 def _configurations(since_s: FloatArray, wanted: list[Configuration], duration_s: float) -> list[Wanted]:
-    """The decided configurations, batch sizes ignored; the one longest in force first.
-
-    A mix counts as each combination of variants that may serve a request, weighted by its share of the requests.
-    """
+    """The decided configurations, batch sizes ignored; the one longest in force first."""
     lasting_s = np.diff(np.append(since_s, duration_s)).tolist()
     shares: dict[tuple[tuple[str, ...], tuple[int, ...], float], float] = {}
     for configuration, lasted_s in zip(wanted, lasting_s, strict=True):
+        stages = configuration.values()
         cores = float(configured_cores(configuration))
-        for chosen in product(*(each.parts for each in configuration.values())):
-            name = tuple(each.variant for each in chosen), tuple(each.replicas for each in chosen), cores
-            share = prod(each.share for each in chosen)
-            shares[name] = shares.get(name, 0.0) + share * lasted_s / duration_s
+        name = tuple(each.variant for each in stages), tuple(each.replicas for each in stages), cores
+        shares[name] = shares.get(name, 0.0) + lasted_s / duration_s
     found = [Wanted(*name, share) for name, share in shares.items()]
     return sorted(found, key=lambda each: (-each.share, each.text, each.cores))

@@ -13,7 +13,7 @@ from ipa.studies.pages.panels import Panel, placed
 from ipa.studies.pages.plots import Plot, Spec, axis, layout, row_axis, rows, safe
 from ipa.studies.pages.scene import Scene
 from ipa.studies.plans import Over
-from ipa.studies.series import mixes_as_one, segments
+from ipa.studies.series import segments
 
 _MOST_GAPS = 150
 """Rows with more parts have no gaps, which would fill them."""
@@ -152,7 +152,7 @@ def _variants(groups: Sequence[Group], stage: str) -> list[str]:
     weight: dict[str, tuple[float, int]] = {}
     for group in groups:
         accuracies = group.accuracies.get(stage, {})
-        decided = mixes_as_one(group.tables["decisions"])
+        decided = group.tables["decisions"]
         decided = decided[decided["stage"] == stage]
         for variant, cores in zip(decided["variant"].astype(str), decided["cores"], strict=True):
             found = max(accuracies.get(name, 0.0) for name in variant.split(" + ")), int(cores)

@@ -28,7 +28,7 @@ class GuardBounds(FileModel):
         default=0.0, description="sustain at least the most that was decided within this many seconds"
     )
     max_step_up: Counting | None = Field(
-        default=None, description="the most replicas that one decision adds to a stage, in a mix to each variant"
+        default=None, description="the most replicas that one decision adds to a stage"
     )
     max_step_down: Counting | None = Field(
         default=None, description="the most replicas that one decision removes from a stage, likewise"
@@ -36,9 +36,7 @@ class GuardBounds(FileModel):
     wait_for_starting: bool = Field(
         default=False, strict=True, description="add no replicas while those starting and ready are enough"
     )
-    variant_stays_s: NotNegative = Field(
-        default=0.0, description="the least time for which a stage keeps a variant, or the variants of a mix"
-    )
+    variant_stays_s: NotNegative = Field(default=0.0, description="the least time for which a stage keeps a variant")
     flap_budget: Counting | None = Field(
         default=None, description="the most changes of a stage within flap_window_s; replicas may still be added"
     )

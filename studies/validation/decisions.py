@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ipa.policies import Configuration, Entry, StageConfiguration, mix_of, replay_journal
+from ipa.policies import Configuration, Entry, StageConfiguration, replay_journal
 from ipa.sim import (
     RunInput,
     choose_engine,
@@ -78,9 +78,7 @@ def decided(decisions: pd.DataFrame) -> list[tuple[float, Configuration]]:
     found: dict[int, tuple[float, dict[str, StageConfiguration]]] = {}
     for row in accepted(decisions).to_dict("records"):
         _, configuration = found.setdefault(int(row["step"]), (float(row["time_s"]), {}))
-        stage, part = str(row["stage"]), _wanted(row)
-        before = configuration.get(stage)  # another variant of a mix
-        configuration[stage] = part if before is None else mix_of([*before.parts, part])
+        configuration[str(row["stage"])] = _wanted(row)
     return [found[step] for step in sorted(found)]
 
 
@@ -92,8 +90,7 @@ def accepted(decisions: pd.DataFrame) -> pd.DataFrame:
 
 def _wanted(row: Mapping[object, object]) -> StageConfiguration:
     batch, replicas, cores = (int(str(row[name])) for name in ("batch", "replicas", "cores"))
-    timeout_s, share = float(str(row["batch_timeout_s"])), float(str(row.get("share", 1.0)))
-    return StageConfiguration(str(row["variant"]), batch, replicas, timeout_s, cores=cores, share=share)
+    return StageConfiguration(str(row["variant"]), batch, replicas, float(str(row["batch_timeout_s"])), cores)
 
 
 def simulate_decisions(
@@ -116,12 +113,7 @@ def simulate_decisions(
         scenario.seed,
         pipeline.graph,
     )
-    engine = create_engine(
-        choose_engine(scenario.engine),
-        given,
-        initial,
-        mixes=any(each.is_mix for _, wanted in decisions for each in wanted.values()),
-    )
+    engine = create_engine(choose_engine(scenario.engine), given, initial)
     waiting = iter(following)
     for _ in engine.steps(iter([time_s for time_s, _ in following if time_s < trace.duration_s])):
         engine.apply(next(waiting)[1])
@@ -247,4 +239,4 @@ def _rollout_s(replicas: pd.DataFrame, since_s: float, wanted: StageConfiguratio
 
 def _serving(configuration: StageConfiguration) -> Counter[tuple[str, int]]:
     """Replicas by variant and cores, which a rollout changes; batch sizes and timeouts change at once."""
-    return Counter({(part.variant, part.cores): part.replicas for part in configuration.parts})
+    return Counter({(configuration.variant, configuration.cores): configuration.replicas})

@@ -1,7 +1,7 @@
 """Overheads: the time that a live run takes beyond the profile, measured from its tables and given to simulations.
 
-The emulated service time of every batch is known exactly: the k-th batch started at a lane of a stage takes the k-th
-draw of that lane's stream. The dispatch overhead is the time that its replica was occupied beyond that.
+The emulated service time of every batch is known exactly: the k-th batch started at a stage takes the k-th draw
+of that stage's stream. The dispatch overhead is the time that its replica was occupied beyond that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.sim import ServiceTime, StageModel, standard_normals, stream
-from ipa.studies.series import mixes_as_one
 from ipa.studies.validation.decisions import accepted
 from ipa.studies.validation.figures import JUDGED_UP_TO, FloatArray, Tables, Windows, busiest, visits_of
 
@@ -136,7 +135,7 @@ def _quiet(tables: Tables) -> Windows:
 
 
 def _dispatch_s(
-    tables: Tables, model: StageModel, normals: Mapping[int, float], busy_at: BusyAt | None, quiet: Windows
+    tables: Tables, model: StageModel, normals: Sequence[float], busy_at: BusyAt | None, quiet: Windows
 ) -> FloatArray:
     """For each finished batch of a stage that started in a quiet window, the time [s] beyond its emulated service time,
     whose draws are `normals`.
@@ -166,24 +165,12 @@ def _replicas_of(tables: Tables, stage: str) -> pd.DataFrame:
     return replicas[replicas["stage"] == stage].set_index("replica")
 
 
-def _normals(tables: Tables, stage: str, position: int, seed: int) -> Mapping[int, float]:
-    """Batch's number at the stage -> its draw.
-
-    With mixed variants, batches are counted lane by lane, and a batch without a row is not counted.
-    """
-    stages, replicas = visits_of(tables), _replicas_of(tables, stage)
-    started = stages[(stages["stage"] == stage) & (stages["batch"] >= 0) & (stages["replica"] >= 0)]
-    batches = started.drop_duplicates("batch").sort_values("batch")
-    if "lane" not in replicas:
-        most = int(batches["batch"].max()) + 1 if len(batches) else 0
-        return dict(enumerate(islice(standard_normals(stream(seed, "service", position)), most)))
-    lane = replicas["lane"].reindex(batches["replica"]).to_numpy(dtype=np.int64)
-    numbers = batches["batch"].to_numpy(dtype=np.int64)
-    found: dict[int, float] = {}
-    for each in np.unique(lane).tolist():
-        drawn = standard_normals(stream(seed, "service", position, each))
-        found.update(zip(numbers[lane == each].tolist(), drawn, strict=False))
-    return found
+def _normals(tables: Tables, stage: str, position: int, seed: int) -> Sequence[float]:
+    """The draws of a stage's batches, by number."""
+    visits = visits_of(tables)
+    started = visits["batch"][visits["stage"] == stage]
+    most = int(started.max()) + 1 if len(started) else 0
+    return list(islice(standard_normals(stream(seed, "service", position)), most))
 
 
 def _emulated_s(service: ServiceTime, size: int, normal: float) -> float:
@@ -231,7 +218,7 @@ def _start_up_s(replicas: pd.DataFrame, model: StageModel) -> FloatArray:
 
 def _delays_s(decisions: pd.DataFrame, replicas: pd.DataFrame) -> FloatArray:
     """The time [s] from each accepted, changed decision to the first replica created or removed before the next one."""
-    decisions = mixes_as_one(accepted(decisions))
+    decisions = accepted(decisions)
     made_s = decisions.drop_duplicates("step")["time_s"].to_numpy(dtype=np.float64)
     wanted = decisions.set_index(["step", "stage"])[["variant", "replicas", "cores"]].astype(str).unstack("stage")
     changed = np.flatnonzero((wanted != wanted.shift()).to_numpy().any(axis=1))[1:]

@@ -9,7 +9,6 @@ import socket
 import stat
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -27,12 +26,8 @@ from ipa.live.plane import Plane, Serves, server_arguments
 from ipa.live.server_answers import DEFAULT_BODY
 from ipa.live.stage_replicas import Replica
 from ipa.live.tokens import TokenFile, create_token_file
-from ipa.policies import Applied, Configuration, Observation, ReplicaCounts, StageConfiguration, mix_of
-from ipa.sim import stream
+from ipa.policies import Applied, Configuration, Observation, ReplicaCounts, StageConfiguration
 from tests.live.world import HISTORY, descendants, is_alive, pipeline_file, resizable_file, running, sort, until
-
-BOTH = (("small", 1), ("large", 4))
-"""The variants of a mix, with their batch sizes."""
 
 
 async def ask(backend: LoopbackBackend) -> int:
@@ -94,65 +89,6 @@ def test_in_place_a_replica_gets_other_cores_and_its_next_batch_takes_their_time
             replicas = backend.stages["sort"].records()
             assert replicas.variant == ("small",)
             assert (replicas.resizes.cores_before.tolist(), replicas.resizes.cores.tolist()) == ([1], [2])
-
-    asyncio.run(story())
-
-
-def test_a_mix_is_served_in_lanes_by_its_draws_and_one_variant_takes_over_again(tmp_path: Path) -> None:
-    """Small alone; then half of the requests each; then large alone, in its lane; then small in its place."""
-
-    async def story() -> None:
-        async with running(tmp_path, seed=5, mixes=True) as backend:
-            stage = backend.stages["sort"]
-            parts = [replace(sort(variant, batch=batch)["sort"], share=0.5) for variant, batch in BOTH]
-            assert await apply(backend, {"sort": mix_of(parts)}) == Applied(True)
-            served: list[str] = []
-            while served.count("large") < 6:
-                assert await ask(backend) == 200
-                (record,) = (await backend.client.records(len(served)))["records"]
-                served.append(record["stages"][0]["variant"])
-            wanted = ["small" if draw < 0.5 else "large" for draw in stream(5, "mix", 0).random(len(served))]
-            since = served.index("large")
-            assert set(served[:since]) <= {"small"}
-            assert served[since:] == wanted[since:]
-            assert {lane: each.variant for lane, each in stage.in_force.items()} == {0: "small", 1: "large"}
-            seen = (await observe(backend)).stages["sort"]
-            assert (seen.completions, seen.configuration) == (len(served), mix_of(parts))
-            assert seen.replicas == {"small": ReplicaCounts(ready=1), "large": ReplicaCounts(ready=1)}
-            assert await apply(backend, sort("large", batch=4)) == Applied(True)
-            await until(lambda: stage.all[0].is_gone, "small has gone")
-            assert set(stage.in_force) == {1}
-            assert await ask(backend) == 200
-            assert await apply(backend, sort("small")) == Applied(True)
-            await until(lambda: stage.all[1].is_gone, "large has gone")
-            assert await ask(backend) == 200
-            records = stage.records()
-            assert records.variant == ("small", "large", "small")
-            assert records.lanes is not None
-            assert records.lanes.lane.tolist() == [0, 1, 1]
-            assert [[size for _, size in lane] for lane in records.lanes.configured] == [[1], [4, 1]]
-
-    asyncio.run(story())
-
-
-def test_a_mix_may_stand_from_the_start(tmp_path: Path) -> None:
-    parts = [replace(sort(variant)["sort"], share=share) for variant, share in (("large", 0.25), ("small", 0.75))]
-
-    async def story() -> None:
-        path = pipeline_file(tmp_path)
-        backend = LoopbackBackend(Plane(profiles.load(str(path)), str(path), seed=3, mixes=True), tmp_path, HISTORY)
-        try:
-            await backend.open({"sort": mix_of(parts)})
-            await backend.start(time.monotonic())
-            for _ in range(12):
-                assert await ask(backend) == 200
-            found = (await backend.client.records(0))["records"]
-            wanted = ["large" if draw < 0.25 else "small" for draw in stream(3, "mix", 0).random(12)]
-            assert [record["stages"][0]["variant"] for record in found] == wanted
-            assert len(set(wanted)) == 2
-            assert [replica.variant for replica in backend.stages["sort"].all] == ["large", "small"]
-        finally:
-            await backend.close()
 
     asyncio.run(story())
 

@@ -25,7 +25,6 @@ pytest.importorskip("aiohttp")
 from ipa.live.plane import free_port
 from ipa.live.server_answers import DEFAULT_BODY
 from ipa.policies import Applied, read_journal
-from ipa.sim import stream
 from ipa.studies import Scenario, results, simulate
 from ipa.studies.runs.live_runs import checks
 from tests.command import contents, interruptible, ipa, refusal, start
@@ -186,55 +185,6 @@ def test_files_and_facts_are_documented(finished: tuple[Path, dict[str, Any]]) -
     assert {path.name for path in (folder / "run").iterdir() if path.name != "report.html"} <= files
     assert list(LIVE) == list(json.loads((folder / "run" / "manifest.json").read_text())["live"])
     assert list(COLUMNS["load"]) == list(pd.read_parquet(folder / "run" / "load.parquet").columns)
-
-
-# ---- mixes ----
-
-MIXES = """\
-from dataclasses import replace
-from ipa.policies import Decision, StageConfiguration, mix_of
-
-SMALL, LARGE = StageConfiguration("small", 1, 1, 0.0, 1), StageConfiguration("large", 2, 1, 0.05, 2)
-
-class Alternating:
-    mixes = True
-
-    def __init__(self, pipeline):
-        pass
-
-    def decide(self, observation, memory):
-        mix = mix_of([replace(SMALL, share=0.5), replace(LARGE, share=0.5)])
-        return Decision({"sort": SMALL if observation.step < 1 else mix if observation.step < 7 else LARGE}, memory)
-"""
-
-
-def test_a_policy_may_mix_variants_and_its_run_keeps_the_laws(tmp_path: Path) -> None:
-    """Small until 1 s, then half of the requests each, from 7 s on large alone: both lanes are in the tables, and who
-    came while the mix was in force went by the draws of the simulator, in order of arrival."""
-    pipeline_file(tmp_path)
-    Path("mixes.py").write_text(MIXES)
-    given = ("--policy", "mixes.py:Alternating", "--trace", "constant:20:10", "--set", "interval_s=1")
-    result = ipa("live", "run", "tiny.yaml", *given, "--decision-timeout", "60", "--out", "run", "--json")
-    assert result.exit_code == 0, result.output
-    said = json.loads(result.stdout)
-    assert (said["live"]["broken_laws"], said["completed"], said["requests"]) == ([], 200, 200)
-    replicas = pd.read_parquet("run/replicas.parquet").set_index("replica")
-    assert replicas["lane"].tolist() == [0, 1]
-    assert replicas["variant"].tolist() == ["small", "large"]
-    assert replicas["gone_s"].notna().tolist() == [True, False]
-    stages = pd.read_parquet("run/stages.parquet").sort_values("enqueue_s")
-    lane = stages["replica"].map(replicas["lane"]).to_numpy()
-    in_force = (stages["enqueue_s"] > replicas["ready_s"][1] + 2.0) & (stages["enqueue_s"] < 7.0)
-    drawn = stream(1, "mix", 0).random(len(stages)) >= 0.5
-    assert in_force.sum() > 10
-    assert lane[in_force].tolist() == drawn[in_force].astype(int).tolist()
-    accuracy = pd.read_parquet("run/requests.parquet").set_index("request")["accuracy"]
-    assert accuracy[stages["request"]].tolist() == np.where(lane == 0, 0.5, 0.75).tolist()
-    decisions = pd.read_parquet("run/decisions.parquet")
-    assert decisions["share"].tolist() == np.where(decisions["step"].between(1, 6), 0.5, 1.0).tolist()
-    steps = decisions["step"].nunique()
-    lines = ipa("replay", "run/journal.jsonl", "--pipeline", "tiny.yaml", *given[:2])
-    assert f"in {steps} of {steps} steps" in lines.stdout
 
 
 # ---- real models ----

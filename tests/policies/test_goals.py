@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from importlib.util import find_spec
-from itertools import product
 from math import prod
 from typing import Any
 
@@ -21,7 +20,6 @@ from ipa.policies.optimiser import Problem, Programme, explain_problem, pareto_p
 from ipa.policies.optimiser.solvers import PACKAGES
 from tests.policies import brute_force
 from tests.policies.brute_force import Candidate
-from tests.policies.test_mixing import policy, three_variants, ways
 from tests.policies.test_optimiser import LOADS, pairs, pipelines, quick
 from tests.tiny import chosen, observation, two_by_two, variant
 from tests.tiny import pipeline as tiny_pipeline
@@ -191,78 +189,18 @@ def test_a_frontier_of_plans_does_not_depend_on_the_goal() -> None:
     ],
 )
 def test_a_goal_that_cannot_be_is_refused(parameters: dict[str, Any], text: str) -> None:
-    for name in ("ipa", "infadapter"):
-        with pytest.raises(PolicyError, match=text):
-            create(name, two_by_two(), parameters)
+    with pytest.raises(PolicyError, match=text):
+        create("ipa", two_by_two(), parameters)
 
 
 def test_every_policy_that_optimises_takes_a_goal_and_states_it() -> None:
     goal = {"max": "accuracy", "cores_at_most": 3}
-    for name in ("ipa", "foresight", "scale-only", "switch-only", "oracle", "loki", "infadapter"):
+    for name in ("ipa", "foresight", "scale-only", "switch-only", "oracle"):
         made: Any = create(name, profiles.load("video"), {"goal": goal})
         assert made.parameters["goal"] == goal
     made = create("ipa goal={max: accuracy, cores_at_most: 3}", two_by_two())
     assert made.parameters["goal"] == goal
     assert "goal" not in create("ipa", two_by_two()).parameters  # type: ignore[attr-defined]
-
-
-# ---- with mixed variants ----
-
-
-MIXING = {"loki": (1, 2, 4), "infadapter": (1,)}
-"""The batches of each policy that mixes variants."""
-
-
-def all_ways(name: str, load_rps: float) -> list[tuple[float, int]]:
-    """The accuracy and cores of all ways to serve a load by mixes within the time that the policy allows."""
-    of = three_variants()
-    every = [ways(stage.variants, load_rps, MIXING[name]) for stage in of.stages]
-    in_time = [pair for pair in product(*every) if name != "loki" or sum(way[2] for way in pair) <= of.sla_s / 2]
-    return [(100 * prod(way[1] for way in pair), sum(way[0] for way in pair)) for pair in in_time]
-
-
-@pytest.mark.parametrize("name", MIXING)
-@pytest.mark.parametrize("load_rps", [1.0, 7.0, 18.0])
-def test_a_goal_s_mixes_are_those_of_enumeration(name: str, load_rps: float) -> None:
-    plans_of = all_ways(name, load_rps)
-
-    def found(**goal: Any) -> tuple[str, float, float]:
-        decided = policy(name, three_variants(), goal=goal).decide(observation([load_rps]), {})
-        assert decided.objective is not None
-        return decided.rung, 100 * decided.objective["pas"], decided.objective["cost_cores"]
-
-    for cores in (2, 4, 6, 9, 13):
-        within = [(accuracy, -used) for accuracy, used in plans_of if used <= cores]
-        rung, accuracy, used = found(max="accuracy", cores_at_most=cores)
-        assert rung == ("optimal" if within else "most-throughput")
-        if within:
-            assert (accuracy, -used) == pytest.approx(max(within))
-    for least in (26, 40, 55, 63):
-        enough = [(used, -accuracy) for accuracy, used in plans_of if accuracy >= least - 1e-9]
-        rung, accuracy, used = found(min="cost", accuracy_at_least=least)
-        assert rung == "optimal"
-        assert (used, -accuracy) == pytest.approx(min(enough))
-
-
-def test_mixes_that_lack_a_goal_s_accuracy_say_the_most_that_there_is() -> None:
-    """At 4 rps on 3 cores one stage may have its large variant: 0.5 x 0.9 or 0.8 x 0.6."""
-    for name in MIXING:
-        made = policy(name, two_by_two(), goal={"min": "cost", "accuracy_at_least": 50, "cores_at_most": 3})
-        decided = made.decide(observation([4.0]), {})
-        assert (decided.rung, decided.binding, decided.feasible) == ("no-accuracy", "accuracy", False)
-        assert "48 is the most" in decided.notes[0]
-        by_stage = policy(name, two_by_two(), goal={"min": "cost", "accuracy_at_least": {"b": 61}})
-        decided = by_stage.decide(observation([4.0]), {})
-        assert [stage.variants for stage in decided.configuration.values()] == ["small", "large"]
-
-
-@pytest.mark.parametrize("name", MIXING)
-def test_mixes_are_of_variants_whose_accuracies_pairs_do_not_change(name: str) -> None:
-    of = two_by_two()
-    paired = replace(of, pair_accuracies={"small": {"small": 0.3, "large": 0.5}, "large": {"small": 0.4, "large": 0.7}})
-    with pytest.raises(PolicyError, match="pair_accuracies"):
-        policy(name, paired, goal={"max": "accuracy"})
-    policy(name, paired, goal={"late_at_most": 0.01})
 
 
 # ---- late_at_most ----
@@ -297,12 +235,11 @@ def test_the_late_share_follows_from_the_quantiles(sla_s: float, share: float) -
     assert late_share(sla_s, LatencyQuantiles(0.5, 1.0, 2.0)) == pytest.approx(share)
 
 
-@pytest.mark.parametrize("name", ["ipa", *MIXING])
-def test_a_policy_that_may_be_late_less_often_plans_for_more(name: str) -> None:
+def test_a_policy_that_may_be_late_less_often_plans_for_more() -> None:
     load = [4.0, 6.0, 5.0, 9.0, 3.0, 5.0, 6.0, 4.0, 8.0, 5.0] * 6
     planned = []
     for late in (0.5, 0.05, 0.01):
-        made: Any = create(name, two_by_two(), {"predictor": "poisson", "goal": {"late_at_most": late}})
+        made: Any = create("ipa", two_by_two(), {"predictor": "poisson", "goal": {"late_at_most": late}})
         decision = made.decide(observation(load_rps=load), {})
         planned.append(decision.forecast_rps)
         assert "latency" in made.reads

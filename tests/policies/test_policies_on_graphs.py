@@ -18,13 +18,10 @@ from ipa.policies import (
     Steady,
     check_decision,
     create,
-    mixes,
 )
 from ipa.policies.foresight.backlog import waiting_before
 from ipa.profiles import Defaults, Edge, Graph, Join, Pipeline, Stage
 from tests.tiny import configuration, observation, variant
-
-CHAINS_ONLY = {"loki", "infadapter"}
 
 DETECT = (variant("small", 0.5, 1, {1: 0.05, 2: 0.08}), variant("large", 0.8, 2, {1: 0.1, 2: 0.16}))
 CARS = (variant("small", 0.6, 1, {1: 0.04, 2: 0.05}), variant("large", 0.9, 2, {1: 0.08, 2: 0.1}))
@@ -60,11 +57,7 @@ SEEN = observation([10.0] * 60, at_hand=AT_HAND, future_rps=[10.0] * 120, busy=d
 
 
 @pytest.mark.parametrize("name", POLICIES)
-def test_a_policy_decides_or_says_that_it_takes_chains_only(name: str) -> None:
-    if name in CHAINS_ONLY:
-        with pytest.raises(PolicyError, match=r"takes chains .*only, and the stages of traffic form a graph"):
-            create(name, pipeline())
-        return
+def test_a_policy_decides_on_a_graph(name: str) -> None:
     decision = create(name, pipeline()).decide(SEEN, {})
     check_decision(pipeline(), decision)
 
@@ -83,24 +76,6 @@ def test_a_plan_counts_what_a_join_waits(name: str) -> None:
 
 TREE = Graph(GRAPH.edges[:2], sla_s=0.6)
 """detect -> cars and detect -> faces; merge is an entry of its own, beside them."""
-
-
-def test_loki_takes_trees_and_mixes_nothing_there() -> None:
-    """At 10 rps: half the SLA, 0.3 s, holds the slow ones (0.1 + 0.08 s, and 4 cars a frame at once need replicas)."""
-    loki = create("loki load_margin=0", pipeline(TREE))
-    assert not mixes(loki)
-    seen = observation([10.0] * 60, at_hand=AT_HAND)
-    free = loki.decide(seen, {})
-    assert (free.rung, free.binding) == ("optimal", "none")
-    assert [each.variant for each in free.configuration.values()] == ["large", "large", "small", "small"]
-    assert free.configuration["cars"].replicas >= ceil(40 / 20)
-    fewer = sum(each.total_cores for each in free.configuration.values()) - 1
-    limited = loki.decide(observation([10.0] * 60, at_hand=AT_HAND, limit_cores=fewer), {})
-    assert (limited.rung, limited.binding) == ("optimal", "cores")
-    assert sum(each.total_cores for each in limited.configuration.values()) <= fewer
-    assert limited.objective is not None
-    assert free.objective is not None
-    assert limited.objective["pas"] < free.objective["pas"]
 
 
 def test_a_rate_sizes_each_stage_by_its_items() -> None:

@@ -2,7 +2,7 @@
 
 InferLine's budgets are what its planner may spend, and each gives the highest load that its plan carries. Here the
 planners get as many GPUs as the budget pays, and the plan for the highest load within these is run on 50,000 requests
-with exponential gaps (a gamma process of CV 1). Of Loki, the most that a cluster carries at full accuracy and in all.
+with exponential gaps (a gamma process of CV 1).
 """
 
 from __future__ import annotations
@@ -29,12 +29,6 @@ GPU_CORES = 10
 """What a replica on a GPU takes in the shipped files; one on a processor takes 1."""
 
 ROUNDING = 0.005
-
-LOKI_RATIO = 2.7
-"""By what accuracy scaling multiplies the load that a cluster carries, at least; published with Loki (HPDC 2024)."""
-
-CLUSTERS = (10, 20, 40)
-"""GPUs, one for each replica of Loki's tree."""
 
 REQUESTS = 50_000
 LOADS_RPS = range(10, 5_000)
@@ -66,27 +60,6 @@ def _within(gpus: int, **asked: Any) -> tuple[str, str]:
     return str(load_rps), _late(planned(load_rps, REQUESTS // load_rps, **asked))
 
 
-def loki() -> Iterator[list[str]]:
-    """GPUs; the highest load at full accuracy, and in all, with the share of late requests; their ratio; and the PAS at
-    the published ratio."""
-    for gpus in CLUSTERS:
-        asked: dict[str, Any] = {"pipeline": "traffic", "policy": {"name": "loki"}, "limit_cores": gpus}
-        loads_rps = highest(_is_full, **asked), highest(_is_optimal, **asked)
-        full, every = (planned(load_rps, REQUESTS // load_rps, **asked) for load_rps in loads_rps)
-        there = planned(int(LOKI_RATIO * loads_rps[0]), 2, **asked)
-        pas = [f"{run.tables['decisions']['accuracy'].min() * 100:.1f}" for run in (there, every)]
-        ratio = f"{loads_rps[1] / loads_rps[0]:.1f}"
-        yield [str(gpus), str(loads_rps[0]), _late(full), pas[0], str(loads_rps[1]), ratio, pas[1], _late(every)]
-
-
-def _is_optimal(run: Run) -> bool:
-    return bool((run.tables["decisions"]["rung"] == "optimal").all())
-
-
-def _is_full(run: Run) -> bool:
-    return _is_optimal(run) and bool(run.tables["decisions"]["accuracy"].min() == 1.0)
-
-
 def _late(run: Run) -> str:
     return f"{100 * run.summary['sla_violation_rate']:.1f}"
 
@@ -111,6 +84,4 @@ def planned(load_rps: int, duration_s: int, *, policy: dict[str, Any], **asked: 
 
 if __name__ == "__main__":
     page = PAGE.read_text(encoding="utf-8")
-    for heading, rows in (("InferLine's budgets", inferline()), ("Loki's tree", loki())):
-        page = with_table(page, heading, list(rows))
-    PAGE.write_text(page, encoding="utf-8")
+    PAGE.write_text(with_table(page, "InferLine's budgets", list(inferline())), encoding="utf-8")

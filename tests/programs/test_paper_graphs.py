@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.programs.paper_graphs import INFERLINE, gpus_of, inferline, loki
+from tests.programs.paper_graphs import INFERLINE, gpus_of, inferline
 from tests.programs.paper_page import PAGE, with_table
 from tests.programs.paper_tables import rows, sections
 
@@ -16,7 +16,6 @@ def test_a_budget_pays_v100s_and_a_k80_each_with_a_core() -> None:
 def test_the_page_has_the_figures_that_the_program_computes() -> None:
     on_page = sections(PAGE.read_text(encoding="utf-8"))
     assert rows(on_page["InferLine's budgets"])[0] == next(inferline())
-    assert rows(on_page["Loki's tree"])[0] == next(loki())
 
 
 def test_a_table_is_put_in_the_place_of_the_one_before() -> None:

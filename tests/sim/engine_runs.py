@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ipa.policies import StageConfiguration, mix_of
+from ipa.policies import StageConfiguration
 from ipa.profiles import Graph
 from ipa.sim import streams
 from ipa.sim.engines import create_engine
@@ -27,28 +27,18 @@ def with_engine_draws(scenario: dict[str, Any], seed: int) -> dict[str, Any]:
     for key, purpose in (("factors", "service"), ("start_up_factors", "start-up")):
         if scenario.get(key):
             drawn[key] = [factors(seed, purpose, position) for position in range(len(scenario["stages"]))]
-            if "mix_draws" in scenario:
-                drawn[f"lane_{key}"] = [
-                    [factors(seed, purpose, position, lane) for lane in range(len(stage["variants"]))]
-                    for position, stage in enumerate(scenario["stages"])
-                ]
-    if "mix_draws" in scenario:
-        count = len(scenario["arrivals"])
-        drawn["mix_draws"] = [
-            streams.stream(seed, "mix", position).random(count).tolist() for position in range(len(scenario["stages"]))
-        ]
     return drawn
 
 
-def factors(seed: int, purpose: str, position: int, lane: int = 0, most: int = MOST_DRAWS) -> list[float]:
-    """The factors that an engine draws at a lane of a stage."""
-    normals = streams.standard_normals(streams.stream(seed, purpose, position, lane))
+def factors(seed: int, purpose: str, position: int, most: int = MOST_DRAWS) -> list[float]:
+    """The factors that an engine draws at a stage."""
+    normals = streams.standard_normals(streams.stream(seed, purpose, position))
     return [exp(SIGMA * normal - 0.5 * SIGMA * SIGMA) for normal in islice(normals, most)]
 
 
 def build(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Engine:
-    """The engine of a name for a scenario; one with lanes if it has draws for them."""
-    return create_engine(engine, *parts(scenario, seed), mixes="mix_draws" in scenario)
+    """The engine of a name for a scenario."""
+    return create_engine(engine, *parts(scenario, seed))
 
 
 def parts(
@@ -101,10 +91,7 @@ def _model(name: str, stage: dict[str, Any], sampled: bool) -> StageModel:
 
 
 def configuration(stages: list[dict[str, Any]]) -> dict[str, StageConfiguration]:
-    return {
-        str(number): mix_of([StageConfiguration(**part) for part in stage.get("mix", [stage])])
-        for number, stage in enumerate(stages)
-    }
+    return {str(number): StageConfiguration(**stage) for number, stage in enumerate(stages)}
 
 
 def difference(records: Records, oracle: dict[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""The oracle where stages form a graph (rule 12): items in place of requests, one object each.
+"""The oracle where stages form a graph (rule 11): items in place of requests, one object each.
 
 A scenario has these keys more than a chain's, with stages by position, every one after those that lead to it:
 
@@ -20,7 +20,7 @@ from math import comb, exp, factorial, floor, inf, lgamma, log, nextafter, sqrt
 from statistics import NormalDist
 from typing import Any
 
-from tests.sim.oracle import DELIVERY, Batch, Mix, Replica, Request, Simulation, Stage, replica_result
+from tests.sim.oracle import DELIVERY, Batch, Replica, Request, Simulation, Stage, replica_result
 
 BITS = 2**64
 OUTCOMES = ("completed", "dropped", "failed", "unfinished")
@@ -92,14 +92,14 @@ class GraphSimulation(Simulation):
         self.joins: dict[int, tuple[str, float]] = scenario["joins"]
         self.item_key: int = scenario["item_key"]
         super().__init__(scenario)
-        stages = range(len(self.mixes))
+        stages = range(len(self.stages))
         self.entries = [s for s in stages if not any(edge["child"] == s for edge in self.edges)]
         self.numbers = [
             Numbers(edge, latent(normals, self.requests, edge["persist_s"]))
             for edge, normals in zip(self.edges, scenario["edge_normals"], strict=True)
         ]
         self.items: list[list[Item]] = [[] for _ in self.requests]  # by request
-        self.came: list[list[Item]] = [[] for _ in self.mixes]  # by stage, in order of enqueue
+        self.came: list[list[Item]] = [[] for _ in self.stages]  # by stage, in order of enqueue
         self.entering: dict[tuple[int, float], list[Item]] = {}
         self.open = 0
         for number in range(len(self.requests)):
@@ -124,22 +124,17 @@ class GraphSimulation(Simulation):
         return self.item(request, stage, -1, mixed(mixed(self.item_key, request), stage))
 
     def arrive(self, requests: list[Request]) -> list[Stage]:
-        found = []
+        numbers = [self.requests.index(request) for request in requests]
         for entry in self.entries:
-            numbers = [self.requests.index(request) for request in requests]
             items = [next(each for each in self.items[n] if each.stage == entry) for n in numbers]
-            found += self.enqueue(self.mixes[entry], list(items))
-        return found
+            self.enqueue(self.stages[entry], list(items))
+        return [self.stages[entry] for entry in self.entries]
 
-    def enqueue(self, mix: Mix, requests: list[Request]) -> list[Stage]:
-        (lane,) = mix.lanes
+    def enqueue(self, stage: Stage, requests: list[Request]) -> None:
+        super().enqueue(stage, requests)
         for item in requests:
             assert isinstance(item, Item)
-            item.visits.append({"enqueue": self.now, "batch_id": None})
-            lane.queue.append(item)
-            lane.present += 1
-            self.came[lane.index].append(item)
-        return [lane] if requests else []
+            self.came[stage.index].append(item)
 
     def close(self, request: Request, outcome: str) -> None:
         assert isinstance(request, Item)
@@ -176,11 +171,11 @@ class GraphSimulation(Simulation):
         for parent in batch.requests:
             self.gather(parent)
         for child in sorted(coming):
-            mix = self.mixes[child]
+            following = self.stages[child]
             if self.hop_s > 0:
-                self.at(self.now + self.hop_s, DELIVERY, mix.lanes[0], self.delivery, mix, coming[child])
+                self.at(self.now + self.hop_s, DELIVERY, following, self.delivery, following, coming[child])
             else:
-                self.delivery(mix, coming[child])
+                self.delivery(following, coming[child])
 
     def takes(self, parent: Item, number: int) -> bool:
         """A condition: a draw of the item; edges of one switch share that of the first."""
@@ -239,12 +234,12 @@ class GraphSimulation(Simulation):
     def enter_at(self, stage: int, moment: float, item: Item) -> None:
         if (stage, moment) not in self.entering:
             self.entering[stage, moment] = []
-            self.at(moment, DELIVERY, self.mixes[stage].lanes[0], self.enter, stage, moment)
+            self.at(moment, DELIVERY, self.stages[stage], self.enter, stage, moment)
         self.entering[stage, moment].append(item)
 
     def enter(self, stage: int, moment: float) -> None:
         items = sorted(self.entering.pop((stage, moment)), key=lambda each: each.request)
-        self.delivery(self.mixes[stage], [*items])
+        self.delivery(self.stages[stage], [*items])
 
     # ---------------------------------------------------------------- the result
 
@@ -253,9 +248,9 @@ class GraphSimulation(Simulation):
             "requests": [self.request_result(items) for items in self.items],
             "items": [[item_result(each) for each in came] for came in self.came],
             "replicas": [
-                [replica_result(each, resizes=self.in_place) for each in mix.lanes[0].replicas] for mix in self.mixes
+                [replica_result(each, resizes=self.in_place) for each in stage.replicas] for stage in self.stages
             ],
-            "queue_integral": [mix.lanes[0].integral for mix in self.mixes],
+            "queue_integral": [stage.integral for stage in self.stages],
             "end_s": self.now,
         }
 
@@ -283,5 +278,4 @@ def latent(normals: list[float], requests: list[Request], persist_s: float) -> l
 
 def item_result(item: Item) -> dict[str, Any]:
     (visit,) = item.visits
-    visit.pop("lane", None)
     return {"request": item.request, "edge": item.edge, "outcome": item.outcome, "end": item.end} | visit

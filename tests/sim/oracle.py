@@ -17,9 +17,6 @@ A scenario is a dictionary:
 - bound_s: how long after duration_s the run ends at the latest (not given: 10 x sla_s)
 - interference: optional; whether a batch takes latency x slowdown, by the variant's "beside" (a list: slowdowns
   beside 0, 1, ... busy cores of others, the last one beside more) at the moment at which it starts
-- mix_draws: optional; per stage, the draw of each request (rule 11). A configuration may then be
-  {"mix": [{..., as in initial, "share"}, ...]}; lane_factors and lane_start_up_factors, optional: per
-  stage and lane, in place of factors and start_up_factors
 - removal, optional: "drain" or "lose": whether what a removed replica holds fails with it
 - dispatch: "central" or "eager"; drop: "request", "batch" or "deadline"; resize: "rollout" or "in_place"
 
@@ -115,10 +112,6 @@ class Stage:
     last_chosen: int = -1
     present: int = 0
     integral: float = 0.0
-    lane: int = 0
-    desired: int = 0
-    warm: bool = False
-    free: bool = True
 
     def is_current(self, replica: Replica) -> bool:
         wanted = (self.configuration["variant"], self.configuration["cores"])
@@ -136,34 +129,6 @@ class Stage:
         return table
 
 
-@dataclass(eq=False)
-class Mix:
-    """Rule 11: the lanes of a stage, each as a stage of one variant. `asked`: those of the latest decision, in its
-    order; `open`: those that get requests, with their shares."""
-
-    lanes: list[Stage]
-    draws: list[float]
-    mixed: bool = False
-    asked: list[Stage] = field(default_factory=list)
-    open: list[tuple[Stage, float]] = field(default_factory=list)
-
-    def lane_of(self, number: int) -> Stage:
-        below = 0.0
-        for lane, share in self.open[:-1]:
-            below += share
-            if self.draws[number] < below:
-                return lane
-        return self.open[-1][0]
-
-    def closes(self, lane: Stage) -> bool:
-        return not lane.free and lane not in self.asked and lane not in [each for each, _ in self.open]
-
-
-def parts_of(configuration: dict[str, Any]) -> list[dict[str, Any]]:
-    parts: list[dict[str, Any]] = configuration.get("mix") or [configuration | {"share": 1.0}]
-    return parts
-
-
 def nth(factors: list[float], n: int) -> float:
     return factors[n] if n < len(factors) else 1.0
 
@@ -178,7 +143,7 @@ def removal_order(replica: Replica) -> tuple[int, int]:
 class Simulation:
     def __init__(self, scenario: dict[str, Any]) -> None:
         self.now = 0.0
-        self.events: list[tuple[float, int, int, int, int, Callable[[], None]]] = []
+        self.events: list[tuple[float, int, int, int, Callable[[], None]]] = []
         self.made = 0  # events made so far: the last tie-breaker of rule 8
         self.eager = {"central": False, "eager": True}[scenario.get("dispatch", "central")]
         drop = scenario.get("drop", "request")
@@ -202,39 +167,21 @@ class Simulation:
         count = len(scenario["stages"])
         factors = scenario.get("factors") or [[]] * count
         start_ups = scenario.get("start_up_factors") or [[]] * count
-        mixes = "mix_draws" in scenario
-        lane_factors = scenario.get("lane_factors") or [[each] * 9 for each in factors]
-        lane_start_ups = scenario.get("lane_start_up_factors") or [[each] * 9 for each in start_ups]
-        self.mixes = []
+        self.stages = []
         for i, (given, first) in enumerate(zip(scenario["stages"], scenario["initial"], strict=True)):
-            lanes = [
-                Stage(
-                    *(i, given["variants"], given["drop_limit_s"], parts_of(first)[0]),
-                    *(lane_factors[i][lane], lane_start_ups[i][lane]),
-                    lane=lane,
-                )
-                for lane in range(len(given["variants"]) if mixes else 1)
-            ]
-            mix = Mix(lanes, scenario["mix_draws"][i] if mixes else [0.0] * len(self.requests))
-            self.mixes.append(mix)
-            for lane, part in zip(lanes, parts_of(first), strict=False):
-                self.ask(mix, lane, part, part["replicas"])
-                lane.warm = True
-                for _ in range(part["replicas"]):
-                    self.create(lane).ready = 0.0
-            mix.mixed = "mix" in first
-            self.settle(mix)
-        self.stages = [lane for mix in self.mixes for lane in mix.lanes]
+            stage = Stage(i, given["variants"], given["drop_limit_s"], first, factors[i], start_ups[i])
+            self.stages.append(stage)
+            for _ in range(first["replicas"]):
+                self.create(stage).ready = 0.0
         for step_s, configurations in scenario["decisions"]:
             at = step_s + scenario["decision_delay_s"]
-            for mix, wanted in zip(self.mixes, configurations, strict=True):
-                self.at(at, APPLICATION, mix.lanes[0], self.application, mix, wanted)
+            for stage, wanted in zip(self.stages, configurations, strict=True):
+                self.at(at, APPLICATION, stage, self.application, stage, wanted)
 
     # ---------------------------------------------------------------- time (rules 8 and 9)
 
     def at(self, time: float, rank: int, stage: Stage, what: Callable[..., None], *args: Any) -> None:
-        lane = stage.lane if rank == TIMER else 0  # rule 11: timers go by stage and then by lane
-        event = (time, rank, stage.index, lane, self.made, lambda: what(*args))
+        event = (time, rank, stage.index, self.made, lambda: what(*args))
         heapq.heappush(self.events, event)
         self.made += 1
 
@@ -249,16 +196,17 @@ class Simulation:
             if arrived:
                 coming = coming[len(arrived) :]
                 # In the queue for every event of this instant; the attempt ranks with the timers.
-                for lane in self.arrive(arrived):
-                    self.at(self.now, TIMER, lane, self.attempt, lane)
+                for stage in self.arrive(arrived):
+                    self.at(self.now, TIMER, stage, self.attempt, stage)
             while self.events and self.events[0][0] == self.now:
                 heapq.heappop(self.events)[-1]()
         self.pass_to(self.end())
         return self.result()
 
     def arrive(self, requests: list[Request]) -> list[Stage]:
-        """Requests reach the pipeline; returns the lanes that got some."""
-        return self.enqueue(self.mixes[0], requests)
+        """Requests reach the pipeline; returns the stages that got some."""
+        self.enqueue(self.stages[0], requests)
+        return self.stages[:1]
 
     def end(self) -> float:
         """When the run ends, as far as known; what happens at that instant still happens."""
@@ -280,86 +228,39 @@ class Simulation:
             request.visits[-1]["finish"] = self.now
         if replica.removed is not None:
             self.leave(stage, replica)
-        if stage.index + 1 == len(self.mixes):
+        if stage.index + 1 == len(self.stages):
             for request in batch.requests:
                 self.close(request, "completed")
         else:
-            following = self.mixes[stage.index + 1]
+            following = self.stages[stage.index + 1]
             if self.hop_s > 0:
-                at = self.now + self.hop_s
-                self.at(at, DELIVERY, following.lanes[0], self.delivery, following, batch.requests)
+                self.at(self.now + self.hop_s, DELIVERY, following, self.delivery, following, batch.requests)
             else:
                 self.delivery(following, batch.requests)
         if replica.waiting:
             self.start(stage, replica, replica.waiting.pop(0))
         self.attempt(stage)
 
-    def delivery(self, mix: Mix, requests: list[Request]) -> None:
-        for lane in self.enqueue(mix, requests):
-            self.attempt(lane)
+    def delivery(self, stage: Stage, requests: list[Request]) -> None:
+        self.enqueue(stage, requests)
+        self.attempt(stage)
 
     def activation(self, stage: Stage, replica: Replica) -> None:
         if replica.removed is not None:
             return
         replica.ready = self.now
         self.rollout(stage)
-        mix = self.mixes[stage.index]
-        if stage in mix.asked and not stage.warm and self.all_ready(stage):
-            stage.warm = True
-            if all(lane.warm for lane in mix.asked):
-                self.settle(mix)
-                self.roll_out_all(mix)
-                return
         self.attempt(stage)
 
     def exit(self, replica: Replica) -> None:
         replica.gone = self.now
 
-    def application(self, mix: Mix, configuration: dict[str, Any]) -> None:
-        before, was_mixed = mix.asked, mix.mixed
-        mix.mixed, mix.asked = "mix" in configuration, []
-        places = []
-        for part in parts_of(configuration):
-            same = [x for x in mix.lanes if not x.free and x.configuration["variant"] == part["variant"]]
-            if not same and not was_mixed and not mix.mixed:
-                same = before  # a rollout within the lane
-            places.append(same[0] if same else None)
-        free = [lane for lane in mix.lanes if lane.free]
-        for part, found in zip(parts_of(configuration), places, strict=True):
-            lane = found or free.pop(0)
-            lane.warm = lane.warm and not lane.free
-            keeps = lane.desired if lane.warm else 0
-            self.ask(mix, lane, part, max(keeps, part["replicas"]))
-            lane.warm = lane.warm or self.all_ready(lane)
-        if all(lane.warm for lane in mix.asked):
-            self.settle(mix)
-        self.roll_out_all(mix)
-
-    def ask(self, mix: Mix, lane: Stage, part: dict[str, Any], desired: int) -> None:
-        lane.configuration, lane.desired, lane.free = part, desired, False
-        mix.asked.append(lane)
-
-    def settle(self, mix: Mix) -> None:
-        """All lanes are warm: shares and numbers take effect; lanes not asked for get no more requests."""
-        mix.open = [(lane, lane.configuration["share"]) for lane in mix.asked]
-        for lane in mix.asked:
-            lane.desired = lane.configuration["replicas"]
-
-    def all_ready(self, lane: Stage) -> bool:
-        return len(lane.having(lambda r: r.is_ready)) >= lane.desired
-
-    def roll_out_all(self, mix: Mix) -> None:
-        for lane in mix.lanes:
-            if self.in_place:
-                self.resize(lane)
-            self.rollout(lane)
-            self.attempt(lane)
-
-    def free_if_empty(self, lane: Stage) -> None:
-        """A lane that gets no more requests, and has none, gives up its replicas."""
-        if self.mixes[lane.index].closes(lane) and not lane.present:
-            lane.free, lane.desired = True, 0
-            self.rollout(lane)
+    def application(self, stage: Stage, configuration: dict[str, Any]) -> None:
+        stage.configuration = configuration
+        if self.in_place:
+            self.resize(stage)
+        self.rollout(stage)
+        self.attempt(stage)
 
     def timer(self, stage: Stage, number: int) -> None:
         if number == stage.timer:
@@ -367,16 +268,12 @@ class Simulation:
 
     # ---------------------------------------------------------------- requests (rules 1 and 4)
 
-    def enqueue(self, mix: Mix, requests: list[Request]) -> list[Stage]:
-        """Put each at the end of its lane's queue; the lanes that got some, in their order."""
-        taken = set()
+    def enqueue(self, stage: Stage, requests: list[Request]) -> None:
+        """Put each at the end of the queue."""
         for request in requests:
-            lane = mix.lane_of(self.requests.index(request))
             request.visits.append({"enqueue": self.now, "batch_id": None})
-            lane.queue.append(request)
-            lane.present += 1
-            taken.add(lane.lane)
-        return [lane for lane in mix.lanes if lane.lane in taken]
+            stage.queue.append(request)
+            stage.present += 1
 
     def expired(self, stage: Stage, request: Request) -> bool:
         limit_s = stage.drop_limit_s
@@ -385,13 +282,10 @@ class Simulation:
         return self.now > request.arrival + limit_s
 
     def ahead_s(self, stage: Stage) -> float:
-        """Rule 4 by deadline: the stay here, where the queue does not count, then hop and stay at each later stage.
-
-        Rule 11: of a later stage, the shortest stay of the lanes that get requests.
-        """
+        """Rule 4 by deadline: the stay here, where the queue does not count, then hop and stay at each later stage."""
         total = self.stay_s(stage, [])
-        for later in self.mixes[stage.index + 1 :]:
-            total = total + self.hop_s + min(self.stay_s(lane, lane.queue) for lane, _ in later.open)
+        for later in self.stages[stage.index + 1 :]:
+            total = total + self.hop_s + self.stay_s(later, later.queue)
         return total
 
     def stay_s(self, stage: Stage, queue: list[Request]) -> float:
@@ -415,10 +309,6 @@ class Simulation:
     # ---------------------------------------------------------------- dispatch (rules 2 and 3)
 
     def attempt(self, stage: Stage) -> None:
-        self.dispatch(stage)
-        self.free_if_empty(stage)
-
-    def dispatch(self, stage: Stage) -> None:
         stage.timer += 1
         while (replica := self.choose(stage)) is not None:
             while not self.drop_batches and stage.queue and self.expired(stage, stage.queue[0]):
@@ -484,7 +374,6 @@ class Simulation:
                 "variant": replica.variant,
                 "batch": size,
                 "batch_id": stage.started,
-                "lane": stage.lane,
             }
         stage.started += 1
         replica.serving = batch
@@ -521,7 +410,7 @@ class Simulation:
 
     def rollout_pass(self, stage: Stage, returned: list[Batch]) -> bool:
         """One pass of (a) to (d), every number counted afresh; whether it changed anything."""
-        desired = stage.desired
+        desired = stage.configuration["replicas"]
         surge = -(-desired // 4) if self.max_surge is None else self.max_surge
 
         def remove(replicas: list[Replica], most: int) -> int:
@@ -567,33 +456,14 @@ class Simulation:
     # ---------------------------------------------------------------- the result
 
     def result(self) -> dict[str, Any]:
-        self.number_across_lanes()
-        replicas = [[replica for lane in mix.lanes for replica in lane.replicas] for mix in self.mixes]
         return {
             "requests": [request_result(request) for request in self.requests],
             "replicas": [
-                [replica_result(each, resizes=self.in_place) for each in sorted(existed, key=lambda r: r.number)]
-                for existed in replicas
+                [replica_result(each, resizes=self.in_place) for each in stage.replicas] for stage in self.stages
             ],
-            "queue_integral": [sum(lane.integral for lane in mix.lanes) for mix in self.mixes],
+            "queue_integral": [stage.integral for stage in self.stages],
             "end_s": self.now,
         }
-
-    def number_across_lanes(self) -> None:
-        """Replicas by creation, batches by start; at the same time the lower lane first."""
-        for index, mix in enumerate(self.mixes):
-            pairs = [(lane.lane, each) for lane in mix.lanes for each in lane.replicas]
-            pairs.sort(key=lambda pair: (pair[1].created, pair[0], pair[1].number))
-            replica_of = {(lane, each.number): k for k, (lane, each) in enumerate(pairs)}
-            for k, (_, each) in enumerate(pairs):
-                each.number = k
-            visits = [r.visits[index] for r in self.requests if len(r.visits) > index and "start" in r.visits[index]]
-            batches = sorted({(visit["start"], visit["lane"], visit["batch_id"]) for visit in visits})
-            batch_of = {batch[1:]: k for k, batch in enumerate(batches)}
-            for visit in visits:
-                lane = visit.pop("lane")
-                visit["replica"] = replica_of[lane, visit["replica"]]
-                visit["batch_id"] = batch_of[lane, visit["batch_id"]]
 
 
 def request_result(request: Request) -> dict[str, Any]:

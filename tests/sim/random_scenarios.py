@@ -43,46 +43,6 @@ def scenario(seed: int, *, core_sizes: int = 2, **overrides: Any) -> dict[str, A
     return made | overrides
 
 
-def mixing(scenario: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The scenario with mixes in place of some configurations, where stages have several variants.
-
-    It has the key `mix_draws`, empty: the engine's own draws belong there.
-    """
-    rng = Random(f"mix {seed}")
-
-    def mixed(stage: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
-        names = sorted(stage["variants"].keys() - {first["variant"]})
-        others = rng.sample(names, rng.randint(0, len(names)))
-        if not others or rng.random() < 0.25:
-            return first
-        weights = [rng.choice([1, 1, 2, 4]) for _ in range(len(others) + 1)]
-        parts = [
-            first,
-            *(
-                {
-                    **first,
-                    "variant": name,
-                    "cores": rng.choice(sorted(stage["variants"][name]["latency_s"])),
-                    "batch": rng.choice([1, 2, 4]),
-                    "replicas": rng.choice([1, 2, 3]),
-                }
-                for name in others
-            ),
-        ]
-        rng.shuffle(parts)
-        shares = [weight / sum(weights) for weight in weights]
-        return {"mix": [part | {"share": share} for part, share in zip(parts, shares, strict=True)]}
-
-    def all_mixed(configurations: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        return [mixed(stage, each) for stage, each in zip(scenario["stages"], configurations, strict=True)]
-
-    decisions: list[list[Any]] = []
-    for time_s, configurations in scenario["decisions"]:
-        repeats = decisions and rng.random() < 0.3
-        decisions.append([time_s, decisions[-1][1] if repeats else all_mixed(configurations)])
-    return scenario | {"initial": all_mixed(scenario["initial"]), "decisions": decisions, "mix_draws": []}
-
-
 def _slow_down(stages: list[dict[str, Any]], rng: Random) -> None:
     """Give every variant slowdowns beside others, in quarters that tie or at random."""
     on_grid = rng.random() < 0.5

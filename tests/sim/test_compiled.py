@@ -314,14 +314,12 @@ FLOATS_OF_KERNELS = """
 import re
 from numba.core import types
 from numba.core.dispatcher import Dispatcher
-from ipa.sim.compiled import dispatch, eager, heaps, kernel, lanes, rollout
+from ipa.sim.compiled import dispatch, eager, heaps, kernel, rollout
 from tests.sim import engine_runs
-from tests.sim.random_scenarios import DEADLINE, mixing, scenario
+from tests.sim.random_scenarios import DEADLINE, scenario
 for how, drop in [("central", "request"), ("eager", "request"), *DEADLINE]:
-    for mixes in (False, True):
-        drawn = scenario(1, dispatch=how, drop=drop)
-        engine_runs.run(mixing(drawn, 1) if mixes else drawn, 1, "compiled")
-for module in (dispatch, eager, heaps, kernel, lanes, rollout):
+    engine_runs.run(scenario(1, dispatch=how, drop=drop), 1, "compiled")
+for module in (dispatch, eager, heaps, kernel, rollout):
     for function in vars(module).values():
         for compiled in function.overloads.values() if isinstance(function, Dispatcher) else ():
             for name, type_ in compiled.type_annotation.typemap.items():
@@ -340,4 +338,4 @@ def test_no_whole_number_becomes_a_float_in_a_kernel(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     floats = set(done.stdout.split())
     assert {"now_s", "factor"} <= floats
-    assert {name for name in floats if not name.endswith("_s")} == {"factor", "slowdown", "draw"}
+    assert {name for name in floats if not name.endswith("_s")} == {"factor", "slowdown"}

@@ -15,12 +15,12 @@ from ipa.sim import Records, laws
 from ipa.sim.records import ReplicaRecords
 from tests.sim import engine_runs, oracle
 from tests.sim.blocks import blocks
-from tests.sim.random_scenarios import DEADLINE, mixing, scenario, ways
+from tests.sim.random_scenarios import DEADLINE, scenario, ways
 
 MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch"), *DEADLINE]
 BLOCK = 25
-KINDS = {"plain": 40, "beside": 10, "mixed": 8, "mixed-beside": 8}
-"""How many blocks of scenarios: plain, with batches that slow each other, and with stages of several lanes."""
+KINDS = {"plain": 40, "beside": 10}
+"""How many blocks of scenarios: plain, and with batches that slow each other."""
 
 
 def kinds_and_blocks() -> list[Any]:
@@ -34,8 +34,8 @@ def kinds_and_blocks() -> list[Any]:
 
 def drawn_for(kind: str, dispatch: str, drop: str, seed: int) -> dict[str, Any]:
     """A scenario with the engines' draws in it."""
-    drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed), interference="beside" in kind)
-    return engine_runs.with_engine_draws(mixing(drawn, seed) if "mixed" in kind else drawn, seed)
+    drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed), interference=kind == "beside")
+    return engine_runs.with_engine_draws(drawn, seed)
 
 
 def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
@@ -79,10 +79,7 @@ def test_a_difference_of_one_bit_is_seen() -> None:
 
 
 def test_these_scenarios_have_what_they_are_for() -> None:
-    """Beside others batches take longer in most of them, and mixes have requests in several lanes."""
+    """Beside others batches take longer in most of them."""
     beside = [drawn_for("beside", "central", "request", seed) for seed in range(40)]
     both = [[engine_runs.run({**drawn, "interference": on}, 1) for on in (False, True)] for drawn in beside]
     assert sum(alone.finish_s.tobytes() != slowed.finish_s.tobytes() for alone, slowed in both) > 10
-    mixed = [engine_runs.run(drawn_for("mixed", "central", "request", seed), seed) for seed in range(50)]
-    lanes = [[of.lanes.lane.tolist() for of in records.replicas if of.lanes is not None] for records in mixed]
-    assert sum(any(len(set(each)) > 1 for each in stages) for stages in lanes) > 30

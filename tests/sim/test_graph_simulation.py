@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipa.policies import Configuration, Decision, Memory, Observation, lightest_configuration
+from ipa.policies import Configuration, Decision, Memory, Observation
 from ipa.profiles import Edge, Graph, Join, Pipeline
 from ipa.sim import (
     COMPLETED,
     ControlSettings,
-    EngineError,
     RunInput,
     Simulated,
     World,
@@ -181,11 +180,3 @@ def test_without_records_the_figures_are_the_same(engine: str) -> None:
     assert whole.totals == none.totals
     assert len(none.records.request) == 0
     assert not none.entries
-
-
-def test_a_policy_that_mixes_variants_is_refused() -> None:
-    pipeline = diamond()
-    policy = Fixed(lightest_configuration(pipeline))
-    policy.mixes = True  # type: ignore[attr-defined]
-    with pytest.raises(EngineError, match="mixes of variants are not simulated"):
-        run(pipeline, policy, "simpy")

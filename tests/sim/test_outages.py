@@ -57,7 +57,7 @@ def test_seconds_that_lie_in_an_outage_only_in_part_have_no_sample() -> None:
 
 
 @pytest.mark.skipif(len(ENGINES) == 1, reason="numba is not installed")
-@pytest.mark.parametrize("policy", [name for name in POLICIES if name not in ("loki", "infadapter")])
+@pytest.mark.parametrize("policy", POLICIES)
 def test_both_engines_are_equal_in_an_outage_under_every_policy(policy: str) -> None:
     world = {
         "trace": "bursty",

@@ -25,10 +25,9 @@ from ipa.live.serving.counts import ArrivalCounts
 from ipa.policies import LatencyQuantiles
 from ipa.sim.measuring import Measuring, Presence
 from tests.live.serving.gateway_world import GatewayWorld
-from tests.live.serving.mixed_world import MixedWorld
 from tests.sim import engine_runs
 from tests.sim.blocks import blocks
-from tests.sim.random_scenarios import mixing, scenario
+from tests.sim.random_scenarios import scenario
 
 Latencies = list[tuple[float, ...]]
 
@@ -41,7 +40,7 @@ class World:
     """A gateway in virtual time that is read at the control steps of its scenario."""
 
     def __init__(self, drawn: dict[str, Any]) -> None:
-        self._world = MixedWorld(drawn) if "mix_draws" in drawn else GatewayWorld(drawn)
+        self._world = GatewayWorld(drawn)
         router = self._world.router
         self._gateway = SimpleNamespace(
             epoch="one",
@@ -120,17 +119,6 @@ def test_the_gateway_says_what_the_simulator_says(drop: str, block: int) -> None
         busy += int(np.count_nonzero(found))
     assert most > 5.0
     assert busy > 2 * BLOCK
-
-
-@pytest.mark.parametrize("drop", ["request", "batch", "deadline"])
-def test_of_a_stage_that_mixes_variants_the_gateway_says_what_the_simulator_says(drop: str) -> None:
-    for seed in range(20):
-        drawn = mixing(scenario(seed, dispatch="central", drop=drop), seed)
-        drawn = engine_runs.with_engine_draws(drawn, seed)
-        found = [[reading.concurrency(name) for name in reading.stages] for reading in World(drawn).readings]
-        np.testing.assert_allclose(
-            found, simulated(drawn, seed, "simpy")[0], rtol=0.0, atol=1e-9, err_msg=f"seed {seed}"
-        )
 
 
 def test_a_mean_that_can_be_worked_out_by_hand() -> None:

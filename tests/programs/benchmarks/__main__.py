@@ -16,14 +16,13 @@ from tests.programs.benchmarks import engines, explorer, gateway, hostile, many_
 from tests.programs.benchmarks.tables import Table, machine
 from tests.studies.browser import CHROMIUM
 
-TABLES = ("engines", "mixing", "graphs", "runs", "parts", "many", "solvers", "gateway", "hostile", "explorer", "peers")
+TABLES = ("engines", "graphs", "runs", "parts", "many", "solvers", "gateway", "hostile", "explorer", "peers")
 
 
 def measured(names: list[str]) -> Iterator[Table | str]:
     """The tables of those names as they are done; in place of one that cannot be measured here, why."""
     makers: dict[str, Callable[[], Table]] = {
         "engines": engines.engines,
-        "mixing": engines.mixing,
         "graphs": engines.graphs,
         "runs": engines.whole_runs,
         "parts": many_runs.parts,

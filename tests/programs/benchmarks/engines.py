@@ -24,7 +24,6 @@ LATENCY_S = tuple(0.03 + 0.02 * size for size in range(65))
 INTERVAL_S = 10.0
 CASES = ((25.0, 4, None), (25.0, 4, 0.1), (25.0, 1, 0.1), (250.0, 8, 0.1), (2500.0, 8, 0.1))
 """Mean load, batch size, sigma of the service times."""
-MIXING_CASE = (250.0, 8, 0.1)
 
 MOST_NAIVE_RPS = 250.0
 """The naive model takes minutes for more."""
@@ -83,23 +82,6 @@ def replicas_for(rate_rps: float, batch: int) -> int:
     return max(1, int(np.ceil(1.25 * rate_rps * LATENCY_S[batch] / batch)))
 
 
-def mixing() -> Table:
-    """What an engine that may mix variants costs where nothing is mixed; policies that never mix do not use it."""
-    rate_rps, batch, sigma = MIXING_CASE
-    return Table(
-        name="mixing",
-        title=f"The same two stages at {rate_rps:g} rps: requests per processor second",
-        columns=(
-            Column("engine", "engine"),
-            Column("plain_rps", "does not mix", ",.0f"),
-            Column("mixing_rps", "may mix variants", ",.0f"),
-            Column("ratio", "may mix / does not", ".2f"),
-        ),
-        rows=tuple(_mixing_row(engine, arrivals(rate_rps), batch, sigma) for engine in _engine_names()),
-        notes=("Both serve each stage by one variant, with the same result. A policy says whether it may mix.",),
-    )
-
-
 GRAPHS = {
     "chain": None,
     "the chain as a graph": Graph((Edge("first", "second"),), 1.0),
@@ -113,7 +95,7 @@ def graphs() -> Table:
     """What an item of a graph takes beside a request at a stage of a chain."""
     rows: list[dict[str, Value]] = []
     for engine in _engine_names():
-        rate_rps, batch, sigma = MIXING_CASE if engine == "compiled" else CASES[1]
+        rate_rps, batch, sigma = CASES[3] if engine == "compiled" else CASES[1]
         make = partial(create_engine, engine)
         chain_s = 0.0
         for name, graph in GRAPHS.items():
@@ -204,17 +186,6 @@ def _engine_row(rate_rps: float, batch: int, sigma: float | None) -> dict[str, V
         "compiled_times_naive": ratio(COMPILED, "naive"),
         "compiled_times_simpy": ratio(COMPILED, SIMPY),
     }
-
-
-def _mixing_row(engine: str, arrivals_s: FloatArray, batch: int, sigma: float | None) -> dict[str, Value]:
-    run = two_stages(arrivals_s, batch, sigma)
-    rates_rps = []
-    for mixes in (False, True):
-        make = partial(create_engine, engine, mixes=mixes)
-        run(make)  # compiled code is compiled, or loaded, by now
-        rates_rps.append(len(arrivals_s) / cpu_s(partial(run, make), REPEATS))
-    plain_rps, mixing_rps = rates_rps
-    return {"engine": engine, "plain_rps": plain_rps, "mixing_rps": mixing_rps, "ratio": mixing_rps / plain_rps}
 
 
 def _engine_names() -> list[str]:

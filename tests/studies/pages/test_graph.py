@@ -111,7 +111,7 @@ def test_a_report_and_a_notebook_have_the_graph_of_a_run(run: Run) -> None:
 
 
 def test_of_several_policies_the_reader_picks_one(run: Run, tmp_path: Path) -> None:
-    compare(run.scenario, ["ipa", "loki"], seeds=2, jobs=1, folder=tmp_path / "out")
+    compare(run.scenario, ["ipa", "rate"], seeds=2, jobs=1, folder=tmp_path / "out")
     found = read_comparison(tmp_path / "out")
-    assert [plot.title for plot in page_of(*found.runs).plots if plot.name.startswith("graph")] == ["ipa", "loki"]
+    assert [plot.title for plot in page_of(*found.runs).plots if plot.name.startswith("graph")] == ["ipa", "rate"]
     assert [plot.title for plot in page_of(*found.runs[:2]).plots if plot.name.startswith("graph")] == ["The graph"]

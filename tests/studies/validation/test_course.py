@@ -39,19 +39,6 @@ def test_with_the_right_overheads_nothing_differs(known: Validation) -> None:
     assert known.passed
 
 
-def test_where_variants_are_mixed_the_same_is_found(tmp_path: Path) -> None:
-    """Each lane has draws of its own, by which the overhead of a batch is told from its service time; with those of
-    another lane it would be off by a multiple of itself."""
-    base = BASE.with_values({"policy": "infadapter", "limit_cores": 8, "service_times": "lognormal"})
-    experiment, run_live = world(base)
-    found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
-    assert found.simulated.tables["replicas"]["lane"].max() > 0
-    assert found.calibration.overheads.values()["dispatch_overhead_s"] == pytest.approx(0.004, rel=0.05)
-    for row in found.rows:
-        assert (row.error, row.open_loop_error) == pytest.approx((0.0, 0.0), abs=0.02), row.metric.key
-    assert found.closed_loop.percent == 100.0
-
-
 def test_requests_that_come_late_are_simulated_to_come_so_late(tmp_path: Path) -> None:
     """30 ms move 3 % of the requests into the next second's count, and with them decisions; latencies count from when a
     request was due."""

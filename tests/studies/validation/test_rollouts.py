@@ -7,7 +7,7 @@ from math import isnan, nan
 import pandas as pd
 import pytest
 
-from ipa.policies import StageConfiguration, mix_of
+from ipa.policies import StageConfiguration
 from ipa.studies.validation.decisions import rollouts
 from ipa.studies.validation.figures import LIMITS, metrics, plain
 from ipa.studies.validation.validation import Validation
@@ -41,14 +41,6 @@ def test_a_rollout_that_is_overtaken_has_no_duration() -> None:
 def test_replicas_that_are_removed_make_a_rollout() -> None:
     made = stage_replicas(("a", 0, 0, nan), ("a", 0, 0, 10.25))
     assert rollouts(wants((0, "a", 2), (10, "a", 1)), made).tolist() == [0.25]
-
-
-def test_a_mix_is_there_when_all_its_variants_are() -> None:
-    made = stage_replicas(("a", 0, 0, 18), ("a", 0, 0, nan), ("b", 10, 18, nan))
-    parts = [StageConfiguration(variant, 1, 1, 0.0, 1, 0.5) for variant in "ab"]
-    (_, one), (_, two) = wants((0, "a", 2), (10, "a", 1))
-    assert rollouts([(0, one), (10, mix_of(parts))], made).tolist() == [8.0]
-    assert isnan(rollouts([(0, one), (10, two)], made)[0])
 
 
 def test_start_ups_rollouts_and_stops_are_laid_side_by_side(known: Validation) -> None:

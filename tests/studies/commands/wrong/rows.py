@@ -90,11 +90,6 @@ def start(assignment: str, said: str) -> Wrong:
     return Wrong(f"simulate video {' '.join(f'--set {each}' for each in settings)}", said)
 
 
-def mixed(entries: str, said: str) -> Wrong:
-    """A mix at the start of a stage."""
-    return Wrong(f"simulate video --set start=configured --set 'initial.object-detection={{{entries}}}'", said)
-
-
 def decides(body: str, said: str) -> Wrong:
     """A policy that decides so, in line 3."""
     return policy(

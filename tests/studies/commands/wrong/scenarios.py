@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.studies.commands.wrong.rows import SCENARIO, Wrong, key, mixed, pipeline, scenario
+from tests.studies.commands.wrong.rows import SCENARIO, Wrong, key, pipeline, scenario
 
 SCENARIOS = [
     Wrong("simulate", "Missing argument 'PIPELINE|FILE'."),
@@ -120,13 +120,7 @@ KEYS = [
     scenario("initial: {sort: {variant: small}}\n", "s.yaml:4: initial: needs start: configured; start is warm"),
     scenario("max_surge: 0\n", "s.yaml:4: max_surge: it and max_unavailable are both 0, so that no rollout could ever"),
     scenario("start: configured\ninitial: {sort: {variant: small, cores: 3}}\n", "s.yaml:5: initial: stage 'sort': 3"),
-    scenario("start: configured\ninitial: {sort: {batch: 1}}\n", "s.yaml:5: initial.sort: the key variant is"),
-    scenario("start: configured\ninitial: {sort: {mix: []}}\n", "s.yaml:5: initial.sort.mix: should not be empty;"),
-    mixed("mix: [{variant: yolov5n, share: 0}, {variant: yolov5s, share: 1}]", "mix[0].share: should be above 0"),
-    mixed("mix: [{variant: yolov5n, share: 0.5}, {variant: yolov5s, share: 0.6}]", "add up to 1.1; allowed: 1"),
-    mixed("mix: [{variant: yolov5n, share: 0.5}, {variant: yolov5n, share: 0.5}]", "allowed: each variant once"),
-    mixed("batch: 2, variant: yolov5n, mix: [{variant: yolov5n, share: 1}]", "with mix, give variant, batch in its"),
-    mixed("mix: {yolov5n: 1}", "initial.object-detection.mix: should be a list; given a mapping"),
+    scenario("start: configured\ninitial: {sort: {batch: 1}}\n", "s.yaml:5: initial.sort.variant: this key is missing"),
     key("node_cores=3", "node_cores: unknown key; did you mean 'limits.node_cores'?; allowed: "),
     key("max_replicas=3", "max_replicas: unknown key; did you mean 'guards.max_replicas'?; allowed: "),
     key("policy.predictor={name: lstm, model: my.py}", "model='my.py' is none of: lstm, lstm-quantile, quantile-gbm,"),
