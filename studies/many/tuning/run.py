@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from ipa.studies.many import FINISHED, Keys, Local, PlannedRun, Store, key_of, r
 from ipa.studies.many import opened as stored
 from ipa.studies.many.tuning.aims import OUTCOMES, Wishes, wishes_of
 from ipa.studies.many.tuning.cases import Case, Cases, cases_of, of_case
+from ipa.studies.many.tuning.gains import Columns, Rows, columns_of, gains, means_of
 from ipa.studies.many.tuning.options import Drawing, Options
-from ipa.studies.many.tuning.racing import Columns, Rows, columns_of, gains, is_hopeless, looks, means_of
-from ipa.studies.many.tuning.search import BATCH, Search, Setting, opened
+from ipa.studies.many.tuning.search import FEWEST_WINDOWS, Search, Setting, opened
 from ipa.studies.many.tuning.space import Space, Values, check_values, space_of
 from ipa.studies.many.tuning.tuned import Best, Tuned, asked_of, close_folder, in_words, open_folder
 from ipa.studies.runs import prepare
@@ -65,27 +66,32 @@ def tune(
         path = Path(":memory:") if place is None else place / FINISHED
         store = stack.enter_context(stored(path, log, alone=place is not None))
         search = stack.enter_context(opened(place, space, wishes, scenario.seed))
-        race = _Race(search, wishes, cases, store, Local(jobs or workers.cores(), log))
+        training = _Training(search, cases, store, Local(jobs or workers.cores(), log))
         for batch in search.batches(asked.trials):
-            race.run(batch)
+            training.run(batch)
             for setting in batch:
-                search.tell(setting, race.default_means)
+                search.tell(setting, training.default_means)
                 on_finished()
         settings = search.told()
         if all(setting.error for setting in settings):
             raise failed(settings)
-        found = _found(scenario, space, wishes, cases, settings, race)
+        found = _found(scenario, space, wishes, cases, settings, training)
         if place is not None:
             close_folder(place, found)
         return found
 
 
-class _Race:
-    """Runs batches of settings on the training cases, and drops those that are clearly worse."""
+def looks(windows: int, seeds: int) -> list[int]:
+    """The numbers of runs after which settings may be dropped; the last is all of them."""
+    shares = (ceil(windows / 4), ceil(windows / 2))
+    return [seeds * count for count in shares if FEWEST_WINDOWS <= count < windows] + [seeds * windows]
 
-    def __init__(self, search: Search, wishes: Wishes, cases: Cases, store: Store, executor: Local) -> None:
+
+class _Training:
+    """Runs batches of settings on the training cases, without the last ones where Optuna prunes a setting."""
+
+    def __init__(self, search: Search, cases: Cases, store: Store, executor: Local) -> None:
         self._search = search
-        self._wishes = wishes
         self._cases = cases
         self._store = store
         self._executor = replace(executor, workers=1)
@@ -130,9 +136,8 @@ class _Race:
 
     def run(self, batch: Sequence[Setting]) -> None:
         """Run a batch until each setting is complete, dropped or failed."""
-        train = self._cases.train
-        best = self._best_before(batch[0].number // BATCH * BATCH)
-        for look in looks(len(train) // self._cases.seeds, self._cases.seeds):
+        train, seeds = self._cases.train, self._cases.seeds
+        for look in looks(len(train) // seeds, seeds):
             alive = {each.number: each for each in batch if not each.is_dropped and each.error is None}
             found = self._outcomes({number: each.values for number, each in alive.items()}, train[:look])
             for number, setting in alive.items():
@@ -142,15 +147,7 @@ class _Race:
                     continue
                 setting.rows = rows
                 if look < len(train):
-                    setting.is_dropped = is_hopeless(columns_of(rows), self._wishes, self.defaults, best)
-
-    def _best_before(self, number: int) -> list[Columns]:
-        """The runs of the best complete settings with numbers below this one, the defaults included."""
-        complete = [
-            each for each in self._search.told() if each.number < number and not each.is_dropped and each.error is None
-        ]
-        front = best_of(complete, self._wishes, self.default_means)
-        return [self.defaults if each is None else columns_of(each.rows) for each in front]
+                    setting.is_dropped = self._search.should_prune(setting, seeds)
 
 
 def best_of(complete: Sequence[Setting], wishes: Wishes, defaults: Mapping[str, float]) -> list[Setting | None]:
@@ -181,34 +178,34 @@ def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 
 def _found(
-    scenario: Scenario, space: Space, wishes: Wishes, cases: Cases, settings: Sequence[Setting], race: _Race
+    scenario: Scenario, space: Space, wishes: Wishes, cases: Cases, settings: Sequence[Setting], training: _Training
 ) -> Tuned:
     complete = [each for each in settings if not each.is_dropped and each.error is None]
-    front = best_of(complete, wishes, race.default_means)[:MOST_BEST]
+    front = best_of(complete, wishes, training.default_means)[:MOST_BEST]
     if not front and complete:
-        front = [min(complete, key=lambda each: (wishes.breach(each.means, race.default_means), each.number))]
+        front = [min(complete, key=lambda each: (wishes.breach(each.means, training.default_means), each.number))]
     if not front:
         front = [None]
     values: dict[int | None, Values] = {None: {}, **{each.number: each.values for each in front if each is not None}}
-    test = race.run_on(values, cases.test)
-    train: dict[int | None, Columns] = {None: race.defaults}
+    test = training.run_on(values, cases.test)
+    train: dict[int | None, Columns] = {None: training.defaults}
     train |= {each.number: columns_of(each.rows) for each in front if each is not None}
     best = tuple(
         Best(
             number,
             values[number],
             scenario.with_values(values[number]),
-            tuple(gains(wishes.outcomes, train[number], race.defaults, cases.seeds, cases.window_s)),
+            tuple(gains(wishes.outcomes, train[number], training.defaults, cases.seeds, cases.window_s)),
             tuple(gains(wishes.outcomes, test[number], test[None], cases.seeds, cases.window_s)),
             (
-                wishes.are_kept(means_of(train[number]), race.default_means),
+                wishes.are_kept(means_of(train[number]), training.default_means),
                 wishes.are_kept(means_of(test[number]), means_of(test[None])),
             ),
         )
         for number in [None if each is None else each.number for each in front]
     )
     runs = [
-        (None, "train", cases.train, race.defaults),
+        (None, "train", cases.train, training.defaults),
         *((each.number, "train", cases.train, columns_of(each.rows)) for each in settings if each.error is None),
         *((number, "test", cases.test, columns) for number, columns in test.items()),
     ]

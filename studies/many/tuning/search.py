@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ipa.studies.many.tuning.aims import Wishes
-from ipa.studies.many.tuning.racing import Rows, columns_of, means_of
+from ipa.studies.many.tuning.gains import Rows, by_window, columns_of, means_of
 from ipa.studies.many.tuning.space import Space, Values, suggested
 from ipa.studies.scenario import ScenarioError
 
@@ -35,6 +35,9 @@ BATCH = 8
 
 AT_RANDOM = 24
 """How many settings are drawn at random before results guide the search."""
+
+FEWEST_WINDOWS = 4
+"""The fewest windows after which a setting may be dropped."""
 
 _ROWS, _VALUES, _ERROR = "rows", "values", "error"
 
@@ -79,6 +82,20 @@ class Search:
             yield waiting
             waiting = []
 
+    def should_prune(self, setting: Setting, seeds: int) -> bool:
+        """Whether Optuna's pruner drops a setting that has met its first windows, with `seeds` runs in each.
+
+        It compares them window by window with the best setting so far that keeps the limits. With several aims there is
+        no such setting, and none is dropped.
+        """
+        if len(self._wishes.aims) > 1:
+            return False
+        trial, (aim,) = self._open[setting.number], self._wishes.aims
+        with _quietly():
+            for window, value in enumerate(by_window(columns_of(setting.rows)[aim.outcome], seeds).tolist()):
+                trial.report(value, window)
+            return trial.should_prune()
+
     def tell(self, setting: Setting, defaults: Outcomes) -> None:
         """Tell the result of a setting, which is complete, dropped or failed."""
         from optuna.trial import TrialState
@@ -102,8 +119,6 @@ class Search:
             if not setting.is_dropped:
                 self._study.tell(trial, values)
                 return
-            if len(values) == 1:
-                trial.report(values[0], len(setting.rows))
             self._study.tell(trial, state=TrialState.PRUNED)
 
     def told(self) -> list[Setting]:
@@ -154,6 +169,7 @@ def opened(folder: Path | None, space: Space, wishes: Wishes, seed: int) -> Iter
                     storage=None if folder is None else _storage(folder / TRIALS),
                     study_name=NAME,
                     directions=["maximize" if aim.is_most else "minimize" for aim in wishes.aims],
+                    pruner=_pruner(),
                     load_if_exists=True,
                 )
             except (ValueError, LookupError, TypeError, AssertionError) as error:  # Optuna's, for a damaged file
@@ -190,13 +206,20 @@ def _sampler(seed: int, number: int) -> Any:
     return TPESampler(seed=own, multivariate=True, n_startup_trials=AT_RANDOM)
 
 
+def _pruner() -> Any:
+    from optuna.pruners import WilcoxonPruner
+
+    return WilcoxonPruner(n_startup_steps=FEWEST_WINDOWS)
+
+
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """A context without Optuna's warnings about experimental features."""
+    """A context without Optuna's warnings about experimental features, and about what is told again after a kill."""
     from optuna.exceptions import ExperimentalWarning
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
+        warnings.filterwarnings("ignore", "The reported value is ignored", UserWarning)
         yield
 
 

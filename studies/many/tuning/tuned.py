@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ipa.studies.intervals import HELD, Estimate
 from ipa.studies.many.tuning.aims import Wishes
 from ipa.studies.many.tuning.cases import PAST, Case, Cases
-from ipa.studies.many.tuning.racing import Columns, Gain
+from ipa.studies.many.tuning.gains import Columns, Gain
 from ipa.studies.many.tuning.search import Setting
 from ipa.studies.many.tuning.space import Space, Values
 from ipa.studies.runs.results import (

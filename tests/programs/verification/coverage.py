@@ -17,7 +17,7 @@ from ipa.live.profiling import repeats
 from ipa.sim import FloatArray
 from ipa.studies.intervals import CONFIDENCE, PLAIN, Bounds, bounds, differences, kind_of
 from ipa.studies.many.sweeps import stopping
-from ipa.studies.many.tuning.racing import gains
+from ipa.studies.many.tuning.gains import gains
 
 REQUESTS, SPAN_S = 14_412, 1200.0
 

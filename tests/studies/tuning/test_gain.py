@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipa.studies.many.tuning.racing import Columns, gains
+from ipa.studies.many.tuning.gains import Columns, gains
 from tests.programs.verification.coverage import OUTCOMES, SKEWED, Outcome, changes_held
 
 RATE = "sla_violation_rate"

@@ -15,7 +15,7 @@ from ipa import studies
 from ipa.errors import Error
 from ipa.studies import Scenario, ScenarioError, Tuned, tune
 from ipa.studies.many.tuning import Drawing
-from ipa.studies.many.tuning.run import failed
+from ipa.studies.many.tuning.run import failed, looks
 from ipa.studies.many.tuning.search import Setting
 from tests.command import PIPELINE, answer, ipa, start
 
@@ -77,10 +77,20 @@ def test_the_cheapest_setting_within_the_limit_is_found_and_judged_on_other_seed
     assert cost.percent.mean == cost.percent.low == cost.percent.high == pytest.approx(-62.5)
 
 
-def test_what_is_clearly_worse_or_over_the_limit_is_dropped_before_it_has_met_all_windows() -> None:
+@pytest.mark.parametrize(
+    ("windows", "seeds", "expected"),
+    [(16, 1, [4, 8, 16]), (16, 3, [12, 24, 48]), (8, 1, [4, 8]), (6, 2, [12]), (2, 1, [2]), (30, 1, [8, 15, 30])],
+)
+def test_settings_are_looked_at_after_a_quarter_a_half_and_all_of_the_windows(
+    windows: int, seeds: int, expected: list[int]
+) -> None:
+    assert looks(windows, seeds) == expected
+
+
+def test_what_is_clearly_worse_is_dropped_before_it_has_met_all_windows() -> None:
     found = tune(scenario(), **WISHES, vary=["policy.level=2,3,6"], trials=16, drawing=Drawing(windows=8), jobs=1)
     runs = {(each.values["policy.level"], each.number < 8): len(each.rows) for each in found.settings}
-    assert runs[2, True] == 4  # too few replicas, as four seeds show
+    assert runs[2, True] == 8  # too few replicas, but cheap
     assert runs[6, True] == 8  # dear, but nothing is known yet that is better
     assert runs[3, False] == 8
     assert runs.get((6, False), 4) == 4

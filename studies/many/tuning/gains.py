@@ -1,0 +1,89 @@
+"""The gains of a setting over the defaults: differences on the same windows and seeds, with intervals.
+
+The runs of one window are averaged first, as they share its load; the windows are the sample, paired between both
+settings. Intervals are of the kind that suits the outcome (`ipa.studies.intervals`). The change in percent is that of
+the means, not the mean of changes, which is undefined for a window without violations; it is not given for few
+violations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import nan
+
+import numpy as np
+import numpy.typing as npt
+
+from ipa.studies.intervals import CONFIDENCE, FEW_EVENTS, Estimate, differences, kind_of
+from ipa.studies.many.tuning.aims import OUTCOMES
+
+Columns = Mapping[str, npt.NDArray[np.float64]]
+"""Outcome -> one value for each run, in the order of the cases; NaN if a run has none."""
+
+Rows = list[list[float | None]]
+"""For each run, its `OUTCOMES`; None if it has none."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Gain:
+    """An outcome with the defaults and with a setting: both means, and the change with its 95 % interval.
+
+    `percent` is None if the defaults' mean is zero, or there are few events.
+    """
+
+    outcome: str
+    defaults: float
+    tuned: float
+    change: Estimate
+    percent: Estimate | None
+
+
+def gains(outcomes: Sequence[str], tuned: Columns, defaults: Columns, seeds: int, window_s: float) -> list[Gain]:
+    """The gains in outcomes; both columns are of the same cases, `seeds` of them for each window of `window_s`."""
+    # With few violations in many requests, the completed ones approximate the arrivals.
+    completed = window_s * by_window(defaults.get("throughput_rps", np.full(len(defaults[outcomes[0]]), np.nan)), seeds)
+    found = []
+    for name in outcomes:
+        of = {"requests": completed, "duration_s": np.full(len(completed), window_s)}.get(kind_of(name).of or "")
+        one, other = (by_window(columns[name], seeds) for columns in (tuned, defaults))
+        found.append(_gain(name, one, other, of, window_s * seeds))
+    return found
+
+
+def _gain(outcome: str, tuned: Floats, defaults: Floats, of: Floats | None, span_s: float) -> Gain:
+    known = ~(np.isnan(tuned) | np.isnan(defaults))
+    one, other = tuned[known][None], defaults[known][None]
+    if not one.size:
+        return Gain(outcome, np.nan, np.nan, Estimate(np.nan, np.nan, np.nan), None)
+    kind = kind_of(outcome)
+    sizes = None if of is None else (of[known][None], np.full(one.shape, span_s))
+    change = differences(kind, one, other, CONFIDENCE, *(sizes or ()))
+    before, after = float(other.mean()), float(one.mean())
+    percent = None
+    if before and change.events[0] >= FEW_EVENTS:
+        # Each window's deviation from the common ratio; their mean is the error of the ratio of the means.
+        ratio = after / before
+        off = differences(replace(kind, of=None), one / before, ratio * other / before, CONFIDENCE)
+        ends = (max(100.0 * (ratio - 1.0 + float(end[0])), -100.0) for end in (off.low, off.high))
+        percent = Estimate(100.0 * (ratio - 1.0), *ends)
+    return Gain(outcome, before, after, Estimate(*(float(end[0]) for end in change[:3])), percent)
+
+
+def by_window(values: Floats, seeds: int) -> Floats:
+    """The mean over the seeds of each window."""
+    means: Floats = values.reshape(-1, seeds).mean(axis=1)
+    return means
+
+
+def columns_of(rows: Rows) -> Columns:
+    """The outcomes of runs, by name."""
+    table = np.array([[nan if value is None else value for value in row] for row in rows], dtype=np.float64)
+    return dict(zip(OUTCOMES, table.reshape(len(rows), len(OUTCOMES)).T, strict=True))
+
+
+def means_of(found: Columns) -> dict[str, float]:
+    """The mean of each outcome over the runs; NaN, for unknown, if a run does not have it."""
+    return {name: float(values.mean()) for name, values in found.items()}
