@@ -195,45 +195,57 @@ def _monitor(deployed: Deployed, kind: str, name: str, part: str, endpoints: Man
     }
 
 
+class Alert(NamedTuple):
+    """How long a trouble lasts before its alert fires. Pauses shorter than `pauses` are part of it: many troubles come
+    and go for as long as their cause is there."""
+
+    lasting: str
+    pauses: str
+    severity: str
+
+
 ALERTS = {
-    "no_gateway": ("1m", "critical"),
-    "no_replica": ("2m", "critical"),
-    "lost_node": ("0m", "critical"),
-    "no_sample": ("2m", "warning"),
-    "no_lease": ("2m", "warning"),
-    "no_api": ("2m", "warning"),
-    "stopped": ("5m", "warning"),
-    "foreign_scaler": ("5m", "warning"),
-    "no_room": ("5m", "warning"),
-    "failed_variant": ("5m", "warning"),
-    "held": ("1h", "info"),
+    "no_gateway": Alert("1m", "30s", "critical"),  # one that crashes again and again serves for moments
+    "no_replica": Alert("2m", "1m", "critical"),
+    "lost_node": Alert("0m", "5m", "critical"),  # its pods run elsewhere within a minute
+    "no_sample": Alert("2m", "1m", "warning"),
+    "no_lease": Alert("2m", "1m", "warning"),
+    "no_api": Alert("2m", "1m", "warning"),
+    "stopped": Alert("5m", "1m", "warning"),
+    "foreign_scaler": Alert("7m", "1m", "warning"),  # replicas that are set back once are a trouble for 5 minutes
+    # The lower limit ends after 2 minutes, and policies try again; a node that is to come may take some minutes.
+    "no_room": Alert("10m", "2m", "warning"),
+    # Its variant is left out for 5 minutes, and then fails again after its start-up and its image's.
+    "failed_variant": Alert("0m", "15m", "warning"),
+    "held": Alert("1h", "1m", "info"),
 }
-"""Trouble -> how long it lasts before its alert fires, and the severity."""
+"""Trouble -> its alert."""
 
 
 def alert_rules(deployed: Deployed) -> Manifest:
     """An alert for each trouble of the controller in the cluster, and one for its silence, for the Prometheus
     operator."""
     name = names.name(deployed.instance, "controller")
+    about = {"namespace": deployed.namespace, "pipeline": deployed.pipeline}
     series = f'ipa_trouble{{namespace="{deployed.namespace}",pod=~"{name}-.*"'
     rules = [
         {
             "alert": "Ipa" + "".join(word.title() for word in kind.split("_")),
-            "expr": f'max({series},kind="{kind}"}}) > 0',
-            "for": lasting,
-            "labels": {"severity": severity, "pipeline": deployed.pipeline},
+            "expr": f'max(max_over_time({series},kind="{kind}"}}[{alert.pauses}])) > 0',
+            "for": alert.lasting,
+            "labels": {"severity": alert.severity, **about},
             "annotations": {
                 "summary": TROUBLES[kind],
                 "description": f"See: ipa live status --name {deployed.instance}",
             },
         }
-        for kind, (lasting, severity) in ALERTS.items()
+        for kind, alert in ALERTS.items()
     ]
     silent = {
         "alert": "IpaNoController",
         "expr": f"absent({series}}})",
         "for": "2m",
-        "labels": {"severity": "critical", "pipeline": deployed.pipeline},
+        "labels": {"severity": "critical", **about},
         "annotations": {"summary": "no controller is heard of: the configuration stays as it is"},
     }
     return {

@@ -1,7 +1,8 @@
 """Changes from one look at the cluster to the next: in the log, and as Events on the stages' Deployments.
 
-An Event, for `kubectl describe`, is written when something begins or changes, and the same one not again within
-`REPEATED_AFTER_S`. A controller does not depend on Events: a failure to write one is logged once.
+An Event, for `kubectl describe`, is written when something is done, begins or changes, and the same one not again
+within `REPEATED_AFTER_S`: what comes and goes from look to look is one thing. A controller does not depend on Events: a
+failure to write one is logged once.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from ipa.live.kubernetes.names import FIELD_MANAGER
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look
 
-REPEATED_AFTER_S = 600.0
+REPEATED_AFTER_S = 60.0
 ANSWERS_WITHIN_S = 3.0
 """An Event is not worth a longer wait."""
 LONGEST = 1000

@@ -1,9 +1,7 @@
-"""What operators find on the cluster: Events, alerts, and what a policy has learnt, which outlives its controller."""
+"""What operators find on the cluster: Events, and what a policy has learnt, which outlives its controller."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
 
 from ipa.live.kubernetes.api import Api, ApiError
-from ipa.live.kubernetes.controller_manifests import ALERTS, alert_rules, controller
+from ipa.live.kubernetes.controller_manifests import controller
 from ipa.live.kubernetes.events import REPEATED_AFTER_S, Event, Events, news
 from ipa.live.kubernetes.memory import MOST_BYTES, Memory, memory_map
 from ipa.live.kubernetes.stage_state import Look, read_stage
-from ipa.live.live_backend import TROUBLES
+from ipa.live.kubernetes.timeline import EXCLUDED_FOR_S
 from ipa.policies import Applied, Decision, Entry, Journal
 from ipa.studies import find
 from ipa.studies.runs.live_runs import on_cluster
@@ -101,6 +98,19 @@ def test_an_event_stands_on_the_stage_s_deployment_and_the_same_one_not_twice_in
     for number in range(3):  # a controller that may not write them works as well
         events.tell(Event("sort", "NoRoom", str(number)), look(tmp_path))
     assert [record.getMessage() for record in caplog.records] == ["an Event is not written"]
+
+
+def test_a_variant_that_fails_again_is_told_again_and_one_that_flickers_is_not(tmp_path: Path) -> None:
+    api, now_s = Given(), [0.0]
+    events = Events(api, tiny(tmp_path), lambda: now_s[0])  # type: ignore[arg-type]
+    fails, fine = look(tmp_path, failed={"sort": "variant large: CrashLoopBackOff"}), look(tmp_path)
+    # It is left out in between, and tried again. Each time one look in two breaks off.
+    for began_s in (0.0, EXCLUDED_FOR_S):
+        for at_s in range(3):
+            now_s[0] = began_s + at_s
+            for event in news(fine, fails):
+                events.tell(event, fails)
+    assert [each["reason"] for each in api.written] == ["VariantFailed", "VariantFailed"]
 
 
 # ---- what a policy has learnt ----
@@ -198,19 +208,7 @@ def test_what_cannot_be_kept_is_said_once_and_the_run_goes_on(
     assert api.written == []
 
 
-# ---- alerts, and evictions ----
-
-
-def test_there_is_an_alert_for_every_trouble_and_promtool_takes_them(tmp_path: Path) -> None:
-    assert ALERTS.keys() == TROUBLES.keys()
-    made = alert_rules(tiny(tmp_path))["spec"]
-    assert len(made["groups"][0]["rules"]) == len(TROUBLES) + 1
-    if shutil.which("promtool") is None:
-        pytest.skip("no promtool")
-    path = tmp_path / "rules.yaml"
-    path.write_text(yaml.safe_dump(made), encoding="utf-8")
-    done = subprocess.run(["promtool", "check", "rules", str(path)], capture_output=True, text=True, check=False)
-    assert (done.returncode, f"{len(TROUBLES) + 1} rules found" in done.stdout) == (0, True), done
+# ---- evictions ----
 
 
 def test_an_only_controller_may_be_evicted_and_of_several_one_at_a_time(tmp_path: Path) -> None:
