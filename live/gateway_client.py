@@ -125,10 +125,6 @@ class GatewayClient:
             ControlCall("PUT", "/control/configuration", told, None if epoch is None else {"epoch": epoch})
         )
 
-    async def tell(self, wanted: Configuration) -> None:
-        """Send the configuration that is wanted. Raises RefusedError with the gateway's reason."""
-        await self.configure(wanted)
-
     async def list_replicas(self, replicas: Mapping[str, Sequence[Replica]]) -> None:
         """Send the gateway the list of ready and draining replicas; note which are busy, and which suspended.
 

@@ -177,7 +177,7 @@ class LiveBackend(ABC):
             return self._refused(refusal)
         before_s = self.now_s
         try:
-            await self.client.tell(configuration)
+            await self.client.configure(configuration)
         except RefusedError as error:
             return self._refused(f"the gateway refused it: {error}")
         except RunError as failure:

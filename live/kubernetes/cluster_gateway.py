@@ -1,7 +1,6 @@
 """The gateway of a deployed pipeline: how calls reach its control port, its clock, and reconciling its configuration.
 
-A gateway's configuration differs from the wanted one after a restart, a rollback of a variant, or a lost answer. A
-restarted gateway does not know the configuration before either: that is read from the Deployments.
+A gateway's configuration differs from the wanted one after a restart, a rollback of a variant, or a lost answer.
 
 From outside, calls go through the API server's proxy, which needs no access to the cluster's network: permission to use
 this Service and to read this Secret is enough. Inside the cluster, the Service is called directly, so control depends
@@ -27,15 +26,12 @@ from ipa.live.gateway_client import (
     DirectWay,
     GatewayClient,
     RefusedError,
-    lanes_of,
     visits_of,
 )
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError, ReadOnlyError
-from ipa.live.kubernetes.deployed_lanes import Parts, to_restore
 from ipa.live.kubernetes.names import TOKEN_KEY
 from ipa.live.kubernetes.settings import Deployed
-from ipa.live.kubernetes.stage_state import StageState
 from ipa.live.kubernetes.timeline import Timeline
 from ipa.live.tokens import CONTROL_HEADER, TokenFile, tokens_in
 from ipa.policies import Configuration, from_plain
@@ -152,24 +148,11 @@ class ClusterGateway(GatewayClient):
     Records have the replica numbers of the run's tables, from the timeline. All times are on the run's clock, `now_s`.
     A restarted gateway (another epoch) has a clock of its own; the offset is then measured.
 
-    It is kept configured: `states` reads the state of the stages on the cluster, and may raise ApiError; `follow` takes
-    over the configurations in force in the lanes.
     """
 
-    def __init__(
-        self,
-        way: ControlWay,
-        deployed: Deployed,
-        timeline: Timeline,
-        now_s: Callable[[], float],
-        states: Callable[[], Awaitable[Mapping[str, StageState]]],
-        follow: Callable[[Mapping[str, Parts]], object],
-    ) -> None:
+    def __init__(self, way: ControlWay, deployed: Deployed, timeline: Timeline, now_s: Callable[[], float]) -> None:
         super().__init__(way)
-        self._pipeline = deployed.plane.pipeline
         self._replicas = timeline.stages
-        self._states = states
-        self._follow = follow
         self._now_s = now_s
         self._epoch: str | None = None
         self._shift_s = 0.0
@@ -232,68 +215,20 @@ class ClusterGateway(GatewayClient):
                 said[key] += self._shift_s
         return said
 
-    # ---- keeping it configured ----
-
-    @property
-    def is_laned(self) -> bool:
-        """Whether a stage mixes variants, or has done so."""
-        return any(stage.is_laned for stage in self._replicas.values())
-
-    @property
-    def in_force(self) -> dict[str, Parts]:
-        """Stage -> the configuration in force by lane, where known: for a mix, once the gateway has reported it."""
-        return {
-            name: dict(stage.in_force)
-            for name, stage in self._replicas.items()
-            if stage.lanes is not None or not stage.configuration.is_mix
-        }
-
-    async def keep(self, wanted: Configuration, has_started: bool) -> bool:
-        """Read what is in force and, once the run has started, reconfigure a gateway that differs from `wanted`;
-        returns whether to look at the replicas again at once. A gateway that does not answer, or refuses, is asked
-        again next time."""
-        is_laned, has_changed, since_s = self.is_laned, False, self._now_s()
+    async def keep(self, wanted: Configuration) -> None:
+        """Reconfigure a gateway that differs from `wanted`. One that does not answer, or refuses, is asked again next
+        time."""
+        since_s = self._now_s()
         try:
-            said = await self.observation(since_s, 0)
-            is_told = _configuration(said["configuration"]) == wanted
-            if is_told and is_laned and said["configured"]:
-                before = self.in_force
-                self._follow(lanes_of(said["lanes"]))
-                has_changed = self.in_force != before
-            if not has_started or (is_told and (said["configured"] or not is_laned)):
-                return has_changed
+            if _configuration((await self.observation(since_s, 0))["configuration"]) == wanted:
+                return
             log.warning("the gateway is being reconfigured")
-            await self.tell(wanted)
+            await self.configure(wanted)
         except (RunError, RefusedError) as error:
             log.warning("the gateway keeps its configuration", extra={"problem": str(error)})
-            return False
-        for name, each in wanted.items():
-            if not self._replicas[name].is_laned:
-                self._replicas[name].note_batch(each.batch, since_s, self._now_s())
-        return is_laned  # to learn what is in force now
-
-    async def tell(self, wanted: Configuration) -> None:
-        """Send the gateway the wanted configuration; where variants are or were mixed, a restarted one first gets the
-        configuration that was in force. Raises RunError, RefusedError."""
-        if not (self.is_laned or any(each.is_mix for each in wanted.values())):
-            await self.configure(wanted)
             return
-        there = await self.observation(self._now_s(), 0)
-        if not there["configured"]:
-            await self._restore(wanted, there["epoch"])
-        await self.configure(wanted, there["epoch"])
-
-    async def _restore(self, wanted: Configuration, epoch: str) -> None:
-        try:
-            states = await self._states()
-        except ApiError as error:
-            raise RunError(f"the Deployments cannot be read: {error}") from None
-        stage = self._pipeline.stage
-        found = {name: to_restore(stage(name), each, states.get(name)) for name, each in wanted.items()}
-        try:
-            await self.restore(found, epoch)
-        except RefusedError as error:  # such as batches that a new pipeline file no longer has
-            log.warning("the gateway is not told its earlier lanes", extra={"problem": str(error)})
+        for name, each in wanted.items():
+            self._replicas[name].note_batch(each.batch, since_s, self._now_s())
 
 
 async def _compared(ours_s: Callable[[], float], theirs_s: Callable[[], Awaitable[float]]) -> ClockReading:

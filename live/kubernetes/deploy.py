@@ -10,7 +10,6 @@ from typing import Any
 from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import CORE, OLDER, VERSIONS, Api, ApiError
-from ipa.live.kubernetes.deployed_lanes import targets
 from ipa.live.kubernetes.difference import drift, template_cores
 from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.lease import Lease
@@ -77,7 +76,7 @@ def _until_ready(
             continue
         look = reconciler.reconcile(wanted, there, may_write=lambda: lease.is_held)
         on_look(look)
-        if look.is_complete(wanted, alone=False):  # a controller ends lanes, once they have no request
+        if look.is_complete(wanted):
             return
         trouble = look.hopeless
         if look.is_down or look.is_changed:
@@ -129,18 +128,8 @@ def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
         owner = None if found is None else owner_of(found)
         states = read_stages(api, deployed)
         configuration = wanted_of(deployed, first, states)
-        # Further lanes that are free stay as they are.
-        lanes = {
-            stage: {lane: part for lane, part in parts.items() if part.replicas or not lane}
-            for stage, parts in targets(deployed.plane.pipeline, configuration, states, None).items()
-        }
-        cores = {
-            (stage, lane): template_cores(deployed, stage, lanes[stage][lane], each)
-            for stage, state in states.items()
-            for lane, each in state.lanes.items()
-            if lane in lanes[stage]
-        }
-        for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups(), lanes, cores)):
+        cores = {stage: template_cores(deployed, stage, configuration[stage], state) for stage, state in states.items()}
+        for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups(), cores)):
             given = api.get(manifest["kind"], deployed.namespace, manifest["metadata"]["name"])
             check_ours(manifest["kind"], given, deployed)
             api.apply(manifest, dry_run=True)
@@ -287,9 +276,7 @@ def _our_secret(api: Api, deployed: Deployed) -> Iterator[tuple[str, str]]:
 
 def leftovers(api: Api, deployed: Deployed) -> list[tuple[str, str]]:
     """Kind and name of the objects of stages that are not in the pipeline's file any more. Raises ApiError."""
-    stages = {
-        deployed.stage_name(stage, lane) for stage in deployed.stages for lane in (0, *deployed.further_lanes(stage))
-    }
+    stages = {*map(deployed.stage_name, deployed.stages)}
     selector = f"{names.of_instance(deployed.instance)},{names.COMPONENT}={MODEL_SERVER},{names.STAGE}"
     return [
         (kind, name)

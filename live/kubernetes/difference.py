@@ -42,7 +42,6 @@ class Scale:
     resource_version: str | None
     is_rolling: bool
     why: str
-    lane: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,6 @@ class ResizePod:
     variant: str
     cores: int
     why: str
-    lane: int = 0
 
 
 Action = Apply | Scale | ResizePod
@@ -91,38 +89,22 @@ def _of_kind(manifest: Manifest, given: Mapping[str, Any]) -> dict[str, Any]:
     return {"apiVersion": manifest["apiVersion"], "kind": manifest["kind"], **given}
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """A lane of a stage; without a mix, a stage has only the first.
-
-    `wanted` is in force there; `decided` is the wanted configuration of the whole stage (None: the same). `state` is
-    that of the lane's Deployment; None if there is none.
-    """
-
-    stage: str
-    wanted: StageConfiguration
-    state: StageState | None
-    number: int = 0
-    decided: StageConfiguration | None = None
-
-    @property
-    def title(self) -> str:
-        return names.title(self.stage, self.number)
-
-
 def difference(
     deployed: Deployed,
-    lane: Lane,
+    stage: str,
+    wanted: StageConfiguration,
+    state: StageState | None,
     owner: Manifest | None,
     failed: Mapping[str, float] | None = None,
     kept: Kept | None = None,
     by_rollout: str = "",
 ) -> list[Action]:
-    """The actions, in order, that bring a lane to its wanted state; none if it is there.
+    """The actions, in order, that bring a stage to its wanted state; none if it is there.
 
-    `failed`: the variants to record as failed, with the times [Unix time], beside those recorded already. `kept`: what
-    the server is known to keep different. `by_rollout`: why cores cannot be changed in place, though they should be.
-    Raises ForeignOwnerError if somebody else has paused the Deployment.
+    `state`: that of its Deployment; None: there is none. `failed`: the variants to record as failed, with the times
+    [Unix time], beside those recorded already. `kept`: what the server is known to keep different. `by_rollout`: why
+    cores cannot be changed in place, though they should be. Raises ForeignOwnerError if somebody else has paused the
+    Deployment.
 
     Scaling up waits until the Deployment controller has seen a new template, so that new replicas are of the new
     variant; scaling down comes before a new template, so that old replicas make room for new ones.
@@ -130,28 +112,20 @@ def difference(
     Where cores are changed in place, other cores in the template would be a rollout: the template keeps its cores as
     long as its variant stays, and each pod, new ones too, is resized to the wanted ones.
     """
-    stage, wanted, state, kept = lane.stage, lane.wanted, lane.state, kept or Kept()
-    decided = lane.decided or wanted
     if state is None:
-        made = stage_deployment(deployed, stage, wanted, owner, lane=lane.number, decided=decided)
-        return [Apply(made, f"{lane.title} does not exist")]
-    if lane.number and not wanted.replicas:  # it is free: its template does not matter
-        return _scaled(lane, state, (), [])
+        return [Apply(stage_deployment(deployed, stage, wanted, owner), f"{stage} does not exist")]
     if state.given["spec"].get("paused"):
-        name = deployed.stage_name(stage, lane.number)
+        name = deployed.stage_name(stage)
         raise ForeignOwnerError(f"{name} is paused: kubectl rollout resume deployment/{name}")
-    notes = {}
-    if not lane.number:
-        sound = decided if state.has_reached(decided) else state.sound
-        notes = _notes(sound, {**state.failed, **(failed or {})})
+    sound = wanted if state.has_reached(wanted) else state.sound
     cores = None if by_rollout else template_cores(deployed, stage, wanted, state)
-    manifest = stage_deployment(deployed, stage, wanted, owner, cores, lane.number, decided)
-    manifest["metadata"]["annotations"] |= notes
-    changed = kept.drift(manifest, state.given)
-    why = f"{lane.title}: {', '.join(changed[:3])}" + (f"; not in place: {by_rollout}" if by_rollout else "")
+    manifest = stage_deployment(deployed, stage, wanted, owner, cores)
+    manifest["metadata"]["annotations"] |= _notes(sound, {**state.failed, **(failed or {})})
+    changed = (kept or Kept()).drift(manifest, state.given)
+    why = f"{stage}: {', '.join(changed[:3])}" + (f"; not in place: {by_rollout}" if by_rollout else "")
     apply: list[Action] = [Apply(manifest, why, version_of(state.given))] if changed else []
-    resizes = _resizes(lane, state) if deployed.plane.resize == "in_place" and not by_rollout else []
-    return [*_scaled(lane, state, changed, apply), *resizes]
+    resizes = _resizes(stage, wanted, state) if deployed.plane.resize == "in_place" and not by_rollout else []
+    return [*_scaled(stage, wanted.replicas, state, changed, apply), *resizes]
 
 
 def template_cores(deployed: Deployed, stage: str, wanted: StageConfiguration, state: StageState) -> int | None:
@@ -162,31 +136,23 @@ def template_cores(deployed: Deployed, stage: str, wanted: StageConfiguration, s
     return state.cores if is_kept and state.cores in profiled else None
 
 
-def _resizes(lane: Lane, state: StageState) -> list[Action]:
-    cores = lane.wanted.cores
+def _resizes(stage: str, wanted: StageConfiguration, state: StageState) -> list[Action]:
+    cores = wanted.cores
     return [
-        ResizePod(
-            lane.stage,
-            pod.name,
-            pod.variant,
-            cores,
-            f"{lane.title}: {pod.name}: {pod.asked_cores} -> {cores} cores",
-            lane.number,
-        )
-        for pod in state.resizable(lane.wanted.variant)
+        ResizePod(stage, pod.name, pod.variant, cores, f"{stage}: {pod.name}: {pod.asked_cores} -> {cores} cores")
+        for pod in state.resizable(wanted.variant)
         if pod.asked_cores != cores
     ]
 
 
-def _scaled(lane: Lane, state: StageState, changed: Sequence[str], apply: list[Action]) -> list[Action]:
+def _scaled(stage: str, replicas: int, state: StageState, changed: Sequence[str], apply: list[Action]) -> list[Action]:
     """The apply, if any, and the scaling before or after it."""
-    replicas = lane.wanted.replicas
     if state.asked == state.replicas == replicas:
         return apply
     is_set = state.replicas == replicas
     change = f"{state.replicas}{' stays the number of' if is_set else f' -> {replicas}'} replicas"
     version, is_rolling = version_of(state.given), not (is_set or state.is_uniform)
-    scale = Scale(lane.stage, replicas, version, is_rolling, f"{lane.title}: {change}", lane.number)
+    scale = Scale(stage, replicas, version, is_rolling, f"{stage}: {change}")
     if replicas < state.replicas:
         return [scale, *apply]
     has_new_template = any(path.startswith("spec.template") for path in changed)
@@ -268,11 +234,11 @@ class Resizing:
         self._clock = clock
         self._is_wanted = deployed.plane.resize == "in_place"
         self._is_possible: bool | None = None  # once the server has been asked
-        # By stage and lane: variant and cores, and why not in place; pods that wait for their cores, and since when.
-        self._why: dict[tuple[str, int], tuple[tuple[str, int], str]] = {}
-        self._since_s: dict[tuple[str, int], dict[str, float]] = {}
+        # By stage: variant and cores, and why not in place; pods that wait for their cores, and since when.
+        self._why: dict[str, tuple[tuple[str, int], str]] = {}
+        self._since_s: dict[str, dict[str, float]] = {}
 
-    def by_rollout(self, stage: str, wanted: StageConfiguration, state: StageState | None, lane: int = 0) -> str:
+    def by_rollout(self, stage: str, wanted: StageConfiguration, state: StageState | None) -> str:
         """Why the wanted cores need a rollout; empty if they do not, or resizing is not wanted. Raises ApiError."""
         if not self._is_wanted or state is None:
             return ""
@@ -282,28 +248,28 @@ class Resizing:
             return NO_SUCH_API
         if (state.variant, state.cores) == (wanted.variant, wanted.cores):
             return ""  # a rollout would change nothing, or is under way
-        of, why = self._why.get((stage, lane), (None, ""))
+        of, why = self._why.get(stage, (None, ""))
         if of == (wanted.variant, wanted.cores):
             return why
-        self._why.pop((stage, lane), None)
-        why = self._ungranted((stage, lane), wanted, state)
+        self._why.pop(stage, None)
+        why = self._ungranted(stage, wanted, state)
         if why:
-            self._why[stage, lane] = (wanted.variant, wanted.cores), why
+            self._why[stage] = (wanted.variant, wanted.cores), why
         return why
 
     def refused(self, action: ResizePod, error: ApiError) -> None:
         """The server has refused a resize: a rollout follows. Raises `error` if the next try may succeed."""
         if error.is_transient or error.status in (404, 409):
             raise error
-        self._why[action.stage, action.lane] = (action.variant, action.cores), error.text
+        self._why[action.stage] = (action.variant, action.cores), error.text
 
-    def _ungranted(self, at: tuple[str, int], wanted: StageConfiguration, state: StageState) -> str:
+    def _ungranted(self, stage: str, wanted: StageConfiguration, state: StageState) -> str:
         """Why a pod cannot be resized, or has waited for it too long; empty if neither."""
         waiting = [pod for pod in state.resizable(wanted.variant) if pod.asked_cores == wanted.cores != pod.cores]
-        before, now_s = self._since_s.get(at, {}), self._clock()
-        self._since_s[at] = {pod.uid: before.get(pod.uid, now_s) for pod in waiting}
+        before, now_s = self._since_s.get(stage, {}), self._clock()
+        self._since_s[stage] = {pod.uid: before.get(pod.uid, now_s) for pod in waiting}
         for pod in waiting:
-            is_late = now_s - self._since_s[at][pod.uid] > RESIZED_WITHIN_S
+            is_late = now_s - self._since_s[stage][pod.uid] > RESIZED_WITHIN_S
             if is_late or pod.unresized.startswith(INFEASIBLE):
                 return f"{pod.name}: {pod.unresized or f'it still has {pod.cores} cores'}"
         return ""

@@ -21,7 +21,6 @@ from ipa.live.errors import RunError
 from ipa.live.kubernetes import failed_variants, permissions
 from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.cluster_gateway import ClusterGateway, way_to
-from ipa.live.kubernetes.deployed_lanes import in_force
 from ipa.live.kubernetes.events import Event, Events, log_news, news
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.pace import Pace, moves_pods
@@ -36,7 +35,7 @@ from ipa.live.kubernetes.watch import PodWatch
 from ipa.live.live_backend import LiveBackend, OnRollback
 from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import LOAD
-from ipa.policies import Applied, Configuration, Observation, StageConfiguration
+from ipa.policies import Applied, Configuration, Observation
 
 REMEMBERED_FOR_S = 600.0
 """How long a controller without an end remembers replicas that are gone."""
@@ -47,8 +46,6 @@ LOOK_EVERY_S = 2.0
 BETWEEN_LOOKS_S = 0.2
 """The least time between two looks, however much happens."""
 LOOK_EVERY_WHILE_STOPPED_S = 5.0
-LOOK_EVERY_WHILE_CLOSING_S = 0.5
-"""While a lane that gets no more requests may still have some: its replicas are removed when it has none."""
 
 log = logging.getLogger("ipa.live.kubernetes.kubernetes_backend")
 
@@ -99,12 +96,7 @@ class KubernetesBackend(LiveBackend):
             folder,
             history_rps,
             lambda session: ClusterGateway(
-                way_to(api, deployed, session, token_file),
-                deployed,
-                self._timeline,
-                lambda: self.now_s,
-                self._states,
-                self._follow_lanes,
+                way_to(api, deployed, session, token_file), deployed, self._timeline, lambda: self.now_s
             ),
             source,
             on_rollback,
@@ -150,10 +142,6 @@ class KubernetesBackend(LiveBackend):
         for stage in self.plane.pipeline.stages:
             wanted = initial[stage.name]
             self.stages[stage.name] = PodReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
-            # Until the gateway is asked, the lanes in force are those by the Deployments.
-            parts = in_force(stage, wanted, there.get(stage.name))
-            if wanted.is_mix or set(parts) != {0}:
-                self.stages[stage.name].put_in_force(parts)
         self._watch.start()
         try:
             async with asyncio.timeout(READ_WITHIN_S):
@@ -183,9 +171,6 @@ class KubernetesBackend(LiveBackend):
             await self.client.start(origin_s + reading.offset_s)
             await self.client.join()
             self._timeline.restart()
-        for stage in self.stages.values():
-            if stage.lanes is not None:
-                stage.put_in_force(stage.lanes)
         self._has_started = True
         self._wake.set()
 
@@ -217,7 +202,7 @@ class KubernetesBackend(LiveBackend):
             if applied.accepted:
                 self._pace.note(moves)
                 for name, each in configuration.items():
-                    if _variants(each) != _variants(before[name]):
+                    if each.variant != before[name].variant:
                         self.stages[name].decided_at = self._step
             return applied
 
@@ -275,21 +260,19 @@ class KubernetesBackend(LiveBackend):
                 for name, why in look.failed.items() if self._has_started or self._adopts else ():
                     if self.stages[name].configuration == wanted[name]:  # a later decision may succeed
                         await self._roll_back(name, why, look)
-                if (self._has_started or self.client.is_laned) and await self.client.keep(
-                    self.wanted, self._has_started
-                ):
-                    self._wake.set()
+                if self._has_started:
+                    await self.client.keep(self.wanted)
         await asyncio.sleep(BETWEEN_LOOKS_S)
-        is_closing = any(stage.is_closing for stage in self.stages.values())
-        return pause_s(look, self._reconciler.pause_s, is_closing)
+        return pause_s(look, self._reconciler.pause_s)
 
     async def _pass(self, wanted: Configuration) -> Look:
         """Make one reconcile pass; log what is new, and write it as Events."""
         pods, failed = list(self._pods.values()), {name: dict(each.excluded) for name, each in self.stages.items()}
-        reconcile, lanes = self._reconciler.reconcile, self.client.in_force
         look = following(
             self.look,
-            await self._loop.run_in_executor(self._threads, reconcile, wanted, pods, failed, self._may_write, lanes),
+            await self._loop.run_in_executor(
+                self._threads, self._reconciler.reconcile, wanted, pods, failed, self._may_write
+            ),
         )
         log_news(self.look, look)
         await self._tell_events(look, *news(self.look, look))
@@ -310,25 +293,20 @@ class KubernetesBackend(LiveBackend):
     async def _roll_back(self, name: str, why: str, look: Look) -> None:
         """Roll a stage back to its last complete configuration, and exclude the failed variant for a while."""
         stage = self.stages[name]
-        found = failed_variants.rollback(look.stages[name], stage.configuration)
-        if found is None or not self._pods:
+        sound = failed_variants.rollback(look.stages[name], stage.configuration)
+        if sound is None or not self._pods:
             return  # nothing to go back to; the look says what is wrong
-        stage.excluded[found.variant] = self._api.time_s()
-        self.rollbacks[name, found.variant] += 1
-        # The step that chose the present variants is undone, with those that kept them.
+        variant = stage.configuration.variant
+        stage.excluded[variant] = self._api.time_s()
+        self.rollbacks[name, variant] += 1
+        # The step that chose the present variant is undone, with those that kept it.
         for step in range(self._step if stage.decided_at is None else stage.decided_at, self._step + 1):
-            self._on_rollback(step, f"{name}: rolled back to {found.back_to.variants}: {why}")
-        log.error("rolled back", extra={"stage": name, "variant": found.variant, "problem": why})
-        stage.configuration = found.back_to
+            self._on_rollback(step, f"{name}: rolled back to {sound.variant}: {why}")
+        log.error("rolled back", extra={"stage": name, "variant": variant, "problem": why})
+        stage.configuration = sound
         self._wake.set()
-        said_so = f"variant {found.variant} has failed and is left out; back to {found.back_to.variants}: {why}"
+        said_so = f"variant {variant} has failed and is left out; back to {sound.variant}: {why}"
         await self._tell_events(look, Event(name, "RolledBack", said_so))
-
-    async def _states(self) -> dict[str, StageState]:
-        """The stages as the server has them now, with their pods. Raises ApiError."""
-        return await self._loop.run_in_executor(
-            self._threads, read_stages, self._api, self.deployed, list(self._pods.values())
-        )
 
     # ---- the watch ----
 
@@ -382,18 +360,10 @@ class KubernetesBackend(LiveBackend):
         return json.dumps({"step": self._step, "troubles": self.troubles()})
 
 
-def pause_s(look: Look, back_off_s: float, is_closing: bool) -> float:
-    """How long the next look may wait if nothing happens; after one that failed, the back-off.
-
-    `is_closing`: a lane serves only its remaining requests.
-    """
+def pause_s(look: Look, back_off_s: float) -> float:
+    """How long the next look may wait if nothing happens; after one that failed, the back-off."""
     if back_off_s:
         return back_off_s
     if look.done:
         return BETWEEN_LOOKS_S
-    as_usual_s = LOOK_EVERY_WHILE_STOPPED_S if look.stopped else LOOK_EVERY_S
-    return min(as_usual_s, LOOK_EVERY_WHILE_CLOSING_S) if is_closing else as_usual_s
-
-
-def _variants(wanted: StageConfiguration) -> set[str]:
-    return {part.variant for part in wanted.parts}
+    return LOOK_EVERY_WHILE_STOPPED_S if look.stopped else LOOK_EVERY_S

@@ -5,9 +5,8 @@
     ServiceAccount, Role, RoleBinding   of the gateway's watch, which may see pods and nothing else
     gateway              one Deployment (the router, and beside it the watch of its replicas), a Service for clients and
                          one for the control plane, whose token is in a Secret that `deploy.up` creates once
-    per stage            one Deployment of model servers; where variants are mixed, one for each further lane, too
-    PodDisruptionBudget  one per stage and one for the gateway, which keep an only pod from being evicted; one for each
-                         further lane if the policy may mix variants
+    per stage            one Deployment of model servers
+    PodDisruptionBudget  one per stage and one for the gateway, which keep an only pod from being evicted
     NetworkPolicy        model servers are called by the gateway only, and call only the object store of their models;
                          another one, if asked for, says who reaches the gateway's control port, and what it calls
 
@@ -69,22 +68,17 @@ def everything(
     configuration: Configuration,
     owner: Manifest | None = None,
     apis: frozenset[str] = frozenset(),
-    lanes: Mapping[str, Mapping[int, StageConfiguration]] = MappingProxyType({}),
-    cores: Mapping[tuple[str, int], int | None] = MappingProxyType({}),
+    cores: Mapping[str, int | None] = MappingProxyType({}),
 ) -> list[Manifest]:
     """All objects but the root, in the order in which they are applied; `apis` are the API groups of the server.
 
-    `lanes`: stage -> lane -> the configuration in force there, unless it is the parts of the stage's configuration in
-    order. `cores`: stage and lane -> the cores in the pod template, where these are not the wanted ones.
+    `cores`: stage -> the cores in the pod template, where these are not the wanted ones.
     """
     return [
         *surroundings(deployed, owner, apis),
         *(
-            stage_deployment(
-                deployed, stage, part, owner, cores=cores.get((stage, lane)), lane=lane, decided=configuration[stage]
-            )
+            stage_deployment(deployed, stage, configuration[stage], owner, cores.get(stage))
             for stage in deployed.stages
-            for lane, part in lanes.get(stage, dict(enumerate(configuration[stage].parts))).items()
         ),
         gateway_deployment(deployed, owner),
     ]
@@ -118,26 +112,21 @@ def stage_deployment(
     wanted: StageConfiguration,
     owner: Manifest | None = None,
     cores: int | None = None,
-    lane: int = 0,
-    decided: StageConfiguration | None = None,
 ) -> Manifest:
-    """The Deployment of a lane of a stage, where `wanted` is in force, perhaps without replicas.
+    """The Deployment of a stage.
 
-    `cores`: those of its pod template, if pods are then resized in place; None: the wanted ones. `decided`: the wanted
-    configuration of the whole stage, which is noted on the first lane's Deployment; None: the same.
+    `cores`: those of its pod template, if pods are then resized in place; None: the wanted ones.
     """
-    plane, in_force = deployed.plane, wanted
+    plane, decided = deployed.plane, wanted
     wanted = wanted if cores is None else replace(wanted, cores=cores)
     variant = plane.pipeline.stage(stage).variant(wanted.variant)
     slowest_s = max(variant.p99_s(batch, wanted.cores) for batch in variant.batches(wanted.cores))
-    of_lane = names.of_lane(stage, lane)
-    marks = {**of_lane, "variant": wanted.variant, "cores": str(wanted.cores)}
     real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
     deployment = manifest_parts.deployment(
         deployed,
-        deployed.meta(deployed.stage_name(stage, lane), MODEL_SERVER, owner, **{"stage": stage, **of_lane}),
-        names.selector(deployed.instance, MODEL_SERVER, **of_lane),
-        deployed.labels(MODEL_SERVER, **marks),
+        deployed.meta(deployed.stage_name(stage), MODEL_SERVER, owner, stage=stage),
+        names.selector(deployed.instance, MODEL_SERVER, stage=stage),
+        deployed.labels(MODEL_SERVER, stage=stage, variant=wanted.variant, cores=str(wanted.cores)),
         manifest_parts.pod(
             deployed,
             [_model_server(deployed, stage, wanted)],
@@ -146,15 +135,13 @@ def stage_deployment(
             init_containers=real.init_containers if real else (),
         ),
         manifest_parts.rolling(
-            # At least 1, as the server demands: a lane that is free has no replicas.
-            rules.default_max_surge(max(wanted.replicas, 1)) if plane.max_surge is None else plane.max_surge,
+            rules.default_max_surge(wanted.replicas) if plane.max_surge is None else plane.max_surge,
             plane.max_unavailable,
             deployed.layout.rollout_within_s(variant.start_up_s),
         ),
         added=deployed.pods_of(MODEL_SERVER, stage),
     )
-    said = in_force if lane or decided is None else decided
-    deployment["metadata"]["annotations"] = {names.WANTED: as_text(said)}
+    deployment["metadata"]["annotations"] = {names.WANTED: as_text(decided)}
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
     annotations[names.VARIANT] = wanted.variant
     if plane.resize == "in_place":
@@ -194,27 +181,20 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
 def disruption_budgets(
     deployed: Deployed, owner: Manifest | None = None, api_version: str = BUDGET_APIS[0]
 ) -> list[Manifest]:
-    """Evictions leave at least half of a stage's replicas, and never take an only one, nor the gateway; where variants
-    may be mixed, this holds for the replicas of each lane.
+    """Evictions leave at least half of a stage's replicas, and never take an only one, nor the gateway.
 
     A share holds for any number of replicas, even none, so no budget has to follow the scaling.
     """
 
-    def of_lane(stage: str, lane: int) -> Manifest:
-        of = names.of_lane(stage, lane)
-        meta = deployed.meta(deployed.stage_name(stage, lane), MODEL_SERVER, owner, **{"stage": stage, **of})
-        return manifest_parts.budget(
-            meta, {"minAvailable": "50%"}, names.selector(deployed.instance, MODEL_SERVER, **of), api_version
-        )
+    def of_stage(stage: str) -> Manifest:
+        meta = deployed.meta(deployed.stage_name(stage), MODEL_SERVER, owner, stage=stage)
+        selector = names.selector(deployed.instance, MODEL_SERVER, stage=stage)
+        return manifest_parts.budget(meta, {"minAvailable": "50%"}, selector, api_version)
 
     of_gateway = deployed.meta(deployed.gateway_name, GATEWAY, owner)
     return [
         manifest_parts.budget(of_gateway, {"minAvailable": 1}, names.selector(deployed.instance, GATEWAY), api_version),
-        *(
-            of_lane(stage, lane)
-            for stage in deployed.stages
-            for lane in (0, *(deployed.further_lanes(stage) if deployed.plane.mixes else ()))
-        ),
+        *map(of_stage, deployed.stages),
     ]
 
 

@@ -14,14 +14,12 @@ NAME = "app.kubernetes.io/name"
 INSTANCE = "app.kubernetes.io/instance"
 COMPONENT = "app.kubernetes.io/component"
 PIPELINE, STAGE, VARIANT, CORES = "ipa/pipeline", "ipa/stage", "ipa/variant", "ipa/cores"
-LANE_OF, LANE = "ipa/lane-of", "ipa/lane"
-"""On what belongs to a further lane of a stage: the stage, and the lane's number from 1 (see `of_lane`)."""
 
 GATEWAY, MODEL_SERVER, CONTROLLER = "gateway", "model-server", "controller"
 """The components."""
 
 WANTED = "ipa/wanted"
-"""On a stage's Deployment: the wanted configuration, as JSON; on that of a further lane, the one in force there."""
+"""On a stage's Deployment: the wanted configuration, as JSON."""
 SOUND = "ipa/sound"
 """On a stage's Deployment: the latest configuration to be rolled out completely; a failed one is rolled back to it."""
 FAILED = "ipa/failed"
@@ -87,20 +85,6 @@ def selector(instance: str, component: str, **more: str) -> dict[str, str]:
         COMPONENT: component,
         **{f"ipa/{key}": label(value) for key, value in more.items()},
     }
-
-
-def of_lane(stage: str, lane: int) -> dict[str, str]:
-    """The labels, as arguments of `labels` and `selector`, of the pods of a stage's lane.
-
-    The selectors of two Deployments may not overlap, and the first lane's selects all pods with the label `ipa/stage`:
-    so pods of further lanes do not have it. (Their Deployments do.)
-    """
-    return {"stage": stage} if lane == 0 else {"lane-of": stage, "lane": str(lane)}
-
-
-def title(stage: str, lane: int) -> str:
-    """A lane's name in a sentence; the first lane has the stage's."""
-    return stage if lane == 0 else f"{stage}, lane {lane}"
 
 
 def of_instance(instance: str) -> str:

@@ -43,10 +43,10 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
         "stages": {
             stage: {
                 "wanted": None if state.wanted is None else to_plain(state.wanted),
-                "replicas": sum(lane.replicas for lane in state.lanes.values()),
-                "ready": sum(pod.is_serving for pod in state.all_pods),
-                "complete": all(lane.is_complete for lane in state.lanes.values()),
-                "problem": state.troubled.obstacle.problem if state.troubled else state.any_delay,
+                "replicas": state.replicas,
+                "ready": sum(pod.is_serving for pod in state.pods),
+                "complete": state.is_complete,
+                "problem": state.obstacle.problem or state.obstacle.delay,
                 "failed_variants": sorted(left_out(state.failed, api.time_s())),
                 "pods": [
                     {
@@ -56,9 +56,8 @@ def status(api: Api, deployed: Deployed) -> dict[str, Any]:
                         "state": _state(pod),
                         "restarts": pod.restarts,
                         "crash": pod.crash,
-                        **({"lane": pod.lane} if pod.lane else {}),
                     }
-                    for pod in sorted(state.all_pods, key=lambda pod: pod.number)
+                    for pod in sorted(state.pods, key=lambda pod: pod.number)
                 ],
             }
             for stage, state in stages.items()

@@ -38,5 +38,5 @@ def moves_pods(before: StageConfiguration, after: StageConfiguration) -> bool:
     return _pods(before) != _pods(after)
 
 
-def _pods(wanted: StageConfiguration) -> set[tuple[str, int, int]]:
-    return {(part.variant, part.cores, part.replicas) for part in wanted.parts}
+def _pods(wanted: StageConfiguration) -> tuple[str, int, int]:
+    return wanted.variant, wanted.cores, wanted.replicas

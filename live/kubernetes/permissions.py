@@ -97,11 +97,7 @@ def from_outside(rules: Sequence[Rule]) -> list[Rule]:
 
 def named(rules: Sequence[Rule], deployed: Deployed) -> list[dict[str, Any]]:
     """The rules, restricted to this pipeline's objects where the API allows that and the names are known."""
-    stages = [
-        deployed.stage_name(stage, lane)
-        for stage in deployed.stages
-        for lane in (0, *(deployed.further_lanes(stage) if deployed.plane.mixes else ()))
-    ]
+    stages = map(deployed.stage_name, deployed.stages)
     is_read_only = not any({"patch", "update"} & {*rule["verbs"]} for _, rule in rules)
     bound = {
         "configmaps": [deployed.instance, *(() if is_read_only else (deployed.memory_name,))],

@@ -49,7 +49,6 @@ class Pod:
     stage: str
     variant: str
     cores: int
-    lane: int = 0
     template: str = ""
     replica_set: str = ""
     address: str | None = None
@@ -128,8 +127,7 @@ def read(given: Mapping[str, Any]) -> Pod:
     return Pod(
         uid=meta["uid"],
         name=meta["name"],
-        stage=labels.get(names.STAGE) or labels.get(names.LANE_OF, ""),
-        lane=int(labels.get(names.LANE, 0)),
+        stage=labels.get(names.STAGE, ""),
         variant=annotations.get(names.VARIANT, labels.get(names.VARIANT, "")),
         cores=cores,
         template=annotations.get(names.TEMPLATE, ""),
@@ -177,7 +175,6 @@ def listing(pods: Iterable[Pod], stages: Iterable[str]) -> dict[str, list[dict[s
                 "variant": pod.variant,
                 "cores": pod.cores,
                 "state": "ready",
-                **({"lane": pod.lane} if pod.lane else {}),
             }
         )
     return listed

@@ -56,7 +56,7 @@ async def until_whole(
         nonlocal is_configured
         if not is_configured:
             try:
-                await client.tell(initial)
+                await client.configure(initial)
                 is_configured = True
             except RunError as error:
                 return str(error)
@@ -91,9 +91,8 @@ def longest_s(deployed: Deployed, initial: Configuration) -> float:
         READY_WITHIN_S
         + deployed.layout.nodes_within_s
         + max(
-            deployed.plane.pipeline.stage(name).variant(part.variant).start_up_s * part.replicas
+            deployed.plane.pipeline.stage(name).variant(wanted.variant).start_up_s * wanted.replicas
             for name, wanted in initial.items()
-            for part in wanted.parts
         )
     )
 
@@ -101,7 +100,7 @@ def longest_s(deployed: Deployed, initial: Configuration) -> float:
 def is_alone(pods: Iterable[Pod], wanted: Configuration) -> bool:
     """Whether the pods are the wanted ones and no others, not even some that are ending."""
     there = [pod for pod in pods if not pod.is_over]
-    replicas = sum(part.replicas for each in wanted.values() for part in each.parts)
+    replicas = sum(each.replicas for each in wanted.values())
     return len(there) == replicas and all(pod.is_serving for pod in there)
 
 

@@ -17,14 +17,12 @@ from typing import Any
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError
-from ipa.live.kubernetes.deployed_lanes import Parts, targets
 from ipa.live.kubernetes.deployments import NOTHING, has_available
 from ipa.live.kubernetes.difference import (
     Action,
     Apply,
     ForeignOwnerError,
     Kept,
-    Lane,
     ResizePod,
     Resizing,
     Scale,
@@ -66,11 +64,10 @@ class Observed:
 
 @dataclass(frozen=True)
 class Aim:
-    """The target of a pass: the `wanted` configuration, and its `parts` in force in the stages' lanes. `failed`: stage
-    -> the variants to record as failed, with the times, beside those recorded already."""
+    """The target of a pass: the `wanted` configuration. `failed`: stage -> the variants to record as failed, with the
+    times, beside those recorded already."""
 
     wanted: Configuration
-    parts: Mapping[str, Parts]
     failed: Mapping[str, Mapping[str, float]]
 
 
@@ -142,7 +139,7 @@ class Reconciler:
         """How long to wait after a pass that failed; 0 after one that succeeded."""
         self._has_matched = has_matched
         self._kept = Kept()
-        self._disputes: dict[tuple[str, int], Dispute] = {}  # by stage and lane
+        self._disputes: dict[str, Dispute] = {}  # by stage
         self._resizing = Resizing(api, deployed, clock)
         self._lost_s: dict[str, float] = {}  # stage -> when a node with pods of it was last seen not to be ready
 
@@ -152,10 +149,8 @@ class Reconciler:
         pods: Sequence[Pod],
         failed: Mapping[str, Mapping[str, float]] | None = None,
         may_write: Callable[[], bool] = lambda: True,
-        lanes: Mapping[str, Parts] | None = None,
     ) -> Look:
-        """One pass. `failed`: stage -> the variants to record as failed, with the times; `lanes`: stage -> the
-        configurations in force, as the gateway reports them (see `deployed_lanes.targets`).
+        """One pass. `failed`: stage -> the variants to record as failed, with the times.
 
         `may_write` is asked before each write: requests take time, and a Lease may run out meanwhile. If something
         changes between reading and writing, everything is read and compared again at once, as the cluster's own
@@ -167,7 +162,7 @@ class Reconciler:
             if isinstance(found, Look):
                 look, is_stale = found, False
             else:
-                aim = Aim(wanted, targets(self._deployed.plane.pipeline, wanted, found.stages, lanes), failed or {})
+                aim = Aim(wanted, failed or {})
                 work = Work() if found.is_held or self._api.read_only else self._work(found, aim, may_write)
                 look, is_stale = self._judged(found, aim, work), work.is_stale
             done += look.done
@@ -210,7 +205,7 @@ class Reconciler:
 
     def _work(self, found: Observed, aim: Aim, may_write: Callable[[], bool]) -> Work:
         """Apply the difference: to the root, to the gateway, then stage by stage."""
-        work = Work(may_write, frozenset({self._deployed.gateway_name, *aim.parts}))
+        work = Work(may_write, frozenset({self._deployed.gateway_name, *aim.wanted}))
         owner = owner_of(found.root)
         autoscalers = Autoscalers(self._api, self._deployed)
         try:
@@ -223,50 +218,45 @@ class Reconciler:
                     changed = ["it does not exist"] if there is None else self._kept.drift(manifest, there)
                     why, version = f"{name}: {', '.join(changed[:3])}", None if there is None else version_of(there)
                     self._act(work, name, [Apply(manifest, why, version)] if changed else [])
-            for stage, parts in aim.parts.items():
-                lanes = found.stages[stage].lanes if stage in found.stages else {}
+            for stage in aim.wanted:
                 with work.part(stage):
-                    for number, part in parts.items():
-                        lane = Lane(stage, part, lanes.get(number), number, aim.wanted[stage])
-                        self._lane(work, lane, owner, aim.failed.get(stage), autoscalers)
+                    self._stage(work, stage, aim, found.stages.get(stage), owner, autoscalers)
         except _MayNotWriteError:
             work.error = "the Lease is not held"
         except ApiError as error:
             work.error = str(error)
         return work
 
-    def _lane(
+    def _stage(
         self,
         work: Work,
-        lane: Lane,
+        stage: str,
+        aim: Aim,
+        state: StageState | None,
         owner: Manifest,
-        failed: Mapping[str, float] | None,
         autoscalers: Autoscalers,
     ) -> None:
-        """Apply the difference to a lane of a stage; its replicas are not touched while they are left to another
-        scaler."""
-        at, state = (lane.stage, lane.number), lane.state
-        by_rollout = self._resizing.by_rollout(lane.stage, lane.wanted, state, lane.number)
-        actions = difference(self._deployed, lane, owner, failed, self._kept, by_rollout)
-        dispute = None if state is None else self._dispute(at, state, lane.wanted, autoscalers)
+        """Apply the difference to a stage; its replicas are not touched while they are left to another scaler."""
+        wanted, failed = aim.wanted[stage], aim.failed.get(stage)
+        by_rollout = self._resizing.by_rollout(stage, wanted, state)
+        actions = difference(self._deployed, stage, wanted, state, owner, failed, self._kept, by_rollout)
+        dispute = None if state is None else self._dispute(stage, state, wanted, autoscalers)
         if dispute is not None and dispute.stands_aside:
-            self._disputes[at] = dispute
-            work.stopped[lane.stage] = _in_lane(lane.number, dispute.said(lane.wanted.replicas))
+            self._disputes[stage] = dispute
+            work.stopped[stage] = dispute.said(wanted.replicas)
             actions = [each for each in actions if not isinstance(each, Scale)]
-        has_scaled = self._act(work, lane.stage, actions, state)
+        has_scaled = self._act(work, stage, actions, state)
         # What was not set back, say because the write was refused, is judged anew.
         if dispute is not None and state is not None and (has_scaled or state.is_ours):
-            self._disputes[at] = dispute
+            self._disputes[stage] = dispute
 
-    def _dispute(
-        self, at: tuple[str, int], state: StageState, wanted: StageConfiguration, autoscalers: Autoscalers
-    ) -> Dispute:
-        before = self._disputes.get(at, Dispute())
+    def _dispute(self, stage: str, state: StageState, wanted: StageConfiguration, autoscalers: Autoscalers) -> Dispute:
+        before = self._disputes.get(stage, Dispute())
         is_ours = state.is_ours or state.replicas == wanted.replicas
         by, autoscaler = ("", "") if is_ours else actor(state.given, autoscalers)
         has_gone = False
         if before.stands_aside and before.autoscaler:
-            has_gone = autoscalers.of(self._deployed.stage_name(*at)) is None and autoscalers.are_known
+            has_gone = autoscalers.of(self._deployed.stage_name(stage)) is None and autoscalers.are_known
         return judged(before, state.replicas, is_ours, by, autoscaler, self._clock(), has_gone)
 
     def _act(self, work: Work, part: str, actions: Sequence[Action], state: StageState | None = None) -> bool:
@@ -300,15 +290,15 @@ class Reconciler:
 
     def _scale(self, action: Scale, version: str | None) -> Mapping[str, Any]:
         if action.is_rolling:
-            self._undivide(action.stage, action.lane)
-        name = self._deployed.stage_name(action.stage, action.lane)
+            self._undivide(action.stage)
+        name = self._deployed.stage_name(action.stage)
         return self._api.scale(self._deployed.namespace, name, action.replicas, version)
 
-    def _undivide(self, stage: str, lane: int) -> None:
+    def _undivide(self, stage: str) -> None:
         """Keep the Deployment controller from distributing a change of replicas among old and new ones, if this account
         may."""
         namespace = self._deployed.namespace
-        selector = names.as_query(names.selector(self._deployed.instance, MODEL_SERVER, **names.of_lane(stage, lane)))
+        selector = names.as_query(names.selector(self._deployed.instance, MODEL_SERVER, stage=stage))
         try:
             for each in self._api.list("ReplicaSet", namespace, selector)["items"]:
                 if each["spec"]["replicas"] and names.DESIRED in each["metadata"].get("annotations", {}):
@@ -322,11 +312,11 @@ class Reconciler:
     def _judged(self, found: Observed, aim: Aim, work: Work) -> Look:
         """What a pass found and did. Parts that needed an action are judged by the next pass."""
         settled = {stage: each for stage, each in found.stages.items() if work.is_settled(stage)}
-        lost = {stage: each.lost for stage, each in found.stages.items() if each.lost}
+        lost = {stage: each.obstacle.lost for stage, each in found.stages.items() if each.obstacle.lost}
         self._lost_s |= dict.fromkeys(lost, self._clock())
-        troubled = {stage: lane.obstacle for stage, each in settled.items() if (lane := each.troubled) is not None}
+        troubled = {stage: each.obstacle for stage, each in settled.items() if each.obstacle.problem}
         problems = {stage: each for stage, each in troubled.items() if not (each.is_late and self._has_lost(stage))}
-        delays = {stage: each.any_delay for stage, each in settled.items() if each.any_delay}
+        delays = {stage: each.obstacle.delay for stage, each in settled.items() if each.obstacle.delay}
         state = found.at_gateway
         at_gateway = state.obstacle if state is not None and work.is_settled(self._deployed.gateway_name) else NOTHING
         is_there = has_available(found.gateway)
@@ -344,7 +334,7 @@ class Reconciler:
             gateway_delay=at_gateway.problem if at_gateway.is_out_of_room else at_gateway.delay,
             is_held=found.is_held,
             stopped=work.stopped,
-            foreign=self._foreign(aim.parts),
+            foreign=self._foreign(aim.wanted),
             error=work.error,
             is_contested=work.is_stale,
             judged=frozenset(work.judged),
@@ -354,18 +344,13 @@ class Reconciler:
         """Whether a node with pods of a stage has lately not been ready."""
         return stage in self._lost_s and self._clock() - self._lost_s[stage] < AFTER_LOSS_S
 
-    def _foreign(self, aims: Mapping[str, Parts]) -> dict[str, str]:
+    def _foreign(self, wanted: Configuration) -> dict[str, str]:
         """Stage -> who else has lately set its replicas."""
-        found: dict[str, list[str]] = {}
-        for (stage, lane), dispute in self._disputes.items():
-            wanted = aims.get(stage, {}).get(lane)
-            if wanted is not None and (text := dispute.said(wanted.replicas)):
-                found.setdefault(stage, []).append(_in_lane(lane, text))
-        return {stage: "; ".join(texts) for stage, texts in found.items()}
-
-
-def _in_lane(lane: int, text: str) -> str:
-    return f"lane {lane}: {text}" if lane else text
+        return {
+            stage: text
+            for stage, dispute in self._disputes.items()
+            if stage in wanted and (text := dispute.said(wanted[stage].replicas))
+        }
 
 
 def _version(action: Apply | Scale, answer: Mapping[str, Any] | None) -> str | None:

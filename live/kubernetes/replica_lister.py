@@ -3,7 +3,7 @@
 It watches the pods of the pipeline's model servers and sends the gateway the whole list after every change, and every
 few seconds without one, so that a restarted gateway gets it again. It needs no controller: replicas that crash, move or
 are added by hand are found while none runs. While the API server is unavailable, the latest list stays in force; the
-gateway itself skips replicas that do not answer. Pods whose variant or lane is not in the pipeline's file, made from an
+gateway itself skips replicas that do not answer. Pods whose variant is not in the pipeline's file, made from an
 older or newer one, are not listed: the gateway would refuse the whole list.
 """
 
@@ -84,10 +84,7 @@ class ReplicaLister:
 
     def _is_known(self, pod: Pod) -> bool:
         try:
-            stage = self._pipeline.stage(pod.stage)
-            stage.variant(pod.variant).max_batch(pod.cores)
-            if pod.lane >= len(stage.variants):
-                raise ProfileError(f"stage {pod.stage!r} has no lane {pod.lane}")
+            self._pipeline.stage(pod.stage).variant(pod.variant).max_batch(pod.cores)
         except ProfileError as error:
             if str(error) not in self._unknown:
                 self._unknown.add(str(error))

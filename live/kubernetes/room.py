@@ -26,7 +26,7 @@ class Room:
 
     def note(self, look: Look, now_s: float) -> None:
         """Limit the cores to those of a look's pods that found room, for a while or until more have."""
-        pods = [pod for state in look.stages.values() for pod in state.all_pods]
+        pods = [pod for state in look.stages.values() for pod in state.pods]
         placed = sum(
             pod.cores for pod in pods if pod.scheduled_s is not None and pod.removed_s is None and not pod.is_over
         )
@@ -44,7 +44,7 @@ class Room:
         if self._since_s is None or placed > self._placed:
             self._since_s = now_s
         self._placed = placed
-        wants_nodes = all(look.stages[stage].wants_node for stage in look.out_of_room)
+        wants_nodes = all(look.stages[stage].obstacle.wants_node for stage in look.out_of_room)
         return self.cores is not None or not wants_nodes or now_s - self._since_s >= self._nodes_within_s
 
     def within(self, limit_cores: int | None) -> int | None:

@@ -137,14 +137,9 @@ class Deployed:
     def stages(self) -> tuple[str, ...]:
         return tuple(stage.name for stage in self.plane.pipeline.stages)
 
-    def stage_name(self, stage: str, lane: int = 0) -> str:
-        """The name of a stage's Deployment, or of that of a further lane of the stage."""
-        lane_or_stage = ("stage",) if lane == 0 else (f"lane-{lane}",)
-        return names.name(self.instance, *lane_or_stage, stage)
-
-    def further_lanes(self, stage: str) -> range:
-        """The numbers of the lanes that a stage may have beside its first: one for each further variant."""
-        return range(1, len(self.plane.pipeline.stage(stage).variants))
+    def stage_name(self, stage: str) -> str:
+        """The name of a stage's Deployment."""
+        return names.name(self.instance, "stage", stage)
 
     @property
     def gateway_name(self) -> str:

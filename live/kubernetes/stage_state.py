@@ -30,9 +30,8 @@ from ipa.profiles import Pipeline
 
 @dataclass(frozen=True, slots=True)
 class StageState:
-    """A Deployment as the server has it, and its pods: of a stage, of a further lane of one, or of the gateway.
+    """A Deployment as the server has it, and its pods: of a stage, or of the gateway.
 
-    A stage's is that of its first lane and represents the whole stage; `further` are the other lanes, by number.
     `wanted`, `sound`, `failed` and `asked` (the replicas that we last asked for) are read from its annotations; None:
     absent or unreadable. `obstacle`: what hinders the pods of its present template.
     """
@@ -44,53 +43,11 @@ class StageState:
     failed: Mapping[str, float] = field(default_factory=dict)
     asked: int | None = None
     obstacle: Obstacle = NOTHING
-    further: Mapping[int, StageState] = field(default_factory=dict)
 
-    # ---- the whole stage ----
-
-    @property
-    def lanes(self) -> dict[int, StageState]:
-        """All lanes of the stage that have a Deployment."""
-        return {0: self, **self.further}
-
-    @property
-    def all_pods(self) -> list[Pod]:
-        return [pod for lane in self.lanes.values() for pod in lane.pods]
-
-    @property
-    def troubled(self) -> StageState | None:
-        """The first lane that cannot go on, if any; one with a fault of its own rather than one without room."""
-        found = [lane for lane in self.lanes.values() if lane.obstacle.problem]
-        return min(found, key=lambda lane: lane.obstacle.is_out_of_room, default=None)
-
-    @property
-    def any_delay(self) -> str:
-        """What keeps a pod of any lane from starting now, and may pass."""
-        return next((lane.obstacle.delay for lane in self.lanes.values() if lane.obstacle.delay), "")
-
-    @property
-    def lost(self) -> str:
-        """Which nodes with pods of the stage are not ready; empty if all are."""
-        return next((lane.obstacle.lost for lane in self.lanes.values() if lane.obstacle.lost), "")
-
-    @property
-    def wants_node(self) -> bool:
-        """Whether pods of a lane wait for a node with room."""
-        return any(lane.obstacle.wants_node for lane in self.lanes.values())
-
-    def has_reached(self, wanted: StageConfiguration, *, alone: bool = True) -> bool:
-        """Whether the stage has the wanted replicas of every variant, ready, and if `alone` no others."""
-        lanes = [lane for lane in self.lanes.values() if lane.replicas or not lane.is_complete]
-        parts = {(part.variant, part.replicas) for part in wanted.parts}
-        there = [lane for lane in lanes if lane.is_complete and (lane.variant, lane.replicas) in parts]
-        return self.wanted == wanted and len(there) == len(parts) and not (alone and len(lanes) > len(there))
-
-    # ---- a Deployment ----
-
-    @property
-    def part(self) -> StageConfiguration | None:
-        """The wanted part of its template's variant; None if that variant is not wanted."""
-        return None if self.wanted is None else part_of(self.wanted, self.variant)
+    def has_reached(self, wanted: StageConfiguration) -> bool:
+        """Whether the stage has the wanted replicas, ready, and no others."""
+        is_there = (self.variant, self.replicas) == (wanted.variant, wanted.replicas)
+        return self.wanted == wanted and is_there and self.is_complete
 
     @property
     def replicas(self) -> int:
@@ -115,8 +72,9 @@ class StageState:
     @property
     def is_complete(self) -> bool:
         """Whether all replicas are of the present template, ready, and if resized in place of the wanted cores."""
-        has_cores = (part := self.part) is None or not any(
-            {pod.asked_cores, pod.cores} != {part.cores} for pod in self.resizable(part.variant)
+        wanted = self.wanted
+        has_cores = wanted is None or not any(
+            {pod.asked_cores, pod.cores} != {wanted.cores} for pod in self.resizable(wanted.variant)
         )
         return is_rolled_out(self.given) and has_cores
 
@@ -140,15 +98,9 @@ class StageState:
         ]
 
 
-def part_of(wanted: StageConfiguration, variant: str) -> StageConfiguration | None:
-    """The part of a variant; None if there is none."""
-    return next((part for part in wanted.parts if part.variant == variant), None)
-
-
 def read_stage(
     given: Mapping[str, Any],
     pods: Sequence[Pod],
-    further: Mapping[int, StageState] | None = None,
     made: ReplicaSet | None = None,
     now_s: float = 0.0,
     lost: Collection[str] = (),
@@ -166,7 +118,6 @@ def read_stage(
         _failed(annotations.get(names.FAILED)),
         int(asked) if asked.isdecimal() else None,
         obstacle(given, pods, made, now_s, lost, nodes_within_s),
-        further or {},
     )
 
 
@@ -241,12 +192,12 @@ class Look:
         """Why the change from `before` to `wanted` is refused: a stage that it changes, or the whole, is stopped."""
         return said({name: why for name, why in self.stopped.items() if before.get(name, 0) != wanted.get(name, 1)})
 
-    def is_complete(self, configuration: Configuration, *, alone: bool = True) -> bool:
-        """Whether every stage has its wanted replicas ready, if `alone` without lanes that are not wanted."""
+    def is_complete(self, configuration: Configuration) -> bool:
+        """Whether every stage has its wanted replicas ready."""
         has_ended = self.is_down or self.is_changed
         is_quiet = self.is_gateway_ready and not (self.error or self.stopped or has_ended or self.done)
         return is_quiet and all(
-            (state := self.stages.get(stage)) is not None and state.has_reached(wanted, alone=alone)
+            (state := self.stages.get(stage)) is not None and state.has_reached(wanted)
             for stage, wanted in configuration.items()
         )
 
@@ -269,20 +220,12 @@ def read_stages(api: Api, deployed: Deployed, pods: Sequence[Pod] | None = None)
     lost = () if is_quiet else _lost(api, pods or ())
     nodes_within_s = deployed.layout.nodes_within_s
 
-    def read_lane(stage: str, lane: int, further: Mapping[int, StageState]) -> StageState | None:
-        given = by_name.get(deployed.stage_name(stage, lane))
-        if given is None:
-            return None
-        here = [pod for pod in pods or () if (pod.stage, pod.lane) == (stage, lane)]
-        return read_stage(given, here, further, made.get(given["metadata"]["name"]), now_s, lost, nodes_within_s)
+    def read(stage: str, name: str) -> StageState:
+        here = [pod for pod in pods or () if pod.stage == stage]
+        return read_stage(by_name[name], here, made.get(name), now_s, lost, nodes_within_s)
 
-    found_stages = {}
-    for stage in deployed.stages:
-        lanes = {lane: read_lane(stage, lane, {}) for lane in deployed.further_lanes(stage)}
-        state = read_lane(stage, 0, {lane: each for lane, each in lanes.items() if each is not None})
-        if state is not None:
-            found_stages[stage] = state
-    return found_stages
+    named = {stage: deployed.stage_name(stage) for stage in deployed.stages}
+    return {stage: read(stage, name) for stage, name in named.items() if name in by_name}
 
 
 def read_gateway(api: Api, deployed: Deployed, given: Mapping[str, Any] | None) -> StageState | None:

@@ -78,7 +78,7 @@ class Timeline:
 
     def _created(self, uid: str, pod: Pod, at_s: float) -> Replica:
         stage = self.stages[pod.stage]
-        replica = Replica(pod.stage, len(stage.all), pod.variant, pod.cores, at_s, lane=pod.lane)
+        replica = Replica(pod.stage, len(stage.all), pod.variant, pod.cores, at_s)
         stage.all.append(replica)
         self._replicas[uid] = replica
         self._numbers.setdefault((pod.stage, pod.number), []).append(replica.number)

@@ -32,8 +32,7 @@ from ipa.live.kubernetes.manifests import owner_of, root, stage_deployment
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.watch import LASTS_S
 from ipa.live.plane import Plane
-from ipa.policies import Applied, Configuration, StageConfiguration, from_plain, to_plain
-from ipa.sim import Lanes
+from ipa.policies import Applied, Configuration, StageConfiguration
 from tests.live.kubernetes.world import (
     BEGAN_S,
     HASH,
@@ -565,10 +564,7 @@ def _has_progressed(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
 class Cluster(Rolling):
     """All that the backend asks of a cluster: an API server whose Deployments are rolled out at once after each write,
-    with a watch, and by its proxy a gateway.
-
-    The gateway's lanes are those of rule 11; `present` is how many requests each has.
-    """
+    with a watch, and by its proxy a gateway."""
 
     tick_s = 1.0
 
@@ -577,17 +573,12 @@ class Cluster(Rolling):
         self.now_s = time.time()
         self.strays: list[Object] = []  # pods that nothing makes or removes
         self.events: queue.Queue[dict[str, Any]] = queue.Queue()
-        self.plan = Lanes(sort()["sort"], 2)
-        self.present = [0, 0]
-        self.is_configured = False
-        self.stood: list[Any] = []
         self.asked_gateway = 0  # how often for an observation
         self.configured: list[Any] = []
         self.origin_s = time.monotonic()
         self.epoch = "first"
         self.refusal: Exception | None = None
         self.unread: Exception | None = None
-        self.unstood: Exception | None = None  # how the gateway refuses to be told what stood
         self.ended: list[dict[str, Any]] = []
         self.lacking: set[tuple[str, str]] = set()  # verb and resource that are not allowed
         self._watched: dict[str, Object] = {}
@@ -640,58 +631,23 @@ class Cluster(Rolling):
         if call == "/control/start":
             self.origin_s = body["origin"]
         if call == "/control/configuration":
-            self._configure(from_plain(body["sort"]))
             self.configured.append(body)
         self.asked_gateway += call == "/control/observation"
-        if call == "/control/lanes" and self.unstood is not None:
-            raise self.unstood
-        if call == "/control/lanes":
-            self.stood.append(body)
-            self.plan.put_in_force(
-                {lane: from_plain(each) for lane, each in enumerate(body["sort"]) if each}, self.present
-            )
-            self.is_configured = True
         stage = dict.fromkeys(
             ("arrivals", "completions", "drops", "failures", "queue_length", "in_service", "busy_s", "request_s"), 0
         )
         return {
             "time_s": time.monotonic() - self.origin_s,
             "epoch": self.epoch,
-            "configured": self.is_configured,
+            "configured": True,
             "configuration": self.configured[-1] if self.configured else {},
-            "lanes": {"sort": self._lanes()},
+            "lanes": {},
             "load_rps": [],
             "latencies_s": [],
             "records": copy.deepcopy(self.ended),
             "started": False,
             "stages": {"sort": {**stage, "latencies_s": []}},
         }
-
-    # ---- as a gateway ----
-
-    def restart_gateway(self) -> None:
-        """It knows nothing any more, and has its lightest variant in the first lane."""
-        self.plan, self.present, self.is_configured = Lanes(sort()["sort"], 2), [0, 0], False
-        self.configured.append({})
-        self.epoch += "'"
-
-    def _configure(self, wanted: StageConfiguration) -> None:
-        if self.is_configured:
-            self.plan.configure(wanted, [self._ready(lane) for lane in range(2)], self.present)
-        else:
-            self.plan.put_in_force(dict(enumerate(wanted.parts)), self.present)
-        self.is_configured = True
-
-    def _ready(self, lane: int) -> int:
-        conditions = [pod["status"]["conditions"] for pod in self.pods if _lane(pod) == lane]
-        return sum(any(each["type"] == "Ready" for each in of_pod) for of_pod in conditions)
-
-    def _lanes(self) -> Sequence[Any]:
-        for number, lane in enumerate(self.plan.lanes):
-            self.plan.readied(number, self._ready(number))
-            if lane.is_closing and not self.present[number]:
-                self.plan.emptied(number)
-        return [to_plain(lane.in_force) if lane.desired else None for lane in self.plan.lanes]
 
     # ---- as a cluster ----
 
@@ -714,21 +670,6 @@ class Cluster(Rolling):
         """Treat the pods of a variant so from now on."""
         self.treats[variant] = Treatment(**how)
         self.go_on()
-
-    def of_lanes(self) -> dict[int, tuple[str, int]]:
-        """Of each lane that has a Deployment: its variant, and how many pods it has."""
-        return {
-            (lane := _lane(each["spec"]["template"])): (
-                each["spec"]["template"]["metadata"]["annotations"][names.VARIANT],
-                sum(_lane(pod) == lane for pod in self.pods),
-            )
-            for each in self.stages
-        }
-
-
-def _lane(pod: Object) -> int:
-    """That of a pod, or of a pod's template."""
-    return int(pod["metadata"]["labels"].get(names.LANE, 0))
 
 
 class HeldLease(Lease):

@@ -19,7 +19,6 @@ from ipa.live.kubernetes.difference import (
     Apply,
     ForeignOwnerError,
     Kept,
-    Lane,
     Scale,
     difference,
     drift,
@@ -41,7 +40,7 @@ SMALL, LARGE = sort("small", 2)["sort"], sort("large", 2)["sort"]
 
 def actions(deployed: Deployed, wanted: StageConfiguration, given: Mapping[str, Any] | None) -> list[Action]:
     state = None if given is None else read_stage(given, ())
-    return difference(deployed, Lane("sort", wanted, state), None)
+    return difference(deployed, "sort", wanted, state, None)
 
 
 # ---- the difference ----
@@ -148,7 +147,7 @@ def test_a_deployment_that_is_paused_stops_the_controller(tmp_path: Path) -> Non
     given = on_server(deployed, SMALL)
     given["spec"]["paused"] = True
     with pytest.raises(ForeignOwnerError, match="is paused: kubectl rollout resume deployment/ipa-tiny-stage-sort"):
-        difference(deployed, Lane("sort", SMALL, read_stage(given, ())), None)
+        difference(deployed, "sort", SMALL, read_stage(given, ()), None)
 
 
 def test_replicas_of_a_stage_that_is_new_become_ours_with_the_first_look(tmp_path: Path) -> None:

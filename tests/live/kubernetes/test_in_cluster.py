@@ -54,11 +54,6 @@ LOAD = "second,requests\n0,1\n1,1\n"
 RATE = "rate, variants: {sort: small}, batch: 1, margin: 4, predictor: {name: reactive, window_s: 4}"
 """A replica for each 10 requests a second, although one takes 50: none is lost where pods start slowly."""
 
-MIXES = "loki, load_margin: 2, predictor: {name: reactive, window_s: 4}"
-"""Below 22 requests a second one large replica; on three cores, of 31 (planned as 93) it takes 66, and a small one the
-rest."""
-CORES = "limit_cores: 3\n"
-
 STEPS = "rate, variants: {sort: small}, batch: 1, margin: 15, predictor: {name: reactive, window_s: 4}"
 """A replica for each 3.1 requests a second: four for 11."""
 STEADY = "guards: {scale_down_window_s: 15}\n"
@@ -340,27 +335,6 @@ def test_an_adviser_inside_decides_by_a_file_of_one_s_own_and_changes_nothing(wo
     role = world.api.get("Role", world.deployed.namespace, pod["spec"]["serviceAccountName"])
     assert role is not None
     assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
-
-
-def test_a_controller_inside_mixes_variants_and_goes_on_with_the_mix_when_it_is_started_again(world: World) -> None:
-    world.where[0].write_text(SCENARIO % MIXES + CORES, encoding="utf-8")
-    world.apply("--controller")
-    (pod,) = until(lambda: world.pods(names.CONTROLLER), "the controller's pod is ready")
-    until(lambda: world.served_by() == {"large": 1}, "one large replica serves, and no other")
-    both = {"large": 1, "small": 1}, {"large": (1, 0.7), "small": (1, 0.3)}
-    with asked(world, rps=31):
-        until(lambda: (world.served_by(), world.wanted()) == both, "both variants serve")
-        desired = {("ipa_desired_replicas", "sort", variant): 1.0 for variant in ("large", "small")}
-        until(lambda: desired.items() <= world.metrics(pod).items(), "its metrics say so")
-
-        done = world.steps(pod)[-1]
-        (started,) = until(world.restarts, "it is ready")
-        execute(world.deployed, pod["metadata"]["name"], "import os, signal; os.kill(1, signal.SIGTERM)")
-        until(lambda: world.restarts() == [started + 1], "its container is started again")
-        until(lambda: world.is_controlled_by(pod, done), "it goes on")
-        assert world.steps(pod)[0] > done  # from the journal
-        until(lambda: (world.served_by(), world.wanted()) == both, "both serve as before")
-    until(lambda: world.served_by() == {"large": 1} and world.stage()["complete"], "the large one is alone again")
 
 
 def test_guards_hold_a_controller_inside_to_one_replica_at_a_time(world: World) -> None:

@@ -165,17 +165,16 @@ def test_a_gateway_that_has_another_configuration_gets_the_wanted_one(
 
 
 @pytest.mark.parametrize(
-    ("look", "back_off_s", "is_closing", "expected_s"),
+    ("look", "back_off_s", "expected_s"),
     [
-        (Look(), 0.0, False, 2.0),
-        (Look(), 0.0, True, 0.5),
-        (Look(stopped={"sort": "paused"}), 0.0, False, 5.0),
-        (Look(done=("sort: 1 -> 2 replicas",)), 0.0, True, 0.2),
-        (Look(error="away"), 8.0, True, 8.0),  # a server that is away is not asked twice a second
+        (Look(), 0.0, 2.0),
+        (Look(stopped={"sort": "paused"}), 0.0, 5.0),
+        (Look(done=("sort: 1 -> 2 replicas",)), 0.0, 0.2),
+        (Look(error="away"), 8.0, 8.0),  # a server that is away is not asked twice a second
     ],
 )
-def test_how_long_the_next_look_may_wait(look: Look, back_off_s: float, is_closing: bool, expected_s: float) -> None:
-    assert backend_module.pause_s(look, back_off_s, is_closing) == expected_s
+def test_how_long_the_next_look_may_wait(look: Look, back_off_s: float, expected_s: float) -> None:
+    assert backend_module.pause_s(look, back_off_s) == expected_s
 
 
 def test_a_first_configuration_that_fails_ends_the_run_whatever_stood_before(

@@ -67,7 +67,7 @@ def look(folder: Path, **found: Any) -> Look:
 
 
 def test_what_a_look_did_and_found_is_news_once(tmp_path: Path) -> None:
-    done = ("sort: 1 -> 2 replicas", "sort, lane 1 does not exist", "ipa-tiny-gateway: spec.template")
+    done = ("sort: 1 -> 2 replicas", "sort: spec.template", "ipa-tiny-gateway: spec.template")
     before, now = look(tmp_path), look(tmp_path, done=done, foreign={"sort": "web had set 5"}, lost={"sort": "node a"})
     assert list(news(before, now)) == [
         Event("sort", "Changed", done[0], is_warning=False),

@@ -13,7 +13,7 @@ from ipa import profiles
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import controller_manifests, deploy, names
 from ipa.live.kubernetes.api import Api, ApiError
-from ipa.live.kubernetes.difference import RESIZED_WITHIN_S, Apply, Lane, ResizePod, difference, drift
+from ipa.live.kubernetes.difference import RESIZED_WITHIN_S, Apply, ResizePod, difference, drift
 from ipa.live.kubernetes.manifests import everything, owner_of, root, stage_deployment
 from ipa.live.kubernetes.permissions import needed
 from ipa.live.kubernetes.pods import Pod, read
@@ -52,7 +52,7 @@ def test_other_cores_are_an_annotation_and_a_resize_of_each_pod(tmp_path: Path) 
     deployed = deployed_in(tmp_path)
     given = on_server(deployed, ONE, notes=sound(ONE))
     going = replica(3, removed_s=9.0)
-    apply, *resizes = difference(deployed, Lane("sort", TWO, read_stage(given, [replica(1), replica(2), going])), None)
+    apply, *resizes = difference(deployed, "sort", TWO, read_stage(given, [replica(1), replica(2), going]), None)
     assert isinstance(apply, Apply)
     assert drift(apply.manifest, given) == ["metadata.annotations.ipa/wanted"]
     assert resizes == [
@@ -66,11 +66,11 @@ def test_a_new_pod_comes_with_the_templates_cores_and_gets_the_wanted_ones(tmp_p
     noted(given, stage_deployment(deployed, "sort", TWO)["metadata"]["annotations"] | sound(TWO))
     state = read_stage(given, [replica(1, 2), replica(2, 1, ready_s=None)])
     assert not state.is_complete
-    (resize,) = difference(deployed, Lane("sort", TWO, state), None)
+    (resize,) = difference(deployed, "sort", TWO, state, None)
     assert isinstance(resize, ResizePod)
     assert resize.pod == "sort-2"
     asked = read_stage(given, [replica(1, 2), replica(2, 2, cores=1)])
-    assert difference(deployed, Lane("sort", TWO, asked), None) == []
+    assert difference(deployed, "sort", TWO, asked, None) == []
     assert not asked.is_complete  # the kubelet has not done it yet
     assert read_stage(given, [replica(1, 2), replica(2, 2)]).is_complete
 
@@ -78,7 +78,7 @@ def test_a_new_pod_comes_with_the_templates_cores_and_gets_the_wanted_ones(tmp_p
 def test_another_variant_takes_its_cores_into_the_template(tmp_path: Path) -> None:
     deployed = deployed_in(tmp_path)
     state = read_stage(on_server(deployed, LARGE, notes=sound(LARGE)), [replica(1, 2, variant="large")])
-    (apply,) = difference(deployed, Lane("sort", ONE, state), None)
+    (apply,) = difference(deployed, "sort", ONE, state, None)
     assert isinstance(apply, Apply)
     template = apply.manifest["spec"]["template"]
     assert template["metadata"]["labels"][names.CORES] == "1"
@@ -89,7 +89,7 @@ def test_cores_that_the_pipeline_no_longer_has_leave_the_template(tmp_path: Path
     deployed = deployed_in(tmp_path)
     given = on_server(deployed, TWO, notes=sound(TWO))
     given["spec"]["template"]["metadata"]["labels"][names.CORES] = "3"
-    (apply,) = difference(deployed, Lane("sort", TWO, read_stage(given, [replica(1, 2)])), None)
+    (apply,) = difference(deployed, "sort", TWO, read_stage(given, [replica(1, 2)]), None)
     assert isinstance(apply, Apply)
     assert apply.manifest["spec"]["template"]["metadata"]["labels"][names.CORES] == "2"
 
@@ -98,7 +98,7 @@ def test_by_a_rollout_the_template_takes_other_cores(tmp_path: Path) -> None:
     deployed = deployed_in(tmp_path, "rollout")
     given = on_server(deployed, ONE, notes=sound(ONE))
     assert names.RESIZE not in given["spec"]["template"]["metadata"]["annotations"]
-    (apply,) = difference(deployed, Lane("sort", TWO, read_stage(given, [pod(1), pod(2)])), None)
+    (apply,) = difference(deployed, "sort", TWO, read_stage(given, [pod(1), pod(2)]), None)
     assert isinstance(apply, Apply)
     assert apply.manifest["spec"]["template"]["metadata"]["labels"][names.CORES] == "2"
 

@@ -371,7 +371,7 @@ def test_a_call_of_the_gateway_through_the_proxy_waits_as_long_as_it_is_to(tmp_p
         request=lambda *_, within_s, headers: waited_s.append(within_s) or answer,  # type: ignore[func-returns-value]
     )
     way = ProxiedWay(api, tiny(tmp_path))  # type: ignore[arg-type]
-    gateway = ClusterGateway(way, tiny(tmp_path), Timeline({}), lambda: 0.0, lambda: None, print)  # type: ignore[arg-type,return-value]
+    gateway = ClusterGateway(way, tiny(tmp_path), Timeline({}), lambda: 0.0)
     assert asyncio.run(gateway.is_ready())
     asyncio.run(gateway.observation(0.0, 0))
     assert waited_s == [1.0, ANSWERS_WITHIN_S]
@@ -466,14 +466,13 @@ def test_pods_that_the_pipeline_s_file_does_not_know_are_left_out_and_that_is_sa
         return True
 
     lister._tell = note  # type: ignore[method-assign]
-    pods = {"a": pod(1), "b": replace(pod(2), variant="dropped"), "c": pod(3, cores=64), "d": pod(4, lane=2)}
+    pods = {"a": pod(1), "b": replace(pod(2), variant="dropped"), "c": pod(3, cores=64)}
     lister.changed(pods, True)
     lister.run()
     assert [[each["url"] for each in listed["sort"]] for listed in told] == [["http://10.0.0.1:8080"]] * 2
     assert [vars(record)["pod"] for record in caplog.records if record.msg == "a pod is left out"] == [
         "sort-2",
         "sort-3",
-        "sort-4",
     ]
 
 
