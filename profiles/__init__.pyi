@@ -26,6 +26,8 @@ from .profiled import ProfiledVariant as ProfiledVariant
 from .profiled import new_pipeline_text as new_pipeline_text
 from .profiled import pipeline_text as pipeline_text
 from .profiled import profiled_text as profiled_text
+from .stage import DATATYPES as DATATYPES
+from .stage import OutputForm as OutputForm
 from .stage import Stage as Stage
 from .stage import Variant as Variant
 from .stage import stage_sla_s as stage_sla_s

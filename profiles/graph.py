@@ -79,6 +79,16 @@ class Edge:
         means = self.items.values() if isinstance(self.items, Mapping) else (self.items,)
         return any(mean > 1.0 or (mean > 0.0 and self.spread > 0.0) for mean in means)
 
+    @property
+    def may_carry_none(self) -> bool:
+        """Whether one item of the parent may put none on the edge, or none that gets through."""
+        if self.items_from or self.when is not None or self.share < 1.0 or self.switch or self.partial:
+            return True
+        if self.counts:
+            return any(min(counts) < 1 for counts in self.counts.values())
+        means = self.items.values() if isinstance(self.items, Mapping) else (self.items,)
+        return self.spread > 0.0 or any(mean < 1.0 for mean in means)
+
 
 @dataclass(frozen=True)
 class Join:

@@ -163,6 +163,21 @@ class Variant:
         raise ProfileError(f"{self.name} has no batch size {batch!r}; allowed: 1 to {len(values) - 1}")
 
 
+DATATYPES = (
+    *("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"),
+    *("FP16", "FP32", "FP64", "BF16", "BYTES"),
+)
+"""The datatypes of the Open Inference Protocol V2."""
+
+
+@dataclass(frozen=True)
+class OutputForm:
+    """An output of a model, as the protocol's metadata have it: the first axis of `shape` is -1, for the rows."""
+
+    datatype: str
+    shape: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Stage:
     """A task with its queue: one of `variants` serves it.
@@ -174,7 +189,8 @@ class Stage:
     input tensor the output tensor of the stage before that it takes; empty: the same names.
     `output_rows` (live mode) says of outputs that do not have the input's rows how many rows each row
     of the input has there: a number, or the name of the output that has the number for each; 0: as many
-    as it gives, which takes a stage without batches.
+    as it gives, which takes a stage without batches. `outputs` (live mode) describes the outputs of a stage in
+    a graph whose models' metadata do not; empty: they do.
     """
 
     name: str
@@ -187,6 +203,7 @@ class Stage:
     drop_limit_s: float | None = None
     inputs: Mapping[str, str] = field(default_factory=dict, hash=False)
     output_rows: Mapping[str, int | str] = field(default_factory=dict, hash=False)
+    outputs: Mapping[str, OutputForm] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for key in ("sla_s", "threshold_rps", "drop_limit_s"):
@@ -197,6 +214,9 @@ class Stage:
         most_batch = max(variant.max_batch() for variant in self.variants)
         for output, problem in output_rows_problems(self.output_rows, most_batch):
             raise ProfileError(f"{self.name}: output_rows.{output}: {problem}")
+        for output, form in self.outputs.items():
+            if problem := output_form_problem(form):
+                raise ProfileError(f"{self.name}: outputs.{output}: {problem}")
 
     @cached_property
     def _by_name(self) -> dict[str, Variant]:
@@ -264,6 +284,15 @@ def output_rows_problems(output_rows: Mapping[str, int | str], most_batch: int) 
             yield output, f"should be at least 0; given {rows}"
         elif rows == 0 and most_batch > 1:
             yield output, f"0, any number, is for stages profiled at batch 1 alone; here is a batch of {most_batch}"
+
+
+def output_form_problem(form: OutputForm) -> str:
+    """What is wrong with the form of an output; empty if nothing is."""
+    if form.datatype not in DATATYPES:
+        return f"datatype {form.datatype!r}{did_you_mean(form.datatype, DATATYPES)}; allowed: {listed(DATATYPES)}"
+    if form.shape[:1] != (-1,) or any(size < 1 for size in form.shape[1:]):
+        return f"shape should be -1, for the rows, and then sizes of at least 1; given {list(form.shape)}"
+    return ""
 
 
 def named(name: str, things: Mapping[str, T], lacks: str) -> T:

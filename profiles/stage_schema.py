@@ -29,10 +29,12 @@ from ipa.profiles.graph_schema import AfterStage, JoinKey
 from ipa.profiles.stage import (
     MOST_INTERFERENCE,
     START_UP_S,
+    OutputForm,
     Stage,
     Variant,
     base_cores,
     interference_problems,
+    output_form_problem,
     output_rows_problems,
     stage_sla_s,
 )
@@ -191,6 +193,16 @@ class VariantSection(FileModel):
         )
 
 
+class OutputSection(FileModel):
+    """An output as the protocol's metadata have it."""
+
+    datatype: Text = Field(description="of the Open Inference Protocol, such as FP32")
+    shape: list[int] = Field(description="-1 for the rows, then the size of each other axis")
+
+    def form(self) -> OutputForm:
+        return OutputForm(self.datatype, tuple(self.shape))
+
+
 class StageSection(FileModel):
     """A task with its queue."""
 
@@ -219,6 +231,10 @@ class StageSection(FileModel):
         default_factory=dict,
         description="live: output -> rows per row of the input, output that counts them, or 0: any, without batches",
     )
+    outputs: dict[Text, OutputSection] = Field(
+        default_factory=dict,
+        description="live, in a graph: output -> its datatype and shape, where the models' metadata lack them",
+    )
     variants: Annotated[list[VariantSection], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -227,6 +243,9 @@ class StageSection(FileModel):
         most_batch = max(row.batch for variant in self.variants for row in variant.figures)
         for output, problem in output_rows_problems(self.output_rows, most_batch):
             raise refusal(problem, "output_rows", output)
+        for output, section in self.outputs.items():
+            if problem := output_form_problem(section.form()):
+                raise refusal(problem, "outputs", output)
         return self
 
     def without_base_cores(self, sla_s: float) -> tuple[int, str] | None:
@@ -265,6 +284,7 @@ class StageSection(FileModel):
             drop_limit_s=self.drop_limit_s,
             inputs=dict(self.inputs),
             output_rows=dict(self.output_rows),
+            outputs={output: section.form() for output, section in self.outputs.items()},
         )
 
 

@@ -147,6 +147,7 @@ class _ControlApi:
         gateway = self._gateway
         stages = _checked(checks.mapping, "the replicas", given, gateway.names)
         listed = [self._listed(name, stages[name]) for name in gateway.names]
+        await gateway.learn_outputs([[create() for create in of_stage.values()] for of_stage in listed])
         for position, of_stage in enumerate(listed):
             gateway.router.list_replicas(position, of_stage)
             now_s = gateway.clock.now_s()

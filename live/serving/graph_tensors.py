@@ -2,6 +2,9 @@
 
 An emulated model has no outputs of its own, so the items that it serves keep the client's tensors, and the numbers of
 items are drawn.
+
+Where a request has no item, a tensor of no rows stands in a join or in the answer. The pipeline file or the metadata of
+the stage's models say which, never what another request had there.
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from ipa.live.serving.admission import Share
-from ipa.live.serving.batch_service import Job, batch_bytes
-from ipa.live.serving.protocol import ProtocolError
+from ipa.live.serving.batch_service import EMULATED, Job, batch_bytes
+from ipa.live.serving.protocol import MOST_ELEMENTS, ProtocolError
+from ipa.live.serving.replica_clients import declared
 from ipa.live.serving.request import Arrival, Batch, Item, Path
 from ipa.live.serving.tensors import Tensor, TensorError, cut, kind, mapped, of_array, to_array
-from ipa.profiles import Edge, Pipeline
+from ipa.profiles import DATATYPES, Edge, Pipeline
 
 MOST_ITEMS = 1000
 """How many items a request may become, unless a gateway is told otherwise."""
@@ -63,10 +67,62 @@ class GraphTensors:
         self.entries = [self._names.index(name) for name in self._graph.entries(self._names)]
         self.ends = [position for position in range(len(self._names)) if self._may_end(position)]
         """The stages whose outputs are in the answer."""
-        self._seen: dict[
-            tuple[int, str], Tensor
-        ] = {}  # by stage and name, what came for an input of a join, of no rows
-        self._seen_ends: dict[tuple[int, str], Tensor] = {}  # the same of an output that is in answers
+        self._nothing = {
+            position: [Tensor(name, form.datatype, (0, *form.shape[1:]), b"") for name, form in stage.outputs.items()]
+            for position, stage in enumerate(self._stages)
+            if stage.outputs
+        }
+        """By stage, its outputs without rows, as far as they are known."""
+        self.described_by_models = [each for each in self._may_be_missing() if each not in self._nothing]
+        """The stages whose models have to describe their outputs: requests may have none there, and the pipeline file
+        does not describe them."""
+
+    # ---- what stands for nothing ----
+
+    def _may_be_missing(self) -> Iterator[int]:
+        """The stages whose outputs a join or an answer may lack, though it should have them."""
+        may_get_none: dict[str, bool] = {}
+        for name in self._names:
+            into, join = self._graph.into(name), self._graph.joins.get(name)
+            none = [edge.may_carry_none or may_get_none[edge.parent] for edge in into]
+            may_get_none[name] = bool(into) and all(none) and (join is None or join.kind != "all")
+        for position, name in enumerate(self._names):
+            joined = [
+                edge.may_carry_none or may_get_none[name] or self._graph.joins[edge.child].kind != "all"
+                for _, edge in self._out[position]
+                if edge.child in self._graph.joins
+            ]
+            is_end = position in self.ends and self._several[name]
+            if any(joined) or (is_end and (may_get_none[name] or bool(self._out[position]))):
+                yield position
+
+    def describe(self, stage: int, metadata: Mapping[str, Any]) -> str:
+        """Take over the outputs that a model of a stage describes; returns what is missing to know what stands for
+        nothing there, empty if nothing is."""
+        outputs = declared(metadata, "outputs")
+        found = [tensor for each in outputs if (tensor := _without_rows(each)) is not None]
+        if outputs and len(found) == len(outputs):
+            self._nothing[stage] = found
+        if stage in self._nothing or metadata.get("platform") == EMULATED:
+            return ""
+        which = next((f"its output {each['name']!r}" for each in outputs if _without_rows(each) is None), "its outputs")
+        return (
+            f"stage {self._names[stage]!r}: requests may have no item there, and the metadata of its model do not give "
+            f"datatype and shape of {which}; give them in the pipeline file, as outputs of the stage: "
+            "{y: {datatype: FP32, shape: [-1, 4]}}"
+        )
+
+    def _nothing_carried(self, edge: Edge) -> Sequence[Tensor]:
+        """What an edge would carry, without rows, as far as it is known."""
+        parent = self._names.index(edge.parent)
+        outputs = self._nothing.get(parent, ())
+        if not edge.items_from:
+            return outputs
+        rows_of, wanted = self._stages[parent].output_rows, self._stages[self._names.index(edge.child)].inputs.values()
+        rows = rows_of.get(edge.items_from, 1)
+        return [each for each in outputs if rows_of.get(each.name, 1) == rows or each.name in wanted]
+
+    # ---- the graph ----
 
     def _may_end(self, position: int) -> bool:
         return all(edge.when is not None and not edge.items_from for _, edge in self._out[position])
@@ -181,20 +237,15 @@ class GraphTensors:
         for each in sorted(arrived, key=lambda each: (each.path[-1][0], each.path)):
             for tensor in each.data:
                 came.setdefault(tensor.name, []).append(tensor)
-        names = wanted or {each: each for each in [*came, *(seen for at, seen in self._seen if at == stage)]}
-        if not names:
+        edges = self._graph.into(name)
+        nothing = {each.name: [each] for edge in reversed(edges) for each in self._nothing_carried(edge)}
+        names = wanted or {each: each for each in [*came, *nothing]}
+        parts = {to: came.get(source, nothing.get(source, [])) for to, source in names.items()}
+        if missing := [to for to, of_input in parts.items() if not of_input]:
+            raise TensorError(f"nothing came for the input {missing[0]!r} of {name!r}, and no model says what it has")
+        if not parts:
             raise TensorError(f"nothing came for {name!r}")
-        return [self._joined(stage, to, came.get(source, ())) for to, source in names.items()]
-
-    def _joined(self, stage: int, name: str, parts: Sequence[Tensor]) -> Tensor:
-        """The tensors for one input, joined along axis 0; without rows if none has come."""
-        if parts:
-            joined = one_after_another(parts)._replace(name=name)
-            self._seen[stage, name] = empty(joined)
-            return joined
-        if (stage, name) not in self._seen:
-            raise TensorError(f"nothing came for the input {name!r} of {self._names[stage]!r}")
-        return self._seen[stage, name]
+        return [one_after_another(of_input)._replace(name=to) for to, of_input in parts.items()]
 
     # ---- the answer ----
 
@@ -206,12 +257,10 @@ class GraphTensors:
             parts = [part for _, part in sorted(job.ends.get(stage, ()), key=lambda end: end[0])]
             for name in dict.fromkeys(tensor.name for part in parts for tensor in part):
                 of_name = [tensor for part in parts for tensor in part if tensor.name == name]
-                joined = one_after_another(of_name)
-                self._seen_ends[stage, name] = empty(joined)
-                found += self._answered(stage, joined, [part.shape[0] for part in of_name])
+                found += self._answered(stage, one_after_another(of_name), [part.shape[0] for part in of_name])
             if not parts and self._several[self._names[stage]]:
-                for (at, _), seen in self._seen_ends.items():
-                    found += self._answered(stage, seen, []) if at == stage else []
+                for nothing in self._nothing.get(stage, ()):
+                    found += self._answered(stage, nothing, [])
         return found
 
     def _answered(self, stage: int, tensor: Tensor, rows: Sequence[int]) -> list[Tensor]:
@@ -261,5 +310,11 @@ def one_after_another(parts: Sequence[Tensor]) -> Tensor:
     return first._replace(shape=(rows, *first.shape[1:]), data=b"".join([each.data for each in parts]))
 
 
-def empty(tensor: Tensor) -> Tensor:
-    return tensor._replace(shape=(0, *tensor.shape[1:]), data=b"")
+def _without_rows(described: Mapping[str, Any]) -> Tensor | None:
+    """An output that metadata describe, without rows; None unless they give its datatype and all axes but the first."""
+    datatype, shape = described.get("datatype"), described.get("shape")
+    if datatype not in DATATYPES or not isinstance(shape, list) or not shape:
+        return None
+    if not all(type(size) is int and 0 <= size <= MOST_ELEMENTS for size in shape[1:]):
+        return None
+    return Tensor(described["name"], datatype, (0, *shape[1:]), b"")

@@ -32,7 +32,7 @@ from ipa.live.serving.graph_tensors import MOST_ITEMS, GraphTensors, WholeJob
 from ipa.live.serving.peers import peer_of
 from ipa.live.serving.protocol import InferRequest, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
-from ipa.live.serving.request import Batch, Request, WholeRequest
+from ipa.live.serving.request import Batch, Request, RoutedReplica, WholeRequest
 from ipa.live.serving.router import Router
 from ipa.live.serving.spans import Spans
 from ipa.live.serving.stage_lanes import Deadlines
@@ -121,6 +121,7 @@ class Gateway:
         self.is_configured = False
         self.is_closing = False
         self._waits_for_start = options.waits_for_start
+        self._undescribed = ""
         self.names = tuple(stage.name for stage in pipeline.stages)
         self.arrivals = ArrivalCounts(0.0)
         self.ended_requests = EndedRequests(options.records, self.names)
@@ -189,8 +190,22 @@ class Gateway:
             return "the gateway is shutting down"
         if not self.has_begun:
             return "the run has not begun"
+        if self._undescribed:
+            return self._undescribed
         stages = ", ".join(map(repr, self.router.unserved))
         return f"no replica that can take batches at stage {stages}" if stages else ""
+
+    async def learn_outputs(self, listed: Sequence[Sequence[RoutedReplica]]) -> None:
+        """Take over from the models of listed replicas, by stage, what stands for the items that a request in a graph
+        may not have. Raises ProtocolError if neither they nor the pipeline file say it."""
+        if self._items is None:
+            return
+        for stage in self._items.described_by_models:
+            metadata = await asyncio.gather(*map(self.clients.said, listed[stage]))
+            problems = [self._items.describe(stage, each) for each in metadata if each]
+            self._undescribed = problems[-1] if problems else ""
+            if self._undescribed:
+                raise ProtocolError(self._undescribed)
 
     async def accepts(self, request: web.Request) -> web.Response:
         """Whether this gateway takes requests, whatever the replicas: until it shuts down, a cluster should send them

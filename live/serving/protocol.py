@@ -18,7 +18,6 @@ from msgspec import Meta, Raw, Struct
 
 from ipa.errors import InputError
 from ipa.live.serving.tensors import (
-    DATATYPES,
     MOST_AXES,
     Tensor,
     TensorError,
@@ -27,6 +26,7 @@ from ipa.live.serving.tensors import (
     to_json,
 )
 from ipa.policies import checks
+from ipa.profiles import DATATYPES
 
 HEADER = "Inference-Header-Content-Length"
 """The HTTP header that gives the length of the JSON part if binary data follow it."""

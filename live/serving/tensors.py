@@ -37,9 +37,6 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 SIZES: Mapping[str, int] = {**{name: dtype.itemsize for name, dtype in DTYPES.items()}, "BF16": 2}
 """Bytes per element of the datatypes of fixed size."""
 
-DATATYPES = (*SIZES, "BYTES")
-"""Every datatype of the protocol."""
-
 MOST_AXES = 16
 
 _LENGTH = Struct("<I")

@@ -136,6 +136,15 @@ def test_an_edge_is_plain_if_each_item_becomes_one() -> None:
     assert not Edge("a", "b", counts={"x": (1, 1)}).is_plain
 
 
+def test_an_edge_may_carry_none_unless_each_item_surely_becomes_some() -> None:
+    for edge in (Edge("a", "b"), Edge("a", "b", 2.5), Edge("a", "b", {"x": 1.0}), Edge("a", "b", counts={"x": (1, 3)})):
+        assert not edge.may_carry_none
+        for changes in ({"share": 0.9}, {"partial": True}, {"items_from": "boxes"}, {"switch": "either"}):
+            assert replace(edge, **changes).may_carry_none
+    for edge in (Edge("a", "b", 0.5), Edge("a", "b", 2.0, spread=0.1), Edge("a", "b", counts={"x": (1,), "y": (2, 0)})):
+        assert edge.may_carry_none
+
+
 @pytest.mark.parametrize(
     ("edge", "answer"),
     [

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipa import profiles
-from ipa.profiles import Defaults, Figure, Pipeline, ProfileError, Stage, Variant, yaml_file
+from ipa.profiles import Defaults, Figure, OutputForm, Pipeline, ProfileError, Stage, Variant, yaml_file
 from ipa.profiles import stage as stage_module
 
 # Two allocations, three batch sizes; one core: 0.1, 0.16, 0.4 s.
@@ -228,6 +228,8 @@ def test_a_value_made_in_code_obeys_the_same_laws_as_a_file() -> None:
         replace(stage(), output_rows={"y": -1})
     with pytest.raises(ProfileError, match=r"only: output_rows.y: 0, any number, is for stages profiled at batch 1"):
         replace(stage(), output_rows={"y": 0})
+    with pytest.raises(ProfileError, match=r"only: outputs.y: shape should be -1, for the rows"):
+        replace(stage(), outputs={"y": OutputForm("FP32", (4,))})
     with pytest.raises(ProfileError, match=r"defaults.scale_only.low: the stage 'only' is miss"):
         Pipeline("tiny", "", (stage(),), Defaults(scale_only={"low": {}}))
 
@@ -355,6 +357,18 @@ def test_a_wrong_variant_is_answered_by_line(
             for given in ("-1", "4097", "1.5", "true", "''")
         ),
         (THRESHOLD, f"    output_rows: {{boxes: 0}}\n{THRESHOLD}", "12: stages[only].output_rows.boxes: 0, any"),
+        *(
+            (THRESHOLD, f"    outputs: {{y: {form}}}\n{THRESHOLD}", f"12: stages[only].outputs.y: {answer}")
+            for form, answer in (
+                ("{datatype: FP31, shape: [-1, 4]}", "datatype 'FP31'; did you mean 'FP32'?; allowed: BOOL, "),
+                (
+                    "{datatype: FP32, shape: []}",
+                    "shape should be -1, for the rows, and then sizes of at least 1; given []",
+                ),
+                ("{datatype: FP32, shape: [4]}", "shape should be -1, for the rows"),
+                ("{datatype: FP32, shape: [-1, -1]}", "shape should be -1, for the rows"),
+            )
+        ),
         (
             THRESHOLD,
             f"    output_rows: {{boxes: counts, counts: 4}}\n{THRESHOLD}",

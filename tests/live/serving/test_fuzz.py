@@ -24,7 +24,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ipa.live.serving.tensors import DATATYPES
+from ipa.profiles import DATATYPES
 from tests.live.serving import hostile
 from tests.live.serving.serving_plane import Process, ask, call, entry, get, plane, put, until
 from tests.live.world import usage

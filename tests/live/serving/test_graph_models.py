@@ -192,7 +192,8 @@ DIAMOND = (
     + stage("split", "    after: []\n    output_rows: {part: counts}\n")
     + stage(
         "double",
-        "    after: [{stage: split, items: 2, spread: 1, items_from: part, partial: ok}]\n    inputs: {x: part}\n",
+        "    after: [{stage: split, items: 2, spread: 1, items_from: part, partial: ok}]\n    inputs: {x: part}\n"
+        "    outputs: {doubled: {datatype: INT64, shape: [-1]}}\n",
     )
     + stage("negate", "    after: [split]\n    inputs: {x: all}\n")
     + stage("merge", "    after: [double, negate]\n    join: all\n    inputs: {parts: doubled, whole: negated}\n")
