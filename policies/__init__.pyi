@@ -10,6 +10,10 @@ from .controller import Journal as Journal
 from .faro import Faro as Faro
 from .forecast import Forecast as Forecast
 from .foresight import Foresight as Foresight
+from .goals import NO_GOAL as NO_GOAL
+from .goals import Goal as Goal
+from .goals import check_cores as check_cores
+from .goals import goal_of as goal_of
 from .guards import Bounds as Bounds
 from .guards import Ceiling as Ceiling
 from .guards import CoreLimit as CoreLimit
@@ -34,6 +38,7 @@ from .interface import ReplicaCounts as ReplicaCounts
 from .interface import StageConfiguration as StageConfiguration
 from .interface import StageObservation as StageObservation
 from .interface import ahead_of as ahead_of
+from .interface import knows_future as knows_future
 from .interface import mix_by_weight as mix_by_weight
 from .interface import mix_of as mix_of
 from .interface import mixes as mixes
@@ -60,6 +65,7 @@ from .manual import parse_range as parse_range
 from .manual import policy_names as policy_names
 from .manual import ranges_of as ranges_of
 from .optimiser import HIGHEST_LOAD_RPS as HIGHEST_LOAD_RPS
+from .optimiser import RUNGS as RUNGS
 from .optimiser import ExplainedOption as ExplainedOption
 from .optimiser import Explanation as Explanation
 from .optimiser import Price as Price

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import checks
-from ipa.policies.interface import PolicyError
+from ipa.policies.interface import Configuration, PolicyError
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -44,14 +44,13 @@ class Goal:
 
     @classmethod
     def of(cls, given: Any, pipeline: Pipeline) -> Goal | None:
-        """A goal as a scenario has it, for a pipeline; None for none.
+        """A goal as a scenario has it, for a pipeline; None for none. A `Goal` is returned as it is, unchecked.
 
-        PolicyError: an unknown key, stage or aim, a value out of range, or an accuracy that no variants reach.
+        PolicyError: an unknown key, stage or aim, a value out of range, an accuracy that no variants reach, or fewer
+        cores than one replica a stage takes.
         """
-        if given is None:
-            return None
-        if isinstance(given, Goal):
-            given = given.as_dict()
+        if given is None or isinstance(given, Goal):
+            return given
         if not isinstance(given, Mapping):
             raise PolicyError(f"goal={given!r} should be a mapping, such as {{max: accuracy, cores_at_most: 20}}")
         checks.known("key", map(str, given), KEYS, of=" of goal")
@@ -81,6 +80,14 @@ class Goal:
     def is_enough_at(self, stage: str, accuracy: float) -> bool:
         """Whether a variant with an accuracy from 0 to 1 has what is asked of its stage."""
         return 100 * accuracy >= self.stage_accuracy_at_least.get(stage, 0.0) - ROUNDING
+
+    def is_accurate_enough(self, pipeline: Pipeline, configuration: Configuration, accuracy: float) -> bool:
+        """Whether a configuration with an accuracy from 0 to 1 has what is asked of it and of its stages."""
+        least = 0.0 if self.accuracy_at_least is None else self.accuracy_at_least
+        return 100 * accuracy >= least - ROUNDING and all(
+            self.is_enough_at(name, pipeline.stage(name).variant(configuration[name].variant).accuracy)
+            for name in self.stage_accuracy_at_least
+        )
 
     def core_limit(self, limit_cores: int | None) -> int | None:
         """The limit of cores, or the goal's if that is less; None: there is none."""
@@ -126,6 +133,34 @@ class Goal:
                     f"goal.accuracy_at_least={self.accuracy_at_least:g} cannot be reached; the most accurate variants "
                     f"of {pipeline.name} have {most:.4g} together"
                 )
+        if self.cores_at_most is not None:
+            check_cores(pipeline, "goal.cores_at_most", self.cores_at_most)
+
+
+NO_GOAL = Goal()
+"""Nothing is asked for."""
+
+
+def goal_of(policy: object) -> Goal:
+    """The goal for which a policy, or the policy that it guards, plans; `NO_GOAL` if it has none."""
+    while policy is not None:
+        programme: Any = getattr(policy, "programme", None)
+        if programme is not None:
+            goal: Goal = programme.wanted
+            return goal
+        policy = getattr(policy, "policy", None)
+    return NO_GOAL
+
+
+def check_cores(pipeline: Pipeline, key: str, cores_at_most: int) -> None:
+    """PolicyError: a limit of cores, named `key`, below what a replica of each stage's lightest variant takes."""
+    lightest = [stage.lightest() for stage in pipeline.stages]
+    least = sum(variant.base_cores for variant in lightest)
+    if cores_at_most < least:
+        replicas = " + ".join(f"{variant.name} {variant.base_cores}" for variant in lightest)
+        raise PolicyError(
+            f"{key}: {cores_at_most} is less than one replica a stage takes; allowed: at least {least} ({replicas})"
+        )
 
 
 def most_accurate(pipeline: Pipeline) -> float:

@@ -260,6 +260,11 @@ def reads(decider: object) -> tuple[str, ...]:
     return _named(type(decider).__name__, "reads", getattr(decider, "reads", ()), COSTLY_FIELDS)
 
 
+def knows_future(policy: object) -> bool:
+    """Whether a policy knows the load to come, and so bounds what others can achieve. PolicyError as `reads`."""
+    return "future_rps" in reads(policy)
+
+
 def facts(kind: object) -> tuple[str, ...]:
     """The facts of a run that a class of policies takes as parameters. PolicyError: one of them does not exist."""
     return _named(getattr(kind, "__name__", repr(kind)), "facts", getattr(kind, "facts", ()), FACTS)

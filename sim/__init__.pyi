@@ -37,6 +37,7 @@ from .model import StageModel as StageModel
 from .model import World as World
 from .model import stage_model as stage_model
 from .model import stage_models as stage_models
+from .planned import Planned as Planned
 from .records import COMPLETED as COMPLETED
 from .records import DROPPED as DROPPED
 from .records import FAILED as FAILED
@@ -56,7 +57,6 @@ from .streams import IndexedNormals as IndexedNormals
 from .streams import IndexedUniforms as IndexedUniforms
 from .streams import standard_normals as standard_normals
 from .streams import stream as stream
-from .summary import Planned as Planned
 from .summary import summarise as summarise
 from .summary import summary_of as summary_of
 from .summary import violated_seconds as violated_seconds

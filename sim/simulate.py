@@ -18,6 +18,7 @@ from ipa.policies import (
     Journal,
     Policy,
     ahead_of,
+    goal_of,
     reads,
 )
 from ipa.profiles import Pipeline
@@ -28,8 +29,9 @@ from ipa.sim.interface import Engine, Handover
 from ipa.sim.intervals import IntervalCounts, Intervals
 from ipa.sim.load_view import LoadView, Spans
 from ipa.sim.model import FloatArray, IntArray, RunInput
+from ipa.sim.planned import LatestEntry, Planned
 from ipa.sim.sample import Sampling
-from ipa.sim.summary import LatestEntry, Planned, Totalling, Totals, totals_of
+from ipa.sim.summary import Totalling, Totals, totals_of
 
 SAMPLE = 10_000
 """How many requests a sample has records of."""
@@ -113,7 +115,8 @@ def simulate_policy(
     the run breaks a law of the model.
     """
     name, world, arrivals_s = engines.choose_engine(control.engine), given.world, given.arrivals_s
-    planned = Planned(pipeline)
+    goal = goal_of(policy)
+    planned = Planned(pipeline, goal)
     journal = LatestEntry(planned) if control.records == "none" else Journal()
     controller = Controller(pipeline, policy, journal)
     load = LoadView(arrivals_s, history_rps, control.history_s, world.duration_s, control.starts_s, control.outages)
@@ -151,7 +154,7 @@ def simulate_policy(
     if control.records == "none":
         found = found if given.graph is None else records_of_none(engine)
         return Simulated(found, counted, totals, planned, (), initial, name)
-    planned = Planned.of(pipeline, initial, journal.entries)
+    planned = Planned.of(pipeline, initial, journal.entries, goal)
     return Simulated(found, counted, totals, planned, journal.entries, initial, name)
 
 

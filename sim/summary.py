@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, fsum, prod
-from operator import mul, sub
-from typing import Self
+from math import ceil, prod
+from typing import Any
 
 import numpy as np
 
-from ipa.policies import Applied, Configuration, Entry, Journal
-from ipa.profiles import Pipeline
+from ipa.policies import NO_GOAL, Configuration, Entry, Goal
+from ipa.profiles import Pipeline, Stage
 from ipa.sim import laws
 from ipa.sim.aggregates import RELATIVE_ERROR, ExactSum, Histogram, exact_sum
 from ipa.sim.interface import Batches, Engine, Handover
 from ipa.sim.intervals import NONE_COMPLETED, Completed
 from ipa.sim.model import FloatArray, IntArray, World
+from ipa.sim.planned import Planned
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records
-from ipa.sim.tables import configured_accuracy, configured_cores, served_accuracy
+from ipa.sim.tables import served_accuracy, served_variants
 
 QUANTILES = (0.5, 0.95, 0.99)
+
+HOUR_S = 3600
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,10 @@ class Totals:
 
     Of the completed requests, `in_time` kept the SLA, `within` completed before the end of the trace, and `good` did
     both. Requests arrived in `seconds` different seconds; in `seconds_violated` of these, the requests' p99 is above
-    the SLA (see `violated_seconds`). The sums are over completed requests. `quantiles_s` are the quantiles `QUANTILES`
-    of their latency, each within `relative_error` of the exact one; None if no request completed. `core_s`: the
-    core-seconds of all replicas.
+    the SLA (see `violated_seconds`). `worst_hour`: the highest share of SLA violations of any hour (see `worst_hour`).
+    The sums are over completed requests. `quantiles_s` are the quantiles `QUANTILES` of their latency, each within
+    `relative_error` of the exact one; None if no request completed. `served`: for each stage, how many completed
+    requests (in a graph, items of these) each variant served. `core_s`: the core-seconds of all replicas.
     """
 
     duration_s: float
@@ -47,10 +50,12 @@ class Totals:
     good: int
     seconds: int
     seconds_violated: int
+    worst_hour: float
     latency_sum_s: float
     quantiles_s: tuple[float, ...] | None
     relative_error: float
     accuracy_sum: float
+    served: tuple[Mapping[str, int], ...]
     core_s: float
 
 
@@ -62,7 +67,7 @@ def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
     in_time = latency_s <= sla_s
     within = (records.end_s <= duration_s)[completed]
     second = records.arrival_s.astype(np.int64)
-    arrived = np.bincount(second)
+    arrived = np.bincount(second, minlength=ceil(duration_s))
     served = np.bincount(second[completed][in_time], minlength=len(arrived))
     return Totals(
         duration_s=duration_s,
@@ -76,10 +81,12 @@ def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
         good=int(np.count_nonzero(in_time & within)),
         seconds=int(np.count_nonzero(arrived)),
         seconds_violated=violated_seconds(arrived, served),
+        worst_hour=worst_hour(arrived, served),
         latency_sum_s=exact_sum(latency_s),
         quantiles_s=tuple(np.quantile(latency_s, QUANTILES).tolist()) if len(latency_s) else None,
         relative_error=0.0,
         accuracy_sum=_accuracy_sum(served_accuracy(pipeline, records)[completed]),
+        served=served_variants(records),
         core_s=_core_s(records),
     )
 
@@ -101,6 +108,20 @@ def violated_seconds(arrived: IntArray, in_time: IntArray) -> int:
     second's requests do not exceed, so a second counts if more than 1 % of its requests violate the SLA.
     """
     return int(np.count_nonzero(100 * (arrived - in_time) > arrived))
+
+
+def worst_hour(arrived: IntArray, in_time: IntArray) -> float:
+    """The highest share of requests that violate the SLA in any hour; both arrays count requests by their second.
+
+    Hours begin with the first second, and the last one ends with the last second; less than an hour is one hour. An
+    hour without requests does not count; 0 if there are none at all.
+    """
+    first = np.unique(np.minimum(np.arange(0, len(arrived), HOUR_S), max(len(arrived) - HOUR_S, 0)))
+    until = np.minimum(first + HOUR_S, len(arrived))
+    requests, kept = (np.concatenate([[0], np.cumsum(counts)]) for counts in (arrived, in_time))
+    of_hour = requests[until] - requests[first]
+    late = of_hour - (kept[until] - kept[first])
+    return float(np.max(late[of_hour > 0] / of_hour[of_hour > 0], initial=0.0))
 
 
 def _counted(numbers: IntArray) -> tuple[IntArray, IntArray]:
@@ -214,10 +235,12 @@ class Totalling:
             good=self._good,
             seconds=int(np.count_nonzero(arrived)),
             seconds_violated=violated_seconds(arrived, self._in_time_by_second),
+            worst_hour=worst_hour(arrived, self._in_time_by_second),
             latency_sum_s=self._latency_sum.value(),
             quantiles_s=self._histogram.quantiles(QUANTILES),
             relative_error=RELATIVE_ERROR,
             accuracy_sum=self._accuracy_sum(),
+            served=self._served_variants(),
             core_s=_core_s(records),
         )
 
@@ -225,12 +248,23 @@ class Totalling:
         """The exact sum, rounded once, as by `fsum`."""
         total = Fraction(0)
         for served, count in self._of_served.items():
-            chosen, digits = [], served
-            for radix, names in zip(self._radixes, self._variants, strict=True):
-                digits, digit = divmod(digits, radix)
-                chosen.append(names[digit - 1])
-            total += count * Fraction(self._pipeline.accuracy_of(chosen))
+            total += count * Fraction(self._pipeline.accuracy_of(self._names(served)))
         return float(total)
+
+    def _served_variants(self) -> tuple[Mapping[str, int], ...]:
+        found: tuple[Counter[str], ...] = tuple(Counter() for _ in self._variants)
+        for served, count in self._of_served.items():
+            for of_stage, name in zip(found, self._names(served), strict=True):
+                of_stage[name] += count
+        return found
+
+    def _names(self, served: int) -> list[str]:
+        """The variants of a mixed-radix number, one for each stage."""
+        names = []
+        for radix, variants in zip(self._radixes, self._variants, strict=True):
+            served, digit = divmod(served, radix)
+            names.append(variants[digit - 1])
+        return names
 
 
 def summarise(
@@ -240,20 +274,22 @@ def summarise(
     entries: Sequence[Entry],
     sla_s: float,
     price_per_core: float,
-) -> dict[str, int | float | None]:
+    goal: Goal = NO_GOAL,
+) -> dict[str, Any]:
     """The figures of a run with all records and journal entries; see `summary_of`."""
-    return summary_of(
-        totals_of(pipeline, records, sla_s), Planned.of(pipeline, initial, entries), sla_s, price_per_core
-    )
+    planned = Planned.of(pipeline, initial, entries, goal)
+    return summary_of(pipeline, totals_of(pipeline, records, sla_s), planned, sla_s, price_per_core)
 
 
-def summary_of(totals: Totals, planned: Planned, sla_s: float, price_per_core: float) -> dict[str, int | float | None]:
-    """The figures of one run, in seconds, requests per second, and cores times price; PAS in points (x 100).
+def summary_of(
+    pipeline: Pipeline, totals: Totals, planned: Planned, sla_s: float, price_per_core: float
+) -> dict[str, Any]:
+    """The figures of one run, in seconds, requests per second, and cores times price; accuracies in points (x 100).
 
-    The SLA violation rate is the share of late, dropped, failed and unfinished requests among all. The rate of violated
-    seconds is the share of seconds whose p99 is above the SLA among those with arrivals (see `violated_seconds`). Rates
-    and cost cover the trace's duration. Planned figures are means over time of the decided configuration in force. A
-    figure of completed requests is None if no request completed.
+    The SLA violation rate is the share of late, dropped, failed and unfinished requests among all; for that of the
+    worst hour see `worst_hour`. The rate of violated seconds is the share of seconds whose p99 is above the SLA among
+    those with arrivals (see `violated_seconds`). Rates and cost cover the trace's duration. Planned figures are means
+    over time of the decided configuration in force. A figure of completed requests is None if no request completed.
     """
     duration_s, completed = totals.duration_s, totals.completed
     core_s = price_per_core * totals.core_s
@@ -267,6 +303,7 @@ def summary_of(totals: Totals, planned: Planned, sla_s: float, price_per_core: f
         "unfinished": totals.unfinished,
         "sla_s": sla_s,
         "sla_violation_rate": (totals.requests - totals.in_time) / totals.requests if totals.requests else 0.0,
+        "sla_violation_worst_hour_rate": totals.worst_hour,
         "sla_violation_seconds_rate": totals.seconds_violated / totals.seconds if totals.seconds else 0.0,
         "goodput_rps": totals.good / duration_s,
         "throughput_rps": totals.within / duration_s,
@@ -278,94 +315,23 @@ def summary_of(totals: Totals, planned: Planned, sla_s: float, price_per_core: f
         "cost_mean_cores": core_s / duration_s,
         "cost_core_s": core_s,
         "pas_mean": 100.0 * totals.accuracy_sum / completed if completed else None,
+        "stage_accuracy_mean": {
+            stage.name: mean_accuracy(stage, served)
+            for stage, served in zip(pipeline.stages, totals.served, strict=True)
+        },
         "planned_cost_mean_cores": planned.mean_cores(duration_s) * price_per_core,
         "planned_pas_mean": 100.0 * planned.mean_accuracy(duration_s),
         "decisions": planned.decisions,
         "infeasible_decisions": planned.infeasible,
+        "below_accuracy_decisions": planned.below_accuracy,
+        "above_cores_decisions": planned.above_cores,
+        "overloaded_decisions": planned.overloaded,
         "changes": planned.changes,
     }
 
 
-class Planned:
-    """The configurations in force during a run, in order: since when, their total cores and their accuracy.
-
-    A refused decision leaves the previous one in force.
-    """
-
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-        self._names = tuple(stage.name for stage in pipeline.stages)
-        self._latest: Configuration | None = None
-        self._since_s: list[float] = []
-        self._cores: list[float] = []
-        self._accuracy: list[float] = []
-        self._known: dict[tuple[str, ...], float] = {}  # accuracies, by the stages' variants
-        self.decisions = 0
-        self.infeasible = 0
-        self.changes = 0
-
-    @classmethod
-    def of(cls, pipeline: Pipeline, initial: Configuration, entries: Iterable[Entry]) -> Self:
-        """Read them from a journal. `initial` was in force before its first entry, unless that is of time 0."""
-        planned = cls(pipeline)
-        for entry in entries:
-            if not planned.decisions and entry.observation.step > 0:
-                planned.stands(initial, 0.0)
-            planned.decided(entry)
-        if not planned.decisions:
-            planned.stands(initial, 0.0)
-        return planned
-
-    def decided(self, entry: Entry) -> None:
-        """Add a decision."""
-        self.decisions += 1
-        self.infeasible += not entry.decision.feasible
-        if not entry.is_refused:
-            self.stands(entry.decision.configuration, entry.observation.time_s)
-
-    def stands(self, configuration: Configuration, since_s: float) -> None:
-        """Add a configuration that is in force from `since_s` on."""
-        self._since_s.append(since_s)
-        if configuration == self._latest:
-            self._cores.append(self._cores[-1])
-            self._accuracy.append(self._accuracy[-1])
-            return
-        self.changes += self._latest is not None
-        self._latest = configuration
-        self._cores.append(float(configured_cores(configuration)))
-        self._accuracy.append(self._accuracy_of(configuration))
-
-    def _accuracy_of(self, configuration: Configuration) -> float:
-        chosen = tuple([configuration[name].variant for name in self._names])
-        if chosen not in self._known:
-            self._known[chosen] = configured_accuracy(self._pipeline, configuration)
-        return self._known[chosen]
-
-    def mean_cores(self, duration_s: float) -> float:
-        """The mean over time of the decided cores."""
-        return self._time_mean(self._cores, duration_s)
-
-    def mean_accuracy(self, duration_s: float) -> float:
-        """The mean over time of the decided accuracy."""
-        return self._time_mean(self._accuracy, duration_s)
-
-    def _time_mean(self, values: list[float], duration_s: float) -> float:
-        until_s = [*self._since_s[1:], duration_s]
-        return fsum(map(mul, map(sub, until_s, self._since_s), values)) / duration_s
-
-
-class LatestEntry(Journal):
-    """A journal that keeps only its latest entry; each entry's figures for the summary go to `planned`."""
-
-    def __init__(self, planned: Planned) -> None:
-        super().__init__()
-        self._planned = planned
-
-    def decided(self, entry: Entry) -> None:
-        """Record a decision in place of the previous one."""
-        self.entries = [entry]
-
-    def answered(self, outcome: Applied) -> None:
-        """Add the backend's answer, which says whether the decision is in force."""
-        super().answered(outcome)
-        self._planned.decided(self.entries[-1])
+def mean_accuracy(stage: Stage, served: Mapping[str, int]) -> float | None:
+    """The mean accuracy (x 100) of a stage's variants over the requests that they served; None if there are none."""
+    count = sum(served.values())
+    total = sum(times * Fraction(stage.variant(name).accuracy) for name, times in served.items())
+    return float(100 * total / count) if count else None

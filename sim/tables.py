@@ -340,6 +340,29 @@ def _pair_accuracy(pipeline: Pipeline, records: Records) -> FloatArray:
     return np.where(served, of_pair[places[0], places[1]], np.nan)
 
 
+def served_variants(records: Records) -> tuple[dict[str, int], ...]:
+    """For each stage, how many completed requests, or items of these in a graph, each variant served."""
+    completed = records.outcome == COMPLETED
+    if not records.items:
+        return tuple(
+            _by_variant(replicas.variant, of_stage[completed])
+            for replicas, of_stage in zip(records.replicas, records.replica, strict=True)
+        )
+    return tuple(
+        _by_variant(part.replicas[0].variant, part.replica[0][completed[records.places(part)]])
+        for part in records.items
+    )
+
+
+def _by_variant(variants: Sequence[str], replica: IntArray) -> dict[str, int]:
+    """The requests of each variant, from the variants of replicas and the replica of each request (-1: none)."""
+    found: dict[str, int] = {}
+    for name, count in zip(variants, np.bincount(replica[replica >= 0], minlength=len(variants)).tolist(), strict=True):
+        if count:
+            found[name] = found.get(name, 0) + count
+    return found
+
+
 def configured_cores(configuration: Configuration) -> int:
     """The cores that a configuration asks for."""
     return sum(wanted.total_cores for wanted in configuration.values())

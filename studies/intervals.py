@@ -5,11 +5,12 @@ Student's t assumes that a mean over few seeds is normally distributed. That hol
 shares      of requests, seconds or decisions (`sla_violation_rate`), and counts of these (`dropped`): Clopper and
             Pearson's interval of the effective number of requests, by the design effect between seeds (Korn and
             Graubard, Survey Methodology 24, 1998). Where no seed has any, and in addition where few have, events are
-            taken to come in bursts of `BURST_S`: none in 6,000 s is none in 600, so at most 0.6 %.
+            taken to come in bursts of `BURST_S`: none in 6,000 s is none in 600, so at most 0.6 % (see `unseen`).
 latencies   are skewed: most runs are alike, a few far slower, and these may be missing. The far end is that of a
             figure with the skewness of an exponential distribution (the correction of Johnson's t, JASA 73, 1978).
 
-Intervals stay within the figure's possible range. Their coverage is measured: `make verify`, docs/verification.md.
+Each end of a 95 % interval is a bound of 97.5 %, also the upper one where none was seen. Intervals stay within the
+figure's possible range. Their coverage is measured: `make verify`, docs/verification.md.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from ipa.studies.scenario import is_log
 
 CONFIDENCE = 0.95
 
+SURE = 1.0 - (1.0 - CONFIDENCE) / 2.0
+"""The confidence of one end of an interval as a bound."""
+
 BURST_S = 10.0
 """The assumed length of a burst if there are too few events to know how they cluster [s]."""
 
@@ -35,7 +39,7 @@ FEW_EVENTS = 5.0
 LATENCY_SKEWNESS = 2.0
 """The skewness of an exponential distribution."""
 
-NO_FIGURES = frozenset({"policy", "wall_s", "records", "engine"})
+NO_FIGURES = frozenset({"policy", "wall_s", "records", "engine", "knows_future"})
 """The keys of a summary that are no figures: how a run is named and was made."""
 
 HELD = "For rare or very unequal figures and few {}, they hold in 88 to 95 % of cases."
@@ -58,13 +62,17 @@ def held_fixed(traces: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Kind:
-    """Properties of a figure: its range, its skewness, and for a share or a count (`is_count`) the key of its total."""
+    """Properties of a figure: its range, its skewness, and for a share or a count (`is_count`) the key of its total.
+
+    `longest_s`: the most of a run on which a share rests [s].
+    """
 
     least: float = 0.0
     most: float = inf
     skewness: float = 0.0
     of: str | None = None
     is_count: bool = False
+    longest_s: float = inf
 
 
 PLAIN = Kind(least=-inf)
@@ -72,9 +80,13 @@ PLAIN = Kind(least=-inf)
 
 KINDS: Mapping[str, Kind] = {
     "sla_violation_rate": Kind(most=1.0, of="requests"),
+    "sla_violation_worst_hour_rate": Kind(most=1.0, of="requests", longest_s=3600.0),
     "sla_violation_seconds_rate": Kind(most=1.0, of="duration_s"),
     "infeasible_share": Kind(most=1.0, of="decisions"),
-    "infeasible_decisions": Kind(of="decisions", is_count=True),
+    **{
+        f"{name}_decisions": Kind(of="decisions", is_count=True)
+        for name in ("infeasible", "below_accuracy", "above_cores", "overloaded")
+    },
     **{name: Kind(of="requests", is_count=True) for name in ("dropped", "failed", "unfinished", "lost")},
     **{name: Kind(most=100.0) for name in ("pas_mean", "planned_pas_mean")},
 }
@@ -272,7 +284,8 @@ def _shares(kind: Kind, values: FloatArray, confidence: float, of: FloatArray, s
     from scipy.special import betaincinv, ndtri
 
     known = np.isfinite(values)
-    whole = np.where(known, of, 0.0).sum(axis=1)
+    part = 1.0 if kind.longest_s == inf else np.minimum(kind.longest_s / span_s, 1.0)
+    whole, seconds = (np.where(known, size * part, 0.0).sum(axis=1) for size in (of, span_s))
     scale = whole / np.maximum(known.sum(axis=1), 1) if kind.is_count else np.ones(len(values))
     mean, error, critical = _student(values / np.where(scale > 0.0, scale, 1.0)[:, None], confidence)
     share = np.clip(mean, 0.0, 1.0)
@@ -280,13 +293,30 @@ def _shares(kind: Kind, values: FloatArray, confidence: float, of: FloatArray, s
     with np.errstate(divide="ignore", invalid="ignore"):
         size = np.where(error > 0.0, np.minimum(share * (1.0 - share) / error**2, whole), whole)
         size *= (ndtri(1.0 - tail) / critical) ** 2
-        unseen = -np.expm1(np.log(tail) * BURST_S / np.where(known, span_s, 0.0).sum(axis=1))
+        further = unseen(whole, seconds, confidence)
     events = np.minimum(share, 1.0 - share) * size
     low = np.where(share > 0.0, betaincinv(np.maximum(share * size, 1e-12), (1.0 - share) * size + 1.0, tail), 0.0)
     high = np.where(share < 1.0, betaincinv(share * size + 1.0, np.maximum((1.0 - share) * size, 1e-12), 1 - tail), 1.0)
     high = np.where(share > 0.0, high, 0.0)
     low = np.where(share < 1.0, low, 1.0)
     is_few = events < FEW_EVENTS
-    ends = np.where(is_few & (share > 0.5), low - unseen, low), np.where(is_few & (share <= 0.5), high + unseen, high)
+    ends = np.where(is_few & (share > 0.5), low - further, low), np.where(is_few & (share <= 0.5), high + further, high)
     low, high = (np.where(np.isfinite(error), scale * np.clip(end, 0.0, 1.0), nan) for end in ends)
     return Bounds(scale * mean, low, high, events)
+
+
+def unseen(of: FloatArray, span_s: FloatArray, confidence: float = CONFIDENCE) -> FloatArray:
+    """The upper end of the interval of a share if none was seen among `of` in `span_s` seconds.
+
+    It is Clopper and Pearson's of as many independent ones as there are bursts of `BURST_S`, at most `of`.
+    """
+    with np.errstate(divide="ignore"):
+        return np.asarray(-np.expm1(np.log((1.0 - confidence) / 2.0) / np.minimum(span_s / BURST_S, of)))
+
+
+def runs_to_show(most: float, of: float, span_s: float) -> float:
+    """How many runs of `of` in `span_s` seconds, with none seen, have at most the share `most` in their interval; inf:
+    no number has."""
+    needed = np.log(1.0 - SURE) / np.log1p(-most) if 0.0 < most < 1.0 else (0.0 if most else inf)
+    each = min(span_s / BURST_S, of)
+    return max(1.0, float(np.ceil(needed / each))) if each > 0.0 and needed < inf else inf

@@ -133,7 +133,8 @@ class CoreLimit(Guard):
     """Keeps the desired cores within the limit in the observation and on the nodes of the pipeline's limits.
 
     It removes one replica at a time, from the stage that sustains the most load without it, so that the pipeline's
-    throughput suffers least. Every stage keeps one replica; if even these are too many, a note says so.
+    throughput suffers least. Every stage keeps one replica; if even these are too many, the decision is not feasible,
+    and a note says so.
     """
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
@@ -164,7 +165,7 @@ class CoreLimit(Guard):
             if not fewer:
                 cores = _total_cores(configuration)
                 note = f"{guard}: one replica a stage already takes {cores} of {room}"
-                decision = replace(decision, notes=(*decision.notes, note))
+                decision = replace(decision, feasible=False, notes=(*decision.notes, note))
                 break
             factors = factors_of(self.pipeline, {name: each.variant for name, each in configuration.items()})
             sustained = {

@@ -158,16 +158,17 @@ def print_comparison(comparison: Comparison, folder: Path | None, report: Path |
     span = f"seed {first.seeds[0]}"
     if len(first.seeds) > 1:
         span = f"seeds {first.seeds[0]} to {first.seeds[-1]}, 95 % intervals"
-    columns = studies.runs.FIGURES
+    columns = comparison.columns
     table = printing.new_table(
         printing.title_of_run(first.runs[0].summary, span), "policy", *(name for name, *_ in columns)
     )
     for group in groups:
-        table.add_row(group.policy, *(studies.many.cell(group, figure) for figure in columns))
+        table.add_row(group.title, *(studies.many.cell(group, figure) for figure in columns))
     printing.print_tight(table)
     if len(first.seeds) > 1:
         printing.print_line(studies.intervals.limits([first.runs[0].scenario.trace]))
         if merged := studies.many.merged_latencies(groups):
             printing.print_line(merged)
     printing.print_recommendation(comparison.recommend())
+    printing.print_unmet((group.label, list(group.summaries.values())) for group in groups)
     printing.print_places(folder, report)

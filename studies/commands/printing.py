@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +116,13 @@ def print_recommendation(found: Recommendation | None) -> None:
             print_line(sentence)
 
 
+def print_unmet(runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> None:
+    """Print a line for each policy or point, with the summaries of its seeds, that could not keep what is asked."""
+    for name, summaries in runs:
+        if line := studies.runs.unmet(name, summaries):
+            print_line(line)
+
+
 # ---- tables ----
 
 
@@ -188,7 +195,7 @@ def print_run(run: Run, folder: Path | None, report: Path | None) -> None:
     rows = {
         "requests": f"{summary['requests']}",
         **_outcomes(summary),
-        f"SLA violations ({summary['sla_s']:.2f} s)": f"{100 * summary['sla_violation_rate']:.2f} %",
+        f"SLA violations ({summary['sla_s']:.2f} s)": _violations(summary),
         "goodput": f"{summary['goodput_rps']:.2f} requests/s in time",
         "latency mean, p50, p95, p99": ", ".join(_figure(summary[f"latency_{name}_s"], 3) for name in latencies) + " s",
         "cost": f"{summary['cost_mean_cores']:.2f} cores (planned {summary['planned_cost_mean_cores']:.2f})",
@@ -204,12 +211,21 @@ def print_run(run: Run, folder: Path | None, report: Path | None) -> None:
     if run.decisions_reused is not None:
         rows["decisions from cache"] = f"{100 * run.decisions_reused:.0f} %"
     print_figures(title, rows)
+    print_unmet([(str(summary["policy"]), [summary])])
     print_places(folder, report)
 
 
 def title_of_run(summary: Mapping[str, Any], rest: str) -> str:
     """The pipeline, load and duration of a run, followed by `rest`."""
     return f"{summary['pipeline']} on {summary['trace']}, {summary['duration_s']:g} s, {rest}"
+
+
+def _violations(summary: Mapping[str, Any]) -> str:
+    """The share of late or lost requests, and that of the worst hour in a longer run."""
+    text = f"{100 * summary['sla_violation_rate']:.2f} %"
+    if studies.runs.is_longer_than_an_hour(summary):
+        text += f", {100 * summary['sla_violation_worst_hour_rate']:.2f} % in the worst hour"
+    return text
 
 
 def _outcomes(summary: Mapping[str, Any]) -> dict[str, str]:

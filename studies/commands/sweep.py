@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 SHOWN = ("cost_mean_cores", "pas_mean", "sla_violation_rate", "latency_p99_s")
 """The outcomes that are printed."""
 
+FURTHER = ("sla_violation_worst_hour_rate", "infeasible_decisions")
+"""The outcomes that are printed where runs are longer than an hour, and where any decision is infeasible."""
+
 MOST_SHOWN = 20
 """The most points that are printed one by one."""
 
@@ -139,7 +142,9 @@ def print_swept(swept: Swept, keys: Sequence[str], advice: Recommendation | None
         last = swept.looks[-1]
         reached = "every aim is reached" if not last.missed else f"{_of(last.missed, 'point')} still too wide"
         printing.print_line(f"{_of(swept.seeds, 'seed')} after {_of(len(swept.looks), 'look')}: {reached}")
-    shown = [name for name in SHOWN if name in table]
+    ended: list[Any] = table[table["error"].isna()].to_dict("records")
+    further = [key for _, key, *_ in studies.runs.figures_of(ended) if key in FURTHER]
+    shown = [name for name in (*SHOWN, *further) if name in table]
     by_point = table.groupby(list(keys), dropna=False, sort=False)
     means = by_point[shown].mean()
     title = f"{_of(swept.points, 'point')}, {_of(swept.seeds, 'seed')} each, means"
@@ -147,7 +152,8 @@ def print_swept(swept: Swept, keys: Sequence[str], advice: Recommendation | None
     if is_short:
         printed = printing.new_table(title, *keys, *shown, names=len(keys), folds_names=True)
         for point, runs in by_point:
-            printed.add_row(*map(_text, point), *(_estimated(name, runs) for name in shown))
+            name = studies.runs.marked(_text(point[-1]), {"knows_future": runs["knows_future"].eq(True).any()})
+            printed.add_row(*map(_text, point[:-1]), name, *(_estimated(key, runs) for key in shown))
     else:
         printed = printing.new_table(title, "outcome", "least", "median", "most")
         for name in shown:
@@ -158,6 +164,7 @@ def print_swept(swept: Swept, keys: Sequence[str], advice: Recommendation | None
     for error, times in swept.errors.items():
         printing.print_line(f"{_of(times, 'run')} failed: {error}")
     printing.print_recommendation(advice)
+    printing.print_unmet([("All points", ended)])
     printing.print_line(f"Table: {swept.folder / reports.SWEPT}")
     if report is not None:
         printing.print_line(f"Report: {report}")

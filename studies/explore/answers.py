@@ -14,7 +14,7 @@ from ipa.studies.formatting import plus, signed
 from ipa.studies.intervals import difference_of, estimate_of, limits
 from ipa.studies.many import Comparison, Group, by_policy
 from ipa.studies.many.answers import USUAL, find, of_summaries, recommend
-from ipa.studies.runs import FIGURES, LIVE, RunData
+from ipa.studies.runs import LIVE, Figure, RunData, figures_of, unmet
 from ipa.studies.scenario import Scenario, ScenarioError
 
 Plain = dict[str, Any]
@@ -63,11 +63,13 @@ def answer(
     """The answer to a question from its runs and those of the pin; `scenario`: the question's first."""
     groups, others = by_policy(runs), by_policy(pin) if pinned else ()
     first = runs[0].summary
+    figures = figures_of([run.summary for run in runs])
     found: Plain = {
-        "policies": [_of_group(group) for group in groups],
+        "policies": [_of_group(group, figures) for group in groups],
         "plots": plain(pages.comparison.plots_of_first(beside(groups, others, pinned.name) if pinned else groups)),
         "recommendation": recommendation({group.policy: list(group.summaries.values()) for group in groups}),
-        "figures": [name for name, *_ in FIGURES],
+        "unmet": [line for group in groups if (line := unmet(group.label, list(group.summaries.values())))],
+        "figures": [name for name, *_ in figures],
         "made": {
             "title": Comparison(tuple(runs)).title,
             "sla_s": first["sla_s"],
@@ -82,9 +84,11 @@ def answer(
         **question.ways(scenario),
     }
     if pinned:
-        found["differences"] = [_against(each, *_counterpart(each["policy"], others)) for each in found["policies"]]
+        found["differences"] = [
+            _against(each, *_counterpart(each["policy"], others), figures) for each in found["policies"]
+        ]
         live = beside((), others, pinned.name) if pinned.measured else []
-        found["measured"] = [{**_of_group(group), "policy": group.label} for group in live]
+        found["measured"] = [{**_of_group(group, figures), "title": group.label} for group in live]
     return found
 
 
@@ -109,18 +113,18 @@ def recommendation(summaries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list
     return [] if found is None else found.sentences
 
 
-def _of_group(group: Group) -> Plain:
+def _of_group(group: Group, figures: Sequence[Figure]) -> Plain:
     """The figures of a policy as `ipa compare` prints them: means over seeds with their intervals."""
     found: dict[str, Plain] = {}
     summaries = list(group.summaries.values())
-    for name, key, factor, digits in FIGURES:
+    for name, key, factor, digits in figures:
         estimate = estimate_of(key, summaries, factor)
         if estimate is None:
             found[name] = {"text": "-", "mean": None, "low": None, "high": None}
             continue
         ends = (estimate.low, estimate.high) if estimate.has_interval else (None, None)
         found[name] = {"text": estimate.text(digits), "mean": estimate.mean, "low": ends[0], "high": ends[1]}
-    return {"policy": group.policy, "estimates": found, "runs": summaries}
+    return {"policy": group.policy, "title": group.title, "estimates": found, "runs": summaries}
 
 
 def _counterpart(policy: str, pinned: Sequence[Group]) -> tuple[str, Mapping[int, Mapping[str, Any]]]:
@@ -131,17 +135,15 @@ def _counterpart(policy: str, pinned: Sequence[Group]) -> tuple[str, Mapping[int
     return chosen.policy, chosen.summaries
 
 
-def _against(current: Plain, other: str, theirs: Mapping[int, Mapping[str, Any]]) -> Plain:
+def _against(current: Plain, other: str, theirs: Mapping[int, Mapping[str, Any]], figures: Sequence[Figure]) -> Plain:
     ours = {run["seed"]: run for run in current["runs"]}
     seeds = [seed for seed in ours if seed in theirs]
     rows: list[Plain] = []
     clear: list[str] = []
     unclear: list[str] = []
-    for name, key, factor, digits in FIGURES:
-        by_seed = [
-            None if None in (ours[seed][key], theirs[seed][key]) else factor * (ours[seed][key] - theirs[seed][key])
-            for seed in seeds
-        ]
+    for name, key, factor, digits in figures:
+        pairs = [(ours[seed].get(key), theirs[seed].get(key)) for seed in seeds]
+        by_seed = [None if one is None or their is None else factor * (one - their) for one, their in pairs]
         found = difference_of(key, ours, theirs, factor)
         is_clear = found is not None and found.has_interval and (found.low > 0.0 or found.high < 0.0)
         text = "-" if found is None else signed(found, digits, "")

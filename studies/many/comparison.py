@@ -19,7 +19,7 @@ from ipa.studies.many import workers
 from ipa.studies.many.answers import LATE_AT_MOST, USUAL, Recommendation, find, of_summaries, recommend
 from ipa.studies.many.executor import gathered
 from ipa.studies.many.systems import BASELINES, Choosing, Given, choose
-from ipa.studies.runs import FIGURES, RunData, prepare, simulate
+from ipa.studies.runs import Figure, RunData, figures_of, marked, prepare, simulate
 from ipa.studies.scenario import Scenario, ScenarioError
 from ipa.studies.series import merged_latency_quantiles_s
 
@@ -133,6 +133,11 @@ class Comparison(Displayed):
         return found
 
     @property
+    def columns(self) -> tuple[Figure, ...]:
+        """The figures that a table of these runs shows."""
+        return figures_of([run.summary for run in self.runs])
+
+    @property
     def policies(self) -> list[str]:
         """The policies, in order."""
         return list(self.by_policy)
@@ -152,7 +157,8 @@ class Comparison(Displayed):
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row per policy: the means over its seeds of PAS, cost, violations, latency, drops and changes.
+        """One row per policy: the means over its seeds of PAS, cost, violations, latency, drops and changes; of the
+        worst hour's violations in longer runs, and of infeasible decisions if there are any.
 
         `KEY_low` and `KEY_high` are the ends of the 95 % interval of KEY, NaN for a single seed. `MERGED` are quantiles
         of the requests of all seeds together.
@@ -162,7 +168,7 @@ class Comparison(Displayed):
         rows = []
         for group in by_policy(self.runs):
             row: dict[str, float] = {}
-            for _, key, *_ in FIGURES:
+            for _, key, *_ in self.columns:
                 row |= as_columns(key, group.estimate(key))
             merged = group.merged_latency_s((0.5, 0.99))
             row |= dict(zip(MERGED, (nan, nan) if merged is None else merged.tolist(), strict=True))
@@ -179,9 +185,9 @@ class Comparison(Displayed):
 
     def __repr__(self) -> str:
         groups = by_policy(self.runs)
-        names = ["", *(group.policy for group in groups)]
+        names = ["", *(group.title for group in groups)]
         lines = [name.ljust(max(map(len, names))) for name in names]
-        for figure in FIGURES:
+        for figure in self.columns:
             texts = [figure[0], *(cell(group, figure) for group in groups)]
             lines = [f"{line}  {text:>{max(map(len, texts))}}" for line, text in zip(lines, texts, strict=True)]
         return "\n  ".join([f"Comparison of {len(self.runs)} runs: {self.title}", *lines])
@@ -197,12 +203,18 @@ def read_comparison(folder: str | Path) -> Comparison:
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one policy, one per seed; `label` is its short name."""
+    """The runs of one policy, one per seed; `label` is its short name for people. One that knows the load to come is
+    marked as a bound in it, and in `title`."""
 
     policy: str
     label: str
     place: int
     runs: tuple[RunData, ...]
+
+    @property
+    def title(self) -> str:
+        """The policy's whole name for people."""
+        return marked(self.policy, self.runs[0].summary)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -273,7 +285,7 @@ def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:
         found.setdefault(str(run.summary["policy"]), []).append(run)
     labels = _labels(list(found))
     groups = tuple(
-        Group(policy, labels[policy], place, tuple(of_policy))
+        Group(policy, marked(labels[policy], of_policy[0].summary), place, tuple(of_policy))
         for place, (policy, of_policy) in enumerate(found.items())
     )
     for group in groups:
@@ -289,8 +301,8 @@ def _labels(policies: Sequence[str]) -> dict[str, str]:
     return dict(zip(policies, names, strict=True))
 
 
-def cell(group: Group, figure: tuple[str, str, float, int]) -> str:
-    """One of `FIGURES` of a policy over its seeds: the mean with half its 95 % interval; `-` if no run has it."""
+def cell(group: Group, figure: Figure) -> str:
+    """A figure of a policy over its seeds: the mean with half its 95 % interval; `-` if no run has it."""
     _, key, factor, digits = figure
     found = group.estimate(key, factor)
     return "-" if found is None else found.text(digits)

@@ -17,8 +17,8 @@ from ipa.studies.scenario import ScenarioError
 SHORT = {"late": "sla_violation_rate", "cost": "cost_mean_cores", "pas": "pas_mean", "p99": "latency_p99_s"}
 """Short names of frequent columns."""
 
-WORDS = ("pipeline", "policy", "trace", "seed", "engine", "records", "wall_s")
-"""The keys of a summary that are not figures of the table."""
+WORDS = ("pipeline", "policy", "trace", "seed", "engine", "records", "knows_future", "stage_accuracy_mean", "wall_s")
+"""The keys of a summary that are not single figures of the table."""
 
 FIGURES = tuple(name for name in columns.SUMMARY if name not in WORDS)
 """The columns of the table of runs that a requirement may name."""

@@ -18,7 +18,7 @@ from ipa.studies.many import Group, cell
 from ipa.studies.many.answers import Recommendation
 from ipa.studies.pages.colours import SLA_COLOUR, colour
 from ipa.studies.pages.graph_of_run import drawing_of
-from ipa.studies.runs import FIGURES, RESIZES, RunData, has_records, run_lines, run_title
+from ipa.studies.runs import RESIZES, RunData, figures_of, has_records, run_lines, run_title
 from ipa.studies.series import bin_s, decided, existing_cores, latency_quantiles_s, load_rps, violation_counts
 
 WIDTH, HEIGHT = 240, 56
@@ -236,10 +236,11 @@ def violations(run: RunData) -> Curve:
 
 def comparison_card(title: str, groups: Sequence[Group], taken: Recommendation) -> str:
     """The recommendation, and a row for each policy: figures, and cores and violations over time in the first seed."""
+    figures = figures_of([run.summary for group in groups for run in group.runs])
     rows: list[list[str]] = [
-        [named(colour(group.place), group.label), *(cell(group, figure) for figure in FIGURES)] for group in groups
+        [named(colour(group.place), group.label), *(cell(group, figure) for figure in figures)] for group in groups
     ]
-    columns = ["policy", *(name for name, *_ in FIGURES)]
+    columns = ["policy", *(name for name, *_ in figures)]
     if all(has_records(group.runs[0]) for group in groups):
         end_s = float(groups[0].runs[0].summary["duration_s"])
         for what, unit, draw in (

@@ -23,7 +23,7 @@ from ipa.studies.pages.scene import Scene
 from ipa.studies.pages.slowest import down_to_requests
 from ipa.studies.pages.timelines import cores, load
 from ipa.studies.pages.verdicts import definitions, sentence
-from ipa.studies.runs import check_records, has_records
+from ipa.studies.runs import check_records, has_records, is_longer_than_an_hour, unmet
 
 if TYPE_CHECKING:
     from ipa.studies import RunData
@@ -159,6 +159,7 @@ _COLUMNS = (
     Column("dropped", "Dropped", "requests", 1, "low"),
     Column("changes", "Changes", "configurations", 1),
 )
+_WORST_HOUR = Column("sla_violation_worst_hour_rate", "Worst hour", "% of its requests", 2, "low", 100.0)
 _WHERE_ANY = (
     Column("failed", "Failed", "requests", 1, "low"),
     Column("unfinished", "Unfinished", "requests", 1, "low"),
@@ -175,6 +176,8 @@ def headline(groups: Sequence[Group]) -> list[Part]:
         Paragraph(reading(groups), "muted"),
         figures(groups),
     ]
+    lines = [line for group in groups if (line := unmet(group.label, list(group.summaries.values())))]
+    found += [Items(lines)] if lines else []
     if len(groups) > 1:
         paired = "Differences seed by seed, where both met the same arrivals and draws:"
         names = {str(group.place): group.label for group in groups}
@@ -191,6 +194,8 @@ def _differences(one: Group, groups: Sequence[Group]) -> Section:
 def figures(groups: Sequence[Group]) -> Table:
     """Means with their intervals beneath; bold if better than all others, beyond the interval."""
     columns = [*_COLUMNS, *(each for each in _WHERE_ANY if any(any(of.values(each.key).values()) for of in groups))]
+    if any(is_longer_than_an_hour(run.summary) for group in groups for run in group.runs):
+        columns.insert(3, _WORST_HOUR)
     cells = [_column(column, groups) for column in columns]
     names = [Cell([Swatch(colour(group.place)), group.label], is_heading=True) for group in groups]
     return Table(

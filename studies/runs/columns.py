@@ -173,6 +173,10 @@ SUMMARY = {
         "",
         "as in the scenario: which records the tables hold. The summary always covers all requests",
     ),
+    "knows_future": Column(
+        "",
+        "whether the policy knows the load to come: it is then a bound for others, and no choice",
+    ),
     "duration_s": Column("s", "the trace's length"),
     "requests": Column("", "all that arrived: the sum of the next four"),
     "completed": Column("", "served by all stages, within the SLA or late"),
@@ -181,6 +185,11 @@ SUMMARY = {
     "unfinished": Column("", "not ended by 10 x SLA after the trace's end"),
     "sla_s": Column("s", "the end-to-end SLA"),
     "sla_violation_rate": Column("fraction", "of **all** requests: late, dropped, failed or unfinished"),
+    "sla_violation_worst_hour_rate": Column(
+        "fraction",
+        "the same, of the requests of the worst hour. Hours begin with the run, and the last one ends with it; in a "
+        "run of at most an hour, all requests",
+    ),
     "sla_violation_seconds_rate": Column(
         "fraction",
         "of the seconds in which requests arrived, the share whose p99 exceeds the SLA: more than 1 % of "
@@ -207,6 +216,11 @@ SUMMARY = {
         "pipeline accuracy score: the mean over completed requests of the product of the accuracies of "
         "the variants that served them",
     ),
+    "stage_accuracy_mean": Column(
+        "x 100",
+        "for each stage, the mean accuracy of the variants that served completed requests; in a graph, their items. In "
+        "tables it is JSON",
+    ),
     "planned_cost_mean_cores": Column(
         "cores x price",
         "time-weighted mean of the decided configurations, which the publication plots. While a decision "
@@ -214,7 +228,13 @@ SUMMARY = {
     ),
     "planned_pas_mean": Column("x 100", "likewise"),
     "decisions": Column("", "number of decisions, including that of a warm start"),
-    "infeasible_decisions": Column("", "decisions that could not meet load, SLA and limits"),
+    "infeasible_decisions": Column("", "decisions that could not meet load, SLA, limits and goal"),
+    "below_accuracy_decisions": Column("", "of these, those with less accuracy than the goal asks for"),
+    "above_cores_decisions": Column("", "of these, those that take more cores than the limit or the goal allows"),
+    "overloaded_decisions": Column(
+        "",
+        "of these, those for a load that nothing carries within the SLA and the limits, as the policy says",
+    ),
     "changes": Column("", "decisions that changed the configuration in force"),
     "wall_s": Column("s", "duration of the simulation; the only figure that differs from run to run"),
 }

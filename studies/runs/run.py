@@ -22,7 +22,10 @@ from ipa.policies import (
     Reasoned,
     Steady,
     TimeLimit,
+    check_cores,
     describe,
+    goal_of,
+    knows_future,
 )
 from ipa.profiles import Pipeline
 from ipa.sim import (
@@ -121,6 +124,8 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
     check_stage_names(pipeline, "initial", scenario.initial or {})
     check_stage_names(pipeline, "kubernetes.stages", scenario.kubernetes.stages)
     _check_interference(scenario, pipeline)
+    if scenario.limit_cores is not None:
+        check_cores(pipeline, "limit_cores", scenario.limit_cores)
     policy = shared.policy(scenario)
     trace = shared.trace(scenario)
     _check_graph(scenario, pipeline, trace)
@@ -244,8 +249,9 @@ def _figures(prepared: Prepared, simulated: Simulated, *, is_late: bool) -> dict
     """The figures of a run; if requests came late, latencies count from when they were due."""
     sla_s, price = prepared.sla_s, prepared.scenario.price_per_core
     if not is_late:
-        return summary_of(simulated.totals, simulated.planned, sla_s, price)
-    return summarise(prepared.pipeline, simulated.records, simulated.initial, simulated.entries, sla_s, price)
+        return summary_of(prepared.pipeline, simulated.totals, simulated.planned, sla_s, price)
+    goal = goal_of(prepared.policy)
+    return summarise(prepared.pipeline, simulated.records, simulated.initial, simulated.entries, sla_s, price, goal)
 
 
 def summary_with(prepared: Prepared, engine: str, figures: Mapping[str, Any], wall_s: float) -> dict[str, Any]:
@@ -258,6 +264,7 @@ def summary_with(prepared: Prepared, engine: str, figures: Mapping[str, Any], wa
         "seed": scenario.seed,
         "engine": engine,
         "records": "all" if engine == LIVE else scenario.records,
+        "knows_future": knows_future(prepared.policy),
         **figures,
         "wall_s": wall_s,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from ipa.studies.scenario import Scenario
 
 
-FIGURES = (
+Figure = tuple[str, str, float, int]
+"""A figure of a policy: title, key of the summary, factor, digits."""
+
+FIGURES: tuple[Figure, ...] = (
     ("PAS", "pas_mean", 1.0, 2),
     ("cores", "cost_mean_cores", 1.0, 2),
     ("violations %", "sla_violation_rate", 100.0, 2),
@@ -25,7 +28,52 @@ FIGURES = (
     ("dropped", "dropped", 1.0, 0),
     ("changes", "changes", 1.0, 0),
 )
-"""The main figures of a policy: title, key of the summary, factor, digits."""
+"""The main figures of a policy."""
+
+WORST_HOUR: Figure = ("worst hour %", "sla_violation_worst_hour_rate", 100.0, 2)
+INFEASIBLE: Figure = ("infeasible", "infeasible_decisions", 1.0, 0)
+
+HOUR_S = 3600.0
+
+
+def figures_of(summaries: Collection[Mapping[str, Any]]) -> tuple[Figure, ...]:
+    """The figures that a table of these runs shows: the main ones, the worst hour's violations if runs are longer than
+    an hour, and infeasible decisions if there are any."""
+    shown = list(FIGURES)
+    if any(summary.get("infeasible_decisions") for summary in summaries):
+        shown.insert(-1, INFEASIBLE)
+    if any(is_longer_than_an_hour(summary) for summary in summaries):
+        shown.insert(3, WORST_HOUR)
+    return tuple(shown)
+
+
+def is_longer_than_an_hour(summary: Mapping[str, Any]) -> bool:
+    """Whether the worst hour of a run is not the whole run."""
+    return bool(summary["duration_s"] > HOUR_S) and summary.get(WORST_HOUR[1]) is not None
+
+
+def marked(name: str, summary: Mapping[str, Any]) -> str:
+    """A policy's name for people: one that knows the load to come is a bound, and no choice."""
+    return f"{name} (bound)" if summary.get("knows_future") else name
+
+
+_UNMET = (
+    ("below_accuracy_decisions", "too little accuracy in"),
+    ("above_cores_decisions", "too many cores in"),
+    ("overloaded_decisions", "the load not carried within the SLA and the limits in"),
+)
+"""Counts of decisions that could not keep something, and what that is."""
+
+
+def unmet(name: str, summaries: Collection[Mapping[str, Any]]) -> str:
+    """In how many decisions of some runs the goal, a limit or the SLA could not be kept; empty if in none."""
+    infeasible = sum(summary.get("infeasible_decisions", 0) for summary in summaries)
+    if not infeasible:
+        return ""
+    decisions = sum(summary["decisions"] for summary in summaries)
+    counts = [(what, sum(summary.get(key, 0) for summary in summaries)) for key, what in _UNMET]
+    reasons = ", ".join(f"{what} {count:,}" for what, count in counts if count)
+    return f"{name}: in {infeasible:,} of {decisions:,} decisions not all that is asked could be kept: {reasons}."
 
 
 class RunData(Protocol):
@@ -96,11 +144,14 @@ def run_lines(summary: Mapping[str, Any]) -> list[str]:
     late = _figure(summary, "sla_violation_rate", 100.0)
     quality = f"PAS {_figure(summary, 'pas_mean')}, cost {_figure(summary, 'cost_mean_cores')} cores"
     latency = f"latency p50 {_figure(summary, 'latency_p50_s')} s, p99 {_figure(summary, 'latency_p99_s')} s"
-    return [
+    hour = f" ({_figure(summary, WORST_HOUR[1], 100.0)} % in the worst hour)" if is_longer_than_an_hour(summary) else ""
+    lines = [
         f"{summary['requests']:,} requests: {', '.join(ends) or 'none'}",
-        f"{quality}, {latency}; {late} % violate the SLA of {summary['sla_s']:.4g} s",
+        f"{quality}, {latency}; {late} % violate the SLA of {summary['sla_s']:.4g} s{hour}",
         f"{summary['decisions']:,} decisions, {summary['changes']:,} changes{engine}",
+        unmet(str(summary["policy"]), [summary]),
     ]
+    return [line for line in lines if line]
 
 
 def _figure(summary: Mapping[str, Any], key: str, factor: float = 1.0) -> str:

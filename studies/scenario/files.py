@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ipa import profiles
-from ipa.policies import create
+from ipa.policies import check_cores, create
 from ipa.profiles import (
     Document,
     Pipeline,
@@ -79,6 +79,9 @@ def _check_names(scenario: Scenario, document: Document, replaced: Collection[st
         pipeline = with_profile(pipeline, scenario)
         key = "limits"
         pipeline = within_limits(pipeline, scenario)
+        key = "limit_cores"
+        if scenario.limit_cores is not None:
+            check_cores(pipeline, key, scenario.limit_cores)
         key = "policy"
         create(scenario.policy.name, pipeline, scenario.policy.parameters, scenario.facts)
         for key in STAGE_KEYS:

@@ -36,7 +36,8 @@ def goals(draw: st.DrawFn) -> Problem:
     goal: dict[str, Any] = draw(st.sampled_from([{"max": "accuracy"}, {"min": "cost"}]))
     goal = dict(goal)
     if draw(st.booleans()):
-        goal["cores_at_most"] = draw(st.integers(1, 12))
+        least = sum(stage.lightest().base_cores for stage in made.stages)
+        goal["cores_at_most"] = draw(st.integers(least, max(12, least)))
     names = [draw(st.sampled_from(stage.variants)).name for stage in made.stages]
     whole = Fraction(str(made.accuracy_of(names))).limit_denominator(10**12)
     if draw(st.booleans()) and whole > 0:

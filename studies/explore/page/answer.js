@@ -32,11 +32,11 @@ export function showAnswer(answer) {
   at("subtitle").textContent = `${of.duration_s} s, ${of.requests.toLocaleString("en")} requests, SLA ${of.sla_s} s, ${seeds}`;
   const rows = [...policies, ...(answer.measured ?? [])];
   at("figures").replaceChildren(table(["policy", ...figures], rows.map((each, place) => [
-    made("th", {scope: "row"}, ...(place < policies.length ? [patch(place)] : []), each.policy),
+    made("th", {scope: "row"}, ...(place < policies.length ? [patch(place)] : []), each.title),
     ...figures.map(name => made("td", {textContent: each.estimates[name].text, title: each.estimates[name].mean ?? "none"})),
   ])));
   at("intervals").textContent = answer.intervals;
-  at("recommendation").replaceChildren(...answer.recommendation.map(textContent => made("li", {textContent})));
+  at("recommendation").replaceChildren(...[...answer.recommendation, ...answer.unmet].map(textContent => made("li", {textContent})));
   showWays(answer);
   const digest = of.load.sha256 ? `, sha256 ${of.load.sha256}` : "";
   at("made").textContent = `Simulated, not measured: ipa-pipelines ${of.version}, engine ${of.engine}, load ${of.load.name} `
@@ -78,6 +78,7 @@ export function showDifferences({differences}, link) {
 // Every run with its whole summary, in full precision.
 export function toCsv({policies}) {
   const runs = policies.flatMap(each => each.runs), columns = Object.keys(runs[0]);
-  const cell = value => /[",\n]/.test(String(value ?? "")) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? "");
+  const text = value => value !== null && typeof value === "object" ? JSON.stringify(value) : String(value ?? "");
+  const cell = value => /[",\n]/.test(text(value)) ? `"${text(value).replaceAll('"', '""')}"` : text(value);
   return [columns, ...runs.map(run => columns.map(key => run[key]))].map(row => row.map(cell).join(",")).join("\n") + "\n";
 }

@@ -15,7 +15,7 @@ from ipa.studies.many.study import tables
 from ipa.studies.many.study.conclusions import Found, of_sweeps, of_systems
 from ipa.studies.many.study.findings import comparisons, sentence
 from ipa.studies.many.study.summary import ran_on
-from ipa.studies.runs import FIGURES
+from ipa.studies.runs import figures_of
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -44,9 +44,11 @@ class Study(Displayed, Found):
         import pandas as pd
 
         rows = []
-        for cell in (cell for findings in self.findings for cell in findings.cells):
+        cells = [cell for findings in self.findings for cell in findings.cells]
+        figures = figures_of([outcome.summary for cell in cells for outcome in cell.outcomes.values()])
+        for cell in cells:
             row: dict[str, str | float] = dict(zip(tables.NAMES, cell.name, strict=True))
-            for _, key, *_ in FIGURES:
+            for _, key, *_ in figures:
                 row |= as_columns(key, cell.estimate(key))
             rows.append(row)
         return pd.DataFrame(rows)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipa.studies import results
 from ipa.studies.intervals import Estimate
 from ipa.studies.many import TIMELINE, latency_edges_s
 from ipa.studies.many.study.findings import Cell, Comparison, Findings, comparisons, sentence
@@ -45,12 +46,7 @@ def tables(
 def _runs(cells: Iterable[Cell]) -> Iterator[dict[str, Any]]:
     for cell in cells:
         for seed, outcome in cell.outcomes.items():
-            # A missing figure (no request completed) is NaN, so that a column has one type in all tables.
-            figures = {
-                key: float("nan") if value is None else value
-                for key, value in outcome.summary.items()
-                if key not in _NOT_OF_THE_RUN
-            }
+            figures = results.as_row(outcome.summary, without=_NOT_OF_THE_RUN)
             yield {**dict(zip(NAMES, cell.name, strict=True)), "seed": seed, **figures}
 
 

@@ -106,7 +106,7 @@ def looks(most: int) -> Iterator[tuple[int, float]]:
 
 def check_outcomes(aims: Sequence[Aim], summary: Mapping[str, Any]) -> None:
     """Raise ScenarioError for an aim whose outcome is not a number in a summary."""
-    known = [key for key, value in summary.items() if not isinstance(value, str)]
+    known = [key for key, value in summary.items() if not isinstance(value, str | bool | dict)]
     for aim in aims:
         if aim.outcome not in known:
             hint = did_you_mean(aim.outcome, known)

@@ -11,7 +11,15 @@ from time import perf_counter, time
 from typing import TYPE_CHECKING, Any
 
 from ipa.live import LiveError
-from ipa.policies import Configuration, Entry, Journal, OptimisingPolicy, check_configuration, describe
+from ipa.policies import (
+    Configuration,
+    Entry,
+    Journal,
+    OptimisingPolicy,
+    check_configuration,
+    describe,
+    goal_of,
+)
 from ipa.sim import LoadView, Opening, RunView, rules, summarise
 from ipa.studies.runs.live_runs.checks import check_installed, check_live, plane_of
 from ipa.studies.runs.live_runs.load import load_table, loss
@@ -119,7 +127,9 @@ def live_run_of(
 ) -> LiveRun:
     """A finished run with its figures and the `facts` of the live run (`facts_of`)."""
     scenario, pipeline, policy = prepared.scenario, prepared.pipeline, prepared.policy
-    figures = summarise(pipeline, finished.records, initial, entries, prepared.sla_s, scenario.price_per_core)
+    figures = summarise(
+        pipeline, finished.records, initial, entries, prepared.sla_s, scenario.price_per_core, goal_of(policy)
+    )
     summary = summary_with(prepared, LIVE, figures, wall_s)
     return LiveRun(
         scenario=scenario,

@@ -10,6 +10,7 @@ from .atomic import write_json as write_json
 from .atomic import write_table as write_table
 from .atomic import write_text as write_text
 from .folder import alone as alone
+from .folder import as_row as as_row
 from .folder import claim as claim
 from .folder import close_comparison as close_comparison
 from .folder import open_comparison as open_comparison

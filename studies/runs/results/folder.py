@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ipa.studies.runs.results.atomic import as_json, check_writable, put_table, whole_folder, write_json, write_table
 from ipa.studies.runs.results.manifest import MANIFEST, SCHEMA_VERSION, manifest_of, read_manifest
@@ -113,6 +114,14 @@ def runs_table(runs: Sequence[RunData]) -> pd.DataFrame:
     """One row per run: its summary without the wall time, which is not a property of the run."""
     import pandas as pd
 
-    rows = [{key: value for key, value in run.summary.items() if key != "wall_s"} for run in runs]
-    # A missing figure (no request completed) is NaN, so that a column has one type in all tables.
-    return pd.DataFrame([{key: float("nan") if value is None else value for key, value in row.items()} for row in rows])
+    return pd.DataFrame([as_row(run.summary) for run in runs])
+
+
+def as_row(summary: Mapping[str, Any], without: Collection[str] = ("wall_s",)) -> dict[str, Any]:
+    """A summary as a row of a table, so that a column has one type in all tables.
+
+    A missing figure (no request completed) is NaN, and figures by stage are JSON.
+    """
+    row = {key: value for key, value in summary.items() if key not in without}
+    row |= {key: json.dumps(value) for key, value in row.items() if isinstance(value, Mapping)}
+    return {key: float("nan") if value is None else value for key, value in row.items()}

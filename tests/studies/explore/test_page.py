@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shlex
@@ -401,11 +402,11 @@ def test_a_report_without_records_is_refused(shown: Browser, explorer: Explorer)
 
 def test_the_table_is_taken_along_to_the_last_digit(shown: Browser, explorer: Explorer) -> None:
     visit(shown, explorer, f"{SHORT}&policy=rate&seeds=2")
-    csv = saved(shown, "csv").decode()
-    head, *rows = [line.split(",") for line in csv.splitlines()]
+    head, *rows = csv.reader(saved(shown, "csv").decode().splitlines())
     runs = [dict(zip(head, row, strict=True)) for row in rows]
     printed = answer("compare", "video", "--trace", "constant:5:30", "--policy", "rate", "--seeds", 2, "--json")
     assert [float(run["cost_mean_cores"]) for run in runs] == [each["cost_mean_cores"] for each in printed]
+    assert [json.loads(run["stage_accuracy_mean"]) for run in runs] == [each["stage_accuracy_mean"] for each in printed]
     assert list(printed[0]) == head
 
 
