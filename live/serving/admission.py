@@ -16,6 +16,8 @@ from ipa.live.serving.protocol import ProtocolError
 
 MOST_INSIDE_BYTES = 2 * 2**30
 """How many bytes the requests inside may hold at most, however much memory there is."""
+MOST_RECORDED_BYTES = 64 * 2**20
+"""How many bytes the records of ended requests may hold at most, however much memory there is."""
 MOST_BODY_BYTES = 64 * 2**20
 """How large a body may be at most, however much memory there is."""
 MOST_MESSAGE_BYTES = MOST_BODY_BYTES + 2**20
@@ -57,6 +59,12 @@ class Limits:
 def default_inside_bytes() -> int:
     """How many bytes the requests inside may hold by default: a quarter of this process's memory, at most 2 GiB."""
     return min(MOST_INSIDE_BYTES, memory_bytes() // 4)
+
+
+def default_recorded_bytes() -> int:
+    """How many bytes the records of ended requests may hold by default: an eighth of this process's memory, at most 64
+    MiB."""
+    return min(MOST_RECORDED_BYTES, memory_bytes() // 8)
 
 
 def memory_bytes() -> int:

@@ -27,9 +27,6 @@ from ipa.policies import PolicyError, StageConfiguration, check_configuration, c
 from ipa.profiles import ProfileError
 
 STATES = ("ready", "draining")
-MOST_RECORDS = 5_000
-"""The most records in one answer."""
-
 MOST_NUMBER = 1e15
 """The largest number that a query may have where it counts something."""
 
@@ -234,7 +231,7 @@ class _ControlApi:
 
     async def records(self, http: web.Request) -> web.Response:
         after = int(_query(http, "after", 0.0, least=0.0, most=MOST_NUMBER))
-        limit = min(int(_query(http, "limit", MOST_RECORDS, least=1.0, most=MOST_NUMBER)), MOST_RECORDS)
+        limit = int(_query(http, "limit", MOST_NUMBER, least=1.0, most=MOST_NUMBER))
         gateway = self._gateway
         ended = gateway.ended_requests
         number, found = ended.after(after, limit)

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import islice, takewhile
 from math import floor
+from sys import getsizeof
 from typing import Any
 
 from ipa.live.serving.request import Request, Visit, WholeRequest
@@ -92,13 +93,22 @@ class Refusals:
         self._untold.clear()
 
 
-class EndedRequests:
-    """The requests that have ended, in that order, numbered from 1; beyond `most` the oldest are lost."""
+RECORD_BYTES = 512
+"""The bytes reckoned for a record besides its texts, and for each item or stage in it; they take some 350."""
+MOST_ROWS = 2_000
+"""How many rows one answer has, counting each record and each of its items or stages: it takes some 10 ms."""
 
-    def __init__(self, most: int, stages: Iterable[str]) -> None:
+
+class EndedRequests:
+    """The requests that have ended, in that order, numbered from 1; beyond `most`, or `most_bytes`, the oldest are
+    lost."""
+
+    def __init__(self, most: int, stages: Iterable[str], most_bytes: int) -> None:
         self._most = most
+        self._most_bytes = most_bytes
         self._stages = tuple(stages)
-        self._rows: deque[tuple[Any, ...]] = deque(maxlen=most)
+        self._rows: deque[tuple[Any, ...]] = deque()
+        self._bytes = 0
         self.count = 0
 
     @property
@@ -108,7 +118,7 @@ class EndedRequests:
 
     def clear(self) -> None:
         self._rows.clear()
-        self.count = 0
+        self._bytes = self.count = 0
 
     def add(self, request: Request) -> None:
         """Add one. Only plain values are kept, which cost the garbage collector nothing."""
@@ -122,14 +132,27 @@ class EndedRequests:
                 if item.visits
             )
         self._rows.append((*ended, visits))
+        self._bytes += _size(self._rows[-1])
         self.count += 1
+        while len(self._rows) > self._most or self._bytes > self._most_bytes:
+            self._bytes -= _size(self._rows.popleft())
 
     def after(self, number: int, limit: int) -> tuple[int, list[dict[str, Any]]]:
-        """The number of the last one given, and those after the `number`-th, at most `limit` of them."""
-        start = max(number, self.lost)
-        rows = islice(self._rows, start - self.lost, start - self.lost + limit)
-        found = [dict(zip(_KEYS, (*row[:-1], [_told(visit) for visit in row[-1]]), strict=True)) for row in rows]
+        """The number of the last one given, and those after the `number`-th: at most `limit` of them, and no more than
+        one if they have more than MOST_ROWS together."""
+        start, rows, found = max(number, self.lost), 0, list[dict[str, Any]]()
+        for row in islice(self._rows, start - self.lost, start - self.lost + limit):
+            rows += 1 + len(row[-1])
+            if rows > MOST_ROWS and found:
+                break
+            found.append(dict(zip(_KEYS, (*row[:-1], [_told(visit) for visit in row[-1]]), strict=True)))
         return start + len(found), found
+
+
+def _size(row: tuple[Any, ...]) -> int:
+    """The bytes reckoned for a record."""
+    name, *_, problem, visits = row
+    return RECORD_BYTES * (1 + len(visits)) + getsizeof(name) + getsizeof(problem)
 
 
 _KEYS = ("id", "arrival_s", "end_s", "outcome", "stage", "problem", "stages")

@@ -115,6 +115,13 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--records", type=COUNT, default=50_000, show_default=True, help="how many ended requests are kept")
 @click.option(
+    "--most-recorded",
+    "most_recorded_bytes",
+    type=COUNT,
+    help="most bytes of their records, 512 for each and for each item or stage in it [an eighth of the memory, at most "
+    "64 MiB]",
+)
+@click.option(
     "--wait-for-start", "waits_for_start", is_flag=True, help="refuse requests until the control API has set time 0"
 )
 @click.option(

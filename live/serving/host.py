@@ -22,7 +22,14 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from ipa.live.serving import protocol
-from ipa.live.serving.admission import MOST_JSON_BYTES, Admission, Limits, Share, default_inside_bytes
+from ipa.live.serving.admission import (
+    MOST_JSON_BYTES,
+    Admission,
+    Limits,
+    Share,
+    default_inside_bytes,
+    default_recorded_bytes,
+)
 from ipa.live.serving.batch_service import BatchService, Job, batch_bytes
 from ipa.live.serving.bodies import Turns, read_body
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals, RunClock
@@ -56,8 +63,8 @@ class GatewayOptions:
     `bound_s` is the longest that a request may stay (None: 10 x the SLA), `replica_timeout_s` the longest that a
     replica may take over a batch (None: the bound). When the gateway is to end, clients that are still connected may
     take `linger_s` to send their last request. The requests inside may hold `most_inside_bytes`, and JSON (not binary
-    data) may be `most_json_bytes` long; `records` ended requests are kept for the control API. With `waits_for_start`,
-    no request is served before time 0 is set.
+    data) may be `most_json_bytes` long; `records` ended requests are kept for the control API, in at most
+    `most_recorded_bytes`. With `waits_for_start`, no request is served before time 0 is set.
 
     `seed` is for the draws of the variant of a mix that a request goes to and, in a graph, of the numbers and ways of
     its items; a request may become `most_items` items.
@@ -84,6 +91,7 @@ class GatewayOptions:
     most_inside_bytes: int = field(default_factory=default_inside_bytes)
     most_json_bytes: int = MOST_JSON_BYTES
     records: int = 50_000
+    most_recorded_bytes: int = field(default_factory=default_recorded_bytes)
     waits_for_start: bool = False
     seed: int = 0
     most_items: int = MOST_ITEMS
@@ -95,6 +103,9 @@ SWEEP_S = 0.05
 
 TOLD_EVERY_S = 1.0
 """How often the log tells what was refused."""
+
+MOST_MISSING = 20
+"""How many of the items that an answer lacks it names."""
 
 STATUS = {"dropped": 504, "unfinished": 504, "failed": 502}
 """HTTP status by outcome, where there is no answer; 503 for what was dropped where no replica can take batches."""
@@ -124,7 +135,7 @@ class Gateway:
         self._undescribed = ""
         self.names = tuple(stage.name for stage in pipeline.stages)
         self.arrivals = ArrivalCounts(0.0)
-        self.ended_requests = EndedRequests(options.records, self.names)
+        self.ended_requests = EndedRequests(options.records, self.names, options.most_recorded_bytes)
         self.refusals, self.control_refusals = Refusals("data"), Refusals("control")
         self.bound_s = rules.bound_s(pipeline.sla_s) if options.bound_s is None else options.bound_s
         self._replica_timeout_s = self.bound_s if options.replica_timeout_s is None else options.replica_timeout_s
@@ -259,7 +270,8 @@ class Gateway:
             if request.open:  # items go on after the answer
                 job.kept = held.pop_all()
         if request.outcome == "completed":
-            job.missing = "; ".join(request.missing)
+            more = len(request.missing) - MOST_MISSING
+            job.missing = "; ".join(request.missing[:MOST_MISSING] + [f"and {more} more"] * (more > 0))
             try:
                 job.tensors = self._items.answer(job)
             except TensorError as error:

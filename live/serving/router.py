@@ -20,6 +20,8 @@ from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED, rules
 
 MOST_TRIES = 2
 """A request is given up when so many of its batches have failed at a stage: it is retried once, alone."""
+MOST_PROBLEM = 1000
+"""How many characters of why a request failed its client and the records get."""
 
 
 class Host(Protocol):
@@ -240,7 +242,7 @@ class Router(StageHost):
         self.lanes[batch.stage].attempt(now_s, (batch.lane,))
 
     def fail(self, request: Request, now_s: float, problem: str) -> None:
-        request.problem = problem
+        request.problem = problem[:MOST_PROBLEM]
         self.counts[request.stage].failures += 1
         self.end(request, FAILED, now_s)
 

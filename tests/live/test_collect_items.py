@@ -20,7 +20,7 @@ class Recording(GraphWorld):
     """Keeps the records that a gateway keeps."""
 
     def __init__(self, made: dict[str, Any], seed: int) -> None:
-        self.kept = EndedRequests(10_000, [str(position) for position in range(len(made["stages"]))])
+        self.kept = EndedRequests(10_000, [str(position) for position in range(len(made["stages"]))], 2**30)
         super().__init__(made, seed)
 
     def left(self, request: WholeRequest) -> None:
@@ -36,7 +36,9 @@ def test_records_are_those_of_the_engine(seed: int) -> None:
     world.run()
     collector = ItemCollector(None, expected.stages)  # type: ignore[arg-type]
     collector._begin("epoch")
-    _, ended = world.kept.after(0, 10_000)
+    ended: list[dict[str, Any]] = []
+    while page := world.kept.after(len(ended), 10_000)[1]:
+        ended += page
     collector.take(row for record in ended for row in collector._rows_of(int(record["id"]), record))
     has_ended = np.isin(expected.request, [int(record["id"]) for record in ended])
     arrivals_s = expected.arrival_s[has_ended]

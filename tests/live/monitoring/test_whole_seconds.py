@@ -107,7 +107,7 @@ class World:
             epoch="one",
             router=world.router,
             arrivals=arrivals,
-            ended_requests=EndedRequests(1, self.stages),
+            ended_requests=EndedRequests(1, self.stages, 2**20),
             is_configured=True,
         )
         pipeline = SimpleNamespace(
