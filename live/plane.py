@@ -42,6 +42,31 @@ replica at every stage: a cluster that probed that would cut off the gateway, wh
 are not served."""
 
 
+ASKED_WITHIN_S = 1.5
+"""How long a replica whose batch is late may take to answer anything at all; one that does not is lost."""
+
+
+def asked_after_s(p99_s: float) -> float:
+    """After how long the replica of a batch is asked whether it is there, by the batch's profile: so a lost one is
+    known after 2 x p99 + 2 s, and one that is only slow is waited for."""
+    return 2.0 * p99_s + 2.0 - ASKED_WITHIN_S
+
+
+def given_up_after_s(p99_s: float) -> float:
+    """How long a replica that is there may take over a batch, by the batch's profile."""
+    return 5.0 * p99_s + 5.0
+
+
+def longest_batch_s(pipeline: Pipeline) -> float:
+    """How long a replica that is there may take over any batch."""
+    return max(
+        given_up_after_s(variant.p99_s(variant.max_batch(cores), cores))
+        for stage in pipeline.stages
+        for variant in stage.variants
+        for cores in variant.cores
+    )
+
+
 @dataclass(frozen=True)
 class Plane:
     """The settings of a serving plane, under the scenario's keys.

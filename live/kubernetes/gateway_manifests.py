@@ -17,7 +17,7 @@ from ipa.live.kubernetes.manifest_parts import (
 )
 from ipa.live.kubernetes.names import GATEWAY
 from ipa.live.kubernetes.settings import Deployed, memory_bytes
-from ipa.live.plane import ACCEPTS_PATH, EVERYWHERE, gateway_arguments
+from ipa.live.plane import ACCEPTS_PATH, EVERYWHERE, gateway_arguments, longest_batch_s
 from ipa.live.tokens import new_token
 from ipa.profiles import Pipeline
 from ipa.sim import rules
@@ -92,9 +92,9 @@ def _router(deployed: Deployed) -> Manifest:
 
 
 def _bounds(deployed: Deployed) -> list[str]:
-    """Its timeouts and memory, who may use its ports, and where replicas may be: pods have IP addresses, and our
+    """Its time to end and its memory, who may use its ports, and where replicas may be: pods have IP addresses, and our
     port."""
-    arguments = ["--replica-timeout", repr(_answers_within_s(deployed.plane.pipeline)), "--linger", str(LINGER_S)]
+    arguments = ["--linger", str(LINGER_S)]
     arguments += ["--most-inside", str(memory_bytes(deployed.layout.gateway_memory) // MEMORY_SHARE)]
     arguments += ["--replica-port", str(MODEL_PORT)]
     for network in deployed.layout.pod_networks or EVERY_NETWORK:
@@ -109,20 +109,9 @@ def _bounds(deployed: Deployed) -> list[str]:
     return arguments
 
 
-def _answers_within_s(pipeline: Pipeline) -> float:
-    """How long a batch may take before its replica counts as lost: a dead node does not answer at all."""
-    slowest_s = max(
-        variant.p99_s(variant.max_batch(cores), cores)
-        for stage in pipeline.stages
-        for variant in stage.variants
-        for cores in variant.cores
-    )
-    return round(min(2.0 + 5.0 * slowest_s, rules.bound_s(pipeline.sla_s)), 3)
-
-
 def _drained_within_s(pipeline: Pipeline) -> float:
     """How long a gateway that takes no new request may wait for those inside (see `Gateway.drain`)."""
-    return min(max(pipeline.drop_limits_s) + _answers_within_s(pipeline), rules.bound_s(pipeline.sla_s))
+    return min(max(pipeline.drop_limits_s) + longest_batch_s(pipeline), rules.bound_s(pipeline.sla_s))
 
 
 def _watch(deployed: Deployed) -> Manifest:

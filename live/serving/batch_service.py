@@ -89,6 +89,7 @@ class BatchService:
     ) -> None:
         """`items`: for a graph."""
         self._items = items
+        self._stages = pipeline.stages
         self._names = tuple(stage.name for stage in pipeline.stages)
         self._inputs = [stage.inputs for stage in pipeline.stages]
         self._output_rows = [stage.output_rows for stage in pipeline.stages]
@@ -153,7 +154,7 @@ class BatchService:
         try:
             inputs = tensors.joined([job.tensors for job in jobs])
             batch.sent_s = self._clock.now_s()
-            outputs = await self._clients.infer(batch, inputs, parameters, _told(jobs))
+            outputs = await self._clients.infer(batch, inputs, parameters, _told(jobs), self._p99_s(batch))
             batch.answered_s = self._clock.now_s()
             rows = {tensor.shape[0] for tensor in jobs[0].tensors}
             parts: list[Sequence[Tensor]] = [*shared(outputs, batch.size, rows, self._output_rows[batch.stage])]
@@ -182,6 +183,10 @@ class BatchService:
                 request.kind = of_kind
         self._metrics.finished(batch, self._clock.now_s())
         self._router.finished(batch, self._clock.now_s())
+
+    def _p99_s(self, batch: Batch) -> float:
+        replica = batch.replica
+        return self._stages[batch.stage].variant(replica.variant).p99_s(batch.size, replica.cores)
 
     def _failed(self, batch: Batch, error: ReplicaError | TensorError) -> None:
         served, again, status = True, False, None

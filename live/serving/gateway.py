@@ -90,7 +90,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 )
 @click.option("--replica-port", type=click.IntRange(1, 65535), help="port that replicas must have [any]")
 @click.option("--bound", "bound_s", type=SECONDS, help="most seconds a request may stay [10 x SLA]")
-@click.option("--replica-timeout", "replica_timeout_s", type=SECONDS, help="most seconds for a batch [the bound]")
+@click.option("--replica-timeout", "replica_timeout_s", type=SECONDS, help="most seconds for any batch [the bound]")
 @click.option(
     "--linger",
     "linger_s",

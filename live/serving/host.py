@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from ipa.live.plane import longest_batch_s
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import (
     MOST_JSON_BYTES,
@@ -61,10 +62,11 @@ class GatewayOptions:
     """What a gateway serves, and its limits.
 
     `bound_s` is the longest that a request may stay (None: 10 x the SLA), `replica_timeout_s` the longest that a
-    replica may take over a batch (None: the bound). When the gateway is to end, clients that are still connected may
-    take `linger_s` to send their last request. The requests inside may hold `most_inside_bytes`, and JSON (not binary
-    data) may be `most_json_bytes` long; `records` ended requests are kept for the control API, in at most
-    `most_recorded_bytes`. With `waits_for_start`, no request is served before time 0 is set.
+    replica may take over any batch (None: the bound), beside the limit by the batch's profile. When the gateway is to
+    end, clients that are still connected may take `linger_s` to send their last request. The requests inside may hold
+    `most_inside_bytes`, and JSON (not binary data) may be `most_json_bytes` long; `records` ended requests are kept for
+    the control API, in at most `most_recorded_bytes`. With `waits_for_start`, no request is served before time 0 is
+    set.
 
     `seed` is for the draws of the variant of a mix that a request goes to and, in a graph, of the numbers and ways of
     its items; a request may become `most_items` items.
@@ -414,7 +416,8 @@ class Gateway:
         while is_connected() and self.clock.now_s() < deadline_s:
             await asyncio.sleep(0.01)
         self._is_closed = True
-        longest_s = max(self.pipeline.drop_limits_s) + self._replica_timeout_s
+        answered_s = min(longest_batch_s(self.pipeline), self._replica_timeout_s)
+        longest_s = max(self.pipeline.drop_limits_s) + answered_s
         deadline_s = self.clock.now_s() + min(longest_s, self.bound_s)
         while self.router.inside and self.clock.now_s() < deadline_s:
             await asyncio.sleep(0.01)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from math import inf
 from typing import Any
 
 import aiohttp
@@ -14,6 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy
 
 from ipa.errors import Error
+from ipa.live.plane import ASKED_WITHIN_S, asked_after_s, given_up_after_s
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, Limits
 from ipa.live.serving.bodies import Collected, Turns, in_time
@@ -24,6 +27,7 @@ from ipa.live.serving.tensors import Tensor
 from ipa.live.serving.web import JSON_LIMITS
 
 PROBE_S = 2.0
+IS_THERE = aiohttp.ClientTimeout(total=ASKED_WITHIN_S)
 STANDS_S = 2.0
 """How long an answer that has begun may stall, or drip: the batch is then tried elsewhere."""
 MOST_ANSWER_JSON_BYTES = 16 * 2**20
@@ -47,7 +51,11 @@ class ReplicaError(Error):
 
 
 class ReplicaClients:
-    """One pool of connections to all replicas; a batch may take at most `timeout_s`, and its answer `body_bytes`."""
+    """One pool of connections to all replicas; a batch may take at most `timeout_s`, and its answer `body_bytes`.
+
+    By its profile a batch may have less time. One that is late may have a slow replica or one that is lost, whose node
+    answers nothing: the replica is asked.
+    """
 
     def __init__(self, timeout_s: float, body_bytes: int, turns: Turns) -> None:
         self._timeout_s, self._connections = timeout_s, KeptConnections()
@@ -68,9 +76,15 @@ class ReplicaClients:
         await self._session.close()
 
     async def infer(
-        self, batch: Batch, inputs: Sequence[Tensor], parameters: Mapping[str, Any], told: Mapping[str, str] = {}
+        self,
+        batch: Batch,
+        inputs: Sequence[Tensor],
+        parameters: Mapping[str, Any],
+        told: Mapping[str, str] = {},
+        p99_s: float = inf,
     ) -> list[Tensor]:
-        """The outputs of a batch; `told` are further headers. Raises ReplicaError."""
+        """The outputs of a batch; `told` are further headers, `p99_s` is the batch's by its profile. Raises
+        ReplicaError."""
         replica = batch.replica
         binary = await self._takes_binary(replica.url)
         try:
@@ -84,10 +98,11 @@ class ReplicaClients:
             problem = f"cannot be asked with {len(body.data)} bytes; allowed: {MOST_MESSAGE_BYTES}"
             raise ReplicaError(problem, again=False, status=413)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                status, headers, data = await self._connections.post(
-                    replica.url, replica.model, body.data, {**body.headers, **told}, self._read
-                )
+            async with asyncio.timeout(min(given_up_after_s(p99_s), self._timeout_s)) as limit:
+                with self._asked_when_late(replica.url, asked_after_s(p99_s), limit):
+                    status, headers, data = await self._connections.post(
+                        replica.url, replica.model, body.data, {**body.headers, **told}, self._read
+                    )
             if status == 200:
                 reading = protocol.reading_response(data.data, headers.get(HEADER))
                 return await self._turns.take(data.json_bytes, reading)
@@ -101,6 +116,35 @@ class ReplicaClients:
             raise ReplicaError(f"its answer breaks the protocol: {error}", again=False) from None
         text, too_large = f"answered {status}: {_error(data.data)}", 413 if status == 413 else None
         raise ReplicaError(text, served=status != 503, again=not 400 <= status < 500, status=too_large)
+
+    @contextmanager
+    def _asked_when_late(self, url: str, late_s: float, limit: asyncio.Timeout) -> Iterator[None]:
+        """Meanwhile ask a replica whether it is there, each time that so long has passed; the limit is over once it
+        does not answer."""
+
+        async def ask() -> None:
+            while await self._is_there(url):
+                await asyncio.sleep(late_s)
+            limit.reschedule(loop.time())
+
+        loop = asyncio.get_running_loop()
+        asking: list[asyncio.Task[None]] = []
+        timer = loop.call_later(late_s, lambda: asking.append(loop.create_task(ask()))) if late_s < inf else None
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
+            for task in asking:
+                task.cancel()
+
+    async def _is_there(self, url: str) -> bool:
+        """Whether a server answers anything in good time."""
+        try:
+            async with self._session.get(f"{url}/v2/health/live", allow_redirects=False, timeout=IS_THERE):
+                return True
+        except (aiohttp.ClientError, TimeoutError):
+            return False
 
     async def _read(
         self, message: RawResponseMessage, content: aiohttp.StreamReader

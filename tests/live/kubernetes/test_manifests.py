@@ -323,7 +323,7 @@ def test_the_gateway_serves_on_until_all_have_learnt_of_its_end_and_is_not_kille
     command = ["sleep", "3"]
     assert [each["lifecycle"]["preStop"]["exec"]["command"] for each in (router, watch)] == [command, command]
     # What is inside ends by its drop limit, or by the end of the batch that it is then in.
-    drained_s = max(deployed.plane.pipeline.drop_limits_s) + float(option(router, "--replica-timeout"))
+    drained_s = max(deployed.plane.pipeline.drop_limits_s) + 5 + 5 * 0.06
     longest_s = 3 + float(option(router, "--linger")) + min(drained_s, 10 * deployed.plane.pipeline.sla_s)
     assert spec["terminationGracePeriodSeconds"] > longest_s
 
