@@ -96,12 +96,14 @@ class Goal:
     def weights(self, pipeline: Pipeline) -> dict[str, Any]:
         """The weights under which the best plan is that of the aim; none where there is no aim.
 
-        Ties go to fewer cores as always. Among the cheapest plans accuracy decides: it is below 1, and weighs half of
-        what a core does.
+        For the most accuracy cores have no weight: ties go to fewer of them. For the least cost, the changes of
+        variants decide among the cheapest plans, then accuracy (see `scales`). Accuracy is at most 1 and weighs as much
+        as one stage's change; all stages' changes and accuracy together weigh less than a core.
         """
         if self.aim is None:
             return {}
-        alpha, beta = (1.0, 0.0) if self.aim == "accuracy" else (0.5, 1.0 / pipeline.limits.price_per_core)
+        least = 0.5 ** (len(pipeline.stages) + 1).bit_length()
+        alpha, beta = (1.0, 0.0) if self.aim == "accuracy" else (least, 1.0 / pipeline.limits.price_per_core)
         accuracy = "pairs" if pipeline.pair_accuracies else "product"
         return dict(zip(WEIGHTS, (alpha, beta, 0.0, accuracy, "raw", 0.0), strict=True))
 

@@ -292,11 +292,12 @@ def _stage_options(asked: _Asked, k: int, every: Columns, load_rps: float, susta
     cores = list(map(mul, counts, chosen.cores))
     bare = chosen.loss if asked.accuracy_matters else chosen.bare_loss
     loss = [each + used * core_loss for each, used in zip(bare, cores, strict=True)]
-    kept = _kept(problem, stage.name)
-    if kept is not None:
+    at_hand = None if problem.current is None else problem.current.get(stage.name)
+    if at_hand is not None:
+        switched_loss, changed_loss = table.scales.switched_loss, table.scales.changed_loss
         for i, row in enumerate(rows):
-            if row.batch == kept[1] and row.variant == kept[0]:
-                loss[i] -= table.scales.changed_loss
+            if row.variant == at_hand.variant:
+                loss[i] -= switched_loss + changed_loss if row.batch == at_hand.batch else switched_loss
     return StageOptions(
         rows=rows,
         replicas=counts,
@@ -362,10 +363,3 @@ def waits_ns(problem: Problem, stage: int, batches: Collection[int], load: float
         loosened = -programme.table.published_wait_ns[stage]
         return dict.fromkeys(batches, -round(min(loosened / load, LONGEST_WAIT_NS)))
     return {batch: joining + round(min((batch - 1) * NS / load, LONGEST_WAIT_NS)) for batch in batches}
-
-
-def _kept(problem: Problem, stage: str) -> tuple[str, int] | None:
-    if problem.current is None or stage not in problem.current:
-        return None
-    at_hand = problem.current[stage]
-    return at_hand.variant, at_hand.batch

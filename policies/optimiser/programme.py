@@ -239,7 +239,7 @@ def _row(parameters: Parameters, scale: Scales, k: int, variant: Variant, batch:
     stage, term = parameters.pipeline.stages[k], scale.terms[k][variant.name]
     cores = parameters.cores_of(stage, variant)
     latency_s = variant.p99_s(batch, cores) if parameters.statistic == "p99" else variant.mean_s(batch, cores)
-    bare_loss = scale.batch_loss(batch) + scale.changed_loss + place
+    bare_loss = scale.batch_loss(batch) + scale.switched_loss + scale.changed_loss + place
     return Row(
         variant=variant.name,
         batch=batch,

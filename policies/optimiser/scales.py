@@ -5,11 +5,15 @@ With D and W their common denominators, and U the number that stands for an accu
 average: D x stages, product: D ^ stages), U W (alpha A - beta cores - gamma batch) is whole.
 
 A *loss* is one whole number, added up over the stages and minimised. Its digits are, from the highest: the objective's
-loss, the cores, the batch sizes, the number of stages that change, and the place in the order. The sum of losses
-therefore orders configurations by the rule for ties (fewest cores, then smallest batches, then fewest changes, then the
-first), and no two configurations have the same sum (except, in a graph, two that differ only in replicas). With product
-accuracy the loss excludes the accuracy: a configuration's rank is its loss minus `reward` times the product. The same
-holds for accuracies of pairs, where D is their common denominator and U is D, and for those of a graph (see `flows`).
+loss, the number of stages that get another variant, the cores, the batch sizes, the number of stages that get another
+variant or batch size, and the place in the order. So the sum of losses orders configurations by the rule for ties, and
+no two configurations have the same sum (except, in a graph, two that differ only in replicas). Where a core weighs
+nothing, the cores come before the variants: those that are not needed are given back. Where the goal is the least cost,
+another variant weighs in the objective, below a core and above all accuracy.
+
+With product accuracy the loss excludes the accuracy: a configuration's rank is its loss minus `reward` times the
+product. The same holds for accuracies of pairs, where D is their common denominator and U is D, and for those of a
+graph (see `flows`).
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from ipa.policies.goals import Goal
 from ipa.policies.optimiser.flows import Combinations, Ways
 from ipa.policies.optimiser.parameters import Parameters
 
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 CORES_BITS, BATCH_BITS, CHANGED_BITS = 48, 32, 12
+"""The bits of the digits below the objective's; both counts of stages have `CHANGED_BITS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +41,9 @@ class Scales:
     """The whole-number scales of one programme.
 
     `terms` and `raw` map each stage's variants to their accuracy, in units of 1 / D and as a fraction. `shift` is the
-    number of bits below the objective's digits, `order_bits` the number below the count of changes. `pairs`: the
-    accuracies of pairs in units of 1 / U, with all terms 1; empty unless they count. `joint`: replaces the product in a
-    graph.
+    number of bits below the objective's digits, `order_bits` the number below the count of changes. `switching`: the
+    weight of another variant, in the units of the other weights. `pairs`: the accuracies of pairs in units of 1 / U,
+    with all terms 1; empty unless they count. `joint`: replaces the product in a graph.
     """
 
     terms: tuple[dict[str, int], ...]
@@ -48,6 +54,7 @@ class Scales:
     alpha: int
     beta: int
     gamma: int
+    switching: int
     order_bits: int
     pairs: Mapping[str, Mapping[str, int]]
     measured: Callable[[Sequence[str]], float]
@@ -56,7 +63,7 @@ class Scales:
     @property
     def shift(self) -> int:
         """The bits below the objective's digits of a loss."""
-        return self.order_bits + CHANGED_BITS + BATCH_BITS + CORES_BITS
+        return self.order_bits + CHANGED_BITS + BATCH_BITS + CORES_BITS + CHANGED_BITS
 
     @property
     def reward(self) -> int:
@@ -69,9 +76,15 @@ class Scales:
         return 1 << self.order_bits
 
     @property
+    def switched_loss(self) -> int:
+        """The further loss of a stage that does not keep its variant."""
+        switched_shift = self.order_bits + CHANGED_BITS + BATCH_BITS + (CORES_BITS if self.beta else 0)
+        return (self.switching * self.unit << self.shift) + (1 << switched_shift)
+
+    @property
     def core_loss(self) -> int:
         """The loss of one core."""
-        cores_shift = self.order_bits + CHANGED_BITS + BATCH_BITS
+        cores_shift = self.order_bits + CHANGED_BITS + BATCH_BITS + (0 if self.beta else CHANGED_BITS)
         return (self.beta * self.unit << self.shift) + (1 << cores_shift)
 
     def batch_loss(self, batch: int) -> int:
@@ -141,6 +154,7 @@ def scales(parameters: Parameters, order_bits: int) -> Scales:
         alpha=alpha,
         beta=beta,
         gamma=gamma,
+        switching=alpha if isinstance(parameters.goal, Goal) and parameters.goal.aim == "cost" else 0,
         order_bits=order_bits,
         pairs={a: {b: int(term * denominator) for b, term in row.items()} for a, row in pairs.items()},
         measured=parameters.pipeline.accuracy_of,

@@ -25,7 +25,8 @@ class Option:
     latency_ns: int
     accuracy: Fraction
     throughput_rps: float
-    kept: bool
+    variant_stays: bool
+    batch_stays: bool
     place: int
 
 
@@ -34,6 +35,7 @@ class Candidate:
     options: tuple[Option, ...]
     objective: Fraction
     latency_ns: int
+    a_core_counts: bool
 
     @property
     def cores(self) -> int:
@@ -41,14 +43,23 @@ class Candidate:
 
     @property
     def order(self) -> tuple[object, ...]:
-        """Lower is better: objective, fewest cores, smallest batches, fewest changes, first."""
-        return (
-            -self.objective,
-            self.cores,
-            sum(option.batch for option in self.options),
-            sum(not option.kept for option in self.options),
-            [option.place for option in self.options],
-        )
+        """Lower is better: objective, fewest other variants, fewest cores, smallest batches, fewest changes, first.
+
+        Where a core does not count in the objective, the fewest come before the variants.
+        """
+        ways = (self.switched, self.cores) if self.a_core_counts else (self.cores, self.switched)
+        return (-self.objective, *ways, *self.last)
+
+    @property
+    def switched(self) -> int:
+        """How many stages get another variant."""
+        return sum(not option.variant_stays for option in self.options)
+
+    @property
+    def last(self) -> tuple[object, ...]:
+        """What decides between plans that are equal in objective, cores and changes of variants."""
+        changed = sum(not (option.variant_stays and option.batch_stays) for option in self.options)
+        return sum(option.batch for option in self.options), changed, [option.place for option in self.options]
 
     @property
     def sustained_rps(self) -> float:
@@ -135,7 +146,7 @@ def candidates(problem: Problem, replicas: ReplicaRule) -> Iterator[Candidate]:
         cores = sum(option.cores for option in options)
         batch = sum(option.batch for option in options)
         latency_ns = sum(option.latency_ns for option in options)
-        yield Candidate(options, alpha * accuracy - beta * cores - gamma * batch, latency_ns)
+        yield Candidate(options, alpha * accuracy - beta * cores - gamma * batch, latency_ns, beta > 0)
 
 
 def stage_options(problem: Problem, stage: Stage, replicas: ReplicaRule) -> Iterator[Option]:
@@ -162,7 +173,8 @@ def stage_options(problem: Problem, stage: Stage, replicas: ReplicaRule) -> Iter
                     latency_ns=round(latency_s * 1e9) + round(wait_s * 1e9),
                     accuracy=accuracy_term(problem, stage, variant),
                     throughput_rps=throughput,
-                    kept=kept is not None and (kept.variant, kept.batch) == (variant.name, batch),
+                    variant_stays=kept is not None and kept.variant == variant.name,
+                    batch_stays=kept is not None and kept.batch == batch,
                     place=place,
                 )
 

@@ -24,16 +24,24 @@ class Plan:
     objective: Fraction
     cores: int
     batches: int
+    switched: int
     changes: int
     places: tuple[int, ...]
     latency_ns: int
     sustained_rps: float
     accuracy: Fraction
+    a_core_counts: bool
 
     @property
     def order(self) -> tuple[object, ...]:
-        """Lower is better: objective, fewest cores, smallest batches, fewest changes, first."""
-        return -self.objective, self.cores, self.batches, self.changes, self.places
+        """Lower is better, as in `brute_force`."""
+        ways = (self.switched, self.cores) if self.a_core_counts else (self.cores, self.switched)
+        return (-self.objective, *ways, *self.last)
+
+    @property
+    def last(self) -> tuple[object, ...]:
+        """What decides between plans that are equal in objective, cores and changes of variants."""
+        return self.batches, self.changes, self.places
 
 
 def optimum(problem: Problem) -> Plan | None:
@@ -123,17 +131,21 @@ def _plan(problem: Problem, served: Mapping[str, Variant], accuracy: Fraction, c
     cores = sum(served[name].base_cores * count for name, (_, _, count) in choice.items())
     batches = sum(batch for _, batch, _ in choice.values())
     current = problem.current or {}
-    kept = [name in current and (current[name].variant, current[name].batch) == choice[name][:2] for name in served]
+    at_hand = {name: (stage.variant, stage.batch) for name, stage in current.items()}
+    switched = sum(name not in at_hand or at_hand[name][0] != choice[name][0] for name in served)
+    switching = alpha if programme.wanted.aim == "cost" else 0
     return Plan(
         choice=choice,
-        objective=alpha * accuracy - beta * cores - gamma * batches,
+        objective=alpha * accuracy - beta * cores - gamma * batches - switching * switched,
         cores=cores,
         batches=batches,
-        changes=kept.count(False),
+        switched=switched,
+        changes=sum(at_hand.get(name) != choice[name][:2] for name in served),
         places=tuple(_place(problem, name, *choice[name][:2]) for name in served),
         latency_ns=max(sum(latencies[name] for name in way) for way in graph.ways(dict.fromkeys(served, 0.0))),
         sustained_rps=min(option[4] for option in chosen),
         accuracy=accuracy,
+        a_core_counts=beta > 0,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 from random import Random
 
+from ipa.policies import StageConfiguration
 from ipa.policies.optimiser import Problem, Programme, solve
 from ipa.profiles import Defaults, Edge, Graph, Join, Limits, Pipeline, Stage
 from tests.policies import random_problems
@@ -42,8 +43,18 @@ def small(seed: int) -> Problem:
         limit_cores=rng.choice((None, None, 6, 10, 16)),
         replicas={name: rng.randint(1, 4) for name in names} if rng.random() < 0.15 else None,
         variants={"b": [stages[1].variants[0].name]} if rng.random() < 0.15 else None,
-        current=None,
+        current=_at_hand(Random(f"at hand {seed}"), stages),
     )
+
+
+def _at_hand(rng: Random, stages: Sequence[Stage]) -> dict[str, StageConfiguration] | None:
+    """A configuration of some variant at each stage; for some problems none."""
+    variants = {stage.name: rng.choice(stage.variants) for stage in stages}
+    at_hand = {
+        name: StageConfiguration(each.name, rng.choice(each.batches()), rng.randint(1, 3), 0.0, each.base_cores)
+        for name, each in variants.items()
+    }
+    return at_hand if rng.random() < 0.8 else None
 
 
 def tight(seed: int, stages: int, variants: int, batches: int, accuracy: str = "product") -> Problem:

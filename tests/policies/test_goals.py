@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipa import profiles
-from ipa.policies import PolicyError, create
+from ipa.policies import PolicyError, StageConfiguration, create
 from ipa.policies.interface import LatencyQuantiles, Observation
 from ipa.policies.lateness import late_share, level_and_memory
 from ipa.policies.optimiser import Problem, Programme, explain_problem, pareto_plans, solve
@@ -46,7 +46,13 @@ def goals(draw: st.DrawFn) -> Problem:
         stage = draw(st.sampled_from(made.stages))
         goal["accuracy_at_least"] = {stage.name: 100 * draw(st.sampled_from(stage.variants)).accuracy}
     limit = draw(st.none() | st.integers(1, 15))
-    return Problem(Programme.of(made, goal=goal), draw(LOADS), limit_cores=limit)
+    current = {}
+    for stage in made.stages:
+        at_hand = draw(st.sampled_from(stage.variants))
+        batch = draw(st.sampled_from(at_hand.batches()))
+        current[stage.name] = StageConfiguration(at_hand.name, batch, 1, 0.0, at_hand.base_cores)
+    at_start = draw(st.booleans())
+    return Problem(Programme.of(made, goal=goal), draw(LOADS), limit_cores=limit, current=None if at_start else current)
 
 
 def accuracy(problem: Problem, candidate: Candidate) -> Fraction:
@@ -80,8 +86,10 @@ def test_a_goal_s_plan_is_that_of_enumeration_for_every_solver(problem: Problem)
     is_for_accuracy = problem.programme.wanted.aim == "accuracy"
 
     def order(each: Candidate) -> tuple[Any, ...]:
-        first = (-accuracy(problem, each), each.cores) if is_for_accuracy else (each.cores, -accuracy(problem, each))
-        return (*first, *each.order[2:])
+        points = accuracy(problem, each)
+        if is_for_accuracy:
+            return (-points, each.cores, each.switched, *each.last)
+        return (each.cores, each.switched, -points, *each.last)
 
     best = min(plans(problem), key=order, default=None)
     found = {solver: solve(problem, solver=solver) for solver in SOLVERS}

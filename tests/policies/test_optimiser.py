@@ -326,12 +326,21 @@ def test_every_measured_batch_size_may_be_planned() -> None:
     assert create("rate", made).batch == {"a": 10}  # type: ignore[attr-defined]
 
 
-def test_equal_objectives_go_to_fewer_cores_then_to_smaller_batches() -> None:
+def test_equal_objectives_go_to_the_variant_at_hand_then_to_fewer_cores_then_to_smaller_batches() -> None:
     """alpha 5, beta 1, gamma 0: 0.2 more accuracy is worth exactly one core."""
-    made = pipeline([variant("cheap", 0.5, 1, {1: 0.1, 2: 0.2}), variant("dear", 0.7, 2, {1: 0.1, 2: 0.2})])
-    dear = configuration(a=("dear", 2, 1, 2))
-    solution = solve(problem(5.0, made=made, alpha=5.0, gamma=0.0, current=dear))
-    assert chosen(solution.configuration) == {"a": ("cheap", 1, 1)}
+    made = pipeline([variant("dear", 0.7, 2, {1: 0.1, 2: 0.2}), variant("cheap", 0.5, 1, {1: 0.1, 2: 0.2})])
+    tie = problem(5.0, made=made, alpha=5.0, gamma=0.0)
+    assert chosen(solve(tie).configuration) == {"a": ("cheap", 1, 1)}
+    for name, cores in (("dear", 2), ("cheap", 1)):
+        at_hand = replace(tie, current=configuration(a=(name, 2, 1, cores)))
+        assert chosen(solve(at_hand).configuration) == {"a": (name, 1, 1)}
+
+
+def test_where_cores_weigh_nothing_those_that_are_not_needed_are_given_back() -> None:
+    """beta 0, two variants of one accuracy: of 2 cores, which is at hand, and of 1."""
+    made = pipeline([variant("dear", 0.5, 2, {1: 0.1}), variant("cheap", 0.5, 1, {1: 0.1})])
+    dear = configuration(a=("dear", 1, 1, 2))
+    assert chosen(solve(problem(5.0, made=made, beta=0.0, current=dear)).configuration) == {"a": ("cheap", 1, 1)}
 
 
 def test_equal_in_all_goes_to_the_configuration_at_hand_then_to_the_first() -> None:
