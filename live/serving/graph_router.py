@@ -125,6 +125,7 @@ class GraphRouter(Router):
             arrival_s=whole.arrival_s,
             kind=whole.kind,
             size_bytes=whole.size_bytes,
+            peer=whole.peer,
             number=whole.number,
             stage=stage,
             whole=whole,

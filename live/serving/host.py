@@ -242,7 +242,7 @@ class Gateway:
             if self._is_closed:
                 raise ProtocolError("the gateway is shutting down", 503)
             name = known_id(http, asked.id)
-            request = self._admitted(asked, self.clock.now_s(), name, http[ID], traceparent_of(http))
+            request = self._admitted(asked, share.peer, self.clock.now_s(), name, http[ID], traceparent_of(http))
             asked = asked._replace(inputs=())  # the job holds them, and frees them when their stage is done
             job: Job = request.data
             http[ADMITTED] = True
@@ -295,14 +295,15 @@ class Gateway:
         return asked
 
     def _admitted(
-        self, asked: InferRequest, now_s: float, name: str | None = None, request_id: str = "", traceparent: str = ""
+        self, asked: InferRequest, peer: str, now_s: float, name: str | None, request_id: str, traceparent: str
     ) -> Request:
         trace = None
         if self._spans is not None:
             trace, traceparent = self._spans.begin(now_s, request_id, traceparent)
         make_job, make_request = (Job, Request) if self._items is None else (WholeJob, WholeRequest)
         job = make_job(asked.inputs, asked.parameters, self._loop.create_future(), request_id, traceparent, trace)
-        request = make_request(name, now_s, kind(asked.inputs, asked.parameters), job, batch_bytes(asked.inputs))
+        size_bytes = batch_bytes(asked.inputs)
+        request = make_request(name, now_s, kind(asked.inputs, asked.parameters), job, size_bytes, peer)
         self.arrivals.add(now_s)
         self._by_age.append(request)
         self.router.arrive(request, now_s)

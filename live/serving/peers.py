@@ -1,4 +1,4 @@
-"""Peers: the addresses from which clients come, and which of them has most here."""
+"""Peers: the addresses from which clients come; which of them has most here, and whose turn it is."""
 
 from __future__ import annotations
 
@@ -45,3 +45,30 @@ class Holdings:
     def largest_first(self) -> Iterator[str]:
         """The peers that have something, to be read before anything changes."""
         return (peer for _, peer in reversed(self._ordered))
+
+
+class QueueTurns:
+    """The turns of the peers of a queue, numbered: what is in it is in the order of its turns, and in each of them in
+    that of its arrival. So one peer's queue is first in, first out, and of several each has a turn before any has
+    another."""
+
+    def __init__(self) -> None:
+        self._latest: dict[str, tuple[int, int]] = {}  # by peer: its latest turn, and how many requests it has in that
+        self._most = 0
+
+    def next(self, peer: str, first: int | None, size: int) -> int:
+        """The turn of a peer's next request, at least the `first` that is waited for (None: nobody waits). `size`
+        requests of a peer have one turn."""
+        if first is None:
+            self._latest.clear()
+            first = 0
+        elif len(self._latest) > self._most:
+            self._latest = {each: latest for each, latest in self._latest.items() if latest[0] >= first}
+            self._most = 2 * len(self._latest) + 16
+        turn, count = self._latest.get(peer, (first, 0))
+        if turn < first:
+            turn, count = first, 0
+        elif count >= size:
+            turn, count = turn + 1, 0
+        self._latest[peer] = turn, count + 1
+        return turn

@@ -1,18 +1,23 @@
-"""One queue of a pipeline, first in, first out, and the dispatch to its replicas, by the rules of the model.
+"""One queue of a pipeline and the dispatch to its replicas, by the rules of the model.
 
 A stage has one, or one for each lane where it mixes variants (`stage_lanes`); "stage" below is such a lane.
 
 There is no clock and no network here: every method is told the time, and a `StageHost` carries out what follows. So the
 gateway runs it with real replicas, and the tests run it in virtual time with the simulator's stories.
 
-One thing is not in the model: requests whose tensors differ in name, datatype or shape never share a batch. The queue
-stays first in, first out, so a batch ends where the kind changes; and once a request of another kind waits behind a
-batch, the batch cannot grow and counts as full. The same holds for requests that have more bytes together than one
-message may have.
+Three things are not in the model.
 
-Another is `expire`, which a gateway calls every few milliseconds: in the model, expired requests are dropped by the
-next attempt, which may never come. A request that is dropped by `expire` gets its outcome at once but keeps its place
-until an attempt would have dropped it, so that batches start at the same times with the same requests as without it
+Peers take turns, of as many requests as a batch has. So one that sends many requests, or one that becomes many items,
+keeps the others waiting for no longer than a batch. The requests of one peer, as a load generator is, stay first in,
+first out.
+
+Requests whose tensors differ in name, datatype or shape never share a batch. Nobody is overtaken for that, so a batch
+ends where the kind changes; and once a request of another kind waits behind a batch, the batch cannot grow and counts
+as full. The same holds for requests that have more bytes together than one message may have.
+
+`expire`, which a gateway calls every few milliseconds: in the model, expired requests are dropped by the next attempt,
+which may never come. A request that is dropped by `expire` gets its outcome at once but keeps its place until an
+attempt would have dropped it, so that batches start at the same times with the same requests as without it
 (`docs/serving.md`, Drops). At the head, its place no longer matters and is given up, unless the stages before this one
 look at the length of the queue, as they do where requests are dropped by deadline.
 """
@@ -20,12 +25,15 @@ look at the length of the queue, as they do where requests are dropped by deadli
 from __future__ import annotations
 
 import heapq
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count, pairwise
+from itertools import count
+from operator import attrgetter
 from typing import Protocol
 
+from ipa.live.serving.peers import QueueTurns
 from ipa.live.serving.request import Batch, Request, RoutedReplica, Visit
 from ipa.policies import StageConfiguration
 from ipa.sim import NEVER, rules
@@ -84,6 +92,7 @@ class StageQueue:
         self.in_service = 0
         self.timer_s = NEVER
         self._request_s, self._request_s_at_s = 0.0, 0.0  # the integral, and up to when it has been taken
+        self._turns = QueueTurns()
         self._changes_of_kind = 0
         self._ended = 0  # how many of those waiting have their outcome already
         self._by_age: list[tuple[float, int, Request]] = []  # a heap of those waiting, and some that no longer are
@@ -149,19 +158,35 @@ class StageQueue:
             request.lane = self.lane
             request.tries = 0
             request.visits.append(Visit(now_s))
-            self._changes_of_kind += bool(self.waiting) and self.waiting[-1].kind != request.kind
-            self._waiting_bytes += request.size_bytes
-            self.waiting.append(request)
-            self._remember(request)
+            self._insert(self._in_turn(request), request)
 
     def put_back(self, requests: Sequence[Request], now_s: float) -> None:
         """Requests of a batch that failed return to the head, in order."""
         self._integrate(now_s)
         for request in reversed(requests):
-            self._changes_of_kind += bool(self.waiting) and self.waiting[0].kind != request.kind
-            self._waiting_bytes += request.size_bytes
-            self.waiting.appendleft(request)
-            self._remember(request)
+            self._insert(0, request)
+
+    def _in_turn(self, request: Request) -> int:
+        """Give a request its peer's next turn; returns its place in the queue."""
+        waiting = self.waiting
+        request.turn = self._turns.next(request.peer, waiting[0].turn if waiting else None, self.batch)
+        if not waiting or waiting[-1].turn <= request.turn:
+            return len(waiting)
+        return bisect_right(waiting, request.turn, key=attrgetter("turn"))
+
+    def _insert(self, at: int, request: Request) -> None:
+        """Have a request wait before the one that is the `at`-th now."""
+        self._changes_of_kind += self._changes_at(at, request)
+        self._waiting_bytes += request.size_bytes
+        self.waiting.insert(at, request)
+        heapq.heappush(self._by_age, (request.arrival_s, next(self._entries), request))
+
+    def _changes_at(self, at: int, request: Request) -> int:
+        """How many changes of kind a request adds between those that are before it and behind it."""
+        before = self.waiting[at - 1].kind if at > 0 else request.kind
+        behind = self.waiting[at].kind if at < len(self.waiting) else request.kind
+        is_between = 0 < at < len(self.waiting)
+        return int(before != request.kind) + int(request.kind != behind) - int(is_between and before != behind)
 
     def hand_over(self, now_s: float) -> list[Request]:
         """Remove all requests, and return those that wait for an outcome, in order, to wait elsewhere."""
@@ -177,10 +202,10 @@ class StageQueue:
         self._integrate(now_s)
         if request not in self.waiting:
             return
-        self.waiting.remove(request)
+        at = self.waiting.index(request)
+        del self.waiting[at]
         self._waiting_bytes -= request.size_bytes
-        kinds = [each.kind for each in self.waiting]
-        self._changes_of_kind = sum(one != other for one, other in pairwise(kinds))
+        self._changes_of_kind -= self._changes_at(at, request)
 
     def configure(self, wanted: StageConfiguration) -> None:
         """Another batch size, timeout or preferred variant, in force at once."""
@@ -193,9 +218,6 @@ class StageQueue:
         self.in_service -= batch.size
         if not batch.replica.is_listed:
             self.replicas.remove(batch.replica)
-
-    def _remember(self, request: Request) -> None:
-        heapq.heappush(self._by_age, (request.arrival_s, next(self._entries), request))
 
     def _is_waiting(self, request: Request) -> bool:
         return request.stage == self.position and request.outcome is None and request.visits[-1].batch is None
