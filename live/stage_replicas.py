@@ -211,6 +211,7 @@ class StageReplicas:
             len(obsolete_starting),
             len(current) - starting_current,
             len(obsolete_ready),
+            room=wanted.replicas,
         )
         remove = [
             *obsolete_starting,

@@ -149,6 +149,13 @@ class Replicas(NamedTuple):
     resizes: Resizes
 
 
+class RoomLack(NamedTuple):
+    """How often, and for how many seconds, a stage lacked room within the limit of cores for a replica."""
+
+    times: int
+    lasted_s: float
+
+
 class Seen(NamedTuple):
     """What a control step sees of a stage: counts of requests since the start of the run, and its present state.
 
@@ -227,6 +234,10 @@ class EngineStage(Protocol):
         ...
 
     def replica_log(self) -> Replicas: ...
+
+    def room_lack_until(self, now_s: float) -> RoomLack:
+        """How often and how long the stage has lacked room for its replicas, within the run's duration."""
+        ...
 
 
 class Engine(Protocol):

@@ -49,11 +49,13 @@ def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | Non
     """
     if records.items:
         yield from _of_graph(records, oldest_s)
+        yield from limit_exceeded(records)
         return
     # Index arrays by stage first, then by request: indexing both at once takes three times as long.
     yield from _one_outcome_each(records)
     yield from _times_in_order(records)
     yield from _busy_cores_differ(records)
+    yield from limit_exceeded(records)
     magnitude_s = _magnitude_s(records)
     for stage, name in enumerate(records.stages):
         batches = _Batches.of(records, stage)
@@ -127,6 +129,22 @@ def cost_differs(records: Records, stage: int) -> Iterator[str]:
     created_s, removed_s = replicas.created_s[resizes.replica], replicas.removed_s[resizes.replica]
     if np.any((resizes.time_s < created_s) | (resizes.time_s > removed_s)):
         yield f"L8: at stage {name} a replica was resized before its creation or after its removal"
+
+
+def limit_exceeded(records: Records) -> Iterator[str]:
+    """Violations of L14: the cores that exist, starting and draining ones included, never exceed the limit, or what was
+    ready at the start if that is more."""
+    if records.limit_cores is None:
+        return
+    at_start = sum(int(replicas.cores[replicas.ready_s == 0.0].sum()) for replicas in records.replicas)
+    gone_s = [_or_never(replicas.gone_s) for replicas in records.replicas]
+    moments_s = np.concatenate([*(replicas.created_s for replicas in records.replicas), *gone_s])
+    cores = np.concatenate([replicas.cores for replicas in records.replicas])
+    changes = np.concatenate([cores, -cores])
+    # At one moment, what goes makes room for what comes.
+    existing_cores = np.cumsum(changes[np.lexsort((changes, moments_s))])
+    if len(changes) and existing_cores.max() > max(records.limit_cores, at_start):
+        yield "L14: more cores existed at once than the limit allows"
 
 
 def _one_outcome_each(records: Records) -> Iterator[str]:
@@ -310,6 +328,7 @@ def violations_of_totals(stages: Sequence[StageTotals], records: Records, engine
     """The broken laws, a sentence for each: the engine's figures must agree with its batches and drops."""
     came, came_sum_s = len(engine.arrivals_s), float(engine.arrivals_s.sum())
     magnitude_s = len(engine.arrivals_s) * records.run_end_s
+    yield from limit_exceeded(records)
     for position, (total, state) in enumerate(zip(stages, engine.stages, strict=True)):
         name, present = records.stages[position], came - total.finished - total.dropped
         counted = (came, total.finished, total.dropped)

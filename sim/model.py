@@ -19,6 +19,7 @@ DISPATCH_MODES = ("central", "eager")
 DROP_MODES = ("request", "batch", "deadline")
 RESIZE_MODES = ("rollout", "in_place")
 REMOVAL_MODES = ("drain", "lose")
+FULL_MODES = ("replace", "wait")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class World:
     `max_surge` None: a quarter of the desired replicas, rounded up. `bound_s`: how long the run may continue after
     `duration_s`; requests that have not ended by then are unfinished. `resize`: how replicas of the configured variant
     get other cores. `interference`: whether busy cores of other replicas slow a batch down, by `ServiceTime.beside`.
-    `removal`: whether a removed replica finishes its batch or loses its requests.
+    `removal`: whether a removed replica finishes its batch or loses its requests. `limit_cores`: the most cores that
+    exist at any time; None: no limit. `when_full`: whether a rollout without room replaces one replica after the other,
+    or waits.
     """
 
     duration_s: float
@@ -77,6 +80,8 @@ class World:
     sla_s: float | None = None
     interference: bool = False
     removal: str = "drain"
+    limit_cores: int | None = None
+    when_full: str = "replace"
 
     def __post_init__(self) -> None:
         if self.dispatch not in DISPATCH_MODES:
@@ -89,6 +94,8 @@ class World:
             raise ValueError(f"resize {self.resize!r}; allowed: {', '.join(RESIZE_MODES)}")
         if self.removal not in REMOVAL_MODES:
             raise ValueError(f"removal {self.removal!r}; allowed: {', '.join(REMOVAL_MODES)}")
+        if self.when_full not in FULL_MODES:
+            raise ValueError(f"when_full {self.when_full!r}; allowed: {', '.join(FULL_MODES)}")
         if self.max_surge is not None and self.max_surge + self.max_unavailable < 1:
             raise ValueError(
                 f"max_surge {self.max_surge} and max_unavailable {self.max_unavailable}: "

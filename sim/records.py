@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ipa.sim import rules
-from ipa.sim.interface import NO_RESIZES, Batches, BoolArray, Drops, Engine, EngineStage, Resizes
+from ipa.sim.interface import NO_RESIZES, Batches, BoolArray, Drops, Engine, EngineStage, Resizes, RoomLack
 from ipa.sim.lanes import LaneLogs
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.rules import NEVER
@@ -31,7 +31,8 @@ class Records:
     or failed with a removed replica) have shape (N,).
     `integral_s` is the engine's own integral over time of the number of requests at each stage, shape (S,).
     `configured` holds the batch sizes in force at each stage, as (since when, size). `busy_core_s` is the engine's own
-    integral of the busy cores; None without interference.
+    integral of the busy cores; None without interference. `limit_cores`: the most cores that may exist;
+    `room_lack`: how often and how long each stage lacked room within it.
 
     In a graph, `items` holds the records of each stage as those of a chain of one stage: its requests are the items, in
     order of coming, and `request` is the request of each item. The arrays of shape (S, N) are then empty, (S, 0).
@@ -55,6 +56,8 @@ class Records:
     integral_s: FloatArray
     configured: tuple[tuple[tuple[float, int], ...], ...]
     busy_core_s: float | None = None
+    limit_cores: int | None = None
+    room_lack: tuple[RoomLack, ...] = ()
     items: tuple[Records, ...] = ()
 
     def places(self, part: Records) -> IntArray:
@@ -195,7 +198,16 @@ def records_of(engine: Engine, request: IntArray, visits: Visits) -> Records:
         integral_s=np.array([integral_s(stage, end_s) for stage in engine.stages]),
         configured=tuple(tuple(stage.configured) for stage in engine.stages),
         busy_core_s=engine.busy_core_s,
+        **limit_of(engine),
     )
+
+
+def limit_of(engine: Engine) -> dict[str, Any]:
+    """The limit of cores of a finished run, and what came of it, as fields of its records."""
+    if engine.world.limit_cores is None:
+        return {}
+    lack = tuple(stage.room_lack_until(engine.end_s) for stage in engine.stages)
+    return {"limit_cores": engine.world.limit_cores, "room_lack": lack}
 
 
 def integral_s(stage: EngineStage, end_s: float) -> float:

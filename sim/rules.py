@@ -7,9 +7,10 @@ callers get the same double.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-COMPLETION, DELIVERY, REPLICA, CONTROL, APPLICATION, TIMER, CLOSING = range(7)
+COMPLETION, DELIVERY, REPLICA, ROOM, CONTROL, APPLICATION, TIMER, CLOSING = range(8)
 """The order of events within one instant, first to last."""
 
 NEVER = float("inf")
@@ -84,13 +85,52 @@ def default_max_surge(desired: int) -> int:
     return (desired + 3) // 4
 
 
+def core_budgets(limit_cores: int, existing_cores: Sequence[int], desired_cores: Sequence[int]) -> list[int]:
+    """The most cores that each stage may have from this decision to the next; together at most `limit_cores`.
+
+    `existing_cores`: what exists at each stage, starting and draining replicas too, which no stage has to give back.
+    `desired_cores`: those of its desired replicas. What is left of the limit goes to the stages in their order: first
+    up to what they desire, then as much more, so that a rollout can add before it removes.
+    """
+    spare = max(limit_cores - sum(existing_cores), 0)
+    budgets = list(existing_cores)
+    for ahead in (False, True):
+        for stage, desired in enumerate(desired_cores):
+            most = desired + existing_cores[stage] if ahead else desired
+            more = min(max(most - budgets[stage], 0), spare)
+            budgets[stage] += more
+            spare -= more
+    return budgets
+
+
+def must_replace(
+    starting_current: int, ready_obsolete: int, current_cores: int, kept_cores: int, cores: int, budget_cores: int
+) -> bool:
+    """Whether a stage without room for one more replica of `cores` removes an obsolete ready one first.
+
+    It does so one after the other, while none of its current replicas is starting; not if the replicas that drain
+    already make room, and not if there would be none without all the obsolete ones. `kept_cores`: of its replicas that
+    are not draining; `current_cores`: of the current ones among them.
+    """
+    return (
+        starting_current == 0
+        and ready_obsolete > 0
+        and kept_cores + cores > budget_cores
+        and current_cores + cores <= budget_cores
+    )
+
+
 class Rollout(NamedTuple):
-    """The numbers of replicas that one rollout step removes and creates; `removal_order` says which ones go."""
+    """The numbers of replicas that one rollout step removes and creates; `removal_order` says which ones go.
+
+    `lacking`: how many more it would create if there were room.
+    """
 
     remove_starting_obsolete: int
     remove_current: int
     create: int
     remove_ready_obsolete: int
+    lacking: int
 
 
 def rollout(
@@ -101,12 +141,14 @@ def rollout(
     starting_obsolete: int,
     ready_current: int,
     ready_obsolete: int,
+    room: int,
 ) -> Rollout:
     """One rollout step, repeated until nothing changes, as in the controller of a Kubernetes Deployment.
 
     The counts are of one stage's replicas: current ones have the configured variant and cores, all others are
     obsolete; draining ones are not counted. `max_unavailable` limits only the removal of ready obsolete replicas,
-    `max_surge` only creation. Their sum must be at least 1, or no rollout could make progress.
+    `max_surge` only creation. Their sum must be at least 1, or no rollout could make progress. `room`: the most
+    replicas that can be created now.
     """
     remove_starting_obsolete = starting_obsolete
     remove_current = 0
@@ -120,16 +162,19 @@ def rollout(
             ready_current -= surplus - from_starting
             remove_current += surplus
         current = starting_current + ready_current
-        created = min(desired - current, desired + max_surge - current - ready_obsolete)
+        missing = min(desired - current, desired + max_surge - current - ready_obsolete)
+        created = min(missing, room)
         if created > 0:
             starting_current += created
             create += created
+            room -= created
         allowed = min(ready_obsolete, ready_current + ready_obsolete - (desired - max_unavailable))
         if allowed > 0:
             ready_obsolete -= allowed
             remove_ready_obsolete += allowed
         if surplus <= 0 and created <= 0 and allowed <= 0:
-            return Rollout(remove_starting_obsolete, remove_current, create, remove_ready_obsolete)
+            lacking = missing if missing > 0 else 0
+            return Rollout(remove_starting_obsolete, remove_current, create, remove_ready_obsolete, lacking)
 
 
 def removal_order(is_starting: bool, is_busy: bool, number: int) -> tuple[int, int]:

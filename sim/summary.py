@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, prod
+from math import ceil, fsum, prod
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ipa.policies import NO_GOAL, Configuration, Entry, Goal
 from ipa.profiles import Pipeline, Stage
 from ipa.sim import laws
 from ipa.sim.aggregates import RELATIVE_ERROR, ExactSum, Histogram, exact_sum
-from ipa.sim.interface import Batches, Engine, Handover
+from ipa.sim.interface import Batches, Engine, Handover, RoomLack
 from ipa.sim.intervals import NONE_COMPLETED, Completed
 from ipa.sim.model import FloatArray, IntArray, World
 from ipa.sim.planned import Planned
@@ -37,6 +37,7 @@ class Totals:
     The sums are over completed requests. `quantiles_s` are the quantiles `QUANTILES` of their latency, each within
     `relative_error` of the exact one; None if no request completed. `served`: for each stage, how many completed
     requests (in a graph, items of these) each variant served. `core_s`: the core-seconds of all replicas.
+    `room_lack`: how often and how long stages lacked room within the limit of cores.
     """
 
     duration_s: float
@@ -57,6 +58,7 @@ class Totals:
     accuracy_sum: float
     served: tuple[Mapping[str, int], ...]
     core_s: float
+    room_lack: RoomLack
 
 
 def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
@@ -88,7 +90,13 @@ def totals_of(pipeline: Pipeline, records: Records, sla_s: float) -> Totals:
         accuracy_sum=_accuracy_sum(served_accuracy(pipeline, records)[completed]),
         served=served_variants(records),
         core_s=_core_s(records),
+        room_lack=_room_lack(records),
     )
+
+
+def _room_lack(records: Records) -> RoomLack:
+    """How often and how long stages lacked room, summed over the stages."""
+    return RoomLack(sum(each.times for each in records.room_lack), fsum(each.lasted_s for each in records.room_lack))
 
 
 def _accuracy_sum(accuracies: FloatArray) -> float:
@@ -242,6 +250,7 @@ class Totalling:
             accuracy_sum=self._accuracy_sum(),
             served=self._served_variants(),
             core_s=_core_s(records),
+            room_lack=_room_lack(records),
         )
 
     def _accuracy_sum(self) -> float:
@@ -327,6 +336,8 @@ def summary_of(
         "above_cores_decisions": planned.above_cores,
         "overloaded_decisions": planned.overloaded,
         "changes": planned.changes,
+        "room_lacked": totals.room_lack.times,
+        "room_lacked_s": totals.room_lack.lasted_s,
     }
 
 

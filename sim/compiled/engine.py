@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import numpy as np
 
 from ipa.policies import StageConfiguration
-from ipa.sim import streams
+from ipa.sim import rules, streams
 from ipa.sim.compiled.jit import direct, is_cached
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
 from ipa.sim.compiled.memory import DEADLINE, Layout, Memory, RecordArray, allocate, layout_of
@@ -43,6 +43,17 @@ def safe_until_s(shortest_s: float, hop_s: float) -> float:
     `shortest_s`: a lower bound of the latency of every batch.
     """
     return 2.0**52 * min(shortest_s, hop_s or shortest_s)
+
+
+def set_budgets(
+    limit_cores: int, stages: Sequence[CompiledStage], configuration: Mapping[str, StageConfiguration], now_s: float
+) -> None:
+    """Divide the limit of cores among the stages, for this decision."""
+    existing_cores = [stage.existing_cores(now_s) for stage in stages]
+    desired = [configuration[stage.model.name] for stage in stages]
+    budgets = rules.core_budgets(limit_cores, existing_cores, [each.replicas * each.cores for each in desired])
+    for stage, budget_cores in zip(stages, budgets, strict=True):
+        stage.set_budget(budget_cores)
 
 
 class CompiledEngine(Stepping):
@@ -96,6 +107,8 @@ class CompiledEngine(Stepping):
 
     def _configure(self, configuration: Mapping[str, StageConfiguration]) -> None:
         in_turn = self._deadlines is not None or self.world.interference
+        if self.world.limit_cores is not None:
+            set_budgets(self.world.limit_cores, self.stages, configuration, self.now_s)
         for stage in self.stages:
             stage.configure(configuration[stage.model.name], self.now_s)
             if self.world.resize == "in_place":
@@ -155,6 +168,7 @@ class CompiledEngine(Stepping):
         run["max_unavailable"] = world.max_unavailable
         run["drops_singly"] = world.drop != "batch"
         run["interferes"], run["loses"] = world.interference, world.removal == "lose"
+        run["is_limited"], run["replaces"] = world.limit_cores is not None, world.when_full == "replace"
 
     def _find_deadlines(self) -> RecordArray | None:
         """The DEADLINE records for dropping by deadline, shape (S,); None for the other drop modes."""

@@ -12,7 +12,7 @@ import numpy as np
 from ipa.errors import InputError
 from ipa.policies import StageConfiguration
 from ipa.profiles import Join
-from ipa.sim.compiled.engine import safe_until_s
+from ipa.sim.compiled.engine import safe_until_s, set_budgets
 from ipa.sim.compiled.item_stage import PIECE, ItemStage
 from ipa.sim.compiled.memory import RecordArray, layout_of
 from ipa.sim.compiled.routing import COMING, Fork, persist
@@ -92,6 +92,8 @@ class CompiledGraphEngine(Stepping):
         return not any(run.open for run in self._runs) and not len(self.on_the_way())
 
     def _configure(self, configuration: Mapping[str, StageConfiguration]) -> None:
+        if self.world.limit_cores is not None:
+            set_budgets(self.world.limit_cores, self.stages, configuration, self.now_s)
         for run in self._runs:
             run.configure_at(configuration[run.stage.model.name], self.now_s)
 

@@ -14,8 +14,8 @@ from ipa.sim.compiled.eager import attempt_eager, lose, next_in_turn, take_back
 from ipa.sim.compiled.heaps import RANK_SHIFT, pop_event
 from ipa.sim.compiled.jit import entry, hot, inner, small
 from ipa.sim.compiled.memory import DRAINING, FIRST, IDLE, IDLE_OTHERS, Memory, RecordArray
-from ipa.sim.compiled.rollout import count_replicas, has_room, put_idle, roll_out
-from ipa.sim.rules import CLOSING, COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
+from ipa.sim.compiled.rollout import count_replicas, expect_room, has_room, put_idle, roll_out
+from ipa.sim.rules import CLOSING, COMPLETION, DELIVERY, NEVER, REPLICA, ROOM, TIMER
 
 REACHED, ENDED, OUT_OF_DRAWS, OUT_OF_ROOM = range(4)
 """Why the kernel stops: it has reached its target; all requests have ended, after the run's duration; a stage needs
@@ -148,7 +148,7 @@ def _go_on(
             return REACHED
         if is_alone and is_closing and not _expects_requests(s, memory):
             return REACHED
-        if rank == REPLICA and not has_room(s, memory):
+        if rank in (REPLICA, ROOM) and not has_room(s, memory):
             return OUT_OF_ROOM
         stage.now_s = time_s
         stage.attempts = True
@@ -159,8 +159,13 @@ def _go_on(
         elif rank == TIMER:
             if deadlines is not None:
                 deadlines[s].looked_s = time_s
-        else:
+        elif rank == REPLICA:
             _activate(s, memory, waiting)
+        else:
+            pop_event(stage, memory.heap[s])
+            stage.attempts = stage.lacks_room
+            if stage.lacks_room:
+                _roll_out(s, memory, waiting)
         if not is_alone:
             return REACHED
 
@@ -271,6 +276,8 @@ def _roll_out(s: int, memory: Memory, waiting: RecordArray | None) -> None:
         lose(s, removed_before, memory, waiting)
     elif waiting is not None:
         take_back(s, removed_before, memory, waiting)
+    if memory.run[0].is_limited:
+        expect_room(s, removed_before, memory)
 
 
 # ---- between stages ----

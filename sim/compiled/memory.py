@@ -59,8 +59,8 @@ def _keep(block: npt.NDArray[np.uint8]) -> None:
 RecordArray = npt.NDArray[Any]
 
 # Typed numbers: numba would compile a function once for each Python literal that it is called with.
-_typed: Any = np.arange(8)
-COMPLETES, IS_READY = _typed[rules.COMPLETION], _typed[rules.REPLICA]
+_typed: Any = np.arange(9)
+COMPLETES, IS_READY, HAS_ROOM = _typed[rules.COMPLETION], _typed[rules.REPLICA], _typed[rules.ROOM]
 """The ranks of the events on a stage's heap."""
 
 FIRST = _typed[0]
@@ -92,6 +92,8 @@ RUN = record(
     max_unavailable="i8",
     drops_singly="?",
     loses="?",  # whether the requests of a removed replica fail
+    is_limited="?",  # whether there is a limit of cores, and then:
+    replaces="?",  # whether a rollout without room replaces
     known="i8",  # requests in memory, future ones included
     extended="?",  # whether arrivals have been added since the first stage's timer was set
     applies_from="i8",  # the stages whose new configurations still have to take effect: from this one
@@ -135,6 +137,11 @@ STAGE = record(
     freed="i8",  # the replica that has just finished a batch
     at_replicas="i8",  # requests in batches that wait at a replica
     ready="i8",  # ready replicas
+    budget_cores="i8",  # with a limit of cores: the most cores that may exist
+    lacks_room="?",  # whether replicas are missing for want of room, and then:
+    lacks_since_s="f8",
+    times_lacked="i8",  # how often room was lacking, and for how long until the last time
+    lacked_s="f8",
 )
 DEADLINE = record(
     sla_s="f8",
@@ -185,7 +192,7 @@ class Memory(NamedTuple):
     finished: npt.NDArray[np.uint32]  # (S, N): batches in order of completion; not of the last stage
     replicas: RecordArray  # REPLICA (S, R)
     numbers: npt.NDArray[np.uint32]  # (S, 4, 1 + R): replicas by state
-    heap: RecordArray  # EVENT (S, R): each replica has at most one future event
+    heap: RecordArray  # EVENT (S, 2 R): a replica has at most two future events, one of them the end of its cost
 
     @property
     def capacity(self) -> int:
@@ -204,8 +211,8 @@ class Memory(NamedTuple):
         replicas[:, :before] = self.replicas
         numbers = np.zeros((stages, 4, 1 + room), np.uint32)
         numbers[:, :, : 1 + before] = self.numbers
-        heap = np.zeros((stages, room), EVENT)
-        heap[:, :before] = self.heap
+        heap = np.zeros((stages, 2 * room), EVENT)
+        heap[:, : 2 * before] = self.heap
         return self._replace(replicas=replicas, numbers=numbers, heap=heap)
 
     def with_capacity(self, requests: int) -> Memory:

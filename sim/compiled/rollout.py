@@ -13,6 +13,7 @@ from ipa.sim.compiled.memory import (
     DRAINED,
     DRAINING,
     EXISTING,
+    HAS_ROOM,
     IDLE,
     IDLE_OTHERS,
     IS_READY,
@@ -24,6 +25,7 @@ from ipa.sim.rules import NEVER
 
 _default_max_surge = small(rules.default_max_surge)
 _gone_s = small(rules.gone_s)
+_must_replace = small(rules.must_replace)
 _removal_order = small(rules.removal_order)
 _rollout = small(rules.rollout)
 
@@ -42,8 +44,87 @@ def has_room(s: int, memory: Memory) -> bool:
 
 
 @inner
+def existing_cores(s: int, memory: Memory) -> int:
+    """The cores of all replicas of stage s that exist now, draining ones too."""
+    cores = _cores_of(s, memory)
+    draining, now_s = memory.numbers[s, DRAINING], memory.stages[s].now_s
+    for i in range(draining[0]):
+        if gone_s(s, draining[1 + i], memory) > now_s:
+            cores += memory.options[memory.replicas[s, draining[1 + i]].option].cores
+    return cores
+
+
+@small
+def gone_s(s: int, number: int, memory: Memory) -> float:
+    """When a removed replica is gone."""
+    replica = memory.replicas[s, number]
+    busy_until_s = replica.removed_s if memory.run[0].loses else replica.finish_s
+    moment_s: float = _gone_s(replica.removed_s, busy_until_s, memory.run[0].stop_s)
+    return moment_s
+
+
+@small
+def _cores_of(s: int, memory: Memory) -> int:
+    """The cores of the starting and ready replicas of stage s."""
+    existing = memory.numbers[s, EXISTING]
+    cores: Any = np.int64(0)
+    for i in range(existing[0]):
+        cores += memory.options[memory.replicas[s, existing[1 + i]].option].cores
+    return cores
+
+
+@small
+def _room(s: int, memory: Memory) -> int:
+    """How many replicas stage s can create now."""
+    stage = memory.stages[s]
+    if not memory.run[0].is_limited:
+        desired: int = stage.desired
+        return desired
+    cores_left = stage.budget_cores - existing_cores(s, memory)
+    room: int = cores_left // memory.options[stage.option].cores if cores_left > 0 else cores_left - cores_left
+    return room
+
+
+@small
+def _must_replace_one(s: int, memory: Memory) -> bool:
+    """Whether stage s, which lacks room, removes an obsolete ready replica to make some."""
+    stage, existing = memory.stages[s], memory.numbers[s, EXISTING]
+    zero: Any = np.int64(0)
+    starting_current = current = ready_obsolete = zero
+    for i in range(existing[0]):
+        replica = memory.replicas[s, existing[1 + i]]
+        is_current = replica.option == stage.option
+        current += is_current
+        starting_current += is_current and replica.ready_s == NEVER
+        ready_obsolete += not is_current
+    cores = memory.options[stage.option].cores
+    return memory.run[0].replaces and _must_replace(
+        starting_current, ready_obsolete, current * cores, _cores_of(s, memory), cores, stage.budget_cores
+    )
+
+
+@inner
 def roll_out(s: int, memory: Memory) -> None:
-    """One rollout step of stage s towards its configuration."""
+    """Roll stage s out towards its configuration, as far as there is room."""
+    zero: Any = np.int64(0)
+    one: Any = np.int64(1)
+    while True:
+        lacking = _step(s, memory)
+        if lacking == 0:
+            break
+        if _room(s, memory) > 0:
+            continue
+        if not _must_replace_one(s, memory):
+            break
+        _remove(s, zero, one, memory)
+    if memory.run[0].is_limited:
+        _note_room(s, lacking > 0, memory)
+    _sort_idle(s, memory)
+
+
+@inner
+def _step(s: int, memory: Memory) -> int:
+    """One rollout step of stage s; returns how many more replicas it would create if there were room."""
     stage, replicas, existing = memory.stages[s], memory.replicas, memory.numbers[s, EXISTING]
     zero: Any = np.int64(0)  # numba would compile the rule a second time for a literal 0
     starting_current = starting_obsolete = ready_current = ready_obsolete = zero
@@ -64,6 +145,7 @@ def roll_out(s: int, memory: Memory) -> None:
         starting_obsolete,
         ready_current,
         ready_obsolete,
+        _room(s, memory),
     )
     # Starting replicas are removed first, so the sum determines which obsolete ones are.
     obsolete = step.remove_starting_obsolete + step.remove_ready_obsolete
@@ -71,7 +153,32 @@ def roll_out(s: int, memory: Memory) -> None:
         _remove(s, step.remove_current, obsolete, memory)
     for _ in range(step.create):
         _create(s, memory)
-    _sort_idle(s, memory)
+    lacking: int = step.lacking
+    return lacking
+
+
+@small
+def _note_room(s: int, lacks_room: bool, memory: Memory) -> None:
+    """Count how often and how long stage s lacks room."""
+    stage, duration_s = memory.stages[s], memory.run[0].duration_s
+    if lacks_room and not stage.lacks_room:
+        stage.lacks_since_s = stage.now_s
+        stage.times_lacked += stage.now_s < duration_s
+    elif stage.lacks_room and not lacks_room:
+        until_s = stage.now_s if stage.now_s < duration_s else duration_s
+        if until_s > stage.lacks_since_s:
+            stage.lacked_s += until_s - stage.lacks_since_s
+    stage.lacks_room = lacks_room
+
+
+@inner
+def expect_room(s: int, removed_before: int, memory: Memory) -> None:
+    """Wake stage s when the replicas removed since then are gone."""
+    draining, now_s = memory.numbers[s, DRAINING], memory.stages[s].now_s
+    for i in range(removed_before, draining[0]):
+        moment_s = gone_s(s, draining[1 + i], memory)
+        if moment_s > now_s:
+            push_event(moment_s, HAS_ROOM, draining[1 + i], memory.run[0], memory.stages[s], memory.heap[s])
 
 
 @inner

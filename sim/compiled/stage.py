@@ -8,8 +8,8 @@ import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
-from ipa.sim.compiled.memory import EXISTING, IDLE, Layout, Memory, RecordArray
-from ipa.sim.interface import Batches, Drops, Replicas, Resize, Resizes, Seen
+from ipa.sim.compiled.memory import DRAINING, EXISTING, IDLE, Layout, Memory, RecordArray
+from ipa.sim.interface import Batches, Drops, Replicas, Resize, Resizes, RoomLack, Seen
 from ipa.sim.model import StageModel
 from ipa.sim.rules import NEVER
 
@@ -78,6 +78,25 @@ class CompiledStage:
     def use(self, memory: Memory) -> None:
         """Continue with another memory of the same content."""
         self.memory = memory
+
+    def existing_cores(self, now_s: float) -> int:
+        """The cores of all replicas that exist, draining ones too."""
+        run, replicas = self.memory.run[0], self.memory.replicas[self._row]
+        existing, draining = (row[1 : 1 + row[0]] for row in self.memory.numbers[self._row, [EXISTING, DRAINING]])
+        removed_s = replicas["removed_s"][draining]
+        busy_until_s = removed_s if run["loses"] else replicas["finish_s"][draining]
+        gone_s = np.maximum(removed_s, busy_until_s) + run["stop_s"]
+        there = np.concatenate([existing, draining[gone_s > now_s]])
+        return int(self.memory.options["cores"][replicas["option"][there]].sum())
+
+    def set_budget(self, cores: int) -> None:
+        """Let at most this many cores exist."""
+        self._state["budget_cores"] = cores
+
+    def room_lack_until(self, now_s: float) -> RoomLack:
+        state, duration_s = self._state, float(self.memory.run[0]["duration_s"])
+        lasts_s = max(min(now_s, duration_s) - float(state["lacks_since_s"]), 0.0) if state["lacks_room"] else 0.0
+        return RoomLack(int(state["times_lacked"]), float(state["lacked_s"]) + lasts_s)
 
     def tell(self, deadlines: RecordArray) -> None:
         """By deadline: write the size and latency of a full batch of the configuration into `deadlines`."""

@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from ipa.policies import Configuration, StageConfiguration
+from ipa.sim import rules
 from ipa.sim.events.eager import EagerStage
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.replica_set import BusyCores
@@ -112,8 +113,19 @@ class SimPyEngine:
 
     def _on_application(self, application: tuple[Configuration, SimPyStage | None], now_s: float) -> None:
         configuration, only = application
+        if self.world.limit_cores is not None and only in (None, self.stages[0]):
+            self._set_budgets(self.world.limit_cores, configuration, now_s)
         for stage in self.stages if only is None else (only,):
             stage.configure(configuration[stage.model.name], now_s)
+
+    def _set_budgets(self, limit_cores: int, configuration: Configuration, now_s: float) -> None:
+        """Divide the limit of cores among the stages, for this decision."""
+        existing_cores = [stage.replicas.existing_cores(now_s) for stage in self.stages]
+        desired = [configuration[stage.model.name] for stage in self.stages]
+        desired_cores = [each.replicas * each.cores for each in desired]
+        budgets = rules.core_budgets(limit_cores, existing_cores, desired_cores)
+        for stage, budget_cores in zip(self.stages, budgets, strict=True):
+            stage.replicas.budget_cores = budget_cores
 
     def _on_ended(self, requests: int) -> None:
         self._open -= requests

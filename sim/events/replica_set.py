@@ -98,10 +98,11 @@ class SimPyReplica:
 
 
 class RolloutResult(NamedTuple):
-    """The replicas that one rollout step created and removed."""
+    """The replicas that one rollout step created and removed, and whether it lacks room for more."""
 
     created: list[SimPyReplica]
     removed: list[SimPyReplica]
+    lacks_room: bool
 
 
 class ReplicaSet:
@@ -120,6 +121,7 @@ class ReplicaSet:
         self.existing: list[SimPyReplica] = []  # starting and ready, in order of number
         self.draining: list[SimPyReplica] = []
         self.ready = 0
+        self.budget_cores: int | None = None  # the most cores that may exist; None: no limit
         self.idle: list[int] = []  # a heap of numbers: ready, idle, of the configured variant
         self.idle_others: list[int] = []  # the same for the other variants
         self._resizes: list[Resize] = []
@@ -141,6 +143,17 @@ class ReplicaSet:
         self.configuration = configuration
         if self._world.resize == "in_place":
             self._resize(now_s)
+        created: list[SimPyReplica] = []
+        removed: list[SimPyReplica] = []
+        while True:
+            lacking = self._step(now_s, created, removed)
+            if not lacking or not (self._room(now_s) or self._replace(now_s, removed)):
+                break
+        self._sort_idle()
+        return RolloutResult(created, removed, lacking > 0)
+
+    def _step(self, now_s: float, created: list[SimPyReplica], removed: list[SimPyReplica]) -> int:
+        """Take one rollout step within the room there is now; returns how many more it would create."""
         current: list[SimPyReplica] = []
         obsolete_starting: list[SimPyReplica] = []
         obsolete_ready: list[SimPyReplica] = []
@@ -152,7 +165,7 @@ class ReplicaSet:
             else:
                 obsolete_ready.append(replica)
         starting_current = sum(replica.is_starting for replica in current)
-        desired = configuration.replicas
+        desired = self.configuration.replicas
         max_surge = self._world.max_surge
         step = rules.rollout(
             desired,
@@ -162,20 +175,61 @@ class ReplicaSet:
             len(obsolete_starting),
             len(current) - starting_current,
             len(obsolete_ready),
+            self._room(now_s),
         )
-        removed = [
-            *obsolete_starting,
-            *_first_to_go(current, step.remove_current),
-            *_first_to_go(obsolete_ready, step.remove_ready_obsolete),
-        ]
-        if removed:
-            for replica in removed:
-                replica.removed_s = now_s
-            self.existing = [replica for replica in self.existing if replica.removed_s == NEVER]
-            self.draining += removed
-        created = [self._create(now_s) for _ in range(step.create)]
-        self._sort_idle()
-        return RolloutResult(created, removed)
+        self._remove(
+            [
+                *obsolete_starting,
+                *_first_to_go(current, step.remove_current),
+                *_first_to_go(obsolete_ready, step.remove_ready_obsolete),
+            ],
+            now_s,
+            removed,
+        )
+        created += [self._create(now_s) for _ in range(step.create)]
+        return step.lacking
+
+    def _remove(self, going: list[SimPyReplica], now_s: float, removed: list[SimPyReplica]) -> None:
+        if not going:
+            return
+        for replica in going:
+            replica.removed_s = now_s
+        self.existing = [replica for replica in self.existing if replica.removed_s == NEVER]
+        self.draining += going
+        removed += going
+
+    def existing_cores(self, now_s: float) -> int:
+        """The cores of all replicas that exist, draining ones too."""
+        draining = sum(replica.cores for replica in self.draining if self.gone_s(replica) > now_s)
+        return draining + sum(replica.cores for replica in self.existing)
+
+    def gone_s(self, replica: SimPyReplica) -> float:
+        """When a removed replica is gone."""
+        busy_until_s = replica.removed_s if self._world.removal == "lose" else replica.finish_s
+        return rules.gone_s(replica.removed_s, busy_until_s, self._world.stop_s)
+
+    def _room(self, now_s: float) -> int:
+        """How many replicas can be created now."""
+        if self.budget_cores is None:
+            return self.configuration.replicas
+        return max(self.budget_cores - self.existing_cores(now_s), 0) // self.configuration.cores
+
+    def _replace(self, now_s: float, removed: list[SimPyReplica]) -> bool:
+        """Remove an obsolete ready replica to make room, if the rules say so."""
+        current = [replica for replica in self.existing if self._is_current(replica)]
+        obsolete = [replica for replica in self.existing if not self._is_current(replica)]  # all of them ready
+        assert self.budget_cores is not None
+        replaces = self._world.when_full == "replace" and rules.must_replace(
+            sum(replica.is_starting for replica in current),
+            len(obsolete),
+            sum(replica.cores for replica in current),
+            sum(replica.cores for replica in self.existing),
+            self.configuration.cores,
+            self.budget_cores,
+        )
+        if replaces:
+            self._remove(_first_to_go(obsolete, 1), now_s, removed)
+        return replaces
 
     def activate(self, replica: SimPyReplica, now_s: float) -> bool:
         """Make a replica ready at the end of its start-up; False if it has been removed in the meantime."""

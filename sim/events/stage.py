@@ -18,10 +18,10 @@ from ipa.policies import StageConfiguration
 from ipa.sim import rules, streams
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.logs import BatchLog, DropLog
-from ipa.sim.events.replica_set import Batch, BusyCores, ReplicaSet, SimPyReplica, removal_order
-from ipa.sim.interface import Batches, Drops, Replicas, Seen
+from ipa.sim.events.replica_set import Batch, BusyCores, ReplicaSet, RolloutResult, SimPyReplica, removal_order
+from ipa.sim.interface import Batches, Drops, Replicas, RoomLack, Seen
 from ipa.sim.model import RunInput
-from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, TIMER
+from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, ROOM, TIMER
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +52,18 @@ class SimPyStage:
         "_completed",
         "_completion",
         "_drops_singly",
+        "_duration_s",
         "_env",
         "_full",
         "_full_latency_s",
         "_hop_s",
+        "_lacks_room_since_s",
         "_limit_s",
         "_looked_s",
         "_loses",
         "_normals",
         "_on_ended",
+        "_room",
         "_scheduled_s",
         "_sla_s",
         "_start_up_factors",
@@ -82,6 +85,7 @@ class SimPyStage:
         "position",
         "queue",
         "replicas",
+        "room_lack",
     )
 
     def __init__(self, around: Surroundings, position: int, configuration: StageConfiguration) -> None:
@@ -94,9 +98,11 @@ class SimPyStage:
         self._completed = self._on_end_of_batch if self._loses else self._on_completion  # bound once
         self.delivery = env.priority(DELIVERY, position)
         self._activation = env.priority(REPLICA, position)
+        self._room = env.priority(ROOM, position)
         self._timer: float = env.priority(TIMER, position)
         self.position = position
         self.model = model
+        self._duration_s = world.duration_s
         self._hop_s = world.hop_s
         self._limit_s = model.drop_limit_s  # by deadline: as of the latest attempt
         self._drops_singly = world.drop != "batch"
@@ -116,6 +122,8 @@ class SimPyStage:
         self._adopt(configuration, 0.0)
         for _ in self.replicas.all:
             next(self._start_up_factors)  # the initial replicas are ready at once, but take their draws too
+        self.room_lack = RoomLack(0, 0.0)
+        self._lacks_room_since_s = NEVER
         self._timer_s = NEVER
         self._scheduled_s = NEVER
         self._looked_s = -NEVER  # when its timer last made an attempt
@@ -166,8 +174,16 @@ class SimPyStage:
             self._roll_out(self.configuration, now_s)
             self.attempt(now_s)
 
+    def _on_room(self, _: object, now_s: float) -> None:
+        """A removed replica is gone."""
+        if self._lacks_room_since_s < NEVER:
+            self._roll_out(self.configuration, now_s)
+            self.attempt(now_s)
+
     def _roll_out(self, configuration: StageConfiguration, now_s: float) -> None:
         change = self.replicas.roll_out(configuration, now_s)
+        if self.replicas.budget_cores is not None:
+            self._note_room(change, now_s)
         for replica in change.created:
             start_up_s = self.model.start_up_s[replica.variant] * next(self._start_up_factors)
             self._env.at(now_s + start_up_s, self._activation, self._on_ready, replica)
@@ -175,6 +191,24 @@ class SimPyStage:
             self._lose(change.removed, now_s)
         elif change.removed:
             self._take_back(change.removed)
+
+    def _note_room(self, change: RolloutResult, now_s: float) -> None:
+        """Count how often and how long the stage lacks room, and wait until what it has removed is gone."""
+        if change.lacks_room and self._lacks_room_since_s == NEVER:
+            self._lacks_room_since_s = now_s
+            self.room_lack = RoomLack(self.room_lack.times + (now_s < self._duration_s), self.room_lack.lasted_s)
+        elif not change.lacks_room:
+            self.room_lack = self.room_lack_until(now_s)
+            self._lacks_room_since_s = NEVER
+        for replica in change.removed:
+            gone_s = self.replicas.gone_s(replica)
+            if gone_s > now_s:
+                self._env.at(gone_s, self._room, self._on_room)
+
+    def room_lack_until(self, now_s: float) -> RoomLack:
+        """How often and how long the stage has lacked room for its replicas, within the run's duration."""
+        lasts_s = max(min(now_s, self._duration_s) - self._lacks_room_since_s, 0.0)
+        return RoomLack(self.room_lack.times, self.room_lack.lasted_s + lasts_s)
 
     def _lose(self, removed: list[SimPyReplica], now_s: float) -> None:
         """Fail the batches of removed replicas: those that wait there, and the one in service."""

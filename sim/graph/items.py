@@ -68,7 +68,8 @@ def collect_items(engine: GraphEngine) -> Records:
     logs = [stage.item_log() for stage in engine.stages]
     parts = tuple(_stage_records(engine, stage, log) for stage, log in zip(engine.stages, logs, strict=True))
     request = np.arange(len(engine.arrivals_s))
-    return records_of_items(parts, request, engine.arrivals_s, _ends(engine, parts, logs))
+    whole = records_of_items(parts, request, engine.arrivals_s, _ends(engine, parts, logs))
+    return replace(whole, **records.limit_of(engine))
 
 
 def records_of_items(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ipa import profiles, traces
@@ -63,6 +65,13 @@ def later(due_s: FloatArray, late_s: float | FloatArray, duration_s: float) -> F
     return np.minimum(np.maximum.accumulate(due_s + late_s), np.nextafter(duration_s, 0.0))
 
 
+def core_limit(scenario: Scenario) -> int | None:
+    """The most cores that may exist: `limit_cores`, or `cores_at_most` of the policy's goal if that is less."""
+    goal = scenario.policy.parameters.get("goal")
+    at_most = goal.get("cores_at_most") if isinstance(goal, Mapping) else None
+    return min((each for each in (scenario.limit_cores, at_most) if each is not None), default=None)
+
+
 def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
     """The settings of the scenario's world."""
     return World(
@@ -80,4 +89,6 @@ def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
         sla_s=sla_s,
         interference=scenario.interference == "measured",
         removal=scenario.removal,
+        limit_cores=core_limit(scenario),
+        when_full=scenario.when_full,
     )

@@ -191,8 +191,13 @@ class Scenario(FileModel):
     )
     limit_cores: Counting | None = Field(
         default=None,
-        description="cores of the cluster: the optimiser plans within them, a guard enforces them; a rollout may hold "
-        "more for a while",
+        description="cores of the cluster: the optimiser plans within them, a guard enforces them, and no more exist "
+        "at any time, with replicas that start or drain",
+    )
+    when_full: choices.WhenFull = Field(
+        default="replace",
+        description="what a rollout without room within limit_cores does. replace: it removes one replica before it "
+        "adds one; wait: it waits for room",
     )
     guards: GuardBounds = Field(default=GuardBounds(), description="rules for the decisions of any policy")
     limits: ClusterLimits = Field(default=ClusterLimits(), description="what the cluster allows")

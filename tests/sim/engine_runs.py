@@ -63,6 +63,8 @@ def parts(
         sla_s=scenario["sla_s"],
         interference=scenario.get("interference", False),
         removal=scenario.get("removal", "drain"),
+        limit_cores=scenario.get("limit_cores"),
+        when_full=scenario.get("when_full", "replace"),
     )
     arrivals_s = np.array(scenario["arrivals"], dtype=np.float64)
     return RunInput(models, world, arrivals_s, seed, graph), configuration(scenario["initial"])

@@ -18,6 +18,7 @@ A scenario is a dictionary:
 - interference: optional; whether a batch takes latency x slowdown, by the variant's "beside" (a list: slowdowns
   beside 0, 1, ... busy cores of others, the last one beside more) at the moment at which it starts
 - removal, optional: "drain" or "lose": whether what a removed replica holds fails with it
+- limit_cores, optional: the most cores that exist; when_full, optional: "replace" or "wait"
 - dispatch: "central" or "eager"; drop: "request", "batch" or "deadline"; resize: "rollout" or "in_place"
 
 The result has:
@@ -38,8 +39,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-# Rule 8. Exits rank with activations; a control step does nothing here, its decision is listed.
-COMPLETION, DELIVERY, ACTIVATION, CONTROL_STEP, APPLICATION, TIMER = range(6)
+# Rule 8. A control step does nothing here, its decision is listed.
+COMPLETION, DELIVERY, ACTIVATION, EXIT, CONTROL_STEP, APPLICATION, TIMER = range(7)
 
 
 def simulate(scenario: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +74,7 @@ class Replica:
     created: float
     ready: float | None = None
     removed: float | None = None
+    leaves: float | None = None  # when it will be gone, once that is known
     gone: float | None = None
     serving: Batch | None = None
     busy_cores: int = 0  # with which it serves that batch
@@ -112,6 +114,8 @@ class Stage:
     last_chosen: int = -1
     present: int = 0
     integral: float = 0.0
+    budget: int | None = None  # the most cores that may exist here
+    lacks_room: bool = False
 
     def is_current(self, replica: Replica) -> bool:
         wanted = (self.configuration["variant"], self.configuration["cores"])
@@ -153,6 +157,8 @@ class Simulation:
         self.interferes: bool = scenario.get("interference", False)
         self.loses = {"drain": False, "lose": True}[scenario.get("removal", "drain")]
         self.in_place = {"rollout": False, "in_place": True}[scenario.get("resize", "rollout")]
+        self.limit_cores: int | None = scenario.get("limit_cores")
+        self.replaces = {"replace": True, "wait": False}[scenario.get("when_full", "replace")]
         self.hop_s: float = scenario["hop_s"]
         self.stop_s: float = scenario["stop_s"]
         self.max_surge: int | None = scenario["max_surge"]
@@ -175,6 +181,8 @@ class Simulation:
                 self.create(stage).ready = 0.0
         for step_s, configurations in scenario["decisions"]:
             at = step_s + scenario["decision_delay_s"]
+            if self.limit_cores is not None:
+                self.at(at, APPLICATION, self.stages[0], self.divide, configurations)
             for stage, wanted in zip(self.stages, configurations, strict=True):
                 self.at(at, APPLICATION, stage, self.application, stage, wanted)
 
@@ -252,8 +260,11 @@ class Simulation:
         self.rollout(stage)
         self.attempt(stage)
 
-    def exit(self, replica: Replica) -> None:
+    def exit(self, stage: Stage, replica: Replica) -> None:
         replica.gone = self.now
+        if stage.lacks_room and replica.removed != self.now:
+            self.rollout(stage)
+            self.attempt(stage)
 
     def application(self, stage: Stage, configuration: dict[str, Any]) -> None:
         stage.configuration = configuration
@@ -403,41 +414,47 @@ class Simulation:
 
     def rollout(self, stage: Stage) -> None:
         returned: list[Batch] = []
-        while self.rollout_pass(stage, returned):
+        while self.rollout_pass(stage, returned) or self.replace_one(stage, returned):
             pass
+        stage.lacks_room = self.missing(stage) > 0
         in_order = sorted(returned, key=lambda batch: batch.formed)
         stage.queue = [r for batch in in_order for r in batch.requests] + stage.queue
+
+    def remove(self, stage: Stage, replicas: list[Replica], most: int, returned: list[Batch]) -> int:
+        going = sorted(replicas, key=removal_order)[: max(most, 0)]
+        for replica in going:
+            replica.removed = self.now
+            if self.loses:
+                held = [*replica.waiting, *([replica.serving] if replica.serving else [])]
+                for request in [request for batch in held for request in batch.requests]:
+                    self.drop(stage, request, "failed")
+                replica.serving = None
+            else:
+                returned.extend(replica.waiting)
+            replica.waiting = []
+            if replica.serving is None:
+                self.leave(stage, replica)
+        return len(going)
+
+    def missing(self, stage: Stage) -> int:
+        """How many replicas rule 5 would create now if there were room."""
+        desired = stage.configuration["replicas"]
+        surge = -(-desired // 4) if self.max_surge is None else self.max_surge
+        current = [r for r in stage.counted() if stage.is_current(r)]
+        return max(0, min(desired - len(current), desired + surge - len(stage.counted())))
 
     def rollout_pass(self, stage: Stage, returned: list[Batch]) -> bool:
         """One pass of (a) to (d), every number counted afresh; whether it changed anything."""
         desired = stage.configuration["replicas"]
-        surge = -(-desired // 4) if self.max_surge is None else self.max_surge
-
-        def remove(replicas: list[Replica], most: int) -> int:
-            going = sorted(replicas, key=removal_order)[: max(most, 0)]
-            for replica in going:
-                replica.removed = self.now
-                if self.loses:
-                    held = [*replica.waiting, *([replica.serving] if replica.serving else [])]
-                    for request in [request for batch in held for request in batch.requests]:
-                        self.drop(stage, request, "failed")
-                    replica.serving = None
-                else:
-                    returned.extend(replica.waiting)
-                replica.waiting = []
-                if replica.serving is None:
-                    self.leave(stage, replica)
-            return len(going)
-
         obsolete = stage.having(lambda r: r.is_starting and not stage.is_current(r))
-        changes = remove(obsolete, len(obsolete))  # (a)
+        changes = self.remove(stage, obsolete, len(obsolete), returned)  # (a)
 
         current = [r for r in stage.counted() if stage.is_current(r)]
-        changes += remove(current, len(current) - desired)  # (b)
+        changes += self.remove(stage, current, len(current) - desired, returned)  # (b)
 
-        current = [r for r in stage.counted() if stage.is_current(r)]
-        missing = min(desired - len(current), desired + surge - len(stage.counted()))
-        for _ in range(missing):  # (c)
+        for _ in range(self.missing(stage)):  # (c)
+            if stage.budget is not None and self.existing_cores(stage) + stage.configuration["cores"] > stage.budget:
+                break
             replica = self.create(stage)
             factor = nth(stage.start_up_factors, replica.number)
             ready_at = self.now + stage.variants[replica.variant]["start_up_s"] * factor
@@ -446,12 +463,46 @@ class Simulation:
 
         ready = stage.having(lambda r: r.is_ready)
         obsolete = [r for r in ready if not stage.is_current(r)]
-        changes += remove(obsolete, len(ready) - (desired - self.max_unavailable))  # (d)
+        changes += self.remove(stage, obsolete, len(ready) - (desired - self.max_unavailable), returned)  # (d)
         return changes > 0
+
+    def existing_cores(self, stage: Stage) -> int:
+        return sum(r.now_cores for r in stage.replicas if r.leaves is None or r.leaves > self.now)
+
+    def divide(self, configurations: list[dict[str, Any]]) -> None:
+        """Each stage may have what exists there; the rest of the limit goes round, first for what is desired."""
+        assert self.limit_cores is not None
+        desired = [each["replicas"] * each["cores"] for each in configurations]
+        there = [self.existing_cores(stage) for stage in self.stages]
+        left = self.limit_cores - sum(there)
+        most = list(there)
+        for allowed in (desired, [one + other for one, other in zip(there, desired, strict=True)]):
+            for place, enough in enumerate(allowed):
+                while left > 0 and most[place] < enough:
+                    most[place] += 1
+                    left -= 1
+        for stage, cores in zip(self.stages, most, strict=True):
+            stage.budget = cores
+
+    def replace_one(self, stage: Stage, returned: list[Batch]) -> bool:
+        """Without room: an obsolete replica goes before its successor comes."""
+        if stage.budget is None or not self.replaces or not self.missing(stage):
+            return False
+        new = stage.configuration["cores"]
+        current = [r for r in stage.counted() if stage.is_current(r)]
+        obsolete = [r for r in stage.counted() if not stage.is_current(r)]
+        if any(r.is_starting for r in current) or not obsolete:
+            return False
+        if sum(r.now_cores for r in [*current, *obsolete]) + new <= stage.budget:
+            return False  # there will be room when those that drain are gone
+        if sum(r.now_cores for r in current) + new > stage.budget:
+            return False  # there will be none
+        return self.remove(stage, obsolete, 1, returned) > 0
 
     def leave(self, stage: Stage, replica: Replica) -> None:
         """A removed replica with nothing left to serve is gone stop_s from now."""
-        self.at(self.now + self.stop_s, ACTIVATION, stage, self.exit, replica)
+        replica.leaves = self.now + self.stop_s
+        self.at(replica.leaves, EXIT, stage, self.exit, stage, replica)
 
     # ---------------------------------------------------------------- the result
 

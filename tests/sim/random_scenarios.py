@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-OPTIONAL = {"factors", "resize", "interference", "removal"}
+OPTIONAL = {"factors", "resize", "interference", "removal", "limit_cores", "when_full"}
 DEADLINE = [("central", "deadline"), ("eager", "deadline")]
 MODES = [("central", "request")] * 3 + [
     ("eager", "request"),
@@ -41,6 +41,17 @@ def scenario(seed: int, *, core_sizes: int = 2, **overrides: Any) -> dict[str, A
     if overrides.get("interference"):
         _slow_down(made["stages"], Random(f"interference {seed}"))
     return made | overrides
+
+
+def with_limit(drawn: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The scenario with a limit of cores that its decisions often meet, and without resizing in place."""
+    rng = Random(f"limit {seed}")
+    initial = sum(each["replicas"] * each["cores"] for each in drawn["initial"])
+    limit = {
+        "limit_cores": initial + rng.choice([0, 0, 1, 2, 4, 8]),
+        "when_full": rng.choice(["replace", "replace", "wait"]),
+    }
+    return {**drawn, "resize": "rollout", **limit}
 
 
 def _slow_down(stages: list[dict[str, Any]], rng: Random) -> None:

@@ -15,12 +15,12 @@ from ipa.sim import Records, laws
 from ipa.sim.records import ReplicaRecords
 from tests.sim import engine_runs, oracle
 from tests.sim.blocks import blocks
-from tests.sim.random_scenarios import DEADLINE, scenario, ways
+from tests.sim.random_scenarios import DEADLINE, scenario, ways, with_limit
 
 MODES = [("central", "request"), ("central", "batch"), ("eager", "request"), ("eager", "batch"), *DEADLINE]
 BLOCK = 25
-KINDS = {"plain": 40, "beside": 10}
-"""How many blocks of scenarios: plain, and with batches that slow each other."""
+KINDS = {"plain": 40, "beside": 10, "limited": 10}
+"""How many blocks of scenarios: plain, with batches that slow each other, and with a limit of cores."""
 
 
 def kinds_and_blocks() -> list[Any]:
@@ -35,7 +35,7 @@ def kinds_and_blocks() -> list[Any]:
 def drawn_for(kind: str, dispatch: str, drop: str, seed: int) -> dict[str, Any]:
     """A scenario with the engines' draws in it."""
     drawn = scenario(seed, dispatch=dispatch, drop=drop, **ways(seed), interference=kind == "beside")
-    return engine_runs.with_engine_draws(drawn, seed)
+    return engine_runs.with_engine_draws(with_limit(drawn, seed) if kind == "limited" else drawn, seed)
 
 
 def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:

@@ -824,6 +824,10 @@ BREAKS: Mapping[str, tuple[str, Callable[[Records], Records]]] = {
         lambda r: put_resize(r, 0, -0.25, 1, 2),
     ),
     "busy cores that nobody counted off": ("L11: the cores counted as busy", lambda r: replace(r, busy_core_s=1.0)),
+    "more cores than the limit": (
+        "L14: more cores existed at once",
+        lambda r: replace(put_replica(r, 0, "ready_s", 1, 0.25), limit_cores=3),
+    ),
     "a request that failed although no replica was removed": (
         "L12: at stage 1",
         lambda r: put(r, "outcome", first(r, DROPPED), FAILED),

@@ -132,12 +132,12 @@ def one_pass(counts: Counts, desired: int, max_surge: int, max_unavailable: int)
     counts.starting_current += create
     remove = max(0, min(counts.ready_obsolete, counts.ready - (desired - max_unavailable)))  # (d)
     counts.ready_obsolete -= remove
-    return Rollout(obsolete, surplus, create, remove)
+    return Rollout(obsolete, surplus, create, remove, lacking=0)
 
 
 def pass_by_pass(counts: Counts, desired: int, max_surge: int, max_unavailable: int) -> Rollout:
     """Passes until one changes nothing; what they did together."""
-    done = Rollout(0, 0, 0, 0)
+    done = Rollout(0, 0, 0, 0, 0)
     while any(step := one_pass(counts, desired, max_surge, max_unavailable)):
         done = Rollout(*(sum(both) for both in zip(done, step, strict=True)))
     return done
@@ -163,7 +163,7 @@ def test_a_rollout_step_is_its_wording_carried_on_until_nothing_changes(
     counts = Counts(starting_current, starting_obsolete, ready_current, ready_obsolete)
     before = counts.ready
     step = rules.rollout(
-        desired, max_surge, max_unavailable, starting_current, starting_obsolete, ready_current, ready_obsolete
+        desired, max_surge, max_unavailable, starting_current, starting_obsolete, ready_current, ready_obsolete, desired
     )
     assert step == pass_by_pass(counts, desired, max_surge, max_unavailable)
     # What the rule is for: never too many, and removals of old ones never leave too few ready.
@@ -197,7 +197,46 @@ def test_a_rollout_ends_with_just_the_desired_replicas(
             0,
             counts.ready_current,
             counts.ready_obsolete,
+            desired,
         )
         assert step == pass_by_pass(counts, desired, max_surge, max_unavailable)
     assert counts == Counts(0, 0, desired, 0)
     assert activations == max(0, desired - ready_current)
+
+
+# ---- room within a limit of cores ----
+
+
+def test_a_rollout_creates_what_there_is_room_for_and_says_what_is_missing() -> None:
+    assert rules.rollout(4, 1, 0, 0, 0, 1, 0, room=2) == (0, 0, 2, 0, 1)
+    assert rules.rollout(4, 1, 0, 0, 0, 1, 0, room=3) == (0, 0, 3, 0, 0)
+    assert rules.rollout(2, 1, 0, 0, 0, 0, 2, room=0) == (0, 0, 0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("limit_cores", "existing", "desired", "budgets"),
+    [
+        (20, [2, 4], [3, 6], [5, 10]),  # loose: what exists, and all that is desired beside it
+        (9, [2, 4], [3, 6], [3, 6]),
+        (8, [2, 4], [3, 6], [3, 5]),  # the first stage first
+        (10, [2, 4], [3, 6], [4, 6]),  # then room to add before something is removed
+        (6, [2, 4], [4, 2], [2, 4]),  # what one gives back is handed on at the next decision
+        (3, [2, 4], [4, 2], [2, 4]),  # nothing has to be given back
+    ],
+)
+def test_the_limit_is_divided_by_what_exists_and_what_is_desired(
+    limit_cores: int, existing: list[int], desired: list[int], budgets: list[int]
+) -> None:
+    assert rules.core_budgets(limit_cores, existing, desired) == budgets
+
+
+def test_one_replica_is_replaced_after_the_other() -> None:
+    """Two obsolete replicas of 2 cores each in a budget of 4; a new one has 3."""
+    assert rules.must_replace(0, 2, current_cores=0, kept_cores=4, cores=3, budget_cores=4)
+    assert rules.must_replace(0, 1, current_cores=0, kept_cores=2, cores=3, budget_cores=4)  # one made too little room
+    assert not rules.must_replace(
+        0, 1, current_cores=0, kept_cores=2, cores=2, budget_cores=4
+    )  # what drains makes room
+    assert not rules.must_replace(1, 1, current_cores=2, kept_cores=4, cores=2, budget_cores=4)  # its successor starts
+    assert not rules.must_replace(0, 2, current_cores=0, kept_cores=4, cores=5, budget_cores=4)  # there would be none
+    assert not rules.must_replace(0, 0, current_cores=4, kept_cores=4, cores=2, budget_cores=4)

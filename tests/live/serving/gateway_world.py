@@ -70,7 +70,7 @@ class RuleFleet:
         surge = rules.default_max_surge(wanted.replicas) if self._max_surge is None else self._max_surge
         step = rules.rollout(
             wanted.replicas, surge, self._max_unavailable,
-            starting, len(starting_obsolete), len(current) - starting, len(ready_obsolete),
+            starting, len(starting_obsolete), len(current) - starting, len(ready_obsolete), wanted.replicas,
         )  # fmt: skip
         going = [
             *starting_obsolete,
