@@ -98,6 +98,7 @@ def call(what: str, factory: Factory, *given: Any, parameters: Mapping[str, Any]
     """`factory(*given, **parameters)`; PolicyError for an unknown or a missing parameter.
 
     A class that takes `**anything` may list the allowed names in `further_parameters`; otherwise it checks them itself.
+    One that says nothing of its own also takes what its parent takes, to which it passes them on.
     """
     named, required, open_ended = _parameters(factory, len(given))
     further = getattr(factory, "further_parameters", ())
@@ -129,6 +130,14 @@ def _check_takes(what: str, factory: Factory, given: Sequence[Any]) -> None:
         raise PolicyError(f"{where}{what}: __init__ should take (self, {names})") from None
 
 
+def names(factory: Factory, parameter: str) -> bool:
+    """Whether the constructor itself, not a parent's, has a parameter of that name."""
+    try:
+        return parameter in inspect.signature(factory).parameters
+    except (TypeError, ValueError):
+        return False
+
+
 def takes(factory: Factory, parameter: str) -> bool:
     """Whether a class that is called with one thing given has a parameter of that name."""
     named, _, open_ended = _parameters(factory, 1)
@@ -145,7 +154,11 @@ def _parameters(factory: Factory, skipped: int) -> tuple[list[str], list[str], b
     open_ended = any(each.kind is each.VAR_KEYWORD for each in every)
     usable = [e for e in every if e.kind in (e.POSITIONAL_OR_KEYWORD, e.KEYWORD_ONLY)][skipped:]
     required = [each.name for each in usable if each.default is each.empty]
-    return [each.name for each in usable], required, open_ended
+    named = [each.name for each in usable]
+    if open_ended and isinstance(factory, type) and "further_parameters" not in vars(factory):
+        parent = next(base for base in factory.__mro__[1:] if "__init__" in vars(base))
+        named += [] if parent is object else _parameters(parent, skipped)[0]
+    return named, required, open_ended
 
 
 def _executed(path: Path) -> ModuleType:

@@ -54,8 +54,9 @@ def create(
     turns an argument into parameters. Parameters may also follow in the spec itself, each value as in a YAML file:
     "ipa alpha=2 predictor={name: mean, factor: 1.1}".
 
-    `world`: the `FACTS` of the run, of which the class gets those that it names in `facts`. A parameter that is given
-    wins: it is what the policy is to believe, whatever the world is.
+    `world`: the `FACTS` of the run, of which the class gets those that it names in `facts`: as parameters where its
+    constructor names them, otherwise (as in a subclass that passes `**others` on) as attributes, once it is made. A
+    parameter that is given wins: it is what the policy is to believe, whatever the world is.
 
     PolicyError: an unknown name, parameter or class, an impossible value, or an error in the file.
     """
@@ -66,11 +67,13 @@ def create(
     factory = _factory(name)
     if colon:
         given = _with_argument(name, argument, factory, pipeline, given)
-    if world:
-        given = {**{fact: world[fact] for fact in facts(factory) if fact in world}, **given}
-    policy = plugins.call(f"policy {name!r}", factory, pipeline, parameters=given)
+    told = {fact: (world or {})[fact] for fact in facts(factory) if fact in (world or {}) and fact not in given}
+    named = {fact: value for fact, value in told.items() if plugins.names(factory, fact)}
+    policy = plugins.call(f"policy {name!r}", factory, pipeline, parameters={**named, **given})
     if not isinstance(policy, Policy):
         raise PolicyError(f"policy {name!r}: {type(policy).__name__} has no decide()")
+    for fact in told.keys() - named.keys():
+        setattr(policy, fact, told[fact])
     reads(policy)
     return policy
 

@@ -94,9 +94,16 @@ class Foresight(OptimisingPolicy):
         if self._late_at_most is not None:
             self.risk, self.reads = self._late_at_most, (*self.reads, "latency")
         self._pipeline = pipeline
-        # Whole seconds, as loads have: the milliseconds that a machine takes to decide are no other world.
-        self._lead_s = round(self.decision_delay_s) + self.start_up_s
         self._prior = Prior(self.rise, 3600 * self.rise_every_h, 3600 * self.prior_h)
+
+    @property
+    def _lead_s(self) -> float:
+        """The time from a decision until its replicas serve [s].
+
+        The delay counts in whole seconds, as loads do: the milliseconds that a machine takes to decide are no other
+        world.
+        """
+        return round(self.decision_delay_s) + self.start_up_s
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,6 +136,34 @@ def test_a_class_gets_the_facts_that_it_names_and_what_is_given_wins(tmp_path: P
         create(spec, PIPELINE),
     ]
     assert [policy.known for policy in made] == [(5.0, 1.0), (3.0, 1.0), (4, 1.0), (1.0, 1.0)]  # type: ignore[attr-defined]
+
+
+HANDING_ON = """
+from ipa.policies import Foresight, Ipa
+class HandingOn(Foresight):
+    def __init__(self, pipeline, *, share=0.5, **others):
+        super().__init__(pipeline, **others)
+        self.ipa = Ipa(pipeline, **others)
+"""
+
+
+def test_facts_go_to_the_class_that_names_them_not_through_a_subclass_that_passes_parameters_on(tmp_path: Path) -> None:
+    """An interval among the `others` would be an unknown parameter of IPA; `foresight` within knows the world."""
+    spec = f"{written(tmp_path, HANDING_ON)}:HandingOn"
+    policy: Any = create(spec, PIPELINE, {"alpha": 3.0}, WORLD)
+    assert (policy.ipa.parameters["alpha"], policy.parameters["alpha"]) == (3.0, 3.0)
+    assert {fact: policy.parameters[fact] for fact in WORLD} == WORLD
+    assert policy._lead_s == 2.0 + policy.start_up_s
+
+
+def test_a_subclass_that_passes_parameters_on_takes_those_of_its_parent(tmp_path: Path) -> None:
+    text = HANDING_ON.replace("        self.ipa = Ipa(pipeline, **others)\n", "")
+    spec = f"{written(tmp_path, text)}:HandingOn"
+    policy: Any = create(spec, PIPELINE, {"risk": 0.01, "decision_delay_s": 3.0}, WORLD)
+    assert (policy.risk, policy.decision_delay_s, policy.interval_s) == (0.01, 3.0, 5.0)
+    assert takes(spec, "rise")
+    with pytest.raises(PolicyError, match=r"unknown parameter 'rize' .*did you mean 'rise'"):
+        create(spec, PIPELINE, {"rize": 2.0}, WORLD)
 
 
 @pytest.mark.parametrize("facts", [("start_up_s",), "interval_s"])
