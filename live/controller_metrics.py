@@ -46,9 +46,9 @@ class ControllerMetrics:
         metrics.of("ipa_refusals_total").inc(entry.is_refused)
         wanted = decision.configuration
         for stage in self._pipeline.stages:
-            desired = {part.variant: part.replicas for part in wanted[stage.name].parts}
+            desired = wanted[stage.name]
             for variant in stage.variants:
-                replicas = desired.get(variant.name, 0)
+                replicas = desired.replicas if variant.name == desired.variant else 0
                 metrics.of("ipa_desired_replicas", stage=stage.name, variant=variant.name).set(replicas)
         metrics.of("ipa_desired_cores").set(sum(each.total_cores for each in wanted.values()))
         metrics.of("ipa_planned_accuracy_ratio").set(configured_accuracy(self._pipeline, wanted))

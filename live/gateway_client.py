@@ -11,7 +11,7 @@ from ipa.errors import Error
 from ipa.live.errors import RunError
 from ipa.live.stage_replicas import Replica
 from ipa.live.tokens import TokenFile
-from ipa.policies import Configuration, StageConfiguration, from_plain, to_plain
+from ipa.policies import Configuration, to_plain
 from ipa.sim import NEVER
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class DirectWay:
         return answer
 
 
-OBSERVED = ("epoch", "time_s", "load_rps", "latencies_s", "configured", "configuration", "lanes", "stages")
+OBSERVED = ("epoch", "time_s", "load_rps", "latencies_s", "configuration", "stages")
 OF_A_STAGE = (
     *("arrivals", "completions", "drops", "failures", "busy_s", "request_s"),
     *("queue_length", "in_service", "latencies_s"),
@@ -115,15 +115,10 @@ class GatewayClient:
         """Set the run's t = 0 to a moment of the gateway's `time.monotonic()`; returns the time since."""
         return float((await self._way.answer(ControlCall("PUT", "/control/start", {"origin": origin_s})))["time_s"])
 
-    async def configure(self, configuration: Configuration, epoch: str | None = None) -> None:
-        """Put a configuration in force in the gateway's queues, provided it is of that epoch (None: of any).
-
-        Raises RefusedError with the gateway's reason.
-        """
+    async def configure(self, configuration: Configuration) -> None:
+        """Put a configuration in force in the gateway's queues. Raises RefusedError with the gateway's reason."""
         told = {name: to_plain(each) for name, each in configuration.items()}
-        await self._way.answer(
-            ControlCall("PUT", "/control/configuration", told, None if epoch is None else {"epoch": epoch})
-        )
+        await self._way.answer(ControlCall("PUT", "/control/configuration", told))
 
     async def list_replicas(self, replicas: Mapping[str, Sequence[Replica]]) -> None:
         """Send the gateway the list of ready and draining replicas; note which are busy, and which suspended.
@@ -138,22 +133,6 @@ class GatewayClient:
                 state = states.get(replica.number, {"busy": False, "suspended": False})
                 replica.is_busy = state["busy"]
                 replica.suspended_s = min(replica.suspended_s, time.monotonic()) if state["suspended"] else NEVER
-
-    async def lanes(self) -> dict[str, dict[int, StageConfiguration]]:
-        """Stage -> lane -> the configuration in force there at present; free lanes are left out."""
-        answer = await self._way.answer(ControlCall("GET", "/control/lanes"))
-        return lanes_of(answer)
-
-    async def restore(self, lanes: Mapping[str, Mapping[int, StageConfiguration]], epoch: str) -> None:
-        """Tell a restarted gateway of that epoch the configuration in force in each lane of every stage.
-
-        Raises RefusedError with its reason, such as that it already has one.
-        """
-        told = {
-            stage: [to_plain(parts[lane]) if lane in parts else None for lane in range(max(parts) + 1)]
-            for stage, parts in lanes.items()
-        }
-        await self._way.answer(ControlCall("PUT", "/control/lanes", told, {"epoch": epoch}))
 
     async def observation(self, since_s: float, seconds: int) -> dict[str, Any]:
         """Counters, gauges and the load of the last seconds; latencies since a moment of the run's clock."""
@@ -173,14 +152,6 @@ class GatewayClient:
         return answer
 
 
-def lanes_of(answer: Mapping[str, Sequence[Any]]) -> dict[str, dict[int, StageConfiguration]]:
-    """The lanes that an answer names, without the free ones."""
-    return {
-        stage: {number: from_plain(lane) for number, lane in enumerate(lanes) if lane is not None}
-        for stage, lanes in answer.items()
-    }
-
-
 def _lacking(observation: Mapping[str, Any]) -> list[str]:
     """The required keys that an observation lacks, as that of an older gateway does."""
     of_stages = {key for stage in observation.get("stages", {}).values() for key in OF_A_STAGE if key not in stage}
@@ -194,5 +165,4 @@ def _listed(replica: Replica) -> dict[str, object]:
         "variant": replica.variant,
         "cores": replica.cores,
         "state": "draining" if replica.is_removed else "ready",
-        **({"lane": replica.lane} if replica.lane else {}),
     }

@@ -19,7 +19,7 @@ import numpy as np
 from ipa.live.errors import LiveError
 from ipa.policies import Configuration, Entry, from_line, to_line, to_plain
 from ipa.policies import from_plain as stage_from_plain
-from ipa.sim import LaneLogs, ReplicaRecords, Resize, Resizes
+from ipa.sim import ReplicaRecords, Resize, Resizes
 
 if TYPE_CHECKING:
     from ipa.live.live_backend import LiveBackend
@@ -145,9 +145,7 @@ def from_plain(said: Mapping[str, Mapping[str, Any]]) -> Configuration:
 
 def said_of(replicas: ReplicaRecords) -> dict[str, Any]:
     """Replicas, for JSON."""
-    said = {key: np.asarray(value).tolist() for key, value in vars(replicas).items() if key != "lanes"}
-    lanes = replicas.lanes
-    return said if lanes is None else {**said, "lanes": [lanes.lane.tolist(), lanes.configured]}
+    return {key: np.asarray(value).tolist() for key, value in vars(replicas).items()}
 
 
 def replicas_of(said: Mapping[str, Any]) -> ReplicaRecords:
@@ -163,11 +161,5 @@ def replicas_of(said: Mapping[str, Any]) -> ReplicaRecords:
         variant=tuple(said["variant"]),
         cores=np.array(said["cores"], dtype=np.int64),
         resizes=Resizes.of(resizes),
-        lanes=_lanes_of(*said["lanes"]) if "lanes" in said else None,
         **moments,
     )
-
-
-def _lanes_of(lane: Sequence[int], configured: Sequence[Sequence[tuple[float, int]]]) -> LaneLogs:
-    logs = (tuple((since_s, int(size)) for since_s, size in log) for log in configured)
-    return LaneLogs(np.array(lane, dtype=np.int64), tuple(logs))

@@ -19,7 +19,7 @@ from ipa.live.monitoring import Access, SourceMaker
 from ipa.live.observer import Observer
 from ipa.live.plane import Plane
 from ipa.live.stage_replicas import StageReplicas
-from ipa.policies import Applied, Configuration, Observation, StageConfiguration
+from ipa.policies import Applied, Configuration, Observation
 
 if TYPE_CHECKING:
     import aiohttp
@@ -104,8 +104,6 @@ class LiveBackend(ABC):
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._step, self._late = 0, ""
-        self._asked_s = 0.0
-        """When the latest configuration was sent: a newly observed one may have been in force since then."""
 
     # ---- the run ----
 
@@ -128,8 +126,8 @@ class LiveBackend(ABC):
 
     @property
     def configured(self) -> dict[str, list[tuple[float, int]]]:
-        """The batch sizes in force in the first lane of each stage, as (since when, size)."""
-        return {name: stage.batches[0] for name, stage in self.stages.items()}
+        """The batch sizes in force at each stage, as (since when, size)."""
+        return {name: stage.batches for name, stage in self.stages.items()}
 
     async def close(self) -> None:
         """End every process of the run on this machine with SIGTERM, and those that remain with SIGKILL."""
@@ -182,11 +180,9 @@ class LiveBackend(ABC):
             return self._refused(f"the gateway refused it: {error}")
         except RunError as failure:
             return self._refused(str(failure))
-        self._asked_s = before_s
         for name, stage in self.stages.items():
             stage.configuration = configuration[name]
-            if not stage.is_laned:
-                stage.note_batch(configuration[name].batch, before_s, self.now_s)
+            stage.note_batch(configuration[name].batch, before_s, self.now_s)
         self._wake.set()
         return Applied(True, self._late)
 
@@ -197,12 +193,6 @@ class LiveBackend(ABC):
     @abstractmethod
     def _refusal(self, configuration: Configuration) -> str:
         """Why a configuration is refused now; empty if it is not."""
-
-    def _follow_lanes(self, lanes: Mapping[str, Mapping[int, StageConfiguration]]) -> None:
-        """Take over the gateway's lanes of stages that mix variants: it knows which lanes still have requests."""
-        for name, stage in self.stages.items():
-            if stage.is_laned:  # also if that was decided just now
-                stage.follow(lanes[name], self._asked_s, self.now_s)
 
     async def _observe(self) -> Observation:
         return await self._observer.observe(self._step, self.now_s, self.stages)

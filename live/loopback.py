@@ -99,10 +99,8 @@ class LoopbackBackend(LiveBackend):
             wanted = initial[stage.name]
             replicas = StageReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
             self.stages[stage.name] = replicas
-            replicas.put_in_force()
-            for lane, part in replicas.in_force.items():
-                for _ in range(part.replicas):
-                    self._start(replicas.create(0.0, lane), start_up_s=0.0)
+            for _ in range(wanted.replicas):
+                self._start(replicas.create(0.0), start_up_s=0.0)
         await self.client.configure(initial)
         await self._until_initial_ready()
         await self.client.list_replicas(self._listed())
@@ -127,7 +125,7 @@ class LoopbackBackend(LiveBackend):
         return max(self.now_s, 0.0)
 
     def _refusal(self, configuration: Configuration) -> str:
-        wanted = sum(part.replicas for each in configuration.values() for part in each.parts)
+        wanted = sum(each.replicas for each in configuration.values())
         too_many = f"{wanted} replicas: one machine runs at most {MOST_REPLICAS}; see limit_cores"
         return too_many if wanted > MOST_REPLICAS else ""
 
@@ -136,8 +134,6 @@ class LoopbackBackend(LiveBackend):
     async def _reconcile(self) -> float:
         try:
             await self._list_replicas()
-            if any(stage.is_laned for stage in self.stages.values()):
-                self._follow_lanes(await self.client.lanes())
             is_resized = self._resize(self._moment_s)
             removed = [each for stage in self.stages.values() for each in self._roll_out(stage, self._moment_s)]
             if removed or is_resized:
@@ -150,9 +146,8 @@ class LoopbackBackend(LiveBackend):
         waits_s = [LOOKED_AT_EVERY_S]
         for stage in self.stages.values():
             waits_s += [POLLED_EVERY_S for replica in stage.draining if not self._stop_if_idle(replica)]
-            waits_s += [POLLED_AT_LEAST_EVERY_S] if stage.is_closing else []
-            backs_off_s = (stage.back_off_left_s(self.now_s, lane) for lane in stage.in_force)
-            waits_s += [back_off_s for back_off_s in backs_off_s if back_off_s > 0.0]
+            back_off_s = stage.back_off_left_s(self.now_s)
+            waits_s += [back_off_s] if back_off_s > 0.0 else []
         return min(waits_s)
 
     async def _list_replicas(self) -> None:
@@ -172,16 +167,13 @@ class LoopbackBackend(LiveBackend):
     def _roll_out(self, stage: StageReplicas, now_s: float) -> list[Replica]:
         """Start the replicas that the next rollout step creates, and return those that it removes."""
         stage.note_steady(now_s)
-        removed: list[Replica] = []
-        for lane in stage.lane_numbers:
-            change = stage.roll_out(now_s, lane)
-            for replica in change.remove:
-                replica.is_to_go = True
-            for _ in range(change.create):
-                replica = stage.create(now_s, lane)
-                self._start(replica, self._start_up_s(replica))
-            removed += change.remove
-        return removed
+        change = stage.roll_out(now_s)
+        for replica in change.remove:
+            replica.is_to_go = True
+        for _ in range(change.create):
+            replica = stage.create(now_s)
+            self._start(replica, self._start_up_s(replica))
+        return change.remove
 
     def _stop_if_idle(self, replica: Replica) -> bool:
         """Stop a removed replica once its batch is done (`removal: lose`: at once); returns whether it is stopping."""

@@ -71,10 +71,9 @@ def longest_batch_s(pipeline: Pipeline) -> float:
 class Plane:
     """The settings of a serving plane, under the scenario's keys.
 
-    `source` is the pipeline's name or file; `pipeline` the same with the run's SLA and drop limits. `mixes`: whether
-    the policy may mix variants within a stage. `port` is the gateway's for clients, `control_port` that of its control
-    API and metrics; 0: any free one. `models` is the folder with the real models, [PIPELINE/]STAGE/VARIANT/; empty:
-    they are emulated.
+    `source` is the pipeline's name or file; `pipeline` the same with the run's SLA and drop limits. `port` is the
+    gateway's for clients, `control_port` that of its control API and metrics; 0: any free one. `models` is the folder
+    with the real models, [PIPELINE/]STAGE/VARIANT/; empty: they are emulated.
     """
 
     pipeline: Pipeline
@@ -88,7 +87,6 @@ class Plane:
     resize: str = "rollout"
     removal: str = "drain"
     limit_cores: int | None = None
-    mixes: bool = False
     port: int = 0
     control_port: int = 0
     models: str = ""
@@ -139,8 +137,8 @@ def gateway_arguments(
     arguments += ["--control-host", host, "--control-port", str(control_port)]
     arguments += ["--control-token-file", control_token_file]
     arguments += ["--sla", repr(plane.pipeline.sla_s), "--drop", plane.drop, "--log-level", "warning"]
-    if plane.mixes or plane.pipeline.graph is not None:
-        arguments += ["--seed", str(plane.seed)]  # the draws of variants and of items are those of the simulation
+    if plane.pipeline.graph is not None:
+        arguments += ["--seed", str(plane.seed)]  # the draws of items are those of the simulation
     if plane.removal != "drain":
         arguments += ["--removal", plane.removal]
     for stage, limit_s in zip(plane.pipeline.stages, plane.pipeline.drop_limits_s, strict=True):

@@ -1,21 +1,20 @@
 """The replicas of one stage on real machines: which exist, what a rollout does next, which variants fail to start.
 
-Times are seconds on the run's clock. The rollout itself is the model's (rule 5, `ipa.sim.rules.rollout`). Where
-variants are mixed, each is rolled out in a lane of its own (rule 11), as the gateway reports them.
+Times are seconds on the run's clock. The rollout itself is the model's (rule 5, `ipa.sim.rules.rollout`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
-from ipa.sim import NEVER, LaneLogs, ReplicaRecords, Resize, Resizes, rules
+from ipa.sim import NEVER, ReplicaRecords, Resize, Resizes, rules
 
 FAILED_AFTER = 3
 """After how many failures in a row a variant counts as failed."""
@@ -28,7 +27,7 @@ LONGEST_BACK_OFF_S = 30.0
 
 @dataclass(eq=False)
 class Replica:
-    """One copy of a variant: `url` is where it serves, `number` counts the stage's replicas from 0, of all lanes.
+    """One copy of a variant: `url` is where it serves, `number` counts the stage's replicas from 0.
 
     `suspended_s`: since when, on the monotonic clock, the gateway sends it nothing, because it does not answer ready.
     `is_to_go`: it is to be removed, and counts as removed at `removed_s`, once the gateway sends it nothing more.
@@ -47,7 +46,6 @@ class Replica:
     suspended_s: float = NEVER
     is_to_go: bool = False
     is_stopping: bool = False
-    lane: int = 0
     resizes: list[tuple[float, int, int]] = field(default_factory=list)
     """When its cores changed in place, from how many to how many."""
 
@@ -96,70 +94,29 @@ class _Failures:
 class StageReplicas:
     """All replicas that a stage has had, in order of creation.
 
-    `max_surge` None: a quarter of the desired replicas, rounded up. `lanes`: the configuration in force by lane,
-    without free lanes; None: there is only the first lane, with `configuration` in force.
+    `max_surge` None: a quarter of the desired replicas, rounded up.
     """
 
     stage: str
     configuration: StageConfiguration
     max_surge: int | None = None
     max_unavailable: int = 0
-    lanes: Mapping[int, StageConfiguration] | None = None
     all: list[Replica] = field(default_factory=list)
     deaths: Counter[str] = field(default_factory=Counter)
     """By variant, how many replicas have ended by themselves."""
     _failures: dict[str, _Failures] = field(default_factory=dict)
-    batches: dict[int, list[tuple[float, int]]] = field(default_factory=dict)
-    """Of each lane that has got requests, and the first: the batch sizes in force, as (since when, size)."""
+    batches: list[tuple[float, int]] = field(init=False)
+    """The batch sizes in force, as (since when, size)."""
 
     def __post_init__(self) -> None:
-        self.batches = {0: [(0.0, self.configuration.batch)]}
+        self.batches = [(0.0, self.configuration.batch)]
 
-    # ---- lanes ----
-
-    @property
-    def in_force(self) -> Mapping[int, StageConfiguration]:
-        return {0: self.configuration} if self.lanes is None else self.lanes
-
-    @property
-    def is_laned(self) -> bool:
-        """Whether several variants get requests, or have yet to give way to one."""
-        return self.configuration.is_mix or self.lanes is not None
-
-    @property
-    def is_closing(self) -> bool:
-        """Whether a lane serves only its remaining requests, since its variant is no longer wanted."""
-        wanted = {part.variant for part in self.configuration.parts}
-        return self.is_laned and any(lane.variant not in wanted for lane in self.in_force.values())
-
-    def put_in_force(self, lanes: Mapping[int, StageConfiguration] | None = None) -> None:
-        """The configuration is in force from t = 0, in these lanes (None: its variants are in the first ones)."""
-        if lanes is not None or self.configuration.is_mix:
-            parts = lanes or dict(enumerate(self.configuration.parts))
-            self.batches = {0: [(0.0, parts.get(0, self.configuration).batch)]}
-            self.follow(parts, 0.0, 0.0)
-
-    def follow(self, lanes: Mapping[int, StageConfiguration], since_s: float, now_s: float) -> None:
-        """Take over the gateway's lanes; for batch sizes see `note_batch`."""
-        for number, lane in lanes.items():
-            self.note_batch(lane.batch, since_s, now_s, number)
-        self.lanes = None if set(lanes) == {0} and not self.configuration.is_mix else lanes
-
-    def note_batch(self, batch: int, since_s: float, now_s: float, lane: int = 0) -> None:
-        """Record the batch size of a lane. A changed one came into force between `since_s` and now; the larger one
-        counts for all of that time."""
-        log = self.batches.setdefault(lane, [(since_s, batch)])
-        if batch != log[-1][1]:
-            log.append((since_s if batch > log[-1][1] else now_s, batch))
-
-    @property
-    def lane_numbers(self) -> Sequence[int]:
-        """The lanes that have replicas, or are to have some."""
-        return sorted({*self.in_force, *(replica.lane for replica in self.existing)})
-
-    def _wanted(self, lane: int) -> StageConfiguration:
-        """The configuration in force in a lane; without replicas if it is free."""
-        return self.in_force.get(lane) or replace(self.configuration.parts[0], replicas=0)
+    def note_batch(self, batch: int, since_s: float, now_s: float) -> None:
+        """Record the batch size. A changed one came into force between `since_s` and now; the larger one counts for all
+        of that time."""
+        before = self.batches[-1][1]
+        if batch != before:
+            self.batches.append((since_s if batch > before else now_s, batch))
 
     # ---- replicas ----
 
@@ -177,26 +134,24 @@ class StageReplicas:
     def ready(self) -> list[Replica]:
         return [replica for replica in self.existing if not replica.is_starting]
 
-    def create(self, now_s: float, lane: int = 0) -> Replica:
-        wanted = self._wanted(lane)
-        replica = Replica(self.stage, len(self.all), wanted.variant, wanted.cores, now_s, lane=lane)
+    def create(self, now_s: float) -> Replica:
+        wanted = self.configuration
+        replica = Replica(self.stage, len(self.all), wanted.variant, wanted.cores, now_s)
         self.all.append(replica)
         return replica
 
     def resize(self, now_s: float) -> bool:
         """Resize existing replicas of the configured variant to its cores; returns whether any had others."""
-        is_any = False
+        is_any, wanted = False, self.configuration
         for replica in self.existing:
-            wanted = self._wanted(replica.lane)
-            if replica.variant == wanted.variant and replica.cores != wanted.cores and wanted.replicas:
+            if replica.variant == wanted.variant and replica.cores != wanted.cores:
                 replica.resize(wanted.cores, now_s)
                 is_any = True
         return is_any
 
-    def roll_out(self, now_s: float, lane: int = 0) -> Change:
-        """The next rollout step of a lane; no replica is created while the variant's back-off lasts."""
-        wanted = self._wanted(lane)
-        existing = [each for each in self.existing if each.lane == lane]
+    def roll_out(self, now_s: float) -> Change:
+        """The next rollout step; no replica is created while the variant's back-off lasts."""
+        wanted, existing = self.configuration, self.existing
         current = [each for each in existing if (each.variant, each.cores) == (wanted.variant, wanted.cores)]
         obsolete = [each for each in existing if each not in current]
         obsolete_starting = [each for each in obsolete if each.is_starting]
@@ -218,7 +173,7 @@ class StageReplicas:
             *_first_to_go(current, step.remove_current),
             *_first_to_go(obsolete_ready, step.remove_ready_obsolete),
         ]
-        return Change(step.create if self.back_off_left_s(now_s, lane) <= 0.0 else 0, remove)
+        return Change(step.create if self.back_off_left_s(now_s) <= 0.0 else 0, remove)
 
     def restart(self) -> None:
         """Set t = 0: existing replicas have always existed, and those that have gone are gone. Earlier times are of
@@ -252,9 +207,9 @@ class StageReplicas:
             if variant not in steady and now_s - failures.latest_s < FORGIVEN_AFTER_S
         }
 
-    def back_off_left_s(self, now_s: float, lane: int = 0) -> float:
+    def back_off_left_s(self, now_s: float) -> float:
         """How long the configured variant may not be started again."""
-        failures = self._failures.get(self._wanted(lane).variant)
+        failures = self._failures.get(self.configuration.variant)
         return 0.0 if failures is None else failures.latest_s + failures.back_off_s - now_s
 
     @property
@@ -307,13 +262,7 @@ class StageReplicas:
             removed_s=moments(lambda replica: replica.removed_s),
             gone_s=moments(lambda replica: replica.gone_s),
             resizes=resizes,
-            lanes=self._lane_logs() if len(self.batches) > 1 else None,
         )
-
-    def _lane_logs(self) -> LaneLogs:
-        lane = np.array([replica.lane for replica in self.all], dtype=np.int64)
-        last = max([*self.batches, *lane.tolist()])
-        return LaneLogs(lane, tuple(tuple(self.batches.get(number, [(0.0, 0)])) for number in range(last + 1)))
 
 
 def _added_cores(replica: Replica) -> Iterator[tuple[float, int]]:

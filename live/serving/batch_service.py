@@ -129,7 +129,7 @@ class BatchService:
         serving = [
             (stage, each)
             for stage in self._ends
-            for each in self._router.lanes[stage].replicas
+            for each in self._router.stages[stage].replicas
             if each.is_listed and not each.is_suspended
         ]
         names_of = await asyncio.gather(*[self._clients.output_names(each) for _, each in serving])
@@ -142,14 +142,14 @@ class BatchService:
         return list(dict.fromkeys([*names, *counts]))
 
     async def _metadata_of(self, stage: int) -> Mapping[str, Any]:
-        for replica in self._router.lanes[stage].replicas:
+        for replica in self._router.stages[stage].replicas:
             if replica.is_listed and not replica.is_suspended:
                 return await self._clients.metadata(replica)
         return {}
 
     async def _serve(self, batch: Batch) -> None:
         jobs: list[Job] = [request.data for request in batch.requests]
-        ours = batch_parameters(batch.number_in_lane, batch.size, batch.replica.cores, batch.lane)
+        ours = batch_parameters(batch.number, batch.size, batch.replica.cores)
         parameters = {**jobs[0].parameters, **ours}
         try:
             inputs = tensors.joined([job.tensors for job in jobs])

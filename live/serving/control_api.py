@@ -6,9 +6,8 @@ It is level-triggered: a caller always sends the whole state, and sending it aga
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,11 +18,10 @@ from ipa.live.serving.graph_router import GraphRouter
 from ipa.live.serving.host import Gateway
 from ipa.live.serving.protocol import ProtocolError
 from ipa.live.serving.request import RoutedReplica
-from ipa.live.serving.router import Router
 from ipa.live.serving.web import about, add_health_routes, application, json_response, read_json
 from ipa.live.tokens import TokenFile
 from ipa.numbers import number_of
-from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks, mix_of, to_plain
+from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks, to_plain
 from ipa.profiles import ProfileError
 
 STATES = ("ready", "draining")
@@ -31,7 +29,6 @@ MOST_NUMBER = 1e15
 """The largest number that a query may have where it counts something."""
 
 _STAGE_KEYS = ("variant", "batch", "replicas", "batch_timeout_s", "cores")
-_MIX_KEYS = (*_STAGE_KEYS, "share")
 
 
 def control_application(gateway: Gateway, tokens: TokenFile) -> web.Application:
@@ -54,8 +51,6 @@ def control_application(gateway: Gateway, tokens: TokenFile) -> web.Application:
     app.router.add_put("/control/start", control.start)
     app.router.add_put("/control/configuration", control.configure)
     app.router.add_put("/control/replicas", control.replicas)
-    app.router.add_get("/control/lanes", control.lanes)
-    app.router.add_put("/control/lanes", control.restore)
     app.router.add_get("/control/observation", control.observe)
     app.router.add_get("/control/records", control.records)
     app.router.add_get("/metrics", gateway.metrics.answer)
@@ -79,62 +74,18 @@ class _ControlApi:
         return json_response({"epoch": gateway.epoch, "time_s": gateway.clock.now_s()})
 
     async def configure(self, http: web.Request) -> web.Response:
-        """Put another configuration in force at once. The shares of a mix take effect when its variants are ready, or
-        at once if the run has not begun or no configuration was known before."""
+        """Put another configuration in force at once."""
         given = await read_json(http)
         gateway = self._gateway
         stages = _checked(checks.mapping, "the configuration", given, gateway.names)
-        wanted = {name: _stage_configuration(name, stage) for name, stage in stages.items()}
-        _checked(check_configuration, gateway.pipeline, wanted)
-        self._check_epoch(http)
-        now_s = gateway.clock.now_s()
-        if not gateway.has_begun or self._is_as_started:
-            gateway.router.put_in_force([dict(enumerate(wanted[name].parts)) for name in gateway.names], now_s)
-        else:
-            gateway.router.configure(wanted, now_s)
-        gateway.is_configured = True
-        return json_response({"time_s": now_s})
-
-    def _check_epoch(self, http: web.Request) -> None:
-        """Refuse a call for another gateway's epoch: while one gateway replaces another, either may be called."""
-        meant, ours = http.query.get("epoch"), self._gateway.epoch
-        if meant not in (None, ours):
-            raise ProtocolError(f"epoch={meant}; allowed: {ours}, that of this gateway", 409)
-
-    @property
-    def _is_as_started(self) -> bool:
-        """Whether no configuration from before this gateway is known."""
-        stages = self._gateway.router.lanes
-        return not self._gateway.is_configured and all(stage.is_plain for stage in stages)
-
-    async def restore(self, http: web.Request) -> web.Response:
-        """Set the configuration in force in each lane of a restarted gateway, as if it had always been."""
-        given = await read_json(http)
-        gateway = self._gateway
-        stages = _checked(checks.mapping, "the lanes", given, gateway.names)
-        lanes = [self._given_lanes(name, stages[name]) for name in gateway.names]
-        _checked(
-            check_configuration,
-            gateway.pipeline,
-            {name: mix_of(list(parts.values())) for name, parts in zip(gateway.names, lanes, strict=True)},
-        )
-        self._check_epoch(http)
-        if gateway.is_configured:
-            raise ProtocolError("the gateway has a configuration, from which its lanes follow", 409)
-        now_s = gateway.clock.now_s()
-        gateway.router.put_in_force(lanes, now_s)
-        gateway.is_configured = True
-        return json_response({"time_s": now_s})
-
-    def _given_lanes(self, stage: str, given: object) -> dict[int, StageConfiguration]:
-        if not isinstance(given, list) or not any(part is not None for part in given):
-            raise ProtocolError(f"{stage}: {given!r}; allowed: a list of configurations, with null for a free lane")
-        self._check_lane(stage, stage, len(given) - 1)
-        return {
-            lane: _part(f"{stage}[{lane}]", part, _STAGE_KEYS if given.count(None) == len(given) - 1 else _MIX_KEYS)
-            for lane, part in enumerate(given)
-            if part is not None
+        wanted = {
+            name: StageConfiguration(**_checked(checks.mapping, name, stage, _STAGE_KEYS))
+            for name, stage in stages.items()
         }
+        _checked(check_configuration, gateway.pipeline, wanted)
+        now_s = gateway.clock.now_s()
+        gateway.router.configure(wanted, now_s)
+        return json_response({"time_s": now_s})
 
     async def replicas(self, http: web.Request) -> web.Response:
         """Take over the list of all replicas. It says where requests go, so only this machine, or pod, may send it."""
@@ -144,48 +95,40 @@ class _ControlApi:
         gateway = self._gateway
         stages = _checked(checks.mapping, "the replicas", given, gateway.names)
         listed = [self._listed(name, stages[name]) for name in gateway.names]
-        await gateway.learn_outputs([[create() for create in of_stage.values()] for of_stage in listed])
+        await gateway.learn_outputs(listed)
         for position, of_stage in enumerate(listed):
-            gateway.router.list_replicas(position, of_stage)
-            now_s = gateway.clock.now_s()
-            if not gateway.is_configured:
-                gateway.router.follow_listed(position, now_s)
-            gateway.router.attempt(position, now_s)
-        everyone = [replica for stage in gateway.router.lanes for replica in stage.replicas]
+            gateway.router.stages[position].list_replicas(of_stage)
+            gateway.router.attempt(position, gateway.clock.now_s())
+        everyone = [replica for stage in gateway.router.stages for replica in stage.replicas]
         gateway.clients.forget({replica.url for replica in everyone})
         return json_response(
             {
                 name: [_state(replica) for replica in stage.replicas]
-                for name, stage in zip(gateway.names, gateway.router.lanes, strict=True)
+                for name, stage in zip(gateway.names, gateway.router.stages, strict=True)
             }
         )
 
-    async def lanes(self, _: web.Request) -> web.Response:
-        """The configuration in force in each lane of every stage; null: the lane is free."""
-        return json_response(lanes(self._gateway.router))
-
-    def _listed(self, stage: str, given: object) -> Mapping[tuple[int, str], Callable[[], RoutedReplica]]:
-        """The ready replicas of a stage's list, each with what makes its `RoutedReplica`."""
+    def _listed(self, stage: str, given: object) -> Sequence[RoutedReplica]:
+        """The ready replicas of a stage's list."""
         if not isinstance(given, list):
             raise ProtocolError(f"{stage}: {given!r}; allowed: a list of replicas")
-        ready, numbers = {}, set()
+        ready, numbers = [], set()
         for position, entry in enumerate(given):
             where = f"{stage}[{position}]"
-            number, url, is_ready, create = self._replica(stage, where, entry)
-            if number in numbers:
-                raise ProtocolError(f"{where}: two replicas have the number {number}")
-            numbers.add(number)
+            replica, is_ready = self._replica(stage, where, entry)
+            if replica.number in numbers:
+                raise ProtocolError(f"{where}: two replicas have the number {replica.number}")
+            numbers.add(replica.number)
             if is_ready:
-                ready[number, url] = create
+                ready.append(replica)
         return ready
 
-    def _replica(self, stage: str, where: str, given: object) -> tuple[int, str, bool, Callable[[], RoutedReplica]]:
+    def _replica(self, stage: str, where: str, given: object) -> tuple[RoutedReplica, bool]:
         if not isinstance(given, dict):
             raise ProtocolError(f"{where}: {given!r}; allowed: an object")
         required = ("number", "url", "variant", "cores", "state")
-        optional = ("model", "lane")
-        _checked(checks.known, "key", given, (*required, *optional), of=f" of {where}")
-        fields = _checked(checks.mapping, where, {k: v for k, v in given.items() if k not in optional}, required)
+        _checked(checks.known, "key", given, (*required, "model"), of=f" of {where}")
+        fields = _checked(checks.mapping, where, {k: v for k, v in given.items() if k != "model"}, required)
         number = _checked(checks.integer, f"{where}.number", fields["number"], at_least=0)
         state = _checked(checks.choice, f"{where}.state", fields["state"], STATES)
         url, model = fields["url"], given.get("model", fields["variant"])
@@ -197,15 +140,8 @@ class _ControlApi:
             most = variant.max_batch(fields["cores"])
         except (ProfileError, TypeError) as error:
             raise ProtocolError(f"{where}: {error}") from None
-        lane = _checked(checks.integer, f"{where}.lane", given.get("lane", 0), at_least=0)
-        self._check_lane(f"{where}.lane={lane}", stage, lane)
-        create = partial(RoutedReplica, number, variant.name, most, url.rstrip("/"), model, fields["cores"], lane)
-        return number, url.rstrip("/"), state == "ready", create
-
-    def _check_lane(self, where: str, stage: str, lane: int) -> None:
-        lanes = len(self._gateway.pipeline.stage(stage).variants)
-        if lane >= lanes:
-            raise ProtocolError(f"{where}; allowed: below {lanes}, the number of variants of {stage!r}")
+        replica = RoutedReplica(number, variant.name, most, url.rstrip("/"), model, fields["cores"])
+        return replica, state == "ready"
 
     def _check_url(self, where: str, url: object) -> None:
         """Refuse URLs of replicas that the gateway's backend cannot have made: requests go nowhere else."""
@@ -254,22 +190,6 @@ def _checked(check: Callable[..., Any], *given: Any, **bounds: Any) -> Any:
         raise ProtocolError(str(error)) from None
 
 
-def _stage_configuration(name: str, given: object) -> StageConfiguration:
-    """As `to_plain` writes it: with `share` and `beside` if it is a mix."""
-    if not isinstance(given, dict) or "beside" not in given:
-        return _part(name, given, _STAGE_KEYS)
-    others = given["beside"]
-    if not isinstance(others, list):
-        raise ProtocolError(f"{name}.beside: {others!r}; allowed: a list of configurations")
-    parts = [{key: value for key, value in given.items() if key != "beside"}, *others]
-    return mix_of([_part(name, part, _MIX_KEYS) for part in parts])
-
-
-def _part(where: str, given: object, keys: Sequence[str]) -> StageConfiguration:
-    """The configuration of one variant, which has exactly these keys."""
-    return StageConfiguration(**_checked(checks.mapping, where, given, keys))
-
-
 def _state(replica: RoutedReplica) -> dict[str, Any]:
     return {
         "number": replica.number,
@@ -289,14 +209,6 @@ def _query(http: web.Request, key: str, default: float, *, least: float = -math.
     return value
 
 
-def lanes(router: Router) -> dict[str, list[Any]]:
-    """The configuration in force in each lane of every stage; None: the lane is free."""
-    return {
-        name: [to_plain(lane.in_force) if lane.desired else None for lane in stage.plan.lanes]
-        for name, stage in zip(router.names, router.lanes, strict=True)
-    }
-
-
 def observation(gateway: Gateway, now_s: float, since_s: float, seconds: int) -> dict[str, Any]:
     """The present state, with the load of up to `seconds` whole seconds and the latencies of requests that ended after
     `since_s`. A stage's latencies are of the batches that have finished there, as in simulation, whatever becomes of
@@ -305,9 +217,7 @@ def observation(gateway: Gateway, now_s: float, since_s: float, seconds: int) ->
     return {
         "epoch": gateway.epoch,
         "time_s": now_s,
-        "configured": gateway.is_configured,
         "configuration": {name: to_plain(each) for name, each in router.configuration.items()},
-        "lanes": lanes(router),
         "load_rps": gateway.arrivals.before(now_s, seconds),
         "stages": {
             name: {**asdict(router.state(position, now_s)), "latencies_s": latencies.after(since_s)}

@@ -1,6 +1,6 @@
 """An emulated model: it is busy for a service time drawn from the profile and echoes its inputs.
 
-The k-th batch started at a lane of a stage takes the k-th draw of the lane's stream, as in simulation; the gateway
+The k-th batch started at a stage takes the k-th draw of the stage's stream, as in simulation; the gateway
 sends the batch's number and the replica's cores.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from math import exp
 from typing import Any
 
@@ -49,13 +48,12 @@ class Emulated:
         self._output_rows = output_rows or {}
         self._factor = factor
         self._resized = resized or {}
-        # Callers may name any lane: only so many streams are kept, and one that is made again is the same.
-        self._normals = lru_cache(16)(lambda lane: IndexedNormals(stream(seed, "service", stage, lane)))
+        self._normals = IndexedNormals(stream(seed, "service", stage))
         self._batches = 0
         self.service_s(0, 1)  # makes the first draws now, and loads what makes them
 
-    def service_s(self, batch_number: int, size: int, cores: int = 0, lane: int = 0) -> float:
-        """How long the `batch_number`-th batch of a lane takes at that size. Raises ModelError for a wrong size.
+    def service_s(self, batch_number: int, size: int, cores: int = 0) -> float:
+        """How long the `batch_number`-th batch takes at that size. Raises ModelError for a wrong size.
 
         On `cores`, if these are profiled, else on those that it was started with.
         """
@@ -66,7 +64,7 @@ class Emulated:
         factor = 1.0
         if sigmas is not None:
             sigma = sigmas[size]
-            factor = exp(sigma * self._normals(lane)[batch_number] - 0.5 * sigma * sigma)
+            factor = exp(sigma * self._normals[batch_number] - 0.5 * sigma * sigma)
         return rules.finish_s(0.0, service.latency_s[size], factor) * self._factor
 
     async def infer(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Sequence[Tensor]:
@@ -74,8 +72,7 @@ class Emulated:
         size = _count(parameters, "batch_size", inputs[0].shape[0])
         number = _count(parameters, "batch_number", self._batches)
         self._batches += 1
-        cores, lane = _count(parameters, "replica_cores", 0), _count(parameters, "batch_lane", 0)
-        await until(start_s + self.service_s(number, size, cores, lane))
+        await until(start_s + self.service_s(number, size, _count(parameters, "replica_cores", 0)))
         by_name = {tensor.name: tensor for tensor in inputs}
         names = self._outputs or tuple(by_name)
         rows = {name: self._output_rows.get(name, 1) for name in names}

@@ -129,7 +129,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="of who gets which variant of a mix, and of what goes where in a graph",
+    help="of what goes where in a graph",
 )
 @click.option(
     "--most-items",

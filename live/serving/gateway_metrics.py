@@ -119,19 +119,19 @@ class _RouterMetrics(Collector):
             "ipa_requests_received_total": [((), router.counts[0].arrivals)],
             "ipa_requests_inside": [((), router.inside)],
             "ipa_sla_seconds": [((), self._pipeline.sla_s)],
-            **self._of_states([router.state(position, now_s) for position in range(len(router.lanes))]),
+            **self._of_states([router.state(position, now_s) for position in range(len(router.stages))]),
             **{at_whole_second(name): each for name, each in self._of_states(router.at_whole_second).items()},
             "ipa_batch_size_limit": [
-                ((name,), stage.batch) for name, stage in zip(router.names, router.lanes, strict=True)
+                ((name,), stage.batch) for name, stage in zip(router.names, router.stages, strict=True)
             ],
             "ipa_batch_timeout_seconds": [
-                ((name,), stage.batch_timeout_s) for name, stage in zip(router.names, router.lanes, strict=True)
+                ((name,), stage.batch_timeout_s) for name, stage in zip(router.names, router.stages, strict=True)
             ],
             "ipa_replicas": self._replicas(),
             "ipa_whole_seconds": [((), router.whole_second)],
             "ipa_whole_second_requests": self._by_slot(router.whole_second),
             "ipa_stage_outage_seconds": [
-                ((name,), stage.outage_s(now_s)) for name, stage in zip(router.names, router.lanes, strict=True)
+                ((name,), stage.outage_s(now_s)) for name, stage in zip(router.names, router.stages, strict=True)
             ],
         }
         return [self._family(name, values[name]) for name in FROM_ROUTER]
@@ -157,7 +157,7 @@ class _RouterMetrics(Collector):
             for variant in stage.variants
             for state in ("ready", "draining", "suspended")
         }
-        for name, stage in zip(self._router.names, self._router.lanes, strict=True):
+        for name, stage in zip(self._router.names, self._router.stages, strict=True):
             for replica in stage.replicas:
                 state = "draining" if not replica.is_listed else "suspended" if replica.is_suspended else "ready"
                 tally[name, replica.variant, state] += 1

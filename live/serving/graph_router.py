@@ -86,11 +86,12 @@ class GraphRouter(Router):
     # ---- requests ----
 
     def arrive(self, request: Request, now_s: float) -> None:
-        for stage, lanes in self.admit(request, now_s):
-            self.lanes[stage].attempt(now_s, lanes)
+        self.admit(request, now_s)
+        for stage in self.routes.entries:
+            self.stages[stage].attempt(now_s)
 
-    def admit(self, request: Request, now_s: float) -> list[tuple[int, Sequence[int]]]:
-        """Admit a request; the caller makes the attempts that follow, in the lanes returned by entry."""
+    def admit(self, request: Request, now_s: float) -> None:
+        """Admit a request; the caller makes the attempts that follow at the entries."""
         assert isinstance(request, WholeRequest)
         self.pass_seconds(now_s)
         self.inside += 1
@@ -107,16 +108,16 @@ class GraphRouter(Router):
         items = [self._item(request, entry) for entry in entries]
         for item in items:
             self._data.prepare(item, ())  # what the client has sent
-        return [(item.stage, self.enqueue(item.stage, (item,), now_s)) for item in items]
+            self.enqueue(item.stage, (item,), now_s)
 
-    def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> Sequence[int]:
-        """Items come to a stage, in order; the caller makes the attempt that follows in the lanes returned."""
+    def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> None:
+        """Items come to a stage, in order; the caller makes the attempt that follows."""
         self.pass_seconds(now_s)
         for item in requests:
             assert isinstance(item, Item)
             item.place = self.counts[stage].arrivals
             self.counts[stage].arrivals += 1
-        return self.lanes[stage].enqueue(requests, now_s)
+        self.stages[stage].enqueue(requests, now_s)
 
     def _item(self, whole: WholeRequest, stage: int, path: Path = (), key: int | None = None) -> Item:
         """Add an item of a request on its way to a stage; without a key, it is the request's only one there."""
@@ -144,9 +145,9 @@ class GraphRouter(Router):
             return
         self.pass_seconds(now_s)
         for item in [each for each in request.items if each.outcome is None]:
-            request.stage, request.lane = item.stage, item.lane
+            request.stage = item.stage
             if item.visits:
-                self._queue(item).withdraw(item, now_s)
+                self.stages[item.stage].withdraw(item, now_s)
                 if (batch := item.visits[-1].batch) is not None:
                     request.problem = f"replica {batch.replica.number} ({batch.replica.variant}) has not answered"
             self._end_item(item, UNFINISHED, now_s)
@@ -161,7 +162,7 @@ class GraphRouter(Router):
         does."""
         for child, items in self.go_on(batch, now_s):
             self.deliver(child, items, now_s)
-        self.lanes[batch.stage].attempt(now_s, (batch.lane,))
+        self.stages[batch.stage].attempt(now_s)
 
     def go_on(self, batch: Batch, now_s: float) -> list[tuple[int, list[Item]]]:
         """Take note of a finished batch; returns the items that enter later stages a hop from now, by stage."""
@@ -184,13 +185,15 @@ class GraphRouter(Router):
     def deliver(self, stage: int, items: Sequence[Item], now_s: float) -> None:
         """Items enter a stage, which attempts; those that cannot be served fail at once."""
         able = [item for item in items if not item.problem]
-        lanes = self.enqueue(stage, able, now_s) if able else ()
+        if able:
+            self.enqueue(stage, able, now_s)
         for item in items:
             if item.problem:
                 self.counts[stage].arrivals += 1
                 item.visits.append(Visit(now_s))
                 self.fail(item, now_s, item.problem)
-        self.lanes[stage].attempt(now_s, lanes)
+        if able:
+            self.stages[stage].attempt(now_s)
 
     def _put_on(self, item: Item, way: Way, variant: str, now_s: float) -> list[Item]:
         """The items that an item puts on an edge and that enter the next stage; of several that join there, only the
@@ -298,7 +301,7 @@ class GraphRouter(Router):
     def _lose(self, item: Item, outcome: int, now_s: float) -> None:
         whole = item.whole
         if whole.outcome is None:
-            whole.stage, whole.lane, whole.lost_item = item.stage, item.lane, item.called
+            whole.stage, whole.lost_item = item.stage, item.called
             self._tell(whole, outcome, now_s)
 
     def _close(self, item: Item, now_s: float) -> None:

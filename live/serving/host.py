@@ -34,6 +34,7 @@ from ipa.live.serving.admission import (
 from ipa.live.serving.batch_service import BatchService, Job, batch_bytes
 from ipa.live.serving.bodies import Turns, read_body
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals, RunClock
+from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.graph_router import GraphRouter
 from ipa.live.serving.graph_tensors import MOST_ITEMS, GraphTensors, WholeJob
@@ -43,13 +44,12 @@ from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request, RoutedReplica, WholeRequest
 from ipa.live.serving.router import Router
 from ipa.live.serving.spans import Spans
-from ipa.live.serving.stage_lanes import Deadlines
 from ipa.live.serving.stage_queue import DispatchOptions, StageQueue
 from ipa.live.serving.tensors import TensorError, kind
 from ipa.live.serving.web import ADMITTED, ID, about, known_id, readiness, send, traceparent_of
 from ipa.policies import lightest_configuration
 from ipa.profiles import Pipeline
-from ipa.sim import NEVER, IndexedUniforms, rules, stream
+from ipa.sim import NEVER, rules
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -68,8 +68,7 @@ class GatewayOptions:
     the control API, in at most `most_recorded_bytes`. With `waits_for_start`, no request is served before time 0 is
     set.
 
-    `seed` is for the draws of the variant of a mix that a request goes to and, in a graph, of the numbers and ways of
-    its items; a request may become `most_items` items.
+    In a graph, `seed` is for the draws of the numbers and ways of items, and a request may become `most_items` items.
 
     `control_token_file` holds the token of the control port (None: a new one, in a file of its own); `control_names`
     are further host names of that port. `data_token_file` holds the tokens of clients (None: they need none);
@@ -119,9 +118,8 @@ class Gateway:
     """The router's host, to be made in a running event loop; the control API reads and sets it.
 
     `epoch` names one series of counters, so that clients that take differences see when they have restarted.
-    `is_configured`: it has been told the configuration in force; until then that is the lightest variants, or those of
-    the listed replicas in their lanes. While it `is_closing`, new requests are still served, each as the last of its
-    connection. `provider` exports the spans of its requests; None: none are made.
+    Until it is configured, the lightest variants are in force. While it `is_closing`, new requests are still served,
+    each as the last of its connection. `provider` exports the spans of its requests; None: none are made.
     """
 
     def __init__(self, options: GatewayOptions, provider: TracerProvider | None = None) -> None:
@@ -131,7 +129,6 @@ class Gateway:
         self.epoch = _new_epoch()
         self.clock = RunClock()
         self.is_started = False
-        self.is_configured = False
         self.is_closing = False
         self._waits_for_start = options.waits_for_start
         self._undescribed = ""
@@ -167,12 +164,8 @@ class Gateway:
         if self._items is not None and pipeline.graph is not None:
             limits_s, seed_and_hop = pipeline.drop_limits_s, (options.seed, 0.0)
             return GraphRouter(self.names, limits_s, initial, self, self._items, pipeline.graph, dispatch, seed_and_hop)
-        mixing = [
-            (len(stage.variants), IndexedUniforms(stream(options.seed, "mix", position)))
-            for position, stage in enumerate(pipeline.stages)
-        ]
         deadlines = Deadlines(pipeline.sla_s, self._latency_s) if options.drop == "deadline" else None
-        return Router(self.names, pipeline.drop_limits_s, initial, self, dispatch, deadlines, mixing)
+        return Router(self.names, pipeline.drop_limits_s, initial, self, dispatch, deadlines)
 
     def _latency_s(self, stage: int, variant: str, cores: int) -> Sequence[float]:
         return self.pipeline.stages[stage].variant(variant).latency_table(cores)[0]
@@ -375,7 +368,7 @@ class Gateway:
             job.kept.close()
 
     def _queue(self, request: Request) -> StageQueue:
-        return self.router.lanes[request.stage].queues[request.lane]
+        return self.router.stages[request.stage]
 
     def _starts_within_s(self, request: Request) -> int:
         """How long a new replica of the configured variant takes to start, in whole seconds, at least one."""

@@ -83,10 +83,10 @@ _METRICS: tuple[Metric, ...] = (
     ),
     Metric("ipa_busy_seconds_total", "counter", GATEWAY, ("stage",), "Seconds x replicas spent on batches."),
     Metric("ipa_batch_size", "histogram", GATEWAY, ("stage", "variant"), "Requests in a batch, as started."),
-    Metric("ipa_batch_size_limit", "gauge", GATEWAY, ("stage",), "The configured batch size; in a mix, the largest."),
+    Metric("ipa_batch_size_limit", "gauge", GATEWAY, ("stage",), "The configured batch size."),
     Metric(
         "ipa_batch_timeout_seconds", "gauge", GATEWAY, ("stage",),
-        "The configured batch timeout; in a mix, the longest.",
+        "The configured batch timeout.",
     ),
     Metric(
         "ipa_counted_since_timestamp_seconds", "gauge", GATEWAY, (), "When the gateway began to count from zero.",

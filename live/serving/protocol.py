@@ -35,13 +35,12 @@ BINARY_EXTENSION = "binary_tensor_data"
 """The extension that a server lists if it takes binary data."""
 
 
-def batch_parameters(number: int, size: int, cores: int, lane: int = 0) -> dict[str, int]:
-    """The parameters by which a gateway tells a replica of its batch, the `number`-th of its lane."""
-    told = {"batch_number": number, "batch_size": size, "replica_cores": cores}
-    return {**told, "batch_lane": lane} if lane else told
+def batch_parameters(number: int, size: int, cores: int) -> dict[str, int]:
+    """The parameters by which a gateway tells a replica of its batch, the `number`-th of the stage."""
+    return {"batch_number": number, "batch_size": size, "replica_cores": cores}
 
 
-RESERVED = frozenset(batch_parameters(0, 1, 1, lane=1))
+RESERVED = frozenset(batch_parameters(0, 1, 1))
 """The parameters that no client may send."""
 
 MOST_ELEMENTS = 2**40

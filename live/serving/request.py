@@ -27,8 +27,8 @@ class Request:
     """A request on its way through the pipeline; `kind`, `data` and `size_bytes` are those at its present stage.
 
     `peer` is whose it is, and `turn` the number of its turn at its present stage (see `QueueTurns`). `outcome` is None
-    until it has ended. `tries` counts the failed batches that it was in at this stage. `number`
-    counts the requests in order of arrival at the pipeline; `lane` is the one that it went to at this stage.
+    until it has ended. `tries` counts the failed batches that it was in at this stage. `number` counts the requests in
+    order of arrival at the pipeline.
     """
 
     name: str | None
@@ -40,7 +40,6 @@ class Request:
     number: int = 0
     turn: int = 0
     stage: int = 0
-    lane: int = 0
     tries: int = 0
     visits: list[Visit] = field(default_factory=list)
     outcome: str | None = None
@@ -65,7 +64,6 @@ class RoutedReplica:
     url: str = ""
     model: str = ""
     cores: int = 1
-    lane: int = 0
     batch: Batch | None = None
     batches: int = 0
     failures: int = 0
@@ -81,13 +79,10 @@ class RoutedReplica:
 
 
 class Batch:
-    """The `number`-th batch started at a stage, and the `number_in_lane`-th of its lane: the same unless variants are
-    mixed. It was sent to its replica at `sent_s` and answered at `answered_s`; None: not yet."""
+    """The `number`-th batch started at a stage. It was sent to its replica at `sent_s` and answered at `answered_s`;
+    None: not yet."""
 
-    __slots__ = (
-        *("answered_s", "lane", "number", "number_in_lane", "replica", "requests", "sent_s", "size", "stage"),
-        "start_s",
-    )
+    __slots__ = ("answered_s", "number", "replica", "requests", "sent_s", "size", "stage", "start_s")
 
     def __init__(
         self,
@@ -96,10 +91,8 @@ class Batch:
         replica: RoutedReplica,
         requests: Sequence[Request],
         start_s: float,
-        lane: int = 0,
     ) -> None:
-        self.number = self.number_in_lane = number
-        self.lane = lane
+        self.number = number
         self.stage = stage
         self.replica = replica
         self.requests = requests

@@ -5,15 +5,15 @@ Like the stage queues it owns, it is told the time and touches no network; `Host
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import floor
 from typing import Protocol
 
 from ipa.live.serving.counts import Latencies
+from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.request import Batch, Request, RoutedReplica
-from ipa.live.serving.stage_lanes import Deadlines, Draws, StageLanes
 from ipa.live.serving.stage_queue import DispatchOptions, StageHost, StageQueue
 from ipa.policies import Configuration, StageConfiguration
 from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED, rules
@@ -66,7 +66,6 @@ class StageState(StageCounts):
 class Router(StageHost):
     """The stages of one pipeline in a chain.
 
-    `lanes` has each stage with all its lanes, `stages` the first queue of each, the only one unless variants are mixed.
     `whole_second` is the last whole second that has ended, as the number of seconds until its end, and
     `at_whole_second` the exact state of the stages at that end: see `pass_seconds`. `latencies` are of the completed
     requests, `stage_latencies` of those in finished batches.
@@ -80,38 +79,21 @@ class Router(StageHost):
         host: Host,
         options: DispatchOptions = DispatchOptions(),  # noqa: B008 - frozen
         deadlines: Deadlines | None = None,
-        mixing: Sequence[tuple[int, Draws]] = (),
     ) -> None:
-        """Dropping by deadline needs `deadlines`. Raises ValueError if one is given without the other.
-
-        `mixing`: how many variants each stage has, and the draws that say which one a request gets; empty: no stage
-        mixes any.
-        """
+        """Dropping by deadline needs `deadlines`. Raises ValueError if one is given without the other."""
         if (options.drop == "deadline") != (deadlines is not None):
             raise ValueError(f"drop {options.drop!r} and deadlines={deadlines!r} do not go together")
         self.names = tuple(names)
         self._host = host
         self._deadlines = deadlines
         self._loses = options.loses
-
-        def queue(position: int, limit_s: float, host: StageHost, lane: int) -> StageQueue:
+        self.stages: list[StageQueue] = []
+        for position, (name, limit_s) in enumerate(zip(names, drop_limits_s, strict=True)):
             deadline = None
             if deadlines is not None:
-                deadline = deadlines.sla_s, partial(self._limit_now_s, position, lane, limit_s)
-            return StageQueue(position, lane, limit_s, host, configuration[names[position]], options, deadline)
-
-        self.lanes = [
-            StageLanes(
-                self,
-                configuration[name],
-                *(mixing[position] if mixing else (1, ())),
-                partial(queue, position, limit_s),
-            )
-            for position, (name, limit_s) in enumerate(zip(names, drop_limits_s, strict=True))
-        ]
-        self.stages = [stage.queues[0] for stage in self.lanes]
-        for position in range(len(self.lanes)):
-            self._adopt_deadlines(position)
+                deadlines.configure(position, configuration[name])
+                deadline = deadlines.sla_s, partial(deadlines.limit_s, position, limit_s, self.stages)
+            self.stages.append(StageQueue(position, limit_s, self, configuration[name], options, deadline))
         self._count_afresh()
         self.inside = 0
         self.whole_second = 0
@@ -120,7 +102,7 @@ class Router(StageHost):
     def restart(self, now_s: float) -> None:
         """Count afresh, and number batches from 0: a stage's k-th batch takes the k-th draw of its service times."""
         self._count_afresh()
-        for stage in self.lanes:
+        for stage in self.stages:
             stage.restart(now_s)
         self.whole_second = floor(now_s)
         self.at_whole_second = self._states(now_s)
@@ -131,16 +113,16 @@ class Router(StageHost):
 
     def state(self, stage: int, now_s: float) -> StageState:
         """The state of a stage; `now_s` may be any moment since its last change."""
-        counts, lanes = self.counts[stage], self.lanes[stage]
+        counts, queue = self.counts[stage], self.stages[stage]
         return StageState(
             counts.arrivals,
             counts.completions,
             counts.drops,
             counts.failures,
-            counts.busy_s + lanes.running_s(now_s),
-            lanes.length,
-            lanes.in_service,
-            lanes.request_s(now_s),
+            counts.busy_s + queue.running_s(now_s),
+            queue.length,
+            queue.in_service,
+            queue.request_s(now_s),
         )
 
     def pass_seconds(self, now_s: float) -> None:
@@ -161,39 +143,41 @@ class Router(StageHost):
     def arrive(self, request: Request, now_s: float) -> None:
         self.pass_seconds(now_s)
         self.inside += 1
-        self.lanes[0].attempt(now_s, self.enqueue(0, (request,), now_s))
+        self.enqueue(0, (request,), now_s)
+        self.stages[0].attempt(now_s)
 
-    def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> Sequence[int]:
-        """Requests arrive at a stage, in order; the caller makes the attempt that follows in the lanes returned."""
+    def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> None:
+        """Requests arrive at a stage, in order; the caller makes the attempt that follows."""
         self.pass_seconds(now_s)
         if stage == 0:
             for number, request in enumerate(requests, start=self.counts[0].arrivals):
                 request.number = number
         self.counts[stage].arrivals += len(requests)
-        return self.lanes[stage].enqueue(requests, now_s)
+        self.stages[stage].enqueue(requests, now_s)
 
     def timer(self, stage: int, now_s: float) -> None:
-        self.pass_seconds(now_s)
-        self.lanes[stage].timer(now_s)
+        """The moment that `wake` asked for has come; it may ring a little early."""
+        self.attempt(stage, now_s)
 
     def expire(self, now_s: float) -> None:
         """Drop the expired requests at every stage, and all that wait where no replica has served for too long."""
         self.pass_seconds(now_s)
-        for stage in self.lanes:
+        for stage in self.stages:
             stage.expire(now_s)
 
     def finished(self, batch: Batch, now_s: float) -> None:
         """A batch is done: its requests go on together, in order; the next stage attempts, then the batch's own."""
         requests = self.complete(batch, now_s)
         following = batch.stage + 1
-        if requests and following < len(self.lanes):
-            self.lanes[following].attempt(now_s, self.enqueue(following, requests, now_s))
-        self.lanes[batch.stage].attempt(now_s, (batch.lane,))
+        if requests and following < len(self.stages):
+            self.enqueue(following, requests, now_s)
+            self.stages[following].attempt(now_s)
+        self.stages[batch.stage].attempt(now_s)
 
     def complete(self, batch: Batch, now_s: float) -> Sequence[Request]:
         """Take note of a finished batch; returns its requests, which go on, or at the last stage have ended."""
         alive = self._alive(batch, now_s)
-        if batch.stage + 1 == len(self.lanes):
+        if batch.stage + 1 == len(self.stages):
             for request in alive:
                 self.end(request, COMPLETED, now_s)
         return alive
@@ -204,7 +188,7 @@ class Router(StageHost):
         counts = self.counts[batch.stage]
         counts.completions += batch.size
         counts.busy_s += now_s - batch.start_s
-        self._queue(batch).release(batch, now_s)
+        self.stages[batch.stage].release(batch, now_s)
         for request in batch.requests:
             request.visits[-1].finish_s = now_s
             self.stage_latencies[batch.stage].add(request.enqueue_s, now_s)
@@ -218,7 +202,7 @@ class Router(StageHost):
         the replica is not to blame, and a request that was alone is given up at once.
         """
         self.pass_seconds(now_s)
-        queue = self._queue(batch)
+        queue = self.stages[batch.stage]
         is_lost = self._loses and not batch.replica.is_listed
         self.counts[batch.stage].busy_s += now_s - batch.start_s
         batch.replica.failures += 1
@@ -239,7 +223,7 @@ class Router(StageHost):
             else:
                 self.fail(request, now_s, problem)
         queue.put_back(returning, now_s)
-        self.lanes[batch.stage].attempt(now_s, (batch.lane,))
+        queue.attempt(now_s)
 
     def fail(self, request: Request, now_s: float, problem: str) -> None:
         request.problem = problem[:MOST_PROBLEM]
@@ -254,7 +238,7 @@ class Router(StageHost):
         """Give up a request that has been inside for longer than the bound."""
         if request.outcome is None:
             self.pass_seconds(now_s)
-            self._queue(request).withdraw(request, now_s)
+            self.stages[request.stage].withdraw(request, now_s)
             if (batch := request.visits[-1].batch) is not None:
                 request.problem = f"replica {batch.replica.number} ({batch.replica.variant}) has not answered"
             self.end(request, UNFINISHED, now_s)
@@ -277,74 +261,35 @@ class Router(StageHost):
     @property
     def unserved(self) -> list[str]:
         """The stages without a replica that can take batches."""
-        return [name for name, stage in zip(self.names, self.lanes, strict=True) if not stage.can_serve]
+        return [name for name, stage in zip(self.names, self.stages, strict=True) if not stage.can_serve]
 
     @property
     def configuration(self) -> Configuration:
         """What is wanted at each stage."""
-        return {name: stage.plan.configuration for name, stage in zip(self.names, self.lanes, strict=True)}
+        return {name: stage.configuration for name, stage in zip(self.names, self.stages, strict=True)}
 
     def configure(self, configuration: Configuration, now_s: float) -> None:
-        """A decision takes effect: batch size, timeout and preferred variant at once, changed or not; the shares of a
-        mix when its variants are ready."""
+        """A decision takes effect: batch size, timeout and preferred variant at once, changed or not."""
         self.pass_seconds(now_s)
         for position, name in enumerate(self.names):
             self.configure_stage(position, configuration[name])
-            self.lanes[position].attempt(now_s)
+            self.stages[position].attempt(now_s)
 
     def configure_stage(self, stage: int, wanted: StageConfiguration) -> None:
         """Another configuration of one stage is in force; the caller makes the attempt that follows."""
-        self.lanes[stage].configure(wanted)
-        self._adopt_deadlines(stage)
-
-    def put_in_force(self, lanes: Sequence[Mapping[int, StageConfiguration]], now_s: float) -> None:
-        """Put these parts of every stage, by lane, in force at once, as if they had always been."""
-        self.pass_seconds(now_s)
-        for position, parts in enumerate(lanes):
-            self._put_in_force(position, parts, now_s)
-            self.lanes[position].attempt(now_s)
-
-    def follow_listed(self, stage: int, now_s: float) -> None:
-        """Before any configuration is set, give requests to the lanes that have replicas; the caller makes the attempt
-        that follows."""
-        parts = self.lanes[stage].listed_parts()
-        if parts:
-            self._put_in_force(stage, parts, now_s)
-
-    def _put_in_force(self, stage: int, parts: Mapping[int, StageConfiguration], now_s: float) -> None:
-        self.lanes[stage].put_in_force(parts, now_s)
-        self._adopt_deadlines(stage)
-
-    def _adopt_deadlines(self, stage: int) -> None:
+        self.stages[stage].configure(wanted)
         if self._deadlines is not None:
-            for lane, planned in enumerate(self.lanes[stage].plan.lanes):
-                self._deadlines.configure(stage, lane, planned.wanted)
-
-    def _limit_now_s(self, stage: int, lane: int, limit_s: float) -> float:
-        assert self._deadlines is not None
-        return self._deadlines.limit_s(stage, lane, limit_s, self.lanes)
-
-    def list_replicas(self, stage: int, listed: Mapping[tuple[int, str], Callable[[], RoutedReplica]]) -> bool:
-        """Set the replicas that may take batches: number and URL -> what makes a new one.
-
-        Those not listed finish what they have; those listed with other cores take them with their next batch. Returns
-        whether the shares of a mix take effect by that. The caller makes the attempt that follows.
-        """
-        return self.lanes[stage].list_replicas(listed)
+            self._deadlines.configure(stage, wanted)
 
     def resume(self, stage: int, replica: RoutedReplica, now_s: float) -> None:
         """A suspended replica has answered ready."""
         replica.is_suspended = False
-        self.lanes[stage].note_ready()
         self.attempt(stage, now_s)
 
-    def attempt(self, stage: int, now_s: float, lanes: Iterable[int] | None = None) -> None:
-        """Start every batch of a stage that can start now, in these lanes (None: in all), after something changed."""
+    def attempt(self, stage: int, now_s: float) -> None:
+        """Start every batch of a stage that can start now, after something changed."""
         self.pass_seconds(now_s)
-        self.lanes[stage].attempt(now_s, lanes)
-
-    def _queue(self, of: Request | Batch) -> StageQueue:
-        return self.lanes[of.stage].queues[of.lane]
+        self.stages[stage].attempt(now_s)
 
     # ---- the stages' host ----
 

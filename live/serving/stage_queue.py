@@ -1,6 +1,4 @@
-"""One queue of a pipeline and the dispatch to its replicas, by the rules of the model.
-
-A stage has one, or one for each lane where it mixes variants (`stage_lanes`); "stage" below is such a lane.
+"""The queue of a stage and the dispatch to its replicas, by the rules of the model.
 
 There is no clock and no network here: every method is told the time, and a `StageHost` carries out what follows. So the
 gateway runs it with real replicas, and the tests run it in virtual time with the simulator's stories.
@@ -74,7 +72,6 @@ class StageQueue:
     def __init__(
         self,
         position: int,
-        lane: int,
         drop_limit_s: float,
         host: StageHost,
         wanted: StageConfiguration,
@@ -85,7 +82,6 @@ class StageQueue:
         sla_s = NEVER if deadline is None else deadline[0]
         self._limit_now_s = None if deadline is None else deadline[1]
         self.position = position
-        self.lane = lane
         self.waiting: deque[Request] = deque()
         self.replicas: list[RoutedReplica] = []
         self.batches = 0
@@ -127,7 +123,7 @@ class StageQueue:
         return sum(replica.is_listed and not replica.is_suspended for replica in self.replicas)
 
     def outage_s(self, now_s: float) -> float:
-        """For how long no replica could take batches, as far as `look` has seen."""
+        """For how long no replica could take batches, as far as `expire` has seen."""
         return 0.0 if self.without_since_s is None else now_s - self.without_since_s
 
     def request_s(self, now_s: float) -> float:
@@ -155,7 +151,6 @@ class StageQueue:
         self._integrate(now_s)
         for request in requests:
             request.stage = self.position
-            request.lane = self.lane
             request.tries = 0
             request.visits.append(Visit(now_s))
             self._insert(self._in_turn(request), request)
@@ -188,15 +183,6 @@ class StageQueue:
         is_between = 0 < at < len(self.waiting)
         return int(before != request.kind) + int(request.kind != behind) - int(is_between and before != behind)
 
-    def hand_over(self, now_s: float) -> list[Request]:
-        """Remove all requests, and return those that wait for an outcome, in order, to wait elsewhere."""
-        self._integrate(now_s)
-        gone = [request for request in self.waiting if request.outcome is None]
-        self.waiting.clear()
-        self._by_age.clear()
-        self._ended = self._changes_of_kind = self._waiting_bytes = 0
-        return gone
-
     def withdraw(self, request: Request, now_s: float) -> None:
         """Take a request out of the queue, if it is in it."""
         self._integrate(now_s)
@@ -209,7 +195,21 @@ class StageQueue:
 
     def configure(self, wanted: StageConfiguration) -> None:
         """Another batch size, timeout or preferred variant, in force at once."""
+        self.configuration = wanted
         self.variant, self.batch, self.batch_timeout_s = wanted.variant, wanted.batch, wanted.batch_timeout_s
+
+    def list_replicas(self, listed: Sequence[RoutedReplica]) -> None:
+        """Set the replicas that may take batches; a number and a URL say which of them are there already. Those not
+        listed finish what they have; those listed with other cores take them with their next batch."""
+        wanted = {(replica.number, replica.url): replica for replica in listed}
+        known = {(replica.number, replica.url): replica for replica in self.replicas}
+        for key, replica in known.items():
+            replica.is_listed = key in wanted
+            if replica.is_listed:
+                replica.cores, replica.max_batch = wanted[key].cores, wanted[key].max_batch
+        remaining = [replica for replica in self.replicas if replica.is_listed or replica.batch is not None]
+        new = [replica for key, replica in wanted.items() if key not in known]
+        self.replicas = sorted([*remaining, *new], key=lambda replica: replica.number)
 
     def release(self, batch: Batch, now_s: float) -> None:
         """The replica of a batch is done with it, successfully or not."""
@@ -222,13 +222,6 @@ class StageQueue:
     def _is_waiting(self, request: Request) -> bool:
         return request.stage == self.position and request.outcome is None and request.visits[-1].batch is None
 
-    def look(self, now_s: float) -> None:
-        """Take note of whether there is a replica that can take batches."""
-        if self.can_serve:
-            self.without_since_s = None
-        elif self.without_since_s is None:
-            self.without_since_s = now_s
-
     def expire(self, now_s: float) -> None:
         """Drop expired requests, wherever they are in the queue; see the module's docstring.
 
@@ -236,6 +229,10 @@ class StageQueue:
         replica cannot be expected in time.
         """
         self._integrate(now_s)
+        if self.can_serve:
+            self.without_since_s = None
+        elif self.without_since_s is None:
+            self.without_since_s = now_s
         is_hopeless = self.outage_s(now_s) >= self._drop_limit_s
         while self._by_age:
             arrival_s, _, request = self._by_age[0]
@@ -333,7 +330,7 @@ class StageQueue:
         return request
 
     def _start(self, replica: RoutedReplica, requests: Sequence[Request], now_s: float) -> None:
-        batch = Batch(self.batches, self.position, replica, requests, now_s, self.lane)
+        batch = Batch(self.batches, self.position, replica, requests, now_s)
         self.batches += 1
         self.in_service += batch.size
         replica.batch = batch

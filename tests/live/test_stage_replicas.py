@@ -10,7 +10,7 @@ import pytest
 
 from ipa.live.kept import replicas_of, said_of
 from ipa.live.stage_replicas import Replica, StageReplicas
-from ipa.policies import ReplicaCounts, StageConfiguration, mix_of
+from ipa.policies import ReplicaCounts, StageConfiguration
 
 
 def stage(variant: str = "small", replicas: int = 2, **settings: Any) -> StageReplicas:
@@ -156,74 +156,20 @@ def test_a_failed_variant_may_be_tried_again_after_five_minutes() -> None:
     assert sort.failed_variants == ()
 
 
-# ---- lanes ----
+def test_of_two_batch_sizes_the_larger_one_holds_until_it_is_known_which_is_in_force() -> None:
+    """Sent at 9 s and in force by 9.5 s; then sent at 12 s and in force by 12.5 s."""
+    sort = StageReplicas("sort", replace(wanted("small", 1), batch=4))
+    for batch, sent_s in ((2, 9.0), (2, 10.0), (8, 12.0)):
+        sort.note_batch(batch, sent_s, sent_s + 0.5)
+    assert sort.batches == [(0.0, 4), (9.5, 2), (12.0, 8)]
 
 
-def mixed(**parts: tuple[float, int]) -> StageConfiguration:
-    """Variant -> share and replicas."""
-    return mix_of([replace(wanted(variant, replicas), share=share) for variant, (share, replicas) in parts.items()])
-
-
-def test_each_lane_is_rolled_out_for_itself_and_a_free_one_gives_up_its_replicas() -> None:
-    """Three small ones stand. Two large ones start in lane 1 while they stay; then lane 0 has one, then none."""
-    sort = stage("small", 3)
-    sort.configuration = mixed(small=(0.4, 1), large=(0.6, 2))
-    sort.follow({0: wanted("small", 3), 1: wanted("large", 2)}, 5.0, 5.0)
-    assert [sort.roll_out(5.0, lane) for lane in sort.lane_numbers] == [(0, []), (2, [])]
-    for _ in range(2):
-        sort.create(5.0, 1).ready_s = 8.0
-    assert [(replica.number, replica.variant, replica.lane) for replica in sort.all[3:]] == [
-        (3, "large", 1),
-        (4, "large", 1),
-    ]
-    assert not sort.is_closing
-    sort.follow({0: wanted("small", 1), 1: wanted("large", 2)}, 5.0, 5.0)
-    assert [replica.number for replica in sort.roll_out(8.0).remove] == [2, 1]
-    sort.configuration = wanted("large", 2)
-    assert sort.is_closing
-    sort.follow({1: wanted("large", 2)}, 9.0, 9.0)
-    assert sort.lane_numbers == [0, 1]
-    assert [replica.number for replica in sort.roll_out(9.0, 0).remove] == [2, 1, 0]
-    assert sort.roll_out(9.0, 1) == (0, [])
-    assert sort.counts() == {"large": ReplicaCounts(ready=2), "small": ReplicaCounts(ready=3)}
-
-
-def test_a_stage_with_one_variant_in_its_first_lane_follows_nobody() -> None:
+def test_records_are_the_same_after_a_kill() -> None:
     sort = stage("small", 2)
-    assert not sort.is_laned
-    sort.configuration = mixed(small=(0.5, 1), large=(0.5, 1))
-    assert sort.is_laned
-    sort.follow(sort.in_force, 1.0, 1.0)
-    sort.configuration = wanted("small", 2)
-    sort.follow({0: wanted("small", 2)}, 2.0, 2.0)
-    assert not sort.is_laned
-
-
-def test_a_mix_that_stands_is_in_the_first_lanes_and_another_variant_of_it_may_fail_alone() -> None:
-    sort = StageReplicas("sort", mixed(small=(0.5, 1), large=(0.5, 2)))
-    sort.put_in_force()
-    assert {lane: part.variant for lane, part in sort.in_force.items()} == {0: "small", 1: "large"}
-    for _ in range(3):
-        die(sort, sort.create(0.0, 1), 0.0)
-    assert (sort.back_off_left_s(0.0, 0), sort.back_off_left_s(0.0, 1)) == (0.0, 1.0)
-    assert [sort.roll_out(0.5, lane).create for lane in sort.lane_numbers] == [1, 0]
-    assert sort.failed_variants == ("large",)
-
-
-def test_records_say_the_lane_of_each_replica_and_its_batch_sizes_also_after_a_kill() -> None:
-    """Asked for at 9 s and found in force at 9.5 s: of two sizes, the larger one held in between."""
-    sort = stage("small", 1)
-    assert sort.records().lanes is None
-    sort.configuration = mixed(small=(0.5, 1), large=(0.5, 1))
-    sort.follow({0: wanted("small", 1), 1: replace(wanted("large", 1), batch=4)}, 5.0, 5.5)
-    sort.create(5.0, 1)
-    for batch, asked_s in ((2, 9.0), (8, 12.0)):
-        sort.follow({0: wanted("small", 1), 1: replace(wanted("large", 1), batch=batch)}, asked_s, asked_s + 0.5)
-    records = sort.records()
-    for lanes in (records.lanes, replicas_of(json.loads(json.dumps(said_of(records)))).lanes):
-        assert lanes is not None
-        assert lanes.lane.tolist() == [0, 1]
-        assert lanes.configured == (((0.0, 1),), ((5.0, 4), (9.5, 2), (12.0, 8)))
+    sort.all[1].removed_s, sort.all[1].gone_s = 10.0, 12.0
+    sort.all[0].resize(2, 11.0)
+    text = json.dumps(said_of(sort.records()))
+    assert json.dumps(said_of(replicas_of(json.loads(text)))) == text
 
 
 def test_cost_and_readiness_come_from_the_timeline() -> None:

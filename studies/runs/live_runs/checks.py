@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, get_args
 
 from ipa.live import LiveError
-from ipa.policies import mixes, reads
+from ipa.policies import reads
 from ipa.studies.runs.live_runs.options import Live
 from ipa.studies.runs.live_runs.samples import check_models, folder_of
 from ipa.studies.runs.run import Prepared
@@ -92,15 +92,10 @@ def _check_source(live: Live) -> None:
 
 
 def plane_of(prepared: Prepared, live: Live = Live()) -> Plane:
-    """The settings of the serving plane. Raises LiveError for a mix in a graph."""
+    """The settings of the serving plane."""
     from ipa.live import Plane
 
     scenario = prepared.scenario
-    may_mix = mixes(prepared.policy) or any(wanted.is_mix for wanted in (prepared.initial or {}).values())
-    if may_mix and prepared.pipeline.graph is not None:
-        raise LiveError(
-            f"policy {scenario.policy.name}: {scenario.pipeline} is a graph of stages; only chains mix variants"
-        )
     return Plane(
         pipeline=prepared.pipeline,
         source=scenario.pipeline,
@@ -113,7 +108,6 @@ def plane_of(prepared: Prepared, live: Live = Live()) -> Plane:
         resize=scenario.resize,
         removal=scenario.removal,
         limit_cores=scenario.limit_cores,
-        mixes=may_mix,
         port=live.port,
         control_port=live.control_port,
         models=folder_of(live.models),

@@ -639,9 +639,7 @@ class Cluster(Rolling):
         return {
             "time_s": time.monotonic() - self.origin_s,
             "epoch": self.epoch,
-            "configured": True,
             "configuration": self.configured[-1] if self.configured else {},
-            "lanes": {},
             "load_rps": [],
             "latencies_s": [],
             "records": copy.deepcopy(self.ended),

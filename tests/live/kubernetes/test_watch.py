@@ -365,7 +365,6 @@ def api_that_answers(data: bytes, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_a_call_of_the_gateway_through_the_proxy_waits_as_long_as_it_is_to(tmp_path: Path) -> None:
     waited_s: list[float] = []
     answer = {"epoch": "first", "time_s": 0.0, "load_rps": [], "latencies_s": [], "configuration": {}, "stages": {}}
-    answer |= {"configured": True, "lanes": {}}
     api = SimpleNamespace(
         get=lambda *_: secret("a-token-of-a-gateway"),
         request=lambda *_, within_s, headers: waited_s.append(within_s) or answer,  # type: ignore[func-returns-value]

@@ -41,8 +41,6 @@ def said(time_s: float, arrivals: int, epoch: str = "one", load: tuple[int, ...]
         "load_rps": list(load),
         "stages": {"a": stage | gauges},
         "latencies_s": [],
-        "configured": True,
-        "lanes": {},
     }
 
 

@@ -108,7 +108,6 @@ class World:
             router=world.router,
             arrivals=arrivals,
             ended_requests=EndedRequests(1, self.stages, 2**20),
-            is_configured=True,
         )
         pipeline = SimpleNamespace(
             name="tiny",

@@ -14,11 +14,11 @@ from functools import partial
 from itertools import count
 from typing import Any, Protocol
 
+from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.router import Router
-from ipa.live.serving.stage_lanes import Deadlines
 from ipa.live.serving.stage_queue import DispatchOptions
-from ipa.policies import StageConfiguration, mix_of
+from ipa.policies import StageConfiguration
 from ipa.sim import NEVER, rules
 from tests.sim.stories import Seen
 
@@ -129,12 +129,8 @@ class GatewayWorld:
         deadlines = None
         if drop == "deadline":
             deadlines = Deadlines(scenario["sla_s"], self._latency_s, scenario["hop_s"])
-        mixing = [
-            (len(stage["variants"]), draws)
-            for stage, draws in zip(self._stages, scenario.get("mix_draws", ()), strict=False)
-        ]
         options = DispatchOptions(drop, self._loses)
-        return Router(names, limits_s, configuration, self, options, deadlines=deadlines, mixing=mixing)
+        return Router(names, limits_s, configuration, self, options, deadlines=deadlines)
 
     def _stand(self, stage: int, wanted: StageConfiguration) -> None:
         """What is ready at the start."""
@@ -153,17 +149,18 @@ class GatewayWorld:
             self._now_s = min(instants)
             # In the queue for every event of their instant; the attempt of their own ranks with the timers.
             while coming and coming[0].arrival_s == self._now_s:
-                for stage, lanes in self._admit(coming.pop(0)):
-                    self._at(self._now_s, rules.TIMER, stage, self.router.attempt, stage, self._now_s, lanes)
+                for stage in self._admit(coming.pop(0)):
+                    self._at(self._now_s, rules.TIMER, stage, self.router.attempt, stage, self._now_s)
             while self._events and self._events[0][0] == self._now_s:
                 heapq.heappop(self._events)[-1]()
                 self._after_event()
         return self._result(self._end_s())
 
-    def _admit(self, request: Request) -> list[tuple[int, Sequence[int]]]:
-        """Let a request in; the stages that are to attempt, in which lanes."""
+    def _admit(self, request: Request) -> Sequence[int]:
+        """Let a request in; the stages that are to attempt."""
         self.router.inside += 1
-        return [(0, self.router.enqueue(0, [request], self._now_s))]
+        self.router.enqueue(0, [request], self._now_s)
+        return [0]
 
     def _after_event(self) -> None:
         """What follows an event."""
@@ -242,10 +239,11 @@ class GatewayWorld:
         requests = self.router.complete(batch, self._now_s)
         if batch.stage + 1 < len(self._stages):
             self._at(self._now_s + hop_s, rules.DELIVERY, batch.stage + 1, self._deliver, batch.stage + 1, requests)
-        self.router.attempt(batch.stage, self._now_s, (batch.lane,))
+        self.router.attempt(batch.stage, self._now_s)
 
     def _deliver(self, stage: int, requests: list[Request]) -> None:
-        self.router.attempt(stage, self._now_s, self.router.enqueue(stage, requests, self._now_s))
+        self.router.enqueue(stage, requests, self._now_s)
+        self.router.attempt(stage, self._now_s)
 
     def _apply(self, stage: int, wanted: StageConfiguration) -> None:
         self._wanted[stage] = wanted
@@ -273,17 +271,15 @@ class GatewayWorld:
 
     def _lose(self, stage: int) -> None:
         """A removed replica breaks off its batch."""
-        for batch in [each.batch for each in self.router.lanes[stage].replicas if not each.is_listed and each.batch]:
+        for batch in [each.batch for each in self.router.stages[stage].replicas if not each.is_listed and each.batch]:
             replica = self.fleets[stage].replicas[batch.replica.number]
             replica.is_busy, replica.finish_s = False, self._now_s
             self.router.failed(batch, self._now_s, "is gone")
 
-    def _list(self, stage: int) -> bool:
-        return self.router.list_replicas(
-            stage,
-            {
-                (each.number, ""): partial(
-                    RoutedReplica,
+    def _list(self, stage: int) -> None:
+        self.router.stages[stage].list_replicas(
+            [
+                RoutedReplica(
                     each.number,
                     each.variant,
                     max(self._table(stage, each.variant, each.now_cores)),
@@ -291,7 +287,7 @@ class GatewayWorld:
                 )
                 for each in self.fleets[stage].replicas
                 if each.ready_s is not None and each.removed_s is None
-            },
+            ]
         )
 
     def _table(self, stage: int, variant: str, cores: int) -> dict[int, float]:
@@ -322,7 +318,7 @@ def simulate(scenario: dict[str, Any]) -> dict[str, Any]:
 
 def configuration_of(wanted: dict[str, Any]) -> StageConfiguration:
     """A stage's configuration, as a scenario has it."""
-    return mix_of([StageConfiguration(**part) for part in wanted.get("mix", [wanted])])
+    return StageConfiguration(**wanted)
 
 
 def endless(scenario: dict[str, Any], key: str, position: int) -> Iterator[float]:

@@ -36,8 +36,9 @@ class GraphWorld(GatewayWorld):
     def _request(self, name: str, arrival_s: float) -> Request:
         return WholeRequest(name, arrival_s)
 
-    def _admit(self, request: Request) -> list[tuple[int, Sequence[int]]]:
-        return self.router.admit(request, self._now_s)
+    def _admit(self, request: Request) -> Sequence[int]:
+        self.router.admit(request, self._now_s)
+        return self.router.routes.entries
 
     # ---- the router's host ----
 
@@ -71,7 +72,7 @@ class GraphWorld(GatewayWorld):
             return
         for child, items in self.router.go_on(batch, self._now_s):
             self._at(self._now_s + hop_s, rules.DELIVERY, child, self._bring, child, items)
-        self.router.attempt(batch.stage, self._now_s, (batch.lane,))
+        self.router.attempt(batch.stage, self._now_s)
 
     def _bring(self, stage: int, items: list[Item]) -> None:
         self.router.deliver(stage, items, self._now_s)
@@ -107,9 +108,9 @@ class _Noting(GraphRouter):
 
     came: list[list[Item]]
 
-    def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> Sequence[int]:
+    def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> None:
         self.came[stage] += [item for item in requests if isinstance(item, Item)]
-        return super().enqueue(stage, requests, now_s)
+        super().enqueue(stage, requests, now_s)
 
 
 def item_told(item: Item) -> dict[str, Any]:

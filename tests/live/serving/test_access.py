@@ -34,7 +34,6 @@ CALLS = (
     ("PUT", "/control/start"),
     ("PUT", "/control/configuration"),
     ("PUT", "/control/replicas"),
-    ("GET", "/control/lanes"),
     ("GET", "/control/observation"),
     ("GET", "/control/records"),
     ("GET", "/no/such/path"),

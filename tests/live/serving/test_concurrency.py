@@ -46,7 +46,6 @@ class World:
             epoch="one",
             router=router,
             arrivals=ArrivalCounts(0.0),
-            is_configured=True,
         )
         self._source = GatewaySource(self, HISTORY_S)  # type: ignore[arg-type]
         self.now_s = 0.0

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,10 +50,7 @@ def router(
 
 def ready(made: Router, stage: int, numbers: range | list[int], now_s: float = 0.0) -> None:
     """These are the replicas of a stage."""
-    listed: dict[tuple[int, str], Callable[[], RoutedReplica]] = {
-        (n, f"http://{n}"): partial(RoutedReplica, n, "small", 8, f"http://{n}") for n in numbers
-    }
-    made.list_replicas(stage, listed)
+    made.stages[stage].list_replicas([RoutedReplica(n, "small", 8, f"http://{n}") for n in numbers])
     made.stages[stage].attempt(now_s)
 
 
@@ -221,7 +215,7 @@ def test_a_suspended_replica_takes_nothing_until_it_is_ready_or_another_is_liste
     made.failed(host.serving[0], 1.0, "died")
     ready(made, 0, [0], now_s=2.0)  # listed as before
     assert len(host.serving) == 1
-    made.list_replicas(0, {(0, "http://new"): partial(RoutedReplica, 0, "small", 8, "http://new")})
+    made.stages[0].list_replicas([RoutedReplica(0, "small", 8, "http://new")])
     made.stages[0].attempt(3.0)
     assert host.serving[1].replica.url == "http://new"
 

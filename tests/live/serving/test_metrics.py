@@ -21,7 +21,7 @@ from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.metrics import OF_SLA, STAGE_STATE, TABLE, ProcessMetrics, at_whole_second
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.router import Router
-from ipa.policies import Applied, Decision, Entry, StageConfiguration, mix_of
+from ipa.policies import Applied, Decision, Entry, StageConfiguration
 from tests.live.world import metric_values
 from tests.tiny import SMALL_ONES, observation, two_by_two
 
@@ -117,15 +117,12 @@ def test_a_step_tells_of_what_it_saw_and_whether_it_was_put_in_force() -> None:
     assert (said["ipa_limit_cores"], said["ipa_sample_age_seconds"]) == (7.0, 3.5)
 
 
-def test_of_a_mix_each_variant_has_its_desired_replicas_and_the_accuracy_is_the_mean() -> None:
-    """At a, a quarter of the requests goes to small (0.5), the rest to large (0.8); b is all small (0.6)."""
+def test_the_desired_replicas_are_those_of_the_decided_variant() -> None:
     metrics = ControllerMetrics(two_by_two())
-    parts = [StageConfiguration("small", 1, 2, 0.0, 1, 0.25), StageConfiguration("large", 1, 3, 0.0, 2, 0.75)]
-    wanted = {**SMALL_ONES, "a": mix_of(parts)}
+    wanted = {**SMALL_ONES, "a": StageConfiguration("large", 1, 3, 0.0, 2)}
     metrics.step(Entry(observation((3.0,)), Decision(wanted, {}), Applied(True)), 0.01)
     values = metric_values(metrics.of_process.text().decode())
-    assert [values["ipa_desired_replicas", "a", each] for each in ("small", "large")] == [2.0, 3.0]
-    assert values["ipa_planned_accuracy_ratio",] == pytest.approx((0.25 * 0.5 + 0.75 * 0.8) * 0.6)
+    assert [values["ipa_desired_replicas", "a", each] for each in ("small", "large")] == [0.0, 3.0]
 
 
 # ---- the dashboard ----

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-import tracemalloc
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -91,20 +90,6 @@ def test_an_emulated_replica_takes_the_time_of_the_cores_that_its_batch_names() 
     assert emulated.service_s(0, 2, 2) == 0.5
     with pytest.raises(ModelError, match="batch_size 2; allowed: 1 to 1, as profiled"):
         emulated.service_s(0, 2)
-
-
-def test_an_emulated_replica_remembers_few_of_the_lanes_that_batches_name() -> None:
-    """Whoever reaches it may name any; each takes some 100 kB while it is remembered."""
-    emulated = Emulated(ServiceTime((0.0, 0.1), (0.0, 0.1)))
-    first_s = emulated.service_s(0, 1, lane=7)
-    tracemalloc.start()
-    try:
-        for lane in range(1000, 1200):
-            emulated.service_s(0, 1, lane=lane)
-        assert tracemalloc.get_traced_memory()[0] < 8 * 2**20
-    finally:
-        tracemalloc.stop()
-    assert emulated.service_s(0, 1, lane=7) == first_s
 
 
 @pytest.mark.parametrize(("begins_with", "told"), [(None, [2, 1]), (1, [2, 1]), (4, [1, 2, 1])])

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,9 +160,7 @@ def test_in_whatever_batches_each_request_gets_its_own_rows(tmp_path: Path) -> N
             {stage: StageConfiguration(variant, 8, 4, 0.01, 1) for stage, variant in wanted_stages.items()}, 0.0
         )
         for position, variant in enumerate(wanted_stages.values()):
-            gateway.router.list_replicas(
-                position, {(number, ""): partial(RoutedReplica, number, variant, 8) for number in range(4)}
-            )
+            gateway.router.stages[position].list_replicas([RoutedReplica(number, variant, 8) for number in range(4)])
         tensors = [of_array("image", np.array(rows, dtype=np.float32)) for rows in images]
         asked = [InferRequest(None, {}, [tensor], Wanted(None, True)) for tensor in tensors]
         requests = [gateway._admitted(each, "", gateway.clock.now_s(), None, "", "") for each in asked]
