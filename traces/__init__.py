@@ -15,7 +15,19 @@ from ipa.traces.catalogue import (
 )
 from ipa.traces.checks import LONGEST_S, TraceError
 from ipa.traces.readers import NO_HINTS, Filling, Steps, TimeHints, answered_series, read, trace_of_series
-from ipa.traces.summary import SCALES_S, WEEKDAYS, Rise, daily, dispersion, info, means_rps, rises, sentence, weekly
+from ipa.traces.summary import (
+    SCALES_S,
+    WEEKDAYS,
+    Rise,
+    daily,
+    dispersion,
+    info,
+    means_rps,
+    rises,
+    scaling_sentence,
+    sentence,
+    weekly,
+)
 from ipa.traces.trace import HISTORY_S, Trace
 from ipa.traces.writers import check_new, write
 
@@ -50,6 +62,7 @@ __all__ = [
     "published",
     "read",
     "rises",
+    "scaling_sentence",
     "sentence",
     "synthesise",
     "trace_of_series",

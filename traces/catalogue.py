@@ -130,7 +130,8 @@ def published(name: str, real: Trace) -> Trace:
     Raises TraceError for an unknown name and for a trace that is too short.
     """
     _known(name)
-    return replace(real.window(WINDOWS[name]).scaled(SCALE), name=f"twitter:{name}")
+    scaled = real.window(WINDOWS[name]).scaled(SCALE, "floor")
+    return replace(scaled, name=f"twitter:{name}", reading="", unscaled_rps=None)
 
 
 def synthesise(name: str, rng: int | np.random.Generator) -> Trace:

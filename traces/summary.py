@@ -19,8 +19,8 @@ def info(trace: Trace) -> dict[str, object]:
     it for a varying one; `dispersion_by_scale` has it by time scale, `largest_rises` the largest rises of the mean
     rate, `daily_rps` and `weekly_rps` the means by hour of the day and by day of the week (see `shape`).
     `minute_means_rps` ends with what is left of the last minute. None: not applicable, as how a file
-    was read if nothing had to be detected, the clock of a file without one, quotients of an empty load, or changes
-    within a single second.
+    was read if nothing had to be detected, the clock of a file without one, the mean before scaling of a load that is
+    not scaled, quotients of an empty load, or changes within a single second.
     """
     counts = trace.per_second()
     mean_rps = float(counts.mean())
@@ -36,6 +36,7 @@ def info(trace: Trace) -> dict[str, object]:
         "history_s": len(trace.history_counts),
         "requests": trace.requests,
         "empty_seconds": int((counts == 0).sum()),
+        "unscaled_mean_rps": trace.unscaled_rps,
         "mean_rps": mean_rps,
         "min_rps": int(counts.min()),
         "max_rps": int(counts.max()),
@@ -60,6 +61,13 @@ def sentence(trace: Trace) -> str:
         end = trace.starts_at + timedelta(seconds=trace.duration_s)
         span += f" from {trace.starts_at.isoformat()} to {end.isoformat()}"
     return f"{trace.source}: {trace.requests:,} requests in {trace.reading}; {span}"
+
+
+def scaling_sentence(trace: Trace) -> str:
+    """The mean rate before and after scaling, in one line; empty if the load is not scaled."""
+    if trace.unscaled_rps is None:
+        return ""
+    return f"{trace.name}: scaled, from a mean of {trace.unscaled_rps:.4g} requests per second to {trace.mean_rps:.4g}"
 
 
 def means_rps(trace: Trace, width_s: int) -> list[float]:

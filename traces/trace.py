@@ -93,6 +93,7 @@ class Trace:
     to it; `sha256` is the digest of that origin: a file as stored, else the load as first made.
     `reading` says in words how the times or counts of a file were understood, where that had to be found out;
     `starts_at` is the time of second 0 on the clock of the origin, None where there is no such clock.
+    `unscaled_rps` is the mean rate before the load was scaled, None where it was not.
 
     Traces are equal when their loads are: only kind, duration, load and history count.
 
@@ -108,6 +109,7 @@ class Trace:
     sha256: str = ""
     reading: str = ""
     starts_at: datetime | None = None
+    unscaled_rps: float | None = None
 
     def __post_init__(self) -> None:
         if (self.counts is None) == (self.timestamps_s is None):
@@ -194,6 +196,11 @@ class Trace:
         return len(self.load) if self.counts is None else int(self.counts.sum())
 
     @property
+    def mean_rps(self) -> float:
+        """The mean of the requests of each second."""
+        return float(self.per_second().mean())
+
+    @property
     def digest(self) -> str:
         """sha256 of the load itself: equal for equal traces, whatever file each was read from."""
         head = f"{self.kind} {self.duration_s!r} {len(self.history_counts)}\n"
@@ -240,24 +247,25 @@ class Trace:
         history = _history_before(self, spans_s[0][0])
         words = " then ".join(f"{start_s:.12g}-{end_s:.12g}" for start_s, end_s in spans_s)
         part = self._changed(np.concatenate(parts), total_s, history, f"seconds {words}")
-        if self.starts_at is None or len(spans_s) > 1:
-            return replace(part, starts_at=None)  # joined windows have no continuous clock
-        return replace(part, starts_at=self.starts_at + timedelta(seconds=spans_s[0][0]))
+        starts_at = None
+        if self.starts_at is not None and len(spans_s) == 1:  # joined windows have no continuous clock
+            starts_at = self.starts_at + timedelta(seconds=spans_s[0][0])
+        return replace(part, starts_at=starts_at, unscaled_rps=None)
 
     def scaled(
         self,
         factor: float,
-        how: Literal["floor", "thin"] = "floor",
+        how: Literal["thin", "floor"] = "thin",
         rng: np.random.Generator | None = None,
     ) -> "Trace":
-        """The same load `factor` times as heavy, its history too.
+        """The same load `factor` times as heavy, its history too; `unscaled_rps` is then the mean before.
 
-        `floor` (counts only): floor(count x factor), as published; a second loses half a request on
-        average, which is much of a small count.
         `thin` (draws from `rng`, first for the last `HISTORY_S` of the history): each request is
         kept floor(factor) times and once more with the probability of the fraction, so that the
         mean is right: binomial thinning below 1; above 1 the copies of a timestamp stand at the
         same instant.
+        `floor` (counts only): floor(count x factor), as published; a second loses half a request on
+        average, which is much of a small count.
 
         Raises TraceError for a factor that is not finite and above 0, an unknown `how`, `floor` of
         timestamps, `thin` without `rng`, and counts that become too large.
@@ -282,9 +290,9 @@ class Trace:
             load = thin(self.load, factor, rng)
             history = np.concatenate([thinned(self.history_counts[:far], factor, rng), near])
         else:
-            raise TraceError(f"how to scale is 'floor' or 'thin', not {how!r}")
+            raise TraceError(f"how to scale is 'thin' or 'floor', not {how!r}")
         words = f"{'' if how == 'floor' else 'thinned '}x {factor:g}"
-        return self._changed(load, self.duration_s, history, words)
+        return replace(self._changed(load, self.duration_s, history, words), unscaled_rps=self.mean_rps)
 
     def _changed(self, load: Numbers, duration_s: float, history: Counts, words: str) -> "Trace":
         counts, times_s = (None, load) if self.counts is None else (load, None)

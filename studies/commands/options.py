@@ -55,6 +55,22 @@ SECONDS = Number(min=0.0, min_open=True)
 SHARE = Number(min=0.0, max=1.0, min_open=True, max_open=True)
 
 
+class Duration(click.ParamType[int]):
+    """A duration in whole seconds: `60`, `90s`, `1m`, `1h30m`."""
+
+    name = "DURATION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        try:
+            seconds = int(text) if text.isascii() and text.isdigit() else studies.prometheus.duration_s(text)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if seconds < 1:
+            self.fail(f"{text!r} is no time at all", param, ctx)
+        return seconds
+
+
 def _within(what: str, of: Number | Whole) -> str:
     """The bounds in words: `a whole number from 1`, `a finite number above 0 and below 1`."""
     low = None if of.min is None else f"{'above' if of.min_open else 'from'} {of.min:g}"
@@ -234,6 +250,13 @@ time_options = together(
         "--count-column", metavar="NAME", help="Column of counts; none: each row is a request. Default: by name."
     ),
     click.option(
+        "--step",
+        "count_step_s",
+        type=Duration(),
+        metavar="DURATION",
+        help="How long each count is for, such as 1m, if no times say so. Default: by the times.",
+    ),
+    click.option(
         "--skip-bad-lines",
         type=Whole(min=0),
         metavar="N",
@@ -242,8 +265,15 @@ time_options = together(
 )
 """The options for what a trace file does not specify about its columns."""
 
-scale_option = click.option(
-    "--scale", type=Number(min=0.0, min_open=True), help="Multiply the request rate by this factor. Default: 1."
+scale_options = together(
+    click.option(
+        "--scale", type=Number(min=0.0, min_open=True), help="Multiply the request rate by this factor. Default: 1."
+    ),
+    click.option(
+        "--scaling",
+        type=Words(choices.Scaling),
+        help="How to scale: thin (draw at random, which keeps the mean) or floor (round down). Default: thin.",
+    ),
 )
 
 workload_seed_option = click.option(
@@ -261,12 +291,7 @@ load_options = together(
     ),
     time_options,
     window_option,
-    scale_option,
-    click.option(
-        "--scaling",
-        type=Words(choices.Scaling),
-        help="How to scale: floor (round down) or thin (draw at random). Default: floor.",
-    ),
+    scale_options,
     click.option(
         "--arrivals",
         type=Words(choices.Arrivals),
@@ -298,10 +323,11 @@ def time_hints(
     time_unit: str | None,
     time_zone: str | None,
     count_column: str | None,
+    count_step_s: int | None,
     skip_bad_lines: int | None,
 ) -> TimeHints:
     """The hints from the time options. Raises TraceError for an unknown time zone."""
-    return ipa.traces.TimeHints(time_column, time_unit, time_zone, count_column, skip_bad_lines or 0)
+    return ipa.traces.TimeHints(time_column, time_unit, time_zone, count_column, count_step_s, skip_bad_lines or 0)
 
 
 def build_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:

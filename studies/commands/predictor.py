@@ -18,7 +18,7 @@ from ipa.studies.commands.options import (
     declared,
     output_options,
     plotly_option,
-    scale_option,
+    scale_options,
     taken,
     together,
     window_option,
@@ -29,6 +29,7 @@ from ipa.studies.scenario import ScenarioError, option
 
 if TYPE_CHECKING:
     from ipa.studies.many.predictor import Cases, Chosen, Score
+    from ipa.studies.scenario.choices import Scaling
     from ipa.traces import Trace
 
 
@@ -63,6 +64,7 @@ class Asked:
         metavar="START:END",
     )
     scale: float | None = None
+    scaling: Scaling | None = None
     seed: int = 1
     interval_s: int = option(10, "Seconds between two forecasts. Default: 10.", least=1)
     horizon_s: int = option(20, "Forecast the busiest of this many seconds. Default: 20.", least=1)
@@ -75,7 +77,7 @@ class Asked:
 
     def trace(self) -> Trace:
         """The whole load. Raises TraceError or ScenarioError."""
-        return studies.Load.given(self.name, None, self.scale, self.seed).trace()
+        return studies.Load.given(self.name, None, self.scale, self.scaling, self.seed).trace()
 
     @property
     def moments(self) -> dict[str, Any]:
@@ -94,7 +96,7 @@ class Asked:
 
 asked_options = together(
     declared(Asked, "names", "name", "windows"),
-    scale_option,
+    scale_options,
     workload_seed_option,
     declared(Asked, "interval_s", "horizon_s", "history_s", "without_zeros"),
 )
@@ -202,12 +204,20 @@ def show(within: float, to: Path, as_json: bool, **options: Any) -> None:
 @predictor.command()
 @click.option("--trace", required=True, metavar="NAME|FILE", help="Load to learn from.")
 @window_option
-@scale_option
+@scale_options
 @declared(Recipe, "kind")
 @click.option("--out", required=True, type=NEW_FILE, help="File to write: .npz, or .keras for a network.")
 @declared(Recipe, "seed", "every_s", "epochs", "thinned_by")
 @output_options
-def train(trace: str, window: str | None, scale: float | None, out: Path, as_json: bool, **options: Any) -> None:
+def train(
+    trace: str,
+    window: str | None,
+    scale: float | None,
+    scaling: Scaling | None,
+    out: Path,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Train a predictor on a load.
 
     A card beside the file records how it was trained. Without --window, it is trained on the first 14 days and tested
@@ -216,10 +226,10 @@ def train(trace: str, window: str | None, scale: float | None, out: Path, as_jso
     """
     recipe = taken(Recipe, options, learnt_s=studies.many.predictor.TRAINED_S if window is None else None)
     studies.many.predictor.check_target(recipe.kind, out)
-    load = studies.Load.given(trace, window, scale, recipe.seed).trace()
-    given = {"--trace": Path(trace).name, "--window": window, "--scale": scale, "--model": recipe.kind}
+    load = studies.Load.given(trace, window, scale, scaling, recipe.seed).trace()
+    given = {"--trace": Path(trace).name, "--window": window, "--scale": scale, "--scaling": scaling}
     of_recipe = {"--seed": recipe.seed, "--every": recipe.every_s, "--epochs": recipe.epochs}
-    command = _as_typed({**given, "--out": out.name, **of_recipe})
+    command = _as_typed({**given, "--model": recipe.kind, "--out": out.name, **of_recipe})
     recipe = replace(recipe, command=command + "".join(f" --thin {factor}" for factor in recipe.thinned_by))
     steps = studies.many.predictor.steps(recipe.kind, recipe.epochs)
     with progress.counted(f"training {recipe.kind}", steps) as on_step:

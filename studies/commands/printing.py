@@ -74,10 +74,10 @@ def is_quiet() -> bool:
 
 
 def say_load(trace: Trace) -> None:
-    """Report on stderr how a file was read as a load, if anything was inferred."""
-    said = ipa.traces.sentence(trace)
-    if said:
-        note(said)
+    """Report on stderr how a file was read as a load, if anything was inferred, and what scaling did to its mean."""
+    for sentence in (ipa.traces.sentence(trace), ipa.traces.scaling_sentence(trace)):
+        if sentence:
+            note(sentence)
 
 
 def print_json(value: object) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,8 @@ def study(
     wanted = studies.many.study.prepare(what, asked.pipelines, asked.seeds)
     for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
         printing.say_rules(pipeline)
+    for load in dict.fromkeys(replace(studies.load_of(trial.scenario), seed=1) for trial in wanted.trials):
+        printing.say_load(load.trace())
     progress.compile_engine(*(trial.scenario for trial in wanted.trials))
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         found = studies.many.study.conduct(wanted, running, late_at_most)

@@ -20,7 +20,7 @@ from ipa.studies.commands.options import (
     Words,
     output_options,
     page_option,
-    scale_option,
+    scale_options,
     time_hints,
     time_options,
     window_option,
@@ -30,6 +30,7 @@ from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies.scenario import Range
+    from ipa.studies.scenario.choices import Scaling
     from ipa.traces import Filling, Trace
 
 
@@ -106,7 +107,7 @@ SHAPES = (
 @click.argument("name", metavar="NAME|FILE", shell_complete=complete.traces)
 @time_options
 @window_option
-@scale_option
+@scale_options
 @workload_seed_option
 @page_option
 @output_options
@@ -114,13 +115,14 @@ def info(
     name: str,
     window: str | None,
     scale: float | None,
+    scaling: Scaling | None,
     seed: int,
     to: Path | None,
     as_json: bool,
     **times: Any,
 ) -> None:
     """Show the figures of a load: requests, mean rate, range, burstiness, day and week, largest rises."""
-    trace = studies.Load.given(name, window, scale, seed, time_hints(**times)).trace()
+    trace = studies.Load.given(name, window, scale, scaling, seed, time_hints(**times)).trace()
     if to is not None:
         reports.write_page(studies.pages.load.page(trace), to)
     figures = ipa.traces.info(trace)
@@ -182,14 +184,21 @@ def synthesise(workload: str, seed: int, to: Path, as_json: bool) -> None:
 @click.argument("to", type=NEW_FILE)
 @time_options
 @window_option
-@scale_option
+@scale_options
 @workload_seed_option
 @output_options
 def convert(
-    source: str, to: Path, window: str | None, scale: float | None, seed: int, as_json: bool, **times: Any
+    source: str,
+    to: Path,
+    window: str | None,
+    scale: float | None,
+    scaling: Scaling | None,
+    seed: int,
+    as_json: bool,
+    **times: Any,
 ) -> None:
     """Write a load, or a part of it, to a new .csv or .parquet file."""
-    trace = studies.Load.given(source, window, scale, seed, time_hints(**times)).trace()
+    trace = studies.Load.given(source, window, scale, scaling, seed, time_hints(**times)).trace()
     printing.say_load(trace)
     printing.print_made(ipa.traces.write(trace, to), as_json)
 

@@ -45,6 +45,7 @@ def tune(what: str, jobs: int | None, **options: Any) -> None:
     """
     results, asked, drawing = taken(Results, options), taken(Options, options), taken(Drawing, options)
     scenario = build_scenario(what, **options)
+    printing.say_load(studies.load_of(scenario).trace())
     progress.compile_engine(scenario)
     with (
         progress.ended_cleanly(results.out),

@@ -34,7 +34,15 @@ def windows(trace: str, scale: float, days: range, starts_s: tuple[int, ...]) ->
     """The windows of these days; `starts_s`: their starts from the beginning of each day."""
     begins = [day * DAY_S + start for day in days for start in starts_s]
     return [
-        Scenario(pipeline="video", trace=trace, scale=scale, window=f"{begin}:{begin + WINDOW_S}")  # type: ignore[arg-type]
+        Scenario.model_validate(
+            {
+                "pipeline": "video",
+                "trace": trace,
+                "scale": scale,
+                "scaling": "floor",
+                "window": (begin, begin + WINDOW_S),
+            }
+        )
         for begin in begins
     ]
 

@@ -258,7 +258,8 @@ MANIFEST = {
     "trace": Column(
         "",
         "name, source, sha256 (of the file as stored, or of the synthetic load), how its times were read "
-        "(`reading`), the clock's time at its start (`starts_at`), and number of requests",
+        "(`reading`), the clock's time at its start (`starts_at`), number of requests, and if it is scaled the mean "
+        "rate before (`unscaled_rps`)",
     ),
     "summary": Column("", "the summary"),
     "decisions_reused": Column(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-TimeUnit = Literal["s", "ms", "us", "ns", "min"]
-Scaling = Literal["floor", "thin"]
+TimeUnit = Literal["s", "ms", "us", "ns", "min", "h", "d"]
+Scaling = Literal["thin", "floor"]
 Arrivals = Literal["poisson", "poisson-count", "even", "clumped"]
 Start = Literal["warm", "configured"]
 ServiceTimes = Literal["lognormal", "mean"]

@@ -33,18 +33,26 @@ class Load:
     name: str
     windows: Windows | None = None
     scale: float = 1.0
-    scaling: Literal["floor", "thin"] = "floor"
+    scaling: Literal["thin", "floor"] = "thin"
     seed: int = 1
     hints: TimeHints = NO_HINTS
 
     @classmethod
-    def given(cls, name: str, window: str | None, scale: float | None, seed: int, hints: TimeHints = NO_HINTS) -> Load:
+    def given(
+        cls,
+        name: str,
+        window: str | None,
+        scale: float | None,
+        scaling: Literal["thin", "floor"] | None,
+        seed: int,
+        hints: TimeHints = NO_HINTS,
+    ) -> Load:
         """The load that a command's options describe. Raises ScenarioError for an invalid window."""
         try:
             windows = None if window is None else parse_windows(window)
         except ValueError as error:
             raise ScenarioError(f"--window {window}: {error}") from None
-        return cls(name, windows, 1.0 if scale is None else scale, "floor", seed, hints)  # type: ignore[arg-type]
+        return cls(name, windows, 1.0 if scale is None else scale, scaling or "thin", seed, hints)  # type: ignore[arg-type]
 
     @property
     def has_fixed_times(self) -> bool:
@@ -72,9 +80,11 @@ class Load:
         trace = find_trace(self.name, self.seed, self.hints)
         if self.windows is not None:
             trace = trace.window(self.windows)
-        if self.scale != 1.0:
-            trace = trace.scaled(self.scale, self.scaling, stream(self.seed, "scaling"))
-        return trace
+        return self.scaled(trace)
+
+    def scaled(self, trace: Trace) -> Trace:
+        """A trace, or a part of it, as heavy as the load is."""
+        return trace if self.scale == 1.0 else trace.scaled(self.scale, self.scaling, stream(self.seed, "scaling"))
 
 
 def is_log(name: str) -> bool:

@@ -160,6 +160,11 @@ class Scenario(FileModel):
         default=None,
         description="the column of counts; `none`: each row of the file is a request; default: by its name",
     )
+    count_step_s: Counting | None = Field(
+        default=None,
+        le=LARGEST,
+        description="how many seconds each count of a file is for, where no times say so; default: by the times",
+    )
     skip_bad_lines: Whole = Field(
         default=0, description="the most lines of a trace file to skip that cannot be read; they are named"
     )
@@ -167,7 +172,10 @@ class Scenario(FileModel):
         default=None, description="the seconds of the trace to use, START:END; several are joined"
     )
     scale: Positive = Field(default=1.0, description="factor on the trace's requests")
-    scaling: choices.Scaling = Field(default="floor", description="round the scaled counts down, or draw at random")
+    scaling: choices.Scaling = Field(
+        default="thin",
+        description="thin: draw the requests at random, which keeps the mean; floor: round the scaled counts down",
+    )
     arrivals: choices.Arrivals = Field(default="poisson", description="how requests are spread within a second")
 
     sla_s: Positive | None = Field(
@@ -321,7 +329,14 @@ class Scenario(FileModel):
     @property
     def time_hints(self) -> TimeHints:
         """The keys on the columns of the trace's file. Raises TraceError for an unknown time zone."""
-        return TimeHints(self.time_column, self.time_unit, self.time_zone, self.count_column, self.skip_bad_lines)
+        return TimeHints(
+            self.time_column,
+            self.time_unit,
+            self.time_zone,
+            self.count_column,
+            self.count_step_s,
+            self.skip_bad_lines,
+        )
 
     def limits_of(self, stages: Sequence[str]) -> Limits:
         """The limits of the cluster and the guards for a pipeline with these stages."""

@@ -78,7 +78,7 @@ def test_the_published_network_is_trained_by_the_published_recipe() -> None:
     assert (card["activation"], card["normalisation"], card["horizons_s"]) == ("relu", "none", [20])
     recipe = {"batch": 64, "loss": "mean_squared_error", "kernel_l1": 1e-05, "optimizer": "adam"}
     assert (card["fit"], card["seed"]) == ({"epochs": 30, **recipe}, 1)
-    assert "--scale 0.125 --model lstm" in card["command"]
+    assert "--scale 0.125 --scaling floor --model lstm" in card["command"]
     assert load("lstm").arrays["recurrent"].shape == (25, 100)
     for part in ("training", "test"):
         assert f"{card[part]['smape_percent']:.2f} %" in PAGE

@@ -179,7 +179,7 @@ def test_a_smaller_number_counts_from_the_start_in_a_unit_that_is_said(
     ("lines", "hints", "message"),
     [
         (["time", "0.5"], {}, "line 2, column time: 0.5 may be in any unit: give it as --time-unit, or time_unit in a"),
-        (["timestamp", "20260105"], {}, "line 2, .*20260105 may be in any unit.*: s, ms, us, ns, min"),
+        (["timestamp", "20261305"], {}, "line 2, .*20261305 may be in any unit.*: s, ms, us, ns, min, h, d"),
         (["time", "1767614400", "1767614400000"], {}, "line 3, column time: 1767614400000 is not a time from 1990 to"),
         (["time", "1767614400", "3"], {}, "line 3, column time: 3 is not a time from 1990 to 2100 in seconds since"),
         (["time_ms", "5", "1e12"], {}, "line 3, column time_ms: 1e12|1000000000000 is too large: .* of 0.001 s"),
@@ -190,7 +190,7 @@ def test_a_smaller_number_counts_from_the_start_in_a_unit_that_is_said(
         (["tme,path", "1,/"], {"column": "tm"}, "line 1: time_column: no column is called 'tm'; .*did you mean 'tme'"),
         (["time", "1767614400"], {"zone": "Europe/Berlin"}, "the same in every zone; leave time_zone out"),
         (["time", "5"], {"unit": "s", "zone": "Europe/Berlin"}, "the same in every zone; leave time_zone out"),
-        (["time", "5"], {"unit": "h"}, "time_unit 'h': allowed: s, ms, us, ns, min"),
+        (["time", "5"], {"unit": "w"}, "time_unit 'w': allowed: s, ms, us, ns, min, h, d"),
         (["time", "5"], {"zone": "Europe/Berln"}, "time_zone 'Europe/Berln': .*did you mean 'Europe/Berlin'"),
         (["time", "5"], {"zone": "../etc"}, r"time_zone '\.\./etc'"),
     ],
@@ -312,9 +312,9 @@ def test_the_step_of_counts_is_that_of_the_times_beside_them(log: Log) -> None:
             ["time,count", "2026-03-29 01:58,5", "2026-03-29 01:59,5", "2026-03-29 03:00,5"],
             "line 4, .* 2026-03-29T02:00:00 is due; .*put forward or back, give its --time-zone",
         ),
-        (["time,count", "1767614400,5", "1767614400,5"], "line 3, .* stands where 2026-01-05T12:00:01"),
+        (["time,count", "1767614400,5", "1767614400,5"], "line 3, .*2026-01-05T12:00:00.* is the time of line 2 too"),
         (["time,count", "1767614400,5"], "line 2, column time: a single row does not say how long its count lasts"),
-        (["time,count", "1767614400,5", "1767614400.5,5"], "line 2, column time: 2 counts of 0.5 s each; allowed are"),
+        (["time,count", "1767614400,5", "1767614400.5,5"], "line 2, column count: 2 counts of 0.5 s each; allowed are"),
     ],
 )
 def test_counts_with_a_gap_or_of_no_whole_second_are_refused(log: Log, lines: list[str], message: str) -> None:

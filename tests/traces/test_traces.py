@@ -266,7 +266,7 @@ def test_a_window_of_a_window_is_a_window(trace: Trace, data: st.DataObject) -> 
 
 
 def test_floor_rounds_each_second_down_and_the_history_too() -> None:
-    scaled = of_counts(7, 8, 15, 63, history=(16, 17)).scaled(1 / 8)
+    scaled = of_counts(7, 8, 15, 63, history=(16, 17)).scaled(1 / 8, "floor")
     assert scaled.per_second().tolist() == [0, 1, 1, 7]
     assert scaled.history_counts.tolist() == [2, 2]
     assert scaled.source == "given, x 0.125"
@@ -274,13 +274,13 @@ def test_floor_rounds_each_second_down_and_the_history_too() -> None:
 
 def test_floor_takes_a_product_meant_whole_as_whole() -> None:
     assert 100 * 0.29 == 28.999999999999996
-    assert of_counts(100).scaled(0.29).per_second().tolist() == [29]
+    assert of_counts(100).scaled(0.29, "floor").per_second().tolist() == [29]
 
 
 def test_thinning_keeps_the_mean_where_floor_loses_half_a_request() -> None:
     trace = of_counts(*[5] * 20_000, history=(5,) * 500)
     thin = trace.scaled(0.5, "thin", rng())
-    assert trace.scaled(0.5).requests == 40_000  # floor(2.5) = 2
+    assert trace.scaled(0.5, "floor").requests == 40_000  # floor(2.5) = 2
     assert thin.requests == pytest.approx(50_000, abs=500)  # sd 158
     assert thin.history_counts.mean() == pytest.approx(2.5, abs=0.2)
     assert thin.per_second().var() == pytest.approx(1.25, abs=0.06)  # binomial: 5 x 0.5 x 0.5
@@ -314,10 +314,10 @@ def test_a_factor_that_is_not_above_zero_and_finite_is_refused(factor: float, ho
 
 def test_scaling_that_cannot_be_done_says_what_to_do() -> None:
     with pytest.raises(TraceError, match=r"holds timestamps.*how='thin'"):
-        of_times(0.5).scaled(0.5)
+        of_times(0.5).scaled(0.5, "floor")
     with pytest.raises(TraceError, match="give rng"):
         of_counts(1).scaled(0.5, "thin")
-    with pytest.raises(TraceError, match="'floor' or 'thin', not 'round'"):
+    with pytest.raises(TraceError, match="'thin' or 'floor', not 'round'"):
         of_counts(1).scaled(0.5, "round")  # type: ignore[arg-type]
     for how in ("floor", "thin"):
         with pytest.raises(TraceError, match=r"scale 1e[+]09: a second of 9 requests"):
@@ -328,7 +328,7 @@ def test_scaling_that_cannot_be_done_says_what_to_do() -> None:
 @given(counts_traces, st.floats(0.01, 20))
 def test_floor_never_exceeds_the_product_and_misses_less_than_one(trace: Trace, factor: float) -> None:
     products = trace.load * factor
-    scaled = trace.scaled(factor)
+    scaled = trace.scaled(factor, "floor")
     assert (scaled.load <= products + 1e-9).all()
     assert (scaled.load > products - 1).all()
 
@@ -347,7 +347,7 @@ def test_scaling_and_cutting_can_change_places(trace: Trace, factor: float, data
     end = data.draw(st.integers(1, len(trace.load)))
     start = data.draw(st.integers(0, end - 1))
     cut = [(float(start), float(end))]
-    assert trace.scaled(factor).window(cut) == trace.window(cut).scaled(factor)
+    assert trace.scaled(factor, "floor").window(cut) == trace.window(cut).scaled(factor, "floor")
 
 
 # Arrival processes
@@ -578,7 +578,7 @@ def test_timestamps_are_read_from_csv_sorted_and_never_shifted(tmp_path: Path, n
         ("arrival_s\n-0.5\n", "line 2, column arrival_s: -0.5 is negative"),
         ("arrival_s\n2024-01-01\n", "line 2, column arrival_s: '2024-01-01' is not a number"),
         ("second,count\n0,3\n1\n", "line 3: a row of 1 value under a header of 2: '1'"),
-        ("second,count\n0,3\n1,2,9\n", "line 3: a row of 3 values under a header of 2: '1,2,9'; decimals are written"),
+        ("second,count\n0,3\n1,2,9\n", "line 3: a row of 3 values under a header of 2: '1,2,9'; numbers are written"),
         ('arrival_s\n"0,5"\n', "line 2, column arrival_s: '0,5' is not a number; it has a decimal comma: write a"),
         ("count\n3\n\n2\n", "line 3: a row of 0 values under a header of 1"),
         ('count\n3\n"2\n', "line 3: not readable as CSV: unexpected end of data"),

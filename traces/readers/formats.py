@@ -3,7 +3,7 @@
 import re
 import string
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -21,12 +21,16 @@ from ipa.traces.readers.datasets import (
     read_invocations,
     read_invocations_per_minute,
 )
+from ipa.traces.readers.from_columns import SPREAD, step_words
 from ipa.traces.readers.notation import NO_HINTS, TimeHints
+from ipa.traces.readers.parquet import read_parquet
 from ipa.traces.readers.prometheus import is_prometheus, read_prometheus
 from ipa.traces.readers.stored import PACKINGS, Stored, opened
-from ipa.traces.readers.tables import read_csv, read_json_lines, read_parquet
+from ipa.traces.readers.tables import read_csv, read_json_lines
 from ipa.traces.readers.twitter_stream import is_tar, read_twitter_stream
-from ipa.traces.trace import Trace
+from ipa.traces.trace import Trace, spread
+
+_LINES_LOOKED_AT = 1000
 
 _DIGITS_AND_SPACE = (string.digits + string.whitespace).encode()
 
@@ -38,10 +42,35 @@ def is_plain_counts(line: bytes) -> bool:
 
 def read_plain_counts(stored: Stored, hints: TimeHints, seed: int) -> Trace:
     """The trace of a file of counts. Raises TraceError with file, line and column."""
-    if hints:
-        raise TraceError(f"{stored.path}: plain counts, one for each second, hold no times; {hints.in_vain}")
-    counts = _counts(b"".join(stored.lines), str(stored.path))
-    return Trace.of_counts(counts=counts, **stored.about)
+    if replace(hints, step_s=None):
+        raise TraceError(
+            f"{stored.path}: plain counts, one for each second or --step, hold no times; "
+            f"{replace(hints, step_s=None).in_vain}"
+        )
+    content = b"".join(stored.lines)
+    counts = _counts(content, str(stored.path))
+    width = _width_of_table(content, counts)
+    if width:
+        raise TraceError(
+            f"{stored.path}: rows of {width} numbers, the first of which rises by equal steps, as times do; give the "
+            "file a header and commas, such as second,count"
+        )
+    words = "plain counts, one per second" if hints.step_s is None else f"plain counts per {step_words(hints.step_s)}"
+    per_second = spread(counts, hints.step_s or 1, np.random.default_rng(seed))
+    return Trace.of_counts(
+        counts=per_second, reading=words + (SPREAD if (hints.step_s or 1) > 1 else ""), **stored.about
+    )
+
+
+def _width_of_table(content: bytes, counts: Counts) -> int:
+    """How many numbers each line has, if at least two, and if the first ones rise by equal steps; else 0."""
+    lines = [line for line in content.split(b"\n", _LINES_LOOKED_AT)[:_LINES_LOOKED_AT] if line.strip()]
+    width = len(lines[0].split()) if lines else 1
+    if width < 2 or len(lines) < 3 or len(counts) % width:
+        return 0
+    steps = np.diff(counts.reshape(-1, width)[:, 0])
+    is_table = steps[0] > 0 and (steps == steps[0]).all() and all(len(line.split()) == width for line in lines)
+    return width if is_table else 0
 
 
 def _counts(content: bytes, path: str) -> Counts:
@@ -70,7 +99,7 @@ def _reason(token: str) -> str:
     try:
         fault = bad_count(np.array([float(token)]))
     except ValueError:
-        return "not a number"
+        return "not a number" + ("; a table needs a header, such as timestamp,count" if "," in token else "")
     if fault is None:
         return "not written as a whole number"
     return f"{fault[1]}; if these are times, give them a header, such as timestamp" if "large" in fault[1] else fault[1]

@@ -1,11 +1,11 @@
 """The notation of a column of times, detected from its first value.
 
-- Text is an ISO 8601 time, with or without a zone, the time of an access log (05/Jan/2026:10:00:00 +0100), or a date
-  with slashes; one of the dates must determine the order of day and month. Times without a zone are taken literally, or
-  in the zone of the hints, with its daylight saving time.
+- Text is a date, with or without a time of day and a zone (see `dates`); one of the dates with slashes must determine
+  the order of day and month. Times without a zone are taken literally, or in the zone of the hints, with its daylight
+  saving time.
 - A number is a time since 1970 or since the trace's start. The unit is that of the hints or of the column's name
   (`time_ms`). Otherwise it is the only unit in which the number is a time from 1990 to 2100; a smaller number may be in
-  any unit, so the error asks for it.
+  any unit, so the error asks for it. Eight to fourteen digits that are a date are one: 20260105, 2026010510.
 
 Times on a clock are whole microseconds since 1970, exact in a float64.
 """
@@ -22,41 +22,46 @@ import numpy as np
 
 from ipa.errors import did_you_mean
 from ipa.traces.checks import LONGEST_S, Numbers, TraceError, bad_time, first_bad
+from ipa.traces.readers.dates import ISO, form_of, is_of_digits
 
-UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3, "min": 6e7}
+UNITS = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3, "min": 6e7, "h": 3.6e9, "d": 8.64e10}
 """Unit -> microseconds; the names are used in hints, and after the last `_` of a column's name."""
 
-WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds", "min": "minutes"}
+WORDS = {
+    "s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds",
+    "min": "minutes", "h": "hours", "d": "days",
+}  # fmt: skip
 
-INDICES = {"second": "s", "minute": "min"}
-"""Columns that number the seconds or minutes of a table of counts -> their unit."""
+INDICES = {"second": "s", "minute": "min", "hour": "h", "day": "d"}
+"""Columns that number the seconds, minutes, hours or days of a table of counts -> their unit."""
+
+_CLOCKS = ("s", "ms", "us", "ns")
+"""The units of numbers since 1970 that need not be said: a time from 1990 to 2100 is one in a single one of them."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST_US = (datetime(1990, 1, 1, tzinfo=UTC) - EPOCH).total_seconds() * 1e6
 LATEST_US = (datetime(2100, 1, 1, tzinfo=UTC) - EPOCH).total_seconds() * 1e6
 
-_COARSE = {
-    86_400: r"\d{4}-?\d\d-?\d\d|[\d/]+",
-    60: r"\d{4}-?\d\d-?\d\d[T ]\d\d:?\d\d(Z| ?[+-]\d\d:?\d\d)?|[\d/]+\D+\d+:\d+\D*",
-}
-"""The resolution [s] of times without seconds -> their pattern."""
-
 
 @dataclass(frozen=True)
 class TimeHints:
-    """Hints on what a file leaves open: the column of times, their unit, the zone of times without one, and the column
-    of counts (`NO_COUNTS`: each row is a request). Up to `skip_bad_lines` unreadable lines are skipped.
+    """Hints on what a file leaves open: the column of times, their unit, the zone of times without one, the column of
+    counts (`NO_COUNTS`: each row is a request), and the step of counts, how many seconds each of them is for. Up to
+    `skip_bad_lines` unreadable lines are skipped.
 
-    Raises TraceError for an unknown unit or zone.
+    Raises TraceError for an unknown unit or zone, or a step that is no whole number of seconds.
     """
 
     column: str | None = None
     unit: str | None = None
     zone: str | None = None
     counts: str | None = None
+    step_s: int | None = None
     skip_bad_lines: int = 0
 
     def __post_init__(self) -> None:
+        if self.step_s is not None and not 1 <= self.step_s <= LONGEST_S:
+            raise TraceError(f"count_step_s {self.step_s}: allowed: a whole number of seconds from 1 to {LONGEST_S:g}")
         if self.unit is not None and self.unit not in UNITS:
             raise TraceError(f"time_unit {self.unit!r}: allowed: {', '.join(UNITS)}{did_you_mean(self.unit, UNITS)}")
         if self.zone is not None:
@@ -76,7 +81,8 @@ class TimeHints:
     def in_vain(self) -> str:
         """The end of an error text that says which options to omit, for files whose times need no hints."""
         given = {
-            "time_column": self.column, "time_unit": self.unit, "time_zone": self.zone, "count_column": self.counts
+            "time_column": self.column, "time_unit": self.unit, "time_zone": self.zone, "count_column": self.counts,
+            "count_step_s": self.step_s,
         }  # fmt: skip
         return f"leave {' and '.join(key for key, value in given.items() if value is not None)} out"
 
@@ -102,6 +108,11 @@ class Notation:
     zone: tzinfo | None = None
     written_s: int = 1
 
+    @property
+    def is_number(self) -> bool:
+        """Whether times are numbers, not text."""
+        return self.parse in (number, clock_number)
+
     def at(self, instant_us: float) -> datetime:
         """The time on the clock, with its offset from UTC if it has a zone."""
         moment = EPOCH + timedelta(microseconds=float(instant_us))
@@ -115,20 +126,29 @@ class Notation:
         if not self.is_clock:
             return bad_time(values, self.us / 1e6)
         good = (values >= EARLIEST_US / self.us) & (values < LATEST_US / self.us)
-        if self.parse is number:
+        if self.is_number:
             like = ", as the first one is" if good[0] else ""
             return first_bad(values, good, f"not a time from 1990 to 2100 in {self.words}{like}")
         return None if good.all() else (int(np.argmin(good)), "not a time from 1990 to 2100")
 
 
+class UnknownUnitError(ValueError):
+    """Numbers that may be in any unit; the text asks for it."""
+
+
 def notation_of(first: str, name: str, hints: TimeHints) -> Notation:
     """The notation of a column, from its first value. Raises ValueError with the problem and the hint to give."""
     unit = hints.unit or unit_in(name)
-    try:
-        float(first)
-    except ValueError:
-        if unit is None or (hints.unit is None and name.lower() in INDICES):
+    is_index = hints.unit is None and name.lower() in INDICES
+    if unit is None or is_index:
+        try:
+            float(first)
+        except ValueError:
             return _of_text(first.strip(), hints.zone)
+        if is_of_digits(first):
+            return _of_text(first.strip(), hints.zone)
+    if is_index and number(first) * UNITS["s"] >= EARLIEST_US:
+        unit = None
     return of_numbers(number(first), unit, hints)
 
 
@@ -140,13 +160,16 @@ def unit_in(name: str) -> str | None:
 
 
 def of_numbers(first: float, unit: str | None, hints: TimeHints) -> Notation:
-    """The notation of numbers, from the first of them and the unit (None: unknown). Raises ValueError if ambiguous."""
+    """The notation of numbers, from the first of them and the unit (None: unknown).
+
+    Raises UnknownUnitError if the number may be in any unit, and ValueError if it is no time.
+    """
     if unit is None:
-        unit = next((each for each in UNITS if each != "min" and EARLIEST_US <= first * UNITS[each] < LATEST_US), None)
+        unit = next((clock for clock in _CLOCKS if EARLIEST_US <= first * UNITS[clock] < LATEST_US), None)
     if not math.isfinite(first):
         raise ValueError(f"{first} is not a finite number")
     if unit is None:
-        raise ValueError(
+        raise UnknownUnitError(
             f"{first:.15g} may be in any unit: give it as --time-unit, or time_unit in a scenario file: "
             f"{', '.join(UNITS)}"
         )
@@ -156,7 +179,7 @@ def of_numbers(first: float, unit: str | None, hints: TimeHints) -> Notation:
         raise ValueError(f"{first:.15g} is a time since {since}, the same in every zone; leave time_zone out")
     if not is_clock:
         return Notation(f"{WORDS[unit]} since the start", UNITS[unit], False, number)
-    return Notation(f"{WORDS[unit]} since 1970", UNITS[unit], True, number, UTC)
+    return Notation(f"{WORDS[unit]} since 1970", UNITS[unit], True, clock_number, UTC)
 
 
 def number(token: str) -> float:
@@ -164,13 +187,54 @@ def number(token: str) -> float:
     try:
         return float(token)
     except ValueError:
-        comma = "; it has a decimal comma: write a point" if fullmatch(r"\s*[+-]?\d+,\d+\s*", token) else ""
-        raise ValueError(f"{token[:40]!r} is not a number{comma}") from None
+        raise ValueError(f"{token[:40]!r} is not a number{_of_comma(token.strip())}") from None
+
+
+_GROUPED = re.compile(r"[+-]?\d{1,3}(?:[,.' \u00a0\u202f]\d{3})+(?:[.,]\d+)?")
+_WITH_COMMA = re.compile(r"[+-]?\d+,\d+")
+
+
+def _of_comma(token: str) -> str:
+    """Why a text that looks like a number is none: the marks in it."""
+    digits = re.sub(r"[^\d+-]", "", token)
+    if fullmatch(r"[+-]?\d{1,3},\d{3}", token):
+        return f"; its comma may separate thousands or decimals: write {digits} or {token.replace(',', '.')}"
+    if _WITH_COMMA.fullmatch(token):
+        return "; it has a decimal comma: write a point"
+    if _GROUPED.fullmatch(token):
+        return "; it has separators of thousands: leave them out"
+    return ""
+
+
+def is_like_number(value: object) -> bool:
+    """Whether a value is a number from 0 on, or a text that means one, also with separators of thousands."""
+    if isinstance(value, str):
+        token = value.strip()
+        if _GROUPED.fullmatch(token) or _WITH_COMMA.fullmatch(token):
+            return not token.startswith("-")
+    try:
+        return not isinstance(value, bool) and isinstance(value, str | int | float) and float(value) >= 0
+    except ValueError:
+        return False
+
+
+_POWER = re.compile(r"\s*\d(?:\.(\d*))?[eE]\+?(\d+)\s*")
+
+
+def clock_number(token: str) -> float:
+    """The number of a time on a clock. Raises ValueError if it is none, or rounded, as spreadsheets write it."""
+    power = _POWER.fullmatch(token)
+    if power and len(power[1] or "") < int(power[2]):
+        raise ValueError(
+            f"{token[:40]!r} is a rounded number: the last {int(power[2]) - len(power[1] or '')} digits "
+            "of the time are lost"
+        )
+    return number(token)
 
 
 def on_clock(words: str, zone: tzinfo | None) -> Notation:
     """The notation of instants that are already microseconds since 1970."""
-    return Notation(words, 1.0, True, _since(EPOCH, "", _moment), zone)
+    return Notation(words, 1.0, True, _since(EPOCH, "", ISO.read), zone)
 
 
 def microseconds(since: timedelta) -> float:
@@ -179,101 +243,20 @@ def microseconds(since: timedelta) -> float:
 
 
 def _of_text(first: str, zone: str | None) -> Notation:
-    words = "ISO 8601 times"
-    read: Callable[[str], datetime] = _moment
-    if _OF_LOG.fullmatch(first):
-        words, read = "times as in access logs", moment_of_log
-    elif order := order_of_date(first):
-        words, read = f"times with dates as {order}", _with_slashes(order)
-    moment = read(first)
-    written_s = next((step_s for step_s, pattern in _COARSE.items() if fullmatch(pattern, first)), 1)
+    form = form_of(first)
+    moment = form.read(first)
+    written_s = form.resolution_s(first)
+    words = "ISO 8601 times" if form is ISO else f"times {form.words}"
     if moment.tzinfo is not None:
         if zone is not None:
             raise ValueError(f"{first!r} has a zone; leave time_zone out")
-        parse = _since(EPOCH, "has no zone, but the first time has one", read)
+        parse = _since(EPOCH, "has no zone, but the first time has one", form.read)
         return Notation(words, 1.0, True, parse, moment.tzinfo, written_s)
     if zone is not None:
         there = ZoneInfo(zone)
-        return Notation(f"{words} in {zone}", 1.0, True, _local(there, read), there, written_s)
-    parse = _since(EPOCH.replace(tzinfo=None), "has a zone, but the first time has none", read)
+        return Notation(f"{words} in {zone}", 1.0, True, _local(there, form.read), there, written_s)
+    parse = _since(EPOCH.replace(tzinfo=None), "has a zone, but the first time has none", form.read)
     return Notation(f"{words} without a zone", 1.0, True, parse, None, written_s)
-
-
-def _moment(token: str) -> datetime:
-    try:
-        return datetime.fromisoformat(token.strip())
-    except ValueError:
-        raise ValueError(f"{token[:40]!r} is not an ISO 8601 time, such as 2026-01-05T10:00:00Z") from None
-
-
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_OF_LOG = re.compile(r"(\d\d)/([A-Z][a-z]{2})/(\d{4}):(\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)")
-
-
-def moment_of_log(written: str) -> datetime:
-    """The instant of `05/Jan/2026:10:00:00 +0100`, independent of the locale. Raises ValueError if invalid."""
-    parts = _OF_LOG.fullmatch(written.strip())
-    try:
-        if parts is None:
-            raise ValueError
-        day, month, year, hour, minute, second, sign, zone_h, zone_min = parts.groups()
-        ahead = timedelta(hours=int(zone_h), minutes=int(zone_min))
-        zone = timezone(-ahead if sign == "-" else ahead)
-        time = (int(hour), int(minute), int(second))
-        return _in_range(datetime(int(year), _MONTHS.index(month) + 1, int(day), *time, tzinfo=zone))
-    except ValueError:
-        raise ValueError(f"{written!r} is not a time from 1990 to 2100") from None
-
-
-def moment_on_clock(written: str) -> datetime:
-    """The instant of an ISO 8601 time with a zone. Raises ValueError if invalid."""
-    try:
-        return _in_range(datetime.fromisoformat(written))
-    except ValueError:
-        raise ValueError(f"{written!r} is not a time from 1990 to 2100") from None
-
-
-def _in_range(moment: datetime) -> datetime:
-    if not 1990 <= moment.year < 2100:
-        raise ValueError
-    return moment
-
-
-_SLASHES = re.compile(
-    r"(\d{1,2})/(\d{1,2})/(\d{4})(?:[T ,]+(\d{1,2}):(\d\d)(?::(\d\d(?:[.,]\d+)?))?(?: ?([AaPp])\.?[Mm]\.?)?)?"
-)
-AMBIGUOUS = "DAY/MONTH/YEAR or MONTH/DAY/YEAR"
-
-
-def order_of_date(token: str) -> str:
-    """The order of a date with slashes: `MONTH/DAY/YEAR`, `DAY/MONTH/YEAR`, or `AMBIGUOUS`; "" for another text."""
-    parts = _SLASHES.fullmatch(token.strip())
-    if parts is None:
-        return ""
-    if int(parts[1]) > 12 >= int(parts[2]):
-        return "DAY/MONTH/YEAR"
-    return "MONTH/DAY/YEAR" if int(parts[2]) > 12 >= int(parts[1]) else AMBIGUOUS
-
-
-def _with_slashes(order: str) -> Callable[[str], datetime]:
-    def read(token: str) -> datetime:
-        parts = _SLASHES.fullmatch(token.strip())
-        try:
-            if parts is None:
-                raise ValueError
-            day, month = (1, 2) if order.startswith("DAY") else (2, 1)
-            hour = int(parts[4] or 0)
-            if parts[7] and not 1 <= hour <= 12:
-                raise ValueError
-            if parts[7]:
-                hour = hour % 12 + (12 if parts[7] in "Pp" else 0)
-            second, _, below = (parts[6] or "0").replace(",", ".").partition(".")
-            time = (hour, int(parts[5] or 0), int(second), int(f"{below:0<6}"[:6]))
-            return datetime(int(parts[3]), int(parts[month]), int(parts[day]), *time)
-        except ValueError:
-            raise ValueError(f"{token[:40]!r} is not a time with a date as {order}") from None
-
-    return read
 
 
 def _since(epoch: datetime, fault: str, read: Callable[[str], datetime]) -> Callable[[str], float]:

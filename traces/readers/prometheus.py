@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ipa.traces.checks import LONGEST_S, Numbers, TraceError, bad_count
-from ipa.traces.readers.columns import SPREAD, STEPS
+from ipa.traces.readers.from_columns import SPREAD, step_words
 from ipa.traces.readers.notation import EPOCH, TimeHints
 from ipa.traces.readers.stored import Stored
 from ipa.traces.trace import Trace, spread
@@ -160,12 +160,11 @@ def trace_of_series(
         end_s = steps.start_s + (fault[0] + 1) * steps.step_s
         raise TraceError(f"{place}: the step that ends at {_clock(end_s * 1000)}: {fault[1]}")
     step_s = steps.step_s
-    step = STEPS.get(step_s, f"{step_s} s")
     return Trace.of_counts(
         name,
         spread(counts.astype(np.int64), step_s, np.random.default_rng(seed)),
         source="Prometheus",
-        reading=f"counts per {step} of Prometheus{filled}{SPREAD if step_s > 1 else ''}",
+        reading=f"counts per {step_words(step_s)} of Prometheus{filled}{SPREAD if step_s > 1 else ''}",
         starts_at=EPOCH + timedelta(seconds=steps.start_s),
     )
 

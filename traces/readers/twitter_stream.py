@@ -15,6 +15,7 @@ import json
 import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +23,7 @@ from typing import IO, Any
 import numpy as np
 
 from ipa.traces.checks import TraceError
-from ipa.traces.readers.columns import start_us
+from ipa.traces.readers.from_columns import start_us
 from ipa.traces.readers.notation import EARLIEST_US, LATEST_US, TimeHints, of_numbers
 from ipa.traces.readers.stored import DAMAGE, Stored, unpacked
 from ipa.traces.trace import Trace
@@ -38,10 +39,10 @@ def is_tar(line: bytes) -> bool:
 
 def read_twitter_stream(stored: Stored, hints: TimeHints, seed: int) -> Trace:
     """The trace of an archive. Raises TraceError, with file, member and line, if a line is no message of the stream."""
-    if hints.column not in _CHOICES or hints.unit or hints.zone:
+    if hints.column not in _CHOICES or replace(hints, column=None):
         raise TraceError(
             f"{stored.path}: statuses are counted by {_STATUS}, or with time_column {_STATUS},{_DELETION} notices of "
-            "deletion too; leave time_unit and time_zone out"
+            "deletion too; leave time_unit, time_zone and the column and step of counts out"
         )
     keys = _CHOICES[hints.column]
     places: dict[int, str] = {}

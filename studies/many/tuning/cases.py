@@ -135,10 +135,14 @@ def _seeds_apart(scenario: Scenario, how: Drawing) -> Cases:
 
 
 def _whole_real(scenario: Scenario) -> Scenario:
-    """The scenario on the whole real trace, scaled like the workloads that are cut from it."""
+    """The scenario on the whole real trace, scaled like the workloads that are cut from it.
+
+    A scale of its own is one factor with theirs, and drawn as the scenario says.
+    """
     find_trace(scenario.trace, scenario.seed)  # raises for a wrong name, and if the file is not known
     path = traces.default_path(os.environ)
-    return scenario.model_copy(update={"trace": str(path), "scale": SCALE * scenario.scale})
+    scaling = "floor" if scenario.scale == 1.0 else scenario.scaling
+    return scenario.model_copy(update={"trace": str(path), "scale": SCALE * scenario.scale, "scaling": scaling})
 
 
 def _length_of(scenario: Scenario) -> float:
@@ -187,7 +191,7 @@ def _windows(load: Load, whole: Trace, part: Span, length_s: float, like: tuple[
     spans = [(part[0] + number * length_s, part[0] + (number + 1) * length_s) for number in range(count)]
     if like is None:
         return [span for span in spans if whole.window([span]).requests]
-    return [span for span in spans if _are_alike(_figures(whole.window([span]).scaled(load.scale)), like)]
+    return [span for span in spans if _are_alike(_figures(load.scaled(whole.window([span]))), like)]
 
 
 def _figures(trace: Trace) -> tuple[float, float]:

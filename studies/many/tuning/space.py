@@ -21,7 +21,7 @@ OF_POLICY = "policy."
 
 OWN_KEYS = (
     *("pipeline", "trace", "window", "scale", "scaling", "seed", "records"),
-    *("time_column", "time_unit", "time_zone", "count_column", "skip_bad_lines"),
+    *("time_column", "time_unit", "time_zone", "count_column", "count_step_s", "skip_bad_lines"),
 )
 """Keys that define what is run and are the same for all settings."""
 

@@ -83,6 +83,7 @@ def manifest_of(run: Run) -> dict[str, Any]:
             "reading": run.trace.reading or None,
             "starts_at": None if run.trace.starts_at is None else run.trace.starts_at.isoformat(),
             "requests": run.trace.requests,
+            "unscaled_rps": run.trace.unscaled_rps,
         },
         "summary": run.summary,
         "decisions_reused": run.decisions_reused,

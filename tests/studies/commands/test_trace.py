@@ -16,7 +16,18 @@ from tests.command import SHORT, answer, ipa, refusal
 def test_traces_are_made_converted_and_described(here: Path) -> None:
     """4 rps for 1200 s, seconds 10 to 20 of it, halved: 10 seconds of 2 requests."""
     assert ipa("trace", "synthesise", "constant:4", "--to", "load.csv").stdout == "load.csv\n"
-    command = ("trace", "convert", "load.csv", "part.parquet", "--window", "10:20", "--scale", 0.5)
+    command = (
+        "trace",
+        "convert",
+        "load.csv",
+        "part.parquet",
+        "--window",
+        "10:20",
+        "--scale",
+        0.5,
+        "--scaling",
+        "floor",
+    )
     assert ipa(*command).stdout == "part.parquet\n"
     figures = answer("trace", "info", "part.parquet", "--json")
     assert (figures["requests"], figures["mean_rps"]) == (20, 2.0)
@@ -136,6 +147,48 @@ def test_seeds_differ_in_where_the_requests_of_a_minute_fall(here: Path) -> None
     )
     assert first == again == other == 0
     assert (here / "a.csv").read_text() == (here / "b.csv").read_text() != (here / "c.csv").read_text()
+
+
+def test_how_long_each_count_is_for_may_be_given(here: Path) -> None:
+    """An export of a monitor, half an hour, whose times of day have no date."""
+    (here / "load.csv").write_text("at,count\n" + "".join(f"10:{minute:02},{60 + minute}\n" for minute in range(30)))
+    assert "'10:00' is a time of day without its date" in refusal("trace", "info", "load.csv")
+    for step in ("60", "60s", "1m"):
+        assert answer("trace", "info", "load.csv", "--step", step, "--json")["duration_s"] == 1800
+    assert "'0s' is no time at all" in refusal("trace", "info", "load.csv", "--step", "0s")
+    assert "'1x' is not a duration such as 30s" in refusal("trace", "info", "load.csv", "--step", "1x")
+    keys = "pipeline: video\ntrace: load.csv\ncount_step_s: 60\nwindow: 0:60\n"
+    (here / "mine.yaml").write_text(f"schema_version: 1\nkind: scenario\n{keys}")
+    run = ipa("simulate", "mine.yaml", "--json")
+    assert "counts per minute (column 'count', in the order of the rows)" in run.stderr
+    assert json.loads(run.stdout)["requests"] == 60
+
+
+def test_a_scaled_load_keeps_its_mean_and_every_command_says_both(here: Path) -> None:
+    """The mean of 1,200 s has a standard deviation below 0.04 rps at any factor."""
+    for factor, floored_rps in ((0.1, 0.0), (0.25, 1.0), (1.5, 7.0)):
+        load = ("trace", "info", "constant:5", "--scale", factor)
+        figures = answer(*load, "--json")
+        assert figures["mean_rps"] == pytest.approx(5 * factor, abs=0.25)
+        assert figures["unscaled_mean_rps"] == 5.0
+        assert "unscaled_mean_rps" in ipa(*load).stdout
+        assert answer(*load, "--scaling", "floor", "--json")["mean_rps"] == floored_rps
+        assert figures != answer(*load, "--seed", 2, "--json")
+    assert "unscaled" not in ipa("trace", "info", "constant:5").stdout
+    said = re.compile("constant:1: scaled, from a mean of 1 requests per second to 1[.][45]")
+    video = ("video", "--trace", "constant:1:300", "--scale", 1.5)
+    for command in (
+        ("simulate", *video, "--policy", "static", "--out", "run"),
+        ("compare", *video, "--policy", "static", "--policy", "rate"),
+        ("sweep", *video, "--policy", "static", "--vary", "hop_s=0,0.1", "--seeds", 1, "--out", "swept"),
+        ("trace", "convert", "constant:1:300", "load.csv", "--scale", 1.5),
+    ):
+        assert len(said.findall(ipa(*command).stderr)) == 1
+    systems = "systems: {static: {policy: static}, rate: {policy: rate}}"
+    study = f"pipeline: video\nworkloads: [constant:1]\n{systems}\nparameters: [{{set: {{scale: 1.5}}}}]\n"
+    (here / "study.yaml").write_text(f"schema_version: 1\nkind: study\n{study}")
+    assert len(said.findall(ipa("study", "study.yaml", "--seeds", 1, "--out", "results").stderr)) == 1
+    assert json.loads((here / "run" / "manifest.json").read_text())["trace"]["unscaled_rps"] == 1.0
 
 
 # ---- the shape of a load ----

@@ -35,13 +35,14 @@ class Case(NamedTuple):
             "trace": f"twitter:{self.window}",
             "window": WINDOWS[self.window],
             "scale": SCALE,
+            "scaling": "floor",
         }
         return Scenario(pipeline=self.pipeline).with_values(values)
 
     def command(self, folder: Path) -> list[str]:
         """The arguments of `ipa` for this run, whose results go to `folder`."""
         what = ["live", "run", self.pipeline, "--policy", self.policy, "--trace", f"twitter:{self.window}"]
-        return [*what, "--window", WINDOWS[self.window], "--scale", str(SCALE), "--out", str(folder), "--quiet"]
+        return [*what, "--window", WINDOWS[self.window], "--scale", str(SCALE), "--scaling", "floor", "--out", str(folder), "--quiet"]
 
     @property
     def name(self) -> str:
