@@ -13,6 +13,7 @@ from .figures import Figure as Figure
 from .graph import Edge as Edge
 from .graph import Graph as Graph
 from .graph import Join as Join
+from .graph import trials_of as trials_of
 from .latencies import Latencies as Latencies
 from .latencies import Source as Source
 from .latencies import read_latencies as read_latencies

@@ -25,7 +25,8 @@ class Edge:
     """From a stage to one after it.
 
     `items`: how many items one item of the parent puts into the child on average: for all of the parent's variants, or
-    by variant. `spread`: the variance of that number over its mean; 0: the mean's floor or ceiling, 1: Poisson.
+    by variant. `spread`: the variance of that number over its mean; 0: the mean's floor or ceiling, 1: Poisson (see
+    `spread_of`).
     `persist_s`: how fast numbers of successive requests become independent: the correlation of their normal quantiles
     is exp(-time between them / persist_s); 0: at once. `counts`: measured numbers by variant, in place of mean and
     spread. `share`: the probability that an item takes the edge at all. `switch`: of the edges of one parent with the
@@ -61,6 +62,17 @@ class Edge:
         """Items into the child per item of the parent that the variant serves: the mean times the share."""
         return self.mean(variant) * self.share
 
+    def spread_of(self, variant: str) -> float:
+        """The variance of the number of items over its mean: near to `spread` where the mean allows; 0 of no items."""
+        mean = self.mean(variant)
+        if mean == 0.0:
+            return 0.0
+        if self.counts:
+            return math.fsum((count - mean) ** 2 for count in self.counts[variant]) / len(self.counts[variant]) / mean
+        if self.spread == 0.0:
+            return (mean - math.floor(mean)) * (math.ceil(mean) - mean) / mean
+        return self.spread if self.spread >= 1.0 else 1.0 - mean / trials_of(mean, self.spread)
+
     @property
     def is_plain(self) -> bool:
         """Whether each item puts exactly one into the child, as in a chain."""
@@ -88,6 +100,11 @@ class Edge:
             return any(min(counts) < 1 for counts in self.counts.values())
         means = self.items.values() if isinstance(self.items, Mapping) else (self.items,)
         return self.spread > 0.0 or any(mean < 1.0 for mean in means)
+
+
+def trials_of(mean: float, spread: float) -> int:
+    """The trials of the binomial number with this mean above 0 that comes nearest to a spread from 0 to below 1."""
+    return max(math.ceil(mean), round(mean / (1.0 - spread)))
 
 
 @dataclass(frozen=True)

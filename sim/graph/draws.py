@@ -13,7 +13,7 @@ from math import ceil, exp, floor, log, log1p, sqrt
 import numpy as np
 import numpy.typing as npt
 
-from ipa.profiles import Edge
+from ipa.profiles import Edge, trials_of
 from ipa.sim import streams
 from ipa.sim.model import FloatArray, IntArray
 
@@ -145,7 +145,7 @@ def _cumulative(mean: float, spread: float) -> FloatArray:
         return np.ones(1)
     most = ceil(mean + 40.0 * sqrt(spread * mean) + 40.0 * spread + 40.0)
     if spread < 1.0:
-        trials = max(ceil(mean), round(mean / (1.0 - spread)))
+        trials = trials_of(mean, spread)
         most = min(trials, most)
         chance = mean / trials
         if chance == 1.0:

@@ -29,7 +29,7 @@ from ipa.studies.scenario import ScenarioError, option
 
 if TYPE_CHECKING:
     from ipa.studies.many.predictor import Cases, Chosen, Score
-    from ipa.studies.scenario.choices import Scaling
+    from ipa.studies.scenario import choices
     from ipa.traces import Trace
 
 
@@ -64,7 +64,7 @@ class Asked:
         metavar="START:END",
     )
     scale: float | None = None
-    scaling: Scaling | None = None
+    scaling: choices.Scaling | None = None
     seed: int = 1
     interval_s: int = option(10, "Seconds between two forecasts. Default: 10.", least=1)
     horizon_s: int = option(20, "Forecast the busiest of this many seconds. Default: 20.", least=1)
@@ -213,7 +213,7 @@ def train(
     trace: str,
     window: str | None,
     scale: float | None,
-    scaling: Scaling | None,
+    scaling: choices.Scaling | None,
     out: Path,
     as_json: bool,
     **options: Any,

@@ -29,8 +29,7 @@ from ipa.studies.commands.options import (
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
-    from ipa.studies.scenario import Range
-    from ipa.studies.scenario.choices import Scaling
+    from ipa.studies.scenario import Range, choices
     from ipa.traces import Filling, Trace
 
 
@@ -115,7 +114,7 @@ def info(
     name: str,
     window: str | None,
     scale: float | None,
-    scaling: Scaling | None,
+    scaling: choices.Scaling | None,
     seed: int,
     to: Path | None,
     as_json: bool,
@@ -192,7 +191,7 @@ def convert(
     to: Path,
     window: str | None,
     scale: float | None,
-    scaling: Scaling | None,
+    scaling: choices.Scaling | None,
     seed: int,
     as_json: bool,
     **times: Any,

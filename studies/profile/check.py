@@ -9,7 +9,7 @@ from typing import Any
 
 from ipa.profiles import Pipeline, Stage, default_rules, listed
 from ipa.studies.profile.by_rule import ruled
-from ipa.studies.profile.graph import fastest_s, graph_as_dict, longest_way
+from ipa.studies.profile.graph import fastest_s, graph_as_dict, longest_way, other_spread
 from ipa.studies.profile.numbers import sla_sum
 
 MOST_REPLICAS = 100
@@ -67,6 +67,12 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
     entries = pipeline.graph.entries(list(pipeline.by_name)) if pipeline.graph else ()
     if len(entries) > 1:
         yield f"each request enters at {listed(entries)}, as these say no stage that they are `after`"
+    for edge in pipeline.graph.edges if pipeline.graph else ():
+        if other_spread(edge):
+            yield (
+                f"{edge.parent} → {edge.child}: the number of items has a spread of {other_spread(edge)}, not "
+                f"{edge.spread:g}: so few items cannot have that (docs/model.md, rule 12)"
+            )
     yield from unmeasured(pipeline)
     fastest_way_s = math.fsum(least_s[each] for each in longest_way(pipeline, least_s))
     low, high = (_end(pipeline, label) for label in ("low", "high"))

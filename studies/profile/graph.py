@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any
 
 from ipa.profiles import Edge, Join, Pipeline, default_rules
+
+SPREAD_TOLERANCE = 0.1
+"""The relative difference from the file's spread that is not worth a word."""
 
 MOST_WAYS = 20
 """The most paths that are shown."""
@@ -88,7 +91,8 @@ def said_of_edge(edge: Edge) -> str:
     """What an edge carries, in words: items, spread, persistence, share and conditions."""
     parts = [_said_of_items(edge)]
     if edge.spread:
-        parts.append(f"spread {edge.spread:g}")
+        other = other_spread(edge)
+        parts.append(f"spread {edge.spread:g}{f' (in fact {other})' if other else ''}")
     if edge.persist_s:
         parts.append(f"persisting {edge.persist_s:g} s")
     if edge.share < 1.0:
@@ -102,12 +106,26 @@ def said_of_edge(edge: Edge) -> str:
     return ", ".join(parts)
 
 
+def other_spread(edge: Edge) -> str:
+    """The spread that the items of an edge have, in words, if they are too few to have the file's; else empty."""
+    spreads = [edge.spread_of(variant) for variant in _variants(edge) if edge.mean(variant)]
+    if edge.spread == 0.0 or all(abs(spread - edge.spread) <= SPREAD_TOLERANCE * edge.spread for spread in spreads):
+        return ""
+    return _range(spreads)
+
+
 def _said_of_items(edge: Edge) -> str:
-    by_variant = edge.counts or (edge.items if isinstance(edge.items, Mapping) else {})
-    means = [edge.mean(variant) for variant in by_variant] or [edge.mean("")]
-    least, most = min(means), max(means)
-    said = f"{least:.4g}" if least == most else f"{least:.4g} to {most:.4g} by variant"
-    return f"{said}, measured" if edge.counts else said
+    return _range([edge.mean(variant) for variant in _variants(edge)], 4) + (", measured" if edge.counts else "")
+
+
+def _variants(edge: Edge) -> Sequence[str]:
+    """The variants of the parent for which the edge says its items apart; if for none, a name for all."""
+    return list(edge.counts or (edge.items if isinstance(edge.items, Mapping) else ())) or [""]
+
+
+def _range(values: Sequence[float], digits: int = 2) -> str:
+    least, most = f"{min(values):.{digits}g}", f"{max(values):.{digits}g}"
+    return least if least == most else f"{least} to {most} by variant"
 
 
 def _said_of_join(join: Join | None) -> str:

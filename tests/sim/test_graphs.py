@@ -213,15 +213,16 @@ def test_drops_are_read_from_a_number_on(engine: str) -> None:
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.5, 1.0, 2.5])
-@pytest.mark.parametrize("mean", [0.6, 5.09, 17.5])
+@pytest.mark.parametrize("mean", [0.6, 1.1, 5.09, 17.5])
 def test_numbers_of_items_have_their_mean_and_spread(mean: float, spread: float) -> None:
     edge = Edge("detect", "cars", items=mean, spread=spread)
     numbers = numbers_of_items(edge, "any", (np.arange(200_000) + 0.5) / 200_000)
     assert numbers.mean() == pytest.approx(mean, rel=1e-3)
     if spread == 0.0:
         assert set(numbers.tolist()) <= {int(mean), int(mean) + 1}
-    elif mean > 1.0 or spread >= 1.0:  # a binomial number of a few trials comes only near to its spread
+    elif mean > 5.0 or spread >= 1.0:  # a binomial number of a few trials comes only near to its spread
         assert numbers.var() / mean == pytest.approx(spread, rel=0.1)
+    assert numbers.var() / mean == pytest.approx(edge.spread_of("any"), rel=1e-2)
 
 
 def test_a_binomial_number_of_very_many_trials_is_drawn_like_a_poisson_number() -> None:

@@ -77,11 +77,11 @@ def test_paths_in_a_file_are_beside_it_wherever_one_works(here: Path, monkeypatc
     (folder / "mine.yaml").write_text(PIPELINE)
     (folder / "load.txt").write_text("4\n" * 30)
     written("pipeline: mine.yaml\ntrace: load.txt\npolicy: {name: 'my.py:Hold', level: 2}\n", "study/one.yaml")
-    from_above = answer("simulate", "study/one.yaml", "--json")
+    from_above = answer("simulate", "study/one.yaml", "--json", "-q")
     monkeypatch.chdir(folder)
-    beside = answer("simulate", "one.yaml", "--json")
+    beside = answer("simulate", "one.yaml", "--json", "-q")
     monkeypatch.chdir("/")
-    from_afar = answer("simulate", folder / "one.yaml", "--json")
+    from_afar = answer("simulate", folder / "one.yaml", "--json", "-q")
     told = ("pipeline", "requests", "cost_core_s")
     for summary in (from_above, beside, from_afar):
         assert [summary[name] for name in told] == ["mine", 120, 30.0]

@@ -66,6 +66,16 @@ def test_what_a_join_waits_is_held_against_the_sla(tree: Path) -> None:
     assert f"Warning: {said} and joins 2.14 s" in result.stderr
 
 
+def test_a_spread_that_few_items_cannot_have_is_said(tree: Path) -> None:
+    """One or two items, 1.1 in the mean: of two trials with chance 0.55 the variance is 0.45 of the mean."""
+    assert "spread of" not in ipa("pipeline", "check", tree.name).stderr
+    few = tree.read_text().replace("items: 0.6}", "items: 1.1, spread: 0.2}")
+    tree.write_text(few)
+    result = ipa("pipeline", "check", tree.name)
+    assert "faces detect 1.1, spread 0.2 (in fact 0.45)" in " ".join(result.stdout.split())
+    assert "Warning: detect → faces: the number of items has a spread of 0.45, not 0.2: so few items" in result.stderr
+
+
 def test_several_entries_are_named(tree: Path) -> None:
     assert "enters at" not in ipa("pipeline", "check", tree.name).stderr
     tree.write_text(tree.read_text().replace("    after: [{stage: detect, items: 0.6}]\n", ""))

@@ -67,7 +67,7 @@ def test_a_share_that_misleads_is_a_plain_number(capsys: pytest.CaptureFixture[s
 
 def test_a_load_without_requests_has_no_latencies(here: Path) -> None:
     (here / "none.txt").write_text("0\n" * 20)
-    summary = answer("simulate", "video", "--trace", "none.txt", "--json")
+    summary = answer("simulate", "video", "--trace", "none.txt", "--json", "-q")
     assert (summary["requests"], summary["latency_p99_s"], summary["pas_mean"]) == (0, None, None)
     assert summary["sla_violation_rate"] == 0.0
     assert ipa("simulate", "video", "--trace", "none.txt", "--out", "run", "--report", "none.html").exit_code == 0

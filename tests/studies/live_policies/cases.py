@@ -42,7 +42,18 @@ class Case(NamedTuple):
     def command(self, folder: Path) -> list[str]:
         """The arguments of `ipa` for this run, whose results go to `folder`."""
         what = ["live", "run", self.pipeline, "--policy", self.policy, "--trace", f"twitter:{self.window}"]
-        return [*what, "--window", WINDOWS[self.window], "--scale", str(SCALE), "--scaling", "floor", "--out", str(folder), "--quiet"]
+        return [
+            *what,
+            "--window",
+            WINDOWS[self.window],
+            "--scale",
+            str(SCALE),
+            "--scaling",
+            "floor",
+            "--out",
+            str(folder),
+            "--quiet",
+        ]
 
     @property
     def name(self) -> str:

@@ -71,7 +71,7 @@ SHIPPED = [
     Wrong("simulate video --trace constant:inf", "'constant:inf': should be constant:RATE"),
     Wrong("simulate video --trace nofile.csv", "nofile.csv: no such file"),
     Wrong("simulate video --journal ful", "'--journal': 'ful'; allowed: lean, full; did you mean 'full'?"),
-    Wrong("simulate video --scaling flor", "'--scaling': 'flor'; allowed: floor, thin; did you mean 'floor'?"),
+    Wrong("simulate video --scaling flor", "'--scaling': 'flor'; allowed: thin, floor; did you mean 'floor'?"),
     Wrong("simulate video --scale -1", "'--scale': '-1'; allowed: a finite number above 0"),
     Wrong("simulate video --scale nan", "'--scale': 'nan'; allowed: a finite number above 0"),
     Wrong("simulate video --scale inf", "'--scale': 'inf'; allowed: a finite number above 0"),

@@ -12,7 +12,9 @@ TRACES = [
     trace(
         "time\n1764000000\n", "t.csv, line 1: time_column: no column is called 'x'; there are 'time'", "--time-column x"
     ),
-    trace("time\n1764000000\n", "Invalid value for '--time-unit': 'h'; allowed: s, ms, us, ns, min", "--time-unit h"),
+    trace(
+        "time\n1764000000\n", "Invalid value for '--time-unit': 'w'; allowed: s, ms, us, ns, min, h, d", "--time-unit w"
+    ),
     trace(
         "time\n2026-01-05T10:00:00\n",
         "t.csv, line 2, column time: '2026-01-05T10:00:00' is not a number",
@@ -30,7 +32,7 @@ TRACES = [
     ),
     trace("minute,count\n0,5\n1,-5\n", "t.csv, line 3, column count: -5 is negative"),
     trace("second,count,count\n0,5,5\n", "t.csv, line 1: the column 'count' is given twice: 'second', 'count',"),
-    trace("second,count\n0,5\n0,5\n", "t.csv, line 3, column second: 0 stands where second 1 is due; every second"),
+    trace("second,count\n0,5\n0,5\n", "t.csv, line 3, column second: 0 is the time of line 2 too; a time has one row"),
     trace("second,count\n0,1e12\n", "t.csv, line 2, column count: 1000000000000 is too large: a second has at most"),
     trace("second,count\n0,\n", "t.csv, line 2, column count: '' is not a number"),
     trace("second;count\n0;5\n", ("t.csv, line 1: no column of times", "values are separated by commas, not by ';'")),
