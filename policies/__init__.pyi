@@ -55,6 +55,7 @@ from .journal import replay_journal as replay_journal
 from .journal import to_line as to_line
 from .journal import to_plain as to_plain
 from .kpa import Kpa as Kpa
+from .lateness import LARGEST_QUANTILE as LARGEST_QUANTILE
 from .manual import RANGES as RANGES
 from .manual import Choices as Choices
 from .manual import Manual as Manual

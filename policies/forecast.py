@@ -43,6 +43,10 @@ class Forecast:
         """Whether it is a single number, of whose errors the predictor says nothing."""
         return not self.levels
 
+    def covers(self, level: float) -> bool:
+        """Whether some given quantile is at that level or above."""
+        return bool(self.levels) and level <= self.levels[-1]
+
     def at(self, level: float) -> float:
         """The quantile at a level [rps]: a straight line between given ones, the outermost ones beyond them.
 

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import NamedTuple
+
 from ipa.policies import checks
 from ipa.policies.interface import Decision, Histories, Memory, Observation, PolicyError, Predictor
-from ipa.policies.lateness import level_and_memory
-from ipa.policies.optimiser import Programme
+from ipa.policies.lateness import LARGEST_QUANTILE, level_and_memory
+from ipa.policies.optimiser import RUNGS, Programme
 from ipa.policies.predictors import Outlook
+
+
+class ForecastLoad(NamedTuple):
+    """A load to plan for, without a margin [rps]; NaN if there is no forecast; and the memory from then on.
+
+    `uncovered`: what a goal asks for beyond the quantiles of the forecast, in words; empty if nothing.
+    """
+
+    rps: float
+    memory: Memory
+    uncovered: str = ""
+
+    def noted(self, decision: Decision) -> Decision:
+        """The decision for this load, which says so if that is less sure than the goal asks for."""
+        if not self.uncovered:
+            return decision
+        rung = LARGEST_QUANTILE if decision.rung == RUNGS[0] else decision.rung
+        return replace(decision, rung=rung, feasible=False, notes=(*decision.notes, self.uncovered))
 
 
 class ForecastingPolicy:
@@ -37,16 +58,24 @@ class ForecastingPolicy:
         """Make the forecasts for these `load_rps` at once; see `Outlook.compute_ahead`."""
         self.outlook.compute_ahead(histories)
 
-    def forecast(self, observation: Observation, memory: Memory) -> tuple[float, Memory]:
-        """The load to plan for, without the margin [rps]; NaN if there is no forecast; and the memory from then on.
+    def forecast(self, observation: Observation, memory: Memory) -> ForecastLoad:
+        """The load to plan for.
 
-        A goal's `late_at_most` says which quantile of the forecast that is. PolicyError: a forecast that is no rate.
+        A goal's `late_at_most` says which quantile of the forecast that is, at least the point. PolicyError: a forecast
+        that is no rate.
         """
         late_at_most = self.programme.wanted.late_at_most
         if late_at_most is None:
-            return self.outlook.rps(observation), memory
+            return ForecastLoad(self.outlook.rps(observation), memory)
         level, memory = level_and_memory(late_at_most, self.programme.pipeline.sla_s, observation, memory)
-        return self.outlook.forecast(observation).at(level), memory
+        forecast = self.outlook.forecast(observation)
+        rps = max(forecast.point_rps, forecast.at(level))
+        if forecast.is_missing or forecast.covers(level) or "future_rps" in self.outlook.reads:
+            return ForecastLoad(rps, memory)
+        largest = f"end at {forecast.levels[-1]:g}" if forecast.levels else "are missing"
+        return ForecastLoad(
+            rps, memory, f"the forecast's quantiles {largest}; late_at_most asks for that of {level:.4g}"
+        )
 
     def hold(self, observation: Observation, memory: Memory) -> Decision:
         """The configuration stays as it is."""

@@ -113,8 +113,8 @@ class OptimisingPolicy(ForecastingPolicy):
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: an infinite or negative forecast, or a solver that cannot answer."""
-        forecast_rps, memory = self.forecast(observation, memory)
-        return self.decide_for(forecast_rps, observation, memory)
+        load = self.forecast(observation, memory)
+        return load.noted(self.decide_for(load.rps, observation, load.memory))
 
     def decide_for(self, forecast_rps: float, observation: Observation, memory: Memory) -> Decision:
         """The decision for a given forecast; raises as `decide`."""

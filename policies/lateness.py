@@ -2,8 +2,9 @@
 
 A plan for the quantile q of the forecast is exceeded with probability 1 - q, and only then are requests late. So a
 policy that may be late with a share of the requests plans for the quantile 1 - share. Requests that were late within
-the hour reduce the share: once it is used up, the plan is for the highest quantile of the forecast, until enough of
-them are more than an hour old.
+the hour reduce the share, until they are more than an hour old. A share that is smaller than what the forecast's
+quantiles cover is planned for with the largest of them; such a decision is not feasible, and has a rung of its own. No
+plan is for less than it would be without the goal.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ BIN_S = 60.0
 """Resolution of the hour's counts."""
 
 KEY = "late_by_minute"
+
+LARGEST_QUANTILE = "largest-quantile"
+"""The rung of a decision for fewer late requests than the quantiles of its forecast cover."""
 
 
 def level_and_memory(

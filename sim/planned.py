@@ -7,7 +7,7 @@ from math import fsum
 from operator import mul, sub
 from typing import NamedTuple, Self
 
-from ipa.policies import NO_GOAL, RUNGS, Applied, Configuration, Entry, Goal, Journal
+from ipa.policies import LARGEST_QUANTILE, NO_GOAL, RUNGS, Applied, Configuration, Entry, Goal, Journal
 from ipa.profiles import Pipeline
 from ipa.sim.tables import configured_accuracy, configured_cores
 
@@ -27,8 +27,8 @@ class Planned:
 
     A refused decision leaves the previous configuration in force. `infeasible`: the decisions that could not meet load,
     SLA, limits and goal. Of these, `below_accuracy` have less accuracy than the goal asks for, `above_cores` take more
-    cores than the limit or the goal allows, and `overloaded` do not carry the load within the SLA and the limits, by
-    the policy's own account.
+    cores than the limit or the goal allows, `uncovered` are for fewer late requests than the forecast's quantiles
+    cover, and `overloaded` do not carry the load within the SLA and the limits, by the policy's own account.
     """
 
     def __init__(self, pipeline: Pipeline, goal: Goal = NO_GOAL) -> None:
@@ -45,6 +45,7 @@ class Planned:
         self.infeasible = 0
         self.below_accuracy = 0
         self.above_cores = 0
+        self.uncovered = 0
         self.overloaded = 0
         self.changes = 0
 
@@ -72,7 +73,9 @@ class Planned:
             self.infeasible += 1
             self.below_accuracy += is_below
             self.above_cores += is_above
-            self.overloaded += decision.rung in OVERLOADED or not (is_below or is_above)
+            is_uncovered = decision.rung == LARGEST_QUANTILE
+            self.uncovered += is_uncovered
+            self.overloaded += decision.rung in OVERLOADED or not (is_below or is_above or is_uncovered)
         if not entry.is_refused:
             self.stands(decision.configuration, entry.observation.time_s)
 

@@ -334,6 +334,7 @@ def summary_of(
         "infeasible_decisions": planned.infeasible,
         "below_accuracy_decisions": planned.below_accuracy,
         "above_cores_decisions": planned.above_cores,
+        "uncovered_decisions": planned.uncovered,
         "overloaded_decisions": planned.overloaded,
         "changes": planned.changes,
         "room_lacked": totals.room_lack.times,

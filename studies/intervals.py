@@ -85,7 +85,7 @@ KINDS: Mapping[str, Kind] = {
     "infeasible_share": Kind(most=1.0, of="decisions"),
     **{
         f"{name}_decisions": Kind(of="decisions", is_count=True)
-        for name in ("infeasible", "below_accuracy", "above_cores", "overloaded")
+        for name in ("infeasible", "below_accuracy", "above_cores", "uncovered", "overloaded")
     },
     **{name: Kind(of="requests", is_count=True) for name in ("dropped", "failed", "unfinished", "lost")},
     **{name: Kind(most=100.0) for name in ("pas_mean", "planned_pas_mean")},

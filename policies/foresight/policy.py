@@ -37,7 +37,7 @@ DOUBLED_IN = 17
 STAYS_WITHIN = 0.05
 """A planned rate is kept if the new one is lower by at most this share."""
 LEAST_OF_RISK = 0.1
-"""Share of a goal's `late_at_most` that a plan still risks once the hour's allowance is used up."""
+"""Share of the risk that a plan still takes once the hour's allowance by a goal is used up."""
 
 
 class Foresight(OptimisingPolicy):
@@ -48,7 +48,7 @@ class Foresight(OptimisingPolicy):
     rise after which it is assumed half as likely. `interval_s`: the time between decisions, used by the first one only.
     `decision_delay_s`: the time from a decision until it takes effect. `dispatch`: "central" (pull) or "eager" (push).
     These three default to the scenario's. The defaults of `load_margin`, `rounding` and `throughput_share` plan without
-    a margin. A goal's `late_at_most`, less the requests late within the hour, replaces `risk`. For other parameters
+    a margin. A goal's `late_at_most`, less the requests late within the hour, bounds `risk`. For other parameters
     except those of the forecast see `OptimisingPolicy`. PolicyError: an impossible value.
     """
 
@@ -92,7 +92,7 @@ class Foresight(OptimisingPolicy):
         )
         self._late_at_most = self.programme.wanted.late_at_most
         if self._late_at_most is not None:
-            self.risk, self.reads = self._late_at_most, (*self.reads, "latency")
+            self.risk, self.reads = min(self.risk, self._late_at_most), (*self.reads, "latency")
         self._pipeline = pipeline
         self._prior = Prior(self.rise, 3600 * self.rise_every_h, 3600 * self.prior_h)
 
@@ -119,7 +119,7 @@ class Foresight(OptimisingPolicy):
         risk = self.risk
         if self._late_at_most is not None:
             quantile, memory = level_and_memory(self._late_at_most, self.sla_s, observation, memory)
-            risk = max(1.0 - quantile, LEAST_OF_RISK * self.risk)
+            risk = max(min(1.0 - quantile, self.risk), LEAST_OF_RISK * self.risk)
         step_s = round(observation.elapsed_s, 1) or self.interval_s  # a live step comes some milliseconds late
         reach = Reach(step_s, self._lead_s, WAIT_SHARE * self.sla_s, self.dispatch == "eager")
         before = Remembered.of(memory)

@@ -231,6 +231,9 @@ SUMMARY = {
     "infeasible_decisions": Column("", "decisions that could not meet load, SLA, limits and goal"),
     "below_accuracy_decisions": Column("", "of these, those with less accuracy than the goal asks for"),
     "above_cores_decisions": Column("", "of these, those that take more cores than the limit or the goal allows"),
+    "uncovered_decisions": Column(
+        "", "of these, those for fewer late requests (`late_at_most`) than the quantiles of the forecast cover"
+    ),
     "overloaded_decisions": Column(
         "",
         "of these, those for a load that nothing carries within the SLA and the limits, as the policy says",

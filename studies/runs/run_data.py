@@ -60,6 +60,7 @@ def marked(name: str, summary: Mapping[str, Any]) -> str:
 _UNMET = (
     ("below_accuracy_decisions", "too little accuracy in"),
     ("above_cores_decisions", "too many cores in"),
+    ("uncovered_decisions", "fewer late requests asked for than the forecast's quantiles cover in"),
     ("overloaded_decisions", "the load not carried within the SLA and the limits in"),
 )
 """Counts of decisions that could not keep something, and what that is."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ipa import profiles
 from ipa.policies import PolicyError, StageConfiguration, create
+from ipa.policies.forecast import Forecast
 from ipa.policies.interface import LatencyQuantiles, Observation
 from ipa.policies.lateness import late_share, level_and_memory
 from ipa.policies.optimiser import Problem, Programme, explain_problem, pareto_plans, solve
@@ -254,3 +255,50 @@ def test_a_policy_that_may_be_late_less_often_plans_for_more() -> None:
         assert "latency" in made.reads
     assert planned == sorted(planned)
     assert planned[0] < planned[-1]
+
+
+class Wide:
+    """A forecast of 10 rps whose quantiles are below that: 4 and 6 rps."""
+
+    reads: tuple[str, ...] = ()
+
+    def forecast(self, observation: Observation, horizon_s: float) -> Forecast:
+        return Forecast(horizon_s, 10.0, (0.5, 0.9), (4.0, 6.0))
+
+
+def test_a_goal_never_plans_for_less_than_none() -> None:
+    """A quantile may be below the point; and foresight, which risks 0.2 % of itself, does not risk 1 % with a goal."""
+    asked = {"predictor": Wide(), "goal": {"late_at_most": 0.2}}
+    assert create("ipa", two_by_two(), asked).decide(observation([5.0] * 60), {}).forecast_rps == 10.0
+    load = [4.0, 6.0, 5.0, 9.0, 3.0, 5.0, 6.0, 4.0, 8.0, 5.0] * 12
+    free, bound, strict = (
+        create("foresight", two_by_two(), {} if late is None else {"goal": {"late_at_most": late}})
+        .decide(observation(load), {})
+        .planned_load_rps
+        for late in (None, 0.01, 0.0001)
+    )
+    assert free is not None
+    assert strict is not None
+    assert bound == free < strict
+
+
+@pytest.mark.parametrize(
+    ("predictor", "late_at_most", "text"),
+    [
+        ("poisson", 0.01, ""),
+        ("poisson", 0.001, "the forecast's quantiles end at 0.99; late_at_most asks for that of 0.999"),
+        ("max", 0.01, "the forecast's quantiles are missing; late_at_most asks for that of 0.99"),
+        ("oracle", 0.01, ""),
+    ],
+)
+def test_a_goal_beyond_the_quantiles_of_a_forecast_is_planned_for_with_the_largest_and_said(
+    predictor: str, late_at_most: float, text: str
+) -> None:
+    policy = create("ipa", two_by_two(), {"predictor": predictor, "goal": {"late_at_most": late_at_most}})
+    seen = observation([4.0, 6.0, 5.0] * 20, future_rps=[5.0] * 120)
+    decision = policy.decide(seen, {})
+    assert (decision.rung, decision.feasible) == (("largest-quantile", False) if text else ("optimal", True))
+    assert decision.notes == ((text,) if text else ())
+    if predictor == "poisson":
+        covered = create("ipa", two_by_two(), {"predictor": predictor, "goal": {"late_at_most": 0.01}})
+        assert decision.forecast_rps == covered.decide(seen, {}).forecast_rps

@@ -44,6 +44,15 @@ def test_a_run_ends_with_the_decisions_that_could_not_keep_its_goal() -> None:
     assert "could be kept" not in ipa("simulate", "video", *GOAL, *SHORT, "-q").stdout
 
 
+def test_a_run_ends_with_the_decisions_for_fewer_late_requests_than_its_forecast_covers() -> None:
+    goal = ("--goal", "late_at_most: 0.001")
+    lines = ipa("simulate", "video", *goal, *SHORT, "-q").stdout.splitlines()
+    assert lines[-1] == (
+        "ipa: in 3 of 3 decisions not all that is asked could be kept: "
+        "fewer late requests asked for than the forecast's quantiles cover in 3."
+    )
+
+
 def test_a_limit_that_the_variants_of_a_policy_exceed_is_counted(here: Path) -> None:
     """They take 4 and 1 cores; the lightest take 1 and 1. The optimiser finds it with the first, a guard with the
     second."""
