@@ -119,13 +119,37 @@ def difference(
         raise ForeignOwnerError(f"{name} is paused: kubectl rollout resume deployment/{name}")
     sound = wanted if state.has_reached(wanted) else state.sound
     cores = None if by_rollout else template_cores(deployed, stage, wanted, state)
-    manifest = stage_deployment(deployed, stage, wanted, owner, cores)
+    manifest = stage_deployment(deployed, stage, wanted, owner_for(state.given, owner), cores)
     manifest["metadata"]["annotations"] |= _notes(sound, {**state.failed, **(failed or {})})
     changed = (kept or Kept()).drift(manifest, state.given)
-    why = f"{stage}: {', '.join(changed[:3])}" + (f"; not in place: {by_rollout}" if by_rollout else "")
+    why = f"{stage}: {_change(state, wanted, changed)}" + (f"; not in place: {by_rollout}" if by_rollout else "")
     apply: list[Action] = [Apply(manifest, why, version_of(state.given))] if changed else []
     resizes = _resizes(stage, wanted, state) if deployed.plane.resize == "in_place" and not by_rollout else []
     return [*_scaled(stage, wanted.replicas, state, changed, apply), *resizes]
+
+
+def owner_for(given: Mapping[str, Any] | None, owner: Manifest | None) -> Manifest | None:
+    """The owner in an object's manifest: none if it was applied without one, as from Git, where it is to stay as it
+    is."""
+    return owner if given is None or given["metadata"].get("ownerReferences") else None
+
+
+def _change(state: StageState, wanted: StageConfiguration, changed: Sequence[str]) -> str:
+    """What changes, in words such as "small -> large, batch 1 -> 4"; the fields where these say nothing of it."""
+    before, words = state.wanted or wanted, []
+    if state.variant != wanted.variant:
+        words.append(f"{state.variant} -> {wanted.variant}")
+    if before.cores != wanted.cores:
+        words.append(f"{before.cores} -> {wanted.cores} cores")
+    if before.batch != wanted.batch:
+        words.append(f"batch {before.batch} -> {wanted.batch}")
+    if before.batch_timeout_s != wanted.batch_timeout_s:
+        words.append(f"batch timeout {before.batch_timeout_s:.3g} -> {wanted.batch_timeout_s:.3g} s")
+    if before.replicas != wanted.replicas:
+        words.append(f"{before.replicas} -> {wanted.replicas} replicas wanted")
+    if not words and f"metadata.annotations.{names.SOUND}" in changed:
+        words.append(f"all {wanted.replicas} replicas of {wanted.variant} are ready")
+    return ", ".join(words or changed[:3])
 
 
 def template_cores(deployed: Deployed, stage: str, wanted: StageConfiguration, state: StageState) -> int | None:

@@ -139,7 +139,7 @@ def stage_deployment(
             plane.max_unavailable,
             deployed.layout.rollout_within_s(variant.start_up_s),
         ),
-        added=deployed.pods_of(MODEL_SERVER, stage),
+        added=deployed.pods_of(MODEL_SERVER, stage, wanted.variant),
     )
     deployment["metadata"]["annotations"] = {names.WANTED: as_text(decided)}
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]

@@ -53,6 +53,9 @@ def controller_policy(deployed: Deployed, meta: Manifest, metrics_port: int) -> 
 
 
 def _policy(deployed: Deployed, meta: Manifest, part: str, ingress: list[Manifest], egress: list[Manifest]) -> Manifest:
+    """A policy that allows these connections and no others. Servers drop empty lists, so that a `kubectl diff` of one
+    would never be empty."""
+    allowed = {"ingress": ingress, "egress": egress}
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -60,8 +63,7 @@ def _policy(deployed: Deployed, meta: Manifest, part: str, ingress: list[Manifes
         "spec": {
             "podSelector": {"matchLabels": names.selector(deployed.instance, part)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": ingress,
-            "egress": egress,
+            **{direction: peers for direction, peers in allowed.items() if peers},
         },
     }
 

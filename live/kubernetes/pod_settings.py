@@ -4,8 +4,9 @@ Every key is one of Kubernetes', with its meaning there, so that a piece of a ma
 pod template unchanged, and the server's dry run checks it before anything changes. Settings that would break a pipeline
 are refused here: labels and annotations by which its pods are found again, and the security of its pods.
 
-Sections are merged from the general to the particular: `pods`, then `gateway`, `controller`, or `models` and the one of
-the stage. Mappings are merged key by key; anything else of the more particular section replaces what was there.
+Sections are merged from the general to the particular: `pods`, then `gateway`, `controller`, or `models`, the one of
+the stage and the one of the variant there. Mappings are merged key by key; anything else of the more particular section
+replaces what was there.
 """
 
 from __future__ import annotations
@@ -68,43 +69,67 @@ OVER_NODES: Mapping[str, Any] = {
 }
 """Spreads a part's pods over nodes where possible, so that a lost node takes as few as possible."""
 
+VARIANTS = "variants"
+"""The key of a stage's section with those of its variants."""
+
 Plain = Mapping[str, Any]
 
 
 # ---- the section ----
 
 
-def _section(given: dict[str, Any]) -> dict[str, Any]:
-    """A section, with quantities as text. Keys that are ours are refused."""
+def _section(given: dict[str, Any], *at: str) -> dict[str, Any]:
+    """A section, `at` a place in the validated one, with quantities as text. Keys that are ours are refused."""
     for key in given:
         if key in _OURS:
-            raise refusal(f"cannot be given: {_OURS[key]}", key)
+            raise refusal(f"cannot be given: {_OURS[key]}", *at, key)
     for kind in ("labels", "annotations"):
-        for key, text in _mapping(given, kind).items():
+        for key, text in _mapping(given, kind, *at).items():
             if key.startswith(names.RESERVED):
-                raise refusal("is ours: pods are found again by it", kind, key)
+                raise refusal("is ours: pods are found again by it", *at, kind, key)
             if not isinstance(text, str):
-                raise refusal(f"should be text; given {_yaml(text)}", kind, key)
+                raise refusal(f"should be text; given {_yaml(text)}", *at, kind, key)
     for kind in ("env", "tolerations", "topologySpreadConstraints"):
         each = given.get(kind) or []
         if not isinstance(each, list) or not all(isinstance(one, dict) for one in each):
-            raise refusal("should be a list of mappings", kind)
+            raise refusal("should be a list of mappings", *at, kind)
     if ours := {one.get("name") for one in given.get("env") or ()} & {*SET_BY_US}:
-        raise refusal(f"{', '.join(sorted(ours))} cannot be given: it follows from the cores and the image", "env")
-    resources = {}
-    for kind in _mapping(given, "resources"):
-        of_kind = _mapping(given["resources"], kind, "resources")
-        resources[kind] = {key: _quantity(value, kind, key) for key, value in of_kind.items()}
+        text = f"{', '.join(sorted(ours))} cannot be given: it follows from the cores and the image"
+        raise refusal(text, *at, "env")
+    resources: dict[str, dict[str, str]] = {}
+    for kind in _mapping(given, "resources", *at):
+        of_kind = _mapping(given["resources"], kind, *at, "resources")
+        resources[kind] = {key: _quantity(value, *at, "resources", kind, key) for key, value in of_kind.items()}
     return {**given, "resources": resources} if "resources" in given else given
 
 
 def _of_options(given: dict[str, Any]) -> dict[str, Any]:
-    """A section. Resources that options of `up` set are refused."""
+    """A section of several stages or the gateway. Resources that options of `up` set are refused."""
+    if VARIANTS in given:
+        raise refusal("cannot be given here: it is a key of a stage's section", VARIANTS)
+    return _without(given, _OPTIONS)
+
+
+def _without(given: dict[str, Any], options: Mapping[str, str], *at: str) -> dict[str, Any]:
     for kind, of_kind in (given.get("resources") or {}).items():
         for key in of_kind:
-            if key == "memory" or (key, kind) == ("cpu", "requests"):
-                raise refusal(f"cannot be given here: it is {_OPTIONS[key]}", "resources", kind, key)
+            if key in options and (key, kind) != ("cpu", "limits"):
+                raise refusal(f"cannot be given here: it is {options[key]}", *at, "resources", kind, key)
     return given
+
+
+def _of_stage(given: dict[str, Any]) -> dict[str, Any]:
+    """A stage's section, with those of its `variants`. Memory may be other than the option's, which is for all."""
+
+    def of_replicas(section: dict[str, Any], *at: str) -> dict[str, Any]:
+        return _without(_section(section, *at), {"cpu": _OPTIONS["cpu"]}, *at)
+
+    own = of_replicas({key: value for key, value in given.items() if key != VARIANTS})
+    if VARIANTS not in given:
+        return own
+    of_variants = _mapping(given, VARIANTS)
+    variants = {name: of_replicas(_mapping(of_variants, name, VARIANTS), VARIANTS, name) for name in of_variants}
+    return {**own, VARIANTS: variants}
 
 
 def _mapping(given: Plain, key: str, *below: str) -> dict[str, Any]:
@@ -114,10 +139,10 @@ def _mapping(given: Plain, key: str, *below: str) -> dict[str, Any]:
     return found or {}
 
 
-def _quantity(value: Any, kind: str, key: str) -> str:
+def _quantity(value: Any, *at: str) -> str:
     text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not _QUANTITY.fullmatch(text):
-        raise refusal(f"should be a quantity, such as 2, 500m or 1Gi; given {value!r}", "resources", kind, key)
+        raise refusal(f"should be a quantity, such as 2, 500m or 1Gi; given {value!r}", *at)
     return text
 
 
@@ -127,15 +152,17 @@ def _yaml(value: object) -> str:
 
 ControllerSection = Annotated[dict[str, Any], AfterValidator(_section)]
 Section = Annotated[ControllerSection, AfterValidator(_of_options)]
+StageSection = Annotated[dict[str, Any], AfterValidator(_of_stage)]
 
 
 class PodSections(FileModel):
-    """The additions to the pods of each part; `pods`: of all parts, `models`: of all stages."""
+    """The additions to the pods of each part; `pods`: of all parts, `models`: of all stages. A stage's section may have
+    one for each of its `variants`."""
 
     pods: Section | None = None
     gateway: Section | None = None
     models: Section | None = None
-    stages: dict[str, Section] = Field(default_factory=dict)
+    stages: dict[str, StageSection] = Field(default_factory=dict)
     controller: ControllerSection | None = None
 
     def as_plain(self) -> dict[str, Any]:
@@ -145,7 +172,9 @@ class PodSections(FileModel):
 def check(sections: Plain, has_profile_cpu: bool) -> None:
     """Raise LiveError for a CPU limit of replicas that have their profile's cores as their limit."""
     named = {key: sections.get(key) for key in ("pods", "models")}
-    named |= {f"stages.{stage}": given for stage, given in (sections.get("stages") or {}).items()}
+    for stage, given in (sections.get("stages") or {}).items():
+        named[f"stages.{stage}"] = given
+        named |= {f"stages.{stage}.{VARIANTS}.{name}": each for name, each in (given.get(VARIANTS) or {}).items()}
     for key, given in named.items():
         limit = ((given or {}).get("resources") or {}).get("limits", {}).get("cpu")
         if limit is not None and has_profile_cpu:
@@ -158,12 +187,14 @@ def check(sections: Plain, has_profile_cpu: bool) -> None:
 # ---- into pod templates ----
 
 
-def of_part(sections: Plain, component: str, stage: str = "") -> dict[str, Any]:
-    """The additions to the pods of the gateway, the controller or a stage's model servers."""
+def of_part(sections: Plain, component: str, stage: str = "", variant: str = "") -> dict[str, Any]:
+    """The additions to the pods of the gateway, the controller or the model servers of a stage's variant."""
     if component in (GATEWAY, CONTROLLER):
         return _merged(sections.get("pods"), sections.get(component))
+    of_stage = dict((sections.get("stages") or {}).get(stage) or {})
+    of_variant = (of_stage.pop(VARIANTS, None) or {}).get(variant)
     of_models = _merged(sections.get("pods"), sections.get("models"))
-    return _merged(of_models, (sections.get("stages") or {}).get(stage))
+    return _merged(_merged(of_models, of_stage), of_variant)
 
 
 def put_into(template: dict[str, Any], given: Plain, selector: Mapping[str, str]) -> None:
@@ -182,7 +213,10 @@ def put_into(template: dict[str, Any], given: Plain, selector: Mapping[str, str]
         spec["tolerations"] = [*(each for each in spec.get("tolerations", ()) if _taint(each) not in taken), *added]
     main, *others = spec["containers"]
     main["env"] = [*main["env"], *(of_pod.pop("env", None) or ())]
-    for kind, found in (of_pod.pop("resources", None) or {}).items():
+    resources = of_pod.pop("resources", None) or {}
+    if memory := (resources.get("limits") or {}).get("memory"):  # a request is its limit, unless said otherwise
+        resources = {**resources, "requests": {"memory": memory, **(resources.get("requests") or {})}}
+    for kind, found in resources.items():
         _add(main, kind, found)
         for each in others:
             _add(each, kind, _beside(found))

@@ -27,6 +27,7 @@ from ipa.live.kubernetes.difference import (
     Resizing,
     Scale,
     difference,
+    owner_for,
     version_of,
 )
 from ipa.live.kubernetes.foreign_scalers import Autoscalers, Dispute, actor, judged
@@ -211,7 +212,7 @@ class Reconciler:
         try:
             for manifest, there in (
                 (root(self._deployed), found.root),
-                (gateway_deployment(self._deployed, owner), found.gateway),
+                (gateway_deployment(self._deployed, owner_for(found.gateway, owner)), found.gateway),
             ):
                 name = manifest["metadata"]["name"]
                 with work.part(name):

@@ -175,9 +175,9 @@ class Deployed:
         if self.plane.resize == "in_place" and not self.layout.has_profile_cpu:
             raise LiveError(f"resize: in_place: the replicas' CPU has to follow their cores: --cpu {PROFILE}")
 
-    def pods_of(self, component: str, stage: str = "") -> dict[str, Any]:
-        """What is added to the pods of a component or, for model servers, of a stage."""
-        return pod_settings.of_part(self.layout.pods, component, stage)
+    def pods_of(self, component: str, stage: str = "", variant: str = "") -> dict[str, Any]:
+        """What is added to the pods of a component or, for model servers, of a stage's variant."""
+        return pod_settings.of_part(self.layout.pods, component, stage, variant)
 
     def labels(self, component: str, **more: str) -> dict[str, str]:
         return names.labels(self.instance, self.pipeline, component, **more)

@@ -245,6 +245,15 @@ def taken_layout(options: dict[str, Any]) -> Layout:
     return layout
 
 
+NAMED = {"trace": "constant:1", "window": "0:10", "policy": "rate"}
+"""In place of what a command does not need that only asks for a deployment by its name."""
+
+
+def named(what: str, where: Cluster) -> Deployed:
+    """The deployment of a pipeline or scenario, whose load and policy may be missing here."""
+    return prepared(studies.find(what, NAMED), where)[1]
+
+
 def prepared(scenario: Scenario, cluster: Cluster, layout: Layout | None = None) -> tuple[Prepared, Deployed]:
     """The prepared scenario and its deployment; the layout is extended by the scenario's pods.
 

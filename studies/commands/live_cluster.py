@@ -16,7 +16,6 @@ from ipa.studies.commands.options import (
     FOLDER,
     build_live_scenario,
     cluster_options,
-    described_scenario,
     output_options,
     pipeline_argument,
     set_option,
@@ -100,7 +99,7 @@ class _Progress:
 def status(what: str, backend: str, as_json: bool, **options: Any) -> None:
     """Show the state of a deployed pipeline: stages, replicas and what delays them."""
     where = cluster.taken_cluster(options)
-    _, there = cluster.prepared(described_scenario(what), where)
+    there = cluster.named(what, where)
     found = kubernetes.overview.status(live_runs.connect(where, read_only=True, on_warning=cluster.warn), there)
     if as_json:
         printing.print_json(found)
@@ -149,7 +148,7 @@ def down(what: str, backend: str, yes: bool, as_json: bool, **options: Any) -> N
     The gateway goes first: it takes no new request, and answers those inside while the models still serve.
     """
     where = cluster.taken_cluster(options)
-    _, there = cluster.prepared(described_scenario(what), where)
+    there = cluster.named(what, where)
     api = live_runs.connect(where, on_warning=cluster.warn)
     if not yes and not click.confirm(f"Delete {there.instance} in namespace {there.namespace}?", err=True):
         raise click.Abort
@@ -222,14 +221,15 @@ def manifests(what: str, control_secret: bool, out: Path | None, as_json: bool, 
         raise click.UsageError(f"--state-claim {parts.state_claim}: needs --controller or --advise")
     if parts.gitops and not parts.controller:
         raise click.UsageError("--gitops: needs --controller, which makes what is left out")
-    where, layout = cluster.taken_cluster(options), cluster.taken_layout(options)
+    where = cluster.taken_cluster(options)
+    if control_secret:
+        _print([kubernetes.control_secret(cluster.named(what, where))], as_json)
+        return
+    layout = cluster.taken_layout(options)
     if out is not None:
         results.claim(out)
     scenario = build_live_scenario(what, **options)
     prepared, there = cluster.prepared(scenario, where, layout)
-    if control_secret:
-        _print([kubernetes.control_secret(there)], as_json)
-        return
     objects = _objects(scenario, there, live_runs.first_configuration(prepared), parts)
     if out is None:
         _print(objects, as_json)

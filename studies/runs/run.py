@@ -27,7 +27,7 @@ from ipa.policies import (
     goal_of,
     knows_future,
 )
-from ipa.profiles import Pipeline
+from ipa.profiles import Pipeline, ProfileError
 from ipa.sim import (
     ControlSettings,
     Counted,
@@ -35,7 +35,6 @@ from ipa.sim import (
     Records,
     RunInput,
     Simulated,
-    choose_engine,
     not_in_graphs,
     simulate_policy,
     summarise,
@@ -115,14 +114,13 @@ class Prepared:
 def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
     """Load and check everything that a scenario names; `shared`: a cache shared with other runs.
 
-    Raises EngineError, ProfileError, TraceError, PolicyError or ScenarioError, all ValueErrors, for input that cannot
+    Raises ProfileError, TraceError, PolicyError or ScenarioError, all ValueErrors, for input that cannot
     be used.
     """
     shared = Shared() if shared is None else shared
-    choose_engine(scenario.engine)
     pipeline = shared.pipeline(scenario)
     check_stage_names(pipeline, "initial", scenario.initial or {})
-    check_stage_names(pipeline, "kubernetes.stages", scenario.kubernetes.stages)
+    _check_pods(scenario, pipeline)
     _check_interference(scenario, pipeline)
     if scenario.limit_cores is not None:
         check_cores(pipeline, "limit_cores", scenario.limit_cores)
@@ -138,6 +136,17 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
         initial=initial_configuration(scenario, pipeline),
         sla_s=pipeline.sla_s,
     )
+
+
+def _check_pods(scenario: Scenario, pipeline: Pipeline) -> None:
+    """Raise ScenarioError for additions to the pods of a stage or a variant that the pipeline does not have."""
+    check_stage_names(pipeline, "kubernetes.stages", scenario.kubernetes.stages)
+    try:
+        for name, section in scenario.kubernetes.stages.items():
+            for variant in section.get("variants", ()):
+                pipeline.stage(name).variant(variant)
+    except ProfileError as error:
+        raise ScenarioError(f"kubernetes.stages: {error}") from None
 
 
 def _check_interference(scenario: Scenario, pipeline: Pipeline) -> None:

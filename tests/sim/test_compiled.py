@@ -23,7 +23,7 @@ from ipa.sim import EngineError, Records, choose_engine
 from ipa.sim.engines import create_engine
 from ipa.sim.model import RunInput, ServiceTime, StageModel, World
 from ipa.sim.records import collect_records
-from ipa.studies import Run, Scenario, simulate
+from ipa.studies import Run, Scenario, find, prepare, simulate
 from tests.sim import engine_runs
 from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import scenario, ways
@@ -217,6 +217,13 @@ def test_without_numba_auto_takes_simpy_with_one_warning_and_compiled_is_refused
     assert "\n" not in warning
     with pytest.raises(EngineError, match=r"needs numba.*pip install '.\[compiled\]' in the checkout.*simpy"):
         choose_engine("compiled")
+
+
+@pytest.mark.usefixtures("without_numba")
+def test_what_does_not_simulate_is_not_told_of_the_engine(caplog: pytest.LogCaptureFixture) -> None:
+    """As a controller in a pod: `prepare` is for live runs too."""
+    assert prepare(find("video", {"trace": "constant:1", "window": "0:10"})).pipeline.name == "video"
+    assert caplog.messages == []
 
 
 @pytest.mark.usefixtures("engine_sought_anew")

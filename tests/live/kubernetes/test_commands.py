@@ -19,6 +19,8 @@ from ipa.live.kubernetes import deploy, names
 from ipa.live.kubernetes.settings import Layout, cpu_cores, memory_bytes
 from ipa.live.kubernetes.stage_state import Look
 from ipa.studies import live_runs
+from ipa.studies.commands import cluster
+from ipa.studies.runs.live_runs.options import Cluster
 from tests.command import ipa, refusal
 from tests.live.kubernetes import pack
 from tests.live.kubernetes.world import tiny
@@ -124,6 +126,19 @@ def test_a_context_that_the_kubeconfig_does_not_have_is_refused(tmp_path: Path) 
     config.write_text(KUBECONFIG)
     message = refusal("live", "manifests", "video", "--context", "word", env={"KUBECONFIG": str(config)})
     assert message == "--context word: the kubeconfig has no such context; it has work, play"
+
+
+def test_a_deployment_is_named_without_its_load_and_its_policy(tmp_path: Path) -> None:
+    """Which are where the controller is."""
+    scenario = tmp_path / "scenario.yaml"
+    head = "schema_version: 1\nkind: scenario\npipeline: video\n"
+    scenario.write_text(f"{head}trace: elsewhere.csv\nwindow: 100:200\npolicy: elsewhere.py:Mine\n", encoding="utf-8")
+    assert cluster.named(str(scenario), Cluster(namespace="there")).instance == "ipa-video"
+    said = ipa("live", "manifests", scenario, "--control-secret", env=NO_CLUSTER)
+    assert (said.stderr, yaml.safe_load(said.stdout)["metadata"]["name"]) == ("", "ipa-video-control")
+    assert "policy: elsewhere.py" in refusal("live", "manifests", str(scenario))
+    for command in ("status", "down"):
+        assert "elsewhere" not in refusal("live", command, str(scenario), env=NO_CLUSTER)
 
 
 def test_manifests_hold_no_secret_but_that_of_the_control_port_alone_where_it_is_asked_for() -> None:

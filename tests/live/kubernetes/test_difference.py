@@ -24,7 +24,7 @@ from ipa.live.kubernetes.difference import (
     drift,
     foreign_owner,
 )
-from ipa.live.kubernetes.manifests import root, stage_deployment
+from ipa.live.kubernetes.manifests import owner_of, root, stage_deployment
 from ipa.live.kubernetes.pods import listing, read
 from ipa.live.kubernetes.reconcile import AFTER_LOSS_S, LONGEST_PAUSE_S, Reconciler
 from ipa.live.kubernetes.settings import Deployed
@@ -36,6 +36,7 @@ from tests.live.kubernetes.world import BEGAN, BEGAN_S, made_of, on_server, pod,
 from tests.live.world import sort
 
 SMALL, LARGE = sort("small", 2)["sort"], sort("large", 2)["sort"]
+OWNER = owner_of({"metadata": {"name": "ipa-tiny", "uid": "r"}})
 
 
 def actions(deployed: Deployed, wanted: StageConfiguration, given: Mapping[str, Any] | None) -> list[Action]:
@@ -335,6 +336,41 @@ def test_a_read_only_client_is_never_asked_to_write(tmp_path: Path) -> None:
     server.read_only = True
     assert reconciler.reconcile({"sort": SMALL}, []).error == ""
     assert server.written == []
+
+
+def test_what_was_applied_without_an_owner_as_from_git_stays_so(tmp_path: Path) -> None:
+    server, reconciler = looker(tmp_path)
+    for given in (server.gateway, *server.stages):
+        del given["metadata"]["ownerReferences"]
+    assert reconciler.reconcile({"sort": SMALL}, []).done == ()
+    (apply, *_) = difference(server.deployed, "sort", LARGE, read_stage(server.stages[0], ()), OWNER)
+    assert isinstance(apply, Apply)
+    assert "ownerReferences" not in apply.manifest["metadata"]
+    (apply, *_) = difference(server.deployed, "sort", LARGE, None, OWNER)
+    assert isinstance(apply, Apply)
+    assert apply.manifest["metadata"]["ownerReferences"] == [OWNER]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (LARGE, "small -> large, 1 -> 2 cores"),
+        (replace(SMALL, batch=4, batch_timeout_s=0.25), "batch 1 -> 4, batch timeout 0 -> 0.25 s"),
+        (replace(SMALL, replicas=5), "2 -> 5 replicas wanted"),
+        (replace(LARGE, replicas=1, batch=2), "small -> large, 1 -> 2 cores, batch 1 -> 2, 2 -> 1 replicas wanted"),
+    ],
+)
+def test_a_change_is_told_in_words(tmp_path: Path, wanted: StageConfiguration, words: str) -> None:
+    deployed = tiny(tmp_path)
+    given = on_server(deployed, SMALL, notes=sound(SMALL))
+    assert f"sort: {words}" in [action.why for action in actions(deployed, wanted, given)]
+
+
+def test_that_all_replicas_are_ready_is_told_too(tmp_path: Path) -> None:
+    """It is noted, so that a rollback goes there."""
+    deployed = tiny(tmp_path)
+    (apply,) = actions(deployed, SMALL, on_server(deployed, SMALL))
+    assert apply.why == "sort: all 2 replicas of small are ready"
 
 
 def test_a_pipeline_that_has_been_taken_down_is_said_so(tmp_path: Path) -> None:

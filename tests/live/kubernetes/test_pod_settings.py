@@ -57,6 +57,37 @@ def test_each_part_gets_what_is_given_for_it_and_for_all(tmp_path: Path) -> None
     assert limits == {"memory": "1Gi", "ephemeral-storage": "2Gi"}
 
 
+def test_a_variant_has_memory_nodes_and_devices_of_its_own(tmp_path: Path) -> None:
+    large = {
+        "nodeSelector": {"pool": "gpu"},
+        "resources": {"limits": {"memory": "4Gi", "nvidia.com/gpu": "1"}},
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+    }
+    of_all = {"requests": {"memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+    stages = {"sort": {"nodeSelector": {"disk": "ssd"}, "resources": of_all, "variants": {"large": large}}}
+    deployed = tiny(tmp_path, layout=Layout(models="s3://shelf", pods={"stages": stages}))
+    small, of_large = (
+        stage_deployment(deployed, "sort", sort(variant)["sort"])["spec"]["template"]["spec"]
+        for variant in ("small", "large")
+    )
+    assert (small["nodeSelector"], of_large["nodeSelector"]) == ({"disk": "ssd"}, {"disk": "ssd", "pool": "gpu"})
+    assert [{"key": "gpu", "operator": "Exists"} in each["tolerations"] for each in (small, of_large)] == [False, True]
+    for spec, memory in ((small, ("1Gi", "2Gi")), (of_large, ("1Gi", "4Gi"))):
+        for container in (*spec["containers"], *spec["initContainers"]):  # the model has to fit where it is fetched
+            found = container["resources"]
+            assert (found["requests"]["memory"], found["limits"]["memory"]) == memory
+    assert of_large["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+
+
+def test_memory_that_is_a_limit_alone_is_requested_too(tmp_path: Path) -> None:
+    """As Kubernetes does it where there is no request; --memory is one for all."""
+    variants = {"variants": {"small": {"resources": {"limits": {"memory": "4Gi"}}}}}
+    (container,) = template(tmp_path, stages={"sort": variants})["spec"]["containers"]
+    assert {kind: found["memory"] for kind, found in container["resources"].items()} == dict.fromkeys(
+        ("requests", "limits"), "4Gi"
+    )
+
+
 def test_labels_by_which_pods_are_found_stay_ours(tmp_path: Path) -> None:
     plain, labelled = template(tmp_path), template(tmp_path, pods={"labels": {"a": "b"}})
     assert labelled["metadata"]["labels"] == {"a": "b", **plain["metadata"]["labels"]}
@@ -173,6 +204,8 @@ WHOLE = """
     object-detection:
       nodeSelector: {disk: ssd}
       resources: {limits: {nvidia.com/gpu: 1}}
+      variants:
+        yolov5x: {resources: {limits: {memory: 4Gi}}, nodeSelector: {disk: large}}
   controller:
     nodeSelector: {pool: small}
 """
@@ -239,6 +272,18 @@ def test_one_setting_needs_no_file() -> None:
             "models: {env: [{name: OMP_NUM_THREADS, value: 8}]}",
             "env: OMP_NUM_THREADS cannot be given: it follows from the cores and the image",
         ),
+        ("stages: {object-detection: {resources: {requests: {cpu: 1}}}}", "requests.cpu: cannot be given here: it is"),
+        (
+            "stages: {object-detection: {variants: {yolov5n: {resources: {requests: {cpu: 1}}}}}}",
+            "variants.yolov5n.resources.requests.cpu: cannot be given here: it is the option --cpu",
+        ),
+        (
+            "stages: {object-detection: {variants: {yolov5n: {hostNetwork: true}}}}",
+            "variants.yolov5n.hostNetwork: cannot be given: pods keep what the profile",
+        ),
+        ("stages: {object-detection: {variants: {yolov5n: [a]}}}", "variants.yolov5n: should be a mapping of keys"),
+        ("stages: {object-detection: {variants: [yolov5n]}}", "variants: should be a mapping of keys to values"),
+        ("models: {variants: {yolov5n: {}}}", "variants: cannot be given here: it is a key of a stage's section"),
         ("gateway: {labels: [a]}", "labels: should be a mapping of keys to values"),
         ("gateway: {resources: {limits: 1}}", "resources.limits: should be a mapping of keys to values"),
     ],
@@ -255,8 +300,16 @@ def test_a_stage_that_is_not_there_is_refused() -> None:
     assert "did you mean 'object-detection'?" in said
 
 
+def test_a_variant_that_is_not_there_is_refused() -> None:
+    said = refusal("live", "manifests", written("  stages: {object-detection: {variants: {yolov5z: {}}}}\n"))
+    assert "kubernetes.stages: object-detection has no variant 'yolov5z'" in said
+
+
 def test_replicas_with_their_profile_s_cores_have_no_other_limit() -> None:
     path = written("  models: {resources: {limits: {cpu: 1}}}\n")
     assert ipa("live", "manifests", path).exit_code == 0
     said = refusal("live", "manifests", path, "--cpu", "profile")
     assert said.startswith("kubernetes.models.resources.limits.cpu: 1: replicas have their profile's cores")
+    path = written("  stages: {object-detection: {variants: {yolov5n: {resources: {limits: {cpu: 1}}}}}}\n")
+    said = refusal("live", "manifests", path, "--cpu", "profile")
+    assert said.startswith("kubernetes.stages.object-detection.variants.yolov5n.resources.limits.cpu: 1: replicas")
