@@ -39,11 +39,7 @@ from .interface import StageConfiguration as StageConfiguration
 from .interface import StageObservation as StageObservation
 from .interface import ahead_of as ahead_of
 from .interface import knows_future as knows_future
-from .interface import mix_by_weight as mix_by_weight
-from .interface import mix_of as mix_of
-from .interface import mixes as mixes
 from .interface import reads as reads
-from .interface import without_mix as without_mix
 from .ipa import PLANNING_PARAMETERS as PLANNING_PARAMETERS
 from .ipa import Ipa as Ipa
 from .ipa import OptimisingPolicy as OptimisingPolicy

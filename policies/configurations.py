@@ -125,8 +125,6 @@ def check_stage(stage: Stage, wanted: object, limits: Limits) -> None:
     """PolicyError for what is no configuration of the stage: the value, and what is allowed."""
     if not isinstance(wanted, StageConfiguration):
         raise PolicyError(f"{checks.shown(wanted)} is not an ipa.policies.StageConfiguration")
-    if wanted.beside or wanted.share != 1.0:
-        raise PolicyError(f"mixes {wanted.variants}; allowed: one variant")
     largest = stage.largest_batches
     if not isinstance(wanted.variant, str) or wanted.variant not in largest:
         raise PolicyError(

@@ -8,7 +8,7 @@ same observation and memory give the same decision in simulation and on a cluste
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from ipa.errors import InputError
@@ -34,62 +34,18 @@ class PolicyError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class StageConfiguration:
-    """The desired state of one stage: `replicas` copies of `variant` with `cores` each, and batches of up to `batch`.
-
-    A mix has further variants `beside` this one, each with a configuration of its own, and each gets its `share` of
-    the requests; the shares add up to 1 (see `mix_of`).
-    """
+    """The desired state of one stage: `replicas` copies of `variant` with `cores` each, and batches up to `batch`."""
 
     variant: str
     batch: int
     replicas: int
     batch_timeout_s: float
     cores: int
-    share: float = 1.0
-    beside: tuple[StageConfiguration, ...] = ()
 
     @property
     def total_cores(self) -> int:
-        """The cores of all desired replicas, of all variants."""
-        cores = self.replicas * self.cores
-        return cores + sum(each.total_cores for each in self.beside) if self.beside else cores
-
-    @property
-    def parts(self) -> tuple[StageConfiguration, ...]:
-        """The configurations of the variants: this one alone, unless it is a mix."""
-        return (replace(self, beside=()), *self.beside) if self.beside else (self,)
-
-    @property
-    def variants(self) -> str:
-        """The name of the variant, or those of a mix with a plus sign between them."""
-        return " + ".join(part.variant for part in self.parts) if self.beside else self.variant
-
-    @property
-    def is_mix(self) -> bool:
-        """Whether more than one variant gets requests."""
-        return bool(self.beside)
-
-
-def mix_of(parts: Sequence[StageConfiguration]) -> StageConfiguration:
-    """The configuration of several variants, whose shares add up to 1; that of a single one is the part itself."""
-    first, *others = parts
-    return replace(first, beside=tuple(others))
-
-
-def mix_by_weight(parts: Sequence[StageConfiguration]) -> StageConfiguration:
-    """The same of parts whose shares are weights: they are scaled so as to add up to 1."""
-    total = sum(part.share for part in parts)
-    return mix_of([replace(part, share=part.share / total) for part in parts])
-
-
-def without_mix(fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """A `dict_factory` for `asdict`: `share` and `beside` are there for mixes alone."""
-    made = dict(fields)
-    if "beside" in made and not made["beside"]:
-        del made["beside"]
-        if made.get("share") == 1.0:
-            del made["share"]
-    return made
+        """The cores of all desired replicas."""
+        return self.replicas * self.cores
 
 
 Configuration = Mapping[str, StageConfiguration]
@@ -206,9 +162,8 @@ class Decision:
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that decides. The optional attribute `reads` names the `COSTLY_FIELDS` that it needs; one that may
-    mix variants within a stage has the attribute `mixes = True`. A class may name in `facts` the `FACTS` of the run
-    that it takes as parameters."""
+    """Anything that decides. The optional attribute `reads` names the `COSTLY_FIELDS` that it needs. A class may name
+    in `facts` the `FACTS` of the run that it takes as parameters."""
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step: a pure function of the two arguments."""
@@ -278,15 +233,6 @@ def _named(owner: str, attribute: str, named: object, allowed: Sequence[str]) ->
         if name not in allowed:
             raise PolicyError(f"{owner}.{attribute} names {name!r}; allowed: {', '.join(allowed)}")
     return wanted
-
-
-def mixes(policy: object) -> bool:
-    """Whether a policy, or the policy it guards, may mix variants within a stage."""
-    while policy is not None:
-        if getattr(policy, "mixes", False):
-            return True
-        policy = getattr(policy, "policy", None)
-    return False
 
 
 Histories = Iterable[tuple[float, ...]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from math import isinf
 from typing import Any
 
@@ -21,9 +21,10 @@ from ipa.policies.interface import (
     StageConfiguration,
     StageObservation,
     reads,
-    without_mix,
 )
 from ipa.profiles import Pipeline
+
+_KEYS = tuple(field.name for field in fields(StageConfiguration))
 
 MOST_DIGITS = 300
 """The most digits of a whole number in a journal, so that it fits a float."""
@@ -32,7 +33,7 @@ MOST_DIGITS = 300
 def to_line(entry: Entry) -> str:
     """One entry as one line of JSON. NaN, a missing sample, becomes null. Left out are a `why` that nobody asked for,
     and seasons that nobody reads."""
-    data = asdict(entry, dict_factory=without_mix)
+    data = asdict(entry)
     for part, field in (("decision", "why"), ("observation", "seasons_rps")):
         if data[part][field] is None:
             del data[part][field]
@@ -40,16 +41,17 @@ def to_line(entry: Entry) -> str:
 
 
 def to_plain(wanted: StageConfiguration) -> dict[str, Any]:
-    """A stage's configuration as JSON can hold it; `share` and `beside` are there for mixes alone."""
-    return asdict(wanted, dict_factory=without_mix)
+    """A stage's configuration as JSON can hold it."""
+    return asdict(wanted)
 
 
 def from_plain(data: Mapping[str, Any]) -> StageConfiguration:
     """The configuration that `to_plain` has written. Raises TypeError for what it cannot have written."""
     if not isinstance(data, Mapping):
         raise TypeError(f"{data!r} is no configuration of a stage")
-    beside = data.get("beside", ())
-    return StageConfiguration(**{**data, "beside": tuple(from_plain(each) for each in beside)})
+    if unknown := data.keys() - _KEYS:
+        raise TypeError(f"a stage's configuration has no {', '.join(sorted(unknown))}; allowed: {', '.join(_KEYS)}")
+    return StageConfiguration(**data)
 
 
 def from_line(line: str, where: str = "journal") -> Entry:

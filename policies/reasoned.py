@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ipa.policies.interface import Configuration, Decision, Memory, Observation, reads, without_mix
+from ipa.policies.interface import Configuration, Decision, Memory, Observation, reads
 from ipa.policies.ipa import OptimisingPolicy
 from ipa.policies.optimiser import Explanation, Price, Problem, SolverError, explain_problem, solve
 
@@ -77,10 +77,10 @@ def why(found: Explanation) -> dict[str, Any]:
 def _price(found: Explanation, price: Price | None) -> dict[str, Any] | None:
     if price is None:
         return None
-    return {**asdict(price, dict_factory=without_mix), "configuration": _other(found, price.configuration)}
+    return {**asdict(price), "configuration": _other(found, price.configuration)}
 
 
 def _other(found: Explanation, configuration: Configuration) -> dict[str, Any] | None:
     if configuration == found.configuration:
         return None
-    return {stage: asdict(wanted, dict_factory=without_mix) for stage, wanted in configuration.items()}
+    return {stage: asdict(wanted) for stage, wanted in configuration.items()}

@@ -25,8 +25,6 @@ from .intervals import bin_edges as bin_edges
 from .intervals import bin_numbers as bin_numbers
 from .intervals import interval_s as interval_s
 from .intervals import round_up as round_up
-from .lanes import LaneLogs as LaneLogs
-from .lanes import Lanes as Lanes
 from .laws import LawError as LawError
 from .load_view import LoadView as LoadView
 from .model import FloatArray as FloatArray

@@ -9,7 +9,6 @@ import numpy as np
 
 from ipa.sim import rules
 from ipa.sim.interface import NO_RESIZES, Batches, BoolArray, Drops, Engine, EngineStage, Resizes, RoomLack
-from ipa.sim.lanes import LaneLogs
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.rules import NEVER
 
@@ -69,8 +68,7 @@ class Records:
 class ReplicaRecords:
     """The replicas of one stage in order of creation; NaN for events that did not happen within the run.
 
-    `cores` are those at creation; `resizes` are their changes. `lanes`: the lane of each, in a run that may mix
-    variants.
+    `cores` are those at creation; `resizes` are their changes.
     """
 
     variant: tuple[str, ...]
@@ -80,7 +78,6 @@ class ReplicaRecords:
     removed_s: FloatArray
     gone_s: FloatArray
     resizes: Resizes = NO_RESIZES
-    lanes: LaneLogs | None = None
 
 
 class Visits(NamedTuple):

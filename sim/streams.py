@@ -15,7 +15,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-PURPOSES = ("arrivals", "service", "start-up", "scaling", "workload", "sample", "windows", "mix", "items")
+PURPOSES = {
+    "arrivals": 0,
+    "service": 1,
+    "start-up": 2,
+    "scaling": 3,
+    "workload": 4,
+    "sample": 5,
+    "windows": 6,
+    "items": 8,
+}
+"""Purpose -> its number, which is part of the key: a new purpose takes the next one, and none is given twice."""
 
 BLOCK = 4096
 """How many draws are made at once."""
@@ -24,12 +34,9 @@ SMALLEST_UNIFORM = 2.0**-54  # the normal quantile of an exact zero would be min
 _NORMAL_P99 = 2.3263478740408408  # the standard normal's 99 % quantile
 
 
-def stream(seed: int, purpose: str, stage: int = 0, lane: int = 0) -> np.random.Generator:
-    """The generator for a purpose (one of `PURPOSES`) in a lane of a stage, for a run with this seed.
-
-    Lane 0 has the generator of the stage.
-    """
-    key = (PURPOSES.index(purpose), stage, lane) if lane else (PURPOSES.index(purpose), stage)
+def stream(seed: int, purpose: str, stage: int = 0) -> np.random.Generator:
+    """The generator for a purpose (one of `PURPOSES`) at a stage, for a run with this seed."""
+    key = (PURPOSES[purpose], stage)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
 
 
@@ -47,11 +54,11 @@ def standard_normals(generator: np.random.Generator) -> Iterator[float]:
     return chain.from_iterable(block.tolist() for block in normal_blocks(generator))
 
 
-def start_up_factors(seed: int, stage: int, sigma: float, lane: int = 0) -> Iterator[float]:
-    """Lognormal factors of mean 1, one for each replica created in a lane of a stage; exactly 1 if sigma is 0."""
+def start_up_factors(seed: int, stage: int, sigma: float) -> Iterator[float]:
+    """Lognormal factors of mean 1, one for each replica created at a stage; exactly 1 if sigma is 0."""
     if sigma == 0.0:
         return repeat(1.0)
-    normals = standard_normals(stream(seed, "start-up", stage, lane))
+    normals = standard_normals(stream(seed, "start-up", stage))
     return (exp(sigma * normal - 0.5 * sigma * sigma) for normal in normals)
 
 

@@ -16,7 +16,6 @@ from ipa.policies import (
     explain_problem,
     in_time,
     pareto_plans,
-    without_mix,
 )
 from ipa.profiles import Pipeline
 from ipa.studies.runs import EASIER, asked_of
@@ -55,7 +54,7 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as a JSON-able dict."""
-        return asdict(self, dict_factory=without_mix)
+        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def test_folders_import_of_each_other_only_what_is_on_a_face() -> None:
 
 
 ENGINE_FREE = {
-    *("graph", "interface", "intervals", "lanes", "laws", "load_view", "model", "records", "rules", "streams"),
+    *("graph", "interface", "intervals", "laws", "load_view", "model", "records", "rules", "streams"),
     *("summary", "tables"),
 }
 """Modules of the simulator that live mode may use: they import no engine."""

@@ -47,7 +47,7 @@ class Past:
 
 
 def _plain(wanted: StageConfiguration) -> list[Any]:
-    return list(astuple(wanted))[: -len(("share", "beside"))]
+    return list(astuple(wanted))
 
 
 @dataclass(frozen=True)

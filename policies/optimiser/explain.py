@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ipa.policies.goals import most_accurate
-from ipa.policies.interface import StageConfiguration, without_mix
+from ipa.policies.interface import StageConfiguration
 from ipa.policies.optimiser.exact import Matters, front
 from ipa.policies.optimiser.flows import Combinations
 from ipa.policies.optimiser.ladder import NO_ACCURACY, OPTIMAL, Answer, climb, fastest
@@ -80,7 +80,7 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """The explanation as a JSON-able dict."""
-        found = asdict(self, dict_factory=without_mix)
+        found = asdict(self)
         return {key: value for key, value in found.items() if value or key not in ("trade_offs", "slowest_way")}
 
 

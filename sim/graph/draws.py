@@ -26,7 +26,7 @@ _FIRST, _SECOND = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 def base_key(seed: int) -> int:
     """The key from which all keys of a run with this seed are derived."""
-    sequence = np.random.SeedSequence(seed, spawn_key=(streams.PURPOSES.index("items"),))
+    sequence = np.random.SeedSequence(seed, spawn_key=(streams.PURPOSES["items"],))
     return int(sequence.generate_state(1, np.uint64)[0])
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def line(view: View) -> str:
     """A view in one line."""
     stages = "  ".join(
-        f"{name} {stage.configuration.variants} b{stage.configuration.batch} {ready(stage)}/"
+        f"{name} {stage.configuration.variant} b{stage.configuration.batch} {ready(stage)}/"
         f"{stage.configuration.replicas} q{stage.queue_length}"
         for name, stage in view.stages.items()
     )

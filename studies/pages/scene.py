@@ -141,7 +141,7 @@ def _runner_up(found: Explanation) -> str:
     if second is None:
         return "no runner-up"
     changed = [
-        f"{stage} {wanted.variants} {wanted.replicas}×b{wanted.batch}"
+        f"{stage} {wanted.variant} {wanted.replicas}×b{wanted.batch}"
         for stage, wanted in second.configuration.items()
         if wanted != found.configuration[stage]
     ]

@@ -32,6 +32,7 @@ from ipa.policies import (
 from ipa.policies.journal import from_line
 from ipa.studies import Run, find, results, simulate
 from tests.command import POLICIES, SHORT, ipa, refusal
+from tests.tiny import observation
 
 # ---- lines ----
 
@@ -251,3 +252,12 @@ def test_a_stage_is_written_with_its_five_fields() -> None:
     wanted = StageConfiguration("small", 2, 3, 0.5, 1)
     assert to_plain(wanted) == {"variant": "small", "batch": 2, "replicas": 3, "batch_timeout_s": 0.5, "cores": 1}
     assert from_plain(to_plain(wanted)) == wanted
+
+
+def test_a_journal_with_a_mix_of_variants_is_refused_by_its_keys() -> None:
+    """As version 0.2.0 wrote it."""
+    line = json.loads(to_line(Entry(observation(), Decision({"a": StageConfiguration("small", 1, 1, 0.0, 1)}, {}))))
+    of_stage = line["decision"]["configuration"]["a"]
+    line["decision"]["configuration"]["a"] = {**of_stage, "share": 0.5, "beside": [of_stage]}
+    with pytest.raises(PolicyError, match="a stage's configuration has no beside, share; allowed: variant, batch,"):
+        from_line(json.dumps(line))
