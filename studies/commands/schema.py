@@ -10,7 +10,7 @@ import click
 import ipa
 from ipa.studies.commands import printing
 from ipa.studies.commands.options import Words, output_options
-from ipa.studies.runs.columns import COLUMNS, LIVE, MANIFEST, SUMMARY
+from ipa.studies.runs import columns
 from ipa.studies.scenario import choices
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ def schema(kind: str | None, as_json: bool) -> None:
 
 def table_columns() -> dict[str, dict[str, dict[str, str]]]:
     """Table, or `summary`, `manifest` and its `live` -> column or key -> its `unit` and `meaning`."""
-    tables = {**COLUMNS, "summary": SUMMARY, "manifest": MANIFEST, "live": LIVE}
-    return {table: {name: column._asdict() for name, column in columns.items()} for table, columns in tables.items()}
+    tables = {**columns.COLUMNS, "summary": columns.SUMMARY, "manifest": columns.MANIFEST, "live": columns.LIVE}
+    return {table: {name: column._asdict() for name, column in of.items()} for table, of in tables.items()}
 
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
