@@ -9,13 +9,14 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from ipa.errors import Error
 from ipa.live.errors import LiveError
 from ipa.policies import Configuration, Entry, from_line, to_line, to_plain
 from ipa.policies import from_plain as stage_from_plain
@@ -32,12 +33,13 @@ log = logging.getLogger(__name__)
 
 
 class Keeper:
-    """Saves a run in a folder of its own, made with the first rows; `about` describes the run, ready for JSON.
+    """Saves a run in a folder of its own, made with the first rows.
 
-    A write error is logged once; the run then goes on unsaved.
+    `about` gets the folder, may add files to it, and describes the run, ready for JSON. A write error is logged once;
+    the run then goes on unsaved.
     """
 
-    def __init__(self, folder: Path, about: Mapping[str, Any], controller: LiveController) -> None:
+    def __init__(self, folder: Path, about: Callable[[Path], Mapping[str, Any]], controller: LiveController) -> None:
         self._folder = folder
         self._about = about
         self._controller = controller
@@ -51,7 +53,7 @@ class Keeper:
             return
         try:
             self._note(rows, backend)
-        except OSError as error:
+        except (OSError, Error) as error:
             self._has_failed = True
             log.warning("what the run finds is not kept any more while it runs", extra={"problem": str(error)})
 
@@ -78,7 +80,7 @@ class Keeper:
 
     def _begin(self) -> IO[str]:
         self._folder.mkdir(parents=True)
-        (self._folder / ABOUT).write_text(json.dumps(self._about), encoding="utf-8")
+        (self._folder / ABOUT).write_text(json.dumps(self._about(self._folder)), encoding="utf-8")
         self._requests = (self._folder / REQUESTS).open("a", encoding="utf-8")
         fcntl.flock(self._requests, fcntl.LOCK_EX)  # until it is closed, or this process ends
         return self._requests

@@ -8,7 +8,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from ipa.profiles.errors import ProfileError, did_you_mean, listed
+from ipa.profiles.errors import ProfileError, did_you_mean, listed, text_of
 from ipa.profiles.pipeline import Pipeline
 
 
@@ -30,9 +30,14 @@ def load(name_or_path: str | Path) -> Pipeline:
 
 
 def text(name_or_path: str | Path) -> str:
-    """The text of a pipeline's file, found as by `load`, whose errors it raises; numbers in other files are put in."""
+    """The text of a pipeline's file, found as by `load`, with the numbers of other files in it.
+
+    ProfileError for a name that is not shipped, for a file that cannot be read, and as `load` if it names others.
+    """
+    text = text_of(_find(name_or_path))
+    if "counts" not in text:
+        return text
     graph = load(name_or_path).graph
-    text = _find(name_or_path).read_text(encoding="utf-8")
     if graph is None or not any(edge.counts for edge in graph.edges):
         return text
     from ipa.profiles.counts import with_counts

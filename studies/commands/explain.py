@@ -56,6 +56,7 @@ def explain(
     RUN is the folder of a run, DIR that of a comparison, a study or a sweep; --set changes their scenarios. Each run is
     simulated again without each set of causes. Runs that differ only in their seed are explained together.
     """
+    printing.say_copies(results)
     runs = studies.many.losses.chosen(studies.many.losses.runs_in(results), where)
     values = assigned(assignments)
     runs = [studies.many.losses.with_values(run, values) for run in runs]

@@ -344,6 +344,7 @@ def build_scenario(what: str, assignments: Sequence[str], **options: object) -> 
 def build_live_scenario(what: str, assignments: Sequence[str], **options: object) -> Scenario:
     """As `build_scenario`; if neither an option nor a file names a policy, it is that of live mode, with a note."""
     given = values_of(assignments, options)
+    printing.say_copies(what)
     scenario = studies.find(what, given, {"policy": choices.LIVE_POLICY})
     if scenario.policy != studies.find(what, given).policy:
         printing.note(f"Policy: {choices.LIVE_POLICY}, the default of live mode; --policy names another")
@@ -353,6 +354,7 @@ def build_live_scenario(what: str, assignments: Sequence[str], **options: object
 
 def described_scenario(what: str, assignments: Sequence[str] = (), **options: object) -> Scenario:
     """The scenario that a command's argument and options describe. Raises ScenarioError or ProfileError."""
+    printing.say_copies(what)
     return studies.find(what, values_of(assignments, options))
 
 

@@ -249,6 +249,13 @@ def describe_configuration(configuration: Mapping[str, StageConfiguration]) -> s
 # ---- warnings ----
 
 
+def say_copies(what: str | Path) -> None:
+    """Say which files have changed since the runs of a results folder, so that its copies are used."""
+    folder = Path(what).parent if Path(what).name == studies.results.MANIFEST else Path(what)
+    if (folder / studies.results.MANIFEST).is_file() and (names := studies.results.copies_used(folder)):
+        note(f"Changed since the run: {', '.join(names)}; the copy in {folder} is used")
+
+
 def say_rules(pipeline: str) -> None:
     """Report on stderr which values of a pipeline's file are given by rules, and whether accuracies have no effect;
     nothing for a shipped pipeline."""

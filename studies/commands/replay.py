@@ -55,15 +55,12 @@ def replay(run: Path, pipeline: str | None, policy: str | None, assignments: Seq
 
 
 def _scenario_of(journal: Path, values: Mapping[str, object]) -> Scenario:
-    """The scenario of the run in a journal's folder, with other values; reports which files have changed since."""
+    """The scenario of the run in a journal's folder, with other values and the files that it has read."""
     if not (journal.parent / studies.results.MANIFEST).is_file():
         why = f"no run's {studies.results.MANIFEST} is beside it; give the run's folder, or --pipeline"
         raise ScenarioError(f"{journal}: {why if journal.exists() else 'no such file or folder'}")
-    stored = studies.read_run(journal.parent)
-    scenario = stored.scenario.with_values(values)
-    then = stored.manifest.get("files", {})
-    if changed := [name for name, now in studies.results.files_of(scenario).items() if then.get(name, now) != now]:
-        printing.log(f"Warning: changed since the run: {', '.join(changed)}")
+    printing.say_copies(journal.parent)
+    scenario = studies.read_run(journal.parent).scenario.with_values(values)
     printing.say_rules(scenario.pipeline)
     return scenario
 

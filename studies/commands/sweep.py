@@ -91,6 +91,7 @@ def sweep(
     if report is not None:
         reports.check_report(report, out)
     studies.many.runner.check(on)
+    printing.say_copies(what)
     question = studies.results.asked(what)
     if question is not None and not asked.vary:
         given = {key: value for key in ("seeds", "points") if (value := getattr(asked, key))}

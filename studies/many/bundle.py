@@ -7,7 +7,6 @@ there; results have the original names.
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 import tempfile
 import threading
@@ -24,7 +23,8 @@ from typing import Any
 from ipa.studies.many.executor import Child, Chunk, Done, Kept
 from ipa.studies.many.outcome import Outcome
 from ipa.studies.many.plan import PlannedRun
-from ipa.studies.runs.results import names_in, versions
+from ipa.studies.runs.inputs import Content, Renaming, content_of, digest_of, names_in
+from ipa.studies.runs.results import versions, write_files
 from ipa.studies.scenario import REAL, Scenario, WorkerError, find_trace
 from ipa.traces import Trace
 
@@ -33,7 +33,7 @@ from ipa.traces import Trace
 class Bundle:
     """The content of files by their names in scenarios, loads by name, and the sha256 of all."""
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, Content]
     loads: Mapping[str, Trace]
     digest: str
 
@@ -43,16 +43,21 @@ class Bundle:
         names: dict[str, None] = {}
         loads: dict[str, None] = {}
         for scenario in scenarios:
-            names.update(names_in(scenario))
+            names.update(dict.fromkeys(names_in(scenario)))
             loads[scenario.trace] = None
-        content = {name: Path(name).read_bytes() for name in names if Path(name).is_file()}
+        content = {name: content_of(name) if name not in loads else _log(name) for name in names}
         traces = {name: find_trace(name, 1) for name in loads if name.startswith(REAL)}
         sha = sha256()
         for name, each in sorted(content.items()):
-            sha.update(f"{name} {len(each)}\n".encode() + each)
+            sha.update(f"{name} {digest_of(each)}\n".encode())
         for name, trace in sorted(traces.items()):
             sha.update(f"{name} {trace.digest}\n".encode())
         return cls(content, traces, sha.hexdigest())
+
+
+def _log(name: str) -> Content:
+    path = Path(name)
+    return {path.name: path.read_bytes()}
 
 
 class Unpacked:
@@ -61,47 +66,27 @@ class Unpacked:
     def __init__(self, bundle: Bundle) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="ipa-bundle-"))
         register(shutil.rmtree, self._folder, ignore_errors=True)
-        self._there: dict[str, str] = {}
+        there: dict[str, str] = {}
         for number, (name, content) in enumerate(bundle.files.items()):
-            path = self._folder / f"{number}" / Path(name).name
-            path.parent.mkdir()
-            path.write_bytes(content)
-            self._there[name] = str(path)
-        self._names = _either(self._there)
-        self._back = {path: name for name, path in self._there.items()}
-        self._paths = _either(self._back)
+            place = self._folder / f"{number}"
+            write_files(content, place)
+            there[name] = str(place / next(iter(content)))
+        self._there = Renaming(there)
+        self._back = Renaming({path: name for name, path in there.items()})
+        self._as_printed = Renaming({path: str(Path(name)) for name, path in there.items()})
 
     def renamed(self, planned: PlannedRun) -> PlannedRun:
         """The same run with the files' names here."""
-        return PlannedRun(planned.key, self._over(planned.data, self._names, self._there)) if self._there else planned
+        return PlannedRun(planned.key, self._there.over(planned.data))
 
     def returned(self, done: Done) -> Done:
         """The results of runs with the files' original names."""
-        if not self._there:
-            return done
         return Done([(key, self._as_asked(outcome)) for key, outcome in done.ended], done.took_s)
 
     def _as_asked(self, outcome: Outcome | str) -> Outcome | str:
         if isinstance(outcome, str):
-            as_path = {path: str(Path(name)) for path, name in self._back.items()}  # as errors print it
-            return str(self._over(outcome, self._paths, as_path))
-        summary = self._over(outcome.summary, self._paths, self._back)
-        return replace(outcome, summary=summary)
-
-    def _over(self, value: Any, names: re.Pattern[str], there: Mapping[str, str]) -> Any:
-        if isinstance(value, str):
-            return names.sub(lambda found: there[found.group()], value)
-        if isinstance(value, Mapping):
-            return {key: self._over(each, names, there) for key, each in value.items()}
-        if isinstance(value, list | tuple):
-            return [self._over(each, names, there) for each in value]
-        return value
-
-
-def _either(names: Iterable[str]) -> re.Pattern[str]:
-    """A pattern that matches each of the names as a whole, not as a part of a longer one."""
-    words = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    return re.compile(rf"(?<![\w./-])(?:{words})(?![\w/-]|\.\w)")
+            return str(self._as_printed.over(outcome))
+        return replace(outcome, summary=self._back.over(outcome.summary))
 
 
 # The work of a cluster's worker on a chunk, and the version of its program.

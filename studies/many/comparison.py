@@ -111,7 +111,7 @@ def _run_one(folder: Path | None, scenario: Scenario) -> RunData:
     if folder is None:
         return run
     inner = folder / results.run_name(scenario)
-    results.write_run(run, inner)
+    results.write_run(run, inner, folder / results.INPUTS)
     return results.finished(inner, scenario)  # small: it reads its tables only at first use
 
 

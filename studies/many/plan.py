@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ipa import profiles
 from ipa.profiles import Pipeline
-from ipa.studies.runs.results import names_in, versions
+from ipa.studies.runs.inputs import content_of, digest_of, files_in
+from ipa.studies.runs.results import versions
 from ipa.studies.scenario import Scenario, find_trace
 from ipa.traces import NAMES, TimeHints
 
@@ -36,15 +36,15 @@ class Keys:
 
     def shared(self, scenario: Scenario) -> str:
         """The part of the key that a scenario's seeds share. Raises ValueError if a file or load cannot be found."""
-        files = "".join(f"{name} {digest}\n" for name in names_in(scenario) if (digest := self._file(name)))
+        files = "".join(f"{name} {self._file(name)}\n" for name in files_in(scenario))
         return (
             f"{self._always}\n{self._content(scenario.pipeline)}\n{self._load(scenario.trace, scenario.time_hints)}\n"
-            f"{files}{scenario.model_copy(update={'seed': 0}).digest}"
+            f"{files}{scenario.model_copy(update={'seed': 0, 'trace_sha256': {}}).digest}"
         )
 
     def _file(self, name: str) -> str:
         if name not in self._files:
-            self._files[name] = sha256(Path(name).read_bytes()).hexdigest() if Path(name).is_file() else ""
+            self._files[name] = digest_of(content_of(name))
         return self._files[name]
 
     def _load(self, trace: str, hints: TimeHints) -> str:

@@ -23,6 +23,7 @@ from ipa.studies.many.bundle import Bundle
 from ipa.studies.many.executor import CHUNK_S, Chunk, Done, Executor, Kept, Local
 from ipa.studies.many.plan import PlannedRun
 from ipa.studies.many.store import FINISHED, Store
+from ipa.studies.runs import Inputs
 from ipa.studies.scenario import Scenario, ScenarioError
 
 LOCAL = "local"
@@ -121,17 +122,20 @@ class Session:
 
 
 @contextmanager
-def begun(running: Running, manifest: dict[str, Any], kept: Kept) -> Iterator[Session]:
+def begun(
+    running: Running, manifest: dict[str, Any], kept: Kept, scenarios: Iterable[Scenario] = ()
+) -> Iterator[Session]:
     """Lock the folder for runs of the manifest's kind, and mark its manifest as not finished.
 
-    Raises ScenarioError if the folder holds anything else, cannot be written or is locked by another command, and as
-    `check`.
+    What the `scenarios` of the runs read is kept in the folder. Raises ScenarioError if the folder holds anything else,
+    cannot be written or is locked by another command, and as `check`.
     """
     check(running.on)
     folder = running.folder
     results.claim(folder, resumable=True, kind=manifest["kind"])
     folder.mkdir(parents=True, exist_ok=True)
     with stores.opened(folder / FINISHED, running.log, alone=True) as store:
+        manifest = {**manifest, "inputs": results.keep(Inputs.of(scenarios), folder)}
         results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)
         yield Session(running, manifest, kept, store)
 

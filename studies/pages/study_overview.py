@@ -17,7 +17,7 @@ from ipa.studies.pages.panels import framed, grid, placed
 from ipa.studies.pages.plots import Plot, Spec, axis, layout, numbers, points
 from ipa.studies.pages.plots import line as line_of
 from ipa.studies.pages.study_bars import Look, Looks
-from ipa.studies.scenario import find_trace
+from ipa.studies.scenario import whole_trace
 
 
 def loads(found: Found, looks: Looks) -> Plot:
@@ -26,7 +26,7 @@ def loads(found: Found, looks: Looks) -> Plot:
     setting, first = found.settings[0], findings.systems[0]
     cells = [cell for workload in findings.study.workloads if (cell := findings.cell(setting, workload, first))]
     seed = findings.seeds[0]
-    counted = [find_trace(cell.scenario.trace, seed, cell.scenario.time_hints).per_second() for cell in cells]
+    counted = [whole_trace(cell.scenario, seed).per_second() for cell in cells]
     titles = [TIME if place >= len(cells) - 2 else "" for place in range(len(cells))]
     panels, spec = grid(
         [cell.workload for cell in cells],

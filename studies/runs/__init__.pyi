@@ -9,6 +9,7 @@ from .decision import explain as explain
 from .decision import explained as explained
 from .decision import planner as planner
 from .decision import replay as replay
+from .inputs import Inputs as Inputs
 from .run import LIVE as LIVE
 from .run import Prepared as Prepared
 from .run import Run as Run

@@ -255,6 +255,11 @@ MANIFEST = {
     "scenario": Column("", "all keys with their values, including defaults"),
     "scenario_sha256": Column("", "its digest"),
     "files": Column("", "sha256 of every file named in the scenario: pipeline, trace, policy, predictor"),
+    "inputs": Column(
+        "",
+        "by name, the sha256 and the place, relative to the folder, of the `files` of which it has a copy, and of the "
+        "`loads` that were logs; of a sweep or a study for all of its runs",
+    ),
     "policy": Column("", "the policy's name and all its parameters, including defaults"),
     "accuracies": Column("", "stage -> variant -> accuracy of the pipeline"),
     "seed": Column("", "the seed"),

@@ -40,6 +40,7 @@ from ipa.sim import (
     summarise,
     summary_of,
 )
+from ipa.studies.runs.inputs import Inputs
 from ipa.studies.runs.run_data import DisplayedRun
 from ipa.studies.runs.tables import Tables, tables_from, tables_of
 from ipa.studies.scenario import Scenario, ScenarioError, Shared, check_stage_names, later, ready_at_start, world_of
@@ -53,6 +54,7 @@ class Run(DisplayedRun):
     `records` and `entries` are as the scenario's key `records` says; `counted` holds the counts that accompany a
     sample. The summary always covers all requests.
     `summary` has the stable names of the documentation; `tables` are tidy tables, made at first use.
+    `inputs`: what it has read.
     `decisions_reused` is the share of decisions that the policy reused from an identical question, None for a policy
     that does not keep them.
     """
@@ -67,6 +69,7 @@ class Run(DisplayedRun):
     summary: dict[str, Any]
     decisions_reused: float | None
     counted: Counted | None = field(default=None, kw_only=True)
+    inputs: Inputs = field(default=Inputs(), kw_only=True)
 
     @cached_property
     def tables(self) -> Tables:
@@ -109,6 +112,7 @@ class Prepared:
     trace: Trace
     initial: Configuration | None
     sla_s: float
+    inputs: Inputs
 
 
 def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
@@ -135,6 +139,7 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
         trace=trace,
         initial=initial_configuration(scenario, pipeline),
         sla_s=pipeline.sla_s,
+        inputs=Inputs.of_run(scenario, trace),
     )
 
 
@@ -249,6 +254,7 @@ def simulate(
         entries=tuple(simulated.entries),
         records=simulated.records,
         counted=simulated.counted,
+        inputs=prepared.inputs,
         summary=summary_with(prepared, simulated.engine, figures, perf_counter() - started_s),
         decisions_reused=None if answers is None else answers.hit_rate(asked_before),
     )

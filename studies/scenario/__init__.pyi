@@ -17,6 +17,7 @@ from .inputs import load_of as load_of
 from .inputs import models_of as models_of
 from .inputs import pipeline_of as pipeline_of
 from .inputs import policy_of as policy_of
+from .inputs import whole_trace as whole_trace
 from .inputs import world_of as world_of
 from .loads import REAL as REAL
 from .loads import Load as Load
@@ -30,8 +31,10 @@ from .options import option as option
 from .options import options_of as options_of
 from .prometheus import Range as Range
 from .scenario import LARGEST_SEED as LARGEST_SEED
+from .scenario import LONGEST_LABEL as LONGEST_LABEL
 from .scenario import PolicyChoice as PolicyChoice
 from .scenario import Scenario as Scenario
 from .scenario import put as put
+from .shared import POLICY_FILES as POLICY_FILES
 from .shared import Shared as Shared
 from .start import ready_at_start as ready_at_start

@@ -32,7 +32,7 @@ def find(
     ScenarioError if it is neither.
     """
     path = Path(name_or_path)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if name_or_path not in profiles.names() and (path.suffix in (".yaml", ".yml") or path.exists()):
         kinds = ("pipeline", "scenario")
         if read_yaml(path, kind=kinds, error=ScenarioError).data["kind"] == "scenario":
             return load(path, values, defaults)
@@ -58,6 +58,7 @@ def load(
         update={
             "pipeline": beside(folder, scenario.pipeline),
             "trace": beside(folder, scenario.trace),
+            "trace_sha256": {beside(folder, name): digest for name, digest in scenario.trace_sha256.items()},
             "policy": policy.model_copy(
                 update={
                     "name": beside(folder, policy.name),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,7 +19,14 @@ from ipa.traces import Trace
 
 def load_of(scenario: Scenario) -> Load:
     """The load of a scenario."""
-    return Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed, scenario.time_hints)
+    sha256 = scenario.trace_sha256.get(scenario.trace, "")
+    hints = scenario.time_hints
+    return Load(scenario.trace, scenario.window, scenario.scale, scenario.scaling, scenario.seed, hints, sha256)
+
+
+def whole_trace(scenario: Scenario, seed: int) -> Trace:
+    """The trace that a scenario's load is cut from, as it is before it is scaled. Raises as `Load.trace`."""
+    return replace(load_of(scenario), windows=None, scale=1.0, seed=seed).trace()
 
 
 def pipeline_of(scenario: Scenario) -> Pipeline:

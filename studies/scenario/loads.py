@@ -36,6 +36,8 @@ class Load:
     scaling: Literal["thin", "floor"] = "thin"
     seed: int = 1
     hints: TimeHints = NO_HINTS
+    sha256: str = ""
+    """What the load's file must have; empty: any."""
 
     @classmethod
     def given(
@@ -73,11 +75,17 @@ class Load:
             state = path.stat()
             changed = (state.st_mtime_ns, state.st_size)
             seed = self.seed if is_drawn else 0
-        return (self.name, path, changed, self.windows, self.scale, self.scaling, seed, self.hints)
+        return (self.name, path, changed, self.windows, self.scale, self.scaling, seed, self.hints, self.sha256)
 
     def trace(self) -> Trace:
-        """The load itself. Raises TraceError for a name, file, window or factor that cannot be used."""
+        """The load itself. Raises TraceError for a name, file, window or factor that cannot be used, and ScenarioError
+        for a file of another sha256."""
         trace = find_trace(self.name, self.seed, self.hints)
+        if self.sha256 and trace.sha256 != self.sha256:
+            raise ScenarioError(
+                f"trace {self.name}: has changed: its sha256 is {trace.sha256[:12]}..., and trace_sha256 has "
+                f"{self.sha256[:12]}..., as of the file that the results are of"
+            )
         if self.windows is not None:
             trace = trace.window(self.windows)
         return self.scaled(trace)

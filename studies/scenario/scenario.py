@@ -51,6 +51,9 @@ LONGEST_LABEL = 80
 STAGE_KEYS = ("initial", "drop_limits_s")
 """Keys that hold values by stage."""
 
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+"""A sha256, in hexadecimal digits."""
+
 LARGEST_SEED = 2**63 - 1
 """The largest seed that a table's column can hold."""
 
@@ -167,6 +170,10 @@ class Scenario(FileModel):
     )
     skip_bad_lines: Whole = Field(
         default=0, description="the most lines of a trace file to skip that cannot be read; they are named"
+    )
+    trace_sha256: dict[str, Digest] = Field(
+        default_factory=dict,
+        description="trace -> the sha256 of its file, which is refused if it has another; known to results folders",
     )
     window: Annotated[Windows | None, BeforeValidator(_windows, json_schema_input_type=str | list[Any] | None)] = Field(
         default=None, description="the seconds of the trace to use, START:END; several are joined"

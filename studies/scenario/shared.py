@@ -30,7 +30,7 @@ MOST_LOADS = 128
 MOST_NUMBERS = 2**16
 """The most numbers of a load that is kept, or of its arrivals: half a megabyte."""
 
-_FILES = (".py", ".npz", ".keras")
+POLICY_FILES = (".py", ".npz", ".keras")
 """Endings of files in a policy's name or parameters; such a file may change before the next run."""
 
 
@@ -100,7 +100,7 @@ class Shared:
             text = json.dumps([name, scenario.policy.parameters], sort_keys=True, allow_nan=False)
         except (TypeError, ValueError):
             return policy_of(scenario, pipeline)
-        if any(ending in text for ending in _FILES):
+        if any(ending in text for ending in POLICY_FILES):
             return policy_of(scenario, pipeline)
 
         def made() -> Policy:

@@ -182,7 +182,8 @@ def test_files_and_facts_are_documented(finished: tuple[Path, dict[str, Any]]) -
 
     folder, _ = finished
     files = {named(row[0]) for row in table_rows("scenarios.md", "Results", "| file |")}
-    assert {path.name for path in (folder / "run").iterdir() if path.name != "report.html"} <= files
+    there = {f"{path.name}{'/' * path.is_dir()}" for path in (folder / "run").iterdir()}
+    assert there - {"report.html"} <= files
     assert list(LIVE) == list(json.loads((folder / "run" / "manifest.json").read_text())["live"])
     assert list(COLUMNS["load"]) == list(pd.read_parquet(folder / "run" / "load.parquet").columns)
 
@@ -444,6 +445,8 @@ def test_a_run_that_was_killed_has_its_rows_and_decisions_in_tables_afterwards(t
     )
     with (kept / "requests.jsonl").open("a") as file:
         file.write("[77")  # a line that the kill has cut short
+    pipeline = (tmp_path / "tiny.yaml").read_bytes()
+    (tmp_path / "tiny.yaml").write_text("edited since\n")
     result = ipa("live", "recover", "run", "--json")
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
@@ -453,6 +456,8 @@ def test_a_run_that_was_killed_has_its_rows_and_decisions_in_tables_afterwards(t
     assert said["live"]["cut_off"] >= 0
     assert not kept.exists()
     (stored,) = results.read_runs(tmp_path / "run")
+    assert stored.manifest["scenario"]["pipeline"] == "tiny.yaml"
+    assert [copy.read_bytes() for copy in (tmp_path / "run").glob("inputs/*/tiny.yaml")] == [pipeline]
     assert len(stored.tables["requests"]) == len(stored.tables["stages"]) == rows
     assert stored.tables["requests"]["latency_s"].between(0.02, 60.0).all()
     assert stored.tables["decisions"]["step"].max() >= 1

@@ -15,7 +15,7 @@ from ipa.studies.intervals import Estimate, difference_of, estimate_of, paired_c
 from ipa.studies.many import Outcome, Store
 from ipa.studies.many.study.plan import Trial
 from ipa.studies.many.study.schema import Headline, Study
-from ipa.studies.scenario import Scenario, find_trace
+from ipa.studies.scenario import Scenario, whole_trace
 
 Values = Mapping[int, float | None]
 """A figure by seed."""
@@ -270,7 +270,7 @@ def smape_percent(cell: Cell) -> float | None:
     forecast.
     """
     seed, outcome = next(iter(cell.outcomes.items()))
-    counts = find_trace(cell.scenario.trace, seed, cell.scenario.time_hints).per_second()
+    counts = whole_trace(cell.scenario, seed).per_second()
     time_s, _, forecast_rps = outcome.timeline[:3]
     errors = []
     for start_s, forecast in zip(time_s.astype(np.int64), forecast_rps, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -250,6 +250,17 @@ def _short(value: Any) -> str:
     if isinstance(value, Mapping):
         return ",".join(map(str, value.values()))
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def with_scenarios(plan: Plan, changed: Callable[[Scenario], Scenario]) -> Plan:
+    """The plan with changed scenarios."""
+    return replace(
+        plan,
+        studies=tuple(
+            (study, tuple(replace(trial, scenario=changed(trial.scenario)) for trial in trials))
+            for study, trials in plan.studies
+        ),
+    )
 
 
 def check_names(wanted: Sequence[str], known: Sequence[str], option: str) -> None:

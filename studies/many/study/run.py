@@ -80,7 +80,8 @@ def read_trials(folder: str | Path) -> list[tuple[Trial, Mapping[str, Any]]]:
 
 @contextmanager
 def _kept(folder: Path) -> Iterator[tuple[Plan, Store, dict[str, Any]]]:
-    """The plan of a finished study, its store and its manifest. Raises as `read_study`."""
+    """The plan of a finished study, with the files that its runs have read, its store and its manifest. Raises as
+    `read_study`."""
     manifest = results.read_manifest(folder)
     if manifest["kind"] != "study":
         raise ScenarioError(f"{folder}: holds no study; read it with read_run or read_comparison")
@@ -94,7 +95,8 @@ def _kept(folder: Path) -> Iterator[tuple[Plan, Store, dict[str, Any]]]:
             wanted = plan.from_text(text)
         except (KeyError, TypeError, ValueError) as error:
             raise ScenarioError(f"{folder / FINISHED}: the plan of the study cannot be read: {error}") from None
-        yield wanted, store, manifest
+        kept = results.Kept.of(manifest, folder)
+        yield plan.with_scenarios(wanted, kept.scenario), store, manifest
 
 
 def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
@@ -137,7 +139,7 @@ def conduct(wanted: Plan, running: Running, late_at_most: float = LATE_AT_MOST) 
     and `Session.executor`.
     """
     trials, folder = wanted.trials, running.folder
-    with begun(running, _manifest(wanted), "all") as session:
+    with begun(running, _manifest(wanted), "all", (trial.scenario for trial in trials)) as session:
         with session.executor(trial.scenario for trial in trials) as run:
             run((trial.planned for trial in trials), len(trials))
         session.store.say_left_out((trial.key for trial in trials), "the tables")

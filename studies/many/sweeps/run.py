@@ -251,7 +251,8 @@ def conduct(plan: Plan, running: Running) -> Swept:
     """
     keys = Keys()
     path = running.folder / TABLE
-    with begun(running, _manifest(plan), "summary") as session:
+    scenarios = (point.scenario for point in plan.points())
+    with begun(running, _manifest(plan), "summary", scenarios) as session:
         with session.executor(point.scenario for point in plan.points()) as run:
             looks = list(_looks(plan, keys, session, run))
             seeds = looks[-1].seeds if looks else plan.seeds
@@ -328,7 +329,6 @@ def _manifest(plan: Plan) -> dict[str, Any]:
         "schema_version": results.SCHEMA_VERSION,
         "kind": "sweep",
         "scenario": plan.base.as_dict(),
-        "files": results.files_of(plan.base),
         "vary": [_described(branch) for branch in space.branches],
         "where": [condition.text for condition in space.where],
         "sample": space.method,
@@ -360,12 +360,12 @@ def read_sweep(folder: str | Path) -> list[tuple[Values, Scenario, Mapping[str, 
         raise ScenarioError(f"{folder}: holds no sweep")
     if not manifest.get("finished"):
         raise ScenarioError(f"{folder}: the sweep is not finished; run the same command again to resume it")
-    base = Scenario.model_validate(manifest["scenario"])
+    base, kept = Scenario.model_validate(manifest["scenario"]), results.Kept.of(manifest, folder)
     listed: dict[str, list[Any]] = {}
     for each in manifest["vary"]:
         listed.setdefault(each["key"], []).extend(each.get("values", ()))
     return [
-        (values, base.with_values({**values, "seed": seed}), row)
+        (values, kept.scenario(base.with_values({**values, "seed": seed})), row)
         for values, seed, row in table.read(folder / TABLE, listed)
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from ipa import traces
 from ipa.sim import stream
 from ipa.studies.many.tuning.options import LENGTH_S, Drawing
-from ipa.studies.scenario import Load, Scenario, ScenarioError, find_trace, parse_windows
+from ipa.studies.scenario import Load, Scenario, ScenarioError, find_trace, load_of, parse_windows, whole_trace
 from ipa.traces import NAMES, SCALE, Trace
 
 Span = tuple[float, float]
@@ -79,8 +79,7 @@ def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = la
     if how.draw == "alike" and not is_real:
         raise ScenarioError("--draw alike: needs a load to be like: --trace twitter:bursty, or another of these")
     base = _whole_real(scenario) if is_real else scenario
-    load = Load(base.trace, None, base.scale, base.scaling, base.seed, base.time_hints)
-    whole = find_trace(base.trace, base.seed, base.time_hints)
+    load, whole = replace(load_of(base), windows=None), whole_trace(base, base.seed)
     length_s = how.length_s or (_length_of(scenario) if is_real else LENGTH_S)
     train, test = _parts(whole, how, is_real, scenario.history_s)
     like = _figures(Load(scenario.trace, None, 1.0).trace()) if is_real and how.draw != "any" else None
@@ -139,7 +138,7 @@ def _whole_real(scenario: Scenario) -> Scenario:
 
     A scale of its own is one factor with theirs, and drawn as the scenario says.
     """
-    find_trace(scenario.trace, scenario.seed)  # raises for a wrong name, and if the file is not known
+    whole_trace(scenario, scenario.seed)  # raises for a wrong name, and if the file is not known or has changed
     path = traces.default_path(os.environ)
     scaling = "floor" if scenario.scale == 1.0 else scenario.scaling
     return scenario.model_copy(update={"trace": str(path), "scale": SCALE * scenario.scale, "scaling": scaling})

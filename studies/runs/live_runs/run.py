@@ -21,6 +21,7 @@ from ipa.policies import (
     goal_of,
 )
 from ipa.sim import LoadView, Opening, RunView, rules, summarise
+from ipa.studies.runs import results
 from ipa.studies.runs.live_runs.checks import check_installed, check_live, plane_of
 from ipa.studies.runs.live_runs.load import load_table, loss
 from ipa.studies.runs.live_runs.on_cluster import Held, backend_maker, first_configuration, remembered
@@ -104,9 +105,12 @@ def run_live(
         setup = _setup(live, prepared, make_backend)
         schedule = _schedule(live, prepared, arrivals_s)
         how = _how(live, controller)
-        about = {
-            "scenario": scenario.as_dict(), "duration_s": trace.duration_s, "initial": as_plain(initial), "live": how
-        }  # fmt: skip
+
+        def about(folder: Path) -> dict[str, Any]:
+            inputs = results.keep(prepared.inputs, folder)
+            facts = {"duration_s": trace.duration_s, "initial": as_plain(initial), "live": how}
+            return {"scenario": scenario.as_dict(), "inputs": inputs, **facts}
+
         keeper = None if keep_in is None else Keeper(keep_in, about, controller)
         with nullcontext() if keeper is None else closing(keeper):
             finished = run_with_load(setup, controller, initial, schedule, on_view, keeper)
@@ -141,6 +145,7 @@ def live_run_of(
         records=finished.records,
         summary=summary,
         decisions_reused=policy.answers.hit_rate() if isinstance(policy, OptimisingPolicy) else None,
+        inputs=prepared.inputs,
         sent=finished.sent,
         live={"loss": loss(summary, load_table(finished.sent)), **facts},
     )

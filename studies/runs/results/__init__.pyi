@@ -16,12 +16,14 @@ from .folder import close_comparison as close_comparison
 from .folder import open_comparison as open_comparison
 from .folder import runs_table as runs_table
 from .folder import write_run as write_run
+from .kept import INPUTS as INPUTS
+from .kept import Kept as Kept
+from .kept import copies_used as copies_used
+from .kept import keep as keep
 from .manifest import MANIFEST as MANIFEST
 from .manifest import SCHEMA_VERSION as SCHEMA_VERSION
 from .manifest import completed as completed
 from .manifest import difference as difference
-from .manifest import files_of as files_of
-from .manifest import names_in as names_in
 from .manifest import read_manifest as read_manifest
 from .manifest import versions as versions
 from .manifest import versions_of as versions_of

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ipa.studies import scenario as scenarios
+from ipa.studies.runs.results.kept import Kept
 from ipa.studies.runs.results.manifest import MANIFEST, read_manifest
 from ipa.studies.scenario import Scenario, ScenarioError
 
 
 @dataclass(frozen=True)
 class Question:
-    """What made a folder of the kind `run`, `runs` (a comparison) or `sweep`.
+    """What made a folder of the kind `run`, `runs` (a comparison) or `sweep`, with the files that its runs have read.
 
     `scenario`: that of the run, of the sweep, or of the comparison with its first seed and the default policy.
     `policies` and `seeds`, for a comparison: as for `compare`. `options`, for a sweep: as in `sweeps.Options`.
@@ -46,7 +47,8 @@ def asked(what: str | Path) -> Question | None:
         case "sweep":
             if manifest.get("finished") is False:
                 raise ScenarioError(f"{folder}: the sweep is not finished; run the same command again to resume it")
-            return Question("sweep", _scenario(manifest, folder), options=_options(manifest, folder))
+            options = _options(Kept.of(manifest, folder).points(manifest), folder)
+            return Question("sweep", _scenario(manifest, folder), options=options)
         case "loads":
             raise ScenarioError(
                 f"{folder}: holds the study of loads; ask about one of its loads: {folder}/seed-*/loads"
@@ -78,7 +80,7 @@ def find(
 
 def _scenario(manifest: Mapping[str, Any], folder: Path) -> Scenario:
     try:
-        return Scenario(**manifest["scenario"])
+        return Kept.of(manifest, folder).scenario(Scenario(**manifest["scenario"]))
     except (KeyError, TypeError):
         raise ScenarioError(f"{folder / MANIFEST}: the key 'scenario' should hold a scenario") from None
     except ScenarioError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipa.studies.runs.results.atomic import as_json, check_writable, put_table, whole_folder, write_json, write_table
+from ipa.studies.runs.results.kept import keep
 from ipa.studies.runs.results.manifest import MANIFEST, SCHEMA_VERSION, manifest_of, read_manifest
 from ipa.studies.runs.results.stored import find_finished, journal_name, run_name, write_journal
 from ipa.studies.runs.run import Run
@@ -63,16 +64,18 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def write_run(run: Run, folder: Path) -> None:
-    """Write a run's tables, journal and manifest to `folder`, which appears complete or not at all.
+def write_run(run: Run, folder: Path, copies: Path | None = None) -> None:
+    """Write a run's tables, journal, inputs and manifest to `folder`, which appears complete or not at all.
 
-    Raises ScenarioError if it cannot be written.
+    `copies` is the folder for the copies of its inputs, by default `inputs` inside. Raises ScenarioError if it cannot
+    be written.
     """
     with whole_folder(folder) as fresh:
         for name, table in {**run.tables, "runs": runs_table([run])}.items():
             put_table(table, fresh / f"{name}.parquet")
         write_journal(run.entries, fresh / journal_name(run.scenario.records))
-        (fresh / MANIFEST).write_text(as_json(manifest_of(run)), encoding="utf-8")
+        manifest = manifest_of(run, keep(run.inputs, fresh, copies))
+        (fresh / MANIFEST).write_text(as_json(manifest), encoding="utf-8")
 
 
 def open_comparison(chosen: Sequence[Scenario], folder: Path) -> None:

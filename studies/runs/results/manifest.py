@@ -6,12 +6,10 @@ import json
 import platform
 from collections.abc import Mapping
 from functools import cache
-from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa.policies import split_spec
 from ipa.sim import file_digest
 from ipa.studies.scenario import Scenario, ScenarioError
 
@@ -65,14 +63,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def manifest_of(run: Run) -> dict[str, Any]:
-    """The manifest of a run."""
+def manifest_of(run: Run, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a run, with where its inputs are, as `kept.keep` has it."""
     return {
         "schema_version": SCHEMA_VERSION,
         "kind": "run",
         "scenario": run.scenario.as_dict(),
         "scenario_sha256": run.scenario.digest,
-        "files": files_of(run.scenario),
+        "files": run.inputs.digests,
+        "inputs": inputs,
         "policy": run.policy,
         "accuracies": run.accuracies,
         "seed": run.scenario.seed,
@@ -143,28 +142,6 @@ def source_files(folder: Path) -> list[Path]:
     layers = [file for layer in LAYERS for file in (folder / layer).rglob("*.py")]
     learned = (folder / "policies" / "predictors" / "library").glob("*.npz")
     return [*layers, *learned, *(file for name in OF_STUDIES for file in (folder / "studies").glob(name))]
-
-
-def files_of(scenario: Scenario) -> dict[str, str]:
-    """The sha256 of every file that a scenario names (pipeline, trace, policy, predictor), by the name it gives."""
-    return {name: sha256(Path(name).read_bytes()).hexdigest() for name in names_in(scenario) if Path(name).is_file()}
-
-
-def names_in(scenario: Scenario) -> dict[str, None]:
-    """All texts in a scenario that may name a file, in order."""
-    found: dict[str, None] = {}
-
-    def look_at(value: object) -> None:
-        if isinstance(value, str):
-            found.update(dict.fromkeys(name for name in (value, value.rpartition(":")[0]) if name))
-        elif isinstance(value, dict | list):
-            for item in value.values() if isinstance(value, dict) else value:
-                look_at(item)
-
-    look_at(scenario.as_dict())
-    name, parameters = split_spec(scenario.policy.name)
-    look_at([name, parameters])
-    return found
 
 
 def _version(package: str) -> str | None:

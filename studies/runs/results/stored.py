@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import Entry, read_journal, to_line
-from ipa.studies.runs.results.manifest import MANIFEST, completed, difference, files_of, read_manifest
+from ipa.studies.runs.inputs import digests_of
+from ipa.studies.runs.results.kept import Kept
+from ipa.studies.runs.results.manifest import MANIFEST, completed, difference, read_manifest
 from ipa.studies.runs.run_data import DisplayedRun
 from ipa.studies.runs.tables import ITEMS, Tables, tables_of
 from ipa.studies.scenario import Scenario, ScenarioError
@@ -74,10 +77,10 @@ class StoredRun(DisplayedRun):
     folder: Path
     manifest: Mapping[str, Any]
 
-    @property
+    @cached_property
     def scenario(self) -> Scenario:
-        """The scenario, as the manifest has it."""
-        return Scenario.model_validate(self.manifest["scenario"])
+        """The scenario, with the files that the run has read: their copies, if they have changed since."""
+        return Kept.of(self.manifest, self.folder).scenario(Scenario.model_validate(self.manifest["scenario"]))
 
     @property
     def starts_at(self) -> datetime | None:
@@ -173,8 +176,11 @@ def find_finished(scenario: Scenario, folder: Path) -> StoredRun | None:
 def finished(folder: Path, scenario: Scenario) -> StoredRun:
     """The run in a folder of a comparison, which must be of this scenario. Raises as `find_finished`."""
     stored = _read_run(folder)
-    kept = {**stored.manifest, "scenario": completed(stored.manifest.get("scenario"))}
-    given = {"scenario": scenario.as_dict(), "files": files_of(scenario)}
+    with suppress(ValueError, KeyError):
+        if stored.scenario == scenario:
+            return stored  # as the folder itself gives it, with the run's own files
+    kept = {**stored.manifest, "scenario": _without_digests(completed(stored.manifest.get("scenario")))}
+    given = {"scenario": _without_digests(scenario.as_dict()), "files": digests_of(scenario)}
     for what, now in given.items():
         then = kept.get(what)
         if then != now:
@@ -182,6 +188,11 @@ def finished(folder: Path, scenario: Scenario) -> StoredRun:
                 f"--out {folder.parent}: {folder.name} is of {difference(what, then, now)}; give a new folder"
             )
     return stored
+
+
+def _without_digests(scenario: object) -> object:
+    """A scenario as plain data, without the digests of loads, which are compared as files."""
+    return {**scenario, "trace_sha256": {}} if isinstance(scenario, Mapping) else scenario
 
 
 def run_name(scenario: Scenario) -> str:

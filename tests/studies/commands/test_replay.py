@@ -49,11 +49,14 @@ def test_a_replay_keeps_the_sla_of_the_run(own: Path) -> None:
     assert json.loads(strict.splitlines()[0])["decision"] == json.loads(other.splitlines()[0])["decision"]
 
 
-def test_a_replay_says_which_files_changed_since_the_run(own: Path) -> None:
+def test_a_replay_takes_the_pipeline_that_the_run_had_and_says_so(own: Path) -> None:
+    """The edited one has a variant of another name, which the journal's configurations do not have."""
     assert ipa("simulate", "mine.yaml", *SHORT, "--out", "mine").exit_code == 0
-    assert "changed" not in ipa("replay", "mine").stderr
-    (own / "mine.yaml").write_text((own / "mine.yaml").read_text() + "# a remark\n")
-    assert "Warning: changed since the run: mine.yaml" in ipa("replay", "mine").stderr
+    assert "Changed" not in ipa("replay", "mine").stderr
+    (own / "mine.yaml").write_text((own / "mine.yaml").read_text().replace("name: small", "name: tiny"))
+    replayed = ipa("replay", "mine")
+    assert "in 3 of 3 steps" in replayed.stdout
+    assert "Changed since the run: mine.yaml; the copy in mine is used" in replayed.stderr
 
 
 def test_a_journal_away_from_its_run_needs_a_pipeline(own: Path) -> None:

@@ -84,7 +84,7 @@ def test_the_cells_of_a_study_are_asked(explorer: Explorer, elsewhere: Path) -> 
     assert "ipa explore cells" in refusal("again", "cells")
     assert about("cells").among == "cells"
     (elsewhere / "mine.yaml").unlink()
-    assert "mine.yaml" in refusal("explore", "cells")
+    assert Path(about("cells").what).read_text() == PIPELINE  # the study's copy
 
 
 def test_a_folder_without_points_or_with_too_few_runs_is_refused(explorer: Explorer, swept: Path) -> None:

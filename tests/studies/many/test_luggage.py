@@ -52,7 +52,7 @@ def test_a_worker_without_the_files_gives_the_same_answer(here: Path, monkeypatc
 
 
 def test_names_are_changed_where_they_stand_alone(here: Path) -> None:
-    unpacked = Unpacked(Bundle({"my.py": b""}, {}, ""))
+    unpacked = Unpacked(Bundle({"my.py": {"my.py": b""}}, {}, ""))
     data = {"policy": {"name": "my.py:A predictor=my.py:P", "label": "tiny.py my.pyx"}, "other": ["my.py", 3]}
     there = unpacked.renamed(PlannedRun("", data)).data
     path = there["other"][0]

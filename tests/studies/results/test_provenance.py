@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ipa.studies import Scenario
-from ipa.studies.runs.results.manifest import files_of
+from ipa.studies.runs.inputs import names_in
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,4 @@ def test_a_policys_files_are_found_in_its_name_and_in_the_parameters_behind_it(
     for name in ("my.py", "seen.py"):
         Path(name).write_text(name)
     scenario = Scenario.model_validate({"pipeline": "video", "policy": policy})
-    assert sorted(files_of(scenario)) == files
+    assert sorted(names_in(scenario)) == files

@@ -129,6 +129,7 @@ def test_where_every_system_fails_there_are_no_tables_and_none_are_left() -> Non
     code, found, said = run()
     assert (code, [each["seed"] for each in found["failed"]]) == (1, [2])
     assert said.startswith("Error: 1 of 2 runs failed")
-    assert sorted(path.name for path in Path("out").iterdir()) == [".lock", "finished.sqlite", "manifest.json"]
+    left = sorted(path.name for path in Path("out").iterdir())
+    assert left == [".lock", "finished.sqlite", "inputs", "manifest.json"]
     in_python = studies.run_study("study.yaml", "out", jobs=1)
     assert [(each.trial.system, each.trial.seed) for each in in_python.failures] == [("bad", 2)]

@@ -11,7 +11,7 @@ from ipa.studies.many.study.findings import HORIZON_S, Cell, smape_percent
 from ipa.studies.many.study.published import Compared, Score, out_of_order
 from ipa.studies.many.study.schema import SeenMost
 from ipa.studies.many.study.sheets.systems import Sheet
-from ipa.studies.scenario import find_trace
+from ipa.studies.scenario import whole_trace
 
 
 def score(found: Found) -> Sheet:
@@ -187,7 +187,7 @@ def loads(found: Found) -> Sheet:
         cell = next((each for each in findings.cells if each.workload == workload), None)
         if cell is None:
             continue
-        counts = find_trace(cell.scenario.trace, findings.seeds[0], cell.scenario.time_hints).per_second()
+        counts = whole_trace(cell.scenario, findings.seeds[0]).per_second()
         least, most = int(counts.min()), int(counts.max())
         rows.append(
             (

@@ -84,6 +84,5 @@ MANY = [
     Wrong("explain gone", "gone: no such file or folder"),
     Wrong("explain studied --where system==gone", "--where system==gone: no run is left; there are pipeline: mine;"),
     Wrong("explain run --report run", "'--report': 'run' is a folder; allowed: a file"),
-    Wrong("explain run", "mine.yaml: cannot be read: No such file or directory", {"mine.yaml": None}),
 ]
 """Many runs: sweeps, where they are made, tuning, explanations."""
