@@ -23,7 +23,7 @@ from typing import Any
 from ipa.studies.many.executor import Child, Chunk, Done, Kept
 from ipa.studies.many.outcome import Outcome
 from ipa.studies.many.plan import PlannedRun
-from ipa.studies.runs.inputs import Content, Renaming, content_of, digest_of, names_in
+from ipa.studies.runs import Content, Renaming, content_of, digest_of, names_in
 from ipa.studies.runs.results import versions, write_files
 from ipa.studies.scenario import REAL, Scenario, WorkerError, find_trace
 from ipa.traces import Trace

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ipa import profiles
 from ipa.profiles import Pipeline
-from ipa.studies.runs.inputs import content_of, digest_of, files_in
+from ipa.studies.runs import content_of, digest_of, files_in
 from ipa.studies.runs.results import versions
 from ipa.studies.scenario import Scenario, find_trace
 from ipa.traces import NAMES, TimeHints

@@ -9,7 +9,13 @@ from .decision import explain as explain
 from .decision import explained as explained
 from .decision import planner as planner
 from .decision import replay as replay
+from .inputs import Content as Content
 from .inputs import Inputs as Inputs
+from .inputs import Renaming as Renaming
+from .inputs import content_of as content_of
+from .inputs import digest_of as digest_of
+from .inputs import files_in as files_in
+from .inputs import names_in as names_in
 from .run import LIVE as LIVE
 from .run import Prepared as Prepared
 from .run import Run as Run
