@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @click.argument("kind", type=Words(choices.SchemaOf), required=False)
 @output_options
 def schema(kind: str | None, as_json: bool) -> None:
-    """Print the JSON Schema of files of a kind or, without one, of all kinds, for editors.
+    """Print the JSON Schema of files of a kind, for editors, or the columns of tables.
 
-    The kinds are pipeline, scenario, study and published; with tables, what the columns of a run's tables and the keys
-    of its summary and manifest mean. A file that begins with the comment
+    The kinds are pipeline, scenario, study and published; without one, the schema is of all kinds. With tables, what
+    the columns of a run's tables and the keys of its summary and manifest mean. A file that begins with the comment
     `# yaml-language-server: $schema=ipa.schema.json` is then completed and checked while it is written.
     """
     printing.print_json(table_columns() if kind == "tables" else json_schema(kind))

@@ -154,7 +154,9 @@ def print_swept(swept: Swept, keys: Sequence[str], advice: Recommendation | None
     if is_short:
         printed = printing.new_table(title, *keys, *shown, names=len(keys), folds_names=True)
         for point, runs in by_point:
-            name = studies.runs.marked(_text(point[-1]), {"knows_future": runs["knows_future"].eq(True).any()})
+            # A table without a single finished run has no figures.
+            knows_future = "knows_future" in table and bool(runs["knows_future"].eq(True).any())
+            name = studies.runs.marked(_text(point[-1]), {"knows_future": knows_future})
             printed.add_row(*map(_text, point[:-1]), name, *(_estimated(key, runs) for key in shown))
     else:
         printed = printing.new_table(title, "outcome", "least", "median", "most")
