@@ -20,7 +20,7 @@ from ipa.errors import Error
 from ipa.live.errors import LiveError
 from ipa.policies import Configuration, Entry, from_line, to_line, to_plain
 from ipa.policies import from_plain as stage_from_plain
-from ipa.sim import ReplicaRecords, Resize, Resizes
+from ipa.sim import ReplicaRecords
 
 if TYPE_CHECKING:
     from ipa.live.live_backend import LiveBackend
@@ -155,13 +155,8 @@ def replicas_of(said: Mapping[str, Any]) -> ReplicaRecords:
     moments: dict[str, Any] = {
         key: np.array(value, dtype=np.float64) for key, value in said.items() if key.endswith("_s")
     }
-    resizes = [
-        Resize(int(replica), time_s, int(before), int(cores))
-        for replica, time_s, before, cores in zip(*said["resizes"], strict=True)
-    ]
     return ReplicaRecords(
         variant=tuple(said["variant"]),
         cores=np.array(said["cores"], dtype=np.int64),
-        resizes=Resizes.of(resizes),
         **moments,
     )

@@ -134,9 +134,8 @@ class LoopbackBackend(LiveBackend):
     async def _reconcile(self) -> float:
         try:
             await self._list_replicas()
-            is_resized = self._resize(self._moment_s)
             removed = [each for stage in self.stages.values() for each in self._roll_out(stage, self._moment_s)]
-            if removed or is_resized:
+            if removed:
                 await self._list_replicas()
         except RefusedError as refusal:
             self.fail(f"the gateway refused the list of replicas: {refusal}")
@@ -158,11 +157,6 @@ class LoopbackBackend(LiveBackend):
         for replica in (each for stage in self.stages.values() for each in stage.ready):
             if time.monotonic() - replica.suspended_s > SUSPENDED_WITHIN_S:
                 self.launcher.signal(replica.name, signal.SIGKILL)
-
-    def _resize(self, now_s: float) -> bool:
-        """Resize replicas to the configured cores, if that is done in place; returns whether any had others."""
-        is_in_place = self.plane.resize == "in_place"
-        return is_in_place and sum(stage.resize(now_s) for stage in self.stages.values()) > 0
 
     def _roll_out(self, stage: StageReplicas, now_s: float) -> list[Replica]:
         """Start the replicas that the next rollout step creates, and return those that it removes."""

@@ -84,7 +84,6 @@ class Plane:
     drop: str = "request"
     max_surge: int | None = None
     max_unavailable: int = 0
-    resize: str = "rollout"
     removal: str = "drain"
     limit_cores: int | None = None
     port: int = 0

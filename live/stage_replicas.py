@@ -6,7 +6,7 @@ Times are seconds on the run's clock. The rollout itself is the model's (rule 5,
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
-from ipa.sim import NEVER, ReplicaRecords, Resize, Resizes, rules
+from ipa.sim import NEVER, ReplicaRecords, rules
 
 FAILED_AFTER = 3
 """After how many failures in a row a variant counts as failed."""
@@ -46,12 +46,6 @@ class Replica:
     suspended_s: float = NEVER
     is_to_go: bool = False
     is_stopping: bool = False
-    resizes: list[tuple[float, int, int]] = field(default_factory=list)
-    """When its cores changed in place, from how many to how many."""
-
-    def resize(self, cores: int, now_s: float) -> None:
-        self.resizes.append((now_s, self.cores, cores))
-        self.cores = cores
 
     @property
     def name(self) -> str:
@@ -139,15 +133,6 @@ class StageReplicas:
         replica = Replica(self.stage, len(self.all), wanted.variant, wanted.cores, now_s)
         self.all.append(replica)
         return replica
-
-    def resize(self, now_s: float) -> bool:
-        """Resize existing replicas of the configured variant to its cores; returns whether any had others."""
-        is_any, wanted = False, self.configuration
-        for replica in self.existing:
-            if replica.variant == wanted.variant and replica.cores != wanted.cores:
-                replica.resize(wanted.cores, now_s)
-                is_any = True
-        return is_any
 
     def roll_out(self, now_s: float) -> Change:
         """The next rollout step; no replica is created while the variant's back-off lasts."""
@@ -239,11 +224,7 @@ class StageReplicas:
 
     def core_s(self, until_s: float) -> float:
         """Core-seconds so far: each replica from creation until it is gone."""
-        return sum(
-            cores * max(min(each.gone_s, until_s) - since_s, 0.0)
-            for each in self.all
-            for since_s, cores in _added_cores(each)
-        )
+        return sum(each.cores * max(min(each.gone_s, until_s) - each.created_s, 0.0) for each in self.all)
 
     def records(self) -> ReplicaRecords:
         """The timeline, in the form of the simulator's tables."""
@@ -252,23 +233,14 @@ class StageReplicas:
             values = np.array([of(replica) for replica in self.all], dtype=np.float64)
             return np.where(np.isfinite(values), values, np.nan)
 
-        log = [Resize(replica.number, *each) for replica in self.all for each in replica.resizes]
-        resizes = Resizes.of(sorted(log, key=lambda each: each.time_s))
         return ReplicaRecords(
             variant=tuple(replica.variant for replica in self.all),
-            cores=resizes.at_creation(np.array([replica.cores for replica in self.all], dtype=np.int64)),
+            cores=np.array([replica.cores for replica in self.all], dtype=np.int64),
             created_s=moments(lambda replica: replica.created_s),
             ready_s=moments(lambda replica: replica.ready_s),
             removed_s=moments(lambda replica: replica.removed_s),
             gone_s=moments(lambda replica: replica.gone_s),
-            resizes=resizes,
         )
-
-
-def _added_cores(replica: Replica) -> Iterator[tuple[float, int]]:
-    """Since when a replica has had how many cores more: from its creation, and from each resize (below 0: fewer)."""
-    yield replica.created_s, replica.resizes[0][1] if replica.resizes else replica.cores
-    yield from ((time_s, cores - before) for time_s, before, cores in replica.resizes)
 
 
 def _first_to_go(replicas: Sequence[Replica], count: int) -> list[Replica]:

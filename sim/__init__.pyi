@@ -17,8 +17,6 @@ from .graph import collect_records as collect_records
 from .graph import draws as draws
 from .graph import records_of_items as records_of_items
 from .interface import Engine as Engine
-from .interface import Resize as Resize
-from .interface import Resizes as Resizes
 from .intervals import LATENCY_ERROR as LATENCY_ERROR
 from .intervals import Intervals as Intervals
 from .intervals import bin_edges as bin_edges
@@ -67,6 +65,5 @@ from .tables import latencies_table as latencies_table
 from .tables import queues_table as queues_table
 from .tables import replicas_table as replicas_table
 from .tables import requests_table as requests_table
-from .tables import resizes_table as resizes_table
 from .tables import spent_table as spent_table
 from .tables import stages_table as stages_table

@@ -11,62 +11,6 @@ import numpy.typing as npt
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim.model import FloatArray, IntArray, StageModel, World
 
-
-class Resize(NamedTuple):
-    """A change of a replica's cores in place, from `cores_before` to `cores`."""
-
-    replica: int
-    time_s: float
-    cores_before: int
-    cores: int
-
-
-class Resizes(NamedTuple):
-    """The resizes of a stage's replicas, in order of time."""
-
-    replica: IntArray
-    time_s: FloatArray
-    cores_before: IntArray
-    cores: IntArray
-
-    @classmethod
-    def of(cls, log: Sequence[Resize]) -> Resizes:
-        """A log as arrays."""
-        replica, time_s, cores_before, cores = zip(*log, strict=True) if log else ((), (), (), ())
-        return cls(
-            np.array(replica, dtype=np.int64),
-            np.array(time_s, dtype=np.float64),
-            np.array(cores_before, dtype=np.int64),
-            np.array(cores, dtype=np.int64),
-        )
-
-    def at_creation(self, cores: IntArray) -> IntArray:
-        """Each replica's cores at its creation, given its `cores` now."""
-        created = cores.copy()
-        created[self.replica[::-1]] = self.cores_before[::-1]  # reversed: a replica's first resize is written last
-        return created
-
-    def by(self, replica: IntArray, moment_s: FloatArray, cores: IntArray, *, until: bool) -> IntArray:
-        """The cores of each replica at its moment, arrays of one shape; `until`: include resizes at the moment itself.
-
-        `cores`: each replica's cores at its creation, by number.
-        """
-        found = cores[replica]
-        for number, time_s, before, after in zip(*self, strict=True):
-            is_later = moment_s >= time_s if until else moment_s > time_s
-            found = found + (after - before) * ((replica == number) & is_later)
-        return found
-
-    def at_end(self, cores: IntArray) -> IntArray:
-        """Each replica's cores now, given its `cores` at creation."""
-        ended = cores.copy()
-        ended[self.replica] = self.cores
-        return ended
-
-
-NO_RESIZES = Resizes.of(())
-
-
 BoolArray = npt.NDArray[np.bool_]
 
 
@@ -135,10 +79,8 @@ class Handover(NamedTuple):
 
 
 class Replicas(NamedTuple):
-    """The replicas of a stage by number; infinity for events that have not happened.
-
-    `cores` are those at creation. `finish_s`: when the last batch ends.
-    """
+    """The replicas of a stage by number; infinity for events that have not happened. `finish_s`: when the last batch
+    ends."""
 
     variant: tuple[str, ...]
     cores: IntArray
@@ -146,7 +88,6 @@ class Replicas(NamedTuple):
     ready_s: FloatArray
     removed_s: FloatArray
     finish_s: FloatArray
-    resizes: Resizes
 
 
 class RoomLack(NamedTuple):

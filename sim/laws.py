@@ -125,10 +125,6 @@ def cost_differs(records: Records, stage: int) -> Iterator[str]:
     name, replicas = records.stages[stage], records.replicas[stage]
     if not close(replica_core_s(replicas, records), existing_core_s(replicas, records)):
         yield f"L8: at stage {name} the cost differs from the integral of the replica timeline"
-    resizes = replicas.resizes
-    created_s, removed_s = replicas.created_s[resizes.replica], replicas.removed_s[resizes.replica]
-    if np.any((resizes.time_s < created_s) | (resizes.time_s > removed_s)):
-        yield f"L8: at stage {name} a replica was resized before its creation or after its removal"
 
 
 def limit_exceeded(records: Records) -> Iterator[str]:
@@ -227,36 +223,28 @@ def _busy_cores_differ(records: Records) -> Iterator[str]:
     """Violations of L11: with interference, the engine's busy cores must add up to those of the batches served."""
     if records.busy_core_s is None:
         return
-    least_s = most_s = 0.0
+    busy_core_s = 0.0
     for stage, replicas in enumerate(records.replicas):
         batches = _Batches.of(records, stage)
         members = batches.order[batches.first]
         start_s, finish_s = records.start_s[stage][members], _left_s(records, stage)[members]
         took_s = np.where(np.isnan(finish_s), records.run_end_s, finish_s) - start_s
-        of_replica = records.replica[stage][members]
-        # Within one instant, a batch may start before or after its replica is resized.
-        either = [replicas.resizes.by(of_replica, start_s, replicas.cores, until=until) for until in (False, True)]
-        least_s += fsum(np.minimum(*either) * took_s)
-        most_s += fsum(np.maximum(*either) * took_s)
-    nearest_s = min(max(records.busy_core_s, least_s), most_s)
-    if not close(records.busy_core_s, nearest_s, _magnitude_s(records)):
+        busy_core_s += fsum(replicas.cores[records.replica[stage][members]] * took_s)
+    if not close(records.busy_core_s, busy_core_s, _magnitude_s(records)):
         yield "L11: the cores counted as busy do not add up to those of the batches served"
 
 
 def replica_core_s(replicas: ReplicaRecords, records: Records) -> float:
     """The core-seconds of all replicas within the duration, each from its creation until it is gone."""
     until_s = np.minimum(_or_never(replicas.gone_s), records.duration_s)
-    resizes = replicas.resizes
-    more = (resizes.cores - resizes.cores_before) * np.maximum(until_s[resizes.replica] - resizes.time_s, 0.0)
-    return fsum(np.append(replicas.cores * np.maximum(until_s - replicas.created_s, 0.0), more))
+    return fsum(replicas.cores * np.maximum(until_s - replicas.created_s, 0.0))
 
 
 def existing_core_s(replicas: ReplicaRecords, records: Records) -> float:
-    """The same figure as an integral over time of the existing cores, which change at creation, resizes and exit."""
-    gone, resizes = np.isfinite(replicas.gone_s), replicas.resizes
-    at_end = resizes.at_end(replicas.cores)
-    moments = np.concatenate([replicas.created_s, resizes.time_s, replicas.gone_s[gone]])
-    change = np.concatenate([replicas.cores, resizes.cores - resizes.cores_before, -at_end[gone]])
+    """The same figure as an integral over time of the existing cores, which change at creation and exit."""
+    gone = np.isfinite(replicas.gone_s)
+    moments = np.concatenate([replicas.created_s, replicas.gone_s[gone]])
+    change = np.concatenate([replicas.cores, -replicas.cores[gone]])
     order = np.argsort(moments, kind="stable")
     edges_s = np.minimum(np.append(moments[order], np.inf), records.duration_s)
     return fsum(np.cumsum(change[order]) * np.diff(edges_s))

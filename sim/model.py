@@ -17,7 +17,6 @@ IntArray = npt.NDArray[np.int64]
 
 DISPATCH_MODES = ("central", "eager")
 DROP_MODES = ("request", "batch", "deadline")
-RESIZE_MODES = ("rollout", "in_place")
 REMOVAL_MODES = ("drain", "lose")
 FULL_MODES = ("replace", "wait")
 
@@ -43,10 +42,7 @@ class ServiceTime:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StageModel:
-    """One stage as an engine sees it; the keys of `service` are (variant, cores). Stages are compared by identity.
-
-    With eager dispatch and resizing in place, all cores of a variant need the same batch sizes, as profiles have them.
-    """
+    """One stage as an engine sees it; the keys of `service` are (variant, cores). Stages are compared by identity."""
 
     name: str
     service: Mapping[tuple[str, int], ServiceTime]
@@ -59,11 +55,10 @@ class World:
     """The settings of one simulated world; all times in seconds. Dropping by deadline needs `sla_s`.
 
     `max_surge` None: a quarter of the desired replicas, rounded up. `bound_s`: how long the run may continue after
-    `duration_s`; requests that have not ended by then are unfinished. `resize`: how replicas of the configured variant
-    get other cores. `interference`: whether busy cores of other replicas slow a batch down, by `ServiceTime.beside`.
-    `removal`: whether a removed replica finishes its batch or loses its requests. `limit_cores`: the most cores that
-    exist at any time; None: no limit. `when_full`: whether a rollout without room replaces one replica after the other,
-    or waits.
+    `duration_s`; requests that have not ended by then are unfinished. `interference`: whether busy cores of other
+    replicas slow a batch down, by `ServiceTime.beside`. `removal`: whether a removed replica finishes its batch or
+    loses its requests. `limit_cores`: the most cores that exist at any time; None: no limit. `when_full`: whether a
+    rollout without room replaces one replica after the other, or waits.
     """
 
     duration_s: float
@@ -76,7 +71,6 @@ class World:
     max_unavailable: int = 0
     dispatch: str = "central"
     drop: str = "request"
-    resize: str = "rollout"
     sla_s: float | None = None
     interference: bool = False
     removal: str = "drain"
@@ -90,8 +84,6 @@ class World:
             raise ValueError(f"drop {self.drop!r}; allowed: {', '.join(DROP_MODES)}")
         if self.drop == "deadline" and self.sla_s is None:
             raise ValueError("drop 'deadline' needs sla_s")
-        if self.resize not in RESIZE_MODES:
-            raise ValueError(f"resize {self.resize!r}; allowed: {', '.join(RESIZE_MODES)}")
         if self.removal not in REMOVAL_MODES:
             raise ValueError(f"removal {self.removal!r}; allowed: {', '.join(REMOVAL_MODES)}")
         if self.when_full not in FULL_MODES:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from ipa.sim import rules
-from ipa.sim.interface import NO_RESIZES, Batches, BoolArray, Drops, Engine, EngineStage, Resizes, RoomLack
+from ipa.sim.interface import Batches, BoolArray, Drops, Engine, EngineStage, RoomLack
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.rules import NEVER
 
@@ -66,10 +66,7 @@ class Records:
 
 @dataclass(frozen=True)
 class ReplicaRecords:
-    """The replicas of one stage in order of creation; NaN for events that did not happen within the run.
-
-    `cores` are those at creation; `resizes` are their changes.
-    """
+    """The replicas of one stage in order of creation; NaN for events that did not happen within the run."""
 
     variant: tuple[str, ...]
     cores: IntArray
@@ -77,7 +74,6 @@ class ReplicaRecords:
     ready_s: FloatArray
     removed_s: FloatArray
     gone_s: FloatArray
-    resizes: Resizes = NO_RESIZES
 
 
 class Visits(NamedTuple):
@@ -230,5 +226,4 @@ def replica_records(stage: EngineStage, end_s: float, stop_s: float) -> ReplicaR
         ready_s=within_run(log.ready_s),
         removed_s=within_run(log.removed_s),
         gone_s=within_run(np.array(gone_s, dtype=np.float64)),
-        resizes=log.resizes,
     )

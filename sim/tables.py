@@ -106,7 +106,7 @@ def items_table(records: Records) -> pd.DataFrame:
 
 
 def replicas_table(records: Records) -> pd.DataFrame:
-    """One row for each replica: stage, replica, variant, cores (at creation), created_s, ready_s, removed_s, gone_s."""
+    """One row for each replica: stage, replica, variant, cores, created_s, ready_s, removed_s, gone_s."""
     import pandas as pd
 
     sets = records.replicas
@@ -125,23 +125,6 @@ def replicas_table(records: Records) -> pd.DataFrame:
             "ready_s": joined("ready_s"),
             "removed_s": joined("removed_s"),
             "gone_s": joined("gone_s"),
-        }
-    )
-
-
-def resizes_table(records: Records) -> pd.DataFrame:
-    """One row for each change of a replica's cores in place: stage, replica, time_s, cores_before, cores."""
-    import pandas as pd
-
-    resizes = [replicas.resizes for replicas in records.replicas]
-    counts = [len(each.replica) for each in resizes]
-    return pd.DataFrame(
-        {
-            "stage": _named(np.repeat(np.arange(len(resizes)), counts), records.stages),
-            **{
-                name: np.concatenate([getattr(each, name) for each in resizes])
-                for name in ("replica", "time_s", "cores_before", "cores")
-            },
         }
     )
 

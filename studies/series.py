@@ -144,11 +144,8 @@ class Steps:
         return Steps(edges_s, np.diff(at_edges) / np.diff(edges_s))
 
 
-def existing_cores(
-    replicas: pd.DataFrame, duration_s: float, resizes: pd.DataFrame | None = None, *, thin: bool = True
-) -> Steps:
+def existing_cores(replicas: pd.DataFrame, duration_s: float, *, thin: bool = True) -> Steps:
     """The cores of all existing replicas: from creation until gone, within the duration; `thin`: as `Steps.thinned`."""
-    replicas = _with_resizes(replicas, resizes)
     cores = replicas["cores"].to_numpy(dtype=np.float64)
     created_s = replicas["created_s"].to_numpy(dtype=np.float64)
     gone_s = replicas["gone_s"].to_numpy(dtype=np.float64)
@@ -160,18 +157,6 @@ def existing_cores(
     changes = np.bincount(place, weights=np.append(change[within], 0.0))
     steps = Steps(np.append(edges_s, duration_s), np.cumsum(changes))
     return steps.thinned() if thin else steps
-
-
-def _with_resizes(replicas: pd.DataFrame, resizes: pd.DataFrame | None) -> pd.DataFrame:
-    """The replicas, and each resize as a further replica with the added cores (below 0: removed), from then until the
-    resized one is gone."""
-    import pandas as pd
-
-    if resizes is None or resizes.empty:
-        return replicas
-    more = resizes.merge(replicas[["stage", "replica", "gone_s"]], on=["stage", "replica"])
-    more = more.assign(cores=more["cores"] - more["cores_before"], created_s=more["time_s"])
-    return pd.concat([replicas, more])[["cores", "created_s", "gone_s"]]
 
 
 def decided(decisions: pd.DataFrame, column: str, duration_s: float, *, thin: bool = True) -> Steps | None:

@@ -438,7 +438,6 @@ def test_every_file_is_documented_and_every_key_of_the_manifest_declared(
     assert set(re.findall(r"`([a-z]+\.[a-z.]+)`", text)) == {
         *written,
         "items.parquet",
-        "resizes.parquet",
         "load.parquet",
     }
     manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())

@@ -176,17 +176,6 @@ class Api:
             field_manager=FIELD_MANAGER,
         )
 
-    def can_resize(self) -> bool:
-        """Whether this server can resize pods in place, as of Kubernetes 1.33."""
-        return any(each["name"] == "pods/resize" for each in self.request("GET", f"/api/{CORE}")["resources"])
-
-    def resize(self, namespace: str, name: str, container: str, cpu: str) -> Object:
-        """Ask for another CPU request and limit of a pod's container, as it runs."""
-        resources = {"requests": {"cpu": cpu}, "limits": {"cpu": cpu}}
-        patch = {"spec": {"containers": [{"name": container, "resources": resources}]}}
-        path, content_type = f"{path_of('Pod', namespace, name)}/resize", "application/strategic-merge-patch+json"
-        return self.request("PATCH", path, patch, content_type=content_type, field_manager=FIELD_MANAGER)
-
     def delete(self, kind: str, namespace: str, name: str, *, alone: bool = False) -> None:
         """Delete an object and, unless `alone`, what it owns; an object that does not exist counts as deleted."""
         policy = "Orphan" if alone else "Background"

@@ -26,7 +26,7 @@ from ipa.live.kubernetes.manifest_parts import (
 )
 from ipa.live.kubernetes.names import CONTROLLER, GATEWAY
 from ipa.live.kubernetes.network_policies import controller_policy
-from ipa.live.kubernetes.permissions import READ_ONLY_RULES, RESIZES, RULES, Rule, role, rules_of
+from ipa.live.kubernetes.permissions import READ_ONLY_RULES, RULES, Rule, role
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.live_backend import TROUBLES
 from ipa.live.plane import EVERYWHERE
@@ -73,7 +73,7 @@ def controller(
     pod_settings.put_into(template, deployed.pods_of(CONTROLLER), selector)
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": dict(files)},
-        *access(deployed, name, rules_of(deployed, read_only=advise)),
+        *access(deployed, name, READ_ONLY_RULES if advise else RULES),
         *([controller_policy(deployed, meta, METRICS_PORT)] if deployed.layout.network_policy else []),
         # Evictions take one pod at a time; a single one starts elsewhere, and resumes from the cluster's objects.
         budget(meta, {"maxUnavailable": 1}, selector),
@@ -302,7 +302,7 @@ def kustomize_base(objects: Sequence[Manifest]) -> dict[str, str]:
 def _yaml_of(given: Manifest) -> str:
     """An object as YAML; of a controller's Role each rule has a comment that says why."""
     if given["kind"] == "Role" and given["metadata"]["labels"][names.COMPONENT] == CONTROLLER:
-        known = (RULES, (*RULES, RESIZES), READ_ONLY_RULES)
+        known = (RULES, READ_ONLY_RULES)
         return _commented(given, next(each for each in known if len(each) == len(given["rules"])))
     return _dumped(given)
 

@@ -10,7 +10,7 @@ from typing import Any
 from ipa.live.errors import LiveError, RunError
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import CORE, OLDER, VERSIONS, Api, ApiError
-from ipa.live.kubernetes.difference import drift, template_cores
+from ipa.live.kubernetes.difference import drift
 from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.lease import Lease
 from ipa.live.kubernetes.manifest_parts import Manifest
@@ -128,8 +128,7 @@ def plan(api: Api, deployed: Deployed, first: Configuration) -> list[Step]:
         owner = None if found is None else owner_of(found)
         states = read_stages(api, deployed)
         configuration = wanted_of(deployed, first, states)
-        cores = {stage: template_cores(deployed, stage, configuration[stage], state) for stage, state in states.items()}
-        for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups(), cores)):
+        for manifest in (root(deployed), *everything(deployed, configuration, owner, api.groups())):
             given = api.get(manifest["kind"], deployed.namespace, manifest["metadata"]["name"])
             check_ours(manifest["kind"], given, deployed)
             api.apply(manifest, dry_run=True)

@@ -219,9 +219,9 @@ def _obstacle(
     given: Mapping[str, Any], pods: Sequence[Pod], made: ReplicaSet | None, limits: _Limits, has_served: bool
 ) -> Obstacle:
     """The same for pods on nodes that are ready; `has_served`: other pods of the Deployment have served."""
-    here = _present([pod for pod in pods if pod.removed_s is None and not pod.is_over], given, made)
     if is_rolled_out(given):
-        return Obstacle(delay=_unresized(here))
+        return NOTHING
+    here = _present([pod for pod in pods if pod.removed_s is None and not pod.is_over], given, made)
     homeless = [pod for pod in here if _WANT_OF_ROOM.search(pod.unschedulable)]
     if homeless:
         text = f"{len(homeless)} of {len(here)} pods find no node with room: {homeless[0].unschedulable}"
@@ -281,12 +281,7 @@ def _delay(given: Mapping[str, Any], pods: Sequence[Pod], refused: str, limits: 
     if late is not None:
         return _of_variant(given, f"{late.waiting or 'no node takes it'}{_last_words([late])}")
     text = limits.overdue(pods)
-    return _unresized(pods) or refused or (_of_variant(given, text) if text else "")
-
-
-def _unresized(pods: Sequence[Pod]) -> str:
-    late = next((pod for pod in pods if pod.unresized), None)
-    return "" if late is None else f"{late.name} keeps {late.cores} cores: {late.unresized}"
+    return refused or (_of_variant(given, text) if text else "")
 
 
 def _of_variant(given: Mapping[str, Any], text: str) -> str:

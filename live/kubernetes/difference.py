@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ipa.errors import Error
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.manifests import as_text, stage_deployment
 from ipa.live.kubernetes.settings import Deployed
@@ -44,18 +43,7 @@ class Scale:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class ResizePod:
-    """Change the cores of a running pod in place."""
-
-    stage: str
-    pod: str
-    variant: str
-    cores: int
-    why: str
-
-
-Action = Apply | Scale | ResizePod
+Action = Apply | Scale
 
 
 class ForeignOwnerError(Error):
@@ -97,20 +85,15 @@ def difference(
     owner: Manifest | None,
     failed: Mapping[str, float] | None = None,
     kept: Kept | None = None,
-    by_rollout: str = "",
 ) -> list[Action]:
     """The actions, in order, that bring a stage to its wanted state; none if it is there.
 
     `state`: that of its Deployment; None: there is none. `failed`: the variants to record as failed, with the times
-    [Unix time], beside those recorded already. `kept`: what the server is known to keep different. `by_rollout`: why
-    cores cannot be changed in place, though they should be. Raises ForeignOwnerError if somebody else has paused the
-    Deployment.
+    [Unix time], beside those recorded already. `kept`: what the server is known to keep different. Raises
+    ForeignOwnerError if somebody else has paused the Deployment.
 
     Scaling up waits until the Deployment controller has seen a new template, so that new replicas are of the new
     variant; scaling down comes before a new template, so that old replicas make room for new ones.
-
-    Where cores are changed in place, other cores in the template would be a rollout: the template keeps its cores as
-    long as its variant stays, and each pod, new ones too, is resized to the wanted ones.
     """
     if state is None:
         return [Apply(stage_deployment(deployed, stage, wanted, owner), f"{stage} does not exist")]
@@ -118,14 +101,12 @@ def difference(
         name = deployed.stage_name(stage)
         raise ForeignOwnerError(f"{name} is paused: kubectl rollout resume deployment/{name}")
     sound = wanted if state.has_reached(wanted) else state.sound
-    cores = None if by_rollout else template_cores(deployed, stage, wanted, state)
-    manifest = stage_deployment(deployed, stage, wanted, owner_for(state.given, owner), cores)
+    manifest = stage_deployment(deployed, stage, wanted, owner_for(state.given, owner))
     manifest["metadata"]["annotations"] |= _notes(sound, {**state.failed, **(failed or {})})
     changed = (kept or Kept()).drift(manifest, state.given)
-    why = f"{stage}: {_change(state, wanted, changed)}" + (f"; not in place: {by_rollout}" if by_rollout else "")
+    why = f"{stage}: {_change(state, wanted, changed)}"
     apply: list[Action] = [Apply(manifest, why, version_of(state.given))] if changed else []
-    resizes = _resizes(stage, wanted, state) if deployed.plane.resize == "in_place" and not by_rollout else []
-    return [*_scaled(stage, wanted.replicas, state, changed, apply), *resizes]
+    return _scaled(stage, wanted.replicas, state, changed, apply)
 
 
 def owner_for(given: Mapping[str, Any] | None, owner: Manifest | None) -> Manifest | None:
@@ -150,23 +131,6 @@ def _change(state: StageState, wanted: StageConfiguration, changed: Sequence[str
     if not words and f"metadata.annotations.{names.SOUND}" in changed:
         words.append(f"all {wanted.replicas} replicas of {wanted.variant} are ready")
     return ", ".join(words or changed[:3])
-
-
-def template_cores(deployed: Deployed, stage: str, wanted: StageConfiguration, state: StageState) -> int | None:
-    """The cores that a stage's template keeps if pods are resized in place; None: it gets the wanted ones, as for
-    another variant, or if the pipeline no longer has its present ones."""
-    is_kept = deployed.plane.resize == "in_place" and state.variant == wanted.variant
-    profiled = deployed.plane.pipeline.stage(stage).variant(wanted.variant).cores
-    return state.cores if is_kept and state.cores in profiled else None
-
-
-def _resizes(stage: str, wanted: StageConfiguration, state: StageState) -> list[Action]:
-    cores = wanted.cores
-    return [
-        ResizePod(stage, pod.name, pod.variant, cores, f"{stage}: {pod.name}: {pod.asked_cores} -> {cores} cores")
-        for pod in state.resizable(wanted.variant)
-        if pod.asked_cores != cores
-    ]
 
 
 def _scaled(stage: str, replicas: int, state: StageState, changed: Sequence[str], apply: list[Action]) -> list[Action]:
@@ -238,62 +202,3 @@ def foreign_owner(given: Mapping[str, Any], path: Sequence[str]) -> str:
         if fields is not None and entry.get("manager") != names.FIELD_MANAGER:
             return str(entry.get("manager"))
     return ""
-
-
-RESIZED_WITHIN_S = 30.0
-"""How long a pod may wait for a resize before a rollout replaces it, perhaps on another node."""
-
-INFEASIBLE = "Infeasible"
-"""The kubelet's reason where its node can never grant a resize; it defers one that may have to wait."""
-
-NO_SUCH_API = "the server cannot resize pods (Kubernetes can since 1.33)"
-
-
-class Resizing:
-    """Remembers why cores cannot be changed in place: on this server at all, and for what a stage wants now. `clock`: a
-    monotonic one [s]."""
-
-    def __init__(self, api: Api, deployed: Deployed, clock: Callable[[], float]) -> None:
-        self._api = api
-        self._clock = clock
-        self._is_wanted = deployed.plane.resize == "in_place"
-        self._is_possible: bool | None = None  # once the server has been asked
-        # By stage: variant and cores, and why not in place; pods that wait for their cores, and since when.
-        self._why: dict[str, tuple[tuple[str, int], str]] = {}
-        self._since_s: dict[str, dict[str, float]] = {}
-
-    def by_rollout(self, stage: str, wanted: StageConfiguration, state: StageState | None) -> str:
-        """Why the wanted cores need a rollout; empty if they do not, or resizing is not wanted. Raises ApiError."""
-        if not self._is_wanted or state is None:
-            return ""
-        if self._is_possible is None:
-            self._is_possible = self._api.can_resize()
-        if not self._is_possible:
-            return NO_SUCH_API
-        if (state.variant, state.cores) == (wanted.variant, wanted.cores):
-            return ""  # a rollout would change nothing, or is under way
-        of, why = self._why.get(stage, (None, ""))
-        if of == (wanted.variant, wanted.cores):
-            return why
-        self._why.pop(stage, None)
-        why = self._ungranted(stage, wanted, state)
-        if why:
-            self._why[stage] = (wanted.variant, wanted.cores), why
-        return why
-
-    def refused(self, action: ResizePod, error: ApiError) -> None:
-        """The server has refused a resize: a rollout follows. Raises `error` if the next try may succeed."""
-        if error.is_transient or error.status in (404, 409):
-            raise error
-        self._why[action.stage] = (action.variant, action.cores), error.text
-
-    def _ungranted(self, stage: str, wanted: StageConfiguration, state: StageState) -> str:
-        """Why a pod cannot be resized, or has waited for it too long; empty if neither."""
-        waiting = [pod for pod in state.resizable(wanted.variant) if pod.asked_cores == wanted.cores != pod.cores]
-        before, now_s = self._since_s.get(stage, {}), self._clock()
-        self._since_s[stage] = {pod.uid: before.get(pod.uid, now_s) for pod in waiting}
-        for pod in waiting:
-            is_late = now_s - self._since_s[stage][pod.uid] > RESIZED_WITHIN_S
-            if is_late or pod.unresized.startswith(INFEASIBLE):
-                return f"{pod.name}: {pod.unresized or f'it still has {pod.cores} cores'}"
-        return ""

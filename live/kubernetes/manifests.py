@@ -18,9 +18,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from math import ceil
-from types import MappingProxyType
 from typing import Any
 
 from ipa.live.kubernetes import manifest_parts, model_sources, names
@@ -68,7 +66,6 @@ def everything(
     configuration: Configuration,
     owner: Manifest | None = None,
     apis: frozenset[str] = frozenset(),
-    cores: Mapping[str, int | None] = MappingProxyType({}),
 ) -> list[Manifest]:
     """All objects but the root, in the order in which they are applied; `apis` are the API groups of the server.
 
@@ -76,10 +73,7 @@ def everything(
     """
     return [
         *surroundings(deployed, owner, apis),
-        *(
-            stage_deployment(deployed, stage, configuration[stage], owner, cores.get(stage))
-            for stage in deployed.stages
-        ),
+        *(stage_deployment(deployed, stage, configuration[stage], owner) for stage in deployed.stages),
         gateway_deployment(deployed, owner),
     ]
 
@@ -111,14 +105,9 @@ def stage_deployment(
     stage: str,
     wanted: StageConfiguration,
     owner: Manifest | None = None,
-    cores: int | None = None,
 ) -> Manifest:
-    """The Deployment of a stage.
-
-    `cores`: those of its pod template, if pods are then resized in place; None: the wanted ones.
-    """
-    plane, decided = deployed.plane, wanted
-    wanted = wanted if cores is None else replace(wanted, cores=cores)
+    """The Deployment of a stage."""
+    plane = deployed.plane
     variant = plane.pipeline.stage(stage).variant(wanted.variant)
     slowest_s = max(variant.p99_s(batch, wanted.cores) for batch in variant.batches(wanted.cores))
     real = model_sources.placed(deployed, stage, wanted.variant, wanted.cores)
@@ -141,11 +130,9 @@ def stage_deployment(
         ),
         added=deployed.pods_of(MODEL_SERVER, stage, wanted.variant),
     )
-    deployment["metadata"]["annotations"] = {names.WANTED: as_text(decided)}
+    deployment["metadata"]["annotations"] = {names.WANTED: as_text(wanted)}
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
     annotations[names.VARIANT] = wanted.variant
-    if plane.resize == "in_place":
-        annotations[names.RESIZE] = plane.resize
     return deployment
 
 

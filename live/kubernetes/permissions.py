@@ -68,23 +68,13 @@ READ_ONLY_RULES: tuple[Rule, ...] = (
 )
 """What `run --advise` needs, which decides and writes nothing."""
 
-RESIZES = _rule("changes the cores of replicas as they run", "patch", "pods/resize")
-"""What a controller may do besides, with `resize: in_place`."""
-
-OPTIONAL = frozenset({"events", "horizontalpodautoscalers", "replicasets", "pods/resize"})
+OPTIONAL = frozenset({"events", "horizontalpodautoscalers", "replicasets"})
 """Resources without which a controller works, less well: no Events are written; an autoscaler that sets replicas is not
 named; what the API server refuses is believed only when the rollout's deadline has passed, and additional replicas are
-shared out among old and new ones; and cores are changed by rollouts."""
+shared out among old and new ones."""
 
 NAMELESS = frozenset({"create", "list", "watch"})
 """Verbs of requests that name no existing object: a rule with one of them cannot be restricted to names."""
-
-
-def rules_of(deployed: Deployed, read_only: bool = False) -> tuple[Rule, ...]:
-    """The rules of a pipeline's controller; one that is `read_only` (`run --advise`) decides and writes nothing."""
-    if read_only:
-        return READ_ONLY_RULES
-    return (*RULES, RESIZES) if deployed.plane.resize == "in_place" else RULES
 
 
 def from_outside(rules: Sequence[Rule]) -> list[Rule]:
@@ -147,7 +137,7 @@ class Permission:
 def needed(deployed: Deployed, read_only: bool, is_inside: bool) -> Iterator[Permission]:
     """The permissions that a controller needs, inside the cluster or outside; one that is `read_only` (`run --advise`)
     needs fewer."""
-    rules = rules_of(deployed, read_only)
+    rules = READ_ONLY_RULES if read_only else RULES
     rules = rules if is_inside else tuple(from_outside(rules))
     for (why, _), rule in zip(rules, named(rules, deployed), strict=True):
         for resource in rule["resources"]:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.manifest_parts import MODEL_CONTAINER, MODEL_PORT, OUR_CONTAINERS
+from ipa.live.kubernetes.manifest_parts import MODEL_PORT, OUR_CONTAINERS
 
 FAILING = (
     "CrashLoopBackOff",
@@ -39,8 +39,7 @@ class Pod:
     half a second. `waiting`: why a container does not start, empty if all do; `failing_s`: since when that has been for
     one of `FAILING`, as far as a watch has seen; `said`: the last message about that, its own or the system's; `crash`:
     how a crashed container ended. `unschedulable`: why no node takes the pod, empty if one may.
-    `is_over`: it no longer serves, and holds no resources. `asked_cores`: those in its specification, None if it is not
-    resized in place; `unresized`: why the kubelet has not granted them yet. `is_lost`: it is marked as not ready but
+    `is_over`: it no longer serves, and holds no resources. `is_lost`: it is marked as not ready but
     its containers are not, since its node is silent.
     """
 
@@ -66,8 +65,6 @@ class Pod:
     crash: str = ""
     unschedulable: str = ""
     is_over: bool = False
-    asked_cores: int | None = None
-    unresized: str = ""
     node: str = ""
     is_lost: bool = False
 
@@ -120,16 +117,12 @@ def read(given: Mapping[str, Any]) -> Pod:
     # Containers wait for the init containers, so those come first.
     all_containers = (*(status.get("initContainerStatuses") or ()), *containers)
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
-    cores, asked_cores = int(labels.get(names.CORES, 1)), None
-    if names.RESIZE in annotations:
-        asked_cores = _cores((given.get("spec") or {}).get("containers") or (), cores)
-        cores = _cores(containers, asked_cores)
     return Pod(
         uid=meta["uid"],
         name=meta["name"],
         stage=labels.get(names.STAGE, ""),
         variant=annotations.get(names.VARIANT, labels.get(names.VARIANT, "")),
-        cores=cores,
+        cores=int(labels.get(names.CORES, 1)),
         template=annotations.get(names.TEMPLATE, ""),
         replica_set=controller_of(given).get("name", ""),
         address=status.get("podIP") or None,
@@ -146,8 +139,6 @@ def read(given: Mapping[str, Any]) -> Pod:
         crash=next((how for each in all_containers if (how := _crash(each, "deletionTimestamp" in meta))), ""),
         unschedulable=_unschedulable(scheduled),
         is_over=status.get("phase") in ("Failed", "Succeeded") or _has_ended(meta, containers),
-        asked_cores=asked_cores,
-        unresized=_unresized(conditions),
         node=str((given.get("spec") or {}).get("nodeName") or ""),
         # A kubelet sets both together; the control plane marks pods of a silent node by the one alone.
         is_lost=ready.get("status") == "False" and conditions.get("ContainersReady", {}).get("status") == "True",
@@ -188,22 +179,6 @@ def controller_of(given: Mapping[str, Any]) -> Mapping[str, Any]:
 def seconds(timestamp: str) -> float:
     """Unix time of one of the API's timestamps (RFC 3339)."""
     return datetime.fromisoformat(timestamp).timestamp()
-
-
-def _cores(containers: Iterable[Mapping[str, Any]], default: int) -> int:
-    """The whole cores that the model server's container requests, in a pod's specification or its status."""
-    container = next((each for each in containers if each.get("name") == MODEL_CONTAINER), {})
-    cpu = str(((container.get("resources") or {}).get("requests") or {}).get("cpu", ""))
-    return int(cpu) if cpu.isdecimal() else default
-
-
-def _unresized(conditions: Mapping[str, Mapping[str, Any]]) -> str:
-    """Why the kubelet has not resized a pod: such as "Infeasible: Node didn't have enough capacity: cpu"."""
-    for kind in ("PodResizePending", "PodResizeInProgress"):
-        found = conditions.get(kind, {})
-        if found.get("status") == "True" and found.get("reason"):  # one in progress has a reason only if it fails
-            return ": ".join(filter(None, (found["reason"], found.get("message"))))
-    return ""
 
 
 def _unschedulable(scheduled: Mapping[str, Any]) -> str:

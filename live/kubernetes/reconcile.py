@@ -23,8 +23,6 @@ from ipa.live.kubernetes.difference import (
     Apply,
     ForeignOwnerError,
     Kept,
-    ResizePod,
-    Resizing,
     Scale,
     difference,
     owner_for,
@@ -32,7 +30,7 @@ from ipa.live.kubernetes.difference import (
 )
 from ipa.live.kubernetes.foreign_scalers import Autoscalers, Dispute, actor, judged
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
-from ipa.live.kubernetes.manifest_parts import MODEL_CONTAINER, Manifest
+from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.manifests import LAYOUT, PIPELINE, owner_of, root
 from ipa.live.kubernetes.names import MODEL_SERVER
 from ipa.live.kubernetes.pods import Pod
@@ -125,7 +123,7 @@ class Reconciler:
     """Brings one deployed pipeline to a configuration, pass by pass.
 
     It remembers its pause, whether the pipeline's root has once matched, the fields that the server keeps different,
-    foreign scalers, pods that cannot be resized, and lost nodes. If the root differs after it has matched, somebody
+    foreign scalers, and lost nodes. If the root differs after it has matched, somebody
     else has redeployed the pipeline, and that is not undone. `has_matched`: it counts as matched from the beginning.
     `clock`: a monotonic one [s].
     """
@@ -141,7 +139,6 @@ class Reconciler:
         self._has_matched = has_matched
         self._kept = Kept()
         self._disputes: dict[str, Dispute] = {}  # by stage
-        self._resizing = Resizing(api, deployed, clock)
         self._lost_s: dict[str, float] = {}  # stage -> when a node with pods of it was last seen not to be ready
 
     def reconcile(
@@ -239,8 +236,7 @@ class Reconciler:
     ) -> None:
         """Apply the difference to a stage; its replicas are not touched while they are left to another scaler."""
         wanted, failed = aim.wanted[stage], aim.failed.get(stage)
-        by_rollout = self._resizing.by_rollout(stage, wanted, state)
-        actions = difference(self._deployed, stage, wanted, state, owner, failed, self._kept, by_rollout)
+        actions = difference(self._deployed, stage, wanted, state, owner, failed, self._kept)
         dispute = None if state is None else self._dispute(stage, state, wanted, autoscalers)
         if dispute is not None and dispute.stands_aside:
             self._disputes[stage] = dispute
@@ -275,12 +271,6 @@ class Reconciler:
             if isinstance(action, Apply):
                 answer = self._api.apply(action.manifest, _version(action, answer))
                 self._kept.note(action.manifest, answer)
-            elif isinstance(action, ResizePod):
-                try:
-                    self._api.resize(self._deployed.namespace, action.pod, MODEL_CONTAINER, str(action.cores))
-                except ApiError as error:
-                    self._resizing.refused(action, error)
-                    continue
             else:
                 if answer is not None and state is not None and _is_scaled(answer, state):
                     break  # by another, since it was read: the next pass judges that

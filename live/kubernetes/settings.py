@@ -167,13 +167,10 @@ class Deployed:
             return {kind: {**memory, "cpu": str(cores)} for kind in ("requests", "limits")}
         return {"requests": {**memory, "cpu": layout.replica_cpu or EMULATED_CPU}, "limits": memory}
 
-    def check_resize(self) -> None:
-        """Raise LiveError if replicas are to be resized in place but their CPU does not follow their cores, or to lose
-        their requests when they are removed."""
+    def check_removal(self) -> None:
+        """Raise LiveError if replicas are to lose their requests when they are removed."""
         if self.plane.removal == "lose":
             raise LiveError("removal: lose: pods drain on a cluster; allowed: drain. This machine loses: ipa live run")
-        if self.plane.resize == "in_place" and not self.layout.has_profile_cpu:
-            raise LiveError(f"resize: in_place: the replicas' CPU has to follow their cores: --cpu {PROFILE}")
 
     def pods_of(self, component: str, stage: str = "", variant: str = "") -> dict[str, Any]:
         """What is added to the pods of a component or, for model servers, of a stage's variant."""

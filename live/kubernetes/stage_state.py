@@ -71,31 +71,12 @@ class StageState:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all replicas are of the present template, ready, and if resized in place of the wanted cores."""
-        wanted = self.wanted
-        has_cores = wanted is None or not any(
-            {pod.asked_cores, pod.cores} != {wanted.cores} for pod in self.resizable(wanted.variant)
-        )
-        return is_rolled_out(self.given) and has_cores
-
-    @property
-    def cores(self) -> int | None:
-        """The cores in its template; None if pods are not resized in place."""
-        meta = self.given["spec"]["template"]["metadata"]
-        is_resized = names.RESIZE in (meta.get("annotations") or {})
-        return int(meta["labels"][names.CORES]) if is_resized else None
+        """Whether all replicas are of the present template, and ready."""
+        return is_rolled_out(self.given)
 
     @property
     def variant(self) -> str:
         return variant_of_template(self.given)
-
-    def resizable(self, variant: str) -> list[Pod]:
-        """The pods of a variant whose cores change in place, without terminating ones."""
-        return [
-            pod
-            for pod in self.pods
-            if pod.asked_cores is not None and pod.variant == variant and pod.removed_s is None and not pod.is_over
-        ]
 
 
 def read_stage(

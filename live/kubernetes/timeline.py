@@ -91,8 +91,6 @@ class Timeline:
             replica.ready_s = moment(pod.ready_s)
         if not replica.is_removed and (pod.removed_s is not None or pod.is_over):
             replica.removed_s = now_s if pod.removed_s is None else moment(pod.removed_s)
-        if not replica.is_removed and replica.cores != pod.cores:
-            replica.resize(pod.cores, now_s)
         if replica.is_removed and not replica.is_gone:
             self._end(replica, pod, now_s, wall_s)
         crashed = pod.restarts - self._restarts[pod.uid]
@@ -123,7 +121,6 @@ class Timeline:
         for stage in self.stages.values():
             for replica in stage.all:
                 replica.created_s = 0.0
-                replica.resizes.clear()
                 replica.ready_s = replica.ready_s if replica.is_starting else 0.0
 
     def set_forward(self, by_s: float) -> None:
@@ -134,7 +131,6 @@ class Timeline:
                 replica.ready_s += by_s
                 replica.removed_s += by_s
                 replica.gone_s += by_s
-                replica.resizes = [(time_s + by_s, before, cores) for time_s, before, cores in replica.resizes]
 
     def forget(self, before_s: float) -> None:
         """Forget replicas that were gone before a moment, as a controller without an end has to."""

@@ -34,30 +34,25 @@ class Emulated:
         outputs: Sequence[str] = (),
         output_rows: Mapping[str, int | str] | None = None,
         factor: float = 1.0,
-        resized: Mapping[int, ServiceTime] | None = None,
     ) -> None:
         """`outputs` are the names that the next stage takes, each filled from the input of that name, else the first.
 
         `output_rows` are the stage's: an output has that many equal rows for each row of the input, or one where
         another output counts them.
 
-        `factor` scales all service times; 0 removes them. `resized`: the service time by the cores that a batch names.
+        `factor` scales all service times; 0 removes them.
         """
         self._service = service
         self._outputs = tuple(outputs)
         self._output_rows = output_rows or {}
         self._factor = factor
-        self._resized = resized or {}
         self._normals = IndexedNormals(stream(seed, "service", stage))
         self._batches = 0
         self.service_s(0, 1)  # makes the first draws now, and loads what makes them
 
-    def service_s(self, batch_number: int, size: int, cores: int = 0) -> float:
-        """How long the `batch_number`-th batch takes at that size. Raises ModelError for a wrong size.
-
-        On `cores`, if these are profiled, else on those that it was started with.
-        """
-        service = self._resized.get(cores, self._service)
+    def service_s(self, batch_number: int, size: int) -> float:
+        """How long the `batch_number`-th batch takes at that size. Raises ModelError for a wrong size."""
+        service = self._service
         if not 1 <= size <= service.max_batch:
             raise ModelError(f"batch_size {size}; allowed: 1 to {service.max_batch}, as profiled")
         sigmas = service.sigma
@@ -72,7 +67,7 @@ class Emulated:
         size = _count(parameters, "batch_size", inputs[0].shape[0])
         number = _count(parameters, "batch_number", self._batches)
         self._batches += 1
-        await until(start_s + self.service_s(number, size, _count(parameters, "replica_cores", 0)))
+        await until(start_s + self.service_s(number, size))
         by_name = {tensor.name: tensor for tensor in inputs}
         names = self._outputs or tuple(by_name)
         rows = {name: self._output_rows.get(name, 1) for name in names}

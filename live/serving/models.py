@@ -7,15 +7,13 @@ last two. A class of your own:
         def predict(self, inputs: dict[str, numpy.ndarray]) -> dict[str, numpy.ndarray]: ...
 
 It is called in a thread of its own with a whole batch, joined along axis 0, and answers in the same form. If its
-`__init__` takes `cores`, it is given the replica's. If it has a method `resize(cores: int)`, that is called in its
-thread before the first batch after its replica has got other cores.
+`__init__` takes `cores`, it is given the replica's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,24 +78,17 @@ class Predictor(Protocol):
 class Threaded:
     """A predictor in a thread, so that the server answers while it works; `predictor` is the user's own object."""
 
-    def __init__(self, predictor: Predictor, metadata: Mapping[str, Any], cores: int | None = None) -> None:
-        """`cores` None: those of its first batch, if that names them."""
+    def __init__(self, predictor: Predictor, metadata: Mapping[str, Any]) -> None:
         self.predictor = predictor
-        self._cores = cores
         self._metadata = metadata
         self._expected = {entry["name"]: entry for entry in metadata.get("inputs", ())}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
     async def infer(self, inputs: Sequence[Tensor], parameters: Mapping[str, Any]) -> Sequence[Tensor]:
         check_inputs(inputs, self._expected)
-        cores = parameters.get("replica_cores")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._predict, inputs, cores)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._predict, inputs)
 
-    def _predict(self, inputs: Sequence[Tensor], cores: object) -> Sequence[Tensor]:
-        if type(cores) is int and cores >= 1 and cores != self._cores:
-            if self._cores is not None and hasattr(self.predictor, "resize"):
-                self.predictor.resize(cores)
-            self._cores = cores
+    def _predict(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         outputs = self.predictor.predict({tensor.name: to_array(tensor) for tensor in inputs})
         if not isinstance(outputs, Mapping):
             raise ModelError(f"predict returned {type(outputs).__name__}, not a mapping of names to arrays")
@@ -151,25 +142,20 @@ def folder_model(folder: Path, threads: int | None) -> Threaded:
 
 
 def onnx_model(path: Path, threads: int | None) -> Threaded:
-    """The model of an ONNX file, on the CPU with that many threads; None: one, until its cores change."""
+    """The model of an ONNX file, on the CPU with that many threads; None: one."""
     session = onnx_session(path, threads or 1)
     metadata = {
         "platform": "onnxruntime_onnx",
         "inputs": [_described(path, entry) for entry in session.get_inputs()],
         "outputs": [_described(path, entry) for entry in session.get_outputs()],
     }
-    return Threaded(_OnnxSession(path, session), metadata, threads)
+    return Threaded(_OnnxSession(session), metadata)
 
 
 class _OnnxSession:
-    def __init__(self, path: Path, session: Any) -> None:
-        self._path = path
+    def __init__(self, session: Any) -> None:
         self._session = session
         self._names = [entry.name for entry in session.get_outputs()]
-
-    def resize(self, cores: int) -> None:
-        """Load the model again: a session keeps its number of threads."""
-        self._session = onnx_session(self._path, min(cores, os.cpu_count() or cores))
 
     def predict(self, inputs: dict[str, npt.NDArray[Any]]) -> Arrays:
         texts = {name: array.astype(str) if array.dtype == object else array for name, array in inputs.items()}
@@ -205,7 +191,7 @@ def own_model(spec: str, cores: int | None = None) -> Threaded:
     metadata = getattr(predictor, "metadata", None)
     described = metadata() if inspect.ismethod(metadata) else {}
     found = {"platform": "python", "inputs": [], "outputs": [], **_checked(spec, described)}
-    return Threaded(predictor, found, cores)
+    return Threaded(predictor, found)
 
 
 def _checked(spec: str, described: Any) -> Mapping[str, Any]:

@@ -220,7 +220,6 @@ def _emulated(options: ServerOptions) -> Model:
         outputs=tuple(dict.fromkeys(following.values())),
         output_rows=stage.output_rows,
         factor=options.factor,
-        resized={each: service[variant.name, each] for each in variant.cores},
     )
 
 

@@ -111,8 +111,6 @@ class CompiledEngine(Stepping):
             set_budgets(self.world.limit_cores, self.stages, configuration, self.now_s)
         for stage in self.stages:
             stage.configure(configuration[stage.model.name], self.now_s)
-            if self.world.resize == "in_place":
-                stage.resize(self.now_s)
             if self._deadlines is not None:
                 stage.tell(self._deadlines)
             if in_turn:

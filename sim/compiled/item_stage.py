@@ -138,8 +138,6 @@ class ItemStage(CompiledEngine):
     def configure_at(self, wanted: StageConfiguration, now_s: float) -> None:
         """Put a decision into effect."""
         self.stage.configure(wanted, now_s)
-        if self.world.resize == "in_place":
-            self.stage.resize(now_s)
         self._roll_out(self._row, self._row + 1)
 
     # ---- what has happened ----

@@ -9,7 +9,7 @@ import numpy as np
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
 from ipa.sim.compiled.memory import DRAINING, EXISTING, IDLE, Layout, Memory, RecordArray
-from ipa.sim.interface import Batches, Drops, Replicas, Resize, Resizes, RoomLack, Seen
+from ipa.sim.interface import Batches, Drops, Replicas, RoomLack, Seen
 from ipa.sim.model import StageModel
 from ipa.sim.rules import NEVER
 
@@ -24,7 +24,6 @@ class CompiledStage:
         self.model = model
         self.configured: list[tuple[float, int]] = []
         self._written: StageConfiguration | None = None  # the configuration in memory
-        self._resizes: list[Resize] = []
         self.memory = memory
         self._options = layout.options
         self._numbers = layout.numbers[position]
@@ -64,16 +63,6 @@ class CompiledStage:
             configuration.replicas,
             configuration.batch_timeout_s,
         )
-
-    def resize(self, now_s: float) -> None:
-        """Give the configured cores to existing replicas of the configured variant."""
-        wanted, existing = self.configuration, self.memory.numbers[self._row, EXISTING]
-        for number in existing[1 : 1 + existing[0]].tolist():
-            replica = self.memory.replicas[self._row, number]
-            option = self._options[replica["option"]]
-            if option.variant == wanted.variant and option.cores != wanted.cores:
-                replica["option"] = self._state["option"]
-                self._resizes.append(Resize(number, now_s, option.cores, wanted.cores))
 
     def use(self, memory: Memory) -> None:
         """Continue with another memory of the same content."""
@@ -181,13 +170,11 @@ class CompiledStage:
     def replica_log(self) -> Replicas:
         log = self.memory.replicas[self._row, : self._state["replicas"]]
         options = [self._options[number] for number in log["option"].tolist()]
-        resizes = Resizes.of(self._resizes)
         return Replicas(
             variant=tuple(option.variant for option in options),
-            cores=resizes.at_creation(np.array([option.cores for option in options], dtype=np.int64)),
+            cores=np.array([option.cores for option in options], dtype=np.int64),
             created_s=log["created_s"].copy(),
             ready_s=log["ready_s"].copy(),
             removed_s=log["removed_s"].copy(),
             finish_s=log["finish_s"].copy(),
-            resizes=resizes,
         )

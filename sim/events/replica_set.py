@@ -11,7 +11,7 @@ import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
-from ipa.sim.interface import Replicas, Resize, Resizes
+from ipa.sim.interface import Replicas
 from ipa.sim.model import FloatArray, IntArray, ServiceTime, StageModel, World
 from ipa.sim.rules import NEVER
 
@@ -62,7 +62,13 @@ class SimPyReplica:
     ) -> None:
         self.number = number
         self.variant = variant
-        self.resize(cores, service)
+        self.cores = cores
+        self.latency_s = service.latency_s
+        self.max_batch = service.max_batch
+        self.sigma = service.sigma
+        # The term that makes the mean of the factor 1, computed once rather than for each batch.
+        self.drift = tuple(0.5 * sigma * sigma for sigma in service.sigma or ())
+        self.beside = service.beside
         self.created_s = created_s
         self.ready_s = NEVER
         self.removed_s = NEVER
@@ -71,16 +77,6 @@ class SimPyReplica:
         self.batch: Batch | None = None
         self.waiting: deque[WaitingBatch] = deque()
         self.is_preferred = True
-
-    def resize(self, cores: int, service: ServiceTime) -> None:
-        """Give it this many cores; the batch in service ends as before."""
-        self.cores = cores
-        self.latency_s = service.latency_s
-        self.max_batch = service.max_batch
-        self.sigma = service.sigma
-        # The term that makes the mean of the factor 1, computed once rather than for each batch.
-        self.drift = tuple(0.5 * sigma * sigma for sigma in service.sigma or ())
-        self.beside = service.beside
 
     def slowdown(self, busy_cores: int) -> float:
         """The factor on the latency of its batches while this many cores of other replicas are busy."""
@@ -124,7 +120,6 @@ class ReplicaSet:
         self.budget_cores: int | None = None  # the most cores that may exist; None: no limit
         self.idle: list[int] = []  # a heap of numbers: ready, idle, of the configured variant
         self.idle_others: list[int] = []  # the same for the other variants
-        self._resizes: list[Resize] = []
         for _ in range(configuration.replicas):
             self._create(0.0).ready_s = 0.0
         self._sort_idle()
@@ -141,8 +136,6 @@ class ReplicaSet:
     def roll_out(self, configuration: StageConfiguration, now_s: float) -> RolloutResult:
         """Take one rollout step towards `configuration`, which becomes the desired one."""
         self.configuration = configuration
-        if self._world.resize == "in_place":
-            self._resize(now_s)
         created: list[SimPyReplica] = []
         removed: list[SimPyReplica] = []
         while True:
@@ -251,28 +244,19 @@ class ReplicaSet:
 
     def log(self) -> Replicas:
         """All replicas as arrays."""
-        replicas, resizes = self.all, Resizes.of(self._resizes)
+        replicas = self.all
 
         def moments(values: Iterable[float]) -> FloatArray:
             return np.array(list(values), dtype=np.float64)
 
         return Replicas(
             variant=tuple(replica.variant for replica in replicas),
-            cores=resizes.at_creation(np.array([replica.cores for replica in replicas], dtype=np.int64)),
+            cores=np.array([replica.cores for replica in replicas], dtype=np.int64),
             created_s=moments(replica.created_s for replica in replicas),
             ready_s=moments(replica.ready_s for replica in replicas),
             removed_s=moments(replica.removed_s for replica in replicas),
             finish_s=moments(replica.finish_s for replica in replicas),
-            resizes=resizes,
         )
-
-    def _resize(self, now_s: float) -> None:
-        """Give the configured cores to existing replicas of the configured variant."""
-        wanted = self.configuration
-        for replica in self.existing:
-            if replica.variant == wanted.variant and replica.cores != wanted.cores:
-                self._resizes.append(Resize(replica.number, now_s, replica.cores, wanted.cores))
-                replica.resize(wanted.cores, self._model.service[wanted.variant, wanted.cores])
 
     def _is_current(self, replica: SimPyReplica) -> bool:
         wanted = self.configuration

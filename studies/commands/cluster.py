@@ -265,5 +265,5 @@ def prepared(scenario: Scenario, cluster: Cluster, layout: Layout | None = None)
         kubernetes.pod_settings.check(layout.pods, layout.has_profile_cpu)
     there = live_runs.deployed(found, cluster, layout)
     if layout is not None:
-        there.check_resize()
+        there.check_removal()
     return found, there

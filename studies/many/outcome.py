@@ -169,13 +169,11 @@ def _existing_cores(records: Records, edges_s: FloatArray) -> FloatArray:
     """The mean cores of existing replicas in each bin."""
     total = np.zeros(len(edges_s))
     for replicas in records.replicas:
-        resizes = replicas.resizes  # each counts as another replica with the cores that it added
-        cores = np.append(replicas.cores, resizes.cores - resizes.cores_before)
-        created_s = np.nan_to_num(np.append(replicas.created_s, resizes.time_s), nan=np.inf)
-        gone_s = np.nan_to_num(np.append(replicas.gone_s, replicas.gone_s[resizes.replica]), nan=np.inf)
+        created_s = np.nan_to_num(replicas.created_s, nan=np.inf)
+        gone_s = np.nan_to_num(replicas.gone_s, nan=np.inf)
         # Core-seconds of each replica up to each edge; shape (edges, replicas).
         lived_s = np.clip(edges_s[:, None], created_s, np.maximum(gone_s, created_s)) - created_s
-        total += np.nan_to_num(lived_s, nan=0.0, posinf=0.0, neginf=0.0) @ cores
+        total += np.nan_to_num(lived_s, nan=0.0, posinf=0.0, neginf=0.0) @ replicas.cores
     return np.asarray(np.diff(total) / np.diff(edges_s))
 
 

@@ -18,7 +18,7 @@ from ipa.studies.many import Group, cell
 from ipa.studies.many.answers import Recommendation
 from ipa.studies.pages.colours import SLA_COLOUR, colour
 from ipa.studies.pages.graph_of_run import drawing_of
-from ipa.studies.runs import RESIZES, RunData, figures_of, has_records, run_lines, run_title
+from ipa.studies.runs import RunData, figures_of, has_records, run_lines, run_title
 from ipa.studies.series import bin_s, decided, existing_cores, latency_quantiles_s, load_rps, violation_counts
 
 WIDTH, HEIGHT = 240, 56
@@ -223,7 +223,7 @@ def _decided(decisions: Any, column: str, end_s: float) -> list[Curve]:
 
 def cores(run: RunData, colour: str) -> Curve:
     """The cores of existing replicas over time."""
-    found = existing_cores(run.tables["replicas"], float(run.summary["duration_s"]), run.tables.get(RESIZES))
+    found = existing_cores(run.tables["replicas"], float(run.summary["duration_s"]))
     return Curve(found.edges_s, found.value, colour, is_area=True)
 
 

@@ -14,7 +14,6 @@ from ipa.studies.pages.colours import ARRIVALS, FILL, MUTED, TEXT, colour, faded
 from ipa.studies.pages.panels import panel_titles, stacked
 from ipa.studies.pages.plots import Plot, Spec, axis, key, layout, safe
 from ipa.studies.pages.scene import Scene
-from ipa.studies.runs import RESIZES
 from ipa.studies.series import Steps, decided, existing_cores, load_rps
 
 MOST_LINES = 4
@@ -117,10 +116,7 @@ def _alike(plan: Steps, forecast: Steps) -> bool:
 def cores(scene: Scene) -> Plot:
     """The cores of existing replicas, and those of the decided configuration."""
     groups = scene.groups
-    existing = [
-        existing_cores(group.tables["replicas"], group.duration_s, group.tables.get(RESIZES), thin=False)
-        for group in groups
-    ]
+    existing = [existing_cores(group.tables["replicas"], group.duration_s, thin=False) for group in groups]
     wanted = [decided(group.tables["decisions"], "cost_cores", group.duration_s, thin=False) for group in groups]
     highest = max(float(line.value.max()) for line in [*existing, *wanted] if line is not None)
     titles = panel_titles(groups, [f"mean {_mean(line):.2f} cores" for line in existing])

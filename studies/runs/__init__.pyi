@@ -38,4 +38,3 @@ from .run_data import run_lines as run_lines
 from .run_data import run_title as run_title
 from .run_data import unmet as unmet
 from .tables import ITEMS as ITEMS
-from .tables import RESIZES as RESIZES

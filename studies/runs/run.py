@@ -42,7 +42,7 @@ from ipa.sim import (
 )
 from ipa.studies.runs.inputs import Inputs
 from ipa.studies.runs.run_data import DisplayedRun
-from ipa.studies.runs.tables import Tables, tables_from, tables_of
+from ipa.studies.runs.tables import Tables, tables_from
 from ipa.studies.scenario import Scenario, ScenarioError, Shared, check_stage_names, later, ready_at_start, world_of
 from ipa.traces import Trace
 
@@ -74,10 +74,8 @@ class Run(DisplayedRun):
     @cached_property
     def tables(self) -> Tables:
         """The tables `requests`, `stages` (in a graph `items`), `decisions` and `replicas`; with a sample also those of
-        `COUNTED`; with resizing in place also `resizes`."""
-        is_graph = self.pipeline.graph is not None
-        names = tables_of(self.scenario.records, self.scenario.resize, is_graph=is_graph)
-        return tables_from(names, self.pipeline, self.initial, self.entries, self.records, self.counted)
+        `COUNTED`."""
+        return tables_from(self.pipeline, self.initial, self.entries, self.records, self.counted)
 
     @property
     def starts_at(self) -> datetime | None:

@@ -17,7 +17,6 @@ from ipa.sim import (
     queues_table,
     replicas_table,
     requests_table,
-    resizes_table,
     spent_table,
     stages_table,
 )
@@ -36,10 +35,6 @@ COUNTED = ("intervals", "latencies", "queues", "spent")
 """The further tables of a run with a sample of records."""
 
 
-RESIZES = "resizes"
-"""The additional table of a run that resizes replicas in place."""
-
-
 class Tables(dict[str, "pd.DataFrame"]):
     """Tables by name. Raises ScenarioError for a table that the run does not have."""
 
@@ -50,22 +45,20 @@ class Tables(dict[str, "pd.DataFrame"]):
         raise ScenarioError(f"no table {name!r} in this run{why}; it has {', '.join(self)}")
 
 
-def tables_of(records: str, resize: str, *, is_graph: bool = False) -> tuple[str, ...]:
-    """The names of the tables of a run with these values of `records` and `resize`."""
-    resizes = (RESIZES,) if resize == "in_place" else ()
+def tables_of(records: str, *, is_graph: bool = False) -> tuple[str, ...]:
+    """The names of the tables of a run with this value of `records`."""
     always = tuple(ITEMS if is_graph and name == "stages" else name for name in TABLES)
-    return (*always, *resizes, *COUNTED) if records == "sample" else (*always, *resizes)
+    return (*always, *COUNTED) if records == "sample" else always
 
 
 def tables_from(
-    names: Sequence[str],
     pipeline: Pipeline,
     initial: Configuration,
     entries: Sequence[Entry],
     records: Records,
     counted: Counted | None,
 ) -> Tables:
-    """The tables of a run from its results; `names`: those of `tables_of`."""
+    """The tables of a run from its results."""
     is_graph = pipeline.graph is not None
     visits = items_table(records) if is_graph else stages_table(records, counted.filled_s if counted else None)
     tables = Tables(
@@ -76,8 +69,6 @@ def tables_from(
         decisions=decisions_table(pipeline, initial, entries),
         replicas=replicas_table(records),
     )
-    if RESIZES in names:
-        tables[RESIZES] = resizes_table(records)
     if counted:
         tables["intervals"] = intervals_table(counted.intervals)
         tables["latencies"] = latencies_table(counted.intervals)

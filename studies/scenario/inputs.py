@@ -93,7 +93,6 @@ def world_of(scenario: Scenario, duration_s: float, sla_s: float) -> World:
         max_unavailable=scenario.max_unavailable,
         dispatch=scenario.dispatch,
         drop=scenario.drop,
-        resize=scenario.resize,
         sla_s=sla_s,
         interference=scenario.interference == "measured",
         removal=scenario.removal,

@@ -254,10 +254,6 @@ class Scenario(FileModel):
         description="most replicas above the desired number in a rollout; default: a quarter of it, rounded up",
     )
     max_unavailable: Whole = Field(default=0, description="most replicas below the desired number in a rollout")
-    resize: choices.Resize = Field(
-        default="rollout",
-        description="how replicas of the same variant get other cores: by a rollout, or in place as they run",
-    )
     removal: choices.Removal = Field(
         default="drain",
         description="drain: a removed replica finishes its batch; lose: the requests that it holds fail",

@@ -161,8 +161,6 @@ def live_runner(how: Live, scenario: Scenario) -> RunLive:
     for key in ("dispatch_overhead_s", "start_up_extra_s"):
         if getattr(scenario, key) > 0.0:
             raise LiveError(f"{key}: {getattr(scenario, key)}: a validation measures it; allowed: 0")
-    if scenario.resize != "rollout":
-        raise LiveError(f"resize: {scenario.resize}: a validation measures rollouts; allowed: rollout")
     prepared = prepare(scenario)
     check_live(how, prepared)
     if how.cluster is not None:

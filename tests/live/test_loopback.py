@@ -26,8 +26,8 @@ from ipa.live.plane import Plane, Serves, server_arguments
 from ipa.live.server_answers import DEFAULT_BODY
 from ipa.live.stage_replicas import Replica
 from ipa.live.tokens import TokenFile, create_token_file
-from ipa.policies import Applied, Configuration, Observation, ReplicaCounts, StageConfiguration
-from tests.live.world import HISTORY, descendants, is_alive, pipeline_file, resizable_file, running, sort, until
+from ipa.policies import Applied, Configuration, Observation, ReplicaCounts
+from tests.live.world import HISTORY, descendants, is_alive, pipeline_file, running, sort, until
 
 
 async def ask(backend: LoopbackBackend) -> int:
@@ -61,34 +61,6 @@ def test_a_rollout_serves_all_the_time_and_its_timeline_is_the_rule_s(tmp_path: 
             assert large.ready_s <= small.removed_s  # one replica may not be missing
             assert small.gone_s - small.removed_s >= 0.2  # the stop time
             assert (await observe(backend)).stages["sort"].replicas == {"large": ReplicaCounts(ready=1)}
-
-    asyncio.run(story())
-
-
-def test_in_place_a_replica_gets_other_cores_and_its_next_batch_takes_their_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """0.02 s on 1 core, 0.2 s on 2, from when the gateway is told; no other replica is made."""
-
-    async def story() -> None:
-        async with running(tmp_path, resizable_file, resize="in_place") as backend:
-            told: list[list[int]] = []
-            tell = backend.client.list_replicas
-
-            async def telling(replicas: Mapping[str, Sequence[Replica]]) -> None:
-                cores = [each.cores for each in replicas["sort"]]
-                await tell(replicas)
-                told.append(cores)
-
-            monkeypatch.setattr(backend.client, "list_replicas", telling)
-            assert await apply(backend, {"sort": StageConfiguration("small", 1, 1, 0.0, 2)}) == Applied(True)
-            await until(lambda: [2] in told, "the gateway is told of 2 cores")
-            assert await ask(backend) == 200
-            (record,) = (await backend.client.records(0))["records"]
-            assert record["stages"][0]["finish_s"] - record["stages"][0]["start_s"] >= 0.2
-            replicas = backend.stages["sort"].records()
-            assert replicas.variant == ("small",)
-            assert (replicas.resizes.cores_before.tolist(), replicas.resizes.cores.tolist()) == ([1], [2])
 
     asyncio.run(story())
 

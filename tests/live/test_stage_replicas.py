@@ -60,40 +60,6 @@ def test_of_too_many_the_starting_go_first_then_the_idle_then_the_busy() -> None
     assert step(sort, 2.0) == (0, [3, 1, 0])
 
 
-def test_in_place_starting_and_ready_replicas_get_the_configured_cores_and_are_current() -> None:
-    """2 cores from 10 on, for the two that stand and the one that starts; that which drains keeps its one."""
-    sort = stage("small", 3)
-    sort.all[2].removed_s = 5.0
-    sort.create(8.0)
-    sort.configuration = StageConfiguration("small", 1, 3, 0.0, 2)
-    sort.resize(10.0)
-    sort.all[2].gone_s = 12.0
-    assert step(sort, 10.0) == (0, [])
-    assert sort.cores == 6
-    assert sort.core_s(20.0) == 2 * (10.0 * 1 + 10.0 * 2) + 12.0 + (2.0 * 1 + 10.0 * 2)
-    records = sort.records()
-    assert records.cores.tolist() == [1, 1, 1, 1]
-    assert [column.tolist() for column in records.resizes] == [[0, 1, 3], [10.0] * 3, [1] * 3, [2] * 3]
-
-
-def test_what_is_kept_of_a_killed_run_has_the_resizes() -> None:
-    sort = stage("small", 2)
-    sort.all[1].resize(4, 2.5)
-    records = sort.records()
-    back = replicas_of(json.loads(json.dumps(said_of(records))))
-    assert back.cores.tolist() == [1, 1]
-    assert [column.tolist() for column in back.resizes] == [[1], [2.5], [1], [4]]
-    assert [column.dtype for column in back.resizes] == [column.dtype for column in records.resizes]
-
-
-def test_in_place_another_variant_is_still_rolled_out() -> None:
-    sort = stage("small", 1)
-    sort.configuration = StageConfiguration("large", 1, 1, 0.0, 2)
-    sort.resize(10.0)
-    assert step(sort, 10.0) == (1, [])
-    assert [replica.cores for replica in sort.all] == [1, 2]
-
-
 def test_max_unavailable_lets_old_ones_go_at_once() -> None:
     sort = stage("small", 2, max_surge=0, max_unavailable=1)
     sort.configuration = wanted("large", 2)
@@ -167,7 +133,6 @@ def test_of_two_batch_sizes_the_larger_one_holds_until_it_is_known_which_is_in_f
 def test_records_are_the_same_after_a_kill() -> None:
     sort = stage("small", 2)
     sort.all[1].removed_s, sort.all[1].gone_s = 10.0, 12.0
-    sort.all[0].resize(2, 11.0)
     text = json.dumps(said_of(sort.records()))
     assert json.dumps(said_of(replicas_of(json.loads(text)))) == text
 

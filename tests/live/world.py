@@ -69,24 +69,10 @@ def pipeline_file(folder: Path) -> Path:
     return path
 
 
-def resizable_file(folder: Path) -> Path:
-    """The same pipeline, whose small variant may also have 2 cores; it is then slower, so that a wait shows it."""
-    largest = "          - {cores: 1, batch: 4, mean_s: 0.04, p99_s: 0.04, throughput_rps: 100, from: guess}\n"
-    more = (
-        "          - {cores: 2, batch: 1, mean_s: 0.2, p99_s: 0.2, throughput_rps: 5, from: guess}\n"
-        "          - {cores: 2, batch: 4, mean_s: 0.4, p99_s: 0.4, throughput_rps: 10, from: guess}\n"
-    )
-    path = folder / "resizable.yaml"
-    path.write_text(PIPELINE.replace(largest, largest + more), encoding="utf-8")
-    return path
-
-
 @asynccontextmanager
-async def running(
-    folder: Path, file: Callable[[Path], Path] = pipeline_file, **settings: Any
-) -> AsyncIterator[LoopbackBackend]:
+async def running(folder: Path, **settings: Any) -> AsyncIterator[LoopbackBackend]:
     """The tiny pipeline with one small replica, its clock started."""
-    path = file(folder)
+    path = pipeline_file(folder)
     backend = LoopbackBackend(Plane(profiles.load(str(path)), str(path), **settings), folder, HISTORY)
     try:
         await backend.open(sort())

@@ -59,7 +59,6 @@ def parts(
         max_unavailable=scenario["max_unavailable"],
         dispatch=scenario.get("dispatch", "central"),
         drop=scenario.get("drop", "request"),
-        resize=scenario.get("resize", "rollout"),
         sla_s=scenario["sla_s"],
         interference=scenario.get("interference", False),
         removal=scenario.get("removal", "drain"),
@@ -156,8 +155,4 @@ def _replica(records: Records, position: int, number: int, oracle_keys: dict[str
         found[name] = None if isnan(values[number]) else float(values[number])
     if "cores" in oracle_keys:
         found["cores"] = int(replicas.cores[number])
-    if "resized" in oracle_keys:
-        own = replicas.resizes.replica == number
-        resizes = zip(replicas.resizes.time_s[own].tolist(), replicas.resizes.cores[own].tolist(), strict=True)
-        found["resized"] = list(resizes)
     return found

@@ -247,9 +247,7 @@ class GraphSimulation(Simulation):
         return {
             "requests": [self.request_result(items) for items in self.items],
             "items": [[item_result(each) for each in came] for came in self.came],
-            "replicas": [
-                [replica_result(each, resizes=self.in_place) for each in stage.replicas] for stage in self.stages
-            ],
+            "replicas": [[replica_result(each) for each in stage.replicas] for stage in self.stages],
             "queue_integral": [stage.integral for stage in self.stages],
             "end_s": self.now,
         }

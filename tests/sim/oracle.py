@@ -19,7 +19,7 @@ A scenario is a dictionary:
   beside 0, 1, ... busy cores of others, the last one beside more) at the moment at which it starts
 - removal, optional: "drain" or "lose": whether what a removed replica holds fails with it
 - limit_cores, optional: the most cores that exist; when_full, optional: "replace" or "wait"
-- dispatch: "central" or "eager"; drop: "request", "batch" or "deadline"; resize: "rollout" or "in_place"
+- dispatch: "central" or "eager"; drop: "request", "batch" or "deadline"
 
 The result has:
 
@@ -27,8 +27,7 @@ The result has:
   "dropped_at" and "dropped_s" for a dropped or failed one. A visit has "enqueue" and "batch_id" (None before
   its batch starts); from the start also "start", "replica", "variant", "batch"; then "finish".
 - replicas: per stage {"id", "variant", "cores", "created", "ready", "removed", "gone"}, None for
-  what had not happened when the run ended; "cores" as created, and where resizing is in place
-  "resized": [(time, new cores), ...]
+  what had not happened when the run ended
 - queue_integral: per stage, request-seconds waiting or in service; end_s: when the run ended
 """
 
@@ -79,11 +78,6 @@ class Replica:
     serving: Batch | None = None
     busy_cores: int = 0  # with which it serves that batch
     waiting: list[Batch] = field(default_factory=list)
-    resized: list[tuple[float, int]] = field(default_factory=list)
-
-    @property
-    def now_cores(self) -> int:
-        return self.resized[-1][1] if self.resized else self.cores
 
     @property
     def is_starting(self) -> bool:
@@ -119,7 +113,7 @@ class Stage:
 
     def is_current(self, replica: Replica) -> bool:
         wanted = (self.configuration["variant"], self.configuration["cores"])
-        return (replica.variant, replica.now_cores) == wanted
+        return (replica.variant, replica.cores) == wanted
 
     def having(self, wanted: Callable[[Replica], bool]) -> list[Replica]:
         return [replica for replica in self.replicas if wanted(replica)]
@@ -129,7 +123,7 @@ class Stage:
         return self.having(lambda r: r.is_starting or r.is_ready)
 
     def latencies(self, replica: Replica) -> dict[int, float]:
-        table: dict[int, float] = self.variants[replica.variant]["latency_s"][replica.now_cores]
+        table: dict[int, float] = self.variants[replica.variant]["latency_s"][replica.cores]
         return table
 
 
@@ -156,7 +150,6 @@ class Simulation:
         self.sla_s: float = scenario["sla_s"]
         self.interferes: bool = scenario.get("interference", False)
         self.loses = {"drain": False, "lose": True}[scenario.get("removal", "drain")]
-        self.in_place = {"rollout": False, "in_place": True}[scenario.get("resize", "rollout")]
         self.limit_cores: int | None = scenario.get("limit_cores")
         self.replaces = {"replace": True, "wait": False}[scenario.get("when_full", "replace")]
         self.hop_s: float = scenario["hop_s"]
@@ -268,8 +261,6 @@ class Simulation:
 
     def application(self, stage: Stage, configuration: dict[str, Any]) -> None:
         stage.configuration = configuration
-        if self.in_place:
-            self.resize(stage)
         self.rollout(stage)
         self.attempt(stage)
 
@@ -388,7 +379,7 @@ class Simulation:
             }
         stage.started += 1
         replica.serving = batch
-        replica.busy_cores = replica.now_cores
+        replica.busy_cores = replica.cores
         self.at(finish, COMPLETION, stage, self.completion, stage, replica)
 
     def slowdown(self, stage: Stage, replica: Replica) -> float:
@@ -404,13 +395,6 @@ class Simulation:
         replica = Replica(len(stage.replicas), variant, cores, self.now)
         stage.replicas.append(replica)
         return replica
-
-    def resize(self, stage: Stage) -> None:
-        """Other cores for what exists of the configured variant."""
-        for replica in stage.counted():
-            wanted = stage.configuration["variant"], stage.configuration["cores"]
-            if replica.variant == wanted[0] and replica.now_cores != wanted[1]:
-                replica.resized.append((self.now, wanted[1]))
 
     def rollout(self, stage: Stage) -> None:
         returned: list[Batch] = []
@@ -467,7 +451,7 @@ class Simulation:
         return changes > 0
 
     def existing_cores(self, stage: Stage) -> int:
-        return sum(r.now_cores for r in stage.replicas if r.leaves is None or r.leaves > self.now)
+        return sum(r.cores for r in stage.replicas if r.leaves is None or r.leaves > self.now)
 
     def divide(self, configurations: list[dict[str, Any]]) -> None:
         """Each stage may have what exists there; the rest of the limit goes round, first for what is desired."""
@@ -493,9 +477,9 @@ class Simulation:
         obsolete = [r for r in stage.counted() if not stage.is_current(r)]
         if any(r.is_starting for r in current) or not obsolete:
             return False
-        if sum(r.now_cores for r in [*current, *obsolete]) + new <= stage.budget:
+        if sum(r.cores for r in [*current, *obsolete]) + new <= stage.budget:
             return False  # there will be room when those that drain are gone
-        if sum(r.now_cores for r in current) + new > stage.budget:
+        if sum(r.cores for r in current) + new > stage.budget:
             return False  # there will be none
         return self.remove(stage, obsolete, 1, returned) > 0
 
@@ -509,9 +493,7 @@ class Simulation:
     def result(self) -> dict[str, Any]:
         return {
             "requests": [request_result(request) for request in self.requests],
-            "replicas": [
-                [replica_result(each, resizes=self.in_place) for each in stage.replicas] for stage in self.stages
-            ],
+            "replicas": [[replica_result(each) for each in stage.replicas] for stage in self.stages],
             "queue_integral": [stage.integral for stage in self.stages],
             "end_s": self.now,
         }
@@ -524,7 +506,6 @@ def request_result(request: Request) -> dict[str, Any]:
     return result
 
 
-def replica_result(replica: Replica, *, resizes: bool) -> dict[str, Any]:
-    keys = ["variant", "cores", "created", "ready", "removed", "gone"]
-    keys += ["resized"] if resizes else []
+def replica_result(replica: Replica) -> dict[str, Any]:
+    keys = ("variant", "cores", "created", "ready", "removed", "gone")
     return {"id": replica.number} | {key: getattr(replica, key) for key in keys}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Any
 
-OPTIONAL = {"factors", "resize", "interference", "removal", "limit_cores", "when_full"}
+OPTIONAL = {"factors", "interference", "removal", "limit_cores", "when_full"}
 DEADLINE = [("central", "deadline"), ("eager", "deadline")]
 MODES = [("central", "request")] * 3 + [
     ("eager", "request"),
@@ -16,14 +16,9 @@ MODES = [("central", "request")] * 3 + [
 ]
 
 
-def resizing(seed: int) -> str:
-    """How replicas get other cores in the scenario of `seed`, where both ways are to be seen."""
-    return ("rollout", "in_place")[seed % 2]
-
-
 def ways(seed: int) -> dict[str, Any]:
-    """How replicas get other cores and are removed in the scenario of `seed`, where all ways are to be seen."""
-    return {"resize": resizing(seed), "removal": ("drain", "lose")[seed // 2 % 2]}
+    """How replicas are removed in the scenario of `seed`, where both ways are to be seen."""
+    return {"removal": ("drain", "lose")[seed // 2 % 2]}
 
 
 def scenario(seed: int, *, core_sizes: int = 2, **overrides: Any) -> dict[str, Any]:
@@ -33,8 +28,6 @@ def scenario(seed: int, *, core_sizes: int = 2, **overrides: Any) -> dict[str, A
     key that scenarios do not have.
     """
     made = Maker(Random(seed), core_sizes).scenario()
-    if overrides.get("resize") == "in_place" and (made | overrides)["dispatch"] == "eager":
-        _trim(made["stages"])
     unknown = sorted(overrides.keys() - made.keys() - OPTIONAL)
     if unknown:
         raise TypeError(f"scenarios have no key {unknown[0]!r}: {', '.join(sorted(made))}")
@@ -44,14 +37,14 @@ def scenario(seed: int, *, core_sizes: int = 2, **overrides: Any) -> dict[str, A
 
 
 def with_limit(drawn: dict[str, Any], seed: int) -> dict[str, Any]:
-    """The scenario with a limit of cores that its decisions often meet, and without resizing in place."""
+    """The scenario with a limit of cores that its decisions often meet."""
     rng = Random(f"limit {seed}")
     initial = sum(each["replicas"] * each["cores"] for each in drawn["initial"])
     limit = {
         "limit_cores": initial + rng.choice([0, 0, 1, 2, 4, 8]),
         "when_full": rng.choice(["replace", "replace", "wait"]),
     }
-    return {**drawn, "resize": "rollout", **limit}
+    return {**drawn, **limit}
 
 
 def _slow_down(stages: list[dict[str, Any]], rng: Random) -> None:
@@ -60,14 +53,6 @@ def _slow_down(stages: list[dict[str, Any]], rng: Random) -> None:
     for variant in (variant for stage in stages for variant in stage["variants"].values()):
         rises = [rng.choice([0.0, 0.25, 0.5]) if on_grid else rng.uniform(-0.01, 0.3) for _ in range(rng.randint(0, 8))]
         variant["beside"] = [1.0, *(1.0 + sum(rises[: n + 1]) for n in range(len(rises)))]
-
-
-def _trim(stages: list[dict[str, Any]]) -> None:
-    """Give all cores of a variant the same batch sizes, as profiles do: batches may wait where cores change."""
-    for tables in (variant["latency_s"] for stage in stages for variant in stage["variants"].values()):
-        most = min(map(len, tables.values()))
-        for cores, table in tables.items():
-            tables[cores] = {batch: table[batch] for batch in range(1, most + 1)}
 
 
 class Maker:

@@ -58,7 +58,7 @@ class Drop(NamedTuple):
 
 
 class Replica(NamedTuple):
-    """A replica's life; None for what had not come when the run ended. `resized`: when its cores changed, to what."""
+    """A replica's life; None for what had not come when the run ended."""
 
     variant: str
     created_s: float
@@ -67,7 +67,6 @@ class Replica(NamedTuple):
     gone_s: float | None = None
     cores: int = 1
     stage: int = 0
-    resized: tuple[tuple[float, int], ...] = ()
 
 
 class Seen(NamedTuple):
@@ -112,7 +111,6 @@ class Story:
     max_unavailable: int = 0
     dispatch: str = "central"
     drop: str = "request"
-    resize: str = "rollout"
     interference: bool = False
     batches: tuple[Batch, ...] = ()
     drops: tuple[Drop, ...] = ()
@@ -1089,67 +1087,9 @@ RULE_5 = (
     ),
 )
 
-IN_PLACE = (
+OTHER_CORES = (
     Story(
-        "in place, replicas get other cores as they run",
-        rule="5",
-        shows="at 4 both go from 1 core to 2; the batch being served ends at 4.5 all the same, the next takes 0.5 s",
-        resize="in_place",
-        initial=(of("small", replicas=2),),
-        arrivals_s=(3.5, 5.0),
-        decisions=((4.0, (of("small", replicas=2, cores=2),)),),
-        batches=(Batch(3.5, 4.5, 0, (0,)), Batch(5.0, 5.5, 0, (1,))),
-        replicas=(Replica("small", 0.0, 0.0, resized=((4.0, 2),)), Replica("small", 0.0, 0.0, resized=((4.0, 2),))),
-        core_s=2 * (4.0 * 1 + 6.0 * 2),
-    ),
-    Story(
-        "in place, a starting replica gets the new cores and a draining one keeps its own",
-        rule="5",
-        shows="1 drains from 1 to 1.5, 2 starts at 1.25: 0 and 2 have 2 cores from 1.375 on",
-        resize="in_place",
-        initial=(of("small", replicas=2),),
-        arrivals_s=(0.5, 0.5),
-        decisions=(
-            (1.0, (of("small"),)),
-            (1.25, (of("small", replicas=2),)),
-            (1.375, (of("small", replicas=2, cores=2),)),
-        ),
-        batches=(Batch(0.5, 1.5, 0, (0,)), Batch(0.5, 1.5, 1, (1,))),
-        replicas=(
-            Replica("small", 0.0, 0.0, resized=((1.375, 2),)),
-            Replica("small", 0.0, 0.0, 1.0, 1.5),
-            Replica("small", 1.25, 3.25, resized=((1.375, 2),)),
-        ),
-        core_s=(1.375 + 2 * 8.625) + 1.5 + (0.125 + 2 * 8.625),
-    ),
-    Story(
-        "in place, another variant comes by a rollout; what is left of the one before is resized when that returns",
-        rule="5",
-        shows="large starts at 1 and goes at 2, when 0 gets 2 cores",
-        resize="in_place",
-        initial=(of("small"),),
-        arrivals_s=(),
-        decisions=((1.0, (large(),)), (2.0, (of("small", cores=2),))),
-        replicas=(
-            Replica("small", 0.0, 0.0, resized=((2.0, 2),)),
-            Replica("large", 1.0, None, 2.0, 2.0, cores=2),
-        ),
-        core_s=(2.0 * 1 + 8.0 * 2) + 2.0,
-    ),
-    Story(
-        "in place, batches waiting at a replica are served there on the new cores",
-        rule="5 eager",
-        shows="1 and 2 wait at the replica from 0.25 and 0.5 on; it gets 2 cores at 0.75, and they take 0.5 s each",
-        resize="in_place",
-        dispatch="eager",
-        initial=(of("small"),),
-        arrivals_s=(0.0, 0.25, 0.5),
-        decisions=((0.75, (of("small", cores=2),)),),
-        batches=(Batch(0.0, 1.0, 0, (0,)), Batch(1.0, 1.5, 0, (1,)), Batch(1.5, 2.0, 0, (2,))),
-        replicas=(Replica("small", 0.0, 0.0, resized=((0.75, 2),)),),
-    ),
-    Story(
-        "by a rollout, which is the default, replicas with other cores are new ones",
+        "replicas with other cores are new ones",
         rule="5",
         shows="1 starts at 4 and is ready at 6, when 0 goes",
         initial=(of("small"),),
@@ -1548,21 +1488,6 @@ INTERFERENCE = (
         arrivals_s=(0.0, 0.0),
         batches=(Batch(0.0, 1.0, 0, (0,)), Batch(0.0, 1.0, 1, (1,))),
     ),
-    Story(
-        "a replica that is resized while it serves counts with the cores with which it began",
-        rule="3",
-        shows="of 2 cores at 0, resized to 1 at 0.5: at 0.75 the other one starts beside 2",
-        interference=True,
-        resize="in_place",
-        initial=(of("touchy", cores=2, replicas=2),),
-        arrivals_s=(0.0, 0.75),
-        decisions=((0.5, (of("touchy", replicas=2),)),),
-        batches=(Batch(0.0, 1.0, 0, (0,)), Batch(0.75, 2.75, 1, (1,))),
-        replicas=(
-            Replica("touchy", 0.0, 0.0, cores=2, resized=((0.5, 1),)),
-            Replica("touchy", 0.0, 0.0, cores=2, resized=((0.5, 1),)),
-        ),
-    ),
 )
 
 STORIES: tuple[Story, ...] = (
@@ -1574,7 +1499,7 @@ STORIES: tuple[Story, ...] = (
     *INTERFERENCE,
     *RULE_4,
     *RULE_5,
-    *IN_PLACE,
+    *OTHER_CORES,
     *RULE_7,
     *RULE_8,
     *RULE_9,

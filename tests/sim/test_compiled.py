@@ -126,7 +126,6 @@ WORLDS: list[dict[str, Any]] = [
     {"policy": "wandering", "dispatch": "eager", "interval_s": 2.5, "scale": 3.0, "arrivals": "clumped"},
     {"policy": "wandering", "drop": "batch", "interval_s": 4.0, "scale": 4.0, "service_times": "mean"},
     {"policy": "wandering", "dispatch": "eager", "drop": "batch", "sla_s": 0.4, "max_unavailable": 2},
-    {"policy": "wandering", "resize": "in_place", "stop_s": 1.5, "decision_delay_s": 3.0},
     {"policy": "wandering", "drop": "deadline", "scale": 3.0, "decision_delay_s": 3.0},
     {"policy": "ipa", "drop": "deadline", "dispatch": "eager", "limit_cores": 2, "hop_s": 0.02, "scale": 8.0},
 ]

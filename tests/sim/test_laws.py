@@ -42,15 +42,12 @@ from ipa.sim import (
     ControlSettings,
     LawError,
     Records,
-    Resize,
-    Resizes,
     RunInput,
     World,
     decisions_table,
     laws,
     replicas_table,
     requests_table,
-    resizes_table,
     simulate_policy,
     stage_models,
     stages_table,
@@ -156,7 +153,6 @@ class Finished:
             "stages": stages_table(self.records),
             "decisions": decisions_table(self.pipeline, self.initial, self.entries),
             "replicas": replicas_table(self.records),
-            "resizes": resizes_table(self.records),
         }
 
     @cached_property
@@ -202,17 +198,6 @@ class Finished:
         """The stage's replicas, moments that never came infinite."""
         table = self.tables["replicas"]
         return table[table["stage"] == stage].fillna(dict.fromkeys(("ready_s", "removed_s", "gone_s"), inf))
-
-    @cached_property
-    def resizes(self) -> dict[str, list[Any]]:
-        """The resizes of each stage in order, row by row."""
-        found = list(rows(self.tables["resizes"]))
-        return {stage: [row for row in found if row.stage == stage] for stage in self.stages}
-
-    def cores(self, stage: str, replica: Any, time_s: float) -> int:
-        """A replica's cores, from its row and those of its resizes, at the end of an instant."""
-        own = [each for each in self.resizes[stage] if each.replica == replica.replica]
-        return int([replica.cores, *(each.cores for each in own if each.time_s <= time_s)][-1])
 
     @cached_property
     def in_force(self) -> dict[str, list[tuple[float, StageConfiguration]]]:
@@ -295,7 +280,6 @@ def run_settings(
         max_unavailable=unavailable,
         dispatch=dispatch or draw(st.sampled_from(["central", "eager"])),
         drop=draw(st.sampled_from(["request", "batch", "deadline"])),
-        resize=draw(st.sampled_from(["rollout", "in_place"])),
         sla_s=pipeline.sla_s,
     )
     control = ControlSettings(
@@ -441,7 +425,7 @@ def check_l4(run: Finished) -> None:
             assert len(members) <= run.largest_batch(stage, since_s, one.start_s)
             replica = replicas.iloc[one.replica]
             variant = run.pipeline.stage(stage).variant(replica["variant"])
-            assert len(members) <= variant.max_batch(run.cores(stage, replica, one.start_s))
+            assert len(members) <= variant.max_batch(replica.cores)
             assert replica["ready_s"] <= one.start_s <= replica["removed_s"]
             assert one.finish_s <= replica["gone_s"]  # busy never exceeds existing
             by_replica.setdefault(one.replica, []).append(one)
@@ -538,7 +522,6 @@ def test_l7_the_oracle_makes_the_same_of_the_same_decisions(run: Finished) -> No
             "max_unavailable": world.max_unavailable,
             "dispatch": world.dispatch,
             "drop": world.drop,
-            "resize": world.resize,
         }
     )
     assert engine_runs.difference(run.records, told) is None
@@ -592,14 +575,12 @@ def check_l8_cost(run: Finished) -> None:
     for stage in run.stages:
         replicas = list(rows(run.replicas(stage)))
         moments_s = {0.0, duration_s} | {since_s for since_s, _ in run.in_force[stage]}
-        moments_s |= {resize.time_s for resize in run.resizes[stage]}
         for row in replicas:
             moments_s |= {row.created_s, row.removed_s, row.gone_s}
         for from_s, to_s in pairwise(sorted(moment_s for moment_s in moments_s if moment_s <= duration_s)):
             desired = run.configured(stage, from_s).total_cores
-            cores = {row.replica: run.cores(stage, row, from_s) for row in replicas}
-            existing = sum(cores[row.replica] for row in replicas if row.created_s <= from_s < row.removed_s)
-            draining = sum(cores[row.replica] for row in replicas if row.removed_s <= from_s < row.gone_s)
+            existing = sum(row.cores for row in replicas if row.created_s <= from_s < row.removed_s)
+            draining = sum(row.cores for row in replicas if row.removed_s <= from_s < row.gone_s)
             desired_core_s += desired * (to_s - from_s)
             beyond_core_s += (existing - desired) * (to_s - from_s)
             draining_core_s += draining * (to_s - from_s)
@@ -734,12 +715,6 @@ def put_replica(records: Records, stage: int, name: str, number: int, value: flo
     return replace(records, replicas=tuple(replicas))
 
 
-def put_resize(records: Records, *resize: Any) -> Records:
-    """The records with a resize at stage 0: replica, time_s, cores_before, cores."""
-    first_stage = replace(records.replicas[0], resizes=Resizes.of([Resize(*resize)]))
-    return replace(records, replicas=(first_stage, *records.replicas[1:]))
-
-
 def swapped(records: Records, stage: int, one: int, other: int) -> Records:
     """The records with two requests in each other's batches."""
     changes = {}
@@ -810,18 +785,6 @@ BREAKS: Mapping[str, tuple[str, Callable[[Records], Records]]] = {
     "a replica gone before it was created": (
         "L8: at stage 0",
         lambda r: put_replica(put_replica(r, 0, "gone_s", 1, 1.0), 0, "created_s", 1, 2.0),
-    ),
-    "a resize of cores that the replica did not have": (
-        "L8: at stage 0 the cost",
-        lambda r: put_resize(r, 1, 1.0, 2, 3),
-    ),
-    "a resize of a replica that has been removed": (
-        "L8: at stage 0 a replica was resized",
-        lambda r: put_resize(r, 1, 3.25, 1, 2),
-    ),
-    "a resize of a replica that is yet to come": (
-        "L8: at stage 0 a replica was resized",
-        lambda r: put_resize(r, 0, -0.25, 1, 2),
     ),
     "busy cores that nobody counted off": ("L11: the cores counted as busy", lambda r: replace(r, busy_core_s=1.0)),
     "more cores than the limit": (

@@ -105,7 +105,6 @@ def in_oracle_format(story: Story) -> dict[str, Any]:
         "max_unavailable": story.max_unavailable,
         "dispatch": story.dispatch,
         "drop": story.drop,
-        "resize": story.resize,
         "interference": story.interference,
     }
 
@@ -179,10 +178,6 @@ def log_of_the_engine(records: Records) -> Log:
                 _moment(of_stage.gone_s[n]),
                 int(of_stage.cores[n]),
                 stage,
-                tuple(
-                    (float(of_stage.resizes.time_s[k]), int(of_stage.resizes.cores[k]))
-                    for k in np.flatnonzero(of_stage.resizes.replica == n)
-                ),
             )
             for stage, of_stage in zip(stages, records.replicas, strict=True)
             for n, variant in enumerate(of_stage.variant)
@@ -215,7 +210,7 @@ def log_of_the_oracle(result: Mapping[str, Any]) -> Log:
         sorted(drops, key=lambda drop: (drop.stage, drop.time_s, drop.request)),
         [n for n, request in enumerate(result["requests"]) if request["outcome"] == "unfinished"],
         [
-            Replica._make([*(replica[key] for key in keys), stage, tuple(replica.get("resized", ()))])
+            Replica._make([*(replica[key] for key in keys), stage])
             for stage, replicas in enumerate(result["replicas"])
             for replica in replicas
         ],
@@ -262,7 +257,6 @@ def watched(
     ("given", "said"),
     [
         ({"max_surge": 0}, "max_surge 0 and max_unavailable 0"),
-        ({"resize": "in-place"}, "resize 'in-place'; allowed: rollout, in_place"),
         ({"drop": "deadline"}, "drop 'deadline' needs sla_s"),
         ({"drop": "late"}, "drop 'late'; allowed: request, batch, deadline"),
     ],
@@ -314,7 +308,7 @@ def test_rule_10_defaults() -> None:
         delays_s = given.decision_delay_s, given.stop_s, given.hop_s, given.start_up_sigma
         assert delays_s == (0.0, 0.0, 0.0, 0.0)
         assert (given.max_surge, given.max_unavailable) == (None, 0)
-        assert (given.dispatch, given.drop, given.resize) == ("central", "request", "rollout")
+        assert (given.dispatch, given.drop) == ("central", "request")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from ipa.sim import bin_edges
@@ -39,19 +38,6 @@ def test_existing_cores_follow_creation_and_going() -> None:
     steps = existing_cores(replicas_of((1, 0.0, 15.0), (2, 0.0, np.nan), (4, 5.0, 21.0), (8, 20.0, 25.0)), 20.0)
     assert steps.edges_s.tolist() == [0.0, 5.0, 15.0, 20.0]
     assert steps.value.tolist() == [3.0, 7.0, 6.0]
-
-
-def test_existing_cores_follow_resizes_until_the_replica_is_gone() -> None:
-    """1 core from 0; 3 from second 2, 2 from second 6, until the replica is gone at 8; another keeps its 4."""
-    replicas = pd.DataFrame(
-        {"stage": ["a", "a"], "replica": [0, 1], "cores": [1, 4], "created_s": [0.0, 0.0], "gone_s": [8.0, np.nan]}
-    )
-    resizes = pd.DataFrame(
-        {"stage": ["a", "a"], "replica": [0, 0], "time_s": [2.0, 6.0], "cores_before": [1, 3], "cores": [3, 2]}
-    )
-    steps = existing_cores(replicas, 10.0, resizes)
-    assert steps.edges_s.tolist() == [0.0, 2.0, 6.0, 8.0, 10.0]
-    assert steps.value.tolist() == [5.0, 7.0, 6.0, 4.0]
 
 
 def test_many_steps_are_thinned_to_their_means() -> None:

@@ -39,12 +39,8 @@ class Detection:
     def __init__(self, network: Path, *, side: int, cores: int = 1) -> None:
         import PIL.Image  # noqa: F401 - where it is missing, a server does not start, instead of failing each request
 
-        self._network, self._side = network, side
-        self.resize(cores)
-
-    def resize(self, cores: int) -> None:
-        """Load the network again, with a thread for each core."""
-        self._session = onnx_session(self._network, cores)
+        self._side = side
+        self._session = onnx_session(network, cores)
         self._input = self._session.get_inputs()[0].name
 
     def metadata(self) -> Mapping[str, Any]:
@@ -117,8 +113,9 @@ class Recognition:
     def __init__(self, network: Path, *, width: int, characters: Path | None = None, cores: int = 1) -> None:
         import PIL.Image  # noqa: F401 - where it is missing, a server does not start, instead of failing each request
 
-        self._network, self._width = network, width
-        self.resize(cores)
+        self._width = width
+        self._session = onnx_session(network, cores)
+        self._input = self._session.get_inputs()[0].name
         known = self._session.get_modelmeta().custom_metadata_map.get(CHARACTERS_KEY)
         if characters is not None:
             known = characters.read_text(encoding="utf-8")
@@ -128,11 +125,6 @@ class Recognition:
         classes = self._session.get_outputs()[0].shape[-1]
         if classes != len(self._characters):
             raise ModelError(f"{network}: tells {classes} characters apart; {len(self._characters) - 2} are listed")
-
-    def resize(self, cores: int) -> None:
-        """Load the network again, with a thread for each core."""
-        self._session = onnx_session(self._network, cores)
-        self._input = self._session.get_inputs()[0].name
 
     def metadata(self) -> Mapping[str, Any]:
         """Inputs and outputs as the protocol has them."""

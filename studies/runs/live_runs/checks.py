@@ -105,7 +105,6 @@ def plane_of(prepared: Prepared, live: Live = Live()) -> Plane:
         drop=scenario.drop,
         max_surge=scenario.max_surge,
         max_unavailable=scenario.max_unavailable,
-        resize=scenario.resize,
         removal=scenario.removal,
         limit_cores=scenario.limit_cores,
         port=live.port,

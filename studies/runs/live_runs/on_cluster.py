@@ -69,7 +69,7 @@ def as_laid_out(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deploye
     if is_adopted and root["data"].get(manifests.PIPELINE) != wanted.pipeline_file:
         raise LiveError(f"{wanted.instance} was deployed with a different pipeline file; run ipa live up")
     found = replace(wanted, layout=Layout.from_text(root["data"].get(manifests.LAYOUT, "{}")))
-    found.check_resize()
+    found.check_removal()
     return found
 
 

@@ -114,7 +114,7 @@ class StoredRun(DisplayedRun):
     def tables(self) -> Tables:
         """The run's tables, as `Run.tables`. Raises ScenarioError for one that cannot be read."""
         is_graph = (self.folder / f"{ITEMS}.parquet").exists()
-        names = tables_of(self.records, self.manifest.get("scenario", {}).get("resize", "rollout"), is_graph=is_graph)
+        names = tables_of(self.records, is_graph=is_graph)
         found = Tables((name, _read_table(self.folder / f"{name}.parquet")) for name in names)
         if "accepted" not in found["decisions"]:  # older results lack this column; their journal has the answers
             refused = {entry.observation.step for entry in self.entries if entry.is_refused}

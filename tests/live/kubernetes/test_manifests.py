@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ipa import profiles
+from ipa.live.errors import LiveError
 from ipa.live.kubernetes import controller_manifests, deploy, names, permissions
 from ipa.live.kubernetes.gateway_manifests import control_secret
 from ipa.live.kubernetes.manifests import everything, from_text, owner_of, root, stage_deployment
@@ -50,6 +51,11 @@ def stage(deployed: Deployed, wanted: StageConfiguration) -> dict[str, Any]:
 def server(manifest: dict[str, Any]) -> dict[str, Any]:
     only: dict[str, Any] = manifest["spec"]["template"]["spec"]["containers"][0]
     return only
+
+
+def test_on_a_cluster_removed_replicas_lose_nothing(tmp_path: Path) -> None:
+    with pytest.raises(LiveError, match="removal: lose: pods drain on a cluster; allowed: drain"):
+        tiny(tmp_path, removal="lose").check_removal()
 
 
 def test_all_objects_are_owned_by_the_configmap_so_that_one_delete_removes_them(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any, Protocol
@@ -35,11 +35,6 @@ class Replica:
     removed_s: float | None = None
     finish_s: float = 0.0
     is_busy: bool = False
-    resized: list[tuple[float, int]] = field(default_factory=list)
-
-    @property
-    def now_cores(self) -> int:
-        return self.resized[-1][1] if self.resized else self.cores
 
 
 class Fleet(Protocol):
@@ -53,7 +48,7 @@ class Fleet(Protocol):
 
 
 class RuleFleet:
-    """Rollouts by the rule function, and resizes."""
+    """Rollouts by the rule function."""
 
     def __init__(self, max_surge: int | None, max_unavailable: int) -> None:
         self._max_surge = max_surge
@@ -62,7 +57,7 @@ class RuleFleet:
 
     def roll_out(self, wanted: StageConfiguration, now_s: float) -> list[Replica]:
         existing = [replica for replica in self.replicas if replica.removed_s is None]
-        current = [each for each in existing if (each.variant, each.now_cores) == (wanted.variant, wanted.cores)]
+        current = [each for each in existing if (each.variant, each.cores) == (wanted.variant, wanted.cores)]
         obsolete = [each for each in existing if each not in current]
         starting_obsolete = [each for each in obsolete if each.ready_s is None]
         ready_obsolete = [each for each in obsolete if each.ready_s is not None]
@@ -247,10 +242,6 @@ class GatewayWorld:
 
     def _apply(self, stage: int, wanted: StageConfiguration) -> None:
         self._wanted[stage] = wanted
-        if self._scenario.get("resize") == "in_place":
-            for each in self.fleets[stage].replicas:
-                if each.removed_s is None and each.variant == wanted.variant and each.now_cores != wanted.cores:
-                    each.resized.append((self._now_s, wanted.cores))
         self.router.configure_stage(stage, wanted)
         self._roll_out(stage)
 
@@ -282,8 +273,8 @@ class GatewayWorld:
                 RoutedReplica(
                     each.number,
                     each.variant,
-                    max(self._table(stage, each.variant, each.now_cores)),
-                    cores=each.now_cores,
+                    max(self._table(stage, each.variant, each.cores)),
+                    cores=each.cores,
                 )
                 for each in self.fleets[stage].replicas
                 if each.ready_s is not None and each.removed_s is None
@@ -300,13 +291,9 @@ class GatewayWorld:
     # ---- the result, as the oracle gives it ----
 
     def _result(self, end_s: float) -> dict[str, Any]:
-        resizes = self._scenario.get("resize") == "in_place"
         return {
             "requests": [request_told(request) for request in self.requests],
-            "replicas": [
-                [life(replica, self._stop_s, end_s, resizes=resizes) for replica in fleet.replicas]
-                for fleet in self.fleets
-            ],
+            "replicas": [[life(replica, self._stop_s, end_s) for replica in fleet.replicas] for fleet in self.fleets],
             "end_s": end_s,
         }
 
@@ -346,7 +333,7 @@ def request_told(request: Request) -> dict[str, Any]:
     return found
 
 
-def life(replica: Replica, stop_s: float, end_s: float, *, resizes: bool) -> dict[str, Any]:
+def life(replica: Replica, stop_s: float, end_s: float) -> dict[str, Any]:
     gone_s = None
     if replica.removed_s is not None:
         gone_s = rules.gone_s(replica.removed_s, replica.finish_s, stop_s)
@@ -359,5 +346,4 @@ def life(replica: Replica, stop_s: float, end_s: float, *, resizes: bool) -> dic
         "ready": replica.ready_s,
         "removed": replica.removed_s,
         "gone": gone_s,
-        **({"resized": replica.resized} if resizes else {}),
     }

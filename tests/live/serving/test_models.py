@@ -16,7 +16,7 @@ import pytest
 from ipa import profiles
 from ipa.live.serving import tensors
 from ipa.live.serving.emulated import Emulated, until
-from ipa.live.serving.models import Model, ModelError, Threaded, folder_model, onnx_model, own_model
+from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
 from ipa.live.serving.server import ServerOptions, create
 from ipa.live.serving.tensors import TensorError
 from ipa.policies import Static
@@ -81,35 +81,6 @@ def test_the_kth_batch_takes_as_long_as_in_simulation() -> None:
 def test_without_a_sigma_a_batch_takes_the_mean_times_the_factor() -> None:
     emulated = Emulated(ServiceTime((0.0, 0.5, 0.75)), factor=0.1)
     assert [emulated.service_s(9, size) for size in (1, 2)] == pytest.approx([0.05, 0.075])
-
-
-def test_an_emulated_replica_takes_the_time_of_the_cores_that_its_batch_names() -> None:
-    """1 s on its own, 0.5 s on 2 cores; for a number that is not profiled, its own again."""
-    emulated = Emulated(ServiceTime((0.0, 1.0)), resized={2: ServiceTime((0.0, 0.5, 0.5))})
-    assert [emulated.service_s(0, 1, cores) for cores in (0, 2, 3)] == [1.0, 0.5, 1.0]
-    assert emulated.service_s(0, 2, 2) == 0.5
-    with pytest.raises(ModelError, match="batch_size 2; allowed: 1 to 1, as profiled"):
-        emulated.service_s(0, 2)
-
-
-@pytest.mark.parametrize(("begins_with", "told"), [(None, [2, 1]), (1, [2, 1]), (4, [1, 2, 1])])
-def test_a_model_of_ones_own_is_told_its_cores_when_they_change(begins_with: int | None, told: list[int]) -> None:
-    """If it is not known with how many it began, those of its first batch are taken for them."""
-
-    class Told:
-        def __init__(self) -> None:
-            self.cores: list[int] = []
-
-        def predict(self, inputs: dict[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
-            return inputs
-
-        def resize(self, cores: int) -> None:
-            self.cores.append(cores)
-
-    model = Threaded(predictor := Told(), {}, begins_with)
-    for cores in (1, 1, 2, 2, 1):
-        answer(model, {"x": np.zeros((1, 1))}, replica_cores=cores)
-    assert predictor.cores == told
 
 
 def test_an_emulated_replica_is_held_for_its_service_time_and_echoes() -> None:
@@ -186,24 +157,6 @@ def affine_model(affine: Path) -> Iterator[Model]:
     model = onnx_model(affine, threads=1)
     yield model
     model.close()
-
-
-def test_an_onnx_file_is_loaded_again_for_other_cores(affine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For 2 cores, once; the answers stay the same."""
-    onnxruntime, threads = pytest.importorskip("onnxruntime"), list[int]()
-
-    class Session(onnxruntime.InferenceSession):  # type: ignore[misc, name-defined]
-        def __init__(self, path: str, options: Any, **more: Any) -> None:
-            threads.append(options.intra_op_num_threads)
-            super().__init__(path, options, **more)
-
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
-    monkeypatch.setattr("os.cpu_count", lambda: 64)
-    model = onnx_model(affine, threads=1)
-    given = {"x": np.array([[1.0, 2.0, 3.0]], dtype=np.float32)}
-    answers = [answer(model, given, replica_cores=cores) for cores in (1, 2, 2)]
-    assert threads == [1, 2]
-    assert answers[0]["y"].tolist() == answers[2]["y"].tolist()
 
 
 def test_an_onnx_file_is_served_with_its_metadata(affine_model: Model) -> None:

@@ -13,8 +13,7 @@ import pytest
 
 from ipa.policies import read_journal
 from ipa.studies import Run, ScenarioError, find, results, simulate
-from ipa.studies.runs.tables import RESIZES, TABLES
-from ipa.studies.series import existing_cores
+from ipa.studies.runs.tables import TABLES
 from tests.command import POLICIES, SHORT, contents, ipa, start, tables
 
 FILES = sorted([*(f"{name}.parquet" for name in (*TABLES, "runs")), "journal.jsonl", "manifest.json"])
@@ -31,21 +30,6 @@ def run_of(**values: Any) -> Run:
 
 
 # ---- what is there ----
-
-
-def test_the_cost_of_replicas_resized_in_place_follows_from_the_tables(here: Path) -> None:
-    """A replica stands ready with 2 cores; the policy's first decision, at 10 s of 30, wants 1 of the same variant."""
-    start = {"object-detection": {"variant": "yolov5n", "cores": 2}}
-    run = run_of(policy="scale-only:low", start="configured", initial=start, resize="in_place")
-    results.write_run(run, here / "run")
-    (stored,) = results.read_runs(here / "run")
-    assert list(stored.tables) == [*TABLES, RESIZES]
-    assert stored.tables[RESIZES].to_dict("records") == [
-        {"stage": "object-detection", "replica": 0, "time_s": 10.0, "cores_before": 2, "cores": 1}
-    ]
-    steps = existing_cores(stored.tables["replicas"], 30.0, stored.tables[RESIZES])
-    assert (steps.edges_s.tolist(), steps.value.tolist()) == ([0.0, 10.0, 30.0], [3.0, 2.0])
-    assert run.summary["cost_core_s"] == 3 * 10.0 + 2 * 20.0
 
 
 def test_a_run_leaves_its_tables_its_journal_and_a_manifest(here: Path) -> None:

@@ -81,7 +81,6 @@ def processes_of(session: int) -> list[str]:
         ("hop_s=0.1", "hop_s: 0.1: a live hop takes what it takes"),
         ("dispatch_overhead_s=0.1", "dispatch_overhead_s: 0.1: a validation measures it; allowed: 0"),
         ("start_up_extra_s=1", "start_up_extra_s: 1.0: a validation measures it; allowed: 0"),
-        ("resize=in_place", "resize: in_place: a validation measures rollouts; allowed: rollout"),
     ],
 )
 def test_what_only_a_simulation_can_have(key: str, said: str, pipeline: str) -> None:
