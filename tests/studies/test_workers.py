@@ -83,7 +83,8 @@ def until_waiting(process: subprocess.Popen[str]) -> None:
 
 
 def kept() -> set[str]:
-    return {path.name for path in Path("out").iterdir() if path.is_dir()}
+    """The folders of the runs."""
+    return {path.parent.name for path in Path("out").glob("*/manifest.json")}
 
 
 INTERRUPTED = "Error: interrupted; finished runs are kept in out: repeat the command to resume\n"

@@ -36,7 +36,7 @@ LISTS = [
     Wrong("trace synthesise bursty", "Missing option '--to'."),
     Wrong("trace synthesise bursty --to load.csv", "load.csv: already exists; choose another name"),
     Wrong("trace synthesise busty --to x.csv", ("unknown trace 'busty'", "did you mean 'bursty'?")),
-    Wrong("schema scenrio", "'scenrio'; allowed: pipeline, scenario, study, published; did you mean 'scenario'?"),
+    Wrong("schema scenrio", "published, tables; did you mean 'scenario'?"),
     Wrong("schema scenario extra", "Got unexpected extra argument (extra)"),
     Wrong("live nonesuch", "no command is called 'nonesuch'; allowed: "),
     Wrong("trace from-prometheus", "Missing argument 'URL'."),
