@@ -51,6 +51,13 @@ class Goal:
         """
         if given is None or isinstance(given, Goal):
             return given
+        goal = cls.parsed(given)
+        goal._check_reachable(pipeline)
+        return goal
+
+    @classmethod
+    def parsed(cls, given: Any) -> Goal:
+        """A goal as a scenario has it, for any pipeline. PolicyError: an unknown key or aim, a value out of range."""
         if not isinstance(given, Mapping):
             raise PolicyError(f"goal={given!r} should be a mapping, such as {{max: accuracy, cores_at_most: 20}}")
         checks.known("key", map(str, given), KEYS, of=" of goal")
@@ -68,9 +75,7 @@ class Goal:
             values["stage_accuracy_at_least"] = by_stage
         elif least is not None:
             values["accuracy_at_least"] = _per_cent("goal.accuracy_at_least", least)
-        goal = cls(**values)
-        goal._check_reachable(pipeline)
-        return goal
+        return cls(**values)
 
     @property
     def wants_accuracy(self) -> bool:

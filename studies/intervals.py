@@ -33,6 +33,8 @@ SURE = 1.0 - (1.0 - CONFIDENCE) / 2.0
 BURST_S = 10.0
 """The assumed length of a burst if there are too few events to know how they cluster [s]."""
 
+HOUR_S = 3600.0
+
 FEW_EVENTS = 5.0
 """With fewer effective events, it is unknown how they cluster."""
 
@@ -44,8 +46,8 @@ NO_FIGURES = frozenset({"policy", "wall_s", "records", "engine", "knows_future"}
 
 HELD = "For rare or very unequal figures and few {}, they hold in 88 to 95 % of cases."
 _LIMITS = (
-    "95 % intervals; a mean without one was the same with every seed. (≤): upper bound where no seed had any, assuming "
-    f"bursts of 10 s. {HELD.format('seeds')}"
+    "95 % intervals, so each end is a bound of 97.5 %; a mean without one was the same with every seed. (≤): the upper "
+    f"end where no seed had any, assuming bursts of 10 s. {HELD.format('seeds')}"
 )
 _ONE_LOG = "A log is the same load with every seed: intervals hold it fixed, and say nothing of other loads."
 
@@ -64,7 +66,7 @@ def held_fixed(traces: Iterable[str]) -> str:
 class Kind:
     """Properties of a figure: its range, its skewness, and for a share or a count (`is_count`) the key of its total.
 
-    `longest_s`: the most of a run on which a share rests [s].
+    `is_of_an_hour`: a share rests on one hour of a run at most.
     """
 
     least: float = 0.0
@@ -72,7 +74,7 @@ class Kind:
     skewness: float = 0.0
     of: str | None = None
     is_count: bool = False
-    longest_s: float = inf
+    is_of_an_hour: bool = False
 
 
 PLAIN = Kind(least=-inf)
@@ -80,7 +82,7 @@ PLAIN = Kind(least=-inf)
 
 KINDS: Mapping[str, Kind] = {
     "sla_violation_rate": Kind(most=1.0, of="requests"),
-    "sla_violation_worst_hour_rate": Kind(most=1.0, of="requests", longest_s=3600.0),
+    "sla_violation_worst_hour_rate": Kind(most=1.0, of="requests", is_of_an_hour=True),
     "sla_violation_seconds_rate": Kind(most=1.0, of="duration_s"),
     "infeasible_share": Kind(most=1.0, of="decisions"),
     **{
@@ -208,8 +210,11 @@ def _row(values: Iterable[float]) -> FloatArray:
 
 
 def _sizes(kind: Kind, runs: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, FloatArray]:
-    """For each run the total that its figure is a share of, and its duration [s]; NaN if unknown."""
-    return _row(run.get(kind.of or "", nan) for run in runs), _row(run.get("duration_s", nan) for run in runs)
+    """For each run the total that its figure is a share of, and its duration [s], or those of an hour of it; NaN if
+    unknown."""
+    of, span_s = (_row(run.get(key, nan) for run in runs) for key in (kind.of or "", "duration_s"))
+    part = np.minimum(HOUR_S / span_s, 1.0) if kind.is_of_an_hour else 1.0
+    return of * part, span_s * part
 
 
 def _of_row(found: Bounds, factor: float = 1.0) -> Estimate:
@@ -284,8 +289,7 @@ def _shares(kind: Kind, values: FloatArray, confidence: float, of: FloatArray, s
     from scipy.special import betaincinv, ndtri
 
     known = np.isfinite(values)
-    part = 1.0 if kind.longest_s == inf else np.minimum(kind.longest_s / span_s, 1.0)
-    whole, seconds = (np.where(known, size * part, 0.0).sum(axis=1) for size in (of, span_s))
+    whole, seconds = (np.where(known, size, 0.0).sum(axis=1) for size in (of, span_s))
     scale = whole / np.maximum(known.sum(axis=1), 1) if kind.is_count else np.ones(len(values))
     mean, error, critical = _student(values / np.where(scale > 0.0, scale, 1.0)[:, None], confidence)
     share = np.clip(mean, 0.0, 1.0)

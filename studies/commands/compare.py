@@ -77,7 +77,7 @@ def _predictors(given: str | None) -> Sequence[Given]:
 def compare(
     what: str,
     assignments: Sequence[str],
-    late_at_most: float,
+    late_at_most: float | None,
     jobs: int | None,
     required: Sequence[Requirement],
     **options: Any,
@@ -123,7 +123,7 @@ def compare(
             folder=results.out,
             on_finished=advance,
         )
-    _show(replace(comparison, late_at_most=late_at_most), results)
+    _show(replace(comparison, late_at_most=late_at_most, required=tuple(required)), results)
     if seeds > 1 and studies.load_of(base).has_fixed_times:
         printing.log(
             f"Warning: {base.trace} says when each request comes, so all seeds have the same arrivals: intervals show "

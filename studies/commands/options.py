@@ -398,8 +398,8 @@ on_option = click.option(
 late_option = click.option(
     "--late-at-most",
     type=Number(min=0.0, max=1.0),
-    default=studies.many.answers.LATE_AT_MOST,
-    help="Share of requests that may be late or lost in what is recommended. Default: 0.01.",
+    help="Share of the requests of any hour that may be late or lost in what is recommended. Default: the goal's, or "
+    "0.01.",
 )
 
 

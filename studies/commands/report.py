@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @plotly_option
 @late_option
 @output_options
-def report(results: Path, to: Path | None, form: str | None, late_at_most: float, as_json: bool) -> None:
+def report(results: Path, to: Path | None, form: str | None, late_at_most: float | None, as_json: bool) -> None:
     """Draw stored results as one HTML file.
 
     FOLDER holds a run, a comparison, a study, a sweep or a validation; TABLE is a parquet file with a row for each run
@@ -57,7 +57,7 @@ def report(results: Path, to: Path | None, form: str | None, late_at_most: float
         printing.print_files(reports.write_images(_plots(results), form, images), as_json)
 
 
-def _write_page(results: Path, path: Path, what: str, late_at_most: float) -> None:
+def _write_page(results: Path, path: Path, what: str, late_at_most: float | None) -> None:
     kind = _kind(results)
     if kind in ("run", "runs", "loads"):  # of which read_comparison says why they cannot be drawn
         comparison = studies.read_comparison(results)
@@ -65,10 +65,7 @@ def _write_page(results: Path, path: Path, what: str, late_at_most: float) -> No
         reports.write_report(replace(comparison, late_at_most=late_at_most), path)
         return
     reports.check_report(path, option=what)
-    result = _result(results, kind)
-    if not isinstance(result, studies.Validation):
-        result = replace(result, late_at_most=late_at_most)
-    reports.write_report(result, path)
+    reports.write_report(_result(results, kind, late_at_most), path)
 
 
 def _plots(results: Path) -> list[Plot]:
@@ -77,14 +74,14 @@ def _plots(results: Path) -> list[Plot]:
     return plots
 
 
-def _result(results: Path, kind: str) -> Comparison | Validation | Study | Answers:
+def _result(results: Path, kind: str, late_at_most: float | None = None) -> Comparison | Validation | Study | Answers:
     if kind in ("run", "runs", "loads"):
         return studies.read_comparison(results)
     if kind == "validation":
         return studies.read_validation(results)
     if kind == "study":
-        return studies.read_study(results)
-    return reports.answers_of(results)
+        return replace(studies.read_study(results), late_at_most=late_at_most)
+    return reports.answers_of(results, late_at_most)
 
 
 def _kind(results: Path) -> str:

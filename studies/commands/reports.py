@@ -15,6 +15,7 @@ from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies import Answers, RunData
+    from ipa.studies.many import Requirement
     from ipa.studies.pages import Page, Plot
 
 SWEPT = "runs.parquet"
@@ -48,11 +49,12 @@ def records_of(runs: Sequence[RunData]) -> str:
     return "none" if "none" in kept else kept[0]
 
 
-def answers_of(results: Path) -> Answers:
+def answers_of(results: Path, late_at_most: float | None = None, required: Sequence[Requirement] = ()) -> Answers:
     """The answers of a table of runs, or of that in a sweep's folder. Raises ScenarioError if it is no such table."""
     if results.is_file():
-        return studies.read_answers(results)
-    return studies.read_answers(results / SWEPT, title=f"Sweep: {results.resolve().name}")
+        return studies.read_answers(results, demand=studies.many.answers.demand_for(late_at_most))
+    demand = studies.many.sweeps.demand_of_folder(results, late_at_most, required)
+    return studies.read_answers(results / SWEPT, title=f"Sweep: {results.resolve().name}", demand=demand)
 
 
 def check_images(folder: Path) -> None:

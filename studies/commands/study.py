@@ -48,7 +48,7 @@ LOADS = "loads"
 def study(
     what: str,
     out: Path,
-    late_at_most: float,
+    late_at_most: float | None,
     jobs: int | None,
     on: str,
     as_json: bool,
@@ -64,7 +64,7 @@ def study(
     asked = taken(Options, options)
     running = progress.running(out, jobs, on)
     if what == LOADS:
-        if late_at_most != studies.many.answers.LATE_AT_MOST:
+        if late_at_most is not None:
             raise click.UsageError(f"--late-at-most is not of the study {LOADS}")
         _study_loads(running, asked, as_json)
         return

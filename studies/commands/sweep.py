@@ -71,7 +71,7 @@ MOST_SHOWN = 20
 def sweep(
     what: str,
     assignments: Sequence[str],
-    late_at_most: float,
+    late_at_most: float | None,
     dry_run: bool,
     jobs: int | None,
     on: str,
@@ -111,9 +111,10 @@ def sweep(
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         swept = studies.many.sweeps.conduct(plan, progress.running(out, jobs, on))
     report = None if swept.failed == swept.runs else report  # nothing to draw
+    demand = studies.many.sweeps.demand_of_folder(out, late_at_most, required)
     if report is not None:
-        reports.write_report(replace(reports.answers_of(out), late_at_most=late_at_most), report)
-    advice = swept.recommend(plan.space.keys, late_at_most)
+        reports.write_report(reports.answers_of(out, late_at_most, required), report)
+    advice = swept.recommend(plan.space.keys, demand)
     if results.as_json:
         printing.print_json(swept.as_dict() | {"recommendation": None if advice is None else advice.as_dict()})
     else:
@@ -178,7 +179,7 @@ def _estimated(outcome: str, runs: pd.DataFrame) -> str:
     """The mean of an outcome over some runs, with its interval, to four digits."""
     known: list[Any] = runs.dropna(subset=[outcome]).to_dict("records")
     found = studies.intervals.estimate_of(outcome, known)
-    if found is None or not found.has_interval:
+    if found is None or not found.has_interval or outcome == "infeasible_decisions":
         return _text(None if found is None else found.mean)
     size = abs(found.mean) or found.high
     return found.text(min(max(3 - floor(log10(size)), 0), 6) if size else 0)

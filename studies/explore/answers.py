@@ -12,8 +12,7 @@ from ipa.studies.explore.figures import Kept, beside, plain
 from ipa.studies.explore.questions import Question
 from ipa.studies.formatting import plus, signed
 from ipa.studies.intervals import difference_of, estimate_of, limits
-from ipa.studies.many import Comparison, Group, by_policy
-from ipa.studies.many.answers import USUAL, find, of_summaries, recommend
+from ipa.studies.many import Comparison, Group, by_policy, text_of
 from ipa.studies.runs import LIVE, Figure, RunData, figures_of, unmet
 from ipa.studies.scenario import Scenario, ScenarioError
 
@@ -64,14 +63,15 @@ def answer(
     groups, others = by_policy(runs), by_policy(pin) if pinned else ()
     first = runs[0].summary
     figures = figures_of([run.summary for run in runs])
+    comparison = Comparison(tuple(runs))
     found: Plain = {
         "policies": [_of_group(group, figures) for group in groups],
         "plots": plain(pages.comparison.plots_of_first(beside(groups, others, pinned.name) if pinned else groups)),
-        "recommendation": recommendation({group.policy: list(group.summaries.values()) for group in groups}),
+        "recommendation": comparison.recommend().sentences if len(groups) > 1 else [],
         "unmet": [line for group in groups if (line := unmet(group.label, list(group.summaries.values())))],
         "figures": [name for name, *_ in figures],
         "made": {
-            "title": Comparison(tuple(runs)).title,
+            "title": comparison.title,
             "sla_s": first["sla_s"],
             "duration_s": first["duration_s"],
             "requests": first["requests"],
@@ -103,27 +103,18 @@ def coarse(found: Plain, seeds: int, whole_s: float | None) -> Plain:
     return {**found, "coarse": f"Coarse: {', '.join(parts)}. The whole answer follows.", "recommendation": []}
 
 
-def recommendation(summaries: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """Which policy to choose and why, in sentences as `ipa compare` prints them; empty if there is nothing to choose.
-
-    `summaries`: policy -> the summaries of its runs.
-    """
-    by_seed = {policy: {run["seed"]: run for run in runs} for policy, runs in summaries.items()}
-    found = recommend(of_summaries("policy", by_seed, find(USUAL, USUAL))) if len(by_seed) > 1 else None
-    return [] if found is None else found.sentences
-
-
 def _of_group(group: Group, figures: Sequence[Figure]) -> Plain:
     """The figures of a policy as `ipa compare` prints them: means over seeds with their intervals."""
     found: dict[str, Plain] = {}
     summaries = list(group.summaries.values())
-    for name, key, factor, digits in figures:
+    for figure in figures:
+        name, key, factor, _ = figure
         estimate = estimate_of(key, summaries, factor)
         if estimate is None:
             found[name] = {"text": "-", "mean": None, "low": None, "high": None}
             continue
         ends = (estimate.low, estimate.high) if estimate.has_interval else (None, None)
-        found[name] = {"text": estimate.text(digits), "mean": estimate.mean, "low": ends[0], "high": ends[1]}
+        found[name] = {"text": text_of(figure, estimate), "mean": estimate.mean, "low": ends[0], "high": ends[1]}
     return {"policy": group.policy, "title": group.title, "estimates": found, "runs": summaries}
 
 

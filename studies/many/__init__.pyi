@@ -18,6 +18,7 @@ from .comparison import cell as cell
 from .comparison import compare as compare
 from .comparison import merged_latencies as merged_latencies
 from .comparison import read_comparison as read_comparison
+from .comparison import text_of as text_of
 from .executor import Local as Local
 from .executor import gathered as gathered
 from .executor import make as make

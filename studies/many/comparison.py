@@ -16,10 +16,11 @@ from ipa.studies import results
 from ipa.studies.displayed import Displayed
 from ipa.studies.intervals import Estimate, as_columns, estimate_of
 from ipa.studies.many import workers
-from ipa.studies.many.answers import LATE_AT_MOST, USUAL, Recommendation, find, of_summaries, recommend
+from ipa.studies.many.answers import Demand, Recommendation, demand_of, recommend_policy
 from ipa.studies.many.executor import gathered
+from ipa.studies.many.requirements import Requirement
 from ipa.studies.many.systems import BASELINES, Choosing, Given, choose
-from ipa.studies.runs import Figure, RunData, figures_of, marked, prepare, simulate
+from ipa.studies.runs import INFEASIBLE, Figure, RunData, figures_of, marked, prepare, simulate
 from ipa.studies.scenario import Scenario, ScenarioError
 from ipa.studies.series import merged_latency_quantiles_s
 
@@ -117,20 +118,29 @@ def _run_one(folder: Path | None, scenario: Scenario) -> RunData:
 
 @dataclass(frozen=True, repr=False)
 class Comparison(Displayed):
-    """Finished runs on the same load, ordered by policy, then seed."""
+    """Finished runs on the same load, ordered by policy, then seed.
+
+    What is asked of a recommended policy is the goal and the limit of cores of their scenarios, `late_at_most` (the
+    share of the requests of any hour that may be late or lost; None: the goal's, or 0.01) and what is `required`.
+    """
 
     PAGE = "comparison"
 
     runs: tuple[RunData, ...]
-    late_at_most: float = LATE_AT_MOST
+    late_at_most: float | None = None
+    required: tuple[Requirement, ...] = ()
+
+    @property
+    def demand(self) -> Demand:
+        """What is asked of a recommended policy."""
+        return demand_of((run.scenario for run in self.runs), self.late_at_most, self.required)
 
     def recommend(self, late_at_most: float | None = None) -> Recommendation:
-        """Which policy to take if at most this share of the requests may violate the SLA (default: 1 %)."""
-        summaries = {group.label: group.summaries for group in by_policy(self.runs)}
-        limit = self.late_at_most if late_at_most is None else late_at_most
-        found = recommend(of_summaries("policy", summaries, find(USUAL, USUAL)), limit)
-        assert found is not None
-        return found
+        """Which policy to take, with another limit on late requests if one is given."""
+        groups = by_policy(self.runs)
+        names = _labels([group.policy for group in groups])
+        summaries = {names[group.policy]: group.summaries for group in groups}
+        return recommend_policy(summaries, self.demand.with_late(late_at_most))
 
     @property
     def columns(self) -> tuple[Figure, ...]:
@@ -303,6 +313,12 @@ def _labels(policies: Sequence[str]) -> dict[str, str]:
 
 def cell(group: Group, figure: Figure) -> str:
     """A figure of a policy over its seeds: the mean with half its 95 % interval; `-` if no run has it."""
-    _, key, factor, digits = figure
-    found = group.estimate(key, factor)
-    return "-" if found is None else found.text(digits)
+    _, key, factor, _ = figure
+    return text_of(figure, group.estimate(key, factor))
+
+
+def text_of(figure: Figure, estimate: Estimate | None) -> str:
+    """A figure in a table; of decisions the mean alone, as they are no draws from a load."""
+    if estimate is None:
+        return "-"
+    return f"{estimate.mean:.0f}" if figure == INFEASIBLE else estimate.text(figure[3])

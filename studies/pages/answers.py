@@ -24,6 +24,7 @@ from ipa.studies.many.answers import (
 from ipa.studies.pages import answers_figures, answers_front, cards
 from ipa.studies.pages.document import Cell, Cells, Choice, Items, Page, Paragraph, Part, Section, Table
 from ipa.studies.pages.plots import Plot
+from ipa.studies.runs import marked
 
 
 def page(found: Found) -> Page:
@@ -101,8 +102,9 @@ def _against(settings: Settings, picked: int, names: Sequence[str]) -> Table:
 
 
 def _title(settings: Settings, at: int) -> str:
-    """A setting in words; with a single key, its value alone."""
-    return settings.keys[0].text(settings.codes[at, 0]) if len(settings.keys) == 1 else settings.title(at)
+    """A setting in words; with a single key, its value alone. One that knows the load to come is marked as a bound."""
+    title = settings.keys[0].text(settings.codes[at, 0]) if len(settings.keys) == 1 else settings.title(at)
+    return marked(title, {"knows_future": settings.is_bound[at]})
 
 
 def _difference(found: Differences, at: int) -> Cell:
@@ -130,7 +132,7 @@ def _plots(found: Found) -> Iterator[Plot]:
     """Effects for one key or more, a heat map for two or more; fronts, parallel coordinates where found."""
     chosen, whole = found.settings, found.all_settings
     for each in found.fronts:
-        yield answers_front.front(chosen, each, f"front-{len(each.outcomes)}")
+        yield answers_front.front(found.choices, each, f"front-{len(each.outcomes)}")
     fitting = {
         outcome: [place for place in _by_effect(whole, outcome, chosen.keys) if whole.keys[place].fits]
         for outcome in _differing(whole)
@@ -141,10 +143,10 @@ def _plots(found: Found) -> Iterator[Plot]:
     for outcome, order in fitting.items():
         if order:
             yield answers_figures.effects(whole, outcome, order)
-    several = replace(chosen, outcomes=_differing(chosen))
-    if several.outcomes and len(chosen.keys) + len(several.outcomes) > 2 and len(chosen) > 2:
-        order = _by_effect(chosen, several.outcomes[0], chosen.keys)
-        kept = found.fronts[0].places if found.fronts else chosen.codes[:0, 0]
+    several = replace(found.choices, outcomes=_differing(found.choices))
+    if several.outcomes and len(several.keys) + len(several.outcomes) > 2 and len(several) > 2:
+        order = _by_effect(several, several.outcomes[0], several.keys)
+        kept = found.fronts[0].places if found.fronts else several.codes[:0, 0]
         yield answers_front.parallel(several, order, kept)
 
 

@@ -159,7 +159,7 @@ def named_points(found: Found, findings: Findings, setting: str) -> Iterator[Plo
         }
         if not any(cells.values()):
             continue
-        styles = looks({point: point for point in cells})
+        styles = looks({point: next(cell.point_title for cell in of) if of else point for point, of in cells.items()})
         lost = {
             (workload, point): figures.lost
             for workload, of in found.published_points(findings.pipeline, name).items()

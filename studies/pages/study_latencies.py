@@ -202,7 +202,7 @@ def _sweep(look: Look, mark: str, cells: list[Cell], is_first: bool) -> list[Spe
         *_plane(cells),
         "",
         marker,
-        text=[safe(cell.point) for cell in cells],
+        text=[safe(cell.point_title) for cell in cells],
         customdata=numbers((cell.mean("sla_violation_rate", 100.0) for cell in cells), 2),
         showlegend=is_first,
         hovertemplate="%{text}<br>%{x:.2f} cores, PAS %{y:.2f}, %{customdata} % violations<extra></extra>",

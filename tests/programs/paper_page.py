@@ -23,7 +23,7 @@ FAR_PERCENT = 5.0
 SHOWN = ("video", "audio-qa")
 """The pipelines of which cells, and lost requests, are published."""
 
-COMPARED = ("IPA", "FA2-low", "FA2-high", "RIM", "foresight", "oracle")
+COMPARED = ("IPA", "FA2-low", "FA2-high", "RIM", "foresight", "oracle (bound)")
 """The systems of which the page has the figures on every pipeline: all but the autoscalers."""
 
 

@@ -78,7 +78,7 @@ def _of(details: Mapping[str, str], setting: str) -> dict[str, list[tuple[str, f
     """Pipeline -> its systems but the oracle: name, cores, PAS, violations [%]."""
     found: dict[str, list[tuple[str, float, float, float]]] = {}
     for pipeline, system, cost, pas, violations, *_ in rows(details[f"Every system, {setting}"]):
-        if system != "oracle":
+        if system != "oracle (bound)":
             found.setdefault(pipeline, []).append((system, figure(cost), figure(pas), figure(violations)))
     return found
 

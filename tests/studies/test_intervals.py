@@ -1,14 +1,31 @@
 """Means over seeds with their intervals, by hand."""
 
 from collections.abc import Sequence
-from math import isnan
+from math import inf, isnan
 from typing import Any
 
 import numpy as np
 import pytest
 
-from ipa.studies.intervals import difference_of, estimate, estimate_of, paired_change_percent, paired_difference
-from tests.programs.verification.coverage import OUTCOMES, REQUESTS, SPAN_S, WINNERS, Outcome, wrong_winners
+from ipa.studies.intervals import (
+    difference_of,
+    estimate,
+    estimate_of,
+    paired_change_percent,
+    paired_difference,
+    runs_to_show,
+    unseen,
+)
+from tests.programs.verification.coverage import (
+    OUTCOMES,
+    REQUESTS,
+    SPAN_S,
+    WHOLE_BURSTS,
+    WINNERS,
+    Outcome,
+    upper_ends_held,
+    wrong_winners,
+)
 
 
 def test_an_interval_is_students_t() -> None:
@@ -136,3 +153,38 @@ def test_intervals_of_five_seeds_hold_the_mean_about_as_often_as_they_say(outcom
 @pytest.mark.parametrize("settings", WINNERS.values(), ids=WINNERS)
 def test_a_setting_is_shown_to_win_wrongly_in_at_most_one_in_twenty_cases(settings: Sequence[Outcome]) -> None:
     assert wrong_winners(settings, 5, 1000, np.random.default_rng(3)) <= 0.05
+
+
+# ---- what none seen says ----
+
+
+def test_none_seen_bounds_by_bursts_or_by_requests_whichever_are_fewer() -> None:
+    """None in 360 bursts of 10 s: 1 - .025 ^ (1 / 360); one request alone says next to nothing."""
+    bounds_of = unseen(np.array([43_266.0, 1.0, 0.0]), np.array([3600.0, 86_400.0, 3600.0]))
+    assert bounds_of.tolist() == pytest.approx([1.0 - 0.025 ** (1 / 360), 0.975, 1.0])
+    run = {"requests": 1, "duration_s": 86_400.0, "sla_violation_rate": 0.0}
+    found = estimate_of("sla_violation_rate", [run, run])
+    assert found is not None
+    assert found.high == pytest.approx(1.0 - 0.025 ** (1 / 2))
+
+
+def test_four_runs_of_twenty_minutes_without_any_show_one_per_cent() -> None:
+    assert [float(unseen(np.array(14_422.0 * n), np.array(1200.0 * n))) <= 0.01 for n in (3, 4)] == [False, True]
+    assert runs_to_show(0.01, 14_422, 1200.0) == 4
+    assert [runs_to_show(most, 1e6, 1200.0) for most in (0.0, 1.0)] == [inf, 1.0]
+    assert runs_to_show(0.01, 0, 1200.0) == inf
+
+
+def test_the_worst_hour_rests_on_an_hour_of_each_run() -> None:
+    day = {"requests": 864_000, "duration_s": 86_400.0, "sla_violation_worst_hour_rate": 0.0, "sla_violation_rate": 0.0}
+    hour, whole = (estimate_of(f"sla_violation_{name}rate", [day, day]) for name in ("worst_hour_", ""))
+    assert hour is not None
+    assert whole is not None
+    assert hour.high == pytest.approx(1.0 - 0.025 ** (1 / 720))
+    assert whole.high == pytest.approx(1.0 - 0.025 ** (1 / 17_280))
+
+
+@pytest.mark.parametrize("seeds", [3, 4])
+def test_an_upper_end_is_a_bound_of_97_5_per_cent(seeds: int) -> None:
+    """Bursts of 10 s in which all requests are late, 1 % in the mean."""
+    assert upper_ends_held(WHOLE_BURSTS, seeds, 5000, np.random.default_rng(2)) >= 0.967

@@ -26,12 +26,12 @@ TABLES = """
 | video | lean | 2.00 | 30.00 | 0.10 | 1 |
 | video | leaner | 1.00 | 30.00 | 3.00 | 1 |
 | video | heavy | 8.00 | 50.00 | 0.30 | 1 |
-| video | oracle | 0.50 | 60.00 | 0.00 | 1 |
+| video | oracle (bound) | 0.50 | 60.00 | 0.00 | 1 |
 | nlp | IPA | 40.00 | 10.00 | 0.00 | 1 |
 | nlp | lean | 41.00 | 9.00 | 0.00 | 1 |
 | nlp | leaner | 20.00 | 9.00 | 12.00 | 1 |
 | nlp | heavy | 100.00 | 12.00 | 1.00 | 1 |
-| nlp | oracle | 0.50 | 60.00 | 0.00 | 1 |
+| nlp | oracle (bound) | 0.50 | 60.00 | 0.00 | 1 |
 
 ### What bounds them, own defaults
 

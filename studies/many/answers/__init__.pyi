@@ -3,6 +3,10 @@ from .answers import Found as Found
 from .answers import answer as answer
 from .answers import keys_of as keys_of
 from .answers import read_answers as read_answers
+from .demand import Demand as Demand
+from .demand import demand_for as demand_for
+from .demand import demand_of as demand_of
+from .demand import demand_of_points as demand_of_points
 from .differences import RESAMPLES as RESAMPLES
 from .differences import Differences as Differences
 from .differences import Front as Front
@@ -17,8 +21,8 @@ from .outcome import USUAL as USUAL
 from .outcome import Outcome as Outcome
 from .outcome import find as find
 from .recommendation import Recommendation as Recommendation
-from .recommendation import keeping as keeping
 from .recommendation import recommend as recommend
+from .recommendation import recommend_policy as recommend_policy
 from .settings import Key as Key
 from .settings import Settings as Settings
 from .settings import of_summaries as of_summaries

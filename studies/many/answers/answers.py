@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipa.studies.displayed import Displayed, page_of
+from ipa.studies.many.answers.demand import ACCURACY, COST, LATE, Demand, demand_for
 from ipa.studies.many.answers.differences import Differences, Front, as_table, best, differences, front
 from ipa.studies.many.answers.headline import sentences
-from ipa.studies.many.answers.outcome import LATE_AT_MOST, USUAL, Outcome, find
-from ipa.studies.many.answers.recommendation import LATE, Recommendation, keeping, recommend
+from ipa.studies.many.answers.outcome import USUAL, Outcome, find
+from ipa.studies.many.answers.recommendation import MEAN_LATE, Recommendation, listed, meeting, recommend
 from ipa.studies.many.answers.settings import Settings, over_loads, read, varied
 from ipa.studies.runs.results import why_no_table
 from ipa.studies.scenario import Scenario, ScenarioError
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 class Found:
     """The answers from a table of runs; `all_settings` has every key, including those of loads.
 
-    A setting with a larger share of SLA violations than `late_at_most`, or an unknown one, is never called the best.
+    A setting that does not meet the `demand`, or knows the load to come, is never called the best.
     """
 
     title: str
     all_settings: Settings
     where: str = ""
-    late_at_most: float = LATE_AT_MOST
+    demand: Demand = field(default_factory=demand_for)
 
     @property
     def question(self) -> str:
@@ -54,14 +55,22 @@ class Found:
         return over_loads(self.all_settings) is not None
 
     @cached_property
+    def choices(self) -> Settings:
+        """The settings that may be chosen: all but those that know the load to come, unless there are no others."""
+        places = np.flatnonzero(~self.settings.is_bound)
+        return self.settings.only(places) if len(places) else self.settings
+
+    @cached_property
     def kept(self) -> Settings:
-        """The settings that keep the limit on late requests."""
-        return self.settings.only(keeping(self.settings, self.late_at_most))
+        """The settings that meet the demand."""
+        return self.settings.only(meeting(self.settings, self.demand))
 
     def recommend(self, late_at_most: float | None = None) -> Recommendation | None:
-        """Which setting to take; None if there is nothing to choose, or the table lacks an outcome that is needed."""
-        limit = self.late_at_most if late_at_most is None else late_at_most
-        return recommend(self.settings, limit) if self.are_compared else None
+        """Which setting to take, with another limit on late requests if one is given.
+
+        None if there is nothing to choose, or the table lacks a figure that is needed.
+        """
+        return recommend(self.settings, self.demand.with_late(late_at_most)) if self.are_compared else None
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -70,7 +79,7 @@ class Found:
 
     @cached_property
     def winners(self) -> list[Differences]:
-        """For each outcome, the differences of the settings that keep the limit from the best of them."""
+        """For each outcome, the differences of the settings that meet the demand from the best of them."""
         if not self.are_compared:
             return []
         found = [(outcome, best(self.kept, outcome)) for outcome in self.outcomes]
@@ -79,13 +88,13 @@ class Found:
     @cached_property
     def fronts(self) -> list[Front]:
         """The Pareto front of the first two outcomes, and of the first three if settings differ in the third."""
-        if not self.are_compared or len(self.settings) < 2:
+        if not self.are_compared or len(self.choices) < 2:
             return []
         asked = self.outcomes
         counts = [2] if len(asked) >= 2 else []
-        if len(asked) >= 3 and self.settings.differs(asked[2]):
+        if len(asked) >= 3 and self.choices.differs(asked[2]):
             counts.append(3)
-        return [front(self.settings, asked[:count]) for count in counts]
+        return [front(self.choices, asked[:count]) for count in counts]
 
     @property
     def headline(self) -> list[str]:
@@ -95,13 +104,19 @@ class Found:
         return [*self._left_out(), *sentences(known, self.winners, self.are_compared, same)]
 
     def _left_out(self) -> Iterator[str]:
-        out = len(self.settings) - len(self.kept)
-        if out and self.are_compared:
-            unknown = int(np.isnan(self.settings.means[LATE.column]).sum())
-            of = f"{out:,} of {len(self.settings):,} settings {'breaks' if out == 1 else 'break'}"
-            limit = f"the limit of {100.0 * self.late_at_most:g} % late requests"
-            known = f" or {'has' if out == 1 else 'have'} no figure of them ({unknown:,})" if unknown else ""
-            yield f"{of} {limit}{known}, and none of these is called the best or counted among its others."
+        if not self.are_compared:
+            return
+        bounds = np.flatnonzero(self.settings.is_bound).tolist()
+        if bounds:
+            names = listed([self.settings.title(place) for place in bounds])
+            yield f"Bounds, as they know the load to come, and compared with none of the others: {names}."
+        choices = len(self.settings) - len(bounds)
+        out = choices - len(self.kept)
+        if out:
+            of = f"{out:,} of {choices:,} settings {'does' if out == 1 else 'do'} not keep {self.demand.text}"
+            unknown = int(np.isnan(self.choices.means.get(LATE.column, np.zeros(1))).sum())
+            why = f" ({unknown:,} for want of a figure)" if unknown else ""
+            yield f"{of}{why}, and none of these is called the best or counted among its others."
 
     @property
     def ran(self) -> str:
@@ -142,15 +157,20 @@ def answer(
     outcomes: Sequence[str | Outcome] | None = None,
     *,
     title: str = "Runs",
-    late_at_most: float = LATE_AT_MOST,
+    late_at_most: float | None = None,
+    goal: Mapping[str, Any] | None = None,
+    demand: Demand | None = None,
 ) -> Answers:
     """The answers from a table with a row for every run, and columns of keys, of outcomes and `seed`.
 
     `keys` (default: all that vary, see `keys_of`) distinguish settings; `outcomes` (default: cost, PAS and SLA
     violations) are columns of a run's summary, or any others as an `Outcome`. Rows with an `error` are left out and
-    counted. A setting with a larger share of late requests than `late_at_most` is never called the best. Raises
-    ScenarioError for missing columns, no finished run, or two runs that no key distinguishes.
+    counted. A setting that does not keep `goal`, as a scenario has it, or has a larger share of late requests in any
+    hour than `late_at_most` (default: the goal's, or 0.01), is never called the best; `demand`: both of them, and
+    whatever else is asked, as a value. Raises ScenarioError for missing columns, no finished run, or two runs that no
+    key distinguishes, and PolicyError for a malformed goal.
     """
+    demand = demand_for(late_at_most, goal) if demand is None else demand.with_late(late_at_most)
     columns = list(table.columns)
     given = tuple(name for name in USUAL if name in columns) if outcomes is None else outcomes
     chosen = keys_of(table) if keys is None else tuple(keys)
@@ -158,13 +178,15 @@ def answer(
         raise ScenarioError("no key varies in the table, so that there is nothing to compare")
     named = [table[name].dropna().unique() for name in ("pipeline", "trace") if name in table and name not in chosen]
     where = " on ".join(str(names[0]) for names in named if len(names) == 1)
-    return Answers(title, read(table, chosen, find(given, columns)), where, late_at_most)
+    further = (COST.column, ACCURACY.column, MEAN_LATE.column, LATE.column, *demand.columns)
+    return Answers(title, read(table, chosen, find(given, columns), further), where, demand)
 
 
-def read_answers(path: str | Path, *, title: str = "") -> Answers:
+def read_answers(path: str | Path, *, title: str = "", demand: Demand | None = None) -> Answers:
     """The answers from the table of runs in a parquet file, with default keys and outcomes (see `answer`).
 
-    `title`: by default the file's name. Raises ScenarioError as `answer`, and for a file that is not such a table.
+    `demand`: what is asked; by default, at most 1 % late. `title`: by default the file's name. Raises ScenarioError as
+    `answer`, and for a file that is not such a table.
     """
     import pandas as pd
 
@@ -176,7 +198,7 @@ def read_answers(path: str | Path, *, title: str = "") -> Answers:
     except (OSError, ValueError) as error:
         raise ScenarioError(f"{path}: {why_no_table(error)}") from None
     try:
-        return answer(table, title=title or path.stem)
+        return answer(table, title=title or path.stem, demand=demand)
     except ScenarioError as error:
         raise ScenarioError(f"{path}: {error}") from None
 
@@ -189,7 +211,7 @@ class Answers(Displayed, Found):
 
     def differences(self, outcome: str | Outcome, against: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """One row a setting: the outcome's mean, and its difference from one setting (default: the best of those that
-        keep the limit, else of all), by seed.
+        meet the demand, else of all), by seed.
 
         `low` and `high` are the ends of simultaneous 95 % intervals for all settings; `shown` is "better", "worse", or
         "not shown". Raises ScenarioError for an unknown setting or outcome, or if settings ran on different loads.
@@ -211,21 +233,21 @@ class Answers(Displayed, Found):
         import pandas as pd
 
         found = self._front(outcomes)
-        places = found.places.tolist()
-        places.sort(key=lambda place: float(self.settings.means[found.outcomes[0].column][place]))
+        settings, places = self.choices, found.places.tolist()
+        places.sort(key=lambda place: float(settings.means[found.outcomes[0].column][place]))
         rows = []
         for place in places:
             row: dict[str, object] = {
                 key.name: None if code < 0 else key.levels[code]
-                for key, code in zip(self.settings.keys, self.settings.codes[place].tolist(), strict=True)
+                for key, code in zip(settings.keys, settings.codes[place].tolist(), strict=True)
             }
-            row |= {each.column: float(self.settings.means[each.column][place]) for each in found.outcomes}
+            row |= {each.column: float(settings.means[each.column][place]) for each in found.outcomes}
             rows.append({**row, "on_front": float("nan") if found.share is None else float(found.share[place])})
         return pd.DataFrame(rows)
 
     def draw_front(self, *outcomes: str | Outcome) -> Figure:
         """The front of two or three outcomes as a plotly figure. Raises as `front`, and if plotly is not installed."""
-        figure: Figure = page_of(self).answers_front.front(self.settings, self._front(outcomes)).figure()
+        figure: Figure = page_of(self).answers_front.front(self.choices, self._front(outcomes)).figure()
         return figure
 
     def draw_map(self, outcome: str | Outcome, across: str, up: str) -> Figure:
@@ -256,11 +278,11 @@ class Answers(Displayed, Found):
         place = best(self.kept, outcome)
         if place is None:
             return best(self.settings, outcome)
-        return int(keeping(self.settings, self.late_at_most)[place])
+        return int(meeting(self.settings, self.demand)[place])
 
     def _front(self, outcomes: Sequence[str | Outcome]) -> Front:
         if len(outcomes) not in (2, 3):
             raise ScenarioError(f"a front is of two or three outcomes; given {len(outcomes)}")
         if not self.are_compared:
             raise ScenarioError("the settings met different loads, and so cannot be compared")
-        return front(self.settings, [self._outcome(each) for each in outcomes])
+        return front(self.choices, [self._outcome(each) for each in outcomes])

@@ -88,6 +88,38 @@ def best(settings: Settings, outcome: Outcome) -> int | None:
     return int(np.nanargmin(means)) if np.isfinite(means).any() else None
 
 
+def tied(settings: Settings, outcome: Outcome, place: int | None) -> list[int]:
+    """The settings that are not shown to be worse than the one at `place`, the nearest first; for a single seed, those
+    that are equal to it."""
+    if place is None:
+        return []
+    found = differences(settings, outcome, place)
+    equals = found.equals if len(settings.seeds) > 1 else found.equals[found.mean[found.equals] == 0.0]
+    places: list[int] = equals.tolist()
+    return places
+
+
+def dominated(settings: Settings, outcomes: Sequence[Outcome]) -> dict[int, int]:
+    """Dominated setting -> the one on the front that dominates it: no worse in any outcome, and shown to be better in
+    one; of several, the best in the first outcome."""
+    means = [outcome.sign * settings.means[outcome.column] for outcome in outcomes]
+    front = np.flatnonzero(on_front(np.column_stack(means)))
+    found: dict[int, int] = {}
+    for place in front[np.argsort(means[0][front], kind="stable")].tolist():
+        no_better, worse = np.ones(len(settings), dtype=bool), np.zeros(len(settings), dtype=bool)
+        for outcome, mean in zip(outcomes, means, strict=True):
+            no_better &= mean >= mean[place]
+            worse |= _is_worse(settings, outcome, place)
+        found |= {each: place for each in np.flatnonzero(no_better & worse).tolist() if each not in found}
+    return dict(sorted(found.items()))
+
+
+def _is_worse(settings: Settings, outcome: Outcome, place: int) -> NDArray[np.bool_]:
+    """Which settings are shown to be worse than the one at `place`; for a single seed, which ones are worse."""
+    found = differences(settings, outcome, place)
+    return found.is_worse if len(settings.seeds) > 1 else np.asarray(outcome.sign * found.mean > 0.0)
+
+
 def as_table(settings: Settings, found: Differences) -> pd.DataFrame:
     """One row a setting: its keys, its mean, its difference with its interval, and what is shown."""
     import pandas as pd

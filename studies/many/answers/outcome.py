@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ipa.profiles import did_you_mean, listed
 from ipa.studies.scenario import ScenarioError
@@ -47,6 +48,7 @@ KNOWN = (
     Outcome("cost_mean_cores", "cost", "less", "cores"),
     Outcome("pas_mean", "PAS", "more"),
     Outcome("sla_violation_rate", "SLA violations", "less", "%", 100.0),
+    Outcome("sla_violation_worst_hour_rate", "SLA violations of the worst hour", "less", "%", 100.0),
     Outcome("goodput_rps", "goodput", "more", "rps"),
     Outcome("latency_mean_s", "mean latency", "less", "s"),
     Outcome("latency_p50_s", "median latency", "less", "s"),
@@ -59,6 +61,9 @@ KNOWN = (
     Outcome("failed", "failed requests", "less", "", 1.0, 1),
     Outcome("unfinished", "unfinished requests", "less", "", 1.0, 1),
     Outcome("infeasible_decisions", "infeasible decisions", "less", "", 1.0, 1),
+    Outcome("below_accuracy_decisions", "decisions with too little accuracy", "less", "", 1.0, 1),
+    Outcome("above_cores_decisions", "decisions with too many cores", "less", "", 1.0, 1),
+    Outcome("overloaded_decisions", "decisions for too much load", "less", "", 1.0, 1),
     Outcome("changes", "changes", "less", "", 1.0, 1),
 )
 """The outcomes that a run's summary has."""
@@ -68,6 +73,39 @@ USUAL = ("cost_mean_cores", "pas_mean", "sla_violation_rate")
 
 LATE_AT_MOST = 0.01
 """The default limit on the share of SLA violations of a recommended setting."""
+
+
+OF_STAGE = "stage_accuracy_mean"
+"""The figure of a summary that has a value for each stage; `stage_accuracy_mean.STAGE` names that of one."""
+
+
+def known_outcome(column: str) -> Outcome:
+    """The outcome in a column of a run's summary; of a column that is none of `KNOWN`, under its own name."""
+    if column.startswith(f"{OF_STAGE}."):
+        return Outcome(column, f"accuracy of {column.partition('.')[2]}", "more")
+    return next((each for each in KNOWN if each.column == column), Outcome(column, column, "less"))
+
+
+def figure_of(run: Mapping[str, Any], column: str) -> Any:
+    """A figure of a run's summary, or of its row in a table; None if it is not there.
+
+    In results without the worst hour, the share of all late requests stands for it.
+    """
+    if column in run:
+        return run[column]
+    if column == "sla_violation_worst_hour_rate":
+        return run.get("sla_violation_rate")
+    by_stage = run.get(OF_STAGE)
+    if isinstance(by_stage, str):  # a table has it as JSON
+        by_stage = json.loads(by_stage)
+    return by_stage.get(column.partition(".")[2]) if isinstance(by_stage, Mapping) else None
+
+
+def has_figure(columns: Collection[str], column: str) -> bool:
+    """Whether a table with these columns has a figure of its runs (see `figure_of`)."""
+    is_of_stage = column.startswith(f"{OF_STAGE}.") and OF_STAGE in columns
+    is_replaced = column == "sla_violation_worst_hour_rate" and "sla_violation_rate" in columns
+    return column in columns or is_of_stage or is_replaced
 
 
 def find(given: Iterable[str | Outcome], columns: Sequence[str]) -> tuple[Outcome, ...]:

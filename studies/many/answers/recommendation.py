@@ -1,28 +1,30 @@
-"""The recommended settings: the cheapest, and the most accurate, of those that keep a limit on late requests.
+"""Which setting to take: what is asked (`demand`), which settings meet it in their runs, what is known of them, and one
+sentence that says so, or why there is none.
 
-A setting keeps the limit if its mean SLA violations over the seeds do; this is unknown if no run has them. Only those
-that keep it are recommended or called dominated: another is no worse in cost and accuracy, and shown to be better in
-one of them. Settings are tied if the interval of their difference, seed by seed, reaches zero or, for a single seed, if
-they are equal. The intervals are the simultaneous ones of `differences`.
+A setting meets the demand if its means over the seeds keep every limit. Of those that do, the cheapest is taken, or the
+most accurate if that is the aim. A setting that knows the load to come is a bound, and never taken.
+
+A limit is shown to be kept if the interval of the figure ends within it. If the one on late requests is not, and too
+little was seen to tell (`LEAST`), nothing is taken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import isnan
+from math import ceil, inf, isfinite, isnan, nan
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ipa.sim import IntArray
-from ipa.studies.intervals import Estimate
-from ipa.studies.many.answers.differences import differences, on_front
-from ipa.studies.many.answers.outcome import LATE_AT_MOST, USUAL, Outcome, find
-from ipa.studies.many.answers.settings import Settings
+from ipa.studies.intervals import BURST_S, HOUR_S, SURE, Estimate, runs_to_show, unseen
+from ipa.studies.many.answers.demand import ACCURACY, COST, LATE, Demand, Limit
+from ipa.studies.many.answers.differences import dominated, tied
+from ipa.studies.many.answers.outcome import Outcome, known_outcome
+from ipa.studies.many.answers.settings import Settings, of_summaries
 
-COST, ACCURACY, LATE = find(USUAL, USUAL)
+MEAN_LATE = known_outcome("sla_violation_rate")
 
 NAMES = ("policy", "system", "point")
 """Keys whose value alone names a setting."""
@@ -30,182 +32,383 @@ NAMES = ("policy", "system", "point")
 MOST_NAMED = 5
 """The most settings that a sentence names; for more it gives their number."""
 
+LEAST = 100
+"""The fewest requests, and bursts of load, that tell anything of late ones: 1,000 s."""
+
+MOST_SEEDS = 1000
+"""The most seeds that are named as needed."""
+
 
 @dataclass(frozen=True)
 class Choice:
     """A setting with its figures over the seeds: cost [cores], accuracy [PAS; NaN: no request completed], late requests
-    [%]."""
+    of all and of those of the worst hour [%], and the number of requests of all runs."""
 
     name: str
     cost: Estimate
     accuracy: Estimate
     late: Estimate
+    worst_hour: Estimate
+    requests: float
 
     @property
     def text(self) -> str:
         """Its figures in words: `2.41 ± 0.05 cores, PAS 40.12, 0.31 % late`."""
         accuracy = "no PAS" if isnan(self.accuracy.mean) else f"PAS {self.accuracy.text(2)}"
-        return f"{self.cost.text(2)} cores, {accuracy}, {self.late.text(2)} % late"
+        return f"{self.cost.text(2)} cores, {accuracy}, {self._late}"
+
+    @property
+    def _late(self) -> str:
+        if self.late.mean == 0.0:
+            return f"none of {self.requests:,.0f} requests late" if isfinite(self.requests) else "none late"
+        hour = f", {self.worst_hour.text(2)} % in the worst hour" if self.has_hours else ""
+        return f"{self.late.text(2)} % late{hour}"
+
+    @property
+    def has_hours(self) -> bool:
+        """Whether the worst hour is not the whole run."""
+        return self.worst_hour.mean != self.late.mean
+
+
+@dataclass(frozen=True)
+class Missed:
+    """A setting that does not meet the demand: the limits that it misses, each with its figure over the seeds."""
+
+    choice: Choice
+    limits: tuple[tuple[Limit, Estimate], ...]
+
+    @property
+    def text(self) -> str:
+        """The setting with the figures that miss a limit."""
+        figures = [
+            limit.figure(figure) + " in the worst hour" * (limit.outcome == LATE and self.choice.has_hours)
+            for limit, figure in self.limits
+        ]
+        return f"{self.choice.name} ({', '.join(figures)})"
+
+    @property
+    def by(self) -> str:
+        """By how much it misses each limit."""
+        return " and ".join(limit.missed_by(figure) for limit, figure in self.limits)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the runs show of the best setting that meets the demand.
+
+    `late_at_most`: the upper end of the interval of late requests in any hour (NaN: none). `is_late_shown`: whether it
+    is within the limit. `seeds_needed`: the number of seeds that would show it (inf: none would; NaN: unknown).
+    `is_enough`: whether enough was seen to tell. `not_shown`: the other limits that the intervals reach beyond.
+    """
+
+    late_at_most: float
+    is_late_shown: bool
+    seeds_needed: float
+    is_enough: bool
+    not_shown: tuple[Limit, ...]
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """Which setting to take if at most the share `late_at_most` of the requests may violate the SLA.
+    """Which setting to take for a demand.
 
-    `cheapest` and `most_accurate`: of the settings that keep the limit, None if none does. `tied_in_cost` and
-    `tied_in_accuracy`: settings tied with these that also keep it and are not dominated. `dominated`: a setting that
-    keeps the limit -> the one that dominates it. `late`: the settings that break it, the nearest first. `unknown`: the
-    names of those without a figure of late requests. `settings`, `seeds`, `loads`: their numbers.
+    `cheapest` and `most_accurate`: of the settings that meet it, None if none does. `tied_in_cost` and
+    `tied_in_accuracy`: settings tied with these that also meet it and are not dominated. `dominated`: a setting that
+    meets it -> the one that dominates it. `missed`: the settings that do not meet it, the nearest first. `unknown`: the
+    names of those without a figure that is needed. `bounds`: the settings that know the load to come. `evidence`: of
+    the `best`, None without one. `settings` (without bounds), `seeds`, `loads`: their numbers; `run_s`: the length of a
+    run [s; NaN: runs differ].
     """
 
-    late_at_most: float
+    demand: Demand
     settings: int
     seeds: int
     loads: int
+    run_s: float
     cheapest: Choice | None
     most_accurate: Choice | None
     tied_in_cost: tuple[Choice, ...]
     tied_in_accuracy: tuple[Choice, ...]
     dominated: dict[str, str]
-    late: tuple[Choice, ...]
+    missed: tuple[Missed, ...]
     unknown: tuple[str, ...]
+    bounds: tuple[Choice, ...]
+    evidence: Evidence | None
+
+    @property
+    def best(self) -> Choice | None:
+        """The setting that meets the demand and is best for its aim, whether or not enough is known of it."""
+        return self.most_accurate if self.demand.aim == "accuracy" else self.cheapest
+
+    @property
+    def choice(self) -> Choice | None:
+        """The setting to take; None: nothing meets the demand, or too little is known."""
+        return self.best if self.evidence is not None and self.evidence.is_enough else None
 
     @property
     def sentences(self) -> list[str]:
-        """The recommendation and its reasons, a sentence each."""
-        parts = (self._first, self._accurate, self._ties, self._dominated, self._late, self._unknown)
-        found = [*parts, self._unsure, self._over]
-        return [sentence for sentence in found if sentence]
+        """The recommendation with what is known of it, or why there is none, in one sentence; then the reasons."""
+        reasons = [self._other_aim, *self._ties, self._dominated] if self.choice else []
+        rest = (self._left_out, self._unknown, self._bounds, *self.demand.notes, self._seeds, self._loads)
+        return [sentence for sentence in (self._first, *reasons, *rest) if sentence]
 
     def as_dict(self) -> dict[str, Any]:
         """The names and the sentences, JSON-able."""
         return {
-            "late_at_most": self.late_at_most,
+            "aim": self.demand.aim,
+            "limits": [limit.text for limit in self.demand.limits],
+            "late_at_most": self.demand.late.bound,
+            "choice": None if self.choice is None else self.choice.name,
             "cheapest": None if self.cheapest is None else self.cheapest.name,
             "most_accurate": None if self.most_accurate is None else self.most_accurate.name,
-            "tied_in_cost": [each.name for each in self.tied_in_cost],
-            "tied_in_accuracy": [each.name for each in self.tied_in_accuracy],
+            "tied_in_cost": [choice.name for choice in self.tied_in_cost],
+            "tied_in_accuracy": [choice.name for choice in self.tied_in_accuracy],
             "dominated": self.dominated,
-            "late": [each.name for each in self.late],
+            "missed": {missed.choice.name: [limit.text for limit, _ in missed.limits] for missed in self.missed},
             "unknown": list(self.unknown),
+            "bounds": [choice.name for choice in self.bounds],
             "sentences": self.sentences,
         }
 
-    @property
-    def _limit(self) -> str:
-        return f"at most {100.0 * self.late_at_most:g} % late"
+    # ---- the sentences ----
 
     @property
     def _first(self) -> str:
-        taken = self.cheapest or next(iter(self.late), None)
-        if taken is None:
-            return ""
+        if self.best is None:
+            return self._none
+        if self.choice is None:
+            return self._too_little(self.best)
         if self.settings == 1:
-            keeps = "keeps" if self.cheapest else "does not keep"
-            return f"{taken.name} {keeps} {self._limit}: {taken.text}."
-        if self.cheapest is None:
-            return f"None keeps {self._limit}; the nearest is {taken.name}: {taken.text}, {self._above(taken)}."
-        kept = self.settings - len(self.late) - len(self.unknown)
-        which = f"the cheapest{' and most accurate' if self._is_same else ''} of {kept} that keep"
-        return f"Take {taken.name}, {which if kept > 1 else 'the only one that keeps'} {self._limit}: {taken.text}."
+            return f"{self.choice.name} keeps {self._limits}: {self.choice.text}{self._known}."
+        met = self.settings - len(self.missed) - len(self.unknown)
+        which = "the only one that keeps" if met == 1 else f"the {self._superlative} of {met:,} that keep"
+        return f"Take {self.choice.name}, {which} {self._limits}: {self.choice.text}{self._known}."
 
     @property
-    def _is_same(self) -> bool:
+    def _limits(self) -> str:
+        return self.demand.text + self._in_any_hour
+
+    @property
+    def _in_any_hour(self) -> str:
+        return " in any hour" if self.run_s > HOUR_S else ""
+
+    @property
+    def _superlative(self) -> str:
+        if self.demand.aim is None:
+            return "cheapest and most accurate" if self._is_best_in_both else "cheapest"
+        return {"cost": "cheapest", "accuracy": "most accurate"}[self.demand.aim]
+
+    @property
+    def _is_best_in_both(self) -> bool:
         both = (self.cheapest, self.most_accurate)
-        return len({each.name for each in both if each is not None}) == 1
+        return len({choice.name for choice in both if choice is not None}) == 1
 
     @property
-    def _accurate(self) -> str:
-        most = self.most_accurate
-        if most is None or self._is_same:
+    def _known(self) -> str:
+        """What is known of the choice, as the rest of its sentence."""
+        assert self.choice is not None
+        assert self.evidence is not None
+        known, late = "", self.evidence.late_at_most
+        if self.choice.late.mean == 0.0 and isfinite(late):
+            known = f", so at most {100.0 * late:.2f} %{self._in_any_hour} ({100.0 * SURE:g} % sure)"
+        if not self.evidence.is_late_shown:
+            known += self._seeds_needed
+        limits = " and ".join(limit.text for limit in self.evidence.not_shown)
+        return known + (f"; {limits} is not shown, as its interval reaches beyond" if limits else "")
+
+    @property
+    def _seeds_needed(self) -> str:
+        assert self.evidence is not None
+        needed, limit = self.evidence.seeds_needed, f"{100.0 * self.demand.late.bound:g} %"
+        if isnan(needed):
             return ""
-        return f"The most accurate that keeps it is {most.name}: {most.text}."
+        if needed == inf:
+            return f"; no number of seeds would show {limit}"
+        return f"; {f'more than {MOST_SEEDS:,}' if needed > MOST_SEEDS else f'{needed:,.0f}'} seeds would show {limit}"
+
+    def _too_little(self, best: Choice) -> str:
+        if best.requests == 0:
+            return "Nothing is recommended: no request arrived."
+        of_length = f" of {self.run_s:,.6g} s" if isfinite(self.run_s) else ""
+        seen = f"{_counted(best.requests, 'request')} in {_counted(self.seeds * self.loads, 'run')}{of_length}"
+        limit = f"{self.demand.late.text}{self._in_any_hour}"
+        return f"Nothing is recommended: {seen} cannot tell {limit}{self._seeds_needed}."
 
     @property
-    def _ties(self) -> str:
-        found = []
+    def _none(self) -> str:
+        if not self.missed:
+            return "" if self.unknown else "Nothing is recommended: all that is compared knows the load to come."
+        nearest = self.missed[0]
+        if self.settings == 1:
+            return f"{nearest.choice.name} misses {nearest.by}: {nearest.choice.text}."
+        named = f"the nearest is {nearest.choice.name}: {nearest.choice.text}"
+        return f"None keeps {self._limits}; {named}, which misses {nearest.by}."
+
+    @property
+    def _other_aim(self) -> str:
+        most = self.most_accurate
+        if most is None or self._is_best_in_both or self.demand.aim is not None:
+            return ""
+        return f"The most accurate of them is {most.name}: {most.text}."
+
+    @property
+    def _ties(self) -> Iterator[str]:
         how = ", by intervals that hold together" if self.seeds > 1 and self.settings > 2 else ""
-        for what, with_, tied in (
+        for aim, first, others in (
             ("cost", self.cheapest, self.tied_in_cost),
             ("accuracy", self.most_accurate, self.tied_in_accuracy),
         ):
-            if tied and with_ is not None:
-                names = _listed([each.name for each in tied])
-                found.append(f"Not told apart from {with_.name} in {what}{how}: {names}.")
-        return " ".join(found)
+            if others and first is not None and self.demand.aim in (None, aim):
+                yield f"Not told apart from {first.name} in {aim}{how}: {listed([other.name for other in others])}."
 
     @property
     def _dominated(self) -> str:
         pairs = [f"{name} by {other}" for name, other in self.dominated.items()]
-        return f"Dominated (no cheaper and no more accurate): {_listed(pairs)}." if pairs else ""
+        return f"Dominated (no cheaper and no more accurate): {listed(pairs)}." if pairs else ""
 
     @property
-    def _late(self) -> str:
-        if self.cheapest is None or not self.late:
-            return ""
-        return f"Above the limit: {_listed([f'{each.name} ({each.late.text(2)} %)' for each in self.late])}."
+    def _left_out(self) -> str:
+        rest = self.missed if self.best is not None else self.missed[1:]
+        return f"Left out: {listed([missed.text for missed in rest])}." if rest else ""
 
     @property
     def _unknown(self) -> str:
-        names = _listed(self.unknown)
-        return f"Not known to keep {self._limit}, for want of a figure: {names}." if names else ""
+        names = listed(self.unknown)
+        return f"Not known to keep {self._limits}, for want of a figure: {names}." if names else ""
 
     @property
-    def _unsure(self) -> str:
-        if self.seeds < 2:
-            return "By one seed, without intervals." if self.settings > 1 else ""
-        both = (self.cheapest, self.most_accurate)
-        beyond = [each.name for each in both if each is not None and each.late.high > 100.0 * self.late_at_most]
-        names = _listed(list(dict.fromkeys(beyond)))
-        return f"Not shown to keep the limit, as their intervals reach beyond it: {names}." if names else ""
+    def _bounds(self) -> str:
+        what = "A bound and no choice, as it knows" if len(self.bounds) == 1 else "Bounds and no choices, as they know"
+        named = listed([f"{bound.name} ({bound.text})" for bound in self.bounds])
+        return f"{what} the load to come: {named}." if named else ""
 
     @property
-    def _over(self) -> str:
+    def _seeds(self) -> str:
+        return "By one seed, without intervals." if self.seeds < 2 and self.settings > 1 and self.choice else ""
+
+    @property
+    def _loads(self) -> str:
         return f"All figures are means over {self.loads} loads." if self.loads > 1 else ""
 
-    def _above(self, choice: Choice) -> str:
-        limit = 100.0 * self.late_at_most
-        unsure = " by the mean, though its interval reaches the limit" if choice.late.low <= limit else ""
-        return f"{choice.late.mean - limit:.2f} percentage points above it{unsure}"
 
-
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """At most `MOST_NAMED` names, and how many more there are."""
     rest = len(names) - MOST_NAMED
     comma = "; " if any(", " in name for name in names) else ", "
     return comma.join(names[:MOST_NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def keeping(settings: Settings, late_at_most: float) -> IntArray:
-    """The places of the settings whose means keep the limit; all if SLA violations are not among the outcomes."""
-    if LATE.column not in settings.values:
-        return np.arange(len(settings))
-    return np.flatnonzero(settings.means[LATE.column] <= late_at_most)
+def _counted(number: float, what: str) -> str:
+    return f"{number:,.0f} {what}{'' if number == 1 else 's'}"
 
 
-def recommend(settings: Settings, late_at_most: float = LATE_AT_MOST) -> Recommendation | None:
-    """Which of the settings to take; None if cost, accuracy or late requests are not among their outcomes."""
+# ---- from settings to a recommendation ----
+
+
+def recommend_policy(summaries: Mapping[str, Mapping[int, Mapping[str, Any]]], demand: Demand) -> Recommendation:
+    """Which policy to take, from the summaries of its runs by seed."""
+    further = (MEAN_LATE.column, *demand.columns)
+    found = recommend(of_summaries("policy", summaries, (COST, ACCURACY, LATE), further), demand)
+    assert found is not None, "every summary has cost, accuracy and late requests"
+    return found
+
+
+def recommend(settings: Settings, demand: Demand) -> Recommendation | None:
+    """Which of the settings to take; None if cost, accuracy or late requests are not among their figures."""
     if any(outcome.column not in settings.values for outcome in (COST, ACCURACY, LATE)):
         return None
     settings = settings.only(np.flatnonzero(np.isfinite(settings.means[COST.column])))
-    kept = settings.only(keeping(settings, late_at_most))
-    late = np.flatnonzero(settings.means[LATE.column] > late_at_most)
-    unknown = np.flatnonzero(np.isnan(settings.means[LATE.column])).tolist()
-    late = late[np.argsort(settings.means[LATE.column][late], kind="stable")]
-    cheapest, most_accurate = _first(kept, COST, ACCURACY), _first(kept, ACCURACY, COST)
-    dominated = _dominated(kept)
+    choices, bounds = (settings.only(np.flatnonzero(of)) for of in (~settings.is_bound, settings.is_bound))
+    met = choices.only(meeting(choices, demand))
+    cheapest, most_accurate = _best(met, COST, ACCURACY), _best(met, ACCURACY, COST)
+    best = most_accurate if demand.aim == "accuracy" else cheapest
+    worse = dominated(met, (COST, ACCURACY))
+    ties = [
+        tuple(_choice(met, place) for place in tied(met, outcome, first) if place not in worse)
+        for outcome, first in ((COST, cheapest), (ACCURACY, most_accurate))
+    ]
     return Recommendation(
-        late_at_most,
-        settings=len(settings),
+        demand,
+        settings=len(choices),
         seeds=len(settings.seeds),
         loads=settings.loads,
-        cheapest=None if cheapest is None else _choices(kept, [cheapest])[0],
-        most_accurate=None if most_accurate is None else _choices(kept, [most_accurate])[0],
-        tied_in_cost=_tied(kept, COST, cheapest, dominated),
-        tied_in_accuracy=_tied(kept, ACCURACY, most_accurate, dominated),
-        dominated={_name(kept, one): _name(kept, other) for one, other in dominated.items()},
-        late=_choices(settings, late.tolist()),
-        unknown=tuple(_name(settings, place) for place in unknown),
+        run_s=_run_s(settings),
+        cheapest=None if cheapest is None else _choice(met, cheapest),
+        most_accurate=None if most_accurate is None else _choice(met, most_accurate),
+        tied_in_cost=ties[0],
+        tied_in_accuracy=ties[1],
+        dominated={_name(met, one): _name(met, other) for one, other in worse.items()},
+        missed=tuple(_missed(choices, demand)),
+        unknown=tuple(_unknown(choices, demand)),
+        bounds=tuple(_choice(bounds, place) for place in range(len(bounds))),
+        evidence=None if best is None else _evidence(met, best, demand),
     )
+
+
+def meeting(settings: Settings, demand: Demand) -> IntArray:
+    """The places of the settings, bounds left out, whose means keep every limit."""
+    excess = demand.excesses(settings.means, len(settings))
+    return np.flatnonzero((excess <= 0.0).all(axis=0) & ~settings.is_bound)
+
+
+def _missed(settings: Settings, demand: Demand) -> Iterator[Missed]:
+    """The settings that miss a limit, the nearest first: by the sum of the shares by which limits are missed."""
+    excess = demand.excesses(settings.means, len(settings))
+    bounds = np.array([abs(limit.bound) or 1.0 for limit in demand.limits])
+    far = np.nansum(np.maximum(excess, 0.0) / bounds[:, None], axis=0)
+    places = np.flatnonzero((excess > 0.0).any(axis=0))
+    for place in places[np.argsort(far[places], kind="stable")].tolist():
+        limits = [demand.limits[number] for number in np.flatnonzero(excess[:, place] > 0.0).tolist()]
+        figures = (_estimate(settings, limit.outcome, place) for limit in limits)
+        yield Missed(_choice(settings, place), tuple(zip(limits, figures, strict=True)))
+
+
+def _unknown(settings: Settings, demand: Demand) -> Iterator[str]:
+    """The settings that miss no limit, but lack a figure."""
+    excess = demand.excesses(settings.means, len(settings))
+    for place in np.flatnonzero(np.isnan(excess).any(axis=0) & ~(excess > 0.0).any(axis=0)).tolist():
+        yield _name(settings, place)
+
+
+def _evidence(met: Settings, place: int, demand: Demand) -> Evidence:
+    """What the runs show of a setting that meets the demand."""
+    late, seeds, limit = _estimate(met, LATE, place), len(met.seeds), demand.late
+    of_hour, hour_s, requests, span_s = (
+        _size(met, name, place) for name in ("hour_requests", "hour_s", "requests", "duration_s")
+    )
+    high, most, needed = late.high / LATE.factor, limit.bound, nan
+    if late.mean == 0.0 and isfinite(of_hour):
+        high = float(unseen(np.array(of_hour), np.array(hour_s)))
+        needed = runs_to_show(most, of_hour / seeds, hour_s / seeds)
+    elif late.mean < LATE.factor * most < late.high:
+        needed = float(ceil(seeds * ((late.high - late.mean) / (LATE.factor * most - late.mean)) ** 2))
+    is_late_shown = high <= most
+    return Evidence(
+        high,
+        is_late_shown,
+        needed,
+        is_enough=is_late_shown or isnan(requests) or min(span_s / BURST_S, requests) >= LEAST,
+        not_shown=tuple(
+            each
+            for each in demand.limits
+            if each.outcome != LATE and not each.is_shown(_estimate(met, each.outcome, place))
+        ),
+    )
+
+
+def _best(met: Settings, outcome: Outcome, then: Outcome) -> int | None:
+    """The setting with the best mean, ties decided by a further outcome; None if there is none."""
+    keys = [each.sign * met.means[each.column] for each in (then, outcome)]
+    order = np.lexsort(keys)  # NaN comes last
+    return int(order[0]) if np.isfinite(keys[1]).any() else None
+
+
+def _choice(settings: Settings, place: int) -> Choice:
+    mean_late = MEAN_LATE if MEAN_LATE.column in settings.values else LATE
+    cost, accuracy, late, worst_hour = (
+        _estimate(settings, outcome, place) for outcome in (COST, ACCURACY, mean_late, LATE)
+    )
+    return Choice(_name(settings, place), cost, accuracy, late, worst_hour, _size(settings, "requests", place))
 
 
 def _name(settings: Settings, place: int) -> str:
@@ -214,45 +417,19 @@ def _name(settings: Settings, place: int) -> str:
     return key.text(int(settings.codes[place, 0])) if is_name else settings.title(place)
 
 
-def _choices(settings: Settings, places: Sequence[int]) -> tuple[Choice, ...]:
-    found = []
-    for outcome in (COST, ACCURACY, LATE):
-        mean, low, high, _ = settings.bounds(outcome, np.array(places, dtype=np.int64))
-        found.append([Estimate(*each) for each in zip(mean.tolist(), low.tolist(), high.tolist(), strict=True)])
-    return tuple(Choice(_name(settings, place), *figures) for place, *figures in zip(places, *found, strict=True))
+def _estimate(settings: Settings, outcome: Outcome, place: int) -> Estimate:
+    mean, low, high, _ = settings.bounds(outcome, np.array([place]))
+    return Estimate(float(mean[0]), float(low[0]), float(high[0]))
 
 
-def _first(kept: Settings, outcome: Outcome, then: Outcome) -> int | None:
-    """The setting with the best mean, ties decided by a further outcome; None if there is none."""
-    keys = [each.sign * kept.means[each.column] for each in (then, outcome)]
-    order = np.lexsort(keys)  # NaN comes last
-    return int(order[0]) if np.isfinite(keys[1]).any() else None
+def _size(settings: Settings, name: str, place: int) -> float:
+    """The sum of a size over the seeds of a setting; NaN if unknown."""
+    sizes = settings.sizes.get(name)
+    return nan if sizes is None or np.isnan(sizes[place]).all() else float(np.nansum(sizes[place]))
 
 
-def _tied(kept: Settings, outcome: Outcome, place: int | None, dominated: Mapping[int, int]) -> tuple[Choice, ...]:
-    """The settings that are tied with the one at `place` and not dominated, the nearest first."""
-    if place is None:
-        return ()
-    found = differences(kept, outcome, place)
-    equals = found.equals if len(kept.seeds) > 1 else found.equals[found.mean[found.equals] == 0.0]
-    return _choices(kept, [each for each in equals.tolist() if each not in dominated])
-
-
-def _dominated(kept: Settings) -> dict[int, int]:
-    """Dominated setting -> the cheapest setting on the front that dominates it."""
-    means = [outcome.sign * kept.means[outcome.column] for outcome in (COST, ACCURACY)]
-    front = np.flatnonzero(on_front(np.column_stack(means)))
-    found: dict[int, int] = {}
-    for place in front[np.argsort(means[0][front], kind="stable")].tolist():
-        no_better, worse = np.ones(len(kept), dtype=bool), np.zeros(len(kept), dtype=bool)
-        for outcome, mean in zip((COST, ACCURACY), means, strict=True):
-            no_better &= mean >= mean[place]
-            worse |= _is_worse(kept, outcome, place)
-        found |= {each: place for each in np.flatnonzero(no_better & worse).tolist() if each not in found}
-    return dict(sorted(found.items()))
-
-
-def _is_worse(kept: Settings, outcome: Outcome, place: int) -> NDArray[np.bool_]:
-    """Which settings are shown to be worse than the one at `place`; for a single seed, which ones are worse."""
-    found = differences(kept, outcome, place)
-    return found.is_worse if len(kept.seeds) > 1 else np.asarray(outcome.sign * found.mean > 0.0)
+def _run_s(settings: Settings) -> float:
+    """The length of a run; NaN if it is unknown or runs differ."""
+    lengths_s = settings.sizes.get("duration_s", np.empty(0))
+    different = np.unique(lengths_s[np.isfinite(lengths_s)]).tolist()
+    return float(different[0]) / settings.loads if len(different) == 1 else nan

@@ -6,15 +6,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from math import isfinite
+from math import isfinite, nan
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ipa.profiles import did_you_mean
 from ipa.sim import FloatArray, IntArray
 from ipa.studies.intervals import CONFIDENCE, Bounds, Estimate, Kind, bounds, differences, kind_of
-from ipa.studies.many.answers.outcome import Outcome
+from ipa.studies.many.answers.outcome import Outcome, figure_of, has_figure
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ LOADS = ("pipeline", "setting", "workload", "trace", "window", "scale", "scaling
 
 SIZES = ("requests", "duration_s", "decisions")
 """Columns with the size of a run."""
+
+HOUR_S = 3600.0
 
 NOT_SET = "–"
 """The text for a key that a setting does not have."""
@@ -69,9 +72,10 @@ class Settings:
     """The settings of a table.
 
     `codes`: shape (settings, keys), the index of each value among its key's levels, -1 if the key is not set.
-    `values`: outcome's column -> shape (settings, seeds), NaN without such a run or figure. `sizes`: likewise, the
-    sizes of the runs, as far as the table has them. `loads`: the number of loads over which values are means and sizes
-    are sums; `traces`: the names of these loads.
+    `values`: column -> shape (settings, seeds), NaN without such a run or figure: those of the outcomes, and further
+    ones. `sizes`: likewise, the sizes of the runs, as far as the table has them, and of one hour of each. `is_bound`:
+    which settings know the load to come, shape (settings,). `loads`: the number of loads over which values are means
+    and sizes are sums; `traces`: the names of these loads.
     """
 
     keys: tuple[Key, ...]
@@ -81,6 +85,7 @@ class Settings:
     values: Mapping[str, FloatArray]
     runs: int
     failed: int
+    is_bound: NDArray[np.bool_]
     sizes: Mapping[str, FloatArray] = field(default_factory=dict)
     loads: int = 1
     traces: tuple[str, ...] = ()
@@ -113,7 +118,8 @@ class Settings:
         """The arguments of `intervals.bounds` for all settings: the kind, the values, and the sizes of the runs."""
         kind, values = kind_of(outcome.column), self.values[outcome.column]
         unknown = np.full(values.shape, np.nan)
-        of, span_s = self.sizes.get(kind.of or "", unknown), self.sizes.get("duration_s", unknown)
+        sizes = ("hour_requests", "hour_s") if kind.is_of_an_hour else (kind.of or "", "duration_s")
+        of, span_s = (self.sizes.get(size, unknown) for size in sizes)
         kind = kind if outcome.is_rate else replace(kind, least=-np.inf)
         return kind, values * (self.loads if kind.is_count else 1), of, span_s
 
@@ -130,7 +136,7 @@ class Settings:
     def only(self, places: IntArray) -> Settings:
         """Some of the settings, in the order of `places`."""
         values, sizes = ({name: of[places] for name, of in given.items()} for given in (self.values, self.sizes))
-        return replace(self, codes=self.codes[places], values=values, sizes=sizes)
+        return replace(self, codes=self.codes[places], values=values, sizes=sizes, is_bound=self.is_bound[places])
 
     def title(self, place: int) -> str:
         """A setting in words: `alpha 2, load_margin 0.1`."""
@@ -169,11 +175,14 @@ def row_means(values: FloatArray) -> FloatArray:
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
-def read(table: pd.DataFrame, keys: Sequence[str], outcomes: Sequence[Outcome]) -> Settings:
+def read(
+    table: pd.DataFrame, keys: Sequence[str], outcomes: Sequence[Outcome], further: Iterable[str] = ()
+) -> Settings:
     """The table's runs by setting, settings in order of appearance, seeds in ascending order.
 
-    Runs with an `error` are counted as failed. Raises ScenarioError if the table lacks a key, `seed` or any finished
-    run, and for two runs of the same setting with the same seed.
+    `further`: columns of figures to have besides the outcomes, as far as the table has them (see `figure_of`). Runs
+    with an `error` are counted as failed. Raises ScenarioError if the table lacks a key, `seed` or any finished run,
+    and for two runs of the same setting with the same seed.
     """
     columns = list(table.columns)
     for name in (*keys, "seed"):
@@ -198,32 +207,44 @@ def read(table: pd.DataFrame, keys: Sequence[str], outcomes: Sequence[Outcome]) 
             "keys: two runs have the same values of them and the same seed; the key that tells them apart is missing"
         )
 
-    def by_setting(column: str) -> FloatArray:
+    def by_setting(figures: Sequence[Any]) -> FloatArray:
         values = np.full((len(rows), len(seeds)), np.nan)
-        values[setting, seed] = ended[column].to_numpy(dtype=np.float64, na_value=np.nan)
+        values[setting, seed] = np.array([nan if _is_missing(each) else each for each in figures], dtype=np.float64)
         return values
 
+    figures = {outcome.column: ended[outcome.column].tolist() for outcome in outcomes}
+    for name in further:
+        if name not in figures and has_figure(columns, name):
+            rows_of_table: list[Any] = ended.to_dict("records")
+            figures[name] = [figure_of(run, name) for run in rows_of_table]
+    knows_future = (
+        ended["knows_future"].eq(True).to_numpy() if "knows_future" in columns else np.zeros(len(ended), bool)
+    )
     return Settings(
         tuple(found),
         matrix[rows],
         tuple(outcomes),
         tuple(seeds.tolist()),
-        {outcome.column: by_setting(outcome.column) for outcome in outcomes},
+        {name: by_setting(values) for name, values in figures.items()},
         len(ended),
         len(table) - len(ended),
-        {name: by_setting(name) for name in SIZES if name in columns},
+        np.isin(np.arange(len(rows)), setting[knows_future]),
+        _with_hours({name: by_setting(ended[name].tolist()) for name in SIZES if name in columns}),
         traces=tuple(map(str, ended["trace"].dropna().unique())) if "trace" in columns else (),
     )
 
 
 def of_summaries(
-    key: str, summaries: Mapping[str, Mapping[int, Mapping[str, Any]]], outcomes: Sequence[Outcome]
+    key: str,
+    summaries: Mapping[str, Mapping[int, Mapping[str, Any]]],
+    outcomes: Sequence[Outcome],
+    further: Iterable[str] = (),
 ) -> Settings:
-    """The settings of a single key, from the runs' summaries by its value and by seed."""
+    """The settings of a single key, from the runs' summaries by its value and by seed. `further`: as in `read`."""
     seeds = tuple(sorted({seed for runs in summaries.values() for seed in runs}))
 
     def by_setting(column: str) -> FloatArray:
-        rows = [[runs.get(seed, {}).get(column) for seed in seeds] for runs in summaries.values()]
+        rows = [[figure_of(runs.get(seed, {}), column) for seed in seeds] for runs in summaries.values()]
         return np.array(rows, dtype=np.float64)
 
     return Settings(
@@ -231,11 +252,20 @@ def of_summaries(
         np.arange(len(summaries))[:, None],
         tuple(outcomes),
         seeds,
-        {outcome.column: by_setting(outcome.column) for outcome in outcomes},
+        {name: by_setting(name) for name in (*(outcome.column for outcome in outcomes), *further)},
         sum(map(len, summaries.values())),
         0,
-        {name: by_setting(name) for name in SIZES},
+        np.array([any(run.get("knows_future") for run in runs.values()) for runs in summaries.values()], dtype=bool),
+        _with_hours({name: by_setting(name) for name in SIZES}),
     )
+
+
+def _with_hours(sizes: dict[str, FloatArray]) -> dict[str, FloatArray]:
+    """The sizes of runs, and those of an hour of each; a run of less counts whole."""
+    if "duration_s" in sizes and "requests" in sizes:
+        part = np.minimum(HOUR_S / sizes["duration_s"], 1.0)
+        sizes |= {"hour_s": part * sizes["duration_s"], "hour_requests": part * sizes["requests"]}
+    return sizes
 
 
 def varied(table: pd.DataFrame, names: Iterable[str]) -> tuple[str, ...]:
@@ -282,6 +312,7 @@ def over_loads(settings: Settings) -> Settings | None:
         codes=settings.codes[rows][:, chosen],
         values={column: by_load(given).mean(axis=1) for column, given in settings.values.items()},
         sizes={name: by_load(given).sum(axis=1) for name, given in settings.sizes.items()},
+        is_bound=np.isin(np.arange(len(rows)), choice[settings.is_bound]),
         loads=loads,
     )
 

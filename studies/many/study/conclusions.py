@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import nan
 from typing import TYPE_CHECKING, Any
 
-from ipa.studies.many.answers import LATE_AT_MOST, Answers, Recommendation, answer
+from ipa.studies.many.answers import Answers, Recommendation, answer, demand_of
 from ipa.studies.many.study import decision_times, published
 from ipa.studies.many.study.findings import Cell, Failure, Findings
 from ipa.studies.many.study.headline import Match
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Found:
     """The findings of each pipeline; the matches of the headline and the published cells of all; decision times.
 
-    `failures`: the runs that failed. `late_at_most`: the limit on the share of SLA violations of a recommended system.
-    A pipeline whose systems have all failed has no findings.
+    `failures`: the runs that failed. `late_at_most`: the share of the requests of any hour that may be late or lost
+    with a recommended system; None: as its goal says, or 1 %. A pipeline whose systems have all failed has no findings.
     """
 
     plan: Plan
@@ -33,7 +33,7 @@ class Found:
     compared: tuple[Compared, ...]
     timings: tuple[decision_times.Timing, ...]
     failures: tuple[Failure, ...]
-    late_at_most: float = field(default=LATE_AT_MOST, kw_only=True)
+    late_at_most: float | None = field(default=None, kw_only=True)
 
     def recommendations(self) -> Iterator[tuple[str, str, Recommendation]]:
         """Pipeline, setting, and which system to take there over all loads, if there are several."""
@@ -93,21 +93,22 @@ class Found:
         return self.title(cell.pipeline, cell.system)
 
 
-def of_systems(findings: Findings, setting: str, late_at_most: float = LATE_AT_MOST) -> Answers | None:
+def of_systems(findings: Findings, setting: str, late_at_most: float | None = None) -> Answers | None:
     """The answers on the systems of a setting, over all loads; None for a single system."""
     cells = [cell for cell in findings.cells if cell.setting == setting and not cell.point]
     if len({cell.system for cell in cells}) < 2:
         return None
     rows = [
-        {"workload": cell.workload, "system": findings.title(cell.system), **row}
+        {"workload": cell.workload, "system": findings.plain_title(cell.system), **row}
         for cell in cells
         for row in _runs(cell)
     ]
     title = f"{findings.pipeline}: systems"
-    return answer(_table(rows), _keys(cells, ("system",)), title=title, late_at_most=late_at_most)
+    demand = demand_of((cell.scenario for cell in cells), late_at_most)
+    return answer(_table(rows), _keys(cells, ("system",)), title=title, demand=demand)
 
 
-def of_sweeps(findings: Findings, setting: str, late_at_most: float = LATE_AT_MOST) -> Iterator[tuple[str, Answers]]:
+def of_sweeps(findings: Findings, setting: str, late_at_most: float | None = None) -> Iterator[tuple[str, Answers]]:
     """The answers on each sweep of more than one point run in a setting, by its varied keys or named points, over all
     loads."""
     for name, sweep in findings.study.sweeps.items():
@@ -125,7 +126,8 @@ def of_sweeps(findings: Findings, setting: str, late_at_most: float = LATE_AT_MO
                 for row in _runs(cell)
             ]
             title = f"{findings.pipeline}: {findings.title(name)}"
-            yield name, answer(_table(rows), _keys(cells, varied), title=title, late_at_most=late_at_most)
+            demand = demand_of((cell.scenario for cell in cells), late_at_most)
+            yield name, answer(_table(rows), _keys(cells, varied), title=title, demand=demand)
 
 
 def _keys(cells: list[Cell], keys: tuple[str, ...]) -> tuple[str, ...]:

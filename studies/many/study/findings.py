@@ -15,6 +15,7 @@ from ipa.studies.intervals import Estimate, difference_of, estimate_of, paired_c
 from ipa.studies.many import Outcome, Store
 from ipa.studies.many.study.plan import Trial
 from ipa.studies.many.study.schema import Headline, Study
+from ipa.studies.runs import marked
 from ipa.studies.scenario import Scenario, whole_trace
 
 Values = Mapping[int, float | None]
@@ -57,6 +58,11 @@ class Cell:
         """A figure's mean over the seeds; NaN if no run has it."""
         found = self.estimate(key, factor)
         return float("nan") if found is None else found.mean
+
+    @property
+    def point_title(self) -> str:
+        """The point's name for people; one that knows the load to come is marked as a bound."""
+        return marked(self.point, next(iter(self.outcomes.values())).summary)
 
     @property
     def name(self) -> tuple[str, str, str, str, str]:
@@ -106,10 +112,23 @@ class Findings:
                 yield setting, workload
 
     def title(self, name: str, point: str = "") -> str:
-        """A system's or a sweep's name for people, with the point's."""
+        """A system's or a sweep's name for people, with the point's; what knows the load to come is marked a bound."""
+        title = self.plain_title(name)
+        return marked(f"{title} ({point})" if point else title, {"knows_future": (name, point) in self.bounds})
+
+    def plain_title(self, name: str) -> str:
+        """A system's or a sweep's name for people, without a mark."""
         part: Any = self.study.systems.get(name) or self.study.sweeps[name]
-        title = part.title or name
-        return f"{title} ({point})" if point else title
+        return str(part.title or name)
+
+    @cached_property
+    def bounds(self) -> frozenset[tuple[str, str]]:
+        """The systems, and points of sweeps, that know the load to come."""
+        return frozenset(
+            (cell.system, cell.point)
+            for cell in self.cells
+            if any(outcome.summary.get("knows_future") for outcome in cell.outcomes.values())
+        )
 
 
 def _infeasible_share(summary: Mapping[str, Any]) -> float:

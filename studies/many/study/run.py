@@ -14,7 +14,6 @@ from typing import Any
 from ipa.studies import results
 from ipa.studies.displayed import check_plotly
 from ipa.studies.many import FINISHED, Running, Store, begun, opened
-from ipa.studies.many.answers import LATE_AT_MOST
 from ipa.studies.many.study import (
     decision_times,
     headline,
@@ -43,7 +42,7 @@ def run_study(
     *,
     pipelines: Sequence[str] = (),
     seeds: int | None = None,
-    late_at_most: float = LATE_AT_MOST,
+    late_at_most: float | None = None,
     **running: Any,
 ) -> Study:
     """Run a study (`paper`, or the path of a study file) and write its tables and its report to `folder`.
@@ -131,7 +130,7 @@ def shipped() -> tuple[str, ...]:
     return tuple(name for name in ORDER if name in there)
 
 
-def conduct(wanted: Plan, running: Running, late_at_most: float = LATE_AT_MOST) -> Study:
+def conduct(wanted: Plan, running: Running, late_at_most: float | None = None) -> Study:
     """Make the runs of a plan that the folder lacks, then write the findings and the recommended system.
 
     Finished runs survive an interrupt. Failed runs are kept with their errors and tried again the next time; see

@@ -4,6 +4,7 @@ from .run import Plan as Plan
 from .run import Swept as Swept
 from .run import Trial as Trial
 from .run import conduct as conduct
+from .run import demand_of_folder as demand_of_folder
 from .run import prepare as prepare
 from .run import read_sweep as read_sweep
 from .run import sweep as sweep

@@ -28,7 +28,7 @@ from ipa.studies.many import (
     opened,
     silent,
 )
-from ipa.studies.many.answers import LATE_AT_MOST, Recommendation, answer
+from ipa.studies.many.answers import Demand, Recommendation, answer, demand_of_points
 from ipa.studies.many.sweeps import conditions, stopping, table
 from ipa.studies.many.sweeps.options import Options, Texts, Vary
 from ipa.studies.many.sweeps.sample import SHAPE, Branch, Space, Values, axis_of, parse_axis
@@ -38,6 +38,8 @@ from ipa.studies.scenario import LARGEST_SEED, Scenario, ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ipa.studies.many import Requirement
 
 TABLE = "runs.parquet"
 
@@ -141,11 +143,11 @@ class Swept:
                 ],
             )
 
-    def recommend(self, keys: Sequence[str], late_at_most: float = LATE_AT_MOST) -> Recommendation | None:
+    def recommend(self, keys: Sequence[str], demand: Demand) -> Recommendation | None:
         """Which of the points distinguished by `keys` to take; None if there is nothing to choose."""
         chosen = [key for key in keys if key != "seed"]
         try:
-            return answer(self.table, chosen, late_at_most=late_at_most).recommend()
+            return answer(self.table, chosen, demand=demand).recommend()
         except ScenarioError:  # no key, no finished run, or a point that occurs twice
             return None
 
@@ -347,6 +349,22 @@ def _described(branch: Branch) -> dict[str, Any]:
     if axis.ends is not None:
         values = {"from": axis.ends[0], "to": axis.ends[1], "scale": "log" if axis.is_log else "linear"}
     return {"key": axis.key, **values, **({"when": branch.when.text} if branch.when else {})}
+
+
+def demand_of_folder(
+    folder: str | Path, late_at_most: float | None = None, required: Sequence[Requirement] = ()
+) -> Demand:
+    """What is asked of the points of a sweep's folder. Raises ScenarioError as `read_manifest`, and if it lacks what
+    was varied."""
+    manifest = results.read_manifest(Path(folder))
+    axes: dict[str, list[Any]] = {}
+    try:
+        for axis in manifest["vary"]:
+            axes.setdefault(axis["key"], []).extend(axis.get("values", ()))
+        base = Scenario.model_validate(manifest["scenario"])
+    except (KeyError, TypeError, ValueError):
+        raise ScenarioError(f"{Path(folder) / results.MANIFEST}: does not say what was varied of what") from None
+    return demand_of_points(base, axes, late_at_most, required)
 
 
 def read_sweep(folder: str | Path) -> list[tuple[Values, Scenario, Mapping[str, Any]]]:

@@ -133,7 +133,7 @@ def rate_row(name: str, find: Callable[[], float], bound: float, *, is_most: boo
 
 
 def rate_rows() -> list[Callable[[], Row]]:
-    """What is claimed of `--until`, winners and changes."""
+    """What is claimed of `--until`, of bounds, winners and changes."""
     return [
         *(
             partial(
@@ -144,6 +144,16 @@ def rate_rows() -> list[Callable[[], Row]]:
                 is_most=False,
             )
             for outcome, aim in coverage.UNTIL
+        ),
+        *(
+            partial(
+                rate_row,
+                f"upper ends over {seeds} seeds ({outcome.name}): not below the mean",
+                partial(coverage.upper_ends_held, outcome, seeds, 20_000, np.random.default_rng(1)),
+                0.97,
+                is_most=False,
+            )
+            for outcome, seeds in ((coverage.WHOLE_BURSTS, 3), (coverage.WHOLE_BURSTS, 4), (coverage.OUTCOMES[1], 4))
         ),
         *(
             partial(

@@ -85,6 +85,14 @@ def skewed(name: str, base_s: float, scale_s: float, sigma: float, least: float)
     )
 
 
+def upper_ends_held(outcome: Outcome, seeds: int, rows: int, random: np.random.Generator) -> float:
+    """Of intervals over so many seeds, the share whose upper end is at least the mean: a bound of 97.5 %."""
+    return float(np.mean(outcome.mean <= outcome.bounds(outcome.draw(random, (rows, seeds))).high))
+
+
+WHOLE_BURSTS = bursts(1.2, 120.0, 0.0, 0.0)
+"""Bursts of 10 s in which all requests are late, as assumed where none was seen; the mean is 1 %."""
+
 RARE = bursts(0.01, 16.0, 1.55, 0.94)
 SKEWED = skewed("p99 as of rate, skewness 2.9", 1.72, 0.04, 0.7, 0.93)
 

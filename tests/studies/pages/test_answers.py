@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipa.studies import Answers, ScenarioError, answer, read_answers
+from ipa.studies import Answers, Scenario, ScenarioError, answer, read_answers
 from ipa.studies.pages import Section, Table, html_of
 from ipa.studies.pages.answers import against, page, plots
 from ipa.studies.pages.document import Choice
@@ -140,7 +140,11 @@ def test_a_table_or_the_folder_of_a_sweep_is_drawn_by_the_command(
     monkeypatch.chdir(tmp_path)
     Path("swept").mkdir()
     TABLE.to_parquet("swept/runs.parquet")
-    Path("swept/manifest.json").write_text(json.dumps({"schema_version": 1, "kind": "sweep"}))
+    manifest = {"schema_version": 1, "kind": "sweep"}
+    Path("swept/manifest.json").write_text(json.dumps(manifest))
+    assert "swept/manifest.json: does not say what was varied" in refusal("report", "swept")
+    manifest |= {"scenario": Scenario(pipeline="video").as_dict(), "vary": []}
+    Path("swept/manifest.json").write_text(json.dumps(manifest))
     assert ipa("report", "swept").stdout == "swept/report.html\n"
     assert "Sweep: swept" in Path("swept/report.html").read_text()
     assert ipa("report", "swept/runs.parquet", "--to", "one.html").stdout == "one.html\n"

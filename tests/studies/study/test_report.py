@@ -75,7 +75,7 @@ def test_the_report_begins_with_what_to_take_and_ends_with_what_was_run() -> Non
     """And no table has a column for the one pipeline that all rows are of."""
     study("--seeds", 1)
     page = Path("out/report.html").read_text()
-    assert "<h3>Which to take</h3>\n<ul>\n<li>mine: Take " in page.partition("The headline")[0]
+    assert "<h3>Which to take</h3>\n<ul>\n<li>mine: Nothing is recommended: " in page.partition("The headline")[0]
     assert page.count('<select data-choice="against') == 1
     told = page.partition("<summary>What was run</summary>")[2]
     assert "<dt>Systems</dt><dd>IPA, one, two</dd>" in told

@@ -128,7 +128,7 @@ def named_points(found: Found, setting: str, pipeline: str | None = None) -> Ite
     for name, sweep in sweeps.items():
         of = [each for each in found.findings if name in each.study.sweeps and pipeline in (None, each.pipeline)]
         rows = [
-            (findings.pipeline, workload, cell.point, *_figures(cell))
+            (findings.pipeline, workload, cell.point_title, *_figures(cell))
             for findings in of
             for workload in findings.study.workloads
             for cell in findings.of(setting, workload, name)
