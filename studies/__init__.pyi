@@ -2,7 +2,6 @@ from . import displayed as displayed
 from . import explore as explore
 from . import formatting as formatting
 from . import intervals as intervals
-from . import load_study as load_study
 from . import many as many
 from . import pages as pages
 from . import plans as plans

@@ -243,7 +243,7 @@ NOT_RUN = (
     ("reader-", "nine minutes of measuring, made like `reader.yaml`", "studies/profiling/test_compare.py"),
     ("--predictors lstm", "minutes of networks", "policies/test_predictors.py"),
     ("--records LEVEL", "a level in place of its name", "sim/test_streaming.py"),
-    ("study loads", "hours", "studies/load_study/test_load_study.py"),
+    ("study loads", "hours", "studies/study/test_loads.py"),
     ("study studies/examples/guards", "minutes", "test_docs.py"),
     ("tests.studies.live_policies", "hours", "studies/live_policies/test_tables.py"),
     ("ipa explore", "somebody who ends it", "studies/explore/test_server.py"),

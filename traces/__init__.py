@@ -9,11 +9,14 @@ from ipa.traces.catalogue import (
     constant,
     default_path,
     find,
+    has_fixed_counts,
+    is_of_real_trace,
     known_names,
     published,
     synthesise,
 )
 from ipa.traces.checks import LONGEST_S, TraceError
+from ipa.traces.families import FAMILIES, REAL_FAMILIES
 from ipa.traces.readers import NO_HINTS, Filling, Steps, TimeHints, answered_series, read, trace_of_series
 from ipa.traces.summary import (
     SCALES_S,
@@ -32,11 +35,13 @@ from ipa.traces.trace import HISTORY_S, Trace
 from ipa.traces.writers import check_new, write
 
 __all__ = [
+    "FAMILIES",
     "HISTORY_S",
     "LONGEST_S",
     "NAMES",
     "NO_HINTS",
     "PROCESSES",
+    "REAL_FAMILIES",
     "SCALE",
     "SCALES_S",
     "TRACE_VARIABLE",
@@ -56,7 +61,9 @@ __all__ = [
     "default_path",
     "dispersion",
     "find",
+    "has_fixed_counts",
     "info",
+    "is_of_real_trace",
     "known_names",
     "means_rps",
     "published",

@@ -12,6 +12,7 @@ import numpy as np
 from ipa.errors import did_you_mean
 from ipa.numbers import number_of
 from ipa.traces.checks import LONGEST_S, Times, TraceError
+from ipa.traces.families import FAMILIES, REAL_FAMILIES, drawn, drawn_window
 from ipa.traces.readers import NO_HINTS, TimeHints, read
 from ipa.traces.trace import HISTORY_S, Trace
 
@@ -33,8 +34,9 @@ def find(name_or_path: str | Path, *, seed: int = 0, real: Path | None = None, h
 
     - `bursty`, `steady-low`, `steady-high`, `fluctuating`: the synthetic one drawn from `seed`;
     - `constant:25`, `constant:25:600`: 25 requests per second, for 1200 s, for 600 s;
+    - `step:7`, `flash:7` and so on: the load of a family that this seed draws, whatever `seed` is (see `families`);
     - `twitter:bursty` and so on: the published window itself, cut from the file `real` (see
-      `default_path`);
+      `default_path`); `tweets:7` and `tweets-without-past:7`: a window of it that the seed draws;
     - anything with a suffix or a folder, or an existing file: that file, with `hints` on its times. `./bursty` is a
       file.
 
@@ -46,17 +48,51 @@ def find(name_or_path: str | Path, *, seed: int = 0, real: Path | None = None, h
             return synthesise(name, seed)
         if name.startswith(_CONSTANT):
             return _constant(name)
-        if name.startswith(_REAL):
-            return _published(name, real)
+        if is_of_real_trace(name):
+            return _published(name, real) if name.startswith(_REAL) else _window(name, real)
+        family, _, family_seed = name.partition(":")
+        if family in FAMILIES and family_seed:
+            return drawn(family, _seed_of(name, family_seed))
     if isinstance(name_or_path, Path) or Path(name).suffix or os.sep in name or Path(name).exists():
         return read(name_or_path, hints, seed)
-    names = (*known_names(), f"{_CONSTANT}RATE")
+    names = (*known_names(), f"{_CONSTANT}RATE", *(f"{family}:SEED" for family in (*FAMILIES, *REAL_FAMILIES)))
     raise TraceError(f"unknown trace {name!r}: neither a file nor one of {', '.join(names)}{did_you_mean(name, names)}")
 
 
 def known_names() -> tuple[str, ...]:
     """The names of loads: the synthetic ones, then the windows of the real trace."""
     return (*NAMES, *(f"{_REAL}{workload}" for workload in NAMES))
+
+
+def is_of_real_trace(name: str) -> bool:
+    """Whether a name means a part of the real trace, whose file has to be known."""
+    return name.startswith((_REAL, *(f"{family}:" for family in REAL_FAMILIES)))
+
+
+def has_fixed_counts(name: str) -> bool:
+    """Whether a name that is no file means a load which no seed of a run changes, such as `constant:5` and `step:7`."""
+    return name.startswith((_CONSTANT, *(f"{family}:" for family in FAMILIES)))
+
+
+def _seed_of(name: str, written: str) -> int:
+    if not (written.isascii() and written.isdigit()):
+        raise TraceError(f"{name!r}: should be {name.partition(':')[0]}:SEED, with a whole number from 0, such as 7")
+    return int(written)
+
+
+def _window(name: str, real: Path | None) -> Trace:
+    family, _, written = name.partition(":")
+    seed = _seed_of(name, written)
+    return drawn_window(family, seed, read(_known_file(name, real)), SCALE)
+
+
+def _known_file(name: str, real: Path | None, instead: str = "") -> Path:
+    if real is None:
+        raise TraceError(
+            f"{name!r} is cut from the real trace, whose file is not known: set the environment variable "
+            f"{TRACE_VARIABLE} to its path{instead}"
+        )
+    return real
 
 
 def _constant(name: str) -> Trace:
@@ -75,12 +111,7 @@ def _published(name: str, real: Path | None) -> Trace:
     if workload not in NAMES:
         known = [f"{_REAL}{each}" for each in NAMES]
         raise TraceError(f"unknown trace {name!r}{did_you_mean(name, known)}")
-    if real is None:
-        raise TraceError(
-            f"{name!r} is cut from the real trace, whose file is not known: set the environment variable "
-            f"{TRACE_VARIABLE} to its path, or use the synthetic {workload!r}"
-        )
-    return published(workload, read(real))
+    return published(workload, read(_known_file(name, real, f", or use the synthetic {workload!r}")))
 
 
 SCALE = 1 / 8

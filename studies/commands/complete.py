@@ -23,7 +23,7 @@ def pipelines(_: click.Context, __: click.Parameter, typed: str) -> Items:
 
 def studies(_: click.Context, __: click.Parameter, typed: str) -> Items:
     """The shipped studies, and files."""
-    return [*_beginning(typed, ["paper", "loads"]), CompletionItem(typed, type="file")]
+    return [*_beginning(typed, ipa.studies.many.study.SHIPPED_STUDIES), CompletionItem(typed, type="file")]
 
 
 def policies(_: click.Context, __: click.Parameter, typed: str) -> Items:

@@ -59,7 +59,7 @@ def report(results: Path, to: Path | None, form: str | None, late_at_most: float
 
 def _write_page(results: Path, path: Path, what: str, late_at_most: float | None) -> None:
     kind = _kind(results)
-    if kind in ("run", "runs", "loads"):  # of which read_comparison says why they cannot be drawn
+    if kind in ("run", "runs"):
         comparison = studies.read_comparison(results)
         reports.check_report(path, records=reports.records_of(comparison.runs), option=what)
         reports.write_report(replace(comparison, late_at_most=late_at_most), path)
@@ -75,7 +75,7 @@ def _plots(results: Path) -> list[Plot]:
 
 
 def _result(results: Path, kind: str, late_at_most: float | None = None) -> Comparison | Validation | Study | Answers:
-    if kind in ("run", "runs", "loads"):
+    if kind in ("run", "runs"):
         return studies.read_comparison(results)
     if kind == "validation":
         return studies.read_validation(results)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-import ipa
 from ipa import studies
 from ipa.studies.commands import complete, printing, progress
 from ipa.studies.commands.options import (
@@ -26,10 +24,7 @@ from ipa.studies.commands.options import (
 from ipa.studies.many.study import Options
 
 if TYPE_CHECKING:
-    from ipa.studies.many import Running
     from ipa.studies.many.study import Sheet
-
-LOADS = "loads"
 
 
 @click.command()
@@ -40,7 +35,7 @@ LOADS = "loads"
     required=True,
     help="Write the tables and the report to this folder; repeat the command to resume an interrupted study.",
 )
-@declared(Options, "pipelines", "seeds", "draw_seed", "azure")
+@declared(Options, "pipelines", "seeds")
 @late_option
 @jobs_option
 @on_option
@@ -56,21 +51,13 @@ def study(
 ) -> None:
     """Run a study: several systems on several loads, over seeds and parameter sweeps.
 
-    `paper` repeats the published evaluation, with further systems; `loads` draws loads of many families and says which
-    policy is best for which; FILE is a study file of your own. The results are tables and one HTML report. Each run is
-    saved as soon as it finishes. Repeat the command after an interrupt, with more seeds or pipelines, or with a changed
-    file: only the missing runs are made.
+    `paper` repeats the published evaluation, with further systems; `loads` runs every policy on loads of many
+    families, in several worlds; FILE is a study file of your own. The results are tables and one HTML report. Each
+    run is saved as soon as it finishes. Repeat the command after an interrupt, with more seeds or pipelines, or with a
+    changed file: only the missing runs are made.
     """
     asked = taken(Options, options)
     running = progress.running(out, jobs, on)
-    if what == LOADS:
-        if late_at_most is not None:
-            raise click.UsageError(f"--late-at-most is not of the study {LOADS}")
-        _study_loads(running, asked, as_json)
-        return
-    for flag, value in (("--draw-seed", asked.draw_seed), ("--azure", asked.azure)):
-        if value is not None:
-            raise click.UsageError(f"{flag} is of the study {LOADS} alone")
     studies.displayed.check_plotly("a study's report")
     wanted = studies.many.study.prepare(what, asked.pipelines, asked.seeds)
     for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
@@ -93,27 +80,6 @@ def study(
             f"{len(found.failures)} of {len(wanted.trials)} runs failed; the others are kept in {out}: repeat the "
             "command to try the failed ones again"
         )
-
-
-def _study_loads(running: Running, asked: Options, as_json: bool) -> None:
-    """Run the study of which policy suits which load."""
-    out, pipelines = running.folder, asked.pipelines or studies.load_study.PIPELINES
-    tweets, seed = ipa.traces.default_path(os.environ), 1 if asked.draw_seed is None else asked.draw_seed
-    loads = studies.load_study.Loads(draws=asked.seeds or 1, seed=seed, tweets=tweets, azure=asked.azure)
-    progress.compile_engine(studies.Scenario(pipeline=pipelines[0]))
-    with progress.ended_cleanly(out), redirect_stdout(sys.stderr):
-        found = studies.load_study.conduct(loads, running, pipelines)
-    if as_json:
-        printing.print_json(studies.load_study.as_dict(found))
-    else:
-        table = printing.new_table("Which policy for which load", *studies.load_study.COLUMNS, names=3)
-        for row in studies.load_study.text_rows(found.lines):
-            table.add_row(*row)
-        printing.print_table(table)
-        printing.console().print(studies.load_study.READING, style="dim")
-        printing.print_line(f"Table and report: {out}")
-    if found.failures:
-        raise click.ClickException(f"{len(found.failures)} runs failed, the first: {found.failures[0]}")
 
 
 def print_sheet(sheet: Sheet) -> None:

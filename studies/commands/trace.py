@@ -57,7 +57,16 @@ def list_(as_json: bool) -> None:
     for row in rows:
         table.add_row(*(_shown(value) for value in row.values()))
     table.add_row("constant:RATE[:SECONDS]", "1200", "", "RATE", "", "the same number every second")
+    for family, rates_of in ipa.traces.FAMILIES.items():
+        table.add_row(f"{family}:SEED", "1200", "", "", "", _first_words(rates_of.__doc__ or ""))
+    for family, past in zip(ipa.traces.REAL_FAMILIES, ("", ", without the load before it"), strict=True):
+        table.add_row(f"{family}:SEED", "1200", "", "", "", f"a window of the real trace that the seed draws{past}")
     printing.print_table(table)
+
+
+def _first_words(docstring: str) -> str:
+    """A docstring of one sentence as the end of a table's row."""
+    return docstring[:1].lower() + docstring[1:].rstrip(".")
 
 
 def _shown(value: object) -> str:
@@ -170,7 +179,7 @@ def _means(trace: Trace) -> dict[str, str]:
 def synthesise(workload: str, seed: int, to: Path, as_json: bool) -> None:
     """Write a named synthetic load to a file.
 
-    WORKLOAD is bursty, steady-low, steady-high, fluctuating or constant:RATE.
+    WORKLOAD is bursty, steady-low, steady-high, fluctuating, constant:RATE or FAMILY:SEED, such as step:7.
     """
     printing.print_made(ipa.traces.write(ipa.traces.find(workload, seed=seed), to), as_json)
 

@@ -23,8 +23,6 @@ from .executor import Local as Local
 from .executor import gathered as gathered
 from .executor import make as make
 from .executor import summaries as summaries
-from .objective import OBJECTIVE as OBJECTIVE
-from .objective import objective_of as objective_of
 from .outcome import ARRIVED_SECONDS as ARRIVED_SECONDS
 from .outcome import TIMELINE as TIMELINE
 from .outcome import Outcome as Outcome

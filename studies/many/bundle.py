@@ -25,8 +25,8 @@ from ipa.studies.many.outcome import Outcome
 from ipa.studies.many.plan import PlannedRun
 from ipa.studies.runs import Content, Renaming, content_of, digest_of, names_in
 from ipa.studies.runs.results import versions, write_files
-from ipa.studies.scenario import REAL, Scenario, WorkerError, find_trace
-from ipa.traces import Trace
+from ipa.studies.scenario import Scenario, WorkerError, find_trace
+from ipa.traces import Trace, is_of_real_trace
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Bundle:
             names.update(dict.fromkeys(names_in(scenario)))
             loads[scenario.trace] = None
         content = {name: content_of(name) if name not in loads else _log(name) for name in names}
-        traces = {name: find_trace(name, 1) for name in loads if name.startswith(REAL)}
+        traces = {name: find_trace(name, 1) for name in loads if is_of_real_trace(name)}
         sha = sha256()
         for name, each in sorted(content.items()):
             sha.update(f"{name} {digest_of(each)}\n".encode())

@@ -26,7 +26,6 @@ from uuid import uuid4
 
 from ipa.errors import Error
 from ipa.studies.many import workers
-from ipa.studies.many.objective import with_objective
 from ipa.studies.many.outcome import Outcome, outcome_of, summary_of
 from ipa.studies.many.plan import PlannedRun
 from ipa.studies.runs import Run, simulate
@@ -37,13 +36,12 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 R = TypeVar("R")
 
-Kept = Literal["all", "summary", "objective"]
-"""What is kept of a run: everything that a study's tables and pages need, its summary, or that with the objective."""
+Kept = Literal["all", "summary"]
+"""What is kept of a run: everything that a study's tables and pages need, or its summary."""
 
 OUTCOMES: Mapping[Kept, Callable[[Run], Outcome]] = {
     "all": outcome_of,
     "summary": summary_of,
-    "objective": with_objective,
 }
 
 Chunk = list[PlannedRun]

@@ -243,7 +243,7 @@ MANIFEST = {
     "kind": Column(
         "",
         "`run`; for a comparison's folder `runs`, with the list `runs` of the folders in it; for a "
-        "study's `study`, for a sweep's `sweep`, for the study of loads `loads`",
+        "study's `study`, for a sweep's `sweep`",
     ),
     "scenario": Column("", "all keys with their values, including defaults"),
     "scenario_sha256": Column("", "its digest"),

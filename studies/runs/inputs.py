@@ -12,8 +12,8 @@ from typing import Any
 
 from ipa import profiles
 from ipa.policies import split_spec
-from ipa.studies.scenario import POLICY_FILES, REAL, Scenario, find_trace, is_log
-from ipa.traces import Trace
+from ipa.studies.scenario import POLICY_FILES, Scenario, find_trace, is_log
+from ipa.traces import Trace, is_of_real_trace
 
 Content = Mapping[str, bytes]
 """A file and those that belong to it, by the names of the files; the file itself is the first."""
@@ -53,12 +53,12 @@ class Inputs:
 
 def has_digest(trace: str) -> bool:
     """Whether a load is a log that can be read again: a file, or a window of the real trace."""
-    return is_log(trace) and (trace.startswith(REAL) or Path(trace).is_file())
+    return is_log(trace) and (is_of_real_trace(trace) or Path(trace).is_file())
 
 
 def names_in(scenario: Scenario) -> list[str]:
     """The files of its own that a scenario names: its pipeline's, its policy's, and its load's."""
-    is_file = has_digest(scenario.trace) and not scenario.trace.startswith(REAL)
+    is_file = has_digest(scenario.trace) and not is_of_real_trace(scenario.trace)
     return [*files_in(scenario), *([scenario.trace] if is_file else [])]
 
 

@@ -19,7 +19,6 @@ from .inputs import pipeline_of as pipeline_of
 from .inputs import policy_of as policy_of
 from .inputs import whole_trace as whole_trace
 from .inputs import world_of as world_of
-from .loads import REAL as REAL
 from .loads import Load as Load
 from .loads import Windows as Windows
 from .loads import brought as brought

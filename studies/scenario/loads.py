@@ -16,9 +16,6 @@ from ipa.sim import stream
 from ipa.studies.scenario.errors import ScenarioError
 from ipa.traces import NO_HINTS, TRACE_VARIABLE, TimeHints, Trace
 
-REAL = "twitter:"
-"""The prefix of names of windows of the real trace."""
-
 CONSTANT = "constant:"
 """The prefix of names of constant loads."""
 
@@ -65,7 +62,7 @@ class Load:
     @property
     def key(self) -> Hashable | None:
         """A cache key: what the load depends on, including the state of its file; None if it cannot be read twice."""
-        path = traces.default_path(os.environ) if self.name.startswith(REAL) else Path(self.name)
+        path = traces.default_path(os.environ) if traces.is_of_real_trace(self.name) else Path(self.name)
         is_drawn = self.scale != 1.0 and self.scaling == "thin"
         seed = self.seed
         changed: tuple[int, int] | None = None
@@ -96,7 +93,8 @@ class Load:
 
 
 def is_log(name: str) -> bool:
-    """Whether the load is a log, a file or a window of the real trace, so that all seeds have the same requests."""
+    """Whether the load is one of many that might have been, the same for all seeds: a file, a window of the real trace,
+    a drawn load such as `step:7`."""
     return name not in traces.NAMES and not name.startswith(CONSTANT)
 
 
@@ -106,7 +104,7 @@ def find_trace(name: str, seed: int, hints: TimeHints = NO_HINTS) -> Trace:
     if name in _brought:
         return _brought[name]
     real = traces.default_path(os.environ)
-    if name.startswith(REAL):
+    if traces.is_of_real_trace(name):
         if real is not None and not real.is_file():
             raise ScenarioError(f"{TRACE_VARIABLE}={real}: no such file; it should name the file of the real trace")
         return traces.find(name, real=real) if real is None else _real(name, real, real.stat().st_mtime_ns)

@@ -10,6 +10,7 @@ from .findings import Findings as Findings
 from .headline import front as front
 from .options import Options as Options
 from .plan import Plan as Plan
+from .run import SHIPPED_STUDIES as SHIPPED_STUDIES
 from .run import conduct as conduct
 from .run import prepare as prepare
 from .run import read_study as read_study

@@ -80,11 +80,11 @@ class Plan:
     @property
     def has_real_trace(self) -> bool:
         """Whether any run is on the real trace."""
-        return any(trial.scenario.trace.startswith("twitter:") for trial in self.trials)
+        return any(traces.is_of_real_trace(trial.scenario.trace) for trial in self.trials)
 
 
 def _load_in_words(trace: str) -> str:
-    if trace.startswith("twitter:"):
+    if traces.is_of_real_trace(trace):
         return "the real trace"
     return Path(trace).name if Path(trace).suffix else "synthetic loads"
 

@@ -27,8 +27,9 @@ from ipa.studies.many.study.plan import Plan, Trial
 from ipa.studies.many.study.study import Study
 from ipa.studies.scenario import ScenarioError
 
-PAPER = "paper"
-"""The name of the shipped study, that of the publication: one file per pipeline."""
+SHIPPED_STUDIES = ("paper", "loads")
+"""The names of the shipped studies, each a folder with one file per pipeline: the publication's, and which policy is
+for which load."""
 
 ORDER = ("video", "audio-qa", "audio-sent", "sum-qa", "nlp")
 REPORT = "report.html"
@@ -45,7 +46,7 @@ def run_study(
     late_at_most: float | None = None,
     **running: Any,
 ) -> Study:
-    """Run a study (`paper`, or the path of a study file) and write its tables and its report to `folder`.
+    """Run a study (`paper`, `loads`, or the path of a study file) and write its tables and its report to `folder`.
 
     It runs on `pipelines` (default: all of the study's), with seeds from 1 to `seeds` (default: as in the study file).
     `running`: `jobs`, `on`, `progress` and `log`, as in `Running`. Runs already in `folder` are not repeated, so an
@@ -99,34 +100,37 @@ def _kept(folder: Path) -> Iterator[tuple[Plan, Store, dict[str, Any]]]:
 
 
 def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
-    """The runs of `paper` or of a study file on these pipelines (none: all), with seeds from 1 to `seeds`.
+    """The runs of a shipped study or of a study file on these pipelines (none: all), with seeds from 1 to `seeds`.
 
     Raises ScenarioError, with file and line, for anything wrong in it, before anything is run or written.
     """
-    if what == PAPER:
-        names = shipped()
+    is_shipped = what in SHIPPED_STUDIES
+    if is_shipped:
+        names = shipped(what)
         plan.check_names(pipelines, names, "--pipeline")
-        paths = [_paper() / f"{name}.yaml" for name in names if not pipelines or name in pipelines]
+        paths = [schema.SHIPPED / what / f"{name}.yaml" for name in names if not pipelines or name in pipelines]
     else:
         paths = [Path(what)]
         if not paths[0].is_file() and not paths[0].suffix:
-            raise ScenarioError(f"no study is called {what!r}; shipped: {PAPER}; or give the path of a study file")
+            raise ScenarioError(
+                f"no study is called {what!r}; shipped: {', '.join(SHIPPED_STUDIES)}; or give the path of a study file"
+            )
     studies = [schema.load(path) for path in paths]
-    if what != PAPER:
+    if not is_shipped:
         plan.check_names(pipelines, [study.pipeline for study in studies], "--pipeline")
     used = seeds or max(study.seeds for study in studies)
     named = {study.published for study in studies if study.published is not None}
     return Plan(
-        name=what if what == PAPER else studies[0].title,
+        name=what if is_shipped else studies[0].title,
         studies=tuple((study, tuple(plan.trials(study, used))) for study in studies),
         published=schema.load_published(named.pop()) if named else None,
         seeds=used,
     )
 
 
-def shipped() -> tuple[str, ...]:
-    """The pipelines of the shipped study."""
-    there = {path.stem for path in _paper().glob("*.yaml")}
+def shipped(study: str) -> tuple[str, ...]:
+    """The pipelines of a shipped study."""
+    there = {path.stem for path in (schema.SHIPPED / study).glob("*.yaml")}
     return tuple(name for name in ORDER if name in there)
 
 
@@ -218,7 +222,3 @@ def _manifest(wanted: Plan) -> dict[str, Any]:
         "cores": os.cpu_count(),
         **results.versions(),
     }
-
-
-def _paper() -> Path:
-    return schema.SHIPPED / PAPER

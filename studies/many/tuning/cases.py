@@ -32,7 +32,6 @@ STRETCH_S = 60
 ALIKE = 2.0
 """Windows are alike if their means and their largest rises differ by at most this factor."""
 
-REAL = "twitter:"
 
 PAST = "Policies that read a longer past than history_s may see some of the other part before their first windows."
 """`foresight` and forecasts by `seasonal-gbm` do: nothing is removed from the load before a window."""
@@ -71,8 +70,8 @@ def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = la
 
     Raises ScenarioError for parts of the load that overlap or hold no window, TraceError if the load cannot be used.
     """
-    is_real = scenario.trace.startswith(REAL)
-    if scenario.trace in NAMES or scenario.trace.startswith("constant:"):
+    is_real = traces.is_of_real_trace(scenario.trace)
+    if scenario.trace in NAMES or traces.has_fixed_counts(scenario.trace):
         return _seeds_apart(scenario, how)
     if scenario.window is not None:
         raise ScenarioError("--window: say with --train and --test which parts of the load are used for what")

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
-KINDS = ("run", "runs", "study", "sweep", "loads")
-"""The kinds of results folders: one run, a comparison, a study, a sweep, the study of loads."""
+KINDS = ("run", "runs", "study", "sweep")
+"""The kinds of results folders: one run, a comparison, a study, a sweep."""
 
 IDENTITY = ("pipeline", "policy", "trace", "seed")
 """The keys of a summary that identify the run."""
@@ -48,6 +48,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     version = manifest.get("schema_version")
     if version != SCHEMA_VERSION:
         raise ScenarioError(f"{path}: schema_version is {version!r}; this program reads {SCHEMA_VERSION}")
+    if manifest.get("kind") == "loads":
+        raise ScenarioError(
+            f"{folder}: holds the study of loads of an earlier version; make it anew in a new folder: ipa study loads "
+            "--out FOLDER"
+        )
     if manifest.get("kind") not in KINDS:
         raise ScenarioError(f"{path}: kind is {manifest.get('kind')!r}; it should be one of {', '.join(KINDS)}")
     if manifest["kind"] == "run" and not isinstance(manifest.get("summary"), dict):

@@ -141,8 +141,6 @@ def read_runs(folder: str | Path) -> list[StoredRun]:
     manifest = read_manifest(folder)
     if manifest["kind"] == "study":
         raise ScenarioError(f"{folder}: holds a study, whose report is {folder / 'report.html'}; ipa study writes it")
-    if manifest["kind"] == "loads":
-        raise ScenarioError(f"{folder}: holds the study of loads, whose report is {folder / 'report.html'}")
     if manifest["kind"] == "sweep":
         raise ScenarioError(f"{folder}: holds a sweep, whose table is {folder / 'runs.parquet'}")
     if manifest["kind"] == "run":

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ipa import profiles
+from ipa.policies import OptimisingPolicy, create
 from ipa.studies import Scenario, simulate
-from ipa.studies.many import objective_of
 from tests.studies.live_policies.cases import Case, cases
 from tests.studies.live_policies.runs import Row, make, objective
 from tests.studies.live_policies.tables import best, lines
@@ -35,11 +35,16 @@ def test_a_line_has_the_live_figure_and_the_simulated_one_in_brackets() -> None:
 
 
 @pytest.mark.parametrize("pipeline", ["video", "sum-qa"])
-def test_the_objective_from_tables_is_that_from_records(pipeline: str) -> None:
-    values = {"trace": "bursty", "window": "380:420", "policy": "ipa"}
+def test_the_objective_of_what_one_pair_of_variants_has_served_is_that_of_the_programme(pipeline: str) -> None:
+    values = {"trace": "bursty", "window": "380:420", "policy": "scale-only:low"}
     run = simulate(Scenario(pipeline=pipeline).with_values(values))
-    cores = run.summary["cost_mean_cores"]
-    assert objective(profiles.load(pipeline), run.tables, cores) == pytest.approx(objective_of(run))
+    figures, cores = profiles.load(pipeline), run.summary["cost_mean_cores"]
+    policy = create("ipa", figures)
+    assert isinstance(policy, OptimisingPolicy)
+    programme = policy.programme
+    variants = list(figures.defaults.scale_only["low"].values())
+    expected = programme.alpha * programme.accuracy_of(variants) - programme.beta * cores
+    assert objective(figures, run.tables, cores) == pytest.approx(expected)
 
 
 def test_a_run_that_is_there_is_made_again_only_where_the_machine_did_not_cope(

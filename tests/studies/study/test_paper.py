@@ -18,7 +18,7 @@ pytest.importorskip("plotly")
 pytestmark = pytest.mark.usefixtures("here")
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", shipped("paper"))
 def test_every_shipped_study_can_be_run(name: str) -> None:
     wanted = prepare("paper", [name], None)
     ((found, runs),) = wanted.studies
@@ -41,7 +41,7 @@ def test_every_shipped_study_can_be_run(name: str) -> None:
             assert given["predictor"] == "lstm"
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", shipped("paper"))
 def test_every_published_preference_and_forecast_is_run(name: str) -> None:
     """Figures 14 and 16, and what is changed one at a time: on every load, in the published settings."""
     ((found, runs),) = prepare("paper", [name], 1).studies
