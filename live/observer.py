@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from ipa.live.monitoring import Reading, Source, SourceError, StageReading, window
 from ipa.live.plane import Plane
 from ipa.live.stage_replicas import StageReplicas
-from ipa.policies import Observation, SeenLoad, StageObservation
+from ipa.policies import Observation, StageObservation
 
 
 class Observer:
@@ -31,7 +31,6 @@ class Observer:
         self._source = source
         self._clock = clock
         self._observed_s, self._counted_s, self._sampled_s = 0.0, 0.0, 0.0
-        self._seen = SeenLoad()
 
     def begin_at(self, time_s: float) -> None:
         """Let the first observation count from this moment on the run's clock."""
@@ -43,7 +42,6 @@ class Observer:
         since_s, self._observed_s = self._observed_s, reading.time_s
         counted_since_s = self._counted_s
         if not self.trouble:  # otherwise the first reading after it counts what happens meanwhile
-            self._seen.note(reading.time_s, reading.load_rps)
             self._counted_s = reading.time_s if reading.counted_until_s is None else reading.counted_until_s
         observation = Observation(
             pipeline=self._plane.pipeline.name,
@@ -60,7 +58,6 @@ class Observer:
             elapsed_s=max(reading.time_s - since_s, 0.0),
             past_rps=(),  # only the decision before a run knows the load before it
             clock_s=self._clock(),
-            seasons_rps=self._seen.seasons_at(reading.time_s),
         )
         if not self.trouble and observation.is_silent:
             self.trouble = f"the newest sample is {reading.sample_age_s:.0f} s old"

@@ -87,9 +87,6 @@ from .registry import take_from_spec as take_from_spec
 from .registry import takes as takes
 from .scale_only import ScaleOnly as ScaleOnly
 from .scaler import Scaler as Scaler
-from .seasons import Seasons as Seasons
-from .seasons import SeenLoad as SeenLoad
-from .seasons import seasons_at as seasons_at
 from .static import Static as Static
 from .switch_only import SwitchOnly as SwitchOnly
 from .time_limit import TimeLimit as TimeLimit

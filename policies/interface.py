@@ -19,7 +19,7 @@ OBSERVATION_SCHEMA_VERSION = 2
 Memory = Mapping[str, Any]
 """What a policy passes from one decision to the next. It must be JSON-able, and is empty at the start."""
 
-COSTLY_FIELDS = ("latency", "busy_fraction", "concurrency", "future_rps", "past_rps", "seasons_rps")
+COSTLY_FIELDS = ("latency", "busy_fraction", "concurrency", "future_rps", "past_rps")
 """Fields of an observation that a simulation computes only for policies that name them in `reads`."""
 
 
@@ -105,8 +105,7 @@ class Observation:
     (only in simulation, and for policies that read it) holds the counts of the seconds to come, soonest first.
     `past_rps` (for policies that read it) holds the counts of the seconds before those of `load_rps`, newest last, up
     to three days; only the first observations of a run have them, later ones are empty, as a policy remembers what it
-    needs of them. `seasons_rps` (for policies that read it) holds what came around the same second a day and a week
-    ago, as far as that is known (`ipa.policies.Seasons`). `clock_s`: the time on the wall clock, in seconds since 1970;
+    needs of them. `clock_s`: the time on the wall clock, in seconds since 1970;
     None where the load has no clock. `elapsed_s`: the seconds since the previous step, or since the start; may be 0.
     `time_s` may restart from 0 when a controller resumes from a journal.
     """
@@ -125,7 +124,6 @@ class Observation:
     elapsed_s: float = 0.0
     past_rps: tuple[float, ...] | None = None
     clock_s: float | None = None
-    seasons_rps: tuple[tuple[float, ...], ...] | None = None
 
     @property
     def configuration(self) -> Configuration:

@@ -31,12 +31,11 @@ MOST_DIGITS = 300
 
 
 def to_line(entry: Entry) -> str:
-    """One entry as one line of JSON. NaN, a missing sample, becomes null. Left out are a `why` that nobody asked for,
-    and seasons that nobody reads."""
+    """One entry as one line of JSON. NaN, a missing sample, becomes null. A `why` that nobody asked for is
+    left out."""
     data = asdict(entry)
-    for part, field in (("decision", "why"), ("observation", "seasons_rps")):
-        if data[part][field] is None:
-            del data[part][field]
+    if data["decision"]["why"] is None:
+        del data["decision"]["why"]
     return json.dumps(_without_nan(data), separators=(",", ":"), allow_nan=False)
 
 
@@ -163,7 +162,6 @@ def _observation(data: dict[str, Any]) -> Observation:
             "future_rps": _optional(data["future_rps"], _seconds),
             "elapsed_s": data["elapsed_s"],
             "past_rps": _optional(data.get("past_rps"), _seconds),
-            "seasons_rps": _optional(data.get("seasons_rps"), lambda seasons: tuple(map(_seconds, seasons))),
         }
     )
 

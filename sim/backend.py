@@ -66,7 +66,6 @@ class RunView:
             elapsed_s=elapsed_s,
             past_rps=load.past(step, time_s) if "past_rps" in fields else None,
             clock_s=load.clock_s(time_s),
-            seasons_rps=load.seasons(time_s) if "seasons_rps" in fields else None,
         )
 
     def nothing_counted(

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ipa.policies import Seasons, seasons_at
 from ipa.sim.model import FloatArray, IntArray
 
 Spans = Sequence[tuple[float, float]]
@@ -80,7 +79,6 @@ class LoadView:
         self._starts_s = starts_s
         self._outages = outages
         self._past_rps = history_rps
-        self._whole: FloatArray | None = None  # all seconds, past ones included; made at first use
         self._arrivals_s = arrivals_s
         self._history_s = history_s
         known = history_rps
@@ -129,13 +127,6 @@ class LoadView:
         seen = max(0, self._history_s - int(time_s))
         kept = self._past_rps[: max(0, len(self._past_rps) - seen)]
         return tuple(np.asarray(kept, dtype=np.float64).tolist())
-
-    def seasons(self, time_s: float) -> Seasons:
-        """The load around the same time a day and a week before the second of `time_s`; see `seasons_at`."""
-        if self._whole is None:
-            sampled = self._sampled(self._counts, np.arange(len(self._counts) + 1))
-            self._whole = np.concatenate([self._past_rps, sampled])
-        return seasons_at(self._whole, len(self._past_rps) + int(time_s))
 
     def clock_s(self, time_s: float) -> float | None:
         """The wall-clock time [s since 1970] at a moment of the run; None if the load has none."""

@@ -5,7 +5,7 @@ back from the newest second. Seconds without a sample (NaN) are skipped; without
 """
 
 from ipa.policies.forecast import LEVELS
-from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm, SeasonalGbm
+from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm
 from ipa.policies.predictors.outlook import (
     DEFAULT_PREDICTOR,
     OUTLOOK_PARAMETERS,
@@ -33,7 +33,6 @@ __all__ = [
     "Poisson",
     "QuantileGbm",
     "Reactive",
-    "SeasonalGbm",
     "Shipped",
     "create_predictor",
     "describe_predictor",

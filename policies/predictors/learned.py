@@ -80,20 +80,14 @@ class Relative(Learned):
 
     def forecast_many(self, load_rps: Floats, horizon_s: float = DEFAULT_HORIZON_S) -> list[Forecast]:
         """As `Learned.forecast_many`."""
-        return self._after(load_rps, horizon_s)
-
-    def _after(self, load_rps: Floats, horizon_s: float, seasons: Floats | None = None) -> list[Forecast]:
-        """The forecasts after histories, with the seasons of each (`features.by_lag`) if the model sees them."""
         import numpy as np
 
         windows = trained.features.by_window(load_rps)
         level, scale = trained.features.level_and_scale(windows)
         horizons_s = np.full(len(level), float(horizon_s))
         seen = trained.features.relative(windows, level, scale, horizons_s)
-        if self.kind in trained.TREES:
+        if self.kind == trained.TREES:
             seen = seen.reshape(len(seen), -1)
-        if seasons is not None:
-            seen = np.hstack([seen, trained.features.seasonal(seasons, level, scale, horizons_s)])
         values = np.maximum(level[:, None] + scale[:, None] * self._outputs(seen), 0.0)
         values[level == 0.0] = 0.0  # nothing came, and no deviation says what might
         values.sort(axis=1)
@@ -131,33 +125,3 @@ class QuantileGbm(Relative):
     model: str = "quantile-gbm"
     kind: ClassVar[str] = "quantile-gbm"
     least_seen_s: ClassVar[int] = 20
-
-
-@dataclass(frozen=True)
-class SeasonalGbm(Relative):
-    """`quantile-gbm` that also sees what came around the same second of yesterday and of last week.
-
-    Where one of the two is not known, or has a hole, it forecasts by the other; where both are, the shipped
-    `quantile-gbm` answers.
-    """
-
-    model: str = "seasonal-gbm"
-    kind: ClassVar[str] = "seasonal-gbm"
-    least_seen_s: ClassVar[int] = 20
-    reads: ClassVar[tuple[str, ...]] = ("seasons_rps",)
-
-    def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
-        """As `Shipped.forecast`. PolicyError: no seasons in the observation."""
-        import numpy as np
-
-        if observation.seasons_rps is None:
-            raise PolicyError("the predictor 'seasonal-gbm' needs seasons_rps, which this observation lacks")
-        seasons = trained.features.by_lag(observation.seasons_rps)
-        load_rps = np.array([observation.load_rps], dtype=np.float64)
-        if trained.features.are_known(seasons).any():
-            return self._after(load_rps, horizon_s, seasons)[0]
-        return self.forecast_many(load_rps, horizon_s)[0]
-
-    def forecast_many(self, load_rps: Floats, horizon_s: float = DEFAULT_HORIZON_S) -> list[Forecast]:
-        """The forecasts where no season is known: those of `quantile-gbm`."""
-        return QuantileGbm().forecast_many(load_rps, horizon_s)

@@ -11,7 +11,7 @@ from typing import Any
 from ipa.policies import checks, plugins
 from ipa.policies.forecast import DEFAULT_HORIZON_S, Forecast, certain
 from ipa.policies.interface import Histories, Observation, PolicyError, Predictor, reads
-from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm, SeasonalGbm
+from ipa.policies.predictors.learned import Lstm, LstmQuantile, QuantileGbm
 from ipa.policies.predictors.simple import Auto, Ewma, Holt, Max, Mean, Oracle, Poisson, Reactive, Shipped
 
 PREDICTORS: Mapping[str, type[Predictor]] = {
@@ -22,7 +22,6 @@ PREDICTORS: Mapping[str, type[Predictor]] = {
     "holt": Holt,
     "poisson": Poisson,
     "quantile-gbm": QuantileGbm,
-    "seasonal-gbm": SeasonalGbm,
     "lstm": Lstm,
     "lstm-quantile": LstmQuantile,
     "oracle": Oracle,

@@ -289,9 +289,7 @@ def _control(scenario: Scenario, initial: Configuration | None, trace: Trace) ->
         history_s=scenario.history_s,
         limit_cores=scenario.limit_cores,
         initial=initial,
-        fields=("latency", "busy_fraction", "concurrency", "past_rps", "seasons_rps")
-        if scenario.journal == "full"
-        else (),
+        fields=("latency", "busy_fraction", "concurrency", "past_rps") if scenario.journal == "full" else (),
         engine=scenario.engine,
         records=scenario.records,
         starts_s=trace.starts_s,

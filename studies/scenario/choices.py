@@ -19,7 +19,7 @@ Records = Literal["all", "sample", "none"]
 Journal = Literal["lean", "full"]
 Sample = Literal["grid", "list", "random", "lhs", "sobol"]
 
-Model = Literal["lstm", "lstm-quantile", "quantile-gbm", "seasonal-gbm"]
+Model = Literal["lstm", "lstm-quantile", "quantile-gbm"]
 """The kinds of predictors that can be trained."""
 
 Source = Literal["gateway", "prometheus"]

@@ -11,7 +11,6 @@ import pytest
 
 from ipa import Scenario
 from ipa.policies import from_line, to_line
-from ipa.policies.seasons import DAY_S
 from ipa.sim import load_view
 from ipa.sim.load_view import LoadView
 from ipa.studies import simulate
@@ -68,64 +67,6 @@ def test_foresight_decides_the_same_in_a_replay() -> None:
     lines = [from_line(to_line(entry)) for entry in entries]
     again = list(replay_journal(pipeline, create("foresight", pipeline), lines))
     assert [each.decision for each in again] == [each.decision for each in entries]
-
-
-DAYS = Trace.of_counts("days", np.arange(60) % 7 + 1, history_counts=np.arange(DAY_S + 200) % 11 + 1)
-SEASONAL = {"name": "ipa", "predictor": "seasonal-gbm"}
-
-
-def test_what_came_a_day_ago_is_seen_at_every_step_that_the_history_reaches_back_to() -> None:
-    view = LoadView(np.arange(0.0, 60.0), DAYS.history_counts, 120, 60.0)
-    day, week = view.seasons(20.5)
-    assert day == tuple((np.arange(100, 280) % 11 + 1.0).tolist())
-    assert week == ()
-
-
-def test_in_a_run_of_days_yesterday_is_a_part_of_the_run() -> None:
-    """A request at the start of every second of it; the history is short."""
-    view = LoadView(np.arange(0.0, DAY_S + 600.0), HISTORY, 120, DAY_S + 600.0)
-    assert view.seasons(300.0)[0] == ()
-    assert view.seasons(DAY_S + 300.0) == ((1.0,) * 180, ())
-    day, _ = view.seasons(DAY_S + 60.0)
-    assert day == (*HISTORY[-60:].astype(float).tolist(), *[1.0] * 120)
-
-
-def test_nothing_of_a_season_was_seen_later_than_now() -> None:
-    """What has not come yet may change without any change of what is seen."""
-    others = np.concatenate([np.arange(0.0, DAY_S + 300.0), np.repeat(np.arange(DAY_S + 300.0, DAY_S + 600.0), 9)])
-    one, other = (LoadView(load, HISTORY, 120, DAY_S + 600.0) for load in (np.arange(0.0, DAY_S + 600.0), others))
-    assert one.seasons(DAY_S + 300.0) == other.seasons(DAY_S + 300.0)
-
-
-def test_seconds_of_an_outage_are_unknown_a_day_later_too() -> None:
-    view = LoadView(np.arange(0.0, DAY_S + 600.0), HISTORY, 120, DAY_S + 600.0, outages=[(290.0, 295.0)])
-    day, _ = view.seasons(DAY_S + 300.0)
-    assert [place for place, count in enumerate(day) if count != count] == [110, 111, 112, 113, 114]
-
-
-@pytest.mark.parametrize("engine", ["simpy", "compiled"])
-def test_a_seasonal_forecast_is_made_of_them_in_a_run_and_again_in_a_replay(engine: Any) -> None:
-    from ipa import profiles
-    from ipa.policies import create, replay_journal
-
-    with brought({"days": DAYS}):
-        entries = simulate(given(SEASONAL, trace="days", engine=engine)).entries
-        others = simulate(given("ipa", trace="days", engine=engine)).entries
-    assert all(entry.observation.seasons_rps is not None for entry in entries)
-    assert all(entry.observation.seasons_rps is None for entry in others)
-    assert [entry.decision.forecast_rps for entry in entries] != [entry.decision.forecast_rps for entry in others]
-    pipeline = profiles.load("video")
-    lines = [from_line(to_line(entry)) for entry in entries]
-    again = replay_journal(pipeline, create("ipa", pipeline, {"predictor": "seasonal-gbm"}), lines)
-    assert [each.decision for each in again] == [entry.decision for entry in entries]
-
-
-def test_a_journal_holds_seasons_only_where_they_are_read() -> None:
-    with brought({"days": DAYS}):
-        entries = simulate(given(SEASONAL, trace="days")).entries
-        others = simulate(given("ipa", trace="days")).entries
-    assert all(from_line(to_line(entry)) == entry for entry in entries)
-    assert not any("seasons_rps" in to_line(entry) for entry in others)
 
 
 # ---- what runs on the same load share ----

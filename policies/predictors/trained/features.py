@@ -9,8 +9,6 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ipa.policies.seasons import AFTER_S, BEFORE_S, LAGS_S, Seasons
-
 Floats = npt.NDArray[np.float64]
 
 WINDOWS = 12
@@ -21,21 +19,11 @@ HISTORY_S = WINDOWS * WINDOW_S
 PER_WINDOW = ("max", "mean", "deviation", "last", "log_variation", "log_horizon")
 """Our features of a window; the last two are the same for all windows of a history."""
 
-PER_SEASON = ("busiest_rise", "mean_rise", "busiest", "busiest_today", "minute_today")
-"""Our features of a season: how far the busiest of the seconds that followed, and their mean, lay above the two minutes
-before; that busiest second; and this, and the mean of the minute that followed, if the load has the same ratio to the
-two minutes before today."""
-
 REFERENCE_HORIZON_S = 20.0
 
 _LEAST_DEVIATION = 0.01
 _LOG_VARIATION = (-2.0, 0.5)
 _LOG_HORIZON = 1.5
-
-
-def inputs_of(is_seasonal: bool) -> int:
-    """The number of features of trees."""
-    return WINDOWS * len(PER_WINDOW) + is_seasonal * len(LAGS_S) * len(PER_SEASON)
 
 
 def by_window(histories: Floats) -> Floats:
@@ -80,51 +68,6 @@ def relative(windows: Floats, level: Floats, scale: Floats, horizons_s: Floats) 
     found[:, :, 4] = np.clip(np.log10(scale / np.maximum(level, 1e-9)), *_LOG_VARIATION)[:, None]
     found[:, :, 5] = np.clip(np.log10(horizons_s / REFERENCE_HORIZON_S), -_LOG_HORIZON, _LOG_HORIZON)[:, None]
     return np.nan_to_num(found, copy=False, nan=0.0)
-
-
-def by_lag(seasons: Seasons) -> Floats:
-    """What came around the same second a day and a week ago as (1, len(LAGS_S), seconds), NaN where it is not known."""
-    found = np.full((1, len(LAGS_S), BEFORE_S + AFTER_S), np.nan)
-    for place, counts in enumerate(seasons):
-        if counts:
-            found[0, place] = counts
-    return found
-
-
-def seasons_before(counts_rps: Floats, seconds: npt.NDArray[np.int64]) -> Floats:
-    """The same of many seconds of a load, shape (seconds, len(LAGS_S), BEFORE_S + AFTER_S)."""
-    apart = np.arange(-BEFORE_S, AFTER_S) - np.array(LAGS_S)[:, None]
-    places = seconds[:, None, None] + apart
-    return np.where(places >= 0, counts_rps[np.maximum(places, 0)], np.nan)
-
-
-def are_known(seasons: Floats) -> npt.NDArray[np.bool_]:
-    """Whether each season of (forecasts, lags, seconds) is complete: no unknown second, and no minute without requests,
-    which is a gap in the record."""
-    by_minute = seasons.reshape(*seasons.shape[:2], -1, 60).sum(axis=-1)
-    return np.asarray((by_minute > 0).all(axis=-1))
-
-
-def seasonal(seasons: Floats, level: Floats, scale: Floats, horizons_s: Floats) -> Floats:
-    """Features of seasons (forecasts, lags, seconds), shape (forecasts, lags x len(PER_SEASON)); 0 for an unknown one.
-
-    Loads are as in `relative`. Of a horizon longer than `AFTER_S`, so much is looked at.
-    """
-    is_known = are_known(seasons)
-    seasons = np.where(is_known[:, :, None], seasons, 1.0)
-    before = seasons[:, :, :BEFORE_S].sum(axis=-1) / BEFORE_S
-    after = seasons[:, :, BEFORE_S:]
-    within = np.minimum(np.maximum(np.ceil(horizons_s), 1.0), AFTER_S)[:, None]
-    is_ahead = (np.arange(AFTER_S) < within)[:, None, :]
-    busiest = np.where(is_ahead, after, 0.0).max(axis=-1)
-    mean = np.where(is_ahead, after, 0.0).sum(axis=-1) / within
-    minute = after.sum(axis=-1) / AFTER_S
-    level, scale = level[:, None], scale[:, None]
-    ratio = level / before
-    loads = (busiest - before, mean - before, busiest - level, busiest * ratio - level, minute * ratio - level)
-    found = np.stack([load / scale for load in loads], axis=-1)
-    found[~is_known] = 0.0
-    return np.asarray(np.nan_to_num(found.reshape(len(seasons), -1), copy=False, nan=0.0))
 
 
 def _moments(samples: Floats) -> tuple[Floats, Floats]:

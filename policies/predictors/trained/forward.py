@@ -92,7 +92,7 @@ def _leaves(left: Numbers, right: Numbers, asks: npt.NDArray[np.bool_]) -> tuple
 def forward_pass(model: Model) -> Callable[[Floats], Floats]:
     """What computes a model's outputs, shape (rows, levels), from its inputs: of shape (rows, windows, features) for a
     network, (rows, features) for trees."""
-    if model.kind in TREES:
+    if model.kind == TREES:
         return Trees(model.arrays)
     return Lstm(model.arrays, model.card["activation"])
 

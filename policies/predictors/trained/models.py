@@ -133,13 +133,13 @@ LIBRARY = Path(__file__).parents[1] / "library"
 
 _NETWORK = {"kernel": "fg", "recurrent": "ug", "bias": "g", "dense_kernel": "ul", "dense_bias": "l"}
 _TREES = dict.fromkeys(("feature", "threshold", "left", "right", "value"), "ltn") | {"baseline": "l"}
-TREES = ("quantile-gbm", "seasonal-gbm")
-"""The kinds of models that are trees; all others are networks."""
+TREES = "quantile-gbm"
+"""The kind of model that is trees; all others are networks."""
 
 SHAPES: Mapping[str, Mapping[str, str]] = {
     "lstm": _NETWORK,
     "lstm-quantile": _NETWORK,
-    **dict.fromkeys(TREES, _TREES),
+    TREES: _TREES,
 }
 """The arrays of each kind of model, a letter for each dimension: features of a window, units, gates (four for each
 unit), levels, trees, nodes."""
@@ -150,7 +150,7 @@ MOST_NODES = 127
 NORMALISATIONS = {
     "lstm": ("none",),
     "lstm-quantile": ("deviation",),
-    **dict.fromkeys(TREES, ("deviation",)),
+    TREES: ("deviation",),
 }
 """The scaling of a model's inputs: none, or distances from the mean of the history in its standard deviations
 (`features.relative`)."""
@@ -169,7 +169,7 @@ class Model:
         """PolicyError: arrays that do not fit each other or the kind, or a card that does not describe them."""
         checks.choice(f"{self.source}: kind", self.kind, SHAPES)
         checks.choice(f"{self.source}: normalisation", self.card.get("normalisation"), NORMALISATIONS[self.kind])
-        if self.kind not in TREES:
+        if self.kind != TREES:
             checks.choice(f"{self.source}: activation", self.card.get("activation"), ACTIVATIONS)
         sizes = self._sizes()
         if self.kind == "lstm":
@@ -185,7 +185,7 @@ class Model:
         if "g" in sizes:
             self._agree("gates", sizes["g"], 4 * sizes["u"])
         if "n" in sizes:
-            self._within("feature", features.inputs_of(self.kind == "seasonal-gbm"))
+            self._within("feature", features.WINDOWS * len(features.PER_WINDOW))
             self._within("left", sizes["n"])
             self._within("right", sizes["n"])
             self._are_trees(sizes["n"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ipa.policies import Observation, seasons_at
+from ipa.policies import Observation
 from ipa.studies.scenario import ScenarioError
 from ipa.traces import Trace
 
@@ -22,8 +22,6 @@ class Cases:
 
     `counts_rps`: the requests of each second, including those before the trace; shape (seconds,). `place`: the index
     there of the second that begins at each moment; shape (moments,). `time_s`: the same moments in the trace's time.
-    `clock_rps`: the requests of all seconds, NaN for the seconds removed from `counts_rps`; shape (all seconds,).
-    `clock_place`: the index of each moment there.
     """
 
     counts_rps: Floats
@@ -31,8 +29,6 @@ class Cases:
     time_s: Floats
     history_s: int
     horizon_s: int
-    clock_rps: Floats
-    clock_place: Places
 
     def __len__(self) -> int:
         return len(self.place)
@@ -43,9 +39,8 @@ class Cases:
         after = np.lib.stride_tricks.sliding_window_view(self.counts_rps, self.horizon_s)
         return np.asarray(after[self.place].max(axis=1))
 
-    def observation(self, number: int, *, future: bool = False, seasons: bool = False) -> Observation:
-        """What a predictor sees at a moment: the load; with `future`, the next seconds; with `seasons`, those a day and
-        a week ago."""
+    def observation(self, number: int, *, future: bool = False) -> Observation:
+        """What a predictor sees at a moment: the load; with `future`, the next seconds."""
         place = int(self.place[number])
         after = self.counts_rps[place : place + self.horizon_s] if future else None
         return Observation(
@@ -58,7 +53,6 @@ class Cases:
             limit_cores=None,
             stages={},
             future_rps=None if after is None else tuple(after.tolist()),
-            seasons_rps=seasons_at(self.clock_rps, int(self.clock_place[number])) if seasons else None,
         )
 
 
@@ -81,9 +75,7 @@ def cases_of(
     """
     counts = np.concatenate([trace.history_counts, trace.per_second()])
     second = np.arange(len(counts)) - len(trace.history_counts)
-    clock_rps = counts.astype(np.float64)
     if without_zeros:
-        clock_rps[counts == 0] = np.nan
         counts, second = counts[counts > 0], second[counts > 0]
     wanted = [(0.0, trace.duration_s)] if windows is None else windows
     found = [
@@ -102,8 +94,6 @@ def cases_of(
         second[place].astype(np.float64),
         history_s,
         horizon_s,
-        clock_rps,
-        second[place] + len(trace.history_counts),
     )
 
 

@@ -14,7 +14,7 @@ from ipa.studies.scenario import ScenarioError, parse_value
 NAMES = tuple(name for name, kind in PREDICTORS.items() if "future_rps" not in reads(kind))
 """The built-in predictors, without those that know the future."""
 
-SEEN = ("future_rps", "seasons_rps")
+SEEN = ("future_rps",)
 """The optional observation fields that a load alone provides."""
 
 

@@ -71,13 +71,13 @@ def forecasts_of(
     Raises PolicyError for an invalid forecast, or an error in a user's own file.
     """
     outlook = Outlook(predictor, horizon_s=cases.horizon_s)
-    future, seasons = _seen_by(outlook.reads)
+    future = "future_rps" in outlook.reads
     point = np.empty(len(cases))
     quantiles = np.empty((len(levels), len(cases)))
     is_certain = True
     for first in range(0, len(cases), AT_ONCE):
         numbers = range(first, min(first + AT_ONCE, len(cases)))
-        observations = [cases.observation(number, future=future, seasons=seasons) for number in numbers]
+        observations = [cases.observation(number, future=future) for number in numbers]
         with plugins.blamed():
             outlook.compute_ahead(observation.load_rps for observation in observations)
             for number, observation in zip(numbers, observations, strict=True):
@@ -138,20 +138,15 @@ def scored(name: str, forecasts: Forecasts, actual_rps: Floats, measured: Measur
 
 def forecast_ms(predictor: Predictor, cases: Cases) -> float:
     """The median time of a single forecast [ms], as in a live controller; over evenly spaced moments."""
-    future, seasons = _seen_by(reads(predictor))
+    future = "future_rps" in reads(predictor)
     took_s = []
     for number in np.linspace(0, len(cases) - 1, min(TIMED, len(cases))).astype(int).tolist():
-        observation = cases.observation(number, future=future, seasons=seasons)
+        observation = cases.observation(number, future=future)
         began_s = perf_counter()
         with plugins.blamed():
             predictor.forecast(observation, cases.horizon_s)
         took_s.append(perf_counter() - began_s)
     return 1000.0 * median(took_s)
-
-
-def _seen_by(reads: Sequence[str]) -> tuple[bool, bool]:
-    """Whether a predictor sees the future, and the seasons."""
-    return "future_rps" in reads, "seasons_rps" in reads
 
 
 # Scores of forecasts against the actual load: pure functions of arrays of the same shape, in requests per second.

@@ -61,11 +61,6 @@ class Samples:
             ends = self.ends[first : first + _ROWS]
             yield features.by_window(before[ends - features.HISTORY_S])
 
-    def seasons(self) -> Iterator[Floats]:
-        """The loads around the same seconds a day and a week ago, as `features.by_lag`, in the same blocks."""
-        for first in range(0, len(self), _ROWS):
-            yield features.seasons_before(self.counts, self.ends[first : first + _ROWS])
-
 
 def split(
     counts: npt.NDArray[np.int64], every_s: int, rng: np.random.Generator, horizons: int, ends_s: Mapping[str, int]
@@ -85,7 +80,7 @@ def split(
                 f"a load of {len(counts)} s gives {len(part)} samples to {what}; at least {least} are needed, "
                 f"each of a history of {features.HISTORY_S} s and a horizon of {max(HORIZONS_S[:horizons])} s"
             )
-        parts[name] = Samples(load, part.ends + seen, part.horizons_s)  # seasons may lie in earlier parts
+        parts[name] = Samples(load, part.ends + seen, part.horizons_s)
     return parts
 
 
@@ -156,20 +151,9 @@ def set_of(samples: Samples, kind: str) -> Set:
         first += len(windows)
         parts.append(_published(windows) if kind == "lstm" else _relative(windows, horizons_s))
     inputs, level, scale = (np.concatenate(each) for each in zip(*parts, strict=True))
-    if kind in TREES:
+    if kind == TREES:
         inputs = inputs.reshape(len(inputs), -1)
-    if kind == "seasonal-gbm":
-        inputs = np.hstack([inputs, _seasonal(samples, level, scale)])
     return Set(inputs, (samples.busiest_rps - level) / scale, level, scale)
-
-
-def _seasonal(samples: Samples, level: Floats, scale: Floats) -> Floats:
-    parts, first = [], 0
-    for seasons in samples.seasons():
-        of = slice(first, first + len(seasons))
-        parts.append(features.seasonal(seasons, level[of], scale[of], samples.horizons_s[of].astype(np.float64)))
-        first += len(seasons)
-    return np.concatenate(parts)
 
 
 def joined(parts: Sequence[Set]) -> Set:

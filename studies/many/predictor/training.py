@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.policies.predictors import LEVELS
-from ipa.policies.predictors.trained import TREES as TREE_KINDS
+from ipa.policies.predictors.trained import TREES as TREE_KIND
 from ipa.policies.predictors.trained import Model, features, forward_pass, write_npz
 from ipa.studies import results
 from ipa.studies.many.predictor import samples
@@ -43,9 +43,6 @@ MOST_SAMPLES = 100_000
 SHORT_S = 6 * 3600
 """A shorter load has too short a validation part to calibrate with: all its parts are used in turn."""
 
-LEAST_SEASONAL_S = 2 * 86_400
-"""A seasonal model needs a day to learn from and a day before it."""
-
 CARD_VERSION = 1
 
 _ROWS = 10_000
@@ -73,11 +70,6 @@ def train(trace: Trace, recipe: Recipe, on_step: Callable[[], object] = lambda: 
     kind, seed = recipe.kind, recipe.seed
     every = trace.per_second()
     counts = every[: recipe.learnt_s]
-    if kind == "seasonal-gbm" and len(counts) < LEAST_SEASONAL_S:
-        raise ScenarioError(
-            f"a model of kind {kind} learns from the day before: a load of {len(counts)} s is too short; needed: "
-            f"{LEAST_SEASONAL_S} s"
-        )
     every_s = recipe.every_s or (features.WINDOW_S if len(counts) >= MOST_SAMPLES else 1)
     horizons = 1 if kind == "lstm" else len(samples.HORIZONS_S)
     border = round(len(counts) * (1 - VALIDATION_SHARE))
@@ -101,7 +93,7 @@ def train(trace: Trace, recipe: Recipe, on_step: Callable[[], object] = lambda: 
     else:
         errors = [_errors(model, scored["training" if kind == "lstm" else "validation"])]
     shift = _shift(np.concatenate(errors), model.levels, every_s)
-    offset = "baseline" if kind in TREE_KINDS else "dense_bias"
+    offset = "baseline" if kind == TREE_KIND else "dense_bias"
     model = replace(model, arrays={**model.arrays, offset: model.arrays[offset] + shift})
     model = replace(model, card={**model.card, **{name: _scores(model, part) for name, part in scored.items()}})
     return Trained(model, None if fitted is None else fitted.keras_file(shift))
@@ -124,7 +116,7 @@ def _fitted(
     """A model before calibration and, for a network, its `Fitted`."""
     kind, seed = recipe.kind, recipe.seed
     levels = () if kind == "lstm" else LEVELS
-    if kind in TREE_KINDS:
+    if kind == TREE_KIND:
         arrays = _fitter("fit_trees").fit(training, validation, levels, seed, TREES, on_step)
         return Model(kind, arrays, {**card, "fit": {"trees": TREES}}, "the trained model"), None
     fitted = _fitter("fit_network").fit(training, validation, levels, seed, recipe.epochs or EPOCHS[kind], on_step)
@@ -133,7 +125,7 @@ def _fitted(
 
 def steps(kind: str, epochs: int | None = None) -> int:
     """The most calls of `on_step` in training."""
-    return len(LEVELS) if kind in TREE_KINDS else epochs or EPOCHS[kind]
+    return len(LEVELS) if kind == TREE_KIND else epochs or EPOCHS[kind]
 
 
 def write(trained: Trained, to: Path) -> Path:
@@ -156,7 +148,7 @@ def card_of(model: Path) -> Path:
 
 def check_target(kind: str, to: Path) -> None:
     """Raise ScenarioError if a model of a kind and its card cannot be written to this path as new files."""
-    allowed = (".npz",) if kind in TREE_KINDS else (".npz", ".keras")
+    allowed = (".npz",) if kind == TREE_KIND else (".npz", ".keras")
     if to.suffix not in allowed:
         raise ScenarioError(f"--out {to}: a model of kind {kind} is written to {' or '.join(allowed)}")
     for path in (to, card_of(to)):
@@ -218,7 +210,7 @@ def _card(trace: Trace, recipe: Recipe, every_s: int, ends_s: Mapping[str, int])
         "schema_version": CARD_VERSION,
         "kind": kind,
         "normalisation": "none" if kind == "lstm" else "deviation",
-        **({} if kind in TREE_KINDS else {"activation": "relu" if kind == "lstm" else "tanh"}),
+        **({} if kind == TREE_KIND else {"activation": "relu" if kind == "lstm" else "tanh"}),
         "levels": [] if kind == "lstm" else list(LEVELS),
         "horizons_s": sorted(samples.HORIZONS_S[:1] if kind == "lstm" else samples.HORIZONS_S),
         "data": {"name": Path(trace.name).name, "sha256": trace.sha256, "seconds": len(trace.per_second())},
@@ -230,7 +222,7 @@ def _card(trace: Trace, recipe: Recipe, every_s: int, ends_s: Mapping[str, int])
 
 
 _TRAINERS = {
-    **dict.fromkeys(TREE_KINDS, ("ipa-pipelines", "numpy", "scikit-learn")),
+    TREE_KIND: ("ipa-pipelines", "numpy", "scikit-learn"),
     "lstm": ("ipa-pipelines", "numpy", "keras", "jax"),
     "lstm-quantile": ("ipa-pipelines", "numpy", "keras", "jax"),
 }

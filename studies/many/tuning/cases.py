@@ -34,7 +34,7 @@ ALIKE = 2.0
 
 
 PAST = "Policies that read a longer past than history_s may see some of the other part before their first windows."
-"""`foresight` and forecasts by `seasonal-gbm` do: nothing is removed from the load before a window."""
+"""`foresight` does: nothing is removed from the load before a window."""
 
 
 @dataclass(frozen=True)

@@ -230,7 +230,7 @@ def _initial(prepared: Prepared, controller: LiveController, load: LoadView) -> 
         return controller.resumed
     if prepared.initial is not None:
         return prepared.initial
-    fields = {"latency", "busy_fraction", "concurrency", "past_rps", "seasons_rps"}
+    fields = {"latency", "busy_fraction", "concurrency", "past_rps"}
     scenario, pipeline = prepared.scenario, prepared.pipeline
     view = RunView(load, prepared.trace.duration_s, pipeline.name, scenario.seed, scenario.limit_cores, fields)
     opening = Opening(pipeline, view)

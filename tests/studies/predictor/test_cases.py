@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from ipa.policies.seasons import DAY_S
 from ipa.studies.many.predictor import Cases, cases_of
 from ipa.studies.scenario.errors import ScenarioError
 from ipa.traces import Trace
@@ -63,19 +61,3 @@ def test_a_window_outside_of_the_trace_is_refused(window: tuple[float, float]) -
 def test_too_little_to_forecast_from_is_said() -> None:
     with pytest.raises(ScenarioError, match="ten: nothing to forecast: a forecast needs 120 s before it"):
         cases_of(TEN)
-
-
-def test_the_same_time_of_yesterday_is_found_by_the_clock_though_seconds_were_removed() -> None:
-    """A gap of 1000 s in the night makes places and times differ; in the gap yesterday nothing is known."""
-    counts = np.arange(DAY_S + 3000) % 50 + 1
-    counts[5000:6000] = 0
-    cases = cases_of(
-        Trace.of_counts("night", counts), [(DAY_S + 2000, DAY_S + 3000)], interval_s=10, without_zeros=True
-    )
-    assert cases.observation(0).seasons_rps is None
-    (day, week) = cases.observation(0, seasons=True).seasons_rps or ((), ())
-    assert cases.time_s[0] == DAY_S + 2000
-    assert day == tuple(counts[1880:2060].astype(float).tolist())
-    assert week == ()
-    kept = cases_of(Trace.of_counts("gap", counts), [(DAY_S + 2000, DAY_S + 3000)])
-    assert kept.observation(0, seasons=True).seasons_rps == (day, week)

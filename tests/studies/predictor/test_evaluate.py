@@ -95,7 +95,7 @@ def test_forecasts_of_many_moments_are_those_of_each(name: str, monkeypatch: pyt
     predictor = choose(name).predictor
     found = forecasts_of(predictor, many, (0.95,))
     for number in (0, 29, 30, 31, 75, 118):
-        alone = predictor.forecast(many.observation(number, seasons=True), 20.0)
+        alone = predictor.forecast(many.observation(number), 20.0)
         assert (found.point_rps[number], found.quantiles_rps[0, number]) == (alone.point_rps, alone.at(0.95))
 
 

@@ -14,7 +14,6 @@ import pytest
 from ipa.policies import create_predictor
 from ipa.policies.predictors import LEVELS
 from ipa.policies.predictors.trained import SHAPES, Model, forward_pass, load
-from ipa.policies.seasons import BEFORE_S, DAY_S
 from ipa.studies import ScenarioError
 from ipa.studies.many.predictor import KINDS, samples, train
 from ipa.studies.many.predictor.options import Recipe
@@ -112,32 +111,6 @@ def test_what_a_model_is_trained_to_answer_is_the_load() -> None:
         assert samples.set_of(training, kind).busiest_rps == pytest.approx(training.busiest_rps)
 
 
-def test_seasons_of_the_validation_part_lie_in_the_training_part() -> None:
-    counts = np.arange(2 * DAY_S)
-    training, validation = samples_of(counts, every_s=60)
-    newest = next(iter(validation.seasons()))[:, 0, BEFORE_S - 1]
-    assert (newest == validation.ends - DAY_S - 1).all()
-    first = next(iter(training.seasons()))
-    assert np.isnan(first[training.ends < DAY_S - 60, 0]).all()
-    assert np.isnan(first[:, 1]).all()
-
-
-@needs_sklearn
-def test_trees_that_see_yesterday_know_when_the_load_jumps(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every five minutes from 20 to 60 rps for a minute, at a moment that is drawn, but the same every day."""
-    monkeypatch.setattr("ipa.studies.many.predictor.training.TREES", 20)
-    rng = np.random.default_rng(1)
-    day = np.full(DAY_S, 20.0)
-    for start in range(0, DAY_S, 300):
-        jump = start + rng.integers(240)
-        day[jump : jump + 60] = 60.0
-    trace = Trace.of_counts("jumps", rng.poisson(np.tile(day, 3)))
-    errors = {}
-    for kind in ("quantile-gbm", "seasonal-gbm"):
-        errors[kind] = train(trace, Recipe(kind, 1, "here", every_s=30)).model.card["validation"]["smape_percent"]
-    assert errors["seasonal-gbm"] < 0.7 * errors["quantile-gbm"]
-
-
 # ---- the command ----
 
 
@@ -153,8 +126,6 @@ def test_wrong_options_are_refused_before_anything_is_read(elsewhere: Path) -> N
         assert f"--out {wanted}: {there} already exists; give another name" in said("lstm", wanted)
     assert "gone.csv" in said("lstm", "m.npz", "gone.csv")
     assert "100 s gives 0 samples to train on" in said("lstm", "m.npz", "constant:5:100")
-    wanted = "a model of kind seasonal-gbm learns from the day before: a load of 100 s is too short; needed: 172800 s"
-    assert wanted in said("seasonal-gbm", "m.npz", "constant:5:100")
 
 
 def test_what_trains_may_not_be_installed(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
