@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,7 +26,12 @@ MOST_MESSAGE_BYTES = MOST_BODY_BYTES + 2**20
 MOST_JSON_BYTES = 4 * 2**20
 """How long JSON may be by default; binary data, which take a tenth of the time, do not count."""
 REQUEST_BYTES = 16 * 2**10
-"""The bytes that a request counts beyond its body, for its connection, its task and its records."""
+"""The bytes that a request counts beyond its head and its body, for its connection, its task and its records."""
+HEAD_GROWS = 3
+"""The bytes held per byte of a head: as it came, and as text."""
+PEER_SHARE = 0.9
+"""Which share of what the requests inside may hold those of one peer may have, so that another finds room: more than
+the largest request that may be."""
 
 SMALL_BYTES = 2**18
 SMALL_WAITS_S = 0.1
@@ -104,40 +110,53 @@ _M_MMAP_THRESHOLD = -3
 
 
 class Admission:
-    """Counts the bytes that the requests inside hold, at most `most_bytes`.
+    """Counts the bytes that the requests inside hold, at most `most_bytes`, and at most `peer_share` of them for those
+    of one peer.
 
     Without room, a body that is still arriving gives way: first one that has stalled, of the peer whose bodies hold
     most. So neither stalled bodies nor a peer that sends many keep others out.
     """
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, peer_share: float = 1.0) -> None:
         self._most_bytes = most_bytes
+        self._most_of_peer = int(peer_share * most_bytes)
         self._inside_bytes = 0
+        self._of_peer = Counter[str]()
         self._arriving: dict[str, dict[Share, None]] = {}
         self._arriving_bytes = Holdings()
 
-    def share(self, peer: str = "") -> Share:
+    def share(self, peer: str = "", head_bytes: int = 0) -> Share:
         """The share of one request of a peer, until the end of a `with` block. Raises ProtocolError (503) without
         room."""
-        return Share(self, peer)
+        return Share(self, peer, REQUEST_BYTES + HEAD_GROWS * head_bytes)
 
     def change(self, share: Share, bytes_more: int) -> None:
         """A share holds more, or less. Raises ProtocolError (503) if there is no room for more."""
-        while bytes_more > 0 and self._inside_bytes + bytes_more > self._most_bytes:
-            if (other := self._gives_way(share, bytes_more)) is None:
-                raise ProtocolError(f"the requests inside hold {self._inside_bytes} bytes; no more are admitted", 503)
+        peer = share.peer
+        while bytes_more > 0:
+            if self._inside_bytes + bytes_more > self._most_bytes:
+                crowd = self._arriving_bytes.largest_first()
+                problem = f"the requests inside hold {self._inside_bytes} bytes"
+            elif self._of_peer[peer] + bytes_more > self._most_of_peer:
+                crowd, problem = iter((peer,)), f"the requests of {peer} inside hold {self._of_peer[peer]} bytes"
+            else:
+                break
+            if (other := self._gives_way(share, bytes_more, crowd)) is None:
+                raise ProtocolError(f"{problem}; no more are admitted", 503)
             other.give_way()
         self._inside_bytes += bytes_more
+        self._of_peer[peer] += bytes_more
+        if not self._of_peer[peer]:
+            del self._of_peer[peer]
         share.held_bytes += bytes_more
         if share in (arriving := self._arriving.get(share.peer, {})):
             self._arriving_bytes.add(share.peer, bytes_more)
             if bytes_more > 0:  # the latest to grow comes last
                 arriving[share] = arriving.pop(share)
 
-    def _gives_way(self, share: Share, bytes_more: int) -> Share | None:
-        """The body that gives way to more of this one: one that has stalled (sooner for a small request), or one of the
-        peer that holds most, if this request's peer holds less."""
-        peers = self._arriving_bytes.largest_first()
+    def _gives_way(self, share: Share, bytes_more: int, peers: Iterator[str]) -> Share | None:
+        """The body of one of these peers that gives way to more of this one: one that has stalled (sooner for a small
+        request), or one of the first, if this request's peer holds less."""
         others = (other for peer in peers if (other := self._oldest(peer, share)) is not None)
         if (first := next(others, None)) is None:
             return None
@@ -149,7 +168,7 @@ class Admission:
 
     def _oldest(self, peer: str, share: Share) -> Share | None:
         """The body of a peer that has gone longest without growing, but for this one."""
-        return next((each for each in self._arriving[peer] if each is not share), None)
+        return next((each for each in self._arriving.get(peer, ()) if each is not share), None)
 
     def begin(self, share: Share) -> None:
         """The body of a share begins to arrive."""
@@ -169,8 +188,9 @@ class Admission:
 class Share:
     """One request's share of the memory."""
 
-    def __init__(self, admission: Admission, peer: str) -> None:
+    def __init__(self, admission: Admission, peer: str, own_bytes: int) -> None:
         self.peer = peer
+        self._own_bytes = own_bytes
         self.held_bytes = 0
         self.gave_way = False
         self._admission = admission
@@ -190,10 +210,10 @@ class Share:
         return time.monotonic() - self._changed_s
 
     def hold(self, size: int) -> None:
-        """Set what the request holds: `size` bytes and REQUEST_BYTES. Raises ProtocolError (503) without room."""
+        """Set what the request holds beyond its own bytes. Raises ProtocolError (503) without room."""
         if self.gave_way:
             raise ProtocolError("there is no room for a body that arrives so slowly", 503)
-        self._admission.change(self, REQUEST_BYTES + size - self.held_bytes)
+        self._admission.change(self, self._own_bytes + size - self.held_bytes)
         self._changed_s = time.monotonic()
 
     @contextmanager

@@ -17,6 +17,7 @@ from aiohttp import StreamReader, hdrs, web
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import JSON_GROWS, Limits, Share
 from ipa.live.serving.connections import Connection
+from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import HEADER, ProtocolError, Steps, at_once
 
 READ_S = 30.0
@@ -38,8 +39,8 @@ CODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate"
 
 AT_ONCE_BYTES = 64 * 2**10
 """JSON that is longer is read and written in turns."""
-TURN_S = 30.0
-"""How long large JSON may wait for the one before it."""
+STEPS_S = 30.0
+"""How long large JSON may take to be read or written, beside that of others."""
 
 T = TypeVar("T")
 
@@ -198,28 +199,20 @@ class Inflater:
         return ProtocolError(f"the body cannot be read: it is not {self._coding}: {why}")
 
 
-class Turns:
-    """Lets large JSON be read and written in pieces, one message after another, with other tasks in between."""
+async def in_turns(turns: Turns, peer: str, size: int, steps: Steps[T]) -> T:
+    """The result of steps over about `size` bytes of a peer's JSON, each of them in its turn if they are many.
 
-    def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-
-    async def take(self, size: int, steps: Steps[T]) -> T:
-        """The result of steps over about `size` bytes of JSON. Raises ProtocolError (503) if they have to wait too
-        long."""
-        if size <= AT_ONCE_BYTES:
-            return at_once(steps)
-        try:
-            async with asyncio.timeout(TURN_S):
-                await self._lock.acquire()
-        except TimeoutError:
-            raise ProtocolError(f"large JSON waited for more than {TURN_S:g} s; send binary data", 503) from None
-        try:
+    Raises ProtocolError (503) if they take too long.
+    """
+    if size <= AT_ONCE_BYTES:
+        return at_once(steps)
+    try:
+        async with asyncio.timeout(STEPS_S):
             while True:
+                await turns.come((peer, "json"))
                 try:
                     next(steps)
                 except StopIteration as end:
                     return end.value  # type: ignore[no-any-return]
-                await asyncio.sleep(0)
-        finally:
-            self._lock.release()
+    except TimeoutError:
+        raise ProtocolError(f"large JSON took more than {STEPS_S:g} s; send binary data", 503) from None

@@ -9,27 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from http import HTTPStatus
 from itertools import chain
+from socket import SO_ERROR, SOL_SOCKET
 from typing import Any, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http import RawRequestMessage
+from aiohttp.http import HttpVersion11, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestHandler
 
 from ipa.live.logs import OnceASecond
 from ipa.live.serving.admission import memory_bytes
-from ipa.live.serving.peers import Holdings, peer_at
+from ipa.live.serving.peers import Holdings, Turns, peer_at
 from ipa.live.serving.protocol import write_error
 
 MOST_HEAD_BYTES = 16 * 2**10
 """How large the head of a request, its trailers, or the heads of requests that wait behind it, may be."""
 MOST_HEADS_BYTES = 16 * 2**20
-"""How much of unfinished heads all connections of a port may have sent."""
+"""How much the unfinished heads of all connections of a port may have, and those of requests that have not begun."""
+PIECE_BYTES = 256 * 2**10
+"""How much of a body is read at once."""
 HEAD_S = 10.0
 """How long a head may take from its first byte, and trailers."""
 WRITE_S = 30.0
@@ -41,6 +43,7 @@ CONNECTION_BYTES = 32 * 2**10
 PORTS = 3
 """The open files reckoned for each connection of a port: the process has two ports, and calls others."""
 
+CROWDED = "too many connections"
 TOO_LARGE = f"the headers are too large; allowed: {MOST_HEAD_BYTES} bytes"
 
 log = logging.getLogger("live.connections")
@@ -56,12 +59,13 @@ def default_connections() -> int:
 
 
 class _Peer:
-    """One peer's connections that may give way: those without a complete head yet, and others in the order in which
-    their last request ended. Those that are served are in neither."""
+    """One peer's connections: those that may give way, first those without a complete head yet, then others in the
+    order in which their last request ended; and those that hold heads."""
 
     def __init__(self) -> None:
         self.strangers: dict[Connection, None] = {}
         self.known: dict[Connection, None] = {}
+        self.with_heads: dict[Connection, None] = {}
 
     def remove(self, connection: Connection) -> None:
         self.strangers.pop(connection, None)
@@ -69,20 +73,15 @@ class _Peer:
 
 
 class Connections:
-    """The connections of a port: at most `most`, and half of them of one peer.
+    """The connections of a port: at most `most`, and half of them of one peer, whose requests begin in turns."""
 
-    After their first piece, large bodies are taken in turns: a piece in each pass of the event loop, of one peer after
-    the other. So what they take of a pass does not grow with their number.
-    """
-
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self, most: int | None = None, turns: Turns | None = None) -> None:
         self.most = default_connections() if most is None else most
+        self.turns = turns or Turns()
         self._peers: dict[str, _Peer] = {}
-        self._numbers = Holdings()
-        self._turns: dict[str, deque[Callable[[], object]]] = {}
-        self._count = 0
-        self._heads_bytes = 0
-        self._warn = OnceASecond(log, "too many connections")
+        self._numbers, self._heads = Holdings(), Holdings()
+        self._count = self._heads_bytes = 0
+        self._warn = OnceASecond(log, CROWDED)
 
     def admit(self, connection: Connection) -> bool:
         """Admit a connection if there is room, perhaps in place of one that gives way; returns whether it is
@@ -98,46 +97,36 @@ class Connections:
             self._count += 1
         return is_room
 
-    def _gives_way(self, peers: Iterable[str], head_bytes: int = 0) -> bool:
-        """Close a connection with at least `head_bytes` of a head, of the first of these peers that has one; returns
-        whether one gave way."""
+    def _gives_way(self, peers: Iterable[str]) -> bool:
+        """Close a connection of the first of these peers that has one which is not inside; returns whether there was
+        one."""
         owners = (self._peers[peer] for peer in peers)
-        candidates = chain.from_iterable(chain(owner.strangers, owner.known) for owner in owners)
-        found = next((each for each in candidates if each.head_bytes >= head_bytes), None)
+        found = next(chain.from_iterable(chain(owner.strangers, owner.known) for owner in owners), None)
         if found is not None:
             self._warn(peer=found.peer, connections=self._count)
-            found.refuse(503, "too many connections")
+            found.refuse(503, CROWDED)
         return found is not None
 
     def note(self, connection: Connection) -> None:
-        """A request of a connection has begun, has arrived or has ended."""
+        """A request of a connection has come, has begun, has arrived or has ended."""
         peer = self._peers[connection.peer]
         peer.remove(connection)
-        if not connection.is_served:
+        if not connection.is_inside:
             peer.known[connection] = None
 
-    def hold(self, bytes_more: int) -> None:
-        """Count more bytes of unfinished heads, or fewer."""
+    def hold(self, connection: Connection, bytes_more: int) -> None:
+        """A connection holds more bytes of heads, or fewer. Beyond the bound, one of the peer that holds most gives up
+        its heads."""
+        owner = self._peers[connection.peer]
         self._heads_bytes += bytes_more
+        self._heads.add(connection.peer, bytes_more)
+        owner.with_heads.setdefault(connection)
+        if connection.held_bytes + bytes_more == 0:
+            del owner.with_heads[connection]
+        connection.held_bytes += bytes_more
         while bytes_more > 0 and self._heads_bytes > MOST_HEADS_BYTES:
-            if not self._gives_way(self._numbers.largest_first(), 1):
-                return
-
-    def in_turn(self, peer: str, take: Callable[[], object]) -> None:
-        """Have a piece of a peer's bodies taken in its turn."""
-        if not self._turns:
-            asyncio.get_running_loop().call_soon(self._take_next)
-        self._turns.setdefault(peer, deque()).append(take)
-
-    def _take_next(self) -> None:
-        peer = next(iter(self._turns))
-        waiting = self._turns.pop(peer)
-        take = waiting.popleft()
-        if waiting:
-            self._turns[peer] = waiting  # behind the other peers
-        if self._turns:
-            asyncio.get_running_loop().call_soon(self._take_next)
-        take()
+            largest = self._peers[next(self._heads.largest_first())]
+            next(iter(largest.with_heads)).give_up_heads()
 
     def remove(self, connection: Connection) -> None:
         """A connection that was admitted is closed."""
@@ -157,18 +146,22 @@ class Resuming(BaseProtocol):
 
 
 class Connection(Resuming, RequestHandler):
-    """One connection: aiohttp's, with a bound on what arrives before a request is complete."""
+    """One connection: aiohttp's, with a bound on what arrives before a request has begun, which it does in its turn."""
 
     def __init__(self, connections: Connections, server: web.Server, **options: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **options)
         self.peer = ""
-        self.head_bytes = 0
+        self.held_bytes = 0
+        """The bytes of heads, unfinished ones and those of requests that have not begun."""
         self.is_left = False
         """Whether its client has closed its side, or is gone."""
         self._connections = connections
-        self._is_admitted = self._is_lost = self._is_last = False
+        self._handle, self._request_handler = self._request_handler, self._in_turn
+        self._begun: web.BaseRequest | None = None
+        self._is_admitted = self._is_lost = self._is_last = self._is_asked = False
         self._waits_for_turn = False
         self._requests = 0
+        self._head_bytes = self._next_bytes = 0  # of the unfinished head, and of the one whose turn has not come
         self._payload: StreamReader = EMPTY_PAYLOAD
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
@@ -177,6 +170,13 @@ class Connection(Resuming, RequestHandler):
     def is_served(self) -> bool:
         """Whether it has sent a complete request, and waits for the answer."""
         return self._requests > 0 and self._payload.is_eof()
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a request of it has begun and has arrived."""
+        return self._begun is not None and self._begun.content.is_eof()
+
+    # ---- the connection ----
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.peer = peer_at(transport)
@@ -200,15 +200,68 @@ class Connection(Resuming, RequestHandler):
         super().connection_lost(error)
 
     def _leave(self) -> None:
-        self._note_head(0)
         if self._is_admitted:
+            self._note_head(0)
+            self._connections.hold(self, -self.held_bytes)
             self._is_admitted = False
             self._connections.remove(self)
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks whether to keep the connection
+        """A client that closes its side after a complete request gets the answer; any other connection ends."""
+        self.is_left = True
+        self._is_last = self.is_served
+        return self.is_served
+
+    def is_gone(self) -> bool:
+        """Whether its client is gone, while that waits for an answer.
+
+        One that has closed its side may still wait, or be gone: both look the same. So it is sent a word (100 Continue,
+        which clients skip), to which the client's system answers if nobody is there.
+        """
+        if self.transport is None or not self.is_left:
+            return self.transport is None
+        if not self._is_asked and self._begun is not None and self._begun.version >= HttpVersion11:
+            self._is_asked = True
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif self.transport.get_extra_info("socket").getsockopt(SOL_SOCKET, SO_ERROR):
+            self.transport.abort()
+            return True
+        return False
+
+    def refuse(self, status: int, why: str) -> None:
+        """Close the connection, after its answers if it has a request inside; it is told why if it has none."""
+        if self.is_inside:
+            self._is_last = True
+            self._note_head(0)
+            return
+        if self.transport is not None and self._begun is None and self.held_bytes:
+            reason, body = HTTPStatus(status).phrase, write_error(why)
+            head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+            self.transport.write(head.encode() + body)
+        self._leave()
+        self.force_close()
+
+    def give_up_heads(self) -> None:
+        """Give up all requests that have not begun."""
+        self._requests -= len(self._messages)
+        self._messages.clear()
+        self.refuse(503, CROWDED)
+        self._note_heads()
+
+    # ---- reading ----
+
+    @property
+    def next_bytes(self) -> int:
+        """How much to read at once: what a head may have or, of a body whose request has begun, a piece."""
+        if self._begun is None or self._begun.content.is_eof():
+            return MOST_HEAD_BYTES
+        left_bytes = (self._begun.content_length or 0) - self._begun.content.total_bytes
+        return max(MOST_HEAD_BYTES, min(PIECE_BYTES, left_bytes))
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         if self._reading_paused and not self._waits_for_turn:
             self._waits_for_turn = True
-            self._connections.in_turn(self.peer, self._resume)
+            self._connections.turns.take((self.peer, "body"), self._resume)
 
     def _resume(self) -> None:
         self._waits_for_turn = False
@@ -216,17 +269,15 @@ class Connection(Resuming, RequestHandler):
             super().resume_reading()
 
     async def turn(self) -> None:
-        """Wait for the turn of a piece that has arrived."""
-        come = asyncio.Event()
-        self._connections.in_turn(self.peer, come.set)
-        await come.wait()
+        """Wait for the turn of another piece of its body."""
+        await self._connections.turns.come((self.peer, "body"))
 
     def data_received(self, data: bytes) -> None:
         if not self._is_admitted or self._close or self._is_last:
             return
         heads, body, body_bytes = self._request_count, self._payload, self._payload.total_bytes
         is_of_body = not body.is_eof()
-        come_bytes = self.head_bytes + len(data)
+        come_bytes = self._head_bytes + len(data)
         super().data_received(data)
         if self._request_count > heads:
             self._requests += self._request_count - heads
@@ -243,43 +294,56 @@ class Connection(Resuming, RequestHandler):
             return
         elif is_of_body and body.is_eof():
             self._connections.note(self)
-        if self.head_bytes:
-            self._note_head(0)
+        self._note_head(0)
 
     @property
     def _waiting_bytes(self) -> int:
         """The bytes of heads that wait for a handler."""
-        heads = [message for message, _ in self._messages if isinstance(message, RawRequestMessage)]
-        return sum(len(head.path) + sum(map(len, chain.from_iterable(head.raw_headers))) for head in heads)
+        return sum(_size(message) for message, _ in self._messages if isinstance(message, RawRequestMessage))
 
     def _note_head(self, size: int) -> None:
         """Set the bytes of an unfinished head that have arrived."""
-        bytes_more, self.head_bytes = size - self.head_bytes, size
+        self._head_bytes = size
         if self._timer is not None and not size:
             self._timer.cancel()
             self._timer = None
         elif self._timer is None and size:
             self._timer = self._loop.call_later(HEAD_S, self.refuse, 408, f"the headers took more than {HEAD_S:g} s")
-        self._connections.hold(bytes_more)  # may refuse this very connection
+        self._note_heads()
 
-    def refuse(self, status: int, why: str) -> None:
-        """Close the connection, after its answers if it is being served; it is told why if it has no request inside."""
-        if self.is_served:
-            self._is_last = True
-            self._note_head(0)
-            return
-        if self.transport is not None and not self._requests and self.head_bytes:
-            reason, body = HTTPStatus(status).phrase, write_error(why)
-            head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
-            self.transport.write(head.encode() + body)
-        self._leave()
-        self.force_close()
+    def _note_heads(self) -> None:
+        """Set the bytes of heads that are held; that of the next request counts once it has to wait."""
+        waits = self._begun is not None or self._next_bytes or len(self._messages) > 1
+        size = self._head_bytes + self._next_bytes + (self._waiting_bytes if waits and self._messages else 0)
+        if size != self.held_bytes and self._is_admitted:
+            self._connections.hold(self, size - self.held_bytes)  # may close this very connection
 
-    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio asks whether to keep the connection
-        """A client that closes its side after a complete request gets the answer; any other connection ends."""
-        self.is_left = True
-        self._is_last = self.is_served
-        return self.is_served
+    # ---- requests and answers ----
+
+    async def _in_turn(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Handle a request, from its peer's turn on."""
+        turns = self._connections.turns
+        if turns.are_taken:
+            self._next_bytes = _size(request._message)
+            self._note_heads()
+        await turns.come((self.peer, "request"))
+        if self.transport is None or self._handle is None:
+            raise ConnectionResetError("its client is gone, or had to give way")
+        self._next_bytes, self._begun = 0, request
+        self._note_heads()
+        self._connections.note(self)
+        return await self._handle(request)
+
+    async def finish_response(self, request: Any, response: Any, *given: Any) -> Any:
+        try:
+            return await super().finish_response(request, response, *given)
+        finally:
+            self._is_read()
+            self._begun = None
+            self._requests -= 1
+            if self._is_admitted:
+                self._connections.note(self)
+            self._close = self._close or (self._is_last and not self._requests)
 
     def pause_writing(self) -> None:
         """The system takes no more of an answer: limit the time until all of it has been handed over."""
@@ -292,15 +356,37 @@ class Connection(Resuming, RequestHandler):
             self._unread.cancel()
             self._unread = None
 
-    async def finish_response(self, request: Any, response: Any, *given: Any) -> Any:
-        try:
-            return await super().finish_response(request, response, *given)
-        finally:
-            self._is_read()
-            self._requests -= 1
-            if self._is_admitted:
-                self._connections.note(self)
-            self._close = self._close or (self._is_last and not self._requests)
+
+class Reader(asyncio.BufferedProtocol):
+    """Reads for a connection no more at once than it is to get; its transport would read 256 KiB of anything."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get_buffer(self, _: int) -> memoryview:
+        return _PIECE[: self._connection.next_bytes]
+
+    def buffer_updated(self, count: int) -> None:
+        self._connection.data_received(bytes(_PIECE[:count]))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._connection.connection_made(transport)
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        self._connection.connection_lost(error)
+
+    def eof_received(self) -> bool:
+        return self._connection.eof_received()
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()
+
+
+_PIECE = memoryview(bytearray(PIECE_BYTES))
+"""Where pieces are read, each of which is copied from there at once."""
 
 
 async def _too_large(_: web.BaseRequest) -> web.StreamResponse:
@@ -309,6 +395,20 @@ async def _too_large(_: web.BaseRequest) -> web.StreamResponse:
     return response
 
 
+def _size(head: RawRequestMessage) -> int:
+    return len(head.path) + sum(map(len, chain.from_iterable(head.raw_headers)))
+
+
+def head_bytes(http: web.BaseRequest) -> int:
+    """How large the head of a request is."""
+    return _size(http._message)
+
+
 def is_left(http: web.BaseRequest) -> bool:
     """Whether its client has closed its side, or is gone."""
     return bool(getattr(http.protocol, "is_left", False))
+
+
+def is_gone(http: web.BaseRequest) -> bool:
+    """Whether its client is gone, while that waits for an answer."""
+    return isinstance(http.protocol, Connection) and http.protocol.is_gone()

@@ -106,6 +106,11 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     help="most bytes that requests inside hold; more are refused [a quarter of the memory, at most 2 GiB]",
 )
 @click.option(
+    "--peer-share",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="which share of these bytes the requests of one client address may hold [0.9]",
+)
+@click.option(
     "--most-json",
     "most_json_bytes",
     type=COUNT,
@@ -134,9 +139,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--most-items",
     type=COUNT,
-    default=1000,
-    show_default=True,
-    help="items that a request may become in a graph; beyond, it is answered with 400",
+    help="items that a request may become in a graph; beyond, it is answered with 413 [1000]",
 )
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def main(

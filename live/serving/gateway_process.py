@@ -53,7 +53,7 @@ async def run(
         infer=gateway.infer,
     )
     data.router.add_get(ACCEPTS_PATH, gateway.accepts)
-    data_runner, url = await listen(data, data_port)
+    data_runner, url = await listen(data, data_port, turns=gateway.turns)
     control = control_application(gateway, control_tokens)
     control_runner, control_url = await listen(control, control_port)
     stopping = stopped()

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from ipa.live.serving.request import Arrival, Batch, Item, Path, Request, Visit, WholeRequest
-from ipa.live.serving.router import Host, Router
+from ipa.live.serving.router import GONE, Host, Router
 from ipa.live.serving.stage_queue import DispatchOptions
 from ipa.policies import Configuration
 from ipa.profiles import Graph
-from ipa.sim import COMPLETED, FAILED, NO_EDGE, OUTCOMES, UNFINISHED, Routes, Way
+from ipa.sim import COMPLETED, DROPPED, FAILED, NO_EDGE, OUTCOMES, UNFINISHED, Routes, Way
 from ipa.sim import draws as item_draws
 
 
@@ -141,19 +141,34 @@ class GraphRouter(Router):
     def give_up(self, request: Request, now_s: float) -> None:
         """Give up a request that has been inside for longer than the bound, with all its items."""
         assert isinstance(request, WholeRequest)
-        if request.outcome is not None:
-            return
-        self.pass_seconds(now_s)
+        if request.outcome is None:
+            for batch in self._end_all(request, UNFINISHED, now_s):
+                request.problem = f"replica {batch.replica.number} ({batch.replica.variant}) has not answered"
+            self._tell(request, UNFINISHED, now_s)
+            self._leave(request)
+
+    def leave(self, request: Request, now_s: float) -> None:
+        """Drop a request whose client has gone, with all its items."""
+        assert isinstance(request, WholeRequest)
+        if request.outcome is None:
+            request.problem = GONE
+            self._end_all(request, DROPPED, now_s)
+            self._tell(request, DROPPED, now_s)
+            self._leave(request)
+
+    def _end_all(self, request: WholeRequest, outcome: int, now_s: float) -> list[Batch]:
+        """End all items of a request, which is then at the stage of the last; returns the batches that they are in."""
+        batches = []
         for item in [each for each in request.items if each.outcome is None]:
             request.stage = item.stage
-            if item.visits:
-                self.stages[item.stage].withdraw(item, now_s)
-                if (batch := item.visits[-1].batch) is not None:
-                    request.problem = f"replica {batch.replica.number} ({batch.replica.variant}) has not answered"
-            self._end_item(item, UNFINISHED, now_s)
+            batch = self._withdraw(item, now_s) if item.visits else None
+            if batch is not None:
+                batches.append(batch)
+            elif item.visits and outcome == DROPPED:
+                self.counts[item.stage].drops += 1
+            self._end_item(item, outcome, now_s)
         request.open = 0
-        self._tell(request, UNFINISHED, now_s)
-        self._leave(request)
+        return batches
 
     # ---- from stage to stage ----
 

@@ -26,6 +26,8 @@ from ipa.profiles import DATATYPES, Edge, Pipeline
 
 MOST_ITEMS = 1000
 """How many items a request may become, unless a gateway is told otherwise."""
+ITEM_BYTES = 1024
+"""The bytes that an item counts beyond its tensors."""
 
 
 @dataclass(slots=True)
@@ -197,15 +199,17 @@ class GraphTensors:
         found: Sequence[Any] | None = None if not job.onward else job.onward[edge]
         if found is None:
             found = [job.tensors if job.onward else None] * drawn()
-        to = self._graph.edges[edge].child
-        if len(item.whole.items) + len(found) > self._most_items:
+        to, items = self._graph.edges[edge].child, len(item.whole.items) + len(found)
+        if items > self._most_items:
             more = f"its {len(found)} items for {to!r} make more than {self._most_items}"
-            item.whole.problem, whole.status = more, 400
+            item.whole.problem, whole.status = more, 413
             return None
-        if job.onward and whole.share is not None:
+        if job.onward:
             whole.sent_bytes += sum(len(tensor.data) for tensors in found for tensor in tensors)
+        if whole.share is not None:
+            own_bytes = 2 * sum(len(tensor.data) for tensor in whole.tensors)
             try:
-                whole.share.hold(2 * sum(len(tensor.data) for tensor in whole.tensors) + whole.sent_bytes)
+                whole.share.hold(own_bytes + whole.sent_bytes + ITEM_BYTES * items)
             except ProtocolError as error:
                 item.whole.problem, whole.status = f"no room for its {len(found)} items for {to!r}: {error}", 503
                 return None

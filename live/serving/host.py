@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import sys
-from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from ipa.live.plane import longest_batch_s
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import (
     MOST_JSON_BYTES,
+    PEER_SHARE,
     Admission,
     Limits,
     Share,
@@ -32,13 +32,14 @@ from ipa.live.serving.admission import (
     default_recorded_bytes,
 )
 from ipa.live.serving.batch_service import BatchService, Job, batch_bytes
-from ipa.live.serving.bodies import Turns, read_body
+from ipa.live.serving.bodies import in_turns, read_body
+from ipa.live.serving.connections import head_bytes, is_gone
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals, RunClock
 from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.graph_router import GraphRouter
 from ipa.live.serving.graph_tensors import MOST_ITEMS, GraphTensors, WholeJob
-from ipa.live.serving.peers import peer_of
+from ipa.live.serving.peers import Turns, peer_of
 from ipa.live.serving.protocol import InferRequest, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, Request, RoutedReplica, WholeRequest
@@ -90,6 +91,7 @@ class GatewayOptions:
     replica_timeout_s: float | None = None
     linger_s: float = 5.0
     most_inside_bytes: int = field(default_factory=default_inside_bytes)
+    peer_share: float = PEER_SHARE
     most_json_bytes: int = MOST_JSON_BYTES
     records: int = 50_000
     most_recorded_bytes: int = field(default_factory=default_recorded_bytes)
@@ -141,20 +143,20 @@ class Gateway:
         self._limits = limits = Limits.within(options.most_inside_bytes, options.most_json_bytes)
         self._items = None if pipeline.graph is None else GraphTensors(pipeline, options.most_items)
         self.router = self._router()
-        self._turns = Turns()
+        self.turns = Turns()
         self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)
-        self.clients = ReplicaClients(self._replica_timeout_s, limits.body_bytes, self._turns)
+        self.clients = ReplicaClients(self._replica_timeout_s, limits.body_bytes, self.turns)
         self._spans = None if provider is None else Spans(provider, pipeline.name, self.names, self.clock.now_s)
         self._batches = BatchService(
             pipeline, self.router, self.clients, self.metrics, self.clock, self._spawn, self._items
         )
         self.metadata = self._batches.metadata
-        self._admission = Admission(options.most_inside_bytes)
+        self._admission = Admission(options.most_inside_bytes, options.peer_share)
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._timers: list[asyncio.TimerHandle | None] = [None] * len(self.names)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._by_age: deque[Request] = deque()
+        self._inside: dict[Request, web.Request | None] = {}  # in order of arrival, until they have their outcome
         self._spawn(self._sweep())
 
     def _router(self) -> Router:
@@ -230,12 +232,11 @@ class Gateway:
         if not self.has_begun:
             raise ProtocolError("the run has not begun", 503)
         with ExitStack() as held:
-            share = held.enter_context(self._admission.share(peer_of(http)))
+            share = held.enter_context(self._admission.share(peer_of(http), head_bytes(http)))
             asked = await self._read(http, share)
             if self._is_closed:
                 raise ProtocolError("the gateway is shutting down", 503)
-            name = known_id(http, asked.id)
-            request = self._admitted(asked, share.peer, self.clock.now_s(), name, http[ID], traceparent_of(http))
+            request = self._admitted(asked, self.clock.now_s(), http)
             asked = asked._replace(inputs=())  # the job holds them, and frees them when their stage is done
             job: Job = request.data
             http[ADMITTED] = True
@@ -251,7 +252,7 @@ class Gateway:
             writing = protocol.writing_response(
                 self.pipeline.name, asked, job.tensors, self._limits.json_bytes, missing=job.missing
             )
-            answer = await self._turns.take(size, writing)
+            answer = await in_turns(self.turns, share.peer, size, writing)
             del job
             return await send(http, answer)
 
@@ -276,7 +277,7 @@ class Gateway:
         """Read a client's request, and refuse it as early as possible; `share` counts what it holds."""
         body = await read_body(http, self._limits, share)
         reading = protocol.reading_request(body.data, http.headers.get(protocol.HEADER))
-        asked = await self._turns.take(body.json_bytes, reading)
+        asked = await in_turns(self.turns, share.peer, body.json_bytes, reading)
         if taken := protocol.RESERVED & asked.parameters.keys():
             raise ProtocolError(f"the parameter {min(taken)!r} is the gateway's own; leave it out")
         share.hold(2 * sum(len(tensor.data) for tensor in asked.inputs))  # and their copy on the way to a replica
@@ -287,10 +288,11 @@ class Gateway:
             protocol.check_wanted(asked, names)
         return asked
 
-    def _admitted(
-        self, asked: InferRequest, peer: str, now_s: float, name: str | None, request_id: str, traceparent: str
-    ) -> Request:
-        trace = None
+    def _admitted(self, asked: InferRequest, now_s: float, http: web.Request | None = None) -> Request:
+        peer, name, request_id, traceparent, trace = "", None, "", "", None
+        if http is not None:
+            peer, name, request_id = peer_of(http), known_id(http, asked.id), http[ID]
+            traceparent = traceparent_of(http)
         if self._spans is not None:
             trace, traceparent = self._spans.begin(now_s, request_id, traceparent)
         make_job, make_request = (Job, Request) if self._items is None else (WholeJob, WholeRequest)
@@ -298,7 +300,7 @@ class Gateway:
         size_bytes = batch_bytes(asked.inputs)
         request = make_request(name, now_s, kind(asked.inputs, asked.parameters), job, size_bytes, peer)
         self.arrivals.add(now_s)
-        self._by_age.append(request)
+        self._inside[request] = http
         self.router.arrive(request, now_s)
         return request
 
@@ -341,6 +343,7 @@ class Gateway:
 
     def ended(self, request: Request) -> None:
         """Record a request's end, and let its client know."""
+        self._inside.pop(request, None)
         if self._items is None:
             self.ended_requests.add(request)  # in a graph, when none of its items is left
         self.metrics.ended(request)
@@ -363,7 +366,7 @@ class Gateway:
         """Record a request of a graph with its items, and release what it holds."""
         job: WholeJob = request.data
         self.ended_requests.add(request)
-        request.data = None
+        request.data, request.items = None, []  # a queue may remember one of them for a while
         if job.kept is not None:
             job.kept.close()
 
@@ -383,7 +386,8 @@ class Gateway:
     # ---- the end ----
 
     async def _sweep(self) -> None:
-        """Drop expired requests, and give up those that have been inside for longer than the bound."""
+        """Drop expired requests and those whose clients have gone, and give up those that have been inside for longer
+        than the bound."""
         told_s = self.clock.now_s()
         while True:
             await asyncio.sleep(SWEEP_S)
@@ -393,10 +397,11 @@ class Gateway:
                 self.control_refusals.tell()
                 told_s = now_s
             self.router.expire(now_s)
-            while self._by_age and (
-                self._by_age[0].outcome is not None or now_s > self._by_age[0].arrival_s + self.bound_s
-            ):
-                self.router.give_up(self._by_age.popleft(), now_s)
+            for request, http in list(self._inside.items()):
+                if http is not None and is_gone(http):
+                    self.router.leave(request, now_s)
+                elif now_s > request.arrival_s + self.bound_s:
+                    self.router.give_up(request, now_s)
 
     async def drain(self, is_connected: Callable[[], bool], linger_s: float) -> None:
         """Close each connection after its next answer, while there is one, at most for `linger_s`.
@@ -415,7 +420,7 @@ class Gateway:
         deadline_s = self.clock.now_s() + min(longest_s, self.bound_s)
         while self.router.inside and self.clock.now_s() < deadline_s:
             await asyncio.sleep(0.01)
-        for request in list(self._by_age):
+        for request in list(self._inside):
             self.router.give_up(request, self.clock.now_s())
 
     async def close(self) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from functools import partial
 from ipaddress import IPv6Address, ip_address
 
 from aiohttp import web
@@ -45,6 +47,67 @@ class Holdings:
     def largest_first(self) -> Iterator[str]:
         """The peers that have something, to be read before anything changes."""
         return (peer for _, peer in reversed(self._ordered))
+
+
+Line = tuple[str, str]
+"""A peer, and the kind of its work."""
+
+OF_A_PASS = {"request": 0.25, "body": 1.0, "json": 1.0}
+"""By kind, what a piece of work takes of a pass of the event loop: a request that begins, a piece of a body, a step of
+large JSON."""
+
+
+class Turns:
+    """Whose work is done next, in one event loop: in each pass a piece or a few, of one peer after the other.
+
+    Each kind of work has a line of its own. So what others take of a pass does not grow with their number, nor with
+    what they send.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[Line, deque[Callable[[], object]]] = {}
+        self._done = 0.0  # of this pass
+
+    @property
+    def are_taken(self) -> bool:
+        """Whether more work has to wait."""
+        return self._done >= 1.0 or bool(self._waiting)
+
+    def take(self, line: Line, work: Callable[[], object]) -> None:
+        """Have a piece of work done in the turn of its line: now, if this pass has room for it."""
+        if self.are_taken:
+            self._waiting.setdefault(line, deque()).append(work)
+            return
+        if not self._done:
+            asyncio.get_running_loop().call_soon(self._next)
+        self._done += OF_A_PASS[line[1]]
+        work()
+
+    async def come(self, line: Line) -> None:
+        """Wait for the turn of a line."""
+        if self.are_taken:
+            come = asyncio.get_running_loop().create_future()
+            self.take(line, partial(_set, come))
+            await come
+        else:
+            self.take(line, bool)
+
+    def _next(self) -> None:
+        self._done = 0.0
+        while self._waiting and self._done < 1.0:
+            line = next(iter(self._waiting))
+            if waiting := self._waiting.pop(line):
+                if not self._done:
+                    asyncio.get_running_loop().call_soon(self._next)
+                self._done += OF_A_PASS[line[1]]
+                work = waiting.popleft()
+                self._waiting[line] = waiting  # behind the others; if nothing more of it waits, something may soon
+                work()
+
+
+def _set(come: asyncio.Future[None]) -> None:
+    if not come.done():
+        come.set_result(None)
 
 
 class QueueTurns:

@@ -19,8 +19,9 @@ from ipa.errors import Error
 from ipa.live.plane import ASKED_WITHIN_S, asked_after_s, given_up_after_s
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, Limits
-from ipa.live.serving.bodies import Collected, Turns, in_time
+from ipa.live.serving.bodies import Collected, in_time, in_turns
 from ipa.live.serving.kept_connections import CONNECT_S, KeptConnections, UnreachableError
+from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import HEADER, ProtocolError, batch_parameters
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import Tensor
@@ -86,11 +87,12 @@ class ReplicaClients:
         """The outputs of a batch; `told` are further headers, `p99_s` is the batch's by its profile. Raises
         ReplicaError."""
         replica = batch.replica
+        peer = batch.requests[0].peer if batch.requests else ""
         binary = await self._takes_binary(replica.url)
         try:
             size = 0 if binary else sum(len(tensor.data) for tensor in inputs)
             writing = protocol.writing_request(inputs, parameters, binary, MOST_MESSAGE_BYTES)
-            body = await self._turns.take(size, writing)
+            body = await in_turns(self._turns, peer, size, writing)
         except ProtocolError as error:
             too_large = 413 if error.status == 413 else None
             raise ReplicaError(f"cannot be asked: {error}", again=False, status=too_large) from None
@@ -105,7 +107,7 @@ class ReplicaClients:
                     )
             if status == 200:
                 reading = protocol.reading_response(data.data, headers.get(HEADER))
-                return await self._turns.take(data.json_bytes, reading)
+                return await in_turns(self._turns, peer, data.json_bytes, reading)
         except UnreachableError as error:
             raise ReplicaError(f"cannot be reached: {error}", served=False) from None
         except TimeoutError:

@@ -20,6 +20,7 @@ from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED, rules
 
 MOST_TRIES = 2
 """A request is given up when so many of its batches have failed at a stage: it is retried once, alone."""
+GONE = "its client has gone"
 MOST_PROBLEM = 1000
 """How many characters of why a request failed its client and the records get."""
 
@@ -237,11 +238,23 @@ class Router(StageHost):
     def give_up(self, request: Request, now_s: float) -> None:
         """Give up a request that has been inside for longer than the bound."""
         if request.outcome is None:
-            self.pass_seconds(now_s)
-            self.stages[request.stage].withdraw(request, now_s)
-            if (batch := request.visits[-1].batch) is not None:
+            if (batch := self._withdraw(request, now_s)) is not None:
                 request.problem = f"replica {batch.replica.number} ({batch.replica.variant}) has not answered"
             self.end(request, UNFINISHED, now_s)
+
+    def leave(self, request: Request, now_s: float) -> None:
+        """Drop a request whose client has gone; a replica that serves it finishes that."""
+        if request.outcome is None:
+            request.problem = GONE
+            if self._withdraw(request, now_s) is None:
+                self.counts[request.stage].drops += 1
+            self.end(request, DROPPED, now_s)
+
+    def _withdraw(self, request: Request, now_s: float) -> Batch | None:
+        """Take a request out of the queue of its stage; returns the batch that it is in instead, if any."""
+        self.pass_seconds(now_s)
+        self.stages[request.stage].withdraw(request, now_s)
+        return request.visits[-1].batch
 
     def end(self, request: Request, outcome: int, now_s: float) -> None:
         """The one place where a request gets its outcome."""

@@ -23,10 +23,10 @@ from ipa.live import logs
 from ipa.live.plane import open_port
 from ipa.live.serving import access, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
-from ipa.live.serving.bodies import Turns, read_body
+from ipa.live.serving.bodies import in_turns, read_body
 from ipa.live.serving.connections import is_left
 from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
-from ipa.live.serving.peers import peer_of
+from ipa.live.serving.peers import Turns, peer_of
 from ipa.live.serving.protocol import Body, InferRequest, ProtocolError
 from ipa.live.serving.tensors import TensorError
 from ipa.live.serving.web import (
@@ -83,7 +83,7 @@ class Server:
         # However little memory there is, one batch is admitted: what a model needs for it is its owner's affair.
         self._admission = Admission(max(inside_bytes, 2 * MOST_MESSAGE_BYTES + REQUEST_BYTES))
         self._limits = replace(Limits.within(inside_bytes), body_bytes=MOST_MESSAGE_BYTES)
-        self._turns = Turns()
+        self.turns = Turns()
         self.name = name
         self._model = model
         self._turn = asyncio.Lock()
@@ -108,7 +108,7 @@ class Server:
         with self._admission.share(peer_of(http)) as share:
             body = await read_body(http, self._limits, share)
             reading = protocol.reading_request(body.data, http.headers.get(protocol.HEADER))
-            request = await self._turns.take(body.json_bytes, reading)
+            request = await in_turns(self.turns, share.peer, body.json_bytes, reading)
             del body
             share.hold(2 * sum(len(tensor.data) for tensor in request.inputs))
             return await send(http, await self._serve(http, request))
@@ -126,7 +126,7 @@ class Server:
                 outputs = await self._model.infer(request.inputs, request.parameters)
                 size = protocol.json_size(request, outputs)
                 writing = protocol.writing_response(self.name, request, outputs, self._limits.json_bytes)
-                return await self._turns.take(size, writing)
+                return await in_turns(self.turns, peer_of(http), size, writing)
         except (ModelError, TensorError) as error:
             raise ProtocolError(str(error)) from None
         except ProtocolError:
@@ -170,7 +170,7 @@ async def run(options: ServerOptions, model: Model) -> None:
         metadata=server.metadata,
         infer=server.infer,
     )
-    runner, url = await listen(app, port)
+    runner, url = await listen(app, port, turns=server.turns)
     stopping = stopped()
     announce(url=url)
     log.info("listening", extra={"url": url, "model": name, "backend": options.backend})

@@ -20,14 +20,14 @@ from ipa.live.plane import BACKLOG
 from ipa.live.serving import protocol
 from ipa.live.serving.admission import Limits, open_files, return_large_blocks
 from ipa.live.serving.bodies import read_body
-from ipa.live.serving.connections import Connection, Connections
-from ipa.live.serving.peers import peer_of
+from ipa.live.serving.connections import Connection, Connections, Reader
+from ipa.live.serving.peers import Turns, peer_of
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
 from ipa.live.stopping import heeded
 
 JSON_LIMITS = Limits(body_bytes=2**20)
 """The limits of a body that is read at once, as those of the control API are."""
-READ_AHEAD_BYTES = 32 * 2**10
+READ_AHEAD_BYTES = 8 * 2**10
 """A connection with so much of a body that nobody has taken yet is read no further."""
 KEEP_ALIVE_S = 75.0
 """How long a connection may be silent."""
@@ -242,18 +242,21 @@ def add_health_routes(app: web.Application, live: Handler, ready: Handler) -> No
 
 
 async def listen(
-    app: web.Application, port: socket.socket, most_connections: int | None = None
+    app: web.Application, port: socket.socket, most_connections: int | None = None, turns: Turns | None = None
 ) -> tuple[web.AppRunner, str]:
-    """Serve `app` at an open port to at most `most_connections`; returns the runner, to be cleaned up, and the URL."""
+    """Serve `app` at an open port to at most `most_connections`; returns the runner, to be cleaned up, and the URL.
+
+    `turns` are those of its peers; None: of this port alone.
+    """
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=SHUTDOWN_S)
-    connections = Connections(most_connections)
+    connections = Connections(most_connections, turns)
 
     async def close(_: web.Application) -> None:
         listening.close()
 
-    def connection() -> Connection:
+    def connection() -> Reader:
         assert runner.server is not None
-        return Connection(
+        made = Connection(
             connections,
             runner.server,
             access_log=None,
@@ -262,6 +265,7 @@ async def listen(
             keepalive_timeout=KEEP_ALIVE_S,
             read_bufsize=READ_AHEAD_BYTES // 2,
         )
+        return Reader(made)
 
     app.on_shutdown.append(close)
     await runner.setup()

@@ -20,7 +20,7 @@ from ipa.live.kubernetes.api import Api
 from ipa.live.load_generator import Job, generate
 from ipa.live.monitoring.prometheus_api import PrometheusApi
 from ipa.live.server_answers import DEFAULT_BODY, metadata_of
-from ipa.live.serving.bodies import Turns
+from ipa.live.serving.peers import Turns
 from ipa.live.serving.replica_clients import ReplicaClients
 from ipa.live.serving.request import Batch, RoutedReplica
 from ipa.live.serving.tensors import of_array

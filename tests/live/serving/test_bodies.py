@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from ipa.live.serving import replica_clients
 from ipa.live.serving.admission import JSON_GROWS, REQUEST_BYTES, Admission, Limits, Share
-from ipa.live.serving.bodies import MOST_MEMBERS, PIECE_BYTES, Collected, Inflater, Turns, in_time
+from ipa.live.serving.bodies import MOST_MEMBERS, PIECE_BYTES, Collected, Inflater, in_time
+from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import ProtocolError, at_once, json_length, reading_request
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError
 from ipa.live.serving.request import Batch, RoutedReplica
@@ -205,6 +206,30 @@ def test_a_body_that_stands_still_gives_way_before_a_larger_one_that_comes(
         arriving(admission, "a", 2 * MB, cut, stack)
         with admission.share(peer):
             assert cut == ["b"]
+
+
+def test_one_peer_leaves_room_for_another() -> None:
+    """A peer may have three of four; where a body of its own has stalled, that gives way to its next."""
+    admission, cut = Admission(4 * MB, 0.75), list[str]()
+    with ExitStack() as stack:
+        shares = [stack.enter_context(admission.share("a")) for _ in range(3)]
+        for share in shares:
+            share.hold(MB - REQUEST_BYTES)
+        with pytest.raises(ProtocolError, match="the requests of a inside hold 3145728 bytes; no more are admitted"):
+            stack.enter_context(admission.share("a"))
+        stack.enter_context(admission.share("b")).hold(MB - REQUEST_BYTES)
+        with pytest.raises(ProtocolError, match="the requests inside hold 4194304 bytes; no more are admitted"):
+            stack.enter_context(admission.share("c"))
+        with shares[0].arriving(partial(cut.append, "a")):
+            shares[0]._changed_s -= 60.0
+            stack.enter_context(admission.share("a"))
+        assert cut == ["a"]
+    assert admission._of_peer == {}
+
+
+def test_a_large_head_counts() -> None:
+    with Admission(2 * MB).share("a", 16_000) as share:
+        assert share.held_bytes == REQUEST_BYTES + 3 * 16_000
 
 
 def test_what_has_arrived_gives_way_to_nobody() -> None:

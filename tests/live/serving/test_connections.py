@@ -16,7 +16,8 @@ from ipa import profiles
 from ipa.live.controller_metrics import serving
 from ipa.live.plane import LOOPBACK, free_port, open_port
 from ipa.live.serving import connections
-from ipa.live.serving.connections import Connection, Connections
+from ipa.live.serving.connections import Connection
+from ipa.live.serving.peers import Turns
 from ipa.live.serving.web import application, json_response, listen
 from tests.live.serving.serving_plane import plane
 from tests.live.serving.video_plane import DETECTION
@@ -250,6 +251,44 @@ def test_a_peer_with_fewer_connections_has_no_more_of_heads(monkeypatch: pytest.
     story(told)
 
 
+def test_heads_of_requests_that_wait_behind_others_count_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two connections with a request inside and 12 kB behind it, the first gives up what is behind."""
+    monkeypatch.setattr(connections, "MOST_HEADS_BYTES", len(ASK + HEADERS) + 10)
+
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        inside = [await connect(ASK + b"\r\n") for _ in range(2)]
+        await asyncio.sleep(0.05)
+        for _, writer in inside:
+            writer.write(ASK + HEADERS + b"\r\n")
+            await asyncio.sleep(0.05)
+        may_answer.set()
+        assert (await inside[0][0].read()).count(b"HTTP/1.1 200 OK") == 1
+        assert (await inside[1][0].readuntil(b"{}")).startswith(b"HTTP/1.1 200 OK")
+        assert (await inside[1][0].readuntil(b"{}")).startswith(b"HTTP/1.1 200 OK")
+
+    assert len(story(told)) == 3
+
+
+def test_of_a_head_no_more_is_read_than_it_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before, 256 kB were read of each, and parsed."""
+    sizes: list[int] = []
+    received = Connection.data_received
+
+    def note(self: Connection, data: bytes) -> None:
+        sizes.append(len(data))
+        received(self, data)
+
+    monkeypatch.setattr(Connection, "data_received", note)
+
+    async def told(connect: Connect, _: asyncio.Event) -> None:
+        streams = await connect(ASK + HEADERS * 80)
+        assert await status(streams) in (0, 431)
+
+    assert story(told) == []
+    assert max(sizes) <= connections.MOST_HEAD_BYTES
+    assert sum(sizes) <= 2 * connections.MOST_HEAD_BYTES
+
+
 def test_a_head_that_gives_way_itself_is_counted_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "MOST_HEADS_BYTES", len(ASK + HEADERS) - 1)
 
@@ -403,23 +442,47 @@ def test_a_controller_s_metrics_are_behind_the_same_bounds() -> None:
             assert b"ipa_decisions_total" in b"".join(iter(lambda: asks.recv(65536), b""))
 
 
+# ---- turns ----
+
+
+def test_peers_take_turns_however_many_requests_each_has_sent() -> None:
+    """Ten connections of one peer bring 300 requests; one of another is begun among the first."""
+
+    async def told(connect: Connect, may_answer: asyncio.Event) -> None:
+        may_answer.set()
+        crowd = [await connect(peer="127.0.0.2") for _ in range(10)]
+        honest = await connect()
+        for _, writer in crowd:
+            writer.write((ASK + b"\r\n") * 30)
+        assert await answered(honest)
+        for reader, _ in crowd:
+            for _ in range(30):
+                assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200 OK")
+
+    peers = story(told)
+    assert len(peers) == 301
+    assert peers.index("127.0.0.1") < 60
+
+
 # ---- large bodies ----
 
 
 def test_one_piece_is_taken_in_each_pass_and_peers_take_turns() -> None:
-    """Of three of peer a and one of b; a dot is a pass of the event loop."""
+    """Of three of peer a and one of b; a dot is a pass of the event loop. A pass without any has room for one at
+    once."""
     log: list[str] = []
 
     async def passes() -> None:
-        port = Connections()
+        turns = Turns()
         for peer in "aaab":
-            port.in_turn(peer, partial(log.append, peer))
+            turns.take((peer, "body"), partial(log.append, peer))
         for _ in range(6):
             log.append(".")
             await asyncio.sleep(0)
+        turns.take(("c", "body"), partial(log.append, "c"))
 
     asyncio.run(passes())
-    assert "".join(log) == ".a.b.a.a.."
+    assert "".join(log) == "a.a.b.a...c"
 
 
 def test_a_small_request_is_answered_before_large_bodies_have_been_read(monkeypatch: pytest.MonkeyPatch) -> None:

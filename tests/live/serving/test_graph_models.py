@@ -15,7 +15,7 @@ import pytest
 
 from ipa import profiles
 from ipa.live.serving.admission import REQUEST_BYTES, Admission
-from ipa.live.serving.graph_tensors import GraphTensors, ItemJob, WholeJob
+from ipa.live.serving.graph_tensors import ITEM_BYTES, GraphTensors, ItemJob, WholeJob
 from ipa.live.serving.request import Batch, Item, RoutedReplica, WholeRequest
 from ipa.live.serving.tensors import of_array
 from ipa.profiles import load
@@ -122,14 +122,14 @@ def test_models_decide_how_many_items_go_on_and_which(tmp_path: Path) -> None:
     ]
 
 
-def test_more_items_than_allowed_are_a_clear_400(tmp_path: Path) -> None:
+def test_more_items_than_allowed_are_a_clear_413(tmp_path: Path) -> None:
     text = HEAD + "stages:\n" + DETECT + MEASURE + "accuracy: {combine: product}\n"
     draws = random.Random(1)
     with running(tmp_path, text, "--most-items", "4") as (_, gateway):
         assert infer(gateway, image(draws, 3))[0] == 200
         status, answer = infer(gateway, image(draws, 4))
     assert (status, answer) == (
-        400,
+        413,
         {"error": "failed at stage 'detect': its 4 items for 'measure' make more than 4"},
     )
 
@@ -147,7 +147,7 @@ def test_of_far_too_many_rows_no_more_are_cut_than_tell_so(tmp_path: Path) -> No
         tensors.served(batch, [[crops, of_array("counts", np.array([1_000_000]))]], False)
         assert len(item.data.onward[0]) == 5
         assert tensors.carried(item, 0, lambda: 0) is None
-        assert whole.data.status == 400
+        assert whole.data.status == 413
 
     asyncio.run(story())
 
@@ -234,10 +234,10 @@ def test_a_join_gets_what_has_come_in_order_and_the_answer_names_what_is_missing
 
 
 def test_items_for_which_there_is_no_room_are_a_clear_503(tmp_path: Path) -> None:
-    """A request may hold 16 KiB beside twice its own 80 bytes: two crops of 16 bytes find room, 1,100 bytes do not."""
+    """A request may hold 4 KiB beside twice its own 80 bytes: two crops find room, which count 1 KiB each as items."""
     (tmp_path / "traffic.yaml").write_text(GRAPH)
     graph = GraphTensors(profiles.load(tmp_path / "traffic.yaml"))
-    with Admission(REQUEST_BYTES + 1_200).share() as share:
+    with Admission(REQUEST_BYTES + 160 + 4 * ITEM_BYTES).share() as share:
         job = WholeJob([of_array("image", np.zeros((1, 20), np.float32))], {}, None, share=share)  # type: ignore[arg-type]
         whole = WholeRequest("one", 0.0, data=job)
         item = Item("one", 0.0, whole=whole)

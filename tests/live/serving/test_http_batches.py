@@ -39,14 +39,15 @@ from tests.live.serving.video_plane import (
 def test_more_requests_than_there_is_memory_for_are_refused_and_have_room_again_later(
     video: tuple[Plane, Process], tmp_path: Path
 ) -> None:
-    """Each counts 16 KiB and its small body, from its headers on: two have room in 40 KiB, a third has not."""
+    """Each counts 16 KiB and its small head and body, from its headers on: two have room in the 45 KiB of 50 that one
+    peer may have, a third has not."""
     with plane(tmp_path) as up:
-        gateway = up.gateway("--pipeline", "video", "--sla", "600", "--most-inside", str(40 * 2**10))
+        gateway = up.gateway("--pipeline", "video", "--sla", "600", "--most-inside", str(50 * 2**10))
         with ThreadPoolExecutor(2) as pool:
             waiting = [pool.submit(infer, gateway) for _ in range(2)]
             until(lambda: observed(gateway)["stages"][DETECTION]["queue_length"] == 2, "both are inside")
             status, told = infer(gateway)
-            assert (status, told["error"].partition(" hold")[0]) == (503, "the requests inside")
+            assert (status, told["error"].partition(" hold")[0]) == (503, "the requests of 127.0.0.1 inside")
             listed(gateway, video[0].listed)
             assert [each.result()[0] for each in waiting] == [200, 200]
         assert infer(gateway)[0] == 200

@@ -24,7 +24,7 @@ from ipa import profiles
 from ipa.live.plane import ASKED_WITHIN_S, asked_after_s, given_up_after_s
 from ipa.live.serving import kept_connections, replica_clients
 from ipa.live.serving.batch_service import BatchService, Job
-from ipa.live.serving.bodies import Turns
+from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import BINARY_EXTENSION
 from ipa.live.serving.replica_clients import ReplicaClients, ReplicaError
 from ipa.live.serving.request import Batch, Request, RoutedReplica
@@ -38,7 +38,7 @@ def test_a_batch_whose_connection_hangs_has_not_reached_its_replica(monkeypatch:
     async def story(hanging: str) -> None:
         clients = ReplicaClients(60.0, 2**20, Turns())
         clients._is_binary[hanging] = False  # it has served before
-        batch: Any = SimpleNamespace(replica=SimpleNamespace(url=hanging, model="small"))
+        batch: Any = SimpleNamespace(replica=SimpleNamespace(url=hanging, model="small"), requests=())
         try:
             with pytest.raises(ReplicaError, match="cannot be reached") as lost:
                 await clients.infer(batch, [], {})

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from ipa.live.serving import bodies, protocol, tensors
-from ipa.live.serving.bodies import AT_ONCE_BYTES, Turns
+from ipa.live.serving.bodies import AT_ONCE_BYTES
+from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import InferRequest, ProtocolError, Steps, Wanted, at_once
 
 VALUES = np.arange(50_000, dtype=np.float32)
@@ -30,7 +31,7 @@ def in_turns(steps: Steps[Any]) -> tuple[Any, int]:
                 others += 1
 
         beside = asyncio.create_task(other())
-        found = await Turns().take(AT_ONCE_BYTES + 1, steps)
+        found = await bodies.in_turns(Turns(), "a", AT_ONCE_BYTES + 1, steps)
         beside.cancel()
         return found, others
 
@@ -80,9 +81,10 @@ def test_an_answer_that_is_too_large_as_json_can_still_be_had_as_binary_data() -
     assert answer.data.endswith(VALUES.tobytes())
 
 
-def test_large_messages_come_one_after_another_and_one_that_waits_too_long_is_refused(
+def test_peers_take_turns_with_large_messages_and_one_that_takes_too_long_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Two messages of a and one of b; that of b is read when as much of those of a has been, not after both."""
     told: list[str] = []
 
     def steps(name: str) -> Steps[str]:
@@ -92,14 +94,15 @@ def test_large_messages_come_one_after_another_and_one_that_waits_too_long_is_re
         return name
 
     async def story() -> None:
-        turns = Turns()
-        await asyncio.gather(*[turns.take(AT_ONCE_BYTES + 1, steps(name)) for name in "ab"])
-        assert told == [*"aaabbb"]
-        monkeypatch.setattr(bodies, "TURN_S", 0.0)
-        async with turns._lock:
-            with pytest.raises(ProtocolError, match="large JSON waited for more than 0 s") as refused:
-                await turns.take(AT_ONCE_BYTES + 1, steps("c"))
-            assert refused.value.status == 503
-            assert await turns.take(AT_ONCE_BYTES, steps("d")) == "d"
+        turns, large = Turns(), AT_ONCE_BYTES + 1
+        messages = [bodies.in_turns(turns, name[0], large, steps(name)) for name in ("a0", "a1", "b0")]
+        assert await asyncio.gather(*messages) == ["a0", "a1", "b0"]
+        assert told == ["a0", "a0", "b0", "a1", "b0", "a0", "b0", "a1", "a1"]
+        monkeypatch.setattr(bodies, "STEPS_S", 0.0)
+        turns.take(("a", "json"), bool)
+        with pytest.raises(ProtocolError, match="large JSON took more than 0 s; send binary data") as refused:
+            await bodies.in_turns(turns, "c", large, steps("c"))
+        assert refused.value.status == 503
+        assert await bodies.in_turns(turns, "d", AT_ONCE_BYTES, steps("d")) == "d"
 
     asyncio.run(story())

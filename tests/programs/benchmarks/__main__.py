@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.programs.benchmarks import engines, explorer, gateway, hostile, many_runs, peers
+from tests.programs.benchmarks import crowds, engines, explorer, gateway, hostile, many_runs, peers
 from tests.programs.benchmarks.tables import Table, machine
 from tests.studies.browser import CHROMIUM
 
-TABLES = ("engines", "graphs", "runs", "parts", "many", "solvers", "gateway", "hostile", "explorer", "peers")
+TABLES = ("engines", "graphs", "runs", "parts", "many", "solvers", "gateway", "hostile", "crowds", "explorer", "peers")
 
 
 def measured(names: list[str]) -> Iterator[Table | str]:
@@ -29,6 +29,7 @@ def measured(names: list[str]) -> Iterator[Table | str]:
         "many": many_runs.many_runs,
         "gateway": gateway.gateway,
         "hostile": hostile.hostile_bodies,
+        "crowds": crowds.crowds,
     }
     if CHROMIUM is not None:
         makers["explorer"] = explorer.explorer

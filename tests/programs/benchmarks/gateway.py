@@ -103,14 +103,16 @@ def configure(gateway: Process, batch: int, timeout_s: float) -> None:
 
 
 @contextmanager
-def running(*options: str) -> Iterator[Process]:
-    """A plane with the gateway on the first core, and this process and the replicas on the last."""
+def running(*options: str, factor: float = 0.0) -> Iterator[Process]:
+    """A plane with the gateway on the first core, and this process and the replicas on the last; these take `factor`
+    times the profile's time."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
     with tempfile.TemporaryDirectory() as folder, plane(Path(folder), {"gateway": cores[0], "server": cores[-1]}) as up:
         gateway = up.gateway("--pipeline", PIPELINE, *options)
         listed = {
             stage: [
-                entry(n, up.emulated(PIPELINE, stage, variant, "--factor", "0").url, variant) for n in range(REPLICAS)
+                entry(n, up.emulated(PIPELINE, stage, variant, "--factor", str(factor)).url, variant)
+                for n in range(REPLICAS)
             ]
             for stage, variant in STAGES
         }

@@ -60,43 +60,45 @@ def _rows() -> Iterator[dict[str, Value]]:
     path = f"/v2/models/{gateway.PIPELINE}/infer"
     beside = {name: (load_client.Answers(), Counter[int]()) for name in ("alone", "hostile bodies", "stalled bodies")}
     options = ("--most-inside", str(MEMORY_BYTES // 4))
-    with gateway.running(*options) as process, _limited(process, MEMORY_BYTES), _elsewhere() as sender:
+    with gateway.running(*options) as process, _limited(process, MEMORY_BYTES), elsewhere() as sender:
         gateway.configure(process, 1, 0.0)
-        asyncio.run(_honest(process.url, message, None))  # warm up
-        before_mb = _peak_mb(process)
+        asyncio.run(honest(process.url, message, None))  # warm up
+        before_mb = peak_mb(process)
         for number in range(ROUNDS):
             sends: dict[str, Callable[[], Future[Counter[int]]]] = {
                 "hostile bodies": partial(sender.submit, _send, process.url, path, number * BODIES),
                 "stalled bodies": partial(sender.submit, _stall, process.url, path),
             }
-            for name, (honest, answers) in beside.items():
+            for name, (so_far, answers) in beside.items():
                 sending = sends[name]() if name in sends else None
-                _add(honest, asyncio.run(_honest(process.url, message, sending)))
+                _add(so_far, asyncio.run(honest(process.url, message, sending)))
                 answers.update(sending.result() if sending else ())
-        after_mb = _peak_mb(process)
-    for name, (honest, answers) in beside.items():
+        after_mb = peak_mb(process)
+    for name, (so_far, answers) in beside.items():
         yield {
             "beside": name,
-            "requests": honest.statuses.total(),
-            "not_200": honest.statuses.total() - honest.statuses[200],
-            "p50_ms": 1e3 * median(honest.latencies_s),
-            "p99_ms": 1e3 * float(np.quantile(honest.latencies_s, 0.99)),
-            "most_ms": 1e3 * max(honest.latencies_s),
+            "requests": so_far.statuses.total(),
+            "not_200": so_far.statuses.total() - so_far.statuses[200],
+            "p50_ms": 1e3 * median(so_far.latencies_s),
+            "p99_ms": 1e3 * float(np.quantile(so_far.latencies_s, 0.99)),
+            "most_ms": 1e3 * max(so_far.latencies_s),
             "peak_mb": before_mb if name == "alone" else after_mb,
             "answers": " ".join(f"{status}:{count}" for status, count in sorted(answers.items())),
         }
 
 
-async def _honest(url: str, message: bytes, sending: Future[Counter[int]] | None) -> load_client.Answers:
-    """Honest requests while bodies are sent, or for a quiet while."""
-    honest, stop = load_client.Answers(), asyncio.get_running_loop().time() + QUIET_S
+async def honest(
+    url: str, message: bytes, sending: Future[Counter[int]] | None, rate_rps: float = HONEST_RPS
+) -> load_client.Answers:
+    """Honest requests while others are sent, or for a quiet while."""
+    answers, stop = load_client.Answers(), asyncio.get_running_loop().time() + QUIET_S
     connections = [await load_client.connect(url) for _ in range(CONNECTIONS)]
     tasks: set[asyncio.Task[None]] = set()
 
     async def one(connection: load_client.Connection) -> None:
         sent_s = asyncio.get_running_loop().time()
-        honest.statuses[await connection.send(message)] += 1
-        honest.latencies_s.append(asyncio.get_running_loop().time() - sent_s)
+        answers.statuses[await connection.send(message)] += 1
+        answers.latencies_s.append(asyncio.get_running_loop().time() - sent_s)
         connections.append(connection)  # to go on with
 
     while asyncio.get_running_loop().time() < stop if sending is None else not sending.done():
@@ -104,15 +106,15 @@ async def _honest(url: str, message: bytes, sending: Future[Counter[int]] | None
             task = asyncio.create_task(one(connections.pop()))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
-        await asyncio.sleep(1.0 / HONEST_RPS)
+        await asyncio.sleep(1.0 / rate_rps)
     await asyncio.gather(*tasks)
     for connection in connections:
         connection.close()
-    return honest
+    return answers
 
 
 @contextmanager
-def _elsewhere() -> Iterator[ProcessPoolExecutor]:
+def elsewhere() -> Iterator[ProcessPoolExecutor]:
     """A process for the hostile client, which has a machine of its own: here it goes behind everybody else."""
     with ProcessPoolExecutor(1, get_context("spawn"), os.nice, (15,)) as pool:
         pool.submit(_prepared).result()
@@ -172,7 +174,7 @@ def _add(to: load_client.Answers, more: load_client.Answers) -> None:
     to.latencies_s += more.latencies_s
 
 
-def _peak_mb(process: Process) -> float:
+def peak_mb(process: Process) -> float:
     """The most resident memory that a process and its children have had."""
     pids = [process.popen.pid]
     children = Path(f"/proc/{pids[0]}/task/{pids[0]}/children")
