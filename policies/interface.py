@@ -14,13 +14,15 @@ from typing import Any, Protocol, runtime_checkable
 from ipa.errors import InputError
 from ipa.policies.forecast import Forecast
 
-OBSERVATION_SCHEMA_VERSION = 2
+OBSERVATION_SCHEMA_VERSION = 3
 
 Memory = Mapping[str, Any]
 """What a policy passes from one decision to the next. It must be JSON-able, and is empty at the start."""
 
-COSTLY_FIELDS = ("latency", "busy_fraction", "concurrency", "future_rps", "past_rps")
-"""Fields of an observation that a simulation computes only for policies that name them in `reads`."""
+COSTLY_FIELDS = ("latency", "busy_fraction", "concurrency", "future_rps", "peak_rps", "past_rps")
+OF_THE_FUTURE = ("future_rps", "peak_rps")
+"""Fields of an observation that a simulation computes only for policies that name them in `reads`; those that only a
+simulation has, because they tell the load to come."""
 
 
 FACTS = ("interval_s", "decision_delay_s", "dispatch")
@@ -102,7 +104,8 @@ class Observation:
     """Everything a policy may know at one control step.
 
     `load_rps` holds the counts of the last window's seconds, newest last. NaN means no sample, never zero. `future_rps`
-    (only in simulation, and for policies that read it) holds the counts of the seconds to come, soonest first.
+    (only in simulation, and for policies that read it) holds the counts of the seconds to come, soonest first;
+    `peak_rps` (likewise) is the mean of the busiest minute of the whole run.
     `past_rps` (for policies that read it) holds the counts of the seconds before those of `load_rps`, newest last, up
     to three days; only the first observations of a run have them, later ones are empty, as a policy remembers what it
     needs of them. `clock_s`: the time on the wall clock, in seconds since 1970;
@@ -124,6 +127,7 @@ class Observation:
     elapsed_s: float = 0.0
     past_rps: tuple[float, ...] | None = None
     clock_s: float | None = None
+    peak_rps: float | None = None
 
     @property
     def configuration(self) -> Configuration:
@@ -215,7 +219,7 @@ def reads(decider: object) -> tuple[str, ...]:
 
 def knows_future(policy: object) -> bool:
     """Whether a policy knows the load to come, and so bounds what others can achieve. PolicyError as `reads`."""
-    return "future_rps" in reads(policy)
+    return not set(OF_THE_FUTURE).isdisjoint(reads(policy))
 
 
 def facts(kind: object) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 from ipa.policies.controller import Controller, Entry, Journal
 from ipa.policies.interface import (
     OBSERVATION_SCHEMA_VERSION,
+    OF_THE_FUTURE,
     Applied,
     Decision,
     LatencyQuantiles,
@@ -111,7 +112,7 @@ def replay_journal(pipeline: Pipeline, policy: Policy, entries: Iterable[Entry])
             )
         missing = [field for field in wanted if not _has(observation, field)]
         if missing:
-            how = "a policy that reads it" if "future_rps" in missing else "journal: full"
+            how = "journal: full" if set(OF_THE_FUTURE).isdisjoint(missing) else "a policy that reads it"
             raise PolicyError(
                 f"the policy reads {', '.join(missing)}, which the journal lacks at step {observation.step}; record it "
                 f"with {how}"
@@ -151,11 +152,12 @@ def _observation(data: dict[str, Any]) -> Observation:
     version = data["schema_version"]
     if version == 1:
         data = _from_version_1(data)
-    elif version != OBSERVATION_SCHEMA_VERSION:
-        raise ValueError(f"its schema_version is {version}; this program reads 1 and {OBSERVATION_SCHEMA_VERSION}")
+    elif version not in range(2, OBSERVATION_SCHEMA_VERSION + 1):
+        raise ValueError(f"its schema_version is {version}; this program reads 1 to {OBSERVATION_SCHEMA_VERSION}")
     return Observation(
         **{
             **data,
+            "schema_version": OBSERVATION_SCHEMA_VERSION,  # version 2 has no peak_rps
             "load_rps": _seconds(data["load_rps"]),
             "stages": {name: _stage(stage) for name, stage in data["stages"].items()},
             "latency": _optional(data["latency"], _quantiles),
@@ -169,7 +171,7 @@ def _observation(data: dict[str, Any]) -> Observation:
 def _from_version_1(data: dict[str, Any]) -> dict[str, Any]:
     """Version 1 has no elapsed time. Policies then took the mean of all steps, which keeps their decisions the same."""
     elapsed_s = data["time_s"] / data["step"] if data["step"] > 0 else 0.0
-    return {**data, "elapsed_s": elapsed_s, "schema_version": OBSERVATION_SCHEMA_VERSION}
+    return {**data, "elapsed_s": elapsed_s}
 
 
 def _stage(data: dict[str, Any]) -> StageObservation:

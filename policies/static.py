@@ -1,4 +1,8 @@
-"""Static: one fixed configuration, the baseline for everything that adapts."""
+"""Static: one fixed configuration, the baseline for everything that adapts.
+
+It is given, or the optimiser's best plan for a load: that of the run's busiest minute, which only a simulation knows
+beforehand.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ipa.policies import checks
 from ipa.policies.configurations import factors_of, lightest, refuse_excluded, standing
 from ipa.policies.interface import Decision, Memory, Observation, PolicyError, StageConfiguration
-from ipa.policies.optimiser import Programme
+from ipa.policies.ipa import decision_from_solution
+from ipa.policies.optimiser import Answers, Problem, Programme
 from ipa.policies.switch_only import replicas_argument
 
 if TYPE_CHECKING:
@@ -23,13 +28,13 @@ class Static:
     """A fixed configuration, whatever the load.
 
     `configuration`: stage -> variant, batch (default 1), replicas (default 1) and batch_timeout_s (default: 0 for a
-    batch of 1, else the least of (batch - 1) / planned_load_rps, 1 s and half the drop limit); None: the lightest
-    variants and batches of 1. `replicas`: stage -> number, in place of a configuration; None: one each.
-    `planned_load_rps`: the load for the default batch timeout, in requests per second. A variant that has failed to
-    start is replaced by the lightest that has not (rung "no-accuracy").
+    batch of 1, else the least of (batch - 1) / planned_load_rps, 1 s and half the drop limit). `replicas`: stage ->
+    number of the lightest variants with batches of 1, in place of a configuration. Without either: the best plan by the
+    pipeline's weights. `planned_load_rps`: the load for the default batch timeout or the best plan, in requests per
+    second; None: 0 for a timeout, for a plan the mean of the load's busiest minute, known beforehand, with the
+    pipeline's `load_margin`. A variant that has failed to start is replaced by the lightest that has not (rung
+    "no-accuracy"), or planned without.
     """
-
-    reads: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -37,24 +42,35 @@ class Static:
         *,
         configuration: Mapping[str, Mapping[str, Any]] | None = None,
         replicas: Mapping[str, int] | None = None,
-        planned_load_rps: float = 0.0,
+        planned_load_rps: float | None = None,
     ) -> None:
         if configuration is not None and replicas is not None:
             raise PolicyError("configuration and replicas are both given; give only one of them")
         stages = [stage.name for stage in pipeline.stages]
         self._pipeline = pipeline
         self._programme = Programme.of(pipeline)
-        self._planned_rps = checks.number("planned_load_rps", planned_load_rps, at_least=0)
-        counts = checks.mapping("replicas", dict.fromkeys(stages, 1) if replicas is None else replicas, stages)
-        if configuration is None:
-            configuration = {s.name: {"variant": lightest(s), "replicas": counts[s.name]} for s in pipeline.stages}
-        given = checks.mapping("configuration", configuration, stages)
+        self._answers = Answers(self._programme)
+        self.planned_load_rps = planned_load_rps
+        self._planned_rps = 0.0
+        if planned_load_rps is not None:
+            self._planned_rps = checks.number("planned_load_rps", planned_load_rps, at_least=0)
         self._items_rps = dict.fromkeys(stages, self._planned_rps)
-        self.configuration = self._configured(given)
-        if pipeline.graph is not None:
-            factors = factors_of(pipeline, {name: each.variant for name, each in self.configuration.items()})
-            self._items_rps = {name: self._planned_rps * factor for name, factor in factors.items()}
+        self.configuration: dict[str, StageConfiguration] = {}  # empty: the best plan for a load
+        if replicas is not None:
+            counts = checks.mapping("replicas", replicas, stages)
+            configuration = {s.name: {"variant": lightest(s), "replicas": counts[s.name]} for s in pipeline.stages}
+        if configuration is not None:
+            given = checks.mapping("configuration", configuration, stages)
             self.configuration = self._configured(given)
+            if pipeline.graph is not None:
+                factors = factors_of(pipeline, {name: each.variant for name, each in self.configuration.items()})
+                self._items_rps = {name: self._planned_rps * factor for name, factor in factors.items()}
+                self.configuration = self._configured(given)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The load's busiest minute, where the plan is for that."""
+        return () if self.configuration or self.planned_load_rps is not None else ("peak_rps",)
 
     def _configured(self, given: Mapping[str, Any]) -> dict[str, StageConfiguration]:
         stages = enumerate(self._pipeline.stages)
@@ -63,6 +79,8 @@ class Static:
     @property
     def parameters(self) -> dict[str, Any]:
         """The effective parameters, JSON-able."""
+        if not self.configuration:
+            return {"configuration": None, "planned_load_rps": self.planned_load_rps}
         return {
             "configuration": {
                 name: {key: getattr(stage, key) for key in KEYS} for name, stage in self.configuration.items()
@@ -86,7 +104,9 @@ class Static:
         }
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
-        """The configuration, in which only variants that have failed to start are replaced."""
+        """The configuration, in which only variants that have failed to start are replaced; or the best plan."""
+        if not self.configuration:
+            return self._best(observation, memory)
         configuration, notes = self._working(observation)
         cores = sum(stage.total_cores for stage in configuration.values())
         limit = observation.limit_cores
@@ -102,6 +122,22 @@ class Static:
             feasible=within and configuration == self.configuration,
             notes=notes,
         )
+
+    def _best(self, observation: Observation, memory: Memory) -> Decision:
+        """The best plan for the load that is known. PolicyError: none is, outside a simulation."""
+        load_rps, why = self._planned_rps, ""
+        if self.reads:
+            if observation.peak_rps is None:
+                raise PolicyError(
+                    "the policy 'static' plans for the load's busiest minute, which only a simulation knows; give it "
+                    "replicas, as in static:3,2"
+                )
+            load_rps = observation.peak_rps * (1 + self._pipeline.defaults.load_margin)
+            why = f"the best plan for the load's busiest minute, {observation.peak_rps:.4g} rps, known beforehand"
+        failed = {name: stage.failed_variants for name, stage in observation.stages.items()}
+        problem = Problem(self._programme, load_rps, limit_cores=observation.limit_cores, failed=failed)
+        found = decision_from_solution(self._answers.solve(problem), memory, load_rps, load_rps)
+        return replace(found, notes=(*found.notes, why)) if why else found
 
     def _working(self, observation: Observation) -> tuple[dict[str, StageConfiguration], tuple[str, ...]]:
         configuration, notes = dict(self.configuration), []

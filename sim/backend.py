@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import ceil, nan
 
 from ipa.policies import (
@@ -63,10 +64,16 @@ class RunView:
             stages=stages,
             latency=latency,
             future_rps=load.after(time_s, self.duration_s) if "future_rps" in fields else None,
+            peak_rps=self.peak_rps,
             elapsed_s=elapsed_s,
             past_rps=load.past(step, time_s) if "past_rps" in fields else None,
             clock_s=load.clock_s(time_s),
         )
+
+    @cached_property
+    def peak_rps(self) -> float | None:
+        """The mean of the load's busiest minute, if a policy reads it."""
+        return self.load.busiest_minute_rps(self.duration_s) if "peak_rps" in self.fields else None
 
     def nothing_counted(
         self, configuration: StageConfiguration, replicas: Mapping[str, ReplicaCounts]

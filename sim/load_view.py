@@ -140,6 +140,13 @@ class LoadView:
             return (*counts, *[0.0] * (seconds - len(counts)))
         return tuple(self._between(time_s + np.arange(seconds + 1)).tolist())
 
+    def busiest_minute_rps(self, duration_s: float) -> float:
+        """The highest mean of 60 seconds in a row, or that of all where the run is shorter."""
+        seconds = max(1, int(duration_s))
+        sums = self._between(np.arange(seconds + 1)).cumsum()
+        length = min(seconds, 60)
+        return float((sums[length - 1 :] - np.concatenate([[0.0], sums[:-length]])).max()) / length
+
     def _sampled(self, counts: FloatArray, edges_s: npt.NDArray[Any]) -> FloatArray:
         """The counts between the edges; NaN if the time between two edges overlaps an outage."""
         if not self._outages:

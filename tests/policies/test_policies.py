@@ -9,9 +9,10 @@ from math import nan
 import pytest
 
 from ipa import profiles
-from ipa.policies.configurations import lightest
-from ipa.policies.interface import Memory, Policy, PolicyError
+from ipa.policies.configurations import lightest, lightest_configuration
+from ipa.policies.interface import Memory, Policy, PolicyError, knows_future
 from ipa.policies.ipa import Ipa
+from ipa.policies.optimiser import Problem, Programme, solve
 from ipa.policies.predictors import DEFAULT_PREDICTOR, create_predictor
 from ipa.policies.registry import create, describe
 from ipa.policies.scale_only import ScaleOnly
@@ -145,9 +146,20 @@ def test_switch_only_has_the_replicas_of_the_pipeline_s_rule() -> None:
     assert SwitchOnly(two_by_two()).replicas == {"a": 3, "b": 3}
 
 
-def test_static_is_the_lightest_or_what_is_given() -> None:
-    seen = observation([400] * 10)
-    assert Static(PIPELINE).decide(seen, NOTHING).configuration == SMALL_ONES
+def test_static_is_the_best_plan_for_the_busiest_minute_or_a_load_or_what_is_given() -> None:
+    """10 rps in the busiest minute and a margin of a fifth: what IPA plans at 12 rps."""
+    made = two_by_two(published(load_margin=0.2))
+    seen = replace(observation([400] * 10), peak_rps=10.0)
+    best = solve(Problem(Programme.of(made), 12.0)).configuration
+    decision = Static(made).decide(seen, NOTHING)
+    assert (decision.configuration, decision.planned_load_rps) == (best, 12.0)
+    assert decision.notes == ("the best plan for the load's busiest minute, 10 rps, known beforehand",)
+    asked = Static(made, planned_load_rps=12.0)
+    assert asked.decide(observation([400] * 10), NOTHING).configuration == best
+    assert [knows_future(policy) for policy in (Static(made), asked)] == [True, False]
+    with pytest.raises(PolicyError, match=r"busiest minute, which only a simulation knows; .*static:3,2"):
+        Static(made).decide(observation([400] * 10), NOTHING)
+    assert Static(PIPELINE, replicas={"a": 1, "b": 1}).decide(seen, NOTHING).configuration == SMALL_ONES
     given: dict[str, dict[str, object]] = {
         "a": {"variant": "large", "batch": 2, "replicas": 3},
         "b": {"variant": "small"},
@@ -160,7 +172,7 @@ def test_static_is_the_lightest_or_what_is_given() -> None:
 
 
 def test_static_says_when_it_is_above_the_core_limit() -> None:
-    decision = Static(PIPELINE).decide(observation([4], limit_cores=1), NOTHING)
+    decision = Static(PIPELINE, replicas={"a": 1, "b": 1}).decide(observation([4], limit_cores=1), NOTHING)
     assert (decision.feasible, decision.binding) == (False, "cores")
     assert decision.notes == ("takes 2 cores; limit: 1",)
 
@@ -168,7 +180,7 @@ def test_static_says_when_it_is_above_the_core_limit() -> None:
 @pytest.mark.parametrize("name", ["ipa", "scale-only:high", "switch-only", "static"])
 def test_policies_are_pure_and_described(name: str) -> None:
     policy = create(name, PIPELINE)
-    seen = observation([4, 9, 2, 7] * 10)
+    seen = replace(observation([4, 9, 2, 7] * 10), peak_rps=9.0)
     before = json.dumps(describe(policy))
     assert policy.decide(seen, NOTHING) == policy.decide(seen, NOTHING)
     assert json.dumps(describe(policy)) == before
@@ -201,7 +213,7 @@ VIDEO = profiles.load("video")
 def test_ipa_decides_as_published_on_video(load_rps: float, expected: tuple[str, str], cores: int) -> None:
     """Seen most: steady-low yolov5n + resnet50 on 2 cores, steady-high yolov5n + resnet18 on 5."""
     policy = Ipa(VIDEO, predictor={"name": "mean", "factor": 1.0})
-    at_hand = Static(VIDEO).configuration
+    at_hand = lightest_configuration(VIDEO)
     decision = policy.decide(observation([load_rps] * 40, at_hand=at_hand), NOTHING)
     assert tuple(stage.variant for stage in decision.configuration.values()) == expected
     assert sum(stage.total_cores for stage in decision.configuration.values()) == cores

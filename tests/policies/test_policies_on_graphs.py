@@ -58,7 +58,7 @@ SEEN = observation([10.0] * 60, at_hand=AT_HAND, future_rps=[10.0] * 120, busy=d
 
 @pytest.mark.parametrize("name", POLICIES)
 def test_a_policy_decides_on_a_graph(name: str) -> None:
-    decision = create(name, pipeline()).decide(SEEN, {})
+    decision = create(name, pipeline()).decide(replace(SEEN, peak_rps=10.0), {})
     check_decision(pipeline(), decision)
 
 
@@ -160,7 +160,7 @@ def test_the_oracle_plans_for_all_that_waits_behind_a_branch() -> None:
 
 def test_a_ceiling_counts_items() -> None:
     """10 rps at half the throughput: 10 frames of 10, 20 cars of 12.5, 5 faces of 12.5, 10 frames of 12.5."""
-    static = create("static", pipeline())
+    static = create("static:1,1,1,1", pipeline())
     decision = Ceiling(static, pipeline(), utilisation=0.5).decide(SEEN, {})
     counts = [each.replicas for each in decision.configuration.values()]
     assert counts == [1, 2, 1, 1]

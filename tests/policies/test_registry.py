@@ -37,7 +37,7 @@ def test_names_and_arguments_make_policies() -> None:
         assert isinstance(policy, SwitchOnly)
         assert policy.replicas == replicas
     for spec, fixed in [
-        ("static", {"a": ("small", 1, 1), "b": ("small", 1, 1)}),
+        ("static:1,1", {"a": ("small", 1, 1), "b": ("small", 1, 1)}),
         ("static:3,2", {"a": ("small", 1, 3), "b": ("small", 1, 2)}),
         ("static:large:2:3,small:1:1", {"a": ("large", 2, 3), "b": ("small", 1, 1)}),
     ]:

@@ -279,7 +279,7 @@ def load_at(arrivals_s: list[float], now_s: float, seconds: int) -> list[int]:
 
 
 def observed_load(**values: Any) -> tuple[Run, list[tuple[float, ...]]]:
-    run = simulate(find("video", {"policy": "static", **values}))
+    run = simulate(find("video", {"policy": "static:1,1", **values}))
     return run, [entry.observation.load_rps for entry in run.entries]
 
 

@@ -20,7 +20,7 @@ def run(**keys: Any) -> Run:
 
 
 def test_an_overhead_makes_every_batch_longer_at_every_stage() -> None:
-    lightest = {"policy": "static", "service_times": "mean", "trace": "constant:1:5"}
+    lightest = {"policy": "static:1,1", "service_times": "mean", "trace": "constant:1:5"}
     plain, slower = run(**lightest), run(**lightest, dispatch_overhead_s=0.25)
     stages = [run.tables["stages"] for run in (plain, slower)]
     service_s = [(each["finish_s"] - each["start_s"]).to_numpy() for each in stages]
@@ -42,7 +42,7 @@ def test_an_overhead_is_of_a_batch_not_of_a_request_and_is_no_more_random_than_t
 
 def test_an_overhead_occupies_the_replica() -> None:
     """At 5 rps the lightest detector, 0.08 s a request, keeps up; with 0.15 s more it cannot, and a queue grows."""
-    lightest = {"policy": "static", "service_times": "mean"}
+    lightest = {"policy": "static:1,1", "service_times": "mean"}
     (first_s, _) = (
         model.service[lightest_configuration(profiles.load("video"))[model.name].variant, 1].latency_s[1]
         for model in stage_models(profiles.load("video"), sampled=False)
@@ -68,7 +68,7 @@ def test_a_factor_makes_every_batch_longer_by_the_same_share() -> None:
         for key, service in before.service.items():
             assert after.service[key].sigma == service.sigma
             assert after.service[key].latency_s[1:] == tuple(1.1 * mean_s for mean_s in service.latency_s[1:])
-    lightest = {"policy": "static", "service_times": "mean", "trace": "constant:1:5"}
+    lightest = {"policy": "static:1,1", "service_times": "mean", "trace": "constant:1:5"}
     latency_s = [run(**lightest, service_factor=factor).summary["latency_mean_s"] for factor in (1.0, 1.1)]
     assert latency_s[1] == pytest.approx(1.1 * latency_s[0])
 
@@ -83,7 +83,7 @@ def test_a_bent_profile_is_what_runs_and_what_policies_plan_with(engine: str) ->
     plain, quick = (run(**world, profile_factors=factors) for factors in ({}, half))
     assert quick.summary["cost_mean_cores"] <= plain.summary["cost_mean_cores"]
     assert quick.summary["pas_mean"] > plain.summary["pas_mean"]
-    lightest = {**world, "policy": "static", "trace": "constant:1:5"}
+    lightest = {**world, "policy": "static:1,1", "trace": "constant:1:5"}
     plain, quick = (run(**lightest, profile_factors=factors) for factors in ({}, half))
     assert quick.summary["latency_mean_s"] == pytest.approx(plain.summary["latency_mean_s"] / 2)
 

@@ -32,6 +32,14 @@ def test_the_past_is_what_lies_before_the_window_at_the_first_two_steps() -> Non
     assert (*late.past(1, 300.0), *late.before(300.0))[-120:] == (1.0,) * 120
 
 
+def test_the_busiest_minute_may_begin_at_any_second() -> None:
+    """One request a second, and 30 more in each second from 50 to 80; in half a minute all there is."""
+    more = np.repeat(np.arange(50.0, 80.0), 30) + 0.5
+    view = LoadView(np.sort(np.concatenate([np.arange(0.0, 200.0), more])), HISTORY, 120, 200.0)
+    assert view.busiest_minute_rps(200.0) == 1 + 30 * 30 / 60
+    assert LoadView(np.arange(0.0, 30.0, 0.5), HISTORY, 120, 30.0).busiest_minute_rps(30.0) == 2.0
+
+
 def given(policy: Any, **keys: Any) -> Scenario:
     return Scenario(**{"pipeline": "video", "trace": "given", "policy": policy, **keys})
 

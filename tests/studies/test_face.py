@@ -44,7 +44,7 @@ pipeline: video
 workloads: ["constant:5:20"]
 systems:
   ipa: {policy: ipa}
-  hold: {policy: static}
+  hold: {policy: "static:1,1"}
 """
 
 

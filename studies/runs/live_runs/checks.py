@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, get_args
 
 from ipa.live import LiveError
-from ipa.policies import reads
+from ipa.policies import knows_future, reads
 from ipa.studies.runs.live_runs.options import Live
 from ipa.studies.runs.live_runs.samples import check_models, folder_of
 from ipa.studies.runs.run import Prepared
@@ -63,9 +63,11 @@ def _check_scenario(prepared: Prepared) -> None:
     for key, (is_wrong, why) in simulated.items():
         if is_wrong:
             raise LiveError(f"{key}: {scenario.model_dump(mode='json')[key]}: {why}")
-    if "future_rps" in reads(prepared.policy):
+    if knows_future(prepared.policy):
+        instead = "; give it replicas, as in static:3,2" if "peak_rps" in reads(prepared.policy) else ""
         raise LiveError(
             f"policy {scenario.policy.name}: it or its predictor reads the future load, which only a simulation knows"
+            f"{instead}"
         )
 
 

@@ -20,7 +20,7 @@ from tests.live.kubernetes.world import IMAGE
 
 pytestmark = pytest.mark.cluster
 
-PLANNED = ("--policy", "static", "--seed", "7", "--set", "sla_s=30")
+PLANNED = ("--policy", "static:1,1,1", "--seed", "7", "--set", "sla_s=30")
 """How slow the machine is changes no variant, and drops no request."""
 LOAD = ("--trace", "constant:3:20")
 

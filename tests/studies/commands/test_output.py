@@ -34,7 +34,7 @@ RUNS = {
     "profile compare": ("mine.yaml", "mine.yaml"),
     "profile list": (),
     "profile show": ("mine.yaml",),
-    "replay": ("run", "--policy", "static"),
+    "replay": ("run", "--policy", "static:1,1"),
     "report": ("run", "--to", "page.html"),
     "schema": ("study",),
     "simulate": ("video", *SHORT),
@@ -108,7 +108,7 @@ def test_quiet_json_is_one_document_and_nothing_else(words: str, files: Path, mo
 
 def test_quiet_leaves_out_notes_and_keeps_warnings_and_results() -> None:
     """The note is about --jobs; the warning, that a load is too much."""
-    overloaded = ("compare", "video", "--policy", "static", "--trace", "constant:100:20", "--jobs", 99)
+    overloaded = ("compare", "video", "--policy", "static:1,1", "--trace", "constant:100:20", "--jobs", 99)
     loud, quiet = ipa(*overloaded), ipa(*overloaded, "-q")
     assert loud.stdout == quiet.stdout
     note, *warnings = loud.stderr.splitlines()

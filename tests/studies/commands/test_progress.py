@@ -96,7 +96,7 @@ def test_progress_and_warnings_go_to_stderr_in_a_process_too() -> None:
         "compare",
         "video",
         "--policy",
-        "static",
+        "static:1,1",
         "--trace",
         "constant:100:20",
         "--seeds",
@@ -109,7 +109,7 @@ def test_progress_and_warnings_go_to_stderr_in_a_process_too() -> None:
     process = start(*command, env={**os.environ, "FORCE_COLOR": "1"})
     output, errors = process.communicate(timeout=60)
     assert [each["seed"] for each in json.loads(output)] == [1, 2]
-    assert errors.startswith("Warning: static: ")
+    assert errors.startswith("Warning: static:1,1: ")
     assert "% of the requests in the worst of 2 seeds were dropped" in errors
     assert len(errors.splitlines()) == 1
 

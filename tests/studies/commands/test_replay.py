@@ -80,7 +80,7 @@ def test_a_damaged_journal_is_refused_by_line(own: Path) -> None:
     assert "list:1: not a journal entry" in refusal("replay", "list", *replay)
     (own / "nested").write_text("[" * 100_000)
     assert "nested:1: " in refusal("replay", "nested", *replay)
-    (own / "old").write_text(whole.replace('"schema_version":2', '"schema_version":7'))
+    (own / "old").write_text(whole.replace('"schema_version":3', '"schema_version":7'))
     assert "old:1: not a journal entry: its schema_version is 7" in refusal("replay", "old", *replay)
 
 

@@ -51,12 +51,12 @@ def test_options_and_settings_go_together(own: Path) -> None:
 
 def test_an_overload_is_a_result_with_a_warning_on_stderr() -> None:
     """One replica a stage cannot serve 100 rps: most requests are dropped, which JSON readers are told too."""
-    result = ipa("simulate", "video", "--policy", "static", "--trace", "constant:100:20", "--json")
+    result = ipa("simulate", "video", "--policy", "static:1,1", "--trace", "constant:100:20", "--json")
     assert result.exit_code == 0
     said = json.loads(result.stdout)
     assert said["dropped"] > 1000
     share = f"{100 * said['dropped'] / said['requests']:.3g} % of the requests were dropped: it is overloaded"
-    assert result.stderr == f"Warning: static: {share}; latencies are of completed ones only\n"
+    assert result.stderr == f"Warning: static:1,1: {share}; latencies are of completed ones only\n"
 
 
 def test_a_share_that_misleads_is_a_plain_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ def test_an_unfair_run_is_flagged(changes: dict[str, Any], said: list[str]) -> N
 
 
 def test_what_was_not_seen_is_said(tmp_path: Path) -> None:
-    experiment, run_live = world(BASE.with_values({"trace": "constant:5:200", "policy": "static"}))
+    experiment, run_live = world(BASE.with_values({"trace": "constant:5:200", "policy": "static:1,1"}))
     found = conduct(experiment, run_live, tmp_path / "out", repeats=1)
     said = "calibration: did not show start_up_extra_s, decision_delay_s, stop_s, taken as 0"
     assert said in found.flags
@@ -41,7 +41,7 @@ def test_what_was_not_seen_is_said(tmp_path: Path) -> None:
 
 def test_requests_that_failed_are_said(tmp_path: Path) -> None:
     """Such as when what is sent is nothing that the models take: then there is no latency to compare."""
-    experiment, run_live = world(BASE.with_values({"trace": "constant:5:200", "policy": "static"}))
+    experiment, run_live = world(BASE.with_values({"trace": "constant:5:200", "policy": "static:1,1"}))
 
     def failing(scenario: Scenario, folder: Path) -> None:
         run_live(scenario, folder)

@@ -90,6 +90,7 @@ LIVE = [
     Wrong("validate mine.yaml --duration 5", "'--duration': '5'; allowed: a whole number from 20"),
     Wrong("validate mine.yaml --out my.py", "--out my.py: is a file; give a new folder"),
     Wrong("validate mine.yaml --policy oracle", "policy oracle: it or its predictor reads the future load, which"),
+    Wrong("validate mine.yaml --policy static", ("policy static", "reads the future load", "as in static:3,2")),
     Wrong("validate mine.yaml --calibration-window 0:9999", "calibration window 0:9999: overlaps the seconds that are"),
     Wrong("optimise mine.yaml --load 1e13", "load 1e+13: should be from 0 to 1e+12 requests per second"),
     Wrong("optimise gone.yaml --load 5", "gone.yaml: cannot be read: No such file or directory"),
