@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import time
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from socket import socket
 
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import DirectWay, GatewayClient, RefusedError
@@ -22,6 +25,7 @@ from ipa.live.plane import (
     Serves,
     free_port,
     gateway_arguments,
+    open_port,
     release_port,
     server_arguments,
 )
@@ -46,8 +50,14 @@ STOPS_WITHIN_S = 30.0
 """How long a process may take to end after SIGTERM, beyond its stop time, before it is killed."""
 MOST_REPLICAS = 250
 """The most replicas, each a process, that one machine is asked to run."""
+GATEWAYS = ("gateway", "gateway-2")
+"""The names of their processes."""
+RESTARTED_AFTER_S = 1.0
+"""How long after the end of one of two gateways another is started."""
 LOOKED_AT_EVERY_S = 1.0
 """The reconcile loop looks at everything this often even if nothing has happened."""
+
+log = logging.getLogger("ipa.live.loopback")
 
 
 class LoopbackBackend(LiveBackend):
@@ -74,6 +84,10 @@ class LoopbackBackend(LiveBackend):
             for each in stage.variants
         }
         self._tokens = TokenFile(folder / "control-token")
+        self._gateways = GATEWAYS[: plane.gateways]
+        self._ports: list[int] = []
+        """The descriptors of the ports that two gateways share: what waits there outlives either of them."""
+        self._has_started = self._has_lost_gateway = self._is_closing = False
         super().__init__(
             plane,
             folder,
@@ -93,7 +107,10 @@ class LoopbackBackend(LiveBackend):
         refusal = self._refusal(initial)
         if refusal:
             raise RunError(refusal)
-        await self._open_launcher(PRELOADED, self.plane.source)
+        with ExitStack() as ports:
+            if len(self._gateways) > 1:
+                self._ports = [ports.enter_context(each).fileno() for each in self._shared_ports()]
+            await self._open_launcher(PRELOADED, self.plane.source, self._ports)
         await self._open_gateway()
         for stage in self.plane.pipeline.stages:
             wanted = initial[stage.name]
@@ -107,6 +124,7 @@ class LoopbackBackend(LiveBackend):
         self.spawn(self._reconcile_loop())
 
     async def close(self) -> None:
+        self._is_closing = True
         await super().close()
         for port in (self._port, self._control_port, *self._replica_ports):
             release_port(port)
@@ -115,6 +133,7 @@ class LoopbackBackend(LiveBackend):
         """Set the run's t = 0 to a moment of `time.monotonic()`."""
         self._origin_s = origin_s
         await self.client.start(origin_s)
+        self._has_started = True
         for stage in self.stages.values():
             stage.restart()
         self._wake.set()
@@ -133,6 +152,8 @@ class LoopbackBackend(LiveBackend):
 
     async def _reconcile(self) -> float:
         try:
+            if self._has_lost_gateway:
+                await self._tell_gateway()
             await self._list_replicas()
             removed = [each for stage in self.stages.values() for each in self._roll_out(stage, self._moment_s)]
             if removed:
@@ -263,17 +284,25 @@ class LoopbackBackend(LiveBackend):
                 )
             await asyncio.sleep(POLLED_EVERY_S)
 
+    def _shared_ports(self) -> list[socket]:
+        try:
+            return [open_port(LOOPBACK, port) for port in (self._port, self._control_port)]
+        except OSError as error:
+            raise RunError(f"the gateways cannot listen: {error.strerror}") from None
+
+    def _start_gateway(self, name: str) -> Path:
+        more = ["--linger", "0", "--wait-for-start"]
+        if self._ports:
+            more += ["--lease-file", str(self._folder / "gateway-lease")]
+            more += ["--port-fd", str(self._ports[0]), "--control-port-fd", str(self._ports[1])]
+        arguments = gateway_arguments(
+            self.plane, self.plane.source, self._port, self._control_port, str(self._tokens.path), more=more
+        )
+        return self.run_process(name, GATEWAY, arguments, partial(self._on_gateway, name), self._ports)
+
     async def _open_gateway(self) -> None:
         create_token_file(self._tokens.path)
-        arguments = gateway_arguments(
-            self.plane,
-            self.plane.source,
-            self._port,
-            self._control_port,
-            str(self._tokens.path),
-            more=("--linger", "0", "--wait-for-start"),
-        )
-        log = self.run_process("gateway", GATEWAY, arguments, self._on_gateway)
+        log, *_ = [self._start_gateway(name) for name in self._gateways]
         until_s = time.monotonic() + READY_WITHIN_S
         while not await self.client.is_ready():
             if self.failed.done():
@@ -282,8 +311,25 @@ class LoopbackBackend(LiveBackend):
                 raise RunError(f"the gateway did not become ready:\n{log_end(log)}")
             await asyncio.sleep(POLLED_EVERY_S)
 
-    def _on_gateway(self, status: int) -> None:
-        self.fail(f"the gateway has ended ({in_words(status)}):\n{log_end(self._log('gateway'))}")
+    def _on_gateway(self, name: str, status: int) -> None:
+        if not any(other in self.launcher.pids for other in self._gateways):
+            self.fail(f"the gateway has ended ({in_words(status)}):\n{log_end(self._log(name))}")
+        elif not self._is_closing:
+            log.warning("a gateway has ended, and another is started", extra={"gateway": name, "how": in_words(status)})
+            self.spawn(self._restart_gateway(name))
+            self._has_lost_gateway = True
+            self._wake.set()
+
+    async def _restart_gateway(self, name: str) -> None:
+        await asyncio.sleep(RESTARTED_AFTER_S)
+        self._start_gateway(name)
+
+    async def _tell_gateway(self) -> None:
+        """Tell the gateway that serves now what the other may have died before telling it."""
+        if self._has_started:
+            await self.client.start(self._origin_s)
+        await self.client.configure(self.wanted)
+        self._has_lost_gateway = False
 
     def _on_exit(self, replica: Replica, port: int, status: int) -> None:
         self._replica_ports.discard(port)

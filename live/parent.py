@@ -4,7 +4,8 @@ A small process that has imported the modules and read the pipeline forks childr
 fresh interpreter would cost half a second of a core each time. It reads commands from stdin and answers on stdout, both
 in JSON lines:
 
-    {"start": name, "module": "ipa.live.serving.server", "arguments": [...], "log": path} -> {"started": name, "pid": n}
+    {"start": name, "module": "ipa.live.serving.server", "arguments": [...], "log": path, "descriptors": [...]}
+                                                                                       -> {"started": name, "pid": n}
     {"signal": name, "number": 15}                                                       (nothing for one that is gone)
     {"end": true}                                                                    (the controller ends by itself)
                                                                                        -> {"exited": name, "status": n}
@@ -28,6 +29,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from ipa import profiles
@@ -86,7 +88,9 @@ def _become(command: dict[str, Any]) -> None:
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (log, 1), (log, 2)):
             os.dup2(source, target)
-        os.closerange(3, 64)  # the parent's selector and pipes
+        for other in set(range(3, 64)) - set(command["descriptors"]):  # the parent's selector and pipes among them
+            with suppress(OSError):
+                os.close(other)
         module = importlib.import_module(command["module"])
         # As `python -m MODULE` leaves them, so that messages name the program.
         sys.argv = [str(module.__file__), *command["arguments"]]

@@ -105,8 +105,10 @@ class Api:
         """The list object: `items`, and the `resourceVersion` in its metadata from which a watch goes on."""
         return self.request("GET", self._path(kind, namespace), label_selector=selector or None)
 
-    def watch(self, kind: str, namespace: str, selector: str, resource_version: str) -> Iterator[Object]:
-        """Events after a resource version, until the server ends the watch.
+    def watch(
+        self, kind: str, namespace: str, selector: str, resource_version: str, name: str = ""
+    ) -> Iterator[Object]:
+        """Events after a resource version, of the object of that name if one is given, until the server ends the watch.
 
         Raises ApiError: at once if the watch cannot begin, from the iterator if it breaks off.
         """
@@ -116,7 +118,8 @@ class Api:
             path_of(kind, namespace),
             what,
             within_s=(ANSWERS_WITHIN_S, WATCH_S + ANSWERS_WITHIN_S),
-            label_selector=selector,
+            label_selector=selector or None,
+            field_selector=f"metadata.name={name}" if name else None,
             resource_version=resource_version,
             watch=True,
             allow_watch_bookmarks=True,

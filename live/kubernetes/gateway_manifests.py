@@ -23,6 +23,8 @@ from ipa.profiles import Pipeline
 from ipa.sim import rules
 
 DATA_PORT, CONTROL_PORT = 8080, 8081
+PORT_NAME = "ipa-gateway-data-port"
+"""By which a pod's two containers share the open data port, where there are two gateways."""
 EVERY_NETWORK = ("0.0.0.0/0", "::/0")
 CLIENT_TOKEN_PATH = "/etc/ipa-clients/token"
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -53,7 +55,10 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
         volumes=volumes,
     )
     pod["serviceAccountName"] = deployed.gateway_name
-    return manifest_parts.deployment(
+    is_pair = deployed.layout.gateways > 1
+    if is_pair:
+        pod["topologySpreadConstraints"] = [_on_different_nodes(deployed)]
+    made = manifest_parts.deployment(
         deployed,
         deployed.meta(deployed.gateway_name, GATEWAY, owner),
         names.selector(deployed.instance, GATEWAY),
@@ -63,6 +68,24 @@ def gateway_deployment(deployed: Deployed, owner: Manifest | None = None) -> Man
         manifest_parts.rolling(1, 0, deployed.layout.rollout_within_s()),
         added=deployed.pods_of(GATEWAY),
     )
+    if is_pair:
+        made["spec"]["replicas"] = deployed.layout.gateways
+    return made
+
+
+def _on_different_nodes(deployed: Deployed) -> Manifest:
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": names.selector(deployed.instance, GATEWAY)},
+    }
+
+
+def gateway_lease(deployed: Deployed, owner: Manifest | None = None) -> Manifest:
+    """The Lease of two gateways, which nobody holds yet."""
+    meta = deployed.meta(deployed.gateway_name, GATEWAY, owner)
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta}
 
 
 def _router(deployed: Deployed) -> Manifest:
@@ -96,7 +119,11 @@ def _bounds(deployed: Deployed) -> list[str]:
     port."""
     arguments = ["--linger", str(LINGER_S)]
     arguments += ["--most-inside", str(memory_bytes(deployed.layout.gateway_memory) // MEMORY_SHARE)]
-    arguments += ["--replica-port", str(MODEL_PORT)]
+    arguments += [
+        "--replica-port",
+        str(MODEL_PORT),
+        *(["--leased", "--port-from", PORT_NAME] if deployed.layout.gateways > 1 else []),
+    ]
     for network in deployed.layout.pod_networks or EVERY_NETWORK:
         arguments += ["--replica-network", network]
     service = f"{deployed.control_name}.{deployed.namespace}"
@@ -125,6 +152,8 @@ def _watch(deployed: Deployed) -> Manifest:
         arguments,
         {"requests": {"cpu": "10m", "memory": "128Mi"}, "limits": {"memory": "128Mi"}},
     )
+    if deployed.layout.gateways > 1:
+        container["env"] += [_of_pod("POD_NAME", "metadata.name"), _of_pod("POD_IP", "status.podIP")]
     container |= manifest_parts.draining(DRAIN_S)
     is_alive = f"import time; assert time.monotonic() - float(open('{ALIVE_PATH}').read()) < {SILENT_S}"
     container["livenessProbe"] = {
@@ -139,6 +168,10 @@ def _watch(deployed: Deployed) -> Manifest:
         secret_mount("control", CONTROL_TOKEN_PATH),
     ]
     return container
+
+
+def _of_pod(variable: str, field: str) -> Manifest:
+    return {"name": variable, "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": field}}}
 
 
 def _token_volume() -> Manifest:
@@ -156,10 +189,14 @@ def _token_volume() -> Manifest:
 
 
 def gateway_access(deployed: Deployed, owner: Manifest | None = None) -> list[Manifest]:
-    """The permission of the gateway's watch to see the namespace's pods. A ServiceAccount that is given by name is not
-    made."""
+    """The permission of the gateway's watch to see the namespace's pods, and to hold the Lease of two gateways. A
+    ServiceAccount that is given by name is not made."""
     meta = deployed.meta(deployed.gateway_name, GATEWAY, owner)
-    sees_pods = manifest_parts.role(meta, [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}])
+    rules: list[Manifest] = [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]}]
+    if deployed.layout.gateways > 1:
+        of_lease = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"]}
+        rules += [{**of_lease, "resourceNames": [deployed.gateway_name], "verbs": ["get", "watch", "update"]}]
+    sees_pods = manifest_parts.role(meta, rules)
     given = str(deployed.pods_of(GATEWAY).get("serviceAccountName") or "")
     return manifest_parts.account(deployed, meta, sees_pods, given, token=False)
 

@@ -1,4 +1,5 @@
-"""One writer: a Lease that the controller holds, and that another takes over once it is no longer renewed.
+"""A Lease that one process holds, and that another takes over once it is no longer renewed: the controller's, by which
+one writes, and what it has in common with that of two gateways.
 
 A holder counts as dead by this machine's clock alone: as seen from here, its record has not changed for the whole
 duration. So differing clocks do no harm.
@@ -10,24 +11,19 @@ import asyncio
 import logging
 import os
 import socket
-import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from datetime import UTC, datetime
+from math import inf
 from typing import Any
 
 from ipa.live.kubernetes import names
 from ipa.live.kubernetes.api import Api, ApiError, path_of
 from ipa.live.kubernetes.manifests import owner_of
+from ipa.live.kubernetes.names import CONTROLLER
 from ipa.live.kubernetes.settings import Deployed
-
-
-def monotonic_s() -> float:
-    """Seconds of a monotonic clock that, where possible, keeps running while the machine sleeps."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic() if clock is None else time.clock_gettime(clock)
-
+from ipa.live.serving import boot_s
 
 DURATION_S = 10.0
 RETRY_S = 2.0
@@ -40,20 +36,23 @@ log = logging.getLogger("ipa.live.kubernetes.lease")
 
 
 class Lease:
-    """The Lease of a deployed pipeline. `acquire` also renews it: call it every `retry_s`.
+    """The Lease of a deployed pipeline's controller. `acquire` also renews it: call it every `retry_s`.
 
     `report` is written with each renewal, for `ipa live status` to show.
     """
+
+    component = CONTROLLER
 
     def __init__(
         self,
         api: Api,
         deployed: Deployed,
         identity: str = "",
-        clock: Callable[[], float] = monotonic_s,
+        clock: Callable[[], float] = boot_s,
     ) -> None:
         self._api = api
         self._deployed = deployed
+        self._name = deployed.instance
         self._clock = clock
         self.identity = identity or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.holder = ""
@@ -68,7 +67,12 @@ class Lease:
     @property
     def is_held(self) -> bool:
         """Whether it is certainly ours: a holder stops writing before another may start."""
-        return self._renewed_at_s is not None and self._clock() - self._renewed_at_s < DURATION_S - RETRY_S
+        return self._clock() < self.held_until_s
+
+    @property
+    def held_until_s(self) -> float:
+        """Until when it is certainly ours, by the clock."""
+        return -inf if self._renewed_at_s is None else self._renewed_at_s + DURATION_S - RETRY_S
 
     @property
     def is_lost(self) -> bool:
@@ -90,7 +94,7 @@ class Lease:
         self._renewed_at_s = None
         try:
             found = self._read()
-            if found is not None and found["spec"].get("holderIdentity") == self.identity:
+            if found is not None and spec_of(found).get("holderIdentity") == self.identity:
                 self._write({**found, "spec": {**found["spec"], "holderIdentity": ""}})
         except ApiError:
             return  # it expires by itself
@@ -99,13 +103,12 @@ class Lease:
         asked_at_s = self._clock()
         found = self._read()
         read_at_s = self._clock()  # its holder counts from before its write, so that no slow answer lets two hold it
-        spec = {} if found is None else found["spec"]
+        spec = spec_of(found)
         self.holder = spec.get("holderIdentity") or ""
         seen = (self.holder, spec.get("renewTime") or "")
         if seen != self._seen:
             self._seen, self._seen_at_s = seen, read_at_s
-        is_free = self.holder in ("", self.identity)
-        if not is_free and read_at_s - self._seen_at_s < DURATION_S:
+        if self.holder != self.identity and read_at_s - self._seen_at_s < self._free_after_s(found):
             return False
         try:
             self._write(self._ours(found))
@@ -116,8 +119,12 @@ class Lease:
         self.holder, self._renewed_at_s = self.identity, asked_at_s
         return True
 
+    def _free_after_s(self, found: Mapping[str, Any] | None) -> float:
+        """How long a Lease that is not ours must have stood still before we may take it."""
+        return DURATION_S if self.holder else 0.0
+
     def _ours(self, found: dict[str, Any] | None) -> dict[str, Any]:
-        before = {} if found is None else found["spec"]
+        before = spec_of(found)
         now = datetime.fromtimestamp(self._api.time_s(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         is_new = before.get("holderIdentity") != self.identity
         spec = {
@@ -130,7 +137,7 @@ class Lease:
         given = found or {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": self._deployed.meta(self._deployed.instance, "controller", self._owner()),
+            "metadata": self._deployed.meta(self._name, self.component, self._owner()),
         }
         annotations = (given["metadata"].get("annotations") or {}) | {names.REPORT: self.report}
         return {**given, "metadata": {**given["metadata"], "annotations": annotations}, "spec": spec}
@@ -140,13 +147,13 @@ class Lease:
         return None if root is None else owner_of(root)
 
     def _read(self) -> dict[str, Any] | None:
-        return self._api.get("Lease", self._deployed.namespace, self._deployed.instance, ANSWERS_WITHIN_S)
+        return self._api.get("Lease", self._deployed.namespace, self._name, ANSWERS_WITHIN_S)
 
     def _write(self, lease: dict[str, Any]) -> None:
         """Create it, or replace what was read if nobody has changed it since."""
         namespace = self._deployed.namespace
         if "resourceVersion" in lease["metadata"]:
-            method, path = "PUT", path_of("Lease", namespace, self._deployed.instance)
+            method, path = "PUT", path_of("Lease", namespace, self._name)
         else:
             method, path = "POST", path_of("Lease", namespace)
         self._api.request(method, path, lease, within_s=ANSWERS_WITHIN_S)
@@ -186,6 +193,11 @@ class Lease:
     async def _acquire_in(self, threads: Executor, report: Callable[[], str]) -> bool:
         self.report = report()
         return await asyncio.get_running_loop().run_in_executor(threads, self.acquire)
+
+
+def spec_of(found: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The specification of a Lease; empty for one that nobody has held yet."""
+    return {} if found is None else found.get("spec") or {}
 
 
 def _problem(said: str) -> dict[str, str]:

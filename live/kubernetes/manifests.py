@@ -22,7 +22,7 @@ from math import ceil
 from typing import Any
 
 from ipa.live.kubernetes import manifest_parts, model_sources, names
-from ipa.live.kubernetes.gateway_manifests import gateway_access, gateway_deployment, services
+from ipa.live.kubernetes.gateway_manifests import gateway_access, gateway_deployment, gateway_lease, services
 from ipa.live.kubernetes.manifest_parts import BUDGET_APIS, GRACE_S, MODEL_PORT, PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.memory import memory_map
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
@@ -86,6 +86,7 @@ def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str
     return [
         memory_map(deployed, owner),
         *gateway_access(deployed, owner),
+        *([gateway_lease(deployed, owner)] if deployed.layout.gateways > 1 else []),
         *services(deployed, owner, is_dual),
         *(network_policies(deployed, owner) if "networking.k8s.io/v1" in apis else []),
         *(disruption_budgets(deployed, owner, budgets) if budgets else []),

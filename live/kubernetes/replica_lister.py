@@ -5,6 +5,8 @@ few seconds without one, so that a restarted gateway gets it again. It needs no 
 are added by hand are found while none runs. While the API server is unavailable, the latest list stays in force; the
 gateway itself skips replicas that do not answer. Pods whose variant is not in the pipeline's file, made from an
 older or newer one, are not listed: the gateway would refuse the whole list.
+
+Of two gateways, it also keeps the Lease (`gateway_lease`).
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,9 +28,13 @@ import click
 
 from ipa import profiles
 from ipa.live.errors import LiveError
+from ipa.live.kubernetes import gateway_lease
 from ipa.live.kubernetes.api import connect
+from ipa.live.kubernetes.gateway_lease import Here, PodPort
 from ipa.live.kubernetes.pods import Pod, listing
+from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.watch import PodWatch
+from ipa.live.plane import Plane
 from ipa.live.tokens import TokenFile
 from ipa.profiles import Pipeline, ProfileError
 
@@ -121,20 +127,35 @@ class ReplicaLister:
     "--token-file", required=True, type=click.Path(path_type=Path, dir_okay=False), help="token of the control port"
 )
 @click.option("--alive-file", type=click.Path(path_type=Path, dir_okay=False), help="for a probe: when it went round")
+@click.option("--pod", envvar="POD_NAME", default="", help="of two gateways: the name of this pod")
+@click.option("--ip", envvar="POD_IP", default="", help="and its address")
 def main(
-    namespace: str, instance: str, pipeline_name: str, gateway: str, token_file: Path, alive_file: Path | None
+    namespace: str,
+    instance: str,
+    pipeline_name: str,
+    gateway: str,
+    token_file: Path,
+    alive_file: Path | None,
+    pod: str,
+    ip: str,
 ) -> None:
     """Keep a gateway's list of replicas up to date until SIGTERM."""
     from ipa.live import logs
 
     logs.json_to_stderr("replica-lister")
+    tokens = TokenFile(token_file)
+    port = PodPort(tokens) if pod else None
     try:
         pipeline, api = profiles.load(pipeline_name), connect()
     except (ProfileError, LiveError) as error:
         sys.exit(str(error))
-    lister = ReplicaLister(gateway, pipeline, TokenFile(token_file), alive_file)
+    lister = ReplicaLister(gateway, pipeline, tokens, alive_file)
+    stop: Callable[[], object] = lister.stop
+    if port is not None:
+        deployed = Deployed(Plane(pipeline, pipeline_name), "", namespace, instance)
+        stop = gateway_lease.start(api, deployed, Here(pod, ip, gateway), port, tokens, lister.stop)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: lister.stop())
+        signal.signal(number, lambda *_: stop())
     PodWatch(api, namespace, instance, lister.changed).start()
     lister.run()
 

@@ -60,13 +60,13 @@ class Layout:
     requests; `profile` means its profile's cores, as request and limit; empty means that for real models and
     `EMULATED_CPU` for emulated ones. A variant that is not ready `ready_within_s` after its start-up time is rolled
     back; the time that its pods wait for a node and for their image does not count. Pods that no node has room for wait
-    `nodes_within_s` for another node before policies get a lower limit on cores. `gateway_cpu` is the gateway's
-    request, `gateway_memory` its request and limit. `pods` is a scenario's section `kubernetes` (see `pod_settings`):
-    what is added to the pods of each part. `client_token_secret` names the Secret with the tokens of clients (empty:
-    they need none), `client_origins` the web pages that may be clients. With `network_policy` the gateway's connections
-    are restricted too. `control_from` are then the namespaces and networks that reach its control port (as the
-    controller in the cluster does) and the controller's metrics; `api_networks` are those of the API server (empty: its
-    ports anywhere). `pod_networks` are those of replicas (empty: any).
+    `nodes_within_s` for another node before policies get a lower limit on cores. Of two `gateways`, one serves and the
+    other waits. `gateway_cpu` is a gateway's request, `gateway_memory` its request and limit. `pods` is a scenario's
+    section `kubernetes` (see `pod_settings`): what is added to the pods of each part. `client_token_secret` names the
+    Secret with the tokens of clients (empty: they need none), `client_origins` the web pages that may be clients. With
+    `network_policy` the gateway's connections are restricted too. `control_from` are then the namespaces and networks
+    that reach its control port (as the controller in the cluster does) and the controller's metrics; `api_networks` are
+    those of the API server (empty: its ports anywhere). `pod_networks` are those of replicas (empty: any).
     """
 
     image: str = DEFAULT_IMAGE
@@ -77,6 +77,7 @@ class Layout:
     s3_secret: str = ""
     replica_cpu: str = ""
     replica_memory: str = "256Mi"
+    gateways: int = 1
     gateway_cpu: str = "250m"
     gateway_memory: str = "512Mi"
     ready_within_s: float = 60.0

@@ -44,10 +44,11 @@ class PodWatch:
         on_change: Callable[[Mapping[str, Pod], bool], object],
         random_factor: Callable[[], float] = lambda: random.uniform(0.5, 1.0),
         clock: Callable[[], float] = time.monotonic,
+        component: str = MODEL_SERVER,
     ) -> None:
         self._api = api
         self._namespace = namespace
-        self._selector = names.as_query(names.selector(instance, MODEL_SERVER))
+        self._selector = names.as_query(names.selector(instance, component))
         self._on_change = on_change
         self._random_factor = random_factor
         self._clock = clock

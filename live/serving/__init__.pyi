@@ -1,4 +1,9 @@
 from .graph_tensors import GraphTensors as GraphTensors
+from .lease import FOLLOW_PATH as FOLLOW_PATH
+from .lease import LEASE_PATH as LEASE_PATH
+from .lease import Address as Address
+from .lease import ServingLease as ServingLease
+from .lease import boot_s as boot_s
 from .metrics import STAGE_STATE as STAGE_STATE
 from .metrics import TABLE as TABLE
 from .metrics import Metric as Metric
@@ -18,6 +23,7 @@ from .protocol import writing_request as writing_request
 from .replica_clients import Probe as Probe
 from .replica_clients import ProbeError as ProbeError
 from .rows import shared as shared
+from .stand_in import StandIn as StandIn
 from .tensors import DTYPES as DTYPES
 from .tensors import Tensor as Tensor
 from .tensors import TensorError as TensorError

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from ipa.live.serving import access
 from ipa.live.serving.graph_router import GraphRouter
@@ -31,15 +32,16 @@ MOST_NUMBER = 1e15
 _STAGE_KEYS = ("variant", "batch", "replicas", "batch_timeout_s", "cores")
 
 
-def control_application(gateway: Gateway, tokens: TokenFile) -> web.Application:
-    """The application behind a gateway's control port, whose calls need a token."""
-    control = _ControlApi(gateway)
+def control_application(gateway: Gateway, tokens: TokenFile, *further: Middleware) -> web.Application:
+    """The application behind a gateway's control port, whose calls need a token; `further` middleware comes after the
+    guard."""
+    control = ControlApi(gateway)
 
     def refused(reason: str, text: str, http: web.Request) -> None:
         if reason == "token":
             gateway.control_refusals.add(reason, text, **about(http))
 
-    app = application(access.control_guard(tokens, gateway.options.control_names), on_refusal=refused)
+    app = application(access.control_guard(tokens, gateway.options.control_names), *further, on_refusal=refused)
 
     async def live(_: web.Request) -> web.Response:
         return json_response({"live": True})
@@ -57,16 +59,18 @@ def control_application(gateway: Gateway, tokens: TokenFile) -> web.Application:
     return app
 
 
-class _ControlApi:
+class ControlApi:
+    """The calls of a gateway's control port."""
+
     def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+        self.gateway = gateway
 
     async def start(self, http: web.Request) -> web.Response:
         """Set the moment that is time 0. Setting the present one again changes nothing, whatever is inside."""
         given = await read_json(http)
         origin_s = _checked(checks.mapping, "the body", given, ["origin"])["origin"]
         origin_s = _checked(checks.number, "origin", origin_s)
-        gateway = self._gateway
+        gateway = self.gateway
         if not gateway.is_started or origin_s != gateway.clock.origin_s:
             if gateway.router.inside:
                 raise ProtocolError(f"{gateway.router.inside} requests are inside; the clock cannot be reset", 409)
@@ -75,8 +79,11 @@ class _ControlApi:
 
     async def configure(self, http: web.Request) -> web.Response:
         """Put another configuration in force at once."""
-        given = await read_json(http)
-        gateway = self._gateway
+        return json_response({"time_s": self.put_in_force(await read_json(http))})
+
+    def put_in_force(self, given: object) -> float:
+        """Put a configuration in force that was given as plain data; returns the time. Raises ProtocolError."""
+        gateway = self.gateway
         stages = _checked(checks.mapping, "the configuration", given, gateway.names)
         wanted = {
             name: StageConfiguration(**_checked(checks.mapping, name, stage, _STAGE_KEYS))
@@ -85,14 +92,23 @@ class _ControlApi:
         _checked(check_configuration, gateway.pipeline, wanted)
         now_s = gateway.clock.now_s()
         gateway.router.configure(wanted, now_s)
-        return json_response({"time_s": now_s})
+        return now_s
 
     async def replicas(self, http: web.Request) -> web.Response:
         """Take over the list of all replicas. It says where requests go, so only this machine, or pod, may send it."""
         if not access.is_itself(http.remote):
             raise ProtocolError("the list of replicas is accepted from loopback only", 403)
-        given = await read_json(http)
-        gateway = self._gateway
+        await self.list_replicas(await read_json(http))
+        return json_response(
+            {
+                name: [_state(replica) for replica in stage.replicas]
+                for name, stage in zip(self.gateway.names, self.gateway.router.stages, strict=True)
+            }
+        )
+
+    async def list_replicas(self, given: object) -> None:
+        """Take over a list of all replicas that was given as plain data. Raises ProtocolError."""
+        gateway = self.gateway
         stages = _checked(checks.mapping, "the replicas", given, gateway.names)
         listed = [self._listed(name, stages[name]) for name in gateway.names]
         await gateway.learn_outputs(listed)
@@ -101,12 +117,7 @@ class _ControlApi:
             gateway.router.attempt(position, gateway.clock.now_s())
         everyone = [replica for stage in gateway.router.stages for replica in stage.replicas]
         gateway.clients.forget({replica.url for replica in everyone})
-        return json_response(
-            {
-                name: [_state(replica) for replica in stage.replicas]
-                for name, stage in zip(gateway.names, gateway.router.stages, strict=True)
-            }
-        )
+        gateway.listed = stages
 
     def _listed(self, stage: str, given: object) -> Sequence[RoutedReplica]:
         """The ready replicas of a stage's list."""
@@ -136,7 +147,7 @@ class _ControlApi:
         if not isinstance(model, str) or not model or "/" in model:
             raise ProtocolError(f"{where}.model={model!r}; allowed: a name")
         try:
-            variant = self._gateway.pipeline.stage(stage).variant(fields["variant"])
+            variant = self.gateway.pipeline.stage(stage).variant(fields["variant"])
             most = variant.max_batch(fields["cores"])
         except (ProfileError, TypeError) as error:
             raise ProtocolError(f"{where}: {error}") from None
@@ -152,7 +163,7 @@ class _ControlApi:
             raise ProtocolError(f"{where}={url!r}; allowed: http://ADDRESS:PORT") from None
         if parts.scheme not in ("http", "https") or "@" in parts.netloc or (parts.path + parts.query).strip("/"):
             raise ProtocolError(f"{where}={url!r}; allowed: http://ADDRESS:PORT")
-        options = self._gateway.options
+        options = self.gateway.options
         if not access.is_among(host, options.replica_networks):
             allowed = ", ".join(map(str, options.replica_networks))
             raise ProtocolError(f"{where}={url!r}; allowed: an address in {allowed}")
@@ -160,7 +171,7 @@ class _ControlApi:
             raise ProtocolError(f"{where}={url!r}; allowed: port {options.replica_port}")
 
     async def observe(self, http: web.Request) -> web.Response:
-        gateway = self._gateway
+        gateway = self.gateway
         seconds = _query(http, "seconds", 120.0, least=0.0, most=MOST_NUMBER)
         since_s = _query(http, "since", -math.inf)
         return json_response(observation(gateway, gateway.clock.now_s(), since_s, int(seconds)))
@@ -168,7 +179,7 @@ class _ControlApi:
     async def records(self, http: web.Request) -> web.Response:
         after = int(_query(http, "after", 0.0, least=0.0, most=MOST_NUMBER))
         limit = int(_query(http, "limit", MOST_NUMBER, least=1.0, most=MOST_NUMBER))
-        gateway = self._gateway
+        gateway = self.gateway
         ended = gateway.ended_requests
         number, found = ended.after(after, limit)
         return json_response(

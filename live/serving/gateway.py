@@ -13,12 +13,13 @@ import gc
 from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import click
 
 from ipa.errors import InputError
-from ipa.live.plane import open_port
+from ipa.live.plane import handed_out, open_port
 
 
 def _networks(_: click.Context, __: click.Parameter, given: Sequence[str]) -> tuple[IPv4Network | IPv6Network, ...]:
@@ -39,6 +40,12 @@ def _limits(_: click.Context, __: click.Parameter, given: Sequence[str]) -> dict
         if not equals or not limits[stage] > 0:
             raise click.BadParameter(f"{text!r} should be STAGE=SECONDS")
     return limits
+
+
+def _port(host: str, port: int, descriptor: int | None, given_by: str | None = None) -> socket:
+    if given_by is not None:
+        return handed_out(given_by)
+    return open_port(host, port) if descriptor is None else socket(fileno=descriptor)
 
 
 PORT, COUNT, SECONDS = click.IntRange(0, 65535), click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
@@ -141,6 +148,17 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     type=COUNT,
     help="items that a request may become in a graph; beyond, it is answered with 413 [1000]",
 )
+@click.option(
+    "--lease-file",
+    type=FILE,
+    help="of two gateways on this machine with the same ports, the one that holds the lease in this file serves",
+)
+@click.option(
+    "--leased", "is_leased", is_flag=True, help="serve only while the control API grants the lease, as on a cluster"
+)
+@click.option("--port-fd", type=COUNT, help="the port for clients, open already: the number of its descriptor")
+@click.option("--port-from", metavar="NAME", help="the port for clients, open already: who hands it out in this pod")
+@click.option("--control-port-fd", type=COUNT, help="the same for the port of the control API")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info")
 def main(
     pipeline: str,
@@ -150,11 +168,17 @@ def main(
     port: int,
     control_host: str,
     control_port: int,
+    port_fd: int | None,
+    port_from: str | None,
+    control_port_fd: int | None,
     **options: Any,
 ) -> None:
     """Run the gateway of one pipeline: the router and its queues."""
     try:
-        with open_port(host, port) as data, open_port(control_host, control_port) as control:
+        with (
+            _port(control_host, control_port, control_port_fd) as control,
+            _port(host, port, port_fd, port_from) as data,
+        ):
             gc.disable()  # imported objects stay: looking for garbage among them takes a tenth of the time
             try:
                 from ipa import profiles

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -39,6 +39,7 @@ from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.gateway_metrics import GatewayMetrics
 from ipa.live.serving.graph_router import GraphRouter
 from ipa.live.serving.graph_tensors import MOST_ITEMS, GraphTensors, WholeJob
+from ipa.live.serving.lease import ServingLease
 from ipa.live.serving.peers import Turns, peer_of
 from ipa.live.serving.protocol import InferRequest, ProtocolError
 from ipa.live.serving.replica_clients import ReplicaClients
@@ -71,6 +72,9 @@ class GatewayOptions:
 
     In a graph, `seed` is for the draws of the numbers and ways of items, and a request may become `most_items` items.
 
+    `lease_file` is that of the two gateways of this machine, of which the one that holds the lease serves; where it
+    `is_leased`, the lease comes through the control port. With neither, the gateway serves alone.
+
     `control_token_file` holds the token of the control port (None: a new one, in a file of its own); `control_names`
     are further host names of that port. `data_token_file` holds the tokens of clients (None: they need none);
     `data_names` are further host names of the data port, `data_origins` the web pages that may be clients. Replicas are
@@ -98,6 +102,8 @@ class GatewayOptions:
     waits_for_start: bool = False
     seed: int = 0
     most_items: int = MOST_ITEMS
+    lease_file: Path | None = None
+    is_leased: bool = False
     log_level: str = "info"
 
 
@@ -121,10 +127,13 @@ class Gateway:
 
     `epoch` names one series of counters, so that clients that take differences see when they have restarted.
     Until it is configured, the lightest variants are in force. While it `is_closing`, new requests are still served,
-    each as the last of its connection. `provider` exports the spans of its requests; None: none are made.
+    each as the last of its connection. `provider` exports the spans of its requests; None: none are made. `lease`:
+    of the two gateways of a pipeline; None: it serves alone. `listed` is the latest list of replicas as it was given.
     """
 
-    def __init__(self, options: GatewayOptions, provider: TracerProvider | None = None) -> None:
+    def __init__(
+        self, options: GatewayOptions, provider: TracerProvider | None = None, lease: ServingLease | None = None
+    ) -> None:
         pipeline = options.pipeline
         self.options = options
         self.pipeline = pipeline
@@ -132,6 +141,10 @@ class Gateway:
         self.clock = RunClock()
         self.is_started = False
         self.is_closing = False
+        self.lease = lease
+        self.is_alike = lease is None
+        """Whether it has what it needs to serve, if it waits: a copy of what the one that serves has."""
+        self.listed: Mapping[str, Any] = {}
         self._waits_for_start = options.waits_for_start
         self._undescribed = ""
         self.names = tuple(stage.name for stage in pipeline.stages)
@@ -145,10 +158,10 @@ class Gateway:
         self.router = self._router()
         self.turns = Turns()
         self.metrics = GatewayMetrics(pipeline, self.router, self.arrivals, self.clock)
-        self.clients = ReplicaClients(self._replica_timeout_s, limits.body_bytes, self.turns)
+        self.clients = ReplicaClients(self._replica_timeout_s, limits.body_bytes, self.turns, lease)
         self._spans = None if provider is None else Spans(provider, pipeline.name, self.names, self.clock.now_s)
         self._batches = BatchService(
-            pipeline, self.router, self.clients, self.metrics, self.clock, self._spawn, self._items
+            pipeline, self.router, self.clients, self.metrics, self.clock, self.spawn, self._items
         )
         self.metadata = self._batches.metadata
         self._admission = Admission(options.most_inside_bytes, options.peer_share)
@@ -157,7 +170,9 @@ class Gateway:
         self._timers: list[asyncio.TimerHandle | None] = [None] * len(self.names)
         self._tasks: set[asyncio.Task[None]] = set()
         self._inside: dict[Request, web.Request | None] = {}  # in order of arrival, until they have their outcome
-        self._spawn(self._sweep())
+        if lease is not None:
+            lease.on_taken, lease.on_lost = self._take_over, self._step_down
+        self.spawn(self._sweep())
 
     def _router(self) -> Router:
         pipeline, options = self.pipeline, self.options
@@ -176,14 +191,38 @@ class Gateway:
         """Set time 0 to another moment of the monotonic clock: a new run, with all counts from zero. No request may be
         inside."""
         self.is_started = True
-        self.epoch = _new_epoch()
         self.clock.origin_s = origin_s
-        now_s = self.clock.now_s()
-        self.arrivals.restart(now_s)
+        self.arrivals.restart(self.clock.now_s())
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        """Count from zero, but for the load."""
+        self.epoch = _new_epoch()
         self.ended_requests.clear()
         self.refusals.counts.clear()
-        self.router.restart(now_s)
+        self.router.restart(self.clock.now_s())
         self.metrics.restart()
+
+    # ---- one of two ----
+
+    def follow_clock(self, origin_s: float, *, is_started: bool) -> None:
+        """Take over the clock of the gateway that serves."""
+        self.clock.origin_s, self.is_started = origin_s, is_started
+        self.router.restart(self.clock.now_s())
+
+    def _take_over(self) -> None:
+        log.warning("this gateway serves")
+        self._begin_epoch()
+
+    def _step_down(self) -> None:
+        """Another gateway serves: nothing more is done for the requests that are inside."""
+        log.warning("another gateway has taken over", extra={"lost": self.router.inside})
+        self._give_up("another gateway has taken over")
+
+    def _give_up(self, why: str = "") -> None:
+        for request in list(self._inside):
+            request.problem = why
+            self.router.give_up(request, self.clock.now_s())
 
     def refused(self, reason: str, text: str, http: web.Request) -> None:
         """Count a request that was not admitted; `text` is its client's answer."""
@@ -218,7 +257,10 @@ class Gateway:
     async def accepts(self, request: web.Request) -> web.Response:
         """Whether this gateway takes requests, whatever the replicas: until it shuts down, a cluster should send them
         here, where they wait or are told why not."""
-        return readiness(request, {}, "the gateway is shutting down" if self.is_closing else "")
+        if self.is_closing:
+            return readiness(request, {}, "the gateway is shutting down")
+        is_able = self.lease is None or self.lease.serves or (self.is_alike and self.lease.server is not None)
+        return readiness(request, {}, "" if is_able else "it knows no gateway that serves")
 
     # ---- clients ----
 
@@ -236,6 +278,8 @@ class Gateway:
             asked = await self._read(http, share)
             if self._is_closed:
                 raise ProtocolError("the gateway is shutting down", 503)
+            if self.lease is not None and not self.lease.finishes:
+                raise ProtocolError("another gateway has taken over", 503, retry_after_s=1)
             request = self._admitted(asked, self.clock.now_s(), http)
             asked = asked._replace(inputs=())  # the job holds them, and frees them when their stage is done
             job: Job = request.data
@@ -403,11 +447,20 @@ class Gateway:
                 elif now_s > request.arrival_s + self.bound_s:
                     self.router.give_up(request, now_s)
 
-    async def drain(self, is_connected: Callable[[], bool], linger_s: float) -> None:
+    @property
+    def drained_within_s(self) -> float:
+        """How long the latest request inside may be served: until it expires at every stage, and a batch that began
+        just before has been answered."""
+        answered_s = min(longest_batch_s(self.pipeline), self._replica_timeout_s)
+        return min(max(self.pipeline.drop_limits_s) + answered_s, self.bound_s)
+
+    async def drain(
+        self, is_connected: Callable[[], bool], linger_s: float, passed_on: Callable[[], int] = lambda: 0
+    ) -> None:
         """Close each connection after its next answer, while there is one, at most for `linger_s`.
 
-        Then take no new request, and wait until those inside have ended, at most as long as the latest may be served:
-        until it expires at every stage, and a batch that began just before has been answered.
+        Then take no new request, and wait until those inside, and those `passed_on` to another gateway, have ended, at
+        most for `drained_within_s`.
         """
         self.is_closing = True
         log.info("draining", extra={"inside": self.router.inside})
@@ -415,13 +468,12 @@ class Gateway:
         while is_connected() and self.clock.now_s() < deadline_s:
             await asyncio.sleep(0.01)
         self._is_closed = True
-        answered_s = min(longest_batch_s(self.pipeline), self._replica_timeout_s)
-        longest_s = max(self.pipeline.drop_limits_s) + answered_s
-        deadline_s = self.clock.now_s() + min(longest_s, self.bound_s)
-        while self.router.inside and self.clock.now_s() < deadline_s:
+        if self.lease is not None:
+            self.lease.leave(self.drained_within_s)
+        deadline_s = self.clock.now_s() + self.drained_within_s
+        while (self.router.inside or passed_on()) and self.clock.now_s() < deadline_s:
             await asyncio.sleep(0.01)
-        for request in list(self._inside):
-            self.router.give_up(request, self.clock.now_s())
+        self._give_up()
 
     async def close(self) -> None:
         for task in list(self._tasks):
@@ -431,7 +483,7 @@ class Gateway:
         if self._spans is not None:
             await asyncio.to_thread(self._spans.close)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], *, at_once: bool = False) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None], *, at_once: bool = False) -> asyncio.Task[None]:
         """Run work as a task; `at_once` runs it up to its first wait now, which saves a turn of the loop (from Python
         3.12 on)."""
         if at_once and sys.version_info >= (3, 12):
@@ -440,6 +492,7 @@ class Gateway:
             task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

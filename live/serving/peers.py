@@ -11,10 +11,13 @@ from ipaddress import IPv6Address, ip_address
 
 from aiohttp import web
 
+PEER = web.RequestKey("peer", str)
+"""The key of a request that another gateway has passed on, for the peer from which it came first."""
+
 
 def peer_of(http: web.BaseRequest) -> str:
     """The peer for which a request counts."""
-    return str(getattr(http.protocol, "peer", http.remote))
+    return http.get(PEER) or str(getattr(http.protocol, "peer", http.remote))
 
 
 def peer_at(transport: asyncio.BaseTransport) -> str:

@@ -21,6 +21,7 @@ from ipa.live.serving import protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, Limits
 from ipa.live.serving.bodies import Collected, in_time, in_turns
 from ipa.live.serving.kept_connections import CONNECT_S, KeptConnections, UnreachableError
+from ipa.live.serving.lease import ServingLease
 from ipa.live.serving.peers import Turns
 from ipa.live.serving.protocol import HEADER, ProtocolError, batch_parameters
 from ipa.live.serving.request import Batch, RoutedReplica
@@ -58,8 +59,10 @@ class ReplicaClients:
     answers nothing: the replica is asked.
     """
 
-    def __init__(self, timeout_s: float, body_bytes: int, turns: Turns) -> None:
-        self._timeout_s, self._connections = timeout_s, KeptConnections()
+    def __init__(self, timeout_s: float, body_bytes: int, turns: Turns, lease: ServingLease | None = None) -> None:
+        """`lease`: that by which batches may be sent; None: they always may."""
+        self._timeout_s, self._lease = timeout_s, lease
+        self._connections = KeptConnections(lambda: lease is None or lease.finishes)
         self._limits, self._turns = Limits(body_bytes, min(body_bytes, MOST_ANSWER_JSON_BYTES)), turns
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60.0),
@@ -88,6 +91,8 @@ class ReplicaClients:
         ReplicaError."""
         replica = batch.replica
         peer = batch.requests[0].peer if batch.requests else ""
+        if self._lease is not None:
+            told = {**told, **self._lease.mark}
         binary = await self._takes_binary(replica.url)
         try:
             size = 0 if binary else sum(len(tensor.data) for tensor in inputs)

@@ -25,6 +25,7 @@ from ipa.live.serving import access, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
 from ipa.live.serving.bodies import in_turns, read_body
 from ipa.live.serving.connections import is_left
+from ipa.live.serving.lease import LEASE_HEADER, Fence
 from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
 from ipa.live.serving.peers import Turns, peer_of
 from ipa.live.serving.protocol import Body, InferRequest, ProtocolError
@@ -89,6 +90,7 @@ class Server:
         self._turn = asyncio.Lock()
         self._served: web.Request | None = None
         self._waiting = 0
+        self._fence = Fence()
         self.is_ready = False
         self.is_stopping = False
 
@@ -117,6 +119,8 @@ class Server:
         """The answer to a request, once it has had its turn."""
         if problem := self.unready:
             raise ProtocolError(problem, 503)
+        if not self._fence.admits(http.headers.get(LEASE_HEADER, "")):
+            raise ProtocolError("another gateway has taken over from the one that sends this batch", 409)
         if self._waiting >= MOST_WAITING:
             raise ProtocolError(f"{self._waiting} requests are waiting; no more are accepted", 503)
         self._waiting += 1

@@ -154,6 +154,12 @@ layout_options = together(
         callback=_memory,
         help="Memory request and limit of a replica. Default: 256Mi.",
     ),
+    click.option(
+        "--gateways",
+        type=Whole(min=1, max=2),
+        default=1,
+        help="Gateways: 1, or 2, of which one serves and the other takes over. Default: 1.",
+    ),
     click.option("--gateway-cpu", default="250m", callback=_cpu, help="CPU request of the gateway. Default: 250m."),
     click.option(
         "--gateway-memory",

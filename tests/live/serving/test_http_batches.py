@@ -153,7 +153,7 @@ def test_what_a_batch_failed_of_does_not_say_what_its_requests_fail_of_alone() -
 
     async def story() -> None:
         tasks: Any = SimpleNamespace(_loop=asyncio.get_running_loop(), _tasks=set(), _done=lambda _: None)
-        service = BatchService(profiles.load("video"), *around, partial(Gateway._spawn, tasks))  # type: ignore[call-arg]
+        service = BatchService(profiles.load("video"), *around, partial(Gateway.spawn, tasks))  # type: ignore[call-arg]
         for number in range(2):
             service.start(batch)
             assert router.failed.call_count == number
