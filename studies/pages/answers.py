@@ -201,8 +201,9 @@ def reading(settings: Settings, found: Differences) -> str:
         return f"{first}With one seed there are no intervals, and so nothing is shown."
     return (
         f"{first}Differences from the best setting, seed by seed. There are {found.others:,}, each with an interval of "
-        f"{_level(found)} %, so that together they hold in 95 % of all cases (Bonferroni). A setting "
-        f"is shown to be worse than the best if its interval is. {limits(settings.traces)}"
+        f"{_level(found)} % (Bonferroni), and a setting is shown to be worse if its interval is. The same runs chose "
+        "the best: one that is really better is called worse in at most 5 % of all cases; one of settings just as good "
+        f"may be called so more often. {limits(settings.traces)}"
     )
 
 

@@ -8,12 +8,16 @@ With m others, each interval has 100 - 5 / m % (Bonferroni), and the whole claim
 although the best was chosen by the same runs. For a wrong claim, some setting must look better than the truly best one
 (m cases), or that one better than its equal (one more). Each happens in at most half of 5 / m % of all cases, as only
 one end of the interval can err.
+
+Dominated settings are many claims at once: any setting may be said to be worse than any other, in any outcome. So each
+interval has 100 - 5 / n %, for n = pairs of settings x outcomes, and some claim is wrong in at most 5 % of all cases.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import comb
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,7 +36,8 @@ if TYPE_CHECKING:
 class Differences:
     """The differences of all settings from the one at `against`, in the outcome's unit; arrays are by setting.
 
-    `confidence` is that of each interval; those of all `others` together hold in 95 % of all cases.
+    `confidence` is that of each interval. Those of all `others` together hold in 95 % of all cases, unless
+    `differences` was told to widen them for more.
     """
 
     outcome: Outcome
@@ -71,13 +76,16 @@ class Differences:
         return self.others > 0 and not len(self.equals)
 
 
-def differences(settings: Settings, outcome: Outcome, against: int) -> Differences:
-    """The differences of all settings from one of them, over the seeds that both have."""
+def differences(settings: Settings, outcome: Outcome, against: int, intervals: int | None = None) -> Differences:
+    """The differences of all settings from one of them, over the seeds that both have.
+
+    `intervals`: how many are to hold together in 95 % of all cases; by default those of the other settings.
+    """
     values = settings.values[outcome.column]
     known = np.isfinite(values - values[against]).any(axis=1)
     known[against] = False
     others = int(known.sum())
-    confidence = 1.0 - (1.0 - CONFIDENCE) / max(others, 1)
+    confidence = 1.0 - (1.0 - CONFIDENCE) / max(intervals or others, 1)
     mean, low, high, _ = settings.differences(outcome, against, confidence)
     return Differences(outcome, against, others, confidence, mean, low, high)
 
@@ -101,22 +109,23 @@ def tied(settings: Settings, outcome: Outcome, place: int | None) -> list[int]:
 
 def dominated(settings: Settings, outcomes: Sequence[Outcome]) -> dict[int, int]:
     """Dominated setting -> the one on the front that dominates it: no worse in any outcome, and shown to be better in
-    one; of several, the best in the first outcome."""
+    one; of several, the best in the first outcome. Of all these claims one is wrong in at most 5 % of all cases."""
     means = [outcome.sign * settings.means[outcome.column] for outcome in outcomes]
     front = np.flatnonzero(on_front(np.column_stack(means)))
+    intervals = comb(len(settings), 2) * len(outcomes)
     found: dict[int, int] = {}
     for place in front[np.argsort(means[0][front], kind="stable")].tolist():
         no_better, worse = np.ones(len(settings), dtype=bool), np.zeros(len(settings), dtype=bool)
         for outcome, mean in zip(outcomes, means, strict=True):
             no_better &= mean >= mean[place]
-            worse |= _is_worse(settings, outcome, place)
+            worse |= _is_worse(settings, outcome, place, intervals)
         found |= {each: place for each in np.flatnonzero(no_better & worse).tolist() if each not in found}
     return dict(sorted(found.items()))
 
 
-def _is_worse(settings: Settings, outcome: Outcome, place: int) -> NDArray[np.bool_]:
+def _is_worse(settings: Settings, outcome: Outcome, place: int, intervals: int) -> NDArray[np.bool_]:
     """Which settings are shown to be worse than the one at `place`; for a single seed, which ones are worse."""
-    found = differences(settings, outcome, place)
+    found = differences(settings, outcome, place, intervals)
     return found.is_worse if len(settings.seeds) > 1 else np.asarray(outcome.sign * found.mean > 0.0)
 
 

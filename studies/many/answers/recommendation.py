@@ -253,7 +253,7 @@ class Recommendation:
 
     @property
     def _ties(self) -> Iterator[str]:
-        how = ", by intervals that hold together" if self.seeds > 1 and self.settings > 2 else ""
+        how = ", by intervals widened for so many" if self.seeds > 1 and self.settings > 2 else ""
         for aim, first, others in (
             ("cost", self.cheapest, self.tied_in_cost),
             ("accuracy", self.most_accurate, self.tied_in_accuracy),

@@ -133,7 +133,7 @@ def rate_row(name: str, find: Callable[[], float], bound: float, *, is_most: boo
 
 
 def rate_rows() -> list[Callable[[], Row]]:
-    """What is claimed of `--until`, of bounds, winners and changes."""
+    """What is claimed of `--until`, of bounds, winners, dominated settings and changes."""
     return [
         *(
             partial(
@@ -164,6 +164,17 @@ def rate_rows() -> list[Callable[[], Row]]:
                 is_most=True,
             )
             for name, settings in coverage.WINNERS.items()
+        ),
+        *(
+            partial(
+                rate_row,
+                f"some setting called dominated over 5 seeds ({settings} equal ones, cost and PAS {how})",
+                partial(coverage.wrongly_dominated, settings, 5, 1000, np.random.default_rng(1), correlation),
+                0.05,
+                is_most=True,
+            )
+            for settings in (3, 8, 20)
+            for how, correlation in coverage.CORRELATIONS.items()
         ),
         *(
             partial(

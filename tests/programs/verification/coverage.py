@@ -16,6 +16,9 @@ import numpy as np
 from ipa.live.profiling import repeats
 from ipa.sim import FloatArray
 from ipa.studies.intervals import CONFIDENCE, PLAIN, Bounds, bounds, differences, kind_of
+from ipa.studies.many.answers import of_summaries
+from ipa.studies.many.answers.differences import dominated
+from ipa.studies.many.answers.outcome import known_outcome
 from ipa.studies.many.sweeps import stopping
 from ipa.studies.many.tuning.gains import gains
 
@@ -140,6 +143,27 @@ def wrong_winners(settings: Sequence[Outcome], seeds: int, rows: int, random: np
     return float(wrong.mean())
 
 
+def wrongly_dominated(settings: int, seeds: int, rows: int, random: np.random.Generator, correlation: float) -> float:
+    """Of tables of equal settings, the share in which some setting is called dominated.
+
+    `correlation`: of cost and PAS, both less or both more at once, over the runs.
+    """
+    outcomes = (known_outcome("cost_mean_cores"), known_outcome("pas_mean"))
+    wrong = 0
+    for _ in range(rows):
+        cost, rest = random.normal(size=(2, settings, seeds))
+        pas = correlation * cost + (1.0 - correlation**2) ** 0.5 * rest
+        summaries = {
+            str(place): {
+                seed: {"cost_mean_cores": 3.0 + 0.1 * cost[place, seed], "pas_mean": 40.0 + pas[place, seed]}
+                for seed in range(seeds)
+            }
+            for place in range(settings)
+        }
+        wrong += bool(dominated(of_summaries("policy", summaries, outcomes), outcomes))
+    return wrong / rows
+
+
 def changes_held(outcome: Outcome, windows: int, rows: int, random: np.random.Generator) -> float:
     """Of tunings that found a setting like the defaults, the share whose interval of the change holds 0."""
     held, throughput_rps = 0, np.full(windows, REQUESTS / SPAN_S)
@@ -166,6 +190,13 @@ WINNERS = {
     "p99: eight settings alike, skewed": 8 * (SKEWED,),
 }
 """Settings, none of which is shown to win with right but one that alone has the least mean."""
+
+CORRELATIONS = {
+    "independent": 0.0,
+    "less of both or more of both at once": 0.9,
+    "more of one with less of the other": -0.9,
+}
+"""How cost and PAS of equal settings go together over runs."""
 
 
 def profiled(

@@ -275,7 +275,7 @@ def test_differences_are_paired_by_seed_and_only_what_they_show_is_dominated() -
     assert found.cheapest.name == "a"
     assert found.dominated == {"b": "a"}
     assert [choice.name for choice in found.tied_in_cost] == ["c"]
-    assert found.sentences[1].startswith("Not told apart from a in cost, by intervals that hold together: c.")
+    assert found.sentences[1].startswith("Not told apart from a in cost, by intervals widened for so many: c.")
 
 
 def test_of_many_settings_five_are_named() -> None:
