@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO
 
-from ipa.live.errors import LiveError
+from ipa.live.errors import LiveError, RunError
 from ipa.policies import Applied, Entry, Journal, PolicyError, from_line, to_line
 
 log = logging.getLogger(__name__)
@@ -54,8 +54,8 @@ class FileJournal(Journal):
     line of a step counts. An existing file is continued; a truncated last line is removed.
 
     `kept`: how many of the latest entries are in memory too; `kept_in_file`: the file has at most twice as many; None:
-    all. Raises LiveError if the file cannot be written, or another controller still writes it after `within_s`;
-    PolicyError if it is not a journal.
+    all. Raises LiveError if the file cannot be opened, or another controller still writes it after `within_s`;
+    PolicyError if it is not a journal. Each entry raises RunError if it cannot be written.
     """
 
     def __init__(
@@ -93,8 +93,8 @@ class FileJournal(Journal):
     def decided(self, entry: Entry) -> None:
         """Append a decision; it is on disk when this returns."""
         with self._lock:
-            super().decided(entry)
             self._write(entry)
+            super().decided(entry)
 
     def answered(self, outcome: Applied) -> None:
         with self._lock:
@@ -115,13 +115,19 @@ class FileJournal(Journal):
 
     def close(self) -> None:
         """Close the file, so that others may write it."""
-        self._file.close()
+        with suppress(OSError):  # of what could not be written, a part is left, and that has been said
+            self._file.close()
 
     def _write(self, entry: Entry) -> None:
-        self._places[entry.observation.step] = self._file.seek(0, os.SEEK_END)
-        self._file.write(to_line(entry).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Raises RunError if the file cannot be written any more."""
+        try:
+            place = self._file.seek(0, os.SEEK_END)
+            self._file.write(to_line(entry).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise RunError(f"{self._path}: cannot be written: {error.strerror}") from None
+        self._places[entry.observation.step] = place
 
     def _entry(self, step: int) -> Entry:
         return from_line(self._line(step).decode("utf-8", errors="replace"), str(self._path))

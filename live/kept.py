@@ -121,6 +121,8 @@ def read_kept(folder: Path) -> KeptRun:
         raise LiveError(f"{folder}: the run is still going on") from None
     except FileNotFoundError as error:
         raise LiveError(f"nothing to recover: {error.filename} is missing") from None
+    except ValueError as error:  # of a disk that was full from the beginning
+        raise LiveError(f"nothing to recover: what is in {folder} is not whole: {error}") from None
     return KeptRun(
         about,
         rows,

@@ -248,5 +248,6 @@ class LiveBackend(ABC):
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            self.fail(f"a defect of this program: {task.exception()!r}")
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.fail(str(error) if isinstance(error, RunError) else f"a defect of this program: {error!r}")

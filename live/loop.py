@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Protocol, TypeVar
 
 from ipa.live.controller_metrics import ControllerMetrics, serving
+from ipa.live.errors import RunError
 from ipa.live.kept import Keeper
 from ipa.live.live_backend import LiveBackend, OnRollback
 from ipa.live.live_controller import Call, LiveController
@@ -152,7 +153,12 @@ class Loop:
                 return
             step = self.controller.first_step + turn - 1
             backend.begin_step(step, late)
-            self.on_step(await _in_thread(lambda: self.controller.step(backend)))
+            try:
+                entry = await _in_thread(lambda: self.controller.step(backend))
+            except RunError as error:  # its decision is in no journal, and not applied
+                backend.fail(str(error))
+                return
+            self.on_step(entry)
             following = max(turn + 1, ceil((backend.now_s - since_s) / interval_s))
             late = _skipped(step + 1, step + following - turn - 1, step)
             turn = following

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing, progress, reports
+from ipa.studies.commands import printing, progress, reports, unwritten
 from ipa.studies.commands.options import (
     Results,
     assigned,
@@ -143,7 +143,8 @@ def _as_before(question: Question | None, parameters: Mapping[str, Any]) -> Sequ
 def _show(comparison: Comparison, results: Results) -> None:
     """Write the report, print the results and warnings."""
     if results.report is not None:
-        reports.write_report(comparison, results.report)
+        with unwritten.told_last():
+            reports.write_report(comparison, results.report)
     if results.as_json:
         printing.print_json([dict(run.summary) for run in comparison.runs])
     else:

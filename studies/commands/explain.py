@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing, progress, reports
+from ipa.studies.commands import printing, progress, reports, unwritten
 from ipa.studies.commands.options import assigned, jobs_option, output_options, report_option, set_option
 from ipa.studies.scenario import ScenarioError
 
@@ -69,7 +69,8 @@ def explain(
         with progress.counted("runs", studies.many.losses.runs_needed(runs)) as advance:
             found = studies.many.losses.explain_losses(runs, jobs=at_once, on_finished=advance)
     if report is not None:
-        reports.write_page(studies.pages.losses.page(found), report)
+        with unwritten.told_last():
+            reports.write_page(studies.pages.losses.page(found), report)
     if as_json:
         printing.print_json(studies.many.losses.sentences.as_dict(found))
         return

@@ -6,6 +6,7 @@ import logging
 import shutil
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import click
 from ipa import studies
 from ipa.live import logs
 from ipa.studies import live_runs
-from ipa.studies.commands import live_view, printing, reports
+from ipa.studies.commands import live_view, printing, reports, unwritten
 from ipa.studies.commands.options import (
     FOLDER,
     NEW_FILE,
@@ -40,10 +41,11 @@ from ipa.studies.commands.options import (
     taken_live,
 )
 from ipa.studies.runs.live_runs import Cluster, Live
-from ipa.studies.scenario import choices
+from ipa.studies.scenario import ScenarioError, choices
 
 if TYPE_CHECKING:
     from ipa.studies import Scenario
+    from ipa.studies.runs.live_runs import LiveRun
 
 
 # ---- run ----
@@ -119,10 +121,11 @@ def _run(scenario: Scenario, how: Live, results: Results) -> None:
     with live_view.showing(title) as show, redirect_stdout(sys.stderr):  # a user's policy may print
         finished = live_runs.run_live(scenario, how, show, None if out is None else live_runs.kept_folder(out))
     if out is not None:
-        studies.results.write_run(finished, out)
-        shutil.rmtree(live_runs.kept_folder(out), ignore_errors=True)
+        with unwritten.told_last():
+            _write(finished, out)
     if report is not None:
-        reports.write_report(finished, report)
+        with unwritten.told_last():
+            reports.write_report(finished, report)
     if finished.loss:
         printing.log(finished.loss)
     if results.as_json:
@@ -135,6 +138,23 @@ def _run(scenario: Scenario, how: Live, results: Results) -> None:
         raise click.ClickException(f"the run ended early: {finished.ended}")
     if finished.loss:
         raise click.ClickException(finished.loss)
+
+
+def _write(finished: LiveRun, out: Path) -> None:
+    """Write the results, elsewhere if need be, and remove what was kept during the run. Raises ScenarioError."""
+    kept = live_runs.kept_folder(out)
+    try:
+        unwritten.write_or_elsewhere(partial(studies.results.write_run, finished), out)
+    except unwritten.ElsewhereError:
+        shutil.rmtree(kept, ignore_errors=True)
+        raise
+    except ScenarioError as problem:
+        if not kept.exists():
+            raise
+        raise ScenarioError(
+            f"{problem}; make room, then `ipa live recover {out}` writes what was kept in {kept} while there was some"
+        ) from None
+    shutil.rmtree(kept, ignore_errors=True)
 
 
 # ---- recover ----
@@ -204,7 +224,8 @@ def load(
         live_runs.check_load_file(out)
     sent = live_runs.send_load(target, patience_s)
     if out is not None:
-        live_runs.write_load_table(sent, out)
+        with unwritten.told_last():
+            unwritten.write_or_elsewhere(partial(live_runs.write_load_table, sent), out)
     figures = live_runs.load_figures(sent, target)
     if figures["loss"]:
         printing.log(figures["loss"])
@@ -212,7 +233,7 @@ def load(
         printing.print_json(figures)
     else:
         printing.print_figures(f"{target.trace.name} to {target.url}", figures)
-        if out is not None:
+        if out is not None and out.exists():
             click.echo(f"Requests: {out}")
     if warning := live_runs.late_warning(sent.lateness(), len(sent.request)):
         click.echo(warning, err=True)

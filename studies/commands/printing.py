@@ -103,9 +103,9 @@ def print_files(paths: Sequence[Path], as_json: bool) -> None:
 
 
 def print_places(results: Path | None, report: Path | None) -> None:
-    """Print where the results and the report are."""
+    """Print where the results and the report are, as far as they could be written."""
     for what, path in (("Results", results), ("Report", report)):
-        if path is not None:
+        if path is not None and path.exists():
             print_line(f"{what}: {path}")
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
-from typing import Any
+from contextlib import redirect_stdout, suppress
+from errno import EDQUOT, EFBIG, ENOSPC
+from typing import Any, TextIO
 
 import click
 
@@ -19,6 +20,9 @@ KEPT = {
 }
 """Command -> what it leaves when interrupted; commands of many runs report it themselves."""
 
+_OUTPUT = "standard output: cannot be written"
+_NO_ROOM = (EDQUOT, EFBIG, ENOSPC)
+
 
 class Root(LazyGroup):
     """Reports errors as one clear message with an exit code, never as a traceback."""
@@ -28,20 +32,38 @@ class Root(LazyGroup):
             click.echo("Error: standard output is closed; send it to a file or to /dev/null", err=True)
             sys.exit(1)
         try:
-            try:
-                return super().main(*args, **kwargs)
-            finally:
-                sys.stdout.flush()  # here, where an error can still be handled
+            with redirect_stdout(_Output(sys.stdout)):
+                try:
+                    return super().main(*args, **kwargs)
+                finally:
+                    sys.stdout.flush()  # here, where an error can still be handled
         except OSError as error:
             _drop_output()
             if isinstance(error, BrokenPipeError):
                 sys.exit(0)
-            place = f"{error.filename}: " if error.filename else "standard output: cannot be written: "
+            place = f"{error.filename}: " if error.filename else ""
+            if error.errno in _NO_ROOM and not place:
+                from tempfile import gettempdir
+
+                place = f"a file cannot be written (temporary ones are in {gettempdir()}): "
             with suppress(OSError):
                 click.echo(f"Error: {place}{error.strerror or error}", err=True)
             sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = self._invoke(ctx)
+        finally:
+            from ipa.studies.commands import unwritten
+
+            problems = unwritten.problems_of(ctx)
+            for problem in problems:
+                click.echo(f"Error: {problem}", err=True)
+        if problems:
+            raise click.exceptions.Exit(problems[0].exit_code)
+        return result
+
+    def _invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
@@ -58,6 +80,30 @@ class Root(LazyGroup):
         except Error as error:
             click.echo(f"Error: {error}", err=True)
             raise click.exceptions.Exit(error.exit_code) from None
+
+
+class _Output:
+    """Standard output, whose errors have its name in place of a file's."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except OSError as error:
+            error.filename = _OUTPUT
+            raise
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except OSError as error:
+            error.filename = _OUTPUT
+            raise
 
 
 def _drop_output() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing, progress, reports
+from ipa.studies.commands import printing, progress, reports, unwritten
 from ipa.studies.commands.options import (
     build_scenario,
     check_required,
@@ -62,9 +62,11 @@ def simulate(
     with progress.shared("simulated") as on_step, redirect_stdout(sys.stderr):  # a user's policy may print
         run = studies.simulate(scenario, on_step)
     if out is not None:
-        studies.results.write_run(run, out)
+        with unwritten.told_last():
+            studies.results.write_run(run, out)
     if report is not None:
-        reports.write_report(run, report)
+        with unwritten.told_last():
+            reports.write_report(run, report)
     if as_json:
         printing.print_json(run.summary)
     else:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing, progress, reports
+from ipa.studies.commands import printing, progress, reports, unwritten
 from ipa.studies.commands.options import (
     FOLDER,
     Results,
@@ -113,7 +113,8 @@ def sweep(
     report = None if swept.failed == swept.runs else report  # nothing to draw
     demand = studies.many.sweeps.demand_of_folder(out, late_at_most, required)
     if report is not None:
-        reports.write_report(reports.answers_of(out, late_at_most, required), report)
+        with unwritten.told_last():
+            reports.write_report(reports.answers_of(out, late_at_most, required), report)
     advice = swept.recommend(plan.space.keys, demand)
     if results.as_json:
         printing.print_json(swept.as_dict() | {"recommendation": None if advice is None else advice.as_dict()})

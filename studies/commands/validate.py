@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing, progress, reports
+from ipa.studies.commands import printing, progress, reports, unwritten
 from ipa.studies.commands.options import (
     Results,
     Whole,
@@ -103,7 +103,8 @@ def validate(
         except KeyboardInterrupt:
             raise progress.interrupted(results.out) from None
     if results.report is not None:
-        reports.write_report(validation, results.report)
+        with unwritten.told_last():
+            reports.write_report(validation, results.report)
     if results.as_json:
         printing.print_json(validation.as_dict())
     else:

@@ -32,6 +32,7 @@ class Clockwork:
         self.lasting_s = lasting_s
         self.step, self.late = 0, ""
         self.begun: list[tuple[int, float]] = []
+        self.problems: list[str] = []
 
     def begin_step(self, step: int, late: str = "") -> None:
         self.step, self.late = step, late
@@ -43,6 +44,9 @@ class Clockwork:
     def apply(self, configuration: Configuration) -> Applied:
         self.now_s += self.lasting_s.get(self.step, 0.0)
         return Applied(True, self.late)
+
+    def fail(self, text: str) -> None:
+        self.problems.append(text)
 
     async def sleep(self, seconds: float) -> bool:
         self.now_s += seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ipa.live.errors import LiveError
+from ipa.live.errors import LiveError, RunError
 from ipa.live.journal import FileJournal, open_journal
 from ipa.policies import (
     Applied,
@@ -219,6 +220,26 @@ def test_a_disk_that_is_full_keeps_no_half_of_a_shorter_journal(
     assert [each.name for each in tmp_path.iterdir()] == ["journal.jsonl"]
     assert [step for step, _ in lines_of(path)][::2] == [1, 2, 3, 4, 5, 6, 7, 8]
     journal.close()
+
+
+def test_a_decision_that_no_disk_has_room_for_is_not_taken_and_the_journal_goes_on_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = FileJournal(path)
+    many_steps(journal, 1, 2)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, limits[1]))
+    try:
+        with pytest.raises(RunError, match=r"journal\.jsonl: cannot be written: File too large"):
+            many_steps(journal, 3, 3)
+        assert [entry.observation.step for entry in journal.entries] == [1, 2]
+        journal.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not path.read_bytes().endswith(b"\n")  # a part of it is there
+    journal = FileJournal(path)
+    many_steps(journal, 3, 3)
+    journal.close()
+    assert [entry.observation.step for entry in entries_of(path)] == [1, 2, 3]
 
 
 def test_a_controller_that_waited_for_a_file_that_was_replaced_meanwhile_is_not_its_writer(

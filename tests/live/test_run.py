@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import signal
 import socket
 import sys
+import tempfile
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +29,7 @@ from ipa.live.server_answers import DEFAULT_BODY
 from ipa.policies import Applied, read_journal
 from ipa.studies import Scenario, results, simulate
 from ipa.studies.runs.live_runs import checks
+from ipa.studies.runs.results.atomic import put_table
 from tests.command import contents, interruptible, ipa, refusal, start
 from tests.live.serving.serving_plane import call
 from tests.live.world import PATIENCE_S, descendants, is_alive, of_environment, pipeline_file, sort, until_now
@@ -463,6 +466,41 @@ def test_a_run_that_was_killed_has_its_rows_and_decisions_in_tables_afterwards(t
     assert stored.tables["decisions"]["step"].max() >= 1
     assert stored.tables["replicas"]["variant"].tolist()
     assert "nothing to recover" in refusal("live", "recover", "other")
+
+
+@pytest.mark.parametrize("has_room_elsewhere", [True, False])
+def test_results_that_a_disk_has_no_room_for_are_printed_and_can_be_had_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_room_elsewhere: bool
+) -> None:
+    """They are in a temporary folder or, without room there, what was kept during the run is recovered."""
+    there, elsewhere = tmp_path / "there", tmp_path / "temporary"
+    there.mkdir()
+    elsewhere.mkdir()
+
+    def put(table: pd.DataFrame, path: Path) -> None:
+        if not has_room_elsewhere or path.is_relative_to(there):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        put_table(table, path)
+
+    monkeypatch.setattr("ipa.studies.runs.results.folder.put_table", put)
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
+    out = there / "run"
+    ended = ipa("live", "run", pipeline_file(tmp_path), *LOAD, "--out", out, "--json", "-q")
+    assert (ended.exit_code, json.loads(ended.stdout)["requests"]) == (2, 80)
+    line = ended.stderr.splitlines()[-1]
+    assert line.startswith(f"Error: {out}: cannot be written: No space left on device; ")
+    monkeypatch.undo()
+    if has_room_elsewhere:
+        (place,) = elsewhere.glob("ipa-results-*/run")
+        assert line.endswith(f"; it is in {place} instead: move it where there is room")
+        assert list(there.iterdir()) == []
+    else:
+        assert list(elsewhere.iterdir()) == []
+        assert f"; make room, then `ipa live recover {out}` writes what was kept in {there / '.run.running'}" in line
+        assert ipa("live", "recover", out, "-q").exit_code == 0
+        place = out
+    (stored,) = results.read_runs(place)
+    assert 0 < stored.summary["requests"] <= 80
 
 
 def rows_in(kept: Path) -> int:

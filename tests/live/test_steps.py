@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from ipa.live.errors import RunError
 from ipa.live.loop import Loop
 from ipa.policies import (
     Applied,
@@ -50,6 +51,19 @@ def test_steps_that_would_be_late_are_skipped_and_the_journal_says_so() -> None:
     assert [entry.observation.step for entry in entries] == [1, 2, 5]
     assert entries[-1].outcome == Applied(True, "steps 3 to 4 were skipped: step 2 took too long")
     assert entries[-1].decision.memory == {"steps": 3}
+
+
+def test_a_step_that_the_journal_has_no_room_for_ends_the_run_and_is_not_applied() -> None:
+    class Full(Journal):
+        def decided(self, entry: Entry) -> None:
+            if entry.observation.step == 3:
+                raise RunError("journal.jsonl: cannot be written: No space left on device")
+            super().decided(entry)
+
+    backend, journal = Clockwork({}), Full()
+    asyncio.run(loop_of(backend, journal).take_steps(until_s=60.0))
+    assert backend.problems == ["journal.jsonl: cannot be written: No space left on device"]
+    assert [entry.observation.step for entry in journal.entries] == [1, 2]
 
 
 def test_one_late_step_alone_is_skipped() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import errno
 import runpy
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 from subprocess import PIPE
+from tempfile import gettempdir
 
 import click
 import pytest
@@ -116,6 +118,16 @@ def test_output_that_has_no_room_is_an_error_and_no_traceback(here: Path, comman
     assert (done.returncode, done.stderr) == (
         1, "Error: standard output: cannot be written: No space left on device\n"
     )  # fmt: skip
+
+
+def test_a_file_without_a_name_that_has_no_room_is_not_the_output(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("ipa.studies.simulate", full)
+    ended = ipa("simulate", "video", "--trace", "constant:5:30", "-q")
+    place = f"a file cannot be written (temporary ones are in {gettempdir()})"
+    assert (ended.exit_code, ended.stderr) == (1, f"Error: {place}: No space left on device\n")
 
 
 def test_output_that_is_closed_is_an_error_before_anything_runs(here: Path) -> None:

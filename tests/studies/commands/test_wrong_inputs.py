@@ -90,7 +90,9 @@ def check(folder: Path, row: Wrong) -> None:
     """The row's command ends as it has to, says the place, and leaves the folder as it was."""
     before = contents(folder)
     result = ipa(*shlex.split(row.command), env=NO_CLUSTER)
-    assert (result.exit_code, result.stdout) == (row.code, ""), result.output
+    assert (result.exit_code, bool(result.stdout)) == (row.code, bool(row.printed)), result.output
+    assert row.printed in result.stdout
+    assert not re.search("^(Results|Report): ", result.stdout, re.MULTILINE)
     for text in (row.said,) if isinstance(row.said, str) else row.said:
         assert text in result.stderr
     assert sum(line.startswith("Error: ") for line in result.stderr.splitlines()) == 1

@@ -142,9 +142,10 @@ WRITES = [
 """Commands that write, where nobody may."""
 
 FULL = [
-    Wrong(f"{RUN} --out new", "new: cannot be written: "),
-    Wrong(f"{RUN} --report new.html", "new.html: cannot be written: "),
-    Wrong("compare scenario.yaml --policy ipa --report new.html", "new.html: cannot be written: "),
+    Wrong(f"{RUN} --out new", "new: cannot be written: ", printed="goodput"),
+    Wrong(f"{RUN} --report new.html", "new.html: cannot be written: ", printed="goodput"),
+    Wrong(f"{RUN} --report new.html --json", "new.html: cannot be written: ", printed='"goodput_rps": '),
+    Wrong("compare scenario.yaml --policy ipa --report new.html", "new.html: cannot be written: ", printed="PAS"),
     Wrong("report run", "run/report.html: cannot be written: "),
     Wrong("pipeline new new.yaml --from table.csv", "new.yaml: cannot be written: "),
     Wrong("profile show video --to new.html", "new.html: cannot be written: "),

@@ -37,12 +37,14 @@ FOREIGN_TABLE = parquet(other=[1])
 
 
 class Wrong(NamedTuple):
-    """A command, what its error has to say, and the files that are written before (None: removed)."""
+    """A command, what its error has to say, the files that are written before (None: removed), and what is printed all
+    the same."""
 
     command: str
     said: str | tuple[str, ...]
     files: Mapping[str, str | bytes | None] = {}
     code: int = 2
+    printed: str = ""
 
 
 def trace(content: str | bytes, said: str | tuple[str, ...], options: str = "", name: str = "t.csv") -> Wrong:
