@@ -20,7 +20,7 @@ from ipa.errors import Error
 from ipa.live.errors import LiveError
 from ipa.policies import Configuration, Entry, from_line, to_line, to_plain
 from ipa.policies import from_plain as stage_from_plain
-from ipa.sim import ReplicaRecords
+from ipa.sim import ReplicaRecords, RoomLack
 
 if TYPE_CHECKING:
     from ipa.live.live_backend import LiveBackend
@@ -70,6 +70,7 @@ class Keeper:
             "held": self._controller.deadline.held,
             "configured": backend.configured,
             "replicas": {name: said_of(each) for name, each in timelines(backend).items()},
+            "room_lack": room_lack(backend, backend.now_s),
         }
         part = self._folder / f".{STATE}"
         part.write_text(json.dumps(state), encoding="utf-8")
@@ -101,6 +102,7 @@ class KeptRun:
     entries: tuple[Entry, ...]
     replicas: Mapping[str, ReplicaRecords]
     configured: Mapping[str, Sequence[tuple[float, int]]]
+    room_lack: tuple[RoomLack, ...]
     now_s: float
     held: int
 
@@ -129,6 +131,7 @@ def read_kept(folder: Path) -> KeptRun:
         tuple(from_line(line, f"{folder / JOURNAL}") for line in lines if line.endswith("\n")),
         {name: replicas_of(said) for name, said in state["replicas"].items()},
         {name: [(time_s, int(size)) for time_s, size in said] for name, said in state["configured"].items()},
+        tuple(RoomLack(*lack) for lack in state["room_lack"]),
         state["now_s"],
         state["held"],
     )
@@ -136,6 +139,10 @@ def read_kept(folder: Path) -> KeptRun:
 
 def timelines(backend: LiveBackend) -> dict[str, ReplicaRecords]:
     return {name: stage.records() for name, stage in backend.stages.items()}
+
+
+def room_lack(backend: LiveBackend, until_s: float) -> tuple[RoomLack, ...]:
+    return tuple(stage.room_lack(until_s) for stage in backend.stages.values())
 
 
 def as_plain(configuration: Configuration) -> dict[str, dict[str, Any]]:

@@ -20,6 +20,7 @@ from ipa.live.observer import Observer
 from ipa.live.plane import Plane
 from ipa.live.stage_replicas import StageReplicas
 from ipa.policies import Applied, Configuration, Observation
+from ipa.sim import rules
 
 if TYPE_CHECKING:
     import aiohttp
@@ -125,6 +126,11 @@ class LiveBackend(ABC):
         return {name: stage.configuration for name, stage in self.stages.items()}
 
     @property
+    def limit_held_cores(self) -> int | None:
+        """The limit that the cores of all replicas are never above, by the run's clock; None: there is no such."""
+        return None
+
+    @property
     def configured(self) -> dict[str, list[tuple[float, int]]]:
         """The batch sizes in force at each stage, as (since when, size)."""
         return {name: stage.batches for name, stage in self.stages.items()}
@@ -183,8 +189,19 @@ class LiveBackend(ABC):
         for name, stage in self.stages.items():
             stage.configuration = configuration[name]
             stage.note_batch(configuration[name].batch, before_s, self.now_s)
+        self._set_budgets()
         self._wake.set()
         return Applied(True, self._late)
+
+    def _set_budgets(self) -> None:
+        """Divide the limit of cores among the stages, for the decision that has just taken effect (rule 5)."""
+        if self.plane.most_cores is None:
+            return
+        stages = self.stages.values()
+        desired_cores = [stage.configuration.replicas * stage.configuration.cores for stage in stages]
+        budgets = rules.core_budgets(self.plane.most_cores, [stage.cores for stage in stages], desired_cores)
+        for stage, budget_cores in zip(stages, budgets, strict=True):
+            stage.budget_cores = budget_cores
 
     def _refused(self, why: str) -> Applied:
         """The outcome of a decision that is not applied: why, and why steps before this one were skipped."""

@@ -114,7 +114,8 @@ class LoopbackBackend(LiveBackend):
         await self._open_gateway()
         for stage in self.plane.pipeline.stages:
             wanted = initial[stage.name]
-            replicas = StageReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
+            replaces = self.plane.when_full == "replace"
+            replicas = StageReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable, replaces)
             self.stages[stage.name] = replicas
             for _ in range(wanted.replicas):
                 self._start(replicas.create(0.0), start_up_s=0.0)
@@ -142,6 +143,10 @@ class LoopbackBackend(LiveBackend):
     def _moment_s(self) -> float:
         """Now, on the run's clock; the moment before its t = 0 counts as 0."""
         return max(self.now_s, 0.0)
+
+    @property
+    def limit_held_cores(self) -> int | None:
+        return self.plane.most_cores
 
     def _refusal(self, configuration: Configuration) -> str:
         wanted = sum(each.replicas for each in configuration.values())
@@ -183,6 +188,7 @@ class LoopbackBackend(LiveBackend):
         """Start the replicas that the next rollout step creates, and return those that it removes."""
         stage.note_steady(now_s)
         change = stage.roll_out(now_s)
+        stage.note_room(change.lacks_room, now_s)
         for replica in change.remove:
             replica.is_to_go = True
         for _ in range(change.create):

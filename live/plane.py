@@ -75,8 +75,8 @@ class Plane:
 
     `source` is the pipeline's name or file; `pipeline` the same with the run's SLA and drop limits. `port` is the
     gateway's for clients, `control_port` that of its control API and metrics; 0: any free one. Of two `gateways`, one
-    serves and the other waits. `models` is the folder with the real models, [PIPELINE/]STAGE/VARIANT/; empty: they are
-    emulated.
+    serves and the other waits. Policies plan with `limit_cores`; `most_cores` may exist at any time (None: no limit).
+    `models` is the folder with the real models, [PIPELINE/]STAGE/VARIANT/; empty: they are emulated.
     """
 
     pipeline: Pipeline
@@ -89,6 +89,8 @@ class Plane:
     max_unavailable: int = 0
     removal: str = "drain"
     limit_cores: int | None = None
+    most_cores: int | None = None
+    when_full: str = "replace"
     port: int = 0
     control_port: int = 0
     gateways: int = 1

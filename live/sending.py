@@ -17,7 +17,7 @@ import numpy as np
 from ipa.live.collect import Collector, ItemCollector
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import RefusedError
-from ipa.live.kept import Keeper, timelines
+from ipa.live.kept import Keeper, room_lack, timelines
 from ipa.live.launcher import in_words, log_end
 from ipa.live.live_backend import LiveBackend
 from ipa.live.load_generator import Job, read_answers, write_job
@@ -139,6 +139,8 @@ class Sending:
             sent = sent.only(has_ended)
         duration_s = schedule.duration_s if not why else min(schedule.duration_s, max(end_s, 1.0))
         records = collector.records(sent, timelines(backend), backend.configured, duration_s, end_s)
+        lack = room_lack(backend, min(duration_s, end_s))
+        records = replace(records, limit_cores=backend.limit_held_cores, room_lack=lack)
         is_whole = not (why or collector.lost or collector.foreign)
         broken = tuple(broken_laws(records, is_whole, collector.retried))
         answers = read_answers(self._result)

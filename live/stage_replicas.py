@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ipa.policies import ReplicaCounts, StageConfiguration
-from ipa.sim import NEVER, ReplicaRecords, rules
+from ipa.sim import NEVER, ReplicaRecords, RoomLack, rules
 
 FAILED_AFTER = 3
 """After how many failures in a row a variant counts as failed."""
@@ -65,10 +65,14 @@ class Replica:
 
 
 class Change(NamedTuple):
-    """What one rollout step asks for: replicas to create, of the configured variant, and those to remove."""
+    """What one rollout step asks for: replicas to create, of the configured variant, and those to remove.
+
+    `lacks_room`: it would create more if the stage's budget of cores left room.
+    """
 
     create: int
     remove: list[Replica]
+    lacks_room: bool = False
 
 
 @dataclass
@@ -88,19 +92,26 @@ class _Failures:
 class StageReplicas:
     """All replicas that a stage has had, in order of creation.
 
-    `max_surge` None: a quarter of the desired replicas, rounded up.
+    `max_surge` None: a quarter of the desired replicas, rounded up. `replaces`: whether a rollout without room replaces
+    one replica after the other, or waits.
     """
 
     stage: str
     configuration: StageConfiguration
     max_surge: int | None = None
     max_unavailable: int = 0
+    replaces: bool = True
+    budget_cores: int | None = None
+    """The most cores that its replicas may have until the next decision; None: there is no limit."""
     all: list[Replica] = field(default_factory=list)
     deaths: Counter[str] = field(default_factory=Counter)
     """By variant, how many replicas have ended by themselves."""
     _failures: dict[str, _Failures] = field(default_factory=dict)
     batches: list[tuple[float, int]] = field(init=False)
     """The batch sizes in force, as (since when, size)."""
+    _lacks_room_since_s: float = NEVER
+    _room_lacks: list[tuple[float, float]] = field(default_factory=list)
+    """When the stage lacked room, and no longer does."""
 
     def __post_init__(self) -> None:
         self.batches = [(0.0, self.configuration.batch)]
@@ -136,29 +147,77 @@ class StageReplicas:
 
     def roll_out(self, now_s: float) -> Change:
         """The next rollout step; no replica is created while the variant's back-off lasts."""
-        wanted, existing = self.configuration, self.existing
-        current = [each for each in existing if (each.variant, each.cores) == (wanted.variant, wanted.cores)]
-        obsolete = [each for each in existing if each not in current]
-        obsolete_starting = [each for each in obsolete if each.is_starting]
-        obsolete_ready = [each for each in obsolete if not each.is_starting]
-        starting_current = sum(each.is_starting for each in current)
-        surge = rules.default_max_surge(wanted.replicas) if self.max_surge is None else self.max_surge
+        create, remove = 0, list[Replica]()
+        while True:
+            step, leaving, obsolete = self._step(create, remove)
+            create += step.create
+            remove += leaving
+            if not step.lacking or not self._must_replace(create, remove, len(obsolete)):
+                break
+            remove += _first_to_go(obsolete, 1)
+        return Change(create if self.back_off_left_s(now_s) <= 0.0 else 0, remove, step.lacking > 0)
+
+    def _step(self, create: int, remove: Sequence[Replica]) -> tuple[rules.Rollout, list[Replica], list[Replica]]:
+        """One step after so many have been created and these removed: its numbers, the replicas that it removes, and
+        the obsolete ones that it leaves, all of them ready."""
+        wanted = self.configuration
+        staying = [replica for replica in self.existing if replica not in remove]
+        current = [replica for replica in staying if self._is_current(replica)]
+        obsolete = [replica for replica in staying if not self._is_current(replica)]
+        obsolete_starting = [replica for replica in obsolete if replica.is_starting]
+        obsolete_ready = [replica for replica in obsolete if not replica.is_starting]
+        starting_current = sum(replica.is_starting for replica in current)
         step = rules.rollout(
             wanted.replicas,
-            surge,
+            rules.default_max_surge(wanted.replicas) if self.max_surge is None else self.max_surge,
             self.max_unavailable,
-            starting_current,
+            starting_current + create,
             len(obsolete_starting),
             len(current) - starting_current,
             len(obsolete_ready),
-            room=wanted.replicas,
+            self._room(create),
         )
-        remove = [
-            *obsolete_starting,
-            *_first_to_go(current, step.remove_current),
-            *_first_to_go(obsolete_ready, step.remove_ready_obsolete),
-        ]
-        return Change(step.create if self.back_off_left_s(now_s) <= 0.0 else 0, remove)
+        no_longer = _first_to_go(obsolete_ready, step.remove_ready_obsolete)
+        leaving = [*obsolete_starting, *_first_to_go(current, step.remove_current), *no_longer]
+        return step, leaving, [replica for replica in obsolete_ready if replica not in no_longer]
+
+    def _is_current(self, replica: Replica) -> bool:
+        return (replica.variant, replica.cores) == (self.configuration.variant, self.configuration.cores)
+
+    def _room(self, create: int) -> int:
+        """How many replicas can be created beside the `create` that will be."""
+        wanted = self.configuration
+        if self.budget_cores is None:
+            return wanted.replicas
+        return max(self.budget_cores - self.cores - create * wanted.cores, 0) // wanted.cores
+
+    def _must_replace(self, create: int, remove: Sequence[Replica], obsolete_ready: int) -> bool:
+        assert self.budget_cores is not None
+        cores = self.configuration.cores
+        staying = [replica for replica in self.existing if replica not in remove]
+        current = [replica for replica in staying if self._is_current(replica)]
+        return self.replaces and rules.must_replace(
+            create + sum(replica.is_starting for replica in current),
+            obsolete_ready,
+            sum(replica.cores for replica in current) + create * cores,
+            sum(replica.cores for replica in staying) + create * cores,
+            cores,
+            self.budget_cores,
+        )
+
+    def note_room(self, lacks_room: bool, now_s: float) -> None:
+        """Take down whether the stage lacks room for a replica now."""
+        if lacks_room:
+            self._lacks_room_since_s = min(self._lacks_room_since_s, now_s)
+        elif self._lacks_room_since_s != NEVER:
+            self._room_lacks.append((self._lacks_room_since_s, now_s))
+            self._lacks_room_since_s = NEVER
+
+    def room_lack(self, until_s: float) -> RoomLack:
+        """How often and how long the stage has lacked room until then."""
+        spans = [*self._room_lacks, (self._lacks_room_since_s, NEVER)]
+        lasted_s = [min(end_s, until_s) - start_s for start_s, end_s in spans if start_s < until_s]
+        return RoomLack(len(lasted_s), sum(lasted_s))
 
     def restart(self) -> None:
         """Set t = 0: existing replicas have always existed, and those that have gone are gone. Earlier times are of
@@ -170,6 +229,7 @@ class StageReplicas:
             )
         for failures in self._failures.values():
             failures.latest_s = 0.0
+        self._room_lacks, self._lacks_room_since_s = [], NEVER
 
     # ---- failures ----
 

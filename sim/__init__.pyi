@@ -17,6 +17,7 @@ from .graph import collect_records as collect_records
 from .graph import draws as draws
 from .graph import records_of_items as records_of_items
 from .interface import Engine as Engine
+from .interface import RoomLack as RoomLack
 from .intervals import LATENCY_ERROR as LATENCY_ERROR
 from .intervals import Intervals as Intervals
 from .intervals import bin_edges as bin_edges

@@ -141,7 +141,7 @@ class KubernetesBackend(LiveBackend):
             initial = wanted_of(self.deployed, initial, there)
         for stage in self.plane.pipeline.stages:
             wanted = initial[stage.name]
-            self.stages[stage.name] = PodReplicas(stage.name, wanted, self.plane.max_surge, self.plane.max_unavailable)
+            self.stages[stage.name] = PodReplicas(stage.name, wanted)
         self._watch.start()
         try:
             async with asyncio.timeout(READ_WITHIN_S):

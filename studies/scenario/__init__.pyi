@@ -12,6 +12,7 @@ from .files import load as load
 from .files import parse_value as parse_value
 from .files import predictor_beside as predictor_beside
 from .inputs import arrivals_of as arrivals_of
+from .inputs import core_limit as core_limit
 from .inputs import later as later
 from .inputs import load_of as load_of
 from .inputs import models_of as models_of

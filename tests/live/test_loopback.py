@@ -362,6 +362,36 @@ def test_the_control_token_of_a_run_is_its_user_s_alone_and_in_no_other_file(tmp
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("when_full", ["replace", "wait"])
+def test_no_more_cores_exist_than_the_limit_allows(tmp_path: Path, when_full: str) -> None:
+    """Within two cores, a large replica of two comes once the small ones are gone; where it has to wait, one stays."""
+
+    async def story() -> None:
+        async with running(tmp_path, most_cores=2, when_full=when_full, stop_s=0.3) as backend:
+            stage = backend.stages["sort"]
+            assert await apply(backend, sort(replicas=2)) == Applied(True)
+            await until(lambda: len(stage.ready) == 2, "there is room for another small one")
+            assert await apply(backend, sort("large")) == Applied(True)
+            if when_full == "replace":
+                await until(lambda: [replica.variant for replica in stage.ready] == ["large"], "it is rolled out")
+                assert await ask(backend) == 200
+                assert stage.room_lack(backend.now_s).times == 1
+                assert stage.room_lack(backend.now_s).lasted_s >= 0.3
+                first, second, large = stage.all
+                assert large.created_s >= max(first.gone_s, second.gone_s)
+            else:
+                await until(lambda: stage.room_lack(backend.now_s).lasted_s > 1.0, "it waits")
+                assert [replica.variant for replica in stage.ready] == ["small"]
+                assert len(stage.all) == 2
+                assert await apply(backend, sort()) == Applied(True)
+                moments_s = (0.0, 5.0)
+                await until(
+                    lambda: len({stage.room_lack(backend.now_s + more_s) for more_s in moments_s}) == 1, "it has room"
+                )
+
+    asyncio.run(story())
+
+
 def test_a_run_with_two_gateways_goes_on_when_either_of_them_is_killed(tmp_path: Path) -> None:
     """The next one has configuration, replicas, clock and load, and another is started in place of the one killed."""
 

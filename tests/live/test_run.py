@@ -71,6 +71,36 @@ def test_guards_and_limits_hold_live_as_in_a_simulation(tmp_path: Path) -> None:
     assert f"in {len(entries)} of {len(entries)} steps" in replayed.stdout
 
 
+SWITCH = """
+class Switch:
+    def __init__(self, pipeline):
+        pass
+
+    def decide(self, seen, memory):
+        from ipa.policies import Decision, StageConfiguration
+
+        variant, cores = ("large", 2) if seen.step % 2 else ("small", 1)
+        return Decision({"sort": StageConfiguration(variant, 1, 1, 0.0, cores)}, memory)
+"""
+"""A small replica and a large one of two cores, in turns."""
+
+
+def test_a_limit_of_cores_holds_for_what_exists_and_the_run_says_when_room_was_lacked(tmp_path: Path) -> None:
+    """Within two cores no small one can be there beside a large one: each goes before the other comes."""
+    (tmp_path / "switch.py").write_text(SWITCH)
+    policy = ("--policy", f"{tmp_path / 'switch.py'}:Switch", "--set", "limit_cores=2")
+    result = ipa("live", "run", pipeline_file(tmp_path), *LOAD, *policy, "--out", "run", "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    replicas = pd.read_parquet("run/replicas.parquet")
+    assert {"small", "large"} == set(replicas["variant"])
+    assert said["live"]["broken_laws"] == []  # L14 among them
+    assert said["room_lacked"] >= 1
+    assert said["room_lacked_s"] > 0.0
+    successors = replicas[replicas["created_s"] > 0.0]["created_s"]
+    assert list(replicas["gone_s"][: len(successors)] <= successors.to_numpy()) == [True] * len(successors)
+
+
 def test_a_live_run_says_what_a_simulated_one_says(finished: tuple[Path, dict[str, Any]]) -> None:
     folder, said = finished
     live = said.pop("live")

@@ -66,6 +66,79 @@ def test_max_unavailable_lets_old_ones_go_at_once() -> None:
     assert step(sort, 1.0) == (1, [1])
 
 
+def wide(replicas: int) -> StageConfiguration:
+    return StageConfiguration("wide", 1, replicas, 0.0, 2)
+
+
+def gone(of: StageReplicas, number: int, now_s: float) -> None:
+    of.all[number].gone_s = now_s
+
+
+def test_without_room_one_replica_is_replaced_after_the_other() -> None:
+    sort = stage("small", 3, budget_cores=3)
+    sort.configuration = wanted("large", 3)
+    assert step(sort, 10.0) == (0, [2])
+    assert step(sort, 11.0) == (0, [])  # what drains has its core
+    gone(sort, 2, 12.0)
+    assert step(sort, 12.0) == (1, [])
+    assert step(sort, 13.0) == (0, [])  # its successor starts
+    sort.all[3].ready_s = 18.0
+    assert step(sort, 18.0) == (0, [1])
+    gone(sort, 1, 19.0)
+    assert step(sort, 19.0) == (1, [])
+
+
+def test_so_many_are_replaced_at_once_as_one_larger_replica_needs() -> None:
+    sort = stage("small", 3, budget_cores=3)
+    sort.configuration = wide(1)
+    assert step(sort, 10.0) == (0, [2, 1])
+    gone(sort, 2, 11.0)
+    assert step(sort, 11.0) == (0, [])
+    gone(sort, 1, 12.0)
+    assert step(sort, 12.0) == (1, [])
+
+
+@pytest.mark.parametrize(("variant", "replaces"), [("large", False), ("wide", True)])
+def test_a_stage_waits_as_it_is_where_it_may_not_replace_or_there_would_be_no_room(
+    variant: str, replaces: bool
+) -> None:
+    sort = stage("small", 1, budget_cores=1, replaces=replaces)
+    sort.configuration = wide(1) if variant == "wide" else wanted("large", 1)
+    assert step(sort, 10.0) == (0, [])
+    sort.budget_cores = 3
+    assert step(sort, 20.0) == (1, [])
+
+
+def test_with_room_a_rollout_adds_before_it_removes() -> None:
+    sort = stage("small", 2, budget_cores=3)
+    sort.configuration = wanted("large", 2)
+    assert step(sort, 10.0) == (1, [])
+    sort.all[2].ready_s = 12.0
+    assert step(sort, 12.0) == (0, [1])
+
+
+def test_while_a_variant_may_not_be_started_no_other_replica_makes_room_for_it() -> None:
+    sort = stage("small", 3, budget_cores=3)
+    sort.configuration = wanted("large", 3)
+    step(sort, 10.0)
+    gone(sort, 2, 10.5)
+    for now_s in (11.0, 12.0):
+        step(sort, now_s)
+        sort.died(sort.all[-1], now_s)
+        gone(sort, len(sort.all) - 1, now_s)
+    assert sort.back_off_left_s(12.1) > 0.0
+    assert step(sort, 12.1) == (0, [])
+
+
+def test_how_often_and_how_long_room_was_lacked_counts_until_the_end_of_the_load() -> None:
+    sort = stage("small", 2, budget_cores=2)
+    for lacks_room, now_s in [(False, 1.0), (True, 2.0), (True, 3.0), (False, 5.0), (True, 7.0)]:
+        sort.note_room(lacks_room, now_s)
+    assert [sort.room_lack(until_s) for until_s in (2.0, 4.0, 6.0, 10.0)] == [(0, 0.0), (1, 2.0), (1, 3.0), (2, 6.0)]
+    sort.restart()
+    assert sort.room_lack(10.0) == (0, 0.0)
+
+
 def test_going_back_makes_the_remaining_ones_current_again() -> None:
     sort = stage("small", 2)
     sort.configuration = wanted("large", 2)

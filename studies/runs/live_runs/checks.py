@@ -11,7 +11,7 @@ from ipa.policies import knows_future, reads
 from ipa.studies.runs.live_runs.options import Live
 from ipa.studies.runs.live_runs.samples import check_models, folder_of
 from ipa.studies.runs.run import Prepared
-from ipa.studies.scenario import choices
+from ipa.studies.scenario import choices, core_limit
 
 if TYPE_CHECKING:
     from ipa.live import Plane
@@ -111,6 +111,8 @@ def plane_of(prepared: Prepared, live: Live = Live()) -> Plane:
         max_unavailable=scenario.max_unavailable,
         removal=scenario.removal,
         limit_cores=scenario.limit_cores,
+        most_cores=core_limit(scenario),
+        when_full=scenario.when_full,
         port=live.port,
         control_port=live.control_port,
         gateways=live.gateways,

@@ -67,6 +67,7 @@ def recover(out: Path) -> LiveRun:
     collector.take(kept.rows)
     sent = _sent(kept.rows, arrivals_s)
     records = collector.records(sent, kept.replicas, kept.configured, duration_s, kept.now_s)
+    records = replace(records, room_lack=kept.room_lack)
     finished = Finished(
         records=records,
         sent=sent,
