@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ipa.errors import nearest as nearest_name
+from ipa.numbers import perhaps_with_unit
 from ipa.policies.interface import PolicyError
 
 LARGEST = 1e12
@@ -40,13 +41,14 @@ def number(
     if isinstance(value, float | int) and math.isfinite(value) and abs(value) > LARGEST:
         bounds += [f"at most {LARGEST:g}"] * (at_most is None)
     wanted = " ".join(["a finite number", " and ".join(bounds)]).strip()
-    raise PolicyError(f"{key}={value!r} must be {wanted}")
+    raise PolicyError(f"{key}={value!r} must be {wanted}{perhaps_with_unit(value, key)}")
 
 
 def integer(key: str, value: Any, *, at_least: int = 1) -> int:
     """`value` as an int of at least `at_least`; PolicyError otherwise (True does not count as a number)."""
     if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise PolicyError(f"{key}={value!r} must be a whole number of at least {at_least}")
+        unit = perhaps_with_unit(value, key)
+        raise PolicyError(f"{key}={value!r} must be a whole number of at least {at_least}{unit}")
     return value
 
 

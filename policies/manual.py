@@ -18,7 +18,7 @@ from math import isfinite
 from typing import Any
 
 from ipa import profiles
-from ipa.numbers import number_of
+from ipa.numbers import in_own_unit, quantity_of
 from ipa.policies import plugins
 from ipa.policies.interface import PolicyError
 from ipa.policies.optimiser import PIPELINE_PARAMETERS, Programme
@@ -195,14 +195,14 @@ def ranges_of(spec: str) -> dict[str, str]:
     return {**known, **{str(name): str(text) for name, text in own.items()}}
 
 
-def parse_range(text: str) -> Range | Choices:
-    """What a text means: `FROM:TO`, `FROM:TO:STEP`, `FROM:TO:log` or `VALUE,VALUE,...`.
+def parse_range(text: str, name: str = "") -> Range | Choices:
+    """What a text means: `FROM:TO`, `FROM:TO:STEP`, `FROM:TO:log` or `VALUE,VALUE,...`, of the parameter of that name.
 
     Raises PolicyError with what is allowed.
     """
     parts = text.split(":")
     if 2 <= len(parts) <= 3 and "," not in text and "{" not in text:
-        return _range(text, parts)
+        return _range(text, parts, name)
     try:
         values = profiles.parse_yaml(f"values: [{text}]", "", error=PolicyError).data["values"]
     except PolicyError:
@@ -211,12 +211,12 @@ def parse_range(text: str) -> Range | Choices:
         raise _wrong(text)
     if any(values.count(value) > 1 for value in values):
         raise PolicyError(f"range {text!r}: names a value twice")
-    return Choices(tuple(values))
+    return Choices(tuple(in_own_unit(values, name)))
 
 
-def _range(text: str, parts: list[str]) -> Range:
+def _range(text: str, parts: list[str], name: str) -> Range:
     is_log = parts[2:] == ["log"]
-    numbers = [_number(part) for part in (parts[:2] if is_log else parts)]
+    numbers = [_number(part, name) for part in (parts[:2] if is_log else parts)]
     if None in numbers:
         raise _wrong(text)
     low, high, *step = (number for number in numbers if number is not None)
@@ -229,8 +229,8 @@ def _range(text: str, parts: list[str]) -> Range:
     return Range(low, high, step[0] if step else None, is_log)
 
 
-def _number(text: str) -> int | float | None:
-    value = number_of(text)
+def _number(text: str, name: str) -> int | float | None:
+    value = quantity_of(text, name)
     return value if value is not None and isfinite(value) else None
 
 

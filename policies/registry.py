@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ipa import profiles
+from ipa.numbers import in_own_unit
 from ipa.policies import plugins
 from ipa.policies.faro import Faro
 from ipa.policies.foresight import Foresight
@@ -62,7 +63,7 @@ def create(
     """
     _check_spec(spec)
     whole, (spec, own) = spec, split_spec(spec)
-    given = _joined(whole, own, parameters or {})
+    given = _joined(whole, own, {key: in_own_unit(value, key) for key, value in (parameters or {}).items()})
     name, colon, argument = (spec, "", "") if plugins.is_file(spec) else spec.partition(":")
     factory = _factory(name)
     if colon:
@@ -148,7 +149,7 @@ def split_spec(spec: str) -> tuple[str, dict[str, Any]]:
         if key in found:
             raise PolicyError(f"policy {spec!r}: gives {key} twice")
         try:
-            found[key] = profiles.parse_yaml(f"value: {value}", "", error=PolicyError).data["value"]
+            found[key] = in_own_unit(profiles.parse_yaml(f"value: {value}", "", error=PolicyError).data["value"], key)
         except PolicyError as error:
             raise PolicyError(f"policy {spec!r}: {text.strip()}: {str(error).partition(': ')[2]}") from None
     return _PARAMETER.sub("", spec).strip(), found

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ipa.numbers import number_of
+from ipa.numbers import quantity_of
 
 COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
@@ -19,7 +19,7 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-PATTERN = r"""^\s*([^\s<>=!]+)\s*(<=|>=|==|!=|<|>)\s*([^\s"'<>=!]+|"[^"]*"|'[^']*')\s*$"""
+PATTERN = r"""^\s*([^\s<>=!]+)\s*(<=|>=|==|!=|<|>)\s*([^\s"'<>=!]+(?: +%)?|"[^"]*"|'[^']*')\s*$"""
 ALLOWED = "should be an output, one of < <= > >= == !=, and a number or a quoted text, as in `score < 0.5`"
 _WORDS = {"true": 1.0, "false": 0.0}
 
@@ -64,7 +64,7 @@ def parsed(text: str) -> Condition:
     elif said in _WORDS:
         value = _WORDS[said]
     else:
-        number = number_of(said)
+        number = quantity_of(said, output)
         if number is None:
             raise ValueError(f'a text to compare with is quoted, as in `{output} {comparison} "{said}"`')
         value = float(number)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
-from ipa.numbers import number_of
+from ipa.numbers import number_of, quantity_of
 from ipa.profiles.errors import ProfileError, listed, text_of
 from ipa.profiles.yaml_file import MOST_PROBLEMS
 
@@ -112,7 +112,12 @@ def _unit(name: str, allowed: Sequence[str]) -> str | None:
 
 
 def seconds(text: str, column: Column) -> float:
-    """A time in seconds, above 0 and at most a day; ValueError says what is allowed, in the column's unit."""
+    """A time in seconds, above 0 and at most a day; ValueError says what is allowed, in the column's unit.
+
+    A cell may have a unit of its own.
+    """
+    if number_of(text) is None and (time_s := quantity_of(text, "time_s")) is not None:
+        return number(repr(time_s), Decimal(86_400))
     return number(text, 86_400 / column.unit, column.unit)
 
 

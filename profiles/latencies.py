@@ -31,7 +31,7 @@ NAMES = {
 OPTIONAL = ("throughput_rps", "start_up_s", "accuracy_metric")
 
 _READERS: Mapping[str, Callable[[str, Column], float]] = {
-    "accuracy": lambda text, _: number(text, Decimal(100)),
+    "accuracy": lambda text, _: _accuracy(text),
     "cores": lambda text, _: whole(text),
     "batch": lambda text, _: whole(text),
     "mean_s": seconds,
@@ -39,6 +39,14 @@ _READERS: Mapping[str, Callable[[str, Column], float]] = {
     "throughput_rps": lambda text, _: number(text, Decimal(10**9)),
     "start_up_s": lambda text, column: 0.0 if re.fullmatch(r"0+(\.0*)?", text) else seconds(text, column),
 }
+
+
+def _accuracy(text: str) -> float:
+    """A fraction, or per cent, perhaps with the sign; ValueError says what is allowed."""
+    accuracy = number(text.removesuffix("%").rstrip(" "), Decimal(100))
+    if text.endswith("%") and accuracy <= 1:
+        raise ValueError(f"should be above 1 %, or a fraction without the sign; given {text!r}")
+    return accuracy
 
 
 @dataclass(frozen=True)

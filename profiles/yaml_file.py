@@ -15,15 +15,16 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError
 
-from ipa.numbers import number_of
+from ipa.numbers import in_own_unit, number_of, pattern_of, perhaps_with_unit
 from ipa.profiles.errors import ProfileError, did_you_mean, listed, text_of
 
 Loc = tuple[str | int, ...]
@@ -197,10 +198,52 @@ class FileModel(BaseModel):
                 )
         return data
 
+    @model_validator(mode="before")
+    @classmethod
+    def _in_own_units(cls, data: Any) -> Any:
+        """Texts like `500 ms` and `45 %` as the numbers that they are in the unit of their key."""
+        if not isinstance(data, dict):
+            return data
+        names = _of_numbers(cls)
+        return {key: in_own_unit(value, key) if key in names else value for key, value in data.items()}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler(core)
+        fields = handler.resolve_ref_schema(schema).get("properties", {})
+        for name in _of_numbers(cls) & fields.keys():
+            fields[name] = _or_with_unit(fields[name], name)
+        return schema
+
     @classmethod
     def _nearest(cls, key: str, keys: Sequence[str]) -> str:
         """The key nearest to an unknown one, in the words of `did_you_mean`."""
         return did_you_mean(key, keys)
+
+
+@cache
+def _of_numbers(model: type[BaseModel]) -> frozenset[str]:
+    """The keys of a model that hold numbers, perhaps in lists and mappings."""
+
+    def holds(annotation: Any) -> bool:
+        return annotation in (int, float) or any(map(holds, get_args(annotation)))
+
+    return frozenset(field.alias or name for name, field in model.model_fields.items() if holds(field.annotation))
+
+
+def _or_with_unit(schema: dict[str, Any], name: str) -> dict[str, Any]:
+    """A key's schema that lets its numbers be texts with a unit too."""
+    kind = schema.get("type")
+    if kind in ("number", "integer"):
+        return {**schema, "type": [kind, "string"], "pattern": pattern_of(name)}
+    inside: dict[str, Any] = {
+        key: _or_with_unit(schema[key], name)
+        for key in ("items", "additionalProperties")
+        if isinstance(schema.get(key), dict)
+    }
+    if "anyOf" in schema:
+        inside["anyOf"] = [_or_with_unit(each, name) for each in schema["anyOf"]]
+    return {**schema, **inside}
 
 
 def refusal(text: str, *at: str | int) -> PydanticCustomError:
@@ -244,6 +287,8 @@ def _wording(details: ErrorDetails) -> str:
     text = re.sub(r"^\w+ should", "should", details["msg"]).replace(" after validation", "")
     if details["type"] in _PLAIN_WORDS:
         text = _PLAIN_WORDS[details["type"]].format_map({key: _as_whole(value) for key, value in context.items()})
+    if details["type"] in ("float_type", "int_type"):
+        text += perhaps_with_unit(given, str(details["loc"][-1]))
     if context.get("min_length") == 1:
         text = "should not be empty"
     if details["type"].startswith("int_") and isinstance(given, float) and given.is_integer():

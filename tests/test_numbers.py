@@ -1,15 +1,16 @@
-"""What a number is, wherever a person writes one: the same as in a YAML file."""
+"""What a number is, wherever a person writes one, with a unit or without: the same as in a YAML file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import click
 import pytest
 
 from ipa import policies, profiles, studies, traces
-from ipa.numbers import number_of
+from ipa.numbers import in_own_unit, number_of, quantity_of
 from ipa.profiles import conditions, csv_table
 from ipa.studies import prometheus
 from ipa.studies.commands.options import Number, Whole
@@ -40,7 +41,7 @@ def test_a_number_is_written_in_the_digits_0_to_9(text: str, meant: float | None
 OF_ALL: dict[str, Callable[[str], object]] = {
     "option": lambda five: Number().convert(five, None, None),
     "whole option": lambda five: Whole().convert(five, None, None),
-    "--require": lambda five: requirements.parse(f"late<={five}"),
+    "--require": lambda five: requirements.parse(f"cost<={five}"),
     "--slo": lambda five: parse_limit(f"latency_mean_s<={five}"),
     "--slo, a share": lambda five: parse_limit(f"cost_mean_cores<={five}*defaults"),
     "--until": lambda five: stopping.parse(f"pas_mean:{five}%"),
@@ -72,3 +73,58 @@ def test_where_texts_are_allowed_too_they_are_texts(text: str) -> None:
     assert parse_axis(f"policy.alpha=1:{text}").ends is None
     with pytest.raises(policies.PolicyError, match="should be FROM:TO"):
         policies.parse_range(f"1:{text}")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "number"),
+    [
+        ("500 ms", "sla_s", 0.5),
+        ("500ms", "sla_s", 0.5),
+        ("3 ms", "hop_s", 0.003),
+        ("12 us", "hop_s", 0.000012),
+        ("2 s", "hop_s", 2),
+        ("1.5 min", "history_s", 90),
+        ("1 h", "policy.horizon_s", 3600),
+        ("20 s", "seconds", 20),
+        ("30 min", "rise_every_h", 0.5),
+        ("1 %", "late_at_most", 0.01),
+        ("110 %", "factor", 1.1),
+        ("45 %", "accuracy_at_least", 45),
+        ("45 points", "goal.accuracy_at_least", 45),
+        ("20 cores", "cores_at_most", 20),
+        ("1 core", "limit_cores", 1),
+        ("5m", "sla_s", 300),
+        ("2 d", "history_s", 172_800),
+        ("150%", "scale_up_percent", 150),
+        ("-5 %", "x", -0.05),
+        ("2.5", "sla_s", 2.5),
+        ("7", "late_at_most", 7),
+    ],
+)
+def test_a_unit_is_that_of_the_name(text: str, name: str, number: float) -> None:
+    found = quantity_of(text, name)
+    assert (found, type(found)) == (number, type(number))
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        *[("5 %", "sla_s"), ("5 s", "late_at_most"), ("5 ms", "accuracy_at_least"), ("5 M", "sla_s"), ("s", "sla_s")],
+        *[("5 points", "late_at_most"), ("5 %", "limit_cores"), ("5 cores", "sla_s")],
+        *[("5 s s", "sla_s"), ("five s", "sla_s"), ("1e999 s", "sla_s"), ("% 5", "share"), ("5  kg", "share")],
+    ],
+)
+def test_any_other_text_is_no_number(text: str, name: str) -> None:
+    assert quantity_of(text, name) is None
+    assert in_own_unit(text, name) == text
+
+
+def test_in_values_only_texts_with_a_unit_are_numbers() -> None:
+    goal = {"min": "cost", "accuracy_at_least": {"detect": "60 %", "sort": 70}, "late_at_most": "1 %"}
+    assert in_own_unit(goal, "goal") == {
+        "min": "cost", "accuracy_at_least": {"detect": 60, "sort": 70}, "late_at_most": 0.01,
+    }  # fmt: skip
+    kept: list[Any] = ["5", "ipa", "7 days", None, True, 3, "50 ms"]
+    assert in_own_unit(kept, "name") == kept
+    assert in_own_unit(kept, "wait_s") == [*kept[:-1], 0.05]
+    assert in_own_unit({"detect": "3 s", "sort": "250 ms"}, "drop_limits_s") == {"detect": 3, "sort": 0.25}

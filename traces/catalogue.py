@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ipa.errors import did_you_mean
-from ipa.numbers import number_of
+from ipa.numbers import number_of, quantity_of
 from ipa.traces.checks import LONGEST_S, Times, TraceError
 from ipa.traces.families import FAMILIES, REAL_FAMILIES, drawn, drawn_window
 from ipa.traces.readers import NO_HINTS, TimeHints, read
@@ -97,7 +97,7 @@ def _known_file(name: str, real: Path | None, instead: str = "") -> Path:
 
 def _constant(name: str) -> Trace:
     rate, _, duration = name.removeprefix(_CONSTANT).partition(":")
-    rps, duration_s = number_of(rate), number_of(duration) if duration else CONSTANT_S
+    rps, duration_s = number_of(rate), quantity_of(duration, "duration_s") if duration else CONSTANT_S
     if rps is None or not isinstance(duration_s, int):
         raise TraceError(
             f"{name!r}: should be {_CONSTANT}RATE or {_CONSTANT}RATE:SECONDS, such as "

@@ -16,9 +16,9 @@ from ipa.studies.commands import printing, progress, reports, unwritten
 from ipa.studies.commands.options import (
     Results,
     assigned,
-    build_scenario,
     check_required,
     declared,
+    described_scenario,
     goal_option,
     jobs_option,
     late_option,
@@ -98,12 +98,14 @@ def compare(
     if question is not None and question.kind == "runs":
         options["policy"] = question.scenario.policy.name
         seeds = asked.seeds or question.seeds or 1
-    base = build_scenario(what, [each for each in assignments if each not in for_all], **options)
+    base = described_scenario(what, [each for each in assignments if each not in for_all], **options)
     parameters = {key.removeprefix(OF_POLICY): value for key, value in assigned(for_all).items()}
     if goal is not None:
         parameters["goal"] = goal
     chosen = asked.policies or _as_before(question, parameters) or studies.BASELINES
     systems = studies.many.systems.choose(base, chosen, predictors=predictors, parameters=parameters, log=printing.note)
+    printing.say_rules(base.pipeline)
+    printing.say_doubts(systems)
     if results.report is not None:
         reports.check_report(results.report, results.out, base.records)
     printing.say_load(studies.load_of(base).trace())

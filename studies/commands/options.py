@@ -13,7 +13,7 @@ import click
 
 import ipa
 from ipa import profiles, studies
-from ipa.numbers import number_of
+from ipa.numbers import quantity_of
 from ipa.studies.commands import complete, printing, reports
 from ipa.studies.runs.live_runs import Cluster, Live
 from ipa.studies.scenario import Option, ScenarioError, choices, options_of
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 class Number(click.FloatRange):
-    """A finite number within bounds; click's own range lets nan through."""
+    """A finite number within bounds, which may have a unit; click's own range lets nan through."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        number = number_of(value) if isinstance(value, str) else value
+        number = quantity_of(value, _name(param)) if isinstance(value, str) else value
         try:
             number = super().convert(nan if number is None else number, param, ctx)
         except click.BadParameter:
@@ -42,13 +42,18 @@ class Whole(click.IntRange):
     """A whole number within bounds."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        number = number_of(value) if isinstance(value, str) else value
+        number = quantity_of(value, _name(param)) if isinstance(value, str) else value
         whole: Any = number if isinstance(number, int) else ""
         try:
             found: int = super().convert(whole, param, ctx)
         except click.BadParameter:
             self.fail(f"{str(value)!r}; allowed: {_within('a whole number', self)}", param, ctx)
         return found
+
+
+def _name(param: click.Parameter | None) -> str:
+    """The name of an option, which says its unit."""
+    return "" if param is None or param.name is None else param.name
 
 
 SECONDS = Number(min=0.0, min_open=True)
@@ -218,7 +223,7 @@ goal_option = click.option(
     "policy_goal",
     type=GoalText(),
     help="Objective in place of weights: 'max: accuracy, cores_at_most: 20' or 'min: cost, accuracy_at_least: 35'; "
-    "'late_at_most: 0.01' limits the late requests of any hour.",
+    "'late_at_most: 1 %' limits the late requests of any hour.",
 )
 """Sets the key `policy.goal`."""
 
@@ -338,6 +343,7 @@ def build_scenario(what: str, assignments: Sequence[str], **options: object) -> 
     """
     scenario = described_scenario(what, assignments, **options)
     printing.say_rules(scenario.pipeline)
+    printing.say_doubts([scenario])
     return scenario
 
 
@@ -349,6 +355,7 @@ def build_live_scenario(what: str, assignments: Sequence[str], **options: object
     if scenario.policy != studies.find(what, given).policy:
         printing.note(f"Policy: {choices.LIVE_POLICY}, the default of live mode; --policy names another")
     printing.say_rules(scenario.pipeline)
+    printing.say_doubts([scenario])
     return scenario
 
 
@@ -397,9 +404,9 @@ on_option = click.option(
 
 late_option = click.option(
     "--late-at-most",
-    type=Number(min=0.0, max=1.0),
-    help="Share of the requests of any hour that may be late or lost in what is recommended. Default: the goal's, or "
-    "0.01.",
+    type=Number(min=0.0, max=1.0, max_open=True),
+    help="Share of the requests of any hour that may be late or lost in what is recommended, such as 2 %. Default: the "
+    "goal's, or 1 %.",
 )
 
 
@@ -420,8 +427,8 @@ require_option = click.option(
     "required",
     type=Required(),
     multiple=True,
-    help="End with exit code 1 if a mean over seeds does not meet this: 'late<=0.01', 'cost<=20', 'pas>=35', "
-    "'p99<=2', or any column of the table of runs. Repeatable.",
+    help="End with exit code 1 if a mean over seeds does not meet this: 'late<=1 %', 'cost<=20', 'pas>=35', "
+    "'p99<=2 s', or any column of the table of runs. Repeatable.",
 )
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ipa.policies import StageConfiguration
-    from ipa.studies import Run
+    from ipa.studies import Run, Scenario
     from ipa.studies.many.answers import Recommendation
     from ipa.traces import Trace
 
@@ -30,6 +32,12 @@ QUIET = f"{__name__}.quiet"
 
 PIPED_WIDTH = 120
 """Columns where stdout is not a terminal."""
+
+MOST_DOUBTED = 1000
+"""The most scenarios of a command that are looked at for doubts."""
+
+MOST_DOUBTS = 5
+"""The most doubts that are printed."""
 
 _UNFOLDED = 1000
 """Columns that are enough for every table."""
@@ -265,6 +273,15 @@ def say_rules(pipeline: str) -> None:
             note(line)
         for line in studies.profile.unmeasured(loaded):
             log(f"Warning: {line}")
+
+
+def say_doubts(scenarios: Iterable[Scenario]) -> None:
+    """Warn on stderr of SLAs, goals and margins that are likely in another unit than meant, of the first scenarios."""
+    with suppress(ValueError):  # of wrong input, which is answered when it is used
+        different = {(each.pipeline, each.sla_s, str(each.policy)): each for each in islice(scenarios, MOST_DOUBTED)}
+        doubts = dict.fromkeys(doubt for each in different.values() for doubt in studies.profile.doubts(each))
+        for doubt in islice(doubts, MOST_DOUBTS):
+            log(f"Warning: {doubt}")
 
 
 def warn(summaries: Sequence[Mapping[str, Any]]) -> None:

@@ -62,6 +62,7 @@ def study(
     wanted = studies.many.study.prepare(what, asked.pipelines, asked.seeds)
     for pipeline in dict.fromkeys(trial.scenario.pipeline for trial in wanted.trials):
         printing.say_rules(pipeline)
+    printing.say_doubts(trial.scenario for trial in wanted.trials)
     for load in dict.fromkeys(replace(studies.load_of(trial.scenario), seed=1) for trial in wanted.trials):
         printing.say_load(load.trace())
     progress.compile_engine(*(trial.scenario for trial in wanted.trials))

@@ -98,6 +98,7 @@ def sweep(
         asked = replace(asked, **{**question.options, **given})
     plan = studies.many.sweeps.prepare(what, replace(asked, values=values_of(assignments, options)))
     printing.say_rules(plan.base.pipeline)
+    printing.say_doubts(point.scenario for point in plan.points())
     printing.say_load(studies.load_of(plan.base).trace())
     if dry_run:
         tried = studies.many.sweeps.trial(plan, progress.at_once(jobs), out)

@@ -206,7 +206,7 @@ def controls() -> Iterator[dict[str, Any]]:
     """For each key the data of its control: section, kind, words, bounds, unit and help."""
     schema = Scenario.model_json_schema()
     for name, about in schema["properties"].items():
-        if name in NOT_ASKED:
+        if name in (*NOT_ASKED, "trace_sha256"):
             continue
         reference = about.get("$ref", "").rpartition("/")[2]
         if reference:
@@ -219,8 +219,8 @@ def controls() -> Iterator[dict[str, Any]]:
 
 def _control(key: str, about: Mapping[str, Any], part: str) -> dict[str, Any]:
     meant = next((each for each in about.get("anyOf", ()) if each.get("type") != "null"), about)
-    kind = {"number": "number", "integer": "whole", "boolean": "choice"}.get(meant.get("type", ""), "text")
-    kind = OF_VARIANTS.get(meant.get("additionalProperties", {}).get("type"), kind)
+    kind = {"number": "number", "integer": "whole", "boolean": "choice"}.get(_type(meant), "text")
+    kind = OF_VARIANTS.get(_type(meant.get("additionalProperties", {})), kind)
     words = ["true", "false"] if meant.get("type") == "boolean" else meant.get("enum", [])
     ending = key.rpartition("_")[2]
     return {
@@ -233,6 +233,12 @@ def _control(key: str, about: Mapping[str, Any], part: str) -> dict[str, Any]:
         "unit": UNITS.get(ending, ""),
         "help": about.get("description", ""),
     }
+
+
+def _type(schema: Mapping[str, Any]) -> str:
+    """The JSON type of a value; a number may also be a text with a unit."""
+    kind = schema.get("type", "")
+    return str(kind[0] if isinstance(kind, list) else kind)
 
 
 def _manual(name: str) -> dict[str, Any]:

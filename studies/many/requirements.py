@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from ipa.numbers import number_of
+from ipa.numbers import is_in_per_cent, quantity_of
 from ipa.profiles import did_you_mean
 from ipa.studies.intervals import Estimate, estimate_of
 from ipa.studies.runs import columns
@@ -23,7 +23,7 @@ WORDS = ("pipeline", "policy", "trace", "seed", "engine", "records", "knows_futu
 FIGURES = tuple(name for name in columns.SUMMARY if name not in WORDS)
 """The columns of the table of runs that a requirement may name."""
 
-_TEXT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*(\S+)\s*")
+_TEXT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*(\S.*?)\s*")
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,33 @@ class Requirement:
 def parse(text: str) -> Requirement:
     """The requirement in a text. Raises ScenarioError, with the allowed forms, for any other text."""
     found = _TEXT.fullmatch(text)
-    bound = number_of(found[3]) if found else None
-    if found is None or bound is None or not isfinite(bound):
-        raise ScenarioError(f"{text!r}; allowed: FIGURE<=NUMBER or FIGURE>=NUMBER, such as late<=0.01")
+    if found is None:
+        raise _no_requirement(text)
     name = found[1]
     if name not in SHORT and name not in FIGURES:
         known = (*SHORT, *FIGURES)
         allowed = did_you_mean(name, known) or f"; allowed: {', '.join(known)}"
         raise ScenarioError(f"{text!r}: no figure {name!r}{allowed}")
-    return Requirement(SHORT.get(name, name), found[2] == "<=", bound, text.strip())
+    column = SHORT.get(name, name)
+    bound = quantity_of(found[3], column)
+    if bound is None or not isfinite(bound):
+        raise _no_requirement(text)
+    if problem := bound_problem(column, bound):
+        raise ScenarioError(f"{text!r}: {problem}")
+    return Requirement(column, found[2] == "<=", bound, text.strip())
+
+
+def bound_problem(column: str, bound: float) -> str:
+    """Why a bound of a column of the table of runs is one in another unit, which always holds or never; else empty."""
+    if column.endswith("_rate") and bound >= 1.0:
+        return f"a share is below 1, such as 0.01 or 1 %; given {bound:g}"
+    if is_in_per_cent(column) and 0.0 < bound < 1.0:
+        return f"PAS is in per cent, such as 45 or 45 %; given {bound:g}"
+    return ""
+
+
+def _no_requirement(text: str) -> ScenarioError:
+    return ScenarioError(f"{text!r}; allowed: FIGURE<=NUMBER or FIGURE>=NUMBER, such as late<=0.01 or late<=1 %")
 
 
 def broken(required: Sequence[Requirement], runs: Iterable[tuple[str, Sequence[Mapping[str, Any]]]]) -> Iterator[str]:

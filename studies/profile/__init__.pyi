@@ -5,6 +5,7 @@ from .check import checked as checked
 from .check import ends as ends
 from .check import unmeasured as unmeasured
 from .check import warnings as warnings
+from .doubts import doubts as doubts
 from .graph import EdgeLine as EdgeLine
 from .graph import WayLine as WayLine
 from .graph import accuracy_said as accuracy_said

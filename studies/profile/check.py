@@ -9,6 +9,7 @@ from typing import Any
 
 from ipa.profiles import Pipeline, Stage, default_rules, listed
 from ipa.studies.profile.by_rule import ruled
+from ipa.studies.profile.doubts import sla_doubts
 from ipa.studies.profile.graph import fastest_s, graph_as_dict, longest_way, other_spread
 from ipa.studies.profile.numbers import sla_sum
 
@@ -83,6 +84,8 @@ def warnings(pipeline: Pipeline) -> Iterator[str]:
         )
     if low.variants == high.variants:
         yield "the lightest variants are the most accurate that keep the SLA: there is nothing to weigh against cores"
+    if all(stage.sla_why for stage in pipeline.stages):
+        yield from sla_doubts(pipeline)
     if pipeline.defaults.by_rule and any(not stage.sla_why for stage in pipeline.stages):
         yield (
             f"the SLA, {sla_sum(pipeline)}, is by rule, 25 x the mean p99, where the fastest variants need "

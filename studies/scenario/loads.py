@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from ipa import traces
-from ipa.numbers import number_of
+from ipa.numbers import quantity_of
 from ipa.sim import stream
 from ipa.studies.scenario.errors import ScenarioError
 from ipa.traces import NO_HINTS, TRACE_VARIABLE, TimeHints, Trace
@@ -164,7 +164,7 @@ def _items(value: object) -> Sequence[object]:
 
 def _pair(item: object) -> tuple[float, float]:
     """One window. Raises TypeError or ValueError if it is not one."""
-    start, end = map(number_of, item.split(":")) if isinstance(item, str) else _items(item)
+    start, end = (quantity_of(each, "window_s") for each in item.split(":")) if isinstance(item, str) else _items(item)
     if isinstance(start, int | float) and isinstance(end, int | float):
         return float(start), float(end)
     raise TypeError(item)

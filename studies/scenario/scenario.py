@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from ipa.live.kubernetes import PodSections
+from ipa.numbers import in_own_unit
 from ipa.policies import FACTS, MOST_REPLICAS, PLANNING_PARAMETERS, take_from_spec
 from ipa.profiles import (
     Document,
@@ -107,6 +108,9 @@ class PolicyChoice(BaseModel):
     def _label_of_name(cls, given: Any) -> Any:
         if not (isinstance(given, Mapping) and isinstance(given.get("name"), str)):
             return given
+        given = {
+            key: in_own_unit(value, key) if key not in ("name", "label") else value for key, value in given.items()
+        }
         name, label = take_from_spec(given["name"], "label")
         if name == given["name"]:
             return given

@@ -177,6 +177,7 @@ def _type(field: Mapping[str, Any], models: Mapping[str, Any]) -> str:
     if "$ref" in field:
         return _type(models[field["$ref"].removeprefix("#/$defs/")], models)
     kind = field.get("type", "any value")
+    kind = kind[0] if isinstance(kind, list) else kind  # a number, or a text with a unit
     if kind in ("integer", "number"):
         return " ".join(("whole" if kind == "integer" else "number", *_bounds(field)))
     if kind == "array":
@@ -316,7 +317,8 @@ PAGES: dict[str, tuple[str, str, Callable[[], str]]] = {
     "keys.md": (
         "Keys of files",
         """Every key of the three kinds of YAML files; `ipa schema` prints the same for editors. A key without a default
-is required; the default `none` means that the key is not given. What they are for: [scenarios](../scenarios.md),
+is required; the default `none` means that the key is not given. Times and shares may have
+[units](../scenarios.md#units). What they are for: [scenarios](../scenarios.md),
 [pipelines](../pipelines.md), [studies](../studies.md).""",
         keys,
     ),

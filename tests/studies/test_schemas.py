@@ -60,6 +60,8 @@ SCENARIO = {"schema_version": 1, "kind": "scenario", "pipeline": "video"}
         {"window": "0:300"},
         {"window": ["0:300", [600, 900]]},
         {"engine": "simpy", "drop_limits_s": {"object-detection": 3}},
+        {"sla_s": "500 ms", "history_s": "2 min", "drop_limits_s": {"object-detection": "1.5s"}},
+        {"guards": {"hysteresis": "5 %"}, "profile_factors": {"object-detection": {"yolov5n": "50%"}}},
     ],
 )
 def test_what_a_scenario_may_say_fits(more: dict[str, Any]) -> None:
@@ -73,6 +75,8 @@ def test_what_a_scenario_may_say_fits(more: dict[str, Any]) -> None:
         ({"engine": "fast"}, "'fast' is not one of ['auto', 'simpy', 'compiled']"),
         ({"interval_s": 0}, "0 is less than or equal to the minimum of 0"),
         ({"policy": 3}, "3 is not valid under any of the given schemas"),
+        ({"interval_s": "5 %"}, "'5 %' does not match"),
+        ({"interval_s": "fast"}, "'fast' does not match"),
         ({"kind": "scenery"}, "'scenery' is not one of"),
     ],
 )

@@ -19,6 +19,7 @@ from ipa.policies import Goal, PolicyError, split_spec, takes
 from ipa.sim import FloatArray
 from ipa.studies.intervals import Estimate
 from ipa.studies.many.answers.outcome import LATE_AT_MOST, Outcome, known_outcome
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     from ipa.studies.many.requirements import Requirement
@@ -123,11 +124,11 @@ class Demand:
         ).reshape(len(self.limits), settings)
 
     def with_late(self, late_at_most: float | None) -> Demand:
-        """The demand with another limit on late requests; None: its own."""
+        """The demand with another limit on late requests; None: its own. Raises ScenarioError for no share below 1."""
         if late_at_most is None:
             return self
         others = tuple(limit for limit in self.limits if limit.outcome != LATE)
-        return replace(self, limits=(*others, Limit(LATE, True, late_at_most)))
+        return replace(self, limits=(*others, Limit(LATE, True, _share(late_at_most))))
 
 
 def demand_of(
@@ -135,7 +136,7 @@ def demand_of(
 ) -> Demand:
     """What is asked of the runs of some scenarios. `late_at_most`: None is that of their goal, or else 1 %.
 
-    Raises PolicyError for a malformed goal.
+    Raises PolicyError for a malformed goal, ScenarioError for a limit that is no share below 1.
     """
     goals: list[Goal] = []
     is_lacking = False
@@ -181,9 +182,15 @@ def _demand(
     if most_cores is not None and price_per_core is not None:
         limits.append(Limit(replace(COST, factor=1.0 / price_per_core), True, most_cores * price_per_core))
     limits += [Limit(known_outcome(each.column), each.is_most, each.bound) for each in required]
-    late = [each for each in (goal.late_at_most, late_at_most) if each is not None]
+    late = [_share(each) for each in (goal.late_at_most, late_at_most) if each is not None]
     limits.append(Limit(LATE, True, min(late, default=LATE_AT_MOST)))
     return Demand(goal.aim, tuple(_strictest(limits)), tuple(notes))
+
+
+def _share(late_at_most: float) -> float:
+    if not 0.0 <= late_at_most < 1.0:  # all requests are a limit that nothing can break
+        raise ScenarioError(f"late_at_most: should be a share from 0 and below 1; given {late_at_most!r}")
+    return late_at_most
 
 
 def _strictest(limits: Sequence[Limit]) -> Iterator[Limit]:

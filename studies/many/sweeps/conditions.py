@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from ipa.numbers import in_own_unit
 from ipa.profiles import did_you_mean
 from ipa.studies.scenario import Scenario, ScenarioError, parse_value
 
@@ -46,7 +47,7 @@ class Condition:
     def _holds(self, data: Mapping[str, Any], names: Mapping[str, Any], key: str, sign: str, text: str) -> bool:
         one = value_of(names if key in names else data, key)
         is_key = _is_key(text, self.keys)
-        other = value_of(data, text) if is_key else parse_value(text)
+        other = value_of(data, text) if is_key else in_own_unit(parse_value(text), key.rpartition(".")[2])
         if one is None or (other is None and is_key):
             return sign == "!=" and one is not other
         if isinstance(one, str) and not isinstance(other, str) and sign in ("==", "!="):

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from ipa.numbers import number_of
+from ipa.numbers import in_own_unit, number_of, quantity_of
 from ipa.sim import FloatArray
 from ipa.studies.many.sweeps.conditions import Condition
 from ipa.studies.scenario import ScenarioError, choices, parse_value, put
@@ -75,7 +75,7 @@ def axis_of(key: str, given: str | Sequence[Any]) -> Axis:
             given = parse_value(f"[{given}]")
         except ScenarioError as error:
             raise ScenarioError(f"{key}: {error}") from None
-    values = tuple(given)
+    values = tuple(in_own_unit(list(given), _name(key)))
     if not values:
         raise ScenarioError(f"{key}: needs at least one value")
     for place, value in enumerate(values):
@@ -91,7 +91,7 @@ def _range(key: str, text: str) -> Axis | None:
     """
     first, colon, rest = text.strip().partition(":")
     last, _, by = rest.partition(":")
-    low, high, step = _number(first), _number(last), _number(by)
+    low, high, step = (_number(each, _name(key)) for each in (first, last, by))
     if not colon or low is None or high is None or (by and by != LOG and step is None):
         return None
     if high <= low:
@@ -108,8 +108,16 @@ def _range(key: str, text: str) -> Axis | None:
     return Axis(key, tuple(int(each) if whole else float(each) for each in steps))
 
 
-def _number(text: str) -> Decimal | None:
-    return None if number_of(text) is None else Decimal(text.strip(" "))
+def _number(text: str, name: str) -> Decimal | None:
+    """A number exactly as it is written, in the unit of its name."""
+    if number_of(text) is not None:
+        return Decimal(text.strip(" "))
+    number = quantity_of(text, name)
+    return None if number is None else Decimal(str(number))
+
+
+def _name(key: str) -> str:
+    return key.rpartition(".")[2]
 
 
 DRAWN = ("random", "lhs", "sobol")

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite, isnan
 
-from ipa.numbers import number_of
+from ipa.numbers import number_of, quantity_of
 from ipa.profiles import did_you_mean
+from ipa.studies.many.requirements import bound_problem
 from ipa.studies.scenario import ScenarioError
 
 OUTCOMES = (
@@ -36,7 +37,7 @@ JUDGED = ("sla_violation_rate", "cost_mean_cores", "pas_mean")
 DEFAULTS = "defaults"
 """The word in a limit for the outcome of the default parameters."""
 
-_LIMIT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*(?:(?P<factor>[^*]+?)\s*\*\s*)?(?P<value>\S+)\s*")
+_LIMIT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*(?:(?P<factor>[^*]+?)\s*\*\s*)?(?P<value>[^\s*]+(?: ?%| [a-z]+)?)\s*")
 _ALSO = re.compile(r"\s*(minimise|maximise)\s+(\w+)\s*")
 
 Outcomes = Mapping[str, float]
@@ -141,10 +142,13 @@ def parse_limit(text: str) -> Limit:
     if found is None:
         raise _no_limit(text)
     is_relative = found["value"] == DEFAULTS
-    value = number_of((found["factor"] or "1") if is_relative else found["value"])
+    value = number_of(found["factor"] or "1") if is_relative else quantity_of(found["value"], found[1])
     if value is None or not isfinite(value) or (found["factor"] and not is_relative):
         raise _no_limit(text)
-    return Limit(_known(found[1], f"--slo {text}"), found[2] == "<=", value, is_relative)
+    outcome = _known(found[1], f"--slo {text}")
+    if not is_relative and (problem := bound_problem(outcome, value)):
+        raise ScenarioError(f"--slo {text}: {problem}")
+    return Limit(outcome, found[2] == "<=", value, is_relative)
 
 
 def _no_limit(text: str) -> ScenarioError:

@@ -58,7 +58,7 @@ def space_of(scenario: Scenario, vary: Sequence[str] = ()) -> Space:
         if not equals and key not in known:
             raise ScenarioError(f"--vary {each}: has no range of its own; give one: {each}=FROM:TO")
         try:
-            found[key] = parse_range(text) if equals else _default(key, known[key], spec)
+            found[key] = parse_range(text, key.rpartition(".")[2]) if equals else _default(key, known[key], spec)
         except PolicyError as error:
             raise ScenarioError(f"--vary {each}: {error}") from None
     return found

@@ -30,7 +30,13 @@ def test_under_a_limit_that_none_keeps_it_is_said_by_how_much() -> None:
     printed = ipa("compare", "video", *TWO, "--set", "sla_s=0.01", "--late-at-most", 0.5, "-q").stdout
     assert "None keeps at most 50 % late; the nearest is one: " in printed
     assert "which misses at most 50 % late by 50.00 percentage points." in printed
-    assert "'1.5'; allowed: a finite number from 0 to 1" in refusal("compare", "video", "--late-at-most", "1.5")
+
+
+@pytest.mark.parametrize("share", ["1.5", "1", "100 %", "5 s", "-1 %"])
+def test_a_limit_that_all_requests_may_break_is_refused(share: str) -> None:
+    text = f"'{share}'; allowed: a finite number from 0 and below 1"
+    assert text in refusal("compare", "video", "--late-at-most", share)
+    assert text in refusal("study", "paper", "--late-at-most", share)
 
 
 def test_it_is_by_the_goal_the_limit_and_the_requirement_of_the_command(here: Path) -> None:

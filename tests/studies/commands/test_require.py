@@ -34,10 +34,24 @@ def test_a_requirement_is_of_the_mean_over_seeds(text: str, line: str) -> None:
         ("cost<=nan", "allowed: FIGURE<=NUMBER"),
         ("latency_p95<=1", "no figure 'latency_p95'; did you mean 'latency_p95_s'?"),
         ("seed<=1", "no figure 'seed'"),
+        ("late<=1", "'late<=1': a share is below 1, such as 0.01 or 1 %; given 1"),
+        ("late<=100 %", "a share is below 1"),
+        ("sla_violation_worst_hour_rate<=5", "a share is below 1"),
+        ("pas>=0.45", "PAS is in per cent, such as 45 or 45 %; given 0.45"),
+        ("late<=1 s", "allowed: FIGURE<=NUMBER"),
+        ("p99<=5 %", "allowed: FIGURE<=NUMBER"),
     ],
 )
 def test_what_is_no_requirement_is_refused_before_anything_runs(text: str, told: str) -> None:
     assert told in refusal("simulate", "video", "--require", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [("late<=1 %", 0.01), ("late <= 1%", 0.01), ("pas>=35 %", 35), ("p99<=500 ms", 0.5), ("cost_core_s<=2 h", 7200)],
+)
+def test_a_bound_may_have_the_unit_in_which_it_is_written(text: str, bound: float) -> None:
+    assert parse(text).bound == bound
 
 
 def test_the_command_ends_with_1_and_a_line_each_and_its_results_are_there(here: Path) -> None:

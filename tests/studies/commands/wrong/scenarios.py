@@ -109,7 +109,10 @@ KEYS = [
     scenario("policy: {name: ipa, drop_limits_s: [1, 2]}\n", "must be a list of seconds, one for each of: sort"),
     scenario("guards: {wait_for_starting: yes}\n", "guards.wait_for_starting: should be true or false; given 'yes'"),
     scenario("guards: {max_step_up: 0}\n", "s.yaml:4: guards.max_step_up: should be at least 1; given 0"),
-    scenario("guards: {hysteresis: 10 %}\n", "s.yaml:4: guards.hysteresis: should be a number; given '10 %'"),
+    scenario(
+        "guards: {hysteresis: 10 s}\n",
+        "s.yaml:4: guards.hysteresis: should be a number, perhaps with a unit (%); given '10 s'",
+    ),
     scenario("limits: {ruled_out: {sort: small}}\n", "s.yaml:4: limits.ruled_out.sort: should be a list; given"),
     scenario("limits: {ruled_out: {sort: [small]}}\n", "s.yaml:4: limits: sort is left without a variant: small is"),
     scenario("limits: {min_replicas: {sort: 5}, max_replicas: {sort: 2}}\n", "max_replicas 2 is below min_replicas 5"),
