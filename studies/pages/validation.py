@@ -55,7 +55,8 @@ def page(validation: Validation) -> Page:
 
 def _headline(validation: Validation) -> list[Part]:
     said = validation.verdict
-    verdict = Strong(said[:1].upper() + said[1:], GOOD if validation.passed else BAD)
+    colour = GOOD if validation.passed else DOUBTFUL if validation.not_judged else BAD
+    verdict = Strong(said[:1].upper() + said[1:], colour)
     doubts: list[Part] = [_muted("What makes it doubtful:"), Items(validation.flags)] if validation.flags else []
     interference = sentences.interference(validation)
     columns = ["figure", *sentences.INTERFERENCE_HEADINGS]

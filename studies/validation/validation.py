@@ -65,6 +65,10 @@ class Conditions:
 
     def flags(self) -> tuple[str, ...]:
         """What makes the run doubtful, in words."""
+        return (*self.delays(), *self.faults)
+
+    def delays(self) -> tuple[str, ...]:
+        """What shows that the machine had too little time for the run, in words."""
         found = []
         for value, most, words in (
             (self.lateness_p99_s, LATENESS_P99_S, "requests were sent late: p99 {:.0f} ms, above {:.0f}"),
@@ -74,7 +78,7 @@ class Conditions:
                 found.append(words.format(1e3 * value, 1e3 * most))
         if self.busy_share is not None and self.busy_share > BUSY_SHARE:
             found.append(f"the machine was {100 * self.busy_share:.0f} % busy, above {100 * BUSY_SHARE:.0f}")
-        return (*found, *self.faults)
+        return tuple(found)
 
     def words(self) -> str:
         """The conditions, in one line."""
@@ -299,6 +303,26 @@ class Validation(Displayed):
         )
 
     @property
+    def not_judged(self) -> str:
+        """Why the simulator can be said neither to agree nor to be off, and what to do; empty if it can.
+
+        Decisions on the same observation are equal on any machine.
+        """
+        if self.passed or self.same_observations.percent < 100.0:
+            return ""
+        if any(repeat.conditions.delays() for repeat in (self.calibration, *self.repeats)):
+            return (
+                "the machine was busy; end what else runs there, or take less load (--scale), and compare again with a "
+                "new folder"
+            )
+        if not self.judged.chosen.any():
+            return (
+                f"no window was at or below {100 * JUDGED_UP_TO:g} % utilisation; take less load (--scale) or more "
+                "replicas, and compare again with a new folder"
+            )
+        return ""
+
+    @property
     def table(self) -> pd.DataFrame:
         """One row per figure compared, of the pipeline and of each stage: live, simulated, error, verdict."""
         import pandas as pd
@@ -322,12 +346,14 @@ class Validation(Displayed):
             doubts = len(self.flags)
             doubtful = f"; {doubts} {'warning' if doubts == 1 else 'warnings'}" if doubts else ""
             return f"the simulator agrees with the live runs in all that is judged{doubtful}"
+        if why := self.not_judged:
+            return f"not judged: {why}"
         off = [row.metric.title for row in self.rows if row.passed is False]
         if self.same_observations.percent < 100.0:
             off.append("decisions on the same observation")
         if self.closed_loop.percent < CLOSED_LOOP_PERCENT:
             off.append("decisions in closed loop")
-        return f"off: {', '.join(off)}" if off else "nothing could be judged"
+        return f"off: {', '.join(off)}"
 
     def __repr__(self) -> str:
         return "\n  ".join(["Validation", *self.lines()])
@@ -350,6 +376,7 @@ class Validation(Displayed):
             "compared_window": [list(pair) for pair in self.scenario.window or ()],
             "calibration_window": [list(pair) for pair in self.experiment.calibration.window or ()],
             "passed": self.passed,
+            "verdict": self.verdict,
             "flags": self.flags,
             "overheads_s": self.calibration.overheads.values(),
             "decisions": {

@@ -7,11 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ipa.studies import Scenario
+from ipa.studies.validation.decisions import Agreement
 from ipa.studies.validation.run import conduct
-from ipa.studies.validation.validation import Conditions
+from ipa.studies.validation.validation import Conditions, Validation
 from tests.studies.validation.worlds import BASE, world
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -30,6 +32,46 @@ pytestmark = pytest.mark.usefixtures("elsewhere")
 def test_an_unfair_run_is_flagged(changes: dict[str, Any], said: list[str]) -> None:
     fair = Conditions(0.002, 0.008, 0.4, 0.9, 2)
     assert list(replace(fair, **changes).flags()) == said
+
+
+FAIR, BUSY = Conditions(0.002, 0.008, 0.4, 0.9, 2), Conditions(0.002, 0.008, 0.97, 9.0, 2)
+EQUAL, DIFFERENT = Agreement(11, 11), Agreement(3, 11)
+DO = "take less load (--scale)"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "share", "same", "closed", "verdict"),
+    [
+        (FAIR, 0.5, EQUAL, DIFFERENT, "off: decisions in closed loop"),
+        (
+            FAIR,
+            0.99,
+            EQUAL,
+            DIFFERENT,
+            f"not judged: no window was at or below 85 % utilisation; {DO} or more replicas",
+        ),
+        (FAIR, 0.99, EQUAL, EQUAL, "not judged: no window was at or below 85 % utilisation; "),
+        (BUSY, 0.99, EQUAL, DIFFERENT, f"not judged: the machine was busy; end what else runs there, or {DO}, and "),
+        (BUSY, 0.5, EQUAL, DIFFERENT, "not judged: the machine was busy; "),
+        (BUSY, 0.5, EQUAL, EQUAL, "the simulator agrees with the live runs in all that is judged; "),
+        (BUSY, 0.99, DIFFERENT, DIFFERENT, "off: decisions on the same observation, decisions in closed loop"),
+        (replace(FAIR, faults=("3 records were lost",)), 0.5, EQUAL, DIFFERENT, "off: decisions in closed loop"),
+    ],
+)
+def test_what_a_busy_machine_shows_is_not_off(
+    known: Validation, conditions: Conditions, share: float, same: Agreement, closed: Agreement, verdict: str
+) -> None:
+    """But for decisions on the same observation, which no machine changes."""
+    repeats = [
+        replace(each, conditions=conditions, same_observations=same, closed_loop=closed) for each in known.repeats
+    ]
+    calibration = replace(known.calibration, conditions=FAIR)
+    found = replace(known, repeats=tuple(repeats), calibration=calibration)
+    object.__setattr__(found, "busy", np.full(len(known.busy), share))
+    object.__setattr__(found, "rows", known.rows if share < 0.85 else [])
+    assert found.verdict.startswith(verdict), found.verdict
+    assert found.as_dict()["verdict"] == found.verdict
+    assert found.passed is verdict.startswith("the simulator agrees")
 
 
 def test_what_was_not_seen_is_said(tmp_path: Path) -> None:
