@@ -44,7 +44,10 @@ LATENCY_SKEWNESS = 2.0
 NO_FIGURES = frozenset({"policy", "wall_s", "records", "engine", "knows_future"})
 """The keys of a summary that are no figures: how a run is named and was made."""
 
-HELD = "For rare or very unequal figures and few {}, they hold in 88 to 95 % of cases."
+HELD = (
+    "With few {}, skewed figures (p99, and costs and p50 of some policies) are held in 85 to 95 % of cases, and one "
+    "that one run in twenty has far from the others in 42 to 64 % (docs/verification.md)."
+)
 _LIMITS = (
     "95 % intervals, so each end is a bound of 97.5 %; a mean without one was the same with every seed. (≤): the upper "
     f"end where no seed had any, assuming bursts of 10 s. {HELD.format('seeds')}"

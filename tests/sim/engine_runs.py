@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from itertools import islice
-from math import exp, isnan
+from math import isnan
 from typing import Any
 
 import numpy as np
 
 from ipa.policies import StageConfiguration
 from ipa.profiles import Graph
-from ipa.sim import streams
 from ipa.sim.engines import create_engine
 from ipa.sim.interface import Engine
 from ipa.sim.model import RunInput, ServiceTime, StageModel, World
 from ipa.sim.records import OUTCOMES, Records, collect_records
+from tests.sim.text_draws import SIGMA, with_draws
 
-SIGMA = 0.4
 MOST_DRAWS = 600
 """More batches than any random chain starts at a stage, and more replicas."""
 
 
 def with_engine_draws(scenario: dict[str, Any], seed: int) -> dict[str, Any]:
     """The scenario with the factors that the engine will draw in place of those listed."""
-    drawn = dict(scenario)
-    for key, purpose in (("factors", "service"), ("start_up_factors", "start-up")):
-        if scenario.get(key):
-            drawn[key] = [factors(seed, purpose, position) for position in range(len(scenario["stages"]))]
-    return drawn
-
-
-def factors(seed: int, purpose: str, position: int, most: int = MOST_DRAWS) -> list[float]:
-    """The factors that an engine draws at a stage."""
-    normals = streams.standard_normals(streams.stream(seed, purpose, position))
-    return [exp(SIGMA * normal - 0.5 * SIGMA * SIGMA) for normal in islice(normals, most)]
+    return with_draws(scenario, seed, MOST_DRAWS)
 
 
 def build(scenario: dict[str, Any], seed: int, engine: str = "simpy") -> Engine:

@@ -16,7 +16,7 @@ It knows central dispatch with drops of single requests alone. The result has, i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import comb, exp, factorial, floor, inf, lgamma, log, nextafter, sqrt
+from math import comb, exp, factorial, floor, inf, lgamma, log, nextafter, prod, sqrt
 from statistics import NormalDist
 from typing import Any
 
@@ -261,6 +261,37 @@ class GraphSimulation(Simulation):
         if len(ends) < len(items):
             return {"outcome": "unfinished", "end": None, "dropped_at": None}
         return {"outcome": "completed", "end": max(ends), "dropped_at": None}
+
+
+def accuracies(scenario: dict[str, Any], result: dict[str, Any]) -> list[float]:
+    """The accuracy of each request of a result, from that of each variant and the weight of each exit.
+
+    The scenario has two more keys: `accuracies`, stage -> variant -> accuracy, and `exits`, stage -> weight.
+    """
+    stages, edges = range(len(scenario["stages"])), scenario["edges"]
+    found = []
+    serving = [result["replicas"][stage][0]["variant"] for stage in stages]
+    for request in range(len(scenario["arrivals"])):
+        score = 1.0
+        for stage in stages:
+            own = [item for item in result["items"][stage] if item["request"] == request]
+            serving[stage] = next((item["variant"] for item in own if "variant" in item), serving[stage])
+            if own:
+                score *= sum(item["outcome"] not in ("dropped", "failed") for item in own) / len(own)
+        of_stage = [scenario["accuracies"][stage][serving[stage]] for stage in stages]
+        exits = scenario["exits"] or {s: 1.0 for s in stages if not any(edge["parent"] == s for edge in edges)}
+        reached = 0.0
+        for exit_, weight in exits.items():
+            products = [prod(of_stage[stage] for stage in way) for way in ways_to(exit_, edges)]
+            reached += weight * sum(products) / len(products)
+        found.append(score * reached / sum(exits.values()))
+    return found
+
+
+def ways_to(stage: int, edges: list[dict[str, Any]]) -> list[tuple[int, ...]]:
+    """Every way from an entry to a stage."""
+    parents = {edge["parent"] for edge in edges if edge["child"] == stage}
+    return [(*way, stage) for parent in sorted(parents) for way in ways_to(parent, edges)] or [(stage,)]
 
 
 def latent(normals: list[float], requests: list[Request], persist_s: float) -> list[float]:

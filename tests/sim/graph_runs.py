@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from math import isnan
 from random import Random
 from typing import Any
 
-from ipa.profiles import Edge, Graph, Join
-from ipa.sim import streams
+from ipa.profiles import Edge, Graph, Join, Pipeline, Stage
 from ipa.sim.engines import create_graph_engine
-from ipa.sim.graph import draws
 from ipa.sim.graph.items import GraphEngine, collect_items
 from ipa.sim.records import OUTCOMES, Records
+from tests import tiny
 from tests.sim import engine_runs
 from tests.sim.random_scenarios import Maker, ways
+from tests.sim.text_draws import with_draws
 
 MOST_DRAWS = 4000
 """More batches than any random graph starts at a stage, and more replicas."""
@@ -31,7 +30,7 @@ def scenario(seed: int) -> dict[str, Any]:
     else:
         made["edges"] = _edges(made, rng)
         made["joins"] = {s: _join(rng) for s in stages if _parents(made, s) > 1 and rng.random() < 0.7}
-    return with_engine_draws(made, seed)
+    return with_draws(made, seed, MOST_DRAWS)
 
 
 def _parents(made: dict[str, Any], stage: int) -> int:
@@ -98,18 +97,33 @@ def is_chain(made: dict[str, Any]) -> bool:
     return bool(made["edges"] == plain and not made["joins"])
 
 
-def with_engine_draws(made: dict[str, Any], seed: int) -> dict[str, Any]:
-    drawn = dict(made)
-    for key, purpose in (("factors", "service"), ("start_up_factors", "start-up")):
-        if made.get(key):
-            stages = range(len(made["stages"]))
-            drawn[key] = [engine_runs.factors(seed, purpose, position, most=MOST_DRAWS) for position in stages]
-    count = len(made["arrivals"])
-    of_edges = [streams.standard_normals(streams.stream(seed, "items", number)) for number in range(len(made["edges"]))]
-    return drawn | {
-        "item_key": draws.base_key(seed),
-        "edge_normals": [list(islice(normals, count)) for normals in of_edges],
+def with_accuracies(made: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The scenario with an accuracy for each variant, and with weights of its exits or without."""
+    rng = Random(f"accuracies {seed}")
+    stages = range(len(made["stages"]))
+    ends = [stage for stage in stages if not any(edge["parent"] == stage for edge in made["edges"])]
+    return made | {
+        "accuracies": [{name: rng.uniform(0.3, 0.99) for name in stage["variants"]} for stage in made["stages"]],
+        "exits": {end: rng.choice([0.5, 1.0, 3.0]) for end in ends} if rng.random() < 0.5 else {},
     }
+
+
+def pipeline_of(made: dict[str, Any]) -> Pipeline:
+    """What the accuracy of a scenario's requests depends on: that of each variant, the ways of the graph, its exits."""
+    stages = tuple(
+        Stage(
+            str(place),
+            "task",
+            made["sla_s"],
+            1.0,
+            tuple(tiny.variant(name, accuracy, 1, {1: 1.0}) for name, accuracy in accuracies.items()),
+        )
+        for place, accuracies in enumerate(made["accuracies"])
+    )
+    edges = tuple(dict.fromkeys(Edge(str(edge["parent"]), str(edge["child"])) for edge in made["edges"]))
+    exits = {str(stage): weight for stage, weight in made["exits"].items()}
+    graph = Graph(edges, made["sla_s"], exits=exits)
+    return Pipeline("tiny", "", stages, tiny.published(scale_only={}, switch_only_replicas={}), graph=graph)
 
 
 def graph_of(made: dict[str, Any]) -> Graph:

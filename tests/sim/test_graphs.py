@@ -14,6 +14,7 @@ from ipa.sim import laws
 from ipa.sim.engines import EngineError, create_graph_engine
 from ipa.sim.graph.draws import numbers_of_items
 from ipa.sim.records import COMPLETED, OUTCOMES, Records
+from ipa.sim.tables import served_accuracy
 from tests.sim import engine_runs, graph_oracle, graph_runs
 from tests.sim.blocks import blocks
 from tests.sim.random_scenarios import with_limit
@@ -31,6 +32,11 @@ def test_both_engines_equal_the_oracle(block: int) -> None:
         records, expected = graph_runs.run(drawn, seed), graph_oracle.simulate(drawn)
         assert graph_runs.difference(records, expected) is None, f"seed {seed}"
         assert records.run_end_s == expected["end_s"]
+        scored = graph_runs.with_accuracies(drawn, seed)
+        accuracies = served_accuracy(graph_runs.pipeline_of(scored), records)
+        assert accuracies.tolist() == pytest.approx(graph_oracle.accuracies(scored, expected), rel=1e-12), (
+            f"seed {seed}"
+        )
         assert records.integral_s.tolist() == pytest.approx(expected["queue_integral"], rel=1e-9, abs=1e-9)
         oldest_s = laws.oldest_s(engine_runs.parts(drawn, seed)[0])
         assert list(laws.violations(records, eager=False, oldest_s=oldest_s)) == [], f"seed {seed}"

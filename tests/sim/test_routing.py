@@ -13,6 +13,7 @@ from ipa.sim.graph import draws
 from tests.sim import graph_oracle, graph_runs
 from tests.sim.test_engines import differences
 from tests.sim.test_graphs import _world
+from tests.sim.text_draws import with_draws
 
 pytest.importorskip("numba")
 
@@ -26,7 +27,7 @@ def made_of(edges: Sequence[dict[str, Any]], arrivals: Sequence[float] = ()) -> 
     made = _world([0.25, 0.25, 0.25][: len(edges) + 1], list(arrivals) or [float(n) / 4 for n in range(COUNT)])
     made["initial"] = [stage | {"replicas": 60} for stage in made["initial"]]
     made["edges"] = [graph_runs.plain_edge(made, 0, n + 1) | edge for n, edge in enumerate(edges)]
-    return graph_runs.with_engine_draws(made, SEED)
+    return with_draws(made, SEED, graph_runs.MOST_DRAWS)
 
 
 def drawn(made: dict[str, Any], request: int, edge: int = 0) -> float:

@@ -53,8 +53,7 @@ class Options:
     until: Texts = option(
         (),
         "Add seeds until the 95 % interval of every point is this narrow: cost_mean_cores:2% of the mean to "
-        "either side, or "
-        "pas_mean:0.5. Repeatable.",
+        "either side, or pas_mean:0.5. 95 % is nominal: docs/verification.md. Repeatable.",
         metavar="OUTCOME:WIDTH",
     )
     values: Mapping[str, Any] | None = None

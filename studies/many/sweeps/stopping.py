@@ -5,7 +5,9 @@ each time, and the sweep stops at the first such look at which every aim is reac
 first of several 95 % intervals would be wrong more often than 1 in 20, so the k-th look uses intervals of
 1 - 0.05 / (k (k + 1)), of the kind that suits the outcome (`intervals`). Their errors add up to 0.05 over any number of
 looks (Bonferroni's inequality with error spending: 0.05 x (1/2 + 1/6 + 1/12 + ...) = 0.05). So the interval at which
-the sweep stops holds a point's mean with 95 %, as far as such intervals do for a fixed number of seeds.
+the sweep stops holds a point's mean with 95 %, as far as such intervals do for a fixed number of seeds: the level is
+nominal. Of a figure that one run in twenty has far from the others, eight seeds may lack that run, and their interval
+is narrow (docs/verification.md has what was measured).
 If violations are rare, the first seeds may all lack the burst that the next one has, and their interval depends on the
 assumed law of violations. So a share or a count is known only after effectively `FEW_EVENTS` events at a point; without
 them, the sweep goes on to its last seed.

@@ -1,4 +1,5 @@
-"""`make verify`: all recursions and closed forms at larger sizes, as tables; exit code 1 where one does not hold."""
+"""`make verify`: literal simulators of the rules on fresh random scenarios, all recursions and closed forms at larger
+sizes, and what intervals hold, as tables; exit code 1 where one does not hold."""
 
 from __future__ import annotations
 
@@ -15,8 +16,9 @@ import numpy as np
 
 from ipa.live.profiling import repeats
 from ipa.sim import choose_engine
+from ipa.studies.many.sweeps import stopping
 from tests.programs.benchmarks.tables import Value, machine
-from tests.programs.verification import coverage
+from tests.programs.verification import coverage, real_runs, scenarios
 from tests.programs.verification.cases import CASES, TOLERANCE_SDS, Case
 from tests.programs.verification.exact import EXACT, TOLERANCE_S, Exact
 
@@ -48,6 +50,30 @@ MEAN_COLUMNS: Columns = (
     ("requests", "requests", ",d"),
     ("seconds", "seconds", ".1f"),
 )
+
+
+SCENARIO_COLUMNS: Columns = (
+    ("case", "scenarios", ""),
+    ("engine", "engine", ""),
+    ("seeds", "seeds", ""),
+    ("differing", "differ from the literal simulator", "d"),
+    ("seconds", "seconds", ".1f"),
+)
+
+
+def scenario_row(kind: scenarios.Kind, engine: str, first: int) -> Row:
+    """One kind of random scenarios in one engine, beside the literal simulator."""
+    began_s = perf_counter()
+    differing = kind.differing(engine, first)
+    return {
+        "case": kind.name,
+        "engine": engine,
+        "seeds": f"{first} to {first + kind.count - 1}",
+        "differing": len(differing),
+        "first_differing": differing[0] if differing else None,
+        "seconds": perf_counter() - began_s,
+        "holds": not differing,
+    }
 
 
 def exact_row(case: Exact, engine: str) -> Row:
@@ -108,6 +134,13 @@ COVERAGE_COLUMNS: Columns = (
     *((f"student_{seeds}", f"Student's, {seeds} seeds", ".1%") for seeds in (5, 20)),
     ("least", "at least", ".0%"),
 )
+REAL_ROWS = 2000
+REAL_COLUMNS: Columns = (
+    ("case", "policy and figure", ""),
+    *((f"of_{seeds}", f"{seeds} seeds", ".1%") for seeds in (5, 8, 20)),
+    ("aim", "`--until`", ""),
+    ("of_stop", "at its stop", ".1%"),
+)
 RATE_COLUMNS: Columns = (("case", "what", ""), ("theory", "theory", ""), ("simulated", "simulated", ".1%"))
 
 
@@ -123,6 +156,14 @@ def coverage_row(outcome: coverage.Outcome) -> Row:
         "least": outcome.least,
         "holds": min(ours for ours, _ in found.values()) >= outcome.least,
     }
+
+
+def real_row(outcome: coverage.Outcome, aim: stopping.Aim) -> Row:
+    """How often intervals over some seeds of real runs, and the last one of a sweep with an aim, hold the mean."""
+    random = np.random.default_rng(1)
+    found = {f"of_{seeds}": outcome.coverage(seeds, REAL_ROWS, random)[0] for seeds in (5, 8, 20)}
+    found["of_stop"] = coverage.stopped(outcome, aim, REAL_ROWS, random)
+    return {"case": outcome.name, **found, "aim": aim.text, "holds": min(found.values()) >= outcome.least}
 
 
 def rate_row(name: str, find: Callable[[], float], bound: float, *, is_most: bool) -> Row:
@@ -218,6 +259,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to keep the results")
     parser.add_argument("--spreads", action="store_true", help="measure the standard deviations instead")
+    parser.add_argument(
+        "--fresh", type=int, metavar="SEED", default=scenarios.FIRST, help="the first seed of the random scenarios"
+    )
     arguments = parser.parse_args()
     if arguments.spreads:
         print_spreads()
@@ -225,6 +269,11 @@ def main() -> None:
     here = machine()
     print(f"{here['processor']}, {here['cores']} cores, Python {here['python']}, {here['packages']}\n")
     chosen = ["simpy"] if choose_engine("auto") == "simpy" else ["compiled", "simpy"]
+    literal = table(
+        "Request by request and item by item, beside literal simulators of the rules",
+        SCENARIO_COLUMNS,
+        [partial(scenario_row, kind, engine, arguments.fresh) for kind in scenarios.kinds() for engine in chosen],
+    )
     exact = table(
         "Request by request",
         EXACT_COLUMNS,
@@ -244,12 +293,25 @@ def main() -> None:
         COVERAGE_COLUMNS,
         [partial(coverage_row, outcome) for outcome in coverage.OUTCOMES],
     )
+    real = table(
+        f"Intervals over seeds of {real_runs.SEEDS} runs of video on bursty: how often they hold the mean of all",
+        REAL_COLUMNS,
+        [partial(real_row, outcome, aim) for outcome, aim in real_runs.outcomes(real_runs.made())],
+    )
     rates = table("Claims over seeds: how often they are right or wrong", RATE_COLUMNS, rate_rows())
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        kept = {"machine": here, "exact": exact, "means": means, "coverage": covered, "claims": rates}
+        kept = {
+            "machine": here,
+            "scenarios": literal,
+            "exact": exact,
+            "means": means,
+            "coverage": covered,
+            "real": real,
+            "claims": rates,
+        }
         arguments.json.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    rows = [*exact, *means, *covered, *rates]
+    rows = [*literal, *exact, *means, *covered, *real, *rates]
     broken = [row for row in rows if not row["holds"]]
     print(f"{len(rows) - len(broken)} hold, {len(broken)} do not")
     sys.exit(1 if broken else 0)
