@@ -24,8 +24,8 @@ Numbers = npt.NDArray[np.float64]
 
 GRID: Numbers = np.asarray(1.08 ** np.arange(-9, 26), np.float64)
 """The multiples of the level that are tried: from 0.5 to 6.8, in steps of 8 %."""
-SHORT_S, MEDIUM_S, LONG_S, SLOW_S = 3, 10, 60, 600
-"""Windows of the mean loads [s]: the latest, the level, the level before, and the usual level."""
+SHORT_S, MEDIUM_S, LONG_S, SLOW_S, USUAL_S = 3, 10, 60, 600, 3600
+"""Windows of the mean loads [s]: the latest, the level, the level before, that before a fall, and the usual load."""
 UNLIKE = 1.5
 """The ratio of two loads from which the load is rising, has fallen or bursts, ..."""
 DEVIATIONS = 3.0
@@ -82,13 +82,19 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """The load [rps]: the level, of which plans are multiples, the means of three and of ten seconds; and whether it is
-    steady, rising or falling."""
+    """The load [rps]: the level, of which plans are multiples, the means of three, ten and sixty seconds; and whether
+    it is steady, rising or falling."""
 
     level_rps: float
     short_rps: float
     medium_rps: float
+    long_rps: float
     kind: int
+
+    def grown_rps(self, seconds: float) -> float:
+        """The mean of ten seconds, grown for so long as in the last minute."""
+        growth = max(0.0, self.medium_rps - self.long_rps) / ((LONG_S - MEDIUM_S) / 2)
+        return self.medium_rps + growth * max(0.0, seconds)
 
     @property
     def coming_rps(self) -> float:
@@ -127,7 +133,8 @@ def _is_unlike(high_rps: Numbers, low_rps: Numbers) -> Any:
 def level_now(load: Numbers, slow_rps: float) -> Level:
     """The level after all of the load."""
     level, kinds = levels(load, np.array([len(load)]), slow_rps)
-    return Level(float(level[0]), mean(load, SHORT_S), mean(load, MEDIUM_S), int(kinds[0]))
+    short_rps, medium_rps, long_rps = (mean(load, seconds) for seconds in (SHORT_S, MEDIUM_S, LONG_S))
+    return Level(float(level[0]), short_rps, medium_rps, long_rps, int(kinds[0]))
 
 
 # ---- learning from past decisions ----
@@ -138,17 +145,19 @@ def learnt(before: Remembered | None, load: Numbers, past: Numbers, now_s: float
     outcome is known."""
     if before is None:
         load = np.concatenate([past, load])[-int(REMEMBERED_S) :]
-        found = Remembered(now_s=now_s, seen_s=float(np.isfinite(load).sum()), slow_rps=mean(load, SLOW_S))
+        seen_s, slow_rps, usual_rps = float(np.isfinite(load).sum()), mean(load, SLOW_S), mean(load, USUAL_S)
+        found = Remembered(now_s=now_s, seen_s=seen_s, slow_rps=slow_rps, usual_rps=usual_rps)
         ends = np.arange(LONG_S, len(load) - reach.ahead_s, max(1, round(reach.step_s)))
-        slow_rps = None
     else:
         slow_rps = before.slow_rps + (mean(load, MEDIUM_S) - before.slow_rps) * (1 - 0.5 ** (2 * reach.step_s / SLOW_S))
         seen_s = min(before.seen_s + reach.step_s, REMEMBERED_S)
-        found = replace(before, now_s=now_s, seen_s=seen_s, slow_rps=slow_rps)
+        newest_rps = mean(load, max(1, round(reach.step_s)))
+        usual_rps = before.usual_rps + (newest_rps - before.usual_rps) * min(1.0, reach.step_s / USUAL_S)
+        found = replace(before, now_s=now_s, seen_s=seen_s, slow_rps=slow_rps, usual_rps=usual_rps)
         ends = np.array([len(load) - reach.ahead_s])
     if not len(ends) or ends[0] < MEDIUM_S:
         return found
-    level_rps, kinds = levels(load, ends, slow_rps)
+    level_rps, kinds = levels(load, ends, None if before is None else slow_rps)
     ahead = np.lib.stride_tricks.sliding_window_view(load, reach.ahead_s)[ends]
     good = np.isfinite(ahead).all(axis=1) & (level_rps > 0)
     curves = reach.curves(ahead[good] / level_rps[good, None])
@@ -198,11 +207,14 @@ class Prior:
     worth_s: float
 
 
-def multiple(seen: Remembered, kind: int, reach: Reach, risk: float, prior: Prior) -> float:
-    """The least multiple of the level at which decisions like this one make no more than the risk late.
+def multiple(seen: Remembered, kind: int, reach: Reach, risk: float, prior: Prior, made: float = 1.0) -> float:
+    """The least multiple of the level at which decisions like this one make no more than the risk late. `made`: the
+    factor by which bursts, and the rise that is assumed, have risen already.
 
     Between the multiples that are tried, the share is interpolated: it is convex, so that it is never underrated."""
-    share = _steady_share(seen, reach, prior)
+    steady, rare = seen.tallies[STEADY], _rare_share(seen, reach, prior)
+    places = np.arange(len(GRID)) + round(float(np.log(made) / np.log(GRID[1] / GRID[0])))
+    share = _full(steady.late) / max(steady.decisions, 1.0) + rare[np.minimum(places, len(GRID) - 1)]
     if kind != STEADY:
         tally = seen.tallies[kind]
         share = (_full(tally.late) + SHRINK * share) / (tally.decisions + SHRINK)
@@ -215,12 +227,10 @@ def multiple(seen: Remembered, kind: int, reach: Reach, risk: float, prior: Prio
     return float(GRID[first - 1] + part * (GRID[first] - GRID[first - 1]))
 
 
-def _steady_share(seen: Remembered, reach: Reach, prior: Prior) -> Numbers:
-    """The mean curve of steady decisions at this time."""
-    steady = seen.tallies[STEADY]
+def _rare_share(seen: Remembered, reach: Reach, prior: Prior) -> Numbers:
+    """What bursts, and the rise assumed before they are known, add to the mean curve of steady decisions now."""
     unseen = _rise_at_once(reach, prior.rise)
-    share: Numbers = _full(steady.late) / max(steady.decisions, 1.0)
-    share += unseen * reach.step_s * (prior.worth_s / prior.every_s) / (seen.seen_s + prior.worth_s)
+    share: Numbers = unseen * reach.step_s * (prior.worth_s / prior.every_s) / (seen.seen_s + prior.worth_s)
     times_s = np.array([each.at_s for each in seen.bursts])
     # If older bursts were evicted, the remaining ones span less than the time observed.
     within_s = seen.seen_s if len(times_s) < MOST_BURSTS else min(seen.seen_s, seen.now_s - times_s[0])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, Self
 
-from ipa.policies.interface import Memory, Observation
+from ipa.policies.interface import Configuration, Memory, Observation, StageConfiguration
 
 KEY = "foresight"
 """The key of all this in a policy's memory."""
@@ -49,8 +49,9 @@ class Remembered:
 
     `now_s`: the time of the decision on the policy's clock; `seen_s`: how long the load has been observed;
     `tallies`: of steady, rising and falling decisions, without those in `bursts`; `period_s`: the period of the bursts;
-    `slow_rps`: the usual level of the load; `held_rps`, `planned_rps`: the lasting rate, before and after rounding to a
-    step; `lost`: what keeping the variants has lost [objective x s]; None before the first decision.
+    `slow_rps`, `usual_rps`: the mean load of ten minutes and of an hour; `held_rps`, `planned_rps`: the lasting rate,
+    before and after rounding to a step; `decided`: the configuration; `lost`: what keeping the variants has lost
+    [objective x s]; None before the first decision.
     """
 
     now_s: float
@@ -59,8 +60,10 @@ class Remembered:
     bursts: tuple[Burst, ...] = ()
     period_s: float | None = None
     slow_rps: float = 0.0
+    usual_rps: float = 0.0
     held_rps: float = 0.0
     planned_rps: float = 0.0
+    decided: Configuration = field(default_factory=dict)
     lost: float | None = None
     stages: Mapping[str, StageMemory] = field(default_factory=dict)
 
@@ -73,9 +76,11 @@ class Remembered:
         steady, rising, falling = (Tally(tuple(late), decisions) for late, decisions in kept["tallies"])
         return cls(
             **{
+                "usual_rps": kept["slow_rps"],  # journals of 0.2.0 lack it
                 **kept,
                 "tallies": (steady, rising, falling),
                 "bursts": tuple(Burst(at_s, tuple(late)) for at_s, late in kept["bursts"]),
+                "decided": {name: StageConfiguration(*each) for name, each in kept.get("decided", {}).items()},
                 "stages": {name: StageMemory(*each) for name, each in kept["stages"].items()},
             }
         )
@@ -85,6 +90,7 @@ class Remembered:
         plain: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         plain["tallies"] = [[list(each.late), each.decisions] for each in self.tallies]
         plain["bursts"] = [[each.at_s, list(each.late)] for each in self.bursts]
+        plain["decided"] = {name: list(astuple(each)) for name, each in self.decided.items()}
         plain["stages"] = {
             name: [each.waiting, each.ready, each.batch, each.reaches] for name, each in self.stages.items()
         }

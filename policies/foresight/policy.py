@@ -4,7 +4,7 @@ pays off."""
 from __future__ import annotations
 
 from dataclasses import replace
-from math import log2
+from math import isfinite, log2
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,18 @@ import numpy as np
 from ipa.policies import checks
 from ipa.policies.configurations import carried_rps
 from ipa.policies.foresight.backlog import factors_now, noted, required_rps
-from ipa.policies.foresight.forecast import Prior, Reach, learnt, level_now, multiple
+from ipa.policies.foresight.forecast import (
+    FALLING,
+    LONG_S,
+    RISING,
+    STEADY,
+    Level,
+    Prior,
+    Reach,
+    learnt,
+    level_now,
+    multiple,
+)
 from ipa.policies.foresight.memory import Remembered, clock_s
 from ipa.policies.interface import Decision, Memory, Observation, StageObservation
 from ipa.policies.ipa import PLANNING_PARAMETERS, OptimisingPolicy, decision_from_solution
@@ -31,6 +42,11 @@ WAIT_SHARE = 0.9
 HALVED_S, HALVED_LEADS = 20.0, 2.0
 """A planned rate at most halves in this time, or in this many leads if that is longer: replicas that are removed too
 early have to be started again."""
+
+MADE_SHARE = 0.5
+"""A load that is m times the usual one has made a factor of m to this power of any rise that starts from there."""
+SOON_S = 30.0
+"""Rises start from the usual load where replicas of the next decision help so soon."""
 
 DOUBLED_IN = 17
 """Planned rates are rounded to steps of 4 %, 17 to a doubling, so that one more request seldom changes a plan."""
@@ -90,10 +106,12 @@ class Foresight(OptimisingPolicy):
             sla_s=LATENCY_SHARE * self.sla_s,
             **planning,
         )
+        self._own_risk = self.risk
         self._late_at_most = self.programme.wanted.late_at_most
         if self._late_at_most is not None:
             self.risk, self.reads = min(self.risk, self._late_at_most), (*self.reads, "latency")
         self._pipeline = pipeline
+        self._ipa_factor = (1 + pipeline.defaults.load_margin) / pipeline.defaults.throughput_share
         self._prior = Prior(self.rise, 3600 * self.rise_every_h, 3600 * self.prior_h)
 
     @property
@@ -113,6 +131,8 @@ class Foresight(OptimisingPolicy):
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         """The decision for this step. PolicyError: a solver that cannot answer."""
+        before = Remembered.of(memory)
+        observation = self._as_decided(observation, before)
         load = np.array(observation.load_rps, float)
         if observation.is_silent or not np.isfinite(load[-60:]).any():
             return self.hold(observation, memory)
@@ -122,7 +142,6 @@ class Foresight(OptimisingPolicy):
             risk = max(min(1.0 - quantile, self.risk), LEAST_OF_RISK * self.risk)
         step_s = round(observation.elapsed_s, 1) or self.interval_s  # a live step comes some milliseconds late
         reach = Reach(step_s, self._lead_s, WAIT_SHARE * self.sla_s, self.dispatch == "eager")
-        before = Remembered.of(memory)
         past = np.array(observation.past_rps or (), float)
         seen = learnt(before, load, past, clock_s(observation, before), reach)
         stages = {
@@ -131,7 +150,7 @@ class Foresight(OptimisingPolicy):
         }
         level = level_now(load, seen.slow_rps)
         held_rps = seen.held_rps * 0.5 ** (step_s / max(HALVED_S, HALVED_LEADS * self._lead_s))
-        allowed_rps = multiple(seen, level.kind, reach, risk, self._prior) * level.level_rps
+        allowed_rps = self._allowed_rps(observation, seen, level, reach, risk)
         held_rps = max(allowed_rps, level.medium_rps, held_rps)
         slowest = min(each.reaches for each in stages.values())
         lasting_rps = stepped(held_rps / slowest, seen.planned_rps)
@@ -139,31 +158,67 @@ class Foresight(OptimisingPolicy):
         if observation.elapsed_s:
             waiting_rps = required_rps(self._pipeline, stages, observation, level, reach, self.sla_s)
             need_rps = max(need_rps, stepped(waiting_rps / slowest))
-        seen = replace(seen, stages=stages, held_rps=held_rps, planned_rps=lasting_rps)
-        return self._planned(observation, memory, seen, lasting_rps, need_rps, step_s)
+        lost, decision = self._planned(observation, memory, seen.lost, lasting_rps, need_rps, step_s)
+        seen = replace(seen, stages=stages, held_rps=held_rps, planned_rps=lasting_rps, lost=lost)
+        return replace(decision, memory=replace(seen, decided=decision.configuration).into(decision.memory))
+
+    def _as_decided(self, observation: Observation, before: Remembered | None) -> Observation:
+        """What was decided and has not taken effect yet counts as if it had."""
+        if before is None or not before.decided or observation.elapsed_s >= self.decision_delay_s:
+            return observation
+        stages = {
+            name: replace(stage, configuration=before.decided[name]) for name, stage in observation.stages.items()
+        }
+        return replace(observation, stages=stages)
+
+    def _allowed_rps(
+        self, observation: Observation, seen: Remembered, level: Level, reach: Reach, risk: float
+    ) -> float:
+        """The lowest rate that the risk allows [rps].
+
+        Where help comes soon and all of the last minute was seen, rises start from the usual load, and what the past
+        does not prove asks for no more than IPA would plan for, unless a goal allows less than `risk`.
+        """
+        is_soon = reach.ahead_s <= SOON_S and np.isfinite(observation.load_rps[-LONG_S:]).all()
+        is_above = bool(is_soon) and level.kind != RISING and level.level_rps > seen.usual_rps > 0
+        made = (level.level_rps / seen.usual_rps) ** MADE_SHARE if is_above else 1.0
+        reserve_rps = multiple(seen, level.kind, reach, risk, self._prior, made) * level.level_rps
+        rose_after_fall = level.kind == FALLING and bool(seen.tallies[FALLING].late)
+        if not is_soon or rose_after_fall or risk < self._own_risk:
+            return reserve_rps
+        without_prior = replace(self._prior, rise=1.0)
+        if level.kind == FALLING:
+            proven_rps = multiple(seen, STEADY, reach, risk, without_prior) * level.medium_rps
+        else:
+            proven_rps = multiple(seen, level.kind, reach, risk, without_prior, made) * level.level_rps
+        ipa_rps = self._ipa_factor * self.outlook.rps(observation)
+        allowed_rps = min(reserve_rps, max(ipa_rps, proven_rps)) if isfinite(ipa_rps) else reserve_rps
+        if is_above and level.kind != FALLING:  # little reserve is left: the trend takes its place
+            allowed_rps = max(allowed_rps, level.grown_rps(reach.step_s + reach.lead_s - reach.wait_s))
+        return allowed_rps
 
     def _planned(
         self,
         observation: Observation,
         memory: Memory,
-        seen: Remembered,
+        lost: float | None,
         lasting_rps: float,
         need_rps: float,
         step_s: float,
-    ) -> Decision:
+    ) -> tuple[float, Decision]:
         """The best plan for these rates, or the best with the current variants until keeping them has lost as much as
-        the new replicas cost that start beside the old ones."""
+        the new replicas cost that start beside the old ones; and what keeping them has lost."""
         problem = self._posed(observation, need_rps)
         best = self._best(problem, lasting_rps)
-        if seen.lost is not None:
+        if lost is not None:
             kept = self.answers.solve(problem.with_variants(observation.configuration))
             gain = best.objective["total"] - kept.objective["total"]
-            lost = seen.lost + gain * step_s if gain > 0 else 0.0
+            lost = lost + gain * step_s if gain > 0 else 0.0
             is_paid = lost >= self.price_of_starting(observation.configuration, best.configuration)
             if kept.feasible and (not is_paid or self._is_busy(observation, lasting_rps)):
-                found = decision_from_solution(kept, replace(seen, lost=lost).into(memory), lasting_rps, need_rps)
-                return with_starting(found, observation)
-        return decision_from_solution(best, replace(seen, lost=0.0).into(memory), lasting_rps, need_rps)
+                decision = decision_from_solution(kept, memory, lasting_rps, need_rps)
+                return lost, with_starting(decision, observation)
+        return 0.0, decision_from_solution(best, memory, lasting_rps, need_rps)
 
     def _best(self, problem: Problem, lasting_rps: float) -> Solution:
         """The plan for the problem's load, with the variants of the best plan for the lasting rate: a short backlog

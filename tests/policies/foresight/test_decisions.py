@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ipa import Scenario, profiles
-from ipa.policies import Controller, Decision, Foresight, Journal, PolicyError, ReplicaCounts
+from ipa.policies import Controller, Decision, Foresight, Journal, PolicyError, ReplicaCounts, create
 from ipa.policies.foresight.backlog import noted, required_rps, serves_rps
 from ipa.policies.foresight.forecast import STEADY, Level
 from ipa.policies.foresight.memory import KEY, Remembered, clock_s
@@ -21,6 +21,8 @@ from tests.policies.foresight.cases import HALF_A_STEP, LONG_SLA, PIPELINE, REAC
 from tests.tiny import configuration, observation
 
 DAY = 86_400
+WIDE = replace(LONG_SLA, defaults=replace(LONG_SLA.defaults, load_margin=9.0))
+"""A pipeline of which IPA plans for ten times the load: its rate bounds nothing."""
 FIVE = {"small": ReplicaCounts(ready=5)}
 
 
@@ -30,11 +32,66 @@ def test_a_load_that_has_been_calm_for_days_is_planned_as_it_is() -> None:
 
 
 def test_a_load_of_which_little_is_known_is_planned_with_caution() -> None:
-    planned = [
-        decided(steps((20, seconds)), elapsed_s=0.0).planned_load_rps for seconds in (120, 3600, 20_000, 3 * DAY)
-    ]
+    pasts_s = (120, 3600, 20_000, 3 * DAY)
+    planned = [decided(steps((20, seconds)), pipeline=WIDE, elapsed_s=0.0).planned_load_rps for seconds in pasts_s]
     assert planned[0] > 30  # type: ignore[operator]
     assert all(one > other for one, other in pairwise(planned))  # type: ignore[operator]
+
+
+def test_what_no_past_proves_asks_for_no_more_than_ipa_unless_help_is_far() -> None:
+    load = steps((20, 120))
+    ipa_rps = create("ipa", LONG_SLA).decide(observation(load, elapsed_s=0.0), {}).planned_load_rps
+    soon, late = (decided(load, policy={"decision_delay_s": delay_s}, elapsed_s=0.0) for delay_s in (0, 30))
+    assert soon.planned_load_rps == pytest.approx(ipa_rps, rel=2 * HALF_A_STEP)
+    assert late.planned_load_rps > 1.5 * ipa_rps  # type: ignore[operator]
+    proven = decided(steps(*[(20, 1000), (80, 300)] * 16, (20, 1000)), elapsed_s=0.0)
+    assert proven.planned_load_rps > 1.5 * ipa_rps  # type: ignore[operator]
+
+
+def test_a_load_above_the_usual_one_has_made_a_part_of_its_rise_already() -> None:
+    """Twice the usual load has made a factor of 1.41 of any rise from there."""
+    usual, above = (decided(steps((80, 100)), at_usual(rps), pipeline=WIDE) for rps in (80.0, 40.0))
+    assert usual.forecast_rps > 1.5 * 80  # type: ignore[operator]
+    assert above.forecast_rps == pytest.approx(usual.forecast_rps / 2**0.5, rel=0.08)  # type: ignore[operator]
+
+
+def test_where_a_rise_has_little_reserve_left_the_trend_takes_its_place() -> None:
+    load = [20 + second / 2 for second in range(120)]
+    above = decided(load, at_usual(10.0), pipeline=WIDE, policy={"rise": 1.0})
+    assert load[-1] + 2 < above.forecast_rps < load[-1] + 8  # type: ignore[operator]
+
+
+def at_usual(usual_rps: float) -> dict[str, Any]:
+    """The memory of a load that has been seen for an hour, of which nothing is known but its mean."""
+    return Remembered(now_s=0.0, seen_s=3600.0, slow_rps=usual_rps, usual_rps=usual_rps, lost=0.0).into({})
+
+
+def summaries(**keys: Any) -> list[dict[str, Any]]:
+    """Of runs of IPA and foresight."""
+    policies: tuple[Any, ...] = ("ipa", "foresight")
+    return [simulate(Scenario(policy=policy, **keys)).summary for policy in policies]
+
+
+def test_after_a_fall_that_was_followed_by_a_rise_before_the_whole_reserve_stays() -> None:
+    """A load that is off and on: IPA forgets it while it is off."""
+    ipa, foresight = (each["sla_violation_rate"] for each in summaries(pipeline="video", trace="on-off:21"))
+    assert ipa > 0.01
+    assert foresight < 0.1 * ipa
+
+
+def test_what_is_on_its_way_is_not_ordered_again() -> None:
+    """Decisions take longer than the time between them, so each is about the configuration of the last but one."""
+    runs = summaries(pipeline="audio-qa", trace="square:21", decision_delay_s=15.0)
+    ipa, foresight = (each["cost_mean_cores"] for each in runs)
+    assert foresight < 1.5 * ipa
+
+
+def test_a_memory_of_an_earlier_version_is_read() -> None:
+    memory = decided(steps((20, 600))).memory
+    before = {KEY: {name: value for name, value in memory[KEY].items() if name not in ("usual_rps", "decided")}}
+    remembered = Remembered.of(before)
+    assert remembered is not None
+    assert (remembered.usual_rps, remembered.decided) == (remembered.slow_rps, {})
 
 
 def test_the_parameters_are_kept_within_their_bounds() -> None:
@@ -61,7 +118,7 @@ def test_rates_are_planned_in_steps_of_four_per_cent_of_which_17_double_one(rate
 
 
 def level(rate_rps: float) -> Level:
-    return Level(rate_rps, rate_rps, rate_rps, STEADY)
+    return Level(rate_rps, rate_rps, rate_rps, rate_rps, STEADY)
 
 
 def required(waiting: int, replicas: int, rate_rps: float = 5.0) -> float:

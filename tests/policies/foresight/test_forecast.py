@@ -111,7 +111,7 @@ def test_less_risk_never_plans_for_less() -> None:
 def test_a_load_of_another_size_has_the_same_multiples() -> None:
     load = np.random.default_rng(6).poisson(np.array(steps(*[(200, 1000), (800, 300)] * 6, (200, 1000))))
     one, other = (known((factor * load).tolist()) for factor in (1.0, 4.0))
-    assert one == replace(other, slow_rps=one.slow_rps)
+    assert one == replace(other, slow_rps=one.slow_rps, usual_rps=one.usual_rps)
 
 
 def test_a_decision_counts_as_soon_as_it_is_over() -> None:
