@@ -6,6 +6,7 @@ from .answers import read_answers as read_answers
 from .demand import Demand as Demand
 from .demand import demand_for as demand_for
 from .demand import demand_of as demand_of
+from .demand import demand_of_goal as demand_of_goal
 from .demand import demand_of_points as demand_of_points
 from .differences import RESAMPLES as RESAMPLES
 from .differences import Differences as Differences
@@ -19,6 +20,7 @@ from .headline import shown_mean as shown_mean
 from .outcome import LATE_AT_MOST as LATE_AT_MOST
 from .outcome import USUAL as USUAL
 from .outcome import Outcome as Outcome
+from .outcome import figure_of as figure_of
 from .outcome import find as find
 from .recommendation import Recommendation as Recommendation
 from .recommendation import recommend as recommend

@@ -18,7 +18,7 @@ from ipa.errors import InputError
 from ipa.policies import Goal, PolicyError, split_spec, takes
 from ipa.sim import FloatArray
 from ipa.studies.intervals import Estimate
-from ipa.studies.many.answers.outcome import LATE_AT_MOST, Outcome, known_outcome
+from ipa.studies.many.answers.outcome import LATE_AT_MOST, OF_STAGE, Outcome, known_outcome
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -175,16 +175,32 @@ def _demand(
     required: Sequence[Requirement] = (),
     notes: Sequence[str] = (),
 ) -> Demand:
-    limits = [] if goal.accuracy_at_least is None else [Limit(ACCURACY, False, goal.accuracy_at_least)]
-    for stage, least in goal.stage_accuracy_at_least.items():
-        limits.append(Limit(known_outcome(f"stage_accuracy_mean.{stage}"), False, least))
-    most_cores = goal.core_limit(limit_cores)
-    if most_cores is not None and price_per_core is not None:
-        limits.append(Limit(replace(COST, factor=1.0 / price_per_core), True, most_cores * price_per_core))
+    limits = list(_limits(goal, limit_cores, price_per_core))
     limits += [Limit(known_outcome(each.column), each.is_most, each.bound) for each in required]
     late = [_share(each) for each in (goal.late_at_most, late_at_most) if each is not None]
     limits.append(Limit(LATE, True, min(late, default=LATE_AT_MOST)))
     return Demand(goal.aim, tuple(_strictest(limits)), tuple(notes))
+
+
+def _limits(goal: Goal, limit_cores: int | None, price_per_core: float | None) -> Iterator[Limit]:
+    """The limits of a goal and of cores, without that on late requests."""
+    if goal.accuracy_at_least is not None:
+        yield Limit(ACCURACY, False, goal.accuracy_at_least)
+    for stage, least in goal.stage_accuracy_at_least.items():
+        yield Limit(known_outcome(f"{OF_STAGE}.{stage}"), False, least)
+    most_cores = goal.core_limit(limit_cores)
+    if most_cores is not None and price_per_core is not None:
+        yield Limit(replace(COST, factor=1.0 / price_per_core), True, most_cores * price_per_core)
+
+
+def demand_of_goal(scenario: Scenario) -> tuple[str | None, tuple[Limit, ...]]:
+    """The aim of a scenario's goal (None: none) and its limits, of late requests only if it has one.
+
+    Raises PolicyError for a malformed goal.
+    """
+    goal = _goal_of(scenario) or Goal()
+    late = () if goal.late_at_most is None else (Limit(LATE, True, goal.late_at_most),)
+    return goal.aim, (*_limits(goal, None, scenario.price_per_core), *late)
 
 
 def _share(late_at_most: float) -> float:

@@ -9,11 +9,13 @@ from math import inf, isfinite, isnan
 
 from ipa.numbers import number_of, quantity_of
 from ipa.profiles import did_you_mean
+from ipa.studies.many.answers import demand_of_goal
 from ipa.studies.many.requirements import bound_problem
-from ipa.studies.scenario import ScenarioError
+from ipa.studies.scenario import Scenario, ScenarioError
 
 OUTCOMES = (
     "sla_violation_rate",
+    "sla_violation_worst_hour_rate",
     "sla_violation_seconds_rate",
     "cost_mean_cores",
     "pas_mean",
@@ -118,9 +120,19 @@ class Wishes:
 
 
 def wishes_of(
-    minimise: str | None, maximise: str | None, also: Sequence[str] = (), limits: Sequence[str] = ()
+    minimise: str | None,
+    maximise: str | None,
+    also: Sequence[str] = (),
+    limits: Sequence[str] = (),
+    scenario: Scenario | None = None,
 ) -> Wishes:
-    """The aims and limits of command-line texts. Raises ScenarioError for an unknown outcome or an invalid limit."""
+    """The aims and limits of command-line texts. Raises ScenarioError for an unknown outcome or an invalid limit.
+
+    `scenario`: what its goal asks counts beside them, its aim unless there is another; None: none.
+    """
+    aim, asked = (None, ()) if scenario is None else demand_of_goal(scenario)
+    if minimise is None and maximise is None and aim is not None:
+        minimise, maximise = ("cost_mean_cores", None) if aim == "cost" else (None, "pas_mean")
     if (minimise is None) == (maximise is None):
         raise ScenarioError("--minimise or --maximise: give one of them; further ones with --also")
     first = (
@@ -130,7 +142,8 @@ def wishes_of(
     names = [aim.outcome for aim in aims]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ScenarioError(f"--also: {twice[0]} is already an aim; each outcome may be one once")
-    return Wishes(tuple(aims), tuple(map(parse_limit, limits)))
+    of_goal = (Limit(each.outcome.column, each.is_most, each.bound) for each in asked)
+    return Wishes(tuple(aims), (*map(parse_limit, limits), *of_goal))
 
 
 def parse_limit(text: str) -> Limit:

@@ -16,13 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ipa.studies.intervals import CONFIDENCE, FEW_EVENTS, Estimate, differences, kind_of
-from ipa.studies.many.tuning.aims import OUTCOMES
 
 Columns = Mapping[str, npt.NDArray[np.float64]]
 """Outcome -> one value for each run, in the order of the cases; NaN if a run has none."""
 
-Rows = list[list[float | None]]
-"""For each run, its `OUTCOMES`; None if it has none."""
+Rows = list[dict[str, float | None]]
+"""For each run, its outcomes by name; None if it has none."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -80,8 +79,8 @@ def by_window(values: Floats, seeds: int) -> Floats:
 
 def columns_of(rows: Rows) -> Columns:
     """The outcomes of runs, by name."""
-    table = np.array([[nan if value is None else value for value in row] for row in rows], dtype=np.float64)
-    return dict(zip(OUTCOMES, table.reshape(len(rows), len(OUTCOMES)).T, strict=True))
+    values = {name: [row[name] for row in rows] for name in rows[0]}
+    return {name: np.array([nan if each is None else each for each in of], np.float64) for name, of in values.items()}
 
 
 def means_of(found: Columns) -> dict[str, float]:

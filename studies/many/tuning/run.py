@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from ipa.errors import Error
+from ipa.policies import knows_future
 from ipa.studies.many import FINISHED, Keys, Local, PlannedRun, Store, key_of, run_missing, workers
 from ipa.studies.many import opened as stored
+from ipa.studies.many.answers import figure_of
 from ipa.studies.many.tuning.aims import OUTCOMES, Wishes, wishes_of
 from ipa.studies.many.tuning.cases import Case, Cases, cases_of, of_case
 from ipa.studies.many.tuning.gains import Columns, Rows, columns_of, gains, means_of
 from ipa.studies.many.tuning.options import Drawing, Options
 from ipa.studies.many.tuning.search import FEWEST_WINDOWS, Search, Setting, opened
-from ipa.studies.many.tuning.space import Space, Values, check_values, space_of
+from ipa.studies.many.tuning.space import A_BOUND, Space, Values, check_values, space_of
 from ipa.studies.many.tuning.tuned import Best, Tuned, asked_of, close_folder, in_words, open_folder
 from ipa.studies.runs import prepare
-from ipa.studies.scenario import Scenario
+from ipa.studies.scenario import Scenario, ScenarioError
+
+OF_GOAL = ("policy", "policy.name", "price_per_core")
+"""Keys on which the limits of a goal depend, besides its own."""
 
 ERRORS_TOLD = 5
 """The most reasons that are told if no setting could be run."""
@@ -46,18 +51,22 @@ def tune(
     """Search values of a scenario's keys that minimise or maximise an outcome (`minimise`, `maximise`).
 
     These and the other options, `also`, `limits`, `vary` and `trials`, are those of the command line, with the same
-    names (`limits`: --slo). `drawing`: the loads, also as there. `jobs` runs at a time, default: one per core. With a
-    folder, everything is kept there and an interrupted tuning is resumed. `on_finished` is called after each setting.
-    The same scenario, goal, space, drawing, trials and seed give the same result for any `jobs`.
+    names (`limits`: --slo). The limits of the policy's goal count beside these, unless what they depend on is varied,
+    and its aim is the aim if none is given. `drawing`: the loads, also as there. `jobs` runs at a time, default: one
+    per core. With a folder, everything is kept there and an interrupted tuning is resumed. `on_finished` is called
+    after each setting. The same scenario, goal, space, drawing, trials and seed give the same result for any `jobs`.
 
-    Raises ScenarioError for a goal, keys, parts of the load or a folder that cannot be used; Error if no setting could
-    be run; as `prepare` for the scenario itself; and as `Executor.make`.
+    Raises ScenarioError for a goal, a policy that knows the load to come, keys, parts of the load or a folder that
+    cannot be used; Error if no setting could be run; as `prepare` for the scenario itself; and as `Executor.make`.
     """
     asked = Options(**options)
-    wishes = wishes_of(asked.minimise, asked.maximise, asked.also, asked.limits)
     space = space_of(scenario, asked.vary)
+    is_goal_varied = any(key in OF_GOAL or key.startswith("policy.goal") for key in space)
+    goal_of = None if is_goal_varied else scenario
+    wishes = wishes_of(asked.minimise, asked.maximise, asked.also, asked.limits, goal_of)
     cases = cases_of(scenario, drawing or Drawing(), log)
-    prepare(of_case(cases.base, cases.train[0]))
+    if knows_future(prepare(of_case(cases.base, cases.train[0])).policy):
+        raise ScenarioError(f"policy {scenario.policy.name!r}: {A_BOUND}")
     check_values(cases.base, space)
     place = None if folder is None else Path(folder)
     with ExitStack() as stack:
@@ -66,7 +75,8 @@ def tune(
         path = Path(":memory:") if place is None else place / FINISHED
         store = stack.enter_context(stored(path, log, alone=place is not None))
         search = stack.enter_context(opened(place, space, wishes, scenario.seed))
-        training = _Training(search, cases, store, Local(jobs or workers.cores(), log))
+        names = tuple(dict.fromkeys((*OUTCOMES, *wishes.outcomes)))
+        training = _Training(search, cases, names, store, Local(jobs or workers.cores(), log))
         for batch in search.batches(asked.trials):
             training.run(batch)
             for setting in batch:
@@ -90,9 +100,10 @@ def looks(windows: int, seeds: int) -> list[int]:
 class _Training:
     """Runs batches of settings on the training cases, without the last ones where Optuna prunes a setting."""
 
-    def __init__(self, search: Search, cases: Cases, store: Store, executor: Local) -> None:
+    def __init__(self, search: Search, cases: Cases, names: Sequence[str], store: Store, executor: Local) -> None:
         self._search = search
         self._cases = cases
+        self._names = names
         self._store = store
         self._executor = replace(executor, workers=1)
         self._keys = Keys()
@@ -127,7 +138,7 @@ class _Training:
             summaries = [there[each.key] for each in runs]
             failed = next((each for each in summaries if isinstance(each, str)), None)
             found[number] = failed or [
-                [each[name] for name in OUTCOMES] for each in summaries if isinstance(each, dict)
+                {name: figure_of(each, name) for name in self._names} for each in summaries if isinstance(each, dict)
             ]
         return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipa.policies import Choices, PolicyError, Range, parse_range, ranges_of, split_spec
+from ipa.policies import Choices, PolicyError, Range, knows_future, parse_range, ranges_of, split_spec
 from ipa.studies.scenario import Scenario, ScenarioError, pipeline_of, policy_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ Values = Mapping[str, Any]
 """Key of a scenario -> one value."""
 
 OF_POLICY = "policy."
+
+A_BOUND = "knows the load to come, which is a bound and no choice; tune another policy or predictor"
+"""Why a policy is not tuned."""
 
 OWN_KEYS = (
     *("pipeline", "trace", "window", "scale", "scaling", "seed", "records"),
@@ -93,11 +96,13 @@ def _wrong(scenario: Scenario, key: str, value: Any, others: Sequence[Values]) -
     for each in others:
         try:
             changed = scenario.with_values({**each, key: value})
-            policy_of(changed, pipeline_of(changed))
+            policy = policy_of(changed, pipeline_of(changed))
         except ValueError as error:
             said.append(str(error))
         else:
-            return ""
+            if not knows_future(policy):
+                return ""
+            said.append(f"{value}: {A_BOUND}")
     return said[0]
 
 

@@ -17,7 +17,7 @@ from ipa.studies import Scenario, ScenarioError, Tuned, tune
 from ipa.studies.many.tuning import Drawing
 from ipa.studies.many.tuning.run import failed, looks
 from ipa.studies.many.tuning.search import Setting
-from tests.command import PIPELINE, answer, ipa, start
+from tests.command import PIPELINE, answer, ipa, refusal, start
 
 pytest.importorskip("optuna")
 
@@ -107,6 +107,40 @@ def test_where_no_setting_keeps_the_limits_the_one_that_breaks_them_least_is_tol
     found = tune(scenario(), **wishes, vary=["policy.level=1,2,6"], trials=8, drawing=FEW, jobs=1)
     assert found.best[0].values == {"policy.level": 1}
     assert found.best[0].keeps_limits == (False, False)
+
+
+def test_the_limits_of_a_goal_count_beside_those_of_the_command() -> None:
+    """A goal that is varied sets none."""
+    goal = "{min: cost, accuracy_at_least: {object-detection: 60}, cores_at_most: 9, late_at_most: 2 %}"
+    tuned = ("video", "--trace", "constant:8:60", "--trials", 1, "--windows", 2, "--json", "-q")
+    slo = ("--slo", "sla_violation_worst_hour_rate<=1 %")
+    printed = answer("tune", *tuned, "--goal", goal, "--vary", "policy.load_margin=0:20 %", *slo)
+    assert printed["aims"] == ["minimise cost_mean_cores"]
+    assert printed["limits"] == [
+        "sla_violation_worst_hour_rate<=0.01",
+        "stage_accuracy_mean.object-detection>=60",
+        "cost_mean_cores<=9",
+        "sla_violation_worst_hour_rate<=0.02",
+    ]
+    gains = {gain["outcome"]: gain["tuned"] for gain in printed["best"][0]["test"]}
+    assert gains["stage_accuracy_mean.object-detection"] >= 60
+    assert printed["best"][0]["keeps_limits"] == {"train": True, "test": True}
+    other = answer("tune", *tuned, "--vary", "policy.goal={min: cost},{max: accuracy}", "--minimise", "dropped")
+    assert (other["aims"], other["limits"]) == (["minimise dropped"], [])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--policy", "oracle"),
+        ("--policy", "ipa predictor=oracle", "--vary", "policy.load_margin=0:1"),
+        ("--vary", "policy.predictor=reactive,oracle"),
+        ("--vary", "policy=ipa,oracle"),
+    ],
+)
+def test_what_knows_the_load_to_come_is_no_choice(options: tuple[str, ...]) -> None:
+    text = "knows the load to come, which is a bound and no choice"
+    assert text in refusal("tune", "video", "--trace", "constant:8:60", "--minimise", "cost_mean_cores", *options)
 
 
 def test_of_two_aims_every_setting_that_none_beats_in_both_is_found() -> None:
