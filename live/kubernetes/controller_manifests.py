@@ -14,6 +14,7 @@ from ipa.live.kubernetes.manifest_parts import (
     CONTROL_TOKEN_PATH,
     GRACE_S,
     MOST_DISK,
+    ONE_BY_ONE,
     PIPELINE_PATH,
     Manifest,
     account,
@@ -36,9 +37,6 @@ METRICS_PORT = 9100
 FOLDER = "/etc/ipa"
 SCENARIO = "scenario.yaml"
 STATE_FOLDER = "/var/lib/ipa"
-ONE_BY_ONE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
-"""The strategy for a controller whose journal outlives it: the next pod can write that once the previous one has ended.
-The API server refuses to apply Recreate over a default strategy, whose fields remain."""
 NOT_OURS = ("trace", "window", "scale", "scaling", "arrivals", "kubernetes")
 """The keys of a scenario that a controller ignores: its load, and the layout of pods."""
 
@@ -84,6 +82,8 @@ def controller(
             "spec": {
                 # A second replica would wait for the Lease, and take over within 12 s; with a claim, for the journal.
                 "replicas": 1,
+                # With a journal that outlives it, the next pod can write that once the previous one has ended. The API
+                # server refuses to apply Recreate over a default strategy, whose fields remain.
                 **({"strategy": ONE_BY_ONE} if state_claim else {}),
                 "selector": {"matchLabels": selector},
                 "template": template,

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ipa.errors import Error
-from ipa.live.kubernetes import names
+from ipa.live.kubernetes import manifest_parts, names
 from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.manifests import as_text, stage_deployment
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import StageState
+from ipa.live.kubernetes.within_budget import Allowed
 from ipa.policies import StageConfiguration
 
 _QUANTITY = re.compile(r"\.resources\.(requests|limits)\.[^\[]+$")
@@ -85,12 +86,14 @@ def difference(
     owner: Manifest | None,
     failed: Mapping[str, float] | None = None,
     kept: Kept | None = None,
+    allowed: Allowed | None = None,
 ) -> list[Action]:
     """The actions, in order, that bring a stage to its wanted state; none if it is there.
 
     `state`: that of its Deployment; None: there is none. `failed`: the variants to record as failed, with the times
-    [Unix time], beside those recorded already. `kept`: what the server is known to keep different. Raises
-    ForeignOwnerError if somebody else has paused the Deployment.
+    [Unix time], beside those recorded already. `kept`: what the server is known to keep different. `allowed`: what is
+    allowed within a limit of cores; None: there is none. Raises ForeignOwnerError if somebody else has paused the
+    Deployment.
 
     Scaling up waits until the Deployment controller has seen a new template, so that new replicas are of the new
     variant; scaling down comes before a new template, so that old replicas make room for new ones.
@@ -103,10 +106,13 @@ def difference(
     sound = wanted if state.has_reached(wanted) else state.sound
     manifest = stage_deployment(deployed, stage, wanted, owner_for(state.given, owner))
     manifest["metadata"]["annotations"] |= _notes(sound, {**state.failed, **(failed or {})})
-    changed = (kept or Kept()).drift(manifest, state.given)
+    allowed = allowed or Allowed(wanted.replicas)
+    if allowed.one_by_one:
+        manifest["spec"]["strategy"] = manifest_parts.ONE_BY_ONE
+    changed = [] if allowed.keeps_template else (kept or Kept()).drift(manifest, state.given)
     why = f"{stage}: {_change(state, wanted, changed)}"
     apply: list[Action] = [Apply(manifest, why, version_of(state.given))] if changed else []
-    return _scaled(stage, wanted.replicas, state, changed, apply)
+    return _scaled(stage, allowed.replicas, state, changed, apply)
 
 
 def owner_for(given: Mapping[str, Any] | None, owner: Manifest | None) -> Manifest | None:

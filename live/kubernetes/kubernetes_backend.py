@@ -32,6 +32,7 @@ from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look, StageState, read_stages, said, wanted_of
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.kubernetes.watch import PodWatch
+from ipa.live.kubernetes.within_budget import Budget
 from ipa.live.live_backend import LiveBackend, OnRollback
 from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import LOAD
@@ -268,12 +269,20 @@ class KubernetesBackend(LiveBackend):
     async def _pass(self, wanted: Configuration) -> Look:
         """Make one reconcile pass; log what is new, and write it as Events."""
         pods, failed = list(self._pods.values()), {name: dict(each.excluded) for name, each in self.stages.items()}
+        plane = self.plane
+        budgets = {
+            name: Budget.of(wanted[name].replicas, stage.budget_cores, plane)
+            for name, stage in self.stages.items()
+            if stage.budget_cores is not None
+        }
         look = following(
             self.look,
             await self._loop.run_in_executor(
-                self._threads, self._reconciler.reconcile, wanted, pods, failed, self._may_write
+                self._threads, self._reconciler.reconcile, wanted, pods, failed, self._may_write, budgets
             ),
         )
+        for name, stage in self.stages.items():
+            stage.note_room(name in look.lacking, self.now_s)
         log_news(self.look, look)
         await self._tell_events(look, *news(self.look, look))
         return look

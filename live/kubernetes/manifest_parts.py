@@ -33,6 +33,8 @@ MOST_DISK = "2Gi"
 PROBED_EVERY_S = 1
 NODE_LOST_FOR_S = 30
 """How long a pod stays on a node that is not ready or unreachable, before it is replaced elsewhere."""
+ONE_BY_ONE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+"""A rollout that removes a replica before it adds one."""
 SAYS_ITS_LAST_LINES = "FallbackToLogsOnError"
 """The termination message of a container that fails: the end of its log."""
 

@@ -36,6 +36,7 @@ from ipa.live.kubernetes.names import MODEL_SERVER
 from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.kubernetes.stage_state import Look, StageState, read_gateway, read_stages
+from ipa.live.kubernetes.within_budget import Budget, allowed
 from ipa.policies import Configuration, StageConfiguration
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 10.0
@@ -64,10 +65,11 @@ class Observed:
 @dataclass(frozen=True)
 class Aim:
     """The target of a pass: the `wanted` configuration. `failed`: stage -> the variants to record as failed, with the
-    times, beside those recorded already."""
+    times, beside those recorded already. `budgets`: stage -> its budget of cores, where there is a limit."""
 
     wanted: Configuration
     failed: Mapping[str, Mapping[str, float]]
+    budgets: Mapping[str, Budget]
 
 
 @dataclass
@@ -75,14 +77,16 @@ class Work:
     """The work of one pass, part by part: a part is a stage, or another object by its name.
 
     `may_write` is asked before each write. `parts`: all parts of the pass; `judged`: those that it reached; `due`:
-    those that needed an action. `stopped`: part -> why nothing is done there. `error`: why the pass broke off.
-    `is_stale`: something had changed between reading and writing.
+    those that needed an action. `lacking`: the stages without room for a replica within their budgets. `stopped`: part
+    -> why nothing is done there. `error`: why the pass broke off. `is_stale`: something had changed between reading and
+    writing.
     """
 
     may_write: Callable[[], bool] = lambda: True
     parts: frozenset[str] = frozenset()
     judged: set[str] = field(default_factory=set)
     due: set[str] = field(default_factory=set)
+    lacking: set[str] = field(default_factory=set)
     done: list[str] = field(default_factory=list)
     stopped: dict[str, str] = field(default_factory=dict)
     error: str = ""
@@ -147,8 +151,10 @@ class Reconciler:
         pods: Sequence[Pod],
         failed: Mapping[str, Mapping[str, float]] | None = None,
         may_write: Callable[[], bool] = lambda: True,
+        budgets: Mapping[str, Budget] | None = None,
     ) -> Look:
-        """One pass. `failed`: stage -> the variants to record as failed, with the times.
+        """One pass. `failed`: stage -> the variants to record as failed, with the times. `budgets`: stage -> its budget
+        of cores, where there is a limit.
 
         `may_write` is asked before each write: requests take time, and a Lease may run out meanwhile. If something
         changes between reading and writing, everything is read and compared again at once, as the cluster's own
@@ -160,7 +166,7 @@ class Reconciler:
             if isinstance(found, Look):
                 look, is_stale = found, False
             else:
-                aim = Aim(wanted, failed or {})
+                aim = Aim(wanted, failed or {}, budgets or {})
                 work = Work() if found.is_held or self._api.read_only else self._work(found, aim, may_write)
                 look, is_stale = self._judged(found, aim, work), work.is_stale
             done += look.done
@@ -236,7 +242,11 @@ class Reconciler:
     ) -> None:
         """Apply the difference to a stage; its replicas are not touched while they are left to another scaler."""
         wanted, failed = aim.wanted[stage], aim.failed.get(stage)
-        actions = difference(self._deployed, stage, wanted, state, owner, failed, self._kept)
+        budget = aim.budgets.get(stage)
+        within = None if budget is None or state is None else allowed(wanted, state, budget)
+        if within is not None and within.lacks_room:
+            work.lacking.add(stage)
+        actions = difference(self._deployed, stage, wanted, state, owner, failed, self._kept, within)
         dispute = None if state is None else self._dispute(stage, state, wanted, autoscalers)
         if dispute is not None and dispute.stands_aside:
             self._disputes[stage] = dispute
@@ -324,6 +334,7 @@ class Reconciler:
             gateway_problem="" if at_gateway.is_out_of_room else at_gateway.problem,
             gateway_delay=at_gateway.problem if at_gateway.is_out_of_room else at_gateway.delay,
             is_held=found.is_held,
+            lacking=frozenset(work.lacking),
             stopped=work.stopped,
             foreign=self._foreign(aim.wanted),
             error=work.error,

@@ -125,7 +125,8 @@ class Look:
 
     `is_gateway_there`: a gateway serves; `is_gateway_ready`: its rollout is complete. `failed`: stage -> why its wanted
     variant will not become ready; `out_of_room`: stage -> why it cannot have all its replicas; `delays`: stage -> what
-    keeps a pod from starting and may pass; `lost`: stage -> which nodes with its pods are not ready. `gateway_problem`
+    keeps a pod from starting and may pass; `lost`: stage -> which nodes with its pods are not ready; `lacking`: the
+    stages without room for a replica within the limit of cores. `gateway_problem`
     and `gateway_delay` say the same of the gateway, where lack of room is a delay. `is_held`: the kill switch is on;
     `is_down`: the pipeline has been taken down; `is_changed`: it has been redeployed with another file or layout.
     `stopped`: stage, or another object's name -> why nothing is done there until somebody else acts; `foreign`: stage
@@ -147,6 +148,7 @@ class Look:
     is_down: bool = False
     is_changed: bool = False
     lost: Mapping[str, str] = field(default_factory=dict)
+    lacking: frozenset[str] = frozenset()
     stopped: Mapping[str, str] = field(default_factory=dict)
     foreign: Mapping[str, str] = field(default_factory=dict)
     error: str = ""

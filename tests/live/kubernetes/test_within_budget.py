@@ -1,0 +1,119 @@
+"""A limit of cores on a cluster: in rollouts as Kubernetes makes them, no more cores exist than a stage may have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipa.live.kubernetes import names
+from ipa.live.kubernetes.reconcile import Reconciler
+from ipa.live.kubernetes.within_budget import Budget
+from ipa.policies import Applied, StageConfiguration
+from tests.live.kubernetes.fake import Cluster, Rolling, apply, story
+from tests.live.kubernetes.world import tiny
+from tests.live.world import sort, until
+
+
+def cores(pods: Any) -> int:
+    return sum(int(pod["metadata"]["labels"][names.CORES]) for pod in pods)
+
+
+class Drained:
+    """Counts the cores of a server's pods; what was removed has its own until the next pod is ready, or all stands."""
+
+    def __init__(self, server: Rolling) -> None:
+        self.server = server
+        self.before: dict[str, Any] = {}
+        self.draining: dict[str, Any] = {}
+        self.ready = 0
+
+    def count(self) -> int:
+        pods = {pod["metadata"]["uid"]: pod for pod in self.server.pods}
+        ready = sum(any(each["type"] == "Ready" for each in pod["status"]["conditions"]) for pod in pods.values())
+        if ready > self.ready:
+            self.draining = {}
+        self.draining |= {uid: pod for uid, pod in self.before.items() if uid not in pods}
+        self.before, self.ready = pods, ready
+        return cores([*pods.values(), *self.draining.values()])
+
+
+def rolled_out(
+    server: Rolling, wanted: StageConfiguration, budget: Budget, lacked: list[bool] | None = None
+) -> Iterator[int]:
+    """The cores that exist after each write, until nothing more is done."""
+    reconciler, count = Reconciler(server, server.deployed), Drained(server)  # type: ignore[arg-type]
+    count.count()
+    for _ in range(40):
+        look = reconciler.reconcile({"sort": wanted}, server.seen(), budgets={"sort": budget})
+        if lacked is not None:
+            lacked.append("sort" in look.lacking)
+        for _ in server.steps():
+            yield count.count()
+        count.draining = {}
+        if not look.done:
+            return
+    raise AssertionError("it goes on for ever")
+
+
+SIZES = [*product(("small", "large"), (1, 2, 4))]
+
+
+@pytest.mark.parametrize("more", [0, 1, 3, 8])
+@pytest.mark.parametrize(("before", "after"), [*product(SIZES, SIZES)])
+def test_no_rollout_has_more_cores_than_its_stage_and_all_that_fit_come_to_their_end(
+    tmp_path: Path, before: tuple[str, int], after: tuple[str, int], more: int
+) -> None:
+    server = Rolling(tiny(tmp_path))
+    server.stand(sort(*before)["sort"])
+    wanted = sort(*after)["sort"]
+    most = max(cores(server.pods) + more, 0)
+    budget = Budget.of(wanted.replicas, most, server.deployed.plane)
+    assert max(rolled_out(server, wanted, budget), default=0) <= most
+    fits = min(wanted.replicas, most // wanted.cores)
+    expected = [str(wanted.cores)] * fits if fits else [pod["metadata"]["labels"][names.CORES] for pod in server.pods]
+    assert [pod["metadata"]["labels"][names.CORES] for pod in server.pods] == expected
+    if not fits:
+        assert {pod["metadata"]["annotations"][names.VARIANT] for pod in server.pods} == {before[0]}
+
+
+@pytest.mark.parametrize(("most", "fewest", "largest"), [(7, 2, 3), (4, 1, 2)])
+def test_with_room_a_rollout_adds_before_it_removes_and_without_it_removes_first(
+    tmp_path: Path, most: int, fewest: int, largest: int
+) -> None:
+    """Two of two cores each are replaced by two of one."""
+    server = Rolling(tiny(tmp_path))
+    server.stand(sort("large", 2)["sort"])
+    pods = [len(server.pods) for _ in rolled_out(server, sort("small", 2)["sort"], Budget(most, 1, 0, replaces=True))]
+    assert (min(pods), max(pods)) == (fewest, largest)
+
+
+def test_one_that_is_to_wait_stays_as_it_is_until_there_is_room(tmp_path: Path) -> None:
+    server = Rolling(tiny(tmp_path))
+    server.stand(sort("small", 2)["sort"])
+    wanted, lacked = sort("large", 2)["sort"], list[bool]()
+    list(rolled_out(server, wanted, Budget(4, 1, 0, replaces=False), lacked))
+    assert {pod["metadata"]["annotations"][names.VARIANT] for pod in server.pods} == {"small"}
+    assert lacked == [True]
+    list(rolled_out(server, wanted, Budget(7, 1, 0, replaces=False), lacked))
+    assert [pod["metadata"]["annotations"][names.VARIANT] for pod in server.pods] == ["large", "large"]
+    assert not lacked[-1]
+
+
+def test_a_controller_keeps_the_limit_and_says_how_often_and_how_long_room_was_lacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told(backend: Any, cluster: Cluster) -> None:
+        stage = backend.stages["sort"]
+        assert await apply(backend, sort("small", 3)) == Applied(True)
+        await until(lambda: len(stage.ready) == 2, "two have room")
+        await until(lambda: stage.room_lack(backend.now_s).lasted_s > 0.2, "there is none for a third")
+        assert stage.room_lack(backend.now_s).times == 1
+        assert await apply(backend, sort("large")) == Applied(True)
+        await until(lambda: backend.look.is_complete(sort("large")), "a large one of two cores takes their place")
+        assert cores(cluster.pods) == 2
+
+    story(tmp_path, monkeypatch, told, deployed=tiny(tmp_path, most_cores=2))
