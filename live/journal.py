@@ -51,7 +51,7 @@ class FileJournal(Journal):
     """A journal in a file; entries are on disk (fsync) before anything is applied.
 
     An entry is written when it is decided, again with the backend's answer, and again if it is rolled back: the last
-    line of a step counts. An existing file is continued; a truncated last line is removed.
+    line of a step counts. An existing file is continued; a truncated last line, and NULs at its end, are removed.
 
     `kept`: how many of the latest entries are in memory too; `kept_in_file`: the file has at most twice as many; None:
     all. Raises LiveError if the file cannot be opened, or another controller still writes it after `within_s`;
@@ -79,6 +79,7 @@ class FileJournal(Journal):
         whole = 0
         for number, line in enumerate(self._file, start=1):
             if not line.endswith(b"\n"):
+                line = line.rstrip(b"\0")  # which a file system may leave after a power cut
                 if not line.startswith(_BEGINNING[: len(line)]):
                     raise PolicyError(f"{self._path}: not a journal: its last line is not the beginning of an entry")
                 break

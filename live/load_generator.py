@@ -253,7 +253,7 @@ async def _answers(tasks: set[asyncio.Task[None]], stop: asyncio.Event, patience
 
 
 def send_job(job: Job, scheduled_s: FloatArray, answers: Answers | None = None) -> Sent:
-    """`generate` in this process, until SIGINT or SIGTERM ends it early."""
+    """`generate` in this process, until a signal of `heeded` ends it early."""
 
     async def until_told() -> Sent:
         stop = asyncio.Event()

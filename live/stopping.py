@@ -1,12 +1,17 @@
-"""What ends a live run early: SIGINT, SIGTERM, or a failure of its backend; and what signals do before and after it."""
+"""What ends a live run early: a signal or a failure of its backend; and what signals do before and after it.
+
+SIGHUP is that of a terminal which has been closed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -22,8 +27,18 @@ def heeded() -> tuple[signal.Signals, ...]:
     """
     if threading.current_thread() is not threading.main_thread():
         return ()
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     return tuple(number for number in numbers if signal.getsignal(number) not in (signal.SIG_IGN, None))
+
+
+def leave_closed_terminal() -> None:
+    """Have what is printed go nowhere where it would go to a terminal that has been closed: writing there fails."""
+    for output in (1, 2):
+        with suppress(OSError):  # one that is closed
+            if stat.S_ISCHR(os.fstat(output).st_mode) and not os.isatty(output):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, output)
+                os.close(nowhere)
 
 
 class Interrupts:
@@ -31,7 +46,8 @@ class Interrupts:
 
     Before the run there is nothing to save: the program ends at once, with exit code 1 (an exception could be raised
     where nothing can catch it). Once it has begun (see `Stopping`), its results are to be written: one signal is
-    tolerated, and a second one ends the program at once. `on_end` is called before that.
+    tolerated, and a second one ends the program at once. `on_end` is called before that. A terminal that is closed may
+    send SIGHUP twice, which counts as one.
     """
 
     def __init__(self, on_end: Callable[[], object] = lambda: None) -> None:
@@ -49,11 +65,14 @@ class Interrupts:
             signal.signal(number, before)
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        if self.has_begun and not self._is_asked:
+        if number == signal.SIGHUP:
+            leave_closed_terminal()
+        if self.has_begun and (not self._is_asked or number == signal.SIGHUP):
             self._is_asked = True
             return
         self._on_end()
-        os.write(2, b"Aborted!\n")
+        with suppress(OSError):
+            os.write(2, b"Aborted!\n")
         os._exit(1)
 
 
@@ -61,7 +80,7 @@ class Stopping:
     """Waits for work to be done, or for a reason to stop; to be made in an event loop, as the first thing of a run.
 
     The first signal asks the run to end in order. A second one ends the program with exit code 1; `at_once` of `follow`
-    leaves no process behind. Signals that the process ignores stay ignored.
+    leaves no process behind. Signals that the process ignores stay ignored. SIGHUP counts as in `Interrupts`.
     """
 
     def __init__(self) -> None:
@@ -73,14 +92,18 @@ class Stopping:
         for number, before in self._before.items():
             if isinstance(before, Interrupts):
                 before.has_begun = True
-            self._loop.add_signal_handler(number, self._on_signal)
+            self._loop.add_signal_handler(number, self._on_signal, number)
 
     def follow(self, failed: asyncio.Future[None], at_once: Callable[[], object]) -> None:
         """`failed` is done, with an error, once the run cannot go on; `at_once` ends its processes without waiting."""
         self._failed, self._at_once = failed, at_once
 
-    def _on_signal(self) -> None:
+    def _on_signal(self, number: signal.Signals) -> None:
+        if number == signal.SIGHUP:
+            leave_closed_terminal()
         if self._signalled.done():
+            if number == signal.SIGHUP:
+                return
             self._at_once()
             os._exit(1)
         self._signalled.set_result(None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,9 +45,13 @@ def configured_provider() -> TracerProvider | None:
     resource = Resource.create()
     if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
         resource = resource.merge(Resource({SERVICE_NAME: SERVICE}))
-    provider = TracerProvider(resource=resource)
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)  # `Spans.close` does that
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return provider
+
+
+ENDS_WITHIN_S = 2.0
+"""How long the last spans may take to be exported."""
 
 
 class Trace(NamedTuple):
@@ -67,7 +72,7 @@ class Spans:
         from opentelemetry.trace import SpanKind, Status, StatusCode
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        self.close = provider.shutdown
+        self._provider = provider
         self._tracer = provider.get_tracer("ipa.live.serving")
         self._pipeline = pipeline
         self._stages = tuple(stages)
@@ -75,6 +80,14 @@ class Spans:
         self._extract = TraceContextTextMapPropagator().extract
         self._server, self._client, self._internal = SpanKind.SERVER, SpanKind.CLIENT, SpanKind.INTERNAL
         self._failed: Callable[[str], Status] = lambda why: Status(StatusCode.ERROR, why)
+
+    def close(self) -> None:
+        """Export what has not been, for at most `ENDS_WITHIN_S`: an endpoint that is silent holds up nobody's end."""
+        ending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()
+        ending.join(ENDS_WITHIN_S)
+        if ending.is_alive():
+            log.warning("the latest spans are lost", extra={"problem": f"not taken within {ENDS_WITHIN_S:g} s"})
 
     def begin(self, arrival_s: float, request_id: str, traceparent: str) -> tuple[Trace, str]:
         """The trace of an arriving request, as part of its client's if that has one, and the `traceparent` for

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import re
+import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
@@ -23,7 +24,7 @@ from ipa.live.serving.bodies import read_body
 from ipa.live.serving.connections import Connection, Connections, Reader
 from ipa.live.serving.peers import Turns, peer_of
 from ipa.live.serving.protocol import BINARY_EXTENSION, Body, ProtocolError
-from ipa.live.stopping import heeded
+from ipa.live.stopping import heeded, leave_closed_terminal
 
 JSON_LIMITS = Limits(body_bytes=2**20)
 """The limits of a body that is read at once, as those of the control API are."""
@@ -319,16 +320,18 @@ def announce(**urls: str) -> None:
 
 
 def stopped() -> asyncio.Event:
-    """Set by the first SIGTERM or SIGINT; the second ends the process at once. An ignored signal stays ignored."""
+    """Set by the first signal of `heeded`; a second one, other than SIGHUP, ends the process at once."""
     event = asyncio.Event()
 
-    def handle() -> None:
-        if event.is_set():
+    def handle(number: signal.Signals) -> None:
+        if number == signal.SIGHUP:
+            leave_closed_terminal()
+        elif event.is_set():
             os._exit(1)
         event.set()
 
     for which in heeded():
-        asyncio.get_running_loop().add_signal_handler(which, handle)
+        asyncio.get_running_loop().add_signal_handler(which, handle, which)
     return event
 
 

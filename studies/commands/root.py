@@ -14,12 +14,15 @@ from ipa.errors import Error, InputError
 from ipa.studies.commands.group import LazyGroup
 
 KEPT = {
-    "live": "what was made on a cluster until then is there: ipa live status shows it, ipa live down removes it",
     "models": "files that were finished are kept",
     "profile": "measurements made so far are kept: ipa profile run resumes",
 }
 """Command -> what it leaves when interrupted; commands of many runs report it themselves."""
+KEPT_ON_CLUSTER = "what was made on a cluster until then is there: ipa live status shows it, ipa live down removes it"
+"""What `ipa live` leaves on a cluster."""
 
+_WORDS = f"{__name__}.words"
+"""The key of a command's words in its context."""
 _OUTPUT = "standard output: cannot be written"
 _NO_ROOM = (EDQUOT, EFBIG, ENOSPC)
 
@@ -50,6 +53,10 @@ class Root(LazyGroup):
                 click.echo(f"Error: {place}{error.strerror or error}", err=True)
             sys.exit(1)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_WORDS] = tuple(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             result = self._invoke(ctx)
@@ -70,6 +77,8 @@ class Root(LazyGroup):
             raise
         except KeyboardInterrupt:
             kept = KEPT.get(str(ctx.invoked_subcommand), "nothing was written")
+            if _is_for_cluster(ctx.meta[_WORDS]):
+                kept = KEPT_ON_CLUSTER
             raise click.ClickException(f"interrupted; {kept}") from None
         except InputError as error:
             raise click.UsageError(str(error)) from None
@@ -80,6 +89,12 @@ class Root(LazyGroup):
         except Error as error:
             click.echo(f"Error: {error}", err=True)
             raise click.exceptions.Exit(error.exit_code) from None
+
+
+def _is_for_cluster(words: tuple[str, ...]) -> bool:
+    """Whether these words of a command make something on a cluster."""
+    is_live = words[:1] == ("live",)
+    return is_live and (words[1:2] in (("up",), ("down",)) or any(each.endswith("kubernetes") for each in words))
 
 
 class _Output:

@@ -88,6 +88,18 @@ def test_a_line_that_was_cut_short_is_cut_off(tmp_path: Path) -> None:
     assert path.read_bytes() == whole
 
 
+@pytest.mark.parametrize("cut", [0, 200])
+def test_nuls_that_a_power_cut_has_left_at_the_end_are_cut_off(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "journal.jsonl"
+    journal = FileJournal(path)
+    journal.decided(Entry(observation(), Decision(SMALL_ONES, {})))
+    journal.close()
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:cut] + bytes(4096))
+    assert len(entries_of(path)) == 1
+    assert path.read_bytes() == whole
+
+
 def test_a_decision_that_comes_to_nothing_has_failed_in_the_file_too(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     journal = FileJournal(path)

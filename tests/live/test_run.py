@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import pty
 import shutil
 import signal
 import socket
 import sys
 import tempfile
+import termios
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import PIPE, Popen
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -496,6 +501,39 @@ def test_a_run_that_was_killed_has_its_rows_and_decisions_in_tables_afterwards(t
     assert stored.tables["decisions"]["step"].max() >= 1
     assert stored.tables["replicas"]["variant"].tolist()
     assert "nothing to recover" in refusal("live", "recover", "other")
+
+
+def test_a_terminal_that_is_closed_ends_a_run_and_what_ran_is_written(tmp_path: Path) -> None:
+    """The kernel sends SIGHUP, and nothing can be printed any more."""
+    pipeline_file(tmp_path)
+    master, slave = pty.openpty()
+    process = Popen(
+        [sys.executable, "-m", "ipa", "live", "run", "tiny.yaml", *LONG, "--out", "run", "--state", "state.jsonl"],
+        cwd=tmp_path,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY),
+    )
+    Thread(target=read_all, args=(master,), daemon=True).start()
+    os.close(slave)
+    state = tmp_path / "state.jsonl"
+    until_now(lambda: state.exists() and state.read_text().count("\n") >= 4, "the first step of a live run")
+    children = descendants(process.pid)
+    os.close(master)
+    assert process.wait(PATIENCE_S) == 1
+    until_now(lambda: not any(map(is_alive, children)), f"the end of {children}")
+    (stored,) = results.read_runs(tmp_path / "run")
+    assert stored.manifest["live"]["ended"] == "interrupted"
+    assert 0 < stored.summary["requests"] < 1200
+
+
+def read_all(descriptor: int) -> None:
+    """What a terminal shows, until it is closed."""
+    with suppress(OSError):
+        while os.read(descriptor, 65536):
+            pass
 
 
 @pytest.mark.parametrize("has_room_elsewhere", [True, False])

@@ -33,7 +33,7 @@ async def forever(log: list[str]) -> None:
         log.append("cancelled")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_cancels_the_work_that_is_being_done(number: signal.Signals) -> None:
     async def story() -> list[str]:
         log: list[str] = []
@@ -46,6 +46,23 @@ def test_a_signal_cancels_the_work_that_is_being_done(number: signal.Signals) ->
         return log
 
     assert asyncio.run(story()) == ["cancelled"]  # the second work never began
+
+
+def test_a_terminal_that_is_closed_may_say_so_twice() -> None:
+    async def story() -> list[str]:
+        log: list[str] = []
+        async with stopping(log) as (it, _):
+            for _ in range(2):
+                os.kill(os.getpid(), signal.SIGHUP)
+                assert not await it.sleep(0.05)
+            assert it.why == "interrupted"
+        return log
+
+    with Interrupts() as interrupts:
+        assert asyncio.run(story()) == []
+        for _ in range(2):  # while the results are written
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert interrupts.has_begun
 
 
 def test_work_that_is_done_in_time_is_done() -> None:

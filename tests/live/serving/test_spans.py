@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from ipa import profiles
+from ipa.live.serving import spans
 from ipa.live.serving.control_api import control_application
 from ipa.live.serving.host import Gateway, GatewayOptions
 from ipa.live.serving.spans import configured_provider
@@ -133,6 +135,19 @@ def test_a_gateway_exports_where_the_standard_variables_say(
     spans = {each.name: each for each in resource.scope_spans[0].spans}
     assert sorted(spans) == ["infer video", f"queue {DETECTION}"]
     assert (spans["infer video"].status.code, spans["infer video"].status.message) == (2, "dropped")
+
+
+def test_an_endpoint_that_is_silent_holds_up_no_gateway_s_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The exporter waits for it, here for ever."""
+    waits = Event()
+    provider: Any = SimpleNamespace(shutdown=waits.wait, get_tracer=lambda _: None)
+    monkeypatch.setattr(spans, "ENDS_WITHIN_S", 0.01)
+    spans.Spans(provider, "video", ("detect",), lambda: 0.0).close()
+    assert not waits.is_set()
+    assert [record.message for record in caplog.records] == ["the latest spans are lost"]
+    waits.set()
 
 
 @pytest.mark.parametrize(
