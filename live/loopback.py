@@ -31,6 +31,7 @@ from ipa.live.plane import (
 )
 from ipa.live.profiling import variant_folder
 from ipa.live.server_answers import unhealthy
+from ipa.live.serving import digest_of, sums_of
 from ipa.live.stage_replicas import STEADY_AFTER_S, Replica, StageReplicas
 from ipa.live.tokens import TokenFile, create_token_file
 from ipa.policies import Configuration
@@ -83,6 +84,8 @@ class LoopbackBackend(LiveBackend):
             for stage in (plane.pipeline.stages if plane.models else ())
             for each in stage.variants
         }
+        self._digests = {variant: digest_of(sums_of(path)) for variant, path in self._model_folders.items()}
+        """The models of the run, fixed at its start: a replica that finds another does not serve it."""
         self._tokens = TokenFile(folder / "control-token")
         self._gateways = GATEWAYS[: plane.gateways]
         self._ports: list[int] = []
@@ -244,7 +247,8 @@ class LoopbackBackend(LiveBackend):
     def _models(self, replica: Replica) -> tuple[str, ...]:
         if not self.plane.models:
             return ("emulated",)
-        return ("folder", "--file", str(self._model_folders[replica.stage, replica.variant]))
+        variant = replica.stage, replica.variant
+        return ("folder", "--file", str(self._model_folders[variant]), "--digest", self._digests[variant])
 
     @property
     def _ready_within_s(self) -> float:
@@ -344,6 +348,9 @@ class LoopbackBackend(LiveBackend):
         replica.gone_s = now_s
         replica.is_busy = False
         if not replica.is_removed:
+            if replica.is_starting:
+                why = {"replica": replica.name, "variant": replica.variant, "log": log_end(self._log(replica.name))}
+                log.warning("a replica has ended before it was ready", extra=why)
             self.stages[replica.stage].died(replica, now_s)
         elif not replica.is_stopping:  # it ended before it was told to stop
             replica.removed_s = now_s

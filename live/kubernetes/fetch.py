@@ -20,14 +20,12 @@ from ipa.live.kubernetes.store import (
     KEYS_AT,
     PART_BYTES,
     S3,
-    SUMS,
     StoreError,
     explained,
     files_below,
     opened,
-    parse_sums,
-    sha256_of,
 )
+from ipa.live.serving import SUMS, parse_sums, sha256_of
 
 if TYPE_CHECKING:
     from s3fs import S3FileSystem

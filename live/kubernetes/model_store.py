@@ -9,7 +9,7 @@ noticed without reading all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import file_digest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,16 +19,12 @@ from ipa.live.kubernetes.fetch import fetch
 from ipa.live.kubernetes.store import (
     PART_BYTES,
     S3,
-    SUMS,
     check_links,
-    digest_of,
     explained,
     files_below,
     opened,
-    parse_sums,
-    sums_of,
-    sums_text,
 )
+from ipa.live.serving import SUMS, digest_of, parse_sums, sums_of, sums_text, wrong_files
 
 if TYPE_CHECKING:
     from s3fs import S3FileSystem
@@ -56,8 +52,16 @@ class Shelved:
 
 
 def in_folder(folder: Path) -> list[Shelved]:
-    """The variants in a folder. Raises LiveError if there are none, or one has no model."""
-    return [_here(each, sums_of(each.path)) for each in _variants(folder)]
+    """The variants in a folder, compared with their checksums if it has these, as `fetch_all` leaves it.
+
+    Raises LiveError if there are none, or one has no model.
+    """
+    found = []
+    for variant in _variants(folder):
+        sums = sums_of(variant.path)
+        here, wrong = _here(variant, sums), wrong_files(variant.path, sums)
+        found.append(replace(here, digest="", wrong=wrong) if wrong else here)
+    return found
 
 
 def in_store(url: str, endpoint: str, environment: Mapping[str, str]) -> list[Shelved]:

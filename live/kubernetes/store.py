@@ -1,10 +1,8 @@
-"""An S3-compatible object store, its error messages, and the checksums of files.
+"""An S3-compatible object store and its error messages.
 
 The store is used through fsspec's s3fs, which retries transient failures (no connection, 5xx, throttling, a body that
 breaks off) after a pause with jitter. Credentials are the usual variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
 AWS_SESSION_TOKEN and AWS_REGION; without the first, access is anonymous.
-
-The SHA-256 of every file of a variant's folder is in a separate file that `sha256sum --check` reads too.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from hashlib import file_digest, sha256
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -118,45 +115,9 @@ def _code(error: Exception) -> str:
     return str(answer["Error"].get("Code", "")) if answer else ""
 
 
-# ---- checksums ----
-
-
-SUMS = "SHA256SUMS"
-TAG = "# etag "
-
-
-def sums_of(folder: Path) -> dict[str, str]:
-    """File -> its checksum, for all files below a folder but `SUMS` itself, by name."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    named = {path.relative_to(folder).as_posix(): path for path in files}
-    return {name: sha256_of(path) for name, path in sorted(named.items()) if name != SUMS}
-
-
 def check_links(folder: Path) -> None:
     """Raise LiveError for a link that leads out of a folder: its target would be sent or packed unseen."""
     root = folder.resolve()
     for path in folder.rglob("*"):
         if path.is_symlink() and not path.resolve().is_relative_to(root):
             raise LiveError(f"{path}: is a link to {path.resolve()}, outside of {folder}; put the file itself there")
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
-
-
-def sums_text(sums: Mapping[str, str], tags: Mapping[str, str] | None = None) -> str:
-    """The text of `SUMS`; `tags`: the store's ETags of the files, added as comments."""
-    lines = [f"{digest}  {name}\n" for name, digest in sums.items()]
-    return "".join(lines + [f"{TAG}{tag}  {name}\n" for name, tag in (tags or {}).items()])
-
-
-def parse_sums(text: str, *, tags: bool = False) -> dict[str, str]:
-    """File -> checksum, or its tag, as `sums_text` writes them; other lines are left out."""
-    lines = (line for line in text.splitlines() if line.startswith(TAG) == tags and "  " in line)
-    return {name: found for found, name in (line.removeprefix(TAG).split("  ", 1) for line in lines)}
-
-
-def digest_of(sums: Mapping[str, str]) -> str:
-    """One short checksum of them all: the same for the same files, wherever they are."""
-    return sha256(sums_text(sums).encode()).hexdigest()[:12] if sums else ""

@@ -1,3 +1,10 @@
+from .checksums import SUMS as SUMS
+from .checksums import digest_of as digest_of
+from .checksums import parse_sums as parse_sums
+from .checksums import sha256_of as sha256_of
+from .checksums import sums_of as sums_of
+from .checksums import sums_text as sums_text
+from .checksums import wrong_files as wrong_files
 from .graph_tensors import GraphTensors as GraphTensors
 from .lease import FOLLOW_PATH as FOLLOW_PATH
 from .lease import LEASE_PATH as LEASE_PATH

@@ -24,6 +24,7 @@ from ipa.live.plane import open_port
 from ipa.live.serving import access, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
 from ipa.live.serving.bodies import in_turns, read_body
+from ipa.live.serving.checksums import digest_of, sums_of
 from ipa.live.serving.connections import is_left
 from ipa.live.serving.lease import LEASE_HEADER, Fence
 from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
@@ -55,13 +56,15 @@ class ServerOptions:
     """How a replica runs. An emulated one takes what the profile of its stage and variant says for that many cores
     (None: the variant's base).
 
-    `created_s` is the moment of the monotonic clock from which `start_up_s` counts (None: the start of the process);
-    `start_up_s` None: the variant's, or 0 for other backends. `factor` scales emulated service times.
+    `digest`: the checksum that the files of a folder must have (empty: any). `created_s` is the moment of the
+    monotonic clock from which `start_up_s` counts (None: the start of the process); `start_up_s` None: the variant's,
+    or 0 for other backends. `factor` scales emulated service times.
     """
 
     backend: str = "emulated"
     model: str = ""
     file: Path | None = None
+    digest: str = ""
     pipeline: Pipeline | None = None
     stage: str = ""
     variant: str = ""
@@ -198,10 +201,24 @@ def create(options: ServerOptions) -> Model:
     if options.backend == "folder":
         if options.file is None:
             raise ModelError("the backend folder needs --file FOLDER")
+        _check_digest(options.file, options.digest)
         return folder_model(options.file, options.cores)
     if ".py" in options.backend:
         return own_model(options.backend, options.cores)
     raise ModelError(f"no backend is called {options.backend!r}; allowed: emulated, onnx, folder, or my.py:MyModel")
+
+
+def _check_digest(folder: Path, digest: str) -> None:
+    """Raise ModelError for a folder that holds another model than the run has had since its start."""
+    try:
+        here = digest_of(sums_of(folder)) if digest else ""
+    except OSError as error:
+        raise ModelError(f"{folder}: cannot be read: {error.strerror}") from None
+    if here != digest:
+        raise ModelError(
+            f"{folder}: holds another model, {here or 'none'}, than when the run began, {digest}; begin another run to "
+            "serve it"
+        )
 
 
 def _emulated(options: ServerOptions) -> Model:
@@ -249,6 +266,7 @@ def _process_start_s() -> float:
 @click.option("--backend", default="emulated", show_default=True, help="emulated, onnx, folder, or my.py:MyModel")
 @click.option("--model", default="", help="the model's name [the variant's]")
 @click.option("--file", type=click.Path(path_type=Path), help="the ONNX file, or the folder")
+@click.option("--digest", default="", help="the checksum that the folder's files must have [any]")
 @click.option("--pipeline", "pipeline_name", help="emulated: a shipped pipeline's name, or a file")
 @click.option("--stage", default="")
 @click.option("--variant", default="")

@@ -54,8 +54,9 @@ def fetch(url: str, folder: Path, endpoint: str, as_json: bool) -> None:
 def list_(where: str, endpoint: str, as_json: bool) -> None:
     """List the models in a folder or an object store, with their checksums.
 
-    A checksum covers all files of a model, so the same files have the same checksum everywhere. It is missing if
-    `ipa models push` did not put the whole model there. Files added, removed or changed since are named instead.
+    A checksum covers all files of a model, so the same files have the same checksum everywhere. In a store it is
+    missing if `ipa models push` did not put the whole model there. Files added, removed or changed since the checksums
+    were written, to a store or by `ipa models fetch`, are named instead, and the command ends with exit code 1.
     """
     is_url = "://" in where
     found = model_store.in_store(where, endpoint, os.environ) if is_url else model_store.in_folder(Path(where))
@@ -63,6 +64,8 @@ def list_(where: str, endpoint: str, as_json: bool) -> None:
         printing.print_json([asdict(each) for each in found])
     else:
         print_models(found)
+    if wrong := [each.name for each in found if each.wrong]:
+        raise click.ClickException(f"{where}: not what the checksums say: {', '.join(wrong)}")
 
 
 def print_models(found: list[model_store.Shelved]) -> None:

@@ -22,6 +22,7 @@ from ipa import profiles
 from ipa.live import loopback
 from ipa.live.errors import RunError
 from ipa.live.gateway_client import DirectWay, GatewayClient
+from ipa.live.launcher import log_end
 from ipa.live.loopback import GATEWAYS, LoopbackBackend
 from ipa.live.plane import Plane, Serves, server_arguments
 from ipa.live.server_answers import DEFAULT_BODY
@@ -151,6 +152,33 @@ def test_a_real_model_is_given_the_time_that_it_takes_to_load(tmp_path: Path, mo
             stage = backend.stages["sort"]
             await until(lambda: len(stage.ready) == 2, "two replicas")
             assert len(stage.all) == 2
+
+    asyncio.run(story())
+
+
+def test_a_run_serves_the_models_that_it_began_with_and_no_others(tmp_path: Path) -> None:
+    """A file that is exchanged during the run is served by no replica that starts later; its log says why."""
+    folder = tmp_path / "models" / "tiny" / "sort"
+    for variant in ("small", "large"):
+        (folder / variant).mkdir(parents=True)
+        (folder / variant / "model.py").write_text(
+            "class Model:\n    def predict(self, inputs):\n        return inputs\n"
+        )
+
+    async def story() -> None:
+        async with running(tmp_path, models=str(tmp_path / "models")) as backend:
+            stage = backend.stages["sort"]
+            await apply(backend, sort(replicas=2))
+            await until(lambda: len(stage.ready) == 2, "two replicas of what was there")
+            with (folder / "large" / "model.py").open("a") as file:
+                file.write("# version 2\n")
+            await apply(backend, sort("large"))
+            await until(lambda: stage.failed_variants, "three failures")
+            assert (await observe(backend)).stages["sort"].failed_variants == ("large",)
+            assert await ask(backend) == 200
+            assert {replica.variant for replica in stage.ready} == {"small"}
+            refused = next(replica for replica in stage.all if replica.variant == "large")
+            assert "holds another model" in log_end(backend._log(refused.name))
 
     asyncio.run(story())
 

@@ -17,7 +17,8 @@ from ipa.live import LiveError
 from ipa.live.kubernetes import fetch as fetching
 from ipa.live.kubernetes import model_store
 from ipa.live.kubernetes.fetch import fetch
-from ipa.live.kubernetes.store import StoreError, opened, sums_of
+from ipa.live.kubernetes.store import StoreError, opened
+from ipa.live.serving import SUMS, sums_of, sums_text
 from tests.command import ipa
 from tests.live.serving.models_world import BUCKET, SOMEBODY, empty, put, s3_server, shut
 
@@ -57,6 +58,20 @@ def pushed(folder: Path, server: str) -> list[tuple[str, bool]]:
     said: list[tuple[str, bool]] = []
     model_store.push(folder, URL, server, SOMEBODY, lambda variant, is_new: said.append((variant.name, is_new)))
     return said
+
+
+def test_a_folder_that_is_not_what_its_checksums_say_ends_the_list_with_exit_code_1(
+    folder: Path, tmp_path: Path
+) -> None:
+    large = folder / "tiny" / "sort" / "large"
+    (large / SUMS).write_text(sums_text(sums_of(large)))
+    assert ipa("models", "list", str(folder)).exit_code == 0
+    (large / "model.py").write_text("other")
+    (large / "deep" / "more.bin").write_text("new")
+    result = ipa("models", "list", str(folder))
+    assert result.exit_code == 1
+    assert "wrong: deep/more.bin, model.py" in result.stdout
+    assert "not what the checksums say: tiny/sort/large" in result.stderr
 
 
 def test_what_is_put_there_is_listed_alike_here_and_there_and_fetched_whole(
