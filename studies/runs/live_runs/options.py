@@ -66,7 +66,8 @@ class Live:
     token_file: Path | None = option(None, "File with the token that the gateway asks its clients for. Default: none.")
     models: str = option(
         "",
-        "loopback: folder with real models, [PIPELINE/]STAGE/VARIANT/. Default: emulated.",
+        "loopback: folder with real models, [PIPELINE/]STAGE/VARIANT/, as they are when the run begins: a new version "
+        "is a variant of its own, or served by another run. Default: emulated.",
         metavar="FOLDER|emulated",
     )
     samples: str = option(
