@@ -16,6 +16,7 @@ from .inputs import content_of as content_of
 from .inputs import digest_of as digest_of
 from .inputs import files_in as files_in
 from .inputs import names_in as names_in
+from .objective import served_share as served_share
 from .run import LIVE as LIVE
 from .run import Prepared as Prepared
 from .run import Run as Run

@@ -18,6 +18,7 @@ from ipa.policies import (
     CoreLimit,
     Entry,
     OptimisingPolicy,
+    Oracle,
     Policy,
     Reasoned,
     Steady,
@@ -27,6 +28,7 @@ from ipa.policies import (
     goal_of,
     knows_future,
 )
+from ipa.policies.optimiser import Programme
 from ipa.profiles import Pipeline, ProfileError
 from ipa.sim import (
     ControlSettings,
@@ -40,7 +42,9 @@ from ipa.sim import (
     summarise,
     summary_of,
 )
+from ipa.studies.runs.hindsight import Outcome, best_in_hindsight, is_left_to_hindsight
 from ipa.studies.runs.inputs import Inputs
+from ipa.studies.runs.objective import served_accuracy
 from ipa.studies.runs.run_data import DisplayedRun
 from ipa.studies.runs.tables import Tables, tables_from
 from ipa.studies.scenario import Scenario, ScenarioError, Shared, check_stage_names, later, ready_at_start, world_of
@@ -76,6 +80,11 @@ class Run(DisplayedRun):
         """The tables `requests`, `stages` (in a graph `items`), `decisions` and `replicas`; with a sample also those of
         `COUNTED`."""
         return tables_from(self.pipeline, self.initial, self.entries, self.records, self.counted)
+
+    def objective(self, programme: Programme, cost: str = "cost_mean_cores") -> float:
+        """alpha x accuracy - beta x cost, as they came out; `cost`: the figure of the summary. It needs the entries."""
+        accuracy = served_accuracy(programme, self.initial, self.entries, self.summary)
+        return float(programme.alpha * accuracy - programme.beta * self.summary[cost])
 
     @property
     def starts_at(self) -> datetime | None:
@@ -220,6 +229,18 @@ def simulate(
     started_s = perf_counter()
     shared = _of_thread.shared if shared is None else shared
     prepared = prepare(scenario, shared)
+    if isinstance(prepared.policy, Oracle) and is_left_to_hindsight(scenario, prepared.policy):
+        programme = prepared.policy.programme
+
+        def outcome_of(tried: Scenario) -> Outcome:
+            run = simulate(tried, lambda _: on_step(0.0), shared=shared, late_s=late_s)
+            missed = run.summary["below_accuracy_decisions"] + run.summary["above_cores_decisions"]
+            return Outcome(run.summary["sla_violation_rate"], missed, run.objective(programme))
+
+        best = best_in_hindsight(scenario, prepared.policy, outcome_of)
+        run = simulate(best, on_step, shared=shared, late_s=late_s)
+        own = {"policy": scenario.policy.title, "wall_s": perf_counter() - started_s}
+        return replace(run, scenario=scenario, summary={**run.summary, **own})
     pipeline, trace = prepared.pipeline, prepared.trace
     answers = prepared.policy.answers if isinstance(prepared.policy, OptimisingPolicy) else None
     asked_before = None if answers is None else answers.asked

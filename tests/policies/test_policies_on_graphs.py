@@ -150,12 +150,12 @@ def test_one_item_behind_a_branch_changes_no_plan(name: str, share: float) -> No
     assert planned_rps(1) == planned_rps(0)
 
 
-def test_the_oracle_plans_for_all_that_waits_behind_a_branch() -> None:
-    """Half of the frames come there, and 40 items wait: as many as 80 frames bring. They and the 40 frames of a second
-    are to be served in a quarter of the SLA."""
+def test_the_oracle_plans_for_what_waits_and_is_not_taken_next() -> None:
+    """40 items wait there, and the ready replica takes one of them next. They and the 40 frames of a second are to be
+    served within a quarter of the SLA of its end."""
     queues = {"rare": 40}
     seen = observation([40.0] * 60, at_hand=RARE, future_rps=[40.0] * 120, queue_length=queues, arrivals=queues)
-    assert create("oracle", branch(0.5)).decide(seen, {}).planned_load_rps == (80 + 40) / 0.25
+    assert create("oracle", branch(0.5)).decide(seen, {}).planned_load_rps == (39 + 40) / 1.25
 
 
 def test_a_ceiling_counts_items() -> None:

@@ -206,10 +206,10 @@ def test_an_oracle_that_keeps_its_variants_says_why() -> None:
 
 
 def test_the_oracle_can_plan_for_a_forecast_in_place_of_the_future() -> None:
-    """12 rps in every second of the 18 to come: 18 x 12 requests by 17 + 2 s, the share of the SLA for waiting."""
+    """12 rps in every second of the 18 to come: 18 x 12 requests in 18 + 2 s, the share of the SLA for waiting."""
     policy = Oracle(two_by_two(published()), sla_s=8.0, stand_in={"name": "max", "windows": 1})
     assert policy.reads == ()
     assert policy.parameters["stand_in"]["name"] == "max"
     decision = policy.decide(observation([12.0] * 30), {})
-    assert decision.planned_load_rps == pytest.approx(18 * 12 / 19)
+    assert decision.planned_load_rps == pytest.approx(18 * 12 / 20)
     assert Oracle(two_by_two(published())).parameters["stand_in"] is None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
-from math import factorial, fsum, nan
+from itertools import combinations
+from math import factorial, nan
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from ipa.errors import Error
-from ipa.policies import Configuration, Entry, OptimisingPolicy
+from ipa.policies import OptimisingPolicy
 from ipa.studies.intervals import Estimate, estimate
 from ipa.studies.many import gathered
 from ipa.studies.many.losses.causes import CAUSES, CHANGE, WORLD, Removals, removals
@@ -181,16 +181,19 @@ def estimated_s(runs: Sequence[RunData | Named], jobs: int) -> float:
     Raises as that.
     """
     tried = [runs[place].scenario for place in sorted({0, len(runs) // 2, len(runs) - 1})]
-    _figures_of_itself(tried[0])  # warm-up
+    _figures(_itself_and_oracle(tried[0])[0])  # warm-up
     started_s = perf_counter()
-    for scenario in tried:
-        _figures_of_itself(scenario)
-    run_s = (perf_counter() - started_s) / len(tried)
+    for task in (task for scenario in tried for task in _itself_and_oracle(scenario)):
+        _figures(task)
+    run_s = (perf_counter() - started_s) / len(tried) / 2
     return len(runs) * float(2 ** len(CAUSES)) * run_s / jobs
 
 
-def _figures_of_itself(scenario: Scenario) -> Values:
-    return _figures(_tasks(_removals_of(scenario))[frozenset()])
+def _itself_and_oracle(scenario: Scenario) -> tuple[_Task, _Task]:
+    """A run as it is and the oracle's, which takes longest: it is made many times."""
+    of = _removals_of(scenario)
+    tasks = _tasks(of)
+    return tasks[frozenset()], tasks[frozenset(of.causes)]
 
 
 def _named(runs: Sequence[RunData | Named]) -> list[Named]:
@@ -287,34 +290,18 @@ Values = Mapping[str, float]
 def figures_of(run: Run, judge: OptimisingPolicy, free_changes: bool) -> Values:
     """The figures of a run; the objective is that of `judge`'s programme: alpha x A - beta x cost.
 
-    A is the mean over time of the decided configurations' accuracy, as the programme combines it. The cost is that of
-    all existing replicas or, with `free_changes`, of the desired ones. PAS is NaN if no request completed.
+    A is the accuracy of what was served, as the programme combines it. The cost is that of all existing replicas or,
+    with `free_changes`, of the desired ones. PAS is NaN if no request completed.
     """
-    summary, programme = run.summary, judge.programme
-    cost = summary["planned_cost_mean_cores" if free_changes else "cost_mean_cores"]
-    accuracy = _mean_accuracy(run.entries, run.initial, run.trace.duration_s, judge)
+    summary = run.summary
+    cost = "planned_cost_mean_cores" if free_changes else "cost_mean_cores"
     pas = summary["pas_mean"]
     return {
-        "objective": programme.alpha * accuracy - programme.beta * cost,
-        "cost_mean_cores": cost,
+        "objective": run.objective(judge.programme, cost),
+        "cost_mean_cores": summary[cost],
         "pas_mean": float("nan") if pas is None else pas,
         "violations_percent": 100.0 * summary["sla_violation_rate"],
     }
-
-
-def _mean_accuracy(
-    entries: Sequence[Entry], initial: Configuration, duration_s: float, judge: OptimisingPolicy
-) -> float:
-    """The accuracy of the configurations in force, weighted by time."""
-    in_force = [(0.0, initial)]
-    in_force += [(each.observation.time_s, each.decision.configuration) for each in entries if not each.is_refused]
-    ends_s = [*(since_s for since_s, _ in in_force), duration_s]
-    lasting_s = [end_s - since_s for since_s, end_s in pairwise(ends_s)]
-    total = fsum(
-        lasted_s * judge.programme.score(configuration)["accuracy"]
-        for lasted_s, (_, configuration) in zip(lasting_s, in_force, strict=True)
-    )
-    return total / duration_s
 
 
 # A difference divided among its causes, from what is left of it without each set of causes.

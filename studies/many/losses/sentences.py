@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from math import fsum, isfinite
 from typing import Any
 
 from ipa.studies.formatting import number, plus
@@ -55,6 +55,8 @@ def of_causes(of: OfPolicy) -> list[str]:
     """One sentence for each cause: its cost, how that depends on the order, and in which figures."""
     parts = {figure: {part.cause: part for part in of.parts(figure)} for figure in FIGURES}
     lost = -of.difference(OBJECTIVE).mean
+    costs = [-part.mean.mean for part in parts[OBJECTIVE].values()]
+    lost = fsum(cost for cost in costs if cost * lost > 0.0)  # without what other causes gain: never above 100 %
     own = of.of_oracle(OBJECTIVE)
     found = []
     for cause in CAUSES:

@@ -1,7 +1,7 @@
 """The distance of every system from the one that bounds them, by the realised objective of the bound's programme.
 
-    alpha x A - beta x cost     A: the mean over time of the decided accuracy, as the programme combines it;
-                                cost: of all existing replicas
+    alpha x A - beta x cost     A: the mean over time of the decided accuracy, as the programme combines it, times
+                                served PAS / decided PAS; cost: of all existing replicas
 
 Batch sizes are left out: their weight is negligible. An objective ignores requests that were not served in time, so a
 system and the bound are comparable only if neither violates the SLA more often than the other.
@@ -16,6 +16,7 @@ from ipa import profiles
 from ipa.policies.optimiser import Programme
 from ipa.studies.intervals import Estimate, paired_difference
 from ipa.studies.many.study.findings import Cell, Findings, Values
+from ipa.studies.runs import served_share
 from ipa.studies.scenario import ScenarioError, policy_of
 
 AS_RARELY_POINTS = 0.1
@@ -80,6 +81,7 @@ def objective(cell: Cell, programme: Programme) -> Values:
     return {
         seed: programme.alpha
         * sum(each.share * programme.accuracy_of(each.variants) for each in outcome.configurations)
+        * served_share(outcome.summary)
         - programme.beta * outcome.summary["cost_mean_cores"]
         for seed, outcome in cell.outcomes.items()
     }

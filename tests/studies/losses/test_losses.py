@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from re import findall
 from typing import Any
 
 import pandas as pd
@@ -164,6 +165,15 @@ def test_a_load_that_comes_late_is_lost_to_the_forecast_and_the_start_up_togethe
     assert parts["start-up"] > 1.0
     assert parts["caution"] == pytest.approx(0.0, abs=0.5)
     assert "points of SLA violations more" in wording.of_causes(of)[0]
+
+
+def test_the_causes_that_cost_something_explain_the_loss_to_100_percent() -> None:
+    """Also where other causes gain something."""
+    of = lost(policy="scale-only:high")
+    sentences = wording.of_causes(of)
+    percents = [int(text) for sentence in sentences for text in findall(r"(\d+) % of the loss", sentence)]
+    assert any(part.mean.mean > 0.001 for part in of.parts(OBJECTIVE)), sentences
+    assert sum(percents) == pytest.approx(100, abs=2), sentences
 
 
 @pytest.mark.parametrize("policy", ["ipa", "scale-only:high", "rate", "hpa"])
