@@ -149,7 +149,7 @@ def split_spec(spec: str) -> tuple[str, dict[str, Any]]:
         if key in found:
             raise PolicyError(f"policy {spec!r}: gives {key} twice")
         try:
-            found[key] = in_own_unit(profiles.parse_yaml(f"value: {value}", "", error=PolicyError).data["value"], key)
+            found[key] = in_own_unit(profiles.value_in_text(value, PolicyError), key)
         except PolicyError as error:
             raise PolicyError(f"policy {spec!r}: {text.strip()}: {str(error).partition(': ')[2]}") from None
     return _PARAMETER.sub("", spec).strip(), found

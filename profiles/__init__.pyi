@@ -41,3 +41,4 @@ from .yaml_file import parse_yaml as parse_yaml
 from .yaml_file import read_yaml as read_yaml
 from .yaml_file import refusal as refusal
 from .yaml_file import validate_document as validate_document
+from .yaml_file import value_in_text as value_in_text

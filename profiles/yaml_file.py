@@ -71,6 +71,15 @@ def read_yaml(
     return document
 
 
+def value_in_text(text: str, error: type[ValueError]) -> Any:
+    """The value that a text stands for in a file; a mapping needs no outer braces: `min: cost, accuracy_at_least: 38`.
+
+    `error` if it is not YAML.
+    """
+    is_bare = re.match(r"\s*[A-Za-z_]\w*:\s", text) is not None
+    return parse_yaml(f"value: {{{text}}}" if is_bare else f"value: {text}", "", error=error).data["value"]
+
+
 def parse_yaml(text: str, path: str, *, error: type[ValueError] = ProfileError) -> Document:
     """The text of a file as a document; `error` if it is not YAML or not a mapping at the top."""
     try:

@@ -11,6 +11,7 @@ from ipa.studies import pages, results
 from ipa.studies.explore.coarse import beginning
 from ipa.studies.explore.figures import plain
 from ipa.studies.explore.questions import MOST_POLICIES, MOST_SEEDS, Question, spec
+from ipa.studies.many import systems
 from ipa.studies.many.study import read_trials
 from ipa.studies.many.sweeps import read_sweep
 from ipa.studies.runs import FIGURES, LIVE
@@ -32,6 +33,7 @@ Ran = tuple[Mapping[str, Any], Scenario, Mapping[str, Any]]
 def about(what: str) -> Question:
     """The first question for a pipeline, a file or a results folder; for a sweep or study, that of its first point.
 
+    Where no policy is named, it has those that a comparison starts with.
     Raises as a command does for its argument.
     """
     kind = _kind(what)
@@ -42,8 +44,9 @@ def about(what: str) -> Question:
         return replace(question, among=what)
     made = results.asked(what)
     if made is None:
-        find(what)
-        return Question(what)
+        scenario = find(what)
+        is_usual = scenario.policy == Scenario.model_fields["policy"].default
+        return Question(what, systems.BASELINES if is_usual else ())
     if kind == "run" and (run := results.read_run(what)).summary["engine"] == LIVE:
         return Question(what, tuple(map(spec, made.policies)), values=_window(run), measured=what)
     return Question(what, tuple(map(spec, made.policies[:MOST_POLICIES])), min(made.seeds, MOST_SEEDS))

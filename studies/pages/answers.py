@@ -29,8 +29,12 @@ from ipa.studies.runs import marked
 
 def page(found: Found) -> Page:
     """The page."""
-    said = Section("What was found", [headline(found)])
-    shown: list[Part] = [*recommended(found.recommend()), said, *best_settings(found), *against(found), *plots(found)]
+    first, reasons = recommended(found.recommend())
+    said = Section("What was found", [*reasons, headline(found)])
+    drawn = plots(found)
+    fronts = [plot for plot in drawn if plot.name.startswith("front")]
+    others = [plot for plot in drawn if plot not in fronts]
+    shown: list[Part] = [*first, *fronts, said, *best_settings(found), *against(found), *others]
     return Page(found.question, [f"{found.title}: {found.ran}"], shown, _facts(found))
 
 
@@ -53,11 +57,12 @@ def _levels(key: Key) -> str:
     return f"{len(texts):,} values" + (f" from {texts[0]} to {texts[-1]}" if key.is_number else "")
 
 
-def recommended(found: Recommendation | None) -> list[Section]:
-    """Which setting to choose; empty if there is nothing to choose."""
+def recommended(found: Recommendation | None) -> tuple[list[Part], list[Part]]:
+    """Which setting to choose, in one sentence, and the reasons; empty if there is nothing to choose."""
     if found is None or found.settings < 2:
-        return []
-    return [Section("Which to take", [Items(found.sentences)])]
+        return [], []
+    first, *reasons = found.sentences
+    return [Section("Which to take", [Paragraph(first)])], [Items(reasons)] if reasons else []
 
 
 def headline(found: Found) -> Part:

@@ -39,12 +39,14 @@ def page(result: Comparison | RunData) -> Page:
     for run in comparison.runs:
         check_records(str(run.summary.get("records", "all")))
     scene = Scene(by_policy(comparison.runs))
+    first, reasons = recommended(comparison.recommend())
     return Page(
         comparison.title,
         [_subtitle(scene.groups)],
         [
-            *recommended(comparison.recommend()),
-            Section("Headline", headline(scene.groups)),
+            *first,
+            *plane_of(scene),
+            Section("Headline", [figures(scene.groups), *reasons, *headline(scene.groups)]),
             *graphs(scene),
             *plots_of(scene),
         ],
@@ -72,10 +74,14 @@ def graphs(scene: Scene) -> list[Part]:
     return [Section("The graph", [Choice("graph", "Policy", names), *shown], READING + scene.first)]
 
 
+def plane_of(scene: Scene) -> list[Plot]:
+    """Accuracy against cost; empty for a single run."""
+    return [trade_off(scene)] if sum(len(group.runs) for group in scene.groups) > 1 else []
+
+
 def plots_of(scene: Scene) -> list[Plot]:
-    """All plots, in the order of the page."""
-    compared = [trade_off(scene)] if sum(len(group.runs) for group in scene.groups) > 1 else []
-    return [*compared, *over_time(scene), distribution(scene), *down_to_requests(scene)]
+    """All plots but the plane, in the order of the page."""
+    return [*over_time(scene), distribution(scene), *down_to_requests(scene)]
 
 
 def plots_of_first(groups: Sequence[Group]) -> list[Plot]:
@@ -168,22 +174,24 @@ _WHERE_ANY = (
 
 
 def headline(groups: Sequence[Group]) -> list[Part]:
-    """The state and the figures of each policy, and the differences from the one that the reader picks."""
+    """The state of each policy, the differences from the one that the reader picks, and how to read the figures."""
     stood = [sentence(group) for group in groups]
-    found: list[Part] = [
-        Items(stood),
-        Paragraph(definitions(stood), "muted"),
-        Paragraph(reading(groups), "muted"),
-        figures(groups),
-    ]
     lines = [line for group in groups if (line := unmet(group.label, list(group.summaries.values())))]
-    found += [Items(lines)] if lines else []
+    found: list[Part] = [Items([*_at_once(stood), *lines]), Paragraph(definitions(stood), "muted")]
     if len(groups) > 1:
         paired = "Differences seed by seed, where both met the same arrivals and draws:"
         names = {str(group.place): group.label for group in groups}
         found += [Paragraph(paired, "muted"), Choice("against", "Against", names)]
         found += [_differences(group, groups) for group in groups]
-    return found
+    return [*found, Paragraph(reading(groups), "muted")]
+
+
+def _at_once(stood: Sequence[Text]) -> list[Text]:
+    """The sentences on policies, or one for all if it says the same of each."""
+    first, *others = stood
+    if others and first[1] == " is " and all(each[1:] == first[1:] for each in others):
+        return [[f"All {len(stood)} policies are ", *first[2:]]]
+    return list(stood)
 
 
 def _differences(one: Group, groups: Sequence[Group]) -> Section:

@@ -58,10 +58,6 @@ def _facts(found: Found) -> dict[str, str]:
 
 def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> Section:
     parts: list[Part] = [_table(sheets.failures(found))] if found.failures else []
-    if found.compared:
-        parts.append(_table(sheets.score(found)))
-        if DEFECT in found.settings:
-            parts.append(Paragraph(sheets.queue_term(found, found.settings[0], DEFECT)))
     taken = list(found.recommendations())
     for setting in settings:
         title = found.setting_title(setting)
@@ -73,6 +69,10 @@ def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> Section:
         tables = [_table(sheet, title) for sheet in [*shown, *([bounds] if bounds.rows else [])]]
         unswept = _unswept(found, setting, "So there is no headline here.")
         parts.append(_only(setting, [*which, *unswept, *tables]))
+    if found.compared:
+        parts.append(_table(sheets.score(found)))
+        if DEFECT in found.settings:
+            parts.append(Paragraph(sheets.queue_term(found, found.settings[0], DEFECT)))
     of_loads = sheets.loads(found)
     parts += [
         study_overview.loads(found, styles),
@@ -103,8 +103,8 @@ class _Pipeline(NamedTuple):
         """The winners over all loads, the figures, the sweeps and the tables."""
         given = of_systems(self.findings, setting, self.found.late_at_most)
         if given is not None:
-            taken = answers.recommended(given.recommend())
-            wins = Section("Which system wins", [answers.headline(given)])
+            taken, reasons = answers.recommended(given.recommend())
+            wins = Section("Which system wins", [*reasons, answers.headline(given)])
             place = f"{self.found.findings.index(self.findings)}x{self.found.settings.index(setting)}"
             yield _only(setting, [*taken, wins, *answers.against(given, place)])
         found, findings, styles = self

@@ -13,9 +13,9 @@ from ipa.profiles import (
     Pipeline,
     ProfileError,
     did_you_mean,
-    parse_yaml,
     read_yaml,
     validate_document,
+    value_in_text,
 )
 from ipa.studies.scenario.errors import ScenarioError
 from ipa.studies.scenario.loads import find_trace
@@ -160,8 +160,11 @@ def predictor_beside(folder: Path, given: Any) -> Any:
 
 
 def parse_value(text: str) -> Any:
-    """A command-line value, parsed like the same text in a scenario file. Raises ScenarioError if it is invalid."""
+    """A command-line value, parsed like the same text in a scenario file; the outer braces of a mapping are optional.
+
+    Raises ScenarioError if it is invalid.
+    """
     try:
-        return parse_yaml(f"value: {text}", "", error=ScenarioError).data["value"]
+        return value_in_text(text, ScenarioError)
     except ScenarioError as error:
         raise ScenarioError(str(error).partition(": ")[2]) from None

@@ -320,7 +320,12 @@ def test_the_pages_begin_with_it() -> None:
     drawn = html_of(page(table(*THREE)))
     assert drawn.index("Which to take") < drawn.index("Take middle") < drawn.index("What was found")
     html = html_of(page_of(made("a", sla_violation_rate=0.0), made("b", sla_violation_rate=0.02)))
-    assert html.index("Which to take") < html.index("Nothing is recommended") < html.index("Headline")
+    assert html.index("Which to take") < html.index("Nothing is recommended") < html.index("Accuracy against cost")
+    assert (
+        html.index("Accuracy against cost")
+        < html.index("Figures of each policy")
+        < html.index("Differences seed by seed")
+    )
     assert "Which to take" not in html_of(page_of(made("a")))
 
 

@@ -9,9 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from ipa.policies.registry import split_spec
 from ipa.studies import find
 from ipa.studies.explore import Explorer, Question, about
 from ipa.studies.explore.points import points_of
+from ipa.studies.many.systems import BASELINES
+from ipa.studies.scenario import parse_value
 from tests.command import PIPELINE, SHORT, ipa, refusal
 from tests.studies.browser import NARROW, WIDE, Browser, needs_chromium
 from tests.studies.explore.conftest import ALL, answered, send, visit
@@ -278,3 +281,22 @@ def test_what_was_measured_stands_beside_its_simulation(shown: Browser, explorer
     shown.until("document.getElementById('pinned').hidden")
     shown.until("!location.hash.includes('pin=')")
     assert len(rows(shown, "figures")) == 1
+
+
+def test_a_pipeline_opens_with_the_policies_of_a_comparison_and_a_scenario_with_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text("schema_version: 1\nkind: scenario\npipeline: video\npolicy: rate\n")
+    assert about("video").policies == BASELINES
+    assert len(about("video").scenarios()) == len(BASELINES)
+    assert about(str(file)).policies == ()
+
+
+@pytest.mark.parametrize("goal", ["min: cost, accuracy_at_least: 38", "{min: cost, accuracy_at_least: 38}"])
+def test_a_goal_behind_a_policy_may_be_as_after_goal(goal: str) -> None:
+    """As the field of the parameter `goal` puts it behind the name."""
+    assert split_spec(f"ipa goal={goal} beta=2") == (
+        "ipa",
+        {"goal": {"min": "cost", "accuracy_at_least": 38}, "beta": 2},
+    )
+    assert parse_value(goal) == {"min": "cost", "accuracy_at_least": 38}
+    assert len(Question("video", (f"ipa goal={goal} beta=2", "rate")).scenarios()) == 2
