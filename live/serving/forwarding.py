@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import aiohttp
 from aiohttp import hdrs, web
@@ -16,6 +16,7 @@ from aiohttp.typedefs import Handler, Middleware
 from multidict import CIMultiDict
 from yarl import URL
 
+from ipa.live.serving.connections import is_gone
 from ipa.live.serving.lease import Address, ServingLease
 from ipa.live.serving.peers import PEER, peer_of
 from ipa.live.serving.protocol import ProtocolError
@@ -27,6 +28,7 @@ WAITS_S = 5.0
 CONNECT_S = 1.0
 LOOKED_AGAIN_AFTER_S = 0.05
 """How soon a gateway that could not be reached is tried again."""
+GONE_SEEN_EVERY_S = 0.1
 MOST_HOPS = 3
 """How often a request is passed on: twice where the gateways change places meanwhile."""
 
@@ -120,9 +122,8 @@ class Forwarder:
         target, response = URL(url + http.raw_path, encoded=True), web.StreamResponse()
         http[ADMITTED] = True  # if it is refused, it is there
         try:
-            async with self._session.request(
-                http.method, target, headers=headers, data=body, allow_redirects=False
-            ) as answer:
+            asking = self._session.request(http.method, target, headers=headers, data=body, allow_redirects=False)
+            async with await _unless_gone(http, asking) as answer:
                 response = web.StreamResponse(
                     status=answer.status, reason=answer.reason, headers=_end_to_end(answer.headers, hdrs.DATE)
                 )
@@ -131,13 +132,31 @@ class Forwarder:
                     await response.write(piece)
                 await response.write_eof()
                 return response
-        except CANNOT_CONNECT:
+        except (*CANNOT_CONNECT, _GoneError):
             raise
         except (aiohttp.ClientError, OSError) as error:
             log.warning("a request that was passed on is lost", extra={"problem": f"{url}: {error}", **about(http)})
             if response.prepared:
                 raise ConnectionResetError from None  # its client has a part of the answer
             raise ProtocolError("the gateway that had the request is gone", 502) from None
+
+
+class _GoneError(ConnectionResetError):
+    """The client of a request that was passed on has gone."""
+
+
+async def _unless_gone(http: web.Request, asking: Awaitable[aiohttp.ClientResponse]) -> aiohttp.ClientResponse:
+    """The answer, when it begins. Raises _GoneError once the client has gone; the other gateway, whose
+    connection is closed then, drops the request."""
+    task = asyncio.ensure_future(asking)
+    try:
+        while not task.done():
+            await asyncio.wait((task,), timeout=GONE_SEEN_EVERY_S)
+            if not task.done() and is_gone(http):
+                raise _GoneError
+        return task.result()
+    finally:
+        task.cancel()
 
 
 def _end_to_end(headers: Mapping[str, str], *without: str) -> CIMultiDict[str]:
