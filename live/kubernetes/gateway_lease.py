@@ -46,6 +46,8 @@ ENDING_LOOKED_AT_EVERY_S = 0.05
 """The same while the pod ends: the gateway is about to say so."""
 SILENT_LOOKS = 2
 """How often in a row a gateway may not answer before what comes to it is passed on: it may only be busy."""
+QUIET_LOOKS = 10
+"""In how many looks in a row nobody may have come to an ended gateway before its pod ends."""
 ANSWERS_WITHIN_S = 1.0
 WATCHED_AGAIN_AFTER_S = OPENED_AGAIN_AFTER_S = 1.0
 
@@ -192,8 +194,8 @@ class Gateway:
 class Keeper:
     """Keeps the Lease for the gateway at `own`, which others reach at `here`; `peers` are the other gateways' pods.
 
-    `on_gone` is called, again and again, from when the gateway has ended or become silent while its pod goes on, and
-    `on_back` while there is one that accepts clients.
+    `on_gone` is called, again and again, from when the gateway has ended or become silent, and `on_back` while there is
+    one that accepts clients. `is_quiet` says whether everybody has been answered who came to an ended one.
     """
 
     lease: GatewayLease
@@ -203,6 +205,7 @@ class Keeper:
     ports: ControlPorts
     on_gone: Callable[[], object] = lambda: None
     on_back: Callable[[], object] = lambda: None
+    is_quiet: Callable[[], bool] = lambda: True
     clock: Callable[[], float] = boot_s
     is_ending: bool = False
     """Whether the pod is about to end."""
@@ -211,12 +214,14 @@ class Keeper:
     _due_s: float = -inf
     _has_accepted: bool = False
     _silent_looks: int = 0
+    _quiet_looks: int = 0
     _problem: str = ""
     _woken: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue)
 
     def run(self) -> None:
-        """Keep the Lease until the pod ends and its gateway has ended."""
-        while not (self.is_ending and self.gateway.is_gone):
+        """Keep the Lease until the pod ends, its gateway has ended and nobody comes there any more: the other gateway
+        may have passed on to it what it has not seen."""
+        while self._quiet_looks < QUIET_LOOKS:
             try:
                 self.look()
             except Exception:  # a mistake of ours must not end it silently
@@ -247,15 +252,17 @@ class Keeper:
                 self._tell_gateway()
                 self._ask_peers()
         self._replace_gateway()
+        is_over = self.is_ending and self.gateway.is_gone and self.is_quiet()
+        self._quiet_looks = self._quiet_looks + 1 if is_over else 0
 
     def _replace_gateway(self) -> None:
         """Have what comes to a gateway that has ended answered meanwhile."""
         self._has_accepted = self._has_accepted or self.gateway.accepts
         self._silent_looks = 0 if self.gateway.accepts else self._silent_looks + 1
-        if self._has_accepted and not self.is_ending:
+        if self._has_accepted:
             if self.gateway.accepts:
                 self.on_back()
-            elif self.gateway.is_gone or self._silent_looks > SILENT_LOOKS:
+            elif self.gateway.is_gone or (self._silent_looks > SILENT_LOOKS and not self.is_ending):
                 self.on_gone()
 
     def _told_once(self, problem: str) -> str:
@@ -381,6 +388,10 @@ class PodPort:
         if self._stand_in is not None:
             self._stand_in.end(term)
 
+    def is_quiet(self) -> bool:
+        """Whether the stand-in has no connections."""
+        return self._stand_in is None or self._stand_in.is_quiet
+
 
 @dataclass(frozen=True)
 class Here:
@@ -417,6 +428,7 @@ def start(
         ControlPorts(tokens),
         lambda: port.begin(lease.term, lease.server),
         lambda: port.end(lease.term),
+        port.is_quiet,
     )
 
     def keep() -> None:

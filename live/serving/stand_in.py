@@ -53,6 +53,12 @@ class StandIn:
         """Leave the port to the gateway, which gets what waits here, too."""
         self._call(self._end(term))
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it has no connections."""
+        server = self._listener.runner.server
+        return server is None or not server.connections
+
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 

@@ -143,6 +143,7 @@ class GatewayPods:
             ControlPorts(self.tokens),
             lambda: port.begin(lease.term, lease.server),
             lambda: port.end(lease.term),
+            port.is_quiet,
         )
         self.pods.append(GatewayPod(self, name, ip, process, keeper, client))
         for target in (

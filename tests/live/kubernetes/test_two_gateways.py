@@ -117,6 +117,17 @@ def test_a_rollout_of_both_loses_nothing(pods: GatewayPods) -> None:
     assert [pod.name for pod in pods.serving] == [pods.server.holder]
 
 
+def test_what_comes_to_a_pod_that_ends_after_its_gateway_has_is_answered(pods: GatewayPods) -> None:
+    """The port outlives the gateway: whoever was sent there waits for somebody who accepts."""
+    first, second = pods.pods
+    first.terminate()
+    assert first.process.wait(60) == 0
+    with clients(first) as client:
+        client.until_answered(3)
+    assert client.lost() == []
+    assert second.serves
+
+
 def test_while_the_api_server_is_away_the_one_that_serves_serves_on(pods: GatewayPods) -> None:
     first, second = pods.pods
     with clients(first, second) as client:
