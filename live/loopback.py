@@ -30,7 +30,7 @@ from ipa.live.plane import (
     server_arguments,
 )
 from ipa.live.profiling import variant_folder
-from ipa.live.server_answers import unhealthy
+from ipa.live.server_answers import metadata_of, unhealthy
 from ipa.live.serving import digest_of, sums_of
 from ipa.live.stage_replicas import STEADY_AFTER_S, Replica, StageReplicas
 from ipa.live.tokens import TokenFile, create_token_file
@@ -105,7 +105,7 @@ class LoopbackBackend(LiveBackend):
     async def open(self, initial: Configuration) -> None:
         """Start the gateway and the replicas of `initial`, and wait until all are ready.
 
-        Raises RunError, with the end of a log, if one does not become ready.
+        Raises RunError, with the end of a log, if one does not become ready, or if its model cannot take the batch.
         """
         refusal = self._refusal(initial)
         if refusal:
@@ -124,8 +124,22 @@ class LoopbackBackend(LiveBackend):
                 self._start(replicas.create(0.0), start_up_s=0.0)
         await self.client.configure(initial)
         await self._until_initial_ready()
+        await self._check_batches(initial)
         await self.client.list_replicas(self._listed())
         self.spawn(self._reconcile_loop())
+
+    async def _check_batches(self, initial: Configuration) -> None:
+        """Raise RunError for a real model that takes a fixed number of rows where requests are to share batches."""
+        for name, stage in self.stages.items() if self.plane.models else ():
+            replica, batch = stage.ready[0], initial[name].batch
+            inputs = (await metadata_of(replica.url, replica.variant)).get("inputs", ())
+            rows = next((tensor["shape"][0] for tensor in inputs if tensor["shape"][:1] not in ([], [-1])), None)
+            if rows is not None and batch > 1:
+                raise RunError(
+                    f"stage {name}: {replica.variant} takes exactly {rows} rows at a time, so requests cannot share a "
+                    f"batch, and the plan has batches of {batch}; export the model with any number of rows (-1), "
+                    "or plan batches of 1"
+                )
 
     async def close(self) -> None:
         self._is_closing = True

@@ -26,7 +26,7 @@ MOST_BATCH = 4096
 def doubts(scenario: Scenario) -> Iterator[str]:
     """The doubts about a scenario's SLA, and its policy's goal and margin. Raises as `pipeline_of` and `Goal.of`."""
     pipeline = pipeline_of(scenario)
-    if scenario.sla_s is not None or all(stage.sla_why for stage in pipeline.stages):
+    if scenario.sla_s is not None:  # a pipeline file's own is `ipa pipeline check`'s affair
         yield from sla_doubts(pipeline, pipeline.defaults.batch_cap)
     parameters = {**split_spec(scenario.policy.name)[1], **scenario.policy.parameters}
     for name in MARGINS:

@@ -10,6 +10,7 @@ import socket
 import stat
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,36 @@ def test_a_run_serves_the_models_that_it_began_with_and_no_others(tmp_path: Path
             assert "holds another model" in log_end(backend._log(refused.name))
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(("rows", "batch", "is_refused"), [(1, 1, False), (1, 2, True), (-1, 2, False)])
+def test_a_model_of_fixed_rows_is_refused_where_requests_share_batches(
+    tmp_path: Path, rows: int, batch: int, is_refused: bool
+) -> None:
+    for variant in ("small", "large"):
+        folder = tmp_path / "models" / "tiny" / "sort" / variant
+        folder.mkdir(parents=True)
+        (folder / "model.py").write_text(
+            "class Model:\n    def metadata(self):\n"
+            f"        x = {{'name': 'x', 'datatype': 'FP32', 'shape': [{rows}, 1]}}\n"
+            "        return {'inputs': [x], 'outputs': []}\n\n"
+            "    def predict(self, inputs):\n        return inputs\n"
+        )
+
+    async def story() -> None:
+        path = pipeline_file(tmp_path)
+        plane = Plane(profiles.load(str(path)), str(path), models=str(tmp_path / "models"))
+        backend = LoopbackBackend(plane, tmp_path, HISTORY)
+        try:
+            await backend.open({"sort": replace(sort()["sort"], batch=batch)})
+        finally:
+            await backend.close()
+
+    if is_refused:
+        with pytest.raises(RunError, match=r"stage sort: small takes exactly 1 rows at a time.*batches of 2"):
+            asyncio.run(story())
+    else:
+        asyncio.run(story())
 
 
 def test_where_removal_loses_a_removed_replica_takes_its_request_with_it(tmp_path: Path) -> None:
