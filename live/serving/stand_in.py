@@ -65,6 +65,8 @@ class StandIn:
     async def _begin(self, term: int, server: Address | None) -> None:
         if server is not None:
             self._lease.follow(term, server)
+        elif not self._is_on:
+            self._lease.server = None  # it was the gateway that has ended
         if not self._is_on:
             self._is_on = True
             await self._listener.accept()
