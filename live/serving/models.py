@@ -91,8 +91,11 @@ class Threaded:
     def _predict(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         outputs = self.predictor.predict({tensor.name: to_array(tensor) for tensor in inputs})
         if not isinstance(outputs, Mapping):
-            raise ModelError(f"predict returned {type(outputs).__name__}, not a mapping of names to arrays")
-        return [of_array(name, np.asarray(array)) for name, array in outputs.items()]
+            raise TypeError(f"predict returned {type(outputs).__name__}, not a mapping of names to arrays")
+        try:
+            return [of_array(name, np.asarray(array)) for name, array in outputs.items()]
+        except TensorError as error:
+            raise ValueError(str(error)) from None  # the model's fault, not that of its inputs
 
     def metadata(self) -> Mapping[str, Any]:
         return self._metadata

@@ -121,8 +121,11 @@ class ReplicaClients:
             raise ReplicaError(f"broke off: {type(error).__name__}: {error}") from None
         except ProtocolError as error:
             raise ReplicaError(f"its answer breaks the protocol: {error}", again=False) from None
-        text, too_large = f"answered {status}: {_error(data.data)}", 413 if status == 413 else None
-        raise ReplicaError(text, served=status != 503, again=not 400 <= status < 500, status=too_large)
+        # What the first stage takes comes from the client as it is; a later stage's input is another model's output.
+        is_clients = status == 413 or (status == 400 and batch.stage == 0)
+        text = f"answered {status}: {_error(data.data)}"
+        again = not 400 <= status < 500
+        raise ReplicaError(text, served=status != 503, again=again, status=status if is_clients else None)
 
     @contextmanager
     def _asked_when_late(self, url: str, late_s: float, limit: asyncio.Timeout) -> Iterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-STATUSES = {"completed": (200,), "dropped": (504, 503), "unfinished": (504,), "failed": (502,)}
+STATUSES = {"completed": (200,), "dropped": (504, 503), "unfinished": (504,), "failed": (502, 400)}
 """What a client may be answered, by the outcome of its request; 503 also for what never came into the books."""
 
 

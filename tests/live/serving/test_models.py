@@ -242,7 +242,7 @@ def test_a_class_that_cannot_be_served_is_refused(tmp_path: Path, text: str, why
 
 def test_a_prediction_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     model = own_model(own(tmp_path, "class MyModel:\n def predict(self, inputs): return 3"))
-    with pytest.raises(ModelError, match="predict returned int, not a mapping of names to arrays"):
+    with pytest.raises(TypeError, match="predict returned int, not a mapping of names to arrays"):
         answer(model, {"x": np.array([1])})
     model.close()
 

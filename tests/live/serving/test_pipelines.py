@@ -82,6 +82,32 @@ def test_a_stage_takes_the_outputs_that_its_inputs_name(tmp_path: Path) -> None:
         assert [[visit["batch_size"] for visit in record["stages"]] for record in records] == [[2, 2], [2, 2]]
 
 
+@pytest.mark.parametrize(("first", "status"), [("onnx", 400), ("own", 502)])
+def test_a_shape_that_the_first_model_does_not_take_is_the_client_s_and_a_later_one_s_is_not(
+    tmp_path: Path, first: str, status: int
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    from tests.live.serving.models_world import affine_file
+
+    (tmp_path / "my.py").write_text(ADDING)
+    affine_file(onnx, tmp_path / "affine.onnx")
+    pipeline = str(tickets(tmp_path, "    inputs: {x: sum}\n"))
+    takes_three = ("--backend", "onnx", "--file", str(tmp_path / "affine.onnx"))
+    takes_any = ("--backend", f"{tmp_path / 'my.py'}:MyModel")
+    with plane(tmp_path) as up:
+        gateway = up.gateway("--pipeline", pipeline)
+        backends = (takes_three, takes_any) if first == "onnx" else (takes_any, takes_three)
+        servers = [up.server(*backend, "--model", "small") for backend in backends]
+        for server in servers:
+            until_ready(server.url)
+        configure(gateway, {"sort": servers[0].url, "answer": servers[1].url}, batch=1, timeout_s=0.0)
+        name = "x" if first == "onnx" else "image"
+        request = {"inputs": [{"name": name, "datatype": "FP32", "shape": [1, 2], "data": [1.0, 2.0]}]}
+        answered, answer = call("POST", gateway.url + "/v2/models/tickets/infer", request)
+    assert answered == status
+    assert "input 'x': shape [1, 2]; the model takes [-1, 3]" in answer["error"]
+
+
 def test_an_output_that_the_next_stage_lacks_fails_the_request_with_its_name(tmp_path: Path) -> None:
     (tmp_path / "my.py").write_text(ADDING)
     pipeline = str(tickets(tmp_path, "    inputs: {x: total}\n"))

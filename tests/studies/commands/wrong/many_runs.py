@@ -15,7 +15,9 @@ STUDIES = [
     Wrong(f"{TUNE} --minimise changes --train 0:9", "is drawn by each seed, so that seeds are kept apart"),
     Wrong(f"{TUNE} --minimise changes --out both", "--out both: already holds results; give a new or empty folder"),
     Wrong("study study.yaml", "Missing option '--out'."),
-    Wrong("study papper --out new", "no study is called 'papper'; shipped: paper; or give the path of a study file"),
+    Wrong(
+        "study papper --out new", "no study is called 'papper'; shipped: paper, loads; or give the path of a study file"
+    ),
     Wrong("study gone.yaml --out new", "gone.yaml: cannot be read: No such file or directory"),
     Wrong("study scenario.yaml --out new", "scenario.yaml:2: kind: should be 'study'; given 'scenario'"),
     Wrong("study study.yaml --out run", "--out run: already holds results; give a new or empty folder"),
