@@ -119,7 +119,8 @@ def test_bodies_that_would_take_all_memory_are_refused_by_a_gateway_that_goes_on
     bomb = gzip.compress(b'{"inputs":[' + b"{}," * 22_000_000 + b"{}]}")
     assert len(bomb) < 70_000
     status, answer = call("POST", url, bomb, {"Content-Encoding": "gzip"})
-    assert (status, answer["error"].partition(";")[0]) == (413, "the body's JSON is too large")
+    assert status == 413  # for its size, or for what little of it had come: that depends on how much came at once
+    assert answer["error"].startswith(("the body's JSON is too large;", "the body grows from "))
     for large in (b'{"inputs":[{"name":"x","data":[' + b"0.5," * 15_500_000, b'{"inputs":[' + b"{}," * 2_000_000):
         status, answer = infer(in_a_pod, large + b"1]}]}")
         assert (status, answer["error"].partition(";")[0]) == (413, "the body's JSON is too large")
