@@ -48,6 +48,10 @@ MOST_KEPT = 4
 IDLE_S = 60.0
 """How long a connection may be idle."""
 LINGER_S = 0.5
+NEEDS_TOKEN = (
+    "this address needs a token: put the `?token=...` of the address that `ipa explore` printed before the `#` of this "
+    "one, or open the printed one"
+)
 
 PAGE = {
     "/": ("index.html", "text/html"),
@@ -261,7 +265,10 @@ class _Handler(BaseHTTPRequestHandler):
         origin = self.headers.get("Origin")
         from_elsewhere = self.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin")
         if from_elsewhere or origin not in (None, f"http://{self.server.host}"):
-            raise _Refused(HTTPStatus.FORBIDDEN, "requests of other pages are not answered")
+            why = (
+                "other pages' requests are not answered; to open this address, paste it into the browser's address bar"
+            )
+            raise _Refused(HTTPStatus.FORBIDDEN, why)
         if self.command == "POST" and origin is None:
             raise _Refused(HTTPStatus.FORBIDDEN, "a question should come from this server's page")
 
@@ -274,7 +281,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _check_token(self) -> None:
         if not self._is_known():
-            raise _Refused(HTTPStatus.FORBIDDEN, "open the address that `ipa explore` printed: it has a token")
+            raise _Refused(HTTPStatus.FORBIDDEN, NEEDS_TOKEN)
 
     def _hang_up(self) -> None:
         """End the connection. An unread body is read first, so that the refusal reaches a client still sending."""

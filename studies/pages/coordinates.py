@@ -70,7 +70,7 @@ def _text(value: object) -> str:
         return "–"
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return json.dumps(value)
-    return value if isinstance(value, str) else f"{value:.4g}"
+    return value if isinstance(value, str) else f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _cut(text: str) -> str:

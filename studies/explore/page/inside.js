@@ -34,8 +34,13 @@ async function refresh(ask) {
   const [policy, seed] = at("inside-run").value.split(" ").map(Number);
   const asked = await ask(policy, seed, key);
   if (!asked) return;
-  ({key} = asked);
-  found = asked.found;
+  ({key, found} = asked);
+  if (!found) {
+    stop();
+    at("network").replaceChildren();
+    at("decided").replaceChildren(made("li", {textContent: asked.problem}));
+    return;
+  }
   const end_s = found.moments_s.at(-1);
   at("moment").max = end_s;
   time_s = Math.min(time_s, end_s);

@@ -53,7 +53,7 @@ async function asked(state) {
     return found;
   } catch (error) {
     if (mine !== number || error.name === "AbortError") return null;
-    return said("The server has ended: start ipa explore again. What stands here is its last answer.");
+    return said("The server has ended: start ipa explore again.");
   } finally {
     clearTimeout(meanwhile);
     isOpen.abort();
@@ -66,7 +66,7 @@ async function coarsely(state, mine, signal) {
     const {status, found} = await post("coarse", bodyOf(state, mine), signal);
     if (signal.aborted || status !== 200 || !found.coarse) return;
     mark(found.coarse);
-    document.body.classList.remove("stale");
+    document.body.classList.remove("unanswered");
     show(found);
   } catch (error) {
     if (error.name !== "AbortError" && !(error instanceof TypeError)) throw error;  // the whole answer reports the error
@@ -90,12 +90,13 @@ const TAKING = ["pin", "csv", "table", "report"];
 const canTake = () => last && !document.body.classList.contains("coarse");
 
 function said(problem) {
-  if (!at("coarse").hidden && last) show(last.answer);  // go back to the last whole answer
   mark("");
-  if (!last) at("title").textContent = "No answer";
+  at("title").textContent = "No answer";
+  at("subtitle").textContent = "";
+  document.title = "No answer · ipa explore";
   showProblem(problem);
   form?.mark(problem);
-  document.body.classList.add("stale");
+  document.body.classList.add("unanswered");  // figures of another question must not stand below this one
   at("status").textContent = "";
   return null;
 }
@@ -112,7 +113,7 @@ async function ask(settled, isNew = true) {
   mark("");
   showProblem(leftOut.join("\n"));
   form.mark("");
-  document.body.classList.remove("stale");
+  document.body.classList.remove("unanswered");
   show(found);
   showDifferences(found, pinned && {href: `#${toAddress(pinned.state)}`, text: label(pinned.state), isMeasured: !!pinned.state.measured});
   points.choose(state);
@@ -126,7 +127,7 @@ async function ask(settled, isNew = true) {
 
 // ---- the address ----
 
-let written = 0, later = 0;
+let written = 0, later = 0, pause = 0;
 
 function address(state) {
   clearTimeout(later);
@@ -140,6 +141,8 @@ function address(state) {
 }
 
 async function open() {
+  clearTimeout(later);  // what was to be written is left behind
+  clearTimeout(pause);
   const state = fromAddress(location.hash);
   const {pin, ...current} = state;
   among = current.among ?? "";
@@ -224,13 +227,11 @@ const lookInside = inside.setUp(async (policy, seed, before) => {
   const key = JSON.stringify([toAddress(last.state), policy, seed]);
   if (key === before) return null;
   const found = await askedFurther("inside", {policy, seed});
-  if (found?.error) at("decided").textContent = found.error;
-  return found && !found.error ? {key, found} : null;
+  return found && (found.error ? {key, problem: found.error} : {key, found});
 });
 points.setUp(question => { location.hash = toAddress({...question, among, pin: pinned?.state}); });
 const showPlan = plan.setUp((policy, load) => last && askedFurther("plan", {policy, load}));
 
-let pause = 0;
 addEventListener("popstate", open);  // also after a link of this page was followed
 at("question").addEventListener("submit", event => event.preventDefault());
 

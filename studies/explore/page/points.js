@@ -10,7 +10,10 @@ let ask = null, folder = "", found = null;
 let chosen = -1;  // the index of the point that is shown
 
 const stateOf = ({what, ...rest}) => ({...rest, from: what, seeds: String(rest.seeds)});
-const text = value => value === null || value === "" ? "–" : typeof value === "string" ? value : JSON.stringify(value);
+// As in the figure: four digits, and all of a whole part.
+const rounded = value => value.toLocaleString("en", Math.abs(value) < 1000 ? {maximumSignificantDigits: 4} : {maximumFractionDigits: 0});
+const text = value => value === null || value === "" ? "–" : typeof value === "string" ? value
+  : typeof value === "number" ? rounded(value) : JSON.stringify(value);
 
 // Called once: `asks(question)` asks the question of a state.
 export function setUp(asks) {

@@ -220,6 +220,21 @@ def test_points_outside_a_brush_are_left_out_of_the_figure_and_the_table(
     assert shown.run("errors") == []
 
 
+@needs_chromium
+def test_a_short_drag_along_an_axis_acts_on_this_axis_alone(shown: Browser, explorer: Explorer, swept: Path) -> None:
+    """Some pixels beside the first axis and straight up, over the dots of one of the two policies."""
+    shown.size(WIDE, 900)
+    visit(shown, explorer, about(str(swept)).address)
+    plot = "document.getElementById('plot-points')"
+    shown.until(f"{plot}._fullLayout?.dragmode === 'select'")
+    left = "[...document.querySelectorAll('#points-table tbody tr')].filter(row => !row.hidden).length"
+    drag(shown, (0.05, -0.03), (0.05, 0.03))
+    shown.until(f"{plot}.layout.selections?.length")
+    shown.until(f"{left} === 4")
+    assert shown.run(f"{plot}.layout.selections.map(each => Math.round(each.x1 - each.x0))") == [0]
+    assert shown.run("errors") == []
+
+
 def press(shown: Browser, key: str, code: int, text: str = "") -> None:
     for kind in ("keyDown", "keyUp"):
         shown.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, text=text)
@@ -254,6 +269,19 @@ def test_the_points_do_not_make_the_page_scroll_sideways(
     shown.size(width, 900)
     visit(shown, explorer, about(str(swept)).address)
     assert shown.run("document.documentElement.scrollWidth") <= width
+
+
+@needs_chromium
+@pytest.mark.usefixtures("elsewhere")
+def test_values_of_points_have_as_many_digits_in_the_table_as_in_the_figure(shown: Browser, explorer: Explorer) -> None:
+    values = "hop_s=0.01234567,0.1", "sla_s=12345.678,10"
+    vary = [word for each in values for word in ("--vary", each)]
+    assert ipa("sweep", "video", *vary, "--sample", "list", *SHORT, "--out", "digits", "-q").exit_code == 0
+    visit(shown, explorer, about("digits").address)
+    drawn = "document.getElementById('plot-points').data"
+    shown.until(f"{drawn}?.at(-1).text.length")
+    assert rows(shown, "points-table")[0][1:3] == ["0.01235", "12,346"]
+    assert shown.run(f"{drawn}.at(-1).text[0]").startswith("hop_s 0.01235<br>sla_s 12,346<br>")
 
 
 @needs_chromium

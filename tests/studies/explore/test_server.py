@@ -385,7 +385,7 @@ def test_no_other_method_is_answered(explorer: Explorer, method: str) -> None:
 def test_nothing_is_given_without_the_token(explorer: Explorer, path: str) -> None:
     status, text, headers = send(explorer, "GET", path, without="Cookie")
     assert status == 403
-    assert "token" in text
+    assert "needs a token: put the `?token=...` of the address that `ipa explore` printed before the `#`" in text
     assert "Set-Cookie" not in headers
     for changes in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec_Fetch_Site": "cross-site"}):
         assert send(explorer, "GET", path, **changes)[0] in (403, 421)
