@@ -71,6 +71,8 @@
 
   function equip(table) {
     const rows = [...table.tBodies[0].rows];
+    const headings = [...table.tHead.rows[0].cells].map(title);
+    for (const {cells} of rows) [...cells].forEach((cell, place) => { cell.dataset.heading = headings[place]; });
     const status = document.createElement("span");
     status.role = "status";
     const tools = document.createElement("div");

@@ -10,6 +10,7 @@ export function made(tag, properties = {}, ...children) {
 
 function table(columns, rows) {
   const head = made("tr", {}, ...columns.map(text => made("th", {scope: "col", textContent: text})));
+  for (const row of rows) row.forEach((cell, place) => { cell.dataset.heading = columns[place]; });
   return made("table", {}, made("thead", {}, head), made("tbody", {}, ...rows.map(row => made("tr", {}, ...row))));
 }
 

@@ -117,14 +117,18 @@ def test_figures_follow_the_theme_and_are_light_on_paper(shown: Browser, page: P
     assert shown.run(drawn)[:2] == [DARK[PALETTE[0]], DARK[BACKGROUND]]
 
 
-def test_on_a_narrow_screen_only_tables_scroll_sideways(shown: Browser, page: Path) -> None:
+def test_on_a_narrow_screen_nothing_is_cut_and_nothing_scrolls_sideways(shown: Browser, page: Path) -> None:
+    """Each row of the table of twelve columns is a block, in which each figure has its heading."""
     shown.open(page, width=NARROW)
     shown.draw_all()
     assert shown.run("document.documentElement.scrollWidth") == NARROW
-    assert shown.run("[...document.querySelectorAll('.wide')].map(box => box.scrollWidth > box.clientWidth)") == [
-        False,
-        True,
-    ]
+    assert not shown.run("[...document.querySelectorAll('.wide')].some(box => box.scrollWidth > box.clientWidth)")
+    last = "document.querySelector('table[aria-label=Long]').tBodies[0].rows[0].cells[11]"
+    assert shown.run(f"{last}.getBoundingClientRect().right") <= NARROW
+    assert shown.run(f"getComputedStyle({last}, '::before').content") == '"column 11"'
+    assert column(shown, 0, "Long")[0] == "cell 0"
+    press(shown, "table[aria-label=Long] th:nth-child(12) button")
+    assert shown.run("document.querySelector('table[aria-label=Long] th:nth-child(12)').ariaSort") == "ascending"
     assert shown.run("document.querySelector('.plot').layout.font.size") == 11
     shown.size(1000, 900)
     shown.until("document.querySelector('.plot').layout.font.size === 12")
