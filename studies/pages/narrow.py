@@ -24,6 +24,9 @@ _COLUMN_GAP = 64.0
 
 _MOST_TICKS = 6
 
+_HIGHEST = 320.0
+"""The most that a single panel is high, about as much as it is wide [pixels]."""
+
 PANEL_TITLE_GAP = "   "
 """The separator between the name in a panel's title and the text beside it."""
 
@@ -31,18 +34,21 @@ PANEL_TITLE_GAP = "   "
 def narrowed(traces: Sequence[Spec], layout: Spec) -> Spec:
     """The layout for a narrow screen; the given one is not changed.
 
-    Panels side by side are stacked. A legend that takes more rows moves down everything beneath it. x axes have at most
-    six ticks. Names beside points are removed, as the legend has them. Dragging scrolls the page.
+    Panels side by side are stacked; a single one, if it has no row for each name, is about square. A legend that takes
+    more rows moves down everything beneath it. x axes have at most six ticks. Names beside points are removed, as the
+    legend has them. Dragging scrolls the page.
     """
     narrow = deepcopy(layout)
     rows_more = _rows_more(traces, narrow)
     narrow["font"] = {**narrow["font"], "size": 11}
     narrow["dragmode"] = False
     _restack(narrow, rows_more)
+    upright = _axes(narrow, "y")
+    if len(upright) == 1 and "title" in upright[0][1] and not _has_rows(traces, upright[0][1]):
+        narrow["height"] = min(narrow["height"], _HIGHEST + narrow["margin"]["t"] + narrow["margin"]["b"])
     top = _ROW * rows_more.get("legend", 0) if _is_above_all(narrow) else 0.0
     narrow["height"] += top
     narrow["margin"] = {**narrow["margin"], "r": 8, "t": narrow["margin"]["t"] + top}
-    upright = _axes(narrow, "y")
     if upright and all(axis.get("automargin") for _, axis in upright):
         narrow["margin"]["l"] = 8  # as much is added as the labels need
     for _, axis in [*_axes(narrow, "x"), *_axes(narrow, "y")]:
@@ -57,6 +63,11 @@ def narrowed(traces: Sequence[Spec], layout: Spec) -> Spec:
             if "title" in legend:
                 legend["title"] = {**legend["title"], "side": "top"}
     return narrow
+
+
+def _has_rows(traces: Iterable[Spec], axis: Spec) -> bool:
+    """Whether an upright axis has a row for each name."""
+    return "tickvals" in axis or any(trace.get("orientation") == "h" for trace in traces)
 
 
 def _axes(layout: Spec, letter: str) -> list[tuple[str, Spec]]:

@@ -37,7 +37,9 @@ export function showAnswer(answer) {
     ...figures.map(name => made("td", {textContent: each.estimates[name].text, title: each.estimates[name].mean ?? "none"})),
   ])));
   at("intervals").textContent = answer.intervals;
-  at("recommendation").replaceChildren(...[...answer.recommendation, ...answer.unmet].map(textContent => made("li", {textContent})));
+  const [take = "", ...more] = answer.recommendation;
+  at("take").textContent = take;
+  at("recommendation").replaceChildren(...[...more, ...answer.unmet].map(textContent => made("li", {textContent})));
   showWays(answer);
   const digest = of.load.sha256 ? `, sha256 ${of.load.sha256}` : "";
   at("made").textContent = `Simulated, not measured: ipa-pipelines ${of.version}, engine ${of.engine}, load ${of.load.name} `

@@ -75,7 +75,9 @@ async function coarsely(state, mine, signal) {
 
 function show(found) {
   showAnswer(found);
-  showFigures(at("plots"), found.plots);
+  const [plane, ...rest] = found.plots;
+  showFigures(at("plane"), [plane]);
+  showFigures(at("plots"), rest);
 }
 
 // Mark the shown answer as coarse, or remove the mark.
@@ -234,6 +236,12 @@ const showPlan = plan.setUp((policy, load) => last && askedFurther("plan", {poli
 
 addEventListener("popstate", open);  // also after a link of this page was followed
 at("question").addEventListener("submit", event => event.preventDefault());
+
+// A narrow screen begins with the answer: the question is folded there.
+const narrow = matchMedia("(max-width: 900px)");
+const fold = () => { at("asking").open = !narrow.matches; };
+narrow.addEventListener("change", fold);
+fold();
 
 try {
   const choices = await (await fetch("choices")).json();

@@ -17,6 +17,7 @@ import pytest
 
 from ipa.studies import compare, find
 from ipa.studies.explore import Explorer
+from ipa.studies.many.systems import BASELINES
 from tests.command import answer, refusal, start
 from tests.studies.browser import NARROW, WIDE, Browser, needs_chromium
 from tests.studies.explore.conftest import ALL, answered, enter, send, visit
@@ -103,7 +104,7 @@ def test_all_figures_are_drawn_and_say_what_they_show(shown: Browser, explorer: 
 def test_which_policy_to_take_is_said_as_by_the_command(shown: Browser, explorer: Explorer) -> None:
     visit(shown, explorer, f"{SHORT}&policy=ipa&policy=rate&seeds=2")
     found = compare(find("video", {"trace": "constant:5:30"}), ["ipa", "rate"], seeds=2).recommend()
-    said = "[...document.querySelectorAll('#recommendation li')].map(each => each.textContent)"
+    said = "[...document.querySelectorAll('#take:not(:empty), #recommendation li')].map(each => each.textContent)"
     assert shown.run(said) == found.sentences
     visit(shown, explorer, SHORT)
     assert shown.run(said) == []
@@ -504,6 +505,22 @@ _CONTRAST = """{
   const colours = texts.filter(each => each.innerText).map(each => light(getComputedStyle(each).color));
   Math.min(...colours.map(colour => Math.max(colour, back) / Math.min(colour, back)));
 }"""
+
+
+def test_a_telephone_begins_with_what_to_take_and_the_plane(shown: Browser, explorer: Explorer) -> None:
+    """On 390 by 844 pixels, both are in view; the question is folded above them, and no table is cut."""
+    shown.size(NARROW, 844)
+    visit(shown, explorer, "&".join(["from=video&trace=constant%3A5%3A60", *(f"policy={each}" for each in BASELINES)]))
+    shown.until("document.querySelector('#plot-plane .main-svg')")
+    bottoms = "['take', 'plot-plane'].map(id => document.getElementById(id).getBoundingClientRect().bottom)"
+    take, plane = shown.run(bottoms)
+    assert 0 < take < plane <= 844
+    assert not shown.run("document.getElementById('asking').open")
+    assert not shown.run("(box => box.scrollWidth > box.clientWidth)(document.getElementById('figures'))")
+    click(shown, "#asking > summary")
+    assert shown.run("document.getElementById('asked').checkVisibility()")
+    shown.size(WIDE, 844)
+    shown.until("document.getElementById('asking').open")
 
 
 @pytest.mark.long

@@ -23,6 +23,15 @@ def test_a_legend_of_more_rows_pushes_the_plot_down() -> None:
     assert narrowed(lines("a" * 20, "b" * 20, showlegend=False), wide)["height"] == 400
 
 
+def test_a_single_panel_is_about_square_unless_it_has_a_row_for_each_name() -> None:
+    """320 pixels between the margins of 34 and 52."""
+    names = axis("stage", tickvals=[0, 1], ticktext=["a", "b"])
+    assert narrowed([], layout(600, xaxis=axis(), yaxis=axis("cores")))["height"] == 320 + 34 + 52
+    across = [{"type": "bar", "orientation": "h", "x": [1], "y": ["a"]}]
+    assert narrowed(across, layout(600, xaxis=axis(), yaxis=axis("stage")))["height"] == 600
+    assert narrowed([], layout(600, xaxis=axis(), yaxis=names))["height"] == 600
+
+
 def test_ticks_become_few_but_names_stay() -> None:
     log = axis(type="log", tickvals=list(range(1, 10)), ticktext=list("123456789"))
     names = axis(tickvals=list(range(9)), ticktext=list("abcdefghi"))
