@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ipa.policies import split_spec
@@ -60,18 +61,18 @@ def answer(
     pin: Sequence[RunData] = (),
 ) -> Plain:
     """The answer to a question from its runs and those of the pin; `scenario`: the question's first."""
-    groups, others = by_policy(runs), by_policy(pin) if pinned else ()
+    groups, others = _named(by_policy(runs)), _named(by_policy(pin)) if pinned else ()
     first = runs[0].summary
     figures = figures_of([run.summary for run in runs])
     comparison = Comparison(tuple(runs))
     found: Plain = {
         "policies": [_of_group(group, figures) for group in groups],
         "plots": plain(pages.comparison.plots_of_first(beside(groups, others, pinned.name) if pinned else groups)),
-        "recommendation": comparison.recommend().sentences if len(groups) > 1 else [],
+        "recommendation": list(map(_rounded, comparison.recommend().sentences)) if len(groups) > 1 else [],
         "unmet": [line for group in groups if (line := unmet(group.label, list(group.summaries.values())))],
         "figures": [name for name, *_ in figures],
         "made": {
-            "title": comparison.title,
+            "title": _rounded(comparison.title),
             "sla_s": first["sla_s"],
             "duration_s": first["duration_s"],
             "requests": first["requests"],
@@ -103,6 +104,16 @@ def coarse(found: Plain, seeds: int, whole_s: float | None) -> Plain:
     return {**found, "coarse": f"Coarse: {', '.join(parts)}. The whole answer follows.", "recommendation": []}
 
 
+def _named(groups: Sequence[Group]) -> list[Group]:
+    """The groups with names that are short enough to read; their policies stay as they are."""
+    return [replace(group, label=_rounded(group.label)) for group in groups]
+
+
+def _rounded(text: str) -> str:
+    """A text whose long fractions, such as those of a sweep's random values, have six digits."""
+    return re.sub(r"\d+\.\d{6,}", lambda number: f"{float(number[0]):.6g}", text)
+
+
 def _of_group(group: Group, figures: Sequence[Figure]) -> Plain:
     """The figures of a policy as `ipa compare` prints them: means over seeds with their intervals."""
     found: dict[str, Plain] = {}
@@ -115,7 +126,7 @@ def _of_group(group: Group, figures: Sequence[Figure]) -> Plain:
             continue
         ends = (estimate.low, estimate.high) if estimate.has_interval else (None, None)
         found[name] = {"text": text_of(figure, estimate), "mean": estimate.mean, "low": ends[0], "high": ends[1]}
-    return {"policy": group.policy, "title": group.title, "estimates": found, "runs": summaries}
+    return {"policy": group.policy, "title": _rounded(group.title), "estimates": found, "runs": summaries}
 
 
 def _counterpart(policy: str, pinned: Sequence[Group]) -> tuple[str, Mapping[int, Mapping[str, Any]]]:

@@ -30,7 +30,7 @@ export function showAnswer(answer) {
   at("title").textContent = of.title;
   document.title = `${of.title} · ipa explore`;
   const seeds = of.seeds.length > 1 ? `seeds ${of.seeds[0]} to ${of.seeds.at(-1)}` : `seed ${of.seeds[0]}`;
-  at("subtitle").textContent = `${of.duration_s} s, ${of.requests.toLocaleString("en")} requests, SLA ${of.sla_s} s, ${seeds}`;
+  at("subtitle").textContent = `${of.duration_s.toLocaleString("en")} s, ${of.requests.toLocaleString("en")} requests, SLA ${of.sla_s} s, ${seeds}`;
   const rows = [...policies, ...(answer.measured ?? [])];
   at("figures").replaceChildren(table(["policy", ...figures], rows.map((each, place) => [
     made("th", {scope: "row"}, ...(place < policies.length ? [patch(place)] : []), each.title),

@@ -381,6 +381,15 @@ def test_no_other_method_is_answered(explorer: Explorer, method: str) -> None:
     assert send(explorer, method, "/answer")[0] == 405
 
 
+def test_a_long_fraction_is_short_in_names_and_whole_in_the_command(explorer: Explorer) -> None:
+    question = {"what": "video", "policies": ["ipa alpha=19.9521608037076"], "values": {"trace": "constant:5:30"}}
+    found = explorer.answer({"tab": "digits", "number": 1, "question": question})
+    assert found["made"]["title"].endswith("policy ipa alpha=19.9522")
+    assert [each["title"] for each in found["policies"]] == ["ipa alpha=19.9522"]
+    assert found["plots"][0]["words"].endswith("Shown: ipa alpha=19.9522.")
+    assert "ipa alpha=19.9521608037076" in found["command"]
+
+
 @pytest.mark.parametrize("path", ["/", "/main.js", "/plotly.js", "/choices"])
 def test_nothing_is_given_without_the_token(explorer: Explorer, path: str) -> None:
     status, text, headers = send(explorer, "GET", path, without="Cookie")
