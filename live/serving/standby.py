@@ -58,9 +58,8 @@ class Standby:
         asked_s = time.monotonic()
         seconds = min(MOST_SECONDS, asked_s - self._copied_s + 1.0)
         try:
-            async with session.get(
-                url + STATE_PATH, params={"seconds": ceil(seconds)}, headers=self._tokens.headers()
-            ) as response:
+            params, headers = {"seconds": ceil(seconds)}, self._tokens.headers()
+            async with session.get(url + STATE_PATH, params=params, headers=headers, allow_redirects=False) as response:
                 state = await response.json()
                 if response.status != 200:
                     return str(state)

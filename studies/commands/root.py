@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import redirect_stdout, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
 from errno import EDQUOT, EFBIG, ENOSPC
 from typing import Any, TextIO
 
@@ -107,17 +108,21 @@ class _Output:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        try:
+        with self._named():
             return self._stream.write(text)
-        except OSError as error:
-            error.filename = _OUTPUT
-            raise
 
     def flush(self) -> None:
-        try:
+        with self._named():
             self._stream.flush()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             error.filename = _OUTPUT
+            if isinstance(error, BrokenPipeError):  # click may take it, and then nobody else hears of it
+                _drop_output()
             raise
 
 

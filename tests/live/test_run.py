@@ -285,7 +285,7 @@ def test_a_run_that_served_nothing_says_so_first_and_why_and_has_failed(picky: t
     result = ipa(*picky, "--samples", "rows.npz", "--out", "run", "--json")
     assert result.exit_code == 1
     why = json.loads(result.stdout)["live"]["loss"]
-    assert why.startswith("Nothing was served: 20 of 20 requests were lost (20 failed). Why: 20 x HTTP status 502: ")
+    assert why.startswith("Nothing was served: 20 of 20 requests were lost (20 failed). Why: 20 x HTTP status 400: ")
     assert "inputs y; the model takes x" in why
     assert result.stderr.splitlines()[0] == why
     if find_spec("plotly") is not None:

@@ -431,7 +431,7 @@ def test_every_key_of_a_scenario_has_a_control() -> None:
     """But those that the page has elsewhere, and what is added to pods."""
     known = {each["key"] for each in controls()}
     inside = {"guards", "limits"}
-    top = set(Scenario.model_fields) - {"schema_version", "kind", "pipeline", "policy", "kubernetes"}
+    top = set(Scenario.model_fields) - {"schema_version", "kind", "pipeline", "policy", "kubernetes", "trace_sha256"}
     assert {key.partition(".")[0] for key in known} == top
     assert {key for key in known if "." not in key} == top - inside
 
@@ -480,7 +480,7 @@ def test_the_command_prints_an_address_and_ends_with_ctrl_c(tmp_path: Path) -> N
     process = start("explore", "nlp", "--no-browser", cwd=tmp_path)
     assert process.stdout is not None
     address = process.stdout.readline()
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}#from=nlp\n", address)
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}#from=nlp(&policy=[^&]+){5}\n", address)
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate(timeout=60)
     assert (process.returncode, rest, errors) == (0, "", "Ctrl-C ends it\nended\n")

@@ -318,7 +318,7 @@ def test_the_scenario_is_ready_to_run_as_it_is_printed(here: Path) -> None:
     Path("best.yaml").write_text(result.stdout)
     assert result.stdout == (here / "out" / "best.yaml").read_text()
     assert "#   cost_mean_cores         8.000      3.000  -62.5 % [-62.5, -62.5]\n" in result.stdout
-    assert "# 95 % intervals of changes. For rare or very unequal figures and few windows, " in result.stdout
+    assert "# 95 % intervals of changes. With few windows, skewed figures " in result.stdout
     assert studies.load("best.yaml").policy.parameters == {"level": 3}
     assert answer("simulate", "best.yaml", "--json")["cost_mean_cores"] == 3.0
 
