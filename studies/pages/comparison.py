@@ -254,7 +254,7 @@ def reading(groups: Sequence[Group]) -> str:
         which = f"the seeds {_listed(groups[0].seeds)}" if same else "each policy's seeds"
         text = f"Means over {which}, below them their intervals. {limits([groups[0].runs[0].scenario.trace])}"
     text += f" {merged}" if (merged := merged_latencies(groups)) else ""
-    bold = " Bold: better than every other, by differences seed by seed whose intervals hold together in 95 % of cases."
+    bold = " Bold: better than every other by differences seed by seed, whose intervals are widened for their number."
     return text + (bold if len(groups) > 1 and most > 1 else "")
 
 

@@ -68,7 +68,7 @@ def _overview(found: Found, styles: Looks, settings: Sequence[str]) -> Section:
         bounds = sheets.bounds(found, setting)
         tables = [_table(sheet, title) for sheet in [*shown, *([bounds] if bounds.rows else [])]]
         unswept = _unswept(found, setting, "So there is no headline here.")
-        parts.append(_only(setting, [*which, *unswept, *tables]))
+        parts.append(_only(setting, [*which, study_overview.planes(found, styles, setting), *unswept, *tables]))
     if found.compared:
         parts.append(_table(sheets.score(found)))
         if DEFECT in found.settings:

@@ -1,10 +1,11 @@
-"""The figures of a study over time: the loads and the systems' plans; and the time that a decision takes."""
+"""The figures of a whole study: accuracy against cost, the loads, the systems' plans over time, and how long decisions
+take."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import ceil
-from statistics import median
+from statistics import fmean, median
 
 import numpy as np
 
@@ -18,6 +19,49 @@ from ipa.studies.pages.plots import Plot, Spec, axis, layout, numbers, points
 from ipa.studies.pages.plots import line as line_of
 from ipa.studies.pages.study_bars import Look, Looks
 from ipa.studies.scenario import whole_trace
+
+
+def planes(found: Found, looks: Looks, setting: str) -> Plot:
+    """Accuracy against cost: a panel for each pipeline, a marker for each system, at its means."""
+    shown = [findings for findings in found.findings if setting in findings.study.settings]
+    panels, spec = grid(
+        [findings.pipeline for findings in shown],
+        [{"title": "cost (cores)" if place >= len(shown) - 2 else ""} for place in range(len(shown))],
+        [{"title": "PAS (x 100)"} for _ in shown],
+    )
+    traces: list[Spec] = []
+    titled: set[str] = set()
+    for panel, findings in zip(panels, shown, strict=True):
+        for system in findings.systems:
+            workloads = findings.study.workloads
+            cells = [cell for each in workloads if (cell := findings.cell(setting, each, system)) is not None]
+            if not cells:
+                continue
+            cores, pas = (fmean(cell.mean(key) for cell in cells) for key in ("cost_mean_cores", "pas_mean"))
+            look = looks[system]
+            late = fmean(cell.mean("sla_violation_rate", 100.0) for cell in cells)
+            marker: Spec = {"symbol": look.symbol, "color": look.colour, "size": 11}
+            traces.append(
+                points(
+                    numbers([cores], 3),
+                    numbers([pas], 3),
+                    look.title,
+                    marker,
+                    legendgroup=look.legend,
+                    showlegend=system not in titled,
+                    hovertemplate=f"<b>{look.title}</b><br>%{{x:.2f}} cores, PAS %{{y:.2f}}<br>"
+                    f"{late:.2f} % violations<extra></extra>",
+                    **panel.axes,
+                )
+            )
+            titled.add(system)
+    return Plot(
+        f"plane-{setting}",
+        "Accuracy against cost",
+        "Up and to the left is better. A mark is a system, its mean over the loads and seeds.",
+        traces,
+        spec,
+    )
 
 
 def loads(found: Found, looks: Looks) -> Plot:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ipa.studies.many import TIMELINE
@@ -71,16 +72,26 @@ def test_intervals_over_one_log_say_that_they_hold_it_fixed() -> None:
         assert [said in text for text in (" ".join(result.stdout.split()), *texts)] == [is_said] * 3
 
 
-def test_the_report_begins_with_what_to_take_and_ends_with_what_was_run() -> None:
+def test_the_report_begins_with_what_to_take_and_the_plane_and_ends_with_what_was_run() -> None:
     """And no table has a column for the one pipeline that all rows are of."""
     study("--seeds", 1)
     page = Path("out/report.html").read_text()
     assert "<h3>Which to take</h3>\n<ul>\n<li>mine: Nothing is recommended: " in page.partition("The headline")[0]
+    assert page.index("<h3>Which to take</h3>") < page.index("<h3>Accuracy against cost</h3>") < page.index("<table")
     assert page.count('<select data-choice="against') == 1
     told = page.partition("<summary>What was run</summary>")[2]
     assert "<dt>Systems</dt><dd>IPA, one, two</dd>" in told
     assert "<dt>Sweeps</dt><dd>other weights</dd>" in told
     assert ">pipeline<" not in page
+
+
+def test_the_plane_has_a_mark_for_each_system_at_its_means() -> None:
+    study("--seeds", 1)
+    marks = {trace["name"]: trace for trace in figures(Path("out/report.html").read_text())["plane-plain"]["data"]}
+    assert list(marks) == ["IPA", "one", "two"]
+    runs = pd.read_parquet("out/runs.parquet").query("system == 'one' and setting == 'plain'")
+    means = [runs[key].mean() for key in ("cost_mean_cores", "pas_mean")]
+    assert [marks["one"]["x"][0], marks["one"]["y"][0]] == pytest.approx(means, abs=1e-3)
 
 
 def test_the_report_needs_nothing_else_and_has_every_system() -> None:
