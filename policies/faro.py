@@ -197,7 +197,7 @@ class Faro(Scaler):
         for k, stage in enumerate(stages):
             if stage.name in since and now_s - since[stage.name] >= self.overload_s - EPSILON:
                 since[stage.name] = now_s
-                replicas[k] = self.bounded(replicas[k] + 1)
+                replicas[k] = stage.bounded(replicas[k] + 1)
                 notes.append(f"{stage.name}: has violated its SLO for {self.overload_s:g} s, one replica more")
         return Scaled(replicas, _memory(solved_s, stages, replicas, since), notes=notes)
 
@@ -208,11 +208,11 @@ class Faro(Scaler):
     def _planned(self, samples_rps: Sequence[float], stages: Sequence[Served], limit_cores: int | None) -> list[int]:
         """The fewest replicas of the greatest utility."""
         utilities = [self._utility(k, stage, samples_rps) for k, stage in enumerate(stages)]
-        counts = [each.fewest(self.min_replicas, self.max_replicas) for each in utilities]
+        counts = [each.fewest(stage.least, stage.most) for each, stage in zip(utilities, stages, strict=True)]
         cores = [stage.variant.base_cores for stage in stages]
         used = sum(count * each for count, each in zip(counts, cores, strict=True))
         while limit_cores is not None and used > limit_cores:
-            spare = [k for k, count in enumerate(counts) if count > self.min_replicas]
+            spare = [k for k, count in enumerate(counts) if count > stages[k].least]
             if not spare:
                 break
             lost = {k: (utilities[k].at(counts[k]) - utilities[k].at(counts[k] - 1)) / cores[k] for k in spare}

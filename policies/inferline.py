@@ -98,7 +98,7 @@ def plan(
     sample_rps: Sequence[float],
     choices: Sequence[Sequence[Size]],
     sla_s: float,
-    max_replicas: int,
+    max_replicas: Sequence[int],
     parents: Parents | None = None,
 ) -> InferLinePlan:
     """The plan for a sample, a count for each second; `choices`: the batch sizes of each stage, rising from 1.
@@ -111,10 +111,11 @@ def plan(
     world = _World(sample_rps, choices, sla_s, parents)
     sizes = tuple(stage[0] for stage in choices)
     # Fewer could not carry the mean load, so the search would first add up to these anyway.
-    replicas = tuple(min(max_replicas, replicas_for(world.mean_rps, size.throughput_rps)) for size in sizes)
+    needed = [replicas_for(world.mean_rps, size.throughput_rps) for size in sizes]
+    replicas = tuple(map(min, max_replicas, needed))
     hopeless = batching_s(sizes, parents) > sla_s
     while not world.keeps(sizes, replicas):
-        growing = [k for k, count in enumerate(replicas) if count < max_replicas]
+        growing = [k for k, count in enumerate(replicas) if count < max_replicas[k]]
         if hopeless or not growing:
             return InferLinePlan(sizes, replicas, (1.0,) * len(sizes), False)
         least = min(growing, key=lambda k: replicas[k] * sizes[k].throughput_rps)
@@ -299,7 +300,7 @@ class InferLine(Scaler):
             recent_rps = peak_rps(observation.load_rps[-self.recent_s :], self.bucket_s)
             cautious = [replicas_for(recent_rps, s.throughput_rps * min(rho.values())) for s in stages]
             tuned = [min(old, max(pair)) for old, *pair in zip(replicas, needed, cautious, strict=True)]
-        tuned = [self.bounded(count) for count in tuned]
+        tuned = [stage.bounded(count) for stage, count in zip(stages, tuned, strict=True)]
         return Scaled(
             replicas=tuned,
             memory={
@@ -319,7 +320,7 @@ class InferLine(Scaler):
         choices = [self._sizes(k, stage, mean_rps * stage.factor) for k, stage in enumerate(stages)]
         flow = self._programme.table.flow
         parents = None if flow is None else flow.parents
-        found: InferLinePlan = plan(sample, choices, self._programme.target_s, self.max_replicas, parents)
+        found: InferLinePlan = plan(sample, choices, self._programme.target_s, [s.most for s in stages], parents)
         service_s = max(1, ceil(batching_s(found.sizes, parents) - EPSILON))
         windows = [service_s]
         while windows[-1] * 2 <= LONGEST_WINDOW_S:
@@ -327,7 +328,7 @@ class InferLine(Scaler):
         names = [stage.name for stage in stages]
         return {
             "batch": dict(zip(names, (size.batch for size in found.sizes), strict=True)),
-            "replicas": dict(zip(names, map(self.bounded, found.replicas), strict=True)),
+            "replicas": {stage.name: stage.bounded(count) for stage, count in zip(stages, found.replicas, strict=True)},
             "rho": dict(zip(names, found.rho, strict=True)),
             "envelope": [[window_s, peak_rps(sample, window_s)] for window_s in windows],
             "feasible": found.feasible,

@@ -14,13 +14,14 @@ stay until there is a history.
 
 Concurrency counts the requests queued and in service at a stage. Knative averages it over every second; here it is the
 mean since the last control step. An interval of 2 s (the tick) gives 30 and 3 values in the two windows, 10 s only 6
-and 1, so that a panic is found late and starts from a single value. Left out are scaling to zero, the activator and its
-burst capacity, and the options that are off by default (scale-down delay, activation scale).
+and 1, so that a panic is found late and starts from a single value. With a *scale-down delay*, what is set is the most
+that the decisions of that time have asked for. Left out are scaling to zero, the activator and its burst capacity, and
+the activation scale.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +46,14 @@ if TYPE_CHECKING:
 class Kpa(Scaler):
     """Knative's autoscaler at fixed variants and batches; use it with an interval of 2 s.
 
-    `target_concurrency`: requests per replica; None: the stage's batch, since a replica serves one batch at a time.
-    `utilisation`: the share of it to aim at. `stable_window_s`: the window that sets the replicas. `panic_window_s`:
-    the window that may start a panic. `panic_threshold`: a panic begins where the panic window asks for this many
-    times the ready replicas. `max_scale_up_rate`: one decision sets at most this many times the ready replicas.
-    `max_scale_down_rate`: one decision sets at least the ready replicas divided by this. For other parameters see
-    `Scaler`. Before anything runs, the first decision carries the mean load of the last 10 s with `utilisation` of the
-    replicas' throughput.
+    `target_concurrency`: requests per replica, a number for all stages or stage -> number; None: the stage's batch,
+    since a replica serves one batch at a time. `utilisation`: the share of it to aim at. `stable_window_s`: the window
+    that sets the replicas. `panic_window_s`: the window that may start a panic. `panic_threshold`: a panic begins where
+    the panic window asks for this many times the ready replicas. `max_scale_up_rate`: one decision sets at most this
+    many times the ready replicas. `max_scale_down_rate`: one decision sets at least the ready replicas divided by this.
+    `scale_down_delay_s`: the replicas are the most that any decision of this time has asked for. `max_replicas`: the
+    most replicas of a stage; None: no bound. For other parameters see `Scaler`. Before anything runs, the first
+    decision carries the mean load of the last 10 s with `utilisation` of the replicas' throughput.
 
     PolicyError: an impossible value.
     """
@@ -63,29 +65,34 @@ class Kpa(Scaler):
         self,
         pipeline: Pipeline,
         *,
-        target_concurrency: float | None = None,
+        target_concurrency: float | Mapping[str, float] | None = None,
         utilisation: float = 0.7,
         stable_window_s: float = 60.0,
         panic_window_s: float = 6.0,
         panic_threshold: float = 2.0,
         max_scale_up_rate: float = 1000.0,
         max_scale_down_rate: float = 2.0,
+        scale_down_delay_s: float = 0.0,
+        max_replicas: int | Mapping[str, int] | None = None,
         **scaler: Any,
     ) -> None:
         checks.known("parameter", scaler, SCALER_PARAMETERS)
-        super().__init__(pipeline, **scaler)
-        if target_concurrency is not None:
-            target_concurrency = checks.number("target_concurrency", target_concurrency, above=0)
+        super().__init__(pipeline, max_replicas=max_replicas, **scaler)
         self.target_concurrency = target_concurrency
+        self._targets = self.by_stage("target_concurrency", target_concurrency, above=0)
         self.utilisation = self.share = checks.number("utilisation", utilisation, above=0, at_most=1)
         self.stable_window_s = checks.number("stable_window_s", stable_window_s, above=0)
         self.panic_window_s = checks.number("panic_window_s", panic_window_s, above=0, at_most=self.stable_window_s)
         self.panic_threshold = checks.number("panic_threshold", panic_threshold, above=1)
         self.max_scale_up_rate = checks.number("max_scale_up_rate", max_scale_up_rate, above=1)
         self.max_scale_down_rate = checks.number("max_scale_down_rate", max_scale_down_rate, above=1)
+        self.scale_down_delay_s = checks.number("scale_down_delay_s", scale_down_delay_s, at_least=0)
 
     def scale(self, observation: Observation, memory: Memory, stages: Sequence[Served]) -> Scaled:
-        """The replicas for this tick. Memory: each stage's samples of the stable window, and its panic or None."""
+        """The replicas for this tick.
+
+        Memory: each stage's samples of the stable window, its panic or None and, with a delay, what was asked for.
+        """
         if not exists(stages):
             replicas = self.opening(observation, stages)
             opening = zip(stages, replicas, strict=True)
@@ -103,7 +110,7 @@ class Kpa(Scaler):
         seen = [*known["samples"], (now_s, stage.concurrency)]
         samples = within(seen, now_s, self.stable_window_s)
         ready = max(1, stage.ready)
-        target = self.utilisation * (stage.batch if self.target_concurrency is None else self.target_concurrency)
+        target = self.utilisation * self._targets.get(stage.name, stage.batch)
         stable, urgent = (
             ceil(mean_of(within(samples, now_s, window_s)) / target - EPSILON)
             for window_s in (self.stable_window_s, self.panic_window_s)
@@ -113,7 +120,11 @@ class Kpa(Scaler):
         if panic is not None:
             wanted = max(wanted, self._limited(urgent, ready), panic["most"])
             panic = {**panic, "most": wanted}
-        return wanted, {"samples": samples, "panic": panic}
+        if not self.scale_down_delay_s:
+            return wanted, {"samples": samples, "panic": panic}
+        asked_for = [*within(known.get("asked_for", ()), now_s, self.scale_down_delay_s), (now_s, wanted)]
+        most = max(count for _, count in asked_for)
+        return most, {"samples": samples, "panic": panic, "asked_for": asked_for}
 
     def _panic(self, now_s: float, panic: dict[str, Any] | None, over: bool) -> dict[str, Any] | None:
         """The panic from now on: when the threshold was last exceeded, and the most replicas wanted in it."""

@@ -91,7 +91,7 @@ class Planner(Scaler):
                 plan, notes = self._planned(load_rps, stages, measured)
                 times["slow"], measured = now_s, {}
         stages = self.served(observation, plan["batch"])
-        replicas = [stage.replicas for stage in stages] if exists(stages) else [self.min_replicas] * len(stages)
+        replicas = [stage.replicas for stage in stages] if exists(stages) else [stage.least for stage in stages]
         if "fast" not in times or now_s - times["fast"] >= self.load_interval_s - EPSILON:
             times["fast"] = now_s
             replicas = [self._stepped(stage, count) for stage, count in zip(stages, replicas, strict=True)]
@@ -138,7 +138,7 @@ class Planner(Scaler):
             items_rps = load_rps * stage.factor
             batch = self._batch(k, stage, items_rps, correction)
             batches[stage.name] = batch
-            floors[stage.name] = self.bounded(replicas_for(items_rps, self._throughput_rps(stage.variant, batch)))
+            floors[stage.name] = stage.bounded(replicas_for(items_rps, self._throughput_rps(stage.variant, batch)))
             notes.append(f"{stage.name}: {correction:.3g} times the expected latency, batches of {batch}")
         return {"batch": batches, "floor": floors}, notes
 
@@ -161,10 +161,10 @@ class Planner(Scaler):
             return replicas
         target_s = self._target_s(stage)
         if self._next_s(stage, replicas) > target_s:
-            return self.bounded(replicas + 1)
+            return stage.bounded(replicas + 1)
         fits = stage.concurrency < (replicas - 1) * stage.batch
         if fits and self._next_s(stage, replicas - 1) <= self.down_sensitivity * target_s:
-            return self.bounded(replicas - 1)
+            return stage.bounded(replicas - 1)
         return replicas
 
     def _next_s(self, stage: Served, replicas: int) -> float:

@@ -19,7 +19,7 @@ need: as many as carry it in batches of `target`. Left out is scaling to zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +47,11 @@ if TYPE_CHECKING:
 class Ray(Scaler):
     """Ray Serve's autoscaler at fixed variants and batches; use it with an interval of 10 s.
 
-    `target_ongoing_requests`: requests per replica, queued or in service. `look_back_period_s`: how long they are
-    averaged. `upscale_delay_s`: how long more replicas must have been asked for. `downscale_delay_s`: how long fewer
-    must have been asked for. `upscaling_factor`: the share of the missing replicas that is added. `downscaling_factor`:
-    the share of the superfluous replicas that is removed. For other parameters see `Scaler`.
+    `target_ongoing_requests`: requests per replica, queued or in service; a number for all stages or stage -> number.
+    `look_back_period_s`: how long they are averaged. `upscale_delay_s`: how long more replicas must have been asked
+    for. `downscale_delay_s`: how long fewer must have been asked for. `upscaling_factor`: the share of the missing
+    replicas that is added. `downscaling_factor`: the share of the superfluous replicas that is removed. For other
+    parameters see `Scaler`.
 
     PolicyError: an impossible value.
     """
@@ -62,7 +63,7 @@ class Ray(Scaler):
         self,
         pipeline: Pipeline,
         *,
-        target_ongoing_requests: float = 2.0,
+        target_ongoing_requests: float | Mapping[str, float] = 2.0,
         look_back_period_s: float = 30.0,
         upscale_delay_s: float = 30.0,
         downscale_delay_s: float = 600.0,
@@ -72,7 +73,8 @@ class Ray(Scaler):
     ) -> None:
         checks.known("parameter", scaler, SCALER_PARAMETERS)
         super().__init__(pipeline, **scaler)
-        self.target_ongoing_requests = checks.number("target_ongoing_requests", target_ongoing_requests, above=0)
+        self.target_ongoing_requests = target_ongoing_requests
+        self._targets = self.by_stage("target_ongoing_requests", target_ongoing_requests, above=0)
         self.look_back_period_s = checks.number("look_back_period_s", look_back_period_s, above=0)
         self.upscale_delay_s = checks.number("upscale_delay_s", upscale_delay_s, at_least=0)
         self.downscale_delay_s = checks.number("downscale_delay_s", downscale_delay_s, at_least=0)
@@ -93,7 +95,7 @@ class Ray(Scaler):
             known = memory.get(stage.name) or {"samples": [], "replicas": stage.replicas, "wait": None}
             seen = [*known["samples"], (observation.time_s, stage.concurrency)]
             samples = within(seen, observation.time_s, self.look_back_period_s)
-            wanted = self.bounded(self._wanted(mean_of(samples), stage.ready))
+            wanted = stage.bounded(self._wanted(mean_of(samples) / self._targets[stage.name], stage.ready))
             count, wait = self._delayed(observation.time_s, known["replicas"], wanted, known["wait"])
             replicas.append(count)
             remembered[stage.name] = {"samples": samples, "replicas": count, "wait": wait}
@@ -101,12 +103,11 @@ class Ray(Scaler):
         return Scaled(replicas, remembered, notes=notes)
 
     def _opening(self, stage: Served, load_rps: float) -> int:
-        batch = max(1, min(stage.batch, int(self.target_ongoing_requests)))
-        return self.bounded(replicas_for(load_rps * stage.factor, self._throughput_rps(stage.variant, batch)))
+        batch = max(1, min(stage.batch, int(self._targets[stage.name])))
+        return stage.bounded(replicas_for(load_rps * stage.factor, self._throughput_rps(stage.variant, batch)))
 
-    def _wanted(self, ongoing: float, running: int) -> int:
-        """The replicas that the requests need; with none running, all of them at once."""
-        needed = ongoing / self.target_ongoing_requests
+    def _wanted(self, needed: float, running: int) -> int:
+        """The replicas to have where the requests need so many; with none running, all of them at once."""
         missing = needed - running
         factor = self.upscaling_factor if missing > 0 else self.downscaling_factor
         wanted = ceil(running + factor * missing - EPSILON) if running else ceil(needed - EPSILON)

@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipa.policies import checks
-from ipa.policies.configurations import explicit_variants, factors_of, standing, variants_argument
+from ipa.policies.configurations import MOST_REPLICAS, explicit_variants, factors_of, standing, variants_argument
 from ipa.policies.forecasting import held
 from ipa.policies.interface import (
     Decision,
@@ -47,7 +47,8 @@ share of the SLA (Nexus, SOSP 2019)."""
 class Served:
     """A stage now: the variant that serves it, the batch size, the load a replica sustains, and what was observed.
 
-    The load is the pipeline's, in requests, of which each puts `factor` items into the stage: 1 in a chain.
+    The load is the pipeline's, in requests, of which each puts `factor` items into the stage: 1 in a chain. `least` and
+    `most` bound its replicas.
     """
 
     name: str
@@ -55,7 +56,13 @@ class Served:
     batch: int
     throughput_rps: float
     seen: StageObservation
+    least: int
+    most: int
     factor: float = 1.0
+
+    def bounded(self, replicas: int) -> int:
+        """Replicas within `least` and `most`."""
+        return max(self.least, min(replicas, self.most))
 
     @property
     def replicas(self) -> int:
@@ -96,13 +103,13 @@ class Scaled:
 class Scaler(ABC):
     """A policy that changes only the replicas.
 
-    `variants`: a name in the pipeline's `scale_only` ("low", "high"), or stage -> variant. A variant that has
-    failed to start is replaced by the lightest that has not (rung "no-accuracy"). `batch`: a number for all stages,
-    stage -> number, or "largest": the largest profiled size, up to the pipeline's batch cap, for which two batches fit
-    into the stage's share of the SLA (2 x p99 <= share), else 1. `min_replicas`: the fewest replicas of a stage.
-    `max_replicas`: the most replicas of a stage. The batch timeout is the least of (batch - 1) / load, 1 s and half the
-    drop limit, where load is what the replicas are meant to carry: `share` x their throughput, at the stage where that
-    is least. Without a load sample, the configuration stays.
+    `variants`: a name in the pipeline's `scale_only` ("low", "high"), or stage -> variant. A variant that has failed to
+    start is replaced by the lightest that has not (rung "no-accuracy"). `batch`: a number for all stages, stage ->
+    number, or "largest": the largest profiled size, up to the pipeline's batch cap, for which two batches fit into the
+    stage's share of the SLA (2 x p99 <= share), else 1. `min_replicas`: the fewest replicas of a stage; a number for
+    all, or stage -> number. `max_replicas`: the most, likewise; None: no bound. The batch timeout is the least of
+    (batch - 1) / load, 1 s and half the drop limit, where load is what the replicas are meant to carry: `share` x their
+    throughput, at the stage where that is least. Without a load sample, the configuration stays.
 
     PolicyError: an impossible name or number.
     """
@@ -118,16 +125,17 @@ class Scaler(ABC):
         *,
         variants: str | Mapping[str, str] = "low",
         batch: str | int | Mapping[str, int] = LARGEST,
-        min_replicas: int = 1,
-        max_replicas: int = 100,
+        min_replicas: int | Mapping[str, int] = 1,
+        max_replicas: int | Mapping[str, int] | None = 100,
     ) -> None:
         self._pipeline = pipeline
         self._programme = Programme.of(pipeline)
         self.variants = explicit_variants(pipeline, variants)
         self.batch = self._batches(batch)
-        self.min_replicas = checks.integer("min_replicas", min_replicas)
-        self.max_replicas = checks.integer("max_replicas", max_replicas)
-        if max_replicas < min_replicas:
+        self.min_replicas, self.max_replicas = min_replicas, max_replicas
+        self._least = self._counts("min_replicas", min_replicas)
+        self._most = self._counts("max_replicas", MOST_REPLICAS if max_replicas is None else max_replicas)
+        if any(self._most[name] < least for name, least in self._least.items()):
             raise PolicyError(f"{max_replicas=} is below {min_replicas=}")
 
     @property
@@ -171,20 +179,17 @@ class Scaler(ABC):
             variant, factor = stage.variant(serving[stage.name]), factors[stage.name]
             batch = min((batches or self.batch)[stage.name], variant.max_batch())
             load_rps = self._throughput_rps(variant, batch) / factor if factor else inf
-            served.append(Served(stage.name, variant, batch, load_rps, seen[stage.name], factor))
+            least, most = self._least[stage.name], self._most[stage.name]
+            served.append(Served(stage.name, variant, batch, load_rps, seen[stage.name], least, most, factor))
         return served
 
     def sized(self, stages: Sequence[Served], load_rps: float) -> list[int]:
         """The replicas that carry a load with `share` of their throughput, within the bounds."""
-        return [self.bounded(replicas_for(load_rps, self.share * stage.throughput_rps)) for stage in stages]
+        return [stage.bounded(replicas_for(load_rps, self.share * stage.throughput_rps)) for stage in stages]
 
     def opening(self, observation: Observation, stages: Sequence[Served]) -> list[int]:
         """The replicas that carry the mean load of the last 10 s, before anything runs."""
         return self.sized(stages, recent_rps(observation, OPENING_S))
-
-    def bounded(self, replicas: int) -> int:
-        """Replicas within `min_replicas` and `max_replicas`."""
-        return max(self.min_replicas, min(replicas, self.max_replicas))
 
     def carried_rps(self, stages: Sequence[Served], replicas: Sequence[int]) -> float:
         """The load that replicas are meant to carry."""
@@ -192,7 +197,7 @@ class Scaler(ABC):
 
     def _decision(self, observation: Observation, scaled: Scaled) -> Decision:
         stages = self.served(observation, scaled.batches)
-        replicas = [self.bounded(count) for count in scaled.replicas]
+        replicas = [stage.bounded(count) for stage, count in zip(stages, scaled.replicas, strict=True)]
         carried_rps = self.carried_rps(stages, replicas)
         configuration = {
             stage.name: StageConfiguration(
@@ -243,6 +248,26 @@ class Scaler(ABC):
                     f"{self.variants[stage.name]}: {largest}"
                 )
         return sizes
+
+    def by_stage(self, key: str, given: float | Mapping[str, float] | None, **bounds: float | None) -> dict[str, float]:
+        """Stage -> number, of a parameter that is a number for all stages or stage -> number; empty for None.
+
+        PolicyError: a missing or unknown stage, or a number out of bounds (see `checks.number`).
+        """
+        if given is None:
+            return {}
+        names = [stage.name for stage in self._pipeline.stages]
+        if not isinstance(given, Mapping):
+            return dict.fromkeys(names, checks.number(key, given, **bounds))
+        numbers = checks.mapping(key, given, names)
+        return {name: checks.number(f"{key}.{name}", value, **bounds) for name, value in numbers.items()}
+
+    def _counts(self, key: str, given: int | Mapping[str, int]) -> dict[str, int]:
+        """Stage -> a number of replicas, checked."""
+        names = [stage.name for stage in self._pipeline.stages]
+        counts = checks.mapping(key, given, names) if isinstance(given, Mapping) else dict.fromkeys(names, given)
+        by_stage = isinstance(given, Mapping)
+        return {name: checks.integer(f"{key}.{name}" if by_stage else key, count) for name, count in counts.items()}
 
     def _largest(self, stage: Stage) -> int:
         variant = stage.variant(self.variants[stage.name])

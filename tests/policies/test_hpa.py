@@ -7,7 +7,7 @@ from math import nan
 import pytest
 
 from ipa.policies import Decision, Hpa, Memory, Observation
-from ipa.policies.hpa import recommendation
+from ipa.policies.hpa import Tolerances, recommendation
 from tests.tiny import chosen, configuration, observation, published, two_by_two
 
 PIPELINE = two_by_two(published(accuracy="sum"))
@@ -32,7 +32,7 @@ def replicas(decision: Decision) -> int:
 
 def recommended(current: int, ready: int, starting: int = 0, missing: int = 0, *, usage: float) -> int:
     """With the defaults of utilisation: target 0.8, tolerance 0.1."""
-    return recommendation(current, ready, starting, missing, usage=usage, target=0.8, tolerance=0.1)
+    return recommendation(current, ready, starting, missing, usage=usage, target=0.8, tolerances=Tolerances(0.1, 0.1))
 
 
 @pytest.mark.parametrize(("busy", "expected"), [(0.72, 10), (0.8, 10), (0.88, 10), (0.9, 12), (0.7, 9), (0.0, 0)])
@@ -91,7 +91,7 @@ def test_what_holds_a_recommendation_back_is_noted() -> None:
 
 
 def test_scaling_up_waits_for_nothing() -> None:
-    memory = {"tick_s": 0.0, "ready": {"a": 4, "b": 1}, "stages": {"a": {"recommended": [[0.0, 9]], "added": []}}}
+    memory = {"tick_s": 0.0, "ready": {"a": 4, "b": 1}, "stages": {"a": {"recommended": [[0.0, 9]], "changes": []}}}
     assert replicas(hpa().decide(seen(4, 1.0, 15.0), memory)) == 5
 
 
@@ -173,7 +173,7 @@ def test_without_a_metric_nothing_changes(ready: int, usage: float) -> None:
 
 def test_concurrency_and_rps_are_per_ready_replica() -> None:
     """9 requests, batch 1, 4 ready: 9 wanted. 40 rps on 0.8 x 10 rps: 5 wanted."""
-    by_concurrency = hpa(metric="concurrency", scale_up_percent=900)
+    by_concurrency = hpa(metric="concurrency", scale_up_rules=[{"percent": 900}])
     assert replicas(by_concurrency.decide(seen(4, 1.0, queue_length={"a": 9, "b": 1}), {})) == 9
     at_hand = configuration(a=("small", 1, 4, 1), b=("small", 1, 5, 1))
     decision = hpa(metric="rps").decide(observation([40] * 20, at_hand=at_hand), {})

@@ -43,7 +43,7 @@ def test_less_than_the_mean_load_is_never_enough() -> None:
 def test_a_larger_batch_is_taken_where_it_saves_a_replica() -> None:
     """12 rps: two replicas with batches of 1; one with batches of 2 (12.5), which adds 0.21 s: if the SLA allows."""
     sample = [12.0] * 60
-    roomy, tight = (plan(sample, [[SINGLE, PAIRS]], sla_s, 100) for sla_s in (0.25, 0.2))
+    roomy, tight = (plan(sample, [[SINGLE, PAIRS]], sla_s, [100]) for sla_s in (0.25, 0.2))
     assert (roomy.sizes, roomy.replicas) == ((PAIRS,), (1,))
     assert (tight.sizes, tight.replicas) == ((SINGLE,), (2,))
 
@@ -51,27 +51,27 @@ def test_a_larger_batch_is_taken_where_it_saves_a_replica() -> None:
 def test_the_bottleneck_grows_first_and_nothing_is_left_over() -> None:
     """25 rps on 10 and on 20: 3 and 2 replicas."""
     fast = Size(batch=1, throughput_rps=20.0, latency_s=0.05, fill_s=0.0, cores=1)
-    assert plan([25.0] * 60, [[SINGLE], [fast]], 1.0, 100).replicas == (3, 2)
+    assert plan([25.0] * 60, [[SINGLE], [fast]], 1.0, [100, 100]).replicas == (3, 2)
 
 
 def test_rho_is_of_the_replicas_needed() -> None:
     """12 rps need 1.2 of the 2 replicas: rho 1. A burst of 30 that may wait 1 s needs 1.5: rho = 3 / 15."""
-    steady = plan([12.0] * 60, [[SINGLE]], 1.0, 100)
+    steady = plan([12.0] * 60, [[SINGLE]], 1.0, [100])
     assert (steady.replicas, steady.rho) == ((2,), (pytest.approx(1.0),))
-    bursty = plan([30.0, *[0.0] * 9], [[SINGLE]], 1.1, 100)
+    bursty = plan([30.0, *[0.0] * 9], [[SINGLE]], 1.1, [100])
     assert (bursty.replicas, bursty.rho) == ((2,), (pytest.approx(3 / 15, rel=1e-4),))
 
 
 def test_what_cannot_be_is_said() -> None:
-    slow = plan([25.0] * 10, [[SINGLE]], 0.05, 100)
+    slow = plan([25.0] * 10, [[SINGLE]], 0.05, [100])
     assert (slow.replicas, slow.feasible) == ((3,), False)
-    capped = plan([25.0] * 10, [[SINGLE]], 1.0, 2)
+    capped = plan([25.0] * 10, [[SINGLE]], 1.0, [2])
     assert (capped.replicas, capped.feasible) == ((2,), False)
-    assert plan([0.0] * 10, [[SINGLE]], 1.0, 2) == InferLinePlan((SINGLE,), (1,), (1.0,), True)
+    assert plan([0.0] * 10, [[SINGLE]], 1.0, [2]) == InferLinePlan((SINGLE,), (1,), (1.0,), True)
 
 
 def test_a_sample_of_next_to_nothing_leaves_a_number_of_replicas() -> None:
-    assert plan([1e-300, 0.0], [[SINGLE]], 1.0, 100).rho == (1e-6,)
+    assert plan([1e-300, 0.0], [[SINGLE]], 1.0, [100]).rho == (1e-6,)
     policy = InferLine(PIPELINE, sample_rps=[1e-300], max_replicas=7)
     decision = policy.decide(observation([50.0] * 20), {})
     assert [stage.replicas for stage in decision.configuration.values()] == [7, 7]

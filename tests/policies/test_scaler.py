@@ -404,3 +404,21 @@ def test_hpa_acts_alike_at_intervals_that_divide_its_sync_period() -> None:
             {e.observation.time_s: e.decision.configuration for e in entries if e.observation.time_s % 15 == 0}
         )
     assert stories[0] == stories[1]
+
+
+@pytest.mark.parametrize("name", ["hpa", "kpa", "ray", "inferline", "faro", "planner"])
+def test_bounds_by_stage_hold_for_each_stage(name: str) -> None:
+    bounds = {"min_replicas": {"a": 3, "b": 1}, "max_replicas": {"a": 3, "b": 2}}
+    policy = create(name, PIPELINE, bounds)
+    decision = policy.decide(observation([40.0] * 20, nothing_runs=True, time_s=0.0), {})
+    assert [decision.configuration[stage].replicas for stage in "ab"] == [3, 2]
+
+
+def test_bounds_by_stage_are_those_of_all_stages() -> None:
+    for bounds, message in (
+        ({"min_replicas": {"a": 3}}, "min_replicas lacks b"),
+        ({"max_replicas": {"a": 3, "b": 0}}, "max_replicas.b=0 must be a whole number of at least 1"),
+        ({"min_replicas": {"a": 3, "b": 1}, "max_replicas": 2}, "is below min_replicas"),
+    ):
+        with pytest.raises(PolicyError, match=message):
+            create("kpa", PIPELINE, bounds)
