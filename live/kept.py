@@ -68,6 +68,7 @@ class Keeper:
         state = {
             "now_s": backend.now_s,
             "held": self._controller.deadline.held,
+            "models": dict(backend.models),
             "configured": backend.configured,
             "replicas": {name: said_of(each) for name, each in timelines(backend).items()},
             "room_lack": room_lack(backend, backend.now_s),
@@ -95,7 +96,7 @@ class Keeper:
 @dataclass(frozen=True)
 class KeptRun:
     """What a killed run has left: its description, the collector's rows, its decisions (`held` of them only held the
-    configuration), and its state at `now_s`."""
+    configuration), the digests of its `models`, and its state at `now_s`."""
 
     about: Mapping[str, Any]
     rows: list[list[float]]
@@ -105,6 +106,7 @@ class KeptRun:
     room_lack: tuple[RoomLack, ...]
     now_s: float
     held: int
+    models: Mapping[str, str]
 
 
 def read_kept(folder: Path) -> KeptRun:
@@ -134,6 +136,7 @@ def read_kept(folder: Path) -> KeptRun:
         tuple(RoomLack(*lack) for lack in state["room_lack"]),
         state["now_s"],
         state["held"],
+        state["models"],
     )
 
 

@@ -126,6 +126,12 @@ class LiveBackend(ABC):
         return {name: stage.configuration for name, stage in self.stages.items()}
 
     @property
+    def models(self) -> Mapping[str, str]:
+        """The digests of the run's real models, by STAGE/VARIANT, as fixed so far; a replica that finds another model
+        does not start."""
+        return {}
+
+    @property
     def limit_held_cores(self) -> int | None:
         """The limit that the cores of all replicas are never above, by the run's clock; None: there is no such."""
         return None

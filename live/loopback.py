@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -30,7 +31,7 @@ from ipa.live.plane import (
     server_arguments,
 )
 from ipa.live.profiling import variant_folder
-from ipa.live.server_answers import metadata_of, unhealthy
+from ipa.live.server_answers import unhealthy
 from ipa.live.serving import digest_of, sums_of
 from ipa.live.stage_replicas import STEADY_AFTER_S, Replica, StageReplicas
 from ipa.live.tokens import TokenFile, create_token_file
@@ -84,8 +85,7 @@ class LoopbackBackend(LiveBackend):
             for stage in (plane.pipeline.stages if plane.models else ())
             for each in stage.variants
         }
-        self._digests = {variant: digest_of(sums_of(path)) for variant, path in self._model_folders.items()}
-        """The models of the run, fixed at its start: a replica that finds another does not serve it."""
+        self._fixed = {"/".join(variant): digest_of(sums_of(path)) for variant, path in self._model_folders.items()}
         self._tokens = TokenFile(folder / "control-token")
         self._gateways = GATEWAYS[: plane.gateways]
         self._ports: list[int] = []
@@ -124,22 +124,27 @@ class LoopbackBackend(LiveBackend):
                 self._start(replicas.create(0.0), start_up_s=0.0)
         await self.client.configure(initial)
         await self._until_initial_ready()
-        await self._check_batches(initial)
+        await self._check_models(initial)
         await self.client.list_replicas(self._listed())
         self.spawn(self._reconcile_loop())
 
-    async def _check_batches(self, initial: Configuration) -> None:
-        """Raise RunError for a real model that takes a fixed number of rows where requests are to share batches."""
-        for name, stage in self.stages.items() if self.plane.models else ():
-            replica, batch = stage.ready[0], initial[name].batch
-            inputs = (await metadata_of(replica.url, replica.variant)).get("inputs", ())
-            rows = next((tensor["shape"][0] for tensor in inputs if tensor["shape"][:1] not in ([], [-1])), None)
-            if rows is not None and batch > 1:
-                raise RunError(
-                    f"stage {name}: {replica.variant} takes exactly {rows} rows at a time, so requests cannot share a "
-                    f"batch, and the plan has batches of {batch}; export the model with any number of rows (-1), "
-                    "or plan batches of 1"
-                )
+    async def _check_models(self, initial: Configuration) -> None:
+        """Raise RunError for a real model that cannot serve all batches of the pipeline.
+
+        The replicas of `initial` have seen to theirs; each other variant that has batches is loaded once and let go.
+        """
+        for stage, name in self._model_folders:
+            variant = self.plane.pipeline.stage(stage).variant(name)
+            if name == initial[stage].variant or max(map(variant.max_batch, variant.cores)) == 1:
+                continue
+            ended: asyncio.Future[int] = self._loop.create_future()
+            serves = Serves(stage, name, variant.base_cores)
+            models = self._models(stage, name)
+            arguments = server_arguments(self.plane, self.plane.source, serves, 0, start_up_s=0.0, models=models)
+            on_exit = partial(_note_exit, ended)
+            log_file = self.run_process(f"check-{stage}-{name}", SERVER, [*arguments, "--check"], on_exit)
+            if status := await ended:
+                raise RunError(f"variant {name} cannot be served ({in_words(status)}):\n{log_end(log_file)}")
 
     async def close(self) -> None:
         self._is_closing = True
@@ -160,6 +165,10 @@ class LoopbackBackend(LiveBackend):
     def _moment_s(self) -> float:
         """Now, on the run's clock; the moment before its t = 0 counts as 0."""
         return max(self.now_s, 0.0)
+
+    @property
+    def models(self) -> Mapping[str, str]:
+        return self._fixed
 
     @property
     def limit_held_cores(self) -> int | None:
@@ -252,17 +261,17 @@ class LoopbackBackend(LiveBackend):
             Serves(replica.stage, replica.variant, replica.cores),
             port,
             start_up_s=start_up_s,
-            models=self._models(replica),
+            models=self._models(replica.stage, replica.variant),
         )
         arguments += ["--created", repr(time.monotonic())]  # its start-up counts from here
         self.run_process(replica.name, SERVER, arguments, partial(self._on_exit, replica, port))
         self.spawn(self._await_ready(replica, start_up_s))
 
-    def _models(self, replica: Replica) -> tuple[str, ...]:
+    def _models(self, stage: str, variant: str) -> tuple[str, ...]:
         if not self.plane.models:
             return ("emulated",)
-        variant = replica.stage, replica.variant
-        return ("folder", "--file", str(self._model_folders[variant]), "--digest", self._digests[variant])
+        folder, digest = self._model_folders[stage, variant], self.models[f"{stage}/{variant}"]
+        return ("folder", "--file", str(folder), "--digest", digest)
 
     @property
     def _ready_within_s(self) -> float:
@@ -369,3 +378,8 @@ class LoopbackBackend(LiveBackend):
         elif not replica.is_stopping:  # it ended before it was told to stop
             replica.removed_s = now_s
         self._wake.set()
+
+
+def _note_exit(ended: asyncio.Future[int], status: int) -> None:
+    if not ended.done():
+        ended.set_result(status)

@@ -55,7 +55,8 @@ class Finished:
     `lost` and `foreign` count requests without a record, and requests of others (see `Collector`). `cut_off` counts
     requests that had not ended when the run ended early; they are in neither `records` nor `sent`. `broken_laws` are
     the laws of the model that the records break, one sentence each. `refused` counts requests, of anybody, that the
-    gateway did not admit, by reason. `answers`: the answers to requests with samples, by number.
+    gateway did not admit, by reason. `answers`: the answers to requests with samples, by number. `models`: the digests
+    of the real models that the run could serve, by STAGE/VARIANT.
     """
 
     records: Records
@@ -67,6 +68,7 @@ class Finished:
     broken_laws: tuple[str, ...]
     refused: Mapping[str, int] = field(default_factory=dict)
     answers: Mapping[int, str] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
 
 
 class Sending:
@@ -144,8 +146,11 @@ class Sending:
         is_whole = not (why or collector.lost or collector.foreign)
         broken = tuple(broken_laws(records, is_whole, collector.retried))
         answers = read_answers(self._result)
-        foreign, refused = collector.foreign, collector.refused
-        return Finished(records, sent, why, collector.lost, foreign, cut_off, broken, refused, answers)
+        counts = {"lost": collector.lost, "foreign": collector.foreign, "cut_off": cut_off}
+        refused, models = collector.refused, dict(backend.models)
+        return Finished(
+            records, sent, why, **counts, broken_laws=broken, refused=refused, answers=answers, models=models
+        )
 
     async def _stop(self) -> None:
         if not self._has_ended.is_set():

@@ -1,22 +1,14 @@
-"""Fetches a variant from an object store into a pod: `python -m ipa.live.kubernetes.fetch s3://BUCKET/FOLDER TARGET`.
-
-An init container runs it before the model server starts. The target is either complete or absent.
-"""
+"""Fetches a variant from an object store into a folder, which is either complete or absent."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from ipa.live.kubernetes.store import (
     ATTEMPTS,
-    AWS,
     KEYS_AT,
     PART_BYTES,
     S3,
@@ -90,21 +82,3 @@ def _copy(store: S3FileSystem, source: str, target: Path) -> None:
             shutil.copyfileobj(reading, writing, PART_BYTES)
     except FileExpired:
         raise StoreError(f"{S3}{source} changed while it was being fetched") from None
-
-
-@click.command()
-@click.argument("url")
-@click.argument("target", type=click.Path(path_type=Path))
-@click.option("--endpoint", default=AWS, show_default=True, help="of the store")
-@click.option("--secret", help=f"whose keys are files in {KEYS_AT}; without, keys are variables")
-def main(url: str, target: Path, endpoint: str, secret: str | None) -> None:
-    """Fetch a variant from an object store."""
-    try:
-        count = fetch(url, target, endpoint, {**os.environ, **(keys_of(secret) if secret else {})})
-    except StoreError as error:
-        sys.exit(f"Error: {error}")
-    click.echo(f"{url}: {count} files", err=True)
-
-
-if __name__ == "__main__":
-    main()

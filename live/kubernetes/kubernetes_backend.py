@@ -207,6 +207,10 @@ class KubernetesBackend(LiveBackend):
                         self.stages[name].decided_at = self._step
             return applied
 
+    @property
+    def models(self) -> Mapping[str, str]:
+        return self._reconciler.models.by_variant()
+
     def _refusal(self, configuration: Configuration) -> str:
         if not self._may_write():
             return f"the Lease is {self._not_held}"

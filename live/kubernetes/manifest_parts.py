@@ -20,10 +20,10 @@ BUDGET_APIS = ("policy/v1", "policy/v1beta1")
 """The API versions of PodDisruptionBudgets, the newest first; servers before 1.21 have only the older."""
 MODEL_PORT = 8080
 """The port of model servers."""
-MODEL_CONTAINER, FETCH_CONTAINER = "model-server", "fetch"
-"""The names of their container, and of the init container that fetches its model."""
+MODEL_CONTAINER, PREPARE_CONTAINER = "model-server", "prepare-model"
+"""The names of their container, and of the init container that fetches its model, or finds it, and compares it."""
 GATEWAY_CONTAINER, LISTER_CONTAINER = "gateway", "replica-lister"
-OUR_CONTAINERS = (MODEL_CONTAINER, FETCH_CONTAINER, GATEWAY_CONTAINER, LISTER_CONTAINER)
+OUR_CONTAINERS = (MODEL_CONTAINER, PREPARE_CONTAINER, GATEWAY_CONTAINER, LISTER_CONTAINER)
 """All that have our image; a webhook may add others to a pod."""
 USER = 65532
 GRACE_S = 10

@@ -1,7 +1,7 @@
 """The objects of a deployed pipeline, as pure functions: settings and configuration in, plain data out.
 
-    ConfigMap            the pipeline's file; it owns all the rest, so that deleting it deletes everything; and another,
-                         with what a controller's policy has learnt
+    ConfigMap            the pipeline's file; it owns all the rest, so that deleting it deletes everything; another
+                         with what a controller's policy has learnt, and one with the digests of real models
     ServiceAccount, Role, RoleBinding   of the gateway's watch, which may see pods and nothing else
     gateway              one Deployment (the router, and beside it the watch of its replicas), a Service for clients and
                          one for the control plane, whose token is in a Secret that `deploy.up` creates once
@@ -22,12 +22,14 @@ from math import ceil
 from typing import Any
 
 from ipa.live.kubernetes import manifest_parts, model_sources, names
+from ipa.live.kubernetes.fixed_models import models_map
 from ipa.live.kubernetes.gateway_manifests import gateway_access, gateway_deployment, gateway_lease, services
 from ipa.live.kubernetes.manifest_parts import BUDGET_APIS, GRACE_S, MODEL_PORT, PIPELINE_PATH, Manifest
 from ipa.live.kubernetes.memory import memory_map
 from ipa.live.kubernetes.names import GATEWAY, MODEL_SERVER
 from ipa.live.kubernetes.network_policies import network_policies
-from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.pod_model import DIGEST_FILE
+from ipa.live.kubernetes.settings import EMULATED, Deployed
 from ipa.live.plane import EVERYWHERE, Serves, server_arguments
 from ipa.policies import Configuration, StageConfiguration, to_plain
 from ipa.policies import from_plain as stage_from_plain
@@ -85,6 +87,7 @@ def surroundings(deployed: Deployed, owner: Manifest | None, apis: frozenset[str
     is_dual = "policy/v1" in apis
     return [
         memory_map(deployed, owner),
+        *([] if deployed.layout.models == EMULATED else [models_map(deployed, owner)]),
         *gateway_access(deployed, owner),
         *([gateway_lease(deployed, owner)] if deployed.layout.gateways > 1 else []),
         *services(deployed, owner, is_dual),
@@ -122,7 +125,7 @@ def stage_deployment(
             [_model_server(deployed, stage, wanted)],
             grace_s=DRAIN_S + ceil(2 * slowest_s + plane.stop_s) + GRACE_S,
             volumes=real.volumes if real else (),
-            init_containers=real.init_containers if real else (),
+            init_containers=(real.init_container,) if real else (),
         ),
         manifest_parts.rolling(
             rules.default_max_surge(wanted.replicas) if plane.max_surge is None else plane.max_surge,
@@ -151,7 +154,7 @@ def _model_server(deployed: Deployed, stage: str, wanted: StageConfiguration) ->
             MODEL_PORT,
             start_up_s=0.0 if real else start_up_s,
             host=EVERYWHERE,
-            models=("folder", "--file", real.folder) if real else ("emulated",),
+            models=("folder", "--file", real.folder, "--digest", f"@{DIGEST_FILE}") if real else ("emulated",),
         ),
         deployed.replica_resources(wanted.cores),
         threads=wanted.cores,

@@ -5,17 +5,20 @@
     image:/FOLDER          the image itself
 
 Each holds folders PIPELINE/STAGE/VARIANT/ (a store also STAGE/VARIANT/) with what a model server loads from a folder:
-`model.onnx` or `model.py`.
+`model.onnx` or `model.py`. An init container compares what it finds with the digest that the run has fixed.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import manifest_parts
+from ipa.live.kubernetes.fixed_models import key_of
 from ipa.live.kubernetes.manifest_parts import Manifest
+from ipa.live.kubernetes.pod_model import FIXED_AT
 from ipa.live.kubernetes.settings import EMULATED, Deployed, Layout
 from ipa.live.kubernetes.store import KEYS_AT, S3
 
@@ -40,9 +43,9 @@ class Placed:
     """Where a model server finds its model, and what its pod needs for that."""
 
     folder: str
+    volumes: tuple[Manifest, ...]
+    init_container: Manifest
     mount: Manifest | None = None
-    volumes: tuple[Manifest, ...] = ()
-    init_containers: tuple[Manifest, ...] = ()
 
 
 def check(layout: Layout) -> None:
@@ -67,19 +70,23 @@ def placed(deployed: Deployed, stage: str, variant: str, cores: int) -> Placed |
     if kind is None:
         return None
     root, below = deployed.layout.models.rstrip("/"), f"{deployed.pipeline}/{stage}/{variant}"
+    # Optional: of an earlier version's deployment. Until a digest is fixed, there is no file.
+    volumes: list[Manifest] = [{"name": "fixed", "configMap": {"name": deployed.models_name, "optional": True}}]
+    key = key_of(deployed, stage, variant)
     if kind == IMAGE:
-        return Placed(f"{root.removeprefix(IMAGE)}/{below}")
+        folder = f"{root.removeprefix(IMAGE)}/{below}"
+        return Placed(folder, (*volumes,), _preparing(deployed, cores, folder, key))
     if kind == CLAIM:
-        claim, _, folder = root.removeprefix(CLAIM).partition("/")
-        volume = {"name": "models", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
-        return Placed("/".join(filter(None, (MOUNTED_AT, folder, below))), READ_ONLY, (volume,))
+        claim, _, within = root.removeprefix(CLAIM).partition("/")
+        folder = "/".join(filter(None, (MOUNTED_AT, within, below)))
+        volumes += [{"name": "models", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}]
+        return Placed(folder, (*volumes,), _preparing(deployed, cores, folder, key, [READ_ONLY]), READ_ONLY)
     folder = f"{MOUNTED_AT}/{variant}"
-    fetching = _fetching(deployed, f"{root}/{below}", folder, cores)
-    volumes: tuple[Manifest, ...] = ({"name": "models", "emptyDir": {"sizeLimit": MOST_MODEL}},)
+    volumes += [{"name": "models", "emptyDir": {"sizeLimit": MOST_MODEL}}]
     if deployed.layout.s3_secret:
-        # Optional: a pod without its Secret would wait in silence, while the fetching container says what is missing.
-        volumes += ({"name": "keys", "secret": {"secretName": deployed.layout.s3_secret, "optional": True}},)
-    return Placed(folder, READ_ONLY, volumes, (fetching,))
+        # Optional: a pod without its Secret would wait in silence, while the preparing container says what is missing.
+        volumes += [{"name": "keys", "secret": {"secretName": deployed.layout.s3_secret, "optional": True}}]
+    return Placed(folder, (*volumes,), _fetching(deployed, cores, folder, key, f"{root}/{below}"), READ_ONLY)
 
 
 def is_fetched(layout: Layout) -> bool:
@@ -91,23 +98,35 @@ def _kind(layout: Layout) -> str | None:
     return next((kind for kind, pattern in _SOURCES.items() if pattern.fullmatch(layout.models)), None)
 
 
-def _fetching(deployed: Deployed, url: str, folder: str, cores: int) -> Manifest:
+def _preparing(
+    deployed: Deployed,
+    cores: int,
+    folder: str,
+    key: str,
+    mounts: Sequence[Manifest] = (),
+    options: Sequence[str] = (),
+    most_disk: str = manifest_parts.MOST_DISK,
+) -> Manifest:
     """The init container. It requests no more than the replica after it, so that it needs no additional room."""
-    layout = deployed.layout
     made = manifest_parts.container(
         deployed,
-        manifest_parts.FETCH_CONTAINER,
-        "ipa.live.kubernetes.fetch",
-        [
-            *(url, folder),
-            *(("--endpoint", layout.s3_endpoint) if layout.s3_endpoint else ()),
-            *(("--secret", layout.s3_secret) if layout.s3_secret else ()),
-        ],
+        manifest_parts.PREPARE_CONTAINER,
+        "ipa.live.kubernetes.pod_model",
+        [folder, "--key", key, *options],
         deployed.replica_resources(cores),
-        most_disk=MOST_FETCHED,
+        most_disk=most_disk,
     )
     made["terminationMessagePolicy"] = manifest_parts.SAYS_ITS_LAST_LINES
-    made["volumeMounts"] += [{"name": "models", "mountPath": MOUNTED_AT}]
-    if layout.s3_secret:
-        made["volumeMounts"] += [{"name": "keys", "mountPath": KEYS_AT, "readOnly": True}]
+    made["volumeMounts"] += [{"name": "fixed", "mountPath": FIXED_AT, "readOnly": True}, *mounts]
     return made
+
+
+def _fetching(deployed: Deployed, cores: int, folder: str, key: str, url: str) -> Manifest:
+    """The init container that fetches the model from an object store."""
+    layout = deployed.layout
+    mounts: list[Manifest] = [{"name": "models", "mountPath": MOUNTED_AT}]
+    options = ["--from", url, *(("--endpoint", layout.s3_endpoint) if layout.s3_endpoint else ())]
+    if layout.s3_secret:
+        options += ["--secret", layout.s3_secret]
+        mounts += [{"name": "keys", "mountPath": KEYS_AT, "readOnly": True}]
+    return _preparing(deployed, cores, folder, key, mounts, options, MOST_FETCHED)

@@ -16,7 +16,7 @@ from ipa.live.kubernetes import manifest_parts
 from ipa.live.kubernetes.api import Api, ApiError
 from ipa.live.kubernetes.manifest_parts import Manifest
 from ipa.live.kubernetes.names import CONTROLLER
-from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.settings import EMULATED, Deployed
 
 AT_ONCE = 8
 """How many questions are asked at a time: a far API server would take seconds for all of them one by one."""
@@ -40,8 +40,8 @@ FROM_OUTSIDE = (
 """What a controller needs in place of `FINDS_GATEWAY` outside the cluster; an adviser needs no `update`."""
 
 RULES: tuple[Rule, ...] = (
-    _rule("reads the pipeline's ConfigMap: layout, kill switch; brings it up to date; keeps what its policy has learnt",
-          "get patch", "configmaps"),
+    _rule("reads the pipeline's ConfigMap: layout, kill switch; brings it up to date; keeps what its policy has "
+          "learnt, and fixes its models", "get patch", "configmaps"),
     _rule("sees replicas: which start, serve, end, fail or find no room", "list watch", "pods"),
     _rule("sees whether the gateway is ready; applies it and the stages, and sets their replicas",
           "get patch", "deployments", "apps"),
@@ -88,9 +88,10 @@ def from_outside(rules: Sequence[Rule]) -> list[Rule]:
 def named(rules: Sequence[Rule], deployed: Deployed) -> list[dict[str, Any]]:
     """The rules, restricted to this pipeline's objects where the API allows that and the names are known."""
     stages = map(deployed.stage_name, deployed.stages)
+    models = () if deployed.layout.models == EMULATED else (deployed.models_name,)
     is_read_only = not any({"patch", "update"} & {*rule["verbs"]} for _, rule in rules)
     bound = {
-        "configmaps": [deployed.instance, *(() if is_read_only else (deployed.memory_name,))],
+        "configmaps": [deployed.instance, *(() if is_read_only else (deployed.memory_name, *models))],
         "secrets": [deployed.control_name],
         "services": [deployed.control_name],
         "services/proxy": [f"http:{deployed.control_name}:control"],

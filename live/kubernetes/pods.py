@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.manifest_parts import MODEL_PORT, OUR_CONTAINERS
+from ipa.live.kubernetes.manifest_parts import MODEL_PORT, OUR_CONTAINERS, PREPARE_CONTAINER
 
 FAILING = (
     "CrashLoopBackOff",
@@ -40,7 +40,8 @@ class Pod:
     one of `FAILING`, as far as a watch has seen; `said`: the last message about that, its own or the system's; `crash`:
     how a crashed container ended. `unschedulable`: why no node takes the pod, empty if one may.
     `is_over`: it no longer serves, and holds no resources. `is_lost`: it is marked as not ready but
-    its containers are not, since its node is silent.
+    its containers are not, since its node is silent. `model_key` and
+    `model_digest`: those of its real model, once it has said them.
     """
 
     uid: str
@@ -67,6 +68,8 @@ class Pod:
     is_over: bool = False
     node: str = ""
     is_lost: bool = False
+    model_key: str = ""
+    model_digest: str = ""
 
     @property
     def is_serving(self) -> bool:
@@ -142,6 +145,8 @@ def read(given: Mapping[str, Any]) -> Pod:
         node=str((given.get("spec") or {}).get("nodeName") or ""),
         # A kubelet sets both together; the control plane marks pods of a silent node by the one alone.
         is_lost=ready.get("status") == "False" and conditions.get("ContainersReady", {}).get("status") == "True",
+        model_key=_model(all_containers)[0],
+        model_digest=_model(all_containers)[1],
     )
 
 
@@ -235,6 +240,17 @@ def _crash(container: Mapping[str, Any], is_to_go: bool) -> str:
 
 def _waiting(container: Mapping[str, Any]) -> str:
     return str(((container.get("state") or {}).get("waiting") or {}).get("reason", ""))
+
+
+def _model(containers: Iterable[Mapping[str, Any]]) -> tuple[str, str]:
+    """The key and the digest of the model that the init container has prepared, as it has said them; empty before."""
+    ended = ((each.get("state") or {}).get("terminated") or {} for each in containers if _is_preparing(each))
+    words: list[str] = next((each.get("message", "").split() for each in ended if each.get("exitCode") == 0), [])
+    return (words[0], words[1]) if len(words) == 2 else ("", "")
+
+
+def _is_preparing(container: Mapping[str, Any]) -> bool:
+    return container.get("name") == PREPARE_CONTAINER
 
 
 def _said(container: Mapping[str, Any]) -> str:

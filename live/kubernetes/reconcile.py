@@ -28,6 +28,7 @@ from ipa.live.kubernetes.difference import (
     owner_for,
     version_of,
 )
+from ipa.live.kubernetes.fixed_models import FixedModels
 from ipa.live.kubernetes.foreign_scalers import Autoscalers, Dispute, actor, judged
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.manifest_parts import Manifest
@@ -55,6 +56,11 @@ class Observed:
     stages: Mapping[str, StageState]
     gateway: Mapping[str, Any] | None
     at_gateway: StageState | None
+
+    @property
+    def pods(self) -> list[Pod]:
+        """Those of all stages."""
+        return [pod for state in self.stages.values() for pod in state.pods]
 
     @property
     def is_held(self) -> bool:
@@ -127,7 +133,7 @@ class Reconciler:
     """Brings one deployed pipeline to a configuration, pass by pass.
 
     It remembers its pause, whether the pipeline's root has once matched, the fields that the server keeps different,
-    foreign scalers, and lost nodes. If the root differs after it has matched, somebody
+    foreign scalers, lost nodes, and the digests of models. If the root differs after it has matched, somebody
     else has redeployed the pipeline, and that is not undone. `has_matched`: it counts as matched from the beginning.
     `clock`: a monotonic one [s].
     """
@@ -143,6 +149,7 @@ class Reconciler:
         self._has_matched = has_matched
         self._kept = Kept()
         self._disputes: dict[str, Dispute] = {}  # by stage
+        self.models = FixedModels(api, deployed)
         self._lost_s: dict[str, float] = {}  # stage -> when a node with pods of it was last seen not to be ready
 
     def reconcile(
@@ -225,6 +232,9 @@ class Reconciler:
             for stage in aim.wanted:
                 with work.part(stage):
                     self._stage(work, stage, aim, found.stages.get(stage), owner, autoscalers)
+            with work.part(self._deployed.models_name):
+                if self.models.note(found.pods, work.may_write):
+                    work.done.append(f"{self._deployed.models_name}: fixed the models of the run")
         except _MayNotWriteError:
             work.error = "the Lease is not held"
         except ApiError as error:
@@ -326,7 +336,8 @@ class Reconciler:
             is_gateway_there=is_there,
             is_gateway_ready=is_there and state is not None and state.is_complete,
             done=tuple(work.done),
-            failed={stage: each.problem for stage, each in problems.items() if not each.is_out_of_room},
+            failed={stage: each.problem for stage, each in problems.items() if not each.is_out_of_room}
+            | self.models.problems(pod for pod in found.pods if pod.variant == aim.wanted[pod.stage].variant),
             out_of_room={stage: each.problem for stage, each in problems.items() if each.is_out_of_room},
             delays={stage: each.problem for stage, each in troubled.items() if stage not in problems} | delays,
             lost=lost | ({"the gateway": at_gateway.lost} if at_gateway.lost else {}),

@@ -157,6 +157,11 @@ class Deployed:
         return names.name(self.instance, "memory")
 
     @property
+    def models_name(self) -> str:
+        """The name of the ConfigMap with the digests of its models."""
+        return names.name(self.instance, "models")
+
+    @property
     def content(self) -> str:
         return sha256(self.pipeline_file.encode()).hexdigest()[:16]
 

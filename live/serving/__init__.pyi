@@ -4,6 +4,7 @@ from .checksums import parse_sums as parse_sums
 from .checksums import sha256_of as sha256_of
 from .checksums import sums_of as sums_of
 from .checksums import sums_text as sums_text
+from .checksums import why_not as why_not
 from .checksums import wrong_files as wrong_files
 from .graph_tensors import GraphTensors as GraphTensors
 from .lease import FOLLOW_PATH as FOLLOW_PATH

@@ -45,6 +45,20 @@ def parse_sums(text: str, *, tags: bool = False) -> dict[str, str]:
     return {name: found for found, name in (line.removeprefix(TAG).split("  ", 1) for line in lines)}
 
 
+def why_not(folder: Path, digest: str) -> str:
+    """Why a folder does not hold the model with this digest; empty if it does."""
+    try:
+        here = digest_of(sums_of(folder))
+    except OSError as error:
+        return f"{folder}: cannot be read: {error.strerror}"
+    if here == digest:
+        return ""
+    return (
+        f"{folder}: holds another model, {here or 'none'}, than when the run began, {digest}; serve it as a variant of "
+        "its own, or from another folder of models"
+    )
+
+
 def wrong_files(folder: Path, sums: Mapping[str, str]) -> tuple[str, ...]:
     """The files of a folder with these checksums that are not what its `SUMS` says: missing, added or changed.
 

@@ -24,7 +24,7 @@ from ipa.live.plane import open_port
 from ipa.live.serving import access, protocol
 from ipa.live.serving.admission import MOST_MESSAGE_BYTES, REQUEST_BYTES, Admission, Limits, default_inside_bytes
 from ipa.live.serving.bodies import in_turns, read_body
-from ipa.live.serving.checksums import digest_of, sums_of
+from ipa.live.serving.checksums import why_not
 from ipa.live.serving.connections import is_left
 from ipa.live.serving.lease import LEASE_HEADER, Fence
 from ipa.live.serving.models import Model, ModelError, folder_model, onnx_model, own_model
@@ -56,7 +56,8 @@ class ServerOptions:
     """How a replica runs. An emulated one takes what the profile of its stage and variant says for that many cores
     (None: the variant's base).
 
-    `digest`: the checksum that the files of a folder must have (empty: any). `created_s` is the moment of the
+    `digest`: the checksum that the files of a folder must have (empty: any). `check`: load the model, and end.
+    `created_s` is the moment of the
     monotonic clock from which `start_up_s` counts (None: the start of the process); `start_up_s` None: the variant's,
     or 0 for other backends. `factor` scales emulated service times.
     """
@@ -65,6 +66,7 @@ class ServerOptions:
     model: str = ""
     file: Path | None = None
     digest: str = ""
+    check: bool = False
     pipeline: Pipeline | None = None
     stage: str = ""
     variant: str = ""
@@ -201,23 +203,29 @@ def create(options: ServerOptions) -> Model:
     if options.backend == "folder":
         if options.file is None:
             raise ModelError("the backend folder needs --file FOLDER")
-        _check_digest(options.file, options.digest)
-        return folder_model(options.file, options.cores)
+        if problem := why_not(options.file, options.digest) if options.digest else "":
+            raise ModelError(problem)
+        model = folder_model(options.file, options.cores)
+        _check_rows(model, options)
+        return model
     if ".py" in options.backend:
         return own_model(options.backend, options.cores)
     raise ModelError(f"no backend is called {options.backend!r}; allowed: emulated, onnx, folder, or my.py:MyModel")
 
 
-def _check_digest(folder: Path, digest: str) -> None:
-    """Raise ModelError for a folder that holds another model than the run has had since its start."""
-    try:
-        here = digest_of(sums_of(folder)) if digest else ""
-    except OSError as error:
-        raise ModelError(f"{folder}: cannot be read: {error.strerror}") from None
-    if here != digest:
+def _check_rows(model: Model, options: ServerOptions) -> None:
+    """Raise ModelError for a model of a fixed number of rows where the pipeline allows requests to share batches."""
+    if options.pipeline is None:
+        return
+    variant = options.pipeline.stage(options.stage).variant(options.variant)
+    most_batch = max(map(variant.max_batch, variant.cores))
+    inputs = model.metadata().get("inputs", ())
+    rows = next((tensor["shape"][0] for tensor in inputs if tensor["shape"][:1] not in ([], [-1])), None)
+    if rows is not None and most_batch > 1:
         raise ModelError(
-            f"{folder}: holds another model, {here or 'none'}, than when the run began, {digest}; begin another run to "
-            "serve it"
+            f"stage {options.stage}: {variant.name} takes exactly {rows} rows at a time, so requests cannot share a "
+            f"batch, and the pipeline has batches of up to {most_batch}; export the model with any number of rows "
+            f"(-1), or leave out the `figures` of {variant.name} with a batch above 1"
         )
 
 
@@ -262,11 +270,27 @@ def _process_start_s() -> float:
         return time.monotonic()
 
 
+def _read_digest(_: click.Context, __: click.Parameter, given: str) -> str:
+    if not given.startswith("@"):
+        return given
+    try:
+        return Path(given[1:]).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise click.BadParameter(f"{given[1:]}: {error.strerror}") from None
+
+
 @click.command()
 @click.option("--backend", default="emulated", show_default=True, help="emulated, onnx, folder, or my.py:MyModel")
 @click.option("--model", default="", help="the model's name [the variant's]")
 @click.option("--file", type=click.Path(path_type=Path), help="the ONNX file, or the folder")
-@click.option("--digest", default="", help="the checksum that the folder's files must have [any]")
+@click.option(
+    "--digest",
+    default="",
+    metavar="TEXT|@FILE",
+    callback=_read_digest,
+    help="the checksum that the folder's files must have, or @ and the file with it [any]",
+)
+@click.option("--check", is_flag=True, help="load the model, see whether it can serve the pipeline's batches, and end")
 @click.option("--pipeline", "pipeline_name", help="emulated: a shipped pipeline's name, or a file")
 @click.option("--stage", default="")
 @click.option("--variant", default="")
@@ -297,6 +321,9 @@ def main(pipeline_name: str | None, **options: Any) -> None:
         pipeline = None if pipeline_name is None else profiles.load(pipeline_name)
         given = ServerOptions(pipeline=pipeline, **options)
         model = create(given)
+        if given.check:
+            model.close()
+            return
         logs.json_to_stderr("server", given.log_level)
         in_event_loop(run(given, model))
     except (ProfileError, ModelError) as error:

@@ -300,6 +300,9 @@ LIVE = {
     ),
     "refused": Column("", "how many requests, of whomever, the gateway refused before they were let in, by reason"),
     "cut_off": Column("", "requests that had not ended when the run was ended early; they are in no table"),
+    "models": Column(
+        "", "the digests of the real models, by STAGE/VARIANT, fixed at the run's start; none if emulated"
+    ),
     "broken_laws": Column(
         "",
         "the laws of the model that the records break, except L9, which needs an engine's own integral, "

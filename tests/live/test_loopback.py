@@ -10,7 +10,6 @@ import socket
 import stat
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -179,16 +178,26 @@ def test_a_run_serves_the_models_that_it_began_with_and_no_others(tmp_path: Path
             assert await ask(backend) == 200
             assert {replica.variant for replica in stage.ready} == {"small"}
             refused = next(replica for replica in stage.all if replica.variant == "large")
-            assert "holds another model" in log_end(backend._log(refused.name))
+            said = log_end(backend._log(refused.name))
+            assert "holds another model" in said
+            assert backend.models["sort/large"] in said
 
     asyncio.run(story())
 
 
-@pytest.mark.parametrize(("rows", "batch", "is_refused"), [(1, 1, False), (1, 2, True), (-1, 2, False)])
-def test_a_model_of_fixed_rows_is_refused_where_requests_share_batches(
-    tmp_path: Path, rows: int, batch: int, is_refused: bool
+@pytest.mark.parametrize(
+    ("rows_small", "rows_large", "batches", "refused"),
+    [
+        (1, -1, "up to 4", "small"),  # of which the run begins with a replica
+        (-1, 1, "up to 4", "large"),  # to which a later decision may come
+        (-1, -1, "up to 4", ""),
+        (1, 1, "of 1 alone", ""),
+    ],
+)
+def test_a_model_of_fixed_rows_is_refused_at_the_start_where_the_pipeline_has_batches(
+    tmp_path: Path, rows_small: int, rows_large: int, batches: str, refused: str
 ) -> None:
-    for variant in ("small", "large"):
+    for variant, rows in (("small", rows_small), ("large", rows_large)):
         folder = tmp_path / "models" / "tiny" / "sort" / variant
         folder.mkdir(parents=True)
         (folder / "model.py").write_text(
@@ -200,15 +209,19 @@ def test_a_model_of_fixed_rows_is_refused_where_requests_share_batches(
 
     async def story() -> None:
         path = pipeline_file(tmp_path)
+        if batches == "of 1 alone":
+            lines = path.read_text().splitlines(keepends=True)
+            path.write_text("".join(line for line in lines if "batch: 4" not in line))
         plane = Plane(profiles.load(str(path)), str(path), models=str(tmp_path / "models"))
         backend = LoopbackBackend(plane, tmp_path, HISTORY)
         try:
-            await backend.open({"sort": replace(sort()["sort"], batch=batch)})
+            await backend.open(sort())
         finally:
             await backend.close()
 
-    if is_refused:
-        with pytest.raises(RunError, match=r"stage sort: small takes exactly 1 rows at a time.*batches of 2"):
+    if refused:
+        why = f"stage sort: {refused} takes exactly 1 rows at a time.*batches of up to 4.*`figures` of {refused}"
+        with pytest.raises(RunError, match=why):
             asyncio.run(story())
     else:
         asyncio.run(story())

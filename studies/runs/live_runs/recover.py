@@ -76,6 +76,7 @@ def recover(out: Path) -> LiveRun:
         foreign=collector.foreign,
         cut_off=int(np.searchsorted(arrivals_s, kept.now_s)) - len(sent.request),
         broken_laws=tuple(broken_laws(records, is_whole=False, retried=kept.replicas)),
+        models=kept.models,
     )
     initial = from_plain(kept.about["initial"])
     facts = {**facts_of(kept.about["live"], kept.held, finished), **dict.fromkeys(LOST_FACTS, UNKNOWN)}

@@ -276,5 +276,6 @@ def facts_of(how: Mapping[str, Any], held: int, finished: Finished) -> dict[str,
         "foreign_requests": finished.foreign,
         "refused": dict(finished.refused),
         "cut_off": finished.cut_off,
+        "models": dict(finished.models),
         "broken_laws": list(finished.broken_laws),
     }

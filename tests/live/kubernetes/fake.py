@@ -24,10 +24,11 @@ from ipa import profiles
 from ipa.live.kubernetes import kubernetes_backend as backend_module
 from ipa.live.kubernetes import names, pods, readiness
 from ipa.live.kubernetes.api import ApiError
+from ipa.live.kubernetes.fixed_models import key_of
 from ipa.live.kubernetes.gateway_manifests import gateway_deployment
 from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
 from ipa.live.kubernetes.lease import Lease
-from ipa.live.kubernetes.manifest_parts import MODEL_CONTAINER
+from ipa.live.kubernetes.manifest_parts import MODEL_CONTAINER, PREPARE_CONTAINER
 from ipa.live.kubernetes.manifests import owner_of, root, stage_deployment
 from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.watch import LASTS_S
@@ -71,10 +72,20 @@ class Server:
         self.forbidden: set[str] = set()
         self.asked: list[str] = []
         self.read_only = False
+        self.models: dict[str, str] = {}  # the digests that are fixed
         self.lost: set[str] = set()
 
     def get(self, kind: str, namespace: str, name: str) -> Any:
+        if name == self.deployed.models_name:
+            return {"metadata": {"resourceVersion": "3"}, "data": dict(self.models)}
         return self.root if kind == "ConfigMap" else self.gateway
+
+    def patch(self, kind: str, namespace: str, name: str, patch: dict[str, Any], within_s: float = 0.0) -> Any:
+        assert (kind, name) == ("ConfigMap", self.deployed.models_name)
+        self._fail()
+        self.written.append((name, patch["data"]))
+        self.models |= patch["data"]
+        return patch
 
     def list(self, kind: str, namespace: str, selector: str = "") -> Any:
         self.asked.append(kind)
@@ -134,13 +145,14 @@ def three_variants(folder: Path, namespace: str = "default") -> Deployed:
 class Treatment:
     """How the cluster treats the pods of a variant: why the API server refuses them, why no node takes them (empty: it
     does not, one does), what their container waits for, such as its image (`ContainerCreating`), whether it crashes, or
-    never becomes ready."""
+    never becomes ready; the digest of the real model that they find (empty: they have none)."""
 
     refusal: str = ""
     unschedulable: str = ""
     waits: str = ""
     crashes: bool = False
     hangs: bool = False
+    digest: str = ""
 
 
 class Rollout:
@@ -366,7 +378,9 @@ class Rollout:
         for each in self.pods:
             before = copy.deepcopy(each["status"])
             if not (_condition(before, "Ready") or _restarts(before)):
-                self._go_on(each["status"], self.of.treatment(each))
+                self._go_on(each["status"], self.of.treated(each))
+                if digest := self.of.treatment(each).digest:
+                    each["status"]["initContainerStatuses"] = [self.of.prepared(each, digest)]
             if each["status"] != before:
                 yield
 
@@ -519,6 +533,26 @@ class Rolling(Server):
     def treatment(self, given: Object) -> Treatment:
         return self.treats.get(given["metadata"]["annotations"][names.VARIANT], Treatment())
 
+    def treated(self, pod: Object) -> Treatment:
+        """The treatment of a pod, which crashes where it finds another model than the fixed one."""
+        how = self.treatment(pod)
+        return replace(how, crashes=True) if how.digest and self._fixed(pod) not in ("", how.digest) else how
+
+    def prepared(self, pod: Object, digest: str) -> Object:
+        """The init container of a pod that has found the model with this digest."""
+        is_other = self._fixed(pod) not in ("", digest)
+        refusal = f"Error: holds another model, {digest}, than when the run began, {self._fixed(pod)}"
+        message = refusal if is_other else f"{self._key(pod)} {digest}"
+        ended = {"exitCode": int(is_other), "message": message}
+        return {"name": PREPARE_CONTAINER, "restartCount": 0, "state": {"terminated": ended}}
+
+    def _fixed(self, pod: Object) -> str:
+        return self.models.get(self._key(pod), "")
+
+    def _key(self, pod: Object) -> str:
+        meta = pod["metadata"]
+        return key_of(self.deployed, meta["labels"][names.STAGE], meta["annotations"][names.VARIANT])
+
     def timestamp(self) -> str:
         return datetime.fromtimestamp(self.now_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -594,6 +628,8 @@ class Cluster(Rolling):
     def get(self, kind: str, namespace: str, name: str, within_s: float = 0.0) -> Any:
         if self.unread is not None:
             raise self.unread
+        if name == self.deployed.models_name:
+            return super().get(kind, namespace, name)
         return copy.deepcopy({"ConfigMap": self.root, "Secret": secret("a-token-of-a-gateway")}.get(kind, self.gateway))
 
     def list(self, kind: str, namespace: str, selector: str = "") -> Any:

@@ -429,7 +429,7 @@ def test_manifests_say_where_real_models_are() -> None:
     said = ipa("live", "manifests", "video", *store, env=NO_CLUSTER)
     objects = list(yaml.safe_load_all(said.stdout))
     urls = [
-        container["args"][0]
+        container["args"][container["args"].index("--from") + 1]
         for each in objects
         if each["kind"] == "Deployment"
         for container in each["spec"]["template"]["spec"].get("initContainers", ())

@@ -23,6 +23,7 @@ pytest.importorskip("s3fs")
 from ipa.live.kubernetes import store as store_of
 from ipa.live.kubernetes.fetch import fetch, keys_of
 from ipa.live.kubernetes.store import StoreError, files_below
+from ipa.live.serving import digest_of, sums_of
 from tests.live.serving.models_world import BUCKET, NOBODY, SOMEBODY, put, s3_server, shut
 
 SMALL = f"s3://{BUCKET}/models/tiny/sort/small"
@@ -55,6 +56,8 @@ def test_a_variant_s_files_are_fetched_and_no_others(server: str, tmp_path: Path
 def test_the_command_fetches_and_says_so(server: str, tmp_path: Path) -> None:
     said = command(SMALL, tmp_path / "small", server)
     assert (said.returncode, said.stderr) == (0, f"{SMALL}: 3 files\n")
+    digest = digest_of(sums_of(tmp_path / "small"))
+    assert ((tmp_path / "digest").read_text(), (tmp_path / "message").read_text()) == (digest, f"any {digest}")
     assert files(tmp_path / "small") == WHOLE
 
 
@@ -67,7 +70,9 @@ def test_the_command_ends_with_one_line_where_it_cannot(server: str, tmp_path: P
 
 
 def command(url: str, target: Path, server: str) -> subprocess.CompletedProcess[str]:
-    arguments = ["-m", "ipa.live.kubernetes.fetch", url, str(target), "--endpoint", server]
+    arguments = ["-m", "ipa.live.kubernetes.pod_model", str(target), "--key", "any", "--from", url]
+    files = ["--fixed-at", target.parent / "fixed", "--digest-file", target.parent / "digest"]
+    arguments += ["--endpoint", server, *map(str, files), "--message-file", str(target.parent / "message")]
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from ipa import profiles
 from ipa.live.errors import LiveError
 from ipa.live.kubernetes import controller_manifests, deploy, names, permissions
 from ipa.live.kubernetes.gateway_manifests import control_secret
-from ipa.live.kubernetes.manifests import everything, from_text, owner_of, root, stage_deployment
+from ipa.live.kubernetes.manifests import everything, from_text, owner_of, root, stage_deployment, surroundings
+from ipa.live.kubernetes.pod_model import DIGEST_FILE, FIXED_AT
 from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.plane import Plane
 from ipa.policies import StageConfiguration, lightest_configuration
@@ -408,9 +410,10 @@ def test_emulated_models_need_nothing_but_their_profile(tmp_path: Path) -> None:
 def test_a_variant_of_an_object_store_is_fetched_into_the_pod_and_read_only_to_its_server(tmp_path: Path) -> None:
     spec = pod_of(tiny(tmp_path, layout=STORE))
     (fetching,), (serving,) = spec["initContainers"], spec["containers"]
-    assert fetching["command"] == ["python", "-m", "ipa.live.kubernetes.fetch"]
-    options = ["--endpoint", "http://store.there:9000", "--secret", "keys"]
-    assert fetching["args"] == ["s3://shelf/models/tiny/sort/large", "/models/large", *options]
+    assert fetching["command"] == ["python", "-m", "ipa.live.kubernetes.pod_model"]
+    source = ["--from", "s3://shelf/models/tiny/sort/large", "--endpoint", "http://store.there:9000"]
+    key = f"{sha256(b's3://shelf/models').hexdigest()[:8]}.sort.large"
+    assert fetching["args"] == ["/models/large", "--key", key, *source, "--secret", "keys"]
     assert (option(serving, "--backend"), option(serving, "--file")) == ("folder", "/models/large")
     assert option(serving, "--start-up") == "0.0"  # it takes what it takes
     assert (mounts(fetching), mounts(serving)) == ({"/models": False}, {"/models": True})
@@ -447,7 +450,8 @@ def test_a_volume_is_mounted_read_only_and_holds_all_variants(tmp_path: Path) ->
     assert volumes(spec) == [{"name": "", "persistentVolumeClaim": {"claimName": "claim", "readOnly": True}}]
     assert mounts(spec["containers"][0]) == {"/models": True}
     assert option(spec["containers"][0], "--file") == "/models/deep/models/tiny/sort/large"
-    assert "initContainers" not in spec
+    assert mounts(spec["initContainers"][0]) == {"/models": True}
+    assert spec["initContainers"][0]["args"][0] == "/models/deep/models/tiny/sort/large"
     at_its_root = pod_of(tiny(tmp_path, layout=Layout(models="pvc:claim")))
     assert option(at_its_root["containers"][0], "--file") == "/models/tiny/sort/large"
 
@@ -455,7 +459,24 @@ def test_a_volume_is_mounted_read_only_and_holds_all_variants(tmp_path: Path) ->
 def test_models_in_the_image_need_no_volume(tmp_path: Path) -> None:
     spec = pod_of(tiny(tmp_path, layout=Layout(models="image:/srv/models")))
     assert option(spec["containers"][0], "--file") == "/srv/models/tiny/sort/large"
-    assert (volumes(spec), "initContainers" in spec) == ([], False)
+    assert (volumes(spec), spec["initContainers"][0]["args"][0]) == ([], "/srv/models/tiny/sort/large")
+
+
+@pytest.mark.parametrize("layout", SOURCES, ids=lambda layout: layout.models)
+def test_a_pod_compares_its_model_with_the_digest_that_the_run_has_fixed(tmp_path: Path, layout: Layout) -> None:
+    """Before its server starts, and again at each start of that in the same pod."""
+    deployed = tiny(tmp_path, layout=layout)
+    spec = pod_of(deployed)
+    (preparing,), (serving,) = spec["initContainers"], spec["containers"]
+    assert {"name": "fixed", "configMap": {"name": "ipa-tiny-models", "optional": True}} in spec["volumes"]
+    assert {"name": "fixed", "mountPath": FIXED_AT, "readOnly": True} in preparing["volumeMounts"]
+    assert option(serving, "--digest") == f"@{DIGEST_FILE}"
+    assert option(preparing, "--key").endswith(".sort.large")
+    other = pod_of(replace(deployed, layout=replace(layout, models=f"{layout.models.rstrip('/')}/v2")))[
+        "initContainers"
+    ][0]
+    assert option(other, "--key") != option(preparing, "--key")  # another place has models of its own
+    assert "ipa-tiny-models" in [each["metadata"]["name"] for each in surroundings(deployed, None, frozenset())]
 
 
 @pytest.mark.parametrize("layout", SOURCES, ids=lambda layout: layout.models)

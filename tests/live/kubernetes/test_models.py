@@ -18,10 +18,11 @@ pytest.importorskip("kubernetes")
 pytest.importorskip("aiohttp")
 
 from ipa.live.errors import RunError
-from ipa.live.kubernetes import deploy
+from ipa.live.kubernetes import deploy, overview
 from ipa.live.kubernetes.api import connect
 from ipa.live.kubernetes.readiness import client_url, until_reached
 from ipa.live.kubernetes.settings import Deployed, Layout
+from ipa.live.serving import digest_of, sums_of
 from tests.live.kubernetes.test_cluster import WITHIN_S, Traffic, apply, namespace, running, until, until_stands
 from tests.live.kubernetes.world import IMAGE, tiny, volume
 from tests.live.serving.models_world import BUCKET, models_folder, put_folder, s3_server, shut
@@ -239,6 +240,31 @@ def test_models_come_from_a_volume(namespace: str, tmp_path: Path, models: Path)
             up(namespace, tmp_path, "pvc:shelf/nowhere", ready_within_s=30.0),
         ):
             pass
+
+
+def test_a_model_that_is_exchanged_during_a_run_is_served_by_no_replica(namespace: str, tmp_path: Path) -> None:
+    """The replica that finds it does not start, and says so; the one that serves goes on as it was."""
+    (tmp_path / "own").mkdir(mode=0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.owner() == tmp_path.owner() and folder.stat().st_mode & 0o001 == 0:
+            folder.chmod(folder.stat().st_mode | 0o001)
+    own = models_folder(tmp_path / "own")
+
+    async def story(deployed: Deployed) -> None:
+        async with running(deployed, tmp_path) as backend, asking(backend.url) as asked:
+            began_with = {"sort/small": digest_of(sums_of(own / "tiny" / "sort" / "small"))}
+            await until(lambda: backend.models == began_with, "the model is fixed")
+            with (own / "tiny" / "sort" / "small" / "model.py").open("a") as file:
+                file.write("# version 2\n")
+            assert (await apply(backend, sort(replicas=2))).accepted
+            await until(lambda: "holds another model" in backend.look.waits_for, "the other model is named")
+            said = overview.status(connect(), deployed)["stages"]["sort"]
+            assert began_with["sort/small"] in said["problem"]
+            assert said["ready"] == 1
+            assert all(each == OF_SMALL for each in asked.answers)
+
+    with volume(namespace, "own", own, "ReadOnlyMany"), up(namespace, tmp_path, "pvc:own") as deployed:
+        asyncio.run(story(deployed))
 
 
 def test_models_come_from_the_image(namespace: str, tmp_path: Path) -> None:
