@@ -27,6 +27,7 @@ from ipa.sim.backend import Opening, RunView, SimulatedBackend
 from ipa.sim.graph import collect_records, records_of_none
 from ipa.sim.interface import Engine, Handover
 from ipa.sim.intervals import IntervalCounts, Intervals
+from ipa.sim.late_metrics import LateMetrics, Observed
 from ipa.sim.load_view import LoadView, Spans
 from ipa.sim.model import FloatArray, IntArray, RunInput
 from ipa.sim.planned import LatestEntry, Planned
@@ -53,7 +54,7 @@ class ControlSettings:
     `engines.ENGINES`. `records`: keep records of all requests ("all"); of a uniform sample of at most `SAMPLE` and of
     the `SLOWEST`, with counts of all by interval ("sample"); or of none, and no decisions either ("none"). `starts_s`:
     the wall-clock time at the start [s since 1970]; None: the load has none. `outages`: (start, end) of the times in
-    which control steps see no metrics [s].
+    which control steps see no metrics [s]. `metrics_delay_s`: how old the metrics are that a control step sees.
     """
 
     interval_s: float = 10.0
@@ -65,6 +66,7 @@ class ControlSettings:
     records: str = "all"
     starts_s: float | None = None
     outages: Spans = ()
+    metrics_delay_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -221,7 +223,7 @@ class Stepped:
     """A run at time 0 with a configuration ready; go through its `steps` once."""
 
     engine: Engine
-    backend: SimulatedBackend
+    backend: Observed
     interval_s: float
 
     def steps(self) -> Iterator[float]:
@@ -247,4 +249,9 @@ def stepped(
     For `receive` see `create_engine`. Raises EngineError if the engine cannot run here.
     """
     built = engines.create_engine(engines.choose_engine(control.engine), given, initial, receive)
-    return Stepped(built, SimulatedBackend(built, view), control.interval_s)
+    backend: Observed = SimulatedBackend(built, view)
+    if control.metrics_delay_s:
+        stages = {name: view.nothing_counted(stage, {}) for name, stage in initial.items()}
+        first = view.observation(0, 0.0, stages, elapsed_s=0.0, latency=view.no_latency)
+        backend = LateMetrics(backend, control.metrics_delay_s, first)
+    return Stepped(built, backend, control.interval_s)

@@ -168,6 +168,8 @@ def print_comparison(comparison: Comparison, folder: Path | None, report: Path |
     for group in groups:
         table.add_row(group.title, *(studies.many.cell(group, figure) for figure in columns))
     printing.print_tight(table)
+    if age := studies.runs.age_of_metrics(first.runs[0].scenario):
+        printing.print_line(f"The policies see metrics that are {age}.")
     if len(first.seeds) > 1:
         printing.print_line(studies.intervals.limits([first.runs[0].scenario.trace]))
         if merged := studies.many.merged_latencies(groups):

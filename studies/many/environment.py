@@ -228,7 +228,7 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
             ),
             self._configuration,
             view,
-            ControlSettings(scenario.interval_s, engine=scenario.engine),
+            ControlSettings(scenario.interval_s, engine=scenario.engine, metrics_delay_s=scenario.metrics_delay_s),
         )
         self._steps: Iterator[float] = self._run.steps()
         self._violations = Violations(self._run.engine, prepared.sla_s)

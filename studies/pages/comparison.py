@@ -23,7 +23,7 @@ from ipa.studies.pages.scene import Scene
 from ipa.studies.pages.slowest import down_to_requests
 from ipa.studies.pages.timelines import cores, load
 from ipa.studies.pages.verdicts import definitions, sentence
-from ipa.studies.runs import check_records, has_records, is_longer_than_an_hour, unmet
+from ipa.studies.runs import age_of_metrics, check_records, has_records, is_longer_than_an_hour, unmet
 
 if TYPE_CHECKING:
     from ipa.studies import RunData
@@ -117,6 +117,7 @@ def _subtitle(groups: Sequence[Group]) -> str:
 def _facts(groups: Sequence[Group]) -> dict[str, str]:
     """The lines of "What was run"."""
     summary = groups[0].runs[0].summary
+    age = age_of_metrics(groups[0].runs[0].scenario)
     return {
         "Pipeline": str(summary["pipeline"]),
         "Load": str(summary["trace"]),
@@ -127,6 +128,7 @@ def _facts(groups: Sequence[Group]) -> dict[str, str]:
             f"{group.policy} (seed {', '.join(map(str, group.seeds))})" for group in groups
         ),
         "Decisions per run": _range(groups, "decisions"),
+        **({"Metrics": f"{age} when policies see them"} if age else {}),
     }
 
 

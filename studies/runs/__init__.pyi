@@ -30,6 +30,7 @@ from .run_data import WORST_HOUR as WORST_HOUR
 from .run_data import DisplayedRun as DisplayedRun
 from .run_data import Figure as Figure
 from .run_data import RunData as RunData
+from .run_data import age_of_metrics as age_of_metrics
 from .run_data import check_records as check_records
 from .run_data import figures_of as figures_of
 from .run_data import has_records as has_records

@@ -315,6 +315,7 @@ def _control(scenario: Scenario, initial: Configuration | None, trace: Trace) ->
         records=scenario.records,
         starts_s=trace.starts_s,
         outages=scenario.outages or (),
+        metrics_delay_s=scenario.metrics_delay_s,
     )
 
 

@@ -119,6 +119,11 @@ class DisplayedRun(Displayed):
         return "\n  ".join([f"{type(self).__name__} of {run_title(self.summary)}", *run_lines(self.summary)])
 
 
+def age_of_metrics(scenario: Scenario) -> str:
+    """How old the metrics are that policies see; empty if they are of the moment."""
+    return f"{scenario.metrics_delay_s:g} s old" if scenario.metrics_delay_s else ""
+
+
 def check_records(records: str) -> None:
     """Raise ScenarioError for runs without records, which cannot be drawn."""
     if records == "none":

@@ -200,6 +200,10 @@ class Scenario(FileModel):
     outages: Annotated[Windows | None, BeforeValidator(_outages, json_schema_input_type=str | list[Any] | None)] = (
         Field(default=None, description="the seconds of the run, START:END, in which no metrics come; several: a list")
     )
+    metrics_delay_s: NotNegative = Field(
+        default=0.0,
+        description="how old the load and the measurements are that a decision sees; 85 with an HPA's usual adapters",
+    )
     start: choices.Start = Field(
         default="warm",
         description="warm: the policy's first decision is ready; configured: `initial` is",
