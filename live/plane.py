@@ -12,8 +12,10 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
+
+from ipa.live.gateway_limits import GatewayLimits
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
@@ -75,8 +77,9 @@ class Plane:
 
     `source` is the pipeline's name or file; `pipeline` the same with the run's SLA and drop limits. `port` is the
     gateway's for clients, `control_port` that of its control API and metrics; 0: any free one. Of two `gateways`, one
-    serves and the other waits. Policies plan with `limit_cores`; `most_cores` may exist at any time (None: no limit).
-    `models` is the folder with the real models, [PIPELINE/]STAGE/VARIANT/; empty: they are emulated.
+    serves and the other waits; each has these `limits`. Policies plan with `limit_cores`; `most_cores` may exist at any
+    time (None: no limit). `models` is the folder with the real models, [PIPELINE/]STAGE/VARIANT/; empty: they are
+    emulated.
     """
 
     pipeline: Pipeline
@@ -94,6 +97,7 @@ class Plane:
     port: int = 0
     control_port: int = 0
     gateways: int = 1
+    limits: GatewayLimits = field(default_factory=GatewayLimits)
     models: str = ""
 
 
@@ -146,6 +150,7 @@ def gateway_arguments(
         arguments += ["--seed", str(plane.seed)]  # the draws of items are those of the simulation
     if plane.removal != "drain":
         arguments += ["--removal", plane.removal]
+    arguments += plane.limits.arguments()
     for stage, limit_s in zip(plane.pipeline.stages, plane.pipeline.drop_limits_s, strict=True):
         arguments += ["--drop-limit", f"{stage.name}={limit_s!r}"]
     return [*arguments, *more]

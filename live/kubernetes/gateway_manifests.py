@@ -119,6 +119,7 @@ def _bounds(deployed: Deployed) -> list[str]:
     port."""
     arguments = ["--linger", str(LINGER_S)]
     arguments += ["--most-inside", str(memory_bytes(deployed.layout.gateway_memory) // MEMORY_SHARE)]
+    arguments += deployed.layout.arguments()
     arguments += [
         "--replica-port",
         str(MODEL_PORT),

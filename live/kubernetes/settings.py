@@ -13,6 +13,7 @@ from math import ceil
 from typing import Any
 
 from ipa.live.errors import LiveError
+from ipa.live.gateway_limits import GatewayLimits
 from ipa.live.kubernetes import names, pod_settings
 from ipa.live.plane import Plane
 
@@ -52,8 +53,9 @@ def _number(quantity: str, units: Mapping[str, float], wanted: str) -> float:
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a pipeline is laid out on a cluster: chosen when it is deployed, and kept with it there.
+class Layout(GatewayLimits):
+    """How a pipeline is laid out on a cluster: chosen when it is deployed, and kept with it there, with the limits of
+    its gateways.
 
     `models` is `emulated`, or where real ones are (see `model_sources`). For an object store, `s3_endpoint` is its URL
     (empty: Amazon's) and `s3_secret` the Secret with credentials (empty: none). `replica_cpu` is what a replica

@@ -19,6 +19,7 @@ from typing import Any
 import click
 
 from ipa.errors import InputError
+from ipa.live.gateway_limits import limit_options
 from ipa.live.plane import handed_out, open_port
 
 
@@ -112,27 +113,8 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     type=COUNT,
     help="most bytes that requests inside hold; more are refused [a quarter of the memory, at most 2 GiB]",
 )
-@click.option(
-    "--peer-share",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="which share of these bytes the requests of one client address may hold [0.9]",
-)
-@click.option(
-    "--most-json",
-    "most_json_bytes",
-    type=COUNT,
-    default=4 * 2**20,
-    show_default=True,
-    help="most bytes of JSON in a request or an answer; binary data may be larger",
-)
 @click.option("--records", type=COUNT, default=50_000, show_default=True, help="how many ended requests are kept")
-@click.option(
-    "--most-recorded",
-    "most_recorded_bytes",
-    type=COUNT,
-    help="most bytes of their records, 512 for each and for each item or stage in it [an eighth of the memory, at most "
-    "64 MiB]",
-)
+@limit_options
 @click.option(
     "--wait-for-start", "waits_for_start", is_flag=True, help="refuse requests until the control API has set time 0"
 )
@@ -142,11 +124,6 @@ FILE = click.Path(path_type=Path, dir_okay=False)
     default=0,
     show_default=True,
     help="of what goes where in a graph",
-)
-@click.option(
-    "--most-items",
-    type=COUNT,
-    help="items that a request may become in a graph; beyond, it is answered with 413 [1000]",
 )
 @click.option(
     "--lease-file",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipa import studies
-from ipa.live import kubernetes
+from ipa.live import kubernetes, limit_options
 from ipa.studies import live_runs
 from ipa.studies.commands.options import (
     Number,
@@ -167,6 +167,7 @@ layout_options = together(
         callback=_memory,
         help="Memory request and limit of the gateway. Default: 512Mi.",
     ),
+    limit_options,
     click.option(
         "--client-token-secret",
         default="",

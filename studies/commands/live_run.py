@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipa import studies
-from ipa.live import logs
+from ipa.live import limit_options, logs
 from ipa.studies import live_runs
 from ipa.studies.commands import live_view, printing, reports, unwritten
 from ipa.studies.commands.options import (
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
 )
 @declared(Live, "duration_s", "advise", "source", "prometheus", "prometheus_match", "decision_timeout_s")
 @declared(Live, "port", "control_port", "gateways", "metrics_port", "metrics_host", "state")
+@limit_options
 @out_option
 @report_option
 @output_options

@@ -13,6 +13,7 @@ import click
 
 import ipa
 from ipa import profiles, studies
+from ipa.live import GatewayLimits
 from ipa.numbers import quantity_of
 from ipa.studies.commands import complete, printing, reports
 from ipa.studies.runs.live_runs import Cluster, Live
@@ -512,7 +513,8 @@ def backend_option(where: str) -> Callable[[F], F]:
 def taken_live(backend: str, options: dict[str, Any]) -> Live:
     """How a scenario runs live, from the options that `Live` and `Cluster` declare; they are removed from `options`."""
     cluster = taken(Cluster, options)
-    return taken(Live, options, cluster=cluster if backend == "kubernetes" else None)
+    limits = taken(GatewayLimits, options)
+    return taken(Live, options, cluster=cluster if backend == "kubernetes" else None, limits=limits)
 
 
 cluster_options = declared(Cluster, "context", "namespace", "name")

@@ -35,6 +35,8 @@ def check_live(live: Live, prepared: Prepared) -> None:
     check_models(live.models, live.samples, live.cluster is not None, prepared.pipeline)
     if live.gateways != 1 and live.cluster is not None:
         raise LiveError(f"--gateways {live.gateways}: on a cluster, give it to ipa live up")
+    for flag, value in live.limits.given().items() if live.cluster is not None else ():
+        raise LiveError(f"{flag} {value}: on a cluster, give it to ipa live up")
     if live.duration_s is not None and live.duration_s < 1.0:
         raise LiveError(f"--duration {live.duration_s:g}: should be at least 1 second")
 
@@ -117,5 +119,6 @@ def plane_of(prepared: Prepared, live: Live = Live()) -> Plane:
         port=live.port,
         control_port=live.control_port,
         gateways=live.gateways,
+        limits=live.limits,
         models=folder_of(live.models),
     )

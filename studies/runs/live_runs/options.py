@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from ipa.live import GatewayLimits
 from ipa.studies.scenario import choices, option
 
 
@@ -32,7 +33,8 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Live:
-    """How a scenario runs live: everything that is not a property of the scenario. `cluster` None: on this machine."""
+    """How a scenario runs live: everything that is not a property of the scenario. `cluster` None: on this machine,
+    with a gateway of these `limits`."""
 
     duration_s: float | None = option(None, "Seconds of the load to run. Default: all of it.", above=0.0)
     source: str = option(
@@ -58,6 +60,7 @@ class Live:
     metrics_host: str = option("127.0.0.1", "Address for --metrics-port. Default: 127.0.0.1.")
     state: Path | None = option(None, "Keep the journal in this file, and resume from it if it exists.")
     cluster: Cluster | None = None
+    limits: GatewayLimits = field(default_factory=GatewayLimits)
     prometheus_match: tuple[str, ...] = option(
         (),
         "Read only the series that have this label. Repeatable; all must match.",

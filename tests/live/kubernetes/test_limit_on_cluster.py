@@ -1,0 +1,131 @@
+"""A limit of cores on the cluster that KUBECONFIG names holds for the pods that exist, starting and draining ones."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("kubernetes")
+pytest.importorskip("aiohttp")
+
+from ipa.live.kubernetes import deploy, names
+from ipa.live.kubernetes.api import ApiError, connect
+from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
+from ipa.live.kubernetes.settings import Deployed
+from ipa.policies import StageConfiguration
+from tests.live.kubernetes.rollouts import STAGE, WITHIN_S, asks, pipeline
+from tests.live.kubernetes.world import own_namespace
+
+pytestmark = pytest.mark.cluster
+
+START_UP_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def namespace() -> Iterator[str]:
+    with own_namespace(WITHIN_S) as name:
+        yield name
+
+
+@contextmanager
+def up(folder: Path, namespace: str, initial: StageConfiguration, **plane: Any) -> Iterator[Deployed]:
+    """A stage of three variants of one core, which start in two seconds and take one more to stop."""
+    made = pipeline(folder, START_UP_S, namespace)
+    deployed = replace(made, plane=replace(made.plane, stop_s=1.0, **plane))
+    try:
+        deploy.up(connect(), deployed, {STAGE: initial}, within_s=WITHIN_S)
+        yield deployed
+    finally:
+        deploy.down(connect(), deployed, within_s=WITHIN_S)
+
+
+class ExistingCores:
+    """The cores of the pods that exist, as the API server tells each change: one exists until it is to go and no
+    container of it runs any more. `seen`: how many there were, and how many pods of them drained."""
+
+    def __init__(self, deployed: Deployed) -> None:
+        self.seen: list[tuple[int, int]] = []
+        self._pods: dict[str, Mapping[str, Any]] = {}
+        self._selector = names.as_query(names.selector(deployed.instance, names.MODEL_SERVER))
+        self._namespace = deployed.namespace
+        self._is_over = threading.Event()
+        said = connect().list("Pod", self._namespace, self._selector)
+        for pod in said["items"]:
+            self._note("ADDED", pod)
+        self._thread = threading.Thread(target=self._watch, args=(said["metadata"]["resourceVersion"],), daemon=True)
+        self._thread.start()
+
+    def _watch(self, version: str) -> None:
+        api = connect()
+        while not self._is_over.is_set():
+            try:
+                for event in api.watch("Pod", self._namespace, self._selector, version):
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    if event["type"] != "BOOKMARK":
+                        self._note(event["type"], event["object"])
+            except ApiError:
+                time.sleep(0.05)  # goes on from the last version, so nothing is missed
+
+    def _note(self, kind: str, pod: Mapping[str, Any]) -> None:
+        uid, containers = pod["metadata"]["uid"], pod["status"].get("containerStatuses", [])
+        is_to_go = "deletionTimestamp" in pod["metadata"]
+        ended = is_to_go and containers and not any("running" in each["state"] for each in containers)
+        if kind == "DELETED" or ended:
+            self._pods.pop(uid, None)
+        else:
+            self._pods[uid] = pod
+        cores = [int(each["metadata"]["labels"][names.CORES]) for each in self._pods.values()]
+        draining = sum("deletionTimestamp" in each["metadata"] for each in self._pods.values())
+        self.seen.append((sum(cores), draining))
+
+    def stop(self) -> None:
+        self._is_over.set()
+
+
+async def rolled_out(deployed: Deployed, folder: Path, *wanted: StageConfiguration) -> tuple[ExistingCores, Any]:
+    """The cores that existed while the stage came from the first of the configurations to the last, and the lack of
+    room."""
+    backend = KubernetesBackend(deployed, connect(), folder, (0.0,))
+    try:
+        await backend.open({STAGE: wanted[0]})
+        await backend.start(time.monotonic())
+        cores = await asyncio.to_thread(ExistingCores, deployed)
+        for each in wanted[1:]:
+            applied = await asyncio.to_thread(backend.apply, {STAGE: each})
+            assert applied.accepted, applied.reason
+            async with asyncio.timeout(WITHIN_S):
+                while not backend.look.is_complete({STAGE: each}):
+                    await asyncio.sleep(0.1)
+        cores.stop()
+        return cores, backend.stages[STAGE].room_lack(backend.now_s)
+    finally:
+        await backend.close()
+
+
+@pytest.mark.parametrize("most_cores", [2, 3, 4])
+def test_a_rollout_keeps_the_limit_with_pods_that_start_and_drain(
+    namespace: str, tmp_path: Path, most_cores: int
+) -> None:
+    """Two replicas are exchanged, then a third comes and all three are; without room one after the other."""
+    steps = asks("a", 2), asks("b", 2), asks("c", min(3, most_cores))
+    with up(tmp_path, namespace, steps[0], most_cores=most_cores) as deployed:
+        cores, lack = asyncio.run(rolled_out(deployed, tmp_path, *steps))
+    assert max(count for count, _ in cores.seen) <= most_cores
+    assert any(draining for _, draining in cores.seen)
+    assert lack.times >= 1
+
+
+def test_without_a_limit_a_rollout_takes_more_cores_for_a_while(namespace: str, tmp_path: Path) -> None:
+    """So the limit above is what keeps them."""
+    with up(tmp_path, namespace, asks("a", 2)) as deployed:
+        cores, lack = asyncio.run(rolled_out(deployed, tmp_path, asks("a", 2), asks("b", 2)))
+    assert max(count for count, _ in cores.seen) > 3
+    assert lack.times == 0
