@@ -318,8 +318,8 @@ class InferLine(Scaler):
         sample = self.sample_rps or [count for count in observation.load_rps if count == count]
         mean_rps = sum(sample) / len(sample)
         choices = [self._sizes(k, stage, mean_rps * stage.factor) for k, stage in enumerate(stages)]
-        flow = self._programme.table.flow
-        parents = None if flow is None else flow.parents
+        is_chain = self._programme.pipeline.graph is None
+        parents = None if is_chain else self._programme.table.flow.parents
         found: InferLinePlan = plan(sample, choices, self._programme.target_s, [s.most for s in stages], parents)
         service_s = max(1, ceil(batching_s(found.sizes, parents) - EPSILON))
         windows = [service_s]

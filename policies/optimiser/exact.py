@@ -10,16 +10,17 @@ included; floats serve only as bounds.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from heapq import nsmallest
 from math import inf, prod
 from operator import itemgetter
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from ipa.policies.optimiser import graphs
-from ipa.policies.optimiser.graphs import Found
-from ipa.policies.optimiser.problem import LIMITS, Knapsack, Pick, StageOptions
+from ipa.policies.optimiser.fronts import Matters, Point, front, unbeaten
+from ipa.policies.optimiser.problem import LIMITS, Knapsack, Pick
 from ipa.policies.optimiser.relaxation import Envelope, Option, Relaxed
 
 # Up to this many combinations of options, bounds cost more time than they save.
@@ -31,48 +32,40 @@ WIDTHS = (8, 64, None)
 Partial = tuple[int, int, int, int, tuple[int, ...], float, float, float]
 """A point, followed by its cost and accuracy as shares, and its bound."""
 
-Point = tuple[int, int, int, int, tuple[int, ...]]
-"""Loss, latency [ns], cores, accuracy, picks; a criterion that does not matter is 0 (accuracy: 1)."""
-
-T = TypeVar("T")
-P = TypeVar("P", bound=tuple[Any, ...])
+Best = tuple[int, tuple[int, ...]]
+"""A loss, less the reward, and the picks."""
 
 
 def exact(asked: Knapsack) -> Pick | None:
-    """The best pick of a knapsack; None if none keeps the limits."""
-    if asked.flow is not None:
-        return _by_limits(asked, graphs.best)
-    return None if asked.is_hopeless() else _by_limits(asked, _best)
-
-
-def _by_limits(asked: Knapsack, best: Callable[[Knapsack], Found | None]) -> Pick | None:
-    """The best pick; limits are added only when a pick breaks them."""
-    held: tuple[str, ...] = ()
+    """The best pick of a knapsack; None if none keeps the limits. Limits are added only when a pick breaks them."""
+    if asked.is_hopeless():
+        return None
+    best = _best if asked.flow.is_chain else graphs.best
+    held = () if asked.bounded is None else asked.bounded.held
     free_loss: int | None = None
     while True:
-        found = best(asked.without(*(name for name in LIMITS if name not in held)))
-        if found is None:
+        pick = best(asked.without(*(name for name in LIMITS if name not in held)))
+        if pick is None:
             return None
-        loss, indices = found
-        free_loss = loss if free_loss is None else free_loss
-        broken = asked.broken(indices)
+        free_loss = pick.loss if free_loss is None else free_loss
+        broken = asked.broken(pick)
         if not broken:
-            return Pick(indices, loss, held, free_loss)
+            return replace(pick, held=held, free_loss=free_loss)
         held = tuple(name for name in LIMITS if name in held or name in broken)
 
 
-def _best(asked: Knapsack) -> Found | None:
+def _best(asked: Knapsack) -> Pick | None:
     matters = Matters.of(asked)
     fronts = [front(stage, matters) for stage in asked.stages]
-    if prod(map(len, fronts)) > FEW:
-        return _best_of_many(fronts, asked, matters)
-    return _best_of_few(fronts, asked, matters)
+    search = _best_of_many if prod(map(len, fronts)) > FEW else _best_of_few
+    best = search(fronts, asked, matters)
+    return None if best is None else Pick(asked.stages, best[1], best[0])
 
 
 # ---- plain merging ----
 
 
-def _best_of_few(fronts: Sequence[list[Point]], asked: Knapsack, matters: Matters) -> Found | None:
+def _best_of_few(fronts: Sequence[list[Point]], asked: Knapsack, matters: Matters) -> Best | None:
     merged: list[Point] = [(0, 0, 0, 1, ())]
     least_ns = [min([point[1] for point in points]) for points in fronts]
     least_cores = [min([point[2] for point in points]) for points in fronts]
@@ -92,9 +85,9 @@ def _best_of_few(fronts: Sequence[list[Point]], asked: Knapsack, matters: Matter
     return _completed(merged, fronts[-1], (most_ns, most_cores, asked.least_accuracy), asked.reward)
 
 
-def _completed(merged: list[Point], last: list[Point], limits: tuple[float, float, int], reward: int) -> Found | None:
+def _completed(merged: list[Point], last: list[Point], limits: tuple[float, float, int], reward: int) -> Best | None:
     """The best completion of `merged` by one of `last`; losses rise, so the search ends early."""
-    best: Found | None = None
+    best: Best | None = None
     most_ns, most_cores, least_accuracy = limits
     highest = reward * max((point[3] for point in last), default=0)
     for loss, latency, used, accuracy, picks in merged:
@@ -124,7 +117,7 @@ class Bound(NamedTuple):
     most: float
 
 
-def _best_of_many(fronts: Sequence[Sequence[Point]], asked: Knapsack, matters: Matters) -> Found | None:
+def _best_of_many(fronts: Sequence[Sequence[Point]], asked: Knapsack, matters: Matters) -> Best | None:
     reduced = _reduced(fronts, asked)
     if reduced is None:
         return None
@@ -216,92 +209,3 @@ def _grown(
                     bound = here
             else:
                 yield loss + more, late, large, combined, picks + pick, total, product, bound
-
-
-# ---- dominance ----
-
-
-class Matters(NamedTuple):
-    """The criteria besides the loss."""
-
-    sla: bool
-    cores: bool
-    accuracy: bool
-
-    @classmethod
-    def of(cls, asked: Knapsack) -> Matters:
-        """The criteria of a knapsack."""
-        return cls(
-            asked.sla_ns is not None, asked.limit_cores is not None, asked.reward > 0 or asked.least_accuracy > 0
-        )
-
-
-def front(stage: StageOptions, matters: Matters) -> list[Point]:
-    """The options of a stage that no other one dominates in the criteria, by rising loss."""
-    loss, nothing = stage.loss, [0] * len(stage.loss)
-    latency_ns = stage.latency_ns if matters.sla else nothing
-    cores = stage.cores if matters.cores else nothing
-    accuracy = stage.accuracy if matters.accuracy else [1] * len(loss)
-    if not any(matters):
-        best = min(range(len(loss)), key=loss.__getitem__)
-        return [(loss[best], 0, 0, 1, (best,))]
-    order = sorted(range(len(loss)), key=loss.__getitem__)
-    if sum(matters) == 1:
-        costs = latency_ns if matters.sla else cores if matters.cores else [-each for each in accuracy]
-        order = _in_one([costs[i] for i in order], order)
-        return [(loss[i], latency_ns[i], cores[i], accuracy[i], (i,)) for i in order]
-    return unbeaten([(loss[i], latency_ns[i], cores[i], accuracy[i], (i,)) for i in order], matters)
-
-
-def unbeaten(points: list[P], matters: Matters) -> list[P]:
-    """The points, by rising loss, that no point with less loss equals or beats in all criteria (the Pareto front).
-
-    Points are tuples that begin like `Point`. The given list is sorted in place.
-    """
-    points.sort()
-    sla, cores, by_accuracy = matters
-    if not points or not any(matters):
-        return points[:1]
-    if sla and cores and by_accuracy:
-        return _in_three(points)
-    if sla and cores:
-        return _in_two([(p[1], p[2]) for p in points], points)
-    if by_accuracy and (sla or cores):
-        return _in_two([(p[1] if sla else p[2], -p[3]) for p in points], points)
-    return _in_one([p[1] if sla else p[2] if cores else -p[3] for p in points], points)
-
-
-def _in_one(costs: Sequence[int], points: Sequence[T]) -> list[T]:
-    kept, least = [], None
-    for cost, point in zip(costs, points, strict=True):
-        if least is None or cost < least:
-            kept.append(point)
-            least = cost
-    return kept
-
-
-def _in_two(costs: Sequence[tuple[int, int]], points: Sequence[P]) -> list[P]:
-    """Keep a staircase of points, along which the first cost rises and the second falls."""
-    kept: list[P] = []
-    firsts: list[int] = []
-    seconds: list[int] = []
-    for (first, second), point in zip(costs, points, strict=True):
-        place = bisect_right(firsts, first)
-        if place and seconds[place - 1] <= second:
-            continue
-        end = place
-        while end < len(seconds) and seconds[end] >= second:
-            end += 1
-        firsts[place:end] = [first]
-        seconds[place:end] = [second]
-        kept.append(point)
-    return kept
-
-
-def _in_three(points: Sequence[P]) -> list[P]:
-    kept: list[P] = []
-    for point in points:
-        _, latency, cores, accuracy, *_ = point
-        if not any(p[1] <= latency and p[2] <= cores and p[3] >= accuracy for p in kept):
-            kept.append(point)
-    return kept

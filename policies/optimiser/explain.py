@@ -8,8 +8,8 @@ from typing import Any
 
 from ipa.policies.goals import most_accurate
 from ipa.policies.interface import StageConfiguration
-from ipa.policies.optimiser.exact import Matters, front
 from ipa.policies.optimiser.flows import Combinations
+from ipa.policies.optimiser.fronts import Matters, front
 from ipa.policies.optimiser.ladder import NO_ACCURACY, OPTIMAL, Answer, climb, fastest
 from ipa.policies.optimiser.problem import Knapsack, Pick, Problem, Solver, StageOptions, replicas_for, waits_ns
 from ipa.policies.optimiser.scales import NS
@@ -94,8 +94,8 @@ def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = F
     solution = solve(problem, solver=solver) if by_weights else None
     programme = problem.programme
     answer = climb(problem, best)
-    configuration = configured(problem, answer, answer.pick)
-    latency_s = answer.asked.latency_ns(answer.pick.indices) / NS
+    configuration = configured(problem, answer.pick)
+    latency_s = answer.asked.latency_ns(answer.pick) / NS
     optimal = answer.rung == OPTIMAL
     unit = programme.table.scales.unit * programme.table.scales.weight_unit
     gains = relaxation_gains(problem, answer, best) if optimal else {}
@@ -118,13 +118,14 @@ def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = F
         one_more_core=None if solution is None else price_of_core(problem, solution, solver),
         ten_ms_of_sla=None if solution is None else price_of_sla(problem, solution, solver),
         trade_offs=trade_offs_of(problem, solver) if prices else {},
-        slowest_way=_slowest_way(answer),
+        slowest_way=_slowest_way(problem, answer),
     )
 
 
-def _slowest_way(answer: Answer) -> tuple[str, ...]:
-    flow = answer.asked.flow
-    return () if flow is None else flow.longest_way([stage.latency_ns[i] for stage, i in answer.chosen])[1]
+def _slowest_way(problem: Problem, answer: Answer) -> tuple[str, ...]:
+    if problem.programme.pipeline.graph is None:
+        return ()
+    return answer.asked.flow.longest_way([stage.latency_ns[i] for stage, i in answer.pick.chosen])[1]
 
 
 def _runner_up(
@@ -134,18 +135,18 @@ def _runner_up(
     best: Solver,
 ) -> RunnerUp | None:
     """The best pick with another option at some stage, found by removing one chosen option at a time."""
-    found: list[tuple[int, int, Answer, Pick]] = []
-    for k, chosen in enumerate(answer.pick.indices):
+    others: list[tuple[int, int, Pick]] = []
+    for k, (chosen_stage, chosen) in enumerate(answer.pick.chosen):
         stages = list(answer.asked.stages)
-        stages[k] = stages[k].only([i for i, row in enumerate(stages[k].rows) if row != stages[k].rows[chosen]])
-        second = _next_best(replace(answer.asked, stages=tuple(stages)), answer.rung, best)
+        stages[k] = stages[k].without(chosen_stage.rows[chosen])
+        second = _next_best(replace(answer.asked, stages=stages), answer.rung, best)
         if second is not None:
             pick, rank = second
-            found.append((rank, pick.loss, replace(answer, asked=replace(answer.asked, stages=tuple(stages))), pick))
-    if not found:
+            others.append((rank, pick.loss, pick))
+    if not others:
         return None
-    _, _, other, pick = min(found, key=lambda each: each[:2])
-    second_configuration = configured(problem, other, pick)
+    _, _, pick = min(others, key=lambda other: other[:2])
+    second_configuration = configured(problem, pick)
     objective = problem.programme.score(second_configuration)
     difference = problem.programme.score(configuration)["total"] - objective["total"]
     return RunnerUp(second_configuration, objective, difference)
@@ -168,26 +169,25 @@ def _unbeaten(stage: StageOptions, matters: Matters, of_each_variant: bool) -> I
         names = dict.fromkeys(row.variant for row in stage.rows)
         groups = [[i for i in every if stage.rows[i].variant == name] for name in names]
     for group in groups:
-        for point in front(stage.only(group), matters):
-            yield group[point[-1][0]]
+        for *_, (i,) in front(stage, matters, group):
+            yield i
 
 
 def _stage_options(
     problem: Problem, answer: Answer, k: int, configuration: Mapping[str, StageConfiguration]
 ) -> tuple[ExplainedOption, ...]:
-    programme, stage, flow = problem.programme, answer.asked.stages[k], answer.asked.flow
-    table, chosen = programme.table.stages[k], answer.pick.indices[k]
-    here = list(range(len(stage.rows)))
-    load_rps, of_each_variant = problem.load_rps, bool(programme.table.scales.pairs)
-    if flow is not None:
-        here = [i for i in here if stage.inflow[i] == stage.inflow[chosen]]
-        load_rps *= answer.asked.factor(k, chosen)
-        of_each_variant = k in flow.deciding or isinstance(flow.joint, Combinations)
-    offered = {(stage.rows[i].variant, stage.rows[i].batch): i for i in reversed(here)}
+    programme, flow, picked = problem.programme, answer.asked.flow, answer.pick.stages[k]
+    table, picked_i = programme.table.stages[k], answer.pick.indices[k]
+    stage = answer.asked.stages[k].at(picked.inflows)
+    pairs = list(zip(stage.rows, stage.replicas, strict=True))
+    chosen = pairs.index((picked.rows[picked_i], picked.replicas[picked_i]))
+    offered = {(row.variant, row.batch): i for i, (row, _) in reversed(list(enumerate(pairs)))}
     offered[stage.rows[chosen].variant, stage.rows[chosen].batch] = chosen
-    within = stage if flow is None else stage.only(here)
-    unbeaten = {here[i] for i in _unbeaten(within, Matters.of(answer.asked), of_each_variant)}
+    tells_variants = bool(programme.table.scales.pairs) or isinstance(flow.joint, Combinations)
+    unbeaten = set(_unbeaten(stage, Matters.of(answer.asked), tells_variants or k in flow.deciding))
+    load_rps = problem.load_rps * stage.inflows.least.factor
     waits = waits_ns(problem, k, table.batches, load_rps)
+    is_chain = programme.pipeline.graph is None
     explained = []
     for row in table.select(answer.wanted[k], load_rps <= 0).rows:
         i = offered.get((row.variant, row.batch))
@@ -202,7 +202,7 @@ def _stage_options(
                 batch=row.batch,
                 replicas=replicas,
                 cores=replicas * row.cores,
-                latency_s=row.latency_s + wait_s if flow is None or i is None else stage.latency_ns[i] / NS,
+                latency_s=row.latency_s + wait_s if is_chain or i is None else stage.latency_ns[i] / NS,
                 queue_wait_s=wait_s,
                 accuracy=programme.table.scales.raw[k][row.variant],
                 value=programme.score({**configuration, table.name: at_hand})["total"],

@@ -1,8 +1,9 @@
-"""The items that arrive at the stages of a graph, and its accuracy, as functions of the variants.
+"""The items that arrive at the stages of a pipeline, and the accuracy of a graph, as functions of the variants.
 
 How many items a served item sends to the next stages may depend on its variant. So the *inflow* of a stage depends on
-the variants of some stages before it, the *deciding* ones. A *scene* is one variant for each deciding stage; within a
-scene every inflow is known, and each stage can be planned by itself.
+the variants of some stages before it, the *deciding* ones. While some of these are open, a stage has a *range* of
+inflows, from the least to the most that the open variants allow; once all are chosen, it has one. A chain is a graph
+with an edge between neighbours: no stage decides, and every inflow is one item.
 
 The inflow has two figures. The *factor* is the mean number of items per request. The *burst* is the number of items
 that a request sends there at once, about the 95 % quantile. Along each edge it is the product of two numbers, each
@@ -14,20 +15,16 @@ is cautious, as if all numbers were high at once. The burst of a stage that join
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from itertools import accumulate, product
-from typing import TYPE_CHECKING, NamedTuple
-
-from ipa.policies.interface import PolicyError
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from ipa.profiles import Edge, Graph
 
-MOST_SCENES = 2_000
-"""The most scenes; a decision takes about a second with so many."""
 DEVIATIONS = 1.645
 """The 95 % quantile of a normal distribution, in standard deviations above the mean."""
 SHARE_BELOW = 0.95
@@ -41,27 +38,61 @@ class Inflow(NamedTuple):
     burst: int
 
 
-class Scene(NamedTuple):
-    """A variant for each deciding stage, and the inflow of every stage, as an index into that stage's inflows."""
+class Inflows(NamedTuple):
+    """The range of the inflows that a stage may have, both figures from `least` to `most`."""
 
-    variants: tuple[str, ...]
-    inflows: tuple[int, ...]
+    least: Inflow
+    most: Inflow
+
+
+ONE_ITEM = Inflows(Inflow(1.0, 1), Inflow(1.0, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """The items that come to a stage from one parent (a position), by the parent's variant.
+
+    `factors`: items per item of the parent; `share`: the part of these that takes the edge; `at_once`: how many items
+    one then sends, at its burst.
+    """
+
+    parent: int
+    factors: Mapping[str, float]
+    share: float
+    at_once: Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Flow:
-    """A graph with stages as positions in topological order, for some variants of each.
+    """A pipeline with stages as positions in topological order, for some variants of each.
 
-    `parents`: those of each stage. `deciding`: the deciding stages. `inflows`: the distinct ones of each stage.
-    `joint`: the graph's accuracy, if that is neither a sum nor an average over the stages.
+    `arrivals`: those of each stage from which its inflow follows; none for entries and for stages that join all items.
+    `is_joining`: whether a stage makes one item of those that come. `parents`: those of each stage. `deciding`: the
+    deciding stages. `joint`: the accuracy of a graph, if that is neither a sum nor an average over the stages.
     """
 
     names: tuple[str, ...]
     parents: tuple[tuple[int, ...], ...]
-    deciding: tuple[int, ...]
-    inflows: tuple[tuple[Inflow, ...], ...]
-    scenes: tuple[Scene, ...]
-    joint: Ways | Combinations | None
+    arrivals: tuple[tuple[Arrivals, ...], ...]
+    is_joining: tuple[bool, ...]
+    deciding: tuple[int, ...] = ()
+    joint: Ways | Combinations | None = None
+
+    @classmethod
+    def of_chain(cls, names: Sequence[str]) -> Flow:
+        """The flow of a chain of these stages."""
+        parents = tuple([(k - 1,) if k else () for k in range(len(names))])
+        return cls(tuple(names), parents, ((),) * len(names), (False,) * len(names))
+
+    @cached_property
+    def is_chain(self) -> bool:
+        """Whether there is a single way, on which inflows are fixed, and accuracies multiply or add up."""
+        return self.joint is None and not self.deciding and _are_neighbours(self.parents)
+
+    @cached_property
+    def ends(self) -> tuple[int, ...]:
+        """The stages without children."""
+        return tuple(k for k, children in enumerate(self.children) if not children)
 
     @cached_property
     def children(self) -> tuple[tuple[int, ...], ...]:
@@ -69,58 +100,117 @@ class Flow:
         every = range(len(self.parents))
         return tuple(tuple(j for j in every if k in self.parents[j]) for k in every)
 
+    def inflows(self, variants: Sequence[Collection[str]], known: Sequence[Inflows] = ()) -> tuple[Inflows, ...]:
+        """The inflows of every stage; `variants`: those that each stage may still have.
+
+        `known`: those of the first stages, if they are known.
+        """
+        if not self.deciding:
+            return self._fixed_inflows
+        return self._inflows(variants, known)
+
+    @cached_property
+    def _fixed_inflows(self) -> tuple[Inflows, ...]:
+        """Those that do not depend on variants."""
+        sources = {each.parent: tuple(each.factors) for of in self.arrivals for each in of}
+        return self._inflows([sources.get(k, ()) for k in range(len(self.names))], ())
+
+    def _inflows(self, variants: Sequence[Collection[str]], known: Sequence[Inflows]) -> tuple[Inflows, ...]:
+        ranges = list(known)
+        for k in range(len(known), len(self.arrivals)):
+            arrivals, is_joining = self.arrivals[k], self.is_joining[k]
+            if not arrivals:
+                ranges.append(ONE_ITEM)
+                continue
+            ranges.append(
+                Inflows(
+                    _inflow(arrivals, [ranges[each.parent].least for each in arrivals], variants, min, is_joining),
+                    _inflow(arrivals, [ranges[each.parent].most for each in arrivals], variants, max, is_joining),
+                )
+            )
+        return tuple(ranges)
+
+    def latency_ns(self, latencies_ns: Sequence[int]) -> int:
+        """The latency [ns] of the slowest path, from those of the stages."""
+        finished_ns: list[int] = []
+        for latency_ns, parents in zip(latencies_ns, self.parents, strict=True):
+            finished_ns.append(latency_ns + max([finished_ns[i] for i in parents], default=0))
+        return max([finished_ns[k] for k in self.ends])
+
     def longest_way(self, latency_ns: Sequence[int]) -> tuple[int, tuple[str, ...]]:
         """The latency [ns] of the slowest path and its stages; among equals, by the parents listed first."""
-        found: list[tuple[int, tuple[str, ...]]] = []
+        ways: list[tuple[int, tuple[str, ...]]] = []
         for k, parents in enumerate(self.parents):
             before: tuple[int, tuple[str, ...]] = (0, ())
             if parents:
-                before = max((found[i] for i in parents), key=lambda way: way[0])
-            found.append((before[0] + latency_ns[k], (*before[1], self.names[k])))
-        ends = [found[k] for k, children in enumerate(self.children) if not children]
-        return max(ends, key=lambda way: way[0])
+                before = max((ways[i] for i in parents), key=lambda way: way[0])
+            ways.append((before[0] + latency_ns[k], (*before[1], self.names[k])))
+        return max([ways[k] for k in self.ends], key=lambda way: way[0])
 
 
-def flow_of(graph: Graph, variants: Mapping[str, Sequence[str]], joint: Ways | Combinations | None) -> Flow:
-    """The flow of a graph; `variants`: stage -> its candidates, stages in topological order.
-
-    Raises PolicyError if there are more than `MOST_SCENES` scenes.
-    """
-    names = tuple(variants)
+def flow_of(
+    names: Sequence[str], graph: Graph | None, variants: Sequence[Sequence[str]], joint: Ways | Combinations | None
+) -> Flow:
+    """The flow of a pipeline; None for its graph: a chain. `variants`: the candidates of each stage."""
+    if graph is None:
+        return Flow.of_chain(names)
     parents = tuple(tuple(dict.fromkeys(names.index(edge.parent) for edge in graph.into(name))) for name in names)
-    deciding = tuple(k for k, name in enumerate(names) if _decides(graph, name, variants[name]))
-    choices = [variants[names[k]] for k in deciding]
-    if math.prod(map(len, choices)) > MOST_SCENES:
-        raise PolicyError(
-            f"the number of items depends on {math.prod(map(len, choices)):,} combinations of variants of "
-            f"{', '.join(names[k] for k in deciding)}; allowed: at most {MOST_SCENES:,}; leave some out of candidates"
-        )
-    known: list[dict[Inflow, int]] = [{} for _ in names]
-    scenes = []
-    for chosen in product(*choices):
-        scene = {name: offered[0] for name, offered in variants.items()}
-        scene |= {names[k]: variant for k, variant in zip(deciding, chosen, strict=True)}
-        factors, bursts = graph.factors(names, scene), _bursts(graph, names, scene)
-        found = [Inflow(factors[name], bursts[name]) for name in names]
-        places = tuple(of.setdefault(inflow, len(of)) for of, inflow in zip(known, found, strict=True))
-        scenes.append(Scene(tuple(chosen), places))
-    return Flow(names, parents, deciding, tuple(map(tuple, known)), tuple(scenes), joint)
+    joining_all = {name for name, join in graph.joins.items() if join.kind == "all"}
+    arrivals = tuple(
+        () if name in joining_all else tuple(_arrivals(names, edge, variants) for edge in graph.into(name))
+        for name in names
+    )
+    on_edges = [arrival for of_stage in arrivals for arrival in of_stage]
+    deciding = tuple(k for k in range(len(names)) if any(_decides(arrival, k) for arrival in on_edges))
+    is_product = isinstance(joint, Ways) and not deciding and _are_neighbours(parents)
+    return Flow(
+        names=tuple(names),
+        parents=parents,
+        arrivals=arrivals,
+        is_joining=tuple(name in graph.joins for name in names),
+        deciding=deciding,
+        joint=None if is_product else joint,
+    )
 
 
-def _decides(graph: Graph, stage: str, variants: Sequence[str]) -> bool:
-    """Whether the variant of a stage affects the inflow of later stages."""
-    joined = {name for name, join in graph.joins.items() if join.kind == "all"}
-    edges = [edge for edge in graph.out_of(stage) if edge.child not in joined]
-    return len({tuple((edge.factor(name), _at_once(edge, name)) for edge in edges) for name in variants}) > 1
+def _are_neighbours(parents: Sequence[Sequence[int]]) -> bool:
+    """Whether each stage has one parent, the one before it."""
+    return all(tuple(of) == ((k - 1,) if k else ()) for k, of in enumerate(parents))
 
 
-def _bursts(graph: Graph, stages: Sequence[str], variants: Mapping[str, str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for stage in stages:
-        edges = graph.into(stage)
-        came = sum(_taking(found[edge.parent], edge.share) * _at_once(edge, variants[edge.parent]) for edge in edges)
-        found[stage] = 1 if stage in graph.joins or not edges else max(1, came)
-    return found
+def _arrivals(names: Sequence[str], edge: Edge, variants: Sequence[Sequence[str]]) -> Arrivals:
+    parent = names.index(edge.parent)
+    return Arrivals(
+        parent=parent,
+        factors={name: edge.factor(name) for name in variants[parent]},
+        share=edge.share,
+        at_once={name: _at_once(edge, name) for name in variants[parent]},
+    )
+
+
+def _decides(arrivals: Arrivals, k: int) -> bool:
+    """Whether these arrivals depend on the variant of stage k."""
+    one_by_one = zip(arrivals.factors.values(), arrivals.at_once.values(), strict=True)
+    return arrivals.parent == k and len(set(one_by_one)) > 1
+
+
+def _inflow(
+    arrivals: Sequence[Arrivals],
+    before: Sequence[Inflow],
+    variants: Sequence[Collection[str]],
+    extreme: Callable[..., Any],
+    is_joining: bool,
+) -> Inflow:
+    """The least or the greatest inflow (`extreme`: min or max), from those of the parents, one for each arrival."""
+    factors, bursts = [], []
+    for each, (factor, burst) in zip(arrivals, before, strict=True):
+        names = variants[each.parent]
+        factors.append(factor * extreme([each.factors[name] for name in names]))
+        taking = burst if each.share == 1.0 else _taking(burst, each.share)
+        bursts.append(taking * extreme([each.at_once[name] for name in names]))
+    if is_joining:
+        return Inflow(min(math.fsum(factors), 1.0), 1)
+    return Inflow(math.fsum(factors), max(1, sum(bursts)))
 
 
 def _taking(items: int, share: float) -> int:

@@ -15,7 +15,7 @@ the z; rows are in the order above.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import prod
 
@@ -170,8 +170,6 @@ def _written(layout: Layout, costs: list[float], limited: list[float], reward: f
 
 def pick_of(asked: Knapsack, indices: tuple[int, ...]) -> Pick | None:
     """A solver's pick with its loss in whole numbers; None if it breaks a limit, even by a nanosecond."""
-    if asked.broken(indices):
-        return None
-    chosen = list(zip(asked.stages, indices, strict=True))
-    loss = sum(stage.loss[i] for stage, i in chosen) - asked.reward * prod(stage.accuracy[i] for stage, i in chosen)
-    return Pick(indices, loss, asked.limits)
+    loss = sum([stage.loss[i] for stage, i in zip(asked.stages, indices, strict=True)])
+    pick = Pick(asked.stages, indices, loss, asked.limits)
+    return None if asked.broken(pick) else replace(pick, loss=loss - asked.reward * asked.accuracy(pick))

@@ -15,16 +15,15 @@ On the last two, a note gives the `reason`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from math import inf, prod
 
 from ipa.policies.optimiser import graphs
 from ipa.policies.optimiser.flows import Flow
 from ipa.policies.optimiser.problem import Knapsack, Pick, Problem, Solver, StageOptions, options
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solvers import placed
-from ipa.policies.optimiser.throughput import fewest_cores, most_of_graph_rps, most_sustained_rps
+from ipa.policies.optimiser.throughput import fewest_cores, most_sustained_rps
 
 OPTIMAL, NO_ACCURACY, SLA_EXCESS, MOST_THROUGHPUT = RUNGS = (
     "optimal",
@@ -44,20 +43,6 @@ class Answer:
     wanted: tuple[Collection[str], ...]
     notes: tuple[str, ...]
 
-    @property
-    def chosen(self) -> Iterator[tuple[StageOptions, int]]:
-        """Each stage's options, and the index of the chosen one."""
-        return zip(self.asked.stages, self.pick.indices, strict=True)
-
-    @property
-    def sustained_rps(self) -> float:
-        """The load that the pick sustains at all stages [rps]."""
-        rates = [stage.replicas[i] * stage.rows[i].throughput_rps for stage, i in self.chosen]
-        if self.asked.flow is None:
-            return min(rates)
-        factors = [self.asked.factor(k, i) for k, i in enumerate(self.pick.indices)]
-        return min(rate / factor for rate, factor in zip(rates, factors, strict=True) if factor)
-
 
 def climb(problem: Problem, solver: Solver) -> Answer:
     """The answer of the first rung that has one."""
@@ -70,7 +55,7 @@ def climb(problem: Problem, solver: Solver) -> Answer:
         accurate = _accurate_enough(problem, wanted)
         if all(accurate):
             offered = stages if accurate == wanted else options(problem, accurate)
-            asked = Knapsack(offered, sla_ns, limit, reward, problem.programme.least_accuracy, table.flow)
+            asked = Knapsack(offered, table.flow, sla_ns, limit, reward, problem.programme.least_accuracy)
             pick = best(asked)
             if pick is not None:
                 if problem.programme.wanted.aim == "accuracy":
@@ -87,12 +72,12 @@ def climb(problem: Problem, solver: Solver) -> Answer:
     if lifted:
         bare = options(problem, wanted, accuracy_matters=False)
         notes = (*notes, "the wish for certain variants is dropped")
-        asked = Knapsack(bare, sla_ns, limit, flow=table.flow)
+        asked = Knapsack(bare, table.flow, sla_ns, limit)
         pick = best(asked)
         if pick is not None:
             return Answer(NO_ACCURACY, pick, asked, wanted, notes)
     notes = (*notes, reason(problem, stages, solver))
-    found = _fastest_for_goal(problem, Knapsack(stages, None, limit, reward, flow=table.flow), best)
+    found = _fastest_for_goal(problem, Knapsack(stages, table.flow, None, limit, reward), best)
     if found is not None:
         pick, asked = found
         assert asked.sla_ns is not None
@@ -121,12 +106,12 @@ def _most_accurate(
     programme, limit = problem.programme, problem.most_cores
     accurate = programme.most_accurate
     stages = options(replace(problem, programme=accurate), wanted)
-    asked = Knapsack(stages, programme.table.sla_ns, limit, accurate.table.scales.reward, flow=accurate.table.flow)
+    asked = Knapsack(stages, accurate.table.flow, programme.table.sla_ns, limit, accurate.table.scales.reward)
     pick = best(asked)
     if pick is None:
         return None
     pick = _fewest_cores_of_equals(problem, asked, pick, best)
-    chosen = [stage.rows[i].variant for stage, i in zip(stages, pick.indices, strict=True)]
+    chosen = [stage.rows[i].variant for stage, i in pick.chosen]
     within = "the SLA" if limit is None else f"the SLA and {_counted(limit, 'core')}"
     most = programme.table.scales.parts(chosen, 0, 0)["pas"]
     load = f"{problem.load_rps:.4g} rps"
@@ -138,64 +123,61 @@ def _most_accurate(
 
 def _fewest_cores_of_equals(problem: Problem, asked: Knapsack, pick: Pick, best: Solver) -> Pick:
     """The pick with the fewest cores of those as accurate. Only general solvers ignore criteria without weight."""
-    if pick.free_loss is not None or asked.flow is not None:
+    if pick.free_loss is not None:
         return pick
     pairs = problem.programme.table.scales.pairs
-    chosen = [(stage.rows[i].variant, stage.accuracy[i]) for stage, i in zip(asked.stages, pick.indices, strict=True)]
-    accuracy = pairs[chosen[0][0]][chosen[1][0]] if pairs else prod(each for _, each in chosen)
+    chosen = [stage.rows[i].variant for stage, i in pick.chosen]
+    accuracy = pairs[chosen[0]][chosen[1]] if pairs else asked.accuracy(pick)
     if not accuracy:
         return pick
     fewest = best(replace(asked, reward=0, least_accuracy=accuracy))
-    return pick if fewest is None else replace(pick, indices=fewest.indices, loss=fewest.loss - asked.reward * accuracy)
+    return (
+        pick
+        if fewest is None
+        else replace(fewest, loss=fewest.loss - asked.reward * accuracy, held=pick.held, free_loss=None)
+    )
 
 
 def _fewest_cores(asked: Knapsack, best: Solver) -> int | None:
     """The fewest cores with which a knapsack's other limits can be kept; None: they cannot."""
-    by_cores = replace(asked, stages=tuple(replace(stage, loss=stage.cores) for stage in asked.stages), reward=0)
-    fewest = best(by_cores)
-    return None if fewest is None else sum(s.cores[i] for s, i in zip(asked.stages, fewest.indices, strict=True))
+    fewest = best(replace(asked, stages=[stage.by_cores() for stage in asked.stages], reward=0))
+    return None if fewest is None else fewest.cores
 
 
 def fastest(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
     """The best pick of least planned latency, and the knapsack with this latency as its SLA."""
-    stages = asked.stages
-    if asked.flow is not None:
-        return _fastest_way(asked, best)
-    if asked.limit_cores is None:
-        if not all(stage.rows for stage in stages):
-            return None
-        least_ns = sum(min(stage.latency_ns) for stage in stages)
-    else:
-        by_latency = tuple(replace(stage, loss=stage.latency_ns) for stage in stages)
-        quickest = best(Knapsack(by_latency, limit_cores=asked.limit_cores))
-        if quickest is None:
-            return None
-        least_ns = sum(stage.latency_ns[i] for stage, i in zip(stages, quickest.indices, strict=True))
+    least_ns = _least_latency_ns(asked, best)
+    if least_ns is None:
+        return None
     # With the least possible latency as the SLA, the optimum is the best of the fastest.
     within = replace(asked, sla_ns=least_ns)
     pick = best(within)
     return None if pick is None else (pick, within)
 
 
-def _fastest_way(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
-    """As `fastest`, in a graph: the latency of the slowest path is no sum, so the least feasible SLA is searched."""
-    kept = best(replace(asked, sla_ns=None, reward=0))
-    if kept is None:
+def _least_latency_ns(asked: Knapsack, best: Solver) -> int | None:
+    """The least planned latency [ns] of a pick within the cores; None if there is none."""
+    if asked.limit_cores is None:
+        return graphs.least_latency_ns(asked)
+    within = Knapsack(asked.stages, asked.flow, limit_cores=asked.limit_cores)
+    if asked.flow.is_chain:
+        quickest = best(replace(within, stages=[replace(stage, loss=stage.latency_ns) for stage in asked.stages]))
+        return None if quickest is None else quickest.loss
+    # The latency of the slowest path is no sum, so the least SLA that can be kept is searched.
+    any_pick = best(replace(asked, sla_ns=None, reward=0))
+    if any_pick is None:
         return None
-    quick = tuple(replace(stage, loss=stage.latency_ns) for stage in asked.stages)
-    within = replace(asked, stages=quick, reward=0, least_accuracy=0)
     tried = graphs.least_latency_ns(within)
-    too_little, enough = tried - 1, asked.latency_ns(kept.indices)
+    assert tried is not None, "there is a pick"
+    too_little, enough = tried - 1, asked.latency_ns(any_pick)
     while enough - too_little > 1:
-        found = best(replace(within, sla_ns=tried))
-        if found is None:
+        quick_pick = best(replace(within, sla_ns=tried))
+        if quick_pick is None:
             too_little = tried
         else:
-            enough = asked.latency_ns(found.indices)
+            enough = within.latency_ns(quick_pick)
         tried = (too_little + enough) // 2
-    asked = replace(asked, sla_ns=enough)
-    pick = best(asked)
-    return None if pick is None else (pick, asked)
+    return enough
 
 
 def _fastest_for_goal(problem: Problem, asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
@@ -243,8 +225,7 @@ def _most_throughput(
     tables = programme.table.stages
     rows = [stage.select(names, load <= 0).rows for stage, names in zip(tables, wanted, strict=True)]
     fixed = [problem.replicas[stage.name] for stage in tables] if problem.replicas else None
-    bounds = [problem.bounds(stage.name) for stage in tables]
-    fewest = fixed or [least for least, _ in bounds]
+    fewest = fixed or [problem.bounds(stage.name)[0] for stage in tables]
     least = fewest_cores(rows, fewest)
     given = "the fixed replicas take" if fixed else "one replica per stage takes"
     if not fixed and max(fewest) > 1:
@@ -254,25 +235,21 @@ def _most_throughput(
         limit = least
     best = placed(solver, problem.nodes)
 
-    def is_placed(rate_rps: float) -> bool:
-        stages = options(problem, wanted, sustain_rps=rate_rps)
-        return best(Knapsack(stages, limit_cores=limit, flow=programme.table.flow)) is not None
+    flow = programme.table.flow
 
-    if problem.nodes and not is_placed(0.0):
+    def is_placed(rate_rps: float, variants: Sequence[Collection[str]]) -> bool:
+        stages = options(problem, variants, sustain_rps=rate_rps)
+        return best(Knapsack(stages, flow, limit_cores=limit)) is not None
+
+    if problem.nodes and not is_placed(0.0, wanted):
         nodes = ", ".join(map(str, problem.nodes))
         notes = (*notes, f"{given} {least} cores, for which the nodes ({nodes} cores) have no room")
         best = solver
-    cores = inf if limit is None else limit
-    checked = is_placed if best is not solver else lambda _: True
-    flow = programme.table.flow
-    if flow is None:
-        rate = most_sustained_rps(rows, load, cores, bounds, fixed, checked)
-    else:
-        rate = most_of_graph_rps(problem, wanted, best, limit)
+    rate = most_sustained_rps(problem, wanted, limit, None if best is solver else is_placed)
     if rate < load:
         notes = (*notes, f"sustains {rate:.4g} of {load:.4g} rps")
     stages = options(problem, wanted, sustain_rps=rate)
-    found = _fastest_for_goal(problem, Knapsack(stages, None, limit, programme.table.scales.reward, flow=flow), best)
+    found = _fastest_for_goal(problem, Knapsack(stages, flow, None, limit, programme.table.scales.reward), best)
     assert found is not None, "the greatest sustained load is sustained by some configuration"
     return Answer(MOST_THROUGHPUT, *found, wanted, notes)
 
@@ -285,8 +262,9 @@ def reason(problem: Problem, stages: Sequence[StageOptions], solver: Solver) -> 
     """
     names = problem.programme.table.names
     load, limit = f"{problem.load_rps:.4g} rps", problem.most_cores
-    if problem.programme.table.flow is not None:
-        return _reason_of_graph(problem, problem.programme.table.flow, stages, solver)
+    flow = problem.programme.table.flow
+    if problem.programme.pipeline.graph is not None:
+        return _reason_of_graph(problem, flow, stages, solver)
     for name, stage in zip(names, stages, strict=True):
         if not stage.rows:
             return f"stage {name}: no variant serves {load} with {_replicas(problem, name)}"
@@ -313,7 +291,7 @@ def reason(problem: Problem, stages: Sequence[StageOptions], solver: Solver) -> 
             for latency_ns, cores in zip(stage.latency_ns, stage.cores, strict=True)
         ):
             return f"stage {name}: no variant serves {load} within {_s(within_ns)} on at most {_cores(on_cores)}{rest}"
-    return _cores_in_the_way(problem, Knapsack(tuple(stages), sla_ns), solver)
+    return _cores_in_the_way(problem, Knapsack(stages, flow, sla_ns), solver)
 
 
 def _reason_of_graph(problem: Problem, flow: Flow, stages: Sequence[StageOptions], solver: Solver) -> str:
@@ -322,11 +300,11 @@ def _reason_of_graph(problem: Problem, flow: Flow, stages: Sequence[StageOptions
     for name, stage in zip(flow.names, stages, strict=True):
         if not stage.rows:
             return f"stage {name}: no variant serves its items of {load} with {_replicas(problem, name)}"
-    found = fastest(Knapsack(tuple(stages), flow=flow), solver)
+    found = fastest(Knapsack(stages, flow), solver)
     if found is None:
         return f"no variants serve the items of {load} at all stages with the replicas allowed"
     pick, asked = found
-    least_ns, way = flow.longest_way([stage.latency_ns[i] for stage, i in zip(stages, pick.indices, strict=True)])
+    least_ns, way = flow.longest_way([stage.latency_ns[i] for stage, i in pick.chosen])
     if least_ns > sla_ns:
         return f"the way {' -> '.join(way)} takes at least {_s(least_ns)} for {load}; the SLA is {_s(sla_ns)}"
     return _cores_in_the_way(problem, replace(asked, sla_ns=sla_ns), solver)

@@ -7,7 +7,7 @@ own arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
 from math import ceil, prod
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ipa.policies import checks
 from ipa.policies.interface import Configuration, PolicyError
-from ipa.policies.optimiser.flows import Flow, Inflow
+from ipa.policies.optimiser.flows import ONE_ITEM, Flow, Inflows
 from ipa.policies.optimiser.programme import Columns, Programme, Row
 from ipa.policies.optimiser.scales import NS
 
@@ -102,17 +102,24 @@ SLACK = 1e-9
 LONGEST_WAIT_NS = 1_000_000 * NS
 # Practically unbounded.
 FREE = (1, 1 << 31)
+ANY_TIME_NS = 1 << 62
 
 
 class SolverError(PolicyError):
     """A solver cannot answer: it is not installed, or has no licence or one that is too small."""
 
 
+Shape = tuple[int, int]
+"""The cores of a replica, and the number of replicas."""
+
+
 @dataclass(frozen=True, slots=True)
 class StageOptions:
-    """One stage's options; `cut`: how many were left out because they need too many replicas.
+    """One stage's options, in parallel lists. `is_bounded`: bounds on replicas change them.
 
-    `inflow` (in a graph): for each option the index of the inflow that it is for.
+    They are those for any inflow of a range: each of them takes at most the replicas and the time that it takes for any
+    inflow in the range, so that its figures are exact for one inflow, and bounds for several. The `source` makes those
+    for part of the range.
     """
 
     rows: Sequence[Row]
@@ -121,11 +128,33 @@ class StageOptions:
     cores: list[int]
     loss: list[int]
     accuracy: Sequence[int]
-    cut: int
-    inflow: Sequence[int] = ()
+    is_bounded: bool = False
+    inflows: Inflows = ONE_ITEM
+    source: Source | None = None
+
+    def at(self, inflows: Inflows, within_ns: int = ANY_TIME_NS) -> StageOptions:
+        """The options for part of the range; slower ones than `within_ns` may be left out."""
+        if self.source is None or inflows == self.inflows:
+            return self
+        return self.source.options(inflows, within_ns)
+
+    def cheapest(self, inflows: Inflows, within_ns: int) -> dict[str, Cheapest]:
+        """Variant -> its least loss and its fewest cores for part of the range, within a time."""
+        if self.source is not None and inflows != self.inflows:
+            return self.source.cheapest(inflows, within_ns)
+        least: dict[str, Cheapest] = {}
+        for i, row in enumerate(self.rows):
+            if self.latency_ns[i] <= within_ns:
+                option = Cheapest(row.variant, self.loss[i], self.cores[i], self.accuracy[i])
+                least[row.variant] = option.least(least.get(row.variant, option))
+        return least
+
+    def out_of_bounds(self, inflows: Inflows, within_ns: int) -> dict[str, Cheapest]:
+        """As `cheapest`, of the options that the bounds on replicas exclude, if only a most is given; else of all."""
+        return {} if self.source is None else self.source.cheapest(inflows, within_ns, out_of_bounds=True)
 
     def only(self, indices: Sequence[int]) -> StageOptions:
-        """The options with these indices, in this order."""
+        """The options with these indices, in this order; for a single inflow."""
         return StageOptions(
             rows=[self.rows[i] for i in indices],
             replicas=[self.replicas[i] for i in indices],
@@ -133,77 +162,135 @@ class StageOptions:
             cores=[self.cores[i] for i in indices],
             loss=[self.loss[i] for i in indices],
             accuracy=[self.accuracy[i] for i in indices],
-            cut=self.cut,
-            inflow=[self.inflow[i] for i in indices] if self.inflow else (),
+            is_bounded=self.is_bounded,
+            inflows=self.inflows,
         )
+
+    def without(self, row: Row) -> StageOptions:
+        """The options of all other rows, for every inflow."""
+        others = self.only([i for i, other in enumerate(self.rows) if other != row])
+        return replace(others, source=self.source and self.source.changed(lambda options: options.without(row)))
+
+    def shaped(self, is_allowed: Callable[[Shape], bool]) -> StageOptions:
+        """The options with an allowed shape. While there is a range of inflows, any number of replicas may be."""
+        if self.source is not None and self.inflows.least != self.inflows.most:
+            return replace(self, source=self.source.changed(lambda options: options.shaped(is_allowed)))
+        shapes = [(row.cores, count) for row, count in zip(self.rows, self.replicas, strict=True)]
+        return self.only([i for i, shape in enumerate(shapes) if is_allowed(shape)])
+
+    def by_cores(self) -> StageOptions:
+        """The options with their cores as loss, for every inflow."""
+        source = self.source and replace(self.source.changed(StageOptions.by_cores), is_by_cores=True)
+        return replace(self, loss=self.cores, source=source)
+
+
+class Cheapest(NamedTuple):
+    """The least loss and the fewest cores of the options of a variant, which may be those of different ones."""
+
+    variant: str
+    loss: int
+    cores: int
+    accuracy: int
+
+    def least(self, other: Cheapest) -> Cheapest:
+        """The least of both."""
+        return self._replace(loss=min(self.loss, other.loss), cores=min(self.cores, other.cores))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Makes the options of a stage with some variants for any inflows, and changes them by `changes` in turn."""
+
+    demand: _Demand
+    stage: int
+    variants: Collection[str]
+    changes: tuple[Callable[[StageOptions], StageOptions], ...] = ()
+    is_by_cores: bool = False
+
+    def options(self, inflows: Inflows, within_ns: int) -> StageOptions:
+        """As `StageOptions.at`."""
+        options = _stage_options(self.demand, self.stage, self.variants, inflows, within_ns)
+        for change in self.changes:
+            options = change(options)
+        return options
+
+    def changed(self, change: Callable[[StageOptions], StageOptions]) -> Source:
+        """The source with a further change."""
+        return replace(self, changes=(*self.changes, change))
+
+    def cheapest(self, inflows: Inflows, within_ns: int, *, out_of_bounds: bool = False) -> dict[str, Cheapest]:
+        """As `StageOptions.cheapest` and `out_of_bounds`; changes may have removed the options."""
+        least = _cheapest(self.demand, self.stage, self.variants, inflows, within_ns, out_of_bounds)
+        if self.is_by_cores:
+            return {variant: option._replace(loss=option.cores) for variant, option in least.items()}
+        return least
 
 
 @dataclass(frozen=True, slots=True)
 class Knapsack:
-    """The input of a solver, which finds the pick of least loss - `reward` x product of accuracies within the limits.
+    """The input of a solver, which finds the pick of least loss - `reward` x accuracy within the limits.
 
-    The limits are on the sum of latencies [ns], the sum of cores, and the product of accuracies (at least). None (0 for
-    the accuracy): no limit. With a `flow`, the latency is that of the longest path, the accuracy that of its `joint`,
-    and all options of a pick have the inflows of one scene.
+    The limits are on the latency of the slowest path [ns], the sum of cores, and the accuracy (at least). None (0 for
+    the accuracy): no limit. The accuracy is the product of the stages', or the joint one of the `flow`. Each option of
+    a pick is one for the inflow that follows from the variants picked before it. `bounded`: the best pick with the
+    replicas that the bounds allow, if only picks with others have to be looked for.
     """
 
     stages: Sequence[StageOptions]
+    flow: Flow
     sla_ns: int | None = None
     limit_cores: int | None = None
     reward: int = 0
     least_accuracy: int = 0
-    flow: Flow | None = None
+    bounded: Pick | None = None
 
     @property
     def limits(self) -> tuple[str, ...]:
         """The names of the present limits."""
-        given = (self.sla_ns is not None, self.limit_cores is not None, self.least_accuracy > 0)
-        return tuple(name for name, is_given in zip(LIMITS, given, strict=True) if is_given)
+        is_present = (self.sla_ns is not None, self.limit_cores is not None, self.least_accuracy > 0)
+        return tuple(compress(LIMITS, is_present))
 
     def without(self, *names: str) -> Knapsack:
         """The knapsack without these limits."""
         return Knapsack(
             self.stages,
+            self.flow,
             None if "sla" in names else self.sla_ns,
             None if "cores" in names else self.limit_cores,
             self.reward,
             0 if "accuracy" in names else self.least_accuracy,
-            self.flow,
+            self.bounded,
         )
 
-    def latency_ns(self, indices: Sequence[int]) -> int:
+    def latency_ns(self, pick: Pick) -> int:
         """The planned latency [ns] of a pick."""
-        latencies = [stage.latency_ns[i] for stage, i in zip(self.stages, indices, strict=True)]
-        return sum(latencies) if self.flow is None else self.flow.longest_way(latencies)[0]
+        return self.flow.latency_ns([stage.latency_ns[i] for stage, i in pick.chosen])
 
-    def accuracy(self, indices: Sequence[int]) -> int:
-        """The accuracy of a pick, if it is a product or the joint one of a graph."""
-        chosen = list(zip(self.stages, indices, strict=True))
-        terms = [stage.accuracy[i] for stage, i in chosen]
-        if self.flow is None or self.flow.joint is None:
+    def accuracy(self, pick: Pick) -> int:
+        """The accuracy of a pick, if it is a product or a joint one."""
+        terms = [stage.accuracy[i] for stage, i in pick.chosen]
+        if self.flow.joint is None:
             return prod(terms)
-        return self.flow.joint.accuracy(terms, [stage.rows[i].variant for stage, i in chosen])
+        return self.flow.joint.accuracy(terms, [stage.rows[i].variant for stage, i in pick.chosen])
 
-    def factor(self, k: int, i: int) -> float:
-        """The items per request that arrive at stage k for its option i: 1 in a chain."""
-        return 1.0 if self.flow is None else self.flow.inflows[k][self.stages[k].inflow[i]].factor
-
-    def broken(self, indices: Sequence[int]) -> tuple[str, ...]:
+    def broken(self, pick: Pick) -> tuple[str, ...]:
         """The limits that a pick breaks."""
-        late = self.sla_ns is not None and self.latency_ns(indices) > self.sla_ns
-        cores = [stage.cores[i] for stage, i in zip(self.stages, indices, strict=True)]
-        large = self.limit_cores is not None and sum(cores) > self.limit_cores
-        poor = self.least_accuracy > 0 and self.accuracy(indices) < self.least_accuracy
-        return tuple(name for name, is_broken in zip(LIMITS, (late, large, poor), strict=True) if is_broken)
+        late = self.sla_ns is not None and self.latency_ns(pick) > self.sla_ns
+        large = self.limit_cores is not None and pick.cores > self.limit_cores
+        poor = self.least_accuracy > 0 and self.accuracy(pick) < self.least_accuracy
+        return tuple(compress(LIMITS, (late, large, poor)))
 
     def is_hopeless(self) -> bool:
-        """Whether a chain is obviously infeasible: a stage has no option, or the best values of all stages break a
-        limit. (Sufficient, not necessary.)"""
+        """Whether it is obviously infeasible: a stage has no option, or the best values of all stages break a limit.
+        (Sufficient, not necessary.)"""
         return (
             not all(stage.rows for stage in self.stages)
-            or (self.sla_ns is not None and sum(min(stage.latency_ns) for stage in self.stages) > self.sla_ns)
-            or (self.limit_cores is not None and sum(min(stage.cores) for stage in self.stages) > self.limit_cores)
-            or prod(max(stage.accuracy) for stage in self.stages) < self.least_accuracy
+            or (
+                self.sla_ns is not None
+                and self.flow.latency_ns([min(stage.latency_ns) for stage in self.stages]) > self.sla_ns
+            )
+            or (self.limit_cores is not None and sum([min(stage.cores) for stage in self.stages]) > self.limit_cores)
+            or (self.flow.joint is None and prod([max(stage.accuracy) for stage in self.stages]) < self.least_accuracy)
         )
 
 
@@ -214,14 +301,36 @@ LIMITS = ("sla", "cores", "accuracy")
 class Pick:
     """One option for each stage by index, its loss (less the reward), and the limits that mattered.
 
-    Without a limit that is not in `held`, the answer is the same. `free_loss` is the loss of the best pick without any
-    limit, if the solver knows it.
+    `stages`: the options that the indices are of, for the one inflow that each stage has with this pick. Without a
+    limit that is not in `held`, the answer is the same. `free_loss` is the loss of the best pick without any limit, if
+    the solver knows it.
     """
 
+    stages: Sequence[StageOptions]
     indices: tuple[int, ...]
     loss: int
     held: tuple[str, ...] = ()
     free_loss: int | None = None
+
+    @property
+    def chosen(self) -> Iterator[tuple[StageOptions, int]]:
+        """Each stage's options, and the index of the chosen one."""
+        return zip(self.stages, self.indices, strict=True)
+
+    @property
+    def sustained_rps(self) -> float:
+        """The load that it sustains at all stages [rps]."""
+        rates_rps = [
+            stage.replicas[i] * stage.rows[i].throughput_rps / stage.inflows.least.factor
+            for stage, i in self.chosen
+            if stage.inflows.least.factor
+        ]
+        return min(rates_rps)
+
+    @property
+    def cores(self) -> int:
+        """The cores of all stages."""
+        return sum([stage.cores[i] for stage, i in self.chosen])
 
 
 Solver = Callable[[Knapsack], Pick | None]
@@ -246,53 +355,78 @@ def options(
     With `sustain_rps`, they need to sustain only that, although batches fill at the load. Without `replicas_bound`,
     replicas are neither fixed nor limited, whatever the problem says.
     """
-    table, load = problem.programme.table, problem.load_rps
-    sustained = load if sustain_rps is None else sustain_rps
-    asked = _Asked(problem, accuracy_matters, replicas_bound)
-    if table.flow is not None:
-        return tuple(
-            _of_inflows(asked, k, wanted[k], load, sustained, inflows) for k, inflows in enumerate(table.flow.inflows)
-        )
-    return tuple(
-        _stage_options(asked, k, stage.select(wanted[k], load <= 0), load, sustained)
-        for k, stage in enumerate(table.stages)
+    demand = _Demand(
+        problem, problem.load_rps if sustain_rps is None else sustain_rps, accuracy_matters, replicas_bound
     )
+    inflows = problem.programme.table.flow.inflows(wanted)
+    return tuple([_stage_options(demand, k, variants, inflows[k], ANY_TIME_NS) for k, variants in enumerate(wanted)])
 
 
-class _Asked(NamedTuple):
+class _Demand(NamedTuple):
+    """What options have to do, and how they count (see `options`)."""
+
     problem: Problem
+    sustained_rps: float
     accuracy_matters: bool
     replicas_bound: bool
 
-    def replicas(self, stage: str) -> tuple[int, int, int]:
-        """The fixed number of replicas (0: none), the fewest and the most."""
+    def columns(self, k: int, variants: Collection[str], inflows: Inflows) -> Columns:
+        """The rows of a stage with some variants that may serve some inflows."""
+        return self.problem.programme.table.stages[k].select(variants, self.problem.load_rps * inflows.most.factor <= 0)
+
+    def waits_ns(self, k: int, inflows: Inflows) -> dict[int, int]:
+        """Batch size -> the wait of a stage with some inflows [ns]; where no item may come, there may be none."""
+        load_rps = self.problem.load_rps * inflows.most.factor if inflows.least.factor > 0 else 0.0
+        return waits_ns(self.problem, k, self.problem.programme.table.stages[k].batches, load_rps)
+
+    def replicas(self, k: int) -> tuple[int, int, int]:
+        """The fixed number of replicas of a stage (0: none), the fewest and the most."""
         if not self.replicas_bound:
             return 0, *FREE
-        fixed = self.problem.replicas[stage] if self.problem.replicas else 0
-        return fixed, *self.problem.bounds(stage)
+        return self.bounds(k)
+
+    def bounds(self, k: int) -> tuple[int, int, int]:
+        """As `replicas`, whether or not they bind."""
+        name = self.problem.programme.table.names[k]
+        fixed = self.problem.replicas[name] if self.problem.replicas else 0
+        return (fixed, fixed, fixed) if fixed else (0, *self.problem.bounds(name))
+
+    def is_bounded(self, k: int, columns: Columns, inflows: Inflows, least: Sequence[int]) -> bool:
+        """Whether bounds on replicas change the options of a stage with some rows and inflows.
+
+        `least`: the replicas that the rows need for the least inflow.
+        """
+        fixed, fewest, most = self.bounds(k)
+        factor, burst = inflows.most
+        counts = least if factor == inflows.least.factor else _counts(columns, self.sustained_rps * factor)
+        if fixed or fewest > 1 or max(counts) > most:
+            return True
+        return burst > most and any(-(-burst // batch) > most for batch in columns.batch)
 
 
-def _stage_options(asked: _Asked, k: int, every: Columns, load_rps: float, sustained_rps: float) -> StageOptions:
-    """The options from some rows of a stage that gets `load_rps` and must sustain `sustained_rps`."""
-    problem, table = asked.problem, asked.problem.programme.table
-    stage, core_loss = table.stages[k], table.scales.core_loss
-    fixed, least, most = asked.replicas(stage.name)
-    waits = waits_ns(problem, k, stage.batches, load_rps)
-    chosen = every
-    # As `replicas_for`, but inline: a large pipeline has hundreds of rows.
-    counts = [ceil(sustained_rps / each - SLACK) or 1 for each in every.throughput_rps]
-    if max(counts) > (fixed or most):
-        sustaining = [count <= (fixed or most) for count in counts]
-        chosen, counts = every.where(sustaining), list(compress(counts, sustaining))
-    if fixed:
-        counts = [fixed] * len(counts)
-    elif least > 1:
-        counts = [count if count > least else least for count in counts]
-    rows = chosen.rows
-    cores = list(map(mul, counts, chosen.cores))
-    bare = chosen.loss if asked.accuracy_matters else chosen.bare_loss
+def _stage_options(
+    demand: _Demand, k: int, variants: Collection[str], inflows: Inflows, within_ns: int
+) -> StageOptions:
+    """The options of a stage with some variants for a range of inflows; of bursts only those within a time."""
+    problem, table = demand.problem, demand.problem.programme.table
+    core_loss, burst = table.scales.core_loss, inflows.least.burst
+    columns, waits = demand.columns(k, variants, inflows), demand.waits_ns(k, inflows)
+    counts = _counts(columns, demand.sustained_rps * inflows.least.factor)
+    is_bounded = demand.is_bounded(k, columns, inflows, counts)
+    _, fewest, most = demand.replicas(k)
+    if max(counts) > most:
+        sustaining = [count <= most for count in counts]
+        columns, counts = columns.where(sustaining), list(compress(counts, sustaining))
+    if fewest > 1:
+        counts = [count if count > fewest else fewest for count in counts]
+    latency_ns = [each + waits[batch] for each, batch in zip(columns.latency_ns, columns.batch, strict=True)]
+    if burst > 1:
+        columns, counts, latency_ns = _for_bursts(columns, counts, latency_ns, (burst, most, within_ns))
+    rows = columns.rows
+    cores = list(map(mul, counts, columns.cores))
+    bare = columns.loss if demand.accuracy_matters else columns.bare_loss
     loss = [each + used * core_loss for each, used in zip(bare, cores, strict=True)]
-    at_hand = None if problem.current is None else problem.current.get(stage.name)
+    at_hand = None if problem.current is None else problem.current.get(table.names[k])
     if at_hand is not None:
         switched_loss, changed_loss = table.scales.switched_loss, table.scales.changed_loss
         for i, row in enumerate(rows):
@@ -301,51 +435,91 @@ def _stage_options(asked: _Asked, k: int, every: Columns, load_rps: float, susta
     return StageOptions(
         rows=rows,
         replicas=counts,
-        latency_ns=[each + waits[batch] for each, batch in zip(chosen.latency_ns, chosen.batch, strict=True)],
+        latency_ns=latency_ns,
         cores=cores,
         loss=loss,
-        accuracy=chosen.accuracy,
-        cut=len(every.rows) - len(rows),
+        accuracy=columns.accuracy,
+        is_bounded=is_bounded,
+        inflows=inflows,
+        source=Source(demand, k, variants),
     )
 
 
-def _of_inflows(
-    asked: _Asked, k: int, wanted: Collection[str], load_rps: float, sustained_rps: float, inflows: Sequence[Inflow]
-) -> StageOptions:
-    """The options of a stage of a graph for each of its inflows."""
-    stage, core_loss = asked.problem.programme.table.stages[k], asked.problem.programme.table.scales.core_loss
-    fixed, _, most = asked.replicas(stage.name)
-    made: list[tuple[Row, int, int, int, int, int, int]] = []
-    cut = 0
-    for place, (factor, burst) in enumerate(inflows):
-        here = _stage_options(
-            asked, k, stage.select(wanted, load_rps * factor <= 0), load_rps * factor, sustained_rps * factor
-        )
-        cut += here.cut
-        for i, row in enumerate(here.rows):
-            fewest = here.replicas[i]
-            counts = [fewest] if fixed else _for_bursts(burst, row.batch, fewest)
-            cut += sum(count > most for count in counts)
-            for count in counts:
-                if fixed or count <= most:
-                    more = (count - fewest) * row.cores
-                    services = -(-burst // (row.batch * count))
-                    late_ns = here.latency_ns[i] + (services - 1) * row.latency_ns
-                    loss = here.loss[i] + more * core_loss
-                    made.append((row, count, late_ns, here.cores[i] + more, loss, here.accuracy[i], place))
-    columns = [list(column) for column in zip(*made, strict=True)] or [[] for _ in range(7)]
-    rows, replicas, latency_ns, cores, losses, accuracy, places = columns
-    return StageOptions(rows, replicas, latency_ns, cores, losses, accuracy, cut, places)
+def _cheapest(
+    demand: _Demand, k: int, variants: Collection[str], inflows: Inflows, within_ns: int, out_of_bounds: bool
+) -> dict[str, Cheapest]:
+    """As `StageOptions.cheapest` and `out_of_bounds` of the options for some inflows, without making them."""
+    problem, table = demand.problem, demand.problem.programme.table
+    columns, waits = demand.columns(k, variants, inflows), demand.waits_ns(k, inflows)
+    scales, burst = table.scales, inflows.least.burst
+    sustained_rps = demand.sustained_rps * inflows.least.factor
+    _, fewest, most = demand.replicas(k)
+    if out_of_bounds:
+        fixed, least, allowed = demand.bounds(k)
+        fewest = allowed + 1 if not fixed and least == 1 else fewest
+    at_hand = None if problem.current is None else problem.current.get(table.names[k])
+    at_hand_variant, at_hand_batch = ("", 0) if at_hand is None else (at_hand.variant, at_hand.batch)
+    bare_losses = columns.loss if demand.accuracy_matters else columns.bare_loss
+    losses: dict[str, int] = {}
+    fewest_cores: dict[str, int] = {}
+    figures = zip(columns.batch, columns.throughput_rps, columns.cores, columns.latency_ns, bare_losses, strict=True)
+    core_loss = scales.core_loss
+    for row, (batch, throughput_rps, cores, service_ns, loss) in zip(columns.rows, figures, strict=True):
+        spare_ns = within_ns - service_ns - waits[batch]
+        if spare_ns < 0:
+            continue
+        count = ceil(sustained_rps / throughput_rps - SLACK)
+        if count < fewest:
+            count = fewest
+        if burst > batch * count:
+            count = max(count, _for_burst(burst, batch, service_ns, spare_ns))
+        if count > most:
+            continue
+        variant, cores = row.variant, cores * count
+        loss += cores * core_loss
+        if variant == at_hand_variant:
+            loss -= scales.switched_loss + (scales.changed_loss if batch == at_hand_batch else 0)
+        if variant not in losses or loss < losses[variant]:
+            losses[variant] = loss
+        if variant not in fewest_cores or cores < fewest_cores[variant]:
+            fewest_cores[variant] = cores
+    terms = table.scales.terms[k]
+    return {name: Cheapest(name, loss, fewest_cores[name], terms[name]) for name, loss in losses.items()}
 
 
-def _for_bursts(burst: int, batch: int, fewest: int) -> list[int]:
-    """The numbers of replicas, from `fewest` on, at which a burst takes fewer services than with one fewer."""
-    counts = [fewest]
-    for services in range(-(-burst // (batch * fewest)) - 1, 0, -1):
-        count = -(-burst // (batch * services))
-        if count > counts[-1]:
+def _counts(columns: Columns, sustained_rps: float) -> list[int]:
+    """The fewest replicas of each row that sustain a load."""
+    # As `replicas_for`, but inline: a large pipeline has hundreds of rows.
+    return [ceil(sustained_rps / each - SLACK) or 1 for each in columns.throughput_rps]
+
+
+def _for_burst(burst: int, batch: int, service_ns: int, spare_ns: int) -> int:
+    """The fewest replicas that serve a burst in a time above that of one service; without time, for one service."""
+    return -(-burst // (batch * (1 + max(spare_ns, 0) // service_ns)))
+
+
+def _for_bursts(
+    columns: Columns, fewest: Sequence[int], latency_ns: Sequence[int], limits: tuple[int, int, int]
+) -> tuple[Columns, list[int], list[int]]:
+    """The rows, replicas and latencies, with each number of replicas at which a burst takes fewer services.
+
+    `limits`: the burst, the most replicas, and the time within which it is served. Numbers of replicas begin with the
+    `fewest` of each row that are enough for that.
+    """
+    burst, most, within_ns = limits
+    places, counts, late_ns = [], [], []
+    figures = zip(columns.batch, columns.latency_ns, latency_ns, fewest, strict=True)
+    for place, (batch, service_ns, least_ns, enough) in enumerate(figures):
+        count = max(enough, _for_burst(burst, batch, service_ns, within_ns - least_ns))
+        while count <= most:
+            services = -(-burst // (batch * count))
+            places.append(place)
             counts.append(count)
-    return counts
+            late_ns.append(least_ns + (services - 1) * service_ns)
+            if services == 1:
+                break
+            count = -(-burst // (batch * (services - 1)))
+    return columns.at(places), counts, late_ns
 
 
 def waits_ns(problem: Problem, stage: int, batches: Collection[int], load: float) -> dict[int, int]:

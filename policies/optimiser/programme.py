@@ -144,6 +144,11 @@ class Columns(NamedTuple):
         names = cls._fields[1:]
         return cls(rows, *(tuple([getattr(row, name) for row in rows]) for name in names))
 
+    def at(self, places: Sequence[int]) -> Columns:
+        """The rows at some places, in this order."""
+        columns: list[Any] = [tuple([column[place] for place in places]) for column in self]
+        return Columns(*columns)
+
     def where(self, chosen: Sequence[bool]) -> Columns:
         """The chosen rows."""
         kept: list[Any] = [tuple(compress(column, chosen)) for column in self]
@@ -180,8 +185,7 @@ class StageTable:
 class Table:
     """The rows of all stages, the scales of their figures, and the SLA in nanoseconds.
 
-    `published_wait_ns` is the queue term of each stage, times the load, under the published code's defect. `flow`: that
-    of a graph; None: the stages are a chain.
+    `published_wait_ns` is the queue term of each stage, times the load, under the published code's defect.
     """
 
     stages: tuple[StageTable, ...]
@@ -189,7 +193,7 @@ class Table:
     scales: Scales
     sla_ns: int
     published_wait_ns: tuple[int, ...]
-    flow: Flow | None = None
+    flow: Flow
 
 
 def tabulate(parameters: Parameters) -> Table:
@@ -211,16 +215,15 @@ def tabulate(parameters: Parameters) -> Table:
         idle = tuple(row for row in rows if row.batch == smallest[row.variant])
         tables.append(StageTable(stage.name, tuple(smallest), distinct[k], Columns.of(rows), Columns.of(idle)))
     used = len(set().union(*distinct))
+    names = tuple(stage.name for stage in stages)
     return Table(
         stages=tuple(tables),
-        names=tuple(stage.name for stage in stages),
+        names=names,
         scales=scale,
         # Every stage's latency is rounded to a nanosecond, so one is allowed for each stage.
         sla_ns=round(parameters.target_s * NS) + len(stages),
         published_wait_ns=tuple(-len(variants) * (used - 1) * NS for variants in candidates),
-        flow=None
-        if parameters.pipeline.graph is None
-        else flow_of(parameters.pipeline.graph, {table.name: table.variants for table in tables}, scale.joint),
+        flow=flow_of(names, parameters.pipeline.graph, [table.variants for table in tables], scale.joint),
     )
 
 

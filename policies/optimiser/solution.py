@@ -6,11 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import combinations
-from math import inf
 from typing import NamedTuple
 
 from ipa.policies.interface import Configuration, StageConfiguration
-from ipa.policies.optimiser.flows import Flow
 from ipa.policies.optimiser.ladder import (
     MOST_THROUGHPUT,
     NO_ACCURACY,
@@ -20,11 +18,11 @@ from ipa.policies.optimiser.ladder import (
     climb,
     wanted_variants,
 )
-from ipa.policies.optimiser.problem import SLACK, Knapsack, Pick, Problem, Solver, SolverError, StageOptions, options
+from ipa.policies.optimiser.problem import SLACK, Knapsack, Pick, Problem, Solver, SolverError, options
 from ipa.policies.optimiser.programme import Programme
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solvers import placed, solver_for
-from ipa.policies.optimiser.throughput import most_of_graph_rps, most_sustained_rps
+from ipa.policies.optimiser.throughput import most_sustained_rps
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,31 +68,31 @@ def solve(problem: Problem, *, solver: str = "exact", fallback: str | None = Non
 def _solution(problem: Problem, solver: str) -> Solution:
     best = solver_for(solver, problem.programme)
     answer = climb(problem, best)
-    configuration = configured(problem, answer, answer.pick)
+    configuration = configured(problem, answer.pick)
     return Solution(
         configuration=configuration,
         rung=answer.rung,
         binding=binding(problem, answer, best),
         objective=problem.programme.score(configuration),
-        latency_s=answer.asked.latency_ns(answer.pick.indices) / NS,
+        latency_s=answer.asked.latency_ns(answer.pick) / NS,
         sla_s=problem.programme.target_s,
-        sustained_rps=answer.sustained_rps,
+        sustained_rps=answer.pick.sustained_rps,
         notes=answer.notes,
     )
 
 
-def configured(problem: Problem, answer: Answer, pick: Pick) -> dict[str, StageConfiguration]:
-    """The configuration of a pick of an answer's options."""
+def configured(problem: Problem, pick: Pick) -> dict[str, StageConfiguration]:
+    """The configuration of a pick."""
     configuration = {}
     names = problem.programme.table.names
-    for k, (name, stage, i) in enumerate(zip(names, answer.asked.stages, pick.indices, strict=True)):
+    for k, (name, stage, i) in enumerate(zip(names, pick.stages, pick.indices, strict=True)):
         row = stage.rows[i]
         configuration[name] = _stage_configuration(
             variant=row.variant,
             batch=row.batch,
             replicas=stage.replicas[i],
             batch_timeout_s=problem.programme.batch_timeout_s(
-                k, row.batch, problem.load_rps * answer.asked.factor(k, i)
+                k, row.batch, problem.load_rps * stage.inflows.least.factor
             ),
             cores=row.cores,
         )
@@ -120,7 +118,7 @@ def binding(problem: Problem, answer: Answer, solver: Solver) -> str:
     if answer.rung == SLA_EXCESS:
         return _kept_the_sla_out(problem, answer, solver)
     if answer.rung == MOST_THROUGHPUT:
-        return _kept_the_load_out(problem, answer, solver)
+        return _kept_the_load_out(problem, answer)
     gains = relaxation_gains(problem, answer, solver)
     most = max(gains.values())
     if most > 0:
@@ -153,16 +151,15 @@ def relaxation_gains(problem: Problem, answer: Answer, solver: Solver) -> dict[s
         held = ()
     for name in set(held) - {"accuracy"}:
         gains[name] = _gain(problem, answer, asked.without(name), best)
-    if _is_bounded(problem, answer):
+    if _is_bounded(answer):
         free = options(problem, answer.wanted, replicas_bound=False)
-        gains["replicas"] = _gain(problem, answer, replace(asked, stages=free), best)
+        gains["replicas"] = _gain(problem, answer, replace(asked, stages=free, bounded=answer.pick), best)
     return gains
 
 
-def _is_bounded(problem: Problem, answer: Answer) -> bool:
+def _is_bounded(answer: Answer) -> bool:
     """Whether the allowed numbers of replicas exclude any option."""
-    at_least = any(problem.bounds(name)[0] > 1 for name in problem.programme.table.names)
-    return bool(problem.replicas) or at_least or any(stage.cut for stage in answer.asked.stages)
+    return any(stage.is_bounded for stage in answer.asked.stages)
 
 
 def _gain(problem: Problem, answer: Answer, freed: Knapsack, best: Solver) -> int:
@@ -180,59 +177,25 @@ def _kept_the_sla_out(problem: Problem, answer: Answer, solver: Solver) -> str:
     """ "cores", "nodes" or "replicas" if the SLA could be kept without them, else "sla"."""
     sla_ns = problem.programme.table.sla_ns
     stages, flow = answer.asked.stages, answer.asked.flow
-    if _could_keep(sla_ns, stages, flow, solver):
-        within = problem.nodes and solver(Knapsack(stages, sla_ns, problem.core_limit, flow=flow))
+    if solver(Knapsack(stages, flow, sla_ns)) is not None:
+        within = problem.nodes and solver(Knapsack(stages, flow, sla_ns, problem.core_limit))
         return "nodes" if within else "cores"
-    if _is_bounded(problem, answer):
+    if _is_bounded(answer):
         best = placed(solver, problem.nodes)
         free = options(problem, answer.wanted, replicas_bound=False)
-        if best(Knapsack(free, sla_ns, answer.asked.limit_cores, flow=flow)) is not None:
+        if best(Knapsack(free, flow, sla_ns, answer.asked.limit_cores)) is not None:
             return "replicas"
     return "sla"
 
 
-def _could_keep(sla_ns: int, stages: Sequence[StageOptions], flow: Flow | None, solver: Solver) -> bool:
-    """Whether some options keep the SLA, whatever cores they take."""
-    if flow is None:
-        return sum(min(stage.latency_ns) for stage in stages) <= sla_ns
-    return solver(Knapsack(tuple(stages), sla_ns, flow=flow)) is not None
-
-
-def _kept_the_load_out(problem: Problem, answer: Answer, solver: Solver) -> str:
+def _kept_the_load_out(problem: Problem, answer: Answer) -> str:
     """What limits the load: "nodes" or "cores" if more could be sustained without these, else "replicas"."""
-    unlimited = _without_cores_rps(problem, answer, solver)
-    enough_rps = answer.sustained_rps * (1 + SLACK)
+    enough_rps = answer.pick.sustained_rps * (1 + SLACK)
     large = answer.asked.limit_cores != problem.most_cores
-    if not (large or unlimited > enough_rps):
+    if not (large or most_sustained_rps(problem, answer.wanted, None) > enough_rps):
         return "replicas"
-    return "nodes" if problem.nodes and _without_nodes_rps(problem, answer, solver) > enough_rps else "cores"
-
-
-def _without_cores_rps(problem: Problem, answer: Answer, solver: Solver) -> float:
-    """The load that could be sustained with any number of cores."""
-    table = problem.programme.table
-    if table.flow is not None:
-        return most_of_graph_rps(problem, answer.wanted, solver, None)
-    uncapped = [
-        (problem.replicas or {}).get(stage.name, problem.bounds(stage.name)[1])
-        * max(row.throughput_rps for row in stage.rows if row.variant in names)
-        for stage, names in zip(table.stages, answer.wanted, strict=True)
-    ]
-    return min(problem.load_rps, *uncapped)
-
-
-def _without_nodes_rps(problem: Problem, answer: Answer, solver: Solver) -> float:
-    """The load that could be sustained if replicas did not have to fit nodes."""
-    if problem.programme.table.flow is not None:
-        return most_of_graph_rps(problem, answer.wanted, solver, problem.core_limit)
-    stages = problem.programme.table.stages
-    return most_sustained_rps(
-        [stage.select(names, problem.load_rps <= 0).rows for stage, names in zip(stages, answer.wanted, strict=True)],
-        problem.load_rps,
-        inf if problem.core_limit is None else problem.core_limit,
-        [problem.bounds(stage.name) for stage in stages],
-        [problem.replicas[stage.name] for stage in stages] if problem.replicas else None,
-    )
+    without_nodes = problem.nodes and most_sustained_rps(problem, answer.wanted, problem.core_limit) > enough_rps
+    return "nodes" if without_nodes else "cores"
 
 
 MOST_KEPT = 2_000

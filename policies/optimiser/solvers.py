@@ -18,12 +18,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from heapq import heappop, heappush
 from importlib.util import find_spec
+from itertools import count
 
 from ipa.policies import checks
 from ipa.policies.optimiser.exact import exact
-from ipa.policies.optimiser.problem import Knapsack, Pick, Solver, SolverError, StageOptions
+from ipa.policies.optimiser.problem import Knapsack, Pick, Shape, Solver, SolverError, StageOptions
 from ipa.policies.optimiser.programme import Programme
 from ipa.profiles import Pipeline, fits_nodes
 
@@ -73,11 +75,8 @@ def takes_chains(name: str, pipeline: Pipeline) -> str:
     return f"solver={name!r} takes chains only, and the stages of {pipeline.name} form a graph; use solver='exact'"
 
 
-Shape = tuple[int, int]
-"""The cores of a replica, and the number of replicas."""
-
-Part = tuple[tuple[int, ...], ...]
-"""For each stage, the indices of the remaining options."""
+Part = tuple[Callable[[Shape], bool], ...]
+"""For each stage, whether it may have a shape."""
 
 
 def placed(best: Solver, nodes: Sequence[int]) -> Solver:
@@ -89,49 +88,42 @@ def placed(best: Solver, nodes: Sequence[int]) -> Solver:
         limit = sum(nodes) if asked.limit_cores is None else min(asked.limit_cores, sum(nodes))
 
         def best_of(part: Part) -> Pick | None:
-            if not all(part):
-                return None
-            chosen = tuple(stage.only(left) for stage, left in zip(asked.stages, part, strict=True))
-            pick = best(replace(asked, stages=chosen, limit_cores=limit))
-            if pick is None:
-                return None
-            return Pick(tuple(left[i] for left, i in zip(part, pick.indices, strict=True)), pick.loss, asked.limits)
+            chosen = [stage.shaped(is_allowed) for stage, is_allowed in zip(asked.stages, part, strict=True)]
+            pick = best(replace(asked, stages=chosen, limit_cores=limit, bounded=None))
+            return None if pick is None else replace(pick, held=asked.limits, free_loss=None)
 
-        return _first_that_fits([_shapes(stage) for stage in asked.stages], nodes, best_of)
+        def fits_alone(shape: Shape) -> bool:
+            return fits_nodes([shape], nodes)
+
+        return _first_that_fits((fits_alone,) * len(asked.stages), nodes, best_of)
 
     return best_placed
 
 
-def _shapes(stage: StageOptions) -> list[Shape]:
-    return [(row.cores, replicas) for row, replicas in zip(stage.rows, stage.replicas, strict=True)]
-
-
-def _first_that_fits(
-    shapes: Sequence[Sequence[Shape]], nodes: Sequence[int], best_of: Callable[[Part], Pick | None]
-) -> Pick | None:
+def _first_that_fits(whole: Part, nodes: Sequence[int], best_of: Callable[[Part], Pick | None]) -> Pick | None:
     """The pick of least loss that fits; parts are searched in the order of their bounds."""
     waiting: list[tuple[int, int, Part, Pick]] = []
+    numbers = count()
 
-    def ask(part: Part) -> None:
+    def push(part: Part) -> None:
         pick = best_of(part)
         if pick is not None:
-            heappush(waiting, (pick.loss, len(asked), part, pick))
-            asked.append(pick)
+            heappush(waiting, (pick.loss, next(numbers), part, pick))
 
-    asked: list[Pick] = []
-    # An option that does not fit alone fits with no others.
-    alone = [[i for i, shape in enumerate(each) if fits_nodes([shape], nodes)] for each in shapes]
-    ask(tuple(map(tuple, alone)))
+    push(whole)
     while waiting:
         _, _, part, pick = heappop(waiting)
-        chosen = [each[i] for each, i in zip(shapes, pick.indices, strict=True)]
-        if fits_nodes(chosen, nodes):
+        picked = [(stage.rows[i].cores, stage.replicas[i]) for stage, i in pick.chosen]
+        if fits_nodes(picked, nodes):
             return pick
-        for k, (each, shape) in enumerate(zip(shapes, chosen, strict=True)):
-            others = tuple(i for i in part[k] if each[i] != shape)
-            ask((*part[:k], others, *part[k + 1 :]))
-            part = (*part[:k], tuple(i for i in part[k] if each[i] == shape), *part[k + 1 :])
+        for k, shape in enumerate(picked):
+            push((*part[:k], partial(_is_another, shape, part[k]), *part[k + 1 :]))
+            part = (*part[:k], shape.__eq__, *part[k + 1 :])
     return None
+
+
+def _is_another(shape: Shape, is_allowed: Callable[[Shape], bool], other: Shape) -> bool:
+    return other != shape and is_allowed(other)
 
 
 def with_pairs(best: Solver, pairs: Mapping[str, Mapping[str, int]]) -> Solver:
@@ -141,32 +133,28 @@ def with_pairs(best: Solver, pairs: Mapping[str, Mapping[str, int]]) -> Solver:
         if not asked.reward and not asked.least_accuracy:
             return best(asked)
         first, second = asked.stages
-        tried = [(indices, best(replace(asked, stages=stages))) for indices, stages in _by_first(first, second, pairs)]
-        found = [
-            replace(pick, indices=(indices[pick.indices[0]], pick.indices[1]))
-            for indices, pick in tried
-            if pick is not None
-        ]
-        if not found:
+        by_first = [best(replace(asked, stages=stages, bounded=None)) for stages in _by_first(first, second, pairs)]
+        picks = [pick for pick in by_first if pick is not None]
+        if not picks:
             return None
         # A limit matters if it left a variant without any pick, or if another pick depends on it.
-        held = [each for each in asked.limits if len(found) < len(tried) or any(each in pick.held for pick in found)]
-        chosen = min(found, key=lambda pick: pick.loss)
-        free = [pick.free_loss for pick in found if pick.free_loss is not None]
-        free_loss = min(free) if len(free) == len(tried) else None
-        return replace(chosen, held=tuple(held), free_loss=free_loss)
+        is_short = len(picks) < len(by_first)
+        held = [name for name in asked.limits if is_short or any(name in pick.held for pick in picks)]
+        free = [pick.free_loss for pick in picks if pick.free_loss is not None]
+        free_loss = min(free) if len(free) == len(by_first) else None
+        return replace(min(picks, key=lambda pick: pick.loss), held=tuple(held), free_loss=free_loss)
 
     return best_pair if pairs else best
 
 
 def _by_first(
     first: StageOptions, second: StageOptions, pairs: Mapping[str, Mapping[str, int]]
-) -> Iterator[tuple[list[int], tuple[StageOptions, ...]]]:
-    """For each variant of the first stage, the indices of its options, and both stages' options with it."""
+) -> Iterator[tuple[StageOptions, ...]]:
+    """For each variant of the first stage, both stages' options with it."""
     for variant in dict.fromkeys(row.variant for row in first.rows):
         indices = [i for i, row in enumerate(first.rows) if row.variant == variant]
         one = replace(first.only(indices), accuracy=[1] * len(indices))
-        yield indices, (one, replace(second, accuracy=[pairs[variant][row.variant] for row in second.rows]))
+        yield (one, replace(second, accuracy=[pairs[variant][row.variant] for row in second.rows]))
 
 
 PACKAGES: Mapping[str, str] = {"gurobi": "gurobipy", "highs": "highspy"}

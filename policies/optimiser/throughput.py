@@ -4,64 +4,78 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
+from heapq import heappop, heappush
 from math import inf
 
-from ipa.policies.optimiser.problem import Knapsack, Problem, Solver, options, replicas_for
+from ipa.policies.optimiser.problem import Problem, replicas_for
 from ipa.policies.optimiser.programme import Row
+
+Variants = tuple[Collection[str], ...]
+"""Those of each stage."""
 
 
 def most_sustained_rps(
-    stages: Sequence[Sequence[Row]],
-    load_rps: float,
-    limit_cores: float,
-    bounds: Sequence[tuple[int, int]],
-    fixed: Sequence[int] | None,
-    fits: Callable[[float], bool] = lambda _: True,
+    problem: Problem,
+    wanted: Variants,
+    limit_cores: int | None,
+    fits: Callable[[float, Variants], bool] | None = None,
 ) -> float:
-    """The greatest rate up to `load_rps` that all stages can serve with at most `limit_cores` in total.
+    """The greatest rate up to the load that all stages can serve with `wanted` variants and so many cores in total.
 
-    `bounds`: the fewest and the most replicas of each stage. `fits`: a further condition on a rate, which must hold for
-    every lower rate too. The answer is `load_rps` or the throughput of a whole number of replicas of some row; the
-    search is among these. 0 if even one replica for each stage (or the `fixed` ones) takes too many cores.
+    `fits`: a further condition on a rate with some variants, which must hold for every lower rate too. 0 if even the
+    fewest replicas of each stage take too many cores. The variants of deciding stages are fixed one stage after the
+    other, those first with which the greatest rate is possible if all later inflows are the least.
     """
-    useful = [_useful(rows) for rows in stages]
+    deciding = problem.programme.table.flow.deciding
+    waiting: list[tuple[float, int, int, Variants]] = []
+
+    def push(fixed: int, variants: Variants) -> None:
+        most_rps = _most_rps(problem, variants, limit_cores, fits if fixed == len(deciding) else None)
+        heappush(waiting, (-most_rps, -fixed, len(waiting), variants))
+
+    push(0, wanted)
+    while True:
+        negative_rps, negative_fixed, _, variants = heappop(waiting)
+        fixed = -negative_fixed
+        if fixed == len(deciding):
+            return -negative_rps
+        k = deciding[fixed]
+        for name in variants[k]:
+            push(fixed + 1, (*variants[:k], (name,), *variants[k + 1 :]))
+
+
+def _most_rps(
+    problem: Problem,
+    wanted: Variants,
+    limit_cores: int | None,
+    fits: Callable[[float, Variants], bool] | None,
+) -> float:
+    """As `most_sustained_rps`, if every stage has its least inflow.
+
+    The answer is the load or what a whole number of replicas of some row serves; the search is among these.
+    """
+    table, load_rps = problem.programme.table, problem.load_rps
+    most_cores = inf if limit_cores is None else limit_cores
+    factors = [inflows.least.factor for inflows in table.flow.inflows(wanted)]
+    useful = [
+        _useful(stage.select(names, load_rps <= 0).rows) for stage, names in zip(table.stages, wanted, strict=True)
+    ]
+    fixed = [problem.replicas[stage.name] for stage in table.stages] if problem.replicas else None
+    bounds = [problem.bounds(stage.name) for stage in table.stages]
     rates = {load_rps}
     for k, rows in enumerate(useful):
         counts = [fixed[k]] if fixed else range(1, bounds[k][1] + 1)
-        for row in rows:
+        for row in rows if factors[k] else ():
             for n in counts:
-                if n * row.throughput_rps >= load_rps or n * row.cores > limit_cores:
+                if n * row.throughput_rps / factors[k] >= load_rps or n * row.cores > most_cores:
                     break
-                rates.add(n * row.throughput_rps)
+                rates.add(n * row.throughput_rps / factors[k])
     rising = sorted(rates)
 
     def too_much(rate_rps: float) -> bool:
-        cores = _cores_for(useful, rate_rps, bounds, fixed)
-        return cores == inf or cores > limit_cores or not fits(rate_rps)
+        cores = _cores_for(useful, [rate_rps * factor for factor in factors], bounds, fixed)
+        return cores == inf or cores > most_cores or (fits is not None and not fits(rate_rps, wanted))
 
-    sustained = bisect_right(rising, False, key=too_much)
-    return rising[sustained - 1] if sustained else 0.0
-
-
-def most_of_graph_rps(
-    problem: Problem, wanted: Sequence[Collection[str]], best: Solver, limit_cores: int | None
-) -> float:
-    """As `most_sustained_rps`, for a graph."""
-    load, flow, tables = problem.load_rps, problem.programme.table.flow, problem.programme.table.stages
-    assert flow is not None
-
-    def too_much(rate_rps: float) -> bool:
-        stages = options(problem, wanted, sustain_rps=rate_rps)
-        return best(Knapsack(stages, limit_cores=limit_cores, flow=flow)) is None
-
-    rates = {load}
-    for stage, names, inflows in zip(tables, wanted, flow.inflows, strict=True):
-        fixed = problem.replicas[stage.name] if problem.replicas else 0
-        counts = [fixed] if fixed else range(1, problem.bounds(stage.name)[1] + 1)
-        throughputs_rps = {row.throughput_rps for row in stage.select(names, load <= 0).rows}
-        for factor in {inflow.factor for inflow in inflows} - {0.0}:
-            rates.update(rate for n in counts for each in throughputs_rps if (rate := n * each / factor) < load)
-    rising = sorted(rates)
     sustained = bisect_right(rising, False, key=too_much)
     return rising[sustained - 1] if sustained else 0.0
 
@@ -82,13 +96,13 @@ def _useful(rows: Sequence[Row]) -> list[Row]:
 
 def _cores_for(
     stages: Sequence[Sequence[Row]],
-    rate_rps: float,
+    rates_rps: Sequence[float],
     bounds: Sequence[tuple[int, int]],
     fixed: Sequence[int] | None,
 ) -> float:
-    """The fewest cores that sustain a rate; infinite if the allowed replicas are not enough."""
+    """The fewest cores that sustain a rate at each stage; infinite if the allowed replicas are not enough."""
     total = 0.0
-    for k, rows in enumerate(stages):
+    for k, (rows, rate_rps) in enumerate(zip(stages, rates_rps, strict=True)):
         least, most = (fixed[k], fixed[k]) if fixed else bounds[k]
         total += min(
             (max(least, n) * row.cores for row in rows if (n := replicas_for(rate_rps, row.throughput_rps)) <= most),

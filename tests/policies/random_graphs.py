@@ -47,6 +47,39 @@ def small(seed: int) -> Problem:
     )
 
 
+def deciding(seed: int) -> Problem:
+    """The problem of `seed`, always the same: three or four stages, each of which decides how many items go on.
+
+    With what ranges of inflows are hardest on: bursts, items that may not come, nodes, bounds on replicas.
+    """
+    rng = Random(f"deciding {seed}")
+    stages = tuple(_stage(rng, name, most=2) for name in "abcd"[: rng.choice((3, 3, 4))])
+    edges = []
+    for k, stage in enumerate(stages[1:], 1):
+        for parent in rng.sample(stages[:k], min(k, rng.choice((1, 1, 2)))):
+            names = [each.name for each in parent.variants]
+            if rng.random() < 0.5:
+                edges.append(Edge(parent.name, stage.name, items={n: rng.choice((0.0, 0.5, 2.0, 4.0)) for n in names}))
+            else:
+                counts = {name: tuple(rng.choices((0, 1, 3, 6), k=4)) for name in names}
+                edges.append(Edge(parent.name, stage.name, counts=counts, share=rng.choice((1.0, 0.4))))
+    most = {stage.name: rng.choice((1, 2, 3)) for stage in stages}
+    limits = Limits(
+        max_replicas=most, min_replicas={stage.name: rng.choice((1, 1, most[stage.name])) for stage in stages}
+    )
+    if rng.random() < 0.5:
+        limits = replace(limits, node_cores=tuple(rng.choice((2, 3, 4)) for _ in range(rng.randint(2, 4))))
+    graph = Graph(tuple(edges), rng.choice((0.3, 0.5, 0.8, 1.5)))
+    programme = Programme(
+        Pipeline("deciding", "", stages, Defaults(alpha=1.0, load_margin=0.0), limits=limits, graph=graph),
+        alpha=rng.choice((1.0, 10.0, 40.0)),
+        beta=rng.choice((0.0, 0.5, 1.0)),
+        gamma=1e-6,
+        accuracy=rng.choice(("product", "sum")),
+    )
+    return Problem(programme, float(rng.choice((0, 1, 3, 6))), rng.choice((None, 6, 10)), current=_at_hand(rng, stages))
+
+
 def _at_hand(rng: Random, stages: Sequence[Stage]) -> dict[str, StageConfiguration] | None:
     """A configuration of some variant at each stage; for some problems none."""
     variants = {stage.name: rng.choice(stage.variants) for stage in stages}
@@ -88,6 +121,23 @@ def tight(seed: int, stages: int, variants: int, batches: int, accuracy: str = "
     assert tightened.programme.table.sla_ns
     assert tightened.programme.drop_limits
     return tightened
+
+
+def large(seed: int, stages: int, deciding: int) -> Problem:
+    """The problem of `seed`, always the same: many stages, each after one or two near it; some decide how many items go
+    on."""
+    rng = Random(f"large {seed}")
+    made = [random_problems.stage(rng, f"s{k}", 3, 3) for k in range(stages)]
+    counting = set(rng.sample(range(stages - 1), deciding))
+    edges = []
+    for k in range(1, stages):
+        for parent in rng.sample(range(max(0, k - 4), k), min(k, rng.choice((1, 1, 2)))):
+            items = {each.name: 0.8 + 0.2 * i for i, each in enumerate(made[parent].variants)}
+            edges.append(Edge(f"s{parent}", f"s{k}", items=items if parent in counting else rng.choice((1.0, 0.7))))
+    joins = {f"s{k}": Join("all") for k in range(stages) if sum(edge.child == f"s{k}" for edge in edges) > 1}
+    graph = Graph(tuple(edges), 2.0 + 0.05 * stages, joins)
+    pipeline = Pipeline("large", "", tuple(made), Defaults(alpha=1.0, load_margin=0.0), graph=graph)
+    return Problem(Programme(pipeline, alpha=40.0, beta=0.5, gamma=1e-6, accuracy="product"), 10.0)
 
 
 def _counted_edge(rng: Random, parent: Stage, child: str) -> Edge:

@@ -36,7 +36,7 @@ def tight(
     )
     free = Problem(programme, float(rng.randint(3, 60)))
     offered = options(free, wanted_variants(free)[0])
-    best = exact(Knapsack(offered, reward=programme.table.scales.reward))
+    best = exact(Knapsack(offered, programme.table.flow, reward=programme.table.scales.reward))
     assert best is not None
     chosen = list(zip(offered, best.indices, strict=True))
     least_ns = sum(min(stage.latency_ns) for stage in offered)

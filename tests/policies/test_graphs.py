@@ -9,10 +9,21 @@ from itertools import pairwise
 import pytest
 
 from ipa.policies import PolicyError
-from ipa.policies.optimiser import Problem, Programme, Solution, SolverError, explain_problem, pareto_plans, solve
+from ipa.policies.optimiser import (
+    Problem,
+    Programme,
+    Solution,
+    SolverError,
+    explain_problem,
+    graphs,
+    pareto_plans,
+    scenes,
+    solve,
+)
 from ipa.profiles import Defaults, Edge, Graph, Join, Pipeline, Stage
 from tests.policies import graph_brute_force as brute
-from tests.policies.random_graphs import small
+from tests.policies.random_graphs import deciding, large, small
+from tests.sim.blocks import blocks
 from tests.tiny import variant
 
 
@@ -150,15 +161,49 @@ def test_a_general_solver_takes_chains_only(solver: str) -> None:
     assert "takes chains only" in found.fallback_note
 
 
-def test_too_many_combinations_are_refused() -> None:
-    """Eight stages in a row, each with three variants that find different numbers: 3 ** 7 scenes."""
-    of = tuple(variant(name, 0.5, 1, {1: 0.01}) for name in "abc")
-    names = [f"s{k}" for k in range(8)]
-    edges = [Edge(one, other, items={"a": 1.0, "b": 1.1, "c": 1.2}) for one, other in pairwise(names)]
-    stages = tuple(Stage(name, "task", 1.0, 1.0, of) for name in names)
-    deep = Pipeline("deep", "", stages, Defaults(), graph=Graph(tuple(edges), 1.0))
-    with pytest.raises(PolicyError, match=r"2,187 combinations of variants of s0, .*, s6; allowed: at most 2,000"):
-        solve(asked(deep))
+@pytest.mark.parametrize("block", blocks(6))
+def test_ranges_of_inflows_lose_nothing(block: int) -> None:
+    """Where every stage decides how many items the later ones get, with bursts, nodes and bounds on replicas."""
+    for seed in range(40 * block, 40 * (block + 1)):
+        problem = deciding(seed)
+        _check(problem, solve(problem), seed)
+
+
+def row(size: int, sla_s: float, variants: int = 3) -> Pipeline:
+    """Stages in a row; the more accurate a variant, the longer it takes and the more items it sends on."""
+    of = tuple(variant(f"v{i}", 0.6 + 0.1 * i, 1, {1: 0.01 + 0.004 * i}) for i in range(variants))
+    names = [f"s{k}" for k in range(size)]
+    items = {f"v{i}": 1.0 + 0.1 * i for i in range(variants)}
+    graph = Graph(tuple(Edge(parent, child, items=items) for parent, child in pairwise(names)), sla_s)
+    return Pipeline("row", "", tuple(Stage(name, "task", 1.0, 1.0, of) for name in names), Defaults(), graph=graph)
+
+
+@pytest.mark.parametrize(
+    ("sla_s", "limit_cores"), [(2.0, None), (0.07, None), (2.0, 7), (0.07, 6), (0.05, None), (2.0, 5)]
+)
+def test_a_row_of_deciding_stages_is_answered_as_by_trying_everything(sla_s: float, limit_cores: int | None) -> None:
+    problem = asked(row(4, sla_s), 40.0, limit_cores)
+    _check(problem, solve(problem), 0)
+
+
+@pytest.mark.parametrize("deciding_stages", [0, 8, 40])
+def test_a_hundred_stages_are_answered(deciding_stages: int) -> None:
+    """Of up to 3 ** 40 combinations of variants on which the number of items depends."""
+    problem = large(1, 100, deciding_stages)
+    found = solve(problem)
+    assert found.rung == "optimal"
+    assert found.latency_s <= problem.programme.target_s
+    assert found.sustained_rps >= problem.load_rps
+
+
+def test_what_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graphs, "MOST_NODES", 10)
+    with pytest.raises(SolverError, match=r"10 combinations .* \(s0, s1, s2, s3, s4\) are not enough .* candidates"):
+        solve(asked(row(6, 0.1), 40.0))
+    monkeypatch.undo()
+    monkeypatch.setattr(scenes, "MOST_STEPS", 3)
+    with pytest.raises(SolverError, match=r"3 steps are not enough for an answer for 6 stages .* candidates"):
+        solve(asked(row(6, 0.1), 40.0))
 
 
 def _check(problem: Problem, found: Solution, seed: int) -> None:

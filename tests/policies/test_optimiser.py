@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from math import prod
@@ -19,6 +20,7 @@ from ipa.policies import create
 from ipa.policies.interface import PolicyError, StageConfiguration
 from ipa.policies.optimiser import RUNGS, Problem, Programme, explain_problem, solve
 from ipa.policies.optimiser.exact import exact
+from ipa.policies.optimiser.flows import Flow
 from ipa.policies.optimiser.problem import Knapsack, StageOptions
 from ipa.policies.optimiser.programme import Row
 from ipa.profiles import Defaults, Pipeline, Variant
@@ -156,11 +158,15 @@ def bare_options(random: Random) -> list[StageOptions]:
             cores=[random.randint(1, 9) for _ in range(count)],
             loss=[(random.randint(-9, 9) << 12) + (i << 3 * k) for i in range(count)],
             accuracy=[random.randint(1, 9) for _ in range(count)],
-            cut=0,
         )
         for k in range(random.randint(2, 4))
         for count in [random.randint(1, 5)]
     ]
+
+
+def chain_of(stages: Sequence[StageOptions]) -> Flow:
+    """A chain of stages without names."""
+    return Flow.of_chain([""] * len(stages))
 
 
 def within(bounds: list[list[int]], random: Random) -> int:
@@ -186,7 +192,7 @@ def test_merging_fronts_finds_what_enumeration_finds(reward: int) -> None:
                 continue
             loss = sum(s.loss[i] for s, i in picked)
             possible.append((loss - reward * prod(s.accuracy[i] for s, i in picked), indices))
-        found = exact(Knapsack(tuple(stages), sla_ns, limit, reward))
+        found = exact(Knapsack(stages, chain_of(stages), sla_ns, limit, reward))
         assert (found and (found.loss, found.indices)) == min(possible, default=None)
         held.update([found.held] if found else [])
     assert min(held[each] for each in [(), ("sla",), ("cores",), ("sla", "cores")]) > 10

@@ -33,7 +33,7 @@ from ipa.policies.optimiser.programme import Row
 from ipa.policies.optimiser.relaxation import Option, Relaxed
 from tests.policies import brute_force
 from tests.policies.random_problems import tight
-from tests.policies.test_optimiser import problem, problems
+from tests.policies.test_optimiser import chain_of, problem, problems
 from tests.sim.blocks import blocks
 from tests.tiny import chosen, configuration, observation, pipeline, two_by_two, variant
 
@@ -87,7 +87,6 @@ def bare_stages(random: Random) -> list[StageOptions]:
             cores=[1 + used % 9 for _, used, _ in each],
             loss=[(loss << 20) + (i << 3 * (count - 1 - k)) for i, (_, _, loss) in enumerate(each)],
             accuracy=[1 + sum(of) % 7 for of in each],
-            cut=0,
         )
         for k, each in enumerate(figures[:1] * count if twins else figures)
     ]
@@ -119,7 +118,7 @@ def test_bounds_lose_nothing_with_many_ties_and_huge_or_no_differences(
             if late <= (inf if sla_ns is None else sla_ns) and large <= (inf if limit is None else limit):
                 loss = sum(stage.loss[i] for stage, i in picked)
                 possible.append((loss - reward * prod(stage.accuracy[i] for stage, i in picked), indices))
-        found = exact.exact(Knapsack(tuple(stages), sla_ns, limit, reward))
+        found = exact.exact(Knapsack(stages, chain_of(stages), sla_ns, limit, reward))
         assert (found and (found.loss, found.indices)) == min(possible, default=None)
         found_any += found is not None
     assert found_any > 3
@@ -504,4 +503,6 @@ def test_very_many_answers_push_the_oldest_out(monkeypatch: pytest.MonkeyPatch) 
 def test_picks_name_the_limits_they_were_held_to() -> None:
     """What the general solvers cannot tell, the exact one does: limits that the answer never met."""
     stages = bare_stages(Random(1))
-    assert exact.exact(Knapsack(stages, 10**15, 10**6)) == replace(cast("Pick", exact.exact(Knapsack(stages))), held=())
+    flow = chain_of(stages)
+    free = cast("Pick", exact.exact(Knapsack(stages, flow)))
+    assert exact.exact(Knapsack(stages, flow, 10**15, 10**6)) == replace(free, held=())
