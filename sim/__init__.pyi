@@ -9,7 +9,6 @@ from .engines import EngineError as EngineError
 from .engines import choose_engine as choose_engine
 from .engines import create_engine as create_engine
 from .engines import must_compile as must_compile
-from .engines import not_in_graphs as not_in_graphs
 from .graph import NO_EDGE as NO_EDGE
 from .graph import Routes as Routes
 from .graph import Way as Way

@@ -19,7 +19,7 @@ from ipa.policies import (
     lightest_configuration,
 )
 from ipa.profiles import Pipeline
-from ipa.sim.graph import GraphEngine, MeasuringItems
+from ipa.sim.graph import MeasuringItems, has_items
 from ipa.sim.interface import Engine, Seen
 from ipa.sim.load_view import LoadView
 from ipa.sim.measuring import Measuring, Presence
@@ -168,7 +168,7 @@ class SimulatedBackend:
 
 
 def _measuring(engine: Engine) -> Measuring:
-    return MeasuringItems(engine) if isinstance(engine, GraphEngine) else Measuring(engine)
+    return MeasuringItems(engine) if has_items(engine) else Measuring(engine)
 
 
 class Opening:

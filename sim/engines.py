@@ -8,9 +8,8 @@ from functools import cache
 
 from ipa.errors import InputError
 from ipa.policies import StageConfiguration
-from ipa.sim.graph import GraphEngine
 from ipa.sim.interface import Engine, Handover
-from ipa.sim.model import RunInput, World
+from ipa.sim.model import RunInput
 
 ENGINES = ("auto", "simpy", "compiled")
 """The allowed names. auto: the compiled engine where it can run, else the SimPy engine."""
@@ -75,11 +74,8 @@ def create_engine(
 ) -> Engine:
     """The engine of a name from `choose_engine`, ready to run once.
 
-    With `receive`, it hands over what happens instead of keeping it, except in a graph. Raises EngineError for settings
-    that are not simulated in a graph.
+    With `receive`, it hands over what happens instead of keeping it, except in a graph.
     """
-    if given.graph is not None:
-        return create_graph_engine(engine, given, initial)
     if engine == "compiled":
         from ipa.sim.compiled import CompiledEngine, StreamedEngine
 
@@ -87,25 +83,3 @@ def create_engine(
     from ipa.sim.events import SimPyEngine
 
     return SimPyEngine(given, initial, receive)
-
-
-def create_graph_engine(engine: str, given: RunInput, initial: Mapping[str, StageConfiguration]) -> GraphEngine:
-    """An engine for stages that form a graph; raises as `create_engine`."""
-    if refused := not_in_graphs(given.world):
-        raise EngineError(f"{refused} is not simulated where the stages form a graph; only chains have it")
-    if engine == "compiled":
-        from ipa.sim.compiled import CompiledGraphEngine
-
-        return CompiledGraphEngine(given, initial)
-    from ipa.sim.events import SimPyGraphEngine
-
-    return SimPyGraphEngine(given, initial)
-
-
-def not_in_graphs(world: World) -> str:
-    """The first setting of the world that graphs do not support, as `key: value`; empty if there is none."""
-    if world.dispatch != "central":
-        return f"dispatch: {world.dispatch}"
-    if world.drop != "request":
-        return f"drop: {world.drop}"
-    return "interference: measured" if world.interference else ""

@@ -48,7 +48,8 @@ def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | Non
     dispatch, where a request starts later than it leaves the queue.
     """
     if records.items:
-        yield from _of_graph(records, oldest_s)
+        yield from _of_graph(records, eager, oldest_s)
+        yield from _busy_cores_differ(records)
         yield from limit_exceeded(records)
         return
     # Index arrays by stage first, then by request: indexing both at once takes three times as long.
@@ -73,10 +74,10 @@ def violations(records: Records, *, eager: bool, oldest_s: Sequence[float] | Non
             yield f"L9: at stage {name} the requests present do not add up to the time spent there"
 
 
-def _of_graph(records: Records, oldest_s: Sequence[float] | None) -> Iterator[str]:
+def _of_graph(records: Records, eager: bool, oldest_s: Sequence[float] | None) -> Iterator[str]:
     """As `violations`, for a graph: the laws of each stage, with items in place of requests, and of requests' ends."""
     for stage, part in enumerate(records.items):
-        yield from violations(part, eager=False, oldest_s=None if oldest_s is None else oldest_s[stage : stage + 1])
+        yield from violations(part, eager=eager, oldest_s=None if oldest_s is None else oldest_s[stage : stage + 1])
     last_s, is_open = np.full(len(records.request), -np.inf), np.zeros(len(records.request), dtype=bool)
     for part in records.items:
         ended, request = part.outcome != UNFINISHED, records.places(part)
@@ -224,14 +225,21 @@ def _busy_cores_differ(records: Records) -> Iterator[str]:
     if records.busy_core_s is None:
         return
     busy_core_s = 0.0
-    for stage, replicas in enumerate(records.replicas):
-        batches = _Batches.of(records, stage)
+    for part, stage in _visits(records):
+        batches = _Batches.of(part, stage)
         members = batches.order[batches.first]
-        start_s, finish_s = records.start_s[stage][members], _left_s(records, stage)[members]
+        start_s, finish_s = part.start_s[stage][members], _left_s(part, stage)[members]
         took_s = np.where(np.isnan(finish_s), records.run_end_s, finish_s) - start_s
-        busy_core_s += fsum(replicas.cores[records.replica[stage][members]] * took_s)
+        busy_core_s += fsum(part.replicas[stage].cores[part.replica[stage][members]] * took_s)
     if not close(records.busy_core_s, busy_core_s, _magnitude_s(records)):
         yield "L11: the cores counted as busy do not add up to those of the batches served"
+
+
+def _visits(records: Records) -> Iterator[tuple[Records, int]]:
+    """For each stage, the records of its requests or items, and its place in them."""
+    for part in records.items or [records]:
+        for stage in range(len(part.stages)):
+            yield part, stage
 
 
 def replica_core_s(replicas: ReplicaRecords, records: Records) -> float:

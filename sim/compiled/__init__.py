@@ -1,6 +1,15 @@
 """The compiled engine: the model as one function that numba compiles. Its results equal the SimPy engine's bit by bit.
 
-Needs numba. The code for graphs of stages is loaded only for graphs.
+Needs numba. A run passes its modules in this order:
+
+- `engine`: one run, from control step to control step (`stepping`); `streaming`: in bounded memory
+- `memory`: the arrays of a run; `graph_memory`: those of a graph's items besides
+- `kernel`: the event loop, from one stop to the next, over `heaps` of events
+- `dispatch`: batches from the queue to replicas; `eager`: by eager dispatch
+- `rollout`: replicas that come and go
+- `routing`: served items of a graph onto its edges and into the next stages
+- `stage`: what control steps and records read of a stage
+- `jit`: how all this is compiled and cached
 """
 
 import lazy_loader as lazy

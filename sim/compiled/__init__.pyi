@@ -1,5 +1,4 @@
 from .engine import CompiledEngine as CompiledEngine
 from .engine import compile_error as compile_error
 from .engine import is_compiled as is_compiled
-from .graph import CompiledGraphEngine as CompiledGraphEngine
 from .streaming import StreamedEngine as StreamedEngine

@@ -15,13 +15,16 @@ from ipa.sim.compiled.dispatch import (
     take,
     waits,
 )
+from ipa.sim.compiled.graph_memory import GraphMemory
 from ipa.sim.compiled.jit import hot, inner
 from ipa.sim.compiled.memory import DRAINING, EXISTING, Memory, RecordArray
 from ipa.sim.rules import NEVER
 
 
 @hot
-def attempt_eager(s: int, memory: Memory, waiting: RecordArray, deadlines: RecordArray | None) -> bool:
+def attempt_eager(
+    s: int, memory: Memory, waiting: RecordArray, deadlines: RecordArray | None, graph: GraphMemory | None
+) -> bool:
     """Start the next batch at a replica that has just finished one, then form batches. False: out of random draws."""
     stage = memory.stages[s]
     stage.timer_s = NEVER
@@ -33,14 +36,14 @@ def attempt_eager(s: int, memory: Memory, waiting: RecordArray, deadlines: Recor
         stage.freed = -1
     while True:
         number = next_in_turn(s, memory)
-        if number < 0 or waits(s, memory, deadlines):
+        if number < 0 or waits(s, memory, deadlines, graph):
             return True
         replica = memory.replicas[s, number]
         is_idle = replica.batch < 0
         if is_idle and lacks_draw(s, number, memory):
             return False
         head = stage.head
-        size = take(s, dispatch_size(stage.batch, memory.options[replica.option].max_batch), memory)
+        size = take(s, dispatch_size(stage.batch, memory.options[replica.option].max_batch), memory, graph)
         if size == 0:
             continue
         stage.chosen = number
@@ -103,7 +106,7 @@ def _take_waiting(s: int, number: int, memory: Memory, waiting: RecordArray) -> 
 
 
 @inner
-def lose(s: int, since: int, memory: Memory, waiting: RecordArray | None) -> None:
+def lose(s: int, since: int, memory: Memory, waiting: RecordArray | None, graph: GraphMemory | None) -> None:
     """Fail the batches of removed replicas, from the `since`-th on: those that wait there, then the one in service."""
     stage, removed = memory.stages[s], memory.numbers[s, DRAINING]
     for i in range(since, removed[0]):
@@ -116,14 +119,14 @@ def lose(s: int, since: int, memory: Memory, waiting: RecordArray | None) -> Non
                 request = batch
                 while request >= 0:
                     stage.failed += 1
-                    drop(s, request, NEVER, memory)
+                    drop(s, request, NEVER, memory, graph)
                     request = waiting[s, request].behind
         if replica.batch >= 0:
             begin = begin_of(s, replica.batch, memory)
             for place in range(begin, begin + size_of(s, replica.batch, memory)):
                 stage.failed += 1
                 stage.interrupted += 1
-                drop(s, memory.served[s, place], replica.finish_s, memory)
+                drop(s, memory.served[s, place], replica.finish_s, memory, graph)
             replica.batch = -1
             replica.finish_s = stage.now_s
             if memory.run[0].interferes:

@@ -9,13 +9,18 @@ import numpy as np
 
 from ipa.policies import StageConfiguration
 from ipa.sim import rules, streams
+from ipa.sim.compiled.graph_memory import ALL, WAIT, GraphMemory, allocate_graph, persist
 from ipa.sim.compiled.jit import direct, is_cached
-from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, advance
-from ipa.sim.compiled.memory import DEADLINE, Layout, Memory, RecordArray, allocate, layout_of
+from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_PLACES, OUT_OF_ROOM, advance
+from ipa.sim.compiled.memory import DEADLINE, Layout, Memory, RecordArray, allocate, extended, layout_of
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.compiled.stepping import Stepping
-from ipa.sim.model import FloatArray, RunInput, ServiceTime, StageModel
+from ipa.sim.graph import ItemLog, Routes
+from ipa.sim.model import FloatArray, IntArray, RunInput, ServiceTime, StageModel
 from ipa.sim.rules import APPLICATION, NEVER
+
+SPARE_PLACES = 2**10
+"""How many items a graph's stage has places for at the start, beyond a quarter more than there are requests."""
 
 _SPARE_ROOM = 32
 """How many replicas a stage has room for beyond those needed now."""
@@ -26,7 +31,7 @@ def compile_error() -> str:
     layout = layout_of([StageModel("", {("", 1): ServiceTime((0.0, 1.0))}, {"": 0.0}, NEVER)])
     memory, _ = allocate(1, 1, layout, is_eager=False)
     try:
-        direct(advance, 0.0, 0, memory, None, None)
+        direct(advance, 0.0, 0, memory, None, None, None)
     except Exception as error:  # from numba, llvmlite or the disk: in any case the SimPy engine can run
         return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
     return ""
@@ -57,27 +62,27 @@ def set_budgets(
 
 
 class CompiledEngine(Stepping):
-    """One run of the model. Build it, go through its `steps` once, then read the stages.
-
-    `position` is that of the first of these stages in its pipeline; it keys the draws.
-    """
+    """One run of the model. Build it, go through its `steps` once, then read the stages."""
 
     stages: tuple[CompiledStage, ...]
 
-    def __init__(self, given: RunInput, initial: Mapping[str, StageConfiguration], *, position: int = 0) -> None:
+    def __init__(self, given: RunInput, initial: Mapping[str, StageConfiguration]) -> None:
         super().__init__(given)
         models, world, seed = given.models, given.world, given.seed
-        layout = layout_of(models)
-        keys = range(position, position + len(models))
-        self._normals = [streams.normal_blocks(streams.stream(seed, "service", key)) for key in keys]
-        self._start_up_factors = [streams.start_up_factors(seed, key, world.start_up_sigma) for key in keys]
+        self._layout = layout = layout_of(models)
+        positions = range(len(models))
+        self._normals = [streams.normal_blocks(streams.stream(seed, "service", position)) for position in positions]
+        self._start_up_factors = [streams.start_up_factors(seed, each, world.start_up_sigma) for each in positions]
+        self.routes = None if given.graph is None else Routes(given.graph, given.names, given.arrivals_s, seed, persist)
+        self._entries = (0,) if self.routes is None else self.routes.entries
         self._memory, self._waiting = allocate(
             self._capacity(), len(models), layout, is_eager=world.dispatch == "eager"
         )
         self._write_world()
         self._deadlines = self._find_deadlines()
-        self._kernel = direct(advance, 0.0, 0, self._memory, self._waiting, self._deadlines)
-        self._run["instant_s"] = self._safe_until_s(layout.shortest_s)
+        self._graph = self._allocate_graph()
+        self._kernel = direct(advance, 0.0, 0, self._memory, self._waiting, self._deadlines, self._graph)
+        self._run["instant_s"] = safe_until_s(layout.shortest_s, world.hop_s)
         self.stages = tuple(self._stage(place, layout) for place in range(len(models)))
         self._make_room(max(wanted.replicas for wanted in initial.values()))
         for stage in self.stages:
@@ -85,8 +90,15 @@ class CompiledEngine(Stepping):
         self._expect()
 
     def _capacity(self) -> int:
-        """How many requests fit into memory."""
-        return len(self.arrivals_s)
+        """How many requests or items fit into memory at each stage."""
+        requests = len(self.arrivals_s)
+        return requests if self.routes is None else requests + requests // 4 + SPARE_PLACES
+
+    def _allocate_graph(self) -> GraphMemory | None:
+        """The memory of the items of a graph; None for a chain."""
+        if self.routes is None:
+            return None
+        return allocate_graph(self.routes, self._layout, self.arrivals_s, self._memory.capacity)
 
     def _stage(self, position: int, layout: Layout) -> CompiledStage:
         return CompiledStage(position, self.given.models[position], self._memory, layout)
@@ -127,11 +139,13 @@ class CompiledEngine(Stepping):
     def _advance(self, time_s: float, rank: int) -> int:
         """Run the kernel up to a time and rank, or to the end of the run; give it draws and memory as needed."""
         while True:
-            status = self._kernel(time_s, rank, self._memory, self._waiting, self._deadlines)
+            status = self._kernel(time_s, rank, self._memory, self._waiting, self._deadlines, self._graph)
             if status == OUT_OF_DRAWS:
                 self._draw()
             elif status == OUT_OF_ROOM:
                 self._make_room(max(self._memory.room, int(self._memory.stages["desired"].max())))
+            elif status == OUT_OF_PLACES:
+                self._make_places()
             else:
                 return status
 
@@ -149,6 +163,38 @@ class CompiledEngine(Stepping):
         self._use(self._memory.with_room(room))
         for stage, factors in enumerate(self._start_up_factors):
             self._memory.replicas["start_up_factor"][stage, before:] = list(islice(factors, room - before))
+
+    def _make_places(self) -> None:
+        """Fill in the numbers of items of variants that have come since; if there are none, give twice the places."""
+        assert self._graph is not None
+        assert self.routes is not None
+        if not self._graph.fill_in(self._memory, self._layout, self.routes):
+            self._double()
+
+    def _double(self) -> None:
+        """Double the memory for requests and items."""
+        capacity = 2 * self._memory.capacity
+        self._use(self._memory.with_capacity(capacity))
+        if self._waiting is not None:
+            self._waiting = extended(self._waiting, capacity)
+        if self._graph is not None:
+            self._graph = self._graph.with_capacity(capacity)
+
+    def item_log(self, position: int, since: int = 0) -> ItemLog:
+        """In a graph, the items of a stage from number `since` on, in the order in which they came."""
+        assert self._graph is not None
+        came = self._graph.items[position, since : self.stages[position].enqueued]
+        return ItemLog(came["request"].astype(np.int64), came["edge"].astype(np.int64), came["enqueue_s"].copy())
+
+    def on_the_way(self) -> IntArray:
+        """In a graph, the requests of the items that are on their way to a stage."""
+        assert self._graph is not None
+        graph, found = self._graph, []
+        for stage, into in zip(self.stages, graph.into, strict=True):
+            found.append(graph.items["request"][stage.position, stage.enqueued : into["sent"]])
+            if into["join"] in (WAIT, ALL):
+                found.append(graph.coming["number"][stage.position, into["delivered"] : into["expected"]])
+        return np.concatenate(found).astype(np.int64)
 
     def _use(self, memory: Memory) -> None:
         """Continue with another memory of the same content."""
@@ -178,35 +224,38 @@ class CompiledEngine(Stepping):
         deadlines["looked_s"] = -NEVER
         return deadlines
 
-    def _safe_until_s(self, shortest_s: float) -> float:
-        return safe_until_s(shortest_s, self.world.hop_s)
-
     def _expect(self) -> None:
         """Begin with all requests still to come and no draws; the first dispatch attempts set the timers.
 
-        By deadline there are no such attempts: they could drop arrivals of time 0 too early in that instant.
+        By deadline there are no such attempts: they could drop arrivals of time 0 too early in that instant. Nor in a
+        graph, whose entries would attempt in another order.
         """
         rows, count = self._memory.stages, len(self.arrivals_s)
         rows["draw"] = streams.BLOCK
         rows["timer_s"] = NEVER
         rows["chosen"] = rows["freed"] = -1
-        self._run["open"] = count
+        self._run["open"] = count * len(self._entries)
         if self._deadlines is not None:
             for stage in self.stages:
                 stage.tell(self._deadlines)
+        if self._deadlines is not None or self._graph is not None:
             rows["now_s"] = -NEVER
         else:
             rows["attempts"] = True
-        rows["enqueued_sum_s"][0] = self.arrivals_s.sum()
-        rows["present"][0] = count
-        self._load(self.arrivals_s[: self._capacity()], 0)
+        for position in self._entries:
+            rows[position]["is_entry"] = True
+            rows[position]["enqueued_sum_s"] = self.arrivals_s.sum()
+            rows[position]["present"] = count
+        self._load(self.arrivals_s[: self._memory.capacity], 0)
 
     def _load(self, arrivals_s: FloatArray, known: int) -> None:
-        """Append arrivals to the first stage's queue, as requests from number `known` on."""
-        memory, state, count = self._memory, self._memory.stages[0], len(arrivals_s)
-        begin = state["tail"]
+        """Append arrivals to the queues of the entries, as requests from number `known` on."""
+        memory, count = self._memory, len(arrivals_s)
         memory.arrivals_s[known : known + count] = arrivals_s
-        memory.queue[0, begin : begin + count] = np.arange(known, known + count)
-        memory.enqueued_s[0, begin : begin + count] = arrivals_s
-        state["tail"] = begin + count
+        for position in self._entries:
+            state = memory.stages[position]
+            begin = state["tail"]
+            memory.queue[position, begin : begin + count] = np.arange(known, known + count)
+            memory.enqueued_s[position, begin : begin + count] = arrivals_s
+            state["tail"] = begin + count
         self._run["known"], self._run["extended"] = known + count, True

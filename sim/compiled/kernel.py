@@ -1,25 +1,29 @@
 """The event loop of the compiled engine. It allocates nothing, and stops wherever Python has something to do.
 
-A stage depends only on the stages before it and on control. Between two control steps, each stage therefore runs alone
-up to the next step, first to last, on the batches that the stage before has finished. It still sees its own events in
-the order of the whole pipeline, provided that nothing ends at the instant at which it begins: such an instant could
-lead through several stages and back in rank. Where that can happen, where stages depend on each other's state, and for
-the events left when all requests have ended, the stages advance event by event in the pipeline's order.
+A chain's stage depends only on the stages before it and on control. Between two control steps, each stage of a chain
+therefore runs alone up to the next step, first to last, on the batches that the stage before has finished. It still
+sees its own events in the order of the whole pipeline, provided that nothing ends at the instant at which it begins:
+such an instant could lead through several stages and back in rank. Where that can happen, where stages depend on each
+other's state, in a graph, and for the events left when all items have ended, the stages advance event by event in the
+pipeline's order.
 """
 
 from __future__ import annotations
 
-from ipa.sim.compiled.dispatch import attempt, change_busy, later, size_of, wake_s
+from ipa.sim.compiled.dispatch import attempt, begin_of, change_busy, later, size_of, wake_s
 from ipa.sim.compiled.eager import attempt_eager, lose, next_in_turn, take_back
+from ipa.sim.compiled.graph_memory import GraphMemory
 from ipa.sim.compiled.heaps import RANK_SHIFT, pop_event
 from ipa.sim.compiled.jit import entry, hot, inner, small
-from ipa.sim.compiled.memory import DRAINING, FIRST, IDLE, IDLE_OTHERS, Memory, RecordArray
+from ipa.sim.compiled.memory import DRAINING, IDLE, IDLE_OTHERS, Memory, RecordArray
 from ipa.sim.compiled.rollout import count_replicas, expect_room, has_room, put_idle, roll_out
+from ipa.sim.compiled.routing import enter, is_timed, lacks_places, next_entry, send
 from ipa.sim.rules import CLOSING, COMPLETION, DELIVERY, NEVER, REPLICA, ROOM, TIMER
 
-REACHED, ENDED, OUT_OF_DRAWS, OUT_OF_ROOM = range(4)
+REACHED, ENDED, OUT_OF_DRAWS, OUT_OF_ROOM, OUT_OF_PLACES = range(5)
 """Why the kernel stops: it has reached its target; all requests have ended, after the run's duration; a stage needs
-more random draws; a stage needs room for more replicas. After the last two it continues as if it had not stopped."""
+more random draws; a stage needs room for more replicas; a graph needs places for more items, or numbers of items that
+have not been drawn. After the last three it continues as if it had not stopped."""
 
 _HANDOVER = COMPLETION - 1
 """The rank of a delivery without a hop: it is part of a completion that the stage before has already handled."""
@@ -32,15 +36,18 @@ def advance(
     memory: Memory,
     waiting: RecordArray | None,
     deadlines: RecordArray | None,
+    graph: GraphMemory | None,
 ) -> int:
     """Run up to (time, rank) and return why it stopped, one of the above.
 
-    `waiting` None: central dispatch. `deadlines` None: no dropping by deadline; else a record for each stage. Code for
-    an argument that is None is not compiled.
+    `waiting` None: central dispatch. `deadlines` None: no dropping by deadline; else a record for each stage. `graph`
+    None: a chain. Code for an argument that is None is not compiled.
     """
     run, stages = memory.run[0], memory.stages
     if run.extended:
-        _set_first_timer(memory, waiting, deadlines)
+        for s in range(len(stages)):
+            if stages[s].is_entry:
+                _set_first_timer(s, memory, waiting, deadlines, graph)
         run.extended = False
     if run.applies_to > 0:
         for s in range(run.applies_from, run.applies_to):
@@ -48,14 +55,14 @@ def advance(
                 return OUT_OF_ROOM
         for s in range(run.applies_from, run.applies_to):
             stages[s].now_s = run.now_s
-            _roll_out(s, memory, waiting)
+            _roll_out(s, memory, waiting, graph)
             stages[s].attempts = True
         run.applies_to = 0
     is_closing = until_s > run.duration_s
     alone_s, alone_rank = (until_s, until_rank) if until_s <= run.instant_s else (run.instant_s, COMPLETION)
     # No stage runs alone: the latency of a batch, or which request is dropped, depends on all of them.
     turn = 0
-    if deadlines is not None or run.interferes:
+    if graph is not None or deadlines is not None or run.interferes:
         turn = len(stages)
     while True:
         is_alone = turn < len(stages)
@@ -64,10 +71,10 @@ def advance(
         else:
             if is_closing and run.open == 0 and run.ended_s < until_s:
                 until_s, until_rank = run.ended_s, CLOSING + 1
-            s, to_s, to_rank = _first_stage(until_s, until_rank, memory), until_s, until_rank
+            s, to_s, to_rank = _first_stage(until_s, until_rank, memory, graph), until_s, until_rank
             if s < 0:
                 break
-        status = _go_on(s, to_s, to_rank, is_closing, is_alone, memory, waiting, deadlines)
+        status = _go_on(s, to_s, to_rank, is_closing, is_alone, memory, waiting, deadlines, graph)
         if status != REACHED:
             return status
         turn += 1
@@ -90,13 +97,15 @@ def count_requests(memory: Memory) -> None:
         counts[4] = stage.drops
         counts[5] = stage.failed
         counts[6] = stage.interrupted
-    # The first stage's queue also holds future requests.
-    counts, now_s, known = memory.counts[FIRST], memory.run[0].now_s, memory.run[0].known
-    counts[0] = _come_before(now_s, known, memory)
-    by_now = counts[0]
+    # The queues of entries also hold future requests.
+    now_s, known = memory.run[0].now_s, memory.run[0].known
+    before = by_now = _come_before(now_s, known, memory)
     while by_now < known and memory.arrivals_s[by_now] == now_s:
         by_now += 1
-    counts[1] = by_now
+    for s in range(len(memory.stages)):
+        if memory.stages[s].is_entry:
+            memory.counts[s, 0] = before
+            memory.counts[s, 1] = by_now
 
 
 @small
@@ -122,6 +131,7 @@ def _go_on(
     memory: Memory,
     waiting: RecordArray | None,
     deadlines: RecordArray | None,
+    graph: GraphMemory | None,
 ) -> int:
     """Advance stage s up to (time, rank). If it does not run alone, only by one step, its attempt or else one event,
     as an event of another stage may come before its next one.
@@ -133,9 +143,9 @@ def _go_on(
     while True:
         if stage.attempts:
             if waiting is None:  # as a statement, so that numba leaves out the branch not taken
-                has_draws = attempt(s, memory, deadlines)
+                has_draws = attempt(s, memory, deadlines, graph)
             else:
-                has_draws = attempt_eager(s, memory, waiting, deadlines)
+                has_draws = attempt_eager(s, memory, waiting, deadlines, graph)
             if not has_draws:
                 return OUT_OF_DRAWS
             stage.attempts = False
@@ -143,43 +153,45 @@ def _go_on(
                 pop_event(stage, memory.heap[s])
             if not is_alone:
                 return REACHED
-        time_s, rank = _next(s, memory)
+        time_s, rank = _next(s, memory, graph)
         if time_s > until_s or (time_s == until_s and rank >= until_rank):
             return REACHED
         if is_alone and is_closing and not _expects_requests(s, memory):
             return REACHED
         if rank in (REPLICA, ROOM) and not has_room(s, memory):
             return OUT_OF_ROOM
+        if rank == COMPLETION and _lacks_places(s, memory, graph):
+            return OUT_OF_PLACES
         stage.now_s = time_s
         stage.attempts = True
         if rank == COMPLETION:
-            _complete(s, is_alone, memory, waiting)
+            _complete(s, is_alone, memory, waiting, graph)
         elif rank <= DELIVERY:
-            _deliver(s, time_s, memory)
+            _deliver(s, time_s, memory, graph)
         elif rank == TIMER:
             if deadlines is not None:
                 deadlines[s].looked_s = time_s
         elif rank == REPLICA:
-            _activate(s, memory, waiting)
+            _activate(s, memory, waiting, graph)
         else:
             pop_event(stage, memory.heap[s])
             stage.attempts = stage.lacks_room
             if stage.lacks_room:
-                _roll_out(s, memory, waiting)
+                _roll_out(s, memory, waiting, graph)
         if not is_alone:
             return REACHED
 
 
 @hot
-def _next(s: int, memory: Memory) -> tuple[float, int]:
+def _next(s: int, memory: Memory, graph: GraphMemory | None) -> tuple[float, int]:
     """The time and rank of the next event of stage s."""
     stage = memory.stages[s]
     time_s, rank = NEVER, TIMER
     if stage.events > 0:
         time_s, rank = memory.heap[s, 0].time_s, memory.heap[s, 0].order >> RANK_SHIFT
-    if _expects_delivery(s, memory):
-        due_s = _delivered_s(s, memory)
-        due_rank = DELIVERY if memory.run[0].hop_s > 0.0 else _HANDOVER
+    if graph is not None or _expects_delivery(s, memory):
+        due_s = _delivered_s(s, memory, graph)
+        due_rank = DELIVERY if _is_event(s, memory, graph) else _HANDOVER
         is_next = (due_s < time_s) | ((due_s == time_s) & (due_rank < rank))
         rank = due_rank if is_next else rank
         time_s = due_s if is_next else time_s
@@ -189,41 +201,65 @@ def _next(s: int, memory: Memory) -> tuple[float, int]:
 
 
 @inner
-def _first_stage(until_s: float, until_rank: int, memory: Memory) -> int:
+def _first_stage(until_s: float, until_rank: int, memory: Memory, graph: GraphMemory | None) -> int:
     """The stage of the pipeline's next event, if that is before (time, rank), else -1.
 
     A stage that has just received a batch attempts before the one that finished it.
     """
+    handed = -1
+    if graph is not None:
+        handed = _next_handed(memory, graph)
+    if handed >= 0:
+        return handed
     for s in range(len(memory.stages) - 1, -1, -1):
         if memory.stages[s].attempts:
             return s
     first = -1
     for s in range(len(memory.stages)):
-        time_s, rank = _next(s, memory)
+        time_s, rank = _next(s, memory, graph)
         if time_s < until_s or (time_s == until_s and rank < until_rank):
             first, until_s, until_rank = s, time_s, rank
     return first
 
 
 @inner
-def _set_first_timer(memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None) -> None:
-    """Set the first stage's timer as if the latest attempt had known all arrivals known now.
+def _next_handed(memory: Memory, graph: GraphMemory) -> int:
+    """The stage that goes on while a batch is handed to several: one that has received, else the next to receive.
+
+    -1: no batch is being handed on.
+    """
+    if memory.run[0].handing == 0:
+        return -1
+    for s in range(memory.run[0].hands + 1, len(memory.stages)):
+        if memory.stages[s].attempts:
+            return s
+    s = memory.run[0].hands + 1
+    while is_timed(s, graph) or next_entry(s, graph) == NEVER:
+        s += 1
+    return s
+
+
+@inner
+def _set_first_timer(
+    s: int, memory: Memory, waiting: RecordArray | None, deadlines: RecordArray | None, graph: GraphMemory | None
+) -> None:
+    """Set the timer of an entry as if the latest attempt had known all arrivals known now.
 
     This is not a new attempt, which could drop requests: requests are dropped only when something happens at the stage.
     The new arrivals are in the future, so what the attempt did and its decision to wait still hold, as does a timer for
     the same instant.
     """
-    stage = memory.stages[FIRST]
+    stage = memory.stages[s]
     if waiting is None:
-        waits = memory.numbers[FIRST, IDLE, 0] + memory.numbers[FIRST, IDLE_OTHERS, 0] > 0
+        waits = memory.numbers[s, IDLE, 0] + memory.numbers[s, IDLE_OTHERS, 0] > 0
     else:
-        waits = next_in_turn(FIRST, memory) >= 0
+        waits = next_in_turn(s, memory) >= 0
     if waits and stage.timer_s > stage.now_s:
-        stage.timer_s = wake_s(FIRST, memory, deadlines)
+        stage.timer_s = wake_s(s, memory, deadlines, graph)
 
 
 @hot
-def _complete(s: int, is_alone: bool, memory: Memory, waiting: RecordArray | None) -> None:
+def _complete(s: int, is_alone: bool, memory: Memory, waiting: RecordArray | None, graph: GraphMemory | None) -> None:
     """Finish a replica's batch: its requests go to the next stage, at once or after the hop, or end."""
     run, stage = memory.run[0], memory.stages[s]
     number = memory.heap[s, 0].replica
@@ -245,18 +281,34 @@ def _complete(s: int, is_alone: bool, memory: Memory, waiting: RecordArray | Non
     stage.present -= size
     stage.completions += size
     stage.left_sum_s += stage.now_s * size
-    if s + 1 == len(memory.stages):
+    if graph is not None:
+        variant = memory.options[replica.option].variant
+        send(s, begin_of(s, k, memory), size, variant, stage.now_s, memory, graph)
+        run.ended_s = later(run.ended_s, stage.now_s)
+    elif s + 1 == len(memory.stages):
         run.open -= size
         run.ended_s = later(run.ended_s, stage.now_s)
     else:
         memory.finished[s, stage.finished] = k
         stage.finished += 1
         if not is_alone and run.hop_s == 0.0:
-            _deliver(s + 1, stage.now_s, memory)
+            _deliver(s + 1, stage.now_s, memory, graph)
+
+
+@hot
+def _lacks_places(s: int, memory: Memory, graph: GraphMemory | None) -> bool:
+    """Whether there may be too few places for what the batch leads to that stage s finishes next."""
+    lacks = False
+    if graph is not None:
+        replica = memory.replicas[s, memory.heap[s, 0].replica]
+        if replica.batch >= 0:
+            variant = memory.options[replica.option].variant
+            lacks = lacks_places(s, size_of(s, replica.batch, memory), variant, graph)
+    return lacks
 
 
 @small
-def _activate(s: int, memory: Memory, waiting: RecordArray | None) -> None:
+def _activate(s: int, memory: Memory, waiting: RecordArray | None, graph: GraphMemory | None) -> None:
     """Make a replica ready at the end of its start-up, unless it has been removed in the meantime."""
     stage = memory.stages[s]
     replica = memory.replicas[s, memory.heap[s, 0].replica]
@@ -265,15 +317,15 @@ def _activate(s: int, memory: Memory, waiting: RecordArray | None) -> None:
         stage.attempts = False
     else:
         replica.ready_s = stage.now_s
-        _roll_out(s, memory, waiting)
+        _roll_out(s, memory, waiting, graph)
 
 
 @inner
-def _roll_out(s: int, memory: Memory, waiting: RecordArray | None) -> None:
+def _roll_out(s: int, memory: Memory, waiting: RecordArray | None, graph: GraphMemory | None) -> None:
     removed_before = memory.numbers[s, DRAINING, 0]
     roll_out(s, memory)
     if memory.run[0].loses:
-        lose(s, removed_before, memory, waiting)
+        lose(s, removed_before, memory, waiting, graph)
     elif waiting is not None:
         take_back(s, removed_before, memory, waiting)
     if memory.run[0].is_limited:
@@ -295,17 +347,41 @@ def _expects_delivery(s: int, memory: Memory) -> bool:
     return s > 0 and memory.stages[s - 1].delivered < memory.stages[s - 1].finished
 
 
-@small
-def _delivered_s(s: int, memory: Memory) -> float:
-    """When stage s receives the next batch that the stage before has finished."""
-    k = memory.finished[s - 1, memory.stages[s - 1].delivered]
-    moment_s: float = memory.batches[s - 1, k].finish_s + memory.run[0].hop_s
+@hot
+def _delivered_s(s: int, memory: Memory, graph: GraphMemory | None) -> float:
+    """When stage s receives the next batch that a stage before has finished; in a graph NEVER if there is none."""
+    if graph is not None:
+        moment_s = next_entry(s, graph)
+    else:
+        k = memory.finished[s - 1, memory.stages[s - 1].delivered]
+        moment_s = memory.batches[s - 1, k].finish_s + memory.run[0].hop_s
     return moment_s
 
 
+@hot
+def _is_event(s: int, memory: Memory, graph: GraphMemory | None) -> bool:
+    """Whether a delivery to stage s is an event of its own, not part of a completion."""
+    is_apart = memory.run[0].hop_s > 0.0
+    if graph is not None:
+        is_apart = is_apart or is_timed(s, graph)
+    return is_apart
+
+
 @inner
-def _deliver(s: int, now_s: float, memory: Memory) -> None:
+def _deliver(s: int, now_s: float, memory: Memory, graph: GraphMemory | None) -> None:
     """Put that batch in the queue of stage s, which will attempt."""
+    if graph is not None:
+        memory.stages[s].now_s = now_s
+        memory.stages[s].attempts = True
+        memory.run[0].handing -= not _is_event(s, memory, graph)
+        enter(s, now_s, memory, graph)
+    else:
+        _receive(s, now_s, memory)
+
+
+@inner
+def _receive(s: int, now_s: float, memory: Memory) -> None:
+    """Put the next batch of the stage before in the queue of stage s, which will attempt."""
     stage, sender = memory.stages[s], memory.stages[s - 1]
     k = memory.finished[s - 1, sender.delivered]
     sender.delivered += 1

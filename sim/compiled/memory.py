@@ -98,7 +98,9 @@ RUN = record(
     extended="?",  # whether arrivals have been added since the first stage's timer was set
     applies_from="i8",  # the stages whose new configurations still have to take effect: from this one
     applies_to="i8",  # to this one, exclusive; 0: none
-    open="i8",  # requests that have not ended
+    open="i8",  # items that have not ended
+    hands="i8",  # in a graph without hops: the stage whose batch is being handed on, and to how many stages still
+    handing="i8",
     made="i8",  # events created so far: the order of simultaneous ones
     interferes="?",  # whether busy cores slow batches down, and then:
     busy_cores="i8",  # cores that serve batches, of all stages
@@ -107,8 +109,9 @@ RUN = record(
 )
 STAGE = record(
     now_s="f8",
+    is_entry="?",  # whether requests arrive here
     attempts="?",  # whether it still has to attempt dispatch at this moment
-    present="i8",  # requests here; at the first stage, future ones too
+    present="i8",  # items here; at an entry, future ones too
     events="u4",  # number of events on its heap
     is_over="?",  # whether the first event has happened and is only to be removed
     limit_s="f8",  # age limit; by deadline, as of the latest attempt
@@ -149,6 +152,7 @@ DEADLINE = record(
     full="i8",  # the size of a full batch of the configured variant, and its latency
     latency_s="f8",
     looked_s="f8",  # when the stage's timer last made an attempt
+    ahead_s="f8",  # up to this stage by the slowest way, from the one that looks ahead
 )
 OPTION = record(start_up_s="f8", variant="i8", max_batch="i8", is_sampled="?", cores="i8", beside="i8")
 SERVICE = record(latency_s="f8", sigma="f8")

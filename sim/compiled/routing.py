@@ -1,203 +1,222 @@
-"""Items of a graph in the kernel: from the finished batches of a stage onto its edges and into the next stages."""
+"""Items of a graph in the kernel, as in `ipa.sim.events.graph`: from finished batches onto edges, and into stages."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ipa.sim.compiled.dispatch import begin_of
-from ipa.sim.compiled.jit import direct, entry, small
-from ipa.sim.compiled.memory import Memory, RecordArray, record
-from ipa.sim.graph import NO_EDGE, Routes, Way, draws
-from ipa.sim.model import FloatArray, IntArray
-
-ITEM = record(key="u8", request="i4", edge="i4")
-COMING = record(key="u8", request="i4", edge="i4", moment_s="f8", group="i8")
-"""An item on its way to a stage. Consecutive items with the same `moment_s` and `group` are delivered together."""
-WAY = record(
-    step="u8",  # from an item's key to the key of the items that it puts on the edge, before mixing
-    drawn="u8",  # from an item's key to the key of its draw, before mixing
-    low="f8",
-    high="f8",
-    edge="i4",
-    is_sure="?",
-    carries_one="?",
-    asks_keys="?",
-)
-
-_SPARE_ROOM = 64
-"""Room for more items than expected; unused room costs no time."""
+from ipa.sim.compiled.graph_memory import ALL, ANY, EACH, WAIT, GraphMemory
+from ipa.sim.compiled.jit import hot, inner, small
+from ipa.sim.compiled.memory import Memory
+from ipa.sim.graph import NO_EDGE, draws
+from ipa.sim.rules import NEVER
 
 _STEP: Any = np.uint64(draws.STEP)
-_mixed = small(draws.mixed)
-_persist = entry(draws.persist)
+_mixed: Any = small(draws.mixed)
 
 
-class Fork:
-    """The edges from a stage to one of its next stages."""
-
-    def __init__(self, routes: Routes, position: int, child: int, variants: Sequence[str], requests: int) -> None:
-        self._routes = routes
-        self._variants = variants
-        self._group = (position, len(routes.ways))
-        ways = [way for way in routes.ways[position] if way.child == child]
-        self._edges = [way.number for way in ways]
-        self._ways = np.array([_row_of(way, routes) for way in ways], WAY)
-        self.counts = not self._ways["carries_one"].all()  # whether numbers of items are drawn
-        places = requests if self.counts else 0
-        self._numbers = np.empty((len(self._edges), len(variants), places), np.uint32)
-        self._per_batch = 1.0  # items a batch, as of the latest call
-        self._known: set[int] = set()  # the variants whose numbers of items are filled in
-
-    def send(self, over: IntArray, variants: IntArray, row: int, memory: Memory, items: RecordArray) -> RecordArray:
-        """The items (COMING) that the finished batches `over` of a row put on these edges, when each batch ends.
-
-        `variants`: the position of each batch's variant, used if `counts`. `items`: ITEM by number.
-        """
-        if self.counts:
-            for place in set(variants.tolist()) - self._known:
-                self._known.add(place)
-                for way, edge in enumerate(self._edges):
-                    self._numbers[way, place] = self._routes.numbers(edge, self._variants[place])
-        count = int(1.5 * self._per_batch * len(over)) + _SPARE_ROOM
-        while True:
-            coming = np.empty(count, COMING)
-            given = (over, variants, row, memory, items, self._ways, self._numbers, *self._group, coming)
-            count = direct(_send, *given)(*given)
-            if count <= len(coming):
-                self._per_batch = count / len(over)
-                return coming[:count]
+@hot
+def arrival_of(s: int, item: int, memory: Memory, graph: GraphMemory | None) -> float:
+    """When the request of an item of stage s arrived."""
+    if graph is None:
+        moment_s: float = memory.arrivals_s[item]
+    else:
+        moment_s = memory.arrivals_s[graph.items[s, item].request]
+    return moment_s
 
 
-def _row_of(way: Way, routes: Routes) -> tuple[float, ...]:
-    """The fields of a WAY record."""
-    steps, one = (draws.step(way.number), draws.step(way.drawn)), routes.carries_one[way.number]
-    return (*steps, way.low, way.high, way.number, way.is_sure, one, routes.asks_keys)
+# ---- into a stage ----
 
 
-@entry
-def _send(
-    over: IntArray,
-    variants: IntArray,
-    row: int,
-    memory: Memory,
-    items: RecordArray,
-    ways: RecordArray,
-    numbers: IntArray,
-    position: int,
-    stages: int,
-    coming: RecordArray,
-) -> int:
-    """Fill in `coming` and return the number of items; those beyond its length are left out."""
-    count = 0
-    for i in range(len(over)):
-        batch = memory.batches[row, over[i]]
-        for place in range(begin_of(row, over[i], memory), np.int64(batch.end)):
-            item = items[memory.served[row, place]]
-            for w in range(len(ways)):
-                way = ways[w]
-                if not way.is_sure:
-                    drawn = (_mixed(item.key + way.drawn) >> np.uint64(11)) * 2.0**-53
-                    if drawn < way.low or drawn >= way.high:
-                        continue
-                number = 1 if way.carries_one else np.int64(numbers[w, variants[i], item.request])
-                key = _mixed(item.key + way.step)
-                for _ in range(number):
-                    key += _STEP
-                    if count < len(coming):
-                        fresh = coming[count]
-                        fresh.key = _mixed(key) if way.asks_keys else np.uint64(0)
-                        fresh.request = item.request
-                        fresh.edge = way.edge
-                        fresh.moment_s = batch.finish_s
-                        fresh.group = np.int64(over[i]) * stages + position
-                    count += 1
-    return count
+@small
+def is_timed(s: int, graph: GraphMemory) -> bool:
+    """Whether requests enter stage s at a moment of their own, not with a batch of a stage before."""
+    return graph.into[s].join in (WAIT, ALL)
 
 
-def split(batches: IntArray, row: int, time_s: float, memory: Memory) -> int:
-    """Move the batches that have ended by `time_s` to the front, in order of end; return how many there are.
+@inner
+def next_entry(s: int, graph: GraphMemory) -> float:
+    """When something enters stage s next; NEVER if nothing is on the way."""
+    into = graph.into[s]
+    moment_s: float = graph.coming[s, into.delivered].moment_s if into.delivered < into.expected else NEVER
+    return moment_s
 
-    `batches`: numbers of a row's batches in order of start. Those that are still running keep their order.
-    """
-    given = (batches, np.empty_like(batches), row, float(time_s), memory)
-    return direct(_split, *given)(*given)
+
+@inner
+def enter(s: int, now_s: float, memory: Memory, graph: GraphMemory) -> None:
+    """Put what enters stage s next in its queue."""
+    stage, into, coming = memory.stages[s], graph.into[s], graph.coming[s]
+    if is_timed(s, graph):
+        while into.delivered < into.expected and coming[into.delivered].moment_s == now_s:
+            _add_whole(s, coming[into.delivered].number, now_s, graph)
+            into.delivered += 1
+        end: Any = np.int64(into.sent)
+    else:
+        end = np.int64(coming[into.delivered].number)
+        into.delivered += 1
+    begin: Any = np.int64(stage.tail)
+    for number in range(begin, end):
+        memory.queue[s, number] = number
+        memory.enqueued_s[s, number] = now_s
+    stage.tail = end
+    stage.present += end - begin
+    stage.enqueued_sum_s += now_s * (end - begin)
 
 
-@entry
-def _split(batches: IntArray, running: IntArray, row: int, time_s: float, memory: Memory) -> int:
-    count = left = 0
-    for i in range(len(batches)):
-        batch = batches[i]
-        finish_s = memory.batches[row, batch].finish_s
-        is_over = finish_s <= time_s
-        if not is_over:
-            running[left] = batch
-            left += 1
+@inner
+def _add(s: int, key: int, request: int, edge: int, enqueue_s: float, graph: GraphMemory) -> None:
+    """Add an item to those sent to stage s."""
+    item = graph.items[s, graph.into[s].sent]
+    item.key = key
+    item.request = request
+    item.edge = edge
+    item.enqueue_s = enqueue_s
+    graph.into[s].sent += 1
+
+
+@inner
+def _add_whole(s: int, request: int, enqueue_s: float, graph: GraphMemory) -> None:
+    """Add the one item that a request becomes at a stage that joins."""
+    key: Any = np.uint64(0)
+    if graph.asks_keys[0]:
+        place: Any = np.uint64(request + 1)
+        position: Any = np.uint64(s + 1)
+        key = _mixed(_mixed(graph.base_key[0] + place * _STEP) + position * _STEP)
+    _add(s, key, request, NO_EDGE, enqueue_s, graph)
+
+
+@inner
+def _expect(s: int, request: int, moment_s: float, graph: GraphMemory) -> None:
+    """Let a request enter stage s at a moment of its own, in order of moment, then of number."""
+    into, coming = graph.into[s], graph.coming[s]
+    place = into.expected
+    while place > into.delivered:  # insertion: few enter before those that were expected earlier
+        before = coming[place - 1]
+        if before.moment_s < moment_s or (before.moment_s == moment_s and before.number < request):
+            break
+        coming[place].moment_s = before.moment_s
+        coming[place].number = before.number
+        place -= 1
+    coming[place].moment_s = moment_s
+    coming[place].number = request
+    into.expected += 1
+
+
+# ---- out of a stage ----
+
+
+@inner
+def lacks_places(s: int, size: int, variant: int, graph: GraphMemory) -> bool:
+    """Whether there may be too few places for what a batch of stage s leads to, or its numbers are not filled in."""
+    most: Any = np.int64(0)
+    for w in range(graph.first_way[s], graph.first_way[s + 1]):
+        way = graph.ways[w]
+        if not way.carries_one and not graph.is_known[way.place, variant - graph.first_variant[s]]:
+            return True
+        most += way.most * size
+    capacity = graph.items.shape[1]
+    for w in range(graph.first_way[s], graph.first_way[s + 1]):
+        if np.int64(graph.into[graph.ways[w].child].sent) + most > capacity:
+            return True
+    return False
+
+
+@inner
+def send(s: int, begin: int, size: int, variant: int, now_s: float, memory: Memory, graph: GraphMemory) -> None:
+    """Put what a batch leads to on the edges: its members are in `served` from `begin` on, and `variant` served it."""
+    run, opened = memory.run[0], np.int64(0)
+    for c in range(s + 1, len(memory.stages)):
+        graph.into[c].before = graph.into[c].sent
+    for place in range(begin, begin + size):
+        item = graph.items[s, memory.served[s, place]]
+        for w in range(graph.first_way[s], graph.first_way[s + 1]):
+            way = graph.ways[w]
+            if not way.is_sure:
+                drawn = (_mixed(item.key + way.drawn) >> np.uint64(11)) * 2.0**-53
+                if drawn < way.low or drawn >= way.high:
+                    continue
+            number: Any = np.int64(1)
+            if not way.carries_one:
+                number = np.int64(graph.numbers[way.place, variant - graph.first_variant[s], item.request])
+            if number > 0:
+                opened += _put_on(item.request, _mixed(item.key + way.step), number, way, now_s, run.hop_s, graph)
+    if len(graph.gathering) > 0:
+        for place in range(begin, begin + size):
+            opened += end_item(s, graph.items[s, memory.served[s, place]].request, now_s, run.hop_s, graph)
+    run.open += opened - size
+    for c in range(s + 1, len(memory.stages)):
+        into = graph.into[c]
+        if into.sent > into.before:
+            graph.coming[c, into.expected].moment_s = now_s + run.hop_s
+            graph.coming[c, into.expected].number = into.sent
+            into.expected += 1
+            run.handing += run.hop_s == 0.0
+    run.hands = s
+
+
+@inner
+def _put_on(request: int, key: int, number: int, way: Any, now_s: float, hop_s: float, graph: GraphMemory) -> int:
+    """Put so many items of a request on an edge, with parts of `key`; returns how many go to the stage there."""
+    c = way.child
+    into = graph.into[c]
+    none: Any = np.int64(0)
+    one: Any = np.int64(1)
+    if into.join == ALL:
+        return none
+    if into.join == EACH:
+        for _ in range(number):
+            key += _STEP
+            _add(c, _mixed(key), request, way.edge, now_s + hop_s, graph)
+        _count_coming(c, request, number, graph)
+        return number
+    if graph.joined[c, request]:
+        return none
+    graph.joined[c, request] = True
+    if into.join == ANY:
+        _add_whole(c, request, now_s + hop_s, graph)
+    else:
+        _expect(c, request, now_s + hop_s + into.wait_s, graph)
+    _count_coming(c, request, one, graph)
+    return one
+
+
+@small
+def _count_coming(c: int, request: int, number: int, graph: GraphMemory) -> None:
+    """Tell the stages that join all of so many items of a request that come to stage c."""
+    for g in range(len(graph.gathering)):
+        if graph.upstream[g, c]:
+            graph.gathered[g, request].left += number
+
+
+@inner
+def end_item(s: int, request: int, end_s: float, hop_s: float, graph: GraphMemory) -> int:
+    """Tell the stages that join all that an item of stage s has ended; returns to how many the request goes on."""
+    joined: Any = np.int64(0)
+    one: Any = np.int64(1)
+    for g in range(len(graph.gathering)):
+        if not graph.upstream[g, s]:
             continue
-        place = count  # insertion sort: few batches began earlier and end later
-        while place > 0 and memory.batches[row, batches[place - 1]].finish_s > finish_s:
-            batches[place] = batches[place - 1]
-            place -= 1
-        batches[place] = batch
-        count += 1
-    for i in range(left):
-        batches[count + i] = running[i]
-    return count
+        gathered = graph.gathered[g, request]
+        gathered.left -= 1
+        if end_s > gathered.last_s:
+            gathered.last_s = end_s
+        if gathered.left == 0 and not gathered.is_lost:
+            c = graph.gathering[g]
+            _expect(c, request, gathered.last_s + hop_s, graph)
+            _count_coming(c, request, one, graph)
+            joined += 1
+    return joined
 
 
-def enter(items: RecordArray, routes: Routes, position: int) -> None:
-    """Make an item of each request at an entry."""
-    given = (items, np.uint64(routes.base_key), np.uint64(draws.step(position)), routes.asks_keys)
-    direct(_enter, *given)(*given)
-
-
-@entry
-def _enter(items: RecordArray, base_key: int, step: int, asks_keys: bool) -> int:
-    key: Any = base_key
-    for request in range(len(items)):
-        item = items[request]
-        key += _STEP
-        item.key = _mixed(_mixed(key) + step) if asks_keys else np.uint64(0)
-        item.request = request
-        item.edge = NO_EDGE
-    return len(items)
-
-
-def put(coming: RecordArray, count: int, arrivals_s: FloatArray, memory: Memory, items: RecordArray) -> None:
-    """Enter items as batches finished by the stand-in before a stage that has had `count` items so far.
-
-    `arrivals_s`: when requests arrived.
-    """
-    given = (coming, count, arrivals_s, memory, items)
-    direct(_put, *given)(*given)
-
-
-@entry
-def _put(coming: RecordArray, count: int, arrivals_s: FloatArray, memory: Memory, items: RecordArray) -> int:
-    deliveries = 0
-    for i in range(len(coming)):
-        came, item = coming[i], items[count + i]
-        if i == 0 or came.moment_s != coming[i - 1].moment_s or came.group != coming[i - 1].group:
-            memory.finished[0, deliveries] = deliveries
-            memory.batches[0, deliveries].finish_s = came.moment_s
-            deliveries += 1
-        memory.batches[0, deliveries - 1].end = i + 1
-        memory.served[0, i] = count + i
-        memory.arrivals_s[count + i] = arrivals_s[came.request]
-        item.key = came.key
-        item.request = came.request
-        item.edge = came.edge
-    sender = memory.stages[0]
-    sender.finished = deliveries
-    sender.delivered = 0
-    memory.run[0].open += len(coming)
-    return deliveries
-
-
-def persist(normals: FloatArray, apart_s: FloatArray, persist_s: float) -> FloatArray:
-    """As `draws.persistent`."""
-    direct(_persist, normals, apart_s, persist_s)(normals, apart_s, persist_s)
-    return normals
+@inner
+def lose_item(s: int, number: int, now_s: float, hop_s: float, graph: GraphMemory) -> int:
+    """As `end_item`, for an item that has been dropped or has failed."""
+    item = graph.items[s, number]
+    if not (graph.into[s].is_forgiven if item.edge == NO_EDGE else graph.forgives[item.edge]):
+        for g in range(len(graph.gathering)):
+            if graph.upstream[g, s]:
+                graph.gathered[g, item.request].is_lost = True
+    # What a drop brings about comes after everything else of its instant.
+    end_s: float = now_s if hop_s > 0.0 else np.nextafter(now_s, np.inf)
+    return end_item(s, item.request, end_s, hop_s, graph)

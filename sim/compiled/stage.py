@@ -20,7 +20,7 @@ class CompiledStage:
     configuration: StageConfiguration
 
     def __init__(self, position: int, model: StageModel, memory: Memory, layout: Layout) -> None:
-        self.position = self._row = position  # in a graph, the row of the memory is another
+        self.position = position
         self.model = model
         self.configured: list[tuple[float, int]] = []
         self._written: StageConfiguration | None = None  # the configuration in memory
@@ -32,8 +32,8 @@ class CompiledStage:
         self._tally = memory.tally[first : first + len(self._variants)]
         self._tallied: list[list[int]] = []
         self._replicas: Mapping[str, ReplicaCounts] = {}  # of the counts in `_tallied`
-        self._state = memory.stages[self._row]
-        self._wanted = memory.stages[["option", "variant", "batch", "desired", "batch_timeout_s"]][self._row :]
+        self._state = memory.stages[self.position]
+        self._wanted = memory.stages[["option", "variant", "batch", "desired", "batch_timeout_s"]][self.position :]
         self._counts = memory.counts[position]
         self._state["limit_s"] = model.drop_limit_s
 
@@ -42,12 +42,12 @@ class CompiledStage:
         self.configure(configuration, 0.0)
         count = configuration.replicas
         self._state["replicas"] = self._state["ready"] = count
-        replicas = self.memory.replicas[self._row, :count]
+        replicas = self.memory.replicas[self.position, :count]
         replicas["removed_s"] = NEVER
         replicas["option"] = self._state["option"]
         replicas["batch"] = replicas["first"] = -1
         for row in (EXISTING, IDLE):
-            self.memory.numbers[self._row, row, : 1 + count] = [count, *range(count)]
+            self.memory.numbers[self.position, row, : 1 + count] = [count, *range(count)]
 
     def configure(self, configuration: StageConfiguration, now_s: float) -> None:
         """Note a decision that takes effect now, for the kernel to carry out."""
@@ -70,8 +70,8 @@ class CompiledStage:
 
     def existing_cores(self, now_s: float) -> int:
         """The cores of all replicas that exist, draining ones too."""
-        run, replicas = self.memory.run[0], self.memory.replicas[self._row]
-        existing, draining = (row[1 : 1 + row[0]] for row in self.memory.numbers[self._row, [EXISTING, DRAINING]])
+        run, replicas = self.memory.run[0], self.memory.replicas[self.position]
+        existing, draining = (row[1 : 1 + row[0]] for row in self.memory.numbers[self.position, [EXISTING, DRAINING]])
         removed_s = replicas["removed_s"][draining]
         busy_until_s = removed_s if run["loses"] else replicas["finish_s"][draining]
         gone_s = np.maximum(removed_s, busy_until_s) + run["stop_s"]
@@ -89,7 +89,7 @@ class CompiledStage:
 
     def tell(self, deadlines: RecordArray) -> None:
         """By deadline: write the size and latency of a full batch of the configuration into `deadlines`."""
-        wanted, deadline = self.configuration, deadlines[self._row]
+        wanted, deadline = self.configuration, deadlines[self.position]
         service = self.model.service[wanted.variant, wanted.cores]
         full = rules.dispatch_size(wanted.batch, service.max_batch)
         deadline["full"], deadline["latency_s"] = full, service.latency_s[full]
@@ -98,7 +98,7 @@ class CompiledStage:
 
     @property
     def is_entry(self) -> bool:
-        return self.position == 0
+        return bool(self._state["is_entry"])
 
     @property
     def enqueued(self) -> int:
@@ -152,11 +152,11 @@ class CompiledStage:
         return self._replicas
 
     def batch_log(self, since: int = 0) -> Batches:
-        log = self.memory.batches[self._row, : self._state["batches"]]
+        log = self.memory.batches[self.position, : self._state["batches"]]
         begin = int(log["end"][since - 1]) if since else 0
         log = log[since:]
         return Batches(
-            requests=self.memory.served[self._row, begin : self._state["served"]].astype(np.int64),
+            requests=self.memory.served[self.position, begin : self._state["served"]].astype(np.int64),
             size=np.diff(log["end"], prepend=begin).astype(np.int64),
             start_s=log["start_s"].copy(),
             finish_s=log["finish_s"].copy(),
@@ -164,11 +164,11 @@ class CompiledStage:
         )
 
     def drop_log(self, since: int = 0) -> Drops:
-        log = self.memory.drops[self._row, since : self._state["drops"]]
+        log = self.memory.drops[self.position, since : self._state["drops"]]
         return Drops(log["request"].astype(np.int64), log["dropped_s"].copy(), log["finish_s"].copy())
 
     def replica_log(self) -> Replicas:
-        log = self.memory.replicas[self._row, : self._state["replicas"]]
+        log = self.memory.replicas[self.position, : self._state["replicas"]]
         options = [self._options[number] for number in log["option"].tolist()]
         return Replicas(
             variant=tuple(option.variant for option in options),

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ipa.policies import StageConfiguration
 from ipa.sim.compiled.engine import CompiledEngine
-from ipa.sim.compiled.memory import Layout, Memory, RecordArray, extended
+from ipa.sim.compiled.memory import Layout, Memory, RecordArray
 from ipa.sim.compiled.stage import CompiledStage
 from ipa.sim.interface import Batches, Drops, Handover, Seen
 from ipa.sim.model import FloatArray, IntArray, RunInput, StageModel
@@ -78,15 +78,8 @@ class StreamedEngine(CompiledEngine):
         for stage in self.stages:
             stage.renumber(first, known, self._waiting)
         self._first += first
-        if 2 * (known - first) > self._memory.capacity:
+        if 2 * (known - first) > self._memory.capacity:  # or moving requests would become most of the work
             self._double()
-
-    def _double(self) -> None:
-        """Double the window, so that moving requests does not become most of the work."""
-        capacity = 2 * self._memory.capacity
-        self._use(self._memory.with_capacity(capacity))
-        if self._waiting is not None:
-            self._waiting = extended(self._waiting, capacity)
 
     def _load_more(self) -> None:
         known = self._end - self._first

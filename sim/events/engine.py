@@ -1,19 +1,23 @@
-"""The SimPy engine: a pipeline's stages in one environment, from the first arrival to the end of the last request."""
+"""The SimPy engine: a pipeline's stages in one environment, from the first arrival to the end of the last item."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from ipa.policies import Configuration, StageConfiguration
 from ipa.sim import rules
+from ipa.sim.events.chain import ChainFlow
 from ipa.sim.events.eager import EagerStage
 from ipa.sim.events.environment import Environment
+from ipa.sim.events.graph import GraphFlow
 from ipa.sim.events.replica_set import BusyCores
-from ipa.sim.events.stage import SimPyStage, Surroundings
+from ipa.sim.events.stage import Later, RunContext, SimPyStage
+from ipa.sim.graph import ItemLog, Routes, parents_and_waits
 from ipa.sim.interface import Handover
-from ipa.sim.model import RunInput
+from ipa.sim.model import IntArray, RunInput
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL
 
 PIECE = 2**16
@@ -36,31 +40,52 @@ class SimPyEngine:
         self.world = given.world
         self.arrivals_s = given.arrivals_s
         self.env = Environment(len(given.models))
-        self._open = len(given.arrivals_s)
         self.end_s = given.world.duration_s
         self._busy = BusyCores() if given.world.interference else None
-        around = Surroundings(self._of_stages(given), self.env, given.arrivals_s.tolist(), self._on_ended, self._busy)
-        stages = [self._kind(around, position, initial[name]) for position, name in enumerate(given.names)]
-        self.stages: tuple[SimPyStage, ...] = tuple(stages)
-        self._connect()
+        self.routes = None if given.graph is None else Routes(given.graph, given.names, given.arrivals_s, given.seed)
+        arrivals_s = given.arrivals_s.tolist()
+        self._flow = self._create_flow(arrivals_s)
+        context = RunContext(given, self.env, arrivals_s, self._flow, self._busy)
+        kind = EagerStage if self.world.dispatch == "eager" else SimPyStage
+        self.stages = tuple(kind(context, position, initial[name]) for position, name in enumerate(given.names))
+        self._flow.connect(self.stages)
+        parents, waits_s = parents_and_waits(self.routes, len(self.stages))
+        for position, stage in enumerate(self.stages):
+            stage.later = self._later(position, parents, waits_s)
+        self._entries = (0,) if self.routes is None else self.routes.entries
+        self._open = len(given.arrivals_s) * len(self._entries)  # items that have not ended
 
-    @property
-    def _kind(self) -> type[SimPyStage]:
-        """The class of its stages."""
-        return EagerStage if self.world.dispatch == "eager" else SimPyStage
+    def _create_flow(self, arrivals_s: list[float]) -> ChainFlow | GraphFlow:
+        hop_s = self.world.hop_s
+        if self.routes is None:
+            return ChainFlow(self.env, hop_s, self._on_ended)
+        return GraphFlow(self.env, self.routes, arrivals_s, hop_s, self._on_ended)
 
-    def _of_stages(self, given: RunInput) -> RunInput:
-        """The input that the stages get."""
-        return given
-
-    def _connect(self) -> None:
-        """Connect each stage to the next one."""
-        for stage, following in pairwise(self.stages):
-            stage.next = following
+    def _later(self, position: int, parents: Sequence[Sequence[int]], waits_s: Sequence[float]) -> list[Later]:
+        """The stages that lie on any way from the one at `position` to an exit."""
+        places = {position: 0}
+        found = []
+        for stage in self.stages[position + 1 :]:
+            if before := [places[parent] for parent in parents[stage.position] if parent in places]:
+                places[stage.position] = len(places)
+                found.append(Later(stage, before[0], before[1:], waits_s[stage.position]))
+        return found
 
     def _expect(self) -> None:
         """Schedule the arrivals."""
-        self.stages[0].expect(float(self.arrivals_s.sum()))
+        arrivals_sum_s = float(self.arrivals_s.sum())
+        for position in self._entries:
+            self.stages[position].expect(arrivals_sum_s)
+
+    def item_log(self, position: int, since: int = 0) -> ItemLog:
+        """In a graph, the items of a stage from number `since` on, in the order in which they came."""
+        assert isinstance(self._flow, GraphFlow)
+        return self._flow.item_log(self.stages[position], since)
+
+    def on_the_way(self) -> IntArray:
+        """In a graph, the requests of the items that are on their way to a stage."""
+        assert isinstance(self._flow, GraphFlow)
+        return np.array(self._flow.on_the_way(), dtype=np.int64)
 
     @property
     def now_s(self) -> float:
@@ -127,8 +152,8 @@ class SimPyEngine:
         for stage, budget_cores in zip(self.stages, budgets, strict=True):
             stage.replicas.budget_cores = budget_cores
 
-    def _on_ended(self, requests: int) -> None:
-        self._open -= requests
+    def _on_ended(self, items: int) -> None:
+        self._open -= items
         if self._open == 0 and self.env.now > self.world.duration_s:
             self.env.at(self.env.now, self.env.priority(CLOSING), self._close)
 

@@ -1,4 +1,4 @@
-"""A graph of stages in the SimPy engine: stages as in a chain, with items in place of requests.
+"""The flow of a graph: served items are put on the edges, and joined where a stage joins.
 
 A stage numbers its items in the order in which they are sent to it, which is the order in which they come.
 """
@@ -7,144 +7,115 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from math import inf, nan, nextafter
+from math import inf, nextafter
 from typing import NamedTuple
 
 import numpy as np
 
-from ipa.policies import StageConfiguration
-from ipa.sim.events.engine import SimPyEngine
 from ipa.sim.events.environment import Environment
-from ipa.sim.events.replica_set import Batch, SimPyReplica
+from ipa.sim.events.replica_set import Batch
 from ipa.sim.events.stage import SimPyStage
 from ipa.sim.graph import NO_EDGE, ItemLog, Routes, Way, draws
-from ipa.sim.model import IntArray, RunInput
 
 
 class Sent(NamedTuple):
-    """An item on its way to a stage."""
+    """An item on its way to a stage, or there since `enqueue_s`."""
 
     request: int
     key: int
     edge: int
+    enqueue_s: float
 
 
-class ItemStage(SimPyStage):
-    """A stage of a graph. An item is as old as its request, so `_arrivals_s` holds the arrivals of the requests."""
+class GraphFlow:
+    """Sends served items to the next stages and joins them there.
 
-    def begin(self, flow: Flow) -> None:
-        """Join the flow of a graph."""
-        self._flow = flow
-        self.served_by = ""
-        self.sent: list[Sent] = []
-        self.next = _Onward(self, flow)  # type: ignore[assignment]  # it has what a stage calls of the next
-        if self.is_entry:
-            self.sent = [Sent(each, flow.routes.key(self.position, each), NO_EDGE) for each in range(flow.requests)]
-        else:
-            self._arrivals_s = []
-
-    def adopt(self, sent: Sequence[Sent]) -> Batch:
-        """Give the next numbers to these items and return them."""
-        first = len(self.sent)
-        self.sent += sent
-        self._arrivals_s += [self._flow.arrivals_s[each.request] for each in sent]
-        return list(range(first, len(self.sent)))
-
-    def _on_completion(self, replica: SimPyReplica, now_s: float) -> None:
-        self.served_by = replica.variant
-        super()._on_completion(replica, now_s)
-
-    def _take(self, size: int, now_s: float) -> Batch:
-        return self._sift([], size, now_s)  # an item with a lower number may be younger
-
-    def _drop(self, request: int, now_s: float, finish_s: float = nan) -> None:
-        self._flow.dropped(self, self.sent[request], now_s)
-        super()._drop(request, now_s, finish_s)
-
-    @property
-    def is_entry(self) -> bool:
-        return self.position in self._flow.routes.entries
-
-    def item_log(self, since: int = 0) -> ItemLog:
-        """The items from number `since` on, in the order in which they came."""
-        came = self.sent[since : len(self.queue)]
-        return ItemLog(
-            request=np.array([each.request for each in came], dtype=np.int64),
-            edge=np.array([each.edge for each in came], dtype=np.int64),
-            enqueue_s=np.array(self.enqueued_s[since:], dtype=np.float64),
-        )
-
-
-class _Onward:
-    """Passes a stage's batches to the flow, in place of a chain's next stage."""
-
-    def __init__(self, stage: ItemStage, flow: Flow) -> None:
-        self._stage, self._flow = stage, flow
-
-    def receive(self, items: Batch, now_s: float) -> None:
-        """Pass on a batch that has been served."""
-        self._flow.served(self._stage, items, now_s)
-
-
-class Flow:
-    """Sends served items to the next stages and joins them there."""
+    `on_ended` gets the decrease in the number of unfinished items.
+    """
 
     def __init__(
         self,
         env: Environment,
-        stages: Sequence[ItemStage],
         routes: Routes,
         arrivals_s: Sequence[float],
         hop_s: float,
         on_ended: Callable[[int], None],
     ) -> None:
-        """`on_ended`: gets the decrease in the number of unfinished items."""
-        self._env, self._stages, self._hop_s, self._on_ended = env, stages, hop_s, on_ended
-        self.routes = routes
-        self.arrivals_s = arrivals_s
-        self.requests = len(arrivals_s)
+        self._env, self._hop_s, self._on_ended = env, hop_s, on_ended
+        self._routes = routes
+        self._arrivals_s = arrivals_s
+        self._sent: list[list[Sent]] = [[] for _ in routes.ways]  # by stage, in order of number
         self._joined: dict[int, set[int]] = defaultdict(set)  # joining stage -> the requests that came there
         self._joining: dict[tuple[int, float], list[int]] = {}  # (stage, moment) -> the requests that enter then
-        self._gathering = {stage: _Gathered(routes, stage, self.requests) for stage in routes.gathering}
+        self._gathering = {stage: _Gathered(routes, stage, len(arrivals_s)) for stage in routes.gathering}
 
-    def served(self, stage: ItemStage, items: Batch, now_s: float) -> None:
-        """Send on the items of a batch, which the variant `stage.served_by` has served."""
-        sent: dict[int, list[Sent]] = defaultdict(list)
+    def connect(self, stages: Sequence[SimPyStage]) -> None:
+        """Begin with these stages."""
+        self._stages = stages
+        for stage in stages:
+            position = stage.position
+            if position in self._routes.entries:
+                own = [self._whole(position, *each) for each in enumerate(self._arrivals_s)]
+                self._sent[position] = own
+            else:
+                stage.arrivals_s = []
+
+    def served(self, stage: SimPyStage, items: Batch, variant: str, now_s: float) -> None:
+        own, sent = self._sent[stage.position], defaultdict[int, list[Sent]](list)
         for item in items:
-            for way in self.routes.ways[stage.position]:
-                sent[way.child] += self._sent(stage.sent[item], way, stage.served_by)
-        came = {child: self._entering(child, sent[child]) for child in sorted(sent)}
-        requests = [stage.sent[item].request for item in items]
-        joined = self._gather(stage.position, requests, came, now_s)
+            for way in self._routes.ways[stage.position]:
+                sent[way.child] += self._put_on(way, own[item], variant, now_s)
+        came = {child: self._entering(child, sent[child], now_s) for child in sorted(sent)}
+        joined = self._gather(stage.position, [own[item].request for item in items], came, now_s)
         opened = sum(map(len, came.values())) + joined - len(items)
         if opened:
             self._on_ended(-opened)
         for child, entering in came.items():
             self._put_on_way(child, entering, now_s)
 
-    def dropped(self, stage: ItemStage, item: Sent, now_s: float) -> None:
-        """Handle the effects of an item dropped or failed at a stage; the stage itself reports that it has ended."""
-        if not self.routes.forgives(stage.position, item.edge):
+    def lost(self, stage: SimPyStage, item: int, now_s: float) -> None:
+        position, (request, _, edge, _) = stage.position, self._sent[stage.position][item]
+        if not self._routes.forgives(position, edge):
             for gathered in self._gathering.values():
-                gathered.lose(stage.position, item.request)
+                gathered.lose(position, request)
         # What a drop brings about comes after everything else of its instant.
         end_s = now_s if self._hop_s > 0.0 else nextafter(now_s, inf)
-        joined = self._gather(stage.position, [item.request], {}, end_s)
-        if joined:
-            self._on_ended(-joined)
+        self._on_ended(1 - self._gather(position, [request], {}, end_s))
 
-    def _sent(self, item: Sent, way: Way, variant: str) -> list[Sent]:
+    def item_log(self, stage: SimPyStage, since: int) -> ItemLog:
+        """The items of a stage from number `since` on, in the order in which they came."""
+        came = self._sent[stage.position][since : stage.enqueued]
+        return ItemLog(
+            request=np.array([each.request for each in came], dtype=np.int64),
+            edge=np.array([each.edge for each in came], dtype=np.int64),
+            enqueue_s=np.array([each.enqueue_s for each in came], dtype=np.float64),
+        )
+
+    def on_the_way(self) -> list[int]:
+        """The requests of the items that are on their way to a stage."""
+        sent = [item.request for stage in self._stages for item in self._sent[stage.position][stage.enqueued :]]
+        return sent + [request for requests in self._joining.values() for request in requests]
+
+    def _adopt(self, stage: SimPyStage, sent: Sequence[Sent]) -> Batch:
+        """Give these items the next numbers of a stage and return them."""
+        own = self._sent[stage.position]
+        first = len(own)
+        own += sent
+        stage.arrivals_s += [self._arrivals_s[each.request] for each in sent]
+        return list(range(first, len(own)))
+
+    def _put_on(self, way: Way, item: Sent, variant: str, now_s: float) -> list[Sent]:
         """The items that an item puts on an edge."""
         if not (way.is_sure or way.low <= draws.uniform(draws.key_of(item.key, way.drawn)) < way.high):
             return []
         key = draws.key_of(item.key, way.number)
-        count = int(self.routes.numbers(way.number, variant)[item.request])
-        return [Sent(item.request, draws.key_of(key, number), way.number) for number in range(count)]
+        count = int(self._routes.numbers(way.number, variant)[item.request])
+        enqueue_s = now_s + self._hop_s
+        return [Sent(item.request, draws.key_of(key, number), way.number, enqueue_s) for number in range(count)]
 
-    def _entering(self, child: int, sent: Sequence[Sent]) -> list[Sent]:
+    def _entering(self, child: int, sent: Sequence[Sent], now_s: float) -> list[Sent]:
         """The sent items that enter a stage; if it joins, only the first of each request; if it joins all, none."""
-        join = self.routes.joins[child]
+        join = self._routes.joins[child]
         if join is None:
             return list(sent)
         if join.kind == "all":
@@ -153,23 +124,23 @@ class Flow:
         for item in sent:
             if item.request not in self._joined[child]:
                 self._joined[child].add(item.request)
-                fresh.append(self._whole(child, item.request))
+                fresh.append(self._whole(child, item.request, now_s + self._hop_s))
         return fresh
 
-    def _whole(self, stage: int, request: int) -> Sent:
-        """The one item that a request becomes at a stage that joins."""
-        return Sent(request, self.routes.key(stage, request), NO_EDGE)
+    def _whole(self, stage: int, request: int, enqueue_s: float) -> Sent:
+        """The one item that a request is at an entry, or becomes at a stage that joins."""
+        return Sent(request, self._routes.key(stage, request), NO_EDGE, enqueue_s)
 
     def _put_on_way(self, child: int, entering: list[Sent], now_s: float) -> None:
-        join, stage = self.routes.joins[child], self._stages[child]
+        join, stage = self._routes.joins[child], self._stages[child]
         if not entering:
             return
         if join is not None and join.kind == "wait":
             self._join_at(child, [each.request for each in entering], now_s + self._hop_s + join.wait_s)
         elif self._hop_s == 0.0:
-            stage.receive(stage.adopt(entering), now_s)
+            stage.receive(self._adopt(stage, entering), now_s)
         else:
-            self._env.at(now_s + self._hop_s, stage.delivery, stage.receive, stage.adopt(entering))
+            self._env.at(now_s + self._hop_s, stage.delivery, stage.receive, self._adopt(stage, entering))
 
     def _gather(self, stage: int, ended: list[int], came: Mapping[int, Sequence[Sent]], end_s: float) -> int:
         """Tell the stages that join all which items ended at a stage and which came to others; returns how many
@@ -191,15 +162,10 @@ class Flow:
             self._env.at(moment_s, self._stages[stage].delivery, self._enter, (stage, moment_s))
         self._joining[stage, moment_s] += requests
 
-    def _enter(self, about: tuple[int, float], now_s: float) -> None:
-        stage = self._stages[about[0]]
-        requests = sorted(self._joining.pop(about))
-        stage.receive(stage.adopt([self._whole(stage.position, each) for each in requests]), now_s)
-
-    def on_the_way(self) -> list[int]:
-        """The requests of the items that are on their way to a stage."""
-        sent = [item.request for stage in self._stages for item in stage.sent[len(stage.queue) :]]
-        return sent + [request for requests in self._joining.values() for request in requests]
+    def _enter(self, stage_and_moment: tuple[int, float], now_s: float) -> None:
+        stage = self._stages[stage_and_moment[0]]
+        requests = sorted(self._joining.pop(stage_and_moment))
+        stage.receive(self._adopt(stage, [self._whole(stage.position, each, now_s) for each in requests]), now_s)
 
 
 class _Gathered:
@@ -231,36 +197,3 @@ class _Gathered:
             if self._left[request] == 0 and request not in self._lost:
                 joined.append(request)
         return joined
-
-
-class SimPyGraphEngine(SimPyEngine):
-    """One run of a graph of stages. Build it, go through its `steps` once, then read the logs of its stages."""
-
-    stages: tuple[ItemStage, ...]
-
-    def __init__(self, given: RunInput, initial: Mapping[str, StageConfiguration]) -> None:
-        assert given.graph is not None
-        self.routes = Routes(given.graph, given.names, given.arrivals_s, given.seed)
-        super().__init__(given, initial)
-        self._open = len(given.arrivals_s) * len(self.routes.entries)
-
-    @property
-    def _kind(self) -> type[SimPyStage]:
-        return ItemStage
-
-    def _of_stages(self, given: RunInput) -> RunInput:
-        return replace(given, world=replace(given.world, hop_s=0.0))  # the flow adds the hop
-
-    def _connect(self) -> None:
-        arrivals = self.arrivals_s.tolist()
-        self._flow = Flow(self.env, self.stages, self.routes, arrivals, self.world.hop_s, self._on_ended)
-        for stage in self.stages:
-            stage.begin(self._flow)
-
-    def _expect(self) -> None:
-        for position in self.routes.entries:
-            self.stages[position].expect(float(self.arrivals_s.sum()))
-
-    def on_the_way(self) -> IntArray:
-        """The requests of the items that are on their way to a stage."""
-        return np.array(self._flow.on_the_way(), dtype=np.int64)

@@ -1,18 +1,18 @@
 """One stage: a FIFO queue in front of replicas that serve batches.
 
-A request has neither an object nor an event of its own. The queue is a growing list of request numbers with a moving
-head. Arrivals are known in advance, so the first stage's list holds all of them from the start, and an arrival needs no
-event: the stage wakes when the next batch is full or due, or at the first arrival that finds the head expired. Service
-is logged by batch and assigned to requests at the end.
+What queues are items; in a chain, each is a request and has its number. An item has neither an object nor an event of
+its own. The queue is a growing list of item numbers with a moving head. Arrivals are known in advance, so an entry's
+list holds all of them from the start, and an arrival needs no event: the stage wakes when the next batch is full or
+due, or at the first arrival that finds the head expired. Service is logged by batch and assigned to items at the end.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, nan
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from ipa.policies import StageConfiguration
 from ipa.sim import rules, streams
@@ -24,18 +24,42 @@ from ipa.sim.model import RunInput
 from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, ROOM, TIMER
 
 
+class Flow(Protocol):
+    """What happens to items that leave a stage."""
+
+    def served(self, stage: SimPyStage, items: Batch, variant: str, now_s: float) -> None:
+        """Pass on a batch that this variant has served."""
+        ...
+
+    def lost(self, stage: SimPyStage, item: int, now_s: float) -> None:
+        """End an item that has been dropped or has failed."""
+        ...
+
+
+class Later(NamedTuple):
+    """A stage that items may still come to after another one, see `SimPyStage.later`.
+
+    `before` and `besides`: the places of the stages that lead to it, among the other one (0) and those after it (1, 2,
+    ...). `wait_s`: how long its join waits.
+    """
+
+    stage: SimPyStage
+    before: int
+    besides: Sequence[int]
+    wait_s: float
+
+
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RunContext:
     """What the stages of a run share.
 
-    `arrivals_s`: a list, since Python reads its elements faster than those of an array. `on_ended`: gets the number of
-    requests that have just ended.
+    `arrivals_s`: a list, since Python reads its elements faster than those of an array.
     """
 
     given: RunInput
     env: Environment
     arrivals_s: list[float]
-    on_ended: Callable[[int], None]
+    flow: Flow
     busy: BusyCores | None
 
 
@@ -45,7 +69,6 @@ class SimPyStage:
     # Attribute access is slow in objects with more than 30 attributes and no slots.
     __slots__ = (
         "_activation",
-        "_arrivals_s",
         "_batch",
         "_batch_timeout_s",
         "_busy",
@@ -54,6 +77,7 @@ class SimPyStage:
         "_drops_singly",
         "_duration_s",
         "_env",
+        "_flow",
         "_full",
         "_full_latency_s",
         "_hop_s",
@@ -62,13 +86,13 @@ class SimPyStage:
         "_looked_s",
         "_loses",
         "_normals",
-        "_on_ended",
         "_room",
         "_scheduled_s",
         "_sla_s",
         "_start_up_factors",
         "_timer",
         "_timer_s",
+        "arrivals_s",
         "at_replicas",
         "batches",
         "completions",
@@ -78,9 +102,10 @@ class SimPyStage:
         "enqueued_s",
         "enqueued_sum_s",
         "head",
+        "is_entry",
+        "later",
         "left_sum_s",
         "model",
-        "next",
         "past",
         "position",
         "queue",
@@ -88,11 +113,11 @@ class SimPyStage:
         "room_lack",
     )
 
-    def __init__(self, around: Surroundings, position: int, configuration: StageConfiguration) -> None:
-        env, world, seed = around.env, around.given.world, around.given.seed
-        model = around.given.models[position]
+    def __init__(self, run: RunContext, position: int, configuration: StageConfiguration) -> None:
+        env, world, seed = run.env, run.given.world, run.given.seed
+        model = run.given.models[position]
         self._env = env
-        self._busy = around.busy
+        self._busy = run.busy
         self._completion = env.priority(COMPLETION, position)
         self._loses = world.removal == "lose"
         self._completed = self._on_end_of_batch if self._loses else self._on_completion  # bound once
@@ -107,11 +132,12 @@ class SimPyStage:
         self._limit_s = model.drop_limit_s  # by deadline: as of the latest attempt
         self._drops_singly = world.drop != "batch"
         self._sla_s = world.sla_s if world.drop == "deadline" else None
-        self._arrivals_s = around.arrivals_s
+        self._flow = run.flow
+        self.is_entry = False
+        self.arrivals_s = run.arrivals_s  # by item: when its request arrived
+        self.later: Sequence[Later] = ()  # the stages after this one, topologically; read by deadline
         self._normals = streams.standard_normals(streams.stream(seed, "service", position))
         self._start_up_factors = streams.start_up_factors(seed, position, world.start_up_sigma)
-        self._on_ended = around.on_ended
-        self.next: SimPyStage | None = None
         self.queue: list[int] = []
         self.enqueued_s: list[float] = []
         self.head = 0
@@ -148,7 +174,7 @@ class SimPyStage:
     # ---- events ----
 
     def receive(self, requests: Batch, now_s: float) -> None:
-        """Enqueue the requests of a finished batch in order, then attempt to dispatch."""
+        """Enqueue these items in order, then attempt to dispatch."""
         size = len(requests)
         self.queue.extend(requests)
         self.enqueued_s.extend([now_s] * size)
@@ -156,9 +182,10 @@ class SimPyStage:
         self.attempt(now_s)
 
     def expect(self, arrivals_sum_s: float) -> None:
-        """Make this the first stage: requests 0, 1, ... are enqueued when they arrive."""
-        self.queue = list(range(len(self._arrivals_s)))
-        self.enqueued_s = list(self._arrivals_s)
+        """Make this an entry: requests 0, 1, ... are enqueued when they arrive."""
+        self.is_entry = True
+        self.queue = list(range(len(self.arrivals_s)))
+        self.enqueued_s = list(self.arrivals_s)
         self.enqueued_sum_s = arrivals_sum_s
         if self.queue:
             self._wake_at(self.enqueued_s[0])
@@ -243,13 +270,7 @@ class SimPyStage:
         self.completions += size
         self.left_sum_s += now_s * size
         self.replicas.put_idle(replica)
-        following = self.next
-        if following is None:
-            self._on_ended(size)
-        elif self._hop_s == 0.0:
-            following.receive(requests, now_s)
-        else:
-            self._env.at(now_s + self._hop_s, following.delivery, following.receive, requests)
+        self._flow.served(self, requests, replica.variant, now_s)
         if replica.waiting:
             self._serve_waiting(replica, now_s)
         self.attempt(now_s)
@@ -288,7 +309,7 @@ class SimPyStage:
 
     def _look_again_s(self, ready_s: float, now_s: float) -> float:
         """By deadline: now if requests that arrive now have not made an attempt yet, else `ready_s`."""
-        if self.position == 0 and self._looked_s != now_s:
+        if self.is_entry and self._looked_s != now_s:
             arrival = bisect_left(self.enqueued_s, now_s, self.head)
             if arrival < len(self.queue) and self.enqueued_s[arrival] == now_s:
                 return now_s
@@ -304,7 +325,7 @@ class SimPyStage:
             head = self.head
             if head == total:
                 return NEVER
-            oldest_s = self._arrivals_s[queue[head]]
+            oldest_s = self.arrivals_s[queue[head]]
             if not (self._drops_singly and rules.is_expired(now_s, oldest_s, self._limit_s)):
                 break
             if enqueued_s[head] > now_s:  # by deadline, even a future request can be past its limit
@@ -334,13 +355,14 @@ class SimPyStage:
         return wake_s
 
     def _ahead_s(self) -> float:
-        """The expected time to completion of a request that leaves the queue now."""
-        ahead_s = self._stay_s(self.at_replicas)
-        stage = self.next
-        while stage is not None:
-            ahead_s = ahead_s + self._hop_s + stage.stay_s()
-            stage = stage.next
-        return ahead_s
+        """The expected time to the end of an item that leaves the queue now, by the slowest way."""
+        ahead_s = [self._stay_s(self.at_replicas)]  # up to the end of this stage, and of each of `later`
+        for stage, before, besides, wait_s in self.later:
+            way_s = ahead_s[before]
+            for place in besides:
+                way_s = max(way_s, ahead_s[place])
+            ahead_s.append(way_s + self._hop_s + wait_s + stage.stay_s())
+        return max(ahead_s)
 
     def stay_s(self) -> float:
         """The expected stay of a request that comes now."""
@@ -361,8 +383,8 @@ class SimPyStage:
             end = bisect_right(enqueued_s, now_s, head, min(end, total))
         requests = queue[head:end]
         self.head = end
-        # Arrivals are sorted, so the request with the lowest number is the oldest.
-        if rules.is_expired(now_s, self._arrivals_s[min(requests)], self._limit_s):
+        arrivals_s = self.arrivals_s
+        if rules.is_expired(now_s, min([arrivals_s[request] for request in requests]), self._limit_s):
             if self._drops_singly:
                 return self._sift(requests, size, now_s)
             for request in requests:
@@ -375,7 +397,7 @@ class SimPyStage:
         kept: Batch = []
         while True:
             for request in requests:
-                if rules.is_expired(now_s, self._arrivals_s[request], self._limit_s):
+                if rules.is_expired(now_s, self.arrivals_s[request], self._limit_s):
                     self._drop(request, now_s)
                 else:
                     kept.append(request)
@@ -392,7 +414,7 @@ class SimPyStage:
         self.drops.dropped_s.append(now_s)
         self.drops.finish_s.append(finish_s)
         self.left_sum_s += now_s
-        self._on_ended(1)
+        self._flow.lost(self, request, now_s)
 
     def _start(self, replica: SimPyReplica, requests: Batch, now_s: float) -> None:
         size = len(requests)
@@ -432,10 +454,6 @@ class SimPyStage:
     # ---- what control steps and records read: sim.interface.EngineStage ----
 
     @property
-    def is_entry(self) -> bool:
-        return self.position == 0
-
-    @property
     def enqueued(self) -> int:
         return self.past + len(self.queue)
 
@@ -464,7 +482,7 @@ class SimPyStage:
     def _came(self, now_s: float) -> tuple[int, int]:
         """How many requests came before now, and how many up to now."""
         if self.is_entry:
-            return bisect_left(self._arrivals_s, now_s), bisect_right(self._arrivals_s, now_s)
+            return bisect_left(self.arrivals_s, now_s), bisect_right(self.arrivals_s, now_s)
         return self.enqueued, self.enqueued
 
     def batch_log(self, since: int = 0) -> Batches:

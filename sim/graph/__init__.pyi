@@ -2,9 +2,11 @@ from . import draws as draws
 from .items import GraphEngine as GraphEngine
 from .items import ItemLog as ItemLog
 from .items import collect_records as collect_records
+from .items import has_items as has_items
 from .items import records_of_items as records_of_items
 from .items import records_of_none as records_of_none
 from .measuring import MeasuringItems as MeasuringItems
 from .routes import NO_EDGE as NO_EDGE
 from .routes import Routes as Routes
 from .routes import Way as Way
+from .routes import parents_and_waits as parents_and_waits

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeGuard
 
 import numpy as np
 
@@ -35,41 +35,38 @@ class ItemLog(NamedTuple):
     enqueue_s: FloatArray
 
 
-class ItemStage(EngineStage, Protocol):
-    """One stage of a graph."""
-
-    def item_log(self, since: int = 0) -> ItemLog:
-        """The items from number `since` on, in the order in which they came."""
-        ...
-
-
-@runtime_checkable
 class GraphEngine(Engine, Protocol):
     """One run of a graph of stages. The members of batches and drops are items, by their places in `item_log`."""
 
     @property
     def routes(self) -> Routes: ...
 
-    @property
-    def stages(self) -> Sequence[ItemStage]: ...
+    def item_log(self, position: int, since: int = 0) -> ItemLog:
+        """The items of a stage from number `since` on, in the order in which they came."""
+        ...
 
     def on_the_way(self) -> IntArray:
         """The requests of the items that are on their way to a stage."""
         ...
 
 
+def has_items(engine: Engine) -> TypeGuard[GraphEngine]:
+    """Whether the engine's stages form a graph; in a chain, items are requests."""
+    return getattr(engine, "routes", None) is not None
+
+
 def collect_records(engine: Engine) -> Records:
     """The records of a finished run whose engine has kept everything, of a chain or of a graph."""
-    return collect_items(engine) if isinstance(engine, GraphEngine) else records.collect_records(engine)
+    return collect_items(engine) if has_items(engine) else records.collect_records(engine)
 
 
 def collect_items(engine: GraphEngine) -> Records:
     """The records of a finished run of a graph, with `items` for each stage."""
-    logs = [stage.item_log() for stage in engine.stages]
+    logs = [engine.item_log(position) for position in range(len(engine.stages))]
     parts = tuple(_stage_records(engine, stage, log) for stage, log in zip(engine.stages, logs, strict=True))
     request = np.arange(len(engine.arrivals_s))
     whole = records_of_items(parts, request, engine.arrivals_s, _ends(engine, parts, logs))
-    return replace(whole, **records.limit_of(engine))
+    return replace(whole, busy_core_s=engine.busy_core_s, **records.limit_of(engine))
 
 
 def records_of_items(
@@ -119,7 +116,7 @@ def records_of_none(engine: Engine) -> Records:
     )
 
 
-def _stage_records(engine: GraphEngine, stage: ItemStage, log: ItemLog) -> Records:
+def _stage_records(engine: GraphEngine, stage: EngineStage, log: ItemLog) -> Records:
     """The records of a stage as those of a chain of one stage, with items in place of requests."""
     visits = Visits.none_yet(1, len(log.request))
     visits.enter(0, stage.batch_log(), stage.drop_log(), 0)

@@ -24,7 +24,9 @@ class MeasuringItems(Measuring):
         self._graph = engine
         count = len(engine.arrivals_s)
         self._came, self._dropped = [0] * len(engine.stages), [0] * len(engine.stages)
-        self._logs = [stage.item_log() for stage in engine.stages]  # the ends of the arrays are spare
+        self._logs = [
+            engine.item_log(position) for position in range(len(engine.stages))
+        ]  # the ends of the arrays are spare
         self._open = np.zeros(count, dtype=np.int64)  # unfinished items of each request
         self._last_s = np.zeros(count)  # when the latest of them ended
         self._is_lost = np.zeros(count, dtype=bool)
@@ -32,7 +34,7 @@ class MeasuringItems(Measuring):
 
     def _read_new_batches(self, position: int) -> None:
         came = self._came[position]
-        fresh = self._graph.stages[position].item_log(came)
+        fresh = self._graph.item_log(position, came)
         pairs = zip(self._logs[position], fresh, strict=True)
         columns: list[Any] = [_followed(column, came, new) for column, new in pairs]
         self._logs[position] = log = ItemLog(*columns)

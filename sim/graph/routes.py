@@ -36,6 +36,13 @@ class Way:
         return self.low <= 0.0 and self.high >= 1.0
 
 
+def parents_and_waits(routes: Routes | None, stages: int) -> tuple[Sequence[Sequence[int]], Sequence[float]]:
+    """By stage: which stages lead to it, and how long its join waits [s]. `routes` None: a chain of so many stages."""
+    if routes is None:
+        return [[position - 1] if position else [] for position in range(stages)], [0.0] * stages
+    return routes.parents, [0.0 if join is None else join.wait_s for join in routes.joins]
+
+
 class Routes:
     """A graph of stages with the draws of a run. Stages are numbered by position, edges in the order of the file."""
 

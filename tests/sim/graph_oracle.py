@@ -7,7 +7,7 @@ A scenario has these keys more than a chain's, with stages by position, every on
 - joins: {stage: ("all" | "any" | "wait", wait_s)}
 - item_key: the 64 bits of which all keys are made; edge_normals: per edge, a standard normal number for each request
 
-It knows central dispatch with drops of single requests alone. The result has, in place of the visits of requests:
+The result has, in place of the visits of requests:
 
 - requests: {"outcome", "end", "dropped_at"}, None for what did not happen
 - items: per stage, in order of enqueue, {"request", "edge", "outcome", "end"} and the visit
@@ -158,6 +158,8 @@ class GraphSimulation(Simulation):
             item.visits[-1]["finish"] = self.now
             self.close(item, "completed")
         self.go_on(stage, batch, replica.variant)
+        if replica.waiting:
+            self.start(stage, replica, replica.waiting.pop(0))
         self.attempt(stage)
 
     def go_on(self, stage: Stage, batch: Batch, variant: str) -> None:
@@ -176,6 +178,23 @@ class GraphSimulation(Simulation):
                 self.at(self.now + self.hop_s, DELIVERY, following, self.delivery, following, coming[child])
             else:
                 self.delivery(following, coming[child])
+
+    def ahead_s(self, stage: Stage) -> float:
+        """Rule 4 by deadline: the slowest of all ways from here to an exit."""
+        return max(
+            self.way_s(self.stay_s(stage, []), way)
+            for exit_ in range(len(self.stages))
+            for whole in ways_to(exit_, self.edges)
+            for way in [whole[place + 1 :] for place, each in enumerate(whole) if each == stage.index]
+        )
+
+    def way_s(self, ahead_s: float, way: tuple[int, ...]) -> float:
+        """The time up to the end of a way, of which `ahead_s` passes before it."""
+        for index in way:
+            kind, wait_s = self.joins.get(index, ("", 0.0))
+            later = self.stages[index]
+            ahead_s = ahead_s + self.hop_s + (wait_s if kind == "wait" else 0.0) + self.stay_s(later, later.queue)
+        return ahead_s
 
     def takes(self, parent: Item, number: int) -> bool:
         """A condition: a draw of the item; edges of one switch share that of the first."""

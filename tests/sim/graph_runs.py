@@ -7,23 +7,32 @@ from random import Random
 from typing import Any
 
 from ipa.profiles import Edge, Graph, Join, Pipeline, Stage
-from ipa.sim.engines import create_graph_engine
-from ipa.sim.graph.items import GraphEngine, collect_items
+from ipa.sim.engines import create_engine
+from ipa.sim.graph import collect_records
+from ipa.sim.interface import Engine
 from ipa.sim.records import OUTCOMES, Records
 from tests import tiny
 from tests.sim import engine_runs
-from tests.sim.random_scenarios import Maker, ways
+from tests.sim.random_scenarios import Maker, slow_down, ways, with_limit
 from tests.sim.text_draws import with_draws
 
 MOST_DRAWS = 4000
 """More batches than any random graph starts at a stage, and more replicas."""
 
 
-def scenario(seed: int) -> dict[str, Any]:
-    """The graph of `seed` with the engines' draws in it, always the same; one in six is a chain written as a graph."""
+def scenario(seed: int, *, dispatch: str = "central", drop: str = "request", kind: str = "plain") -> dict[str, Any]:
+    """The graph of `seed` with the engines' draws in it, always the same; one in six is a chain written as a graph.
+
+    `kind`: as of `test_engines.KINDS`.
+    """
     rng = Random(f"graph {seed}")
     made = Maker(Random(seed), 2, (1, 2, 3, 4, 5, 6)).scenario()
-    made |= ways(seed) | {"dispatch": "central", "drop": "request"}
+    made |= ways(seed) | {"dispatch": dispatch, "drop": drop}
+    if kind == "beside":
+        slow_down(made["stages"], Random(f"interference {seed}"))
+        made["interference"] = True
+    if kind == "limited":
+        made = with_limit(made, seed)
     stages = range(len(made["stages"]))
     if rng.random() < 1 / 6:
         made |= {"edges": [plain_edge(made, s - 1, s) for s in stages[1:]], "joins": {}}
@@ -135,10 +144,10 @@ def graph_of(made: dict[str, Any]) -> Graph:
 
 def run(made: dict[str, Any], seed: int, engine: str = "simpy") -> Records:
     """What an engine makes of a graph."""
-    return collect_items(go(create_graph_engine(engine, *engine_runs.parts(made, seed, graph_of(made))), made))
+    return collect_records(go(create_engine(engine, *engine_runs.parts(made, seed, graph_of(made))), made))
 
 
-def go(built: GraphEngine, made: dict[str, Any]) -> GraphEngine:
+def go(built: Engine, made: dict[str, Any]) -> Engine:
     """Run an engine to its end with the scenario's decisions."""
     decisions = iter(made["decisions"])
     for _ in built.steps(iter([time_s for time_s, _ in made["decisions"]])):

@@ -32,7 +32,7 @@ def scenario(seed: int, *, core_sizes: int = 2, **overrides: Any) -> dict[str, A
     if unknown:
         raise TypeError(f"scenarios have no key {unknown[0]!r}: {', '.join(sorted(made))}")
     if overrides.get("interference"):
-        _slow_down(made["stages"], Random(f"interference {seed}"))
+        slow_down(made["stages"], Random(f"interference {seed}"))
     return made | overrides
 
 
@@ -47,7 +47,7 @@ def with_limit(drawn: dict[str, Any], seed: int) -> dict[str, Any]:
     return {**drawn, **limit}
 
 
-def _slow_down(stages: list[dict[str, Any]], rng: Random) -> None:
+def slow_down(stages: list[dict[str, Any]], rng: Random) -> None:
     """Give every variant slowdowns beside others, in quarters that tie or at random."""
     on_grid = rng.random() < 0.5
     for variant in (variant for stage in stages for variant in stage["variants"].values()):

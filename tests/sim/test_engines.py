@@ -23,11 +23,11 @@ KINDS = {"plain": 40, "beside": 10, "limited": 10}
 """How many blocks of scenarios: plain, with batches that slow each other, and with a limit of cores."""
 
 
-def kinds_and_blocks() -> list[Any]:
+def kinds_and_blocks(kinds: dict[str, int]) -> list[Any]:
     """A twentieth of each kind always, the others in `make test-long`."""
     return [
         pytest.param(kind, *(each.values if hasattr(each, "values") else [each]), marks=getattr(each, "marks", ()))
-        for kind, count in KINDS.items()
+        for kind, count in kinds.items()
         for each in blocks(count)
     ]
 
@@ -56,7 +56,7 @@ def differences(one: Any, other: Any, where: str = "") -> Iterator[str]:
         yield where
 
 
-@pytest.mark.parametrize(("kind", "block"), kinds_and_blocks())
+@pytest.mark.parametrize(("kind", "block"), kinds_and_blocks(KINDS))
 @pytest.mark.parametrize(("dispatch", "drop"), MODES)
 def test_both_engines_equal_the_oracle(dispatch: str, drop: str, kind: str, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):

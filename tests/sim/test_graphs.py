@@ -9,26 +9,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ipa.profiles import Edge, Graph
+from ipa.profiles import Edge
 from ipa.sim import laws
-from ipa.sim.engines import EngineError, create_graph_engine
+from ipa.sim.engines import create_engine
 from ipa.sim.graph.draws import numbers_of_items
 from ipa.sim.records import COMPLETED, OUTCOMES, Records
 from ipa.sim.tables import served_accuracy
 from tests.sim import engine_runs, graph_oracle, graph_runs
-from tests.sim.blocks import blocks
-from tests.sim.random_scenarios import with_limit
-from tests.sim.test_engines import differences
+from tests.sim.test_engines import MODES, differences, kinds_and_blocks
 
 BLOCK = 25
+KINDS = {"plain": 20, "beside": 20, "limited": 20}
+"""How many blocks of graphs in each mode; for the kinds see `test_engines.KINDS`."""
 
 
-@pytest.mark.parametrize("block", blocks(160))
-def test_both_engines_equal_the_oracle(block: int) -> None:
+@pytest.mark.parametrize(("kind", "block"), kinds_and_blocks(KINDS))
+@pytest.mark.parametrize(("dispatch", "drop"), MODES)
+def test_both_engines_equal_the_oracle(dispatch: str, drop: str, kind: str, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        drawn = graph_runs.scenario(seed)
-        if seed % 4 == 3:
-            drawn = with_limit(drawn, seed)
+        drawn = graph_runs.scenario(seed, dispatch=dispatch, drop=drop, kind=kind)
         records, expected = graph_runs.run(drawn, seed), graph_oracle.simulate(drawn)
         assert graph_runs.difference(records, expected) is None, f"seed {seed}"
         assert records.run_end_s == expected["end_s"]
@@ -39,7 +38,7 @@ def test_both_engines_equal_the_oracle(block: int) -> None:
         )
         assert records.integral_s.tolist() == pytest.approx(expected["queue_integral"], rel=1e-9, abs=1e-9)
         oldest_s = laws.oldest_s(engine_runs.parts(drawn, seed)[0])
-        assert list(laws.violations(records, eager=False, oldest_s=oldest_s)) == [], f"seed {seed}"
+        assert list(laws.violations(records, eager=dispatch == "eager", oldest_s=oldest_s)) == [], f"seed {seed}"
         if find_spec("numba"):
             compiled = graph_runs.run(drawn, seed, "compiled")
             assert list(differences(records, compiled)) == [], f"seed {seed}"
@@ -69,15 +68,19 @@ def test_a_chain_written_as_a_graph_is_the_chain(engine: str) -> None:
 
 
 @pytest.mark.skipif(not find_spec("numba"), reason="needs numba")
-def test_items_may_be_put_before_a_stage_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ipa.sim.compiled import graph, item_stage
+@pytest.mark.parametrize("dispatch", ["central", "eager"])
+def test_a_stage_gets_places_for_more_items_than_there_are_requests(
+    monkeypatch: pytest.MonkeyPatch, dispatch: str
+) -> None:
+    from ipa.sim.compiled import engine
 
-    whole = [graph_runs.run(graph_runs.scenario(seed), seed, "compiled") for seed in range(20)]
-    monkeypatch.setattr(graph, "PIECE", 3)
-    monkeypatch.setattr(item_stage, "PIECE", 3)
-    for seed, records in enumerate(whole):
-        pieces = graph_runs.run(graph_runs.scenario(seed), seed, "compiled")
-        assert list(differences(records, pieces)) == [], f"seed {seed}"
+    graphs = [graph_runs.scenario(seed, dispatch=dispatch) for seed in range(20)]
+    whole = [graph_runs.run(drawn, seed, "compiled") for seed, drawn in enumerate(graphs)]
+    monkeypatch.setattr(engine, "SPARE_PLACES", 1)
+    few = [graph_runs.run(drawn, seed, "compiled") for seed, drawn in enumerate(graphs)]
+    assert [list(differences(*both)) for both in zip(whole, few, strict=True)] == [[]] * 20
+    more = [max(len(part.request) for part in each.items) > 1.25 * len(each.request) + 1 for each in few]
+    assert sum(more) > 1
 
 
 def _of_requests(records: Records) -> Records:
@@ -160,6 +163,50 @@ def test_joins(engine: str, join: tuple[str, float], entered_s: list[float], end
     assert records.end_s.tolist() == ended_s
 
 
+def uneven(**world: Any) -> dict[str, Any]:
+    """Stage 0 (1 s) before 1 (1 s) and 2 (4 s), each with replicas enough; limits that nobody meets."""
+    made = _world([1.0, 1.0, 4.0], [0.0, 0.0, 0.0])
+    made["edges"] = [graph_runs.plain_edge(made, 0, child) for child in (1, 2)]
+    return made | {"edge_normals": [[0.0] * 3] * 2} | world
+
+
+@pytest.mark.parametrize("engine", ["oracle", *ENGINES])
+@pytest.mark.parametrize(("sla_s", "starts_s"), [(6.0, [0.0, 1.0]), (7.0, [0.0, 1.0, 2.0]), (4.9, [])])
+def test_by_deadline_the_slowest_way_is_ahead(engine: str, sla_s: float, starts_s: list[float]) -> None:
+    """5 s are ahead of a request at stage 0, of which it takes 1 s there: the fast branch would leave time for all."""
+    made = uneven(sla_s=sla_s, drop="deadline")
+    made["initial"] = [made["initial"][0], *(each | {"replicas": 9} for each in made["initial"][1:])]
+    found = _starts(made, engine, 0)
+    assert [start_s for start_s in found if start_s is not None] == starts_s
+
+
+@pytest.mark.parametrize("engine", ["oracle", *ENGINES])
+def test_by_deadline_a_join_that_waits_is_ahead_too(engine: str) -> None:
+    made = uneven(sla_s=6.0, drop="deadline", joins={2: ("wait", 1.5)})
+    assert _starts(made, engine, 0) == [None] * 3
+    assert _starts(made | {"sla_s": 6.5}, engine, 0)[0] == 0.0
+
+
+@pytest.mark.parametrize("engine", ["oracle", *ENGINES])
+def test_of_two_stages_that_get_one_batch_the_first_attempts_first(engine: str) -> None:
+    """Stage 2 starts beside the busy core of stage 1, which started at the same moment beside none."""
+    made = uneven(interference=True)
+    for stage in made["stages"]:
+        stage["variants"]["a"]["beside"] = [1.0, 2.0]
+    made["arrivals"] = made["arrivals"][:1]
+    made["edge_normals"] = [[0.0]] * 2
+    assert [_starts(made, engine, stage) for stage in (1, 2)] == [[1.0], [1.0]]
+    assert [_starts(made, engine, stage, "finish") for stage in (1, 2)] == [[2.0], [9.0]]
+
+
+def _starts(made: dict[str, Any], engine: str, stage: int, key: str = "start") -> list[float | None]:
+    """When each item of a stage started or finished; None if it did not."""
+    if engine == "oracle":
+        return [item.get(key) for item in graph_oracle.simulate(made)["items"][stage]]
+    found = getattr(graph_runs.run(made, 1, engine).items[stage], f"{key}_s")[0]
+    return [None if np.isnan(moment_s) else float(moment_s) for moment_s in found]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("partial", "ended"), [(False, "dropped"), (True, "completed")])
 def test_a_dropped_item_drops_its_request_unless_it_may_be_missing(engine: str, partial: bool, ended: str) -> None:
@@ -210,7 +257,7 @@ def test_drops_are_read_from_a_number_on(engine: str) -> None:
     made = _world([1.0], [0.0] * 8)
     made["stages"][0]["drop_limit_s"] = 2.5
     made |= {"edges": [], "edge_normals": []}
-    built = create_graph_engine(engine, *engine_runs.parts(made, 1, graph_runs.graph_of(made)))
+    built = create_engine(engine, *engine_runs.parts(made, 1, graph_runs.graph_of(made)))
     stage = graph_runs.go(built, made).stages[0]
     every, later = stage.drop_log(), stage.drop_log(2)
     assert every.requests.tolist() == [3, 4, 5, 6, 7]
@@ -250,11 +297,3 @@ def test_a_binomial_number_is_of_as_many_trials_as_come_nearest_to_its_spread() 
 def test_measured_numbers_are_drawn_as_often_as_they_were_measured() -> None:
     edge = Edge("detect", "cars", counts={"n": (3, 0, 3, 1)})
     assert numbers_of_items(edge, "n", np.array([0.1, 0.3, 0.6, 0.99])).tolist() == [0, 1, 3, 3]
-
-
-@pytest.mark.parametrize("setting", [{"dispatch": "eager"}, {"drop": "batch"}, {"drop": "deadline"}])
-def test_what_only_chains_have_is_refused(setting: dict[str, Any]) -> None:
-    given, initial = engine_runs.parts(_world([1.0], [0.0]), 1, Graph((), 1.0))
-    ((key, value),) = setting.items()
-    with pytest.raises(EngineError, match=f"{key}: {value} is not simulated"):
-        create_graph_engine("simpy", replace(given, world=replace(given.world, **setting)), initial)

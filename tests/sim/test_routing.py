@@ -97,10 +97,10 @@ def test_numbers_persist_over_no_time_and_for_ever(persist_s: float) -> None:
     """Requests that come together, an instant apart and seconds apart."""
     arrivals = [0.0, 0.0, SMALLEST, 1.0, nextafter(1.0, 2.0), 5.0]
     normals, apart_s = np.linspace(-3.0, 3.0, len(arrivals)), np.diff(arrivals)
-    from ipa.sim.compiled import routing
+    from ipa.sim.compiled import graph_memory
 
     expected = draws.persistent(normals, apart_s, persist_s)
-    assert routing.persist(normals.copy(), apart_s, persist_s).tolist() == expected.tolist()
+    assert graph_memory.persist(normals.copy(), apart_s, persist_s).tolist() == expected.tolist()
     assert expected[1] == expected[0]  # no time has passed
     assert np.isfinite(expected).all()
     if persist_s < 1.0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from ipa.studies import Run, Scenario, ScenarioError, simulate
 from ipa.studies.runs import results
 
+ENGINES = ("simpy", "compiled") if find_spec("numba") else ("simpy",)
 SCENARIO = Scenario(pipeline="traffic", trace="constant:20:30").with_values({"policy": "rate"})
 
 
@@ -61,17 +63,19 @@ def test_without_records_the_folder_has_its_tables_without_rows(run: Run, tmp_pa
     assert tables["replicas"].equals(run.tables["replicas"])
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"records": "sample"},
-        {"dispatch": "eager"},
-        {"drop": "batch"},
-        {"drop": "deadline"},
-    ],
-    ids=str,
-)
-def test_what_only_chains_have_is_refused_before_anything_runs(values: dict[str, Any]) -> None:
-    ((key, value),) = values.items()
-    with pytest.raises(ScenarioError, match=f"{key}: {value}: traffic is a graph of stages; only chains have this"):
-        simulate(SCENARIO.with_values(values))
+@pytest.mark.parametrize("values", [{"dispatch": "eager"}, {"drop": "batch"}, {"drop": "deadline"}], ids=str)
+def test_a_graph_has_the_rules_of_chains(values: dict[str, Any]) -> None:
+    """Each changes what becomes of the requests of an overloaded graph, and both engines agree on it."""
+    overloaded = SCENARIO.with_values({"trace": "constant:200:5", "limit_cores": 3})
+    scenario = overloaded.with_values(values)
+    requests = [
+        simulate(each).tables["requests"]
+        for each in (overloaded, scenario, *(scenario.with_values({"engine": name}) for name in ENGINES))
+    ]
+    assert not requests[1].equals(requests[0])
+    assert all(each.equals(requests[1]) for each in requests[2:])
+
+
+def test_records_of_a_sample_are_refused_before_anything_runs() -> None:
+    with pytest.raises(ScenarioError, match="records: sample: traffic is a graph of stages; only chains have this"):
+        simulate(SCENARIO.with_values({"records": "sample"}))
