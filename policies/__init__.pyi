@@ -87,6 +87,12 @@ from .registry import take_from_spec as take_from_spec
 from .registry import takes as takes
 from .scale_only import ScaleOnly as ScaleOnly
 from .scaler import Scaler as Scaler
+from .settings import FORMATS as FORMATS
+from .settings import Settings as Settings
+from .settings import format_of as format_of
+from .settings import is_settings_file as is_settings_file
+from .settings import read_settings as read_settings
+from .settings import write_settings as write_settings
 from .static import Static as Static
 from .switch_only import SwitchOnly as SwitchOnly
 from .time_limit import TimeLimit as TimeLimit

@@ -228,6 +228,10 @@ class Scaler(ABC):
             notes=tuple(notes),
         )
 
+    def stage_throughput_rps(self, stage: str) -> float:
+        """The items per second that a replica of a stage carries with the policy's variant and batch."""
+        return self._throughput_rps(self._pipeline.stage(stage).variant(self.variants[stage]), self.batch[stage])
+
     def _throughput_rps(self, variant: Variant, batch: int) -> float:
         return variant.throughput_rps(batch) * self._programme.throughput_share
 

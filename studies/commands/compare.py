@@ -105,6 +105,7 @@ def compare(
     chosen = asked.policies or _as_before(question, parameters) or studies.BASELINES
     systems = studies.many.systems.choose(base, chosen, predictors=predictors, parameters=parameters, log=printing.note)
     printing.say_rules(base.pipeline)
+    printing.say_settings(each for each in chosen if isinstance(each, str))
     printing.say_doubts(systems)
     if results.report is not None:
         reports.check_report(results.report, results.out, base.records)

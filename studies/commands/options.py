@@ -194,7 +194,8 @@ def _policy_option(default: str) -> Callable[[F], F]:
     return click.option(
         "--policy",
         shell_complete=complete.policies,
-        help="Policy to run: ipa, scale-only:low, switch-only, static, ... or a class in a file, my.py:MyPolicy; "
+        help="Policy to run: ipa, scale-only:low, switch-only, static, ..., a class in a file, my.py:MyPolicy, "
+        "or an autoscaler's manifest, hpa.yaml; "
         f"parameters may follow: 'ipa alpha=2'. Default: {default}.",
     )
 

@@ -1,16 +1,21 @@
-"""`ipa policy`: the policies and their parameters."""
+"""`ipa policy`: the policies and their parameters, and autoscalers' settings read and written."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 import ipa
+from ipa import studies
 from ipa.studies.commands import complete, printing
 from ipa.studies.commands.group import Group
 from ipa.studies.commands.options import output_options
+
+FORMATS = ("hpa", "keda", "knative", "ray")
+"""`ipa.policies.FORMATS`, which is imported only when it is used."""
 
 if TYPE_CHECKING:
     from ipa.policies import Manual
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def policy() -> None:
-    """List policies and their parameters."""
+    """List policies and their parameters; read and write autoscalers' settings."""
 
 
 # ---- list ----
@@ -68,3 +73,44 @@ def print_manual(found: Manual) -> None:
     for each in found.parameters:
         table.add_row(each.name, each.type, "required" if each.default is None else each.default, each.meaning)
     printing.print_table(table)
+
+
+# ---- from-yaml and to-yaml ----
+
+
+@policy.command("from-yaml")
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@output_options
+def from_yaml(file: Path, as_json: bool) -> None:
+    """Show the policy that behaves as an autoscaler's settings say.
+
+    FILE: a HorizontalPodAutoscaler, KEDA's ScaledObject, a Knative Service or Revision, a Ray Serve config, or a List
+    with one of these for each stage, as written or as `kubectl get -o yaml` prints it. Wherever a policy stands, its
+    file may: `ipa compare mine.yaml --policy hpa.yaml --policy foresight`.
+    """
+    settings = ipa.policies.read_settings(file)
+    if as_json:
+        printing.print_json(asdict(settings))
+        return
+    click.echo(studies.many.systems.as_spec(settings.policy, settings.parameters))
+    printing.say_settings([str(file)])
+
+
+@policy.command("to-yaml")
+@click.argument("spec", metavar="POLICY", shell_complete=complete.policies)
+@click.option("--pipeline", required=True, metavar="PIPELINE|FILE", help="The pipeline whose stages are scaled.")
+@click.option(
+    "--as",
+    "wanted",
+    type=click.Choice(list(FORMATS)),
+    help="What to write. Default: what says all that the policy does.",
+)
+@click.option("--trace", help="Simulate the policy on this load, and write the outcome above the settings.")
+def to_yaml(spec: str, pipeline: str, wanted: str | None, trace: str | None) -> None:
+    """Write a policy as the settings of an autoscaler, a manifest for each stage.
+
+    POLICY: hpa, kpa or ray with parameters, such as 'hpa target=0.6 max_replicas=20', or a file with settings. What has
+    to be guessed, such as the names of metrics, is marked.
+    """
+    scenario = studies.find(pipeline, {"policy": spec, **({} if trace is None else {"trace": trace})})
+    click.echo(studies.many.settings_of(scenario, wanted, is_measured=trace is not None), nl=False)

@@ -275,6 +275,14 @@ def say_rules(pipeline: str) -> None:
             log(f"Warning: {line}")
 
 
+def say_settings(policies: Iterable[str]) -> None:
+    """Say which fields have no counterpart in the files with autoscalers' settings among policies' names."""
+    for file in (ipa.policies.split_spec(each)[0] for each in policies):
+        if ipa.policies.is_settings_file(file):
+            for text in ipa.policies.read_settings(file).notes:
+                note(f"{file}: {text}")
+
+
 def say_doubts(scenarios: Iterable[Scenario]) -> None:
     """Warn on stderr of SLAs, goals and margins that are likely in another unit than meant, of the first scenarios."""
     with suppress(ValueError):  # of wrong input, which is answered when it is used

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import click
@@ -37,14 +38,22 @@ from ipa.studies.many.tuning import Drawing, Options
 @set_option
 @jobs_option
 @resumable_out_option
+@click.option(
+    "--write",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the best setting of hpa, kpa or ray to this file as a manifest of its autoscaler, for each stage.",
+)
 @output_options
-def tune(what: str, jobs: int | None, **options: Any) -> None:
+def tune(what: str, jobs: int | None, write: Path | None, **options: Any) -> None:
     """Tune a policy: choose parameters on some windows of a load, and test them on others.
 
     Prints a scenario file of the best setting, ready to run, with its gain over the defaults in comments above it.
     """
     results, asked, drawing = taken(Results, options), taken(Options, options), taken(Drawing, options)
     scenario = build_scenario(what, **options)
+    if write is not None:
+        studies.results.check_place(write, f"--write {write}")
+        studies.many.settings_of(scenario, is_measured=False)  # before anything runs
     printing.say_load(studies.load_of(scenario).trace())
     progress.compile_engine(scenario)
     with (
@@ -65,6 +74,11 @@ def tune(what: str, jobs: int | None, **options: Any) -> None:
         printing.print_json(tuned.as_dict())
     else:
         click.echo(studies.many.tuning.as_file(tuned, tuned.best[0]), nl=False)
+    if write is not None:
+        best = tuned.best[0].scenario
+        reasons = studies.many.tuning.lines(tuned)
+        studies.results.write_text(studies.many.settings_of(best, is_measured=False, reasons=reasons), write)
+        printing.note(f"Settings: {write}")
     if not tuned.best[0].keeps_limits[0]:
         printing.log(f"Warning: no setting keeps {', '.join(map(str, tuned.wishes.limits))}; this one breaks it least")
     if results.out is not None:

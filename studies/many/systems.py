@@ -66,10 +66,15 @@ def choose(
 
 def _entry(base: Scenario, given: Given) -> PolicyChoice:
     choice = base.with_values({"policy": given if isinstance(given, str) else dict(given)}).policy
-    name = " ".join([choice.name, *(f"{key}={_as_text(value)}" for key, value in choice.parameters.items())])
+    name = as_spec(choice.name, choice.parameters)
     if name == base.policy.name:
         return base.policy.model_copy(update={"label": choice.label or base.policy.label})
     return PolicyChoice(name=name, label=choice.label)
+
+
+def as_spec(name: str, parameters: Mapping[str, Any]) -> str:
+    """A policy with its parameters behind its name."""
+    return " ".join([name, *(f"{key}={_as_text(value)}" for key, value in parameters.items())])
 
 
 def _with_predictors(entry: PolicyChoice, predictors: Sequence[Given]) -> list[PolicyChoice]:

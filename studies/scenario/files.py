@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ipa import profiles
-from ipa.policies import check_cores, create
+from ipa.policies import check_cores, create, is_settings_file
 from ipa.profiles import (
     Document,
     Pipeline,
@@ -49,6 +50,7 @@ def load(
     dotted key, override the file; `defaults` are for keys that it does not have.
     """
     document = read_yaml(path, kind="scenario", schema_version=SCHEMA_VERSION, error=ScenarioError)
+    document = replace(document, data=_with_settings_beside(document.data, Path(path).parent))
     scenario = validate_document(Scenario, document, error=ScenarioError)
     values = {**{key: value for key, value in (defaults or {}).items() if key not in document.data}, **(values or {})}
     folder = Path(path).parent
@@ -69,6 +71,17 @@ def load(
     ).with_values(values)
     _check_names(scenario, document, {key.partition(".")[0] for key in values})
     return scenario
+
+
+def _with_settings_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The data of a scenario file, with the path of an autoscaler's settings, which are read at once, made whole."""
+    policy = data.get("policy")
+    name = policy.get("name") if isinstance(policy, Mapping) else policy
+    file, _, parameters = name.partition(" ") if isinstance(name, str) else ("", "", "")
+    if not is_settings_file(file):
+        return data
+    whole = f"{beside(folder, file)} {parameters}".rstrip()
+    return {**data, "policy": {**policy, "name": whole} if isinstance(policy, Mapping) else whole}
 
 
 def _check_names(scenario: Scenario, document: Document, replaced: Collection[str]) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -22,7 +23,16 @@ from pydantic import (
 
 from ipa.live.kubernetes import PodSections
 from ipa.numbers import in_own_unit
-from ipa.policies import FACTS, MOST_REPLICAS, PLANNING_PARAMETERS, take_from_spec
+from ipa.policies import (
+    FACTS,
+    MOST_REPLICAS,
+    PLANNING_PARAMETERS,
+    PolicyError,
+    is_settings_file,
+    read_settings,
+    split_spec,
+    take_from_spec,
+)
 from ipa.profiles import (
     Document,
     FileModel,
@@ -91,9 +101,23 @@ def _label(value: object) -> object:
     return value
 
 
+def _from_settings(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A policy named by a file with an autoscaler's settings, as the policy that these are."""
+    if not is_settings_file(split_spec(given["name"])[0]):
+        return given
+    file, own = split_spec(given["name"])
+    try:
+        settings = read_settings(file)
+    except PolicyError as error:
+        raise refusal(str(error)) from None
+    label = given["label"] if given.get("label") is not None else Path(file).name
+    return {**settings.parameters, **own, **given, "name": settings.policy, "label": label}
+
+
 class PolicyChoice(BaseModel):
     """A policy by name (or `file.py:Class`) with its parameters beside it, which the policy itself checks.
 
+    The name of a YAML file with an autoscaler's settings means the policy that behaves so (`read_settings`).
     `label` is what tables and reports call it, by default its name. Like parameters it may follow in the name, from
     which it is taken.
     """
@@ -112,11 +136,11 @@ class PolicyChoice(BaseModel):
             key: in_own_unit(value, key) if key not in ("name", "label") else value for key, value in given.items()
         }
         name, label = take_from_spec(given["name"], "label")
-        if name == given["name"]:
-            return given
-        if given.get("label") is not None:
-            raise refusal(f"label: given twice, {label!r} and {given['label']!r}")
-        return {**given, "name": name, "label": "" if label is None else label}
+        if name != given["name"]:
+            if given.get("label") is not None:
+                raise refusal(f"label: given twice, {label!r} and {given['label']!r}")
+            given = {**given, "name": name, "label": "" if label is None else label}
+        return _from_settings(given)
 
     @model_serializer(mode="wrap")
     def _without_no_label(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -145,7 +169,8 @@ class Scenario(FileModel):
     pipeline: str = Field(description="a shipped pipeline's name, or the path of a pipeline file")
     policy: Annotated[PolicyChoice, BeforeValidator(_policy, json_schema_input_type=str | PolicyChoice)] = Field(
         default=PolicyChoice(name="ipa"),
-        description="a policy by name (`scale-only:high`) or class (`my.py:MyPolicy`), with parameters behind it; or a "
+        description="a policy by name (`scale-only:high`), class (`my.py:MyPolicy`) or an autoscaler's settings "
+        "(`hpa.yaml`), with parameters behind it; or a "
         "mapping: name, the policy's parameters, and label, its name in tables and reports",
     )
     seed: Whole = Field(

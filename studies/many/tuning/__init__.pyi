@@ -6,3 +6,4 @@ from .run import tune as tune
 from .tuned import Best as Best
 from .tuned import Tuned as Tuned
 from .tuned import as_file as as_file
+from .tuned import lines as lines

@@ -1,0 +1,226 @@
+"""Autoscalers' manifests read as policies: every field has a counterpart, is noted, or is refused by its path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ipa.policies import PolicyError, Settings, create, read_settings
+from tests.tiny import published, two_by_two
+
+PIPELINE = two_by_two(published(accuracy="sum"))
+
+CPU = {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 60}}}
+
+
+def hpa(**spec: Any) -> dict[str, Any]:
+    given = {"scaleTargetRef": {"kind": "Deployment", "name": "a"}, "minReplicas": 2, "maxReplicas": 20, **spec}
+    return {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "w"}, "spec": given}
+
+
+def keda(trigger: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    given = {"scaleTargetRef": {"name": "a"}, "minReplicaCount": 1, "triggers": [trigger], **spec}
+    return {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "w"}, "spec": given}
+
+
+def knative(limit: int = 0, **annotations: str) -> dict[str, Any]:
+    named = {f"autoscaling.knative.dev/{key.replace('_', '-')}": value for key, value in annotations.items()}
+    template = {"metadata": {"annotations": {"other": "x", **named}}, "spec": {"containerConcurrency": limit}}
+    return {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {}, "spec": {"template": template}}
+
+
+def prometheus(query: str = "sum(rate(http_requests_total[1m]))", **metadata: str) -> dict[str, Any]:
+    return {"type": "prometheus", "metadata": {"query": query, "threshold": "8.5", **metadata}}
+
+
+def read(tmp_path: Path, document: object) -> Settings:
+    path = tmp_path / "settings.yaml"
+    path.write_text(document if isinstance(document, str) else yaml.safe_dump(document), encoding="utf-8")
+    settings = read_settings(path)
+    create(settings.policy, PIPELINE, settings.parameters)  # what is read is a policy
+    return settings
+
+
+def pods(name: str, value: object, kind: str = "Pods") -> dict[str, Any]:
+    source = {"metric": {"name": name}, "target": {"type": "AverageValue", "averageValue": value}}
+    return {"type": kind, kind.lower(): source}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [
+        ([CPU], {"metric": "utilisation", "target": 0.6}),
+        ([], {"metric": "utilisation", "target": 0.8}),
+        ([pods("http_requests_per_second", "500m")], {"metric": "rps", "target": 0.5}),
+        ([pods("requests_in_flight", 3)], {"metric": "concurrency", "target": 3.0}),
+        ([pods("queue_length", "1k", "External")], {"metric": "concurrency", "target": 1000.0, "external": True}),
+    ],
+)
+def test_the_metric_of_an_hpa(tmp_path: Path, metrics: list[Any], expected: dict[str, Any]) -> None:
+    settings = read(tmp_path, hpa(metrics=metrics))
+    assert settings == Settings("hpa", {"min_replicas": 2, "max_replicas": 20, **expected})
+
+
+def test_the_behavior_of_an_hpa(tmp_path: Path) -> None:
+    up = {"policies": [{"type": "Pods", "value": 2, "periodSeconds": 60}], "selectPolicy": "Min", "tolerance": "50m"}
+    down = {"stabilizationWindowSeconds": 60, "selectPolicy": "Disabled"}
+    parameters = read(tmp_path, hpa(metrics=[CPU], behavior={"scaleUp": up, "scaleDown": down})).parameters
+    own = {key: value for key, value in parameters.items() if key.startswith("scale_")}
+    assert own == {
+        "scale_up_rules": [{"pods": 2, "period_s": 60.0}],
+        "scale_up_select": "min",
+        "scale_up_tolerance": 0.05,
+        "scale_down_window_s": 60,
+        "scale_down_select": "disabled",
+    }
+
+
+def test_an_hpa_of_version_1_and_what_a_cluster_prints(tmp_path: Path) -> None:
+    document = hpa(targetCPUUtilizationPercentage=70)
+    document |= {"apiVersion": "autoscaling/v1", "status": {"currentReplicas": 3}}
+    document["metadata"] |= {"uid": "1", "annotations": {"x": "y"}}
+    assert read(tmp_path, document).parameters["target"] == 0.7
+
+
+def test_a_scaled_object_is_an_hpa_with_an_external_metric(tmp_path: Path) -> None:
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 30}}
+    advanced = {"horizontalPodAutoscalerConfig": {"behavior": behavior}}
+    settings = read(tmp_path, keda(prometheus(), advanced=advanced, maxReplicaCount=9))
+    assert settings.parameters == {
+        "min_replicas": 1,
+        "max_replicas": 9,
+        "metric": "rps",
+        "target": 8.5,
+        "external": True,
+        "scale_down_window_s": 30,
+    }
+    assert settings.notes == ()
+    assert read(tmp_path, keda(prometheus())).parameters["max_replicas"] == 100
+
+
+def test_what_says_when_a_scaled_object_wakes_is_noted(tmp_path: Path) -> None:
+    settings = read(tmp_path, keda(prometheus(activationThreshold="2"), pollingInterval=15, minReplicaCount=0))
+    paths = [note.partition(": ")[0] for note in settings.notes]
+    assert paths == ["spec.minReplicaCount", "spec.pollingInterval", "spec.triggers[0].metadata.activationThreshold"]
+
+
+def test_a_scaled_object_by_cpu(tmp_path: Path) -> None:
+    trigger = {"type": "cpu", "metricType": "Utilization", "metadata": {"value": "55"}}
+    assert read(tmp_path, keda(trigger)).parameters["target"] == 0.55
+
+
+def test_a_knative_service(tmp_path: Path) -> None:
+    """The defaults, and a soft target of 10 with a hard limit of 4, which is the lower one."""
+    plain = read(tmp_path, knative())
+    assert plain.policy == "kpa"
+    assert plain.parameters == {
+        "target_concurrency": 100.0,
+        "utilisation": 0.7,
+        "stable_window_s": 60.0,
+        "panic_window_s": 6.0,
+        "panic_threshold": 2.0,
+        "scale_down_delay_s": 0.0,
+        "min_replicas": 1,
+        "max_replicas": None,
+    }
+    own = knative(4, target="10", window="2m", scale_down_delay="1m30s", min_scale="2", maxScale="5")
+    parameters = read(tmp_path, own).parameters
+    assert (parameters["target_concurrency"], parameters["panic_window_s"]) == (4.0, 12.0)
+    assert (parameters["scale_down_delay_s"], parameters["min_replicas"], parameters["max_replicas"]) == (90.0, 2, 5)
+
+
+def test_ray_serve(tmp_path: Path) -> None:
+    """A bare config; deployments by stage; and a RayService, whose config is a text."""
+    bare = read(tmp_path, {"min_replicas": 2, "max_replicas": 8, "target_ongoing_requests": 5, "initial_replicas": 3})
+    assert (bare.policy, bare.parameters["target_ongoing_requests"], bare.parameters["max_replicas"]) == ("ray", 5.0, 8)
+    assert bare.notes == ("initial_replicas: a run starts with what its load needs",)
+    config = {
+        "applications": [
+            {
+                "deployments": [
+                    {"name": "a", "autoscaling_config": {"max_replicas": 4, "upscale_smoothing_factor": 0.5}},
+                    {"name": "b", "num_replicas": "auto", "autoscaling_config": {"upscaling_factor": 0.5}},
+                ]
+            }
+        ]
+    }
+    service = {"apiVersion": "ray.io/v1", "kind": "RayService", "spec": {"serveConfigV2": yaml.safe_dump(config)}}
+    for document in (config, service):
+        parameters = read(tmp_path, document).parameters
+        assert parameters["max_replicas"] == {"a": 4, "b": 100}
+        assert (parameters["min_replicas"], parameters["upscaling_factor"]) == (1, 0.5)
+
+
+def test_a_list_has_one_for_each_stage(tmp_path: Path) -> None:
+    other = hpa(metrics=[CPU], maxReplicas=5, scaleTargetRef={"name": "b"})
+    listed = {"apiVersion": "v1", "kind": "List", "metadata": {}, "items": [hpa(metrics=[CPU]), other]}
+    parameters = read(tmp_path, listed).parameters
+    assert parameters["max_replicas"] == {"a": 20, "b": 5}
+    assert parameters["target"] == 0.6
+
+
+TWO = {"type": "Pods", "value": 1, "periodSeconds": 60}
+
+WRONG: list[tuple[object, str]] = [
+    ("", "holds 0 documents; allowed: one"),
+    ("a: 1\n---\nb: 2\n", "holds 2 documents; allowed: one, which may be a List"),
+    ("kind: X\nname: {{ .Values.name }}\n", "line 2: has a template's {{ }}"),
+    ("a: [1\n", "line 2: is no YAML"),
+    ("- a\n", "the document: ['a']; allowed: a mapping"),
+    ({"apiVersion": "v1", "kind": "Pod"}, "kind: 'Pod' of apiVersion 'v1'; allowed: HorizontalPodAutoscaler"),
+    ({"apiVersion": "v1", "kind": "List", "items": []}, "items: is empty"),
+    (hpa(minReplicas=30), "spec.maxReplicas: 20 is below minReplicas, which is 30"),
+    (hpa(maxReplicas=None), "spec.maxReplicas: is missing"),
+    (hpa(maxReplicas="many"), "spec.maxReplicas: 'many'; allowed: a whole number of at least 1"),
+    (hpa(metrics=[CPU, CPU]), "spec.metrics: 2 metrics, of which the one that asks for most counts; allowed: one"),
+    (hpa(metrics=[pods("http_rps", 0)]), "averageValue: 0; allowed: a quantity above 0"),
+    (hpa(metrics=[pods("latency", 1)]), "spec.metrics[0].pods.metric.name: 'latency': is it requests per second or"),
+    (hpa(metrics=[{"type": "Resource", "resource": {"name": "memory"}}]), "resource.name: 'memory'; allowed: cpu"),
+    (hpa(behaviour={}), "spec.behaviour: has no counterpart here"),
+    (hpa(behavior={"scaleUp": {"policies": [{**TWO, "type": "Pod"}]}}), "policies[0].type: 'Pod'; allowed: Pods, Perc"),
+    (hpa(behavior={"scaleUp": {"policies": [{"type": "Pods", "value": 1}]}}), "policies[0]: lacks periodSeconds"),
+    (keda(prometheus(threshold="0")), "spec.triggers[0].metadata.threshold: '0'; allowed: a quantity above 0"),
+    (keda({"type": "kafka", "metadata": {}}), "spec.triggers[0].type: 'kafka'; allowed: prometheus, cpu"),
+    (keda(prometheus("up")), "spec.triggers[0].metadata.query: 'up': is it requests per second or"),
+    (keda(prometheus(), triggers=[]), "spec.triggers: 0 triggers; allowed: one"),
+    (keda({**prometheus(), "metricType": "Value"}), "spec.triggers[0].metricType: 'Value'; allowed: AverageValue"),
+    (knative(metric="rps"), "metadata.annotations.metric: 'rps'; allowed: concurrency"),
+    (knative(window="60"), "metadata.annotations.window: '60'; allowed: a duration such as 60s"),
+    (knative(target="0"), "metadata.annotations.target: '0'; allowed: a quantity above 0"),
+    (knative(min_scale="3", max_scale="2"), "metadata.annotations.max-scale: 2 is below min-scale, which is 3"),
+    (knative(panic_threshold_percentage="90"), "panic-threshold-percentage: '90'; allowed: a quantity above 100"),
+    (knative(targett="4"), "metadata.annotations.targett: has no counterpart here"),
+    ({"applications": [{"name": "x"}]}, "applications: have no deployments"),
+    ({"max_replicas": 2, "aggregation_function": "max"}, "aggregation_function: has no counterpart here"),
+    ({"min_replicas": 3, "max_replicas": 2}, "max_replicas: 2 is below min_replicas, which is 3"),
+]
+
+
+@pytest.mark.parametrize(("document", "message"), WRONG, ids=[message[:40] for _, message in WRONG])
+def test_what_cannot_be_followed_is_refused_in_one_line(tmp_path: Path, document: object, message: str) -> None:
+    with pytest.raises(PolicyError) as refused:
+        read(tmp_path, document)
+    text = str(refused.value)
+    assert message in text
+    assert text.startswith(f"{tmp_path / 'settings.yaml'}: ")
+    assert "\n" not in text
+
+
+def test_items_of_a_list_say_the_same_but_for_what_is_of_a_stage(tmp_path: Path) -> None:
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 30}}
+    others = {
+        "scale_down_window_s is None for a and another elsewhere": hpa(scaleTargetRef={"name": "b"}, behavior=behavior),
+        "items: scale a, a; allowed: each another stage": hpa(),
+        "items: are hpa and kpa; allowed: autoscalers of one kind": knative(),
+    }
+    for message, other in others.items():
+        with pytest.raises(PolicyError, match=message):
+            read(tmp_path, {"apiVersion": "v1", "kind": "List", "items": [hpa(), other]})
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError, match=r"none\.yaml: cannot be read: .*No such file"):
+        read_settings(tmp_path / "none.yaml")
