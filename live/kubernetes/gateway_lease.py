@@ -280,6 +280,7 @@ class Keeper:
             lease.look()
         elif not gateway.answers:
             problem = "not renewed: the gateway does not answer"
+            self._due_s = -inf  # it may only be busy, and requests wait for one that serves
         elif gateway.is_closing and not (lease.is_ours and self._is_alone):
             if lease.is_ours and self._leaves():
                 lease.release()

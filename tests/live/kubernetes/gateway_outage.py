@@ -1,11 +1,11 @@
 """How long clients are without answers when the gateway's pod goes, on the cluster that KUBECONFIG names.
 
-    python -m tests.live.kubernetes.gateway_outage [TIMES]
+    python -m tests.live.kubernetes.gateway_outage [TIMES] [GATEWAYS]
 
-A client asks every 20 ms, each request on a connection of its own. The pod is deleted as an eviction or a drain deletes
-it, with its time to finish, and then as where its node dies, with none. The figures are the longest time between two
-answers, how many requests got no answer, and when, in seconds after the deletion, the successor was seen to pass each
-step of its start: `listens` and `replicas` are from its log.
+A client asks every 20 ms, each request on a connection of its own. The pod (of two gateways, that of the one that
+serves) is deleted as an eviction or a drain deletes it, with its time to finish, and then as where its node dies, with
+none. The figures are the longest time between two answers, how many requests got no answer, and when, in seconds after
+the deletion, the successor was seen to pass each step of its start: `listens` and `replicas` are from its log.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -27,9 +27,9 @@ from uuid import uuid4
 from ipa.live.kubernetes import deploy, names
 from ipa.live.kubernetes.api import Api, connect
 from ipa.live.kubernetes.readiness import client_url, until_reached
-from ipa.live.kubernetes.settings import Deployed
+from ipa.live.kubernetes.settings import Deployed, Layout
 from ipa.live.server_answers import DEFAULT_BODY
-from tests.live.kubernetes.world import tiny
+from tests.live.kubernetes.world import IMAGE, tiny
 from tests.live.world import sort
 
 EVERY_S = 0.02
@@ -39,7 +39,7 @@ BEFORE_S, AFTER_S, WITHIN_S = 3.0, 8.0, 120.0
 class Start:
     """The steps of the start of the next gateway's pod, as they come; `steps`: name -> when (time.time)."""
 
-    def __init__(self, api: Api, deployed: Deployed, known: str) -> None:
+    def __init__(self, api: Api, deployed: Deployed, known: Collection[str]) -> None:
         self._api = api
         self._namespace = deployed.namespace
         self._selector = names.as_query(names.selector(deployed.instance, names.GATEWAY))
@@ -53,7 +53,7 @@ class Start:
     def _watch(self) -> None:
         for event in self._api.watch("Pod", self._namespace, self._selector, self._version):
             now_s, pod = time.time(), event["object"]
-            if event["type"] == "BOOKMARK" or pod["metadata"]["name"] == self._known:
+            if event["type"] == "BOOKMARK" or pod["metadata"]["name"] in self._known:
                 continue
             self.pod = pod["metadata"]["name"]
             for step in _steps(pod):
@@ -84,6 +84,26 @@ def _steps(pod: dict[str, Any]) -> Iterator[str]:
         yield "ready"
 
 
+def gateways(api: Api, deployed: Deployed) -> list[str]:
+    """The names of the gateways' pods that are to stay."""
+    selector = names.as_query(names.selector(deployed.instance, names.GATEWAY))
+    pods = [each["metadata"] for each in api.list("Pod", deployed.namespace, selector)["items"]]
+    return [meta["name"] for meta in pods if "deletionTimestamp" not in meta]
+
+
+async def serving(api: Api, deployed: Deployed) -> str:
+    """The name of the only gateway's pod, or of the one that holds the Lease and has a successor."""
+    while True:
+        known = gateways(api, deployed)
+        if deployed.layout.gateways == 1 and len(known) == 1:
+            return known[0]
+        lease = api.get("Lease", deployed.namespace, deployed.gateway_name) or {"metadata": {}}
+        holder = str((lease.get("spec") or {}).get("holderIdentity") or "")
+        if {holder, (lease["metadata"].get("annotations") or {}).get(names.SUCCESSOR)} <= {*known}:
+            return holder
+        await asyncio.sleep(EVERY_S)
+
+
 async def outage(api: Api, deployed: Deployed, grace_s: int | None) -> tuple[float, int, int, dict[str, float]]:
     """Delete the gateway's pod under load.
 
@@ -107,20 +127,15 @@ async def outage(api: Api, deployed: Deployed, grace_s: int | None) -> tuple[flo
             pass
         lost += 1
 
-    selector = names.as_query(names.selector(deployed.instance, names.GATEWAY))
-    (pod,) = [
-        each
-        for each in api.list("Pod", deployed.namespace, selector)["items"]
-        if "deletionTimestamp" not in each["metadata"]
-    ]
-    path = f"/api/v1/namespaces/{deployed.namespace}/pods/{pod['metadata']['name']}"
+    known = gateways(api, deployed)
+    path = f"/api/v1/namespaces/{deployed.namespace}/pods/{await serving(api, deployed)}"
     how = {} if grace_s is None else {"grace_period_seconds": grace_s}
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
     timeout = aiohttp.ClientTimeout(total=5.0, sock_connect=1.0)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session, asyncio.TaskGroup() as group:
         begun_s = time.monotonic()
         deleted_s = deleted_at_s = 0.0
-        start = await asyncio.to_thread(Start, api, deployed, pod["metadata"]["name"])
+        start = await asyncio.to_thread(Start, api, deployed, known)
         while not deleted_s or not any(at_s > deleted_s + AFTER_S for at_s in answered_s):
             group.create_task(ask(session))
             await asyncio.sleep(EVERY_S)
@@ -136,13 +151,14 @@ async def outage(api: Api, deployed: Deployed, grace_s: int | None) -> tuple[flo
     return max(gaps), lost, lost + len(moments), steps
 
 
-def main(times: int) -> None:
+def main(times: int, count: int) -> None:
     """Deploy the tiny pipeline in a namespace of its own, measure, and remove it."""
     api, namespace = connect(), f"ipa-outage-{uuid4().hex[:6]}"
     made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     api.request("POST", "/api/v1/namespaces", made)
     with tempfile.TemporaryDirectory() as folder:
-        deployed = tiny(Path(folder), namespace)
+        layout = Layout(image=IMAGE, pull_policy="Never", service_type="NodePort", gateways=count)
+        deployed = tiny(Path(folder), namespace, layout)
         try:
             deploy.up(api, deployed, sort("small", 2), within_s=WITHIN_S)
             asyncio.run(until_reached(client_url(api, deployed)))
@@ -162,4 +178,5 @@ def main(times: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    given = [int(each) for each in sys.argv[1:]]
+    main(*given, *(5, 1)[len(given) :])

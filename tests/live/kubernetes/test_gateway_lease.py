@@ -198,6 +198,19 @@ def test_after_a_kill_the_successor_serves_with_its_next_look(world: World) -> N
     assert (second.lease.term, second.lease.fence) == (2, 0)
 
 
+def test_a_successor_that_is_busy_when_the_lease_is_given_back_takes_it_with_its_next_look(world: World) -> None:
+    """A request waits 5 s for a gateway that serves: two attempts two seconds apart might be too late for it."""
+    first, second = world.pods
+    second.stop()
+    first.kill()
+    world.step()
+    second.keeper._due_s = 0.0  # the watch of the Lease has woken it
+    world.step()
+    second.is_stopped = False
+    world.step()
+    assert world.serving == [second.name]
+
+
 def test_a_node_that_is_lost_is_replaced_once_its_lease_has_run_out(world: World) -> None:
     first, second = world.pods
     first.kill()
