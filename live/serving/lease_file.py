@@ -1,6 +1,6 @@
 """The lease of two gateways on one machine: a file, which the one that serves renews and the other watches.
 
-The holder renews its right every second. It has lost it once another has taken the file over: because the holder's
+The holder renews its right twice a second. It has lost it once another has taken the file over: because the holder's
 process has ended, which the system tells at once, because it has released it, or because it has stood still for so long
 that its right is over. Reading, deciding and writing are one step under the file's lock, which ends with its process.
 """
@@ -20,9 +20,10 @@ from pathlib import Path
 from ipa.live.serving.lease import Address, ServingLease, boot_s
 
 LOOKED_AT_EVERY_S = 0.05
-RENEWED_EVERY_S = 1.0
-HOLDS_S = 5.0
-"""How long a right lasts: both gateways read the same clock."""
+RENEWED_EVERY_S = 0.5
+HOLDS_S = 3.0
+"""How long a right lasts: both gateways read the same clock. While one stands still, nobody serves for so long; were it
+shorter, a gateway on a busy machine would lose its right, and what is inside, although it works."""
 
 log = logging.getLogger("live.lease")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from ipa.studies import Validation
     from ipa.studies.scenario import Windows
+    from ipa.studies.validation import UnkeptError
 
 
 @click.command()
@@ -91,7 +92,7 @@ def validate(
         redirect_stdout(sys.stderr),
     ):  # a user's policy may print
         try:
-            validation = studies.validate(
+            validation: Validation | UnkeptError = studies.validate(
                 scenario,
                 how,
                 results.out,
@@ -99,9 +100,14 @@ def validate(
                 duration_s=duration_s,
                 calibration=calibration,
                 on_finished=advance,
+                writing=unwritten.told_last,
             )
         except KeyboardInterrupt:
             raise progress.interrupted(results.out) from None
+        except studies.validation.UnkeptError as problem:
+            validation = problem
+    if isinstance(validation, studies.validation.UnkeptError):
+        _tell(validation, results.as_json)
     if results.report is not None:
         with unwritten.told_last():
             reports.write_report(validation, results.report)
@@ -113,6 +119,16 @@ def validate(
         printing.log(f"Warning: {flag}")
     if check and not validation.passed:
         raise SystemExit(1)
+
+
+def _tell(unkept: UnkeptError, as_json: bool) -> NoReturn:
+    """Print the live run that could not be kept, and keep it elsewhere. Raises ScenarioError, which says where."""
+    if as_json:
+        printing.print_json(unkept.run.summary)
+    else:
+        printing.print_run(unkept.run, None, None)
+    unwritten.write_or_elsewhere(unkept.write, unkept.place)
+    raise ScenarioError(f"{unkept}; there is room again: repeat the command to resume")
 
 
 def _windows(given: str | None) -> Windows | None:
@@ -132,6 +148,8 @@ def print_validation(validation: Validation, folder: Path | None, report: Path |
         tables.insert(2, _interference(validation))
     for table in tables:
         printing.print_table(table)
+        if table is tables[0]:
+            printing.print_line(words.TIPS)
     for name, found in (*words.decisions(validation), *words.beyond(validation)):
         printing.print_line(f"{name}: {found}")
     printing.print_line(f"Verdict: {validation.verdict}")

@@ -68,6 +68,7 @@ def _headline(validation: Validation) -> list[Part]:
         *doubts,
         _muted(f"Of {sentences.judged(validation)}. {_READING}"),
         _judged(validation.rows),
+        _muted(sentences.TIPS),
         _muted("The same by utilisation of the busiest stage:"),
         _bands(validation),
         *by_interference,

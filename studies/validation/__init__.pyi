@@ -12,6 +12,7 @@ from .figures import Tables as Tables
 from .figures import Windows as Windows
 from .figures import busiest as busiest
 from .manifest import read_manifest as read_manifest
+from .run import UnkeptError as UnkeptError
 from .run import conduct as conduct
 from .run import read_validation as read_validation
 from .run import validate as validate

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from ipa.live import LiveError, RunError
 from ipa.studies import results
-from ipa.studies.runs import prepare
+from ipa.studies.runs import Run, prepare
 from ipa.studies.runs.live_runs import Live, check_installed, check_live, check_reachable, run_live
 from ipa.studies.scenario import Scenario, ScenarioError, Windows, load_of
 
 Counts = NDArray[np.int64]
 
 RunLive = Callable[[Scenario, Path], None]
-"""A function that runs a scenario live and writes its results to the folder, which is empty."""
+"""A function that runs a scenario live and writes its results to the folder, which is empty. Raises UnwrittenError for
+results that cannot be written."""
 
 DURATION_S = 120
 """The default length of a comparison [s]."""
@@ -175,4 +176,20 @@ def _run(how: Live, scenario: Scenario, folder: Path) -> None:
         raise KeyboardInterrupt
     if finished.ended:
         raise RunError(f"the live run ended early: {finished.ended}")
-    results.write_run(finished, folder)
+    write_live(finished, folder)
+
+
+class UnwrittenError(ScenarioError):
+    """A live run has finished and could not be written; the text says why, and `run` is what was measured."""
+
+    def __init__(self, run: Run, problem: str) -> None:
+        super().__init__(problem)
+        self.run = run
+
+
+def write_live(run: Run, folder: Path) -> None:
+    """Write a live run's results, as `RunLive` does. Raises UnwrittenError."""
+    try:
+        results.write_run(run, folder)
+    except ScenarioError as problem:
+        raise UnwrittenError(run, str(problem)) from None

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -22,7 +22,7 @@ from ipa.studies.runs import Prepared, Run, prepare, simulate
 from ipa.studies.runs.live_runs import Live
 from ipa.studies.scenario import Scenario, ScenarioError, Windows
 from ipa.studies.validation.decisions import decided, in_closed_loop, on_same_observations, simulate_decisions
-from ipa.studies.validation.experiment import Experiment, RunLive, design, live_runner
+from ipa.studies.validation.experiment import Experiment, RunLive, UnwrittenError, design, live_runner
 from ipa.studies.validation.figures import FloatArray, Tables, Worlds
 from ipa.studies.validation.manifest import KIND, read_manifest
 from ipa.studies.validation.overheads import Overheads, arrivals_late_s, measure_overheads
@@ -44,6 +44,7 @@ def validate(
     duration_s: int | None = None,
     calibration: Windows | None = None,
     on_finished: Callable[[], object] = lambda: None,
+    writing: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Validation:
     """Run a scenario live, simulate the same, and compare: how far is the simulator from real processes?
 
@@ -52,14 +53,15 @@ def validate(
     profile is measured on other seconds, `calibration`, and given to the simulation; see `design`. Every run is kept in
     `folder`, where an interrupted validation is resumed; None: nothing is kept.
 
-    `on_finished` is called after each of the `repeats` + 1 live runs. Raises as `design`, `live_runner` and `conduct`.
+    `on_finished` is called after each of the `repeats` + 1 live runs; the comparison is written within `writing`.
+    Raises as `design`, `live_runner` and `conduct`.
     """
     live = live or Live()
     experiment = design(scenario, duration_s, calibration, backend=live.backend, source=live.source)
     run_live = live_runner(live, experiment.compared)
     with TemporaryDirectory(prefix="ipa-validate-") as temporary:
         place = Path(temporary, "runs") if folder is None else Path(folder)
-        return conduct(experiment, run_live, place, repeats=repeats, on_finished=on_finished)
+        return conduct(experiment, run_live, place, repeats=repeats, on_finished=on_finished, writing=writing)
 
 
 def conduct(
@@ -69,11 +71,13 @@ def conduct(
     *,
     repeats: int = 3,
     on_finished: Callable[[], object] = lambda: None,
+    writing: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Validation:
     """Conduct an experiment and keep every run in `folder`; runs that have finished there are not repeated.
 
-    `on_finished` is called after each of the `repeats` + 1 live runs. Raises ScenarioError if the folder cannot be
-    used, or another command is using it; and as `prepare` and `run_live`.
+    `on_finished` is called after each of the `repeats` + 1 live runs; the comparison is written within `writing`.
+    Raises ScenarioError if the folder cannot be used, or another command is using it, UnkeptError for a live run that
+    cannot be written there; and as `prepare` and `run_live`.
     """
     for scenario in (experiment.compared, experiment.calibration):
         prepare(scenario)
@@ -85,9 +89,10 @@ def conduct(
             found.append(kept_run(folder, name, scenario, run_live))
             on_finished()
         validation = _validation(experiment, found[0], found[1:])
-        if not (folder / SIMULATED).exists():
-            results.write_run(validation.simulated, folder / SIMULATED)
-        results.write_json(validation.as_dict(), folder / RESULT)
+        with writing():
+            if not (folder / SIMULATED).exists():
+                results.write_run(validation.simulated, folder / SIMULATED)
+            results.write_json(validation.as_dict(), folder / RESULT)
         return validation
 
 
@@ -257,13 +262,33 @@ def read_experiment(folder: Path) -> Experiment:
 def kept_run(folder: Path, name: str, scenario: Scenario, run_live: RunLive) -> KeptRun:
     """The live run of that name: read from the folder if it has finished there, else run now and kept.
 
-    An interrupted run leaves no files. Raises as `read_kept`.
+    An interrupted run leaves no files. Raises as `read_kept`, and UnkeptError where its results cannot be written.
     """
     place = folder / name
     if not place.exists():
-        with results.whole_folder(place) as fresh, _watched(fresh / CONDITIONS):
-            run_live(scenario, fresh)
+        before = _cpu_times()
+        try:
+            with results.whole_folder(place) as fresh:
+                run_live(scenario, fresh)
+                results.write_json(_machine_since(before), fresh / CONDITIONS)
+        except UnwrittenError as problem:
+            raise UnkeptError(problem.run, place, _machine_since(before), str(problem)) from None
     return read_kept(place, scenario)
+
+
+class UnkeptError(ScenarioError):
+    """A live run of a validation could not be written to its `place`; `write` does so elsewhere."""
+
+    def __init__(self, run: Run, place: Path, machine: Mapping[str, Any], problem: str) -> None:
+        super().__init__(problem)
+        self.run, self.place = run, place
+        self._machine = machine
+
+    def write(self, folder: Path) -> None:
+        """Write it to `folder`, as it would be kept: there, or moved to its place, the validation goes on with it."""
+        with results.whole_folder(folder) as fresh:
+            results.write_run(self.run, fresh)
+            results.write_json(self._machine, fresh / CONDITIONS)
 
 
 def read_kept(place: Path, scenario: Scenario) -> KeptRun:
@@ -276,21 +301,17 @@ def read_kept(place: Path, scenario: Scenario) -> KeptRun:
     return KeptRun(stored, conditions)
 
 
-@contextmanager
-def _watched(path: Path) -> Iterator[None]:
-    """Measure the machine's processor use during the block, and write it to a file."""
-    before = _cpu_times()
-    yield
+def _machine_since(before: tuple[float, float] | None) -> dict[str, Any]:
+    """The machine's processor use since `before`, of `_cpu_times`."""
     after = _cpu_times()
     busy_share = None
     if before is not None and after is not None and after[1] > before[1]:
         busy_share = (after[0] - before[0]) / (after[1] - before[1])
-    found = {
+    return {
         "busy_share": busy_share,
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "processors": os.cpu_count() or 1,
     }
-    results.write_json(found, path)
 
 
 def _cpu_times() -> tuple[float, float] | None:

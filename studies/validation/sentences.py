@@ -50,6 +50,12 @@ def decisions(validation: Validation) -> list[tuple[str, str]]:
     ]
 
 
+TIPS = (
+    "One run's p99 can tip: with start-up, decision and hop 2 ms apart, runs of equal decisions had 1.313 to 1.419 s "
+    "(8 %; docs/verification.md), so a difference of as much says nothing."
+)
+"""The range that the p99 of runs of equal decisions has; how it was found is in the page that it names."""
+
 INTERFERENCE = "The same without and with interference, as it was measured"
 INTERFERENCE_HEADINGS = ("live", "without", "error", "with", "error")
 

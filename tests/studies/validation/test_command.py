@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from ipa.studies import Scenario
+from ipa.studies.runs.results.atomic import put_table
+from ipa.studies.validation import sentences
 from ipa.studies.validation.experiment import RunLive
 from ipa.studies.validation.validation import CALIBRATION
 from tests.command import ipa, refusal
@@ -43,6 +46,7 @@ def test_the_command_says_how_far_off_the_simulator_is(
     assert "object-detection" in result.stdout
     assert "Equal decisions on the same observation: 8 of 8 (100.0 %, wanted 100 %)" in result.stdout
     assert "Verdict: " in result.stdout
+    assert " ".join(sentences.TIPS.split()) in " ".join(result.stdout.split())
     assert "the machine was" not in result.stdout  # that is for stderr
 
 
@@ -123,6 +127,49 @@ def test_a_check_fails_where_the_simulator_does_not_agree(
     given = ("validate", "video", "--policy", "ipa load_margin=1", "--trace", *SHORT[:3], "--set", "service_times=mean")
     assert ipa(*given, "--repeats", 1, "--check").exit_code == status
     assert ipa(*given, "--repeats", 1).exit_code == 0
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """A disk that has no room for the folders of these names below `tmp_path/out`."""
+    names: list[str] = []
+
+    def put(table: Any, path: Path) -> None:
+        if path.is_relative_to(tmp_path / "out") and any(f".{name}." in str(path) for name in names):
+            raise OSError(28, "No space left on device")
+        put_table(table, path)
+
+    monkeypatch.setattr("ipa.studies.runs.results.folder.put_table", put)
+    return names
+
+
+def test_a_live_run_for_which_the_disk_has_no_room_is_printed_and_kept_elsewhere(
+    simulated_live: Callable[[RunLive], None], tmp_path: Path, full: list[str]
+) -> None:
+    """Moved to its place, the validation goes on with it."""
+    simulated_live(world()[1])
+    full.append("live-1")
+    given = ("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
+    result = ipa(*given)
+    assert result.exit_code == 2
+    assert "latency mean, p50, p95, p99" in result.stdout
+    assert "No space left on device; it is in " in result.stderr
+    assert "instead: move it where there is room" in result.stderr
+    place = Path(result.stderr.partition("; it is in ")[2].partition(" instead")[0])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".lock", "calibration", "manifest.json"]
+    shutil.move(place, tmp_path / "out" / "live-1")
+    assert ipa(*given).exit_code == 0
+
+
+def test_a_comparison_for_which_the_disk_has_no_room_is_printed(
+    simulated_live: Callable[[RunLive], None], tmp_path: Path, full: list[str]
+) -> None:
+    simulated_live(world()[1])
+    full.append("simulated")
+    result = ipa("validate", "video", "--trace", *SHORT, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert "Verdict: " in result.stdout
+    assert "simulated: cannot be written: No space left on device" in result.stderr
 
 
 def test_json_stands_alone(simulated_live: Callable[[RunLive], None]) -> None:

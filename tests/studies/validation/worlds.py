@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ipa.studies import Scenario, results, simulate
-from ipa.studies.validation.experiment import Experiment, RunLive, design
+from ipa.studies import Scenario, simulate
+from ipa.studies.validation.experiment import Experiment, RunLive, design, write_live
 
 OVERHEADS = {
     "dispatch_overhead_s": 0.004,
@@ -30,7 +30,7 @@ def world(base: Scenario = BASE, late_s: float = 0.0, **changes: Any) -> tuple[E
 
     def run_live(scenario: Scenario, folder: Path) -> None:
         run = simulate(scenario.with_values({**OVERHEADS, **changes}), late_s=late_s)
-        results.write_run(replace(run, scenario=scenario), folder)
+        write_live(replace(run, scenario=scenario), folder)
 
     return design(base), run_live
 
