@@ -70,6 +70,14 @@ class MeasuringItems(Measuring):
         latency_s = self._last_s[requests] - self._graph.arrivals_s[requests]
         return LatencyQuantiles(*np.quantile(latency_s, QUANTILES).tolist())
 
+    def ended(self, sla_s: float) -> tuple[int, int]:
+        """How many requests have ended up to the last step, and how many of them violated the SLA [s]."""
+        completed = (self._open == 0) & ~self._is_lost
+        completed[self._graph.on_the_way()] = False
+        latency_s = self._last_s[completed] - self._graph.arrivals_s[completed]
+        lost = int(np.count_nonzero(self._is_lost))
+        return len(latency_s) + lost, int(np.count_nonzero(latency_s > sla_s)) + lost
+
 
 def _followed(column: npt.NDArray[T], count: int, fresh: npt.NDArray[T]) -> npt.NDArray[T]:
     """The first `count` values of a column followed by `fresh`; the end of the array may be spare."""

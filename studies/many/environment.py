@@ -23,9 +23,21 @@ import numpy.typing as npt
 from ipa.policies import Configuration, Controller, Journal, Observation, StageConfiguration
 from ipa.policies.optimiser import Programme
 from ipa.profiles import Pipeline
-from ipa.sim import ControlSettings, Engine, LoadView, Opening, RunInput, RunView, Stepped, stepped
+from ipa.sim import (
+    ControlSettings,
+    Engine,
+    GraphEngine,
+    LoadView,
+    MeasuringItems,
+    Opening,
+    RunInput,
+    RunView,
+    Stepped,
+    has_items,
+    stepped,
+)
 from ipa.studies.runs import Prepared, prepare
-from ipa.studies.scenario import Scenario, ScenarioError, Shared, world_of
+from ipa.studies.scenario import Scenario, Shared, world_of
 
 Vector = npt.NDArray[np.float32]
 
@@ -137,6 +149,28 @@ class Violations:
         return len(self._engine.arrivals_s) - stages[-1].completions - sum(stage.dropped for stage in stages)
 
 
+class ItemViolations:
+    """As `Violations`, where the stages form a graph and a request ends with the last of its items."""
+
+    def __init__(self, engine: GraphEngine, sla_s: float) -> None:
+        self._engine = engine
+        self._measuring = MeasuringItems(engine)
+        self._sla_s = sla_s
+        self._violations = 0
+
+    def step(self, now_s: float) -> int:
+        self._measuring.step(min(now_s, self._engine.end_s))
+        before, (_, self._violations) = self._violations, self._measuring.ended(self._sla_s)
+        return self._violations - before
+
+    def unfinished(self) -> int:
+        return len(self._engine.arrivals_s) - self._measuring.ended(self._sla_s)[0]
+
+
+def _violations(engine: Engine, sla_s: float) -> Violations | ItemViolations:
+    return ItemViolations(engine, sla_s) if has_items(engine) else Violations(engine, sla_s)
+
+
 ENVIRONMENT = "ipa/ControlLoop-v0"
 """Its name in Gymnasium's registry, from the first call of `make` or `make_vec` on."""
 
@@ -173,8 +207,6 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
         self._scenarios = (scenarios,) if isinstance(scenarios, Scenario) else tuple(scenarios)
         self._shared = Shared()
         pipeline = prepare(self._scenarios[0], self._shared).pipeline
-        if pipeline.graph is not None:
-            raise ScenarioError(f"{pipeline.name} is a graph of stages; this environment simulates chains")
         self.encoding = Encoding(pipeline, tuple(batches), most_replicas)
         self._programme = Programme.of(pipeline)
         self._penalty = penalty
@@ -231,7 +263,7 @@ class ControlLoop(gymnasium.Env[Vector, npt.NDArray[np.int64]]):
             ControlSettings(scenario.interval_s, engine=scenario.engine, metrics_delay_s=scenario.metrics_delay_s),
         )
         self._steps: Iterator[float] = self._run.steps()
-        self._violations = Violations(self._run.engine, prepared.sla_s)
+        self._violations = _violations(self._run.engine, prepared.sla_s)
         self._since_s = 0.0
 
     def _first(self, prepared: Prepared, view: RunView) -> Configuration:

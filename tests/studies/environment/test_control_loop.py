@@ -22,7 +22,7 @@ from ipa.studies.many.environment import ControlLoop, make, make_vec  # noqa: E4
 
 
 def scenario(engine: Any = "simpy", **keys: Any) -> Scenario:
-    return Scenario(pipeline="video", trace="constant:8:60", engine=engine, **keys)
+    return Scenario(**{"pipeline": "video", "trace": "constant:8:60", "engine": engine} | keys)
 
 
 def test_it_keeps_to_the_rules_of_gymnasium() -> None:
@@ -66,14 +66,21 @@ class Given:
         return Decision(self.configurations[observation.step], {})
 
 
+SCARCE = (
+    {"sla_s": 1.5},
+    {"pipeline": "traffic", "trace": "constant:60:60"},  # a graph
+)
+
+
+@pytest.mark.parametrize("keys", SCARCE, ids=("chain", "graph"))
 @pytest.mark.parametrize("engine", ["simpy", "compiled"])
 def test_its_figures_are_those_of_a_simulation_with_the_same_decisions(
-    engine: str, monkeypatch: pytest.MonkeyPatch
+    engine: str, keys: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Few replicas for 8 rps, so that requests are late and dropped: none of them is forgotten."""
+    """Few replicas for the load, so that requests are late and dropped: none of them is forgotten."""
     if engine == "compiled":
         pytest.importorskip("numba")
-    loop = ControlLoop(scenario(engine, sla_s=1.5))
+    loop = ControlLoop(scenario(engine, **keys))
     loop.reset(seed=5)
     first = loop._configuration
     violations, arrivals, decided, ended = 0, 0, [first], False
@@ -83,13 +90,13 @@ def test_its_figures_are_those_of_a_simulation_with_the_same_decisions(
         violations, arrivals = violations + info["violations"], arrivals + info["arrivals"]
         if ended:
             break
-        action = rng.integers([2, 4, 2, 2, 4, 2])
+        action = rng.integers([2, 4, 2] * len(loop.encoding.pipeline.stages))
         decided.append(loop.encoding.configuration(action, loop._load_rps()))
         _, _, ended, _, info = loop.step(action)
     monkeypatch.setattr("ipa.studies.scenario.inputs.create", lambda *_: Given(decided))
     drawn = np.random.Generator(np.random.PCG64(np.random.SeedSequence(5)))
     drawn.integers(1)
-    run = studies.simulate(scenario(engine, sla_s=1.5, seed=int(drawn.integers(2**31))), shared=studies.Shared())
+    run = studies.simulate(scenario(engine, **keys, seed=int(drawn.integers(2**31))), shared=studies.Shared())
     assert arrivals == run.summary["requests"] > 400
     assert violations == round(run.summary["sla_violation_rate"] * run.summary["requests"]) > 0
 
