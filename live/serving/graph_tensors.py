@@ -64,7 +64,7 @@ class GraphTensors:
         self._graph = pipeline.graph
         self._most_items = most_items
         edges = list(enumerate(self._graph.edges))
-        self._out = [[each for each in edges if each[1].parent == name] for name in self._names]
+        self._out = [[(number, edge) for number, edge in edges if edge.parent == name] for name in self._names]
         self._several = dict(zip(self._names, self._may_get_several(), strict=True))
         self.entries = [self._names.index(name) for name in self._graph.entries(self._names)]
         self.ends = [position for position in range(len(self._names)) if self._may_end(position)]
@@ -75,7 +75,7 @@ class GraphTensors:
             if stage.outputs
         }
         """By stage, its outputs without rows, as far as they are known."""
-        self.described_by_models = [each for each in self._may_be_missing() if each not in self._nothing]
+        self.described_by_models = [stage for stage in self._may_be_missing() if stage not in self._nothing]
         """The stages whose models have to describe their outputs: requests may have none there, and the pipeline file
         does not describe them."""
 
@@ -102,12 +102,13 @@ class GraphTensors:
         """Take over the outputs that a model of a stage describes; returns what is missing to know what stands for
         nothing there, empty if nothing is."""
         outputs = declared(metadata, "outputs")
-        found = [tensor for each in outputs if (tensor := _without_rows(each)) is not None]
-        if outputs and len(found) == len(outputs):
-            self._nothing[stage] = found
+        without_rows = [tensor for output in outputs if (tensor := _without_rows(output)) is not None]
+        if outputs and len(without_rows) == len(outputs):
+            self._nothing[stage] = without_rows
         if stage in self._nothing or metadata.get("platform") == EMULATED:
             return ""
-        which = next((f"its output {each['name']!r}" for each in outputs if _without_rows(each) is None), "its outputs")
+        unclear = next((output for output in outputs if _without_rows(output) is None), None)
+        which = "its outputs" if unclear is None else f"its output {unclear['name']!r}"
         return (
             f"stage {self._names[stage]!r}: requests may have no item there, and the metadata of its model do not give "
             f"datatype and shape of {which}; give them in the pipeline file, as outputs of the stage: "
@@ -120,9 +121,9 @@ class GraphTensors:
         outputs = self._nothing.get(parent, ())
         if not edge.items_from:
             return outputs
-        rows_of, wanted = self._stages[parent].output_rows, self._stages[self._names.index(edge.child)].inputs.values()
+        rows_of, inputs = self._stages[parent].output_rows, self._stages[self._names.index(edge.child)].inputs.values()
         rows = rows_of.get(edge.items_from, 1)
-        return [each for each in outputs if rows_of.get(each.name, 1) == rows or each.name in wanted]
+        return [output for output in outputs if rows_of.get(output.name, 1) == rows or output.name in inputs]
 
     # ---- the graph ----
 
@@ -130,12 +131,12 @@ class GraphTensors:
         return all(edge.when is not None and not edge.items_from for _, edge in self._out[position])
 
     def _may_get_several(self) -> Iterator[bool]:
-        found: dict[str, bool] = {}
+        several: dict[str, bool] = {}
         for name in self._names:
             into = self._graph.into(name)
-            many = len(into) > 1 or any(edge.may_carry_several or found[edge.parent] for edge in into)
-            found[name] = many and name not in self._graph.joins
-            yield found[name]
+            may_come = len(into) > 1 or any(edge.may_carry_several or several[edge.parent] for edge in into)
+            several[name] = may_come and name not in self._graph.joins
+            yield several[name]
 
     # ---- outputs of served items ----
 
@@ -156,23 +157,23 @@ class GraphTensors:
     def onward(self, stage: int, outputs: Sequence[Tensor]) -> dict[int, Sequence[Sequence[Tensor]] | None]:
         """By edge out of a stage, the tensors of each item that an item with these outputs becomes; None: as many as
         are drawn. Raises TensorError for outputs that do not determine them."""
-        found: dict[int, Sequence[Sequence[Tensor]] | None] = {}
-        taken: dict[str, bool] = {}  # of each switch that asks conditions, whether an edge has been taken
+        items_by_edge: dict[int, Sequence[Sequence[Tensor]] | None] = {}
+        is_decided: dict[str, bool] = {}  # of each switch that asks conditions, whether an edge has been taken
         for number, edge in self._out[stage]:
-            asks = edge.switch and any(each.when for _, each in self._out[stage] if each.switch == edge.switch)
+            asks = edge.switch and any(other.when for _, other in self._out[stage] if other.switch == edge.switch)
             if edge.items_from:
-                found[number] = self._rows(stage, edge, outputs)
+                items_by_edge[number] = self._rows(stage, edge, outputs)
             elif not (edge.when or asks):
-                found[number] = None
+                items_by_edge[number] = None
             else:
-                holds = not taken.get(edge.switch, False) and (edge.when is None or _holds(edge, outputs))
-                found[number] = [outputs] if holds else []
+                holds = not is_decided.get(edge.switch, False) and (edge.when is None or _holds(edge, outputs))
+                items_by_edge[number] = [outputs] if holds else []
                 if asks:
-                    taken[edge.switch] = taken.get(edge.switch, False) or holds
-        for switch, is_taken in taken.items():
+                    is_decided[edge.switch] = is_decided.get(edge.switch, False) or holds
+        for switch, is_taken in is_decided.items():
             if not is_taken:
                 raise TensorError(f"its outputs take no edge of the switch {switch!r}")
-        return found
+        return items_by_edge
 
     def _rows(self, stage: int, edge: Edge, outputs: Sequence[Tensor]) -> list[Sequence[Tensor]]:
         """The rows of an output as items, each with the same row of the outputs that are declared to have as many."""
@@ -182,38 +183,39 @@ class GraphTensors:
         if not shape:
             raise TensorError(f"output {edge.items_from!r} has no rows; `items_from` asks for one of each item")
         count = shape[0]
-        wanted = self._stages[self._names.index(edge.child)].inputs.values()
-        whole = [each for each in outputs if declared.get(each.name, 1) != rows]
+        inputs = self._stages[self._names.index(edge.child)].inputs.values()
+        shared = [output for output in outputs if declared.get(output.name, 1) != rows]
         ones = [1] * min(count, self._most_items + 1)  # cut only as many as show that there are too many
-        cuts = [cut(each, ones) for each in outputs if declared.get(each.name, 1) == rows]
-        items = [[*parts, *(each for each in whole if each.name in wanted)] for parts in zip(*cuts, strict=True)]
+        cuts = [cut(output, ones) for output in outputs if declared.get(output.name, 1) == rows]
+        for_child = [output for output in shared if output.name in inputs]
+        items = [[*parts, *for_child] for parts in zip(*cuts, strict=True)]
         if edge.when is None or count > self._most_items:
             return [*items]
-        return [item for item in items if _holds(edge, [*item, *whole])]
+        return [item for item in items if _holds(edge, [*item, *shared])]
 
     def carried(self, item: Item, edge: int, drawn: Callable[[], int]) -> Sequence[Any] | None:
         """The tensors of each item that a served item puts on an edge, None for those of the client. None instead of
         all: the request would exceed its limits; its `problem` and its job say so."""
         job: ItemJob = item.data
         whole: WholeJob = item.whole.data
-        found: Sequence[Any] | None = None if not job.onward else job.onward[edge]
-        if found is None:
-            found = [job.tensors if job.onward else None] * drawn()
-        to, items = self._graph.edges[edge].child, len(item.whole.items) + len(found)
+        new_items: Sequence[Any] | None = None if not job.onward else job.onward[edge]
+        if new_items is None:
+            new_items = [job.tensors if job.onward else None] * drawn()
+        to, items = self._graph.edges[edge].child, len(item.whole.items) + len(new_items)
         if items > self._most_items:
-            more = f"its {len(found)} items for {to!r} make more than {self._most_items}"
-            item.whole.problem, whole.status = more, 413
+            problem = f"its {len(new_items)} items for {to!r} make more than {self._most_items}"
+            item.whole.problem, whole.status = problem, 413
             return None
         if job.onward:
-            whole.sent_bytes += sum(len(tensor.data) for tensors in found for tensor in tensors)
+            whole.sent_bytes += sum(len(tensor.data) for tensors in new_items for tensor in tensors)
         if whole.share is not None:
             own_bytes = 2 * sum(len(tensor.data) for tensor in whole.tensors)
             try:
                 whole.share.hold(own_bytes + whole.sent_bytes + ITEM_BYTES * items)
             except ProtocolError as error:
-                item.whole.problem, whole.status = f"no room for its {len(found)} items for {to!r}: {error}", 503
+                item.whole.problem, whole.status = f"no room for its {len(new_items)} items for {to!r}: {error}", 503
                 return None
-        return found
+        return new_items
 
     # ---- inputs of items ----
 
@@ -221,7 +223,7 @@ class GraphTensors:
         """Give an item the tensors that came for it; returns what is wrong with them, empty if nothing is."""
         whole: WholeJob = item.whole.data
         try:
-            tensors = self._inputs(item, [each for each in arrived if each.data is not None])
+            tensors = self._inputs(item, [arrival for arrival in arrived if arrival.data is not None])
         except TensorError as error:
             return str(error)
         item.data = ItemJob(tensors, whole.parameters, whole.done, whole.request_id, whole.traceparent, owner=whole)
@@ -234,17 +236,17 @@ class GraphTensors:
         stage, name = item.stage, self._names[item.stage]
         if stage in self.entries or (whole.is_emulated and not arrived):
             return whole.tensors
-        wanted = self._stages[stage].inputs
+        inputs = self._stages[stage].inputs
         if name not in self._graph.joins:
-            return mapped(arrived[0].data, wanted, name)
-        came: dict[str, list[Tensor]] = {}
-        for each in sorted(arrived, key=lambda each: (each.path[-1][0], each.path)):
-            for tensor in each.data:
-                came.setdefault(tensor.name, []).append(tensor)
+            return mapped(arrived[0].data, inputs, name)
+        arrived_tensors: dict[str, list[Tensor]] = {}
+        for arrival in sorted(arrived, key=lambda arrival: (arrival.path[-1][0], arrival.path)):
+            for tensor in arrival.data:
+                arrived_tensors.setdefault(tensor.name, []).append(tensor)
         edges = self._graph.into(name)
-        nothing = {each.name: [each] for edge in reversed(edges) for each in self._nothing_carried(edge)}
-        names = wanted or {each: each for each in [*came, *nothing]}
-        parts = {to: came.get(source, nothing.get(source, [])) for to, source in names.items()}
+        nothing = {tensor.name: [tensor] for edge in reversed(edges) for tensor in self._nothing_carried(edge)}
+        names = inputs or {source: source for source in [*arrived_tensors, *nothing]}
+        parts = {to: arrived_tensors.get(source, nothing.get(source, [])) for to, source in names.items()}
         if missing := [to for to, of_input in parts.items() if not of_input]:
             raise TensorError(f"nothing came for the input {missing[0]!r} of {name!r}, and no model says what it has")
         if not parts:
@@ -256,16 +258,16 @@ class GraphTensors:
     def answer(self, job: WholeJob) -> list[Tensor]:
         """The outputs of the items that went no further, item after item, in the order of the edges and rows. Raises
         TensorError if they cannot be joined."""
-        found: list[Tensor] = []
+        outputs: list[Tensor] = []
         for stage in self.ends:
             parts = [part for _, part in sorted(job.ends.get(stage, ()), key=lambda end: end[0])]
             for name in dict.fromkeys(tensor.name for part in parts for tensor in part):
                 of_name = [tensor for part in parts for tensor in part if tensor.name == name]
-                found += self._answered(stage, one_after_another(of_name), [part.shape[0] for part in of_name])
+                outputs += self._answered(stage, one_after_another(of_name), [part.shape[0] for part in of_name])
             if not parts and self._several[self._names[stage]]:
                 for nothing in self._nothing.get(stage, ()):
-                    found += self._answered(stage, nothing, [])
-        return found
+                    outputs += self._answered(stage, nothing, [])
+        return outputs
 
     def _answered(self, stage: int, tensor: Tensor, rows: Sequence[int]) -> list[Tensor]:
         """A tensor of the answer, and how many rows each item has in it if there may be several."""
@@ -279,10 +281,10 @@ class GraphTensors:
 
 
 def _named(outputs: Sequence[Tensor], name: str, what: str) -> Tensor:
-    found = next((each for each in outputs if each.name == name), None)
-    if found is None:
-        raise TensorError(f"no output {name!r}, {what}; outputs: {', '.join(each.name for each in outputs)}")
-    return found
+    named = next((output for output in outputs if output.name == name), None)
+    if named is None:
+        raise TensorError(f"no output {name!r}, {what}; outputs: {', '.join(output.name for output in outputs)}")
+    return named
 
 
 def _holds(edge: Edge, outputs: Sequence[Tensor]) -> bool:
@@ -306,12 +308,12 @@ def _holds(edge: Edge, outputs: Sequence[Tensor]) -> bool:
 def one_after_another(parts: Sequence[Tensor]) -> Tensor:
     """Tensors of one name joined along axis 0. Raises TensorError if their datatypes or other axes differ."""
     first = parts[0]
-    for each in parts:
-        if (each.datatype, each.shape[1:]) != (first.datatype, first.shape[1:]):
-            ours, theirs = (f"{tensor.datatype} {list(tensor.shape)}" for tensor in (first, each))
-            raise TensorError(f"{first.name!r} cannot be joined along axis 0: {ours} and {theirs}")
-    rows = sum(each.shape[0] for each in parts)
-    return first._replace(shape=(rows, *first.shape[1:]), data=b"".join([each.data for each in parts]))
+    for part in parts:
+        if (part.datatype, part.shape[1:]) != (first.datatype, first.shape[1:]):
+            kinds = " and ".join(f"{tensor.datatype} {list(tensor.shape)}" for tensor in (first, part))
+            raise TensorError(f"{first.name!r} cannot be joined along axis 0: {kinds}")
+    rows = sum(part.shape[0] for part in parts)
+    return first._replace(shape=(rows, *first.shape[1:]), data=b"".join([part.data for part in parts]))
 
 
 def _without_rows(described: Mapping[str, Any]) -> Tensor | None:
