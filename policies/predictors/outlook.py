@@ -151,6 +151,8 @@ class Outlook:
         if quantile is not None and not 0 < checks.number("quantile", quantile) < 1:
             raise PolicyError(f"quantile={quantile!r} must be a finite number above 0 and below 1")
         self.horizon_s = DEFAULT_HORIZON_S if horizon_s is None else checks.number("horizon_s", horizon_s, at_least=1)
+        # Their forecasts are sooner made anew than looked up by a whole history.
+        self._is_quick = isinstance(self.predictor, (Reactive, Max, Mean))
         self._known: dict[tuple[float, ...], Forecast] = {}
         self._ahead: dict[int, tuple[tuple[float, ...], Forecast]] = {}
         """The latest ones made ahead, by the identity of their history, as hashing its numbers takes longer than all
@@ -176,12 +178,14 @@ class Outlook:
         ahead = self._ahead.get(id(load_rps))
         if ahead is not None and ahead[0] is load_rps:
             return ahead[1]
-        found = self._known.get(load_rps)
-        if found is None:
-            found = self._asked(observation)
+        if self._is_quick:
+            return self._asked(observation)
+        forecast = self._known.get(load_rps)
+        if forecast is None:
+            forecast = self._asked(observation)
             if isinstance(self.predictor, Shipped) and not self.reads:
-                self._keep(((load_rps, found),))
-        return found
+                self._keep(((load_rps, forecast),))
+        return forecast
 
     def share(self, other: Outlook) -> None:
         """Keep forecasts in one place with another outlook of the same parameters."""

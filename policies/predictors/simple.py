@@ -93,6 +93,8 @@ class Max(Shipped):
 
     def forecast(self, observation: Observation, horizon_s: float = DEFAULT_HORIZON_S) -> Forecast:
         """As `Shipped.forecast`."""
+        if self.of == "max":  # of windows one after the other, as much as of all their seconds
+            return certain(load_of(observation.load_rps[-self.windows * self.window_s :], self.of), horizon_s)
         loads = window_loads(observation.load_rps, self.windows, self.window_s, self.of)
         return certain(max(loads, default=nan), horizon_s)
 
