@@ -54,19 +54,19 @@ class Condition:
 
 def parsed(text: str) -> Condition:
     """The condition that a text says. ValueError in words for one that it does not."""
-    found = re.match(PATTERN, text)
-    if found is None:
+    match = re.match(PATTERN, text)
+    if match is None:
         raise ValueError(f"{ALLOWED}; given {text!r}")
-    output, comparison, said = found.groups()
+    output, comparison, operand = match.groups()
     value: float | str
-    if said[0] in "\"'":
-        value = said[1:-1]
-    elif said in _WORDS:
-        value = _WORDS[said]
+    if operand[0] in "\"'":
+        value = operand[1:-1]
+    elif operand in _WORDS:
+        value = _WORDS[operand]
     else:
-        number = quantity_of(said, output)
+        number = quantity_of(operand, output)
         if number is None:
-            raise ValueError(f'a text to compare with is quoted, as in `{output} {comparison} "{said}"`')
+            raise ValueError(f'a text to compare with is quoted, as in `{output} {comparison} "{operand}"`')
         value = float(number)
     condition = Condition(output, comparison, value)
     if condition.problem:

@@ -22,10 +22,10 @@ def read_counts(path: Path) -> dict[str, tuple[int, ...]]:
     if not lines:
         raise ProfileError(f"{path}: the file is empty")
     (first, header), *rows = lines
-    found: dict[str, list[int]] = {name: [] for name in header}
+    numbers_by_column: dict[str, list[int]] = {name: [] for name in header}
     if not all(header):
         raise ProfileError(f"{path}:{first}: a column has no name: {','.join(header)}")
-    if len(found) < len(header):
+    if len(numbers_by_column) < len(header):
         raise ProfileError(f"{path}:{first}: two columns have one name: {','.join(header)}")
     for line, cells in rows:
         if len(cells) > len(header):
@@ -35,11 +35,11 @@ def read_counts(path: Path) -> dict[str, tuple[int, ...]]:
                 allowed = f"should be a whole number from 0 to {MOST_ITEMS}"
                 raise ProfileError(f"{path}:{line}: {name}: {allowed}; given {cell[:60]!r}")
             if cell:
-                found[name].append(int(cell))
-    for name, numbers in found.items():
+                numbers_by_column[name].append(int(cell))
+    for name, numbers in numbers_by_column.items():
         if not numbers:
             raise ProfileError(f"{path}: the column {name} is empty")
-    return {name: tuple(numbers) for name, numbers in found.items()}
+    return {name: tuple(numbers) for name, numbers in numbers_by_column.items()}
 
 
 def with_counts(text: str, graph: Graph) -> str:
@@ -51,15 +51,15 @@ def with_counts(text: str, graph: Graph) -> str:
 
     root = yaml.compose(text, Loader=yaml.BaseLoader)
     edges = iter(graph.edges)
-    found: list[tuple[int, int, Mapping[str, tuple[int, ...]]]] = []
+    replacements: list[tuple[int, int, Mapping[str, tuple[int, ...]]]] = []
     stages = value(root, "stages")
     for stage in stages.value if stages else ():
         after = value(stage, "after")
-        for each in after.value if after else ():
+        for parent in after.value if after else ():
             edge = next(edges)
-            counts = value(each, "counts") if isinstance(each, yaml.MappingNode) else None
+            counts = value(parent, "counts") if isinstance(parent, yaml.MappingNode) else None
             if isinstance(counts, yaml.ScalarNode):
-                found.append((counts.start_mark.index, counts.end_mark.index, edge.counts))
-    for start, end, counts_of in reversed(found):
+                replacements.append((counts.start_mark.index, counts.end_mark.index, edge.counts))
+    for start, end, counts_of in reversed(replacements):
         text = text[:start] + json.dumps(counts_of) + text[end:]
     return text

@@ -84,23 +84,23 @@ def columns_of(
     Raises ProfileError, with the problems, for a column that is missing and not `optional`, one that is there twice,
     and a time without its unit.
     """
-    found: dict[str, Column] = {}
+    columns: dict[str, Column] = {}
     for place, title in enumerate(header):
         name = plain(title)
         for key, allowed in names.items():
             unit = _unit(name, allowed) if key.endswith("_s") else "1" if name in allowed else ""
             if unit is None:
                 problems.add(line, title, f"lacks its unit; call it {key} or {key[:-2]}_ms")
-            elif unit and key in found:
-                problems.add(line, title, f"says the same as the column {found[key].title!r}; keep one")
+            elif unit and key in columns:
+                problems.add(line, title, f"says the same as the column {columns[key].title!r}; keep one")
             if unit is None or unit:
-                found.setdefault(key, Column(place, title, Decimal(unit or "1")))
+                columns.setdefault(key, Column(place, title, Decimal(unit or "1")))
     for key in names:
-        if key not in found and key not in optional:
-            wanted = f"{key} (or {key[:-2]}_ms)" if key.endswith("_s") else key
-            problems.add(line, "", f"the column {wanted} is missing; given: {listed(header)}")
+        if key not in columns and key not in optional:
+            expected = f"{key} (or {key[:-2]}_ms)" if key.endswith("_s") else key
+            problems.add(line, "", f"the column {expected} is missing; given: {listed(header)}")
     problems.raise_all()
-    return found
+    return columns
 
 
 def _unit(name: str, allowed: Sequence[str]) -> str | None:
@@ -123,8 +123,8 @@ def seconds(text: str, column: Column) -> float:
 
 def number(text: str, most: Decimal, unit: Decimal = Decimal(1)) -> float:
     """A number above 0 and at most `most`, times `unit`; ValueError says what is allowed."""
-    given = Decimal("nan") if number_of(text) is None else Decimal(text)
-    if given.is_finite() and 0 < given <= most and (value := float(given * unit)) > 0:
+    decimal = Decimal("nan") if number_of(text) is None else Decimal(text)
+    if decimal.is_finite() and 0 < decimal <= most and (value := float(decimal * unit)) > 0:
         return value
     comma = ", with a decimal comma: write a point" if re.fullmatch(r"[0-9]+,[0-9]+", text) else ""
     raise ValueError(f"should be a number above 0 and at most {most:f}; given {text!r}{comma}")

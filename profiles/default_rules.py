@@ -53,7 +53,7 @@ def complete(pipeline: Outline) -> Defaults:
     if not defaults.switch_only_replicas:
         missing.append("switch_only_replicas")
         whole = replace(whole, switch_only_replicas=switch_only_replicas(pipeline, scale_only["low"]))
-    return replace(whole, by_rule=(*defaults.by_rule, *(each for each in missing if each not in defaults.by_rule)))
+    return replace(whole, by_rule=(*defaults.by_rule, *(key for key in missing if key not in defaults.by_rule)))
 
 
 def heaviest(stage: Stage) -> Variant:
@@ -157,5 +157,5 @@ def _accuracy(defaults: Defaults, stage: Stage, variant: Variant) -> float:
     """Raw or, among the candidates, as a rank from 0 to 1."""
     if defaults.accuracy_scale == "raw":
         return variant.accuracy
-    names = defaults.candidates.get(stage.name) or [each.name for each in stage.variants]
+    names = defaults.candidates.get(stage.name) or [variant_of_stage.name for variant_of_stage in stage.variants]
     return float(stage.ranks([stage.variant(name) for name in names])[variant.name])

@@ -71,24 +71,24 @@ def lines_from(path: Path) -> Lines:
 
 def _perf_analyzer(path: Path, lines: Lines, keys: Sequence[str]) -> Lines:
     rows = _one_at_a_time(path, lines, keys)
-    made: Lines = [(lines[0][0], ["mean_us", "p99_us"])]
+    table: Lines = [(lines[0][0], ["mean_us", "p99_us"])]
     for line, cells in rows:
         row = dict(zip(keys, cells, strict=False))
         mean = row.get("avg_latency") or repr(sum(_number(path, line, key, row.get(key, "")) for key in _PARTS))
-        made.append((line, [mean, row["p99_latency"]]))
-    return made
+        table.append((line, [mean, row["p99_latency"]]))
+    return table
 
 
 def _model_analyzer(path: Path, lines: Lines, keys: Sequence[str]) -> Lines:
-    made: Lines = [(lines[0][0], ["variant", "batch", "mean_ms", "p99_ms"])]
+    table: Lines = [(lines[0][0], ["variant", "batch", "mean_ms", "p99_ms"])]
     for line, cells in _one_at_a_time(path, lines, keys):
         row = dict(zip(keys, cells, strict=False))
         mean = row.get("avg_latency_ms", "")
         if not mean:
             batch = _number(path, line, "Batch", row["batch"])
             mean = repr(1000 * batch / _number(path, line, "Throughput", row["throughput_infer_sec"]))
-        made.append((line, [row["model"], row["batch"], mean, row["p99_latency_ms"]]))
-    return made
+        table.append((line, [row["model"], row["batch"], mean, row["p99_latency_ms"]]))
+    return table
 
 
 def _ipa(_: Path, lines: Lines, keys: Sequence[str]) -> Lines:
@@ -131,7 +131,7 @@ def _series(folder: Path) -> Lines:
     if not (folder / SERIES).is_file():
         raise ProfileError(f"{folder}: is a folder without {SERIES}, which a series of the published profiler has")
     (_, header), *rows = lines_of(folder / SERIES)
-    made: Lines = [(1, ["variant", "cores", "batch", "mean_s", "p99_s"])]
+    table: Lines = [(1, ["variant", "cores", "batch", "mean_s", "p99_s"])]
     for line, cells in rows:
         row = dict(zip(map(plain, header), cells, strict=False))
         missing = [
@@ -142,19 +142,19 @@ def _series(folder: Path) -> Lines:
         seconds = sorted(_model_seconds(folder / f"{row['experiment_id']}.json"))
         p99_s = seconds[math.ceil(0.99 * len(seconds)) - 1]
         mean_s = min(fmean(seconds), p99_s)
-        made.append(
+        table.append(
             (line, [row["model_variant"], row["cpu_request"], row["max_batch_size"], repr(mean_s), repr(p99_s)])
         )
-    return made
+    return table
 
 
 def _model_seconds(path: Path) -> list[float]:
     """The model's time for each answered request of an experiment."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        experiment = json.loads(path.read_text(encoding="utf-8"))
         seconds = [
             float(times["serving"]) - float(times["arrival"])
-            for second in found["responses"]
+            for second in experiment["responses"]
             for request in second
             for times in request.get("times", {}).get("models", {}).values()
         ]
@@ -172,8 +172,8 @@ def filled(lines: Lines, values: Mapping[str, str]) -> Lines:
     if not lines:
         return lines
     (first, header), *rows = lines
-    kept = [place for place, title in enumerate(header) if plain(title) not in values]
-    made: Lines = [(first, [*(header[place] for place in kept), *values])]
+    places = [place for place, title in enumerate(header) if plain(title) not in values]
+    table: Lines = [(first, [*(header[place] for place in places), *values])]
     for line, cells in rows:
-        made.append((line, [*(cells[place] for place in kept if place < len(cells)), *values.values()]))
-    return made
+        table.append((line, [*(cells[place] for place in places if place < len(cells)), *values.values()]))
+    return table

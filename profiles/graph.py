@@ -203,11 +203,9 @@ class Graph:
         """
         best: dict[str, tuple[float, tuple[str, ...]]] = {}
         for stage, weight in weights.items():
-            before = max(
-                (best[edge.parent] for edge in self.into(stage)), key=lambda found: found[0], default=(0.0, ())
-            )
+            before = max((best[edge.parent] for edge in self.into(stage)), key=lambda way: way[0], default=(0.0, ()))
             best[stage] = (before[0] + weight, (*before[1], stage))
-        return max(best.values(), key=lambda found: found[0])[1]
+        return max(best.values(), key=lambda way: way[0])[1]
 
     def accuracy(self, accuracies: Mapping[str, float]) -> float:
         """What the exits reach: the weighted mean of the means over their ways of the products along these.
@@ -241,19 +239,19 @@ class Graph:
         accuracies = {
             names: accuracy
             for names, accuracy in self.accuracies.items()
-            if all(name in left for name, left in zip(names, variants.values(), strict=True))
+            if all(name in names_left for name, names_left in zip(names, variants.values(), strict=True))
         }
         return replace(self, edges=edges, accuracies=accuracies)
 
     def ancestors(self, stage: str) -> frozenset[str]:
         """All stages from which a way leads to this one."""
-        found: set[str] = set()
-        left = [stage]
-        while left:
-            parents = {edge.parent for edge in self.into(left.pop())} - found
-            found |= parents
-            left += parents
-        return frozenset(found)
+        upstream: set[str] = set()
+        to_visit = [stage]
+        while to_visit:
+            parents = {edge.parent for edge in self.into(to_visit.pop())} - upstream
+            upstream |= parents
+            to_visit += parents
+        return frozenset(upstream)
 
     def factors(self, stages: Sequence[str], variants: Mapping[str, str]) -> Mapping[str, float]:
         """Items per request at each stage, on average, for one variant at each.
@@ -261,16 +259,16 @@ class Graph:
         `stages` in topological order. A stage with a join gets one item of a request if it joins all, and otherwise as
         many as come, one at most (an upper bound where several items may come and none may).
         """
-        found: dict[str, float] = {}
+        items_at: dict[str, float] = {}
         for stage in stages:
             edges = self.into(stage)
-            came = math.fsum(found[edge.parent] * edge.factor(variants[edge.parent]) for edge in edges)
+            came = math.fsum(items_at[edge.parent] * edge.factor(variants[edge.parent]) for edge in edges)
             join = self.joins.get(stage)
             if not edges or (join and join.kind == "all"):
-                found[stage] = 1.0
+                items_at[stage] = 1.0
             else:
-                found[stage] = min(came, 1.0) if join else came
-        return found
+                items_at[stage] = min(came, 1.0) if join else came
+        return items_at
 
     def onward(self, stages: Sequence[str], variants: Mapping[str, str], source: str) -> Mapping[str, float]:
         """Items at each stage, on average, that one item at `source` becomes; 1 there.
@@ -278,30 +276,30 @@ class Graph:
         `stages` in topological order. A stage with a join gets one item of a request, of however many it is made.
         """
         most = 1.0 / max(self.factors(stages, variants)[source], 1.0)
-        found: dict[str, float] = {}
+        items_at: dict[str, float] = {}
         for stage in stages:
-            came = math.fsum(found[edge.parent] * edge.factor(variants[edge.parent]) for edge in self.into(stage))
-            found[stage] = 1.0 if stage == source else min(came, most) if stage in self.joins else came
-        return found
+            came = math.fsum(items_at[edge.parent] * edge.factor(variants[edge.parent]) for edge in self.into(stage))
+            items_at[stage] = 1.0 if stage == source else min(came, most) if stage in self.joins else came
+        return items_at
 
 
-def _by(edges: Sequence[Edge], of: Callable[[Edge], str]) -> Mapping[str, tuple[Edge, ...]]:
+def _by(edges: Sequence[Edge], stage_of: Callable[[Edge], str]) -> Mapping[str, tuple[Edge, ...]]:
     """The edges by one of their stages, in their order."""
-    found: dict[str, list[Edge]] = {}
+    edges_of: dict[str, list[Edge]] = {}
     for edge in edges:
-        found.setdefault(of(edge), []).append(edge)
-    return {stage: tuple(those) for stage, those in found.items()}
+        edges_of.setdefault(stage_of(edge), []).append(edge)
+    return {stage: tuple(those) for stage, those in edges_of.items()}
 
 
 def in_order(stages: Sequence[str], edges: Sequence[Edge]) -> tuple[str, ...]:
     """The stages, every one after its parents and otherwise as listed. ProfileError: a circle."""
     parents = {stage: {edge.parent for edge in edges if edge.child == stage} for stage in stages}
     order: dict[str, None] = {}
-    left = list(stages)
-    while left:
-        free = next((each for each in left if parents[each] <= order.keys()), None)
+    unordered = list(stages)
+    while unordered:
+        free = next((candidate for candidate in unordered if parents[candidate] <= order.keys()), None)
         if free is None:
-            raise ProfileError(f"a circle: no order of {listed(left)} puts each after those that lead to it")
+            raise ProfileError(f"a circle: no order of {listed(unordered)} puts each after those that lead to it")
         order[free] = None
-        left.remove(free)
+        unordered.remove(free)
     return tuple(order)

@@ -53,7 +53,7 @@ def idle_join(graph: Graph, variants: Variants) -> Problem | None:
 
 
 def _edges(graph: Graph, variants: Variants) -> Iterator[Problem]:
-    seen: set[tuple[str, str]] = set()
+    pairs: set[tuple[str, str]] = set()
     for number, edge in enumerate(graph.edges):
         for key, stage in (("stage", edge.parent), ("child", edge.child)):
             if stage not in variants:
@@ -62,11 +62,11 @@ def _edges(graph: Graph, variants: Variants) -> Iterator[Problem]:
                 return
         if edge.parent == edge.child:
             yield Problem("edges", number, "stage", f"{edge.parent} cannot come after itself")
-        if (edge.parent, edge.child) in seen:
+        if (edge.parent, edge.child) in pairs:
             yield Problem("edges", number, "stage", f"{edge.child} is after {edge.parent} already; one edge is enough")
-        seen.add((edge.parent, edge.child))
-        yield from (Problem("edges", number, *found) for found in _numbers(edge))
-        yield from (Problem("edges", number, *found) for found in _by_variant(edge, variants[edge.parent]))
+        pairs.add((edge.parent, edge.child))
+        yield from (Problem("edges", number, *fault) for fault in _numbers(edge))
+        yield from (Problem("edges", number, *fault) for fault in _by_variant(edge, variants[edge.parent]))
 
 
 def _numbers(edge: Edge) -> Iterator[tuple[str, str]]:
@@ -88,54 +88,54 @@ def _numbers(edge: Edge) -> Iterator[tuple[str, str]]:
             yield "counts", f"{variant} should have at least one number, and all from 0 to {MOST_ITEMS}"
 
 
-def _by_variant(edge: Edge, wanted: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _by_variant(edge: Edge, variant_names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """What is wrong with numbers that are given by variant of the parent."""
     if edge.counts and (edge.items != 1.0 or edge.spread != 0.0):
         yield "counts", "say how many items, and how they vary: leave out items and spread"
     for key in ("items", "counts"):
-        given = getattr(edge, key)
-        if not isinstance(given, Mapping) or (key == "counts" and not given):
+        values = getattr(edge, key)
+        if not isinstance(values, Mapping) or (key == "counts" and not values):
             continue
-        for name in given:
-            if name not in wanted:
-                hint = did_you_mean(name, wanted)
-                yield key, f"{edge.parent} has no variant {name!r}{hint}; variants: {listed(wanted)}"
-        for name in wanted:
-            if name not in given:
+        for name in values:
+            if name not in variant_names:
+                hint = did_you_mean(name, variant_names)
+                yield key, f"{edge.parent} has no variant {name!r}{hint}; variants: {listed(variant_names)}"
+        for name in variant_names:
+            if name not in values:
                 yield key, f"{edge.parent} has the variant {name!r} too: give it its number"
 
 
 def _circle(graph: Graph, variants: Variants) -> Iterator[Problem]:
     """A way that leads back to where it began."""
-    left = set(variants)
-    while free := {stage for stage in left if not any(edge.parent in left for edge in graph.into(stage))}:
-        left -= free
-    if not left:
+    in_circles = set(variants)
+    while free := {stage for stage in in_circles if not any(edge.parent in in_circles for edge in graph.into(stage))}:
+        in_circles -= free
+    if not in_circles:
         return
-    way = [next(stage for stage in variants if stage in left)]
+    way = [next(stage for stage in variants if stage in in_circles)]
     while way[-1] not in way[:-1]:  # every stage that is left has a parent that is left
-        way.append(next(edge.parent for edge in graph.into(way[-1]) if edge.parent in left))
+        way.append(next(edge.parent for edge in graph.into(way[-1]) if edge.parent in in_circles))
     circle = way[way.index(way[-1]) + 1 :][::-1]
     listed_at = list(variants).index
     last = max(range(len(circle)), key=lambda place: listed_at(circle[place]))
-    said = [*circle[last:], *circle[:last], circle[last]]  # from the stage listed last, to one listed before it
-    closing = [(edge.parent, edge.child) for edge in graph.edges].index((said[0], said[1]))
-    yield Problem("edges", closing, "stage", f"a circle: {' -> '.join(said)}")
+    named_circle = [*circle[last:], *circle[:last], circle[last]]  # from the stage listed last, to one listed before it
+    closing = [(edge.parent, edge.child) for edge in graph.edges].index((named_circle[0], named_circle[1]))
+    yield Problem("edges", closing, "stage", f"a circle: {' -> '.join(named_circle)}")
 
 
 def _switches(graph: Graph, variants: Variants) -> Iterator[Problem]:
     for number, edge in enumerate(graph.edges):
         if edge.switch:
-            of_switch = [each for each in graph.out_of(edge.parent) if each.switch == edge.switch]
-            total = math.fsum(each.share for each in of_switch)
+            of_switch = [option for option in graph.out_of(edge.parent) if option.switch == edge.switch]
+            total = math.fsum(option.share for option in of_switch)
             if abs(total - 1.0) > 1e-9:
-                said = f"the shares of switch {edge.switch!r} should sum to 1; they sum to {total:g}"
-                yield Problem("edges", number, "share", said)
-            if edge.when is None and edge is not of_switch[-1] and any(each.when for each in of_switch):
-                said = (
+                text = f"the shares of switch {edge.switch!r} should sum to 1; they sum to {total:g}"
+                yield Problem("edges", number, "share", text)
+            if edge.when is None and edge is not of_switch[-1] and any(option.when for option in of_switch):
+                text = (
                     f"of the edges of switch {edge.switch!r}, the last one alone may have no `when`: it takes the rest"
                 )
-                yield Problem("edges", number, "when", said)
+                yield Problem("edges", number, "when", text)
 
 
 # ---- joins ----
@@ -154,13 +154,13 @@ def _joins(graph: Graph, variants: Variants) -> Iterator[Problem]:
 
 def _may_get_several(graph: Graph, variants: Variants) -> dict[str, bool]:
     """Stage -> whether several items of a request may be on their way to it, before it joins them."""
-    found: dict[str, bool] = {}
+    gets_several: dict[str, bool] = {}
     for stage in in_order(list(variants), graph.edges):
         edges = graph.into(stage)
-        found[stage] = len(edges) > 1 or any(
-            edge.may_carry_several or (found[edge.parent] and edge.parent not in graph.joins) for edge in edges
+        gets_several[stage] = len(edges) > 1 or any(
+            edge.may_carry_several or (gets_several[edge.parent] and edge.parent not in graph.joins) for edge in edges
         )
-    return found
+    return gets_several
 
 
 # ---- accuracies ----
@@ -186,7 +186,7 @@ def _accuracies(graph: Graph, variants: Variants) -> Iterator[Problem]:
             yield Problem("accuracies", number, "", f"{listed(names)} is no variant of each stage: {listed(variants)}")
         elif not 0 <= accuracy <= 1:
             yield Problem("accuracies", number, "value", f"should be from 0 to 1; given {accuracy!r}")
-    wanted = math.prod(map(len, variants.values()))
-    if graph.accuracies and len(graph.accuracies) < wanted:
-        text = f"every combination of variants needs its accuracy: {wanted}; given {len(graph.accuracies)}"
+    combinations = math.prod(map(len, variants.values()))
+    if graph.accuracies and len(graph.accuracies) < combinations:
+        text = f"every combination of variants needs its accuracy: {combinations}; given {len(graph.accuracies)}"
         yield Problem("accuracies", 0, "", text)

@@ -206,10 +206,10 @@ class AccuracySection(FileModel):
 
     def measured(self, variants: Variants) -> dict[tuple[str, ...], float]:
         """The measured accuracies by variants in the order of the stages."""
-        found: dict[tuple[str, ...], float] = {}
-        for number, each in enumerate(self.combinations or ()):
+        accuracies: dict[tuple[str, ...], float] = {}
+        for number, combination in enumerate(self.combinations or ()):
             at = ("accuracy", "combinations", number)
-            for stage, name in each.variants.items():
+            for stage, name in combination.variants.items():
                 if stage not in variants:
                     text = f"no stage is called {stage!r}{did_you_mean(stage, variants)}; stages: {listed(variants)}"
                     raise refusal(text, *at, "variants", stage)
@@ -217,14 +217,16 @@ class AccuracySection(FileModel):
                     hint = did_you_mean(name, variants[stage])
                     text = f"{stage} has no variant {name!r}{hint}; variants: {listed(variants[stage])}"
                     raise refusal(text, *at, "variants", stage)
-            missing = [stage for stage, names in variants.items() if stage not in each.variants and len(names) > 1]
+            missing = [
+                stage for stage, names in variants.items() if stage not in combination.variants and len(names) > 1
+            ]
             if missing:
                 raise refusal(f"the stage {missing[0]!r} is missing", *at, "variants")
-            names = tuple(each.variants.get(stage, of_stage[0]) for stage, of_stage in variants.items())
-            if names in found:
+            names = tuple(combination.variants.get(stage, of_stage[0]) for stage, of_stage in variants.items())
+            if names in accuracies:
                 raise refusal(f"the accuracy of {listed(names)} is given twice", *at)
-            found[names] = each.value
-        return found
+            accuracies[names] = combination.value
+        return accuracies
 
 
 # ---- the graph ----
@@ -240,10 +242,10 @@ def graph_of(
 
     `after`: stage -> what it is after; where all are None, they are a chain.
     """
-    if all(given is None for given in after.values()):
+    if all(edges_before is None for edges_before in after.values()):
         edges = [Edge(*pair) for pair in pairwise(after)]
     else:
-        edges = [each.edge(stage) for stage, given in after.items() for each in given or ()]
+        edges = [edge_before.edge(stage) for stage, edges_before in after.items() for edge_before in edges_before or ()]
     graph = Graph(
         edges=tuple(edges),
         sla_s=1.0,
@@ -255,12 +257,12 @@ def graph_of(
     if accuracy is None or accuracy.combinations is None:
         return graph
     ordered = {stage: variants[stage] for stage in in_order(list(variants), edges)}
-    found = accuracy.measured(ordered)
-    wanted = math.prod(map(len, ordered.values()))
-    if len(found) < wanted:
-        text = f"every combination of variants needs its accuracy: {wanted}; given {len(found)}"
+    accuracies = accuracy.measured(ordered)
+    combinations = math.prod(map(len, ordered.values()))
+    if len(accuracies) < combinations:
+        text = f"every combination of variants needs its accuracy: {combinations}; given {len(accuracies)}"
         raise refusal(text, "accuracy", "combinations")
-    return replace(graph, accuracies=found, accuracies_from=accuracy.source or "")
+    return replace(graph, accuracies=accuracies, accuracies_from=accuracy.source or "")
 
 
 def is_chain(graph: Graph, stages: Sequence[str]) -> bool:
@@ -275,7 +277,7 @@ def _refuse(problem: Problem | None, after: Mapping[str, Sequence[After] | None]
     at: Loc = ("accuracy", problem.part, problem.at)
     names = list(after)
     if problem.part == "edges":
-        places = [(s, k) for s, given in enumerate(after.values()) for k in range(len(given or ()))]
+        places = [(s, k) for s, edges_before in enumerate(after.values()) for k in range(len(edges_before or ()))]
         stage, place = places[int(problem.at)]
         at = ("stages", stage, "after", place)
     elif problem.part == "joins":

@@ -103,19 +103,19 @@ class Source:
     values: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, said: str) -> Source:
+    def of(cls, spec: str) -> Source:
         """`FILE COLUMN=VALUE ...`. ProfileError for a column that there is not."""
-        words = said.split()
+        words = spec.split()
         values: dict[str, str] = {}
         while len(words) > 1 and "=" in words[-1]:
             key, _, value = words.pop().partition("=")
             values[key] = value
-        known = [*NAMES, "mean_ms", "p99_ms"]
-        unknown = [key for key in values if key not in known]
+        allowed = [*NAMES, "mean_ms", "p99_ms"]
+        unknown = [key for key in values if key not in allowed]
         if unknown:
-            hint = did_you_mean(unknown[0], known)
-            raise ProfileError(f"{said}: no column is called {unknown[0]!r}{hint}; allowed: {listed(known)}")
-        return cls(said if not values else " ".join(words), dict(reversed(values.items())))
+            hint = did_you_mean(unknown[0], allowed)
+            raise ProfileError(f"{spec}: no column is called {unknown[0]!r}{hint}; allowed: {listed(allowed)}")
+        return cls(spec if not values else " ".join(words), dict(reversed(values.items())))
 
 
 def read_latencies(*sources: str | Path | Source) -> Latencies:
@@ -126,7 +126,7 @@ def read_latencies(*sources: str | Path | Source) -> Latencies:
     ProfileError, a line of text for each problem, for a file that cannot be read, columns and values that cannot be
     used, and figures that break a law of `ipa.profiles.figures`.
     """
-    tables = [each if isinstance(each, Source) else Source(each) for each in sources]
+    tables = [source if isinstance(source, Source) else Source(source) for source in sources]
     problems = Problems(str(tables[0].path))
     names = _Names(problems)
     columns: dict[str, Mapping[str, Column]] = {}
@@ -140,16 +140,16 @@ def read_latencies(*sources: str | Path | Source) -> Latencies:
         if len(lines) < 2:
             raise ProfileError(f"{path}: no rows: should have a header and a row for each measurement")
         (first, header), *rest = lines
-        found = columns_of(first, header, NAMES, OPTIONAL, problems)
-        columns[path] = found
-        of_table = [row for line, cells in rest if (row := _row(line, cells, found, names, problems))]
+        columns_here = columns_of(first, header, NAMES, OPTIONAL, problems)
+        columns[path] = columns_here
+        of_table = [row for line, cells in rest if (row := _row(line, cells, columns_here, names, problems))]
         problems.raise_all()
-        in_percent = _is_in_percent(of_table, found["accuracy"].title, problems)
+        in_percent = _is_in_percent(of_table, columns_here["accuracy"].title, problems)
         if in_percent:
             of_table = [replace(row, accuracy=float(Decimal(str(row.accuracy)) / 100)) for row in of_table]
         is_given_in_percent[path] = in_percent
         rows += [replace(row, path=path) for row in of_table]
-        places = {column.place for column in found.values()}
+        places = {column.place for column in columns_here.values()}
         unused |= dict.fromkeys(title for place, title in enumerate(header) if place not in places and title)
     stages = _grouped(rows)
     _check(stages, columns, problems)
@@ -173,11 +173,11 @@ class _Names:
     def name(self, line: int, column: Column, owner: str, text: str) -> str:
         """The name for a text; `owner` is what the names have to be distinct in."""
         name = slug(text)
-        other = self.first.setdefault((owner, name), text)
+        text_before = self.first.setdefault((owner, name), text)
         if not name:
             self.problems.add(line, column.title, f"should be a name with letters or digits; given {text!r}")
-        elif other != text:
-            self.problems.add(line, column.title, f"{text!r} and {other!r} would both be called {name!r}")
+        elif text_before != text:
+            self.problems.add(line, column.title, f"{text!r} and {text_before!r} would both be called {name!r}")
         elif name != text:
             self.renamed[text] = name
         return name
@@ -214,9 +214,9 @@ def _is_in_percent(rows: Sequence[Row], title: str, problems: Problems) -> bool:
     above = [row for row in rows if row.accuracy > 1]
     if above and len(above) < len(rows):
         low = next(row for row in rows if row.accuracy <= 1)
-        given = f"given {above[0].accuracy:g} in line {above[0].line} and {low.accuracy:g} in line {low.line}"
+        examples = f"given {above[0].accuracy:g} in line {above[0].line} and {low.accuracy:g} in line {low.line}"
         allowed = "should be a fraction (at most 1) in all rows or per cent (above 1) in all rows"
-        text = f"{allowed}, or call the column accuracy_percent; {given}"
+        text = f"{allowed}, or call the column accuracy_percent; {examples}"
         problems.add(max(above[0].line, low.line), title, text)
         problems.raise_all()
     return bool(above)
@@ -250,11 +250,11 @@ def _check(stages: Mapping[str, Mapping[str, Sequence[Row]]], columns: Columns, 
 
 
 def _check_same(whose: str, key: str, rows: Sequence[Row], columns: Columns, problems: Problems) -> None:
-    said = [getattr(row, key) for row in rows]
-    for row, given in zip(rows, said, strict=True):
-        if given != said[0]:
-            first, other = ("nothing" if value is None else value for value in (said[0], given))
-            text = f"should be the same in all rows of {whose}, {first} as in {_line_of(rows[0], row)}; given {other}"
+    values = [getattr(row, key) for row in rows]
+    for row, value in zip(rows, values, strict=True):
+        if value != values[0]:
+            first, shown = ("nothing" if one is None else one for one in (values[0], value))
+            text = f"should be the same in all rows of {whose}, {first} as in {_line_of(rows[0], row)}; given {shown}"
             problems.add(row.line, columns[row.path][key].title, text, row.path)
             return
 
@@ -264,11 +264,11 @@ def _add_figure(rows: Sequence[Row], columns: Columns, problem: Problem, problem
     text = re.sub(
         r"first in figures\[(\d+)\]", lambda match: f"first in {_line_of(rows[int(match[1])], row)}", problem.text
     )
-    there = columns[row.path]
-    column = there[problem.key].title if problem.key in there else ""
+    columns_here = columns[row.path]
+    column = columns_here[problem.key].title if problem.key in columns_here else ""
     problems.add(row.line, column, f"{row.variant} of {row.stage}: {text}", row.path)
 
 
-def _line_of(row: Row, other: Row) -> str:
+def _line_of(row: Row, seen_from: Row) -> str:
     """Where a row stands, as said of another."""
-    return f"line {row.line}" if row.path == other.path else f"{row.path}:{row.line}"
+    return f"line {row.line}" if row.path == seen_from.path else f"{row.path}:{row.line}"

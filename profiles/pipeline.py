@@ -71,14 +71,14 @@ def fits_nodes(replicas: Iterable[tuple[int, int]], nodes: Sequence[int]) -> boo
     """
     free = list(nodes)
     for cores, count in sorted(replicas, reverse=True):
-        left = count
+        missing = count
         for place, room in enumerate(free):
-            taken = min(left, room // cores)
-            free[place] -= taken * cores
-            left -= taken
-            if not left:
+            fitting = min(missing, room // cores)
+            free[place] -= fitting * cores
+            missing -= fitting
+            if not missing:
                 break
-        if left:
+        if missing:
             return False
     return True
 
@@ -237,14 +237,14 @@ class Pipeline:
             return replace(self, limits=limits)
         limits = replace(limits, excluded=excluded)
         stages = tuple(_without(stage, excluded[stage.name]) for stage in self.stages)
-        left = {stage.name: [variant.name for variant in stage.variants] for stage in stages}
+        variants_left = {stage.name: [variant.name for variant in stage.variants] for stage in stages}
         pairs = {
-            first: {second: row[second] for second in left[self.stages[1].name]}
+            first: {second: row[second] for second in variants_left[self.stages[1].name]}
             for first, row in self.pair_accuracies.items()
-            if first in left[self.stages[0].name]
+            if first in variants_left[self.stages[0].name]
         }
-        graph = self.graph and self.graph.within(left)
-        defaults = defaults_within(self.defaults, left)
+        graph = self.graph and self.graph.within(variants_left)
+        defaults = defaults_within(self.defaults, variants_left)
         return replace(self, stages=stages, defaults=defaults, limits=limits, pair_accuracies=pairs, graph=graph)
 
     def with_start_up(self, start_up_s: float) -> Pipeline:
@@ -264,8 +264,10 @@ class Pipeline:
             for variant in of_stage:
                 self.stage(name).variant(variant)
         stages = (
-            replace(stage, variants=tuple(each.taking(of.get(each.name, 1.0)) for each in stage.variants))
-            if (of := factors.get(stage.name))
+            replace(
+                stage, variants=tuple(variant.taking(by_variant.get(variant.name, 1.0)) for variant in stage.variants)
+            )
+            if (by_variant := factors.get(stage.name))
             else stage
             for stage in self.stages
         )
@@ -282,7 +284,7 @@ class Pipeline:
 
 
 def _without(stage: Stage, excluded: Mapping[str, str]) -> Stage:
-    left = tuple(variant for variant in stage.variants if variant.name not in excluded)
-    if not left:
+    variants_left = tuple(variant for variant in stage.variants if variant.name not in excluded)
+    if not variants_left:
         raise ProfileError(f"{stage.name} is left without a variant: {'; '.join(excluded.values())}")
-    return replace(stage, variants=left)
+    return replace(stage, variants=variants_left)

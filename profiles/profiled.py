@@ -92,27 +92,37 @@ def profiled_text(
     """
     edits = _Edits(text)
     root = _mapping(yaml.compose(text, Loader=yaml.BaseLoader))
-    for each in variants:
-        found = _named(_named(root, "stages", each.stage), "variants", each.variant)
-        edits.set(found, "figures", [_row(figure) for figure in each.figures])
-        if each.start_up_s is not None:
-            edits.set(found, "start_up", f"{{seconds: {each.start_up_s!r}, from: {each.source}}}", after="accuracy")
-        if each.memory_mb is not None:
-            edits.set(found, "memory_mb", f"{{value: {each.memory_mb!r}, from: {each.source}}}", after="accuracy")
-        if each.interference:
-            pairs = (f"{{busy_cores: {cores}, factor: {factor!r}}}" for cores, factor in each.interference)
-            beside = f"{{measured: [{', '.join(pairs)}], from: {each.source}}}"
-            edits.set(found, "interference", beside, after="accuracy")
+    for variant in variants:
+        node_of_variant = _named(_named(root, "stages", variant.stage), "variants", variant.variant)
+        edits.set(node_of_variant, "figures", [_row(figure) for figure in variant.figures])
+        if variant.start_up_s is not None:
+            edits.set(
+                node_of_variant,
+                "start_up",
+                f"{{seconds: {variant.start_up_s!r}, from: {variant.source}}}",
+                after="accuracy",
+            )
+        if variant.memory_mb is not None:
+            edits.set(
+                node_of_variant,
+                "memory_mb",
+                f"{{value: {variant.memory_mb!r}, from: {variant.source}}}",
+                after="accuracy",
+            )
+        if variant.interference:
+            pairs = (f"{{busy_cores: {cores}, factor: {factor!r}}}" for cores, factor in variant.interference)
+            beside = f"{{measured: [{', '.join(pairs)}], from: {variant.source}}}"
+            edits.set(node_of_variant, "interference", beside, after="accuracy")
     for edge in edges:
         after = _value(_named(root, "stages", edge.child), "after")
-        listed_ones = (each for each in after.value if isinstance(each, yaml.MappingNode))
-        node = next(each for each in listed_ones if _value(each, "stage").value == edge.parent)
+        entries = (entry for entry in after.value if isinstance(entry, yaml.MappingNode))
+        node = next(entry for entry in entries if _value(entry, "stage").value == edge.parent)
         for key, value in edge.values.items():
             if value is None:
                 edits.leave_out(node, key)
             else:
-                said = scalar_text(value) if isinstance(value, str) else json.dumps(value)
-                edits.set(node, key, said, after="stage")
+                written = scalar_text(value) if isinstance(value, str) else json.dumps(value)
+                edits.set(node, key, written, after="stage")
     for key, origin in provenance.items():
         edits.add(_mapping(_value(root, "provenance")), key, origin)
     written = _without_unused(edits.text())
@@ -130,11 +140,11 @@ def _row(figure: Figure) -> str:
     same = len(set(sources.values())) == 1
     origin = figure.mean_from if same else "{" + ", ".join(f"{key}: {name}" for key, name in sources.items()) + "}"
     within = {"mean": figure.mean_within, "p99": figure.p99_within}
-    said = ", ".join(f"{key}: {value:.4f}" for key, value in within.items() if value is not None)
+    margins = ", ".join(f"{key}: {value:.4f}" for key, value in within.items() if value is not None)
     return (
         f"{{cores: {figure.cores}, batch: {figure.batch}, mean_s: {figure.mean_s!r}, p99_s: {figure.p99_s!r}, "
         f"throughput_rps: {figure.throughput_rps!r}, from: {origin}"
-        + (f", within: {{{said}}}" if figure.mean_within is not None else "")
+        + (f", within: {{{margins}}}" if figure.mean_within is not None else "")
         + "}"
     )
 
@@ -152,14 +162,14 @@ class _Edits:
     def text(self) -> str:
         """The text with all edits; those at one place in the order in which they were made."""
         parts, at = [], 0
-        for start, end, new in sorted(self._edits, key=lambda each: each[:2]):
+        for start, end, new in sorted(self._edits, key=lambda edit: edit[:2]):
             parts += [self._text[at:start], new]
             at = end
         return "".join(parts) + self._text[at:]
 
     def set(self, mapping: yaml.MappingNode, key: str, value: str | Sequence[str], *, after: str = "") -> None:
         """Give a key of a mapping a value in flow style, or a list of such; a key that is new comes after another."""
-        names = {name.value: (name, each) for name, each in mapping.value}
+        names = {name.value: (name, node) for name, node in mapping.value}
         column = " " * mapping.value[0][0].start_mark.column
         if isinstance(value, str) or mapping.flow_style:
             new = ": " + (value if isinstance(value, str) else f"[{', '.join(value)}]")
@@ -191,8 +201,8 @@ class _Edits:
         last = provenance.value[-1][1]
         if provenance.flow_style:
             at = _end(last, self._text)
-            said = f"{{kind: {origin.kind}, {_TEXT_OF[origin.kind]}: {json.dumps(origin.text)}}}"
-            self._edits.append((at, at, f", {key}: {said}"))
+            entry = f"{{kind: {origin.kind}, {_TEXT_OF[origin.kind]}: {json.dumps(origin.text)}}}"
+            self._edits.append((at, at, f", {key}: {entry}"))
             return
         column = " " * provenance.start_mark.column
         wrapped = textwrap.wrap(origin.text, 100, break_long_words=False, break_on_hyphens=False)
@@ -210,12 +220,12 @@ def _without_unused(text: str) -> str:
     used = set(_sources(parse_yaml(text, "").data))
     root = _mapping(yaml.compose(text, Loader=yaml.BaseLoader))
     provenance = _mapping(_value(root, "provenance"))
-    kept = [(key, value) for key, value in provenance.value if key.value in used]
-    if len(kept) == len(provenance.value):
+    used_entries = [(key, value) for key, value in provenance.value if key.value in used]
+    if len(used_entries) == len(provenance.value):
         return text
     if provenance.flow_style:
-        said = ", ".join(text[key.start_mark.index : _end(value, text)] for key, value in kept)
-        return text[: provenance.start_mark.index] + f"{{{said}}}" + text[provenance.end_mark.index :]
+        entries = ", ".join(text[key.start_mark.index : _end(value, text)] for key, value in used_entries)
+        return text[: provenance.start_mark.index] + f"{{{entries}}}" + text[provenance.end_mark.index :]
     for key, value in reversed(provenance.value):
         if key.value not in used:
             start = text.rfind("\n", 0, key.start_mark.index)
@@ -243,8 +253,8 @@ def _mapping(node: yaml.Node | None) -> yaml.MappingNode:
 
 
 def _value(mapping: yaml.MappingNode, key: str) -> yaml.Node:
-    found: yaml.Node = next(value for name, value in mapping.value if name.value == key)
-    return found
+    node: yaml.Node = next(value for name, value in mapping.value if name.value == key)
+    return node
 
 
 def _named(mapping: yaml.MappingNode, key: str, name: str) -> yaml.MappingNode:
@@ -279,8 +289,8 @@ def pipeline_text(table: Latencies, name: str) -> str:
     except ProfileError as error:
         raise ProfileError(re.sub(r"^(.*?):\d+: ", r"\1: ", str(error), flags=re.MULTILINE)) from None
     for stage in pipeline.stages:
-        said = "".join(f"    {line}\n" for line in _stage_rules(stage))
-        text = text.replace(f"  # the rules of {stage.name}\n", said)
+        rules = "".join(f"    {line}\n" for line in _stage_rules(stage))
+        text = text.replace(f"  # the rules of {stage.name}\n", rules)
     return text + "\n".join(_defaults(pipeline)) + "\n"
 
 

@@ -93,11 +93,11 @@ class DefaultsSection(FileModel):
 
     def defaults(self, has_pairs: bool) -> Defaults:
         """The frozen value. Where accuracies of pairs were measured, they count unless the file says otherwise."""
-        given = self.model_dump(exclude_unset=True)
-        by_rule = tuple(key for key in CONSTANTS if key not in given)
+        values = self.model_dump(exclude_unset=True)
+        by_rule = tuple(key for key in CONSTANTS if key not in values)
         if has_pairs:
-            given.setdefault("accuracy", "pairs")
-        return Defaults(**given, by_rule=by_rule)
+            values.setdefault("accuracy", "pairs")
+        return Defaults(**values, by_rule=by_rule)
 
 
 class PairAccuracies(FileModel):
@@ -229,8 +229,8 @@ class PipelineFile(FileModel):
                 at = ("stages", s, "variants", v)
                 yield variant.accuracy.source, (*at, "accuracy", "from")
                 for key in ("start_up", "memory_mb", "interference"):
-                    if found := getattr(variant, key):
-                        yield found.source, (*at, key, "from")
+                    if section := getattr(variant, key):
+                        yield section.source, (*at, key, "from")
                 for f, row in enumerate(variant.figures):
                     for number, key in row.sources.model_dump().items():
                         yield key, (*at, "figures", f, "from", number)

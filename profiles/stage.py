@@ -141,20 +141,20 @@ class Variant:
         figures would break a law."""
         figures = (
             replace(
-                each,
-                mean_s=factor * each.mean_s,
-                p99_s=factor * each.p99_s,
-                throughput_rps=each.throughput_rps / factor,
+                figure,
+                mean_s=factor * figure.mean_s,
+                p99_s=factor * figure.p99_s,
+                throughput_rps=figure.throughput_rps / factor,
             )
-            for each in self.figures
+            for figure in self.figures
         )
         return replace(self, figures=tuple(figures))
 
     def _table(self, cores: int | None) -> Table:
-        wanted = self.base_cores if cores is None else cores
-        table = self._tables.get(wanted)
+        allocation = self.base_cores if cores is None else cores
+        table = self._tables.get(allocation)
         if table is None:
-            raise ProfileError(f"{self.name} is not profiled with {wanted!r} cores; profiled: {listed(self.cores)}")
+            raise ProfileError(f"{self.name} is not profiled with {allocation!r} cores; profiled: {listed(self.cores)}")
         return table
 
     def _look_up(self, values: tuple[float, ...], batch: int) -> float:
@@ -245,8 +245,10 @@ class Stage:
     def lightest(self, without: Collection[str] = ()) -> Variant:
         """The variant with the fewest base cores, then the least accuracy, then the quickest, of those not in `without`
         (if any)."""
-        left = [variant for variant in self.variants if variant.name not in without]
-        return min(left or self.variants, key=lambda variant: (variant.base_cores, variant.accuracy, variant.p99_s(1)))
+        variants_left = [variant for variant in self.variants if variant.name not in without]
+        return min(
+            variants_left or self.variants, key=lambda variant: (variant.base_cores, variant.accuracy, variant.p99_s(1))
+        )
 
     @property
     def sla_rule_s(self) -> float:
@@ -305,12 +307,12 @@ def named(name: str, things: Mapping[str, T], lacks: str) -> T:
 
 def refuse_twins(owner: str, kind: str, names: Iterable[str]) -> None:
     """Raise ProfileError for no names, and for the first that stands twice."""
-    seen: list[str] = []
+    names_before: list[str] = []
     for name in names:
-        if name in seen:
+        if name in names_before:
             raise ProfileError(f"{owner}: two {kind}s are called {name!r}")
-        seen.append(name)
-    if not seen:
+        names_before.append(name)
+    if not names_before:
         raise ProfileError(f"{owner}: at least one {kind} is needed")
 
 
@@ -343,9 +345,9 @@ def pairs_problem(pairs: Pairs, variants: Sequence[Sequence[str]]) -> tuple[tupl
     return None
 
 
-def _names_problem(given: Mapping[str, object], variants: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
-    for name in given:
+def _names_problem(accuracies: Mapping[str, object], variants: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
+    for name in accuracies:
         if name not in variants:
             return (name,), f"no variant is called {name!r}{did_you_mean(name, variants)}; variants: {listed(variants)}"
-    missing = [name for name in variants if name not in given]
+    missing = [name for name in variants if name not in accuracies]
     return ((), f"the variant {missing[0]!r} is missing; every pair needs its accuracy") if missing else None

@@ -124,7 +124,7 @@ class Beside(FileModel):
     source: Slug = Field(alias="from")
 
     def pairs(self) -> tuple[tuple[int, float], ...]:
-        return tuple((each.busy_cores, each.factor) for each in self.measured)
+        return tuple((measurement.busy_cores, measurement.factor) for measurement in self.measured)
 
 
 class PinnedCores(FileModel):
@@ -162,8 +162,7 @@ class VariantSection(FileModel):
             raise refusal(text, "interference", "measured")
         cores = sorted({row.cores for row in self.figures})
         if self.base_cores and self.base_cores.pinned not in cores:
-            given = f"given {self.base_cores.pinned}"
-            text = f"should be a profiled allocation: {listed(cores)}; {given}"
+            text = f"should be a profiled allocation: {listed(cores)}; given {self.base_cores.pinned}"
             raise refusal(text, "base_cores", "pinned")
         return self
 
@@ -288,10 +287,10 @@ class StageSection(FileModel):
         )
 
 
-def refuse_twins(key: str, what: str, names: Iterable[str]) -> None:
+def refuse_twins(key: str, owner: str, names: Iterable[str]) -> None:
     """Refuse the first name that stands twice."""
     first: dict[str, int] = {}
     for index, name in enumerate(names):
         if name in first:
-            raise refusal(f"two {key} are called {name!r}; {what} names differ", key, index, "name")
+            raise refusal(f"two {key} are called {name!r}; {owner} names differ", key, index, "name")
         first[name] = index

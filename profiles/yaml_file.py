@@ -109,12 +109,12 @@ def _said(cause: yaml.MarkedYAMLError) -> str:
 
 
 def _check_header(document: Document, key: str, allowed: tuple[str | int, ...], error: type[ValueError]) -> None:
-    given = document.data.get(key)
-    wanted = " or ".join(map(repr, allowed))
+    value_here = document.data.get(key)
+    expected = " or ".join(map(repr, allowed))
     if key not in document.data:
-        raise error(document.error_at((), f"the key {key!r} is missing; it should be {wanted}"))
-    if not any(type(given) is type(value) and given == value for value in allowed):
-        raise error(document.error_at((key,), f"should be {wanted}; given {_shown(given)}"))
+        raise error(document.error_at((), f"the key {key!r} is missing; it should be {expected}"))
+    if not any(type(value_here) is type(value) and value_here == value for value in allowed):
+        raise error(document.error_at((key,), f"should be {expected}; given {_shown(value_here)}"))
 
 
 class _Reader:
@@ -291,25 +291,25 @@ def _wording(details: ErrorDetails) -> str:
         return details["msg"]
     if details["type"] == "missing":
         return "this key is missing"
-    given, context = details["input"], details.get("ctx", {})
+    value, context = details["input"], details.get("ctx", {})
     allowed = re.findall(r"'([^']*)'", context.get("expected", context.get("expected_tags", "")))
     text = re.sub(r"^\w+ should", "should", details["msg"]).replace(" after validation", "")
     if details["type"] in _PLAIN_WORDS:
         text = _PLAIN_WORDS[details["type"]].format_map({key: _as_whole(value) for key, value in context.items()})
     if details["type"] in ("float_type", "int_type"):
-        text += perhaps_with_unit(given, str(details["loc"][-1]))
+        text += perhaps_with_unit(value, str(details["loc"][-1]))
     if context.get("min_length") == 1:
         text = "should not be empty"
-    if details["type"].startswith("int_") and isinstance(given, float) and given.is_integer():
+    if details["type"].startswith("int_") and isinstance(value, float) and value.is_integer():
         text += f" in digits alone, below {_INTEGERS_BELOW}"
     if details["type"] == "union_tag_not_found":
         return f"the key {context['discriminator']} is missing"
     if details["type"] == "union_tag_invalid":
         words = ", ".join(map(repr, allowed[:-1])) + f" or {allowed[-1]!r}"
         name = context["discriminator"].strip("'")
-        given, text = context["tag"], f"{name} should be {words}"
-    hint = did_you_mean(given, allowed) if isinstance(given, str) else ""
-    return f"{text}; given {_shown(given)}{hint}"
+        value, text = context["tag"], f"{name} should be {words}"
+    hint = did_you_mean(value, allowed) if isinstance(value, str) else ""
+    return f"{text}; given {_shown(value)}{hint}"
 
 
 _PLAIN_WORDS = {
@@ -333,7 +333,7 @@ def _as_whole(value: Any) -> Any:
 
 def _existing(data: Any, loc: Sequence[str | int], is_missing: bool) -> Loc:
     """The loc without the parts that pydantic adds for unions; the last key stays where it is what is missing."""
-    kept: list[str | int] = []
+    existing: list[str | int] = []
     loc = [part for part in loc if part != "[key]"]
     for position, part in enumerate(loc):
         inside = (isinstance(data, dict) and part in data) or (
@@ -342,8 +342,8 @@ def _existing(data: Any, loc: Sequence[str | int], is_missing: bool) -> Loc:
         if inside:
             data = data[part]
         if inside or (is_missing and position == len(loc) - 1 and isinstance(data, dict)):
-            kept.append(part)
-    return tuple(kept)
+            existing.append(part)
+    return tuple(existing)
 
 
 def key_path(data: Any, loc: Loc) -> str:

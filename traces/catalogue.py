@@ -109,8 +109,8 @@ def _constant(name: str) -> Trace:
 def _published(name: str, real: Path | None) -> Trace:
     workload = name.removeprefix(_REAL)
     if workload not in NAMES:
-        known = [f"{_REAL}{each}" for each in NAMES]
-        raise TraceError(f"unknown trace {name!r}{did_you_mean(name, known)}")
+        names = [f"{_REAL}{workload_name}" for workload_name in NAMES]
+        raise TraceError(f"unknown trace {name!r}{did_you_mean(name, names)}")
     return published(workload, read(_known_file(name, real, f", or use the synthetic {workload!r}")))
 
 

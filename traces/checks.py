@@ -55,17 +55,17 @@ def first_bad(values: Numbers, good: NDArray[np.bool_], otherwise: str) -> tuple
     return index, f"{value:.15g} is {otherwise}"
 
 
-def numbers(values: ArrayLike, what: str) -> Numbers:
+def numbers(values: ArrayLike, subject: str) -> Numbers:
     """`values` as a one-dimensional array of numbers.
 
-    Raises TraceError, with `what` as its subject, if they are anything else.
+    Raises TraceError, with `subject` before the reason, if they are anything else.
     """
     try:
         array = np.asarray(values)
     except ValueError as error:
-        raise TraceError(f"{what}: expected a flat sequence of numbers") from error
+        raise TraceError(f"{subject}: expected a flat sequence of numbers") from error
     if array.ndim != 1:
-        raise TraceError(f"{what}: expected one dimension, got {array.ndim}")
+        raise TraceError(f"{subject}: expected one dimension, got {array.ndim}")
     if array.dtype.kind not in "iuf":
-        raise TraceError(f"{what}: expected numbers, got values of type {array.dtype}")
+        raise TraceError(f"{subject}: expected numbers, got values of type {array.dtype}")
     return array

@@ -49,7 +49,7 @@ def square(rng: np.random.Generator) -> Rates:
 
 def ramp(rng: np.random.Generator) -> Rates:
     """A rise to three to six times the load within two to eight minutes, and as slow a fall."""
-    factor, rises_s, start_s, stays_s = (rng.uniform(*each) for each in ((3, 6), (120, 480), (60, 200), (30, 120)))
+    factor, rises_s, start_s, stays_s = (rng.uniform(*bounds) for bounds in ((3, 6), (120, 480), (60, 200), (30, 120)))
     corners_s = np.cumsum([start_s, rises_s, stays_s, rises_s])
     rates: Rates = np.interp(_seconds(), corners_s, [1.0, factor, factor, 1.0]) * MEAN_RPS / 2
     return rates

@@ -106,13 +106,13 @@ def dispersion(trace: Trace) -> dict[int, float]:
     left out, as are all scales of an empty trace.
     """
     counts = trace.per_second()
-    found = {}
+    dispersion_by_scale = {}
     for scale_s in SCALES_S:
         stretches = len(counts) // scale_s
         if stretches >= FEWEST_STRETCHES and counts.any():
             sums = counts[: stretches * scale_s].reshape(stretches, scale_s).sum(axis=1)
-            found[scale_s] = float(sums.var() / sums.mean()) if sums.any() else 0.0
-    return found
+            dispersion_by_scale[scale_s] = float(sums.var() / sums.mean()) if sums.any() else 0.0
+    return dispersion_by_scale
 
 
 def rises(trace: Trace) -> list[Rise]:
@@ -122,7 +122,7 @@ def rises(trace: Trace) -> list[Rise]:
     """
     counts = trace.per_second()
     total = np.concatenate([[0], np.cumsum(counts)])
-    found = []
+    largest_rises = []
     for span_s in SCALES_S:
         if len(counts) < 2 * span_s:
             break
@@ -131,8 +131,8 @@ def rises(trace: Trace) -> list[Rise]:
         place = int(np.argmax(steps))
         if steps[place] > 0:
             before, after = sums[place] / span_s, sums[place + span_s] / span_s
-            found.append(Rise(span_s, place + span_s, float(before), float(after)))
-    return found
+            largest_rises.append(Rise(span_s, place + span_s, float(before), float(after)))
+    return largest_rises
 
 
 def daily(trace: Trace) -> list[float] | None:

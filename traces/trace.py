@@ -306,11 +306,11 @@ class Trace:
         )
 
 
-def _counts(values: ArrayLike, what: str) -> Counts:
-    array = numbers(values, what)
+def _counts(values: ArrayLike, subject: str) -> Counts:
+    array = numbers(values, subject)
     fault = bad_count(array)
     if fault:
-        raise TraceError(f"{what}[{fault[0]}]: {fault[1]}")
+        raise TraceError(f"{subject}[{fault[0]}]: {fault[1]}")
     return _read_only(array, np.int64)
 
 

@@ -14,9 +14,9 @@ def commented(value: object, why: str) -> str:
     return f"{value}{_MARK}{why.replace(': ', _COLON)}{_MARK}"
 
 
-def guessed(value: str, what: str) -> str:
-    """A value that depends on the cluster; `what` it stands for."""
-    return commented(value, f"a guess: {what}")
+def guessed(value: str, meaning: str) -> str:
+    """A value that depends on the cluster; `meaning`: what it stands for."""
+    return commented(value, f"a guess: {meaning}")
 
 
 def in_whole(value: float, at_least: int = 0, unit: str = "") -> int | str:

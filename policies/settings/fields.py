@@ -41,7 +41,7 @@ class Fields:
         listed = self.take(key, [])
         if not isinstance(listed, Sequence) or isinstance(listed, str):
             raise PolicyError(f"{self.at(key)}: {shown(listed)}; allowed: a list")
-        return [Fields(each, f"{self.at(key)}[{place}]", self.notes) for place, each in enumerate(listed)]
+        return [Fields(item, f"{self.at(key)}[{place}]", self.notes) for place, item in enumerate(listed)]
 
     def whole(self, key: str, default: int | None, *, at_least: int) -> int | None:
         """The whole number at a key, which may stand in quotes."""

@@ -29,11 +29,11 @@ KEYS = (
 def deployments(document: Fields) -> dict[str, Fields]:
     """The deployments of a config by name; a bare autoscaling_config is one without a name."""
     applications = document.items("applications")
-    listed = [each for application in applications for each in application.items("deployments")]
+    listed = [deployment for application in applications for deployment in application.items("deployments")]
     if applications and not listed:
         raise PolicyError("applications: have no deployments, of which the autoscaling_config is read")
     listed = listed or document.items("deployments")
-    return {str(each.take("name", "")): each for each in listed} or {"": document}
+    return {str(deployment.take("name", "")): deployment for deployment in listed} or {"": document}
 
 
 def read(deployment: Fields) -> dict[str, Any]:

@@ -78,19 +78,19 @@ def _settings(data: object) -> Settings:
         items = document.items("items")
         document.end()
         read = [_item(item, str(item.take("apiVersion", "")), str(item.take("kind", ""))) for item in items]
-        found = [each for group in read for each in group]
+        parts = [part for group in read for part in group]
     else:
-        found = _item(document, version, kind)
-    if not found:
+        parts = _item(document, version, kind)
+    if not parts:
         raise PolicyError("items: is empty; allowed: at least one autoscaler")
-    return _together(found, notes)
+    return _together(parts, notes)
 
 
-Found = tuple[str, str, dict[str, Any]]
+Part = tuple[str, str, dict[str, Any]]
 """What is scaled, the policy, and its parameters."""
 
 
-def _item(document: Fields, version: str, kind: str) -> list[Found]:
+def _item(document: Fields, version: str, kind: str) -> list[Part]:
     document.skip("status")
     group = version.partition("/")[0]
     if kind == "HorizontalPodAutoscaler" and version in ("autoscaling/v2", "autoscaling/v1"):
@@ -107,11 +107,13 @@ def _item(document: Fields, version: str, kind: str) -> list[Found]:
     if kind == "RayService" and group == "ray.io":
         return _of_ray_service(document)
     if not kind and not version:
-        return [(name, "ray", ray_serve.read(each)) for name, each in ray_serve.deployments(document).items()]
+        return [
+            (name, "ray", ray_serve.read(deployment)) for name, deployment in ray_serve.deployments(document).items()
+        ]
     raise PolicyError(f"kind: {shown(kind)} of apiVersion {shown(version)}; allowed: {KINDS}")
 
 
-def _of_ray_service(document: Fields) -> list[Found]:
+def _of_ray_service(document: Fields) -> list[Part]:
     import yaml
 
     text = document.fields("spec").take("serveConfigV2", "")
@@ -119,7 +121,7 @@ def _of_ray_service(document: Fields) -> list[Found]:
         config = Fields(yaml.safe_load(str(text)), "spec.serveConfigV2", document.notes)
     except yaml.YAMLError as error:
         raise PolicyError(f"spec.serveConfigV2: is no YAML: {getattr(error, 'problem', error)}") from None
-    return [(name, "ray", ray_serve.read(each)) for name, each in ray_serve.deployments(config).items()]
+    return [(name, "ray", ray_serve.read(deployment)) for name, deployment in ray_serve.deployments(config).items()]
 
 
 def _spec(document: Fields) -> Fields:
@@ -142,20 +144,20 @@ def _ended(spec: Fields, parameters: dict[str, Any]) -> dict[str, Any]:
     return parameters
 
 
-def _together(found: Sequence[Found], notes: list[str]) -> Settings:
+def _together(parts: Sequence[Part], notes: list[str]) -> Settings:
     """One policy for what all say: one autoscaler for all stages, or one for each."""
-    policies = dict.fromkeys(policy for _, policy, _ in found)
+    policies = dict.fromkeys(policy for _, policy, _ in parts)
     if len(policies) > 1:
         raise PolicyError(f"items: are {' and '.join(policies)}; allowed: autoscalers of one kind")
     (policy,) = policies
-    if len(found) == 1:
-        return Settings(policy, found[0][2], tuple(dict.fromkeys(notes)))
-    names = [name for name, _, _ in found]
+    if len(parts) == 1:
+        return Settings(policy, parts[0][2], tuple(dict.fromkeys(notes)))
+    names = [name for name, _, _ in parts]
     if len(set(names)) < len(names) or not all(names):
         raise PolicyError(f"items: scale {', '.join(name or 'nothing' for name in names)}; allowed: each another stage")
     parameters: dict[str, Any] = {}
-    for key in dict.fromkeys(key for _, _, each in found for key in each):
-        values = [each.get(key) for _, _, each in found]
+    for key in dict.fromkeys(key for _, _, stage_parameters in parts for key in stage_parameters):
+        values = [stage_parameters.get(key) for _, _, stage_parameters in parts]
         if all(value == values[0] for value in values):
             parameters[key] = values[0]
         elif key in BY_STAGE and None not in values:

@@ -37,20 +37,21 @@ def format_of(policy: object) -> str:
     raise PolicyError(f"{type(policy).__name__}: no autoscaler's settings say what it does; allowed: hpa, kpa, ray")
 
 
-def write_settings(policy: object, pipeline: Pipeline, wanted: str, comments: Sequence[str] = ()) -> str:
+def write_settings(policy: object, pipeline: Pipeline, format_name: str, comments: Sequence[str] = ()) -> str:
     """The manifest as YAML: one document, a List where there are several stages; what was guessed or rounded is
     said in comments.
 
-    `wanted`: one of `FORMATS`. `comments`: the lines above it. PolicyError: the format cannot say what the policy does.
+    `format_name`: one of `FORMATS`. `comments`: the lines above it. PolicyError: the format cannot say what the policy
+    does.
     """
-    kind, write = FORMATS[wanted]
+    kind, write = FORMATS[format_name]
     if not isinstance(policy, kind):
         raise PolicyError(
-            f"--as {wanted}: holds settings of {kind.__name__.lower()}, not of {type(policy).__name__.lower()}; "
+            f"--as {format_name}: holds settings of {kind.__name__.lower()}, not of {type(policy).__name__.lower()}; "
             f"allowed: {format_of(policy)}"
         )
     manifests = [write(stage.name, _of_stage(policy, stage.name)) for stage in pipeline.stages]
-    return "".join(f"# {line}\n" for line in comments) + _as_yaml(_whole(wanted, manifests))
+    return "".join(f"# {line}\n" for line in comments) + _as_yaml(_whole(format_name, manifests))
 
 
 def _of_stage(policy: Any, stage: str) -> dict[str, Any]:
@@ -70,8 +71,8 @@ def _of_stage(policy: Any, stage: str) -> dict[str, Any]:
     return parameters
 
 
-def _whole(wanted: str, manifests: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    if wanted == "ray":
+def _whole(format_name: str, manifests: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    if format_name == "ray":
         return {"applications": [{"name": "pipeline", "deployments": list(manifests)}]}
     return manifests[0] if len(manifests) == 1 else {"apiVersion": "v1", "kind": "List", "items": list(manifests)}
 

@@ -56,7 +56,9 @@ class TextCandidates:
 
     def columns(self, path: str, word: str, rows: Sequence[int]) -> "TimeCandidates":
         """The columns all of whose values are times or numbers, and why the others are not."""
-        return TimeCandidates(tuple(each.column(path, word, rows) for each in self._open.values()), self._why_not)
+        return TimeCandidates(
+            tuple(gathering.column(path, word, rows) for gathering in self._open.values()), self._why_not
+        )
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,9 @@ class TimeCandidates:
     def _why_none(self, counts: Column) -> str:
         why_not = [text.removeprefix(f"{counts.path}, ") for text in self.why_not.values()]
         why_not += [f"column {column.name}: neither dates, each once, nor equal steps" for column in self.columns]
-        more = f"; and {len(why_not) - _SHOWN} more" if len(why_not) > _SHOWN else ""
+        rest = f"; and {len(why_not) - _SHOWN} more" if len(why_not) > _SHOWN else ""
         return (
-            f"no column can be the times of the counts (column {counts.name!r}): {'; '.join(why_not[:_SHOWN])}{more}. "
+            f"no column can be the times of the counts (column {counts.name!r}): {'; '.join(why_not[:_SHOWN])}{rest}. "
             f"Name it with --time-column (time_column in a scenario file), or {_STEP}"
         )
 

@@ -170,7 +170,7 @@ def columns_to_read(names: Sequence[str], place: str, hints: TimeHints) -> list[
     if not (counts or times):
         raise TraceError(f"{place}: {_why_nothing_is_read(names)}")
     if len(counts) > 1 or len(times) > 1:
-        twice = next((name for each in (times, counts) for name in each if each.count(name) > 1), None)
+        twice = next((name for group in (times, counts) for name in group if group.count(name) > 1), None)
         if twice is not None:
             raise TraceError(f"{place}: the column {twice!r} is given twice: {listed_names(names)}")
         kind, several = ("time", times) if len(times) > 1 else ("count", counts)
@@ -213,10 +213,10 @@ def facts_of(text: str | bytes, place: str) -> Facts:
         raise TraceError(f"{place}: not a JSON object: {error}") from error
     if not isinstance(facts, dict):
         raise TraceError(f"{place}: not a JSON object: {facts!r}")
-    known = ("duration_s", "history_counts", "starts_at")
+    allowed = ("duration_s", "history_counts", "starts_at")
     for key in facts:
-        if key not in known:
-            raise TraceError(f"{place}: unknown key {key!r}{did_you_mean(key, known)}")
+        if key not in allowed:
+            raise TraceError(f"{place}: unknown key {key!r}{did_you_mean(key, allowed)}")
     duration_s = facts.get("duration_s", 1)
     if not isinstance(duration_s, int | float):
         raise TraceError(f"{place}: duration_s is a number of seconds, not {duration_s!r}")

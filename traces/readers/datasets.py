@@ -84,11 +84,11 @@ def _minutes(line: bytes, place: str, before: int) -> int:
 def _row(line: bytes, minutes: int, place: str) -> Counts:
     """The counts of a row, shape (minutes,)."""
     *names, counts = line.strip().split(b",", 4)
-    given = counts.count(b",") + 1 if len(names) == 4 else 0
-    if given != minutes:
-        raise TraceError(f"{place}: a row is four names and {minutes} counts; this one has {given} counts")
+    count = counts.count(b",") + 1 if len(names) == 4 else 0
+    if count != minutes:
+        raise TraceError(f"{place}: a row is four names and {minutes} counts; this one has {count} counts")
     if counts.translate(None, _DIGITS_AND_COMMAS) or b",," in b"," + counts + b",":
-        wrong = next(each for each in counts.split(b",") if not each.isdigit())
+        wrong = next(text for text in counts.split(b",") if not text.isdigit())
         raise TraceError(f"{place}: {wrong[:40].decode(errors='replace')!r} is not a whole number of invocations")
     invocations: Counts = np.fromstring(counts, np.int64, sep=",")
     if invocations.max() > MOST_PER_S:

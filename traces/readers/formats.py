@@ -151,8 +151,8 @@ def read(path: str | Path, hints: TimeHints = NO_HINTS, seed: int = 0) -> Trace:
     """
     with opened(Path(path)) as stored:
         if stored.is_empty:
-            what = "nothing writes to this pipe" if Path(path).is_fifo() else "the file is empty"
-            raise TraceError(f"{path}: {what}")
+            reason = "nothing writes to this pipe" if Path(path).is_fifo() else "the file is empty"
+            raise TraceError(f"{path}: {reason}")
         stored.skip_bad_lines = hints.skip_bad_lines
         return _format(stored).read(stored, hints, seed)
 
@@ -165,7 +165,7 @@ def _format(stored: Stored) -> Format:
         return by_suffix
     by_content = next((form for form in FORMATS if form.knows(stored.first)), by_suffix)
     if by_content is None:
-        suffixes = [each for form in FORMATS for each in form.suffixes if each]
+        suffixes = [suffix_of_form for form in FORMATS for suffix_of_form in form.suffixes if suffix_of_form]
         raise TraceError(
             f"{stored.path}: unknown suffix {suffix!r}, and its content is of no known format; supported: "
             f"{', '.join(suffixes)}, and names without a suffix; each also packed as {', '.join(PACKINGS)}"

@@ -60,20 +60,20 @@ def trace_of_columns(
         raise TraceError(f"{stored.path}: no rows below the header")
     if first.notation is not None:
         _check_are_requests(first, first.notation, stored, hints, beside)
-        found = _of_times(first, first.notation, facts, seed)
+        trace_facts = _of_times(first, first.notation, facts, seed)
     elif len(first.values):
         clock = candidates.time_of(first, clocks[0] if clocks else None, hints)
         if clock is None:
-            found = _of_rows(first, hints.step_s, seed)
+            trace_facts = _of_rows(first, hints.step_s, seed)
         else:
             clock.check()
             assert clock.notation is not None, "a column of times with a row has one"
-            found = _of_counts(first, clock, clock.notation, hints.step_s, seed)
+            trace_facts = _of_counts(first, clock, clock.notation, hints.step_s, seed)
     else:
-        found = {"timestamps_s": first.values}
-    found["reading"] = (found.get("reading", "") + stored.passed_over).removeprefix(", ")
+        trace_facts = {"timestamps_s": first.values}
+    trace_facts["reading"] = (trace_facts.get("reading", "") + stored.passed_over).removeprefix(", ")
     try:
-        return Trace(**{**found, **facts, **stored.about})
+        return Trace(**{**trace_facts, **facts, **stored.about})
     except TraceError as error:
         raise TraceError(f"{stored.path}: {error}") from error
 
@@ -114,20 +114,20 @@ def _of_times(column: Column, notation: Notation, facts: Facts, seed: int) -> Fa
     disordered = int((instants_us[1:] < np.maximum.accumulate(instants_us)[:-1]).sum())
     instants_us -= start
     instants_us.sort()
-    found: Facts = {"starts_at": notation.at(start) if notation.is_clock else None}
+    time_facts: Facts = {"starts_at": notation.at(start) if notation.is_clock else None}
     reading = f"{notation.words} (column {column.name!r})" if column.name else notation.words
     step_s = _written_step_s(instants_us, notation)
     if step_s:
         bins = -(-int(facts.get("duration_s", 0)) // step_s)
         counts = np.bincount(instants_us // (step_s * _SECOND_US), minlength=bins)
-        found["counts"] = spread(counts, step_s, np.random.default_rng(seed))
-        found["duration_s"] = len(found["counts"])
+        time_facts["counts"] = spread(counts, step_s, np.random.default_rng(seed))
+        time_facts["duration_s"] = len(time_facts["counts"])
         reading += f", counted per {STEPS[step_s]}{SPREAD if step_s > 1 else ''}"
     else:
-        found["timestamps_s"] = instants_us / _SECOND_US
-        found["duration_s"] = _last_second(found["timestamps_s"])
+        time_facts["timestamps_s"] = instants_us / _SECOND_US
+        time_facts["duration_s"] = _last_second(time_facts["timestamps_s"])
         reading += f", {disordered:,} of them out of order" if disordered else ""
-    return {**found, "reading": reading}
+    return {**time_facts, "reading": reading}
 
 
 def _last_second(times_s: Numbers) -> float:
@@ -161,12 +161,12 @@ def _of_counts(counts: Column, clock: Column, notation: Notation, given_step_s: 
     how = f"columns {counts.name!r} and {clock.name!r}, {notation.words}"
     if backwards:
         how += ", latest row first" if backwards == len(order) - 1 else ", rows out of order"
-    found = _per_second(counts, step_us, how, seed)
+    count_facts = _per_second(counts, step_us, how, seed)
     if notation.is_clock:
-        found["starts_at"] = notation.at(start)
+        count_facts["starts_at"] = notation.at(start)
     elif step_us == _SECOND_US and not backwards and clock.name.lower() in (*INDICES, *TIME_NAMES):
-        found["reading"] = ""  # the names say it all
-    return found
+        count_facts["reading"] = ""  # the names say it all
+    return count_facts
 
 
 def _per_second(counts: Column, step_us: int, how: str, seed: int) -> Facts:
@@ -207,18 +207,18 @@ def _check_steps(clock: Column, notation: Notation, instants_us: Counts, start: 
         return
     index = int(np.argmin(good))
     if notation.is_clock:
-        given, due = (notation.at(instant).isoformat() for instant in (instants_us[index], due_us[index]))
+        actual, due = (notation.at(instant).isoformat() for instant in (instants_us[index], due_us[index]))
         hint = "" if notation.zone else "; if the clock was put forward or back, give its --time-zone"
     else:
         unit = next((name for name, unit in INDICES.items() if UNITS[unit] == notation.us), "time")
-        given, due = f"{clock.values[index]:.15g}", f"{unit} {due_us[index] / notation.us:g}"
+        actual, due = f"{clock.values[index]:.15g}", f"{unit} {due_us[index] / notation.us:g}"
         hint = "; to take the rows as steps in their order, give the seconds of each as --step (count_step_s)"
     if index and instants_us[index] == instants_us[index - 1]:
         raise TraceError(
-            f"{clock.place(index)}: {given} is the time of {clock.word} {clock.rows[index - 1]} too; a time has one "
+            f"{clock.place(index)}: {actual} is the time of {clock.word} {clock.rows[index - 1]} too; a time has one "
             f"row, with the count of all its requests{hint}"
         )
     raise TraceError(
-        f"{clock.place(index)}: {given} stands where {due} is due; every {step_words(step_us / _SECOND_US)} from the "
+        f"{clock.place(index)}: {actual} stands where {due} is due; every {step_words(step_us / _SECOND_US)} from the "
         f"first on needs its row, one without requests the count 0{hint}"
     )

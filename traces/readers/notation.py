@@ -80,11 +80,11 @@ class TimeHints:
     @property
     def in_vain(self) -> str:
         """The end of an error text that says which options to omit, for files whose times need no hints."""
-        given = {
+        hints = {
             "time_column": self.column, "time_unit": self.unit, "time_zone": self.zone, "count_column": self.counts,
             "count_step_s": self.step_s,
         }  # fmt: skip
-        return f"leave {' and '.join(key for key, value in given.items() if value is not None)} out"
+        return f"leave {' and '.join(key for key, value in hints.items() if value is not None)} out"
 
 
 NO_HINTS = TimeHints()
@@ -118,8 +118,8 @@ class Notation:
         moment = EPOCH + timedelta(microseconds=float(instant_us))
         if self.zone is None:
             return moment.replace(tzinfo=None)
-        there = moment.astimezone(self.zone)
-        return there.replace(tzinfo=timezone(there.utcoffset() or timedelta()))  # so that adding seconds is exact
+        local = moment.astimezone(self.zone)
+        return local.replace(tzinfo=timezone(local.utcoffset() or timedelta()))  # so that adding seconds is exact
 
     def bad(self, values: Numbers) -> tuple[int, str] | None:
         """The first index whose value cannot be a time in this notation, and the reason."""
@@ -253,8 +253,8 @@ def _of_text(first: str, zone: str | None) -> Notation:
         parse = _since(EPOCH, "has no zone, but the first time has one", form.read)
         return Notation(words, 1.0, True, parse, moment.tzinfo, written_s)
     if zone is not None:
-        there = ZoneInfo(zone)
-        return Notation(f"{words} in {zone}", 1.0, True, _local(there, form.read), there, written_s)
+        in_zone = ZoneInfo(zone)
+        return Notation(f"{words} in {zone}", 1.0, True, _local(in_zone, form.read), in_zone, written_s)
     parse = _since(EPOCH.replace(tzinfo=None), "has a zone, but the first time has none", form.read)
     return Notation(f"{words} without a zone", 1.0, True, parse, None, written_s)
 

@@ -71,7 +71,7 @@ def read_prometheus(stored: Stored, hints: TimeHints, seed: int) -> Trace:
     except (ValueError, RecursionError) as error:
         raise TraceError(f"{path}: not a JSON document: {error}") from None
     series = answered_series(answer, path)
-    times_ms = np.unique(np.concatenate([each.times_ms for each in series])) if series else np.empty(0, np.int64)
+    times_ms = np.unique(np.concatenate([part.times_ms for part in series])) if series else np.empty(0, np.int64)
     if len(times_ms) < 2:
         raise TraceError(f"{path}: {len(times_ms)} samples; at least 2 are needed, whose distance is the step")
     step_ms = int(np.diff(times_ms).min())
@@ -83,38 +83,38 @@ def read_prometheus(stored: Stored, hints: TimeHints, seed: int) -> Trace:
             f"of two is {step_ms / 1000:g} s"
         )
     start_ms = int(times_ms[0]) - before * step_ms
-    about = stored.about
+    facts = stored.about
     grid = Steps(start_ms // 1000, step_ms // 1000, steps)
-    trace = trace_of_series(series, grid, place=path, seed=seed, name=about["name"])
+    trace = trace_of_series(series, grid, place=path, seed=seed, name=facts["name"])
     return Trace(
         duration_s=trace.duration_s,
         counts=trace.counts,
         reading=trace.reading,
         starts_at=EPOCH + timedelta(milliseconds=start_ms),
-        **about,
+        **facts,
     )
 
 
 def answered_series(answer: Any, place: str) -> list[Series]:
     """The series of an answer, a parsed JSON document. Raises TraceError, with the place, if it has none."""
     if not isinstance(answer, dict) or answer.get("status") != "success":
-        said = answer.get("error", answer) if isinstance(answer, dict) else answer
-        raise TraceError(f"{place}: no answer of Prometheus, or one of an error: {str(said)[:300]}")
+        reason = answer.get("error", answer) if isinstance(answer, dict) else answer
+        raise TraceError(f"{place}: no answer of Prometheus, or one of an error: {str(reason)[:300]}")
     data = answer.get("data")
     kind = data.get("resultType") if isinstance(data, dict) else None
     if kind != "matrix" or not isinstance(data, dict):
         raise TraceError(f"{place}: resultType is {kind!r}; allowed is 'matrix', which a range query answers")
     try:
-        return [_series(each, place) for each in data["result"]]
+        return [_series(entry, place) for entry in data["result"]]
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise TraceError(f"{place}: not the series of a range query: {type(error).__name__} {error}") from None
 
 
-def _series(given: Any, place: str) -> Series:
-    if "values" not in given:
+def _series(entry: Any, place: str) -> Series:
+    if "values" not in entry:
         raise TraceError(f"{place}: a series without values; those of native histograms are not read")
-    labels = tuple(sorted((str(name), str(value)) for name, value in given["metric"].items()))
-    times_s, values = np.array([(float(time_s), float(value)) for time_s, value in given["values"]]).reshape(-1, 2).T
+    labels = tuple(sorted((str(name), str(value)) for name, value in entry["metric"].items()))
+    times_s, values = np.array([(float(time_s), float(value)) for time_s, value in entry["values"]]).reshape(-1, 2).T
     times_ms = np.rint(times_s * 1000).astype(np.int64)
     shown = "{" + ", ".join(f'{name}="{value}"' for name, value in labels) + "}"
     if (np.diff(times_ms) <= 0).any():
@@ -123,8 +123,8 @@ def _series(given: Any, place: str) -> Series:
     if bad.any():
         at = int(np.argmax(bad))
         raise TraceError(f"{place}: the series {shown} at {_clock(times_ms[at])} is {values[at]:g}: not a count")
-    known = ~np.isnan(values)
-    return Series(labels, times_ms[known], values[known])
+    has_value = ~np.isnan(values)
+    return Series(labels, times_ms[has_value], values[has_value])
 
 
 def trace_of_series(
@@ -141,15 +141,15 @@ def trace_of_series(
     `seed` decides where requests fall within a step. Raises TraceError, with the place, if there are no series,
     counters are mixed with other values, or gaps are not to be filled.
     """
-    if not any(len(each.values) for each in series):
+    if not any(len(part.values) for part in series):
         raise TraceError(
             f"{place}: no sample: the query matches nothing in this time, or its window holds no two scrapes"
         )
-    if len({each.is_counter for each in series}) > 1:
+    if len({part.is_counter for part in series}) > 1:
         raise TraceError(f"{place}: counters (..._total, ..._count) among other values; ask for one kind")
     pieces: dict[tuple[tuple[str, str], ...], list[Series]] = {}
-    for each in series:
-        pieces.setdefault(each.labels, []).append(each)
+    for part in series:
+        pieces.setdefault(part.labels, []).append(part)
     of_series = [_increases(parts, steps) for parts in pieces.values()]
     requests = np.nansum(of_series, axis=0)
     gaps: Numbers = np.isnan(np.array(of_series)).all(axis=0)
@@ -187,18 +187,18 @@ def _fill(requests: Numbers, gaps: Numbers, filling: Filling, steps: Steps, plac
     if not gaps.any():
         return ""
     first = _clock((steps.start_s + (int(np.argmax(gaps)) + 1) * steps.step_s) * 1000)
-    what = f"{gaps.sum():,} of {len(gaps):,} steps"
+    gap_words = f"{gaps.sum():,} of {len(gaps):,} steps"
     if filling == "refuse":
         raise TraceError(
-            f"{place}: no sample in {what}, the first of which ends at {first}: what came then is not known. Choose a "
-            "time without gaps, let the query say 'or vector(0)' for none, or use ipa trace from-prometheus with "
-            "--fill zero or --fill linear"
+            f"{place}: no sample in {gap_words}, the first of which ends at {first}: what came then is not known. "
+            "Choose a time without gaps, let the query say 'or vector(0)' for none, or use ipa trace from-prometheus "
+            "with --fill zero or --fill linear"
         )
     if filling == "linear":
-        known = np.flatnonzero(~gaps)
-        requests[gaps] = np.interp(np.flatnonzero(gaps), known, requests[known])
+        sampled = np.flatnonzero(~gaps)
+        requests[gaps] = np.interp(np.flatnonzero(gaps), sampled, requests[sampled])
     words = "as without requests" if filling == "zero" else "by straight lines"
-    return f", {what} without a sample filled {words}"
+    return f", {gap_words} without a sample filled {words}"
 
 
 def _clock(time_ms: int) -> str:

@@ -94,9 +94,9 @@ class Stored:
         """Which lines were unreadable, and why, as the end of a sentence; empty if none."""
         if not self._bad:
             return ""
-        more = f"; and {len(self._bad) - SHOWN} more" if len(self._bad) > SHOWN else ""
+        rest = f"; and {len(self._bad) - SHOWN} more" if len(self._bad) > SHOWN else ""
         lines = "1 line that could not be read" if len(self._bad) == 1 else f"{len(self._bad)} that could not be read"
-        return f", without {lines} ({'; '.join(self._bad[:SHOWN])}{more})"
+        return f", without {lines} ({'; '.join(self._bad[:SHOWN])}{rest})"
 
     def stream(self) -> BinaryIO:
         """The decompressed bytes, for formats without lines; use instead of `lines`."""

@@ -64,14 +64,14 @@ def read_twitter_stream(stored: Stored, hints: TimeHints, seed: int) -> Trace:
 
 def _trace(counts: dict[int, int], places: dict[int, str], others: int, keys: tuple[str, ...], stored: Stored) -> Trace:
     seconds = np.fromiter(counts, np.int64)
-    found = list(places.values())
-    start_s = start_us(seconds * 1_000_000, lambda index: found[index]) // 1_000_000
+    place_of_second = list(places.values())
+    start_s = start_us(seconds * 1_000_000, lambda index: place_of_second[index]) // 1_000_000
     per_second = np.bincount(seconds - start_s, np.fromiter(counts.values(), np.int64)).astype(np.int64)
-    what = "statuses" if keys == (_STATUS,) else "statuses and notices of deletion"
+    counted = "statuses" if keys == (_STATUS,) else "statuses and notices of deletion"
     left_out = f"; other messages, not counted: {others:,}" if others else ""
     return Trace.of_counts(
         counts=per_second,
-        reading=f"{what} of a Twitter stream, counted per second{left_out}",
+        reading=f"{counted} of a Twitter stream, counted per second{left_out}",
         starts_at=of_numbers(float(start_s), "s", TimeHints()).at(start_s * 1e6),
         **stored.about,
     )
@@ -97,8 +97,8 @@ def _second(line: bytes, keys: tuple[str, ...], place: str) -> int | None:
     try:
         milliseconds = int(str(value))
     except ValueError:
-        given = "missing" if value is None else f"{str(value)[:40]!r}"
-        raise TraceError(f"{place}: {key} is {given}, not a number of milliseconds since 1970") from None
+        shown = "missing" if value is None else f"{str(value)[:40]!r}"
+        raise TraceError(f"{place}: {key} is {shown}, not a number of milliseconds since 1970") from None
     if not EARLIEST_US <= milliseconds * 1000 < LATEST_US:
         raise TraceError(f"{place}: {key} {milliseconds} is not a time from 1990 to 2100")
     return milliseconds // 1000
