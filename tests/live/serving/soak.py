@@ -26,7 +26,8 @@ from tests.live.serving.test_fuzz import resources
 
 STAGES = {"object-detection": ("yolov5n", "yolov5s"), "image-classification": ("resnet18", "resnet34")}
 PIPELINE, FACTOR, SLA_S = "video", "0.02", 1.0
-RECORDS = 1_000_000
+RECORDS, RECORDED_BYTES = 1_000_000, 2**31
+"""The books of all requests are kept."""
 SLOW_SHARE = 0.02
 
 
@@ -48,9 +49,8 @@ class Soak:
         self.random = random.Random(self.seed)
         with plane(self.folder) as up:
             self.up = up
-            self.gateway = up.gateway(
-                "--pipeline", PIPELINE, "--sla", str(SLA_S), "--records", str(RECORDS), "--log-level", "error"
-            )
+            books = ("--records", str(RECORDS), "--most-recorded", str(RECORDED_BYTES))
+            self.gateway = up.gateway("--pipeline", PIPELINE, "--sla", str(SLA_S), *books, "--log-level", "error")
             self.replicas: dict[str, list[tuple[int, Process, str]]] = {stage: [] for stage in STAGES}
             self.numbers = dict.fromkeys(STAGES, 0)
             for stage in STAGES:
