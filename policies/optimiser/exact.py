@@ -36,41 +36,41 @@ Best = tuple[int, tuple[int, ...]]
 """A loss, less the reward, and the picks."""
 
 
-def exact(asked: Knapsack) -> Pick | None:
+def exact(knapsack: Knapsack) -> Pick | None:
     """The best pick of a knapsack; None if none keeps the limits. Limits are added only when a pick breaks them."""
-    if asked.is_hopeless():
+    if knapsack.is_hopeless():
         return None
-    best = _best if asked.flow.is_chain else graphs.best
-    held = () if asked.bounded is None else asked.bounded.held
+    best = _best if knapsack.flow.is_chain else graphs.best
+    held = () if knapsack.bounded is None else knapsack.bounded.held
     free_loss: int | None = None
     while True:
-        pick = best(asked.without(*(name for name in LIMITS if name not in held)))
+        pick = best(knapsack.without(*(name for name in LIMITS if name not in held)))
         if pick is None:
             return None
         free_loss = pick.loss if free_loss is None else free_loss
-        broken = asked.broken(pick)
+        broken = knapsack.broken(pick)
         if not broken:
             return replace(pick, held=held, free_loss=free_loss)
         held = tuple(name for name in LIMITS if name in held or name in broken)
 
 
-def _best(asked: Knapsack) -> Pick | None:
-    matters = Matters.of(asked)
-    fronts = [front(stage, matters) for stage in asked.stages]
+def _best(knapsack: Knapsack) -> Pick | None:
+    matters = Matters.of(knapsack)
+    fronts = [front(stage, matters) for stage in knapsack.stages]
     search = _best_of_many if prod(map(len, fronts)) > FEW else _best_of_few
-    best = search(fronts, asked, matters)
-    return None if best is None else Pick(asked.stages, best[1], best[0])
+    best = search(fronts, knapsack, matters)
+    return None if best is None else Pick(knapsack.stages, best[1], best[0])
 
 
 # ---- plain merging ----
 
 
-def _best_of_few(fronts: Sequence[list[Point]], asked: Knapsack, matters: Matters) -> Best | None:
+def _best_of_few(fronts: Sequence[list[Point]], knapsack: Knapsack, matters: Matters) -> Best | None:
     merged: list[Point] = [(0, 0, 0, 1, ())]
     least_ns = [min([point[1] for point in points]) for points in fronts]
     least_cores = [min([point[2] for point in points]) for points in fronts]
-    most_ns = inf if asked.sla_ns is None else asked.sla_ns
-    most_cores = inf if asked.limit_cores is None else asked.limit_cores
+    most_ns = inf if knapsack.sla_ns is None else knapsack.sla_ns
+    most_cores = inf if knapsack.limit_cores is None else knapsack.limit_cores
     left_ns, left_cores = most_ns - sum(least_ns), most_cores - sum(least_cores)
     for k, following in enumerate(fronts[:-1]):
         left_ns += least_ns[k]
@@ -82,7 +82,7 @@ def _best_of_few(fronts: Sequence[list[Point]], asked: Knapsack, matters: Matter
             if (spent_ns := latency + wait) <= left_ns and (spent_cores := used + extra) <= left_cores
         ]
         merged = unbeaten(crossed, matters) if k else sorted(crossed)
-    return _completed(merged, fronts[-1], (most_ns, most_cores, asked.least_accuracy), asked.reward)
+    return _completed(merged, fronts[-1], (most_ns, most_cores, knapsack.least_accuracy), knapsack.reward)
 
 
 def _completed(merged: list[Point], last: list[Point], limits: tuple[float, float, int], reward: int) -> Best | None:
@@ -117,21 +117,21 @@ class Bound(NamedTuple):
     most: float
 
 
-def _best_of_many(fronts: Sequence[Sequence[Point]], asked: Knapsack, matters: Matters) -> Best | None:
-    reduced = _reduced(fronts, asked)
+def _best_of_many(fronts: Sequence[Sequence[Point]], knapsack: Knapsack, matters: Matters) -> Best | None:
+    reduced = _reduced(fronts, knapsack)
     if reduced is None:
         return None
     points, limits = reduced
     highest = prod(stage[0][3] for stage in points)
-    unit = max(1, asked.reward * highest, *(max(stage)[0] - min(stage)[0] for stage in points))
-    share = asked.reward * highest / unit
+    unit = max(1, knapsack.reward * highest, *(max(stage)[0] - min(stage)[0] for stage in points))
+    share = knapsack.reward * highest / unit
     options = [_in_shares(stage, unit) for stage in points]
     # A pick found during the search for prices counts only if it is accurate enough despite rounding.
-    least_share = asked.least_accuracy / highest * (1 + 1e-9) if asked.least_accuracy else 0.0
+    least_share = knapsack.least_accuracy / highest * (1 + 1e-9) if knapsack.least_accuracy else 0.0
     relaxed = Relaxed(options, share, limits, (matters.sla, matters.cores), least_share)
     stages = [list(zip(*stage, strict=True)) for stage in zip(points, options, strict=True)]
     rests = [prod(later[0][3] for later in points[k:]) for k in range(1, len(points) + 1)]
-    least = [-(-asked.least_accuracy // rest) if rest else asked.least_accuracy for rest in rests]
+    least = [-(-knapsack.least_accuracy // rest) if rest else knapsack.least_accuracy for rest in rests]
     cost = relaxed.cost
     for width in WIDTHS:
         merged: list[Partial] = [(0, 0, 0, 1, (), 0.0, 1.0, 0.0)]
@@ -151,15 +151,15 @@ def _best_of_many(fronts: Sequence[Sequence[Point]], asked: Knapsack, matters: M
         cost = min([cost, *(spent - share * rate for *_, spent, rate, _ in merged)])
     # No two picks have the same loss, since it includes their place in the order.
     return min(
-        ((loss - asked.reward * accuracy, picks) for loss, _, _, accuracy, picks, *_ in merged),
+        ((loss - knapsack.reward * accuracy, picks) for loss, _, _, accuracy, picks, *_ in merged),
         default=None,
     )
 
 
-def _reduced(fronts: Sequence[Sequence[Point]], asked: Knapsack) -> tuple[list[list[Point]], tuple[int, int]] | None:
+def _reduced(fronts: Sequence[Sequence[Point]], knapsack: Knapsack) -> tuple[list[list[Point]], tuple[int, int]] | None:
     """The options that can keep the limits, by falling accuracy, and the limits; both above the least spending."""
-    most_ns = inf if asked.sla_ns is None else asked.sla_ns
-    most_cores = inf if asked.limit_cores is None else asked.limit_cores
+    most_ns = inf if knapsack.sla_ns is None else knapsack.sla_ns
+    most_cores = inf if knapsack.limit_cores is None else knapsack.limit_cores
     while True:
         least = [(min(point[1] for point in front), min(point[2] for point in front)) for front in fronts]
         left_ns = most_ns - sum(ns for ns, _ in least)

@@ -80,8 +80,7 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """The explanation as a JSON-able dict."""
-        found = asdict(self)
-        return {key: value for key, value in found.items() if value or key not in ("trade_offs", "slowest_way")}
+        return {key: value for key, value in asdict(self).items() if value or key not in ("trade_offs", "slowest_way")}
 
 
 def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = False) -> Explanation:
@@ -95,7 +94,7 @@ def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = F
     programme = problem.programme
     answer = climb(problem, best)
     configuration = configured(problem, answer.pick)
-    latency_s = answer.asked.latency_ns(answer.pick) / NS
+    latency_s = answer.knapsack.latency_ns(answer.pick) / NS
     optimal = answer.rung == OPTIMAL
     unit = programme.table.scales.unit * programme.table.scales.weight_unit
     gains = relaxation_gains(problem, answer, best) if optimal else {}
@@ -125,7 +124,7 @@ def explain_problem(problem: Problem, *, solver: str = "exact", prices: bool = F
 def _slowest_way(problem: Problem, answer: Answer) -> tuple[str, ...]:
     if problem.programme.pipeline.graph is None:
         return ()
-    return answer.asked.flow.longest_way([stage.latency_ns[i] for stage, i in answer.pick.chosen])[1]
+    return answer.knapsack.flow.longest_way([stage.latency_ns[i] for stage, i in answer.pick.chosen])[1]
 
 
 def _runner_up(
@@ -137,9 +136,9 @@ def _runner_up(
     """The best pick with another option at some stage, found by removing one chosen option at a time."""
     others: list[tuple[int, int, Pick]] = []
     for k, (chosen_stage, chosen) in enumerate(answer.pick.chosen):
-        stages = list(answer.asked.stages)
+        stages = list(answer.knapsack.stages)
         stages[k] = stages[k].without(chosen_stage.rows[chosen])
-        second = _next_best(replace(answer.asked, stages=stages), answer.rung, best)
+        second = _next_best(replace(answer.knapsack, stages=stages), answer.rung, best)
         if second is not None:
             pick, rank = second
             others.append((rank, pick.loss, pick))
@@ -152,13 +151,13 @@ def _runner_up(
     return RunnerUp(second_configuration, objective, difference)
 
 
-def _next_best(asked: Knapsack, rung: str, best: Solver) -> tuple[Pick, int] | None:
+def _next_best(knapsack: Knapsack, rung: str, best: Solver) -> tuple[Pick, int] | None:
     """The best pick in the order of a rung, and the value that this order ranks before the loss."""
     if rung in (OPTIMAL, NO_ACCURACY):
-        pick = best(asked)
+        pick = best(knapsack)
         return None if pick is None else (pick, 0)
-    found = fastest(asked, best)
-    return None if found is None else (found[0], found[1].sla_ns or 0)
+    quickest = fastest(knapsack, best)
+    return None if quickest is None else (quickest[0], quickest[1].sla_ns or 0)
 
 
 def _unbeaten(stage: StageOptions, matters: Matters, of_each_variant: bool) -> Iterator[int]:
@@ -176,15 +175,15 @@ def _unbeaten(stage: StageOptions, matters: Matters, of_each_variant: bool) -> I
 def _stage_options(
     problem: Problem, answer: Answer, k: int, configuration: Mapping[str, StageConfiguration]
 ) -> tuple[ExplainedOption, ...]:
-    programme, flow, picked = problem.programme, answer.asked.flow, answer.pick.stages[k]
+    programme, flow, picked = problem.programme, answer.knapsack.flow, answer.pick.stages[k]
     table, picked_i = programme.table.stages[k], answer.pick.indices[k]
-    stage = answer.asked.stages[k].at(picked.inflows)
+    stage = answer.knapsack.stages[k].at(picked.inflows)
     pairs = list(zip(stage.rows, stage.replicas, strict=True))
     chosen = pairs.index((picked.rows[picked_i], picked.replicas[picked_i]))
     offered = {(row.variant, row.batch): i for i, (row, _) in reversed(list(enumerate(pairs)))}
     offered[stage.rows[chosen].variant, stage.rows[chosen].batch] = chosen
     tells_variants = bool(programme.table.scales.pairs) or isinstance(flow.joint, Combinations)
-    unbeaten = set(_unbeaten(stage, Matters.of(answer.asked), tells_variants or k in flow.deciding))
+    unbeaten = set(_unbeaten(stage, Matters.of(answer.knapsack), tells_variants or k in flow.deciding))
     load_rps = problem.load_rps * stage.inflows.least.factor
     waits = waits_ns(problem, k, table.batches, load_rps)
     is_chain = programme.pipeline.graph is None
@@ -265,30 +264,30 @@ def trade_offs_of(problem: Problem, solver: str = "exact") -> dict[str, TradeOff
     goal = programme.wanted
     if goal.aim is None:
         return {}
-    asked: dict[str, Problem] = {}
+    changed_problems: dict[str, Problem] = {}
     if limit is not None:
-        asked["one core more"] = problem.with_core_limit(limit + 1)
+        changed_problems["one core more"] = problem.with_core_limit(limit + 1)
         if limit > 1:
-            asked["one core less"] = problem.with_core_limit(limit - 1)
+            changed_problems["one core less"] = problem.with_core_limit(limit - 1)
     if goal.accuracy_at_least is not None:
         for name, points in (("one point of accuracy more", 1), ("one point of accuracy less", -1)):
             least = goal.accuracy_at_least + points
             if 0 < least <= 100 * most_accurate(programme.pipeline):
                 changed = replace(programme, goal=replace(goal, accuracy_at_least=least))
-                asked[name] = replace(problem, programme=changed)
+                changed_problems[name] = replace(problem, programme=changed)
     for stage, least in goal.stage_accuracy_at_least.items():
         for name, points in (("more", 1), ("less", -1)):
             best = max(variant.accuracy for variant in programme.pipeline.stage(stage).variants)
             if 0 < least + points <= 100 * best:
                 floors = {**goal.stage_accuracy_at_least, stage: least + points}
                 changed = replace(programme, goal=replace(goal, stage_accuracy_at_least=floors))
-                asked[f"one point of accuracy {name} at {stage}"] = replace(problem, programme=changed)
-    asked["10 ms more of SLA"] = _with_more_sla(problem)
-    found = {name: solve(each, solver=solver) for name, each in asked.items()}
-    return {
-        name: TradeOff(100 * each.objective["pas"], round(each.objective["cost_cores"]), each.rung, each.configuration)
-        for name, each in found.items()
-    }
+                changed_problems[f"one point of accuracy {name} at {stage}"] = replace(problem, programme=changed)
+    changed_problems["10 ms more of SLA"] = _with_more_sla(problem)
+    return {name: _trade_off(solve(changed, solver=solver)) for name, changed in changed_problems.items()}
+
+
+def _trade_off(plan: Solution) -> TradeOff:
+    return TradeOff(100 * plan.objective["pas"], round(plan.objective["cost_cores"]), plan.rung, plan.configuration)
 
 
 def _price(before: Solution, after: Solution) -> Price:
@@ -312,11 +311,11 @@ def _by_falling_accuracy(problem: Problem, solver: str) -> Iterator[Solution]:
     programme = problem.programme
     accurate = replace(problem, programme=programme.most_accurate)
     while True:
-        found = solve(accurate, solver=solver)
-        if not found.feasible:
+        solution = solve(accurate, solver=solver)
+        if not solution.feasible:
             return
-        score = programme.score(found.configuration)
-        yield replace(found, objective=score)
+        score = programme.score(solution.configuration)
+        yield replace(solution, objective=score)
         if score["cost_cores"] <= 1:
             return
         accurate = replace(accurate, limit_cores=round(score["cost_cores"]) - 1)

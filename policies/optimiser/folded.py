@@ -84,25 +84,25 @@ class Folded:
         return tuple(picks)
 
 
-def fold(asked: Knapsack) -> Folded | None:
+def fold(knapsack: Knapsack) -> Folded | None:
     """The model of a knapsack; None if it is obviously infeasible."""
-    if asked.is_hopeless():
+    if knapsack.is_hopeless():
         return None
-    stages, reward = asked.stages, asked.reward
-    flow = reward > 0 or asked.least_accuracy > 0
-    spent = _shares([stage.latency_ns for stage in stages], asked.sla_ns)
-    used = _shares([stage.cores for stage in stages], asked.limit_cores)
+    stages, reward = knapsack.stages, knapsack.reward
+    flow = reward > 0 or knapsack.least_accuracy > 0
+    spent = _shares([stage.latency_ns for stage in stages], knapsack.sla_ns)
+    used = _shares([stage.cores for stage in stages], knapsack.limit_cores)
     levels = [sorted(set(stage.accuracy)) if flow else [1] for stage in stages]
     top = prod(level[-1] for level in levels)
     # A solver may accept a pick just below the least accuracy due to rounding; `pick_of` rejects it.
-    least = asked.least_accuracy / top * (1 - 1e-6) if asked.least_accuracy else None
+    least = knapsack.least_accuracy / top * (1 - 1e-6) if knapsack.least_accuracy else None
     layout = Layout(
         groups=tuple(
             tuple(level.index(each) if flow else 0 for each in stage.accuracy)
             for stage, level in zip(stages, levels, strict=True)
         ),
         accuracies=tuple(tuple(each / max(level[-1], 1) for each in level) for level in levels),
-        limited=(asked.sla_ns is not None, asked.limit_cores is not None),
+        limited=(knapsack.sla_ns is not None, knapsack.limit_cores is not None),
         flow=flow,
         least=least,
     )
@@ -168,8 +168,8 @@ def _written(layout: Layout, costs: list[float], limited: list[float], reward: f
     )
 
 
-def pick_of(asked: Knapsack, indices: tuple[int, ...]) -> Pick | None:
+def pick_of(knapsack: Knapsack, indices: tuple[int, ...]) -> Pick | None:
     """A solver's pick with its loss in whole numbers; None if it breaks a limit, even by a nanosecond."""
-    loss = sum([stage.loss[i] for stage, i in zip(asked.stages, indices, strict=True)])
-    pick = Pick(asked.stages, indices, loss, asked.limits)
-    return None if asked.broken(pick) else replace(pick, loss=loss - asked.reward * asked.accuracy(pick))
+    loss = sum([stage.loss[i] for stage, i in zip(knapsack.stages, indices, strict=True)])
+    pick = Pick(knapsack.stages, indices, loss, knapsack.limits)
+    return None if knapsack.broken(pick) else replace(pick, loss=loss - knapsack.reward * knapsack.accuracy(pick))

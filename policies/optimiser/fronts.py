@@ -23,10 +23,12 @@ class Matters(NamedTuple):
     accuracy: bool
 
     @classmethod
-    def of(cls, asked: Knapsack) -> Matters:
+    def of(cls, knapsack: Knapsack) -> Matters:
         """The criteria of a knapsack."""
         return cls(
-            asked.sla_ns is not None, asked.limit_cores is not None, asked.reward > 0 or asked.least_accuracy > 0
+            knapsack.sla_ns is not None,
+            knapsack.limit_cores is not None,
+            knapsack.reward > 0 or knapsack.least_accuracy > 0,
         )
 
 

@@ -18,7 +18,7 @@ from heapq import heappop, heappush
 from ipa.policies.optimiser.flows import Combinations, Inflows
 from ipa.policies.optimiser.fronts import Matters, front
 from ipa.policies.optimiser.problem import ANY_TIME_NS, Cheapest, Knapsack, Pick, SolverError, StageOptions
-from ipa.policies.optimiser.scenes import Costs, Option, Scene, beside
+from ipa.policies.optimiser.scenes import Costs, SceneOption, SceneSearch, beside
 
 MOST_NODES = 20_000
 """The most nodes that are opened; so many take some seconds."""
@@ -104,11 +104,13 @@ class _Search:
     def _open_scene(self, variants: Sequence[tuple[str, ...]], inflows: Sequence[Inflows]) -> None:
         """Bound the picks of a scene more closely; it is searched when it is its turn."""
         stages = [self.at(k, inflows[k]) for k in range(len(variants))]
-        scene = Scene(self.problem, stages, [self.options(k, inflows[k], names) for k, names in enumerate(variants)])
+        scene = SceneSearch(
+            self.problem, stages, [self.options(k, inflows[k], names) for k, names in enumerate(variants)]
+        )
         if scene.is_open:
             self._push(scene.bound, partial(self._search, scene))
 
-    def _search(self, scene: Scene) -> None:
+    def _search(self, scene: SceneSearch) -> None:
         self.pick = scene.best(self.pick)
 
     def _cheapest(self, k: int, inflows: Inflows, variants: tuple[str, ...]) -> list[Cheapest]:
@@ -122,7 +124,7 @@ class _Search:
     def _at(self, k: int, inflows: Inflows) -> StageOptions:
         return self.problem.stages[k].at(inflows, self.within_ns[k])
 
-    def _options(self, k: int, inflows: Inflows, variants: tuple[str, ...]) -> list[Option]:
+    def _options(self, k: int, inflows: Inflows, variants: tuple[str, ...]) -> list[SceneOption]:
         """The options of a stage that no other one dominates, for each variant if it matters which one it is."""
         stage = self.at(k, inflows)
         groups = [(variant,) for variant in variants] if self.tells_variants else [variants]
@@ -134,7 +136,7 @@ class _Search:
                 if row.variant in group and stage.latency_ns[i] <= self.within_ns[k]
             ]
             for loss, latency_ns, cores, accuracy, (i,) in front(stage, self.matters, places) if places else ():
-                options.append(Option(loss, latency_ns, cores, accuracy, stage.rows[i].variant, i))
+                options.append(SceneOption(loss, latency_ns, cores, accuracy, stage.rows[i].variant, i))
         return options
 
 

@@ -33,9 +33,9 @@ _environments: dict[int, gp.Env] = {}
 _models: dict[Layout, KeptModel] = {}
 
 
-def best(asked: Knapsack) -> Pick | None:
+def best(knapsack: Knapsack) -> Pick | None:
     """As `exact`. Raises SolverError without a licence, if the model is too large for it, or if Gurobi fails."""
-    folded = fold(asked)
+    folded = fold(knapsack)
     if folded is None:
         return None
     try:
@@ -44,7 +44,7 @@ def best(asked: Knapsack) -> Pick | None:
         cuts: list[gp.Constr] = []
         try:
             while (indices := kept.solved(folded)) is not None:
-                pick = pick_of(asked, indices)
+                pick = pick_of(knapsack, indices)
                 if pick is not None:
                     return pick
                 cuts.append(kept.without(folded.binaries(indices)))

@@ -29,15 +29,15 @@ class QuietHighs(highspy.Highs):
             self.setOptionValue(name, value)
 
 
-def best(asked: Knapsack) -> Pick | None:
+def best(knapsack: Knapsack) -> Pick | None:
     """As `exact`. Raises SolverError if HiGHS gives up."""
-    folded = fold(asked)
+    folded = fold(knapsack)
     if folded is None:
         return None
     solver = QuietHighs()
     solver.passModel(_model(folded))
     while (indices := _solved(solver, folded)) is not None:
-        pick = pick_of(asked, indices)
+        pick = pick_of(knapsack, indices)
         if pick is not None:
             return pick
         binaries = folded.binaries(indices)

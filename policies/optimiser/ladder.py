@@ -39,7 +39,7 @@ class Answer:
 
     rung: str
     pick: Pick
-    asked: Knapsack
+    knapsack: Knapsack
     wanted: tuple[Collection[str], ...]
     notes: tuple[str, ...]
 
@@ -55,14 +55,14 @@ def climb(problem: Problem, solver: Solver) -> Answer:
         accurate = _accurate_enough(problem, wanted)
         if all(accurate):
             offered = stages if accurate == wanted else options(problem, accurate)
-            asked = Knapsack(offered, table.flow, sla_ns, limit, reward, problem.programme.least_accuracy)
-            pick = best(asked)
+            knapsack = Knapsack(offered, table.flow, sla_ns, limit, reward, problem.programme.least_accuracy)
+            pick = best(knapsack)
             if pick is not None:
                 if problem.programme.wanted.aim == "accuracy":
-                    pick = _fewest_cores_of_equals(problem, asked, pick, best)
-                return Answer(OPTIMAL, pick, asked, accurate, notes)
+                    pick = _fewest_cores_of_equals(problem, knapsack, pick, best)
+                return Answer(OPTIMAL, pick, knapsack, accurate, notes)
         if problem.programme.wanted.wants_accuracy:
-            fewest = _fewest_cores(asked.without("cores"), best) if all(accurate) else None
+            fewest = _fewest_cores(knapsack.without("cores"), best) if all(accurate) else None
             answer = _most_accurate(problem, wanted, notes, best, fewest)
             if answer is not None:
                 return answer
@@ -72,17 +72,17 @@ def climb(problem: Problem, solver: Solver) -> Answer:
     if lifted:
         bare = options(problem, wanted, accuracy_matters=False)
         notes = (*notes, "the wish for certain variants is dropped")
-        asked = Knapsack(bare, table.flow, sla_ns, limit)
-        pick = best(asked)
+        knapsack = Knapsack(bare, table.flow, sla_ns, limit)
+        pick = best(knapsack)
         if pick is not None:
-            return Answer(NO_ACCURACY, pick, asked, wanted, notes)
+            return Answer(NO_ACCURACY, pick, knapsack, wanted, notes)
     notes = (*notes, reason(problem, stages, solver))
-    found = _fastest_for_goal(problem, Knapsack(stages, table.flow, None, limit, reward), best)
-    if found is not None:
-        pick, asked = found
-        assert asked.sla_ns is not None
-        excess = f"the SLA of {sla_ns / NS:.4g} s is exceeded by {(asked.sla_ns - sla_ns) / NS:.3g} s"
-        return Answer(SLA_EXCESS, pick, asked, wanted, (*notes, excess))
+    quickest = _fastest_for_goal(problem, Knapsack(stages, table.flow, None, limit, reward), best)
+    if quickest is not None:
+        pick, knapsack = quickest
+        assert knapsack.sla_ns is not None
+        excess = f"the SLA of {sla_ns / NS:.4g} s is exceeded by {(knapsack.sla_ns - sla_ns) / NS:.3g} s"
+        return Answer(SLA_EXCESS, pick, knapsack, wanted, (*notes, excess))
     return _most_throughput(problem, wanted, notes, solver)
 
 
@@ -106,11 +106,11 @@ def _most_accurate(
     programme, limit = problem.programme, problem.most_cores
     accurate = programme.most_accurate
     stages = options(replace(problem, programme=accurate), wanted)
-    asked = Knapsack(stages, accurate.table.flow, programme.table.sla_ns, limit, accurate.table.scales.reward)
-    pick = best(asked)
+    knapsack = Knapsack(stages, accurate.table.flow, programme.table.sla_ns, limit, accurate.table.scales.reward)
+    pick = best(knapsack)
     if pick is None:
         return None
-    pick = _fewest_cores_of_equals(problem, asked, pick, best)
+    pick = _fewest_cores_of_equals(problem, knapsack, pick, best)
     chosen = [stage.rows[i].variant for stage, i in pick.chosen]
     within = "the SLA" if limit is None else f"the SLA and {_counted(limit, 'core')}"
     most = programme.table.scales.parts(chosen, 0, 0)["pas"]
@@ -118,58 +118,58 @@ def _most_accurate(
     note = f"the goal's accuracy cannot be had for {load} within {within}: {100 * most:.4g} is the most"
     if needed_cores is not None and limit is not None and needed_cores > limit:
         note += f"; it takes {_counted(needed_cores, 'core')}"
-    return Answer(NO_ACCURACY, pick, asked, wanted, (*notes, note))
+    return Answer(NO_ACCURACY, pick, knapsack, wanted, (*notes, note))
 
 
-def _fewest_cores_of_equals(problem: Problem, asked: Knapsack, pick: Pick, best: Solver) -> Pick:
+def _fewest_cores_of_equals(problem: Problem, knapsack: Knapsack, pick: Pick, best: Solver) -> Pick:
     """The pick with the fewest cores of those as accurate. Only general solvers ignore criteria without weight."""
     if pick.free_loss is not None:
         return pick
     pairs = problem.programme.table.scales.pairs
     chosen = [stage.rows[i].variant for stage, i in pick.chosen]
-    accuracy = pairs[chosen[0]][chosen[1]] if pairs else asked.accuracy(pick)
+    accuracy = pairs[chosen[0]][chosen[1]] if pairs else knapsack.accuracy(pick)
     if not accuracy:
         return pick
-    fewest = best(replace(asked, reward=0, least_accuracy=accuracy))
+    fewest = best(replace(knapsack, reward=0, least_accuracy=accuracy))
     return (
         pick
         if fewest is None
-        else replace(fewest, loss=fewest.loss - asked.reward * accuracy, held=pick.held, free_loss=None)
+        else replace(fewest, loss=fewest.loss - knapsack.reward * accuracy, held=pick.held, free_loss=None)
     )
 
 
-def _fewest_cores(asked: Knapsack, best: Solver) -> int | None:
+def _fewest_cores(knapsack: Knapsack, best: Solver) -> int | None:
     """The fewest cores with which a knapsack's other limits can be kept; None: they cannot."""
-    fewest = best(replace(asked, stages=[stage.by_cores() for stage in asked.stages], reward=0))
+    fewest = best(replace(knapsack, stages=[stage.by_cores() for stage in knapsack.stages], reward=0))
     return None if fewest is None else fewest.cores
 
 
-def fastest(asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
+def fastest(knapsack: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
     """The best pick of least planned latency, and the knapsack with this latency as its SLA."""
-    least_ns = _least_latency_ns(asked, best)
+    least_ns = _least_latency_ns(knapsack, best)
     if least_ns is None:
         return None
     # With the least possible latency as the SLA, the optimum is the best of the fastest.
-    within = replace(asked, sla_ns=least_ns)
+    within = replace(knapsack, sla_ns=least_ns)
     pick = best(within)
     return None if pick is None else (pick, within)
 
 
-def _least_latency_ns(asked: Knapsack, best: Solver) -> int | None:
+def _least_latency_ns(knapsack: Knapsack, best: Solver) -> int | None:
     """The least planned latency [ns] of a pick within the cores; None if there is none."""
-    if asked.limit_cores is None:
-        return graphs.least_latency_ns(asked)
-    within = Knapsack(asked.stages, asked.flow, limit_cores=asked.limit_cores)
-    if asked.flow.is_chain:
-        quickest = best(replace(within, stages=[replace(stage, loss=stage.latency_ns) for stage in asked.stages]))
+    if knapsack.limit_cores is None:
+        return graphs.least_latency_ns(knapsack)
+    within = Knapsack(knapsack.stages, knapsack.flow, limit_cores=knapsack.limit_cores)
+    if knapsack.flow.is_chain:
+        quickest = best(replace(within, stages=[replace(stage, loss=stage.latency_ns) for stage in knapsack.stages]))
         return None if quickest is None else quickest.loss
     # The latency of the slowest path is no sum, so the least SLA that can be kept is searched.
-    any_pick = best(replace(asked, sla_ns=None, reward=0))
+    any_pick = best(replace(knapsack, sla_ns=None, reward=0))
     if any_pick is None:
         return None
     tried = graphs.least_latency_ns(within)
     assert tried is not None, "there is a pick"
-    too_little, enough = tried - 1, asked.latency_ns(any_pick)
+    too_little, enough = tried - 1, knapsack.latency_ns(any_pick)
     while enough - too_little > 1:
         quick_pick = best(replace(within, sla_ns=tried))
         if quick_pick is None:
@@ -180,12 +180,12 @@ def _least_latency_ns(asked: Knapsack, best: Solver) -> int | None:
     return enough
 
 
-def _fastest_for_goal(problem: Problem, asked: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
+def _fastest_for_goal(problem: Problem, knapsack: Knapsack, best: Solver) -> tuple[Pick, Knapsack] | None:
     """As `fastest`; if a goal maximises accuracy, with the fewest cores among equals."""
-    found = fastest(asked, best)
-    if found is None or problem.programme.wanted.aim != "accuracy":
-        return found
-    pick, within = found
+    quickest = fastest(knapsack, best)
+    if quickest is None or problem.programme.wanted.aim != "accuracy":
+        return quickest
+    pick, within = quickest
     return _fewest_cores_of_equals(problem, within, pick, best), within
 
 
@@ -227,11 +227,11 @@ def _most_throughput(
     fixed = [problem.replicas[stage.name] for stage in tables] if problem.replicas else None
     fewest = fixed or [problem.bounds(stage.name)[0] for stage in tables]
     least = fewest_cores(rows, fewest)
-    given = "the fixed replicas take" if fixed else "one replica per stage takes"
+    subject = "the fixed replicas take" if fixed else "one replica per stage takes"
     if not fixed and max(fewest) > 1:
-        given = "the fewest replicas allowed take"
+        subject = "the fewest replicas allowed take"
     if limit is not None and least > limit:
-        notes = (*notes, f"{given} {least} cores; limit: {limit}")
+        notes = (*notes, f"{subject} {least} cores; limit: {limit}")
         limit = least
     best = placed(solver, problem.nodes)
 
@@ -243,15 +243,15 @@ def _most_throughput(
 
     if problem.nodes and not is_placed(0.0, wanted):
         nodes = ", ".join(map(str, problem.nodes))
-        notes = (*notes, f"{given} {least} cores, for which the nodes ({nodes} cores) have no room")
+        notes = (*notes, f"{subject} {least} cores, for which the nodes ({nodes} cores) have no room")
         best = solver
     rate = most_sustained_rps(problem, wanted, limit, None if best is solver else is_placed)
     if rate < load:
         notes = (*notes, f"sustains {rate:.4g} of {load:.4g} rps")
     stages = options(problem, wanted, sustain_rps=rate)
-    found = _fastest_for_goal(problem, Knapsack(stages, flow, None, limit, programme.table.scales.reward), best)
-    assert found is not None, "the greatest sustained load is sustained by some configuration"
-    return Answer(MOST_THROUGHPUT, *found, wanted, notes)
+    quickest = _fastest_for_goal(problem, Knapsack(stages, flow, None, limit, programme.table.scales.reward), best)
+    assert quickest is not None, "the greatest sustained load is sustained by some configuration"
+    return Answer(MOST_THROUGHPUT, *quickest, wanted, notes)
 
 
 def reason(problem: Problem, stages: Sequence[StageOptions], solver: Solver) -> str:
@@ -300,19 +300,19 @@ def _reason_of_graph(problem: Problem, flow: Flow, stages: Sequence[StageOptions
     for name, stage in zip(flow.names, stages, strict=True):
         if not stage.rows:
             return f"stage {name}: no variant serves its items of {load} with {_replicas(problem, name)}"
-    found = fastest(Knapsack(stages, flow), solver)
-    if found is None:
+    quickest = fastest(Knapsack(stages, flow), solver)
+    if quickest is None:
         return f"no variants serve the items of {load} at all stages with the replicas allowed"
-    pick, asked = found
+    pick, knapsack = quickest
     least_ns, way = flow.longest_way([stage.latency_ns[i] for stage, i in pick.chosen])
     if least_ns > sla_ns:
         return f"the way {' -> '.join(way)} takes at least {_s(least_ns)} for {load}; the SLA is {_s(sla_ns)}"
-    return _cores_in_the_way(problem, replace(asked, sla_ns=sla_ns), solver)
+    return _cores_in_the_way(problem, replace(knapsack, sla_ns=sla_ns), solver)
 
 
-def _cores_in_the_way(problem: Problem, asked: Knapsack, solver: Solver) -> str:
+def _cores_in_the_way(problem: Problem, knapsack: Knapsack, solver: Solver) -> str:
     load, limit, sla_ns = f"{problem.load_rps:.4g} rps", problem.most_cores, problem.programme.table.sla_ns
-    cores = _fewest_cores(asked, solver)
+    cores = _fewest_cores(knapsack, solver)
     assert cores is not None, "the quickest options keep the SLA"
     takes = f"serving {load} within {_s(sla_ns)} takes at least {_cores(cores)}"
     if limit is not None and cores > limit:

@@ -130,7 +130,7 @@ class StageOptions:
     accuracy: Sequence[int]
     is_bounded: bool = False
     inflows: Inflows = ONE_ITEM
-    source: Source | None = None
+    source: OptionSource | None = None
 
     def at(self, inflows: Inflows, within_ns: int = ANY_TIME_NS) -> StageOptions:
         """The options for part of the range; slower ones than `within_ns` may be left out."""
@@ -198,7 +198,7 @@ class Cheapest(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class OptionSource:
     """Makes the options of a stage with some variants for any inflows, and changes them by `changes` in turn."""
 
     demand: _Demand
@@ -214,7 +214,7 @@ class Source:
             options = change(options)
         return options
 
-    def changed(self, change: Callable[[StageOptions], StageOptions]) -> Source:
+    def changed(self, change: Callable[[StageOptions], StageOptions]) -> OptionSource:
         """The source with a further change."""
         return replace(self, changes=(*self.changes, change))
 
@@ -441,7 +441,7 @@ def _stage_options(
         accuracy=columns.accuracy,
         is_bounded=is_bounded,
         inflows=inflows,
-        source=Source(demand, k, variants),
+        source=OptionSource(demand, k, variants),
     )
 
 

@@ -28,7 +28,7 @@ MOST_STEPS = 300_000
 """The most steps of a search; so many take ten seconds or more."""
 
 
-class Option(NamedTuple):
+class SceneOption(NamedTuple):
     """An option: its loss, latency [ns], cores and accuracy (as in a `fronts.Point`), its variant, and its index among
     the options of its stage."""
 
@@ -40,13 +40,13 @@ class Option(NamedTuple):
     place: int
 
 
-class Scene:
+class SceneSearch:
     """A scene: the options of all `stages` at its inflows, and `options`, those of them that are not dominated.
 
     If it `is_open`, there may be picks, none of which is below `bound`.
     """
 
-    def __init__(self, problem: Knapsack, stages: Sequence[StageOptions], options: Sequence[list[Option]]) -> None:
+    def __init__(self, problem: Knapsack, stages: Sequence[StageOptions], options: Sequence[list[SceneOption]]) -> None:
         self.problem, self.flow, self.stages, self.options = problem, problem.flow, stages, options
         self.bound = 0
         self.is_open = all(options)
@@ -98,7 +98,7 @@ class Scene:
         """The best pick of a scene, if it is better than the `pick` at hand; else that one."""
         self.pick, self.steps = pick, 0
         self.worst = self.worst if pick is None else min(self.worst, pick.loss)
-        self.picked: list[Option] = []
+        self.picked: list[SceneOption] = []
         self.finished_ns, self.through = [0] * len(self.options), [0] * len(self.options)
         self._visit(0, self.costs.base, self.costs.highest, self.rest, self.spare_cores)
         return self.pick
@@ -131,7 +131,7 @@ class Scene:
 
     def _next(
         self, k: int, total: int, top: int, rest: int, spare: int, before: int
-    ) -> list[tuple[int, int, int, int, int, Option]]:
+    ) -> list[tuple[int, int, int, int, int, SceneOption]]:
         """The options of stage k that can still lead to the best pick, the most promising one first.
 
         Each with its bound, followed by the arguments of `_visit`.
@@ -165,7 +165,7 @@ class Costs:
     Accuracy counts if there is a reward for it or a required accuracy; else it costs nothing.
     """
 
-    def __init__(self, problem: Knapsack, options: Sequence[Sequence[Option | Cheapest]]) -> None:
+    def __init__(self, problem: Knapsack, options: Sequence[Sequence[SceneOption | Cheapest]]) -> None:
         joint = problem.flow.joint if problem.reward or problem.least_accuracy else None
         self.reward = problem.reward
         self.along = joint if isinstance(joint, Ways) else None
@@ -185,7 +185,7 @@ class Costs:
             self.highest = self.together.highest[()]
         self.base = -self.reward * self.highest
 
-    def least(self, k: int, options: Sequence[Option | Cheapest]) -> list[int]:
+    def least(self, k: int, options: Sequence[SceneOption | Cheapest]) -> list[int]:
         """The least cost of each option of stage k, over all earlier picks."""
         if self.along is None:
             return [option.loss for option in options]
@@ -196,7 +196,7 @@ class Costs:
         """The accuracy accumulated before stage k (see `Ways.before`); 0 if accuracies are not over paths."""
         return 0 if self.along is None else self.along.before(k, through)
 
-    def drops(self, k: int, options: Sequence[Option], picked: Sequence[Option], before: int) -> list[int]:
+    def drops(self, k: int, options: Sequence[SceneOption], picked: Sequence[SceneOption], before: int) -> list[int]:
         """The drop of the highest accuracy with each option of stage k, after the earlier picks."""
         if self.along is not None:
             return [before * self.worths[k] * (self.most[k] - option.accuracy) for option in options]
@@ -209,7 +209,7 @@ class Costs:
 
 def _least_costs(taken: Sequence[int], costs: Sequence[int], following: Sequence[int], never: int) -> list[int]:
     """The least of an option's cost plus `following`, by what is left of a limit; `taken`: each option's use of it."""
-    found = [never] * len(following)
+    least_costs = [never] * len(following)
     lowest: int | None = None
     for units, cost in sorted(zip(taken, costs, strict=True)):
         if units >= len(following):
@@ -218,9 +218,9 @@ def _least_costs(taken: Sequence[int], costs: Sequence[int], following: Sequence
             continue
         lowest = cost
         for slot, rest in enumerate(following[: len(following) - units], units):
-            if cost + rest < found[slot]:
-                found[slot] = cost + rest
-    return found
+            if cost + rest < least_costs[slot]:
+                least_costs[slot] = cost + rest
+    return least_costs
 
 
 def beside(flow: Flow, least_ns: Sequence[int]) -> tuple[list[int], list[int]]:

@@ -74,7 +74,7 @@ def _solution(problem: Problem, solver: str) -> Solution:
         rung=answer.rung,
         binding=binding(problem, answer, best),
         objective=problem.programme.score(configuration),
-        latency_s=answer.asked.latency_ns(answer.pick) / NS,
+        latency_s=answer.knapsack.latency_ns(answer.pick) / NS,
         sla_s=problem.programme.target_s,
         sustained_rps=answer.pick.sustained_rps,
         notes=answer.notes,
@@ -124,9 +124,9 @@ def binding(problem: Problem, answer: Answer, solver: Solver) -> str:
     if most > 0:
         return next(name for name in CONSTRAINTS if gains.get(name) == most)
     if answer.pick.held:
-        limits = answer.asked.limits
+        limits = answer.knapsack.limits
         for names in (*combinations(limits, 2), *combinations(limits, 3)):
-            if _gain(problem, answer, answer.asked.without(*names), solver):
+            if _gain(problem, answer, answer.knapsack.without(*names), solver):
                 return "+".join(names)
     return "none"
 
@@ -139,27 +139,27 @@ def relaxation_gains(problem: Problem, answer: Answer, solver: Solver) -> dict[s
     """
     held: tuple[str, ...] = answer.pick.held
     best = placed(solver, problem.nodes)
-    asked = answer.asked
+    knapsack = answer.knapsack
     gains = {name: 0 for name in CONSTRAINTS if name not in ("nodes", "accuracy")}
     if problem.programme.wanted.wants_accuracy:
         every = options(problem, wanted_variants(problem)[0])
-        gains["accuracy"] = _gain(problem, answer, replace(asked.without("accuracy"), stages=every), best)
+        gains["accuracy"] = _gain(problem, answer, replace(knapsack.without("accuracy"), stages=every), best)
     if problem.nodes:
-        gains["nodes"] = _gain(problem, answer, replace(asked, limit_cores=problem.core_limit), solver)
+        gains["nodes"] = _gain(problem, answer, replace(knapsack, limit_cores=problem.core_limit), solver)
     if len(held) == 1 and answer.pick.free_loss is not None:
         gains[held[0]] = _rise(problem, answer, answer.pick.free_loss)
         held = ()
     for name in set(held) - {"accuracy"}:
-        gains[name] = _gain(problem, answer, asked.without(name), best)
+        gains[name] = _gain(problem, answer, knapsack.without(name), best)
     if _is_bounded(answer):
         free = options(problem, answer.wanted, replicas_bound=False)
-        gains["replicas"] = _gain(problem, answer, replace(asked, stages=free, bounded=answer.pick), best)
+        gains["replicas"] = _gain(problem, answer, replace(knapsack, stages=free, bounded=answer.pick), best)
     return gains
 
 
 def _is_bounded(answer: Answer) -> bool:
     """Whether the allowed numbers of replicas exclude any option."""
-    return any(stage.is_bounded for stage in answer.asked.stages)
+    return any(stage.is_bounded for stage in answer.knapsack.stages)
 
 
 def _gain(problem: Problem, answer: Answer, freed: Knapsack, best: Solver) -> int:
@@ -176,14 +176,14 @@ def _rise(problem: Problem, answer: Answer, loss: int) -> int:
 def _kept_the_sla_out(problem: Problem, answer: Answer, solver: Solver) -> str:
     """ "cores", "nodes" or "replicas" if the SLA could be kept without them, else "sla"."""
     sla_ns = problem.programme.table.sla_ns
-    stages, flow = answer.asked.stages, answer.asked.flow
+    stages, flow = answer.knapsack.stages, answer.knapsack.flow
     if solver(Knapsack(stages, flow, sla_ns)) is not None:
         within = problem.nodes and solver(Knapsack(stages, flow, sla_ns, problem.core_limit))
         return "nodes" if within else "cores"
     if _is_bounded(answer):
         best = placed(solver, problem.nodes)
         free = options(problem, answer.wanted, replicas_bound=False)
-        if best(Knapsack(free, flow, sla_ns, answer.asked.limit_cores)) is not None:
+        if best(Knapsack(free, flow, sla_ns, answer.knapsack.limit_cores)) is not None:
             return "replicas"
     return "sla"
 
@@ -191,7 +191,7 @@ def _kept_the_sla_out(problem: Problem, answer: Answer, solver: Solver) -> str:
 def _kept_the_load_out(problem: Problem, answer: Answer) -> str:
     """What limits the load: "nodes" or "cores" if more could be sustained without these, else "replicas"."""
     enough_rps = answer.pick.sustained_rps * (1 + SLACK)
-    large = answer.asked.limit_cores != problem.most_cores
+    large = answer.knapsack.limit_cores != problem.most_cores
     if not (large or most_sustained_rps(problem, answer.wanted, None) > enough_rps):
         return "replicas"
     without_nodes = problem.nodes and most_sustained_rps(problem, answer.wanted, problem.core_limit) > enough_rps
@@ -234,9 +234,9 @@ class Answers:
         hits, misses = self.hits - before.hits, self.misses - before.misses
         return hits / (hits + misses) if hits + misses else 0.0
 
-    def kept(self, asked: Question) -> Solution | None:
+    def kept(self, question: Question) -> Solution | None:
         """The cached answer to a question; None without one."""
-        known = self._known.get(asked)
+        known = self._known.get(question)
         self.hits += known is not None
         return known
 
@@ -244,15 +244,15 @@ class Answers:
         """The solution of a problem, as `solve` finds it. Those of other programmes are not kept."""
         if problem.programme is not self._programme:
             return solve(problem, solver=self._solver, fallback=self._fallback)
-        asked = question_of(problem)
-        known = self.kept(asked)
+        posed = question_of(problem)
+        known = self.kept(posed)
         if known is not None:
             return known
         self.misses += 1
         solution = solve(problem, solver=self._solver, fallback=self._fallback)
         if len(self._known) >= MOST_KEPT:
             del self._known[next(iter(self._known))]
-        self._known[asked] = solution
+        self._known[posed] = solution
         return solution
 
 

@@ -30,20 +30,20 @@ from ipa.policies.optimiser.programme import Programme
 from ipa.profiles import Pipeline, fits_nodes
 
 
-def gurobi(asked: Knapsack) -> Pick | None:
+def gurobi(knapsack: Knapsack) -> Pick | None:
     """As `exact`, with Gurobi. Raises SolverError if not installed or licensed, or the model is too large."""
     check_installed("gurobi")
     from ipa.policies.optimiser.gurobi import best
 
-    return best(asked)
+    return best(knapsack)
 
 
-def highs(asked: Knapsack) -> Pick | None:
+def highs(knapsack: Knapsack) -> Pick | None:
     """As `exact`, with HiGHS. Raises SolverError if not installed."""
     check_installed("highs")
     from ipa.policies.optimiser.highs import best
 
-    return best(asked)
+    return best(knapsack)
 
 
 def gurobi_licence_expiry() -> date | None:
@@ -84,18 +84,18 @@ def placed(best: Solver, nodes: Sequence[int]) -> Solver:
     if not nodes:
         return best
 
-    def best_placed(asked: Knapsack) -> Pick | None:
-        limit = sum(nodes) if asked.limit_cores is None else min(asked.limit_cores, sum(nodes))
+    def best_placed(knapsack: Knapsack) -> Pick | None:
+        limit = sum(nodes) if knapsack.limit_cores is None else min(knapsack.limit_cores, sum(nodes))
 
         def best_of(part: Part) -> Pick | None:
-            chosen = [stage.shaped(is_allowed) for stage, is_allowed in zip(asked.stages, part, strict=True)]
-            pick = best(replace(asked, stages=chosen, limit_cores=limit, bounded=None))
-            return None if pick is None else replace(pick, held=asked.limits, free_loss=None)
+            chosen = [stage.shaped(is_allowed) for stage, is_allowed in zip(knapsack.stages, part, strict=True)]
+            pick = best(replace(knapsack, stages=chosen, limit_cores=limit, bounded=None))
+            return None if pick is None else replace(pick, held=knapsack.limits, free_loss=None)
 
         def fits_alone(shape: Shape) -> bool:
             return fits_nodes([shape], nodes)
 
-        return _first_that_fits((fits_alone,) * len(asked.stages), nodes, best_of)
+        return _first_that_fits((fits_alone,) * len(knapsack.stages), nodes, best_of)
 
     return best_placed
 
@@ -129,17 +129,17 @@ def _is_another(shape: Shape, is_allowed: Callable[[Shape], bool], other: Shape)
 def with_pairs(best: Solver, pairs: Mapping[str, Mapping[str, int]]) -> Solver:
     """The solver for two stages whose variants have these joint accuracies; the solver itself if there are none."""
 
-    def best_pair(asked: Knapsack) -> Pick | None:
-        if not asked.reward and not asked.least_accuracy:
-            return best(asked)
-        first, second = asked.stages
-        by_first = [best(replace(asked, stages=stages, bounded=None)) for stages in _by_first(first, second, pairs)]
+    def best_pair(knapsack: Knapsack) -> Pick | None:
+        if not knapsack.reward and not knapsack.least_accuracy:
+            return best(knapsack)
+        first, second = knapsack.stages
+        by_first = [best(replace(knapsack, stages=stages, bounded=None)) for stages in _by_first(first, second, pairs)]
         picks = [pick for pick in by_first if pick is not None]
         if not picks:
             return None
         # A limit matters if it left a variant without any pick, or if another pick depends on it.
         is_short = len(picks) < len(by_first)
-        held = [name for name in asked.limits if is_short or any(name in pick.held for pick in picks)]
+        held = [name for name in knapsack.limits if is_short or any(name in pick.held for pick in picks)]
         free = [pick.free_loss for pick in picks if pick.free_loss is not None]
         free_loss = min(free) if len(free) == len(by_first) else None
         return replace(min(picks, key=lambda pick: pick.loss), held=tuple(held), free_loss=free_loss)
