@@ -31,6 +31,9 @@ SILENT_S = 10.0
 ANSWER_S = 5.0
 """How long to wait for an answer of the scheduler, and for the results of a finished chunk."""
 
+GIVEN_UP_S = 60.0
+"""How long to wait for a scheduler that does not answer, such as one that was stopped, before the command ends [s]."""
+
 LOOK_EVERY_S = 2.0
 """The interval between two looks at the list of workers."""
 
@@ -60,7 +63,7 @@ def connected(address: str, bundle: Bundle, say: Callable[[str], object]) -> Ite
         try:
             versions = VersionCheck(say)
             with _read(address):
-                programs = client.sync(_programs, client, list(client.nthreads()))
+                programs = client.sync(_programs, client)
             for host, theirs in programs.items():
                 if isinstance(theirs, GONE):
                     continue
@@ -75,8 +78,9 @@ def connected(address: str, bundle: Bundle, say: Callable[[str], object]) -> Ite
                 client.close(timeout=2)
 
 
-async def _programs(client: Any, workers: list[str]) -> dict[str, Any]:
+async def _programs(client: Any) -> dict[str, Any]:
     """Each worker's program versions, or the exception raised when it was asked."""
+    workers = list(await asyncio.wait_for(client.nthreads(), CONNECT_S))
     asked = (asyncio.wait_for(client.run(program, workers=[each]), CONNECT_S) for each in workers)
     said = await asyncio.gather(*asked, return_exceptions=True)
     return {
@@ -123,7 +127,8 @@ class Cluster:
     _over: Counter[str] = field(default_factory=Counter)  # run -> the number of workers that died over it
     _looked_s: float = -inf
     _silent: Set[str] = frozenset()
-    _waits: bool = False  # whether the scheduler does not answer
+    _answered_s: float = field(default_factory=monotonic)  # when the scheduler last answered
+    _waits: bool = False  # whether it has been said that it does not answer
     _ahead: int = AHEAD
 
     @property
@@ -142,11 +147,17 @@ class Cluster:
         try:
             silence_s = self._answered(self._client.run_on_scheduler, _silence_s)
         except TimeoutError:
+            silent_s = monotonic() - self._answered_s
+            if silent_s > GIVEN_UP_S:
+                raise WorkerError(
+                    f"the Dask scheduler at {self._address} has not answered for {silent_s:.0f} s"
+                ) from None
             if not self._waits:
-                self._versions.say(f"The Dask scheduler at {self._address} does not answer; the runs wait for it")
+                wait = f"the runs wait up to {GIVEN_UP_S:.0f} s for it"
+                self._versions.say(f"The Dask scheduler at {self._address} does not answer; {wait}")
             self._waits = True
             return []
-        self._waits = False
+        self._answered_s, self._waits = monotonic(), False
         given_up = []
         for address in [each for each in self._held if silence_s.get(each, inf) > SILENT_S]:
             held, _ = self._held.pop(address), self._packed.pop(address)

@@ -19,7 +19,7 @@ import pytest
 from tests import house
 from tests.command import ipa, start
 from tests.studies.many.slow_network import slowed
-from tests.studies.many.waiting import FAILED, LIMIT_S, command, until, until_waiting
+from tests.studies.many.waiting import FAILED, LIMIT_S, command, finished, until, until_waiting
 
 pytestmark = [
     pytest.mark.long,
@@ -140,7 +140,7 @@ def test_a_scheduler_that_stopped_is_waited_for_and_an_interrupt_is_not_kept_wai
     cluster.scheduler.send_signal(signal.SIGSTOP)
     assert far.stderr is not None
     said = ""
-    while "does not answer; the runs wait for it" not in said:
+    while "does not answer; the runs wait up to 60 s for it" not in said:
         said = far.stderr.readline()
         assert said, "it has ended"
     far.send_signal(signal.SIGINT)
@@ -148,6 +148,39 @@ def test_a_scheduler_that_stopped_is_waited_for_and_an_interrupt_is_not_kept_wai
         "Error: interrupted; finished runs are kept in out: repeat the command to resume\n"
     )
     (here / "go").touch()
+
+
+SHORT_PATIENCE = """
+import sys
+from ipa.studies.commands import main
+from ipa.studies.many import dask_cluster
+
+dask_cluster.GIVEN_UP_S = 3.0
+sys.argv[0] = "ipa"
+main()
+"""
+
+
+def test_a_scheduler_that_stays_stopped_is_given_up_and_what_is_finished_is_kept(
+    here: Path, whole: bytes, cluster: Cluster
+) -> None:
+    """Its process is there, and takes connections, but answers nothing; here 3 s stand for the minute."""
+    asked = [str(word) for word in command(here, "out", "--on", f"dask://{cluster.address}")]
+    far = subprocess.Popen([sys.executable, "-c", SHORT_PATIENCE, *asked], stderr=subprocess.PIPE, text=True)
+    until(lambda: finished(here / "out"), "a run that has finished")
+    cluster.scheduler.send_signal(signal.SIGSTOP)
+    errors = far.communicate(timeout=LIMIT_S)[1]
+    assert far.returncode == 1
+    assert re.search(
+        rf"Error: the Dask scheduler at {cluster.address} has not answered for \d+ s; finished runs are kept in out: "
+        r"repeat the command to resume\n$",
+        errors,
+    ), errors
+    kept = len(finished(here / "out"))
+    (here / "go").touch()
+    assert ipa(*command(here, "out", "--jobs", 1)).exit_code == 1
+    assert (here / "out" / "runs.parquet").read_bytes() == whole
+    assert json.loads((here / "out" / "manifest.json").read_text())["fresh_runs"] == 24 - kept
 
 
 def test_after_the_scheduler_is_gone_the_same_command_goes_on(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import sqlite3
 import subprocess
 import time
 from contextlib import suppress
@@ -15,25 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.command import ipa, start
-from tests.studies.many.waiting import LIMIT_S, command, until
+from tests.studies.many.waiting import LIMIT_S, command, finished, until
 
 pytestmark = pytest.mark.long
 
 SLOWLY = ("--set", "policy.pause_s=0.1")
 """A run takes 0.3 s at least, so that a sweep lasts for some kills."""
-
-
-def finished(folder: Path) -> set[str]:
-    """The keys of the runs that are kept, in a copy, as reading is to disturb nothing."""
-    if not (folder / "finished.sqlite").is_file():
-        return set()
-    with suppress(sqlite3.OperationalError):  # busy, or being made
-        connection = sqlite3.connect(folder / "finished.sqlite")
-        try:
-            return {key for (key,) in connection.execute("SELECT key FROM runs")}
-        finally:
-            connection.close()
-    return set()
 
 
 def is_further(process: subprocess.Popen[str], folder: Path, before: int) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +89,16 @@ def until_waiting(sweep: subprocess.Popen[str], folder: Path) -> list[int]:
 def waiting(folder: Path) -> list[int]:
     """The processes in which a run has waited."""
     return [int(path.name.rpartition("-")[2]) for path in folder.glob("waiting-*")]
+
+
+def finished(folder: Path) -> set[str]:
+    """The keys of the runs that are kept, in a copy, as reading is to disturb nothing."""
+    if not (folder / "finished.sqlite").is_file():
+        return set()
+    with suppress(sqlite3.OperationalError):  # busy, or being made
+        connection = sqlite3.connect(folder / "finished.sqlite")
+        try:
+            return {key for (key,) in connection.execute("SELECT key FROM runs")}
+        finally:
+            connection.close()
+    return set()
