@@ -17,6 +17,7 @@ import click
 from click.testing import CliRunner, Result
 
 from ipa.studies.commands import main
+from ipa.studies.many import opened
 
 SHORT = ("--trace", "constant:5:30")
 """A load of 150 requests in 30 s, three decisions."""
@@ -179,9 +180,21 @@ def stamps(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def tables(folder: Path) -> dict[str, bytes]:
-    """What a results folder holds but for the manifests, which say when and how long, and the lock."""
+    """What a results folder holds but for the manifests, which say when and how long, the lock, and the store."""
     return {
         name: content
         for name, content in contents(folder).items()
-        if content is not None and not name.endswith(("manifest.json", ".lock"))
+        if content is not None and not name.endswith(("manifest.json", ".lock", ".sqlite"))
+    }
+
+
+def kept_files(folder: Path) -> dict[tuple[str, int], dict[str, bytes]]:
+    """The files of each finished run of a comparison, but for its manifest, by policy and seed."""
+    plan = json.loads((folder / "manifest.json").read_text())["runs"]
+    with opened(folder / "finished.sqlite") as store:
+        there = store.summaries([run["key"] for run in plan])
+        outcomes = {(run["policy"], run["seed"]): store.outcome(run["key"]) for run in plan if run["key"] in there}
+    return {
+        name: {file: content for file, content in outcome.files.items() if file != "manifest.json"}
+        for name, outcome in outcomes.items()
     }

@@ -22,6 +22,7 @@ from ipa.studies.commands.options import (
     goal_option,
     jobs_option,
     late_option,
+    on_option,
     output_options,
     pipeline_argument,
     report_option,
@@ -70,6 +71,7 @@ def _predictors(given: str | None) -> Sequence[Given]:
 @declared(studies.many.options.Options, "seeds")
 @late_option
 @jobs_option
+@on_option
 @resumable_out_option
 @report_option
 @require_option
@@ -79,6 +81,7 @@ def compare(
     assignments: Sequence[str],
     late_at_most: float | None,
     jobs: int | None,
+    on: str,
     required: Sequence[Requirement],
     **options: Any,
 ) -> None:
@@ -96,7 +99,7 @@ def compare(
     question = studies.results.asked(what)
     seeds = asked.seeds or 1
     if question is not None and question.kind == "runs":
-        options["policy"] = question.scenario.policy.name
+        options["policy"] = question.scenario.policy.model_dump()
         seeds = asked.seeds or question.seeds or 1
     base = described_scenario(what, [each for each in assignments if each not in for_all], **options)
     parameters = {key.removeprefix(OF_POLICY): value for key, value in assigned(for_all).items()}
@@ -111,21 +114,8 @@ def compare(
         reports.check_report(results.report, results.out, base.records)
     printing.say_load(studies.load_of(base).trace())
     progress.compile_engine(base)
-    with (
-        progress.ended_cleanly(results.out),
-        progress.counted("runs", len(systems) * seeds) as advance,
-        redirect_stdout(sys.stderr),  # a user's policy may print
-    ):
-        comparison = studies.compare(
-            base,
-            chosen,
-            seeds,
-            predictors=predictors,
-            parameters=parameters,
-            jobs=progress.at_once(jobs),
-            folder=results.out,
-            on_finished=advance,
-        )
+    with progress.ended_cleanly(results.out), redirect_stdout(sys.stderr):  # a user's policy may print
+        comparison = studies.many.conduct(systems, seeds, progress.running(results.out, jobs, on))
     _show(replace(comparison, late_at_most=late_at_most, required=tuple(required)), results)
     if seeds > 1 and studies.load_of(base).has_fixed_times:
         printing.log(

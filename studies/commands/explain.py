@@ -12,7 +12,7 @@ import click
 
 from ipa import studies
 from ipa.studies.commands import printing, progress, reports, unwritten
-from ipa.studies.commands.options import assigned, jobs_option, output_options, report_option, set_option
+from ipa.studies.commands.options import assigned, jobs_option, on_option, output_options, report_option, set_option
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ SURELY_SHORT = 10
 )
 @set_option
 @jobs_option
+@on_option
 @report_option
 @output_options
 def explain(
@@ -48,6 +49,7 @@ def explain(
     where: Sequence[str],
     assignments: Sequence[str],
     jobs: int | None,
+    on: str,
     report: Path | None,
     as_json: bool,
 ) -> None:
@@ -66,8 +68,7 @@ def explain(
     with progress.ended_cleanly(None), redirect_stdout(sys.stderr):  # a user's policy may print
         if not where:
             _check_short(results, runs, at_once)
-        with progress.counted("runs", studies.many.losses.runs_needed(runs)) as advance:
-            found = studies.many.losses.explain_losses(runs, jobs=at_once, on_finished=advance)
+        found = studies.many.losses.explain_losses(runs, jobs=at_once, on=on, progress=progress.of_runs)
     if report is not None:
         with unwritten.told_last():
             reports.write_page(studies.pages.losses.page(found), report)

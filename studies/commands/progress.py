@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -31,9 +31,9 @@ def at_once(jobs: int | None) -> int:
     return min(jobs or workers.cores(), most)
 
 
-def running(out: Path, jobs: int | None, on: str) -> Running:
-    """How runs are made and kept in `out`: on how many processes or which cluster (--jobs, --on), with progress."""
-    return many.Running(out, at_once(jobs), on, lambda total: counted("runs", total), printing.note)
+def running(out: Path | None, jobs: int | None, on: str) -> Running:
+    """How runs are made (--jobs, --on) and kept: in `out`, or in memory if it is None; with progress."""
+    return many.Running(out, at_once(jobs), on, of_runs, printing.note)
 
 
 @contextmanager
@@ -86,6 +86,11 @@ def counted(what: str, total: int) -> Iterator[Advance]:
             show(done, f"{failures} failed" if failures else "")
 
         yield advance
+
+
+def of_runs(total: int) -> AbstractContextManager[Advance]:
+    """`counted` for runs."""
+    return counted("runs", total)
 
 
 @contextmanager

@@ -77,7 +77,7 @@ class Unpacked:
 
     def renamed(self, planned: PlannedRun) -> PlannedRun:
         """The same run with the files' names here."""
-        return PlannedRun(planned.key, self._there.over(planned.data))
+        return planned._replace(data=self._there.over(planned.data), judge=self._there.over(planned.judge))
 
     def returned(self, done: Done) -> Done:
         """The results of runs with the files' original names."""

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from io import BytesIO
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from ipa.errors import Error
 from ipa.studies import results
 from ipa.studies.displayed import Displayed
 from ipa.studies.intervals import Estimate, as_columns, estimate_of
-from ipa.studies.many import workers
 from ipa.studies.many.answers import Demand, Recommendation, demand_of, recommend_policy
-from ipa.studies.many.executor import gathered
+from ipa.studies.many.outcome import Outcome
+from ipa.studies.many.plan import Keys, PlannedRun, key_of
 from ipa.studies.many.requirements import Requirement
+from ipa.studies.many.runner import LOCAL, Progress, Running, begun, silent
+from ipa.studies.many.store import FINISHED, Store, opened, read_file
 from ipa.studies.many.systems import BASELINES, Choosing, Given, choose
-from ipa.studies.runs import INFEASIBLE, Figure, RunData, figures_of, marked, prepare, simulate
+from ipa.studies.runs import INFEASIBLE, Figure, RunData, figures_of, marked, prepare
 from ipa.studies.scenario import Scenario, ScenarioError
 from ipa.studies.series import merged_latency_quantiles_s
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
     from ipa.sim import FloatArray
 
+
+TABLE = "runs.parquet"
 
 _SAME_FOR_ALL = ("pipeline", "trace", "sla_s", "duration_s")
 
@@ -42,78 +46,104 @@ def compare(
     *,
     jobs: int | None = None,
     folder: str | Path | None = None,
-    on_finished: Callable[[], object] = lambda: None,
+    on: str = LOCAL,
+    progress: Progress = silent,
     **choosing: Unpack[Choosing],
 ) -> Comparison:
     """Run policies on the same requests: each with the seeds scenario.seed, scenario.seed + 1, ..., `seeds` of them.
 
     A policy is a text, such as `ipa alpha=20 label="IPA, bold"`, or a mapping with `name`, optionally `label`, and
-    parameters. `choosing`: `predictors`, `parameters` and `log`, as in `choose`. `jobs` runs at a time, default: one
-    per core. With a folder, each run is kept there when it finishes, and an interrupted comparison is resumed.
-    `on_finished` is called after each run. The runs are ordered by policy, then seed. An error in a run names its
-    policy and seed. Raises as `choose`, `prepare` and `run_all`, and ScenarioError if the folder cannot be used or
-    another command makes runs for it.
+    parameters. `choosing`: `predictors`, `parameters` and `log`, as in `choose`. `jobs`, `folder`, `on` and `progress`:
+    as in `Running`. The runs are ordered by policy, then seed. Raises as `choose` and `conduct`.
     """
-    folder = None if folder is None else Path(folder)
     chosen = choose(scenario, policies, **choosing)
+    return conduct(chosen, seeds, Running(None if folder is None else Path(folder), jobs, on, progress))
+
+
+def conduct(chosen: Sequence[Scenario], seeds: int, running: Running) -> Comparison:
+    """Make the runs of each scenario with `seeds` consecutive seeds, from its own on, that the folder lacks.
+
+    Finished runs survive an interrupt. Raises as `prepare`, `begun` and `Session.executor`, and ScenarioError for a run
+    that fails, which names its policy and seed and ends the comparison.
+    """
     for one in chosen:
         prepare(one)
-    every = with_seeds(chosen, seeds)
-    with ExitStack() as alone:
-        if folder is not None:
-            is_new = not (folder / results.MANIFEST).is_file()
-            if not is_new:  # lock first: the manifest of another running command must not change
-                results.claim(folder, resumable=True)
-                alone.enter_context(results.alone(folder))
-            results.open_comparison(every, folder)
-            if is_new:
-                alone.enter_context(results.alone(folder))
-        runs = run_all(every, jobs=jobs or workers.cores(), folder=folder, on_finished=on_finished)
-        if folder is not None:
-            results.close_comparison(runs, folder)
+    keys = Keys()
+    of_policies = [(one, keys.shared(one)) for one in chosen]
+    plan = [
+        (one.policy.title, seed, PlannedRun(key_of(shared, seed), {**one.as_dict(), "seed": seed}))
+        for one, shared in of_policies
+        for seed in range(one.seed, one.seed + seeds)
+    ]
+    manifest = {
+        "schema_version": results.SCHEMA_VERSION,
+        "kind": "runs",
+        "scenarios": [one.as_dict() for one in chosen],
+        "runs": [{"policy": policy, "seed": seed, "key": planned.key} for policy, seed, planned in plan],
+        **results.versions(),
+    }
+    folder = running.folder
+    with begun(running, manifest, "run", chosen) as session:
+        with (
+            session.executor(chosen) as run,
+            session.ended_by_failure((f"{name}, seed {seed}", each) for name, seed, each in plan),
+        ):
+            run((planned for _, _, planned in plan), len(plan))
+        if folder is None:
+            runs: list[RunData] = [_of_outcome(session.store.outcome(planned.key)) for _, _, planned in plan]
+        else:
+            session.store.say_left_out((planned.key for _, _, planned in plan), f"{folder / TABLE}")
+            runs = _runs_in(session.store, folder, session.manifest)
+            results.write_table(results.runs_table(runs), folder / TABLE)
+    session.finish()
     return Comparison(tuple(runs))
 
 
-def with_seeds(chosen: Sequence[Scenario], seeds: int) -> list[Scenario]:
-    """Each scenario with `seeds` consecutive seeds, from its own on."""
-    return [one.with_values({"seed": one.seed + offset}) for one in chosen for offset in range(seeds)]
+@dataclass(frozen=True, repr=False)
+class RunInStore(results.StoredRun):
+    """A run whose files are in a store: `read` gives the content of one by its name, None if there is none."""
+
+    read: Callable[[str], bytes | None]
+
+    def _has(self, name: str) -> bool:
+        return self.read(name) is not None
+
+    def _table(self, path: Path) -> pd.DataFrame:
+        content = self.read(path.name)
+        return results.read_table(path, None if content is None else BytesIO(content))
+
+    def _lines(self) -> list[str]:
+        return results.read_lines(self.journal, self.read(self.journal.name))
 
 
-def run_all(
-    chosen: Sequence[Scenario],
-    *,
-    jobs: int,
-    folder: Path | None = None,
-    on_finished: Callable[[], object] = lambda: None,
-) -> list[RunData]:
-    """Run all scenarios, `jobs` at a time; results are in the order of the scenarios.
-
-    With a folder, each run is written to it when it finishes, and a scenario whose run is there already is not run
-    again. Raises as `workers.run_all`.
-    """
-    found: dict[int, RunData] = {}
-    missing: dict[int, Scenario] = {}
-    for position, scenario in enumerate(chosen):
-        stored = results.find_finished(scenario, folder) if folder else None
-        if stored is None:
-            missing[position] = scenario
-        else:
-            found[position] = stored
-            on_finished()
-    found |= gathered(partial(_run_one, folder), missing, jobs, lambda _, __: on_finished())
-    return [found[position] for position in range(len(chosen))]
+def _of_outcome(outcome: Outcome) -> RunInStore:
+    """A run that is kept in memory."""
+    manifest = {**json.loads(outcome.files[results.MANIFEST]), "inputs": {"files": {}, "loads": {}}}
+    return RunInStore(Path(), manifest, outcome.files.get)
 
 
-def _run_one(folder: Path | None, scenario: Scenario) -> RunData:
+def _runs_in(store: Store, folder: Path, manifest: Mapping[str, Any]) -> list[RunData]:
+    """The runs that the manifest of a comparison lists, from its store. Raises ScenarioError if one is missing."""
     try:
-        run = simulate(scenario)
-    except Error as error:
-        raise type(error)(f"{scenario.policy.title}, seed {scenario.seed}: {error}") from error
-    if folder is None:
-        return run
-    inner = folder / results.run_name(scenario)
-    results.write_run(run, inner, folder / results.INPUTS)
-    return results.finished(inner, scenario)  # small: it reads its tables only at first use
+        keys = {run["key"]: f"{run['policy']}, seed {run['seed']}" for run in manifest["runs"]}
+    except (KeyError, TypeError):
+        raise ScenarioError(f"{folder / results.MANIFEST}: the key 'runs' should list the runs") from None
+    manifests = {key: store.file(key, results.MANIFEST) for key in keys}
+    missing = [keys[key] for key, content in manifests.items() if content is None]
+    if missing:
+        raise ScenarioError(
+            f"{folder}: the comparison is not finished: {len(missing)} of {len(keys)} runs are missing, {missing[0]} "
+            "first; run the same command again to resume it"
+        )
+    return [
+        RunInStore(
+            folder,
+            {**json.loads(content), "inputs": manifest.get("inputs")},
+            partial(read_file, folder / FINISHED, key),
+        )
+        for key, content in manifests.items()
+        if content is not None
+    ]
 
 
 @dataclass(frozen=True, repr=False)
@@ -204,8 +234,18 @@ class Comparison(Displayed):
 
 
 def read_comparison(folder: str | Path) -> Comparison:
-    """The comparison in a results folder, or a single run as one. Raises ScenarioError as `read_runs`."""
-    return Comparison(tuple(results.read_runs(folder)))
+    """The comparison in a results folder, or a single run as one.
+
+    Raises ScenarioError if the folder holds anything else, or a comparison that is not finished or of an earlier build.
+    """
+    folder = Path(folder)
+    manifest = results.read_manifest(folder)
+    if manifest["kind"] != "runs":
+        return Comparison((results.read_run(folder),))
+    if not (folder / FINISHED).is_file():
+        raise ScenarioError(f"{folder}: is of an earlier build; {results.anew(folder)}")
+    with opened(folder / FINISHED) as store:
+        return Comparison(tuple(_runs_in(store, folder, manifest)))
 
 
 # ---- the runs of each policy ----

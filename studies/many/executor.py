@@ -1,7 +1,7 @@
 """Executors of runs: on this machine, by worker processes that never outlive this one, or elsewhere.
 
 Many runs take one path, led by `runner`: a plan of runs with keys (`plan`), an executor that makes them chunk by chunk,
-a store that keeps them (`store`), and finally a table. `gathered` is for results that are kept in memory.
+a store that keeps them (`store`), and finally a table.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,27 +21,26 @@ from itertools import chain, islice
 from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
-from typing import IO, Any, Literal, Protocol, TypeVar
+from typing import IO, Any, Literal, Protocol
 from uuid import uuid4
 
 from ipa.errors import Error
+from ipa.policies import OptimisingPolicy
 from ipa.studies.many import workers
-from ipa.studies.many.outcome import Outcome, outcome_of, summary_of
-from ipa.studies.many.plan import PlannedRun
-from ipa.studies.runs import Run, simulate
+from ipa.studies.many.outcome import Outcome, course_of
+from ipa.studies.many.plan import OBJECTIVES, PlannedRun
+from ipa.studies.runs import Run, prepare, simulate
+from ipa.studies.runs.results import run_files
 from ipa.studies.scenario import Scenario, Shared, brought
 from ipa.traces import Trace
 
-K = TypeVar("K", bound=Hashable)
-T = TypeVar("T")
-R = TypeVar("R")
-
-Kept = Literal["all", "summary"]
-"""What is kept of a run: everything that a study's tables and pages need, or its summary."""
+Kept = Literal["summary", "course", "run"]
+"""What is kept of a run: its summary, its course for a study's tables and pages, or all of its own results folder."""
 
 OUTCOMES: Mapping[Kept, Callable[[Run], Outcome]] = {
-    "all": outcome_of,
-    "summary": summary_of,
+    "summary": lambda run: Outcome(run.summary),
+    "course": lambda run: course_of(run).packed,
+    "run": lambda run: Outcome(run.summary, run_files(run)),
 }
 
 Chunk = list[PlannedRun]
@@ -111,23 +110,6 @@ class Local:
                         keep(child.make(chunk))
 
 
-def gathered(
-    function: Callable[[T], R],
-    tasks: Mapping[K, T],
-    jobs: int,
-    on_finished: Callable[[K, R], object] = lambda _, __: None,
-) -> dict[K, R]:
-    """The results of a function on each task, by key; `jobs` at a time on this machine. Raises as `run_all`."""
-    keys, found = list(tasks), {}
-
-    def keep(place: int, result: R) -> None:
-        found[keys[place]] = result
-        on_finished(keys[place], result)
-
-    workers.run_all(function, tasks.values(), jobs, keep)
-    return found
-
-
 def summaries(scenarios: Iterable[Scenario], shared: Shared | None = None) -> Iterator[dict[str, Any] | str]:
     """The summary of each run, in order, as `simulate(scenario).summary`; or the text of the error that ended it.
 
@@ -166,6 +148,10 @@ def outcome(kept: Kept, planned: PlannedRun, shared: Shared) -> Outcome | str:
     """The outcome of a run, or the error that ended it."""
     try:
         run = simulate(Scenario.model_validate(planned.data), shared=shared)
+        if planned.judge is not None:
+            judge = prepare(Scenario.model_validate(planned.judge), shared).policy
+            assert isinstance(judge, OptimisingPolicy), "a judge uses the optimiser"
+            run.summary.update({key: run.objective(judge.programme, cost) for key, cost in OBJECTIVES.items()})
         return OUTCOMES[kept](run)
     except Error as error:
         return str(error)

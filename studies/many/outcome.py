@@ -1,10 +1,13 @@
-"""What is kept of one of many runs: its summary; for a study's pages also a timeline, latency histograms and the
-decided configurations."""
+"""What is kept of one of many runs: its summary, and files. The files are those of a run's own folder, or for a study's
+pages its course: a timeline, latency histograms and the decided configurations."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -45,6 +48,14 @@ LATENCY_DECADES = 7
 """Latencies are counted in bins 2.3 % wide, from a millisecond on."""
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What is kept of a finished run: its summary, and files by name."""
+
+    summary: dict[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
 class Wanted(NamedTuple):
     """A decided configuration: the variant and replicas of each stage, the total cores, and the share of the time for
     which it was in force."""
@@ -62,10 +73,10 @@ class Wanted(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A finished run. `timeline`: shape (len(TIMELINE), bins); `latencies`: completed requests by bin of latency;
-    `seconds`: the seconds with arrivals by bin of these requests' p99, without those whose p99 is infinite, that of a
-    request not completed. All but the summary is empty if only that is kept."""
+class Course:
+    """The course of a finished run. `timeline`: shape (len(TIMELINE), bins); `latencies`: completed requests by bin of
+    latency; `seconds`: the seconds with arrivals by bin of these requests' p99, without those whose p99 is infinite,
+    that of a request not completed."""
 
     summary: dict[str, Any]
     timeline: FloatArray
@@ -73,24 +84,45 @@ class Outcome:
     seconds: IntArray
     configurations: list[Wanted]
 
+    @classmethod
+    def of(cls, outcome: Outcome) -> Self:
+        """The course that an outcome of `packed` holds."""
+        timeline, latencies, seconds, configurations = (zlib.decompress(outcome.files[name]) for name in _COURSE)
+        return cls(
+            outcome.summary,
+            np.frombuffer(timeline, dtype="<f8").reshape(len(TIMELINE), -1),
+            np.frombuffer(latencies, dtype="<i8"),
+            np.frombuffer(seconds, dtype="<i8"),
+            [Wanted(tuple(names), tuple(counts), *rest) for names, counts, *rest in json.loads(configurations)],
+        )
 
-def outcome_of(run: Run) -> Outcome:
-    """What is kept of a run for a study's pages; it needs all records."""
+    @property
+    def packed(self) -> Outcome:
+        """The course as an outcome, to be kept."""
+        contents = (
+            np.ascontiguousarray(self.timeline, dtype="<f8").tobytes(),
+            self.latencies.astype("<i8").tobytes(),
+            self.seconds.astype("<i8").tobytes(),
+            json.dumps(self.configurations).encode(),
+        )
+        packed = {name: zlib.compress(content, 1) for name, content in zip(_COURSE, contents, strict=True)}
+        return Outcome(self.summary, packed)
+
+
+_COURSE = ("timeline", "latencies", "seconds", "configurations")
+
+
+def course_of(run: Run) -> Course:
+    """The course of a run; it needs all records."""
     since_s, wanted, forecast_rps = _decided(run)
     p99_s = p99_of_seconds_s(run.records)
-    return Outcome(
+    return Course(
         summary={**run.summary, ARRIVED_SECONDS: len(p99_s)},
         timeline=_timeline(run, since_s, wanted, forecast_rps),
         latencies=_histogram(_latency_s(run.records)),
         seconds=_histogram(p99_s),
         configurations=_configurations(since_s, wanted, run.trace.duration_s),
     )
-
-
-def summary_of(run: Run, **more: Any) -> Outcome:
-    """What is kept if only the summary is needed, with `more` in it; it needs no records."""
-    none = np.empty(0, np.int64)
-    return Outcome({**run.summary, **more}, np.empty((len(TIMELINE), 0)), none, none, [])
 
 
 def latency_edges_s() -> FloatArray:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from ipa import profiles
 from ipa.profiles import Pipeline
-from ipa.studies.runs import content_of, digest_of, files_in
+from ipa.studies.runs import Renaming, content_of, digest_of, files_in
 from ipa.studies.runs.results import versions
 from ipa.studies.scenario import Scenario, find_trace
 from ipa.traces import NAMES, TimeHints
 
 
 class PlannedRun(NamedTuple):
-    """A run: its key, and its scenario as plain data for `Scenario.model_validate`."""
+    """A run: its key, and its scenario as plain data for `Scenario.model_validate`.
+
+    `judge`: the scenario of an optimising policy whose objective the summary then has as `OBJECTIVES`.
+    """
 
     key: str
     data: Mapping[str, Any]
+    judge: Mapping[str, Any] | None = None
+
+
+OBJECTIVES = {"objective": "cost_mean_cores", "planned_objective": "planned_cost_mean_cores"}
+"""Key of a summary -> the cost in the objective under it."""
 
 
 class Keys:
@@ -35,11 +44,16 @@ class Keys:
         self._figures: dict[str, str] = {}
 
     def shared(self, scenario: Scenario) -> str:
-        """The part of the key that a scenario's seeds share. Raises ValueError if a file or load cannot be found."""
-        files = "".join(f"{name} {self._file(name)}\n" for name in files_in(scenario))
+        """The part of the key that a scenario's seeds share. Raises ValueError if a file or load cannot be found.
+
+        A file counts by its content: a copy of it, under another name, makes the same run.
+        """
+        digests = Renaming({name: self._file(name) for name in files_in(scenario)})
+        data = scenario.model_copy(update={"seed": 0, "trace_sha256": {}}).as_dict()
+        policy = {key: value for key, value in data["policy"].items() if key != "label"}
         return (
             f"{self._always}\n{self._content(scenario.pipeline)}\n{self._load(scenario.trace, scenario.time_hints)}\n"
-            f"{files}{scenario.model_copy(update={'seed': 0, 'trace_sha256': {}}).digest}"
+            f"{scenario.policy.title}\n{json.dumps(digests.over({**data, 'policy': policy}), sort_keys=True)}"
         )
 
     def _file(self, name: str) -> str:

@@ -1,6 +1,7 @@
-"""Many runs kept in a folder: runs that its store lacks are made and kept as they finish; no run is made twice.
+"""Many runs in a store: those that it lacks are made and kept as they finish; no run is made twice.
 
-A study or a sweep is a plan of runs and an evaluation of the finished ones; this module does everything in between.
+A comparison, a study, a sweep, a tuning or an explanation is a plan of runs and an evaluation of the finished ones;
+this module does everything in between.
 """
 
 from __future__ import annotations
@@ -45,12 +46,13 @@ def silent(_: int) -> AbstractContextManager[Callable[[bool], object]]:
 
 @dataclass(frozen=True)
 class Running:
-    """How runs are made: kept in `folder`, `jobs` at a time (default: one per core), or on the cluster `on`.
+    """How runs are made: kept in `folder` (None: in memory), `jobs` at a time (default: one per core), or on the
+    cluster `on`.
 
     `log` gets messages: the number of runs, damaged runs in the folder, and problems of workers.
     """
 
-    folder: Path
+    folder: Path | None
     jobs: int | None = None
     on: str = LOCAL
     progress: Progress = silent
@@ -77,9 +79,13 @@ class Ran:
         return Ran(*(getattr(self, name) + getattr(other, name) for name in ("fresh", "found", "shared", "failed")))
 
 
+class _FailedError(Exception):
+    """A run has failed, which ends the others."""
+
+
 @dataclass
 class Session:
-    """A folder locked by this command: its store, the counts of its runs, and their time."""
+    """A store that this command alone writes to, the counts of its runs, and their time."""
 
     running: Running
     manifest: dict[str, Any]
@@ -89,6 +95,7 @@ class Session:
     where: str = ""
     ran_s: float = 0.0
     _began_s: float = field(default_factory=perf_counter)
+    _ends_by_failure: bool = False
 
     @contextmanager
     def executor(self, scenarios: Iterable[Scenario]) -> Iterator[Callable[[Iterable[PlannedRun], int], Ran]]:
@@ -104,7 +111,13 @@ class Session:
 
             def run(planned: Iterable[PlannedRun], count: int) -> Ran:
                 with (running.progress if count else silent)(count) as advance:
-                    ran = run_missing(planned, self.store, executor, self.kept, advance)
+
+                    def on_ended(has_failed: bool) -> None:
+                        advance(has_failed)
+                        if has_failed and self._ends_by_failure:
+                            raise _FailedError
+
+                    ran = run_missing(planned, self.store, executor, self.kept, on_ended)
                 self.ran += ran
                 return ran
 
@@ -112,10 +125,26 @@ class Session:
             yield run
         self.ran_s = perf_counter() - self._began_s
         fresh = self.ran.fresh
-        running.log(f"{fresh} {'run' if fresh == 1 else 'runs'} in {self.ran_s:.1f} s{self.ran.others}")
+        if running.folder is not None:
+            running.log(f"{fresh} {'run' if fresh == 1 else 'runs'} in {self.ran_s:.1f} s{self.ran.others}")
+
+    @contextmanager
+    def ended_by_failure(self, plan: Iterable[tuple[str, PlannedRun]]) -> Iterator[None]:
+        """A context in which the first run that fails ends the others.
+
+        Raises ScenarioError with the error of the first in the plan that has failed, after its name.
+        """
+        self._ends_by_failure = True
+        try:
+            yield
+        except _FailedError:
+            errors = self.store.errors()
+            raise next(ScenarioError(f"{name}: {errors[run.key]}") for name, run in plan if run.key in errors) from None
 
     def finish(self, **found: Any) -> None:
-        """Write the manifest of the finished folder, with the entries `found`."""
+        """Write the manifest of the finished folder, if there is one, with the entries `found`."""
+        if self.running.folder is None:
+            return
         times = {"runs_s": self.ran_s, "whole_s": perf_counter() - self._began_s, "fresh_runs": self.ran.fresh}
         manifest = {**self.manifest, "ran_on": self.where, **times, **found, "finished": True}
         results.write_json(manifest, self.running.folder / results.MANIFEST)
@@ -127,12 +156,18 @@ def begun(
 ) -> Iterator[Session]:
     """Lock the folder for runs of the manifest's kind, and mark its manifest as not finished.
 
-    What the `scenarios` of the runs read is kept in the folder. Raises ScenarioError if the folder holds anything else,
-    cannot be written or is locked by another command, and as `check`.
+    What the `scenarios` of the runs read is kept in the folder. Without a folder, the store is in memory. Raises
+    ScenarioError if the folder holds anything else, cannot be written or is locked by another command, and as `check`.
     """
     check(running.on)
     folder = running.folder
+    if folder is None:
+        with stores.opened(Path(":memory:"), running.log) as store:
+            yield Session(running, manifest, kept, store)
+        return
     results.claim(folder, resumable=True, kind=manifest["kind"])
+    if manifest["kind"] == "runs" and (folder / results.MANIFEST).exists() and not (folder / FINISHED).exists():
+        raise ScenarioError(f"--out {folder}: is of an earlier build; {results.anew(folder)}")
     folder.mkdir(parents=True, exist_ok=True)
     with stores.opened(folder / FINISHED, running.log, alone=True) as store:
         manifest = {**manifest, "inputs": results.keep(Inputs.of(scenarios), folder)}

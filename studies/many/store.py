@@ -1,4 +1,4 @@
-"""The finished runs of a study, sweep or tuning in one SQLite file, by keys of everything that they depend on."""
+"""The finished runs of a folder in one SQLite file, by keys of everything that they depend on."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
-
 from ipa.studies import results
-from ipa.studies.many.outcome import TIMELINE, Outcome, Wanted
+from ipa.studies.many.outcome import Outcome
 from ipa.studies.scenario import ScenarioError
 
 FINISHED = "finished.sqlite"
-LAYOUT = 3
+LAYOUT = 4
 
 BUSY_S = 5.0
 """How long a change waits for a program that reads the file before it says so [s]."""
@@ -28,8 +26,12 @@ BUSY_S = 5.0
 PATIENCE_S = 300.0
 """How long it waits in all [s]."""
 
+AT_ONCE = 500
+"""How many keys are looked up in one query."""
+
 _TABLES = {
-    "runs": "key TEXT PRIMARY KEY, summary TEXT, timeline BLOB, latencies BLOB, seconds BLOB, checksum INTEGER",
+    "runs": "key TEXT PRIMARY KEY, summary TEXT, checksum INTEGER",
+    "files": "key TEXT, name TEXT, content BLOB, checksum INTEGER, PRIMARY KEY (key, name)",
     "failed": "key TEXT PRIMARY KEY, error TEXT",
     "plan": "text BLOB",
 }
@@ -46,7 +48,8 @@ class Store:
         self._connection.execute("PRAGMA synchronous = NORMAL")
         (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
         if layout not in (0, LAYOUT):
-            raise ScenarioError(f"{path}: was written by another version of this program; give a new folder")
+            self._connection.close()
+            raise ScenarioError(f"{path}: is of an earlier build; {results.anew(path.parent)}")
         tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables.issuperset(_TABLES):  # a complete file is not written to
             with self._connection:
@@ -71,9 +74,14 @@ class Store:
         since = self._connection.execute(
             f"SELECT key FROM failed WHERE key IN ({there}) AND rowid > {failed}", keys
         ).fetchall()
-        columns = "rowid, key, summary, timeline, latencies, seconds, checksum"
+        columns = "rowid, key, summary, checksum"
         finished = self._connection.execute(f"SELECT {columns} FROM runs WHERE key IN ({there})", keys).fetchall()
-        whole = {row[1]: row[0] <= runs for row in finished if _checksum(row[1:-1]) == row[-1]}
+        whole = {key: row <= runs for row, key, *rest, checksum in finished if _checksum((key, *rest)) == checksum}
+        for *file, checksum in self._connection.execute(
+            f"SELECT key, name, content, checksum FROM files WHERE key IN ({there})", keys
+        ):
+            if _checksum(file) != checksum:
+                whole.pop(file[0], None)
         if damaged := len(finished) - len(whole):
             were, are = ("were", "are") if damaged > 1 else ("was", "is")
             self._say(f"{self._path}: {damaged} of the runs kept there {were} damaged on the disk and {are} made again")
@@ -95,18 +103,17 @@ class Store:
 
     def count(self, keys: Iterable[str]) -> int:
         """How many of these runs have finished."""
-        rest, found = iter(keys), 0
-        while some := list(islice(rest, 500)):
-            finished = self._connection.execute(f"SELECT count(*) FROM runs WHERE key IN ({_marks(some)})", some)
-            found += finished.fetchone()[0]
-        return found
+        ask = "SELECT count(*) FROM runs WHERE key IN"
+        return sum(self._connection.execute(f"{ask} ({_marks(some)})", some).fetchone()[0] for some in _parts(keys))
 
     def summaries(self, keys: Sequence[str]) -> dict[str, dict[str, Any] | str]:
         """The summary of each finished run, or the error of each failed one, by key."""
-        there = _marks(keys)
-        runs = self._rows(f"key IN ({there})", keys)
-        failed = self._connection.execute(f"SELECT key, error FROM failed WHERE key IN ({there})", keys)
-        return {**dict(failed), **{key: json.loads(text)[0] for key, text, *_ in runs}}
+        found: dict[str, dict[str, Any] | str] = {}
+        for some in _parts(keys):
+            where = f"key IN ({_marks(some)})"
+            found |= dict(self._connection.execute(f"SELECT key, error FROM failed WHERE {where}", some))
+            found |= {key: json.loads(text) for key, text in self._rows("key, summary", "runs", where, some)}
+        return found
 
     def errors(self) -> dict[str, str]:
         """The errors of failed runs that have not finished since, by key."""
@@ -114,25 +121,34 @@ class Store:
 
     def keep(self, ended: Iterable[tuple[str, Outcome | str]]) -> None:
         """Add runs, each with its outcome or its error: all of them or, if interrupted, none."""
-        runs, failed, keys = [], [], []
+        runs, files, failed, keys = [], [], [], []
         for key, outcome in ended:
             keys.append((key,))
             if isinstance(outcome, str):
                 failed.append((key, outcome))
             else:
-                runs.append(_packed(key, outcome))
+                runs.append(_checked(key, json.dumps(outcome.summary)))
+                files += [_checked(key, name, content) for name, content in outcome.files.items()]
 
         def change(connection: sqlite3.Connection) -> None:
             connection.executemany("DELETE FROM failed WHERE key = ?", keys)
-            connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?)", runs)
+            connection.executemany("DELETE FROM files WHERE key = ?", keys)
+            connection.executemany("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", runs)
+            connection.executemany("INSERT INTO files VALUES (?, ?, ?, ?)", files)
             connection.executemany("INSERT INTO failed VALUES (?, ?)", failed)
 
         self._change(change)
 
     def outcome(self, key: str) -> Outcome:
         """The run of a key in the store. Raises ScenarioError if it is damaged."""
-        ((_, summary, timeline, latencies, seconds),) = self._rows("key = ?", (key,))
-        return _unpacked(summary, timeline, latencies, seconds)
+        ((_, summary),) = self._rows("key, summary", "runs", "key = ?", (key,))
+        files = self._rows("key, name, content", "files", "key = ?", (key,))
+        return Outcome(json.loads(summary), {name: content for _, name, content in files})
+
+    def file(self, key: str, name: str) -> bytes | None:
+        """One file of a run in the store; None if it has none of this name. Raises ScenarioError if it is damaged."""
+        rows = self._rows("key, name, content", "files", "key = ? AND name = ?", (key, name))
+        return next((bytes(content) for _, _, content in rows), None)
 
     def keep_plan(self, plan: str) -> None:
         """Keep the plan of a study as text, in place of an earlier one."""
@@ -152,13 +168,14 @@ class Store:
     def close(self) -> None:
         self._connection.close()
 
-    def _rows(self, where: str, keys: Sequence[str]) -> Iterator[tuple[str, str, bytes, bytes, bytes]]:
-        columns = "key, summary, timeline, latencies, seconds, checksum"
-        for *row, checksum in self._connection.execute(f"SELECT {columns} FROM runs WHERE {where}", keys):
+    def _rows(self, columns: str, table: str, where: str, values: Sequence[str]) -> Iterator[list[Any]]:
+        """The rows of a table, checked; `columns` are all of it but the checksum."""
+        for *row, checksum in self._connection.execute(
+            f"SELECT {columns}, checksum FROM {table} WHERE {where}", values
+        ):
             if _checksum(row) != checksum:
                 raise ScenarioError(f"{self._path}: a run was damaged on the disk; repeat the command that made it")
-            key, summary, timeline, latencies, seconds = row
-            yield key, summary, timeline, latencies, seconds
+            yield row
 
     def _change(self, change: Callable[[sqlite3.Connection], object]) -> None:
         """Make an atomic change, once no other program reads the file."""
@@ -195,31 +212,27 @@ def opened(path: Path, say: Callable[[str], object] = lambda _: None, *, alone: 
             store.close()
 
 
+def read_file(path: Path, key: str, name: str) -> bytes | None:
+    """One file of a run in the store at `path`, as `Store.file`. Raises as `opened`."""
+    with opened(path) as store:
+        return store.file(key, name)
+
+
+def _parts(keys: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(keys)
+    while some := list(islice(rest, AT_ONCE)):
+        yield some
+
+
 def _marks(keys: Sequence[str]) -> str:
     return ",".join("?" * len(keys))
 
 
 def _checksum(row: Sequence[Any]) -> int:
-    """The checksum of a row of `runs`, including its key."""
+    """The checksum of a row, including its key."""
     return zlib.crc32(b"\0".join(each.encode() if isinstance(each, str) else each for each in row))
 
 
-def _packed(key: str, outcome: Outcome) -> tuple[str, str, bytes, bytes, bytes, int]:
-    text = json.dumps([outcome.summary, outcome.configurations])
-    timeline = zlib.compress(np.ascontiguousarray(outcome.timeline, dtype="<f8").tobytes(), 1)
-    latencies, seconds = (
-        zlib.compress(each.astype("<i8").tobytes(), 1) for each in (outcome.latencies, outcome.seconds)
-    )
-    row = (key, text, timeline, latencies, seconds)
+def _checked(*row: str | bytes) -> tuple[Any, ...]:
+    """A row with its checksum."""
     return *row, _checksum(row)
-
-
-def _unpacked(text: str, timeline: bytes, latencies: bytes, seconds: bytes) -> Outcome:
-    summary, configurations = json.loads(text)
-    return Outcome(
-        summary=summary,
-        timeline=np.frombuffer(zlib.decompress(timeline), dtype="<f8").reshape(len(TIMELINE), -1),
-        latencies=np.frombuffer(zlib.decompress(latencies), dtype="<i8"),
-        seconds=np.frombuffer(zlib.decompress(seconds), dtype="<i8"),
-        configurations=[Wanted(tuple(names), tuple(counts), *rest) for names, counts, *rest in configurations],
-    )

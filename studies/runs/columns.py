@@ -242,8 +242,8 @@ MANIFEST = {
     "schema_version": Column("", "1"),
     "kind": Column(
         "",
-        "`run`; for a comparison's folder `runs`, with the list `runs` of the folders in it; for a "
-        "study's `study`, for a sweep's `sweep`",
+        "`run`; for a comparison's folder `runs`, with the `scenarios` of its policies and the list `runs` of their "
+        "policies, seeds and keys in the store; for a study's `study`, for a sweep's `sweep`",
     ),
     "scenario": Column("", "all keys with their values, including defaults"),
     "scenario_sha256": Column("", "its digest"),
@@ -251,7 +251,7 @@ MANIFEST = {
     "inputs": Column(
         "",
         "by name, the sha256 and the place, relative to the folder, of the `files` of which it has a copy, and of the "
-        "`loads` that were logs; of a sweep or a study for all of its runs",
+        "`loads` that were logs; of a comparison, a sweep or a study for all of its runs",
     ),
     "policy": Column("", "the policy's name and all its parameters, including defaults"),
     "accuracies": Column("", "stage -> variant -> accuracy of the pipeline"),

@@ -138,7 +138,7 @@ def test_requests_of_others_with_the_same_ids_are_not_the_run_s(tmp_path: Path) 
         served = others.result()
     said = json.loads(result.stdout)
     assert (said["requests"], said["live"]["foreign_requests"]) == (80, served)
-    (run,) = results.read_runs(tmp_path / "run")
+    run = results.read_run(tmp_path / "run")
     stages, load = run.tables["stages"], pd.read_parquet(tmp_path / "run" / "load.parquet")
     assert (load["sent_s"].to_numpy() <= stages["enqueue_s"].to_numpy()).all()
     assert (stages["enqueue_s"].to_numpy() <= load["end_s"].to_numpy()).all()
@@ -146,7 +146,7 @@ def test_requests_of_others_with_the_same_ids_are_not_the_run_s(tmp_path: Path) 
 
 def test_its_tables_are_those_of_a_simulation_of_the_same_requests(finished: tuple[Path, dict[str, Any]]) -> None:
     folder, said = finished
-    (run,) = results.read_runs(folder / "run")
+    run = results.read_run(folder / "run")
     other = simulated(folder)
     for name, table in other.tables.items():
         assert list(run.tables[name].columns) == list(table.columns)
@@ -165,7 +165,7 @@ def test_its_tables_are_those_of_a_simulation_of_the_same_requests(finished: tup
 def test_a_batch_takes_what_the_simulator_draws_for_it(finished: tuple[Path, dict[str, Any]]) -> None:
     """The tiny pipeline's service times do not vary: a batch takes its profiled time, and what a hop costs."""
     folder, _ = finished
-    (run,) = results.read_runs(folder / "run")
+    run = results.read_run(folder / "run")
     stages = run.tables["stages"]
     replicas = run.tables["replicas"].set_index("replica")["variant"]
     one = stages[(stages["batch_size"] == 1) & (stages["replica"].map(replicas).astype(str) == "small")]
@@ -199,7 +199,7 @@ def test_what_is_observed_has_all_fields_and_exact_seconds(finished: tuple[Path,
     assert sort.busy_fraction is not None
     assert 0.0 < sort.busy_fraction <= 1.0
     # Before t = 0 the load's first seconds stand for the history, as in a simulation; since then what the gateway saw.
-    (run,) = results.read_runs(folder / "run")
+    run = results.read_run(folder / "run")
     came_s = run.tables["stages"]["enqueue_s"].to_numpy()
     assert len(last.load_rps) == 120
     seconds = range(int(last.time_s))
@@ -400,7 +400,7 @@ def test_ctrl_c_ends_a_run_and_what_ran_is_written(tmp_path: Path) -> None:
         assert process.returncode == 1
         assert told.splitlines()[-1] == "Error: the run ended early: interrupted"
         assert not any(map(is_alive, run.children))
-    (stored,) = results.read_runs(tmp_path / "run")
+    stored = results.read_run(tmp_path / "run")
     assert stored.summary["duration_s"] < 60.0
     assert 0 < stored.summary["completed"] <= stored.summary["requests"] < 1200
     assert stored.summary["unfinished"] == 0  # what was inside has been cut off, and is counted as that
@@ -444,7 +444,7 @@ def interrupted_after(folder: Path, name: str, seconds: float | None) -> float:
     until_now(lambda: not of_environment(f"IPA_TEST={name}"), "the end of the run's processes")
     assert not [path.name for path in folder.iterdir() if path.name.startswith((".", "ipa-live-"))]
     if process.returncode == 0 or (folder / name).exists():
-        (stored,) = results.read_runs(folder / name)
+        stored = results.read_run(folder / name)
         assert stored.summary["unfinished"] == 0
         assert stored.summary["requests"] <= 20
         if stored.manifest["live"]["ended"] == "":
@@ -493,7 +493,7 @@ def test_a_run_that_was_killed_has_its_rows_and_decisions_in_tables_afterwards(t
     assert said["live"]["sent_late"] == said["live"]["records_lost"] == said["live"]["refused"] == "unknown"
     assert said["live"]["cut_off"] >= 0
     assert not kept.exists()
-    (stored,) = results.read_runs(tmp_path / "run")
+    stored = results.read_run(tmp_path / "run")
     assert stored.manifest["scenario"]["pipeline"] == "tiny.yaml"
     assert [copy.read_bytes() for copy in (tmp_path / "run").glob("inputs/*/tiny.yaml")] == [pipeline]
     assert len(stored.tables["requests"]) == len(stored.tables["stages"]) == rows
@@ -524,7 +524,7 @@ def test_a_terminal_that_is_closed_ends_a_run_and_what_ran_is_written(tmp_path: 
     os.close(master)
     assert process.wait(PATIENCE_S) == 1
     until_now(lambda: not any(map(is_alive, children)), f"the end of {children}")
-    (stored,) = results.read_runs(tmp_path / "run")
+    stored = results.read_run(tmp_path / "run")
     assert stored.manifest["live"]["ended"] == "interrupted"
     assert 0 < stored.summary["requests"] < 1200
 
@@ -567,7 +567,7 @@ def test_results_that_a_disk_has_no_room_for_are_printed_and_can_be_had_afterwar
         assert f"; make room, then `ipa live recover {out}` writes what was kept in {there / '.run.running'}" in line
         assert ipa("live", "recover", out, "-q").exit_code == 0
         place = out
-    (stored,) = results.read_runs(place)
+    stored = results.read_run(place)
     assert 0 < stored.summary["requests"] <= 80
 
 
@@ -586,7 +586,7 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
         assert process.returncode == 1
         assert f"the run ended early: {said}" in told
         assert "Traceback" not in told
-    (stored,) = results.read_runs(tmp_path / "run")
+    stored = results.read_run(tmp_path / "run")
     assert stored.summary["requests"] > 0
 
 

@@ -325,7 +325,7 @@ def test_without_records_replicas_are_all_that_is_kept(bursty: tuple[Run, Run], 
     assert none.tables["replicas"].equals(whole.tables["replicas"])
     assert none.entries == ()
     results.write_run(none, tmp_path / "run")
-    (stored,) = results.read_runs(tmp_path / "run")
+    stored = results.read_run(tmp_path / "run")
     assert stored.summary["records"] == "none"
     assert [len(stored.tables[name]) for name in ("requests", "replicas")] == [0, len(none.tables["replicas"])]
     for name, table in none.tables.items():

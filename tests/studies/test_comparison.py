@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
+import sqlite3
 import subprocess
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from ipa.studies import Scenario, ScenarioError, compare, find, results
-from ipa.studies.many.comparison import run_all, with_seeds
-from ipa.studies.many.systems import choose
-from tests.command import POLICIES, SHORT, answer, contents, ipa, refusal, start, tables
+from ipa.studies import Scenario, ScenarioError, compare, read_comparison
+from tests.command import POLICIES, SHORT, answer, ipa, kept_files, refusal, start, tables
 
 TWO = ("--policy", "ipa", "--policy", "scale-only:low", *SHORT)
 
@@ -36,7 +38,7 @@ def compared(*args: object) -> None:
 
 def test_each_policy_runs_with_each_seed_on_the_same_requests(here: Path) -> None:
     compared(*TWO, "--seeds", 2, "--out", "both")
-    runs = results.read_runs(here / "both")
+    runs = read_comparison(here / "both").runs
     told = [(run.summary["policy"], run.summary["seed"]) for run in runs]
     assert told == [("ipa", 1), ("ipa", 2), ("scale-only:low", 1), ("scale-only:low", 2)]
     arrivals = [run.tables["requests"]["arrival_s"].tolist() for run in runs]
@@ -49,11 +51,15 @@ def test_each_policy_runs_with_each_seed_on_the_same_requests(here: Path) -> Non
 def test_a_run_of_a_comparison_is_that_of_the_simulation(here: Path) -> None:
     compared(*TWO, "--out", "both")
     assert ipa("simulate", "video", *SHORT, "--policy", "scale-only:low", "--out", "alone").exit_code == 0
-    assert tables(here / "both" / "scale-only_low-1") == tables(here / "alone")
+    files = kept_files(here / "both")["scale-only:low", 1]
+    assert files == {name: content for name, content in tables(here / "alone").items() if name in files}
+    assert len(files) == 5
+    assert ipa("simulate", "both", "--policy", "scale-only:low", "--seed", 1, "--out", "again").exit_code == 0
+    assert tables(here / "again") == tables(here / "alone")
 
 
 def test_every_policy_is_checked_before_any_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ipa.studies.many.comparison.simulate", pytest.fail)
+    monkeypatch.setattr("ipa.studies.many.executor.simulate", pytest.fail)
     assert "did you mean 'low'" in refusal("compare", "video", "--policy", "ipa", "--policy", "scale-only:lwo")
     message = refusal("compare", "video", "--policy", "ipa", "--policy", "static:1", "--out", "new", "--jobs", 1)
     assert "whole numbers, one per stage" in message
@@ -71,7 +77,8 @@ def test_l6_one_process_and_two_give_the_same_bytes(here: Path) -> None:
     for summaries in (alone, json.loads(output)):
         assert [each["seed"] for each in summaries] == [1, 2, 1, 2]
     assert tables(here / "jobs1") == tables(here / "jobs2")
-    assert len(tables(here / "jobs1")) == 4 * 6 + 1
+    assert kept_files(here / "jobs1") == kept_files(here / "jobs2")
+    assert [len(files) for files in kept_files(here / "jobs1").values()] == [5] * 4
 
 
 WAITS = (
@@ -94,9 +101,9 @@ class Waits(Hold):
 )
 
 
-def until(path: Path, process: subprocess.Popen[str]) -> None:
-    """Wait for a file, as long as the process lives."""
-    while not path.exists():
+def until(is_so: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait for something, as long as the process lives."""
+    while not is_so():
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
 
@@ -110,9 +117,8 @@ def test_an_interrupted_comparison_keeps_what_is_finished_and_goes_on(
     load = (*SHORT, "--set", "engine=simpy")
     command = ("compare", "video", "--policy", "my.py:Waits", *load, "--seeds", 8, "-q", "--jobs", jobs, "--out")
     process = start(*command, "both")
-    until(here / "waiting", process)
-    for seed in (1, 2):
-        until(here / "both" / f"my.py_Waits-{seed}", process)
+    until((here / "waiting").exists, process)
+    until(lambda: kept_files(here / "both"), process)
     process.send_signal(number)
     if jobs == 2:  # a worker is not torn from its run; the parent has cancelled the others long before it ends
         time.sleep(1.0)
@@ -122,33 +128,29 @@ def test_an_interrupted_comparison_keeps_what_is_finished_and_goes_on(
     assert output == ""
     assert errors == "Error: interrupted; finished runs are kept in both: repeat the command to resume\n"
 
-    left = sorted(path.name for path in (here / "both").iterdir() if path.name != ".lock")
-    # Two workers have begun seeds 3 and 4, and the pool has one more than their number at hand: 5, 6 and 7.
-    assert set(left) <= {"inputs", "manifest.json", *(f"my.py_Waits-{seed}" for seed in (1, 2, 3, 4, 5, 6, 7))}
-    assert {"my.py_Waits-1", "my.py_Waits-2"} <= set(left)
-    assert ("my.py_Waits-3" in left) == (jobs == 2)
-    for name in left[2:]:
-        assert len(contents(here / "both" / name)) == 7
-    finished = {name: tables(here / "both" / name) for name in left[2:]}
-    first_manifest = (here / "both" / "my.py_Waits-1" / "manifest.json").read_bytes()
+    left = kept_files(here / "both")
+    # Seed 1 was a chunk of its own; with two workers, seed 3 was at hand, and not all of the others.
+    assert ("my.py:Waits", 1) in left
+    assert (("my.py:Waits", 3) in left) == (jobs == 2)
+    assert len(left) < 8
     assert "the comparison is not finished" in refusal("report", "both")
 
     (here / "go").touch()
     alone = (*command[:-3], "--out")  # in one process, this one: quicker, and the same bytes
     result = ipa(*alone, "both")
     assert "Results: both" in result.stdout, result.stderr
+    assert json.loads((here / "both" / "manifest.json").read_text())["fresh_runs"] == 8 - len(left)
     result = ipa(*alone, "whole")
     assert "Results: whole" in result.stdout
     assert tables(here / "both") == tables(here / "whole")
-    assert (here / "both" / "my.py_Waits-1" / "manifest.json").read_bytes() == first_manifest
-    assert {name: tables(here / "both" / name) for name in finished} == finished
+    assert kept_files(here / "both") == kept_files(here / "whole")
 
 
 def test_an_interrupt_without_a_folder_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: Any) -> None:
+    def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ipa.studies.many.comparison.simulate", interrupted)
+    monkeypatch.setattr("ipa.studies.many.executor.simulate", interrupted)
     result = ipa("compare", "video", *TWO, "--jobs", 1)
     assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: interrupted; no run is kept\n")
 
@@ -164,71 +166,66 @@ def test_two_comparisons_at_once_are_not_mixed(here: Path) -> None:
         with pytest.raises(ScenarioError, match="another command is making its runs"):
             compare(scenario, ["rate", "ipa"], folder=here / "out", jobs=1)
 
-    compare(scenario, ["rate"], folder=here / "out", jobs=1, on_finished=second)
-    compare(scenario, ["rate"], folder=here / "out", jobs=1, on_finished=second)
+    for _ in range(2):
+        compare(scenario, ["rate"], folder=here / "out", jobs=1, progress=lambda _: nullcontext(lambda _: second()))
 
 
 def test_the_same_command_again_runs_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compared(*TWO, "--out", "both")
-    before = contents(here)
-    monkeypatch.setattr("ipa.studies.many.comparison.simulate", pytest.fail)
+    before = tables(here), kept_files(here / "both")
+    monkeypatch.setattr("ipa.studies.many.executor.simulate", pytest.fail)
     compared(*TWO, "--out", "both")
-    assert contents(here) == before
+    assert (tables(here), kept_files(here / "both")) == before
 
 
 def test_more_policies_and_seeds_are_added(here: Path) -> None:
     compared(*TWO, "--out", "both")
-    before = contents(here / "both" / "ipa-1")
     more = ("--policy", "switch-only", *TWO, "--seeds", 2)
     compared(*more, "--out", "both")
+    assert json.loads((here / "both" / "manifest.json").read_text())["fresh_runs"] == 4
     compared(*more, "--out", "whole")
     assert tables(here / "both") == tables(here / "whole")
-    assert contents(here / "both" / "ipa-1") == before
-    assert len(results.read_runs(here / "both")) == 6
+    assert kept_files(here / "both") == kept_files(here / "whole")
+    assert len(read_comparison(here / "both").runs) == 6
 
 
 @pytest.mark.parametrize(
-    ("command", "text"),
+    "command",
     [
-        (("--policy", "ipa", *SHORT), "holds the run scale-only_low-1, which is not among those asked for"),
-        ((*TWO, "--seed", 2), "holds the run ipa-1, which is not among those asked for"),
-        ((*TWO, "--set", "hop_s=0.5"), "ipa-1 is of another scenario: hop_s 0.0, now 0.5"),
-        ((*TWO, "--set", "policy.beta=9"), 'policy {"name": "ipa"}, now {"name": "ipa", "beta": 9}'),
-        ((*TWO[:4], "--trace", "constant:6:30"), 'trace "constant:5:30", now "constant:6:30"'),
+        ("--policy", "ipa", *SHORT),
+        (*TWO, "--seed", 2),
+        (*TWO, "--set", "hop_s=0.5"),
+        (*TWO[:4], "--trace", "constant:6:30"),
     ],
 )
-def test_what_would_leave_out_or_change_a_finished_run_is_refused(
-    here: Path, command: tuple[object, ...], text: str
-) -> None:
+def test_a_command_for_other_runs_loses_none(here: Path, command: tuple[object, ...]) -> None:
+    """The table has the runs of the last command; those of the first are there when it is repeated."""
     compared(*TWO, "--out", "both")
-    assert text in refusal("compare", "video", *command, "--out", "both")
-
-
-def test_a_file_that_has_changed_since_is_noticed(here: Path) -> None:
-    (here / "my.py").write_text(POLICIES)
-    command = ("--policy", "my.py:Hold", *SHORT, "--out", "both")
-    compared(*command)
-    (here / "my.py").write_text(POLICIES.replace("level=1", "level=2"))
-    assert "my.py_Hold-1 is of another content of my.py" in refusal("compare", "video", *command)
-
-
-def test_a_damaged_run_is_refused_before_anything_runs(here: Path) -> None:
+    before = tables(here)
+    other = ipa("compare", "video", *command, "--out", "both")
+    assert re.search(r"[12] more runs? (is|are) in both/finished.sqlite, .* not in both/runs.parquet", other.stderr)
     compared(*TWO, "--out", "both")
-    (here / "both" / "ipa-1" / "manifest.json").write_text("{")
-    assert "both/ipa-1/manifest.json:1: not valid JSON" in refusal("compare", "video", *TWO, "--out", "both")
+    assert json.loads((here / "both" / "manifest.json").read_text())["fresh_runs"] == 0
+    assert tables(here) == before
+
+
+def test_a_folder_of_an_earlier_build_is_refused_with_the_command_that_makes_it_anew(here: Path) -> None:
+    """It had a folder for each run, or a store of another layout."""
+    for policy in ("ipa", "static"):
+        assert ipa("simulate", "video", *SHORT, "--policy", policy, "--out", f"old/{policy}-1").exit_code == 0
+    manifest = {"schema_version": 1, "kind": "runs", "runs": ["ipa-1", "static-1"]}
+    (here / "old" / "manifest.json").write_text(json.dumps(manifest))
+    said = "old: is of an earlier build; make it anew: ipa again old --out NEW"
+    for command in (("report", "old"), ("explain", "old"), ("compare", "video", *TWO, "--out", "old")):
+        assert said in refusal(*command)
+    assert ipa("again", "old", "--out", "new").exit_code == 0
+    assert read_comparison(here / "new").policies == ["ipa", "static"]
+    with sqlite3.connect(here / "new" / "finished.sqlite") as store:
+        store.execute("PRAGMA user_version = 3")
+    store.close()
+    assert "is of an earlier build; make it anew: ipa again new --out NEW" in refusal("report", "new")
 
 
 def test_a_run_is_no_place_for_a_comparison(here: Path) -> None:
     assert ipa("simulate", "video", *SHORT, "--out", "run").exit_code == 0
     assert "run: already holds results" in refusal("compare", "video", *TWO, "--out", "run")
-
-
-def test_results_come_in_the_order_of_the_scenarios() -> None:
-    chosen = with_seeds(choose(find("video", {"trace": "constant:5:20", "seed": 4}), ["switch-only", "ipa"]), 2)
-    told = []
-    runs = run_all(chosen, jobs=1, on_finished=lambda: told.append(1))
-    assert [(run.summary["policy"], run.summary["seed"]) for run in runs] == [
-        *(("switch-only", 4), ("switch-only", 5)),
-        *(("ipa", 4), ("ipa", 5)),
-    ]
-    assert len(told) == 4

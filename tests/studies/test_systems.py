@@ -9,7 +9,6 @@ import pytest
 
 from ipa.studies import Scenario, ScenarioError, compare, find
 from ipa.studies.many.systems import choose
-from ipa.studies.runs.results import run_name
 
 VIDEO = find("video")
 
@@ -174,25 +173,12 @@ def test_a_comparison_of_predictors_is_kept_resumed_and_shown_by_label(
     assert "IPA &lt;a&gt; max" in comparison._repr_html_()
     assert "IPA <a>" not in comparison._repr_html_()
 
-    monkeypatch.setattr("ipa.studies.many.comparison.simulate", pytest.fail)
+    monkeypatch.setattr("ipa.studies.many.executor.simulate", pytest.fail)
     assert [run.summary for run in compare(short, policies, folder="out", **varied).runs] == [
         run.summary for run in comparison.runs
     ]
     (tmp_path / "my.py").write_text(PREDICTOR.replace("40", "12"))
-    with pytest.raises(ScenarioError, match=r"another content of my\.py"):
-        compare(short, policies, folder="out", **varied)
-
-
-def test_names_of_folders_are_safe_and_of_different_titles_different() -> None:
-    """The plain ones are as they ever were, so that older results are found."""
-
-    def named(policy: Any) -> str:
-        return run_name(VIDEO.with_values({"policy": policy}))
-
-    assert named("scale-only:low") == "scale-only_low-1"
-    assert named("static:yolov5n:8:3,resnet18:1:2") == "static_yolov5n_8_3_resnet18_1_2-1"
-    assert named("a/my.py:Mine") == "a_my.py_Mine-1"
-    titles = ["A B", "A_B", "A=B", "A  B", "../../A", "A/../B", "x" * 80, "…", "CON ", "-rf x"]
-    folders = [named({"name": "ipa", "label": title}) for title in titles]
-    assert len({name.casefold() for name in folders}) == len(folders)
-    assert all("/" not in name and len(name.encode()) < 130 and name.rpartition("-")[2] == "1" for name in folders)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    changed = compare(short, policies, folder="out", **varied)
+    assert [run.summary["planned_cost_mean_cores"] for run in changed.runs][1] < planned[1]

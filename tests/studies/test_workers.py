@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from ipa.studies.commands.progress import at_once
-from ipa.studies.many import workers
+from ipa.studies.many import opened, workers
 from tests.command import POLICIES, SHORT, interruptible, ipa, start
 
 LIMIT_S = 100
@@ -44,15 +44,9 @@ class Waits(Hold):
 
 
 class Dies(Hold):
-    # As if out of memory at the last seed, until the file `go` is there; of a comparison not before the first is kept.
-    def __init__(self, pipeline, after=""):
-        super().__init__(pipeline)
-        self.after = Path(after)
-
+    # As if out of memory at the last seed, until the file `go` is there.
     def decide(self, observation, memory):
         if observation.seed == 16 and not Path("go").exists():
-            while not self.after.exists():
-                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGKILL)
         return super().decide(observation, memory)
 """
@@ -82,9 +76,11 @@ def until_waiting(process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
-def kept() -> set[str]:
-    """The folders of the runs."""
-    return {path.parent.name for path in Path("out").glob("*/manifest.json")}
+def kept() -> set[int]:
+    """The seeds of the runs in the store."""
+    plan = {run["key"]: run["seed"] for run in json.loads(Path("out/manifest.json").read_text())["runs"]}
+    with opened(Path("out/finished.sqlite")) as store:
+        return {plan[key] for key, summary in store.summaries(list(plan)).items() if isinstance(summary, dict)}
 
 
 INTERRUPTED = "Error: interrupted; finished runs are kept in out: repeat the command to resume\n"
@@ -137,24 +133,6 @@ def test_an_interrupt_of_the_whole_group_while_the_workers_start(jobs: int) -> N
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "interrupted\n", "")
 
 
-KILLED = (
-    "Error: a worker process was killed (out of memory? try fewer --jobs); finished runs are kept in out: "
-    "repeat the command to resume\n"
-)
-
-
-def test_a_killed_worker_of_a_comparison_is_told_in_one_line_and_the_rest_is_kept(here: Path) -> None:
-    process = compare("my.py:Dies after=out/dies-1 label=dies", 16)
-    output, errors = process.communicate(timeout=LIMIT_S)
-    assert (process.returncode, output, errors) == (1, "", KILLED)
-    assert "dies-1" in kept()
-    assert "dies-16" not in kept()
-    (here / "go").touch()
-    again = ipa(*COMPARE, "--policy", "my.py:Dies after=out/dies-1 label=dies", "--seeds", 16)
-    assert (again.exit_code, again.stderr) == (0, "")
-    assert len(kept()) == 16
-
-
 def test_a_run_of_a_study_that_is_killed_again_by_itself_has_failed_and_the_others_are_kept(here: Path) -> None:
     """16 seeds, of which the last kills its process."""
     pytest.importorskip("plotly")
@@ -181,7 +159,7 @@ def test_what_has_begun_is_kept_after_an_interrupt(here: Path) -> None:
     (here / "go").touch()
     output, errors = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, output, errors) == (1, "", INTERRUPTED)
-    assert "my.py_Waits-3" in kept()
+    assert 3 in kept()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -235,7 +213,7 @@ def test_a_policy_s_exit_does_not_end_the_command_without_a_word(elsewhere: Path
     output, errors = process.communicate(timeout=LIMIT_S)
     assert (process.returncode, output) == (2, "")
     assert re.search(r"Error: my.py:Exits, seed 2: .* os\._exit\(3\) was called", errors)
-    assert [path.name for path in Path("out").glob("*-*")] == ["my.py_Exits-1"]  # what had finished is kept
+    assert 1 in kept()  # what had finished is kept
     sweep = ("--vary", "seed=1,2,3", "--set", "policy=my.py:Exits", "--jobs", 1, "--out", "swept")
     process = start("sweep", "video", *SHORT, *sweep)
     output, _ = process.communicate(timeout=LIMIT_S)
@@ -290,7 +268,7 @@ def holds():
 threading.Thread(target=holds, daemon=True).start()
 held.wait()
 os.register_at_fork(after_in_child=lambda: lock.acquire())  # as a library does that resets itself
-from ipa.studies.many import workers
+from ipa.studies.many import opened, workers
 workers.run_all(os.path.abspath, ["a", "b"], 2, lambda place, found: print(place, found))
 """
 

@@ -12,7 +12,6 @@ from .losses import Part as Part
 from .losses import Share as Share
 from .losses import estimated_s as estimated_s
 from .losses import explain_losses as explain_losses
-from .losses import runs_needed as runs_needed
 from .losses import shared_out as shared_out
 from .runs import Named as Named
 from .runs import chosen as chosen

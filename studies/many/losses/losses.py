@@ -6,16 +6,14 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import factorial, nan
-from time import perf_counter
 from typing import Any, NamedTuple
+from uuid import uuid4
 
-from ipa.errors import Error
-from ipa.policies import OptimisingPolicy
 from ipa.studies.intervals import Estimate, estimate
-from ipa.studies.many import gathered
+from ipa.studies.many import LOCAL, OBJECTIVES, Keys, PlannedRun, Progress, Running, begun, key_of, make, silent
 from ipa.studies.many.losses.causes import CAUSES, CHANGE, WORLD, Removals, removals
 from ipa.studies.many.losses.runs import Named, named, titles
-from ipa.studies.runs import Run, RunData, prepare, simulate
+from ipa.studies.runs import RunData, prepare
 from ipa.studies.scenario import Scenario, ScenarioError
 
 
@@ -149,30 +147,34 @@ class Losses:
 
 
 def explain_losses(
-    runs: Sequence[RunData | Named], *, jobs: int = 1, on_finished: Callable[[], object] = lambda: None
+    runs: Sequence[RunData | Named], *, jobs: int | None = 1, on: str = LOCAL, progress: Progress = silent
 ) -> Losses:
-    """The losses of runs against the oracle, by cause; `on_finished` is called after each run that is made.
+    """The losses of runs against the oracle, by cause; `jobs`, `on` and `progress`: as in `Running`.
 
-    Each run is repeated without every set of its removable causes, at most 32 times, `jobs` at a time. Raises
-    ScenarioError for no runs, and as `prepare` and `simulate`; the error names the policy.
+    Each run is repeated without every set of its removable causes, at most 32 times. Raises ScenarioError for no runs
+    and for one that fails, whose policy it names, and as `prepare` and `Session.executor`.
     """
     if not runs:
         raise ScenarioError("there are no runs to explain")
-    all_named = _named(runs)
+    all_named, keys = _named(runs), Keys()
     of_runs = [_removals_of(run.scenario) for run in all_named]
-    asked = {task.key: task for each in of_runs for task in _tasks(each).values()}
-    made = gathered(_figures, asked, jobs, lambda _, __: on_finished())
+    plans = [_planned(of, keys) for of in of_runs]
+    plan = {
+        planned.key: (f"{of.scenario.policy.name}, seed {of.scenario.seed}", planned)
+        for of, of_run in zip(of_runs, plans, strict=True)
+        for planned in of_run.values()
+    }
+    with begun(Running(None, jobs, on, progress), {}, "summary") as session:
+        with session.executor(run.scenario for run in all_named) as make_runs, session.ended_by_failure(plan.values()):
+            make_runs((planned for _, planned in plan.values()), len(plan))
+        found = session.store.summaries(list(plan))
+        summaries = {key: summary for key, summary in found.items() if isinstance(summary, dict)}
     groups: dict[Hashable, list[Loss]] = {}
-    for run, each in zip(all_named, of_runs, strict=True):
-        left = {removed: made[task.key] for removed, task in _tasks(each).items()}
-        groups.setdefault(run.group, []).append(Loss(each.scenario, each, left, _recorded(run.summary)))
+    for run, of, planned in zip(all_named, of_runs, plans, strict=True):
+        left = {removed: _figures(summaries[one.key], CHANGE in removed) for removed, one in planned.items()}
+        groups.setdefault(run.group, []).append(Loss(of.scenario, of, left, _recorded(run.summary)))
     title = titles(all_named)
     return Losses(tuple(OfPolicy(title[group], tuple(losses)) for group, losses in groups.items()))
-
-
-def runs_needed(runs: Sequence[RunData | Named]) -> int:
-    """How many runs `explain_losses` makes. Raises as that."""
-    return len({task.key for run in runs for task in _tasks(_removals_of(run.scenario)).values()})
 
 
 def estimated_s(runs: Sequence[RunData | Named], jobs: int) -> float:
@@ -180,54 +182,34 @@ def estimated_s(runs: Sequence[RunData | Named], jobs: int) -> float:
 
     Raises as that.
     """
-    tried = [runs[place].scenario for place in sorted({0, len(runs) // 2, len(runs) - 1})]
-    _figures(_itself_and_oracle(tried[0])[0])  # warm-up
-    started_s = perf_counter()
-    for task in (task for scenario in tried for task in _itself_and_oracle(scenario)):
-        _figures(task)
-    run_s = (perf_counter() - started_s) / len(tried) / 2
+    keys, tried = Keys(), []
+    for place in sorted({0, len(runs) // 2, len(runs) - 1}):
+        of = _removals_of(runs[place].scenario)
+        plan = _planned(of, keys)
+        tried += [plan[frozenset()], plan[frozenset(of.causes)]]  # itself, and the oracle, which takes longest
+    mark = uuid4().hex
+    make("summary", mark, tried[:1])  # warm-up
+    run_s = make("summary", mark, tried).took_s / len(tried)
     return len(runs) * float(2 ** len(CAUSES)) * run_s / jobs
-
-
-def _itself_and_oracle(scenario: Scenario) -> tuple[_Task, _Task]:
-    """A run as it is and the oracle's, which takes longest: it is made many times."""
-    of = _removals_of(scenario)
-    tasks = _tasks(of)
-    return tasks[frozenset()], tasks[frozenset(of.causes)]
 
 
 def _named(runs: Sequence[RunData | Named]) -> list[Named]:
     return [run if isinstance(run, Named) else named(run) for run in runs]
 
 
-class _Task(NamedTuple):
-    """A run to make: its scenario, the oracle's scenario whose programme scores it, and whether changes are free."""
-
-    scenario: Scenario
-    judge: Scenario
-    free_changes: bool
-
-    @property
-    def key(self) -> Hashable:
-        return self.scenario.digest, self.judge.digest, self.free_changes
-
-
 def _removals_of(scenario: Scenario) -> Removals:
     return removals(scenario, prepare(scenario).policy)
 
 
-def _tasks(of: Removals) -> dict[Causes, _Task]:
+def _planned(of: Removals, keys: Keys) -> dict[Causes, PlannedRun]:
+    """The runs without each set of causes, which the programme of the oracle with all of the world's judges."""
     judge = of.without([cause for cause in of.causes if cause not in WORLD])
-    return {removed: _Task(of.without(removed), judge, CHANGE in removed) for removed in subsets(of.causes)}
-
-
-def _figures(task: _Task) -> Values:
-    try:
-        judge = prepare(task.judge).policy
-        assert isinstance(judge, OptimisingPolicy), "the oracle uses the optimiser"
-        return figures_of(simulate(task.scenario), judge, task.free_changes)
-    except Error as error:
-        raise type(error)(f"{task.scenario.policy.name}, seed {task.scenario.seed}: {error}") from error
+    planned = {}
+    for removed in subsets(of.causes):
+        scenario = of.without(removed)
+        key = key_of(f"{keys.shared(scenario)}\n{judge.digest}", scenario.seed)
+        planned[removed] = PlannedRun(key, scenario.as_dict(), judge.as_dict())
+    return planned
 
 
 def _recorded(summary: Mapping[str, Any]) -> Values:
@@ -287,18 +269,17 @@ Values = Mapping[str, float]
 """A figure's key -> its value."""
 
 
-def figures_of(run: Run, judge: OptimisingPolicy, free_changes: bool) -> Values:
-    """The figures of a run; the objective is that of `judge`'s programme: alpha x A - beta x cost.
+def _figures(summary: Mapping[str, Any], free_changes: bool) -> Values:
+    """The figures of a judged run; the objective is that of its judge's programme: alpha x A - beta x cost.
 
     A is the accuracy of what was served, as the programme combines it. The cost is that of all existing replicas or,
     with `free_changes`, of the desired ones. PAS is NaN if no request completed.
     """
-    summary = run.summary
-    cost = "planned_cost_mean_cores" if free_changes else "cost_mean_cores"
+    objective = "planned_objective" if free_changes else "objective"
     pas = summary["pas_mean"]
     return {
-        "objective": run.objective(judge.programme, cost),
-        "cost_mean_cores": summary[cost],
+        "objective": summary[objective],
+        "cost_mean_cores": summary[OBJECTIVES[objective]],
         "pas_mean": float("nan") if pas is None else pas,
         "violations_percent": 100.0 * summary["sla_violation_rate"],
     }

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ipa.studies.many.comparison import read_comparison
 from ipa.studies.many.study import read_trials
 from ipa.studies.many.sweeps import conditions, read_sweep
 from ipa.studies.runs import RunData
-from ipa.studies.runs.results import read_manifest, read_runs
+from ipa.studies.runs.results import read_manifest
 from ipa.studies.scenario import Scenario, ScenarioError
 
 SEED = "seed"
@@ -78,7 +79,7 @@ def runs_in(folder: str | Path) -> list[Named]:
                 for values, scenario, row in read_sweep(folder)
             ]
         case _:
-            return [named(run) for run in read_runs(folder)]
+            return [named(run) for run in read_comparison(folder).runs]
 
 
 def chosen(runs: Sequence[Named], where: Iterable[str]) -> list[Named]:

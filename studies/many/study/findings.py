@@ -12,7 +12,7 @@ import numpy as np
 
 from ipa.studies.formatting import signed
 from ipa.studies.intervals import Estimate, difference_of, estimate_of, paired_change_percent
-from ipa.studies.many import Outcome, Store
+from ipa.studies.many import Course, Store
 from ipa.studies.many.study.plan import Trial
 from ipa.studies.many.study.schema import Headline, Study
 from ipa.studies.runs import marked
@@ -38,7 +38,7 @@ class Cell:
     system: str
     point: str
     scenario: Scenario
-    outcomes: Mapping[int, Outcome]
+    outcomes: Mapping[int, Course]
 
     def values(self, key: str, factor: float = 1.0) -> Values:
         """A figure of the summary or of `DERIVED`, times a factor, by seed."""
@@ -145,10 +145,10 @@ DERIVED: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {INFEASIBLE_SHARE: _
 
 def gather(study: Study, trials: Sequence[Trial], store: Store) -> Findings:
     """The findings of a study whose trials, at least one, are all in the store."""
-    cells: dict[tuple[str, str, str, str], tuple[Trial, dict[int, Outcome]]] = {}
+    cells: dict[tuple[str, str, str, str], tuple[Trial, dict[int, Course]]] = {}
     for trial in trials:
         name = trial.setting, trial.workload, trial.system, trial.point
-        cells.setdefault(name, (trial, {}))[1][trial.seed] = store.outcome(trial.key)
+        cells.setdefault(name, (trial, {}))[1][trial.seed] = Course.of(store.outcome(trial.key))
     return Findings(
         study=study,
         pipeline=trials[0].pipeline,

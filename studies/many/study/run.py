@@ -141,8 +141,9 @@ def conduct(wanted: Plan, running: Running, late_at_most: float | None = None) -
     `Found.failures`. Raises ScenarioError if the folder holds anything but a study or cannot be written, and as `begun`
     and `Session.executor`.
     """
+    assert running.folder is not None, "a study has a folder"
     trials, folder = wanted.trials, running.folder
-    with begun(running, _manifest(wanted), "all", (trial.scenario for trial in trials)) as session:
+    with begun(running, _manifest(wanted), "course", (trial.scenario for trial in trials)) as session:
         with session.executor(trial.scenario for trial in trials) as run:
             run((trial.planned for trial in trials), len(trials))
         session.store.say_left_out((trial.key for trial in trials), "the tables")

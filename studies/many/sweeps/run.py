@@ -251,6 +251,7 @@ def conduct(plan: Plan, running: Running) -> Swept:
     Finished runs survive an interrupt. Raises ScenarioError if the folder holds anything but a sweep or cannot be
     written, and as `begun` and `Session.executor`.
     """
+    assert running.folder is not None, "a sweep has a folder"
     keys = Keys()
     path = running.folder / TABLE
     scenarios = (point.scenario for point in plan.points())

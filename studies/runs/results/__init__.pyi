@@ -1,4 +1,5 @@
 from .again import Question as Question
+from .again import anew as anew
 from .again import asked as asked
 from .again import find as find
 from .atomic import check_place as check_place
@@ -12,8 +13,7 @@ from .atomic import write_text as write_text
 from .folder import alone as alone
 from .folder import as_row as as_row
 from .folder import claim as claim
-from .folder import close_comparison as close_comparison
-from .folder import open_comparison as open_comparison
+from .folder import run_files as run_files
 from .folder import runs_table as runs_table
 from .folder import write_run as write_run
 from .kept import INPUTS as INPUTS
@@ -28,10 +28,8 @@ from .manifest import read_manifest as read_manifest
 from .manifest import versions as versions
 from .manifest import versions_of as versions_of
 from .stored import StoredRun as StoredRun
-from .stored import find_finished as find_finished
 from .stored import finished as finished
 from .stored import read_lines as read_lines
 from .stored import read_run as read_run
-from .stored import read_runs as read_runs
-from .stored import run_name as run_name
+from .stored import read_table as read_table
 from .stored import why_no_table as why_no_table

@@ -11,7 +11,7 @@ from typing import Any
 from ipa.studies import scenario as scenarios
 from ipa.studies.runs.results.kept import Kept
 from ipa.studies.runs.results.manifest import MANIFEST, read_manifest
-from ipa.studies.scenario import Scenario, ScenarioError
+from ipa.studies.scenario import PolicyChoice, Scenario, ScenarioError
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,11 @@ class Question:
     seeds: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def by_title(self) -> Mapping[str, Mapping[str, Any]]:
+        """The policies of a comparison by their titles."""
+        return {PolicyChoice.model_validate(policy).title: policy for policy in self.policies}
+
 
 def asked(what: str | Path) -> Question | None:
     """What made the results folder at `what`, or of the manifest there; None if it is neither.
@@ -42,8 +47,16 @@ def asked(what: str | Path) -> Question | None:
     match manifest["kind"]:
         case "run":
             return Question("run", _scenario(manifest, folder))
+        case "runs" if isinstance(manifest["runs"][0], str):  # of an earlier build, with a folder for each run
+            each = [(read_manifest(folder / name), folder / name) for name in manifest["runs"]]
+            return _comparison([_scenario(*one) for one in each], len({one["seed"] for one, _ in each}))
         case "runs":
-            return _comparison([_scenario(read_manifest(folder / name), folder / name) for name in manifest["runs"]])
+            try:
+                of_policies = [{**manifest, "scenario": one} for one in manifest["scenarios"]]
+                seeds = len({run["seed"] for run in manifest["runs"]})
+            except (KeyError, TypeError):
+                raise ScenarioError(f"{folder / MANIFEST}: does not say which policies were compared") from None
+            return _comparison([_scenario(one, folder) for one in of_policies], seeds)
         case "sweep":
             if manifest.get("finished") is False:
                 raise ScenarioError(f"{folder}: the sweep is not finished; run the same command again to resume it")
@@ -66,12 +79,17 @@ def find(
     question = asked(name_or_path)
     if question is None:
         return scenarios.find(name_or_path, values, defaults)
-    if question.kind == "runs" and not {"policy", "policy.name"} & set(values or {}):
-        raise ScenarioError(
-            f"{name_or_path}: holds a comparison of {len(question.policies)} policies; name one with --policy, or give "
-            "the folder of a run in it"
-        )
-    return question.scenario.with_values(values or {})
+    values = dict(values or {})
+    if question.kind == "runs":
+        if not {"policy", "policy.name"} & set(values):
+            titles = ", ".join(map(str, question.by_title))
+            raise ScenarioError(
+                f"{name_or_path}: holds a comparison of {len(question.policies)} policies; name one with --policy: "
+                f"{titles}"
+            )
+        if isinstance(title := values.get("policy"), str):
+            values["policy"] = question.by_title.get(title, title)
+    return question.scenario.with_values(values)
 
 
 def _scenario(manifest: Mapping[str, Any], folder: Path) -> Scenario:
@@ -83,7 +101,24 @@ def _scenario(manifest: Mapping[str, Any], folder: Path) -> Scenario:
         raise ScenarioError(f"{folder / MANIFEST}: scenario: {error}") from None
 
 
-def _comparison(runs: Sequence[Scenario]) -> Question:
+def anew(folder: Path) -> str:
+    """What makes the results of an earlier build anew, in words; `folder` has their manifest."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        match manifest["kind"]:
+            case "runs" | "sweep":
+                command = f"again {folder}"
+            case "study":
+                file = next(iter(next(iter(manifest["pipelines"].values()))["file_sha256"]))
+                command = f"study {manifest['study'] if len(manifest['pipelines']) > 1 else file}"
+            case _:
+                command = f"tune {manifest['scenario']['pipeline']} with the same options"
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return "give a new folder"
+    return f"make it anew: ipa {command} --out NEW"
+
+
+def _comparison(runs: Sequence[Scenario], seeds: int) -> Question:
     policies = {run.policy.title: run.policy for run in runs}
     first = min(run.seed for run in runs)
     return Question(
@@ -94,7 +129,7 @@ def _comparison(runs: Sequence[Scenario]) -> Question:
             {**policy.model_dump(), **({"label": policy.title} if policy.parameters else {})}
             for policy in policies.values()
         ),
-        len({run.seed for run in runs}),
+        seeds,
     )
 
 

@@ -110,6 +110,11 @@ def put_table(table: pd.DataFrame, path: Path) -> None:
     table.to_parquet(path, compression="zstd", index=False)
 
 
+def table_bytes(table: pd.DataFrame) -> bytes:
+    """The content of a parquet file."""
+    return bytes(table.to_parquet(None, compression="zstd", index=False))
+
+
 def check_writable(folder: Path, what: str) -> None:
     """Raise ScenarioError, beginning with `what`, if a folder, existing or not, could not be written to."""
     place = next(each for each in (folder, *folder.parents, Path()) if each.exists())

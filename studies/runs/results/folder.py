@@ -1,4 +1,4 @@
-"""Writing a results folder: of one run (tables, journal, manifest), or of a comparison (a folder for each run)."""
+"""Writing a results folder: claimed, locked, and that of one run with its tables, journal and manifest."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipa.studies.runs.results.atomic import as_json, check_writable, put_table, whole_folder, write_json, write_table
+from ipa.studies.runs.results.atomic import as_json, check_writable, put_table, table_bytes, whole_folder
 from ipa.studies.runs.results.kept import keep
-from ipa.studies.runs.results.manifest import MANIFEST, SCHEMA_VERSION, manifest_of, read_manifest
-from ipa.studies.runs.results.stored import find_finished, journal_name, run_name, write_journal
+from ipa.studies.runs.results.manifest import MANIFEST, manifest_of, read_manifest
+from ipa.studies.runs.results.stored import journal_bytes, journal_name
 from ipa.studies.runs.run import Run
 from ipa.studies.runs.run_data import RunData
-from ipa.studies.scenario import Scenario, ScenarioError
+from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,53 +64,23 @@ def alone(folder: Path) -> Iterator[None]:
         yield
 
 
-def write_run(run: Run, folder: Path, copies: Path | None = None) -> None:
+def write_run(run: Run, folder: Path) -> None:
     """Write a run's tables, journal, inputs and manifest to `folder`, which appears complete or not at all.
 
-    `copies` is the folder for the copies of its inputs, by default `inputs` inside. Raises ScenarioError if it cannot
-    be written.
+    Raises ScenarioError if it cannot be written.
     """
     with whole_folder(folder) as fresh:
-        for name, table in {**run.tables, "runs": runs_table([run])}.items():
-            put_table(table, fresh / f"{name}.parquet")
-        write_journal(run.entries, fresh / journal_name(run.scenario.records))
-        manifest = manifest_of(run, keep(run.inputs, fresh, copies))
-        (fresh / MANIFEST).write_text(as_json(manifest), encoding="utf-8")
+        put_table(runs_table([run]), fresh / "runs.parquet")
+        for name, content in run_files(run, keep(run.inputs, fresh)).items():
+            (fresh / name).write_bytes(content)
 
 
-def open_comparison(chosen: Sequence[Scenario], folder: Path) -> None:
-    """Create the folder of a comparison before its runs; its manifest names all of them.
-
-    A comparison in the folder can be resumed by the same one, or by one with more policies or seeds. Raises
-    ScenarioError if a run in the folder would be left out or is of another scenario.
-    """
-    claim(folder, resumable=True)
-    names = [run_name(scenario) for scenario in chosen]
-    folded = [name.casefold() for name in names]  # some file systems ignore case
-    if twins := {name for name in names if folded.count(name.casefold()) > 1}:
-        raise ScenarioError(f"--out {folder}: two policies would be kept as {min(twins)}; compare them apart")
-    if (folder / MANIFEST).is_file():
-        for name in read_manifest(folder)["runs"]:
-            if name not in names and (folder / name).exists():
-                raise ScenarioError(
-                    f"--out {folder}: holds the run {name}, which is not among those asked for; name its policy and "
-                    "seed too, or give a new folder"
-                )
-    for scenario in chosen:
-        find_finished(scenario, folder)
-    is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        write_json({"schema_version": SCHEMA_VERSION, "kind": "runs", "runs": names}, folder / MANIFEST)
-    except ScenarioError:
-        if is_new:
-            folder.rmdir()
-        raise
-
-
-def close_comparison(runs: Sequence[RunData], folder: Path) -> None:
-    """Add the table `runs`, one row per run, to the folder of a comparison."""
-    write_table(runs_table(runs), folder / "runs.parquet")
+def run_files(run: Run, inputs: Mapping[str, Any] | None = None) -> dict[str, bytes]:
+    """The files of a run by name: its tables, its journal, and its manifest, with where its `inputs` are kept."""
+    tables = {f"{name}.parquet": table_bytes(table) for name, table in run.tables.items()}
+    journal = journal_bytes(run.entries, is_compressed=run.scenario.records == "sample")
+    manifest = as_json(manifest_of(run, inputs or {})).encode()
+    return {**tables, journal_name(run.scenario.records): journal, MANIFEST: manifest}
 
 
 def runs_table(runs: Sequence[RunData]) -> pd.DataFrame:

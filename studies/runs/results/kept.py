@@ -25,16 +25,15 @@ INPUTS = "inputs"
 """The folder of the copies."""
 
 
-def keep(inputs: Inputs, folder: Path, copies: Path | None = None) -> dict[str, Any]:
-    """Copy the files of inputs, by default into the results folder's own `inputs`; returns the manifest's entry.
+def keep(inputs: Inputs, folder: Path) -> dict[str, Any]:
+    """Copy the files of inputs into `inputs` of the results folder; returns the manifest's entry.
 
     Places are relative to the results folder. Raises ScenarioError if a copy cannot be written.
     """
-    copies = folder / INPUTS if copies is None else copies
     files = {}
     for name, content in inputs.files.items():
         digest = digest_of(content)
-        place = copies / digest[:8]
+        place = folder / INPUTS / digest[:8]
         if not all((place / each).is_file() for each in content):
             write_files(content, place)
         files[name] = {"sha256": digest, "place": _relative(place / next(iter(content)), folder)}
@@ -131,10 +130,7 @@ class Kept:
 
 def copies_used(folder: Path) -> list[str]:
     """The files that have changed since the runs of a results folder, so that the copies are used; by name."""
-    manifest = read_manifest(folder)
-    runs = [folder / name for name in manifest["runs"]] if manifest["kind"] == "runs" else [folder]
-    kept = (Kept.of(read_manifest(run), run) for run in runs if (run / MANIFEST).is_file())
-    return list(dict.fromkeys(name for each in kept for name in each.changed))
+    return list(Kept.of(read_manifest(folder), folder).changed)
 
 
 def _titled(policy: Any, before: Any) -> Any:

@@ -60,11 +60,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     missing = [key for key in IDENTITY if key not in manifest["summary"]] if manifest["kind"] == "run" else []
     if missing:
         raise ScenarioError(f"{path}: summary: the key {missing[0]!r} is missing")
-    names = manifest.get("runs")
-    if manifest["kind"] == "runs" and not (
-        isinstance(names, list) and names and all(isinstance(name, str) for name in names)
-    ):
-        raise ScenarioError(f"{path}: the key 'runs' should list the folders of the runs")
+    if manifest["kind"] == "runs" and not (isinstance(manifest.get("runs"), list) and manifest["runs"]):
+        raise ScenarioError(f"{path}: the key 'runs' should list the runs")
     return dict(manifest)
 
 

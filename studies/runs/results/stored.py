@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,22 +34,25 @@ def journal_name(records: str) -> str:
     return COMPRESSED if records == "sample" else JOURNAL
 
 
-def write_journal(entries: Iterable[Entry], path: Path) -> None:
-    """Write a journal to a path inside `whole_folder`, compressed if its name ends with `.gz`."""
+def journal_bytes(entries: Iterable[Entry], *, is_compressed: bool) -> bytes:
+    """The content of a journal's file."""
     lines = (to_line(entry).encode() + b"\n" for entry in entries)
-    with path.open("wb") as file:
-        if path.suffix != ".gz":
-            file.writelines(lines)
-            return
-        # No name and no time, so that the same journal gives the same bytes.
-        with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=file, mtime=0) as compressed:
-            compressed.writelines(lines)
+    if not is_compressed:
+        return b"".join(lines)
+    content = BytesIO()
+    # No name and no time, so that the same journal gives the same bytes.
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=content, mtime=0) as compressed:
+        compressed.writelines(lines)
+    return content.getvalue()
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a journal, compressed or not. Raises ScenarioError if it cannot be read."""
+def read_lines(path: Path, content: bytes | None = None) -> list[str]:
+    """The lines of a journal, compressed or not; `content`: that of the file, if it has been read already.
+
+    Raises ScenarioError if it cannot be read.
+    """
     try:
-        data = path.read_bytes()
+        data = path.read_bytes() if content is None else content
         text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
     except UnicodeDecodeError:
         raise ScenarioError(f"{path}: not a text file (UTF-8)") from None
@@ -57,9 +60,6 @@ def read_lines(path: Path) -> list[str]:
         raise ScenarioError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     return text.splitlines()
 
-
-_PLAIN = re.compile(r"[\w.:/,-]{1,100}")
-"""Usual policy names: `ipa`, `scale-only:low`, `my.py:MyPolicy`."""
 
 OF_OLD = {
     "requests": ("request", "arrival_s", "outcome", "latency_s"),
@@ -113,9 +113,8 @@ class StoredRun(DisplayedRun):
     @cached_property
     def tables(self) -> Tables:
         """The run's tables, as `Run.tables`. Raises ScenarioError for one that cannot be read."""
-        is_graph = (self.folder / f"{ITEMS}.parquet").exists()
-        names = tables_of(self.records, is_graph=is_graph)
-        found = Tables((name, _read_table(self.folder / f"{name}.parquet")) for name in names)
+        names = tables_of(self.records, is_graph=self._has(f"{ITEMS}.parquet"))
+        found = Tables((name, self._table(self.folder / f"{name}.parquet")) for name in names)
         if "accepted" not in found["decisions"]:  # older results lack this column; their journal has the answers
             refused = {entry.observation.step for entry in self.entries if entry.is_refused}
             found["decisions"] = found["decisions"].assign(accepted=~found["decisions"]["step"].isin(refused))
@@ -124,56 +123,51 @@ class StoredRun(DisplayedRun):
     @property
     def entries(self) -> list[Entry]:
         """The journal. Raises ScenarioError if it cannot be read, PolicyError if it is damaged."""
-        return list(read_journal(read_lines(self.journal), str(self.journal)))
+        return list(read_journal(self._lines(), str(self.journal)))
 
     @property
     def journal(self) -> Path:
         """The file of the journal."""
         return self.folder / journal_name(self.records)
 
+    def _has(self, name: str) -> bool:
+        return (self.folder / name).exists()
 
-def read_runs(folder: str | Path) -> list[StoredRun]:
-    """The runs in a results folder: one, or those of a comparison.
+    def _table(self, path: Path) -> pd.DataFrame:
+        return read_table(path)
 
-    Raises ScenarioError if the folder holds neither, or not all runs of the comparison.
-    """
-    folder = Path(folder)
-    manifest = read_manifest(folder)
-    if manifest["kind"] == "study":
-        raise ScenarioError(f"{folder}: holds a study, whose report is {folder / 'report.html'}; ipa study writes it")
-    if manifest["kind"] == "sweep":
-        raise ScenarioError(f"{folder}: holds a sweep, whose table is {folder / 'runs.parquet'}")
-    if manifest["kind"] == "run":
-        return [StoredRun(folder, manifest)]
-    missing = [name for name in manifest["runs"] if not (folder / name / MANIFEST).is_file()]
-    if missing:
-        raise ScenarioError(
-            f"{folder}: the comparison is not finished: {len(missing)} of {len(manifest['runs'])} runs are missing, "
-            f"{missing[0]} first; run the same command again to resume it"
-        )
-    return [_read_run(folder / name) for name in manifest["runs"]]
+    def _lines(self) -> list[str]:
+        return read_lines(self.journal)
 
 
 def read_run(folder: str | Path) -> StoredRun:
-    """The run in a results folder. Raises ScenarioError if it holds none or several."""
-    runs = read_runs(folder)
-    if runs[0].folder != Path(folder):
-        raise ScenarioError(f"{folder}: holds a comparison of {len(runs)} runs; give the folder of one of them")
-    return runs[0]
-
-
-def find_finished(scenario: Scenario, folder: Path) -> StoredRun | None:
-    """The run of this scenario in a comparison's folder; None if it has not finished.
-
-    Raises ScenarioError if the run there is of another scenario, or of files that have changed since.
-    """
-    inner = folder / run_name(scenario)
-    return finished(inner, scenario) if inner.exists() else None
+    """The run in a results folder. Raises ScenarioError if it holds anything else."""
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    match manifest["kind"]:
+        case "run":
+            return StoredRun(folder, manifest)
+        case "study":
+            why = f"holds a study, whose report is {folder / 'report.html'}; ipa study writes it"
+        case "sweep":
+            why = f"holds a sweep, whose table is {folder / 'runs.parquet'}"
+        case _:
+            why = (
+                f"holds a comparison of {len(manifest['runs'])} runs; this makes the folder of one of them: "
+                f"ipa simulate {folder} --policy NAME --seed SEED --out RUN"
+            )
+    raise ScenarioError(f"{folder}: {why}")
 
 
 def finished(folder: Path, scenario: Scenario) -> StoredRun:
-    """The run in a folder of a comparison, which must be of this scenario. Raises as `find_finished`."""
-    stored = _read_run(folder)
+    """The run in a folder, which must be of this scenario.
+
+    Raises ScenarioError if it is of another one, or of files that have changed since.
+    """
+    manifest = read_manifest(folder)
+    if manifest["kind"] != "run":
+        raise ScenarioError(f"{folder / MANIFEST}: should be of one run")
+    stored = StoredRun(folder, manifest)
     with suppress(ValueError, KeyError):
         if stored.scenario == scenario:
             return stored  # as the folder itself gives it, with the run's own files
@@ -193,26 +187,6 @@ def _without_digests(scenario: object) -> object:
     return {**scenario, "trace_sha256": {}} if isinstance(scenario, Mapping) else scenario
 
 
-def run_name(scenario: Scenario) -> str:
-    """The name of a run's folder in that of its comparison.
-
-    If the title is not a usual policy name, the start of its sha256 follows, so that titles shortened to the same text
-    have different folders.
-    """
-    title = scenario.policy.title
-    plain = re.sub(r"[^\w.-]", "_", title)
-    if not _PLAIN.fullmatch(title):
-        plain = f"{plain[:40].strip('_.-')}-{sha256(title.encode()).hexdigest()[:8]}"
-    return f"{plain}-{scenario.seed}"
-
-
-def _read_run(folder: Path) -> StoredRun:
-    manifest = read_manifest(folder)
-    if manifest["kind"] != "run":
-        raise ScenarioError(f"{folder / MANIFEST}: should be of one run")
-    return StoredRun(folder, manifest)
-
-
 def why_no_table(error: Exception) -> str:
     """Why a file cannot be read as a table, without the file's name, which pyarrow includes."""
     if isinstance(error, OSError) and error.strerror:
@@ -221,11 +195,15 @@ def why_no_table(error: Exception) -> str:
     return f"not readable as parquet: {said}"
 
 
-def _read_table(path: Path) -> pd.DataFrame:
+def read_table(path: Path, content: BytesIO | None = None) -> pd.DataFrame:
+    """A table of a run; `content`: that of the file, if it has been read already.
+
+    Raises ScenarioError if it cannot be read, or lacks a column that all versions have had.
+    """
     import pandas as pd
 
     try:
-        table = pd.read_parquet(path)
+        table = pd.read_parquet(content or path)
     except FileNotFoundError:
         raise ScenarioError(f"{path}: no such file; the results are not complete") from None
     except (OSError, ValueError) as error:

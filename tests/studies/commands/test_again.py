@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ipa.studies import ScenarioError, find, read_run, simulate
+from ipa.studies import ScenarioError, find, read_comparison, read_run, simulate
 from tests.command import SHORT, answer, ipa, refusal
 
 HIGH = ("--policy", "ipa", "--policy", "scale-only:high label=high", *SHORT)
@@ -43,7 +43,7 @@ def test_without_other_values_the_answer_is_the_same(folders: Path) -> None:
 
 
 def test_a_comparison_is_asked_again_with_its_policies_seeds_and_labels(folders: Path) -> None:
-    then = [json.loads(path.read_text())["summary"] for path in sorted((folders / "both").glob("*/manifest.json"))]
+    then = [run.summary for run in read_comparison(folders / "both").runs]
     again = answer("again", "both", "--json", "-q")
     order = {(each["policy"], each["seed"]): {**each, "wall_s": 0} for each in then}
     assert [(each["policy"], each["seed"]) for each in again] == [("ipa", 1), ("ipa", 2), ("high", 1), ("high", 2)]
@@ -52,9 +52,9 @@ def test_a_comparison_is_asked_again_with_its_policies_seeds_and_labels(folders:
 
 def test_what_is_set_anew_for_all_policies_of_a_comparison_reaches_them(folders: Path) -> None:
     assert ipa("again", "both", "--set", "policy.load_margin=0.5", "--seeds", 1, "--out", "new", "-q").exit_code == 0
-    found = {path.parent.name: json.loads(path.read_text()) for path in (folders / "new").glob("*/manifest.json")}
-    assert set(found) == {"ipa-1", "high-1"}
-    assert {each["policy"]["parameters"]["load_margin"] for each in found.values()} == {0.5}
+    runs = read_comparison(folders / "new").runs
+    assert [(run.summary["policy"], run.summary["seed"]) for run in runs] == [("ipa", 1), ("high", 1)]
+    assert {run.scenario.policy.parameters["load_margin"] for run in runs} == {0.5}
     other = answer("again", "both", "--policy", "scale-only:low", "--set", "sla_s=3", "--json", "-q")
     assert [(each["policy"], each["seed"], each["sla_s"]) for each in other] == [
         ("scale-only:low", 1, 3.0),
@@ -141,6 +141,8 @@ def test_what_cannot_be_asked_again_is_refused(here: Path) -> None:
     with pytest.raises(ScenarioError, match="holds a comparison"):
         find("both", {"sla_s": 2})
     assert find("both", {"policy": "ipa"}).seed == 1
+    of_label = find("both", {"policy": "high"}).policy
+    assert (of_label.name, of_label.parameters) == ("scale-only:high", {"load_margin": 0.2})
     manifest = here / "run" / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"scenario": {', '"scenario": {"hopp_s": 1, '))
     assert "run/manifest.json: scenario: hopp_s: unknown key; did you mean 'hop_s'?" in refusal("again", "run")

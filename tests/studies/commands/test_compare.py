@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from ipa.policies import describe
+from ipa.studies import prepare, read_comparison
 from tests.command import POLICIES, SHORT, SUMMARY_NAMES, answer, ipa, is_refused, refusal
 
 
@@ -51,19 +53,11 @@ def test_one_policy_is_compared_with_itself_with_other_parameters(here: Path) ->
     summaries = answer(*command, "--set", "policy.beta=5", "-q", "--json")
     assert [each["policy"] for each in summaries] == list(given)
     assert len({each["pas_mean"] for each in summaries}) == 3
-    parameters = [
-        json.loads(path.read_text())["policy"]["parameters"] for path in sorted(here.glob("*/*/manifest.json"))
-    ]
+    parameters = [describe(prepare(run.scenario).policy)["parameters"] for run in read_comparison(here / "three").runs]
     assert sorted((each["alpha"], each["beta"]) for each in parameters) == [(2, 0.01), (2, 5), (200, 5)]
-    assert answer(*command, "--set", "policy.beta=5", "--json") == summaries  # all of them are found again
+    assert answer(*command, "--set", "policy.beta=5", "-q", "--json") == summaries  # all of them are found again
     alone = ("simulate", "video", "--policy", given[2], *SHORT, "--json")
     assert answer(*alone)["pas_mean"] == summaries[2]["pas_mean"]
-
-
-def test_two_names_that_would_share_a_folder_are_refused() -> None:
-    both = ("--policy", "ipa label=IPA", "--policy", "ipa alpha=3 label=iPa")
-    said = refusal("compare", "video", *both, *SHORT, "--out", "out")
-    assert said == "--out out: two policies would be kept as IPA-1; compare them apart"
 
 
 def test_predictors_labels_and_parameters_for_all_on_the_command_line(here: Path) -> None:

@@ -152,8 +152,10 @@ def test_the_runs_of_a_comparison_share_their_copies_and_can_be_asked_and_extend
     assert [(each["policy"], each["seed"]) for each in more] == [
         (policy, seed) for policy in ("my.py:Growing level=2", "scale-only:low") for seed in (1, 2, 3)
     ]
-    assert "both" in refusal(*command, "--seeds", 3, "--out", "both")  # of the files as they are now
+    assert json.loads((files / "both" / "manifest.json").read_text())["fresh_runs"] == 2
     assert len(list((files / "both" / "inputs").glob("*/*"))) == 2
+    now = answer(*command, "--seeds", 2, "--out", "both", "--json", "-q")  # of the files as they are now
+    assert not any(map(same, now[:2], then[:2]))
 
 
 def test_a_sweep_is_asked_again_with_the_files_that_it_had(files: Path) -> None:

@@ -99,4 +99,4 @@ def test_results_go_to_a_new_place_alone(own: Path, command: str) -> None:
 def test_the_current_folder_is_not_replaced_by_results(here: Path) -> None:
     assert "--out .: cannot be replaced" in refusal("simulate", "video", *SHORT, "--out", ".")
     assert ipa("compare", "video", *SHORT, "--policy", "ipa", "--out", ".").exit_code == 0
-    assert sorted(path.name for path in here.iterdir()) == [".lock", "ipa-1", "manifest.json", "runs.parquet"]
+    assert sorted(path.name for path in here.iterdir()) == [".lock", "finished.sqlite", "manifest.json", "runs.parquet"]

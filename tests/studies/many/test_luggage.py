@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ipa.studies import Scenario, find
@@ -62,7 +61,7 @@ def test_names_are_changed_where_they_stand_alone(here: Path) -> None:
         Done(
             [
                 ("", f"{path}:3: oh"),
-                ("", Outcome({"policy": path}, np.empty(0), np.empty(0, int), np.empty(0, int), [])),
+                ("", Outcome({"policy": path})),
             ],
             0.0,
         )

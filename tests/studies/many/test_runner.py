@@ -6,17 +6,14 @@ import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from ipa.studies import Scenario
-from ipa.studies.many import TIMELINE, Outcome, PlannedRun, Ran, opened, run_missing, runner
+from ipa.studies.many import Outcome, PlannedRun, Ran, opened, run_missing, runner
 from ipa.studies.many.executor import Chunk, Done, Kept, make
 from ipa.studies.many.runner import LARGEST_CHUNK
 
-NOTHING = Outcome(
-    {"cost_mean_cores": 1.0}, np.empty((len(TIMELINE), 0)), np.empty(0, np.int64), np.empty(0, np.int64), []
-)
+NOTHING = Outcome({"cost_mean_cores": 1.0})
 
 
 class Instant:

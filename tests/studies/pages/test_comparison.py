@@ -17,7 +17,7 @@ from ipa.studies import Comparison, Scenario, ScenarioError, simulate
 from ipa.studies.many.comparison import by_policy, merged_latencies
 from ipa.studies.pages import html_of
 from ipa.studies.pages.colours import DARK, ON_DARK, ON_LIGHT
-from ipa.studies.runs.results import read_runs, write_run
+from ipa.studies.runs.results import read_run, write_run
 from tests.studies.browser import Browser, needs_chromium
 from tests.studies.made import Made, decisions_of, drawn, made, page_of, requests_of
 from tests.studies.page_rules import check_page
@@ -281,7 +281,7 @@ def test_a_run_read_back_gives_the_same_page_byte_for_byte(tmp_path: Path) -> No
     run = simulate(Scenario(pipeline="video", window=((400.0, 440.0),)))
     write_run(run, tmp_path / "run")
     page = body(run)
-    assert body(*read_runs(tmp_path / "run")) == page
+    assert body(read_run(tmp_path / "run")) == page
     assert cells(page)[0][1:3] == [f"{run.summary['pas_mean']:.2f}", f"{run.summary['cost_mean_cores']:.2f}"]
 
 

@@ -56,7 +56,7 @@ def said(run: RunData) -> object:
 
 def test_a_sample_is_drawn_as_all_records_are(both: tuple[Run, Run], stored: Path) -> None:
     """Also when it has been read back. Only latencies are inexact."""
-    whole, sample = (drawn(run) for run in (both[0], results.read_runs(stored)[0]))
+    whole, sample = (drawn(run) for run in (both[0], results.read_run(stored)))
     assert list(whole) == list(sample)
     inexact = {"latency", "distribution"}
     assert inexact < set(whole)
@@ -78,7 +78,7 @@ def test_latencies_are_within_their_error(both: tuple[Run, Run]) -> None:
 
 
 def test_it_is_read_back_as_it_was_made(both: tuple[Run, Run], stored: Path, tmp_path: Path) -> None:
-    (again,) = results.read_runs(stored)
+    again = results.read_run(stored)
     assert list(again.tables) == [*TABLES, *COUNTED]
     for name, table in both[1].tables.items():
         pd.testing.assert_frame_equal(again.tables[name], table)
@@ -124,10 +124,11 @@ def test_the_commands_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         return result.stdout
 
     run("compare", "video", *SHORT, "--policy", "ipa", "--records", "sample", "--out", "all", "--report", "all.html")
-    run("report", "all/ipa-1", "--to", "one.html")
+    run("simulate", "all", "--policy", "ipa", "--out", "one")
+    run("report", "one", "--to", "one.html")
     assert (tmp_path / "one.html").is_file()
-    replay = ("replay", "all/ipa-1/journal.jsonl.gz", "--pipeline", "video")
+    replay = ("replay", "one/journal.jsonl.gz", "--pipeline", "video")
     assert run(*replay) == "ipa would have decided the same in 3 of 3 steps\n"
-    (tmp_path / "cut.jsonl.gz").write_bytes((tmp_path / "all/ipa-1/journal.jsonl.gz").read_bytes()[:100])
+    (tmp_path / "cut.jsonl.gz").write_bytes((tmp_path / "one/journal.jsonl.gz").read_bytes()[:100])
     result = ipa("replay", "cut.jsonl.gz", "--pipeline", "video")
     assert (result.exit_code, "cut.jsonl.gz: cannot be read: Compressed file ended" in result.stderr) == (2, True)

@@ -105,8 +105,8 @@ def test_a_run_is_read_back(run: Run, tmp_path: Path, stored: Comparison) -> Non
     assert repr(back).splitlines()[1:] == repr(run).splitlines()[1:]
     assert back._repr_html_() == run._repr_html_()
     assert list(back.figures()) == list(run.figures())
-    folder = stored.runs[0].folder.parent  # type: ignore[attr-defined]
-    with pytest.raises(ScenarioError, match=r"holds a comparison of 4 runs; give the folder of one of them"):
+    folder = stored.runs[0].folder  # type: ignore[attr-defined]
+    with pytest.raises(ScenarioError, match=r"holds a comparison of 4 runs; this makes the folder of one"):
         read_run(folder)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ipa.studies import Scenario
-from ipa.studies.many import Outcome
+from ipa.studies.many import Course
 from ipa.studies.many.study.findings import Cell
 from tests.command import ipa
 
@@ -72,7 +72,7 @@ def cell(system: str, point: str = "", **figures: tuple[float, float]) -> Cell:
     for seed in (1, 2):
         summary = {names[name]: values[seed - 1] for name, values in (nothing | figures).items()}
         planned = {f"planned_{key}": summary[key] for key in ("cost_mean_cores", "pas_mean")}
-        outcomes[seed] = Outcome({**summary, **planned}, np.empty((0, 0)), nothing_yet, nothing_yet, [])
+        outcomes[seed] = Course({**summary, **planned}, np.empty((0, 0)), nothing_yet, nothing_yet, [])
     return Cell("mine", "plain", "load", system, point, Scenario(pipeline="video", trace="load"), outcomes)
 
 

@@ -12,7 +12,7 @@ import pytest
 from ipa.sim.records import Records, ReplicaRecords
 from ipa.sim.summary import violated_seconds
 from ipa.studies import simulate
-from ipa.studies.many import TIMELINE, latency_edges_s, outcome_of
+from ipa.studies.many import TIMELINE, course_of, latency_edges_s
 from ipa.studies.many.outcome import p99_of_seconds_s
 from ipa.studies.many.study import schema
 from ipa.studies.many.study.plan import trials
@@ -30,7 +30,7 @@ def test_a_timeline_adds_up_to_the_summary() -> None:
     scenario = trials(schema.load(Path("study.yaml")), 1)[0].scenario.with_values(
         {"trace": "constant:30:43", "policy": "switch-only:2", "hop_s": 0.0, "records": "all"}
     )
-    outcome = outcome_of(simulate(scenario))
+    outcome = course_of(simulate(scenario))
     line = dict(zip(TIMELINE, outcome.timeline, strict=True))
     summary = outcome.summary
     widths_s = np.diff([*line["time_s"], 43.0])

@@ -243,4 +243,4 @@ def test_a_folder_of_other_results_is_refused(here: Path) -> None:
     assert "contains other files" in refusal(*SWEEP, *LEVELS, "--out", "out")
     swept(*LEVELS, folder="sweep")
     with pytest.raises(studies.ScenarioError, match="sweep: holds a sweep, whose table is"):
-        studies.results.read_runs("sweep")
+        studies.results.read_run("sweep")

@@ -237,9 +237,9 @@ def test_results_of_before_decisions_had_outcomes_take_them_from_the_journal(
 ) -> None:
     run_live = refusing(monkeypatch, world()[1])
     run_live(BASE.with_values({"window": "100:220"}), tmp_path / "run")
-    (today,) = results.read_runs(tmp_path / "run")
+    today = results.read_run(tmp_path / "run")
     table = today.tables["decisions"]
     assert tuple(table[~table["accepted"]]["step"].unique()) == REFUSED
     results.write_table(table.drop(columns="accepted"), tmp_path / "run" / "decisions.parquet")
-    (older,) = results.read_runs(tmp_path / "run")
+    older = results.read_run(tmp_path / "run")
     assert older.tables["decisions"]["accepted"].tolist() == table["accepted"].tolist()
