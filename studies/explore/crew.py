@@ -6,18 +6,13 @@ cancelled at its next decision; if that does not come soon, its process is kille
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
-from time import monotonic
 from typing import Any
 
 from ipa.errors import Error
@@ -26,14 +21,9 @@ from ipa.studies.explore.figures import Kept
 from ipa.studies.explore.inside import inside
 from ipa.studies.explore.plan import planned
 from ipa.studies.explore.take import FORMS, taken
+from ipa.studies.many.child import Child, ProcessEndedError, StoppedError, SupersededError, look
 from ipa.studies.runs import simulate
 from ipa.studies.scenario import Scenario, Shared
-
-PATIENCE_S = 1.0
-"""How long a superseded run may take to its next decision before its process is killed."""
-
-LOOK_EVERY_S = 0.02
-STOP = "stop"
 
 
 @dataclass(frozen=True)
@@ -53,96 +43,27 @@ class RunError(Error):
     """A run that ended without a result; the text says why."""
 
 
-class SupersededError(Error):
-    """The question has been superseded by a newer one, or another run of it has failed."""
-
-
-class _Stopped(Exception):  # noqa: N818
-    """Ends a run that is cancelled."""
-
-
-class Worker:
-    """One process, started on first use, and restarted after it has ended."""
-
-    def __init__(self) -> None:
-        self._process: Any = None
-        self._pipe: Connection[Any, Any] | None = None
-
-    def start(self) -> Connection[Any, Any]:
-        """Start the process if needed; returns the pipe to it."""
-        if self._pipe is None:
-            if hasattr(signal, "pthread_sigmask"):  # Ctrl-C is for the command; children inherit this
-                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            # Use a fork server where available: forking a process with threads is not safe.
-            ways = multiprocessing.get_all_start_methods()
-            context: Any = multiprocessing.get_context("forkserver" if "forkserver" in ways else "spawn")
-            if "forkserver" in ways:
-                context.set_forkserver_preload([__name__])
-            pipe, its = context.Pipe()
-            process = context.Process(target=_work, args=(its,), daemon=True)
-            process.start()
-            its.close()
-            self._process, self._pipe = process, pipe  # set only once it runs
-        return self._pipe
-
-    def run(self, wanted: Wanted, is_stale: Callable[[], bool]) -> dict[str, Any]:
-        """Execute a task. Raises RunError if the run fails, SupersededError once `is_stale`."""
-        try:
-            pipe = self.start()
-            scenarios = [each.as_dict() for each in (wanted.scenario, *wanted.others)]
-            pipe.send((scenarios, wanted.view, wanted.load_rps))
-            self._await(pipe, is_stale)
-            kind, found = pipe.recv()
-        except (EOFError, OSError):
-            code = self.close()
-            raise RunError(f"the run ended its process: exit code {code}") from None
-        if kind == STOP:
-            raise SupersededError("a newer question was asked")
-        if kind == "error":
-            raise RunError(str(found))
-        return dict(found)
-
-    def _await(self, pipe: Connection[Any, Any], is_stale: Callable[[], bool]) -> None:
-        """Wait until the process has answered; tell it to stop once the task is stale."""
-        told_s: float | None = None
-        while not pipe.poll(LOOK_EVERY_S):
-            if told_s is None and is_stale():
-                pipe.send(STOP)
-                told_s = monotonic()
-            elif told_s is not None and monotonic() - told_s > PATIENCE_S:
-                self.close()
-                raise SupersededError("a newer question was asked")
-
-    def close(self) -> int | None:
-        """End the process and return its exit code; None if there is none."""
-        if self._pipe is None:
-            return None
-        self._pipe.close()
-        self._pipe = None
-        self._process.join(0.2)  # a process that is ending by itself keeps its own exit code
-        self._process.kill()
-        self._process.join()
-        return int(self._process.exitcode)
-
-
 class Crew:
     """A pool of workers for the runs of all questions, first in, first out."""
 
     def __init__(self, size: int) -> None:
-        self._workers = [Worker() for _ in range(size)]
-        self._idle: SimpleQueue[Worker] = SimpleQueue()
+        self._children = [Child() for _ in range(size)]
+        self._idle: SimpleQueue[Child] = SimpleQueue()
         self._threads = ThreadPoolExecutor(size, "runs")
-        for worker in self._workers:
-            self._threads.submit(self._begin, worker)  # a process takes a second to start
+        for child in self._children:
+            self._threads.submit(self._begin, child)  # a process takes a second to start
 
-    def _begin(self, worker: Worker) -> None:
+    def _begin(self, child: Child) -> None:
         try:
-            worker.start()
+            child.call(warm_up)
         finally:
-            self._idle.put(worker)
+            self._idle.put(child)
 
     def run_all(self, chosen: Sequence[Sequence[Wanted]], is_stale: Callable[[], bool]) -> list[list[dict[str, Any]]]:
-        """Execute the tasks of each policy, by seed. Raises as `Worker.run`; the first failure cancels the others."""
+        """Execute the tasks of each policy, by seed. The first failure cancels the others.
+
+        Raises RunError if a run fails, SupersededError once `is_stale`.
+        """
         failed: list[Error] = []
         several = sum(map(len, chosen)) > 1
 
@@ -150,19 +71,22 @@ class Crew:
             return bool(failed) or is_stale()
 
         def one(wanted: Wanted) -> dict[str, Any]:
-            worker = self._idle.get()
+            child = self._idle.get()
             try:
                 if given_up():
-                    raise SupersededError("a newer question was asked")
-                return worker.run(wanted, given_up)
-            except RunError as error:
+                    raise SupersededError
+                kind, found = child.call(view_of, wanted, is_stale=given_up)
+                if kind == "error":
+                    raise RunError(found)
+                return dict(found)
+            except (RunError, ProcessEndedError) as error:
                 of = wanted.scenario
                 whose = f"{of.policy.title}, seed {of.seed}: " if several else ""
                 failed.append(RunError(f"{whose}{error}"))
             except SupersededError as error:
                 failed.append(error)
             finally:
-                self._idle.put(worker)
+                self._idle.put(child)
             return {}
 
         made = [[self._threads.submit(one, each) for each in of_policy] for of_policy in chosen]
@@ -174,32 +98,24 @@ class Crew:
     def close(self) -> None:
         """End all processes."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for worker in self._workers:
-            worker.close()
+        for child in self._children:
+            child.close()
 
 
 # ---- in the process ----
 
 
-def _work(pipe: Connection[Any, Any]) -> None:
-    """Execute each task from the pipe, until it is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.dup2(2, 1)  # policies print to stderr
-    with suppress(Error):  # warm up: import what a run needs, compile the engine
+def warm_up() -> None:
+    """Import what a run needs, and compile the engine."""
+    with suppress(Error):
         Kept.of(simulate(Scenario(pipeline="video", trace="constant:1", window=((0, 20),))), True)
-    with suppress(EOFError, OSError, KeyboardInterrupt):
-        while True:
-            task = pipe.recv()
-            if task != STOP:  # too late: the run had ended
-                pipe.send(_made(pipe, *task))
 
 
 _shared = Shared()
 """The loads of coarse answers, read once."""
 
 
-def _coarse(scenario: Scenario, view: str, look: Callable[[float], object]) -> dict[str, Any]:
+def _coarse(scenario: Scenario, view: str) -> dict[str, Any]:
     part = coarse_part(scenario, _shared)
     if part is None and view == "brief":
         return {}
@@ -207,25 +123,22 @@ def _coarse(scenario: Scenario, view: str, look: Callable[[float], object]) -> d
     return {"run": Kept.of(simulate(shorter, look, shared=_shared), True), "whole_s": whole_s}
 
 
-def _made(pipe: Connection[Any, Any], data: list[dict[str, Any]], view: str, load_rps: float) -> tuple[str, Any]:
-    def look(_: float) -> None:
-        if pipe.poll():
-            raise _Stopped
-
+def view_of(wanted: Wanted) -> tuple[str, Any]:
+    """What a task asks for: "found" and the view, or "error" and its text."""
+    scenario, view = wanted.scenario, wanted.view
     try:
-        scenarios = [Scenario.model_validate(each) for each in data]
         if view in FORMS:
-            return "found", taken(scenarios, view, look)
+            return "found", taken((scenario, *wanted.others), view, look)
         if view == "plan":
-            return "found", planned(scenarios[0], load_rps)
+            return "found", planned(scenario, wanted.load_rps)
         if view in ("brief", "first"):
-            return "found", _coarse(scenarios[0], view, look)
-        run = simulate(scenarios[0], look)
+            return "found", _coarse(scenario, view)
+        run = simulate(scenario, look)
         return "found", inside(run) if view == "inside" else {"run": Kept.of(run, view == "drawn")}
-    except _Stopped:
-        return STOP, pipe.recv()
     except Error as error:
         return "error", str(error)
+    except StoppedError:
+        raise
     except Exception as error:  # from a policy, or from us
         last = traceback.extract_tb(error.__traceback__)[-1]
         return "error", f"{Path(last.filename).name}:{last.lineno}: {type(error).__name__}: {error}"

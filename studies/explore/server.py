@@ -31,12 +31,13 @@ from ipa.errors import Error
 from ipa.studies import pages
 from ipa.studies.displayed import check_plotly
 from ipa.studies.explore.answers import Pinned, answer, coarse, measured
-from ipa.studies.explore.crew import Crew, SupersededError, Wanted
+from ipa.studies.explore.crew import Crew, Wanted
 from ipa.studies.explore.figures import Kept
 from ipa.studies.explore.points import points_of
 from ipa.studies.explore.questions import Question, base_of, choices
 from ipa.studies.explore.take import FORMS
 from ipa.studies.many import workers
+from ipa.studies.many.child import SupersededError
 from ipa.studies.runs import RunData
 from ipa.studies.scenario import Scenario, ScenarioError
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from platform import node
 from typing import Any
 
-from ipa.studies.many.executor import Child, Chunk, Done, Kept
+from ipa.studies.many.child import Child
+from ipa.studies.many.executor import Chunk, Done, Kept, make_apart
 from ipa.studies.many.outcome import Outcome
 from ipa.studies.many.plan import PlannedRun
 from ipa.studies.runs import Content, Renaming, content_of, digest_of, names_in
@@ -111,8 +112,8 @@ class Answer:
 def work(bundle: Bundle, kept: Kept, chunk: Chunk) -> Answer:
     """Make the runs of a chunk with its bundle, in a separate process."""
     with _ALONE:
-        unpacked, child = _opened(bundle, kept)
-        done = child.make([unpacked.renamed(each) for each in chunk])
+        unpacked, child = _opened(bundle)
+        done = make_apart(child, kept, [unpacked.renamed(each) for each in chunk])
         return Answer(node(), program(), unpacked.returned(done))
 
 
@@ -123,16 +124,15 @@ def program() -> dict[str, str | None]:
     return {"python": found["python"], **found["versions"]}
 
 
-_OPEN: dict[tuple[str, Kept], tuple[Unpacked, Child]] = {}
+_OPEN: dict[str, tuple[Unpacked, Child]] = {}
 
 
-def _opened(bundle: Bundle, kept: Kept) -> tuple[Unpacked, Child]:
+def _opened(bundle: Bundle) -> tuple[Unpacked, Child]:
     """The bundle unpacked on this worker, and a process for its runs; those of the latest call are kept."""
-    here = (bundle.digest, kept)
-    if here not in _OPEN:
+    if bundle.digest not in _OPEN:
         _close()
-        _OPEN[here] = (Unpacked(bundle), Child(kept, bundle.loads))
-    return _OPEN[here]
+        _OPEN[bundle.digest] = (Unpacked(bundle), Child(bundle.loads))
+    return _OPEN[bundle.digest]
 
 
 @register

@@ -6,33 +6,27 @@ a store that keeps them (`store`), and finally a table.
 
 from __future__ import annotations
 
-import os
-import pickle
 import signal
-import subprocess
-import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from queue import SimpleQueue
 from time import perf_counter
-from typing import IO, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 from uuid import uuid4
 
 from ipa.errors import Error
 from ipa.policies import OptimisingPolicy
 from ipa.studies.many import workers
+from ipa.studies.many.child import Child, ProcessEndedError
 from ipa.studies.many.outcome import Outcome, course_of
 from ipa.studies.many.plan import OBJECTIVES, PlannedRun
 from ipa.studies.runs import Run, prepare, simulate
 from ipa.studies.runs.results import run_files
-from ipa.studies.scenario import Scenario, Shared, brought
-from ipa.traces import Trace
+from ipa.studies.scenario import Scenario, Shared
 
 Kept = Literal["summary", "course", "run"]
 """What is kept of a run: its summary, its course for a study's tables and pages, or all of its own results folder."""
@@ -52,8 +46,6 @@ progress and to lose little by an interrupt."""
 
 ATTEMPTS = 2
 """A run fails when it has ended its process this often: the first time may have another cause."""
-
-SERVE = (sys.executable, "-P", "-c", "from ipa.studies.many import executor; executor.serve()")
 
 
 @dataclass(frozen=True)
@@ -95,7 +87,7 @@ class Local:
         If a worker is killed, the unfinished runs are repeated one by one, to find the run that caused it.
         """
         task, rest = partial(make, kept, self.mark), iter(chunks)
-        with closing(Child(kept, {})) as child:
+        with closing(Child()) as child:
             while True:
                 try:
                     workers.run_all(task, rest, self.workers, lambda _, done: keep(done))
@@ -107,7 +99,7 @@ class Local:
                     if len(left) == 1:  # a single chunk would be made in this process, which its runs may end
                         again, rest = again + left, iter(())
                     for chunk in again:
-                        keep(child.make(chunk))
+                        keep(make_apart(child, kept, chunk))
 
 
 def summaries(scenarios: Iterable[Scenario], shared: Shared | None = None) -> Iterator[dict[str, Any] | str]:
@@ -161,78 +153,23 @@ def outcome(kept: Kept, planned: PlannedRun, shared: Shared) -> Outcome | str:
         return f"an error of this program, please report it: {where}: {type(error).__name__}: {error}"
 
 
-@dataclass
-class Child:
-    """A separate process for runs: a run that ends it, by its policy or for lack of memory, ends nothing else.
-
-    It is started at first use, and again after it has ended; `loads` are sent to it by name. Runs are in its main
-    thread, where the time limit of decisions works, whichever thread here asks for them.
-    """
-
-    kept: Kept
-    loads: Mapping[str, Trace]
-    _process: subprocess.Popen[bytes] | None = None
-
-    def make(self, chunk: Chunk) -> Done:
-        """Make the runs of a chunk; a run that ends the process `ATTEMPTS` times has failed."""
-        began_s = perf_counter()
-        ended = [(each.key, self._made(each)) for each in chunk]
-        return Done(ended, perf_counter() - began_s)
-
-    def _made(self, planned: PlannedRun) -> Outcome | str:
-        for _ in range(ATTEMPTS):
-            try:
-                process = self._running()
-                _send(process.stdin, planned)
-                made: Outcome | str = pickle.load(process.stdout)  # type: ignore[arg-type]
-                return made
-            except (EOFError, OSError, pickle.UnpicklingError):  # it ended, perhaps within its answer
-                code = self.close()
-        if code >= 0:
-            return f"the run ended its process, in each of {ATTEMPTS} attempts: exit code {code}"
-        name = signal.Signals(-code).name
-        return f"the process of the run was killed, in each of {ATTEMPTS} attempts: {name} (out of memory?)"
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None:
-            self._process = subprocess.Popen(SERVE, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-            _send(self._process.stdin, (self.kept, self.loads))
-        return self._process
-
-    def close(self) -> int:
-        """End the process, if there is one, and return its exit code."""
-        if self._process is None:
-            return 0
-        process, self._process = self._process, None
-        process.kill()  # no effect if it is ending by itself
-        with suppress(OSError), process:  # unsent data
-            pass
-        return process.wait()
+def make_apart(child: Child, kept: Kept, chunk: Chunk) -> Done:
+    """Make the runs of a chunk in a separate process; one that ends it `ATTEMPTS` times has failed."""
+    began_s = perf_counter()
+    ended = [(each.key, _made_apart(child, kept, each)) for each in chunk]
+    return Done(ended, perf_counter() - began_s)
 
 
-def serve() -> None:
-    """The main function of the process: makes the runs that it receives until its parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent ends it
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what policies print
-    tasks: SimpleQueue[Any] = SimpleQueue()
-    threading.Thread(target=_receive, args=(tasks,), daemon=True).start()
-    kept, loads = tasks.get()
-    shared = Shared()
-    with brought(loads):
-        while True:
-            _send(answers, outcome(kept, tasks.get(), shared))
-
-
-def _receive(tasks: SimpleQueue[Any]) -> None:
-    try:
-        while True:
-            tasks.put(pickle.load(sys.stdin.buffer))
-    finally:
-        os._exit(1)
-
-
-def _send(pipe: IO[bytes] | None, value: object) -> None:
-    assert pipe is not None
-    pickle.dump(value, pipe)
-    pipe.flush()
+def _made_apart(child: Child, kept: Kept, planned: PlannedRun) -> Outcome | str:
+    code = 0
+    for _ in range(ATTEMPTS):
+        try:
+            done: Done = child.call(make, kept, "", [planned])
+        except ProcessEndedError as error:
+            code = error.code
+        else:
+            return done.ended[0][1]
+    if code >= 0:
+        return f"the run ended its process, in each of {ATTEMPTS} attempts: exit code {code}"
+    name = signal.Signals(-code).name
+    return f"the process of the run was killed, in each of {ATTEMPTS} attempts: {name} (out of memory?)"

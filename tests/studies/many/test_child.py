@@ -15,7 +15,8 @@ import pytest
 from ipa.studies import find
 from ipa.studies.many import Bundle, Outcome, PlannedRun
 from ipa.studies.many.bundle import Answer, work
-from ipa.studies.many.executor import Child, Done, Local
+from ipa.studies.many.child import Child
+from ipa.studies.many.executor import Done, Local, make_apart
 from tests.command import POLICIES, SHORT, start
 
 ENDS = (
@@ -60,16 +61,16 @@ def asked(level: int) -> PlannedRun:
 
 
 def test_a_run_that_ends_its_process_twice_has_failed_and_no_other_has() -> None:
-    child = Child("summary", {})
-    ended = dict(child.make([asked(level) for level in (1, 3, 2, 4, 5)]).ended)
+    child = Child()
+    ended = dict(make_apart(child, "summary", [asked(level) for level in (1, 3, 2, 4, 5)]).ended)
     child.close()
     assert (ended["3"], ended["4"]) == (EXITED, KILLED)
     assert [key for key, outcome in ended.items() if isinstance(outcome, Outcome)] == ["1", "2", "5"]
 
 
 def test_a_process_that_is_closed_has_ended() -> None:
-    child = Child("summary", {})
-    child.make([asked(1)])
+    child = Child()
+    make_apart(child, "summary", [asked(1)])
     assert child._process is not None
     number = child._process.pid
     assert child.close() == -signal.SIGKILL
