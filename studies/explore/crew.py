@@ -21,7 +21,7 @@ from ipa.studies.explore.figures import Kept
 from ipa.studies.explore.inside import inside
 from ipa.studies.explore.plan import planned
 from ipa.studies.explore.take import FORMS, taken
-from ipa.studies.many.child import Child, ProcessEndedError, StoppedError, SupersededError, look
+from ipa.studies.many import Child, ProcessEndedError, StoppedError, SupersededError, look
 from ipa.studies.runs import simulate
 from ipa.studies.scenario import Scenario, Shared
 

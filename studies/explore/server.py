@@ -36,8 +36,7 @@ from ipa.studies.explore.figures import Kept
 from ipa.studies.explore.points import points_of
 from ipa.studies.explore.questions import Question, base_of, choices
 from ipa.studies.explore.take import FORMS
-from ipa.studies.many import workers
-from ipa.studies.many.child import SupersededError
+from ipa.studies.many import SupersededError, workers
 from ipa.studies.runs import RunData
 from ipa.studies.scenario import Scenario, ScenarioError
 

@@ -1,4 +1,16 @@
-"""Many runs, made locally or on a cluster and kept as they finish; and studies, sweeps and tunings built on them."""
+"""Many runs take one path, here in the order in which a run passes it:
+
+systems, study/plan, sweeps/sample, tuning/search, losses/causes    what is asked: scenarios with names
+plan          a run to make, with a key of everything that it depends on
+runner        the folder, locked by one command; the runs that its store lacks, in chunks
+executor      where they are made: here by `workers`, each a process for many runs,
+dask_cluster    or on a cluster, to which `bundle` brings the files that they name
+child         a process of its own for a run that may end it; the explorer's runs too
+outcome       what is kept of a run: its summary, its course, or all files of its folder
+store         the finished runs in one file, by their keys
+comparison, study, sweeps, tuning, losses    what came of them: one table, and what is computed from it
+answers       which settings differ, which wins, and what it costs: for the pages of all
+"""
 
 import lazy_loader as lazy
 

@@ -11,6 +11,11 @@ from . import systems as systems
 from . import tuning as tuning
 from . import workers as workers
 from .bundle import Bundle as Bundle
+from .child import Child as Child
+from .child import ProcessEndedError as ProcessEndedError
+from .child import StoppedError as StoppedError
+from .child import SupersededError as SupersededError
+from .child import look as look
 from .comparison import Comparison as Comparison
 from .comparison import Group as Group
 from .comparison import by_policy as by_policy
