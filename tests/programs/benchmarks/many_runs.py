@@ -30,6 +30,8 @@ from tests.programs.benchmarks.tables import Column, Table, Value
 
 RUN: dict[str, Any] = {"pipeline": "video", "trace": "twitter:bursty" if TRACE_VARIABLE in os.environ else "bursty"}
 """On the published window where the real trace is known, else on the synthetic load, which each seed draws anew."""
+IDLE = f"{Path(__file__).with_name('constant.py')}:Constant"
+"""A policy that always answers the same."""
 REPEATS = 30
 SEEDS = 100
 CHUNK = {"compiled": 50, "simpy": 6}
@@ -76,6 +78,8 @@ def parts() -> Table:
         {"part": name, **{f"{records}_ms": each.get(name, 0.0) for records, each in spent.items()}} for name in names
     ]
     rows.append({"part": "whole run", **{f"{records}_ms": sum(each.values()) for records, each in spent.items()}})
+    idle: dict[str, Value] = {f"{records}_ms": median(_whole_ms(records, seeds, IDLE)) for records in spent}
+    rows.append({"part": "whole run, decisions for nothing", **idle})
     return Table(
         name="parts",
         title="20-minute runs of video, ipa: processor ms of one, by part",
@@ -186,26 +190,30 @@ def _memory_bytes() -> float:
 
 def _by_part(records: str, seeds: Iterator[int]) -> dict[str, float]:
     """Part -> processor milliseconds of a run; they add up to the median of whole runs."""
-
-    def run() -> None:
-        finished = simulate(Scenario(**RUN, records=records, seed=next(seeds)))  # type: ignore[arg-type]
-        if records == "all":
-            finished.tables  # noqa: B018
-
-    for _ in range(3):
-        run()
-    whole_ms = []
-    for _ in range(REPEATS):
-        before_s = process_time()
-        run()
-        whole_ms.append(1e3 * (process_time() - before_s))
+    whole_ms = _whole_ms(records, seeds, "ipa")
     with _watched() as spent_s:
         before_s = thread_time()
         for _ in range(REPEATS):
-            run()
+            _run_once(records, next(seeds), "ipa")
         total_s = thread_time() - before_s
     spent_s["the rest"] = total_s - sum(spent_s.values())
     return {name: median(whole_ms) * each_s / total_s for name, each_s in spent_s.items()}
+
+
+def _run_once(records: str, seed: int, policy: str) -> None:
+    finished = simulate(Scenario(**RUN, records=records, seed=seed, policy=policy))  # type: ignore[arg-type]
+    if records == "all":
+        finished.tables  # noqa: B018
+
+
+def _whole_ms(records: str, seeds: Iterator[int], policy: str) -> list[float]:
+    """The processor milliseconds of whole runs, after some that are not timed."""
+    spent_ms = []
+    for _ in range(3 + REPEATS):
+        before_s = process_time()
+        _run_once(records, next(seeds), policy)
+        spent_ms.append(1e3 * (process_time() - before_s))
+    return spent_ms[3:]
 
 
 @contextmanager
