@@ -136,7 +136,7 @@ def read_kept(folder: Path) -> KeptRun:
         tuple(RoomLack(*lack) for lack in state["room_lack"]),
         state["now_s"],
         state["held"],
-        state["models"],
+        state.get("models", {}),  # of a run of an earlier version
     )
 
 
