@@ -106,11 +106,18 @@ def from_yaml(file: Path, as_json: bool) -> None:
     help="What to write. Default: what says all that the policy does.",
 )
 @click.option("--trace", help="Simulate the policy on this load, and write the outcome above the settings.")
-def to_yaml(spec: str, pipeline: str, wanted: str | None, trace: str | None) -> None:
+@output_options
+def to_yaml(spec: str, pipeline: str, wanted: str | None, trace: str | None, as_json: bool) -> None:
     """Write a policy as the settings of an autoscaler, a manifest for each stage.
 
     POLICY: hpa, kpa or ray with parameters, such as 'hpa target=0.6 max_replicas=20', or a file with settings. What has
     to be guessed, such as the names of metrics, is marked.
     """
     scenario = studies.find(pipeline, {"policy": spec, **({} if trace is None else {"trace": trace})})
-    click.echo(studies.many.settings_of(scenario, wanted, is_measured=trace is not None), nl=False)
+    text = studies.many.settings_of(scenario, wanted, is_measured=trace is not None)
+    if as_json:
+        import yaml
+
+        printing.print_json(list(yaml.safe_load_all(text)))
+    else:
+        click.echo(text, nl=False)

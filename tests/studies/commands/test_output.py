@@ -17,6 +17,8 @@ COMMANDS = {words.removeprefix("ipa "): command for words, command in every_comm
 PASSES_ON = {"again"}
 """What hands its options to another command."""
 
+HPA = "hpa target=0.6 max_replicas=20"
+
 RUNS = {
     "again": ("run",),
     "compare": ("video", "--policy", "static", "--policy", "rate", *SHORT),
@@ -26,8 +28,10 @@ RUNS = {
     "optimise": ("video", "--load", 9),
     "pipeline check": ("mine.yaml",),
     "pipeline new": ("new.yaml", "--from", "latencies.csv"),
+    "policy from-yaml": ("hpa.yaml",),
     "policy list": (),
     "policy show": ("ipa",),
+    "policy to-yaml": (HPA, "--pipeline", "mine.yaml"),
     "predictor evaluate": ("--trace", "constant:5:60", "--predictor", "max"),
     "predictor list": (),
     "predictor show": ("--trace", "constant:5:60", "--predictor", "max", "--to", "forecasts.html"),
@@ -89,6 +93,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mine.yaml").write_text(PIPELINE)
     (folder / "study.yaml").write_text(STUDY)
     (folder / "latencies.csv").write_text(LATENCIES)
+    settings = ipa("policy", "to-yaml", HPA, "--pipeline", folder / "mine.yaml")
+    (folder / "hpa.yaml").write_text(settings.stdout)
     assert ipa("simulate", "video", *SHORT, "--out", folder / "run").exit_code == 0
     return folder
 
