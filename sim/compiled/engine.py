@@ -33,7 +33,7 @@ def compile_error() -> str:
     try:
         direct(advance, 0.0, 0, memory, None, None, None)
     except Exception as error:  # from numba, llvmlite or the disk: in any case the SimPy engine can run
-        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+        return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason run_input'}"
     return ""
 
 
@@ -55,8 +55,8 @@ def set_budgets(
 ) -> None:
     """Divide the limit of cores among the stages, for this decision."""
     existing_cores = [stage.existing_cores(now_s) for stage in stages]
-    desired = [configuration[stage.model.name] for stage in stages]
-    budgets = rules.core_budgets(limit_cores, existing_cores, [each.replicas * each.cores for each in desired])
+    desired_cores = [configuration[stage.model.name].total_cores for stage in stages]
+    budgets = rules.core_budgets(limit_cores, existing_cores, desired_cores)
     for stage, budget_cores in zip(stages, budgets, strict=True):
         stage.set_budget(budget_cores)
 
@@ -66,14 +66,16 @@ class CompiledEngine(Stepping):
 
     stages: tuple[CompiledStage, ...]
 
-    def __init__(self, given: RunInput, initial: Mapping[str, StageConfiguration]) -> None:
-        super().__init__(given)
-        models, world, seed = given.models, given.world, given.seed
+    def __init__(self, run_input: RunInput, initial: Mapping[str, StageConfiguration]) -> None:
+        super().__init__(run_input)
+        models, world, seed = run_input.models, run_input.world, run_input.seed
         self._layout = layout = layout_of(models)
         positions = range(len(models))
         self._normals = [streams.normal_blocks(streams.stream(seed, "service", position)) for position in positions]
-        self._start_up_factors = [streams.start_up_factors(seed, each, world.start_up_sigma) for each in positions]
-        self.routes = None if given.graph is None else Routes(given.graph, given.names, given.arrivals_s, seed, persist)
+        self._start_up_factors = [
+            streams.start_up_factors(seed, position, world.start_up_sigma) for position in positions
+        ]
+        self.routes = Routes.of(run_input, persist)
         self._entries = (0,) if self.routes is None else self.routes.entries
         self._memory, self._waiting = allocate(
             self._capacity(), len(models), layout, is_eager=world.dispatch == "eager"
@@ -84,7 +86,7 @@ class CompiledEngine(Stepping):
         self._kernel = direct(advance, 0.0, 0, self._memory, self._waiting, self._deadlines, self._graph)
         self._run["instant_s"] = safe_until_s(layout.shortest_s, world.hop_s)
         self.stages = tuple(self._stage(place, layout) for place in range(len(models)))
-        self._make_room(max(wanted.replicas for wanted in initial.values()))
+        self._make_room(max(configuration.replicas for configuration in initial.values()))
         for stage in self.stages:
             stage.start(initial[stage.model.name])
         self._expect()
@@ -101,7 +103,7 @@ class CompiledEngine(Stepping):
         return allocate_graph(self.routes, self._layout, self.arrivals_s, self._memory.capacity)
 
     def _stage(self, position: int, layout: Layout) -> CompiledStage:
-        return CompiledStage(position, self.given.models[position], self._memory, layout)
+        return CompiledStage(position, self.run_input.models[position], self._memory, layout)
 
     def _reach(self, time_s: float, rank: int) -> float | None:
         return float(self._run["now_s"]) if self._advance(time_s, rank) == ENDED else None
@@ -189,12 +191,12 @@ class CompiledEngine(Stepping):
     def on_the_way(self) -> IntArray:
         """In a graph, the requests of the items that are on their way to a stage."""
         assert self._graph is not None
-        graph, found = self._graph, []
+        graph, requests = self._graph, []
         for stage, into in zip(self.stages, graph.into, strict=True):
-            found.append(graph.items["request"][stage.position, stage.enqueued : into["sent"]])
+            requests.append(graph.items["request"][stage.position, stage.enqueued : into["sent"]])
             if into["join"] in (WAIT, ALL):
-                found.append(graph.coming["number"][stage.position, into["delivered"] : into["expected"]])
-        return np.concatenate(found).astype(np.int64)
+                requests.append(graph.coming["number"][stage.position, into["delivered"] : into["expected"]])
+        return np.concatenate(requests).astype(np.int64)
 
     def _use(self, memory: Memory) -> None:
         """Continue with another memory of the same content."""
@@ -218,9 +220,9 @@ class CompiledEngine(Stepping):
         """The DEADLINE records for dropping by deadline, shape (S,); None for the other drop modes."""
         if self.world.drop != "deadline":
             return None
-        deadlines = np.zeros(len(self.given.models), DEADLINE)
+        deadlines = np.zeros(len(self.run_input.models), DEADLINE)
         deadlines["sla_s"] = self.world.sla_s
-        deadlines["limit_s"] = [model.drop_limit_s for model in self.given.models]
+        deadlines["limit_s"] = [model.drop_limit_s for model in self.run_input.models]
         deadlines["looked_s"] = -NEVER
         return deadlines
 

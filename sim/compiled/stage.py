@@ -33,7 +33,7 @@ class CompiledStage:
         self._tallied: list[list[int]] = []
         self._replicas: Mapping[str, ReplicaCounts] = {}  # of the counts in `_tallied`
         self._state = memory.stages[self.position]
-        self._wanted = memory.stages[["option", "variant", "batch", "desired", "batch_timeout_s"]][self.position :]
+        self._desired = memory.stages[["option", "variant", "batch", "desired", "batch_timeout_s"]][self.position :]
         self._counts = memory.counts[position]
         self._state["limit_s"] = model.drop_limit_s
 
@@ -56,7 +56,7 @@ class CompiledStage:
             return
         self.configuration = self._written = configuration
         variant = configuration.variant
-        self._wanted[0] = (  # at once: writing a single field takes longer than writing all together
+        self._desired[0] = (  # at once: writing a single field takes longer than writing all together
             self._numbers[variant, configuration.cores],
             self._variants[variant],
             configuration.batch,
@@ -89,9 +89,9 @@ class CompiledStage:
 
     def tell(self, deadlines: RecordArray) -> None:
         """By deadline: write the size and latency of a full batch of the configuration into `deadlines`."""
-        wanted, deadline = self.configuration, deadlines[self.position]
-        service = self.model.service[wanted.variant, wanted.cores]
-        full = rules.dispatch_size(wanted.batch, service.max_batch)
+        desired, deadline = self.configuration, deadlines[self.position]
+        service = self.model.service[desired.variant, desired.cores]
+        full = rules.dispatch_size(desired.batch, service.max_batch)
         deadline["full"], deadline["latency_s"] = full, service.latency_s[full]
 
     # ---- what control steps and records read ----

@@ -14,12 +14,12 @@ from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
 class Stepping(ABC):
     """A run that stops where Python has something to do."""
 
-    def __init__(self, given: RunInput) -> None:
-        self.given = given
-        self.world = given.world
-        self.arrivals_s = given.arrivals_s
+    def __init__(self, run_input: RunInput) -> None:
+        self.run_input = run_input
+        self.world = run_input.world
+        self.arrivals_s = run_input.arrivals_s
         self.now_s = 0.0
-        self.end_s = given.world.duration_s
+        self.end_s = run_input.world.duration_s
         self._pending: deque[tuple[float, Mapping[str, StageConfiguration]]] = deque()
 
     @abstractmethod

@@ -33,14 +33,14 @@ class StreamedEngine(CompiledEngine):
 
     def __init__(
         self,
-        given: RunInput,
+        run_input: RunInput,
         initial: Mapping[str, StageConfiguration],
         receive: Callable[[Handover], object],
         window: int | None = None,
     ) -> None:
         self._window = WINDOW if window is None else window
         self._first = 0  # the number, in the whole run, of the first request in memory
-        super().__init__(given, initial)
+        super().__init__(run_input, initial)
         self._receive = receive
         self._end = self._capacity()  # the number of the first request that is not in memory yet
 
@@ -50,7 +50,7 @@ class StreamedEngine(CompiledEngine):
         return min(max(self._window, at_start), len(self.arrivals_s))
 
     def _stage(self, position: int, layout: Layout) -> StreamedStage:
-        return StreamedStage(position, self.given.models[position], self._memory, layout, self.arrivals_s)
+        return StreamedStage(position, self.run_input.models[position], self._memory, layout, self.arrivals_s)
 
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
         """Run to the end and stop at each of the times, which must be ascending; yields each time."""

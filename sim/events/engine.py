@@ -32,28 +32,28 @@ class SimPyEngine:
 
     def __init__(
         self,
-        given: RunInput,
+        run_input: RunInput,
         initial: Mapping[str, StageConfiguration],
         receive: Callable[[Handover], object] | None = None,
     ) -> None:
         self._receive = receive
-        self.world = given.world
-        self.arrivals_s = given.arrivals_s
-        self.env = Environment(len(given.models))
-        self.end_s = given.world.duration_s
-        self._busy = BusyCores() if given.world.interference else None
-        self.routes = None if given.graph is None else Routes(given.graph, given.names, given.arrivals_s, given.seed)
-        arrivals_s = given.arrivals_s.tolist()
+        self.world = run_input.world
+        self.arrivals_s = run_input.arrivals_s
+        self.env = Environment(len(run_input.models))
+        self.end_s = run_input.world.duration_s
+        self._busy = BusyCores() if run_input.world.interference else None
+        self.routes = Routes.of(run_input)
+        arrivals_s = run_input.arrivals_s.tolist()
         self._flow = self._create_flow(arrivals_s)
-        context = RunContext(given, self.env, arrivals_s, self._flow, self._busy)
+        context = RunContext(run_input, self.env, arrivals_s, self._flow, self._busy)
         kind = EagerStage if self.world.dispatch == "eager" else SimPyStage
-        self.stages = tuple(kind(context, position, initial[name]) for position, name in enumerate(given.names))
+        self.stages = tuple(kind(context, position, initial[name]) for position, name in enumerate(run_input.names))
         self._flow.connect(self.stages)
         parents, waits_s = parents_and_waits(self.routes, len(self.stages))
         for position, stage in enumerate(self.stages):
             stage.later = self._later(position, parents, waits_s)
         self._entries = (0,) if self.routes is None else self.routes.entries
-        self._open = len(given.arrivals_s) * len(self._entries)  # items that have not ended
+        self._open = len(run_input.arrivals_s) * len(self._entries)  # items that have not ended
 
     def _create_flow(self, arrivals_s: list[float]) -> ChainFlow | GraphFlow:
         hop_s = self.world.hop_s
@@ -64,12 +64,12 @@ class SimPyEngine:
     def _later(self, position: int, parents: Sequence[Sequence[int]], waits_s: Sequence[float]) -> list[Later]:
         """The stages that lie on any way from the one at `position` to an exit."""
         places = {position: 0}
-        found = []
+        later = []
         for stage in self.stages[position + 1 :]:
             if before := [places[parent] for parent in parents[stage.position] if parent in places]:
                 places[stage.position] = len(places)
-                found.append(Later(stage, before[0], before[1:], waits_s[stage.position]))
-        return found
+                later.append(Later(stage, before[0], before[1:], waits_s[stage.position]))
+        return later
 
     def _expect(self) -> None:
         """Schedule the arrivals."""
@@ -146,8 +146,7 @@ class SimPyEngine:
     def _set_budgets(self, limit_cores: int, configuration: Configuration, now_s: float) -> None:
         """Divide the limit of cores among the stages, for this decision."""
         existing_cores = [stage.replicas.existing_cores(now_s) for stage in self.stages]
-        desired = [configuration[stage.model.name] for stage in self.stages]
-        desired_cores = [each.replicas * each.cores for each in desired]
+        desired_cores = [configuration[stage.model.name].total_cores for stage in self.stages]
         budgets = rules.core_budgets(limit_cores, existing_cores, desired_cores)
         for stage, budget_cores in zip(self.stages, budgets, strict=True):
             stage.replicas.budget_cores = budget_cores

@@ -55,7 +55,7 @@ class GraphFlow:
         for stage in stages:
             position = stage.position
             if position in self._routes.entries:
-                own = [self._whole(position, *each) for each in enumerate(self._arrivals_s)]
+                own = [self._whole(position, *request) for request in enumerate(self._arrivals_s)]
                 self._sent[position] = own
             else:
                 stage.arrivals_s = []
@@ -86,9 +86,9 @@ class GraphFlow:
         """The items of a stage from number `since` on, in the order in which they came."""
         came = self._sent[stage.position][since : stage.enqueued]
         return ItemLog(
-            request=np.array([each.request for each in came], dtype=np.int64),
-            edge=np.array([each.edge for each in came], dtype=np.int64),
-            enqueue_s=np.array([each.enqueue_s for each in came], dtype=np.float64),
+            request=np.array([item.request for item in came], dtype=np.int64),
+            edge=np.array([item.edge for item in came], dtype=np.int64),
+            enqueue_s=np.array([item.enqueue_s for item in came], dtype=np.float64),
         )
 
     def on_the_way(self) -> list[int]:
@@ -101,7 +101,7 @@ class GraphFlow:
         own = self._sent[stage.position]
         first = len(own)
         own += sent
-        stage.arrivals_s += [self._arrivals_s[each.request] for each in sent]
+        stage.arrivals_s += [self._arrivals_s[item.request] for item in sent]
         return list(range(first, len(own)))
 
     def _put_on(self, way: Way, item: Sent, variant: str, now_s: float) -> list[Sent]:
@@ -136,7 +136,7 @@ class GraphFlow:
         if not entering:
             return
         if join is not None and join.kind == "wait":
-            self._join_at(child, [each.request for each in entering], now_s + self._hop_s + join.wait_s)
+            self._join_at(child, [item.request for item in entering], now_s + self._hop_s + join.wait_s)
         elif self._hop_s == 0.0:
             stage.receive(self._adopt(stage, entering), now_s)
         else:
@@ -145,7 +145,7 @@ class GraphFlow:
     def _gather(self, stage: int, ended: list[int], came: Mapping[int, Sequence[Sent]], end_s: float) -> int:
         """Tell the stages that join all which items ended at a stage and which came to others; returns how many
         requests join by that."""
-        coming = {child: [each.request for each in entering] for child, entering in came.items()}
+        coming = {child: [item.request for item in entering] for child, entering in came.items()}
         count = 0
         for target, gathered in self._gathering.items():
             joined = gathered.ended(stage, ended, coming, end_s)
@@ -165,7 +165,7 @@ class GraphFlow:
     def _enter(self, stage_and_moment: tuple[int, float], now_s: float) -> None:
         stage = self._stages[stage_and_moment[0]]
         requests = sorted(self._joining.pop(stage_and_moment))
-        stage.receive(self._adopt(stage, [self._whole(stage.position, each, now_s) for each in requests]), now_s)
+        stage.receive(self._adopt(stage, [self._whole(stage.position, request, now_s) for request in requests]), now_s)
 
 
 class _Gathered:

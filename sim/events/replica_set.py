@@ -259,8 +259,8 @@ class ReplicaSet:
         )
 
     def _is_current(self, replica: SimPyReplica) -> bool:
-        wanted = self.configuration
-        return replica.variant == wanted.variant and replica.cores == wanted.cores
+        desired = self.configuration
+        return replica.variant == desired.variant and replica.cores == desired.cores
 
     def _create(self, now_s: float) -> SimPyReplica:
         variant, cores = self.configuration.variant, self.configuration.cores

@@ -56,7 +56,7 @@ class RunContext:
     `arrivals_s`: a list, since Python reads its elements faster than those of an array.
     """
 
-    given: RunInput
+    run_input: RunInput
     env: Environment
     arrivals_s: list[float]
     flow: Flow
@@ -114,8 +114,8 @@ class SimPyStage:
     )
 
     def __init__(self, run: RunContext, position: int, configuration: StageConfiguration) -> None:
-        env, world, seed = run.env, run.given.world, run.given.seed
-        model = run.given.models[position]
+        env, world, seed = run.env, run.run_input.world, run.run_input.seed
+        model = run.run_input.models[position]
         self._env = env
         self._busy = run.busy
         self._completion = env.priority(COMPLETION, position)

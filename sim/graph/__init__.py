@@ -1,7 +1,4 @@
-"""What both engines share for graphs of stages: draws, routes, and the records of items and requests.
-
-Nothing flows back in a graph, so its stages can be simulated one after the other.
-"""
+"""What both engines share for graphs of stages: draws, routes, and the records of items and requests."""
 
 import lazy_loader as lazy
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from ipa.profiles import Edge, Graph, Join
 from ipa.sim.graph import draws
 from ipa.sim.interface import BoolArray
-from ipa.sim.model import FloatArray, IntArray
+from ipa.sim.model import FloatArray, IntArray, RunInput
 
 NO_EDGE = -1
 """The edge of an item that came by none: a request at an entry, or the result of a join."""
@@ -81,6 +82,13 @@ class Routes:
             bool(graph.into(name)) and all(edge.partial for edge in graph.into(name)) for name in stages
         )
 
+    @classmethod
+    def of(cls, run_input: RunInput, persistent: draws.Persistent = draws.persistent) -> Self | None:
+        """Those of a run; None for a chain."""
+        if run_input.graph is None:
+            return None
+        return cls(run_input.graph, run_input.names, run_input.arrivals_s, run_input.seed, persistent)
+
     def forgives(self, position: int, edge: int) -> bool:
         """Whether a request goes on if an item that came to a stage by an edge is dropped there.
 
@@ -100,8 +108,7 @@ class Routes:
                 self._places[edge] = draws.latent_uniforms(
                     self._seed, edge, persist_s, self._arrivals_s, self._persistent
                 )
-            found = draws.numbers_of_items(self.edges[edge], variant, self._places[edge])
-            self._numbers[edge, variant] = found
+            self._numbers[edge, variant] = draws.numbers_of_items(self.edges[edge], variant, self._places[edge])
         return self._numbers[edge, variant]
 
     def key(self, position: int, request: int) -> int:
@@ -124,7 +131,7 @@ def _carries_one(edge: Edge) -> bool:
 
 def _ways_from(graph: Graph, stage: str, place: dict[str, int]) -> list[Way]:
     """The edges from a stage, as listed."""
-    found = []
+    ways = []
     reached: dict[str, float] = {}
     first: dict[str, int] = {}
     count = len(graph.edges)
@@ -132,11 +139,11 @@ def _ways_from(graph: Graph, stage: str, place: dict[str, int]) -> list[Way]:
         if edge.parent != stage:
             continue
         if not edge.switch:
-            found.append(Way(number, place[edge.child], count + number, 0.0, edge.share))
+            ways.append(Way(number, place[edge.child], count + number, 0.0, edge.share))
             continue
         low = reached.get(edge.switch, 0.0)
         reached[edge.switch] = high = low + edge.share
         drawn = count + first.setdefault(edge.switch, number)
         is_last = not any(each.parent == stage and each.switch == edge.switch for each in graph.edges[number + 1 :])
-        found.append(Way(number, place[edge.child], drawn, low, 1.0 if is_last else high))
-    return found
+        ways.append(Way(number, place[edge.child], drawn, low, 1.0 if is_last else high))
+    return ways
