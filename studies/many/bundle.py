@@ -6,6 +6,7 @@ there; results have the original names.
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import tempfile
@@ -13,7 +14,7 @@ import threading
 from atexit import register
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -25,7 +26,7 @@ from ipa.studies.many.executor import Chunk, Done, Kept, make_apart
 from ipa.studies.many.outcome import Outcome
 from ipa.studies.many.plan import PlannedRun
 from ipa.studies.runs import Content, Renaming, content_of, digest_of, names_in
-from ipa.studies.runs.results import versions, write_files
+from ipa.studies.runs.results import MANIFEST, as_json, versions, write_files
 from ipa.studies.scenario import Scenario, WorkerError, find_trace
 from ipa.traces import Trace, is_of_real_trace
 
@@ -87,7 +88,10 @@ class Unpacked:
     def _as_asked(self, outcome: Outcome | str) -> Outcome | str:
         if isinstance(outcome, str):
             return str(self._as_printed.over(outcome))
-        return replace(outcome, summary=self._back.over(outcome.summary))
+        files = dict(outcome.files)
+        if (manifest := files.get(MANIFEST)) is not None:
+            files[MANIFEST] = as_json(self._back.over(json.loads(manifest))).encode()
+        return Outcome(self._back.over(outcome.summary), files)
 
 
 # The work of a cluster's worker on a chunk, and the version of its program.

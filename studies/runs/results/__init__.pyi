@@ -2,6 +2,7 @@ from .again import Question as Question
 from .again import anew as anew
 from .again import asked as asked
 from .again import find as find
+from .atomic import as_json as as_json
 from .atomic import check_place as check_place
 from .atomic import check_writable as check_writable
 from .atomic import whole_file as whole_file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_names_are_changed_where_they_stand_alone(here: Path) -> None:
         Done(
             [
                 ("", f"{path}:3: oh"),
-                ("", Outcome({"policy": path})),
+                ("", Outcome({"policy": path}, {"manifest.json": json.dumps({"files": {path: "1"}}).encode()})),
             ],
             0.0,
         )
@@ -70,6 +71,9 @@ def test_names_are_changed_where_they_stand_alone(here: Path) -> None:
         "my.py:3: oh",
         {"policy": "my.py"},
     ]
+    ((_, outcome),) = done.ended[1:]
+    assert isinstance(outcome, Outcome)
+    assert json.loads(outcome.files["manifest.json"]) == {"files": {"my.py": "1"}}
 
 
 def test_a_load_that_was_brought_is_found_by_its_name() -> None:
