@@ -128,7 +128,7 @@ def run(
     today = date.today().isoformat()
     results.check_writable(plan.to.parent, f"--to {plan.to}")
     head = {"asked": plan.asked(), "began": today, **results.versions()}
-    kept = profiling.Kept(plan.record, head, fresh=fresh)
+    kept = profiling.Measurements(plan.record, head, fresh=fresh)
     if kept.found:
         printing.note(f"{plan.record}: goes on after {kept.found} measurements; --fresh begins again")
     if any((plan.cores[0], 1) not in kept.points(each.stage, each.variant) for each in plan.targets):
@@ -183,7 +183,7 @@ def _print_points(profile: Profile) -> None:
         names=2,
     )
     for target in profile.plan.targets:
-        points = profile.kept.points(target.stage, target.variant)
+        points = profile.measurements.points(target.stage, target.variant)
         for (cores, batch), point in sorted(points.items()):
             single = points.get((cores, 1))
             gain = f"{point.throughput_rps / single.throughput_rps:.2f}" if single else ""
@@ -205,7 +205,7 @@ def _print_content(profile: Profile) -> None:
     rows = [
         (target, point, content)
         for target in profile.plan.targets
-        for _, point in sorted(profile.kept.points(target.stage, target.variant).items())
+        for _, point in sorted(profile.measurements.points(target.stage, target.variant).items())
         if len(point.content) > 1
         for content in point.content
     ]

@@ -11,7 +11,7 @@ from .plan import Asked as Asked
 from .plan import Plan as Plan
 from .plan import make as make
 from .plan import targets_of as targets_of
-from .profile import Kept as Kept
+from .profile import Measurements as Measurements
 from .profile import Profile as Profile
 from .profile import Skipped as Skipped
 from .profile import check as check

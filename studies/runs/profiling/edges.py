@@ -50,69 +50,77 @@ class Counted:
     @property
     def table(self) -> Mapping[str, tuple[int, ...]]:
         """The content of a file of counts, a column for each variant; empty if some variant has no counts."""
-        known = {**self.edge.counts, **self.numbers}
-        is_whole = self.edge.items_from and all(each in self.edge.counts for each in self.others)
-        return known if is_whole else {}
+        numbers_by_variant = {**self.edge.counts, **self.numbers}
+        is_whole = self.edge.items_from and all(variant in self.edge.counts for variant in self.others)
+        return numbers_by_variant if is_whole else {}
 
     def values(self, source: str, table: str) -> dict[str, object]:
         """Key of the edge -> its value, None for a key to leave out; `table`: the file of the counts."""
-        found: dict[str, object] = {"from": source}
+        values: dict[str, object] = {"from": source}
         if not self.edge.items_from:
-            return {"share": _rounded(self.share, 12), **found}
-        found |= {"share": None, "counts": None, "items": None, "spread": None}
+            return {"share": _rounded(self.share, 12), **values}
+        values |= {"share": None, "counts": None, "items": None, "spread": None}
         if self.table:
-            found["counts"] = table
+            values["counts"] = table
         else:
             others = {variant: self.edge.factor(variant) for variant in self.others}
             means, variances = self.means, [float(np.var(items)) for items in self.numbers.values()]
-            found["items"] = {**others, **{variant: _rounded(mean) for variant, mean in means.items()}}
+            values["items"] = {**others, **{variant: _rounded(mean) for variant, mean in means.items()}}
             total = sum(means.values())
-            found["spread"] = _rounded(sum(variances) / total) if total else None
+            values["spread"] = _rounded(sum(variances) / total) if total else None
         if self.persist_s is not None:
-            found["persist_s"] = _rounded(self.persist_s) or None
-        return found
+            values["persist_s"] = _rounded(self.persist_s) or None
+        return values
 
 
 def counted(profile: Profile) -> list[Counted]:
     """The counts on each edge that depends on models' outputs, in the order of the file."""
-    plan, found = profile.plan, []
+    plan, counts = profile.plan, []
     if plan.pipeline is None or plan.pipeline.graph is None:
         return []
     for edge in plan.pipeline.graph.edges:
-        asked = [target for target in plan.targets if target.stage == edge.parent and target.samples]
-        if edge not in plan.edges_from(edge.parent) or not asked:
+        sampled_targets = [target for target in plan.targets if target.stage == edge.parent and target.samples]
+        if edge not in plan.edges_from(edge.parent) or not sampled_targets:
             continue
-        kept = {each.variant: profile.kept.of(Numbers, edge.parent, each.variant) for each in asked}
-        numbers = {
-            variant: next(one.items for one in reversed(records) if one.child == edge.child)
-            for variant, records in kept.items()
+        records_of = {
+            target.variant: profile.measurements.of(Numbers, edge.parent, target.variant) for target in sampled_targets
         }
-        others = tuple(each.name for each in plan.pipeline.stage(edge.parent).variants if each.name not in numbers)
-        found.append(Counted(edge, numbers, others, plan.every_s))
-    return found
+        numbers = {
+            variant: next(record.items for record in reversed(records) if record.child == edge.child)
+            for variant, records in records_of.items()
+        }
+        others = tuple(
+            target.name for target in plan.pipeline.stage(edge.parent).variants if target.name not in numbers
+        )
+        counts.append(Counted(edge, numbers, others, plan.every_s))
+    return counts
 
 
 def written(profile: Profile, source: str) -> tuple[list[ProfiledEdge], dict[str, str]]:
     """The edges for the pipeline file, and the files of counts beside it: name -> text."""
     edges, tables = [], {}
     every = counted(profile)
-    for each in every:
-        if not _is_writable(each, every):
+    for counts in every:
+        if not _is_writable(counts, every):
             continue
-        name = f"{profile.plan.to.stem}.{each.edge.parent}-{each.edge.child}.csv"
-        edges.append(ProfiledEdge(each.edge.parent, each.edge.child, each.values(source, name)))
-        if each.table:
-            rows = [",".join("" if n is None else str(n) for n in row) for row in zip_longest(*each.table.values())]
-            tables[name] = "\n".join([",".join(each.table), *rows]) + "\n"
+        name = f"{profile.plan.to.stem}.{counts.edge.parent}-{counts.edge.child}.csv"
+        edges.append(ProfiledEdge(counts.edge.parent, counts.edge.child, counts.values(source, name)))
+        if counts.table:
+            rows = [",".join("" if n is None else str(n) for n in row) for row in zip_longest(*counts.table.values())]
+            tables[name] = "\n".join([",".join(counts.table), *rows]) + "\n"
     return edges, tables
 
 
-def _is_writable(each: Counted, every: list[Counted]) -> bool:
+def _is_writable(counts: Counted, every: list[Counted]) -> bool:
     """Whether a file can hold the counts: shares must be above 0, and those of a switch must sum to 1."""
-    edge = each.edge
+    edge = counts.edge
     if edge.items_from or not edge.switch:
-        return bool(edge.items_from) or each.share > 0.0
-    shares = [one.share for one in every if (one.edge.parent, one.edge.switch) == (edge.parent, edge.switch)]
+        return bool(edge.items_from) or counts.share > 0.0
+    shares = [
+        other_counts.share
+        for other_counts in every
+        if (other_counts.edge.parent, other_counts.edge.switch) == (edge.parent, edge.switch)
+    ]
     return min(shares) > 0.0 and abs(fsum(shares) - 1.0) < 1e-9
 
 
@@ -127,15 +135,15 @@ def doubts(profile: Profile) -> Iterator[str]:
                 f"{target.stage}/{target.variant}: how many items go on to {children} is counted on samples alone: "
                 "give --samples"
             )
-    for each in every:
-        place, shares = f"{each.edge.child} after {each.edge.parent}", each.means
-        if not _is_writable(each, every):
-            reason = "samples take not each edge of its switch, or none" if each.edge.switch else "no sample takes it"
-            yield f"{place}: {reason}: its share stays {each.edge.share:g}"
-        elif not each.edge.items_from and max(shares.values()) - min(shares.values()) > APART:
-            said = ", ".join(f"{variant} {share:.3g}" for variant, share in shares.items())
-            yield f"{place}: the share is the mean of variants that differ: {said}"
-    if any(each.edge.items_from and each.every_s is None for each in every):
+    for counts in every:
+        place, shares = f"{counts.edge.child} after {counts.edge.parent}", counts.means
+        if not _is_writable(counts, every):
+            reason = "samples take not each edge of its switch, or none" if counts.edge.switch else "no sample takes it"
+            yield f"{place}: {reason}: its share stays {counts.edge.share:g}"
+        elif not counts.edge.items_from and max(shares.values()) - min(shares.values()) > APART:
+            shares_text = ", ".join(f"{variant} {share:.3g}" for variant, share in shares.items())
+            yield f"{place}: the share is the mean of variants that differ: {shares_text}"
+    if any(counts.edge.items_from and counts.every_s is None for counts in every):
         yield "how long numbers of items persist is not measured: --every says how far apart the samples are"
 
 

@@ -36,11 +36,11 @@ def figures(points: Mapping[tuple[int, int], Point], measured: str) -> tuple[Fig
     sizes = sorted({batch for _, batch in points})
     rows: list[Figure] = []
     for cores in sorted({cores for cores, _ in points}):
-        there = [points[cores, batch] for batch in sizes if (cores, batch) in points]
+        points_here = [points[cores, batch] for batch in sizes if (cores, batch) in points]
         before: Figure | None = None
         for batch in sizes:
             point = points.get((cores, batch))
-            before = _continued(there, batch) if point is None else _lawful(point, measured, before)
+            before = _continued(points_here, batch) if point is None else _lawful(point, measured, before)
             rows.append(before)
     return tuple(rows)
 
@@ -62,12 +62,12 @@ def _lawful(point: Point, measured: str, before: Figure | None) -> Figure:
     return replace(figure, throughput_rps=_below(point.throughput_rps))
 
 
-def _continued(there: Sequence[Point], batch: int) -> Figure:
+def _continued(points: Sequence[Point], batch: int) -> Figure:
     """An extrapolated figure for a batch larger than the measured ones."""
-    last = there[-1]
+    last = points[-1]
     each_s = last.mean_s / last.batch
-    if len(there) > 1:
-        each_s = max(0.0, (last.mean_s - there[-2].mean_s) / (last.batch - there[-2].batch))
+    if len(points) > 1:
+        each_s = max(0.0, (last.mean_s - points[-2].mean_s) / (last.batch - points[-2].batch))
     mean_s = _rounded(last.mean_s + each_s * (batch - last.batch))
     p99_s = min(max(mean_s, _rounded(last.p99_s / last.mean_s * mean_s)), _below(MOST_P99 * mean_s))
     return Figure(last.cores, batch, mean_s, p99_s, _below(batch / mean_s), *(RULED_OUT,) * 3)
@@ -126,7 +126,7 @@ def changes(before: Pipeline, after: Pipeline, threshold: float) -> list[Change]
 
 
 def _of_variant(stage: str, old: Variant, new: Variant, threshold: float, same: Set[str]) -> Iterator[Change]:
-    figures = {(each.cores, each.batch): each for each in new.figures}
+    figures = {(figure.cores, figure.batch): figure for figure in new.figures}
     for was in old.figures:
         now = figures.get((was.cores, was.batch))
         if now is not None:
@@ -135,11 +135,11 @@ def _of_variant(stage: str, old: Variant, new: Variant, threshold: float, same: 
     sure = {"start_up_s": None, "memory_mb": 0.0}
     is_measured = {"start_up_s": old.start_up_from and new.start_up_from, "memory_mb": True}
     sources = {"start_up_s": old.start_up_from, "memory_mb": old.memory_from}
-    for what, (first, second) in pairs.items():
-        if first and second and is_measured[what]:
-            is_copied = first == second and sources[what] in same
-            verdict = COPIED if is_copied else _verdict(second / first, sure[what], threshold, is_latency=True)
-            yield Change(stage, old.name, None, None, what, first, second, sure[what], verdict)
+    for quantity, (first, second) in pairs.items():
+        if first and second and is_measured[quantity]:
+            is_copied = first == second and sources[quantity] in same
+            verdict = COPIED if is_copied else _verdict(second / first, sure[quantity], threshold, is_latency=True)
+            yield Change(stage, old.name, None, None, quantity, first, second, sure[quantity], verdict)
 
 
 def _of_figure(
@@ -147,15 +147,15 @@ def _of_figure(
 ) -> Iterator[Change]:
     places = stage, variant, was.cores, was.batch
     is_copied = was == now and {was.mean_from, was.p99_from, was.throughput_from} <= same
-    for what in ("mean_s", "p99_s", "throughput_rps"):
-        key = what.removesuffix("_s") + "_within"
+    for quantity in ("mean_s", "p99_s", "throughput_rps"):
+        key = quantity.removesuffix("_s") + "_within"
         # A throughput is batch / mean, or noisier: it takes the mean's interval.
-        key = "mean_within" if what == "throughput_rps" else key
+        key = "mean_within" if quantity == "throughput_rps" else key
         within = _together(getattr(was, key), getattr(now, key))
-        before, after = getattr(was, what), getattr(now, what)
-        verdict = _verdict(after / before, within, threshold, is_latency=what != "throughput_rps")
+        before, after = getattr(was, quantity), getattr(now, quantity)
+        verdict = _verdict(after / before, within, threshold, is_latency=quantity != "throughput_rps")
         verdict = COPIED if is_copied else verdict
-        yield Change(*places, what, before, after, within, verdict)
+        yield Change(*places, quantity, before, after, within, verdict)
 
 
 def _together(first: float | None, second: float | None) -> float | None:

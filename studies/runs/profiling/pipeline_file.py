@@ -42,21 +42,23 @@ def _text(profile: Profile, made_on: str, old: str) -> str:
     plan = profile.plan
     key = _free(SOURCE, plan.pipeline.provenance if plan.pipeline is not None else {})
     variants = [_variant(profile, target, key) for target in plan.targets]
-    used = {source for each in variants for figure in each.figures for source in _sources(figure)}
+    used = {source for variant in variants for figure in variant.figures for source in _sources(figure)}
     provenance = {key: Provenance("measured", _source(profile, made_on))}
-    there = plan.pipeline.provenance if plan.pipeline is not None else {}
-    provenance |= {law: Provenance("interpolated", LAWS[law]) for law in LAWS if law in used and law not in there}
+    old_provenance = plan.pipeline.provenance if plan.pipeline is not None else {}
+    provenance |= {
+        law: Provenance("interpolated", LAWS[law]) for law in LAWS if law in used and law not in old_provenance
+    }
     if plan.pipeline is not None:
-        counted_key = _free(COUNTED, there)
+        counted_key = _free(COUNTED, old_provenance)
         edges, tables = written(profile, counted_key)
         if edges:
-            samples = " and ".join(sorted({str(each.samples) for each in plan.targets if each.samples}))
-            said = f"ipa profile run, {made_on}: what the models made of {samples}; {plan.record.name}"
-            provenance[counted_key] = Provenance("measured", said)
+            samples = " and ".join(sorted({str(target.samples) for target in plan.targets if target.samples}))
+            source_text = f"ipa profile run, {made_on}: what the models made of {samples}; {plan.record.name}"
+            provenance[counted_key] = Provenance("measured", source_text)
         for name, table in tables.items():
             results.write_text(table, plan.to.parent / name)
         return profiles.profiled_text(old, str(plan.to), variants, provenance, edges)
-    stages = " then ".join(dict.fromkeys(each.stage for each in variants))
+    stages = " then ".join(dict.fromkeys(variant.stage for variant in variants))
     return profiles.new_pipeline_text(plan.name, f"{stages}, profiled", variants, provenance)
 
 
@@ -65,21 +67,23 @@ def _sources(figure: Figure) -> tuple[str, str, str]:
 
 
 def _variant(profile: Profile, target: Target, key: str) -> ProfiledVariant:
-    kept, plan = profile.kept, profile.plan
+    measurements, plan = profile.measurements, profile.plan
     names = target.stage, target.variant
     points = {
         place: point
-        for place, point in kept.points(*names).items()
+        for place, point in measurements.points(*names).items()
         if place[0] in plan.cores and place[1] in plan.batches
     }
-    starts = kept.of(Start, *names)
-    memory_mb = [each.memory_mb for each in starts if each.memory_mb is not None]
-    beside = {each.busy_cores: _rounded(each.beside_s / each.alone_s) for each in kept.of(Beside, *names)}
+    starts = measurements.of(Start, *names)
+    memory_mb = [record.memory_mb for record in starts if record.memory_mb is not None]
+    beside = {
+        record.busy_cores: _rounded(record.beside_s / record.alone_s) for record in measurements.of(Beside, *names)
+    }
     return ProfiledVariant(
         *names,
         figures(points, key),
         key,
-        start_up_s=_rounded(median(each.start_up_s for each in starts)) if starts else None,
+        start_up_s=_rounded(median(record.start_up_s for record in starts)) if starts else None,
         memory_mb=round(max(memory_mb), 1) if memory_mb else None,
         interference=tuple(sorted(beside.items())),
     )
@@ -91,18 +95,20 @@ def _source(profile: Profile, made_on: str) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in packages.items() if version)
     where = plan.targets[0].url or f"{profiling.this_machine()}; {versions}"
     busy = busiest(profile)  # `disturbances` parses the words below
-    said = f"; others used up to {100 * busy['others']:.0f} % of the machine" if busy["others"] > BUSY else ""
-    said += f"; its host took up to {100 * busy['steal']:.0f} %" if busy["steal"] > BUSY else ""
+    disturbed = f"; others used up to {100 * busy['others']:.0f} % of the machine" if busy["others"] > BUSY else ""
+    disturbed += f"; its host took up to {100 * busy['steal']:.0f} %" if busy["steal"] > BUSY else ""
     return (
         f"ipa profile run, {made_on}, on {where}; seed {plan.effort.seed}, intervals within "
-        f"{100 * plan.effort.within:g} % or {plan.effort.longest_s:g} s for a point{said}; {plan.record.name}"
+        f"{100 * plan.effort.within:g} % or {plan.effort.longest_s:g} s for a point{disturbed}; {plan.record.name}"
     )
 
 
 def points_of(profile: Profile) -> list[Point]:
     """All points of the profile's variants, in the plan's order."""
-    kept = profile.kept
-    return [each for target in profile.plan.targets for each in kept.points(target.stage, target.variant).values()]
+    measurements = profile.measurements
+    return [
+        point for target in profile.plan.targets for point in measurements.points(target.stage, target.variant).values()
+    ]
 
 
 def busiest(profile: Profile) -> dict[str, float]:
@@ -114,12 +120,12 @@ def busiest(profile: Profile) -> dict[str, float]:
 def disturbances(pipeline: Pipeline) -> list[str]:
     """Other loads on the machines where a pipeline's figures were measured, in the words of its provenance."""
     words = r"others used up to \d+ % of the machine|its host took up to \d+ %"
-    return [said for origin in pipeline.provenance.values() for said in re.findall(words, origin.text)]
+    return [match for origin in pipeline.provenance.values() for match in re.findall(words, origin.text)]
 
 
 def as_dict(profile: Profile) -> dict[str, Any]:
     """The profile, JSON-able."""
-    kept, plan = profile.kept, profile.plan
+    measurements, plan = profile.measurements, profile.plan
     return {
         "pipeline": plan.name,
         "file": str(plan.to),
@@ -130,32 +136,34 @@ def as_dict(profile: Profile) -> dict[str, Any]:
             {
                 "stage": target.stage,
                 "variant": target.variant,
-                "points": [asdict(each) for _, each in sorted(kept.points(target.stage, target.variant).items())],
-                "starts": [asdict(each) for each in kept.of(Start, target.stage, target.variant)],
-                "overheads": [asdict(each) for each in kept.of(Overhead, target.stage, target.variant)],
-                "beside": [asdict(each) for each in kept.of(Beside, target.stage, target.variant)],
+                "points": [
+                    asdict(entry) for _, entry in sorted(measurements.points(target.stage, target.variant).items())
+                ],
+                "starts": [asdict(entry) for entry in measurements.of(Start, target.stage, target.variant)],
+                "overheads": [asdict(entry) for entry in measurements.of(Overhead, target.stage, target.variant)],
+                "beside": [asdict(entry) for entry in measurements.of(Beside, target.stage, target.variant)],
             }
             for target in plan.targets
         ],
         "edges": [
             {
-                "stage": each.edge.parent,
-                "to": each.edge.child,
-                "output": profiling.said_of(each.edge),
-                "items": each.means,
-                "spread": {variant: profiling.spread_of(items) for variant, items in each.numbers.items()},
-                "persist_s": each.persist_s,
-                "samples": {variant: len(items) for variant, items in each.numbers.items()},
+                "stage": entry.edge.parent,
+                "to": entry.edge.child,
+                "output": profiling.said_of(entry.edge),
+                "items": entry.means,
+                "spread": {variant: profiling.spread_of(items) for variant, items in entry.numbers.items()},
+                "persist_s": entry.persist_s,
+                "samples": {variant: len(items) for variant, items in entry.numbers.items()},
             }
-            for each in counted(profile)
+            for entry in counted(profile)
         ],
-        "skipped": [asdict(each) for each in profile.skipped],
+        "skipped": [asdict(entry) for entry in profile.skipped],
     }
 
 
-def _free(name: str, taken: Mapping[str, object]) -> str:
+def _free(name: str, used_names: Mapping[str, object]) -> str:
     number, key = 1, name
-    while key in taken:
+    while key in used_names:
         number += 1
         key = f"{name}-{number}"
     return key

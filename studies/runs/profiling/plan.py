@@ -49,15 +49,19 @@ class Plan:
         """The SLA [s] of a stage if it is pinned, else None; slower batches are of no use."""
         if self.pipeline is None:
             return None
-        found = self.pipeline.stage(stage)
-        return found.sla_s if found.sla_why else None
+        owner = self.pipeline.stage(stage)
+        return owner.sla_s if owner.sla_why else None
 
     def asked(self) -> dict[str, Any]:
         """What the measurements depend on, except cores and batch sizes, to which more may be added later."""
         return {
-            "models": {f"{each.stage}/{each.variant}": each.url or _digest(each.folder) for each in self.targets},
-            "samples": {f"{each.stage}/{each.variant}": _digest(each.samples) for each in self.targets if each.samples},
-            "shapes": {name: [list(one) for one in given] for name, given in (self.targets[0].shapes or {}).items()},
+            "models": {
+                f"{target.stage}/{target.variant}": target.url or _digest(target.folder) for target in self.targets
+            },
+            "samples": {
+                f"{target.stage}/{target.variant}": _digest(target.samples) for target in self.targets if target.samples
+            },
+            "shapes": {name: [list(size) for size in shape] for name, shape in (self.targets[0].shapes or {}).items()},
             "within": self.effort.within,
             "longest_s": self.effort.longest_s,
             "seed": self.effort.seed,
@@ -84,92 +88,100 @@ class Asked:
     every_s: float | None = None
 
 
-def make(what: str, asked: Asked) -> Plan:
+def make(name_or_path: str, options: Asked) -> Plan:
     """The plan for a pipeline (name or file) or a model folder.
 
     Raises ScenarioError, LiveError or ProfileError for a request that cannot be carried out.
     """
-    if 1 not in asked.batches:
+    if 1 not in options.batches:
         raise ScenarioError("--batches: 1 is missing, which every variant needs")
-    if asked.to is not None and asked.in_place:
+    if options.to is not None and options.in_place:
         raise ScenarioError("--to and --in-place: give one of them")
-    _check_cores(asked.cores, asked.server, asked.neighbours)
-    pipeline, name, targets = _found(what, asked.models, asked.server, asked.stages, asked.variants)
+    _check_cores(options.cores, options.server, options.neighbours)
+    pipeline, name, targets = _found(name_or_path, options.models, options.server, options.stages, options.variants)
     if not targets:
-        raise ScenarioError(f"{what}: no such variant: {', '.join(asked.variants)}")
-    targets = [replace(each, shapes=asked.shapes, samples=asked.samples or each.samples) for each in targets]
+        raise ScenarioError(f"{name_or_path}: no such variant: {', '.join(options.variants)}")
+    targets = [replace(target, shapes=options.shapes, samples=options.samples or target.samples) for target in targets]
     if pipeline is not None:
-        _check_pinned(pipeline, targets, asked.cores)
-    if asked.in_place and (pipeline is None or not Path(what).is_file()):
-        raise ScenarioError(f"--in-place: {what} is no pipeline file of yours; use --to FILE")
-    beside = Path(f"{name}.yaml") if pipeline is None else _beside(what, name)
-    path = Path(what) if asked.in_place else asked.to or beside
+        _check_pinned(pipeline, targets, options.cores)
+    if options.in_place and (pipeline is None or not Path(name_or_path).is_file()):
+        raise ScenarioError(f"--in-place: {name_or_path} is no pipeline file of yours; use --to FILE")
+    beside = Path(f"{name}.yaml") if pipeline is None else _beside(name_or_path, name)
+    path = Path(name_or_path) if options.in_place else options.to or beside
     if path.suffix not in (".yaml", ".yml"):
         raise ScenarioError(f"--to {path}: should end in .yaml")
-    cores, batches, neighbours = (tuple(sorted(set(each))) for each in (asked.cores, asked.batches, asked.neighbours))
-    source = what if pipeline is not None else ""
-    kept = (asked.effort, path, pipeline, source, asked.every_s)
-    return Plan(name, tuple(targets), cores, batches, neighbours, *kept)
+    cores, batches, neighbours = (
+        tuple(sorted(set(numbers))) for numbers in (options.cores, options.batches, options.neighbours)
+    )
+    source = name_or_path if pipeline is not None else ""
+    rest = (options.effort, path, pipeline, source, options.every_s)
+    return Plan(name, tuple(targets), cores, batches, neighbours, *rest)
 
 
-def _beside(what: str, name: str) -> Path:
-    path = Path(what)
+def _beside(name_or_path: str, name: str) -> Path:
+    path = Path(name_or_path)
     return path.with_name(f"{path.stem}.profiled.yaml") if path.is_file() else Path(f"{name}.profiled.yaml")
 
 
 def _found(
-    what: str, models: Path | None, server: str, stages: Sequence[str], variants: Sequence[str]
+    name_or_path: str, models: Path | None, server: str, stages: Sequence[str], variants: Sequence[str]
 ) -> tuple[Pipeline | None, str, list[Target]]:
     """The pipeline, its name, and the requested variants, in the pipeline's order."""
-    if Path(what).is_dir() and what not in profiles.names():
+    if Path(name_or_path).is_dir() and name_or_path not in profiles.names():
         if models is not None or server:
-            raise ScenarioError(f"{what}: is a folder of models; --models and --server go with a pipeline")
-        return None, *_in_folder(Path(what), stages, variants)
-    if server and len(stages) == 1 and variants and not Path(what).exists() and Path(what).suffix:
-        return None, profiles.slug(Path(what).stem), [Target(stages[0], each, url=server) for each in variants]
-    pipeline = profiles.load(what)
+            raise ScenarioError(f"{name_or_path}: is a folder of models; --models and --server go with a pipeline")
+        return None, *_in_folder(Path(name_or_path), stages, variants)
+    if server and len(stages) == 1 and variants and not Path(name_or_path).exists() and Path(name_or_path).suffix:
+        return (
+            None,
+            profiles.slug(Path(name_or_path).stem),
+            [Target(stages[0], variant, url=server) for variant in variants],
+        )
+    pipeline = profiles.load(name_or_path)
     if models is not None and server:
         raise ScenarioError("--models and --server: give one of them")
     if models is None and not server:
-        raise ScenarioError(f"{what}: say where its models are: --models FOLDER, or --server URL")
+        raise ScenarioError(f"{name_or_path}: say where its models are: --models FOLDER, or --server URL")
     if models is not None and not models.is_dir():
         raise ScenarioError(f"--models {models}: no such folder")
-    chosen = [pipeline.stage(each) for each in stages] or pipeline.stages
-    wanted = [each for each in pipeline.stages if each in chosen]
-    if len(wanted) == 1:
-        for each in variants:
-            wanted[0].variant(each)
-    pairs = [(s.name, v.name) for s in wanted for v in s.variants if not variants or v.name in variants]
+    chosen = [pipeline.stage(stage_name) for stage_name in stages] or pipeline.stages
+    chosen_stages = [stage for stage in pipeline.stages if stage in chosen]
+    if len(chosen_stages) == 1:
+        for variant in variants:
+            chosen_stages[0].variant(variant)
+    pairs = [(s.name, v.name) for s in chosen_stages for v in s.variants if not variants or v.name in variants]
     if models is None:
-        return pipeline, pipeline.name, [Target(*each, url=server) for each in pairs]
+        return pipeline, pipeline.name, [Target(*pair, url=server) for pair in pairs]
     return pipeline, pipeline.name, targets_of(pipeline, models, pairs)
 
 
 def targets_of(pipeline: Pipeline, models: Path, pairs: Sequence[tuple[str, str]]) -> list[Target]:
     """The targets of variants, (stage, name), whose models are in a folder. Raises LiveError for a missing one."""
-    return [_target(profiling.variant_folder(models, pipeline.name, *each)) for each in pairs]
+    return [_target(profiling.variant_folder(models, pipeline.name, *pair)) for pair in pairs]
 
 
 def _in_folder(root: Path, stages: Sequence[str], variants: Sequence[str]) -> tuple[str, list[Target]]:
     """The name of the pipeline whose models a folder holds, and the requested models, stage by stage."""
     folders = profiling.model_folders(root)
-    pipelines, held = ({getattr(each, key): None for each in folders} for key in ("pipeline", "stage"))
+    pipelines, stage_names = ({getattr(folder, key): None for folder in folders} for key in ("pipeline", "stage"))
     if len(pipelines) > 1:
         raise ScenarioError(f"{root}: holds the models of {', '.join(pipelines)}: give the folder of one of them")
-    if len(held) > 1 and not stages:
+    if len(stage_names) > 1 and not stages:
         raise ScenarioError(
-            f"{root}: in which order do requests pass the stages {', '.join(held)}? Give all that there are in that "
-            f"order, as in --stages {','.join(held)}, or a pipeline file: FILE --models {root}"
+            f"{root}: in which order do requests pass the stages {', '.join(stage_names)}? Give all that "
+            f"there are in that order, as in --stages {','.join(stage_names)}, or a pipeline file: FILE --models {root}"
         )
-    order = list(stages or held)
-    wanted = [each for each in folders if each.stage in order and (not variants or each.variant in variants)]
-    if not wanted or not held.keys() >= set(order):
+    order = list(stages or stage_names)
+    chosen_folders = [
+        folder for folder in folders if folder.stage in order and (not variants or folder.variant in variants)
+    ]
+    if not chosen_folders or not stage_names.keys() >= set(order):
         raise ScenarioError(
             f"{root}: holds no such stage or variant; it holds {', '.join(f'{f.stage}/{f.variant}' for f in folders)}"
         )
     name = root.absolute().parent.name if folders[0].path == root.absolute() else root.absolute().name
-    wanted.sort(key=lambda each: order.index(each.stage))
-    return profiles.slug(folders[0].pipeline or name), list(map(_target, wanted))
+    chosen_folders.sort(key=lambda folder: order.index(folder.stage))
+    return profiles.slug(folders[0].pipeline or name), list(map(_target, chosen_folders))
 
 
 def _target(folder: ModelFolder) -> Target:
@@ -183,17 +195,17 @@ def _check_cores(cores: Sequence[int], server: str, neighbours: Sequence[int]) -
         if neighbours:
             raise ScenarioError("--neighbours: another's server has none; only models in a folder can be so measured")
         return
-    there = len(profiling.usable_cores())
-    if max(cores) > there:
-        raise ScenarioError(f"--cores {max(cores)}: this machine has {there}")
+    count = len(profiling.usable_cores())
+    if max(cores) > count:
+        raise ScenarioError(f"--cores {max(cores)}: this machine has {count}")
 
 
 def _check_pinned(pipeline: Pipeline, targets: Sequence[Target], cores: Sequence[int]) -> None:
-    for each in targets:
-        variant = pipeline.stage(each.stage).variant(each.variant)
+    for target in targets:
+        variant = pipeline.stage(target.stage).variant(target.variant)
         if variant.base_cores_why and variant.base_cores not in cores:
             raise ScenarioError(
-                f"--cores {','.join(map(str, cores))}: {each.variant} has its base cores pinned to "
+                f"--cores {','.join(map(str, cores))}: {target.variant} has its base cores pinned to "
                 f"{variant.base_cores}, which would no longer be profiled: add them, or write `base_cores: rule`"
             )
 
@@ -203,7 +215,7 @@ def _digest(path: Path | None) -> str:
     if path is None:
         return ""
     digest = sha256()
-    for file in [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file()):
+    for file in [path] if path.is_file() else sorted(entry for entry in path.rglob("*") if entry.is_file()):
         if "__pycache__" not in file.parts:
             digest.update(f"{file.relative_to(path.parent)}\n".encode())
             digest.update(sha256(file.read_bytes()).digest())

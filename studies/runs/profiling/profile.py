@@ -31,7 +31,7 @@ _KINDS: Mapping[str, type[Record]] = {
 }
 
 
-class Kept:
+class Measurements:
     """The file of a profile's measurements. An existing file is continued, also with other variants."""
 
     def __init__(self, path: Path, head: Mapping[str, Any], *, fresh: bool) -> None:
@@ -73,12 +73,12 @@ class Kept:
 
     def points(self, stage: str, variant: str) -> dict[tuple[int, int], Point]:
         """(cores, batch) -> the measured point of a variant."""
-        return {(each.cores, each.batch): each for each in self.of(Point, stage, variant)}
+        return {(point.cores, point.batch): point for point in self.of(Point, stage, variant)}
 
     def of(self, kind: type[R], stage: str, variant: str) -> list[R]:
         """A variant's measurements of a kind, in order."""
-        found = (each for each in self.records if isinstance(each, kind))
-        return [each for each in found if (each.stage, each.variant) == (stage, variant)]
+        records = (record for record in self.records if isinstance(record, kind))
+        return [record for record in records if (record.stage, record.variant) == (stage, variant)]
 
 
 def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -93,10 +93,10 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tup
 
 def _together(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """Both requests merged; mappings key by key."""
-    both = {
+    merged = {
         key: {**was[key], **now[key]} for key in now if isinstance(now[key], dict) and isinstance(was.get(key), dict)
     }
-    return {**was, **now, **both}
+    return {**was, **now, **merged}
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Record]]:
@@ -119,7 +119,7 @@ def _record(line: dict[str, Any]) -> Record:
     fields = dict(line)
     cls = _KINDS[fields.pop("record")]
     if cls is Point:
-        fields["content"] = tuple(Content(**each) for each in fields["content"])
+        fields["content"] = tuple(Content(**content) for content in fields["content"])
     if cls is Numbers:
         fields["items"] = tuple(fields["items"])
     return cls(**fields)
@@ -146,7 +146,7 @@ class Profile:
     """The measurements of a plan, and the points skipped."""
 
     plan: Plan
-    kept: Kept
+    measurements: Measurements
     skipped: tuple[Skipped, ...]
 
 
@@ -158,7 +158,7 @@ def count(plan: Plan) -> int:
 
 def _to_count(plan: Plan) -> list[Target]:
     """The variants whose items are counted on edges."""
-    return [each for each in plan.targets if each.samples and plan.edges_from(each.stage)]
+    return [target for target in plan.targets if target.samples and plan.edges_from(target.stage)]
 
 
 def check(
@@ -177,8 +177,8 @@ def check(
     with TemporaryDirectory(prefix="ipa-check-") as folder:
         for target, batches in targets:
             rows = None if pipeline is None else pipeline.stage(target.stage).output_rows
-            asked = _ask(target, batches, rows, cores, effort, Path(folder) / "server.log")
-            answer = profiling.finished(asked)
+            answering = _ask(target, batches, rows, cores, effort, Path(folder) / "server.log")
+            answer = profiling.finished(answering)
             yield from answer.doubts
             if pipeline is not None and profiling.edges_from(pipeline, target.stage):
                 try:
@@ -186,9 +186,11 @@ def check(
                 except LiveError as error:
                     raise LiveError(f"{source}: {error}") from None
             stages.setdefault(target.stage, []).append(answer)
-    known = {each["name"]: None for answers in stages.values() for answer in answers for each in answer.inputs}
-    for name in (name for target, _ in targets for name in target.shapes or {} if name not in known):
-        raise ScenarioError(f"--shape {name}: no such input; inputs: {', '.join(known)}")
+    input_names = {
+        described["name"]: None for answers in stages.values() for answer in answers for described in answer.inputs
+    }
+    for name in (name for target, _ in targets for name in target.shapes or {} if name not in input_names):
+        raise ScenarioError(f"--shape {name}: no such input; inputs: {', '.join(input_names)}")
     for before, after in _neighbouring(list(stages), pipeline):
         inputs = None if pipeline is None else pipeline.stage(after).inputs
         for first in stages.get(before, ()):
@@ -211,86 +213,92 @@ async def _ask(
         return await profiling.asked(session, batches, rows)
 
 
-def measure(plan: Plan, kept: Kept, advance: Advance) -> Profile:
+def measure(plan: Plan, measurements: Measurements, advance: Advance) -> Profile:
     """Measure what is not kept yet.
 
     Raises RunError or ProbeError if a server fails, LiveError if a model cannot be asked.
     """
-    targets = {(each.stage, each.variant): each for each in plan.targets}
+    targets = {(target.stage, target.variant): target for target in plan.targets}
     skipped: list[Skipped] = []
     with TemporaryDirectory(prefix="ipa-profile-") as folder:
         log = Path(folder) / "server.log"
         for target in _to_count(plan):
-            profiling.finished(_count(plan, kept, target, log, advance))
+            profiling.finished(_count(plan, measurements, target, log, advance))
         for visit in profiling.visits(list(targets), plan.cores, plan.batches):
             target = targets[visit.stage, visit.variant]
-            skipped += profiling.finished(_visit(plan, kept, target, visit, log, advance))
+            skipped += profiling.finished(_visit(plan, measurements, target, visit, log, advance))
         for target in plan.targets if plan.neighbours else ():
             for neighbours in plan.neighbours:
-                _neighbours(plan, kept, target, neighbours, log, advance)
-    return Profile(plan, kept, tuple(skipped))
+                _neighbours(plan, measurements, target, neighbours, log, advance)
+    return Profile(plan, measurements, tuple(skipped))
 
 
-async def _count(plan: Plan, kept: Kept, target: Target, log: Path, advance: Advance) -> None:
+async def _count(plan: Plan, measurements: Measurements, target: Target, log: Path, advance: Advance) -> None:
     """Count the items that samples put on the edges from a stage, unless that is kept already."""
     edges = plan.edges_from(target.stage)
-    known = {(each.child, each.output) for each in kept.of(Numbers, target.stage, target.variant)}
-    if plan.pipeline is None or all((edge.child, profiling.said_of(edge)) in known for edge in edges):
+    counted_before = {
+        (numbers.child, numbers.output) for numbers in measurements.of(Numbers, target.stage, target.variant)
+    }
+    if plan.pipeline is None or all((edge.child, profiling.said_of(edge)) in counted_before for edge in edges):
         advance("")
         return
     async with profiling.opened(target, plan.cores[0], plan.effort, log) as (session, _):
         try:
-            found = await profiling.numbers_of(session, plan.pipeline)
+            counted = await profiling.numbers_of(session, plan.pipeline)
         except LiveError as error:
             raise LiveError(f"{plan.source}: {error}") from None
-    for each in found:
-        kept.add(each)
-    said = ", ".join(f"{fmean(each.items):.4g} to {each.child}" for each in found)
-    advance(f"{target.stage} {target.variant}: of {len(found[0].items)} samples go on for each: {said}")
+    for numbers in counted:
+        measurements.add(numbers)
+    words = ", ".join(f"{fmean(numbers.items):.4g} to {numbers.child}" for numbers in counted)
+    advance(f"{target.stage} {target.variant}: of {len(counted[0].items)} samples go on for each: {words}")
 
 
-async def _visit(plan: Plan, kept: Kept, target: Target, visit: Visit, log: Path, advance: Advance) -> list[Skipped]:
+async def _visit(
+    plan: Plan, measurements: Measurements, target: Target, visit: Visit, log: Path, advance: Advance
+) -> list[Skipped]:
     """Measure the points of a visit that are neither kept nor ruled out."""
     skipped: list[Skipped] = []
-    todo = list(_todo(plan, kept, visit, skipped, advance))
+    todo = list(_todo(plan, measurements, visit, skipped, advance))
     if not todo:
         return skipped
     async with profiling.opened(target, visit.cores, plan.effort, log) as (session, server):
         for batch in todo:
-            if found := _ruled_out(plan, kept, visit, batch):
-                skipped.append(found)
-                advance(spared(found))
+            if skip := _ruled_out(plan, measurements, visit, batch):
+                skipped.append(skip)
+                advance(spared(skip))
                 continue
             point = await session.point(batch)
-            kept.add(point)
+            measurements.add(point)
             advance(_said(point))
         if server is not None:
-            kept.add(profiling.started(session, server))
-            known = {each.batch for each in kept.of(Overhead, visit.stage, visit.variant)}
-            missing = {1, max(todo)} - known
+            measurements.add(profiling.started(session, server))
+            batches_before = {overhead.batch for overhead in measurements.of(Overhead, visit.stage, visit.variant)}
+            missing = {1, max(todo)} - batches_before
             if missing and visit.cores == plan.cores[0]:
                 async with profiling.does_nothing(visit.cores, log) as nothing:
                     for batch in sorted(missing):
-                        kept.add(await session.overhead(batch, nothing))
+                        measurements.add(await session.overhead(batch, nothing))
     return skipped
 
 
-def _todo(plan: Plan, kept: Kept, visit: Visit, skipped: list[Skipped], advance: Advance) -> Iterator[int]:
+def _todo(
+    plan: Plan, measurements: Measurements, visit: Visit, skipped: list[Skipped], advance: Advance
+) -> Iterator[int]:
     """The batch sizes of a visit that may need measuring; those ruled out already are added to `skipped`."""
-    there = kept.points(visit.stage, visit.variant)
+    points = measurements.points(visit.stage, visit.variant)
     for batch in visit.batches:
-        if (visit.cores, batch) in there:
+        if (visit.cores, batch) in points:
             advance("")
-        elif found := _ruled_out(plan, kept, visit, batch):
-            skipped.append(found)
-            advance(spared(found))
+        elif skip := _ruled_out(plan, measurements, visit, batch):
+            skipped.append(skip)
+            advance(spared(skip))
         else:
             yield batch
 
 
-def _ruled_out(plan: Plan, kept: Kept, visit: Visit, batch: int) -> Skipped | None:
-    most_s = stage_sla_s(plan, kept, visit.stage)
-    points = kept.points(visit.stage, visit.variant)
+def _ruled_out(plan: Plan, measurements: Measurements, visit: Visit, batch: int) -> Skipped | None:
+    most_s = stage_sla_s(plan, measurements, visit.stage)
+    points = measurements.points(visit.stage, visit.variant)
     means_s = {size: point.mean_s for (cores, size), point in points.items() if cores == visit.cores}
     shown_by = None if most_s is None else profiling.ruled_out(means_s, batch, most_s)
     if shown_by is None or most_s is None:
@@ -298,29 +306,35 @@ def _ruled_out(plan: Plan, kept: Kept, visit: Visit, batch: int) -> Skipped | No
     return Skipped(visit.stage, visit.variant, visit.cores, batch, shown_by, most_s)
 
 
-def stage_sla_s(plan: Plan, kept: Kept, stage: str) -> float | None:
+def stage_sla_s(plan: Plan, measurements: Measurements, stage: str) -> float | None:
     """A stage's SLA [s]: the pinned one, else by the rule once all single requests are measured; None before."""
     pinned_s = plan.most_s(stage)
     if pinned_s is not None:
         return pinned_s
     most = max(plan.cores)
-    singles = [kept.points(stage, each.variant).get((most, 1)) for each in plan.targets if each.stage == stage]
+    singles = [
+        measurements.points(stage, target.variant).get((most, 1)) for target in plan.targets if target.stage == stage
+    ]
     if not all(singles):
         return None
     return profiles.stage_sla_s(point.p99_s for point in singles if point)
 
 
-def _neighbours(plan: Plan, kept: Kept, target: Target, neighbours: int, log: Path, advance: Advance) -> None:
+def _neighbours(
+    plan: Plan, measurements: Measurements, target: Target, neighbours: int, log: Path, advance: Advance
+) -> None:
     cores = plan.cores[0]
-    there = {(each.cores, each.busy_cores) for each in kept.of(Beside, target.stage, target.variant)}
-    if (cores, cores * neighbours) in there:
+    measured_before = {
+        (record.cores, record.busy_cores) for record in measurements.of(Beside, target.stage, target.variant)
+    }
+    if (cores, cores * neighbours) in measured_before:
         advance("")
         return
-    found = profiling.finished(profiling.beside(target, cores, neighbours, plan.effort, log))
-    kept.add(found)
+    slowdown = profiling.finished(profiling.beside(target, cores, neighbours, plan.effort, log))
+    measurements.add(slowdown)
     advance(
-        f"{found.stage} {found.variant}, beside {cores_text(found.busy_cores, 'busy ')}: "
-        f"{found.beside_s / found.alone_s:.3f} x as long as alone{_sure(found.within)}"
+        f"{slowdown.stage} {slowdown.variant}, beside {cores_text(slowdown.busy_cores, 'busy ')}: "
+        f"{slowdown.beside_s / slowdown.alone_s:.3f} x as long as alone{_sure(slowdown.within)}"
     )
 
 
@@ -352,6 +366,6 @@ def spared(point: Skipped) -> str:
     )
 
 
-def cores_text(cores: int, what: str = "") -> str:
+def cores_text(cores: int, adjective: str = "") -> str:
     """A number of cores, in words."""
-    return f"{cores} {what}{'core' if cores == 1 else 'cores'}"
+    return f"{cores} {adjective}{'core' if cores == 1 else 'cores'}"

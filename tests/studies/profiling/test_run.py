@@ -11,7 +11,7 @@ import pytest
 
 from ipa import profiles
 from ipa.live.profiling import Overhead
-from ipa.studies.runs.profiling.profile import Kept
+from ipa.studies.runs.profiling.profile import Measurements
 from tests.command import PIPELINE, ipa, refusal
 from tests.live.serving.models_world import affine_file
 from tests.live.serving.test_pipelines import mlserver
@@ -272,11 +272,11 @@ def test_a_real_mlserver_is_profiled(tmp_path: Path) -> None:
 
 def test_kept_measurements_are_plain_lines(tmp_path: Path) -> None:
     path = tmp_path / "kept.jsonl"
-    kept = Kept(path, {"asked": {"seed": 1}}, fresh=False)
+    kept = Measurements(path, {"asked": {"seed": 1}}, fresh=False)
     assert not path.exists(), "nothing has been measured"
     measured = Overhead("doubling", "double", 1, 0.001)
     kept.add(measured)
     head, line = map(json.loads, path.read_text().splitlines())
     assert head == {"schema_version": 1, "kind": "measurements", "asked": {"seed": 1}}
     assert line == {"record": "overhead", "stage": "doubling", "variant": "double", "batch": 1, "mean_s": 0.001}
-    assert Kept(path, {"asked": {"seed": 1}}, fresh=False).records == [measured]
+    assert Measurements(path, {"asked": {"seed": 1}}, fresh=False).records == [measured]
