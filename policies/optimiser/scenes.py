@@ -24,8 +24,8 @@ from ipa.policies.optimiser.problem import Cheapest, Knapsack, Pick, SolverError
 
 SLOTS = 8
 """The number of slots for each stage in the grids of times and of cores."""
-MOST_STEPS = 300_000
-"""The most steps of a search; so many take ten seconds or more."""
+MOST_STEPS = 3_000_000
+"""The most steps of a search; so many take half a minute or more."""
 
 
 class SceneOption(NamedTuple):
