@@ -17,7 +17,6 @@ import click
 from click.testing import CliRunner, Result
 
 from ipa.studies.commands import main
-from ipa.studies.many import opened
 
 SHORT = ("--trace", "constant:5:30")
 """A load of 150 requests in 30 s, three decisions."""
@@ -190,6 +189,8 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 def kept_files(folder: Path) -> dict[tuple[str, int], dict[str, bytes]]:
     """The files of each finished run of a comparison, but for its manifest, by policy and seed."""
+    from ipa.studies.many import opened  # loads what no help may
+
     plan = json.loads((folder / "manifest.json").read_text())["runs"]
     with opened(folder / "finished.sqlite") as store:
         there = store.summaries([run["key"] for run in plan])

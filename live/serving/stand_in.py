@@ -32,7 +32,8 @@ class StandIn:
         self._own = Address(url_of(port), "")
         self._is_on = False
         self._loop = asyncio.new_event_loop()
-        Thread(target=self._loop.run_forever, name="stand-in", daemon=True).start()
+        self._thread = Thread(target=self._loop.run_forever, name="stand-in", daemon=True)
+        self._thread.start()
         self._listener = asyncio.run_coroutine_threadsafe(self._set_up(port, tokens), self._loop).result()
 
     async def _set_up(self, port: socket, tokens: TokenFile) -> Listener:
@@ -52,6 +53,13 @@ class StandIn:
     def end(self, term: int) -> None:
         """Leave the port to the gateway, which gets what waits here, too."""
         self._call(self._end(term))
+
+    def close(self) -> None:
+        """Give up the port, with what waits here."""
+        self._call(self._listener.runner.cleanup())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     @property
     def is_quiet(self) -> bool:

@@ -116,8 +116,6 @@ def to_yaml(spec: str, pipeline: str, wanted: str | None, trace: str | None, as_
     scenario = studies.find(pipeline, {"policy": spec, **({} if trace is None else {"trace": trace})})
     text = studies.many.settings_of(scenario, wanted, is_measured=trace is not None)
     if as_json:
-        import yaml
-
-        printing.print_json(list(yaml.safe_load_all(text)))
+        printing.print_json(studies.many.as_document(text))
     else:
         click.echo(text, nl=False)

@@ -145,7 +145,7 @@ def _drop_output() -> None:
         "models": "List, publish and fetch real models.",
         "optimise": "Explain one decision: each stage's options, the binding constraint, the runner-up and prices.",
         "pipeline": "Make a pipeline file from measured latencies, and check it.",
-        "policy": "List policies and their parameters.",
+        "policy": "List policies and their parameters; read and write autoscalers' settings.",
         "predictor": "List, score, draw and train predictors of the load.",
         "profile": "Measure, inspect and compare profiles: variants, latencies, and where each number comes from.",
         "replay": "Show what another policy would have decided on what was observed in a run.",

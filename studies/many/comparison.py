@@ -243,7 +243,9 @@ def read_comparison(folder: str | Path) -> Comparison:
     if manifest["kind"] != "runs":
         return Comparison((results.read_run(folder),))
     if not (folder / FINISHED).is_file():
-        raise ScenarioError(f"{folder}: is of an earlier build; {results.anew(folder)}")
+        if results.lists_folders(manifest):
+            raise ScenarioError(f"{folder}: is of an earlier build; {results.anew(folder)}")
+        raise ScenarioError(f"{folder / FINISHED}: no such file; the results are not complete")
     with opened(folder / FINISHED) as store:
         return Comparison(tuple(_runs_in(store, folder, manifest)))
 

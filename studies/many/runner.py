@@ -166,10 +166,9 @@ def begun(
             yield Session(running, manifest, kept, store)
         return
     results.claim(folder, resumable=True, kind=manifest["kind"])
-    if manifest["kind"] == "runs" and (folder / results.MANIFEST).exists() and not (folder / FINISHED).exists():
+    if (folder / results.MANIFEST).exists() and results.lists_folders(results.read_manifest(folder)):
         raise ScenarioError(f"--out {folder}: is of an earlier build; {results.anew(folder)}")
-    folder.mkdir(parents=True, exist_ok=True)
-    with stores.opened(folder / FINISHED, running.log, alone=True) as store:
+    with results.made_folder(folder), stores.opened(folder / FINISHED, running.log, alone=True) as store:
         manifest = {**manifest, "inputs": results.keep(Inputs.of(scenarios), folder)}
         results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)
         yield Session(running, manifest, kept, store)

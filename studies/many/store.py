@@ -45,18 +45,25 @@ class Store:
         self._say = say
         self._connection = sqlite3.connect(path, timeout=BUSY_S)
         self._connection.text_factory = partial(str, encoding="utf-8", errors="replace")  # reads damaged text too
+        try:
+            self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+        self._is_new = self.last() == (0, 0)
+
+    def _prepare(self) -> None:
+        """Create what is missing. Raises ScenarioError for a file of another layout."""
         self._connection.execute("PRAGMA synchronous = NORMAL")
         (layout,) = self._connection.execute("PRAGMA user_version").fetchone()
         if layout not in (0, LAYOUT):
-            self._connection.close()
-            raise ScenarioError(f"{path}: is of an earlier build; {results.anew(path.parent)}")
+            raise ScenarioError(f"{self._path}: is of an earlier build; {results.anew(self._path.parent)}")
         tables = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not tables.issuperset(_TABLES):  # a complete file is not written to
             with self._connection:
                 for name, columns in _TABLES.items():
                     self._connection.execute(f"CREATE TABLE IF NOT EXISTS {name} ({columns})")
                 self._connection.execute(f"PRAGMA user_version = {LAYOUT}")
-        self._is_new = self.last() == (0, 0)
 
     def last(self) -> tuple[int, int]:
         """A mark of the present state, for `among`."""
@@ -203,13 +210,26 @@ def opened(path: Path, say: Callable[[str], object] = lambda _: None, *, alone: 
     store = None
     try:
         with results.alone(path.parent) if alone else nullcontext():
-            store = Store(path, say)
+            with _unless_begun(path):
+                store = Store(path, say)
             yield store
     except sqlite3.Error as error:
         raise ScenarioError(f"{path}: {error}") from error
     finally:
         if store is not None:
             store.close()
+
+
+@contextmanager
+def _unless_begun(path: Path) -> Iterator[None]:
+    """Remove a new file that could not be made whole, as on a full disk."""
+    is_new = not path.exists()
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            path.unlink(missing_ok=True)
+        raise
 
 
 def read_file(path: Path, key: str, name: str) -> bytes | None:

@@ -2,6 +2,7 @@ from .again import Question as Question
 from .again import anew as anew
 from .again import asked as asked
 from .again import find as find
+from .again import lists_folders as lists_folders
 from .atomic import as_json as as_json
 from .atomic import check_place as check_place
 from .atomic import check_writable as check_writable
@@ -14,6 +15,7 @@ from .atomic import write_text as write_text
 from .folder import alone as alone
 from .folder import as_row as as_row
 from .folder import claim as claim
+from .folder import made_folder as made_folder
 from .folder import run_files as run_files
 from .folder import runs_table as runs_table
 from .folder import write_run as write_run

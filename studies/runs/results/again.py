@@ -101,6 +101,12 @@ def _scenario(manifest: Mapping[str, Any], folder: Path) -> Scenario:
         raise ScenarioError(f"{folder / MANIFEST}: scenario: {error}") from None
 
 
+def lists_folders(manifest: Mapping[str, Any]) -> bool:
+    """Whether a manifest is that of a comparison of an earlier build, which had a folder for each run."""
+    runs = manifest.get("runs")
+    return manifest["kind"] == "runs" and isinstance(runs, list) and any(isinstance(run, str) for run in runs)
+
+
 def anew(folder: Path) -> str:
     """What makes the results of an earlier build anew, in words; `folder` has their manifest."""
     try:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from shutil import rmtree
 from typing import TYPE_CHECKING, Any
 
 from ipa.studies.runs.results.atomic import as_json, check_writable, put_table, table_bytes, whole_folder
@@ -37,12 +38,25 @@ def claim(folder: Path, *, resumable: bool = False, kind: str = "runs") -> None:
         return
     if not resumable and (folder.is_mount() or folder.samefile(Path())):
         raise ScenarioError(f"--out {folder}: cannot be replaced as a whole; give a new folder")
-    if not any(folder.iterdir()):
+    if all(entry.name == LOCK for entry in folder.iterdir()):
         return
     if not (folder / MANIFEST).is_file():
         raise ScenarioError(f"--out {folder}: contains other files; give a new or empty folder")
     if not (resumable and read_manifest(folder)["kind"] == kind):
         raise ScenarioError(f"--out {folder}: already holds results; give a new or empty folder")
+
+
+@contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Make the folder, and remove it again if what is done with it fails before there is a manifest in it."""
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if is_new and not (folder / MANIFEST).exists():
+            rmtree(folder, ignore_errors=True)
+        raise
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import http.client
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -38,9 +38,9 @@ def other_gateway() -> Iterator[Address]:
 
 
 def ask(number: int) -> int:
-    connection = http.client.HTTPConnection(LOOPBACK, number, timeout=60.0)
-    connection.request("POST", "/v2/models/tiny/infer", b"{}")
-    return connection.getresponse().status
+    with closing(http.client.HTTPConnection(LOOPBACK, number, timeout=60.0)) as connection:
+        connection.request("POST", "/v2/models/tiny/infer", b"{}")
+        return connection.getresponse().status
 
 
 def test_one_that_begins_again_waits_for_the_gateway_that_will_serve(tmp_path: Path) -> None:
@@ -62,3 +62,4 @@ def test_one_that_begins_again_waits_for_the_gateway_that_will_serve(tmp_path: P
         stand_in.begin(3, other)
         assert asking.result() == 200
         stand_in.end(3)
+        stand_in.close()

@@ -89,7 +89,10 @@ def test_a_report_that_could_not_be_written_is_noticed_before_anything_runs(
     [
         ('{"schema_version": 1, "kind": "runs"}', "'runs'"),
         ('{"schema_version": 1, "kind": "runs", "runs": []}', "'runs'"),
-        ('{"schema_version": 1, "kind": "runs", "runs": ["a"]}', "not finished: 1 of 1 runs are missing, a first"),
+        (
+            '{"schema_version": 1, "kind": "runs", "runs": ["a"]}',
+            "run: is of an earlier build; make it anew: ipa again",
+        ),
     ],
 )
 def test_a_comparison_whose_runs_are_not_there_is_refused(own: Path, manifest: str, text: str) -> None:

@@ -147,8 +147,8 @@ def test_output_that_is_closed_is_an_error_before_anything_runs(here: Path) -> N
         ("live run video", "ipa.studies.find", "nothing was written"),
         ("live run video --backend kubernetes", "ipa.studies.find", "what was made on a cluster until then is there: "),
         ("live run video --backend=kubernetes", "ipa.studies.find", "what was made on a cluster until then is there: "),
-        ("compare video", "ipa.studies.compare", "no run is kept"),
-        ("compare video --out two", "ipa.studies.compare", "finished runs are kept in two: repeat the command to"),
+        ("compare video", "ipa.studies.many.conduct", "no run is kept"),
+        ("compare video --out two", "ipa.studies.many.conduct", "finished runs are kept in two: repeat the command to"),
     ],
 )
 def test_an_interrupted_command_says_what_is_kept(

@@ -107,7 +107,7 @@ LIVE = [
     Wrong("report", "Missing argument 'FOLDER|TABLE'."),
     Wrong("report run", "run/replicas.parquet: the column 'stage' is missing", {"run/replicas.parquet": FOREIGN_TABLE}),
     Wrong("report run", "run/manifest.json:1: not valid JSON: Expecting ',' delimiter", {"run/manifest.json": "[1"}),
-    Wrong("report both --to both/ipa-1", "--to both/ipa-1: is a folder; give a file"),
+    Wrong("report both --to both/inputs", "--to both/inputs: is a folder; give a file"),
     Wrong("study", "Missing argument 'paper|loads|FILE'."),
     Wrong("study paper --out new --pipeline vidoe", "--pipeline vidoe: unknown name; did you mean 'video'?; allowed:"),
     Wrong("study study.yaml --out my.py/x", "--out my.py/x: cannot be written:"),

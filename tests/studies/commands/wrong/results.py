@@ -20,7 +20,6 @@ OUTPUTS = [
     Wrong("compare scenario.yaml --policy ipa --out my.py", "--out my.py: is a file; give a new folder"),
     Wrong("compare scenario.yaml --policy ipa --out run", "--out run: already holds results; give a new or empty"),
     Wrong("compare scenario.yaml --policy ipa --out studied", "--out studied: already holds results; give a new or"),
-    Wrong("compare scenario.yaml --policy ipa --out both --set seed=7", "--out both: holds the run ipa-1, which is"),
     Wrong("compare scenario.yaml --policy ipa --report no/r.html", "--report no/r.html: cannot be written: the"),
     Wrong("study study.yaml --out my.py", "--out my.py: is a file; give a new folder"),
     Wrong("study study.yaml --out run", "--out run: already holds results; give a new or empty folder"),
@@ -81,7 +80,7 @@ RESULTS_ROWS = [
     ),
     Wrong(
         "report run",
-        "run/manifest.json: the key 'runs' should list the folders of the runs",
+        "run/finished.sqlite: no such file; the results are not complete",
         {"run/manifest.json": '{"schema_version": 1, "kind": "runs", "runs": [3]}'},
     ),
     Wrong(
@@ -99,14 +98,10 @@ RESULTS_ROWS = [
     ),
     Wrong(
         "report both",
-        "both: the comparison is not finished: 1 of 2 runs are missing, ipa-1 first; run the",
-        {"both/ipa-1/manifest.json": None},
+        "both/finished.sqlite: no such file; the results are not complete",
+        {"both/finished.sqlite": None},
     ),
-    Wrong(
-        "report both",
-        "both/ipa-1/requests.parquet: not readable as parquet: Parquet file size is",
-        {"both/ipa-1/requests.parquet": b"x"},
-    ),
+    Wrong("report both", "both/finished.sqlite: file is not a database", {"both/finished.sqlite": b"x" * 1000}),
     Wrong(
         "study study.yaml --out studied",
         "studied/manifest.json:1: not valid JSON: Expecting property name enclosed in double",
