@@ -38,7 +38,9 @@ class StandIn:
 
     async def _set_up(self, port: socket, tokens: TokenFile) -> Listener:
         own = {"/v2/health/live", ACCEPTS_PATH}
-        app = application(Forwarder(self._lease, lambda server: server.data_url, tokens, own).middleware)
+        forwarder = Forwarder(self._lease, lambda server: server.data_url, tokens, own)
+        app = application(forwarder.middleware)
+        app.on_cleanup.append(lambda _: forwarder.close())
         app.router.add_get("/v2/health/live", _live)
         app.router.add_get(ACCEPTS_PATH, _accepts)
         close_connections(app, when=lambda: True)
