@@ -53,8 +53,10 @@ def _document(path: Path) -> object:
 
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PolicyError(f"cannot be read: {error}") from None
+    except OSError as error:
+        raise PolicyError(f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise PolicyError("cannot be read: is not UTF-8 text") from None
     if "{{" in text:
         line = next(number for number, line in enumerate(text.splitlines(), start=1) if "{{" in line)
         raise PolicyError(f"line {line}: has a template's {{{{ }}}}; allowed: what `helm template` makes of it")

@@ -222,5 +222,12 @@ def test_items_of_a_list_say_the_same_but_for_what_is_of_a_stage(tmp_path: Path)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(PolicyError, match=r"none\.yaml: cannot be read: .*No such file"):
+    with pytest.raises(PolicyError, match=r"none\.yaml: cannot be read: No such file or directory$"):
         read_settings(tmp_path / "none.yaml")
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "packed.yaml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(PolicyError, match=r"packed\.yaml: cannot be read: is not UTF-8 text$"):
+        read_settings(path)

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ipa import policies as ipa_policies
+from ipa.studies.commands import policy
 from tests.command import ipa, refusal
 
 HPA = """apiVersion: autoscaling/v2
@@ -101,6 +103,10 @@ def test_tune_writes_its_best_setting(hpa: Path) -> None:
     percent = yaml.safe_load(text)["items"][0]["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"]
     assert percent == round(100 * chosen)
     assert "no autoscaler's settings say what it does" in refusal(*tuned, "--policy", "ipa")
+
+
+def test_the_formats_offered_are_those_that_are_written() -> None:
+    assert tuple(ipa_policies.FORMATS) == policy.FORMATS
 
 
 @pytest.mark.parametrize(
