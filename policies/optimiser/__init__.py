@@ -10,7 +10,8 @@ In the order in which a decision passes them, its modules are:
 - `solvers`: by name; nodes and pairs around them; `exact`, which takes chains itself with `fronts` and `relaxation`;
 - `graphs`, `scenes`: where the inflows of `exact` depend on variants, or ways meet: the tree, and one of its leaves;
 - `folded`, `gurobi`, `highs`: the same knapsack as a model for general solvers;
-- `explain`: why a plan was chosen, prices, and the plans of a front.
+- `explain`: why a plan was chosen, prices, and the plans of a front;
+- `within`: the best plan within each number of cores.
 """
 
 from ipa.policies.optimiser.explain import ExplainedOption, Explanation, Price, RunnerUp, explain_problem, pareto_plans
@@ -20,6 +21,7 @@ from ipa.policies.optimiser.problem import HIGHEST_LOAD_RPS, SLACK, Problem, Sol
 from ipa.policies.optimiser.programme import PIPELINE_PARAMETERS, Programme
 from ipa.policies.optimiser.solution import Answers, Solution, question, solve
 from ipa.policies.optimiser.solvers import SOLVERS, check_installed, gurobi_licence_expiry, takes_chains
+from ipa.policies.optimiser.within import Within, best_within
 
 __all__ = [
     "HIGHEST_LOAD_RPS",
@@ -37,6 +39,8 @@ __all__ = [
     "RunnerUp",
     "Solution",
     "SolverError",
+    "Within",
+    "best_within",
     "check_installed",
     "explain_problem",
     "gurobi_licence_expiry",

@@ -1,0 +1,27 @@
+"""One budget of cores over several pipelines: who gets how many where they do not suffice.
+
+- `members`: what a pipeline of a fleet is to the rules, and the weights of priorities and tenants;
+- `water`: quotas, water-filling and strict priority, which see demands alone;
+- `optimum`: the split of the greatest weighted objective, and of the greatest least one;
+- `curves`: the best objective of a pipeline within each number of cores, which these two maximise;
+- `rules`: all of them by name;
+- `arbiter`: who may have how many cores now, so that those that exist never exceed the budget.
+"""
+
+from ipa.policies.sharing.arbiter import Arbiter, Grant
+from ipa.policies.sharing.curves import UNMET, Curve, Curves
+from ipa.policies.sharing.members import Member, SharingError, weights_of
+from ipa.policies.sharing.rules import SHARING, split
+
+__all__ = [
+    "SHARING",
+    "UNMET",
+    "Arbiter",
+    "Curve",
+    "Curves",
+    "Grant",
+    "Member",
+    "SharingError",
+    "split",
+    "weights_of",
+]

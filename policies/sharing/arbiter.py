@@ -1,0 +1,94 @@
+"""The arbiter: says at each step of a pipeline how many cores it may plan with, and how many may exist of it.
+
+It knows the latest demand of every pipeline, and how many cores of it may exist at most. What one has given up is free
+for others only once that number has fallen, so the cores that exist of all never exceed the budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ipa.policies.sharing.curves import Curve
+from ipa.policies.sharing.members import Member, check_floors
+from ipa.policies.sharing.rules import split
+
+
+class Grant(NamedTuple):
+    """What a pipeline gets at a step: the cores that it may plan with, and those of it that may exist from now on."""
+
+    plan_cores: int
+    exist_cores: int
+
+
+@dataclass(slots=True)
+class _Standing:
+    """What the arbiter knows of one pipeline: its demand, its curve, and the most cores of it that may exist."""
+
+    demand_cores: int = 0
+    claim_cores: int = 0
+    curve: Curve | None = None
+    is_gone: bool = False
+
+
+@dataclass
+class Arbiter:
+    """Shares `limit_cores` among the members of a fleet by a rule of `SHARING`.
+
+    Raises SharingError if the floors exceed the budget.
+    """
+
+    rule: str
+    limit_cores: int
+    members: Sequence[Member]
+    _standings: dict[str, _Standing] = field(init=False)
+    _parts: dict[str, int] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        check_floors(self.limit_cores, self.members)
+        self._standings = {member.name: _Standing() for member in self.members}
+
+    def wish(self, name: str, demand_cores: int, curve: Curve | None = None) -> None:
+        """Note what a pipeline wants now, and what cores are worth to it (for the rules that weigh objectives)."""
+        standing = self._standings[name]
+        standing.demand_cores, standing.curve = demand_cores, curve
+        self._parts = None
+
+    def hold(self, name: str, claim_cores: int) -> None:
+        """Note how many cores of a pipeline may exist at most, until this is called again."""
+        self._standings[name].claim_cores = claim_cores
+
+    def leave(self, name: str) -> None:
+        """A pipeline has ended: nothing of it exists any more, not even its floor."""
+        self._standings[name].is_gone = True
+        self._parts = None
+
+    def grant(self, name: str) -> Grant:
+        """What a pipeline gets now.
+
+        It plans with its part, or with what others leave if that is less: from the budget, their floors and what may
+        exist of them are taken off. Beyond its part, only what is no other's part may exist of it: room for replicas
+        that start before others stop.
+        """
+        parts = self.parts()
+        others = [m for m in self.members if m.name != name and not self._standings[m.name].is_gone]
+        claims = {m.name: max(self._standings[m.name].claim_cores, m.at_least_cores) for m in others}
+        plan_cores = min(parts[name], self.limit_cores - sum(claims.values()))
+        spare_cores = self.limit_cores - sum(max(claims[m.name], parts[m.name]) for m in others)
+        return Grant(plan_cores, max(plan_cores, spare_cores))
+
+    def parts(self, more_cores: int = 0) -> dict[str, int]:
+        """The part of each pipeline that is there by its latest demand, of the budget or of `more_cores` beyond it."""
+        if more_cores:
+            return self._split(self.limit_cores + more_cores)
+        if self._parts is None:
+            self._parts = self._split(self.limit_cores)
+        return self._parts
+
+    def _split(self, limit_cores: int) -> dict[str, int]:
+        present = [member for member in self.members if not self._standings[member.name].is_gone]
+        standings = [self._standings[member.name] for member in present]
+        curves = [standing.curve for standing in standings if standing.curve is not None]
+        parts = split(self.rule, limit_cores, present, [each.demand_cores for each in standings], curves)
+        return dict(zip([member.name for member in present], parts, strict=True))
