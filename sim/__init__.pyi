@@ -45,8 +45,8 @@ from .records import UNFINISHED as UNFINISHED
 from .records import Records as Records
 from .records import ReplicaRecords as ReplicaRecords
 from .rules import NEVER as NEVER
+from .sample import Counted as Counted
 from .simulate import ControlSettings as ControlSettings
-from .simulate import Counted as Counted
 from .simulate import Simulated as Simulated
 from .simulate import Stepped as Stepped
 from .simulate import simulate_policy as simulate_policy

@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 
 from ipa.sim.aggregates import Buckets
-from ipa.sim.interface import Handover
+from ipa.sim.interface import BoolArray, Handover
 from ipa.sim.model import FloatArray, IntArray, World
+from ipa.sim.records import COMPLETED, DROPPED, FAILED, Records
 
 MOST_INTERVALS = 1500
 """How many intervals a run has at most."""
@@ -61,8 +62,10 @@ class Intervals:
     `latency_count` completed requests that arrived in interval `latency_interval` had about the latency `latency_s`,
     the middle of a bucket (see `LATENCY_ERROR`); shape (L,).
 
-    By stage and the interval of the event, shape (stages, I): `enqueued`, `started`, `finished`, `dropped_at` (includes
-    requests that failed while waiting) and `interrupted` (those that failed in service).
+    By stage and the interval of the event, shape (stages, I): the requests, in a graph the items, that were `enqueued`,
+    `started`, `finished`, `dropped_at` (includes those that failed while waiting) and `interrupted` (those in service).
+    `answered`: in a graph, the requests that completed in the interval, shape (I,); None for a chain, where these are
+    the ones that finished at the last stage.
     """
 
     stages: tuple[str, ...]
@@ -85,6 +88,7 @@ class Intervals:
     finished: IntArray
     dropped_at: IntArray
     interrupted: IntArray
+    answered: IntArray | None
 
 
 class Completed(NamedTuple):
@@ -109,6 +113,7 @@ class IntervalCounts:
         self._enqueued, self._started, self._finished, self._dropped_at, self._interrupted = np.zeros(
             (5, len(stages), count), dtype=np.int64
         )
+        self._answered: IntArray | None = None
         self._buckets = Buckets(LATENCY_ERROR)
         self._latencies = np.zeros(count * self._buckets.count, dtype=np.int64)
         self._requests = np.diff(np.searchsorted(arrivals_s, self._edges_s))
@@ -133,9 +138,32 @@ class IntervalCounts:
                 self._enqueued[position + 1] -= self._counts_of(never_s + self._hop_s)
             self._interrupted[position] += self._counts_of(drops.dropped_s[interrupted])
         self._dropped_at[position] += self._counts_of(drops.dropped_s[~interrupted])
-        self._dropped += self._counts_of(self._arrivals_s[drops.requests[~drops.failed]])
-        self._failed += self._counts_of(self._arrivals_s[drops.requests[drops.failed]])
-        self._end(drops.requests, drops.dropped_s)
+        self._lose(drops.requests, drops.dropped_s, drops.failed)
+        self._complete(completed)
+
+    def take_items(self, records: Records) -> None:
+        """Add a finished run of a graph, from the records of all its requests: of a stage, its items are counted."""
+        for position, part in enumerate(records.items):
+            is_lost, has_started = part.dropped_stage >= 0, np.isfinite(part.start_s[0])
+            self._enqueued[position] = self._counts_of(part.enqueue_s[0])
+            self._started[position] = self._counts_of(part.start_s[0])
+            self._finished[position] = self._counts_of(part.finish_s[0])
+            self._dropped_at[position] = self._counts_of(part.end_s[is_lost & ~has_started])
+            self._interrupted[position] = self._counts_of(part.end_s[is_lost & has_started])
+        lost = np.flatnonzero(np.isin(records.outcome, (DROPPED, FAILED)))
+        self._lose(lost, records.end_s[lost], records.outcome[lost] == FAILED)
+        completed = np.flatnonzero(records.outcome == COMPLETED)
+        end_s = records.end_s[completed]
+        self._answered = self._counts_of(end_s)
+        self._complete(Completed(completed, end_s, end_s - records.arrival_s[completed]))
+
+    def _lose(self, requests: IntArray, end_s: FloatArray, failed: BoolArray) -> None:
+        """Count requests that were dropped or failed."""
+        self._dropped += self._counts_of(self._arrivals_s[requests[~failed]])
+        self._failed += self._counts_of(self._arrivals_s[requests[failed]])
+        self._end(requests, end_s)
+
+    def _complete(self, completed: Completed) -> None:
         self._end(completed.requests, completed.finish_s)
         interval = bin_numbers(self._arrivals_s[completed.requests], self._edges_s)
         self._completed += np.bincount(interval, minlength=len(self._completed))
@@ -188,4 +216,5 @@ class IntervalCounts:
             finished=self._finished,
             dropped_at=self._dropped_at,
             interrupted=self._interrupted,
+            answered=self._answered,
         )

@@ -2,7 +2,7 @@
 the time of all completed requests went.
 
 A request is known to be slow only when it has ended. So all unfinished requests are recorded, in a moving window that
-keeps memory bounded.
+keeps memory bounded. For a graph, whose engines keep all items, see `ipa.sim.graph.sample`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,34 @@ import numpy as np
 
 from ipa.sim.aggregates import ExactSum
 from ipa.sim.interface import Batches, Engine, Handover
+from ipa.sim.intervals import Intervals
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.records import Records, Visits, records_of
 
 KINDS = ("hop", "batch", "queue", "service")
 """The hop to the stage; the wait until the last request of the batch came; the wait for a replica; the service."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What accompanies the records of a sample: counts of the whole run by interval, and the sampled requests' numbers.
+
+    The other requests with records are the slowest. `accuracy`: of each request with records, by the variants that
+    served it; NaN if a stage of a chain has not served it. `filled_s`: for each stage, when the last request of its
+    batch was enqueued, of each request with records, in a graph of each of its items; NaN where it was not served.
+    `spent_s`: the time that all completed requests spent at each stage, by `KINDS`; shape (stages, kinds).
+    """
+
+    intervals: Intervals
+    sample: IntArray
+    accuracy: FloatArray
+    filled_s: tuple[FloatArray, ...]
+    spent_s: FloatArray
+
+
+def slowest(request: IntArray, took_s: FloatArray, most: int) -> IntArray:
+    """The places of the requests that took longest; ties go to the earlier request."""
+    return np.lexsort((request, -took_s))[:most]
 
 
 class Spent:
@@ -82,14 +105,14 @@ class _Kept:
 
 
 class Sampling:
-    """Keeps the records of the `chosen` requests, in ascending order, and of the `slowest` slowest of two kinds.
+    """Keeps the records of the `chosen` requests, in ascending order, and of the `most` slowest of two kinds.
 
     The kinds are completed requests, and dropped ones by their time until the drop. Ties go to the earlier request.
     """
 
-    def __init__(self, arrivals_s: FloatArray, stages: int, hop_s: float, chosen: IntArray, slowest: int) -> None:
+    def __init__(self, arrivals_s: FloatArray, stages: int, hop_s: float, chosen: IntArray, most: int) -> None:
         self._arrivals_s, self._stages, self._hop_s = arrivals_s, stages, hop_s
-        self._chosen, self._most = chosen, slowest
+        self._chosen, self._most = chosen, most
         self._first = 0  # the number of the first request in the window
         self._window = _Part.none_yet(stages, 0)
         self._is_over = np.zeros(0, dtype=bool)  # of each request in the window
@@ -150,12 +173,9 @@ class Sampling:
         """The slowest of `slow` and of the requests at these places of the window; `end_s`: by place."""
         request = places + self._first
         took_s = end_s[places] - self._arrivals_s[request]
-        first = self._slowest(request, took_s)
+        first = slowest(request, took_s, self._most)
         slow = slow.followed_by(_Kept(request[first], took_s[first], self._window.where(places[first])))
-        return slow.where(self._slowest(slow.request, slow.took_s))
-
-    def _slowest(self, request: IntArray, took_s: FloatArray) -> IntArray:
-        return np.lexsort((request, -took_s))[: self._most]
+        return slow.where(slowest(slow.request, slow.took_s, self._most))
 
     def _move_on(self) -> None:
         """Discard the leading requests that have ended."""

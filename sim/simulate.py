@@ -24,15 +24,16 @@ from ipa.policies import (
 from ipa.profiles import Pipeline
 from ipa.sim import engines, laws, records, streams
 from ipa.sim.backend import Opening, RunView, SimulatedBackend
-from ipa.sim.graph import collect_records, records_of_none
+from ipa.sim.graph import collect_records, records_of_none, sample_of
 from ipa.sim.interface import Engine, Handover
-from ipa.sim.intervals import IntervalCounts, Intervals
+from ipa.sim.intervals import IntervalCounts
 from ipa.sim.late_metrics import LateMetrics, Observed
 from ipa.sim.load_view import LoadView, Spans
 from ipa.sim.model import FloatArray, IntArray, RunInput
 from ipa.sim.planned import LatestEntry, Planned
-from ipa.sim.sample import Sampling
+from ipa.sim.sample import Counted, Sampling
 from ipa.sim.summary import Totalling, Totals, totals_of
+from ipa.sim.tables import served_accuracy
 
 SAMPLE = 10_000
 """How many requests a sample has records of."""
@@ -67,21 +68,6 @@ class ControlSettings:
     starts_s: float | None = None
     outages: Spans = ()
     metrics_delay_s: float = 0.0
-
-
-@dataclass(frozen=True)
-class Counted:
-    """What accompanies the records of a sample: counts of the whole run by interval, and the sampled requests' numbers.
-
-    The other requests with records are the slowest. `filled_s`: for each request with records, when the last request of
-    its batch was enqueued; shape (stages, requests), NaN where it was not served. `spent_s`: the time that all
-    completed requests spent at each stage, by `sample.KINDS`; shape (stages, kinds).
-    """
-
-    intervals: Intervals
-    sample: IntArray
-    filled_s: FloatArray
-    spent_s: FloatArray
 
 
 @dataclass(frozen=True)
@@ -133,7 +119,8 @@ def simulate_policy(
         initial = opening.configuration
     else:
         planned.stands(initial, 0.0)
-    keeping = None if given.graph else _keeping(control.records, pipeline, given)
+    sample = _sample(given) if control.records == "sample" else None
+    keeping = None if given.graph or control.records == "all" else _Keeping(pipeline, given, sample)
     run = stepped(
         given,
         initial,
@@ -153,6 +140,8 @@ def simulate_policy(
         found = collect_records(engine)
         laws.check(found, eager=world.dispatch == "eager", oldest_s=laws.oldest_s(given))
         totals = totals_of(pipeline, found, pipeline.sla_s)
+        if sample is not None:
+            found, counted = sample_of(pipeline, found, world, sample, SLOWEST)
     if control.records == "none":
         found = found if given.graph is None else records_of_none(engine)
         return Simulated(found, counted, totals, planned, (), initial, name)
@@ -184,6 +173,7 @@ class _Keeping:
     """Collects totals from a run that is handed over piece by piece and, with a sample, its records and counts."""
 
     def __init__(self, pipeline: Pipeline, given: RunInput, sample: IntArray | None) -> None:
+        self._pipeline = pipeline
         world, arrivals_s = given.world, given.arrivals_s
         self._totalling = Totalling(pipeline, arrivals_s, world)
         self._sample = sample
@@ -203,19 +193,17 @@ class _Keeping:
             found, counted = records.records_of_none(engine), None
         else:
             found, filled_s = self._sampling.records(engine)
-            counted = Counted(self._counts.intervals(), self._sample, filled_s, self._sampling.spent_s())
+            accuracy = served_accuracy(self._pipeline, found)
+            spent_s = self._sampling.spent_s()
+            counted = Counted(self._counts.intervals(), self._sample, accuracy, tuple(filled_s), spent_s)
         return found, self._totalling.totals(engine, found), counted
 
 
-def _keeping(wanted: str, pipeline: Pipeline, given: RunInput) -> _Keeping | None:
-    if wanted == "all":
-        return None
-    sample = None
-    if wanted == "sample":
-        count = len(given.arrivals_s)
-        draws = streams.stream(given.seed, "sample")
-        sample = np.sort(draws.choice(count, min(SAMPLE, count), replace=False, shuffle=False))
-    return _Keeping(pipeline, given, sample)
+def _sample(given: RunInput) -> IntArray:
+    """The numbers of the requests of a sample, in ascending order."""
+    count = len(given.arrivals_s)
+    draws = streams.stream(given.seed, "sample")
+    return np.sort(draws.choice(count, min(SAMPLE, count), replace=False, shuffle=False))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ipa.profiles import Pipeline
 from ipa.sim.intervals import Intervals
 from ipa.sim.model import FloatArray, IntArray
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, OUTCOMES, Records
-from ipa.sim.sample import KINDS
+from ipa.sim.sample import KINDS, Counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 Array = TypeVar("Array", FloatArray, IntArray)
 
 
-def requests_table(pipeline: Pipeline, records: Records, sample: IntArray | None = None) -> pd.DataFrame:
+def requests_table(pipeline: Pipeline, records: Records, counted: Counted | None = None) -> pd.DataFrame:
     """One row for each request: request, arrival_s, outcome, dropped_stage, end_s, latency_s, accuracy.
 
     Only completed requests have the last two. `accuracy` is the product of the accuracies of the variants that served
-    the request (its PAS as a fraction). If `sample` gives the numbers of the sampled requests, the column `sampled` is
-    added.
+    the request (its PAS as a fraction). `counted`: what accompanies the records of a sample; it adds the column
+    `sampled`.
     """
     import pandas as pd
 
     completed = records.outcome == COMPLETED
     latency_s = np.where(completed, records.end_s - records.arrival_s, np.nan)
-    sampled = {} if sample is None else {"sampled": np.isin(records.request, sample, assume_unique=True)}
+    accuracy = served_accuracy(pipeline, records) if counted is None else counted.accuracy
+    sampled = {} if counted is None else {"sampled": np.isin(records.request, counted.sample, assume_unique=True)}
     return pd.DataFrame(
         {
             "request": records.request,
@@ -41,18 +42,18 @@ def requests_table(pipeline: Pipeline, records: Records, sample: IntArray | None
             "dropped_stage": _named(records.dropped_stage, records.stages),
             "end_s": records.end_s,
             "latency_s": latency_s,
-            "accuracy": np.where(completed, served_accuracy(pipeline, records), np.nan),
+            "accuracy": np.where(completed, accuracy, np.nan),
             **sampled,
         }
     )
 
 
-def stages_table(records: Records, filled_s: FloatArray | None = None) -> pd.DataFrame:
+def stages_table(records: Records, filled_s: Sequence[FloatArray] | None = None) -> pd.DataFrame:
     """One row for each request and stage it reached: when it was enqueued, started and finished, and in which batch.
 
     The columns are request, stage, enqueue_s, start_s, finish_s, replica, batch, batch_size. `batch` numbers a stage's
-    batches in order of start; -1 if the request was not served there. If `filled_s` is given, it is added as a column:
-    when the last request of the batch was enqueued, which may have no row here.
+    batches in order of start; -1 if the request was not served there. If `filled_s` is given, by stage, it is added as
+    a column: when the last request of the batch was enqueued, which may have no row here.
     """
     import pandas as pd
 
@@ -62,7 +63,7 @@ def stages_table(records: Records, filled_s: FloatArray | None = None) -> pd.Dat
     def of_reached(values: Array) -> Array:
         return values.ravel().take(place)
 
-    filled = {} if filled_s is None else {"filled_s": of_reached(filled_s)}
+    filled = {} if filled_s is None else {"filled_s": of_reached(np.concatenate(filled_s))}
     return pd.DataFrame(
         {
             "request": records.request[request],
@@ -79,9 +80,9 @@ def stages_table(records: Records, filled_s: FloatArray | None = None) -> pd.Dat
     )
 
 
-def items_table(records: Records) -> pd.DataFrame:
+def items_table(records: Records, filled_s: Sequence[FloatArray] | None = None) -> pd.DataFrame:
     """One row for each item of a graph, by request, then stage, then order of coming: request, stage, enqueue_s,
-    start_s, finish_s, replica, batch, batch_size, as in `stages_table`, and dropped_s."""
+    start_s, finish_s, replica, batch, batch_size, as in `stages_table`, dropped_s, and filled_s if it is given."""
     import pandas as pd
 
     parts = records.items
@@ -100,6 +101,7 @@ def items_table(records: Records) -> pd.DataFrame:
             "stage": _named(stage[order], records.stages),
             **{name: joined(name) for name in ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")},
             "dropped_s": left_s[order],
+            **({} if filled_s is None else {"filled_s": np.concatenate(filled_s)[order]}),
         },
         copy=False,
     )
@@ -190,10 +192,11 @@ def intervals_table(intervals: Intervals) -> pd.DataFrame:
     """One row for each interval, which starts at `time_s`: the requests that arrived in it, and their outcomes.
 
     The columns are time_s, requests, quietest_rps, busiest_rps, completed, late, dropped, failed, unfinished,
-    became_late, late_waiting.
+    became_late, late_waiting, and in a graph answered.
     """
     import pandas as pd
 
+    answered = {} if intervals.answered is None else {"answered": intervals.answered}
     return pd.DataFrame(
         {
             "time_s": intervals.edges_s[:-1],
@@ -207,6 +210,7 @@ def intervals_table(intervals: Intervals) -> pd.DataFrame:
             "unfinished": intervals.unfinished,
             "became_late": intervals.became_late,
             "late_waiting": intervals.late_waiting,
+            **answered,
         }
     )
 

@@ -419,9 +419,20 @@ def sampled_run() -> Run:
     return simulate(Scenario(pipeline="video", trace="constant:5:30", records="sample"))
 
 
+@pytest.fixture(scope="module")
+def sampled_graph() -> Run:
+    return simulate(Scenario(pipeline="traffic", trace="constant:5:30", records="sample"))
+
+
 @pytest.mark.parametrize("name", [*TABLES, *COUNTED])
 def test_every_column_is_declared(sampled_run: Run, name: str) -> None:
-    assert list(COLUMNS[name]) == list(sampled_run.tables[name].columns)
+    of_graphs = ["answered"] if name == "intervals" else []
+    assert list(COLUMNS[name]) == [*sampled_run.tables[name].columns, *of_graphs]
+
+
+def test_every_column_of_a_graph_is_declared(sampled_graph: Run) -> None:
+    for name, table in sampled_graph.tables.items():
+        assert list(COLUMNS[name]) == list(table.columns), name
 
 
 def test_every_key_of_the_summary_is_declared(short_run: Run) -> None:

@@ -10,3 +10,4 @@ from .routes import NO_EDGE as NO_EDGE
 from .routes import Routes as Routes
 from .routes import Way as Way
 from .routes import parents_and_waits as parents_and_waits
+from .sample import sample_of as sample_of

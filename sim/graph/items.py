@@ -23,7 +23,7 @@ from ipa.sim.records import (
     replica_records,
 )
 
-_OF_VISITS = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")
+OF_VISITS = ("enqueue_s", "start_s", "finish_s", "replica", "batch", "batch_size")
 """The arrays of `Records` with a row for each stage."""
 
 
@@ -103,7 +103,7 @@ def records_of_items(
 def records_of_none(engine: Engine) -> Records:
     """The records of a finished run's replicas, without those of any request or item of its graph."""
     whole = records.records_of_none(engine)
-    nothing = {name: getattr(whole, name)[:1] for name in _OF_VISITS}
+    nothing = {name: getattr(whole, name)[:1] for name in OF_VISITS}
     parts = zip(whole.stages, whole.replicas, whole.integral_s.tolist(), whole.configured, strict=True)
     return replace(
         whole,

@@ -36,8 +36,13 @@ def drawing_of(run: RunData) -> Drawing | None:
 
 def _drawing(graph: Graph, run: RunData) -> Drawing:
     duration_s = float(run.summary["duration_s"])
-    items, replicas = run.tables[ITEMS], run.tables["replicas"]
+    items, replicas, queues = run.tables[ITEMS], run.tables["replicas"], run.tables.get("queues")
     within = partial(np.clip, a_min=0.0, a_max=duration_s)
+    share = 1.0
+    if queues is not None:  # of a sample, the requests drawn at random stand for all
+        requests = run.tables["requests"]
+        items = items[items["request"].isin(requests.loc[requests["sampled"], "request"])]
+        share = max(int(requests["sampled"].sum()), 1) / max(run.summary["requests"], 1)
     started = items[items["start_s"].notna()]
     of_variant = replicas.astype({"stage": str}).set_index(["stage", "replica"])["variant"].astype(str)
     serving = started.astype({"stage": str}).join(of_variant, on=["stage", "replica"])
@@ -45,11 +50,15 @@ def _drawing(graph: Graph, run: RunData) -> Drawing:
     said = {}
     for stage in items["stage"].cat.categories:
         mine = serving[serving["stage"] == stage]
-        batches = mine.drop_duplicates(["replica", "batch"])
         there = replicas[replicas["stage"] == stage]
-        busy_s = float((within(_ended(batches["finish_s"])) - within(batches["start_s"])).sum())
+        batches = mine if queues is not None else mine.drop_duplicates(["replica", "batch"])
+        served_s = within(_ended(batches["finish_s"])) - within(batches["start_s"])
+        busy_s = float(served_s.sum() if queues is None else (served_s / batches["batch_size"]).sum() / share)
         there_s = float((within(_ended(there["gone_s"])) - within(_ended(there["ready_s"]))).sum())
-        came = int((items.loc[items["stage"] == stage, "enqueue_s"] < duration_s).sum())
+        if queues is None:
+            came = int((items.loc[items["stage"] == stage, "enqueue_s"] < duration_s).sum())
+        else:
+            came = int(queues.loc[queues["stage"] == stage, "enqueued"].sum())
         shares[stage] = mine["variant"].value_counts(normalize=True).to_dict()
         said[stage] = lines_of(
             _served_by(shares[stage], there_s / duration_s), came / duration_s, busy_s / there_s if there_s else 0.0

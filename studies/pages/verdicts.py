@@ -140,11 +140,12 @@ def standing_counted(intervals: pd.DataFrame, queues: pd.DataFrame, edges_s: NDA
     """The backlog of a run, from its counts in intervals; each bin between `edges_s` holds whole intervals."""
     first = np.searchsorted(intervals["time_s"].to_numpy(float), edges_s[:-1])
     last_stage = queues[queues["stage"] == queues["stage"].iloc[-1]]
+    answered = intervals["answered"] if "answered" in intervals else last_stage["finished"]
     late = intervals["late_waiting"].to_numpy()
     at_start = np.append(0, late)[first]
     return standing(
         np.add.reduceat(intervals["requests"].to_numpy(), first),
-        np.add.reduceat(last_stage["finished"].to_numpy(), first),
+        np.add.reduceat(answered.to_numpy(), first),
         at_start + np.add.reduceat(intervals["became_late"].to_numpy(), first),
         int(late[-1]),
     )

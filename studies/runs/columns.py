@@ -51,6 +51,7 @@ COLUMNS = {
         "batch": Column("", "number of its batch, in order of start at the stage, from 0; -1: none"),
         "batch_size": Column("items", "the size of that batch; -1: none"),
         "dropped_s": Column("s", "when it was dropped, or failed"),
+        "filled_s": Column("s", "only with `records: sample`: when the last item of its batch was enqueued"),
     },
     "decisions": {
         "step": Column("", "0 is the configuration at the start; then one per control step"),
@@ -109,6 +110,7 @@ COLUMNS = {
             "requests that had been in the system for the SLA at some moment of the interval, and stayed",
         ),
         "late_waiting": Column("", "requests in the system for longer than the SLA at its end"),
+        "answered": Column("", "only in a graph: requests that completed in it, whenever they arrived"),
     },
     "latencies": {
         "time_s": Column("s", "start of the interval"),
@@ -118,7 +120,7 @@ COLUMNS = {
     "queues": {
         "time_s": Column("s", "start of the interval"),
         "stage": Column("", "the stage's name"),
-        "enqueued": Column("", "requests that came to the stage in the interval"),
+        "enqueued": Column("", "requests, in a graph items, that came to the stage in the interval"),
         "started": Column("", "requests whose service began"),
         "finished": Column("", "requests whose service ended"),
         "dropped": Column("", "requests dropped"),
@@ -126,7 +128,7 @@ COLUMNS = {
         "in_service": Column("", "requests in service at its end"),
     },
     "spent": {
-        "stage": Column("", "the stage's name"),
+        "stage": Column("", "the stage's name; of a graph, only what lies on a request's critical path counts"),
         "hop_s": Column("s", "on the way to the stage"),
         "batch_s": Column("s", "until the last request of the batch came"),
         "queue_s": Column("s", "until a replica took the batch"),

@@ -136,7 +136,6 @@ def prepare(scenario: Scenario, shared: Shared | None = None) -> Prepared:
         check_cores(pipeline, "limit_cores", scenario.limit_cores)
     policy = shared.policy(scenario)
     trace = shared.trace(scenario)
-    _check_graph(scenario, pipeline)
     check_size(scenario, trace, visits_of(pipeline), is_graph=pipeline.graph is not None)
     return Prepared(
         scenario=scenario,
@@ -165,12 +164,6 @@ def _check_interference(scenario: Scenario, pipeline: Pipeline) -> None:
         raise ScenarioError(
             f"interference: measured: {pipeline.name} has none measured; `ipa profile run --neighbours` measures it"
         )
-
-
-def _check_graph(scenario: Scenario, pipeline: Pipeline) -> None:
-    """Raise ScenarioError for records that are not kept of a graph."""
-    if pipeline.graph is not None and scenario.records == "sample":
-        raise ScenarioError(f"records: sample: {pipeline.name} is a graph of stages; only chains have this")
 
 
 def visits_of(pipeline: Pipeline) -> float:
@@ -381,7 +374,7 @@ def check_size(
         return
     fits = [
         f"records: {records} (--records {records}), "
-        for records in ("sample", "none")[is_graph:]  # graphs have no samples
+        for records in ("sample", "none")
         if needed_bytes(records) <= available
     ]
     way = fits[0] if fits else ""

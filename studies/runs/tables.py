@@ -60,10 +60,10 @@ def tables_from(
 ) -> Tables:
     """The tables of a run from its results."""
     is_graph = pipeline.graph is not None
-    visits = items_table(records) if is_graph else stages_table(records, counted.filled_s if counted else None)
+    visits = (items_table if is_graph else stages_table)(records, counted.filled_s if counted else None)
     tables = Tables(
         {
-            "requests": requests_table(pipeline, records, counted.sample if counted else None),
+            "requests": requests_table(pipeline, records, counted),
             ITEMS if is_graph else "stages": visits,
         },
         decisions=decisions_table(pipeline, initial, entries),

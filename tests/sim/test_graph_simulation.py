@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ipa.policies import Configuration, Decision, Memory, Observation
@@ -15,14 +16,20 @@ from ipa.profiles import Edge, Graph, Join, Pipeline
 from ipa.sim import (
     COMPLETED,
     ControlSettings,
+    Counted,
     RunInput,
     Simulated,
     World,
+    intervals_table,
     items_table,
+    latencies_table,
+    queues_table,
     replicas_table,
     requests_table,
+    simulate,
     simulate_policy,
     stage_models,
+    stages_table,
     summarise,
 )
 from tests import tiny
@@ -49,14 +56,14 @@ class Swinging:
 
     reads = ("latency", "busy_fraction", "concurrency")
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self.pipeline = pipeline
+    def __init__(self, pipeline: Pipeline, replicas: int = 4) -> None:
+        self.pipeline, self.replicas = pipeline, replicas
         self.seen: list[Observation] = []
 
     def decide(self, observation: Observation, memory: Memory) -> Decision:
         self.seen.append(observation)
         variant, cores = (("small", 1), ("large", 2))[observation.step % 2]
-        wanted = {stage.name: (variant, 2, 4, cores) for stage in self.pipeline.stages}
+        wanted = {stage.name: (variant, 2, self.replicas, cores) for stage in self.pipeline.stages}
         return Decision(tiny.configuration(**wanted), memory)
 
 
@@ -180,3 +187,111 @@ def test_without_records_the_figures_are_the_same(engine: str) -> None:
     assert whole.totals == none.totals
     assert len(none.records.request) == 0
     assert not none.entries
+
+
+# ---- a sample ----
+
+
+def strained(pipeline: Pipeline) -> Pipeline:
+    """With short limits at b and c, which drop some items."""
+    limits_s = {"b": 0.4, "c": 0.3}
+    stages = (replace(each, drop_limit_s=limits_s.get(each.name, each.drop_limit_s)) for each in pipeline.stages)
+    return replace(pipeline, stages=tuple(stages))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_sample_has_the_rows_of_all_records_and_counts_all(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """60 at random, the 5 slowest that completed and the 5 slowest dropped; an accuracy is that among all requests."""
+    monkeypatch.setattr(simulate, "SAMPLE", 60)
+    monkeypatch.setattr(simulate, "SLOWEST", 5)
+    pipeline = strained(diamond())
+    whole, sample = (run(pipeline, Swinging(pipeline, 1), engine, records=each) for each in ("all", "sample"))
+    assert sample.totals == whole.totals
+    counted = sample.counted
+    assert counted is not None
+    requests, items = requests_table(pipeline, whole.records), items_table(whole.records)
+    table = requests_table(pipeline, sample.records, counted)
+    kept = requests[requests["request"].isin(table["request"])].reset_index(drop=True)
+    assert table.drop(columns="sampled").equals(kept)
+    of_items = items_table(sample.records, counted.filled_s)
+    assert of_items.drop(columns="filled_s").equals(
+        items[items["request"].isin(table["request"])].reset_index(drop=True)
+    )
+    assert int(table["sampled"].sum()) == 60
+    took_s = requests["end_s"] - requests["arrival_s"]
+    for outcome in ("completed", "dropped"):
+        slowest = took_s[requests["outcome"] == outcome].nlargest(5).index
+        assert len(slowest) == 5
+        assert set(slowest) <= set(table["request"])
+    last_s = items[items["batch"] >= 0].groupby(["stage", "batch"], observed=True)["enqueue_s"].max()
+    served = of_items[of_items["batch"] >= 0]
+    assert served["filled_s"].tolist() == [
+        last_s[of["stage"], of["batch"]] for of in served[["stage", "batch"]].to_dict("records")
+    ]
+    found = counted.intervals
+    for position, stage in enumerate("abcd"):
+        own = items[(items["stage"] == stage)]
+        for counts, moments_s in (
+            (found.enqueued, own["enqueue_s"]),
+            (found.started, own["start_s"]),
+            (found.finished, own["finish_s"]),
+            (found.dropped_at, own["dropped_s"]),
+        ):
+            assert counts[position].tolist() == np.histogram(moments_s[moments_s < 60.0], found.edges_s)[0].tolist()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_time_is_spent_along_the_critical_path(engine: str) -> None:
+    """Traced back by hand, from the item with which a request ended to the last one that had ended when it came."""
+    pipeline = strained(diamond())
+    sample = run(pipeline, Swinging(pipeline, 1), engine, records="sample")
+    assert sample.counted is not None
+    items = items_table(sample.records, sample.counted.filled_s)
+    spent_s = dict.fromkeys("abcd", (0.0, 0.0, 0.0, 0.0))
+    requests = requests_table(pipeline, sample.records)
+    forgiven = 0
+    for request in requests[requests["outcome"] == "completed"].to_dict("records"):
+        own = items[items["request"] == request["request"]].to_dict("records")
+        for item in own:
+            forgiven += np.isfinite(item["dropped_s"])
+            item["end_s"] = item["dropped_s"] if np.isfinite(item["dropped_s"]) else item["finish_s"]
+        item = max(own, key=lambda each: (each["end_s"], each["stage"]))
+        assert item["end_s"] == request["end_s"]
+        while item is not None:
+            before = [each for each in own if each["stage"] < item["stage"] and each["end_s"] <= item["enqueue_s"]]
+            latest = max(before, key=lambda each: (each["end_s"], each["stage"]), default=None)
+            start_s = item["start_s"] if np.isfinite(item["start_s"]) else item["end_s"]
+            filled_s = item["filled_s"] if np.isfinite(item["filled_s"]) else item["enqueue_s"]
+            moments_s = (latest["end_s"] if latest else request["arrival_s"], item["enqueue_s"], filled_s, start_s)
+            parts = np.diff([*moments_s, item["end_s"]])
+            spent_s[item["stage"]] = tuple(np.array(spent_s[item["stage"]]) + parts)
+            item = latest
+    assert forgiven
+    assert sample.counted.spent_s == pytest.approx(np.array(list(spent_s.values())))
+    assert sample.counted.spent_s.sum() == pytest.approx(sample.totals.latency_sum_s)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_sample_of_a_chain_written_as_a_graph_is_that_of_the_chain(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulate, "SAMPLE", 60)
+    monkeypatch.setattr(simulate, "SLOWEST", 5)
+    chain = strained(tiny.pipeline(*[[SMALL, LARGE]] * 3, sla_s=1.0))
+    graph = replace(chain, graph=Graph((Edge("a", "b"), Edge("b", "c")), 1.0))
+    one, other = (run(each, Swinging(each, 1), engine, records="sample") for each in (chain, graph))
+    assert one.counted is not None
+    assert other.counted is not None
+    assert other.counted.spent_s.tolist() == one.counted.spent_s.tolist()
+    assert requests_table(graph, other.records, other.counted).equals(requests_table(chain, one.records, one.counted))
+    stages, items = stages_table(one.records, one.counted.filled_s), items_table(other.records, other.counted.filled_s)
+    assert items.drop(columns="dropped_s").equals(stages)
+    assert other.counted.intervals.answered is not None
+    assert other.counted.intervals.answered.tolist() == one.counted.intervals.finished[-1].tolist()
+    for mine, its in zip(tables_of(one.counted), tables_of(other.counted), strict=True):
+        assert its.drop(columns="answered", errors="ignore").equals(mine)
+    assert min(other.totals.dropped, other.totals.completed) > 5
+
+
+def tables_of(counted: Counted) -> list[pd.DataFrame]:
+    return [table(counted.intervals) for table in (intervals_table, latencies_table, queues_table)]

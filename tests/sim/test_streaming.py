@@ -174,7 +174,7 @@ def test_of_equally_slow_requests_the_first_are_kept(engine: str) -> None:
     """Three requests take 1 s each, one after the other; records are kept of the two slowest."""
     model = StageModel("a", {("v", 1): ServiceTime((0.0, 1.0))}, {"v": 0.0}, 10.0)
     given = RunInput([model], World(duration_s=10.0, bound_s=10.0), np.array([0.0, 1.0, 2.0]), 1)
-    sampling = Sampling(given.arrivals_s, 1, 0.0, np.zeros(0, dtype=np.int64), slowest=2)
+    sampling = Sampling(given.arrivals_s, 1, 0.0, np.zeros(0, dtype=np.int64), most=2)
     run = create_engine(engine, given, {"a": StageConfiguration("v", 1, 1, 0.0, 1)}, sampling.take)
     list(run.steps(iter(())))
     records, _ = sampling.records(run)

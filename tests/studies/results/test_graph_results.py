@@ -1,4 +1,4 @@
-"""A run of a graph of stages in its folder: items in place of stages, and what it does not have."""
+"""A run of a graph of stages in its folder: items in place of stages, with all records, a sample and none."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 
 from ipa.studies import Run, Scenario, ScenarioError, simulate
 from ipa.studies.runs import results
+from ipa.studies.runs.tables import COUNTED
 
 ENGINES = ("simpy", "compiled") if find_spec("numba") else ("simpy",)
 SCENARIO = Scenario(pipeline="traffic", trace="constant:20:30").with_values({"policy": "rate"})
@@ -76,6 +77,18 @@ def test_a_graph_has_the_rules_of_chains(values: dict[str, Any]) -> None:
     assert all(each.equals(requests[1]) for each in requests[2:])
 
 
-def test_records_of_a_sample_are_refused_before_anything_runs() -> None:
-    with pytest.raises(ScenarioError, match="records: sample: traffic is a graph of stages; only chains have this"):
-        simulate(SCENARIO.with_values({"records": "sample"}))
+def test_a_sample_of_all_is_all_and_is_read_back(run: Run, tmp_path: Path) -> None:
+    """On both engines, with the counts of a sample; `filled_s` and `sampled` are its own columns."""
+    samples = [simulate(SCENARIO.with_values({"records": "sample", "engine": name})) for name in ENGINES]
+    results.write_run(samples[0], tmp_path / "run")
+    stored = results.read_run(tmp_path / "run").tables
+    assert set(stored) == {*run.tables, *COUNTED}
+    for name in stored:
+        assert all(stored[name].equals(sample.tables[name]) for sample in samples), name
+        if name in run.tables:
+            own = [column for column in stored[name] if column not in ("filled_s", "sampled")]
+            assert stored[name][own].equals(run.tables[name]), name
+    apart = ("records", "wall_s", "engine")
+    assert {key: value for key, value in samples[0].summary.items() if key not in apart} == {
+        key: value for key, value in run.summary.items() if key not in apart
+    }
