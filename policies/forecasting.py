@@ -67,7 +67,8 @@ class ForecastingPolicy:
         late_at_most = self.programme.wanted.late_at_most
         if late_at_most is None:
             return ForecastLoad(self.outlook.rps(observation), memory)
-        level, memory = level_and_memory(late_at_most, self.programme.pipeline.sla_s, observation, memory)
+        pipeline = self.programme.pipeline
+        level, memory = level_and_memory(late_at_most, pipeline.sla_s, observation, memory, pipeline.graph)
         forecast = self.outlook.forecast(observation)
         rps = max(forecast.point_rps, forecast.at(level))
         if forecast.is_missing or forecast.covers(level) or "future_rps" in self.outlook.reads:

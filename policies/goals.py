@@ -121,10 +121,6 @@ class Goal:
 
     def _check_reachable(self, pipeline: Pipeline) -> None:
         stages = {stage.name: stage for stage in pipeline.stages}
-        if pipeline.graph is not None and self.late_at_most is not None:
-            raise PolicyError(
-                f"goal.late_at_most: takes chains only, and the stages of {pipeline.name} form a graph; leave it out"
-            )
         checks.known("stage", self.stage_accuracy_at_least, stages, of=" of goal.accuracy_at_least")
         for name, least in self.stage_accuracy_at_least.items():
             best = max(stages[name].variants, key=lambda variant: variant.accuracy)

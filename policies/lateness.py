@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from ipa.policies.interface import LatencyQuantiles, Memory, Observation
+from ipa.profiles import Graph
 
 HOUR_S = 3600.0
 BIN_S = 60.0
@@ -25,12 +26,13 @@ LARGEST_QUANTILE = "largest-quantile"
 
 
 def level_and_memory(
-    late_at_most: float, sla_s: float, observation: Observation, memory: Memory
+    late_at_most: float, sla_s: float, observation: Observation, memory: Memory, graph: Graph | None = None
 ) -> tuple[float, Memory]:
-    """The quantile to plan for, and the memory with what has ended since the last step."""
+    """The quantile to plan for, and the memory with what has ended since the last step. `graph`: that of the stages;
+    None for a chain."""
     now_s = observation.time_s
     known: list[list[float]] = [list(each) for each in memory.get(KEY, ()) if 0 <= now_s - each[0] < HOUR_S]
-    ended, late = ended_and_late(sla_s, observation)
+    ended, late = ended_and_late(sla_s, observation, graph)
     minute_s = now_s - now_s % BIN_S
     if known and known[-1][0] == minute_s:
         known[-1] = [minute_s, known[-1][1] + ended, known[-1][2] + late]
@@ -42,13 +44,25 @@ def level_and_memory(
     return 1.0 - max(left, 0.0), after
 
 
-def ended_and_late(sla_s: float, observation: Observation) -> tuple[float, float]:
-    """How many requests have ended since the last step, and how many of these were late, dropped or failed."""
+def ended_and_late(sla_s: float, observation: Observation, graph: Graph | None) -> tuple[float, float]:
+    """How many requests have ended since the last step, and how many of these were late, dropped or failed.
+
+    Of a graph, only items are counted at its stages. There, as many requests have ended as have come to an entry, and
+    a request loses as many items at a stage at once as it has there on average: all have its age.
+    """
     if observation.is_silent:
         return 0.0, 0.0
-    lost = sum(stage.drops + stage.failures for stage in observation.stages.values())
-    completed = list(observation.stages.values())[-1].completions
-    return float(completed + lost), lost + completed * late_share(sla_s, observation.latency)
+    stages = observation.stages
+    if graph is None:
+        lost = float(sum(stage.drops + stage.failures for stage in stages.values()))
+        ended = list(stages.values())[-1].completions + lost
+    else:
+        came = stages[graph.entries(list(stages))[0]].arrivals
+        of_request = {name: max(stage.arrivals / came, 1.0) if came else 1.0 for name, stage in stages.items()}
+        losing = [name for name in stages if not all(edge.partial for edge in graph.into(name)) or not graph.into(name)]
+        lost = sum((stages[name].drops + stages[name].failures) / of_request[name] for name in losing)
+        ended = max(float(came), lost)
+    return ended, lost + (ended - lost) * late_share(sla_s, observation.latency)
 
 
 def late_share(sla_s: float, latency: LatencyQuantiles | None) -> float:

@@ -138,7 +138,8 @@ class Foresight(OptimisingPolicy):
             return self.hold(observation, memory)
         risk = self.risk
         if self._late_at_most is not None:
-            quantile, memory = level_and_memory(self._late_at_most, self.sla_s, observation, memory)
+            graph = self._pipeline.graph
+            quantile, memory = level_and_memory(self._late_at_most, self.sla_s, observation, memory, graph)
             risk = max(min(1.0 - quantile, self.risk), LEAST_OF_RISK * self.risk)
         step_s = round(observation.elapsed_s, 1) or self.interval_s  # a live step comes some milliseconds late
         reach = Reach(step_s, self._lead_s, WAIT_SHARE * self.sla_s, self.dispatch == "eager")

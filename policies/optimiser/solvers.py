@@ -72,7 +72,10 @@ def solver_for(name: str, programme: Programme) -> Solver:
 
 def takes_chains(name: str, pipeline: Pipeline) -> str:
     """Why a general solver cannot answer for a graph, in words."""
-    return f"solver={name!r} takes chains only, and the stages of {pipeline.name} form a graph; use solver='exact'"
+    return (
+        f"solver={name!r} takes chains only: the stages of {pipeline.name} form a graph, where the replicas that an "
+        "option needs may depend on the variants before it; use solver='exact'"
+    )
 
 
 Part = tuple[Callable[[Shape], bool], ...]

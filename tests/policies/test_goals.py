@@ -16,9 +16,11 @@ from ipa import profiles
 from ipa.policies import PolicyError, StageConfiguration, create
 from ipa.policies.forecast import Forecast
 from ipa.policies.interface import LatencyQuantiles, Observation
-from ipa.policies.lateness import late_share, level_and_memory
+from ipa.policies.lateness import ended_and_late, late_share, level_and_memory
 from ipa.policies.optimiser import Problem, Programme, explain_problem, pareto_plans, solve
 from ipa.policies.optimiser.solvers import PACKAGES
+from ipa.profiles import Edge, Graph
+from ipa.studies import Scenario, simulate
 from tests.policies import brute_force
 from tests.policies.brute_force import Candidate
 from tests.policies.test_optimiser import LOADS, pairs, pipelines, quick
@@ -236,6 +238,37 @@ def test_what_was_late_within_the_hour_makes_the_plan_more_cautious() -> None:
     level, memory = level_and_memory(0.01, 1.0, seen(3700.0, 1000), memory)
     assert level == pytest.approx(0.99)
     assert len(memory["late_by_minute"]) == 1
+
+
+def test_of_a_graph_requests_end_as_they_come_and_lose_their_items_of_a_stage_together() -> None:
+    """By hand: of 100 requests with 3 items each at b, 30 items were lost there, of 10 requests; what c loses, on an
+    edge with `partial`, loses none. Half of the other 90 were late. Items are lost also while none comes."""
+    graph = Graph((Edge("a", "b", items=3.0), Edge("a", "c", partial=True)), 1.0)
+    blank = observation([5.0]).stages["a"]
+
+    def seen(came: int, at_b: int, lost_at_b: int) -> Observation:
+        stages = {
+            "a": replace(blank, arrivals=came, completions=came),
+            "b": replace(blank, arrivals=at_b, completions=at_b - lost_at_b, drops=lost_at_b - 5, failures=5),
+            "c": replace(blank, arrivals=came, drops=40),
+        }
+        return replace(observation([5.0]), stages=stages, latency=LatencyQuantiles(1.0, 2.0, 3.0))
+
+    assert ended_and_late(1.0, seen(100, 300, 30), graph) == pytest.approx((100.0, 10.0 + 45.0))
+    assert ended_and_late(1.0, seen(0, 0, 6), graph) == pytest.approx((6.0, 6.0))
+
+
+def test_what_a_graph_s_policy_counts_as_late_is_about_what_was() -> None:
+    """An overloaded graph whose requests have several items: a fifth is late or lost, as the policy sees by the end."""
+    scenario = Scenario(pipeline="traffic", trace="bursty").with_values(
+        {"window": "300:600", "limit_cores": 3, "policy": "ipa predictor=poisson goal={late_at_most: 0.05}"}
+    )
+    run = simulate(scenario)
+    graph = profiles.load("traffic").graph
+    counted = [ended_and_late(run.summary["sla_s"], each.observation, graph) for each in run.entries]
+    ended, late = (sum(each) for each in zip(*counted, strict=True))
+    assert run.summary["sla_violation_rate"] > 0.1
+    assert late / ended == pytest.approx(run.summary["sla_violation_rate"], rel=0.25)
 
 
 @pytest.mark.parametrize(
