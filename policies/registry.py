@@ -3,45 +3,60 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from ipa import profiles
 from ipa.numbers import in_own_unit
 from ipa.policies import plugins
-from ipa.policies.faro import Faro
-from ipa.policies.foresight import Foresight
-from ipa.policies.hpa import Hpa
-from ipa.policies.inferline import InferLine
 from ipa.policies.interface import Policy, PolicyError, facts, reads
-from ipa.policies.ipa import Ipa
-from ipa.policies.kpa import Kpa
-from ipa.policies.oracle import Oracle
-from ipa.policies.planner import Planner
-from ipa.policies.rate import Rate
-from ipa.policies.ray import Ray
-from ipa.policies.scale_only import ScaleOnly
-from ipa.policies.static import Static
-from ipa.policies.switch_only import SwitchOnly
 
 if TYPE_CHECKING:
     from ipa.profiles import Pipeline
 
-POLICIES: Mapping[str, type[Any]] = {
-    "ipa": Ipa,
-    "foresight": Foresight,
-    "scale-only": ScaleOnly,
-    "switch-only": SwitchOnly,
-    "hpa": Hpa,
-    "kpa": Kpa,
-    "inferline": InferLine,
-    "faro": Faro,
-    "planner": Planner,
-    "ray": Ray,
-    "rate": Rate,
-    "oracle": Oracle,
-    "static": Static,
-}
+
+class _Places(Mapping[str, type[Any]]):
+    """Classes by name, each imported when it is first looked up: a run of one policy imports one."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        """`places`: name -> `module:Class`, a module of this folder."""
+        self.places = places
+
+    def __getitem__(self, name: str) -> type[Any]:
+        module, _, kind = self.places[name].partition(":")
+        found: type[Any] = getattr(import_module(f"ipa.policies.{module}"), kind)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def name_of(self, kind: type) -> str | None:
+        """The name of a class, None if it is none of these; imports nothing."""
+        place = f"{kind.__module__.removeprefix('ipa.policies.')}:{kind.__qualname__}"
+        return next((name for name, known in self.places.items() if known == place), None)
+
+
+POLICIES = _Places(
+    {
+        "ipa": "ipa:Ipa",
+        "foresight": "foresight.policy:Foresight",
+        "scale-only": "scale_only:ScaleOnly",
+        "switch-only": "switch_only:SwitchOnly",
+        "hpa": "hpa:Hpa",
+        "kpa": "kpa:Kpa",
+        "inferline": "inferline:InferLine",
+        "faro": "faro:Faro",
+        "planner": "planner:Planner",
+        "ray": "ray:Ray",
+        "rate": "rate:Rate",
+        "oracle": "oracle:Oracle",
+        "static": "static:Static",
+    }
+)
 
 
 def create(
@@ -113,8 +128,7 @@ def describe(policy: object) -> dict[str, Any]:
     The parameters are the policy's attribute `parameters` if it has one, else its public attributes as far as they are
     JSON-able. Policies and predictors among them are described in turn.
     """
-    names = {kind: name for name, kind in POLICIES.items()}
-    name = names.get(type(policy), type(policy).__name__)
+    name = POLICIES.name_of(type(policy)) or type(policy).__name__
     stated = getattr(policy, "parameters", None)
     if not isinstance(stated, Mapping):
         stated = {k: v for k, v in getattr(policy, "__dict__", {}).items() if not k.startswith("_")}

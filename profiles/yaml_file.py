@@ -193,7 +193,14 @@ def scalar_text(text: str) -> str:
 class FileModel(BaseModel):
     """The base of the models of files. It refuses unknown keys, coercions, NaN and infinities."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, populate_by_name=False)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        populate_by_name=False,
+        defer_build=True,  # only what a file is read with is built, when it is first read
+    )
 
     @model_validator(mode="before")
     @classmethod

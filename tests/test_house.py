@@ -15,6 +15,7 @@ from textwrap import dedent
 
 import pytest
 
+from ipa.policies import POLICIES
 from tests import house
 
 
@@ -93,6 +94,20 @@ def test_a_face_loads_nothing_heavy(statement: str, absent: tuple[str, ...]) -> 
     program = f"import sys\n{statement}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not set(absent) & set(done.stdout.split())
+
+
+def test_the_run_of_one_policy_imports_one_and_neither_pandas_nor_plots_nor_a_cluster(tmp_path: Path) -> None:
+    arguments = ["simulate", "video", "--policy", "rate", "--quiet"]
+    run = f"from ipa.studies.commands import main\nmain({arguments}, standalone_mode=False)"
+    program = f"import sys\n{run}\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = set(done.stdout.splitlines()[-1].split())
+    heavy = {"aiohttp", "kubernetes", "numba", "pandas", "plotly", "pyarrow", "scipy"}
+    modules = {f"ipa.policies.{place.partition(':')[0]}" for place in POLICIES.places.values()}
+    assert not loaded & heavy
+    assert loaded & modules == {"ipa.policies.rate", "ipa.policies.ipa"}  # the latter has the base of several
 
 
 # ---- circles ----

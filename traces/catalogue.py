@@ -11,9 +11,10 @@ import numpy as np
 
 from ipa.errors import did_you_mean
 from ipa.numbers import number_of, quantity_of
+from ipa.traces import readers
 from ipa.traces.checks import LONGEST_S, Times, TraceError
 from ipa.traces.families import FAMILIES, REAL_FAMILIES, drawn, drawn_window
-from ipa.traces.readers import NO_HINTS, TimeHints, read
+from ipa.traces.readers import NO_HINTS, TimeHints
 from ipa.traces.trace import HISTORY_S, Trace
 
 TRACE_VARIABLE = "IPA_TRACE"
@@ -54,7 +55,7 @@ def find(name_or_path: str | Path, *, seed: int = 0, real: Path | None = None, h
         if family in FAMILIES and family_seed:
             return drawn(family, _seed_of(name, family_seed))
     if isinstance(name_or_path, Path) or Path(name).suffix or os.sep in name or Path(name).exists():
-        return read(name_or_path, hints, seed)
+        return readers.read(name_or_path, hints, seed)
     names = (*known_names(), f"{_CONSTANT}RATE", *(f"{family}:SEED" for family in (*FAMILIES, *REAL_FAMILIES)))
     raise TraceError(f"unknown trace {name!r}: neither a file nor one of {', '.join(names)}{did_you_mean(name, names)}")
 
@@ -83,7 +84,7 @@ def _seed_of(name: str, written: str) -> int:
 def _window(name: str, real: Path | None) -> Trace:
     family, _, written = name.partition(":")
     seed = _seed_of(name, written)
-    return drawn_window(family, seed, read(_known_file(name, real)), SCALE)
+    return drawn_window(family, seed, readers.read(_known_file(name, real)), SCALE)
 
 
 def _known_file(name: str, real: Path | None, instead: str = "") -> Path:
@@ -111,7 +112,7 @@ def _published(name: str, real: Path | None) -> Trace:
     if workload not in NAMES:
         names = [f"{_REAL}{workload_name}" for workload_name in NAMES]
         raise TraceError(f"unknown trace {name!r}{did_you_mean(name, names)}")
-    return published(workload, read(_known_file(name, real, f", or use the synthetic {workload!r}")))
+    return published(workload, readers.read(_known_file(name, real, f", or use the synthetic {workload!r}")))
 
 
 SCALE = 1 / 8

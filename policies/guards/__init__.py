@@ -1,7 +1,5 @@
 """Guards: rules for the decisions of any policy. A guard wraps a policy and is itself a policy."""
 
-from ipa.policies.guards.bounds import Bounds, Ceiling, CoreLimit
-from ipa.policies.guards.rules import Steadiness
-from ipa.policies.guards.steady import Steady
+import lazy_loader as lazy
 
-__all__ = ["Bounds", "Ceiling", "CoreLimit", "Steadiness", "Steady"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

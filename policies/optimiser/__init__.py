@@ -14,39 +14,6 @@ In the order in which a decision passes them, its modules are:
 - `within`: the best plan within each number of cores.
 """
 
-from ipa.policies.optimiser.explain import ExplainedOption, Explanation, Price, RunnerUp, explain_problem, pareto_plans
-from ipa.policies.optimiser.ladder import RUNGS
-from ipa.policies.optimiser.parameters import PROGRAMME_PARAMETERS
-from ipa.policies.optimiser.problem import HIGHEST_LOAD_RPS, SLACK, Problem, SolverError, replicas_for
-from ipa.policies.optimiser.programme import PIPELINE_PARAMETERS, Programme
-from ipa.policies.optimiser.solution import Answers, Solution, question, solve
-from ipa.policies.optimiser.solvers import SOLVERS, check_installed, gurobi_licence_expiry, takes_chains
-from ipa.policies.optimiser.within import Within, best_within
+import lazy_loader as lazy
 
-__all__ = [
-    "HIGHEST_LOAD_RPS",
-    "PIPELINE_PARAMETERS",
-    "PROGRAMME_PARAMETERS",
-    "RUNGS",
-    "SLACK",
-    "SOLVERS",
-    "Answers",
-    "ExplainedOption",
-    "Explanation",
-    "Price",
-    "Problem",
-    "Programme",
-    "RunnerUp",
-    "Solution",
-    "SolverError",
-    "Within",
-    "best_within",
-    "check_installed",
-    "explain_problem",
-    "gurobi_licence_expiry",
-    "pareto_plans",
-    "question",
-    "replicas_for",
-    "solve",
-    "takes_chains",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

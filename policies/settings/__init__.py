@@ -5,7 +5,6 @@ module for each kind: `horizontal` (HorizontalPodAutoscaler), `keda` (ScaledObje
 `ray_serve` (autoscaling_config, RayService). `fields` reads a document key by key, so that none is overlooked.
 """
 
-from ipa.policies.settings.reading import Settings, is_settings_file, read_settings
-from ipa.policies.settings.writing import FORMATS, format_of, write_settings
+import lazy_loader as lazy
 
-__all__ = ["FORMATS", "Settings", "format_of", "is_settings_file", "read_settings", "write_settings"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

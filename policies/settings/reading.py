@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ipa.policies.interface import PolicyError
-from ipa.policies.settings import horizontal, keda, knative, ray_serve
 from ipa.policies.settings.fields import Fields, shown
 
 SUFFIXES = (".yaml", ".yml")
@@ -93,6 +92,8 @@ Part = tuple[str, str, dict[str, Any]]
 
 
 def _item(document: Fields, version: str, kind: str) -> list[Part]:
+    from ipa.policies.settings import horizontal, keda, knative, ray_serve
+
     document.skip("status")
     group = version.partition("/")[0]
     if kind == "HorizontalPodAutoscaler" and version in ("autoscaling/v2", "autoscaling/v1"):
@@ -117,6 +118,8 @@ def _item(document: Fields, version: str, kind: str) -> list[Part]:
 
 def _of_ray_service(document: Fields) -> list[Part]:
     import yaml
+
+    from ipa.policies.settings import ray_serve
 
     text = document.fields("spec").take("serveConfigV2", "")
     try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 
 import numpy as np
+from scipy.special import ndtri
 
 from ipa.policies import StageConfiguration
 from ipa.sim import rules, streams
@@ -71,7 +72,9 @@ class CompiledEngine(Stepping):
         models, world, seed = run_input.models, run_input.world, run_input.seed
         self._layout = layout = layout_of(models)
         positions = range(len(models))
-        self._normals = [streams.normal_blocks(streams.stream(seed, "service", position)) for position in positions]
+        self._normals = [
+            streams.normal_blocks(streams.stream(seed, "service", position), ndtri) for position in positions
+        ]
         self._start_up_factors = [
             streams.start_up_factors(seed, position, world.start_up_sigma) for position in positions
         ]

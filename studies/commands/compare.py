@@ -113,7 +113,7 @@ def compare(
     if results.report is not None:
         reports.check_report(results.report, results.out, base.records)
     printing.say_load(studies.load_of(base).trace())
-    progress.compile_engine(base)
+    progress.compile_engine(base.engine)
     with progress.ended_cleanly(results.out), redirect_stdout(sys.stderr):  # a user's policy may print
         comparison = studies.many.conduct(systems, seeds, progress.running(results.out, jobs, on))
     _show(replace(comparison, late_at_most=late_at_most, required=tuple(required)), results)

@@ -19,7 +19,6 @@ from ipa.studies.many import workers
 from ipa.studies.scenario import WorkerError
 
 if TYPE_CHECKING:
-    from ipa.studies import Scenario
     from ipa.studies.many import Running
 
 
@@ -191,12 +190,12 @@ def span(time_s: float) -> str:
     return f"{time_s / 60:.0f} min" if time_s < 7200 else f"{time_s / 3600:.1f} h"
 
 
-def compile_engine(*scenarios: Scenario) -> None:
-    """Compile the engine for these runs with a note, unless it is cached on this machine, before workers need it.
+def compile_engine(*names: str) -> None:
+    """Compile the engines of these names with a note, unless cached on this machine, before workers need them.
 
-    Raises EngineError if the engine cannot run here.
+    Raises EngineError if one cannot run here.
     """
-    engines = {each.engine for each in scenarios}
+    engines = set(names)
     if not printing.is_quiet() and any(map(sim.must_compile, engines)):
         printing.log("Compiling the engine, once on this machine: 3 s, or more if it is busy")
     for engine in engines:

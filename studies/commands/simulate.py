@@ -58,9 +58,10 @@ def simulate(
     if report is not None:
         reports.check_report(report, out, scenario.records)
     printing.say_load(studies.load_of(scenario).trace())
-    progress.compile_engine(scenario)
+    engine = studies.runs.soonest_engine(scenario)
+    progress.compile_engine(engine)
     with progress.shared("simulated") as on_step, redirect_stdout(sys.stderr):  # a user's policy may print
-        run = studies.simulate(scenario, on_step)
+        run = studies.simulate(scenario, on_step, engine=engine)
     if out is not None:
         with unwritten.told_last():
             studies.results.write_run(run, out)

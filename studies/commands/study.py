@@ -65,7 +65,7 @@ def study(
     printing.say_doubts(trial.scenario for trial in wanted.trials)
     for load in dict.fromkeys(replace(studies.load_of(trial.scenario), seed=1) for trial in wanted.trials):
         printing.say_load(load.trace())
-    progress.compile_engine(*(trial.scenario for trial in wanted.trials))
+    progress.compile_engine(*(trial.scenario.engine for trial in wanted.trials))
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         found = studies.many.study.conduct(wanted, running, late_at_most)
     if as_json:

@@ -108,7 +108,7 @@ def sweep(
             print_trial(tried, on)
         return
     assert out is not None
-    progress.compile_engine(plan.base)
+    progress.compile_engine(plan.base.engine)
     with progress.ended_cleanly(out), redirect_stdout(sys.stderr):  # a user's policy may print
         swept = studies.many.sweeps.conduct(plan, progress.running(out, jobs, on))
     report = None if swept.failed == swept.runs else report  # nothing to draw

@@ -55,7 +55,7 @@ def tune(what: str, jobs: int | None, write: Path | None, **options: Any) -> Non
         studies.results.check_place(write, f"--write {write}")
         studies.many.settings_of(scenario, is_measured=False)  # before anything runs
     printing.say_load(studies.load_of(scenario).trace())
-    progress.compile_engine(scenario)
+    progress.compile_engine(scenario.engine)
     with (
         progress.ended_cleanly(results.out),
         progress.counted("settings", asked.trials) as advance,

@@ -86,7 +86,7 @@ def validate(
         reports.check_report(results.report, results.out, scenario.records)
     calibration = _windows(calibration_window)
     printing.say_load(studies.load_of(scenario).trace())
-    progress.compile_engine(scenario)
+    progress.compile_engine(scenario.engine)
     with (
         progress.counted("live runs", repeats + 1) as advance,
         redirect_stdout(sys.stderr),

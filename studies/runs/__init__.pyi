@@ -24,6 +24,7 @@ from .run import guarded as guarded
 from .run import initial_configuration as initial_configuration
 from .run import prepare as prepare
 from .run import simulate as simulate
+from .run import soonest_engine as soonest_engine
 from .run_data import FIGURES as FIGURES
 from .run_data import INFEASIBLE as INFEASIBLE
 from .run_data import WORST_HOUR as WORST_HOUR

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
-from ipa.policies import Oracle, split_spec
+from ipa.policies import knows_future, split_spec
 from ipa.studies.scenario import Scenario
+
+if TYPE_CHECKING:
+    from ipa.policies import Oracle, Policy
 
 WAIT_SHARES = (0.0, 0.1, 0.35)
 LOAD_MARGINS = (0.0, 0.1, 0.25, 0.5, 1.0)
@@ -40,10 +43,14 @@ def given_of(scenario: Scenario) -> dict[str, Any]:
     return {**split_spec(scenario.policy.name)[1], **scenario.policy.parameters}
 
 
-def is_left_to_hindsight(scenario: Scenario, policy: object) -> bool:
+def is_left_to_hindsight(policy: Policy, scenario: Scenario) -> TypeGuard[Oracle]:
     """Whether the policy is an oracle that knows the future, of which a parameter is to be found."""
+    if not knows_future(policy):
+        return False
+    from ipa.policies import Oracle
+
     given = given_of(scenario)
-    return isinstance(policy, Oracle) and policy.knows_future and any(given.get(key) is None for key in OPEN)
+    return isinstance(policy, Oracle) and any(given.get(key) is None for key in OPEN)
 
 
 def best_in_hindsight(scenario: Scenario, oracle: Oracle, outcome_of: Callable[[Scenario], Outcome]) -> Scenario:

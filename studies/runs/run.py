@@ -18,7 +18,6 @@ from ipa.policies import (
     CoreLimit,
     Entry,
     OptimisingPolicy,
-    Oracle,
     Policy,
     Reasoned,
     Steady,
@@ -202,13 +201,15 @@ def simulate(
     *,
     shared: Shared | None = None,
     late_s: float | FloatArray = 0.0,
+    engine: str | None = None,
 ) -> Run:
     """Run a scenario. The same scenario gives the same tables, byte for byte.
 
     `on_step` is called after every decision with the share of the trace that has passed, from 0 to 1. `shared`: a cache
     shared with other runs, by default with all of this thread; for the summaries of many runs see `summaries`.
     With `late_s`, each request reaches the pipeline this much after it was due [s], as with a network delay; one number
-    for all, or one for each. Its latency counts from when it was due. This needs `records: all`.
+    for all, or one for each. Its latency counts from when it was due. This needs `records: all`. `engine`: in place of
+    the scenario's, with the same results (see `soonest_engine`).
 
     Raises as `prepare`, before anything has run; PolicyError if a decision cannot be carried out; LawError if the run
     breaks a law of the model.
@@ -216,15 +217,15 @@ def simulate(
     started_s = perf_counter()
     shared = _of_thread.shared if shared is None else shared
     prepared = prepare(scenario, shared)
-    if isinstance(prepared.policy, Oracle) and is_left_to_hindsight(scenario, prepared.policy):
-        programme = prepared.policy.programme
+    if is_left_to_hindsight(policy := prepared.policy, scenario):
+        programme = policy.programme
 
         def outcome_of(tried: Scenario) -> Outcome:
             run = simulate(tried, lambda _: on_step(0.0), shared=shared, late_s=late_s)
             missed = run.summary["below_accuracy_decisions"] + run.summary["above_cores_decisions"]
             return Outcome(run.summary["sla_violation_rate"], missed, run.objective(programme))
 
-        best = best_in_hindsight(scenario, prepared.policy, outcome_of)
+        best = best_in_hindsight(scenario, policy, outcome_of)
         run = simulate(best, on_step, shared=shared, late_s=late_s)
         own = {"policy": scenario.policy.title, "wall_s": perf_counter() - started_s}
         return replace(run, scenario=scenario, summary={**run.summary, **own})
@@ -244,7 +245,7 @@ def simulate(
                 scenario.seed,
                 pipeline.graph,
             ),
-            _control(scenario, prepared.initial, trace),
+            _control(scenario, prepared.initial, trace, engine or scenario.engine),
             trace.history_counts,
             on_step,
         )
@@ -264,6 +265,20 @@ def simulate(
         summary=summary_with(prepared, simulated.engine, figures, perf_counter() - started_s),
         decisions_reused=None if answers is None else answers.hit_rate(asked_before),
     )
+
+
+SHORT_VISITS = 200_000
+"""How many requests SimPy passes through a stage while the compiled engine is loaded."""
+
+
+def soonest_engine(scenario: Scenario) -> str:
+    """The engine with which a process that makes this run alone has its results soonest: under `auto`, SimPy's for a
+    short run. Raises as `prepare` for a pipeline or load that cannot be used."""
+    shared = _of_thread.shared
+    if scenario.engine != "auto":
+        return scenario.engine
+    visits = shared.trace(scenario).requests * visits_of(shared.pipeline(scenario))
+    return "simpy" if visits <= SHORT_VISITS else "auto"
 
 
 def _figures(prepared: Prepared, simulated: Simulated, *, is_late: bool) -> dict[str, Any]:
@@ -291,14 +306,14 @@ def summary_with(prepared: Prepared, engine: str, figures: Mapping[str, Any], wa
     }
 
 
-def _control(scenario: Scenario, initial: Configuration | None, trace: Trace) -> ControlSettings:
+def _control(scenario: Scenario, initial: Configuration | None, trace: Trace, engine: str) -> ControlSettings:
     return ControlSettings(
         interval_s=scenario.interval_s,
         history_s=scenario.history_s,
         limit_cores=scenario.limit_cores,
         initial=initial,
         fields=("latency", "busy_fraction", "concurrency", "past_rps") if scenario.journal == "full" else (),
-        engine=scenario.engine,
+        engine=engine,
         records=scenario.records,
         starts_s=trace.starts_s,
         outages=scenario.outages or (),

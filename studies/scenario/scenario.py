@@ -122,7 +122,7 @@ class PolicyChoice(BaseModel):
     which it is taken.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     name: str
     label: Annotated[str | None, BeforeValidator(_label)] = None

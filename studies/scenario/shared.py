@@ -113,7 +113,7 @@ class Shared:
         told = tuple(getattr(scenario, fact) for fact in facts_of(name))
         policy = self._policies.get((about, text, told), made)
         # A policy of the user may keep state that must not be shared.
-        return policy if type(policy) in POLICIES.values() else policy_of(scenario, pipeline)
+        return policy if POLICIES.name_of(type(policy)) else policy_of(scenario, pipeline)
 
     def trace(self, scenario: Scenario) -> Trace:
         """The scenario's load. Raises as `Load.trace`."""

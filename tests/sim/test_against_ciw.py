@@ -53,7 +53,7 @@ def in_ours(
     """A run whose k-th batch started at a stage takes services_s[stage, k] seconds; services_s has shape (S, N)."""
     stages = count()
 
-    def blocks(_: np.random.Generator) -> Iterator[FloatArray]:
+    def blocks(*_: object) -> Iterator[FloatArray]:
         # The factor exp(z - 1/2) of mean 1 becomes the service time, as the latency is 1 and sigma 1.
         normals = np.log(services_s[next(stages)]) + 0.5
         padded = np.append(normals, np.zeros(-len(normals) % streams.BLOCK))

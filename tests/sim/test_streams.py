@@ -13,6 +13,7 @@ from scipy.special import ndtri
 from scipy.stats import lognorm
 
 from ipa.sim import streams
+from ipa.sim.normal import normal_quantiles
 from ipa.sim.streams import lognormal_sigma, standard_normals, stream
 
 
@@ -86,6 +87,16 @@ def test_the_kth_draw_is_the_quantile_of_the_kth_uniform() -> None:
     """Across the end of a block of 4096 as well."""
     uniforms = stream(5, "service").random(5000)
     assert first(5000, 5, "service") == ndtri(uniforms).tolist()
+
+
+def test_quantiles_are_those_of_scipy_bit_by_bit_also_far_out() -> None:
+    bounds = [0.5, exp(-2), 1 - exp(-2)]
+    beside = [np.nextafter(bound, end) for bound in bounds for end in (0.0, 1.0)]
+    far_out = 2.0 ** -np.linspace(1.0, 54.0, 10_000)
+    levels = np.concatenate(
+        [bounds, beside, far_out, 1.0 - far_out[far_out > 2.0**-53], stream(3, "service").random(10**5)]
+    )
+    assert normal_quantiles(levels).tobytes() == ndtri(levels).tobytes()
 
 
 def test_an_exact_zero_has_a_finite_quantile() -> None:

@@ -118,7 +118,7 @@ def run(
         for number, queue in enumerate(queues)
     }
     world = World(duration_s=float(arrivals_s[-1]), bound_s=NEVER_S)
-    with patch.object(streams, "normal_blocks", law.blocks):
+    with patch.object(streams, "normal_blocks", lambda generator, *_: law.blocks(generator)):
         made = create_engine(engine, RunInput(models, world, arrivals_s, seed, graph), initial)
         list(made.steps(iter(())))
     return collect_records(made)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from ipa.studies import Scenario
 from ipa.studies.commands import progress
 from tests.command import SHORT, ipa, start
 
@@ -141,14 +140,14 @@ def test_it_is_said_once_that_the_engine_is_compiled_first(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: is_terminal)
-    progress.compile_engine(*(Scenario(pipeline="video", engine=engine) for engine in engines))
+    progress.compile_engine(*engines)
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err == times * COMPILING
 
 
 def test_a_log_is_told_of_compiling_and_a_quiet_command_is_not(must_compile: list[str]) -> None:
-    command = ("simulate", "video", *SHORT, "--json")
+    command = ("simulate", "video", *SHORT, "--json", "--set", "engine=compiled")
     told = ipa(*command)
     assert told.stderr.startswith(COMPILING)
     assert json.loads(told.stdout)["requests"] == 150
@@ -157,12 +156,19 @@ def test_a_log_is_told_of_compiling_and_a_quiet_command_is_not(must_compile: lis
 
 def test_where_the_engine_has_been_compiled_nothing_is_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ipa.sim.must_compile", lambda engine: False)
-    assert "Compiling" not in ipa("simulate", "video", *SHORT, "--json").stderr
+    assert "Compiling" not in ipa("simulate", "video", *SHORT, "--json", "--set", "engine=compiled").stderr
+
+
+@pytest.mark.parametrize(("rate", "engine"), [(50, "simpy"), (150, "compiled")])
+def test_one_short_run_alone_takes_the_engine_that_is_there_sooner(rate: int, engine: str) -> None:
+    """Two stages and 1000 s: 100,000 and 300,000 visits; loading the compiled engine takes as long as 200,000."""
+    command = ("simulate", "video", "--trace", f"constant:{rate}:1000", "--policy", "static:yolov5n:8:9,resnet18:8:9")
+    assert json.loads(ipa(*command, "--records", "none", "--json").stdout)["engine"] == engine
 
 
 @pytest.mark.parametrize("command", [("simulate", "video"), ("compare", "video", "--policy", "static")])
 def test_commands_that_simulate_say_so_first(command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    monkeypatch.setattr(progress, "compile_engine", lambda *scenarios: told.append(scenarios[0].engine))
+    monkeypatch.setattr(progress, "compile_engine", told.append)
     assert ipa(*command, *SHORT, "--set", "engine=compiled").exit_code == 0
     assert told == ["compiled"]

@@ -23,7 +23,7 @@ if find_spec("numba") is not None:
 NEVER_S = 1e12
 
 
-def exponential_blocks(generator: np.random.Generator) -> Iterator[FloatArray]:
+def exponential_blocks(generator: np.random.Generator, *_: object) -> Iterator[FloatArray]:
     """Draws z in place of normal ones that make the engines' lognormal factor exponential.
 
     The factor is exp(sigma z - sigma^2 / 2), so that with sigma = 1 and z = log(x) + 1/2 it is x, whatever x.
