@@ -33,7 +33,8 @@ def test_a_run_is_asked_again_with_other_values_and_as_by_its_scenario() -> None
     for command in (("simulate", "run"), ("simulate", "run/manifest.json")):
         assert {**answer(*command, *values, "--json", "-q"), "wall_s": 0} == {**again, "wall_s": 0}
     in_python = simulate(read_run("run").scenario.with_values({"sla_s": 2, "scale": 2})).summary
-    assert {**in_python, "wall_s": 0} == {**again, "wall_s": 0}
+    of_making = {"wall_s": 0, "engine": ""}  # the command takes the engine that is there sooner
+    assert {**in_python, **of_making} == {**again, **of_making}
     assert answer("again", "run", "--policy", "scale-only:low", "--json", "-q")["policy"] == "scale-only:low"
 
 

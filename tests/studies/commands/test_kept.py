@@ -53,12 +53,12 @@ def edit(folder: Path) -> None:
 
 
 def summary(*command: object) -> dict[str, Any]:
-    return {**answer(*command, "--json", "-q"), "wall_s": 0}
+    return {**answer(*command, "--json", "-q"), "wall_s": 0, "engine": ""}
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Equal but for the names of the policy's file."""
-    return {**one, "wall_s": 0} == {**other, "wall_s": 0}
+    return {**one, "wall_s": 0, "engine": ""} == {**other, "wall_s": 0, "engine": ""}
 
 
 def figures(explained: dict[str, Any]) -> list[Any]:

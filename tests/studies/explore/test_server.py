@@ -46,6 +46,9 @@ def found(explorer: Explorer, **question: Any) -> Any:
 
 # ---- answers are those of commands ----
 
+OF_MAKING = {"wall_s": 0, "engine": ""}
+"""What is no figure of a run: `ipa simulate` takes the engine that is there sooner."""
+
 
 @pytest.mark.parametrize(
     "question",
@@ -65,8 +68,8 @@ def test_a_run_has_the_figures_of_the_command_to_the_last_digit(explorer: Explor
     printed = answer(*words[1:], "--json", "--quiet")
     runs = [run for each in answered["policies"] for run in each["runs"]]
     for run, of_command in zip(runs, printed if isinstance(printed, list) else [printed], strict=True):
-        assert run.pop("wall_s") > 0 < of_command.pop("wall_s")
-        assert run == of_command
+        assert run["wall_s"] > 0 < of_command["wall_s"]
+        assert {**run, **OF_MAKING} == {**of_command, **OF_MAKING}
 
 
 @pytest.mark.parametrize("options", [("simulate", "--policy", "rate margin=0.5"), ("compare", "--policy", "hpa")])
@@ -80,8 +83,8 @@ def test_a_results_folder_is_opened_with_its_question_and_asked_on(
     question = about("out")
     told = {"what": str(elsewhere / "out"), "policies": list(question.policies), "seeds": question.seeds}
     answered = found(explorer, **told, values={})
-    runs = [{**run, "wall_s": 0} for each in answered["policies"] for run in each["runs"]]
-    assert runs == [{**run, "wall_s": 0} for run in (stored if isinstance(stored, list) else [stored])]
+    runs = [{**run, **OF_MAKING} for each in answered["policies"] for run in each["runs"]]
+    assert runs == [{**run, **OF_MAKING} for run in (stored if isinstance(stored, list) else [stored])]
     assert answer(*shlex.split(answered["command"])[1:], "--json", "--quiet")
     exec(answered["python"], {"print": lambda _: None})
     assert found(explorer, **told, values={"scale": "2"})["policies"][0]["runs"][0]["requests"] > runs[0]["requests"]
