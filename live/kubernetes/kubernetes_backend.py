@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ipa.live.errors import RunError
@@ -32,7 +33,7 @@ from ipa.live.kubernetes.settings import Deployed
 from ipa.live.kubernetes.stage_state import Look, StageState, read_stages, said, wanted_of
 from ipa.live.kubernetes.timeline import PodReplicas, Timeline
 from ipa.live.kubernetes.watch import PodWatch
-from ipa.live.kubernetes.within_budget import Budget
+from ipa.live.kubernetes.within_budget import Budget, divided
 from ipa.live.live_backend import LiveBackend, OnRollback
 from ipa.live.monitoring import SourceMaker, from_gateway
 from ipa.live.plane import LOAD
@@ -116,6 +117,8 @@ class KubernetesBackend(LiveBackend):
         self._lease = options.lease
         self._reconciler = Reconciler(api, deployed, has_matched=self._adopts)
         self._events = Events(api, deployed)
+        self._decision = self._budgeted = 0  # how many there were, and which one the budgets are of
+        self._budget_cores: dict[str, int] = {}
         self._room = Room(len(deployed.stages), deployed.layout.nodes_within_s)
         self._pods: dict[str, Pod] = {}
         self._is_listed = asyncio.Event()
@@ -273,12 +276,7 @@ class KubernetesBackend(LiveBackend):
     async def _pass(self, wanted: Configuration) -> Look:
         """Make one reconcile pass; log what is new, and write it as Events."""
         pods, failed = list(self._pods.values()), {name: dict(each.excluded) for name, each in self.stages.items()}
-        plane = self.plane
-        budgets = {
-            name: Budget.of(wanted[name].replicas, stage.budget_cores, plane)
-            for name, stage in self.stages.items()
-            if stage.budget_cores is not None
-        }
+        budgets = partial(self._budgets, wanted, self._decision)
         look = following(
             self.look,
             await self._loop.run_in_executor(
@@ -290,6 +288,18 @@ class KubernetesBackend(LiveBackend):
         log_news(self.look, look)
         await self._tell_events(look, *news(self.look, look))
         return look
+
+    def _set_budgets(self) -> None:
+        """The next pass sets them: they follow from the Deployments as it reads them."""
+        self._decision += 1
+
+    def _budgets(self, wanted: Configuration, decision: int, states: Mapping[str, StageState]) -> dict[str, Budget]:
+        """The stages' budgets, set anew for a decision that has none yet; none without a limit. Called in a pass's
+        thread."""
+        if self.plane.most_cores is not None and decision != self._budgeted:
+            self._budget_cores = divided(self.plane.most_cores, wanted, states)
+            self._budgeted = decision
+        return {name: Budget.of(wanted[name].replicas, cores, self.plane) for name, cores in self._budget_cores.items()}
 
     async def _tell_events(self, look: Look, *events: Event) -> None:
         """Write Events, where this controller writes."""

@@ -158,10 +158,10 @@ class Reconciler:
         pods: Sequence[Pod],
         failed: Mapping[str, Mapping[str, float]] | None = None,
         may_write: Callable[[], bool] = lambda: True,
-        budgets: Mapping[str, Budget] | None = None,
+        budgets: Callable[[Mapping[str, StageState]], Mapping[str, Budget]] = lambda _: {},
     ) -> Look:
-        """One pass. `failed`: stage -> the variants to record as failed, with the times. `budgets`: stage -> its budget
-        of cores, where there is a limit.
+        """One pass. `failed`: stage -> the variants to record as failed, with the times. `budgets`: from the stages as
+        they are read, the budget of cores of each; none where there is no limit.
 
         `may_write` is asked before each write: requests take time, and a Lease may run out meanwhile. If something
         changes between reading and writing, everything is read and compared again at once, as the cluster's own
@@ -173,7 +173,7 @@ class Reconciler:
             if isinstance(found, Look):
                 look, is_stale = found, False
             else:
-                aim = Aim(wanted, failed or {}, budgets or {})
+                aim = Aim(wanted, failed or {}, budgets(found.stages))
                 work = Work() if found.is_held or self._api.read_only else self._work(found, aim, may_write)
                 look, is_stale = self._judged(found, aim, work), work.is_stale
             done += look.done

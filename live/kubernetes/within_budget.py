@@ -7,14 +7,13 @@ other, gives up as many replicas as make this room.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ipa.live.kubernetes import names
-from ipa.live.kubernetes.pods import Pod
 from ipa.live.kubernetes.stage_state import StageState
 from ipa.live.plane import Plane
-from ipa.policies import StageConfiguration
+from ipa.policies import Configuration, StageConfiguration
 from ipa.sim import rules
 
 
@@ -31,8 +30,8 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most cores that a stage's replicas may have; `max_surge` and `max_unavailable` where there is room; whether
-    it `replaces` one after the other where there is none, or waits."""
+    """The most cores that a stage's replicas may have until the next decision; `max_surge` and `max_unavailable` where
+    there is room; whether it `replaces` one after the other where there is none, or waits."""
 
     cores: int
     max_surge: int
@@ -48,11 +47,7 @@ class Budget:
 
 def allowed(wanted: StageConfiguration, state: StageState, budget: Budget) -> Allowed:
     """What the Deployment of a stage may ask for on the way to the wanted configuration."""
-    pods = [pod for pod in state.pods if not pod.is_over and pod.ended_s is None]
-    draining_cores = sum(pod.cores for pod in pods if pod.removed_s is not None)
-    staying = [pod for pod in pods if pod.removed_s is None]
-    obsolete = [pod.cores for pod in staying if not _is_of(pod, wanted)]
-    current = len(staying) - len(obsolete)
+    draining_cores, obsolete, current = _existing(state, wanted.variant, wanted.cores)
     exist_cores = draining_cores + sum(obsolete) + current * wanted.cores
     desired, scaled = wanted.replicas, state.replicas
     if exist_cores + max(desired - current, 0) * wanted.cores <= budget.cores:
@@ -63,7 +58,7 @@ def allowed(wanted: StageConfiguration, state: StageState, budget: Budget) -> Al
     drains = max(draining_cores, (budget.max_surge + budget.max_unavailable) * max(obsolete))
     has_template = _has_template(state, wanted)
     if _peak_cores(desired, budget.max_surge, obsolete, wanted.cores) + drains <= budget.cores:
-        at_once = min(desired - current, budget.max_surge + max(desired - len(staying), 0))
+        at_once = min(desired - current, budget.max_surge + max(desired - current - len(obsolete), 0))
         if exist_cores + at_once * wanted.cores <= budget.cores:
             return Allowed(desired)
         return Allowed(min(desired, scaled), keeps_template=not has_template, lacks_room=not has_template)
@@ -80,6 +75,47 @@ def allowed(wanted: StageConfiguration, state: StageState, budget: Budget) -> Al
     return Allowed(replicas if has_template else min(replicas, scaled), one_by_one=True, lacks_room=True)
 
 
+def divided(limit_cores: int, wanted: Configuration, states: Mapping[str, StageState]) -> dict[str, int]:
+    """The cores that each stage may have from this decision to the next (`rules.core_budgets`).
+
+    What a Deployment may still create by itself counts as existing, so that none gets the room of another's rollout.
+    """
+    committed = [committed_cores(states[name]) if name in states else 0 for name in wanted]
+    desired = [each.replicas * each.cores for each in wanted.values()]
+    return dict(zip(wanted, rules.core_budgets(limit_cores, committed, desired), strict=True))
+
+
+def committed_cores(state: StageState) -> int:
+    """The most cores that may exist at a stage whose Deployment stays as it is: a rollout that has begun goes on."""
+    spec = state.given["spec"]
+    replicas, rolling = state.replicas, spec["strategy"]["rollingUpdate"]
+    surge, unavailable = (_at_most(rolling[key], replicas) for key in ("maxSurge", "maxUnavailable"))
+    cores = int(_labels(state).get(names.CORES, 0))
+    draining_cores, obsolete, current = _existing(state, state.variant, cores)
+    exist_cores = draining_cores + sum(obsolete) + current * cores
+    without_removals = exist_cores + max(replicas - current, 0) * cores
+    if not obsolete:
+        return without_removals
+    largest, staying = max(obsolete), min(max(replicas - current, 0), len(obsolete))
+    drains = max(draining_cores + (len(obsolete) - staying) * largest, (surge + unavailable) * largest)
+    peak_cores = _peak_cores(replicas, surge, [largest] * staying, cores) if staying else max(current, replicas) * cores
+    return min(without_removals, max(exist_cores, peak_cores + drains))
+
+
+def _existing(state: StageState, variant: str, cores: int) -> tuple[int, list[int], int]:
+    """The cores of a stage's draining replicas, those of each other one that is not of this variant and size, and how
+    many are."""
+    pods = [pod for pod in state.pods if not pod.is_over and pod.ended_s is None]
+    staying = [pod for pod in pods if pod.removed_s is None]
+    obsolete = [pod.cores for pod in staying if (pod.variant, pod.cores) != (variant, cores)]
+    return sum(pod.cores for pod in pods if pod.removed_s is not None), obsolete, len(staying) - len(obsolete)
+
+
+def _at_most(count: int | str, replicas: int) -> int:
+    """A number of replicas as a Deployment has it; at most all, where it is a share of them."""
+    return count if isinstance(count, int) else replicas
+
+
 def _peak_cores(replicas: int, surge: int, obsolete: Sequence[int], cores: int) -> int:
     """The most cores of replicas that do not drain, in a rollout to so many of `cores`: at its begin or at its end."""
     largest, staying = max(obsolete), min(len(obsolete), replicas + surge)
@@ -87,10 +123,10 @@ def _peak_cores(replicas: int, surge: int, obsolete: Sequence[int], cores: int) 
     return max(at_begin, min(surge, staying) * largest + replicas * cores)
 
 
-def _is_of(pod: Pod, wanted: StageConfiguration) -> bool:
-    return (pod.variant, pod.cores) == (wanted.variant, wanted.cores)
-
-
 def _has_template(state: StageState, wanted: StageConfiguration) -> bool:
-    labels = state.given["spec"]["template"]["metadata"].get("labels") or {}
-    return state.variant == wanted.variant and labels.get(names.CORES) == str(wanted.cores)
+    return state.variant == wanted.variant and _labels(state).get(names.CORES) == str(wanted.cores)
+
+
+def _labels(state: StageState) -> Mapping[str, str]:
+    """Those of its template."""
+    return state.given["spec"]["template"]["metadata"].get("labels") or {}

@@ -16,6 +16,7 @@ import click
 
 import ipa
 from ipa.studies.commands import printing
+from ipa.studies.commands.extras import PROJECT, packages_by_extra
 from ipa.studies.commands.options import output_options
 
 
@@ -31,9 +32,7 @@ def doctor(as_json: bool) -> None:
         click.echo(line)
 
 
-PROJECT = "ipa-pipelines"
 KUBECONFIG = "KUBECONFIG"
-FOR_DEVELOPERS = ("build", "docs", "lint", "test")
 
 PURPOSES = {
     "compiled": "the compiled engine, several times as fast",
@@ -121,13 +120,7 @@ def _package(package: str, extra: str, note: str = "") -> Finding:
 
 def _extras() -> dict[str, Finding]:
     """The extras of this installation, each with what it requires."""
-    needs: dict[str, list[str]] = {}
-    for requirement in (metadata.requires(PROJECT) or []) if _version(PROJECT) else []:
-        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", requirement)
-        name = re.match(r"[\w.-]+", requirement)
-        if extra and name and extra[1] not in FOR_DEVELOPERS:
-            needs.setdefault(extra[1], []).append(name[0])
-    return {extra: _extra(extra, packages) for extra, packages in sorted(needs.items())}
+    return {extra: _extra(extra, packages) for extra, packages in sorted(packages_by_extra().items())}
 
 
 def _extra(extra: str, packages: list[str]) -> Finding:

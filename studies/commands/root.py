@@ -87,6 +87,14 @@ class Root(LazyGroup):
             # The reader of our output has stopped (`ipa ... | head`), which is no error.
             _drop_output()
             raise click.exceptions.Exit(0) from None
+        except ModuleNotFoundError as error:
+            from ipa.studies.commands.extras import to_install
+
+            advice = to_install(error.name)
+            if not advice:
+                raise
+            click.echo(f"Error: this {advice}", err=True)
+            raise click.exceptions.Exit(2) from None
         except Error as error:
             click.echo(f"Error: {error}", err=True)
             raise click.exceptions.Exit(error.exit_code) from None

@@ -605,6 +605,7 @@ def test_a_run_whose_gateway_or_load_dies_says_so(tmp_path: Path, victim: str, s
         (("--set", "profile_factors.object-detection.yolov5n=2"), "profile_factors: {'object-detection': {'yolov5n':"),
         (("--set", "outages=[[1, 5]]"), "outages: [[1.0, 5.0]]: metrics fail when they do; allowed: none"),
         (("--set", "service_times=mean"), "service_times: mean: the emulated servers take the profiled times"),
+        (("--set", "metrics_delay_s=10"), "metrics_delay_s: 10.0: metrics are as old as they are; allowed: 0"),
         (("--policy", "ipa predictor=oracle"), "policy ipa predictor=oracle: it or its predictor reads the future"),
         (("--policy", "oracle"), "policy oracle: it or its predictor reads the future load"),
         (("--source", "guess"), "'--source': 'guess'; allowed: gateway, prometheus"),

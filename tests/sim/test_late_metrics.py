@@ -85,9 +85,3 @@ def test_a_comparison_says_how_old_the_metrics_are() -> None:
     late = ipa("compare", "video", *options, "--set", "metrics_delay_s=85 s")
     assert "The policies see metrics that are 85 s old." in " ".join(late.output.split())
     assert "s old" not in ipa("compare", "video", *options).output
-
-
-def test_a_live_run_refuses_the_key() -> None:
-    result = ipa("live", "run", "video", "--trace", "constant:5:10", "--set", "metrics_delay_s=10")
-    assert result.exit_code != 0
-    assert "metrics_delay_s: 10.0: metrics are as old as they are; allowed: 0" in result.output

@@ -47,24 +47,27 @@ VARIANT = """\
         figures:
           - {{cores: 1, batch: 1, mean_s: 0.02, p99_s: 0.02, throughput_rps: 50, from: guess}}
 """
-PIPELINE = """\
-schema_version: 1
-kind: pipeline
-name: rollouts
-description: One stage of three variants alike.
-provenance:
-  guess: {{kind: assumed, why: for a test}}
-stages:
-  - name: sort
+STAGE_TEXT = """\
+  - name: {name}
     task: sorts
     accuracy_metric: share
     threshold_rps: 1
     sla: {{pinned_s: 2, why: for a test}}
     variants:
 {variants}\
+"""
+PIPELINE = """\
+schema_version: 1
+kind: pipeline
+name: rollouts
+description: Stages of three variants alike.
+provenance:
+  guess: {{kind: assumed, why: for a test}}
+stages:
+{stages}\
 published:
   {{alpha: 1, beta: 1, gamma: 1e-6, accuracy: product, accuracy_scale: raw, accuracy_floor: 0, batch_cap: 1, \
-load_margin: 0, throughput_share: 1, scale_only: {{}}, switch_only_replicas: {{sort: 2}}}}
+load_margin: 0, throughput_share: 1, scale_only: {{}}, switch_only_replicas: {{{fixed}}}}}
 """
 
 
@@ -216,14 +219,16 @@ def in_model(change: Change, decided_s: Sequence[float], start_up_s: float, stop
 # ---- the cluster ----
 
 
-def pipeline(folder: Path, start_up_s: float, namespace: str) -> Deployed:
-    """One stage of three variants, as deployed."""
+def pipeline(folder: Path, start_up_s: float, namespace: str, stages: Sequence[str] = (STAGE,)) -> Deployed:
+    """Stages of three variants each, as deployed."""
     variants = "".join(
         VARIANT.format(name=name, accuracy=accuracy, start_up_s=start_up_s)
         for name, accuracy in (("a", 0.5), ("b", 0.6), ("c", 0.7))
     )
     path = folder / "rollouts.yaml"
-    path.write_text(PIPELINE.format(variants=variants), encoding="utf-8")
+    texts = "".join(STAGE_TEXT.format(name=name, variants=variants) for name in stages)
+    fixed = ", ".join(f"{name}: 2" for name in stages)
+    path.write_text(PIPELINE.format(stages=texts, fixed=fixed), encoding="utf-8")
     plane = Plane(profiles.load(str(path)), str(path))
     return Deployed(plane, path.read_text(encoding="utf-8"), namespace, layout=Layout(image=IMAGE, pull_policy="Never"))
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ipa.live.kubernetes import deploy, names
 from ipa.live.kubernetes.api import ApiError, connect
 from ipa.live.kubernetes.kubernetes_backend import KubernetesBackend
 from ipa.live.kubernetes.settings import Deployed
-from ipa.policies import StageConfiguration
+from ipa.policies import Configuration
 from tests.live.kubernetes.rollouts import STAGE, WITHIN_S, asks, pipeline
 from tests.live.kubernetes.world import own_namespace
 
@@ -36,12 +37,12 @@ def namespace() -> Iterator[str]:
 
 
 @contextmanager
-def up(folder: Path, namespace: str, initial: StageConfiguration, **plane: Any) -> Iterator[Deployed]:
-    """A stage of three variants of one core, which start in two seconds and take one more to stop."""
-    made = pipeline(folder, START_UP_S, namespace)
+def up(folder: Path, namespace: str, initial: Configuration, **plane: Any) -> Iterator[Deployed]:
+    """Stages of three variants of one core, which start in two seconds and take one more to stop."""
+    made = pipeline(folder, START_UP_S, namespace, list(initial))
     deployed = replace(made, plane=replace(made.plane, stop_s=1.0, **plane))
     try:
-        deploy.up(connect(), deployed, {STAGE: initial}, within_s=WITHIN_S)
+        deploy.up(connect(), deployed, initial, within_s=WITHIN_S)
         yield deployed
     finally:
         deploy.down(connect(), deployed, within_s=WITHIN_S)
@@ -90,24 +91,42 @@ class ExistingCores:
         self._is_over.set()
 
 
-async def rolled_out(deployed: Deployed, folder: Path, *wanted: StageConfiguration) -> tuple[ExistingCores, Any]:
-    """The cores that existed while the stage came from the first of the configurations to the last, and the lack of
-    room."""
+@asynccontextmanager
+async def running(
+    deployed: Deployed, folder: Path, initial: Configuration
+) -> AsyncIterator[tuple[KubernetesBackend, ExistingCores]]:
+    """A controller of what is deployed, and the cores that exist from then on."""
     backend = KubernetesBackend(deployed, connect(), folder, (0.0,))
     try:
-        await backend.open({STAGE: wanted[0]})
+        await backend.open(initial)
         await backend.start(time.monotonic())
         cores = await asyncio.to_thread(ExistingCores, deployed)
-        for each in wanted[1:]:
-            applied = await asyncio.to_thread(backend.apply, {STAGE: each})
-            assert applied.accepted, applied.reason
-            async with asyncio.timeout(WITHIN_S):
-                while not backend.look.is_complete({STAGE: each}):
-                    await asyncio.sleep(0.1)
+        yield backend, cores
         cores.stop()
-        return cores, backend.stages[STAGE].room_lack(backend.now_s)
     finally:
         await backend.close()
+
+
+async def decide(backend: KubernetesBackend, configuration: Configuration, is_over: Callable[[], bool]) -> None:
+    """Have a configuration applied, and wait until that is over."""
+    applied = await asyncio.to_thread(backend.apply, configuration)
+    assert applied.accepted, applied.reason
+    async with asyncio.timeout(WITHIN_S):
+        while not is_over():
+            await asyncio.sleep(0.1)
+
+
+def _is_complete(backend: KubernetesBackend, configuration: Configuration) -> bool:
+    return backend.look.is_complete(configuration)
+
+
+async def rolled_out(deployed: Deployed, folder: Path, *configurations: Configuration) -> tuple[ExistingCores, Any]:
+    """The cores that existed while the stage came from the first of the configurations to the last, and the lack of
+    room."""
+    async with running(deployed, folder, configurations[0]) as (backend, cores):
+        for each in configurations[1:]:
+            await decide(backend, each, partial(_is_complete, backend, each))
+        return cores, backend.stages[STAGE].room_lack(backend.now_s)
 
 
 @pytest.mark.parametrize("most_cores", [2, 3, 4])
@@ -115,7 +134,7 @@ def test_a_rollout_keeps_the_limit_with_pods_that_start_and_drain(
     namespace: str, tmp_path: Path, most_cores: int
 ) -> None:
     """Two replicas are exchanged, then a third comes and all three are; without room one after the other."""
-    steps = asks("a", 2), asks("b", 2), asks("c", min(3, most_cores))
+    steps = [{STAGE: each} for each in (asks("a", 2), asks("b", 2), asks("c", min(3, most_cores)))]
     with up(tmp_path, namespace, steps[0], most_cores=most_cores) as deployed:
         cores, lack = asyncio.run(rolled_out(deployed, tmp_path, *steps))
     assert max(count for count, _ in cores.seen) <= most_cores
@@ -123,9 +142,30 @@ def test_a_rollout_keeps_the_limit_with_pods_that_start_and_drain(
     assert lack.times >= 1
 
 
+def test_a_rollout_under_way_keeps_its_room_from_another_stage_that_grows(namespace: str, tmp_path: Path) -> None:
+    """While the first stage's rollout adds one replica and drains another, the second is to have two more."""
+    before, rolling, grown = (
+        {STAGE: asks(variant, 2), "next": asks("a", replicas)} for variant, replicas in (("a", 1), ("b", 1), ("b", 3))
+    )
+
+    async def story(deployed: Deployed) -> ExistingCores:
+        async with running(deployed, tmp_path, before) as (backend, cores):
+            await decide(backend, rolling, lambda: cores.seen[-1][0] > 3)
+            await decide(backend, grown, lambda: backend.look.stages[STAGE].has_reached(grown[STAGE]))
+            assert backend.stages["next"].room_lack(backend.now_s).times >= 1
+            await decide(backend, grown, lambda: backend.look.is_complete(grown))  # what was given back is handed on
+            return cores
+
+    with up(tmp_path, namespace, before, most_cores=5, when_full="wait") as deployed:
+        cores = asyncio.run(story(deployed))
+    assert max(count for count, _ in cores.seen) <= 5
+    assert any(draining for _, draining in cores.seen)
+
+
 def test_without_a_limit_a_rollout_takes_more_cores_for_a_while(namespace: str, tmp_path: Path) -> None:
     """So the limit above is what keeps them."""
-    with up(tmp_path, namespace, asks("a", 2)) as deployed:
-        cores, lack = asyncio.run(rolled_out(deployed, tmp_path, asks("a", 2), asks("b", 2)))
+    before, after = {STAGE: asks("a", 2)}, {STAGE: asks("b", 2)}
+    with up(tmp_path, namespace, before) as deployed:
+        cores, lack = asyncio.run(rolled_out(deployed, tmp_path, before, after))
     assert max(count for count, _ in cores.seen) > 3
     assert lack.times == 0

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ipa.live.kubernetes import names
+from ipa.live.kubernetes import names, pods
 from ipa.live.kubernetes.reconcile import Reconciler
-from ipa.live.kubernetes.within_budget import Budget
+from ipa.live.kubernetes.stage_state import StageState, read_stage
+from ipa.live.kubernetes.within_budget import Budget, committed_cores, divided
 from ipa.policies import Applied, StageConfiguration
-from tests.live.kubernetes.fake import Cluster, Rolling, apply, story
+from tests.live.kubernetes.fake import Cluster, Rolling, apply, story, three_variants
 from tests.live.kubernetes.world import tiny
 from tests.live.world import sort, until
 
@@ -48,7 +51,7 @@ def rolled_out(
     reconciler, count = Reconciler(server, server.deployed), Drained(server)  # type: ignore[arg-type]
     count.count()
     for _ in range(40):
-        look = reconciler.reconcile({"sort": wanted}, server.seen(), budgets={"sort": budget})
+        look = reconciler.reconcile({"sort": wanted}, server.seen(), budgets=lambda _: {"sort": budget})
         if lacked is not None:
             lacked.append("sort" in look.lacking)
         for _ in server.steps():
@@ -87,8 +90,8 @@ def test_with_room_a_rollout_adds_before_it_removes_and_without_it_removes_first
     """Two of two cores each are replaced by two of one."""
     server = Rolling(tiny(tmp_path))
     server.stand(sort("large", 2)["sort"])
-    pods = [len(server.pods) for _ in rolled_out(server, sort("small", 2)["sort"], Budget(most, 1, 0, replaces=True))]
-    assert (min(pods), max(pods)) == (fewest, largest)
+    counts = [len(server.pods) for _ in rolled_out(server, sort("small", 2)["sort"], Budget(most, 1, 0, replaces=True))]
+    assert (min(counts), max(counts)) == (fewest, largest)
 
 
 def test_one_that_is_to_wait_stays_as_it_is_until_there_is_room(tmp_path: Path) -> None:
@@ -101,6 +104,48 @@ def test_one_that_is_to_wait_stays_as_it_is_until_there_is_room(tmp_path: Path) 
     list(rolled_out(server, wanted, Budget(7, 1, 0, replaces=False), lacked))
     assert [pod["metadata"]["annotations"][names.VARIANT] for pod in server.pods] == ["large", "large"]
     assert not lacked[-1]
+
+
+def state_of(server: Rolling, draining: Iterable[Any] = ()) -> StageState:
+    ended = [{**pod, "metadata": pod["metadata"] | {"deletionTimestamp": server.timestamp()}} for pod in draining]
+    return read_stage(copy.deepcopy(server.stage), [*server.seen(), *pods.ours(ended)])
+
+
+@pytest.mark.parametrize("replaces", [True, False])
+@pytest.mark.parametrize("more", [1, 3])
+@pytest.mark.parametrize(("before", "after"), [*product(SIZES, SIZES)])
+def test_a_rollout_that_has_begun_never_takes_more_than_is_known_of_it(
+    tmp_path: Path, before: tuple[str, int], after: tuple[str, int], more: int, replaces: bool
+) -> None:
+    """From any moment on, the Deployment as it is then; and that is within the budget that let it begin."""
+    server, wanted = Rolling(tiny(tmp_path)), sort(*after)["sort"]
+    server.stand(sort(*before)["sort"])
+    budget = Budget(cores(server.pods) + more, 1, 0, replaces)
+    reconciler, count = Reconciler(server, server.deployed), Drained(server)  # type: ignore[arg-type]
+    while True:
+        look = reconciler.reconcile({"sort": wanted}, server.seen(), budgets=lambda _: {"sort": budget})
+        committed = [committed_cores(state_of(server))]
+        assert committed[0] <= budget.cores
+        for _ in server.steps():
+            assert count.count() <= min(committed)
+            committed.append(committed_cores(state_of(server, count.draining.values())))
+        count.draining = {}
+        if not look.done:
+            return
+
+
+def test_no_stage_gets_the_room_of_a_rollout_that_has_begun_at_another(tmp_path: Path) -> None:
+    """Two of one core become two others: first one more comes, and drains while the last one comes."""
+    server = Rolling(three_variants(tmp_path))
+    server.stand(sort("small", 2)["sort"])
+    wanted = {"sort": replace(sort("small", 2)["sort"], variant="middle"), "next": sort("small", 9)["sort"]}
+    assert divided(6, wanted, {"sort": state_of(server)}) == {"sort": 2, "next": 4}
+    reconciler, budget = Reconciler(server, server.deployed), Budget(4, 1, 0, replaces=False)  # type: ignore[arg-type]
+    reconciler.reconcile({"sort": wanted["sort"]}, server.seen(), budgets=lambda _: {"sort": budget})
+    for _ in server.steps():
+        if len(server.pods) == 3:
+            break
+    assert divided(6, wanted, {"sort": state_of(server)}) == {"sort": 4, "next": 2}
 
 
 def test_a_controller_keeps_the_limit_and_says_how_often_and_how_long_room_was_lacked(

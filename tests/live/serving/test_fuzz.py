@@ -11,7 +11,6 @@ import http.client
 import json
 import os
 import socket
-import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -234,7 +233,7 @@ def test_bytes_that_are_no_http_end_their_connection_alone(targets: dict[str, Ta
 
 @pytest.mark.parametrize("name", ["gateway", pytest.param("server", marks=pytest.mark.long)])
 def test_hostile_bodies_and_slow_clients_leave_an_honest_client_alone(targets: dict[str, Target], name: str) -> None:
-    """No 500, no growth; in the long run (`make soak`), no answer to the honest client after more than a second."""
+    """No 500, no growth, and an answer to the honest client each time; how soon, `benchmarks hostile` measures."""
     target = targets[name]
     path = f"/v2/models/{target.model}/infer"
     bodies = islice(cycle(hostile.kinds(12 if REQUESTS < LONG else 62).values()), max(40, REQUESTS // 10))
@@ -242,12 +241,10 @@ def test_hostile_bodies_and_slow_clients_leave_an_honest_client_alone(targets: d
     before = resources(target.process)
     answers: Counter[int] = Counter()
     honest: Counter[int] = Counter()
-    slowest_s = asyncio.run(_beside(target.process.url, path, bodies, answers, honest))
+    asyncio.run(_beside(target.process.url, path, bodies, answers, honest))
     assert set(answers) <= ALLOWED | {503, hostile.NO_ANSWER}
     assert answers[413] > 0
     assert set(honest) == {200}
-    if REQUESTS >= LONG:
-        assert slowest_s < 1.0
     assert target.process.log.read_text() == ""
     gives_back(target.process, before, files=8)
     assert resources(target.process)["bytes"] <= before["bytes"] + 96 * 2**20
@@ -255,25 +252,21 @@ def test_hostile_bodies_and_slow_clients_leave_an_honest_client_alone(targets: d
 
 async def _beside(
     url: str, path: str, bodies: Iterator[hostile.Hostile], answers: Counter[int], honest: Counter[int]
-) -> float:
-    """Send the bodies, four at a time, while an honest client asks again and again; its slowest answer in seconds."""
+) -> None:
+    """Send the bodies, four at a time, while an honest client asks again and again."""
 
     async def attack() -> None:
         for body in bodies:
             answers[await hostile.send(url, path, body)] += 1
 
     attacks = asyncio.gather(*[attack() for _ in range(4)])
-    slowest_s = 0.0
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session:
         while not attacks.done():
-            sent_s = time.monotonic()
             async with session.post(url + path, json=ask()) as response:
                 await response.read()
                 honest[response.status] += 1
-            slowest_s = max(slowest_s, time.monotonic() - sent_s)
             await asyncio.sleep(0.005)
     await attacks
-    return slowest_s
 
 
 def gives_back(process: Process, before: dict[str, int], files: int) -> None:

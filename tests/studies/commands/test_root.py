@@ -168,3 +168,21 @@ def test_nothing_is_written_by_commands_that_only_print(own: Path) -> None:
     for command in ("simulate video --trace constant:5:30", "optimise video --load 9", "trace info bursty"):
         assert ipa(*command.split()).exit_code == 0
     assert contents(own) == before
+
+
+@pytest.mark.parametrize("module", ["msgspec", "aiohttp"])
+@pytest.mark.parametrize("words", ["live run video --trace constant:1:2", "live recover nothing", "validate video"])
+def test_a_command_whose_extra_is_not_installed_says_which_one(module: str, words: str) -> None:
+    """In a process of its own, as modules that are loaded stay loaded."""
+    without = f"""
+from importlib.machinery import PathFinder
+
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *rest: None if name.split(".")[0] == {module!r} else find(name, *rest)
+from ipa.studies.commands import main
+main({words.split()!r})
+"""
+    done = subprocess.run([sys.executable, "-c", without], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert f"needs {module}" in done.stderr.splitlines()[-1], done.stderr
+    assert "pip install '.[live]' in the checkout" in done.stderr.splitlines()[-1]
