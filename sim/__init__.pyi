@@ -10,6 +10,7 @@ from .engines import choose_engine as choose_engine
 from .engines import create_engine as create_engine
 from .engines import must_compile as must_compile
 from .graph import NO_EDGE as NO_EDGE
+from .graph import After as After
 from .graph import GraphEngine as GraphEngine
 from .graph import MeasuringItems as MeasuringItems
 from .graph import Routes as Routes
@@ -17,7 +18,9 @@ from .graph import Way as Way
 from .graph import collect_records as collect_records
 from .graph import draws as draws
 from .graph import has_items as has_items
+from .graph import parents_and_waits as parents_and_waits
 from .graph import records_of_items as records_of_items
+from .graph import ways_after as ways_after
 from .interface import Engine as Engine
 from .interface import RoomLack as RoomLack
 from .intervals import LATENCY_ERROR as LATENCY_ERROR

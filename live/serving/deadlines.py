@@ -1,4 +1,4 @@
-"""The age limit of a request at a stage, from the time that is expected ahead of it (rule 4, `drop: deadline`).
+"""The age limit of a request or item at a stage, from the time that is expected ahead of it (rule 4, `drop: deadline`).
 
 The figures are those of the model at the same instant, and the arithmetic is that of `ipa.sim.rules`, so the gateway
 drops the requests that the simulator drops.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ipa.live.serving.stage_queue import StageQueue
 from ipa.policies import StageConfiguration
-from ipa.sim import rules
+from ipa.sim import After, rules, ways_after
 
 LatencyTable = Callable[[int, str, int], Sequence[float]]
 """Of a stage (its position), a variant and cores: the seconds for a batch of each size; index 0 is unused."""
@@ -24,6 +24,11 @@ class Deadlines:
         self._latency_s = latency_s
         self._network_delay_s = network_delay_s
         self._batches: dict[int, tuple[int, float]] = {}
+        self._after: list[list[After]] = []
+
+    def connect(self, parents: Sequence[Sequence[int]], waits_s: Sequence[float]) -> None:
+        """Begin with stages of which these lead to each, and whose joins wait so long."""
+        self._after = [ways_after(stage, parents, waits_s) for stage in range(len(parents))]
 
     def configure(self, stage: int, wanted: StageConfiguration) -> None:
         """Another configuration is in force at a stage."""
@@ -33,11 +38,14 @@ class Deadlines:
 
     def limit_s(self, stage: int, limit_s: float, stages: Sequence[StageQueue]) -> float:
         """The age limit [s] of a request about to be served at a stage whose drop limit is `limit_s`."""
-        ahead_s = self._stay_s(stage, 0, stages[stage].ready)
-        for following in range(stage + 1, len(stages)):
-            queue = stages[following]
-            ahead_s = ahead_s + self._network_delay_s + self._stay_s(following, len(queue.waiting), queue.ready)
-        return rules.deadline_limit_s(limit_s, self.sla_s, ahead_s)
+        ahead_s = [self._stay_s(stage, 0, stages[stage].ready)]  # up to the end of this stage, and of each after it
+        for after in self._after[stage]:
+            queue, way_s = stages[after.stage], ahead_s[after.before]
+            for place in after.besides:
+                way_s = max(way_s, ahead_s[place])
+            stay_s = self._stay_s(after.stage, len(queue.waiting), queue.ready)
+            ahead_s.append(way_s + self._network_delay_s + after.wait_s + stay_s)
+        return rules.deadline_limit_s(limit_s, self.sla_s, max(ahead_s))
 
     def _stay_s(self, stage: int, waiting: int, ready: int) -> float:
         full, latency_s = self._batches[stage]

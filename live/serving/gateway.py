@@ -165,10 +165,6 @@ def main(
                 loaded = profiles.load(pipeline).with_limits(sla_s, drop_limits_s)
             finally:
                 gc.enable()
-            if loaded.graph is not None and options["drop"] != "request":
-                raise click.UsageError(
-                    f"--drop {options['drop']}: {loaded.name} is a graph of stages; allowed: request"
-                )
             given = {key: value for key, value in options.items() if value not in (None, ())}
             serve(GatewayOptions(loaded, **given), data, control)
     except InputError as error:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.request import Arrival, Batch, Item, Path, Request, Visit, WholeRequest
 from ipa.live.serving.router import GONE, Host, Router
 from ipa.live.serving.stage_queue import DispatchOptions
@@ -63,12 +64,13 @@ class GraphRouter(Router):
         graph: Graph,
         options: DispatchOptions = DispatchOptions(),  # noqa: B008 - frozen
         seed_and_hop: tuple[int, float] = (0, 0.0),
+        deadlines: Deadlines | None = None,
     ) -> None:
         """`seed_and_hop`: the seed of the draws, and how long items are on their way between stages [s]."""
-        super().__init__(names, drop_limits_s, configuration, host, options)
-        self._data = data
         seed, self._hop_s = seed_and_hop
         self.routes = Routes(graph, names, np.empty(0), seed)
+        super().__init__(names, drop_limits_s, configuration, host, options, deadlines, self.routes)
+        self._data = data
         self._places = [item_draws.Places(seed, number, edge.persist_s) for number, edge in enumerate(graph.edges)]
         self._begin()
 

@@ -177,12 +177,12 @@ class Gateway:
     def _router(self) -> Router:
         pipeline, options = self.pipeline, self.options
         dispatch = DispatchOptions(options.drop, options.removal == "lose", self._limits.body_bytes)
-        initial = lightest_configuration(pipeline)
-        if self._items is not None and pipeline.graph is not None:
-            limits_s, seed_and_hop = pipeline.drop_limits_s, (options.seed, 0.0)
-            return GraphRouter(self.names, limits_s, initial, self, self._items, pipeline.graph, dispatch, seed_and_hop)
+        initial, limits_s = lightest_configuration(pipeline), pipeline.drop_limits_s
         deadlines = Deadlines(pipeline.sla_s, self._latency_s) if options.drop == "deadline" else None
-        return Router(self.names, pipeline.drop_limits_s, initial, self, dispatch, deadlines)
+        if self._items is None or pipeline.graph is None:
+            return Router(self.names, limits_s, initial, self, dispatch, deadlines)
+        graph, seed_and_hop = pipeline.graph, (options.seed, 0.0)
+        return GraphRouter(self.names, limits_s, initial, self, self._items, graph, dispatch, seed_and_hop, deadlines)
 
     def _latency_s(self, stage: int, variant: str, cores: int) -> Sequence[float]:
         return self.pipeline.stages[stage].variant(variant).latency_table(cores)[0]
@@ -280,9 +280,8 @@ class Gateway:
                 raise ProtocolError("the gateway is shutting down", 503)
             if self.lease is not None and not self.lease.finishes:
                 raise ProtocolError("another gateway has taken over", 503, retry_after_s=1)
-            request = self._admitted(asked, self.clock.now_s(), http)
+            request, job = self._admitted(asked, self.clock.now_s(), http)
             asked = asked._replace(inputs=())  # the job holds them, and frees them when their stage is done
-            job: Job = request.data
             http[ADMITTED] = True
             if isinstance(job, WholeJob):
                 job.share = share
@@ -332,7 +331,8 @@ class Gateway:
             protocol.check_wanted(asked, names)
         return asked
 
-    def _admitted(self, asked: InferRequest, now_s: float, http: web.Request | None = None) -> Request:
+    def _admitted(self, asked: InferRequest, now_s: float, http: web.Request | None = None) -> tuple[Request, Job]:
+        """The request, which may have ended at once and then holds its job no longer, and the job."""
         peer, name, request_id, traceparent, trace = "", None, "", "", None
         if http is not None:
             peer, name, request_id = peer_of(http), known_id(http, asked.id), http[ID]
@@ -346,7 +346,7 @@ class Gateway:
         self.arrivals.add(now_s)
         self._inside[request] = http
         self.router.arrive(request, now_s)
-        return request
+        return request, job
 
     def _refusal(self, request: Request, job: Job) -> ProtocolError:
         status = STATUS[str(request.outcome)] if job.retry_after_s is None else 503

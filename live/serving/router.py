@@ -16,7 +16,7 @@ from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.request import Batch, Request, RoutedReplica
 from ipa.live.serving.stage_queue import DispatchOptions, StageHost, StageQueue
 from ipa.policies import Configuration, StageConfiguration
-from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED, rules
+from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED, Routes, parents_and_waits, rules
 
 MOST_TRIES = 2
 """A request is given up when so many of its batches have failed at a stage: it is retried once, alone."""
@@ -80,8 +80,10 @@ class Router(StageHost):
         host: Host,
         options: DispatchOptions = DispatchOptions(),  # noqa: B008 - frozen
         deadlines: Deadlines | None = None,
+        routes: Routes | None = None,
     ) -> None:
-        """Dropping by deadline needs `deadlines`. Raises ValueError if one is given without the other."""
+        """Dropping by deadline needs `deadlines`. Raises ValueError if one is given without the other. `routes`: those
+        of a graph."""
         if (options.drop == "deadline") != (deadlines is not None):
             raise ValueError(f"drop {options.drop!r} and deadlines={deadlines!r} do not go together")
         self.names = tuple(names)
@@ -89,6 +91,8 @@ class Router(StageHost):
         self._deadlines = deadlines
         self._loses = options.loses
         self.stages: list[StageQueue] = []
+        if deadlines is not None:
+            deadlines.connect(*parents_and_waits(routes, len(self.names)))
         for position, (name, limit_s) in enumerate(zip(names, drop_limits_s, strict=True)):
             deadline = None
             if deadlines is not None:

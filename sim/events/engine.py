@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from ipa.sim.events.environment import Environment
 from ipa.sim.events.graph import GraphFlow
 from ipa.sim.events.replica_set import BusyCores
 from ipa.sim.events.stage import Later, RunContext, SimPyStage
-from ipa.sim.graph import ItemLog, Routes, parents_and_waits
+from ipa.sim.graph import ItemLog, Routes, parents_and_waits, ways_after
 from ipa.sim.interface import Handover
 from ipa.sim.model import IntArray, RunInput
 from ipa.sim.rules import APPLICATION, CLOSING, CONTROL
@@ -51,7 +51,8 @@ class SimPyEngine:
         self._flow.connect(self.stages)
         parents, waits_s = parents_and_waits(self.routes, len(self.stages))
         for position, stage in enumerate(self.stages):
-            stage.later = self._later(position, parents, waits_s)
+            after = ways_after(position, parents, waits_s)
+            stage.later = [Later(self.stages[each.stage], each.before, each.besides, each.wait_s) for each in after]
         self._entries = (0,) if self.routes is None else self.routes.entries
         self._open = len(run_input.arrivals_s) * len(self._entries)  # items that have not ended
 
@@ -60,16 +61,6 @@ class SimPyEngine:
         if self.routes is None:
             return ChainFlow(self.env, hop_s, self._on_ended)
         return GraphFlow(self.env, self.routes, arrivals_s, hop_s, self._on_ended)
-
-    def _later(self, position: int, parents: Sequence[Sequence[int]], waits_s: Sequence[float]) -> list[Later]:
-        """The stages that lie on any way from the one at `position` to an exit."""
-        places = {position: 0}
-        later = []
-        for stage in self.stages[position + 1 :]:
-            if before := [places[parent] for parent in parents[stage.position] if parent in places]:
-                places[stage.position] = len(places)
-                later.append(Later(stage, before[0], before[1:], waits_s[stage.position]))
-        return later
 
     def _expect(self) -> None:
         """Schedule the arrivals."""

@@ -37,11 +37,7 @@ class Flow(Protocol):
 
 
 class Later(NamedTuple):
-    """A stage that items may still come to after another one, see `SimPyStage.later`.
-
-    `before` and `besides`: the places of the stages that lead to it, among the other one (0) and those after it (1, 2,
-    ...). `wait_s`: how long its join waits.
-    """
+    """A stage that items may still come to after another one; the other fields are as in `graph.After`."""
 
     stage: SimPyStage
     before: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -42,6 +42,30 @@ def parents_and_waits(routes: Routes | None, stages: int) -> tuple[Sequence[Sequ
     if routes is None:
         return [[position - 1] if position else [] for position in range(stages)], [0.0] * stages
     return routes.parents, [0.0 if join is None else join.wait_s for join in routes.joins]
+
+
+class After(NamedTuple):
+    """A stage on a way from another one to an exit, see `ways_after`.
+
+    `before` and `besides`: the places of the stages that lead to it, among the other one (0) and those after it (1, 2,
+    ...). `wait_s`: how long its join waits.
+    """
+
+    stage: int
+    before: int
+    besides: tuple[int, ...]
+    wait_s: float
+
+
+def ways_after(stage: int, parents: Sequence[Sequence[int]], waits_s: Sequence[float]) -> list[After]:
+    """The stages on all ways from one to the exits, in topological order, from those of `parents_and_waits`."""
+    places = {stage: 0}
+    after = []
+    for position in range(stage + 1, len(parents)):
+        if before := [places[parent] for parent in parents[position] if parent in places]:
+            places[position] = len(places)
+            after.append(After(position, before[0], tuple(before[1:]), waits_s[position]))
+    return after
 
 
 class Routes:

@@ -45,10 +45,6 @@ def _check_scenario(prepared: Prepared) -> None:
     scenario = prepared.scenario
     simulated = {
         "dispatch": (scenario.dispatch != "central", "the gateway dispatches centrally; allowed: central"),
-        "drop": (
-            scenario.drop != "request" and prepared.pipeline.graph is not None,
-            f"{prepared.pipeline.name} is a graph of stages, whose gateway drops item by item; allowed: request",
-        ),
         "engine": (scenario.engine != "auto", "a live run has no engine; allowed: auto"),
         "records": (scenario.records != "all", "a live run keeps all records; allowed: all"),
         "service_times": (

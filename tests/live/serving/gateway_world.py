@@ -119,13 +119,16 @@ class GatewayWorld:
         return Request(name, arrival_s)
 
     def _router(self, names: list[str], limits_s: list[float], configuration: dict[str, StageConfiguration]) -> Router:
+        options, deadlines = self._dispatch()
+        return Router(names, limits_s, configuration, self, options, deadlines)
+
+    def _dispatch(self) -> tuple[DispatchOptions, Deadlines | None]:
         scenario = self._scenario
         drop = scenario.get("drop", "request")
         deadlines = None
         if drop == "deadline":
             deadlines = Deadlines(scenario["sla_s"], self._latency_s, scenario["hop_s"])
-        options = DispatchOptions(drop, self._loses)
-        return Router(names, limits_s, configuration, self, options, deadlines=deadlines)
+        return DispatchOptions(drop, self._loses), deadlines
 
     def _stand(self, stage: int, wanted: StageConfiguration) -> None:
         """What is ready at the start."""

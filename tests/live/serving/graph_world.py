@@ -8,7 +8,6 @@ from typing import Any
 from ipa.live.serving.graph_router import GraphRouter
 from ipa.live.serving.request import Arrival, Batch, Item, Request, WholeRequest
 from ipa.live.serving.router import Router
-from ipa.live.serving.stage_queue import DispatchOptions
 from ipa.policies import StageConfiguration
 from ipa.sim import OUTCOMES, rules
 from tests.live.serving.gateway_world import GatewayWorld, Replica, request_told
@@ -27,9 +26,9 @@ class GraphWorld(GatewayWorld):
 
     def _router(self, names: list[str], limits_s: list[float], configuration: dict[str, StageConfiguration]) -> Router:
         hop_s: float = self._scenario["hop_s"]
-        options = DispatchOptions("request", self._loses)
+        options, deadlines = self._dispatch()
         graph = graph_of(self._scenario)
-        made = _Noting(names, limits_s, configuration, self, self, graph, options, (self._seed, hop_s))
+        made = _Noting(names, limits_s, configuration, self, self, graph, options, (self._seed, hop_s), deadlines)
         made.came = self.came
         return made
 

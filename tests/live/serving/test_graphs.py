@@ -12,9 +12,10 @@ BLOCK = 25
 
 
 @pytest.mark.parametrize("block", blocks(16))
-def test_the_gateway_equals_the_oracle(block: int) -> None:
+@pytest.mark.parametrize("drop", ["request", "batch", "deadline"])
+def test_the_gateway_equals_the_oracle(drop: str, block: int) -> None:
     for seed in range(block * BLOCK, (block + 1) * BLOCK):
-        made = graph_runs.scenario(seed)
+        made = graph_runs.scenario(seed, drop=drop)
         expected = graph_oracle.simulate(made)
         found = GraphWorld(made, seed).run()
         for key in ("end_s", "replicas", "requests", "items"):

@@ -163,7 +163,7 @@ def test_in_whatever_batches_each_request_gets_its_own_rows(tmp_path: Path) -> N
             gateway.router.stages[position].list_replicas([RoutedReplica(number, variant, 8) for number in range(4)])
         tensors = [of_array("image", np.array(rows, dtype=np.float32)) for rows in images]
         asked = [InferRequest(None, {}, [tensor], Wanted(None, True)) for tensor in tensors]
-        requests = [gateway._admitted(each, gateway.clock.now_s()) for each in asked]
+        requests = [gateway._admitted(each, gateway.clock.now_s())[0] for each in asked]
         jobs = [request.data for request in requests]
         await asyncio.gather(*(job.done for job in jobs))
         await gateway.close()
