@@ -77,16 +77,19 @@ def latency_quantiles_s(tables: Tables, duration_s: float, quantiles: Sequence[f
     return (edges_s[:-1] + edges_s[1:]) / 2.0, result
 
 
-def merged_latency_quantiles_s(runs: Sequence[Tables], quantiles: Sequence[float]) -> FloatArray | None:
-    """The latency quantiles of the completed requests of several runs, pooled; None without records or requests."""
-    found = []
-    for tables in runs:
-        if "latencies" in tables:
-            found.append(tables["latencies"][["latency_s", "requests"]].to_numpy(dtype=np.float64).T)
-        elif "requests" in tables:
-            latency_s = tables["requests"]["latency_s"].dropna().to_numpy(dtype=np.float64)
-            found.append(np.array([latency_s, np.ones(len(latency_s))]))
-    latency_s, count = np.concatenate(found, axis=1) if found else np.empty((2, 0))
+def latencies_of(tables: Tables) -> FloatArray:
+    """The latencies [s] of a run's completed requests and how many had each, shape (2, N); N is 0 without records."""
+    if "latencies" in tables:
+        return tables["latencies"][["latency_s", "requests"]].to_numpy(dtype=np.float64).T
+    if "requests" not in tables:
+        return np.empty((2, 0))
+    latency_s = tables["requests"]["latency_s"].dropna().to_numpy(dtype=np.float64)
+    return np.array([latency_s, np.ones(len(latency_s))])
+
+
+def merged_latency_quantiles_s(latencies: Sequence[FloatArray], quantiles: Sequence[float]) -> FloatArray | None:
+    """The latency quantiles of several runs pooled, each as `latencies_of` has it; None without any request."""
+    latency_s, count = np.concatenate(latencies, axis=1)
     order = np.argsort(latency_s)
     return counted_quantiles(latency_s[order], count[order].astype(np.int64), quantiles) if len(order) else None
 

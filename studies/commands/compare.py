@@ -115,7 +115,8 @@ def compare(
     printing.say_load(studies.load_of(base).trace())
     progress.compile_engine(base.engine)
     with progress.ended_cleanly(results.out), redirect_stdout(sys.stderr):  # a user's policy may print
-        comparison = studies.many.conduct(systems, seeds, progress.running(results.out, jobs, on))
+        running = progress.running(results.out, jobs, on)
+        comparison = studies.many.conduct(systems, seeds, running, without_tables=results.report is None)
     _show(replace(comparison, late_at_most=late_at_most, required=tuple(required)), results)
     if seeds > 1 and studies.load_of(base).has_fixed_times:
         printing.log(

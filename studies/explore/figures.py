@@ -12,9 +12,12 @@ from ipa.studies.many import Group
 from ipa.studies.pages import Plot
 from ipa.studies.runs import Run, has_records
 from ipa.studies.scenario import Scenario
+from ipa.studies.series import latencies_of
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ipa.sim import FloatArray
 
 NOT_DRAWN = ("stages", "items")
 """The tables that no figure needs; they are the largest."""
@@ -40,6 +43,11 @@ class Kept:
         tables = {name: table for name, table in run.tables.items() if name not in NOT_DRAWN} if drawn else {}
         load = {"name": run.trace.name, "source": run.trace.source, "sha256": run.trace.sha256}
         return cls(run.scenario, run.summary, tables, run.accuracies, run.starts_at, load)
+
+    @property
+    def latencies(self) -> FloatArray:
+        """The latencies of completed requests, if the run is drawn."""
+        return latencies_of(self.tables)
 
 
 def beside(groups: Sequence[Group], others: Sequence[Group], name: str) -> list[Group]:

@@ -16,7 +16,7 @@ from ipa.studies import results
 from ipa.studies.displayed import Displayed
 from ipa.studies.intervals import Estimate, as_columns, estimate_of
 from ipa.studies.many.answers import Demand, Recommendation, demand_of, recommend_policy
-from ipa.studies.many.outcome import Outcome
+from ipa.studies.many.outcome import LATENCIES, Outcome, latencies_in
 from ipa.studies.many.plan import Keys, PlannedRun, key_of
 from ipa.studies.many.requirements import Requirement
 from ipa.studies.many.runner import LOCAL, Progress, Running, begun, silent
@@ -60,8 +60,10 @@ def compare(
     return conduct(chosen, seeds, Running(None if folder is None else Path(folder), jobs, on, progress))
 
 
-def conduct(chosen: Sequence[Scenario], seeds: int, running: Running) -> Comparison:
+def conduct(chosen: Sequence[Scenario], seeds: int, running: Running, *, without_tables: bool = False) -> Comparison:
     """Make the runs of each scenario with `seeds` consecutive seeds, from its own on, that the folder lacks.
+
+    `without_tables`: without a folder, the runs have their summaries and latencies alone, in half the time.
 
     Finished runs survive an interrupt. Raises as `prepare`, `begun` and `Session.executor`, and ScenarioError for a run
     that fails, which names its policy and seed and ends the comparison.
@@ -83,7 +85,7 @@ def conduct(chosen: Sequence[Scenario], seeds: int, running: Running) -> Compari
         **results.versions(),
     }
     folder = running.folder
-    with begun(running, manifest, "run", chosen) as session:
+    with begun(running, manifest, "latencies" if without_tables and folder is None else "run", chosen) as session:
         with (
             session.executor(chosen) as run,
             session.ended_by_failure((f"{name}, seed {seed}", each) for name, seed, each in plan),
@@ -116,10 +118,20 @@ class RunInStore(results.StoredRun):
         return results.read_lines(self.journal, self.read(self.journal.name))
 
 
+@dataclass(frozen=True, repr=False)
+class RunWithoutTables(RunInStore):
+    """A run of which nothing but the latencies is kept besides the summary."""
+
+    @property
+    def latencies(self) -> FloatArray:
+        return latencies_in(self.read(LATENCIES) or b"")
+
+
 def _of_outcome(outcome: Outcome) -> RunInStore:
     """A run that is kept in memory."""
     manifest = {**json.loads(outcome.files[results.MANIFEST]), "inputs": {"files": {}, "loads": {}}}
-    return RunInStore(Path(), manifest, outcome.files.get)
+    kind = RunWithoutTables if LATENCIES in outcome.files else RunInStore
+    return kind(Path(), manifest, outcome.files.get)
 
 
 def _runs_in(store: Store, folder: Path, manifest: Mapping[str, Any]) -> list[RunData]:
@@ -308,7 +320,7 @@ class Group:
 
     def merged_latency_s(self, quantiles: Sequence[float]) -> FloatArray | None:
         """Latency quantiles of the requests of all seeds together, unlike the means of the seeds' quantiles."""
-        return merged_latency_quantiles_s([run.tables for run in self.runs], quantiles)
+        return merged_latency_quantiles_s([run.latencies for run in self.runs], quantiles)
 
 
 def merged_latencies(groups: Sequence[Group]) -> str:

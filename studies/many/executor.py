@@ -22,17 +22,19 @@ from ipa.errors import Error
 from ipa.policies import OptimisingPolicy
 from ipa.studies.many import workers
 from ipa.studies.many.child import Child, ProcessEndedError
-from ipa.studies.many.outcome import Outcome, course_of
+from ipa.studies.many.outcome import Outcome, course_of, with_latencies
 from ipa.studies.many.plan import OBJECTIVES, PlannedRun
 from ipa.studies.runs import Run, prepare, simulate
 from ipa.studies.runs.results import run_files
 from ipa.studies.scenario import Scenario, Shared
 
-Kept = Literal["summary", "course", "run"]
-"""What is kept of a run: its summary, its course for a study's tables and pages, or all of its own results folder."""
+Kept = Literal["summary", "latencies", "course", "run"]
+"""What is kept of a run: its summary, with it its manifest and latencies, its course for a study's tables and pages, or
+all of its own results folder."""
 
 OUTCOMES: Mapping[Kept, Callable[[Run], Outcome]] = {
     "summary": lambda run: Outcome(run.summary),
+    "latencies": with_latencies,
     "course": lambda run: course_of(run).packed,
     "run": lambda run: Outcome(run.summary, run_files(run)),
 }

@@ -23,6 +23,7 @@ from ipa.sim import (
     configured_cores,
 )
 from ipa.studies.runs import Run
+from ipa.studies.runs.results import MANIFEST, as_json, manifest_of
 from ipa.studies.series import bin_s
 
 TIMELINE = (
@@ -54,6 +55,30 @@ class Outcome:
 
     summary: dict[str, Any]
     files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+LATENCIES = "latencies"
+"""The file of a run's latencies, where no tables are kept."""
+
+
+def with_latencies(run: Run) -> Outcome:
+    """A run without its tables and journal."""
+    manifest = as_json(manifest_of(run, {})).encode()
+    return Outcome(run.summary, {MANIFEST: manifest, LATENCIES: _completed_latencies(run).tobytes()})
+
+
+def _completed_latencies(run: Run) -> FloatArray:
+    """As `run.latencies`, of all records without making their tables."""
+    if run.counted is not None:
+        return run.latencies
+    latency_s = _latency_s(run.records)
+    latency_s = latency_s[np.isfinite(latency_s)]
+    return np.array([latency_s, np.ones(len(latency_s))])
+
+
+def latencies_in(content: bytes) -> FloatArray:
+    """What the file `LATENCIES` holds."""
+    return np.frombuffer(content).reshape(2, -1)
 
 
 class Wanted(NamedTuple):

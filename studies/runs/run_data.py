@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ipa.studies.displayed import Displayed
 from ipa.studies.scenario import ScenarioError
+from ipa.studies.series import latencies_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ipa.policies import Entry
+    from ipa.sim import FloatArray
     from ipa.studies.scenario import Scenario
 
 
@@ -105,15 +107,25 @@ class RunData(Protocol):
     def tables(self) -> Mapping[str, pd.DataFrame]: ...
 
     @property
+    def latencies(self) -> FloatArray:
+        """The latencies of completed requests, as `latencies_of` has them."""
+        ...
+
+    @property
     def accuracies(self) -> Mapping[str, Mapping[str, float]]:
         """Stage -> variant -> accuracy; empty in results of earlier versions."""
         ...
 
 
 class DisplayedRun(Displayed):
-    """How notebooks and consoles show a run."""
+    """What every run has by its tables, and how notebooks and consoles show it."""
 
     PAGE = "comparison"
+
+    @property
+    def latencies(self: RunData) -> FloatArray:
+        """The latencies of completed requests, as `latencies_of` has them."""
+        return latencies_of(self.tables)
 
     def __repr__(self: RunData) -> str:
         return "\n  ".join([f"{type(self).__name__} of {run_title(self.summary)}", *run_lines(self.summary)])

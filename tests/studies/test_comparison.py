@@ -16,7 +16,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ipa.studies import Scenario, ScenarioError, compare, read_comparison
+from ipa.studies import Scenario, ScenarioError, compare, find, read_comparison
+from ipa.studies.many import Running, by_policy, conduct
 from tests.command import POLICIES, SHORT, answer, ipa, kept_files, refusal, start, tables
 
 TWO = ("--policy", "ipa", "--policy", "scale-only:low", *SHORT)
@@ -56,6 +57,21 @@ def test_a_run_of_a_comparison_is_that_of_the_simulation(here: Path) -> None:
     assert len(files) == 5
     assert ipa("simulate", "both", "--policy", "scale-only:low", "--seed", 1, "--out", "again").exit_code == 0
     assert tables(here / "again") == tables(here / "alone")
+
+
+@pytest.mark.parametrize("records", ["all", "sample", "none"])
+def test_without_tables_the_latencies_of_all_seeds_are_the_same(records: str) -> None:
+    """A command that neither writes nor draws keeps no tables."""
+    one = find("video", {"trace": "constant:5:30", "records": records})
+    whole, bare = (
+        by_policy(conduct([one], 2, Running(None, 1), without_tables=without_tables).runs)[0]
+        for without_tables in (False, True)
+    )
+    pooled = [group.merged_latency_s((0.0, 0.5, 0.99)) for group in (whole, bare)]
+    texts = [repr(None if quantiles is None else quantiles.tolist()) for quantiles in pooled]
+    assert texts[0] == texts[1]
+    assert (pooled[0] is None) == (records == "none")
+    assert [{**run.summary, "wall_s": 0} for run in bare.runs] == [{**run.summary, "wall_s": 0} for run in whole.runs]
 
 
 def test_every_policy_is_checked_before_any_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from .manifest import MANIFEST as MANIFEST
 from .manifest import SCHEMA_VERSION as SCHEMA_VERSION
 from .manifest import completed as completed
 from .manifest import difference as difference
+from .manifest import manifest_of as manifest_of
 from .manifest import read_manifest as read_manifest
 from .manifest import versions as versions
 from .manifest import versions_of as versions_of

@@ -146,6 +146,7 @@ def source_files(folder: Path) -> list[Path]:
     return [*layers, *learned, *(file for name in OF_STUDIES for file in (folder / "studies").glob(name))]
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
