@@ -82,18 +82,23 @@ class Controller:
         self._right: dict[str, StageConfiguration] = {}
 
     def decide(self, observation: Observation) -> Decision:
-        """The policy's decision, checked; its memory is as it would come back from a journal.
+        """The policy's decision, which it remembers. Raises as `wish`."""
+        decision = self.wish(observation).decision
+        self._memory = decision.memory
+        return decision
 
-        Raises PolicyError, with the step, if no backend could carry the decision out, and for an error in a user's own
-        file, with the line. A policy that asks the program to exit has failed too: it is not the one to end a run.
+    def wish(self, observation: Observation) -> Entry:
+        """What the policy would decide, checked; nothing is remembered, so it may be asked again.
+
+        The decision's memory is as it would come back from a journal. Raises PolicyError, with the step, if no backend
+        could carry the decision out, and for an error in a user's own file, with the line. A policy that asks the
+        program to exit has failed too: it is not the one to end a run.
         """
         try:
-            decision = self._decided(observation)
+            return Entry(observation, self._decided(observation))
         except BaseException:
             with plugins.blamed(f"step {observation.step} (at {observation.time_s:g} s): ", self._policy):
                 raise
-        self._memory = decision.memory
-        return decision
 
     def _decided(self, observation: Observation) -> Decision:
         seen = as_permitted(self._pipeline, observation) if self._pipeline.limits.excluded else observation
@@ -116,10 +121,15 @@ class Controller:
 
     def step(self, backend: Backend) -> Entry:
         """One control step on a backend."""
-        observation = backend.observe()
-        decision = self.decide(observation)
-        self._journal.decided(Entry(observation, decision))
-        self._journal.answered(backend.apply(decision.configuration))
+        return self.carry_out(backend, self.wish(backend.observe()))
+
+    def carry_out(self, backend: Backend, wish: Entry, limit_cores: int | None = None) -> Entry:
+        """Carry out a wish; with `limit_cores`, what the policy decides within this limit in its place."""
+        if limit_cores is not None:
+            wish = self.wish(replace(wish.observation, limit_cores=limit_cores))
+        self._memory = wish.decision.memory
+        self._journal.decided(wish)
+        self._journal.answered(backend.apply(wish.decision.configuration))
         return self._journal.entries[-1]
 
 

@@ -9,6 +9,8 @@ from .engines import EngineError as EngineError
 from .engines import choose_engine as choose_engine
 from .engines import create_engine as create_engine
 from .engines import must_compile as must_compile
+from .fleet import FleetStep as FleetStep
+from .fleet import simulate_fleet as simulate_fleet
 from .graph import NO_EDGE as NO_EDGE
 from .graph import After as After
 from .graph import GraphEngine as GraphEngine
@@ -50,6 +52,7 @@ from .records import ReplicaRecords as ReplicaRecords
 from .rules import NEVER as NEVER
 from .sample import Counted as Counted
 from .simulate import ControlSettings as ControlSettings
+from .simulate import PolicyRun as PolicyRun
 from .simulate import Simulated as Simulated
 from .simulate import Stepped as Stepped
 from .simulate import simulate_policy as simulate_policy

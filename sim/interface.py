@@ -97,6 +97,15 @@ class RoomLack(NamedTuple):
     lasted_s: float
 
 
+class Held(NamedTuple):
+    """The cores that exist at a stage, its replicas of the configured variant and cores that are not draining, and the
+    most cores that may exist under the latest decision that has taken effect (0 before any)."""
+
+    cores: int
+    current: int
+    budget_cores: int
+
+
 class Seen(NamedTuple):
     """What a control step sees of a stage: counts of requests since the start of the run, and its present state.
 
@@ -166,6 +175,10 @@ class EngineStage(Protocol):
         """What a control step at `now_s`, the engine's current time, sees of the stage."""
         ...
 
+    def held(self, now_s: float) -> Held:
+        """What exists of the stage at `now_s`, the engine's current time, and may come to exist."""
+        ...
+
     def batch_log(self, since: int = 0) -> Batches:
         """The batches from number `since` on."""
         ...
@@ -182,7 +195,12 @@ class EngineStage(Protocol):
 
 
 class Engine(Protocol):
-    """One run of the model. Build it, go through its `steps` once, then read its stages."""
+    """One run of the model. Build it, go through its `steps` once, then read its stages.
+
+    `limit_cores`: the most cores that may exist, for decisions made from now on; the world's unless it is set.
+    """
+
+    limit_cores: int | None
 
     @property
     def world(self) -> World: ...

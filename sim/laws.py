@@ -134,14 +134,22 @@ def limit_exceeded(records: Records) -> Iterator[str]:
     if records.limit_cores is None:
         return
     at_start = sum(int(replicas.cores[replicas.ready_s == 0.0].sum()) for replicas in records.replicas)
-    gone_s = [_or_never(replicas.gone_s) for replicas in records.replicas]
-    moments_s = np.concatenate([*(replicas.created_s for replicas in records.replicas), *gone_s])
-    cores = np.concatenate([replicas.cores for replicas in records.replicas])
-    changes = np.concatenate([cores, -cores])
+    most_cores = most_at_once(
+        [replicas.created_s for replicas in records.replicas],
+        [_or_never(replicas.gone_s) for replicas in records.replicas],
+        [replicas.cores for replicas in records.replicas],
+    )
+    if most_cores > max(records.limit_cores, at_start):
+        yield "L14: more cores existed at once than the limit allows"
+
+
+def most_at_once(created_s: Sequence[FloatArray], gone_s: Sequence[FloatArray], cores: Sequence[IntArray]) -> int:
+    """The most cores that exist at any moment, of replicas with these times and cores, stage by stage."""
+    moments_s = np.concatenate([*created_s, *gone_s])
+    changes = np.concatenate([*cores, *(-each for each in cores)])
     # At one moment, what goes makes room for what comes.
     existing_cores = np.cumsum(changes[np.lexsort((changes, moments_s))])
-    if len(changes) and existing_cores.max() > max(records.limit_cores, at_start):
-        yield "L14: more cores existed at once than the limit allows"
+    return int(existing_cores.max(initial=0))
 
 
 def _one_outcome_each(records: Records) -> Iterator[str]:

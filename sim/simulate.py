@@ -12,6 +12,7 @@ from itertools import count, takewhile
 import numpy as np
 
 from ipa.policies import (
+    Backend,
     Configuration,
     Controller,
     Entry,
@@ -102,51 +103,99 @@ def simulate_policy(
     Raises EngineError if the engine cannot run here, PolicyError if a decision cannot be carried out, and LawError if
     the run breaks a law of the model.
     """
-    name, world, arrivals_s = engines.choose_engine(control.engine), given.world, given.arrivals_s
-    goal = goal_of(policy)
-    planned = Planned(pipeline, goal)
-    journal = LatestEntry(planned) if control.records == "none" else Journal()
-    controller = Controller(pipeline, policy, journal)
-    load = LoadView(arrivals_s, history_rps, control.history_s, world.duration_s, control.starts_s, control.outages)
-    fields = {*control.fields, *reads(policy)}
-    view = RunView(load, world.duration_s, pipeline.name, given.seed, control.limit_cores, fields)
-    forecasts = _Forecasts(policy, load, control.interval_s, world.duration_s)
-    initial = control.initial
-    if initial is None:
-        forecasts.make(0.0)
-        opening = Opening(pipeline, view)
-        controller.step(opening)
-        initial = opening.configuration
-    else:
-        planned.stands(initial, 0.0)
-    sample = _sample(given) if control.records == "sample" else None
-    keeping = None if given.graph or control.records == "all" else _Keeping(pipeline, given, sample)
-    run = stepped(
-        given,
-        initial,
-        view,
-        control,
-        receive=None if keeping is None else keeping.receive,
-    )
-    for now_s in run.steps():
-        forecasts.make(now_s)
-        controller.step(run.backend)
-        on_step(now_s / world.duration_s)
-    engine = run.engine
-    counted = None
-    if keeping is not None:
-        found, totals, counted = keeping.found(engine)
-    else:
-        found = collect_records(engine)
-        laws.check(found, eager=world.dispatch == "eager", oldest_s=laws.oldest_s(given))
-        totals = totals_of(pipeline, found, pipeline.sla_s)
-        if sample is not None:
-            found, counted = sample_of(pipeline, found, world, sample, SLOWEST)
-    if control.records == "none":
-        found = found if given.graph is None else records_of_none(engine)
-        return Simulated(found, counted, totals, planned, (), initial, name)
-    planned = Planned.of(pipeline, initial, journal.entries, goal)
-    return Simulated(found, counted, totals, planned, journal.entries, initial, name)
+    run = PolicyRun(pipeline, policy, given, control, history_rps)
+    while not run.is_over:
+        run.carry_out(run.wish())
+        if run.time_s:
+            on_step(run.time_s / given.world.duration_s)
+        run.advance()
+    return run.result()
+
+
+class PolicyRun:
+    """A run that stands at a control step: the decision at time 0 (a warm start), or the first one after it.
+
+    At each step ask for the `wish`, `carry_out` it or what the policy decides within a limit, then `advance`. When the
+    run `is_over`, ask for the `result`. `time_s`: that of the step. `engine`: None at the decision at time 0.
+    Raises as `simulate_policy`.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        policy: Policy,
+        given: RunInput,
+        control: ControlSettings,
+        history_rps: FloatArray | IntArray,
+    ) -> None:
+        self._engine_name, world, arrivals_s = engines.choose_engine(control.engine), given.world, given.arrivals_s
+        self._pipeline, self._given, self._control, self._goal = pipeline, given, control, goal_of(policy)
+        self._planned = Planned(pipeline, self._goal)
+        self._journal = LatestEntry(self._planned) if control.records == "none" else Journal()
+        self._controller = Controller(pipeline, policy, self._journal)
+        load = LoadView(arrivals_s, history_rps, control.history_s, world.duration_s, control.starts_s, control.outages)
+        fields = {*control.fields, *reads(policy)}
+        self._view = RunView(load, world.duration_s, pipeline.name, given.seed, control.limit_cores, fields)
+        self._forecasts = _Forecasts(policy, load, control.interval_s, world.duration_s)
+        self._sample = _sample(given) if control.records == "sample" else None
+        is_whole = given.graph is not None or control.records == "all"
+        self._keeping = None if is_whole else _Keeping(pipeline, given, self._sample)
+        self.time_s, self.is_over = 0.0, False
+        self.engine: Engine | None = None
+        if control.initial is None:
+            self._opening = Opening(pipeline, self._view)
+            self._backend: Backend = self._opening
+        else:
+            self._planned.stands(control.initial, 0.0)
+            self._begin(control.initial)
+            self._go_on()
+
+    def wish(self) -> Entry:
+        """What the policy decides now, if it may; call it once at each step."""
+        self._forecasts.make(self.time_s)
+        return self._controller.wish(self._backend.observe())
+
+    def carry_out(self, wish: Entry, limit_cores: int | None = None) -> Entry:
+        """Carry out the wish, or what the policy decides within `limit_cores` in its place."""
+        return self._controller.carry_out(self._backend, wish, limit_cores)
+
+    def advance(self) -> None:
+        """Go on to the next step, or to the end."""
+        if self.engine is None:
+            self._begin(self._opening.configuration)
+        self._go_on()
+
+    def _begin(self, initial: Configuration) -> None:
+        receive = None if self._keeping is None else self._keeping.receive
+        run = stepped(self._given, initial, self._view, self._control, receive=receive)
+        self.engine, self._backend, self._steps, self._initial = run.engine, run.backend, run.steps(), initial
+
+    def _go_on(self) -> None:
+        time_s = next(self._steps, None)
+        if time_s is None:
+            self.is_over = True
+        else:
+            self.time_s = time_s
+
+    def result(self) -> Simulated:
+        """The results, once the run is over; its laws are checked."""
+        engine, given, records = self.engine, self._given, self._control.records
+        assert engine is not None
+        counted = None
+        if self._keeping is not None:
+            found, totals, counted = self._keeping.found(engine)
+        else:
+            found = collect_records(engine)
+            laws.check(found, eager=given.world.dispatch == "eager", oldest_s=laws.oldest_s(given))
+            totals = totals_of(self._pipeline, found, self._pipeline.sla_s)
+            if self._sample is not None:
+                found, counted = sample_of(self._pipeline, found, given.world, self._sample, SLOWEST)
+        initial, planned, entries = self._initial, self._planned, self._journal.entries
+        if records == "none":
+            found = found if given.graph is None else records_of_none(engine)
+            return Simulated(found, counted, totals, planned, (), initial, self._engine_name)
+        planned = Planned.of(self._pipeline, initial, entries, self._goal)
+        return Simulated(found, counted, totals, planned, entries, initial, self._engine_name)
 
 
 class _Forecasts:

@@ -1,5 +1,6 @@
 from . import displayed as displayed
 from . import explore as explore
+from . import fleets as fleets
 from . import formatting as formatting
 from . import intervals as intervals
 from . import many as many

@@ -29,6 +29,7 @@ from ipa.policies import POLICIES
 from ipa.profiles import read_yaml
 from ipa.studies import Run, Scenario, find, load, results, simulate
 from ipa.studies.commands import main
+from ipa.studies.fleets import answered, load_fleet
 from ipa.studies.profile.numbers import MARKS, counts, sla_sum
 from ipa.studies.runs.columns import COLUMNS, MANIFEST, SUMMARY
 from ipa.studies.runs.tables import COUNTED, TABLES
@@ -529,7 +530,9 @@ def test_every_arrival_process_is_documented() -> None:
 
 def examples(kind: str) -> list[Path]:
     files = sorted(EXAMPLES.glob("*.yaml"))
-    return [path for path in files if read_yaml(path, kind=("pipeline", "scenario", "study")).data["kind"] == kind]
+    return [
+        path for path in files if read_yaml(path, kind=("pipeline", "scenario", "fleet", "study")).data["kind"] == kind
+    ]
 
 
 @pytest.mark.parametrize("path", examples("scenario"), ids=lambda path: path.name)
@@ -543,6 +546,15 @@ def test_an_example_scenario_runs(path: Path) -> None:
 def test_an_example_pipeline_runs(path: Path) -> None:
     run = simulate(find(str(path)).with_values({"trace": "constant:2:60"}))
     assert run.summary["completed"] == run.summary["requests"] == 120
+
+
+@pytest.mark.parametrize("path", examples("fleet"), ids=lambda path: path.name)
+def test_an_example_fleet_runs_as_its_page_shows_it(path: Path) -> None:
+    answers = answered(load_fleet(path))
+    assert answers.short > 0
+    shown = re.search(r"```yaml\n(.*?)```", (DOCS / "fleets.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert shown is not None
+    assert shown[1] in path.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", examples("study"), ids=lambda path: path.name)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
+
 from ipa.policies.sharing.curves import Curve
 from ipa.policies.sharing.members import Member, check_floors
 from ipa.policies.sharing.rules import split
@@ -24,11 +26,12 @@ class Grant(NamedTuple):
 
 @dataclass(slots=True)
 class _Standing:
-    """What the arbiter knows of one pipeline: its demand, its curve, and the most cores of it that may exist."""
+    """What the arbiter knows of one pipeline: its demand, its curve (level until it has told one), and the most cores
+    of it that may exist."""
 
     demand_cores: int = 0
     claim_cores: int = 0
-    curve: Curve | None = None
+    curve: Curve = field(default_factory=lambda: np.zeros(1))
     is_gone: bool = False
 
 
@@ -52,7 +55,9 @@ class Arbiter:
     def wish(self, name: str, demand_cores: int, curve: Curve | None = None) -> None:
         """Note what a pipeline wants now, and what cores are worth to it (for the rules that weigh objectives)."""
         standing = self._standings[name]
-        standing.demand_cores, standing.curve = demand_cores, curve
+        standing.demand_cores = demand_cores
+        if curve is not None:
+            standing.curve = curve
         self._parts = None
 
     def hold(self, name: str, claim_cores: int) -> None:
@@ -78,17 +83,13 @@ class Arbiter:
         spare_cores = self.limit_cores - sum(max(claims[m.name], parts[m.name]) for m in others)
         return Grant(plan_cores, max(plan_cores, spare_cores))
 
-    def parts(self, more_cores: int = 0) -> dict[str, int]:
-        """The part of each pipeline that is there by its latest demand, of the budget or of `more_cores` beyond it."""
-        if more_cores:
-            return self._split(self.limit_cores + more_cores)
+    def parts(self) -> dict[str, int]:
+        """The part of each pipeline that is there, by the latest demands."""
         if self._parts is None:
-            self._parts = self._split(self.limit_cores)
+            present = [member for member in self.members if not self._standings[member.name].is_gone]
+            standings = [self._standings[member.name] for member in present]
+            curves = [standing.curve for standing in standings]
+            demands = [standing.demand_cores for standing in standings]
+            cores = split(self.rule, self.limit_cores, present, demands, curves)
+            self._parts = dict(zip([member.name for member in present], cores, strict=True))
         return self._parts
-
-    def _split(self, limit_cores: int) -> dict[str, int]:
-        present = [member for member in self.members if not self._standings[member.name].is_gone]
-        standings = [self._standings[member.name] for member in present]
-        curves = [standing.curve for standing in standings if standing.curve is not None]
-        parts = split(self.rule, limit_cores, present, [each.demand_cores for each in standings], curves)
-        return dict(zip([member.name for member in present], parts, strict=True))

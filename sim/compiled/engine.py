@@ -122,10 +122,10 @@ class CompiledEngine(Stepping):
             return None
         return float(run["busy_core_s"] + run["busy_cores"] * (self.end_s - run["busy_since_s"]))
 
-    def _configure(self, configuration: Mapping[str, StageConfiguration]) -> None:
+    def _configure(self, configuration: Mapping[str, StageConfiguration], limit_cores: int | None) -> None:
         in_turn = self._deadlines is not None or self.world.interference
-        if self.world.limit_cores is not None:
-            set_budgets(self.world.limit_cores, self.stages, configuration, self.now_s)
+        if limit_cores is not None:
+            set_budgets(limit_cores, self.stages, configuration, self.now_s)
         for stage in self.stages:
             stage.configure(configuration[stage.model.name], self.now_s)
             if self._deadlines is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from ipa.policies import ReplicaCounts, StageConfiguration
 from ipa.sim import rules
 from ipa.sim.compiled.memory import DRAINING, EXISTING, IDLE, Layout, Memory, RecordArray
-from ipa.sim.interface import Batches, Drops, Replicas, RoomLack, Seen
+from ipa.sim.interface import Batches, Drops, Held, Replicas, RoomLack, Seen
 from ipa.sim.model import StageModel
 from ipa.sim.rules import NEVER
 
@@ -77,6 +77,12 @@ class CompiledStage:
         gone_s = np.maximum(removed_s, busy_until_s) + run["stop_s"]
         there = np.concatenate([existing, draining[gone_s > now_s]])
         return int(self.memory.options["cores"][replicas["option"][there]].sum())
+
+    def held(self, now_s: float) -> Held:
+        state, options = self._state, self.memory.replicas["option"][self.position]
+        existing = self.memory.numbers[self.position, EXISTING]
+        current = int(np.count_nonzero(options[existing[1 : 1 + existing[0]]] == state["option"]))
+        return Held(self.existing_cores(now_s), current, int(state["budget_cores"]))
 
     def set_budget(self, cores: int) -> None:
         """Let at most this many cores exist."""

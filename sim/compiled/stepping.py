@@ -20,7 +20,8 @@ class Stepping(ABC):
         self.arrivals_s = run_input.arrivals_s
         self.now_s = 0.0
         self.end_s = run_input.world.duration_s
-        self._pending: deque[tuple[float, Mapping[str, StageConfiguration]]] = deque()
+        self.limit_cores = run_input.world.limit_cores
+        self._pending: deque[tuple[float, Mapping[str, StageConfiguration], int | None]] = deque()
 
     @abstractmethod
     def _reach(self, time_s: float, rank: int) -> float | None:
@@ -31,12 +32,12 @@ class Stepping(ABC):
         """Whether all requests have ended."""
 
     @abstractmethod
-    def _configure(self, configuration: Mapping[str, StageConfiguration]) -> None:
-        """Put a decision into effect now."""
+    def _configure(self, configuration: Mapping[str, StageConfiguration], limit_cores: int | None) -> None:
+        """Put a decision into effect now, within so many cores."""
 
     def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
         """Put a decision made now into effect, after the world's decision delay."""
-        self._pending.append((self.now_s + self.world.decision_delay_s, configuration))
+        self._pending.append((self.now_s + self.world.decision_delay_s, configuration, self.limit_cores))
 
     def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
         """Run to the end and stop at each of the times, which must be ascending; yields each time."""
@@ -62,7 +63,7 @@ class Stepping(ABC):
                 yield time_s
                 control_s = next(control_times_s, NEVER)
             elif rank == APPLICATION:
-                self._configure(self._pending.popleft()[1])
+                self._configure(*self._pending.popleft()[1:])
             elif closing_s == bound_s or self._has_ended():
                 self.end_s = time_s
                 return

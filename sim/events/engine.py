@@ -41,6 +41,7 @@ class SimPyEngine:
         self.arrivals_s = run_input.arrivals_s
         self.env = Environment(len(run_input.models))
         self.end_s = run_input.world.duration_s
+        self.limit_cores = run_input.world.limit_cores
         self._busy = BusyCores() if run_input.world.interference else None
         self.routes = Routes.of(run_input)
         arrivals_s = run_input.arrivals_s.tolist()
@@ -120,17 +121,18 @@ class SimPyEngine:
         """Put a decision made now into effect, after the world's decision delay."""
         due_s = self.env.now + self.world.decision_delay_s
         if self.world.drop != "deadline" and not self.world.interference:
-            self.env.at(due_s, self.env.priority(APPLICATION), self._on_application, (configuration, None))
+            application = (configuration, None, self.limit_cores)
+            self.env.at(due_s, self.env.priority(APPLICATION), self._on_application, application)
             return
         # Stages read each other's state, so the events that one application makes due now come before the next one.
         for stage in self.stages:
             priority = self.env.priority(APPLICATION, stage.position)
-            self.env.at(due_s, priority, self._on_application, (configuration, stage))
+            self.env.at(due_s, priority, self._on_application, (configuration, stage, self.limit_cores))
 
-    def _on_application(self, application: tuple[Configuration, SimPyStage | None], now_s: float) -> None:
-        configuration, only = application
-        if self.world.limit_cores is not None and only in (None, self.stages[0]):
-            self._set_budgets(self.world.limit_cores, configuration, now_s)
+    def _on_application(self, application: tuple[Configuration, SimPyStage | None, int | None], now_s: float) -> None:
+        configuration, only, limit_cores = application
+        if limit_cores is not None and only in (None, self.stages[0]):
+            self._set_budgets(limit_cores, configuration, now_s)
         for stage in self.stages if only is None else (only,):
             stage.configure(configuration[stage.model.name], now_s)
 

@@ -196,6 +196,11 @@ class ReplicaSet:
         draining = sum(replica.cores for replica in self.draining if self.gone_s(replica) > now_s)
         return draining + sum(replica.cores for replica in self.existing)
 
+    @property
+    def current(self) -> int:
+        """How many replicas of the configured variant and cores exist that are not draining."""
+        return sum(map(self._is_current, self.existing))
+
     def gone_s(self, replica: SimPyReplica) -> float:
         """When a removed replica is gone."""
         busy_until_s = replica.removed_s if self._world.removal == "lose" else replica.finish_s

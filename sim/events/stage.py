@@ -19,7 +19,7 @@ from ipa.sim import rules, streams
 from ipa.sim.events.environment import Environment
 from ipa.sim.events.logs import BatchLog, DropLog
 from ipa.sim.events.replica_set import Batch, BusyCores, ReplicaSet, RolloutResult, SimPyReplica, removal_order
-from ipa.sim.interface import Batches, Drops, Replicas, RoomLack, Seen
+from ipa.sim.interface import Batches, Drops, Held, Replicas, RoomLack, Seen
 from ipa.sim.model import RunInput
 from ipa.sim.rules import COMPLETION, DELIVERY, NEVER, REPLICA, ROOM, TIMER
 
@@ -227,6 +227,11 @@ class SimPyStage:
             gone_s = self.replicas.gone_s(replica)
             if gone_s > now_s:
                 self._env.at(gone_s, self._room, self._on_room)
+
+    def held(self, now_s: float) -> Held:
+        """What exists of the stage now, and may come to exist."""
+        replicas = self.replicas
+        return Held(replicas.existing_cores(now_s), replicas.current, replicas.budget_cores or 0)
 
     def room_lack_until(self, now_s: float) -> RoomLack:
         """How often and how long the stage has lacked room for its replicas, within the run's duration."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing, progress, reports, unwritten
+from ipa.studies.commands import fleets, printing, progress, reports, unwritten
 from ipa.studies.commands.options import (
     build_scenario,
     check_required,
@@ -50,8 +50,13 @@ def simulate(
 ) -> None:
     """Simulate one policy on one load.
 
-    PIPELINE is the name of a shipped pipeline, such as video; FILE is a pipeline or scenario file.
+    PIPELINE is the name of a shipped pipeline, such as video; FILE is a pipeline, scenario or fleet file. A fleet runs
+    as such, and each of its pipelines alone; options hold for all its pipelines.
     """
+    if studies.scenario.is_fleet(what):
+        given = {"policy": policy, **options}
+        fleets.simulate(what, assignments, given, out=out, report=report, required=required, as_json=as_json)
+        return
     scenario = build_scenario(what, assignments, policy=policy, **options)
     if out is not None:
         studies.results.claim(out)

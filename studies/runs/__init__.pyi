@@ -9,6 +9,7 @@ from .decision import explain as explain
 from .decision import explained as explained
 from .decision import planner as planner
 from .decision import replay as replay
+from .hindsight import is_left_to_hindsight as is_left_to_hindsight
 from .inputs import Content as Content
 from .inputs import Inputs as Inputs
 from .inputs import Renaming as Renaming
@@ -20,11 +21,15 @@ from .objective import served_share as served_share
 from .run import LIVE as LIVE
 from .run import Prepared as Prepared
 from .run import Run as Run
+from .run import figures_with as figures_with
 from .run import guarded as guarded
 from .run import initial_configuration as initial_configuration
+from .run import parts_of as parts_of
 from .run import prepare as prepare
+from .run import run_of as run_of
 from .run import simulate as simulate
 from .run import soonest_engine as soonest_engine
+from .run import summary_with as summary_with
 from .run_data import FIGURES as FIGURES
 from .run_data import INFEASIBLE as INFEASIBLE
 from .run_data import WORST_HOUR as WORST_HOUR

@@ -33,6 +33,7 @@ from ipa.sim import (
     ControlSettings,
     Counted,
     FloatArray,
+    IntArray,
     Records,
     RunInput,
     Simulated,
@@ -229,41 +230,51 @@ def simulate(
         run = simulate(best, on_step, shared=shared, late_s=late_s)
         own = {"policy": scenario.policy.title, "wall_s": perf_counter() - started_s}
         return replace(run, scenario=scenario, summary={**run.summary, **own})
-    pipeline, trace = prepared.pipeline, prepared.trace
+    trace = prepared.trace
     answers = prepared.policy.answers if isinstance(prepared.policy, OptimisingPolicy) else None
     asked_before = None if answers is None else answers.asked
     due_s = shared.arrivals(scenario, trace)
     come_s = later(due_s, late_s, trace.duration_s)
     with TimeLimit(guarded(prepared)) as limited:
-        simulated = simulate_policy(
-            pipeline,
-            limited,
-            RunInput(
-                shared.models(scenario),
-                world_of(scenario, trace.duration_s, prepared.sla_s),
-                come_s,
-                scenario.seed,
-                pipeline.graph,
-            ),
-            _control(scenario, prepared.initial, trace, engine or scenario.engine),
-            trace.history_counts,
-            on_step,
-        )
+        simulated = simulate_policy(*parts_of(prepared, limited, shared, come_s, engine), on_step)
     if come_s is not due_s:
         simulated = replace(simulated, records=replace(simulated.records, arrival_s=due_s))
-    figures = _figures(prepared, simulated, is_late=come_s is not due_s)
+    figures = figures_with(prepared, simulated, is_late=come_s is not due_s)
+    reused = None if answers is None else answers.hit_rate(asked_before)
+    summary = summary_with(prepared, simulated.engine, figures, perf_counter() - started_s)
+    return run_of(prepared, simulated, summary, reused)
+
+
+def parts_of(
+    prepared: Prepared, policy: Policy, shared: Shared, come_s: FloatArray, engine: str | None = None
+) -> tuple[Pipeline, Policy, RunInput, ControlSettings, IntArray]:
+    """What a simulated run of a policy consists of, if the requests come at these times; `engine` as in `simulate`."""
+    scenario, pipeline, trace = prepared.scenario, prepared.pipeline, prepared.trace
+    world = world_of(scenario, trace.duration_s, prepared.sla_s)
+    given = RunInput(shared.models(scenario), world, come_s, scenario.seed, pipeline.graph)
+    return (
+        pipeline,
+        policy,
+        given,
+        _control(scenario, prepared.initial, trace, engine or scenario.engine),
+        trace.history_counts,
+    )
+
+
+def run_of(prepared: Prepared, simulated: Simulated, summary: dict[str, Any], reused: float | None) -> Run:
+    """A finished run with its summary; `reused`: the share of its decisions that were reused."""
     return Run(
-        scenario=scenario,
-        pipeline=pipeline,
-        trace=trace,
+        scenario=prepared.scenario,
+        pipeline=prepared.pipeline,
+        trace=prepared.trace,
         policy=describe(prepared.policy),
         initial=simulated.initial,
         entries=tuple(simulated.entries),
         records=simulated.records,
         counted=simulated.counted,
         inputs=prepared.inputs,
-        summary=summary_with(prepared, simulated.engine, figures, perf_counter() - started_s),
-        decisions_reused=None if answers is None else answers.hit_rate(asked_before),
+        summary=summary,
+        decisions_reused=reused,
     )
 
 
@@ -281,7 +292,7 @@ def soonest_engine(scenario: Scenario) -> str:
     return "simpy" if visits <= SHORT_VISITS else "auto"
 
 
-def _figures(prepared: Prepared, simulated: Simulated, *, is_late: bool) -> dict[str, Any]:
+def figures_with(prepared: Prepared, simulated: Simulated, *, is_late: bool) -> dict[str, Any]:
     """The figures of a run; if requests came late, latencies count from when they were due."""
     sla_s, price = prepared.sla_s, prepared.scenario.price_per_core
     if not is_late:

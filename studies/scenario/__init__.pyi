@@ -6,11 +6,15 @@ from .bounds import GuardBounds as GuardBounds
 from .errors import ScenarioError as ScenarioError
 from .errors import WorkerError as WorkerError
 from .files import beside as beside
+from .files import check_names as check_names
 from .files import check_stage_names as check_stage_names
 from .files import find as find
+from .files import is_fleet as is_fleet
 from .files import load as load
+from .files import located as located
 from .files import parse_value as parse_value
 from .files import predictor_beside as predictor_beside
+from .files import with_settings_beside as with_settings_beside
 from .inputs import arrivals_of as arrivals_of
 from .inputs import core_limit as core_limit
 from .inputs import later as later

@@ -29,6 +29,8 @@ LIVE_POLICY = "foresight"
 """The default policy of commands that run live: the safer of `ipa` and `foresight` if the load is unknown
 (docs/which-policy.md). A simulation has the scenario's default."""
 
-FileKind = Literal["pipeline", "scenario", "study", "published"]
-SchemaOf = Literal["pipeline", "scenario", "study", "published", "tables"]
+Sharing = Literal["quota", "priority", "water-filling", "fair", "objective"]
+
+FileKind = Literal["pipeline", "scenario", "fleet", "study", "published"]
+SchemaOf = Literal["pipeline", "scenario", "fleet", "study", "published", "tables"]
 """The kinds of files: the values of their key `kind`."""

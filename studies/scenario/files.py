@@ -14,6 +14,7 @@ from ipa.profiles import (
     Pipeline,
     ProfileError,
     did_you_mean,
+    parse_yaml,
     read_yaml,
     validate_document,
     value_in_text,
@@ -50,13 +51,19 @@ def load(
     dotted key, override the file; `defaults` are for keys that it does not have.
     """
     document = read_yaml(path, kind="scenario", schema_version=SCHEMA_VERSION, error=ScenarioError)
-    document = replace(document, data=_with_settings_beside(document.data, Path(path).parent))
+    document = replace(document, data=with_settings_beside(document.data, Path(path).parent))
     scenario = validate_document(Scenario, document, error=ScenarioError)
     values = {**{key: value for key, value in (defaults or {}).items() if key not in document.data}, **(values or {})}
-    folder = Path(path).parent
+    scenario = located(scenario, Path(path).parent).with_values(values)
+    check_names(scenario, document, {key.partition(".")[0] for key in values})
+    return scenario
+
+
+def located(scenario: Scenario, folder: Path) -> Scenario:
+    """The scenario of a file in this folder, with the paths of what lies there."""
     policy = scenario.policy
     predictor = policy.parameters.get("predictor")
-    scenario = scenario.model_copy(
+    return scenario.model_copy(
         update={
             "pipeline": beside(folder, scenario.pipeline),
             "trace": beside(folder, scenario.trace),
@@ -68,12 +75,19 @@ def load(
                 }
             ),
         }
-    ).with_values(values)
-    _check_names(scenario, document, {key.partition(".")[0] for key in values})
-    return scenario
+    )
 
 
-def _with_settings_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
+def is_fleet(path: str | Path) -> bool:
+    """Whether this is the path of a file of the kind fleet; a file that cannot be read is of none."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return bool(parse_yaml(text, str(path), error=ScenarioError).data.get("kind") == "fleet")
+    except (OSError, ValueError):
+        return False
+
+
+def with_settings_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     """The data of a scenario file, with the path of an autoscaler's settings, which are read at once, made whole."""
     policy = data.get("policy")
     name = policy.get("name") if isinstance(policy, Mapping) else policy
@@ -84,7 +98,7 @@ def _with_settings_beside(data: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**data, "policy": {**policy, "name": whole} if isinstance(policy, Mapping) else whole}
 
 
-def _check_names(scenario: Scenario, document: Document, replaced: Collection[str]) -> None:
+def check_names(scenario: Scenario, document: Document, replaced: Collection[str]) -> None:
     """Raise ScenarioError, with the line, if something that a file names does not exist."""
     key = "pipeline"
     try:

@@ -50,7 +50,10 @@ PARTS: dict[str, tuple[str, ...]] = {
     ),
     "programme": ("ipa.policies.ipa.OptimisingPolicy.decide_for",),
     "checking": ("ipa.policies.controller.check_decision",),
-    "control, the rest": ("ipa.policies.controller.Controller.step",),
+    "control, the rest": (
+        "ipa.policies.controller.Controller.wish",
+        "ipa.policies.controller.Controller.carry_out",
+    ),
     "engine": (
         "ipa.sim.engines.create_engine",
         "ipa.sim.compiled.engine.CompiledEngine.steps",

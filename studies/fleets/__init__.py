@@ -1,0 +1,5 @@
+"""Fleets: several pipelines under one budget of cores."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

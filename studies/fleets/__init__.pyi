@@ -1,0 +1,11 @@
+from .answers import Answers as Answers
+from .answers import Row as Row
+from .answers import answered as answered
+from .answers import sentences as sentences
+from .fleet import Fleet as Fleet
+from .fleet import Member as Member
+from .fleet import load_fleet as load_fleet
+from .results import as_plain as as_plain
+from .results import write_fleet as write_fleet
+from .run import FleetRun as FleetRun
+from .run import simulate_fleet as simulate_fleet

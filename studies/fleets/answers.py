@@ -1,0 +1,191 @@
+"""What a budget costs each pipeline of a fleet: against being alone, and against one core more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import fsum
+
+import numpy as np
+
+from ipa.policies import OptimisingPolicy, create
+from ipa.policies.optimiser import Programme
+from ipa.sim import FloatArray
+from ipa.studies.fleets.fleet import Fleet
+from ipa.studies.fleets.run import FleetRun, simulate_fleet
+from ipa.studies.runs import Run, simulate
+from ipa.studies.scenario import Shared
+
+WORST_S = 600.0
+"""The length of the worst time of a pipeline: ten minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one run of a pipeline came out: the share of late or lost requests, its accuracy (PAS), and its objective
+    (None without a journal)."""
+
+    late: float
+    pas: float | None
+    objective: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One pipeline of a fleet: cores wanted and got, and how it came out alone, in the fleet, and with one core more.
+
+    Cores are means over time: of the whole run, and of the ten minutes in which it got least of what it wanted.
+    """
+
+    name: str
+    priority: float
+    wanted_cores: float
+    got_cores: float
+    worst_wanted_cores: float
+    worst_got_cores: float
+    alone: Outcome
+    fleet: Outcome
+    more: Outcome
+
+    @property
+    def lacking(self) -> float:
+        """The share of what it wanted that it did not get."""
+        return 1.0 - self.got_cores / self.wanted_cores if self.wanted_cores else 0.0
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A run of a fleet, its pipelines alone, and the rows of its table. `short`: the share of the time in which some
+    pipeline got less than it wanted."""
+
+    run: FleetRun
+    alone: Mapping[str, Run]
+    rows: Sequence[Row]
+    short: float
+
+
+def answered(fleet: Fleet, shared: Shared | None = None) -> Answers:
+    """Run a fleet, each of its pipelines alone within the same budget, and the fleet with one core more.
+
+    Raises as `simulate_fleet`.
+    """
+    shared = Shared() if shared is None else shared
+    run = simulate_fleet(fleet, shared)
+    alone = {member.name: simulate(fleet.scenario_of(member), shared=shared) for member in fleet.pipelines}
+    more = simulate_fleet(fleet.with_values({"limit_cores": fleet.limit_cores + 1}), shared)
+    rows = []
+    for member in fleet.pipelines:
+        name = member.name
+        times_s, wanted, got = cores_over_time(run, name)
+        worst = worst_window(times_s, wanted, got)
+        rows.append(
+            Row(
+                name,
+                member.priority,
+                wanted_cores=_mean(times_s, wanted),
+                got_cores=_mean(times_s, got),
+                worst_wanted_cores=_mean(times_s, wanted, worst),
+                worst_got_cores=_mean(times_s, got, worst),
+                alone=outcome_of(alone[name]),
+                fleet=outcome_of(run.runs[name]),
+                more=outcome_of(more.runs[name]),
+            )
+        )
+    return Answers(run, alone, rows, short_share(run))
+
+
+def _mean(times_s: FloatArray, cores: FloatArray, window: slice = slice(None)) -> float:
+    """The mean over time of cores between these times."""
+    return float(np.average(cores[window], weights=np.diff(times_s)[window]))
+
+
+def cores_over_time(run: FleetRun, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """When the steps of a pipeline were, ending with the end of its load; the cores that it wanted, and that it got.
+
+    A configured start has no step at time 0: what was ready then counts as both.
+    """
+    of_run = run.runs[name]
+    steps = [(step.time_s, step.wanted_cores, step.got_cores) for step in run.steps if step.pipeline == name]
+    if not steps or steps[0][0] > 0:
+        ready = sum(stage.total_cores for stage in of_run.initial.values())
+        steps = [(0.0, ready, ready), *steps]
+    times_s, wanted, got = map(np.array, zip(*steps, strict=True))
+    return np.append(times_s, of_run.summary["duration_s"]), wanted.astype(float), got.astype(float)
+
+
+def worst_window(times_s: FloatArray, wanted: FloatArray, got: FloatArray) -> slice:
+    """The steps of the ten minutes in which most was lacking; among equals, most was wanted; then the first."""
+    best, key = slice(0, len(wanted)), (-1.0, -1.0)
+    lasting_s = np.diff(times_s)
+    for first, since_s in enumerate(times_s[:-1].tolist()):
+        end = int(np.searchsorted(times_s, since_s + WORST_S))
+        if end >= len(times_s) and first:  # ten minutes are not left
+            break
+        window = slice(first, min(end, len(wanted)))
+        core_s = [float((cores[window] * lasting_s[window]).sum()) for cores in (wanted - got, wanted)]
+        if (core_s[0], core_s[1]) > key:
+            best, key = window, (core_s[0], core_s[1])
+    return best
+
+
+def outcome_of(run: Run) -> Outcome:
+    """How a run came out, by the programme of its policy, or of the pipeline if the policy solves none."""
+    scenario = run.scenario
+    objective = None
+    if scenario.records != "none":
+        objective = run.objective(_programme(run))
+    return Outcome(run.summary["sla_violation_rate"], run.summary["pas_mean"], objective)
+
+
+def _programme(run: Run) -> Programme:
+    scenario = run.scenario
+    policy = create(scenario.policy.name, run.pipeline, scenario.policy.parameters, scenario.facts)
+    return policy.programme if isinstance(policy, OptimisingPolicy) else Programme.of(run.pipeline)
+
+
+def short_share(run: FleetRun) -> float:
+    """The share of the time in which some pipeline got less than it wanted."""
+    lacking: dict[str, bool] = {}
+    changes = []
+    for time_s, steps in groupby(run.steps, key=lambda step: step.time_s):
+        for step in steps:
+            lacking[step.pipeline] = step.got_cores < step.wanted_cores
+        changes.append((time_s, any(lacking.values())))
+    end_s: float = max(each.summary["duration_s"] for each in run.runs.values())
+    ends_s = [*(time_s for time_s, _ in changes[1:]), end_s]
+    short_s = fsum(end - start for (start, short), end in zip(changes, ends_s, strict=True) if short)
+    return short_s / end_s
+
+
+def sentences(answers: Answers) -> Iterator[str]:
+    """Who pays for whom, and what one core more would bring whom."""
+    fleet, rows = answers.run.fleet, answers.rows
+    if not answers.short:
+        yield f"{fleet.limit_cores} cores suffice for all pipelines at all times."
+        return
+    yield f"{fleet.limit_cores} cores do not suffice for {100 * answers.short:.3g} % of the time."
+    order = sorted(rows, key=lambda row: (-row.lacking, row.name))
+    payers = [row for row in order if row.lacking > 0 and row.lacking >= order[0].lacking / 2]
+    spared = [row for row in order if row not in payers]
+    paying = " and ".join(
+        f"{row.name} (gets {row.got_cores:.1f} of {row.wanted_cores:.1f} cores; late {_late(row)})" for row in payers
+    )
+    spared_text = " and ".join(f"{row.name} (late {_late(row)})" for row in spared)
+    verb = "pays" if len(payers) == 1 else "pay"
+    yield f"{paying} {verb} for {spared_text}." if spared else f"{paying}: all pay alike."
+    gains = [(row.fleet.late - row.more.late, row) for row in rows]
+    best, row = max(gains, key=lambda pair: pair[0])
+    if best > 0:
+        late = f"{_per_cent(row.fleet.late)} -> {_per_cent(row.more.late)}"
+        yield f"One core more would bring most to {row.name}: late {late}."
+    else:
+        yield "One core more would make no pipeline's requests late less often."
+
+
+def _late(row: Row) -> str:
+    return f"{_per_cent(row.alone.late)} -> {_per_cent(row.fleet.late)}"
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:.2f} %"

@@ -1,0 +1,212 @@
+"""A fleet: several pipelines under one budget of cores, as one validated value, from a YAML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic_core import CoreSchema
+
+from ipa.policies.sharing import Member as Sharer
+from ipa.policies.sharing import weights_of
+from ipa.profiles import Document, FileModel, Loc, Pipeline, read_yaml, refusal, validate_document
+from ipa.studies.scenario import (
+    Scenario,
+    ScenarioError,
+    Shared,
+    check_names,
+    choices,
+    located,
+    with_settings_beside,
+)
+from ipa.studies.scenario.ranges import Counting, Positive, Whole
+
+SCHEMA_VERSION = 1
+
+
+class Member(FileModel):
+    """One pipeline of a fleet. In a file, the keys of its scenario stand beside its own."""
+
+    name: str = Field(min_length=1, pattern=r"^[\w-]+$", description="what it is called, by tables and other keys")
+    priority: Positive = Field(default=1.0, description="its weight where the cores do not suffice for all")
+    at_least_cores: Whole = Field(default=0, description="its floor, kept free whatever others want")
+    at_most_cores: Counting | None = Field(default=None, description="the most cores it may have; default: all")
+    tenant: str | None = Field(default=None, description="whose it is; the pipelines of a tenant share its weight")
+    scenario: Scenario
+
+    @model_validator(mode="before")
+    @classmethod
+    def _scenario_beside(cls, data: Any) -> Any:
+        """In a file, all other keys are those of the scenario."""
+        if not isinstance(data, dict) or "scenario" in data:
+            return data
+        own = {key: value for key, value in data.items() if key in cls.model_fields}
+        return {**own, "scenario": {key: value for key, value in data.items() if key not in own}}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = super().__get_pydantic_json_schema__(core, handler)
+        own = handler.resolve_ref_schema(schema)
+        scenario = handler.resolve_ref_schema(own["properties"].pop("scenario"))
+        header = ("schema_version", "kind")
+        own["properties"] |= {key: value for key, value in scenario["properties"].items() if key not in header}
+        own["required"] = ["name", "pipeline"]
+        return schema
+
+
+class Fleet(FileModel):
+    """Several pipelines under one budget, and the rule by which it is shared where it does not suffice."""
+
+    schema_version: int = Field(default=SCHEMA_VERSION, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)
+    kind: str = Field(default="fleet", pattern="^fleet$")
+    limit_cores: Counting = Field(description="the budget: no more cores exist at any time, of all pipelines together")
+    sharing: choices.Sharing = Field(default="objective", description="who gets how many cores where all want more")
+    tenants: dict[str, Positive] = Field(default_factory=dict, description="tenant -> weight; default: 1 each")
+    pipelines: list[Member] = Field(min_length=1, description="the pipelines, each with its load and policy")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_accelerators(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "limit_gpus" in data:
+            raise refusal("no pipeline has figures for GPUs; allowed: limit_cores", "limit_gpus")
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names: set[str] = set()
+        for place, member in enumerate(self.pipelines):
+            if member.name in names:
+                raise refusal(
+                    f"{member.name!r} is the name of two pipelines; each needs its own", "pipelines", place, "name"
+                )
+            names.add(member.name)
+        tenants = [member.tenant for member in self.pipelines]
+        if any(tenants) and not all(tenants):
+            place = tenants.index(None)
+            raise refusal("has no tenant, and others have one; allowed: all or none", "pipelines", place)
+        for tenant in self.tenants:
+            if tenant not in tenants:
+                raise refusal("is the tenant of no pipeline", "tenants", tenant)
+        return self
+
+    def with_values(self, values: Mapping[str, Any]) -> Fleet:
+        """The fleet with other values: `limit_cores`, `sharing`, `tenants.NAME`; `PIPELINE.KEY` for one pipeline, or
+        a scenario's key for all of them. Raises ScenarioError naming the key."""
+        fleet = self
+        for key, value in values.items():
+            fleet = fleet._with_value(key, value)
+        return fleet
+
+    def _with_value(self, key: str, value: Any) -> Fleet:
+        first, _, rest = key.partition(".")
+        data = self.model_dump(mode="json")
+        if first in Fleet.model_fields and first != "pipelines":
+            data[first] = {**self.tenants, rest: value} if rest else value
+            return _validated(data, key)
+        chosen = [member for member in self.pipelines if rest and member.name == first]
+        key_of_member = rest if chosen else key
+        for member in data["pipelines"]:
+            if chosen and member["name"] != first:
+                continue
+            if key_of_member in Member.model_fields:
+                member[key_of_member] = value
+            else:
+                scenario = Scenario.model_validate(member["scenario"])
+                member["scenario"] = scenario.with_values({key_of_member: value}).as_dict()
+        return _validated(data, key)
+
+    @cached_property
+    def weights(self) -> list[Fraction]:
+        """The weight of each pipeline, exact; they sum to 1."""
+        members = self.pipelines
+        return weights_of([m.priority for m in members], [m.tenant for m in members], self.tenants)
+
+    def scenario_of(self, member: Member) -> Scenario:
+        """The scenario of a pipeline as if it were alone: within the budget and its own limits."""
+        limits = [self.limit_cores, member.at_most_cores, member.scenario.limit_cores]
+        return member.scenario.model_copy(update={"limit_cores": min(limit for limit in limits if limit is not None)})
+
+    def sharers(self, shared: Shared) -> list[Sharer]:
+        """The pipelines as the rules see them: floors are at least what the lightest configuration takes.
+
+        Raises ScenarioError if the floors exceed the budget, or a pipeline its own bound.
+        """
+        sharers = []
+        for member, weight in zip(self.pipelines, self.weights, strict=True):
+            scenario = self.scenario_of(member)
+            lightest = fewest_cores(shared.pipeline(scenario))
+            most = scenario.limit_cores or self.limit_cores
+            floor = max(member.at_least_cores, lightest)
+            if floor > most:
+                what = "at_least_cores" if member.at_least_cores > lightest else "one replica of each stage"
+                raise ScenarioError(f"pipelines[{member.name}]: {what} takes {floor} cores; allowed: at most {most}")
+            sharers.append(Sharer(member.name, weight, floor, most))
+        floors = sum(each.at_least_cores for each in sharers)
+        if floors > self.limit_cores:
+            parts = " + ".join(f"{each.name} {each.at_least_cores}" for each in sharers)
+            raise ScenarioError(
+                f"limit_cores: {self.limit_cores} is less than the floors; allowed: at least {floors} ({parts})"
+            )
+        return sharers
+
+    @property
+    def title(self) -> str:
+        """The names of the pipelines."""
+        return ", ".join(member.name for member in self.pipelines)
+
+
+def fewest_cores(pipeline: Pipeline) -> int:
+    """The cores of the fewest replicas that each stage may have, of its lightest variant."""
+    return sum(pipeline.limits.least(stage.name) * stage.lightest().base_cores for stage in pipeline.stages)
+
+
+def load_fleet(path: str | Path, values: Mapping[str, Any] | None = None) -> Fleet:
+    """The fleet in a YAML file; `values` override it, as in `with_values`.
+
+    Paths in the file are relative to its folder. Raises ScenarioError, with file and line, for anything wrong in it.
+    """
+    document = read_yaml(path, kind="fleet", schema_version=SCHEMA_VERSION, error=ScenarioError)
+    folder = Path(path).parent
+    pipelines = document.data.get("pipelines")
+    if isinstance(pipelines, list):
+        pipelines = [with_settings_beside(each, folder) if isinstance(each, dict) else each for each in pipelines]
+        document = replace(document, data={**document.data, "pipelines": pipelines})
+    fleet = validate_document(Fleet, document, error=ScenarioError)
+    members = [member.model_copy(update={"scenario": located(member.scenario, folder)}) for member in fleet.pipelines]
+    for place, member in enumerate(members):
+        check_names(member.scenario, _Part.of(document, ("pipelines", place)), ())
+    return fleet.model_copy(update={"pipelines": members}).with_values(values or {})
+
+
+@dataclass(frozen=True)
+class _Part(Document):
+    """A part of a document as one of its own; errors are at their places in the whole."""
+
+    whole: Document
+    at: Loc
+
+    @classmethod
+    def of(cls, whole: Document, at: Loc) -> Self:
+        data: Any = whole.data
+        for key in at:
+            data = data[key]
+        return cls(whole.path, data, {}, whole, at)
+
+    def error_at(self, loc: Loc, text: str) -> str:
+        return self.whole.error_at((*self.at, *loc), text)
+
+
+def _validated(data: dict[str, Any], key: str) -> Fleet:
+    class Given(Document):
+        def line_of(self, loc: Loc) -> int:
+            return 0
+
+        def error_at(self, loc: Loc, text: str) -> str:
+            return f"{key}: {text}"
+
+    return validate_document(Fleet, Given("", data, {}), error=ScenarioError)

@@ -1,0 +1,44 @@
+"""The results of a fleet on disk: a table, its steps, and a folder for the run of each pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ipa.studies.fleets.answers import Answers, sentences
+from ipa.studies.runs import results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FLEET, STEPS = "fleet.json", "steps.parquet"
+
+
+def steps_table(answers: Answers) -> pd.DataFrame:
+    """All steps in the order of time: `time_s`, `pipeline`, `wanted_cores`, `got_cores`."""
+    import pandas as pd
+
+    return pd.DataFrame(list(answers.run.steps), columns=["time_s", "pipeline", "wanted_cores", "got_cores"])
+
+
+def write_fleet(answers: Answers, folder: Path) -> None:
+    """Write `fleet.json`, `steps.parquet`, and for each pipeline a folder as `ipa simulate` writes it.
+
+    The folder appears complete or not at all. Raises ScenarioError if it cannot be written.
+    """
+    with results.whole_folder(folder) as fresh:
+        for name, run in answers.run.runs.items():
+            results.write_run(run, fresh / name)
+        results.write_table(steps_table(answers), fresh / STEPS)
+        results.write_json(as_plain(answers), fresh / FLEET)
+
+
+def as_plain(answers: Answers) -> dict[str, Any]:
+    """The fleet, the rows of its table and its sentences, JSON-able."""
+    return {
+        "fleet": answers.run.fleet.model_dump(mode="json"),
+        "short": answers.short,
+        "pipelines": [asdict(row) for row in answers.rows],
+        "sentences": list(sentences(answers)),
+    }

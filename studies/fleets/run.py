@@ -1,0 +1,92 @@
+"""One run of a fleet: all its pipelines at once, within one budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from time import perf_counter
+
+from ipa.policies import TimeLimit
+from ipa.policies.sharing import Arbiter, Curves
+from ipa.sim import FleetStep, PolicyRun
+from ipa.sim import simulate_fleet as simulate_runs
+from ipa.studies.fleets.fleet import Fleet
+from ipa.studies.runs import (
+    Prepared,
+    Run,
+    figures_with,
+    guarded,
+    is_left_to_hindsight,
+    parts_of,
+    prepare,
+    run_of,
+    summary_with,
+)
+from ipa.studies.scenario import ScenarioError, Shared
+
+BY_OBJECTIVE = ("fair", "objective")
+"""The rules for which each pipeline's best objective within each number of cores is needed."""
+
+
+@dataclass(frozen=True)
+class FleetRun:
+    """A finished run of a fleet: the run of each pipeline, by name, and all steps in the order of time."""
+
+    fleet: Fleet
+    runs: Mapping[str, Run]
+    steps: Sequence[FleetStep]
+    wall_s: float
+
+
+def prepare_fleet(fleet: Fleet, shared: Shared) -> dict[str, Prepared]:
+    """Each pipeline's scenario with everything that it names loaded and checked.
+
+    Raises as `prepare`, and ScenarioError for a policy that chooses its parameters by runs of its own, and for
+    configurations that are ready at the start and exceed the budget.
+    """
+    all_prepared = {}
+    for member in fleet.pipelines:
+        scenario = fleet.scenario_of(member)
+        prepared = all_prepared[member.name] = prepare(scenario, shared)
+        if is_left_to_hindsight(prepared.policy, scenario):
+            raise ScenarioError(
+                f"pipelines[{member.name}].policy: {scenario.policy.title} chooses its parameters by runs alone, which "
+                "are not those of a fleet; allowed: with all its parameters"
+            )
+    ready_cores = sum(
+        stage.total_cores for prepared in all_prepared.values() for stage in (prepared.initial or {}).values()
+    )
+    if len(all_prepared) > 1 and ready_cores > fleet.limit_cores:
+        raise ScenarioError(
+            f"limit_cores: {fleet.limit_cores} is less than the {ready_cores} cores that are ready at first"
+        )
+    return all_prepared
+
+
+def simulate_fleet(fleet: Fleet, shared: Shared | None = None) -> FleetRun:
+    """Run all pipelines of a fleet at once. The same fleet gives the same tables, byte for byte.
+
+    Raises as `prepare_fleet` before anything has run, and as `simulate`; also LawError if the cores that existed ever
+    exceeded the budget.
+    """
+    started_s = perf_counter()
+    shared = Shared() if shared is None else shared
+    sharers = fleet.sharers(shared)
+    all_prepared = prepare_fleet(fleet, shared)
+    with ExitStack() as limits:
+        runs, curves = {}, {}
+        for name, prepared in all_prepared.items():
+            policy = limits.enter_context(TimeLimit(guarded(prepared)))
+            arrivals_s = shared.arrivals(prepared.scenario, prepared.trace)
+            runs[name] = PolicyRun(*parts_of(prepared, policy, shared, arrivals_s))
+            if fleet.sharing in BY_OBJECTIVE:
+                curves[name] = Curves(prepared.pipeline, prepared.policy, fleet.limit_cores)
+        simulated = simulate_runs(runs, curves, Arbiter(fleet.sharing, fleet.limit_cores, sharers))
+    wall_s = perf_counter() - started_s
+    finished = {}
+    for name, prepared in all_prepared.items():
+        result = simulated.runs[name]
+        summary = summary_with(prepared, result.engine, figures_with(prepared, result, is_late=False), wall_s)
+        finished[name] = run_of(prepared, result, summary, None)
+    return FleetRun(fleet, finished, simulated.steps, wall_s)
