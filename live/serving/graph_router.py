@@ -150,12 +150,14 @@ class GraphRouter(Router):
             self._leave(request)
 
     def leave(self, request: Request, now_s: float) -> None:
-        """Drop a request whose client has gone, with all its items."""
+        """Drop a request whose client has gone, with all its items; one with items in service stays unfinished."""
         assert isinstance(request, WholeRequest)
         if request.outcome is None:
             request.problem = GONE
-            self._end_all(request, DROPPED, now_s)
-            self._tell(request, DROPPED, now_s)
+            is_served = any(item.visits and item.visits[-1].batch for item in request.items if item.outcome is None)
+            outcome = UNFINISHED if is_served else DROPPED
+            self._end_all(request, outcome, now_s)
+            self._tell(request, outcome, now_s)
             self._leave(request)
 
     def _end_all(self, request: WholeRequest, outcome: int, now_s: float) -> list[Batch]:

@@ -247,12 +247,13 @@ class Router(StageHost):
             self.end(request, UNFINISHED, now_s)
 
     def leave(self, request: Request, now_s: float) -> None:
-        """Drop a request whose client has gone; a replica that serves it finishes that."""
+        """Drop a request whose client has gone; one in service, which its replica finishes, stays unfinished."""
         if request.outcome is None:
             request.problem = GONE
             if self._withdraw(request, now_s) is None:
-                self.counts[request.stage].drops += 1
-            self.end(request, DROPPED, now_s)
+                self.dropped(request, now_s)
+            else:
+                self.end(request, UNFINISHED, now_s)
 
     def _withdraw(self, request: Request, now_s: float) -> Batch | None:
         """Take a request out of the queue of its stage; returns the batch that it is in instead, if any."""

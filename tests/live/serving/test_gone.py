@@ -77,7 +77,7 @@ def test_who_goes_while_it_is_served_does_not_come_to_the_next_stage(tmp_path: P
         assert infer(gateway)[0] == 200
         stages = observed(gateway)["stages"]
         assert (stages[DETECTION]["completions"], stages[CLASSIFICATION]["arrivals"]) == (2, 1)
-        assert [record["outcome"] for record in recorded(gateway)["records"]] == ["dropped", "completed"]
+        assert [record["outcome"] for record in recorded(gateway)["records"]] == ["unfinished", "completed"]
 
 
 @pytest.mark.parametrize(("version", "word"), [("1.1", b"HTTP/1.1 100 Continue\r\n\r\n"), ("1.0", b"")])
@@ -97,14 +97,14 @@ def test_who_has_closed_its_side_gets_the_answer(
         assert [record["outcome"] for record in recorded(gateway)["records"]] == ["completed"]
 
 
-def test_one_that_leaves_a_batch_leaves_the_others_in_it() -> None:
+def test_one_that_leaves_a_batch_leaves_the_others_in_it_and_is_not_dropped_where_it_has_started() -> None:
     made, host = router(batch=2, stages=2)
     first, second, third = arrive(made, "abc")
     made.leave(third, 1.0)
     made.finished(host.serving[0], 1.0)
     made.leave(second, 1.5)
     made.leave(second, 1.6)
-    assert [(request.name, request.outcome) for request in host.over] == [("c", "dropped"), ("b", "dropped")]
+    assert [(request.name, request.outcome) for request in host.over] == [("c", "dropped"), ("b", "unfinished")]
     assert first.outcome is None
     assert [(counts.arrivals, counts.completions, counts.drops) for counts in made.counts] == [(3, 1, 1), (1, 0, 0)]
     assert made.inside == 1
@@ -123,8 +123,8 @@ def test_of_a_request_that_leaves_a_graph_no_item_goes_on() -> None:
     made.finished(host.serving.pop(0), 1.0)
     made.finished(host.serving.pop(1), 1.0)
     made.leave(many, 2.0)
-    assert (many.outcome, one.outcome, made.stages[1].length) == ("dropped", None, 1)
-    assert {item.outcome for item in many.items if item.stage == 1} == {"dropped"}
+    assert (many.outcome, one.outcome, made.stages[1].length) == ("unfinished", None, 1)
+    assert {item.outcome for item in many.items if item.stage == 1} == {"unfinished"}
     made.finished(host.serving.pop(0), 3.0)
     assert [[item.name for item in batch.requests] for batch in host.serving] == [["b"]]
     made.finished(host.serving.pop(0), 4.0)
