@@ -2,7 +2,7 @@
 
 Needs numba. A run passes its modules in this order:
 
-- `engine`: one run, from control step to control step (`stepping`); `streaming`: in bounded memory
+- `engine`: one run, from control step to control step; `streaming`: in bounded memory
 - `memory`: the arrays of a run; `graph_memory`: those of a graph's items besides
 - `kernel`: the event loop, from one stop to the next, over `heaps` of events
 - `dispatch`: batches from the queue to replicas; `eager`: by eager dispatch

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -15,10 +16,9 @@ from ipa.sim.compiled.jit import direct, is_cached
 from ipa.sim.compiled.kernel import ENDED, OUT_OF_DRAWS, OUT_OF_PLACES, OUT_OF_ROOM, advance
 from ipa.sim.compiled.memory import DEADLINE, Layout, Memory, RecordArray, allocate, extended, layout_of
 from ipa.sim.compiled.stage import CompiledStage
-from ipa.sim.compiled.stepping import Stepping
 from ipa.sim.graph import ItemLog, Routes
 from ipa.sim.model import FloatArray, IntArray, RunInput, ServiceTime, StageModel
-from ipa.sim.rules import APPLICATION, NEVER
+from ipa.sim.rules import APPLICATION, CLOSING, CONTROL, NEVER
 
 SPARE_PLACES = 2**10
 """How many items a graph's stage has places for at the start, beyond a quarter more than there are requests."""
@@ -62,14 +62,20 @@ def set_budgets(
         stage.set_budget(budget_cores)
 
 
-class CompiledEngine(Stepping):
+class CompiledEngine:
     """One run of the model. Build it, go through its `steps` once, then read the stages."""
 
     stages: tuple[CompiledStage, ...]
 
     def __init__(self, run_input: RunInput, initial: Mapping[str, StageConfiguration]) -> None:
-        super().__init__(run_input)
-        models, world, seed = run_input.models, run_input.world, run_input.seed
+        self.run_input = run_input
+        self.arrivals_s = run_input.arrivals_s
+        self.now_s = 0.0
+        self.end_s = run_input.world.duration_s
+        self.limit_cores = run_input.world.limit_cores
+        self._pending: deque[tuple[float, Mapping[str, StageConfiguration], int | None]] = deque()
+        models, seed = run_input.models, run_input.seed
+        self.world = world = run_input.world
         self._layout = layout = layout_of(models)
         positions = range(len(models))
         self._normals = [
@@ -108,11 +114,38 @@ class CompiledEngine(Stepping):
     def _stage(self, position: int, layout: Layout) -> CompiledStage:
         return CompiledStage(position, self.run_input.models[position], self._memory, layout)
 
-    def _reach(self, time_s: float, rank: int) -> float | None:
-        return float(self._run["now_s"]) if self._advance(time_s, rank) == ENDED else None
+    def apply(self, configuration: Mapping[str, StageConfiguration]) -> None:
+        """Put a decision made now into effect, after the world's decision delay."""
+        self._pending.append((self.now_s + self.world.decision_delay_s, configuration, self.limit_cores))
 
-    def _has_ended(self) -> bool:
-        return bool(self._run["open"] == 0)
+    def steps(self, control_times_s: Iterator[float]) -> Iterator[float]:
+        """Run to the end and stop at each of the times, which must be ascending; yields each time."""
+        control_s = next(control_times_s, NEVER)
+        closing_s, bound_s = self.world.duration_s, self.world.duration_s + self.world.bound_s
+        stood_s, stood_rank = -NEVER, CONTROL
+        while True:
+            time_s, rank = control_s, CONTROL
+            if self._pending and self._pending[0][0] < time_s:
+                time_s, rank = self._pending[0][0], APPLICATION
+            if closing_s < time_s:
+                time_s, rank = closing_s, CLOSING
+            # Nothing can happen between a control step and an application of the same instant.
+            is_there = rank == APPLICATION and stood_rank == CONTROL and time_s == stood_s
+            if not is_there and self._advance(time_s, rank) == ENDED:
+                self.end_s = float(self._run["now_s"])
+                return
+            stood_s, stood_rank = time_s, rank
+            self.now_s = time_s
+            if rank == CONTROL:
+                yield time_s
+                control_s = next(control_times_s, NEVER)
+            elif rank == APPLICATION:
+                self._configure(*self._pending.popleft()[1:])
+            elif closing_s == bound_s or not self._run["open"]:
+                self.end_s = time_s
+                return
+            else:
+                closing_s = bound_s
 
     @property
     def busy_core_s(self) -> float | None:

@@ -86,10 +86,14 @@ def versions(packages: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
+LEAST_S = 2.0
+"""On a shared processor, calls of a few milliseconds take now half, now twice as long, for a second on end."""
+
+
 def cpu_s(call: Callable[[], object], repeats: int) -> float:
-    """The median processor time of some calls."""
-    spent_s = []
-    for _ in range(repeats):
+    """The median processor time of some calls: of at least `repeats`, and of short ones as many as take `LEAST_S`."""
+    spent_s: list[float] = []
+    while len(spent_s) < repeats or sum(spent_s) < LEAST_S:
         before_s = process_time()
         call()
         spent_s.append(process_time() - before_s)
