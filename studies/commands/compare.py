@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing, progress, reports, unwritten
+from ipa.studies.commands import fleets, printing, progress, reports, unwritten
 from ipa.studies.commands.options import (
     Results,
     assigned,
@@ -31,7 +31,7 @@ from ipa.studies.commands.options import (
     scenario_options,
     taken,
 )
-from ipa.studies.scenario import ScenarioError
+from ipa.studies.scenario import ScenarioError, choices
 
 if TYPE_CHECKING:
     from ipa.studies import Comparison
@@ -63,12 +63,48 @@ def _predictors(given: str | None) -> Sequence[Given]:
     return tuple(found)
 
 
+class Rules(click.ParamType[Any]):
+    """Rules of sharing, with commas between them."""
+
+    name = "RULE,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        rules = [rule.strip() for rule in str(value).split(",")]
+        allowed = get_args(choices.Sharing)
+        for rule in rules:
+            if rule not in allowed:
+                self.fail(f"{rule!r}; allowed: {', '.join(allowed)}", param, ctx)
+        return list(dict.fromkeys(rules))
+
+
+sharing_option = click.option(
+    "--sharing", "rules", type=Rules(), help="Rules that share a fleet's budget, to compare. Default: all."
+)
+
+
+def compare_fleet(
+    what: str, assignments: Sequence[str], rules: Sequence[str] | None, jobs: int | None, options: dict[str, Any]
+) -> None:
+    """Compare rules on a fleet. Raises UsageError for an option that a comparison of rules does not have."""
+    results, goal = taken(Results, options), options.pop("policy_goal")
+    asked = taken(studies.many.options.Options, options)
+    others = {"--policy": asked.policies, "--predictors": asked.predictors, "--out": results.out}
+    others |= {"--report": results.report, "--require": options.pop("required"), "--goal": goal}
+    others["--late-at-most"] = options.pop("late_at_most")
+    for name, value in others.items():
+        if value:
+            raise click.UsageError(f"{name} does not go with a fleet, of which rules are compared (--sharing)")
+    chosen, seeds = rules or get_args(choices.Sharing), asked.seeds or 1
+    fleets.compare(what, assignments, options, rules=chosen, seeds=seeds, jobs=jobs, as_json=results.as_json)
+
+
 @click.command()
 @pipeline_argument
 @declared(studies.many.options.Options, "policies", "predictors")
 @goal_option
 @scenario_options
 @declared(studies.many.options.Options, "seeds")
+@sharing_option
 @late_option
 @jobs_option
 @on_option
@@ -79,6 +115,7 @@ def _predictors(given: str | None) -> Sequence[Given]:
 def compare(
     what: str,
     assignments: Sequence[str],
+    rules: Sequence[str] | None,
     late_at_most: float | None,
     jobs: int | None,
     on: str,
@@ -91,7 +128,14 @@ def compare(
 
     With --out each run is saved as soon as it finishes. Repeat the command to resume an interrupted comparison, or add
     policies or seeds to extend one. A command that would drop or change a saved run is refused.
+
+    Of a fleet, compare rules that share its budget (--sharing), over seeds.
     """
+    if studies.scenario.is_fleet(what):
+        compare_fleet(what, assignments, rules, jobs, {**options, "late_at_most": late_at_most, "required": required})
+        return
+    if rules is not None:
+        raise click.UsageError(f"--sharing takes a fleet, and {what} is none")
     results, goal = taken(Results, options), options.pop("policy_goal")
     asked = taken(studies.many.options.Options, options)
     predictors = _predictors(asked.predictors)

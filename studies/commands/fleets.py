@@ -8,15 +8,13 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from ipa import studies
 from ipa.studies import fleets
-from ipa.studies.commands import printing, progress, unwritten
+from ipa.studies.commands import printing, progress, reports, unwritten
 from ipa.studies.commands.options import check_required, values_of
 
 if TYPE_CHECKING:
-    from ipa.studies.fleets import Answers, Fleet
+    from ipa.studies.fleets import Answers, Fleet, FleetComparison
     from ipa.studies.many import Requirement
 
 
@@ -41,11 +39,11 @@ def simulate(
     as_json: bool,
 ) -> None:
     """`ipa simulate` for a fleet: in the fleet, alone, and with one core more."""
-    if report is not None:
-        raise click.UsageError("--report takes no fleets; --out keeps the results of one")
     fleet = build_fleet(what, assignments, options)
     if out is not None:
         studies.results.claim(out)
+    if report is not None:
+        reports.check_report(report, out)
     for load in dict.fromkeys(studies.load_of(member.scenario) for member in fleet.pipelines):
         printing.say_load(load.trace())
     progress.compile_engine(fleet.pipelines[0].scenario.engine)
@@ -54,14 +52,63 @@ def simulate(
     if out is not None:
         with unwritten.told_last():
             fleets.write_fleet(answers, out)
+    if report is not None:
+        with unwritten.told_last():
+            reports.write_page(studies.pages.fleet.page(answers), report)
     if as_json:
         printing.print_json(fleets.as_plain(answers))
     else:
         print_answers(answers)
-        printing.print_places(out, None)
+        printing.print_places(out, report)
     runs = answers.run.runs
     printing.warn([{**run.summary, "policy": name} for name, run in runs.items()])
     check_required(required, [(name, [run.summary]) for name, run in runs.items()])
+
+
+def compare(
+    what: str,
+    assignments: Sequence[str],
+    options: Mapping[str, object],
+    *,
+    rules: Sequence[str],
+    seeds: int,
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    """`ipa compare` for a fleet: rules of sharing on the same requests, over seeds."""
+    fleet = build_fleet(what, assignments, options)
+    progress.compile_engine(fleet.pipelines[0].scenario.engine)
+    at_once = progress.at_once(jobs)
+    with (
+        progress.ended_cleanly(None),
+        redirect_stdout(sys.stderr),  # a user's policy may print
+        progress.counted("runs", len(rules) * seeds) as advance,
+    ):
+        comparison = fleets.compare_sharing(fleet, rules, seeds, at_once, lambda: advance())
+    if as_json:
+        printing.print_json({"runs": comparison.runs, "short": comparison.short})
+        return
+    print_comparison(comparison, seeds)
+
+
+def print_comparison(comparison: FleetComparison, seeds: int) -> None:
+    """Print a row for each rule and pipeline, with the means over seeds, and which rule to take."""
+    fleet = comparison.fleet
+    over = "1 seed" if seeds == 1 else f"{seeds} seeds, 95 % intervals"
+    columns = ("sharing", "pipeline", "wants", "gets", "late (%)", "PAS", "objective")
+    table = printing.new_table(f"{fleet.limit_cores} cores, {over}", *columns, names=2)
+    keys = (("wanted_cores", 1.0, 2), ("got_cores", 1.0, 2), ("sla_violation_rate", 100.0, 2), ("pas_mean", 1.0, 2))
+    for rule in comparison.runs:
+        for member in fleet.pipelines:
+            estimates = [
+                (comparison.estimate_of(rule, member.name, key, factor), digits)
+                for key, factor, digits in (*keys, ("objective", 1.0, 3))
+            ]
+            cells = ["-" if found is None else found.text(digits) for found, digits in estimates]
+            table.add_row(rule, member.name, *cells)
+    printing.print_tight(table)
+    for sentence in fleets.recommendation(comparison):
+        printing.print_line(sentence)
 
 
 def print_answers(answers: Answers) -> None:

@@ -1,7 +1,11 @@
 from .answers import Answers as Answers
 from .answers import Row as Row
 from .answers import answered as answered
+from .answers import cores_over_time as cores_over_time
 from .answers import sentences as sentences
+from .comparison import FleetComparison as FleetComparison
+from .comparison import compare_sharing as compare_sharing
+from .comparison import recommendation as recommendation
 from .fleet import Fleet as Fleet
 from .fleet import Member as Member
 from .fleet import load_fleet as load_fleet

@@ -79,12 +79,13 @@ def answered(fleet: Fleet, shared: Shared | None = None) -> Answers:
         name = member.name
         times_s, wanted, got = cores_over_time(run, name)
         worst = worst_window(times_s, wanted, got)
+        wanted_cores, got_cores = mean_cores(run, name)
         rows.append(
             Row(
                 name,
                 member.priority,
-                wanted_cores=_mean(times_s, wanted),
-                got_cores=_mean(times_s, got),
+                wanted_cores=wanted_cores,
+                got_cores=got_cores,
                 worst_wanted_cores=_mean(times_s, wanted, worst),
                 worst_got_cores=_mean(times_s, got, worst),
                 alone=outcome_of(alone[name]),
@@ -93,6 +94,12 @@ def answered(fleet: Fleet, shared: Shared | None = None) -> Answers:
             )
         )
     return Answers(run, alone, rows, short_share(run))
+
+
+def mean_cores(run: FleetRun, name: str) -> tuple[float, float]:
+    """The cores that a pipeline wanted and got, in the mean over time."""
+    times_s, wanted, got = cores_over_time(run, name)
+    return _mean(times_s, wanted), _mean(times_s, got)
 
 
 def _mean(times_s: FloatArray, cores: FloatArray, window: slice = slice(None)) -> float:

@@ -1,0 +1,100 @@
+"""Rules of sharing compared on the same fleet, over seeds, and which one to take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ipa.studies.fleets.answers import mean_cores, outcome_of, short_share
+from ipa.studies.fleets.fleet import Fleet
+from ipa.studies.fleets.run import simulate_fleet
+from ipa.studies.intervals import Estimate, estimate, estimate_of
+from ipa.studies.many.workers import run_all
+
+Figures = Mapping[str, Mapping[str, Any]]
+"""Pipeline -> the summary of its run, with `wanted_cores`, `got_cores` and `objective`."""
+
+
+@dataclass(frozen=True)
+class FleetComparison:
+    """Runs of a fleet: rule -> the figures of its runs, by seed. `short`: rule -> the share of the time in which the
+    budget did not suffice, by seed."""
+
+    fleet: Fleet
+    runs: Mapping[str, Sequence[Figures]]
+    short: Mapping[str, Sequence[float]]
+
+    def late(self, rule: str) -> list[float]:
+        """The weighted mean over the pipelines of their shares of late or lost requests, by seed."""
+        weights = dict(zip([m.name for m in self.fleet.pipelines], map(float, self.fleet.weights), strict=True))
+        return [
+            sum(weight * figures[name]["sla_violation_rate"] for name, weight in weights.items())
+            for figures in self.runs[rule]
+        ]
+
+    def estimate_of(self, rule: str, pipeline: str, key: str, factor: float = 1.0) -> Estimate | None:
+        """The mean of a figure of a pipeline under a rule, over the seeds."""
+        return estimate_of(key, [figures[pipeline] for figures in self.runs[rule]], factor)
+
+
+def compare_sharing(
+    fleet: Fleet,
+    rules: Sequence[str],
+    seeds: int = 1,
+    jobs: int = 1,
+    on_run: Callable[[], object] = lambda: None,
+) -> FleetComparison:
+    """Run a fleet under each rule, with its pipelines' seeds and the next ones, `seeds` of them, `jobs` at a time.
+
+    The result does not depend on `jobs`. `on_run` is called after each run. Raises as `simulate_fleet`.
+    """
+    tasks = [(rule, seed) for rule in dict.fromkeys(rules) for seed in range(seeds)]
+    results: dict[int, tuple[Figures, float]] = {}
+
+    def keep(place: int, result: tuple[Figures, float]) -> None:
+        results[place] = result
+        on_run()
+
+    run_all(partial(_figures, fleet), tasks, jobs, keep)
+    in_order = [results[place] for place in range(len(tasks))]
+    found = {rule: in_order[k * seeds : (k + 1) * seeds] for k, rule in enumerate(dict.fromkeys(rules))}
+    return FleetComparison(
+        fleet,
+        {rule: [figures for figures, _ in of_rule] for rule, of_rule in found.items()},
+        {rule: [short for _, short in of_rule] for rule, of_rule in found.items()},
+    )
+
+
+def _figures(fleet: Fleet, task: tuple[str, int]) -> tuple[Figures, float]:
+    rule, seed = task
+    values: dict[str, Any] = {f"{m.name}.seed": m.scenario.seed + seed for m in fleet.pipelines}
+    run = simulate_fleet(fleet.with_values({"sharing": rule, **values}))
+    figures = {}
+    for name, each in run.runs.items():
+        wanted_cores, got_cores = mean_cores(run, name)
+        own = {"wanted_cores": wanted_cores, "got_cores": got_cores, "objective": outcome_of(each).objective}
+        figures[name] = {**each.summary, **own}
+    return figures, short_share(run)
+
+
+def recommendation(comparison: FleetComparison) -> Iterator[str]:
+    """Which rule to take: the one with the fewest late requests, weighted by priority; and how sure that is."""
+    means = {rule: sum(late) / len(late) for rule, late in ((r, comparison.late(r)) for r in comparison.runs)}
+    order = sorted(means, key=lambda rule: means[rule])
+    best = order[0]
+    yield (
+        f"Take {best}: weighted by priority, {100 * means[best]:.2f} % of the requests are late, the fewest "
+        f"({', '.join(f'{rule} {100 * means[rule]:.2f} %' for rule in order[1:])})."
+    )
+    others = comparison.late(best)
+    alike = []
+    for rule in order[1:]:
+        difference = estimate([one - other for one, other in zip(comparison.late(rule), others, strict=True)])
+        if difference is not None and not difference.low > 0:
+            alike.append(rule)
+    if alike:
+        seeds = len(others)
+        what = "one seed does not tell" if seeds == 1 else f"{seeds} seeds do not tell"
+        yield f"From {' and '.join(alike)}, {what} it apart."
