@@ -40,6 +40,21 @@ class Batches(NamedTuple):
             self.replica[chosen],
         )
 
+    def apart(self, chosen: BoolArray) -> tuple[list[Batches], Batches]:
+        """The chosen batches, in one or two parts, and the others; shape of `chosen`: (batches,).
+
+        The leading chosen ones, nearly all of them as a rule, are not copied.
+        """
+        first = len(chosen) if chosen.all() else int(chosen.argmin())
+        requests = int(self.size[:first].sum())
+        leading, rest = self._part(slice(first), slice(requests)), self._part(slice(first, None), slice(requests, None))
+        later = chosen[first:]
+        return [leading, rest.where(later)] if later.any() else [leading], rest.where(~later)
+
+    def _part(self, batches: slice, requests: slice) -> Batches:
+        columns: list[Any] = [column[batches] for column in self[1:]]
+        return Batches(self.requests[requests], *columns)
+
 
 class Drops(NamedTuple):
     """The requests that left a stage unserved, and when.

@@ -6,9 +6,10 @@ serve wherever time is divided into intervals.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -98,8 +99,11 @@ class Completed(NamedTuple):
     finish_s: FloatArray
     latency_s: FloatArray
 
-
-NONE_COMPLETED = Completed(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Those of all parts together."""
+        none = cls(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
+        return cls(*(np.concatenate(columns) for columns in zip(none, *parts, strict=True)))
 
 
 class IntervalCounts:

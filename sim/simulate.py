@@ -27,7 +27,7 @@ from ipa.sim import engines, laws, records, streams
 from ipa.sim.backend import Opening, RunView, SimulatedBackend
 from ipa.sim.graph import collect_records, records_of_none, sample_of
 from ipa.sim.interface import Engine, Handover
-from ipa.sim.intervals import IntervalCounts
+from ipa.sim.intervals import Completed, IntervalCounts
 from ipa.sim.late_metrics import LateMetrics, Observed
 from ipa.sim.load_view import LoadView, Spans
 from ipa.sim.model import FloatArray, IntArray, RunInput
@@ -234,7 +234,7 @@ class _Keeping:
     def receive(self, given: Handover) -> None:
         completed = self._totalling.take(given)
         if self._sample is not None:
-            self._counts.take(given, completed)
+            self._counts.take(given, Completed.joined(completed))
             self._sampling.take(given)
 
     def found(self, engine: Engine) -> tuple[records.Records, Totals, Counted | None]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from math import ceil, fsum, prod
 from typing import Any
 
@@ -16,7 +17,7 @@ from ipa.profiles import Pipeline, Stage
 from ipa.sim import laws
 from ipa.sim.aggregates import RELATIVE_ERROR, ExactSum, Histogram, exact_sum
 from ipa.sim.interface import Batches, Engine, Handover, RoomLack
-from ipa.sim.intervals import NONE_COMPLETED, Completed
+from ipa.sim.intervals import Completed
 from ipa.sim.model import FloatArray, IntArray, World
 from ipa.sim.planned import Planned
 from ipa.sim.records import COMPLETED, DROPPED, FAILED, UNFINISHED, Records
@@ -171,8 +172,9 @@ class Totalling:
         self._in_time = self._within = self._good = self._failed = 0
         self._in_time_by_second = np.zeros(ceil(world.duration_s), dtype=np.int64)
 
-    def take(self, given: Handover) -> Completed:
-        """Add what has happened at a stage since the last call; returns the requests that have completed since."""
+    def take(self, given: Handover) -> list[Completed]:
+        """Add what has happened at a stage since the last call; returns the requests that have completed since, in
+        parts."""
         position, fresh, total = given.stage, given.batches, self._stages[given.stage]
         place = prod(self._radixes[:position])
         digits = (place * (1 + given.variant)).astype(self._served.dtype)
@@ -180,18 +182,22 @@ class Totalling:
         total.dropped += len(given.drops.requests)
         self._failed += int(np.count_nonzero(given.drops.failed))
         total.dropped_sum_s += float(given.drops.dropped_s.sum())
-        open_before = self._open[position]
-        batches = fresh if open_before is None else open_before.followed_by(fresh)
-        batches = batches.where(given.drops.goes_on(batches))
         is_last = position + 1 == len(self._stages)
-        delivered_s = batches.finish_s if is_last else batches.finish_s + self._hop_s
-        delivered = delivered_s <= given.before_s
-        self._open[position] = None if delivered.all() else batches.where(~delivered)
-        gone = batches.where(delivered)
-        total.delivered += len(gone.requests)
-        total.delivered_sum_s += float(np.sum(delivered_s[delivered] * gone.size))
-        self._finish(position, gone)
-        return self._complete(gone) if is_last else NONE_COMPLETED
+        hop_s = 0.0 if is_last else self._hop_s
+        open_before, still_open = self._open[position], []
+        completed = []
+        for batches in (fresh,) if open_before is None else (open_before, fresh):
+            going_on = batches.where(given.drops.goes_on(batches))
+            delivered, rest = going_on.apart(going_on.finish_s + hop_s <= given.before_s)
+            still_open.append(rest)
+            for part in delivered:
+                total.delivered += len(part.requests)
+                total.delivered_sum_s += float(np.sum((part.finish_s + hop_s) * part.size))
+                self._finish(position, part)
+                if is_last:
+                    completed.append(self._complete(part))
+        self._open[position] = reduce(Batches.followed_by, still_open)
+        return completed
 
     def _finish(self, position: int, batches: Batches) -> None:
         total = self._stages[position]
@@ -200,14 +206,14 @@ class Totalling:
 
     def _complete(self, batches: Batches) -> Completed:
         finish_s = np.repeat(batches.finish_s, batches.size)
-        within = finish_s <= self._duration_s
+        within = batches.finish_s <= self._duration_s
         arrival_s = self._arrivals_s[batches.requests]
         latency_s = finish_s - arrival_s
         in_time = latency_s <= self._sla_s
         self._in_time += int(np.count_nonzero(in_time))
-        self._within += int(np.count_nonzero(within))
-        self._good += int(np.count_nonzero(in_time & within))
-        self._count_seconds(arrival_s[in_time].astype(np.int64))
+        self._within += int(batches.size[within].sum())
+        self._good += int(np.count_nonzero(in_time if within.all() else in_time & np.repeat(within, batches.size)))
+        self._count_seconds((arrival_s if in_time.all() else arrival_s[in_time]).astype(np.int64))
         self._latency_sum.add(latency_s)
         self._histogram.add(latency_s)
         numbers, counts = _counted(self._served[batches.requests])

@@ -22,7 +22,7 @@ from ipa.sim.interface import Batches, Drops, Handover, Seen
 from ipa.sim.model import FloatArray, IntArray, RunInput, StageModel
 from ipa.sim.rules import COMPLETION
 
-WINDOW = 2**18
+WINDOW = 2**16
 """How many requests fit into the window; it grows if more are present at once."""
 
 
@@ -192,7 +192,9 @@ class StreamedStage(CompiledStage):
     def _batches(self, since: int) -> Batches:
         """The batches in memory, from place `since` on."""
         log = super().batch_log(since)
-        return log._replace(requests=log.requests + self._past.requests)
+        requests = log.requests  # a copy
+        requests += self._past.requests
+        return log
 
     def _leave_batches(self) -> npt.NDArray[np.uint32]:
         """Discard the leading batches that have gone on to the next stage; returns the requests in the others."""
