@@ -18,7 +18,8 @@ from ipa.studies.scenario import ScenarioError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ipa.studies.many.losses import Losses, Named, OfPolicy
+    from ipa.studies.many import NamedRun
+    from ipa.studies.many.losses import Losses, OfPolicy
 
 LONG_S = 600.0
 """The longest estimated time without explicit options [s]."""
@@ -59,9 +60,9 @@ def explain(
     simulated again without each set of causes. Runs that differ only in their seed are explained together.
     """
     printing.say_copies(results)
-    runs = studies.many.losses.chosen(studies.many.losses.runs_in(results), where)
+    runs = studies.many.named_runs.chosen(studies.many.named_runs.runs_in(results), where)
     values = assigned(assignments)
-    runs = [studies.many.losses.with_values(run, values) for run in runs]
+    runs = [studies.many.named_runs.with_values(run, values) for run in runs]
     if report is not None:
         reports.check_report(report)
     at_once = progress.at_once(jobs)
@@ -79,7 +80,7 @@ def explain(
     printing.print_places(None, report)
 
 
-def _check_short(results: Path, runs: Sequence[Named], jobs: int) -> None:
+def _check_short(results: Path, runs: Sequence[NamedRun], jobs: int) -> None:
     """Raise ScenarioError, which lists the possible selections, if explaining the runs takes too long."""
     if len(runs) <= SURELY_SHORT:
         return
@@ -88,11 +89,11 @@ def _check_short(results: Path, runs: Sequence[Named], jobs: int) -> None:
         raise ScenarioError(
             f"{results}: to explain all {len(runs):,} runs takes up to {progress.span(needed_s)} ({jobs} at a time); "
             f"choose some with --where, such as --where {_example(runs[0])}; there are "
-            f"{studies.many.losses.in_words(runs)}"
+            f"{studies.many.named_runs.in_words(runs)}"
         )
 
 
-def _example(run: Named) -> str:
+def _example(run: NamedRun) -> str:
     name = next((name for name in ("system", "policy") if name in run.names), next(iter(run.names)))
     return f"'{name}=={run.names[name]}'"
 

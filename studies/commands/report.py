@@ -75,7 +75,7 @@ def _plots(results: Path) -> list[Plot]:
 
 
 def _result(results: Path, kind: str, late_at_most: float | None = None) -> Comparison | Validation | Study | Answers:
-    if kind in ("run", "runs"):
+    if kind in ("run", "runs", "tuning"):  # of a tuning, it says what there is instead
         return studies.read_comparison(results)
     if kind == "validation":
         return studies.read_validation(results)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,7 @@ from ipa.studies import pages, results
 from ipa.studies.explore.coarse import beginning
 from ipa.studies.explore.figures import plain
 from ipa.studies.explore.questions import MOST_POLICIES, MOST_SEEDS, Question, spec
-from ipa.studies.many import systems
-from ipa.studies.many.study import read_trials
-from ipa.studies.many.sweeps import read_sweep
+from ipa.studies.many import NamedRun, named_runs, systems
 from ipa.studies.runs import FIGURES, LIVE
 from ipa.studies.scenario import Scenario, ScenarioError, Shared, find
 
@@ -22,12 +20,6 @@ DRAWN = ("cores", "PAS", "violations %", "p99 s")
 
 MOST_POINTS = 1000
 """The most points that a page shows."""
-
-OF_TRIALS = ("pipeline", "setting", "workload", "system", "point")
-"""The fields that distinguish the runs of a study, apart from the seed."""
-
-Ran = tuple[Mapping[str, Any], Scenario, Mapping[str, Any]]
-"""A run: the values that distinguish its point, its scenario, and its summary."""
 
 
 def about(what: str) -> Question:
@@ -39,7 +31,7 @@ def about(what: str) -> Question:
     kind = _kind(what)
     if kind in ("sweep", "study"):
         first = _points(what)[0]
-        question = Question.of_scenario(first[0][1], len(first))
+        question = Question.of_scenario(first[0].scenario, len(first))
         find(question.what)  # a file may have moved by now
         return replace(question, among=what)
     made = results.asked(what)
@@ -72,16 +64,16 @@ def points_of(folder: str) -> dict[str, Any]:
 
     JSON-able. Raises ScenarioError if the folder holds neither, or an unfinished one.
     """
-    found = _points(folder)
-    labels = [dict(point[0][0]) for point in found]
-    keys = list(dict.fromkeys(key for each in labels for key in each))
+    all_points = _points(folder)
+    firsts = [runs[0] for runs in all_points]
+    keys = named_runs.varied(firsts) or list(firsts[0].values)
     points: list[dict[str, Any]] = [
         {
-            "values": [label.get(key) for key in keys],
-            "means": [_mean((summary[key] for *_, summary in runs), factor) for _, key, factor, _ in FIGURES],
-            "question": Question.of_scenario(runs[0][1], len(runs)).plain,
+            "values": [runs[0].values.get(key) for key in keys],
+            "means": [_mean((run.summary[key] for run in runs), factor) for _, key, factor, _ in FIGURES],
+            "question": Question.of_scenario(runs[0].scenario, len(runs)).plain,
         }
-        for label, runs in zip(labels[:MOST_POINTS], found, strict=False)
+        for runs in all_points[:MOST_POINTS]
     ]
     names = [name for name, *_ in FIGURES]
     columns = {key: [each["values"][of] for each in points] for of, key in enumerate(keys)}
@@ -91,30 +83,18 @@ def points_of(folder: str) -> dict[str, Any]:
         "figures": [{"name": name, "digits": digits} for name, _, _, digits in FIGURES],
         "points": points,
         "plots": plain([pages.coordinates.coordinates(columns, DRAWN[0])]),
-        "all": len(found),
+        "all": len(all_points),
     }
 
 
-def _points(folder: str) -> list[list[Ran]]:
+def _points(folder: str) -> list[list[NamedRun]]:
     """The runs of every point, by seed. Raises as `points_of`."""
-    runs = list(_sweep(folder) if _kind(folder) == "sweep" else _study(folder))
-    found: dict[str, list[Ran]] = {}
-    for run in runs:
-        found.setdefault(repr(run[0]), []).append(run)
-    if not found:
+    points: dict[str, list[NamedRun]] = {}
+    for run in named_runs.runs_in(folder):
+        points.setdefault(repr(run.values), []).append(run)
+    if not points:
         raise ScenarioError(f"{folder}: holds no run that has not failed")
-    return list(found.values())
-
-
-def _sweep(folder: str) -> Iterable[Ran]:
-    return ((values, scenario, row) for values, scenario, row in read_sweep(folder))
-
-
-def _study(folder: str) -> Iterable[Ran]:
-    """The runs of a study with their distinguishing values."""
-    trials = read_trials(folder)
-    told = [key for key in OF_TRIALS if len({getattr(trial, key) for trial, _ in trials}) > 1] or ["system"]
-    return (({key: getattr(trial, key) for key in told}, trial.scenario, summary) for trial, summary in trials)
+    return list(points.values())
 
 
 def _mean(values: Iterable[float | None], factor: float) -> float | None:

@@ -9,6 +9,7 @@ child         a process of its own for a run that may end it; the explorer's run
 outcome       what is kept of a run: its summary, its course, or all files of its folder
 store         the finished runs in one file, by their keys
 comparison, study, sweeps, tuning, losses    what came of them: one table, and what is computed from it
+named_runs    the runs of any folder with the names that distinguish them: to be explained, or asked on
 answers       which settings differ, which wins, and what it costs: for the pages of all
 """
 

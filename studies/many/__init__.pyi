@@ -1,6 +1,7 @@
 from . import answers as answers
 from . import environment as environment
 from . import losses as losses
+from . import named_runs as named_runs
 from . import options as options
 from . import predictor as predictor
 from . import requirements as requirements
@@ -25,9 +26,9 @@ from .comparison import conduct as conduct
 from .comparison import merged_latencies as merged_latencies
 from .comparison import read_comparison as read_comparison
 from .comparison import text_of as text_of
-from .executor import Local as Local
 from .executor import make as make
 from .executor import summaries as summaries
+from .named_runs import NamedRun as NamedRun
 from .outcome import ARRIVED_SECONDS as ARRIVED_SECONDS
 from .outcome import TIMELINE as TIMELINE
 from .outcome import Course as Course

@@ -13,8 +13,3 @@ from .losses import Share as Share
 from .losses import estimated_s as estimated_s
 from .losses import explain_losses as explain_losses
 from .losses import shared_out as shared_out
-from .runs import Named as Named
-from .runs import chosen as chosen
-from .runs import in_words as in_words
-from .runs import runs_in as runs_in
-from .runs import with_values as with_values

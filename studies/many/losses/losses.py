@@ -10,9 +10,21 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from ipa.studies.intervals import Estimate, estimate
-from ipa.studies.many import LOCAL, OBJECTIVES, Keys, PlannedRun, Progress, Running, begun, key_of, make, silent
+from ipa.studies.many import (
+    LOCAL,
+    OBJECTIVES,
+    Keys,
+    NamedRun,
+    PlannedRun,
+    Progress,
+    Running,
+    begun,
+    key_of,
+    make,
+    named_runs,
+    silent,
+)
 from ipa.studies.many.losses.causes import CAUSES, CHANGE, WORLD, Removals, removals
-from ipa.studies.many.losses.runs import Named, named, titles
 from ipa.studies.runs import RunData, prepare
 from ipa.studies.scenario import Scenario, ScenarioError
 
@@ -147,7 +159,7 @@ class Losses:
 
 
 def explain_losses(
-    runs: Sequence[RunData | Named], *, jobs: int | None = 1, on: str = LOCAL, progress: Progress = silent
+    runs: Sequence[RunData | NamedRun], *, jobs: int | None = 1, on: str = LOCAL, progress: Progress = silent
 ) -> Losses:
     """The losses of runs against the oracle, by cause; `jobs`, `on` and `progress`: as in `Running`.
 
@@ -173,11 +185,11 @@ def explain_losses(
     for run, of, planned in zip(all_named, of_runs, plans, strict=True):
         left = {removed: _figures(summaries[one.key], CHANGE in removed) for removed, one in planned.items()}
         groups.setdefault(run.group, []).append(Loss(of.scenario, of, left, _recorded(run.summary)))
-    title = titles(all_named)
+    title = named_runs.titles(all_named)
     return Losses(tuple(OfPolicy(title[group], tuple(losses)) for group, losses in groups.items()))
 
 
-def estimated_s(runs: Sequence[RunData | Named], jobs: int) -> float:
+def estimated_s(runs: Sequence[RunData | NamedRun], jobs: int) -> float:
     """An upper estimate of the time [s] of `explain_losses` in `jobs` processes, from the first, middle and last run.
 
     Raises as that.
@@ -193,8 +205,8 @@ def estimated_s(runs: Sequence[RunData | Named], jobs: int) -> float:
     return len(runs) * float(2 ** len(CAUSES)) * run_s / jobs
 
 
-def _named(runs: Sequence[RunData | Named]) -> list[Named]:
-    return [run if isinstance(run, Named) else named(run) for run in runs]
+def _named(runs: Sequence[RunData | NamedRun]) -> list[NamedRun]:
+    return [run if isinstance(run, NamedRun) else named_runs.named(run) for run in runs]
 
 
 def _removals_of(scenario: Scenario) -> Removals:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from math import ceil
 from pathlib import Path
@@ -12,8 +10,7 @@ from typing import Any
 
 from ipa.errors import Error
 from ipa.policies import knows_future
-from ipa.studies.many import FINISHED, Keys, Local, PlannedRun, Store, key_of, run_missing, workers
-from ipa.studies.many import opened as stored
+from ipa.studies.many import Keys, PlannedRun, Running, Store, begun, key_of
 from ipa.studies.many.answers import figure_of
 from ipa.studies.many.tuning.aims import OUTCOMES, Wishes, wishes_of
 from ipa.studies.many.tuning.cases import Case, Cases, cases_of, of_case
@@ -21,7 +18,7 @@ from ipa.studies.many.tuning.gains import Columns, Rows, columns_of, gains, mean
 from ipa.studies.many.tuning.options import Drawing, Options
 from ipa.studies.many.tuning.search import FEWEST_WINDOWS, Search, Setting, opened
 from ipa.studies.many.tuning.space import A_BOUND, Space, Values, check_values, space_of
-from ipa.studies.many.tuning.tuned import Best, Tuned, asked_of, close_folder, in_words, open_folder
+from ipa.studies.many.tuning.tuned import Best, Tuned, check_same, in_words, manifest_of, write_tuned
 from ipa.studies.runs import prepare
 from ipa.studies.scenario import Scenario, ScenarioError
 
@@ -68,15 +65,16 @@ def tune(
     if knows_future(prepare(of_case(cases.base, cases.train[0])).policy):
         raise ScenarioError(f"policy {scenario.policy.name!r}: {A_BOUND}")
     check_values(cases.base, space)
-    place = None if folder is None else Path(folder)
-    with ExitStack() as stack:
-        if place is not None:
-            open_folder(place, asked_of(scenario, wishes, space, cases))
-        path = Path(":memory:") if place is None else place / FINISHED
-        store = stack.enter_context(stored(path, log, alone=place is not None))
-        search = stack.enter_context(opened(place, space, wishes, scenario.seed))
+    place, manifest = None if folder is None else Path(folder), manifest_of(scenario, wishes, space, cases)
+    if place is not None:
+        check_same(place, manifest)
+    with (
+        begun(Running(place, jobs, log=log), manifest, "summary") as session,
+        session.executor(()) as make_runs,
+        opened(place, space, wishes, scenario.seed) as search,
+    ):
         names = tuple(dict.fromkeys((*OUTCOMES, *wishes.outcomes)))
-        training = _Training(search, cases, names, store, Local(jobs or workers.cores(), log))
+        training = _Training(search, cases, names, session.store, make_runs)
         for batch in search.batches(asked.trials):
             training.run(batch)
             for setting in batch:
@@ -85,10 +83,11 @@ def tune(
         settings = search.told()
         if all(setting.error for setting in settings):
             raise failed(settings)
-        found = _found(scenario, space, wishes, cases, settings, training)
-        if place is not None:
-            close_folder(place, found)
-        return found
+        tuned = _tuned(scenario, space, wishes, cases, settings, training)
+    if place is not None:
+        write_tuned(place, tuned)
+    session.finish()
+    return tuned
 
 
 def looks(windows: int, seeds: int) -> list[int]:
@@ -100,15 +99,21 @@ def looks(windows: int, seeds: int) -> list[int]:
 class _Training:
     """Runs batches of settings on the training cases, without the last ones where Optuna prunes a setting."""
 
-    def __init__(self, search: Search, cases: Cases, names: Sequence[str], store: Store, executor: Local) -> None:
+    def __init__(
+        self,
+        search: Search,
+        cases: Cases,
+        names: Sequence[str],
+        store: Store,
+        make_runs: Callable[[Iterable[PlannedRun], int], object],
+    ) -> None:
         self._search = search
         self._cases = cases
         self._names = names
         self._store = store
-        self._executor = replace(executor, workers=1)
+        self._make_runs = make_runs
         self._keys = Keys()
         self.run_on({None: {}}, cases.train[:1])  # in this process, so that workers find the engine compiled
-        self._executor = executor
         self.defaults = self.run_on({None: {}}, cases.train)[None]
         self.default_means = means_of(self.defaults)
 
@@ -132,7 +137,7 @@ class _Training:
                 found[number] = str(error)
             else:
                 planned[number] = [self._planned(of_case(scenario, case)) for case in cases]
-        run_missing(chain.from_iterable(planned.values()), self._store, self._executor, "summary", lambda _: None)
+        self._make_runs(chain.from_iterable(planned.values()), 0)
         for number, runs in planned.items():
             there = self._store.summaries([each.key for each in runs])
             summaries = [there[each.key] for each in runs]
@@ -188,7 +193,7 @@ def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
     return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
-def _found(
+def _tuned(
     scenario: Scenario, space: Space, wishes: Wishes, cases: Cases, settings: Sequence[Setting], training: _Training
 ) -> Tuned:
     complete = [each for each in settings if not each.is_dropped and each.error is None]

@@ -18,7 +18,7 @@ from ipa.studies.many.tuning.space import Space, Values
 from ipa.studies.runs.results import (
     MANIFEST,
     SCHEMA_VERSION,
-    check_writable,
+    read_manifest,
     versions,
     write_json,
     write_table,
@@ -231,69 +231,52 @@ def _cell(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
-# The folder of a tuning: its manifest, Optuna's file, and finally the table of runs and the scenarios.
+# The folder of a tuning: its manifest, its runs, Optuna's file, and finally the table of runs and the scenarios.
 
 
-KIND = "tuning"
 RUNS = "runs.parquet"
 BEST = "best.yaml"
 FOUND = "found.json"
 
 
-def asked_of(scenario: Scenario, wishes: Wishes, space: Space, cases: Cases) -> dict[str, Any]:
+def manifest_of(scenario: Scenario, wishes: Wishes, space: Space, cases: Cases) -> dict[str, Any]:
     """What a tuning depends on, except the number of settings to try; JSON-able."""
-    return {
+    question = {
         "scenario": scenario.as_dict(),
         "aims": [str(aim) for aim in wishes.aims],
         "limits": [str(limit) for limit in wishes.limits],
-        "space": {key: repr(each) for key, each in space.items()},
+        "space": {key: repr(values) for key, values in space.items()},
         "loads": cases.words,
         "train": [[case.window, case.seed] for case in cases.train],
         "test": [[case.window, case.seed] for case in cases.test],
         "seeds": cases.seeds,
     }
+    manifest = {"schema_version": SCHEMA_VERSION, "kind": "tuning", **question, **versions()}
+    return dict(json.loads(json.dumps(manifest)))
 
 
-def open_folder(folder: Path, wanted: Mapping[str, Any]) -> None:
-    """Create the folder, or check that it holds the same tuning, to resume it.
-
-    Raises ScenarioError if the folder holds anything else, or cannot be written.
-    """
-    check_writable(folder, f"--out {folder}")
-    manifest = folder / MANIFEST
-    wanted = json.loads(json.dumps(wanted))
-    if folder.is_dir() and any(folder.iterdir()):
-        then = _read(manifest, folder)
-        for key, value in wanted.items():
-            if then.get(key) != value:
-                raise ScenarioError(
-                    f"--out {folder}: holds a tuning with {_differ(key, then.get(key), value)}; repeat its command, or "
-                    "give a new folder"
-                )
-        if then.get("versions") != versions()["versions"]:
-            raise ScenarioError(f"--out {folder}: was begun with other versions of packages; give a new folder")
+def check_same(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise ScenarioError if the folder holds another tuning, or one that was begun with other versions."""
+    if not (folder / MANIFEST).is_file():
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json({"schema_version": SCHEMA_VERSION, "kind": KIND, **wanted, **versions()}, manifest)
+    before = read_manifest(folder)
+    for key in () if before["kind"] != manifest["kind"] else manifest:
+        if key == "versions" and before.get(key) != manifest[key]:
+            raise ScenarioError(f"--out {folder}: was begun with other versions of packages; give a new folder")
+        if key != "python" and before.get(key) != manifest[key]:
+            raise ScenarioError(
+                f"--out {folder}: holds a tuning with {_differ(key, before.get(key), manifest[key])}; repeat its "
+                "command, or give a new folder"
+            )
 
 
-def close_folder(folder: Path, tuned: Tuned) -> None:
+def write_tuned(folder: Path, tuned: Tuned) -> None:
     """Write the findings: the runs, a JSON document, and a scenario file for each of the best settings."""
     write_table(tuned.table, folder / RUNS)
     write_json(tuned.as_dict(), folder / FOUND)
     for place, best in enumerate(tuned.best):
         name = BEST if place == 0 else f"best-{place + 1}.yaml"
         write_text(as_file(tuned, best), folder / name)
-
-
-def _read(manifest: Path, folder: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise ScenarioError(f"--out {folder}: contains other files; give a new or empty folder") from None
-    if not isinstance(found, dict) or found.get("kind") != KIND:
-        raise ScenarioError(f"--out {folder}: already holds results; give a new or empty folder")
-    return found
 
 
 def _differ(key: str, then: Any, now: Any) -> str:

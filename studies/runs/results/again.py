@@ -62,6 +62,8 @@ def asked(what: str | Path) -> Question | None:
                 raise ScenarioError(f"{folder}: the sweep is not finished; run the same command again to resume it")
             options = _options(Kept.of(manifest, folder).points(manifest), folder)
             return Question("sweep", _scenario(manifest, folder), options=options)
+        case "tuning":
+            raise ScenarioError(f"{folder}: holds a tuning, whose best setting is {folder / 'best.yaml'}")
     raise ScenarioError(
         f"{folder}: holds a study; run `ipa study` with its file and other values in it, or ask one of its runs with "
         f"other values: ipa explore {folder}"

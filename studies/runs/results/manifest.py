@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 
-KINDS = ("run", "runs", "study", "sweep")
-"""The kinds of results folders: one run, a comparison, a study, a sweep."""
+KINDS = ("run", "runs", "study", "sweep", "tuning")
+"""The kinds of results folders: one run, a comparison, a study, a sweep, a tuning."""
 
 IDENTITY = ("pipeline", "policy", "trace", "seed")
 """The keys of a summary that identify the run."""

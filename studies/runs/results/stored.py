@@ -151,6 +151,8 @@ def read_run(folder: str | Path) -> StoredRun:
             why = f"holds a study, whose report is {folder / 'report.html'}; ipa study writes it"
         case "sweep":
             why = f"holds a sweep, whose table is {folder / 'runs.parquet'}"
+        case "tuning":
+            why = f"holds a tuning, whose best setting is {folder / 'best.yaml'}"
         case _:
             why = (
                 f"holds a comparison of {len(manifest['runs'])} runs; this makes the folder of one of them: "

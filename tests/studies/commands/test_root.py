@@ -142,7 +142,7 @@ def test_output_that_is_closed_is_an_error_before_anything_runs(here: Path) -> N
     ("command", "at", "kept"),
     [
         ("simulate video --out new", "ipa.studies.simulate", "nothing was written"),
-        ("explain run", "ipa.studies.many.losses.runs_in", "nothing was written"),
+        ("explain run", "ipa.studies.many.named_runs.runs_in", "nothing was written"),
         ("profile show video", "ipa.profiles.load", "measurements made so far are kept"),
         ("live run video", "ipa.studies.find", "nothing was written"),
         ("live run video --backend kubernetes", "ipa.studies.find", "what was made on a cluster until then is there: "),

@@ -78,7 +78,7 @@ def test_the_cells_of_a_study_are_asked(explorer: Explorer, elsewhere: Path) -> 
     assert ipa("study", "study.yaml", "--out", "cells", "-q").exit_code == 0
     status, found = asked(explorer, "/points", what="cells")
     assert (status, found["keys"]) == (200, ["setting", "workload", "system", "point"])
-    slow = next(each for each in found["points"] if each["values"] == ["slow", "constant:9:40", "one", ""])
+    slow = next(each for each in found["points"] if each["values"] == ["slow", "constant:9:40", "one", None])
     assert slow["question"] == {
         "what": "mine.yaml", "policies": ["switch-only:1"], "seeds": 2,
         "values": {"trace": "constant:9:40", "decision_delay_s": "5.0"},

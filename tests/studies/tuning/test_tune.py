@@ -291,6 +291,8 @@ def test_another_tuning_is_not_mixed_into_a_folder(here: Path) -> None:
         tune(scenario(), minimise="cost_mean_cores", trials=2, drawing=FEW, jobs=1, folder=here / "out")
     with pytest.raises(ScenarioError, match=r"holds a tuning with interval_s 10\.0, not 5\.0"):
         tune(scenario(interval_s=5.0), **WISHES, trials=2, drawing=FEW, jobs=1, folder=here / "out")
+    for command in ("report", "again", "explain"):
+        assert "out: holds a tuning, whose best setting is out/best.yaml" in refusal(command, "out")
     (here / "mine").mkdir()
     (here / "mine" / "thesis.txt").write_text("mine")
     with pytest.raises(ScenarioError, match="contains other files"):

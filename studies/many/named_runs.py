@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,18 @@ MOST_LISTED = 12
 
 
 @dataclass(frozen=True)
-class Named:
-    """A run: its names in its folder, its policy or system (`of`), its scenario and its summary."""
+class NamedRun:
+    """A run: the values that distinguish it in its folder, its policy or system (`of`), its scenario and summary."""
 
-    names: Mapping[str, Any]
+    values: Mapping[str, Any]
     of: str
     scenario: Scenario
     summary: Mapping[str, Any]
+
+    @property
+    def names(self) -> Mapping[str, Any]:
+        """Those values and its seed."""
+        return {**self.values, SEED: self.scenario.seed}
 
     @property
     def group(self) -> Hashable:
@@ -41,13 +46,13 @@ class Named:
         return condition.holds(self.scenario.as_dict(), self.names)
 
 
-def named(run: RunData) -> Named:
+def named(run: RunData) -> NamedRun:
     """A single run, or one of a comparison; its names are its policy and its seed."""
     policy = str(run.summary["policy"])
-    return Named({"policy": policy, SEED: run.scenario.seed}, policy, run.scenario, run.summary)
+    return NamedRun({"policy": policy}, policy, run.scenario, run.summary)
 
 
-def with_values(run: Named, values: Mapping[str, Any]) -> Named:
+def with_values(run: NamedRun, values: Mapping[str, Any]) -> NamedRun:
     """The run with other values of its scenario's keys, and so without a summary; the run itself if there are none."""
     if not values:
         return run
@@ -56,7 +61,7 @@ def with_values(run: Named, values: Mapping[str, Any]) -> Named:
     return replace(run, of=of, scenario=scenario, summary={})
 
 
-def runs_in(folder: str | Path) -> list[Named]:
+def runs_in(folder: str | Path) -> list[NamedRun]:
     """The runs in a results folder of one run, a comparison, a study or a sweep, without those that failed.
 
     Raises ScenarioError if the folder holds none of these, or one that is not finished.
@@ -65,8 +70,8 @@ def runs_in(folder: str | Path) -> list[Named]:
     match read_manifest(folder)["kind"]:
         case "study":
             return [
-                Named(
-                    {**{name: getattr(trial, name) for name in OF_TRIAL if getattr(trial, name)}, SEED: trial.seed},
+                NamedRun(
+                    {name: getattr(trial, name) for name in OF_TRIAL if getattr(trial, name)},
                     f"{trial.system} ({trial.point})" if trial.point else trial.system,
                     trial.scenario,
                     summary,
@@ -75,14 +80,13 @@ def runs_in(folder: str | Path) -> list[Named]:
             ]
         case "sweep":
             return [
-                Named({**values, SEED: scenario.seed}, scenario.policy.title, scenario, row)
-                for values, scenario, row in read_sweep(folder)
+                NamedRun(values, scenario.policy.title, scenario, row) for values, scenario, row in read_sweep(folder)
             ]
         case _:
             return [named(run) for run in read_comparison(folder).runs]
 
 
-def chosen(runs: Sequence[Named], where: Iterable[str]) -> list[Named]:
+def chosen(runs: Sequence[NamedRun], where: Iterable[str]) -> list[NamedRun]:
     """The runs that meet all conditions on their names and on keys of their scenarios.
 
     Raises ScenarioError for an invalid condition or an unknown name, and if no run is left; the error lists the known
@@ -101,7 +105,7 @@ def chosen(runs: Sequence[Named], where: Iterable[str]) -> list[Named]:
     return left
 
 
-def in_words(runs: Iterable[Named]) -> str:
+def in_words(runs: Iterable[NamedRun]) -> str:
     """The names by which runs can be chosen, with their values: `system: ipa, rim; seed: 1, 2`."""
     values: dict[str, dict[str, None]] = {}
     for run in runs:
@@ -115,18 +119,19 @@ def _listed(values: Sequence[str]) -> str:
     return f"{', '.join(first)} and {more:,} more" if more > 0 else ", ".join(first)
 
 
-def titles(runs: Iterable[Named]) -> dict[Hashable, str]:
+def titles(runs: Iterable[NamedRun]) -> dict[Hashable, str]:
     """Group -> its title in tables: its policy or system, and the names in which groups differ."""
     groups = {run.group: run for run in runs}
-    names = dict.fromkeys(name for run in groups.values() for name in run.names if name != SEED)
-    varied = [name for name in names if len({repr(run.names.get(name)) for run in groups.values()}) > 1]
-    return {group: ", ".join([run.of, *_others(run, varied)]) for group, run in groups.items()}
+    names = [name for name in varied(groups.values()) if name != SEED]
+    return {group: ", ".join([run.of, *_others(run, names)]) for group, run in groups.items()}
 
 
-def _others(run: Named, varied: Iterable[str]) -> list[str]:
-    there = [name for name in varied if name in run.names and name not in ("system", "point")]
-    return [_said(name, run.names[name]) for name in there if run.names[name] != run.of]
+def varied(runs: Collection[NamedRun]) -> list[str]:
+    """The names of the values in which runs differ."""
+    names = dict.fromkeys(name for run in runs for name in run.values)
+    return [name for name in names if len({repr(run.values.get(name)) for run in runs}) > 1]
 
 
-def _said(name: str, value: object) -> str:
-    return str(value) if name in OF_TRIAL else f"{name}={value}"
+def _others(run: NamedRun, names: Iterable[str]) -> list[str]:
+    values = {name: run.values[name] for name in names if name in run.values and name not in ("system", "point")}
+    return [str(value) if name in OF_TRIAL else f"{name}={value}" for name, value in values.items() if value != run.of]
