@@ -8,7 +8,7 @@ from ipa.studies.many.answers import Bins, Effect, Outcome, Settings, effect, pl
 from ipa.studies.pages.answers_front import SCALE, colour_bar, cut, hover
 from ipa.studies.pages.colours import PALETTE, text_on_shade
 from ipa.studies.pages.panels import grid
-from ipa.studies.pages.plots import Plot, Spec, axis, error_bars, layout, line, log_ticks, numbers, safe
+from ipa.studies.pages.plots import LOG_TICKS, Plot, Spec, axis, error_bars, layout, line, numbers, safe
 
 MOST_KEYS = 8
 LOGARITHMIC = 50.0
@@ -60,7 +60,7 @@ def _across(found: Effect) -> Spec:
     numbers_of = found.bins.numbers
     if found.bins.is_binned and numbers_of is not None:
         low, high = float(numbers_of.min()), float(numbers_of.max())
-        return {"type": "log", **log_ticks(low, high)} if 0.0 < low * LOGARITHMIC < high else {"nticks": 7}
+        return {"type": "log", **LOG_TICKS} if 0.0 < low * LOGARITHMIC < high else {"nticks": 7}
     return _levels([cut(name, LONGEST_LEVEL) for name in found.bins.names])
 
 

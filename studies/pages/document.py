@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ipa.studies.displayed import check_plotly
 from ipa.studies.pages.colours import DARK, in_css, style_of_themes
-from ipa.studies.pages.plots import CONFIG, Plot
+from ipa.studies.pages.plots import CONFIG, TEMPLATE, Plot
 from ipa.studies.runs.results import write_text
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def style() -> str:
 
 def script() -> str:
     """The script of all pages, which draws figures and lets tables be sorted."""
-    drawing = json.dumps({"colours": DARK, "config": CONFIG}, separators=(",", ":"))
+    drawing = json.dumps({"colours": DARK, "config": CONFIG, "template": TEMPLATE}, separators=(",", ":"))
     return f"const drawing = {drawing};\n" + "".join(map(_own, ("linked.js", "figures.js", "tables.js")))
 
 

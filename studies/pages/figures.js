@@ -3,7 +3,7 @@
 {
   const NARROW = 640;  // narrower pages have figures laid out for narrow screens, as in page.css [pixels]
   const PAPER = 680;  // the width of a figure on paper; A4 and Letter are wider [pixels]
-  const {colours, config} = drawing;
+  const {colours, config, template} = drawing;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const figures = () => [...document.querySelectorAll(".plot")];
   const drawn = new WeakMap();  // figure -> the look it has
@@ -28,11 +28,11 @@
     const wanted = look();
     if (JSON.stringify(drawn.get(figure)) === JSON.stringify(wanted)) return;
     drawn.set(figure, wanted);
-    const text = figure.nextElementSibling.textContent;  // not by id, which contains names of the user's
-    const spec = JSON.parse(wanted.isDark ? darkened(text) : text);
+    const themed = text => JSON.parse(wanted.isDark ? darkened(text) : text);
+    const spec = themed(figure.nextElementSibling.textContent);  // not by id, which contains names of the user's
     const layout = wanted.isNarrow ? spec.narrow : spec.layout;
     // Keep the reader's zoom.
-    Object.assign(layout, {uirevision: true}, wanted.isOnPaper ? {width: PAPER, autosize: false} : {});
+    Object.assign(layout, {template: themed(JSON.stringify(template)), uirevision: true}, wanted.isOnPaper ? {width: PAPER, autosize: false} : {});
     figure.style.height = `${layout.height}px`;
     // A narrow screen has no room for buttons, and dragging scrolls the page.
     Plotly.react(figure, spec.data, layout, wanted.isNarrow ? {...config, displayModeBar: false} : config);

@@ -10,7 +10,7 @@ import numpy as np
 from ipa import traces
 from ipa.studies.pages.colours import MUTED, colour
 from ipa.studies.pages.document import Facts, Page, Section
-from ipa.studies.pages.plots import Plot, Spec, axis, bars, layout, line, log_ticks, numbers, steps
+from ipa.studies.pages.plots import LOG_TICKS, Plot, Spec, axis, bars, layout, line, numbers, steps
 from ipa.traces import SCALES_S, WEEKDAYS, Trace
 
 MOST_BINS = 600
@@ -105,7 +105,6 @@ def _across(trace: Trace, starts_s: Sequence[int]) -> tuple[Sequence[object], Sp
 
 def _burstiness(by_scale: dict[int, float]) -> Plot:
     shown = {scale_s: index for scale_s, index in by_scale.items() if index > 0}
-    low, high = min(1.0, *shown.values()), max(1.0, *shown.values())
     own = line(
         shown,
         numbers(shown.values()),
@@ -117,7 +116,7 @@ def _burstiness(by_scale: dict[int, float]) -> Plot:
     style = {"color": MUTED, "dash": "dash"}
     poisson = line(shown, [1.0] * len(shown), "Poisson of constant rate", style, hovertemplate="%{y:.4~g}, %{x} s")
     across = axis("length of a stretch", type="log", tickvals=list(SCALES), ticktext=list(SCALES.values()))
-    upward = axis("variance / mean", type="log", **log_ticks(low, high))
+    upward = axis("variance / mean", type="log", **LOG_TICKS)
     note = (
         "Index of dispersion of the requests in stretches of each length: 1 for a Poisson process of constant rate. "
         "Where it grows with the length, the rate itself changes."

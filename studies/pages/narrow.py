@@ -40,7 +40,7 @@ def narrowed(traces: Sequence[Spec], layout: Spec) -> Spec:
     """
     narrow = deepcopy(layout)
     rows_more = _rows_more(traces, narrow)
-    narrow["font"] = {**narrow["font"], "size": 11}
+    narrow["font"] = {"size": 11}
     narrow["dragmode"] = False
     _restack(narrow, rows_more)
     upright = _axes(narrow, "y")
@@ -49,13 +49,15 @@ def narrowed(traces: Sequence[Spec], layout: Spec) -> Spec:
     top = _ROW * rows_more.get("legend", 0) if _is_above_all(narrow) else 0.0
     narrow["height"] += top
     narrow["margin"] = {**narrow["margin"], "r": 8, "t": narrow["margin"]["t"] + top}
-    if upright and all(axis.get("automargin") for _, axis in upright):
+    if upright and all("title" in axis and axis.get("automargin", True) for _, axis in upright):
         narrow["margin"]["l"] = 8  # as much is added as the labels need
     for _, axis in [*_axes(narrow, "x"), *_axes(narrow, "y")]:
         if "title" in axis:
             axis["title"] = {**axis["title"], "font": {"size": 11}}
     for _, axis in _axes(narrow, "x"):
-        _thin(axis)
+        axis["nticks"] = _MOST_TICKS
+        if axis.get("type") == "log":
+            axis.pop("dtick", None)  # which would be more
     narrow["annotations"] = [_small(note) for note in narrow.get("annotations", ()) if not _is_beside_a_point(note)]
     for key, legend in narrow.items():
         if re.fullmatch(r"legend\d*", key):
@@ -74,14 +76,6 @@ def _axes(layout: Spec, letter: str) -> list[tuple[str, Spec]]:
     """The axes of a letter: plotly's short reference (such as `y2`) and the axis."""
     found = ((re.fullmatch(rf"{letter}axis(\d*)", key), axis) for key, axis in layout.items())
     return [(f"{letter}{match[1]}", axis) for match, axis in found if match]
-
-
-def _thin(axis: Spec) -> None:
-    if "tickvals" not in axis:
-        axis["nticks"] = _MOST_TICKS
-    elif axis.get("type") == "log":
-        every = ceil(len(axis["tickvals"]) / _MOST_TICKS)
-        axis["tickvals"], axis["ticktext"] = axis["tickvals"][::every], axis["ticktext"][::every]
 
 
 def _small(note: Spec) -> Spec:

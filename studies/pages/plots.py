@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape, unescape
 from importlib.util import find_spec
-from math import floor, isfinite, log10
+from math import isfinite, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,34 @@ CONFIG: Spec = {
     "plotlyServerURL": "",
 }
 
+_AXIS: Spec = {
+    "title": {"standoff": 10, "font": {"size": 13}},
+    "gridcolor": GRID,
+    "linecolor": LINE,
+    "showline": True,
+    "ticks": "outside",
+    "tickcolor": LINE,
+    "ticklen": 4,
+    "zeroline": False,
+    "automargin": True,
+}
+
+TEMPLATE: Spec = {
+    "layout": {
+        "font": {"family": FONT, "size": 12, "color": TEXT},
+        "paper_bgcolor": BACKGROUND,
+        "plot_bgcolor": BACKGROUND,
+        "showlegend": True,
+        "legend": {"orientation": "h", "x": 0.0, "y": 1.02, "yanchor": "bottom"},
+        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": LINE, "activecolor": MUTED},
+        "hoverlabel": {"align": "left", "namelength": -1, "font": {"family": FONT, "size": 12}},
+        "hovermode": "closest",
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+    }
+}
+"""The look of all plots, as plotly's template: quiet axes with a light grid and a thin line, a legend above."""
+
 TITLE = 36
 """The height of the title above a plotly figure [pixels]; on a page the title is a heading instead."""
 
@@ -66,11 +94,11 @@ class Plot:
         check_plotly("a figure", ["plotly"])
         from plotly.graph_objects import Figure
 
-        height, margin, legend = self.layout["height"], self.layout["margin"], self.layout["legend"]
+        height, margin, legend = self.layout["height"], self.layout["margin"], self.layout.get("legend", {})
         if legend.get("yref") == "container":  # a share of the height, counted from below
             legend = legend | {"y": 1 - (TITLE + (1 - legend["y"]) * height) / (TITLE + height)}
         title = {"text": safe(self.title), "x": 0, "xref": "paper", "y": 1, "yref": "container", "yanchor": "top"}
-        titled = {"title": title | {"pad": {"t": 12}}, "height": height + TITLE, "legend": legend}
+        titled = {"title": title | {"pad": {"t": 12}}, "height": height + TITLE, "legend": legend, "template": TEMPLATE}
         return Figure(self.traces, self.layout | titled | {"margin": margin | {"t": margin["t"] + TITLE}})
 
     @property
@@ -114,19 +142,8 @@ def numbers(values: Iterable[float], decimals: int = 3) -> list[float | None]:
 
 
 def axis(title: str = "", **more: Any) -> Spec:
-    """A quiet axis: a light grid, a thin line, the title with its unit."""
-    return {
-        "title": {"text": title, "standoff": 10, "font": {"size": 13}},
-        "gridcolor": GRID,
-        "linecolor": LINE,
-        "showline": True,
-        "ticks": "outside",
-        "tickcolor": LINE,
-        "ticklen": 4,
-        "zeroline": False,
-        "automargin": True,
-        **more,
-    }
+    """An axis with its title, which has the unit."""
+    return {"title": {"text": title}, **more}
 
 
 def row_axis(names: Sequence[str], **more: Any) -> Spec:
@@ -136,35 +153,18 @@ def row_axis(names: Sequence[str], **more: Any) -> Spec:
     return axis(range=[max(count, 1) - 0.5, -0.5], fixedrange=True, **ticks, **more)
 
 
-def log_ticks(low: float, high: float) -> Spec:
-    """Ticks of a logarithmic axis at 1, 2, 5 x 10^k, each with its number."""
-    powers = range(floor(log10(low)), floor(log10(high)) + 1)
-    values = [float(f"{step}e{power}") for power in powers for step in (1, 2, 5)]
-    return {"tickvals": values, "ticktext": [f"{value:g}" for value in values]}
+LOG_TICKS: Spec = {"dtick": "D2", "tickformat": "~g"}
+"""Ticks of a logarithmic axis at 1, 2, 5 x 10^k, each with its number."""
 
 
 def log_axis(title: str, low: float, high: float, **more: Any) -> Spec:
     """A logarithmic axis from a little below `low` to a little above `high`."""
-    ends = numbers([log10(0.9 * low), log10(1.1 * high)])
-    return axis(title, type="log", range=ends, **log_ticks(low, high), **more)
+    return axis(title, type="log", range=numbers([log10(0.9 * low), log10(1.1 * high)]), **LOG_TICKS, **more)
 
 
 def layout(height: float, **more: Any) -> Spec:
-    """The layout that every plot has."""
-    return {
-        "height": height,
-        "autosize": True,
-        "font": {"family": FONT, "size": 12, "color": TEXT},
-        "paper_bgcolor": BACKGROUND,
-        "plot_bgcolor": BACKGROUND,
-        "margin": {"l": 64, "r": 24, "t": 34, "b": 52},
-        "showlegend": True,
-        "legend": {"orientation": "h", "x": 0.0, "y": 1.02, "yanchor": "bottom"},
-        "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": LINE, "activecolor": MUTED},
-        "hoverlabel": {"align": "left", "namelength": -1, "font": {"family": FONT, "size": 12}},
-        "hovermode": "closest",
-        **more,
-    }
+    """The layout of a plot, besides `TEMPLATE`."""
+    return {"height": height, "margin": {"l": 64, "r": 24, "t": 34, "b": 52}, **more}
 
 
 # ---- traces ----
@@ -301,7 +301,7 @@ async def _drawn(plots: Sequence[Plot], form: str, on_drawn: Callable[[], object
         drawn = []
         for plot in plots:
             size = {"width": WIDTH, "height": plot.layout["height"], "scale": scale}
-            figure = {"data": plot.traces, "layout": plot.layout}
+            figure = {"data": plot.traces, "layout": {**plot.layout, "template": TEMPLATE}}
             drawn.append(await chromium.calc_fig(figure, opts={"format": form, **size}))
             on_drawn()
         return drawn

@@ -13,7 +13,7 @@ from ipa.studies.many import ARRIVED_SECONDS, latency_edges_s
 from ipa.studies.many.study import Cell, Findings, Found, front
 from ipa.studies.pages.colours import BACKGROUND, MUTED, faded
 from ipa.studies.pages.panels import Panel, grid
-from ipa.studies.pages.plots import Plot, Spec, line, log_ticks, note, numbers, points, ruler, safe
+from ipa.studies.pages.plots import LOG_TICKS, Plot, Spec, line, note, numbers, points, ruler, safe
 from ipa.studies.pages.study_bars import Look, Looks
 
 
@@ -67,7 +67,7 @@ def _distribution(findings: Findings, looks: Looks, setting: str, of: _Of) -> Pl
     seen_s = np.concatenate([x for x, _ in curves.values()] + [np.array([sla_s])])
     low_s, high_s = float(seen_s.min()), float(seen_s.max())
     ends = numbers(np.log10([0.9 * low_s, 1.1 * high_s]))
-    x_axis = {"type": "log", "range": ends, **log_ticks(low_s, high_s), "tickangle": 0}
+    x_axis = {"type": "log", "range": ends, **LOG_TICKS, "tickangle": 0}
     panels, spec = grid(
         workloads,
         [{**x_axis, "title": title} for title in _beneath("latency (s)", len(workloads))],
@@ -184,7 +184,7 @@ def _log_cores(findings: Findings, setting: str, workload: str, systems: Sequenc
     ]
     costs = [cost for cost in shown if cost > 0.0] or [1.0]
     low, high = min(costs), max(costs)
-    return {"type": "log", "range": numbers(np.log10([0.85 * low, 1.15 * high])), **log_ticks(low, high)}
+    return {"type": "log", "range": numbers(np.log10([0.85 * low, 1.15 * high])), **LOG_TICKS}
 
 
 def _plane(cells: Sequence[Cell]) -> tuple[list[float | None], list[float | None]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ipa.studies.pages.narrow import narrowed
 from ipa.studies.pages.panels import grid
-from ipa.studies.pages.plots import axis, layout, note
+from ipa.studies.pages.plots import axis, layout, log_axis, note
 
 
 def lines(*names: str, **more: Any) -> list[dict[str, Any]]:
@@ -33,11 +33,11 @@ def test_a_single_panel_is_about_square_unless_it_has_a_row_for_each_name() -> N
 
 
 def test_ticks_become_few_but_names_stay() -> None:
-    log = axis(type="log", tickvals=list(range(1, 10)), ticktext=list("123456789"))
+    log = log_axis("latency", 0.1, 10.0)
     names = axis(tickvals=list(range(9)), ticktext=list("abcdefghi"))
     narrow = narrowed([], layout(400, xaxis=axis(), xaxis2=log, xaxis3=names, yaxis=axis()))
     assert narrow["xaxis"]["nticks"] == 6
-    assert narrow["xaxis2"]["ticktext"] == ["1", "3", "5", "7", "9"]
+    assert (narrow["xaxis2"]["nticks"], "dtick" in log, "dtick" in narrow["xaxis2"]) == (6, True, False)
     assert narrow["xaxis3"]["ticktext"] == list("abcdefghi")
 
 

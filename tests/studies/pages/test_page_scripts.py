@@ -101,15 +101,15 @@ def test_a_download_is_csv_that_programs_read(shown: Browser, page: Path) -> Non
 
 def test_figures_follow_the_theme_and_are_light_on_paper(shown: Browser, page: Path) -> None:
     figure = "document.querySelector('.plot')"
-    drawn = f"[{figure}.data[0].line.color, {figure}.layout.paper_bgcolor, getComputedStyle(document.body).color]"
+    drawn = f"[{figure}.data[0].line.color, {figure}._fullLayout.paper_bgcolor, getComputedStyle(document.body).color]"
     shown.open(page, dark=True)
     shown.draw_all()
     assert shown.run(drawn) == [DARK[PALETTE[0]], DARK[BACKGROUND], "rgb(230, 234, 237)"]
     shown.theme(dark=False)
-    shown.until(f"{figure}.layout.paper_bgcolor === '{BACKGROUND}'")
+    shown.until(f"{figure}._fullLayout.paper_bgcolor === '{BACKGROUND}'")
     assert shown.run(drawn) == [PALETTE[0], BACKGROUND, "rgb(29, 36, 41)"]
     shown.theme(dark=True)
-    shown.until(f"{figure}.layout.paper_bgcolor === '{DARK[BACKGROUND]}'")
+    shown.until(f"{figure}._fullLayout.paper_bgcolor === '{DARK[BACKGROUND]}'")
     shown.run("dispatchEvent(new Event('beforeprint'))")
     assert shown.run(drawn)[:2] == [PALETTE[0], BACKGROUND]
     assert shown.run(f"{figure}.layout.width") == 680
@@ -129,6 +129,6 @@ def test_on_a_narrow_screen_nothing_is_cut_and_nothing_scrolls_sideways(shown: B
     assert column(shown, 0, "Long")[0] == "cell 0"
     press(shown, "table[aria-label=Long] th:nth-child(12) button")
     assert shown.run("document.querySelector('table[aria-label=Long] th:nth-child(12)').ariaSort") == "ascending"
-    assert shown.run("document.querySelector('.plot').layout.font.size") == 11
+    assert shown.run("document.querySelector('.plot')._fullLayout.font.size") == 11
     shown.size(1000, 900)
-    shown.until("document.querySelector('.plot').layout.font.size === 12")
+    shown.until("document.querySelector('.plot')._fullLayout.font.size === 12")

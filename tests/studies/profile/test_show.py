@@ -222,7 +222,6 @@ def test_axes_reach_all_points_and_the_sla() -> None:
                         axis = made.layout[f"{letter}axis{trace[f'{letter}axis'][1:]}"]
                         low, high = (10**end for end in axis["range"])
                         assert all(low < value < high for value in trace[letter])
-                        assert len(axis["tickvals"]) >= 2 or max(trace[letter]) < 2 * min(trace[letter])
                 low, high = (10**end for end in made.layout["yaxis2"]["range"])
                 assert low < stage.sla_s < high
 
