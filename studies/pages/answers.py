@@ -12,11 +12,11 @@ from ipa.studies.formatting import NONE, number, plus
 from ipa.studies.intervals import limits
 from ipa.studies.many.answers import (
     Differences,
-    Found,
     Key,
     Outcome,
     Recommendation,
     Settings,
+    TableAnswers,
     differences,
     effect,
     shown_mean,
@@ -27,25 +27,25 @@ from ipa.studies.pages.plots import Plot
 from ipa.studies.runs import marked
 
 
-def page(found: Found) -> Page:
+def page(answers: TableAnswers) -> Page:
     """The page."""
-    first, reasons = recommended(found.recommend())
-    said = Section("What was found", [*reasons, headline(found)])
-    drawn = plots(found)
+    first, reasons = recommended(answers.recommend())
+    findings = Section("What was found", [*reasons, headline(answers)])
+    drawn = plots(answers)
     fronts = [plot for plot in drawn if plot.name.startswith("front")]
     others = [plot for plot in drawn if plot not in fronts]
-    shown: list[Part] = [*first, *fronts, said, *best_settings(found), *against(found), *others]
-    return Page(found.question, [f"{found.title}: {found.ran}"], shown, _facts(found))
+    shown: list[Part] = [*first, *fronts, findings, *best_settings(answers), *against(answers), *others]
+    return Page(answers.question, [f"{answers.title}: {answers.ran}"], shown, _facts(answers))
 
 
-def _facts(found: Found) -> dict[str, str]:
+def _facts(answers: TableAnswers) -> dict[str, str]:
     """The lines of "What was run"."""
-    whole = found.all_settings
+    whole = answers.all_settings
     return {
-        **({"Pipeline and load": found.where} if found.where else {}),
+        **({"Pipeline and load": answers.where} if answers.where else {}),
         **{key.title: _levels(key) for key in whole.keys},
         "Seeds": ", ".join(map(str, whole.seeds)),
-        "Runs": found.ran,
+        "Runs": answers.ran,
     }
 
 
@@ -57,36 +57,36 @@ def _levels(key: Key) -> str:
     return f"{len(texts):,} values" + (f" from {texts[0]} to {texts[-1]}" if key.is_number else "")
 
 
-def recommended(found: Recommendation | None) -> tuple[list[Part], list[Part]]:
+def recommended(recommendation: Recommendation | None) -> tuple[list[Part], list[Part]]:
     """Which setting to choose, in one sentence, and the reasons; empty if there is nothing to choose."""
-    if found is None or found.settings < 2:
+    if recommendation is None or recommendation.settings < 2:
         return [], []
-    first, *reasons = found.sentences
+    first, *reasons = recommendation.sentences
     return [Section("Which to take", [Paragraph(first)])], [Items(reasons)] if reasons else []
 
 
-def headline(found: Found) -> Part:
+def headline(answers: TableAnswers) -> Part:
     """The findings in words."""
-    return Items(found.headline) if found.headline else Paragraph("Too little was run to say anything.")
+    return Items(answers.headline) if answers.headline else Paragraph("Too little was run to say anything.")
 
 
-def best_settings(found: Found) -> list[Section]:
+def best_settings(answers: TableAnswers) -> list[Section]:
     """The best settings by outcome, without outcomes that no setting changes."""
-    settings = found.kept
+    settings = answers.kept
     return [
-        Section(f"Best settings: {each.outcome.title}", [_best_settings(settings, each)], reading(settings, each))
-        for each in found.winners
-        if each.others and settings.differs(each.outcome)
+        Section(f"Best settings: {winner.outcome.title}", [_best_settings(settings, winner)], reading(settings, winner))
+        for winner in answers.winners
+        if winner.others and settings.differs(winner.outcome)
     ]
 
 
-def against(found: Found, of: str = "") -> list[Section]:
+def against(answers: TableAnswers, suffix: str = "") -> list[Section]:
     """The differences of all settings from the one that the reader picks; empty if there are more than `MOST_PICKED`.
     `of` distinguishes several such sections of a page."""
-    settings = found.settings
-    if not found.are_compared or not 2 <= len(settings) <= MOST_PICKED:
+    settings = answers.settings
+    if not answers.are_compared or not 2 <= len(settings) <= MOST_PICKED:
         return []
-    choice, names = f"against{of}", [_title(settings, at) for at in range(len(settings))]
+    choice, names = f"against{suffix}", [_title(settings, at) for at in range(len(settings))]
     tables = [Section("", [_against(settings, at, names)], shown_for={choice: str(at)}) for at in range(len(settings))]
     note = "Seed by seed, over the loads that all met."
     if len(settings.seeds) > 1:
@@ -96,10 +96,13 @@ def against(found: Found, of: str = "") -> list[Section]:
 
 
 def _against(settings: Settings, picked: int, names: Sequence[str]) -> Table:
-    found = [differences(settings, outcome, picked) for outcome in settings.outcomes]
-    columns: Cells = ["", *(Cell(each.outcome.axis, f"each at {_level(each)} %") for each in found)]
+    of_outcomes = [differences(settings, outcome, picked) for outcome in settings.outcomes]
+    columns: Cells = [
+        "",
+        *(Cell(of_outcome.outcome.axis, f"each at {_level(of_outcome)} %") for of_outcome in of_outcomes),
+    ]
     rows: list[Cells] = [
-        [Cell(name, is_heading=True), *(_difference(each, at) for each in found)]
+        [Cell(name, is_heading=True), *(_difference(of_outcome, at) for of_outcome in of_outcomes)]
         for at, name in enumerate(names)
         if at != picked
     ]
@@ -112,32 +115,32 @@ def _title(settings: Settings, at: int) -> str:
     return marked(title, {"knows_future": settings.is_bound[at]})
 
 
-def _difference(found: Differences, at: int) -> Cell:
+def _difference(differences: Differences, at: int) -> Cell:
     """A difference with its interval beneath."""
-    mean, low, high = (float(each[at]) for each in (found.mean, found.low, found.high))
+    mean, low, high = (float(ends[at]) for ends in (differences.mean, differences.low, differences.high))
     if not np.isfinite(mean):
         return Cell(NONE)
-    decimals = found.outcome.decimals
+    decimals = differences.outcome.decimals
     return Cell(plus(mean, decimals), f"[{number(low, decimals)}, {number(high, decimals)}]" * bool(np.isfinite(low)))
 
 
-def card(found: Found) -> str:
+def card(answers: TableAnswers) -> str:
     """The answers in a notebook."""
-    taken = found.recommend()
-    said = [] if taken is None else taken.sentences[:1]
-    return cards.card(found.title, [found.ran, *said, *found.headline])
+    recommendation = answers.recommend()
+    sentences = [] if recommendation is None else recommendation.sentences[:1]
+    return cards.card(answers.title, [answers.ran, *sentences, *answers.headline])
 
 
-def plots(found: Found, prefix: str = "") -> list[Plot]:
+def plots(answers: TableAnswers, prefix: str = "") -> list[Plot]:
     """The plots that the table allows; `prefix`: that of their names."""
-    return [replace(plot, name=f"{prefix}{plot.name}") for plot in _plots(found)]
+    return [replace(plot, name=f"{prefix}{plot.name}") for plot in _plots(answers)]
 
 
-def _plots(found: Found) -> Iterator[Plot]:
+def _plots(answers: TableAnswers) -> Iterator[Plot]:
     """Effects for one key or more, a heat map for two or more; fronts, parallel coordinates where found."""
-    chosen, whole = found.settings, found.all_settings
-    for each in found.fronts:
-        yield answers_front.front(found.choices, each, f"front-{len(each.outcomes)}")
+    chosen, whole = answers.settings, answers.all_settings
+    for one_front in answers.fronts:
+        yield answers_front.front(answers.choices, one_front, f"front-{len(one_front.outcomes)}")
     fitting = {
         outcome: [place for place in _by_effect(whole, outcome, chosen.keys) if whole.keys[place].fits]
         for outcome in _differing(whole)
@@ -148,11 +151,11 @@ def _plots(found: Found) -> Iterator[Plot]:
     for outcome, order in fitting.items():
         if order:
             yield answers_figures.effects(whole, outcome, order)
-    several = replace(found.choices, outcomes=_differing(found.choices))
+    several = replace(answers.choices, outcomes=_differing(answers.choices))
     if several.outcomes and len(several.keys) + len(several.outcomes) > 2 and len(several) > 2:
         order = _by_effect(several, several.outcomes[0], several.keys)
-        kept = found.fronts[0].places if found.fronts else several.codes[:0, 0]
-        yield answers_front.parallel(several, order, kept)
+        always_drawn = answers.fronts[0].places if answers.fronts else several.codes[:0, 0]
+        yield answers_front.parallel(several, order, always_drawn)
 
 
 def _differing(settings: Settings) -> tuple[Outcome, ...]:
@@ -180,52 +183,52 @@ MOST_PICKED = 20
 """The most settings that a reader can pick from."""
 
 
-def _best_settings(settings: Settings, found: Differences) -> Table:
+def _best_settings(settings: Settings, from_best: Differences) -> Table:
     """The best settings: their outcomes, and their differences from the first."""
-    outcome = found.outcome
+    outcome = from_best.outcome
     means = outcome.sign * settings.means[outcome.column]
-    order = [found.against, *(at for at in np.argsort(means, kind="stable").tolist() if at != found.against)]
-    known = [at for at in order if np.isfinite(means[at])][:MOST_ROWS]
-    others = [each for each in settings.outcomes if each is not outcome]
+    order = [from_best.against, *(at for at in np.argsort(means, kind="stable").tolist() if at != from_best.against)]
+    ranked = [at for at in order if np.isfinite(means[at])][:MOST_ROWS]
+    others = [outcome_beside for outcome_beside in settings.outcomes if outcome_beside is not outcome]
     columns: Cells = [
         *(key.title for key in settings.keys),
         Cell(outcome.axis, "95 %"),
-        Cell("difference", f"each at {_level(found)} %"),
+        Cell("difference", f"each at {_level(from_best)} %"),
         "worse",
-        *(Cell(each.axis, "95 %") for each in others),
+        *(Cell(outcome_beside.axis, "95 %") for outcome_beside in others),
     ]
-    rows = [_row(settings, found, at, others) for at in known]
+    rows = [_row(settings, from_best, at, others) for at in ranked]
     return Table(f"Best settings: {outcome.title}", columns, rows, "best")
 
 
-def reading(settings: Settings, found: Differences) -> str:
+def reading(settings: Settings, from_best: Differences) -> str:
     """How to read the table."""
-    there = int(np.isfinite(settings.means[found.outcome.column]).sum())
-    first = f"The first {MOST_ROWS} of {there:,} settings. " if there > MOST_ROWS else ""
+    measured = int(np.isfinite(settings.means[from_best.outcome.column]).sum())
+    first = f"The first {MOST_ROWS} of {measured:,} settings. " if measured > MOST_ROWS else ""
     if len(settings.seeds) < 2:
         return f"{first}With one seed there are no intervals, and so nothing is shown."
     return (
-        f"{first}Differences from the best setting, seed by seed. There are {found.others:,}, each with an interval of "
-        f"{_level(found)} % (Bonferroni), and a setting is shown to be worse if its interval is. The same runs chose "
-        "the best: one that is really better is called worse in at most 5 % of all cases; one of settings just as good "
-        f"may be called so more often. {limits(settings.traces)}"
+        f"{first}Differences from the best setting, seed by seed. There are {from_best.others:,}, each with an "
+        f"interval of {_level(from_best)} % (Bonferroni), and a setting is shown to be worse if its interval is. The "
+        "same runs chose the best: one that is really better is called worse in at most 5 % of all cases; one of "
+        f"settings just as good may be called so more often. {limits(settings.traces)}"
     )
 
 
-def _level(found: Differences) -> str:
+def _level(differences: Differences) -> str:
     """The confidence of an interval in percent, with enough decimals to differ from 100."""
-    level = 100.0 * found.confidence
+    level = 100.0 * differences.confidence
     decimals = max(1, 1 - floor(log10(100.0 - level)))
     return f"{level:.{decimals}f}".rstrip("0").rstrip(".")
 
 
-def _row(settings: Settings, found: Differences, at: int, others: list[Outcome]) -> list[str | Cell]:
+def _row(settings: Settings, from_best: Differences, at: int, others: list[Outcome]) -> list[str | Cell]:
     keys = [key.text(code) for key, code in zip(settings.keys, settings.codes[at].tolist(), strict=True)]
     difference, shown = Cell("best"), NONE
-    if at != found.against:
-        difference, shown = _difference(found, at), "yes" if found.is_worse[at] else "no"
-    own = _figure(settings, found.outcome, at)
-    return [*keys, own, difference, shown, *(_figure(settings, each, at) for each in others)]
+    if at != from_best.against:
+        difference, shown = _difference(from_best, at), "yes" if from_best.is_worse[at] else "no"
+    own = _figure(settings, from_best.outcome, at)
+    return [*keys, own, difference, shown, *(_figure(settings, outcome, at) for outcome in others)]
 
 
 def _figure(settings: Settings, outcome: Outcome, at: int) -> Cell:

@@ -20,48 +20,48 @@ LONGEST_LEVEL = 28
 
 def effects(settings: Settings, outcome: Outcome, order: list[int], name: str = "") -> Plot:
     """The effects of the keys with the indices `order`; the first eight are drawn."""
-    found = [effect(settings, outcome, place) for place in order[:MOST_KEYS]]
-    ends = np.concatenate([np.concatenate([each.mean, each.low, each.high]) for each in found])
+    of_keys = [effect(settings, outcome, place) for place in order[:MOST_KEYS]]
+    ends = np.concatenate([np.concatenate([of_key.mean, of_key.low, of_key.high]) for of_key in of_keys])
     low, high = np.nanmin(ends), np.nanmax(ends)
     room = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
     # The same for all, so that large effects look larger than small ones.
     y = {"range": numbers([max(low - room, 0.0 if outcome.is_rate else -np.inf), high + room], outcome.decimals + 2)}
     panels, spec = grid(
-        [each.bins.key.title for each in found],
-        [_across(each) for each in found],
-        [{**y, "title": safe(outcome.axis)} for _ in found],
+        [of_key.bins.key.title for of_key in of_keys],
+        [_across(of_key) for of_key in of_keys],
+        [{**y, "title": safe(outcome.axis)} for _ in of_keys],
         panel=220,
         top=8,
     )
     return Plot(
         name or f"effects-{outcome.column}",
         f"What each key does to {outcome.title}",
-        _reading(found, len(order)),
-        [{**_trace(each), **panel.axes} for panel, each in zip(panels, found, strict=True)],
+        _reading(of_keys, len(order)),
+        [{**_trace(of_key), **panel.axes} for panel, of_key in zip(panels, of_keys, strict=True)],
         {**spec, "showlegend": False},
     )
 
 
-def _reading(found: list[Effect], keys: int) -> str:
+def _reading(of_keys: list[Effect], keys: int) -> str:
     parts = ["A point is the mean over all settings with this value of the key, whatever their other keys are."]
-    if any(np.isfinite(each.low).any() for each in found):
+    if any(np.isfinite(of_key.low).any() for of_key in of_keys):
         parts.append("Bars: 95 % intervals over the seeds.")
     else:
         parts.append("There is one seed, or none that all settings have, and so no interval.")
-    binned = [each.bins.key.title for each in found if each.bins.is_binned]
+    binned = [of_key.bins.key.title for of_key in of_keys if of_key.bins.is_binned]
     if binned:
         parts.append(f"In bins of equally many settings: {', '.join(binned)}.")
-    if keys > len(found):
-        parts.append(f"The {len(found)} keys of {keys} that matter most are drawn.")
+    if keys > len(of_keys):
+        parts.append(f"The {len(of_keys)} keys of {keys} that matter most are drawn.")
     return " ".join(parts)
 
 
-def _across(found: Effect) -> Spec:
-    numbers_of = found.bins.numbers
-    if found.bins.is_binned and numbers_of is not None:
+def _across(of_key: Effect) -> Spec:
+    numbers_of = of_key.bins.numbers
+    if of_key.bins.is_binned and numbers_of is not None:
         low, high = float(numbers_of.min()), float(numbers_of.max())
         return {"type": "log", **LOG_TICKS} if 0.0 < low * LOGARITHMIC < high else {"nticks": 7}
-    return _levels([cut(name, LONGEST_LEVEL) for name in found.bins.names])
+    return _levels([cut(name, LONGEST_LEVEL) for name in of_key.bins.names])
 
 
 def _levels(names: list[str]) -> Spec:
@@ -70,22 +70,22 @@ def _levels(names: list[str]) -> Spec:
     return {"tickvals": list(range(count)), "ticktext": names, "range": [-0.5, count - 0.5]}
 
 
-def _trace(found: Effect) -> Spec:
-    outcome, is_binned = found.outcome, found.bins.is_binned
-    at = found.bins.numbers if is_binned else np.arange(len(found.mean), dtype=np.float64)
+def _trace(of_key: Effect) -> Spec:
+    outcome, is_binned = of_key.outcome, of_key.bins.is_binned
+    at = of_key.bins.numbers if is_binned else np.arange(len(of_key.mean), dtype=np.float64)
     assert at is not None  # only numbers are put into bins
     trace = line(
         numbers(at, 5),
-        numbers(found.mean, outcome.decimals + 2),
-        safe(found.bins.key.title),
+        numbers(of_key.mean, outcome.decimals + 2),
+        safe(of_key.bins.key.title),
         {"color": PALETTE[0], "width": 1.6},
-        customdata=[[safe(name), int(count)] for name, count in zip(found.bins.names, found.settings, strict=True)],
+        customdata=[[safe(name), int(count)] for name, count in zip(of_key.bins.names, of_key.settings, strict=True)],
         marker={"color": PALETTE[0], "size": 7},
         hovertemplate=f"%{{customdata[0]}}<br>{hover(outcome, 'y')}<br>%{{customdata[1]}} settings<extra></extra>",
     )
-    trace["mode"] = "lines+markers" if found.bins.key.is_number else "markers"
-    if np.isfinite(found.low).any():
-        mean, low, high = (each.tolist() for each in (found.mean, found.low, found.high))
+    trace["mode"] = "lines+markers" if of_key.bins.key.is_number else "markers"
+    if np.isfinite(of_key.low).any():
+        mean, low, high = (values.tolist() for values in (of_key.mean, of_key.low, of_key.high))
         trace["error_y"] = error_bars(mean, low, high, PALETTE[0], decimals=outcome.decimals + 3)
     return trace
 
@@ -104,17 +104,17 @@ LONGEST_NAME = 22
 
 def heat_map(settings: Settings, outcome: Outcome, across: int, up: int, name: str = "") -> Plot:
     """The mean of an outcome by the values of two keys, given by their indices."""
-    found = plane(settings, outcome, across, up)
-    high, wide = found.mean.shape
-    titles = [found.across.key.title, found.up.key.title]
+    means = plane(settings, outcome, across, up)
+    high, wide = means.mean.shape
+    titles = [means.across.key.title, means.up.key.title]
     x_title, y_title = map(safe, titles)
     trace: Spec = {
         "type": "heatmap",
         "name": safe(outcome.title),
-        "z": [numbers(row, outcome.decimals + 2) for row in found.mean],
+        "z": [numbers(row, outcome.decimals + 2) for row in means.mean],
         "customdata": [
-            [[safe(found.across.names[at]), safe(of_row), int(count)] for at, count in enumerate(row)]
-            for of_row, row in zip(found.up.names, found.settings, strict=True)
+            [[safe(means.across.names[at]), safe(of_row), int(count)] for at, count in enumerate(row)]
+            for of_row, row in zip(means.up.names, means.settings, strict=True)
         ],
         "colorscale": SCALE,
         "colorbar": colour_bar(outcome),
@@ -127,8 +127,8 @@ def heat_map(settings: Settings, outcome: Outcome, across: int, up: int, name: s
         ),
     }
     is_written = high * wide <= MOST_WRITTEN and wide <= 10
-    each = np.unique(found.settings[found.settings > 0])
-    is_one = len(each) == 1 and each[0] == 1
+    counts = np.unique(means.settings[means.settings > 0])
+    is_one = len(counts) == 1 and counts[0] == 1
     looks = {"showlegend": False, "margin": {"l": 64, "r": 8, "t": 34, "b": 52}}
     return Plot(
         name or f"map-{outcome.column}",
@@ -139,9 +139,9 @@ def heat_map(settings: Settings, outcome: Outcome, across: int, up: int, name: s
             else "A cell is the mean over the settings in it."
         )
         + f" Of {outcome.title}, {outcome.better} is better."
-        + ("" if found.settings.all() else " Where there is no setting there is no colour."),
-        [trace, *([_figures(found.mean, trace["z"])] if is_written else [])],
-        layout(max(320, 120 + 30 * high), xaxis=_axis(found.across), yaxis=_axis(found.up), **looks),
+        + ("" if means.settings.all() else " Where there is no setting there is no colour."),
+        [trace, *([_figures(means.mean, trace["z"])] if is_written else [])],
+        layout(max(320, 120 + 30 * high), xaxis=_axis(means.across), yaxis=_axis(means.up), **looks),
         least_width=150 + 52 * wide if wide > NARROW else 0,
     )
 

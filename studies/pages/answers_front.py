@@ -18,14 +18,14 @@ MAYBE = 0.05
 """A setting may be on the front if it is in this share of the draws of seeds."""
 
 
-def front(settings: Settings, found: Front, name: str = "front") -> Plot:
+def front(settings: Settings, the_front: Front, name: str = "front") -> Plot:
     """The front: the first two outcomes are the axes, a third is the colour."""
-    x, y, *third = found.outcomes
-    on = found.places[np.argsort(settings.means[x.column][found.places], kind="stable")]
-    share = np.zeros(len(settings)) if found.share is None else found.share
-    maybe = (share >= MAYBE) & ~found.is_on
-    known = np.isfinite([settings.means[each.column] for each in found.outcomes]).all(axis=0)
-    bettered = np.flatnonzero(known & ~found.is_on & ~maybe)
+    x, y, *third = the_front.outcomes
+    on = the_front.places[np.argsort(settings.means[x.column][the_front.places], kind="stable")]
+    share = np.zeros(len(settings)) if the_front.share is None else the_front.share
+    maybe = (share >= MAYBE) & ~the_front.is_on
+    is_measured = np.isfinite([settings.means[outcome.column] for outcome in the_front.outcomes]).all(axis=0)
+    bettered = np.flatnonzero(is_measured & ~the_front.is_on & ~maybe)
     shown = bettered
     if len(bettered) > MOST_BETTERED:
         shown = np.sort(np.random.default_rng(0).choice(bettered, MOST_BETTERED, replace=False))
@@ -33,30 +33,32 @@ def front(settings: Settings, found: Front, name: str = "front") -> Plot:
     traces = []
     if len(shown):
         marker: Spec = {"size": 5, "color": faded(ARRIVALS, 0.55)}
-        traces.append(_points(settings, found, shown, "bettered by another setting", marker))
+        traces.append(_points(settings, the_front, shown, "bettered by another setting", marker))
     if len(likely):
         marker = {"size": 8, "color": BACKGROUND, "line": {"color": PALETTE[0], "width": 1.6}}
-        traces.append(_points(settings, found, likely, "on the front in some draws of the seeds", marker))
+        traces.append(_points(settings, the_front, likely, "on the front in some draws of the seeds", marker))
     if not third:
-        traces.append(_staircase(settings, found, on))
+        traces.append(_staircase(settings, the_front, on))
     marker = {"size": 10, "color": PALETTE[0], "line": {"color": BACKGROUND, "width": 1}}
     if third:
         shade = rounded(third[0], settings.means[third[0].column][on])
         marker |= {"color": shade, "colorscale": SCALE, "showscale": True, "colorbar": colour_bar(third[0])}
-    traces.append({**_points(settings, found, on, "on the front", marker), **_bars(settings, found, on)})
-    names = " and ".join((", ".join(each.title for each in found.outcomes[:-1]), found.outcomes[-1].title))
+    traces.append({**_points(settings, the_front, on, "on the front", marker), **_bars(settings, the_front, on)})
+    names = " and ".join(
+        (", ".join(outcome.title for outcome in the_front.outcomes[:-1]), the_front.outcomes[-1].title)
+    )
     drawn = f" Of {len(bettered):,} settings that others better, {len(shown)} are drawn at random."
     return Plot(
         name,
         f"Pareto front of {names}",
-        _reading(settings, found, on, int(maybe.sum())) + (drawn if len(shown) < len(bettered) else ""),
+        _reading(settings, the_front, on, int(maybe.sum())) + (drawn if len(shown) < len(bettered) else ""),
         traces,
         layout(460, xaxis=axis(safe(x.axis)), yaxis=axis(safe(y.axis))),
     )
 
 
-def _reading(settings: Settings, found: Front, on: IntArray, maybe: int) -> str:
-    x, y, *third = found.outcomes
+def _reading(settings: Settings, the_front: Front, on: IntArray, maybe: int) -> str:
+    x, y, *third = the_front.outcomes
     sides = f"{'left' if x.better == 'less' else 'right'} and {'down' if y.better == 'less' else 'up'}"
     parts = [
         "A point is a setting, by its means over the seeds.",
@@ -65,7 +67,7 @@ def _reading(settings: Settings, found: Front, on: IntArray, maybe: int) -> str:
     ]
     if third:
         parts.append(f"The colour is {third[0].title}, of which {third[0].better} is better.")
-    if found.share is None:
+    if the_front.share is None:
         parts.append("There are too few seeds to say how sure the front is.")
     else:
         parts.append(
@@ -77,41 +79,41 @@ def _reading(settings: Settings, found: Front, on: IntArray, maybe: int) -> str:
     return " ".join(parts)
 
 
-def _points(settings: Settings, found: Front, places: IntArray, name: str, marker: Spec) -> Spec:
-    x, y, *third = found.outcomes
+def _points(settings: Settings, the_front: Front, places: IntArray, name: str, marker: Spec) -> Spec:
+    x, y, *third = the_front.outcomes
     lines = [hover(x, "x"), hover(y, "y")]
     data: list[list[object]] = [[safe(settings.title(at)).replace(", ", "<br>")] for at in places.tolist()]
     if third:
         lines.append(hover(third[0], "customdata[1]"))
         for row, value in zip(data, rounded(third[0], settings.means[third[0].column][places]), strict=True):
             row.append(value)
-    if found.share is not None:
+    if the_front.share is not None:
         lines.append(f"on the front in %{{customdata[{2 if third else 1}]}} % of the draws")
-        for row, value in zip(data, found.share[places].tolist(), strict=True):
+        for row, value in zip(data, the_front.share[places].tolist(), strict=True):
             row.append(round(100.0 * value))
     template = "%{customdata[0]}<br>" + "<br>".join(lines) + "<extra></extra>"
-    return points(*_at(settings, found, places), name, marker, customdata=data, hovertemplate=template)
+    return points(*_at(settings, the_front, places), name, marker, customdata=data, hovertemplate=template)
 
 
-def _at(settings: Settings, found: Front, places: IntArray) -> tuple[list[float | None], list[float | None]]:
+def _at(settings: Settings, the_front: Front, places: IntArray) -> tuple[list[float | None], list[float | None]]:
     """Settings by their first two outcomes."""
-    x, y = (rounded(each, settings.means[each.column][places]) for each in found.outcomes[:2])
+    x, y = (rounded(outcome, settings.means[outcome.column][places]) for outcome in the_front.outcomes[:2])
     return x, y
 
 
-def _staircase(settings: Settings, found: Front, on: IntArray) -> Spec:
+def _staircase(settings: Settings, the_front: Front, on: IntArray) -> Spec:
     """The front as steps between its settings."""
-    shape = "hv" if found.outcomes[0].better == "less" else "vh"
+    shape = "hv" if the_front.outcomes[0].better == "less" else "vh"
     style = {"shape": shape, "width": 1.4, "color": faded(PALETTE[0], 0.6)}
-    return line(*_at(settings, found, on), "", style, hoverinfo="skip", showlegend=False)
+    return line(*_at(settings, the_front, on), "", style, hoverinfo="skip", showlegend=False)
 
 
-def _bars(settings: Settings, found: Front, on: IntArray) -> Spec:
+def _bars(settings: Settings, the_front: Front, on: IntArray) -> Spec:
     """The intervals of the first settings on the front, in both axes; empty with a single seed."""
     if len(settings.seeds) < 2:
         return {}
     bars: Spec = {}
-    for name, outcome in zip(("error_x", "error_y"), found.outcomes, strict=False):
+    for name, outcome in zip(("error_x", "error_y"), the_front.outcomes, strict=False):
         mean, low, high, _ = settings.bounds(outcome, on)
         below, above = (np.where(np.arange(len(on)) < MOST_BARS, end, np.nan).tolist() for end in (low, high))
         looks: Spec = {"decimals": outcome.decimals + 2, "width": 3}
@@ -130,14 +132,14 @@ AXIS_WIDTH = 105
 """The width of an axis [pixels]."""
 
 
-def parallel(settings: Settings, order: list[int], kept: IntArray, name: str = "parallel") -> Plot:
+def parallel(settings: Settings, order: list[int], always_drawn: IntArray, name: str = "parallel") -> Plot:
     """The keys with the indices `order`, then the outcomes; the colour is the first outcome. `kept`: settings that are
     drawn even if not all can be."""
-    places = _drawn(settings, kept)
+    places = _drawn(settings, always_drawn)
     axes = [_key(settings, place, places) for place in order[:MOST_KEYS]]
-    for each in settings.outcomes:
-        means = each.factor * settings.means[each.column][places]
-        axes.append(_axis(each.title, means, means))
+    for outcome in settings.outcomes:
+        means = outcome.factor * settings.means[outcome.column][places]
+        axes.append(_axis(outcome.title, means, means))
     first = settings.outcomes[0]
     shade = rounded(first, settings.means[first.column][places])
     trace: Spec = {
@@ -150,25 +152,25 @@ def parallel(settings: Settings, order: list[int], kept: IntArray, name: str = "
         "tickfont": {"size": 10},
         "rangefont": {"size": 1, "color": faded("#ffffff", 0.0)},
     }
-    said = (
+    reading = (
         "A line is a setting, by its means over the seeds. Drag along an axis to keep the settings within a range, and "
         "click on it to let go; drag an axis' name to move it."
     )
     if len(places) < len(settings):
-        said += f" Of {len(settings):,} settings {len(places)} are drawn: the Pareto front, and others at random."
+        reading += f" Of {len(settings):,} settings {len(places)} are drawn: the Pareto front, and others at random."
     if len(order) > MOST_KEYS:
-        said += f" The {MOST_KEYS} keys of {len(order)} that matter most are drawn."
+        reading += f" The {MOST_KEYS} keys of {len(order)} that matter most are drawn."
     spec = layout(446, margin={"l": 70, "r": 24, "t": 72, "b": 30})
-    return Plot(name, "All keys and outcomes at once", said, [trace], spec, AXIS_WIDTH * (len(axes) + 1))
+    return Plot(name, "All keys and outcomes at once", reading, [trace], spec, AXIS_WIDTH * (len(axes) + 1))
 
 
-def _drawn(settings: Settings, kept: IntArray) -> IntArray:
-    known = np.isfinite(np.array([settings.means[each.column] for each in settings.outcomes])).all(axis=0)
-    there = np.flatnonzero(known)
-    if len(there) <= MOST_LINES:
-        return there
-    first = kept[known[kept]][: MOST_LINES // 2]
-    others = np.setdiff1d(there, first)
+def _drawn(settings: Settings, always_drawn: IntArray) -> IntArray:
+    is_measured = np.isfinite(np.array([settings.means[outcome.column] for outcome in settings.outcomes])).all(axis=0)
+    measured = np.flatnonzero(is_measured)
+    if len(measured) <= MOST_LINES:
+        return measured
+    first = always_drawn[is_measured[always_drawn]][: MOST_LINES // 2]
+    others = np.setdiff1d(measured, first)
     chosen = np.random.default_rng(0).choice(others, MOST_LINES - len(first), replace=False)
     return np.sort(np.concatenate([first, chosen]))
 

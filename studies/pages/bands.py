@@ -22,15 +22,15 @@ _ROW, _HEAD, _BOTTOM = 30, 46, 52
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of a row with one configuration, as plotly takes it; `about`: the lines of the hover text."""
+class Band:
+    """A part of a row with one configuration, as plotly takes it; `hover_lines`: the lines of the hover text."""
 
     row: int
     variant: str
     served: str
     start: float | None
     length: float
-    about: tuple[str, ...]
+    hover_lines: tuple[str, ...]
 
 
 def over_time(scene: Scene) -> Plot:
@@ -38,7 +38,7 @@ def over_time(scene: Scene) -> Plot:
     stages = list(dict.fromkeys(scene.groups[0].tables["decisions"]["stage"].astype(str)))
     parts = {stage: _decided(scene, stage) for stage in stages}
     traces, spec = _bands(
-        {stage: (_variants(scene.groups, stage), found) for stage, found in parts.items()},
+        {stage: (_variants(scene.groups, stage), of_stage) for stage, of_stage in parts.items()},
         [coloured(label, colour(group.place)) for label, group in zip(scene.labels, scene.groups, strict=True)],
         scene.clock.axis(),
         _ROW,
@@ -53,11 +53,11 @@ def over_time(scene: Scene) -> Plot:
     )
 
 
-def by_load(found: Over, title: str) -> Plot:
+def by_load(plans: Over, title: str) -> Plot:
     """The configuration of each stage by the load; `title`: that of its axis."""
-    x = axis(title, range=[found.plans[0].load_rps, found.end_rps])
-    stages = list(found.plans[0].configuration)
-    traces, spec = _bands({stage: _planned(found, stage) for stage in stages}, [""], x, 34)
+    x = axis(title, range=[plans.plans[0].load_rps, plans.end_rps])
+    stages = list(plans.plans[0].configuration)
+    traces, spec = _bands({stage: _planned(plans, stage) for stage in stages}, [""], x, 34)
     return Plot(
         "bands",
         "Variants, batches and replicas",
@@ -69,7 +69,7 @@ def by_load(found: Over, title: str) -> Plot:
 
 
 def _bands(
-    stages: Mapping[str, tuple[Sequence[str], Sequence[Part]]], names: Sequence[str], x: Spec, row: int
+    stages: Mapping[str, tuple[Sequence[str], Sequence[Band]]], names: Sequence[str], x: Spec, row: int
 ) -> tuple[list[Spec], Spec]:
     """Traces and layout, a row for each name. `stages`: the variants of each, the lightest first, and its parts."""
     panels, inner = placed([len(names) * row] * len(stages), _HEAD)
@@ -84,7 +84,7 @@ def _bands(
     return traces, layout(inner + _HEAD + _BOTTOM, margin=margin, **looks, **axes)
 
 
-def _stage(panel: Panel, variants: Sequence[str], parts: Sequence[Part], hue: tuple[str, str]) -> list[Spec]:
+def _stage(panel: Panel, variants: Sequence[str], parts: Sequence[Band], hue: tuple[str, str]) -> list[Spec]:
     """The traces of a stage, one per variant."""
     most = max((sum(part.row == row for part in parts) for row in {part.row for part in parts}), default=0)
     gap = {"color": BACKGROUND, "width": 0.5 if most <= _MOST_GAPS else 0.0}
@@ -93,7 +93,7 @@ def _stage(panel: Panel, variants: Sequence[str], parts: Sequence[Part], hue: tu
         depth = place / (len(variants) - 1) if len(variants) > 1 else 0.35
         own = [part for part in parts if part.variant == variant]
         name = safe(variant)
-        lines = "<br>".join(f"%{{customdata[{line}]}}" for line in range(1, len(own[0].about))) if own else ""
+        lines = "<br>".join(f"%{{customdata[{line}]}}" for line in range(1, len(own[0].hover_lines))) if own else ""
         trace = rows(
             [part.length for part in own],
             [part.row for part in own],
@@ -106,7 +106,7 @@ def _stage(panel: Panel, variants: Sequence[str], parts: Sequence[Part], hue: tu
             insidetextanchor="middle",
             textangle=0,
             textfont={"size": 11, "color": ON_DARK if depth > 0.45 else ON_LIGHT},
-            customdata=[part.about for part in own],
+            customdata=[part.hover_lines for part in own],
             hovertemplate=f"<b>%{{customdata[0]}}</b><br>{name} %{{text}}<br>{lines}<extra></extra>",
             legend=f"legend{panel.reference}",
             **panel.axes,
@@ -116,33 +116,33 @@ def _stage(panel: Panel, variants: Sequence[str], parts: Sequence[Part], hue: tu
     return traces
 
 
-def _decided(scene: Scene, stage: str) -> list[Part]:
+def _decided(scene: Scene, stage: str) -> list[Band]:
     """The parts of a stage over time: policy, time and reason."""
-    clock, found = scene.clock, []
+    clock, parts = scene.clock, []
     for row, group in enumerate(scene.groups):
         for part in segments(group.tables["decisions"], stage, group.duration_s):
             when = f"{clock.text(part.start_s)} to {clock.text(part.end_s)}"
             served = f"{part.replicas}×b{part.batch}"
             (start,), (length,) = clock.moments([part.start_s]), lengths([part.end_s - part.start_s])
-            about = (scene.labels[row], when, scene.reasons[row].of(part.step))
-            found.append(Part(row, part.variant, served, start, length, about))
-    return found
+            hover_lines = (scene.labels[row], when, scene.reasons[row].of(part.step))
+            parts.append(Band(row, part.variant, served, start, length, hover_lines))
+    return parts
 
 
-def _planned(found: Over, stage: str) -> tuple[list[str], list[Part]]:
+def _planned(plans: Over, stage: str) -> tuple[list[str], list[Band]]:
     """The variants of a stage by the load, the lightest first, and its parts; equal neighbours are merged."""
     parts: list[tuple[tuple[str, int, int], float, float]] = []
-    ends = [*(plan.load_rps for plan in found.plans[1:]), found.end_rps]
-    for plan, end in zip(found.plans, ends, strict=True):
-        wanted = plan.configuration[stage]
-        served = (wanted.variant, wanted.batch, wanted.replicas)
+    ends = [*(plan.load_rps for plan in plans.plans[1:]), plans.end_rps]
+    for plan, end in zip(plans.plans, ends, strict=True):
+        planned = plan.configuration[stage]
+        served = (planned.variant, planned.batch, planned.replicas)
         if parts and parts[-1][0] == served:
             parts[-1] = (served, parts[-1][1], end)
         else:
             parts.append((served, plan.load_rps, end))
-    variants = sorted({variant for (variant, _, _), _, _ in parts}, key=found.weight(stage))
+    variants = sorted({variant for (variant, _, _), _, _ in parts}, key=plans.weight(stage))
     return variants, [
-        Part(0, variant, f"{replicas}×b{batch}", start, end - start, (safe(stage), f"from {start:g} rps on"))
+        Band(0, variant, f"{replicas}×b{batch}", start, end - start, (safe(stage), f"from {start:g} rps on"))
         for (variant, batch, replicas), start, end in parts
     ]
 
@@ -155,8 +155,8 @@ def _variants(groups: Sequence[Group], stage: str) -> list[str]:
         decided = group.tables["decisions"]
         decided = decided[decided["stage"] == stage]
         for variant, cores in zip(decided["variant"].astype(str), decided["cores"], strict=True):
-            found = max(accuracies.get(name, 0.0) for name in variant.split(" + ")), int(cores)
-            weight[variant] = min(weight.get(variant, found), found)
+            accuracy_and_cores = max(accuracies.get(name, 0.0) for name in variant.split(" + ")), int(cores)
+            weight[variant] = min(weight.get(variant, accuracy_and_cores), accuracy_and_cores)
     return sorted(weight, key=lambda variant: (weight[variant], _natural(variant)))
 
 

@@ -76,13 +76,13 @@ def _thinned(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     if len(x) <= 4 * WIDTH:
         return x, y
     starts = np.flatnonzero(np.diff(np.floor(2 * x), prepend=-1.0)).tolist()
-    kept: list[int] = []
+    places: list[int] = []
     for start, stop in zip(starts, [*starts[1:], len(x)], strict=True):
         within = y[start:stop]
-        kept += [start, stop - 1]
+        places += [start, stop - 1]
         if np.isfinite(within).any():
-            kept += [start + int(np.nanargmin(within)), start + int(np.nanargmax(within))]
-    chosen = np.unique(kept)
+            places += [start + int(np.nanargmin(within)), start + int(np.nanargmax(within))]
+    chosen = np.unique(places)
     return x[chosen], y[chosen]
 
 
@@ -131,8 +131,8 @@ def _row(name: str, *cells: str) -> str:
 
 def card(title: str, lines: Iterable[str], *parts: str) -> str:
     """A card: the title, lines of text below it, and parts in HTML."""
-    said = "".join(f"<br>{escape(line)}" for line in lines)
-    return f"<div><b>{escape(title)}</b>{said}<br>{''.join(parts)}</div>"
+    body = "".join(f"<br>{escape(line)}" for line in lines)
+    return f"<div><b>{escape(title)}</b>{body}<br>{''.join(parts)}</div>"
 
 
 @dataclass(frozen=True)
@@ -147,14 +147,14 @@ class Dot:
 
 def plane(title: str, x_name: str, y_name: str, dots: Sequence[Dot]) -> Picture:
     """A small picture of points with their names as hover text; the axes end at the outermost points."""
-    known = [dot for dot in dots if np.isfinite([dot.x, dot.y]).all()]
-    across, up = _place([dot.x for dot in known], WIDTH), _place([dot.y for dot in known], 2 * HEIGHT)
+    placed = [dot for dot in dots if np.isfinite([dot.x, dot.y]).all()]
+    across, up = _place([dot.x for dot in placed], WIDTH), _place([dot.y for dot in placed], 2 * HEIGHT)
     drawn = "".join(
         f'<circle cx="{x:.1f}" cy="{2 * HEIGHT - y:.1f}" r="4" fill="{_toned(dot.colour)}">'
         f"<title>{escape(f'{dot.name}: {dot.x:.4g}, {dot.y:.4g}')}</title></circle>"
-        for dot, x, y in zip(known, across, up, strict=True)
+        for dot, x, y in zip(placed, across, up, strict=True)
     )
-    ends = (_ends(y_name, [dot.y for dot in known]), _ends(x_name, [dot.x for dot in known]))
+    ends = (_ends(y_name, [dot.y for dot in placed]), _ends(x_name, [dot.x for dot in placed]))
     return _picture(f"{title}: {' over '.join(ends)}", drawn, 2 * HEIGHT)
 
 
@@ -217,14 +217,14 @@ def _per_bin(end_s: float) -> str:
 
 
 def _decided(decisions: Any, column: str, end_s: float) -> list[Curve]:
-    found = decided(decisions, column, end_s)
-    return [] if found is None else [Curve(found.edges_s, found.value, colour(1))]
+    steps = decided(decisions, column, end_s)
+    return [] if steps is None else [Curve(steps.edges_s, steps.value, colour(1))]
 
 
 def cores(run: RunData, colour: str) -> Curve:
     """The cores of existing replicas over time."""
-    found = existing_cores(run.tables["replicas"], float(run.summary["duration_s"]))
-    return Curve(found.edges_s, found.value, colour, is_area=True)
+    steps = existing_cores(run.tables["replicas"], float(run.summary["duration_s"]))
+    return Curve(steps.edges_s, steps.value, colour, is_area=True)
 
 
 def violations(run: RunData) -> Curve:
@@ -234,7 +234,7 @@ def violations(run: RunData) -> Curve:
     return Curve(edges_s, np.sum(list(counts.values()), axis=0, dtype=np.float64), SLA_COLOUR, is_area=True)
 
 
-def comparison_card(title: str, groups: Sequence[Group], taken: Recommendation) -> str:
+def comparison_card(title: str, groups: Sequence[Group], recommendation: Recommendation) -> str:
     """The recommendation, and a row for each policy: figures, and cores and violations over time in the first seed."""
     figures = figures_of([run.summary for group in groups for run in group.runs])
     rows: list[list[str]] = [
@@ -243,12 +243,12 @@ def comparison_card(title: str, groups: Sequence[Group], taken: Recommendation) 
     columns = ["policy", *(name for name, *_ in figures)]
     if all(has_records(group.runs[0]) for group in groups):
         end_s = float(groups[0].runs[0].summary["duration_s"])
-        for what, unit, draw in (
+        for title_of_column, unit, draw in (
             ("cores", "", [cores(group.runs[0], colour(group.place)) for group in groups]),
             ("violations", _per_bin(end_s), [violations(group.runs[0]) for group in groups]),
         ):
             top = max(float(curve.y.max(initial=0.0)) for curve in draw)
-            columns.append(f"{what} over time")
+            columns.append(f"{title_of_column} over time")
             for row, curve in zip(rows, draw, strict=True):
-                row.append(sketch(what, unit, [curve], end_s, top))
-    return card(title, taken.sentences[:1], plain_table(columns, rows))
+                row.append(sketch(title_of_column, unit, [curve], end_s, top))
+    return card(title, recommendation.sentences[:1], plain_table(columns, rows))

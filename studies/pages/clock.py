@@ -53,7 +53,7 @@ class Clock:
         origin_ms = ORIGIN_MS + round(1e3 * (at - ORIGIN).total_seconds())
         return [origin_ms + round(1e3 * float(time_s)) if isfinite(time_s) else None for time_s in times_s]
 
-    def axis(self, title: str = TIME, **more: Any) -> Spec:
+    def axis(self, title: str = TIME, **keys: Any) -> Spec:
         """The axis of time, the same in all plots; `title` is ignored on the load's own clock, which has its own.
 
         If the duration is a whole minute, hour or day, the axis ends a little early: the tick there would read 0.
@@ -62,7 +62,7 @@ class Clock:
         ends = self.moments([0.0, self.duration_s * (1.0 - 2e-4) if is_round else self.duration_s])
         ticks, hover = _ticks(self.duration_s) if self.starts_at is None else self._own_ticks(self.starts_at)
         shown = {"tickformatstops": ticks, "hoverformat": hover}
-        return axis(title and self._title(title), type="date", range=ends, **shown, **more)
+        return axis(title and self._title(title), type="date", range=ends, **shown, **keys)
 
     def text(self, time_s: float) -> str:
         """A time in words, as exact as the run is long: `12 min 31 s`, `5 h 3 min`, `day 2, 5:03`.
@@ -130,7 +130,7 @@ MOST_SHORT = 100
 
 
 @dataclass(frozen=True)
-class Envelope:
+class BinEnvelope:
     """Minimum, mean over time and maximum in each bin; one edge more than values."""
 
     edges_s: FloatArray
@@ -145,7 +145,7 @@ def is_long(figure: Steps) -> bool:
     return figure.low is not None or int(np.sum(lasting_s < np.sum(lasting_s) / MOST_STEPS)) > MOST_SHORT
 
 
-def envelope(figure: Steps) -> Envelope:
+def envelope(figure: Steps) -> BinEnvelope:
     """The envelope of a figure, in bins of a round width [s]."""
     start_s, end_s = float(figure.edges_s[0]), float(figure.edges_s[-1])
     bins_s = start_s + bin_edges(end_s - start_s, round_up((end_s - start_s) / ENVELOPE_BINS))
@@ -156,11 +156,11 @@ def envelope(figure: Steps) -> Envelope:
     high = value if figure.high is None else figure.high[place]
     first = np.searchsorted(pieces_s, bins_s[:-1])
     mean = np.add.reduceat(value * np.diff(pieces_s), first) / np.diff(bins_s)
-    return Envelope(bins_s, np.minimum.reduceat(low, first), mean, np.maximum.reduceat(high, first))
+    return BinEnvelope(bins_s, np.minimum.reduceat(low, first), mean, np.maximum.reduceat(high, first))
 
 
 @dataclass(frozen=True)
-class Look:
+class LineLook:
     """How a figure over time is drawn: its colour, width and dash, and the colour of the area beneath it."""
 
     colour: str
@@ -170,7 +170,7 @@ class Look:
 
 
 def course(
-    clock: Clock, figure: Steps, name: str, look: Look, unit: str, reasons: Sequence[str] = (), **more: Any
+    clock: Clock, figure: Steps, name: str, look: LineLook, unit: str, reasons: Sequence[str] = (), **keys: Any
 ) -> list[Spec]:
     """The traces of a figure over time; `reasons`: for each value a hover text (HTML).
 
@@ -178,29 +178,29 @@ def course(
     """
     style: Spec = {"color": look.colour, "width": look.width, "dash": look.dash}
     if is_long(figure):
-        return _enveloped(clock, envelope(figure), name, style, unit, **more)
+        return _enveloped(clock, envelope(figure), name, style, unit, **keys)
     x, y = figure.line
     shown: Spec = {"hovertemplate": f"%{{y:.4~g}} {unit}"}
     if len(reasons):
         shown = {"hovertemplate": f"%{{y:.4~g}} {unit}<br>%{{text}}", "text": [*reasons, reasons[-1]]}
     area: Spec = {"fill": "tozeroy", "fillcolor": look.area} if look.area else {}
-    return [steps(clock.moments(x), numbers(y), name, style, **shown, **area, **more)]
+    return [steps(clock.moments(x), numbers(y), name, style, **shown, **area, **keys)]
 
 
-def _enveloped(clock: Clock, found: Envelope, name: str, style: Spec, unit: str, **more: Any) -> list[Spec]:
+def _enveloped(clock: Clock, of_bins: BinEnvelope, name: str, style: Spec, unit: str, **keys: Any) -> list[Spec]:
     """The means within the band from minimum to maximum."""
-    x = clock.moments(found.edges_s)
-    low, mean, high = (numbers([*values, *values[-1:]]) for values in (found.low, found.mean, found.high))
-    ends = [list(each) for each in zip(low, high, strict=True)]
+    x = clock.moments(of_bins.edges_s)
+    low, mean, high = (numbers([*values, *values[-1:]]) for values in (of_bins.low, of_bins.mean, of_bins.high))
+    ends = [list(pair) for pair in zip(low, high, strict=True)]
     hover = f"%{{y:.4~g}} {unit} (%{{customdata[0]:.4~g}} to %{{customdata[1]:.4~g}})"
-    means = steps(x, mean, name, style, customdata=ends, hovertemplate=hover, **more)
-    return [*band(x, low, high, name, style["color"], **more), means]
+    means = steps(x, mean, name, style, customdata=ends, hovertemplate=hover, **keys)
+    return [*band(x, low, high, name, style["color"], **keys), means]
 
 
 def band(
-    x: Sequence[object], low: Sequence[object], high: Sequence[object], name: str, colour: str, **more: Any
+    x: Sequence[object], low: Sequence[object], high: Sequence[object], name: str, colour: str, **keys: Any
 ) -> list[Spec]:
     """The area between two step lines."""
-    edge: Spec = {**more, "showlegend": False, "hoverinfo": "skip"}
+    edge: Spec = {**keys, "showlegend": False, "hoverinfo": "skip"}
     filled: Spec = {"fill": "tonexty", "fillcolor": faded(colour, 0.22)}
     return [steps(x, low, name, {"width": 0}, **edge), steps(x, high, name, {"width": 0}, **edge, **filled)]

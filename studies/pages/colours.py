@@ -111,7 +111,7 @@ def between(light: str, dark: str, depth: float) -> str:
 
 def shade(depth: float, *, dark: bool = False) -> str:
     """A theme's colour between SHADES; `depth` is from 0 (few) to 1 (many)."""
-    ends = [DARK[each] if dark else each for each in SHADES]
+    ends = [DARK[colour] if dark else colour for colour in SHADES]
     place = min(int(depth * (len(ends) - 1)), len(ends) - 2)
     return between(ends[place], ends[place + 1], depth * (len(ends) - 1) - place)
 
@@ -150,7 +150,7 @@ NAMES = {
     "fill": FILL,
     "link": PALETTE[0],
     "bad": BAD,
-    **{f"c{place}": each for place, each in enumerate(PALETTE)},
+    **{f"c{place}": colour for place, colour in enumerate(PALETTE)},
 }
 """Names of colours for style sheets and scripts: `c0` is that of the first policy."""
 
@@ -161,7 +161,7 @@ def style_of_themes() -> str:
         " ".join(f"--{name.removeprefix('#')}: {value};" for name, value in theme)
         for theme in (((name, name) for name in DARK), DARK.items())
     )
-    names = " ".join(f"--{name}: {in_css(each) if each in DARK else each};" for name, each in NAMES.items())
+    names = " ".join(f"--{name}: {in_css(colour) if colour in DARK else colour};" for name, colour in NAMES.items())
     return (
         f":root {{ color-scheme: light; {light} {names} }}\n"
         f"@media screen and (prefers-color-scheme: dark) {{ :root {{ color-scheme: dark; {dark} }} }}\n"

@@ -63,13 +63,13 @@ def card(result: Comparison | RunData) -> str:
 
 def graphs(scene: Scene) -> list[Part]:
     """The pipeline's graph in the first run of each policy, of which the reader picks one; empty for a chain."""
-    drawn = [(group, each) for group in scene.groups if (each := drawing_of(group.runs[0])) is not None]
+    drawn = [(group, drawing) for group in scene.groups if (drawing := drawing_of(group.runs[0])) is not None]
     if len(drawn) < 2:
-        return [each.plot("graph", "The graph", READING) for _, each in drawn]
+        return [drawing.plot("graph", "The graph", READING) for _, drawing in drawn]
     names = {str(group.place): group.label for group, _ in drawn}
     shown = [
-        Section("", [each.plot(f"graph-{group.place}", group.label)], shown_for={"graph": str(group.place)})
-        for group, each in drawn
+        Section("", [drawing.plot(f"graph-{group.place}", group.label)], shown_for={"graph": str(group.place)})
+        for group, drawing in drawn
     ]
     return [Section("The graph", [Choice("graph", "Policy", names), *shown], READING + scene.first)]
 
@@ -87,13 +87,13 @@ def plots_of(scene: Scene) -> list[Plot]:
 def plots_of_first(groups: Sequence[Group]) -> list[Plot]:
     """The plots of policies of which only the first seed has its tables, if it has records: all but the plane show it
     alone."""
-    found = [trade_off(Scene(tuple(groups)))]
+    plots = [trade_off(Scene(tuple(groups)))]
     drawn = tuple(group for group in groups if has_records(group.runs[0]))
     if drawn:
         scene = Scene(drawn)
         curves = distribution(Scene(tuple(replace(group, runs=group.runs[:1]) for group in drawn)))
-        found += [*over_time(scene), replace(curves, note=curves.note + scene.first)]
-    return found
+        plots += [*over_time(scene), replace(curves, note=curves.note + scene.first)]
+    return plots
 
 
 def over_time(scene: Scene) -> list[Plot]:
@@ -138,15 +138,15 @@ def _range(groups: Sequence[Group], key: str) -> str:
     return " to ".join(dict.fromkeys(f"{count:,}" for count in (min(counts), max(counts))))
 
 
-def _counted(count: int, one: str, several: str) -> str:
-    return f"{count} {one if count == 1 else several}"
+def _counted(count: int, single: str, several: str) -> str:
+    return f"{count} {single if count == 1 else several}"
 
 
 # ---- the headline ----
 
 
 @dataclass(frozen=True)
-class Column:
+class FigureColumn:
     """A column of the table: a figure of the summary times a factor, rounded; `good`: which end is better, if any."""
 
     key: str
@@ -158,20 +158,20 @@ class Column:
 
 
 _COLUMNS = (
-    Column("pas_mean", "PAS", "x 100", 2, "high"),
-    Column("cost_mean_cores", "Cost", "mean cores", 2, "low"),
-    Column("sla_violation_rate", "SLA violations", "% of requests", 2, "low", 100.0),
-    Column("goodput_rps", "Goodput", "rps", 2, "high"),
-    Column("latency_p50_s", "Latency p50", "s", 3, "low"),
-    Column("latency_p99_s", "Latency p99", "s", 3, "low"),
-    Column("dropped", "Dropped", "requests", 1, "low"),
-    Column("changes", "Changes", "configurations", 1),
+    FigureColumn("pas_mean", "PAS", "x 100", 2, "high"),
+    FigureColumn("cost_mean_cores", "Cost", "mean cores", 2, "low"),
+    FigureColumn("sla_violation_rate", "SLA violations", "% of requests", 2, "low", 100.0),
+    FigureColumn("goodput_rps", "Goodput", "rps", 2, "high"),
+    FigureColumn("latency_p50_s", "Latency p50", "s", 3, "low"),
+    FigureColumn("latency_p99_s", "Latency p99", "s", 3, "low"),
+    FigureColumn("dropped", "Dropped", "requests", 1, "low"),
+    FigureColumn("changes", "Changes", "configurations", 1),
 )
-_WORST_HOUR = Column("sla_violation_worst_hour_rate", "Worst hour", "% of its requests", 2, "low", 100.0)
+_WORST_HOUR = FigureColumn("sla_violation_worst_hour_rate", "Worst hour", "% of its requests", 2, "low", 100.0)
 _WHERE_ANY = (
-    Column("failed", "Failed", "requests", 1, "low"),
-    Column("unfinished", "Unfinished", "requests", 1, "low"),
-    Column("infeasible_decisions", "Infeasible", "decisions", 1, "low"),
+    FigureColumn("failed", "Failed", "requests", 1, "low"),
+    FigureColumn("unfinished", "Unfinished", "requests", 1, "low"),
+    FigureColumn("infeasible_decisions", "Infeasible", "decisions", 1, "low"),
 )
 
 
@@ -179,31 +179,34 @@ def headline(groups: Sequence[Group]) -> list[Part]:
     """The state of each policy, the differences from the one that the reader picks, and how to read the figures."""
     stood = [sentence(group) for group in groups]
     lines = [line for group in groups if (line := unmet(group.label, list(group.summaries.values())))]
-    found: list[Part] = [Items([*_at_once(stood), *lines]), Paragraph(definitions(stood), "muted")]
+    parts: list[Part] = [Items([*_at_once(stood), *lines]), Paragraph(definitions(stood), "muted")]
     if len(groups) > 1:
         paired = "Differences seed by seed, where both met the same arrivals and draws:"
         names = {str(group.place): group.label for group in groups}
-        found += [Paragraph(paired, "muted"), Choice("against", "Against", names)]
-        found += [_differences(group, groups) for group in groups]
-    return [*found, Paragraph(reading(groups), "muted")]
+        parts += [Paragraph(paired, "muted"), Choice("against", "Against", names)]
+        parts += [_differences(group, groups) for group in groups]
+    return [*parts, Paragraph(reading(groups), "muted")]
 
 
 def _at_once(stood: Sequence[Text]) -> list[Text]:
     """The sentences on policies, or one for all if it says the same of each."""
     first, *others = stood
-    if others and first[1] == " is " and all(each[1:] == first[1:] for each in others):
+    if others and first[1] == " is " and all(other_text[1:] == first[1:] for other_text in others):
         return [[f"All {len(stood)} policies are ", *first[2:]]]
     return list(stood)
 
 
-def _differences(one: Group, groups: Sequence[Group]) -> Section:
-    others = [_against(other, one) for other in groups if other is not one]
-    return Section("", [Items(others)], shown_for={"against": str(one.place)})
+def _differences(picked: Group, groups: Sequence[Group]) -> Section:
+    others = [_against(group, picked) for group in groups if group is not picked]
+    return Section("", [Items(others)], shown_for={"against": str(picked.place)})
 
 
 def figures(groups: Sequence[Group]) -> Table:
     """Means with their intervals beneath; bold if better than all others, beyond the interval."""
-    columns = [*_COLUMNS, *(each for each in _WHERE_ANY if any(any(of.values(each.key).values()) for of in groups))]
+    columns = [
+        *_COLUMNS,
+        *(column for column in _WHERE_ANY if any(any(group.values(column.key).values()) for group in groups)),
+    ]
     if any(is_longer_than_an_hour(run.summary) for group in groups for run in group.runs):
         columns.insert(3, _WORST_HOUR)
     cells = [_column(column, groups) for column in columns]
@@ -215,32 +218,32 @@ def figures(groups: Sequence[Group]) -> Table:
     )
 
 
-def _column(column: Column, groups: Sequence[Group]) -> list[Cell]:
+def _column(column: FigureColumn, groups: Sequence[Group]) -> list[Cell]:
     """The cells of a column, top down."""
     whole = column.decimals == 1 and all(len(group.runs) == 1 for group in groups)
     decimals = 0 if whole else column.decimals
-    found = [group.estimate(column.key, column.factor) for group in groups]
-    best = _best(column, found, groups)
+    estimates = [group.estimate(column.key, column.factor) for group in groups]
+    best = _best(column, estimates, groups)
     cells = []
-    for place, each in enumerate(found):
-        text = NONE if each is None else number(each.mean, decimals)
-        interval = "" if each is None else each.text(decimals).partition(" ")[2]
+    for place, mean_of_policy in enumerate(estimates):
+        text = NONE if mean_of_policy is None else number(mean_of_policy.mean, decimals)
+        interval = "" if mean_of_policy is None else mean_of_policy.text(decimals).partition(" ")[2]
         cells.append(Cell([Strong(text)] if place == best else text, interval))
     return cells
 
 
-def _best(column: Column, found: Sequence[Estimate | None], groups: Sequence[Group]) -> int | None:
+def _best(column: FigureColumn, estimates: Sequence[Estimate | None], groups: Sequence[Group]) -> int | None:
     """The index of the policy that is better than each other one beyond the interval of their difference; the intervals
     are simultaneous (see `many.answers.differences`)."""
     sign = {"high": 1.0, "low": -1.0}.get(column.good)
     if sign is None or len(groups) < 2:
         return None
-    means = [nan if each is None else sign * each.mean for each in found]
+    means = [nan if mean_of_policy is None else sign * mean_of_policy.mean for mean_of_policy in estimates]
     best = max(range(len(groups)), key=lambda place: -inf if isnan(means[place]) else means[place])
     others = [group for place, group in enumerate(groups) if place != best]
     confidence = 1.0 - (1.0 - CONFIDENCE) / len(others)
-    for other in others:
-        difference = difference_of(column.key, groups[best].summaries, other.summaries, confidence=confidence)
+    for rival in others:
+        difference = difference_of(column.key, groups[best].summaries, rival.summaries, confidence=confidence)
         if difference is None or not min(sign * difference.low, sign * difference.high) > 0.0:  # NaN: no interval
             return None
     return best
@@ -260,14 +263,14 @@ def reading(groups: Sequence[Group]) -> str:
     return text + (bold if len(groups) > 1 and most > 1 else "")
 
 
-def _against(one: Group, other: Group) -> Text:
+def _against(group: Group, reference: Group) -> Text:
     """The differences of one policy from another, paired by seed."""
-    names: list[str | Strong] = [Strong(one.label), " against ", Strong(other.label)]
-    if not set(one.seeds) & set(other.seeds):
+    names: list[str | Strong] = [Strong(group.label), " against ", Strong(reference.label)]
+    if not set(group.seeds) & set(reference.seeds):
         return [*names, ": no seed in common"]
-    pas = paired_difference(one.values("pas_mean"), other.values("pas_mean"))
-    cost = paired_change_percent(one.values("cost_mean_cores"), other.values("cost_mean_cores"))
-    rates = difference_of("sla_violation_rate", one.summaries, other.summaries, 100.0)
+    pas = paired_difference(group.values("pas_mean"), reference.values("pas_mean"))
+    cost = paired_change_percent(group.values("cost_mean_cores"), reference.values("cost_mean_cores"))
+    rates = difference_of("sla_violation_rate", group.summaries, reference.summaries, 100.0)
     return [
         *names,
         (

@@ -27,16 +27,22 @@ def coordinates(columns: Mapping[str, Sequence[object]], shade: str) -> Plot:
     texts = {name: list(map(_text, values)) for name, values in columns.items()}
     axes = {name: _axis(values, texts[name]) for name, values in columns.items()}
     of_points = zip(*texts.values(), strict=True)
-    words = ["<br>".join(safe(f"{name} {text}") for name, text in zip(columns, of, strict=True)) for of in of_points]
-    shades = [min(int(each * len(SHADES)), len(SHADES) - 1) for each in axes[shade][0]]
+    words = [
+        "<br>".join(safe(f"{name} {text}") for name, text in zip(columns, own_texts, strict=True))
+        for own_texts in of_points
+    ]
+    shades = [min(int(share * len(SHADES)), len(SHADES) - 1) for share in axes[shade][0]]
     looks = [(of_shade, 1.2, place) for place, of_shade in enumerate(SHADES)] + [(PALETTE[1], 2.6, -1)]
     traces, notes = [], []
     for colour, width, place in looks:
-        own = [of for of, each in enumerate(shades) if each == place]
-        y = [each for of in own for each in (*(places[of] for places, _ in axes.values()), None)]
-        data = [each for of in own for each in (*[of] * len(axes), None)]
+        own = [point for point, own_shade in enumerate(shades) if own_shade == place]
+        y = [height for point in own for height in (*(places[point] for places, _ in axes.values()), None)]
+        data = [index for point in own for index in (*[point] * len(axes), None)]
         style: Spec = {"mode": "lines+markers", "marker": {"size": 3 * width + 2, "color": colour}, "cliponaxis": False}
-        hover = {"text": ["" if of is None else words[of] for of in data], "hovertemplate": "%{text}<extra></extra>"}
+        hover = {
+            "text": ["" if point is None else words[point] for point in data],
+            "hovertemplate": "%{text}<extra></extra>",
+        }
         x = [*range(len(axes)), None] * len(own)
         traces.append(line(x, y, "", {"color": colour, "width": width}, customdata=data, **hover) | style)
     for at, (name, (_, ticks)) in enumerate(axes.items()):
@@ -47,22 +53,24 @@ def coordinates(columns: Mapping[str, Sequence[object]], shade: str) -> Plot:
     spec = layout(300, showlegend=False, margin={"l": 30, "r": 30, "t": 14, "b": 14}, annotations=notes)
     spec |= {"xaxis": axis(range=[-0.35, len(axes) - 0.35], **hidden), "yaxis": axis(range=[LOW, HIGH], **hidden)}
     spec["shapes"] = [edge | {"x0": at, "x1": at} for at in range(len(axes))]
-    said = (
+    reading = (
         f"A line is a point, the stronger the higher its {shade}. A click on one of its dots asks it; orange: the one "
         "asked. Dragging over part of an axis keeps the points there (with shift: over another too), a double click "
         "all. The table below has the same."
     )
-    return Plot("points", "All keys and figures at once", said, traces, spec, AXIS_WIDTH * len(axes))
+    return Plot("points", "All keys and figures at once", reading, traces, spec, AXIS_WIDTH * len(axes))
 
 
 def _axis(values: Sequence[object], texts: Sequence[str]) -> Axis:
-    known = [float(each) for each in values if isinstance(each, int | float) and not isinstance(each, bool)]
-    if len(known) == len(values) and min(known) < max(known):
-        low, high = min(known), max(known)
-        return [(each - low) / (high - low) for each in known], [(0.0, _text(low)), (1.0, _text(high))]
+    measured = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(measured) == len(values) and min(measured) < max(measured):
+        low, high = min(measured), max(measured)
+        return [(value - low) / (high - low) for value in measured], [(0.0, _text(low)), (1.0, _text(high))]
     levels = list(dict.fromkeys(texts))
-    at = {each: place / (len(levels) - 1) if len(levels) > 1 else 0.5 for place, each in enumerate(levels)}
-    return [at[each] for each in texts], [(at[each], each) for each in levels] if len(levels) <= MOST_LEVELS else []
+    at = {value: place / (len(levels) - 1) if len(levels) > 1 else 0.5 for place, value in enumerate(levels)}
+    return [at[value] for value in texts], [(at[value], value) for value in levels] if len(
+        levels
+    ) <= MOST_LEVELS else []
 
 
 def _text(value: object) -> str:
@@ -77,6 +85,6 @@ def _cut(text: str) -> str:
     return safe(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
 
 
-def _note(x: float, y: float, text: str, **more: object) -> Spec:
+def _note(x: float, y: float, text: str, **keys: object) -> Spec:
     up = {"yref": "y domain", "y": (y - LOW) / (HIGH - LOW)}
-    return note(text, xref="x", x=x, font={"size": 11}, bgcolor=BACKGROUND, borderpad=1, **up, **more)
+    return note(text, xref="x", x=x, font={"size": 11}, bgcolor=BACKGROUND, borderpad=1, **up, **keys)

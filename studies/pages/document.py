@@ -142,8 +142,8 @@ class Page:
     @property
     def parts(self) -> Sequence[Part]:
         """The sections, and the facts as the last."""
-        told = [Section("What was run", [Facts(self.facts)], is_folded=True)] if self.facts else []
-        return [*self.sections, *told]
+        folded = [Section("What was run", [Facts(self.facts)], is_folded=True)] if self.facts else []
+        return [*self.sections, *folded]
 
     @property
     def plots(self) -> list[Plot]:

@@ -33,7 +33,7 @@ Said = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Drawing:
+class GraphDrawing:
     """The positions of a graph's parts.
 
     `ways`: for each edge the places that its line joins; `factors`: their texts. `boxes`: the stages with their lines
@@ -56,7 +56,10 @@ class Drawing:
         notes = [
             *(_text(_half_way(way), text) for way, text in zip(self.ways, self.factors, strict=True)),
             *(_text(place, text) | {"xshift": -_SIDE} for place, text in self.joins),
-            *(_box(place, [f"<b>{safe(stage)}</b>", *map(safe, said)]) for stage, (place, said) in self.boxes.items()),
+            *(
+                _box(place, [f"<b>{safe(stage)}</b>", *map(safe, texts)])
+                for stage, (place, texts) in self.boxes.items()
+            ),
         ]
         names = [points([], [], safe(stage), {"color": TEXT}) for stage in self.boxes]  # for those who cannot see it
         axes: Spec = {"visible": False, "fixedrange": True, "range": [0.0, 1.0]}
@@ -74,35 +77,37 @@ class Drawing:
 
         parts = []
         for way, factor in zip(self.ways, self.factors, strict=True):
-            (x, y), *between, (end_x, end_y) = map(at, way)
-            corners = [(x + half, y), *between, (end_x - half, end_y)]
+            (x, y), *bends, (end_x, end_y) = map(at, way)
+            corners = [(x + half, y), *bends, (end_x - half, end_y)]
             middle_x, middle_y = _half_way(corners)
             rise = _GAP / 2 * (corners[1][1] - y) / (corners[1][0] - corners[0][0])
             drawn = (
                 [corners[0], (middle_x - _GAP / 2, middle_y - rise)],
                 [(middle_x + _GAP / 2, middle_y + rise), *corners[1:]],
             )
-            parts += [f'<path d="M{"L".join(f"{x:g} {y:g}" for x, y in each)}"{_FRAME}/>' for each in drawn]
+            parts += [
+                f'<path d="M{"L".join(f"{x:g} {y:g}" for x, y in points_on_way)}"{_FRAME}/>' for points_on_way in drawn
+            ]
             parts.append(_letters(middle_x, middle_y + 4, factor))
         for place, word in self.joins:
             x, y = at(place)
             parts.append(_letters(x - half - 4, y + 16, word, "end"))
-        for stage, (place, said) in self.boxes.items():
+        for stage, (place, texts) in self.boxes.items():
             x, y = at(place)
             corner = f'x="{x - half:g}" y="{y - _BOX[1] / 2:g}"'
             parts.append(f'<rect {corner} width="{_BOX[0]}" height="{_BOX[1]}"{_FRAME}/>')
-            first = y - _LINE_HEIGHT * len(said) / 2 + 4
-            parts.append(_letters(x, first, stage, more=' font-weight="bold"'))
-            parts += [_letters(x, first + _LINE_HEIGHT * (k + 1), each) for k, each in enumerate(said)]
+            first = y - _LINE_HEIGHT * len(texts) / 2 + 4
+            parts.append(_letters(x, first, stage, attributes=' font-weight="bold"'))
+            parts += [_letters(x, first + _LINE_HEIGHT * (k + 1), text) for k, text in enumerate(texts)]
         return (
             f'<div style="overflow-x:auto"><svg role="img" aria-label="{escape(label)}" width="{width}" '
             f'height="{height}" font-size="11">{"".join(parts)}</svg></div>'
         )
 
 
-def drawing(graph: Graph, factors: Sequence[float | None], said: Said) -> Drawing:
+def drawing(graph: Graph, factors: Sequence[float | None], lines_by_stage: Said) -> GraphDrawing:
     """The drawing of a graph; `factors`: for each edge, None if unknown."""
-    columns = _columns(list(said), graph)
+    columns = _columns(list(lines_by_stage), graph)
     rows = max(map(len, columns))
     places = {
         way: ((k + 0.5) / len(columns), 0.5 + ((len(column) - 1) / 2 - row) / rows)
@@ -111,14 +116,14 @@ def drawing(graph: Graph, factors: Sequence[float | None], said: Said) -> Drawin
     }
     ways = []
     for edge in graph.edges:
-        between = sorted(place for way, place in places.items() if way[:-1] == (edge.parent, edge.child))
-        ways.append([places[edge.parent,], *between, places[edge.child,]])
-    return Drawing(
+        bends = sorted(place for way, place in places.items() if way[:-1] == (edge.parent, edge.child))
+        ways.append([places[edge.parent,], *bends, places[edge.child,]])
+    return GraphDrawing(
         columns=len(columns),
         rows=rows,
         ways=ways,
         factors=["" if factor is None else f"× {factor:.3g}" for factor in factors],
-        boxes={stage: (places[stage,], lines) for stage, lines in said.items()},
+        boxes={stage: (places[stage,], lines) for stage, lines in lines_by_stage.items()},
         joins=[
             (places[stage,], f"{join.wait_s:g} s" if join.kind == "wait" else join.kind)
             for stage, join in graph.joins.items()
@@ -131,26 +136,26 @@ def plots(pipeline: Pipeline) -> list[Plot]:
     graph, load_rps = pipeline.graph, pipeline.defaults.load_rps
     if graph is None:
         return []
-    found = []
+    of_choices = []
     for end, chosen in pipeline.defaults.scale_only.items():
         if end in ("low", "high"):
             factors = [edge.factor(chosen[edge.parent]) for edge in graph.edges]
             drawn = drawing(graph, factors, _loads(pipeline, chosen))
-            found.append(drawn.plot(f"graph-{end}", f"scale-only:{end} at {load_rps:g} requests/s"))
-    return found
+            of_choices.append(drawn.plot(f"graph-{end}", f"scale-only:{end} at {load_rps:g} requests/s"))
+    return of_choices
 
 
 def _loads(pipeline: Pipeline, chosen: Mapping[str, str]) -> dict[str, list[str]]:
     """Stage -> its fewest replicas, its arrival rate [items/s] and its utilisation as text; in the pipeline's order."""
     defaults = pipeline.defaults
     loads_rps = default_rules.stage_loads_rps(pipeline, chosen, defaults.load_rps)
-    found = {}
+    lines_by_stage = {}
     for stage in pipeline.stages:
         variant, load_rps = stage.variant(chosen[stage.name]), loads_rps[stage.name]
         replicas = default_rules.replicas(defaults, stage, variant, load_rps)
         busy = load_rps / (replicas * default_rules.replica_rps(defaults, stage, variant))
-        found[stage.name] = lines_of(f"{replicas} x {variant.name}", load_rps, busy)
-    return found
+        lines_by_stage[stage.name] = lines_of(f"{replicas} x {variant.name}", load_rps, busy)
+    return lines_by_stage
 
 
 def lines_of(served_by: str, load_rps: float, busy: float) -> list[str]:
@@ -188,6 +193,6 @@ def _text(place: Place, text: str) -> Spec:
     return note(text, x=place[0], y=place[1], xanchor="center", yanchor="middle", bgcolor=BACKGROUND)
 
 
-def _letters(x: float, y: float, text: str, anchor: str = "middle", more: str = "") -> str:
+def _letters(x: float, y: float, text: str, anchor: str = "middle", attributes: str = "") -> str:
     """A line of text in SVG."""
-    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="currentColor"{more}>{escape(text)}</text>'
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" fill="currentColor"{attributes}>{escape(text)}</text>'

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipa.profiles import Graph
-from ipa.studies.pages.graph import Drawing, drawing, lines_of
+from ipa.studies.pages.graph import GraphDrawing, drawing, lines_of
 from ipa.studies.runs import ITEMS, RunData
 from ipa.studies.scenario import pipeline_of
 
@@ -23,7 +23,7 @@ READING = (
 )
 
 
-def drawing_of(run: RunData) -> Drawing | None:
+def drawing_of(run: RunData) -> GraphDrawing | None:
     """The drawing of a run's graph; None for a chain, or if the pipeline's file is gone or has other stages by now."""
     if ITEMS not in run.tables:
         return None
@@ -34,7 +34,7 @@ def drawing_of(run: RunData) -> Drawing | None:
         return None
 
 
-def _drawing(graph: Graph, run: RunData) -> Drawing:
+def _drawing(graph: Graph, run: RunData) -> GraphDrawing:
     duration_s = float(run.summary["duration_s"])
     items, replicas, queues = run.tables[ITEMS], run.tables["replicas"], run.tables.get("queues")
     within = partial(np.clip, a_min=0.0, a_max=duration_s)
@@ -47,27 +47,27 @@ def _drawing(graph: Graph, run: RunData) -> Drawing:
     of_variant = replicas.astype({"stage": str}).set_index(["stage", "replica"])["variant"].astype(str)
     serving = started.astype({"stage": str}).join(of_variant, on=["stage", "replica"])
     shares: dict[str, Mapping[str, float]] = {}
-    said = {}
+    lines_by_stage = {}
     for stage in items["stage"].cat.categories:
         mine = serving[serving["stage"] == stage]
-        there = replicas[replicas["stage"] == stage]
+        existing = replicas[replicas["stage"] == stage]
         batches = mine if queues is not None else mine.drop_duplicates(["replica", "batch"])
         served_s = within(_ended(batches["finish_s"])) - within(batches["start_s"])
         busy_s = float(served_s.sum() if queues is None else (served_s / batches["batch_size"]).sum() / share)
-        there_s = float((within(_ended(there["gone_s"])) - within(_ended(there["ready_s"]))).sum())
+        there_s = float((within(_ended(existing["gone_s"])) - within(_ended(existing["ready_s"]))).sum())
         if queues is None:
             came = int((items.loc[items["stage"] == stage, "enqueue_s"] < duration_s).sum())
         else:
             came = int(queues.loc[queues["stage"] == stage, "enqueued"].sum())
         shares[stage] = mine["variant"].value_counts(normalize=True).to_dict()
-        said[stage] = lines_of(
+        lines_by_stage[stage] = lines_of(
             _served_by(shares[stage], there_s / duration_s), came / duration_s, busy_s / there_s if there_s else 0.0
         )
     factors = [
         sum(share * edge.factor(name) for name, share in shares[edge.parent].items()) if shares[edge.parent] else None
         for edge in graph.edges
     ]
-    return drawing(graph, factors, said)
+    return drawing(graph, factors, lines_by_stage)
 
 
 def _ended(moments_s: pd.Series) -> pd.Series:

@@ -35,28 +35,31 @@ SHARE = "share of all requests (%)"
 _KINDS = {"late": "#e8a33d", "dropped": SLA_COLOUR, "failed": FAILED, "unfinished": "#8b949b"}
 
 
-def share_line(x: FloatArray, y: FloatArray, name: str, style: Spec, **more: Any) -> Spec:
+def share_line(x: FloatArray, y: FloatArray, name: str, style: Spec, **keys: Any) -> Spec:
     """A cumulative distribution: latencies (x) and the percentage that took no longer (y)."""
-    return line(numbers(x, 5), numbers(y), name, style, hovertemplate="%{y:.2f} % within %{x:.3f} s", **more)
+    return line(numbers(x, 5), numbers(y), name, style, hovertemplate="%{y:.2f} % within %{x:.3f} s", **keys)
 
 
-def quantile_line(x: Sequence[object], values: FloatArray, name: str, style: Spec, **more: Any) -> Spec:
+def quantile_line(x: Sequence[object], values: FloatArray, name: str, style: Spec, **keys: Any) -> Spec:
     """A quantile over time, with markers if there are few values."""
     shown: Spec = {"mode": "lines" if len(x) > 20 else "lines+markers", "marker": {"size": 4}}
-    return line(x, numbers(values, 4), name, style, hovertemplate="%{y:.3f} s", **{**shown, **more})
+    return line(x, numbers(values, 4), name, style, hovertemplate="%{y:.3f} s", **{**shown, **keys})
 
 
 def latency(scene: Scene) -> Plot:
     """The median and the 99 % quantile of the latency, in bins of time."""
     sla_s = scene.sla_s
-    found = [latency_quantiles_s(group.tables, group.duration_s, (0.5, 0.99)) for group in scene.groups]
-    seen = [values[np.isfinite(values)] for _, values in found]
-    highest = max([sla_s, *(float(values.max()) for values in seen if len(values))])
-    titles = panel_titles(scene.groups, ["" if len(values) else "nothing completed" for values in seen])
+    of_policies = [latency_quantiles_s(group.tables, group.duration_s, (0.5, 0.99)) for group in scene.groups]
+    completed = [values[np.isfinite(values)] for _, values in of_policies]
+    highest = max([sla_s, *(float(values.max()) for values in completed if len(values))])
+    titles = panel_titles(scene.groups, ["" if len(values) else "nothing completed" for values in completed])
     panels, spec = stacked(titles, scene.clock.axis(), "latency (s)", 1.08 * highest, hovermode="x unified")
-    traces = [key(f"p{of}", f"p{of}", {"color": MUTED, "width": width}) for of, width in ((50, 2.2), (99, 1.2))]
+    traces = [
+        key(f"p{quantile}", f"p{quantile}", {"color": MUTED, "width": width})
+        for quantile, width in ((50, 2.2), (99, 1.2))
+    ]
     traces.append(sla_key(sla_s))
-    for panel, group, (middle_s, (p50_s, p99_s)) in zip(panels, scene.groups, found, strict=True):
+    for panel, group, (middle_s, (p50_s, p99_s)) in zip(panels, scene.groups, of_policies, strict=True):
         x = scene.clock.moments(middle_s)
         for name, width, values in (("p99", 1.1, p99_s), ("p50", 2.2, p50_s)):
             style = {"color": colour(group.place), "width": width}
@@ -75,11 +78,11 @@ def latency(scene: Scene) -> Plot:
 
 def violations(scene: Scene) -> Plot | None:
     """The requests that violated the SLA, by kind, in bins of time; None if there are none."""
-    found = [violation_counts(group.tables, group.duration_s, group.sla_s) for group in scene.groups]
-    highest = max(int(np.sum(list(counts.values()), axis=0).max()) for _, counts in found)
+    of_policies = [violation_counts(group.tables, group.duration_s, group.sla_s) for group in scene.groups]
+    highest = max(int(np.sum(list(counts.values()), axis=0).max()) for _, counts in of_policies)
     if not highest:
         return None
-    totals = [sum(int(of.sum()) for of in counts.values()) for _, counts in found]
+    totals = [sum(int(counts_of_kind.sum()) for counts_of_kind in counts.values()) for _, counts in of_policies]
     titles = []
     for group, total in zip(scene.groups, totals, strict=True):
         requests = int(group.runs[0].summary["requests"])
@@ -94,7 +97,9 @@ def violations(scene: Scene) -> Plot | None:
         bargap=0,
     )
     shown = [
-        kind for kind in VIOLATIONS if kind in ("late", "dropped") or any(counts[kind].any() for _, counts in found)
+        kind
+        for kind in VIOLATIONS
+        if kind in ("late", "dropped") or any(counts[kind].any() for _, counts in of_policies)
     ]
     traces = [
         bars(
@@ -108,7 +113,7 @@ def violations(scene: Scene) -> Plot | None:
             showlegend=panel is panels[0],
             **panel.axes,
         )
-        for panel, (edges_s, counts) in zip(panels, found, strict=True)
+        for panel, (edges_s, counts) in zip(panels, of_policies, strict=True)
         for kind in shown
     ]
     return Plot(
@@ -151,8 +156,8 @@ def _curve(group: Group, sla_s: float) -> tuple[FloatArray, FloatArray]:
     return x[x > 0.0], y[x > 0.0]
 
 
-def _of_policy(group: Group, curve: tuple[FloatArray, FloatArray], colour: str, **more: Any) -> Spec:
-    return share_line(*curve, safe(group.label), {"color": colour, "width": 2}, **more)
+def _of_policy(group: Group, curve: tuple[FloatArray, FloatArray], colour: str, **keys: Any) -> Spec:
+    return share_line(*curve, safe(group.label), {"color": colour, "width": 2}, **keys)
 
 
 def _in_one(curves: Curves, x_axis: Spec, sla_s: float) -> tuple[list[Spec], Spec]:

@@ -26,32 +26,32 @@ def page(trace: Trace) -> Page:
     """The page; the same load gives the same page."""
     mean_rps = trace.requests / trace.duration_s
     subtitle = f"{trace.requests:,} requests in {trace.duration_s:,.12g} s, {mean_rps:.4g} per second"
-    about = {
+    origin = {
         "source": trace.source,
         "read as": trace.reading,
         "sha256 of the source": trace.sha256,
         "starts at": trace.starts_at.isoformat() if trace.starts_at else "",
     }
-    from_where = Section("Where it is from", [Facts({name: text for name, text in about.items() if text})])
+    from_where = Section("Where it is from", [Facts({name: text for name, text in origin.items() if text})])
     return Page(f"Load {trace.name}", [subtitle], [*plots(trace), *_rises(trace), from_where])
 
 
 def plots(trace: Trace) -> list[Plot]:
     """The plots of the page, without those for which the trace is too short or too empty."""
-    found = [_over_time(trace)]
+    of_load = [_over_time(trace)]
     by_scale = traces.dispersion(trace)
     if sum(index > 0 for index in by_scale.values()) > 1:
-        found.append(_burstiness(by_scale))
+        of_load.append(_burstiness(by_scale))
     of_day, of_week = traces.daily(trace), traces.weekly(trace)
     clock = trace.starts_at is not None
-    what = "on the trace's own clock" if clock else "from the start of the trace, which has no clock"
+    whose_clock = "on the trace's own clock" if clock else "from the start of the trace, which has no clock"
     if of_day is not None:
         hours = [f"{hour:02d}:00" if clock else f"{hour + 1}." for hour in range(24)]
-        found.append(_means("day", "The day", f"Mean rate in each hour of the day, {what}.", hours, of_day))
+        of_load.append(_means("day", "The day", f"Mean rate in each hour of the day, {whose_clock}.", hours, of_day))
     if of_week is not None:
         days = list(WEEKDAYS) if clock else [f"{day + 1}." for day in range(7)]
-        found.append(_means("week", "The week", f"Mean rate on each day of the week, {what}.", days, of_week))
-    return found
+        of_load.append(_means("week", "The week", f"Mean rate on each day of the week, {whose_clock}.", days, of_week))
+    return of_load
 
 
 def _rises(trace: Trace) -> list[Section]:
@@ -75,7 +75,7 @@ def _moment(trace: Trace, second: float) -> str:
 def _over_time(trace: Trace) -> Plot:
     """The mean rate in bins, and the busiest second of each."""
     counts = trace.per_second()
-    width_s = next((each for each in BINS_S if len(counts) <= MOST_BINS * each), BINS_S[-1])
+    width_s = next((bin_s for bin_s in BINS_S if len(counts) <= MOST_BINS * bin_s), BINS_S[-1])
     starts_s = np.arange(0, len(counts), width_s)
     x, across = _across(trace, starts_s.tolist())
     hover = "%{y:.4~g} rps, %{x}"
@@ -99,7 +99,7 @@ def _across(trace: Trace, starts_s: Sequence[int]) -> tuple[Sequence[object], Sp
         return numbers(start / units[unit] for start in starts_s), axis(f"time since the start ({unit})")
     start = trace.starts_at.replace(tzinfo=None)
     zone = trace.starts_at.tzname() or "a clock without a zone"
-    x = [(start + timedelta(seconds=each)).isoformat(sep=" ") for each in starts_s]
+    x = [(start + timedelta(seconds=second)).isoformat(sep=" ") for second in starts_s]
     return x, axis(f"time ({zone})", type="date")
 
 
@@ -127,6 +127,6 @@ def _burstiness(by_scale: dict[int, float]) -> Plot:
 
 def _means(name: str, title: str, note: str, places: Sequence[str], means_rps: Sequence[float]) -> Plot:
     hover = "%{y:.4~g} rps, %{x}<extra></extra>"
-    found = bars(places, numbers(means_rps), "mean rate", colour(0), hovertemplate=hover)
+    columns = bars(places, numbers(means_rps), "mean rate", colour(0), hovertemplate=hover)
     axes = {"xaxis": axis(), "yaxis": axis("requests per second", rangemode="tozero")}
-    return Plot(name, title, note, [found], layout(280, showlegend=False, **axes))
+    return Plot(name, title, note, [columns], layout(280, showlegend=False, **axes))

@@ -74,8 +74,8 @@ def _has_rows(traces: Iterable[Spec], axis: Spec) -> bool:
 
 def _axes(layout: Spec, letter: str) -> list[tuple[str, Spec]]:
     """The axes of a letter: plotly's short reference (such as `y2`) and the axis."""
-    found = ((re.fullmatch(rf"{letter}axis(\d*)", key), axis) for key, axis in layout.items())
-    return [(f"{letter}{match[1]}", axis) for match, axis in found if match]
+    matches = ((re.fullmatch(rf"{letter}axis(\d*)", key), axis) for key, axis in layout.items())
+    return [(f"{letter}{match[1]}", axis) for match, axis in matches if match]
 
 
 def _small(note: Spec) -> Spec:
@@ -99,16 +99,18 @@ def _is_above_all(layout: Spec) -> bool:
 def _rows_more(traces: Iterable[Spec], layout: Spec) -> dict[str, int]:
     """Legend -> how many more rows it takes than on other screens."""
     widths: dict[str, list[float]] = {}
-    seen = set()
+    counted = set()
     for trace in traces:
         legend, name = trace.get("legend", "legend"), trace.get("name")
         shown = trace.get("showlegend", True) and layout.get("showlegend", True)
-        if name and shown and (legend, trace.get("legendgroup", name), name) not in seen:
-            seen.add((legend, trace.get("legendgroup", name), name))
+        if name and shown and (legend, trace.get("legendgroup", name), name) not in counted:
+            counted.add((legend, trace.get("legendgroup", name), name))
             widths.setdefault(legend, []).append(_ENTRY + _LETTER * len(name))
     return {
-        legend: _rows(found, _WIDTH) - _rows(found, _USUAL_WIDTH) + ("title" in layout.get(legend, {}))
-        for legend, found in widths.items()
+        legend: _rows(widths_of_entries, _WIDTH)
+        - _rows(widths_of_entries, _USUAL_WIDTH)
+        + ("title" in layout.get(legend, {}))
+        for legend, widths_of_entries in widths.items()
     }
 
 

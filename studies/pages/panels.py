@@ -31,26 +31,28 @@ class Panel:
         """The axes, as part of a trace."""
         return {"xaxis": f"x{self.reference}", "yaxis": f"y{self.reference}"}
 
-    def y(self, of: Spec) -> Spec:
+    def y(self, of_axis: Spec) -> Spec:
         """The y axis, as part of a layout."""
-        return {f"yaxis{self.reference}": of | {"domain": [self.lower, self.upper], "anchor": f"x{self.reference}"}}
+        return {
+            f"yaxis{self.reference}": of_axis | {"domain": [self.lower, self.upper], "anchor": f"x{self.reference}"}
+        }
 
-    def y_alone(self, of: Spec) -> Spec:
+    def y_alone(self, of_axis: Spec) -> Spec:
         """The same if all panels share the first x axis."""
-        return {f"yaxis{self.reference}": of | {"domain": [self.lower, self.upper], "anchor": "x"}}
+        return {f"yaxis{self.reference}": of_axis | {"domain": [self.lower, self.upper], "anchor": "x"}}
 
-    def x(self, of: Spec) -> Spec:
+    def x(self, of_axis: Spec) -> Spec:
         """The x axis, as part of a layout."""
-        return {f"xaxis{self.reference}": of | {"domain": [self.left, self.right], "anchor": f"y{self.reference}"}}
+        return {f"xaxis{self.reference}": of_axis | {"domain": [self.left, self.right], "anchor": f"y{self.reference}"}}
 
-    def shared_x(self, of: Spec) -> Spec:
+    def shared_x(self, of_axis: Spec) -> Spec:
         """The same of an x axis that all panels share; only the last shows its title and labels."""
         hidden: Spec = {} if self.is_last else {"title": {"text": ""}, "showticklabels": False}
-        return self.x(of | hidden | ({"matches": "x"} if self.reference else {}))
+        return self.x(of_axis | hidden | ({"matches": "x"} if self.reference else {}))
 
-    def note(self, text: str, shift: float, **more: Any) -> Spec:
+    def note(self, text: str, shift: float, **keys: Any) -> Spec:
         """A title above the panel."""
-        return note(text, x=self.left, xanchor="left", y=self.upper, yanchor="bottom", yshift=shift, **more)
+        return note(text, x=self.left, xanchor="left", y=self.upper, yanchor="bottom", yshift=shift, **keys)
 
     def legend(self, title: str, above: float) -> Spec:
         """The panel's own legend, in one row with its title, as part of a layout; `above`: its distance (fraction)."""
@@ -71,24 +73,28 @@ def placed(heights: Sequence[float], gap: float, columns: int = 1) -> tuple[list
     """Panels of the given heights from above, in rows of one or two; and the total height [pixels]."""
     by_row = [max(heights[row : row + columns]) for row in range(0, len(heights), columns)]
     inner = sum(by_row) + gap * (len(by_row) - 1)
-    found = []
+    panels = []
     for place in range(len(heights)):
         row, column = divmod(place, columns)
         upper = 1.0 - (sum(by_row[:row]) + gap * row) / inner
-        left, right = (0.54 if column else 0.0), (0.46 if columns == 2 and not column and len(heights) > 1 else 1.0)
+        right = 0.46 if columns == 2 and not column and len(heights) > 1 else 1.0
         lower = max(upper - heights[place] / inner, 0.0)
-        found.append(Panel(str(place + 1) if place else "", left, right, lower, upper, place == len(heights) - 1))
-    return found, inner
+        panels.append(
+            Panel(
+                str(place + 1) if place else "", 0.54 if column else 0.0, right, lower, upper, place == len(heights) - 1
+            )
+        )
+    return panels, inner
 
 
-def under_legend(inner: float, top: float, bottom: float = 52, **more: Any) -> Spec:
+def under_legend(inner: float, top: float, bottom: float = 52, **keys: Any) -> Spec:
     """The layout of panels with the legend at the top, beneath plotly's buttons if there is room."""
     height = inner + top + bottom
     legend = {"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top"}
-    return layout(height, margin={"l": 64, "r": 24, "t": top, "b": bottom}, legend=legend, **more)
+    return layout(height, margin={"l": 64, "r": 24, "t": top, "b": bottom}, legend=legend, **keys)
 
 
-def framed(inner: float, top: float, bottom: float, **more: Any) -> Spec:
+def framed(inner: float, top: float, bottom: float, **keys: Any) -> Spec:
     """The layout of a figure: panels of height `inner`, under plotly's buttons and a legend of height `top`."""
     height = inner + TOOLS + top + bottom
     legend = {
@@ -99,10 +105,10 @@ def framed(inner: float, top: float, bottom: float, **more: Any) -> Spec:
         "yanchor": "top",
         "itemwidth": 44,  # the longest dash is seen twice
     }
-    return layout(height, margin={"l": 60, "r": 14, "t": TOOLS + top, "b": bottom}, legend=legend, **more)
+    return layout(height, margin={"l": 60, "r": 14, "t": TOOLS + top, "b": bottom}, legend=legend, **keys)
 
 
-def stacked(titles: Sequence[str], x: Spec, y_title: str, highest: float, **more: Any) -> tuple[list[Panel], Spec]:
+def stacked(titles: Sequence[str], x: Spec, y_title: str, highest: float, **keys: Any) -> tuple[list[Panel], Spec]:
     """Stacked panels, each under its title (see `panel_title`), and their layout.
 
     `x` is their shared x axis, labelled under the last; `highest` is the end of their y axes.
@@ -113,17 +119,17 @@ def stacked(titles: Sequence[str], x: Spec, y_title: str, highest: float, **more
     for panel, title in zip(panels, titles, strict=True):
         axes |= panel.y(axis(range=[0.0, highest], nticks=5, automargin=False)) | panel.shared_x(x)
         notes.append(panel.note(title, 3))
-    return panels, under_legend(inner, 66, annotations=notes, shapes=[], **axes, **more)
+    return panels, under_legend(inner, 66, annotations=notes, shapes=[], **axes, **keys)
 
 
-def panel_title(name: str, colour: str, more: str = "") -> str:
+def panel_title(name: str, colour: str, beside: str = "") -> str:
     """The title of a panel: a name in its colour, and the text beside it."""
-    return coloured(safe(name), colour) + (f"{PANEL_TITLE_GAP}{more}" if more else "")
+    return coloured(safe(name), colour) + (f"{PANEL_TITLE_GAP}{beside}" if beside else "")
 
 
-def panel_titles(groups: Sequence[Group], more: Sequence[str]) -> list[str]:
+def panel_titles(groups: Sequence[Group], texts: Sequence[str]) -> list[str]:
     """The titles of panels, one per policy, each with the text beside the name."""
-    return [panel_title(group.label, colour(group.place), text) for group, text in zip(groups, more, strict=True)]
+    return [panel_title(group.label, colour(group.place), text) for group, text in zip(groups, texts, strict=True)]
 
 
 def grid(
@@ -142,6 +148,8 @@ def grid(
     return panels, framed(inner, top, 52, annotations=notes, shapes=[], **axes)
 
 
-def _titled(of: Spec) -> Spec:
-    title = of.get("title")
-    return of | {"title": {"text": title, "standoff": 8, "font": {"size": 12}}} if isinstance(title, str) else of
+def _titled(of_axis: Spec) -> Spec:
+    title = of_axis.get("title")
+    return (
+        of_axis | {"title": {"text": title, "standoff": 8, "font": {"size": 12}}} if isinstance(title, str) else of_axis
+    )

@@ -63,19 +63,19 @@ def critical(requests: pd.DataFrame, items: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     filled = {moment: items[moment].fillna(items["dropped_s"]) for moment in ("start_s", "finish_s")}
-    known = items.assign(**filled, left_s=filled["finish_s"])
-    known = known[known["left_s"].notna()].sort_values("left_s", kind="stable")
-    known["stage_number"] = known["stage"].cat.codes
+    ended = items.assign(**filled, left_s=filled["finish_s"])
+    ended = ended[ended["left_s"].notna()].sort_values("left_s", kind="stable")
+    ended["stage_number"] = ended["stage"].cat.codes
     moments = requests.loc[np.isfinite(requests["end_s"]), ["request", "end_s"]].rename(columns={"end_s": "until_s"})
     moments["before"] = len(items["stage"].cat.categories)
-    found = []
+    steps_back = []
     while len(moments):
-        pairs = pd.merge(moments, known, on="request")
+        pairs = pd.merge(moments, ended, on="request")
         pairs = pairs[(pairs["left_s"] <= pairs["until_s"]) & (pairs["stage_number"] < pairs["before"])]
         last = pairs.sort_values(["request", "left_s"], kind="stable").drop_duplicates("request", keep="last")
-        found.append(last)
+        steps_back.append(last)
         moments = last[["request", "enqueue_s", "stage_number"]].set_axis(["request", "until_s", "before"], axis=1)
-    rows = pd.concat(found[::-1]) if found else known
+    rows = pd.concat(steps_back[::-1]) if steps_back else ended
     return rows[list(items.columns)].sort_values("request", kind="stable", ignore_index=True)
 
 
@@ -107,35 +107,37 @@ def passages(requests: pd.DataFrame, stages: pd.DataFrame, everything: pd.DataFr
     at_end = dict.fromkeys(MOMENTS[1:], back["end_s"])
     back = back.assign(stage=BACK, left_s=back["finish_s"], **at_end)
     columns = ["request", "stage", *MOMENTS]
-    found = pd.concat([rows[columns], back[columns]]) if len(back) else rows[columns]
-    return found.sort_values("request", kind="stable", ignore_index=True)
+    all_rows = pd.concat([rows[columns], back[columns]]) if len(back) else rows[columns]
+    return all_rows.sort_values("request", kind="stable", ignore_index=True)
 
 
 def _filled_s(rows: pd.DataFrame, stages: pd.DataFrame) -> pd.Series[float]:
     """When the last request of each row's batch was enqueued; if unknown, when the row's own was."""
     batches = stages[stages["batch"] >= 0].groupby(["stage", "batch"], observed=True)["enqueue_s"].agg(["max", "size"])
     batches = batches.rename(columns={"max": "last_s", "size": "known"}).reset_index()
-    found = rows[["stage", "batch", "batch_size", "enqueue_s", "start_s"]].merge(
+    joined = rows[["stage", "batch", "batch_size", "enqueue_s", "start_s"]].merge(
         batches, on=["stage", "batch"], how="left"
     )
-    is_whole = found["known"] == found["batch_size"]
-    return found["enqueue_s"].where(~is_whole, found[["last_s", "start_s"]].min(axis=1))
+    is_whole = joined["known"] == joined["batch_size"]
+    return joined["enqueue_s"].where(~is_whole, joined[["last_s", "start_s"]].min(axis=1))
 
 
-def spent_s(found: pd.DataFrame) -> pd.DataFrame:
+def spent_s(rows: pd.DataFrame) -> pd.DataFrame:
     """The seconds of each passage by kind; columns request, stage, and `KINDS`."""
-    moments = found[list(MOMENTS)].to_numpy(dtype=np.float64)
+    moments = rows[list(MOMENTS)].to_numpy(dtype=np.float64)
     lasting_s = np.diff(moments, axis=1)
-    return found[["request", "stage"]].assign(**{kind: lasting_s[:, place] for place, kind in enumerate(KINDS)})
+    return rows[["request", "stage"]].assign(**{kind: lasting_s[:, place] for place, kind in enumerate(KINDS)})
 
 
-def mean_spent_s(requests: pd.DataFrame, found: pd.DataFrame) -> dict[tuple[str, str], float]:
+def mean_spent_s(requests: pd.DataFrame, rows: pd.DataFrame) -> dict[tuple[str, str], float]:
     """(stage, kind) -> its part of the mean latency of completed requests [s]; empty if none completed."""
     completed = requests.loc[requests["outcome"] == "completed", "request"]
-    known = completed[completed.isin(found["request"])]
-    if known.empty:
+    with_rows = completed[completed.isin(rows["request"])]
+    if with_rows.empty:
         return {}
-    sums = spent_s(found[found["request"].isin(known)]).groupby("stage", sort=False)[list(KINDS)].sum() / len(known)
+    sums = spent_s(rows[rows["request"].isin(with_rows)]).groupby("stage", sort=False)[list(KINDS)].sum() / len(
+        with_rows
+    )
     return {(str(stage), kind): float(sums.loc[stage, kind]) for stage in sums.index for kind in KINDS}
 
 
@@ -158,7 +160,7 @@ def beside(replicas: pd.DataFrame, stage: str, from_s: float, to_s: float) -> st
     leaving = (removed_s < to_s) & (np.nan_to_num(gone_s, nan=np.inf) > from_s)
     variants = here["variant"].to_numpy(dtype=str)
     return ", ".join(
-        f"{count} {variant} {what}"
-        for what, chosen in (("starting", starting), ("leaving", leaving))
+        f"{count} {variant} {doing}"
+        for doing, chosen in (("starting", starting), ("leaving", leaving))
         for variant, count in zip(*np.unique(variants[chosen], return_counts=True), strict=True)
     )

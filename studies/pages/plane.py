@@ -19,7 +19,7 @@ HEIGHT = 500
 
 
 @dataclass(frozen=True)
-class Point:
+class PolicyPoint:
     """A policy in the plane."""
 
     group: Group
@@ -40,20 +40,20 @@ class Point:
 
 def trade_off(scene: Scene) -> Plot:
     """PAS over cost, one point per policy; its size shows the share of requests that violated the SLA."""
-    found = [point for group in scene.groups if (point := _point(group)) is not None]
-    shown = [point.group.label for point in found]
+    placed = [point for group in scene.groups if (point := _point(group)) is not None]
+    shown = [point.group.label for point in placed]
     missing = [group.label for group in scene.groups if group.label not in shown]
     several = any(len(group.runs) > 1 for group in scene.groups)
-    x_range, y_range = _range(found, "cost_mean_cores"), _range(found, "pas_mean")
+    x_range, y_range = _range(placed, "cost_mean_cores"), _range(placed, "pas_mean")
     corner = note("↖ cheaper and more accurate", x=0.008, y=0.985, xanchor="left", yanchor="top")
-    names = _names(found, x_range, y_range) or [note("nothing completed", x=0.5, y=0.5)]
+    names = _names(placed, x_range, y_range) or [note("nothing completed", x=0.5, y=0.5)]
     return Plot(
         "plane",
         "Accuracy against cost",
         "Up is more accurate, left is cheaper; the larger a point, the more requests violated the SLA."
         + (" Bars: 95 % intervals of the means; small dots: single seeds." if several else "")
         + (f" Nothing completed, so not shown: {', '.join(missing)}." if missing else ""),
-        [trace for point in found for trace in _traces(point)],
+        [trace for point in placed for trace in _traces(point)],
         layout(
             HEIGHT,
             xaxis=axis("cost: mean of existing cores", range=x_range),
@@ -63,15 +63,15 @@ def trade_off(scene: Scene) -> Plot:
     )
 
 
-def _point(group: Group) -> Point | None:
+def _point(group: Group) -> PolicyPoint | None:
     cost, pas = group.estimate("cost_mean_cores"), group.estimate("pas_mean")
     violations = group.estimate("sla_violation_rate")
     if cost is None or pas is None or violations is None:
         return None
-    return Point(group, cost, pas, 100.0 * violations.mean)
+    return PolicyPoint(group, cost, pas, 100.0 * violations.mean)
 
 
-def _traces(point: Point) -> list[Spec]:
+def _traces(point: PolicyPoint) -> list[Spec]:
     group, label, marks = point.group, safe(point.group.label), []
     if len(group.runs) > 1:
         seeds = [run.summary for run in group.runs if run.summary["pas_mean"] is not None]
@@ -108,10 +108,10 @@ def _traces(point: Point) -> list[Spec]:
     return [*marks, mean]
 
 
-def _range(found: Sequence[Point], figure: str) -> list[float]:
+def _range(placed: Sequence[PolicyPoint], figure: str) -> list[float]:
     """The range of an axis: all seeds and intervals, with room for the names around them."""
-    values = [run.summary[figure] for point in found for run in point.group.runs if run.summary[figure] is not None]
-    for point in found:
+    values = [run.summary[figure] for point in placed for run in point.group.runs if run.summary[figure] is not None]
+    for point in placed:
         value = point.cost if figure == "cost_mean_cores" else point.pas
         values += [value.low, value.high] if value.has_interval else []
     if not values:
@@ -134,29 +134,31 @@ _TOUCH = 600.0
 """Touching a thin bar is nearly as bad as hiding a point [square pixels]."""
 
 
-def _names(found: Sequence[Point], x_range: Sequence[float], y_range: Sequence[float]) -> list[Spec]:
+def _names(placed: Sequence[PolicyPoint], x_range: Sequence[float], y_range: Sequence[float]) -> list[Spec]:
     """The policies' names, each on the side of its point where it covers least."""
     low, high = np.array([x_range, y_range]).T
     scale = _SIZE / (high - low)
-    at = [(np.array([point.cost.mean, point.pas.mean]) - low) * scale for point in found]
-    taken = [_box(np.array([95.0, _SIZE[1] - 12.0]), 95.0, 12.0)]  # the words in the upper left
-    for point, middle in zip(found, at, strict=True):
-        across, up = (each.high - each.mean if each.has_interval else 0.0 for each in (point.cost, point.pas))
+    at = [(np.array([point.cost.mean, point.pas.mean]) - low) * scale for point in placed]
+    occupied = [_box(np.array([95.0, _SIZE[1] - 12.0]), 95.0, 12.0)]  # the words in the upper left
+    for point, middle in zip(placed, at, strict=True):
+        across, up = (
+            estimate.high - estimate.mean if estimate.has_interval else 0.0 for estimate in (point.cost, point.pas)
+        )
         radius = point.diameter / 2
         halves = ((radius, radius), (across * scale[0], 3.0), (3.0, up * scale[1]))
-        taken += [_box(middle, *half) for half in halves]
+        occupied += [_box(middle, *half) for half in halves]
     notes = []
-    for point, middle in zip(found, at, strict=True):
+    for point, middle in zip(placed, at, strict=True):
         half = np.array([max(3.6 * len(point.group.label), 52.0), 16.0])
         boxes = [_box(middle + _shift(point, side) + half * side, *half) for side in SIDES]
-        harm = [_harm(box, taken) for box in boxes]
+        harm = [_harm(box, occupied) for box in boxes]
         best = harm.index(min(harm))
-        taken.append(boxes[best])
+        occupied.append(boxes[best])
         notes.append(_name(point, SIDES[best]))
     return notes
 
 
-def _name(point: Point, side: tuple[int, int]) -> Spec:
+def _name(point: PolicyPoint, side: tuple[int, int]) -> Spec:
     anchor = ("center", "left", "right")[side[0]]
     across, up = _shift(point, side)
     violations = f'<span style="color:{MUTED}">{point.violations_percent:.2f} % violations</span>'
@@ -174,7 +176,7 @@ def _name(point: Point, side: tuple[int, int]) -> Spec:
     )
 
 
-def _shift(point: Point, side: tuple[int, int]) -> FloatArray:
+def _shift(point: PolicyPoint, side: tuple[int, int]) -> FloatArray:
     """The offset of a name from its point; at a corner it is smaller, between the bars."""
     away = point.diameter / 2 + 6.0
     return np.array(side) * (away if 0 in side else max(0.5 * away, 5.0))
@@ -186,13 +188,13 @@ def _box(middle: FloatArray, across: float, up: float) -> FloatArray:
     return np.array([middle - half, middle + half])
 
 
-def _harm(box: FloatArray, taken: Sequence[FloatArray]) -> float:
+def _harm(box: FloatArray, occupied: Sequence[FloatArray]) -> float:
     """The penalty of a place for a name: the area covered there, each touch, and the area outside the plane."""
-    hidden = [overlap for other in taken if (overlap := _overlap(box, other)) > 0.0]
+    hidden = [overlap for occupied_box in occupied if (overlap := _overlap(box, occupied_box)) > 0.0]
     outside = _overlap(box, box) - _overlap(box, np.array([0.0 * _SIZE, _SIZE]))
     return sum(hidden) + _TOUCH * len(hidden) + 4.0 * outside
 
 
-def _overlap(one: FloatArray, other: FloatArray) -> float:
-    sides = np.minimum(one[1], other[1]) - np.maximum(one[0], other[0])
+def _overlap(box: FloatArray, other_box: FloatArray) -> float:
+    sides = np.minimum(box[1], other_box[1]) - np.maximum(box[0], other_box[0])
     return float(np.prod(np.maximum(sides, 0.0)))

@@ -16,37 +16,37 @@ from ipa.studies.plans import Frontier, Over, Plan
 LOAD = "planned load, requests per second"
 
 
-def page(found: Frontier | Over) -> Page:
+def page(plans: Frontier | Over) -> Page:
     """The page of all Pareto-optimal plans for a load, or of the plan against the load."""
-    return _of_frontier(found) if isinstance(found, Frontier) else _of_loads(found)
+    return _of_frontier(plans) if isinstance(plans, Frontier) else _of_loads(plans)
 
 
-def _of_frontier(found: Frontier) -> Page:
-    chosen = found.chosen
+def _of_frontier(frontier: Frontier) -> Page:
+    chosen = frontier.chosen
     notes = [Paragraph(note) for note in chosen.notes]
     return Page(
-        f"{found.pipeline.name} at {chosen.load_rps:g} rps: all plans worth having",
-        [f"SLA {chosen.sla_s:.4g} s, {found.policy}"],
+        f"{frontier.pipeline.name} at {chosen.load_rps:g} rps: all plans worth having",
+        [f"SLA {chosen.sla_s:.4g} s, {frontier.policy}"],
         [
-            *([frontier_plot(found)] if found.plans else []),
-            Section("The plans", [*notes, _table(found)]),
+            *([frontier_plot(frontier)] if frontier.plans else []),
+            Section("The plans", [*notes, _table(frontier)]),
         ],
     )
 
 
-def _of_loads(found: Over) -> Page:
-    first, last = found.plans[0].load_rps, found.plans[-1].load_rps
+def _of_loads(over: Over) -> Page:
+    first, last = over.plans[0].load_rps, over.plans[-1].load_rps
     return Page(
-        f"{found.pipeline.name} at {first:g} to {last:g} rps: the plan against the load",
-        [found.policy],
-        [*load_plots(found), Section("The plans", [_spans_table(found)])],
+        f"{over.pipeline.name} at {first:g} to {last:g} rps: the plan against the load",
+        [over.policy],
+        [*load_plots(over), Section("The plans", [_spans_table(over)])],
     )
 
 
-def frontier_plot(found: Frontier) -> Plot:
+def frontier_plot(frontier: Frontier) -> Plot:
     """The plans by their cores and accuracy, the chosen one marked."""
-    cores = [plan.cores for plan in found.plans]
-    accuracy = numbers((plan.objective["accuracy"] for plan in found.plans), 5)
+    cores = [plan.cores for plan in frontier.plans]
+    accuracy = numbers((plan.objective["accuracy"] for plan in frontier.plans), 5)
     hover = "<b>%{x} cores</b><br>%{customdata[0]}<br>%{customdata[1]}<extra></extra>"
     optimal = steps(
         cores,
@@ -54,11 +54,11 @@ def frontier_plot(found: Frontier) -> Plot:
         "Pareto-optimal",
         {"color": PALETTE[0]},
         marker={"color": PALETTE[0], "size": 8},
-        customdata=[[_described(plan), _figures(plan)] for plan in found.plans],
+        customdata=[[_described(plan), _figures(plan)] for plan in frontier.plans],
         hovertemplate=hover,
     )
     traces = [optimal | {"mode": "lines+markers"}]
-    marked = [place for place, plan in enumerate(found.plans) if found.is_chosen(plan)]
+    marked = [place for place, plan in enumerate(frontier.plans) if frontier.is_chosen(plan)]
     if marked:
         ring = {"symbol": "circle-open", "size": 18, "color": GOOD, "line": {"width": 2.5, "color": GOOD}}
         x, y = [cores[place] for place in marked], [accuracy[place] for place in marked]
@@ -77,20 +77,20 @@ def frontier_plot(found: Frontier) -> Plot:
     )
 
 
-def load_plots(found: Over) -> list[Plot]:
+def load_plots(over: Over) -> list[Plot]:
     """Cores, accuracy, latency, objective and the configuration of each stage, by the load."""
-    return [_figures_plot(found), bands.by_load(found, LOAD)]
+    return [_figures_plot(over), bands.by_load(over, LOAD)]
 
 
-def _figures_plot(found: Over) -> Plot:
+def _figures_plot(over: Over) -> Plot:
     # The last step is drawn as long as the one before.
-    plans, loads = [*found.plans, found.plans[-1]], [*(plan.load_rps for plan in found.plans), found.end_rps]
+    plans, loads = [*over.plans, over.plans[-1]], [*(plan.load_rps for plan in over.plans), over.end_rps]
     titles = ("cores, stage on stage", "PAS", "planned latency, s", "objective")
     from_zero: tuple[Spec, ...] = ({"rangemode": "tozero"}, {}, {"rangemode": "tozero"}, {})
     panels, spec = grid(
         ["Cores", "Accuracy", "Latency", "Objective"],
         [{"title": LOAD}] * 4,
-        [{"title": title, **more} for title, more in zip(titles, from_zero, strict=True)],
+        [{"title": title, **keys} for title, keys in zip(titles, from_zero, strict=True)],
         panel=230,
     )
     traces: list[Spec] = []
@@ -107,7 +107,7 @@ def _figures_plot(found: Over) -> Plot:
     ):
         shown = {"hovertemplate": f"%{{x:g}} rps: {name} %{{y:.4~g}}<extra></extra>", "showlegend": False}
         traces.append(steps(loads, numbers(values, 4), name, {"color": PALETTE[0]}, **shown, **panel.axes))
-    late = [plan for plan in found.plans if not plan.feasible]
+    late = [plan for plan in over.plans if not plan.feasible]
     if late:
         traces.append(
             points(
@@ -122,30 +122,30 @@ def _figures_plot(found: Over) -> Plot:
         )
     spec["shapes"] = [sla_line(plans[0].sla_s, reference=panels[2].reference)]
     crosses = " A cross: not feasible; the pointer says why." if late else ""
-    said = f"The plan for each load, as if nothing were running yet. Dashed: the SLA.{crosses}"
-    return Plot("loads", "What a load takes", said, traces, spec)
+    reading = f"The plan for each load, as if nothing were running yet. Dashed: the SLA.{crosses}"
+    return Plot("loads", "What a load takes", reading, traces, spec)
 
 
-def _table(found: Frontier) -> Table:
+def _table(frontier: Frontier) -> Table:
     columns: Cells = ["Cores", "Accuracy", Cell("PAS", "x 100"), "Objective", Cell("Latency", "s")]
     rows: list[list[str | Cell]] = [
         [
-            Cell([Strong(f"{plan.cores}")], "chosen") if found.is_chosen(plan) else f"{plan.cores}",
+            Cell([Strong(f"{plan.cores}")], "chosen") if frontier.is_chosen(plan) else f"{plan.cores}",
             number(plan.objective["accuracy"], 4),
             number(100.0 * plan.objective["pas"], 2),
             number(plan.objective["total"], 4),
             number(plan.latency_s, 3),
             *map(_stage, plan.configuration.values()),
         ]
-        for plan in found.plans
+        for plan in frontier.plans
     ]
-    return Table("Pareto-optimal plans", [*columns, *found.chosen.configuration], rows)
+    return Table("Pareto-optimal plans", [*columns, *frontier.chosen.configuration], rows)
 
 
-def _spans_table(found: Over) -> Table:
-    rungs = [] if all(plan.feasible for plan in found.plans) else ["Rung"]
-    rows = [_span_row(span, bool(rungs)) for span in found.spans]
-    columns: Cells = [Cell("Load", "rps"), "Cores", Cell("PAS", "x 100"), *found.plans[0].configuration, *rungs]
+def _spans_table(over: Over) -> Table:
+    rungs = [] if all(plan.feasible for plan in over.plans) else ["Rung"]
+    rows = [_span_row(span, bool(rungs)) for span in over.spans]
+    columns: Cells = [Cell("Load", "rps"), "Cores", Cell("PAS", "x 100"), *over.plans[0].configuration, *rungs]
     return Table("Plans by load", columns, rows)
 
 
@@ -162,12 +162,12 @@ def span_text(span: Sequence[Plan]) -> str:
     return f"{first:.12g}" if first == last else f"{first:.12g} to {last:.12g}"
 
 
-def _stage(wanted: StageConfiguration) -> str:
-    return f"{wanted.replicas} × {wanted.variant}, batch {wanted.batch}"
+def _stage(planned: StageConfiguration) -> str:
+    return f"{planned.replicas} × {planned.variant}, batch {planned.batch}"
 
 
 def _described(plan: Plan) -> str:
-    return "<br>".join(safe(f"{stage}: {_stage(each)}") for stage, each in plan.configuration.items())
+    return "<br>".join(safe(f"{stage}: {_stage(planned)}") for stage, planned in plan.configuration.items())
 
 
 def _figures(plan: Plan) -> str:

@@ -141,82 +141,85 @@ def numbers(values: Iterable[float], decimals: int = 3) -> list[float | None]:
 # ---- axes and layout ----
 
 
-def axis(title: str = "", **more: Any) -> Spec:
+def axis(title: str = "", **keys: Any) -> Spec:
     """An axis with its title, which has the unit."""
-    return {"title": {"text": title}, **more}
+    return {"title": {"text": title}, **keys}
 
 
-def row_axis(names: Sequence[str], **more: Any) -> Spec:
+def row_axis(names: Sequence[str], **keys: Any) -> Spec:
     """A y axis of rows, the first at the top, labelled with the names."""
     count = len(names)
     ticks: Spec = {"tickvals": list(range(count)), "ticktext": list(names), "ticks": "", "showgrid": False}
-    return axis(range=[max(count, 1) - 0.5, -0.5], fixedrange=True, **ticks, **more)
+    return axis(range=[max(count, 1) - 0.5, -0.5], fixedrange=True, **ticks, **keys)
 
 
 LOG_TICKS: Spec = {"dtick": "D2", "tickformat": "~g"}
 """Ticks of a logarithmic axis at 1, 2, 5 x 10^k, each with its number."""
 
 
-def log_axis(title: str, low: float, high: float, **more: Any) -> Spec:
+def log_axis(title: str, low: float, high: float, **keys: Any) -> Spec:
     """A logarithmic axis from a little below `low` to a little above `high`."""
-    return axis(title, type="log", range=numbers([log10(0.9 * low), log10(1.1 * high)]), **LOG_TICKS, **more)
+    return axis(title, type="log", range=numbers([log10(0.9 * low), log10(1.1 * high)]), **LOG_TICKS, **keys)
 
 
-def layout(height: float, **more: Any) -> Spec:
+def layout(height: float, **keys: Any) -> Spec:
     """The layout of a plot, besides `TEMPLATE`."""
-    return {"height": height, "margin": {"l": 64, "r": 24, "t": 34, "b": 52}, **more}
+    return {"height": height, "margin": {"l": 64, "r": 24, "t": 34, "b": 52}, **keys}
 
 
 # ---- traces ----
 
 
-def line(x: Iterable[object], y: Iterable[object], name: str, style: Spec, **more: Any) -> Spec:
+def line(x: Iterable[object], y: Iterable[object], name: str, style: Spec, **keys: Any) -> Spec:
     """A line through points; `style`: its colour, width, dash and shape."""
-    return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "name": name, "line": style, **more}
+    return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "name": name, "line": style, **keys}
 
 
-def steps(x: Iterable[object], y: Iterable[object], name: str, style: Spec, **more: Any) -> Spec:
+def steps(x: Iterable[object], y: Iterable[object], name: str, style: Spec, **keys: Any) -> Spec:
     """A step line: each value holds until the next."""
-    return line(x, y, name, {"shape": "hv", "width": 1.8, **style}, **more)
+    return line(x, y, name, {"shape": "hv", "width": 1.8, **style}, **keys)
 
 
-def points(x: Iterable[object], y: Iterable[object], name: str, marker: Spec, **more: Any) -> Spec:
+def points(x: Iterable[object], y: Iterable[object], name: str, marker: Spec, **keys: Any) -> Spec:
     """Points with a marker."""
-    return {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "name": name, "marker": marker, **more}
+    return {"type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "name": name, "marker": marker, **keys}
 
 
-def bars(x: Iterable[object], y: Iterable[object], name: str, colour: object, **more: Any) -> Spec:
+def bars(x: Iterable[object], y: Iterable[object], name: str, colour: object, **keys: Any) -> Spec:
     """Bars in a colour, or one each."""
     marker = {"color": colour, "line": {"width": 0}}
-    return {"type": "bar", "x": list(x), "y": list(y), "name": name, "marker": marker, **more}
+    return {"type": "bar", "x": list(x), "y": list(y), "name": name, "marker": marker, **keys}
 
 
-def rows(x: Iterable[object], y: Iterable[object], name: str, colour: object, **more: Any) -> Spec:
+def rows(x: Iterable[object], y: Iterable[object], name: str, colour: object, **keys: Any) -> Spec:
     """Horizontal bars."""
-    return bars(x, y, name, colour, orientation="h", **more)
+    return bars(x, y, name, colour, orientation="h", **keys)
 
 
-def key(name: str, group: str, style: Spec, **more: Any) -> Spec:
+def key(name: str, group: str, style: Spec, **keys: Any) -> Spec:
     """A legend entry without data, for all traces of its group, in a neutral colour."""
-    return line([None], [None], name, style, legendgroup=group, **more)
+    return line([None], [None], name, style, legendgroup=group, **keys)
 
 
-def error_bars(means: Sequence[float], lows: Sequence[float], highs: Sequence[float], colour: str, **more: Any) -> Spec:
+def error_bars(means: Sequence[float], lows: Sequence[float], highs: Sequence[float], colour: str, **keys: Any) -> Spec:
     """Error bars from the low to the high ends of intervals around means; none if an end is unknown."""
     ends = [
-        [abs(end - mean) if isfinite(end) else 0.0 for mean, end in zip(means, of, strict=True)] for of in (highs, lows)
+        [abs(end - mean) if isfinite(end) else 0.0 for mean, end in zip(means, values, strict=True)]
+        for values in (highs, lows)
     ]
-    decimals = more.pop("decimals", 5)
-    array, minus = (numbers(of, decimals) for of in ends)
+    decimals = keys.pop("decimals", 5)
+    array, minus = (numbers(values, decimals) for values in ends)
     shown: Spec = {"type": "data", "symmetric": False, "array": array, "arrayminus": minus}
-    return {**shown, "color": colour, "thickness": 1.2, "width": 4, **more}
+    return {**shown, "color": colour, "thickness": 1.2, "width": 4, **keys}
 
 
-def interval_bars(found: Sequence[Estimate | None], colour: str, **more: Any) -> Spec:
+def interval_bars(estimates: Sequence[Estimate | None], colour: str, **keys: Any) -> Spec:
     """`error_bars` of estimates; none if one has no interval."""
-    known = [(0.0, 0.0, 0.0) if each is None else (each.mean, each.low, each.high) for each in found]
-    means, lows, highs = zip(*known, strict=True)
-    return error_bars(means, lows, highs, colour, **more)
+    with_ends = [
+        (0.0, 0.0, 0.0) if estimate is None else (estimate.mean, estimate.low, estimate.high) for estimate in estimates
+    ]
+    means, lows, highs = zip(*with_ends, strict=True)
+    return error_bars(means, lows, highs, colour, **keys)
 
 
 # ---- lines and notes across a plot ----
@@ -250,10 +253,10 @@ def sla_key(sla_s: float) -> Spec:
     return key(f"SLA {sla_s:.4g} s", "sla", _SLA)
 
 
-def note(text: str, **more: Any) -> Spec:
+def note(text: str, **keys: Any) -> Spec:
     """Text in a plot."""
     font = {"size": 12, "color": MUTED}
-    return {"text": text, "showarrow": False, "xref": "paper", "yref": "paper", "font": font, **more}
+    return {"text": text, "showarrow": False, "xref": "paper", "yref": "paper", "font": font, **keys}
 
 
 # ---- plots as image files ----
@@ -263,19 +266,19 @@ WIDTH = 1000
 """The width of an image [pixels]; its height is the plot's. A PNG has twice as many pixels each way."""
 
 
-def check_images(what: str) -> None:
+def check_images(purpose: str) -> None:
     """Raise ScenarioError, its text beginning with `what`, if kaleido or Chromium is missing."""
     if find_spec("kaleido") is None:
-        raise ScenarioError(f"{what} needs kaleido, which is not installed: pip install '.[static]' in the checkout")
+        raise ScenarioError(f"{purpose} needs kaleido, which is not installed: pip install '.[static]' in the checkout")
     from choreographer.browsers.chromium import Chromium
 
     browser = Chromium.find_browser(skip_local=False)
     if browser is None:
         raise ScenarioError(
-            f"{what} needs Chromium or Chrome, which was not found: install it, or name its program in BROWSER_PATH"
+            f"{purpose} needs Chromium or Chrome, which was not found: install it, or name its program in BROWSER_PATH"
         )
     if not Path(browser).is_file():
-        raise ScenarioError(f"{what} needs Chromium or Chrome, and BROWSER_PATH names {browser}, which is no file")
+        raise ScenarioError(f"{purpose} needs Chromium or Chrome, and BROWSER_PATH names {browser}, which is no file")
 
 
 def draw_images(plots: Sequence[Plot], form: str, on_drawn: Callable[[], object] = lambda: None) -> list[bytes]:

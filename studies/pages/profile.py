@@ -31,15 +31,17 @@ def _section(pipeline: Pipeline, stage: Stage) -> Section:
         f"{stage.task[:1].upper()}{stage.task[1:]}. Accuracy is {stage.accuracy_metric}. SLA of the stage: "
         f"{stage.sla_s:.4g} s ({pinned}). Base cores carry {stage.threshold_rps:g} rps."
     )
-    said = {**pins([stage]), **besides([stage])}
+    facts = {**pins([stage]), **besides([stage])}
     pair = Pair([plot(pipeline, stage, view) for view in VIEWS])
-    parts: list[Part] = [_table(stage), _key(stage), pair, *([Facts(said)] if said else [])]
+    parts: list[Part] = [_table(stage), _key(stage), pair, *([Facts(facts)] if facts else [])]
     return Section(stage.name, parts, note, css="long")
 
 
 def _key(stage: Stage) -> Items:
     """What the colours, markers and lines of the plots stand for."""
-    named: list[Text] = [[Swatch(of), variant.name] for variant, of in zip(stage.variants, colours(stage), strict=True)]
+    named: list[Text] = [
+        [Swatch(tint), variant.name] for variant, tint in zip(stage.variants, colours(stage), strict=True)
+    ]
     marks = [f"{mark.sign} {kind}" for kind, mark in MARKS.items()]
     return Items([*named, *marks, [Strong("- - -", SLA_COLOUR), " SLA of the stage"]], "key")
 
@@ -87,7 +89,7 @@ _DIGITS = ((1.0,), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0))
 
 
 @dataclass(frozen=True)
-class View:
+class ProfileView:
     """The x axis of the panels, and the figures of a variant that they show."""
 
     key: str
@@ -97,13 +99,13 @@ class View:
 
 
 VIEWS = (
-    View(
+    ProfileView(
         "batch",
         "batch size (at base cores)",
         lambda figure: figure.batch,
         lambda variant: [figure for figure in variant.figures if figure.cores == variant.base_cores],
     ),
-    View(
+    ProfileView(
         "cores",
         "cores of a replica (at batch 1; ringed: base cores)",
         lambda figure: figure.cores,
@@ -117,7 +119,7 @@ def colours(stage: Stage) -> list[str]:
     return [colour(place) for place in range(len(stage.variants))]
 
 
-def plot(pipeline: Pipeline, stage: Stage, view: View) -> Plot:
+def plot(pipeline: Pipeline, stage: Stage, view: ProfileView) -> Plot:
     """One panel per quantity, one above the other, with logarithmic axes."""
     panels, inner = placed([_PANEL] * len(QUANTITIES), _GAP)
     axes: Spec = {}
@@ -128,8 +130,8 @@ def plot(pipeline: Pipeline, stage: Stage, view: View) -> Plot:
         if quantity.is_latency:
             shapes.append(sla_line(stage.sla_s, reference=panel.reference))
         drawn = [
-            _line(pipeline, variant, of, view, quantity)
-            for variant, of in zip(stage.variants, colours(stage), strict=True)
+            _line(pipeline, variant, tint, view, quantity)
+            for variant, tint in zip(stage.variants, colours(stage), strict=True)
         ]
         rings = [_rings(stage, view, quantity)] if view.key == "cores" else []
         traces += [trace | panel.axes for trace in (*drawn, *rings)]
@@ -139,7 +141,7 @@ def plot(pipeline: Pipeline, stage: Stage, view: View) -> Plot:
     return Plot(f"{stage.name}-{view.key}", view.title, "", traces, spec)
 
 
-def _upward(stage: Stage, view: View, quantity: Quantity) -> Spec:
+def _upward(stage: Stage, view: ProfileView, quantity: Quantity) -> Spec:
     values = [quantity.value(figure) for variant in stage.variants for figure in view.figures(variant)]
     least, most = min(values), max([*values, stage.sla_s] if quantity.is_latency else values)
     ticks = _ticks(least, most)
@@ -157,22 +159,22 @@ def _ticks(least: float, most: float) -> list[float]:
     return ticks
 
 
-def _across(stage: Stage, view: View, is_last: bool) -> Spec:
+def _across(stage: Stage, view: ProfileView, is_last: bool) -> Spec:
     places = sorted({view.place(figure) for variant in stage.variants for figure in view.figures(variant)})
     ends = [log10(places[0]) - 0.07, log10(places[-1]) + 0.07]
     ticks = {"tickvals": places, "ticktext": [str(place) for place in places], "showticklabels": is_last}
     return axis(view.title if is_last else "", type="log", range=ends, **ticks)
 
 
-def _line(pipeline: Pipeline, variant: Variant, of: str, view: View, quantity: Quantity) -> Spec:
+def _line(pipeline: Pipeline, variant: Variant, tint: str, view: ProfileView, quantity: Quantity) -> Spec:
     """One variant: a thin line, and for each number a marker whose shape shows its source."""
     figures = sorted(view.figures(variant), key=view.place)
     origins = [(quantity.source(figure), pipeline.provenance[quantity.source(figure)].kind) for figure in figures]
-    found = line(
+    thin = line(
         [view.place(figure) for figure in figures],
         numbers((quantity.value(figure) for figure in figures), 6),
         safe(variant.name),
-        {"color": of, "width": 1.2},
+        {"color": tint, "width": 1.2},
         text=[
             f"{figure.cores} core{'s' * (figure.cores != 1)}, batch {figure.batch}<br>{kind}: {safe(key)}"
             for figure, (key, kind) in zip(figures, origins, strict=True)
@@ -181,14 +183,14 @@ def _line(pipeline: Pipeline, variant: Variant, of: str, view: View, quantity: Q
         marker={
             "symbol": [MARKS[kind].symbol for _, kind in origins],
             "size": [12 if kind == "calibrated" else 8 for _, kind in origins],
-            "color": of,
-            "line": {"color": of, "width": 1.5},
+            "color": tint,
+            "line": {"color": tint, "width": 1.5},
         },
     )
-    return found | {"mode": "lines+markers"}
+    return thin | {"mode": "lines+markers"}
 
 
-def _rings(stage: Stage, view: View, quantity: Quantity) -> Spec:
+def _rings(stage: Stage, view: ProfileView, quantity: Quantity) -> Spec:
     """A ring around every variant's figure at its base cores."""
     based = [f for variant in stage.variants for f in view.figures(variant) if f.cores == variant.base_cores]
     x, y = [view.place(figure) for figure in based], numbers((quantity.value(figure) for figure in based), 6)

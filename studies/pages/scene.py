@@ -94,9 +94,9 @@ class Reasons:
         entry = self._entries.get(step)
         if entry is None:
             return
-        found = explained(self._planner, entry) if self._planner else None
-        if found is not None:
-            yield _runner_up(found)
+        explanation = explained(self._planner, entry) if self._planner else None
+        if explanation is not None:
+            yield _runner_up(explanation)
         if entry.decision.why is not None:
             yield from _prices(entry.decision.why)
 
@@ -136,14 +136,14 @@ def _notes(row: Mapping[Any, Any]) -> Iterator[str]:
         yield from str(row["notes"]).split("; ")
 
 
-def _runner_up(found: Explanation) -> str:
-    second = found.runner_up
+def _runner_up(explanation: Explanation) -> str:
+    second = explanation.runner_up
     if second is None:
         return "no runner-up"
     changed = [
-        f"{stage} {wanted.variant} {wanted.replicas}×b{wanted.batch}"
-        for stage, wanted in second.configuration.items()
-        if wanted != found.configuration[stage]
+        f"{stage} {planned.variant} {planned.replicas}×b{planned.batch}"
+        for stage, planned in second.configuration.items()
+        if planned != explanation.configuration[stage]
     ]
     less = f"objective {second.difference:.2g} less" if second.difference else "equally good"
     return f"runner-up: {', '.join(changed)}; {less}"
@@ -151,10 +151,10 @@ def _runner_up(found: Explanation) -> str:
 
 def _prices(why: Mapping[str, Any]) -> Iterator[str]:
     """The shadow prices that a full journal has."""
-    for key, what in (("one_more_core", "one more core"), ("ten_ms_of_sla", "10 ms more of SLA")):
+    for key, change in (("one_more_core", "one more core"), ("ten_ms_of_sla", "10 ms more of SLA")):
         price = why.get(key)
         if isinstance(price, Mapping):
-            yield f"{what}: {_worth(price)}"
+            yield f"{change}: {_worth(price)}"
 
 
 def _worth(price: Mapping[str, Any]) -> str:

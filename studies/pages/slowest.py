@@ -36,12 +36,12 @@ class _Style(NamedTuple):
 def down_to_requests(scene: Scene) -> list[Plot]:
     """The plots; empty if a run was kept without the times of requests at the stages."""
     passed = [Passed(group) for group in scene.groups]
-    return [] if any(each.rows.empty for each in passed) else [mean_latency(scene, passed), slowest(scene, passed)]
+    return [] if any(policy.rows.empty for policy in passed) else [mean_latency(scene, passed), slowest(scene, passed)]
 
 
 def mean_latency(scene: Scene, passed: Sequence[Passed]) -> Plot:
     """The mean latency by stage and kind of time, a bar for each policy."""
-    means = [each.mean_s for each in passed]
+    means = [policy.mean_s for policy in passed]
     totals = [sum(mean.values()) for mean in means]
     places = list(range(len(passed)))
     traces = [
@@ -49,7 +49,7 @@ def mean_latency(scene: Scene, passed: Sequence[Passed]) -> Plot:
         for style in _styles(passed)
         if any(mean.get(style.key, 0.0) > _LEAST_S for mean in means)
     ]
-    said = [f"{total:.3f} s" if mean else "nothing completed" for total, mean in zip(totals, means, strict=True)]
+    labels = [f"{total:.3f} s" if mean else "nothing completed" for total, mean in zip(totals, means, strict=True)]
     beside = {"xref": "x", "yref": "y", "xanchor": "left", "xshift": 4}
     return Plot(
         "mean-latency",
@@ -67,7 +67,7 @@ def mean_latency(scene: Scene, passed: Sequence[Passed]) -> Plot:
             yaxis=row_axis([panel_title(group.label, colour(group.place)) for group in scene.groups]),
             annotations=[
                 note(text, x=total, y=place, **beside)
-                for place, (text, total) in enumerate(zip(said, totals, strict=True))
+                for place, (text, total) in enumerate(zip(labels, totals, strict=True))
             ],
         ),
     )
@@ -76,22 +76,22 @@ def mean_latency(scene: Scene, passed: Sequence[Passed]) -> Plot:
 def slowest(scene: Scene, passed: Sequence[Passed]) -> Plot:
     """The slowest requests of each policy, and those dropped after the longest wait: a bar each over time."""
     completed, dropped = (20, 8) if len(passed) == 1 else (8, 4) if len(passed) <= 4 else (4, 2)
-    styles, chosen = _styles(passed), [each.slowest(completed, dropped) for each in passed]
+    styles, chosen = _styles(passed), [policy.slowest(completed, dropped) for policy in passed]
     whose = "" if len(passed) == 1 else " of each policy"
-    is_any = any((found["outcome"] != "completed").any() for found in chosen)
+    is_any = any((requests["outcome"] != "completed").any() for requests in chosen)
     given_up = f", then {dropped} that were given up after the longest time" if is_any else ""
-    longest_s = max([scene.sla_s, *(float(found["taken_s"].max()) for found in chosen if len(found))])
-    panels, inner = placed([_ROW * max(len(found), 1) for found in chosen], _HEAD)
+    longest_s = max([scene.sla_s, *(float(requests["taken_s"].max()) for requests in chosen if len(requests))])
+    panels, inner = placed([_ROW * max(len(requests), 1) for requests in chosen], _HEAD)
     x = axis("time since the arrival (s)", range=[0.0, 1.3 * longest_s])
     axes: Spec = {}
     traces: list[Spec] = []
     notes: list[Spec] = []
-    for panel, each, found in zip(panels, passed, chosen, strict=True):
-        names = [f"#{request}" for request in found["request"]]
+    for panel, policy, requests in zip(panels, passed, chosen, strict=True):
+        names = [f"#{request}" for request in requests["request"]]
         axes |= panel.y(row_axis(names, tickfont={"size": 10})) | panel.shared_x(x)
-        title = panel_title(each.group.label, colour(each.group.place), "" if len(found) else "no request ended")
-        notes += [panel.note(title, 2), *_ends(each, found, panel)]
-        traces += _panel(each, found, styles, panel, scene.clock)
+        title = panel_title(policy.group.label, colour(policy.group.place), "" if len(requests) else "no request ended")
+        notes += [panel.note(title, 2), *_ends(policy, requests, panel)]
+        traces += _panel(policy, requests, styles, panel, scene.clock)
     drawn = [trace["name"] for trace in traces]
     traces = [trace | {"showlegend": drawn.index(trace["name"]) == place} for place, trace in enumerate(traces)]
     shapes = [sla_line(scene.sla_s, vertical=True, reference=panel.reference) for panel in panels]
@@ -106,42 +106,42 @@ def slowest(scene: Scene, passed: Sequence[Passed]) -> Plot:
     )
 
 
-def _layout(inner: float, top: float, **more: Any) -> Spec:
+def _layout(inner: float, top: float, **keys: Any) -> Spec:
     """The layout with its legend beneath plotly's buttons."""
-    spec = under_legend(inner, top, **more)
+    spec = under_legend(inner, top, **keys)
     spec["legend"] |= {"y": 1 - TOOLS / spec["height"], "traceorder": "normal"}
     return spec
 
 
 def _styles(passed: Sequence[Passed]) -> list[_Style]:
     """The kinds of time in the order of a request; all network delays in one colour."""
-    stages = list(dict.fromkeys(stage for each in passed for stage in each.rows["stage"].unique() if stage != BACK))
-    found = []
+    stages = list(dict.fromkeys(stage for policy in passed for stage in policy.rows["stage"].unique() if stage != BACK))
+    styles = []
     for place, stage in enumerate(stages):
-        found.append(_Style((stage, "hop"), _NAMES["hop"], _ON_THE_WAY))
+        styles.append(_Style((stage, "hop"), _NAMES["hop"], _ON_THE_WAY))
         for kind, depth in _DEPTHS.items():
             of_kind = between(*HUES[place % len(HUES)], depth)
-            found.append(_Style((stage, kind), f"{safe(stage)}: {_NAMES[kind]}", of_kind))
-    return [*found, _Style((BACK, "hop"), _NAMES["hop"], _ON_THE_WAY)]
+            styles.append(_Style((stage, kind), f"{safe(stage)}: {_NAMES[kind]}", of_kind))
+    return [*styles, _Style((BACK, "hop"), _NAMES["hop"], _ON_THE_WAY)]
 
 
-def _bar(style: _Style, x: Sequence[float], y: Sequence[int], about: Sequence[str], **more: Any) -> Spec:
+def _bar(style: _Style, x: Sequence[float], y: Sequence[int], hover_texts: Sequence[str], **keys: Any) -> Spec:
     hover = f"%{{customdata}}<br>{style.name}: %{{x:.3f}} s<extra></extra>"
-    shown: Spec = {"legendgroup": style.name, "customdata": list(about), "hovertemplate": hover}
-    return rows(numbers(x, 5), y, style.name, style.colour, **shown, **more)
+    shown: Spec = {"legendgroup": style.name, "customdata": list(hover_texts), "hovertemplate": hover}
+    return rows(numbers(x, 5), y, style.name, style.colour, **shown, **keys)
 
 
-def _panel(each: Passed, chosen: pd.DataFrame, styles: Sequence[_Style], panel: Panel, clock: Clock) -> list[Spec]:
+def _panel(policy: Passed, chosen: pd.DataFrame, styles: Sequence[_Style], panel: Panel, clock: Clock) -> list[Spec]:
     """The bars of a policy's requests."""
     place = {int(request): number for number, request in enumerate(chosen["request"])}
     arrival_s = dict(zip(chosen["request"], chosen["arrival_s"], strict=True))
-    said = {row["request"]: _said(row, clock) for row in chosen.to_dict("records")}
-    found = each.rows[each.rows["request"].isin(list(place))]
-    spent = spent_s(found)
+    text_by_request = {row["request"]: _said(row, clock) for row in chosen.to_dict("records")}
+    own_rows = policy.rows[policy.rows["request"].isin(list(place))]
+    spent = spent_s(own_rows)
     traces = []
     for style in styles:
         stage, kind = style.key
-        here = found[(spent["stage"] == stage) & (spent[kind] > _LEAST_S)]
+        here = own_rows[(spent["stage"] == stage) & (spent[kind] > _LEAST_S)]
         if not here.empty:
             begins = MOMENTS[KINDS.index(kind)]
             traces.append(
@@ -149,7 +149,7 @@ def _panel(each: Passed, chosen: pd.DataFrame, styles: Sequence[_Style], panel: 
                     style,
                     spent.loc[here.index, kind].tolist(),
                     [place[int(request)] for request in here["request"]],
-                    [_with_rollout(each, row, said[row["request"]]) for row in here.to_dict("records")],
+                    [_with_rollout(policy, row, text_by_request[row["request"]]) for row in here.to_dict("records")],
                     base=numbers(here[begins] - here["request"].map(arrival_s), 5),
                     width=0.8,
                     **panel.axes,
@@ -167,24 +167,24 @@ def _said(row: Mapping[Any, Any], clock: Clock) -> str:
     return f"{text}<br>{safe(row['outcome'] + where)} after {row['taken_s']:.3f} s"
 
 
-def _with_rollout(each: Passed, row: Mapping[Any, Any], text: str) -> str:
-    rollout = beside(each.group.tables["replicas"], row["stage"], row["enqueue_s"], row["finish_s"])
+def _with_rollout(policy: Passed, row: Mapping[Any, Any], text: str) -> str:
+    rollout = beside(policy.group.tables["replicas"], row["stage"], row["enqueue_s"], row["finish_s"])
     return f"{text}<br>meanwhile {safe(rollout)}" if rollout else text
 
 
-def _ends(each: Passed, chosen: pd.DataFrame, panel: Panel) -> list[Spec]:
+def _ends(policy: Passed, chosen: pd.DataFrame, panel: Panel) -> list[Spec]:
     """Beside each bar: how the request ended if not completed, and whether a rollout was in progress."""
     refs = {"xref": f"x{panel.reference}", "yref": f"y{panel.reference}", "xanchor": "left", "xshift": 4}
-    found = []
+    notes = []
     for place, row in enumerate(chosen.to_dict("records")):
-        mine = each.rows[each.rows["request"] == row["request"]]
+        mine = policy.rows[policy.rows["request"] == row["request"]]
         is_changing = any(
-            beside(each.group.tables["replicas"], *of)
-            for of in zip(mine["stage"], mine["enqueue_s"], mine["finish_s"], strict=True)
+            beside(policy.group.tables["replicas"], *passage)
+            for passage in zip(mine["stage"], mine["enqueue_s"], mine["finish_s"], strict=True)
         )
         is_answered = row["outcome"] == "completed"
         words = [*([] if is_answered else [str(row["outcome"])]), *(["rollout"] if is_changing else [])]
         if words:
             font = {"size": 10, "color": MUTED if is_answered else TEXT}
-            found.append(note(", ".join(words), x=round(float(row["taken_s"]), 5), y=place, font=font, **refs))
-    return found
+            notes.append(note(", ".join(words), x=round(float(row["taken_s"]), 5), y=place, font=font, **refs))
+    return notes

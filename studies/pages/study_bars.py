@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ipa.studies.many.study import LOST, Cell, Findings, Found
+from ipa.studies.many.study import LOST, Cell, Findings, StudyFindings
 from ipa.studies.pages import plots
 from ipa.studies.pages.colours import SLA_COLOUR, TEXT, colour, faded
 from ipa.studies.pages.panels import Panel, framed, placed
@@ -15,7 +15,7 @@ from ipa.studies.pages.plots import Plot, Spec, axis, interval_bars, numbers, po
 PANEL, GAP, TOP, BOTTOM = 190, 26, 70, 40
 
 
-class Row(NamedTuple):
+class BarRow(NamedTuple):
     """A figure of the bars, its factor, the figure of their small ticks (empty: none), and its published values by
     workload and bar."""
 
@@ -26,20 +26,20 @@ class Row(NamedTuple):
     published: Mapping[tuple[str, str], float] = {}
 
 
-class Series(NamedTuple):
+class BarSeries(NamedTuple):
     """One bar in every group: its look and its cells."""
 
-    look: Look
+    look: SystemLook
     cells: Sequence[Cell]
 
 
-def bars(rows: Sequence[Row], workloads: Sequence[str], series: Sequence[Series]) -> tuple[list[Spec], Spec]:
+def bars(rows: Sequence[BarRow], workloads: Sequence[str], series: Sequence[BarSeries]) -> tuple[list[Spec], Spec]:
     """The traces and the layout: a panel for each row, over the same groups."""
     width = len(series) + 1.2
     place_of = {
-        (workload, each.look.name): group * width + place
+        (workload, of_bar.look.name): group * width + place
         for group, workload in enumerate(workloads)
-        for place, each in enumerate(series)
+        for place, of_bar in enumerate(series)
     }
     panels, inner = placed([PANEL] * len(rows), GAP)
     axes: Spec = {
@@ -55,17 +55,17 @@ def bars(rows: Sequence[Row], workloads: Sequence[str], series: Sequence[Series]
     traces: list[Spec] = []
     for panel, row in zip(panels, rows, strict=True):
         axes |= panel.y_alone(axis(row.title, rangemode="tozero"))
-        for each in series:
-            if each.cells:
-                x = [place_of[cell.workload, each.look.name] for cell in each.cells]
-                traces += _bars(each, x, row, panel)
+        for of_bar in series:
+            if of_bar.cells:
+                x = [place_of[cell.workload, of_bar.look.name] for cell in of_bar.cells]
+                traces += _bars(of_bar, x, row, panel)
         if row.published:
-            is_first = row is next(each for each in rows if each.published)
+            is_first = row is next(row for row in rows if row.published)
             traces.append(_published(row, place_of, panel, is_first))
     return traces, framed(inner, TOP, BOTTOM, bargap=0.1, barmode="overlay", **axes)
 
 
-def _bars(series: Series, x: Sequence[float], row: Row, panel: Panel) -> Iterator[Spec]:
+def _bars(series: BarSeries, x: Sequence[float], row: BarRow, panel: Panel) -> Iterator[Spec]:
     look, cells = series
     values = [cell.estimate(row.key, row.factor) for cell in cells]
     drawn = plots.bars(
@@ -97,7 +97,7 @@ def _bars(series: Series, x: Sequence[float], row: Row, panel: Panel) -> Iterato
         )
 
 
-def _published(row: Row, place_of: Mapping[tuple[str, str], float], panel: Panel, is_first: bool) -> Spec:
+def _published(row: BarRow, place_of: Mapping[tuple[str, str], float], panel: Panel, is_first: bool) -> Spec:
     return points(
         [place_of[name] for name in row.published],
         row.published.values(),
@@ -120,25 +120,25 @@ _TICKS = (
 )
 
 
-def _rows(costs: Mapping[tuple[str, str], float], accuracies: Mapping[tuple[str, str], float]) -> list[Row]:
+def _rows(costs: Mapping[tuple[str, str], float], accuracies: Mapping[tuple[str, str], float]) -> list[BarRow]:
     """Cost, accuracy and violations, with published values of the first two."""
     return [
-        Row("cost (cores)", "cost_mean_cores", 1.0, "planned_cost_mean_cores", costs),
-        Row("PAS (x 100)", "pas_mean", 1.0, "planned_pas_mean", accuracies),
-        Row("SLA violations (%)", "sla_violation_rate", 100.0, "sla_violation_seconds_rate"),
+        BarRow("cost (cores)", "cost_mean_cores", 1.0, "planned_cost_mean_cores", costs),
+        BarRow("PAS (x 100)", "pas_mean", 1.0, "planned_pas_mean", accuracies),
+        BarRow("SLA violations (%)", "sla_violation_rate", 100.0, "sla_violation_seconds_rate"),
     ]
 
 
-def means(found: Found, findings: Findings, styles: Looks, setting: str) -> Plot:
+def means(study: StudyFindings, findings: Findings, styles: Looks, setting: str) -> Plot:
     """Bars of cost, accuracy and violations, one group per workload, with the published values."""
     workloads = findings.study.workloads
     series = [
-        Series(styles[system], [cell for each in workloads if (cell := findings.cell(setting, each, system))])
+        BarSeries(styles[system], [cell for name in workloads if (cell := findings.cell(setting, name, system))])
         for system in findings.systems
     ]
-    cells = [each for each in found.compared if (each.pipeline, each.setting) == (findings.pipeline, setting)]
-    costs = {(each.workload, each.system): each.published.cores for each in cells}
-    accuracies = {(each.workload, each.system): each.published.pas for each in cells}
+    cells = [cell for cell in study.compared if (cell.pipeline, cell.setting) == (findings.pipeline, setting)]
+    costs = {(cell.workload, cell.system): cell.published.cores for cell in cells}
+    accuracies = {(cell.workload, cell.system): cell.published.pas for cell in cells}
     return Plot(
         f"{findings.pipeline}-means-{setting}",
         "Means",
@@ -149,24 +149,26 @@ def means(found: Found, findings: Findings, styles: Looks, setting: str) -> Plot
     )
 
 
-def named_points(found: Found, findings: Findings, setting: str) -> Iterator[Plot]:
+def named_points(study: StudyFindings, findings: Findings, setting: str) -> Iterator[Plot]:
     """Bars of cost, accuracy and requests lost, a bar for each point of the sweeps with named points."""
     workloads = findings.study.workloads
     for name, sweep in findings.study.sweeps.items():
         cells = {
-            point: [cell for each in workloads if (cell := findings.cell(setting, each, name, point))]
+            point: [cell for workload in workloads if (cell := findings.cell(setting, workload, name, point))]
             for point in sweep.points
         }
         if not any(cells.values()):
             continue
-        styles = looks({point: next(cell.point_title for cell in of) if of else point for point, of in cells.items()})
+        styles = looks(
+            {point: next((cell.point_title for cell in of_point), point) for point, of_point in cells.items()}
+        )
         lost = {
             (workload, point): figures.lost
-            for workload, of in found.published_points(findings.pipeline, name).items()
-            for point, figures in of.items()
-            if setting == found.settings[0]
+            for workload, by_point in study.published_points(findings.pipeline, name).items()
+            for point, figures in by_point.items()
+            if setting == study.settings[0]
         }
-        rows = [*_rows({}, {}), Row("dropped or failed", LOST, 1.0, "", lost)]
+        rows = [*_rows({}, {}), BarRow("dropped or failed", LOST, 1.0, "", lost)]
         yield Plot(
             f"{findings.pipeline}-sweep-{name}-{setting}",
             findings.title(name),
@@ -174,7 +176,7 @@ def named_points(found: Found, findings: Findings, setting: str) -> Iterator[Plo
             "share of requests that violated the SLA, and the number of those that were dropped or failed."
             + _TICKS
             + (_PUBLISHED.format("") if lost else ""),
-            *bars(rows, workloads, [Series(styles[point], of_point) for point, of_point in cells.items()]),
+            *bars(rows, workloads, [BarSeries(styles[point], of_point) for point, of_point in cells.items()]),
         )
 
 
@@ -222,7 +224,7 @@ without colour are readable."""
 
 
 @dataclass(frozen=True)
-class Look:
+class SystemLook:
     """How a system is drawn; `title` is escaped for plotly."""
 
     name: str
@@ -238,7 +240,7 @@ class Look:
         return f"system {self.name}"
 
 
-Looks = Mapping[str, Look]
+Looks = Mapping[str, SystemLook]
 """System's name -> look."""
 
 
@@ -246,6 +248,6 @@ def looks(titles: Mapping[str, str]) -> Looks:
     """The looks of systems, given as name -> title; the first is the study's own, drawn thicker."""
     count = len(SYMBOLS)
     return {
-        name: Look(name, safe(title), colour(at), DASHES[at % count], SYMBOLS[at % count], 1.6 if at else 2.6)
+        name: SystemLook(name, safe(title), colour(at), DASHES[at % count], SYMBOLS[at % count], 1.6 if at else 2.6)
         for at, (name, title) in enumerate(titles.items())
     }

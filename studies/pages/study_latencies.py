@@ -10,11 +10,11 @@ import numpy as np
 
 from ipa.sim import FloatArray
 from ipa.studies.many import ARRIVED_SECONDS, latency_edges_s
-from ipa.studies.many.study import Cell, Findings, Found, front
+from ipa.studies.many.study import Cell, Findings, StudyFindings, front
 from ipa.studies.pages.colours import BACKGROUND, MUTED, faded
 from ipa.studies.pages.panels import Panel, grid
 from ipa.studies.pages.plots import LOG_TICKS, Plot, Spec, line, note, numbers, points, ruler, safe
-from ipa.studies.pages.study_bars import Look, Looks
+from ipa.studies.pages.study_bars import Looks, SystemLook
 
 
 class _Of(NamedTuple):
@@ -51,10 +51,10 @@ _KINDS = (
 
 def latencies(findings: Findings, looks: Looks, setting: str) -> list[Plot]:
     """The distributions, one panel per workload, one line per system, all seeds pooled."""
-    return [_distribution(findings, looks, setting, of) for of in _KINDS]
+    return [_distribution(findings, looks, setting, kind) for kind in _KINDS]
 
 
-def _distribution(findings: Findings, looks: Looks, setting: str, of: _Of) -> Plot:
+def _distribution(findings: Findings, looks: Looks, setting: str, kind: _Of) -> Plot:
     workloads = findings.study.workloads
     sla_s = float(next(iter(findings.cells[0].outcomes.values())).summary["sla_s"])
     cells = {
@@ -63,7 +63,7 @@ def _distribution(findings: Findings, looks: Looks, setting: str, of: _Of) -> Pl
         for system in findings.systems
         if (cell := findings.cell(setting, workload, system)) is not None
     }
-    curves = {key: _curve(cell, of) for key, cell in cells.items()}
+    curves = {key: _curve(cell, kind) for key, cell in cells.items()}
     seen_s = np.concatenate([x for x, _ in curves.values()] + [np.array([sla_s])])
     low_s, high_s = float(seen_s.min()), float(seen_s.max())
     ends = numbers(np.log10([0.9 * low_s, 1.1 * high_s]))
@@ -71,7 +71,7 @@ def _distribution(findings: Findings, looks: Looks, setting: str, of: _Of) -> Pl
     panels, spec = grid(
         workloads,
         [{**x_axis, "title": title} for title in _beneath("latency (s)", len(workloads))],
-        [{"title": of.y, "range": [0.0, 101.0]} for _ in workloads],
+        [{"title": kind.y, "range": [0.0, 101.0]} for _ in workloads],
     )
     traces: list[Spec] = []
     for panel, workload in zip(panels, workloads, strict=True):
@@ -81,7 +81,7 @@ def _distribution(findings: Findings, looks: Looks, setting: str, of: _Of) -> Pl
         spec["annotations"].append(_sla_note(sla_s, panel))
         shown = [system for system in findings.systems if (workload, system) in curves]
         traces += [_line(*curves[workload, system], looks[system], panel) for system in shown]
-    return Plot(f"{findings.pipeline}-{of.name}-{setting}", of.title, of.note, traces, spec)
+    return Plot(f"{findings.pipeline}-{kind.name}-{setting}", kind.title, kind.note, traces, spec)
 
 
 def _beneath(title: str, count: int) -> list[str]:
@@ -89,7 +89,7 @@ def _beneath(title: str, count: int) -> list[str]:
     return [title if place >= count - 2 else "" for place in range(count)]
 
 
-def _line(x: FloatArray, y: FloatArray, look: Look, panel: Panel) -> Spec:
+def _line(x: FloatArray, y: FloatArray, look: SystemLook, panel: Panel) -> Spec:
     return line(
         numbers(x, 4),
         numbers(y, 2),
@@ -108,11 +108,11 @@ def _sla_note(sla_s: float, panel: Panel) -> Spec:
     return note(f"SLA {sla_s:.4g} s", **refs, xanchor="right", xshift=-3, yanchor="bottom", font=font)
 
 
-def _curve(cell: Cell, of: _Of) -> tuple[FloatArray, FloatArray]:
+def _curve(cell: Cell, kind: _Of) -> tuple[FloatArray, FloatArray]:
     """Latencies [s], and the percentage of all requests or seconds that took no longer."""
     outcomes = cell.outcomes.values()
-    counts = np.sum([getattr(outcome, of.name) for outcome in outcomes], axis=0)
-    total = sum(int(outcome.summary[of.total]) for outcome in outcomes)
+    counts = np.sum([getattr(outcome, kind.name) for outcome in outcomes], axis=0)
+    total = sum(int(outcome.summary[kind.total]) for outcome in outcomes)
     place = np.flatnonzero(counts)
     return latency_edges_s()[place], 100.0 * np.cumsum(counts)[place] / max(total, 1)
 
@@ -130,7 +130,7 @@ _OF_PUBLISHED = (
 )
 
 
-def trade_off(found: Found, findings: Findings, looks: Looks, setting: str) -> list[Plot]:
+def trade_off(study: StudyFindings, findings: Findings, looks: Looks, setting: str) -> list[Plot]:
     """PAS over cost, one panel per workload: sweeps as curves, systems as points, published values as diamonds; empty
     without sweeps that vary values."""
     varied = [name for name, sweep in findings.study.sweeps.items() if not sweep.points]
@@ -160,7 +160,7 @@ def trade_off(found: Found, findings: Findings, looks: Looks, setting: str) -> l
                 traces += [trace | shared for trace in _sweep(look, mark, of_sweep, not panel.reference)]
         of_systems = ((system, findings.cell(setting, workload, system)) for system in findings.systems)
         traces += [_point(cell, looks[system], panel) for system, cell in of_systems if cell is not None]
-        traces += _published(found, (findings.pipeline, setting, workload), looks, panel)
+        traces += _published(study, (findings.pipeline, setting, workload), looks, panel)
     is_published = any(trace["name"] == PUBLISHED for trace in traces)
     return [
         Plot(
@@ -193,7 +193,7 @@ def _plane(cells: Sequence[Cell]) -> tuple[list[float | None], list[float | None
     return x, y
 
 
-def _sweep(look: Look, mark: str, cells: list[Cell], is_first: bool) -> list[Spec]:
+def _sweep(look: SystemLook, mark: str, cells: list[Cell], is_first: bool) -> list[Spec]:
     """The best points as a line, and all points."""
     style = {"color": faded(look.colour, 0.55), "width": 1.4, "dash": look.dash}
     marker = {"symbol": mark, "size": 6, "color": look.colour, "line": {"color": look.colour, "width": 1.4}}
@@ -210,7 +210,7 @@ def _sweep(look: Look, mark: str, cells: list[Cell], is_first: bool) -> list[Spe
     return [best, every]
 
 
-def _point(cell: Cell, look: Look, panel: Panel) -> Spec:
+def _point(cell: Cell, look: SystemLook, panel: Panel) -> Spec:
     violations = cell.mean("sla_violation_rate", 100.0)
     line = {"color": BACKGROUND, "width": 1}
     return points(
@@ -226,14 +226,14 @@ def _point(cell: Cell, look: Look, panel: Panel) -> Spec:
     )
 
 
-def _published(found: Found, where: tuple[str, str, str], looks: Looks, panel: Panel) -> Iterator[Spec]:
+def _published(study: StudyFindings, where: tuple[str, str, str], looks: Looks, panel: Panel) -> Iterator[Spec]:
     """The published points of a pipeline, setting and workload, and our planned ones."""
-    cells = [each for each in found.compared if (each.pipeline, each.setting, each.workload) == where]
-    for number, each in enumerate(cells):
-        look = looks[each.system]
+    cells = [cell for cell in study.compared if (cell.pipeline, cell.setting, cell.workload) == where]
+    for number, cell in enumerate(cells):
+        look = looks[cell.system]
         for name, symbol, size, figures in (
-            (PUBLISHED, "diamond-open", 12, each.published),
-            (PLANNED, "circle-open", 9, each.ours),
+            (PUBLISHED, "diamond-open", 12, cell.published),
+            (PLANNED, "circle-open", 9, cell.ours),
         ):
             yield points(
                 numbers([figures.cores], 4),

@@ -11,19 +11,19 @@ import numpy as np
 
 from ipa.sim import FloatArray
 from ipa.studies.many import TIMELINE
-from ipa.studies.many.study import BATCHES, PROBLEMS, Cell, Findings, Found
+from ipa.studies.many.study import BATCHES, PROBLEMS, Cell, Findings, StudyFindings
 from ipa.studies.pages.clock import ORIGIN_MS, TIME, Clock
 from ipa.studies.pages.colours import ARRIVALS, MUTED, SHADES, SLA_COLOUR
 from ipa.studies.pages.panels import framed, grid, placed
 from ipa.studies.pages.plots import Plot, Spec, axis, layout, numbers, points
 from ipa.studies.pages.plots import line as line_of
-from ipa.studies.pages.study_bars import Look, Looks
+from ipa.studies.pages.study_bars import Looks, SystemLook
 from ipa.studies.scenario import whole_trace
 
 
-def planes(found: Found, looks: Looks, setting: str) -> Plot:
+def planes(study: StudyFindings, looks: Looks, setting: str) -> Plot:
     """Accuracy against cost: a panel for each pipeline, a marker for each system, at its means."""
-    shown = [findings for findings in found.findings if setting in findings.study.settings]
+    shown = [findings for findings in study.findings if setting in findings.study.settings]
     panels, spec = grid(
         [findings.pipeline for findings in shown],
         [{"title": "cost (cores)" if place >= len(shown) - 2 else ""} for place in range(len(shown))],
@@ -34,7 +34,7 @@ def planes(found: Found, looks: Looks, setting: str) -> Plot:
     for panel, findings in zip(panels, shown, strict=True):
         for system in findings.systems:
             workloads = findings.study.workloads
-            cells = [cell for each in workloads if (cell := findings.cell(setting, each, system)) is not None]
+            cells = [cell for workload in workloads if (cell := findings.cell(setting, workload, system)) is not None]
             if not cells:
                 continue
             cores, pas = (fmean(cell.mean(key) for cell in cells) for key in ("cost_mean_cores", "pas_mean"))
@@ -64,10 +64,10 @@ def planes(found: Found, looks: Looks, setting: str) -> Plot:
     )
 
 
-def loads(found: Found, looks: Looks) -> Plot:
+def loads(study: StudyFindings, looks: Looks) -> Plot:
     """The requests of every second, and the first system's forecasts."""
-    findings = found.findings[0]
-    setting, first = found.settings[0], findings.systems[0]
+    findings = study.findings[0]
+    setting, first = study.settings[0], findings.systems[0]
     cells = [cell for workload in findings.study.workloads if (cell := findings.cell(setting, workload, first))]
     seed = findings.seeds[0]
     counted = [whole_trace(cell.scenario, seed).per_second() for cell in cells]
@@ -99,39 +99,39 @@ def loads(found: Found, looks: Looks) -> Plot:
             "line": {"color": look.colour, "width": 1.6, "shape": "hv"},
             "hovertemplate": "forecast %{y:.1f} rps<extra></extra>",
         }
-        traces += [shared | panel.axes | each for each in (requests, forecast)]
+        traces += [shared | panel.axes | drawn for drawn in (requests, forecast)]
     return Plot(
         "loads",
         "Load patterns",
         f"The requests of every second, and the busiest second that {findings.title(first)} expected. "
-        f"Seed 1, on {found.plan.loads}.",
+        f"Seed 1, on {study.plan.loads}.",
         traces,
         spec,
     )
 
 
-def decision_times(found: Found) -> Plot:
+def decision_times(study: StudyFindings) -> Plot:
     """Time of a decision over the variants per stage, one line per number of stages, published values as diamonds."""
-    regular = [timing for timing in found.timings if timing.is_regular]
+    regular = [timing for timing in study.timings if timing.is_regular]
     traces: list[Spec] = []
     for shade, stages in zip(SHADES, sorted({len(timing.shape) for timing in regular}), strict=False):
-        of = [timing for timing in regular if len(timing.shape) == stages]
-        x, y = [timing.shape[0] for timing in of], [timing.seconds for timing in of]
+        timings = [timing for timing in regular if len(timing.shape) == stages]
+        x, y = [timing.shape[0] for timing in timings], [timing.seconds for timing in timings]
         hover = f"{_stages(stages)} of %{{x}} variants: %{{y:.3~s}}s<extra></extra>"
         style = {"color": shade, "width": 2}
         traces.append(line_of(x, y, _stages(stages), style, hovertemplate=hover) | {"mode": "lines+markers"})
     published = [
-        each
-        for each in (found.plan.published.decision_times if found.plan.published else ())
-        if len(set(each.variants)) == 1 and not each.batches
+        timing_of
+        for timing_of in (study.plan.published.decision_times if study.plan.published else ())
+        if len(set(timing_of.variants)) == 1 and not timing_of.batches
     ]
     if published:
         diamonds = points(
-            [each.variants[0] for each in published],
-            [each.seconds for each in published],
+            [timing_of.variants[0] for timing_of in published],
+            [timing_of.seconds for timing_of in published],
             "published",
             {"symbol": "diamond-open", "size": 11, "color": SLA_COLOUR, "line": {"width": 2}},
-            text=[_stages(len(each.variants)) for each in published],
+            text=[_stages(len(timing_of.variants)) for timing_of in published],
             textposition="bottom center",
             textfont={"color": MUTED},
             hovertemplate="published, %{text} of %{x} variants: %{y:.3~s}s<extra></extra>",
@@ -170,7 +170,7 @@ ROWS = (
 CLIPPED_AT = 0.99
 """The panel of costs over time shows up to this quantile; a single spike would flatten the rest."""
 
-_LOAD = Look("load", "load", "#8b949b", "solid", "", 1.4)
+_LOAD = SystemLook("load", "load", "#8b949b", "solid", "", 1.4)
 
 
 def timeline(findings: Findings, looks: Looks, setting: str, workload: str) -> Plot:
@@ -185,16 +185,16 @@ def timeline(findings: Findings, looks: Looks, setting: str, workload: str) -> P
     axes: Spec = {"xaxis": clock.axis(anchor=f"y{panels[-1].reference}")}
     traces: list[Spec] = []
     for panel, (title, column, _) in zip(panels, ROWS, strict=True):
-        more: Spec = {} if column == "planned_pas" else {"rangemode": "tozero"}
+        keys: Spec = {} if column == "planned_pas" else {"rangemode": "tozero"}
         if column == "planned_cost_cores" and shown_to is not None:
-            more = {"range": [0.0, shown_to]}
-        axes |= panel.y_alone(axis(title, nticks=5, **more))
+            keys = {"range": [0.0, shown_to]}
+        axes |= panel.y_alone(axis(title, nticks=5, **keys))
         drawn = [(looks[system], outcome.timeline) for system, outcome in outcomes.items()]
         if panel is panels[0]:
-            drawn = [(_LOAD, of) for _, of in drawn[:1]]  # all have the same load
-        for look, of in drawn:
+            drawn = [(_LOAD, values) for _, values in drawn[:1]]  # all have the same load
+        for look, values in drawn:
             shown = {"showlegend": panel is panels[1], "yaxis": f"y{panel.reference}"}
-            traces.append(_line(clock, of, look, column) | shown)
+            traces.append(_line(clock, values, look, column) | shown)
     clipped = f" The axis of cost ends at {shown_to:.0f} cores, which a few steps exceed." if shown_to else ""
     return Plot(
         f"{findings.pipeline}-timeline-{setting}-{workload}",
@@ -215,7 +215,7 @@ def cost_shown_to(cells: Sequence[Cell], seed: int) -> float | None:
     return ceil(1.1 * most) if costs.max() > 1.5 * most else None
 
 
-def _line(clock: Clock, timeline: FloatArray, look: Look, column: str) -> Spec:
+def _line(clock: Clock, timeline: FloatArray, look: SystemLook, column: str) -> Spec:
     values = numbers(shown_values(timeline, column), 2)
     style = {"color": look.colour, "dash": look.dash, "width": look.width, "shape": "hv"}
     group = "load" if look is _LOAD else look.legend

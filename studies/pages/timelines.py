@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ipa.studies.many import Group
-from ipa.studies.pages.clock import Look, course, is_long
+from ipa.studies.pages.clock import LineLook, course, is_long
 from ipa.studies.pages.colours import ARRIVALS, FILL, MUTED, TEXT, colour, faded
 from ipa.studies.pages.panels import panel_titles, stacked
 from ipa.studies.pages.plots import Plot, Spec, axis, key, layout, safe
@@ -26,10 +26,10 @@ _PLANS = (("forecast_rps", "forecast", "solid"), ("planned_load_rps", "planned f
 _UP = "load (requests per second)"
 
 
-class Plan(NamedTuple):
+class PlannedLine(NamedTuple):
     """A forecast or a plan: its name, dash and line, and the policies that share it."""
 
-    what: str
+    kind: str
     dash: str
     line: Steps
     members: list[Group]
@@ -38,7 +38,7 @@ class Plan(NamedTuple):
 def load(scene: Scene) -> Plot:
     """Arrivals per second, and the policies' forecasts and planned loads."""
     arrivals = load_rps(scene.groups[0].tables, scene.groups[0].duration_s, thin=False)
-    plans = [Plan(what, dash, *shared) for column, what, dash in _PLANS for shared in _shared(scene, column)]
+    plans = [PlannedLine(kind, dash, *shared) for column, kind, dash in _PLANS for shared in _shared(scene, column)]
     return Plot(
         "load",
         "Load and forecast",
@@ -49,40 +49,40 @@ def load(scene: Scene) -> Plot:
     )
 
 
-def _load_in_one(scene: Scene, arrivals: Steps, plans: Sequence[Plan]) -> tuple[list[Spec], Spec]:
+def _load_in_one(scene: Scene, arrivals: Steps, plans: Sequence[PlannedLine]) -> tuple[list[Spec], Spec]:
     traces = _arrivals(scene, arrivals)
-    for what, dash, found, members in plans:
+    for kind, dash, line, members in plans:
         of_line = colour(members[0].place) if len(members) == 1 else TEXT
         is_all = len(members) == len(scene.groups) > 1
         whose = "all policies" if is_all else ", ".join(member.label for member in members)
-        name = "<br>".join(map(safe, wrap(f"{what}: {whose}", LEGEND_WIDTH, break_on_hyphens=False)))
-        traces += course(scene.clock, found, name, Look(of_line, 1.8, dash), "rps")
+        name = "<br>".join(map(safe, wrap(f"{kind}: {whose}", LEGEND_WIDTH, break_on_hyphens=False)))
+        traces += course(scene.clock, line, name, LineLook(of_line, 1.8, dash), "rps")
     y = axis(_UP, rangemode="tozero")
     return traces, layout(400, xaxis=scene.clock.axis(), yaxis=y, hovermode="x unified")
 
 
-def _load_in_panels(scene: Scene, arrivals: Steps, plans: Sequence[Plan]) -> tuple[list[Spec], Spec]:
+def _load_in_panels(scene: Scene, arrivals: Steps, plans: Sequence[PlannedLine]) -> tuple[list[Spec], Spec]:
     """A panel for each policy that plans."""
     planning = [group for group in scene.groups if any(group in plan.members for plan in plans)]
-    highest = max(float(found.value.max()) for found in [arrivals, *(plan.line for plan in plans)])
+    highest = max(float(line.value.max()) for line in [arrivals, *(plan.line for plan in plans)])
     titles = panel_titles(planning, [""] * len(planning))
     panels, spec = stacked(titles, scene.clock.axis(), _UP, 1.05 * max(highest, 1.0), hovermode="x unified")
     traces = [
         key("arrivals", "arrivals", {"color": ARRIVALS, "width": 6}),
-        *(key(what, what, {"color": MUTED, "width": 1.8, "dash": dash}) for _, what, dash in _PLANS),
+        *(key(kind, kind, {"color": MUTED, "width": 1.8, "dash": dash}) for _, kind, dash in _PLANS),
     ]
     for panel, group in zip(panels, planning, strict=True):
         hidden: Spec = {"showlegend": False, **panel.axes}
         traces += _arrivals(scene, arrivals, legendgroup="arrivals", **hidden)
-        for what, dash, found, members in plans:
+        for kind, dash, line, members in plans:
             if group in members:
-                look = Look(colour(group.place), 1.6, dash)
-                traces += course(scene.clock, found, what, look, "rps", legendgroup=what, **hidden)
+                look = LineLook(colour(group.place), 1.6, dash)
+                traces += course(scene.clock, line, kind, look, "rps", legendgroup=kind, **hidden)
     return traces, spec
 
 
-def _arrivals(scene: Scene, arrivals: Steps, **more: Any) -> list[Spec]:
-    return course(scene.clock, arrivals, "arrivals", Look(ARRIVALS, 1, area=FILL), "rps", **more)
+def _arrivals(scene: Scene, arrivals: Steps, **keys: Any) -> list[Spec]:
+    return course(scene.clock, arrivals, "arrivals", LineLook(ARRIVALS, 1, area=FILL), "rps", **keys)
 
 
 def _long(*figures: Steps | None) -> str:
@@ -96,15 +96,15 @@ def _long(*figures: Steps | None) -> str:
 
 def _shared(scene: Scene, column: str) -> list[tuple[Steps, list[Group]]]:
     """The lines of a column of the decisions, equal ones merged, without plans that equal the forecast."""
-    found: dict[bytes, tuple[Steps, list[Group]]] = {}
+    shared: dict[bytes, tuple[Steps, list[Group]]] = {}
     for group in scene.groups:
         line, forecast = (
-            decided(group.tables["decisions"], each, group.duration_s, thin=False) for each in (column, "forecast_rps")
+            decided(group.tables["decisions"], name, group.duration_s, thin=False) for name in (column, "forecast_rps")
         )
         if line is None or (column != "forecast_rps" and forecast and _alike(line, forecast)):
             continue
-        found.setdefault(np.concatenate(line.line).tobytes(), (line, []))[1].append(group)
-    return list(found.values())
+        shared.setdefault(np.concatenate(line.line).tobytes(), (line, []))[1].append(group)
+    return list(shared.values())
 
 
 def _alike(plan: Steps, forecast: Steps) -> bool:
@@ -117,28 +117,30 @@ def cores(scene: Scene) -> Plot:
     """The cores of existing replicas, and those of the decided configuration."""
     groups = scene.groups
     existing = [existing_cores(group.tables["replicas"], group.duration_s, thin=False) for group in groups]
-    wanted = [decided(group.tables["decisions"], "cost_cores", group.duration_s, thin=False) for group in groups]
-    highest = max(float(line.value.max()) for line in [*existing, *wanted] if line is not None)
+    decided_cores = [decided(group.tables["decisions"], "cost_cores", group.duration_s, thin=False) for group in groups]
+    highest = max(float(line.value.max()) for line in [*existing, *decided_cores] if line is not None)
     titles = panel_titles(groups, [f"mean {_mean(line):.2f} cores" for line in existing])
     panels, spec = stacked(titles, scene.clock.axis(), "cores", 1.08 * max(highest, 1.0), hovermode="x unified")
     traces = [
         key("existing", "existing", {"color": MUTED, "width": 6}, opacity=0.45),
         key("decided", "decided", {"color": TEXT, "width": 1.4, "dash": "dot"}),
     ]
-    for panel, group, there, decision, reasons in zip(panels, groups, existing, wanted, scene.reasons, strict=True):
+    for panel, group, existing_line, decision, reasons in zip(
+        panels, groups, existing, decided_cores, scene.reasons, strict=True
+    ):
         hidden: Spec = {"showlegend": False, **panel.axes}
-        look = Look(colour(group.place), 1.2, area=faded(colour(group.place), 0.25))
-        traces += course(scene.clock, there, "existing", look, "cores", legendgroup="existing", **hidden)
+        look = LineLook(colour(group.place), 1.2, area=faded(colour(group.place), 0.25))
+        traces += course(scene.clock, existing_line, "existing", look, "cores", legendgroup="existing", **hidden)
         if decision is not None:
             why = [] if is_long(decision) else [reasons.of(step) for step in reasons.steps]
-            look = Look(TEXT, 1.4, "dot")
+            look = LineLook(TEXT, 1.4, "dot")
             traces += course(scene.clock, decision, "decided", look, "cores", why, legendgroup="decided", **hidden)
     return Plot(
         "cores",
         "Cores",
         "The filled area is the cost: the cores of all replicas that exist, whether starting, ready or draining; "
         "it stands above the decided cores while replicas are replaced. The pointer shows why a configuration was "
-        f"decided.{_long(*existing, *wanted)}{scene.first}",
+        f"decided.{_long(*existing, *decided_cores)}{scene.first}",
         traces,
         spec,
     )

@@ -54,15 +54,15 @@ def page(validation: Validation) -> Page:
 
 
 def _headline(validation: Validation) -> list[Part]:
-    said = validation.verdict
+    verdict_text = validation.verdict
     colour = GOOD if validation.passed else DOUBTFUL if validation.not_judged else BAD
-    verdict = Strong(said[:1].upper() + said[1:], colour)
+    verdict = Strong(verdict_text[:1].upper() + verdict_text[1:], colour)
     doubts: list[Part] = [_muted("What makes it doubtful:"), Items(validation.flags)] if validation.flags else []
     interference = sentences.interference(validation)
     columns = ["figure", *sentences.INTERFERENCE_HEADINGS]
     table = Table(sentences.INTERFERENCE, columns, interference)
     by_interference: list[Part] = [_muted(f"{sentences.INTERFERENCE}:"), table] if interference else []
-    found = (*sentences.decisions(validation), *sentences.beyond(validation))
+    measured = (*sentences.decisions(validation), *sentences.beyond(validation))
     return [
         Paragraph([verdict, "."]),
         *doubts,
@@ -72,7 +72,7 @@ def _headline(validation: Validation) -> list[Part]:
         _muted("The same by utilisation of the busiest stage:"),
         _bands(validation),
         *by_interference,
-        Items([f"{name}: {value}" for name, value in found]),
+        Items([f"{name}: {value}" for name, value in measured]),
         _muted(f"{sentences.ROLLOUTS}:"),
         _rollouts(validation),
         Section("Stage by stage", [_by_stage(validation.rows)], is_folded=True),
@@ -102,14 +102,14 @@ def _by_stage(rows: Sequence[Row]) -> Table:
 
 
 def _name(row: Row) -> Cell:
-    of = row.metric
-    return Cell(f"{of.title} ({of.unit})" if of.unit else of.title, is_heading=of.stage is None)
+    metric = row.metric
+    return Cell(f"{metric.title} ({metric.unit})" if metric.unit else metric.title, is_heading=metric.stage is None)
 
 
 def _cells(row: Row, places: Sequence[int]) -> list[str | Cell]:
-    found = sentences.cells(row)
+    texts = sentences.cells(row)
     return [
-        Cell([Strong(found[place], _COLOURS[found[place]])]) if found[place] in _COLOURS else found[place]
+        Cell([Strong(texts[place], _COLOURS[texts[place]])]) if texts[place] in _COLOURS else texts[place]
         for place in places
     ]
 
@@ -117,8 +117,8 @@ def _cells(row: Row, places: Sequence[int]) -> list[str | Cell]:
 def _bands(validation: Validation) -> Table:
     shown = [row.metric.title for row in validation.rows if row.metric.key in sentences.BAND_METRICS]
     rows = []
-    for name, (windows, found) in validation.bands.items():
-        errors = [row.shown(row.error) for row in found if row.metric.key in sentences.BAND_METRICS]
+    for name, (windows, rows_of_band) in validation.bands.items():
+        errors = [row.shown(row.error) for row in rows_of_band if row.metric.key in sentences.BAND_METRICS]
         rows.append([name, str(windows.chosen.sum()), *errors])
     return Table("Errors by utilisation of the busiest stage", ["utilisation", "windows", *shown], rows)
 
@@ -131,10 +131,10 @@ def _rollouts(validation: Validation) -> Table:
 def _facts(validation: Validation) -> dict[str, str]:
     overheads = validation.calibration.overheads
     measured = {
-        f"Measured: {key}": f"{number(1e3 * found.value_s, 2)} ms (median {number(1e3 * found.median_s, 2)}, p99 "
-        f"{number(1e3 * found.p99_s, 2)}, {found.count} seen)"
+        f"Measured: {key}": f"{number(1e3 * overhead.value_s, 2)} ms (median {number(1e3 * overhead.median_s, 2)}, p99 "
+        f"{number(1e3 * overhead.p99_s, 2)}, {overhead.count} seen)"
         for key in (*overheads.KEYS, "arrival_s")
-        if (found := getattr(overheads, key)).count
+        if (overhead := getattr(overheads, key)).count
     }
     live = {
         f"Live run {number}": f"{repeat.run.stored.summary['requests']} requests; {repeat.conditions.words()}"
@@ -201,15 +201,15 @@ def distribution(validation: Validation) -> Plot:
         ("simulated with the live decisions", worlds.open_loop, {"color": OPEN_LOOP, "width": 1.5, "dash": "dot"}),
         ("simulated", [worlds.simulated], {"color": SIMULATED, "width": 2.0}),
     ]
-    found = [(name, *latency_curve(runs, sla_s), style) for name, runs, style in curves]
-    slowest_s = max((float(x[-1]) for _, x, *_ in found if len(x)), default=sla_s)
+    drawn = [(name, *latency_curve(runs, sla_s), style) for name, runs, style in curves]
+    slowest_s = max((float(x[-1]) for _, x, *_ in drawn if len(x)), default=sla_s)
     shows_sla = slowest_s > 0.5 * sla_s
     return Plot(
         "distribution",
         "Distribution of the latency",
         "Share of all requests answered within a latency, of the whole run. The simulator is right where its line lies "
         "among those of the live repeats.",
-        [*(share_line(x, y, name, style) for name, x, y, style in found), *([sla_key(sla_s)] if shows_sla else [])],
+        [*(share_line(x, y, name, style) for name, x, y, style in drawn), *([sla_key(sla_s)] if shows_sla else [])],
         layout(
             440,
             xaxis=axis("latency (s)", range=[0.0, 1.05 * (max(slowest_s, sla_s) if shows_sla else slowest_s)]),
@@ -251,7 +251,7 @@ def replicas(validation: Validation) -> Plot:
         ("simulated", worlds.simulated, {"color": SIMULATED, "width": 1.8}),
     ]
     ready = {stage: [ready_at(run["replicas"], stage, moments_s) for _, run, _ in runs] for stage in validation.stages}
-    highest = max(int(each.max()) for of_stage in ready.values() for each in of_stage)
+    highest = max(int(counts.max()) for of_stage in ready.values() for counts in of_stage)
     shares = validation.replicas_alike_percent
     titles = [panel_title(stage, TEXT, f"as many in both {shares[stage]:.1f} % of the time") for stage in ready]
     panels, spec = stacked(titles, clock.axis(), "replicas ready", 1.15 * max(highest, 1), hovermode="x unified")
@@ -261,8 +261,8 @@ def replicas(validation: Validation) -> Plot:
     ]
     for panel, of_stage in zip(panels, ready.values(), strict=True):
         for (name, _, style), count in zip(runs, of_stage, strict=True):
-            kept = np.flatnonzero(np.diff(count, prepend=-1))  # only where the number changes
-            x, y = clock.moments([*moments_s[kept], clock.duration_s]), numbers([*count[kept], count[-1]], 0)
+            changes = np.flatnonzero(np.diff(count, prepend=-1))  # only where the number changes
+            x, y = clock.moments([*moments_s[changes], clock.duration_s]), numbers([*count[changes], count[-1]], 0)
             traces.append(steps(x, y, name, style, hovertemplate="%{y}", showlegend=False, **panel.axes))
     return Plot(
         "replicas",
@@ -277,7 +277,7 @@ def utilisation(validation: Validation) -> Plot:
     """The utilisation of the busiest stage in each window."""
     edges_s = validation.windows.edges_s
     clock = Clock(float(edges_s[-1]))
-    busy = [(name, 100.0 * busiest(runs, validation.windows), of) for name, runs, of in both_worlds(validation)]
+    busy = [(name, 100.0 * busiest(runs, validation.windows), tint) for name, runs, tint in both_worlds(validation)]
     limit = ruler(100.0 * JUDGED_UP_TO, {"color": TEXT, "width": 1, "dash": "dot"})
     x, hover = clock.moments(edges_s), "%{y:.0f} %"
     return Plot(
@@ -287,8 +287,8 @@ def utilisation(validation: Validation) -> Plot:
         f"over the repeats. Windows above the dotted line ({100 * JUDGED_UP_TO:g} %) have no verdict: nearer to "
         "saturation a small difference grows without bound.",
         [
-            steps(x, numbers([*share, *share[-1:]], 1), name, {"color": of, "width": 2}, hovertemplate=hover)
-            for name, share, of in busy
+            steps(x, numbers([*share, *share[-1:]], 1), name, {"color": tint, "width": 2}, hovertemplate=hover)
+            for name, share, tint in busy
         ],
         _over_time(clock, 300, axis("busiest stage (%)", range=[0.0, 105.0]), [limit]),
     )
@@ -308,9 +308,9 @@ def load(validation: Validation) -> Plot:
 
 
 def _loads(clock: Clock, drawn: Sequence[tuple[str, Tables, str, float]]) -> Iterator[Spec]:
-    for name, run, of, width in drawn:
+    for name, run, tint, width in drawn:
         x, y = load_rps(run, clock.duration_s).line
-        style = {"color": of, "width": width}
+        style = {"color": tint, "width": width}
         yield steps(clock.moments(x), numbers(y), name, style, hovertemplate="%{y:.0f} rps")
 
 

@@ -24,11 +24,11 @@ _COLOURS: dict[State, str] = {"stable": GOOD, "backlogged": DOUBTFUL, "overloade
 
 def sentence(group: Group) -> Text:
     """The state of a policy, which is that of its worst seed, and the reason."""
-    found = dict(zip(group.seeds, map(_standing, group.runs), strict=True))
-    worst = max(found, key=lambda seed: _badness(found[seed]))
-    state = found[worst].state
-    where = _where(found, state)
-    rest = f"{_kept(group)}{in_words(found[worst], worst if where else None)}"
+    standings = dict(zip(group.seeds, map(_standing, group.runs), strict=True))
+    worst = max(standings, key=lambda seed: _badness(standings[seed]))
+    state = standings[worst].state
+    where = _where(standings, state)
+    rest = f"{_kept(group)}{in_words(standings[worst], worst if where else None)}"
     lost = [run.loss for run in group.runs if run.loss]  # live runs that lost too many requests
     if lost:
         return [Strong(group.label), ": ", *(part for text in lost for part in (Strong(f"{text}.", BAD), " ")), rest]
@@ -37,23 +37,23 @@ def sentence(group: Group) -> Text:
 
 def definitions(sentences: Sequence[Text]) -> str:
     """The definitions of the states in such sentences."""
-    said = {part.text for text in sentences for part in text if isinstance(part, Strong)}
-    return " ".join(DEFINED[state] for state in STATES if state in said)
+    states = {part.text for text in sentences for part in text if isinstance(part, Strong)}
+    return " ".join(DEFINED[state] for state in STATES if state in states)
 
 
-def in_words(found: Standing, seed: int | None = None) -> str:
+def in_words(standing: Standing, seed: int | None = None) -> str:
     """The reason of a run's state; `seed`: name this seed."""
     of_time = "" if seed is None else f" with seed {seed}"
-    if found.state == "overloaded":
-        share = _percent(found.overloaded_share)
+    if standing.state == "overloaded":
+        share = _percent(standing.overloaded_share)
         return (
             f"During {share} of the time{of_time} more requests arrived than were completed, while others were in the "
             "system for longer than the SLA."
         )
-    if found.backlogged_share == 0.0:
+    if standing.backlogged_share == 0.0:
         return "No request was in the system for longer than the SLA."
-    at_end = f"; {found.late_at_end:,} of them at the end" if found.late_at_end else ""
-    share = _percent(found.backlogged_share)
+    at_end = f"; {standing.late_at_end:,} of them at the end" if standing.late_at_end else ""
+    share = _percent(standing.backlogged_share)
     return f"Requests were in the system for longer than the SLA during {share} of the time{of_time}{at_end}."
 
 
@@ -64,14 +64,14 @@ def _standing(run: RunData) -> Standing:
     return standing_of(run.tables["requests"], float(run.summary["sla_s"]), edges_s)
 
 
-def _badness(found: Standing) -> tuple[int, float, float]:
-    return STATES.index(found.state), found.overloaded_share, found.backlogged_share
+def _badness(standing: Standing) -> tuple[int, float, float]:
+    return STATES.index(standing.state), standing.overloaded_share, standing.backlogged_share
 
 
-def _where(found: Mapping[int, Standing], state: State) -> str:
+def _where(standings: Mapping[int, Standing], state: State) -> str:
     """With how many seeds a policy is in this state; empty if with all."""
-    seeds = [seed for seed, each in found.items() if each.state == state]
-    return "" if len(seeds) == len(found) else f" with {len(seeds)} of {len(found)} seeds"
+    seeds = [seed for seed, standing in standings.items() if standing.state == state]
+    return "" if len(seeds) == len(standings) else f" with {len(seeds)} of {len(standings)} seeds"
 
 
 def _kept(group: Group) -> str:

@@ -1,5 +1,5 @@
 from .answers import Answers as Answers
-from .answers import Found as Found
+from .answers import TableAnswers as TableAnswers
 from .answers import answer as answer
 from .answers import keys_of as keys_of
 from .answers import read_answers as read_answers

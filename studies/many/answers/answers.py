@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Found:
+class TableAnswers:
     """The answers from a table of runs; `all_settings` has every key, including those of loads.
 
     A setting that does not meet the `demand`, or knows the load to come, is never called the best.
@@ -204,7 +204,7 @@ def read_answers(path: str | Path, *, title: str = "", demand: Demand | None = N
 
 
 @dataclass(frozen=True, repr=False)
-class Answers(Displayed, Found):
+class Answers(Displayed, TableAnswers):
     """The answers from a table of runs, as tables, figures and a page."""
 
     PAGE = "answers"

@@ -1,5 +1,5 @@
 from . import sheets as sheets
-from .conclusions import Found as Found
+from .conclusions import StudyFindings as StudyFindings
 from .conclusions import of_sweeps as of_sweeps
 from .conclusions import of_systems as of_systems
 from .decision_times import BATCHES as BATCHES

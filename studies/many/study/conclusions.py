@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Found:
+class StudyFindings:
     """The findings of each pipeline; the matches of the headline and the published cells of all; decision times.
 
     `failures`: the runs that failed. `late_at_most`: the share of the requests of any hour that may be late or lost

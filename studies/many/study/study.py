@@ -12,7 +12,7 @@ from ipa.studies.displayed import Displayed
 from ipa.studies.intervals import as_columns
 from ipa.studies.many.answers import Answers
 from ipa.studies.many.study import tables
-from ipa.studies.many.study.conclusions import Found, of_sweeps, of_systems
+from ipa.studies.many.study.conclusions import StudyFindings, of_sweeps, of_systems
 from ipa.studies.many.study.findings import comparisons, sentence
 from ipa.studies.many.study.summary import ran_on
 from ipa.studies.runs import figures_of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, repr=False)
-class Study(Displayed, Found):
+class Study(Displayed, StudyFindings):
     """All findings of a study, and its folder."""
 
     PAGE = "study"

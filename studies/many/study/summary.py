@@ -10,23 +10,23 @@ from typing import Any
 
 from ipa.studies.intervals import held_fixed
 from ipa.studies.many.study import sheets
-from ipa.studies.many.study.conclusions import Found
+from ipa.studies.many.study.conclusions import StudyFindings
 from ipa.studies.many.study.findings import Findings, comparisons, sentence
 from ipa.studies.many.study.sheets import Sheet
 from ipa.studies.many.study.tables import match_row
 
 
-def render(found: Found) -> str:
+def render(found: StudyFindings) -> str:
     """The whole file."""
     return "\n".join(_lines(found))
 
 
-def render_times(found: Found) -> str:
+def render_times(found: StudyFindings) -> str:
     """The file of decision times, published and ours; a separate file, as they differ each time."""
     return "\n".join(table(sheets.decision_times(found)))
 
 
-def _lines(found: Found) -> Iterator[str]:
+def _lines(found: StudyFindings) -> Iterator[str]:
     yield from (f"# Study {found.plan.name}", "", f"{ran_on(found)}.", "")
     if found.failures:
         yield from table(sheets.failures(found))
@@ -50,7 +50,7 @@ def _lines(found: Found) -> Iterator[str]:
             yield from _of_pipeline(found, findings, setting)
 
 
-def _against_published(found: Found) -> Iterator[str]:
+def _against_published(found: StudyFindings) -> Iterator[str]:
     """Our figures compared with the published ones, in the first setting."""
     yield from table(sheets.score(found))
     first = found.settings[0]
@@ -63,7 +63,7 @@ def _against_published(found: Found) -> Iterator[str]:
         yield from ("### The optimiser's defect", "", sheets.queue_term(found, first, DEFECT), "")
 
 
-def _of_pipeline(found: Found, findings: Findings, setting: str) -> Iterator[str]:
+def _of_pipeline(found: StudyFindings, findings: Findings, setting: str) -> Iterator[str]:
     """The table of a pipeline's systems in a setting, and sentences on them; nothing if there are none."""
     sheet = sheets.systems(findings, setting)
     if sheet.rows:
@@ -82,7 +82,7 @@ DEFECT = "queue-term"
 """The setting with the published optimiser's defect."""
 
 
-def ran_on(found: Found) -> str:
+def ran_on(found: StudyFindings) -> str:
     """The runs, pipelines, loads and seeds, in words."""
     plan = found.plan
     seeds = "1 seed" if plan.seeds == 1 else f"seeds 1 to {plan.seeds}"
@@ -107,7 +107,7 @@ def table(sheet: Sheet) -> Iterator[str]:
 # The findings of a study in brief, for people and as plain data.
 
 
-def as_dict(found: Found, folder: Path) -> dict[str, Any]:
+def as_dict(found: StudyFindings, folder: Path) -> dict[str, Any]:
     """The findings, JSON-able: scores, headline, comparisons, recommendations; null for missing figures."""
     return {
         "study": found.plan.name,
@@ -136,7 +136,7 @@ def as_dict(found: Found, folder: Path) -> dict[str, Any]:
     }
 
 
-def brief(found: Found, folder: Path) -> Iterator[str | Sheet]:
+def brief(found: StudyFindings, folder: Path) -> Iterator[str | Sheet]:
     """The findings in brief, lines and tables: the score, the headline, recommendations, and where the rest is."""
     yield ran_on(found)
     if found.failures:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ipa.studies.pages.clock import ORIGIN_MS, Clock, Look, course, envelope, is_long
+from ipa.studies.pages.clock import ORIGIN_MS, Clock, LineLook, course, envelope, is_long
 from ipa.studies.series import Steps
 
 WAVE = Steps(np.arange(86401.0), np.arange(86400.0) % 2 + 10.0)
@@ -32,7 +32,7 @@ def test_an_envelope_keeps_the_integral() -> None:
 
 def test_a_day_of_seconds_is_a_band_and_a_mean() -> None:
     assert is_long(WAVE)
-    low, band, mean = course(Clock(86400.0), WAVE, "load", Look("#0b62a4", area="#eeeeee"), "rps")
+    low, band, mean = course(Clock(86400.0), WAVE, "load", LineLook("#0b62a4", area="#eeeeee"), "rps")
     assert (set(low["y"]), set(band["y"]), set(mean["y"])) == ({10.0}, {11.0}, {10.5})
     assert band["fill"] == "tonexty"
     assert len(mean["x"]) < 500
@@ -41,7 +41,7 @@ def test_a_day_of_seconds_is_a_band_and_a_mean() -> None:
 
 def test_twenty_minutes_of_seconds_are_a_line() -> None:
     short = Steps(np.arange(1201.0), np.arange(1200.0) % 2)
-    (line,) = course(Clock(1200.0), short, "load", Look("#0b62a4"), "rps")
+    (line,) = course(Clock(1200.0), short, "load", LineLook("#0b62a4"), "rps")
     assert len(line["x"]) == 1201
 
 
@@ -51,6 +51,6 @@ def test_a_long_run_with_few_steps_is_a_line() -> None:
 
 def test_each_step_tells_its_reason() -> None:
     figure = Steps(np.array([0.0, 10.0, 20.0]), np.array([2.0, 3.0]))
-    (line,) = course(Clock(20.0), figure, "decided", Look("#000000"), "cores", "ab")
+    (line,) = course(Clock(20.0), figure, "decided", LineLook("#000000"), "cores", "ab")
     assert line["text"] == ["a", "b", "b"]
     assert "%{text}" in line["hovertemplate"]

@@ -12,7 +12,7 @@ from ipa.studies.formatting import MINUS
 from ipa.studies.many import Running
 from ipa.studies.many.study import schema, sheets
 from ipa.studies.many.study.bounds import bounded
-from ipa.studies.many.study.conclusions import Found
+from ipa.studies.many.study.conclusions import StudyFindings
 from ipa.studies.many.study.run import conduct, prepare
 from ipa.studies.scenario import ScenarioError
 
@@ -28,7 +28,7 @@ bound: oracle
 """
 
 
-def run(folder: Path, bound: str = "oracle", load: str = "constant:12:60", text: str = STUDY) -> Found:
+def run(folder: Path, bound: str = "oracle", load: str = "constant:12:60", text: str = STUDY) -> StudyFindings:
     path = folder / "study.yaml"
     text = text.replace("constant:12:60", load).replace("bound: oracle", f"bound: {bound}")
     path.write_text(text, encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from ipa.studies.formatting import NONE, number, plus
-from ipa.studies.many.study.conclusions import Found
+from ipa.studies.many.study.conclusions import StudyFindings
 from ipa.studies.many.study.decision_times import BATCHES
 from ipa.studies.many.study.findings import HORIZON_S, Cell, smape_percent
 from ipa.studies.many.study.published import Compared, Score, out_of_order
@@ -14,7 +14,7 @@ from ipa.studies.many.study.sheets.systems import Sheet
 from ipa.studies.scenario import whole_trace
 
 
-def score(found: Found) -> Sheet:
+def score(found: StudyFindings) -> Sheet:
     """The agreement with the published cells."""
     rows = []
     for setting in found.settings:
@@ -48,7 +48,7 @@ def _score(given: Score) -> tuple[str, ...]:
     )
 
 
-def cells(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
+def cells(found: StudyFindings, setting: str, pipeline: str | None = None) -> Sheet:
     """Every published cell and ours."""
     rows = [
         (each.pipeline, each.workload, found.system_title(each), *_cell(each))
@@ -86,7 +86,7 @@ def _or_none(value: float | None, decimals: int) -> str:
     return NONE if value is None else number(value, decimals)
 
 
-def misplaced(found: Found, setting: str) -> list[str]:
+def misplaced(found: StudyFindings, setting: str) -> list[str]:
     """The pairs of systems that are not in the published order, one sentence each."""
     rows: dict[tuple[str, str], list[Compared]] = {}
     for each in found.compared:
@@ -99,7 +99,7 @@ def misplaced(found: Found, setting: str) -> list[str]:
     ]
 
 
-def seen_most(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
+def seen_most(found: StudyFindings, setting: str, pipeline: str | None = None) -> Sheet:
     """The most frequent configurations, published and ours."""
     rows: list[tuple[str, ...]] = []
     given = found.plan.published.seen_most if found.plan.published else {}
@@ -137,7 +137,7 @@ def _listed(parts: Iterable[str]) -> str:
     return "; ".join(parts)
 
 
-def queue_term(found: Found, setting: str, defect: str) -> str:
+def queue_term(found: StudyFindings, setting: str, defect: str) -> str:
     """The effect of the published optimiser's defect, in words."""
     ours = {(c.pipeline, c.workload, c.system): c for c in found.compared if c.setting == setting}
     with_defect = {(c.pipeline, c.workload, c.system): c for c in found.compared if c.setting == defect}
@@ -157,7 +157,7 @@ def queue_term(found: Found, setting: str, defect: str) -> str:
     )
 
 
-def forecasts(found: Found) -> Sheet:
+def forecasts(found: StudyFindings) -> Sheet:
     """The error of the first system's forecasts in every setting with all systems."""
     findings = found.findings[0]
     first = findings.systems[0]
@@ -179,7 +179,7 @@ def forecasts(found: Found) -> Sheet:
 # The loads, published and ours.
 
 
-def loads(found: Found) -> Sheet:
+def loads(found: StudyFindings) -> Sheet:
     """One row per published load: its requests, their mean and range per second, and our differences."""
     findings = found.findings[0]
     rows = []
@@ -220,7 +220,7 @@ def loads(found: Found) -> Sheet:
 # Decision times, published and ours.
 
 
-def decision_times(found: Found) -> Sheet:
+def decision_times(found: StudyFindings) -> Sheet:
     """Times of one decision, published and measured."""
     ours = {(timing.shape, timing.batches): timing.seconds for timing in found.timings}
     rows = []

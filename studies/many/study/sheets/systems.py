@@ -9,7 +9,7 @@ from statistics import fmean
 from ipa.studies.formatting import NONE, number, plus, signed
 from ipa.studies.intervals import Estimate, held_fixed, limits
 from ipa.studies.many.study.bounds import AS_RARELY_POINTS, Distance, bounded
-from ipa.studies.many.study.conclusions import Found
+from ipa.studies.many.study.conclusions import StudyFindings
 from ipa.studies.many.study.findings import INFEASIBLE_SHARE, LOST, Cell, Findings, comparisons
 from ipa.studies.many.study.headline import SAME_WORK_POINTS, Match
 
@@ -65,7 +65,7 @@ def systems(findings: Findings, setting: str) -> Sheet:
     )
 
 
-def overall(found: Found, setting: str) -> Sheet:
+def overall(found: StudyFindings, setting: str) -> Sheet:
     """One row per pipeline and system: means over its workloads and seeds."""
     rows = []
     for findings in found.findings:
@@ -122,7 +122,7 @@ _OF_POINTS = (
 )
 
 
-def named_points(found: Found, setting: str, pipeline: str | None = None) -> Iterator[Sheet]:
+def named_points(found: StudyFindings, setting: str, pipeline: str | None = None) -> Iterator[Sheet]:
     """A sheet for each sweep that names its points: one row per pipeline, workload and point."""
     sweeps = {name: sweep for each in found.findings for name, sweep in each.study.sweeps.items() if sweep.points}
     for name, sweep in sweeps.items():
@@ -147,7 +147,7 @@ def _figures(cell: Cell) -> list[str]:
     return [number(cell.mean(key, factor), digits) for _, key, factor, digits in _OF_POINTS]
 
 
-def lost(found: Found, setting: str, pipeline: str | None = None) -> Sheet:
+def lost(found: StudyFindings, setting: str, pipeline: str | None = None) -> Sheet:
     """The lost requests at named points with published figures, on the loads that have them, and whether they are in
     the published order, that of the points. Sweeps that include these points are listed too; the columns of points that
     a sweep lacks are empty."""
@@ -198,7 +198,7 @@ MORE, LESS = "*", "†"
 """Marks of a distance: the system violates the SLA more often than the bound, or less often."""
 
 
-def bounds(found: Found, setting: str) -> Sheet:
+def bounds(found: StudyFindings, setting: str) -> Sheet:
     """One row per pipeline and workload: the figures of the bound, and the distance of every other system."""
     names = {findings.study.bound for findings in found.findings if findings.study.bound}
     others = [system for system in found.systems if system not in names]
@@ -254,7 +254,7 @@ _REST = (
 )
 
 
-def headline(found: Found, setting: str, measure: str, *, brief: bool = False) -> Sheet:
+def headline(found: StudyFindings, setting: str, measure: str, *, brief: bool = False) -> Sheet:
     """The accuracy gained at equal cost and the cost saved at equal accuracy, one row per pipeline and workload.
 
     `brief`: over systems only, without the part in round brackets.
@@ -335,7 +335,7 @@ def _gain(match: Match) -> Estimate | None:
 # The runs that failed.
 
 
-def failures(found: Found) -> Sheet:
+def failures(found: StudyFindings) -> Sheet:
     """One row per system or point on a workload in a setting: the seeds that failed, and the first one's error."""
     groups: dict[tuple[str, ...], list[tuple[int, str]]] = {}
     for each in found.failures:
