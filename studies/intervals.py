@@ -66,7 +66,7 @@ def held_fixed(traces: Iterable[str]) -> str:
 
 
 @dataclass(frozen=True)
-class Kind:
+class FigureKind:
     """Properties of a figure: its range, its skewness, and for a share or a count (`is_count`) the key of its total.
 
     `is_of_an_hour`: a share rests on one hour of a run at most.
@@ -80,26 +80,26 @@ class Kind:
     is_of_an_hour: bool = False
 
 
-PLAIN = Kind(least=-inf)
+PLAIN = FigureKind(least=-inf)
 """The kind of figures without known range, such as differences."""
 
-KINDS: Mapping[str, Kind] = {
-    "sla_violation_rate": Kind(most=1.0, of="requests"),
-    "sla_violation_worst_hour_rate": Kind(most=1.0, of="requests", is_of_an_hour=True),
-    "sla_violation_seconds_rate": Kind(most=1.0, of="duration_s"),
-    "infeasible_share": Kind(most=1.0, of="decisions"),
+KINDS: Mapping[str, FigureKind] = {
+    "sla_violation_rate": FigureKind(most=1.0, of="requests"),
+    "sla_violation_worst_hour_rate": FigureKind(most=1.0, of="requests", is_of_an_hour=True),
+    "sla_violation_seconds_rate": FigureKind(most=1.0, of="duration_s"),
+    "infeasible_share": FigureKind(most=1.0, of="decisions"),
     **{
-        f"{name}_decisions": Kind(of="decisions", is_count=True)
+        f"{name}_decisions": FigureKind(of="decisions", is_count=True)
         for name in ("infeasible", "below_accuracy", "above_cores", "uncovered", "overloaded")
     },
-    **{name: Kind(of="requests", is_count=True) for name in ("dropped", "failed", "unfinished", "lost")},
-    **{name: Kind(most=100.0) for name in ("pas_mean", "planned_pas_mean")},
+    **{name: FigureKind(of="requests", is_count=True) for name in ("dropped", "failed", "unfinished", "lost")},
+    **{name: FigureKind(most=100.0) for name in ("pas_mean", "planned_pas_mean")},
 }
 
 
-def kind_of(key: str) -> Kind:
+def kind_of(key: str) -> FigureKind:
     """The kind of a figure of a run's summary, by its name."""
-    return KINDS.get(key) or Kind(skewness=LATENCY_SKEWNESS if key.startswith("latency_") else 0.0)
+    return KINDS.get(key) or FigureKind(skewness=LATENCY_SKEWNESS if key.startswith("latency_") else 0.0)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Estimate:
         return f"{mean} ± {above}" if below == above else f"{mean} [{low}, {high}]"
 
 
-class Bounds(NamedTuple):
+class IntervalBounds(NamedTuple):
     """For each row, a mean and the ends of its interval; `events`: the effective number behind a share, else inf."""
 
     mean: FloatArray
@@ -212,7 +212,7 @@ def _row(values: Iterable[float]) -> FloatArray:
     return np.array([list(values)], dtype=np.float64)
 
 
-def _sizes(kind: Kind, runs: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, FloatArray]:
+def _sizes(kind: FigureKind, runs: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, FloatArray]:
     """For each run the total that its figure is a share of, and its duration [s], or those of an hour of it; NaN if
     unknown."""
     of, span_s = (_row(run.get(key, nan) for run in runs) for key in (kind.of or "", "duration_s"))
@@ -220,14 +220,18 @@ def _sizes(kind: Kind, runs: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, F
     return of * part, span_s * part
 
 
-def _of_row(found: Bounds, factor: float = 1.0) -> Estimate:
+def _of_row(found: IntervalBounds, factor: float = 1.0) -> Estimate:
     mean, low, high = (factor * float(each[0]) for each in (found.mean, found.low, found.high))
     return Estimate(mean, low, high, float(found.events[0]))
 
 
 def bounds(
-    kind: Kind, values: FloatArray, confidence: float, of: FloatArray | None = None, span_s: FloatArray | None = None
-) -> Bounds:
+    kind: FigureKind,
+    values: FloatArray,
+    confidence: float,
+    of: FloatArray | None = None,
+    span_s: FloatArray | None = None,
+) -> IntervalBounds:
     """The mean of every row of `values`, ignoring NaN, with its interval.
 
     A share needs `of`, the total of each value, and `span_s`, the length of each run; without them it is treated as any
@@ -239,17 +243,17 @@ def bounds(
     mean, error, critical = _student(values, confidence)
     skewed = critical + _correction(kind, values, critical)
     low, high = mean - critical * error, mean + skewed * error
-    return Bounds(mean, np.maximum(low, kind.least), np.minimum(high, kind.most), np.full(len(mean), inf))
+    return IntervalBounds(mean, np.maximum(low, kind.least), np.minimum(high, kind.most), np.full(len(mean), inf))
 
 
 def differences(
-    kind: Kind,
+    kind: FigureKind,
     one: FloatArray,
     other: FloatArray,
     confidence: float,
     of: FloatArray | None = None,
     span_s: FloatArray | None = None,
-) -> Bounds:
+) -> IntervalBounds:
     """For each row the mean of one - other over common seeds (with the same random draws), with its interval.
 
     Student's interval of the differences; for a skewed figure corrected at both ends. If one of two shares is based on
@@ -260,13 +264,13 @@ def differences(
     half = (critical + _correction(kind, one - other, critical)) * error
     low, high = mean - half, mean + half
     if kind.of is None or of is None or span_s is None or not np.isfinite(of + span_s).any():
-        return Bounds(mean, low, high, np.full(len(mean), inf))
+        return IntervalBounds(mean, low, high, np.full(len(mean), inf))
     a, b = (bounds(kind, each, confidence, of, span_s) for each in (one, np.broadcast_to(other, one.shape)))
     events = np.minimum(a.events, b.events)
     is_same = (mean == 0.0) & (error == 0.0) & (a.mean > 0.0)
     few = (events < FEW_EVENTS) & np.isfinite(error) & ~is_same
     below, above = np.hypot(a.mean - a.low, b.high - b.mean), np.hypot(a.high - a.mean, b.mean - b.low)
-    return Bounds(mean, np.where(few, mean - below, low), np.where(few, mean + above, high), events)
+    return IntervalBounds(mean, np.where(few, mean - below, low), np.where(few, mean + above, high), events)
 
 
 def _student(values: FloatArray, confidence: float) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -282,13 +286,15 @@ def _student(values: FloatArray, confidence: float) -> tuple[FloatArray, FloatAr
     return mean, error, stdtrit(freedom, (1.0 + confidence) / 2.0)
 
 
-def _correction(kind: Kind, values: FloatArray, critical: FloatArray) -> FloatArray:
+def _correction(kind: FigureKind, values: FloatArray, critical: FloatArray) -> FloatArray:
     """The shift of an end [standard errors] for the skewness of the kind of figure."""
     count = np.maximum(np.isfinite(values).sum(axis=1), 1)
     return np.asarray(kind.skewness / (6.0 * np.sqrt(count)) * (2.0 * critical**2 + 1.0))
 
 
-def _shares(kind: Kind, values: FloatArray, confidence: float, of: FloatArray, span_s: FloatArray) -> Bounds:
+def _shares(
+    kind: FigureKind, values: FloatArray, confidence: float, of: FloatArray, span_s: FloatArray
+) -> IntervalBounds:
     from scipy.special import betaincinv, ndtri
 
     known = np.isfinite(values)
@@ -309,7 +315,7 @@ def _shares(kind: Kind, values: FloatArray, confidence: float, of: FloatArray, s
     is_few = events < FEW_EVENTS
     ends = np.where(is_few & (share > 0.5), low - further, low), np.where(is_few & (share <= 0.5), high + further, high)
     low, high = (np.where(np.isfinite(error), scale * np.clip(end, 0.0, 1.0), nan) for end in ends)
-    return Bounds(scale * mean, low, high, events)
+    return IntervalBounds(scale * mean, low, high, events)
 
 
 def unseen(of: FloatArray, span_s: FloatArray, confidence: float = CONFIDENCE) -> FloatArray:

@@ -34,7 +34,7 @@ def bin_s(duration_s: float) -> float:
 Tables = Mapping[str, "pd.DataFrame"]
 
 
-def load_rps(tables: Tables, duration_s: float, *, thin: bool = True) -> Steps:
+def load_rps(tables: Tables, duration_s: float, *, thin: bool = True) -> StepLine:
     """Arrivals per second, counted by the second (`thin`: in longer bins if the run is long).
 
     From counts in intervals above 1 s: the intervals' means, each with its quietest and busiest second.
@@ -44,13 +44,13 @@ def load_rps(tables: Tables, duration_s: float, *, thin: bool = True) -> Steps:
         edges_s = bin_edges(duration_s, interval_s(duration_s))
         value = counted["requests"].to_numpy(dtype=np.float64) / np.diff(edges_s)
         if thin or interval_s(duration_s) == 1.0:
-            return Steps(edges_s, value)
+            return StepLine(edges_s, value)
         low, high = (counted[name].to_numpy(dtype=np.float64) for name in ("quietest_rps", "busiest_rps"))
-        return Steps(edges_s, value, low, high)
+        return StepLine(edges_s, value, low, high)
     edges_s = bin_edges(duration_s, interval_s(duration_s) if thin else 1.0)
     arrival_s = tables["requests"]["arrival_s"].to_numpy(dtype=np.float64)
     counts = np.bincount(bin_numbers(arrival_s, edges_s), minlength=len(edges_s) - 1)
-    return Steps(edges_s, counts / np.diff(edges_s))
+    return StepLine(edges_s, counts / np.diff(edges_s))
 
 
 def latency_quantiles_s(tables: Tables, duration_s: float, quantiles: Sequence[float]) -> tuple[FloatArray, FloatArray]:
@@ -121,7 +121,7 @@ def edges_of(tables: Tables, duration_s: float) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class Steps:
+class StepLine:
     """A figure that holds value[i] from edges_s[i] until edges_s[i + 1]; one edge more than values.
 
     If `value` is a mean, `low` and `high` are the minimum and maximum in its time.
@@ -137,17 +137,17 @@ class Steps:
         """Times and values of a step line, which keeps each value until the next time."""
         return self.edges_s, np.append(self.value, self.value[-1:])
 
-    def thinned(self) -> Steps:
+    def thinned(self) -> StepLine:
         """The same, or if there are too many steps, their means over time in bins."""
         if len(self.value) <= MOST_STEPS:
             return self
         integral = np.concatenate([[0.0], np.cumsum(np.diff(self.edges_s) * self.value)])
         edges_s = np.linspace(self.edges_s[0], self.edges_s[-1], MOST_STEPS + 1)
         at_edges = np.interp(edges_s, self.edges_s, integral)
-        return Steps(edges_s, np.diff(at_edges) / np.diff(edges_s))
+        return StepLine(edges_s, np.diff(at_edges) / np.diff(edges_s))
 
 
-def existing_cores(replicas: pd.DataFrame, duration_s: float, *, thin: bool = True) -> Steps:
+def existing_cores(replicas: pd.DataFrame, duration_s: float, *, thin: bool = True) -> StepLine:
     """The cores of all existing replicas: from creation until gone, within the duration; `thin`: as `Steps.thinned`."""
     cores = replicas["cores"].to_numpy(dtype=np.float64)
     created_s = replicas["created_s"].to_numpy(dtype=np.float64)
@@ -158,11 +158,11 @@ def existing_cores(replicas: pd.DataFrame, duration_s: float, *, thin: bool = Tr
     within = moments_s < duration_s
     edges_s, place = np.unique(np.append(moments_s[within], 0.0), return_inverse=True)
     changes = np.bincount(place, weights=np.append(change[within], 0.0))
-    steps = Steps(np.append(edges_s, duration_s), np.cumsum(changes))
+    steps = StepLine(np.append(edges_s, duration_s), np.cumsum(changes))
     return steps.thinned() if thin else steps
 
 
-def decided(decisions: pd.DataFrame, column: str, duration_s: float, *, thin: bool = True) -> Steps | None:
+def decided(decisions: pd.DataFrame, column: str, duration_s: float, *, thin: bool = True) -> StepLine | None:
     """A figure of the decisions over time, from the first that has it; None if none has.
 
     `thin`: as `Steps.thinned`.
@@ -172,7 +172,7 @@ def decided(decisions: pd.DataFrame, column: str, duration_s: float, *, thin: bo
     if steps.empty:
         return None
     edges_s = np.append(steps["time_s"].to_numpy(dtype=np.float64), duration_s)
-    found = Steps(edges_s, steps[column].to_numpy(dtype=np.float64))
+    found = StepLine(edges_s, steps[column].to_numpy(dtype=np.float64))
     return found.thinned() if thin else found
 
 

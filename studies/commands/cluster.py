@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ipa.live.kubernetes import Deployed, Layout
     from ipa.studies import Scenario
     from ipa.studies.runs import Prepared
-    from ipa.studies.runs.live_runs import Cluster
+    from ipa.studies.runs.live_runs import LiveCluster
 
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -236,9 +236,9 @@ def warn(text: str) -> None:
     click.echo(f"Warning: {text}", err=True)
 
 
-def taken_cluster(options: dict[str, Any]) -> Cluster:
+def taken_cluster(options: dict[str, Any]) -> LiveCluster:
     """The cluster that the options describe; they are removed from `options`."""
-    return taken(live_runs.Cluster, options)
+    return taken(live_runs.LiveCluster, options)
 
 
 def taken_layout(options: dict[str, Any]) -> Layout:
@@ -256,12 +256,12 @@ NAMED = {"trace": "constant:1", "window": "0:10", "policy": "rate"}
 """In place of what a command does not need that only asks for a deployment by its name."""
 
 
-def named(what: str, where: Cluster) -> Deployed:
+def named(what: str, where: LiveCluster) -> Deployed:
     """The deployment of a pipeline or scenario, whose load and policy may be missing here."""
     return prepared(studies.find(what, NAMED), where)[1]
 
 
-def prepared(scenario: Scenario, cluster: Cluster, layout: Layout | None = None) -> tuple[Prepared, Deployed]:
+def prepared(scenario: Scenario, cluster: LiveCluster, layout: Layout | None = None) -> tuple[Prepared, Deployed]:
     """The prepared scenario and its deployment; the layout is extended by the scenario's pods.
 
     Raises LiveError if the layout cannot have these pods.

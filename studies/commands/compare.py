@@ -87,7 +87,7 @@ def compare_fleet(
 ) -> None:
     """Compare rules on a fleet. Raises UsageError for an option that a comparison of rules does not have."""
     results, goal = taken(Results, options), options.pop("policy_goal")
-    asked = taken(studies.many.options.Options, options)
+    asked = taken(studies.many.options.ComparisonOptions, options)
     others = {"--policy": asked.policies, "--predictors": asked.predictors, "--out": results.out}
     others |= {"--report": results.report, "--require": options.pop("required"), "--goal": goal}
     others["--late-at-most"] = options.pop("late_at_most")
@@ -100,10 +100,10 @@ def compare_fleet(
 
 @click.command()
 @pipeline_argument
-@declared(studies.many.options.Options, "policies", "predictors")
+@declared(studies.many.options.ComparisonOptions, "policies", "predictors")
 @goal_option
 @scenario_options
-@declared(studies.many.options.Options, "seeds")
+@declared(studies.many.options.ComparisonOptions, "seeds")
 @sharing_option
 @late_option
 @jobs_option
@@ -137,7 +137,7 @@ def compare(
     if rules is not None:
         raise click.UsageError(f"--sharing takes a fleet, and {what} is none")
     results, goal = taken(Results, options), options.pop("policy_goal")
-    asked = taken(studies.many.options.Options, options)
+    asked = taken(studies.many.options.ComparisonOptions, options)
     predictors = _predictors(asked.predictors)
     for_all = [each for each in assignments if is_for_all(each)]
     question = studies.results.asked(what)

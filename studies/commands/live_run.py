@@ -40,7 +40,7 @@ from ipa.studies.commands.options import (
     taken,
     taken_live,
 )
-from ipa.studies.runs.live_runs import Cluster, Live
+from ipa.studies.runs.live_runs import Live, LiveCluster
 from ipa.studies.scenario import ScenarioError, choices
 
 if TYPE_CHECKING:
@@ -57,10 +57,10 @@ if TYPE_CHECKING:
 @live_policy_option
 @goal_option
 @scenario_options
-@declared(Cluster, "context", "namespace", "name", "url")
+@declared(LiveCluster, "context", "namespace", "name", "url")
 @declared(Live, "token_file", "models", "samples")
 @click.option("--no-load", is_flag=True, help="kubernetes: send no load; control the pipeline under its own traffic.")
-@declared(Cluster, "changes_per_minute", "control_token_file")
+@declared(LiveCluster, "changes_per_minute", "control_token_file")
 @click.option(
     "--removal",
     type=Words(choices.Removal),

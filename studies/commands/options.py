@@ -16,7 +16,7 @@ from ipa import profiles, studies
 from ipa.live import GatewayLimits
 from ipa.numbers import quantity_of
 from ipa.studies.commands import complete, printing, reports
-from ipa.studies.runs.live_runs import Cluster, Live
+from ipa.studies.runs.live_runs import Live, LiveCluster
 from ipa.studies.scenario import Option, ScenarioError, choices, options_of
 
 if TYPE_CHECKING:
@@ -513,12 +513,12 @@ def backend_option(where: str) -> Callable[[F], F]:
 
 def taken_live(backend: str, options: dict[str, Any]) -> Live:
     """How a scenario runs live, from the options that `Live` and `Cluster` declare; they are removed from `options`."""
-    cluster = taken(Cluster, options)
+    cluster = taken(LiveCluster, options)
     limits = taken(GatewayLimits, options)
     return taken(Live, options, cluster=cluster if backend == "kubernetes" else None, limits=limits)
 
 
-cluster_options = declared(Cluster, "context", "namespace", "name")
+cluster_options = declared(LiveCluster, "context", "namespace", "name")
 """The options that select a cluster and the deployment on it."""
 
 

@@ -24,11 +24,11 @@ from ipa.studies.commands.options import (
     window_option,
     workload_seed_option,
 )
-from ipa.studies.many.predictor import Measured, Recipe
+from ipa.studies.many.predictor import MeasuredOptions, Recipe
 from ipa.studies.scenario import ScenarioError, option
 
 if TYPE_CHECKING:
-    from ipa.studies.many.predictor import Cases, Chosen, Score
+    from ipa.studies.many.predictor import Chosen, ForecastCases, ForecastScore
     from ipa.studies.scenario import choices
     from ipa.traces import Trace
 
@@ -84,7 +84,7 @@ class Asked:
         """The arguments of `cases_of` besides the load and its windows."""
         return {name: getattr(self, name) for name in ("interval_s", "history_s", "horizon_s", "without_zeros")}
 
-    def cases(self, trace: Trace) -> Cases:
+    def cases(self, trace: Trace) -> ForecastCases:
         """The moments of the forecasts. Raises ScenarioError."""
         given = ",".join(self.windows)
         try:
@@ -108,7 +108,7 @@ asked_options = together(
 
 @predictor.command()
 @asked_options
-@declared(Measured, "quantiles", "interval")
+@declared(MeasuredOptions, "quantiles", "interval")
 @click.option("--to", type=NEW_FILE, help="Write the table to this new .csv or .md file.")
 @output_options
 def evaluate(to: Path | None, as_json: bool, **options: Any) -> None:
@@ -126,7 +126,7 @@ def evaluate(to: Path | None, as_json: bool, **options: Any) -> None:
     """
     if to is not None:
         studies.many.predictor.check_file(to)
-    measured = taken(Measured, options)
+    measured = taken(MeasuredOptions, options)
     asked = Asked(**options)
     chosen, trace = asked.predictors(), asked.trace()
     cases = asked.cases(trace)
@@ -142,12 +142,12 @@ def evaluate(to: Path | None, as_json: bool, **options: Any) -> None:
         printing.print_places(to, None)
 
 
-def _document(cases: Cases, measured: Measured, scores: Sequence[Score]) -> dict[str, Any]:
+def _document(cases: ForecastCases, measured: MeasuredOptions, scores: Sequence[ForecastScore]) -> dict[str, Any]:
     scored = [{key: None if value != value else value for key, value in asdict(score).items()} for score in scores]
     return {"forecasts": len(cases), **asdict(measured), "scores": scored}
 
 
-def _print(load: str, cases: Cases, measured: Measured, scores: Sequence[Score]) -> None:
+def _print(load: str, cases: ForecastCases, measured: MeasuredOptions, scores: Sequence[ForecastScore]) -> None:
     title = f"{load}: {len(cases)} forecasts of the busiest of {cases.horizon_s} s"
     table = printing.new_table(title, *studies.many.predictor.columns(measured))
     for score in scores:
@@ -193,7 +193,7 @@ def show(within: float, to: Path, as_json: bool, **options: Any) -> None:
     studies.displayed.check_plotly("--to")
     asked = Asked(**options)
     chosen, trace = asked.predictors(), asked.trace()
-    ends = Measured(interval=within).ends
+    ends = MeasuredOptions(interval=within).ends
     reports.write_page(studies.pages.predictor.page(trace, asked.cases(trace), chosen, ends), to)
     printing.print_made(to, as_json)
 

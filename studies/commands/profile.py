@@ -80,7 +80,7 @@ def show(pipeline: str, stage: str | None, to: Path | None, as_json: bool) -> No
 def print_profiles(pipeline: Pipeline, stages: Sequence[Stage], page: Path | None) -> None:
     """Print the tables of each stage, then the sources of the numbers."""
     for stage in stages:
-        printing.print_table(studies.profile.StageTable(pipeline, stage))
+        printing.print_table(studies.profile.ShownStage(pipeline, stage))
     printing.print_table(studies.profile.notes(pipeline, stages))
     printing.print_places(None, page)
 
@@ -139,7 +139,7 @@ def compare(before: str, after: str, threshold_percent: float, shows_all: bool, 
         raise click.exceptions.Exit(1)
 
 
-def _print(changes: list[profiling.Change], title: str) -> None:
+def _print(changes: list[profiling.FigureChange], title: str) -> None:
     table = printing.new_table(
         title, "stage", "variant", "cores", "batch", "what", "before", "after", "change %", "±", "verdict", names=2
     )

@@ -124,7 +124,7 @@ def run(
     resume.
     """
     effort = Effort(within_percent / 100, longest_s, seed)
-    plan = profiling.make(what, profiling.Asked(shapes=_shapes(shapes), effort=effort, **options))
+    plan = profiling.make(what, profiling.AskedPoints(shapes=_shapes(shapes), effort=effort, **options))
     today = date.today().isoformat()
     results.check_writable(plan.to.parent, f"--to {plan.to}")
     head = {"asked": plan.asked(), "began": today, **results.versions()}

@@ -21,7 +21,7 @@ from ipa.studies.commands.options import (
     output_options,
     taken,
 )
-from ipa.studies.many.study import Options
+from ipa.studies.many.study import StudyOptions
 
 if TYPE_CHECKING:
     from ipa.studies.many.study import Sheet
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     required=True,
     help="Write the tables and the report to this folder; repeat the command to resume an interrupted study.",
 )
-@declared(Options, "pipelines", "seeds")
+@declared(StudyOptions, "pipelines", "seeds")
 @late_option
 @jobs_option
 @on_option
@@ -56,7 +56,7 @@ def study(
     run is saved as soon as it finishes. Repeat the command after an interrupt, with more seeds or pipelines, or with a
     changed file: only the missing runs are made.
     """
-    asked = taken(Options, options)
+    asked = taken(StudyOptions, options)
     running = progress.running(out, jobs, on)
     studies.displayed.check_plotly("a study's report")
     wanted = studies.many.study.prepare(what, asked.pipelines, asked.seeds)

@@ -33,14 +33,14 @@ from ipa.studies.commands.options import (
     taken,
     values_of,
 )
-from ipa.studies.many.sweeps import Options
+from ipa.studies.many.sweeps import SweepOptions
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ipa.studies.many import Requirement
     from ipa.studies.many.answers import Recommendation
-    from ipa.studies.many.sweeps import Swept, Trial
+    from ipa.studies.many.sweeps import SweepTrial, Swept
 
 SHOWN = ("cost_mean_cores", "pas_mean", "sla_violation_rate", "latency_p99_s")
 """The outcomes that are printed."""
@@ -54,12 +54,12 @@ MOST_SHOWN = 20
 
 @click.command()
 @pipeline_argument
-@declared(Options, "vary", "when", "where", "sample", "points", "sample_seed")
+@declared(SweepOptions, "vary", "when", "where", "sample", "points", "sample_seed")
 @policy_option
 @load_options
 @records_option("none")
 @set_option
-@declared(Options, "seeds", "until")
+@declared(SweepOptions, "seeds", "until")
 @late_option
 @click.option("--dry-run", is_flag=True, help="Run nothing; print the number of runs, their time and an example.")
 @jobs_option
@@ -84,7 +84,7 @@ def sweep(
     repeat the command after an interrupt, with more seeds, values or keys, and only the missing runs are made. A failed
     run does not stop the sweep; its error is in the table.
     """
-    results, asked = taken(Results, options), taken(Options, options)
+    results, asked = taken(Results, options), taken(SweepOptions, options)
     out, report = results.out, results.report
     if out is None and not dry_run:
         raise click.UsageError("--out: is missing; give a folder for the table, or look first with --dry-run")
@@ -128,7 +128,7 @@ def sweep(
     check_required(required, swept.by_point(plan.space.keys), failed if swept.failed else "")
 
 
-def print_trial(tried: Trial, on: str) -> None:
+def print_trial(tried: SweepTrial, on: str) -> None:
     """Print the number of runs, the estimated time, and the scenario of the first run."""
     most = "at most " if tried.is_open else ""
     there = f", {tried.runs - tried.missing} of them are there" if tried.missing < tried.runs else ""

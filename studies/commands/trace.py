@@ -29,7 +29,7 @@ from ipa.studies.commands.options import (
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
-    from ipa.studies.scenario import Range, choices
+    from ipa.studies.scenario import QueryRange, choices
     from ipa.traces import Filling, Trace
 
 
@@ -256,7 +256,7 @@ def from_prometheus(
     """
     asked = _asked(**asked_for, now_s=time.time())
     token = None if token_file is None else _token(token_file)
-    server = studies.prometheus.Server(url, token=token, timeout_s=timeout_s)
+    server = studies.prometheus.PrometheusServer(url, token=token, timeout_s=timeout_s)
     ipa.traces.check_new(to)
     with progress.counted("Answers of Prometheus", len(list(asked.parts()))) as each:
         trace = server.load(asked, seed=seed, filling=fill or "refuse", each=each)
@@ -264,7 +264,7 @@ def from_prometheus(
     printing.print_made(ipa.traces.write(trace, to), as_json)
 
 
-def _asked(query: str, start: str, end: str, step: str | None, now_s: float) -> Range:
+def _asked(query: str, start: str, end: str, step: str | None, now_s: float) -> QueryRange:
     """The range of the query, aligned to whole steps. Raises ScenarioError if it is malformed."""
     step_s = _step_s(query, step)
     moments = {}
@@ -273,7 +273,7 @@ def _asked(query: str, start: str, end: str, step: str | None, now_s: float) -> 
             moments[option] = int(studies.prometheus.moment_s(text, now_s) // step_s) * step_s
         except ValueError as error:
             raise ScenarioError(f"{option} {error}") from None
-    return studies.prometheus.Range(query, moments["--start"], moments["--end"], step_s)
+    return studies.prometheus.QueryRange(query, moments["--start"], moments["--end"], step_s)
 
 
 def _step_s(query: str, step: str | None) -> int:

@@ -25,14 +25,14 @@ from ipa.studies.commands.options import (
     set_option,
     taken,
 )
-from ipa.studies.many.tuning import Drawing, Options
+from ipa.studies.many.tuning import Drawing, TuningOptions
 
 
 @click.command()
 @pipeline_argument
 @policy_option
 @goal_option
-@declared(Options, "minimise", "maximise", "also", "limits", "vary", "trials")
+@declared(TuningOptions, "minimise", "maximise", "also", "limits", "vary", "trials")
 @declared(Drawing, "train", "test", "windows", "length_s", "draw", "seeds")
 @load_options
 @set_option
@@ -49,7 +49,7 @@ def tune(what: str, jobs: int | None, write: Path | None, **options: Any) -> Non
 
     Prints a scenario file of the best setting, ready to run, with its gain over the defaults in comments above it.
     """
-    results, asked, drawing = taken(Results, options), taken(Options, options), taken(Drawing, options)
+    results, asked, drawing = taken(Results, options), taken(TuningOptions, options), taken(Drawing, options)
     scenario = build_scenario(what, **options)
     if write is not None:
         studies.results.check_place(write, f"--write {write}")

@@ -27,7 +27,7 @@ from ipa.studies.commands.options import (
     taken,
     taken_live,
 )
-from ipa.studies.runs.live_runs import Cluster, Live
+from ipa.studies.runs.live_runs import Live, LiveCluster
 from ipa.studies.scenario import ScenarioError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @backend_option(
     "Where the live runs take place: loopback, on this machine, or kubernetes, on what `ipa live up` deployed."
 )
-@declared(Cluster, "context", "namespace", "name", "url")
+@declared(LiveCluster, "context", "namespace", "name", "url")
 @declared(Live, "source", "prometheus", "prometheus_match", "models", "samples")
 @click.option("--repeats", type=Whole(min=1), default=3, help="Number of live runs, all of the same load. Default: 3.")
 @click.option(

@@ -1,3 +1,3 @@
 from .points import about as about
-from .questions import Question as Question
+from .questions import ExplorerQuestion as ExplorerQuestion
 from .server import Explorer as Explorer

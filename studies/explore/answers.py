@@ -9,11 +9,11 @@ from typing import Any
 
 from ipa.policies import split_spec
 from ipa.studies import pages, results
-from ipa.studies.explore.figures import Kept, beside, plain
-from ipa.studies.explore.questions import Question
+from ipa.studies.explore.figures import DrawnRun, beside, plain
+from ipa.studies.explore.questions import ExplorerQuestion
 from ipa.studies.formatting import plus, signed
 from ipa.studies.intervals import difference_of, estimate_of, limits
-from ipa.studies.many import Comparison, Group, by_policy, text_of
+from ipa.studies.many import Comparison, PolicyRuns, by_policy, text_of
 from ipa.studies.runs import LIVE, Figure, RunData, figures_of, unmet
 from ipa.studies.scenario import Scenario, ScenarioError
 
@@ -26,7 +26,7 @@ class Pinned:
     """What an answer is compared with: an earlier one, by its number in the tab and its question, or a live run."""
 
     number: int
-    question: Question | None = None
+    question: ExplorerQuestion | None = None
     measured: str = ""
 
     @classmethod
@@ -37,7 +37,7 @@ class Pinned:
         measured = plain.get("measured")
         if isinstance(measured, str) and measured and "\0" not in measured:
             return cls(number, measured=measured)
-        return cls(number, Question.of(plain.get("question")))
+        return cls(number, ExplorerQuestion.of(plain.get("question")))
 
     @property
     def name(self) -> str:
@@ -54,9 +54,9 @@ def measured(folder: str) -> RunData:
 
 
 def answer(
-    question: Question,
+    question: ExplorerQuestion,
     scenario: Scenario,
-    runs: Sequence[Kept],
+    runs: Sequence[DrawnRun],
     pinned: Pinned | None = None,
     pin: Sequence[RunData] = (),
 ) -> Plain:
@@ -104,7 +104,7 @@ def coarse(found: Plain, seeds: int, whole_s: float | None) -> Plain:
     return {**found, "coarse": f"Coarse: {', '.join(parts)}. The whole answer follows.", "recommendation": []}
 
 
-def _named(groups: Sequence[Group]) -> list[Group]:
+def _named(groups: Sequence[PolicyRuns]) -> list[PolicyRuns]:
     """The groups with names that are short enough to read; their policies stay as they are."""
     return [replace(group, label=_rounded(group.label)) for group in groups]
 
@@ -114,7 +114,7 @@ def _rounded(text: str) -> str:
     return re.sub(r"\d+\.\d{6,}", lambda number: f"{float(number[0]):.6g}", text)
 
 
-def _of_group(group: Group, figures: Sequence[Figure]) -> Plain:
+def _of_group(group: PolicyRuns, figures: Sequence[Figure]) -> Plain:
     """The figures of a policy as `ipa compare` prints them: means over seeds with their intervals."""
     found: dict[str, Plain] = {}
     summaries = list(group.summaries.values())
@@ -129,7 +129,7 @@ def _of_group(group: Group, figures: Sequence[Figure]) -> Plain:
     return {"policy": group.policy, "title": _rounded(group.title), "estimates": found, "runs": summaries}
 
 
-def _counterpart(policy: str, pinned: Sequence[Group]) -> tuple[str, Mapping[int, Mapping[str, Any]]]:
+def _counterpart(policy: str, pinned: Sequence[PolicyRuns]) -> tuple[str, Mapping[int, Mapping[str, Any]]]:
     """The pinned policy of that name, else the same policy with other parameters, else the first."""
     name = split_spec(policy)[0]
     alike = [each for each in pinned if split_spec(each.policy)[0] == name]

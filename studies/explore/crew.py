@@ -17,7 +17,7 @@ from typing import Any
 
 from ipa.errors import Error
 from ipa.studies.explore.coarse import coarse_part
-from ipa.studies.explore.figures import Kept
+from ipa.studies.explore.figures import DrawnRun
 from ipa.studies.explore.inside import inside
 from ipa.studies.explore.plan import planned
 from ipa.studies.explore.take import FORMS, taken
@@ -27,7 +27,7 @@ from ipa.studies.scenario import Scenario, Shared
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunTask:
     """A task: a scenario, and which `view` of its run is requested: "summary"; "drawn", with tables; "inside", for
     moments and decisions. "brief" and "first" are "drawn" for the beginning of a long load; if the load is not long,
     "brief" is empty and "first" covers all of it. "plan" is the plan for a load instead of a run; one of `FORMS` is a
@@ -39,7 +39,7 @@ class Wanted:
     others: tuple[Scenario, ...] = ()
 
 
-class RunError(Error):
+class TaskError(Error):
     """A run that ended without a result; the text says why."""
 
 
@@ -59,7 +59,7 @@ class Crew:
         finally:
             self._idle.put(child)
 
-    def run_all(self, chosen: Sequence[Sequence[Wanted]], is_stale: Callable[[], bool]) -> list[list[dict[str, Any]]]:
+    def run_all(self, chosen: Sequence[Sequence[RunTask]], is_stale: Callable[[], bool]) -> list[list[dict[str, Any]]]:
         """Execute the tasks of each policy, by seed. The first failure cancels the others.
 
         Raises RunError if a run fails, SupersededError once `is_stale`.
@@ -70,19 +70,19 @@ class Crew:
         def given_up() -> bool:
             return bool(failed) or is_stale()
 
-        def one(wanted: Wanted) -> dict[str, Any]:
+        def one(wanted: RunTask) -> dict[str, Any]:
             child = self._idle.get()
             try:
                 if given_up():
                     raise SupersededError
                 kind, found = child.call(view_of, wanted, is_stale=given_up)
                 if kind == "error":
-                    raise RunError(found)
+                    raise TaskError(found)
                 return dict(found)
-            except (RunError, ProcessEndedError) as error:
+            except (TaskError, ProcessEndedError) as error:
                 of = wanted.scenario
                 whose = f"{of.policy.title}, seed {of.seed}: " if several else ""
-                failed.append(RunError(f"{whose}{error}"))
+                failed.append(TaskError(f"{whose}{error}"))
             except SupersededError as error:
                 failed.append(error)
             finally:
@@ -108,7 +108,7 @@ class Crew:
 def warm_up() -> None:
     """Import what a run needs, and compile the engine."""
     with suppress(Error):
-        Kept.of(simulate(Scenario(pipeline="video", trace="constant:1", window=((0, 20),))), True)
+        DrawnRun.of(simulate(Scenario(pipeline="video", trace="constant:1", window=((0, 20),))), True)
 
 
 _shared = Shared()
@@ -120,10 +120,10 @@ def _coarse(scenario: Scenario, view: str) -> dict[str, Any]:
     if part is None and view == "brief":
         return {}
     shorter, whole_s = part or (scenario, None)
-    return {"run": Kept.of(simulate(shorter, look, shared=_shared), True), "whole_s": whole_s}
+    return {"run": DrawnRun.of(simulate(shorter, look, shared=_shared), True), "whole_s": whole_s}
 
 
-def view_of(wanted: Wanted) -> tuple[str, Any]:
+def view_of(wanted: RunTask) -> tuple[str, Any]:
     """What a task asks for: "found" and the view, or "error" and its text."""
     scenario, view = wanted.scenario, wanted.view
     try:
@@ -134,7 +134,7 @@ def view_of(wanted: Wanted) -> tuple[str, Any]:
         if view in ("brief", "first"):
             return "found", _coarse(scenario, view)
         run = simulate(scenario, look)
-        return "found", inside(run) if view == "inside" else {"run": Kept.of(run, view == "drawn")}
+        return "found", inside(run) if view == "inside" else {"run": DrawnRun.of(run, view == "drawn")}
     except Error as error:
         return "error", str(error)
     except StoppedError:

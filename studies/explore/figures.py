@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ipa.policies import Entry
-from ipa.studies.many import Group
+from ipa.studies.many import PolicyRuns
 from ipa.studies.pages import Plot
 from ipa.studies.runs import Run, has_records
 from ipa.studies.scenario import Scenario
@@ -24,7 +24,7 @@ NOT_DRAWN = ("stages", "items")
 
 
 @dataclass(frozen=True)
-class Kept:
+class DrawnRun:
     """What is kept of a run: no journal, and the tables only if it is drawn. `load`: the load's origin."""
 
     scenario: Scenario
@@ -37,7 +37,7 @@ class Kept:
     loss: str = ""
 
     @classmethod
-    def of(cls, run: Run, drawn: bool) -> Kept:
+    def of(cls, run: Run, drawn: bool) -> DrawnRun:
         """The kept part of a run."""
         drawn = drawn and has_records(run)
         tables = {name: table for name, table in run.tables.items() if name not in NOT_DRAWN} if drawn else {}
@@ -50,7 +50,7 @@ class Kept:
         return latencies_of(self.tables)
 
 
-def beside(groups: Sequence[Group], others: Sequence[Group], name: str) -> list[Group]:
+def beside(groups: Sequence[PolicyRuns], others: Sequence[PolicyRuns], name: str) -> list[PolicyRuns]:
     """The groups, and beside them others, whose labels get a name."""
     named = (
         replace(each, label=f"{each.label} ({name})", place=place) for place, each in enumerate(others, len(groups))

@@ -10,7 +10,7 @@ from typing import Any
 from ipa.studies import pages, results
 from ipa.studies.explore.coarse import beginning
 from ipa.studies.explore.figures import plain
-from ipa.studies.explore.questions import MOST_POLICIES, MOST_SEEDS, Question, spec
+from ipa.studies.explore.questions import MOST_POLICIES, MOST_SEEDS, ExplorerQuestion, spec
 from ipa.studies.many import NamedRun, named_runs, systems
 from ipa.studies.runs import FIGURES, LIVE
 from ipa.studies.scenario import Scenario, ScenarioError, Shared, find
@@ -22,7 +22,7 @@ MOST_POINTS = 1000
 """The most points that a page shows."""
 
 
-def about(what: str) -> Question:
+def about(what: str) -> ExplorerQuestion:
     """The first question for a pipeline, a file or a results folder; for a sweep or study, that of its first point.
 
     Where no policy is named, it has those that a comparison starts with.
@@ -31,17 +31,17 @@ def about(what: str) -> Question:
     kind = _kind(what)
     if kind in ("sweep", "study"):
         first = _points(what)[0]
-        question = Question.of_scenario(first[0].scenario, len(first))
+        question = ExplorerQuestion.of_scenario(first[0].scenario, len(first))
         find(question.what)  # a file may have moved by now
         return replace(question, among=what)
     made = results.asked(what)
     if made is None:
         scenario = find(what)
         is_usual = scenario.policy == Scenario.model_fields["policy"].default
-        return Question(what, systems.BASELINES if is_usual else ())
+        return ExplorerQuestion(what, systems.BASELINES if is_usual else ())
     if kind == "run" and (run := results.read_run(what)).summary["engine"] == LIVE:
-        return Question(what, tuple(map(spec, made.policies)), values=_window(run), measured=what)
-    return Question(what, tuple(map(spec, made.policies[:MOST_POLICIES])), min(made.seeds, MOST_SEEDS))
+        return ExplorerQuestion(what, tuple(map(spec, made.policies)), values=_window(run), measured=what)
+    return ExplorerQuestion(what, tuple(map(spec, made.policies[:MOST_POLICIES])), min(made.seeds, MOST_SEEDS))
 
 
 def _kind(what: str) -> str:
@@ -56,7 +56,7 @@ def _window(run: results.StoredRun) -> dict[str, str]:
     ran_s = int(run.summary["duration_s"])
     if not 0 < ran_s < Shared().trace(run.scenario).duration_s:
         return {}
-    return {"window": Question.of_scenario(beginning(run.scenario, ran_s), 1).values["window"]}
+    return {"window": ExplorerQuestion.of_scenario(beginning(run.scenario, ran_s), 1).values["window"]}
 
 
 def points_of(folder: str) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def points_of(folder: str) -> dict[str, Any]:
         {
             "values": [runs[0].values.get(key) for key in keys],
             "means": [_mean((run.summary[key] for run in runs), factor) for _, key, factor, _ in FIGURES],
-            "question": Question.of_scenario(runs[0].scenario, len(runs)).plain,
+            "question": ExplorerQuestion.of_scenario(runs[0].scenario, len(runs)).plain,
         }
         for runs in all_points[:MOST_POINTS]
     ]

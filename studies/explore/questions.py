@@ -42,7 +42,7 @@ UNITS = {"s": "seconds", "rps": "requests per second", "cores": "cores"}
 
 
 @dataclass(frozen=True)
-class Question:
+class ExplorerQuestion:
     """Policies on a pipeline, with `seeds` seeds each; `what`: PIPELINE, FILE or results folder, as for every command.
 
     `policies`: as after `--policy`; empty: the scenario's. `values`: key of the scenario -> text as after `--set`.
@@ -58,7 +58,7 @@ class Question:
     measured: str = ""
 
     @classmethod
-    def of(cls, plain: Any) -> Question:
+    def of(cls, plain: Any) -> ExplorerQuestion:
         """The question from JSON. Raises ScenarioError if it is malformed."""
         if not isinstance(plain, dict) or not set(plain) <= {"what", "policies", "seeds", "values"}:
             raise ScenarioError("a question should have the keys what, policies, seeds and values, and no other")
@@ -79,7 +79,7 @@ class Question:
         return cls(what, tuple(named), seeds, dict(values))
 
     @classmethod
-    def of_scenario(cls, scenario: Scenario, seeds: int) -> Question:
+    def of_scenario(cls, scenario: Scenario, seeds: int) -> ExplorerQuestion:
         """The question for a scenario, with seeds from its own on, and with the records of all requests for curves."""
         own = scenario.model_dump(mode="json", exclude_defaults=True, exclude={"records"})
         values = {key: _as_value(value) for key, value in _flat(own)}

@@ -31,10 +31,10 @@ from ipa.errors import Error
 from ipa.studies import pages
 from ipa.studies.displayed import check_plotly
 from ipa.studies.explore.answers import Pinned, answer, coarse, measured
-from ipa.studies.explore.crew import Crew, Wanted
-from ipa.studies.explore.figures import Kept
+from ipa.studies.explore.crew import Crew, RunTask
+from ipa.studies.explore.figures import DrawnRun
 from ipa.studies.explore.points import points_of
-from ipa.studies.explore.questions import Question, base_of, choices
+from ipa.studies.explore.questions import ExplorerQuestion, base_of, choices
 from ipa.studies.explore.take import FORMS
 from ipa.studies.many import SupersededError, workers
 from ipa.studies.runs import RunData
@@ -101,7 +101,7 @@ class Explorer(ThreadingHTTPServer):
         self._kept: OrderedDict[tuple[str, int], Sequence[RunData]] = OrderedDict()
         self._lock = Lock()
 
-    def address(self, question: Question | None = None) -> str:
+    def address(self, question: ExplorerQuestion | None = None) -> str:
         """The page's address with the token and the first question."""
         return f"http://{self.host}/?token={self.token}" + (f"#{question.address}" if question else "")
 
@@ -128,15 +128,15 @@ class Explorer(ThreadingHTTPServer):
         question, is_stale = self._asked(asked)
         first = [[runs[0]] for runs in question.scenarios()]
         view = "first" if question.seeds > 1 else "brief"
-        made = self.hasty.run_all([[Wanted(one, view)] for (one,) in first], is_stale)
+        made = self.hasty.run_all([[RunTask(one, view)] for (one,) in first], is_stale)
         if not made[0][0]:
             return {"coarse": None}
         found = answer(question, first[0][0], [each["run"] for (each,) in made])
         return coarse(found, question.seeds, made[0][0]["whole_s"])
 
-    def _runs(self, chosen: Sequence[Sequence[Scenario]], is_stale: Callable[[], bool]) -> list[Kept]:
+    def _runs(self, chosen: Sequence[Sequence[Scenario]], is_stale: Callable[[], bool]) -> list[DrawnRun]:
         """The runs of each policy's scenarios, by seed; the first of each is drawn."""
-        wanted = [[Wanted(each, "summary" if place else "drawn") for place, each in enumerate(of)] for of in chosen]
+        wanted = [[RunTask(each, "summary" if place else "drawn") for place, each in enumerate(of)] for of in chosen]
         return [each["run"] for of_policy in self.crew.run_all(wanted, is_stale) for each in of_policy]
 
     def _pinned(self, asked: Any, is_stale: Callable[[], bool]) -> tuple[Pinned | None, Sequence[RunData]]:
@@ -171,7 +171,7 @@ class Explorer(ThreadingHTTPServer):
         chosen = question.scenarios()
         one = chosen[_place(asked, "policy", len(chosen))][_place(asked, "seed", question.seeds)]
         # Only a full journal has the reasons of decisions.
-        return self.crew.run_all([[Wanted(one.with_values({"journal": "full"}), "inside")]], is_stale)[0][0]
+        return self.crew.run_all([[RunTask(one.with_values({"journal": "full"}), "inside")]], is_stale)[0][0]
 
     def plan(self, asked: Any) -> dict[str, Any]:
         """The plans for a `load` of the question's `policy` with this index."""
@@ -180,7 +180,7 @@ class Explorer(ThreadingHTTPServer):
         if not isinstance(load_rps := asked.get("load"), int | float) or isinstance(load_rps, bool):
             raise ScenarioError("load: should be a number of requests per second")
         one = chosen[_place(asked, "policy", len(chosen))][0]
-        return self.crew.run_all([[Wanted(one, "plan", float(load_rps))]], is_stale)[0][0]
+        return self.crew.run_all([[RunTask(one, "plan", float(load_rps))]], is_stale)[0][0]
 
     def take(self, asked: Any) -> dict[str, Any]:
         """A file of all runs of a question, in the requested `form`."""
@@ -188,15 +188,15 @@ class Explorer(ThreadingHTTPServer):
         if not isinstance(form := asked.get("form"), str) or form not in FORMS:
             raise ScenarioError(f"form: should be one of {', '.join(FORMS)}")
         first, *others = chain(*question.scenarios())
-        return self.crew.run_all([[Wanted(first, form, others=tuple(others))]], is_stale)[0][0]
+        return self.crew.run_all([[RunTask(first, form, others=tuple(others))]], is_stale)[0][0]
 
-    def _asked(self, asked: Any) -> tuple[Question, Callable[[], bool]]:
+    def _asked(self, asked: Any) -> tuple[ExplorerQuestion, Callable[[], bool]]:
         if not isinstance(asked, dict) or not isinstance(tab := asked.get("tab"), str) or len(tab) > 64:
             raise ScenarioError("tab: should be a short text")
         if not isinstance(number := asked.get("number"), int):
             raise ScenarioError("number: should be a whole number")
         is_stale = self.is_stale(tab, number)  # a refused question supersedes too
-        return Question.of(asked.get("question")), is_stale
+        return ExplorerQuestion.of(asked.get("question")), is_stale
 
     def close(self) -> None:
         """Stop listening, and end the workers."""

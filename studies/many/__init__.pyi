@@ -18,7 +18,7 @@ from .child import StoppedError as StoppedError
 from .child import SupersededError as SupersededError
 from .child import look as look
 from .comparison import Comparison as Comparison
-from .comparison import Group as Group
+from .comparison import PolicyRuns as PolicyRuns
 from .comparison import by_policy as by_policy
 from .comparison import cell as cell
 from .comparison import compare as compare
@@ -32,8 +32,8 @@ from .named_runs import NamedRun as NamedRun
 from .outcome import ARRIVED_SECONDS as ARRIVED_SECONDS
 from .outcome import TIMELINE as TIMELINE
 from .outcome import Course as Course
+from .outcome import DecidedConfiguration as DecidedConfiguration
 from .outcome import Outcome as Outcome
-from .outcome import Wanted as Wanted
 from .outcome import course_of as course_of
 from .outcome import latency_edges_s as latency_edges_s
 from .plan import OBJECTIVES as OBJECTIVES
@@ -45,7 +45,7 @@ from .runner import LOCAL as LOCAL
 from .runner import Progress as Progress
 from .runner import Ran as Ran
 from .runner import Running as Running
-from .runner import Session as Session
+from .runner import RunsSession as RunsSession
 from .runner import begun as begun
 from .runner import check as check
 from .runner import run_missing as run_missing

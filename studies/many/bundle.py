@@ -105,7 +105,7 @@ _ALONE = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Answer:
+class ChunkAnswer:
     """A finished chunk, the worker's machine, and the versions of the program and libraries there."""
 
     host: str
@@ -113,12 +113,12 @@ class Answer:
     done: Done
 
 
-def work(bundle: Bundle, kept: Kept, chunk: Chunk) -> Answer:
+def work(bundle: Bundle, kept: Kept, chunk: Chunk) -> ChunkAnswer:
     """Make the runs of a chunk with its bundle, in a separate process."""
     with _ALONE:
         unpacked, child = _opened(bundle)
         done = make_apart(child, kept, [unpacked.renamed(each) for each in chunk])
-        return Answer(node(), program(), unpacked.returned(done))
+        return ChunkAnswer(node(), program(), unpacked.returned(done))
 
 
 @cache
@@ -154,7 +154,7 @@ class VersionCheck:
     say: Callable[[str], object]
     _said: set[str] = field(default_factory=set)
 
-    def passed(self, answer: Answer) -> Done:
+    def passed(self, answer: ChunkAnswer) -> Done:
         """The runs of an answer. Raises WorkerError if the worker has another version of this program."""
         self.check(answer.host, answer.versions)
         return answer.done

@@ -266,7 +266,7 @@ def read_comparison(folder: str | Path) -> Comparison:
 
 
 @dataclass(frozen=True)
-class Group:
+class PolicyRuns:
     """The runs of one policy, one per seed; `label` is its short name for people. One that knows the load to come is
     marked as a bound in it, and in `title`."""
 
@@ -323,7 +323,7 @@ class Group:
         return merged_latency_quantiles_s([run.latencies for run in self.runs], quantiles)
 
 
-def merged_latencies(groups: Sequence[Group]) -> str:
+def merged_latencies(groups: Sequence[PolicyRuns]) -> str:
     """The p50 and p99 of all seeds' requests together, in words; empty for a single seed or without records."""
     said = [
         f"{group.label} {found[0]:.2f} and {found[1]:.2f}"
@@ -333,7 +333,7 @@ def merged_latencies(groups: Sequence[Group]) -> str:
     return f"p50 and p99 of the requests of all seeds together, in s: {', '.join(said)}." if said else ""
 
 
-def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:
+def by_policy(runs: Sequence[RunData]) -> tuple[PolicyRuns, ...]:
     """The runs grouped by policy, in order of first appearance.
 
     Raises ScenarioError for no runs, runs on different loads, or a policy with the same seed twice.
@@ -349,7 +349,7 @@ def by_policy(runs: Sequence[RunData]) -> tuple[Group, ...]:
         found.setdefault(str(run.summary["policy"]), []).append(run)
     labels = _labels(list(found))
     groups = tuple(
-        Group(policy, marked(labels[policy], of_policy[0].summary), place, tuple(of_policy))
+        PolicyRuns(policy, marked(labels[policy], of_policy[0].summary), place, tuple(of_policy))
         for place, (policy, of_policy) in enumerate(found.items())
     )
     for group in groups:
@@ -365,7 +365,7 @@ def _labels(policies: Sequence[str]) -> dict[str, str]:
     return dict(zip(policies, names, strict=True))
 
 
-def cell(group: Group, figure: Figure) -> str:
+def cell(group: PolicyRuns, figure: Figure) -> str:
     """A figure of a policy over its seeds: the mean with half its 95 % interval; `-` if no run has it."""
     _, key, factor, _ = figure
     return text_of(figure, group.estimate(key, factor))

@@ -50,7 +50,7 @@ LOST = "the Dask scheduler at {address} is gone"
 
 
 @contextmanager
-def connected(address: str, bundle: Bundle, say: Callable[[str], object]) -> Iterator[Cluster]:
+def connected(address: str, bundle: Bundle, say: Callable[[str], object]) -> Iterator[DaskCluster]:
     """The cluster whose scheduler is at HOST:PORT. Raises WorkerError as `runner.opened`."""
     with silenced("distributed"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about versions, which `VersionCheck` checks, and about the bundle's size
@@ -70,7 +70,7 @@ def connected(address: str, bundle: Bundle, say: Callable[[str], object]) -> Ite
                 if isinstance(theirs, BaseException):
                     raise WorkerError(f"worker {host}: {LACKING.format(error=theirs)}")
                 versions.check(host, theirs)
-            cluster = Cluster(client, address, bundle, versions)
+            cluster = DaskCluster(client, address, bundle, versions)
             cluster.look()
             yield cluster
         finally:
@@ -110,7 +110,7 @@ def _read(address: str) -> Iterator[None]:
 
 
 @dataclass
-class Cluster:
+class DaskCluster:
     """An executor while the client is connected.
 
     It assigns chunks to named workers, so that it can take them back: a task that the scheduler gives to a stopped

@@ -41,7 +41,7 @@ class NamedRun:
         """A key that is equal for runs that differ only in their seed."""
         return self.of, *(repr(value) for name, value in self.names.items() if name != SEED)
 
-    def meets(self, condition: conditions.Condition) -> bool:
+    def meets(self, condition: conditions.PointCondition) -> bool:
         """Whether a condition on its names and its scenario's keys holds."""
         return condition.holds(self.scenario.as_dict(), self.names)
 

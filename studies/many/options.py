@@ -9,7 +9,7 @@ from ipa.studies.scenario import option
 
 
 @dataclass(frozen=True)
-class Options:
+class ComparisonOptions:
     """The options of a comparison; `predictors`: comma-separated names, as in YAML."""
 
     policies: Sequence[str] = option(

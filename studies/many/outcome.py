@@ -81,7 +81,7 @@ def latencies_in(content: bytes) -> FloatArray:
     return np.frombuffer(content).reshape(2, -1)
 
 
-class Wanted(NamedTuple):
+class DecidedConfiguration(NamedTuple):
     """A decided configuration: the variant and replicas of each stage, the total cores, and the share of the time for
     which it was in force."""
 
@@ -107,7 +107,7 @@ class Course:
     timeline: FloatArray
     latencies: IntArray
     seconds: IntArray
-    configurations: list[Wanted]
+    configurations: list[DecidedConfiguration]
 
     @classmethod
     def of(cls, outcome: Outcome) -> Self:
@@ -118,7 +118,10 @@ class Course:
             np.frombuffer(timeline, dtype="<f8").reshape(len(TIMELINE), -1),
             np.frombuffer(latencies, dtype="<i8"),
             np.frombuffer(seconds, dtype="<i8"),
-            [Wanted(tuple(names), tuple(counts), *rest) for names, counts, *rest in json.loads(configurations)],
+            [
+                DecidedConfiguration(tuple(names), tuple(counts), *rest)
+                for names, counts, *rest in json.loads(configurations)
+            ],
         )
 
     @property
@@ -243,7 +246,7 @@ def _violated_seconds(arrival_s: FloatArray, in_time: np.ndarray, edges_s: Float
     return np.bincount(bin_numbers(violated_s, edges_s), minlength=len(edges_s) - 1)
 
 
-def _configurations(since_s: FloatArray, wanted: list[Configuration], duration_s: float) -> list[Wanted]:
+def _configurations(since_s: FloatArray, wanted: list[Configuration], duration_s: float) -> list[DecidedConfiguration]:
     """The decided configurations, batch sizes ignored; the one longest in force first."""
     lasting_s = np.diff(np.append(since_s, duration_s)).tolist()
     shares: dict[tuple[tuple[str, ...], tuple[int, ...], float], float] = {}
@@ -252,5 +255,5 @@ def _configurations(since_s: FloatArray, wanted: list[Configuration], duration_s
         cores = float(configured_cores(configuration))
         name = tuple(each.variant for each in stages), tuple(each.replicas for each in stages), cores
         shares[name] = shares.get(name, 0.0) + lasted_s / duration_s
-    found = [Wanted(*name, share) for name, share in shares.items()]
+    found = [DecidedConfiguration(*name, share) for name, share in shares.items()]
     return sorted(found, key=lambda each: (-each.share, each.text, each.cores))

@@ -84,7 +84,7 @@ class _FailedError(Exception):
 
 
 @dataclass
-class Session:
+class RunsSession:
     """A store that this command alone writes to, the counts of its runs, and their time."""
 
     running: Running
@@ -153,7 +153,7 @@ class Session:
 @contextmanager
 def begun(
     running: Running, manifest: dict[str, Any], kept: Kept, scenarios: Iterable[Scenario] = ()
-) -> Iterator[Session]:
+) -> Iterator[RunsSession]:
     """Lock the folder for runs of the manifest's kind, and mark its manifest as not finished.
 
     What the `scenarios` of the runs read is kept in the folder. Without a folder, the store is in memory. Raises
@@ -163,7 +163,7 @@ def begun(
     folder = running.folder
     if folder is None:
         with stores.opened(Path(":memory:"), running.log) as store:
-            yield Session(running, manifest, kept, store)
+            yield RunsSession(running, manifest, kept, store)
         return
     results.claim(folder, resumable=True, kind=manifest["kind"])
     if (folder / results.MANIFEST).exists() and results.lists_folders(results.read_manifest(folder)):
@@ -171,7 +171,7 @@ def begun(
     with results.made_folder(folder), stores.opened(folder / FINISHED, running.log, alone=True) as store:
         manifest = {**manifest, "inputs": results.keep(Inputs.of(scenarios), folder)}
         results.write_json({**manifest, "finished": False}, folder / results.MANIFEST)
-        yield Session(running, manifest, kept, store)
+        yield RunsSession(running, manifest, kept, store)
 
 
 def check(on: str) -> None:

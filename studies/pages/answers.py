@@ -11,11 +11,11 @@ import numpy as np
 from ipa.studies.formatting import NONE, number, plus
 from ipa.studies.intervals import limits
 from ipa.studies.many.answers import (
+    ComparedSettings,
     Differences,
     Key,
     Outcome,
     Recommendation,
-    Settings,
     TableAnswers,
     differences,
     effect,
@@ -95,7 +95,7 @@ def against(answers: TableAnswers, suffix: str = "") -> list[Section]:
     return [Section("Differences from the one you pick", [picked, *tables], note)]
 
 
-def _against(settings: Settings, picked: int, names: Sequence[str]) -> Table:
+def _against(settings: ComparedSettings, picked: int, names: Sequence[str]) -> Table:
     of_outcomes = [differences(settings, outcome, picked) for outcome in settings.outcomes]
     columns: Cells = [
         "",
@@ -109,7 +109,7 @@ def _against(settings: Settings, picked: int, names: Sequence[str]) -> Table:
     return Table(f"Differences from {names[picked]}", columns, rows, "best")
 
 
-def _title(settings: Settings, at: int) -> str:
+def _title(settings: ComparedSettings, at: int) -> str:
     """A setting in words; with a single key, its value alone. One that knows the load to come is marked as a bound."""
     title = settings.keys[0].text(settings.codes[at, 0]) if len(settings.keys) == 1 else settings.title(at)
     return marked(title, {"knows_future": settings.is_bound[at]})
@@ -158,12 +158,12 @@ def _plots(answers: TableAnswers) -> Iterator[Plot]:
         yield answers_front.parallel(several, order, always_drawn)
 
 
-def _differing(settings: Settings) -> tuple[Outcome, ...]:
+def _differing(settings: ComparedSettings) -> tuple[Outcome, ...]:
     """The outcomes to plot: those that differ between settings. The others are told in words."""
     return tuple(outcome for outcome in settings.outcomes if settings.differs(outcome))
 
 
-def _by_effect(settings: Settings, outcome: Outcome, choices: Sequence[Key]) -> list[int]:
+def _by_effect(settings: ComparedSettings, outcome: Outcome, choices: Sequence[Key]) -> list[int]:
     """The indices of the keys, first the one whose values differ most in the outcome's mean; those of loads last."""
     names = [key.name for key in choices]
 
@@ -183,7 +183,7 @@ MOST_PICKED = 20
 """The most settings that a reader can pick from."""
 
 
-def _best_settings(settings: Settings, from_best: Differences) -> Table:
+def _best_settings(settings: ComparedSettings, from_best: Differences) -> Table:
     """The best settings: their outcomes, and their differences from the first."""
     outcome = from_best.outcome
     means = outcome.sign * settings.means[outcome.column]
@@ -201,7 +201,7 @@ def _best_settings(settings: Settings, from_best: Differences) -> Table:
     return Table(f"Best settings: {outcome.title}", columns, rows, "best")
 
 
-def reading(settings: Settings, from_best: Differences) -> str:
+def reading(settings: ComparedSettings, from_best: Differences) -> str:
     """How to read the table."""
     measured = int(np.isfinite(settings.means[from_best.outcome.column]).sum())
     first = f"The first {MOST_ROWS} of {measured:,} settings. " if measured > MOST_ROWS else ""
@@ -222,7 +222,7 @@ def _level(differences: Differences) -> str:
     return f"{level:.{decimals}f}".rstrip("0").rstrip(".")
 
 
-def _row(settings: Settings, from_best: Differences, at: int, others: list[Outcome]) -> list[str | Cell]:
+def _row(settings: ComparedSettings, from_best: Differences, at: int, others: list[Outcome]) -> list[str | Cell]:
     keys = [key.text(code) for key, code in zip(settings.keys, settings.codes[at].tolist(), strict=True)]
     difference, shown = Cell("best"), NONE
     if at != from_best.against:
@@ -231,7 +231,7 @@ def _row(settings: Settings, from_best: Differences, at: int, others: list[Outco
     return [*keys, own, difference, shown, *(_figure(settings, outcome, at) for outcome in others)]
 
 
-def _figure(settings: Settings, outcome: Outcome, at: int) -> Cell:
+def _figure(settings: ComparedSettings, outcome: Outcome, at: int) -> Cell:
     """A figure with its interval beneath; its unit is in the heading."""
     main, _, interval = shown_mean(settings, outcome, at).removesuffix(outcome.unit).strip().partition(" ")
     return Cell(main, interval)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ipa.studies.many.answers import Bins, Effect, Outcome, Settings, effect, plane
+from ipa.studies.many.answers import Bins, ComparedSettings, Effect, Outcome, effect, plane
 from ipa.studies.pages.answers_front import SCALE, colour_bar, cut, hover
 from ipa.studies.pages.colours import PALETTE, text_on_shade
 from ipa.studies.pages.panels import grid
@@ -18,7 +18,7 @@ LONGEST_LEVEL = 28
 """In characters; longer values of a key are cut on the axis."""
 
 
-def effects(settings: Settings, outcome: Outcome, order: list[int], name: str = "") -> Plot:
+def effects(settings: ComparedSettings, outcome: Outcome, order: list[int], name: str = "") -> Plot:
     """The effects of the keys with the indices `order`; the first eight are drawn."""
     of_keys = [effect(settings, outcome, place) for place in order[:MOST_KEYS]]
     ends = np.concatenate([np.concatenate([of_key.mean, of_key.low, of_key.high]) for of_key in of_keys])
@@ -102,7 +102,7 @@ NARROW = 4
 LONGEST_NAME = 22
 
 
-def heat_map(settings: Settings, outcome: Outcome, across: int, up: int, name: str = "") -> Plot:
+def heat_map(settings: ComparedSettings, outcome: Outcome, across: int, up: int, name: str = "") -> Plot:
     """The mean of an outcome by the values of two keys, given by their indices."""
     means = plane(settings, outcome, across, up)
     high, wide = means.mean.shape

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ipa.sim import FloatArray, IntArray
-from ipa.studies.many.answers import RESAMPLES, Front, Outcome, Settings
+from ipa.studies.many.answers import RESAMPLES, ComparedSettings, Front, Outcome
 from ipa.studies.pages.colours import ARRIVALS, BACKGROUND, LINE, PALETTE, SHADES, faded
 from ipa.studies.pages.plots import Plot, Spec, axis, error_bars, layout, line, points, safe
 
@@ -18,7 +18,7 @@ MAYBE = 0.05
 """A setting may be on the front if it is in this share of the draws of seeds."""
 
 
-def front(settings: Settings, the_front: Front, name: str = "front") -> Plot:
+def front(settings: ComparedSettings, the_front: Front, name: str = "front") -> Plot:
     """The front: the first two outcomes are the axes, a third is the colour."""
     x, y, *third = the_front.outcomes
     on = the_front.places[np.argsort(settings.means[x.column][the_front.places], kind="stable")]
@@ -57,7 +57,7 @@ def front(settings: Settings, the_front: Front, name: str = "front") -> Plot:
     )
 
 
-def _reading(settings: Settings, the_front: Front, on: IntArray, maybe: int) -> str:
+def _reading(settings: ComparedSettings, the_front: Front, on: IntArray, maybe: int) -> str:
     x, y, *third = the_front.outcomes
     sides = f"{'left' if x.better == 'less' else 'right'} and {'down' if y.better == 'less' else 'up'}"
     parts = [
@@ -79,7 +79,7 @@ def _reading(settings: Settings, the_front: Front, on: IntArray, maybe: int) -> 
     return " ".join(parts)
 
 
-def _points(settings: Settings, the_front: Front, places: IntArray, name: str, marker: Spec) -> Spec:
+def _points(settings: ComparedSettings, the_front: Front, places: IntArray, name: str, marker: Spec) -> Spec:
     x, y, *third = the_front.outcomes
     lines = [hover(x, "x"), hover(y, "y")]
     data: list[list[object]] = [[safe(settings.title(at)).replace(", ", "<br>")] for at in places.tolist()]
@@ -95,20 +95,22 @@ def _points(settings: Settings, the_front: Front, places: IntArray, name: str, m
     return points(*_at(settings, the_front, places), name, marker, customdata=data, hovertemplate=template)
 
 
-def _at(settings: Settings, the_front: Front, places: IntArray) -> tuple[list[float | None], list[float | None]]:
+def _at(
+    settings: ComparedSettings, the_front: Front, places: IntArray
+) -> tuple[list[float | None], list[float | None]]:
     """Settings by their first two outcomes."""
     x, y = (rounded(outcome, settings.means[outcome.column][places]) for outcome in the_front.outcomes[:2])
     return x, y
 
 
-def _staircase(settings: Settings, the_front: Front, on: IntArray) -> Spec:
+def _staircase(settings: ComparedSettings, the_front: Front, on: IntArray) -> Spec:
     """The front as steps between its settings."""
     shape = "hv" if the_front.outcomes[0].better == "less" else "vh"
     style = {"shape": shape, "width": 1.4, "color": faded(PALETTE[0], 0.6)}
     return line(*_at(settings, the_front, on), "", style, hoverinfo="skip", showlegend=False)
 
 
-def _bars(settings: Settings, the_front: Front, on: IntArray) -> Spec:
+def _bars(settings: ComparedSettings, the_front: Front, on: IntArray) -> Spec:
     """The intervals of the first settings on the front, in both axes; empty with a single seed."""
     if len(settings.seeds) < 2:
         return {}
@@ -132,7 +134,7 @@ AXIS_WIDTH = 105
 """The width of an axis [pixels]."""
 
 
-def parallel(settings: Settings, order: list[int], always_drawn: IntArray, name: str = "parallel") -> Plot:
+def parallel(settings: ComparedSettings, order: list[int], always_drawn: IntArray, name: str = "parallel") -> Plot:
     """The keys with the indices `order`, then the outcomes; the colour is the first outcome. `kept`: settings that are
     drawn even if not all can be."""
     places = _drawn(settings, always_drawn)
@@ -164,7 +166,7 @@ def parallel(settings: Settings, order: list[int], always_drawn: IntArray, name:
     return Plot(name, "All keys and outcomes at once", reading, [trace], spec, AXIS_WIDTH * (len(axes) + 1))
 
 
-def _drawn(settings: Settings, always_drawn: IntArray) -> IntArray:
+def _drawn(settings: ComparedSettings, always_drawn: IntArray) -> IntArray:
     is_measured = np.isfinite(np.array([settings.means[outcome.column] for outcome in settings.outcomes])).all(axis=0)
     measured = np.flatnonzero(is_measured)
     if len(measured) <= MOST_LINES:
@@ -175,7 +177,7 @@ def _drawn(settings: Settings, always_drawn: IntArray) -> IntArray:
     return np.sort(np.concatenate([first, chosen]))
 
 
-def _key(settings: Settings, place: int, places: IntArray) -> Spec:
+def _key(settings: ComparedSettings, place: int, places: IntArray) -> Spec:
     key, codes = settings.keys[place], settings.codes[places, place]
     has_gaps = bool((settings.codes[:, place] < 0).any())
     if key.is_number and len(key.levels) > FEW_LEVELS and not has_gaps:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ipa.studies.many import Group
+from ipa.studies.many import PolicyRuns
 from ipa.studies.pages.clock import lengths
 from ipa.studies.pages.colours import BACKGROUND, HUES, ON_DARK, ON_LIGHT, between, colour, coloured
 from ipa.studies.pages.panels import Panel, placed
@@ -147,7 +147,7 @@ def _planned(plans: Over, stage: str) -> tuple[list[str], list[Band]]:
     ]
 
 
-def _variants(groups: Sequence[Group], stage: str) -> list[str]:
+def _variants(groups: Sequence[PolicyRuns], stage: str) -> list[str]:
     """The variants decided for a stage, the lightest first: by accuracy, cores, then name in natural order."""
     weight: dict[str, tuple[float, int]] = {}
     for group in groups:

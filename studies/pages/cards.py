@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ipa.sim import FloatArray
-from ipa.studies.many import Group, cell
+from ipa.studies.many import PolicyRuns, cell
 from ipa.studies.many.answers import Recommendation
 from ipa.studies.pages.colours import SLA_COLOUR, colour
 from ipa.studies.pages.graph_of_run import drawing_of
@@ -234,7 +234,7 @@ def violations(run: RunData) -> Curve:
     return Curve(edges_s, np.sum(list(counts.values()), axis=0, dtype=np.float64), SLA_COLOUR, is_area=True)
 
 
-def comparison_card(title: str, groups: Sequence[Group], recommendation: Recommendation) -> str:
+def comparison_card(title: str, groups: Sequence[PolicyRuns], recommendation: Recommendation) -> str:
     """The recommendation, and a row for each policy: figures, and cores and violations over time in the first seed."""
     figures = figures_of([run.summary for group in groups for run in group.runs])
     rows: list[list[str]] = [

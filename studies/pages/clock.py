@@ -16,7 +16,7 @@ import numpy as np
 from ipa.sim import FloatArray, bin_edges, round_up
 from ipa.studies.pages.colours import faded
 from ipa.studies.pages.plots import Spec, axis, numbers, steps
-from ipa.studies.series import MOST_STEPS, Steps
+from ipa.studies.series import MOST_STEPS, StepLine
 
 TIME = "time since the start"
 
@@ -139,13 +139,13 @@ class BinEnvelope:
     high: FloatArray
 
 
-def is_long(figure: Steps) -> bool:
+def is_long(figure: StepLine) -> bool:
     """Whether a figure is shown as an envelope: it has too many short steps, or its steps are means."""
     lasting_s = np.diff(figure.edges_s)
     return figure.low is not None or int(np.sum(lasting_s < np.sum(lasting_s) / MOST_STEPS)) > MOST_SHORT
 
 
-def envelope(figure: Steps) -> BinEnvelope:
+def envelope(figure: StepLine) -> BinEnvelope:
     """The envelope of a figure, in bins of a round width [s]."""
     start_s, end_s = float(figure.edges_s[0]), float(figure.edges_s[-1])
     bins_s = start_s + bin_edges(end_s - start_s, round_up((end_s - start_s) / ENVELOPE_BINS))
@@ -170,7 +170,7 @@ class LineLook:
 
 
 def course(
-    clock: Clock, figure: Steps, name: str, look: LineLook, unit: str, reasons: Sequence[str] = (), **keys: Any
+    clock: Clock, figure: StepLine, name: str, look: LineLook, unit: str, reasons: Sequence[str] = (), **keys: Any
 ) -> list[Spec]:
     """The traces of a figure over time; `reasons`: for each value a hover text (HTML).
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ipa.studies.formatting import NONE, number, signed
 from ipa.studies.intervals import CONFIDENCE, Estimate, difference_of, limits, paired_change_percent, paired_difference
-from ipa.studies.many import Comparison, Group, by_policy, merged_latencies
+from ipa.studies.many import Comparison, PolicyRuns, by_policy, merged_latencies
 from ipa.studies.pages import bands
 from ipa.studies.pages.answers import recommended
 from ipa.studies.pages.cards import comparison_card, run_card
@@ -84,7 +84,7 @@ def plots_of(scene: Scene) -> list[Plot]:
     return [*over_time(scene), distribution(scene), *down_to_requests(scene)]
 
 
-def plots_of_first(groups: Sequence[Group]) -> list[Plot]:
+def plots_of_first(groups: Sequence[PolicyRuns]) -> list[Plot]:
     """The plots of policies of which only the first seed has its tables, if it has records: all but the plane show it
     alone."""
     plots = [trade_off(Scene(tuple(groups)))]
@@ -104,7 +104,7 @@ def over_time(scene: Scene) -> list[Plot]:
     return [load(scene), cores(scene), bands.over_time(scene), latencies, *([violated] if violated else [])]
 
 
-def _subtitle(groups: Sequence[Group]) -> str:
+def _subtitle(groups: Sequence[PolicyRuns]) -> str:
     summary = groups[0].runs[0].summary
     return (
         f"Pipeline {summary['pipeline']} on the load {summary['trace']}: "
@@ -114,7 +114,7 @@ def _subtitle(groups: Sequence[Group]) -> str:
     )
 
 
-def _facts(groups: Sequence[Group]) -> dict[str, str]:
+def _facts(groups: Sequence[PolicyRuns]) -> dict[str, str]:
     """The lines of "What was run"."""
     summary = groups[0].runs[0].summary
     age = age_of_metrics(groups[0].runs[0].scenario)
@@ -132,7 +132,7 @@ def _facts(groups: Sequence[Group]) -> dict[str, str]:
     }
 
 
-def _range(groups: Sequence[Group], key: str) -> str:
+def _range(groups: Sequence[PolicyRuns], key: str) -> str:
     """A count of all runs: `80`, or `80 to 120`."""
     counts = [int(run.summary[key]) for group in groups for run in group.runs]
     return " to ".join(dict.fromkeys(f"{count:,}" for count in (min(counts), max(counts))))
@@ -175,7 +175,7 @@ _WHERE_ANY = (
 )
 
 
-def headline(groups: Sequence[Group]) -> list[Part]:
+def headline(groups: Sequence[PolicyRuns]) -> list[Part]:
     """The state of each policy, the differences from the one that the reader picks, and how to read the figures."""
     stood = [sentence(group) for group in groups]
     lines = [line for group in groups if (line := unmet(group.label, list(group.summaries.values())))]
@@ -196,12 +196,12 @@ def _at_once(stood: Sequence[Text]) -> list[Text]:
     return list(stood)
 
 
-def _differences(picked: Group, groups: Sequence[Group]) -> Section:
+def _differences(picked: PolicyRuns, groups: Sequence[PolicyRuns]) -> Section:
     others = [_against(group, picked) for group in groups if group is not picked]
     return Section("", [Items(others)], shown_for={"against": str(picked.place)})
 
 
-def figures(groups: Sequence[Group]) -> Table:
+def figures(groups: Sequence[PolicyRuns]) -> Table:
     """Means with their intervals beneath; bold if better than all others, beyond the interval."""
     columns = [
         *_COLUMNS,
@@ -218,7 +218,7 @@ def figures(groups: Sequence[Group]) -> Table:
     )
 
 
-def _column(column: FigureColumn, groups: Sequence[Group]) -> list[Cell]:
+def _column(column: FigureColumn, groups: Sequence[PolicyRuns]) -> list[Cell]:
     """The cells of a column, top down."""
     whole = column.decimals == 1 and all(len(group.runs) == 1 for group in groups)
     decimals = 0 if whole else column.decimals
@@ -232,7 +232,7 @@ def _column(column: FigureColumn, groups: Sequence[Group]) -> list[Cell]:
     return cells
 
 
-def _best(column: FigureColumn, estimates: Sequence[Estimate | None], groups: Sequence[Group]) -> int | None:
+def _best(column: FigureColumn, estimates: Sequence[Estimate | None], groups: Sequence[PolicyRuns]) -> int | None:
     """The index of the policy that is better than each other one beyond the interval of their difference; the intervals
     are simultaneous (see `many.answers.differences`)."""
     sign = {"high": 1.0, "low": -1.0}.get(column.good)
@@ -249,7 +249,7 @@ def _best(column: FigureColumn, estimates: Sequence[Estimate | None], groups: Se
     return best
 
 
-def reading(groups: Sequence[Group]) -> str:
+def reading(groups: Sequence[PolicyRuns]) -> str:
     """How to read the table."""
     most = max(len(group.runs) for group in groups)
     if most == 1:
@@ -263,7 +263,7 @@ def reading(groups: Sequence[Group]) -> str:
     return text + (bold if len(groups) > 1 and most > 1 else "")
 
 
-def _against(group: Group, reference: Group) -> Text:
+def _against(group: PolicyRuns, reference: PolicyRuns) -> Text:
     """The differences of one policy from another, paired by seed."""
     names: list[str | Strong] = [Strong(group.label), " against ", Strong(reference.label)]
     if not set(group.seeds) & set(reference.seeds):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ipa.sim import FloatArray
-from ipa.studies.many import Group
+from ipa.studies.many import PolicyRuns
 from ipa.studies.pages.clock import lengths
 from ipa.studies.pages.colours import ARRIVALS, FAILED, MUTED, SLA_COLOUR, colour
 from ipa.studies.pages.panels import panel_titles, stacked
@@ -129,7 +129,7 @@ def violations(scene: Scene) -> Plot | None:
 MOST_CURVES = 5
 """With more policies, the distribution of each has a panel of its own."""
 
-Curves = Sequence[tuple[Group, tuple[FloatArray, FloatArray]]]
+Curves = Sequence[tuple[PolicyRuns, tuple[FloatArray, FloatArray]]]
 """Each policy's latencies and shares."""
 
 
@@ -151,12 +151,12 @@ def distribution(scene: Scene) -> Plot:
     )
 
 
-def _curve(group: Group, sla_s: float) -> tuple[FloatArray, FloatArray]:
+def _curve(group: PolicyRuns, sla_s: float) -> tuple[FloatArray, FloatArray]:
     x, y = latency_curve([run.tables for run in group.runs], sla_s)
     return x[x > 0.0], y[x > 0.0]
 
 
-def _of_policy(group: Group, curve: tuple[FloatArray, FloatArray], colour: str, **keys: Any) -> Spec:
+def _of_policy(group: PolicyRuns, curve: tuple[FloatArray, FloatArray], colour: str, **keys: Any) -> Spec:
     return share_line(*curve, safe(group.label), {"color": colour, "width": 2}, **keys)
 
 

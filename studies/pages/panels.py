@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ipa.studies.many import Group
+from ipa.studies.many import PolicyRuns
 from ipa.studies.pages.colours import TEXT, colour, coloured
 from ipa.studies.pages.narrow import PANEL_TITLE_GAP
 from ipa.studies.pages.plots import Spec, axis, layout, note, safe
@@ -127,7 +127,7 @@ def panel_title(name: str, colour: str, beside: str = "") -> str:
     return coloured(safe(name), colour) + (f"{PANEL_TITLE_GAP}{beside}" if beside else "")
 
 
-def panel_titles(groups: Sequence[Group], texts: Sequence[str]) -> list[str]:
+def panel_titles(groups: Sequence[PolicyRuns], texts: Sequence[str]) -> list[str]:
     """The titles of panels, one per policy, each with the text beside the name."""
     return [panel_title(group.label, colour(group.place), text) for group, text in zip(groups, texts, strict=True)]
 

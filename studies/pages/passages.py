@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipa.studies.many import Group
+from ipa.studies.many import PolicyRuns
 from ipa.studies.runs import ITEMS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ BACK = "(back)"
 class Passed:
     """How the requests of a policy's first seed passed through the stages."""
 
-    group: Group
+    group: PolicyRuns
 
     @cached_property
     def rows(self) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ipa.sim import FloatArray
 from ipa.studies.intervals import Estimate
-from ipa.studies.many import Group
+from ipa.studies.many import PolicyRuns
 from ipa.studies.pages.colours import MUTED, colour, coloured, faded
 from ipa.studies.pages.plots import Plot, Spec, axis, interval_bars, layout, note, numbers, points, safe
 from ipa.studies.pages.scene import Scene
@@ -22,7 +22,7 @@ HEIGHT = 500
 class PolicyPoint:
     """A policy in the plane."""
 
-    group: Group
+    group: PolicyRuns
     cost: Estimate
     pas: Estimate
     violations_percent: float
@@ -63,7 +63,7 @@ def trade_off(scene: Scene) -> Plot:
     )
 
 
-def _point(group: Group) -> PolicyPoint | None:
+def _point(group: PolicyRuns) -> PolicyPoint | None:
     cost, pas = group.estimate("cost_mean_cores"), group.estimate("pas_mean")
     violations = group.estimate("sla_violation_rate")
     if cost is None or pas is None or violations is None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ipa.sim import FloatArray
-from ipa.studies.many.predictor import Cases, Chosen, Forecasts, forecasts_of, smape_percent, under_share
+from ipa.studies.many.predictor import Chosen, ForecastCases, Forecasts, forecasts_of, smape_percent, under_share
 from ipa.studies.pages.clock import Clock, band
 from ipa.studies.pages.colours import ARRIVALS, FILL, TEXT, colour, faded
 from ipa.studies.pages.document import Page
@@ -20,7 +20,7 @@ MOST_S = 7200
 """The longest time that a page shows second by second [s]."""
 
 
-def page(trace: Trace, cases: Cases, chosen: Sequence[Chosen], ends: tuple[float, float]) -> Page:
+def page(trace: Trace, cases: ForecastCases, chosen: Sequence[Chosen], ends: tuple[float, float]) -> Page:
     """The page of all forecasts at the moments, with the interval between two levels; deterministic.
 
     Raises ScenarioError if the first and the last moment are more than `MOST_S` apart.
@@ -43,7 +43,7 @@ def page(trace: Trace, cases: Cases, chosen: Sequence[Chosen], ends: tuple[float
     return Page(f"Forecasts of {trace.name} by {who}", [subtitle], [plot(cases, forecasts, ends)], run)
 
 
-def plot(cases: Cases, of_predictors: Sequence[tuple[str, Forecasts]], ends: tuple[float, float]) -> Plot:
+def plot(cases: ForecastCases, of_predictors: Sequence[tuple[str, Forecasts]], ends: tuple[float, float]) -> Plot:
     """A panel for each predictor, over the same load."""
     loads, actual = _loads(cases), cases.actual_rps
     highest = max(
@@ -76,7 +76,7 @@ def plot(cases: Cases, of_predictors: Sequence[tuple[str, Forecasts]], ends: tup
     )
 
 
-def _loads(cases: Cases) -> FloatArray:
+def _loads(cases: ForecastCases) -> FloatArray:
     """The load of each second from the first moment to the end of the last horizon."""
     return cases.counts_rps[int(cases.place[0]) : int(cases.place[-1]) + cases.horizon_s]
 
@@ -88,7 +88,7 @@ def _said(forecasts: Forecasts, actual: FloatArray) -> str:
     return f"SMAPE {error:.1f} %, exceeded at {100 * under:.0f} % of the moments" if is_made.any() else "no forecast"
 
 
-def _panel(cases: Cases, forecasts: Forecasts, clock: Clock, tint: str, shared: Spec) -> list[Spec]:
+def _panel(cases: ForecastCases, forecasts: Forecasts, clock: Clock, tint: str, shared: Spec) -> list[Spec]:
     """From back to front: the load, the band, the actual values and the point forecast."""
     loads = _loads(cases)
     at = clock.moments(cases.place - int(cases.place[0]))

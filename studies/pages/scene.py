@@ -11,7 +11,7 @@ from typing import Any
 
 from ipa.policies import Entry, Explanation, OptimisingPolicy
 from ipa.studies.formatting import number
-from ipa.studies.many import Group
+from ipa.studies.many import PolicyRuns
 from ipa.studies.pages.clock import Clock
 from ipa.studies.pages.plots import safe
 from ipa.studies.runs import explained, planner
@@ -22,7 +22,7 @@ class Scene:
     """The runs of each policy; the first one's load and SLA are shown. `labels`: the policies' names as plotly takes
     them."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[PolicyRuns, ...]
 
     @cached_property
     def clock(self) -> Clock:
@@ -72,7 +72,7 @@ _BINDING = {
 class Reasons:
     """The reasons of the decisions of a policy's first seed, by step."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: PolicyRuns) -> None:
         self._run = group.runs[0]
         table = group.tables["decisions"].drop_duplicates("step")
         self._rows: dict[int, Mapping[Any, Any]] = {int(row["step"]): row for row in table.to_dict("records")}

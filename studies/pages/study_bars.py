@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ipa.studies.many.study import LOST, Cell, Findings, StudyFindings
+from ipa.studies.many.study import LOST, Findings, StudyCell, StudyFindings
 from ipa.studies.pages import plots
 from ipa.studies.pages.colours import SLA_COLOUR, TEXT, colour, faded
 from ipa.studies.pages.panels import Panel, framed, placed
@@ -30,7 +30,7 @@ class BarSeries(NamedTuple):
     """One bar in every group: its look and its cells."""
 
     look: SystemLook
-    cells: Sequence[Cell]
+    cells: Sequence[StudyCell]
 
 
 def bars(rows: Sequence[BarRow], workloads: Sequence[str], series: Sequence[BarSeries]) -> tuple[list[Spec], Spec]:

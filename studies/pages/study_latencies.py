@@ -10,7 +10,7 @@ import numpy as np
 
 from ipa.sim import FloatArray
 from ipa.studies.many import ARRIVED_SECONDS, latency_edges_s
-from ipa.studies.many.study import Cell, Findings, StudyFindings, front
+from ipa.studies.many.study import Findings, StudyCell, StudyFindings, front
 from ipa.studies.pages.colours import BACKGROUND, MUTED, faded
 from ipa.studies.pages.panels import Panel, grid
 from ipa.studies.pages.plots import LOG_TICKS, Plot, Spec, line, note, numbers, points, ruler, safe
@@ -108,7 +108,7 @@ def _sla_note(sla_s: float, panel: Panel) -> Spec:
     return note(f"SLA {sla_s:.4g} s", **refs, xanchor="right", xshift=-3, yanchor="bottom", font=font)
 
 
-def _curve(cell: Cell, kind: _Of) -> tuple[FloatArray, FloatArray]:
+def _curve(cell: StudyCell, kind: _Of) -> tuple[FloatArray, FloatArray]:
     """Latencies [s], and the percentage of all requests or seconds that took no longer."""
     outcomes = cell.outcomes.values()
     counts = np.sum([getattr(outcome, kind.name) for outcome in outcomes], axis=0)
@@ -187,13 +187,13 @@ def _log_cores(findings: Findings, setting: str, workload: str, systems: Sequenc
     return {"type": "log", "range": numbers(np.log10([0.85 * low, 1.15 * high])), **LOG_TICKS}
 
 
-def _plane(cells: Sequence[Cell]) -> tuple[list[float | None], list[float | None]]:
+def _plane(cells: Sequence[StudyCell]) -> tuple[list[float | None], list[float | None]]:
     """Cost and accuracy."""
     x, y = (numbers((cell.mean(key) for cell in cells), 4) for key in ("cost_mean_cores", "pas_mean"))
     return x, y
 
 
-def _sweep(look: SystemLook, mark: str, cells: list[Cell], is_first: bool) -> list[Spec]:
+def _sweep(look: SystemLook, mark: str, cells: list[StudyCell], is_first: bool) -> list[Spec]:
     """The best points as a line, and all points."""
     style = {"color": faded(look.colour, 0.55), "width": 1.4, "dash": look.dash}
     marker = {"symbol": mark, "size": 6, "color": look.colour, "line": {"color": look.colour, "width": 1.4}}
@@ -210,7 +210,7 @@ def _sweep(look: SystemLook, mark: str, cells: list[Cell], is_first: bool) -> li
     return [best, every]
 
 
-def _point(cell: Cell, look: SystemLook, panel: Panel) -> Spec:
+def _point(cell: StudyCell, look: SystemLook, panel: Panel) -> Spec:
     violations = cell.mean("sla_violation_rate", 100.0)
     line = {"color": BACKGROUND, "width": 1}
     return points(

@@ -11,7 +11,7 @@ import numpy as np
 
 from ipa.sim import FloatArray
 from ipa.studies.many import TIMELINE
-from ipa.studies.many.study import BATCHES, PROBLEMS, Cell, Findings, StudyFindings
+from ipa.studies.many.study import BATCHES, PROBLEMS, Findings, StudyCell, StudyFindings
 from ipa.studies.pages.clock import ORIGIN_MS, TIME, Clock
 from ipa.studies.pages.colours import ARRIVALS, MUTED, SHADES, SLA_COLOUR
 from ipa.studies.pages.panels import framed, grid, placed
@@ -207,7 +207,7 @@ def timeline(findings: Findings, looks: Looks, setting: str, workload: str) -> P
     )
 
 
-def cost_shown_to(cells: Sequence[Cell], seed: int) -> float | None:
+def cost_shown_to(cells: Sequence[StudyCell], seed: int) -> float | None:
     """The end of the cost axis: above nearly all costs if the highest is far above them, else None."""
     column = TIMELINE.index("planned_cost_cores")
     costs = np.concatenate([cell.outcomes[seed].timeline[column] for cell in cells])

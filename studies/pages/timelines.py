@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ipa.studies.many import Group
+from ipa.studies.many import PolicyRuns
 from ipa.studies.pages.clock import LineLook, course, is_long
 from ipa.studies.pages.colours import ARRIVALS, FILL, MUTED, TEXT, colour, faded
 from ipa.studies.pages.panels import panel_titles, stacked
 from ipa.studies.pages.plots import Plot, Spec, axis, key, layout, safe
 from ipa.studies.pages.scene import Scene
-from ipa.studies.series import Steps, decided, existing_cores, load_rps
+from ipa.studies.series import StepLine, decided, existing_cores, load_rps
 
 MOST_LINES = 4
 """With more forecasts and plans in one plot, each policy has a panel of its own."""
@@ -31,8 +31,8 @@ class PlannedLine(NamedTuple):
 
     kind: str
     dash: str
-    line: Steps
-    members: list[Group]
+    line: StepLine
+    members: list[PolicyRuns]
 
 
 def load(scene: Scene) -> Plot:
@@ -49,7 +49,7 @@ def load(scene: Scene) -> Plot:
     )
 
 
-def _load_in_one(scene: Scene, arrivals: Steps, plans: Sequence[PlannedLine]) -> tuple[list[Spec], Spec]:
+def _load_in_one(scene: Scene, arrivals: StepLine, plans: Sequence[PlannedLine]) -> tuple[list[Spec], Spec]:
     traces = _arrivals(scene, arrivals)
     for kind, dash, line, members in plans:
         of_line = colour(members[0].place) if len(members) == 1 else TEXT
@@ -61,7 +61,7 @@ def _load_in_one(scene: Scene, arrivals: Steps, plans: Sequence[PlannedLine]) ->
     return traces, layout(400, xaxis=scene.clock.axis(), yaxis=y, hovermode="x unified")
 
 
-def _load_in_panels(scene: Scene, arrivals: Steps, plans: Sequence[PlannedLine]) -> tuple[list[Spec], Spec]:
+def _load_in_panels(scene: Scene, arrivals: StepLine, plans: Sequence[PlannedLine]) -> tuple[list[Spec], Spec]:
     """A panel for each policy that plans."""
     planning = [group for group in scene.groups if any(group in plan.members for plan in plans)]
     highest = max(float(line.value.max()) for line in [arrivals, *(plan.line for plan in plans)])
@@ -81,11 +81,11 @@ def _load_in_panels(scene: Scene, arrivals: Steps, plans: Sequence[PlannedLine])
     return traces, spec
 
 
-def _arrivals(scene: Scene, arrivals: Steps, **keys: Any) -> list[Spec]:
+def _arrivals(scene: Scene, arrivals: StepLine, **keys: Any) -> list[Spec]:
     return course(scene.clock, arrivals, "arrivals", LineLook(ARRIVALS, 1, area=FILL), "rps", **keys)
 
 
-def _long(*figures: Steps | None) -> str:
+def _long(*figures: StepLine | None) -> str:
     """How to read the envelopes of a long run; empty if there are none."""
     if not any(figure is not None and is_long(figure) for figure in figures):
         return ""
@@ -94,9 +94,9 @@ def _long(*figures: Steps | None) -> str:
     )
 
 
-def _shared(scene: Scene, column: str) -> list[tuple[Steps, list[Group]]]:
+def _shared(scene: Scene, column: str) -> list[tuple[StepLine, list[PolicyRuns]]]:
     """The lines of a column of the decisions, equal ones merged, without plans that equal the forecast."""
-    shared: dict[bytes, tuple[Steps, list[Group]]] = {}
+    shared: dict[bytes, tuple[StepLine, list[PolicyRuns]]] = {}
     for group in scene.groups:
         line, forecast = (
             decided(group.tables["decisions"], name, group.duration_s, thin=False) for name in (column, "forecast_rps")
@@ -107,7 +107,7 @@ def _shared(scene: Scene, column: str) -> list[tuple[Steps, list[Group]]]:
     return list(shared.values())
 
 
-def _alike(plan: Steps, forecast: Steps) -> bool:
+def _alike(plan: StepLine, forecast: StepLine) -> bool:
     """Whether a plan equals the forecast except for rounding."""
     same = len(plan.value) == len(forecast.value)
     return same and bool(np.all(np.abs(plan.value - forecast.value) <= 0.5))
@@ -146,6 +146,6 @@ def cores(scene: Scene) -> Plot:
     )
 
 
-def _mean(line: Steps) -> float:
+def _mean(line: StepLine) -> float:
     lasting_s = np.diff(line.edges_s)
     return float(np.sum(lasting_s * line.value) / np.sum(lasting_s))

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ipa.studies.formatting import number
-from ipa.studies.many import Group
+from ipa.studies.many import PolicyRuns
 from ipa.studies.pages.colours import BAD, DOUBTFUL, GOOD
 from ipa.studies.pages.document import Strong, Text
 from ipa.studies.series import edges_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _COLOURS: dict[State, str] = {"stable": GOOD, "backlogged": DOUBTFUL, "overloaded": BAD}
 
 
-def sentence(group: Group) -> Text:
+def sentence(group: PolicyRuns) -> Text:
     """The state of a policy, which is that of its worst seed, and the reason."""
     standings = dict(zip(group.seeds, map(_standing, group.runs), strict=True))
     worst = max(standings, key=lambda seed: _badness(standings[seed]))
@@ -74,7 +74,7 @@ def _where(standings: Mapping[int, Standing], state: State) -> str:
     return "" if len(seeds) == len(standings) else f" with {len(seeds)} of {len(standings)} seeds"
 
 
-def _kept(group: Group) -> str:
+def _kept(group: PolicyRuns) -> str:
     violations = group.estimate("sla_violation_rate")
     if violations is None or not any(run.summary["requests"] for run in group.runs):
         return "No request arrived. "

@@ -21,6 +21,6 @@ from .numbers import counts as counts
 from .numbers import pins as pins
 from .numbers import sla_sum as sla_sum
 from .numbers import sources as sources
-from .table import StageTable as StageTable
+from .table import ShownStage as ShownStage
 from .table import as_dict as as_dict
 from .table import notes as notes

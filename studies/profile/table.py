@@ -24,7 +24,7 @@ _AGAINST_CORES = QUANTITIES[1:]
 
 
 @dataclass(frozen=True)
-class StageTable:
+class ShownStage:
     """A stage's variants as tables of `rich`, fitted to the terminal: by batch size at their base cores, then by cores
     at batch 1 and at the largest batch."""
 

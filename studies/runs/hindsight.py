@@ -22,7 +22,7 @@ OPEN = ("wait_share", "load_margin", "steady")
 """The parameters of the oracle that a simulation finds where they are not given."""
 
 
-class Outcome(NamedTuple):
+class HindsightOutcome(NamedTuple):
     """How a run came out: the share of late and lost requests, the decisions that missed the goal or a limit of cores,
     and the objective."""
 
@@ -35,7 +35,7 @@ class Tried(NamedTuple):
     """A policy of the oracle and how its run came out."""
 
     policy: dict[str, Any]
-    outcome: Outcome
+    outcome: HindsightOutcome
 
 
 def given_of(scenario: Scenario) -> dict[str, Any]:
@@ -53,7 +53,9 @@ def is_left_to_hindsight(policy: Policy, scenario: Scenario) -> TypeGuard[Oracle
     return isinstance(policy, Oracle) and any(given.get(key) is None for key in OPEN)
 
 
-def best_in_hindsight(scenario: Scenario, oracle: Oracle, outcome_of: Callable[[Scenario], Outcome]) -> Scenario:
+def best_in_hindsight(
+    scenario: Scenario, oracle: Oracle, outcome_of: Callable[[Scenario], HindsightOutcome]
+) -> Scenario:
     """The scenario with the oracle's best plan: of those that are late as rarely as any and miss the goal least often,
     that of the highest objective."""
 

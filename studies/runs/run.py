@@ -41,7 +41,7 @@ from ipa.sim import (
     summarise,
     summary_of,
 )
-from ipa.studies.runs.hindsight import Outcome, best_in_hindsight, is_left_to_hindsight
+from ipa.studies.runs.hindsight import HindsightOutcome, best_in_hindsight, is_left_to_hindsight
 from ipa.studies.runs.inputs import Inputs
 from ipa.studies.runs.objective import served_accuracy
 from ipa.studies.runs.run_data import DisplayedRun
@@ -221,10 +221,10 @@ def simulate(
     if is_left_to_hindsight(policy := prepared.policy, scenario):
         programme = policy.programme
 
-        def outcome_of(tried: Scenario) -> Outcome:
+        def outcome_of(tried: Scenario) -> HindsightOutcome:
             run = simulate(tried, lambda _: on_step(0.0), shared=shared, late_s=late_s)
             missed = run.summary["below_accuracy_decisions"] + run.summary["above_cores_decisions"]
-            return Outcome(run.summary["sla_violation_rate"], missed, run.objective(programme))
+            return HindsightOutcome(run.summary["sla_violation_rate"], missed, run.objective(programme))
 
         best = best_in_hindsight(scenario, policy, outcome_of)
         run = simulate(best, on_step, shared=shared, late_s=late_s)

@@ -33,7 +33,7 @@ from .loads import parse_windows as parse_windows
 from .options import Option as Option
 from .options import option as option
 from .options import options_of as options_of
-from .prometheus import Range as Range
+from .prometheus import QueryRange as QueryRange
 from .scenario import LARGEST_SEED as LARGEST_SEED
 from .scenario import LONGEST_LABEL as LONGEST_LABEL
 from .scenario import PolicyChoice as PolicyChoice

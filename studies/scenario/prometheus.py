@@ -46,7 +46,7 @@ class ServerError(Error):
 
 
 @dataclass(frozen=True)
-class Range:
+class QueryRange:
     """A query for the requests of every step from `start_s` to `end_s`, whole seconds since 1970.
 
     Raises ScenarioError for an impossible range or step, and if the query does not count the requests of a step.
@@ -144,7 +144,7 @@ def moment_s(text: str, now_s: float) -> float:
     return moment.timestamp()
 
 
-class Server:
+class PrometheusServer:
     """The server at a URL, which may contain a user and a password for basic authentication.
 
     `token` is a bearer token; `timeout_s` is for each request. Raises ScenarioError for an invalid URL, or if both a
@@ -174,7 +174,7 @@ class Server:
 
     def load(
         self,
-        asked: Range,
+        asked: QueryRange,
         *,
         seed: int,
         filling: Filling = "refuse",
@@ -198,7 +198,7 @@ class Server:
             filling=filling,
         )
 
-    def _answer(self, asked: Range, first_s: int, last_s: int) -> Any:
+    def _answer(self, asked: QueryRange, first_s: int, last_s: int) -> Any:
         query = urlencode({"query": asked.query, "start": first_s, "end": last_s, "step": asked.step_s})
         request = Request(f"{self.url}/api/v1/query_range?{query}", headers=self._headers)
         try:

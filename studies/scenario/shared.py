@@ -34,7 +34,7 @@ POLICY_FILES = (".py", ".npz", ".keras")
 """Endings of files in a policy's name or parameters; such a file may change before the next run."""
 
 
-class Kept(Generic[K, V]):
+class BoundedCache(Generic[K, V]):
     """At most `most` values by key; values that are not `small` are made anew each time."""
 
     def __init__(self, most: int, small: Callable[[V], bool] = lambda _: True) -> None:
@@ -56,11 +56,11 @@ class Kept(Generic[K, V]):
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedPolicies:
     """A pipeline with the limits of a scenario, and the cache of its stages as the engines see them."""
 
     pipeline: Pipeline
-    models: Kept[Hashable, tuple[StageModel, ...]]
+    models: BoundedCache[Hashable, tuple[StageModel, ...]]
 
 
 class Shared:
@@ -70,11 +70,15 @@ class Shared:
     """
 
     def __init__(self) -> None:
-        self._served: Kept[Hashable, Served] = Kept(MOST_PIPELINES)
-        self._policies: Kept[Hashable, Policy] = Kept(MOST_POLICIES)
-        self._outlooks: Kept[Hashable, Outlook] = Kept(MOST_POLICIES)
-        self._traces: Kept[Hashable, Trace] = Kept(MOST_LOADS, lambda trace: len(trace.load) <= MOST_NUMBERS)
-        self._arrivals: Kept[Hashable, FloatArray] = Kept(MOST_LOADS, lambda times_s: len(times_s) <= MOST_NUMBERS)
+        self._served: BoundedCache[Hashable, ServedPolicies] = BoundedCache(MOST_PIPELINES)
+        self._policies: BoundedCache[Hashable, Policy] = BoundedCache(MOST_POLICIES)
+        self._outlooks: BoundedCache[Hashable, Outlook] = BoundedCache(MOST_POLICIES)
+        self._traces: BoundedCache[Hashable, Trace] = BoundedCache(
+            MOST_LOADS, lambda trace: len(trace.load) <= MOST_NUMBERS
+        )
+        self._arrivals: BoundedCache[Hashable, FloatArray] = BoundedCache(
+            MOST_LOADS, lambda times_s: len(times_s) <= MOST_NUMBERS
+        )
 
     def pipeline(self, scenario: Scenario) -> Pipeline:
         """The scenario's pipeline with its limits. Raises as `profiles.load` and `Pipeline.with_limits`."""
@@ -130,8 +134,8 @@ class Shared:
         arrivals_s.setflags(write=False)
         return arrivals_s
 
-    def _served_as(self, about: Hashable, scenario: Scenario) -> Served:
-        return self._served.get(about, lambda: Served(pipeline_of(scenario), Kept(MOST_PIPELINES)))
+    def _served_as(self, about: Hashable, scenario: Scenario) -> ServedPolicies:
+        return self._served.get(about, lambda: ServedPolicies(pipeline_of(scenario), BoundedCache(MOST_PIPELINES)))
 
 
 def _pipeline_key(scenario: Scenario) -> Hashable:

@@ -116,7 +116,7 @@ POINTS: ErrorKind = "points"
 
 
 @dataclass(frozen=True)
-class Metric:
+class ComparedFigure:
     """A figure: `error` says whether differences are relative or, for figures in percent or PAS, in points.
 
     `tolerance` is the largest error allowed (a fraction, or points); None: the figure is shown and not judged.
@@ -133,12 +133,12 @@ class Metric:
 _LATENCIES = tuple((f"latency_{name}_s", f"latency, {name}", "s") for name in ("mean", "p50", "p90", "p99"))
 
 PIPELINE_METRICS = (
-    *(Metric(*each) for each in _LATENCIES),
-    Metric("sla_violations_percent", "SLA violations", "% of requests", POINTS),
-    Metric("drops_percent", "drops", "% of requests", POINTS),
-    Metric("throughput_rps", "throughput", "requests/s"),
-    Metric("cost_mean_cores", "cost", "cores"),
-    Metric("pas_mean", "PAS", "x 100", POINTS),
+    *(ComparedFigure(*each) for each in _LATENCIES),
+    ComparedFigure("sla_violations_percent", "SLA violations", "% of requests", POINTS),
+    ComparedFigure("drops_percent", "drops", "% of requests", POINTS),
+    ComparedFigure("throughput_rps", "throughput", "requests/s"),
+    ComparedFigure("cost_mean_cores", "cost", "cores"),
+    ComparedFigure("pas_mean", "PAS", "x 100", POINTS),
 )
 
 _STAGE_METRICS = (
@@ -160,11 +160,13 @@ LIMITS: Mapping[str, Mapping[str, float]] = {
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
-def metrics(stages: Sequence[str], limits: Mapping[str, float]) -> tuple[Metric, ...]:
+def metrics(stages: Sequence[str], limits: Mapping[str, float]) -> tuple[ComparedFigure, ...]:
     """All figures of a pipeline with these stages; `limits`: key -> the error allowed."""
     of_pipeline = (replace(metric, tolerance=limits.get(metric.key)) for metric in PIPELINE_METRICS)
     of_stages = (
-        Metric(f"{stage}.{key}", title, unit, stage=stage) for stage in stages for key, title, unit in _STAGE_METRICS
+        ComparedFigure(f"{stage}.{key}", title, unit, stage=stage)
+        for stage in stages
+        for key, title, unit in _STAGE_METRICS
     )
     return (*of_pipeline, *of_stages)
 
@@ -252,14 +254,14 @@ SPREADS_ALLOWED = 2.0
 
 
 @dataclass(frozen=True)
-class Row:
+class FigureRow:
     """One compared figure. Errors and spreads are fractions of the live value, or points, as the metric says; NaN:
     none.
 
     `spread` is the standard deviation over the live repeats (n - 1 in the denominator); NaN with one repeat.
     """
 
-    metric: Metric
+    metric: ComparedFigure
     live: float
     spread: float
     simulated: float
@@ -353,8 +355,8 @@ class Worlds:
 
 
 def compare_worlds(
-    worlds: Worlds, windows: Windows, judged: Sequence[Metric], sla_s: float, price_per_core: float
-) -> list[Row]:
+    worlds: Worlds, windows: Windows, judged: Sequence[ComparedFigure], sla_s: float, price_per_core: float
+) -> list[FigureRow]:
     """One row per metric, over the requests that arrived in the chosen windows and the windows' time."""
 
     def measured(runs: Sequence[Tables]) -> Mapping[str, float]:
@@ -363,15 +365,15 @@ def compare_worlds(
     live, simulated, open_loop = measured(worlds.live), measured([worlds.simulated]), measured(worlds.open_loop)
     repeats = [measured([run]) for run in worlds.live]
 
-    def row(metric: Metric) -> Row:
+    def row(metric: ComparedFigure) -> FigureRow:
         key = metric.key
         spread = _spread(metric, [each[key] for each in repeats], live[key])
-        return Row(metric, live[key], spread, simulated[key], open_loop[key])
+        return FigureRow(metric, live[key], spread, simulated[key], open_loop[key])
 
     return [row(metric) for metric in judged]
 
 
-def _spread(metric: Metric, values: Sequence[float], live: float) -> float:
+def _spread(metric: ComparedFigure, values: Sequence[float], live: float) -> float:
     if len(values) < 2 or not np.isfinite(values).all():
         return nan
     deviation = float(np.std(values, ddof=1))

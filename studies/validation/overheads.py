@@ -36,7 +36,7 @@ QUIET_S = 10.0
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredDelay:
     """One overhead [s]: the value to use, and its distribution; `count` 0: it was not observed.
 
     For batches the value is the median over those that started in quiet windows, if there are any; verdicts are about
@@ -51,7 +51,7 @@ class Measured:
     count: int
 
     @classmethod
-    def of(cls, values_s: FloatArray, *, trimmed: bool = False) -> Measured:
+    def of(cls, values_s: FloatArray, *, trimmed: bool = False) -> MeasuredDelay:
         """From all observed values, by their trimmed mean or their median; 0 s if there are none."""
         values_s = values_s[np.isfinite(values_s)]
         if not len(values_s):
@@ -70,13 +70,13 @@ class Overheads:
     Simulated requests arrive so much later, because policies count arrivals by the second.
     """
 
-    dispatch_overhead_s: Measured
-    hop_s: Measured
-    start_up_extra_s: Measured
-    decision_delay_s: Measured
-    stop_s: Measured
-    arrival_s: Measured
-    dispatch_by_stage: Mapping[str, Measured]
+    dispatch_overhead_s: MeasuredDelay
+    hop_s: MeasuredDelay
+    start_up_extra_s: MeasuredDelay
+    decision_delay_s: MeasuredDelay
+    stop_s: MeasuredDelay
+    arrival_s: MeasuredDelay
+    dispatch_by_stage: Mapping[str, MeasuredDelay]
 
     KEYS = ("dispatch_overhead_s", "hop_s", "start_up_extra_s", "decision_delay_s", "stop_s")
 
@@ -114,15 +114,15 @@ def measure_overheads(
     }
     extra_s = [_start_up_s(replicas, model) for model in models]
     return Overheads(
-        dispatch_overhead_s=Measured.of(np.concatenate(list(by_stage.values()))),
-        hop_s=Measured.of(
+        dispatch_overhead_s=MeasuredDelay.of(np.concatenate(list(by_stage.values()))),
+        hop_s=MeasuredDelay.of(
             _hops_s(visits_of(tables), _hops_between([model.name for model in models], graph)), trimmed=True
         ),
-        start_up_extra_s=Measured.of(np.concatenate(extra_s)),
-        decision_delay_s=Measured.of(_delays_s(tables["decisions"], replicas)),
-        stop_s=Measured.of(_stops_s(visits_of(tables), replicas)),
-        arrival_s=Measured.of(late_s),
-        dispatch_by_stage={stage: Measured.of(values_s) for stage, values_s in by_stage.items()},
+        start_up_extra_s=MeasuredDelay.of(np.concatenate(extra_s)),
+        decision_delay_s=MeasuredDelay.of(_delays_s(tables["decisions"], replicas)),
+        stop_s=MeasuredDelay.of(_stops_s(visits_of(tables), replicas)),
+        arrival_s=MeasuredDelay.of(late_s),
+        dispatch_by_stage={stage: MeasuredDelay.of(values_s) for stage, values_s in by_stage.items()},
     )
 
 

@@ -26,7 +26,15 @@ from ipa.studies.validation.experiment import Experiment, RunLive, UnwrittenErro
 from ipa.studies.validation.figures import FloatArray, Tables, Worlds
 from ipa.studies.validation.manifest import KIND, read_manifest
 from ipa.studies.validation.overheads import Overheads, arrivals_late_s, measure_overheads
-from ipa.studies.validation.validation import CALIBRATION, Conditions, KeptRun, Other, Repeat, Validation, live_name
+from ipa.studies.validation.validation import (
+    CALIBRATION,
+    Conditions,
+    Other,
+    Repeat,
+    StoredRepeat,
+    Validation,
+    live_name,
+)
 
 SIMULATED = "simulated"
 CONDITIONS = "conditions.json"
@@ -111,7 +119,7 @@ def read_validation(folder: str | Path) -> Validation:
     return _validation(experiment, calibration, [read_kept(folder / name, experiment.compared) for name in names[1:]])
 
 
-def _validation(experiment: Experiment, calibration: KeptRun, live: Sequence[KeptRun]) -> Validation:
+def _validation(experiment: Experiment, calibration: StoredRepeat, live: Sequence[StoredRepeat]) -> Validation:
     overheads = _overheads(experiment.calibration, calibration.stored.tables)
     seen = [run.stored.tables for run in live]
     prepared, simulated, worlds = _simulated(experiment.compared, overheads, seen)
@@ -146,7 +154,7 @@ def _simulated(scenario: Scenario, overheads: Overheads, seen: Sequence[Tables])
     return prepared, simulated, Worlds(seen, simulated.tables, open_loop)
 
 
-def _other(experiment: Experiment, calibration: KeptRun, seen: Sequence[Tables]) -> Other:
+def _other(experiment: Experiment, calibration: StoredRepeat, seen: Sequence[Tables]) -> Other:
     """The simulation with interference if the scenario has none, and without if it has.
 
     The overheads are measured accordingly: slowdown by interference does not count.
@@ -157,7 +165,7 @@ def _other(experiment: Experiment, calibration: KeptRun, seen: Sequence[Tables])
     return Other(simulated, worlds, overheads)
 
 
-def _measured(run: KeptRun, scenario: Scenario, given: Overheads, simulated: Run) -> Repeat:
+def _measured(run: StoredRepeat, scenario: Scenario, given: Overheads, simulated: Run) -> Repeat:
     """The findings of a live run of the scenario, which was simulated with the overheads `given`."""
     tables = run.stored.tables
     entries = run.stored.entries
@@ -193,7 +201,7 @@ def _overheads(scenario: Scenario, tables: Tables) -> Overheads:
     return measure_overheads(tables, models, scenario.seed, interference=measured, graph=pipeline.graph)
 
 
-def _conditions(run: KeptRun, overheads: Overheads, refused: int) -> Conditions:
+def _conditions(run: StoredRepeat, overheads: Overheads, refused: int) -> Conditions:
     """The conditions of a live run, from its manifest and its overheads."""
     live: Mapping[str, Any] = run.stored.manifest.get("live", {})
     counted = {
@@ -259,7 +267,7 @@ def read_experiment(folder: Path) -> Experiment:
         raise ScenarioError(f"{folder / results.MANIFEST}: not that of a validation: {error}") from None
 
 
-def kept_run(folder: Path, name: str, scenario: Scenario, run_live: RunLive) -> KeptRun:
+def kept_run(folder: Path, name: str, scenario: Scenario, run_live: RunLive) -> StoredRepeat:
     """The live run of that name: read from the folder if it has finished there, else run now and kept.
 
     An interrupted run leaves no files. Raises as `read_kept`, and UnkeptError where its results cannot be written.
@@ -291,14 +299,14 @@ class UnkeptError(ScenarioError):
             results.write_json(self._machine, fresh / CONDITIONS)
 
 
-def read_kept(place: Path, scenario: Scenario) -> KeptRun:
+def read_kept(place: Path, scenario: Scenario) -> StoredRepeat:
     """The live run in a folder. Raises ScenarioError if it is missing, damaged or of another scenario."""
     stored = results.finished(place, scenario)
     try:
         conditions = json.loads((place / CONDITIONS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ScenarioError(f"{place / CONDITIONS}: cannot be read: {error}") from None
-    return KeptRun(stored, conditions)
+    return StoredRepeat(stored, conditions)
 
 
 def _machine_since(before: tuple[float, float] | None) -> dict[str, Any]:

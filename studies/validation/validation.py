@@ -18,8 +18,8 @@ from ipa.studies.validation.experiment import Experiment
 from ipa.studies.validation.figures import (
     JUDGED_UP_TO,
     LIMITS,
+    FigureRow,
     FloatArray,
-    Row,
     Tables,
     Windows,
     Worlds,
@@ -106,7 +106,7 @@ CLOSED_LOOP_PERCENT = 90.0
 
 
 @dataclass(frozen=True)
-class KeptRun:
+class StoredRepeat:
     """A live run on disk: its results, and the machine's processor use meanwhile."""
 
     stored: StoredRun
@@ -126,7 +126,7 @@ class Repeat:
     simulation in which each request is as late as in this run.
     """
 
-    run: KeptRun
+    run: StoredRepeat
     overheads: Overheads
     conditions: Conditions
     same_observations: Agreement
@@ -219,18 +219,18 @@ class Validation(Displayed):
         return live, simulated, open_loop
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[FigureRow]:
         """The comparison that verdicts are about."""
         return self.compared(self.judged)
 
     @cached_property
-    def bands(self) -> dict[str, tuple[Windows, list[Row]]]:
+    def bands(self) -> dict[str, tuple[Windows, list[FigureRow]]]:
         """The comparison by band of utilisation; bands that no window lies in are left out."""
         found = by_band(self.busy, self.windows)
         return {name: (chosen, self.compared(chosen)) for name, chosen in found.items() if chosen.chosen.any()}
 
     @cached_property
-    def by_interference(self) -> dict[bool, list[Row]]:
+    def by_interference(self) -> dict[bool, list[FigureRow]]:
         """The comparison without (False) and with interference; empty where it has not been measured."""
         if self.other is None:
             return {}
@@ -238,7 +238,7 @@ class Validation(Displayed):
         both = {is_on: self.worlds, not is_on: self.other.worlds}
         return {on: self.compared(self.judged, both[on]) for on in (False, True)}
 
-    def compared(self, windows: Windows, worlds: Worlds | None = None) -> list[Row]:
+    def compared(self, windows: Windows, worlds: Worlds | None = None) -> list[FigureRow]:
         """Live against simulated within some windows; `worlds`: others than those that verdicts are about."""
         judged = metrics(self.stages, LIMITS[self.experiment.backend])
         return compare_worlds(worlds or self.worlds, windows, judged, self.prepared.sla_s, self.scenario.price_per_core)
@@ -421,5 +421,5 @@ def _agreement(found: Agreement, wanted_percent: float) -> dict[str, Any]:
     return {**vars(found), "percent": plain(found.percent), "wanted_percent": wanted_percent}
 
 
-def _part(windows: Windows, rows: Sequence[Row]) -> dict[str, Any]:
+def _part(windows: Windows, rows: Sequence[FigureRow]) -> dict[str, Any]:
     return {**windows.counted, "rows": [row.as_dict() for row in rows]}

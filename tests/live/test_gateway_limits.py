@@ -18,7 +18,7 @@ from ipa.live.plane import Plane, gateway_arguments
 from ipa.live.serving import gateway
 from ipa.live.serving.host import GatewayOptions
 from ipa.studies import prepare, scenario
-from ipa.studies.runs.live_runs import Cluster, Live
+from ipa.studies.runs.live_runs import Live, LiveCluster
 from ipa.studies.runs.live_runs.checks import check_live, plane_of
 from tests.live.kubernetes.world import tiny
 from tests.live.world import pipeline_file
@@ -60,4 +60,4 @@ def test_the_limits_of_a_run_are_for_this_machine() -> None:
     check_live(live, prepared)
     assert plane_of(prepared, live).limits == SET
     with pytest.raises(LiveError, match="--most-items 50: on a cluster, give it to ipa live up"):
-        check_live(replace(live, cluster=Cluster()), prepared)
+        check_live(replace(live, cluster=LiveCluster()), prepared)

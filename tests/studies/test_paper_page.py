@@ -7,7 +7,7 @@ from statistics import fmean
 import pytest
 
 from ipa.studies import Scenario, simulate
-from ipa.studies.many.study.published import Compared, score
+from ipa.studies.many.study.published import ComparedCell, score
 from ipa.studies.many.study.run import prepare
 from ipa.studies.many.study.schema import SHIPPED, PublishedFigures, load_published
 from tests.programs import paper_page
@@ -89,7 +89,7 @@ FITTED = {("audio-qa", "bursty", "rim"), ("audio-qa", "fluctuating", "rim")}
 
 
 @pytest.fixture(scope="module")
-def cells() -> list[Compared]:
+def cells() -> list[ComparedCell]:
     """The published cells beside ours, of seed 1: planned figures hardly depend on the seed."""
     published = load_published(SHIPPED / "paper" / "published.yaml").cells
     found = []
@@ -98,7 +98,7 @@ def cells() -> list[Compared]:
             given = published[study.pipeline].get(run.workload, {}).get(run.system)
             if given is not None and run.setting == "published":
                 found.append(
-                    Compared(study.pipeline, "published", run.workload, run.system, given, planned(run.scenario))
+                    ComparedCell(study.pipeline, "published", run.workload, run.system, given, planned(run.scenario))
                 )
     return found
 
@@ -109,7 +109,7 @@ def planned(scenario: Scenario) -> PublishedFigures:
 
 
 @needs_real_trace
-def test_the_agreement_is_what_runs_give(cells: list[Compared]) -> None:
+def test_the_agreement_is_what_runs_give(cells: list[ComparedCell]) -> None:
     """At most 12 % of cost and 2 points of PAS were the aim, and 7 of 8 rows in order, which is missed."""
     steady = [cell for cell in cells if cell.workload.startswith("steady")]
     test = [cell for cell in cells if cell not in steady]
@@ -126,7 +126,7 @@ def test_the_agreement_is_what_runs_give(cells: list[Compared]) -> None:
 
 
 @needs_real_trace
-def test_the_cells_that_are_far_off_are_what_runs_give(cells: list[Compared]) -> None:
+def test_the_cells_that_are_far_off_are_what_runs_give(cells: list[ComparedCell]) -> None:
     far = {
         (cell.pipeline, cell.workload, cell.system.upper()): cell.ours.cores
         for cell in cells
@@ -139,7 +139,7 @@ def test_the_cells_that_are_far_off_are_what_runs_give(cells: list[Compared]) ->
 
 
 @needs_real_trace
-def test_the_ranking_hangs_on_the_fitted_parameter_as_the_page_says(cells: list[Compared]) -> None:
+def test_the_ranking_hangs_on_the_fitted_parameter_as_the_page_says(cells: list[ComparedCell]) -> None:
     """RIM's beta on audio-qa's bursty and fluctuating as on the other loads."""
     changed = {(cell.pipeline, cell.workload, cell.system): cell for cell in cells}
     ((_, runs),) = prepare("paper", ["audio-qa"], 1).studies
@@ -147,7 +147,7 @@ def test_the_ranking_hangs_on_the_fitted_parameter_as_the_page_says(cells: list[
         at = (run.pipeline, run.workload, run.system)
         if at in FITTED and run.setting == "published":
             ours = planned(run.scenario.with_values({"policy.beta": 0.5}))
-            changed[at] = Compared("audio-qa", "published", run.workload, "rim", changed[at].published, ours)
+            changed[at] = ComparedCell("audio-qa", "published", run.workload, "rim", changed[at].published, ours)
     found = score(list(changed.values()))
     assert found is not None
     text = " ".join(paper_page.PAGE.read_text(encoding="utf-8").split())

@@ -11,7 +11,7 @@ import pytest
 
 from ipa.policies import OptimisingPolicy
 from ipa.studies import Run, Scenario, Shared, simulate
-from ipa.studies.scenario.shared import Kept
+from ipa.studies.scenario.shared import BoundedCache
 from tests.command import PIPELINE
 
 SHORT: dict[str, Any] = {"pipeline": "video", "trace": "bursty", "window": "0:60"}
@@ -158,7 +158,7 @@ def test_seeds_share_a_load_from_a_file_but_not_one_that_is_drawn(tmp_path: Path
 
 def test_a_load_too_large_to_keep_is_made_again() -> None:
     made: list[int] = []
-    kept: Kept[str, int] = Kept(2, lambda size: size <= 10)
+    kept: BoundedCache[str, int] = BoundedCache(2, lambda size: size <= 10)
     for size in (11, 11, 10, 10):
         assert kept.get(str(size), lambda size=size: made.append(size) or size) == size  # type: ignore[misc,func-returns-value]
     assert made == [11, 11, 10]
@@ -174,7 +174,7 @@ def test_nobody_can_change_arrivals_that_others_have_too() -> None:
 
 def test_what_has_not_been_asked_for_longest_goes_first() -> None:
     made: list[str] = []
-    kept: Kept[str, str] = Kept(2)
+    kept: BoundedCache[str, str] = BoundedCache(2)
 
     def get(key: str) -> str:
         return kept.get(key, lambda: made.append(key) or key)  # type: ignore[func-returns-value]

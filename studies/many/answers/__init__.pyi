@@ -25,6 +25,6 @@ from .outcome import find as find
 from .recommendation import Recommendation as Recommendation
 from .recommendation import recommend as recommend
 from .recommendation import recommend_policy as recommend_policy
+from .settings import ComparedSettings as ComparedSettings
 from .settings import Key as Key
-from .settings import Settings as Settings
 from .settings import of_summaries as of_summaries

@@ -16,7 +16,7 @@ from ipa.studies.many.answers.differences import Differences, Front, as_table, b
 from ipa.studies.many.answers.headline import sentences
 from ipa.studies.many.answers.outcome import USUAL, Outcome, find
 from ipa.studies.many.answers.recommendation import MEAN_LATE, Recommendation, listed, meeting, recommend
-from ipa.studies.many.answers.settings import Settings, over_loads, read, varied
+from ipa.studies.many.answers.settings import ComparedSettings, over_loads, read, varied
 from ipa.studies.runs.results import why_no_table
 from ipa.studies.scenario import Scenario, ScenarioError
 
@@ -33,7 +33,7 @@ class TableAnswers:
     """
 
     title: str
-    all_settings: Settings
+    all_settings: ComparedSettings
     where: str = ""
     demand: Demand = field(default_factory=demand_for)
 
@@ -45,7 +45,7 @@ class TableAnswers:
         return f"{self.where or self.title}: {varied} varied"
 
     @cached_property
-    def settings(self) -> Settings:
+    def settings(self) -> ComparedSettings:
         """The settings to choose among, over all loads; all settings if there is nothing to choose."""
         return over_loads(self.all_settings) or self.all_settings
 
@@ -55,13 +55,13 @@ class TableAnswers:
         return over_loads(self.all_settings) is not None
 
     @cached_property
-    def choices(self) -> Settings:
+    def choices(self) -> ComparedSettings:
         """The settings that may be chosen: all but those that know the load to come, unless there are no others."""
         places = np.flatnonzero(~self.settings.is_bound)
         return self.settings.only(places) if len(places) else self.settings
 
     @cached_property
-    def kept(self) -> Settings:
+    def kept(self) -> ComparedSettings:
         """The settings that meet the demand."""
         return self.settings.only(meeting(self.settings, self.demand))
 

@@ -35,7 +35,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Limit:
+class DemandLimit:
     """A figure of the runs' summaries must be at most (`is_most`), or else at least, `bound`, in the summary's unit."""
 
     outcome: Outcome
@@ -91,7 +91,7 @@ class Demand:
     """
 
     aim: str | None = None
-    limits: tuple[Limit, ...] = ()
+    limits: tuple[DemandLimit, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -106,7 +106,7 @@ class Demand:
         return f"{', '.join(first)} and {last}" if first else last
 
     @property
-    def late(self) -> Limit:
+    def late(self) -> DemandLimit:
         """The limit on late requests."""
         return next(limit for limit in self.limits if limit.outcome == LATE)
 
@@ -128,7 +128,7 @@ class Demand:
         if late_at_most is None:
             return self
         others = tuple(limit for limit in self.limits if limit.outcome != LATE)
-        return replace(self, limits=(*others, Limit(LATE, True, _share(late_at_most))))
+        return replace(self, limits=(*others, DemandLimit(LATE, True, _share(late_at_most))))
 
 
 def demand_of(
@@ -176,30 +176,30 @@ def _demand(
     notes: Sequence[str] = (),
 ) -> Demand:
     limits = list(_limits(goal, limit_cores, price_per_core))
-    limits += [Limit(known_outcome(each.column), each.is_most, each.bound) for each in required]
+    limits += [DemandLimit(known_outcome(each.column), each.is_most, each.bound) for each in required]
     late = [_share(each) for each in (goal.late_at_most, late_at_most) if each is not None]
-    limits.append(Limit(LATE, True, min(late, default=LATE_AT_MOST)))
+    limits.append(DemandLimit(LATE, True, min(late, default=LATE_AT_MOST)))
     return Demand(goal.aim, tuple(_strictest(limits)), tuple(notes))
 
 
-def _limits(goal: Goal, limit_cores: int | None, price_per_core: float | None) -> Iterator[Limit]:
+def _limits(goal: Goal, limit_cores: int | None, price_per_core: float | None) -> Iterator[DemandLimit]:
     """The limits of a goal and of cores, without that on late requests."""
     if goal.accuracy_at_least is not None:
-        yield Limit(ACCURACY, False, goal.accuracy_at_least)
+        yield DemandLimit(ACCURACY, False, goal.accuracy_at_least)
     for stage, least in goal.stage_accuracy_at_least.items():
-        yield Limit(known_outcome(f"{OF_STAGE}.{stage}"), False, least)
+        yield DemandLimit(known_outcome(f"{OF_STAGE}.{stage}"), False, least)
     most_cores = goal.core_limit(limit_cores)
     if most_cores is not None and price_per_core is not None:
-        yield Limit(replace(COST, factor=1.0 / price_per_core), True, most_cores * price_per_core)
+        yield DemandLimit(replace(COST, factor=1.0 / price_per_core), True, most_cores * price_per_core)
 
 
-def demand_of_goal(scenario: Scenario) -> tuple[str | None, tuple[Limit, ...]]:
+def demand_of_goal(scenario: Scenario) -> tuple[str | None, tuple[DemandLimit, ...]]:
     """The aim of a scenario's goal (None: none) and its limits, of late requests only if it has one.
 
     Raises PolicyError for a malformed goal.
     """
     goal = _goal_of(scenario) or Goal()
-    late = () if goal.late_at_most is None else (Limit(LATE, True, goal.late_at_most),)
+    late = () if goal.late_at_most is None else (DemandLimit(LATE, True, goal.late_at_most),)
     return goal.aim, (*_limits(goal, None, scenario.price_per_core), *late)
 
 
@@ -209,9 +209,9 @@ def _share(late_at_most: float) -> float:
     return late_at_most
 
 
-def _strictest(limits: Sequence[Limit]) -> Iterator[Limit]:
+def _strictest(limits: Sequence[DemandLimit]) -> Iterator[DemandLimit]:
     """Of limits on the same side of a figure the strictest, in the order in which they are given."""
-    strictest: dict[tuple[str, bool], Limit] = {}
+    strictest: dict[tuple[str, bool], DemandLimit] = {}
     for limit in limits:
         known = strictest.setdefault((limit.outcome.column, limit.is_most), limit)
         if limit.bound != known.bound and (limit.bound < known.bound) == limit.is_most:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from ipa.sim import FloatArray, IntArray
 from ipa.studies.intervals import CONFIDENCE
 from ipa.studies.many.answers.outcome import Outcome
-from ipa.studies.many.answers.settings import Settings
+from ipa.studies.many.answers.settings import ComparedSettings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,9 @@ class Differences:
         return self.others > 0 and not len(self.equals)
 
 
-def differences(settings: Settings, outcome: Outcome, against: int, intervals: int | None = None) -> Differences:
+def differences(
+    settings: ComparedSettings, outcome: Outcome, against: int, intervals: int | None = None
+) -> Differences:
     """The differences of all settings from one of them, over the seeds that both have.
 
     `intervals`: how many are to hold together in 95 % of all cases; by default those of the other settings.
@@ -90,13 +92,13 @@ def differences(settings: Settings, outcome: Outcome, against: int, intervals: i
     return Differences(outcome, against, others, confidence, mean, low, high)
 
 
-def best(settings: Settings, outcome: Outcome) -> int | None:
+def best(settings: ComparedSettings, outcome: Outcome) -> int | None:
     """The setting with the best mean, the first of equal ones; None if no setting has the figure."""
     means = outcome.sign * settings.means[outcome.column]
     return int(np.nanargmin(means)) if np.isfinite(means).any() else None
 
 
-def tied(settings: Settings, outcome: Outcome, place: int | None) -> list[int]:
+def tied(settings: ComparedSettings, outcome: Outcome, place: int | None) -> list[int]:
     """The settings that are not shown to be worse than the one at `place`, the nearest first; for a single seed, those
     that are equal to it."""
     if place is None:
@@ -107,7 +109,7 @@ def tied(settings: Settings, outcome: Outcome, place: int | None) -> list[int]:
     return places
 
 
-def dominated(settings: Settings, outcomes: Sequence[Outcome]) -> dict[int, int]:
+def dominated(settings: ComparedSettings, outcomes: Sequence[Outcome]) -> dict[int, int]:
     """Dominated setting -> the one on the front that dominates it: no worse in any outcome, and shown to be better in
     one; of several, the best in the first outcome. Of all these claims one is wrong in at most 5 % of all cases."""
     means = [outcome.sign * settings.means[outcome.column] for outcome in outcomes]
@@ -123,13 +125,13 @@ def dominated(settings: Settings, outcomes: Sequence[Outcome]) -> dict[int, int]
     return dict(sorted(found.items()))
 
 
-def _is_worse(settings: Settings, outcome: Outcome, place: int, intervals: int) -> NDArray[np.bool_]:
+def _is_worse(settings: ComparedSettings, outcome: Outcome, place: int, intervals: int) -> NDArray[np.bool_]:
     """Which settings are shown to be worse than the one at `place`; for a single seed, which ones are worse."""
     found = differences(settings, outcome, place, intervals)
     return found.is_worse if len(settings.seeds) > 1 else np.asarray(outcome.sign * found.mean > 0.0)
 
 
-def as_table(settings: Settings, found: Differences) -> pd.DataFrame:
+def as_table(settings: ComparedSettings, found: Differences) -> pd.DataFrame:
     """One row a setting: its keys, its mean, its difference with its interval, and what is shown."""
     import pandas as pd
 
@@ -179,13 +181,13 @@ class Front:
         return np.flatnonzero(self.is_on)
 
 
-def front(settings: Settings, outcomes: Sequence[Outcome], seed: int = 0) -> Front:
+def front(settings: ComparedSettings, outcomes: Sequence[Outcome], seed: int = 0) -> Front:
     """The Pareto front of some outcomes: a setting dominates another if it is worse in none and better in one."""
     is_on = on_front(np.column_stack([each.sign * settings.means[each.column] for each in outcomes]))
     return Front(tuple(outcomes), is_on, _shares(settings, outcomes, seed))
 
 
-def _shares(settings: Settings, outcomes: Sequence[Outcome], seed: int) -> FloatArray | None:
+def _shares(settings: ComparedSettings, outcomes: Sequence[Outcome], seed: int) -> FloatArray | None:
     seeds = len(settings.seeds)
     if seeds < LEAST_FOR_BOOTSTRAP:
         return None

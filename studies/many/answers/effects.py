@@ -10,7 +10,7 @@ import numpy as np
 from ipa.sim import FloatArray, IntArray
 from ipa.studies.intervals import CONFIDENCE, bounds
 from ipa.studies.many.answers.outcome import Outcome
-from ipa.studies.many.answers.settings import Key, Settings, row_means
+from ipa.studies.many.answers.settings import ComparedSettings, Key, row_means
 
 MOST_LEVELS = 12
 """A numeric key with more values than this is binned."""
@@ -49,7 +49,7 @@ class Effect:
 
 
 @dataclass(frozen=True, eq=False)
-class Plane:
+class MeansPlane:
     """An outcome's mean, in its unit, and the number of settings by the bins of two keys; NaN without settings."""
 
     outcome: Outcome
@@ -59,7 +59,7 @@ class Plane:
     settings: IntArray
 
 
-def bins(settings: Settings, place: int, most: int = MOST_LEVELS, count: int = BINS) -> Bins:
+def bins(settings: ComparedSettings, place: int, most: int = MOST_LEVELS, count: int = BINS) -> Bins:
     """The bins of a key: its values or, for more than `most` numbers, about `count` bins with equally many settings."""
     key, codes = settings.keys[place], settings.codes[:, place]
     if len(key.levels) <= most or not key.is_number:
@@ -74,7 +74,7 @@ def bins(settings: Settings, place: int, most: int = MOST_LEVELS, count: int = B
     return Bins(key, number, names, middle)
 
 
-def effect(settings: Settings, outcome: Outcome, place: int) -> Effect:
+def effect(settings: ComparedSettings, outcome: Outcome, place: int) -> Effect:
     """The effect of a key. The interval is that of the mean over settings, over the seeds that all settings have."""
     given = bins(settings, place)
     values = outcome.factor * settings.values[outcome.column]
@@ -94,7 +94,7 @@ def effect(settings: Settings, outcome: Outcome, place: int) -> Effect:
     return Effect(outcome, given, mean, low, high - middle + mean, in_bin)
 
 
-def plane(settings: Settings, outcome: Outcome, across: int, up: int) -> Plane:
+def plane(settings: ComparedSettings, outcome: Outcome, across: int, up: int) -> MeansPlane:
     """The outcome over two keys, averaged over all other keys."""
     of_x, of_y = (bins(settings, place, count=8) for place in (across, up))
     means = outcome.factor * settings.means[outcome.column]
@@ -104,4 +104,4 @@ def plane(settings: Settings, outcome: Outcome, across: int, up: int) -> Plane:
     count = np.bincount(cell, minlength=shape[0] * shape[1])
     total = np.bincount(cell, weights=means[known], minlength=shape[0] * shape[1])
     mean = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return Plane(outcome, of_x, of_y, mean.reshape(shape), count.reshape(shape))
+    return MeansPlane(outcome, of_x, of_y, mean.reshape(shape), count.reshape(shape))

@@ -9,16 +9,16 @@ import numpy as np
 from ipa.studies.formatting import number
 from ipa.studies.many.answers.differences import Differences
 from ipa.studies.many.answers.outcome import Outcome
-from ipa.studies.many.answers.settings import Settings
+from ipa.studies.many.answers.settings import ComparedSettings
 
 
-def shown_mean(settings: Settings, outcome: Outcome, place: int) -> str:
+def shown_mean(settings: ComparedSettings, outcome: Outcome, place: int) -> str:
     """A setting's figure with its interval: `2.41 ± 0.05 cores`."""
     found = settings.estimate(outcome, place)
     return "–" if found is None else f"{found.text(outcome.decimals)} {outcome.unit}".strip().replace("-", "−")
 
 
-def wins(settings: Settings, found: Differences) -> str:
+def wins(settings: ComparedSettings, found: Differences) -> str:
     """Which setting wins an outcome, or that none is shown to."""
     outcome, place = found.outcome, found.against
     has = f"{settings.title(place)} with {shown_mean(settings, outcome, place)}"
@@ -52,7 +52,9 @@ def _nearest(found: Differences) -> str:
     return f"{number(float(worse[at]), decimals)} {between} {found.outcome.unit}".strip()
 
 
-def sentences(settings: Settings, winners: list[Differences], compared: bool, same: list[Outcome]) -> Iterator[str]:
+def sentences(
+    settings: ComparedSettings, winners: list[Differences], compared: bool, same: list[Outcome]
+) -> Iterator[str]:
     """All findings, a sentence each. `compared`: whether all settings ran on the same loads; `same`: outcomes that are
     equal in all settings and have no winner."""
     if not compared:

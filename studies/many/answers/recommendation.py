@@ -19,10 +19,10 @@ import numpy as np
 
 from ipa.sim import IntArray
 from ipa.studies.intervals import BURST_S, HOUR_S, SURE, Estimate, runs_to_show, unseen
-from ipa.studies.many.answers.demand import ACCURACY, COST, LATE, Demand, Limit
+from ipa.studies.many.answers.demand import ACCURACY, COST, LATE, Demand, DemandLimit
 from ipa.studies.many.answers.differences import dominated, tied
 from ipa.studies.many.answers.outcome import Outcome, known_outcome
-from ipa.studies.many.answers.settings import Settings, of_summaries
+from ipa.studies.many.answers.settings import ComparedSettings, of_summaries
 
 MEAN_LATE = known_outcome("sla_violation_rate")
 
@@ -40,7 +40,7 @@ MOST_SEEDS = 1000
 
 
 @dataclass(frozen=True)
-class Choice:
+class RankedSetting:
     """A setting with its figures over the seeds: cost [cores], accuracy [PAS; NaN: no request completed], late requests
     of all and of those of the worst hour [%], and the number of requests of all runs."""
 
@@ -74,8 +74,8 @@ class Choice:
 class Missed:
     """A setting that does not meet the demand: the limits that it misses, each with its figure over the seeds."""
 
-    choice: Choice
-    limits: tuple[tuple[Limit, Estimate], ...]
+    choice: RankedSetting
+    limits: tuple[tuple[DemandLimit, Estimate], ...]
 
     @property
     def text(self) -> str:
@@ -105,7 +105,7 @@ class Evidence:
     is_late_shown: bool
     seeds_needed: float
     is_enough: bool
-    not_shown: tuple[Limit, ...]
+    not_shown: tuple[DemandLimit, ...]
 
 
 @dataclass(frozen=True)
@@ -125,23 +125,23 @@ class Recommendation:
     seeds: int
     loads: int
     run_s: float
-    cheapest: Choice | None
-    most_accurate: Choice | None
-    tied_in_cost: tuple[Choice, ...]
-    tied_in_accuracy: tuple[Choice, ...]
+    cheapest: RankedSetting | None
+    most_accurate: RankedSetting | None
+    tied_in_cost: tuple[RankedSetting, ...]
+    tied_in_accuracy: tuple[RankedSetting, ...]
     dominated: dict[str, str]
     missed: tuple[Missed, ...]
     unknown: tuple[str, ...]
-    bounds: tuple[Choice, ...]
+    bounds: tuple[RankedSetting, ...]
     evidence: Evidence | None
 
     @property
-    def best(self) -> Choice | None:
+    def best(self) -> RankedSetting | None:
         """The setting that meets the demand and is best for its aim, whether or not enough is known of it."""
         return self.most_accurate if self.demand.aim == "accuracy" else self.cheapest
 
     @property
-    def choice(self) -> Choice | None:
+    def choice(self) -> RankedSetting | None:
         """The setting to take; None: nothing meets the demand, or too little is known."""
         return self.best if self.evidence is not None and self.evidence.is_enough else None
 
@@ -226,7 +226,7 @@ class Recommendation:
             return f"; no number of seeds would show {limit}"
         return f"; {f'more than {MOST_SEEDS:,}' if needed > MOST_SEEDS else f'{needed:,.0f}'} seeds would show {limit}"
 
-    def _too_little(self, best: Choice) -> str:
+    def _too_little(self, best: RankedSetting) -> str:
         if best.requests == 0:
             return "Nothing is recommended: no request arrived."
         of_length = f" of {self.run_s:,.6g} s" if isfinite(self.run_s) else ""
@@ -313,7 +313,7 @@ def recommend_policy(summaries: Mapping[str, Mapping[int, Mapping[str, Any]]], d
     return found
 
 
-def recommend(settings: Settings, demand: Demand) -> Recommendation | None:
+def recommend(settings: ComparedSettings, demand: Demand) -> Recommendation | None:
     """Which of the settings to take; None if cost, accuracy or late requests are not among their figures."""
     if any(outcome.column not in settings.values for outcome in (COST, ACCURACY, LATE)):
         return None
@@ -345,13 +345,13 @@ def recommend(settings: Settings, demand: Demand) -> Recommendation | None:
     )
 
 
-def meeting(settings: Settings, demand: Demand) -> IntArray:
+def meeting(settings: ComparedSettings, demand: Demand) -> IntArray:
     """The places of the settings, bounds left out, whose means keep every limit."""
     excess = demand.excesses(settings.means, len(settings))
     return np.flatnonzero((excess <= 0.0).all(axis=0) & ~settings.is_bound)
 
 
-def _missed(settings: Settings, demand: Demand) -> Iterator[Missed]:
+def _missed(settings: ComparedSettings, demand: Demand) -> Iterator[Missed]:
     """The settings that miss a limit, the nearest first: by the sum of the shares by which limits are missed."""
     excess = demand.excesses(settings.means, len(settings))
     bounds = np.array([abs(limit.bound) or 1.0 for limit in demand.limits])
@@ -363,14 +363,14 @@ def _missed(settings: Settings, demand: Demand) -> Iterator[Missed]:
         yield Missed(_choice(settings, place), tuple(zip(limits, figures, strict=True)))
 
 
-def _unknown(settings: Settings, demand: Demand) -> Iterator[str]:
+def _unknown(settings: ComparedSettings, demand: Demand) -> Iterator[str]:
     """The settings that miss no limit, but lack a figure."""
     excess = demand.excesses(settings.means, len(settings))
     for place in np.flatnonzero(np.isnan(excess).any(axis=0) & ~(excess > 0.0).any(axis=0)).tolist():
         yield _name(settings, place)
 
 
-def _evidence(met: Settings, place: int, demand: Demand) -> Evidence:
+def _evidence(met: ComparedSettings, place: int, demand: Demand) -> Evidence:
     """What the runs show of a setting that meets the demand."""
     late, seeds, limit = _estimate(met, LATE, place), len(met.seeds), demand.late
     of_hour, hour_s, requests, span_s = (
@@ -396,39 +396,39 @@ def _evidence(met: Settings, place: int, demand: Demand) -> Evidence:
     )
 
 
-def _best(met: Settings, outcome: Outcome, then: Outcome) -> int | None:
+def _best(met: ComparedSettings, outcome: Outcome, then: Outcome) -> int | None:
     """The setting with the best mean, ties decided by a further outcome; None if there is none."""
     keys = [each.sign * met.means[each.column] for each in (then, outcome)]
     order = np.lexsort(keys)  # NaN comes last
     return int(order[0]) if np.isfinite(keys[1]).any() else None
 
 
-def _choice(settings: Settings, place: int) -> Choice:
+def _choice(settings: ComparedSettings, place: int) -> RankedSetting:
     mean_late = MEAN_LATE if MEAN_LATE.column in settings.values else LATE
     cost, accuracy, late, worst_hour = (
         _estimate(settings, outcome, place) for outcome in (COST, ACCURACY, mean_late, LATE)
     )
-    return Choice(_name(settings, place), cost, accuracy, late, worst_hour, _size(settings, "requests", place))
+    return RankedSetting(_name(settings, place), cost, accuracy, late, worst_hour, _size(settings, "requests", place))
 
 
-def _name(settings: Settings, place: int) -> str:
+def _name(settings: ComparedSettings, place: int) -> str:
     key, *others = settings.keys
     is_name = not others and key.name in NAMES
     return key.text(int(settings.codes[place, 0])) if is_name else settings.title(place)
 
 
-def _estimate(settings: Settings, outcome: Outcome, place: int) -> Estimate:
+def _estimate(settings: ComparedSettings, outcome: Outcome, place: int) -> Estimate:
     mean, low, high, _ = settings.bounds(outcome, np.array([place]))
     return Estimate(float(mean[0]), float(low[0]), float(high[0]))
 
 
-def _size(settings: Settings, name: str, place: int) -> float:
+def _size(settings: ComparedSettings, name: str, place: int) -> float:
     """The sum of a size over the seeds of a setting; NaN if unknown."""
     sizes = settings.sizes.get(name)
     return nan if sizes is None or np.isnan(sizes[place]).all() else float(np.nansum(sizes[place]))
 
 
-def _run_s(settings: Settings) -> float:
+def _run_s(settings: ComparedSettings) -> float:
     """The length of a run; NaN if it is unknown or runs differ."""
     lengths_s = settings.sizes.get("duration_s", np.empty(0))
     different = np.unique(lengths_s[np.isfinite(lengths_s)]).tolist()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ipa.profiles import did_you_mean
 from ipa.sim import FloatArray, IntArray
-from ipa.studies.intervals import CONFIDENCE, Bounds, Estimate, Kind, bounds, differences, kind_of
+from ipa.studies.intervals import CONFIDENCE, Estimate, FigureKind, IntervalBounds, bounds, differences, kind_of
 from ipa.studies.many.answers.outcome import Outcome, figure_of, has_figure
 from ipa.studies.scenario import ScenarioError
 
@@ -68,7 +68,7 @@ class Key:
 
 
 @dataclass(frozen=True, eq=False)
-class Settings:
+class ComparedSettings:
     """The settings of a table.
 
     `codes`: shape (settings, keys), the index of each value among its key's levels, -1 if the key is not set.
@@ -103,18 +103,18 @@ class Settings:
         found = self.bounds(outcome, np.array([place]))
         return None if np.isnan(found.mean[0]) else Estimate(*(float(each[0]) for each in found[:3]))
 
-    def bounds(self, outcome: Outcome, places: IntArray) -> Bounds:
+    def bounds(self, outcome: Outcome, places: IntArray) -> IntervalBounds:
         """As `estimate`, for some settings."""
         kind, values, of, span_s = self.given(outcome)
         found = bounds(kind, values[places], CONFIDENCE, of[places], span_s[places])
         return self.in_unit(found, kind, outcome)
 
-    def differences(self, outcome: Outcome, against: int, confidence: float) -> Bounds:
+    def differences(self, outcome: Outcome, against: int, confidence: float) -> IntervalBounds:
         """The differences of all settings from the one at `against`, seed by seed, in the outcome's unit."""
         kind, values, of, span_s = self.given(outcome)
         return self.in_unit(differences(kind, values, values[against][None], confidence, of, span_s), kind, outcome)
 
-    def given(self, outcome: Outcome) -> tuple[Kind, FloatArray, FloatArray, FloatArray]:
+    def given(self, outcome: Outcome) -> tuple[FigureKind, FloatArray, FloatArray, FloatArray]:
         """The arguments of `intervals.bounds` for all settings: the kind, the values, and the sizes of the runs."""
         kind, values = kind_of(outcome.column), self.values[outcome.column]
         unknown = np.full(values.shape, np.nan)
@@ -123,17 +123,17 @@ class Settings:
         kind = kind if outcome.is_rate else replace(kind, least=-np.inf)
         return kind, values * (self.loads if kind.is_count else 1), of, span_s
 
-    def in_unit(self, found: Bounds, kind: Kind, outcome: Outcome) -> Bounds:
+    def in_unit(self, found: IntervalBounds, kind: FigureKind, outcome: Outcome) -> IntervalBounds:
         """The result of `intervals.bounds` in the outcome's unit."""
         factor = outcome.factor / (self.loads if kind.is_count else 1)
-        return Bounds(factor * found.mean, factor * found.low, factor * found.high, found.events)
+        return IntervalBounds(factor * found.mean, factor * found.low, factor * found.high, found.events)
 
     def differs(self, outcome: Outcome) -> bool:
         """Whether any two settings have different means of an outcome."""
         known = self.means[outcome.column]
         return len(np.unique(known[np.isfinite(known)])) > 1
 
-    def only(self, places: IntArray) -> Settings:
+    def only(self, places: IntArray) -> ComparedSettings:
         """Some of the settings, in the order of `places`."""
         values, sizes = ({name: of[places] for name, of in given.items()} for given in (self.values, self.sizes))
         return replace(self, codes=self.codes[places], values=values, sizes=sizes, is_bound=self.is_bound[places])
@@ -177,7 +177,7 @@ def row_means(values: FloatArray) -> FloatArray:
 
 def read(
     table: pd.DataFrame, keys: Sequence[str], outcomes: Sequence[Outcome], further: Iterable[str] = ()
-) -> Settings:
+) -> ComparedSettings:
     """The table's runs by setting, settings in order of appearance, seeds in ascending order.
 
     `further`: columns of figures to have besides the outcomes, as far as the table has them (see `figure_of`). Runs
@@ -220,7 +220,7 @@ def read(
     knows_future = (
         ended["knows_future"].eq(True).to_numpy() if "knows_future" in columns else np.zeros(len(ended), bool)
     )
-    return Settings(
+    return ComparedSettings(
         tuple(found),
         matrix[rows],
         tuple(outcomes),
@@ -239,7 +239,7 @@ def of_summaries(
     summaries: Mapping[str, Mapping[int, Mapping[str, Any]]],
     outcomes: Sequence[Outcome],
     further: Iterable[str] = (),
-) -> Settings:
+) -> ComparedSettings:
     """The settings of a single key, from the runs' summaries by its value and by seed. `further`: as in `read`."""
     seeds = tuple(sorted({seed for runs in summaries.values() for seed in runs}))
 
@@ -247,7 +247,7 @@ def of_summaries(
         rows = [[figure_of(runs.get(seed, {}), column) for seed in seeds] for runs in summaries.values()]
         return np.array(rows, dtype=np.float64)
 
-    return Settings(
+    return ComparedSettings(
         (Key(key, key, tuple(summaries), is_number=False),),
         np.arange(len(summaries))[:, None],
         tuple(outcomes),
@@ -284,7 +284,7 @@ def varied(table: pd.DataFrame, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def over_loads(settings: Settings) -> Settings | None:
+def over_loads(settings: ComparedSettings) -> ComparedSettings | None:
     """The settings to choose among, each with its means over all loads, seed by seed.
 
     None if there is nothing to choose, or if settings ran on different loads and cannot be compared. A figure that is

@@ -5,11 +5,11 @@ from .causes import Removals as Removals
 from .causes import removals as removals
 from .losses import FIGURES as FIGURES
 from .losses import OBJECTIVE as OBJECTIVE
+from .losses import CauseCost as CauseCost
+from .losses import CauseShare as CauseShare
 from .losses import Loss as Loss
 from .losses import Losses as Losses
 from .losses import OfPolicy as OfPolicy
-from .losses import Part as Part
-from .losses import Share as Share
 from .losses import estimated_s as estimated_s
 from .losses import explain_losses as explain_losses
 from .losses import shared_out as shared_out

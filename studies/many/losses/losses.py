@@ -49,21 +49,21 @@ class Loss:
         """The figures of the oracle in the same world."""
         return self._oracle(frozenset())
 
-    def difference(self, figure: Figure) -> float:
+    def difference(self, figure: LossFigure) -> float:
         """The run's figure less the oracle's."""
         return self.run[figure.key] - self.oracle[figure.key]
 
-    def shares(self, figure: Figure) -> dict[str, Share]:
+    def shares(self, figure: LossFigure) -> dict[str, CauseShare]:
         """Cause -> its share of that difference."""
         return shared_out(self.removals.causes, lambda removed: self._difference(figure, removed))
 
-    def of_oracle(self, figure: Figure) -> dict[str, Share]:
+    def of_oracle(self, figure: LossFigure) -> dict[str, CauseShare]:
         """Cause of the world -> the oracle's own loss to it."""
         free = self._oracle(frozenset(WORLD))[figure.key]
         world = [cause for cause in self.removals.causes if cause in WORLD]
         return shared_out(world, lambda removed: self._oracle(removed)[figure.key] - free)
 
-    def _difference(self, figure: Figure, removed: Causes) -> float:
+    def _difference(self, figure: LossFigure, removed: Causes) -> float:
         return self.left[removed][figure.key] - self._oracle(removed & frozenset(WORLD))[figure.key]
 
     def _oracle(self, removed: Causes) -> Values:
@@ -72,11 +72,11 @@ class Loss:
 
 
 @dataclass(frozen=True)
-class Part:
+class CauseCost:
     """The cost of a cause to a policy in one figure: the means of the shares over its seeds."""
 
     cause: str
-    figure: Figure
+    figure: LossFigure
     mean: Estimate
     in_order: float
     least: float
@@ -108,23 +108,23 @@ class OfPolicy:
         """The causes that could not be removed alone, and why."""
         return self.losses[0].removals.kept
 
-    def difference(self, figure: Figure) -> Estimate:
+    def difference(self, figure: LossFigure) -> Estimate:
         """The policy's figure less the oracle's."""
         return _mean(loss.difference(figure) for loss in self.losses)
 
-    def mean(self, figure: Figure) -> float:
+    def mean(self, figure: LossFigure) -> float:
         """The policy's figure."""
         return _mean(loss.run[figure.key] for loss in self.losses).mean
 
-    def mean_of_oracle(self, figure: Figure) -> float:
+    def mean_of_oracle(self, figure: LossFigure) -> float:
         """The oracle's figure."""
         return _mean(loss.oracle[figure.key] for loss in self.losses).mean
 
-    def parts(self, figure: Figure) -> list[Part]:
+    def parts(self, figure: LossFigure) -> list[CauseCost]:
         """The cost of each cause in a figure, in the order of `CAUSES`."""
         shares = [loss.shares(figure) for loss in self.losses]
         return [
-            Part(
+            CauseCost(
                 cause,
                 figure,
                 _mean(each[cause].mean for each in shares),
@@ -136,7 +136,7 @@ class OfPolicy:
             if cause in shares[0]
         ]
 
-    def of_oracle(self, figure: Figure) -> dict[str, float]:
+    def of_oracle(self, figure: LossFigure) -> dict[str, float]:
         """Cause of the world -> its cost to the oracle itself."""
         shares = [loss.of_oracle(figure) for loss in self.losses]
         return {cause: _mean(each[cause].mean for each in shares).mean for cause in shares[0]}
@@ -245,7 +245,7 @@ def _mean(values: Iterable[float]) -> Estimate:
 # The figures of a run: the realised objective of its programme, and its components.
 
 
-class Figure(NamedTuple):
+class LossFigure(NamedTuple):
     """A figure: its names in results, tables and sentences, its rounding, and whether more is better.
 
     `more` and `less` follow a number: `0.4 cores more`.
@@ -260,8 +260,8 @@ class Figure(NamedTuple):
     less: str
 
 
-OBJECTIVE = Figure("objective", "Objective", "", 3, True, "objective more", "objective less")
-VIOLATIONS = Figure(
+OBJECTIVE = LossFigure("objective", "Objective", "", 3, True, "objective more", "objective less")
+VIOLATIONS = LossFigure(
     "violations_percent",
     "SLA violations",
     "percentage points",
@@ -272,8 +272,8 @@ VIOLATIONS = Figure(
 )
 FIGURES = (
     OBJECTIVE,
-    Figure("cost_mean_cores", "Cost", "cores", 2, False, "cores more", "cores less"),
-    Figure("pas_mean", "PAS", "points", 2, True, "PAS more", "PAS less"),
+    LossFigure("cost_mean_cores", "Cost", "cores", 2, False, "cores more", "cores less"),
+    LossFigure("pas_mean", "PAS", "points", 2, True, "PAS more", "PAS less"),
     VIOLATIONS,
 )
 
@@ -312,7 +312,7 @@ Causes = frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class CauseShare:
     """A cause's share of a difference: the `mean` over all orders of removal, its value `in_order` (the stated order),
     and the `least` and `most` in any order."""
 
@@ -327,7 +327,7 @@ def subsets(causes: Sequence[str]) -> list[Causes]:
     return [frozenset(chosen) for size in range(len(causes) + 1) for chosen in combinations(causes, size)]
 
 
-def shared_out(causes: Sequence[str], left: Callable[[Causes], float]) -> dict[str, Share]:
+def shared_out(causes: Sequence[str], left: Callable[[Causes], float]) -> dict[str, CauseShare]:
     """Cause -> its share of the whole difference, `left(frozenset())`; `causes` are in the stated order of removal."""
     count = len(causes)
     found = {}
@@ -338,5 +338,5 @@ def shared_out(causes: Sequence[str], left: Callable[[Causes], float]) -> dict[s
             factorial(len(removed)) * factorial(count - len(removed) - 1) / factorial(count) * off
             for removed, off in taken.items()
         )
-        found[cause] = Share(mean, taken[frozenset(causes[:place])], min(taken.values()), max(taken.values()))
+        found[cause] = CauseShare(mean, taken[frozenset(causes[:place])], min(taken.values()), max(taken.values()))
     return found

@@ -10,7 +10,7 @@ from typing import Any
 from ipa.studies.formatting import number, plus
 from ipa.studies.intervals import Estimate, held_fixed
 from ipa.studies.many.losses.causes import CAUSES, CAUTION, CHANGE, FORECAST, PLANNING, START_UP, WORLD
-from ipa.studies.many.losses.losses import FIGURES, OBJECTIVE, VIOLATIONS, Figure, Losses, OfPolicy, Part
+from ipa.studies.many.losses.losses import FIGURES, OBJECTIVE, VIOLATIONS, CauseCost, Losses, LossFigure, OfPolicy
 
 TITLES = {
     FORECAST: "Forecast error",
@@ -68,7 +68,7 @@ def of_causes(of: OfPolicy) -> list[str]:
     return found
 
 
-def _sentence(part: Part, lost: float, others: list[tuple[Figure, float]], of_oracle: float | None) -> str:
+def _sentence(part: CauseCost, lost: float, others: list[tuple[LossFigure, float]], of_oracle: float | None) -> str:
     cost = -part.mean.mean
     amount = f"{number(abs(cost), 3)} of the objective"
     if of_oracle is None:
@@ -87,7 +87,7 @@ def _sentence(part: Part, lost: float, others: list[tuple[Figure, float]], of_or
     return f"{TITLES[part.cause]} {what}{ordered}{f': {said}' if said else ''}."
 
 
-def _others(differences: list[tuple[Figure, float]]) -> str:
+def _others(differences: list[tuple[LossFigure, float]]) -> str:
     """`0.40 cores more, 0.10 PAS less`; differences that round to zero are left out."""
     return ", ".join(
         f"{number(abs(value), figure.decimals)} {figure.more if value > 0 else figure.less}"
@@ -96,7 +96,7 @@ def _others(differences: list[tuple[Figure, float]]) -> str:
     )
 
 
-def _is_nothing(value: float, figure: Figure) -> bool:
+def _is_nothing(value: float, figure: LossFigure) -> bool:
     return not isfinite(value) or abs(value) < 0.5 * 10.0**-figure.decimals
 
 
@@ -174,7 +174,7 @@ COLUMNS = (*(figure.title for figure in FIGURES), "in the stated order", "in any
 """The columns of `table_row` and `difference_row`; the last two are of the objective."""
 
 
-def _signed(value: Estimate, figure: Figure) -> str:
+def _signed(value: Estimate, figure: LossFigure) -> str:
     if not isfinite(value.mean):
         return "–"
     text = plus(value.mean, figure.decimals)
@@ -217,7 +217,7 @@ def _causes(of: OfPolicy) -> dict[str, Any]:
     return causes
 
 
-def _shares(part: Part) -> Mapping[str, float]:
+def _shares(part: CauseCost) -> Mapping[str, float]:
     interval = {"low": part.mean.low, "high": part.mean.high} if part.mean.has_interval else {}
     return {"mean": part.mean.mean, **interval, "in_order": part.in_order, "least": part.least, "most": part.most}
 

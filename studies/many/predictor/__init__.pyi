@@ -1,12 +1,12 @@
-from .cases import Cases as Cases
+from .cases import ForecastCases as ForecastCases
 from .cases import cases_of as cases_of
 from .choice import NAMES as NAMES
 from .choice import Chosen as Chosen
-from .choice import Manual as Manual
+from .choice import ManualPredictor as ManualPredictor
 from .choice import choose as choose
 from .choice import manuals as manuals
 from .evaluate import Forecasts as Forecasts
-from .evaluate import Score as Score
+from .evaluate import ForecastScore as ForecastScore
 from .evaluate import check_file as check_file
 from .evaluate import columns as columns
 from .evaluate import coverage as coverage
@@ -18,7 +18,7 @@ from .evaluate import scores_of as scores_of
 from .evaluate import smape_percent as smape_percent
 from .evaluate import under_share as under_share
 from .evaluate import write_table as write_table
-from .options import Measured as Measured
+from .options import MeasuredOptions as MeasuredOptions
 from .options import Recipe as Recipe
 from .training import EPOCHS as EPOCHS
 from .training import KINDS as KINDS

@@ -17,7 +17,7 @@ Places = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Cases:
+class ForecastCases:
     """Moments between the seconds of a load: `history_s` seconds precede each, and `horizon_s` follow it.
 
     `counts_rps`: the requests of each second, including those before the trace; shape (seconds,). `place`: the index
@@ -64,7 +64,7 @@ def cases_of(
     history_s: int = 120,
     horizon_s: int = 20,
     without_zeros: bool = False,
-) -> Cases:
+) -> ForecastCases:
     """The moments every `interval_s` from the start of each window, with horizons within it.
 
     `windows`: seconds of the trace (start, end); None: all of it. Histories may lie before the window, and before the
@@ -88,7 +88,7 @@ def cases_of(
             f"{trace.name}: nothing to forecast: a forecast needs {history_s} s before it (--history), and "
             f"{horizon_s} s after it (--horizon) within its window"
         )
-    return Cases(
+    return ForecastCases(
         counts.astype(np.float64),
         place,
         second[place].astype(np.float64),

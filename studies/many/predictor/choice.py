@@ -27,7 +27,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Manual:
+class ManualPredictor:
     """The description of a named predictor; defaults of parameters as Python literals."""
 
     name: str
@@ -35,17 +35,17 @@ class Manual:
     parameters: dict[str, str]
 
 
-def manuals() -> list[Manual]:
+def manuals() -> list[ManualPredictor]:
     """The descriptions of named predictors: built-in ones, then those of installed packages."""
     names = (*PREDICTORS, *(name for name in plugins.installed("ipa.predictors") if name not in PREDICTORS))
     return [_manual(name, plugins.find("predictor", name, PREDICTORS, "ipa.predictors")) for name in names]
 
 
-def _manual(name: str, factory: Any) -> Manual:
+def _manual(name: str, factory: Any) -> ManualPredictor:
     summary = " ".join((inspect.getdoc(factory) or "").partition("\n\n")[0].split())
     given = inspect.signature(factory).parameters.values()
     defaults = {each.name: "" if each.default is each.empty else repr(each.default) for each in given}
-    return Manual(name, summary, defaults)
+    return ManualPredictor(name, summary, defaults)
 
 
 def choose(text: str) -> Chosen:

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from ipa.policies import Predictor, in_time, plugins, reads
 from ipa.policies.predictors import Outlook
-from ipa.studies.many.predictor.cases import Cases
+from ipa.studies.many.predictor.cases import ForecastCases
 from ipa.studies.many.predictor.choice import Chosen
-from ipa.studies.many.predictor.options import Measured
+from ipa.studies.many.predictor.options import MeasuredOptions
 from ipa.studies.runs.results import check_writable, write_text
 from ipa.studies.scenario import ScenarioError
 
@@ -45,7 +45,7 @@ class Forecasts:
 
 
 @dataclass(frozen=True)
-class Score:
+class ForecastScore:
     """The scores of a predictor's forecasts, without the `missing` ones of `moments`.
 
     `smape_percent`, `under_share`: of its point forecasts. `pinball_rps`, `quantile_under_share`: at each quantile.
@@ -64,7 +64,10 @@ class Score:
 
 
 def forecasts_of(
-    predictor: Predictor, cases: Cases, levels: Sequence[float], on_share: Callable[[float], object] = lambda _: None
+    predictor: Predictor,
+    cases: ForecastCases,
+    levels: Sequence[float],
+    on_share: Callable[[float], object] = lambda _: None,
 ) -> Forecasts:
     """The predictor's forecasts at all moments. `on_share` is called with the share that is done.
 
@@ -93,37 +96,42 @@ def forecasts_of(
 def score_of(
     name: str,
     predictor: Predictor,
-    cases: Cases,
-    measured: Measured,
+    cases: ForecastCases,
+    measured: MeasuredOptions,
     on_share: Callable[[float], object] = lambda _: None,
-) -> Score:
+) -> ForecastScore:
     """The scores of a predictor at these moments, with the time of a forecast. Raises as `forecasts_of`."""
     forecasts = forecasts_of(predictor, cases, measured.levels, on_share)
     return scored(name, forecasts, cases.actual_rps, measured, forecast_ms(predictor, cases))
 
 
 def scores_of(
-    chosen: Sequence[Chosen], cases: Cases, measured: Measured, on_share: Callable[[float], object] = lambda _: None
-) -> list[Score]:
+    chosen: Sequence[Chosen],
+    cases: ForecastCases,
+    measured: MeasuredOptions,
+    on_share: Callable[[float], object] = lambda _: None,
+) -> list[ForecastScore]:
     """The scores of predictors on the same moments. Raises as `forecasts_of`.
 
     They are computed one after the other, not on all cores, so that the times of forecasts are of an idle machine.
     """
     count = len(chosen)
 
-    def score(place: int, each: Chosen) -> Score:
+    def score(place: int, each: Chosen) -> ForecastScore:
         return score_of(each.name, each.predictor, cases, measured, lambda share: on_share((place + share) / count))
 
     return [score(place, each) for place, each in enumerate(chosen)]
 
 
-def scored(name: str, forecasts: Forecasts, actual_rps: Floats, measured: Measured, took_ms: float) -> Score:
+def scored(
+    name: str, forecasts: Forecasts, actual_rps: Floats, measured: MeasuredOptions, took_ms: float
+) -> ForecastScore:
     """The scores of forecasts at `measured.levels`, given the actual load."""
     made = ~np.isnan(forecasts.point_rps)
     actual, point = actual_rps[made], forecasts.point_rps[made]
     *quantiles, low, high = forecasts.quantiles_rps[:, made]
     at_levels = list(zip(quantiles, measured.quantiles, strict=True))
-    return Score(
+    return ForecastScore(
         name=name,
         moments=len(made),
         missing=int(len(made) - made.sum()),
@@ -136,7 +144,7 @@ def scored(name: str, forecasts: Forecasts, actual_rps: Floats, measured: Measur
     )
 
 
-def forecast_ms(predictor: Predictor, cases: Cases) -> float:
+def forecast_ms(predictor: Predictor, cases: ForecastCases) -> float:
     """The median time of a single forecast [ms], as in a live controller; over evenly spaced moments."""
     future = "future_rps" in reads(predictor)
     took_s = []
@@ -195,7 +203,7 @@ def _mean(values: Floats) -> float:
 NONE = "-"
 
 
-def columns(measured: Measured) -> list[str]:
+def columns(measured: MeasuredOptions) -> list[str]:
     """The column headings, with units."""
     return [
         "predictor",
@@ -208,7 +216,7 @@ def columns(measured: Measured) -> list[str]:
     ]
 
 
-def row(score: Score) -> list[str]:
+def row(score: ForecastScore) -> list[str]:
     """The cells of a predictor; `-` without a score; missing forecasts are noted beside the name."""
     missing = f" (no forecast at {score.missing} of {score.moments})" if score.missing else ""
     return [
@@ -231,7 +239,7 @@ def check_file(path: Path) -> None:
     check_writable(path.parent, str(path))
 
 
-def write_table(scores: Sequence[Score], measured: Measured, path: Path) -> None:
+def write_table(scores: Sequence[ForecastScore], measured: MeasuredOptions, path: Path) -> None:
     """Write the table to a new file; its folder is created if need be. Raises as `check_file`."""
     check_file(path)
     write_text(_MAKERS[path.suffix]([columns(measured), *map(row, scores)]), path)

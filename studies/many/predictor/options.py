@@ -9,7 +9,7 @@ from ipa.studies.scenario import choices, option
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredOptions:
     """The quantiles at which forecasts are scored, and the share of loads that the interval should hold."""
 
     quantiles: tuple[float, ...] = option(

@@ -30,7 +30,7 @@ _ROWS = 10_000
 
 
 @dataclass(frozen=True)
-class Samples:
+class TrainingSamples:
     """Moments of a load: `ends` are their indices in `counts`, `horizons_s` their horizons."""
 
     counts: Floats
@@ -40,9 +40,9 @@ class Samples:
     def __len__(self) -> int:
         return len(self.ends)
 
-    def only(self, chosen: npt.NDArray[Any]) -> Samples:
+    def only(self, chosen: npt.NDArray[Any]) -> TrainingSamples:
         """Some of the samples."""
-        return Samples(self.counts, self.ends[chosen], self.horizons_s[chosen])
+        return TrainingSamples(self.counts, self.ends[chosen], self.horizons_s[chosen])
 
     @property
     def busiest_rps(self) -> Floats:
@@ -64,7 +64,7 @@ class Samples:
 
 def split(
     counts: npt.NDArray[np.int64], every_s: int, rng: np.random.Generator, horizons: int, ends_s: Mapping[str, int]
-) -> dict[str, Samples]:
+) -> dict[str, TrainingSamples]:
     """The samples of each part of a load, one every `every_s` seconds, with the first `horizons` of `HORIZONS_S`.
 
     `ends_s`: part -> its end. No forecast second is in two parts. Raises ScenarioError if a part has too few samples.
@@ -80,13 +80,13 @@ def split(
                 f"a load of {len(counts)} s gives {len(part)} samples to {what}; at least {least} are needed, "
                 f"each of a history of {features.HISTORY_S} s and a horizon of {max(HORIZONS_S[:horizons])} s"
             )
-        parts[name] = Samples(load, part.ends + seen, part.horizons_s)
+        parts[name] = TrainingSamples(load, part.ends + seen, part.horizons_s)
     return parts
 
 
 def folds(
     counts: npt.NDArray[np.int64], every_s: int, rng: np.random.Generator, horizons: int
-) -> Iterator[tuple[Samples, Samples, Samples]]:
+) -> Iterator[tuple[TrainingSamples, TrainingSamples, TrainingSamples]]:
     """For each of `FOLDS` parts of the load, the samples to train on, to stop with, and to calibrate with (the part).
 
     Another part that is not adjacent is to stop with, the rest to train on, without samples that share a second with
@@ -101,20 +101,20 @@ def folds(
         yield every.only(is_apart & ~is_stop), every.only(is_apart & is_stop), every.only(part)
 
 
-def thinned(learnt: Samples, factor: int, share: int, rng: np.random.Generator) -> Samples:
+def thinned(learnt: TrainingSamples, factor: int, share: int, rng: np.random.Generator) -> TrainingSamples:
     """Every `share`-th sample, in a load thinned by keeping each request with probability 1 / `factor`."""
     kept = rng.binomial(learnt.counts.astype(np.int64), 1.0 / factor)
-    return Samples(kept.astype(np.float64), learnt.ends[::share], learnt.horizons_s[::share])
+    return TrainingSamples(kept.astype(np.float64), learnt.ends[::share], learnt.horizons_s[::share])
 
 
-def _samples(counts: Floats, every_s: int, rng: np.random.Generator, horizons: int) -> Samples:
+def _samples(counts: Floats, every_s: int, rng: np.random.Generator, horizons: int) -> TrainingSamples:
     allowed = HORIZONS_S[:horizons]
     ends = np.arange(features.HISTORY_S, len(counts) - max(allowed) + 1, every_s)
     others = rng.choice(allowed, len(ends))
     horizons_s = np.where(rng.random(len(ends)) < 0.5, allowed[0], others)
     before = np.concatenate([[0], np.cumsum(_is_gap(counts))])  # the number of gap seconds before each second
     is_whole = before[ends + max(allowed)] == before[ends - features.HISTORY_S]
-    return Samples(counts, ends[is_whole], horizons_s[is_whole])
+    return TrainingSamples(counts, ends[is_whole], horizons_s[is_whole])
 
 
 def _is_gap(counts: Floats) -> npt.NDArray[np.bool_]:
@@ -143,7 +143,7 @@ class Set:
         return self.level + self.scale * self.targets
 
 
-def set_of(samples: Samples, kind: str) -> Set:
+def set_of(samples: TrainingSamples, kind: str) -> Set:
     """The samples for a model of a kind."""
     parts, first = [], 0
     for windows in samples.windows():

@@ -19,7 +19,7 @@ from ipa.policies.predictors.trained import Model, features, forward_pass, write
 from ipa.studies import results
 from ipa.studies.many.predictor import samples
 from ipa.studies.many.predictor.options import Recipe
-from ipa.studies.many.predictor.samples import Samples, Set
+from ipa.studies.many.predictor.samples import Set, TrainingSamples
 from ipa.studies.scenario import ScenarioError, choices
 from ipa.traces import Trace
 
@@ -99,7 +99,7 @@ def train(trace: Trace, recipe: Recipe, on_step: Callable[[], object] = lambda: 
     return Trained(model, None if fitted is None else fitted.keras_file(shift))
 
 
-def _learnt(training: Samples, recipe: Recipe, rng: np.random.Generator) -> Set:
+def _learnt(training: TrainingSamples, recipe: Recipe, rng: np.random.Generator) -> Set:
     """The training set: the samples, and half as many of thinned loads, equally many for each factor."""
     factors = recipe.thinned_by
     thinned = [samples.thinned(training, factor, 2 * len(factors), rng) for factor in factors]

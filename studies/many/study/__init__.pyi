@@ -5,11 +5,11 @@ from .conclusions import of_systems as of_systems
 from .decision_times import BATCHES as BATCHES
 from .decision_times import PROBLEMS as PROBLEMS
 from .findings import LOST as LOST
-from .findings import Cell as Cell
 from .findings import Findings as Findings
+from .findings import StudyCell as StudyCell
 from .headline import front as front
-from .options import Options as Options
-from .plan import Plan as Plan
+from .options import StudyOptions as StudyOptions
+from .plan import StudyPlan as StudyPlan
 from .run import SHIPPED_STUDIES as SHIPPED_STUDIES
 from .run import conduct as conduct
 from .run import prepare as prepare

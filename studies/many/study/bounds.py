@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ipa import profiles
 from ipa.policies.optimiser import Programme
 from ipa.studies.intervals import Estimate, paired_difference
-from ipa.studies.many.study.findings import Cell, Findings, Values
+from ipa.studies.many.study.findings import Findings, StudyCell, Values
 from ipa.studies.runs import served_share
 from ipa.studies.scenario import ScenarioError, policy_of
 
@@ -46,7 +46,7 @@ class Distance:
 class Bounded:
     """The bound on one workload in one setting, and the distances of all other systems from it."""
 
-    bound: Cell
+    bound: StudyCell
     objective: float
     others: tuple[Distance, ...]
 
@@ -76,7 +76,7 @@ def bounded(findings: Findings, setting: str) -> Iterator[Bounded]:
         )
 
 
-def objective(cell: Cell, programme: Programme) -> Values:
+def objective(cell: StudyCell, programme: Programme) -> Values:
     """The realised objective, by seed."""
     return {
         seed: programme.alpha
@@ -87,7 +87,7 @@ def objective(cell: Cell, programme: Programme) -> Values:
     }
 
 
-def _programme(cell: Cell) -> Programme:
+def _programme(cell: StudyCell) -> Programme:
     policy = policy_of(cell.scenario, profiles.load(cell.scenario.pipeline))
     programme = getattr(policy, "programme", None)
     if not isinstance(programme, Programme):

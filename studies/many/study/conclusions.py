@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.studies.many.answers import Answers, Recommendation, answer, demand_of
 from ipa.studies.many.study import decision_times, published
-from ipa.studies.many.study.findings import Cell, Failure, Findings
+from ipa.studies.many.study.findings import Failure, Findings, StudyCell
 from ipa.studies.many.study.headline import Match
-from ipa.studies.many.study.plan import Plan
-from ipa.studies.many.study.published import Compared, Score
+from ipa.studies.many.study.plan import StudyPlan
+from ipa.studies.many.study.published import ComparedCell, PublishedScore
 from ipa.studies.many.study.schema import PublishedPoint
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ class StudyFindings:
     with a recommended system; None: as its goal says, or 1 %. A pipeline whose systems have all failed has no findings.
     """
 
-    plan: Plan
+    plan: StudyPlan
     findings: tuple[Findings, ...]
     matches: tuple[Match, ...]
-    compared: tuple[Compared, ...]
+    compared: tuple[ComparedCell, ...]
     timings: tuple[decision_times.Timing, ...]
     failures: tuple[Failure, ...]
     late_at_most: float | None = field(default=None, kw_only=True)
@@ -44,7 +44,7 @@ class StudyFindings:
                 if taken is not None:
                     yield findings.pipeline, setting, taken
 
-    def scores(self, setting: str) -> dict[str, Score | None]:
+    def scores(self, setting: str) -> dict[str, PublishedScore | None]:
         """How well the published cells agree in a setting."""
         return published.scores([each for each in self.compared if each.setting == setting], self.plan.published)
 
@@ -88,7 +88,7 @@ class StudyFindings:
         """The name for people of a system or a sweep of a pipeline."""
         return self.of(pipeline).title(name)
 
-    def system_title(self, cell: Compared) -> str:
+    def system_title(self, cell: ComparedCell) -> str:
         """The name for people of a published cell's system."""
         return self.title(cell.pipeline, cell.system)
 
@@ -130,11 +130,11 @@ def of_sweeps(findings: Findings, setting: str, late_at_most: float | None = Non
             yield name, answer(_table(rows), _keys(cells, varied), title=title, demand=demand)
 
 
-def _keys(cells: list[Cell], keys: tuple[str, ...]) -> tuple[str, ...]:
+def _keys(cells: list[StudyCell], keys: tuple[str, ...]) -> tuple[str, ...]:
     return (*keys, "workload") if len({cell.workload for cell in cells}) > 1 else keys
 
 
-def _runs(cell: Cell) -> Iterator[dict[str, Any]]:
+def _runs(cell: StudyCell) -> Iterator[dict[str, Any]]:
     for seed, outcome in cell.outcomes.items():
         yield {
             "seed": seed,
@@ -142,7 +142,7 @@ def _runs(cell: Cell) -> Iterator[dict[str, Any]]:
         }
 
 
-def _value(cell: Cell, key: str) -> Any:
+def _value(cell: StudyCell, key: str) -> Any:
     """The value of a dotted key in a cell's scenario."""
     value: Any = cell.scenario.as_dict()
     for part in key.split("."):

@@ -29,7 +29,7 @@ LOST = "lost"
 
 
 @dataclass(frozen=True)
-class Cell:
+class StudyCell:
     """The runs of one cell, by seed; `point` is empty for a system. `scenario`: with the first seed."""
 
     pipeline: str
@@ -76,8 +76,8 @@ class Findings:
 
     study: Study
     pipeline: str
-    cells: Sequence[Cell]
-    _by_name: dict[tuple[str, str, str, str], Cell] = field(default_factory=dict, compare=False, repr=False)
+    cells: Sequence[StudyCell]
+    _by_name: dict[tuple[str, str, str, str], StudyCell] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         self._by_name.update({cell.name[1:]: cell for cell in self.cells})
@@ -97,11 +97,11 @@ class Findings:
         """The names of the loads."""
         return frozenset(cell.scenario.trace for cell in self.cells)
 
-    def cell(self, setting: str, workload: str, system: str, point: str = "") -> Cell | None:
+    def cell(self, setting: str, workload: str, system: str, point: str = "") -> StudyCell | None:
         """The cell of that name, if the study has it."""
         return self._by_name.get((setting, workload, system, point))
 
-    def of(self, setting: str, workload: str, name: str) -> list[Cell]:
+    def of(self, setting: str, workload: str, name: str) -> list[StudyCell]:
         """The cells of a system (one) or a sweep (its points) on a workload in a setting."""
         return [cell for cell in self.cells if (cell.setting, cell.workload, cell.system) == (setting, workload, name)]
 
@@ -153,7 +153,7 @@ def gather(study: Study, trials: Sequence[Trial], store: Store) -> Findings:
         study=study,
         pipeline=trials[0].pipeline,
         cells=[
-            Cell(first.pipeline, *name, scenario=first.scenario, outcomes=outcomes)
+            StudyCell(first.pipeline, *name, scenario=first.scenario, outcomes=outcomes)
             for name, (first, outcomes) in cells.items()
         ],
     )
@@ -213,12 +213,12 @@ def _headline(headline: Headline | None, there: set[str]) -> Headline | None:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class SystemsComparison:
     """One cell compared with another on the same arrivals and draws: differences of PAS (points), of cost (percent of
     the other's), of SLA violations (percentage points), and the first two for planned figures."""
 
-    one: Cell
-    other: Cell
+    one: StudyCell
+    other: StudyCell
     pas_points: Estimate | None
     cost_percent: Estimate | None
     violations_points: Estimate | None
@@ -226,7 +226,7 @@ class Comparison:
     planned_cost_percent: Estimate | None
 
     @classmethod
-    def of(cls, one: Cell, other: Cell) -> Comparison:
+    def of(cls, one: StudyCell, other: StudyCell) -> SystemsComparison:
         """The comparison of two cells on the same workload."""
 
         def difference(key: str, factor: float = 1.0) -> Estimate | None:
@@ -255,7 +255,7 @@ class Comparison:
         )
 
 
-def sentence(findings: Findings, comparison: Comparison) -> str:
+def sentence(findings: Findings, comparison: SystemsComparison) -> str:
     """The comparison as one sentence."""
     one, other = comparison.one, comparison.other
     return (
@@ -264,7 +264,7 @@ def sentence(findings: Findings, comparison: Comparison) -> str:
     )
 
 
-def comparisons(findings: Findings) -> Iterator[Comparison]:
+def comparisons(findings: Findings) -> Iterator[SystemsComparison]:
     """The first system compared with each of the others, in every setting and on every workload that both have."""
     first, *others = findings.systems
     for setting, workload in findings.places():
@@ -272,7 +272,7 @@ def comparisons(findings: Findings) -> Iterator[Comparison]:
         for name in others:
             other = findings.cell(setting, workload, name)
             if one is not None and other is not None:
-                yield Comparison.of(one, other)
+                yield SystemsComparison.of(one, other)
 
 
 # The error of a system's forecasts against the busiest second that followed.
@@ -282,7 +282,7 @@ HORIZON_S = 20
 """The horizon of the published predictor, which forecasts the busiest second of it."""
 
 
-def smape_percent(cell: Cell) -> float | None:
+def smape_percent(cell: StudyCell) -> float | None:
     """The symmetric mean absolute percentage error of the forecasts in force at the start of each bin of a timeline.
 
     It is 100 x the mean of |forecast - busiest| / ((forecast + busiest) / 2), for the first seed; None without any

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from ipa.studies.intervals import Estimate
-from ipa.studies.many.study.findings import Cell, Comparison, Findings
+from ipa.studies.many.study.findings import Findings, StudyCell, SystemsComparison
 
 EQUAL_COST = 0.05
 """Costs are equal within this share of the other's."""
@@ -46,8 +46,8 @@ class Match:
     measure: str
     at: str
     over: str
-    other: Cell
-    comparison: Comparison | None
+    other: StudyCell
+    comparison: SystemsComparison | None
     is_mixed: bool = False
     is_left_out: bool = False
 
@@ -83,7 +83,9 @@ def matches(findings: Findings) -> Iterator[Match]:
                     yield from against(curve, findings.of(setting, workload, name), name, measure, at)
 
 
-def against(curve: Sequence[Cell], others: Sequence[Cell], over: str, measure: str, at: str) -> Iterator[Match]:
+def against(
+    curve: Sequence[StudyCell], others: Sequence[StudyCell], over: str, measure: str, at: str
+) -> Iterator[Match]:
     """The matches of a system, or of a sweep's points that count, followed by those left out.
 
     Points are left out before the front is made: else the front would be of points that serve few requests, which are
@@ -103,7 +105,7 @@ def does_same_work(match: Match) -> bool:
     return violations is None or violations.mean >= -SAME_WORK_POINTS
 
 
-def match(curve: Sequence[Cell], other: Cell, over: str, measure: str, at: str) -> Match:
+def match(curve: Sequence[StudyCell], other: StudyCell, over: str, measure: str, at: str) -> Match:
     """The match of a cell: its comparison with a point of the curve."""
     cost, pas = MEASURES[measure]
     if at == "cost":
@@ -114,19 +116,19 @@ def match(curve: Sequence[Cell], other: Cell, over: str, measure: str, at: str) 
     equal = [cell for cell in ordered if abs(cell.mean(key) - wanted) <= tolerance]
     if equal:
         # On the front, the most expensive point is the most accurate.
-        return Match(measure, at, over, other, Comparison.of(equal[-1 if at == "cost" else 0], other))
+        return Match(measure, at, over, other, SystemsComparison.of(equal[-1 if at == "cost" else 0], other))
     below = [cell for cell in ordered if cell.mean(key) < wanted]
     above = [cell for cell in ordered if cell.mean(key) > wanted]
     if below and above:
         one, two = below[-1], above[0]
         share = (two.mean(key) - wanted) / (two.mean(key) - one.mean(key))
-        return Match(measure, at, over, other, Comparison.of(mixed(one, two, share), other), is_mixed=True)
+        return Match(measure, at, over, other, SystemsComparison.of(mixed(one, two, share), other), is_mixed=True)
     # The whole curve is cheaper, or more accurate, than the other; or more expensive, or less accurate.
     best = below[-1:] if at == "cost" else above[:1]
-    return Match(measure, at, over, other, Comparison.of(best[0], other) if best else None)
+    return Match(measure, at, over, other, SystemsComparison.of(best[0], other) if best else None)
 
 
-def mixed(one: Cell, two: Cell, share: float) -> Cell:
+def mixed(one: StudyCell, two: StudyCell, share: float) -> StudyCell:
     """A cell whose figures are those of `one` for a share of the time, and those of `two` for the rest."""
 
     def mean(a: float | None, b: float | None) -> float | None:
@@ -143,11 +145,11 @@ def mixed(one: Cell, two: Cell, share: float) -> Cell:
 _MIXED = (*MEASURES["measured"], *MEASURES["planned"], "sla_violation_rate")
 
 
-def front(cells: Sequence[Cell], measure: str) -> list[Cell]:
+def front(cells: Sequence[StudyCell], measure: str) -> list[StudyCell]:
     """The Pareto front of the cells in cost and accuracy, in order of cost."""
     cost, pas = MEASURES[measure]
     ordered = sorted(cells, key=lambda cell: (cell.mean(cost), -cell.mean(pas)))
-    found: list[Cell] = []
+    found: list[StudyCell] = []
     for cell in ordered:
         if not found or cell.mean(pas) > found[-1].mean(pas):
             found.append(cell)

@@ -9,7 +9,7 @@ from ipa.studies.scenario import option
 
 
 @dataclass(frozen=True)
-class Options:
+class StudyOptions:
     """The options of a study; None: as its file says."""
 
     pipelines: Sequence[str] = option((), "Run only this pipeline of the study. Repeatable.", flag="--pipeline")

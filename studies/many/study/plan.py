@@ -58,7 +58,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """Studies with all their runs, checked: everything that they name exists."""
 
     name: str
@@ -252,7 +252,7 @@ def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def with_scenarios(plan: Plan, changed: Callable[[Scenario], Scenario]) -> Plan:
+def with_scenarios(plan: StudyPlan, changed: Callable[[Scenario], Scenario]) -> StudyPlan:
     """The plan with changed scenarios."""
     return replace(
         plan,
@@ -280,7 +280,7 @@ _PLAIN = ("title", "pipeline", "prefer_real_trace", "seeds", "bound")
 _OF_TRIAL = ("pipeline", "setting", "workload", "system", "point", "seed", "key")
 
 
-def to_text(plan: Plan) -> str:
+def to_text(plan: StudyPlan) -> str:
     """The plan as JSON for `from_text`, without the places of its keys."""
     return json.dumps(
         {
@@ -293,10 +293,10 @@ def to_text(plan: Plan) -> str:
     )
 
 
-def from_text(text: str) -> Plan:
+def from_text(text: str) -> StudyPlan:
     """The plan from a text of `to_text`. Raises ValueError, KeyError or TypeError for any other text."""
     data = json.loads(text)
-    return Plan(
+    return StudyPlan(
         name=data["name"],
         studies=tuple((_study_of(each["study"]), _trials_of(each)) for each in data["studies"]),
         published=data["published"] and PublishedFile.model_validate(data["published"]),

@@ -18,7 +18,7 @@ TIE_PAS = 0.5
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedCell:
     """A published cell and ours, whose figures are means over the seeds."""
 
     pipeline: str
@@ -40,7 +40,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Score:
+class PublishedScore:
     """The agreement of some cells: mean absolute errors; and in `rows_in_order` of `rows` workloads, all systems are in
     the published order by cost and by PAS."""
 
@@ -51,7 +51,7 @@ class Score:
     rows_in_order: int
 
 
-def compared(findings: Findings, published: PublishedFile) -> Iterator[Compared]:
+def compared(findings: Findings, published: PublishedFile) -> Iterator[ComparedCell]:
     """Every published cell that the study has, in each of its settings."""
     for setting, workload in findings.places():
         for system, figures in published.cells.get(findings.pipeline, {}).get(workload, {}).items():
@@ -63,17 +63,17 @@ def compared(findings: Findings, published: PublishedFile) -> Iterator[Compared]
                     lost=cell.mean(LOST),
                     violated_seconds_percent=cell.mean("sla_violation_seconds_rate", 100.0),
                 )
-                yield Compared(findings.pipeline, setting, workload, system, figures, ours)
+                yield ComparedCell(findings.pipeline, setting, workload, system, figures, ours)
 
 
-def score(cells: Sequence[Compared]) -> Score | None:
+def score(cells: Sequence[ComparedCell]) -> PublishedScore | None:
     """The score of cells of one setting; None without cells."""
     if not cells:
         return None
-    rows: dict[tuple[str, str], list[Compared]] = {}
+    rows: dict[tuple[str, str], list[ComparedCell]] = {}
     for cell in cells:
         rows.setdefault((cell.pipeline, cell.workload), []).append(cell)
-    return Score(
+    return PublishedScore(
         cells=len(cells),
         cost_error=fmean(abs(cell.cost_error) for cell in cells),
         pas_error=fmean(abs(cell.pas_error) for cell in cells),
@@ -82,7 +82,7 @@ def score(cells: Sequence[Compared]) -> Score | None:
     )
 
 
-def out_of_order(row: Sequence[Compared]) -> list[tuple[str, str, str]]:
+def out_of_order(row: Sequence[ComparedCell]) -> list[tuple[str, str, str]]:
     """The pairs of a row that are not in the published order: (figure, one system, the other). Ties do not count."""
     wrong = []
     for one, other in combinations(row, 2):
@@ -96,7 +96,7 @@ def out_of_order(row: Sequence[Compared]) -> list[tuple[str, str, str]]:
     return wrong
 
 
-def scores(cells: Sequence[Compared], file: PublishedFile | None) -> dict[str, Score | None]:
+def scores(cells: Sequence[ComparedCell], file: PublishedFile | None) -> dict[str, PublishedScore | None]:
     """The scores of the cells of a setting: of all; of those on workloads used for calibration; of the others (test);
     and of the test without the cells on which a parameter was fitted, None if there are no such cells."""
     if file is None:

@@ -23,7 +23,7 @@ from ipa.studies.many.study import (
     summary,
 )
 from ipa.studies.many.study.findings import failures, finished, gather
-from ipa.studies.many.study.plan import Plan, Trial
+from ipa.studies.many.study.plan import StudyPlan, Trial
 from ipa.studies.many.study.study import Study
 from ipa.studies.scenario import ScenarioError
 
@@ -79,7 +79,7 @@ def read_trials(folder: str | Path) -> list[tuple[Trial, Mapping[str, Any]]]:
 
 
 @contextmanager
-def _kept(folder: Path) -> Iterator[tuple[Plan, Store, dict[str, Any]]]:
+def _kept(folder: Path) -> Iterator[tuple[StudyPlan, Store, dict[str, Any]]]:
     """The plan of a finished study, with the files that its runs have read, its store and its manifest. Raises as
     `read_study`."""
     manifest = results.read_manifest(folder)
@@ -95,11 +95,11 @@ def _kept(folder: Path) -> Iterator[tuple[Plan, Store, dict[str, Any]]]:
             wanted = plan.from_text(text)
         except (KeyError, TypeError, ValueError) as error:
             raise ScenarioError(f"{folder / FINISHED}: the plan of the study cannot be read: {error}") from None
-        kept = results.Kept.of(manifest, folder)
+        kept = results.KeptInputs.of(manifest, folder)
         yield plan.with_scenarios(wanted, kept.scenario), store, manifest
 
 
-def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
+def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> StudyPlan:
     """The runs of a shipped study or of a study file on these pipelines (none: all), with seeds from 1 to `seeds`.
 
     Raises ScenarioError, with file and line, for anything wrong in it, before anything is run or written.
@@ -120,7 +120,7 @@ def prepare(what: str, pipelines: Sequence[str], seeds: int | None) -> Plan:
         plan.check_names(pipelines, [study.pipeline for study in studies], "--pipeline")
     used = seeds or max(study.seeds for study in studies)
     named = {study.published for study in studies if study.published is not None}
-    return Plan(
+    return StudyPlan(
         name=what if is_shipped else studies[0].title,
         studies=tuple((study, tuple(plan.trials(study, used))) for study in studies),
         published=schema.load_published(named.pop()) if named else None,
@@ -134,7 +134,7 @@ def shipped(study: str) -> tuple[str, ...]:
     return tuple(name for name in ORDER if name in there)
 
 
-def conduct(wanted: Plan, running: Running, late_at_most: float | None = None) -> Study:
+def conduct(wanted: StudyPlan, running: Running, late_at_most: float | None = None) -> Study:
     """Make the runs of a plan that the folder lacks, then write the findings and the recommended system.
 
     Finished runs survive an interrupt. Failed runs are kept with their errors and tried again the next time; see
@@ -179,7 +179,7 @@ def _write(found: Study, folder: Path) -> None:
     found.write_report(folder / REPORT)
 
 
-def _study(wanted: Plan, store: Store, timings: tuple[decision_times.Timing, ...], folder: Path) -> Study:
+def _study(wanted: StudyPlan, store: Store, timings: tuple[decision_times.Timing, ...], folder: Path) -> Study:
     """The study from the runs in the store, without the systems that have failed."""
     failed = [failures(trials, store) for _, trials in wanted.studies]
     there = [finished(*part, of_part) for part, of_part in zip(wanted.studies, failed, strict=True)]
@@ -197,13 +197,13 @@ def _study(wanted: Plan, store: Store, timings: tuple[decision_times.Timing, ...
     )
 
 
-def _published_sizes(wanted: Plan) -> list[tuple[tuple[int, ...], int]]:
+def _published_sizes(wanted: StudyPlan) -> list[tuple[tuple[int, ...], int]]:
     """The sizes of the problems with published decision times."""
     given = wanted.published.decision_times if wanted.published else []
     return [(tuple(each.variants), each.batches or decision_times.BATCHES) for each in given]
 
 
-def _manifest(wanted: Plan) -> dict[str, Any]:
+def _manifest(wanted: StudyPlan) -> dict[str, Any]:
     return {
         "schema_version": results.SCHEMA_VERSION,
         "kind": "study",

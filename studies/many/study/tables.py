@@ -10,9 +10,9 @@ import numpy as np
 from ipa.studies import results
 from ipa.studies.intervals import Estimate
 from ipa.studies.many import TIMELINE, latency_edges_s
-from ipa.studies.many.study.findings import Cell, Comparison, Findings, comparisons, sentence
+from ipa.studies.many.study.findings import Findings, StudyCell, SystemsComparison, comparisons, sentence
 from ipa.studies.many.study.headline import Match
-from ipa.studies.many.study.published import Compared
+from ipa.studies.many.study.published import ComparedCell
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,7 +24,7 @@ _NOT_OF_THE_RUN = ("wall_s", "pipeline", "seed")
 
 
 def tables(
-    all_findings: Sequence[Findings], matches: Sequence[Match], published: Sequence[Compared]
+    all_findings: Sequence[Findings], matches: Sequence[Match], published: Sequence[ComparedCell]
 ) -> dict[str, pd.DataFrame]:
     """Every table by name; the same findings give the same tables."""
     import pandas as pd
@@ -43,14 +43,14 @@ def tables(
     }
 
 
-def _runs(cells: Iterable[Cell]) -> Iterator[dict[str, Any]]:
+def _runs(cells: Iterable[StudyCell]) -> Iterator[dict[str, Any]]:
     for cell in cells:
         for seed, outcome in cell.outcomes.items():
             figures = results.as_row(outcome.summary, without=_NOT_OF_THE_RUN)
             yield {**dict(zip(NAMES, cell.name, strict=True)), "seed": seed, **figures}
 
 
-def _timelines(cells: Sequence[Cell]) -> pd.DataFrame:
+def _timelines(cells: Sequence[StudyCell]) -> pd.DataFrame:
     parts = [(cell, seed, outcome.timeline) for cell in cells for seed, outcome in cell.outcomes.items()]
     lengths = [timeline.shape[1] for _, _, timeline in parts]
     columns = np.concatenate([timeline for _, _, timeline in parts], axis=1)
@@ -61,7 +61,7 @@ def _timelines(cells: Sequence[Cell]) -> pd.DataFrame:
     return table
 
 
-def _latencies(cells: Sequence[Cell]) -> pd.DataFrame:
+def _latencies(cells: Sequence[StudyCell]) -> pd.DataFrame:
     """The latency bins with any request or second: `up_to_s` is the bin's upper end."""
     parts = [(cell, seed, outcome) for cell in cells for seed, outcome in cell.outcomes.items()]
     places = [np.flatnonzero(outcome.latencies + outcome.seconds) for _, _, outcome in parts]
@@ -73,7 +73,7 @@ def _latencies(cells: Sequence[Cell]) -> pd.DataFrame:
     return table
 
 
-def _configurations(cells: Sequence[Cell]) -> pd.DataFrame:
+def _configurations(cells: Sequence[StudyCell]) -> pd.DataFrame:
     import pandas as pd
 
     rows = [
@@ -85,7 +85,7 @@ def _configurations(cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*NAMES[:4], "seed", "configuration", "cores", "share"])
 
 
-def _repeated(names: Sequence[tuple[Cell, int]], lengths: Sequence[int]) -> pd.DataFrame:
+def _repeated(names: Sequence[tuple[StudyCell, int]], lengths: Sequence[int]) -> pd.DataFrame:
     """The columns that name the run of a row; each run is repeated for its number of rows."""
     import pandas as pd
 
@@ -98,7 +98,7 @@ def _repeated(names: Sequence[tuple[Cell, int]], lengths: Sequence[int]) -> pd.D
     return pd.DataFrame(columns)
 
 
-def _comparison(findings: Findings, comparison: Comparison) -> dict[str, Any]:
+def _comparison(findings: Findings, comparison: SystemsComparison) -> dict[str, Any]:
     one, other = comparison.one, comparison.other
     return {
         **dict(zip(NAMES[:4], one.name, strict=False)),
@@ -109,7 +109,7 @@ def _comparison(findings: Findings, comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def differences(comparison: Comparison | None) -> dict[str, float]:
+def differences(comparison: SystemsComparison | None) -> dict[str, float]:
     """The differences with the ends of their intervals; NaN if there are none."""
     row: dict[str, float] = {}
     for name in _DIFFERENCES:
@@ -142,7 +142,7 @@ def match_row(match: Match) -> dict[str, Any]:
     }
 
 
-def _published(each: Compared) -> dict[str, Any]:
+def _published(each: ComparedCell) -> dict[str, Any]:
     return {
         "pipeline": each.pipeline,
         "setting": each.setting,

@@ -1,8 +1,8 @@
 from . import conditions as conditions
-from .options import Options as Options
-from .run import Plan as Plan
+from .options import SweepOptions as SweepOptions
+from .run import SweepPlan as SweepPlan
+from .run import SweepTrial as SweepTrial
 from .run import Swept as Swept
-from .run import Trial as Trial
 from .run import conduct as conduct
 from .run import demand_of_folder as demand_of_folder
 from .run import prepare as prepare

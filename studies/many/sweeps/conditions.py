@@ -30,7 +30,7 @@ _TERM = re.compile(r"\s*([\w.]+)\s*(==|!=|<=|>=|<|>)\s*(.*\S)\s*")
 
 
 @dataclass(frozen=True)
-class Condition:
+class PointCondition:
     """A conjunction of terms: (key, operator, text of the other side)."""
 
     text: str
@@ -58,7 +58,7 @@ class Condition:
             raise ScenarioError(f"{self.text}: {one!r} and {other!r} cannot be compared with {sign}") from None
 
 
-def parse(text: str, option: str = "--where", names: Collection[str] = ()) -> Condition:
+def parse(text: str, option: str = "--where", names: Collection[str] = ()) -> PointCondition:
     """The condition in a text, given by `option`, on keys of a scenario and further `names`.
 
     Raises ScenarioError for an invalid form or an unknown key.
@@ -76,7 +76,7 @@ def parse(text: str, option: str = "--where", names: Collection[str] = ()) -> Co
             hint = did_you_mean(key.partition(".")[0], keys)
             raise ScenarioError(f"{option} {text}: no key of a scenario is called {key!r}{hint}")
         terms.append((key, sign, other))
-    return Condition(text, tuple(terms), keys)
+    return PointCondition(text, tuple(terms), keys)
 
 
 def value_of(data: Mapping[str, Any], key: str) -> Any:

@@ -15,7 +15,7 @@ Texts = str | Sequence[str]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
+class SweepOptions:
     """The options of a sweep.
 
     `values` of the scenario, by dotted key, are for all runs. Unless they set `records`, no records of requests are

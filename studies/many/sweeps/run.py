@@ -21,7 +21,7 @@ from ipa.studies.many import (
     Progress,
     Ran,
     Running,
-    Session,
+    RunsSession,
     begun,
     key_of,
     make,
@@ -30,9 +30,9 @@ from ipa.studies.many import (
 )
 from ipa.studies.many.answers import Demand, Recommendation, answer, demand_of_points
 from ipa.studies.many.sweeps import conditions, stopping, table
-from ipa.studies.many.sweeps.options import Options, Texts, Vary
+from ipa.studies.many.sweeps.options import SweepOptions, Texts, Vary
 from ipa.studies.many.sweeps.sample import SHAPE, Branch, Space, Values, axis_of, parse_axis
-from ipa.studies.many.sweeps.stopping import Aim, Look
+from ipa.studies.many.sweeps.stopping import StoppingLook, WidthAim
 from ipa.studies.runs import prepare as prepare_run
 from ipa.studies.scenario import LARGEST_SEED, Scenario, ScenarioError
 
@@ -54,7 +54,7 @@ TRIED = 3
 """The runs of a trial: of the first, middle and last point, after a warm-up."""
 
 
-class Point(NamedTuple):
+class SweepPoint(NamedTuple):
     """A point: the values of its varied keys, and the scenario with its first seed."""
 
     values: Values
@@ -62,20 +62,20 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """A scenario, what is varied, and the seeds `base.seed`, `base.seed` + 1, ...: `seeds` of them or, with aims, as
     many as the aims need but at most that. `size`: the number of points, set by the check."""
 
     base: Scenario
     space: Space
     seeds: int
-    aims: tuple[Aim, ...] = ()
+    aims: tuple[WidthAim, ...] = ()
     size: int = 0
 
-    def points(self) -> Iterator[Point]:
+    def points(self) -> Iterator[SweepPoint]:
         """All points in order, generated lazily. Raises ScenarioError for invalid values."""
         for values in self.space.values(self.base.as_dict()):
-            yield Point(values, self.base.with_values(values))
+            yield SweepPoint(values, self.base.with_values(values))
 
     def rows(self, keys: Keys, seeds: range) -> Iterator[table.Row]:
         """The runs with the seeds at these places (0: the first): values, seed, and the planned run."""
@@ -83,7 +83,7 @@ class Plan:
             yield from rows_of(point, keys, seeds)
 
 
-def rows_of(point: Point, keys: Keys, seeds: range) -> Iterator[table.Row]:
+def rows_of(point: SweepPoint, keys: Keys, seeds: range) -> Iterator[table.Row]:
     """The runs of a point; see `Plan.rows`."""
     shared, data = keys.shared(point.scenario), point.scenario.as_dict()
     for place in seeds:
@@ -101,7 +101,7 @@ class Swept:
     ran: Ran
     failed: int
     errors: Mapping[str, int]
-    looks: tuple[Look, ...]
+    looks: tuple[StoppingLook, ...]
 
     @property
     def runs(self) -> int:
@@ -171,12 +171,12 @@ def sweep(
 
     Raises as `prepare` and `conduct`.
     """
-    plan = prepare(what, Options(vary=vary, **options))
+    plan = prepare(what, SweepOptions(vary=vary, **options))
     with TemporaryDirectory() if folder is None else nullcontext(str(folder)) as place:
         return conduct(plan, Running(Path(place), jobs, on, progress, log)).table
 
 
-def prepare(what: str | Path | Scenario, options: Options) -> Plan:
+def prepare(what: str | Path | Scenario, options: SweepOptions) -> SweepPlan:
     """The plan of a sweep, checked.
 
     Raises ScenarioError, PolicyError, ProfileError or TraceError for input that cannot be run, before anything runs.
@@ -191,7 +191,7 @@ def prepare(what: str | Path | Scenario, options: Options) -> Plan:
     where = tuple(map(conditions.parse, _several(options.where)))
     space = Space(tuple(branches), where, options.sample, options.points, options.sample_seed)
     aims = tuple(map(stopping.parse, _several(options.until)))
-    plan = Plan(base, space, options.seeds or (stopping.MOST if aims else 1), aims)
+    plan = SweepPlan(base, space, options.seeds or (stopping.MOST if aims else 1), aims)
     return replace(plan, size=_checked(plan))
 
 
@@ -206,7 +206,7 @@ def _several(texts: Texts) -> Sequence[str]:
     return [texts] if isinstance(texts, str) else texts
 
 
-def _checked(plan: Plan) -> int:
+def _checked(plan: SweepPlan) -> int:
     """The number of points. Raises ScenarioError for none, and for a point that cannot be run, naming its values.
 
     The keys and values of every point are checked. In addition, a scenario with each value of a key is prepared (its
@@ -245,7 +245,7 @@ def in_words(values: Values) -> str:
     return ", ".join(f"{key}={value}" for key, value in values.items())
 
 
-def conduct(plan: Plan, running: Running) -> Swept:
+def conduct(plan: SweepPlan, running: Running) -> Swept:
     """Make the runs of a plan that the folder lacks, then write the table.
 
     Finished runs survive an interrupt. Raises ScenarioError if the folder holds anything but a sweep or cannot be
@@ -277,7 +277,7 @@ def conduct(plan: Plan, running: Running) -> Swept:
     return swept
 
 
-def _looks(plan: Plan, keys: Keys, session: Session, run: Callable[..., Ran]) -> Iterator[Look]:
+def _looks(plan: SweepPlan, keys: Keys, session: RunsSession, run: Callable[..., Ran]) -> Iterator[StoppingLook]:
     """Make the missing runs: with all seeds or, with aims, look by look until they are reached; yields each look."""
 
     def run_seeds(seeds: range) -> None:
@@ -303,7 +303,7 @@ def _looks(plan: Plan, keys: Keys, session: Session, run: Callable[..., Ran]) ->
             return
 
 
-def _look(plan: Plan, keys: Keys, session: Session, seeds: int, error: float) -> Look:
+def _look(plan: SweepPlan, keys: Keys, session: RunsSession, seeds: int, error: float) -> StoppingLook:
     """The widths of the intervals after this many seeds; points without finished runs are left out."""
     missed, widest = 0, 0.0
     rows = plan.rows(keys, range(seeds))
@@ -315,10 +315,10 @@ def _look(plan: Plan, keys: Keys, session: Session, seeds: int, error: float) ->
         excess = max(aim.excess(summaries, error) for aim in plan.aims)
         missed += excess > 1.0
         widest = max(widest, excess)
-    return Look(seeds, error, missed, widest)
+    return StoppingLook(seeds, error, missed, widest)
 
 
-def _axes(plan: Plan) -> dict[str, list[Any]]:
+def _axes(plan: SweepPlan) -> dict[str, list[Any]]:
     """Values of each varied key, which determine its column's type."""
     found: dict[str, list[Any]] = {key: [] for key in plan.space.keys}
     for branch in plan.space.branches:
@@ -326,7 +326,7 @@ def _axes(plan: Plan) -> dict[str, list[Any]]:
     return found
 
 
-def _manifest(plan: Plan) -> dict[str, Any]:
+def _manifest(plan: SweepPlan) -> dict[str, Any]:
     space = plan.space
     return {
         "schema_version": results.SCHEMA_VERSION,
@@ -379,7 +379,7 @@ def read_sweep(folder: str | Path) -> list[tuple[Values, Scenario, Mapping[str, 
         raise ScenarioError(f"{folder}: holds no sweep")
     if not manifest.get("finished"):
         raise ScenarioError(f"{folder}: the sweep is not finished; run the same command again to resume it")
-    base, kept = Scenario.model_validate(manifest["scenario"]), results.Kept.of(manifest, folder)
+    base, kept = Scenario.model_validate(manifest["scenario"]), results.KeptInputs.of(manifest, folder)
     listed: dict[str, list[Any]] = {}
     for each in manifest["vary"]:
         listed.setdefault(each["key"], []).extend(each.get("values", ()))
@@ -390,7 +390,7 @@ def read_sweep(folder: str | Path) -> list[tuple[Values, Scenario, Mapping[str, 
 
 
 @dataclass(frozen=True)
-class Trial:
+class SweepTrial:
     """The size of a sweep. `run_s`: the mean time of a run on one core of this machine; `missing`: the runs that the
     folder lacks; `is_open`: whether `seeds` is an upper bound, as there are aims."""
 
@@ -418,7 +418,7 @@ class Trial:
         return {**vars(self), "runs": self.runs, "estimated_s": self.estimated_s}
 
 
-def trial(plan: Plan, jobs: int, folder: Path | None) -> Trial:
+def trial(plan: SweepPlan, jobs: int, folder: Path | None) -> SweepTrial:
     """Try a few runs of a sweep: its size, and how long it would take in `jobs` processes."""
     wanted = {0, plan.size // 2, plan.size - 1}
     chosen = [point for place, point in enumerate(plan.points()) if place in wanted]
@@ -431,7 +431,7 @@ def trial(plan: Plan, jobs: int, folder: Path | None) -> Trial:
     if folder is not None and (folder / FINISHED).is_file():
         with opened(folder / FINISHED) as store:
             there = store.count(run.key for _, _, run in plan.rows(keys, range(plan.seeds)))
-    return Trial(
+    return SweepTrial(
         points=plan.size,
         seeds=plan.seeds,
         is_open=bool(plan.aims),

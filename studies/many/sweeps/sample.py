@@ -27,7 +27,7 @@ import numpy as np
 
 from ipa.numbers import in_own_unit, number_of, quantity_of
 from ipa.sim import FloatArray
-from ipa.studies.many.sweeps.conditions import Condition
+from ipa.studies.many.sweeps.conditions import PointCondition
 from ipa.studies.scenario import ScenarioError, choices, parse_value, put
 
 LOG = "log"
@@ -131,7 +131,7 @@ class Branch:
     """An axis, and the condition under which it is varied; None: always."""
 
     axis: Axis
-    when: Condition | None = None
+    when: PointCondition | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Space:
     """What is varied, which points are left out, and how points are chosen."""
 
     branches: tuple[Branch, ...]
-    where: tuple[Condition, ...] = ()
+    where: tuple[PointCondition, ...] = ()
     method: choices.Sample = "grid"
     points: int | None = None
     sample_seed: int = 1
@@ -233,7 +233,7 @@ class Space:
             return np.asarray(qmc.Sobol(len(self.branches), rng=rng).random(self.points))
 
 
-def _hold(conditions: Sequence[Condition], base: Mapping[str, Any], values: Values) -> bool:
+def _hold(conditions: Sequence[PointCondition], base: Mapping[str, Any], values: Values) -> bool:
     data = deepcopy(dict(base))
     for key, value in values.items():
         put(data, key.split("."), value, key)

@@ -25,7 +25,7 @@ import numpy as np
 from ipa.numbers import number_of
 from ipa.profiles import did_you_mean
 from ipa.sim import FloatArray
-from ipa.studies.intervals import FEW_EVENTS, Bounds, estimate_of
+from ipa.studies.intervals import FEW_EVENTS, IntervalBounds, estimate_of
 from ipa.studies.scenario import ScenarioError
 
 FIRST = 8
@@ -38,7 +38,7 @@ MOST = 100
 
 
 @dataclass(frozen=True)
-class Aim:
+class WidthAim:
     """An outcome and the largest half-width of its interval: a share of the mean if `is_relative`, else absolute."""
 
     outcome: str
@@ -59,9 +59,9 @@ class Aim:
         if found is None or not found.has_interval:
             return inf
         ends = (found.mean, found.low, found.high, found.events)
-        return float(self.excess_of(Bounds(*(np.array(each) for each in ends))))
+        return float(self.excess_of(IntervalBounds(*(np.array(each) for each in ends))))
 
-    def excess_of(self, found: Bounds) -> FloatArray:
+    def excess_of(self, found: IntervalBounds) -> FloatArray:
         """As `excess`, for several intervals."""
         mean, low, high, events = found
         half = np.maximum(high - mean, mean - low)
@@ -71,7 +71,7 @@ class Aim:
 
 
 @dataclass(frozen=True)
-class Look:
+class StoppingLook:
     """The state after this many seeds, by intervals of 1 - `error`: the number of points that missed some aim, and the
     widest interval as a multiple of its aim."""
 
@@ -86,14 +86,14 @@ class Look:
         return {"seeds": self.seeds, "interval": 1.0 - self.error, "points_missed": self.missed, "widest": widest}
 
 
-def parse(text: str) -> Aim:
+def parse(text: str) -> WidthAim:
     """The aim of `OUTCOME:WIDTH` or `OUTCOME:WIDTH%`. Raises ScenarioError for anything else."""
     outcome, colon, width = text.partition(":")
     value = number_of(width.strip().removesuffix("%"))
     if not colon or not outcome or value is None or not 0 < value < inf:
         raise ScenarioError(f"--until {text}: should be OUTCOME:WIDTH, such as cost_mean_cores:2% or pas_mean:0.5")
     is_relative = width.strip().endswith("%")
-    return Aim(outcome, value / 100 if is_relative else value, is_relative)
+    return WidthAim(outcome, value / 100 if is_relative else value, is_relative)
 
 
 def looks(most: int) -> Iterator[tuple[int, float]]:
@@ -106,7 +106,7 @@ def looks(most: int) -> Iterator[tuple[int, float]]:
         seeds, number = min(most, seeds + (seeds + 1) // 2), number + 1
 
 
-def check_outcomes(aims: Sequence[Aim], summary: Mapping[str, Any]) -> None:
+def check_outcomes(aims: Sequence[WidthAim], summary: Mapping[str, Any]) -> None:
     """Raise ScenarioError for an aim whose outcome is not a number in a summary."""
     known = [key for key, value in summary.items() if not isinstance(value, str | bool | dict)]
     for aim in aims:

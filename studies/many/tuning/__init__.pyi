@@ -1,7 +1,7 @@
 from .aims import OUTCOMES as OUTCOMES
 from .aims import wishes_of as wishes_of
 from .options import Drawing as Drawing
-from .options import Options as Options
+from .options import TuningOptions as TuningOptions
 from .run import tune as tune
 from .tuned import Best as Best
 from .tuned import Tuned as Tuned

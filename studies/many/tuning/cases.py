@@ -46,7 +46,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Cases:
+class TuningCases:
     """The base scenario of all runs, the cases to train and to test on, and how they were chosen, in words.
 
     The cases of one window are consecutive, `seeds` of them. Settings are chosen on `train` alone.
@@ -65,7 +65,7 @@ class Cases:
         return _length_of(self.base) if window is None else window[1] - window[0]
 
 
-def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = lambda _: None) -> Cases:
+def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = lambda _: None) -> TuningCases:
     """The cases for a scenario, drawn by its seed. `log` gets a message if there are fewer than requested.
 
     Raises ScenarioError for parts of the load that overlap or hold no window, TraceError if the load cannot be used.
@@ -97,7 +97,7 @@ def cases_of(scenario: Scenario, how: Drawing, log: Callable[[str], object] = la
         found.append([candidates[place] for place in chosen.tolist()])
     first = scenario.seed
     last = first + how.seeds * len(found[0])
-    return Cases(
+    return TuningCases(
         base.model_copy(update={"window": None}),
         _cases(found[0], first, how.seeds),
         _cases(found[1], last, how.seeds),
@@ -114,7 +114,7 @@ def of_case(scenario: Scenario, case: Case) -> Scenario:
     return scenario.model_copy(update={"window": window, "seed": case.seed, "records": "none"})
 
 
-def _seeds_apart(scenario: Scenario, how: Drawing) -> Cases:
+def _seeds_apart(scenario: Scenario, how: Drawing) -> TuningCases:
     """The cases for a load that each seed draws anew: some seeds to train on, others to test on."""
     if how.train or how.test or how.length_s or how.draw == "alike":
         raise ScenarioError(
@@ -123,7 +123,7 @@ def _seeds_apart(scenario: Scenario, how: Drawing) -> Cases:
         )
     count = how.windows * how.seeds
     first, last = scenario.seed, scenario.seed + count
-    return Cases(
+    return TuningCases(
         scenario,
         tuple(Case(None, seed) for seed in range(first, last)),
         tuple(Case(None, seed) for seed in range(last, last + 2 * count)),

@@ -32,7 +32,7 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Options:
+class TuningOptions:
     """The goal of the search, its space, and the number of trials.
 
     `also`: as `aims.wishes_of`; `limits`: as `aims.parse_limit`; `vary`: as `space.space_of`.

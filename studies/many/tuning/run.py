@@ -13,10 +13,10 @@ from ipa.policies import knows_future
 from ipa.studies.many import Keys, PlannedRun, Running, Store, begun, key_of
 from ipa.studies.many.answers import figure_of
 from ipa.studies.many.tuning.aims import OUTCOMES, Wishes, wishes_of
-from ipa.studies.many.tuning.cases import Case, Cases, cases_of, of_case
+from ipa.studies.many.tuning.cases import Case, TuningCases, cases_of, of_case
 from ipa.studies.many.tuning.gains import Columns, Rows, columns_of, gains, means_of
-from ipa.studies.many.tuning.options import Drawing, Options
-from ipa.studies.many.tuning.search import FEWEST_WINDOWS, Search, Setting, opened
+from ipa.studies.many.tuning.options import Drawing, TuningOptions
+from ipa.studies.many.tuning.search import FEWEST_WINDOWS, Search, TriedSetting, opened
 from ipa.studies.many.tuning.space import A_BOUND, Space, Values, check_values, space_of
 from ipa.studies.many.tuning.tuned import Best, Tuned, check_same, in_words, manifest_of, write_tuned
 from ipa.studies.runs import prepare
@@ -56,7 +56,7 @@ def tune(
     Raises ScenarioError for a goal, a policy that knows the load to come, keys, parts of the load or a folder that
     cannot be used; Error if no setting could be run; as `prepare` for the scenario itself; and as `Executor.make`.
     """
-    asked = Options(**options)
+    asked = TuningOptions(**options)
     space = space_of(scenario, asked.vary)
     is_goal_varied = any(key in OF_GOAL or key.startswith("policy.goal") for key in space)
     goal_of = None if is_goal_varied else scenario
@@ -102,7 +102,7 @@ class _Training:
     def __init__(
         self,
         search: Search,
-        cases: Cases,
+        cases: TuningCases,
         names: Sequence[str],
         store: Store,
         make_runs: Callable[[Iterable[PlannedRun], int], object],
@@ -150,7 +150,7 @@ class _Training:
     def _planned(self, scenario: Scenario) -> PlannedRun:
         return PlannedRun(key_of(self._keys.shared(scenario), scenario.seed), scenario.as_dict())
 
-    def run(self, batch: Sequence[Setting]) -> None:
+    def run(self, batch: Sequence[TriedSetting]) -> None:
         """Run a batch until each setting is complete, dropped or failed."""
         train, seeds = self._cases.train, self._cases.seeds
         for look in looks(len(train) // seeds, seeds):
@@ -166,14 +166,16 @@ class _Training:
                     setting.is_dropped = self._search.should_prune(setting, seeds)
 
 
-def best_of(complete: Sequence[Setting], wishes: Wishes, defaults: Mapping[str, float]) -> list[Setting | None]:
+def best_of(
+    complete: Sequence[TriedSetting], wishes: Wishes, defaults: Mapping[str, float]
+) -> list[TriedSetting | None]:
     """The Pareto front, over all aims, of the settings that keep the limits, the best in the first aim first.
 
     None stands for the defaults. The front is empty if none keeps the limits. Of equal settings, the first is taken.
     """
-    candidates: list[tuple[tuple[float, ...], Setting | None]] = [(wishes.losses(defaults), None)] * wishes.are_kept(
-        defaults, defaults
-    )
+    candidates: list[tuple[tuple[float, ...], TriedSetting | None]] = [
+        (wishes.losses(defaults), None)
+    ] * wishes.are_kept(defaults, defaults)
     for setting in complete:
         found = setting.means
         if wishes.are_kept(found, defaults):
@@ -194,7 +196,12 @@ def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
 
 
 def _tuned(
-    scenario: Scenario, space: Space, wishes: Wishes, cases: Cases, settings: Sequence[Setting], training: _Training
+    scenario: Scenario,
+    space: Space,
+    wishes: Wishes,
+    cases: TuningCases,
+    settings: Sequence[TriedSetting],
+    training: _Training,
 ) -> Tuned:
     complete = [each for each in settings if not each.is_dropped and each.error is None]
     front = best_of(complete, wishes, training.default_means)[:MOST_BEST]
@@ -228,7 +235,7 @@ def _tuned(
     return Tuned(scenario, wishes, space, cases, tuple(settings), best, tuple(runs))
 
 
-def failed(settings: Sequence[Setting]) -> Error:
+def failed(settings: Sequence[TriedSetting]) -> Error:
     """The error if no setting could be run: the reasons, the commonest first, each with the settings that have it."""
     having: dict[str, list[str]] = {}
     for setting in settings:

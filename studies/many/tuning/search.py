@@ -43,7 +43,7 @@ _ROWS, _VALUES, _ERROR = "rows", "values", "error"
 
 
 @dataclass
-class Setting:
+class TriedSetting:
     """One setting: its number, its values, and the outcomes of its runs so far, in the order of the cases."""
 
     number: int
@@ -68,7 +68,7 @@ class Search:
         self._seed = seed
         self._open: dict[int, Trial] = {}
 
-    def batches(self, trials: int) -> Iterator[list[Setting]]:
+    def batches(self, trials: int) -> Iterator[list[TriedSetting]]:
         """The settings to try, up to `trials` in all, batch by batch; each batch must be told completely."""
         from optuna.trial import TrialState
 
@@ -82,7 +82,7 @@ class Search:
             yield waiting
             waiting = []
 
-    def should_prune(self, setting: Setting, seeds: int) -> bool:
+    def should_prune(self, setting: TriedSetting, seeds: int) -> bool:
         """Whether Optuna's pruner drops a setting that has met its first windows, with `seeds` runs in each.
 
         It compares them window by window with the best setting so far that keeps the limits. With several aims there is
@@ -96,7 +96,7 @@ class Search:
                 trial.report(value, window)
             return trial.should_prune()
 
-    def tell(self, setting: Setting, defaults: Outcomes) -> None:
+    def tell(self, setting: TriedSetting, defaults: Outcomes) -> None:
         """Tell the result of a setting, which is complete, dropped or failed."""
         from optuna.trial import TrialState
 
@@ -121,21 +121,21 @@ class Search:
                 return
             self._study.tell(trial, state=TrialState.PRUNED)
 
-    def told(self) -> list[Setting]:
+    def told(self) -> list[TriedSetting]:
         """All settings that have been told, in order."""
         from optuna.trial import TrialState
 
         ended = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
         return [_setting(trial) for trial in self._study.get_trials(deepcopy=False) if trial.state in ended]
 
-    def _ask(self, number: int) -> Setting:
+    def _ask(self, number: int) -> TriedSetting:
         with _quietly():
             self._study.sampler = _sampler(self._seed, number)
             trial = self._study.ask()
             assert trial.number == number
             return self._suggested(trial)
 
-    def _again(self, known: FrozenTrial) -> Setting:
+    def _again(self, known: FrozenTrial) -> TriedSetting:
         """A setting that was asked for, perhaps incompletely, but not told."""
         from optuna.trial import Trial
 
@@ -143,11 +143,11 @@ class Search:
             self._study.sampler = _sampler(self._seed, known.number)
             return self._suggested(Trial(self._study, known._trial_id))
 
-    def _suggested(self, trial: Trial) -> Setting:
+    def _suggested(self, trial: Trial) -> TriedSetting:
         values = suggested(trial, self._space)
         trial.set_user_attr(_VALUES, values)
         self._open[trial.number] = trial
-        return Setting(trial.number, values)
+        return TriedSetting(trial.number, values)
 
 
 @contextmanager
@@ -227,10 +227,10 @@ def _worst(is_most: bool) -> float:
     return float("-inf") if is_most else float("inf")
 
 
-def _setting(trial: FrozenTrial) -> Setting:
+def _setting(trial: FrozenTrial) -> TriedSetting:
     from optuna.trial import TrialState
 
-    return Setting(
+    return TriedSetting(
         trial.number,
         trial.user_attrs[_VALUES],
         trial.user_attrs[_ROWS],

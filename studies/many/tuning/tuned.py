@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.studies.intervals import HELD, Estimate
 from ipa.studies.many.tuning.aims import Wishes
-from ipa.studies.many.tuning.cases import PAST, Case, Cases
+from ipa.studies.many.tuning.cases import PAST, Case, TuningCases
 from ipa.studies.many.tuning.gains import Columns, Gain
-from ipa.studies.many.tuning.search import Setting
+from ipa.studies.many.tuning.search import TriedSetting
 from ipa.studies.many.tuning.space import Space, Values
 from ipa.studies.runs.results import (
     MANIFEST,
@@ -60,8 +60,8 @@ class Tuned:
     defaults: Scenario
     wishes: Wishes
     space: Space
-    cases: Cases
-    settings: tuple[Setting, ...]
+    cases: TuningCases
+    settings: tuple[TriedSetting, ...]
     best: tuple[Best, ...]
     runs: tuple[tuple[int | None, str, Sequence[Case], Columns], ...]
 
@@ -239,7 +239,7 @@ BEST = "best.yaml"
 FOUND = "found.json"
 
 
-def manifest_of(scenario: Scenario, wishes: Wishes, space: Space, cases: Cases) -> dict[str, Any]:
+def manifest_of(scenario: Scenario, wishes: Wishes, space: Space, cases: TuningCases) -> dict[str, Any]:
     """What a tuning depends on, except the number of settings to try; JSON-able."""
     question = {
         "scenario": scenario.as_dict(),

@@ -1,7 +1,7 @@
 from .checks import check_installed as check_installed
 from .checks import check_live as check_live
 from .load import GATEWAY as GATEWAY
-from .load import Target as Target
+from .load import LoadTarget as LoadTarget
 from .load import check_address as check_address
 from .load import check_load_file as check_load_file
 from .load import is_url as is_url
@@ -15,8 +15,8 @@ from .on_cluster import check_reachable as check_reachable
 from .on_cluster import connect as connect
 from .on_cluster import deployed as deployed
 from .on_cluster import first_configuration as first_configuration
-from .options import Cluster as Cluster
 from .options import Live as Live
+from .options import LiveCluster as LiveCluster
 from .recover import check_none_kept as check_none_kept
 from .recover import kept_folder as kept_folder
 from .recover import recover as recover

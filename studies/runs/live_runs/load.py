@@ -37,7 +37,7 @@ MOST_NAMED = 3
 
 
 @dataclass(frozen=True)
-class Target:
+class LoadTarget:
     """A load, and the server and model that it goes to; `body` None: zeros, shaped by the model's metadata.
 
     `token_file` is a file with the token that the server requires of clients; empty: none.
@@ -71,7 +71,7 @@ def load_target(
     body: Path | None = None,
     duration_s: float | None = None,
     token_file: Path | None = None,
-) -> Target:
+) -> LoadTarget:
     """The load of a scenario, at most `duration_s` of it, for the server at `url`.
 
     `model` None: the pipeline's name. `body`: a file with the request to send. Raises ScenarioError, TraceError or
@@ -82,10 +82,10 @@ def load_target(
     if duration_s is not None and duration_s < trace.duration_s:
         trace = trace.window([(0.0, duration_s)])
     given = None if body is None else read_body("--body", body)
-    return Target(url, model, given, trace, arrivals_of(scenario, trace), str(token_file or ""))
+    return LoadTarget(url, model, given, trace, arrivals_of(scenario, trace), str(token_file or ""))
 
 
-def send_load(target: Target, patience_s: float) -> Sent:
+def send_load(target: LoadTarget, patience_s: float) -> Sent:
     """Send the load from this process, which does nothing else. Raises LiveError if the server has no such model,
     RunError if no server answers."""
     from ipa.live import Job, send_job, zeros_for
@@ -137,7 +137,7 @@ def load_table(sent: Sent, checked: Checked | None = None) -> pd.DataFrame:
     )
 
 
-def load_figures(sent: Sent, target: Target) -> dict[str, Any]:
+def load_figures(sent: Sent, target: LoadTarget) -> dict[str, Any]:
     """Counts and latencies as the clients saw them, and how late the load generator sent."""
     import numpy as np
 

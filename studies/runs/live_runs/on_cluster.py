@@ -12,7 +12,7 @@ from ipa import profiles
 from ipa.live import LiveError
 from ipa.policies import Configuration, Entry, Journal, lightest_configuration
 from ipa.studies.runs.live_runs.checks import plane_of
-from ipa.studies.runs.live_runs.options import Cluster
+from ipa.studies.runs.live_runs.options import LiveCluster
 from ipa.studies.runs.run import Prepared
 
 if TYPE_CHECKING:
@@ -26,14 +26,14 @@ LABEL = re.compile("[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 """The names of namespaces that Kubernetes accepts."""
 
 
-def connect(cluster: Cluster, read_only: bool = False, on_warning: Callable[[str], object] | None = None) -> Api:
+def connect(cluster: LiveCluster, read_only: bool = False, on_warning: Callable[[str], object] | None = None) -> Api:
     """The cluster's API; `on_warning` None: the server's warnings are logged. Raises LiveError if there is none."""
     from ipa.live.kubernetes import connect
 
     return connect(cluster.context, read_only, on_warning)
 
 
-def deployed(prepared: Prepared, cluster: Cluster, layout: Layout | None = None) -> Deployed:
+def deployed(prepared: Prepared, cluster: LiveCluster, layout: Layout | None = None) -> Deployed:
     """The deployment of a scenario. `layout` None: the default one. Raises LiveError for an invalid name."""
     from ipa.live.kubernetes import Deployed, Layout, current_namespace, names
 
@@ -73,7 +73,7 @@ def as_laid_out(api: Api, wanted: Deployed, is_adopted: bool = False) -> Deploye
     return found
 
 
-def check_reachable(prepared: Prepared, cluster: Cluster) -> None:
+def check_reachable(prepared: Prepared, cluster: LiveCluster) -> None:
     """Raise LiveError if the pipeline is not on the cluster, or clients could not reach it from here."""
     from ipa.live.kubernetes import client_url
 
@@ -104,7 +104,7 @@ class Held:
 
 @contextmanager
 def remembered(
-    prepared: Prepared, cluster: Cluster, held: Held, *, read_only: bool
+    prepared: Prepared, cluster: LiveCluster, held: Held, *, read_only: bool
 ) -> Iterator[tuple[Callable[[Journal], object], Callable[[Entry], object]]]:
     """Two functions: one lets a journal resume from the state kept on the cluster, one keeps a new entry there.
 
@@ -123,7 +123,7 @@ def remembered(
 
 def backend_maker(
     prepared: Prepared,
-    cluster: Cluster,
+    cluster: LiveCluster,
     history_rps: tuple[float, ...],
     *,
     read_only: bool = False,

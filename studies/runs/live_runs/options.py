@@ -10,7 +10,7 @@ from ipa.studies.scenario import choices, option
 
 
 @dataclass(frozen=True)
-class Cluster:
+class LiveCluster:
     """Which cluster, and which deployment there."""
 
     context: str | None = option(None, "Context in the kubeconfig. Default: the current one.")
@@ -59,7 +59,7 @@ class Live:
     metrics_port: int | None = option(None, "Serve the controller's own metrics on this port.", least=0, most=65535)
     metrics_host: str = option("127.0.0.1", "Address for --metrics-port. Default: 127.0.0.1.")
     state: Path | None = option(None, "Keep the journal in this file, and resume from it if it exists.")
-    cluster: Cluster | None = None
+    cluster: LiveCluster | None = None
     limits: GatewayLimits = field(default_factory=GatewayLimits)
     prometheus_match: tuple[str, ...] = option(
         (),

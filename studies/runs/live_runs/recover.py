@@ -57,7 +57,7 @@ def recover(out: Path) -> LiveRun:
     except LiveError as error:
         raise LiveError(f"{out}: {error}") from None
     results.claim(out)
-    scenario, read = Scenario.model_validate(kept.about["scenario"]), results.Kept.of(kept.about, folder)
+    scenario, read = Scenario.model_validate(kept.about["scenario"]), results.KeptInputs.of(kept.about, folder)
     prepared = replace(prepare(read.scenario(scenario)), scenario=scenario, inputs=read.inputs())
     prepared = replace(prepared, trace=prepared.trace.window([(0.0, kept.about["duration_s"])]))
     duration_s = min(max(kept.now_s, 1.0), prepared.trace.duration_s)

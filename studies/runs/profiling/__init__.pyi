@@ -1,14 +1,14 @@
 from .edges import counted as counted
 from .edges import doubts as doubts
 from .figures import VERDICTS as VERDICTS
-from .figures import Change as Change
+from .figures import FigureChange as FigureChange
 from .figures import changes as changes
 from .pipeline_file import as_dict as as_dict
 from .pipeline_file import disturbances as disturbances
 from .pipeline_file import points_of as points_of
 from .pipeline_file import write as write
-from .plan import Asked as Asked
-from .plan import Plan as Plan
+from .plan import AskedPoints as AskedPoints
+from .plan import ProfilingPlan as ProfilingPlan
 from .plan import make as make
 from .plan import targets_of as targets_of
 from .profile import Measurements as Measurements

@@ -20,7 +20,7 @@ APART = 0.05
 
 
 @dataclass(frozen=True)
-class Counted:
+class EdgeCounts:
     """How many items each sample put on an edge, in order of the samples: variant -> numbers. `others`: the parent's
     variants that were not measured. `every_s`: the time between samples; None: unknown, and so is persistence.
     """
@@ -73,7 +73,7 @@ class Counted:
         return values
 
 
-def counted(profile: Profile) -> list[Counted]:
+def counted(profile: Profile) -> list[EdgeCounts]:
     """The counts on each edge that depends on models' outputs, in the order of the file."""
     plan, counts = profile.plan, []
     if plan.pipeline is None or plan.pipeline.graph is None:
@@ -92,7 +92,7 @@ def counted(profile: Profile) -> list[Counted]:
         others = tuple(
             target.name for target in plan.pipeline.stage(edge.parent).variants if target.name not in numbers
         )
-        counts.append(Counted(edge, numbers, others, plan.every_s))
+        counts.append(EdgeCounts(edge, numbers, others, plan.every_s))
     return counts
 
 
@@ -111,7 +111,7 @@ def written(profile: Profile, source: str) -> tuple[list[ProfiledEdge], dict[str
     return edges, tables
 
 
-def _is_writable(counts: Counted, every: list[Counted]) -> bool:
+def _is_writable(counts: EdgeCounts, every: list[EdgeCounts]) -> bool:
     """Whether a file can hold the counts: shares must be above 0, and those of a switch must sum to 1."""
     edge = counts.edge
     if edge.items_from or not edge.switch:

@@ -87,7 +87,7 @@ VERDICTS = (WORSE, BETTER, UNSURE, SAME, COPIED)
 
 
 @dataclass(frozen=True)
-class Change:
+class FigureChange:
     """A number in both profiles: what it is, its values, and `within`, the half-width of the interval of `after` /
     `before` as a share (None: unknown).
 
@@ -111,7 +111,7 @@ class Change:
         return self.after / self.before
 
 
-def changes(before: Pipeline, after: Pipeline, threshold: float) -> list[Change]:
+def changes(before: Pipeline, after: Pipeline, threshold: float) -> list[FigureChange]:
     """All numbers that both pipelines have, in the order of the first; `threshold` is a share, 0.05 for 5 %."""
     same = {key for key, origin in before.provenance.items() if after.provenance.get(key) == origin}
     return [
@@ -125,7 +125,7 @@ def changes(before: Pipeline, after: Pipeline, threshold: float) -> list[Change]
     ]
 
 
-def _of_variant(stage: str, old: Variant, new: Variant, threshold: float, same: Set[str]) -> Iterator[Change]:
+def _of_variant(stage: str, old: Variant, new: Variant, threshold: float, same: Set[str]) -> Iterator[FigureChange]:
     figures = {(figure.cores, figure.batch): figure for figure in new.figures}
     for was in old.figures:
         now = figures.get((was.cores, was.batch))
@@ -139,12 +139,12 @@ def _of_variant(stage: str, old: Variant, new: Variant, threshold: float, same: 
         if first and second and is_measured[quantity]:
             is_copied = first == second and sources[quantity] in same
             verdict = COPIED if is_copied else _verdict(second / first, sure[quantity], threshold, is_latency=True)
-            yield Change(stage, old.name, None, None, quantity, first, second, sure[quantity], verdict)
+            yield FigureChange(stage, old.name, None, None, quantity, first, second, sure[quantity], verdict)
 
 
 def _of_figure(
     stage: str, variant: str, was: Figure, now: Figure, threshold: float, same: Set[str]
-) -> Iterator[Change]:
+) -> Iterator[FigureChange]:
     places = stage, variant, was.cores, was.batch
     is_copied = was == now and {was.mean_from, was.p99_from, was.throughput_from} <= same
     for quantity in ("mean_s", "p99_s", "throughput_rps"):
@@ -155,7 +155,7 @@ def _of_figure(
         before, after = getattr(was, quantity), getattr(now, quantity)
         verdict = _verdict(after / before, within, threshold, is_latency=quantity != "throughput_rps")
         verdict = COPIED if is_copied else verdict
-        yield Change(*places, quantity, before, after, within, verdict)
+        yield FigureChange(*places, quantity, before, after, within, verdict)
 
 
 def _together(first: float | None, second: float | None) -> float | None:

@@ -18,7 +18,7 @@ Shapes = Mapping[str, Sequence[tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
-class Plan:
+class ProfilingPlan:
     """A profile to make: its targets, numbers of cores, batch sizes and numbers of neighbours.
 
     `pipeline` is the one whose file gets the figures, None for a new file; `source` is its name or file, `to` the file
@@ -70,7 +70,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedPoints:
     """The request for a profile: `models` in a folder or at a `server`, of some stages and variants (none: all)."""
 
     models: Path | None
@@ -88,7 +88,7 @@ class Asked:
     every_s: float | None = None
 
 
-def make(name_or_path: str, options: Asked) -> Plan:
+def make(name_or_path: str, options: AskedPoints) -> ProfilingPlan:
     """The plan for a pipeline (name or file) or a model folder.
 
     Raises ScenarioError, LiveError or ProfileError for a request that cannot be carried out.
@@ -115,7 +115,7 @@ def make(name_or_path: str, options: Asked) -> Plan:
     )
     source = name_or_path if pipeline is not None else ""
     rest = (options.effort, path, pipeline, source, options.every_s)
-    return Plan(name, tuple(targets), cores, batches, neighbours, *rest)
+    return ProfilingPlan(name, tuple(targets), cores, batches, neighbours, *rest)
 
 
 def _beside(name_or_path: str, name: str) -> Path:

@@ -17,7 +17,7 @@ from ipa.live import LiveError, profiling
 from ipa.live.profiling import Answer, Beside, Content, Effort, Numbers, Overhead, Point, Record, Start, Target, Visit
 from ipa.profiles import Pipeline
 from ipa.studies import results
-from ipa.studies.runs.profiling.plan import Plan
+from ipa.studies.runs.profiling.plan import ProfilingPlan
 from ipa.studies.scenario import ScenarioError
 
 R = TypeVar("R", Point, Start, Overhead, Beside, Numbers)
@@ -145,18 +145,18 @@ class Skipped:
 class Profile:
     """The measurements of a plan, and the points skipped."""
 
-    plan: Plan
+    plan: ProfilingPlan
     measurements: Measurements
     skipped: tuple[Skipped, ...]
 
 
-def count(plan: Plan) -> int:
+def count(plan: ProfilingPlan) -> int:
     """How many measurements there are if none is skipped."""
     per_variant = len(plan.cores) * len(plan.batches) + len(plan.neighbours)
     return len(plan.targets) * per_variant + len(_to_count(plan))
 
 
-def _to_count(plan: Plan) -> list[Target]:
+def _to_count(plan: ProfilingPlan) -> list[Target]:
     """The variants whose items are counted on edges."""
     return [target for target in plan.targets if target.samples and plan.edges_from(target.stage)]
 
@@ -213,7 +213,7 @@ async def _ask(
         return await profiling.asked(session, batches, rows)
 
 
-def measure(plan: Plan, measurements: Measurements, advance: Advance) -> Profile:
+def measure(plan: ProfilingPlan, measurements: Measurements, advance: Advance) -> Profile:
     """Measure what is not kept yet.
 
     Raises RunError or ProbeError if a server fails, LiveError if a model cannot be asked.
@@ -233,7 +233,7 @@ def measure(plan: Plan, measurements: Measurements, advance: Advance) -> Profile
     return Profile(plan, measurements, tuple(skipped))
 
 
-async def _count(plan: Plan, measurements: Measurements, target: Target, log: Path, advance: Advance) -> None:
+async def _count(plan: ProfilingPlan, measurements: Measurements, target: Target, log: Path, advance: Advance) -> None:
     """Count the items that samples put on the edges from a stage, unless that is kept already."""
     edges = plan.edges_from(target.stage)
     counted_before = {
@@ -254,7 +254,7 @@ async def _count(plan: Plan, measurements: Measurements, target: Target, log: Pa
 
 
 async def _visit(
-    plan: Plan, measurements: Measurements, target: Target, visit: Visit, log: Path, advance: Advance
+    plan: ProfilingPlan, measurements: Measurements, target: Target, visit: Visit, log: Path, advance: Advance
 ) -> list[Skipped]:
     """Measure the points of a visit that are neither kept nor ruled out."""
     skipped: list[Skipped] = []
@@ -282,7 +282,7 @@ async def _visit(
 
 
 def _todo(
-    plan: Plan, measurements: Measurements, visit: Visit, skipped: list[Skipped], advance: Advance
+    plan: ProfilingPlan, measurements: Measurements, visit: Visit, skipped: list[Skipped], advance: Advance
 ) -> Iterator[int]:
     """The batch sizes of a visit that may need measuring; those ruled out already are added to `skipped`."""
     points = measurements.points(visit.stage, visit.variant)
@@ -296,7 +296,7 @@ def _todo(
             yield batch
 
 
-def _ruled_out(plan: Plan, measurements: Measurements, visit: Visit, batch: int) -> Skipped | None:
+def _ruled_out(plan: ProfilingPlan, measurements: Measurements, visit: Visit, batch: int) -> Skipped | None:
     most_s = stage_sla_s(plan, measurements, visit.stage)
     points = measurements.points(visit.stage, visit.variant)
     means_s = {size: point.mean_s for (cores, size), point in points.items() if cores == visit.cores}
@@ -306,7 +306,7 @@ def _ruled_out(plan: Plan, measurements: Measurements, visit: Visit, batch: int)
     return Skipped(visit.stage, visit.variant, visit.cores, batch, shown_by, most_s)
 
 
-def stage_sla_s(plan: Plan, measurements: Measurements, stage: str) -> float | None:
+def stage_sla_s(plan: ProfilingPlan, measurements: Measurements, stage: str) -> float | None:
     """A stage's SLA [s]: the pinned one, else by the rule once all single requests are measured; None before."""
     pinned_s = plan.most_s(stage)
     if pinned_s is not None:
@@ -321,7 +321,7 @@ def stage_sla_s(plan: Plan, measurements: Measurements, stage: str) -> float | N
 
 
 def _neighbours(
-    plan: Plan, measurements: Measurements, target: Target, neighbours: int, log: Path, advance: Advance
+    plan: ProfilingPlan, measurements: Measurements, target: Target, neighbours: int, log: Path, advance: Advance
 ) -> None:
     cores = plan.cores[0]
     measured_before = {

@@ -20,7 +20,7 @@ from .folder import run_files as run_files
 from .folder import runs_table as runs_table
 from .folder import write_run as write_run
 from .kept import INPUTS as INPUTS
-from .kept import Kept as Kept
+from .kept import KeptInputs as KeptInputs
 from .kept import copies_used as copies_used
 from .kept import keep as keep
 from .manifest import MANIFEST as MANIFEST

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ipa.studies import scenario as scenarios
-from ipa.studies.runs.results.kept import Kept
+from ipa.studies.runs.results.kept import KeptInputs
 from ipa.studies.runs.results.manifest import MANIFEST, read_manifest
 from ipa.studies.scenario import PolicyChoice, Scenario, ScenarioError
 
@@ -60,7 +60,7 @@ def asked(what: str | Path) -> Question | None:
         case "sweep":
             if manifest.get("finished") is False:
                 raise ScenarioError(f"{folder}: the sweep is not finished; run the same command again to resume it")
-            options = _options(Kept.of(manifest, folder).points(manifest), folder)
+            options = _options(KeptInputs.of(manifest, folder).points(manifest), folder)
             return Question("sweep", _scenario(manifest, folder), options=options)
         case "tuning":
             raise ScenarioError(f"{folder}: holds a tuning, whose best setting is {folder / 'best.yaml'}")
@@ -96,7 +96,7 @@ def find(
 
 def _scenario(manifest: Mapping[str, Any], folder: Path) -> Scenario:
     try:
-        return Kept.of(manifest, folder).scenario(Scenario(**manifest["scenario"]))
+        return KeptInputs.of(manifest, folder).scenario(Scenario(**manifest["scenario"]))
     except (KeyError, TypeError):
         raise ScenarioError(f"{folder / MANIFEST}: the key 'scenario' should hold a scenario") from None
     except ScenarioError as error:

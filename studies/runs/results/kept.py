@@ -49,7 +49,7 @@ def _relative(path: Path, folder: Path) -> str:
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptInputs:
     """What the runs of a results folder have read: for each name in their scenarios the sha256, and the place."""
 
     folder: Path
@@ -57,7 +57,7 @@ class Kept:
     loads: Mapping[str, Mapping[str, str]]
 
     @classmethod
-    def of(cls, manifest: Mapping[str, Any], folder: Path) -> Kept:
+    def of(cls, manifest: Mapping[str, Any], folder: Path) -> KeptInputs:
         """What a folder's manifest says; that of an earlier version has no copies. Raises ScenarioError if it is
         malformed."""
         entry = manifest.get("inputs")
@@ -130,7 +130,7 @@ class Kept:
 
 def copies_used(folder: Path) -> list[str]:
     """The files that have changed since the runs of a results folder, so that the copies are used; by name."""
-    return list(Kept.of(read_manifest(folder), folder).changed)
+    return list(KeptInputs.of(read_manifest(folder), folder).changed)
 
 
 def _titled(policy: Any, before: Any) -> Any:

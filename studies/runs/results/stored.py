@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipa.policies import Entry, read_journal, to_line
 from ipa.studies.runs.inputs import digests_of
-from ipa.studies.runs.results.kept import Kept
+from ipa.studies.runs.results.kept import KeptInputs
 from ipa.studies.runs.results.manifest import MANIFEST, completed, difference, read_manifest
 from ipa.studies.runs.run_data import DisplayedRun
 from ipa.studies.runs.tables import ITEMS, Tables, tables_of
@@ -80,7 +80,7 @@ class StoredRun(DisplayedRun):
     @cached_property
     def scenario(self) -> Scenario:
         """The scenario, with the files that the run has read: their copies, if they have changed since."""
-        return Kept.of(self.manifest, self.folder).scenario(Scenario.model_validate(self.manifest["scenario"]))
+        return KeptInputs.of(self.manifest, self.folder).scenario(Scenario.model_validate(self.manifest["scenario"]))
 
     @property
     def starts_at(self) -> datetime | None:

@@ -20,7 +20,7 @@ from ipa.live.kubernetes.settings import Layout, cpu_cores, memory_bytes
 from ipa.live.kubernetes.stage_state import Look
 from ipa.studies import live_runs
 from ipa.studies.commands import cluster
-from ipa.studies.runs.live_runs.options import Cluster
+from ipa.studies.runs.live_runs.options import LiveCluster
 from tests.command import ipa, refusal
 from tests.live.kubernetes import pack
 from tests.live.kubernetes.world import tiny
@@ -133,7 +133,7 @@ def test_a_deployment_is_named_without_its_load_and_its_policy(tmp_path: Path) -
     scenario = tmp_path / "scenario.yaml"
     head = "schema_version: 1\nkind: scenario\npipeline: video\n"
     scenario.write_text(f"{head}trace: elsewhere.csv\nwindow: 100:200\npolicy: elsewhere.py:Mine\n", encoding="utf-8")
-    assert cluster.named(str(scenario), Cluster(namespace="there")).instance == "ipa-video"
+    assert cluster.named(str(scenario), LiveCluster(namespace="there")).instance == "ipa-video"
     said = ipa("live", "manifests", scenario, "--control-secret", env=NO_CLUSTER)
     assert (said.stderr, yaml.safe_load(said.stdout)["metadata"]["name"]) == ("", "ipa-video-control")
     assert "policy: elsewhere.py" in refusal("live", "manifests", str(scenario))

@@ -19,7 +19,7 @@ from ipa.live.kubernetes.timeline import EXCLUDED_FOR_S
 from ipa.policies import Applied, Decision, Entry, Journal
 from ipa.studies import find
 from ipa.studies.runs.live_runs import on_cluster
-from ipa.studies.runs.live_runs.options import Cluster
+from ipa.studies.runs.live_runs.options import LiveCluster
 from ipa.studies.runs.run import prepare
 from tests.live.kubernetes.world import BEGAN_S, on_server, tiny
 from tests.live.world import sort
@@ -152,7 +152,7 @@ def test_a_backend_is_told_how_to_wait_for_what_is_remembered_last(monkeypatch: 
     api, held, scenario = Given(), on_cluster.Held(), find("video")
     monkeypatch.setattr(on_cluster, "connect", lambda _: api)
     held.lease = SimpleNamespace(is_held=True)  # type: ignore[assignment]
-    cluster = Cluster(namespace="default")
+    cluster = LiveCluster(namespace="default")
     with on_cluster.remembered(prepare(scenario), cluster, held, read_only=False) as (_, keep):
         keep(entry(7))
         held.finish()

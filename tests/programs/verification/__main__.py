@@ -158,7 +158,7 @@ def coverage_row(outcome: coverage.Outcome) -> Row:
     }
 
 
-def real_row(outcome: coverage.Outcome, aim: stopping.Aim) -> Row:
+def real_row(outcome: coverage.Outcome, aim: stopping.WidthAim) -> Row:
     """How often intervals over some seeds of real runs, and the last one of a sweep with an aim, hold the mean."""
     random = np.random.default_rng(1)
     found = {f"of_{seeds}": outcome.coverage(seeds, REAL_ROWS, random)[0] for seeds in (5, 8, 20)}

@@ -15,7 +15,7 @@ import numpy as np
 
 from ipa.live.profiling import repeats
 from ipa.sim import FloatArray
-from ipa.studies.intervals import CONFIDENCE, PLAIN, Bounds, bounds, differences, kind_of
+from ipa.studies.intervals import CONFIDENCE, PLAIN, IntervalBounds, bounds, differences, kind_of
 from ipa.studies.many.answers import of_summaries
 from ipa.studies.many.answers.differences import dominated
 from ipa.studies.many.answers.outcome import known_outcome
@@ -38,7 +38,7 @@ class Outcome:
     mean: float
     least: float
 
-    def bounds(self, values: FloatArray, confidence: float = CONFIDENCE) -> Bounds:
+    def bounds(self, values: FloatArray, confidence: float = CONFIDENCE) -> IntervalBounds:
         """The intervals of rows of runs."""
         of, span_s = np.full(values.shape, float(REQUESTS)), np.full(values.shape, SPAN_S)
         return bounds(kind_of(self.key), values, confidence, of, span_s)
@@ -113,7 +113,7 @@ OUTCOMES = (
 
 
 def stopped(
-    outcome: Outcome, aim: stopping.Aim, rows: int, random: np.random.Generator, *, spends: bool = True
+    outcome: Outcome, aim: stopping.WidthAim, rows: int, random: np.random.Generator, *, spends: bool = True
 ) -> float:
     """Of sweeps that add seeds until an aim is reached, the share whose last interval holds the mean.
 
@@ -177,10 +177,10 @@ def changes_held(outcome: Outcome, windows: int, rows: int, random: np.random.Ge
 STEADY = Outcome("p99, steady", "latency_p99_s", lambda random, shape: random.normal(1.77, 0.003, shape), 1.77, 0.94)
 
 UNTIL = (
-    (OUTCOMES[-1], stopping.Aim("cost_mean_cores", 0.005, True)),
-    (RARE, stopping.Aim("sla_violation_rate", 0.3, True)),
-    (RARE, stopping.Aim("sla_violation_rate", 0.003, False)),
-    (SKEWED, stopping.Aim("latency_p99_s", 0.01, True)),
+    (OUTCOMES[-1], stopping.WidthAim("cost_mean_cores", 0.005, True)),
+    (RARE, stopping.WidthAim("sla_violation_rate", 0.3, True)),
+    (RARE, stopping.WidthAim("sla_violation_rate", 0.003, False)),
+    (SKEWED, stopping.WidthAim("latency_p99_s", 0.01, True)),
 )
 """Sweeps with `--until`."""
 

@@ -37,7 +37,7 @@ def made() -> pd.DataFrame:
     return sweep("video", [f"policy={policies}"], seeds=SEEDS, values={"trace": "bursty"})
 
 
-def outcomes(table: pd.DataFrame) -> list[tuple[Outcome, stopping.Aim]]:
+def outcomes(table: pd.DataFrame) -> list[tuple[Outcome, stopping.WidthAim]]:
     """The outcomes of these runs, to be drawn from, and the aims."""
     found = []
     for policy, text, least in OUTCOMES:

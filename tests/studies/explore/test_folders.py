@@ -11,7 +11,7 @@ import pytest
 
 from ipa.policies.registry import split_spec
 from ipa.studies import find
-from ipa.studies.explore import Explorer, Question, about
+from ipa.studies.explore import Explorer, ExplorerQuestion, about
 from ipa.studies.explore.points import points_of
 from ipa.studies.many.systems import BASELINES
 from ipa.studies.scenario import parse_value
@@ -67,7 +67,7 @@ def test_listed_and_drawn_points_are_asked_to_the_last_digit(sample: tuple[Any, 
     first = about("drawn")
     assert (first.what, first.among) == ("video", "drawn")
     drawn = pd.read_parquet("drawn/runs.parquet")["hop_s"].tolist()
-    questions = [Question.of(each["question"]) for each in points_of("drawn")["points"]]
+    questions = [ExplorerQuestion.of(each["question"]) for each in points_of("drawn")["points"]]
     assert [question.scenarios()[0][0].hop_s for question in questions] == drawn
     assert questions[0].plain == first.plain
 
@@ -327,4 +327,4 @@ def test_a_goal_behind_a_policy_may_be_as_after_goal(goal: str) -> None:
         {"goal": {"min": "cost", "accuracy_at_least": 38}, "beta": 2},
     )
     assert parse_value(goal) == {"min": "cost", "accuracy_at_least": 38}
-    assert len(Question("video", (f"ipa goal={goal} beta=2", "rate")).scenarios()) == 2
+    assert len(ExplorerQuestion("video", (f"ipa goal={goal} beta=2", "rate")).scenarios()) == 2

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from ipa.studies import compare, find, simulate
-from ipa.studies.explore import Explorer, Question, about
+from ipa.studies.explore import Explorer, ExplorerQuestion, about
 from ipa.studies.explore.coarse import beginning
 from ipa.studies.explore.questions import controls
 from ipa.studies.many import by_policy, cell
@@ -109,14 +109,16 @@ def _scenarios_of(code: str) -> list[Scenario]:
 
 def test_a_table_of_means_is_that_of_compare(explorer: Explorer) -> None:
     answered = found(explorer, policies=["ipa", "scale-only:high"], seeds=3)
-    printed = Question.of({"what": "video", "policies": ["ipa", "scale-only:high"], "seeds": 3, "values": SHORT})
+    printed = ExplorerQuestion.of(
+        {"what": "video", "policies": ["ipa", "scale-only:high"], "seeds": 3, "values": SHORT}
+    )
     groups = read_groups(printed)
     assert [each["policy"] for each in answered["policies"]] == [group.policy for group in groups]
     for each, group in zip(answered["policies"], groups, strict=True):
         assert [each["estimates"][name]["text"] for name in answered["figures"]] == [cell(group, of) for of in FIGURES]
 
 
-def read_groups(question: Question) -> Any:
+def read_groups(question: ExplorerQuestion) -> Any:
     return by_policy([simulate(scenario) for of_policy in question.scenarios() for scenario in of_policy])
 
 

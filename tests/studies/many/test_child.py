@@ -14,7 +14,7 @@ import pytest
 
 from ipa.studies import find
 from ipa.studies.many import Bundle, Outcome, PlannedRun
-from ipa.studies.many.bundle import Answer, work
+from ipa.studies.many.bundle import ChunkAnswer, work
 from ipa.studies.many.child import Child
 from ipa.studies.many.executor import Done, Local, make_apart
 from tests.command import POLICIES, SHORT, start
@@ -81,7 +81,7 @@ def test_a_process_that_is_closed_has_ended() -> None:
 def test_in_whatever_thread_of_a_worker_a_run_is_in_the_main_thread_where_its_decisions_have_a_time_limit() -> None:
     run = asked(6)
     luggage = Bundle.of([find("video", {"policy": "my.py:Ends level=6"})])
-    answers: list[Answer] = []
+    answers: list[ChunkAnswer] = []
     thread = Thread(target=lambda: answers.append(work(luggage, "summary", [run])))
     thread.start()
     thread.join()

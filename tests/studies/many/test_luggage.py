@@ -9,7 +9,7 @@ import pytest
 
 from ipa.studies import Scenario, find
 from ipa.studies.many import Bundle, Outcome, PlannedRun
-from ipa.studies.many.bundle import Answer, Unpacked, VersionCheck, program, work
+from ipa.studies.many.bundle import ChunkAnswer, Unpacked, VersionCheck, program, work
 from ipa.studies.many.executor import Done, make
 from ipa.studies.scenario import WorkerError
 from ipa.studies.scenario.loads import brought, find_trace
@@ -84,8 +84,8 @@ def test_a_load_that_was_brought_is_found_by_its_name() -> None:
         find_trace("nowhere", 1)
 
 
-def answer(**other: str) -> Answer:
-    return Answer("far", {**program(), **other}, Done([], 0.0))
+def answer(**other: str) -> ChunkAnswer:
+    return ChunkAnswer("far", {**program(), **other}, Done([], 0.0))
 
 
 def test_a_worker_with_another_version_of_this_program_is_refused_by_name() -> None:

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from ipa.studies.pages.clock import ORIGIN_MS, Clock, LineLook, course, envelope, is_long
-from ipa.studies.series import Steps
+from ipa.studies.series import StepLine
 
-WAVE = Steps(np.arange(86401.0), np.arange(86400.0) % 2 + 10.0)
+WAVE = StepLine(np.arange(86401.0), np.arange(86400.0) % 2 + 10.0)
 """A day of 10 and 11, second by second."""
 
 
 def test_an_envelope_has_the_least_the_mean_and_the_greatest_of_each_bin() -> None:
     """0 for 150 s, 6 for 90 s, 3 to the end: in the bin from 100 to 200 s the mean is 50 x 6 / 100."""
-    found = envelope(Steps(np.array([0.0, 150.0, 240.0, 48000.0]), np.array([0.0, 6.0, 3.0])))
+    found = envelope(StepLine(np.array([0.0, 150.0, 240.0, 48000.0]), np.array([0.0, 6.0, 3.0])))
     assert found.edges_s[:4].tolist() == [0.0, 100.0, 200.0, 300.0]
     assert found.low[:4].tolist() == [0.0, 0.0, 3.0, 3.0]
     assert found.high[:4].tolist() == [0.0, 6.0, 6.0, 3.0]
@@ -24,7 +24,7 @@ def test_an_envelope_has_the_least_the_mean_and_the_greatest_of_each_bin() -> No
 def test_an_envelope_keeps_the_integral() -> None:
     rng = np.random.default_rng(1)
     edges_s = np.append(0.0, np.cumsum(rng.uniform(0.1, 40.0, 5000)))
-    figure = Steps(edges_s, rng.integers(0, 20, 5000).astype(float))
+    figure = StepLine(edges_s, rng.integers(0, 20, 5000).astype(float))
     found = envelope(figure)
     assert np.sum(found.mean * np.diff(found.edges_s)) == pytest.approx(np.sum(figure.value * np.diff(edges_s)))
     assert (found.low.min(), found.high.max()) == (figure.value.min(), figure.value.max())
@@ -40,17 +40,17 @@ def test_a_day_of_seconds_is_a_band_and_a_mean() -> None:
 
 
 def test_twenty_minutes_of_seconds_are_a_line() -> None:
-    short = Steps(np.arange(1201.0), np.arange(1200.0) % 2)
+    short = StepLine(np.arange(1201.0), np.arange(1200.0) % 2)
     (line,) = course(Clock(1200.0), short, "load", LineLook("#0b62a4"), "rps")
     assert len(line["x"]) == 1201
 
 
 def test_a_long_run_with_few_steps_is_a_line() -> None:
-    assert not is_long(Steps(np.array([0.0, 1.0, 2.0, 86400.0]), np.array([1.0, 2.0, 3.0])))
+    assert not is_long(StepLine(np.array([0.0, 1.0, 2.0, 86400.0]), np.array([1.0, 2.0, 3.0])))
 
 
 def test_each_step_tells_its_reason() -> None:
-    figure = Steps(np.array([0.0, 10.0, 20.0]), np.array([2.0, 3.0]))
+    figure = StepLine(np.array([0.0, 10.0, 20.0]), np.array([2.0, 3.0]))
     (line,) = course(Clock(20.0), figure, "decided", LineLook("#000000"), "cores", "ab")
     assert line["text"] == ["a", "b", "b"]
     assert "%{text}" in line["hovertemplate"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ipa.studies.many.predictor import Cases, cases_of
+from ipa.studies.many.predictor import ForecastCases, cases_of
 from ipa.studies.scenario.errors import ScenarioError
 from ipa.traces import Trace
 
 
-def seen(cases: Cases) -> list[tuple[float, ...]]:
+def seen(cases: ForecastCases) -> list[tuple[float, ...]]:
     return [cases.observation(number).load_rps for number in range(len(cases))]
 
 

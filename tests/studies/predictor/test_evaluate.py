@@ -12,7 +12,17 @@ from ipa.policies import Forecast, Observation
 from ipa.policies.forecast import missing
 from ipa.policies.interface import PolicyError
 from ipa.policies.predictors.trained import load
-from ipa.studies.many.predictor import NAMES, Cases, Measured, Score, cases_of, choose, evaluate, forecasts_of, score_of
+from ipa.studies.many.predictor import (
+    NAMES,
+    ForecastCases,
+    ForecastScore,
+    MeasuredOptions,
+    cases_of,
+    choose,
+    evaluate,
+    forecasts_of,
+    score_of,
+)
 from ipa.studies.scenario.errors import ScenarioError
 from ipa.traces import Trace, synthesise
 
@@ -20,7 +30,7 @@ LOAD = Trace.of_counts("load", [10, 20, 10, 40, 10, 30, 20, 10])
 """Forecast at seconds 1 to 7, a second each: 20, 10, 40, 10, 30, 20, 10 come."""
 
 
-def cases() -> Cases:
+def cases() -> ForecastCases:
     return cases_of(LOAD, interval_s=1, history_s=1, horizon_s=1)
 
 
@@ -41,8 +51,8 @@ class Shy(Wide):
         return missing(horizon_s) if observation.load_rps[-1] == 40 else super().forecast(observation, horizon_s)
 
 
-def of(name: str, predictor: object) -> Score:
-    return replace(score_of(name, predictor, cases(), Measured()), forecast_ms=0.0)  # type: ignore[arg-type]
+def of(name: str, predictor: object) -> ForecastScore:
+    return replace(score_of(name, predictor, cases(), MeasuredOptions()), forecast_ms=0.0)  # type: ignore[arg-type]
 
 
 def test_the_scores_of_a_distribution_are_of_its_point_its_quantiles_and_its_interval() -> None:
@@ -52,7 +62,7 @@ def test_the_scores_of_a_distribution_are_of_its_point_its_quantiles_and_its_int
     40 and 30 are 10, 20 and 15, and only 10 of 40 comes below. So 3 of 7 are outside of the interval.
     """
     approx: Any = pytest.approx
-    assert of("wide", Wide()) == Score(
+    assert of("wide", Wide()) == ForecastScore(
         name="wide",
         moments=7,
         missing=0,

@@ -17,7 +17,7 @@ from ipa.policies.predictors.trained import SHAPES, Model, forward_pass, load
 from ipa.studies import ScenarioError
 from ipa.studies.many.predictor import KINDS, samples, train
 from ipa.studies.many.predictor.options import Recipe
-from ipa.studies.many.predictor.samples import Samples, folds, split, thinned
+from ipa.studies.many.predictor.samples import TrainingSamples, folds, split, thinned
 from ipa.studies.many.predictor.training import VALIDATION_SHARE, _shift
 from ipa.traces import Trace, find
 from tests.command import ipa, refusal
@@ -29,7 +29,7 @@ needs_keras = pytest.mark.skipif(
 )
 
 
-def samples_of(counts: np.ndarray, horizons: int = 4, every_s: int = 1) -> tuple[Samples, Samples]:
+def samples_of(counts: np.ndarray, horizons: int = 4, every_s: int = 1) -> tuple[TrainingSamples, TrainingSamples]:
     border = round(len(counts) * (1 - VALIDATION_SHARE))
     parts = split(counts, every_s, np.random.default_rng(1), horizons, {"training": border, "validation": len(counts)})
     return parts["training"], parts["validation"]

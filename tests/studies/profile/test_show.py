@@ -15,7 +15,7 @@ from ipa import profiles
 from ipa.studies.pages import html_of
 from ipa.studies.pages.profile import VIEWS, plot
 from ipa.studies.pages.profile import page as page_of
-from ipa.studies.profile import StageTable
+from ipa.studies.profile import ShownStage
 from ipa.studies.profile.numbers import MARKS, counts, pins, sources
 from tests.command import PIPELINE, answer, ipa, refusal
 from tests.studies.page_rules import check_page
@@ -95,7 +95,7 @@ def test_a_stage_alone_is_shown_alone_with_its_own_sources() -> None:
 
 def test_a_narrow_terminal_shows_fewer_batch_sizes_and_cores_and_cuts_nothing() -> None:
     pipeline = profiles.load("sum-qa")
-    table = StageTable(pipeline, pipeline.stage("summarisation"))
+    table = ShownStage(pipeline, pipeline.stage("summarisation"))
     for width, batches, cores in (
         (120, ["1", "2", "4", "8", "16", "32", "64"], ["1", "2", "4", "8", "16"]),
         (80, ["1", "8", "64"], ["1", "4", "16"]),

@@ -10,7 +10,7 @@ import pytest
 
 from ipa.profiles.profiled import profiled_pipeline
 from ipa.studies.runs.profiling import changes
-from ipa.studies.runs.profiling.figures import Change
+from ipa.studies.runs.profiling.figures import FigureChange
 from tests.command import PIPELINE, answer, ipa, refusal
 
 pytestmark = pytest.mark.usefixtures("elsewhere")
@@ -51,8 +51,8 @@ def test_memory_and_start_up_are_compared_where_both_were_measured() -> None:
     after = before.replace("value: 100", "value: 130").replace("seconds: 8", "seconds: 12")
     found = changes(profiled_pipeline(before, "a"), profiled_pipeline(after, "b"), 0.05)
     assert [each for each in found if each.cores is None] == [
-        Change("sort", "small", None, None, "start_up_s", 8.0, 12.0, None, "unsure"),
-        Change("sort", "small", None, None, "memory_mb", 100.0, 130.0, 0.0, "worse"),
+        FigureChange("sort", "small", None, None, "start_up_s", 8.0, 12.0, None, "unsure"),
+        FigureChange("sort", "small", None, None, "memory_mb", 100.0, 130.0, 0.0, "worse"),
     ]
 
 

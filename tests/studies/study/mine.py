@@ -11,7 +11,7 @@ import numpy as np
 
 from ipa.studies import Scenario
 from ipa.studies.many import Course
-from ipa.studies.many.study.findings import Cell
+from ipa.studies.many.study.findings import StudyCell
 from tests.command import ipa
 
 STUDY = """\
@@ -58,7 +58,7 @@ def fresh(folder: str = "out") -> int:
     return number
 
 
-def cell(system: str, point: str = "", **figures: tuple[float, float]) -> Cell:
+def cell(system: str, point: str = "", **figures: tuple[float, float]) -> StudyCell:
     """A made-up cell of two seeds; figures: cost, pas, and the share of violations."""
     names = {
         "cost": "cost_mean_cores",
@@ -73,7 +73,7 @@ def cell(system: str, point: str = "", **figures: tuple[float, float]) -> Cell:
         summary = {names[name]: values[seed - 1] for name, values in (nothing | figures).items()}
         planned = {f"planned_{key}": summary[key] for key in ("cost_mean_cores", "pas_mean")}
         outcomes[seed] = Course({**summary, **planned}, np.empty((0, 0)), nothing_yet, nothing_yet, [])
-    return Cell("mine", "plain", "load", system, point, Scenario(pipeline="video", trace="load"), outcomes)
+    return StudyCell("mine", "plain", "load", system, point, Scenario(pipeline="video", trace="load"), outcomes)
 
 
 def figures(page: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ipa.studies.many.study import published
-from ipa.studies.many.study.published import Compared
+from ipa.studies.many.study.published import ComparedCell
 from ipa.studies.many.study.schema import PublishedFigures
 from tests.studies.study.mine import changed, figures, study
 from tests.test_docs import named, table_rows
@@ -19,9 +19,9 @@ pytest.importorskip("plotly")
 pytestmark = pytest.mark.usefixtures("here")
 
 
-def compared(system: str, published_figures: tuple[float, float], ours: tuple[float, float]) -> Compared:
+def compared(system: str, published_figures: tuple[float, float], ours: tuple[float, float]) -> ComparedCell:
     one, other = (PublishedFigures(cores=cores, pas=pas) for cores, pas in (published_figures, ours))
-    return Compared("mine", "plain", "load", system, one, other)
+    return ComparedCell("mine", "plain", "load", system, one, other)
 
 
 def test_the_score_by_hand() -> None:

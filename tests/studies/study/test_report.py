@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ipa.studies.many import TIMELINE
-from ipa.studies.many.study.findings import Cell
+from ipa.studies.many.study.findings import StudyCell
 from ipa.studies.many.study.run import prepare
 from ipa.studies.pages import study_bars, study_overview
 from ipa.studies.pages.colours import PALETTE
@@ -163,7 +163,7 @@ def test_a_print_without_colour_tells_systems_and_sweeps_apart() -> None:
 def test_a_single_spike_does_not_flatten_the_cost_over_time() -> None:
     """100 steps of 10 cores with one of 500: the axis ends at 11. Of 10 and 14 all is shown."""
 
-    def cells(*costs: float) -> list[Cell]:
+    def cells(*costs: float) -> list[StudyCell]:
         timeline = np.zeros((len(TIMELINE), len(costs)))
         timeline[TIMELINE.index("planned_cost_cores")] = costs
         spiky = cell("rim")

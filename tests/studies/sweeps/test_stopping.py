@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ipa.studies.many.sweeps import stopping
-from ipa.studies.many.sweeps.stopping import Aim
+from ipa.studies.many.sweeps.stopping import WidthAim
 from ipa.studies.scenario.errors import ScenarioError
 from tests.programs.verification.coverage import OUTCOMES, UNTIL, Outcome, stopped
 
@@ -31,23 +31,23 @@ def test_the_errors_of_all_looks_add_up_to_5_percent() -> None:
 
 def test_the_interval_is_student_s_and_is_measured_by_the_aim() -> None:
     """1, 2, 3: mean 4, s 1; t(0.975, 2) = 4.3027: half the interval is 2.4841."""
-    assert Aim("x", 1.0, False).excess(runs(3.0, 4.0, 5.0), 0.05) == pytest.approx(2.4841, abs=1e-4)
-    assert Aim("x", 0.25, True).excess(runs(3.0, 4.0, 5.0), 0.05) == pytest.approx(2.4841, abs=1e-4)
-    assert Aim("x", 0.02, True).excess(runs(0.0, 0.0), 0.05) == 0.0
-    assert Aim("x", 0.02, True).excess(runs(1.0), 0.05) == inf
+    assert WidthAim("x", 1.0, False).excess(runs(3.0, 4.0, 5.0), 0.05) == pytest.approx(2.4841, abs=1e-4)
+    assert WidthAim("x", 0.25, True).excess(runs(3.0, 4.0, 5.0), 0.05) == pytest.approx(2.4841, abs=1e-4)
+    assert WidthAim("x", 0.02, True).excess(runs(0.0, 0.0), 0.05) == 0.0
+    assert WidthAim("x", 0.02, True).excess(runs(1.0), 0.05) == inf
 
 
 @pytest.mark.parametrize(("events", "reached"), [(0, False), (4, False), (8, True)])
 def test_a_share_is_known_only_once_five_events_were_seen(events: int, reached: bool) -> None:
     """However narrow the interval: with rare violations, the next seed may have the burst that no earlier one had."""
     seeds = [{"sla_violation_rate": (k < events) / 1000, "requests": 1000, "duration_s": 1e6} for k in range(100)]
-    assert (Aim("sla_violation_rate", 0.01, False).excess(seeds, 0.025) <= 1.0) == reached
-    assert Aim("sla_violation_rate", 0.01, True).excess(seeds, 0.025) > 1.0
+    assert (WidthAim("sla_violation_rate", 0.01, False).excess(seeds, 0.025) <= 1.0) == reached
+    assert WidthAim("sla_violation_rate", 0.01, True).excess(seeds, 0.025) > 1.0
 
 
 def test_an_aim_is_a_share_or_an_amount() -> None:
-    assert stopping.parse("cost_mean_cores:2%") == Aim("cost_mean_cores", 0.02, True)
-    assert stopping.parse("pas_mean:0.5") == Aim("pas_mean", 0.5, False)
+    assert stopping.parse("cost_mean_cores:2%") == WidthAim("cost_mean_cores", 0.02, True)
+    assert stopping.parse("pas_mean:0.5") == WidthAim("pas_mean", 0.5, False)
     assert [stopping.parse(text).text for text in ("a:2%", "a:0.5")] == ["a:2%", "a:0.5"]
     for text in ("pas_mean", "pas_mean:", ":2%", "pas_mean:-1", "pas_mean:nan", "pas_mean:0%"):
         with pytest.raises(ScenarioError, match="should be OUTCOME:WIDTH"):
@@ -56,9 +56,9 @@ def test_an_aim_is_a_share_or_an_amount() -> None:
 
 def test_what_is_no_outcome_is_answered_with_the_nearest() -> None:
     with pytest.raises(ScenarioError, match=r"no such outcome; did you mean 'pas_mean'\?"):
-        stopping.check_outcomes([Aim("pas_men", 1, False)], {"pas_mean": 1.0, "policy": "ipa"})
+        stopping.check_outcomes([WidthAim("pas_men", 1, False)], {"pas_mean": 1.0, "policy": "ipa"})
     with pytest.raises(ScenarioError, match="no such outcome"):
-        stopping.check_outcomes([Aim("policy", 1, False)], {"pas_mean": 1.0, "policy": "ipa"})
+        stopping.check_outcomes([WidthAim("policy", 1, False)], {"pas_mean": 1.0, "policy": "ipa"})
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_is_no_outcome_is_answered_with_the_nearest() -> None:
     UNTIL,
     ids=lambda each: getattr(each, "name", None) or each.text,
 )
-def test_at_the_stop_the_interval_holds_the_mean_as_often_as_it_says(outcome: Outcome, aim: Aim) -> None:
+def test_at_the_stop_the_interval_holds_the_mean_as_often_as_it_says(outcome: Outcome, aim: WidthAim) -> None:
     """Of 2,000 sweeps. For normal outcomes, stopping at the first plain 95 % interval that is narrow enough misses the
     mean in more than 5 % of cases."""
     assert stopped(outcome, aim, 2000, np.random.default_rng(1)) >= (0.95 if outcome is OUTCOMES[-1] else 0.93)

@@ -16,7 +16,7 @@ from ipa.errors import Error
 from ipa.studies import Scenario, ScenarioError, Tuned, tune
 from ipa.studies.many.tuning import Drawing
 from ipa.studies.many.tuning.run import failed, looks
-from ipa.studies.many.tuning.search import Setting
+from ipa.studies.many.tuning.search import TriedSetting
 from tests.command import PIPELINE, answer, ipa, refusal, start
 
 pytest.importorskip("optuna")
@@ -175,8 +175,8 @@ def test_where_no_setting_could_be_run_the_reasons_are_told_the_commonest_first(
 
 
 def test_of_many_reasons_and_settings_a_few_are_named() -> None:
-    settings = [Setting(each, {"hop_s": each / 4}, error="common") for each in range(5)]
-    settings += [Setting(each, {"hop_s": 9.0}, error=f"rare {each}") for each in range(6)]
+    settings = [TriedSetting(each, {"hop_s": each / 4}, error="common") for each in range(5)]
+    settings += [TriedSetting(each, {"hop_s": 9.0}, error=f"rare {each}") for each in range(6)]
     assert str(failed(settings)).splitlines()[1:] == [
         "  5 of them, hop_s=0; hop_s=0.25; hop_s=0.5 and 2 more: common",
         *(f"  1 of them, hop_s=9: rare {each}" for each in range(4)),

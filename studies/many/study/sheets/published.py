@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from ipa.studies.formatting import NONE, number, plus
 from ipa.studies.many.study.conclusions import StudyFindings
 from ipa.studies.many.study.decision_times import BATCHES
-from ipa.studies.many.study.findings import HORIZON_S, Cell, smape_percent
-from ipa.studies.many.study.published import Compared, Score, out_of_order
+from ipa.studies.many.study.findings import HORIZON_S, StudyCell, smape_percent
+from ipa.studies.many.study.published import ComparedCell, PublishedScore, out_of_order
 from ipa.studies.many.study.schema import SeenMost
 from ipa.studies.many.study.sheets.systems import Sheet
 from ipa.studies.scenario import whole_trace
@@ -39,7 +39,7 @@ def score(found: StudyFindings) -> Sheet:
     )
 
 
-def _score(given: Score) -> tuple[str, ...]:
+def _score(given: PublishedScore) -> tuple[str, ...]:
     return (
         str(given.cells),
         f"{number(100.0 * given.cost_error, 1)} %",
@@ -69,7 +69,7 @@ def cells(found: StudyFindings, setting: str, pipeline: str | None = None) -> Sh
     )
 
 
-def _cell(each: Compared) -> tuple[str, ...]:
+def _cell(each: ComparedCell) -> tuple[str, ...]:
     return (
         number(each.published.cores, 2),
         number(each.ours.cores, 2),
@@ -88,7 +88,7 @@ def _or_none(value: float | None, decimals: int) -> str:
 
 def misplaced(found: StudyFindings, setting: str) -> list[str]:
     """The pairs of systems that are not in the published order, one sentence each."""
-    rows: dict[tuple[str, str], list[Compared]] = {}
+    rows: dict[tuple[str, str], list[ComparedCell]] = {}
     for each in found.compared:
         if each.setting == setting:
             rows.setdefault((each.pipeline, each.workload), []).append(each)
@@ -127,7 +127,7 @@ def _published(each: SeenMost) -> str:
     return f"{each.cores}{f': {each.configuration}' if each.configuration else ''}{share}"
 
 
-def _ours(cell: Cell, count: int) -> Iterator[str]:
+def _ours(cell: StudyCell, count: int) -> Iterator[str]:
     outcome = next(iter(cell.outcomes.values()))
     for each in outcome.configurations[: max(count, 2)]:
         yield f"{each.cores:g}: {each.text} ({100 * each.share:.0f} %)"

@@ -10,7 +10,7 @@ from ipa.studies.formatting import NONE, number, plus, signed
 from ipa.studies.intervals import Estimate, held_fixed, limits
 from ipa.studies.many.study.bounds import AS_RARELY_POINTS, Distance, bounded
 from ipa.studies.many.study.conclusions import StudyFindings
-from ipa.studies.many.study.findings import INFEASIBLE_SHARE, LOST, Cell, Findings, comparisons
+from ipa.studies.many.study.findings import INFEASIBLE_SHARE, LOST, Findings, StudyCell, comparisons
 from ipa.studies.many.study.headline import SAME_WORK_POINTS, Match
 
 
@@ -94,7 +94,7 @@ def _seeds(findings: Findings) -> str:
     return f"Means over {count} seeds. {limits(findings.traces)}"
 
 
-def _estimate(cell: Cell, key: str, factor: float, digits: int) -> str:
+def _estimate(cell: StudyCell, key: str, factor: float, digits: int) -> str:
     found = cell.estimate(key, factor)
     return NONE if found is None else found.text(digits)
 
@@ -143,7 +143,7 @@ def named_points(found: StudyFindings, setting: str, pipeline: str | None = None
             )
 
 
-def _figures(cell: Cell) -> list[str]:
+def _figures(cell: StudyCell) -> list[str]:
     return [number(cell.mean(key, factor), digits) for _, key, factor, digits in _OF_POINTS]
 
 
