@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -55,7 +56,10 @@ def simulate_fleet(runs: Mapping[str, PolicyRun], curves: Mapping[str, Curves], 
         due = [name for name, run in waiting.items() if run.time_s == now_s]
         wishes = {name: runs[name].wish() for name in due}
         for name, wish in wishes.items():
-            curve = curves[name].curve(wish.observation, wish.decision) if curves else None
+            curve = None
+            if curves:
+                load_rps = curves[name].load_rps(wish.observation, wish.decision)
+                curve = partial(curves[name].curve, load_rps)
             arbiter.wish(name, _total_cores(wish.decision.configuration), curve)
             arbiter.hold(name, standings[name].observed())
         for name, wish in wishes.items():
@@ -94,7 +98,9 @@ class _Standing:
     def __init__(self, run: PolicyRun) -> None:
         self._run = run
         self._pending: deque[tuple[float, int]] = deque()  # when decisions take effect, and their cores
-        self.claim_cores = 0 if run.engine is None else self._may_exist(run.engine)
+        engine = run.engine
+        self._held: list[Held] = [] if engine is None else [stage.held(engine.now_s) for stage in engine.stages]
+        self.claim_cores = 0 if engine is None else self._may_exist(engine)
 
     def observed(self) -> int:
         """The claim now, until a decision that is made now takes effect."""
@@ -103,6 +109,7 @@ class _Standing:
             while self._pending and self._pending[0][0] < engine.now_s:
                 self._pending.popleft()
             pending_cores = sum(cores for _, cores in self._pending)
+            self._held = [stage.held(engine.now_s) for stage in engine.stages]
             self.claim_cores = min(self.claim_cores, self._may_exist(engine) + pending_cores)
         return self.claim_cores
 
@@ -119,10 +126,8 @@ class _Standing:
 
     def _may_exist(self, engine: Engine, decided: Configuration | None = None) -> int:
         return sum(
-            most_cores(
-                stage.held(engine.now_s), stage.configuration, None if decided is None else decided[stage.model.name]
-            )
-            for stage in engine.stages
+            most_cores(held, stage.configuration, None if decided is None else decided[stage.model.name])
+            for held, stage in zip(self._held, engine.stages, strict=True)
         )
 
 

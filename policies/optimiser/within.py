@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ipa.policies.optimiser.ladder import climb
+from ipa.policies.optimiser.ladder import climb, wanted_variants
 from ipa.policies.optimiser.problem import Problem, Solver
 from ipa.policies.optimiser.scales import NS
 from ipa.policies.optimiser.solvers import solver_for
+from ipa.policies.optimiser.throughput import most_sustained_rps
 
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """The best plan within some number of cores; it takes `cores`, and is the best within all numbers between.
+    """The best plan within a number of cores, which is the best within all numbers from `cores` to that.
 
-    `total` is its objective. `met` is 1 if it sustains the load within the SLA; otherwise the share of the load that it
-    sustains x the share that the SLA is of its planned latency, each at most 1.
+    `total` is its objective. `met` is 1 if it sustains the load within the SLA, and if it sustains it later, the share
+    that the SLA is of its planned latency. If not, `total` is that of the fewest cores that sustain the load, and
+    `met` is theirs x the share of the load that can be sustained.
     """
 
     cores: int
@@ -25,20 +27,25 @@ class Within:
 
 
 def best_within(problem: Problem) -> Iterator[Within]:
-    """The best plans within falling numbers of cores, from the problem's limit on, wherever the plan changes.
+    """The best plans within falling numbers of cores, from the problem's limit on, by the exact solver.
 
-    Each is what the ladder answers, by the exact solver. Ends with the fewest cores of any plan, or with the first plan
-    if the problem has no limit of cores.
+    Ends with the fewest cores of any plan; there is none without a limit of cores.
     """
     solver = solver_for("exact", problem.programme)
-    while True:
-        best = _best(problem, solver)
-        if problem.limit_cores is not None and best.cores > problem.limit_cores:
+    wanted, *_ = wanted_variants(problem)
+    load_rps, best = problem.load_rps, _best(problem, solver)
+    plan, limit_cores = best, problem.limit_cores
+    while limit_cores is not None and plan.cores <= limit_cores:
+        yield plan
+        limit_cores = plan.cores - 1
+        problem = replace(problem, limit_cores=limit_cores)
+        rate_rps = most_sustained_rps(problem, wanted, problem.most_cores)
+        if rate_rps >= load_rps:
+            plan = best = _best(problem, solver)
+        elif rate_rps > 0:
+            plan = Within(limit_cores, best.total, best.met * rate_rps / load_rps)
+        else:
             return
-        yield best
-        if best.cores <= 1 or problem.limit_cores is None:
-            return
-        problem = replace(problem, limit_cores=best.cores - 1)
 
 
 def _best(problem: Problem, solver: Solver) -> Within:

@@ -6,7 +6,7 @@ for others only once that number has fallen, so the cores that exist of all neve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -24,6 +24,10 @@ class Grant(NamedTuple):
     exist_cores: int
 
 
+def _level() -> Curve:
+    return np.zeros(1)
+
+
 @dataclass(slots=True)
 class _Standing:
     """What the arbiter knows of one pipeline: its demand, its curve (level until it has told one), and the most cores
@@ -31,7 +35,7 @@ class _Standing:
 
     demand_cores: int = 0
     claim_cores: int = 0
-    curve: Curve = field(default_factory=lambda: np.zeros(1))
+    curve: Callable[[], Curve] = _level
     is_gone: bool = False
 
 
@@ -52,8 +56,8 @@ class Arbiter:
         check_floors(self.limit_cores, self.members)
         self._standings = {member.name: _Standing() for member in self.members}
 
-    def wish(self, name: str, demand_cores: int, curve: Curve | None = None) -> None:
-        """Note what a pipeline wants now, and what cores are worth to it (for the rules that weigh objectives)."""
+    def wish(self, name: str, demand_cores: int, curve: Callable[[], Curve] | None = None) -> None:
+        """Note what a pipeline wants now; `curve` tells what cores are worth to it, if the rule weighs objectives."""
         standing = self._standings[name]
         standing.demand_cores = demand_cores
         if curve is not None:
@@ -88,8 +92,7 @@ class Arbiter:
         if self._parts is None:
             present = [member for member in self.members if not self._standings[member.name].is_gone]
             standings = [self._standings[member.name] for member in present]
-            curves = [standing.curve for standing in standings]
             demands = [standing.demand_cores for standing in standings]
-            cores = split(self.rule, self.limit_cores, present, demands, curves)
+            cores = split(self.rule, self.limit_cores, present, demands, [standing.curve for standing in standings])
             self._parts = dict(zip([member.name for member in present], cores, strict=True))
         return self._parts

@@ -22,9 +22,8 @@ UNMET = 1e6
 class Curves:
     """The curves of one pipeline under one policy, by the load that it plans for.
 
-    The programme is that of the policy, with its goal; of a policy that solves none, the pipeline's. Within c cores the
-    objective is that of the plan which the programme's ladder answers, less `UNMET` x the part of the load that the
-    plan does not meet (see `Within`).
+    The programme is that of the policy, with its goal; of a policy that solves none, the pipeline's. From the objective
+    of the best plan within c cores, `UNMET` x the part of the load that it does not meet is taken off (see `Within`).
     """
 
     def __init__(self, pipeline: Pipeline, policy: Policy, most_cores: int) -> None:
@@ -35,17 +34,18 @@ class Curves:
         self._load_rps = 0.0
         self._known: dict[float, Curve] = {}
 
-    def curve(self, observation: Observation, decision: Decision) -> Curve:
-        """The curve for the load that a decision plans for; shape (most cores + 1,).
-
-        Of a policy that names none, that of its forecast, else the highest second of its latest interval; without any,
-        the load of the step before.
-        """
+    def load_rps(self, observation: Observation, decision: Decision) -> float:
+        """The load that a decision plans for; of a policy that names none, its forecast, else the highest second of its
+        latest interval; without any, the load of the step before."""
         self._load_rps = _load_rps(observation, decision, self._load_rps)
-        curve = self._known.get(self._load_rps)
+        return self._load_rps
+
+    def curve(self, load_rps: float) -> Curve:
+        """The curve for a load; shape (most cores + 1,)."""
+        curve = self._known.get(load_rps)
         if curve is None:
-            problem = Problem(self._programme, self._load_rps, limit_cores=self._most_cores, **self._fixed)
-            curve = self._known[self._load_rps] = _curve(problem, self._most_cores)
+            problem = Problem(self._programme, load_rps, limit_cores=self._most_cores, **self._fixed)
+            curve = self._known[load_rps] = _curve(problem, self._most_cores)
         return curve
 
 

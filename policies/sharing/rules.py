@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ipa.policies.sharing.curves import Curve
 from ipa.policies.sharing.members import Member
@@ -17,15 +17,20 @@ SHARING = (*BY_DEMAND, *BY_OBJECTIVE)
 
 
 def split(
-    rule: str, limit_cores: int, members: Sequence[Member], demands: Sequence[int], curves: Sequence[Curve] = ()
+    rule: str,
+    limit_cores: int,
+    members: Sequence[Member],
+    demands: Sequence[int],
+    curves: Sequence[Callable[[], Curve]] = (),
 ) -> list[int]:
     """The cores that each member may have: its demand (within its own bounds) if all fit, else as the rule says.
 
-    `curves`: for the rules of `BY_OBJECTIVE`, one for each member. Raises SharingError if the floors exceed the budget.
+    `curves`: one for each member, called only if a rule of `BY_OBJECTIVE` has to split. Raises SharingError if the
+    floors exceed the budget.
     """
     useful = [member.most_useful(demand) for member, demand in zip(members, demands, strict=True)]
     if sum(useful) <= limit_cores:
         return useful
     if rule in BY_DEMAND:
         return BY_DEMAND[rule](limit_cores, members, demands)
-    return BY_OBJECTIVE[rule](limit_cores, members, demands, curves)
+    return BY_OBJECTIVE[rule](limit_cores, members, demands, [curve() for curve in curves])
