@@ -7,7 +7,7 @@ A request passes:
     peers, admission, bodies             whose turn it is, whether there is room, its body piece by piece
     protocol, tensors                    JSON or binary to tensors, and at the end back
     host, request                        the gateway: its timers, and the client that waits
-    router, graph_router, stage_queue, deadlines    stage after stage: its place in a queue, its batch, its outcome
+    router, graph_flow, stage_queue, deadlines      stage after stage: its place in a queue, its batch, its outcome
     graph_tensors, rows                  what goes along an edge, and its share of a batch's outputs
     batch_service, replica_clients, kept_connections    its batch to a replica, and the answer or a retry
     server, models, emulated, checksums  the replica: one batch at a time, of a model that is the run's

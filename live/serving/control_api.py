@@ -15,7 +15,6 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from ipa.live.serving import access
-from ipa.live.serving.graph_router import GraphRouter
 from ipa.live.serving.host import Gateway
 from ipa.live.serving.protocol import ProtocolError
 from ipa.live.serving.request import RoutedReplica
@@ -24,6 +23,7 @@ from ipa.live.tokens import TokenFile
 from ipa.numbers import number_of
 from ipa.policies import PolicyError, StageConfiguration, check_configuration, checks, to_plain
 from ipa.profiles import ProfileError
+from ipa.sim import Routes
 
 STATES = ("ready", "draining")
 MOST_NUMBER = 1e15
@@ -235,11 +235,11 @@ def observation(gateway: Gateway, now_s: float, since_s: float, seconds: int) ->
             for position, (name, latencies) in enumerate(zip(router.names, router.stage_latencies, strict=True))
         },
         "latencies_s": router.latencies.after(since_s),
-        **({"edges": _edges(router)} if isinstance(router, GraphRouter) else {}),
+        **({} if router.flow.routes is None else {"edges": _edges(router.flow.routes, router.flow.carried)}),
     }
 
 
-def _edges(router: GraphRouter) -> list[dict[str, Any]]:
+def _edges(routes: Routes, carried: Sequence[int]) -> list[dict[str, Any]]:
     """How many items each edge of a graph has carried; over its parent's completions, that is the observed factor."""
-    pairs = zip(router.routes.edges, router.carried, strict=True)
+    pairs = zip(routes.edges, carried, strict=True)
     return [{"parent": edge.parent, "child": edge.child, "items": items} for edge, items in pairs]

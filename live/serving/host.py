@@ -37,7 +37,7 @@ from ipa.live.serving.connections import head_bytes, is_gone
 from ipa.live.serving.counts import ArrivalCounts, EndedRequests, Refusals, RunClock
 from ipa.live.serving.deadlines import Deadlines
 from ipa.live.serving.gateway_metrics import GatewayMetrics
-from ipa.live.serving.graph_router import GraphRouter
+from ipa.live.serving.graph_flow import GraphFlow
 from ipa.live.serving.graph_tensors import MOST_ITEMS, GraphTensors, WholeJob
 from ipa.live.serving.lease import ServingLease
 from ipa.live.serving.peers import Turns, peer_of
@@ -179,10 +179,10 @@ class Gateway:
         dispatch = DispatchOptions(options.drop, options.removal == "lose", self._limits.body_bytes)
         initial, limits_s = lightest_configuration(pipeline), pipeline.drop_limits_s
         deadlines = Deadlines(pipeline.sla_s, self._latency_s) if options.drop == "deadline" else None
-        if self._items is None or pipeline.graph is None:
-            return Router(self.names, limits_s, initial, self, dispatch, deadlines)
-        graph, seed_and_hop = pipeline.graph, (options.seed, 0.0)
-        return GraphRouter(self.names, limits_s, initial, self, self._items, graph, dispatch, seed_and_hop, deadlines)
+        flow = None
+        if self._items is not None and pipeline.graph is not None:
+            flow = GraphFlow(self.names, self, self._items, pipeline.graph, (options.seed, 0.0))
+        return Router(self.names, limits_s, initial, self, dispatch, deadlines, flow)
 
     def _latency_s(self, stage: int, variant: str, cores: int) -> Sequence[float]:
         return self.pipeline.stages[stage].variant(variant).latency_table(cores)[0]
@@ -403,8 +403,8 @@ class Gateway:
         self._loop.call_later(max(0.0, at_s - self.clock.now_s()), self._enter, stage, at_s)
 
     def _enter(self, stage: int, at_s: float) -> None:
-        assert isinstance(self.router, GraphRouter)
-        self.router.enter(stage, at_s, self.clock.now_s())
+        assert isinstance(self.router.flow, GraphFlow)
+        self.router.flow.enter(stage, at_s, self.clock.now_s())
 
     def left(self, request: WholeRequest) -> None:
         """Record a request of a graph with its items, and release what it holds."""

@@ -28,7 +28,7 @@ class Request:
 
     `peer` is whose it is, and `turn` the number of its turn at its present stage (see `QueueTurns`). `outcome` is None
     until it has ended. `tries` counts the failed batches that it was in at this stage. `number` counts the requests in
-    order of arrival at the pipeline.
+    order of arrival at the pipeline, `place` what came to its present stage before it.
     """
 
     name: str | None
@@ -38,6 +38,7 @@ class Request:
     size_bytes: int = 0
     peer: str = ""
     number: int = 0
+    place: int = 0
     turn: int = 0
     stage: int = 0
     tries: int = 0
@@ -143,13 +144,12 @@ class WholeRequest(Request):
 @dataclass(slots=True, eq=False)
 class Item(Request):
     """An item at one stage. `edge`: the one by which it came; `key`: the key of its draws; `number`: that of its
-    request; `place`: how many items had come to its stage before it."""
+    request."""
 
     whole: WholeRequest = field(kw_only=True)
     key: int = 0
     edge: int = NO_EDGE
     path: Path = ()
-    place: int = 0
 
     @property
     def called(self) -> str:

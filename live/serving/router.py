@@ -1,4 +1,7 @@
-"""The router: requests pass the stages of a pipeline in order, and each ends in exactly one outcome.
+"""The router: requests pass the stages of a pipeline, and each ends in exactly one outcome.
+
+Its queues hold items. In a chain these are the requests themselves, and the `flow` takes each batch on to the next
+stage; that of a graph, which makes several items of a request, is in `graph_flow`.
 
 Like the stage queues it owns, it is told the time and touches no network; `Host` is what it asks of the gateway.
 """
@@ -13,7 +16,7 @@ from typing import Protocol
 
 from ipa.live.serving.counts import Latencies
 from ipa.live.serving.deadlines import Deadlines
-from ipa.live.serving.request import Batch, Request, RoutedReplica
+from ipa.live.serving.request import Batch, Request, RoutedReplica, Visit
 from ipa.live.serving.stage_queue import DispatchOptions, StageHost, StageQueue
 from ipa.policies import Configuration, StageConfiguration
 from ipa.sim import COMPLETED, DROPPED, FAILED, OUTCOMES, UNFINISHED, Routes, parents_and_waits, rules
@@ -41,6 +44,97 @@ class Host(Protocol):
         ...
 
 
+class Flow(Protocol):
+    """Where items go: into the first stages, from a served batch into the next ones, and out.
+
+    `entries`: the stages that requests enter. `routes`: those of a graph; None for a chain. `carried`: by edge of a
+    graph, how many items it has carried.
+    """
+
+    @property
+    def entries(self) -> Sequence[int]: ...
+
+    @property
+    def routes(self) -> Routes | None: ...
+
+    @property
+    def carried(self) -> Sequence[int]: ...
+
+    def connect(self, router: Router) -> None:
+        """Begin with this router."""
+        ...
+
+    def restart(self) -> None:
+        """Count afresh."""
+        ...
+
+    def admit(self, request: Request, now_s: float) -> None:
+        """Put a request in the queues of the entries."""
+        ...
+
+    def served(self, batch: Batch, items: Sequence[Request], now_s: float) -> Sequence[tuple[int, Sequence[Request]]]:
+        """These items of a batch have been served; returns what enters later stages, by stage."""
+        ...
+
+    def ended(self, item: Request, outcome: int, now_s: float) -> None:
+        """An item is dropped or has failed."""
+        ...
+
+    def is_served(self, request: Request) -> bool:
+        """Whether anything of a request is in service."""
+        ...
+
+    def end_all(self, request: Request, outcome: int, now_s: float) -> Sequence[Batch]:
+        """End all that a request has inside; returns the batches that it is in."""
+        ...
+
+    def left(self, request: Request) -> None:
+        """Nothing of a request is inside any longer."""
+        ...
+
+
+class ChainFlow:
+    """Each batch goes on whole to the next stage, and its requests end with the last one."""
+
+    entries: Sequence[int] = (0,)
+    routes = None
+    carried: Sequence[int] = ()
+
+    def connect(self, router: Router) -> None:
+        self._router = router
+
+    def restart(self) -> None:
+        pass
+
+    def admit(self, request: Request, now_s: float) -> None:
+        self._router.enqueue(0, (request,), now_s)
+
+    def served(self, batch: Batch, items: Sequence[Request], now_s: float) -> Sequence[tuple[int, Sequence[Request]]]:
+        following = batch.stage + 1
+        if following < len(self._router.stages):
+            return [(following, items)] if items else ()
+        for request in items:
+            self._router.tell(request, COMPLETED, now_s)
+            self._router.left(request)
+        return ()
+
+    def ended(self, item: Request, outcome: int, now_s: float) -> None:
+        self._router.tell(item, outcome, now_s)
+        self._router.left(item)
+
+    def is_served(self, request: Request) -> bool:
+        return request.visits[-1].batch is not None
+
+    def end_all(self, request: Request, outcome: int, now_s: float) -> Sequence[Batch]:
+        batch = self._router.withdraw(request, now_s)
+        if outcome == DROPPED:
+            self._router.counts[request.stage].drops += 1
+        return () if batch is None else (batch,)
+
+    def left(self, request: Request) -> None:
+        pass
+
+
 @dataclass(slots=True)
 class StageCounts:
     """A stage's totals so far, in requests; `busy_s` in seconds x replicas, of batches that have ended."""
@@ -65,7 +159,8 @@ class StageState(StageCounts):
 
 
 class Router(StageHost):
-    """The stages of one pipeline in a chain.
+    """The stages of one pipeline. Stages count items; the pipeline counts requests, which are `inside` until nothing of
+    them is left there.
 
     `whole_second` is the last whole second that has ended, as the number of seconds until its end, and
     `at_whole_second` the exact state of the stages at that end: see `pass_seconds`. `latencies` are of the completed
@@ -80,19 +175,20 @@ class Router(StageHost):
         host: Host,
         options: DispatchOptions = DispatchOptions(),  # noqa: B008 - frozen
         deadlines: Deadlines | None = None,
-        routes: Routes | None = None,
+        flow: Flow | None = None,
     ) -> None:
-        """Dropping by deadline needs `deadlines`. Raises ValueError if one is given without the other. `routes`: those
-        of a graph."""
+        """Dropping by deadline needs `deadlines`. Raises ValueError if one is given without the other. `flow`: that of
+        the pipeline; None: of a chain."""
         if (options.drop == "deadline") != (deadlines is not None):
             raise ValueError(f"drop {options.drop!r} and deadlines={deadlines!r} do not go together")
         self.names = tuple(names)
         self._host = host
+        self.flow = ChainFlow() if flow is None else flow
         self._deadlines = deadlines
         self._loses = options.loses
         self.stages: list[StageQueue] = []
         if deadlines is not None:
-            deadlines.connect(*parents_and_waits(routes, len(self.names)))
+            deadlines.connect(*parents_and_waits(self.flow.routes, len(self.names)))
         for position, (name, limit_s) in enumerate(zip(names, drop_limits_s, strict=True)):
             deadline = None
             if deadlines is not None:
@@ -100,6 +196,7 @@ class Router(StageHost):
                 deadline = deadlines.sla_s, partial(deadlines.limit_s, position, limit_s, self.stages)
             self.stages.append(StageQueue(position, limit_s, self, configuration[name], options, deadline))
         self._count_afresh()
+        self.flow.connect(self)
         self.inside = 0
         self.whole_second = 0
         self.at_whole_second = self._states(0.0)
@@ -107,12 +204,14 @@ class Router(StageHost):
     def restart(self, now_s: float) -> None:
         """Count afresh, and number batches from 0: a stage's k-th batch takes the k-th draw of its service times."""
         self._count_afresh()
+        self.flow.restart()
         for stage in self.stages:
             stage.restart(now_s)
         self.whole_second = floor(now_s)
         self.at_whole_second = self._states(now_s)
 
     def _count_afresh(self) -> None:
+        self._arrived = 0
         self.counts = [StageCounts() for _ in self.names]
         self.latencies, self.stage_latencies = Latencies(), [Latencies() for _ in self.names]
 
@@ -146,19 +245,26 @@ class Router(StageHost):
     # ---- requests ----
 
     def arrive(self, request: Request, now_s: float) -> None:
+        self.admit(request, now_s)
+        for stage in self.flow.entries:
+            self.stages[stage].attempt(now_s)
+
+    def admit(self, request: Request, now_s: float) -> None:
+        """Let a request in; the caller makes the attempts that follow at the entries."""
         self.pass_seconds(now_s)
         self.inside += 1
-        self.enqueue(0, (request,), now_s)
-        self.stages[0].attempt(now_s)
+        request.number = self._arrived
+        self._arrived += 1
+        self.flow.admit(request, now_s)
 
-    def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> None:
-        """Requests arrive at a stage, in order; the caller makes the attempt that follows."""
+    def enqueue(self, stage: int, items: Sequence[Request], now_s: float) -> None:
+        """Items arrive at a stage, in order; the caller makes the attempt that follows."""
         self.pass_seconds(now_s)
-        if stage == 0:
-            for number, request in enumerate(requests, start=self.counts[0].arrivals):
-                request.number = number
-        self.counts[stage].arrivals += len(requests)
-        self.stages[stage].enqueue(requests, now_s)
+        counts = self.counts[stage]
+        for place, item in enumerate(items, start=counts.arrivals):
+            item.place = place
+        counts.arrivals += len(items)
+        self.stages[stage].enqueue(items, now_s)
 
     def timer(self, stage: int, now_s: float) -> None:
         """The moment that `wake` asked for has come; it may ring a little early."""
@@ -171,21 +277,28 @@ class Router(StageHost):
             stage.expire(now_s)
 
     def finished(self, batch: Batch, now_s: float) -> None:
-        """A batch is done: its requests go on together, in order; the next stage attempts, then the batch's own."""
-        requests = self.complete(batch, now_s)
-        following = batch.stage + 1
-        if requests and following < len(self.stages):
-            self.enqueue(following, requests, now_s)
-            self.stages[following].attempt(now_s)
+        """A batch is done: what goes on enters the next stages, which attempt; then its own stage does."""
+        for stage, items in self.go_on(batch, now_s):
+            self.deliver(stage, items, now_s)
         self.stages[batch.stage].attempt(now_s)
 
-    def complete(self, batch: Batch, now_s: float) -> Sequence[Request]:
-        """Take note of a finished batch; returns its requests, which go on, or at the last stage have ended."""
-        alive = self._alive(batch, now_s)
-        if batch.stage + 1 == len(self.stages):
-            for request in alive:
-                self.end(request, COMPLETED, now_s)
-        return alive
+    def go_on(self, batch: Batch, now_s: float) -> Sequence[tuple[int, Sequence[Request]]]:
+        """Take note of a finished batch; returns the items that enter later stages a hop from now, by stage."""
+        return self.flow.served(batch, self._alive(batch, now_s), now_s)
+
+    def deliver(self, stage: int, items: Sequence[Request], now_s: float) -> None:
+        """Items enter a stage, which attempts; those that cannot be served fail at once."""
+        able = [item for item in items if not item.problem]
+        if able:
+            self.enqueue(stage, able, now_s)
+        if len(able) < len(items):
+            for item in items:
+                if item.problem:
+                    self.counts[stage].arrivals += 1
+                    item.visits.append(Visit(now_s))
+                    self.fail(item, now_s, item.problem)
+        if able:
+            self.stages[stage].attempt(now_s)
 
     def _alive(self, batch: Batch, now_s: float) -> list[Request]:
         """Take note of a finished batch at its stage; returns those of its requests that have not ended."""
@@ -233,46 +346,48 @@ class Router(StageHost):
     def fail(self, request: Request, now_s: float, problem: str) -> None:
         request.problem = problem[:MOST_PROBLEM]
         self.counts[request.stage].failures += 1
-        self.end(request, FAILED, now_s)
+        self.flow.ended(request, FAILED, now_s)
 
     def dropped(self, request: Request, now_s: float) -> None:
         self.counts[request.stage].drops += 1
-        self.end(request, DROPPED, now_s)
+        self.flow.ended(request, DROPPED, now_s)
 
     def give_up(self, request: Request, now_s: float) -> None:
         """Give up a request that has been inside for longer than the bound."""
         if request.outcome is None:
-            if (batch := self._withdraw(request, now_s)) is not None:
+            for batch in self.flow.end_all(request, UNFINISHED, now_s):
                 request.problem = f"replica {batch.replica.number} ({batch.replica.variant}) has not answered"
-            self.end(request, UNFINISHED, now_s)
+            self.tell(request, UNFINISHED, now_s)
+            self.left(request)
 
     def leave(self, request: Request, now_s: float) -> None:
         """Drop a request whose client has gone; one in service, which its replica finishes, stays unfinished."""
         if request.outcome is None:
             request.problem = GONE
-            if self._withdraw(request, now_s) is None:
-                self.dropped(request, now_s)
-            else:
-                self.end(request, UNFINISHED, now_s)
+            outcome = UNFINISHED if self.flow.is_served(request) else DROPPED
+            self.flow.end_all(request, outcome, now_s)
+            self.tell(request, outcome, now_s)
+            self.left(request)
 
-    def _withdraw(self, request: Request, now_s: float) -> Batch | None:
-        """Take a request out of the queue of its stage; returns the batch that it is in instead, if any."""
+    def withdraw(self, item: Request, now_s: float) -> Batch | None:
+        """Take an item out of the queue of its stage; returns the batch that it is in instead, if any."""
         self.pass_seconds(now_s)
-        self.stages[request.stage].withdraw(request, now_s)
-        return request.visits[-1].batch
+        self.stages[item.stage].withdraw(item, now_s)
+        return item.visits[-1].batch
 
-    def end(self, request: Request, outcome: int, now_s: float) -> None:
+    def tell(self, request: Request, outcome: int, now_s: float) -> None:
         """The one place where a request gets its outcome."""
-        self.inside -= 1
-        self._tell(request, outcome, now_s)
-
-    def _tell(self, request: Request, outcome: int, now_s: float) -> None:
         assert request.outcome is None, "a request has ended twice"
         request.outcome = OUTCOMES[outcome]
         request.end_s = now_s
         if outcome == COMPLETED:
             self.latencies.add(request.arrival_s, now_s)
         self._host.ended(request)
+
+    def left(self, request: Request) -> None:
+        """Nothing of a request is inside any longer."""
+        self.inside -= 1
+        self.flow.left(request)
 
     # ---- control ----
 

@@ -156,9 +156,8 @@ class GatewayWorld:
 
     def _admit(self, request: Request) -> Sequence[int]:
         """Let a request in; the stages that are to attempt."""
-        self.router.inside += 1
-        self.router.enqueue(0, [request], self._now_s)
-        return [0]
+        self.router.admit(request, self._now_s)
+        return self.router.flow.entries
 
     def _after_event(self) -> None:
         """What follows an event."""
@@ -234,14 +233,12 @@ class GatewayWorld:
         if hop_s == 0.0:
             self.router.finished(batch, self._now_s)
             return
-        requests = self.router.complete(batch, self._now_s)
-        if batch.stage + 1 < len(self._stages):
-            self._at(self._now_s + hop_s, rules.DELIVERY, batch.stage + 1, self._deliver, batch.stage + 1, requests)
+        for stage, items in self.router.go_on(batch, self._now_s):
+            self._at(self._now_s + hop_s, rules.DELIVERY, stage, self._deliver, stage, items)
         self.router.attempt(batch.stage, self._now_s)
 
-    def _deliver(self, stage: int, requests: list[Request]) -> None:
-        self.router.enqueue(stage, requests, self._now_s)
-        self.router.attempt(stage, self._now_s)
+    def _deliver(self, stage: int, items: Sequence[Request]) -> None:
+        self.router.deliver(stage, items, self._now_s)
 
     def _apply(self, stage: int, wanted: StageConfiguration) -> None:
         self._wanted[stage] = wanted

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ipa.live.serving.graph_router import GraphRouter
-from ipa.live.serving.request import Arrival, Batch, Item, Request, WholeRequest
+from ipa.live.serving.graph_flow import GraphFlow
+from ipa.live.serving.request import Arrival, Item, Request, WholeRequest
 from ipa.live.serving.router import Router
 from ipa.policies import StageConfiguration
 from ipa.sim import OUTCOMES, rules
-from tests.live.serving.gateway_world import GatewayWorld, Replica, request_told
+from tests.live.serving.gateway_world import GatewayWorld, request_told
 from tests.sim.graph_runs import graph_of
 
 
 class GraphWorld(GatewayWorld):
     """A scenario of `graph_runs` with the draws of that seed."""
-
-    router: GraphRouter
 
     def __init__(self, made: dict[str, Any], seed: int) -> None:
         self._seed = seed
@@ -27,17 +25,13 @@ class GraphWorld(GatewayWorld):
     def _router(self, names: list[str], limits_s: list[float], configuration: dict[str, StageConfiguration]) -> Router:
         hop_s: float = self._scenario["hop_s"]
         options, deadlines = self._dispatch()
-        graph = graph_of(self._scenario)
-        made = _Noting(names, limits_s, configuration, self, self, graph, options, (self._seed, hop_s), deadlines)
+        self._flow = GraphFlow(names, self, self, graph_of(self._scenario), (self._seed, hop_s))
+        made = _Noting(names, limits_s, configuration, self, options, deadlines, self._flow)
         made.came = self.came
         return made
 
     def _request(self, name: str, arrival_s: float) -> Request:
         return WholeRequest(name, arrival_s)
-
-    def _admit(self, request: Request) -> Sequence[int]:
-        self.router.admit(request, self._now_s)
-        return self.router.routes.entries
 
     # ---- the router's host ----
 
@@ -51,30 +45,13 @@ class GraphWorld(GatewayWorld):
         self._at(at_s, rules.DELIVERY, stage, self._enter, stage, at_s)
 
     def _enter(self, stage: int, at_s: float) -> None:
-        self.router.enter(stage, at_s, self._now_s)
+        self._flow.enter(stage, at_s, self._now_s)
 
     def carried(self, item: Item, edge: int, drawn: Callable[[], int]) -> Sequence[Any]:
         return [None] * drawn()
 
     def prepare(self, item: Item, arrived: Sequence[Arrival]) -> str:
         return ""
-
-    # ---- events ----
-
-    def _complete(self, batch: Batch, replica: Replica) -> None:
-        if not replica.is_busy:
-            return  # it was removed with its batch
-        replica.is_busy = False
-        hop_s = self._scenario["hop_s"]
-        if hop_s == 0.0:
-            self.router.finished(batch, self._now_s)
-            return
-        for child, items in self.router.go_on(batch, self._now_s):
-            self._at(self._now_s + hop_s, rules.DELIVERY, child, self._bring, child, items)
-        self.router.attempt(batch.stage, self._now_s)
-
-    def _bring(self, stage: int, items: list[Item]) -> None:
-        self.router.deliver(stage, items, self._now_s)
 
     # ---- the result, as the oracle gives it ----
 
@@ -93,7 +70,7 @@ class GraphWorld(GatewayWorld):
                 each
                 for each in whole.items
                 if each.outcome in ("dropped", "failed")
-                and not self.router.routes.forgives(each.stage, each.edge)
+                and not self._flow.routes.forgives(each.stage, each.edge)
                 and each.end_s == whole.end_s
             ]
             assert (whole.stage, outcome) in [(each.stage, each.outcome) for each in lost]
@@ -102,14 +79,14 @@ class GraphWorld(GatewayWorld):
         return {"outcome": outcome, "end": end_s, "dropped_at": at}
 
 
-class _Noting(GraphRouter):
+class _Noting(Router):
     """Notes the order in which items come to stages."""
 
     came: list[list[Item]]
 
-    def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> None:
-        self.came[stage] += [item for item in requests if isinstance(item, Item)]
-        super().enqueue(stage, requests, now_s)
+    def enqueue(self, stage: int, items: Sequence[Request], now_s: float) -> None:
+        self.came[stage] += [item for item in items if isinstance(item, Item)]
+        super().enqueue(stage, items, now_s)
 
 
 def item_told(item: Item) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipa.live.serving.graph_router import GraphRouter
+from ipa.live.serving.graph_flow import GraphFlow
 from ipa.live.serving.peers import QueueTurns
 from ipa.live.serving.request import Arrival, Item, Request, WholeRequest
 from ipa.live.serving.router import Router
@@ -91,8 +91,8 @@ class GraphHost(Host):
 
 def test_a_request_that_becomes_many_items_keeps_another_waiting_for_a_batch_alone() -> None:
     graph, host = Graph((Edge("fan", "work", items_from="rows"),), 10.0), GraphHost()
-    configuration = {"fan": of("small"), "work": of("small", batch=4)}
-    made = GraphRouter(("fan", "work"), (100.0, 100.0), configuration, host, Fans(), graph)
+    names, configuration = ("fan", "work"), {"fan": of("small"), "work": of("small", batch=4)}
+    made = Router(names, (100.0, 100.0), configuration, host, flow=GraphFlow(names, host, Fans(), graph))
     for stage in (0, 1):
         ready(made, stage, range(1))
     for name in "ab":

@@ -1,4 +1,4 @@
-"""The router of a graph: queues hold items, and served items go on along the edges (rule 11).
+"""The flow of a graph: a request becomes items, which go on along the edges when they are served (rule 11).
 
 How many items an edge carries follows from the replica's outputs, as far as the host can tell, or else is drawn as in
 simulation: keyed by the seed, the edge and the request's number.
@@ -13,18 +13,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ipa.live.serving.deadlines import Deadlines
-from ipa.live.serving.request import Arrival, Batch, Item, Path, Request, Visit, WholeRequest
-from ipa.live.serving.router import GONE, Host, Router
-from ipa.live.serving.stage_queue import DispatchOptions
-from ipa.policies import Configuration
+from ipa.live.serving.request import Arrival, Batch, Item, Path, Request, WholeRequest
+from ipa.live.serving.router import Host, Router
 from ipa.profiles import Graph
-from ipa.sim import COMPLETED, DROPPED, FAILED, NO_EDGE, OUTCOMES, UNFINISHED, Routes, Way
+from ipa.sim import COMPLETED, DROPPED, FAILED, NO_EDGE, OUTCOMES, Routes, Way
 from ipa.sim import draws as item_draws
 
 
 class GraphHost(Host, Protocol):
-    """Carries out the decisions of a graph's router."""
+    """Carries out the decisions of a router and of the flow of its graph."""
 
     def later(self, stage: int, at_s: float) -> None:
         """Call `enter(stage, at_s)` at that moment, as a delivery."""
@@ -48,78 +45,52 @@ class ItemData(Protocol):
         ...
 
 
-class GraphRouter(Router):
-    """The stages of a graph. Stages count items; the pipeline counts requests, which are `inside` until their last item
-    has ended. `carried`: by edge, how many items it has carried."""
-
-    _host: GraphHost
+class GraphFlow:
+    """A request is an item at each entry, and ends with its last item or one that it cannot do without."""
 
     def __init__(
         self,
         names: Sequence[str],
-        drop_limits_s: Sequence[float],
-        configuration: Configuration,
         host: GraphHost,
         data: ItemData,
         graph: Graph,
-        options: DispatchOptions = DispatchOptions(),  # noqa: B008 - frozen
         seed_and_hop: tuple[int, float] = (0, 0.0),
-        deadlines: Deadlines | None = None,
     ) -> None:
-        """`seed_and_hop`: the seed of the draws, and how long items are on their way between stages [s]."""
+        """`names`: of the stages. `seed_and_hop`: the seed of the draws, and how long items are on their way between
+        stages [s]."""
         seed, self._hop_s = seed_and_hop
+        self._names = tuple(names)
+        self._host, self._data = host, data
         self.routes = Routes(graph, names, np.empty(0), seed)
-        super().__init__(names, drop_limits_s, configuration, host, options, deadlines, self.routes)
-        self._data = data
+        self.entries = self.routes.entries
         self._places = [item_draws.Places(seed, number, edge.persist_s) for number, edge in enumerate(graph.edges)]
-        self._begin()
+        self.restart()
 
-    def _begin(self) -> None:
-        self._arrived = 0
+    def connect(self, router: Router) -> None:
+        self._router = router
+
+    def restart(self) -> None:
         self._entering: dict[tuple[int, float], list[Item]] = {}
         self.carried = [0] * len(self.routes.edges)
         for places in self._places:
             places.restart()
 
-    def restart(self, now_s: float) -> None:
-        super().restart(now_s)
-        self._begin()
-
     # ---- requests ----
 
-    def arrive(self, request: Request, now_s: float) -> None:
-        self.admit(request, now_s)
-        for stage in self.routes.entries:
-            self.stages[stage].attempt(now_s)
-
     def admit(self, request: Request, now_s: float) -> None:
-        """Admit a request; the caller makes the attempts that follow at the entries."""
         assert isinstance(request, WholeRequest)
-        self.pass_seconds(now_s)
-        self.inside += 1
-        request.number = self._arrived
-        self._arrived += 1
         ones = self.routes.carries_one
         request.places = [
             0.0 if one else places.next(request.arrival_s) for one, places in zip(ones, self._places, strict=True)
         ]
-        entries = self.routes.entries
         request.left = {
-            stage: sum(entry in self.routes.upstream[stage] for entry in entries) for stage in self.routes.gathering
+            stage: sum(entry in self.routes.upstream[stage] for entry in self.entries)
+            for stage in self.routes.gathering
         }
-        items = [self._item(request, entry) for entry in entries]
+        items = [self._item(request, entry) for entry in self.entries]
         for item in items:
             self._data.prepare(item, ())  # what the client has sent
-            self.enqueue(item.stage, (item,), now_s)
-
-    def enqueue(self, stage: int, requests: Sequence[Request], now_s: float) -> None:
-        """Items come to a stage, in order; the caller makes the attempt that follows."""
-        self.pass_seconds(now_s)
-        for item in requests:
-            assert isinstance(item, Item)
-            item.place = self.counts[stage].arrivals
-            self.counts[stage].arrivals += 1
-        self.stages[stage].enqueue(requests, now_s)
+            self._router.enqueue(item.stage, (item,), now_s)
 
     def _item(self, whole: WholeRequest, stage: int, path: Path = (), key: int | None = None) -> Item:
         """Add an item of a request on its way to a stage; without a key, it is the request's only one there."""
@@ -140,52 +111,33 @@ class GraphRouter(Router):
         whole.open += 1
         return item
 
-    def give_up(self, request: Request, now_s: float) -> None:
-        """Give up a request that has been inside for longer than the bound, with all its items."""
+    def is_served(self, request: Request) -> bool:
         assert isinstance(request, WholeRequest)
-        if request.outcome is None:
-            for batch in self._end_all(request, UNFINISHED, now_s):
-                request.problem = f"replica {batch.replica.number} ({batch.replica.variant}) has not answered"
-            self._tell(request, UNFINISHED, now_s)
-            self._leave(request)
+        return any(item.visits and item.visits[-1].batch for item in request.items if item.outcome is None)
 
-    def leave(self, request: Request, now_s: float) -> None:
-        """Drop a request whose client has gone, with all its items; one with items in service stays unfinished."""
+    def end_all(self, request: Request, outcome: int, now_s: float) -> list[Batch]:
+        """As `Flow`; the request is then at the stage of its last item."""
         assert isinstance(request, WholeRequest)
-        if request.outcome is None:
-            request.problem = GONE
-            is_served = any(item.visits and item.visits[-1].batch for item in request.items if item.outcome is None)
-            outcome = UNFINISHED if is_served else DROPPED
-            self._end_all(request, outcome, now_s)
-            self._tell(request, outcome, now_s)
-            self._leave(request)
-
-    def _end_all(self, request: WholeRequest, outcome: int, now_s: float) -> list[Batch]:
-        """End all items of a request, which is then at the stage of the last; returns the batches that they are in."""
         batches = []
         for item in [each for each in request.items if each.outcome is None]:
             request.stage = item.stage
-            batch = self._withdraw(item, now_s) if item.visits else None
+            batch = self._router.withdraw(item, now_s) if item.visits else None
             if batch is not None:
                 batches.append(batch)
             elif item.visits and outcome == DROPPED:
-                self.counts[item.stage].drops += 1
+                self._router.counts[item.stage].drops += 1
             self._end_item(item, outcome, now_s)
         request.open = 0
         return batches
 
+    def left(self, request: Request) -> None:
+        assert isinstance(request, WholeRequest)
+        self._host.left(request)
+
     # ---- from stage to stage ----
 
-    def finished(self, batch: Batch, now_s: float) -> None:
-        """A batch is done: the items that it puts on edges enter the next stages, which attempt; then its own stage
-        does."""
-        for child, items in self.go_on(batch, now_s):
-            self.deliver(child, items, now_s)
-        self.stages[batch.stage].attempt(now_s)
-
-    def go_on(self, batch: Batch, now_s: float) -> list[tuple[int, list[Item]]]:
-        """Take note of a finished batch; returns the items that enter later stages a hop from now, by stage."""
-        served = [item for item in self._alive(batch, now_s) if isinstance(item, Item)]
+    def served(self, batch: Batch, items: Sequence[Request], now_s: float) -> list[tuple[int, list[Item]]]:
+        served = [item for item in items if isinstance(item, Item)]
         coming: dict[int, list[Item]] = defaultdict(list)
         came: dict[int, list[WholeRequest]] = defaultdict(list)
         for item in served:
@@ -200,19 +152,6 @@ class GraphRouter(Router):
         for item in served:
             self._close(item, now_s)
         return sorted(coming.items())
-
-    def deliver(self, stage: int, items: Sequence[Item], now_s: float) -> None:
-        """Items enter a stage, which attempts; those that cannot be served fail at once."""
-        able = [item for item in items if not item.problem]
-        if able:
-            self.enqueue(stage, able, now_s)
-        for item in items:
-            if item.problem:
-                self.counts[stage].arrivals += 1
-                item.visits.append(Visit(now_s))
-                self.fail(item, now_s, item.problem)
-        if able:
-            self.stages[stage].attempt(now_s)
 
     def _put_on(self, item: Item, way: Way, variant: str, now_s: float) -> list[Item]:
         """The items that an item puts on an edge and that enter the next stage; of several that join there, only the
@@ -296,14 +235,14 @@ class GraphRouter(Router):
         for item in entering:
             item.problem = self._data.prepare(item, item.whole.arrived.pop(stage, ()))
         if entering:
-            self.deliver(stage, sorted(entering, key=lambda item: item.number), now_s)
+            self._router.deliver(stage, sorted(entering, key=lambda item: item.number), now_s)
 
     # ---- ends ----
 
-    def end(self, request: Request, outcome: int, now_s: float) -> None:
+    def ended(self, item: Request, outcome: int, now_s: float) -> None:
         """An item is dropped or fails: so does its request at this moment, unless it may go on without the item."""
-        assert isinstance(request, Item)
-        item, whole = request, request.whole
+        assert isinstance(item, Item)
+        whole = item.whole
         self._end_item(item, outcome, now_s)
         if not self.routes.forgives(item.stage, item.edge):
             whole.lost |= {target for target in self.routes.gathering if item.stage in self.routes.upstream[target]}
@@ -312,7 +251,7 @@ class GraphRouter(Router):
                 self._lose(item, outcome, now_s)
         elif whole.outcome is None:
             why = f": {item.problem}" if item.problem else ""
-            whole.missing.append(f"{self.names[item.stage]} {item.called}".rstrip() + f" {item.outcome}{why}")
+            whole.missing.append(f"{self._names[item.stage]} {item.called}".rstrip() + f" {item.outcome}{why}")
         # The consequences of a drop come after everything else of its instant.
         self._gather(item.stage, [whole], {}, now_s if self._hop_s > 0.0 else nextafter(now_s, inf))
         self._close(item, now_s)
@@ -321,7 +260,7 @@ class GraphRouter(Router):
         whole = item.whole
         if whole.outcome is None:
             whole.stage, whole.lost_item = item.stage, item.called
-            self._tell(whole, outcome, now_s)
+            self._router.tell(whole, outcome, now_s)
 
     def _close(self, item: Item, now_s: float) -> None:
         """An item has ended, with all its consequences; the last one ends its request."""
@@ -329,12 +268,8 @@ class GraphRouter(Router):
         whole.open -= 1
         if whole.open == 0:
             if whole.outcome is None:
-                self._tell(whole, COMPLETED, now_s)
-            self._leave(whole)
-
-    def _leave(self, whole: WholeRequest) -> None:
-        self.inside -= 1
-        self._host.left(whole)
+                self._router.tell(whole, COMPLETED, now_s)
+            self._router.left(whole)
 
     def _end_item(self, item: Item, outcome: int, now_s: float) -> None:
         assert item.outcome is None, "an item has ended twice"
