@@ -163,12 +163,6 @@ def _is_finite(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
 
 
-def refuse_graph(policy: str, pipeline: Pipeline) -> None:
-    """PolicyError where the stages form a graph, for a policy that takes chains only."""
-    if pipeline.graph is not None:
-        raise PolicyError(f"policy {policy!r} takes chains only, and the stages of {pipeline.name} form a graph")
-
-
 def factors_of(pipeline: Pipeline, variants: Mapping[str, str]) -> Mapping[str, float]:
     """Stage -> the items per request that come to it on average with these variants, by stage; 1 in a chain."""
     if pipeline.graph is None:
