@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ipa import studies
 from ipa.studies import fleets
@@ -16,6 +16,7 @@ from ipa.studies.commands.options import check_required, values_of
 if TYPE_CHECKING:
     from ipa.studies.fleets import Answers, Fleet, FleetComparison
     from ipa.studies.many import Requirement
+    from ipa.studies.many.sweeps import SweepOptions
 
 
 def build_fleet(what: str, assignments: Sequence[str], options: Mapping[str, object]) -> Fleet:
@@ -89,6 +90,51 @@ def compare(
         printing.print_json({"runs": comparison.runs, "short": comparison.short})
         return
     print_comparison(comparison, seeds)
+
+
+def sweep(
+    what: str,
+    assignments: Sequence[str],
+    options: dict[str, Any],
+    *,
+    asked: SweepOptions,
+    out: Path,
+    jobs: int | None,
+    late_at_most: float | None,
+    as_json: bool,
+) -> None:
+    """`ipa sweep` for a fleet: a table with a row for each point, seed and pipeline, in a new folder."""
+    fleet = build_fleet(what, assignments, options)
+    space, seeds = studies.many.sweeps.space_of(asked), asked.seeds or 1
+    points = list(space.values(fleet.model_dump(mode="json")))
+    studies.results.claim(out)
+    progress.compile_engine(fleet.pipelines[0].scenario.engine)
+    with (
+        progress.ended_cleanly(None),
+        redirect_stdout(sys.stderr),  # a user's policy may print
+        progress.counted("runs", len(points) * seeds) as advance,
+    ):
+        table = fleets.sweep_fleet(fleet, points, seeds, progress.at_once(jobs), lambda: advance())
+    with unwritten.told_last(), studies.results.whole_folder(out) as fresh:
+        studies.results.write_table(table, fresh / reports.SWEPT)
+    keys = list(space.keys)
+    advice = fleets.fewest_cores_sentence(table, keys, 0.01 if late_at_most is None else late_at_most)
+    if as_json:
+        printing.print_json(
+            {"table": str(out / reports.SWEPT), "points": len(points), "recommendation": advice or None}
+        )
+        return
+    shown = {"wanted_cores": 1.0, "got_cores": 1.0, "sla_violation_rate": 100.0, "pas_mean": 1.0}
+    title = f"{len(points)} points, {seeds} {'seed' if seeds == 1 else 'seeds'} each, means"
+    printed = printing.new_table(title, *keys, "pipeline", "wants", "gets", "late (%)", "PAS", names=len(keys) + 1)
+    for point, runs in table.groupby([*keys, "pipeline"], sort=False):
+        known: list[Any] = runs.to_dict("records")
+        estimates = [studies.intervals.estimate_of(key, known, factor) for key, factor in shown.items()]
+        printed.add_row(*map(str, point), *("-" if each is None else each.text(2) for each in estimates))
+    printing.print_tight(printed)
+    if advice:
+        printing.print_line(advice)
+    printing.print_line(f"Table: {out / reports.SWEPT}")
 
 
 def print_comparison(comparison: FleetComparison, seeds: int) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ipa import studies
-from ipa.studies.commands import printing, progress, reports, unwritten
+from ipa.studies.commands import fleets, printing, progress, reports, unwritten
 from ipa.studies.commands.options import (
     FOLDER,
     Results,
@@ -83,11 +83,24 @@ def sweep(
     Every point runs with the same seeds, and so on the same random draws. Each run is saved as soon as it finishes:
     repeat the command after an interrupt, with more seeds, values or keys, and only the missing runs are made. A failed
     run does not stop the sweep; its error is in the table.
+
+    Of a fleet, --vary takes its keys, such as limit_cores=10:16:1, sharing or PIPELINE.KEY; the folder must be new.
     """
     results, asked = taken(Results, options), taken(SweepOptions, options)
     out, report = results.out, results.report
     if out is None and not dry_run:
         raise click.UsageError("--out: is missing; give a folder for the table, or look first with --dry-run")
+    if studies.scenario.is_fleet(what):
+        others = {"--dry-run": dry_run, "--report": report, "--require": required, "--until": asked.until}
+        for name, value in {**others, "--on": on != "local"}.items():
+            if value:
+                raise click.UsageError(f"{name} does not go with a fleet")
+        assert out is not None
+        as_json = results.as_json
+        fleets.sweep(
+            what, assignments, options, asked=asked, out=out, jobs=jobs, late_at_most=late_at_most, as_json=as_json
+        )
+        return
     if report is not None:
         reports.check_report(report, out)
     studies.many.runner.check(on)

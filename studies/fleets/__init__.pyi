@@ -13,3 +13,5 @@ from .results import as_plain as as_plain
 from .results import write_fleet as write_fleet
 from .run import FleetRun as FleetRun
 from .run import simulate_fleet as simulate_fleet
+from .sweep import fewest_cores_sentence as fewest_cores_sentence
+from .sweep import sweep_fleet as sweep_fleet

@@ -68,9 +68,14 @@ def compare_sharing(
 
 
 def _figures(fleet: Fleet, task: tuple[str, int]) -> tuple[Figures, float]:
-    rule, seed = task
-    values: dict[str, Any] = {f"{m.name}.seed": m.scenario.seed + seed for m in fleet.pipelines}
-    run = simulate_fleet(fleet.with_values({"sharing": rule, **values}))
+    rule, place = task
+    return figures_of_run(fleet.with_values({"sharing": rule}), place)
+
+
+def figures_of_run(fleet: Fleet, place: int) -> tuple[Figures, float]:
+    """Run a fleet with its pipelines' seeds, each `place` higher; its figures, and the share of the time in which the
+    budget did not suffice."""
+    run = simulate_fleet(fleet.with_values({f"{m.name}.seed": m.scenario.seed + place for m in fleet.pipelines}))
     figures = {}
     for name, each in run.runs.items():
         wanted_cores, got_cores = mean_cores(run, name)

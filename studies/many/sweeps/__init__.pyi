@@ -7,5 +7,6 @@ from .run import conduct as conduct
 from .run import demand_of_folder as demand_of_folder
 from .run import prepare as prepare
 from .run import read_sweep as read_sweep
+from .run import space_of as space_of
 from .run import sweep as sweep
 from .run import trial as trial

@@ -183,16 +183,21 @@ def prepare(what: str | Path | Scenario, options: SweepOptions) -> SweepPlan:
     """
     own = {"records": "none", **(options.values or {})}
     base = what.with_values(own) if isinstance(what, Scenario) else results.find(str(what), own)
+    space = space_of(options)
+    aims = tuple(map(stopping.parse, _several(options.until)))
+    plan = SweepPlan(base, space, options.seeds or (stopping.MOST if aims else 1), aims)
+    return replace(plan, size=_checked(plan))
+
+
+def space_of(options: SweepOptions) -> Space:
+    """What is varied. Raises ScenarioError if nothing is, or for what cannot be read."""
     vary = options.vary
     given = (axis_of(*each) for each in vary.items()) if isinstance(vary, Mapping) else map(parse_axis, vary)
     branches = [*map(Branch, given), *(_branch(text) for text in _several(options.when))]
     if not branches:
         raise ScenarioError(f"nothing is varied: {SHAPE}")
     where = tuple(map(conditions.parse, _several(options.where)))
-    space = Space(tuple(branches), where, options.sample, options.points, options.sample_seed)
-    aims = tuple(map(stopping.parse, _several(options.until)))
-    plan = SweepPlan(base, space, options.seeds or (stopping.MOST if aims else 1), aims)
-    return replace(plan, size=_checked(plan))
+    return Space(tuple(branches), where, options.sample, options.points, options.sample_seed)
 
 
 def _branch(text: str) -> Branch:

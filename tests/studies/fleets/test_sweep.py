@@ -1,0 +1,62 @@
+"""Sweeps of fleets: a row for each point, seed and pipeline, and the fewest cores that are enough for all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ipa.studies import ScenarioError
+from ipa.studies.fleets import fewest_cores_sentence, simulate_fleet, sweep_fleet
+from tests.command import ipa
+from tests.studies.fleets.fleets import PROD, RESEARCH, fleet
+from tests.studies.fleets.test_file import TWO, written
+
+SHORT = {"window": "0:60", "scale": 3.0}
+
+
+def test_the_table_has_what_the_runs_give_whatever_the_workers() -> None:
+    base = fleet(5, {**PROD, **SHORT}, {**RESEARCH, **SHORT})
+    points = [{"limit_cores": cores, "prod.priority": 2.0} for cores in (5, 6)]
+    table = sweep_fleet(base, points, seeds=2, jobs=2)
+    pd.testing.assert_frame_equal(table, sweep_fleet(base, points, seeds=2, jobs=1))
+    assert table[["limit_cores", "seed", "pipeline"]].to_numpy().tolist() == [
+        [cores, seed + own, name] for cores in (5, 6) for seed in (1, 2) for own, name in ((0, "prod"), (1, "research"))
+    ]
+    run = simulate_fleet(base.with_values({**points[1], "prod.seed": 2, "research.seed": 3}))
+    late = [each.summary["sla_violation_rate"] for each in run.runs.values()]
+    assert table["sla_violation_rate"].tolist()[6:] == late
+
+
+def test_a_point_that_cannot_be_run_is_told_before_anything_runs() -> None:
+    with pytest.raises(ScenarioError, match=r"^limit_cores=2: limit_cores: 2 is less than the floors"):
+        sweep_fleet(fleet(5), [{"limit_cores": 5}, {"limit_cores": 2}])
+
+
+def test_the_fewest_cores_are_those_with_which_no_pipeline_is_late() -> None:
+    rows = [(10, "fair", "a", 0.0), (10, "fair", "b", 0.02), (12, "fair", "a", 0.0), (12, "fair", "b", 0.01)]
+    rows += [(12, "quota", "a", 0.0), (12, "quota", "b", 0.004), (14, "quota", "a", 0.0), (14, "quota", "b", 0.0)]
+    table = pd.DataFrame(rows, columns=["limit_cores", "sharing", "pipeline", "sla_violation_rate"])
+    keys = ["limit_cores", "sharing"]
+    assert fewest_cores_sentence(table, keys, 0.01) == (
+        "The fewest cores with at most 1 % late requests of any pipeline: 12 with sharing=quota."
+    )
+    assert fewest_cores_sentence(table, keys, 0.03).endswith(": 10 with sharing=fair.")
+    assert fewest_cores_sentence(table[:2], keys, 0.01) == "No point keeps the late requests of every pipeline to 1 %."
+    assert fewest_cores_sentence(table, ["sharing"], 0.01) == ""
+
+
+def test_the_command_writes_the_table_and_prints_its_means(tmp_path: Path) -> None:
+    path, out = str(written(tmp_path, "limit_cores: 9\n" + TWO)), tmp_path / "out"
+    arguments = ("--vary", "limit_cores=5,8", "--set", "scale=2", "--jobs", "1", "-q")
+    result = ipa("sweep", path, *arguments, "--out", str(out))
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count(" a ") == result.stdout.count(" b ") == 2
+    assert len(pd.read_parquet(out / "runs.parquet")) == 4
+    assert ipa("sweep", path, *arguments, "--out", str(out)).exit_code == 2, "the folder is not new"
+    told = ipa("sweep", path, *arguments, "--out", str(tmp_path / "other"), "--json")
+    assert json.loads(told.stdout)["points"] == 2
+    refused = ipa("sweep", path, *arguments, "--until", "pas_mean:1", "--out", str(tmp_path / "third"))
+    assert (refused.exit_code, "--until does not go with a fleet" in refused.stderr) == (2, True)
