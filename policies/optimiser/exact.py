@@ -40,6 +40,7 @@ def exact(knapsack: Knapsack) -> Pick | None:
     """The best pick of a knapsack; None if none keeps the limits. Limits are added only when a pick breaks them."""
     if knapsack.is_hopeless():
         return None
+    # `graphs.best` finds the same for a single way, in up to four times the time.
     best = _best if knapsack.flow.is_chain else graphs.best
     held = () if knapsack.bounded is None else knapsack.bounded.held
     free_loss: int | None = None
