@@ -12,11 +12,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.programs.benchmarks import crowds, engines, explorer, gateway, hostile, many_runs, peers
+from tests.programs.benchmarks import crowds, engines, explorer, gateway, hostile, many_runs, peers, sizes
 from tests.programs.benchmarks.tables import Table, machine
 from tests.studies.browser import CHROMIUM
 
-TABLES = ("engines", "graphs", "runs", "parts", "many", "solvers", "gateway", "hostile", "crowds", "explorer", "peers")
+TABLES = (
+    *("engines", "graphs", "runs", "sizes", "parts", "many", "growth", "solvers"),
+    *("gateway", "hostile", "crowds", "explorer", "peers"),
+)
 
 
 def measured(names: list[str]) -> Iterator[Table | str]:
@@ -27,6 +30,8 @@ def measured(names: list[str]) -> Iterator[Table | str]:
         "runs": engines.whole_runs,
         "parts": many_runs.parts,
         "many": many_runs.many_runs,
+        "growth": sizes.growth,
+        "sizes": sizes.sizes,
         "gateway": gateway.gateway,
         "hostile": hostile.hostile_bodies,
         "crowds": crowds.crowds,
